@@ -1,0 +1,182 @@
+//! The access token of the Flinks face: a JWT under a key that only the hub holds (RFC 9068's shape).
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+
+use crate::model::access_token::{Claims, Payload};
+use crate::secret::Secret;
+use crate::time::Timestamp;
+
+/// Why a text is not a usable access token. A stranger is told none of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// It is not a token that we made.
+    #[error("forged or malformed")]
+    Forged,
+    /// It was ours, and its time is over.
+    #[error("expired")]
+    Expired,
+}
+
+const TYPE: &str = "at+jwt";
+const MAX_TOKEN: usize = 4096;
+
+/// The keys of access tokens: one signs, and every one that is still in use verifies.
+pub struct AccessTokenKeys {
+    issuer: String,
+    audience: String,
+    header: Header,
+    signing: EncodingKey,
+    verifying: Vec<(String, DecodingKey)>,
+    validation: Validation,
+}
+
+impl AccessTokenKeys {
+    /// From the current key and those still in use, each with its id.
+    ///
+    /// `public_url` is the issuer; the audience is the FDX face below it.
+    pub fn new(
+        public_url: &str,
+        current: (&str, &Secret<[u8; 32]>),
+        retired: &[(&str, &Secret<[u8; 32]>)],
+    ) -> Self {
+        let audience = format!("{public_url}/api/fdx/5");
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_issuer(&[public_url]);
+        validation.set_audience(&[&audience]);
+        validation.set_required_spec_claims(&["iss", "aud", "exp"]);
+        validation.validate_exp = false; // the caller's time decides, below
+        validation.validate_aud = true;
+        let keys = std::iter::once(&current).chain(retired);
+        let verifying =
+            keys.map(|(id, key)| ((*id).to_owned(), DecodingKey::from_secret(key.expose()))).collect();
+        let mut header = Header::new(Algorithm::HS256);
+        header.typ = Some(TYPE.to_owned());
+        header.kid = Some(current.0.to_owned());
+        let signing = EncodingKey::from_secret(current.1.expose());
+        Self { issuer: public_url.to_owned(), audience, header, signing, verifying, validation }
+    }
+
+    /// The token that carries these claims.
+    pub fn sign(&self, claims: &Claims) -> Result<Secret<String>, Rejected> {
+        let payload = Payload::of(claims, &self.issuer, &self.audience);
+        jsonwebtoken::encode(&self.header, &payload, &self.signing)
+            .map(Secret::new)
+            .map_err(|_| Rejected::Forged)
+    }
+
+    /// The claims of an authentic token that has not expired (RFC 8725: one algorithm, one type, our
+    /// issuer and audience; a key id is a name to look up, nothing else).
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, Rejected> {
+        if token.len() > MAX_TOKEN {
+            return Err(Rejected::Forged);
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|_| Rejected::Forged)?;
+        if header.typ.as_deref() != Some(TYPE) {
+            return Err(Rejected::Forged);
+        }
+        let key =
+            self.verifying.iter().find(|(id, _)| Some(id) == header.kid.as_ref()).ok_or(Rejected::Forged)?;
+        let payload = jsonwebtoken::decode::<Payload>(token, &key.1, &self.validation)
+            .map_err(|_| Rejected::Forged)?
+            .claims;
+        let claims = payload.claims().ok_or(Rejected::Forged)?;
+        if now >= claims.expires_at { Err(Rejected::Expired) } else { Ok(claims) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{AccessTokenId, ClientId, ConnectionId};
+    use crate::model::access_token::Bearing;
+    use crate::scope::{ClientScope, Clusters};
+
+    const URL: &str = "https://hub.example";
+    const NOW: Timestamp = Timestamp::from_seconds(1_709_146_734);
+
+    fn key(byte: u8) -> Secret<[u8; 32]> {
+        Secret::new([byte; 32])
+    }
+
+    fn keys() -> AccessTokenKeys {
+        AccessTokenKeys::new(URL, ("at.flinks/2", &key(2)), &[("at.flinks/1", &key(1))])
+    }
+
+    fn claims() -> Claims {
+        Claims {
+            id: AccessTokenId::parse("at_1").unwrap(),
+            client_id: ClientId::parse("dc-7tf8").unwrap(),
+            issued_at: NOW,
+            expires_at: Timestamp::from_seconds(1_709_147_034),
+            bearing: Bearing::Connection {
+                id: ConnectionId::parse("con_1").unwrap(),
+                sub: "bbc6eb83-60fa-4fb0-a6ea-9e2bd54e1071".into(),
+                clusters: Clusters::parse("ACCOUNT_BASIC").unwrap(),
+                generation: 4,
+            },
+        }
+    }
+
+    #[test]
+    fn claims_survive_the_token_and_time_ends_them() {
+        let token = keys().sign(&claims()).unwrap();
+        assert_eq!(keys().verify(token.expose(), NOW), Ok(claims()));
+        assert_eq!(keys().verify(token.expose(), claims().expires_at), Err(Rejected::Expired));
+    }
+
+    #[test]
+    fn a_client_token_names_no_connection() {
+        let bearing = Bearing::Client { scope: ClientScope::ClientAdmin, generation: 2 };
+        let token = keys().sign(&Claims { bearing: bearing.clone(), ..claims() }).unwrap();
+        assert_eq!(keys().verify(token.expose(), NOW).unwrap().bearing, bearing);
+    }
+
+    #[test]
+    fn the_payload_shows_the_documented_claims() {
+        use base64::Engine as _;
+        let token = keys().sign(&claims()).unwrap();
+        let part = token.expose().split('.').nth(1).unwrap();
+        let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap();
+        let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+        assert_eq!(payload["client_id"], "dc-7tf8");
+        assert_eq!(payload["sub"], "bbc6eb83-60fa-4fb0-a6ea-9e2bd54e1071");
+        assert_eq!(payload["exp"], 1_709_147_034);
+        assert_eq!(payload["fdxConsentId"], "con_1");
+        assert_eq!(payload["aud"], "https://hub.example/api/fdx/5");
+    }
+
+    #[test]
+    fn a_retired_key_still_verifies_and_an_unknown_one_does_not() {
+        let old = AccessTokenKeys::new(URL, ("at.flinks/1", &key(1)), &[]).sign(&claims()).unwrap();
+        assert!(keys().verify(old.expose(), NOW).is_ok());
+        let other = AccessTokenKeys::new(URL, ("at.flinks/3", &key(2)), &[]).sign(&claims()).unwrap();
+        assert_eq!(keys().verify(other.expose(), NOW), Err(Rejected::Forged));
+    }
+
+    #[test]
+    fn a_token_of_another_hub_type_or_algorithm_is_forged() {
+        let elsewhere = AccessTokenKeys::new("https://other.example", ("at.flinks/2", &key(2)), &[]);
+        let foreign = elsewhere.sign(&claims()).unwrap();
+        let payload = Payload::of(&claims(), URL, "https://hub.example/api/fdx/5");
+        let signed = |header: &Header| {
+            jsonwebtoken::encode(header, &payload, &EncodingKey::from_secret(&[2; 32])).unwrap()
+        };
+        let header = |typ: &str, algorithm| {
+            let mut header = Header::new(algorithm);
+            header.typ = Some(typ.into());
+            header.kid = Some("at.flinks/2".into());
+            header
+        };
+        assert!(keys().verify(&signed(&header("at+jwt", Algorithm::HS256)), NOW).is_ok());
+        for forged in [
+            foreign.expose().clone(),
+            signed(&header("JWT", Algorithm::HS256)),
+            signed(&header("at+jwt", Algorithm::HS512)),
+            "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.e30.".to_owned(),
+            "x".repeat(5_000),
+            String::new(),
+        ] {
+            assert_eq!(keys().verify(&forged, NOW), Err(Rejected::Forged));
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Values, states and protocol rules of the hub.
+//!
+//! Nothing here does IO, reads a clock or draws randomness: time and seeds are arguments, so that every
+//! rule can be tested in milliseconds and a command that runs twice writes the same rows.
+
+#![deny(missing_docs)]
+
+pub mod error;
+pub mod id;
+pub mod jose;
+pub mod model;
+pub mod rule;
+pub mod scope;
+pub mod secret;
+pub mod time;
+mod words;
+
+pub use error::{OAuthCode, OAuthError};
+pub use scope::{Clusters, DataCluster};
+pub use secret::Secret;
+pub use time::Timestamp;

@@ -1,0 +1,79 @@
+//! A client: whoever authenticates to the hub with a `client_id`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::ClientId;
+use crate::scope::Clusters;
+use crate::secret::TokenHash;
+
+use super::audit_event::AuditHead;
+
+crate::words! {
+    /// What a client is.
+    pub enum ClientKind {
+        /// Receives data with the customer's consent.
+        Recipient = "recipient",
+        /// Manages recipients through the API.
+        Partner = "partner",
+    }
+}
+
+crate::words! {
+    /// Which authorization face a client may use.
+    pub enum Profile {
+        /// The Flinks-compatible face.
+        Flinks = "flinks",
+        /// The FAPI 2.0 face.
+        Fapi2 = "fapi2",
+    }
+}
+
+crate::words! {
+    /// Whether a client may be served.
+    pub enum ClientState {
+        /// It may.
+        Active = "active",
+        /// Held: tokens and data are refused, nothing is destroyed, revoking works.
+        Suspended = "suspended",
+    }
+}
+
+/// A text that customers read, in the two languages of the pages.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Localized {
+    /// English.
+    pub en: String,
+    /// French.
+    pub fr: String,
+}
+
+/// A client as stored.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its id.
+    pub id: ClientId,
+    /// What it is.
+    pub kind: ClientKind,
+    /// Which face it uses.
+    pub profile: Profile,
+    /// Whether it may be served.
+    pub state: ClientState,
+    /// Its name, exactly as customers should see it.
+    pub name: String,
+    /// Why it reads data, as customers should see it.
+    pub purpose: Localized,
+    /// The most it may ask for.
+    pub scope: Clusters,
+    /// Where answers may go: compared as exact strings (RFC 9700 §2.1).
+    pub redirect_uris: Vec<String>,
+    /// How its secret is remembered.
+    pub secret_hash: TokenHash,
+    /// Counts regenerated secrets; ends the client's own tokens.
+    pub credential_generation: i64,
+    /// Whether an authorization request must carry a PKCE challenge.
+    pub require_pkce: bool,
+    /// The longest consent it asks for, in days; the hub's maximum if absent.
+    pub max_duration_days: Option<u16>,
+    /// The end of its audit chain.
+    pub audit: AuditHead,
+}

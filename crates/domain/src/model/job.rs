@@ -1,0 +1,156 @@
+//! Deferred work that commits with what caused it (the outbox).
+
+use std::time::Duration;
+
+use crate::id::{ConnectionId, JobId, ProviderId, Seed};
+use crate::time::Timestamp;
+
+crate::words! {
+    /// What a job does.
+    pub enum JobKind {
+        /// Tells the provider that a connection has ended.
+        TellBank = "tell_bank",
+        /// Revokes what is in hand at the provider of an authorization that failed on the way.
+        RevokeOrphan = "revoke_orphan",
+    }
+}
+
+crate::words! {
+    /// Where a job stands.
+    pub enum JobState {
+        /// To be done when due.
+        Pending = "pending",
+        /// Done; its sealed token is gone.
+        Done = "done",
+        /// Given up after the time allowed, or refused for good; a person must look.
+        Dead = "dead",
+    }
+}
+
+/// A job as leased by a worker.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// What it does.
+    pub kind: JobKind,
+    /// The connection it is about: the sealed token is bound to it.
+    pub connection_id: ConnectionId,
+    /// The provider to tell.
+    pub provider_id: ProviderId,
+    /// The wrapped key that the token is sealed under.
+    pub data_key: Vec<u8>,
+    /// The sealed token.
+    pub token: Vec<u8>,
+    /// Tries so far.
+    pub attempt: u32,
+    /// Its own entropy, for the spread of its back-off.
+    pub seed: Seed,
+    /// When it is given up.
+    pub give_up_at: Timestamp,
+}
+
+/// How a try went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// The provider said yes.
+    Accepted,
+    /// The provider said no, and would say so again.
+    Refused,
+    /// It may go better later; the provider may have said when.
+    Later {
+        /// `Retry-After`, if it was given.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// What becomes of a job after a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobStep {
+    /// Finished.
+    Done,
+    /// Over without success.
+    Dead,
+    /// Again at this time.
+    Retry(Timestamp),
+}
+
+const FIRST: Duration = Duration::from_secs(5);
+const CEILING: Duration = Duration::from_hours(6);
+
+impl Job {
+    /// What to do after a try that ended at `now`.
+    pub fn after(&self, attempt: Attempt, now: Timestamp) -> JobStep {
+        match attempt {
+            Attempt::Accepted => JobStep::Done,
+            Attempt::Refused => JobStep::Dead,
+            Attempt::Later { retry_after } => {
+                let wait = self.backoff().max(retry_after.unwrap_or_default().min(CEILING));
+                let due = now.plus(wait);
+                if due >= self.give_up_at { JobStep::Dead } else { JobStep::Retry(due) }
+            }
+        }
+    }
+
+    /// `min(5 s × 4ⁿ, 6 h)`, spread by ± 20 % from the job's own seed.
+    fn backoff(&self) -> Duration {
+        let base = FIRST.saturating_mul(4_u32.saturating_pow(self.attempt)).min(CEILING);
+        let draw = self.seed.bytes()[self.attempt as usize % 16];
+        let percent = 80 + u32::from(draw) * 40 / 255;
+        base * percent / 100
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    fn job(attempt: u32, seed: [u8; 16]) -> Job {
+        Job {
+            id: JobId::parse("job_1").unwrap(),
+            kind: JobKind::TellBank,
+            connection_id: ConnectionId::parse("con_1").unwrap(),
+            provider_id: ProviderId::new(1000),
+            data_key: vec![],
+            token: vec![],
+            attempt,
+            seed: Seed::new(seed),
+            give_up_at: NOW.plus(Duration::from_hours(7 * 24)),
+        }
+    }
+
+    fn wait(job: &Job, retry_after: Option<Duration>) -> Duration {
+        match job.after(Attempt::Later { retry_after }, NOW) {
+            JobStep::Retry(due) => due.since(NOW),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn waits_grow_by_four_within_a_fifth_and_stop_at_six_hours(attempt in 0_u32..200, seed: [u8; 16]) {
+            let base = FIRST.saturating_mul(4_u32.saturating_pow(attempt)).min(CEILING);
+            let wait = wait(&job(attempt, seed), None);
+            prop_assert!(wait >= base * 80 / 100 && wait <= base * 120 / 100, "{wait:?} of {base:?}");
+        }
+    }
+
+    #[test]
+    fn a_providers_retry_after_is_honoured_up_to_six_hours() {
+        let job = job(0, [0; 16]);
+        assert_eq!(wait(&job, Some(Duration::from_mins(1))), Duration::from_mins(1));
+        assert_eq!(wait(&job, Some(Duration::from_hours(48))), CEILING);
+    }
+
+    #[test]
+    fn it_is_given_up_when_the_next_try_would_be_too_late() {
+        let mut job = job(0, [0; 16]);
+        job.give_up_at = NOW.plus(Duration::from_secs(1));
+        assert_eq!(job.after(Attempt::Later { retry_after: None }, NOW), JobStep::Dead);
+        assert_eq!(job.after(Attempt::Accepted, NOW), JobStep::Done);
+        assert_eq!(job.after(Attempt::Refused, NOW), JobStep::Dead);
+    }
+}

@@ -1,0 +1,229 @@
+//! A data provider: configuration, not code.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::ProviderId;
+use crate::scope::{Clusters, DataCluster};
+
+use super::audit_event::AuditHead;
+
+crate::words! {
+    /// Whether a provider takes part.
+    pub enum ProviderState {
+        /// It does.
+        Active = "active",
+        /// Held by an operator: tokens are issued, data answers 503.
+        Paused = "paused",
+        /// Leaving: as paused, and nothing new is connected.
+        Retired = "retired",
+        /// Held by the hub, because too many refreshes failed at once.
+        Tripped = "tripped",
+    }
+}
+
+crate::words! {
+    /// Who owns a provider's row.
+    pub enum ProviderSource {
+        /// The configuration file: written at each start, refused for change by the API.
+        Config = "config",
+        /// The API.
+        Api = "api",
+    }
+}
+
+/// A provider as stored.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Its id.
+    pub id: ProviderId,
+    /// Whether it takes part.
+    pub state: ProviderState,
+    /// Who owns the row.
+    pub source: ProviderSource,
+    /// How to speak with it.
+    pub settings: ProviderSettings,
+    /// The end of its audit chain.
+    pub audit: AuditHead,
+}
+
+/// How to speak with a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderSettings {
+    /// Its name, as customers know it.
+    pub name: String,
+    /// ISO 3166 country.
+    pub country: String,
+    /// Its issuer identifier: checked against `iss` of the callback where the provider sends one (RFC 9207).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Where the customer's browser goes.
+    pub authorization_endpoint: String,
+    /// Where codes and refresh tokens are exchanged.
+    pub token_endpoint: String,
+    /// RFC 7009 endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation_endpoint: Option<String>,
+    /// The hub's client there.
+    pub client_id: String,
+    /// Where the hub's secret is kept.
+    pub client_secret: SecretSource,
+    /// How the hub authenticates.
+    #[serde(default)]
+    pub auth: ClientAuthentication,
+    /// Its FDX resource server.
+    pub fdx: FdxEndpoint,
+    /// What each cluster is called there; a cluster that is absent is not offered.
+    pub scopes: BTreeMap<DataCluster, String>,
+    /// Who names the recipient to the customer.
+    #[serde(default)]
+    pub recipient_shown_by: RecipientShownBy,
+    /// What a grant at the provider hangs from.
+    #[serde(default)]
+    pub bank_grant: BankGrant,
+    /// Whence the customer's identity comes.
+    #[serde(default)]
+    pub customer_identity: CustomerIdentity,
+    /// The field of the token reply that names the accounts which the customer chose, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accounts_field: Option<String>,
+    /// The field of the token reply that names the grant, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant_field: Option<String>,
+    /// How ends are told, in this order; empty if the provider offers no way.
+    #[serde(default)]
+    pub revoke: Vec<RevokeMethod>,
+}
+
+impl ProviderSettings {
+    /// The clusters that it offers.
+    pub fn clusters(&self) -> Clusters {
+        self.scopes.keys().copied().collect()
+    }
+
+    /// The scope to ask for, in its own words.
+    pub fn scope_for(&self, clusters: Clusters) -> String {
+        let words: Vec<&str> =
+            clusters.iter().filter_map(|c| self.scopes.get(&c)).map(String::as_str).collect();
+        words.join(" ")
+    }
+
+    /// What its scope words mean, unknown ones left out.
+    pub fn clusters_of(&self, scope: &str) -> Clusters {
+        let granted: Vec<&str> = scope.split(' ').collect();
+        self.scopes.iter().filter(|(_, word)| granted.contains(&word.as_str())).map(|(c, _)| *c).collect()
+    }
+}
+
+/// Where a secret is kept: never in the database or the configuration itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum SecretSource {
+    /// A file whose content, without trailing line ends, is the secret.
+    File(String),
+    /// An environment variable.
+    Env(String),
+}
+
+/// How the hub authenticates at a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuthentication {
+    /// HTTP Basic (RFC 6749 §2.3.1).
+    #[default]
+    ClientSecretBasic,
+    /// Form fields (RFC 6749 §2.3.1).
+    ClientSecretPost,
+}
+
+/// An FDX resource server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FdxEndpoint {
+    /// The URL that paths such as `/accounts` are appended to.
+    pub base_url: String,
+    /// Its wire format.
+    pub version: FdxVersion,
+}
+
+/// The wire format of an FDX resource server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FdxVersion {
+    /// 5.x: entities wrapped by kind.
+    #[serde(rename = "5")]
+    V5,
+}
+
+/// Who names the recipient to the customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecipientShownBy {
+    /// The hub's own consent page, before anything goes to the provider.
+    #[default]
+    Hub,
+}
+
+/// What a grant at the provider hangs from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BankGrant {
+    /// Each refresh token is a grant of its own: revoking one leaves the others.
+    #[default]
+    PerToken,
+}
+
+/// Whence the customer's identity comes. It is stored only as a keyed hash.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum CustomerIdentity {
+    /// A field of the token reply.
+    TokenField(String),
+    /// Nowhere: each connection has a customer of its own.
+    #[default]
+    None,
+}
+
+/// A way to tell a provider that a connection has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevokeMethod {
+    /// RFC 7009, with the refresh token.
+    Rfc7009,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> ProviderSettings {
+        serde_json::from_value(serde_json::json!({
+            "name": "Maple Trust", "country": "CA",
+            "authorization_endpoint": "https://maple.example/authorize",
+            "token_endpoint": "https://maple.example/token",
+            "client_id": "bowline", "client_secret": {"env": "MAPLE_SECRET"},
+            "fdx": {"base_url": "https://maple.example/fdx/v5", "version": "5"},
+            "scopes": {"ACCOUNT_BASIC": "accounts", "TRANSACTIONS": "tx:read"},
+            "customer_identity": {"token_field": "customer_id"},
+            "revoke": ["rfc7009"],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn scopes_are_translated_both_ways() {
+        let settings = settings();
+        let asked = Clusters::parse("ACCOUNT_BASIC TRANSACTIONS INVESTMENTS").unwrap();
+        assert_eq!(settings.scope_for(asked), "accounts tx:read");
+        assert_eq!(settings.clusters_of("tx:read openid").to_string(), "TRANSACTIONS");
+        assert_eq!(settings.clusters().to_string(), "ACCOUNT_BASIC TRANSACTIONS");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let mut value = serde_json::to_value(settings()).unwrap();
+        value["recipient_show_by"] = "hub".into();
+        assert!(serde_json::from_value::<ProviderSettings>(value).is_err());
+    }
+}

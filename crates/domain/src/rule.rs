@@ -1,0 +1,8 @@
+//! The protocol rules: pure decisions, named after what they check.
+
+pub mod access;
+pub mod authorize;
+pub mod client_auth;
+pub mod pkce;
+pub mod redeem;
+pub mod token;

@@ -1,0 +1,212 @@
+//! The authorization request (RFC 6749 §4.1.1): who asks, where the answer goes, for what.
+
+use crate::error::{OAuthCode, OAuthError};
+use crate::id::ProviderId;
+use crate::model::client::{Client, ClientKind, Profile};
+use crate::model::provider::{Provider, ProviderState};
+use crate::model::registration::{Registration, RegistrationState};
+use crate::scope::{Clusters, DataCluster};
+
+use super::pkce;
+
+/// The query of a request as it came: repeated and empty parameters still in it.
+#[derive(Debug, Clone, Default)]
+pub struct Query(pub Vec<(String, String)>);
+
+impl Query {
+    /// The value of a parameter that is sent once; an empty one is absent (§3.1).
+    pub fn single(&self, name: &str) -> Result<Option<&str>, OAuthError> {
+        let mut values = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(OAuthError::repeated(name)),
+            (value, None) => Ok(value.filter(|v| !v.is_empty())),
+        }
+    }
+
+    fn need(&self, name: &str) -> Result<&str, OAuthError> {
+        self.single(name)?.ok_or_else(|| OAuthError::missing(name))
+    }
+}
+
+/// Why the person in front of the browser sees a page and nothing is redirected (§4.1.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageRefusal {
+    /// `client_id` is missing, repeated or of nobody.
+    UnknownClient,
+    /// `redirect_uri` is missing, repeated or not registered exactly.
+    UnknownRedirect,
+}
+
+/// A redirect URI that its client has registered: only its holder can redirect anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedRedirect(String);
+
+impl VerifiedRedirect {
+    /// Verifies a URI against the client's registered ones, as exact strings (RFC 9700 §2.1).
+    pub fn verify(client: &Client, uri: &str) -> Option<Self> {
+        client.redirect_uris.iter().any(|known| known == uri).then(|| Self(uri.to_owned()))
+    }
+
+    /// The URI as registered.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The URI with an answer appended; a query that it has is kept (§3.1.2).
+    pub fn with(&self, answer: &[(&str, &str)]) -> String {
+        match url::Url::parse(&self.0) {
+            Ok(mut url) => {
+                url.query_pairs_mut().extend_pairs(answer);
+                url.into()
+            }
+            // Registered URIs were parsed when they were registered.
+            Err(_) => self.0.clone(),
+        }
+    }
+}
+
+/// The first stage: who asks and where the answer goes.
+pub fn redirect(query: &Query, client: Option<&Client>) -> Result<VerifiedRedirect, PageRefusal> {
+    let client = client.filter(|c| c.kind == ClientKind::Recipient).ok_or(PageRefusal::UnknownClient)?;
+    let uri = query.single("redirect_uri").ok().flatten().ok_or(PageRefusal::UnknownRedirect)?;
+    VerifiedRedirect::verify(client, uri).ok_or(PageRefusal::UnknownRedirect)
+}
+
+/// The language of the pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// English, the default.
+    En,
+    /// French.
+    Fr,
+}
+
+impl Language {
+    /// From `ui_locales`, `lang` or `language`: the first tag that we speak.
+    pub fn of(query: &Query) -> Self {
+        let names = ["ui_locales", "lang", "language"];
+        let wanted = names.into_iter().find_map(|name| query.single(name).ok().flatten());
+        wanted.map_or(Self::En, Self::from_tags)
+    }
+
+    /// From language tags separated by spaces.
+    pub fn from_tags(tags: &str) -> Self {
+        let known = |tag: &str| match tag.split(['-', '_']).next() {
+            Some(primary) if primary.eq_ignore_ascii_case("fr") => Some(Self::Fr),
+            Some(primary) if primary.eq_ignore_ascii_case("en") => Some(Self::En),
+            _ => None,
+        };
+        tags.split([' ', ',']).find_map(known).unwrap_or(Self::En)
+    }
+
+    /// The language tag.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::Fr => "fr",
+        }
+    }
+}
+
+/// The second stage: a request whose parameters are in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedRequest {
+    /// The provider.
+    pub provider_id: ProviderId,
+    /// What is asked for.
+    pub clusters: Clusters,
+    /// The PKCE challenge.
+    pub code_challenge: Option<String>,
+    /// `state`, to be returned byte for byte.
+    pub state: String,
+}
+
+/// Checks the parameters of a request whose client and redirect URI are known.
+pub fn check(query: &Query, client: &Client) -> Result<CheckedRequest, OAuthError> {
+    if client.profile != Profile::Flinks {
+        return Err(OAuthError::new(OAuthCode::UnauthorizedClient, "This client must use the FAPI face"));
+    }
+    super::client_auth::not_suspended(client)?;
+    let state = query.need("state")?.to_owned();
+    if query.need("response_type")? != "code" {
+        return Err(OAuthError::new(OAuthCode::UnsupportedResponseType, "response_type must be code"));
+    }
+    let clusters = requested_scope(query.need("scope")?, client)?;
+    let provider_id = ProviderId::parse(query.need("provider_id")?)
+        .ok_or(OAuthError::new(OAuthCode::InvalidRequest, "provider_id must be a positive integer"))?;
+    Ok(CheckedRequest { provider_id, clusters, code_challenge: challenge(query, client)?, state })
+}
+
+fn requested_scope(scope: &str, client: &Client) -> Result<Clusters, OAuthError> {
+    let clusters =
+        Clusters::parse(scope).map_err(|unknown| OAuthError::about(OAuthCode::InvalidScope, unknown))?;
+    if let Some(beyond) = clusters.first_beyond(client.scope) {
+        return Err(OAuthError::about(
+            OAuthCode::InvalidScope,
+            format_args!("scope {} is not allowed for this client", beyond.as_str()),
+        ));
+    }
+    if !clusters.contains(DataCluster::AccountBasic) {
+        return Err(OAuthError::new(OAuthCode::InvalidScope, "scope must include ACCOUNT_BASIC"));
+    }
+    Ok(clusters)
+}
+
+fn challenge(query: &Query, client: &Client) -> Result<Option<String>, OAuthError> {
+    let refuse = |description| Err(OAuthError::new(OAuthCode::InvalidRequest, description));
+    match (query.single("code_challenge")?, query.single("code_challenge_method")?) {
+        (None, None) if client.require_pkce => Err(OAuthError::missing("code_challenge")),
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(OAuthError::missing("code_challenge")),
+        // An absent method means `plain` (RFC 7636 §4.3), which is not served.
+        (Some(challenge), Some("S256")) if pkce::is_challenge(challenge) => Ok(Some(challenge.to_owned())),
+        (Some(_), Some("S256")) => refuse("code_challenge must be 43 characters of base64url"),
+        (Some(_), _) => refuse("code_challenge_method must be S256"),
+    }
+}
+
+/// Whether a recipient may connect to a provider now. Checked at the request, at the provider's callback
+/// and at the exchange, because minutes may have passed.
+pub fn may_connect(
+    client: &Client,
+    provider: Option<&Provider>,
+    registration: Option<&Registration>,
+) -> Result<(), OAuthError> {
+    super::client_auth::not_suspended(client)?;
+    let provider = provider
+        .ok_or(OAuthError::new(OAuthCode::InvalidRequest, "provider_id names no provider of this hub"))?;
+    if registration.is_none_or(|r| r.state != RegistrationState::Active) {
+        return Err(NOT_REGISTERED);
+    }
+    match provider.state {
+        ProviderState::Active => Ok(()),
+        ProviderState::Paused | ProviderState::Retired | ProviderState::Tripped => Err(OAuthError::new(
+            OAuthCode::TemporarilyUnavailable,
+            "The provider cannot be connected at present",
+        )),
+    }
+}
+
+/// What a recipient without an active registration is told.
+pub const NOT_REGISTERED: OAuthError = OAuthError::new(
+    OAuthCode::UnauthorizedClient,
+    "This client has no active registration with the provider",
+);
+
+/// What was granted: requested, by the bank, to the recipient, by the provider; at least `ACCOUNT_BASIC`.
+pub fn granted(
+    requested: Clusters,
+    bank: Clusters,
+    client: Clusters,
+    provider: Clusters,
+) -> Result<Clusters, OAuthError> {
+    let granted = requested.intersection(bank).intersection(client).intersection(provider);
+    if granted.contains(DataCluster::AccountBasic) { Ok(granted) } else { Err(DENIED) }
+}
+
+/// What a recipient is told when the customer said no.
+pub const DENIED: OAuthError = OAuthError::new(OAuthCode::AccessDenied, "The user denied the access");
+
+#[cfg(test)]
+#[path = "authorize_tests.rs"]
+mod tests;

@@ -1,0 +1,100 @@
+//! Client authentication at the token endpoint, without looking at the secret itself.
+
+use crate::error::{OAuthCode, OAuthError};
+use crate::model::client::{Client, ClientState};
+use crate::secret::{Secret, TokenHashes};
+
+/// The credentials of a request: exactly one way was used (RFC 6749 §2.3).
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// Who says it is calling.
+    pub client_id: String,
+    /// With which secret.
+    pub secret: Secret<String>,
+}
+
+/// What every failed authentication is told: which half was wrong is nobody's business.
+pub const WRONG_CREDENTIALS: OAuthError =
+    OAuthError::new(OAuthCode::InvalidClient, "client_id or client_secret is wrong");
+
+/// What a held client is told.
+pub const SUSPENDED: OAuthError = OAuthError::new(OAuthCode::UnauthorizedClient, "This client is suspended");
+
+/// Chooses between HTTP Basic and the body.
+///
+/// Two secrets are `invalid_request`; an equal `client_id` beside Basic is fine.
+pub fn credentials(
+    basic: Option<Credentials>,
+    body_id: Option<&str>,
+    body_secret: Option<&str>,
+) -> Result<Credentials, OAuthError> {
+    match (basic, body_id, body_secret) {
+        (Some(_), _, Some(_)) => {
+            Err(OAuthError::new(OAuthCode::InvalidRequest, "The client secret is given in two places"))
+        }
+        (Some(basic), Some(id), None) if id != basic.client_id => {
+            Err(OAuthError::new(OAuthCode::InvalidRequest, "client_id differs from the Authorization header"))
+        }
+        (Some(basic), _, None) => Ok(basic),
+        (None, Some(id), Some(secret)) => Ok(Credentials { client_id: id.to_owned(), secret: secret.into() }),
+        (None, None, _) => Err(OAuthError::missing("client_id")),
+        (None, Some(_), None) => Err(OAuthError::missing("client_secret")),
+    }
+}
+
+/// A client that has proven its secret.
+#[derive(Clone, Debug)]
+pub struct AuthenticatedClient(Client);
+
+impl AuthenticatedClient {
+    /// The client.
+    pub const fn client(&self) -> &Client {
+        &self.0
+    }
+}
+
+/// Compares the presented secret with the stored one; an unknown client is answered alike.
+pub fn authenticate(
+    client: Option<Client>,
+    presented: &TokenHashes,
+) -> Result<AuthenticatedClient, OAuthError> {
+    let client = client.filter(|c| c.secret_hash.matches(presented)).ok_or(WRONG_CREDENTIALS)?;
+    Ok(AuthenticatedClient(client))
+}
+
+/// Refuses a held client.
+pub fn not_suspended(client: &Client) -> Result<(), OAuthError> {
+    match client.state {
+        ClientState::Active => Ok(()),
+        ClientState::Suspended => Err(SUSPENDED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn basic(id: &str) -> Option<Credentials> {
+        Some(Credentials { client_id: id.into(), secret: "basic".into() })
+    }
+
+    #[test]
+    fn one_way_of_authenticating_is_chosen() {
+        assert_eq!(credentials(basic("a"), None, None).unwrap().secret.expose(), "basic");
+        assert_eq!(credentials(basic("a"), Some("a"), None).unwrap().client_id, "a");
+        assert_eq!(credentials(None, Some("a"), Some("body")).unwrap().secret.expose(), "body");
+    }
+
+    #[test]
+    fn two_secrets_or_two_names_or_half_of_one_are_invalid_requests() {
+        for (b, id, secret) in [
+            (basic("a"), Some("a"), Some("body")),
+            (basic("a"), Some("b"), None),
+            (None, Some("a"), None),
+            (None, None, Some("body")),
+            (None, None, None),
+        ] {
+            assert_eq!(credentials(b, id, secret).unwrap_err().code, OAuthCode::InvalidRequest);
+        }
+    }
+}

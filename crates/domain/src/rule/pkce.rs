@@ -1,0 +1,67 @@
+//! PKCE (RFC 7636), `S256` only.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Whether a text can be an `S256` challenge: 43 characters of base64url, the hash of 32 bytes (§4.2).
+pub fn is_challenge(text: &str) -> bool {
+    text.len() == 43 && URL_SAFE_NO_PAD.decode(text).is_ok_and(|hash| hash.len() == 32)
+}
+
+/// The `S256` challenge of a verifier.
+pub fn challenge(verifier: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, verifier.as_bytes());
+    URL_SAFE_NO_PAD.encode(digest)
+}
+
+/// Whether the verifier of a token request fits the challenge of the authorization request.
+///
+/// A challenge once sent is enforced; a verifier without a challenge is refused (RFC 9700 §4.8.2).
+pub fn fits(challenge_sent: Option<&str>, verifier: Option<&str>) -> bool {
+    match (challenge_sent, verifier) {
+        (None, None) => true,
+        (Some(sent), Some(verifier)) => {
+            is_verifier(verifier) && crate::secret::equal(challenge(verifier).as_bytes(), sent.as_bytes())
+        }
+        _ => false,
+    }
+}
+
+/// 43 to 128 unreserved characters (§4.1).
+fn is_verifier(text: &str) -> bool {
+    (43..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // RFC 7636, appendix B
+    const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+    #[test]
+    fn the_example_of_the_standard_fits() {
+        assert_eq!(challenge(VERIFIER), CHALLENGE);
+        assert!(is_challenge(CHALLENGE));
+        assert!(fits(Some(CHALLENGE), Some(VERIFIER)));
+    }
+
+    #[test]
+    fn a_missing_wrong_short_or_unasked_verifier_does_not() {
+        assert!(!fits(Some(CHALLENGE), None));
+        assert!(!fits(Some(CHALLENGE), Some(&VERIFIER.to_lowercase())));
+        assert!(!fits(None, Some(VERIFIER)));
+        let short = "abc";
+        assert!(!fits(Some(&challenge(short)), Some(short)));
+        assert!(fits(None, None));
+    }
+
+    #[test]
+    fn a_challenge_is_the_hash_of_something() {
+        for bad in ["", "abc", &CHALLENGE[1..], &format!("{CHALLENGE}="), &CHALLENGE.replace('-', "+")] {
+            assert!(!is_challenge(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The exchange of an authorization code (RFC 6749 §4.1.3).
+
+use crate::error::OAuthError;
+use crate::id::ClientId;
+use crate::model::authorization_code::AuthorizationCode;
+use crate::time::Timestamp;
+
+use super::pkce;
+use super::token::{BAD_CODE, WRONG_REDIRECT, WRONG_VERIFIER};
+
+/// What an exchange of a code comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Redemption {
+    /// First use, everything fits.
+    Fresh,
+    /// Second use by its rightful client with everything right, within its life: its connection must end.
+    Replayed,
+    /// Refused without effect; a used or foreign code is worth a trace in the record.
+    Refused {
+        /// What the caller is told.
+        error: OAuthError,
+        /// Whether to record it.
+        suspicious: bool,
+    },
+}
+
+/// Decides on a code that exists.
+///
+/// A foreign code stays usable by its owner; a wrong redirect URI or verifier spends nothing.
+pub fn redeem(
+    code: &AuthorizationCode,
+    client_id: &ClientId,
+    redirect_uri: &str,
+    verifier: Option<&str>,
+    now: Timestamp,
+) -> Redemption {
+    let refused = |error, suspicious| Redemption::Refused { error, suspicious };
+    if code.client_id != *client_id {
+        return refused(BAD_CODE, true);
+    }
+    if now >= code.expires_at {
+        return refused(BAD_CODE, code.used_at.is_some());
+    }
+    let used = code.used_at.is_some();
+    if code.redirect_uri != redirect_uri {
+        return refused(if used { BAD_CODE } else { WRONG_REDIRECT }, used);
+    }
+    if !pkce::fits(code.code_challenge.as_deref(), verifier) {
+        return refused(if used { BAD_CODE } else { WRONG_VERIFIER }, used);
+    }
+    if used { Redemption::Replayed } else { Redemption::Fresh }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ConnectionId;
+    use crate::secret::TokenHash;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+    const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    const URI: &str = "https://app.example/cb";
+
+    fn code(used: bool) -> AuthorizationCode {
+        let pepper = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[0; 32]);
+        AuthorizationCode {
+            hash: TokenHash::of(1, &pepper, b"code"),
+            connection_id: ConnectionId::parse("con_1").unwrap(),
+            client_id: client("dc-1"),
+            redirect_uri: URI.into(),
+            code_challenge: Some(pkce::challenge(VERIFIER)),
+            expires_at: NOW.plus(std::time::Duration::from_secs(60)),
+            used_at: used.then_some(NOW),
+        }
+    }
+
+    fn client(id: &str) -> ClientId {
+        ClientId::parse(id).unwrap()
+    }
+
+    fn refusal(
+        code: &AuthorizationCode,
+        who: &str,
+        uri: &str,
+        verifier: Option<&str>,
+        now: Timestamp,
+    ) -> (OAuthError, bool) {
+        match redeem(code, &client(who), uri, verifier, now) {
+            Redemption::Refused { error, suspicious } => (error, suspicious),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_code_works_once_and_its_second_rightful_use_is_a_replay() {
+        assert_eq!(redeem(&code(false), &client("dc-1"), URI, Some(VERIFIER), NOW), Redemption::Fresh);
+        assert_eq!(redeem(&code(true), &client("dc-1"), URI, Some(VERIFIER), NOW), Redemption::Replayed);
+    }
+
+    #[test]
+    fn any_other_second_use_is_refused_recorded_and_without_effect() {
+        let after = code(true).expires_at;
+        for (who, uri, verifier, now) in [
+            ("dc-2", URI, Some(VERIFIER), NOW),
+            ("dc-1", "https://app.example/cb/", Some(VERIFIER), NOW),
+            ("dc-1", URI, None, NOW),
+            ("dc-1", URI, Some(VERIFIER), after),
+        ] {
+            assert_eq!(refusal(&code(true), who, uri, verifier, now), (BAD_CODE, true));
+        }
+    }
+
+    #[test]
+    fn a_first_use_says_what_is_wrong_to_its_owner_only() {
+        assert_eq!(
+            refusal(&code(false), "dc-1", "https://app.example/CB", Some(VERIFIER), NOW),
+            (WRONG_REDIRECT, false)
+        );
+        assert_eq!(refusal(&code(false), "dc-1", URI, None, NOW), (WRONG_VERIFIER, false));
+        assert_eq!(
+            refusal(&code(false), "dc-1", URI, Some(VERIFIER), code(false).expires_at),
+            (BAD_CODE, false)
+        );
+        assert_eq!(refusal(&code(false), "dc-2", "wrong", None, NOW), (BAD_CODE, true));
+    }
+}

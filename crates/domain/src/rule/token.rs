@@ -1,0 +1,185 @@
+//! The token request: which grant, with what (RFC 6749 §4.1.3, §4.4.2, §6).
+
+use crate::error::{OAuthCode, OAuthError};
+use crate::model::client::{Client, ClientKind};
+use crate::scope::{ClientScope, Clusters};
+use crate::secret::Secret;
+
+/// The fields of a request, whatever its encoding: each at most once, empty ones absent (§3.2).
+#[derive(Debug, Default)]
+pub struct Fields(Vec<(String, Secret<String>)>);
+
+impl Fields {
+    /// Collects fields; a repeated name is refused and named.
+    pub fn collect(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, OAuthError> {
+        let mut fields: Vec<(String, Secret<String>)> = Vec::new();
+        for (name, value) in pairs {
+            if fields.iter().any(|(known, _)| *known == name) {
+                return Err(OAuthError::repeated(&name));
+            }
+            fields.push((name, Secret::new(value)));
+        }
+        Ok(Self(fields))
+    }
+
+    /// A field that has a value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let value = self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.expose().as_str());
+        value.filter(|v| !v.is_empty())
+    }
+
+    fn need(&self, name: &str) -> Result<&str, OAuthError> {
+        self.get(name).ok_or_else(|| OAuthError::missing(name))
+    }
+}
+
+/// A well-formed token request.
+#[derive(Debug)]
+pub enum TokenRequest {
+    /// `authorization_code`
+    AuthorizationCode {
+        /// The code.
+        code: Secret<String>,
+        /// The redirect URI of the authorization request.
+        redirect_uri: String,
+        /// The PKCE verifier.
+        verifier: Option<Secret<String>>,
+    },
+    /// `refresh_token`
+    RefreshToken {
+        /// The token.
+        token: Secret<String>,
+        /// A narrower scope, if one is wanted.
+        scope: Option<Clusters>,
+    },
+    /// `client_credentials`
+    ClientCredentials {
+        /// What is wanted, if it is said.
+        scope: Option<String>,
+    },
+}
+
+impl TokenRequest {
+    /// Reads the fields of a request.
+    pub fn parse(fields: &Fields) -> Result<Self, OAuthError> {
+        match fields.need("grant_type")? {
+            "authorization_code" => Ok(Self::AuthorizationCode {
+                code: fields.need("code")?.into(),
+                redirect_uri: fields.need("redirect_uri")?.to_owned(),
+                verifier: fields.get("code_verifier").map(Into::into),
+            }),
+            "refresh_token" => Ok(Self::RefreshToken {
+                token: fields.need("refresh_token")?.into(),
+                scope: fields.get("scope").map(data_scope).transpose()?,
+            }),
+            "client_credentials" => {
+                Ok(Self::ClientCredentials { scope: fields.get("scope").map(str::to_owned) })
+            }
+            _ => Err(OAuthError::new(
+                OAuthCode::UnsupportedGrantType,
+                "grant_type must be authorization_code, refresh_token or client_credentials",
+            )),
+        }
+    }
+}
+
+fn data_scope(scope: &str) -> Result<Clusters, OAuthError> {
+    Clusters::parse(scope).map_err(|unknown| OAuthError::about(OAuthCode::InvalidScope, unknown))
+}
+
+/// What a client may do on its own account: the one scope of its kind.
+pub fn client_scope(client: &Client, wanted: Option<&str>) -> Result<ClientScope, OAuthError> {
+    let own = match client.kind {
+        ClientKind::Recipient => ClientScope::ProvidersRead,
+        ClientKind::Partner => ClientScope::ClientAdmin,
+    };
+    for word in wanted.unwrap_or_default().split(' ').filter(|w| !w.is_empty()) {
+        if ClientScope::from_word(word) != Some(own) {
+            return Err(OAuthError::about(
+                OAuthCode::InvalidScope,
+                format_args!("scope {word} is not allowed for this client"),
+            ));
+        }
+    }
+    Ok(own)
+}
+
+/// The scope of a refreshed access token: what was granted, or less (RFC 6749 §6).
+pub fn refreshed_scope(granted: Clusters, wanted: Option<Clusters>) -> Result<Clusters, OAuthError> {
+    let wanted = wanted.unwrap_or(granted);
+    match wanted.first_beyond(granted) {
+        None => Ok(wanted),
+        Some(beyond) => Err(OAuthError::about(
+            OAuthCode::InvalidScope,
+            format_args!("scope {} is not allowed for this client", beyond.as_str()),
+        )),
+    }
+}
+
+/// What an unknown, used, expired or foreign code is told.
+pub const BAD_CODE: OAuthError =
+    OAuthError::new(OAuthCode::InvalidGrant, "The code is unknown, used or expired");
+
+/// What an unusable refresh token is told.
+pub const BAD_REFRESH_TOKEN: OAuthError = OAuthError::new(
+    OAuthCode::InvalidGrant,
+    "The refresh token is unknown, expired or its connection has ended",
+);
+
+/// What a redirect URI that differs is told.
+pub const WRONG_REDIRECT: OAuthError =
+    OAuthError::new(OAuthCode::InvalidGrant, "redirect_uri does not match the authorization request");
+
+/// What a wrong, missing or unasked verifier is told (RFC 7636 §4.6).
+pub const WRONG_VERIFIER: OAuthError =
+    OAuthError::new(OAuthCode::InvalidGrant, "code_verifier does not match the authorization request");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<TokenRequest, OAuthError> {
+        let fields = Fields::collect(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))?;
+        TokenRequest::parse(&fields)
+    }
+
+    fn refusal(pairs: &[(&str, &str)]) -> String {
+        parse(pairs).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_grant_names_what_it_lacks() {
+        assert_eq!(refusal(&[]), "invalid_request: grant_type is missing");
+        let code = ("grant_type", "authorization_code");
+        assert_eq!(refusal(&[code]), "invalid_request: code is missing");
+        assert_eq!(refusal(&[code, ("code", "x")]), "invalid_request: redirect_uri is missing");
+        assert_eq!(refusal(&[("grant_type", "refresh_token")]), "invalid_request: refresh_token is missing");
+        assert!(parse(&[("grant_type", "client_credentials")]).is_ok());
+    }
+
+    #[test]
+    fn an_empty_field_is_absent_and_a_repeated_one_is_refused() {
+        assert_eq!(refusal(&[("grant_type", "")]), "invalid_request: grant_type is missing");
+        let twice = [("grant_type", "refresh_token"), ("grant_type", "refresh_token")];
+        assert_eq!(refusal(&twice), "invalid_request: grant_type is given twice");
+    }
+
+    #[test]
+    fn other_grants_are_unsupported() {
+        for grant in
+            ["password", "implicit", "AUTHORIZATION_CODE", "urn:ietf:params:oauth:grant-type:jwt-bearer"]
+        {
+            assert_eq!(parse(&[("grant_type", grant)]).unwrap_err().code, OAuthCode::UnsupportedGrantType);
+        }
+    }
+
+    #[test]
+    fn a_refresh_may_narrow_and_never_widen() {
+        let granted = Clusters::parse("ACCOUNT_BASIC TRANSACTIONS").unwrap();
+        let basic = Clusters::parse("ACCOUNT_BASIC").unwrap();
+        assert_eq!(refreshed_scope(granted, None), Ok(granted));
+        assert_eq!(refreshed_scope(granted, Some(basic)), Ok(basic));
+        let wider = Clusters::parse("ACCOUNT_BASIC STATEMENTS").unwrap();
+        assert_eq!(refreshed_scope(granted, Some(wider)).unwrap_err().code, OAuthCode::InvalidScope);
+    }
+}

@@ -1,0 +1,239 @@
+//! Scope, FDX data cluster, endpoint: the one table.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// An FDX data cluster: the unit of consent. The Flinks scope words are the same words.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[repr(u8)]
+#[expect(missing_docs, reason = "each variant is the word of FDX 5.2 that `as_str` gives")]
+pub enum DataCluster {
+    AccountBasic,
+    AccountDetailed,
+    AccountPayments,
+    Investments,
+    Transactions,
+    Statements,
+    CustomerContact,
+    CustomerPersonal,
+}
+
+impl DataCluster {
+    /// Every cluster, in the order in which a scope is printed.
+    pub const ALL: [Self; 8] = [
+        Self::AccountBasic,
+        Self::AccountDetailed,
+        Self::AccountPayments,
+        Self::Investments,
+        Self::Transactions,
+        Self::Statements,
+        Self::CustomerContact,
+        Self::CustomerPersonal,
+    ];
+
+    /// The scope word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccountBasic => "ACCOUNT_BASIC",
+            Self::AccountDetailed => "ACCOUNT_DETAILED",
+            Self::AccountPayments => "ACCOUNT_PAYMENTS",
+            Self::Investments => "INVESTMENTS",
+            Self::Transactions => "TRANSACTIONS",
+            Self::Statements => "STATEMENTS",
+            Self::CustomerContact => "CUSTOMER_CONTACT",
+            Self::CustomerPersonal => "CUSTOMER_PERSONAL",
+        }
+    }
+
+    /// The cluster that a scope word names.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|c| c.as_str() == word)
+    }
+}
+
+/// A set of clusters; what a scope string of a recipient means.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Clusters(u8);
+
+/// A scope that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("scope {0} is unknown")]
+pub struct UnknownScope(pub String);
+
+impl Clusters {
+    /// No cluster.
+    pub const NONE: Self = Self(0);
+
+    /// Reads a scope: words separated by spaces (RFC 6749 §3.3); order and repetition mean nothing.
+    pub fn parse(scope: &str) -> Result<Self, UnknownScope> {
+        scope.split(' ').filter(|w| !w.is_empty()).try_fold(Self::NONE, |set, word| {
+            DataCluster::from_word(word).map(|c| set.with(c)).ok_or_else(|| UnknownScope(word.to_owned()))
+        })
+    }
+
+    /// This set and one more.
+    #[must_use]
+    pub const fn with(self, cluster: DataCluster) -> Self {
+        Self(self.0 | 1 << cluster as u8)
+    }
+
+    /// What both sets have.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether the cluster is in the set.
+    pub const fn contains(self, cluster: DataCluster) -> bool {
+        self.0 & 1 << cluster as u8 != 0
+    }
+
+    /// The first cluster of this set that `other` lacks.
+    pub fn first_beyond(self, other: Self) -> Option<DataCluster> {
+        self.iter().find(|c| !other.contains(*c))
+    }
+
+    /// The clusters, in printing order.
+    pub fn iter(self) -> impl Iterator<Item = DataCluster> {
+        DataCluster::ALL.into_iter().filter(move |c| self.contains(*c))
+    }
+}
+
+impl FromIterator<DataCluster> for Clusters {
+    fn from_iter<I: IntoIterator<Item = DataCluster>>(clusters: I) -> Self {
+        clusters.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
+impl TryFrom<String> for Clusters {
+    type Error = UnknownScope;
+    fn try_from(scope: String) -> Result<Self, UnknownScope> {
+        Self::parse(&scope)
+    }
+}
+
+impl From<Clusters> for String {
+    fn from(clusters: Clusters) -> Self {
+        clusters.to_string()
+    }
+}
+
+impl fmt::Display for Clusters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, cluster) in self.iter().enumerate() {
+            if n > 0 {
+                f.write_str(" ")?;
+            }
+            f.write_str(cluster.as_str())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Clusters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{self}]")
+    }
+}
+
+/// A data operation of the FDX face.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Operation {
+    /// `GET /customers/current`
+    CurrentCustomer,
+    /// `GET /accounts` with `resultType=lightweight`
+    AccountList,
+    /// `GET /accounts` with `resultType=details`
+    AccountListDetailed,
+    /// `GET /accounts/{accountId}`
+    Account,
+    /// `GET /accounts/{accountId}/transactions`
+    Transactions,
+}
+
+impl Operation {
+    /// Any one of these clusters opens the operation.
+    pub const fn opened_by(self) -> &'static [DataCluster] {
+        match self {
+            Self::CurrentCustomer => &[DataCluster::CustomerContact, DataCluster::CustomerPersonal],
+            Self::AccountList => &[DataCluster::AccountBasic, DataCluster::AccountDetailed],
+            Self::AccountListDetailed | Self::Account => &[DataCluster::AccountDetailed],
+            Self::Transactions => &[DataCluster::Transactions],
+        }
+    }
+
+    /// Whether these clusters open the operation.
+    pub fn allowed(self, clusters: Clusters) -> bool {
+        self.opened_by().iter().any(|c| clusters.contains(*c))
+    }
+}
+
+/// What a token without a connection may do (`client_credentials`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum ClientScope {
+    /// A recipient lists its own active providers.
+    ProvidersRead,
+    /// A partner manages its recipients.
+    ClientAdmin,
+}
+
+impl ClientScope {
+    /// The scope word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ProvidersRead => "providers:read",
+            Self::ClientAdmin => "client:admin",
+        }
+    }
+
+    /// The scope that a word names.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::ProvidersRead, Self::ClientAdmin].into_iter().find(|s| s.as_str() == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_words_in_any_order_and_prints_them_in_one() {
+        let clusters = Clusters::parse("TRANSACTIONS ACCOUNT_BASIC  TRANSACTIONS").unwrap();
+        assert_eq!(clusters.to_string(), "ACCOUNT_BASIC TRANSACTIONS");
+    }
+
+    #[test]
+    fn words_are_case_sensitive_and_separated_by_spaces_only() {
+        for bad in
+            ["account_basic", "ACCOUNT_BASIC,TRANSACTIONS", "ACCOUNT_BASIC\tTRANSACTIONS", "client:admin"]
+        {
+            assert_eq!(Clusters::parse(bad), Err(UnknownScope(bad.to_owned())));
+        }
+    }
+
+    #[test]
+    fn details_need_more_than_basic() {
+        let basic = Clusters::NONE.with(DataCluster::AccountBasic);
+        assert!(Operation::AccountList.allowed(basic));
+        assert!(!Operation::AccountListDetailed.allowed(basic));
+        assert!(!Operation::Account.allowed(basic));
+        assert!(!Operation::Transactions.allowed(basic.with(DataCluster::AccountDetailed)));
+    }
+
+    proptest! {
+        #[test]
+        fn every_set_survives_its_text(bits: u8) {
+            prop_assert_eq!(Clusters::parse(&Clusters(bits).to_string()), Ok(Clusters(bits)));
+        }
+
+        #[test]
+        fn an_intersection_is_within_both(a: u8, b: u8) {
+            let both = Clusters(a).intersection(Clusters(b));
+            prop_assert!(both.first_beyond(Clusters(a)).is_none() && both.first_beyond(Clusters(b)).is_none());
+        }
+    }
+}

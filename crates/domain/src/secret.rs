@@ -1,0 +1,151 @@
+//! Values that must not be printed, and how they are compared and remembered.
+
+use std::fmt;
+
+use zeroize::Zeroize;
+
+/// A value that never shows itself: no `Display`, no `Serialize`, wiped when dropped.
+#[derive(Clone)]
+pub struct Secret<T: Zeroize>(T);
+
+impl<T: Zeroize> Secret<T> {
+    /// Wraps a value.
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value itself. Each call is a place to look at in a review.
+    pub const fn expose(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Zeroize> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl<T: Zeroize> Drop for Secret<T> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl<T: Zeroize + AsRef<[u8]>> PartialEq for Secret<T> {
+    fn eq(&self, other: &Self) -> bool {
+        equal(self.0.as_ref(), other.0.as_ref())
+    }
+}
+
+impl<T: Zeroize + AsRef<[u8]>> Eq for Secret<T> {}
+
+impl From<&str> for Secret<String> {
+    fn from(value: &str) -> Self {
+        Self(value.to_owned())
+    }
+}
+
+/// Whether two byte strings are equal, in a time that depends on their lengths alone.
+pub fn equal(left: &[u8], right: &[u8]) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(left, right).is_ok()
+}
+
+/// How a token, code or client secret that we generated is remembered: HMAC-SHA-256 under a pepper.
+///
+/// It carries the pepper's generation, so that a rotation can tell old rows from new ones. The input has
+/// 256 bits of entropy: a slow hash would add nothing but a way to exhaust the hub.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenHash {
+    generation: u32,
+    digest: [u8; 32],
+}
+
+impl TokenHash {
+    /// Bytes of the stored form: four of generation, thirty-two of digest.
+    pub const LEN: usize = 36;
+
+    /// The hash of `token` under one generation of the pepper.
+    pub fn of(generation: u32, pepper: &aws_lc_rs::hmac::Key, token: &[u8]) -> Self {
+        let tag = aws_lc_rs::hmac::sign(pepper, token);
+        let mut digest = [0; 32];
+        digest.copy_from_slice(tag.as_ref());
+        Self { generation, digest }
+    }
+
+    /// The pepper's generation.
+    pub const fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// The stored form.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&self.generation.to_be_bytes()[..], &self.digest].concat()
+    }
+
+    /// Reads the stored form back; `None` if it is not one.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (generation, digest) = bytes.split_first_chunk::<4>()?;
+        Some(Self { generation: u32::from_be_bytes(*generation), digest: digest.try_into().ok()? })
+    }
+
+    /// Whether one of the candidates is this hash, in constant time each.
+    pub fn matches(&self, candidates: &TokenHashes) -> bool {
+        candidates.iter().fold(false, |found, c| {
+            found | (c.generation == self.generation && equal(&c.digest, &self.digest))
+        })
+    }
+}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenHash({}, …)", self.generation)
+    }
+}
+
+/// The hashes of one presented token under every pepper that may still be in use, the current one first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenHashes(Vec<TokenHash>);
+
+impl TokenHashes {
+    /// From the candidates, the current pepper's first.
+    pub fn new(candidates: Vec<TokenHash>) -> Self {
+        Self(candidates)
+    }
+
+    /// Each candidate, the current pepper's first.
+    pub fn iter(&self) -> impl Iterator<Item = &TokenHash> {
+        self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(generation: u32, token: &str) -> TokenHash {
+        let pepper = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[7; 32]);
+        TokenHash::of(generation, &pepper, token.as_bytes())
+    }
+
+    #[test]
+    fn a_secret_does_not_print_itself() {
+        assert_eq!(format!("{:?}", Secret::from("hunter2")), "Secret");
+    }
+
+    #[test]
+    fn a_hash_survives_its_stored_form_and_keeps_its_generation() {
+        let stored = hash(3, "token").to_bytes();
+        assert_eq!(stored.len(), TokenHash::LEN);
+        assert_eq!(TokenHash::from_bytes(&stored), Some(hash(3, "token")));
+        assert_eq!(TokenHash::from_bytes(&stored[..35]), None);
+    }
+
+    #[test]
+    fn only_the_same_token_of_the_same_generation_matches() {
+        let candidates = TokenHashes::new(vec![hash(2, "token"), hash(1, "token")]);
+        assert!(hash(1, "token").matches(&candidates));
+        assert!(!hash(3, "token").matches(&candidates));
+        assert!(!hash(1, "tokem").matches(&candidates));
+    }
+}
