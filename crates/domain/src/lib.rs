@@ -18,4 +18,4 @@ mod words;
 pub use error::{OAuthCode, OAuthError};
 pub use scope::{Clusters, DataCluster};
 pub use secret::Secret;
-pub use time::Timestamp;
+pub use time::{Moment, Timestamp};

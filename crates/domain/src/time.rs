@@ -1,9 +1,12 @@
 //! Points in time, in milliseconds.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::id::Seed;
 
 /// A point in time: milliseconds since the Unix epoch, UTC.
 ///
@@ -59,6 +62,17 @@ impl Timestamp {
     fn to_jiff(self) -> jiff::Timestamp {
         jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::MAX)
     }
+}
+
+/// When a request or job happens, with the entropy and the name it has: read and drawn once, at its edge.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// The time, on the database's clock.
+    pub now: Timestamp,
+    /// What ids derive from.
+    pub seed: Seed,
+    /// The correlation id of the exchange.
+    pub correlation_id: Arc<str>,
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -225,6 +225,22 @@ impl Cause {
     }
 }
 
+/// Why time ends a connection now, if it does. `last_used_at` is of its refresh token.
+pub fn due(
+    connection: &Connection,
+    last_used_at: Option<Timestamp>,
+    idle: Duration,
+    now: Timestamp,
+) -> Option<Cause> {
+    let idled = |used: Timestamp| now >= super::refresh_token::idle_end(used, idle);
+    match connection.state {
+        State::Pending { until } if now >= until => Some(Cause::NeverRedeemed),
+        State::Active if now >= connection.expires_at => Some(Cause::ConsentEnd),
+        State::Active if last_used_at.is_some_and(idled) => Some(Cause::Idle),
+        State::Pending { .. } | State::Active | State::Ended(_) => None,
+    }
+}
+
 /// When a consent ends: the earliest of the recipient's registered duration and the hub's maximum.
 pub fn consent_end(agreed_at: Timestamp, registered_days: Option<u16>, maximum: Duration) -> Timestamp {
     const DAY: Duration = Duration::from_hours(24);
@@ -292,6 +308,20 @@ mod tests {
             told(ProviderSide { holds_token: false, lease_died: true, ..TOLD }),
             BankState::Unverified
         );
+    }
+
+    #[test]
+    fn time_ends_what_is_over_and_nothing_else() {
+        const DAY: Duration = Duration::from_hours(24);
+        let later = NOW.plus(DAY);
+        let live = Connection { expires_at: later, ..connection(State::Active) };
+        assert_eq!(due(&live, Some(NOW), DAY, NOW), None);
+        assert_eq!(due(&live, Some(NOW.minus(DAY * 2)), DAY, NOW), Some(Cause::Idle));
+        assert_eq!(due(&live, Some(NOW), DAY, later), Some(Cause::ConsentEnd));
+        let pending = connection(State::Pending { until: later });
+        assert_eq!(due(&pending, None, DAY, NOW), None);
+        assert_eq!(due(&pending, None, DAY, later), Some(Cause::NeverRedeemed));
+        assert_eq!(due(&connection(State::Ended(end(Cause::Recipient))), None, DAY, later), None);
     }
 
     #[test]

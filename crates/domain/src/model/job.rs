@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::id::{ConnectionId, JobId, ProviderId, Seed};
 use crate::time::Timestamp;
 
+use super::connection::BankState;
+
 crate::words! {
     /// What a job does.
     pub enum JobKind {
@@ -42,6 +44,8 @@ pub struct Job {
     pub data_key: Vec<u8>,
     /// The sealed token.
     pub token: Vec<u8>,
+    /// Whether a refresh died without a word, so that a token which we never saw may live.
+    pub uncertain: bool,
     /// Tries so far.
     pub attempt: u32,
     /// Its own entropy, for the spread of its back-off.
@@ -79,6 +83,17 @@ const FIRST: Duration = Duration::from_secs(5);
 const CEILING: Duration = Duration::from_hours(6);
 
 impl Job {
+    /// What the provider knows of the end after a step; unchanged if there is nothing new.
+    pub fn bank_state(&self, attempt: Attempt, step: JobStep) -> Option<BankState> {
+        match (attempt, step) {
+            (Attempt::Accepted, _) if self.uncertain => Some(BankState::Unverified),
+            (Attempt::Accepted, _) => Some(BankState::Accepted),
+            (Attempt::Refused, _) => Some(BankState::Refused),
+            (Attempt::Later { .. }, JobStep::Dead) => Some(BankState::Dead),
+            (Attempt::Later { .. }, _) => None,
+        }
+    }
+
     /// What to do after a try that ended at `now`.
     pub fn after(&self, attempt: Attempt, now: Timestamp) -> JobStep {
         match attempt {
@@ -116,6 +131,7 @@ mod tests {
             provider_id: ProviderId::new(1000),
             data_key: vec![],
             token: vec![],
+            uncertain: false,
             attempt,
             seed: Seed::new(seed),
             give_up_at: NOW.plus(Duration::from_hours(7 * 24)),

@@ -1,7 +1,7 @@
 use super::*;
-use crate::model::client::ClientState;
 use crate::id::ClientId;
 use crate::model::audit_event::AuditHead;
+use crate::model::client::ClientState;
 use crate::model::client::Localized;
 use crate::secret::TokenHash;
 

@@ -1,0 +1,109 @@
+//! Migrations: append-only, equal in number and name for both databases, checked by their digest.
+
+use crate::error::{Result, StoreError};
+
+/// One step of the schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// Its number, from one on.
+    pub version: i64,
+    /// Its name.
+    pub name: &'static str,
+    pub(crate) sql: &'static str,
+}
+
+macro_rules! migrations {
+    ($dialect:literal) => {
+        &[Migration {
+            version: 1,
+            name: "hub",
+            sql: include_str!(concat!("../../../migrations/", $dialect, "/0001_hub.sql")),
+        }]
+    };
+}
+
+pub(crate) const SQLITE: &[Migration] = migrations!("sqlite");
+pub(crate) const POSTGRES: &[Migration] = migrations!("postgres");
+
+/// The schema that this code is written for. It also runs on the one before.
+pub const SCHEMA_VERSION: i64 = SQLITE.len() as i64;
+
+pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
+    version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL)";
+
+impl Migration {
+    /// SHA-256 of the text, in hexadecimal.
+    pub(crate) fn digest(&self) -> String {
+        use std::fmt::Write as _;
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.sql.as_bytes());
+        digest.as_ref().iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+}
+
+/// Those that are still to be applied, if what was applied is what this code knows.
+pub(crate) fn pending(all: &'static [Migration], applied: &[(i64, String)]) -> Result<Vec<Migration>> {
+    for (version, digest) in applied {
+        let known = all.iter().find(|m| m.version == *version);
+        match known {
+            None if *version == SCHEMA_VERSION + 1 => {}
+            None => {
+                return Err(StoreError::Unfit(format!(
+                    "the database has schema {version}, this program knows schema {SCHEMA_VERSION}: use a newer program"
+                )));
+            }
+            Some(known) if known.digest() != *digest => {
+                return Err(StoreError::Unfit(format!(
+                    "migration {version} of the database is not the one that this program knows"
+                )));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(all.iter().filter(|m| applied.iter().all(|(version, _)| *version != m.version)).cloned().collect())
+}
+
+/// Refuses a schema that this code cannot run on.
+pub(crate) fn check(all: &'static [Migration], applied: &[(i64, String)]) -> Result<()> {
+    match pending(all, applied)?.first() {
+        None => Ok(()),
+        Some(missing) => Err(StoreError::Unfit(format!(
+            "the database lacks migration {} ({}): run `bowline migrate`",
+            missing.version, missing.name
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(digest: &str) -> Vec<(i64, String)> {
+        vec![(1, digest.to_owned())]
+    }
+
+    #[test]
+    fn only_what_is_missing_is_applied() {
+        assert_eq!(pending(SQLITE, &[]).unwrap(), SQLITE);
+        assert_eq!(pending(SQLITE, &applied(&SQLITE[0].digest())).unwrap(), []);
+    }
+
+    #[test]
+    fn a_changed_or_a_much_newer_schema_is_refused() {
+        assert!(matches!(pending(SQLITE, &applied("other")), Err(StoreError::Unfit(_))));
+        let mut newer = applied(&SQLITE[0].digest());
+        newer.push((SCHEMA_VERSION + 1, "next".into()));
+        assert!(check(SQLITE, &newer).is_ok(), "one newer is fine");
+        newer.push((SCHEMA_VERSION + 2, "after".into()));
+        assert!(check(SQLITE, &newer).is_err());
+        assert!(check(SQLITE, &[]).is_err());
+    }
+
+    #[test]
+    fn both_databases_have_the_same_steps() {
+        let steps = |all: &[Migration]| all.iter().map(|m| (m.version, m.name)).collect::<Vec<_>>();
+        assert_eq!(steps(SQLITE), steps(POSTGRES));
+    }
+}

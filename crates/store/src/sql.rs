@@ -1,0 +1,128 @@
+//! One SQL text for both databases, made at compile time.
+//!
+//! Texts are written with `?1 ?2`. PostgreSQL gets `$1 $2`; SQLite gets the text with every line's
+//! `FOR UPDATE …` or `FOR SHARE …` blanked. `$1` and a bare `?` do not compile: rusqlite numbers `$1` by
+//! first appearance, and would bind the wrong values without an error.
+
+/// A statement in both dialects.
+#[derive(Debug)]
+pub(crate) struct Sql {
+    pub(crate) sqlite: &'static str,
+    pub(crate) postgres: &'static str,
+    pub(crate) params: usize,
+}
+
+/// Makes a [`Sql`] from one text, or from two where the dialects differ.
+macro_rules! sql {
+    ($text:literal) => {{
+        const TEXT: &str = $text;
+        const SQLITE: [u8; TEXT.len()] = $crate::sql::for_sqlite(TEXT);
+        const POSTGRES: [u8; TEXT.len()] = $crate::sql::for_postgres(TEXT);
+        static STATEMENT: $crate::sql::Sql = $crate::sql::Sql {
+            sqlite: $crate::sql::text(&SQLITE),
+            postgres: $crate::sql::text(&POSTGRES),
+            params: $crate::sql::params(TEXT),
+        };
+        &STATEMENT
+    }};
+}
+pub(crate) use sql;
+
+pub(crate) const fn text(bytes: &[u8]) -> &str {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) => panic!("SQL must be UTF-8"),
+    }
+}
+
+/// The highest parameter; refuses `$1` and a bare `?`.
+pub(crate) const fn params(sql: &str) -> usize {
+    let bytes = sql.as_bytes();
+    let (mut at, mut highest) = (0, 0);
+    while at < bytes.len() {
+        assert!(bytes[at] != b'$', "write ?1, not $1");
+        if bytes[at] == b'?' {
+            let mut number = 0;
+            while at + 1 < bytes.len() && bytes[at + 1].is_ascii_digit() {
+                number = number * 10 + (bytes[at + 1] - b'0') as usize;
+                at += 1;
+            }
+            assert!(number > 0, "write ?1, not a bare ?");
+            if number > highest {
+                highest = number;
+            }
+        }
+        at += 1;
+    }
+    highest
+}
+
+pub(crate) const fn for_postgres<const N: usize>(sql: &str) -> [u8; N] {
+    let mut out = copy(sql);
+    let mut at = 0;
+    while at < N {
+        if out[at] == b'?' {
+            out[at] = b'$';
+        }
+        at += 1;
+    }
+    out
+}
+
+pub(crate) const fn for_sqlite<const N: usize>(sql: &str) -> [u8; N] {
+    let mut out = copy(sql);
+    let mut at = 0;
+    while at < N {
+        if begins(&out, at, b"FOR UPDATE") || begins(&out, at, b"FOR SHARE") {
+            while at < N && out[at] != b'\n' {
+                out[at] = b' ';
+                at += 1;
+            }
+        }
+        at += 1;
+    }
+    out
+}
+
+const fn copy<const N: usize>(sql: &str) -> [u8; N] {
+    let bytes = sql.as_bytes();
+    let mut out = [0; N];
+    let mut at = 0;
+    while at < N {
+        out[at] = bytes[at];
+        at += 1;
+    }
+    out
+}
+
+const fn begins(bytes: &[u8], at: usize, word: &[u8]) -> bool {
+    if at + word.len() > bytes.len() {
+        return false;
+    }
+    let mut n = 0;
+    while n < word.len() {
+        if bytes[at + n] != word[n] {
+            return false;
+        }
+        n += 1;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn one_text_becomes_two_of_the_same_length() {
+        let sql = sql!("SELECT a FROM t WHERE b = ?2 AND c = ?1\nFOR UPDATE OF t");
+        assert_eq!(sql.postgres, "SELECT a FROM t WHERE b = $2 AND c = $1\nFOR UPDATE OF t");
+        assert_eq!(sql.sqlite.trim_end(), "SELECT a FROM t WHERE b = ?2 AND c = ?1");
+        assert_eq!(sql.params, 2);
+    }
+
+    #[test]
+    fn a_dollar_and_a_bare_question_mark_are_refused() {
+        for bad in ["SELECT $1", "SELECT ?", "SELECT ?0"] {
+            assert!(std::panic::catch_unwind(|| super::params(bad)).is_err(), "{bad}");
+        }
+    }
+}

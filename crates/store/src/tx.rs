@@ -1,0 +1,127 @@
+//! One transaction, as a command's body sees it.
+
+use domain::Moment;
+use domain::id::IdSource;
+use domain::model::audit_event::{AuditEntry, AuditHead, AuditKey};
+
+use crate::error::{Result, StoreError};
+use crate::mark::Mark;
+use crate::postgres::PgArm;
+use crate::sql::{Sql, sql};
+use crate::sqlite::SqliteArm;
+use crate::value::{Row, Value, values};
+
+/// A transaction under way. Two-armed and private inside: no type parameter shows which database it is.
+pub struct Tx<'a> {
+    arm: Arm<'a>,
+    audit_key: &'a AuditKey,
+    ids: IdSource,
+    deferred: Vec<(&'static Sql, Vec<Value>)>,
+    marks: Vec<Mark>,
+    poisoned: bool,
+}
+
+enum Arm<'a> {
+    Sqlite(SqliteArm<'a>),
+    Postgres(PgArm<'a>),
+}
+
+impl<'a> Tx<'a> {
+    pub(crate) fn sqlite(arm: SqliteArm<'a>, audit_key: &'a AuditKey, moment: &Moment) -> Self {
+        Self::new(Arm::Sqlite(arm), audit_key, moment)
+    }
+
+    pub(crate) fn postgres(arm: PgArm<'a>, audit_key: &'a AuditKey, moment: &Moment) -> Self {
+        Self::new(Arm::Postgres(arm), audit_key, moment)
+    }
+
+    fn new(arm: Arm<'a>, audit_key: &'a AuditKey, moment: &Moment) -> Self {
+        let ids = IdSource::new(moment.now, moment.seed);
+        Self { arm, audit_key, ids, deferred: Vec::new(), marks: Vec::new(), poisoned: false }
+    }
+
+    /// The ids of this command.
+    pub(crate) const fn ids(&mut self) -> &mut IdSource {
+        &mut self.ids
+    }
+
+    /// Every row.
+    pub(crate) async fn query(&mut self, sql: &'static Sql, params: &[Value]) -> Result<Vec<Row>> {
+        self.ready(sql, params)?;
+        let rows = match &mut self.arm {
+            Arm::Sqlite(arm) => arm.query(sql, params),
+            Arm::Postgres(arm) => arm.query(sql, params).await,
+        };
+        self.heed(rows)
+    }
+
+    /// The row, if there is one.
+    pub(crate) async fn query_opt(&mut self, sql: &'static Sql, params: &[Value]) -> Result<Option<Row>> {
+        Ok(self.query(sql, params).await?.into_iter().next())
+    }
+
+    /// How many rows were written.
+    pub(crate) async fn execute(&mut self, sql: &'static Sql, params: &[Value]) -> Result<u64> {
+        self.ready(sql, params)?;
+        let count = match &mut self.arm {
+            Arm::Sqlite(arm) => arm.execute(sql, params),
+            Arm::Postgres(arm) => arm.execute(sql, params).await,
+        };
+        self.heed(count)
+    }
+
+    /// Writes with the commit, in the order of the calls: for what no later statement of the body reads.
+    pub(crate) fn defer(&mut self, sql: &'static Sql, params: &[Value]) {
+        self.deferred.push((sql, params.to_vec()));
+    }
+
+    /// Records an event behind `head` and returns the chain's new end, for the subject's own row.
+    pub(crate) fn audit(&mut self, head: &AuditHead, entry: AuditEntry) -> AuditHead {
+        let (event, head) = self.audit_key.link(head, self.ids.mint(), entry);
+        let (kind, subject) = &event.entry.subject;
+        let entry = &event.entry;
+        let params = values![
+            event.id, *kind, subject, event.seq, entry.at, entry.action, entry.actor.kind, entry.actor.id,
+            entry.correlation_id, entry.detail, self.audit_key.generation(), event.mac,
+        ];
+        self.deferred.push((
+            sql!(
+                "-- record an audit event
+                INSERT INTO audit_events (id, subject_kind, subject_id, seq, at, action, actor_kind, actor_id,
+                    correlation_id, detail, key_generation, mac)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+            ),
+            params.to_vec(),
+        ));
+        head
+    }
+
+    /// Leaves a mark that is applied once the commit is durable.
+    pub(crate) fn mark(&mut self, mark: Mark) {
+        self.marks.push(mark);
+    }
+
+    /// Whether the commit may follow, with what was deferred to it and the marks.
+    pub(crate) fn finish(self) -> Result<(Vec<(&'static Sql, Vec<Value>)>, Vec<Mark>)> {
+        if self.poisoned {
+            return Err(StoreError::Fault("a command went on after a failed statement".into()));
+        }
+        Ok((self.deferred, self.marks))
+    }
+
+    fn ready(&self, sql: &'static Sql, params: &[Value]) -> Result<()> {
+        if self.poisoned {
+            return Err(StoreError::Fault("a command went on after a failed statement".into()));
+        }
+        if params.len() != sql.params {
+            return Err(StoreError::Fault(format!("{} takes {} parameters", sql.sqlite, sql.params)));
+        }
+        Ok(())
+    }
+
+    /// A failed statement poisons the transaction on both databases.
+    fn heed<T>(&mut self, result: Result<T>) -> Result<T> {
+        self.poisoned |= result.is_err();
+        result
+    }
+}
