@@ -1,0 +1,53 @@
+//! Commands: one transaction each, one a file. Each loads, asks a rule of the domain, writes.
+
+mod credential;
+mod end_connection;
+mod job;
+mod open_connection;
+mod redeem_code;
+mod refresh_token;
+mod register;
+mod request;
+
+pub use credential::{Lease, LeaseCredential, Leased, ReleaseLease, StoreCredential, Stored};
+pub use end_connection::{EndConnection, EndOutcome, ExpireConnection};
+pub use job::{FinishJob, LeaseJob};
+pub use open_connection::{OpenConnection, OpenOutcome, OpenedWith};
+pub use redeem_code::{RedeemCode, Redeemed};
+pub use refresh_token::RecordRefreshUse;
+pub use register::{
+    PutRegistration, RegisterClient, SetClientState, SetMark, SetProviderState, UpsertProvider,
+};
+pub use request::{
+    DenyRequest, FailRequest, OpenAuthorizationRequest, ReceiveCode, Received, SendToProvider,
+};
+
+use domain::Moment;
+use domain::model::audit_event::{Action, Actor, AuditEntry, SubjectKind};
+
+/// Statements of the commands that the test of query plans looks at.
+pub(crate) mod statement {
+    pub(crate) use super::credential::LEASE_OF;
+    pub(crate) use super::end_connection::{HELD, LAST_USE};
+    pub(crate) use super::open_connection::{CUSTOMER, SUBJECT};
+    pub(crate) use super::redeem_code::LOCK_CUSTOMER;
+    pub(crate) use super::register::MARK;
+}
+
+/// An entry of the record about a subject.
+fn entry(
+    subject: (SubjectKind, impl ToString),
+    moment: &Moment,
+    action: Action,
+    actor: Actor,
+    detail: &serde_json::Value,
+) -> AuditEntry {
+    AuditEntry {
+        subject: (subject.0, subject.1.to_string()),
+        at: moment.now,
+        action,
+        actor,
+        correlation_id: moment.correlation_id.to_string(),
+        detail: detail.to_string(),
+    }
+}

@@ -39,9 +39,12 @@ impl From<rusqlite::Error> for StoreError {
         use rusqlite::ErrorCode;
         match error.sqlite_error_code() {
             Some(ErrorCode::ConstraintViolation) if is_unique(&error) => Self::Race,
-            Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::DatabaseBusy | ErrorCode::ReadOnly) => {
-                Self::Unavailable(error.to_string())
-            }
+            Some(
+                ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::ReadOnly,
+            ) => Self::Unavailable(error.to_string()),
             _ => Self::Fault(error.to_string()),
         }
     }
@@ -56,12 +59,17 @@ fn is_unique(error: &rusqlite::Error) -> bool {
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         use tokio_postgres::error::SqlState;
-        let retried =
-            [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::UNIQUE_VIOLATION];
+        let retried = [
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::UNIQUE_VIOLATION,
+        ];
         match error.code() {
             Some(code) if retried.contains(code) => Self::Race,
             // class 08 connection, 25006 read-only, 53 resources, 57 operator intervention
-            Some(code) if ["08", "53", "57"].contains(&&code.code()[..2]) => Self::Unavailable(describe(&error)),
+            Some(code) if ["08", "53", "57"].contains(&&code.code()[..2]) => {
+                Self::Unavailable(describe(&error))
+            }
             Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable(describe(&error)),
             Some(_) => Self::Fault(describe(&error)),
             None => Self::Unavailable(error.to_string()),
@@ -71,7 +79,9 @@ impl From<tokio_postgres::Error> for StoreError {
 
 /// The server's message without its detail line, which may quote stored values.
 fn describe(error: &tokio_postgres::Error) -> String {
-    error.as_db_error().map_or_else(|| error.to_string(), |db| format!("{} {}", db.code().code(), db.message()))
+    error
+        .as_db_error()
+        .map_or_else(|| error.to_string(), |db| format!("{} {}", db.code().code(), db.message()))
 }
 
 impl From<deadpool_postgres::PoolError> for StoreError {

@@ -4,8 +4,8 @@
 //! for both databases. The store has no clock: a command carries its [`domain::Moment`].
 
 mod error;
-mod migrate;
 mod mark;
+mod migrate;
 mod postgres;
 mod record;
 mod sql;

@@ -27,8 +27,10 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     pub(crate) async fn open(url: &Secret<String>, settings: &Settings) -> Result<Self> {
-        let config: tokio_postgres::Config =
-            url.expose().parse().map_err(|_| StoreError::Unfit("store.url is not a PostgreSQL URL".into()))?;
+        let config: tokio_postgres::Config = url
+            .expose()
+            .parse()
+            .map_err(|_| StoreError::Unfit("store.url is not a PostgreSQL URL".into()))?;
         let manager =
             Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
@@ -72,9 +74,8 @@ impl Postgres {
 
     pub(crate) async fn clock_ahead(&self, now: Timestamp) -> Result<i64> {
         let client = self.pool.get().await?;
-        let row = client
-            .query_one("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT", &[])
-            .await?;
+        let row =
+            client.query_one("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT", &[]).await?;
         Ok(row.get::<_, i64>(0) - now.millis())
     }
 
@@ -168,7 +169,9 @@ fn row(row: &tokio_postgres::Row) -> Result<Row> {
 
 /// Sets and checks what durability rests on.
 async fn durable(client: &tokio_postgres::Client) -> Result<()> {
-    client.batch_execute("SET default_transaction_isolation = 'read committed'; SET timezone = 'UTC'").await?;
+    client
+        .batch_execute("SET default_transaction_isolation = 'read committed'; SET timezone = 'UTC'")
+        .await?;
     let row = client
         .query_one(
             "SELECT current_setting('synchronous_commit'), pg_is_in_recovery(),
@@ -178,7 +181,9 @@ async fn durable(client: &tokio_postgres::Client) -> Result<()> {
         .await?;
     let (sync, standby, read_only): (String, bool, String) = (row.get(0), row.get(1), row.get(2));
     if standby || read_only == "on" {
-        return Err(StoreError::Unfit("this PostgreSQL is a standby or read-only; the primary is needed".into()));
+        return Err(StoreError::Unfit(
+            "this PostgreSQL is a standby or read-only; the primary is needed".into(),
+        ));
     }
     match sync.as_str() {
         "on" | "remote_write" | "remote_apply" => Ok(()),

@@ -1,0 +1,284 @@
+//! Queries: reads of the state as it is now. There is no cache.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use domain::Timestamp;
+use domain::id::{AuthorizationRequestId, ClientId, ConnectionId, ProviderId};
+use domain::model::audit_event::{Actor, AuditEntry, AuditEvent, SubjectKind};
+use domain::model::authorization_request::AuthorizationRequest;
+use domain::model::client::Client;
+use domain::model::connection::Connection;
+use domain::model::job::{JobKind, JobState};
+use domain::model::provider::Provider;
+use domain::model::refresh_token::RefreshToken;
+use domain::model::registration::Registration;
+use domain::rule::access::AccessState;
+use domain::secret::{TokenHash, TokenHashes};
+
+use crate::command::statement;
+use crate::error::Result;
+use crate::record::{self, scalar};
+use crate::sql::{Sql, sql};
+use crate::tx::Tx;
+use crate::value::values;
+use crate::{Query, Statement};
+
+/// Declares queries that are one lookup.
+macro_rules! lookup {
+    ($($(#[$doc:meta])* $name:ident($($field:ident: $type:ty),*) -> $reply:ty = |$tx:ident, $this:ident| $body:expr;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub struct $name { $(#[doc = "What is looked for."] pub $field: $type),* }
+
+        impl Query for $name {
+            type Reply = $reply;
+            async fn run(&self, $tx: &mut Tx<'_>) -> Result<$reply> {
+                let $this = self;
+                $body
+            }
+        }
+    )+};
+}
+
+lookup! {
+    /// A client.
+    ClientById(id: ClientId) -> Option<Client> = |tx, q| record::client(tx, &q.id).await;
+    /// A provider.
+    ProviderById(id: ProviderId) -> Option<Provider> = |tx, q| record::provider(tx, q.id).await;
+    /// A registration.
+    RegistrationOf(client_id: ClientId, provider_id: ProviderId) -> Option<Registration>
+        = |tx, q| record::registration(tx, &q.client_id, q.provider_id).await;
+    /// Everything that the access check needs to know of a connection.
+    AccessStateOf(connection_id: ConnectionId) -> Option<AccessState>
+        = |tx, q| record::access_state(tx, &q.connection_id).await;
+    /// A connection as it stands.
+    ConnectionById(id: ConnectionId) -> Option<Connection> = |tx, q| record::connection(tx, &q.id).await;
+    /// An authorization request.
+    RequestById(id: AuthorizationRequestId) -> Option<AuthorizationRequest>
+        = |tx, q| record::request(tx, &q.id).await;
+    /// The authorization request that a provider's `state` belongs to.
+    RequestByState(state: TokenHashes) -> Option<AuthorizationRequest>
+        = |tx, q| record::request_by_state(tx, record::REQUEST_BY_STATE, &q.state).await;
+    /// A mark of the store.
+    MarkOf(name: &'static str) -> Option<String>
+        = |tx, q| scalar(tx.query_opt(statement::MARK, values![q.name]).await?);
+}
+
+/// A presented refresh token, with what the access check needs to know.
+#[derive(Debug, Clone)]
+pub struct RefreshTokenBy {
+    /// The presented token's hashes.
+    pub hashes: TokenHashes,
+}
+
+/// A refresh token that exists.
+#[derive(Debug)]
+pub struct KnownRefreshToken {
+    /// How it is remembered.
+    pub hash: TokenHash,
+    /// The token.
+    pub token: RefreshToken,
+    /// Its connection's state.
+    pub state: AccessState,
+}
+
+impl Query for RefreshTokenBy {
+    type Reply = Option<KnownRefreshToken>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        for hash in self.hashes.iter() {
+            let Some(mut row) = tx.query_opt(REFRESH_TOKEN, values![hash]).await? else {
+                continue;
+            };
+            let token = RefreshToken {
+                connection_id: row.take()?,
+                client_id: row.take()?,
+                last_used_at: row.take()?,
+            };
+            let state = record::access_state(tx, &token.connection_id).await?;
+            return Ok(state.map(|state| KnownRefreshToken { hash: hash.clone(), token, state }));
+        }
+        Ok(None)
+    }
+}
+
+static REFRESH_TOKEN: &Sql = sql!(
+    "-- a refresh token
+    SELECT connection_id, client_id, last_used_at FROM refresh_tokens WHERE token_hash = ?1"
+);
+
+/// The provider's tokens of a connection, sealed.
+#[derive(Debug, Clone)]
+pub struct CredentialOf {
+    /// The connection.
+    pub connection_id: ConnectionId,
+}
+
+/// The provider's tokens as stored.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    /// The version that fences refreshes.
+    pub version: i64,
+    /// The wrapped key.
+    pub data_key: Vec<u8>,
+    /// The sealed access token.
+    pub access_token: Vec<u8>,
+    /// When it dies.
+    pub access_expires_at: Timestamp,
+}
+
+impl Query for CredentialOf {
+    type Reply = Option<Credential>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let Some(mut row) = tx.query_opt(CREDENTIAL, values![self.connection_id]).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Credential {
+            version: row.take()?,
+            data_key: row.take()?,
+            access_token: row.take()?,
+            access_expires_at: row.take()?,
+        }))
+    }
+}
+
+static CREDENTIAL: &Sql = sql!(
+    "-- the provider's tokens of a live connection
+    SELECT c.credential_version, c.data_key, u.access_token, u.access_expires_at
+    FROM upstream_credentials u JOIN connections c ON c.id = u.connection_id
+    WHERE u.connection_id = ?1 AND c.data_key IS NOT NULL"
+);
+
+/// Connections that time may have ended, the most overdue first.
+#[derive(Debug, Clone)]
+pub struct DueEnds {
+    /// The time.
+    pub now: Timestamp,
+    /// How long a refresh token may lie unused.
+    pub idle: Duration,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl Query for DueEnds {
+    type Reply = Vec<ConnectionId>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        // The inverse of `idle_end`: a token last used before this has idled out.
+        let idle = self.idle + Duration::from_hours(24);
+        let idle_before = self.now.minus(idle);
+        let mut due: Vec<ConnectionId> = Vec::new();
+        for (sql, until) in [(DUE_PENDING, self.now), (DUE_CONSENT, self.now), (DUE_IDLE, idle_before)] {
+            for mut row in tx.query(sql, values![until, self.limit]).await? {
+                let id = row.take()?;
+                if !due.contains(&id) {
+                    due.push(id);
+                }
+            }
+        }
+        due.truncate(self.limit as usize);
+        Ok(due)
+    }
+}
+
+static DUE_PENDING: &Sql = sql!(
+    "-- connections whose code was never redeemed
+    SELECT id FROM connections WHERE status = 'pending' AND pending_until <= ?1 ORDER BY pending_until LIMIT ?2"
+);
+static DUE_CONSENT: &Sql = sql!(
+    "-- connections whose consent is over
+    SELECT id FROM connections WHERE status = 'active' AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2"
+);
+static DUE_IDLE: &Sql = sql!(
+    "-- connections whose refresh token was not used for too long
+    SELECT connection_id FROM refresh_tokens WHERE last_used_at <= ?1 ORDER BY last_used_at LIMIT ?2"
+);
+
+/// How many jobs there are of each kind and state.
+#[derive(Debug, Clone)]
+pub struct JobCounts;
+
+impl Query for JobCounts {
+    type Reply = BTreeMap<(&'static str, &'static str), i64>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let count = sql!("-- count jobs\nSELECT kind, state, count(*) FROM jobs GROUP BY kind, state");
+        let mut counts = BTreeMap::new();
+        for mut row in tx.query(count, &[]).await? {
+            let (kind, state) = (row.take::<JobKind>()?, row.take::<JobState>()?);
+            counts.insert((kind.as_str(), state.as_str()), row.take()?);
+        }
+        Ok(counts)
+    }
+}
+
+/// A subject's chain of the record, from its first event on.
+#[derive(Debug, Clone)]
+pub struct AuditOf {
+    /// What kind of subject.
+    pub kind: SubjectKind,
+    /// Which.
+    pub id: String,
+}
+
+impl Query for AuditOf {
+    type Reply = Vec<AuditEvent>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let mut events = Vec::new();
+        for mut row in tx.query(AUDIT, values![self.kind, self.id]).await? {
+            let (id, seq) = (row.take()?, row.take()?);
+            let (at, action) = (row.take()?, row.take()?);
+            let actor = Actor { kind: row.take()?, id: row.take()? };
+            let (correlation_id, detail) = (row.take()?, row.take()?);
+            let subject = (self.kind, self.id.clone());
+            let entry = AuditEntry { subject, at, action, actor, correlation_id, detail };
+            events.push(AuditEvent { id, seq, entry, mac: row.take()? });
+        }
+        Ok(events)
+    }
+}
+
+static AUDIT: &Sql = sql!(
+    "-- a subject's chain
+    SELECT id, seq, at, action, actor_kind, actor_id, correlation_id, detail, mac
+    FROM audit_events WHERE subject_kind = ?1 AND subject_id = ?2 ORDER BY seq"
+);
+
+/// Every statement on a hot path, with its name, for the test of their plans.
+#[doc(hidden)]
+pub fn hot_statements() -> Vec<Statement> {
+    [
+        record::CLIENT,
+        record::PROVIDER,
+        record::REGISTRATION,
+        record::CONNECTION,
+        record::LOCK_CONNECTION,
+        record::LOCK_ACTIVE,
+        record::REQUEST,
+        record::LOCK_REQUEST,
+        record::REQUEST_BY_STATE,
+        record::LOCK_REQUEST_BY_STATE,
+        record::CODE,
+        record::ACCESS_STATE,
+        record::DUE_JOB,
+        record::LEASED_JOB,
+        statement::MARK,
+        statement::HELD,
+        statement::LAST_USE,
+        statement::LEASE_OF,
+        statement::CUSTOMER,
+        statement::SUBJECT,
+        statement::LOCK_CUSTOMER,
+        REFRESH_TOKEN,
+        CREDENTIAL,
+        DUE_PENDING,
+        DUE_CONSENT,
+        DUE_IDLE,
+        AUDIT,
+    ]
+    .map(Statement)
+    .to_vec()
+}

@@ -14,7 +14,7 @@ pub(crate) struct Sql {
 
 /// Makes a [`Sql`] from one text, or from two where the dialects differ.
 macro_rules! sql {
-    ($text:literal) => {{
+    ($text:expr) => {{
         const TEXT: &str = $text;
         const SQLITE: [u8; TEXT.len()] = $crate::sql::for_sqlite(TEXT);
         const POSTGRES: [u8; TEXT.len()] = $crate::sql::for_postgres(TEXT);

@@ -67,7 +67,9 @@ impl Sqlite {
 
 fn fit(version: i32) -> Result<()> {
     if version < OLDEST {
-        return Err(StoreError::Unfit(format!("SQLite {version} can lose commits; {OLDEST} or newer is needed")));
+        return Err(StoreError::Unfit(format!(
+            "SQLite {version} can lose commits; {OLDEST} or newer is needed"
+        )));
     }
     Ok(())
 }
@@ -76,7 +78,8 @@ fn fit(version: i32) -> Result<()> {
 pub(crate) fn migrate(path: &PathBuf) -> Result<Vec<Migration>> {
     fit(rusqlite::version_number())?;
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|e| StoreError::Unavailable(format!("{}: {e}", folder.display())))?;
+        std::fs::create_dir_all(folder)
+            .map_err(|e| StoreError::Unavailable(format!("{}: {e}", folder.display())))?;
     }
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)?;
@@ -97,7 +100,8 @@ fn applied(connection: &Connection) -> Result<Vec<(i64, String)>> {
     if !connection.table_exists(None, "schema_migrations")? {
         return Ok(Vec::new());
     }
-    let mut statement = connection.prepare("SELECT version, digest FROM schema_migrations ORDER BY version")?;
+    let mut statement =
+        connection.prepare("SELECT version, digest FROM schema_migrations ORDER BY version")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

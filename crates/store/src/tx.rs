@@ -81,8 +81,18 @@ impl<'a> Tx<'a> {
         let (kind, subject) = &event.entry.subject;
         let entry = &event.entry;
         let params = values![
-            event.id, *kind, subject, event.seq, entry.at, entry.action, entry.actor.kind, entry.actor.id,
-            entry.correlation_id, entry.detail, self.audit_key.generation(), event.mac,
+            event.id,
+            *kind,
+            subject,
+            event.seq,
+            entry.at,
+            entry.action,
+            entry.actor.kind,
+            entry.actor.id,
+            entry.correlation_id,
+            entry.detail,
+            self.audit_key.generation(),
+            event.mac,
         ];
         self.deferred.push((
             sql!(

@@ -27,8 +27,7 @@ const SHARE: usize = 8;
 
 impl<T> Queue<T> {
     pub(super) fn new(bound: usize) -> Self {
-        let lanes =
-            Lanes { end: VecDeque::new(), common: VecDeque::new(), ends_in_a_row: 0, closed: false };
+        let lanes = Lanes { end: VecDeque::new(), common: VecDeque::new(), ends_in_a_row: 0, closed: false };
         Self { lanes: Mutex::new(lanes), filled: Condvar::new(), bound }
     }
 

@@ -106,7 +106,11 @@ impl<C: Command> Queued for Slot<C> {
     }
 }
 
-fn body<C: Command>(command: &C, connection: &mut Connection, key: &AuditKey) -> Result<(C::Reply, Vec<Mark>)> {
+fn body<C: Command>(
+    command: &C,
+    connection: &mut Connection,
+    key: &AuditKey,
+) -> Result<(C::Reply, Vec<Mark>)> {
     let mut tx = Tx::sqlite(SqliteArm(connection), key, command.moment());
     let reply = at_once(command.run(&mut tx))?;
     let (deferred, marks) = tx.finish()?;
@@ -150,7 +154,7 @@ impl Thread {
                 while let Some(slot) = self.queue.pop() {
                     slot.answer(Some(&lost));
                 }
-                crate::sqlite::writer::give_up();
+                give_up();
             }
         }
     }

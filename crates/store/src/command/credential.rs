@@ -1,0 +1,211 @@
+//! The provider's tokens of a connection: refreshed once at a time across nodes, fenced against ends.
+
+use std::time::Duration;
+
+use domain::id::{ConnectionId, LeaseId};
+use domain::model::connection::State;
+use domain::model::job::JobKind;
+use domain::{Moment, Timestamp};
+
+use super::end_connection::{Sealed, queue};
+use crate::Command;
+use crate::error::{Result, StoreError};
+use crate::record::lock_connection;
+use crate::sql::{Sql, sql};
+use crate::tx::Tx;
+use crate::value::values;
+
+/// Takes the lease of a connection's refresh at the provider.
+#[derive(Debug)]
+pub struct LeaseCredential {
+    /// When.
+    pub moment: Moment,
+    /// Whose.
+    pub connection_id: ConnectionId,
+    /// The version that the caller found too old to use.
+    pub seen_version: i64,
+    /// Longer than the exchange may take.
+    pub life: Duration,
+}
+
+/// Leave to refresh.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// The lease.
+    pub id: LeaseId,
+    /// The version that will be sent.
+    pub version: i64,
+    /// The wrapped key of the connection: it seals what comes back, even if the connection has ended by then.
+    pub data_key: Vec<u8>,
+    /// The sealed refresh token, if the provider gave one.
+    pub refresh_token: Option<Vec<u8>>,
+}
+
+/// What asking for the lease comes to.
+#[derive(Clone, Debug)]
+pub enum Leased {
+    /// It is the caller's.
+    Yours(Lease),
+    /// Somebody refreshes; the end of that lease.
+    Busy(Timestamp),
+    /// Somebody has refreshed.
+    Fresh,
+    /// The connection is over.
+    Over,
+}
+
+impl Command for LeaseCredential {
+    type Reply = Leased;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Leased> {
+        let connection = lock_connection(tx, &self.connection_id).await?;
+        let Some(connection) = connection.filter(|c| c.state == State::Active) else {
+            return Ok(Leased::Over);
+        };
+        if connection.credential_version != self.seen_version {
+            return Ok(Leased::Fresh);
+        }
+        let row = tx.query_opt(LEASE_OF, values![connection.id]).await?;
+        let mut row =
+            row.ok_or_else(|| StoreError::Fault("an active connection has no credential".into()))?;
+        let data_key: Vec<u8> = row.take()?;
+        let refresh_token = row.take()?;
+        let until: Option<Timestamp> = row.take()?;
+        if let Some(until) = until.filter(|until| self.moment.now < *until) {
+            return Ok(Leased::Busy(until));
+        }
+        let lease = Lease { id: tx.ids().mint(), version: self.seen_version, data_key, refresh_token };
+        tx.defer(
+            sql!(
+                "-- lease a credential; a lease that died leaves a doubt
+                UPDATE upstream_credentials SET lease_id = ?2, lease_until = ?3,
+                    uncertain = (CASE WHEN ?4 THEN ?4 ELSE uncertain END)
+                WHERE connection_id = ?1"
+            ),
+            values![connection.id, lease.id, self.moment.now.plus(self.life), until.is_some()],
+        );
+        Ok(Leased::Yours(lease))
+    }
+}
+
+pub(crate) static LEASE_OF: &Sql = sql!(
+    "-- the credential of a connection, to be leased
+    SELECT c.data_key, u.refresh_token, u.lease_until
+    FROM upstream_credentials u JOIN connections c ON c.id = u.connection_id
+    WHERE u.connection_id = ?1"
+);
+
+/// Stores what a leased refresh brought, if the version that was sent is still the stored one.
+#[derive(Debug)]
+pub struct StoreCredential {
+    /// When.
+    pub moment: Moment,
+    /// Whose.
+    pub connection_id: ConnectionId,
+    /// Under which lease.
+    pub lease: Lease,
+    /// The sealed access token.
+    pub access_token: Vec<u8>,
+    /// When the access token dies.
+    pub access_expires_at: Timestamp,
+    /// The sealed refresh token, if a new one came.
+    pub refresh_token: Option<Vec<u8>>,
+}
+
+/// What storing comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is the credential now, under the next version.
+    Stored,
+    /// The connection ended meanwhile, and a new refresh token was handed to a job; or another refresh,
+    /// begun when this lease had run out, was first.
+    TooLate,
+}
+
+impl Command for StoreCredential {
+    type Reply = Stored;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Stored> {
+        let connection = lock_connection(tx, &self.connection_id).await?;
+        let connection = connection.ok_or_else(|| StoreError::Fault("a connection has vanished".into()))?;
+        if connection.state != State::Active {
+            if let Some(token) = self.refresh_token.clone() {
+                let sealed = Sealed { data_key: self.lease.data_key.clone(), token, uncertain: false };
+                queue(tx, &self.moment, JobKind::TellBank, &connection, sealed);
+            }
+            return Ok(Stored::TooLate);
+        }
+        if connection.credential_version != self.lease.version {
+            tx.defer(DOUBT, values![connection.id]);
+            return Ok(Stored::TooLate);
+        }
+        self.replace(tx);
+        Ok(Stored::Stored)
+    }
+}
+
+static DOUBT: &Sql = sql!(
+    "-- a token that is not in hand may live at the provider
+    UPDATE upstream_credentials SET uncertain = (1 = 1) WHERE connection_id = ?1"
+);
+
+impl StoreCredential {
+    fn replace(&self, tx: &mut Tx<'_>) {
+        tx.defer(
+            sql!(
+                "-- replace a credential
+                UPDATE upstream_credentials SET access_token = ?2, access_expires_at = ?3,
+                    refresh_token = COALESCE(?4, refresh_token), lease_id = NULL, lease_until = NULL, updated_at = ?5
+                WHERE connection_id = ?1"
+            ),
+            values![
+                self.connection_id, self.access_token, self.access_expires_at, self.refresh_token, self.moment.now
+            ],
+        );
+        tx.defer(
+            sql!(
+                "-- a credential's next version
+                UPDATE connections SET credential_version = credential_version + 1, updated_at = ?2
+                WHERE id = ?1"
+            ),
+            values![self.connection_id, self.moment.now],
+        );
+    }
+}
+
+/// Gives a lease back when the provider answered and brought nothing: no doubt is left.
+#[derive(Debug)]
+pub struct ReleaseLease {
+    /// When.
+    pub moment: Moment,
+    /// Whose.
+    pub connection_id: ConnectionId,
+    /// Which.
+    pub lease: LeaseId,
+}
+
+impl Command for ReleaseLease {
+    type Reply = ();
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
+        let update = sql!(
+            "-- give a lease back
+            UPDATE upstream_credentials SET lease_id = NULL, lease_until = NULL
+            WHERE connection_id = ?1 AND lease_id = ?2"
+        );
+        tx.execute(update, values![self.connection_id, self.lease]).await?;
+        Ok(())
+    }
+}

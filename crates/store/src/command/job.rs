@@ -1,0 +1,135 @@
+//! The outbox: jobs are leased, tried outside any transaction, and finished.
+
+use std::time::Duration;
+
+use domain::Moment;
+use domain::id::{JobId, LeaseId};
+use domain::model::audit_event::{Action, Actor, ActorKind, SubjectKind};
+use domain::model::connection::BankState;
+use domain::model::job::{Attempt, Job, JobKind, JobState, JobStep};
+use serde_json::json;
+
+use super::entry;
+use crate::Command;
+use crate::error::Result;
+use crate::record::{due_job, leased_job, lock_connection};
+use crate::sql::sql;
+use crate::tx::Tx;
+use crate::value::values;
+
+/// Leases the next due job, if there is one. A lease that runs out is free again.
+#[derive(Debug)]
+pub struct LeaseJob {
+    /// When.
+    pub moment: Moment,
+    /// For how long.
+    pub life: Duration,
+}
+
+impl Command for LeaseJob {
+    type Reply = Option<(Job, LeaseId)>;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let Some(job) = due_job(tx, self.moment.now).await? else {
+            return Ok(None);
+        };
+        let lease = tx.ids().mint::<LeaseId>();
+        tx.defer(
+            sql!("-- lease a job\nUPDATE jobs SET lease_id = ?2, lease_until = ?3 WHERE id = ?1"),
+            values![job.id, lease, self.moment.now.plus(self.life)],
+        );
+        Ok(Some((job, lease)))
+    }
+}
+
+/// Records how a try of a leased job went, and what the provider now knows.
+#[derive(Debug)]
+pub struct FinishJob {
+    /// When.
+    pub moment: Moment,
+    /// Which.
+    pub job_id: JobId,
+    /// Under which lease.
+    pub lease: LeaseId,
+    /// How it went.
+    pub attempt: Attempt,
+    /// What happened, in words for a person: never a token.
+    pub outcome: String,
+}
+
+impl Command for FinishJob {
+    type Reply = Option<JobStep>;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Option<JobStep>> {
+        let Some(job) = leased_job(tx, &self.job_id, &self.lease).await? else {
+            return Ok(None); // the lease ran out and somebody else took the job
+        };
+        let step = job.after(self.attempt, self.moment.now);
+        match step {
+            JobStep::Retry(due) => tx.defer(
+                sql!(
+                    "-- a job is tried again
+                    UPDATE jobs SET attempt = attempt + 1, due_at = ?2, outcome = ?3, lease_id = NULL,
+                        lease_until = NULL
+                    WHERE id = ?1"
+                ),
+                values![job.id, due, self.outcome],
+            ),
+            JobStep::Done => self.close(tx, &job, JobState::Done),
+            JobStep::Dead => self.close(tx, &job, JobState::Dead),
+        }
+        if let (JobKind::TellBank, Some(bank)) = (job.kind, job.bank_state(self.attempt, step)) {
+            self.told(tx, &job, bank).await?;
+        }
+        Ok(Some(step))
+    }
+}
+
+impl FinishJob {
+    /// A token that was answered is of no more use; one that was given up on may be needed by a person.
+    fn close(&self, tx: &mut Tx<'_>, job: &Job, state: JobState) {
+        let keep = matches!(self.attempt, Attempt::Later { .. });
+        let wipe = sql!(
+            "-- a job is over, its token is wiped
+            UPDATE jobs SET state = ?2, attempt = attempt + 1, outcome = ?3, finished_at = ?4, lease_id = NULL,
+                lease_until = NULL, data_key = NULL, token = NULL
+            WHERE id = ?1"
+        );
+        let give_up = sql!(
+            "-- a job is given up, its token kept
+            UPDATE jobs SET state = ?2, attempt = attempt + 1, outcome = ?3, finished_at = ?4, lease_id = NULL,
+                lease_until = NULL
+            WHERE id = ?1"
+        );
+        let params = values![job.id, state, self.outcome, self.moment.now];
+        tx.defer(if keep { give_up } else { wipe }, params);
+    }
+
+    async fn told(&self, tx: &mut Tx<'_>, job: &Job, bank: BankState) -> Result<()> {
+        let Some(connection) = lock_connection(tx, &job.connection_id).await? else {
+            return Ok(());
+        };
+        let subject = (SubjectKind::Connection, &connection.id);
+        let actor = Actor::new(ActorKind::Provider, job.provider_id.to_string());
+        let detail = json!({"bank": bank.as_str(), "job": job.id.as_str()});
+        let head =
+            tx.audit(&connection.audit, entry(subject, &self.moment, Action::BankTold, actor, &detail));
+        tx.defer(
+            sql!(
+                "-- what the provider knows of an end
+                UPDATE connections SET bank_state = ?2, audit_seq = ?3, audit_mac = ?4, updated_at = ?5
+                WHERE id = ?1"
+            ),
+            values![connection.id, bank, head.seq, head.mac, self.moment.now],
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,260 @@
+//! The steps of an authorization request up to the provider's answer.
+
+use domain::error::OAuthError;
+use domain::id::{AuthorizationRequestId, ProviderId};
+use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, StepRefusal};
+use domain::model::job::JobKind;
+use domain::rule::authorize::may_connect;
+use domain::secret::{TokenHash, TokenHashes};
+use domain::{Moment, Timestamp};
+
+use super::end_connection::{Sealed, queue};
+use crate::Command;
+use crate::error::Result;
+use crate::record::{LOCK_REQUEST_BY_STATE, client, lock_request, provider, registration, request_by_state};
+use crate::sql::sql;
+use crate::tx::Tx;
+use crate::value::values;
+
+/// Keeps a request whose consent page is about to be shown.
+#[derive(Debug)]
+pub struct OpenAuthorizationRequest {
+    /// When.
+    pub moment: Moment,
+    /// The request.
+    pub request: AuthorizationRequest,
+}
+
+impl Command for OpenAuthorizationRequest {
+    type Reply = ();
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
+        let r = &self.request;
+        tx.defer(
+            sql!(
+                "-- open an authorization request
+                INSERT INTO authorization_requests (id, connection_id, client_id, provider_id, redirect_uri, scope,
+                    client_state, code_challenge, language, status, cookie_hash, data_key, correlation_id,
+                    created_at, expires_at)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+            ),
+            values![
+                r.id, r.connection_id, r.client_id, r.provider_id, r.redirect_uri, r.clusters, r.client_state,
+                r.code_challenge, r.language, r.status, r.cookie_hash, r.data_key, r.correlation_id, r.created_at,
+                r.expires_at
+            ],
+        );
+        Ok(())
+    }
+}
+
+/// The customer agreed on the hub's page and is sent to the provider.
+#[derive(Debug)]
+pub struct SendToProvider {
+    /// When.
+    pub moment: Moment,
+    /// Which request.
+    pub request_id: AuthorizationRequestId,
+    /// The browser's flow cookie.
+    pub cookie: TokenHashes,
+    /// How the `state` towards the provider is remembered.
+    pub state_hash: TokenHash,
+    /// The sealed PKCE verifier towards the provider.
+    pub verifier: Vec<u8>,
+    /// The purpose that was shown.
+    pub purpose: String,
+    /// Which page text was shown.
+    pub page_version: String,
+}
+
+impl Command for SendToProvider {
+    type Reply = Result<AuthorizationRequest, StepRefusal>;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let request = lock_request(tx, &self.request_id).await?;
+        let request = match step(request, RequestStatus::AwaitingConsent, &self.cookie, self.moment.now) {
+            Ok(request) => request,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        tx.defer(
+            sql!(
+                "-- the customer agreed
+                UPDATE authorization_requests SET status = ?2, state_hash = ?3, verifier = ?4, purpose = ?5,
+                    page_version = ?6, agreed_at = ?7
+                WHERE id = ?1"
+            ),
+            values![
+                request.id,
+                RequestStatus::AtProvider,
+                self.state_hash,
+                self.verifier,
+                self.purpose,
+                self.page_version,
+                self.moment.now
+            ],
+        );
+        Ok(Ok(request))
+    }
+}
+
+/// The customer declined on the hub's page.
+#[derive(Debug)]
+pub struct DenyRequest {
+    /// When.
+    pub moment: Moment,
+    /// Which request.
+    pub request_id: AuthorizationRequestId,
+    /// The browser's flow cookie.
+    pub cookie: TokenHashes,
+}
+
+impl Command for DenyRequest {
+    type Reply = Result<AuthorizationRequest, StepRefusal>;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let request = lock_request(tx, &self.request_id).await?;
+        let request = step(request, RequestStatus::AwaitingConsent, &self.cookie, self.moment.now);
+        if let Ok(request) = &request {
+            fail(tx, &request.id);
+        }
+        Ok(request)
+    }
+}
+
+/// The provider sent the browser back: its `state` works once, in the browser that began.
+#[derive(Debug)]
+pub struct ReceiveCode {
+    /// When.
+    pub moment: Moment,
+    /// The provider whose callback was called.
+    pub provider_id: ProviderId,
+    /// The `state` of the callback.
+    pub state: TokenHashes,
+    /// The browser's flow cookies: one a request, this one's is among them or not.
+    pub cookie: TokenHashes,
+    /// The provider's code, sealed; absent if it sent an error.
+    pub bank_code: Option<Vec<u8>>,
+}
+
+/// A request whose provider has answered.
+#[derive(Debug)]
+pub struct Received {
+    /// The request as it was before.
+    pub request: AuthorizationRequest,
+    /// Whether the recipient may still connect.
+    pub may_connect: Result<(), OAuthError>,
+}
+
+impl Command for ReceiveCode {
+    type Reply = Result<Received, StepRefusal>;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let request = request_by_state(tx, LOCK_REQUEST_BY_STATE, &self.state).await?;
+        let request = request.filter(|r| r.provider_id == self.provider_id);
+        let request = match step(request, RequestStatus::AtProvider, &self.cookie, self.moment.now) {
+            Ok(request) => request,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let may_connect = still_allowed(tx, &request).await?;
+        match self.bank_code.as_ref().filter(|_| may_connect.is_ok()) {
+            None => fail(tx, &request.id),
+            Some(code) => tx.defer(
+                sql!(
+                    "-- a provider's code is in hand
+                    UPDATE authorization_requests SET status = ?2, bank_code = ?3 WHERE id = ?1"
+                ),
+                values![request.id, RequestStatus::Exchanging, code],
+            ),
+        }
+        Ok(Ok(Received { request, may_connect }))
+    }
+}
+
+/// Nothing came of a request after its provider had answered. What is in hand is revoked there.
+#[derive(Debug)]
+pub struct FailRequest {
+    /// When.
+    pub moment: Moment,
+    /// Which request.
+    pub request_id: AuthorizationRequestId,
+    /// A sealed refresh token that the provider gave, if it got that far.
+    pub in_hand: Option<Vec<u8>>,
+}
+
+impl Command for FailRequest {
+    type Reply = ();
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
+        if let Some(request) = lock_request(tx, &self.request_id).await? {
+            fail_with(tx, &self.moment, &request, self.in_hand.as_deref());
+        }
+        Ok(())
+    }
+}
+
+/// Whether the recipient may still connect to the provider.
+pub(super) async fn still_allowed(
+    tx: &mut Tx<'_>,
+    request: &AuthorizationRequest,
+) -> Result<Result<(), OAuthError>> {
+    let Some(client) = client(tx, &request.client_id).await? else {
+        return Ok(Err(domain::rule::authorize::NOT_REGISTERED));
+    };
+    let provider = provider(tx, request.provider_id).await?;
+    let registration = registration(tx, &client.id, request.provider_id).await?;
+    Ok(may_connect(&client, provider.as_ref(), registration.as_ref()))
+}
+
+/// Fails a locked request and queues the revocation of what is in hand.
+pub(super) fn fail_with(
+    tx: &mut Tx<'_>,
+    moment: &Moment,
+    request: &AuthorizationRequest,
+    in_hand: Option<&[u8]>,
+) {
+    fail(tx, &request.id);
+    if let Some(token) = in_hand {
+        let sealed = Sealed { data_key: request.data_key.clone(), token: token.to_vec(), uncertain: false };
+        queue(tx, moment, JobKind::RevokeOrphan, request, sealed);
+    }
+}
+
+fn fail(tx: &mut Tx<'_>, id: &AuthorizationRequestId) {
+    tx.defer(
+        sql!(
+            "-- nothing comes of a request
+            UPDATE authorization_requests SET status = ?2, verifier = NULL, bank_code = NULL WHERE id = ?1"
+        ),
+        values![id, RequestStatus::Failed],
+    );
+}
+
+fn step(
+    request: Option<AuthorizationRequest>,
+    from: RequestStatus,
+    cookie: &TokenHashes,
+    now: Timestamp,
+) -> Result<AuthorizationRequest, StepRefusal> {
+    let request = request.ok_or(StepRefusal::Unknown)?;
+    request.step(from, cookie, now).map(|()| request)
+}
