@@ -1,0 +1,190 @@
+//! Accounts: seven kinds, each an object below a key that names its kind (FDX 5.x).
+
+use serde::{Deserialize, Serialize};
+
+use crate::entity::entity;
+use crate::{Amount, Date, Timestamp};
+
+entity! {
+    /// A currency, as in `{"currencyCode":"CAD"}` (ISO 4217).
+    Currency { currency_code: String, currency_rate: Amount, original_currency_code: String }
+}
+
+/// An account: the fields that every kind has, and its own.
+macro_rules! account {
+    ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        entity! {
+            $(#[$meta])*
+            $name {
+                account_id: String,
+                account_category: String,
+                account_type: String,
+                account_number: String,
+                account_number_display: String,
+                product_name: String,
+                nickname: String,
+                status: String,
+                description: String,
+                currency: Currency,
+                parent_account_id: String,
+                line_of_business: String,
+                routing_transit_number: String,
+                balance_type: String,
+                interest_rate: Amount,
+                interest_rate_type: String,
+                interest_rate_as_of: Timestamp,
+                prior_interest_rate: Amount,
+                transfer_in: bool,
+                transfer_out: bool,
+                bill_pay_status: String,
+                micr_number: String,
+                last_activity_date: Date,
+                transactions_included: bool,
+                balance_as_of: Timestamp,
+                $($field: $type),*
+            }
+        }
+    };
+}
+
+account! {
+    /// A deposit account.
+    DepositAccount {
+        current_balance: Amount, opening_day_balance: Amount, available_balance: Amount,
+        annual_percentage_yield: Amount, interest_ytd: Amount, term: i64, maturity_date: Date,
+    }
+}
+account! {
+    /// A line of credit, credit cards among them.
+    LocAccount {
+        credit_line: Amount, available_credit: Amount, next_payment_amount: Amount, next_payment_date: Date,
+        principal_balance: Amount, current_balance: Amount, minimum_payment_amount: Amount,
+        last_payment_amount: Amount, last_payment_date: Date, past_due_amount: Amount, last_stmt_balance: Amount,
+        last_stmt_date: Date, purchases_apr: Amount, advances_apr: Amount, cash_advance_limit: Amount,
+        available_cash: Amount, finance_charges: Amount, card_network: String,
+    }
+}
+account! {
+    /// A loan.
+    LoanAccount {
+        principal_balance: Amount, escrow_balance: Amount, original_principal: Amount, originating_date: Date,
+        loan_term: i64, total_number_of_payments: i64, next_payment_amount: Amount, next_payment_date: Date,
+        payment_frequency: String, compounding_period: String, pay_off_amount: Amount,
+        last_payment_amount: Amount, last_payment_date: Date, maturity_date: Date,
+        interest_paid_year_to_date: Amount,
+    }
+}
+account! {
+    /// An investment account. Its holdings are passed on by a later part of the hub.
+    InvestmentAccount {
+        allowed_check_writing: bool, allowed_option_trade: bool, current_value: Amount,
+        available_cash_balance: Amount, margin: bool, margin_balance: Amount, short_balance: Amount,
+        rollover_amount: Amount, employer_name: String, broker_id: String, plan_id: String,
+        calendar_year_for401_k: Date, daily_change: Amount, percentage_change: Amount,
+    }
+}
+account! {
+    /// An insurance policy.
+    InsuranceAccount {
+        policy_premium: Amount, policy_premium_term: String, policy_start_date: Date, policy_status: String,
+        policy_end_date: Date, policy_coverage_amount: Amount,
+    }
+}
+account! {
+    /// An annuity.
+    AnnuityAccount { annuity_product_type: String, annuity_value_basis: String, payment_amount: Amount, surrender_value: Amount }
+}
+account! {
+    /// A commercial account.
+    CommercialAccount {
+        opening_ledger_balance: Amount, closing_ledger_balance: Amount, current_ledger_balance: Amount,
+        opening_available_balance: Amount, closing_available_balance: Amount, current_available_balance: Amount,
+        next_day_available_balance: Amount, two_days_plus_available_balance: Amount,
+    }
+}
+
+/// An account below the key that names its kind, as in `{"depositAccount":{…}}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "variants are the keys of the standard")]
+pub enum Account {
+    DepositAccount(Box<DepositAccount>),
+    LocAccount(Box<LocAccount>),
+    LoanAccount(Box<LoanAccount>),
+    InvestmentAccount(Box<InvestmentAccount>),
+    InsuranceAccount(Box<InsuranceAccount>),
+    AnnuityAccount(Box<AnnuityAccount>),
+    CommercialAccount(Box<CommercialAccount>),
+}
+
+macro_rules! each {
+    ($account:expr, $inner:ident => $body:expr) => {
+        match $account {
+            Account::DepositAccount($inner) => $body,
+            Account::LocAccount($inner) => $body,
+            Account::LoanAccount($inner) => $body,
+            Account::InvestmentAccount($inner) => $body,
+            Account::InsuranceAccount($inner) => $body,
+            Account::AnnuityAccount($inner) => $body,
+            Account::CommercialAccount($inner) => $body,
+        }
+    };
+}
+
+/// The fields of `resultType=lightweight`, moved out of an account of any kind.
+macro_rules! light {
+    ($name:ident, $account:expr) => {
+        Box::new($name {
+            account_id: $account.account_id,
+            account_category: $account.account_category,
+            account_type: $account.account_type,
+            account_number_display: $account.account_number_display,
+            product_name: $account.product_name,
+            nickname: $account.nickname,
+            status: $account.status,
+            description: $account.description,
+            currency: $account.currency,
+            ..$name::default()
+        })
+    };
+}
+
+impl Account {
+    /// The account's id.
+    pub fn id(&self) -> Option<&str> {
+        each!(self, account => account.account_id.as_deref())
+    }
+
+    /// Gives the account another id.
+    pub fn set_id(&mut self, id: String) {
+        each!(self, account => account.account_id = Some(id));
+    }
+
+    /// Its parent's id, to be renamed along with its own.
+    pub const fn parent_id_mut(&mut self) -> &mut Option<String> {
+        each!(self, account => &mut account.parent_account_id)
+    }
+
+    /// Leaves what `resultType=lightweight` shows.
+    #[must_use]
+    pub fn lightweight(self) -> Self {
+        match self {
+            Self::DepositAccount(a) => Self::DepositAccount(light!(DepositAccount, a)),
+            Self::LocAccount(a) => Self::LocAccount(light!(LocAccount, a)),
+            Self::LoanAccount(a) => Self::LoanAccount(light!(LoanAccount, a)),
+            Self::InvestmentAccount(a) => Self::InvestmentAccount(light!(InvestmentAccount, a)),
+            Self::InsuranceAccount(a) => Self::InsuranceAccount(light!(InsuranceAccount, a)),
+            Self::AnnuityAccount(a) => Self::AnnuityAccount(light!(AnnuityAccount, a)),
+            Self::CommercialAccount(a) => Self::CommercialAccount(light!(CommercialAccount, a)),
+        }
+    }
+
+    /// Takes away what money could be moved with: the full number, routing and MICR.
+    pub fn remove_payment_details(&mut self) {
+        each!(self, account => {
+            account.account_number = None;
+            account.routing_transit_number = None;
+            account.micr_number = None;
+        });
+    }
+}

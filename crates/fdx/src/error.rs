@@ -1,0 +1,89 @@
+//! Data errors: the documented codes, their words and their HTTP statuses.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $message:literal;)+) => {
+        /// A documented error code. The statuses are those of the Flinks list.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[expect(missing_docs, reason = "each variant is the message of its row")]
+        pub enum ErrorCode { $($name),+ }
+
+        impl ErrorCode {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The number on the wire.
+            pub const fn number(self) -> u16 {
+                match self { $(Self::$name => $code),+ }
+            }
+
+            /// The HTTP status.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status),+ }
+            }
+
+            /// The documented message.
+            pub const fn message(self) -> &'static str {
+                match self { $(Self::$name => $message),+ }
+            }
+        }
+    };
+}
+
+codes! {
+    InvalidInput = 401, 400, "Invalid Input";
+    SubscriptionNotFound = 403, 403, "Subscription not found";
+    Internal = 500, 500, "Internal server error";
+    SubsystemUnavailable = 501, 405, "Subsystem unavailable";
+    Maintenance = 503, 503, "Scheduled maintenance";
+    CustomerNotFound = 601, 404, "Customer not found";
+    NotAuthorized = 602, 401, "Customer not authorized";
+    AccountNotFound = 701, 404, "Account not found";
+    InvalidDate = 702, 400, "Invalid start or end date";
+    InvalidRange = 703, 400, "Invalid date range";
+    AccountTypeNotSupported = 704, 422, "Account type not supported";
+    AccountClosed = 705, 409, "Account is closed";
+    DataNotFound = 1107, 404, "Data not found for request parameters";
+    ContentType = 1203, 406, "Content type not supported";
+    TooManyRequests = 1207, 429, "Too many requests were sent within a short period of time";
+}
+
+impl ErrorCode {
+    /// The code of a number.
+    pub fn from_number(number: u16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|c| c.number() == number)
+    }
+}
+
+/// An error as it stands in a body. Absent fields belong to answers outside the documented list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ErrorBody {
+    /// The number: written as a number, read as a number or a text.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "number_or_text")]
+    pub code: Option<u16>,
+    /// The documented message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// What a developer should know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub debug_message: Option<String>,
+}
+
+impl ErrorBody {
+    /// The body of a documented error.
+    pub fn new(code: ErrorCode, debug_message: impl Into<String>) -> Self {
+        Self {
+            code: Some(code.number()),
+            message: Some(code.message().to_owned()),
+            debug_message: Some(debug_message.into()),
+        }
+    }
+}
+
+fn number_or_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    let number = value.as_u64().and_then(|n| u16::try_from(n).ok());
+    Ok(number.or_else(|| value.as_str().and_then(|text| text.parse().ok())))
+}

@@ -1,0 +1,145 @@
+//! Reading what another party wrote.
+
+use serde::de::DeserializeOwned;
+
+/// What was read, and how many fields of it no type here knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed<T> {
+    /// The value.
+    pub value: T,
+    /// Fields that were dropped.
+    pub dropped: usize,
+}
+
+/// A text that is not what was expected. It names a place, never a value.
+#[derive(Debug, thiserror::Error)]
+#[error("unreadable at line {line}, column {column}")]
+pub struct ParseError {
+    /// The line, from one on.
+    pub line: usize,
+    /// The column, from one on.
+    pub column: usize,
+}
+
+impl From<serde_json::Error> for ParseError {
+    fn from(error: serde_json::Error) -> Self {
+        Self { line: error.line(), column: error.column() }
+    }
+}
+
+/// Reads a JSON text; unknown fields are dropped and counted.
+pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<Parsed<T>, ParseError> {
+    let mut dropped = 0;
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let value = serde_ignored::deserialize(&mut deserializer, |_| dropped += 1)?;
+    deserializer.end()?;
+    Ok(Parsed { value, dropped })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Account, Accounts, Customer, ErrorBody, ErrorCode, Transactions};
+
+    const DEPOSIT: &str = r#"{"page":{"nextOffset":"n","totalElements":10},"links":{"next":{"href":"/x"}},
+        "accounts":[{"depositAccount":{"accountId":"a1","accountCategory":"DEPOSIT_ACCOUNT",
+        "accountType":"CHECKING","accountNumber":"123456","accountNumberDisplay":"***456","status":"OPEN",
+        "currency":{"currencyCode":"CAD","currencyRate":1.0},"routingTransitNumber":"004","balanceType":"ASSET",
+        "lastActivityDate":"2024-01-15","balanceAsOf":"2024-01-15T10:30:00Z",
+        "currentBalance":12345678901234567890.123456,"availableBalance":-0.10,"loyaltyTier":"gold"}}]}"#;
+
+    #[test]
+    fn money_survives_a_round_trip_to_the_last_digit() {
+        let read = parse::<Accounts>(DEPOSIT.as_bytes()).unwrap();
+        let written = serde_json::to_string(&read.value).unwrap();
+        assert!(written.contains(r#""currentBalance":12345678901234567890.123456"#), "{written}");
+        assert!(written.contains(r#""availableBalance":-0.10"#), "{written}");
+        assert_eq!(parse::<Accounts>(written.as_bytes()).unwrap(), Parsed { value: read.value, dropped: 0 });
+    }
+
+    #[test]
+    fn unknown_fields_are_dropped_and_counted() {
+        let read = parse::<Accounts>(DEPOSIT.as_bytes()).unwrap();
+        assert_eq!(read.dropped, 1);
+        assert!(!serde_json::to_string(&read.value).unwrap().contains("gold"));
+    }
+
+    #[test]
+    fn lightweight_shows_the_documented_fields_and_no_number() {
+        let account = parse::<Accounts>(DEPOSIT.as_bytes()).unwrap().value.accounts.remove(0);
+        let mut plain = account.clone();
+        plain.remove_payment_details();
+        let json = serde_json::to_value(&plain).unwrap();
+        assert!(json["depositAccount"].get("accountNumber").is_none());
+        assert!(json["depositAccount"].get("routingTransitNumber").is_none());
+        assert_eq!(json["depositAccount"]["accountNumberDisplay"], "***456");
+        let light = serde_json::to_value(account.lightweight()).unwrap();
+        let keys: Vec<&str> =
+            light["depositAccount"].as_object().unwrap().keys().map(String::as_str).collect();
+        insta::assert_debug_snapshot!(keys, @r#"
+        [
+            "accountCategory",
+            "accountId",
+            "accountNumberDisplay",
+            "accountType",
+            "currency",
+            "status",
+        ]
+        "#);
+    }
+
+    #[test]
+    fn every_kind_of_account_keeps_its_key() {
+        for key in [
+            "depositAccount",
+            "locAccount",
+            "loanAccount",
+            "investmentAccount",
+            "insuranceAccount",
+            "annuityAccount",
+            "commercialAccount",
+        ] {
+            let text = format!(r#"{{"{key}":{{"accountId":"x"}}}}"#);
+            let mut account = parse::<Account>(text.as_bytes()).unwrap().value;
+            assert_eq!(account.id(), Some("x"));
+            account.set_id("y".into());
+            assert_eq!(serde_json::to_string(&account).unwrap(), text.replace("\"x\"", "\"y\""));
+        }
+    }
+
+    #[test]
+    fn a_transaction_keeps_its_key_and_its_amount() {
+        let text = r#"{"page":{},"links":{},"transactions":[{"locTransaction":{"accountId":"a","transactionId":"t","postedTimestamp":"2020-02-01T00:00:00Z","amount":10.50,"paymentDetails":{"interestAmount":0.01}}}]}"#;
+        let read = parse::<Transactions>(text.as_bytes()).unwrap();
+        assert_eq!((read.value.transactions[0].id(), read.dropped), (Some("t"), 0));
+        assert_eq!(serde_json::to_string(&read.value).unwrap(), text);
+    }
+
+    #[test]
+    fn garbage_is_an_error_that_names_a_place_and_no_value() {
+        for bad in
+            ["", "<html>secret</html>", r#"{"accounts":[{"petAccount":{}}]}"#, r#"{"accounts":7}"#, "{} x"]
+        {
+            let error = parse::<Accounts>(bad.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with("unreadable at line 1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_customer_has_an_email_list_under_a_singular_name() {
+        let text = r#"{"customerId":"c","name":{"first":"A"},"email":["a@example.org"],"addresses":[{"type":"HOME","city":"Laval"}]}"#;
+        let read = parse::<Customer>(text.as_bytes()).unwrap();
+        assert_eq!(serde_json::to_string(&read.value).unwrap(), text);
+    }
+
+    #[test]
+    fn an_errors_code_is_written_as_a_number_and_read_either_way() {
+        let body = ErrorBody::new(ErrorCode::AccountNotFound, "no such account");
+        let written = serde_json::to_string(&body).unwrap();
+        assert_eq!(written, r#"{"code":701,"message":"Account not found","debugMessage":"no such account"}"#);
+        for text in [r#"{"code":"701"}"#, r#"{"code":701}"#] {
+            assert_eq!(parse::<ErrorBody>(text.as_bytes()).unwrap().value.code, Some(701));
+        }
+        assert_eq!(parse::<ErrorBody>(br#"{"message":"x"}"#).unwrap().value.code, None);
+    }
+}

@@ -1,0 +1,119 @@
+//! Transactions: each below a key that names its kind (FDX 5.x). `amount` is absolute, its sign is in
+//! `debitCreditMemo`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::entity::entity;
+use crate::{Amount, Timestamp};
+
+entity! {
+    /// How a payment to a debt is split.
+    PaymentDetails {
+        principal_amount: Amount, interest_amount: Amount, insurance_amount: Amount, escrow_amount: Amount,
+        pmi_amount: Amount, fees_amount: Amount,
+    }
+}
+
+/// A transaction: the fields that every kind has, and its own.
+macro_rules! transaction {
+    ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        entity! {
+            $(#[$meta])*
+            $name {
+                account_id: String,
+                transaction_id: String,
+                reference_transaction_id: String,
+                posted_timestamp: Timestamp,
+                transaction_timestamp: Timestamp,
+                description: String,
+                memo: String,
+                debit_credit_memo: String,
+                category: String,
+                sub_category: String,
+                reference: String,
+                status: String,
+                amount: Amount,
+                foreign_amount: Amount,
+                foreign_currency: String,
+                transaction_type: String,
+                $($field: $type),*
+            }
+        }
+    };
+}
+
+transaction! {
+    /// A transaction of a deposit account.
+    DepositTransaction { payee: String, check_number: i64 }
+}
+transaction! {
+    /// A transaction of a line of credit.
+    LocTransaction { check_number: i64, payment_details: PaymentDetails }
+}
+transaction! {
+    /// A transaction of a loan.
+    LoanTransaction { payment_details: PaymentDetails }
+}
+transaction! {
+    /// A transaction of an investment account.
+    InvestmentTransaction {
+        shares: Amount, face_value: Amount, price: Amount, security_id: String, security_id_type: String,
+        security_type: String, symbol: String, markup: Amount, commission: Amount, taxes: Amount, fees: Amount,
+        load: Amount, confirmation_number: String, income_type: String, unit_price: Amount, units: Amount,
+        unit_type: String, running_balance: Amount, settlement_timestamp: Timestamp,
+    }
+}
+transaction! {
+    /// A transaction of an insurance policy.
+    InsuranceTransaction {}
+}
+transaction! {
+    /// A transaction of a commercial account.
+    CommercialTransaction {
+        immediate_available_balance: Amount, next_day_available_balance: Amount,
+        two_days_plus_available_balance: Amount,
+    }
+}
+
+/// A transaction below the key that names its kind, as in `{"depositTransaction":{…}}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "variants are the keys of the standard")]
+pub enum Transaction {
+    DepositTransaction(Box<DepositTransaction>),
+    LocTransaction(Box<LocTransaction>),
+    LoanTransaction(Box<LoanTransaction>),
+    InvestmentTransaction(Box<InvestmentTransaction>),
+    InsuranceTransaction(Box<InsuranceTransaction>),
+    CommercialTransaction(Box<CommercialTransaction>),
+}
+
+macro_rules! each {
+    ($transaction:expr, $inner:ident => $body:expr) => {
+        match $transaction {
+            Transaction::DepositTransaction($inner) => $body,
+            Transaction::LocTransaction($inner) => $body,
+            Transaction::LoanTransaction($inner) => $body,
+            Transaction::InvestmentTransaction($inner) => $body,
+            Transaction::InsuranceTransaction($inner) => $body,
+            Transaction::CommercialTransaction($inner) => $body,
+        }
+    };
+}
+
+impl Transaction {
+    /// The transaction's id.
+    pub fn id(&self) -> Option<&str> {
+        each!(self, transaction => transaction.transaction_id.as_deref())
+    }
+
+    /// The account it belongs to.
+    pub fn account_id(&self) -> Option<&str> {
+        each!(self, transaction => transaction.account_id.as_deref())
+    }
+
+    /// Names its account anew.
+    pub fn set_account_id(&mut self, id: String) {
+        each!(self, transaction => transaction.account_id = Some(id));
+    }
+}
