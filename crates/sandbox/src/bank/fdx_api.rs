@@ -1,0 +1,161 @@
+//! The bank's FDX 5 resource server.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use fdx::{Account, Accounts, ErrorBody, ErrorCode, HateoasLink, PageLinks, PageMetadata, Transactions};
+use jiff::civil;
+
+use super::Bank;
+use super::book::{self, Book, Person};
+use super::grants::Grant;
+
+const BASE: &str = "/fdx/v5";
+const PAGE: usize = 100;
+const MOST: usize = 500;
+
+pub(super) fn routes() -> Router<Bank> {
+    let routes = Router::new()
+        .route("/customers/current", get(customer))
+        .route("/accounts", get(accounts))
+        .route("/accounts/{id}", get(account))
+        .route("/accounts/{id}/transactions", get(transactions));
+    Router::new().nest(BASE, routes)
+}
+
+struct Refused(ErrorCode, &'static str);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(ErrorBody::new(self.0, self.1))).into_response()
+    }
+}
+
+type Parameters = Query<BTreeMap<String, String>>;
+
+async fn customer(State(bank): State<Bank>, headers: HeaderMap) -> Result<Response, Refused> {
+    let reader = bank.reader(&headers, &["customercontact", "customerpersonal"]).await?;
+    Ok(Json(bank.book().customer(reader.person)).into_response())
+}
+
+async fn accounts(
+    State(bank): State<Bank>,
+    headers: HeaderMap,
+    Query(query): Parameters,
+) -> Result<Json<Accounts>, Refused> {
+    let reader = bank.reader(&headers, &["accountbasic", "accountdetailed"]).await?;
+    let mut accounts = bank.book().accounts(reader.person, &reader.grant.accounts);
+    if let Some(ids) = query.get("accountIds") {
+        let wanted: Vec<&str> = ids.split(',').collect();
+        accounts.retain(|a| a.id().is_some_and(|id| wanted.contains(&id)));
+    }
+    if query.get("resultType").is_none_or(|kind| kind != "details") {
+        accounts = accounts.into_iter().map(Account::lightweight).collect();
+    }
+    let (page, links, accounts) = page(accounts, &query, "/accounts", Account::id)?;
+    Ok(Json(Accounts { page, links, accounts }))
+}
+
+async fn account(
+    State(bank): State<Bank>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Json<Account>, Refused> {
+    let reader = bank.reader(&headers, &["accountdetailed"]).await?;
+    reader.covers(&id)?;
+    let accounts = bank.book().accounts(reader.person, &[id]);
+    accounts.into_iter().next().map(Json).ok_or(NO_ACCOUNT)
+}
+
+async fn transactions(
+    State(bank): State<Bank>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    Query(query): Parameters,
+) -> Result<Json<Transactions>, Refused> {
+    let reader = bank.reader(&headers, &["transactions"]).await?;
+    reader.covers(&id)?;
+    let (start, end) = (date(&query, "startTime")?, date(&query, "endTime")?);
+    let mut all = bank.book().transactions(&id);
+    all.retain(|t| {
+        let day = book::happened_on(t);
+        start.is_none_or(|s| day >= Some(s)) && end.is_none_or(|e| day <= Some(e))
+    });
+    let path = format!("/accounts/{id}/transactions");
+    let (page, links, transactions) = page(all, &query, &path, fdx::Transaction::id)?;
+    Ok(Json(Transactions { page, links, transactions }))
+}
+
+const NO_ACCOUNT: Refused = Refused(ErrorCode::AccountNotFound, "No such account in this grant");
+
+/// Whoever presents a live access token.
+struct Reader {
+    grant: Grant,
+    person: &'static Person,
+}
+
+impl Reader {
+    fn covers(&self, id: &str) -> Result<(), Refused> {
+        self.grant.accounts.iter().any(|a| a == id).then_some(()).ok_or(NO_ACCOUNT)
+    }
+}
+
+impl Bank {
+    /// Checks the token, then keeps the answer back while the lever says so.
+    async fn reader(&self, headers: &HeaderMap, any_of: &[&str]) -> Result<Reader, Refused> {
+        const REFUSED: Refused =
+            Refused(ErrorCode::NotAuthorized, "The access token is unknown, expired or ended");
+        let grant = self.bearer(headers).ok_or(REFUSED)?;
+        let words: Vec<String> = any_of.iter().map(|w| format!("fdx:{w}:read")).collect();
+        if !grant.scope.split(' ').any(|granted| words.iter().any(|w| w == granted)) {
+            return Err(Refused(ErrorCode::NotAuthorized, "The scope does not cover this"));
+        }
+        let person = book::person(&grant.username).ok_or(REFUSED)?;
+        let mut levers = self.0.levers.subscribe();
+        let _ = levers.wait_for(|levers| !levers.hold).await;
+        Ok(Reader { grant, person })
+    }
+
+    pub(super) fn book(&self) -> Book<'_> {
+        let now = jiff::Timestamp::from_millisecond(self.now()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        Book { seed: &self.0.settings.seed, today: now.to_zoned(jiff::tz::TimeZone::UTC).date() }
+    }
+}
+
+fn date(query: &BTreeMap<String, String>, name: &str) -> Result<Option<civil::Date>, Refused> {
+    let date = query.get(name).map(|text| text.parse::<civil::Date>()).transpose();
+    date.map_err(|_| Refused(ErrorCode::InvalidDate, "Dates are YYYY-MM-DD"))
+}
+
+/// Cuts a page out of a list; the cursor is the id of the last item before it.
+fn page<T>(
+    mut all: Vec<T>,
+    query: &BTreeMap<String, String>,
+    path: &str,
+    id: fn(&T) -> Option<&str>,
+) -> Result<(PageMetadata, PageLinks, Vec<T>), Refused> {
+    const BAD_PAGE: Refused = Refused(ErrorCode::InvalidInput, "limit or offset is not usable");
+    let limit = query.get("limit").map_or(Ok(PAGE), |l| l.parse()).map_err(|_| BAD_PAGE)?;
+    let total = all.len();
+    if let Some(after) = query.get("offset") {
+        let last = all.iter().position(|item| id(item) == Some(after)).ok_or(BAD_PAGE)?;
+        all.drain(..=last);
+    }
+    let more = all.len() > limit.clamp(1, MOST);
+    all.truncate(limit.clamp(1, MOST));
+    let next = all.last().filter(|_| more).and_then(id).map(str::to_owned);
+    let href = next.as_ref().map(|offset| {
+        let mut kept: BTreeMap<&str, &str> = query.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        kept.insert("offset", offset);
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish();
+        HateoasLink { href: Some(format!("{BASE}{path}?{query}")), ..HateoasLink::default() }
+    });
+    let page =
+        PageMetadata { next_offset: next, total_elements: Some(total as u64), ..PageMetadata::default() };
+    Ok((page, PageLinks { next: href, prev: None }, all))
+}

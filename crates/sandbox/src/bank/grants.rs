@@ -1,0 +1,140 @@
+//! Grants: kept in memory, and in an append-only journal that a restart reads back.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// What a customer granted to the client.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Grant {
+    pub(super) id: String,
+    pub(super) username: String,
+    pub(super) accounts: Vec<String>,
+    pub(super) scope: String,
+    pub(super) refresh_hash: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Entry {
+    Granted { grant: Grant },
+    Rotated { grant_id: String, refresh_hash: String },
+    Ended { grant_id: String },
+}
+
+struct Kept {
+    grant: Grant,
+    ended: bool,
+    last_used_at: Option<i64>,
+}
+
+/// A grant as the levers show it.
+#[derive(Debug, Serialize)]
+pub(super) struct Listed {
+    grant_id: String,
+    username: String,
+    state: &'static str,
+    accounts: Vec<String>,
+    last_used_at: Option<i64>,
+}
+
+/// Every grant ever made.
+pub(super) struct Grants {
+    journal: File,
+    kept: BTreeMap<String, Kept>,
+}
+
+impl Grants {
+    /// Reads the journal back; a last line that a crash cut short is left out.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut kept = BTreeMap::new();
+        if path.exists() {
+            for line in BufReader::new(File::open(path)?).lines() {
+                if let Ok(entry) = serde_json::from_str(&line?) {
+                    apply(&mut kept, entry);
+                }
+            }
+        }
+        Ok(Self { journal: OpenOptions::new().create(true).append(true).open(path)?, kept })
+    }
+
+    pub(super) fn add(&mut self, grant: Grant) -> io::Result<()> {
+        self.record(Entry::Granted { grant })
+    }
+
+    pub(super) fn rotate(&mut self, id: &str, refresh_hash: String) -> io::Result<()> {
+        self.record(Entry::Rotated { grant_id: id.to_owned(), refresh_hash })
+    }
+
+    pub(super) fn end(&mut self, id: &str) -> io::Result<()> {
+        self.record(Entry::Ended { grant_id: id.to_owned() })
+    }
+
+    /// Ends every live grant of a customer; says how many there were.
+    pub(super) fn end_all_of(&mut self, username: &str) -> io::Result<usize> {
+        let theirs = self.kept.values().filter(|k| !k.ended && k.grant.username == username);
+        let ids: Vec<String> = theirs.map(|k| k.grant.id.clone()).collect();
+        ids.iter().try_for_each(|id| self.end(id))?;
+        Ok(ids.len())
+    }
+
+    /// The live grant of an id.
+    pub(super) fn live(&self, id: &str) -> Option<&Grant> {
+        self.kept.get(id).filter(|k| !k.ended).map(|k| &k.grant)
+    }
+
+    /// The live grant whose present refresh token this is.
+    pub(super) fn by_refresh(&self, refresh_hash: &str) -> Option<&Grant> {
+        let mut live = self.kept.values().filter(|k| !k.ended).map(|k| &k.grant);
+        live.find(|grant| crate::random::equal(&grant.refresh_hash, refresh_hash))
+    }
+
+    pub(super) fn used(&mut self, id: &str, now: i64) {
+        if let Some(kept) = self.kept.get_mut(id) {
+            kept.last_used_at = Some(now);
+        }
+    }
+
+    pub(super) fn listed(&self) -> Vec<Listed> {
+        let listed = self.kept.values().map(|kept| Listed {
+            grant_id: kept.grant.id.clone(),
+            username: kept.grant.username.clone(),
+            state: if kept.ended { "ended" } else { "active" },
+            accounts: kept.grant.accounts.clone(),
+            last_used_at: kept.last_used_at,
+        });
+        listed.collect()
+    }
+
+    fn record(&mut self, entry: Entry) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&entry)?;
+        line.push(b'\n');
+        self.journal.write_all(&line)?;
+        apply(&mut self.kept, entry);
+        Ok(())
+    }
+}
+
+fn apply(kept: &mut BTreeMap<String, Kept>, entry: Entry) {
+    match entry {
+        Entry::Granted { grant } => {
+            kept.insert(grant.id.clone(), Kept { grant, ended: false, last_used_at: None });
+        }
+        Entry::Rotated { grant_id, refresh_hash } => {
+            if let Some(kept) = kept.get_mut(&grant_id) {
+                kept.grant.refresh_hash = refresh_hash;
+            }
+        }
+        Entry::Ended { grant_id } => {
+            if let Some(kept) = kept.get_mut(&grant_id) {
+                kept.ended = true;
+            }
+        }
+    }
+}
