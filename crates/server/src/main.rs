@@ -1,1 +1,7 @@
-fn main() {}
+//! `bowline`
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bowline::cli::run()
+}

@@ -12,7 +12,7 @@ use domain::model::connection::Connection;
 use domain::model::job::{JobKind, JobState};
 use domain::model::provider::Provider;
 use domain::model::refresh_token::RefreshToken;
-use domain::model::registration::Registration;
+use domain::model::registration::{Registration, RegistrationState};
 use domain::rule::access::AccessState;
 use domain::secret::{TokenHash, TokenHashes};
 
@@ -64,6 +64,27 @@ lookup! {
     MarkOf(name: &'static str) -> Option<String>
         = |tx, q| scalar(tx.query_opt(statement::MARK, values![q.name]).await?);
 }
+
+/// Whether a recipient may use any provider at all.
+#[derive(Debug, Clone)]
+pub struct HasActiveRegistration {
+    /// The recipient.
+    pub client_id: ClientId,
+}
+
+impl Query for HasActiveRegistration {
+    type Reply = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+        let params = values![self.client_id, RegistrationState::Active];
+        Ok(tx.query_opt(ACTIVE_REGISTRATION, params).await?.is_some())
+    }
+}
+
+static ACTIVE_REGISTRATION: &Sql = sql!(
+    "-- whether a recipient has an active registration
+    SELECT provider_id FROM registrations WHERE client_id = ?1 AND state = ?2 LIMIT 1"
+);
 
 /// A presented refresh token, with what the access check needs to know.
 #[derive(Debug, Clone)]
@@ -272,6 +293,7 @@ pub fn hot_statements() -> Vec<Statement> {
         statement::CUSTOMER,
         statement::SUBJECT,
         statement::LOCK_CUSTOMER,
+        ACTIVE_REGISTRATION,
         REFRESH_TOKEN,
         CREDENTIAL,
         DUE_PENDING,

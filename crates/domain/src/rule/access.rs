@@ -5,14 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::error::OAuthError;
 use crate::id::{AccessTokenId, ClientId, ConnectionId, ProviderId};
 use crate::model::access_token::{Bearing, Claims};
 use crate::model::client::{ClientState, Profile};
 use crate::model::connection::{BankState, Cause, Status};
 use crate::model::provider::ProviderState;
 use crate::model::registration::RegistrationState;
-use crate::scope::{Clusters, Operation};
+use crate::scope::{ClientScope, Clusters, Operation};
 use crate::time::Timestamp;
+
+use super::client_auth::{AuthenticatedClient, not_suspended};
 
 /// Everything that the check needs to know, read from the store at each use.
 #[derive(Clone, Debug)]
@@ -275,6 +278,25 @@ pub fn mint(
             clusters: clusters.intersection(state.clusters),
             generation: state.token_generation,
         },
+    })
+}
+
+/// The claims of a client's own token (`client_credentials`): the client has proven its secret and is not held.
+pub fn mint_for_client(
+    client: &AuthenticatedClient,
+    scope: ClientScope,
+    id: AccessTokenId,
+    now: Timestamp,
+    ttl: Duration,
+) -> Result<Claims, OAuthError> {
+    let client = client.client();
+    not_suspended(client)?;
+    Ok(Claims {
+        id,
+        client_id: client.id.clone(),
+        issued_at: now,
+        expires_at: now.plus(ttl),
+        bearing: Bearing::Client { scope, generation: client.credential_generation },
     })
 }
 

@@ -181,7 +181,7 @@ impl StoreCredential {
     }
 }
 
-/// Gives a lease back when the provider answered and brought nothing: no doubt is left.
+/// Gives a lease back that brought nothing.
 #[derive(Debug)]
 pub struct ReleaseLease {
     /// When.
@@ -190,6 +190,8 @@ pub struct ReleaseLease {
     pub connection_id: ConnectionId,
     /// Which.
     pub lease: LeaseId,
+    /// Whether the provider never answered, so that it may have issued a token that nobody saw.
+    pub doubt: bool,
 }
 
 impl Command for ReleaseLease {
@@ -202,10 +204,11 @@ impl Command for ReleaseLease {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         let update = sql!(
             "-- give a lease back
-            UPDATE upstream_credentials SET lease_id = NULL, lease_until = NULL
+            UPDATE upstream_credentials SET lease_id = NULL, lease_until = NULL,
+                uncertain = (CASE WHEN ?3 THEN ?3 ELSE uncertain END)
             WHERE connection_id = ?1 AND lease_id = ?2"
         );
-        tx.execute(update, values![self.connection_id, self.lease]).await?;
+        tx.execute(update, values![self.connection_id, self.lease, self.doubt]).await?;
         Ok(())
     }
 }

@@ -82,24 +82,24 @@ pub struct ExpireConnection {
 }
 
 impl Command for ExpireConnection {
-    type Reply = EndOutcome;
+    /// With the cause, if time has ended it.
+    type Reply = (EndOutcome, Option<Cause>);
     const LANE: Lane = Lane::End;
 
     fn moment(&self) -> &Moment {
         &self.moment
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<EndOutcome> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let Some(connection) = lock_connection(tx, &self.connection_id).await? else {
-            return Ok(EndOutcome::Unknown);
+            return Ok((EndOutcome::Unknown, None));
         };
         let used: Option<Timestamp> = scalar(tx.query_opt(LAST_USE, values![self.connection_id]).await?)?;
-        match due(&connection, used, self.idle, self.moment.now) {
-            Some(cause) => {
-                end(tx, &connection, &Reason::new(&self.moment, cause, Actor::system("sweep"))).await
-            }
-            None => Ok(EndOutcome::Fenced),
-        }
+        let Some(cause) = due(&connection, used, self.idle, self.moment.now) else {
+            return Ok((EndOutcome::Fenced, None));
+        };
+        let reason = Reason::new(&self.moment, cause, Actor::system("sweep"));
+        Ok((end(tx, &connection, &reason).await?, Some(cause)))
     }
 }
 

@@ -12,7 +12,7 @@ use domain::secret::{TokenHash, TokenHashes};
 use domain::{Moment, Secret, Timestamp};
 use serde_json::json;
 
-use super::end_connection::{Reason, end};
+use super::end_connection::{EndOutcome, Reason, end};
 use super::entry;
 use crate::Command;
 use crate::error::{Result, StoreError};
@@ -48,15 +48,16 @@ pub enum Redeemed {
 }
 
 impl Command for RedeemCode {
-    type Reply = Redeemed;
+    /// With the cause of the end that came along, if one did.
+    type Reply = (Redeemed, Option<Cause>);
 
     fn moment(&self) -> &Moment {
         &self.moment
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<Redeemed> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let Some((hash, connection)) = self.lock(tx).await? else {
-            return Ok(Redeemed::Refused(BAD_CODE));
+            return Ok((Redeemed::Refused(BAD_CODE), None));
         };
         let code = code(tx, &hash).await?.ok_or(StoreError::Race)?;
         let verifier = self.verifier.as_ref().map(|v| v.expose().as_str());
@@ -65,12 +66,12 @@ impl Command for RedeemCode {
                 if suspicious {
                     self.suspect(tx, &connection);
                 }
-                Ok(Redeemed::Refused(error))
+                Ok((Redeemed::Refused(error), None))
             }
             Redemption::Replayed => {
                 let reason = Reason::new(&self.moment, Cause::CodeReplayed, self.actor());
-                end(tx, &connection, &reason).await?;
-                Ok(Redeemed::Refused(BAD_CODE))
+                let ended = end(tx, &connection, &reason).await? == EndOutcome::Ended;
+                Ok((Redeemed::Refused(BAD_CODE), ended.then_some(Cause::CodeReplayed)))
             }
             Redemption::Fresh => self.activate(tx, &hash, &connection).await,
         }
@@ -105,16 +106,23 @@ impl RedeemCode {
         );
     }
 
-    async fn activate(&self, tx: &mut Tx<'_>, code: &TokenHash, connection: &Connection) -> Result<Redeemed> {
+    async fn activate(
+        &self,
+        tx: &mut Tx<'_>,
+        code: &TokenHash,
+        connection: &Connection,
+    ) -> Result<(Redeemed, Option<Cause>)> {
         if !matches!(connection.state, State::Pending { .. }) {
-            return Ok(Redeemed::Refused(BAD_CODE));
+            return Ok((Redeemed::Refused(BAD_CODE), None));
         }
         if let Err(error) = self.still_allowed(tx, connection).await? {
-            return Ok(Redeemed::Refused(error));
+            return Ok((Redeemed::Refused(error), None));
         }
         // Two exchanges of one customer wait for each other here.
         tx.query_opt(LOCK_CUSTOMER, values![connection.customer_id]).await?;
-        if let Some(older) = lock_active(tx, connection).await? {
+        let older = lock_active(tx, connection).await?;
+        let replaced = older.as_ref().map(|_| Cause::Replaced);
+        if let Some(older) = older {
             end(tx, &older, &Reason::replaced_by(&self.moment, self.actor(), &connection.id)).await?;
         }
         let state = access_state(tx, &connection.id).await?.ok_or(StoreError::Race)?;
@@ -123,7 +131,8 @@ impl RedeemCode {
         let entry = entry(subject, &self.moment, Action::ConnectionActivated, self.actor(), &detail);
         let head = tx.audit(&connection.audit, entry);
         self.write(tx, code, connection, &head);
-        Ok(Redeemed::Activated(Box::new(AccessState { status: Status::Active, ..state })))
+        let state = Box::new(AccessState { status: Status::Active, ..state });
+        Ok((Redeemed::Activated(state), replaced))
     }
 
     async fn still_allowed(

@@ -1,0 +1,184 @@
+//! The app: built once, the only place that knows every part.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use domain::Timestamp;
+use domain::jose::AccessTokenKeys;
+use store::{Store, StoreError};
+
+use crate::config::Config;
+use crate::ctx::Unfit;
+use crate::gateway::OpaqueIds;
+use crate::hub::Breaker;
+use crate::outbound::Outbound;
+use crate::telemetry::Telemetry;
+use crate::vault::Vault;
+
+/// The hub. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+struct Parts {
+    config: Config,
+    store: Store,
+    vault: Vault,
+    access_keys: AccessTokenKeys,
+    opaque_ids: OpaqueIds,
+    outbound: Outbound,
+    breaker: Breaker,
+    telemetry: Telemetry,
+    clock: Clock,
+    jobs: tokio::sync::Notify,
+    /// Milliseconds that the database's clock is ahead of ours, and when that was measured.
+    offset: AtomicI64,
+    measured_at: AtomicI64,
+}
+
+/// A clock: milliseconds since the epoch.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Why the hub cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The store is not usable.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+    /// A key does not work.
+    #[error("keys: {0}")]
+    Keys(String),
+    /// No HTTP client can be built.
+    #[error("outbound: {0}")]
+    Outbound(String),
+}
+
+/// A node whose clock is further off than this refuses.
+const MOST_OFF: i64 = 2_000;
+/// An offset that was measured longer ago than this is not known any more.
+const STALE: i64 = 30_000;
+
+impl App {
+    /// Puts the parts together.
+    pub async fn build(config: Config, vault: Vault, clock: Clock) -> Result<Self, BuildError> {
+        let location = store::Location::parse(&config.store.url)
+            .ok_or_else(|| StoreError::Unfit("store.url is no store".into()))?;
+        let settings = store::Settings {
+            location,
+            connections: config.store.connections,
+            queue: config.store.queue,
+            audit_key: vault.audit_key(),
+        };
+        let store = Store::open(settings).await?;
+        let app = Self(Arc::new(Parts {
+            access_keys: vault.access_token_keys(&config.server.public_url),
+            opaque_ids: OpaqueIds::new(vault.ids()).map_err(|e| BuildError::Keys(e.to_string()))?,
+            outbound: Outbound::new(&config.upstream).map_err(|e| BuildError::Outbound(e.to_string()))?,
+            breaker: Breaker::new(&config.upstream),
+            telemetry: Telemetry::new(),
+            config,
+            store,
+            vault,
+            clock,
+            jobs: tokio::sync::Notify::new(),
+            offset: AtomicI64::new(0),
+            measured_at: AtomicI64::new(i64::MIN),
+        }));
+        app.measure_clock().await?;
+        Ok(app)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The keys.
+    pub fn vault(&self) -> &Vault {
+        &self.0.vault
+    }
+
+    /// The keys of access tokens.
+    pub fn access_keys(&self) -> &AccessTokenKeys {
+        &self.0.access_keys
+    }
+
+    /// The names of accounts and transactions towards recipients.
+    pub fn opaque_ids(&self) -> &OpaqueIds {
+        &self.0.opaque_ids
+    }
+
+    /// The only way out.
+    pub fn outbound(&self) -> &Outbound {
+        &self.0.outbound
+    }
+
+    /// Which providers are left alone for now.
+    pub fn breaker(&self) -> &Breaker {
+        &self.0.breaker
+    }
+
+    /// Tells the workers that there may be work.
+    pub fn jobs(&self) -> &tokio::sync::Notify {
+        &self.0.jobs
+    }
+
+    /// What is counted.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.0.telemetry
+    }
+
+    /// The origin that everybody sees.
+    pub fn public_url(&self) -> &str {
+        &self.0.config.server.public_url
+    }
+
+    /// Whether pages are served over TLS, so that cookies may be bound to that.
+    pub fn is_https(&self) -> bool {
+        self.public_url().starts_with("https:")
+    }
+
+    /// How long a lease on an exchange with a provider lasts: longer than the exchange may take.
+    pub fn lease_life(&self) -> Duration {
+        let upstream = &self.0.config.upstream;
+        upstream.timeout.duration() + upstream.connect_timeout.duration() + Duration::from_secs(5)
+    }
+
+    /// The time on the database's clock; none if that is not known well enough.
+    pub fn now(&self) -> Result<Timestamp, Unfit> {
+        let own = (self.0.clock)();
+        let offset = self.0.offset.load(Ordering::Relaxed);
+        if own.saturating_sub(self.0.measured_at.load(Ordering::Relaxed)) > STALE {
+            return Err(Unfit("the offset to the database's clock is not known"));
+        }
+        if offset.abs() > MOST_OFF {
+            return Err(Unfit("the clock is more than two seconds off the database's"));
+        }
+        Ok(Timestamp::from_millis(own + offset))
+    }
+
+    /// Measures how far the database's clock is ahead.
+    pub async fn measure_clock(&self) -> Result<(), StoreError> {
+        let own = (self.0.clock)();
+        let ahead = self.0.store.clock_ahead(Timestamp::from_millis(own)).await?;
+        self.0.offset.store(ahead, Ordering::Relaxed);
+        self.0.measured_at.store((self.0.clock)(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Random bytes of the system.
+    pub fn fill(&self, bytes: &mut [u8]) -> Result<(), Unfit> {
+        crate::ctx::fill(bytes)
+    }
+}
+
+/// The system's clock: the only place that reads it.
+pub fn system_clock() -> Clock {
+    #[expect(clippy::disallowed_methods, reason = "every time of the hub is read here")]
+    Arc::new(|| jiff::Timestamp::now().as_millisecond())
+}

@@ -1,0 +1,15 @@
+//! The authorization server: the Flinks face.
+
+mod authorize;
+mod bearer;
+mod error;
+mod revoke;
+mod token;
+
+pub(crate) mod http;
+
+pub use authorize::{Begun, NotBegun, REQUEST_LIFE, begin};
+pub use bearer::{Bearer, verified};
+pub use error::AuthzError;
+pub use revoke::revoke;
+pub use token::{Issued, token};

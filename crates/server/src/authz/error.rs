@@ -1,0 +1,49 @@
+//! What the authorization server says no with.
+
+use domain::error::{OAuthCode, OAuthError};
+
+use crate::fault::Fault;
+
+/// A refusal for the caller, or our own trouble.
+#[derive(Debug)]
+pub enum AuthzError {
+    /// The caller or a policy.
+    Refused(OAuthError),
+    /// The bearer is missing, forged, expired or foreign.
+    Bearer(OAuthError),
+    /// Our own trouble: `server_error`, or `temporarily_unavailable` where trying again may help.
+    Fault(Fault),
+}
+
+impl From<OAuthError> for AuthzError {
+    fn from(error: OAuthError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+macro_rules! faults {
+    ($($type:ty),+) => {$(
+        impl From<$type> for AuthzError {
+            fn from(error: $type) -> Self {
+                Self::Fault(error.into())
+            }
+        }
+    )+};
+}
+faults!(Fault, store::StoreError, crate::ctx::Unfit, crate::vault::Unsealable);
+
+impl AuthzError {
+    /// The error as the caller sees it. Faults are logged where they are rendered, and say nothing.
+    pub fn shown(&self) -> OAuthError {
+        match self {
+            Self::Refused(error) | Self::Bearer(error) => error.clone(),
+            Self::Fault(fault) if fault.is_transient() => OAuthError::new(
+                OAuthCode::TemporarilyUnavailable,
+                "The hub cannot answer now, please try again",
+            ),
+            Self::Fault(_) => {
+                OAuthError::new(OAuthCode::ServerError, "An unhandled error occurred on the server")
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The Flinks face of the authorization server: parse, call, render.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use domain::Secret;
+use domain::error::{OAuthCode, OAuthError};
+use domain::rule::authorize::Query;
+use domain::rule::client_auth::{Credentials, credentials};
+use domain::rule::token::Fields;
+use serde_json::json;
+
+use super::{AuthzError, Bearer, Issued, NotBegun};
+use crate::app::App;
+use crate::ctx::Ctx;
+use crate::pages;
+use crate::web::{BodyError, Face, Limited, Route, flow_cookie, oauth_error};
+
+/// The routes of this face.
+pub fn routes() -> Vec<Route> {
+    let revoke_path = "/api/v1/revoke";
+    vec![
+        Route::new(Face::Flinks, Method::GET, "/api/v1/authorize", get(authorize)),
+        Route::new(Face::Flinks, Method::POST, "/api/v1/token", post(token)),
+        Route::new(Face::Flinks, Method::DELETE, revoke_path, delete(revoke)),
+        Route::new(Face::Flinks, Method::POST, revoke_path, post(revoke)),
+    ]
+}
+
+async fn authorize(State(app): State<App>, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
+    let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
+    match super::begin(&ctx, &Query(pairs)).await {
+        Ok(begun) => {
+            let cookie = flow_cookie(&app, &begun.id, &begun.cookie);
+            let mut response = pages::see_other(&format!("/consent/{}", begun.id));
+            response.headers_mut().extend(HeaderValue::from_str(&cookie).map(|c| (header::SET_COOKIE, c)));
+            response
+        }
+        Err(NotBegun::Redirect(url)) => pages::found(&url),
+        Err(NotBegun::Page(refusal)) => pages::message(StatusCode::BAD_REQUEST, refusal.into()),
+        Err(NotBegun::Fault(fault)) => pages::fault(&fault),
+    }
+}
+
+async fn token(State(app): State<App>, ctx: Ctx, request: Request<Body>) -> Response {
+    if let Err(refused) = no_secret_in(request.uri().query()) {
+        return render(&AuthzError::Refused(refused));
+    }
+    let basic = basic(request.headers());
+    let fields = match Limited::read(&app, request).await.and_then(|body| body.fields()) {
+        Ok(fields) => fields,
+        Err(error) => return render_body(&error),
+    };
+    match asked(basic, fields) {
+        Err(refused) => render(&refused.into()),
+        Ok((credentials, fields)) => match super::token(&ctx, credentials, &fields).await {
+            Ok(issued) => render_issued(&issued),
+            Err(error) => render(&error),
+        },
+    }
+}
+
+async fn revoke(State(app): State<App>, ctx: Ctx, request: Request<Body>) -> Response {
+    if let Err(refused) = no_secret_in(request.uri().query()) {
+        return render(&AuthzError::Refused(refused));
+    }
+    let bearer = bearer(request.headers());
+    let body = match Limited::read(&app, request).await {
+        Ok(body) => body,
+        Err(error) => return render_body(&error),
+    };
+    if let Err(refused) = same_token(&body, bearer.as_ref()) {
+        return render(&AuthzError::Refused(refused));
+    }
+    match super::revoke(&ctx, bearer.as_ref()).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => render(&error),
+    }
+}
+
+fn asked(
+    basic: Result<Option<Credentials>, OAuthError>,
+    fields: Vec<(String, String)>,
+) -> Result<(Credentials, Fields), OAuthError> {
+    let fields = Fields::collect(fields)?;
+    let credentials = credentials(basic?, fields.get("client_id"), fields.get("client_secret"))?;
+    Ok((credentials, fields))
+}
+
+/// Secrets in a URL end up in logs and histories: such a request is refused, so that the mistake is seen.
+fn no_secret_in(query: Option<&str>) -> Result<(), OAuthError> {
+    let secrets = ["client_secret", "code", "refresh_token", "access_token", "token", "code_verifier"];
+    let mut names = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).map(|(name, _)| name);
+    match names.find(|name| secrets.contains(&&**name)) {
+        None => Ok(()),
+        Some(name) => Err(OAuthError::about(
+            OAuthCode::InvalidRequest,
+            format_args!("{name} must not stand in the query: send it in the body or a header"),
+        )),
+    }
+}
+
+/// A form field `token` that is not the bearer is a mistake that must not end another connection.
+fn same_token(body: &Limited, bearer: Option<&Bearer>) -> Result<(), OAuthError> {
+    const DIFFERS: OAuthError =
+        OAuthError::new(OAuthCode::InvalidRequest, "token differs from the Authorization header");
+    if !body.is_form() {
+        return Ok(());
+    }
+    let is_bearer = |token: &str| bearer.is_some_and(|b| b.0 == Secret::from(token));
+    let differs = body.form().iter().any(|(name, value)| name == "token" && !is_bearer(value));
+    if differs { Err(DIFFERS) } else { Ok(()) }
+}
+
+/// The bearer of the one `Authorization` header.
+pub fn bearer(headers: &HeaderMap) -> Option<Bearer> {
+    let token = authorization(headers, "bearer")?;
+    (!token.is_empty()).then(|| Bearer(Secret::from(token)))
+}
+
+fn authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok()?,
+        _ => return None,
+    };
+    let (named, rest) = value.split_once(' ')?;
+    named.eq_ignore_ascii_case(scheme).then(|| rest.trim())
+}
+
+/// HTTP Basic credentials, form-decoded (RFC 6749 §2.3.1).
+fn basic(headers: &HeaderMap) -> Result<Option<Credentials>, OAuthError> {
+    const MALFORMED: OAuthError =
+        OAuthError::new(OAuthCode::InvalidRequest, "The Authorization header is malformed");
+    if headers.get_all(header::AUTHORIZATION).iter().count() > 1 {
+        return Err(MALFORMED);
+    }
+    let Some(encoded) = authorization(headers, "basic") else { return Ok(None) };
+    let text =
+        STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or(MALFORMED)?;
+    let (id, secret) = text.split_once(':').ok_or(MALFORMED)?;
+    let decode = |part: &str| {
+        let plain = part.replace('+', " ");
+        percent_encoding::percent_decode_str(&plain).decode_utf8().map(std::borrow::Cow::into_owned)
+    };
+    let (client_id, secret) = (decode(id).map_err(|_| MALFORMED)?, decode(secret).map_err(|_| MALFORMED)?);
+    Ok(Some(Credentials { client_id, secret: Secret::new(secret) }))
+}
+
+fn render_issued(issued: &Issued) -> Response {
+    let mut body = json!({
+        "access_token": issued.access_token.expose(),
+        "token_type": "Bearer",
+        "expires_in": issued.expires_in,
+        "scope": issued.scope,
+    });
+    if let Some(refresh_token) = &issued.refresh_token {
+        body["refresh_token"] = refresh_token.expose().as_str().into();
+    }
+    ([(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], Json(body)).into_response()
+}
+
+fn render_body(error: &BodyError) -> Response {
+    let (status, error) = error.shown();
+    oauth_error(status, &error)
+}
+
+fn render(error: &AuthzError) -> Response {
+    let shown = error.shown();
+    let status = StatusCode::from_u16(shown.code.flinks_status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut response = oauth_error(status, &shown);
+    match error {
+        AuthzError::Fault(fault) => tracing::error!(%fault, "an authorization request failed"),
+        AuthzError::Bearer(_) => {
+            let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        AuthzError::Refused(error) => tracing::info!(%error, "refused"),
+    }
+    response
+}

@@ -1,0 +1,142 @@
+//! The command line.
+
+mod config;
+mod migrate;
+mod recipient;
+mod sandbox;
+mod serve;
+mod start;
+mod tour;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub use sandbox::{Args as SandboxArgs, World};
+pub use tour::{Answer, Browser, Sent};
+
+/// An open-banking hub in one binary: it connects apps to banks with the customer's consent, serves the data
+/// in FDX form, and cuts a connection everywhere, at once, for good.
+#[derive(Parser, Debug)]
+#[command(name = "bowline", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    after_help = "Begin with `bowline tour`: it needs nothing, walks through the whole world in a few seconds \
+and shows every exchange.\n\nExit codes: 0 done, 1 it does not hold, 2 usage or configuration, 3 unreachable, 70 fault."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(clap::Args, Debug, Clone)]
+pub struct Globals {
+    /// The configuration file; without it ./bowline.toml, if there is one.
+    #[arg(long, global = true, env = "BOWLINE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print results as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print nothing but results.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Colour the output.
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    color: Color,
+}
+
+/// When output is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Walk through the whole world: connect a bank, read, refresh, revoke, then try every door.
+    Tour,
+    /// Run a whole world on this machine: the hub, and a bank with customers in it.
+    Sandbox(sandbox::Args),
+    /// Run the hub for real customers.
+    Serve(serve::Args),
+    /// Bring the store's schema up to date.
+    Migrate,
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Manage data recipients.
+    #[command(subcommand)]
+    Recipient(recipient::Command),
+}
+
+/// How a command ends otherwise than well.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// What was to be shown does not hold.
+    #[error("{0}")]
+    DoesNotHold(String),
+    /// The command line or the configuration is not usable.
+    #[error("{0}")]
+    Usage(String),
+    /// Another party cannot be reached, or a port or lock is taken.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Our own trouble.
+    #[error(transparent)]
+    Fault(#[from] anyhow::Error),
+}
+
+impl Failure {
+    const fn code(&self) -> u8 {
+        match self {
+            Self::DoesNotHold(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Unreachable(_) => 3,
+            Self::Fault(_) => 70,
+        }
+    }
+}
+
+/// Runs the command line.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(70);
+        }
+    };
+    match runtime.block_on(execute(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure:#}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+async fn execute(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Tour => tour::run(&cli.globals).await,
+        Command::Sandbox(args) => sandbox::run(&cli.globals, args).await,
+        Command::Serve(args) => serve::run(&cli.globals, args).await,
+        Command::Migrate => migrate::run(&cli.globals).await,
+        Command::Config(command) => config::run(&cli.globals, &command),
+        Command::Recipient(command) => recipient::run(&cli.globals, command).await,
+    }
+}

@@ -1,0 +1,22 @@
+//! `bowline migrate`
+
+use super::start::{DataLock, load, location, migrate};
+use super::{Failure, Globals};
+
+/// Brings the schema up to date and says what was done.
+pub async fn run(globals: &Globals) -> Result<(), Failure> {
+    let location = location(&load(globals, &[])?)?;
+    let _lock = DataLock::take(&location)?;
+    let applied = migrate(&location).await?;
+    if globals.json {
+        let applied: Vec<_> =
+            applied.iter().map(|m| serde_json::json!({"version": m.version, "name": m.name})).collect();
+        println!("{}", serde_json::json!({ "applied": applied, "schema": store::SCHEMA_VERSION }));
+        return Ok(());
+    }
+    for migration in &applied {
+        println!("applied {:04} {}", migration.version, migration.name);
+    }
+    println!("the schema is at {:04}", store::SCHEMA_VERSION);
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! `bowline serve`
+
+use super::start::{
+    DataLock, bind, build, is_sandbox, load, location, migrate, stop_signal, upsert_providers,
+};
+use super::{Failure, Globals};
+use crate::node::Node;
+use crate::telemetry;
+use crate::web::Served;
+
+/// Runs the hub until it is told to stop (SIGTERM or SIGINT).
+///
+/// A SQLite store is made and brought up to date by itself; a PostgreSQL store by `bowline migrate`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The address to serve on.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// The address of /livez, /readyz and /metrics.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    probe_listen: Option<String>,
+    /// sqlite:PATH or postgres://USER@HOST/DATABASE
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+}
+
+pub async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
+    let given = [
+        ("server.listen", args.listen),
+        ("server.probe_listen", args.probe_listen),
+        ("store.url", args.store),
+    ];
+    let flags: Vec<_> = given.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+    let config = load(globals, &flags)?;
+    telemetry::start_logs(&config.log).map_err(Failure::Usage)?;
+    let location = location(&config)?;
+    let lock = DataLock::take(&location)?;
+    if lock.is_held() {
+        migrate(&location).await?;
+    }
+    let app = build(config).await?;
+    if is_sandbox(&app).await? {
+        return Err(Failure::Usage(
+            "this store is a sandbox's: its world is not real, `serve` refuses it".into(),
+        ));
+    }
+    upsert_providers(&app).await?;
+    let server = app.config().server.clone();
+    let public = bind(&server.listen, "--listen").await?;
+    let probes = bind(&server.probe_listen, "--probe-listen").await?;
+    let node = Node::start(&app, public, probes).map_err(|e| Failure::Fault(e.into()))?;
+    tracing::info!(address = %node.address, probes = %node.probes, public_url = app.public_url(), "serving");
+    stop_signal().await;
+    tracing::info!("stopping");
+    if node.stop().await == Served::CutOff {
+        tracing::warn!("some requests took longer than the grace and were cut off");
+    }
+    drop(lock);
+    Ok(())
+}

@@ -1,0 +1,280 @@
+//! Configuration: defaults, then a file, then `BOWLINE_<SECTION>__<KEY>`, then flags.
+
+mod measure;
+mod provider;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+pub use measure::{ByteSize, Lasting};
+pub use provider::ProviderEntry;
+
+/// The documented defaults: the example file itself.
+pub const EXAMPLE: &str = include_str!("../../../config.example.toml");
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is explained in config.example.toml")]
+pub struct Config {
+    pub server: ServerSection,
+    pub store: StoreSection,
+    pub keys: KeysSection,
+    pub token: TokenSection,
+    pub connection: ConnectionSection,
+    pub page: PageSection,
+    pub upstream: UpstreamSection,
+    pub job: JobSection,
+    pub log: LogSection,
+    #[serde(default)]
+    pub provider: Vec<ProviderEntry>,
+}
+
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(missing_docs, reason = "each key is explained in config.example.toml")]
+        pub struct $name { $(pub $field: $type),+ }
+    };
+}
+
+section! {
+    /// Where and how the hub is served.
+    ServerSection {
+        public_url: String, listen: String, probe_listen: String, body_limit: ByteSize, header_timeout: Lasting,
+        request_timeout: Lasting, shutdown_grace: Lasting, connections: usize,
+    }
+}
+section! {
+    /// Where the state lives.
+    StoreSection { url: String, connections: usize, queue: usize }
+}
+section! {
+    /// Where the keys live.
+    KeysSection { file: PathBuf }
+}
+section! {
+    /// How long tokens live.
+    TokenSection { access_ttl: Lasting, code_ttl: Lasting, refresh_idle: Lasting }
+}
+section! {
+    /// How long connections live, and how far back data goes.
+    ConnectionSection { max_duration: Lasting, history: Lasting }
+}
+section! {
+    /// Pages of lists.
+    PageSection { size: u32, max: u32, cursor_ttl: Lasting }
+}
+section! {
+    /// How providers are called.
+    UpstreamSection { connect_timeout: Lasting, timeout: Lasting, max_body: ByteSize, allow_loopback: bool,
+        breaker_failures: u32, breaker_open: Lasting,
+    }
+}
+section! {
+    /// Deferred work.
+    JobSection { workers: usize, poll: Lasting }
+}
+section! {
+    /// Logs.
+    LogSection { format: LogFormat, level: String }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Why a configuration cannot be used; it names the place and what was expected.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file cannot be read.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        source: std::io::Error,
+    },
+    /// It is not TOML, or not ours.
+    #[error("{place}: {message}")]
+    Content {
+        /// The file or variable.
+        place: String,
+        /// What was expected.
+        message: String,
+    },
+}
+
+impl ConfigError {
+    fn content(place: impl ToString, message: impl ToString) -> Self {
+        Self::Content { place: place.to_string(), message: message.to_string() }
+    }
+}
+
+impl Config {
+    /// Layers a file (if there is one), the environment and flags on the defaults.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        flags: &[(&str, String)],
+    ) -> Result<Self, ConfigError> {
+        let mut table = parse("config.example.toml", EXAMPLE)?;
+        let mut place = "configuration".to_owned();
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::File { path: path.into(), source })?;
+            place = path.display().to_string();
+            merge(&mut table, parse(&place, &text)?);
+        }
+        for (name, value) in environment {
+            if let Some(key) = name.strip_prefix("BOWLINE_").filter(|key| key.contains("__")) {
+                set(&mut table, &name, &key.to_lowercase().replace("__", "."), &value)?;
+            }
+        }
+        for (key, value) in flags {
+            set(&mut table, key, key, value)?;
+        }
+        let config: Self = Value::Table(table).try_into().map_err(|e| ConfigError::content(&place, e))?;
+        config.checked().map_err(|message| ConfigError::content(place, message))
+    }
+
+    fn checked(mut self) -> Result<Self, String> {
+        let url = url::Url::parse(&self.server.public_url)
+            .map_err(|_| "server.public_url: expected an absolute URL, as in https://hub.example.org")?;
+        let loopback = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+        if url.scheme() != "https" && !loopback {
+            return Err("server.public_url: expected https (http only on loopback)".into());
+        }
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+            return Err("server.public_url: expected an origin without a path".into());
+        }
+        self.server.public_url = url.as_str().trim_end_matches('/').to_owned();
+        let lead =
+            [("server.listen", &self.server.listen), ("server.probe_listen", &self.server.probe_listen)];
+        for (key, address) in lead {
+            address
+                .parse::<std::net::SocketAddr>()
+                .map_err(|_| format!("{key}: expected an address and a port, as in 127.0.0.1:8400"))?;
+        }
+        store::Location::parse(&self.store.url)
+            .ok_or("store.url: expected sqlite:PATH or postgres://USER@HOST/DATABASE")?;
+        let mut ids: Vec<i64> = self.provider.iter().map(|p| p.id).collect();
+        ids.sort_unstable();
+        if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("provider: id {} is given twice", twice[0]));
+        }
+        self.provider.iter().try_for_each(|p| p.check(self.upstream.allow_loopback))?;
+        Ok(self)
+    }
+
+    /// The same with every secret and password left out.
+    pub fn redacted(&self) -> Self {
+        let mut shown = self.clone();
+        if let Ok(mut url) = url::Url::parse(&shown.store.url)
+            && url.password().is_some()
+            && url.set_password(Some("redacted")).is_ok()
+        {
+            shown.store.url = url.into();
+        }
+        shown
+    }
+}
+
+fn parse(place: &str, text: &str) -> Result<Table, ConfigError> {
+    text.parse().map_err(|e: toml::de::Error| ConfigError::content(place, e))
+}
+
+fn merge(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Sets `section.key`; the text takes the type that the default has.
+fn set(table: &mut Table, place: &str, dotted: &str, text: &str) -> Result<(), ConfigError> {
+    let unknown = || ConfigError::content(place, format!("there is no key {dotted}"));
+    let (section, key) = dotted.split_once('.').ok_or_else(unknown)?;
+    let section = table.get_mut(section).and_then(Value::as_table_mut).ok_or_else(unknown)?;
+    let known = section.get_mut(key).ok_or_else(unknown)?;
+    let wrong = |wanted| ConfigError::content(place, format!("expected {wanted}"));
+    *known = match known {
+        Value::Integer(_) => Value::Integer(text.parse().map_err(|_| wrong("a number"))?),
+        Value::Boolean(_) => Value::Boolean(text.parse().map_err(|_| wrong("true or false"))?),
+        _ => Value::String(text.to_owned()),
+    };
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bowline.toml");
+        std::fs::write(&file, text).unwrap();
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Config::load(Some(&file), environment, &[])
+    }
+
+    #[test]
+    fn the_example_is_the_default_and_every_optional_key_in_it_is_known() {
+        let config = load("", &[]).unwrap();
+        assert_eq!(config.server.listen, "127.0.0.1:8400");
+        let mut open = String::new();
+        for line in EXAMPLE.lines() {
+            open.push_str(line.strip_prefix("#:").unwrap_or(line));
+            open.push('\n');
+        }
+        assert_ne!(open, EXAMPLE);
+        assert!(!load(&open, &[]).unwrap().provider.is_empty());
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let file = "[server]\nlisten = '127.0.0.1:1'\n[store]\nconnections = 3";
+        let config = load(file, &[("BOWLINE_SERVER__LISTEN", "127.0.0.1:2"), ("BOWLINE_PATH", "x")]).unwrap();
+        assert_eq!((config.server.listen.as_str(), config.store.connections), ("127.0.0.1:2", 3));
+        let flags = [("server.listen", "127.0.0.1:3".to_owned())];
+        assert_eq!(Config::load(None, std::iter::empty(), &flags).unwrap().server.listen, "127.0.0.1:3");
+    }
+
+    #[test]
+    fn errors_name_the_place_and_what_was_expected() {
+        let says = |text: &str, wanted: &str| {
+            let error = load(text, &[]).unwrap_err().to_string();
+            assert!(error.contains("bowline.toml") && error.contains(wanted), "{error}");
+        };
+        says("[server]\nlisten = 'nowhere'", "server.listen: expected an address");
+        says("[server]\nlistn = 'x'", "listn");
+        says("[token]\naccess_ttl = 'soon'", "as in \"10s\"");
+        says("[server]\nbody_limit = '64 apples'", "as in \"64KiB\"");
+        says("[server]\npublic_url = 'http://hub.example.org'", "expected https");
+        says("[store]\nurl = 'mysql://x'", "store.url: expected sqlite:PATH");
+        let error = load("", &[("BOWLINE_STORE__CONNECTIONS", "many")]).unwrap_err().to_string();
+        assert_eq!(error, "BOWLINE_STORE__CONNECTIONS: expected a number");
+        let error = load("", &[("BOWLINE_STORE__COLOUR", "red")]).unwrap_err().to_string();
+        assert_eq!(error, "BOWLINE_STORE__COLOUR: there is no key store.colour");
+    }
+
+    #[test]
+    fn a_shown_configuration_has_no_password() {
+        let config = load("[store]\nurl = 'postgres://hub:hunter2@db.example.org/hub'", &[]).unwrap();
+        assert!(!toml::to_string(&config.redacted()).unwrap().contains("hunter2"));
+    }
+}

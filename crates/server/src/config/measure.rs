@@ -1,0 +1,99 @@
+//! Durations such as `"10s"` and sizes such as `"64KiB"`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A duration, written as `"300s"`, `"30d"` or `"24 months"`: days have 24 hours, months 30.4375 days.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Lasting {
+    written: String,
+    span: jiff::Span,
+    duration: Duration,
+}
+
+impl Lasting {
+    /// How long.
+    pub const fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    /// The same in calendar units, for dates.
+    pub const fn span(&self) -> jiff::Span {
+        self.span
+    }
+}
+
+impl TryFrom<String> for Lasting {
+    type Error = String;
+    fn try_from(written: String) -> Result<Self, String> {
+        let wrong =
+            |_| format!("{written:?} is no duration: expected one as in \"10s\", \"30d\" or \"24 months\"");
+        let span: jiff::Span = written.parse().map_err(wrong)?;
+        // Calendar units are counted from a fixed day: only `span` is used for dates.
+        let from = jiff::civil::date(2001, 1, 1);
+        let exact = span.to_duration(from).map_err(wrong)?;
+        let duration = exact.try_into().map_err(wrong)?;
+        Ok(Self { span, duration, written })
+    }
+}
+
+impl From<Lasting> for String {
+    fn from(lasting: Lasting) -> Self {
+        lasting.written
+    }
+}
+
+/// A size in bytes, written as `"64KiB"` or `"4MiB"`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ByteSize {
+    written: String,
+    bytes: usize,
+}
+
+impl ByteSize {
+    /// How many bytes.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl TryFrom<String> for ByteSize {
+    type Error = String;
+    fn try_from(written: String) -> Result<Self, String> {
+        let units = [("KiB", 1024), ("MiB", 1024 * 1024), ("B", 1)];
+        let read = units.iter().find_map(|(unit, factor)| {
+            let number: usize = written.strip_suffix(unit)?.parse().ok()?;
+            number.checked_mul(*factor)
+        });
+        match read {
+            Some(bytes) => Ok(Self { written, bytes }),
+            None => Err(format!("{written:?} is no size: expected one as in \"64KiB\" or \"4MiB\"")),
+        }
+    }
+}
+
+impl From<ByteSize> for String {
+    fn from(size: ByteSize) -> Self {
+        size.written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_mean_what_they_say() {
+        let lasts = |text: &str| Lasting::try_from(text.to_owned()).map(|l| l.duration().as_secs());
+        assert_eq!(lasts("300s"), Ok(300));
+        assert_eq!(lasts("30d"), Ok(30 * 86_400));
+        assert_eq!(lasts("24 months"), Ok(730 * 86_400));
+        assert!(lasts("-5s").is_err() && lasts("5").is_err() && lasts("").is_err());
+        let bytes = |text: &str| ByteSize::try_from(text.to_owned()).map(|s| s.bytes());
+        assert_eq!((bytes("64KiB"), bytes("10B"), bytes("4MiB")), (Ok(65_536), Ok(10), Ok(4_194_304)));
+        assert!(bytes("64").is_err() && bytes("KiB").is_err() && bytes("-1B").is_err());
+    }
+}

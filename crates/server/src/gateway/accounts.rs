@@ -1,0 +1,107 @@
+//! `GET /accounts` and `GET /accounts/{accountId}`.
+
+use domain::scope::Operation;
+use fdx::{Account, Accounts};
+
+use super::access::{Reader, Served};
+use super::error::{DataError, NO_ACCOUNT};
+use super::filter;
+use super::page::{List, ListQuery, PageQuery, Upstream};
+use crate::authz::Bearer;
+use crate::ctx::Ctx;
+use crate::hub::fetch;
+
+const PATH: &str = "/api/fdx/5/accounts";
+const MOST_IDS: usize = 100;
+
+/// A page of the accounts that the consent covers.
+pub async fn list(
+    ctx: Ctx,
+    bearer: Option<&Bearer>,
+    query: &ListQuery,
+) -> Result<Served<Accounts>, DataError> {
+    let kind = query.get("resultType", "resultType is given twice");
+    let details = matches!(kind, Ok(Some("details")));
+    let operation = if details { Operation::AccountListDetailed } else { Operation::AccountList };
+    let reader = Reader::new(ctx, bearer, operation).await?;
+    if !matches!(kind?, None | Some("lightweight" | "details")) {
+        return Err(DataError::invalid("resultType must be lightweight or details"));
+    }
+    let accounts = read(&reader, query, details).await?;
+    reader.confirm(accounts).await
+}
+
+async fn read(reader: &Reader, query: &ListQuery, details: bool) -> Result<Accounts, DataError> {
+    let page = PageQuery::parse(query, &reader.ctx().app().config().page)?;
+    let wanted = query.get("accountIds", "accountIds is given twice")?;
+    let ids = wanted.map(|wanted| known(reader, wanted)).transpose()?;
+    if ids.as_ref().is_some_and(Vec::is_empty) {
+        return Ok(Accounts::default());
+    }
+    let kind = if details { "details" } else { "lightweight" };
+    let joined = ids.as_ref().map(|ids| ids.join(","));
+    let mut repeated = vec![("limit", page.limit.to_string()), ("resultType", kind.to_owned())];
+    repeated.extend(wanted.map(|wanted| ("accountIds", wanted.to_owned())));
+    let list = List { reader, page: &page, path: PATH, query: repeated };
+    let fetch = |limit: u32, offset: Option<String>| {
+        let joined = joined.as_deref();
+        async move { upstream(reader, limit, offset.as_deref(), kind, joined).await }
+    };
+    let keep = |account: &Account| {
+        let Some(id) = account.id() else { return false };
+        reader.access().covers(id) && ids.as_ref().is_none_or(|ids| ids.iter().any(|known| known == id))
+    };
+    let (page, links, accounts) = list.read(fetch, keep).await?;
+    let shown = accounts.into_iter().filter_map(|account| shown(reader, account));
+    let accounts = shown.map(|account| if details { account } else { account.lightweight() }).collect();
+    Ok(Accounts { page, links, accounts })
+}
+
+async fn upstream(
+    reader: &Reader,
+    limit: u32,
+    offset: Option<&str>,
+    kind: &str,
+    ids: Option<&str>,
+) -> Result<Upstream<Account>, DataError> {
+    let limit = limit.to_string();
+    let mut query = vec![("limit", limit.as_str()), ("resultType", kind)];
+    query.extend(offset.map(|offset| ("offset", offset)));
+    query.extend(ids.map(|ids| ("accountIds", ids)));
+    let answer: Accounts = fetch(reader.ctx(), reader.access(), &["accounts"], &query).await?;
+    Ok(Upstream { items: answer.accounts, next: answer.page.next_offset, total: answer.page.total_elements })
+}
+
+/// The provider's ids of a comma list. What is not ours or not consented to is not there.
+fn known(reader: &Reader, wanted: &str) -> Result<Vec<String>, DataError> {
+    if wanted.split(',').count() > MOST_IDS {
+        return Err(DataError::invalid("accountIds must name at most 100 accounts"));
+    }
+    let ids = wanted.split(',').filter_map(|opaque| bank_id(reader, opaque.trim()));
+    Ok(ids.collect())
+}
+
+/// One account.
+pub async fn one(ctx: Ctx, bearer: Option<&Bearer>, opaque: &str) -> Result<Served<Account>, DataError> {
+    let reader = Reader::new(ctx, bearer, Operation::Account).await?;
+    let id = bank_id(&reader, opaque).ok_or(NO_ACCOUNT)?;
+    let account: Account = fetch(reader.ctx(), reader.access(), &["accounts", &id], &[]).await?;
+    if account.id() != Some(&id) {
+        return Err(DataError::Fdx(
+            fdx::ErrorCode::Internal,
+            "The data provider answered with another account",
+        ));
+    }
+    let account = shown(&reader, account).ok_or(NO_ACCOUNT)?;
+    reader.confirm(account).await
+}
+
+/// The provider's id of an account that the consent covers.
+pub(super) fn bank_id(reader: &Reader, opaque: &str) -> Option<String> {
+    let id = reader.ctx().app().opaque_ids().open(reader.access(), opaque)?;
+    reader.access().covers(&id).then_some(id)
+}
+
+fn shown(reader: &Reader, account: Account) -> Option<Account> {
+    filter::account(reader.ctx().app().opaque_ids(), reader.access(), account)
+}

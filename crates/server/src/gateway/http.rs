@@ -1,0 +1,78 @@
+//! The FDX face: parse, call, render.
+
+use axum::Json;
+use axum::extract::{Path, RawQuery};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+
+use super::page::ListQuery;
+use super::{DataError, Served, accounts, customers, transactions};
+use crate::authz::Bearer;
+use crate::ctx::Ctx;
+use crate::web::{Face, Route};
+
+/// The routes of this face.
+pub fn routes() -> Vec<Route> {
+    let get_of = |path, handler| Route::new(Face::Fdx, Method::GET, path, handler);
+    vec![
+        get_of("/api/fdx/5/customers/current", get(current_customer)),
+        get_of("/api/fdx/5/accounts", get(list_accounts)),
+        get_of("/api/fdx/5/accounts/{account_id}", get(account)),
+        get_of("/api/fdx/5/accounts/{account_id}/transactions", get(list_transactions)),
+    ]
+}
+
+async fn current_customer(ctx: Ctx, headers: HeaderMap) -> Response {
+    render(customers::current(ctx, bearer(&headers).as_ref()).await)
+}
+
+async fn list_accounts(ctx: Ctx, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    let query = ListQuery::parse(query.as_deref());
+    render(accounts::list(ctx, bearer(&headers).as_ref(), &query).await)
+}
+
+async fn account(ctx: Ctx, headers: HeaderMap, Path(id): Path<String>) -> Response {
+    render(accounts::one(ctx, bearer(&headers).as_ref(), &id).await)
+}
+
+async fn list_transactions(
+    ctx: Ctx,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = ListQuery::parse(query.as_deref());
+    render(transactions::list(ctx, bearer(&headers).as_ref(), &id, &query).await)
+}
+
+/// A token in the header alone counts: one in the query is as good as none.
+fn bearer(headers: &HeaderMap) -> Option<Bearer> {
+    crate::authz::http::bearer(headers)
+}
+
+/// Renders what was confirmed, or says no.
+fn render<T: Serialize>(answer: Result<Served<T>, DataError>) -> Response {
+    match answer {
+        Ok(served) => Json(served.into_inner()).into_response(),
+        Err(error) => refuse(&error),
+    }
+}
+
+fn refuse(error: &DataError) -> Response {
+    if let DataError::Fault(fault) = error {
+        tracing::error!(%fault, "a data read failed");
+    }
+    let status = error.code().map_or(401, fdx::ErrorCode::status);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, Json(error.body())).into_response();
+    if matches!(error, DataError::BadToken | DataError::Ended) {
+        let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(after) = error.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+    }
+    response
+}

@@ -1,0 +1,152 @@
+//! Pages of a list: `limit`, `offset`, links, and a page that the consent has thinned is filled up.
+
+use fdx::{HateoasLink, PageLinks, PageMetadata};
+
+use super::access::Reader;
+use super::cursor;
+use super::error::DataError;
+
+/// The query of a list: each parameter at most once, unknown ones ignored.
+#[derive(Clone, Debug, Default)]
+pub struct ListQuery(Vec<(String, String)>);
+
+impl ListQuery {
+    /// From the raw query.
+    pub fn parse(raw: Option<&str>) -> Self {
+        Self(form_urlencoded::parse(raw.unwrap_or_default().as_bytes()).into_owned().collect())
+    }
+
+    /// A parameter. One that is given twice is refused.
+    pub fn get(&self, name: &str, twice: &'static str) -> Result<Option<&str>, DataError> {
+        let mut values = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(DataError::invalid(twice)),
+            (value, None) => Ok(value),
+        }
+    }
+}
+
+/// `limit` and `offset`.
+#[derive(Clone, Debug)]
+pub struct PageQuery {
+    pub(super) limit: u32,
+    pub(super) offset: Option<String>,
+}
+
+/// One answer of a provider.
+pub(super) struct Upstream<T> {
+    pub(super) items: Vec<T>,
+    pub(super) next: Option<String>,
+    pub(super) total: Option<u64>,
+}
+
+/// A list that is read page by page.
+pub(super) struct List<'a> {
+    pub(super) reader: &'a Reader,
+    pub(super) page: &'a PageQuery,
+    /// The path, as the recipient sees it.
+    pub(super) path: &'a str,
+    /// The query without `offset`, as it is repeated in links and bound to cursors.
+    pub(super) query: Vec<(&'a str, String)>,
+}
+
+/// How many pages of a provider one page may be filled from.
+const REFILLS: usize = 5;
+
+impl PageQuery {
+    /// Reads `limit` and `offset`; a limit over the maximum is served as the maximum.
+    pub fn parse(query: &ListQuery, section: &crate::config::PageSection) -> Result<Self, DataError> {
+        const LIMIT: &str = "limit must be a positive integer, given once";
+        let limit = match query.get("limit", LIMIT)? {
+            None => section.size,
+            Some(text) => {
+                let digits = !text.is_empty() && text.len() < 20 && text.bytes().all(|b| b.is_ascii_digit());
+                let number: u64 = if digits { text.parse().unwrap_or(0) } else { 0 };
+                if number == 0 {
+                    return Err(DataError::invalid(LIMIT));
+                }
+                u32::try_from(number).unwrap_or(u32::MAX)
+            }
+        };
+        let offset = query.get("offset", "offset is given twice")?.map(str::to_owned);
+        Ok(Self { limit: limit.min(section.max), offset })
+    }
+}
+
+impl List<'_> {
+    /// Reads the page: `fetch` asks the provider, `keep` leaves out what the consent does not cover.
+    pub(super) async fn read<T, F>(
+        &self,
+        fetch: impl Fn(u32, Option<String>) -> F,
+        keep: impl Fn(&T) -> bool,
+    ) -> Result<(PageMetadata, PageLinks, Vec<T>), DataError>
+    where
+        F: Future<Output = Result<Upstream<T>, DataError>>,
+    {
+        let ctx = self.reader.ctx();
+        let bound_to = self.bound_to();
+        let mut offset = cursor::open(ctx, &bound_to, self.page)?;
+        let first = offset.is_none();
+        let (mut items, mut total, mut dropped) = (Vec::new(), None, false);
+        for _ in 0..REFILLS {
+            let have = u32::try_from(items.len()).unwrap_or(u32::MAX);
+            let answer = fetch(self.page.limit.saturating_sub(have).max(1), offset.clone()).await?;
+            let before = answer.items.len() + items.len();
+            items.extend(answer.items.into_iter().filter(|item| keep(item)));
+            dropped |= items.len() < before;
+            total = answer.total;
+            if answer.next.is_some() && answer.next == offset {
+                return Err(DataError::Fdx(
+                    fdx::ErrorCode::Internal,
+                    "The data provider's pages run in a circle",
+                ));
+            }
+            offset = answer.next;
+            if offset.is_none() || items.len() >= self.page.limit as usize {
+                break;
+            }
+        }
+        let exact =
+            if first && offset.is_none() { Some(items.len() as u64) } else { total.filter(|_| !dropped) };
+        let next = offset.map(|upstream| cursor::seal(ctx, &bound_to, &upstream)).transpose()?;
+        let links = PageLinks { next: next.as_deref().map(|cursor| self.link(cursor)), prev: None };
+        Ok((
+            PageMetadata { next_offset: next, total_elements: exact, ..PageMetadata::default() },
+            links,
+            items,
+        ))
+    }
+
+    fn bound_to(&self) -> String {
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
+        format!("{}\n{}\n{query}", self.reader.access().connection_id(), self.path)
+    }
+
+    fn link(&self, cursor: &str) -> HateoasLink {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(&self.query)
+            .append_pair("offset", cursor)
+            .finish();
+        let href = format!("{}{}?{query}", self.reader.ctx().app().public_url(), self.path);
+        HateoasLink { href: Some(href), action: Some("GET".into()), ..HateoasLink::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_a_positive_number_up_to_the_maximum() {
+        let section = crate::config::Config::load(None, std::iter::empty(), &[]).unwrap().page;
+        let limit =
+            |raw: &str| PageQuery::parse(&ListQuery::parse(Some(raw)), &section).map(|p| p.limit).ok();
+        assert_eq!((limit(""), limit("limit=7"), limit("limit=9999")), (Some(50), Some(7), Some(500)));
+        for bad in
+            ["limit=0", "limit=-1", "limit=x", "limit=", "limit=1&limit=2", "limit=1.5", "offset=a&offset=b"]
+        {
+            assert_eq!(limit(bad), None, "{bad}");
+        }
+        assert_eq!(limit("limit=1&colour=red&colour=blue"), Some(1), "unknown parameters are ignored");
+    }
+}

@@ -1,0 +1,133 @@
+//! `GET /accounts/{accountId}/transactions`.
+
+use domain::scope::Operation;
+use fdx::{ErrorCode, Transaction, Transactions};
+use jiff::civil::Date;
+
+use super::access::{Reader, Served};
+use super::accounts::bank_id;
+use super::error::{DataError, NO_ACCOUNT};
+use super::page::{List, ListQuery, PageQuery, Upstream};
+use crate::authz::Bearer;
+use crate::ctx::Ctx;
+use crate::hub::fetch;
+
+/// A page of an account's transactions.
+pub async fn list(
+    ctx: Ctx,
+    bearer: Option<&Bearer>,
+    opaque: &str,
+    query: &ListQuery,
+) -> Result<Served<Transactions>, DataError> {
+    let reader = Reader::new(ctx, bearer, Operation::Transactions).await?;
+    let transactions = read(&reader, opaque, query).await?;
+    reader.confirm(transactions).await
+}
+
+async fn read(reader: &Reader, opaque: &str, query: &ListQuery) -> Result<Transactions, DataError> {
+    let id = bank_id(reader, opaque).ok_or(NO_ACCOUNT)?;
+    let page = PageQuery::parse(query, &reader.ctx().app().config().page)?;
+    let (start, end) = range(reader.ctx(), query)?;
+    let dates = [("startTime", start.to_string()), ("endTime", end.to_string())];
+    let path = format!("/api/fdx/5/accounts/{opaque}/transactions");
+    let mut repeated = vec![("limit", page.limit.to_string())];
+    repeated.extend(dates.clone());
+    let list = List { reader, page: &page, path: &path, query: repeated };
+    let fetch = |limit: u32, offset: Option<String>| {
+        let (id, dates) = (&id, &dates);
+        async move { upstream(reader, id, limit, offset.as_deref(), dates).await }
+    };
+    let of_account = |transaction: &Transaction| transaction.account_id().is_none_or(|account| account == id);
+    let (page, links, mut transactions) = list.read(fetch, of_account).await?;
+    for transaction in &mut transactions {
+        transaction.set_account_id(opaque.to_owned());
+    }
+    Ok(Transactions { page, links, transactions })
+}
+
+async fn upstream(
+    reader: &Reader,
+    id: &str,
+    limit: u32,
+    offset: Option<&str>,
+    dates: &[(&str, String); 2],
+) -> Result<Upstream<Transaction>, DataError> {
+    let limit = limit.to_string();
+    let mut query = vec![("limit", limit.as_str())];
+    query.extend(dates.iter().map(|(name, date)| (*name, date.as_str())));
+    query.extend(offset.map(|offset| ("offset", offset)));
+    let path = ["accounts", id, "transactions"];
+    let answer: Transactions = fetch(reader.ctx(), reader.access(), &path, &query).await?;
+    Ok(Upstream {
+        items: answer.transactions,
+        next: answer.page.next_offset,
+        total: answer.page.total_elements,
+    })
+}
+
+/// The days asked for, within the history that is served. A day alone means from the beginning, or to today.
+fn range(ctx: &Ctx, query: &ListQuery) -> Result<(Date, Date), DataError> {
+    let today = ctx.now().date();
+    let history = ctx.app().config().connection.history.span();
+    let beginning = today.checked_sub(history).unwrap_or(Date::MIN);
+    bounded(query, beginning, today)
+}
+
+fn bounded(query: &ListQuery, beginning: Date, today: Date) -> Result<(Date, Date), DataError> {
+    let start = date(query, "startTime", "startTime is given twice")?;
+    let end = date(query, "endTime", "endTime is given twice")?;
+    if start.zip(end).is_some_and(|(start, end)| start > end) {
+        return Err(DataError::Fdx(ErrorCode::InvalidRange, "startTime must not be after endTime"));
+    }
+    let within = |date: Date| date.clamp(beginning, today);
+    Ok((start.map_or(beginning, within), end.map_or(today, within)))
+}
+
+fn date(query: &ListQuery, name: &str, twice: &'static str) -> Result<Option<Date>, DataError> {
+    const WRONG: DataError = DataError::Fdx(
+        ErrorCode::InvalidDate,
+        "startTime and endTime must be dates of the calendar: YYYY-MM-DD",
+    );
+    let Some(text) = query.get(name, twice)? else { return Ok(None) };
+    let plain = text.len() == 10
+        && text.bytes().enumerate().all(
+            |(at, b)| {
+                if matches!(at, 4 | 7) { b == b'-' } else { b.is_ascii_digit() }
+            },
+        );
+    let date = if plain { text.parse().ok() } else { None };
+    date.map_or(Err(WRONG), |date| Ok(Some(date)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::date as day;
+
+    fn of(raw: &str) -> Result<(Date, Date), u16> {
+        let bounds = (day(2024, 11, 24), day(2026, 11, 24));
+        bounded(&ListQuery::parse(Some(raw)), bounds.0, bounds.1)
+            .map_err(|error| error.code().map_or(0, ErrorCode::number))
+    }
+
+    #[test]
+    fn dates_are_read_completed_and_clamped() {
+        assert_eq!(of(""), Ok((day(2024, 11, 24), day(2026, 11, 24))));
+        assert_eq!(of("startTime=2026-01-02"), Ok((day(2026, 1, 2), day(2026, 11, 24))));
+        assert_eq!(of("endTime=2026-01-02"), Ok((day(2024, 11, 24), day(2026, 1, 2))));
+        assert_eq!(of("startTime=1999-01-01&endTime=2999-01-01"), Ok((day(2024, 11, 24), day(2026, 11, 24))));
+        assert_eq!(of("startTime=2026-05-05&endTime=2026-05-05"), Ok((day(2026, 5, 5), day(2026, 5, 5))));
+    }
+
+    #[test]
+    fn what_is_no_date_is_702_and_a_reversed_range_703() {
+        for bad in
+            ["2026-02-30", "2026-1-1", "01/02/2026", "2026-01-01T00:00:00Z", "", "yesterday", "+02026-01-01"]
+        {
+            let raw = form_urlencoded::Serializer::new(String::new()).append_pair("startTime", bad).finish();
+            assert_eq!(of(&raw), Err(702), "{bad}");
+        }
+        assert_eq!(of("startTime=2026-02-02&endTime=2026-02-01"), Err(703));
+        assert_eq!(of("startTime=2026-02-02&startTime=2026-02-02"), Err(401));
+    }
+}

@@ -1,0 +1,16 @@
+//! Towards providers: authorization, tokens, data, and telling them of ends.
+
+mod breaker;
+mod callback;
+mod connect;
+mod fetch;
+mod provider;
+mod refresh;
+mod tell;
+
+pub use breaker::Breaker;
+pub use callback::{Callback, receive};
+pub use connect::{ConsentPage, StepError, approve, consent_page, deny, redirect_answer};
+pub use fetch::{ReadError, fetch};
+pub use provider::{TokenReply, Upstream};
+pub use tell::tell;

@@ -1,0 +1,304 @@
+//! One provider's endpoints, and what its answers mean.
+
+use std::time::Duration;
+
+use domain::id::ProviderId;
+use domain::model::job::Attempt;
+use domain::model::provider::{ClientAuthentication, Provider, SecretSource};
+use domain::{Secret, Timestamp};
+use http::{StatusCode, header};
+use reqwest::RequestBuilder;
+use serde::Deserialize;
+use url::Url;
+
+use super::breaker::Breaker;
+use crate::ctx::Ctx;
+use crate::outbound::{Answer, OutboundError};
+
+/// What went wrong with a provider. Its own words are never kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Upstream {
+    /// It cannot be reached, or says that it is not there for now.
+    #[error("the provider is not available")]
+    Unavailable,
+    /// It was asked and nothing came back: what it did is not known.
+    #[error("the provider did not answer")]
+    Silent,
+    /// It failed, or its answer cannot be read.
+    #[error("the provider failed")]
+    Failed,
+    /// It says that these are too many requests; when to come back.
+    #[error("the provider limits our rate")]
+    RateLimited(Duration),
+    /// It refuses the token of the request.
+    #[error("the provider refuses the token")]
+    TokenRefused,
+    /// It says no in a documented way.
+    #[error("the provider says {0:?}")]
+    Said(fdx::ErrorCode),
+    /// Its grant is over (`invalid_grant`).
+    #[error("the provider's grant is over")]
+    GrantOver,
+}
+
+/// What a token endpoint gave.
+#[derive(Debug)]
+pub struct TokenReply {
+    /// The access token.
+    pub access_token: Secret<String>,
+    /// When it dies.
+    pub access_expires_at: Timestamp,
+    /// The refresh token, if one was given.
+    pub refresh_token: Option<Secret<String>>,
+    /// The granted scope, if it was said.
+    pub scope: Option<String>,
+    /// Every text and list of texts in the reply beside the tokens.
+    fields: serde_json::Map<String, serde_json::Value>,
+}
+
+impl TokenReply {
+    /// A text field, numbers included.
+    pub fn field(&self, name: &str) -> Option<String> {
+        match self.fields.get(name)? {
+            serde_json::Value::String(text) if !text.is_empty() => Some(text.clone()),
+            serde_json::Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
+    /// A field that is a list of texts.
+    pub fn list(&self, name: &str) -> Option<Vec<String>> {
+        let list = self.fields.get(name)?.as_array()?;
+        list.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+    }
+}
+
+/// A grant at the token endpoint.
+pub(super) enum Grant<'a> {
+    /// RFC 6749 §4.1.3 with RFC 7636.
+    Code { code: &'a str, redirect_uri: &'a str, verifier: &'a str },
+    /// RFC 6749 §6.
+    Refresh { token: &'a str },
+}
+
+/// An access token without a stated life is used for this long.
+const UNSTATED_LIFE: i64 = 60;
+const LONGEST_LIFE: i64 = 86_400;
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+const MAX_TOKEN: usize = 16 * 1024;
+
+#[derive(Deserialize)]
+struct ErrorWord {
+    error: String,
+}
+
+/// A provider that is spoken with in one request or job.
+pub(super) struct Endpoint<'a> {
+    ctx: &'a Ctx,
+    provider: &'a Provider,
+}
+
+impl<'a> Endpoint<'a> {
+    pub(super) const fn new(ctx: &'a Ctx, provider: &'a Provider) -> Self {
+        Self { ctx, provider }
+    }
+
+    /// Asks the token endpoint.
+    pub(super) async fn token(&self, grant: Grant<'_>) -> Result<TokenReply, Upstream> {
+        let fields = match &grant {
+            Grant::Code { code, redirect_uri, verifier } => vec![
+                ("grant_type", "authorization_code"),
+                ("code", *code),
+                ("redirect_uri", *redirect_uri),
+                ("code_verifier", *verifier),
+            ],
+            Grant::Refresh { token } => vec![("grant_type", "refresh_token"), ("refresh_token", *token)],
+        };
+        self.breaker().pass(self.provider.id, self.ctx.now())?;
+        let answer = self.post(&self.provider.settings.token_endpoint, fields).await;
+        let answer = self.noted("token", answer)?;
+        if answer.status == StatusCode::OK {
+            return self.tokens(&answer).ok_or(Upstream::Failed);
+        }
+        let word = serde_json::from_slice::<ErrorWord>(&answer.body).map(|e| e.error);
+        match word.as_deref() {
+            Ok("invalid_grant") if answer.status.is_client_error() => Err(Upstream::GrantOver),
+            _ => Err(refusal(&answer)),
+        }
+    }
+
+    fn tokens(&self, answer: &Answer) -> Option<TokenReply> {
+        let mut fields: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&answer.body).ok()?;
+        let access_token = token(fields.remove("access_token")?)?;
+        let refresh_token = match fields.remove("refresh_token") {
+            None | Some(serde_json::Value::Null) => None,
+            Some(refresh) => Some(token(refresh)?),
+        };
+        let life = fields.get("expires_in").and_then(serde_json::Value::as_i64).unwrap_or(UNSTATED_LIFE);
+        let life = Duration::from_secs(life.clamp(1, LONGEST_LIFE).unsigned_abs());
+        let scope = fields.get("scope").and_then(|s| s.as_str()).map(str::to_owned);
+        let access_expires_at = self.ctx.now().plus(life);
+        Some(TokenReply { access_token, access_expires_at, refresh_token, scope, fields })
+    }
+
+    /// Revokes a refresh token (RFC 7009 §2): 200 also for one that is already gone.
+    pub(super) async fn revoke(&self, token: &str) -> (Attempt, String) {
+        let Some(endpoint) = &self.provider.settings.revocation_endpoint else {
+            return (Attempt::Refused, "the provider has no revocation endpoint".into());
+        };
+        let fields = vec![("token", token), ("token_type_hint", "refresh_token")];
+        let answer = self.post(endpoint, fields).await;
+        self.count("revoke", answer.as_ref().ok().map(|a| a.status));
+        match answer {
+            Err(error) => (Attempt::Later { retry_after: None }, error.to_string()),
+            Ok(answer) => {
+                let said = format!("HTTP {}", answer.status.as_u16());
+                let attempt = match answer.status {
+                    StatusCode::OK | StatusCode::NO_CONTENT => Attempt::Accepted,
+                    // Wrong credentials and full queues may be set right within the days that a job has.
+                    StatusCode::UNAUTHORIZED
+                    | StatusCode::FORBIDDEN
+                    | StatusCode::REQUEST_TIMEOUT
+                    | StatusCode::TOO_MANY_REQUESTS => later(&answer),
+                    status if status.is_client_error() => Attempt::Refused,
+                    _ => later(&answer),
+                };
+                (attempt, said)
+            }
+        }
+    }
+
+    /// Reads an FDX resource. The path is appended to the configured base, nothing else is followed.
+    pub(super) async fn read(&self, url: &Url, bearer: &str) -> Result<Answer, Upstream> {
+        self.breaker().pass(self.provider.id, self.ctx.now())?;
+        let outbound = self.ctx.app().outbound();
+        let answer = async {
+            let request = outbound.get(url, bearer)?;
+            let request = request
+                .header(header::ACCEPT, "application/json")
+                .header("x-fapi-interaction-id", self.ctx.correlation_id());
+            outbound.send(request).await
+        }
+        .await;
+        let answer = self.noted("fdx", answer)?;
+        if answer.status == StatusCode::OK { Ok(answer) } else { Err(refusal(&answer)) }
+    }
+
+    async fn post(&self, endpoint: &str, fields: Vec<(&str, &str)>) -> Result<Answer, OutboundError> {
+        let outbound = self.ctx.app().outbound();
+        let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
+        let secret = self.secret().ok_or(OutboundError::Forbidden)?;
+        let request = self.authenticated(&url, fields, &secret)?;
+        outbound.send(request.header(header::ACCEPT, "application/json")).await
+    }
+
+    fn authenticated<'f>(
+        &'f self,
+        url: &Url,
+        mut fields: Vec<(&'f str, &'f str)>,
+        secret: &'f Secret<String>,
+    ) -> Result<RequestBuilder, OutboundError> {
+        let outbound = self.ctx.app().outbound();
+        let settings = &self.provider.settings;
+        match settings.auth {
+            ClientAuthentication::ClientSecretPost => {
+                fields
+                    .extend([("client_id", settings.client_id.as_str()), ("client_secret", secret.expose())]);
+                outbound.post_form(url, &fields)
+            }
+            ClientAuthentication::ClientSecretBasic => {
+                // Both halves are form-encoded first (RFC 6749 §2.3.1).
+                let encode =
+                    |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+                let request = outbound.post_form(url, &fields)?;
+                Ok(request.basic_auth(encode(&settings.client_id), Some(encode(secret.expose()))))
+            }
+        }
+    }
+
+    /// The hub's secret at the provider, read where it is kept.
+    fn secret(&self) -> Option<Secret<String>> {
+        let read = match &self.provider.settings.client_secret {
+            SecretSource::File(path) => std::fs::read_to_string(path).ok(),
+            SecretSource::Env(name) => std::env::var(name).ok(),
+        };
+        let secret = read.map(|text| Secret::from(text.trim_end_matches(['\r', '\n'])));
+        if secret.is_none() {
+            tracing::error!(provider = %self.provider.id, "the client secret of a provider cannot be read");
+        }
+        secret
+    }
+
+    fn breaker(&self) -> &Breaker {
+        self.ctx.app().breaker()
+    }
+
+    /// Counts a call, and lets the breaker know how it went.
+    fn noted(&self, call: &'static str, answer: Result<Answer, OutboundError>) -> Result<Answer, Upstream> {
+        let status = answer.as_ref().ok().map(|a| a.status);
+        self.count(call, status);
+        let well = status.is_some_and(|status| !status.is_server_error());
+        self.breaker().note(self.provider.id, well, self.ctx.now());
+        answer.map_err(|error| unreachable(&error))
+    }
+
+    fn count(&self, call: &'static str, status: Option<StatusCode>) {
+        let outcome = status.map_or_else(|| "none".to_owned(), |s| s.as_u16().to_string());
+        let labels =
+            [("provider", self.provider.id.to_string()), ("call", call.to_owned()), ("outcome", outcome)];
+        self.ctx.app().telemetry().count("bowline_upstream_requests_total", &labels);
+    }
+}
+
+/// A token that can stand in a header.
+fn token(value: serde_json::Value) -> Option<Secret<String>> {
+    let serde_json::Value::String(token) = value else { return None };
+    let usable = !token.is_empty() && token.len() <= MAX_TOKEN && token.bytes().all(|b| b.is_ascii_graphic());
+    usable.then(|| Secret::new(token))
+}
+
+/// Where a customer is sent (RFC 6749 §4.1.1, RFC 7636).
+pub(super) fn authorization_url(provider: &Provider, fields: &[(&str, &str)]) -> Option<String> {
+    let mut url = Url::parse(&provider.settings.authorization_endpoint).ok()?;
+    url.query_pairs_mut().extend_pairs(fields);
+    Some(url.into())
+}
+
+/// The callback that a provider sends browsers to: one a provider, so that answers cannot be mixed up.
+pub(super) fn callback_uri(public_url: &str, provider: ProviderId) -> String {
+    format!("{public_url}/callback/{provider}")
+}
+
+fn unreachable(error: &OutboundError) -> Upstream {
+    match error {
+        OutboundError::Connect => Upstream::Unavailable,
+        OutboundError::Timeout | OutboundError::Broken => Upstream::Silent,
+        OutboundError::Forbidden | OutboundError::TooLarge => Upstream::Failed,
+    }
+}
+
+fn later(answer: &Answer) -> Attempt {
+    Attempt::Later { retry_after: retry_after(answer) }
+}
+
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    let seconds = answer.headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// What an answer that is not 200 means.
+fn refusal(answer: &Answer) -> Upstream {
+    let code = fdx::parse::<fdx::ErrorBody>(&answer.body).ok().and_then(|body| body.value.code);
+    let code = code.and_then(fdx::ErrorCode::from_number);
+    match (answer.status, code) {
+        (StatusCode::TOO_MANY_REQUESTS, _) | (_, Some(fdx::ErrorCode::TooManyRequests)) => {
+            Upstream::RateLimited(retry_after(answer).unwrap_or(Duration::from_secs(1)).min(LONGEST_RETRY))
+        }
+        (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT, _)
+        | (_, Some(fdx::ErrorCode::Maintenance)) => Upstream::Unavailable,
+        (StatusCode::UNAUTHORIZED, _) | (_, Some(fdx::ErrorCode::NotAuthorized)) => Upstream::TokenRefused,
+        (status, Some(code)) if status.is_client_error() => Upstream::Said(code),
+        _ => Upstream::Failed,
+    }
+}

@@ -1,0 +1,92 @@
+//! Deferred work: the outbox, and what time ends.
+
+mod clock;
+mod outbox;
+mod sweep;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::app::App;
+use crate::ctx::Ctx;
+use crate::fault::Fault;
+
+pub use outbox::{count, tick};
+pub use sweep::sweep;
+
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+const CLOCK_EVERY: Duration = Duration::from_secs(5);
+
+/// Starts the workers; they stop after what they have in hand when `stop` becomes true.
+pub fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for _ in 0..app.config().job.workers.max(1) {
+        tasks.spawn(work(app.clone(), stop.clone()));
+    }
+    tasks.spawn(every(SWEEP_EVERY, app.clone(), stop.clone(), sweep_once));
+    tasks.spawn(every(CLOCK_EVERY, app.clone(), stop.clone(), clock::measure));
+    tasks
+}
+
+/// The context of a job.
+pub fn context(app: &App, part: &str) -> Result<Ctx, Fault> {
+    let mut random = [0; 16];
+    app.fill(&mut random)?;
+    let id = uuid::Builder::from_random_bytes(random).into_uuid();
+    Ok(Ctx::new(app.clone(), Arc::from(format!("{part}-{id}")))?)
+}
+
+async fn work(app: App, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        let did = match context(&app, "job") {
+            Ok(ctx) => tick(&ctx).await,
+            Err(fault) => Err(fault),
+        };
+        if matches!(did, Ok(true)) {
+            continue;
+        }
+        if let Err(fault) = did {
+            tracing::error!(%fault, "a job could not be worked on");
+        }
+        let woken = tokio::time::timeout(app.config().job.poll.duration(), app.jobs().notified());
+        tokio::select! {
+            _ = woken => {}
+            () = stopped(&mut stop) => break,
+        }
+    }
+}
+
+/// Waits for the word to stop.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn sweep_once(app: App) {
+    let swept = match context(&app, "sweep") {
+        Ok(ctx) => sweep(&ctx).await,
+        Err(fault) => Err(fault),
+    };
+    if let Err(fault) = swept {
+        tracing::error!(%fault, "the sweep failed");
+    }
+}
+
+async fn every<F: Future<Output = ()>>(
+    period: Duration,
+    app: App,
+    mut stop: watch::Receiver<bool>,
+    act: impl Fn(App) -> F,
+) {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = stopped(&mut stop) => break,
+        }
+        act(app.clone()).await;
+    }
+}

@@ -1,0 +1,47 @@
+//! The outbox: providers are told of ends, at least once, with back-off, in the open.
+
+use domain::model::job::JobStep;
+use store::command::{FinishJob, LeaseJob};
+use store::query::JobCounts;
+
+use crate::ctx::Ctx;
+use crate::fault::Fault;
+
+/// Works on one due job; says whether there was one.
+pub async fn tick(ctx: &Ctx) -> Result<bool, Fault> {
+    let life = ctx.app().lease_life();
+    let Some((job, lease)) = ctx.run(LeaseJob { moment: ctx.moment()?, life }).await? else {
+        return Ok(false);
+    };
+    let (attempt, outcome) = match crate::hub::tell(ctx, &job).await {
+        Ok(told) => told,
+        Err(fault) => (domain::model::job::Attempt::Later { retry_after: None }, fault.to_string()),
+    };
+    let finish = FinishJob {
+        moment: ctx.later()?.moment()?,
+        job_id: job.id.clone(),
+        lease,
+        attempt,
+        outcome: outcome.clone(),
+    };
+    match ctx.run(finish).await? {
+        Some(JobStep::Done) => {
+            tracing::info!(job = %job.id, connection = %job.connection_id, "provider told")
+        }
+        Some(JobStep::Dead) => {
+            tracing::error!(job = %job.id, connection = %job.connection_id, outcome, "provider not told: a person must look");
+        }
+        Some(JobStep::Retry(at)) => tracing::warn!(job = %job.id, %at, outcome, "provider is told later"),
+        None => tracing::warn!(job = %job.id, "a lease ran out"),
+    }
+    Ok(true)
+}
+
+/// Puts the numbers of jobs on the metrics page.
+pub async fn count(ctx: &Ctx) -> Result<(), Fault> {
+    for ((kind, state), number) in ctx.ask(&JobCounts).await? {
+        let labels = [("kind", kind.to_owned()), ("state", state.to_owned())];
+        ctx.app().telemetry().level("bowline_jobs", &labels, u32::try_from(number).unwrap_or(u32::MAX));
+    }
+    Ok(())
+}

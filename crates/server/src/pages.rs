@@ -1,0 +1,65 @@
+//! Pages for people: plain forms without script, English and French.
+
+mod notice;
+mod text;
+
+pub(crate) mod http;
+
+use askama::Template;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+
+pub use notice::{Notice, fault, message};
+pub use text::Text;
+
+/// Pages whose form leads through redirects to other parties: `'self'` would stop those in Chromium.
+const FLOW: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
+                    frame-ancestors 'none'; form-action https:";
+const FLOW_LOOPBACK: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
+                             frame-ancestors 'none'; form-action https: http://127.0.0.1:* http://localhost:*";
+const PLAIN: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
+                     frame-ancestors 'none'; form-action 'self'";
+
+/// A page of the flow.
+fn flow_page(status: StatusCode, page: &impl Template, https: bool) -> Response {
+    rendered(status, page, if https { FLOW } else { FLOW_LOOPBACK })
+}
+
+/// Any other page.
+fn plain_page(status: StatusCode, page: &impl Template) -> Response {
+    rendered(status, page, PLAIN)
+}
+
+fn rendered(status: StatusCode, page: &impl Template, policy: &'static str) -> Response {
+    let Ok(html) = page.render() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let mut response = (status, Html(html)).into_response();
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    ];
+    for (name, value) in headers {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// 302, as the documented flow has it.
+pub fn found(url: &str) -> Response {
+    to(StatusCode::FOUND, url)
+}
+
+/// 303: whatever the method was, the browser comes back with `GET`.
+pub fn see_other(url: &str) -> Response {
+    to(StatusCode::SEE_OTHER, url)
+}
+
+fn to(status: StatusCode, url: &str) -> Response {
+    match HeaderValue::from_str(url) {
+        Ok(location) => (status, [(header::LOCATION, location)]).into_response(),
+        Err(_) => message(StatusCode::INTERNAL_SERVER_ERROR, Notice::Fault),
+    }
+}

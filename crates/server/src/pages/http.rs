@@ -1,0 +1,127 @@
+//! The pages of the flow: the hub's consent, and the provider's way back.
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use domain::id::{AuthorizationRequestId, ProviderId};
+use domain::rule::authorize::{Language, Query};
+
+use super::{Notice, Text, flow_page, found, message, see_other};
+use crate::app::App;
+use crate::ctx::Ctx;
+use crate::hub::{self, Callback, ConsentPage, StepError};
+use crate::web::{Face, Limited, Route, Sameness, flow_cookies, same_site};
+
+/// The routes of the pages.
+pub fn routes() -> Vec<Route> {
+    let consent_path = "/consent/{request_id}";
+    vec![
+        Route::new(Face::Page, Method::GET, "/", get(home)),
+        Route::new(Face::Page, Method::GET, consent_path, get(consent)),
+        Route::new(Face::Page, Method::POST, consent_path, post(decide)),
+        Route::new(Face::Page, Method::GET, "/callback/{provider_id}", get(callback)),
+        Route::new(Face::Page, Method::GET, "/static/bowline.css", get(css)),
+    ]
+}
+
+#[derive(Template)]
+#[template(path = "consent.html")]
+struct Consent {
+    text: Text,
+    page: ConsentPage,
+    until: String,
+    form_token: String,
+}
+
+async fn home() -> Response {
+    message(StatusCode::OK, Notice::Welcome)
+}
+
+async fn css() -> Response {
+    let headers =
+        [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")];
+    (headers, include_str!("../../static/bowline.css")).into_response()
+}
+
+async fn consent(State(app): State<App>, ctx: Ctx, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    let Ok(id) = AuthorizationRequestId::parse(&id) else {
+        return message(StatusCode::NOT_FOUND, Notice::NotFound);
+    };
+    let flow = flow_cookies(&app, &headers, Some(&id));
+    match hub::consent_page(&ctx, &id, &flow.hashes(&app)).await {
+        Ok(page) => {
+            let text = Text::new(Language::from_tags(&page.request.language));
+            let (until, form_token) = (text.day(page.until), flow.form_token(&app, &id));
+            flow_page(StatusCode::OK, &Consent { text, page, until, form_token }, app.is_https())
+        }
+        Err(error) => refuse(error),
+    }
+}
+
+async fn decide(
+    State(app): State<App>,
+    ctx: Ctx,
+    Path(id): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    let Ok(id) = AuthorizationRequestId::parse(&id) else {
+        return message(StatusCode::NOT_FOUND, Notice::NotFound);
+    };
+    let headers = request.headers().clone();
+    let flow = flow_cookies(&app, &headers, Some(&id));
+    let form = match Limited::read(&app, request).await {
+        Ok(body) if body.is_form() => body.form(),
+        Ok(_) => return message(StatusCode::UNSUPPORTED_MEDIA_TYPE, Notice::ForeignForm),
+        Err(error) => return message(error.shown().0, Notice::ForeignForm),
+    };
+    let field =
+        |name: &str| form.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str());
+    let expected = flow.form_token(&app, &id);
+    let ours = domain::secret::equal(field("form_token").as_bytes(), expected.as_bytes());
+    if !ours || same_site(&headers, app.public_url()) == Sameness::Other {
+        return message(StatusCode::FORBIDDEN, Notice::ForeignForm);
+    }
+    let next = match field("decision") {
+        "approve" => hub::approve(&ctx, &id, flow.hashes(&app)).await,
+        "deny" => hub::deny(&ctx, &id, flow.hashes(&app)).await,
+        _ => return message(StatusCode::BAD_REQUEST, Notice::ForeignForm),
+    };
+    next.map_or_else(refuse, |url| see_other(&url))
+}
+
+async fn callback(
+    State(app): State<App>,
+    ctx: Ctx,
+    Path(provider): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
+    let flow = flow_cookies(&app, &headers, None);
+    match answered(&provider, &Query(pairs), flow.hashes(&app)) {
+        Some(callback) => hub::receive(ctx, callback).await.map_or_else(refuse, |url| found(&url)),
+        None => message(StatusCode::BAD_REQUEST, Notice::Over),
+    }
+}
+
+/// What the provider's redirect carried; none if it is no answer at all.
+fn answered(provider: &str, query: &Query, cookies: domain::secret::TokenHashes) -> Option<Callback> {
+    let single = |name| query.single(name).ok().map(|value| value.map(str::to_owned));
+    let answer = match (single("code")?, single("error")?) {
+        (Some(code), None) => Ok(code),
+        (None, Some(error)) => Err(error),
+        _ => return None,
+    };
+    let (provider_id, state) = (ProviderId::parse(provider)?, single("state")??);
+    Some(Callback { provider_id, state, issuer: single("iss")?, answer, cookies })
+}
+
+fn refuse(error: StepError) -> Response {
+    match error {
+        StepError::Refused(refusal) => message(StatusCode::BAD_REQUEST, refusal.into()),
+        StepError::Fault(fault) => super::fault(&fault),
+    }
+}

@@ -1,0 +1,90 @@
+//! Texts of the pages, in the language of the request.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use domain::Timestamp;
+use domain::rule::authorize::Language;
+use fluent_templates::fluent_bundle::FluentValue;
+use fluent_templates::{Loader, static_loader};
+use unic_langid::{LanguageIdentifier, langid};
+
+static_loader! {
+    static LOCALES = {
+        locales: "./locales",
+        fallback_language: "en",
+        customise: |bundle| bundle.set_use_isolating(false),
+    };
+}
+
+static EN: LanguageIdentifier = langid!("en");
+static FR: LanguageIdentifier = langid!("fr");
+
+/// Texts in one language.
+#[derive(Clone, Copy, Debug)]
+pub struct Text(Language);
+
+impl Text {
+    /// In a language.
+    pub const fn new(language: Language) -> Self {
+        Self(language)
+    }
+
+    /// The value of `lang`.
+    pub const fn lang(self) -> &'static str {
+        self.0.as_str()
+    }
+
+    fn id(self) -> &'static LanguageIdentifier {
+        match self.0 {
+            Language::En => &EN,
+            Language::Fr => &FR,
+        }
+    }
+
+    /// A text.
+    pub fn t(self, key: &str) -> String {
+        LOCALES.lookup(self.id(), key)
+    }
+
+    /// A text with one name in it.
+    pub fn with(self, key: &str, name: &'static str, value: &str) -> String {
+        let arguments = HashMap::from([(Cow::Borrowed(name), FluentValue::from(value.to_owned()))]);
+        LOCALES.lookup_with_args(self.id(), key, &arguments)
+    }
+
+    /// A day, as people write it.
+    pub fn day(self, at: Timestamp) -> String {
+        let date = at.date();
+        let arguments = HashMap::from([
+            (Cow::Borrowed("day"), FluentValue::from(date.day().to_string())),
+            (Cow::Borrowed("month"), FluentValue::from(self.t(&format!("month-{}", date.month())))),
+            (Cow::Borrowed("year"), FluentValue::from(date.year().to_string())),
+        ]);
+        LOCALES.lookup_with_args(self.id(), "day", &arguments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_reads_as_people_write_it() {
+        let at = Timestamp::from_millis(1_795_500_000_000);
+        assert_eq!(Text::new(Language::En).day(at), "November 24, 2026");
+        assert_eq!(Text::new(Language::Fr).day(at), "24 novembre 2026");
+    }
+
+    #[test]
+    fn both_languages_have_the_same_keys() {
+        let keys = |text: &str| -> Vec<String> {
+            let lines = text.lines().filter(|l| !l.starts_with(['#', ' ']));
+            lines.filter_map(|l| Some(l.split_once(" =")?.0.to_owned())).collect()
+        };
+        let (en, fr) =
+            (include_str!("../../locales/en/pages.ftl"), include_str!("../../locales/fr/pages.ftl"));
+        assert!(keys(en).len() > 30);
+        assert_eq!(keys(en), keys(fr));
+    }
+}

@@ -1,0 +1,81 @@
+//! Logs and metrics. No id, token or name is a label; no query is logged.
+
+use std::time::Duration;
+
+use metrics::{Key, KeyName, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use crate::config::{LogFormat, LogSection};
+
+/// The hub's own metrics: not global, so that two hubs in one process count apart.
+pub struct Telemetry {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+}
+
+static METADATA: Metadata<'static> = Metadata::new("bowline", Level::INFO, None);
+const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+
+impl Telemetry {
+    /// Counters at zero.
+    pub fn new() -> Self {
+        let builder = PrometheusBuilder::new();
+        let recorder = builder.set_buckets(&SECONDS).unwrap_or_default().build_recorder();
+        let handle = recorder.handle();
+        Self { recorder, handle }
+    }
+
+    /// Counts one.
+    pub fn count(&self, name: &'static str, labels: &[(&'static str, String)]) {
+        self.recorder.register_counter(&key(name, labels), &METADATA).increment(1);
+    }
+
+    /// Counts several.
+    pub fn count_many(&self, name: &'static str, labels: &[(&'static str, String)], number: u64) {
+        self.recorder.register_counter(&key(name, labels), &METADATA).increment(number);
+    }
+
+    /// Records how long something took.
+    pub fn took(&self, name: &'static str, labels: &[(&'static str, String)], duration: Duration) {
+        self.recorder.register_histogram(&key(name, labels), &METADATA).record(duration.as_secs_f64());
+    }
+
+    /// Sets a level.
+    pub fn level(&self, name: &'static str, labels: &[(&'static str, String)], value: u32) {
+        self.recorder.register_gauge(&key(name, labels), &METADATA).set(f64::from(value));
+    }
+
+    /// The exposition format of Prometheus.
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn key(name: &'static str, labels: &[(&'static str, String)]) -> Key {
+    let labels: Vec<Label> = labels.iter().map(|(k, v)| Label::new(*k, v.clone())).collect();
+    Key::from_parts(KeyName::from_const_str(name), labels)
+}
+
+/// Measures a duration, for logs and metrics: nothing is decided by it.
+pub fn stopwatch() -> std::time::Instant {
+    #[expect(clippy::disallowed_methods, reason = "a duration for people, no time that decides anything")]
+    std::time::Instant::now()
+}
+
+/// Starts logging to standard error. A filter that cannot be read is an error that names it.
+pub fn start_logs(section: &LogSection) -> Result<(), String> {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_new(&section.level).map_err(|e| format!("log.level: {e}"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match section.format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => builder.compact().try_init(),
+    };
+    started.map_err(|e| e.to_string())
+}

@@ -1,0 +1,112 @@
+//! Sealing and keys: everything that is secret at rest goes through here.
+
+mod key_file;
+mod seal;
+
+use aws_lc_rs::hmac;
+use domain::Secret;
+use domain::jose::AccessTokenKeys;
+use domain::model::audit_event::AuditKey;
+use domain::secret::{TokenHash, TokenHashes};
+
+pub use key_file::{KeyFile, KeyFileError};
+pub use seal::{DataKey, Unsealable};
+
+/// The generation of every derived key. None rotates yet.
+const GENERATION: u32 = 1;
+
+/// The hub's keys, derived from the roots of one key file.
+pub struct Vault {
+    keys: KeyFile,
+    pepper: hmac::Key,
+    identity: hmac::Key,
+    form: hmac::Key,
+    cursor: DataKey,
+    ids: Secret<[u8; 32]>,
+}
+
+impl Vault {
+    /// Derives the keys.
+    pub fn new(keys: KeyFile) -> Self {
+        let mac = |label: &str| hmac::Key::new(hmac::HMAC_SHA256, keys.derive(label).expose());
+        Self {
+            pepper: mac("pepper/1"),
+            identity: mac("identity"),
+            form: mac("csrf/1"),
+            cursor: DataKey::new(keys.derive("cursor/1")),
+            ids: keys.derive("ids"),
+            keys,
+        }
+    }
+
+    /// How a presented token, code or client secret may be remembered.
+    pub fn hashes(&self, token: &str) -> TokenHashes {
+        TokenHashes::new(vec![self.hash(token)])
+    }
+
+    /// How a token, code or client secret is remembered.
+    pub fn hash(&self, token: &str) -> TokenHash {
+        TokenHash::of(GENERATION, &self.pepper, token.as_bytes())
+    }
+
+    /// How a customer's identity at a provider is remembered.
+    pub fn identity(&self, provider: domain::id::ProviderId, identity: &str) -> Vec<u8> {
+        let mut context = hmac::Context::with_key(&self.identity);
+        context.update(&provider.number().to_be_bytes());
+        context.update(identity.as_bytes());
+        context.sign().as_ref().to_vec()
+    }
+
+    /// The token of a form that is bound to what the browser holds.
+    pub fn form_token(&self, bound_to: &str) -> String {
+        use base64::Engine;
+        let tag = hmac::sign(&self.form, bound_to.as_bytes());
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(tag)
+    }
+
+    /// The key that paging cursors are sealed under.
+    pub const fn cursor(&self) -> &DataKey {
+        &self.cursor
+    }
+
+    /// The key of the opaque ids that recipients see.
+    pub const fn ids(&self) -> &Secret<[u8; 32]> {
+        &self.ids
+    }
+
+    /// The keys of access tokens.
+    pub fn access_token_keys(&self, public_url: &str) -> AccessTokenKeys {
+        AccessTokenKeys::new(public_url, ("at.flinks/1", &self.keys.derive("at.flinks/1")), &[])
+    }
+
+    /// The key of the audit chains.
+    pub fn audit_key(&self) -> AuditKey {
+        AuditKey::new(GENERATION, self.keys.derive("audit/1").expose())
+    }
+
+    /// Names the key file without telling anything of it: a store remembers which one it belongs to.
+    pub fn fingerprint(&self) -> String {
+        let digest =
+            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.keys.derive("fingerprint").expose());
+        digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// A new key for what belongs to one connection: itself, and wrapped under the newest root.
+    pub fn data_key(
+        &self,
+        random: Secret<[u8; 32]>,
+        connection: &str,
+    ) -> Result<(DataKey, Vec<u8>), Unsealable> {
+        let wrapped = self.keys.newest_wrap().seal(connection, random.expose())?;
+        Ok((DataKey::new(random), [&self.keys.newest_wrap_id().to_be_bytes()[..], &wrapped].concat()))
+    }
+
+    /// Opens a wrapped key. It opens for its own connection alone.
+    pub fn unwrap(&self, wrapped: &[u8], connection: &str) -> Result<DataKey, Unsealable> {
+        let (id, sealed) = wrapped.split_first_chunk::<4>().ok_or(Unsealable)?;
+        let root = self.keys.wrap(u32::from_be_bytes(*id)).ok_or(Unsealable)?;
+        let opened = root.open(connection, sealed)?;
+        let key: [u8; 32] = opened.expose().as_slice().try_into().map_err(|_| Unsealable)?;
+        Ok(DataKey::new(Secret::new(key)))
+    }
+}

@@ -1,0 +1,184 @@
+//! The key file: the roots that everything secret hangs from. It is never in the database.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::hkdf;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use domain::Secret;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
+
+use super::DataKey;
+
+/// The roots: `base`, from which keys are derived by name, and those that wrap connections' keys.
+pub struct KeyFile {
+    base: Secret<[u8; 32]>,
+    wraps: BTreeMap<u32, DataKey>,
+}
+
+#[derive(Serialize, Deserialize, Zeroize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    base: String,
+    #[zeroize(skip)]
+    wrap: BTreeMap<String, String>,
+}
+
+/// Why a key file cannot be used. No variant shows its content.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// It cannot be read or written.
+    #[error("key file {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// Others can read it.
+    #[error("key file {0}: its mode is {1:o}, and must be 600: others on this machine could read it")]
+    Readable(PathBuf, u32),
+    /// It is not a key file.
+    #[error("key file {0}: expected `base` and `wrap.<n>`, each 32 bytes in base64")]
+    Malformed(PathBuf),
+}
+
+impl KeyFile {
+    /// Reads the file, or makes it with fresh roots and mode 0600.
+    pub fn open_or_make(path: &Path, random: impl Fn() -> [u8; 32]) -> Result<Self, KeyFileError> {
+        if !path.exists() {
+            Self::make(path, random).map_err(|source| KeyFileError::Io { path: path.into(), source })?;
+        }
+        Self::open(path)
+    }
+
+    /// Reads the file.
+    pub fn open(path: &Path) -> Result<Self, KeyFileError> {
+        let io = |source| KeyFileError::Io { path: path.into(), source };
+        let mode = std::fs::metadata(path).map_err(io)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(KeyFileError::Readable(path.into(), mode));
+        }
+        let mut text = std::fs::read_to_string(path).map_err(io)?;
+        let written: Result<Written, _> = toml::from_str(&text);
+        text.zeroize();
+        let malformed = || KeyFileError::Malformed(path.into());
+        let mut written = written.map_err(|_| malformed())?;
+        let base = root(&written.base).ok_or_else(malformed)?;
+        let wraps: Option<BTreeMap<u32, DataKey>> =
+            written.wrap.iter().map(|(id, key)| Some((id.parse().ok()?, DataKey::new(root(key)?)))).collect();
+        written.zeroize();
+        let wraps = wraps.filter(|w| !w.is_empty()).ok_or_else(malformed)?;
+        Ok(Self { base, wraps })
+    }
+
+    fn make(path: &Path, random: impl Fn() -> [u8; 32]) -> io::Result<()> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let fresh = || STANDARD.encode(random());
+        let written = Written { base: fresh(), wrap: BTreeMap::from([("1".to_owned(), fresh())]) };
+        let mut text = toml::to_string(&written).map_err(io::Error::other)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(text.as_bytes())?;
+        text.zeroize();
+        file.sync_all()
+    }
+
+    /// The key of a name (HKDF-SHA-256 from `base`).
+    pub fn derive(&self, label: &str) -> Secret<[u8; 32]> {
+        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"bowline");
+        let mut key = [0; 32];
+        let info = [label.as_bytes()];
+        let filled = salt
+            .extract(self.base.expose())
+            .expand(&info, hkdf::HKDF_SHA256)
+            .and_then(|okm| okm.fill(&mut key));
+        debug_assert!(filled.is_ok(), "32 bytes are a length that HKDF-SHA-256 gives");
+        Secret::new(key)
+    }
+
+    /// The root of an id.
+    pub fn wrap(&self, id: u32) -> Option<&DataKey> {
+        self.wraps.get(&id)
+    }
+
+    /// The id of the root that wraps now.
+    pub fn newest_wrap_id(&self) -> u32 {
+        self.wraps.keys().next_back().copied().unwrap_or_default()
+    }
+
+    /// The root that wraps now.
+    pub fn newest_wrap(&self) -> &DataKey {
+        &self.wraps[&self.newest_wrap_id()]
+    }
+}
+
+fn root(text: &str) -> Option<Secret<[u8; 32]>> {
+    let bytes: [u8; 32] = STANDARD.decode(text).ok()?.try_into().ok()?;
+    Some(Secret::new(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::Vault;
+
+    fn made(folder: &Path) -> PathBuf {
+        let path = folder.join("deep/bowline.keys");
+        KeyFile::open_or_make(&path, || [7; 32]).unwrap();
+        path
+    }
+
+    #[test]
+    fn it_is_made_once_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = made(folder.path());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let before = std::fs::read(&path).unwrap();
+        KeyFile::open_or_make(&path, || [8; 32]).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(KeyFile::open(&path), Err(KeyFileError::Readable(_, 0o640))));
+    }
+
+    #[test]
+    fn names_give_keys_that_differ_and_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = KeyFile::open(&made(folder.path())).unwrap();
+        assert_ne!(keys.derive("a").expose(), keys.derive("b").expose());
+        assert_eq!(
+            keys.derive("a").expose(),
+            KeyFile::open(&made(folder.path())).unwrap().derive("a").expose()
+        );
+        assert_ne!(keys.derive("a").expose(), &[7; 32]);
+    }
+
+    #[test]
+    fn a_wrapped_key_opens_for_its_connection_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::new(KeyFile::open(&made(folder.path())).unwrap());
+        let (key, wrapped) = vault.data_key(Secret::new([3; 32]), "con_1").unwrap();
+        let sealed = key.seal("con_1", b"x").unwrap();
+        assert!(vault.unwrap(&wrapped, "con_1").unwrap().open("con_1", &sealed).is_ok());
+        assert!(vault.unwrap(&wrapped, "con_2").is_err());
+        assert!(vault.unwrap(&wrapped[..3], "con_1").is_err());
+        assert!(!wrapped.windows(32).any(|w| w == [3; 32]));
+    }
+
+    #[test]
+    fn garbage_is_refused_without_showing_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = made(folder.path());
+        for bad in ["", "base = 'c2hvcnQ='\n[wrap]\n1 = 'x'", "base = 5"] {
+            std::fs::write(&path, bad).unwrap();
+            let error = KeyFile::open(&path).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains("expected `base`") && !error.contains("c2hv"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! AES-256-GCM under random nonces.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use domain::Secret;
+
+/// A value that does not open: altered, of another connection, or under another key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a sealed value does not open")]
+pub struct Unsealable;
+
+/// A key that seals values, each bound to a name.
+pub struct DataKey(Secret<[u8; 32]>);
+
+const NONCE: usize = 12;
+
+impl DataKey {
+    /// A key of 32 bytes.
+    pub const fn new(key: Secret<[u8; 32]>) -> Self {
+        Self(key)
+    }
+
+    fn cipher(&self) -> Result<RandomizedNonceKey, Unsealable> {
+        RandomizedNonceKey::new(&AES_256_GCM, self.0.expose()).map_err(|_| Unsealable)
+    }
+
+    /// Seals a value: nonce, ciphertext, tag.
+    pub fn seal(&self, bound_to: &str, plain: &[u8]) -> Result<Vec<u8>, Unsealable> {
+        let mut sealed = plain.to_vec();
+        let nonce = self
+            .cipher()?
+            .seal_in_place_append_tag(Aad::from(bound_to.as_bytes()), &mut sealed)
+            .map_err(|_| Unsealable)?;
+        Ok([&nonce.as_ref()[..], &sealed].concat())
+    }
+
+    /// Opens what was sealed with the same name.
+    pub fn open(&self, bound_to: &str, sealed: &[u8]) -> Result<Secret<Vec<u8>>, Unsealable> {
+        let (nonce, body) = sealed.split_first_chunk::<NONCE>().ok_or(Unsealable)?;
+        let mut body = body.to_vec();
+        let aad = Aad::from(bound_to.as_bytes());
+        let length = {
+            let plain = self.cipher()?.open_in_place(Nonce::from(nonce), aad, &mut body);
+            plain.map_err(|_| Unsealable)?.len()
+        };
+        body.truncate(length);
+        Ok(Secret::new(body))
+    }
+
+    /// Opens a text.
+    pub fn open_text(&self, bound_to: &str, sealed: &[u8]) -> Result<Secret<String>, Unsealable> {
+        let plain = self.open(bound_to, sealed)?;
+        String::from_utf8(plain.expose().clone()).map(Secret::new).map_err(|_| Unsealable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_opens_for_its_own_name_and_key_alone() {
+        let key = |byte| DataKey::new(Secret::new([byte; 32]));
+        let sealed = key(1).seal("con_1", b"token").unwrap();
+        assert_eq!(key(1).open_text("con_1", &sealed).unwrap().expose(), "token");
+        assert_ne!(sealed, key(1).seal("con_1", b"token").unwrap(), "nonces differ");
+        assert!(key(1).open("con_2", &sealed).is_err());
+        assert!(key(2).open("con_1", &sealed).is_err());
+        for at in 0..sealed.len() {
+            let mut altered = sealed.clone();
+            altered[at] ^= 1;
+            assert!(key(1).open("con_1", &altered).is_err(), "byte {at}");
+        }
+        assert!(key(1).open("con_1", &sealed[..5]).is_err());
+    }
+}

@@ -1,0 +1,19 @@
+//! The HTTP kit that every face shares.
+
+mod body;
+mod cookies;
+mod correlation;
+mod face;
+mod form;
+mod listen;
+mod outer;
+mod routes;
+
+pub use body::{BodyError, Limited};
+pub use cookies::{flow_cookie, flow_cookies};
+pub use correlation::Correlation;
+pub use face::{Face, oauth_error};
+pub use form::{Sameness, same_site};
+pub use listen::{Served, serve};
+pub use outer::service;
+pub use routes::{Route, router, table};

@@ -1,0 +1,142 @@
+//! Bodies: bounded in size and time, of a type that is served.
+
+use axum::body::Body;
+use bytes::Bytes;
+use domain::error::{OAuthCode, OAuthError};
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited as LimitedBody};
+
+use crate::app::App;
+
+/// A body that was read whole.
+#[derive(Debug)]
+pub struct Limited {
+    /// What was sent.
+    pub bytes: Bytes,
+    /// The media type, in lower case and without parameters.
+    pub media_type: Option<String>,
+}
+
+/// Why a body cannot be used.
+#[derive(Debug)]
+pub enum BodyError {
+    /// It is larger than allowed.
+    TooLarge,
+    /// It did not come in time, or broke off.
+    Broken,
+    /// It is of another type.
+    MediaType,
+    /// It does not say what it should.
+    Malformed(OAuthError),
+}
+
+impl BodyError {
+    /// The status and the error of the Flinks face.
+    pub fn shown(&self) -> (StatusCode, OAuthError) {
+        let plain = |text| OAuthError::new(OAuthCode::InvalidRequest, text);
+        match self {
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, plain("The body is too large")),
+            Self::Broken => (StatusCode::REQUEST_TIMEOUT, plain("The body did not arrive")),
+            Self::MediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                plain("The content type must be application/json or application/x-www-form-urlencoded"),
+            ),
+            Self::Malformed(error) => (StatusCode::BAD_REQUEST, error.clone()),
+        }
+    }
+}
+
+impl Limited {
+    /// Reads the body of a request.
+    pub async fn read(app: &App, request: Request<Body>) -> Result<Self, BodyError> {
+        let server = &app.config().server;
+        let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+        let media_type = media_type.and_then(|v| v.split(';').next()).map(|v| v.trim().to_ascii_lowercase());
+        let body = LimitedBody::new(request.into_body(), server.body_limit.bytes()).collect();
+        let collected = tokio::time::timeout(server.header_timeout.duration(), body).await;
+        match collected {
+            Err(_) => Err(BodyError::Broken),
+            Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(BodyError::TooLarge),
+            Ok(Err(_)) => Err(BodyError::Broken),
+            Ok(Ok(body)) => Ok(Self { bytes: body.to_bytes(), media_type }),
+        }
+    }
+
+    /// Whether it is a form.
+    pub fn is_form(&self) -> bool {
+        self.media_type.as_deref() == Some("application/x-www-form-urlencoded")
+    }
+
+    /// The fields of a form.
+    pub fn form(&self) -> Vec<(String, String)> {
+        form_urlencoded::parse(&self.bytes).into_owned().collect()
+    }
+
+    /// The fields of a form or of a flat JSON object, repeated names included.
+    pub fn fields(&self) -> Result<Vec<(String, String)>, BodyError> {
+        match self.media_type.as_deref() {
+            Some("application/json") => json_fields(&self.bytes).map_err(BodyError::Malformed),
+            _ if self.is_form() => Ok(self.form()),
+            _ => Err(BodyError::MediaType),
+        }
+    }
+}
+
+/// A flat object's texts. `null` is an absent field; another type is named.
+fn json_fields(bytes: &[u8]) -> Result<Vec<(String, String)>, OAuthError> {
+    let Pairs(pairs) = serde_json::from_slice(bytes).map_err(|error| {
+        let place =
+            format_args!("The body is no JSON object: line {}, column {}", error.line(), error.column());
+        OAuthError::about(OAuthCode::InvalidRequest, place)
+    })?;
+    let mut fields = Vec::new();
+    for (name, value) in pairs {
+        match value {
+            serde_json::Value::String(text) => fields.push((name, text)),
+            serde_json::Value::Null => {}
+            _ => {
+                let wrong = format_args!("{name} must be a string");
+                return Err(OAuthError::about(OAuthCode::InvalidRequest, wrong));
+            }
+        }
+    }
+    Ok(fields)
+}
+
+/// An object's members in order: a map would hide that one is given twice.
+struct Pairs(Vec<(String, serde_json::Value)>);
+
+impl<'de> serde::Deserialize<'de> for Pairs {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> serde::de::Visitor<'de> for Members {
+            type Value = Pairs;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_errors_name_the_position_or_the_field() {
+        let says = |text: &str| json_fields(text.as_bytes()).unwrap_err().description.into_owned();
+        assert_eq!(says("{\n\"a\": }"), "The body is no JSON object: line 2, column 6");
+        assert_eq!(says("[1]"), "The body is no JSON object: line 1, column 0");
+        assert_eq!(says(r#"{"code": 5}"#), "code must be a string");
+        let twice = json_fields(br#"{"a":"1","a":"2","b":null}"#).unwrap();
+        assert_eq!(twice, [("a".into(), "1".into()), ("a".into(), "2".into())]);
+    }
+}

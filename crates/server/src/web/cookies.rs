@@ -1,0 +1,61 @@
+//! Flow cookies: one for each authorization request, so that two at once do not mix.
+
+use cookie::{Cookie, SameSite, time::Duration};
+use domain::Secret;
+use domain::id::AuthorizationRequestId;
+use domain::secret::TokenHashes;
+use http::{HeaderMap, header};
+
+use crate::app::App;
+use crate::authz::REQUEST_LIFE;
+
+const PREFIX: &str = "bowline_flow_";
+
+/// The cookie that binds a browser to a request. Over TLS its name binds it to this origin (`__Host-`).
+pub fn flow_cookie(app: &App, id: &AuthorizationRequestId, value: &Secret<String>) -> String {
+    let cookie = Cookie::build((name(app, id), value.expose().clone()))
+        .path("/")
+        .http_only(true)
+        .secure(app.is_https())
+        .same_site(SameSite::Lax)
+        .max_age(Duration::try_from(REQUEST_LIFE).unwrap_or(Duration::ZERO));
+    cookie.build().to_string()
+}
+
+/// The values of every flow cookie that a browser sent: the first is that of `id`, if one is given.
+pub fn flow_cookies(app: &App, headers: &HeaderMap, id: Option<&AuthorizationRequestId>) -> Flow {
+    let wanted = id.map(|id| name(app, id));
+    let prefix = prefix(app);
+    let sent = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let cookies = sent.flat_map(|value| Cookie::split_parse(value.to_owned())).filter_map(Result::ok);
+    let values: Vec<String> = cookies
+        .filter(|c| wanted.as_ref().map_or_else(|| c.name().starts_with(&prefix), |w| c.name() == w))
+        .map(|c| c.value().to_owned())
+        .take(50)
+        .collect();
+    Flow(values)
+}
+
+/// What a browser holds of its requests.
+pub struct Flow(Vec<String>);
+
+impl Flow {
+    /// How the values may be remembered.
+    pub fn hashes(&self, app: &App) -> TokenHashes {
+        TokenHashes::new(self.0.iter().map(|value| app.vault().hash(value)).collect())
+    }
+
+    /// The form token of a request's page.
+    pub fn form_token(&self, app: &App, id: &AuthorizationRequestId) -> String {
+        app.vault().form_token(&format!("{id}\n{}", self.0.first().map_or("", String::as_str)))
+    }
+}
+
+fn prefix(app: &App) -> String {
+    if app.is_https() { format!("__Host-{PREFIX}") } else { PREFIX.to_owned() }
+}
+
+fn name(app: &App, id: &AuthorizationRequestId) -> String {
+    let own = id.as_str().trim_start_matches("arq_");
+    format!("{}{own}", prefix(app))
+}

@@ -1,0 +1,93 @@
+//! Correlation: one id that ties an exchange together, taken up, echoed and logged.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+/// The ids of one exchange.
+#[derive(Clone, Debug)]
+pub struct Correlation {
+    /// `ob-correlation-id`
+    pub id: Arc<str>,
+    /// `ob-trace-id`
+    pub trace: String,
+    echo: Option<String>,
+}
+
+const INTERACTION: &str = "x-fapi-interaction-id";
+
+impl Correlation {
+    /// From `correlation_id`, `x-fapi-interaction-id` and `traceparent` (W3C), or from 16 random bytes.
+    pub fn of(uri: &Uri, headers: &HeaderMap, random: [u8; 16]) -> Self {
+        let query = uri.query().unwrap_or_default().as_bytes();
+        let from_query = form_urlencoded::parse(query).find(|(name, _)| name == "correlation_id");
+        let from_query = from_query.map(|(_, value)| value.into_owned()).filter(|v| usable(v));
+        let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let echo = header(INTERACTION).filter(|v| usable(v));
+        let made = || uuid::Builder::from_random_bytes(random).into_uuid().to_string();
+        let trace = header("traceparent").as_deref().and_then(trace_id).map(str::to_owned);
+        let id = from_query.or_else(|| echo.clone()).unwrap_or_else(made);
+        let trace = trace.unwrap_or_else(|| random.iter().map(|b| format!("{b:02x}")).collect());
+        Self { id: id.into(), trace, echo }
+    }
+
+    /// Puts the ids on an answer.
+    pub fn stamp(&self, headers: &mut HeaderMap) {
+        let pairs = [
+            ("ob-correlation-id", Some(&*self.id)),
+            ("ob-trace-id", Some(&*self.trace)),
+            (INTERACTION, self.echo.as_deref()),
+        ];
+        for (name, value) in pairs {
+            if let Some(Ok(value)) = value.map(HeaderValue::from_str) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+    }
+}
+
+fn usable(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+/// The trace id of `00-<32 hex>-<16 hex>-<2 hex>`.
+fn trace_id(parent: &str) -> Option<&str> {
+    let mut parts = parent.split('-');
+    let (version, trace, span, _flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hex = |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let fits = hex(version, 2) && hex(trace, 32) && hex(span, 16) && trace.bytes().any(|b| b != b'0');
+    fits.then_some(trace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(uri: &str, headers: &[(&'static str, &str)]) -> Correlation {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, value.parse().unwrap());
+        }
+        Correlation::of(&uri.parse().unwrap(), &map, [1; 16])
+    }
+
+    #[test]
+    fn ids_are_taken_up_if_they_are_plain_and_made_if_not() {
+        assert_eq!(&*of("/?correlation_id=abc", &[(INTERACTION, "x1")]).id, "abc");
+        assert_eq!(&*of("/", &[(INTERACTION, "x1")]).id, "x1");
+        for bad in ["/?correlation_id=a%0d%0ab", "/?correlation_id=", "/?correlation_id=%3Cscript%3E"] {
+            assert_eq!(of(bad, &[]).id.len(), 36, "{bad}");
+        }
+        let long = format!("/?correlation_id={}", "a".repeat(65));
+        assert_eq!(of(&long, &[]).id.len(), 36);
+    }
+
+    #[test]
+    fn a_trace_is_followed() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+        assert_eq!(of("/", &[("traceparent", &parent)]).trace, trace);
+        assert_eq!(of("/", &[("traceparent", "00-zz-1-01")]).trace, "01".repeat(16));
+    }
+}

@@ -1,0 +1,74 @@
+//! The faces: how each says what lies outside of its own errors.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use domain::error::{OAuthCode, OAuthError};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
+/// A surface with its own way of saying no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Face {
+    /// `/api/v1`
+    Flinks,
+    /// `/api/fdx/5`
+    Fdx,
+    /// Pages for people.
+    Page,
+    /// Probes for the platform.
+    Probe,
+}
+
+impl Face {
+    /// The face that a path belongs to.
+    pub fn of(path: &str) -> Self {
+        if path.starts_with("/api/fdx/") {
+            Self::Fdx
+        } else if path.starts_with("/api/") {
+            Self::Flinks
+        } else {
+            Self::Page
+        }
+    }
+
+    /// Its name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Flinks => "flinks",
+            Self::Fdx => "fdx",
+            Self::Page => "page",
+            Self::Probe => "probe",
+        }
+    }
+
+    /// An answer outside of the documented lists: 404, 405, 413, 415, 500, 503.
+    pub fn plain(self, status: StatusCode, message: &'static str) -> Response {
+        let mut response = match self {
+            Self::Flinks => {
+                let code = match status {
+                    StatusCode::SERVICE_UNAVAILABLE => OAuthCode::TemporarilyUnavailable,
+                    status if status.is_server_error() => OAuthCode::ServerError,
+                    _ => OAuthCode::InvalidRequest,
+                };
+                oauth_error(status, &OAuthError::new(code, message))
+            }
+            Self::Fdx => (status, Json(json!({ "message": message }))).into_response(),
+            Self::Page => crate::pages::message(status, crate::pages::Notice::of(status)),
+            Self::Probe => (status, message).into_response(),
+        };
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// The one rendering of an OAuth error as JSON.
+pub fn oauth_error(status: StatusCode, error: &OAuthError) -> Response {
+    let body = json!({"error": error.code.as_str(), "error_description": error.description});
+    let mut response = (status, Json(body)).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}

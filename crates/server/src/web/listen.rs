@@ -1,0 +1,117 @@
+//! The accept loop: a half-sent header, a silent peer and a crowd are all bounded.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tower::{Service, ServiceExt};
+
+use crate::config::ServerSection;
+
+/// How a listener stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// Every request that had begun was answered.
+    Whole,
+    /// Some took longer than the grace that they were given.
+    CutOff,
+}
+
+/// Serves until `stop`, then lets what is under way finish.
+pub async fn serve<S>(
+    listener: TcpListener,
+    service: S,
+    section: &ServerSection,
+    stop: impl Future<Output = ()>,
+) -> Served
+where
+    S: Service<http::Request<Body>, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+{
+    let builder = Arc::new(builder(section));
+    let open = Arc::new(Semaphore::new(section.connections));
+    let graceful = GracefulShutdown::new();
+    tokio::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            accepted = accept(&listener, &open) => accepted,
+        };
+        let Some((stream, permit)) = accepted else { continue };
+        let service = service
+            .clone()
+            .map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new));
+        let connection =
+            builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // A peer that breaks off is no event of ours.
+            let _ = connection.await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    match tokio::time::timeout(section.shutdown_grace.duration(), graceful.shutdown()).await {
+        Ok(()) => Served::Whole,
+        Err(_) => Served::CutOff,
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    open: &Arc<Semaphore>,
+) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(open).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => {
+            let _ = stream.set_nodelay(true);
+            Some((stream, permit))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a connection was not accepted");
+            rest_after(&error).await;
+            None
+        }
+    }
+}
+
+/// Out of file descriptors: a moment without accepting, so that the loop does not spin.
+async fn rest_after(error: &io::Error) {
+    let peer = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    );
+    if !peer {
+        #[expect(clippy::disallowed_methods, reason = "back-off of the accept loop itself")]
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn builder(section: &ServerSection) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(section.header_timeout.duration())
+        .max_buf_size(32 * 1024)
+        .max_headers(64);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30))
+        .max_concurrent_streams(100);
+    builder
+}

@@ -1,0 +1,112 @@
+//! What surrounds every route: ids, context, time limit, counts, one log line, headers for all.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use axum::routing::Router;
+use futures_util::FutureExt;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use tower::{Service, ServiceExt};
+
+use super::{Correlation, Face, Route, router};
+use crate::app::App;
+use crate::ctx::Ctx;
+
+/// A table of routes with everything around it.
+pub fn service(
+    app: &App,
+    table: Vec<Route>,
+) -> impl Service<http::Request<Body>, Response = Response, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static {
+    let inside: Router<App> = router(table);
+    let inside =
+        inside.layer(axum::middleware::from_fn_with_state(app.clone(), around)).with_state(app.clone());
+    // Outside of the router, so that it matches the path as it is written here.
+    inside.map_request(single_slashes)
+}
+
+/// A doubled slash in a path is accepted.
+fn single_slashes(mut request: http::Request<Body>) -> http::Request<Body> {
+    let path = request.uri().path();
+    if path.contains("//") {
+        let mut single = String::with_capacity(path.len());
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            single.push('/');
+            single.push_str(part);
+        }
+        let query = request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
+        if let Ok(uri) = format!("{single}{query}").parse::<Uri>() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let mut random = [0; 16];
+    if app.fill(&mut random).is_err() {
+        return Face::of(request.uri().path())
+            .plain(StatusCode::SERVICE_UNAVAILABLE, "The hub cannot answer now");
+    }
+    let correlation = Correlation::of(request.uri(), request.headers(), random);
+    let face = Face::of(request.uri().path());
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let method = request.method().clone();
+    let begun = crate::telemetry::stopwatch();
+    let mut response = match Ctx::new(app.clone(), correlation.id.clone()) {
+        Err(unfit) => {
+            tracing::error!(%unfit, "refusing");
+            face.plain(StatusCode::SERVICE_UNAVAILABLE, "The hub cannot answer now")
+        }
+        Ok(ctx) => {
+            request.extensions_mut().insert(ctx);
+            let limit = app.config().server.request_timeout.duration();
+            answered(face, limit, next.run(request)).await
+        }
+    };
+    correlation.stamp(response.headers_mut());
+    for_all(response.headers_mut());
+    let (status, took) = (response.status().as_u16(), begun.elapsed());
+    tracing::info!(%method, route, status, micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        correlation_id = %correlation.id, "served");
+    let labels = [("face", face.as_str().to_owned()), ("route", route), ("status", status.to_string())];
+    app.telemetry().count("bowline_http_requests_total", &labels);
+    app.telemetry().took("bowline_http_request_seconds", &labels[..2], took);
+    response
+}
+
+/// The answer, or one in its place if it takes too long or panics.
+async fn answered(face: Face, limit: Duration, answer: impl Future<Output = Response>) -> Response {
+    match tokio::time::timeout(limit, AssertUnwindSafe(answer).catch_unwind()).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            tracing::error!("a handler panicked");
+            face.plain(StatusCode::INTERNAL_SERVER_ERROR, "An unhandled error occurred on the server")
+        }
+        Err(_) => face.plain(StatusCode::SERVICE_UNAVAILABLE, "The hub took too long, please try again"),
+    }
+}
+
+fn for_all(headers: &mut http::HeaderMap) {
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers
+        .entry(HeaderName::from_static("referrer-policy"))
+        .or_insert(HeaderValue::from_static("no-referrer"));
+}
+
+impl<S: Sync> FromRequestParts<S> for Ctx {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+        parts.extensions.get::<Self>().cloned().ok_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}

@@ -1,0 +1,57 @@
+//! The one table of routes: what is served is what stands here.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::routing::MethodRouter;
+use http::{Method, StatusCode};
+
+use super::Face;
+use crate::app::App;
+
+/// One method of one path.
+pub struct Route {
+    /// Whose it is.
+    pub face: Face,
+    /// The method. `HEAD` goes with `GET`.
+    pub method: Method,
+    /// The path, with `{parameters}`.
+    pub path: &'static str,
+    handler: MethodRouter<App>,
+}
+
+impl Route {
+    /// A row of the table.
+    pub fn new(face: Face, method: Method, path: &'static str, handler: MethodRouter<App>) -> Self {
+        Self { face, method, path, handler }
+    }
+}
+
+/// Every route of the public listener.
+pub fn table() -> Vec<Route> {
+    let mut routes = crate::authz::http::routes();
+    routes.extend(crate::gateway::http::routes());
+    routes.extend(crate::pages::http::routes());
+    routes
+}
+
+/// The router of a table. `OPTIONS` is answered with what a path allows; there is no CORS.
+pub fn router(table: Vec<Route>) -> Router<App> {
+    let mut paths: BTreeMap<&'static str, (Face, MethodRouter<App>)> = BTreeMap::new();
+    for route in table {
+        let (_, methods) = paths.remove(route.path).unwrap_or_else(|| (route.face, MethodRouter::new()));
+        paths.insert(route.path, (route.face, methods.merge(route.handler)));
+    }
+    let router = paths.into_iter().fold(Router::new(), |router, (path, (face, methods))| {
+        let otherwise = move |method: Method| async move {
+            match method {
+                Method::OPTIONS => axum::response::IntoResponse::into_response(StatusCode::NO_CONTENT),
+                _ => face.plain(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed here"),
+            }
+        };
+        router.route(path, methods.fallback(otherwise))
+    });
+    router.fallback(|uri: http::Uri| async move {
+        Face::of(uri.path()).plain(StatusCode::NOT_FOUND, "There is nothing at this path")
+    })
+}
