@@ -116,7 +116,7 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    fn content(place: impl ToString, message: impl ToString) -> Self {
+    fn content(place: &(impl ToString + ?Sized), message: &(impl ToString + ?Sized)) -> Self {
         Self::Content { place: place.to_string(), message: message.to_string() }
     }
 }
@@ -144,8 +144,8 @@ impl Config {
         for (key, value) in flags {
             set(&mut table, key, key, value)?;
         }
-        let config: Self = Value::Table(table).try_into().map_err(|e| ConfigError::content(&place, e))?;
-        config.checked().map_err(|message| ConfigError::content(place, message))
+        let config: Self = Value::Table(table).try_into().map_err(|e| ConfigError::content(&place, &e))?;
+        config.checked().map_err(|message| ConfigError::content(&place, &message))
     }
 
     fn checked(mut self) -> Result<Self, String> {
@@ -158,7 +158,7 @@ impl Config {
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
             return Err("server.public_url: expected an origin without a path".into());
         }
-        self.server.public_url = url.as_str().trim_end_matches('/').to_owned();
+        url.as_str().trim_end_matches('/').clone_into(&mut self.server.public_url);
         let lead =
             [("server.listen", &self.server.listen), ("server.probe_listen", &self.server.probe_listen)];
         for (key, address) in lead {
@@ -170,8 +170,8 @@ impl Config {
             .ok_or("store.url: expected sqlite:PATH or postgres://USER@HOST/DATABASE")?;
         let mut ids: Vec<i64> = self.provider.iter().map(|p| p.id).collect();
         ids.sort_unstable();
-        if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(format!("provider: id {} is given twice", twice[0]));
+        if let Some([twice, _]) = ids.array_windows().find(|[one, next]| one == next) {
+            return Err(format!("provider: id {twice} is given twice"));
         }
         self.provider.iter().try_for_each(|p| p.check(self.upstream.allow_loopback))?;
         Ok(self)
@@ -191,7 +191,7 @@ impl Config {
 }
 
 fn parse(place: &str, text: &str) -> Result<Table, ConfigError> {
-    text.parse().map_err(|e: toml::de::Error| ConfigError::content(place, e))
+    text.parse().map_err(|e: toml::de::Error| ConfigError::content(place, &e))
 }
 
 fn merge(base: &mut Table, over: Table) {
@@ -207,11 +207,11 @@ fn merge(base: &mut Table, over: Table) {
 
 /// Sets `section.key`; the text takes the type that the default has.
 fn set(table: &mut Table, place: &str, dotted: &str, text: &str) -> Result<(), ConfigError> {
-    let unknown = || ConfigError::content(place, format!("there is no key {dotted}"));
+    let unknown = || ConfigError::content(place, &format!("there is no key {dotted}"));
     let (section, key) = dotted.split_once('.').ok_or_else(unknown)?;
     let section = table.get_mut(section).and_then(Value::as_table_mut).ok_or_else(unknown)?;
     let known = section.get_mut(key).ok_or_else(unknown)?;
-    let wrong = |wanted| ConfigError::content(place, format!("expected {wanted}"));
+    let wrong = |wanted| ConfigError::content(place, &format!("expected {wanted}"));
     *known = match known {
         Value::Integer(_) => Value::Integer(text.parse().map_err(|_| wrong("a number"))?),
         Value::Boolean(_) => Value::Boolean(text.parse().map_err(|_| wrong("true or false"))?),

@@ -71,7 +71,7 @@ macro_rules! faults {
 }
 faults!(store::StoreError, crate::ctx::Unfit);
 
-fn invalid<T>(field: &'static str, expected: impl ToString) -> Result<T, NotRegistered> {
+fn invalid<T>(field: &'static str, expected: impl std::fmt::Display) -> Result<T, NotRegistered> {
     Err(NotRegistered::Invalid { field, expected: expected.to_string() })
 }
 

@@ -62,6 +62,15 @@ fn key(name: &'static str, labels: &[(&'static str, String)]) -> Key {
     Key::from_parts(KeyName::from_const_str(name), labels)
 }
 
+/// Bytes as people read them.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// Measures a duration, for logs and metrics: nothing is decided by it.
 pub fn stopwatch() -> std::time::Instant {
     #[expect(clippy::disallowed_methods, reason = "a duration for people, no time that decides anything")]

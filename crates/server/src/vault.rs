@@ -88,7 +88,7 @@ impl Vault {
     pub fn fingerprint(&self) -> String {
         let digest =
             aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.keys.derive("fingerprint").expose());
-        digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        crate::telemetry::hex(&digest.as_ref()[..8])
     }
 
     /// A new key for what belongs to one connection: itself, and wrapped under the newest root.

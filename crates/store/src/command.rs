@@ -36,14 +36,14 @@ pub(crate) mod statement {
 
 /// An entry of the record about a subject.
 fn entry(
-    subject: (SubjectKind, impl ToString),
+    (kind, id): (SubjectKind, &(impl ToString + ?Sized)),
     moment: &Moment,
     action: Action,
     actor: Actor,
     detail: &serde_json::Value,
 ) -> AuditEntry {
     AuditEntry {
-        subject: (subject.0, subject.1.to_string()),
+        subject: (kind, id.to_string()),
         at: moment.now,
         action,
         actor,

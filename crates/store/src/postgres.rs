@@ -18,7 +18,7 @@ use crate::{Command, Query, Settings, Tx};
 /// How often a command runs again after another transaction was in the way.
 const ATTEMPTS: usize = 8;
 /// Two nodes that migrate at once take turns under this advisory lock.
-const MIGRATION_LOCK: i64 = 0x626f_776c_696e_65;
+const MIGRATION_LOCK: i64 = 0x0062_6f77_6c69_6e65;
 
 pub(crate) struct Postgres {
     pool: Pool,
@@ -156,9 +156,9 @@ impl PgArm<'_> {
             return Ok(statement.await?);
         }
         let begin = self.client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED");
-        let (begun, done) = future::join(begin, statement).await;
-        begun?;
-        Ok(done?)
+        let (opened, answered) = future::join(begin, statement).await;
+        opened?;
+        Ok(answered?)
     }
 }
 

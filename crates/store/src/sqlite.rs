@@ -5,7 +5,7 @@ mod reader;
 mod writer;
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -75,7 +75,7 @@ fn fit(version: i32) -> Result<()> {
 }
 
 /// Brings a file's schema up to date; makes the file if there is none.
-pub(crate) fn migrate(path: &PathBuf) -> Result<Vec<Migration>> {
+pub(crate) fn migrate(path: &Path) -> Result<Vec<Migration>> {
     fit(rusqlite::version_number())?;
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)

@@ -16,10 +16,13 @@ pub struct Tx<'a> {
     arm: Arm<'a>,
     audit_key: &'a AuditKey,
     ids: IdSource,
-    deferred: Vec<(&'static Sql, Vec<Value>)>,
+    deferred: Vec<Deferred>,
     marks: Vec<Mark>,
     poisoned: bool,
 }
+
+/// A statement that goes with the commit.
+pub(crate) type Deferred = (&'static Sql, Vec<Value>);
 
 enum Arm<'a> {
     Sqlite(SqliteArm<'a>),
@@ -112,7 +115,7 @@ impl<'a> Tx<'a> {
     }
 
     /// Whether the commit may follow, with what was deferred to it and the marks.
-    pub(crate) fn finish(self) -> Result<(Vec<(&'static Sql, Vec<Value>)>, Vec<Mark>)> {
+    pub(crate) fn finish(self) -> Result<(Vec<Deferred>, Vec<Mark>)> {
         if self.poisoned {
             return Err(StoreError::Fault("a command went on after a failed statement".into()));
         }

@@ -1,1 +1,54 @@
-fn main() {}
+//! The project's own checks: `cargo xtask test`, `cargo xtask tidy`.
+
+mod machine;
+mod steps;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Checks of the project.
+#[derive(Parser)]
+#[command(name = "xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Format, tidy, clippy, docs, and every test; installs and starts what it needs.
+    Test {
+        /// Longer loops as well: 200 crashes, 2,000 races, and the tour in release.
+        #[arg(long)]
+        full: bool,
+    },
+    /// Our own rules over the sources.
+    Tidy,
+    /// Say what the machine lacks for the tests, and install it.
+    Prepare {
+        /// Decide as if nothing was there, and print the plan without doing it.
+        #[arg(long)]
+        pretend_missing: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Test { full } => steps::test(full),
+        Command::Tidy => tidy::run(),
+        Command::Prepare { pretend_missing: true } => {
+            machine::print_plan();
+            Ok(())
+        }
+        Command::Prepare { pretend_missing: false } => machine::Machine::prepare().map(drop),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -74,22 +74,22 @@ pub fn not_suspended(client: &Client) -> Result<(), OAuthError> {
 mod tests {
     use super::*;
 
-    fn basic(id: &str) -> Option<Credentials> {
-        Some(Credentials { client_id: id.into(), secret: "basic".into() })
+    fn basic(id: &str) -> Credentials {
+        Credentials { client_id: id.into(), secret: "basic".into() }
     }
 
     #[test]
     fn one_way_of_authenticating_is_chosen() {
-        assert_eq!(credentials(basic("a"), None, None).unwrap().secret.expose(), "basic");
-        assert_eq!(credentials(basic("a"), Some("a"), None).unwrap().client_id, "a");
+        assert_eq!(credentials(Some(basic("a")), None, None).unwrap().secret.expose(), "basic");
+        assert_eq!(credentials(Some(basic("a")), Some("a"), None).unwrap().client_id, "a");
         assert_eq!(credentials(None, Some("a"), Some("body")).unwrap().secret.expose(), "body");
     }
 
     #[test]
     fn two_secrets_or_two_names_or_half_of_one_are_invalid_requests() {
         for (b, id, secret) in [
-            (basic("a"), Some("a"), Some("body")),
-            (basic("a"), Some("b"), None),
+            (Some(basic("a")), Some("a"), Some("body")),
+            (Some(basic("a")), Some("b"), None),
             (None, Some("a"), None),
             (None, None, Some("body")),
             (None, None, None),

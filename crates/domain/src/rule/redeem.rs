@@ -69,7 +69,7 @@ mod tests {
             client_id: client("dc-1"),
             redirect_uri: URI.into(),
             code_challenge: Some(pkce::challenge(VERIFIER)),
-            expires_at: NOW.plus(std::time::Duration::from_secs(60)),
+            expires_at: NOW.plus(std::time::Duration::from_mins(1)),
             used_at: used.then_some(NOW),
         }
     }

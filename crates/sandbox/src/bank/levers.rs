@@ -19,6 +19,7 @@ use super::Bank;
 /// The position of every lever. `PUT` may name a part of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each lever is on or off by itself")]
 pub struct Levers {
     /// Milliseconds that every OAuth and FDX answer waits.
     pub latency_ms: u64,

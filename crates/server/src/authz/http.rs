@@ -22,7 +22,7 @@ use crate::pages;
 use crate::web::{BodyError, Face, Limited, Route, flow_cookie, oauth_error};
 
 /// The routes of this face.
-pub fn routes() -> Vec<Route> {
+pub(crate) fn routes() -> Vec<Route> {
     let revoke_path = "/api/v1/revoke";
     vec![
         Route::new(Face::Flinks, Method::GET, "/api/v1/authorize", get(authorize)),
@@ -118,7 +118,7 @@ fn same_token(body: &Limited, bearer: Option<&Bearer>) -> Result<(), OAuthError>
 }
 
 /// The bearer of the one `Authorization` header.
-pub fn bearer(headers: &HeaderMap) -> Option<Bearer> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<Bearer> {
     let token = authorization(headers, "bearer")?;
     (!token.is_empty()).then(|| Bearer(Secret::from(token)))
 }

@@ -7,14 +7,14 @@ use super::{Failure, Globals};
 
 /// Looks at the configuration.
 #[derive(Subcommand, Debug)]
-pub enum Command {
+pub(super) enum Command {
     /// Check that the configuration can be used; names the place of what cannot.
     Check,
     /// Print the configuration as it is after all layers, with every secret left out.
     Show,
 }
 
-pub fn run(globals: &Globals, command: &Command) -> Result<(), Failure> {
+pub(super) fn run(globals: &Globals, command: &Command) -> Result<(), Failure> {
     let config = load(globals, &[])?;
     match command {
         Command::Check => println!("the configuration is fine: {} provider(s)", config.provider.len()),

@@ -4,7 +4,7 @@ use super::start::{DataLock, load, location, migrate};
 use super::{Failure, Globals};
 
 /// Brings the schema up to date and says what was done.
-pub async fn run(globals: &Globals) -> Result<(), Failure> {
+pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     let location = location(&load(globals, &[])?)?;
     let _lock = DataLock::take(&location)?;
     let applied = migrate(&location).await?;

@@ -11,7 +11,7 @@ use crate::manage::{NewRecipient, NotRegistered, register};
 
 /// Manages data recipients.
 #[derive(Subcommand, Debug)]
-pub enum Command {
+pub(super) enum Command {
     /// Register a recipient. Its secret is printed once and cannot be shown again.
     #[command(
         after_help = "Example:\n  bowline recipient add --name 'Acme Budget' \\\n    --purpose-en 'To show your spending in one place' \\\n    --purpose-fr 'Pour montrer vos dépenses en un seul endroit' \\\n    --redirect-uri https://acme.example.org/back --scope 'ACCOUNT_BASIC TRANSACTIONS' --provider 1000"
@@ -21,7 +21,7 @@ pub enum Command {
 
 /// What is to be known of a recipient.
 #[derive(clap::Args, Debug)]
-pub struct Add {
+pub(super) struct Add {
     /// Its name, exactly as customers should see it.
     #[arg(long)]
     name: String,
@@ -34,7 +34,7 @@ pub struct Add {
     /// Where answers may go: compared as an exact string. May be given several times.
     #[arg(long = "redirect-uri", required = true, value_name = "URI")]
     redirect_uris: Vec<String>,
-    /// The most it may ask for: words such as ACCOUNT_BASIC TRANSACTIONS.
+    /// The most it may ask for: words such as `ACCOUNT_BASIC` TRANSACTIONS.
     #[arg(long)]
     scope: String,
     /// The id of a provider that it may use. May be given several times.
@@ -48,7 +48,7 @@ pub struct Add {
     max_duration_days: Option<u16>,
 }
 
-pub async fn run(globals: &Globals, command: Command) -> Result<(), Failure> {
+pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failure> {
     let Command::Add(add) = command;
     let config = load(globals, &[])?;
     let location = location(&config)?;

@@ -35,7 +35,7 @@ pub struct Args {
     /// What everything follows from; any text. Kept with the data.
     #[arg(long, value_name = "TEXT")]
     pub seed: Option<String>,
-    /// The hub's store: sqlite:PATH or postgres://USER@HOST/DATABASE. Without it SQLite in the data folder.
+    /// The hub's store: sqlite:PATH or <postgres://USER@HOST/DATABASE>. Without it SQLite in the data folder.
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
 }
@@ -64,7 +64,7 @@ pub struct World {
     _lock: DataLock,
 }
 
-pub async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
+pub(super) async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
     let config = Config::load(None, std::iter::empty(), &[]).map_err(|e| Failure::Usage(e.to_string()))?;
     let mut log = config.log;
     "warn".clone_into(&mut log.level);
@@ -180,7 +180,7 @@ impl World {
 }
 
 /// Everything the bank offers, in one scope.
-pub fn scope() -> String {
+pub(super) fn scope() -> String {
     let offered: Vec<&str> =
         DataCluster::ALL.iter().filter(|c| word(**c).is_some()).map(|c| c.as_str()).collect();
     offered.join(" ")

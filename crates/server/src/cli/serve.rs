@@ -12,19 +12,19 @@ use crate::web::Served;
 ///
 /// A SQLite store is made and brought up to date by itself; a PostgreSQL store by `bowline migrate`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(super) struct Args {
     /// The address to serve on.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     /// The address of /livez, /readyz and /metrics.
     #[arg(long, value_name = "ADDRESS:PORT")]
     probe_listen: Option<String>,
-    /// sqlite:PATH or postgres://USER@HOST/DATABASE
+    /// sqlite:PATH or <postgres://USER@HOST/DATABASE>
     #[arg(long, value_name = "URL")]
     store: Option<String>,
 }
 
-pub async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
+pub(super) async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
     let given = [
         ("server.listen", args.listen),
         ("server.probe_listen", args.probe_listen),

@@ -15,24 +15,24 @@ use crate::job;
 use crate::vault::{KeyFile, Vault};
 
 /// What is found out about the one who operates from the command line.
-pub const ACTOR: &str = "cli";
+pub(super) const ACTOR: &str = "cli";
 
 /// The mark of a store whose world is not real.
-pub const SANDBOX_MARK: &str = "sandbox";
+pub(super) const SANDBOX_MARK: &str = "sandbox";
 
 /// Loads the configuration: defaults, file, environment, flags.
-pub fn load(globals: &Globals, flags: &[(&str, String)]) -> Result<Config, Failure> {
+pub(super) fn load(globals: &Globals, flags: &[(&str, String)]) -> Result<Config, Failure> {
     let here = PathBuf::from("bowline.toml");
     let file = globals.config.clone().or_else(|| here.exists().then_some(here));
     Config::load(file.as_deref(), std::env::vars(), flags).map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// The lock on the folder of a SQLite store; held as long as the value lives.
-pub struct DataLock(Option<File>);
+pub(super) struct DataLock(Option<File>);
 
 impl DataLock {
     /// Takes the lock; a PostgreSQL store needs none.
-    pub fn take(location: &Location) -> Result<Self, Failure> {
+    pub(super) fn take(location: &Location) -> Result<Self, Failure> {
         let Location::Sqlite(path) = location else { return Ok(Self(None)) };
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let lock = folder.join("bowline.lock");
@@ -52,18 +52,18 @@ impl DataLock {
     }
 
     /// Whether there is a lock file at all.
-    pub const fn is_held(&self) -> bool {
+    pub(super) const fn is_held(&self) -> bool {
         self.0.is_some()
     }
 }
 
 /// The store's place.
-pub fn location(config: &Config) -> Result<Location, Failure> {
+pub(super) fn location(config: &Config) -> Result<Location, Failure> {
     Location::parse(&config.store.url).ok_or_else(|| Failure::Usage("store.url is no store".into()))
 }
 
 /// Builds the app on a store that is of this program's schema and of this key file.
-pub async fn build(config: Config) -> Result<App, Failure> {
+pub(super) async fn build(config: Config) -> Result<App, Failure> {
     let keys = KeyFile::open_or_make(&config.keys.file, || {
         let mut bytes = [0; 32];
         // A generator that fails leaves zeroes behind: the file is refused below.
@@ -86,7 +86,7 @@ pub async fn build(config: Config) -> Result<App, Failure> {
 }
 
 /// Writes the providers of the configuration.
-pub async fn upsert_providers(app: &App) -> Result<(), Failure> {
+pub(super) async fn upsert_providers(app: &App) -> Result<(), Failure> {
     let ctx = job::context(app, ACTOR).map_err(|e| Failure::Fault(e.into()))?;
     for entry in &app.config().provider {
         let moment = ctx.moment().map_err(|e| Failure::Fault(e.into()))?;
@@ -97,25 +97,25 @@ pub async fn upsert_providers(app: &App) -> Result<(), Failure> {
 }
 
 /// Whether the store is a sandbox's.
-pub async fn is_sandbox(app: &App) -> Result<bool, Failure> {
+pub(super) async fn is_sandbox(app: &App) -> Result<bool, Failure> {
     let mark = app.store().ask(&MarkOf { name: SANDBOX_MARK }).await.map_err(stored)?;
     Ok(mark.is_some())
 }
 
 /// Brings the schema up to date.
-pub async fn migrate(location: &Location) -> Result<Vec<store::Migration>, Failure> {
+pub(super) async fn migrate(location: &Location) -> Result<Vec<store::Migration>, Failure> {
     Store::migrate(location).await.map_err(stored)
 }
 
 /// Binds a listener; an error names the address and the flag.
-pub async fn bind(address: &str, flag: &str) -> Result<TcpListener, Failure> {
+pub(super) async fn bind(address: &str, flag: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         Failure::Unreachable(format!("cannot listen on {address}: {error} (choose another with {flag})"))
     })
 }
 
 /// A store's error, by who should act.
-pub fn stored(error: StoreError) -> Failure {
+pub(super) fn stored(error: StoreError) -> Failure {
     match error {
         StoreError::Unfit(why) => Failure::Usage(format!("store: {why}")),
         StoreError::Unavailable(why) => Failure::Unreachable(format!("store: {why}")),
@@ -131,7 +131,7 @@ fn built(error: BuildError) -> Failure {
 }
 
 /// Waits for SIGINT or SIGTERM.
-pub async fn stop_signal() {
+pub(super) async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     match (interrupt, terminate) {

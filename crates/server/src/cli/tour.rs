@@ -19,8 +19,8 @@ use show::{Door, Show};
 type Told<T> = Result<T, Failure>;
 
 /// Runs the tour in a world of its own, which is gone afterwards.
-pub async fn run(globals: &Globals) -> Told<()> {
-    let folder = std::env::temp_dir().join(format!("bowline-tour-{}", uuid::Uuid::now_v7().simple()));
+pub(super) async fn run(globals: &Globals) -> Told<()> {
+    let folder = std::env::temp_dir().join(format!("bowline-tour-{}", std::process::id()));
     let args = Args { port: 0, data: folder.clone(), seed: None, store: None };
     let world = World::start(&args).await;
     let told = match world {
@@ -206,7 +206,8 @@ impl<'a> Tour<'a> {
         Ok(Door { name: "the grant at the bank".to_owned(), answer: state, held: told.is_ok() })
     }
 
-    fn door(&self, name: &str, answer: &Answer, status: u16, says: Option<(&str, Value)>) -> Door {
+    fn door(&mut self, name: &str, answer: &Answer, status: u16, says: Option<(&str, Value)>) -> Door {
+        self.show.shown(answer, &browser::line(answer));
         let body = answer.json();
         let said = says.as_ref().map(|(field, _)| format!(" {}", body[field])).unwrap_or_default();
         let held = answer.status == status && says.is_none_or(|(field, value)| body[field] == value);
@@ -257,10 +258,6 @@ impl<'a> Tour<'a> {
         sent.json = body;
         let answer = self.browser.send(sent).await.map_err(unreachable)?;
         self.show.hold(method.as_str(), &url);
-        if !matches!(answer.status, 200 | 204) || path.ends_with("revoke") {
-            let line = browser::line(&answer);
-            self.show.shown(&answer, &line);
-        }
         Ok(answer)
     }
 

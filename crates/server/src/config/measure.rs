@@ -35,7 +35,7 @@ impl TryFrom<String> for Lasting {
         let from = jiff::civil::date(2001, 1, 1);
         let exact = span.to_duration(from).map_err(wrong)?;
         let duration = exact.try_into().map_err(wrong)?;
-        Ok(Self { span, duration, written })
+        Ok(Self { written, span, duration })
     }
 }
 

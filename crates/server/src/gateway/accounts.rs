@@ -15,7 +15,7 @@ const PATH: &str = "/api/fdx/5/accounts";
 const MOST_IDS: usize = 100;
 
 /// A page of the accounts that the consent covers.
-pub async fn list(
+pub(super) async fn list(
     ctx: Ctx,
     bearer: Option<&Bearer>,
     query: &ListQuery,
@@ -82,7 +82,11 @@ fn known(reader: &Reader, wanted: &str) -> Result<Vec<String>, DataError> {
 }
 
 /// One account.
-pub async fn one(ctx: Ctx, bearer: Option<&Bearer>, opaque: &str) -> Result<Served<Account>, DataError> {
+pub(super) async fn one(
+    ctx: Ctx,
+    bearer: Option<&Bearer>,
+    opaque: &str,
+) -> Result<Served<Account>, DataError> {
     let reader = Reader::new(ctx, bearer, Operation::Account).await?;
     let id = bank_id(&reader, opaque).ok_or(NO_ACCOUNT)?;
     let account: Account = fetch(reader.ctx(), reader.access(), &["accounts", &id], &[]).await?;

@@ -26,7 +26,7 @@ pub enum DataError {
 }
 
 /// What an account outside of the consent is told: it does not exist.
-pub const NO_ACCOUNT: DataError =
+pub(super) const NO_ACCOUNT: DataError =
     DataError::Fdx(ErrorCode::AccountNotFound, "accountId names no account of this consent");
 
 impl DataError {

@@ -14,7 +14,7 @@ use crate::ctx::Ctx;
 use crate::web::{Face, Route};
 
 /// The routes of this face.
-pub fn routes() -> Vec<Route> {
+pub(crate) fn routes() -> Vec<Route> {
     let get_of = |path, handler| Route::new(Face::Fdx, Method::GET, path, handler);
     vec![
         get_of("/api/fdx/5/customers/current", get(current_customer)),

@@ -13,7 +13,7 @@ use crate::ctx::Ctx;
 use crate::hub::fetch;
 
 /// A page of an account's transactions.
-pub async fn list(
+pub(super) async fn list(
     ctx: Ctx,
     bearer: Option<&Bearer>,
     opaque: &str,

@@ -84,7 +84,7 @@ pub(super) enum Grant<'a> {
 /// An access token without a stated life is used for this long.
 const UNSTATED_LIFE: i64 = 60;
 const LONGEST_LIFE: i64 = 86_400;
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
 const MAX_TOKEN: usize = 16 * 1024;
 
 #[derive(Deserialize)]

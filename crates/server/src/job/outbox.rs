@@ -26,7 +26,7 @@ pub async fn tick(ctx: &Ctx) -> Result<bool, Fault> {
     };
     match ctx.run(finish).await? {
         Some(JobStep::Done) => {
-            tracing::info!(job = %job.id, connection = %job.connection_id, "provider told")
+            tracing::info!(job = %job.id, connection = %job.connection_id, "provider told");
         }
         Some(JobStep::Dead) => {
             tracing::error!(job = %job.id, connection = %job.connection_id, outcome, "provider not told: a person must look");

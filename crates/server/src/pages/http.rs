@@ -16,7 +16,7 @@ use crate::hub::{self, Callback, ConsentPage, StepError};
 use crate::web::{Face, Limited, Route, Sameness, flow_cookies, same_site};
 
 /// The routes of the pages.
-pub fn routes() -> Vec<Route> {
+pub(crate) fn routes() -> Vec<Route> {
     let consent_path = "/consent/{request_id}";
     vec![
         Route::new(Face::Page, Method::GET, "/", get(home)),

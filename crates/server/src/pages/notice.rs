@@ -79,6 +79,7 @@ struct NoticePage {
 }
 
 impl NoticePage {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the template iterates by reference")]
     fn of(&self, text: &Text, part: &str) -> String {
         text.t(&format!("{}-{part}", self.text))
     }

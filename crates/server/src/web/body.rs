@@ -55,10 +55,9 @@ impl Limited {
         let body = LimitedBody::new(request.into_body(), server.body_limit.bytes()).collect();
         let collected = tokio::time::timeout(server.header_timeout.duration(), body).await;
         match collected {
-            Err(_) => Err(BodyError::Broken),
             Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(BodyError::TooLarge),
-            Ok(Err(_)) => Err(BodyError::Broken),
             Ok(Ok(body)) => Ok(Self { bytes: body.to_bytes(), media_type }),
+            Err(_) | Ok(Err(_)) => Err(BodyError::Broken),
         }
     }
 

@@ -27,7 +27,7 @@ impl Correlation {
         let made = || uuid::Builder::from_random_bytes(random).into_uuid().to_string();
         let trace = header("traceparent").as_deref().and_then(trace_id).map(str::to_owned);
         let id = from_query.or_else(|| echo.clone()).unwrap_or_else(made);
-        let trace = trace.unwrap_or_else(|| random.iter().map(|b| format!("{b:02x}")).collect());
+        let trace = trace.unwrap_or_else(|| crate::telemetry::hex(&random));
         Self { id: id.into(), trace, echo }
     }
 

@@ -129,17 +129,17 @@ impl<'a> Reason<'a> {
 /// The kill itself, on a connection whose row the transaction has locked. Two statements are waited for, by
 /// then the decision stands; the writes go with the commit.
 pub(super) async fn end(tx: &mut Tx<'_>, connection: &Connection, reason: &Reason<'_>) -> Result<EndOutcome> {
-    let held = hold(tx, &connection.id).await?;
+    let bank = hold(tx, &connection.id).await?;
     let moment = reason.moment;
     let decided = End { cause: reason.cause, actor: reason.actor.clone(), at: moment.now };
-    let side = ProviderSide::new(&held.settings, held.refresh_token.is_some(), held.lease_until, moment.now);
+    let side = ProviderSide::new(&bank.settings, bank.refresh_token.is_some(), bank.lease_until, moment.now);
     let ending = match connection.end(decided, side) {
         Ok(ending) => ending,
         Err(AlreadyEnded(before)) => return Ok(EndOutcome::Already(before)),
     };
-    let uncertain = held.uncertain || side.lease_died;
+    let uncertain = bank.uncertain || side.lease_died;
     if let (BankState::Pending, Some(data_key), Some(token)) =
-        (ending.bank, held.data_key, held.refresh_token)
+        (ending.bank, bank.data_key, bank.refresh_token)
     {
         let sealed = Sealed { data_key, token, uncertain };
         queue(tx, moment, JobKind::TellBank, connection, sealed);

@@ -149,7 +149,7 @@ fn changed(
     actor: &Actor,
 ) -> domain::model::audit_event::AuditEntry {
     let detail = json!({"state": state.as_str()});
-    entry((SubjectKind::Provider, id), moment, Action::ProviderChanged, actor.clone(), &detail)
+    entry((SubjectKind::Provider, &id), moment, Action::ProviderChanged, actor.clone(), &detail)
 }
 
 /// Holds or releases a provider.

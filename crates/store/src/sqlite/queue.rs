@@ -90,11 +90,11 @@ impl<T> Lanes<T> {
     }
 
     fn pop(&mut self) -> Option<T> {
-        if self.ends_in_a_row < SHARE || self.common.is_empty() {
-            if let Some(item) = self.end.pop_front() {
-                self.ends_in_a_row += 1;
-                return Some(item);
-            }
+        if (self.ends_in_a_row < SHARE || self.common.is_empty())
+            && let Some(item) = self.end.pop_front()
+        {
+            self.ends_in_a_row += 1;
+            return Some(item);
         }
         self.ends_in_a_row = 0;
         self.common.pop_front()

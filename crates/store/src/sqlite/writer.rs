@@ -143,13 +143,17 @@ impl Thread {
         let mut batch = Vec::new();
         match self.fill(first, &mut batch) {
             Ok(marks) => {
-                batch.into_iter().for_each(|slot| slot.answer(None));
+                for slot in batch {
+                    slot.answer(None);
+                }
                 self.log.committed(&marks, &self.connection);
             }
             Err(error) => {
                 tracing::error!(%error, "the store is lost");
                 let lost = error.to_string();
-                batch.into_iter().for_each(|slot| slot.answer(Some(&lost)));
+                for slot in batch {
+                    slot.answer(Some(&lost));
+                }
                 self.queue.close();
                 while let Some(slot) = self.queue.pop() {
                     slot.answer(Some(&lost));

@@ -1,0 +1,245 @@
+//! What the tests need of the machine: PostgreSQL, Chromium, strace. Found, or installed, or a failure that
+//! says what to run; never a skip.
+
+use std::env;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// Something that the tests need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    name: &'static str,
+    /// Any one of these programs.
+    programs: &'static [&'static str],
+    /// The Debian packages that bring it.
+    packages: &'static [&'static str],
+}
+
+const NEEDS: [Need; 4] = [
+    Need { name: "PostgreSQL", programs: &["initdb"], packages: &["postgresql"] },
+    Need {
+        name: "Chromium",
+        programs: &["chromium", "chromium-browser", "google-chrome"],
+        packages: &["chromium"],
+    },
+    Need { name: "chromedriver", programs: &["chromedriver"], packages: &["chromium-driver"] },
+    Need { name: "strace", programs: &["strace"], packages: &["strace"] },
+];
+
+/// What is to be done about a need.
+#[derive(Debug, PartialEq, Eq)]
+enum Plan {
+    Found(PathBuf),
+    Install(&'static [&'static str]),
+    Fail(String),
+}
+
+/// The decision, from what is known: where the program is, whether packages can be installed.
+fn plan(need: Need, found: Option<PathBuf>, can_install: bool) -> Plan {
+    match found {
+        Some(path) => Plan::Found(path),
+        None if can_install => Plan::Install(need.packages),
+        None => Plan::Fail(format!(
+            "{} is missing. Run: sudo apt-get install -y --no-install-recommends {}",
+            need.name,
+            need.packages.join(" ")
+        )),
+    }
+}
+
+/// Prints what would be done on a machine where nothing is there.
+pub(crate) fn print_plan() {
+    for need in NEEDS {
+        for can_install in [true, false] {
+            println!("{} (root: {can_install}): {:?}", need.name, plan(need, None, can_install));
+        }
+    }
+}
+
+fn find(need: Need) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = env::split_paths(&path).collect();
+    if let Ok(versions) = Path::new("/usr/lib/postgresql").read_dir() {
+        let mut versions: Vec<PathBuf> = versions.flatten().map(|v| v.path().join("bin")).collect();
+        versions.sort();
+        folders.extend(versions.into_iter().rev());
+    }
+    let candidates = folders.iter().flat_map(|folder| need.programs.iter().map(move |p| folder.join(p)));
+    candidates.into_iter().find(|path| path.is_file())
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// The machine, ready for the tests.
+pub(crate) struct Machine {
+    /// Variables for the test processes.
+    pub(crate) environment: Vec<(&'static str, String)>,
+    clusters: Vec<Cluster>,
+}
+
+impl Machine {
+    /// Finds, installs and starts what the tests need, and says so.
+    pub(crate) fn prepare() -> Result<Self> {
+        let mut places = Vec::new();
+        for need in NEEDS {
+            places.push(provide(need)?);
+        }
+        let [initdb, chromium, driver, strace] = places.as_slice() else { bail!("four needs, four places") };
+        let bin = initdb.parent().context("initdb has no folder")?.to_path_buf();
+        let fast = Cluster::start(&bin, "stories", &["fsync=off", "synchronous_commit=off"])?;
+        let durable = Cluster::start(&bin, "crashes", &[])?;
+        let shown = |path: &Path| path.display().to_string();
+        let environment = vec![
+            ("BOWLINE_TEST_POSTGRES", fast.url.clone()),
+            ("BOWLINE_TEST_POSTGRES_DURABLE", durable.url.clone()),
+            ("BOWLINE_TEST_CHROMIUM", shown(chromium)),
+            ("BOWLINE_TEST_CHROMEDRIVER", shown(driver)),
+            ("BOWLINE_TEST_STRACE", shown(strace)),
+        ];
+        Ok(Self { environment, clusters: vec![fast, durable] })
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        for cluster in &mut self.clusters {
+            cluster.stop();
+        }
+    }
+}
+
+fn provide(need: Need) -> Result<PathBuf> {
+    match plan(need, find(need), is_root()) {
+        Plan::Found(path) => {
+            println!("  {} found: {}", need.name, path.display());
+            Ok(path)
+        }
+        Plan::Fail(why) => bail!(why),
+        Plan::Install(packages) => {
+            println!("  {} is missing: installing {}", need.name, packages.join(" "));
+            install(packages)?;
+            find(need).with_context(|| format!("{} is still missing after its installation", need.name))
+        }
+    }
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let apt = |arguments: &[&str]| -> Result<()> {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments).stdout(Stdio::null());
+        ensure!(command.status()?.success(), "apt-get {} failed", arguments.join(" "));
+        Ok(())
+    };
+    apt(&["update", "-q"])?;
+    apt(&[&["install", "-y", "-q", "--no-install-recommends"], packages].concat())
+}
+
+/// A private PostgreSQL, gone when the tests are over.
+struct Cluster {
+    folder: PathBuf,
+    url: String,
+    server: Child,
+}
+
+impl Cluster {
+    fn start(bin: &Path, name: &str, settings: &[&str]) -> Result<Self> {
+        let folder = env::temp_dir().join(format!("bowline-pg-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder)?;
+        let root = is_root();
+        if root {
+            run(Command::new("chown").arg("postgres").arg(&folder))?;
+        }
+        let mut initdb = as_postgres(root, &bin.join("initdb"));
+        run(initdb.arg("-D").arg(&folder).args([
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "-N",
+        ]))?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let mut server = as_postgres(root, &bin.join("postgres"));
+        server.arg("-D").arg(&folder).args(["-p", &port.to_string(), "-k", ""]);
+        server.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"]);
+        for setting in settings {
+            server.args(["-c", setting]);
+        }
+        let server = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let mut cluster =
+            Self { url: format!("postgres://postgres@127.0.0.1:{port}/postgres"), folder, server };
+        cluster.wait(bin, port)?;
+        println!("  PostgreSQL for {name} started on port {port} {settings:?}");
+        Ok(cluster)
+    }
+
+    fn wait(&mut self, bin: &Path, port: u16) -> Result<()> {
+        for _ in 0..200 {
+            let ready = Command::new(bin.join("pg_isready"))
+                .args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()])
+                .status()?;
+            if ready.success() {
+                return Ok(());
+            }
+            ensure!(self.server.try_wait()?.is_none(), "PostgreSQL ended as it began");
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "another program starts: there is nothing to wait on"
+            )]
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        bail!("PostgreSQL did not start within ten seconds")
+    }
+
+    fn stop(&mut self) {
+        // SIGINT: fast shutdown. The wrapper passes it on, or dies and takes the server along.
+        let _ = Command::new("kill").args(["-INT", &self.server.id().to_string()]).status();
+        let _ = self.server.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// PostgreSQL refuses to run as root.
+fn as_postgres(root: bool, program: &Path) -> Command {
+    if !root {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--pdeathsig", "INT"])
+        .arg(program);
+    command.current_dir("/");
+    command
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("{command:?}"))?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_installed_or_named_never_skipped() {
+        for need in NEEDS {
+            let found = PathBuf::from("/usr/bin/x");
+            assert_eq!(plan(need, Some(found.clone()), false), Plan::Found(found));
+            assert_eq!(plan(need, None, true), Plan::Install(need.packages));
+            let Plan::Fail(why) = plan(need, None, false) else { panic!("must fail") };
+            assert!(why.contains("apt-get install") && why.contains(need.packages[0]), "{why}");
+        }
+    }
+}

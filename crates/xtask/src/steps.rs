@@ -1,0 +1,127 @@
+//! The steps of `cargo xtask test`.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail, ensure};
+
+use crate::machine::Machine;
+use crate::tidy;
+
+/// Numbers of tests, as cargo reports them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Count {
+    /// Adds a line such as `test result: ok. 8 passed; 0 failed; 0 ignored; …`.
+    fn add(&mut self, line: &str) {
+        let Some((_, results)) = line.split_once("test result:") else { return };
+        let number = |word: &str| {
+            let before = results.split_once(word)?.0.trim_end();
+            before.rsplit([' ', '.', ';']).find(|part| !part.is_empty())?.parse::<u64>().ok()
+        };
+        self.passed += number("passed").unwrap_or(0);
+        self.failed += number("failed").unwrap_or(0);
+        self.ignored += number("ignored").unwrap_or(0);
+    }
+}
+
+/// Everything, in the order in which it fails soonest.
+pub(crate) fn test(full: bool) -> Result<()> {
+    let begun = stopwatch();
+    step("prepare the machine", || Ok(()))?;
+    let machine = Machine::prepare()?;
+    step("format", || cargo(&["fmt", "--all", "--check"], &[]))?;
+    step("tidy", tidy::run)?;
+    // Clippy and the tests share the dependencies' check and build artefacts of one profile each; a second
+    // profile would build everything twice.
+    step("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]))?;
+    let mut count = Count::default();
+    let mut environment = machine.environment.clone();
+    if full {
+        environment.push(("BOWLINE_CRASH_ROUNDS", "200".into()));
+        environment.push(("BOWLINE_RACE_ROUNDS", "2000".into()));
+    }
+    let tested = step("tests", || counted(&mut count, &environment));
+    let documented = tested.and_then(|()| {
+        step("docs", || {
+            let doc = ["doc", "--workspace", "--no-deps", "--document-private-items"];
+            cargo(&doc, &[("RUSTDOCFLAGS", "-D warnings --allow rustdoc::private_intra_doc_links".into())])
+        })
+    });
+    let done =
+        documented.and_then(|()| if full { step("the tour in release", release_tour) } else { Ok(()) });
+    drop(machine);
+    println!("everything took {} s", begun.elapsed().as_secs());
+    println!("{} passed, {} failed", count.passed, count.failed);
+    done
+}
+
+fn release_tour() -> Result<()> {
+    cargo(&["run", "--release", "--quiet", "-p", "bowline", "--", "tour", "--quiet"], &[])
+}
+
+fn counted(count: &mut Count, environment: &[(&str, String)]) -> Result<()> {
+    let mut command = Command::new("cargo");
+    command.args(["test", "--workspace", "--no-fail-fast"]).stdout(Stdio::piped());
+    command.envs(environment.iter().map(|(k, v)| (*k, v.as_str())));
+    let mut child = command.spawn()?;
+    if let Some(output) = child.stdout.take() {
+        for line in BufReader::new(output).lines() {
+            let line = line?;
+            count.add(&line);
+            println!("{line}");
+        }
+    }
+    let status = child.wait()?;
+    ensure!(count.passed > 0, "no tests were run");
+    ensure!(count.ignored == 0, "{} tests were skipped: a skipped test is no green one", count.ignored);
+    ensure!(status.success() && count.failed == 0, "{} tests failed", count.failed);
+    Ok(())
+}
+
+fn cargo(arguments: &[&str], environment: &[(&str, String)]) -> Result<()> {
+    let mut command = Command::new("cargo");
+    command.args(arguments).envs(environment.iter().map(|(k, v)| (*k, v.as_str())));
+    if !command.status()?.success() {
+        bail!("cargo {} failed", arguments.join(" "));
+    }
+    Ok(())
+}
+
+fn step(name: &str, act: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("== {name}");
+    let begun = stopwatch();
+    let done = act();
+    println!(
+        "== {name}: {} in {:.1} s",
+        if done.is_ok() { "done" } else { "FAILED" },
+        begun.elapsed().as_secs_f32()
+    );
+    done
+}
+
+fn stopwatch() -> std::time::Instant {
+    #[expect(clippy::disallowed_methods, reason = "how long a step took, for people")]
+    std::time::Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_summed_and_other_lines_ignored() {
+        let mut count = Count::default();
+        count.add(
+            "test result: ok. 8 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.04s",
+        );
+        count.add("test result: FAILED. 11 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out");
+        count.add("running 99 tests");
+        assert_eq!(count, Count { passed: 19, failed: 2, ignored: 1 });
+    }
+}

@@ -1,0 +1,95 @@
+//! Our own rules over the sources. Each is a function over a text, with a test that it catches a violation.
+
+mod budget;
+mod dependencies;
+mod layers;
+mod words;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// A source file of the project.
+pub(crate) struct Source {
+    /// Its path from the root, with `/`.
+    pub(crate) path: String,
+    /// Its text.
+    pub(crate) text: String,
+}
+
+impl Source {
+    /// Whether it is Rust.
+    pub(crate) fn is_rust(&self) -> bool {
+        Path::new(&self.path).extension().is_some_and(|extension| extension == "rs")
+    }
+}
+
+/// Runs every rule and prints what breaks them.
+pub(crate) fn run() -> Result<()> {
+    let sources = tracked()?;
+    let mut findings = Vec::new();
+    for source in &sources {
+        findings.extend(layers::check(source));
+        findings.extend(words::check(source));
+        findings.extend(budget::check(source));
+    }
+    findings.extend(migrations(&sources));
+    findings.extend(dependencies::check()?);
+    findings.extend(budget::ratios(&sources));
+    for finding in &findings {
+        println!("  {finding}");
+    }
+    match findings.len() {
+        0 => Ok(()),
+        number => bail!("tidy found {number} violation(s)"),
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The text files that git knows or would know.
+fn tracked() -> Result<Vec<Source>> {
+    let output = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output()
+        .context("git ls-files")?;
+    let listed = String::from_utf8(output.stdout)?;
+    let mut sources = Vec::new();
+    for path in listed.lines() {
+        if let Ok(text) = std::fs::read_to_string(root().join(path)) {
+            sources.push(Source { path: path.to_owned(), text });
+        }
+    }
+    Ok(sources)
+}
+
+/// Migrations have the same numbers and names for both databases.
+fn migrations(sources: &[Source]) -> Vec<String> {
+    let of = |dialect: &str| -> Vec<&str> {
+        let prefix = format!("migrations/{dialect}/");
+        sources.iter().filter_map(|s| s.path.strip_prefix(prefix.as_str())).collect()
+    };
+    let (sqlite, postgres) = (of("sqlite"), of("postgres"));
+    if sqlite == postgres {
+        Vec::new()
+    } else {
+        vec![format!("migrations differ: {sqlite:?} and {postgres:?}")]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_of_one_database_alone_are_found() {
+        let source = |path: &str| Source { path: path.into(), text: String::new() };
+        let both = [source("migrations/sqlite/0001_a.sql"), source("migrations/postgres/0001_a.sql")];
+        assert!(migrations(&both).is_empty());
+        assert_eq!(migrations(&both[..1]).len(), 1);
+    }
+}

@@ -1,0 +1,99 @@
+//! Dependencies: licences, banned crates, versions that stand twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+const LICENCES: [&str; 15] = [
+    "MIT",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "ISC",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "Zlib",
+    "0BSD",
+    "Unicode-3.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "OpenSSL",
+    "Unlicense",
+    "MIT-0",
+    "BSL-1.0",
+];
+
+/// Crates that must not be built, each with its reason.
+const BANNED: [(&str, &str); 4] = [
+    ("ring", "aws-lc-rs is the only crypto"),
+    ("rsa", "aws-lc-rs is the only crypto"),
+    ("openssl-sys", "rustls is the only TLS"),
+    ("native-tls", "rustls is the only TLS"),
+];
+
+/// Crates of another licence that are built for tests alone, never shipped.
+const IN_TESTS: [(&str, &str); 1] = [("webdriver", "MPL-2.0")];
+
+/// What is really built on the machines that we ship for: name, version, licence.
+pub(super) fn check() -> Result<Vec<String>> {
+    let tree = ["tree", "--workspace", "--locked", "--prefix=none", "--format={p}|{l}"];
+    let output = Command::new("cargo")
+        .args(tree)
+        .args(["--target=x86_64-unknown-linux-gnu", "--edges=normal,build,dev"])
+        .current_dir(super::root())
+        .output()
+        .context("cargo tree")?;
+    let listed = String::from_utf8(output.stdout)?;
+    ensure!(!listed.is_empty(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(judge(&listed))
+}
+
+fn judge(listed: &str) -> Vec<String> {
+    let mut findings = Vec::new();
+    let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (package, licence) in listed.lines().filter_map(|line| line.split_once('|')) {
+        let mut words = package.split(' ');
+        let (name, version) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        if !versions.entry(name).or_default().insert(version) {
+            continue;
+        }
+        let licence = licence.trim_end_matches(" (*)");
+        if !allowed(licence) && !IN_TESTS.contains(&(name, licence)) {
+            findings.push(format!("{name}: the licence {licence:?} is not on the list"));
+        }
+        if let Some((_, why)) = BANNED.iter().find(|(banned, _)| *banned == name) {
+            findings.push(format!("{name} is banned: {why}"));
+        }
+    }
+    let twice = versions.values().filter(|versions| versions.len() > 1).count();
+    println!("  {} crates, {twice} in several versions", versions.len());
+    findings
+}
+
+/// Whether one side of every `AND`, or any side of an `OR`, is on the list.
+fn allowed(licence: &str) -> bool {
+    let plain = licence.replace(['(', ')'], "").replace('/', " OR ");
+    plain.split(" AND ").all(|part| part.split(" OR ").any(|one| LICENCES.contains(&one.trim())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_licence_needs_one_side_that_is_allowed() {
+        assert!(
+            allowed("MIT OR GPL-3.0")
+                && allowed("(MIT OR Apache-2.0) AND Unicode-3.0")
+                && allowed("MIT/Apache-2.0")
+        );
+        assert!(!allowed("GPL-3.0") && !allowed("MIT AND GPL-3.0") && !allowed("none"));
+    }
+
+    #[test]
+    fn a_banned_crate_and_a_foreign_licence_are_found_once() {
+        assert_eq!(judge("ring v0.17.1|Apache-2.0 AND ISC\nring v0.17.1|Apache-2.0 AND ISC (*)").len(), 1);
+        assert_eq!(judge("x v1.0.0|GPL-3.0").len(), 1);
+        assert!(judge("serde v1.0.0|MIT OR Apache-2.0\nwebdriver v0.53.0|MPL-2.0").is_empty());
+    }
+}

@@ -1,0 +1,91 @@
+//! The layer law: who may use whom.
+
+use super::Source;
+
+/// What a file may not name, and why.
+fn forbidden(path: &str) -> Vec<(&'static str, &'static str)> {
+    let mut rules = Vec::new();
+    let Some(inside) = path.strip_prefix("crates/") else { return rules };
+    if inside.contains("/tests/") || inside.starts_with("xtask/") {
+        return rules;
+    }
+    if !inside.starts_with("store/") {
+        rules.push(("sql!(", "SQL stands in `store` alone"));
+    }
+    if inside.starts_with("domain/") || inside.starts_with("fdx/") {
+        let why = "`domain` and `fdx` use nothing of ours, no HTTP, no SQL, no runtime";
+        for name in ["store::", "bowline::", "sandbox::", "axum", "tokio", "rusqlite", "reqwest"] {
+            rules.push((name, why));
+        }
+    }
+    if inside.starts_with("fdx/") || inside.starts_with("sandbox/") {
+        rules.push(("domain::", "`fdx` and `sandbox` know nothing of the hub"));
+    }
+    if inside.starts_with("store/") {
+        rules.extend([("axum", "`store` knows no HTTP"), ("reqwest", "`store` knows no HTTP")]);
+    }
+    if let Some(server) = inside.strip_prefix("server/src/") {
+        rules.extend(server_rules(server));
+    }
+    rules
+}
+
+fn server_rules(path: &str) -> Vec<(&'static str, &'static str)> {
+    let edge = path.ends_with("http.rs")
+        || path.starts_with("web")
+        || path.starts_with("pages")
+        || path.starts_with("node");
+    if path == "app.rs" {
+        return vec![("sandbox", "`app.rs` never names the sandbox")];
+    }
+    if path.starts_with("cli") || path == "lib.rs" || path == "main.rs" {
+        return Vec::new();
+    }
+    if edge {
+        return vec![
+            ("store::", "handlers call use cases, never the store"),
+            (".store()", "handlers call use cases, never the store"),
+        ];
+    }
+    vec![("axum", "HTTP stands in `http.rs`, `web` and `pages`"), ("crate::web", "use cases never use `web`")]
+}
+
+pub(super) fn check(source: &Source) -> Vec<String> {
+    let mut findings = Vec::new();
+    if !source.is_rust() {
+        return findings;
+    }
+    for (name, why) in forbidden(&source.path) {
+        for (number, line) in source.text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            if code.contains(name) {
+                findings.push(format!("{}:{}: `{name}`: {why}", source.path, number + 1));
+            }
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caught(path: &str, text: &str) -> bool {
+        !check(&Source { path: path.into(), text: text.into() }).is_empty()
+    }
+
+    #[test]
+    fn each_layer_is_kept() {
+        assert!(caught("crates/domain/src/id.rs", "use store::Store;"));
+        assert!(caught("crates/domain/src/id.rs", "use tokio::sync::Mutex;"));
+        assert!(caught("crates/server/src/hub/fetch.rs", "sql!(\"SELECT 1\")"));
+        assert!(caught("crates/server/src/hub/fetch.rs", "use axum::Json;"));
+        assert!(caught("crates/server/src/hub/fetch.rs", "use crate::web::Face;"));
+        assert!(caught("crates/server/src/authz/http.rs", "use store::query::ClientById;"));
+        assert!(caught("crates/server/src/pages/http.rs", "ctx.app().store().ask(&q)"));
+        assert!(caught("crates/sandbox/src/bank.rs", "use domain::Secret;"));
+        assert!(caught("crates/server/src/app.rs", "use sandbox::bank::Bank;"));
+        assert!(!caught("crates/server/src/authz/http.rs", "use axum::Json;"));
+        assert!(!caught("crates/server/src/hub/fetch.rs", "// not sql!( here"));
+    }
+}

@@ -1,0 +1,80 @@
+//! Names and words that do not belong.
+
+use super::Source;
+
+const SUFFIXES: [&str; 5] = ["Manager", "Helper", "Util", "Utils", "Service"];
+const BARE: [&str; 4] = ["Session", "Token", "Request", "User"];
+
+pub(super) fn check(source: &Source) -> Vec<String> {
+    let mut findings = Vec::new();
+    let ours = source.path.starts_with("crates/") && source.is_rust();
+    let own_rules = source.path.starts_with("crates/xtask/src/tidy");
+    for (number, line) in source.text.lines().enumerate() {
+        let mut found = |what: String| findings.push(format!("{}:{}: {what}", source.path, number + 1));
+        if !own_rules && line_has_machine_path(line) {
+            found("a path of a machine".into());
+        }
+        if !ours || own_rules {
+            continue;
+        }
+        let bare_todo = line.split("TODO").skip(1).any(|rest| !rest.starts_with("(#"));
+        if bare_todo {
+            found("a TODO without its issue: TODO(#n)".into());
+        }
+        if let Some(name) = declared(line)
+            && (SUFFIXES.iter().any(|s| name.ends_with(s)) || BARE.contains(&name))
+        {
+            found(format!("the name {name}: see the glossary"));
+        }
+        let exact =
+            ["crates/domain/", "crates/fdx/", "crates/store/"].iter().any(|c| source.path.starts_with(c));
+        let code = line.split("//").next().unwrap_or_default();
+        if exact && (has_word(code, "f32") || has_word(code, "f64")) {
+            found("a binary fraction where money may pass".into());
+        }
+    }
+    findings
+}
+
+fn line_has_machine_path(line: &str) -> bool {
+    ["/work/", "/root/", "/home/"].iter().any(|path| {
+        line.match_indices(path).any(|(at, _)| {
+            let before = line[..at].chars().next_back();
+            before.is_none_or(|c| matches!(c, ' ' | '"' | '\'' | '`' | '(' | '='))
+        })
+    })
+}
+
+/// The name that a line declares as a type.
+fn declared(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let line = line.strip_prefix("pub ").or_else(|| line.strip_prefix("pub(crate) ")).unwrap_or(line);
+    let rest = ["struct ", "enum ", "trait ", "type "].iter().find_map(|k| line.strip_prefix(k))?;
+    rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()
+}
+
+fn has_word(line: &str, word: &str) -> bool {
+    line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|part| part == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caught(path: &str, text: &str) -> bool {
+        !check(&Source { path: path.into(), text: text.into() }).is_empty()
+    }
+
+    #[test]
+    fn each_word_is_found() {
+        let path = "crates/domain/src/x.rs";
+        assert!(caught(path, "pub struct ConnectionManager;"));
+        assert!(caught(path, "pub enum Token {"));
+        assert!(caught(path, "fn f(x: f64) {}"));
+        assert!(caught(path, "// TODO later"));
+        assert!(caught("README.md", "see /home/someone/x"));
+        assert!(!caught(path, "pub struct TokenHash;"));
+        assert!(!caught(path, "// TODO(#7) later"));
+        assert!(!caught("README.md", "https://example.org/home/x"));
+    }
+}
