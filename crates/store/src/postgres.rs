@@ -82,8 +82,6 @@ impl Postgres {
     pub(crate) async fn plan(&self, sql: &'static Sql) -> Result<String> {
         let client = self.pool.get().await?;
         client.batch_execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan").await?;
-        let statement = client.prepare(&format!("PREPARE plan AS {}", sql.postgres)).await;
-        drop(statement);
         client.batch_execute(&format!("PREPARE plan AS {}", sql.postgres)).await?;
         let nulls = vec!["NULL"; sql.params].join(", ");
         let call = if nulls.is_empty() { String::new() } else { format!("({nulls})") };

@@ -1,0 +1,59 @@
+//! The outbox.
+
+use std::time::Duration;
+
+use domain::id::LeaseId;
+use domain::model::connection::{BankState, Cause};
+use domain::model::job::{Attempt, Job, JobStep};
+use store::command::{FinishJob, LeaseJob};
+
+use crate::kit::{DAY, Kit, on_both};
+
+on_both!(
+    a_job_is_leased_once_and_its_token_is_gone_when_the_provider_has_answered,
+    a_job_is_tried_again_later_and_given_up_in_the_end,
+);
+
+pub async fn lease(kit: &Kit) -> Option<(Job, LeaseId)> {
+    let life = Duration::from_secs(20);
+    kit.store.run(LeaseJob { moment: kit.moment(), life }).await.unwrap()
+}
+
+pub async fn finish(kit: &Kit, job: &Job, lease: LeaseId, attempt: Attempt) -> Option<JobStep> {
+    let outcome = "tested".to_owned();
+    let finish = FinishJob { moment: kit.moment(), job_id: job.id.clone(), lease, attempt, outcome };
+    kit.store.run(finish).await.unwrap()
+}
+
+async fn a_job_is_leased_once_and_its_token_is_gone_when_the_provider_has_answered(mut kit: Kit) {
+    let id = kit.active("a", "dc-acme", Some("alice")).await;
+    assert!(lease(&kit).await.is_none());
+    kit.end(&id, Cause::Recipient, None).await;
+    let (job, first) = lease(&kit).await.unwrap();
+    assert_eq!((job.token.as_slice(), job.data_key.as_slice()), (&b"sealed refresh a"[..], &b"wrapped"[..]));
+    assert!(lease(&kit).await.is_none(), "it is leased");
+    kit.advance(Duration::from_secs(20));
+    let (again, second) = lease(&kit).await.unwrap();
+    assert_eq!(again.id, job.id);
+    assert_eq!(finish(&kit, &job, first, Attempt::Accepted).await, None, "the lease ran out");
+    assert_eq!(finish(&kit, &job, second, Attempt::Accepted).await, Some(JobStep::Done));
+    assert_eq!(kit.connection(&id).await.bank, BankState::Accepted);
+    assert_eq!(kit.jobs("tell_bank", "done").await, 1);
+    assert_eq!(kit.record(&id).await.last(), Some(&"connection.bank_told"));
+}
+
+async fn a_job_is_tried_again_later_and_given_up_in_the_end(mut kit: Kit) {
+    let id = kit.active("a", "dc-acme", Some("alice")).await;
+    kit.end(&id, Cause::Recipient, None).await;
+    let later = Attempt::Later { retry_after: Some(Duration::from_hours(1)) };
+    let (job, held) = lease(&kit).await.unwrap();
+    let Some(JobStep::Retry(at)) = finish(&kit, &job, held, later).await else { panic!("tried again") };
+    assert!(at >= kit.now.plus(Duration::from_hours(1)));
+    assert!(lease(&kit).await.is_none());
+    assert_eq!(kit.connection(&id).await.bank, BankState::Pending);
+    kit.advance(DAY * 7);
+    let (job, held) = lease(&kit).await.unwrap();
+    assert_eq!(job.attempt, 1);
+    assert_eq!(finish(&kit, &job, held, later).await, Some(JobStep::Dead));
+    assert_eq!((kit.connection(&id).await.bank, kit.jobs("tell_bank", "dead").await), (BankState::Dead, 1));
+}

@@ -1,0 +1,318 @@
+//! A store with a recipient and a provider in it, and the steps of a connection's life.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use domain::id::{AuthorizationRequestId, ClientId, ConnectionId, ProviderId, Seed};
+use domain::model::audit_event::{Actor, ActorKind, AuditHead, AuditKey, SubjectKind};
+use domain::model::authorization_request::{AuthorizationRequest, RequestStatus};
+use domain::model::client::{Client, ClientKind, ClientState, Localized, Profile};
+use domain::model::connection::{Cause, Connection, State, Terms};
+use domain::model::provider::{Provider, ProviderSettings, ProviderSource, ProviderState};
+use domain::model::registration::{Registration, RegistrationState};
+use domain::secret::{TokenHash, TokenHashes};
+use domain::{Clusters, Moment, Secret, Timestamp};
+use store::command::{
+    EndConnection, EndOutcome, OpenAuthorizationRequest, OpenConnection, OpenOutcome, OpenedWith,
+    PutRegistration, ReceiveCode, RedeemCode, Redeemed, RegisterClient, SendToProvider, UpsertProvider,
+};
+use store::query::{AuditOf, ConnectionById, JobCounts};
+use store::{Location, Settings, Store};
+
+pub const DAY: Duration = Duration::from_hours(24);
+pub const BACK: &str = "https://app.example.org/back";
+const BEGINNING: i64 = 1_795_500_000_000;
+
+/// Runs a test on both databases.
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::kit::Kit::sqlite().await).await;
+            }
+        )+}
+        mod postgres {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::kit::Kit::postgres().await).await;
+            }
+        )+}
+    };
+}
+pub(crate) use on_both;
+
+pub struct Kit {
+    pub store: Store,
+    pub location: Location,
+    pub now: Timestamp,
+    counter: AtomicU64,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Kit {
+    pub async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::Sqlite(folder.path().join("hub.db"));
+        Self::open(location, Some(folder)).await
+    }
+
+    pub async fn postgres() -> Self {
+        Self::open(fresh_database().await, None).await
+    }
+
+    async fn open(location: Location, folder: Option<tempfile::TempDir>) -> Self {
+        assert_eq!(Store::migrate(&location).await.unwrap().len(), 1);
+        assert!(Store::migrate(&location).await.unwrap().is_empty(), "a second run does nothing");
+        let settings =
+            Settings { location: location.clone(), connections: 4, queue: 100, audit_key: audit_key() };
+        let store = Store::open(settings).await.unwrap();
+        let now = Timestamp::from_millis(BEGINNING);
+        let kit = Self { store, location, now, counter: AtomicU64::new(0), _folder: folder };
+        kit.seed().await;
+        kit
+    }
+
+    async fn seed(&self) {
+        let provider = self.provider(1000);
+        self.store.run(UpsertProvider { moment: self.moment(), provider, actor: operator() }).await.unwrap();
+        for id in ["dc-acme", "dc-other"] {
+            assert!(self.register(id).await);
+            self.set_registration(id, RegistrationState::Active).await;
+        }
+    }
+
+    pub fn provider(&self, id: i64) -> Provider {
+        let settings: ProviderSettings = serde_json::from_value(serde_json::json!({
+            "name": "Maple", "country": "CA", "authorization_endpoint": "https://b/a", "token_endpoint": "https://b/t",
+            "revocation_endpoint": "https://b/r", "client_id": "hub", "client_secret": {"env": "X"},
+            "fdx": {"base_url": "https://b/fdx", "version": "5"}, "scopes": {"ACCOUNT_BASIC": "basic"},
+            "revoke": ["rfc7009"],
+        }))
+        .unwrap();
+        let (state, source) = (ProviderState::Active, ProviderSource::Config);
+        Provider { id: ProviderId::new(id), state, source, settings, audit: AuditHead::default() }
+    }
+
+    pub async fn register(&self, id: &str) -> bool {
+        let client = Client {
+            id: client(id),
+            kind: ClientKind::Recipient,
+            profile: Profile::Flinks,
+            state: ClientState::Active,
+            name: "Acme".into(),
+            purpose: Localized { en: "why".into(), fr: "pourquoi".into() },
+            scope: clusters(),
+            redirect_uris: vec![BACK.into()],
+            secret_hash: hash("secret"),
+            credential_generation: 1,
+            require_pkce: false,
+            max_duration_days: Some(90),
+            audit: AuditHead::default(),
+        };
+        self.store.run(RegisterClient { moment: self.moment(), client, actor: operator() }).await.unwrap()
+    }
+
+    pub async fn set_registration(&self, id: &str, state: RegistrationState) {
+        let registration = Registration { client_id: client(id), provider_id: ProviderId::new(1000), state };
+        let put = PutRegistration { moment: self.moment(), registration, actor: operator() };
+        self.store.run(put).await.unwrap().unwrap();
+    }
+
+    /// A moment of its own for each command.
+    pub fn moment(&self) -> Moment {
+        let mut seed = [0; 16];
+        seed[..8].copy_from_slice(&self.counter.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        seed[8] = 1;
+        Moment { now: self.now, seed: Seed::new(seed), correlation_id: Arc::from("test") }
+    }
+
+    pub fn advance(&mut self, by: Duration) {
+        self.now = self.now.plus(by);
+    }
+
+    pub fn request(&self, name: &str, client_id: &str) -> AuthorizationRequest {
+        AuthorizationRequest {
+            id: AuthorizationRequestId::parse(&format!("arq_{name}")).unwrap(),
+            connection_id: connection_id(name),
+            client_id: client(client_id),
+            provider_id: ProviderId::new(1000),
+            redirect_uri: BACK.into(),
+            clusters: clusters(),
+            client_state: Some("s".into()),
+            code_challenge: None,
+            language: "en".into(),
+            status: RequestStatus::AwaitingConsent,
+            cookie_hash: hash(&format!("cookie-{name}")),
+            data_key: b"wrapped".to_vec(),
+            verifier: None,
+            purpose: None,
+            page_version: None,
+            agreed_at: None,
+            correlation_id: "test".into(),
+            created_at: self.now,
+            expires_at: self.now.plus(Duration::from_mins(20)),
+        }
+    }
+
+    pub fn sent(&self, name: &str) -> SendToProvider {
+        SendToProvider {
+            moment: self.moment(),
+            request_id: AuthorizationRequestId::parse(&format!("arq_{name}")).unwrap(),
+            cookie: hashes(&format!("cookie-{name}")),
+            state_hash: hash(&format!("state-{name}")),
+            verifier: b"sealed verifier".to_vec(),
+            purpose: "why".into(),
+            page_version: "1".into(),
+        }
+    }
+
+    pub fn received(&self, name: &str) -> ReceiveCode {
+        ReceiveCode {
+            moment: self.moment(),
+            provider_id: ProviderId::new(1000),
+            state: hashes(&format!("state-{name}")),
+            cookie: hashes(&format!("cookie-{name}")),
+            bank_code: Some(b"sealed code".to_vec()),
+        }
+    }
+
+    pub fn opened(&self, name: &str, identity: Option<&str>) -> OpenConnection {
+        OpenConnection {
+            moment: self.moment(),
+            request_id: AuthorizationRequestId::parse(&format!("arq_{name}")).unwrap(),
+            terms: Terms {
+                clusters: clusters(),
+                accounts: Some(vec!["a1".into()]),
+                purpose: "why".into(),
+                language: "en".into(),
+                page_version: "1".into(),
+                expires_at: self.now.plus(DAY * 90),
+                agreed_at: self.now,
+            },
+            with: OpenedWith {
+                identity: identity.map(|i| i.as_bytes().to_vec()),
+                grant_id: Some("grant".into()),
+                access_token: b"sealed access".to_vec(),
+                access_expires_at: self.now.plus(Duration::from_mins(5)),
+                refresh_token: Some(format!("sealed refresh {name}").into_bytes()),
+            },
+            code_hash: hash(&format!("code-{name}")),
+            code_expires_at: self.now.plus(Duration::from_mins(1)),
+        }
+    }
+
+    /// A connection that waits for its exchange; its code is `code-{name}`.
+    pub async fn pending(&self, name: &str, client_id: &str, identity: Option<&str>) -> ConnectionId {
+        let request = self.request(name, client_id);
+        self.store.run(OpenAuthorizationRequest { moment: self.moment(), request }).await.unwrap();
+        self.store.run(self.sent(name)).await.unwrap().unwrap();
+        self.store.run(self.received(name)).await.unwrap().unwrap();
+        assert_eq!(self.store.run(self.opened(name, identity)).await.unwrap(), OpenOutcome::Opened);
+        connection_id(name)
+    }
+
+    pub fn redemption(&self, name: &str, client_id: &str) -> RedeemCode {
+        RedeemCode {
+            moment: self.moment(),
+            client_id: client(client_id),
+            code: hashes(&format!("code-{name}")),
+            redirect_uri: BACK.into(),
+            verifier: None::<Secret<String>>,
+            refresh_hash: hash(&format!("refresh-{name}")),
+        }
+    }
+
+    pub async fn redeem(&self, name: &str, client_id: &str) -> Redeemed {
+        self.store.run(self.redemption(name, client_id)).await.unwrap().0
+    }
+
+    /// An active connection; its refresh token is `refresh-{name}`.
+    pub async fn active(&self, name: &str, client_id: &str, identity: Option<&str>) -> ConnectionId {
+        let id = self.pending(name, client_id, identity).await;
+        assert!(matches!(self.redeem(name, client_id).await, Redeemed::Activated(_)));
+        id
+    }
+
+    pub async fn end(&self, id: &ConnectionId, cause: Cause, fence: Option<i64>) -> EndOutcome {
+        let actor = Actor::new(ActorKind::Recipient, "dc-acme");
+        let end = EndConnection { moment: self.moment(), connection_id: id.clone(), cause, actor, fence };
+        self.store.run(end).await.unwrap()
+    }
+
+    pub async fn connection(&self, id: &ConnectionId) -> Connection {
+        self.store.ask(&ConnectionById { id: id.clone() }).await.unwrap().expect("the connection is there")
+    }
+
+    pub async fn cause(&self, id: &ConnectionId) -> Option<Cause> {
+        match self.connection(id).await.state {
+            State::Ended(end) => Some(end.cause),
+            State::Pending { .. } | State::Active => None,
+        }
+    }
+
+    /// Pending jobs of a kind.
+    pub async fn jobs(&self, kind: &'static str, state: &'static str) -> i64 {
+        self.store.ask(&JobCounts).await.unwrap().get(&(kind, state)).copied().unwrap_or(0)
+    }
+
+    /// The words of a connection's chain, which must verify to the end that its row knows.
+    pub async fn record(&self, id: &ConnectionId) -> Vec<&'static str> {
+        let events =
+            self.store.ask(&AuditOf { kind: SubjectKind::Connection, id: id.to_string() }).await.unwrap();
+        let mut head = AuditHead::default();
+        for event in &events {
+            assert!(audit_key().verifies(&head, event), "event {} of {id}", event.seq);
+            head = AuditHead { seq: event.seq, mac: event.mac.clone() };
+        }
+        assert_eq!(self.connection(id).await.audit, head, "the row knows the end of its chain");
+        events.iter().map(|e| e.entry.action.as_str()).collect()
+    }
+}
+
+pub async fn fresh_database() -> Location {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let url = std::env::var("BOWLINE_TEST_POSTGRES")
+        .expect("BOWLINE_TEST_POSTGRES names a PostgreSQL: `cargo xtask test` starts one");
+    let name = format!("suite_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    let client = connect(&url).await;
+    client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let (server, _) = url.rsplit_once('/').unwrap();
+    Location::parse(&format!("{server}/{name}")).unwrap()
+}
+
+pub async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+pub fn audit_key() -> AuditKey {
+    AuditKey::new(1, &[9; 32])
+}
+
+pub fn operator() -> Actor {
+    Actor::new(ActorKind::Operator, "test")
+}
+
+pub fn client(id: &str) -> ClientId {
+    ClientId::parse(id).unwrap()
+}
+
+pub fn connection_id(name: &str) -> ConnectionId {
+    ConnectionId::parse(&format!("con_{name}")).unwrap()
+}
+
+pub fn clusters() -> Clusters {
+    Clusters::parse("ACCOUNT_BASIC TRANSACTIONS").unwrap()
+}
+
+pub fn hash(token: &str) -> TokenHash {
+    TokenHash::of(1, &hmac::Key::new(hmac::HMAC_SHA256, b"pepper"), token.as_bytes())
+}
+
+pub fn hashes(token: &str) -> TokenHashes {
+    TokenHashes::new(vec![hash(token)])
+}

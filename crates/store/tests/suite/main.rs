@@ -1,0 +1,10 @@
+//! Every command and query, on both databases and against a model.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
+
+mod credential;
+mod job;
+mod kit;
+mod life;
+mod model;
+mod request;
+mod schema;

@@ -1,0 +1,87 @@
+//! Both schemas are one; every hot statement uses an index.
+
+use std::collections::BTreeMap;
+
+use store::Location;
+use store::query::hot_statements;
+
+use crate::kit::{Kit, connect, on_both};
+
+on_both!(every_hot_statement_uses_an_index);
+
+async fn every_hot_statement_uses_an_index(kit: Kit) {
+    let statements = hot_statements();
+    assert!(statements.len() > 20);
+    for statement in statements {
+        let plan = kit.store.plan(&statement).await.unwrap();
+        let scans = plan.lines().filter(|line| {
+            let line = line.trim();
+            line.contains("Seq Scan") || line.starts_with("SCAN ") && !line.contains("USING")
+        });
+        assert_eq!(scans.count(), 0, "{plan}");
+    }
+}
+
+/// Table and column: its type in SQLite's words, and whether it may be null.
+type Columns = BTreeMap<(String, String), (String, bool)>;
+
+#[tokio::test]
+async fn both_schemas_have_the_same_tables_columns_and_indexes() {
+    let (sqlite, postgres) = (Kit::sqlite().await, Kit::postgres().await);
+    let (columns, indexes) = of_sqlite(&sqlite.location);
+    let (pg_columns, pg_indexes) = of_postgres(&postgres.location).await;
+    assert!(columns.len() > 100);
+    assert_eq!(columns, pg_columns);
+    assert_eq!(indexes, pg_indexes);
+}
+
+fn of_sqlite(location: &Location) -> (Columns, Vec<String>) {
+    let Location::Sqlite(path) = location else { panic!("SQLite") };
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let mut columns = connection
+        .prepare(
+            "SELECT t.name, c.name, c.type, c.\"notnull\" FROM sqlite_master t JOIN pragma_table_info(t.name) c
+             WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND t.name <> 'schema_migrations'",
+        )
+        .unwrap();
+    let columns = columns
+        .query_map([], |row| Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get::<_, i64>(3)? == 0))))
+        .unwrap();
+    let columns = columns.collect::<Result<_, _>>().unwrap();
+    let named =
+        "SELECT name FROM sqlite_master WHERE type = 'index' AND name NOT LIKE 'sqlite_%' ORDER BY name";
+    let mut indexes = connection.prepare(named).unwrap();
+    let indexes = indexes.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    (columns, indexes)
+}
+
+async fn of_postgres(location: &Location) -> (Columns, Vec<String>) {
+    let Location::Postgres(url) = location else { panic!("PostgreSQL") };
+    let client = connect(url.expose()).await;
+    let rows = client
+        .query(
+            "SELECT table_name::text, column_name::text, data_type::text, is_nullable = 'YES'
+             FROM information_schema.columns
+             WHERE table_schema = 'public' AND table_name <> 'schema_migrations'",
+            &[],
+        )
+        .await
+        .unwrap();
+    let word = |kind: &str| match kind {
+        "bigint" | "boolean" => "INTEGER",
+        "bytea" => "BLOB",
+        "text" => "TEXT",
+        other => panic!("{other} is no type of the portable schema"),
+    };
+    let columns =
+        rows.iter().map(|r| ((r.get(0), r.get(1)), (word(r.get(2)).to_owned(), r.get(3)))).collect();
+    let rows = client
+        .query(
+            "SELECT indexname::text FROM pg_indexes WHERE schemaname = 'public' AND indexname NOT LIKE '%_pkey'
+             ORDER BY indexname",
+            &[],
+        )
+        .await
+        .unwrap();
+    (columns, rows.iter().map(|row| row.get(0)).collect())
+}
