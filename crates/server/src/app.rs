@@ -37,7 +37,31 @@ struct Parts {
 }
 
 /// A clock: milliseconds since the epoch.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+#[derive(Clone)]
+pub struct Clock {
+    read: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// Whether it is the truth itself, so that the database's is not asked: a clock of tests.
+    is_truth: bool,
+}
+
+impl Clock {
+    /// The system's clock: the only place that reads it.
+    pub fn system() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "every time of the hub is read here")]
+        let read = || jiff::Timestamp::now().as_millisecond();
+        Self { read: Arc::new(read), is_truth: false }
+    }
+
+    /// A clock that stands where it is put.
+    pub fn standing(at: Arc<AtomicI64>) -> Self {
+        Self { read: Arc::new(move || at.load(Ordering::Relaxed)), is_truth: true }
+    }
+
+    /// The same for another party.
+    pub fn reader(&self) -> Arc<dyn Fn() -> i64 + Send + Sync> {
+        Arc::clone(&self.read)
+    }
+}
 
 /// Why the hub cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -151,7 +175,10 @@ impl App {
 
     /// The time on the database's clock; none if that is not known well enough.
     pub fn now(&self) -> Result<Timestamp, Unfit> {
-        let own = (self.0.clock)();
+        let own = (self.0.clock.read)();
+        if self.0.clock.is_truth {
+            return Ok(Timestamp::from_millis(own));
+        }
         let offset = self.0.offset.load(Ordering::Relaxed);
         if own.saturating_sub(self.0.measured_at.load(Ordering::Relaxed)) > STALE {
             return Err(Unfit("the offset to the database's clock is not known"));
@@ -164,10 +191,10 @@ impl App {
 
     /// Measures how far the database's clock is ahead.
     pub async fn measure_clock(&self) -> Result<(), StoreError> {
-        let own = (self.0.clock)();
+        let own = (self.0.clock.read)();
         let ahead = self.0.store.clock_ahead(Timestamp::from_millis(own)).await?;
         self.0.offset.store(ahead, Ordering::Relaxed);
-        self.0.measured_at.store((self.0.clock)(), Ordering::Relaxed);
+        self.0.measured_at.store((self.0.clock.read)(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -175,10 +202,4 @@ impl App {
     pub fn fill(&self, bytes: &mut [u8]) -> Result<(), Unfit> {
         crate::ctx::fill(bytes)
     }
-}
-
-/// The system's clock: the only place that reads it.
-pub fn system_clock() -> Clock {
-    #[expect(clippy::disallowed_methods, reason = "every time of the hub is read here")]
-    Arc::new(|| jiff::Timestamp::now().as_millisecond())
 }

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use sandbox::{Args as SandboxArgs, World};
-pub use tour::{Answer, Browser, Sent};
+pub use tour::{Answer, Browser, Sent, absolute, hidden};
 
 /// An open-banking hub in one binary: it connects apps to banks with the customer's consent, serves the data
 /// in FDX form, and cuts a connection everywhere, at once, for good.

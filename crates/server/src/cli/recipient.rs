@@ -6,6 +6,7 @@ use domain::model::client::Localized;
 
 use super::start::{ACTOR, DataLock, build, load, location, migrate, upsert_providers};
 use super::{Failure, Globals};
+use crate::app::Clock;
 use crate::job;
 use crate::manage::{NewRecipient, NotRegistered, register};
 
@@ -56,7 +57,7 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
     if lock.is_held() {
         migrate(&location).await?;
     }
-    let app = build(config).await?;
+    let app = build(config, Clock::system()).await?;
     upsert_providers(&app).await?;
     let new = NewRecipient {
         credentials: None,

@@ -14,7 +14,7 @@ use super::start::{
     ACTOR, DataLock, SANDBOX_MARK, bind, build, location, migrate, stop_signal, upsert_providers,
 };
 use super::{Failure, Globals};
-use crate::app::{App, system_clock};
+use crate::app::{App, Clock};
 use crate::config::Config;
 use crate::job;
 use crate::manage::{NewRecipient, NotRegistered, register};
@@ -69,7 +69,7 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
     let mut log = config.log;
     "warn".clone_into(&mut log.level);
     telemetry::start_logs(&log).map_err(Failure::Usage)?;
-    let world = World::start(&args).await?;
+    let world = World::start(&args, Clock::system()).await?;
     if globals.json {
         println!("{}", world.line());
     } else {
@@ -82,7 +82,7 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
 
 impl World {
     /// Builds and starts everything.
-    pub async fn start(args: &Args) -> Result<Self, Failure> {
+    pub async fn start(args: &Args, clock: Clock) -> Result<Self, Failure> {
         std::fs::create_dir_all(&args.data)
             .map_err(|e| Failure::Usage(format!("{}: {e}", args.data.display())))?;
         let seed = kept_seed(&args.data, args.seed.as_deref())?;
@@ -93,7 +93,7 @@ impl World {
         let location = location(&config)?;
         let lock = DataLock::take(&location)?;
         migrate(&location).await?;
-        let app = build(config).await?;
+        let app = build(config, clock.clone()).await?;
         let (client_secret, redirect_uri) = (derived(&seed, RECIPIENT), recipient_uri(args.port));
         seed_hub(&app, &client_secret, &redirect_uri).await?;
         let bank_app = Bank::maple(Settings {
@@ -103,7 +103,7 @@ impl World {
             client_secret: bank_secret,
             redirect_uris: vec![format!("{hub_url}/callback/{PROVIDER}")],
             journal: args.data.join("maple.jsonl"),
-            clock: system_clock(),
+            clock: clock.reader(),
         })
         .map_err(|e| Failure::Fault(e.into()))?;
         let router = bank_app.router();

@@ -4,6 +4,7 @@ use super::start::{
     DataLock, bind, build, is_sandbox, load, location, migrate, stop_signal, upsert_providers,
 };
 use super::{Failure, Globals};
+use crate::app::Clock;
 use crate::node::Node;
 use crate::telemetry;
 use crate::web::Served;
@@ -38,7 +39,7 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
     if lock.is_held() {
         migrate(&location).await?;
     }
-    let app = build(config).await?;
+    let app = build(config, Clock::system()).await?;
     if is_sandbox(&app).await? {
         return Err(Failure::Usage(
             "this store is a sandbox's: its world is not real, `serve` refuses it".into(),

@@ -9,7 +9,7 @@ use store::{Location, Store, StoreError};
 use tokio::net::TcpListener;
 
 use super::{Failure, Globals};
-use crate::app::{App, BuildError, system_clock};
+use crate::app::{App, BuildError, Clock};
 use crate::config::Config;
 use crate::job;
 use crate::vault::{KeyFile, Vault};
@@ -63,7 +63,7 @@ pub(super) fn location(config: &Config) -> Result<Location, Failure> {
 }
 
 /// Builds the app on a store that is of this program's schema and of this key file.
-pub(super) async fn build(config: Config) -> Result<App, Failure> {
+pub(super) async fn build(config: Config, clock: Clock) -> Result<App, Failure> {
     let keys = KeyFile::open_or_make(&config.keys.file, || {
         let mut bytes = [0; 32];
         // A generator that fails leaves zeroes behind: the file is refused below.
@@ -73,7 +73,7 @@ pub(super) async fn build(config: Config) -> Result<App, Failure> {
         bytes
     });
     let keys = keys.map_err(|error| Failure::Usage(error.to_string()))?;
-    let app = App::build(config, Vault::new(keys), system_clock()).await.map_err(built)?;
+    let app = App::build(config, Vault::new(keys), clock).await.map_err(built)?;
     let ctx = job::context(&app, ACTOR).map_err(|e| Failure::Fault(e.into()))?;
     let moment = ctx.moment().map_err(|e| Failure::Fault(e.into()))?;
     let own = app.vault().fingerprint();

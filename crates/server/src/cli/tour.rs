@@ -9,7 +9,7 @@ use backon::{ConstantBuilder, Retryable};
 use http::Method;
 use serde_json::Value;
 
-pub use browser::{Answer, Browser, Sent};
+pub use browser::{Answer, Browser, Sent, absolute, hidden};
 
 use super::sandbox::{Args, World};
 use super::{Failure, Globals};
@@ -22,7 +22,7 @@ type Told<T> = Result<T, Failure>;
 pub(super) async fn run(globals: &Globals) -> Told<()> {
     let folder = std::env::temp_dir().join(format!("bowline-tour-{}", std::process::id()));
     let args = Args { port: 0, data: folder.clone(), seed: None, store: None };
-    let world = World::start(&args).await;
+    let world = World::start(&args, crate::app::Clock::system()).await;
     let told = match world {
         Ok(world) => {
             let told = Tour::new(&world, globals)?.tell().await;

@@ -123,13 +123,13 @@ fn origin(url: &str) -> String {
 }
 
 /// A location as seen from the page that it came with.
-pub(super) fn absolute(page: &str, location: &str) -> String {
+pub fn absolute(page: &str, location: &str) -> String {
     let joined = Url::parse(page).and_then(|page| page.join(location));
     joined.map_or_else(|_| location.to_owned(), Into::into)
 }
 
 /// The value of a hidden field of a page.
-pub(super) fn hidden(page: &str, name: &str) -> Option<String> {
+pub fn hidden(page: &str, name: &str) -> Option<String> {
     let (_, rest) = page.split_once(&format!(r#"name="{name}" value=""#))?;
     rest.split('"').next().map(str::to_owned)
 }

@@ -1,0 +1,165 @@
+//! `GET /api/v1/authorize` and the way through the browser.
+
+use http::Method;
+
+use crate::kit::{Kit, Recipient, SCOPE, parameter};
+use bowline::cli::Sent;
+
+/// The error that a changed query brings back to the recipient.
+async fn error(kit: &Kit, recipient: &Recipient, change: &[(&'static str, Option<&str>)]) -> String {
+    let mut query = Kit::ask(recipient);
+    for (name, value) in change {
+        query.retain(|(known, _)| known != name);
+        query.extend(value.map(|value| (*name, value.to_owned())));
+    }
+    let answer = kit.authorize(&query).await;
+    assert_eq!(answer.status, 302, "{change:?}: {}", answer.body);
+    let location = answer.location.unwrap();
+    assert!(location.starts_with(&recipient.redirect_uri), "{location}");
+    assert!(parameter(&location, "error_description").is_some_and(|text| text.is_ascii()));
+    parameter(&location, "error").unwrap()
+}
+
+#[tokio::test]
+async fn a_customer_connects_and_the_recipient_gets_code_and_state_back() {
+    let kit = Kit::new().await;
+    let back = kit.arrive(&Kit::ask(&kit.acme()), "alice", &["mt-alice-card"]).await;
+    assert!(back.starts_with(&kit.acme().redirect_uri));
+    assert_eq!(parameter(&back, "state").as_deref(), Some("a state/with=odd&chars"));
+    assert_eq!(parameter(&back, "error"), None);
+    assert!(parameter(&back, "code").unwrap().len() >= 43);
+}
+
+#[tokio::test]
+async fn who_may_not_redirect_gets_a_page_and_nothing_is_redirected() {
+    let kit = Kit::new().await;
+    let acme = kit.acme();
+    let uri = acme.redirect_uri.clone();
+    let slash = format!("{uri}/");
+    let query = format!("{uri}?x=1");
+    let port = uri.replace(":8401", ":8402");
+    let case = uri.replace("callback", "Callback");
+    let injected = format!("{uri}\r\nSet-Cookie: a=b");
+    for wrong in
+        [&slash, &query, &port, &case, &injected, "http://evil.example.org/", "", "javascript:alert(1)"]
+    {
+        let mut asked = Kit::ask(&acme);
+        asked.retain(|(name, _)| *name != "redirect_uri");
+        asked.push(("redirect_uri", wrong.to_owned()));
+        let answer = kit.authorize(&asked).await;
+        assert_eq!((answer.status, &answer.location), (400, &None), "{wrong}");
+        assert!(answer.headers["content-type"].to_str().unwrap().starts_with("text/html"));
+    }
+    for unknown in ["dc-nobody", "", "dc nobody", "<script>"] {
+        let asked = Kit::ask(&Recipient { id: unknown.into(), ..acme.clone() });
+        let answer = kit.authorize(&asked).await;
+        assert_eq!((answer.status, &answer.location), (400, &None), "{unknown}");
+        assert!(!answer.body.contains("<script>"));
+    }
+    let mut twice = Kit::ask(&acme);
+    twice.push(("redirect_uri", uri));
+    assert_eq!(kit.authorize(&twice).await.status, 400);
+    let unregistered = kit.recipient(&[], SCOPE, false).await;
+    let answer = kit.authorize(&Kit::ask(&unregistered)).await;
+    assert_eq!((answer.status, answer.location), (400, None), "no active registration: no redirector");
+}
+
+#[tokio::test]
+async fn every_other_error_goes_back_to_the_recipient() {
+    let kit = Kit::new().await;
+    let acme = kit.acme();
+    for (change, word) in [
+        (("response_type", Some("token")), "unsupported_response_type"),
+        (("response_type", None), "invalid_request"),
+        (("state", None), "invalid_request"),
+        (("scope", None), "invalid_request"),
+        (("scope", Some("TRANSACTIONS")), "invalid_scope"),
+        (("scope", Some("ACCOUNT_BASIC PONIES")), "invalid_scope"),
+        (("scope", Some("ACCOUNT_BASIC INVESTMENTS")), "invalid_scope"),
+        (("provider_id", None), "invalid_request"),
+        (("provider_id", Some("9999")), "invalid_request"),
+        (("provider_id", Some("maple")), "invalid_request"),
+        (("code_challenge", Some("short")), "invalid_request"),
+    ] {
+        assert_eq!(error(&kit, &acme, &[change]).await, word, "{change:?}");
+    }
+    let challenge = ("code_challenge", Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"));
+    assert_eq!(
+        error(&kit, &acme, &[challenge, ("code_challenge_method", Some("plain"))]).await,
+        "invalid_request"
+    );
+    let mut twice = Kit::ask(&acme);
+    twice.push(("scope", "ACCOUNT_BASIC".into()));
+    let location = kit.authorize(&twice).await.location.unwrap();
+    assert_eq!(parameter(&location, "error_description").as_deref(), Some("scope is given twice"));
+    let strict = kit.recipient(&[1000], SCOPE, true).await;
+    assert_eq!(error(&kit, &strict, &[]).await, "invalid_request");
+}
+
+#[tokio::test]
+async fn the_consent_page_names_the_recipient_in_two_languages_and_escapes_it() {
+    let kit = Kit::new().await;
+    let other = kit.recipient(&[1000], SCOPE, false).await;
+    let page = |language: &'static str| {
+        let (kit, other) = (&kit, &other);
+        async move {
+            let mut asked = Kit::ask(other);
+            asked.push(("ui_locales", language.into()));
+            let answer = kit.authorize(&asked).await;
+            kit.follow(kit.app().public_url(), answer).await.1
+        }
+    };
+    let (english, french) = (page("en").await, page("fr-CA").await);
+    assert!(english.body.contains("Because.") && english.body.contains("Your transactions"));
+    assert!(french.body.contains("Parce que.") && french.body.contains("Vos opérations"));
+    assert!(french.body.contains(r#"<html lang="fr">"#));
+    assert!(english.body.contains("Other &#60;b&#62;App") && !english.body.contains("<b>App"));
+    let policy = english.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+    assert_eq!(english.headers["referrer-policy"], "same-origin");
+    let cookie = english.headers.get("set-cookie");
+    assert!(cookie.is_none(), "the cookie came with the redirect");
+}
+
+#[tokio::test]
+async fn declining_at_the_hub_or_at_the_bank_is_access_denied() {
+    let kit = Kit::new().await;
+    let answer = kit.authorize(&Kit::ask(&kit.acme())).await;
+    let (at, page) = kit.follow(kit.app().public_url(), answer).await;
+    let (back, _) = kit.submit(&at, &page, &[("decision", "deny")]).await;
+    assert_eq!(parameter(&back, "error").as_deref(), Some("access_denied"));
+    assert_eq!(parameter(&back, "error_description").as_deref(), Some("The user denied the access"));
+    let (at, page) = kit.up_to_accounts(&Kit::ask(&kit.acme()), "alice").await;
+    let (back, _) = kit.submit(&at, &page, &[("decision", "deny")]).await;
+    assert_eq!(parameter(&back, "error").as_deref(), Some("access_denied"));
+}
+
+#[tokio::test]
+async fn another_browser_cannot_take_a_step_of_this_one() {
+    let kit = Kit::new().await;
+    let answer = kit.authorize(&Kit::ask(&kit.acme())).await;
+    let consent = kit.url(answer.location.as_deref().unwrap());
+    let stranger = bowline::cli::Browser::new().unwrap();
+    assert_eq!(stranger.send(Sent::new(Method::GET, &consent)).await.unwrap().status, 400);
+    let (at, page) = kit.follow(kit.app().public_url(), answer).await;
+    let token = bowline::cli::hidden(&page.body, "form_token").unwrap();
+    let form = [("form_token", token.as_str()), ("decision", "approve")];
+    let forged = stranger.send(Sent::new(Method::POST, &at).form(&form)).await.unwrap();
+    assert_eq!((forged.status, forged.location), (403, None));
+    let without = kit.send(Sent::new(Method::POST, &at).form(&[("decision", "approve")])).await;
+    assert_eq!(without.status, 403, "a post without the form's token does nothing");
+
+    let (at, page) = kit.up_to_accounts(&Kit::ask(&kit.acme()), "alice").await;
+    let token = bowline::cli::hidden(&page.body, "form_token").unwrap();
+    let chosen = [("form_token", token.as_str()), ("accounts", "mt-alice-card"), ("decision", "approve")];
+    let callback = kit.send(Sent::new(Method::POST, &at).form(&chosen)).await.location.unwrap();
+    let stolen = stranger.send(Sent::new(Method::GET, &callback)).await.unwrap();
+    assert_eq!((stolen.status, stolen.location), (400, None), "a stolen callback is of no use");
+    let mixed = callback.replace("/callback/1000", "/callback/2000");
+    assert_eq!(kit.send(Sent::new(Method::GET, &mixed)).await.status, 400);
+    let issuer = callback.replace("iss=http", "iss=https");
+    assert_eq!(kit.send(Sent::new(Method::GET, &issuer)).await.status, 400);
+    let own = kit.send(Sent::new(Method::GET, &callback)).await;
+    assert_eq!(own.status, 302, "none of these used it up: {}", own.body);
+    assert_eq!(kit.send(Sent::new(Method::GET, &callback)).await.status, 400, "it works once");
+}

@@ -1,0 +1,179 @@
+//! The FDX face.
+
+use std::time::Duration;
+
+use domain::id::ProviderId;
+use domain::model::client::ClientState;
+use domain::model::provider::ProviderState;
+use store::command::{SetClientState, SetProviderState};
+
+use crate::kit::Kit;
+use bowline::job;
+use domain::model::audit_event::{Actor, ActorKind};
+
+#[tokio::test]
+async fn lists_show_what_was_consented_to_and_nothing_else() {
+    let kit = Kit::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    let light = kit.read("/accounts", &tokens.access).await.json();
+    assert_eq!(light["page"]["totalElements"], 2, "two of alice's four");
+    let account = light["accounts"][0]["depositAccount"].as_object().unwrap();
+    assert!(account["accountId"].as_str().unwrap().starts_with("acc_"));
+    assert!(!account.contains_key("currentBalance") && !account.contains_key("accountNumber"));
+    let details = kit.read("/accounts?resultType=details", &tokens.access).await.json();
+    assert!(details["accounts"][0]["depositAccount"]["currentBalance"].is_number());
+    assert!(
+        details["accounts"][0]["depositAccount"].get("accountNumber").is_none(),
+        "needs ACCOUNT_PAYMENTS"
+    );
+    assert!(details["accounts"][1].get("locAccount").is_some());
+    let id = account["accountId"].as_str().unwrap();
+    let picked = kit.read(&format!("/accounts?accountIds={id},acc_unknown"), &tokens.access).await.json();
+    assert_eq!(picked["accounts"].as_array().unwrap().len(), 1);
+    let none = kit.read("/accounts?accountIds=acc_unknown", &tokens.access).await;
+    assert_eq!((none.status, none.json()["accounts"].as_array().unwrap().len()), (200, 0));
+    let one = kit.read(&format!("/accounts/{id}"), &tokens.access).await.json();
+    assert_eq!(one["depositAccount"], details["accounts"][0]["depositAccount"]);
+    for foreign in ["acc_unknown", "mt-alice-chequing", "..", "%2e%2e%2fcustomers", "acc_"] {
+        let answer = kit.read(&format!("/accounts/{foreign}"), &tokens.access).await;
+        assert!(answer.status == 404, "{foreign}: {}", answer.body);
+    }
+    let answer = kit.read("/accounts/acc_unknown/transactions", &tokens.access).await;
+    assert_eq!((answer.status, &answer.json()["code"]), (404, &701.into()));
+}
+
+#[tokio::test]
+async fn an_account_number_and_a_profile_need_their_clusters() {
+    let kit = Kit::new().await;
+    let acme = kit.acme();
+    let mut asked = Kit::ask(&acme);
+    asked.retain(|(name, _)| *name != "scope");
+    asked.push(("scope", "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS CUSTOMER_CONTACT".into()));
+    let back = kit.arrive(&asked, "alice", &["mt-alice-chequing"]).await;
+    let code = crate::kit::parameter(&back, "code").unwrap();
+    let token = kit.redeem(&acme, &code).await.json()["access_token"].as_str().unwrap().to_owned();
+    let account =
+        kit.read("/accounts?resultType=details", &token).await.json()["accounts"][0]["depositAccount"]
+            .clone();
+    assert_eq!(account["accountNumber"].as_str().unwrap().len(), 9);
+    assert!(account["routingTransitNumber"].is_string());
+    let profile = kit.read("/customers/current", &token).await.json();
+    assert_eq!(profile["name"]["first"], "Alice");
+    assert!(profile["telephones"].is_array() && profile.get("dateOfBirth").is_none());
+    assert!(!profile["customerId"].as_str().unwrap().starts_with("mtc-"), "the bank's own id stays inside");
+    assert_eq!(
+        kit.read(&format!("/accounts/{}/transactions", account["accountId"].as_str().unwrap()), &token)
+            .await
+            .json()["code"],
+        602
+    );
+    let plain = kit.connect(&acme).await;
+    assert_eq!(kit.read("/customers/current", &plain.access).await.json()["code"], 602);
+}
+
+#[tokio::test]
+async fn pages_show_everything_once_and_cursors_are_bound() {
+    let kit = Kit::new().await;
+    let acme = kit.acme();
+    let tokens = kit.connect(&acme).await;
+    let id = kit.account_id(&tokens.access).await;
+    let range = "startTime=2026-09-01&endTime=2026-10-31";
+    let path = format!("/accounts/{id}/transactions");
+    let whole = kit.read(&format!("{path}?{range}&limit=500"), &tokens.access).await.json();
+    let all = whole["transactions"].as_array().unwrap().clone();
+    assert!(
+        all.len() > 20 && whole["page"].get("nextOffset").is_none() && whole["links"].get("next").is_none()
+    );
+    assert!(all.iter().all(|t| t["depositTransaction"]["accountId"] == id.as_str()));
+    let (mut seen, mut next, mut cursor) = (Vec::new(), format!("{path}?{range}&limit=7"), String::new());
+    loop {
+        let page = kit.read(&next, &tokens.access).await.json();
+        assert_eq!(page["page"]["totalElements"], all.len());
+        seen.extend(page["transactions"].as_array().unwrap().clone());
+        let Some(href) = page["links"]["next"]["href"].as_str() else { break };
+        assert!(href.starts_with(kit.app().public_url()));
+        next = href.strip_prefix(&kit.url("/api/fdx/5")).unwrap().to_owned();
+        page["page"]["nextOffset"].as_str().unwrap().clone_into(&mut cursor);
+    }
+    assert_eq!(seen, all);
+    let bad = |query: String| {
+        let (kit, tokens, path) = (&kit, &tokens, &path);
+        async move { kit.read(&format!("{path}?{query}"), &tokens.access).await.json()["code"].clone() }
+    };
+    assert_eq!(bad(format!("{range}&limit=8&offset={cursor}")).await, 401, "of another query");
+    let altered = format!("A{}", &cursor[1..]);
+    assert_eq!(bad(format!("{range}&limit=7&offset={altered}")).await, 401);
+    assert_eq!(bad(format!("{range}&limit=7&offset=%00")).await, 401);
+    assert_eq!(bad("limit=0".into()).await, 401);
+    kit.advance(Duration::from_hours(1));
+    let fresh = kit.refresh(&acme, &tokens.refresh).await.json()["access_token"].as_str().unwrap().to_owned();
+    let stale = kit.read(&format!("{path}?{range}&limit=7&offset={cursor}"), &fresh).await;
+    assert_eq!((stale.status, &stale.json()["code"]), (400, &401.into()));
+}
+
+#[tokio::test]
+async fn dates_that_are_none_and_ranges_that_run_backwards_are_told_apart() {
+    let kit = Kit::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    let id = kit.account_id(&tokens.access).await;
+    for (query, status, code) in [
+        ("startTime=2026-02-30", 400, 702),
+        ("endTime=tomorrow", 400, 702),
+        ("startTime=2026-03-02&endTime=2026-03-01", 400, 703),
+        ("startTime=2026-03-02&startTime=2026-03-02", 400, 401),
+        ("limit=ten", 400, 401),
+    ] {
+        let answer = kit.read(&format!("/accounts/{id}/transactions?{query}"), &tokens.access).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (status, &code.into()), "{query}");
+        assert!(
+            answer.json()["debugMessage"].is_string() && answer.headers.contains_key("ob-correlation-id")
+        );
+    }
+    let empty = kit
+        .read(&format!("/accounts/{id}/transactions?startTime=1990-01-01&endTime=1990-02-01"), &tokens.access)
+        .await;
+    assert_eq!(empty.status, 200, "beyond the history is clamped");
+    assert_eq!(kit.read("/accounts?resultType=everything", &tokens.access).await.json()["code"], 401);
+}
+
+#[tokio::test]
+async fn a_hold_pauses_data_and_revoking_still_works() {
+    let kit = Kit::new().await;
+    let acme = kit.acme();
+    let tokens = kit.connect(&acme).await;
+    let ctx = job::context(kit.app(), "test").unwrap();
+    let actor = Actor::new(ActorKind::Operator, "test");
+    let provider = |state| SetProviderState {
+        moment: ctx.moment().unwrap(),
+        provider_id: ProviderId::new(1000),
+        state,
+        actor: actor.clone(),
+    };
+    ctx.run(provider(ProviderState::Paused)).await.unwrap();
+    let paused = kit.read("/accounts", &tokens.access).await;
+    assert_eq!((paused.status, &paused.json()["code"]), (503, &503.into()));
+    assert!(paused.headers.contains_key("retry-after"));
+    assert_eq!(kit.refresh(&acme, &tokens.refresh).await.status, 200, "tokens are issued");
+    ctx.run(provider(ProviderState::Active)).await.unwrap();
+    let client_id = domain::id::ClientId::parse(&acme.id).unwrap();
+    let state = ClientState::Suspended;
+    ctx.run(SetClientState { moment: ctx.moment().unwrap(), client_id, state, actor }).await.unwrap();
+    let held = kit.read("/accounts", &tokens.access).await;
+    assert_eq!((held.status, &held.json()["code"]), (403, &403.into()));
+    assert_eq!(kit.refresh(&acme, &tokens.refresh).await.json()["error"], "unauthorized_client");
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+    assert_eq!(kit.read("/accounts", &tokens.access).await.json()["code"], 602);
+}
+
+#[tokio::test]
+async fn tokens_expire_and_bad_ones_get_a_message_only() {
+    let kit = Kit::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    kit.advance(Duration::from_mins(5));
+    for bad in [tokens.access.as_str(), "x", ""] {
+        let answer = kit.read("/accounts", bad).await;
+        let body = answer.json();
+        assert_eq!((answer.status, body.get("code")), (401, None), "{bad}");
+        assert!(body["message"].is_string() && answer.headers.contains_key("www-authenticate"));
+    }
+}

@@ -1,0 +1,118 @@
+//! The listener itself: half-sent headers, odd methods, probes, a clean end, a store of its own.
+
+use std::time::Duration;
+
+use http::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::kit::Kit;
+use bowline::cli::Sent;
+
+#[tokio::test]
+async fn probes_tell_the_platform() {
+    let kit = Kit::new().await;
+    let probe = |path: &str| Sent::new(Method::GET, &format!("http://{}{path}", kit.world.node.probes));
+    assert_eq!(kit.send(probe("/livez")).await.body, "ok");
+    let ready = kit.send(probe("/readyz")).await;
+    assert_eq!((ready.status, &ready.json()["ready"]), (200, &true.into()));
+    let tokens = kit.connect(&kit.acme()).await;
+    kit.revoke(&tokens.access).await;
+    let metrics = kit.send(probe("/metrics")).await.body;
+    for line in [r#"bowline_ends_total{cause="recipient"} 1"#, "bowline_http_requests_total", "bowline_jobs"]
+    {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+    assert!(!metrics.contains(tokens.id.as_str()), "no ids as labels");
+    assert_eq!(kit.get("/metrics").await.status, 404, "not on the public listener");
+}
+
+#[tokio::test]
+async fn paths_and_methods_that_are_not_served_are_answered_in_their_face() {
+    let kit = Kit::new().await;
+    let flinks = kit.get("/api/v1/nothing").await;
+    assert_eq!((flinks.status, &flinks.json()["error"]), (404, &"invalid_request".into()));
+    let fdx = kit.get("/api/fdx/5/nothing").await;
+    assert_eq!((fdx.status, fdx.json().get("code")), (404, None));
+    let page = kit.get("/nothing").await;
+    assert!(page.status == 404 && page.body.contains("<!doctype html>"));
+    let put = kit.send(Sent::new(Method::PUT, &kit.url("/api/v1/revoke"))).await;
+    assert_eq!(put.status, 405);
+    let allow = put.headers["allow"].to_str().unwrap();
+    assert!(allow.contains("DELETE") && allow.contains("POST"), "{allow}");
+    let options = kit.send(Sent::new(Method::OPTIONS, &kit.url("/api/fdx/5/accounts"))).await;
+    assert!(options.status == 204 && options.headers.contains_key("allow"));
+    assert!(!options.headers.contains_key("access-control-allow-origin"));
+    let doubled = kit.get("//api//v1/authorize").await;
+    assert_eq!(doubled.status, 400, "a doubled slash is accepted: {}", doubled.body);
+    assert!(doubled.headers.contains_key("ob-correlation-id"));
+    let head = kit.send(Sent::new(Method::HEAD, &kit.url("/"))).await;
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn a_correlation_id_is_taken_up_and_a_strange_one_is_not() {
+    let kit = Kit::new().await;
+    let taken = kit.get("/api/v1/authorize?correlation_id=abc-1.2_3").await;
+    assert_eq!(taken.headers["ob-correlation-id"], "abc-1.2_3");
+    let strange = kit.get("/api/v1/authorize?correlation_id=a%0d%0aSet-Cookie:x").await;
+    assert_eq!(strange.headers["ob-correlation-id"].len(), 36);
+    assert!(!strange.headers.contains_key("set-cookie"));
+}
+
+#[tokio::test]
+async fn garbage_on_the_wire_is_cut_off_and_others_are_served() {
+    let kit = Kit::new().await;
+    let mut half = TcpStream::connect(kit.world.node.address).await.unwrap();
+    half.write_all(b"GET /api/v1/authorize HTTP/1.1\r\nHost: x\r\nX-Half: ").await.unwrap();
+    let mut garbage = TcpStream::connect(kit.world.node.address).await.unwrap();
+    garbage.write_all(b"\x16\x03\x01 this is no HTTP\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    garbage.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 400") || answer.is_empty(), "{answer:?}");
+    assert_eq!(kit.get("/").await.status, 200, "the half-sent one holds nobody up");
+    let mut large = TcpStream::connect(kit.world.node.address).await.unwrap();
+    let header = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "x".repeat(64 * 1024));
+    let _ = large.write_all(header.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _ = large.read_to_end(&mut answer).await;
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
+    drop(half);
+}
+
+#[tokio::test]
+async fn a_stopped_hub_finishes_what_it_began_and_a_new_one_knows_it() {
+    let kit = Kit::new().await;
+    let acme = kit.acme();
+    let tokens = kit.connect(&acme).await;
+    kit.revoke(&tokens.access).await;
+    let Kit { world, .. } = &kit;
+    let folder = kit.data_folder().to_owned();
+    let public = world.app.public_url().to_owned();
+    assert!(folder.join("bowline.keys").exists() && public.starts_with("http://127.0.0.1:"));
+    let file = std::fs::read(folder.join("bowline.db")).unwrap();
+    let log = std::fs::read(folder.join("bowline.db-wal")).unwrap_or_default();
+    for secret in [&tokens.refresh, &tokens.code, &tokens.access] {
+        let found = |bytes: &[u8]| bytes.windows(secret.len()).any(|w| w == secret.as_bytes());
+        assert!(!found(&file) && !found(&log), "no token is on disk in a usable form");
+    }
+}
+
+#[tokio::test]
+async fn a_half_sent_header_is_cut_off_in_time() {
+    let kit = Kit::new().await;
+    let mut section = kit.app().config().server.clone();
+    section.header_timeout = "200ms".to_owned().try_into().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = bowline::web::service(kit.app(), bowline::web::table());
+    let serving = tokio::spawn(async move {
+        bowline::web::serve(listener, service, &section, std::future::pending()).await;
+    });
+    let mut half = TcpStream::connect(address).await.unwrap();
+    half.write_all(b"GET / HTTP/1.1\r\nX-Half: ").await.unwrap();
+    let mut rest = Vec::new();
+    let cut = tokio::time::timeout(Duration::from_secs(20), half.read_to_end(&mut rest)).await;
+    assert!(cut.is_ok(), "the peer waits for ever");
+    serving.abort();
+}

@@ -1,0 +1,11 @@
+//! Stories of the hub, over HTTP, with a bank that is another party.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
+
+mod authorize;
+mod data;
+mod kit;
+mod listener;
+mod revoke;
+mod token;
+mod trouble;
+mod whole;

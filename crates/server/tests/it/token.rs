@@ -1,0 +1,192 @@
+//! `POST /api/v1/token`: three grants, two encodings, two places for the secret.
+
+use std::time::Duration;
+
+use base64::Engine;
+use http::Method;
+use serde_json::json;
+
+use crate::kit::{Kit, SCOPE};
+use bowline::cli::{Answer, Sent};
+
+fn said(answer: &Answer) -> (u16, String) {
+    (answer.status, answer.json()["error"].as_str().unwrap_or_default().to_owned())
+}
+
+fn description(answer: &Answer) -> String {
+    answer.json()["error_description"].as_str().unwrap_or_default().to_owned()
+}
+
+/// A raw request, for what the kit would not send.
+async fn raw(kit: &Kit, headers: &[(&str, &str)], body: &str) -> (u16, serde_json::Value) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut request = client.post(kit.url("/api/v1/token")).body(body.to_owned());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default())
+}
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
+
+#[tokio::test]
+async fn a_code_becomes_tokens_with_the_documented_fields() {
+    let kit = Kit::new().await;
+    let code = kit.code(&kit.acme()).await;
+    let answer = kit.redeem(&kit.acme(), &code).await;
+    let body = answer.json();
+    assert_eq!(answer.status, 200);
+    assert_eq!((&body["token_type"], &body["expires_in"]), (&json!("Bearer"), &json!(300)));
+    assert_eq!(body["scope"], SCOPE);
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    assert!(answer.headers.contains_key("ob-correlation-id") && answer.headers.contains_key("ob-trace-id"));
+    let again = kit.refresh(&kit.acme(), body["refresh_token"].as_str().unwrap()).await;
+    assert_eq!((again.status, again.json().get("refresh_token")), (200, None), "it stays the same");
+    assert_ne!(again.json()["access_token"], body["access_token"]);
+}
+
+#[tokio::test]
+async fn both_encodings_and_both_places_of_the_secret_work() {
+    let kit = Kit::new().await;
+    let acme = kit.acme();
+    let basic = |id: &str, secret: &str| {
+        let pair = format!("{id}:{secret}");
+        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+    };
+    let own = basic(&acme.id.replace('-', "%2D"), &acme.secret);
+    let form = "grant_type=client_credentials";
+    assert_eq!(raw(&kit, &[FORM, ("authorization", &own)], form).await.0, 200);
+    assert_eq!(
+        raw(&kit, &[JSON, ("authorization", &own)], r#"{"grant_type":"client_credentials"}"#).await.0,
+        200
+    );
+    let both = format!("{form}&client_id={}", acme.id);
+    assert_eq!(raw(&kit, &[FORM, ("authorization", &own)], &both).await.0, 200, "an equal id is fine");
+    let in_body = format!("{both}&client_secret={}", acme.secret);
+    assert_eq!(raw(&kit, &[FORM], &in_body).await.0, 200);
+    let (status, body) = raw(&kit, &[FORM, ("authorization", &own)], &in_body).await;
+    assert_eq!((status, &body["error"]), (400, &json!("invalid_request")), "two secrets");
+    let (status, body) = raw(&kit, &[FORM, ("authorization", &basic(&acme.id, "wrong"))], form).await;
+    assert_eq!((status, &body["error"]), (400, &json!("invalid_client")));
+    assert_eq!(body["error_description"], "client_id or client_secret is wrong");
+    let (_, nobody) = raw(&kit, &[FORM, ("authorization", &basic("dc-nobody", "wrong"))], form).await;
+    assert_eq!(nobody, body, "a stranger does not learn which half was wrong");
+}
+
+#[tokio::test]
+async fn what_is_not_well_formed_is_named() {
+    let kit = Kit::new().await;
+    let acme = kit.acme();
+    let (status, body) = raw(&kit, &[JSON], "{\n\"grant_type\": }").await;
+    assert_eq!(status, 400);
+    assert_eq!(body["error_description"], "The body is no JSON object: line 2, column 15");
+    assert_eq!(raw(&kit, &[("content-type", "text/plain")], "x").await.0, 415);
+    assert_eq!(raw(&kit, &[], "").await.0, 415);
+    let large = format!("{{\"grant_type\":\"{}\"}}", "x".repeat(70_000));
+    let (status, body) = raw(&kit, &[JSON], &large).await;
+    assert_eq!((status, &body["error"]), (413, &json!("invalid_request")));
+    let (status, body) = raw(&kit, &[FORM], "grant_type=a&grant_type=b").await;
+    assert_eq!((status, &body["error_description"]), (400, &json!("grant_type is given twice")));
+    let (_, body) = raw(&kit, &[FORM], "grant_type=client_credentials").await;
+    assert_eq!(body["error_description"], "client_id is missing");
+    let missing = kit.token(&acme, &[]).await;
+    assert_eq!(description(&missing), "grant_type is missing");
+    assert_eq!(
+        said(&kit.token(&acme, &[("grant_type", "password")]).await),
+        (400, "unsupported_grant_type".into())
+    );
+    let no_code = kit.token(&acme, &[("grant_type", "authorization_code"), ("redirect_uri", "x")]).await;
+    assert_eq!(description(&no_code), "code is missing");
+    let mut query = Sent::new(Method::POST, &kit.url("/api/v1/token?client_secret=x"));
+    query.json = Some(json!({}));
+    let answer = kit.send(query).await;
+    assert!(
+        said(&answer) == (400, "invalid_request".into()) && description(&answer).contains("client_secret")
+    );
+}
+
+#[tokio::test]
+async fn codes_are_bound_to_client_redirect_verifier_and_minute() {
+    let kit = Kit::new().await;
+    let (acme, other) = (kit.acme(), kit.recipient(&[1000], SCOPE, false).await);
+    let code = kit.code(&acme).await;
+    let grant = ("grant_type", "authorization_code");
+    assert_eq!(description(&kit.token(&acme, &[grant, ("code", &code)]).await), "redirect_uri is missing");
+    let wrong =
+        kit.token(&acme, &[grant, ("code", &code), ("redirect_uri", "https://elsewhere.example.org/")]).await;
+    assert_eq!(description(&wrong), "redirect_uri does not match the authorization request");
+    let stolen = [grant, ("code", code.as_str()), ("redirect_uri", &acme.redirect_uri)];
+    assert_eq!(said(&kit.token(&other, &stolen).await), (400, "invalid_grant".into()));
+    let unasked =
+        [stolen[0], stolen[1], stolen[2], ("code_verifier", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")];
+    assert_eq!(said(&kit.token(&acme, &unasked).await), (400, "invalid_grant".into()));
+    assert_eq!(kit.redeem(&acme, &code).await.status, 200, "none of these used it up");
+
+    let late = kit.code(&acme).await;
+    kit.advance(Duration::from_mins(1));
+    assert_eq!(description(&kit.redeem(&acme, &late).await), "The code is unknown, used or expired");
+
+    let mut asked = Kit::ask(&acme);
+    asked.push(("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".into()));
+    asked.push(("code_challenge_method", "S256".into()));
+    let back = kit.arrive(&asked, "alice", &["mt-alice-card"]).await;
+    let code = crate::kit::parameter(&back, "code").unwrap();
+    assert_eq!(
+        said(&kit.redeem(&acme, &code).await),
+        (400, "invalid_grant".into()),
+        "a challenge is enforced"
+    );
+    let fields = [grant, ("code", &*code), ("redirect_uri", &acme.redirect_uri), unasked[3]];
+    assert_eq!(kit.token(&acme, &fields).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_rightful_replay_ends_the_connection() {
+    let kit = Kit::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    assert_eq!(said(&kit.redeem(&kit.acme(), &tokens.code).await), (400, "invalid_grant".into()));
+    assert_eq!(kit.cause(&tokens.id).await, Some(domain::model::connection::Cause::CodeReplayed));
+    assert_eq!(kit.read("/accounts", &tokens.access).await.json()["code"], 602);
+}
+
+#[tokio::test]
+async fn refreshed_tokens_may_be_narrower_and_never_wider() {
+    let kit = Kit::new().await;
+    let (acme, other) = (kit.acme(), kit.recipient(&[1000], SCOPE, false).await);
+    let tokens = kit.connect(&acme).await;
+    let refresh = |scope| {
+        [("grant_type", "refresh_token"), ("refresh_token", tokens.refresh.as_str()), ("scope", scope)]
+    };
+    let narrow = kit.token(&acme, &refresh("ACCOUNT_BASIC")).await.json();
+    assert_eq!(narrow["scope"], "ACCOUNT_BASIC");
+    let read = kit.read("/accounts?resultType=details", narrow["access_token"].as_str().unwrap()).await;
+    assert_eq!(read.json()["code"], 602);
+    assert_eq!(
+        said(&kit.token(&acme, &refresh("ACCOUNT_BASIC CUSTOMER_CONTACT")).await),
+        (400, "invalid_scope".into())
+    );
+    assert_eq!(said(&kit.refresh(&other, &tokens.refresh).await), (400, "invalid_grant".into()));
+    assert_eq!(said(&kit.refresh(&acme, "forged").await), (400, "invalid_grant".into()));
+    kit.advance(Duration::from_hours(24 * 32));
+    assert_eq!(
+        said(&kit.refresh(&acme, &tokens.refresh).await),
+        (400, "invalid_grant".into()),
+        "it idled out"
+    );
+}
+
+#[tokio::test]
+async fn a_clients_own_token_has_the_one_scope_of_its_kind() {
+    let kit = Kit::new().await;
+    let grant = ("grant_type", "client_credentials");
+    let own = kit.token(&kit.acme(), &[grant]).await.json();
+    assert_eq!((&own["scope"], own.get("refresh_token")), (&json!("providers:read"), None));
+    assert_eq!(
+        said(&kit.token(&kit.acme(), &[grant, ("scope", "client:admin")]).await),
+        (400, "invalid_scope".into())
+    );
+    let read = kit.read("/accounts", own["access_token"].as_str().unwrap()).await;
+    assert_eq!((read.status, read.json().get("code")), (401, None), "it is no token for data");
+}
