@@ -69,7 +69,8 @@ fn find(need: Need) -> Option<PathBuf> {
         folders.extend(versions.into_iter().rev());
     }
     let candidates = folders.iter().flat_map(|folder| need.programs.iter().map(move |p| folder.join(p)));
-    candidates.into_iter().find(|path| path.is_file())
+    // Where a link leads counts: what is needed beside the program lies there, not beside the link.
+    candidates.filter(|path| path.is_file()).find_map(|path| path.canonicalize().ok())
 }
 
 fn is_root() -> bool {
@@ -134,7 +135,8 @@ fn install(packages: &[&str]) -> Result<()> {
     let apt = |arguments: &[&str]| -> Result<()> {
         let mut command = Command::new("apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments).stdout(Stdio::null());
-        ensure!(command.status()?.success(), "apt-get {} failed", arguments.join(" "));
+        let status = command.status().context("apt-get")?;
+        ensure!(status.success(), "apt-get {} failed", arguments.join(" "));
         Ok(())
     };
     apt(&["update", "-q"])?;
@@ -175,7 +177,8 @@ impl Cluster {
         for setting in settings {
             server.args(["-c", setting]);
         }
-        let server = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        server.stdout(Stdio::null()).stderr(Stdio::null());
+        let server = server.spawn().with_context(|| format!("{server:?}"))?;
         let mut cluster =
             Self { url: format!("postgres://postgres@127.0.0.1:{port}/postgres"), folder, server };
         cluster.wait(bin, port)?;
@@ -185,10 +188,9 @@ impl Cluster {
 
     fn wait(&mut self, bin: &Path, port: u16) -> Result<()> {
         for _ in 0..200 {
-            let ready = Command::new(bin.join("pg_isready"))
-                .args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()])
-                .status()?;
-            if ready.success() {
+            let mut asked = Command::new(bin.join("pg_isready"));
+            asked.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
+            if asked.status().with_context(|| format!("{asked:?}"))?.success() {
                 return Ok(());
             }
             ensure!(self.server.try_wait()?.is_none(), "PostgreSQL ended as it began");
