@@ -220,7 +220,7 @@ impl<'a> Tour<'a> {
     }
 
     async fn submit(&mut self, url: &str, page: &str, fields: &[(&str, &str)], line: &str) -> Told<String> {
-        let token = browser::hidden(page, "form_token").unwrap_or_default();
+        let token = hidden(page, "form_token").unwrap_or_default();
         let mut all = vec![("form_token", token.as_str())];
         all.extend(fields);
         let answer = self.browser.send(Sent::new(Method::POST, url).form(&all)).await.map_err(unreachable)?;
@@ -231,7 +231,7 @@ impl<'a> Tour<'a> {
     fn arrived(&mut self, method: &str, url: &str, answer: Answer, line: &str) -> Told<String> {
         self.show.exchange(method, url, &answer, line);
         match answer.location {
-            Some(location) => Ok(browser::absolute(url, &location)),
+            Some(location) => Ok(absolute(url, &location)),
             None if answer.status == 200 => Ok(answer.body),
             None => Err(Failure::DoesNotHold(format!("{method} {url} answered {}", answer.status))),
         }

@@ -21,8 +21,8 @@ use store::command::{
 use store::query::{AuditOf, ConnectionById, JobCounts};
 use store::{Location, Settings, Store};
 
-pub const DAY: Duration = Duration::from_hours(24);
-pub const BACK: &str = "https://app.example.org/back";
+pub(crate) const DAY: Duration = Duration::from_hours(24);
+pub(crate) const BACK: &str = "https://app.example.org/back";
 const BEGINNING: i64 = 1_795_500_000_000;
 
 /// Runs a test on both databases.
@@ -44,22 +44,22 @@ macro_rules! on_both {
 }
 pub(crate) use on_both;
 
-pub struct Kit {
-    pub store: Store,
-    pub location: Location,
-    pub now: Timestamp,
+pub(crate) struct Kit {
+    pub(crate) store: Store,
+    pub(crate) location: Location,
+    pub(crate) now: Timestamp,
     counter: AtomicU64,
     _folder: Option<tempfile::TempDir>,
 }
 
 impl Kit {
-    pub async fn sqlite() -> Self {
+    pub(crate) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let location = Location::Sqlite(folder.path().join("hub.db"));
         Self::open(location, Some(folder)).await
     }
 
-    pub async fn postgres() -> Self {
+    pub(crate) async fn postgres() -> Self {
         Self::open(fresh_database().await, None).await
     }
 
@@ -84,7 +84,7 @@ impl Kit {
         }
     }
 
-    pub fn provider(&self, id: i64) -> Provider {
+    pub(crate) fn provider(&self, id: i64) -> Provider {
         let settings: ProviderSettings = serde_json::from_value(serde_json::json!({
             "name": "Maple", "country": "CA", "authorization_endpoint": "https://b/a", "token_endpoint": "https://b/t",
             "revocation_endpoint": "https://b/r", "client_id": "hub", "client_secret": {"env": "X"},
@@ -96,7 +96,7 @@ impl Kit {
         Provider { id: ProviderId::new(id), state, source, settings, audit: AuditHead::default() }
     }
 
-    pub async fn register(&self, id: &str) -> bool {
+    pub(crate) async fn register(&self, id: &str) -> bool {
         let client = Client {
             id: client(id),
             kind: ClientKind::Recipient,
@@ -115,25 +115,25 @@ impl Kit {
         self.store.run(RegisterClient { moment: self.moment(), client, actor: operator() }).await.unwrap()
     }
 
-    pub async fn set_registration(&self, id: &str, state: RegistrationState) {
+    pub(crate) async fn set_registration(&self, id: &str, state: RegistrationState) {
         let registration = Registration { client_id: client(id), provider_id: ProviderId::new(1000), state };
         let put = PutRegistration { moment: self.moment(), registration, actor: operator() };
         self.store.run(put).await.unwrap().unwrap();
     }
 
     /// A moment of its own for each command.
-    pub fn moment(&self) -> Moment {
+    pub(crate) fn moment(&self) -> Moment {
         let mut seed = [0; 16];
         seed[..8].copy_from_slice(&self.counter.fetch_add(1, Ordering::Relaxed).to_be_bytes());
         seed[8] = 1;
         Moment { now: self.now, seed: Seed::new(seed), correlation_id: Arc::from("test") }
     }
 
-    pub fn advance(&mut self, by: Duration) {
+    pub(crate) fn advance(&mut self, by: Duration) {
         self.now = self.now.plus(by);
     }
 
-    pub fn request(&self, name: &str, client_id: &str) -> AuthorizationRequest {
+    pub(crate) fn request(&self, name: &str, client_id: &str) -> AuthorizationRequest {
         AuthorizationRequest {
             id: AuthorizationRequestId::parse(&format!("arq_{name}")).unwrap(),
             connection_id: connection_id(name),
@@ -157,7 +157,7 @@ impl Kit {
         }
     }
 
-    pub fn sent(&self, name: &str) -> SendToProvider {
+    pub(crate) fn sent(&self, name: &str) -> SendToProvider {
         SendToProvider {
             moment: self.moment(),
             request_id: AuthorizationRequestId::parse(&format!("arq_{name}")).unwrap(),
@@ -169,7 +169,7 @@ impl Kit {
         }
     }
 
-    pub fn received(&self, name: &str) -> ReceiveCode {
+    pub(crate) fn received(&self, name: &str) -> ReceiveCode {
         ReceiveCode {
             moment: self.moment(),
             provider_id: ProviderId::new(1000),
@@ -179,7 +179,7 @@ impl Kit {
         }
     }
 
-    pub fn opened(&self, name: &str, identity: Option<&str>) -> OpenConnection {
+    pub(crate) fn opened(&self, name: &str, identity: Option<&str>) -> OpenConnection {
         OpenConnection {
             moment: self.moment(),
             request_id: AuthorizationRequestId::parse(&format!("arq_{name}")).unwrap(),
@@ -205,7 +205,7 @@ impl Kit {
     }
 
     /// A connection that waits for its exchange; its code is `code-{name}`.
-    pub async fn pending(&self, name: &str, client_id: &str, identity: Option<&str>) -> ConnectionId {
+    pub(crate) async fn pending(&self, name: &str, client_id: &str, identity: Option<&str>) -> ConnectionId {
         let request = self.request(name, client_id);
         self.store.run(OpenAuthorizationRequest { moment: self.moment(), request }).await.unwrap();
         self.store.run(self.sent(name)).await.unwrap().unwrap();
@@ -214,7 +214,7 @@ impl Kit {
         connection_id(name)
     }
 
-    pub fn redemption(&self, name: &str, client_id: &str) -> RedeemCode {
+    pub(crate) fn redemption(&self, name: &str, client_id: &str) -> RedeemCode {
         RedeemCode {
             moment: self.moment(),
             client_id: client(client_id),
@@ -225,28 +225,28 @@ impl Kit {
         }
     }
 
-    pub async fn redeem(&self, name: &str, client_id: &str) -> Redeemed {
+    pub(crate) async fn redeem(&self, name: &str, client_id: &str) -> Redeemed {
         self.store.run(self.redemption(name, client_id)).await.unwrap().0
     }
 
     /// An active connection; its refresh token is `refresh-{name}`.
-    pub async fn active(&self, name: &str, client_id: &str, identity: Option<&str>) -> ConnectionId {
+    pub(crate) async fn active(&self, name: &str, client_id: &str, identity: Option<&str>) -> ConnectionId {
         let id = self.pending(name, client_id, identity).await;
         assert!(matches!(self.redeem(name, client_id).await, Redeemed::Activated(_)));
         id
     }
 
-    pub async fn end(&self, id: &ConnectionId, cause: Cause, fence: Option<i64>) -> EndOutcome {
+    pub(crate) async fn end(&self, id: &ConnectionId, cause: Cause, fence: Option<i64>) -> EndOutcome {
         let actor = Actor::new(ActorKind::Recipient, "dc-acme");
         let end = EndConnection { moment: self.moment(), connection_id: id.clone(), cause, actor, fence };
         self.store.run(end).await.unwrap()
     }
 
-    pub async fn connection(&self, id: &ConnectionId) -> Connection {
+    pub(crate) async fn connection(&self, id: &ConnectionId) -> Connection {
         self.store.ask(&ConnectionById { id: id.clone() }).await.unwrap().expect("the connection is there")
     }
 
-    pub async fn cause(&self, id: &ConnectionId) -> Option<Cause> {
+    pub(crate) async fn cause(&self, id: &ConnectionId) -> Option<Cause> {
         match self.connection(id).await.state {
             State::Ended(end) => Some(end.cause),
             State::Pending { .. } | State::Active => None,
@@ -254,12 +254,12 @@ impl Kit {
     }
 
     /// Pending jobs of a kind.
-    pub async fn jobs(&self, kind: &'static str, state: &'static str) -> i64 {
+    pub(crate) async fn jobs(&self, kind: &'static str, state: &'static str) -> i64 {
         self.store.ask(&JobCounts).await.unwrap().get(&(kind, state)).copied().unwrap_or(0)
     }
 
     /// The words of a connection's chain, which must verify to the end that its row knows.
-    pub async fn record(&self, id: &ConnectionId) -> Vec<&'static str> {
+    pub(crate) async fn record(&self, id: &ConnectionId) -> Vec<&'static str> {
         let events =
             self.store.ask(&AuditOf { kind: SubjectKind::Connection, id: id.to_string() }).await.unwrap();
         let mut head = AuditHead::default();
@@ -272,7 +272,7 @@ impl Kit {
     }
 }
 
-pub async fn fresh_database() -> Location {
+pub(crate) async fn fresh_database() -> Location {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let url = std::env::var("BOWLINE_TEST_POSTGRES")
         .expect("BOWLINE_TEST_POSTGRES names a PostgreSQL: `cargo xtask test` starts one");
@@ -283,36 +283,36 @@ pub async fn fresh_database() -> Location {
     Location::parse(&format!("{server}/{name}")).unwrap()
 }
 
-pub async fn connect(url: &str) -> tokio_postgres::Client {
+pub(crate) async fn connect(url: &str) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client
 }
 
-pub fn audit_key() -> AuditKey {
+pub(crate) fn audit_key() -> AuditKey {
     AuditKey::new(1, &[9; 32])
 }
 
-pub fn operator() -> Actor {
+pub(crate) fn operator() -> Actor {
     Actor::new(ActorKind::Operator, "test")
 }
 
-pub fn client(id: &str) -> ClientId {
+pub(crate) fn client(id: &str) -> ClientId {
     ClientId::parse(id).unwrap()
 }
 
-pub fn connection_id(name: &str) -> ConnectionId {
+pub(crate) fn connection_id(name: &str) -> ConnectionId {
     ConnectionId::parse(&format!("con_{name}")).unwrap()
 }
 
-pub fn clusters() -> Clusters {
+pub(crate) fn clusters() -> Clusters {
     Clusters::parse("ACCOUNT_BASIC TRANSACTIONS").unwrap()
 }
 
-pub fn hash(token: &str) -> TokenHash {
+pub(crate) fn hash(token: &str) -> TokenHash {
     TokenHash::of(1, &hmac::Key::new(hmac::HMAC_SHA256, b"pepper"), token.as_bytes())
 }
 
-pub fn hashes(token: &str) -> TokenHashes {
+pub(crate) fn hashes(token: &str) -> TokenHashes {
     TokenHashes::new(vec![hash(token)])
 }
