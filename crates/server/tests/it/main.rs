@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
 
 mod authorize;
+mod browser;
 mod data;
 mod kit;
 mod listener;
+mod process;
 mod revoke;
 mod token;
 mod trouble;

@@ -1,12 +1,17 @@
 //! A world of its own for each test: hub, bank, a clock that stands, and personas.
 
+mod api;
+mod chrome;
+mod site;
+mod walk;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
 use bowline::app::{App, Clock};
-use bowline::cli::{Answer, Browser, SandboxArgs, Sent, World, absolute, hidden};
+use bowline::cli::{Answer, Browser, SandboxArgs, Sent, World};
 use bowline::job;
 use bowline::manage::{NewRecipient, register};
 use domain::id::ConnectionId;
@@ -14,8 +19,13 @@ use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::client::Localized;
 use domain::model::connection::{Cause, Connection, State};
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::query::ConnectionById;
+
+pub(crate) use api::Api;
+pub(crate) use chrome::Chrome;
+pub(crate) use site::{Site, durable_database};
+pub(crate) use walk::{Customer, Walk};
 
 pub(crate) const SCOPE: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED TRANSACTIONS";
 const BEGINNING: i64 = 1_795_500_000_000;
@@ -42,6 +52,17 @@ pub(crate) struct Tokens {
     pub(crate) refresh: String,
     pub(crate) code: String,
     pub(crate) id: ConnectionId,
+}
+
+impl Tokens {
+    /// From the answer to the exchange of a code.
+    pub(crate) fn of(answer: &Answer, code: String) -> Self {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let body = answer.json();
+        let text = |name: &str| body[name].as_str().unwrap().to_owned();
+        let access = text("access_token");
+        Self { id: connection_of(&access), access, refresh: text("refresh_token"), code }
+    }
 }
 
 impl Kit {
@@ -86,17 +107,36 @@ impl Kit {
 
     /// Another recipient.
     pub(crate) async fn recipient(&self, providers: &[i64], scope: &str, require_pkce: bool) -> Recipient {
-        let redirect_uri = "https://other.example.org/back".to_owned();
-        let new = NewRecipient {
+        self.register(NewRecipient {
             credentials: None,
             name: "Other <b>App</b>".into(),
             purpose: Localized { en: "Because.".into(), fr: "Parce que.".into() },
-            redirect_uris: vec![redirect_uri.clone()],
+            redirect_uris: vec!["https://other.example.org/back".into()],
             scope: scope.into(),
             providers: providers.to_vec(),
             require_pkce,
             max_duration_days: None,
-        };
+        })
+        .await
+    }
+
+    /// A recipient whose answers go to a place of the test.
+    pub(crate) async fn recipient_at(&self, redirect_uri: &str) -> Recipient {
+        self.register(NewRecipient {
+            credentials: None,
+            name: "Listening App".into(),
+            purpose: Localized { en: "To listen.".into(), fr: "Pour écouter.".into() },
+            redirect_uris: vec![redirect_uri.to_owned()],
+            scope: SCOPE.into(),
+            providers: vec![1000],
+            require_pkce: false,
+            max_duration_days: None,
+        })
+        .await
+    }
+
+    async fn register(&self, new: NewRecipient) -> Recipient {
+        let redirect_uri = new.redirect_uris[0].clone();
         let ctx = job::context(self.app(), "test").unwrap();
         let registered = register(&ctx, new, &Actor::new(ActorKind::Operator, "test")).await.unwrap();
         Recipient {
@@ -126,38 +166,39 @@ impl Kit {
         ]
     }
 
+    fn authorize_url(&self, query: &[(&'static str, String)]) -> String {
+        authorize_url(self.app().public_url(), query)
+    }
+
     pub(crate) async fn authorize(&self, query: &[(&'static str, String)]) -> Answer {
-        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        self.get(&format!("/api/v1/authorize?{query}")).await
+        self.send(Sent::new(Method::GET, &self.authorize_url(query))).await
+    }
+
+    fn walk(&self) -> Walk<'_> {
+        let origins = vec![self.app().public_url().to_owned(), self.world.bank_url.clone()];
+        Walk { browser: &self.browser, origins }
     }
 
     /// Follows redirects within the world, up to the first page or the recipient.
     pub(crate) async fn follow(&self, from: &str, answer: Answer) -> (String, Answer) {
-        let (mut at, mut answer) = (from.to_owned(), answer);
-        while let Some(location) = answer.location.clone() {
-            at = absolute(&at, &location);
-            let inside =
-                [self.app().public_url(), &self.world.bank_url].iter().any(|origin| at.starts_with(*origin));
-            if !inside {
-                break;
-            }
-            answer = self.send(Sent::new(Method::GET, &at)).await;
-        }
-        (at, answer)
+        self.walk().follow(from, answer).await
     }
 
     /// Posts a page's form, and follows.
     pub(crate) async fn submit(&self, at: &str, page: &Answer, fields: &[(&str, &str)]) -> (String, Answer) {
-        let token =
-            hidden(&page.body, "form_token").unwrap_or_else(|| panic!("no form at {at}: {}", page.body));
-        let mut all = vec![("form_token", token.as_str())];
-        all.extend(fields);
-        let answer = self.send(Sent::new(Method::POST, at).form(&all)).await;
-        self.follow(at, answer).await
+        self.walk().submit(at, page, fields).await
     }
 
     pub(crate) fn password(&self, username: &str) -> String {
         self.world.bank.logins().into_iter().find(|l| l.username == username).unwrap().password
+    }
+
+    fn customer(&self, username: &str, accounts: &[&str]) -> Customer {
+        Customer {
+            username: username.to_owned(),
+            password: self.password(username),
+            accounts: accounts.iter().map(|a| (*a).to_owned()).collect(),
+        }
     }
 
     /// From the authorization request to the bank's account page.
@@ -166,11 +207,7 @@ impl Kit {
         query: &[(&'static str, String)],
         username: &str,
     ) -> (String, Answer) {
-        let answer = self.authorize(query).await;
-        let (at, page) = self.follow(self.app().public_url(), answer).await;
-        let (at, page) = self.submit(&at, &page, &[("decision", "approve")]).await;
-        assert!(at.ends_with("/sign-in"), "{at}: {}", page.body);
-        self.submit(&at, &page, &[("username", username), ("password", &self.password(username))]).await
+        self.walk().up_to_accounts(&self.authorize_url(query), &self.customer(username, &[])).await
     }
 
     /// Where the browser arrives after the customer has chosen accounts.
@@ -180,10 +217,7 @@ impl Kit {
         username: &str,
         accounts: &[&str],
     ) -> String {
-        let (at, page) = self.up_to_accounts(query, username).await;
-        let mut fields = vec![("decision", "approve")];
-        fields.extend(accounts.iter().map(|a| ("accounts", *a)));
-        self.submit(&at, &page, &fields).await.0
+        self.walk().through(&self.authorize_url(query), &self.customer(username, accounts)).await
     }
 
     /// A code for a recipient: alice shares two accounts.
@@ -192,53 +226,40 @@ impl Kit {
         parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"))
     }
 
-    /// The token endpoint, JSON, credentials in the body.
-    pub(crate) async fn token(&self, recipient: &Recipient, fields: &[(&str, &str)]) -> Answer {
-        let own = [("client_id", recipient.id.as_str()), ("client_secret", recipient.secret.as_str())];
-        let body: serde_json::Map<String, Value> =
-            own.iter().chain(fields).map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
-        self.post_json("/api/v1/token", body.into()).await
+    fn api(&self) -> Api<'_> {
+        Api { browser: &self.browser, hub: self.app().public_url() }
     }
 
-    pub(crate) async fn post_json(&self, path: &str, body: Value) -> Answer {
-        let mut sent = Sent::new(Method::POST, &self.url(path));
-        sent.json = Some(body);
-        self.send(sent).await
+    /// The token endpoint, JSON, credentials in the body.
+    pub(crate) async fn token(&self, recipient: &Recipient, fields: &[(&str, &str)]) -> Answer {
+        self.api().token(recipient, fields).await
     }
 
     pub(crate) async fn redeem(&self, recipient: &Recipient, code: &str) -> Answer {
-        let grant = ("grant_type", "authorization_code");
-        self.token(recipient, &[grant, ("code", code), ("redirect_uri", &recipient.redirect_uri)]).await
+        self.api().redeem(recipient, code).await
     }
 
     pub(crate) async fn refresh(&self, recipient: &Recipient, token: &str) -> Answer {
-        self.token(recipient, &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+        self.api().refresh(recipient, token).await
     }
 
     /// A whole connection.
     pub(crate) async fn connect(&self, recipient: &Recipient) -> Tokens {
         let code = self.code(recipient).await;
-        let answer = self.redeem(recipient, &code).await;
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        let body = answer.json();
-        let text = |name: &str| body[name].as_str().unwrap().to_owned();
-        let access = text("access_token");
-        Tokens { id: connection_of(&access), access, refresh: text("refresh_token"), code }
+        Tokens::of(&self.redeem(recipient, &code).await, code)
     }
 
     /// A call with a bearer.
     pub(crate) async fn call(&self, method: Method, path: &str, bearer: &str) -> Answer {
-        let mut sent = Sent::new(method, &self.url(path));
-        sent.bearer = Some(bearer.to_owned());
-        self.send(sent).await
+        self.api().call(method, path, bearer).await
     }
 
     pub(crate) async fn read(&self, path: &str, bearer: &str) -> Answer {
-        self.call(Method::GET, &format!("/api/fdx/5{path}"), bearer).await
+        self.api().read(path, bearer).await
     }
 
     pub(crate) async fn revoke(&self, bearer: &str) -> Answer {
-        self.call(Method::DELETE, "/api/v1/revoke", bearer).await
+        self.api().revoke(bearer).await
     }
 
     /// The first account as the recipient knows it.
@@ -277,6 +298,12 @@ impl Kit {
         let listed = self.send(Sent::new(Method::GET, &url)).await.json();
         listed.as_array().unwrap().iter().map(|g| g["state"].as_str().unwrap().to_owned()).collect()
     }
+}
+
+/// The URL of an authorization request.
+pub(crate) fn authorize_url(hub: &str, query: &[(&'static str, String)]) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    format!("{hub}/api/v1/authorize?{query}")
 }
 
 /// A parameter of a URL.

@@ -1,0 +1,70 @@
+//! The way hub → bank → hub → recipient in a real browser, with JavaScript switched off.
+
+use axum::Router;
+use axum::response::Html;
+use axum::routing::get;
+
+use crate::kit::{Chrome, Kit, authorize_url, parameter};
+
+const PAGE: &str = "<!doctype html><title>app</title><p id=script>off</p>\
+                    <script>document.getElementById('script').textContent = 'on'</script><p>welcome back</p>";
+
+/// A recipient of the test: a page where answers go.
+async fn listening() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}/back", listener.local_addr().unwrap());
+    let app = Router::new().route("/back", get(async || Html(PAGE)));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    uri
+}
+
+async fn walk(language: &str, width: u32, words: [&str; 3]) {
+    let kit = Kit::new().await;
+    let recipient = kit.recipient_at(&listening().await).await;
+    let chrome = Chrome::new(width).await;
+    let shot = async |name: &str| chrome.shot(&format!("{name}-{language}-{width}")).await;
+    let mut query = Kit::ask(&recipient);
+    query.push(("ui_locales", language.to_owned()));
+    let url = authorize_url(kit.app().public_url(), &query);
+    chrome.go(&url).await;
+    chrome.see(&words[..2]).await;
+    shot("consent").await;
+    chrome.click("button[value=approve]").await;
+    chrome.fill("username", "alice").await;
+    assert!(chrome.url().await.starts_with(&kit.world.bank_url), "{}", chrome.url().await);
+    shot("sign-in").await;
+    chrome.fill("password", "wrong").await;
+    chrome.click("form button.primary").await;
+    chrome.click("[role=alert]").await;
+    shot("sign-in-wrong").await;
+    chrome.fill("password", &kit.password("alice")).await;
+    chrome.click("form button.primary").await;
+    chrome.click("legend").await;
+    shot("accounts").await;
+    chrome.click("button[value=approve]").await;
+    chrome.see(&["welcome back", "off"]).await;
+    let back = chrome.url().await;
+    assert!(back.starts_with(&recipient.redirect_uri), "{back}");
+    let code = parameter(&back, "code").expect("a code");
+    assert_eq!(kit.redeem(&recipient, &code).await.status, 200);
+    chrome.go(&url).await;
+    chrome.click("button[value=deny]").await;
+    chrome.see(&["welcome back"]).await;
+    let back = chrome.url().await;
+    assert_eq!(parameter(&back, "error").as_deref(), Some("access_denied"), "{back}");
+    chrome.go(&kit.url("/callback/1000?code=x&state=y")).await;
+    chrome.see(&words[2..]).await;
+    shot("over").await;
+    chrome.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_walks_in_english_at_a_desk() {
+    walk("en", 1280, ["Listening App asks to read your information", "To listen.", "start again"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_walks_in_french_on_a_telephone() {
+    walk("fr", 375, ["Listening App demande à lire vos renseignements", "Pour écouter.", "recommencer"])
+        .await;
+}

@@ -1,0 +1,57 @@
+//! The hub's API, as a recipient calls it.
+
+use bowline::cli::{Answer, Browser, Sent};
+use http::Method;
+use serde_json::{Value, json};
+
+use super::Recipient;
+
+/// A hub at an origin, through a browser or a client.
+pub(crate) struct Api<'a> {
+    pub(crate) browser: &'a Browser,
+    pub(crate) hub: &'a str,
+}
+
+impl Api<'_> {
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.hub)
+    }
+
+    pub(crate) async fn post_json(&self, path: &str, body: Value) -> Answer {
+        let mut sent = Sent::new(Method::POST, &self.url(path));
+        sent.json = Some(body);
+        self.browser.send(sent).await.unwrap()
+    }
+
+    /// The token endpoint, JSON, credentials in the body.
+    pub(crate) async fn token(&self, recipient: &Recipient, fields: &[(&str, &str)]) -> Answer {
+        let own = [("client_id", recipient.id.as_str()), ("client_secret", recipient.secret.as_str())];
+        let body: serde_json::Map<String, Value> =
+            own.iter().chain(fields).map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
+        self.post_json("/api/v1/token", body.into()).await
+    }
+
+    pub(crate) async fn redeem(&self, recipient: &Recipient, code: &str) -> Answer {
+        let grant = ("grant_type", "authorization_code");
+        self.token(recipient, &[grant, ("code", code), ("redirect_uri", &recipient.redirect_uri)]).await
+    }
+
+    pub(crate) async fn refresh(&self, recipient: &Recipient, token: &str) -> Answer {
+        self.token(recipient, &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+    }
+
+    /// A call with a bearer.
+    pub(crate) async fn call(&self, method: Method, path: &str, bearer: &str) -> Answer {
+        let mut sent = Sent::new(method, &self.url(path));
+        sent.bearer = Some(bearer.to_owned());
+        self.browser.send(sent).await.unwrap()
+    }
+
+    pub(crate) async fn read(&self, path: &str, bearer: &str) -> Answer {
+        self.call(Method::GET, &format!("/api/fdx/5{path}"), bearer).await
+    }
+
+    pub(crate) async fn revoke(&self, bearer: &str) -> Answer {
+        self.call(Method::DELETE, "/api/v1/revoke", bearer).await
+    }
+}

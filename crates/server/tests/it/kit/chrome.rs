@@ -1,0 +1,150 @@
+//! A real browser with JavaScript switched off.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use backon::{ConstantBuilder, Retryable};
+use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::{Client, ClientBuilder, Locator};
+use http::Method;
+use serde_json::{Value, json};
+use url::Url;
+
+/// Chromium behind its driver. Set `BOWLINE_TEST_SHOTS` to a folder to keep what it saw.
+pub(crate) struct Chrome {
+    pub(crate) client: Client,
+    driver: Child,
+    _profile: tempfile::TempDir,
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A command of the `DevTools` protocol, through the driver.
+#[derive(Debug)]
+struct Input {
+    method: &'static str,
+    parameters: Value,
+}
+
+impl WebDriverCompatibleCommand for Input {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        let body = json!({"cmd": self.method, "params": self.parameters});
+        (Method::POST, Some(body.to_string()))
+    }
+}
+
+fn program(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} names a program: run `cargo xtask test`"))
+}
+
+impl Chrome {
+    /// A window of this many pixels in width, as a telephone or a desk has it.
+    pub(crate) async fn new(width: u32) -> Self {
+        let mut driver = Command::new(program("BOWLINE_TEST_CHROMEDRIVER"))
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port = said
+            .filter_map(|line| Some(line.split_once("successfully on port ")?.1.to_owned()))
+            .next()
+            .unwrap();
+        let port = port.trim_end_matches('.').to_owned();
+        let profile = tempfile::tempdir().unwrap();
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--hide-scrollbars",
+        ];
+        let mut arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        arguments.push(format!("--user-data-dir={}", profile.path().display()));
+        let options = json!({
+            "binary": program("BOWLINE_TEST_CHROMIUM"),
+            "args": arguments,
+            "prefs": {"profile.managed_default_content_settings.javascript": 2},
+            "mobileEmulation": {"deviceMetrics": {"width": width, "height": 1400, "pixelRatio": 1.0, "mobile": false}},
+        });
+        let capabilities = json!({"goog:chromeOptions": options});
+        let client = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
+            .capabilities(capabilities.as_object().unwrap().clone())
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .unwrap();
+        Self { client, driver, _profile: profile }
+    }
+
+    pub(crate) async fn go(&self, url: &str) {
+        self.client.goto(url).await.unwrap();
+    }
+
+    /// Fills an empty field of the page, by its name.
+    pub(crate) async fn fill(&self, name: &str, text: &str) {
+        self.click(&format!(r#"input[name="{name}"]"#)).await;
+        self.input("Input.insertText", json!({ "text": text })).await;
+    }
+
+    /// Clicks what a selector names first: with the mouse, because the driver's own click runs a script in
+    /// the page that follows, and there never ends.
+    pub(crate) async fn click(&self, selector: &str) {
+        let element = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(selector)).await.unwrap();
+        let (x, y, width, height) = element.rectangle().await.unwrap();
+        for kind in ["mousePressed", "mouseReleased"] {
+            let (x, y) = (x + width / 2.0, y + height / 2.0);
+            let event = json!({"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1});
+            self.input("Input.dispatchMouseEvent", event).await;
+        }
+    }
+
+    async fn input(&self, method: &'static str, parameters: Value) {
+        self.client.issue_cmd(Input { method, parameters }).await.unwrap();
+    }
+
+    /// What a person reads, once all of these words are among it.
+    pub(crate) async fn see(&self, words: &[&str]) -> String {
+        let patience = ConstantBuilder::default().with_delay(Duration::from_millis(50)).with_max_times(200);
+        let look = || async {
+            let shown = self.text().await.unwrap_or_default();
+            if words.iter().all(|word| shown.contains(word)) { Ok(shown) } else { Err(shown) }
+        };
+        look.retry(patience).await.unwrap_or_else(|shown| panic!("{words:?} is not in {shown}"))
+    }
+
+    async fn text(&self) -> Result<String, fantoccini::error::CmdError> {
+        self.client.find(Locator::Css("body")).await?.text().await
+    }
+
+    pub(crate) async fn url(&self) -> String {
+        self.client.current_url().await.unwrap().to_string()
+    }
+
+    /// Keeps what is seen, if somebody wants to look.
+    pub(crate) async fn shot(&self, name: &str) {
+        if let Some(folder) = std::env::var_os("BOWLINE_TEST_SHOTS") {
+            let picture = self.client.screenshot().await.unwrap();
+            std::fs::write(std::path::Path::new(&folder).join(format!("{name}.png")), picture).unwrap();
+        }
+    }
+
+    pub(crate) async fn close(self) {
+        self.client.clone().close().await.unwrap();
+    }
+}
+
+impl Drop for Chrome {
+    fn drop(&mut self) {
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}

@@ -1,0 +1,202 @@
+//! The built program as a process of its own, configured by a file, beside a bank.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use backon::{ConstantBuilder, Retryable};
+use bowline::cli::{Browser, Sent};
+use http::Method;
+use sandbox::bank::{Bank, Settings};
+
+use super::{Api, Customer, Kit, Recipient, Tokens, Walk, authorize_url, parameter};
+
+/// A data folder with a configuration, and a bank that answers.
+pub(crate) struct Site {
+    pub(crate) hub: String,
+    pub(crate) browser: Browser,
+    bank: Bank,
+    bank_url: String,
+    folder: tempfile::TempDir,
+}
+
+/// A hub that runs; killed without a word when dropped.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Site {
+    /// On SQLite, or on the store of a URL.
+    pub(crate) async fn new(store: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let hub = free_origin();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let bank_url = format!("http://{}", listener.local_addr().unwrap());
+        #[expect(clippy::disallowed_methods, reason = "the bank's clock and the hub's are one")]
+        let clock = || jiff::Timestamp::now().as_millisecond();
+        let bank = Bank::maple(Settings {
+            seed: b"site".to_vec(),
+            origin: bank_url.clone(),
+            client_id: "bowline".into(),
+            client_secret: "the-hub-at-the-bank".into(),
+            redirect_uris: vec![format!("{hub}/callback/1000")],
+            journal: folder.path().join("bank.jsonl"),
+            clock: std::sync::Arc::new(clock),
+        })
+        .unwrap();
+        let router = bank.router();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        std::fs::write(folder.path().join("bank.secret"), "the-hub-at-the-bank\n").unwrap();
+        let site = Self { hub, browser: Browser::new().unwrap(), bank, bank_url, folder };
+        std::fs::write(site.path("bowline.toml"), site.configuration(store)).unwrap();
+        site
+    }
+
+    fn configuration(&self, store: Option<&str>) -> String {
+        let sqlite = format!("sqlite:{}", self.path("hub.db").display());
+        format!(
+            "[server]\npublic_url = \"{hub}\"\nlisten = \"{listen}\"\nprobe_listen = \"{probes}\"\n\
+             [store]\nurl = \"{store}\"\n[keys]\nfile = \"{keys}\"\n[upstream]\nallow_loopback = true\n\
+             [[provider]]\nid = 1000\nname = \"Maple Trust\"\ncountry = \"CA\"\nissuer = \"{bank}\"\n\
+             authorization_endpoint = \"{bank}/authorize\"\ntoken_endpoint = \"{bank}/token\"\n\
+             revocation_endpoint = \"{bank}/revoke\"\nclient_id = \"bowline\"\n\
+             client_secret = {{ file = \"{secret}\" }}\nfdx = {{ base_url = \"{bank}/fdx/v5\", version = \"5\" }}\n\
+             scopes = {{ ACCOUNT_BASIC = \"fdx:accountbasic:read\", ACCOUNT_DETAILED = \"fdx:accountdetailed:read\", \
+             TRANSACTIONS = \"fdx:transactions:read\" }}\n\
+             customer_identity = {{ token_field = \"customer_id\" }}\naccounts_field = \"accounts\"\n\
+             grant_field = \"grant_id\"\nrevoke = [\"rfc7009\"]\n",
+            hub = self.hub,
+            listen = self.hub.trim_start_matches("http://"),
+            probes = self.probes().trim_start_matches("http://"),
+            store = store.unwrap_or(&sqlite),
+            keys = self.path("hub.keys").display(),
+            bank = self.bank_url,
+            secret = self.path("bank.secret").display(),
+        )
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Where the probes are: the port above the hub's.
+    pub(crate) fn probes(&self) -> String {
+        let (host, port) = self.hub.rsplit_once(':').unwrap();
+        format!("{host}:{}", port.parse::<u16>().unwrap() + 1)
+    }
+
+    /// The program with this site's configuration; `before` stands in front of it, as in `strace -f`.
+    pub(crate) fn command(&self, before: &[&str], arguments: &[&str]) -> Command {
+        let program = Path::new(env!("CARGO_BIN_EXE_bowline"));
+        let mut command = match before {
+            [] => Command::new(program),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        };
+        command.arg("--config").arg(self.path("bowline.toml")).args(arguments);
+        command
+    }
+
+    /// Runs a command of the program to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(&[], arguments).output().unwrap()
+    }
+
+    /// Starts the hub and waits until it is ready. Its log goes to `hub.log`.
+    pub(crate) async fn serve(&self, before: &[&str]) -> Running {
+        let log = std::fs::File::options().create(true).append(true).open(self.path("hub.log")).unwrap();
+        let child = self.command(before, &["serve"]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let ready = format!("{}/readyz", self.probes());
+        let patience = ConstantBuilder::default().with_delay(Duration::from_millis(20)).with_max_times(1000);
+        let asked = (|| async {
+            let answer = self.browser.send(Sent::new(Method::GET, &ready)).await.map_err(|_| ())?;
+            if answer.status == 200 { Ok(()) } else { Err(()) }
+        })
+        .retry(patience)
+        .await;
+        assert!(asked.is_ok(), "the hub is not ready: {}", self.log());
+        Running(child)
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path("hub.log")).unwrap_or_default()
+    }
+
+    /// Registers a recipient from the command line.
+    pub(crate) fn recipient(&self, name: &str) -> Recipient {
+        let redirect_uri = "https://app.example.org/back".to_owned();
+        let made = self.run(&[
+            "--json",
+            "recipient",
+            "add",
+            "--name",
+            name,
+            "--purpose-en",
+            "To show balances",
+            "--purpose-fr",
+            "Pour montrer les soldes",
+            "--redirect-uri",
+            &redirect_uri,
+            "--scope",
+            super::SCOPE,
+            "--provider",
+            "1000",
+        ]);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+        let text = |name: &str| made[name].as_str().unwrap().to_owned();
+        Recipient { id: text("client_id"), secret: text("client_secret"), redirect_uri }
+    }
+
+    pub(crate) fn api(&self) -> Api<'_> {
+        Api { browser: &self.browser, hub: &self.hub }
+    }
+
+    /// A whole connection of a customer, who shares one account.
+    pub(crate) async fn connect(&self, recipient: &Recipient, username: &str) -> Tokens {
+        let walk = Walk { browser: &self.browser, origins: vec![self.hub.clone(), self.bank_url.clone()] };
+        let login = self.bank.logins().into_iter().find(|l| l.username == username).unwrap();
+        let customer = Customer {
+            username: username.to_owned(),
+            password: login.password,
+            accounts: vec![format!("mt-{username}-chequing")],
+        };
+        let url = authorize_url(&self.hub, &Kit::ask(recipient));
+        let back = walk.through(&url, &customer).await;
+        let code = parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"));
+        Tokens::of(&self.api().redeem(recipient, &code).await, code)
+    }
+}
+
+/// An origin whose port, and the next one, were free a moment ago.
+fn free_origin() -> String {
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let next = port.checked_add(1).map(|next| TcpListener::bind(("127.0.0.1", next)));
+        if let Some(Ok(_)) = next {
+            return format!("http://127.0.0.1:{port}");
+        }
+    }
+}
+
+/// A PostgreSQL database of its own, on the cluster that keeps what it acknowledged.
+pub(crate) async fn durable_database() -> String {
+    static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let url = std::env::var("BOWLINE_TEST_POSTGRES_DURABLE")
+        .expect("BOWLINE_TEST_POSTGRES_DURABLE names a PostgreSQL: `cargo xtask test` starts one");
+    let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let name = format!("it_{}_{number}", std::process::id());
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    format!("{}/{name}", url.rsplit_once('/').unwrap().0)
+}

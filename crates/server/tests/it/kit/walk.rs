@@ -1,0 +1,78 @@
+//! A customer in front of a browser: fills in whatever page is shown, whosever it is.
+
+use bowline::cli::{Answer, Browser, Sent, absolute, hidden};
+use http::Method;
+
+/// Who signs in, and what is shared.
+#[derive(Clone, Debug)]
+pub(crate) struct Customer {
+    pub(crate) username: String,
+    pub(crate) password: String,
+    pub(crate) accounts: Vec<String>,
+}
+
+/// The parties that a browser is followed at; elsewhere the walk ends.
+pub(crate) struct Walk<'a> {
+    pub(crate) browser: &'a Browser,
+    pub(crate) origins: Vec<String>,
+}
+
+impl Walk<'_> {
+    /// Follows redirects, up to the first page or to somebody else.
+    pub(crate) async fn follow(&self, from: &str, answer: Answer) -> (String, Answer) {
+        let (mut at, mut answer) = (from.to_owned(), answer);
+        while let Some(location) = answer.location.clone() {
+            at = absolute(&at, &location);
+            if !self.origins.iter().any(|origin| at.starts_with(origin.as_str())) {
+                break;
+            }
+            answer = self.browser.send(Sent::new(Method::GET, &at)).await.unwrap();
+        }
+        (at, answer)
+    }
+
+    /// Opens a URL, and follows.
+    pub(crate) async fn open(&self, url: &str) -> (String, Answer) {
+        let answer = self.browser.send(Sent::new(Method::GET, url)).await.unwrap();
+        self.follow(url, answer).await
+    }
+
+    /// Posts a page's form, and follows.
+    pub(crate) async fn submit(&self, at: &str, page: &Answer, fields: &[(&str, &str)]) -> (String, Answer) {
+        let token =
+            hidden(&page.body, "form_token").unwrap_or_else(|| panic!("no form at {at}: {}", page.body));
+        let mut all = vec![("form_token", token.as_str())];
+        all.extend(fields);
+        let answer = self.browser.send(Sent::new(Method::POST, at).form(&all)).await.unwrap();
+        self.follow(at, answer).await
+    }
+
+    /// Walks from a URL until a page offers accounts, or until the browser has left.
+    pub(crate) async fn up_to_accounts(&self, url: &str, customer: &Customer) -> (String, Answer) {
+        let (mut at, mut page) = self.open(url).await;
+        for _ in 0..6 {
+            let has = |name: &str| page.body.contains(&format!(r#"name="{name}""#));
+            if page.location.is_some() || has("accounts") {
+                return (at, page);
+            }
+            let fields = if has("username") {
+                vec![("username", customer.username.as_str()), ("password", &customer.password)]
+            } else {
+                vec![("decision", "approve")]
+            };
+            (at, page) = self.submit(&at, &page, &fields).await;
+        }
+        panic!("the walk goes in a circle at {at}: {}", page.body);
+    }
+
+    /// Walks the whole way: where the browser arrives.
+    pub(crate) async fn through(&self, url: &str, customer: &Customer) -> String {
+        let (at, page) = self.up_to_accounts(url, customer).await;
+        if page.location.is_some() {
+            return at;
+        }
+        let mut fields = vec![("decision", "approve")];
+        fields.extend(customer.accounts.iter().map(|account| ("accounts", account.as_str())));
+        self.submit(&at, &page, &fields).await.0
+    }
+}
