@@ -9,7 +9,7 @@ mod refresh;
 mod tell;
 
 pub use breaker::Breaker;
-pub use callback::{Callback, receive};
+pub use callback::{Answered, Callback, receive};
 pub use connect::{ConsentPage, StepError, approve, consent_page, deny, redirect_answer};
 pub use fetch::{ReadError, fetch};
 pub use provider::{TokenReply, Upstream};

@@ -10,7 +10,7 @@ mod outer;
 mod routes;
 
 pub use body::{BodyError, Limited};
-pub use cookies::{flow_cookie, flow_cookies};
+pub use cookies::{flow_cookie, flow_cookies, forgotten_flow_cookie};
 pub use correlation::Correlation;
 pub use face::{Face, oauth_error};
 pub use form::{Sameness, same_site};

@@ -1,7 +1,7 @@
 //! The provider's answer: its code is sealed, exchanged, and becomes a pending connection.
 
 use domain::error::{OAuthCode, OAuthError};
-use domain::id::ProviderId;
+use domain::id::{AuthorizationRequestId, ProviderId};
 use domain::model::authorization_request::{AuthorizationRequest, StepRefusal};
 use domain::model::client::Client;
 use domain::model::connection::{Terms, consent_end};
@@ -32,10 +32,19 @@ pub struct Callback {
     pub cookies: TokenHashes,
 }
 
+/// Where the browser goes after a provider's answer, and the request that is over with it.
+#[derive(Debug)]
+pub struct Answered {
+    /// The request.
+    pub request_id: AuthorizationRequestId,
+    /// The recipient's redirect URI, with a code or an error.
+    pub url: String,
+}
+
 /// Takes a provider's answer: where the browser goes now.
 ///
 /// From the exchange on, a browser that goes away changes nothing: the work goes on in a task of its own.
-pub async fn receive(ctx: Ctx, callback: Callback) -> Result<String, StepError> {
+pub async fn receive(ctx: Ctx, callback: Callback) -> Result<Answered, StepError> {
     let unknown = StepError::Refused(StepRefusal::Unknown);
     let states = ctx.app().vault().hashes(&callback.state);
     let request = ctx.ask(&RequestByState { state: states.clone() }).await?.ok_or(unknown)?;
@@ -67,7 +76,8 @@ pub async fn receive(ctx: Ctx, callback: Callback) -> Result<String, StepError> 
         }
     };
     let url = answer(&client, &request, outcome.as_ref().map(String::as_str));
-    url.ok_or(StepError::Refused(StepRefusal::Unknown))
+    let url = url.ok_or(StepError::Refused(StepRefusal::Unknown))?;
+    Ok(Answered { request_id: request.id, url })
 }
 
 fn provider_error(word: &str) -> OAuthError {

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use domain::id::{AuthorizationRequestId, ProviderId};
@@ -13,7 +13,7 @@ use super::{Notice, Text, flow_page, found, message, see_other};
 use crate::app::App;
 use crate::ctx::Ctx;
 use crate::hub::{self, Callback, ConsentPage, StepError};
-use crate::web::{Face, Limited, Route, Sameness, flow_cookies, same_site};
+use crate::web::{Face, Limited, Route, Sameness, flow_cookies, forgotten_flow_cookie, same_site};
 
 /// The routes of the pages.
 pub(crate) fn routes() -> Vec<Route> {
@@ -84,12 +84,22 @@ async fn decide(
     if !ours || same_site(&headers, app.public_url()) == Sameness::Other {
         return message(StatusCode::FORBIDDEN, Notice::ForeignForm);
     }
-    let next = match field("decision") {
-        "approve" => hub::approve(&ctx, &id, flow.hashes(&app)).await,
-        "deny" => hub::deny(&ctx, &id, flow.hashes(&app)).await,
-        _ => return message(StatusCode::BAD_REQUEST, Notice::ForeignForm),
-    };
-    next.map_or_else(refuse, |url| see_other(&url))
+    match field("decision") {
+        "approve" => {
+            hub::approve(&ctx, &id, flow.hashes(&app)).await.map_or_else(refuse, |url| see_other(&url))
+        }
+        "deny" => hub::deny(&ctx, &id, flow.hashes(&app))
+            .await
+            .map_or_else(refuse, |url| leaving(&app, &id, see_other(&url))),
+        _ => message(StatusCode::BAD_REQUEST, Notice::ForeignForm),
+    }
+}
+
+/// Lets the browser forget a request that is over.
+fn leaving(app: &App, id: &AuthorizationRequestId, mut response: Response) -> Response {
+    let cookie = HeaderValue::from_str(&forgotten_flow_cookie(app, id));
+    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    response
 }
 
 async fn callback(
@@ -102,7 +112,9 @@ async fn callback(
     let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
     let flow = flow_cookies(&app, &headers, None);
     match answered(&provider, &Query(pairs), flow.hashes(&app)) {
-        Some(callback) => hub::receive(ctx, callback).await.map_or_else(refuse, |url| found(&url)),
+        Some(callback) => hub::receive(ctx, callback)
+            .await
+            .map_or_else(refuse, |answered| leaving(&app, &answered.request_id, found(&answered.url))),
         None => message(StatusCode::BAD_REQUEST, Notice::Over),
     }
 }

@@ -13,12 +13,21 @@ const PREFIX: &str = "bowline_flow_";
 
 /// The cookie that binds a browser to a request. Over TLS its name binds it to this origin (`__Host-`).
 pub fn flow_cookie(app: &App, id: &AuthorizationRequestId, value: &Secret<String>) -> String {
-    let cookie = Cookie::build((name(app, id), value.expose().clone()))
+    cookie(app, id, value.expose(), Duration::try_from(REQUEST_LIFE).unwrap_or(Duration::ZERO))
+}
+
+/// What makes a browser forget a request that is over.
+pub fn forgotten_flow_cookie(app: &App, id: &AuthorizationRequestId) -> String {
+    cookie(app, id, "", Duration::ZERO)
+}
+
+fn cookie(app: &App, id: &AuthorizationRequestId, value: &str, life: Duration) -> String {
+    let cookie = Cookie::build((name(app, id), value))
         .path("/")
         .http_only(true)
         .secure(app.is_https())
         .same_site(SameSite::Lax)
-        .max_age(Duration::try_from(REQUEST_LIFE).unwrap_or(Duration::ZERO));
+        .max_age(life);
     cookie.build().to_string()
 }
 

@@ -113,7 +113,12 @@ impl Browser {
         let pair = cookie.split(';').next().and_then(|pair| pair.split_once('='));
         if let Some((name, value)) = pair {
             let key = (origin.to_owned(), name.to_owned());
-            self.cookies.lock().unwrap_or_else(PoisonError::into_inner).insert(key, value.to_owned());
+            let mut cookies = self.cookies.lock().unwrap_or_else(PoisonError::into_inner);
+            if cookie.contains("Max-Age=0") {
+                cookies.remove(&key);
+            } else {
+                cookies.insert(key, value.to_owned());
+            }
         }
     }
 }
