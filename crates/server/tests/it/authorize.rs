@@ -31,6 +31,20 @@ async fn a_customer_connects_and_the_recipient_gets_code_and_state_back() {
 }
 
 #[tokio::test]
+async fn a_browser_forgets_each_request_that_is_over_and_can_connect_any_number_of_times() {
+    let kit = Kit::new().await;
+    for _ in 0..60 {
+        let (at, page) =
+            kit.follow(kit.app().public_url(), kit.authorize(&Kit::ask(&kit.acme())).await).await;
+        let (back, answer) = kit.submit(&at, &page, &[("decision", "deny")]).await;
+        assert_eq!(parameter(&back, "error").as_deref(), Some("access_denied"));
+        let cookie = answer.headers["set-cookie"].to_str().unwrap();
+        assert!(cookie.starts_with("bowline_flow_") && cookie.contains("Max-Age=0"), "{cookie}");
+    }
+    kit.connect(&kit.acme()).await;
+}
+
+#[tokio::test]
 async fn who_may_not_redirect_gets_a_page_and_nothing_is_redirected() {
     let kit = Kit::new().await;
     let acme = kit.acme();

@@ -5,8 +5,16 @@ use std::time::Duration;
 use domain::model::connection::{BankState, Cause};
 use http::Method;
 
-use crate::kit::{Kit, Recipient, SCOPE, Tokens};
+use crate::kit::{Kit, Recipient, SCOPE, Tokens, on_both};
 use bowline::cli::Sent;
+
+on_both!(
+    it_cuts_everything_and_the_bank_is_told,
+    post_is_the_same_and_bodies_are_ignored,
+    a_stranger_learns_nothing_and_changes_nothing,
+    other_connections_of_the_customer_live_on_at_the_bank_too,
+    a_newer_login_replaces_the_older_and_its_token_cannot_end_the_newer,
+);
 
 async fn is_cut(kit: &Kit, recipient: &Recipient, tokens: &Tokens) {
     for path in
@@ -20,9 +28,7 @@ async fn is_cut(kit: &Kit, recipient: &Recipient, tokens: &Tokens) {
     assert_eq!(kit.redeem(recipient, &tokens.code).await.json()["error"], "invalid_grant");
 }
 
-#[tokio::test]
-async fn it_cuts_everything_and_the_bank_is_told() {
-    let kit = Kit::new().await;
+async fn it_cuts_everything_and_the_bank_is_told(kit: Kit) {
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;
     let second =
@@ -37,9 +43,7 @@ async fn it_cuts_everything_and_the_bank_is_told() {
     assert_eq!(kit.revoke(&tokens.access).await.status, 204, "a lost reply can be retried");
 }
 
-#[tokio::test]
-async fn post_is_the_same_and_bodies_are_ignored() {
-    let kit = Kit::new().await;
+async fn post_is_the_same_and_bodies_are_ignored(kit: Kit) {
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;
     let mut sent = Sent::new(Method::POST, &kit.url("/api/v1/revoke"));
@@ -52,9 +56,7 @@ async fn post_is_the_same_and_bodies_are_ignored() {
     is_cut(&kit, &acme, &tokens).await;
 }
 
-#[tokio::test]
-async fn a_stranger_learns_nothing_and_changes_nothing() {
-    let kit = Kit::new().await;
+async fn a_stranger_learns_nothing_and_changes_nothing(kit: Kit) {
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;
     let own = kit.token(&acme, &[("grant_type", "client_credentials")]).await.json();
@@ -81,9 +83,7 @@ async fn a_stranger_learns_nothing_and_changes_nothing() {
     assert_eq!(kit.cause(&tokens.id).await, None);
 }
 
-#[tokio::test]
-async fn other_connections_of_the_customer_live_on_at_the_bank_too() {
-    let kit = Kit::new().await;
+async fn other_connections_of_the_customer_live_on_at_the_bank_too(kit: Kit) {
     let other = kit.recipient(&[1000], SCOPE, false).await;
     let (first, second) = (kit.connect(&kit.acme()).await, kit.connect(&other).await);
     assert_ne!(
@@ -100,9 +100,7 @@ async fn other_connections_of_the_customer_live_on_at_the_bank_too() {
     assert_eq!(kit.grants().await.iter().filter(|state| *state == "active").count(), 1);
 }
 
-#[tokio::test]
-async fn a_newer_login_replaces_the_older_and_its_token_cannot_end_the_newer() {
-    let kit = Kit::new().await;
+async fn a_newer_login_replaces_the_older_and_its_token_cannot_end_the_newer(kit: Kit) {
     let acme = kit.acme();
     let first = kit.connect(&acme).await;
     let code = kit.code(&acme).await;

@@ -6,8 +6,18 @@ use base64::Engine;
 use http::Method;
 use serde_json::json;
 
-use crate::kit::{Kit, SCOPE};
+use crate::kit::{Kit, SCOPE, on_both};
 use bowline::cli::{Answer, Sent};
+
+on_both!(
+    a_code_becomes_tokens_with_the_documented_fields,
+    both_encodings_and_both_places_of_the_secret_work,
+    what_is_not_well_formed_is_named,
+    codes_are_bound_to_client_redirect_verifier_and_minute,
+    a_rightful_replay_ends_the_connection,
+    refreshed_tokens_may_be_narrower_and_never_wider,
+    a_clients_own_token_has_the_one_scope_of_its_kind,
+);
 
 fn said(answer: &Answer) -> (u16, String) {
     (answer.status, answer.json()["error"].as_str().unwrap_or_default().to_owned())
@@ -31,9 +41,7 @@ async fn raw(kit: &Kit, headers: &[(&str, &str)], body: &str) -> (u16, serde_jso
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
 
-#[tokio::test]
-async fn a_code_becomes_tokens_with_the_documented_fields() {
-    let kit = Kit::new().await;
+async fn a_code_becomes_tokens_with_the_documented_fields(kit: Kit) {
     let code = kit.code(&kit.acme()).await;
     let answer = kit.redeem(&kit.acme(), &code).await;
     let body = answer.json();
@@ -47,9 +55,7 @@ async fn a_code_becomes_tokens_with_the_documented_fields() {
     assert_ne!(again.json()["access_token"], body["access_token"]);
 }
 
-#[tokio::test]
-async fn both_encodings_and_both_places_of_the_secret_work() {
-    let kit = Kit::new().await;
+async fn both_encodings_and_both_places_of_the_secret_work(kit: Kit) {
     let acme = kit.acme();
     let basic = |id: &str, secret: &str| {
         let pair = format!("{id}:{secret}");
@@ -75,9 +81,7 @@ async fn both_encodings_and_both_places_of_the_secret_work() {
     assert_eq!(nobody, body, "a stranger does not learn which half was wrong");
 }
 
-#[tokio::test]
-async fn what_is_not_well_formed_is_named() {
-    let kit = Kit::new().await;
+async fn what_is_not_well_formed_is_named(kit: Kit) {
     let acme = kit.acme();
     let (status, body) = raw(&kit, &[JSON], "{\n\"grant_type\": }").await;
     assert_eq!(status, 400);
@@ -107,9 +111,7 @@ async fn what_is_not_well_formed_is_named() {
     );
 }
 
-#[tokio::test]
-async fn codes_are_bound_to_client_redirect_verifier_and_minute() {
-    let kit = Kit::new().await;
+async fn codes_are_bound_to_client_redirect_verifier_and_minute(kit: Kit) {
     let (acme, other) = (kit.acme(), kit.recipient(&[1000], SCOPE, false).await);
     let code = kit.code(&acme).await;
     let grant = ("grant_type", "authorization_code");
@@ -142,18 +144,14 @@ async fn codes_are_bound_to_client_redirect_verifier_and_minute() {
     assert_eq!(kit.token(&acme, &fields).await.status, 200);
 }
 
-#[tokio::test]
-async fn a_rightful_replay_ends_the_connection() {
-    let kit = Kit::new().await;
+async fn a_rightful_replay_ends_the_connection(kit: Kit) {
     let tokens = kit.connect(&kit.acme()).await;
     assert_eq!(said(&kit.redeem(&kit.acme(), &tokens.code).await), (400, "invalid_grant".into()));
     assert_eq!(kit.cause(&tokens.id).await, Some(domain::model::connection::Cause::CodeReplayed));
     assert_eq!(kit.read("/accounts", &tokens.access).await.json()["code"], 602);
 }
 
-#[tokio::test]
-async fn refreshed_tokens_may_be_narrower_and_never_wider() {
-    let kit = Kit::new().await;
+async fn refreshed_tokens_may_be_narrower_and_never_wider(kit: Kit) {
     let (acme, other) = (kit.acme(), kit.recipient(&[1000], SCOPE, false).await);
     let tokens = kit.connect(&acme).await;
     let refresh = |scope| {
@@ -177,9 +175,7 @@ async fn refreshed_tokens_may_be_narrower_and_never_wider() {
     );
 }
 
-#[tokio::test]
-async fn a_clients_own_token_has_the_one_scope_of_its_kind() {
-    let kit = Kit::new().await;
+async fn a_clients_own_token_has_the_one_scope_of_its_kind(kit: Kit) {
     let grant = ("grant_type", "client_credentials");
     let own = kit.token(&kit.acme(), &[grant]).await.json();
     assert_eq!((&own["scope"], own.get("refresh_token")), (&json!("providers:read"), None));

@@ -5,11 +5,19 @@ use std::time::Duration;
 use domain::model::connection::{BankState, Cause};
 use serde_json::json;
 
-use crate::kit::{Kit, parameter};
+use crate::kit::{Kit, on_both, parameter};
 
-#[tokio::test]
-async fn each_trouble_of_the_bank_is_a_documented_answer_and_ends_nothing() {
-    let kit = Kit::new().await;
+on_both!(
+    each_trouble_of_the_bank_is_a_documented_answer_and_ends_nothing,
+    a_failing_bank_is_left_alone_for_a_while,
+    what_ends_while_the_bank_answers_is_not_served,
+    a_refused_token_is_refreshed_once_and_an_end_at_the_bank_ends_the_connection,
+    many_reads_refresh_once,
+    a_bank_that_refuses_or_is_down_is_told_later_or_seen,
+    an_exchange_that_fails_is_answered_and_leaves_no_grant_behind,
+);
+
+async fn each_trouble_of_the_bank_is_a_documented_answer_and_ends_nothing(kit: Kit) {
     let tokens = kit.connect(&kit.acme()).await;
     for (levers, status, code) in [
         (json!({"fail": 500}), 500, 500),
@@ -26,9 +34,7 @@ async fn each_trouble_of_the_bank_is_a_documented_answer_and_ends_nothing() {
     assert_eq!(kit.cause(&tokens.id).await, None);
 }
 
-#[tokio::test]
-async fn a_failing_bank_is_left_alone_for_a_while() {
-    let kit = Kit::new().await;
+async fn a_failing_bank_is_left_alone_for_a_while(kit: Kit) {
     let tokens = kit.connect(&kit.acme()).await;
     kit.levers(json!({"fail": 500})).await;
     for _ in 0..5 {
@@ -40,9 +46,7 @@ async fn a_failing_bank_is_left_alone_for_a_while() {
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
 }
 
-#[tokio::test]
-async fn what_ends_while_the_bank_answers_is_not_served() {
-    let kit = Kit::new().await;
+async fn what_ends_while_the_bank_answers_is_not_served(kit: Kit) {
     let tokens = kit.connect(&kit.acme()).await;
     kit.levers(json!({"hold": true})).await;
     let (read, ()) = tokio::join!(kit.read("/accounts", &tokens.access), async {
@@ -58,9 +62,7 @@ async fn what_ends_while_the_bank_answers_is_not_served() {
     assert_eq!((read.status, &read.json()["code"]), (401, &602.into()), "{}", read.body);
 }
 
-#[tokio::test]
-async fn a_refused_token_is_refreshed_once_and_an_end_at_the_bank_ends_the_connection() {
-    let kit = Kit::new().await;
+async fn a_refused_token_is_refreshed_once_and_an_end_at_the_bank_ends_the_connection(kit: Kit) {
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;
     kit.levers(json!({"rotate_refresh": true})).await;
@@ -83,9 +85,7 @@ async fn a_refused_token_is_refreshed_once_and_an_end_at_the_bank_ends_the_conne
     assert_eq!(kit.refresh(&acme, &tokens.refresh).await.json()["error"], "invalid_grant");
 }
 
-#[tokio::test]
-async fn many_reads_refresh_once() {
-    let kit = Kit::new().await;
+async fn many_reads_refresh_once(kit: Kit) {
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;
     kit.levers(json!({"rotate_refresh": true})).await;
@@ -98,9 +98,7 @@ async fn many_reads_refresh_once() {
     assert_eq!(kit.connection(&tokens.id).await.credential_version, 2);
 }
 
-#[tokio::test]
-async fn a_bank_that_refuses_or_is_down_is_told_later_or_seen() {
-    let kit = Kit::new().await;
+async fn a_bank_that_refuses_or_is_down_is_told_later_or_seen(kit: Kit) {
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;
     kit.levers(json!({"revoke": "refuse"})).await;
@@ -121,9 +119,7 @@ async fn a_bank_that_refuses_or_is_down_is_told_later_or_seen() {
     assert_eq!(kit.grants().await.iter().filter(|state| *state == "ended").count(), 1);
 }
 
-#[tokio::test]
-async fn an_exchange_that_fails_is_answered_and_leaves_no_grant_behind() {
-    let kit = Kit::new().await;
+async fn an_exchange_that_fails_is_answered_and_leaves_no_grant_behind(kit: Kit) {
     let acme = kit.acme();
     let (at, page) = kit.up_to_accounts(&Kit::ask(&acme), "alice").await;
     kit.levers(json!({"token_endpoint": "down"})).await;

@@ -51,11 +51,9 @@ impl Chrome {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let said = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = said
-            .filter_map(|line| Some(line.split_once("successfully on port ")?.1.to_owned()))
-            .next()
-            .unwrap();
+        let mut said = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port =
+            said.find_map(|line| Some(line.split_once("successfully on port ")?.1.to_owned())).unwrap();
         let port = port.trim_end_matches('.').to_owned();
         let profile = tempfile::tempdir().unwrap();
         let arguments = [

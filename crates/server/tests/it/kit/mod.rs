@@ -24,8 +24,27 @@ use store::query::ConnectionById;
 
 pub(crate) use api::Api;
 pub(crate) use chrome::Chrome;
-pub(crate) use site::{Site, durable_database};
+pub(crate) use site::{Site, durable_database, fresh_database};
 pub(crate) use walk::{Customer, Walk};
+
+/// Runs a story on both databases.
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {$(
+            #[tokio::test]
+            async fn $name() {
+                super::$name(crate::kit::Kit::new().await).await;
+            }
+        )+}
+        mod postgres {$(
+            #[tokio::test]
+            async fn $name() {
+                super::$name(crate::kit::Kit::on(Some(crate::kit::fresh_database().await)).await).await;
+            }
+        )+}
+    };
+}
+pub(crate) use on_both;
 
 pub(crate) const SCOPE: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED TRANSACTIONS";
 const BEGINNING: i64 = 1_795_500_000_000;

@@ -1,6 +1,7 @@
 //! The built program as a process of its own, configured by a file, beside a bank.
 
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -21,13 +22,16 @@ pub(crate) struct Site {
     folder: tempfile::TempDir,
 }
 
-/// A hub that runs; killed without a word when dropped.
+/// A hub that runs; killed without a word when dropped, with whatever stands in front of it.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let group = format!("-{}", self.0.id());
+            let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+            let _ = self.0.wait();
+        }
     }
 }
 
@@ -114,7 +118,8 @@ impl Site {
     /// Starts the hub and waits until it is ready. Its log goes to `hub.log`.
     pub(crate) async fn serve(&self, before: &[&str]) -> Running {
         let log = std::fs::File::options().create(true).append(true).open(self.path("hub.log")).unwrap();
-        let child = self.command(before, &["serve"]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut command = self.command(before, &["serve"]);
+        let child = command.stdout(Stdio::null()).stderr(log).process_group(0).spawn().unwrap();
         let ready = format!("{}/readyz", self.probes());
         let patience = ConstantBuilder::default().with_delay(Duration::from_millis(20)).with_max_times(1000);
         let asked = (|| async {
@@ -190,9 +195,18 @@ fn free_origin() -> String {
 
 /// A PostgreSQL database of its own, on the cluster that keeps what it acknowledged.
 pub(crate) async fn durable_database() -> String {
+    database("BOWLINE_TEST_POSTGRES_DURABLE").await
+}
+
+/// A PostgreSQL database of its own, on the cluster that is fast.
+pub(crate) async fn fresh_database() -> String {
+    database("BOWLINE_TEST_POSTGRES").await
+}
+
+async fn database(variable: &str) -> String {
     static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let url = std::env::var("BOWLINE_TEST_POSTGRES_DURABLE")
-        .expect("BOWLINE_TEST_POSTGRES_DURABLE names a PostgreSQL: `cargo xtask test` starts one");
+    let url = std::env::var(variable)
+        .unwrap_or_else(|_| panic!("{variable} names a PostgreSQL: `cargo xtask test` starts one"));
     let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let name = format!("it_{}_{number}", std::process::id());
     let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();

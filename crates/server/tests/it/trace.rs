@@ -1,0 +1,74 @@
+//! Durable before 204, as the kernel sees it: the write-ahead log is synced between the last write to it and
+//! the reply. A crash of the process alone cannot show that, for the page cache survives it.
+
+use std::collections::BTreeMap;
+
+use crate::kit::Site;
+
+/// Whether a trace shows the log synced after its last write and before the first 204 was sent.
+fn durable(trace: &str) -> Result<(), String> {
+    let mut begun: BTreeMap<&str, bool> = BTreeMap::new();
+    let (mut written, mut synced) = (false, false);
+    for line in trace.lines() {
+        let (thread, call) = line.trim_start().split_once(' ').ok_or("a line without a thread")?;
+        let call = call.trim_start();
+        if call.contains("HTTP/1.1 204") {
+            return match (written, synced) {
+                (true, true) => Ok(()),
+                (true, false) => Err("the reply was sent before the log was synced".into()),
+                (false, _) => Err("nothing was written before the reply".into()),
+            };
+        }
+        let on_log = call.contains("-wal>");
+        if call.starts_with("pwrite64(") && on_log {
+            (written, synced) = (true, false);
+        }
+        let is_sync = call.starts_with("fdatasync(") || call.starts_with("fsync(");
+        if is_sync && on_log && call.contains("<unfinished") {
+            begun.insert(thread, true);
+        }
+        let resumed = call.starts_with("<... fdatasync") || call.starts_with("<... fsync");
+        let done = is_sync && on_log || resumed && begun.remove(thread).is_some();
+        synced |= done && call.ends_with("= 0");
+    }
+    Err("no 204 was sent".into())
+}
+
+#[test]
+fn the_checker_tells_a_durable_reply_from_one_that_is_not() {
+    let write = "7 pwrite64(12</x/hub.db-wal>, \"\"..., 4096, 32) = 4096\n";
+    let sync = "7 fdatasync(12</x/hub.db-wal>) = 0\n";
+    let reply = "9 writev(20<socket:[1]>, [{iov_base=\"HTTP/1.1 204 No Content\"..., 160}], 1) = 160\n";
+    let other = "7 fdatasync(13</x/hub.db>) = 0\n";
+    let split = "7 fdatasync(12</x/hub.db-wal> <unfinished ...>\n8 write(1, \"\", 0) = 0\n7 <... fdatasync resumed>) = 0\n";
+    let cut = "7 fdatasync(12</x/hub.db-wal> <unfinished ...>\n";
+    let failed = "7 fdatasync(12</x/hub.db-wal>) = -1 EIO (Input/output error)\n";
+    for good in [[write, sync, reply], [write, split, reply]] {
+        assert_eq!(durable(&good.concat()), Ok(()));
+    }
+    for bad in [
+        [write, reply, sync],
+        [sync, write, reply],
+        [write, other, reply],
+        [write, cut, reply],
+        [write, failed, reply],
+        [sync, "", reply],
+        [write, sync, ""],
+    ] {
+        assert!(durable(&bad.concat()).is_err(), "{bad:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_synced_before_the_reply_leaves() {
+    let strace = std::env::var("BOWLINE_TEST_STRACE").expect("BOWLINE_TEST_STRACE: run `cargo xtask test`");
+    let site = Site::new(None).await;
+    let acme = site.recipient("Acme Budget");
+    let trace = site.path("trace").display().to_string();
+    let calls = "trace=fsync,fdatasync,pwrite64,write,writev,sendto,sendmsg";
+    let _hub = site.serve(&[&strace, "-f", "-y", "-s", "24", "-e", calls, "-o", &trace]).await;
+    let tokens = site.connect(&acme, "alice").await;
+    assert_eq!(site.api().revoke(&tokens.access).await.status, 204);
+    let seen = std::fs::read_to_string(&trace).unwrap();
+    assert_eq!(durable(&seen), Ok(()), "{}", &seen[seen.len().saturating_sub(4000)..]);
+}
