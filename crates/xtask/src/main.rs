@@ -1,6 +1,7 @@
 //! The project's own checks: `cargo xtask test`, `cargo xtask tidy`.
 
 mod machine;
+mod mutants;
 mod steps;
 mod tidy;
 

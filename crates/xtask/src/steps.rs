@@ -47,7 +47,9 @@ pub(crate) fn test(full: bool) -> Result<()> {
         environment.push(("BOWLINE_RACE_ROUNDS", "2000".into()));
     }
     let tested = step("tests", || counted(&mut count, &environment));
-    let documented = tested.and_then(|()| {
+    let broken = tested
+        .and_then(|()| step("broken builds are caught", || crate::mutants::run(&tidy::root(), &environment)));
+    let documented = broken.and_then(|()| {
         step("docs", || {
             let doc = ["doc", "--workspace", "--no-deps", "--document-private-items"];
             cargo(&doc, &[("RUSTDOCFLAGS", "-D warnings --allow rustdoc::private_intra_doc_links".into())])

@@ -14,12 +14,12 @@ on_both!(
     a_job_is_tried_again_later_and_given_up_in_the_end,
 );
 
-pub async fn lease(kit: &Kit) -> Option<(Job, LeaseId)> {
+pub(crate) async fn lease(kit: &Kit) -> Option<(Job, LeaseId)> {
     let life = Duration::from_secs(20);
     kit.store.run(LeaseJob { moment: kit.moment(), life }).await.unwrap()
 }
 
-pub async fn finish(kit: &Kit, job: &Job, lease: LeaseId, attempt: Attempt) -> Option<JobStep> {
+pub(crate) async fn finish(kit: &Kit, job: &Job, lease: LeaseId, attempt: Attempt) -> Option<JobStep> {
     let outcome = "tested".to_owned();
     let finish = FinishJob { moment: kit.moment(), job_id: job.id.clone(), lease, attempt, outcome };
     kit.store.run(finish).await.unwrap()

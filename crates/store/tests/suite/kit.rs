@@ -56,23 +56,29 @@ impl Kit {
     pub(crate) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let location = Location::Sqlite(folder.path().join("hub.db"));
-        Self::open(location, Some(folder)).await
+        Self::at(location, Some(folder)).await
     }
 
     pub(crate) async fn postgres() -> Self {
-        Self::open(fresh_database().await, None).await
+        Self::at(fresh_database().await, None).await
     }
 
-    async fn open(location: Location, folder: Option<tempfile::TempDir>) -> Self {
+    /// In a place where nothing is yet.
+    pub(crate) async fn at(location: Location, folder: Option<tempfile::TempDir>) -> Self {
         assert_eq!(Store::migrate(&location).await.unwrap().len(), 1);
         assert!(Store::migrate(&location).await.unwrap().is_empty(), "a second run does nothing");
+        let kit = Self::again(location, folder).await;
+        kit.seed().await;
+        kit
+    }
+
+    /// In a place that another kit has been in.
+    pub(crate) async fn again(location: Location, folder: Option<tempfile::TempDir>) -> Self {
         let settings =
             Settings { location: location.clone(), connections: 4, queue: 100, audit_key: audit_key() };
         let store = Store::open(settings).await.unwrap();
         let now = Timestamp::from_millis(BEGINNING);
-        let kit = Self { store, location, now, counter: AtomicU64::new(0), _folder: folder };
-        kit.seed().await;
-        kit
+        Self { store, location, now, counter: AtomicU64::new(0), _folder: folder }
     }
 
     async fn seed(&self) {
@@ -272,10 +278,20 @@ impl Kit {
     }
 }
 
+/// A database of its own, on the cluster that is fast.
 pub(crate) async fn fresh_database() -> Location {
+    database("BOWLINE_TEST_POSTGRES").await
+}
+
+/// A database of its own, on the cluster that keeps what it acknowledged.
+pub(crate) async fn durable_database() -> Location {
+    database("BOWLINE_TEST_POSTGRES_DURABLE").await
+}
+
+async fn database(variable: &str) -> Location {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let url = std::env::var("BOWLINE_TEST_POSTGRES")
-        .expect("BOWLINE_TEST_POSTGRES names a PostgreSQL: `cargo xtask test` starts one");
+    let url = std::env::var(variable)
+        .unwrap_or_else(|_| panic!("{variable} names a PostgreSQL: `cargo xtask test` starts one"));
     let name = format!("suite_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
     let client = connect(&url).await;
     client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();

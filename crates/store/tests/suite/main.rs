@@ -1,6 +1,7 @@
 //! Every command and query, on both databases and against a model.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
 
+mod crash;
 mod credential;
 mod job;
 mod kit;

@@ -1,0 +1,112 @@
+//! `kill -9` under a stream of ends: what was acknowledged is ended when the store is opened again.
+//!
+//! The test starts itself as another process, which opens connections, ends them sixteen at a time and
+//! prints each one once it was acknowledged; then it is killed at a moment that the round decides.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use domain::model::connection::{BankState, Cause, State};
+use store::Location;
+use store::query::ConnectionById;
+
+use crate::kit::{Kit, connection_id, durable_database};
+
+const CHILD: &str = "BOWLINE_CRASH_CHILD";
+const CONNECTIONS: usize = 60;
+
+fn place(location: &Location) -> String {
+    match location {
+        Location::Sqlite(path) => format!("sqlite:{}", path.display()),
+        Location::Postgres(url) => url.expose().clone(),
+    }
+}
+
+/// What the killed process does; nothing when the suite runs it as a test.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child() {
+    let Ok(url) = std::env::var(CHILD) else { return };
+    let kit = Kit::at(Location::parse(&url).unwrap(), None).await;
+    for number in 0..CONNECTIONS {
+        kit.active(&format!("n{number}"), "dc-acme", None).await;
+    }
+    println!("ready");
+    let kit = &kit;
+    let streams = (0..16).map(|stream| async move {
+        for number in (stream..CONNECTIONS).step_by(16) {
+            kit.end(&connection_id(&format!("n{number}")), Cause::Recipient, None).await;
+            println!("ended {number}");
+        }
+    });
+    futures_util::future::join_all(streams).await;
+    println!("over");
+    std::future::pending::<()>().await;
+}
+
+/// Starts the child, kills it after `patience` acknowledgements, and says which there were.
+fn acknowledged(url: &str, patience: usize) -> BTreeSet<String> {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["crash::child", "--exact", "--nocapture", "--test-threads=1"])
+        .env(CHILD, url)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut ended = BTreeSet::new();
+    for line in lines {
+        if let Some(number) = line.strip_prefix("ended ") {
+            ended.insert(number.to_owned());
+        }
+        // What is in the pipe when the child dies was acknowledged as well, and is read on.
+        if line == "over" || ended.len() == patience {
+            child.kill().unwrap();
+        }
+    }
+    child.wait().unwrap();
+    ended
+}
+
+async fn rounds(fresh: impl AsyncFn() -> (Location, Option<tempfile::TempDir>)) {
+    let rounds: usize = std::env::var("BOWLINE_CRASH_ROUNDS").map_or(4, |text| text.parse().unwrap());
+    let mut cut_short = 0;
+    for round in 0..rounds {
+        let (location, folder) = fresh().await;
+        let ended = acknowledged(&place(&location), 1 + round * 7 % (CONNECTIONS / 2));
+        assert!(!ended.is_empty());
+        let kit = Kit::again(location, folder).await;
+        let mut alive = 0;
+        for number in 0..CONNECTIONS {
+            let id = connection_id(&format!("n{number}"));
+            let connection = kit.store.ask(&ConnectionById { id: id.clone() }).await.unwrap().unwrap();
+            let is_ended = matches!(connection.state, State::Ended(_));
+            assert!(is_ended || !ended.contains(&number.to_string()), "n{number} came back to life");
+            assert_eq!(
+                connection.bank == BankState::Pending,
+                is_ended,
+                "its job is there, whole or not at all"
+            );
+            alive += usize::from(!is_ended);
+            kit.record(&id).await;
+        }
+        let told = i64::try_from(CONNECTIONS - alive).unwrap();
+        assert_eq!(kit.jobs("tell_bank", "pending").await, told);
+        cut_short += usize::from(alive > 0);
+    }
+    assert!(cut_short > 0, "no round was killed in the middle of the stream");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_ends_survive_a_kill_on_sqlite() {
+    rounds(async || {
+        let folder = tempfile::tempdir().unwrap();
+        (Location::Sqlite(folder.path().join("hub.db")), Some(folder))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_ends_survive_a_kill_on_postgres() {
+    rounds(async || (durable_database().await, None)).await;
+}
