@@ -1,4 +1,6 @@
-//! The sandbox's banks: parties of their own, which speak HTTP with the hub and know nothing of it.
+//! The sandbox's other parties, banks and a demo app: they speak HTTP with the hub and know nothing else of it.
 
 pub mod bank;
+pub mod demo;
 mod random;
+mod text;

@@ -1,0 +1,1 @@
+//! A recipient as one would write it.

@@ -1,0 +1,90 @@
+//! Texts of the sandbox's pages, in the language of the reader.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use fluent_templates::fluent_bundle::FluentValue;
+use fluent_templates::{Loader, static_loader};
+use unic_langid::{LanguageIdentifier, langid};
+
+static_loader! {
+    static LOCALES = {
+        locales: "./locales",
+        fallback_language: "en",
+        customise: |bundle| bundle.set_use_isolating(false),
+    };
+}
+
+static EN: LanguageIdentifier = langid!("en");
+static FR: LanguageIdentifier = langid!("fr");
+
+/// Texts in one language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Text {
+    En,
+    Fr,
+}
+
+impl Text {
+    /// The first language of a list of tags (`ui_locales`, `Accept-Language`) that is served.
+    pub(crate) fn from_tags(tags: &str) -> Option<Self> {
+        let mut tags = tags.split([' ', ',', ';']).map(str::trim);
+        tags.find_map(|tag| match tag.split('-').next() {
+            Some(language) if language.eq_ignore_ascii_case("en") => Some(Self::En),
+            Some(language) if language.eq_ignore_ascii_case("fr") => Some(Self::Fr),
+            _ => None,
+        })
+    }
+
+    /// The value of `lang`.
+    pub(crate) const fn lang(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::Fr => "fr",
+        }
+    }
+
+    fn id(self) -> &'static LanguageIdentifier {
+        match self {
+            Self::En => &EN,
+            Self::Fr => &FR,
+        }
+    }
+
+    /// A text.
+    pub(crate) fn t(self, key: &str) -> String {
+        LOCALES.lookup(self.id(), key)
+    }
+
+    /// A text with one name in it.
+    pub(crate) fn with(self, key: &str, name: &'static str, value: &str) -> String {
+        let arguments = HashMap::from([(Cow::Borrowed(name), FluentValue::from(value.to_owned()))]);
+        LOCALES.lookup_with_args(self.id(), key, &arguments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_language_that_is_served_is_taken() {
+        assert_eq!(Text::from_tags("de fr-CA en"), Some(Text::Fr));
+        assert_eq!(Text::from_tags("en-US,en;q=0.9,fr;q=0.8"), Some(Text::En));
+        assert_eq!(Text::from_tags("de"), None);
+    }
+
+    #[test]
+    fn both_languages_have_the_same_keys() {
+        let keys = |text: &str| -> Vec<String> {
+            let lines = text.lines().filter(|l| !l.starts_with(['#', ' ']));
+            lines.filter_map(|l| Some(l.split_once(" =")?.0.to_owned())).collect()
+        };
+        for (en, fr) in [
+            (include_str!("../locales/en/bank.ftl"), include_str!("../locales/fr/bank.ftl")),
+            (include_str!("../locales/en/demo.ftl"), include_str!("../locales/fr/demo.ftl")),
+        ] {
+            assert_eq!(keys(en), keys(fr));
+        }
+    }
+}
