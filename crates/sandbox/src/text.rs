@@ -61,6 +61,12 @@ impl Text {
         let arguments = HashMap::from([(Cow::Borrowed(name), FluentValue::from(value.to_owned()))]);
         LOCALES.lookup_with_args(self.id(), key, &arguments)
     }
+
+    /// A text with several names in it.
+    pub(crate) fn fill(self, key: &str, values: &[(&'static str, &str)]) -> String {
+        let named = values.iter().map(|(name, value)| (Cow::Borrowed(*name), (*value).into()));
+        LOCALES.lookup_with_args(self.id(), key, &named.collect())
+    }
 }
 
 #[cfg(test)]
