@@ -1,0 +1,161 @@
+//! Lesson 4: a connection's life. Connect, come back, refresh, disconnect: each ends in a redirect to a page,
+//! so that a reload repeats nothing and no code stays in the address bar.
+
+use std::collections::HashMap;
+
+use axum::Extension;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use super::hub::{Exchange, redacted};
+use super::notice::Notice;
+use super::session::{Asked, Posted, Visit};
+use super::{Demo, pages};
+use crate::random::{equal, fresh, hash};
+
+/// Sends the customer to the hub, with a `state` and a PKCE challenge of which we keep the other half.
+pub(super) async fn connect(
+    State(demo): State<Demo>,
+    Extension(visit): Extension<Visit>,
+    Posted(form): Posted,
+) -> Response {
+    let provider = form.get("provider_id").map(String::as_str);
+    let offered = |id: &str| demo.0.settings.providers.iter().any(|known| known.id.to_string() == id);
+    if provider.is_some_and(|id| !offered(id)) {
+        return pages::message(&visit, StatusCode::BAD_REQUEST, &Notice::new("demo-form"));
+    }
+    let drawn = demo.with_sessions(|sessions| sessions.renew(&visit)).and_then(|()| Ok((fresh()?, fresh()?)));
+    let Ok((state, verifier)) = drawn else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let url = authorize_url(&demo, &visit, provider, &state, &hash(&verifier));
+    let bank = provider.map_or_else(|| format!("hub-{}", &hash(&state)[..6]), str::to_owned);
+    let line = format!("provider_id {} · state {} · S256", provider.unwrap_or("-"), redacted(&state));
+    let sent = browser(url.path(), line);
+    visit.session().asked = Some(Asked { state, verifier, bank, sent });
+    Redirect::to(url.as_str()).into_response()
+}
+
+fn authorize_url(
+    demo: &Demo,
+    visit: &Visit,
+    provider: Option<&str>,
+    state: &str,
+    challenge: &str,
+) -> url::Url {
+    let settings = &demo.0.settings;
+    let mut url = demo.0.hub.url(&["api", "v1", "authorize"]);
+    url.query_pairs_mut()
+        .append_pair("response_type", "code")
+        .append_pair("client_id", &settings.client_id)
+        .append_pair("redirect_uri", &settings.redirect_uri)
+        .append_pair("scope", &settings.scope)
+        .append_pair("state", state)
+        .append_pair("code_challenge", challenge)
+        .append_pair("code_challenge_method", "S256")
+        .append_pair("ui_locales", visit.text.lang())
+        .extend_pairs(provider.map(|id| ("provider_id", id)));
+    url
+}
+
+/// A step of the browser: it carries the secrets of the flow past us, so their values are left out.
+fn browser(path: &str, line: String) -> Exchange {
+    Exchange { method: "GET".into(), path: path.into(), status: None, line, took: None }
+}
+
+/// The customer comes back. Without the `state` that this session sent, nothing is exchanged.
+pub(super) async fn callback(
+    State(demo): State<Demo>,
+    Extension(visit): Extension<Visit>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    let state = query.get("state").map(String::as_str).unwrap_or_default();
+    let asked = visit.session().asked.take_if(|asked| equal(&asked.state, state));
+    let Some(asked) = asked else {
+        return pages::message(&visit, StatusCode::BAD_REQUEST, &Notice::new("demo-state"));
+    };
+    let mut log = vec![asked.sent];
+    let failed = |log: Vec<Exchange>, notice| {
+        visit.did(notice, log, Vec::new());
+        Redirect::to("/").into_response()
+    };
+    let Some(code) = query.get("code").filter(|_| !query.contains_key("error")) else {
+        let error = query.get("error").map_or("no-code", String::as_str);
+        log.push(browser("/callback", format!("error {error}").chars().take(60).collect()));
+        return failed(log, Notice::of(error, None));
+    };
+    log.push(browser("/callback", format!("code {}", redacted(code))));
+    match demo.0.hub.exchange(&mut log, asked.bank, code.clone(), asked.verifier).await {
+        Err(notice) => failed(log, notice),
+        Ok(connection) => opened(&demo, &visit, connection, log).await,
+    }
+}
+
+/// Keeps a new connection. An older one to the same bank is ended at the hub, not forgotten: it may be
+/// another customer's, and then it lives on there.
+async fn opened(
+    demo: &Demo,
+    visit: &Visit,
+    connection: super::session::Connection,
+    mut log: Vec<Exchange>,
+) -> Response {
+    if demo.with_sessions(|sessions| sessions.renew(visit)).is_err() {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let older = visit.session().connection(&connection.bank);
+    if let Some(mut older) = older {
+        let _ = demo.0.hub.end(&mut log, &mut older).await;
+    }
+    let mut session = visit.session();
+    session.connections.retain(|known| known.bank != connection.bank);
+    session.connections.push(connection);
+    drop(session);
+    visit.did(Notice::new("demo-done-connected"), log, Vec::new());
+    Redirect::to("/accounts").into_response()
+}
+
+/// Another access token, and the proof that it is another.
+pub(super) async fn refresh(
+    State(demo): State<Demo>,
+    Extension(visit): Extension<Visit>,
+    Posted(form): Posted,
+) -> Response {
+    let bank = form.get("bank").map(String::as_str).unwrap_or_default();
+    let Some(mut connection) = visit.session().connection(bank) else {
+        return Redirect::to("/").into_response();
+    };
+    let (mut log, before) = (Vec::new(), redacted(&connection.access));
+    let notice = match demo.0.hub.refresh(&mut log, &mut connection).await {
+        Ok(()) => Notice::with("demo-done-refreshed", format!("{before} → {}", redacted(&connection.access))),
+        Err(notice) => notice,
+    };
+    visit.session().keep(&connection);
+    visit.did(notice, log, Vec::new());
+    Redirect::to("/").into_response()
+}
+
+/// Ends a connection, then tries every door. What the hub did not acknowledge is kept, to be ended again.
+pub(super) async fn disconnect(
+    State(demo): State<Demo>,
+    Extension(visit): Extension<Visit>,
+    Posted(form): Posted,
+) -> Response {
+    let bank = form.get("bank").map(String::as_str).unwrap_or_default();
+    let Some(mut connection) = visit.session().connection(bank) else {
+        return Redirect::to("/").into_response();
+    };
+    let (mut log, hub) = (Vec::new(), &demo.0.hub);
+    match hub.end(&mut log, &mut connection).await {
+        Ok(()) => {
+            visit.session().connections.retain(|known| known.code != connection.code);
+            let doors = hub.doors(&mut log, &connection).await;
+            visit.did(Notice::new("demo-done-ended"), log, doors);
+        }
+        Err(notice) => {
+            visit.session().keep(&connection);
+            visit.did(notice, log, Vec::new());
+        }
+    }
+    Redirect::to("/").into_response()
+}
