@@ -23,7 +23,7 @@ pub(super) async fn connect(
     let provider = form.get("provider_id").map(String::as_str);
     let offered = |id: &str| demo.0.settings.providers.iter().any(|known| known.id.to_string() == id);
     if provider.is_some_and(|id| !offered(id)) {
-        return pages::message(&visit, StatusCode::BAD_REQUEST, &Notice::new("demo-form"));
+        return pages::message(&visit, StatusCode::BAD_REQUEST, &Notice::new("demo-form"), Vec::new());
     }
     let drawn = demo.with_sessions(|sessions| sessions.renew(&visit)).and_then(|()| Ok((fresh()?, fresh()?)));
     let Ok((state, verifier)) = drawn else {
@@ -73,7 +73,8 @@ pub(super) async fn callback(
     let state = query.get("state").map(String::as_str).unwrap_or_default();
     let asked = visit.session().asked.take_if(|asked| equal(&asked.state, state));
     let Some(asked) = asked else {
-        return pages::message(&visit, StatusCode::BAD_REQUEST, &Notice::new("demo-state"));
+        let log = vec![browser("/callback", "state ?".into())];
+        return pages::message(&visit, StatusCode::BAD_REQUEST, &Notice::new("demo-state"), log);
     };
     let mut log = vec![asked.sent];
     let failed = |log: Vec<Exchange>, notice| {

@@ -223,8 +223,7 @@ impl Hub {
     ) -> Result<Answer, Notice> {
         let request = request.build().map_err(|_| Notice::new("demo-failed"))?;
         let (method, url) = (request.method().to_string(), request.url().clone());
-        let path =
-            url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        let path = shortened(&url);
         let begun = (self.clock)();
         let answer = self.answer(request).await;
         let took = Some(((self.clock)() - begun).max(0));
@@ -249,6 +248,14 @@ impl Door {
         let held = (status, word.as_str()) == (Some(closed.0), closed.1);
         Self { key, status, word, held }
     }
+
+    pub(super) const fn verdict(&self) -> &'static str {
+        match (self.held, self.status) {
+            (true, Some(204)) => "demo-held-over",
+            (true, _) => "demo-held",
+            (false, _) => "demo-not-held",
+        }
+    }
 }
 
 fn tokens(answer: &Answer) -> Result<Tokens, Notice> {
@@ -256,6 +263,19 @@ fn tokens(answer: &Answer) -> Result<Tokens, Notice> {
         return Err(answer.notice());
     }
     serde_json::from_slice(&answer.body).map_err(|_| Notice::with("demo-failed", "unreadable"))
+}
+
+/// A path and query with their ids and cursors cut short.
+fn shortened(url: &Url) -> String {
+    let whole = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+    let pieces =
+        whole.split_inclusive(['/', '?', '&', '=']).map(|piece| match piece.char_indices().nth(24) {
+            Some(_) => {
+                format!("{}…{}", &piece[..8], &piece[piece.trim_end_matches(['/', '?', '&', '=']).len()..])
+            }
+            None => piece.to_owned(),
+        });
+    pieces.collect()
 }
 
 /// The line of an answer that matters.

@@ -44,8 +44,13 @@ impl Notice {
         self.key == "demo-over"
     }
 
-    pub(super) fn is_good(&self) -> bool {
-        self.key.starts_with("demo-done-")
+    /// How it looks: a customer who said no did nothing wrong.
+    pub(super) fn tone(&self) -> &'static str {
+        match self.key {
+            "demo-denied" => "calm",
+            key if key.starts_with("demo-done-") => "good",
+            _ => "bad",
+        }
     }
 
     pub(super) fn words(&self, text: Text) -> String {

@@ -152,7 +152,7 @@ pub(super) async fn home(State(demo): State<Demo>, Extension(visit): Extension<V
 }
 
 pub(super) async fn nothing_here(Extension(visit): Extension<Visit>) -> Response {
-    message(&visit, StatusCode::NOT_FOUND, &Notice::new("demo-lost"))
+    message(&visit, StatusCode::NOT_FOUND, &Notice::new("demo-lost"), Vec::new())
 }
 
 pub(super) async fn accounts(State(demo): State<Demo>, Extension(visit): Extension<Visit>) -> Response {
@@ -178,15 +178,12 @@ pub(super) async fn account(
     let (mut log, search) = (Vec::new(), Search::of(&id, &query));
     let shown = demo.shown(&mut log, &visit, &mut connection, &search).await;
     visit.session().keep(&connection);
-    let f = Frame::new(&visit, log);
-    match shown {
-        Ok((card, holdings, listed)) => page(
-            StatusCode::OK,
-            &AccountPage { f, bank: connection.bank, card, holdings, search, listed },
-            PLAIN,
-        ),
-        Err(notice) => page(notice.status(), &Message { f, notice: &notice }, PLAIN),
-    }
+    let (card, holdings, listed) = match shown {
+        Ok(shown) => shown,
+        Err(notice) => return message(&visit, notice.status(), &notice, log),
+    };
+    let (f, bank) = (Frame::new(&visit, log), connection.bank);
+    page(StatusCode::OK, &AccountPage { f, bank, card, holdings, search, listed }, PLAIN)
 }
 
 type Shown = (Card, Vec<[String; 4]>, Result<Listed, Notice>);
@@ -339,8 +336,10 @@ pub(super) fn link<N: AsRef<str>, V: AsRef<str>>(path: &str, fields: &[(N, V)]) 
 }
 
 /// A page that says one thing.
-pub(super) fn message(visit: &Visit, status: StatusCode, notice: &Notice) -> Response {
-    page(status, &Message { f: Frame::new(visit, Vec::new()), notice }, PLAIN)
+pub(super) fn message(visit: &Visit, status: StatusCode, notice: &Notice, log: Vec<Exchange>) -> Response {
+    let mut f = Frame::new(visit, log);
+    f.step.notice = None;
+    page(status, &Message { f, notice }, PLAIN)
 }
 
 fn page(status: StatusCode, page: &impl Template, policy: &'static str) -> Response {

@@ -123,6 +123,7 @@ pub(super) struct Visit {
     pub(super) text: Text,
     /// This page, as the links to the other language have it.
     pub(super) here: String,
+    switched: bool,
 }
 
 impl Visit {
@@ -142,7 +143,7 @@ impl Visit {
         let path = request.uri().path();
         let page = request.method() == Method::GET && path != "/callback";
         let here = if page { pages::link(path, &pairs) } else { "/".to_owned() };
-        Ok(Self { session, text, here })
+        Ok(Self { session, text, here, switched: asked.is_some() })
     }
 
     pub(super) fn session(&self) -> MutexGuard<'_, Session> {
@@ -154,11 +155,15 @@ impl Visit {
         self.session().last = Step { notice: Some(notice), exchanges, doors, shown: false };
     }
 
-    /// What the panel shows: the step that led here, and what this page itself did.
+    /// What the panel shows: the step that led here, and what this page itself did. A notice is shown once,
+    /// and again in the other language.
     pub(super) fn step(&self, exchanges: Vec<Exchange>) -> Step {
         let last = &mut self.session().last;
         if last.shown && !exchanges.is_empty() {
             *last = Step::default();
+        }
+        if last.shown && !self.switched {
+            last.notice = None;
         }
         last.exchanges.extend(exchanges);
         last.shown = true;
@@ -204,6 +209,6 @@ impl FromRequest<Demo> for Posted {
         if ours && right {
             return Ok(Self(fields));
         }
-        Err(pages::message(&visit, StatusCode::FORBIDDEN, &Notice::new("demo-form")))
+        Err(pages::message(&visit, StatusCode::FORBIDDEN, &Notice::new("demo-form"), Vec::new()))
     }
 }

@@ -1,0 +1,932 @@
+//! The demo app as a browser sees it, before a hub that says what a test wants it to say.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, Request, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http_body_util::BodyExt;
+use sandbox::demo::{Choice, Demo, Settings};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+const NOW: i64 = 1_795_500_000_000;
+const ORIGIN: &str = "http://127.0.0.1:8401";
+const SECRET: &str = "s3cret-of-acme-budget-that-nobody-sees";
+const ACCESS: &str = "eyJhbGciOi.first-access-token.signature";
+const NEWER: &str = "eyJhbGciOi.newer-access-token.signature";
+const REFRESH: &str = "rt-0123456789-refresh-token";
+const CODE: &str = "cd-9876543210-code";
+
+const LIST: &str = "GET /api/fdx/5/accounts";
+const TOKEN: &str = "POST /api/v1/token";
+const REVOKE: &str = "DELETE /api/v1/revoke";
+const ONE: &str = "GET /api/fdx/5/accounts/a1";
+const LINES: &str = "GET /api/fdx/5/accounts/a1/transactions";
+
+type Reply = (u16, &'static [(&'static str, &'static str)], String);
+
+/// What the app sent.
+#[derive(Clone, Debug)]
+struct Seen {
+    what: String,
+    query: String,
+    bearer: String,
+    body: Value,
+}
+
+/// A hub that answers as told: first what was said once, then what was said for good.
+#[derive(Clone, Default)]
+struct FakeHub {
+    url: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    once: Arc<Mutex<VecDeque<(String, Reply)>>>,
+    always: Arc<Mutex<Vec<(String, Reply)>>>,
+}
+
+impl FakeHub {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hub = Self { url: format!("http://{}", listener.local_addr().unwrap()), ..Self::default() };
+        let router = Router::new().fallback(answer).with_state(hub.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let tokens = json!({"access_token": ACCESS, "token_type": "Bearer", "expires_in": 300,
+            "refresh_token": REFRESH, "scope": "ACCOUNT_BASIC TRANSACTIONS"});
+        hub.always(TOKEN, 200, &tokens);
+        hub.always(LIST, 200, &accounts());
+        hub.always(ONE, 200, &accounts()["accounts"][0]);
+        hub.always(LINES, 200, &json!({"page": {}, "links": {}, "transactions": []}));
+        hub.always(REVOKE, 204, &Value::Null);
+        hub
+    }
+
+    fn always(&self, what: &str, status: u16, body: &Value) {
+        self.always.lock().unwrap().insert(0, (what.into(), (status, &[], text(body))));
+    }
+
+    fn once(&self, what: &str, status: u16, body: &Value) {
+        self.once_with(what, status, &[], body);
+    }
+
+    fn once_with(
+        &self,
+        what: &str,
+        status: u16,
+        headers: &'static [(&'static str, &'static str)],
+        body: &Value,
+    ) {
+        self.once.lock().unwrap().push_back((what.into(), (status, headers, text(body))));
+    }
+
+    fn seen(&self, what: &str) -> Vec<Seen> {
+        self.seen.lock().unwrap().iter().filter(|seen| seen.what == what).cloned().collect()
+    }
+
+    /// From now on the hub acts as for an ended connection.
+    fn end(&self) {
+        self.always(LIST, 401, &json!({"code": 602, "message": "Customer not authorized"}));
+        self.always(TOKEN, 400, &json!({"error": "invalid_grant"}));
+    }
+}
+
+fn text(body: &Value) -> String {
+    if body.is_null() { String::new() } else { body.to_string() }
+}
+
+async fn answer(
+    State(hub): State<FakeHub>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let what = format!("{method} {}", uri.path());
+    let bearer = headers.get(header::AUTHORIZATION).map(|v| v.to_str().unwrap()).unwrap_or_default();
+    let bearer = bearer.trim_start_matches("Bearer ").to_owned();
+    let (query, body) =
+        (uri.query().unwrap_or_default().into(), serde_json::from_str(&body).unwrap_or_default());
+    hub.seen.lock().unwrap().push(Seen { what: what.clone(), query, bearer, body });
+    let mut once = hub.once.lock().unwrap();
+    let queued = once.iter().position(|(known, _)| *known == what).and_then(|at| once.remove(at));
+    let always = || hub.always.lock().unwrap().iter().find(|(known, _)| *known == what).cloned();
+    let Some((_, (status, headers, body))) = queued.or_else(always) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
+    for (name, value) in headers {
+        response.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    response
+}
+
+fn accounts() -> Value {
+    json!({"page": {}, "links": {}, "accounts": [{"depositAccount": {"accountId": "a1", "nickname": "Chequing",
+        "accountNumberDisplay": "123456789", "currency": {"currencyCode": "CAD"}, "status": "OPEN",
+        "currentBalance": 1234.50}}]})
+}
+
+struct World {
+    hub: FakeHub,
+    router: Router,
+    clock: Arc<AtomicI64>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let hub = FakeHub::start().await;
+        let clock = Arc::new(AtomicI64::new(NOW));
+        let ticking = Arc::clone(&clock);
+        let demo = Demo::new(Settings {
+            origin: ORIGIN.into(),
+            hub: hub.url.clone(),
+            client_id: "dc-acme".into(),
+            client_secret: SECRET.into(),
+            redirect_uri: format!("{ORIGIN}/callback"),
+            scope: "ACCOUNT_BASIC TRANSACTIONS".into(),
+            providers: vec![
+                Choice { id: 1000, name: "Maple Trust".into() },
+                Choice { id: 2000, name: "Caisse Rideau".into() },
+            ],
+            clock: Arc::new(move || ticking.load(Ordering::Relaxed)),
+        })
+        .unwrap();
+        Self { router: demo.router(), hub, clock }
+    }
+
+    fn browser(&self) -> Browser {
+        Browser {
+            router: self.router.clone(),
+            cookie: String::new(),
+            form_token: String::new(),
+            all: String::new(),
+        }
+    }
+
+    /// A browser with a connection to Maple Trust.
+    async fn connected(&self) -> Browser {
+        let mut browser = self.browser();
+        let state = browser.connect(Some("1000")).await.1;
+        let back = browser.get(&format!("/callback?code={CODE}&state={state}")).await;
+        assert_eq!((back.status, &*back.location), (StatusCode::SEE_OTHER, "/accounts"));
+        browser
+    }
+}
+
+/// A browser: one cookie, the form token of the last page, and everything that it was ever shown.
+struct Browser {
+    router: Router,
+    cookie: String,
+    form_token: String,
+    all: String,
+}
+
+struct Page {
+    status: StatusCode,
+    location: String,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Page {
+    fn has(&self, what: &str) -> bool {
+        self.text.contains(what)
+    }
+}
+
+impl Browser {
+    async fn send(&mut self, request: Request<Body>) -> Page {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        let header =
+            |name| parts.headers.get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
+        let location = header(header::LOCATION);
+        if let Some(cookie) = header(header::SET_COOKIE).split(';').next().filter(|c| !c.is_empty()) {
+            cookie.clone_into(&mut self.cookie);
+        }
+        if let Some((_, rest)) = text.split_once(r#"name="form_token" value=""#) {
+            rest.split('"').next().unwrap().clone_into(&mut self.form_token);
+        }
+        assert!(!text.contains("Unknown localization"), "a text is missing: {text}");
+        assert!(!text.contains("<script") && !text.contains("style="), "{text}");
+        self.all.push_str(&text);
+        Page { status: parts.status, location, headers: parts.headers, text }
+    }
+
+    async fn get(&mut self, path: &str) -> Page {
+        let request = Request::get(path).header(header::COOKIE, &self.cookie);
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
+        let token = self.form_token.clone();
+        self.post_with(path, &[], &[fields, &[("form_token", &token)]].concat()).await
+    }
+
+    async fn post_with(&mut self, path: &str, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> Page {
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let mut request = Request::post(path)
+            .header(header::COOKIE, &self.cookie)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Body::from(form)).unwrap()).await
+    }
+
+    /// Begins a connection: the address at the hub, and the state in it.
+    async fn connect(&mut self, provider: Option<&str>) -> (url::Url, String) {
+        self.get("/").await;
+        let fields: Vec<_> = provider.map(|id| ("provider_id", id)).into_iter().collect();
+        let page = self.post("/connect", &fields).await;
+        assert_eq!(page.status, StatusCode::SEE_OTHER, "{}", page.text);
+        let url = url::Url::parse(&page.location).unwrap();
+        let state = parameter(&url, "state").unwrap();
+        (url, state)
+    }
+}
+
+fn parameter(url: &url::Url, name: &str) -> Option<String> {
+    url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+}
+
+#[tokio::test]
+async fn the_way_to_the_hub_has_every_parameter_and_a_challenge_that_is_kept() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    browser.get("/?lang=fr").await;
+    let (url, state) = browser.connect(Some("2000")).await;
+    assert_eq!(
+        format!("{}{}", url.origin().ascii_serialization(), url.path()),
+        format!("{}/api/v1/authorize", world.hub.url)
+    );
+    for (name, value) in [
+        ("response_type", "code"),
+        ("client_id", "dc-acme"),
+        ("redirect_uri", "http://127.0.0.1:8401/callback"),
+        ("scope", "ACCOUNT_BASIC TRANSACTIONS"),
+        ("code_challenge_method", "S256"),
+        ("provider_id", "2000"),
+        ("ui_locales", "fr"),
+    ] {
+        assert_eq!(parameter(&url, name).as_deref(), Some(value), "{name}");
+    }
+    assert!(state.len() >= 43);
+    browser.get(&format!("/callback?code={CODE}&state={state}")).await;
+    let sent = &world.hub.seen(TOKEN)[0].body;
+    let verifier = sent["code_verifier"].as_str().unwrap();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, verifier.as_bytes());
+    assert_eq!(parameter(&url, "code_challenge").unwrap(), URL_SAFE_NO_PAD.encode(digest));
+    let expected = json!({"grant_type": "authorization_code", "code": CODE, "redirect_uri": "http://127.0.0.1:8401/callback",
+        "client_id": "dc-acme", "client_secret": SECRET, "code_verifier": verifier});
+    assert_eq!(*sent, expected);
+    let (other, another_state) = browser.connect(None).await;
+    assert_eq!(parameter(&other, "provider_id"), None);
+    assert_ne!(state, another_state);
+    assert_ne!(parameter(&url, "code_challenge"), parameter(&other, "code_challenge"));
+}
+
+#[tokio::test]
+async fn a_bank_that_is_not_offered_is_refused() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    browser.get("/").await;
+    let page = browser.post("/connect", &[("provider_id", "3000")]).await;
+    assert_eq!((page.status, &*page.location), (StatusCode::BAD_REQUEST, ""));
+}
+
+#[tokio::test]
+async fn a_wrong_missing_or_reused_state_is_refused_and_nothing_is_exchanged() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let state = browser.connect(Some("1000")).await.1;
+    for wrong in ["", "&state=", "&state=wrong", &format!("&state={state}x"), "&error=access_denied"] {
+        let page = browser.get(&format!("/callback?code={CODE}{wrong}")).await;
+        assert_eq!(page.status, StatusCode::BAD_REQUEST, "{wrong}");
+        assert!(page.has("does not belong to anything you asked for"), "{}", page.text);
+    }
+    assert!(world.hub.seen(TOKEN).is_empty());
+    let way_back = format!("/callback?code={CODE}&state={state}");
+    assert_eq!(browser.get(&way_back).await.status, StatusCode::SEE_OTHER, "the right one still works");
+    assert_eq!(browser.get(&way_back).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(world.hub.seen(TOKEN).len(), 1);
+    let mut other = world.browser();
+    let state = browser.connect(Some("1000")).await.1;
+    other.connect(Some("1000")).await;
+    let stolen = other.get(&format!("/callback?code={CODE}&state={state}")).await;
+    assert_eq!(stolen.status, StatusCode::BAD_REQUEST, "another browser's state");
+    assert_eq!(world.hub.seen(TOKEN).len(), 1);
+}
+
+#[tokio::test]
+async fn no_secret_is_ever_shown() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    for page in ["/accounts", "/accounts/a1?bank=1000", "/"] {
+        browser.get(page).await;
+    }
+    world.hub.once(TOKEN, 200, &json!({"access_token": NEWER, "expires_in": 300}));
+    browser.post("/refresh", &[("bank", "1000")]).await;
+    browser.get("/").await;
+    world.hub.end();
+    browser.post("/disconnect", &[("bank", "1000")]).await;
+    browser.get("/").await;
+    let verifier = world.hub.seen(TOKEN)[0].body["code_verifier"].as_str().unwrap().to_owned();
+    for secret in [ACCESS, NEWER, REFRESH, CODE, SECRET, &verifier, &browser.cookie["demo_session=".len()..]]
+    {
+        assert!(!browser.all.contains(&secret[..9]), "more than 8 characters of {secret}");
+    }
+    assert!(browser.all.contains("access_token eyJhbGci… (39, #"), "{}", browser.all);
+}
+
+#[tokio::test]
+async fn what_went_wrong_is_said_in_both_languages_with_its_code() {
+    let world = World::new().await;
+    for (error, en, fr) in [
+        ("access_denied", "You said no, and nothing was shared.", "Vous avez refusé"),
+        (
+            "temporarily_unavailable",
+            "Your bank cannot answer at present.",
+            "Votre banque ne peut pas répondre",
+        ),
+        ("server_error", "Something went wrong", "Un problème est survenu"),
+        ("invalid_scope", "Acme Budget asked for this in the wrong way.", "Acme Budget a mal formulé"),
+        ("%3Cb%3E", "Something went wrong", "Un problème est survenu"),
+    ] {
+        for (lang, words) in [("en", en), ("fr", fr)] {
+            let mut browser = world.browser();
+            browser.get(&format!("/?lang={lang}")).await;
+            let state = browser.connect(Some("1000")).await.1;
+            let page = browser.get(&format!("/callback?error={error}&state={state}")).await;
+            assert_eq!((page.status, &*page.location), (StatusCode::SEE_OTHER, "/"));
+            let page = browser.get("/").await;
+            assert!(page.has(words) && page.has(&format!(r#"<html lang="{lang}">"#)), "{}", page.text);
+            assert!(page.has(&format!("<code>{error}</code>")) != (error == "%3Cb%3E"), "{}", page.text);
+            assert!(!page.has("<b>"));
+            assert!(!browser.get("/").await.has(words), "a notice is shown once");
+        }
+    }
+    assert!(world.hub.seen(TOKEN).is_empty());
+}
+
+#[tokio::test]
+async fn the_language_is_asked_for_remembered_or_the_browsers() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let request = Request::get("/").header(header::ACCEPT_LANGUAGE, "fr-CA,fr;q=0.9").body(Body::empty());
+    assert!(browser.send(request.unwrap()).await.has(r#"<html lang="fr">"#));
+    assert!(browser.get("/").await.has(r#"<html lang="en">"#), "nothing was chosen");
+    let page = browser.get("/accounts/a%201?bank=1000&q=x&lang=fr").await;
+    assert_eq!(page.location, "/accounts");
+    assert!(browser.get("/").await.has(r#"<html lang="fr">"#));
+    let page = browser.get("/accounts?a=1&lang=en").await;
+    assert!(page.has(r#"href="/accounts?a=1&#38;lang=fr""#), "{}", page.text);
+}
+
+#[tokio::test]
+async fn trouble_at_the_token_endpoint_is_said_and_nothing_is_connected() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    for (status, body, words) in [
+        (400, json!({"error": "invalid_grant"}), "This connection has ended."),
+        (400, json!({"error": "invalid_client"}), "in the wrong way"),
+        (200, json!({"access_token": ACCESS}), "<code>refresh_token</code>"),
+        (200, json!("no tokens"), "<code>unreadable</code>"),
+        (502, json!("<html>"), "<code>HTTP-502</code>"),
+    ] {
+        world.hub.once(TOKEN, status, &body);
+        let state = browser.connect(Some("1000")).await.1;
+        browser.get(&format!("/callback?code={CODE}&state={state}")).await;
+        let page = browser.get("/").await;
+        assert!(page.has(words), "{words}: {}", page.text);
+        assert!(!page.has("Connected banks"));
+    }
+    world.hub.once_with(TOKEN, 503, &[("retry-after", "7")], &json!({"error": "temporarily_unavailable"}));
+    let state = browser.connect(Some("1000")).await.1;
+    browser.get(&format!("/callback?code={CODE}&state={state}")).await;
+    assert!(browser.get("/").await.has("Please try again in 7 seconds."));
+}
+
+#[tokio::test]
+async fn a_hub_that_is_not_there_is_said() {
+    let mut settings = Settings {
+        origin: ORIGIN.into(),
+        hub: String::new(),
+        client_id: "dc-acme".into(),
+        client_secret: SECRET.into(),
+        redirect_uri: format!("{ORIGIN}/callback"),
+        scope: "ACCOUNT_BASIC".into(),
+        providers: Vec::new(),
+        clock: Arc::new(|| NOW),
+    };
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    settings.hub = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    let router = Demo::new(settings).unwrap().router();
+    let mut browser =
+        Browser { router, cookie: String::new(), form_token: String::new(), all: String::new() };
+    let state = browser.connect(None).await.1;
+    browser.get(&format!("/callback?code={CODE}&state={state}")).await;
+    let page = browser.get("/").await;
+    assert!(page.has("The connection service cannot be reached.") && page.has("no answer"), "{}", page.text);
+}
+
+#[tokio::test]
+async fn every_kind_of_account_has_its_balance_and_no_number() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    let account = |key: &str, id: &str, field: &str, amount: &str| -> Value {
+        let text = format!(
+            r#"{{"{key}":{{"accountId":"{id}","accountNumberDisplay":"99988877{id}","accountNumber":"12345670{id}","{field}":{amount}}}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    };
+    let kinds = [
+        account("depositAccount", "dep1", "currentBalance", "12345678901234567.89"),
+        account("locAccount", "loc1", "currentBalance", "0.1"),
+        account("loanAccount", "lon1", "principalBalance", "250000"),
+        account("investmentAccount", "inv1", "currentValue", "1.005"),
+        account("insuranceAccount", "ins1", "policyCoverageAmount", "5"),
+        account("annuityAccount", "ann1", "surrenderValue", "6"),
+        account("commercialAccount", "com1", "currentLedgerBalance", "-7.25"),
+    ];
+    world.hub.always(LIST, 200, &json!({"accounts": kinds}));
+    let page = browser.get("/accounts").await;
+    for (kind, number, balance) in [
+        ("Deposit account", "•••• dep1", "$12,345,678,901,234,567.89"),
+        ("Line of credit or card", "•••• loc1", "$0.10"),
+        ("Loan", "•••• lon1", "$250,000.00"),
+        ("Investments", "•••• inv1", "$1.005"),
+        ("Insurance", "•••• ins1", "$5.00"),
+        ("Annuity", "•••• ann1", "$6.00"),
+        ("Business account", "•••• com1", "\u{2212}$7.25"),
+    ] {
+        assert!(page.has(&format!("{kind} · {number}</p>")), "{kind}: {}", page.text);
+        assert!(page.has(&format!("<strong>{balance}</strong>")), "{kind}: {}", page.text);
+    }
+    assert!(!page.has("9998887") && !page.has("1234567"), "a whole number is shown");
+    assert!(
+        browser
+            .get("/accounts?lang=fr")
+            .await
+            .has("12\u{a0}345\u{a0}678\u{a0}901\u{a0}234\u{a0}567,89\u{a0}$")
+    );
+}
+
+#[tokio::test]
+async fn names_come_first_then_details_page_by_page_where_they_are_shared() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    let light = |id: &str| json!({"depositAccount": {"accountId": id, "nickname": format!("Name {id}")}});
+    world.hub.once(LIST, 200, &json!({"page": {"nextOffset": "n/2"}, "accounts": [light("a1")]}));
+    world.hub.once(LIST, 200, &json!({"accounts": [light("a2")]}));
+    world.hub.once(LIST, 401, &json!({"code": "602", "message": "Customer not authorized"}));
+    let page = browser.get("/accounts").await;
+    assert!(page.has("Name a1") && page.has("Name a2"), "{}", page.text);
+    assert!(page.has("not their balances") && !page.has("This connection has ended"));
+    let queries: Vec<String> = world.hub.seen(LIST).iter().map(|seen| seen.query.clone()).collect();
+    assert_eq!(
+        queries,
+        ["resultType=lightweight", "resultType=lightweight&offset=n%2F2", "resultType=details"]
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_ran_out_is_refreshed_and_the_call_repeated() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    world.hub.once(LIST, 401, &json!({"message": "The access token is missing, malformed or expired"}));
+    world.hub.once(TOKEN, 200, &json!({"access_token": NEWER, "expires_in": 300}));
+    assert!(browser.get("/accounts").await.has("$1,234.50"));
+    let bearers: Vec<String> = world.hub.seen(LIST).iter().map(|seen| seen.bearer.clone()).collect();
+    assert_eq!(bearers, [ACCESS, NEWER, NEWER]);
+    let sent = &world.hub.seen(TOKEN)[1].body;
+    assert_eq!((&sent["grant_type"], &sent["refresh_token"]), (&json!("refresh_token"), &json!(REFRESH)));
+    browser.get("/accounts").await;
+    assert_eq!(world.hub.seen(LIST)[3].bearer, NEWER, "the newer one is kept");
+}
+
+#[tokio::test]
+async fn an_ended_connection_asks_for_a_new_one() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    world.hub.end();
+    let page = browser.get("/accounts").await;
+    assert!(page.has("This connection has ended.") && page.has("<code>602</code>"), "{}", page.text);
+    assert!(page.has(r#"name="provider_id" value="1000">Connect again"#), "{}", page.text);
+    assert_eq!(world.hub.seen(TOKEN).len(), 1, "602 is not a token that ran out");
+    world.hub.always(ONE, 401, &json!({"code": 602}));
+    let page = browser.get("/accounts/a1?bank=1000").await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    assert!(page.has("<h1>This connection has ended.</h1>") && page.has("<code>602</code>"), "{}", page.text);
+}
+
+#[tokio::test]
+async fn a_bank_that_needs_time_says_when_to_come_back() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    for (status, code) in [(503, 503), (429, 1207)] {
+        world.hub.once_with(LIST, status, &[("retry-after", "42")], &json!({"code": code}));
+        let page = browser.get("/accounts?lang=fr").await;
+        assert!(page.has("Veuillez réessayer dans 42 secondes."), "{}", page.text);
+        assert!(page.has(&format!("<code>{code}</code>")));
+    }
+    world.hub.once(LIST, 503, &json!({"code": 503}));
+    assert!(browser.get("/accounts?lang=en").await.has("try again in a few minutes"));
+    for (status, code, answered) in
+        [(404, 701, 404), (409, 705, 502), (400, 401, 400), (500, 500, 502), (403, 403, 502)]
+    {
+        world.hub.once(ONE, status, &json!({"code": code}));
+        let page = browser.get("/accounts/a1?bank=1000").await;
+        assert_eq!(page.status.as_u16(), answered, "{code}");
+        assert!(page.has(&format!("<code>{code}</code>")), "{}", page.text);
+    }
+}
+
+fn line(id: usize, more: &str) -> Value {
+    let text = format!(
+        r#"{{"depositTransaction":{{"transactionId":"t{id}","transactionTimestamp":"2026-10-0{}T12:00:00Z",{more}}}}}"#,
+        id % 9 + 1
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test]
+async fn a_search_passes_on_dates_looks_for_words_and_goes_on() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    let coffee = |id| {
+        line(
+            id,
+            r#""description":"CAFÉ DU COIN","debitCreditMemo":"DEBIT","amount":4.25,"category":"restaurants""#,
+        )
+    };
+    let rent =
+        |id| line(id, r#""description":"RENT","debitCreditMemo":"DEBIT","amount":900,"category":"housing""#);
+    world.hub.once(LINES, 200, &json!({"page": {"nextOffset": "c 2"}, "transactions": [coffee(1), rent(2)]}));
+    let many: Vec<Value> = (0..30).map(coffee).collect();
+    world.hub.once(LINES, 200, &json!({"page": {"nextOffset": "c&3"}, "transactions": many}));
+    let page = browser.get("/accounts/a1?bank=1000&q=cafe+restaur&from=2026-10-01&to=2026-10-09").await;
+    assert!(page.has("Found: 31 of 32 transactions looked at."), "{}", page.text);
+    assert!(!page.has(">RENT<") && page.has(">CAFÉ DU COIN<"));
+    let more = "?bank=1000&#38;q=cafe+restaur&#38;from=2026-10-01&#38;to=2026-10-09&#38;offset=c%263";
+    assert!(page.has(&format!(r#"href="{more}">More transactions"#)), "{}", page.text);
+    world.hub.once(LINES, 200, &json!({"transactions": [rent(1)]}));
+    let last = browser.get(&format!("/accounts/a1{}", more.replace("&#38;", "&"))).await;
+    assert!(last.has("Found: 0 of 1 transactions looked at.") && !last.has("More transactions"));
+    let queries: Vec<String> = world.hub.seen(LINES).iter().map(|seen| seen.query.clone()).collect();
+    let asked = "limit=100&startTime=2026-10-01&endTime=2026-10-09";
+    assert_eq!(queries, [asked.to_owned(), format!("{asked}&offset=c+2"), format!("{asked}&offset=c%263")]);
+    world.hub.once(LINES, 400, &json!({"code": 703, "message": "Invalid date range"}));
+    let page = browser.get("/accounts/a1?bank=1000&from=2026-10-09&to=2026-10-01").await;
+    assert!(page.has("These dates or this page of the list cannot be used.") && page.has("<code>703</code>"));
+    assert!(page.has("$1,234.50"), "the account is still shown");
+}
+
+#[tokio::test]
+async fn spending_is_added_up_exactly_and_drawn_with_a_table_beside_it() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    let of = |id: usize, amount: &str, category: &str, memo: &str, status: &str| {
+        let (day, month) = (id % 9 + 1, if id < 3 { "09" } else { "10" });
+        line(
+            id,
+            &format!(
+                r#""description":"x","amount":{amount},"category":"{category}","debitCreditMemo":"{memo}","status":"{status}","postedTimestamp":"2026-{month}-0{day}T12:00:00Z""#
+            ),
+        )
+    };
+    let mut lines = vec![
+        of(1, "0.1", "groceries", "DEBIT", "POSTED"),
+        of(2, "0.2", "groceries", "DEBIT", "POSTED"),
+        of(3, "12345678901234.005", "housing", "DEBIT", "POSTED"),
+        of(4, "0.60", "", "DEBIT", "POSTED"),
+        of(5, "1000", "groceries", "DEBIT", "PENDING"),
+        of(6, "2000", "transfer", "DEBIT", "POSTED"),
+        of(7, "3000", "groceries", "CREDIT", "POSTED"),
+        of(8, "0.15", "Pets & co", "DEBIT", "POSTED"),
+    ];
+    for transaction in &mut lines {
+        transaction["depositTransaction"].as_object_mut().unwrap().remove("transactionTimestamp");
+    }
+    lines.push(json!({"loanTransaction": {"amount": 5, "debitCreditMemo": "DEBIT", "status": "POSTED"}}));
+    world.hub.always(LINES, 200, &json!({"transactions": lines}));
+    let page = browser.get("/accounts/a1?bank=1000").await;
+    let table: Vec<(&str, &str)> = table(&page.text);
+    assert_eq!(
+        table,
+        [
+            ("Housing", "$12,345,678,901,234.005"),
+            ("Other", "$0.60"),
+            ("Groceries", "$0.30"),
+            ("Pets &#38; co", "$0.15"),
+            ("Total", "$12,345,678,901,235.055"),
+        ]
+    );
+    let chart = page
+        .text
+        .split_once("<svg class=\"chart\" role=\"img\" aria-labelledby=\"chart-title chart-text\"")
+        .unwrap()
+        .1;
+    let chart = chart.split_once("</svg>").unwrap().0;
+    assert!(chart.contains(r#"<title id="chart-title">Spending</title><desc id="chart-text">Housing $12,345,678,901,234.005. Other"#));
+    let by_month = browser.get("/accounts/a1?bank=1000&by=month").await;
+    let expected = [
+        ("September 2026", "$0.30"),
+        ("October 2026", "$12,345,678,901,234.755"),
+        ("Total", "$12,345,678,901,235.055"),
+    ];
+    assert_eq!(self::table(&by_month.text), expected);
+}
+
+/// The rows of the spending table: label and amount.
+fn table(page: &str) -> Vec<(&str, &str)> {
+    let details = page.split_once("<details>").unwrap().1.split_once("</details>").unwrap().0;
+    let rows = details.split(r#"<th scope="row">"#).skip(1);
+    rows.map(|row| {
+        let (label, rest) = row.split_once("</th>").unwrap();
+        (label, rest.split_once(r#"<td class="number">"#).unwrap().1.split_once("</td>").unwrap().0)
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn bars_are_as_long_as_their_share_of_the_longest() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    let of = |id, amount, category: &str| {
+        line(id, &format!(r#""amount":{amount},"category":"{category}","debitCreditMemo":"DEBIT""#))
+    };
+    world.hub.always(LINES, 200, &json!({"transactions": [of(1, 30, "fees"), of(2, 10, "health")]}));
+    let page = browser.get("/accounts/a1?bank=1000").await;
+    let bars: Vec<&str> =
+        page.text.split("<rect x=\"0\"").skip(1).map(|r| r.split("width=\"").nth(1).unwrap()).collect();
+    let lengths: Vec<&str> = bars.iter().map(|bar| bar.split('"').next().unwrap()).collect();
+    assert_eq!(lengths, ["100%", "33.3%"]);
+}
+
+#[tokio::test]
+async fn holdings_pending_and_foreign_amounts_are_shown() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    let account = json!({"investmentAccount": {"accountId": "a1", "nickname": "TFSA", "currentValue": 2500,
+        "currency": {"currencyCode": "USD"}, "holdings": [{"holdingName": "Broad Index", "symbol": "XIX",
+        "units": 12.125, "currentUnitPrice": 206.1856, "marketValue": 2500}]}});
+    world.hub.once(ONE, 200, &account);
+    let page = browser.get("/accounts/a1?bank=1000").await;
+    for cell in ["Broad Index · XIX", "12.125", "US$206.1856", "US$2,500.00"] {
+        assert!(page.has(&format!(">{cell}</t")), "{cell}: {}", page.text);
+    }
+    assert!(!browser.get("/accounts/a1?bank=1000").await.has("Holdings"));
+    let bought = line(
+        1,
+        r#""description":"HOTEL","amount":150.10,"debitCreditMemo":"DEBIT","status":"PENDING","foreignAmount":101.5,"foreignCurrency":"EUR""#,
+    );
+    world.hub.once(LINES, 200, &json!({"transactions": [bought]}));
+    let page = browser.get("/accounts/a1?bank=1000").await;
+    assert!(page.has("\u{2212}$150.10 <span class=\"quiet\">EUR\u{a0}101.50</span>"), "{}", page.text);
+    assert!(page.has(r#"<li class="pending">"#) && page.has(">Pending</span>") && page.has("Oct 2, 2026"));
+    assert!(!page.has("<svg class=\"chart\""), "what is pending is not spent yet");
+}
+
+#[tokio::test]
+async fn refreshing_shows_that_the_token_is_another() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    browser.get("/").await;
+    world.hub.once(TOKEN, 200, &json!({"access_token": NEWER, "expires_in": 300}));
+    assert_eq!(browser.post("/refresh", &[("bank", "1000")]).await.status, StatusCode::SEE_OTHER);
+    let page = browser.get("/").await;
+    let prints: Vec<&str> = page.text.split("eyJhbGci… (39, #").skip(1).map(|rest| &rest[..6]).collect();
+    assert_eq!(prints.len(), 3, "before, after, and the call");
+    assert!(prints[0] != prints[1] && prints[1] == prints[2], "{prints:?}");
+    world.hub.end();
+    browser.post("/refresh", &[("bank", "1000")]).await;
+    assert!(browser.get("/").await.has("This connection has ended."));
+}
+
+#[tokio::test]
+async fn after_disconnecting_every_door_is_tried_and_shown() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    browser.get("/").await;
+    world.hub.end();
+    let page = browser.post("/disconnect", &[("bank", "1000")]).await;
+    assert_eq!((page.status, &*page.location), (StatusCode::SEE_OTHER, "/"));
+    let page = browser.get("/").await;
+    assert!(page.has("Disconnected.") && !page.has("Connected banks"), "{}", page.text);
+    for (door, word) in [
+        ("Your accounts, with the access token", "401 602</code> closed"),
+        ("A new access token, with the refresh token", "400 invalid_grant</code> closed"),
+        ("The first code, used once more", "400 invalid_grant</code> closed"),
+        ("Ending it once more", "204 </code> it is over already"),
+    ] {
+        let shown =
+            page.text.split_once(&format!("<li class=\"held\"><strong>{door}</strong>\n<span><code>{word}"));
+        assert!(shown.is_some(), "{door}: {}", page.text);
+    }
+    let (tokens, ends) = (world.hub.seen(TOKEN), world.hub.seen(REVOKE));
+    assert_eq!((&tokens[1].body["refresh_token"], &tokens[2].body["code"]), (&json!(REFRESH), &json!(CODE)));
+    assert_eq!((ends.len(), &*ends[0].bearer, &*ends[1].bearer), (2, ACCESS, ACCESS));
+    assert_eq!(
+        browser.get("/accounts/a1?bank=1000").await.location,
+        "/accounts",
+        "the app has let go as well"
+    );
+    assert!(browser.get("/accounts").await.has("No bank is connected yet."));
+}
+
+#[tokio::test]
+async fn a_door_that_is_open_is_shown_open() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    browser.get("/").await;
+    browser.post("/disconnect", &[("bank", "1000")]).await;
+    let page = browser.get("/").await;
+    assert_eq!(page.text.matches("not closed as it should be").count(), 3, "{}", page.text);
+    assert_eq!(page.text.matches(r#"<li class="open">"#).count(), 3);
+}
+
+#[tokio::test]
+async fn an_end_that_is_not_acknowledged_is_kept_to_be_repeated() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    browser.get("/").await;
+    let unavailable = json!({"error": "temporarily_unavailable"});
+    world.hub.once_with(REVOKE, 503, &[("retry-after", "3")], &unavailable);
+    browser.post("/disconnect", &[("bank", "1000")]).await;
+    let page = browser.get("/").await;
+    assert!(page.has("Please try again in 3 seconds.") && page.has("Connected banks"), "{}", page.text);
+    assert!(!page.has("Every door was tried"));
+    world.hub.once(REVOKE, 400, &json!({"error": "invalid_request"}));
+    world.hub.once(TOKEN, 200, &json!({"access_token": NEWER, "expires_in": 300}));
+    browser.post("/disconnect", &[("bank", "1000")]).await;
+    let ends: Vec<String> = world.hub.seen(REVOKE).iter().skip(1).map(|seen| seen.bearer.clone()).collect();
+    assert_eq!(ends, [ACCESS, NEWER, NEWER], "one that ran out is refreshed, the newer one ends it");
+    assert!(!browser.get("/").await.has("Connected banks"));
+}
+
+#[tokio::test]
+async fn connecting_a_bank_again_ends_the_older_connection() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    world.hub.once(TOKEN, 200, &json!({"access_token": NEWER, "refresh_token": "rt-newer-refresh-token"}));
+    let state = browser.connect(Some("1000")).await.1;
+    browser.get(&format!("/callback?code=cd-newer-code&state={state}")).await;
+    assert_eq!(world.hub.seen(REVOKE)[0].bearer, ACCESS);
+    browser.get("/accounts").await;
+    assert_eq!(world.hub.seen(LIST)[0].bearer, NEWER);
+    let state = browser.connect(Some("2000")).await.1;
+    browser.get(&format!("/callback?code=cd-third-code&state={state}")).await;
+    let page = browser.get("/accounts").await;
+    assert!(page.has(">Maple Trust</h2>") && page.has(">Caisse Rideau</h2>"), "{}", page.text);
+    assert_eq!(world.hub.seen(REVOKE).len(), 1, "another bank's connection ends nothing");
+}
+
+#[tokio::test]
+async fn a_form_that_is_not_ours_does_nothing() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    browser.get("/").await;
+    let token = browser.form_token.clone();
+    for path in ["/connect", "/refresh", "/disconnect"] {
+        let bank = ("bank", "1000");
+        let right = [bank, ("form_token", &*token)];
+        for (headers, fields) in [
+            (&[][..], &[bank][..]),
+            (&[], &[bank, ("form_token", "wrong")]),
+            (&[("sec-fetch-site", "cross-site")], &right),
+            (&[("sec-fetch-site", "same-site")], &right),
+            (&[("origin", "http://127.0.0.1:8402")], &right),
+            (&[("origin", "null")], &right),
+        ] {
+            let page = browser.post_with(path, headers, fields).await;
+            assert_eq!((page.status, &*page.location), (StatusCode::FORBIDDEN, ""), "{path} {headers:?}");
+            assert!(page.has("This did not come from a page of ours."));
+        }
+    }
+    assert_eq!((world.hub.seen(TOKEN).len(), world.hub.seen(REVOKE).len()), (1, 0));
+    for headers in [[("sec-fetch-site", "same-origin")], [("origin", ORIGIN)]] {
+        let page = browser.post_with("/refresh", &headers, &[("bank", "1000"), ("form_token", &token)]).await;
+        assert_eq!(page.status, StatusCode::SEE_OTHER);
+    }
+    let mut other = world.browser();
+    other.get("/").await;
+    other.form_token = token;
+    assert_eq!(other.post("/connect", &[]).await.status, StatusCode::FORBIDDEN, "another session's token");
+}
+
+#[tokio::test]
+async fn the_cookie_is_closed_to_scripts_and_another_after_each_step_of_connecting() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let page = browser.get("/").await;
+    let cookie = page.headers[header::SET_COOKIE].to_str().unwrap();
+    let (pair, flags) = cookie.split_once("; ").unwrap();
+    assert_eq!(flags, "Path=/; HttpOnly; SameSite=Lax; Max-Age=3600");
+    assert!(pair.starts_with("demo_session=") && pair.len() >= "demo_session=".len() + 43);
+    let planted = browser.cookie.clone();
+    let state = browser.connect(Some("1000")).await.1;
+    let on_the_way = browser.cookie.clone();
+    browser.get(&format!("/callback?code={CODE}&state={state}")).await;
+    assert!(planted != on_the_way && on_the_way != browser.cookie);
+    assert!(browser.get("/").await.has("Connected banks"));
+    for older in [planted, on_the_way, "demo_session=".into(), "demo_session=made-up".into()] {
+        let mut thief = world.browser();
+        thief.cookie.clone_from(&older);
+        assert!(!thief.get("/").await.has("Connected banks"));
+        assert_ne!(thief.cookie, older, "an id is never taken over");
+    }
+}
+
+#[tokio::test]
+async fn two_browsers_do_not_see_each_others_banks() {
+    let world = World::new().await;
+    let mut one = world.connected().await;
+    let mut two = world.browser();
+    assert!(!two.get("/").await.has("Connected banks"));
+    assert!(two.get("/accounts").await.has("No bank is connected yet."));
+    assert_eq!(two.get("/accounts/a1?bank=1000").await.location, "/accounts");
+    two.post("/disconnect", &[("bank", "1000")]).await;
+    assert!(world.hub.seen(REVOKE).is_empty() && world.hub.seen(LIST).is_empty());
+    assert!(one.get("/accounts").await.has("$1,234.50"));
+    assert!(!two.get("/").await.has("accounts 1"), "nor what the other's panel says");
+}
+
+#[tokio::test]
+async fn a_session_ends_an_hour_after_its_last_page_and_the_oldest_makes_room() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    for minutes in [59, 59] {
+        world.clock.fetch_add(minutes * 60_000, Ordering::Relaxed);
+        assert!(browser.get("/").await.has("Connected banks"));
+    }
+    let cookie = browser.cookie.clone();
+    world.clock.fetch_add(3_600_000, Ordering::Relaxed);
+    assert!(!browser.get("/").await.has("Connected banks"));
+    assert_ne!(browser.cookie, cookie);
+    let mut kept = world.connected().await;
+    world.clock.fetch_add(1, Ordering::Relaxed);
+    for _ in 0..999 {
+        world.browser().get("/").await;
+    }
+    assert!(kept.get("/").await.has("Connected banks"), "there is room for a thousand");
+    world.clock.fetch_add(1, Ordering::Relaxed);
+    for _ in 0..1_000 {
+        world.browser().get("/").await;
+    }
+    assert!(!kept.get("/").await.has("Connected banks"));
+}
+
+#[tokio::test]
+async fn every_page_says_what_it_may_do() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    for (path, form_action) in [
+        ("/", "form-action https: http://127.0.0.1:* http://localhost:*;"),
+        ("/accounts", "form-action https: http://127.0.0.1:* http://localhost:*;"),
+        ("/accounts/a1?bank=1000", "form-action 'self';"),
+        ("/callback", "form-action 'self';"),
+        ("/nothing", "form-action 'self';"),
+        ("/static/demo.css", "form-action 'self';"),
+    ] {
+        let page = browser.get(path).await;
+        let header = |name: &str| page.headers.get(name).map(|v| v.to_str().unwrap()).unwrap_or_default();
+        let policy = header("content-security-policy");
+        assert!(
+            policy.contains(form_action) && policy.starts_with("default-src 'none';"),
+            "{path}: {policy}"
+        );
+        assert!(policy.contains("frame-ancestors 'none'; base-uri 'none'") && !policy.contains("unsafe"));
+        assert_eq!((header("referrer-policy"), header("x-content-type-options")), ("same-origin", "nosniff"));
+        assert_eq!(header("cache-control") == "no-store", path != "/static/demo.css", "{path}");
+    }
+    assert_eq!(browser.get("/nothing").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(browser.get("/connect").await.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn an_id_cannot_leave_its_place_in_the_address() {
+    let world = World::new().await;
+    let mut browser = world.connected().await;
+    for id in ["..%2F..%2Fv1%2Frecipients", "a%3Fx%3D1%23y", "%2e%2e"] {
+        browser.get(&format!("/accounts/{id}?bank=1000")).await;
+    }
+    let seen = world.hub.seen.lock().unwrap().clone();
+    let asked: Vec<&str> = seen.iter().skip(1).map(|seen| seen.what.as_str()).collect();
+    assert_eq!(
+        asked,
+        [
+            "GET /api/fdx/5/accounts/..%2F..%2Fv1%2Frecipients",
+            "GET /api/fdx/5/accounts/a%3Fx=1%23y",
+            "GET /api/fdx/5/accounts",
+        ]
+    );
+}
