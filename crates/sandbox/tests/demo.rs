@@ -1,261 +1,19 @@
 //! The demo app as a browser sees it, before a hub that says what a test wants it to say.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+mod demo_kit;
 
-use axum::Router;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, Method, Request, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{Request, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http_body_util::BodyExt;
-use sandbox::demo::{Choice, Demo, Settings};
+use sandbox::demo::{Demo, Settings};
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
-const NOW: i64 = 1_795_500_000_000;
-const ORIGIN: &str = "http://127.0.0.1:8401";
-const SECRET: &str = "s3cret-of-acme-budget-that-nobody-sees";
-const ACCESS: &str = "eyJhbGciOi.first-access-token.signature";
-const NEWER: &str = "eyJhbGciOi.newer-access-token.signature";
-const REFRESH: &str = "rt-0123456789-refresh-token";
-const CODE: &str = "cd-9876543210-code";
-
-const LIST: &str = "GET /api/fdx/5/accounts";
-const TOKEN: &str = "POST /api/v1/token";
-const REVOKE: &str = "DELETE /api/v1/revoke";
-const ONE: &str = "GET /api/fdx/5/accounts/a1";
-const LINES: &str = "GET /api/fdx/5/accounts/a1/transactions";
-
-type Reply = (u16, &'static [(&'static str, &'static str)], String);
-
-/// What the app sent.
-#[derive(Clone, Debug)]
-struct Seen {
-    what: String,
-    query: String,
-    bearer: String,
-    body: Value,
-}
-
-/// A hub that answers as told: first what was said once, then what was said for good.
-#[derive(Clone, Default)]
-struct FakeHub {
-    url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    once: Arc<Mutex<VecDeque<(String, Reply)>>>,
-    always: Arc<Mutex<Vec<(String, Reply)>>>,
-}
-
-impl FakeHub {
-    async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let hub = Self { url: format!("http://{}", listener.local_addr().unwrap()), ..Self::default() };
-        let router = Router::new().fallback(answer).with_state(hub.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let tokens = json!({"access_token": ACCESS, "token_type": "Bearer", "expires_in": 300,
-            "refresh_token": REFRESH, "scope": "ACCOUNT_BASIC TRANSACTIONS"});
-        hub.always(TOKEN, 200, &tokens);
-        hub.always(LIST, 200, &accounts());
-        hub.always(ONE, 200, &accounts()["accounts"][0]);
-        hub.always(LINES, 200, &json!({"page": {}, "links": {}, "transactions": []}));
-        hub.always(REVOKE, 204, &Value::Null);
-        hub
-    }
-
-    fn always(&self, what: &str, status: u16, body: &Value) {
-        self.always.lock().unwrap().insert(0, (what.into(), (status, &[], text(body))));
-    }
-
-    fn once(&self, what: &str, status: u16, body: &Value) {
-        self.once_with(what, status, &[], body);
-    }
-
-    fn once_with(
-        &self,
-        what: &str,
-        status: u16,
-        headers: &'static [(&'static str, &'static str)],
-        body: &Value,
-    ) {
-        self.once.lock().unwrap().push_back((what.into(), (status, headers, text(body))));
-    }
-
-    fn seen(&self, what: &str) -> Vec<Seen> {
-        self.seen.lock().unwrap().iter().filter(|seen| seen.what == what).cloned().collect()
-    }
-
-    /// From now on the hub acts as for an ended connection.
-    fn end(&self) {
-        self.always(LIST, 401, &json!({"code": 602, "message": "Customer not authorized"}));
-        self.always(TOKEN, 400, &json!({"error": "invalid_grant"}));
-    }
-}
-
-fn text(body: &Value) -> String {
-    if body.is_null() { String::new() } else { body.to_string() }
-}
-
-async fn answer(
-    State(hub): State<FakeHub>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: String,
-) -> Response {
-    let what = format!("{method} {}", uri.path());
-    let bearer = headers.get(header::AUTHORIZATION).map(|v| v.to_str().unwrap()).unwrap_or_default();
-    let bearer = bearer.trim_start_matches("Bearer ").to_owned();
-    let (query, body) =
-        (uri.query().unwrap_or_default().into(), serde_json::from_str(&body).unwrap_or_default());
-    hub.seen.lock().unwrap().push(Seen { what: what.clone(), query, bearer, body });
-    let mut once = hub.once.lock().unwrap();
-    let queued = once.iter().position(|(known, _)| *known == what).and_then(|at| once.remove(at));
-    let always = || hub.always.lock().unwrap().iter().find(|(known, _)| *known == what).cloned();
-    let Some((_, (status, headers, body))) = queued.or_else(always) else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
-    let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
-    for (name, value) in headers {
-        response.headers_mut().insert(*name, value.parse().unwrap());
-    }
-    response
-}
-
-fn accounts() -> Value {
-    json!({"page": {}, "links": {}, "accounts": [{"depositAccount": {"accountId": "a1", "nickname": "Chequing",
-        "accountNumberDisplay": "123456789", "currency": {"currencyCode": "CAD"}, "status": "OPEN",
-        "currentBalance": 1234.50}}]})
-}
-
-struct World {
-    hub: FakeHub,
-    router: Router,
-    clock: Arc<AtomicI64>,
-}
-
-impl World {
-    async fn new() -> Self {
-        let hub = FakeHub::start().await;
-        let clock = Arc::new(AtomicI64::new(NOW));
-        let ticking = Arc::clone(&clock);
-        let demo = Demo::new(Settings {
-            origin: ORIGIN.into(),
-            hub: hub.url.clone(),
-            client_id: "dc-acme".into(),
-            client_secret: SECRET.into(),
-            redirect_uri: format!("{ORIGIN}/callback"),
-            scope: "ACCOUNT_BASIC TRANSACTIONS".into(),
-            providers: vec![
-                Choice { id: 1000, name: "Maple Trust".into() },
-                Choice { id: 2000, name: "Caisse Rideau".into() },
-            ],
-            clock: Arc::new(move || ticking.load(Ordering::Relaxed)),
-        })
-        .unwrap();
-        Self { router: demo.router(), hub, clock }
-    }
-
-    fn browser(&self) -> Browser {
-        Browser {
-            router: self.router.clone(),
-            cookie: String::new(),
-            form_token: String::new(),
-            all: String::new(),
-        }
-    }
-
-    /// A browser with a connection to Maple Trust.
-    async fn connected(&self) -> Browser {
-        let mut browser = self.browser();
-        let state = browser.connect(Some("1000")).await.1;
-        let back = browser.get(&format!("/callback?code={CODE}&state={state}")).await;
-        assert_eq!((back.status, &*back.location), (StatusCode::SEE_OTHER, "/accounts"));
-        browser
-    }
-}
-
-/// A browser: one cookie, the form token of the last page, and everything that it was ever shown.
-struct Browser {
-    router: Router,
-    cookie: String,
-    form_token: String,
-    all: String,
-}
-
-struct Page {
-    status: StatusCode,
-    location: String,
-    headers: HeaderMap,
-    text: String,
-}
-
-impl Page {
-    fn has(&self, what: &str) -> bool {
-        self.text.contains(what)
-    }
-}
-
-impl Browser {
-    async fn send(&mut self, request: Request<Body>) -> Page {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
-        let header =
-            |name| parts.headers.get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
-        let location = header(header::LOCATION);
-        if let Some(cookie) = header(header::SET_COOKIE).split(';').next().filter(|c| !c.is_empty()) {
-            cookie.clone_into(&mut self.cookie);
-        }
-        if let Some((_, rest)) = text.split_once(r#"name="form_token" value=""#) {
-            rest.split('"').next().unwrap().clone_into(&mut self.form_token);
-        }
-        assert!(!text.contains("Unknown localization"), "a text is missing: {text}");
-        assert!(!text.contains("<script") && !text.contains("style="), "{text}");
-        self.all.push_str(&text);
-        Page { status: parts.status, location, headers: parts.headers, text }
-    }
-
-    async fn get(&mut self, path: &str) -> Page {
-        let request = Request::get(path).header(header::COOKIE, &self.cookie);
-        self.send(request.body(Body::empty()).unwrap()).await
-    }
-
-    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
-        let token = self.form_token.clone();
-        self.post_with(path, &[], &[fields, &[("form_token", &token)]].concat()).await
-    }
-
-    async fn post_with(&mut self, path: &str, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> Page {
-        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        let mut request = Request::post(path)
-            .header(header::COOKIE, &self.cookie)
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        self.send(request.body(Body::from(form)).unwrap()).await
-    }
-
-    /// Begins a connection: the address at the hub, and the state in it.
-    async fn connect(&mut self, provider: Option<&str>) -> (url::Url, String) {
-        self.get("/").await;
-        let fields: Vec<_> = provider.map(|id| ("provider_id", id)).into_iter().collect();
-        let page = self.post("/connect", &fields).await;
-        assert_eq!(page.status, StatusCode::SEE_OTHER, "{}", page.text);
-        let url = url::Url::parse(&page.location).unwrap();
-        let state = parameter(&url, "state").unwrap();
-        (url, state)
-    }
-}
-
-fn parameter(url: &url::Url, name: &str) -> Option<String> {
-    url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
-}
+use demo_kit::*;
 
 #[tokio::test]
 async fn the_way_to_the_hub_has_every_parameter_and_a_challenge_that_is_kept() {
@@ -872,6 +630,7 @@ async fn a_session_ends_an_hour_after_its_last_page_and_the_oldest_makes_room() 
     world.clock.fetch_add(3_600_000, Ordering::Relaxed);
     assert!(!browser.get("/").await.has("Connected banks"));
     assert_ne!(browser.cookie, cookie);
+    world.clock.fetch_add(1, Ordering::Relaxed);
     let mut kept = world.connected().await;
     world.clock.fetch_add(1, Ordering::Relaxed);
     for _ in 0..999 {
@@ -929,4 +688,36 @@ async fn an_id_cannot_leave_its_place_in_the_address() {
             "GET /api/fdx/5/accounts",
         ]
     );
+}
+
+/// Words that begin with `demo-` in a text, and only those that could be keys.
+fn keys(text: &str) -> impl Iterator<Item = &str> {
+    let part_of_key = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    text.split(move |c: char| !part_of_key(c)).filter(|word| word.starts_with("demo-"))
+}
+
+#[test]
+fn every_text_that_is_named_exists_and_none_is_left_over() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named = String::new();
+    for folder in ["src/demo", "templates/demo"] {
+        for file in std::fs::read_dir(root.join(folder)).unwrap() {
+            named.push_str(&std::fs::read_to_string(file.unwrap().path()).unwrap());
+            named.push(' ');
+        }
+    }
+    let texts = std::fs::read_to_string(root.join("locales/en/demo.ftl")).unwrap();
+    let known: Vec<&str> = texts.lines().filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
+    for key in keys(&named) {
+        let family = key.ends_with('-');
+        assert!(
+            known.iter().any(|known| *known == key || family && known.starts_with(key)),
+            "{key} has no text"
+        );
+    }
+    for key in known {
+        let notice = key.strip_suffix("-do").unwrap_or(key);
+        let used = keys(&named).any(|name| name == notice || name.ends_with('-') && key.starts_with(name));
+        assert!(used, "{key} is named nowhere");
+    }
 }

@@ -31,7 +31,8 @@ pub(super) async fn connect(
     };
     let url = authorize_url(&demo, &visit, provider, &state, &hash(&verifier));
     let bank = provider.map_or_else(|| format!("hub-{}", &hash(&state)[..6]), str::to_owned);
-    let line = format!("provider_id {} · state {} · S256", provider.unwrap_or("-"), redacted(&state));
+    let named = provider.map(|id| format!("provider_id {id} · ")).unwrap_or_default();
+    let line = format!("{named}state {} · S256", redacted(&state));
     let sent = browser(url.path(), line);
     visit.session().asked = Some(Asked { state, verifier, bank, sent });
     Redirect::to(url.as_str()).into_response()
