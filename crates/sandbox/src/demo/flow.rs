@@ -8,9 +8,9 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::hub::{Exchange, redacted};
+use super::hub::{Calls, Exchange, redacted};
 use super::notice::Notice;
-use super::session::{Asked, Posted, Visit};
+use super::session::{Asked, Connection, Posted, Visit};
 use super::{Demo, pages};
 use crate::random::{equal, fresh, hash};
 
@@ -88,32 +88,28 @@ pub(super) async fn callback(
         return failed(log, Notice::of(error, None));
     };
     log.push(browser("/callback", format!("code {}", redacted(code))));
-    match demo.0.hub.exchange(&mut log, asked.bank, code.clone(), asked.verifier).await {
-        Err(notice) => failed(log, notice),
-        Ok(connection) => opened(&demo, &visit, connection, log).await,
+    let mut calls = demo.0.hub.calls(log);
+    match calls.exchange(asked.bank, code.clone(), asked.verifier).await {
+        Err(notice) => failed(calls.log, notice),
+        Ok(connection) => opened(&demo, &visit, connection, calls).await,
     }
 }
 
 /// Keeps a new connection. An older one to the same bank is ended at the hub, not forgotten: it may be
 /// another customer's, and then it lives on there.
-async fn opened(
-    demo: &Demo,
-    visit: &Visit,
-    connection: super::session::Connection,
-    mut log: Vec<Exchange>,
-) -> Response {
+async fn opened(demo: &Demo, visit: &Visit, connection: Connection, mut calls: Calls<'_>) -> Response {
     if demo.with_sessions(|sessions| sessions.renew(visit)).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     let older = visit.session().connection(&connection.bank);
     if let Some(mut older) = older {
-        let _ = demo.0.hub.end(&mut log, &mut older).await;
+        let _ = calls.end(&mut older).await;
     }
     let mut session = visit.session();
     session.connections.retain(|known| known.bank != connection.bank);
     session.connections.push(connection);
     drop(session);
-    visit.did(Notice::new("demo-done-connected"), log, Vec::new());
+    visit.did(Notice::new("demo-done-connected"), calls.log, Vec::new());
     Redirect::to("/accounts").into_response()
 }
 
@@ -127,13 +123,13 @@ pub(super) async fn refresh(
     let Some(mut connection) = visit.session().connection(bank) else {
         return Redirect::to("/").into_response();
     };
-    let (mut log, before) = (Vec::new(), redacted(&connection.access));
-    let notice = match demo.0.hub.refresh(&mut log, &mut connection).await {
+    let (mut calls, before) = (demo.0.hub.calls(Vec::new()), redacted(&connection.access));
+    let notice = match calls.refresh(&mut connection).await {
         Ok(()) => Notice::with("demo-done-refreshed", format!("{before} → {}", redacted(&connection.access))),
         Err(notice) => notice,
     };
     visit.session().keep(&connection);
-    visit.did(notice, log, Vec::new());
+    visit.did(notice, calls.log, Vec::new());
     Redirect::to("/").into_response()
 }
 
@@ -147,16 +143,16 @@ pub(super) async fn disconnect(
     let Some(mut connection) = visit.session().connection(bank) else {
         return Redirect::to("/").into_response();
     };
-    let (mut log, hub) = (Vec::new(), &demo.0.hub);
-    match hub.end(&mut log, &mut connection).await {
+    let mut calls = demo.0.hub.calls(Vec::new());
+    match calls.end(&mut connection).await {
         Ok(()) => {
             visit.session().connections.retain(|known| known.code != connection.code);
-            let doors = hub.doors(&mut log, &connection).await;
-            visit.did(Notice::new("demo-done-ended"), log, doors);
+            let doors = calls.doors(&connection).await;
+            visit.did(Notice::new("demo-done-ended"), calls.log, doors);
         }
         Err(notice) => {
             visit.session().keep(&connection);
-            visit.did(notice, log, Vec::new());
+            visit.did(notice, calls.log, Vec::new());
         }
     }
     Redirect::to("/").into_response()

@@ -5,16 +5,20 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use fdx::{Account, Accounts};
 use reqwest::{Client, RequestBuilder, header, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use url::Url;
+use url::{Position, Url};
 
 use super::notice::Notice;
 use super::session::Connection;
 use super::{Clock, Settings};
 use crate::random::hash;
+
+/// How many pages of a list are read in one go.
+pub(super) const MOST_PAGES: usize = 5;
 
 /// The hub, and who we are there.
 pub(super) struct Hub {
@@ -45,7 +49,11 @@ pub(super) struct Door {
     pub(super) held: bool,
 }
 
-type Log = Vec<Exchange>;
+/// The calls of one step, and what came of them.
+pub(super) struct Calls<'a> {
+    hub: &'a Hub,
+    pub(super) log: Vec<Exchange>,
+}
 
 /// What the token endpoint gives. The refresh token comes with the exchange alone, and does not change.
 #[derive(Deserialize)]
@@ -63,6 +71,14 @@ struct Answer {
 impl Answer {
     fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The answer of a call that went well.
+    fn read<T: DeserializeOwned>(&self) -> Result<T, Notice> {
+        if self.status != 200 {
+            return Err(self.notice());
+        }
+        serde_json::from_slice(&self.body).map_err(|_| Notice::with("demo-failed", "unreadable"))
     }
 
     /// The FDX code or the OAuth error, without quotes.
@@ -111,102 +127,125 @@ impl Hub {
         url
     }
 
+    /// A step begins; what the browser did before stands in the log.
+    pub(super) const fn calls(&self, log: Vec<Exchange>) -> Calls<'_> {
+        Calls { hub: self, log }
+    }
+}
+
+impl Calls<'_> {
     /// Redeems a code for the tokens of a connection.
     pub(super) async fn exchange(
-        &self,
-        log: &mut Log,
+        &mut self,
         bank: String,
         code: String,
         verifier: String,
     ) -> Result<Connection, Notice> {
         let mut connection =
             Connection { bank, access: String::new(), refresh: String::new(), code, verifier };
-        let answer = self.redeem(log, &connection).await?;
-        let tokens = tokens(&answer)?;
+        let answer = self.redeem(&connection).await?;
+        let tokens: Tokens = answer.read()?;
         connection.access = tokens.access_token;
         connection.refresh =
             tokens.refresh_token.ok_or_else(|| Notice::with("demo-failed", "refresh_token"))?;
         Ok(connection)
     }
 
-    async fn redeem(&self, log: &mut Log, connection: &Connection) -> Result<Answer, Notice> {
+    async fn redeem(&mut self, connection: &Connection) -> Result<Answer, Notice> {
         let fields = [
             ("grant_type", "authorization_code"),
             ("code", &*connection.code),
             ("code_verifier", &*connection.verifier),
-            ("redirect_uri", &*self.redirect_uri),
+            ("redirect_uri", &*self.hub.redirect_uri),
         ];
-        self.token(log, &fields).await
+        self.token(&fields).await
     }
 
-    async fn renew(&self, log: &mut Log, connection: &Connection) -> Result<Answer, Notice> {
-        self.token(log, &[("grant_type", "refresh_token"), ("refresh_token", &*connection.refresh)]).await
+    async fn renew(&mut self, connection: &Connection) -> Result<Answer, Notice> {
+        self.token(&[("grant_type", "refresh_token"), ("refresh_token", &*connection.refresh)]).await
     }
 
-    async fn token(&self, log: &mut Log, fields: &[(&str, &str)]) -> Result<Answer, Notice> {
-        let own = [("client_id", &*self.client_id), ("client_secret", &*self.client_secret)];
+    async fn token(&mut self, fields: &[(&str, &str)]) -> Result<Answer, Notice> {
+        let own = [("client_id", &*self.hub.client_id), ("client_secret", &*self.hub.client_secret)];
         let body: BTreeMap<_, _> = own.iter().chain(fields).copied().collect();
-        let request = self.client.post(self.url(&["api", "v1", "token"])).json(&body);
-        self.send(log, body.get("grant_type").copied(), request).await
+        let request = self.hub.client.post(self.hub.url(&["api", "v1", "token"])).json(&body);
+        self.send(body.get("grant_type").copied(), request).await
     }
 
     /// Another access token for the connection.
-    pub(super) async fn refresh(&self, log: &mut Log, connection: &mut Connection) -> Result<(), Notice> {
-        let answer = self.renew(log, connection).await?;
-        connection.access = tokens(&answer)?.access_token;
+    pub(super) async fn refresh(&mut self, connection: &mut Connection) -> Result<(), Notice> {
+        let answer = self.renew(connection).await?;
+        connection.access = answer.read::<Tokens>()?.access_token;
         Ok(())
     }
 
     /// Reads data. An access token lives 5 minutes: when it has run out, it is refreshed and the call repeated.
     pub(super) async fn read<T: DeserializeOwned>(
-        &self,
-        log: &mut Log,
+        &mut self,
         connection: &mut Connection,
         path: &[&str],
         query: &[(&str, &str)],
     ) -> Result<T, Notice> {
-        let mut answer = self.send(log, None, self.get(connection, path, query)).await?;
+        let mut answer = self.send(None, self.get(connection, path, query)).await?;
         if answer.says_expired() {
-            self.refresh(log, connection).await?;
-            answer = self.send(log, None, self.get(connection, path, query)).await?;
+            self.refresh(connection).await?;
+            answer = self.send(None, self.get(connection, path, query)).await?;
         }
-        if answer.status != 200 {
-            return Err(answer.notice());
-        }
-        serde_json::from_slice(&answer.body).map_err(|_| Notice::with("demo-failed", "unreadable"))
+        answer.read()
     }
 
     fn get(&self, connection: &Connection, path: &[&str], query: &[(&str, &str)]) -> RequestBuilder {
-        let url = self.url(&[&["api", "fdx", "5"], path].concat());
-        let request = self.client.get(url).bearer_auth(&connection.access);
+        let url = self.hub.url(&[&["api", "fdx", "5"], path].concat());
+        let request = self.hub.client.get(url).bearer_auth(&connection.access);
         if query.is_empty() { request } else { request.query(query) }
+    }
+
+    /// All accounts, page by page: lightweight, or with their details.
+    pub(super) async fn accounts(
+        &mut self,
+        connection: &mut Connection,
+        kind: &str,
+    ) -> Result<Vec<Account>, Notice> {
+        let (mut all, mut offset) = (Vec::new(), None::<String>);
+        for _ in 0..MOST_PAGES {
+            let mut query = vec![("resultType", kind)];
+            query.extend(offset.as_deref().map(|offset| ("offset", offset)));
+            let page: Accounts = self.read(connection, &["accounts"], &query).await?;
+            all.extend(page.accounts);
+            offset = page.page.next_offset;
+            if offset.is_none() {
+                break;
+            }
+        }
+        Ok(all)
     }
 
     /// Ends the connection, everywhere. The bearer names it; one that has run out is refreshed first. Whatever
     /// is not acknowledged may be repeated.
-    pub(super) async fn end(&self, log: &mut Log, connection: &mut Connection) -> Result<(), Notice> {
-        let mut answer = self.revoke(log, connection).await?;
+    pub(super) async fn end(&mut self, connection: &mut Connection) -> Result<(), Notice> {
+        let mut answer = self.revoke(connection).await?;
         if answer.status == 400 {
-            match self.refresh(log, connection).await {
+            match self.refresh(connection).await {
                 Err(notice) if notice.is_over() => return Ok(()),
                 refreshed => refreshed?,
             }
-            answer = self.revoke(log, connection).await?;
+            answer = self.revoke(connection).await?;
         }
         if answer.status == 204 { Ok(()) } else { Err(answer.notice()) }
     }
 
-    async fn revoke(&self, log: &mut Log, connection: &Connection) -> Result<Answer, Notice> {
-        let request = self.client.delete(self.url(&["api", "v1", "revoke"])).bearer_auth(&connection.access);
-        self.send(log, None, request).await
+    async fn revoke(&mut self, connection: &Connection) -> Result<Answer, Notice> {
+        let request =
+            self.hub.client.delete(self.hub.url(&["api", "v1", "revoke"])).bearer_auth(&connection.access);
+        self.send(None, request).await
     }
 
     /// After the end: every way to the data is tried, and every one must be closed.
-    pub(super) async fn doors(&self, log: &mut Log, connection: &Connection) -> Vec<Door> {
-        let accounts = self.send(log, None, self.get(connection, &["accounts"], &[])).await;
-        let refresh = self.renew(log, connection).await;
-        let code = self.redeem(log, connection).await;
-        let again = self.revoke(log, connection).await;
+    pub(super) async fn doors(&mut self, connection: &Connection) -> Vec<Door> {
+        let accounts = self.send(None, self.get(connection, &["accounts"], &[])).await;
+        let refresh = self.renew(connection).await;
+        let code = self.redeem(connection).await;
+        let again = self.revoke(connection).await;
         vec![
             Door::new("demo-door-accounts", accounts.ok(), (401, "602")),
             Door::new("demo-door-refresh", refresh.ok(), (400, "invalid_grant")),
@@ -215,26 +254,21 @@ impl Hub {
         ]
     }
 
-    async fn send(
-        &self,
-        log: &mut Log,
-        note: Option<&str>,
-        request: RequestBuilder,
-    ) -> Result<Answer, Notice> {
+    async fn send(&mut self, note: Option<&str>, request: RequestBuilder) -> Result<Answer, Notice> {
         let request = request.build().map_err(|_| Notice::new("demo-failed"))?;
         let (method, url) = (request.method().to_string(), request.url().clone());
         let path = shortened(&url);
-        let begun = (self.clock)();
+        let begun = (self.hub.clock)();
         let answer = self.answer(request).await;
-        let took = Some(((self.clock)() - begun).max(0));
+        let took = Some(((self.hub.clock)() - begun).max(0));
         let said = answer.as_ref().map(|answer| facts(&answer.json())).unwrap_or_default();
         let line = note.map(str::to_owned).into_iter().chain(said).collect::<Vec<_>>().join(" · ");
-        log.push(Exchange { method, path, status: answer.as_ref().ok().map(|a| a.status), line, took });
+        self.log.push(Exchange { method, path, status: answer.as_ref().ok().map(|a| a.status), line, took });
         answer.map_err(|_| Notice::new("demo-down"))
     }
 
     async fn answer(&self, request: reqwest::Request) -> reqwest::Result<Answer> {
-        let response = self.client.execute(request).await?;
+        let response = self.hub.client.execute(request).await?;
         let after = response.headers().get(header::RETRY_AFTER);
         let retry_after = after.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
         Ok(Answer { status: response.status().as_u16(), retry_after, body: response.bytes().await? })
@@ -258,24 +292,15 @@ impl Door {
     }
 }
 
-fn tokens(answer: &Answer) -> Result<Tokens, Notice> {
-    if answer.status != 200 {
-        return Err(answer.notice());
-    }
-    serde_json::from_slice(&answer.body).map_err(|_| Notice::with("demo-failed", "unreadable"))
-}
-
 /// A path and query with their ids and cursors cut short.
 fn shortened(url: &Url) -> String {
-    let whole = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-    let pieces =
-        whole.split_inclusive(['/', '?', '&', '=']).map(|piece| match piece.char_indices().nth(24) {
-            Some(_) => {
-                format!("{}…{}", &piece[..8], &piece[piece.trim_end_matches(['/', '?', '&', '=']).len()..])
-            }
-            None => piece.to_owned(),
-        });
-    pieces.collect()
+    const JOINTS: [char; 4] = ['/', '?', '&', '='];
+    let whole = &url[Position::BeforePath..Position::AfterQuery];
+    let short = |piece: &str| match piece.trim_end_matches(JOINTS) {
+        word if word.len() > 24 => format!("{}…{}", &word[..8], &piece[word.len()..]),
+        _ => piece.to_owned(),
+    };
+    whole.split_inclusive(JOINTS).map(short).collect()
 }
 
 /// The line of an answer that matters.

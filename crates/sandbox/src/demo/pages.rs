@@ -7,11 +7,11 @@ use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use fdx::{Account, Accounts, Transactions};
+use fdx::{Account, Transactions};
 use serde_json::Value;
 
 use super::chart::{Bar, By, bars};
-use super::hub::Exchange;
+use super::hub::{Calls, Exchange, MOST_PAGES};
 use super::notice::Notice;
 use super::session::{Connection, Step, Visit};
 use super::view::{Card, Holdings, Row, category};
@@ -26,7 +26,6 @@ const FLOW: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
                     form-action https: http://127.0.0.1:* http://localhost:*; frame-ancestors 'none'; base-uri 'none'";
 
 const PAGE: &str = "100";
-const MOST_PAGES: usize = 5;
 const ENOUGH: usize = 25;
 
 /// What every page has.
@@ -157,12 +156,12 @@ pub(super) async fn nothing_here(Extension(visit): Extension<Visit>) -> Response
 
 pub(super) async fn accounts(State(demo): State<Demo>, Extension(visit): Extension<Visit>) -> Response {
     let connections = visit.session().connections.clone();
-    let (mut log, mut groups) = (Vec::new(), Vec::new());
+    let (mut calls, mut groups) = (demo.0.hub.calls(Vec::new()), Vec::new());
     for mut connection in connections {
-        groups.push(demo.group(&mut log, &visit, &mut connection).await);
+        groups.push(demo.group(&mut calls, visit.text, &mut connection).await);
         visit.session().keep(&connection);
     }
-    page(StatusCode::OK, &AccountsPage { f: Frame::new(&visit, log), groups }, FLOW)
+    page(StatusCode::OK, &AccountsPage { f: Frame::new(&visit, calls.log), groups }, FLOW)
 }
 
 pub(super) async fn account(
@@ -175,14 +174,14 @@ pub(super) async fn account(
     let Some(mut connection) = visit.session().connection(bank) else {
         return Redirect::to("/accounts").into_response();
     };
-    let (mut log, search) = (Vec::new(), Search::of(&id, &query));
-    let shown = demo.shown(&mut log, &visit, &mut connection, &search).await;
+    let (mut calls, search) = (demo.0.hub.calls(Vec::new()), Search::of(&id, &query));
+    let shown = search.shown(&mut calls, &mut connection, visit.text).await;
     visit.session().keep(&connection);
     let (card, holdings, listed) = match shown {
         Ok(shown) => shown,
-        Err(notice) => return message(&visit, notice.status(), &notice, log),
+        Err(notice) => return message(&visit, notice.status(), &notice, calls.log),
     };
-    let (f, bank) = (Frame::new(&visit, log), connection.bank);
+    let (f, bank) = (Frame::new(&visit, calls.log), connection.bank);
     page(StatusCode::OK, &AccountPage { f, bank, card, holdings, search, listed }, PLAIN)
 }
 
@@ -195,13 +194,13 @@ impl Demo {
     }
 
     /// The light list says which accounts there are; the details, where the customer agreed to them, what is in.
-    async fn group(&self, log: &mut Vec<Exchange>, visit: &Visit, connection: &mut Connection) -> Group {
-        let light = self.all_accounts(log, connection, "lightweight").await;
+    async fn group(&self, calls: &mut Calls<'_>, text: Text, connection: &mut Connection) -> Group {
+        let light = calls.accounts(connection, "lightweight").await;
         let detailed = match &light {
-            Ok(light) if !light.is_empty() => self.all_accounts(log, connection, "details").await,
+            Ok(light) if !light.is_empty() => calls.accounts(connection, "details").await,
             _ => Ok(Vec::new()),
         };
-        let (bank, text) = (connection.bank.clone(), visit.text);
+        let bank = connection.bank.clone();
         let named = self.0.settings.providers.iter().any(|known| known.id.to_string() == bank);
         let cards = light.map(|mut light| {
             for account in detailed.iter().flatten() {
@@ -212,72 +211,6 @@ impl Demo {
             light.iter().map(|account| Card::of(text, account)).collect()
         });
         Group { name: self.bank_name(text, &bank), bank, named, cards, details: detailed.err() }
-    }
-
-    async fn all_accounts(
-        &self,
-        log: &mut Vec<Exchange>,
-        connection: &mut Connection,
-        kind: &str,
-    ) -> Result<Vec<Account>, Notice> {
-        let (mut all, mut offset) = (Vec::new(), None::<String>);
-        for _ in 0..MOST_PAGES {
-            let mut query = vec![("resultType", kind)];
-            query.extend(offset.as_deref().map(|offset| ("offset", offset)));
-            let page: Accounts = self.0.hub.read(log, connection, &["accounts"], &query).await?;
-            all.extend(page.accounts);
-            offset = page.page.next_offset;
-            if offset.is_none() {
-                break;
-            }
-        }
-        Ok(all)
-    }
-
-    /// An account: without it there is nothing to show; without its transactions there is.
-    async fn shown(
-        &self,
-        log: &mut Vec<Exchange>,
-        visit: &Visit,
-        connection: &mut Connection,
-        search: &Search,
-    ) -> Result<Shown, Notice> {
-        let answer: Value = self.0.hub.read(log, connection, &["accounts", &search.id], &[]).await?;
-        let account: Account =
-            serde_json::from_value(answer.clone()).map_err(|_| Notice::new("demo-failed"))?;
-        let card = Card::of(visit.text, &account);
-        let holdings = serde_json::from_value::<Holdings>(answer).unwrap_or_default();
-        let holdings = holdings.rows(visit.text, &card.currency);
-        let found = self.search(log, visit, connection, search).await;
-        let listed = found.map(|found| found.listed(visit.text, search, &connection.bank, &card.currency));
-        Ok((card, holdings, listed))
-    }
-
-    /// A page of transactions. The hub searches by dates; words are searched for here, over a few of its pages.
-    async fn search(
-        &self,
-        log: &mut Vec<Exchange>,
-        visit: &Visit,
-        connection: &mut Connection,
-        search: &Search,
-    ) -> Result<Found, Notice> {
-        let mut found = Found { rows: Vec::new(), looked_at: 0, next: Some(search.offset.clone()) };
-        let path = ["accounts", &*search.id, "transactions"];
-        for _ in 0..MOST_PAGES {
-            let offset = found.next.take().unwrap_or_default();
-            let fields = [("startTime", &*search.from), ("endTime", &*search.to), ("offset", &*offset)];
-            let filled = fields.into_iter().filter(|(_, value)| !value.is_empty());
-            let query: Vec<_> = [("limit", PAGE)].into_iter().chain(filled).collect();
-            let page: Transactions = self.0.hub.read(log, connection, &path, &query).await?;
-            found.looked_at += page.transactions.len();
-            let rows = page.transactions.iter().map(Row::of);
-            found.rows.extend(rows.filter(|row| row.has(visit.text, &search.q)));
-            found.next = page.page.next_offset;
-            if found.next.is_none() || found.rows.len() >= ENOUGH {
-                break;
-            }
-        }
-        Ok(found)
     }
 }
 
@@ -303,6 +236,50 @@ impl Search {
         let field = |name: &str| query.get(name).map(|value| value.trim().to_owned()).unwrap_or_default();
         let (q, from, to, by) = (field("q"), field("from"), field("to"), field("by"));
         Self { id: id.to_owned(), q, from, to, by, offset: field("offset") }
+    }
+
+    /// An account: without it there is nothing to show; without its transactions there is.
+    async fn shown(
+        &self,
+        calls: &mut Calls<'_>,
+        connection: &mut Connection,
+        text: Text,
+    ) -> Result<Shown, Notice> {
+        let answer: Value = calls.read(connection, &["accounts", &self.id], &[]).await?;
+        let account: Account =
+            serde_json::from_value(answer.clone()).map_err(|_| Notice::new("demo-failed"))?;
+        let card = Card::of(text, &account);
+        let holdings = serde_json::from_value::<Holdings>(answer).unwrap_or_default();
+        let holdings = holdings.rows(text, &card.currency);
+        let found = self.found(calls, connection, text).await;
+        let listed = found.map(|found| found.listed(text, self, &connection.bank, &card.currency));
+        Ok((card, holdings, listed))
+    }
+
+    /// A page of transactions. The hub searches by dates; words are searched for here, over a few of its pages.
+    async fn found(
+        &self,
+        calls: &mut Calls<'_>,
+        connection: &mut Connection,
+        text: Text,
+    ) -> Result<Found, Notice> {
+        let mut found = Found { rows: Vec::new(), looked_at: 0, next: Some(self.offset.clone()) };
+        let path = ["accounts", &*self.id, "transactions"];
+        for _ in 0..MOST_PAGES {
+            let offset = found.next.take().unwrap_or_default();
+            let fields = [("startTime", &*self.from), ("endTime", &*self.to), ("offset", &*offset)];
+            let filled = fields.into_iter().filter(|(_, value)| !value.is_empty());
+            let query: Vec<_> = [("limit", PAGE)].into_iter().chain(filled).collect();
+            let page: Transactions = calls.read(connection, &path, &query).await?;
+            found.looked_at += page.transactions.len();
+            let rows = page.transactions.iter().map(Row::of);
+            found.rows.extend(rows.filter(|row| row.has(text, &self.q)));
+            found.next = page.page.next_offset;
+            if found.next.is_none() || found.rows.len() >= ENOUGH {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// The same page with another query.
