@@ -77,21 +77,30 @@ pub(super) async fn callback(
         let log = vec![browser("/callback", "state ?".into())];
         return pages::message(&visit, StatusCode::BAD_REQUEST, &Notice::new("demo-state"), log);
     };
-    let mut log = vec![asked.sent];
-    let failed = |log: Vec<Exchange>, notice| {
-        visit.did(notice, log, Vec::new());
-        Redirect::to("/").into_response()
+    let (came, line) = came_back(&query);
+    let mut calls = demo.0.hub.calls(vec![asked.sent, browser("/callback", line)]);
+    let connection = match came {
+        Ok(code) => calls.exchange(asked.bank, code, asked.verifier).await,
+        Err(notice) => Err(notice),
     };
-    let Some(code) = query.get("code").filter(|_| !query.contains_key("error")) else {
-        let error = query.get("error").map_or("no-code", String::as_str);
-        log.push(browser("/callback", format!("error {error}").chars().take(60).collect()));
-        return failed(log, Notice::of(error, None));
-    };
-    log.push(browser("/callback", format!("code {}", redacted(code))));
-    let mut calls = demo.0.hub.calls(log);
-    match calls.exchange(asked.bank, code.clone(), asked.verifier).await {
-        Err(notice) => failed(calls.log, notice),
+    match connection {
         Ok(connection) => opened(&demo, &visit, connection, calls).await,
+        Err(notice) => {
+            visit.did(notice, calls.log, Vec::new());
+            Redirect::to("/").into_response()
+        }
+    }
+}
+
+/// The code, or what the hub's error means; and how the panel shows it.
+fn came_back(query: &HashMap<String, String>) -> (Result<String, Notice>, String) {
+    match (query.get("error"), query.get("code")) {
+        (None, Some(code)) => (Ok(code.clone()), format!("code {}", redacted(code))),
+        (error, _) => {
+            let notice = Notice::of(error.map_or("no-code", String::as_str), None);
+            let line = format!("error {}", notice.code);
+            (Err(notice), line)
+        }
     }
 }
 
