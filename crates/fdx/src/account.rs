@@ -3,11 +3,34 @@
 use serde::{Deserialize, Serialize};
 
 use crate::entity::entity;
-use crate::{Amount, Date, Timestamp};
+use crate::investment::{
+    Contribution, Holding, InvestmentBalance, InvestmentLoan, OpenOrder, PensionSource, Vesting,
+};
+use crate::{Amount, Date, ErrorBody, Timestamp};
 
 entity! {
     /// A currency, as in `{"currencyCode":"CAD"}` (ISO 4217).
     Currency { currency_code: String, currency_rate: Amount, original_currency_code: String }
+}
+entity! {
+    /// What an institution says beyond the standard.
+    FiAttribute { name: String, value: String }
+}
+entity! {
+    /// Where an account or a business is at home.
+    Domicile { region: String, country: String }
+}
+entity! {
+    /// A bill of an insurance policy.
+    Bill {
+        total_payment_due: Amount, minimum_payment_due: Amount, due_date: Date, auto_pay_enabled: bool,
+        auto_pay_amount: Amount, auto_pay_date: Date, past_due_amount: Amount, last_payment_amount: Amount,
+        last_payment_date: Date, statement_balance: Amount, statement_date: Date,
+    }
+}
+entity! {
+    /// How a card looks. `imageUri` is not read: no address of a provider is passed on.
+    CardArt { label: String }
 }
 
 /// An account: the fields that every kind has, and its own.
@@ -17,6 +40,7 @@ macro_rules! account {
             $(#[$meta])*
             $name {
                 account_id: String,
+                error: ErrorBody,
                 account_category: String,
                 account_type: String,
                 account_number: String,
@@ -26,6 +50,7 @@ macro_rules! account {
                 status: String,
                 description: String,
                 currency: Currency,
+                fi_attributes: Vec<FiAttribute>,
                 parent_account_id: String,
                 line_of_business: String,
                 routing_transit_number: String,
@@ -40,6 +65,7 @@ macro_rules! account {
                 micr_number: String,
                 last_activity_date: Date,
                 transactions_included: bool,
+                domicile: Domicile,
                 balance_as_of: Timestamp,
                 $($field: $type),*
             }
@@ -61,7 +87,7 @@ account! {
         principal_balance: Amount, current_balance: Amount, minimum_payment_amount: Amount,
         last_payment_amount: Amount, last_payment_date: Date, past_due_amount: Amount, last_stmt_balance: Amount,
         last_stmt_date: Date, purchases_apr: Amount, advances_apr: Amount, cash_advance_limit: Amount,
-        available_cash: Amount, finance_charges: Amount, card_network: String,
+        available_cash: Amount, finance_charges: Amount, card_network: String, card_art: CardArt,
     }
 }
 account! {
@@ -75,9 +101,12 @@ account! {
     }
 }
 account! {
-    /// An investment account. Its holdings are passed on by a later part of the hub.
+    /// An investment account.
     InvestmentAccount {
         allowed_check_writing: bool, allowed_option_trade: bool, current_value: Amount,
+        holdings: Vec<Holding>, open_orders: Vec<OpenOrder>, contribution: Vec<Contribution>,
+        vesting: Vec<Vesting>, investment_loans: Vec<InvestmentLoan>, balance_list: Vec<InvestmentBalance>,
+        pension_source: Vec<PensionSource>,
         available_cash_balance: Amount, margin: bool, margin_balance: Amount, short_balance: Amount,
         rollover_amount: Amount, employer_name: String, broker_id: String, plan_id: String,
         calendar_year_for401_k: Date, daily_change: Amount, percentage_change: Amount,
@@ -87,7 +116,7 @@ account! {
     /// An insurance policy.
     InsuranceAccount {
         policy_premium: Amount, policy_premium_term: String, policy_start_date: Date, policy_status: String,
-        policy_end_date: Date, policy_coverage_amount: Amount,
+        policy_end_date: Date, policy_coverage_amount: Amount, bills: Vec<Bill>,
     }
 }
 account! {
@@ -186,5 +215,17 @@ impl Account {
             account.routing_transit_number = None;
             account.micr_number = None;
         });
+    }
+
+    /// Takes away what the cluster INVESTMENTS covers: positions, and what belongs to them.
+    pub fn remove_holdings(&mut self) {
+        if let Self::InvestmentAccount(account) = self {
+            account.holdings = None;
+            account.open_orders = None;
+            account.contribution = None;
+            account.vesting = None;
+            account.investment_loans = None;
+            account.pension_source = None;
+        }
     }
 }

@@ -7,21 +7,29 @@ mod account;
 mod customer;
 mod entity;
 mod error;
+mod investment;
 mod page;
 mod parse;
 mod scalar;
 mod transaction;
+pub mod vocabulary;
 
 pub use account::{
-    Account, AnnuityAccount, CommercialAccount, Currency, DepositAccount, InsuranceAccount,
-    InvestmentAccount, LoanAccount, LocAccount,
+    Account, AnnuityAccount, Bill, CardArt, CommercialAccount, Currency, DepositAccount, Domicile,
+    FiAttribute, InsuranceAccount, InvestmentAccount, LoanAccount, LocAccount,
 };
-pub use customer::{Customer, CustomerAccount, CustomerName, DeliveryAddress, TelephoneNumber};
+pub use customer::{
+    BusinessCustomer, Customer, CustomerAccount, CustomerName, DeliveryAddress, IndustryCode, TelephoneNumber,
+};
 pub use error::{ErrorBody, ErrorCode};
+pub use investment::{
+    Contribution, FiPortion, Holding, InvestmentBalance, InvestmentLoan, OpenOrder, PensionSource, Portion,
+    Vesting,
+};
 pub use page::{Accounts, HateoasLink, PageLinks, PageMetadata, Transactions};
 pub use parse::{ParseError, Parsed, parse};
 pub use scalar::{Amount, Date, Timestamp};
 pub use transaction::{
-    CommercialTransaction, DepositTransaction, InsuranceTransaction, InvestmentTransaction, LoanTransaction,
-    LocTransaction, PaymentDetails, Transaction,
+    CommercialCode, CommercialTransaction, DepositTransaction, InsuranceTransaction, InvestmentTransaction,
+    LineItem, LoanTransaction, LocTransaction, PaymentDetails, Transaction,
 };

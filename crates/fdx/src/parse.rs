@@ -116,6 +116,34 @@ mod tests {
     }
 
     #[test]
+    fn holdings_are_read_and_can_be_taken_away() {
+        let text = r#"{"investmentAccount":{"accountId":"a","currentValue":10.5,"holdings":[{"holdingId":"h","holdingType":"STOCK","units":1.2345,"marketValue":10.50,"averageCost":true,"inv401kSource":"MATCH","assetClasses":[{"assetClass":"DOMESTICBOND","percent":12.5}]}],"vesting":[{"unVestedBalance":1}]}}"#;
+        let read = parse::<Account>(text.as_bytes()).unwrap();
+        assert_eq!((read.dropped, serde_json::to_string(&read.value).unwrap().as_str()), (0, text));
+        let mut hidden = read.value;
+        hidden.remove_holdings();
+        assert_eq!(
+            serde_json::to_string(&hidden).unwrap(),
+            r#"{"investmentAccount":{"accountId":"a","currentValue":10.5}}"#
+        );
+    }
+
+    #[test]
+    fn an_address_of_the_provider_is_not_read() {
+        let text = r#"{"locAccount":{"cardArt":{"label":"Gold","imageUri":"https://bank.example/c.png"}}}"#;
+        let read = parse::<Account>(text.as_bytes()).unwrap();
+        assert_eq!(read.dropped, 1);
+        assert!(!serde_json::to_string(&read.value).unwrap().contains("bank.example"));
+    }
+
+    #[test]
+    fn a_business_has_a_name_beside_its_people() {
+        let text = r#"{"customerId":"c","type":"BUSINESS","businessCustomer":{"name":"A Ltd.","registeredAgents":[{"first":"A"}],"registeredId":"1","industryCode":{"type":"NAICS","code":"321911"},"domicile":{"region":"ON","country":"CA"}}}"#;
+        let read = parse::<Customer>(text.as_bytes()).unwrap();
+        assert_eq!((read.dropped, serde_json::to_string(&read.value).unwrap().as_str()), (0, text));
+    }
+
+    #[test]
     fn garbage_is_an_error_that_names_a_place_and_no_value() {
         for bad in
             ["", "<html>secret</html>", r#"{"accounts":[{"petAccount":{}}]}"#, r#"{"accounts":7}"#, "{} x"]

@@ -3,9 +3,21 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::account::FiAttribute;
 use crate::entity::entity;
-use crate::{Amount, Timestamp};
+use crate::{Amount, Date, Timestamp};
 
+entity! {
+    /// A part of a transaction.
+    LineItem {
+        description: String, amount: Amount, check_number: i64, memo: String, reference: String,
+        image_ids: Vec<String>,
+    }
+}
+entity! {
+    /// A bank's code of a commercial transaction.
+    CommercialCode { r#type: String, code: String }
+}
 entity! {
     /// How a payment to a debt is split.
     PaymentDetails {
@@ -14,7 +26,8 @@ entity! {
     }
 }
 
-/// A transaction: the fields that every kind has, and its own.
+/// A transaction: the fields that every kind has, and its own. `links` are not read: no address of a provider
+/// is passed on.
 macro_rules! transaction {
     ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         entity! {
@@ -35,6 +48,9 @@ macro_rules! transaction {
                 amount: Amount,
                 foreign_amount: Amount,
                 foreign_currency: String,
+                image_ids: Vec<String>,
+                line_item: Vec<LineItem>,
+                fi_attributes: Vec<FiAttribute>,
                 transaction_type: String,
                 $($field: $type),*
             }
@@ -59,8 +75,15 @@ transaction! {
     InvestmentTransaction {
         shares: Amount, face_value: Amount, price: Amount, security_id: String, security_id_type: String,
         security_type: String, symbol: String, markup: Amount, commission: Amount, taxes: Amount, fees: Amount,
-        load: Amount, confirmation_number: String, income_type: String, unit_price: Amount, units: Amount,
-        unit_type: String, running_balance: Amount, settlement_timestamp: Timestamp,
+        load: Amount, inv401k_source: String, confirmation_number: String, fractional_cash: Amount,
+        income_type: String, old_units: Amount, split_ratio_numerator: Amount,
+        split_ratio_denominator: Amount, new_units: Amount, sub_account_sec: String,
+        sub_account_fund: String, loan_id: String, loan_principal: Amount, loan_interest: Amount,
+        payroll_date: Date, prior_year_contrib: bool, withholding: Amount, tax_exempt: bool, gain: Amount,
+        state_withholding: Amount, penalty: Amount, running_balance: Amount, unit_price: Amount,
+        units: Amount, unit_type: String, transaction_reason: String, accrued_interest: Amount,
+        transfer_action: String, position_type: String, digital_units: String,
+        settlement_timestamp: Timestamp,
     }
 }
 transaction! {
@@ -71,7 +94,8 @@ transaction! {
     /// A transaction of a commercial account.
     CommercialTransaction {
         immediate_available_balance: Amount, next_day_available_balance: Amount,
-        two_days_plus_available_balance: Amount,
+        two_days_plus_available_balance: Amount, reference_bank_id: String, reference_branch_id: String,
+        reference_customer_id: String, commercial_code: CommercialCode,
     }
 }
 

@@ -1,0 +1,127 @@
+//! The words of the standard's enumerations, by entity and field. Types carry texts, so that a provider's new
+//! word does not spoil an answer; this says which words are strange.
+//!
+//! The words stand in `vocabulary.json`: below the name of an entity, a field is either a list of words, a list
+//! by its name (`@…`), or the name of the entity that the field holds, alone or in a list.
+
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value};
+
+static ENTITIES: LazyLock<Map<String, Value>> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../vocabulary.json")).unwrap_or_default());
+
+/// Each field of an entity, and of what it holds, whose word is not one of the standard's: `path: word`.
+///
+/// `kind` is the name of an entity as the standard writes it (`depositAccount`, `holding`, `customer`), the key
+/// of a page's list (`accounts`, `transactions`), or `account` and `transaction` for one below its own key.
+pub fn strange_words(kind: &str, value: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    entity(kind, kind, value, &mut found);
+    found
+}
+
+fn entity(kind: &str, path: &str, value: &Value, found: &mut Vec<String>) {
+    let Some(Value::Object(known)) = ENTITIES.get(kind) else {
+        found.push(format!("{path}: {kind} is not an entity"));
+        return;
+    };
+    let Value::Object(fields) = value else {
+        found.push(format!("{path}: not an object"));
+        return;
+    };
+    for (name, value) in fields {
+        let path = format!("{path}.{name}");
+        match known.get(name) {
+            Some(Value::String(list)) if list.starts_with('@') => {
+                word(ENTITIES.get(list), &path, value, found);
+            }
+            Some(Value::String(kind)) => each(kind, &path, value, found),
+            Some(words) => word(Some(words), &path, value, found),
+            None if names_kinds(known) => found.push(format!("{path}: not a kind of {kind}")),
+            None => {}
+        }
+    }
+}
+
+/// Whether an entity is nothing but a key that names the kind: accounts and transactions of FDX 5.x.
+fn names_kinds(known: &Map<String, Value>) -> bool {
+    known.iter().all(|(name, rule)| rule == name)
+}
+
+fn each(kind: &str, path: &str, value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => {
+            for (nth, item) in items.iter().enumerate() {
+                entity(kind, &format!("{path}[{nth}]"), item, found);
+            }
+        }
+        one => entity(kind, path, one, found),
+    }
+}
+
+fn word(words: Option<&Value>, path: &str, value: &Value, found: &mut Vec<String>) {
+    let known = words.and_then(Value::as_array).is_some_and(|words| words.contains(value));
+    if !known {
+        found.push(format!("{path}: {value}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_file_names_only_lists_and_entities_that_it_has() {
+        assert!(ENTITIES.len() > 30);
+        for (kind, fields) in ENTITIES.iter().filter(|(kind, _)| !kind.starts_with('@')) {
+            for (name, rule) in fields.as_object().unwrap() {
+                match rule {
+                    Value::String(other) => assert!(ENTITIES.contains_key(other), "{kind}.{name}: {other}"),
+                    words => {
+                        let words = words.as_array().unwrap();
+                        assert!(words.len() > 1 || name == "accountCategory", "{kind}.{name}");
+                        assert!(words.iter().all(Value::is_string), "{kind}.{name}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_strange_word_is_found_wherever_it_stands() {
+        let page = json!({"accounts": [
+            {"depositAccount": {"accountType": "CHECKING", "status": "OPEN", "currency": {"currencyCode": "CAD"}}},
+            {"depositAccount": {"accountType": "MORTGAGE", "status": "FROZEN", "currency": {"currencyCode": "C$"}}},
+            {"investmentAccount": {"holdings": [{"holdingType": "STOCK"}, {"holdingType": "CASH"}]}},
+            {"petAccount": {}},
+        ]});
+        assert_eq!(
+            strange_words("accounts", &page),
+            [
+                "accounts.accounts[1].depositAccount.accountType: \"MORTGAGE\"",
+                "accounts.accounts[1].depositAccount.currency.currencyCode: \"C$\"",
+                "accounts.accounts[1].depositAccount.status: \"FROZEN\"",
+                "accounts.accounts[2].investmentAccount.holdings[1].holdingType: \"CASH\"",
+                "accounts.accounts[3].petAccount: not a kind of account",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_card_purchase_has_no_type_before_5_3() {
+        let purchase = json!({"locTransaction": {"transactionType": "PURCHASE", "status": "POSTED"}});
+        assert_eq!(strange_words("transaction", &purchase).len(), 1);
+        let payment = json!({"locTransaction": {"transactionType": "PAYMENT", "status": "POSTED"}});
+        assert_eq!(strange_words("transaction", &payment), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_no_entity_and_no_text_is_strange_too() {
+        assert_eq!(strange_words("pet", &json!({})), ["pet: pet is not an entity"]);
+        assert_eq!(strange_words("holding", &json!([])), ["holding: not an object"]);
+        assert_eq!(strange_words("holding", &json!({"holdingType": 7})), ["holding.holdingType: 7"]);
+        assert_eq!(strange_words("holding", &json!({"currency": {"currencyCode": null}})).len(), 1);
+    }
+}
