@@ -15,6 +15,9 @@ pub(super) fn account(ids: &OpaqueIds, access: &Access, mut account: Account) ->
     if !access.clusters().contains(DataCluster::AccountPayments) {
         account.remove_payment_details();
     }
+    if !access.clusters().contains(DataCluster::Investments) {
+        account.remove_holdings();
+    }
     Some(account)
 }
 
@@ -26,6 +29,7 @@ pub(super) fn customer(clusters: Clusters, sub: &str, customer: Customer) -> Cus
         customer_id: Some(sub.to_owned()),
         r#type: customer.r#type,
         name: customer.name.filter(|_| contact || personal),
+        business_customer: customer.business_customer.filter(|_| contact || personal),
         email: customer.email.filter(|_| contact),
         addresses: customer.addresses.filter(|_| contact),
         telephones: customer.telephones.filter(|_| contact),
