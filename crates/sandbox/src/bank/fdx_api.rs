@@ -10,9 +10,9 @@ use axum::{Json, Router};
 use fdx::{Account, Accounts, ErrorBody, ErrorCode, HateoasLink, PageLinks, PageMetadata, Transactions};
 use jiff::civil;
 
-use super::Bank;
 use super::book::{self, Book, Person};
 use super::grants::Grant;
+use super::{Bank, scope};
 
 const BASE: &str = "/fdx/v5";
 const PAGE: usize = 100;
@@ -40,7 +40,7 @@ type Parameters = Query<BTreeMap<String, String>>;
 
 async fn customer(State(bank): State<Bank>, headers: HeaderMap) -> Result<Response, Refused> {
     let reader = bank.reader(&headers, &["customercontact", "customerpersonal"]).await?;
-    Ok(Json(bank.book().customer(reader.person)).into_response())
+    Ok(Json(bank.book().customer(reader.person, &reader.grant.accounts)).into_response())
 }
 
 async fn accounts(
@@ -48,15 +48,16 @@ async fn accounts(
     headers: HeaderMap,
     Query(query): Parameters,
 ) -> Result<Json<Accounts>, Refused> {
-    let reader = bank.reader(&headers, &["accountbasic", "accountdetailed"]).await?;
+    let details = query.get("resultType").is_some_and(|kind| kind == "details");
+    let clusters: &[_] = if details { &["accountdetailed"] } else { &["accountbasic", "accountdetailed"] };
+    let reader = bank.reader(&headers, clusters).await?;
     let mut accounts = bank.book().accounts(reader.person, &reader.grant.accounts);
     if let Some(ids) = query.get("accountIds") {
         let wanted: Vec<&str> = ids.split(',').collect();
         accounts.retain(|a| a.id().is_some_and(|id| wanted.contains(&id)));
     }
-    if query.get("resultType").is_none_or(|kind| kind != "details") {
-        accounts = accounts.into_iter().map(Account::lightweight).collect();
-    }
+    let shown = |account| if details { bank.shown(&reader, account) } else { Account::lightweight(account) };
+    let accounts = accounts.into_iter().map(shown).collect();
     let (page, links, accounts) = page(accounts, &query, "/accounts", Account::id)?;
     Ok(Json(Accounts { page, links, accounts }))
 }
@@ -69,7 +70,8 @@ async fn account(
     let reader = bank.reader(&headers, &["accountdetailed"]).await?;
     reader.covers(&id)?;
     let accounts = bank.book().accounts(reader.person, &[id]);
-    accounts.into_iter().next().map(Json).ok_or(NO_ACCOUNT)
+    let account = accounts.into_iter().next().ok_or(NO_ACCOUNT)?;
+    Ok(Json(bank.shown(&reader, account)))
 }
 
 async fn transactions(
@@ -81,6 +83,15 @@ async fn transactions(
     let reader = bank.reader(&headers, &["transactions"]).await?;
     reader.covers(&id)?;
     let (start, end) = (date(&query, "startTime")?, date(&query, "endTime")?);
+    if start.zip(end).is_some_and(|(start, end)| start > end) {
+        return Err(Refused(ErrorCode::InvalidRange, "startTime must not be after endTime"));
+    }
+    if bank.book().is_closed(&id) {
+        return Err(Refused(
+            ErrorCode::AccountClosed,
+            "The account is closed; it has no transactions to read",
+        ));
+    }
     let mut all = bank.book().transactions(&id);
     all.retain(|t| {
         let day = book::happened_on(t);
@@ -111,11 +122,10 @@ impl Bank {
         const REFUSED: Refused =
             Refused(ErrorCode::NotAuthorized, "The access token is unknown, expired or ended");
         let grant = self.bearer(headers).ok_or(REFUSED)?;
-        let words: Vec<String> = any_of.iter().map(|w| format!("fdx:{w}:read")).collect();
-        if !grant.scope.split(' ').any(|granted| words.iter().any(|w| w == granted)) {
+        if !scope::covers(&grant.scope, any_of) {
             return Err(Refused(ErrorCode::NotAuthorized, "The scope does not cover this"));
         }
-        let person = book::person(&grant.username).ok_or(REFUSED)?;
+        let person = self.0.look.books.person(&grant.username).ok_or(REFUSED)?;
         let mut levers = self.0.levers.subscribe();
         let _ = levers.wait_for(|levers| !levers.hold).await;
         Ok(Reader { grant, person })
@@ -123,7 +133,26 @@ impl Bank {
 
     pub(super) fn book(&self) -> Book<'_> {
         let now = jiff::Timestamp::from_millisecond(self.now()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        Book { seed: &self.0.settings.seed, today: now.to_zoned(jiff::tz::TimeZone::UTC).date() }
+        Book {
+            books: self.0.look.books,
+            seed: &self.0.settings.seed,
+            today: now.to_zoned(jiff::tz::TimeZone::UTC).date(),
+            memo: &self.0.memo,
+        }
+    }
+
+    /// An account's details. A strict bank leaves out what the scope does not name.
+    fn shown(&self, reader: &Reader, mut account: Account) -> Account {
+        if self.0.look.strict {
+            if !scope::covers(&reader.grant.scope, &["paymentnetworks", "accountpayments", "paymentsupport"])
+            {
+                account.remove_payment_details();
+            }
+            if !scope::covers(&reader.grant.scope, &["investments"]) {
+                account.remove_holdings();
+            }
+        }
+        account
     }
 }
 

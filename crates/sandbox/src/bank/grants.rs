@@ -15,30 +15,44 @@ pub(super) struct Grant {
     pub(super) accounts: Vec<String>,
     pub(super) scope: String,
     pub(super) refresh_hash: String,
+    /// Milliseconds since the epoch.
+    #[serde(default)]
+    pub(super) granted_at: i64,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Entry {
-    Granted { grant: Grant },
-    Rotated { grant_id: String, refresh_hash: String },
-    Ended { grant_id: String },
+    Granted {
+        grant: Grant,
+    },
+    Rotated {
+        grant_id: String,
+        refresh_hash: String,
+    },
+    Ended {
+        grant_id: String,
+        #[serde(default)]
+        at: i64,
+    },
 }
 
-struct Kept {
-    grant: Grant,
-    ended: bool,
-    last_used_at: Option<i64>,
+/// A grant and what became of it.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) grant: Grant,
+    pub(super) ended_at: Option<i64>,
+    pub(super) last_used_at: Option<i64>,
 }
 
 /// A grant as the levers show it.
 #[derive(Debug, Serialize)]
 pub(super) struct Listed {
-    grant_id: String,
-    username: String,
-    state: &'static str,
-    accounts: Vec<String>,
-    last_used_at: Option<i64>,
+    pub(super) grant_id: String,
+    pub(super) username: String,
+    pub(super) state: &'static str,
+    pub(super) accounts: Vec<String>,
+    pub(super) last_used_at: Option<i64>,
 }
 
 /// Every grant ever made.
@@ -72,26 +86,39 @@ impl Grants {
         self.record(Entry::Rotated { grant_id: id.to_owned(), refresh_hash })
     }
 
-    pub(super) fn end(&mut self, id: &str) -> io::Result<()> {
-        self.record(Entry::Ended { grant_id: id.to_owned() })
+    pub(super) fn end(&mut self, id: &str, now: i64) -> io::Result<()> {
+        self.record(Entry::Ended { grant_id: id.to_owned(), at: now })
     }
 
     /// Ends every live grant of a customer; says how many there were.
-    pub(super) fn end_all_of(&mut self, username: &str) -> io::Result<usize> {
-        let theirs = self.kept.values().filter(|k| !k.ended && k.grant.username == username);
+    pub(super) fn end_all_of(&mut self, username: &str, now: i64) -> io::Result<usize> {
+        let theirs = self.kept.values().filter(|k| k.ended_at.is_none() && k.grant.username == username);
         let ids: Vec<String> = theirs.map(|k| k.grant.id.clone()).collect();
-        ids.iter().try_for_each(|id| self.end(id))?;
+        ids.iter().try_for_each(|id| self.end(id, now))?;
         Ok(ids.len())
     }
 
     /// The live grant of an id.
     pub(super) fn live(&self, id: &str) -> Option<&Grant> {
-        self.kept.get(id).filter(|k| !k.ended).map(|k| &k.grant)
+        self.kept.get(id).filter(|k| k.ended_at.is_none()).map(|k| &k.grant)
+    }
+
+    /// The grant of an id, ended or not.
+    pub(super) fn any(&self, id: &str) -> Option<&Grant> {
+        self.kept.get(id).map(|k| &k.grant)
+    }
+
+    /// A customer's grants: those that live first, then the newest first.
+    pub(super) fn of(&self, username: &str) -> Vec<Kept> {
+        let theirs = self.kept.values().filter(|k| k.grant.username == username);
+        let mut theirs: Vec<Kept> = theirs.cloned().collect();
+        theirs.sort_by_key(|k| (k.ended_at.is_some(), std::cmp::Reverse(k.grant.granted_at)));
+        theirs
     }
 
     /// The live grant whose present refresh token this is.
     pub(super) fn by_refresh(&self, refresh_hash: &str) -> Option<&Grant> {
-        let mut live = self.kept.values().filter(|k| !k.ended).map(|k| &k.grant);
+        let mut live = self.kept.values().filter(|k| k.ended_at.is_none()).map(|k| &k.grant);
         live.find(|grant| crate::random::equal(&grant.refresh_hash, refresh_hash))
     }
 
@@ -105,7 +132,7 @@ impl Grants {
         let listed = self.kept.values().map(|kept| Listed {
             grant_id: kept.grant.id.clone(),
             username: kept.grant.username.clone(),
-            state: if kept.ended { "ended" } else { "active" },
+            state: if kept.ended_at.is_some() { "ended" } else { "active" },
             accounts: kept.grant.accounts.clone(),
             last_used_at: kept.last_used_at,
         });
@@ -124,16 +151,16 @@ impl Grants {
 fn apply(kept: &mut BTreeMap<String, Kept>, entry: Entry) {
     match entry {
         Entry::Granted { grant } => {
-            kept.insert(grant.id.clone(), Kept { grant, ended: false, last_used_at: None });
+            kept.insert(grant.id.clone(), Kept { grant, ended_at: None, last_used_at: None });
         }
         Entry::Rotated { grant_id, refresh_hash } => {
             if let Some(kept) = kept.get_mut(&grant_id) {
                 kept.grant.refresh_hash = refresh_hash;
             }
         }
-        Entry::Ended { grant_id } => {
+        Entry::Ended { grant_id, at } => {
             if let Some(kept) = kept.get_mut(&grant_id) {
-                kept.ended = true;
+                kept.ended_at.get_or_insert(at);
             }
         }
     }

@@ -3,18 +3,18 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use bytes::Bytes;
 use fdx::Amount;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::Bank;
+use super::{Bank, Look};
 
 /// The position of every lever. `PUT` may name a part of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,60 +82,91 @@ impl Default for Levers {
     }
 }
 
-pub(super) fn routes() -> Router<Bank> {
-    Router::new()
-        .route("/levers", get(show).put(set).delete(reset))
-        .route("/levers/grants", get(grants))
-        .route("/levers/consents/end", post(end_consents))
+impl Levers {
+    /// The positions that a bank begins with.
+    pub(super) fn of(look: &Look) -> Self {
+        Self { rotate_refresh: look.rotates, ..Self::default() }
+    }
+
+    /// What is wrong with the positions, if anything is; it names the lever.
+    fn wrong(&self) -> Option<String> {
+        let bounds = [
+            ("latency_ms", self.latency_ms <= MOST_LATENCY, "must be from 0 to 60000"),
+            ("fail", matches!(self.fail, None | Some(500 | 503)), "must be null, 500 or 503"),
+            (
+                "fail_share",
+                (Decimal::ZERO..=Decimal::ONE).contains(&self.fail_share.0),
+                "must be from 0 to 1",
+            ),
+            ("clock_skew_s", self.clock_skew_s.unsigned_abs() <= MOST_SKEW, "must be at most a year"),
+        ];
+        bounds.iter().find(|(_, right, _)| !right).map(|(name, _, why)| format!("{name} {why}"))
+    }
+
+    /// The positions with one lever pulled.
+    fn with(&self, name: &str, position: &Value) -> Result<Self, String> {
+        let mut all = serde_json::to_value(self).map_err(|e| e.to_string())?;
+        match all.get_mut(name) {
+            Some(place) => *place = position.clone(),
+            None => return Err(format!("{name} is not a lever")),
+        }
+        serde_json::from_value(all).map_err(|error| format!("{name}: {error}"))
+    }
 }
 
-async fn show(State(bank): State<Bank>) -> Json<Levers> {
-    Json(bank.0.levers.borrow().clone())
-}
+const MOST_LATENCY: u64 = 60_000;
+const MOST_SKEW: u64 = 366 * 86_400;
 
-async fn set(State(bank): State<Bank>, Json(wanted): Json<serde_json::Value>) -> Response {
-    match bank.pull(&wanted) {
+/// `PUT /levers`: pulls those that are named.
+pub(super) async fn set(State(bank): State<Bank>, body: Bytes) -> Response {
+    let wanted = serde_json::from_slice(&body).map_err(|error| format!("the body is not JSON: {error}"));
+    match wanted.and_then(|wanted| bank.pull(&wanted)) {
         Ok(levers) => Json(levers).into_response(),
         Err(reason) => (StatusCode::BAD_REQUEST, Json(json!({ "error": reason }))).into_response(),
     }
 }
 
-async fn reset(State(bank): State<Bank>) -> Json<Levers> {
-    bank.0.levers.send_replace(Levers::default());
-    Json(Levers::default())
+/// `DELETE /levers`: back to the bank's own positions.
+pub(super) async fn reset(State(bank): State<Bank>) -> Json<Levers> {
+    Json(bank.reset_levers())
 }
 
-async fn grants(State(bank): State<Bank>) -> Response {
+/// `GET /levers/grants`.
+pub(super) async fn grants(State(bank): State<Bank>) -> Response {
     Json(bank.grants().listed()).into_response()
 }
 
-#[derive(Deserialize)]
-struct Whose {
-    username: String,
-}
-
-async fn end_consents(State(bank): State<Bank>, Json(whose): Json<Whose>) -> Response {
-    match bank.grants().end_all_of(&whose.username) {
-        Ok(ended) => Json(json!({ "ended": ended })).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
-
 impl Bank {
-    /// Pulls the levers that are named; the error names the field.
-    fn pull(&self, wanted: &serde_json::Value) -> Result<Levers, String> {
-        let wanted = wanted.as_object().ok_or("expected an object of levers")?;
-        let now = self.0.levers.borrow().clone();
-        let mut merged = serde_json::to_value(now).map_err(|e| e.to_string())?;
-        if let Some(levers) = merged.as_object_mut() {
-            levers.extend(wanted.clone());
-        }
-        let levers: Levers = serde_json::from_value(merged).map_err(|e| e.to_string())?;
-        if !matches!(levers.fail, None | Some(500 | 503)) {
-            return Err("fail must be null, 500 or 503".into());
-        }
+    pub(super) fn reset_levers(&self) -> Levers {
+        let levers = Levers::of(self.0.look);
         self.0.levers.send_replace(levers.clone());
-        Ok(levers)
+        levers
+    }
+
+    /// Pulls the levers that are named, all or none; the error names the lever.
+    pub(super) fn pull(&self, wanted: &Value) -> Result<Levers, String> {
+        let wanted = wanted.as_object().ok_or("the body must be an object of levers")?;
+        let mut pulled = Err(String::new());
+        self.0.levers.send_if_modified(|levers| {
+            pulled = wanted.iter().try_fold(levers.clone(), |levers, (name, to)| levers.with(name, to));
+            pulled = match pulled.clone() {
+                Ok(new) => new.wrong().map_or(Ok(new), Err),
+                error => error,
+            };
+            pulled.as_ref().is_ok_and(|new| {
+                levers.clone_from(new);
+                true
+            })
+        });
+        pulled
+    }
+
+    /// Ends every consent of a customer; says how many there were.
+    pub(super) fn end_consents_of(&self, username: &str) -> Result<usize, String> {
+        if self.0.look.books.person(username).is_none() {
+            return Err(format!("username {username:?} is not a customer here"));
+        }
+        self.grants().end_all_of(username, self.now()).map_err(|error| error.to_string())
     }
 
     /// Whether this call is one of those that fail.

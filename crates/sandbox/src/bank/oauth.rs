@@ -98,7 +98,7 @@ impl Bank {
     }
 
     fn exchange(&self, form: &TokenForm) -> Result<serde_json::Value, Refused> {
-        let grant_id = format!("mg_{}", &fresh()?[..20]);
+        let grant_id = format!("{}{}", self.0.look.grant_prefix, &fresh()?[..20]);
         let hash = crate::random::hash(&form.code);
         let spent =
             self.visits().spend(&hash, &grant_id, &form.redirect_uri, &form.code_verifier, self.now());
@@ -107,7 +107,7 @@ impl Bank {
             Spent::Unknown => Err(INVALID_GRANT),
             Spent::Again { grant } => {
                 if let Some(id) = grant {
-                    self.grants().end(&id).map_err(|_| OUT_OF_ORDER)?;
+                    self.end_grant(&mut self.grants(), &id).map_err(|_| OUT_OF_ORDER)?;
                 }
                 Err(INVALID_GRANT)
             }
@@ -122,6 +122,7 @@ impl Bank {
             accounts: code.accounts,
             scope: code.ask.scope,
             refresh_hash: crate::random::hash(&refresh),
+            granted_at: self.now(),
         };
         let reply = self.reply(&grant, Some(&refresh));
         self.grants().add(grant).map_err(|_| OUT_OF_ORDER)?;
@@ -149,10 +150,11 @@ impl Bank {
             "token_type": "Bearer",
             "expires_in": ACCESS_LIFE,
             "scope": grant.scope,
-            "customer_id": self.book().customer_id(&grant.username),
-            "grant_id": grant.id,
-            "accounts": grant.accounts,
         });
+        let names = &self.0.look.reply;
+        reply[names.customer] = self.book().customer_id(&grant.username).into();
+        reply[names.grant] = grant.id.as_str().into();
+        reply[names.accounts] = grant.accounts.clone().into();
         if let Some(refresh) = refresh {
             reply["refresh_token"] = refresh.into();
         }
@@ -189,7 +191,7 @@ impl Bank {
         let mut grants = self.grants();
         let by_refresh = grants.by_refresh(&crate::random::hash(token)).map(|g| g.id.clone());
         match by_refresh.or_else(|| self.grant_of_access(token, self.now() / 1000)) {
-            Some(id) if grants.live(&id).is_some() => grants.end(&id),
+            Some(id) if grants.live(&id).is_some() => self.end_grant(&mut grants, &id),
             _ => Ok(()),
         }
     }

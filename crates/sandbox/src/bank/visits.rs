@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::text::Text;
+
 const VISIT_LIFE: i64 = 600_000;
+/// How long the bank remembers that a visit is over, to say so.
+const MEMORY: i64 = 3_600_000;
 const CODE_LIFE: i64 = 60_000;
 const MOST: usize = 10_000;
 
@@ -18,9 +22,38 @@ pub(super) struct Ask {
 #[derive(Clone, Debug)]
 pub(super) struct Visit {
     pub(super) ask: Ask,
+    pub(super) text: Text,
     pub(super) form_token: String,
+    /// Whether the customer agreed to what is asked for, at a bank that begins with that.
+    pub(super) agreed: bool,
     pub(super) username: Option<String>,
     began_at: i64,
+    over: Option<Over>,
+}
+
+/// Why there is no visit to go on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// It began in another browser, or too long ago.
+    Unknown,
+    /// Ten minutes have passed.
+    Expired,
+    /// The customer agreed, and was sent back.
+    Approved,
+    /// The customer declined, and was sent back.
+    Declined,
+}
+
+impl Over {
+    /// The middle of its texts' keys.
+    pub(super) const fn key(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Expired => "expired",
+            Self::Approved => "approved",
+            Self::Declined => "declined",
+        }
+    }
 }
 
 /// What a code stands for.
@@ -49,16 +82,40 @@ pub(super) struct Visits {
 }
 
 impl Visits {
-    pub(super) fn begin(&mut self, id: String, ask: Ask, form_token: String, now: i64) {
-        self.visits.retain(|_, visit| now < visit.began_at + VISIT_LIFE);
+    pub(super) fn begin(&mut self, id: String, ask: Ask, text: Text, form_token: String, now: i64) {
+        self.visits.retain(|_, visit| now < visit.began_at + MEMORY);
         if self.visits.len() >= MOST {
             self.visits.pop_first();
         }
-        self.visits.insert(id, Visit { ask, form_token, username: None, began_at: now });
+        let (agreed, username, over) = (false, None, None);
+        self.visits.insert(id, Visit { ask, text, form_token, agreed, username, began_at: now, over });
     }
 
-    pub(super) fn of(&self, id: &str, now: i64) -> Option<&Visit> {
-        self.visits.get(id).filter(|visit| now < visit.began_at + VISIT_LIFE)
+    /// The visit of a cookie, or why it cannot go on.
+    pub(super) fn of(&self, id: &str, now: i64) -> Result<&Visit, Over> {
+        let visit = self.visits.get(id).ok_or(Over::Unknown)?;
+        match visit.over {
+            Some(over) => Err(over),
+            None if now >= visit.began_at + VISIT_LIFE => Err(Over::Expired),
+            None => Ok(visit),
+        }
+    }
+
+    /// The language of a visit, over or not.
+    pub(super) fn text_of(&self, id: &str) -> Option<Text> {
+        self.visits.get(id).map(|visit| visit.text)
+    }
+
+    pub(super) fn speak(&mut self, id: &str, text: Text) {
+        if let Some(visit) = self.visits.get_mut(id) {
+            visit.text = text;
+        }
+    }
+
+    pub(super) fn agree(&mut self, id: &str) {
+        if let Some(visit) = self.visits.get_mut(id) {
+            visit.agreed = true;
+        }
     }
 
     /// Signs the visitor in. The form's token changes with the identity.
@@ -69,8 +126,10 @@ impl Visits {
         }
     }
 
-    pub(super) fn finish(&mut self, id: &str) {
-        self.visits.remove(id);
+    pub(super) fn finish(&mut self, id: &str, over: Over) {
+        if let Some(visit) = self.visits.get_mut(id) {
+            visit.over = Some(over);
+        }
     }
 
     pub(super) fn issue(

@@ -1,0 +1,283 @@
+//! What must hold for every account of every bank.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use super::*;
+
+const TODAY: civil::Date = civil::date(2026, 11, 24);
+const BANKS: [&Books; 3] = [&MAPLE, &RIDEAU, &PRAIRIE];
+
+/// Worked out for one seed: ids differ from bank to bank.
+static MEMO: LazyLock<Memo> = LazyLock::new(Memo::default);
+
+/// A book that remembers nothing.
+fn with<T>(books: &'static Books, seed: &str, today: civil::Date, see: impl FnOnce(&Book<'_>) -> T) -> T {
+    see(&Book { books, seed: seed.as_bytes(), today, memo: &Memo::default() })
+}
+
+/// What an account's transactions say, without the key of their kind.
+fn rows(books: &'static Books, id: &str, today: civil::Date) -> Vec<Value> {
+    let book = Book { books, seed: b"a seed", today, memo: &MEMO };
+    book.transactions(id).iter().map(|t| inner(serde_json::to_value(t).unwrap())).collect()
+}
+
+fn account(books: &'static Books, ledger: &'static Ledger, today: civil::Date) -> Value {
+    let book = Book { books, seed: b"a seed", today, memo: &MEMO };
+    inner(serde_json::to_value(book.account(ledger)).unwrap())
+}
+
+fn inner(value: Value) -> Value {
+    let Value::Object(fields) = value else { panic!("not an object") };
+    fields.into_iter().next().unwrap().1
+}
+
+fn number(value: &Value) -> Decimal {
+    Decimal::from_str(&value.to_string()).unwrap()
+}
+
+/// What a transaction does to the balance in the customer's favour.
+fn effect(row: &Value) -> Decimal {
+    let amount = match row.get("paymentDetails") {
+        Some(details) => number(&details["principalAmount"]),
+        None => number(&row["amount"]),
+    };
+    match row["debitCreditMemo"].as_str().unwrap() {
+        "DEBIT" => -amount,
+        "CREDIT" => amount,
+        _ => Decimal::ZERO,
+    }
+}
+
+fn day_of(row: &Value, field: &str) -> Option<civil::Date> {
+    row.get(field).map(|at| at.as_str().unwrap()[..10].parse().unwrap())
+}
+
+fn ledgers() -> impl Iterator<Item = (&'static Books, &'static Ledger)> {
+    BANKS.into_iter().flat_map(|books| books.ledgers.iter().map(move |ledger| (books, ledger)))
+}
+
+#[test]
+fn what_was_posted_yesterday_stands_tomorrow_to_the_letter() {
+    let mut seen = 0;
+    for (books, ledger) in ledgers() {
+        let tomorrow = TODAY.tomorrow().unwrap();
+        let window = tomorrow.checked_sub(24.months()).unwrap();
+        let posted = |row: &Value| row["status"] == "POSTED";
+        let kept = |row: &&Value| posted(row) && day_of(row, "transactionTimestamp").unwrap() >= window;
+        let today = rows(books, ledger.id, TODAY);
+        let then: BTreeSet<String> = rows(books, ledger.id, tomorrow).iter().map(Value::to_string).collect();
+        for row in today.iter().filter(kept) {
+            assert!(then.contains(&row.to_string()), "{row}");
+            seen += 1;
+        }
+        let again = with(books, "a seed", TODAY, |book| book.transactions(ledger.id));
+        let again = again.iter().map(|t| inner(serde_json::to_value(t).unwrap()));
+        assert!(today.into_iter().eq(again), "the same day twice, {}", ledger.id);
+    }
+    assert!(seen > 5_000, "{seen}");
+}
+
+#[test]
+fn another_seed_is_another_world() {
+    let of = |seed| with(&MAPLE, seed, TODAY, |book| book.transactions("mt-alice-card"));
+    assert_ne!(of("a seed"), of("another"));
+}
+
+#[test]
+fn a_balance_is_the_one_before_plus_what_was_posted() {
+    for (books, ledger) in ledgers().filter(|(_, ledger)| !ledger.closed) {
+        let balance = |today: civil::Date| {
+            let account = account(books, ledger, today);
+            let field = |name: &str| account.get(name).map(number);
+            field("availableCashBalance")
+                .or_else(|| {
+                    field("currentBalance").map(|b| if account["balanceType"] == "ASSET" { b } else { -b })
+                })
+                .or_else(|| field("principalBalance").map(|b| -b))
+                .unwrap()
+        };
+        let at_once = matches!(ledger.kind, ledger::Kind::Plan(_));
+        let field = if at_once { "transactionTimestamp" } else { "postedTimestamp" };
+        let mut day = civil::date(2026, 9, 14);
+        while day < TODAY {
+            let day_after = day.tomorrow().unwrap();
+            let new: Decimal = rows(books, ledger.id, day_after)
+                .iter()
+                .filter(|row| day_of(row, field) == Some(day_after))
+                .map(effect)
+                .sum();
+            assert_eq!(balance(day_after), balance(day) + new, "{} {day_after}", ledger.id);
+            day = day.checked_add(17.days()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_is_pending_has_another_id_and_no_posting_time() {
+    let (mut pairs, sunday) = (0, civil::date(2026, 11, 22));
+    for (books, ledger) in ledgers() {
+        let posted = rows(books, ledger.id, sunday.checked_add(4.days()).unwrap());
+        for pending in rows(books, ledger.id, sunday).iter().filter(|row| row["status"] == "PENDING") {
+            assert!(pending.get("postedTimestamp").is_none());
+            let twin =
+                posted.iter().find(|p| p["referenceTransactionId"] == pending["transactionId"]).unwrap();
+            assert_eq!(twin["status"], "POSTED");
+            assert!(twin.get("postedTimestamp").is_some());
+            assert_ne!(twin["transactionId"], pending["transactionId"]);
+            assert_eq!(
+                (&twin["description"], &twin["amount"], &twin["transactionTimestamp"]),
+                (&pending["description"], &pending["amount"], &pending["transactionTimestamp"])
+            );
+            pairs += 1;
+        }
+    }
+    assert!(pairs > 5, "{pairs}");
+}
+
+#[test]
+fn what_is_available_knows_of_what_is_pending() {
+    let mut seen = 0;
+    for (books, ledger) in ledgers() {
+        let ledger::Kind::Deposit { term: None, .. } = ledger.kind else { continue };
+        for day in [22, 23, 24].map(|day| civil::date(2026, 11, day)) {
+            let pending: Decimal =
+                rows(books, ledger.id, day).iter().filter(|row| row["status"] == "PENDING").map(effect).sum();
+            let account = account(books, ledger, day);
+            let (current, available) =
+                (number(&account["currentBalance"]), number(&account["availableBalance"]));
+            assert_eq!(available, current + pending, "{}", ledger.id);
+            seen += u32::from(!pending.is_zero());
+        }
+    }
+    assert!(seen > 5, "{seen}");
+}
+
+#[test]
+fn history_is_two_years_newest_first_and_ids_are_unique() {
+    let mut ids = BTreeSet::new();
+    for (books, ledger) in ledgers() {
+        let rows = rows(books, ledger.id, TODAY);
+        let days: Vec<_> = rows.iter().map(|row| day_of(row, "transactionTimestamp").unwrap()).collect();
+        assert!(days.is_sorted_by(|a, b| a >= b), "{}", ledger.id);
+        assert!(days.iter().all(|d| *d >= civil::date(2024, 11, 24) && *d <= TODAY));
+        assert!(rows.iter().all(|row| ids.insert(row["transactionId"].to_string())));
+        assert!(ledger.closed == rows.is_empty(), "{}", ledger.id);
+    }
+}
+
+#[test]
+fn both_sides_of_a_payment_are_booked() {
+    let of = |id: &str, says: &str| -> BTreeSet<(String, String)> {
+        let rows = rows(&MAPLE, id, TODAY);
+        let them = rows.iter().filter(|row| row["description"] == says);
+        them.map(|row| (row["transactionTimestamp"].to_string()[..11].to_owned(), row["amount"].to_string()))
+            .collect()
+    };
+    let paid = of("mt-alice-chequing", "MAPLE REWARDS CARD PAYMENT");
+    assert!(paid.len() > 20);
+    assert_eq!(paid, of("mt-alice-card", "PAYMENT RECEIVED - THANK YOU"));
+    assert_eq!(
+        of("mt-alice-chequing", "TRANSFER TO RAINY DAY SAVINGS"),
+        of("mt-alice-savings", "TRANSFER FROM CHEQUING")
+    );
+    assert_eq!(of("mt-bob-chequing", "TRANSFER TO RRSP"), of("mt-bob-rrsp", "CONTRIBUTION"));
+}
+
+#[test]
+fn an_investment_account_is_worth_what_it_holds() {
+    let mut seen = 0;
+    for (books, ledger) in ledgers().filter(|(_, l)| matches!(l.kind, ledger::Kind::Plan(_))) {
+        let account = account(books, ledger, TODAY);
+        let holdings = account["holdings"].as_array().unwrap();
+        let sum: Decimal = holdings.iter().map(|h| number(&h["marketValue"])).sum();
+        assert_eq!(number(&account["currentValue"]), sum, "{}", ledger.id);
+        for holding in holdings.iter().filter(|h| h["cashAccount"] == false) {
+            let worth = number(&holding["units"]) * number(&holding["currentUnitPrice"]);
+            assert!((worth - number(&holding["marketValue"])).abs() < Decimal::new(1, 2), "{holding}");
+        }
+        seen += holdings.len();
+    }
+    assert!(seen > 12, "{seen}");
+}
+
+#[test]
+fn a_loan_shrinks_by_its_principal_and_ends_paid() {
+    let ledger = MAPLE.ledgers.iter().find(|l| l.id == "mt-alice-auto").unwrap();
+    for row in rows(&MAPLE, ledger.id, TODAY) {
+        let parts = &row["paymentDetails"];
+        assert_eq!(
+            number(&row["amount"]),
+            number(&parts["principalAmount"]) + number(&parts["interestAmount"])
+        );
+    }
+    let after = account(&MAPLE, ledger, civil::date(2029, 8, 1));
+    assert_eq!((&after["status"], number(&after["principalBalance"])), (&Value::from("PAID"), Decimal::ZERO));
+    assert!(after.get("nextPaymentDate").is_none());
+    let during = account(&MAPLE, ledger, TODAY);
+    assert_eq!((&during["status"], &during["nextPaymentDate"]), (&"OPEN".into(), &"2026-12-12".into()));
+}
+
+#[test]
+fn purchases_abroad_name_both_amounts() {
+    let rows = rows(&MAPLE, "mt-alice-card", TODAY);
+    let abroad: Vec<_> = rows.iter().filter(|row| row.get("foreignAmount").is_some()).collect();
+    assert!(abroad.len() > 5);
+    for row in abroad {
+        assert_eq!(row["foreignCurrency"], "USD");
+        let rate = number(&row["amount"]) / number(&row["foreignAmount"]);
+        assert!((Decimal::new(132, 2)..Decimal::new(148, 2)).contains(&rate), "{row}");
+        assert!(row.get("transactionType").is_none(), "FDX 5.2 has no word for a purchase");
+    }
+}
+
+/// Ten years and some seeds: nobody runs dry, no card is over its line.
+#[test]
+fn nobody_lives_beyond_their_means() {
+    for seed in ["a seed", "bowline", "seed"] {
+        for (books, ledger) in ledgers() {
+            with(books, seed, civil::date(2032, 12, 31), |book| {
+                let mut balance = ledger.opening;
+                let (mut low, mut high) = (balance, balance);
+                for booking in book.bookings(ledger).iter() {
+                    balance += booking.cents;
+                    low = low.min(balance);
+                    high = high.max(balance);
+                }
+                let floor = match ledger.kind {
+                    ledger::Kind::Card { line, .. } | ledger::Kind::Line { limit: line, .. } => -line,
+                    ledger::Kind::Loan { .. } => ledger.opening,
+                    _ => 0,
+                };
+                assert!(low >= floor && high < 20_000_000, "{seed} {}: {low} to {high}", ledger.id);
+            });
+        }
+    }
+}
+
+#[test]
+fn alice_and_bob_share_an_account_and_farid_has_only_a_closed_one() {
+    for books in [&MAPLE, &RIDEAU] {
+        let choices =
+            |username: &str| with(books, "s", TODAY, |book| book.choices(books.person(username).unwrap()));
+        assert_eq!(books.customers().count(), 6);
+        let joint = |username: &str| choices(username).into_iter().find(|c| c.joint).map(|c| c.id);
+        assert!(joint("alice").is_some() && joint("alice") == joint("bob") && joint("chloe").is_none());
+        assert!(choices("farid").len() == 1 && choices("farid").iter().all(|choice| choice.closed));
+    }
+}
+
+#[test]
+fn plans_buy_on_the_day_after_they_are_fed() {
+    for (_, ledger) in ledgers() {
+        let ledger::Kind::Plan(plan) = ledger.kind else { continue };
+        assert!(plan.monthly.is_none_or(|(day, ..)| (1..28).contains(&day)), "{}", ledger.id);
+        let symbols = plan.positions.iter().map(|p| p.symbol).chain(plan.trades.iter().map(|t| t.2));
+        for symbol in symbols.chain(plan.monthly.map(|(_, _, symbol)| symbol)) {
+            assert!(market::security(symbol).is_some(), "{symbol}");
+        }
+    }
+}

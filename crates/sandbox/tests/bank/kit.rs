@@ -1,0 +1,298 @@
+//! A bank of its own for each test, a client of it, and browsers.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use sandbox::bank::{Bank, Settings};
+use serde_json::Value;
+use tower::ServiceExt;
+
+/// 2026-11-24.
+pub(crate) const NOW: i64 = 1_795_500_000_000;
+pub(crate) const BACK: &str = "http://127.0.0.1:8400/callback/1000";
+pub(crate) const ORIGIN: &str = "http://127.0.0.1:8402";
+pub(crate) const VERIFIER: &str = "a-verifier-that-is-long-enough-for-rfc-7636-1234";
+const CHALLENGE: &str = "d1cUUUAaQxxnJjbxyh1s7Oj2OE0--BcMWp66pI6YlC0";
+pub(crate) const SCOPE: &str = "fdx:accountbasic:read fdx:accountdetailed:read fdx:transactions:read";
+pub(crate) const EVERYTHING: &str = "fdx:accountbasic:read fdx:accountdetailed:read fdx:transactions:read \
+    fdx:investments:read fdx:paymentnetworks:read fdx:customercontact:read fdx:customerpersonal:read";
+
+pub(crate) type Open = fn(Settings) -> std::io::Result<Bank>;
+
+pub(crate) struct Kit {
+    open: Open,
+    router: Router,
+    pub(crate) bank: Bank,
+    pub(crate) clock: Arc<AtomicI64>,
+    folder: tempfile::TempDir,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) location: String,
+    pub(crate) cookies: Vec<String>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+    }
+
+    pub(crate) fn hidden(&self) -> String {
+        let found = self.text.split_once(r#"name="form_token" value=""#);
+        let (_, rest) = found.unwrap_or_else(|| panic!("no form: {}", self.text));
+        rest.split('"').next().unwrap().to_owned()
+    }
+
+    /// A parameter of where the browser is sent.
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
+        let url = url::Url::parse(&self.location).ok()?;
+        url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+    }
+
+    /// The ids of the accounts on the page, and whether each is ticked.
+    pub(crate) fn choices(&self) -> Vec<(String, bool)> {
+        let boxes = self.text.split(r#"name="accounts" value=""#).skip(1);
+        let choice = |rest: &str| {
+            let (id, rest) = rest.split_once('"').unwrap();
+            (id.to_owned(), rest.starts_with(" checked"))
+        };
+        boxes.map(choice).collect()
+    }
+}
+
+fn open_at(open: Open, journal: &Path, clock: &Arc<AtomicI64>) -> Bank {
+    let clock = Arc::clone(clock);
+    let settings = Settings {
+        seed: b"seed".to_vec(),
+        origin: ORIGIN.into(),
+        client_id: "hub".into(),
+        client_secret: "hub-secret".into(),
+        redirect_uris: vec![BACK.into()],
+        journal: journal.into(),
+        clock: Arc::new(move || clock.load(Ordering::Relaxed)),
+    };
+    open(settings).unwrap()
+}
+
+impl Kit {
+    pub(crate) fn maple() -> Self {
+        Self::new(Bank::maple)
+    }
+
+    pub(crate) fn rideau() -> Self {
+        Self::new(Bank::rideau)
+    }
+
+    pub(crate) fn prairie() -> Self {
+        Self::new(Bank::prairie)
+    }
+
+    pub(crate) fn new(open: Open) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(AtomicI64::new(NOW));
+        let bank = open_at(open, &folder.path().join("grants.jsonl"), &clock);
+        Self { open, router: bank.router(), bank, clock, folder }
+    }
+
+    /// The same bank after a restart.
+    pub(crate) fn restarted(&self) -> Self {
+        let bank = open_at(self.open, &self.folder.path().join("grants.jsonl"), &self.clock);
+        let (clock, folder) = (Arc::clone(&self.clock), tempfile::tempdir().unwrap());
+        Self { open: self.open, router: bank.router(), bank, clock, folder }
+    }
+
+    pub(crate) fn advance(&self, millis: i64) {
+        self.clock.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        uri: &str,
+        headers: &[(HeaderName, &str)],
+        body: String,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
+        let response = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let headers = response.headers().clone();
+        let text = |name: HeaderName| -> Vec<String> {
+            headers.get_all(name).iter().map(|v| v.to_str().unwrap().to_owned()).collect()
+        };
+        Answer {
+            status: response.status(),
+            location: text(header::LOCATION).pop().unwrap_or_default(),
+            cookies: text(header::SET_COOKIE),
+            headers,
+            text: String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec())
+                .unwrap(),
+        }
+    }
+
+    pub(crate) async fn get(&self, uri: &str) -> Answer {
+        self.send(Method::GET, uri, &[], String::new()).await
+    }
+
+    /// A form of the hub's, with its secret.
+    pub(crate) async fn as_hub(&self, uri: &str, fields: &[(&str, &str)]) -> Answer {
+        let own = [("client_id", "hub"), ("client_secret", "hub-secret")];
+        self.form(uri, &[&own[..], fields].concat()).await
+    }
+
+    pub(crate) async fn form(&self, uri: &str, fields: &[(&str, &str)]) -> Answer {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let headers = [(header::CONTENT_TYPE, "application/x-www-form-urlencoded")];
+        self.send(Method::POST, uri, &headers, body).await
+    }
+
+    pub(crate) async fn json(&self, method: Method, uri: &str, body: &Value) -> Answer {
+        self.send(method, uri, &[(header::CONTENT_TYPE, "application/json")], body.to_string()).await
+    }
+
+    pub(crate) async fn levers(&self, levers: &Value) -> Answer {
+        self.json(Method::PUT, "/levers", levers).await
+    }
+
+    pub(crate) async fn read(&self, token: &str, path: &str) -> Answer {
+        let bearer = format!("Bearer {token}");
+        let uri = format!("/fdx/v5{path}");
+        self.send(Method::GET, &uri, &[(header::AUTHORIZATION, &bearer)], String::new()).await
+    }
+
+    pub(crate) fn password(&self, username: &str) -> String {
+        self.bank.logins().into_iter().find(|l| l.username == username).unwrap().password
+    }
+
+    pub(crate) fn browser(&self) -> Browser<'_> {
+        Browser { kit: self, cookies: BTreeMap::new() }
+    }
+
+    /// The way to a code, whatever pages the bank shows on it.
+    pub(crate) async fn code(&self, username: &str, accounts: &[&str], scope: &str) -> String {
+        let mut browser = self.browser();
+        let mut at = browser.begin(scope, None).await.location;
+        if at == "/request" {
+            at = browser.submit("/request", &[("decision", "approve")]).await.location;
+        }
+        assert_eq!(at, "/sign-in");
+        let signed = browser.sign_in("/sign-in", username, &self.password(username)).await;
+        assert_eq!(signed.location, "/consent", "{}", signed.text);
+        let chosen = accounts.iter().map(|id| ("accounts", *id));
+        let fields: Vec<_> = chosen.chain([("decision", "approve")]).collect();
+        let sent = browser.submit("/consent", &fields).await;
+        assert!(sent.location.starts_with(BACK), "{} {}", sent.location, sent.text);
+        sent.parameter("code").unwrap()
+    }
+
+    pub(crate) async fn redeem(&self, code: &str, verifier: &str) -> Answer {
+        let grant = ("grant_type", "authorization_code");
+        let fields = [grant, ("code", code), ("redirect_uri", BACK), ("code_verifier", verifier)];
+        self.as_hub("/token", &fields).await
+    }
+
+    /// A grant of everything that a customer has.
+    pub(crate) async fn granted_all(&self, username: &str, scope: &str) -> Value {
+        let mut browser = self.browser();
+        browser.begin(scope, None).await;
+        browser.submit_if_asked().await;
+        browser.sign_in("/sign-in", username, &self.password(username)).await;
+        let page = browser.get("/consent").await;
+        let ids: Vec<String> = page.choices().into_iter().map(|(id, _)| id).collect();
+        let accounts: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let code = self.code(username, &accounts, scope).await;
+        self.redeem(&code, VERIFIER).await.json()
+    }
+
+    /// A grant of some accounts of alice's.
+    pub(crate) async fn granted(&self, accounts: &[&str]) -> Value {
+        let code = self.code("alice", accounts, SCOPE).await;
+        self.redeem(&code, VERIFIER).await.json()
+    }
+
+    pub(crate) async fn refresh(&self, token: &str) -> Answer {
+        self.as_hub("/token", &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+    }
+}
+
+/// As much of a browser as the pages need.
+pub(crate) struct Browser<'a> {
+    kit: &'a Kit,
+    pub(crate) cookies: BTreeMap<String, String>,
+}
+
+impl Browser<'_> {
+    pub(crate) async fn begin(&mut self, scope: &str, language: Option<&str>) -> Answer {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs([
+            ("response_type", "code"),
+            ("client_id", "hub"),
+            ("redirect_uri", BACK),
+            ("state", "s 1"),
+            ("scope", scope),
+            ("code_challenge", CHALLENGE),
+            ("code_challenge_method", "S256"),
+        ]);
+        query.extend_pairs(language.map(|language| ("ui_locales", language)));
+        self.get(&format!("/authorize?{}", query.finish())).await
+    }
+
+    pub(crate) async fn get(&mut self, uri: &str) -> Answer {
+        self.send(Method::GET, uri, &[(header::ACCEPT, "text/html")], &[]).await
+    }
+
+    /// Shows a page and sends its form.
+    pub(crate) async fn submit(&mut self, page: &str, fields: &[(&str, &str)]) -> Answer {
+        let token = self.get(page).await.hidden();
+        self.post(page, &[&[("form_token", token.as_str())], fields].concat()).await
+    }
+
+    pub(crate) async fn submit_if_asked(&mut self) {
+        if self.get("/sign-in").await.location == "/request" {
+            self.submit("/request", &[("decision", "approve")]).await;
+        }
+    }
+
+    pub(crate) async fn post(&mut self, uri: &str, fields: &[(&str, &str)]) -> Answer {
+        self.send(Method::POST, uri, &[], fields).await
+    }
+
+    pub(crate) async fn sign_in(&mut self, page: &str, username: &str, password: &str) -> Answer {
+        self.submit(page, &[("username", username), ("password", password)]).await
+    }
+
+    pub(crate) async fn send(
+        &mut self,
+        method: Method,
+        uri: &str,
+        headers: &[(HeaderName, &str)],
+        fields: &[(&str, &str)],
+    ) -> Answer {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let cookies = cookies.join("; ");
+        let own =
+            [(header::COOKIE, cookies.as_str()), (header::CONTENT_TYPE, "application/x-www-form-urlencoded")];
+        let answer = self.kit.send(method, uri, &[&own[..], headers].concat(), body).await;
+        for cookie in &answer.cookies {
+            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+        answer
+    }
+}
+
+pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_else(|| panic!("{name} is missing in {value}"))
+}
