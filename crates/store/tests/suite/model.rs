@@ -40,14 +40,16 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 1..18)
 }
 
+impl Expected {
+    fn live(&self) -> bool {
+        self.state.is_none() && self.redeemed
+    }
+}
+
 #[derive(Default)]
 struct Model(BTreeMap<String, Expected>);
 
 impl Model {
-    fn live(&self, expected: &Expected) -> bool {
-        expected.state.is_none() && expected.redeemed
-    }
-
     fn redeem(&mut self, name: &str, by_other: bool, now: i64) {
         let Some(code) = self.0.get(name).cloned() else { return };
         if by_other || now >= code.code_until {
@@ -61,7 +63,7 @@ impl Model {
             return;
         }
         let older =
-            self.0.iter().find(|(_, e)| e.customer == code.customer && self.live(e)).map(|(n, _)| n.clone());
+            self.0.iter().find(|(_, e)| e.customer == code.customer && e.live()).map(|(n, _)| n.clone());
         if let Some(older) = older {
             self.end(&older, Cause::Replaced);
         }
@@ -90,9 +92,9 @@ async fn history(mut kit: Kit, acts: Vec<Act>) {
             }
             Act::Redeem { nth, by_other } => {
                 let redeemed = kit.redeem(&name(nth), if by_other { "dc-other" } else { "dc-acme" }).await;
-                let before = model.0.get(&name(nth)).is_some_and(|e| model.live(e));
+                let before = model.0.get(&name(nth)).is_some_and(Expected::live);
                 model.redeem(&name(nth), by_other, kit.now.millis());
-                let after = model.0.get(&name(nth)).is_some_and(|e| model.live(e));
+                let after = model.0.get(&name(nth)).is_some_and(Expected::live);
                 assert_eq!(matches!(redeemed, Redeemed::Activated(_)), after && !before, "{nth}");
             }
             Act::End { nth } => {
@@ -107,8 +109,8 @@ async fn history(mut kit: Kit, acts: Vec<Act>) {
                     idle: DAY * 30,
                 };
                 kit.store.run(sweep).await.unwrap();
-                let over = |e: &&mut Expected| !e.redeemed && kit.now.millis() >= e.code_until;
-                if model.0.get_mut(&name(nth)).filter(over).is_some() {
+                let over = |e: &Expected| !e.redeemed && kit.now.millis() >= e.code_until;
+                if model.0.get(&name(nth)).is_some_and(over) {
                     model.end(&name(nth), Cause::NeverRedeemed);
                 }
             }
@@ -123,12 +125,12 @@ async fn compare(kit: &Kit, model: &Model) {
         let id = connection_id(name);
         let connection = kit.connection(&id).await;
         assert_eq!(kit.cause(&id).await, expected.state, "{name}");
-        assert_eq!(connection.state == State::Active, model.live(expected), "{name}");
+        assert_eq!(connection.state == State::Active, expected.live(), "{name}");
         let token =
             kit.store.ask(&RefreshTokenBy { hashes: hashes(&format!("refresh-{name}")) }).await.unwrap();
         assert_eq!(
             token.is_some(),
-            model.live(expected),
+            expected.live(),
             "a refresh token lives as long as its connection: {name}"
         );
         *active.entry(expected.customer).or_insert(0) += i32::from(connection.state == State::Active);
