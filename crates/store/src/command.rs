@@ -4,6 +4,7 @@ mod credential;
 mod end_connection;
 mod job;
 mod open_connection;
+mod purge;
 mod redeem_code;
 mod refresh_token;
 mod register;
@@ -13,6 +14,7 @@ pub use credential::{Lease, LeaseCredential, Leased, ReleaseLease, StoreCredenti
 pub use end_connection::{EndConnection, EndOutcome, ExpireConnection};
 pub use job::{FinishJob, LeaseJob};
 pub use open_connection::{OpenConnection, OpenOutcome, OpenedWith};
+pub use purge::Purge;
 pub use redeem_code::{RedeemCode, Redeemed};
 pub use refresh_token::RecordRefreshUse;
 pub use register::{
@@ -30,6 +32,7 @@ pub(crate) mod statement {
     pub(crate) use super::credential::LEASE_OF;
     pub(crate) use super::end_connection::{HELD, LAST_USE};
     pub(crate) use super::open_connection::{CUSTOMER, SUBJECT};
+    pub(crate) use super::purge::{OLD_CODES, OLD_COUNTS, OLD_JOBS, OLD_REQUESTS};
     pub(crate) use super::redeem_code::LOCK_CUSTOMER;
     pub(crate) use super::register::MARK;
 }

@@ -14,11 +14,18 @@ pub struct Migration {
 
 macro_rules! migrations {
     ($dialect:literal) => {
-        &[Migration {
-            version: 1,
-            name: "hub",
-            sql: include_str!(concat!("../../../migrations/", $dialect, "/0001_hub.sql")),
-        }]
+        &[
+            Migration {
+                version: 1,
+                name: "hub",
+                sql: include_str!(concat!("../../../migrations/", $dialect, "/0001_hub.sql")),
+            },
+            Migration {
+                version: 2,
+                name: "upkeep",
+                sql: include_str!(concat!("../../../migrations/", $dialect, "/0002_upkeep.sql")),
+            },
+        ]
     };
 }
 
@@ -26,7 +33,7 @@ pub(crate) const SQLITE: &[Migration] = migrations!("sqlite");
 pub(crate) const POSTGRES: &[Migration] = migrations!("postgres");
 
 /// The schema that this code is written for. It also runs on the one before.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL)";
@@ -84,16 +91,21 @@ mod tests {
         vec![(1, digest.to_owned())]
     }
 
+    fn all_applied() -> Vec<(i64, String)> {
+        SQLITE.iter().map(|m| (m.version, m.digest())).collect()
+    }
+
     #[test]
     fn only_what_is_missing_is_applied() {
         assert_eq!(pending(SQLITE, &[]).unwrap(), SQLITE);
-        assert_eq!(pending(SQLITE, &applied(&SQLITE[0].digest())).unwrap(), []);
+        assert_eq!(pending(SQLITE, &applied(&SQLITE[0].digest())).unwrap(), SQLITE[1..]);
+        assert_eq!(pending(SQLITE, &all_applied()).unwrap(), []);
     }
 
     #[test]
     fn a_changed_or_a_much_newer_schema_is_refused() {
         assert!(matches!(pending(SQLITE, &applied("other")), Err(StoreError::Unfit(_))));
-        let mut newer = applied(&SQLITE[0].digest());
+        let mut newer = all_applied();
         newer.push((SCHEMA_VERSION + 1, "next".into()));
         assert!(check(SQLITE, &newer).is_ok(), "one newer is fine");
         newer.push((SCHEMA_VERSION + 2, "after".into()));
@@ -105,5 +117,6 @@ mod tests {
     fn both_databases_have_the_same_steps() {
         let steps = |all: &[Migration]| all.iter().map(|m| (m.version, m.name)).collect::<Vec<_>>();
         assert_eq!(steps(SQLITE), steps(POSTGRES));
+        assert_eq!(SQLITE.last().map(|m| m.version), Some(SCHEMA_VERSION));
     }
 }

@@ -65,7 +65,7 @@ impl Kit {
 
     /// In a place where nothing is yet.
     pub(crate) async fn at(location: Location, folder: Option<tempfile::TempDir>) -> Self {
-        assert_eq!(Store::migrate(&location).await.unwrap().len(), 1);
+        assert_eq!(Store::migrate(&location).await.unwrap().len(), 2);
         assert!(Store::migrate(&location).await.unwrap().is_empty(), "a second run does nothing");
         let kit = Self::again(location, folder).await;
         kit.seed().await;
@@ -82,24 +82,12 @@ impl Kit {
     }
 
     async fn seed(&self) {
-        let provider = self.provider(1000);
+        let provider = provider(1000);
         self.store.run(UpsertProvider { moment: self.moment(), provider, actor: operator() }).await.unwrap();
         for id in ["dc-acme", "dc-other"] {
             assert!(self.register(id).await);
             self.set_registration(id, RegistrationState::Active).await;
         }
-    }
-
-    pub(crate) fn provider(&self, id: i64) -> Provider {
-        let settings: ProviderSettings = serde_json::from_value(serde_json::json!({
-            "name": "Maple", "country": "CA", "authorization_endpoint": "https://b/a", "token_endpoint": "https://b/t",
-            "revocation_endpoint": "https://b/r", "client_id": "hub", "client_secret": {"env": "X"},
-            "fdx": {"base_url": "https://b/fdx", "version": "5"}, "scopes": {"ACCOUNT_BASIC": "basic"},
-            "revoke": ["rfc7009"],
-        }))
-        .unwrap();
-        let (state, source) = (ProviderState::Active, ProviderSource::Config);
-        Provider { id: ProviderId::new(id), state, source, settings, audit: AuditHead::default() }
     }
 
     pub(crate) async fn register(&self, id: &str) -> bool {
@@ -276,6 +264,18 @@ impl Kit {
         assert_eq!(self.connection(id).await.audit, head, "the row knows the end of its chain");
         events.iter().map(|e| e.entry.action.as_str()).collect()
     }
+}
+
+pub(crate) fn provider(id: i64) -> Provider {
+    let settings: ProviderSettings = serde_json::from_value(serde_json::json!({
+        "name": "Maple", "country": "CA", "authorization_endpoint": "https://b/a", "token_endpoint": "https://b/t",
+        "revocation_endpoint": "https://b/r", "client_id": "hub", "client_secret": {"env": "X"},
+        "fdx": {"base_url": "https://b/fdx", "version": "5"}, "scopes": {"ACCOUNT_BASIC": "basic"},
+        "revoke": ["rfc7009"],
+    }))
+    .unwrap();
+    let (state, source) = (ProviderState::Active, ProviderSource::Config);
+    Provider { id: ProviderId::new(id), state, source, settings, audit: AuditHead::default() }
 }
 
 /// A database of its own, on the cluster that is fast.

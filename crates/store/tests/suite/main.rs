@@ -7,5 +7,6 @@ mod job;
 mod kit;
 mod life;
 mod model;
+mod purge;
 mod request;
 mod schema;
