@@ -1,7 +1,8 @@
-//! Deferred work: the outbox, and what time ends.
+//! Deferred work: the outbox, what time ends, and what is of no more use.
 
 mod clock;
 mod outbox;
+mod purge;
 mod sweep;
 
 use std::sync::Arc;
@@ -15,9 +16,11 @@ use crate::ctx::Ctx;
 use crate::fault::Fault;
 
 pub use outbox::{count, tick};
+pub use purge::purge;
 pub use sweep::sweep;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+const PURGE_EVERY: Duration = Duration::from_mins(1);
 const CLOCK_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts the workers; they stop after what they have in hand when `stop` becomes true.
@@ -27,6 +30,7 @@ pub fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
         tasks.spawn(work(app.clone(), stop.clone()));
     }
     tasks.spawn(every(SWEEP_EVERY, app.clone(), stop.clone(), sweep_once));
+    tasks.spawn(every(PURGE_EVERY, app.clone(), stop.clone(), purge_once));
     tasks.spawn(every(CLOCK_EVERY, app.clone(), stop.clone(), clock::measure));
     tasks
 }
@@ -71,6 +75,16 @@ async fn sweep_once(app: App) {
     };
     if let Err(fault) = swept {
         tracing::error!(%fault, "the sweep failed");
+    }
+}
+
+async fn purge_once(app: App) {
+    let purged = match context(&app, "purge") {
+        Ok(ctx) => purge(&ctx).await.map(drop),
+        Err(fault) => Err(fault),
+    };
+    if let Err(fault) = purged {
+        tracing::error!(%fault, "the purge failed");
     }
 }
 

@@ -71,9 +71,9 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Measures a duration, for logs and metrics: nothing is decided by it.
+/// Measures a duration, for logs, metrics and the pace of background work: nothing that is stored depends on it.
 pub fn stopwatch() -> std::time::Instant {
-    #[expect(clippy::disallowed_methods, reason = "a duration for people, no time that decides anything")]
+    #[expect(clippy::disallowed_methods, reason = "a duration of this process, never stored")]
     std::time::Instant::now()
 }
 

@@ -1,5 +1,5 @@
 //! Stories of the hub, over HTTP, with a bank that is another party.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod authorize;
 mod browser;
@@ -9,6 +9,7 @@ mod listener;
 mod process;
 mod race;
 mod revoke;
+mod time;
 mod token;
 mod trace;
 mod trouble;
