@@ -82,6 +82,9 @@ const MOST_OFF: i64 = 2_000;
 /// An offset that was measured longer ago than this is not known any more.
 const STALE: i64 = 30_000;
 
+/// How long after its lease was taken an exchange may begin.
+const SLACK: Duration = Duration::from_secs(5);
+
 impl App {
     /// Puts the parts together.
     pub async fn build(config: Config, vault: Vault, clock: Clock) -> Result<Self, BuildError> {
@@ -169,8 +172,22 @@ impl App {
 
     /// How long a lease on an exchange with a provider lasts: longer than the exchange may take.
     pub fn lease_life(&self) -> Duration {
+        self.call_life() + SLACK
+    }
+
+    /// How long a lease on a job lasts: a job makes two calls at most.
+    pub fn job_life(&self) -> Duration {
+        self.call_life() * 2 + SLACK
+    }
+
+    fn call_life(&self) -> Duration {
         let upstream = &self.0.config.upstream;
-        upstream.timeout.duration() + upstream.connect_timeout.duration() + Duration::from_secs(5)
+        upstream.timeout.duration() + upstream.connect_timeout.duration()
+    }
+
+    /// Whether an exchange that was leased then may still begin: it would be over before the lease is.
+    pub fn may_begin(&self, leased_at: Timestamp) -> Result<bool, Unfit> {
+        Ok(self.now()? <= leased_at.plus(SLACK))
     }
 
     /// The time on the database's clock; none if that is not known well enough.

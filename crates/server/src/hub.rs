@@ -13,4 +13,4 @@ pub use callback::{Answered, Callback, receive};
 pub use connect::{ConsentPage, StepError, approve, consent_page, deny, redirect_answer};
 pub use fetch::{ReadError, fetch};
 pub use provider::{TokenReply, Upstream};
-pub use tell::tell;
+pub use tell::{Told, tell};

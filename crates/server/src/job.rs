@@ -17,7 +17,7 @@ use crate::fault::Fault;
 
 pub use outbox::{count, tick};
 pub use purge::purge;
-pub use sweep::sweep;
+pub use sweep::{recover, sweep};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const PURGE_EVERY: Duration = Duration::from_mins(1);
@@ -70,7 +70,8 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 async fn sweep_once(app: App) {
     let swept = match context(&app, "sweep") {
-        Ok(ctx) => sweep(&ctx).await,
+        // Neither waits for the other to succeed.
+        Ok(ctx) => sweep(&ctx).await.map(drop).and(recover(&ctx).await.map(drop)),
         Err(fault) => Err(fault),
     };
     if let Err(fault) = swept {

@@ -5,6 +5,7 @@ mod end_connection;
 mod job;
 mod open_connection;
 mod purge;
+mod recover_exchange;
 mod redeem_code;
 mod refresh_token;
 mod register;
@@ -15,6 +16,7 @@ pub use end_connection::{EndConnection, EndOutcome, ExpireConnection};
 pub use job::{FinishJob, LeaseJob};
 pub use open_connection::{OpenConnection, OpenOutcome, OpenedWith};
 pub use purge::Purge;
+pub use recover_exchange::RecoverExchange;
 pub use redeem_code::{RedeemCode, Redeemed};
 pub use refresh_token::RecordRefreshUse;
 pub use register::{
@@ -33,6 +35,7 @@ pub(crate) mod statement {
     pub(crate) use super::end_connection::{HELD, LAST_USE};
     pub(crate) use super::open_connection::{CUSTOMER, SUBJECT};
     pub(crate) use super::purge::{OLD_CODES, OLD_COUNTS, OLD_JOBS, OLD_REQUESTS};
+    pub(crate) use super::recover_exchange::BROKEN_OFF;
     pub(crate) use super::redeem_code::LOCK_CUSTOMER;
     pub(crate) use super::register::MARK;
 }

@@ -217,6 +217,31 @@ static DUE_IDLE: &Sql = sql!(
     SELECT connection_id FROM refresh_tokens WHERE last_used_at <= ?1 ORDER BY last_used_at LIMIT ?2"
 );
 
+/// Requests whose exchange broke off, the oldest first.
+#[derive(Debug, Clone)]
+pub struct DueRecoveries {
+    /// The time.
+    pub now: Timestamp,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl Query for DueRecoveries {
+    type Reply = Vec<AuthorizationRequestId>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let rows = tx.query(DUE_RECOVERIES, values![self.now, self.limit]).await?;
+        rows.into_iter().map(|mut row| row.take()).collect()
+    }
+}
+
+static DUE_RECOVERIES: &Sql = sql!(
+    "-- requests whose exchange broke off
+    SELECT id FROM authorization_requests
+    WHERE status = 'exchanging' AND COALESCE(exchange_until, expires_at) <= ?1
+    ORDER BY COALESCE(exchange_until, expires_at) LIMIT ?2"
+);
+
 /// How many jobs there are of each kind and state.
 #[derive(Debug, Clone)]
 pub struct JobCounts;
@@ -274,6 +299,7 @@ pub fn hot_statements() -> Vec<Statement> {
     [
         record::CLIENT,
         record::PROVIDER,
+        record::LOCK_PROVIDER,
         record::REGISTRATION,
         record::CONNECTION,
         record::LOCK_CONNECTION,
@@ -303,6 +329,8 @@ pub fn hot_statements() -> Vec<Statement> {
         DUE_PENDING,
         DUE_CONSENT,
         DUE_IDLE,
+        DUE_RECOVERIES,
+        statement::BROKEN_OFF,
         AUDIT,
     ]
     .map(Statement)

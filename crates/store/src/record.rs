@@ -145,6 +145,7 @@ impl Record for Job {
             provider_id: row.take()?,
             data_key: row.take()?,
             token: row.take()?,
+            verifier: row.take()?,
             uncertain: row.take()?,
             attempt: row.take()?,
             seed: row.take()?,
@@ -205,10 +206,22 @@ pub(crate) async fn provider(tx: &mut Tx<'_>, id: ProviderId) -> Result<Option<P
     only(tx.query_opt(PROVIDER, values![id]).await?)
 }
 
-pub(crate) static PROVIDER: &Sql = sql!(
-    "-- a provider
-    SELECT id, state, source, settings, audit_seq, audit_mac FROM providers WHERE id = ?1"
-);
+macro_rules! provider_columns {
+    () => {
+        "SELECT id, state, source, settings, audit_seq, audit_mac FROM providers "
+    };
+}
+
+pub(crate) static PROVIDER: &Sql = sql!(concat!("-- a provider\n", provider_columns!(), "WHERE id = ?1"));
+
+/// A provider whose row is ours until the commit: what grows its chain or sets its state. Rows that refer to
+/// it are still written meanwhile.
+pub(crate) async fn lock_provider(tx: &mut Tx<'_>, id: ProviderId) -> Result<Option<Provider>> {
+    only(tx.query_opt(LOCK_PROVIDER, values![id]).await?)
+}
+
+pub(crate) static LOCK_PROVIDER: &Sql =
+    sql!(concat!("-- lock a provider\n", provider_columns!(), "WHERE id = ?1 FOR NO KEY UPDATE"));
 
 pub(crate) async fn registration(
     tx: &mut Tx<'_>,
@@ -349,7 +362,7 @@ pub(crate) async fn due_job(tx: &mut Tx<'_>, now: domain::Timestamp) -> Result<O
 
 pub(crate) static DUE_JOB: &Sql = sql!(
     "-- lock the next due job
-    SELECT id, kind, connection_id, provider_id, data_key, token, uncertain, attempt, seed, give_up_at
+    SELECT id, kind, connection_id, provider_id, data_key, token, verifier, uncertain, attempt, seed, give_up_at
     FROM jobs
     WHERE state = 'pending' AND due_at <= ?1 AND (lease_until IS NULL OR lease_until <= ?1)
     ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED"
@@ -366,6 +379,6 @@ pub(crate) async fn leased_job(
 
 pub(crate) static LEASED_JOB: &Sql = sql!(
     "-- lock a leased job
-    SELECT id, kind, connection_id, provider_id, data_key, token, uncertain, attempt, seed, give_up_at
+    SELECT id, kind, connection_id, provider_id, data_key, token, verifier, uncertain, attempt, seed, give_up_at
     FROM jobs WHERE id = ?1 AND lease_id = ?2 AND state = 'pending' FOR UPDATE"
 );

@@ -1,7 +1,7 @@
 //! One SQL text for both databases, made at compile time.
 //!
 //! Texts are written with `?1 ?2`. PostgreSQL gets `$1 $2`; SQLite gets the text with every line's
-//! `FOR UPDATE …` or `FOR SHARE …` blanked. `$1` and a bare `?` do not compile: rusqlite numbers `$1` by
+//! `FOR UPDATE …`, `FOR NO KEY UPDATE …` or `FOR SHARE …` blanked. `$1` and a bare `?` do not compile: rusqlite numbers `$1` by
 //! first appearance, and would bind the wrong values without an error.
 
 /// A statement in both dialects.
@@ -73,7 +73,8 @@ pub(crate) const fn for_sqlite<const N: usize>(sql: &str) -> [u8; N] {
     let mut out = copy(sql);
     let mut at = 0;
     while at < N {
-        if begins(&out, at, b"FOR UPDATE") || begins(&out, at, b"FOR SHARE") {
+        let lock = begins(&out, at, b"FOR UPDATE") || begins(&out, at, b"FOR NO KEY UPDATE");
+        if lock || begins(&out, at, b"FOR SHARE") {
             while at < N && out[at] != b'\n' {
                 out[at] = b' ';
                 at += 1;
@@ -117,6 +118,18 @@ mod tests {
         assert_eq!(sql.postgres, "SELECT a FROM t WHERE b = $2 AND c = $1\nFOR UPDATE OF t");
         assert_eq!(sql.sqlite.trim_end(), "SELECT a FROM t WHERE b = ?2 AND c = ?1");
         assert_eq!(sql.params, 2);
+    }
+
+    #[test]
+    fn every_lock_is_blanked_up_to_its_lines_end() {
+        for statement in [
+            sql!("SELECT 1\nFOR UPDATE SKIP LOCKED\n+ 1"),
+            sql!("SELECT 1\nFOR NO KEY UPDATE\n+ 1"),
+            sql!("SELECT 1\nFOR SHARE OF t\n+ 1"),
+        ] {
+            let words: Vec<&str> = statement.sqlite.split_whitespace().collect();
+            assert_eq!(words, ["SELECT", "1", "+", "1"]);
+        }
     }
 
     #[test]

@@ -44,6 +44,8 @@ crate::words! {
         ClientStateChanged = "client.state_changed",
         /// A provider was set up or changed.
         ProviderChanged = "provider.changed",
+        /// What became of a grant there that no connection came of.
+        OrphanSettled = "provider.orphan_settled",
         /// A registration was set.
         RegistrationChanged = "registration.changed",
         /// The provider agreed and a connection waits for its exchange.

@@ -14,6 +14,8 @@ crate::words! {
         TellBank = "tell_bank",
         /// Revokes what is in hand at the provider of an authorization that failed on the way.
         RevokeOrphan = "revoke_orphan",
+        /// Asks the provider once more with the code of an exchange that broke off, and revokes what comes.
+        RecoverCode = "recover_code",
     }
 }
 
@@ -26,6 +28,16 @@ crate::words! {
         Done = "done",
         /// Given up after the time allowed, or refused for good; a person must look.
         Dead = "dead",
+    }
+}
+
+crate::words! {
+    /// What became of a grant at a provider that no connection came of.
+    pub enum Orphan {
+        /// The provider has revoked it.
+        Cleared = "cleared",
+        /// It may live there.
+        Possible = "possible",
     }
 }
 
@@ -42,8 +54,10 @@ pub struct Job {
     pub provider_id: ProviderId,
     /// The wrapped key that the token is sealed under.
     pub data_key: Vec<u8>,
-    /// The sealed token.
+    /// The sealed token, or the sealed code of an exchange that broke off.
     pub token: Vec<u8>,
+    /// The sealed PKCE verifier of that code.
+    pub verifier: Option<Vec<u8>>,
     /// Whether a refresh died without a word, so that a token which we never saw may live.
     pub uncertain: bool,
     /// Tries so far.
@@ -61,6 +75,8 @@ pub enum Attempt {
     Accepted,
     /// The provider said no, and would say so again.
     Refused,
+    /// The provider knows no more of what is in hand: there is nothing left to try.
+    Over,
     /// It may go better later; the provider may have said when.
     Later {
         /// `Retry-After`, if it was given.
@@ -88,16 +104,25 @@ impl Job {
         match (attempt, step) {
             (Attempt::Accepted, _) if self.uncertain => Some(BankState::Unverified),
             (Attempt::Accepted, _) => Some(BankState::Accepted),
-            (Attempt::Refused, _) => Some(BankState::Refused),
+            (Attempt::Refused | Attempt::Over, _) => Some(BankState::Refused),
             (Attempt::Later { .. }, JobStep::Dead) => Some(BankState::Dead),
             (Attempt::Later { .. }, _) => None,
+        }
+    }
+
+    /// What became of the grant that an orphan's job is about; none while that is open.
+    pub fn orphan(&self, attempt: Attempt, step: JobStep) -> Option<Orphan> {
+        match (self.kind, attempt, step) {
+            (JobKind::TellBank, ..) | (_, _, JobStep::Retry(_)) => None,
+            (_, Attempt::Accepted, _) if !self.uncertain => Some(Orphan::Cleared),
+            _ => Some(Orphan::Possible),
         }
     }
 
     /// What to do after a try that ended at `now`.
     pub fn after(&self, attempt: Attempt, now: Timestamp) -> JobStep {
         match attempt {
-            Attempt::Accepted => JobStep::Done,
+            Attempt::Accepted | Attempt::Over => JobStep::Done,
             Attempt::Refused => JobStep::Dead,
             Attempt::Later { retry_after } => {
                 let wait = self.backoff().max(retry_after.unwrap_or_default().min(CEILING));
@@ -131,6 +156,7 @@ mod tests {
             provider_id: ProviderId::new(1000),
             data_key: vec![],
             token: vec![],
+            verifier: None,
             uncertain: false,
             attempt,
             seed: Seed::new(seed),
@@ -162,11 +188,30 @@ mod tests {
     }
 
     #[test]
+    fn an_orphan_is_cleared_by_a_yes_alone() {
+        let said = |kind, attempt, give_up_at| {
+            let job = Job { kind, give_up_at, ..job(0, [0; 16]) };
+            job.orphan(attempt, job.after(attempt, NOW))
+        };
+        let later = Attempt::Later { retry_after: None };
+        for kind in [JobKind::RevokeOrphan, JobKind::RecoverCode] {
+            let in_time = NOW.plus(Duration::from_hours(1));
+            assert_eq!(said(kind, Attempt::Accepted, in_time), Some(Orphan::Cleared));
+            assert_eq!(said(kind, Attempt::Refused, in_time), Some(Orphan::Possible));
+            assert_eq!(said(kind, Attempt::Over, in_time), Some(Orphan::Possible));
+            assert_eq!(said(kind, later, in_time), None, "it is tried again");
+            assert_eq!(said(kind, later, NOW), Some(Orphan::Possible), "it is given up");
+        }
+        assert_eq!(said(JobKind::TellBank, Attempt::Accepted, NOW), None, "a connection came of it");
+    }
+
+    #[test]
     fn it_is_given_up_when_the_next_try_would_be_too_late() {
         let mut job = job(0, [0; 16]);
         job.give_up_at = NOW.plus(Duration::from_secs(1));
         assert_eq!(job.after(Attempt::Later { retry_after: None }, NOW), JobStep::Dead);
         assert_eq!(job.after(Attempt::Accepted, NOW), JobStep::Done);
+        assert_eq!(job.after(Attempt::Over, NOW), JobStep::Done);
         assert_eq!(job.after(Attempt::Refused, NOW), JobStep::Dead);
     }
 }

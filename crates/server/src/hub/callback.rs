@@ -1,5 +1,6 @@
 //! The provider's answer: its code is sealed, exchanged, and becomes a pending connection.
 
+use domain::Timestamp;
 use domain::error::{OAuthCode, OAuthError};
 use domain::id::{AuthorizationRequestId, ProviderId};
 use domain::model::authorization_request::{AuthorizationRequest, StepRefusal};
@@ -58,12 +59,15 @@ pub async fn receive(ctx: Ctx, callback: Callback) -> Result<Answered, StepError
         Ok(code) => Some(key.seal(request.connection_id.as_str(), code.as_bytes())?),
         Err(_) => None,
     };
+    let moment = ctx.moment()?;
+    let leased_at = moment.now;
     let received = ReceiveCode {
-        moment: ctx.moment()?,
+        moment,
         provider_id: callback.provider_id,
         state: states,
         cookie: callback.cookies,
         bank_code: sealed,
+        exchange_life: ctx.app().lease_life(),
     };
     let received = ctx.run(received).await?.map_err(StepError::Refused)?;
     let request = received.request;
@@ -71,7 +75,8 @@ pub async fn receive(ctx: Ctx, callback: Callback) -> Result<Answered, StepError
         (Err(error), _) => Err(error),
         (Ok(()), Err(word)) => Err(provider_error(&word)),
         (Ok(()), Ok(code)) => {
-            let exchange = Exchange { ctx, client: client.clone(), provider, request: request.clone(), key };
+            let (client, request) = (client.clone(), request.clone());
+            let exchange = Exchange { ctx, client, provider, request, key, leased_at };
             tokio::spawn(exchange.run(code)).await.map_err(|_| Fault::new("an exchange broke off"))?
         }
     };
@@ -99,12 +104,21 @@ struct Exchange {
     provider: Provider,
     request: AuthorizationRequest,
     key: DataKey,
+    leased_at: Timestamp,
 }
 
-/// An exchange that comes to nothing, with what the provider gave.
-struct Failure {
-    error: OAuthError,
-    in_hand: Option<Vec<u8>>,
+/// An exchange that comes to nothing.
+enum Failure {
+    /// With what the provider gave.
+    Known { error: OAuthError, in_hand: Option<Vec<u8>> },
+    /// What the provider did with the code is not known, as after a crash: the request is left to recovery.
+    Unknown(OAuthError),
+}
+
+impl From<OAuthError> for Failure {
+    fn from(error: OAuthError) -> Self {
+        Self::Known { error, in_hand: None }
+    }
 }
 
 impl Exchange {
@@ -112,7 +126,11 @@ impl Exchange {
     async fn run(self, bank_code: String) -> Result<String, OAuthError> {
         match self.exchange(&bank_code).await {
             Ok(code) => Ok(code),
-            Err(Failure { error, in_hand }) => {
+            Err(Failure::Unknown(error)) => {
+                tracing::warn!(request = %self.request.id, "an exchange broke off: its code will be tried again");
+                Err(error)
+            }
+            Err(Failure::Known { error, in_hand }) => {
                 let failed = async {
                     let moment = self.ctx.moment()?;
                     let request_id = self.request.id.clone();
@@ -127,22 +145,26 @@ impl Exchange {
     }
 
     async fn exchange(&self, bank_code: &str) -> Result<String, Failure> {
-        let reply = self.tokens(bank_code).await.map_err(|error| Failure { error, in_hand: None })?;
+        let reply = self.tokens(bank_code).await?;
         let sealed = reply.refresh_token.as_ref().map(|t| self.seal(t.expose())).transpose();
-        let in_hand = sealed.map_err(|fault| Failure { error: server_error(&fault), in_hand: None })?;
+        let in_hand = sealed.map_err(|fault| server_error(&fault))?;
         let opened = self.open(&reply, in_hand.clone()).await;
-        opened.map_err(|error| Failure { error, in_hand })
+        opened.map_err(|error| Failure::Known { error, in_hand })
     }
 
-    async fn tokens(&self, bank_code: &str) -> Result<TokenReply, OAuthError> {
+    async fn tokens(&self, bank_code: &str) -> Result<TokenReply, Failure> {
         let sealed = self.request.verifier.as_deref().unwrap_or_default();
         let verifier = self.key.open_text(self.request.connection_id.as_str(), sealed);
         let verifier = verifier.map_err(|error| server_error(&error.into()))?;
         let redirect_uri = callback_uri(self.ctx.app().public_url(), self.provider.id);
+        if !self.ctx.app().may_begin(self.leased_at).map_err(|unfit| server_error(&unfit.into()))? {
+            return Err(Failure::Unknown(UNAVAILABLE));
+        }
         let grant = Grant::Code { code: bank_code, redirect_uri: &redirect_uri, verifier: verifier.expose() };
         Endpoint::new(&self.ctx, &self.provider).token(grant).await.map_err(|upstream| match upstream {
-            Upstream::Unavailable | Upstream::Silent | Upstream::RateLimited(_) => UNAVAILABLE,
-            _ => FAILED,
+            Upstream::Silent => Failure::Unknown(UNAVAILABLE),
+            Upstream::Unavailable | Upstream::RateLimited(_) => UNAVAILABLE.into(),
+            _ => FAILED.into(),
         })
     }
 

@@ -6,30 +6,30 @@ use store::query::JobCounts;
 
 use crate::ctx::Ctx;
 use crate::fault::Fault;
+use crate::hub::Told;
 
 /// Works on one due job; says whether there was one.
 pub async fn tick(ctx: &Ctx) -> Result<bool, Fault> {
-    let life = ctx.app().lease_life();
+    let life = ctx.app().job_life();
     let Some((job, lease)) = ctx.run(LeaseJob { moment: ctx.moment()?, life }).await? else {
         return Ok(false);
     };
-    let (attempt, outcome) = match crate::hub::tell(ctx, &job).await {
-        Ok(told) => told,
-        Err(fault) => (domain::model::job::Attempt::Later { retry_after: None }, fault.to_string()),
-    };
+    let told = crate::hub::tell(ctx, &job).await;
+    let Told { attempt, outcome, in_hand } = told.unwrap_or_else(|fault| Told::later(&fault));
     let finish = FinishJob {
         moment: ctx.later()?.moment()?,
         job_id: job.id.clone(),
         lease,
         attempt,
         outcome: outcome.clone(),
+        in_hand,
     };
     match ctx.run(finish).await? {
         Some(JobStep::Done) => {
-            tracing::info!(job = %job.id, connection = %job.connection_id, "provider told");
+            tracing::info!(job = %job.id, kind = %job.kind, connection = %job.connection_id, outcome, "provider told");
         }
         Some(JobStep::Dead) => {
-            tracing::error!(job = %job.id, connection = %job.connection_id, outcome, "provider not told: a person must look");
+            tracing::error!(job = %job.id, kind = %job.kind, connection = %job.connection_id, outcome, "provider not told: a person must look");
         }
         Some(JobStep::Retry(at)) => tracing::warn!(job = %job.id, %at, outcome, "provider is told later"),
         None => tracing::warn!(job = %job.id, "a lease ran out"),

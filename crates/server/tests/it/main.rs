@@ -8,6 +8,7 @@ mod kit;
 mod listener;
 mod process;
 mod race;
+mod recovery;
 mod revoke;
 mod time;
 mod token;

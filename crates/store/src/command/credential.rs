@@ -138,7 +138,7 @@ impl Command for StoreCredential {
         let connection = connection.ok_or_else(|| StoreError::Fault("a connection has vanished".into()))?;
         if connection.state != State::Active {
             if let Some(token) = self.refresh_token.clone() {
-                let sealed = Sealed { data_key: self.lease.data_key.clone(), token, uncertain: false };
+                let sealed = Sealed::token(self.lease.data_key.clone(), token);
                 queue(tx, &self.moment, JobKind::TellBank, &connection, sealed);
             }
             return Ok(Stored::TooLate);

@@ -141,7 +141,7 @@ pub(super) async fn end(tx: &mut Tx<'_>, connection: &Connection, reason: &Reaso
     if let (BankState::Pending, Some(data_key), Some(token)) =
         (ending.bank, bank.data_key, bank.refresh_token)
     {
-        let sealed = Sealed { data_key, token, uncertain };
+        let sealed = Sealed { uncertain, ..Sealed::token(data_key, token) };
         queue(tx, moment, JobKind::TellBank, connection, sealed);
     }
     let subject = (SubjectKind::Connection, &connection.id);
@@ -234,7 +234,15 @@ fn destroy(
 pub(super) struct Sealed {
     pub(super) data_key: Vec<u8>,
     pub(super) token: Vec<u8>,
+    /// The verifier that goes with it, if it is a code.
+    pub(super) verifier: Option<Vec<u8>>,
     pub(super) uncertain: bool,
+}
+
+impl Sealed {
+    pub(super) const fn token(data_key: Vec<u8>, token: Vec<u8>) -> Self {
+        Self { data_key, token, verifier: None, uncertain: false }
+    }
 }
 
 /// Where a job's connection stands, or would have stood.
@@ -261,20 +269,29 @@ impl About for domain::model::authorization_request::AuthorizationRequest {
     }
 }
 
+impl About for domain::model::job::Job {
+    fn connection_id(&self) -> &ConnectionId {
+        &self.connection_id
+    }
+    fn provider_id(&self) -> domain::id::ProviderId {
+        self.provider_id
+    }
+}
+
 /// Queues a job that revokes a token at its provider.
 pub(super) fn queue(tx: &mut Tx<'_>, moment: &Moment, kind: JobKind, about: &impl About, sealed: Sealed) {
     let (id, seed) = (tx.ids().mint::<JobId>(), tx.ids().seed());
     let give_up = moment.now.plus(GIVE_UP);
-    let Sealed { data_key, token, uncertain } = sealed;
+    let Sealed { data_key, token, verifier, uncertain } = sealed;
     tx.defer(
         sql!(
             "-- queue a job
-            INSERT INTO jobs (id, kind, connection_id, provider_id, data_key, token, uncertain, state, attempt,
-                seed, due_at, give_up_at, created_at)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?11)"
+            INSERT INTO jobs (id, kind, connection_id, provider_id, data_key, token, verifier, uncertain, state,
+                attempt, seed, due_at, give_up_at, created_at)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?12)"
         ),
         values![
-            id, kind, about.connection_id(), about.provider_id(), data_key, token, uncertain,
+            id, kind, about.connection_id(), about.provider_id(), data_key, token, verifier, uncertain,
             JobState::Pending, 0_i64, seed, moment.now, give_up
         ],
     );

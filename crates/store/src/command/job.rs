@@ -6,13 +6,14 @@ use domain::Moment;
 use domain::id::{JobId, LeaseId};
 use domain::model::audit_event::{Action, Actor, ActorKind, SubjectKind};
 use domain::model::connection::BankState;
-use domain::model::job::{Attempt, Job, JobKind, JobState, JobStep};
+use domain::model::job::{Attempt, Job, JobKind, JobState, JobStep, Orphan};
 use serde_json::json;
 
+use super::end_connection::{Sealed, queue};
 use super::entry;
 use crate::Command;
 use crate::error::Result;
-use crate::record::{due_job, leased_job, lock_connection};
+use crate::record::{due_job, leased_job, lock_connection, lock_provider};
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
@@ -59,6 +60,8 @@ pub struct FinishJob {
     pub attempt: Attempt,
     /// What happened, in words for a person: never a token.
     pub outcome: String,
+    /// A sealed token that came of the try and could not be revoked: a job of its own goes on with it.
+    pub in_hand: Option<Vec<u8>>,
 }
 
 impl Command for FinishJob {
@@ -89,6 +92,14 @@ impl Command for FinishJob {
         if let (JobKind::TellBank, Some(bank)) = (job.kind, job.bank_state(self.attempt, step)) {
             self.told(tx, &job, bank).await?;
         }
+        match (&self.in_hand, job.orphan(self.attempt, step)) {
+            (Some(token), _) => {
+                let sealed = Sealed::token(job.data_key.clone(), token.clone());
+                queue(tx, &self.moment, JobKind::RevokeOrphan, &job, sealed);
+            }
+            (None, Some(orphan)) => self.settled(tx, &job, orphan).await?,
+            (None, None) => {}
+        }
         Ok(Some(step))
     }
 }
@@ -100,7 +111,7 @@ impl FinishJob {
         let wipe = sql!(
             "-- a job is over, its token is wiped
             UPDATE jobs SET state = ?2, attempt = attempt + 1, outcome = ?3, finished_at = ?4, lease_id = NULL,
-                lease_until = NULL, data_key = NULL, token = NULL
+                lease_until = NULL, data_key = NULL, token = NULL, verifier = NULL
             WHERE id = ?1"
         );
         let give_up = sql!(
@@ -111,6 +122,22 @@ impl FinishJob {
         );
         let params = values![job.id, state, self.outcome, self.moment.now];
         tx.defer(if keep { give_up } else { wipe }, params);
+    }
+
+    /// What became of a grant that no connection came of stands in the provider's chain.
+    async fn settled(&self, tx: &mut Tx<'_>, job: &Job, orphan: Orphan) -> Result<()> {
+        let Some(provider) = lock_provider(tx, job.provider_id).await? else {
+            return Ok(());
+        };
+        let detail = json!({"connection": job.connection_id.as_str(), "orphan": orphan.as_str()});
+        let subject = (SubjectKind::Provider, &provider.id);
+        let entry = entry(subject, &self.moment, Action::OrphanSettled, Actor::system("outbox"), &detail);
+        let head = tx.audit(&provider.audit, entry);
+        tx.defer(
+            sql!("-- a provider's chain grows\nUPDATE providers SET audit_seq = ?2, audit_mac = ?3 WHERE id = ?1"),
+            values![provider.id, head.seq, head.mac],
+        );
+        Ok(())
     }
 
     async fn told(&self, tx: &mut Tx<'_>, job: &Job, bank: BankState) -> Result<()> {

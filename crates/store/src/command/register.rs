@@ -11,7 +11,7 @@ use serde_json::json;
 use super::entry;
 use crate::Command;
 use crate::error::Result;
-use crate::record::{client, provider};
+use crate::record::{client, lock_provider, provider};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{json, values};
@@ -122,7 +122,7 @@ impl Command for UpsertProvider {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         let p = &self.provider;
-        let known = provider(tx, p.id).await?;
+        let known = lock_provider(tx, p.id).await?;
         if known.as_ref().is_some_and(|k| k.settings == p.settings && k.source == p.source) {
             return Ok(());
         }
@@ -174,7 +174,7 @@ impl Command for SetProviderState {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
-        let Some(provider) = provider(tx, self.provider_id).await? else {
+        let Some(provider) = lock_provider(tx, self.provider_id).await? else {
             return Ok(false);
         };
         let head = tx.audit(&provider.audit, changed(&self.moment, provider.id, self.state, &self.actor));

@@ -1,5 +1,7 @@
 //! The steps of an authorization request up to the provider's answer.
 
+use std::time::Duration;
+
 use domain::error::OAuthError;
 use domain::id::{AuthorizationRequestId, ProviderId};
 use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, StepRefusal};
@@ -146,6 +148,8 @@ pub struct ReceiveCode {
     pub cookie: TokenHashes,
     /// The provider's code, sealed; absent if it sent an error.
     pub bank_code: Option<Vec<u8>>,
+    /// How long its exchange may be under way: one that takes longer has died.
+    pub exchange_life: Duration,
 }
 
 /// A request whose provider has answered.
@@ -177,9 +181,14 @@ impl Command for ReceiveCode {
             Some(code) => tx.defer(
                 sql!(
                     "-- a provider's code is in hand
-                    UPDATE authorization_requests SET status = ?2, bank_code = ?3 WHERE id = ?1"
+                    UPDATE authorization_requests SET status = ?2, bank_code = ?3, exchange_until = ?4 WHERE id = ?1"
                 ),
-                values![request.id, RequestStatus::Exchanging, code],
+                values![
+                    request.id,
+                    RequestStatus::Exchanging,
+                    code,
+                    self.moment.now.plus(self.exchange_life)
+                ],
             ),
         }
         Ok(Ok(Received { request, may_connect }))
@@ -234,12 +243,12 @@ pub(super) fn fail_with(
 ) {
     fail(tx, &request.id);
     if let Some(token) = in_hand {
-        let sealed = Sealed { data_key: request.data_key.clone(), token: token.to_vec(), uncertain: false };
+        let sealed = Sealed::token(request.data_key.clone(), token.to_vec());
         queue(tx, moment, JobKind::RevokeOrphan, request, sealed);
     }
 }
 
-fn fail(tx: &mut Tx<'_>, id: &AuthorizationRequestId) {
+pub(super) fn fail(tx: &mut Tx<'_>, id: &AuthorizationRequestId) {
     tx.defer(
         sql!(
             "-- nothing comes of a request

@@ -20,9 +20,18 @@ pub(crate) async fn lease(kit: &Kit) -> Option<(Job, LeaseId)> {
 }
 
 pub(crate) async fn finish(kit: &Kit, job: &Job, lease: LeaseId, attempt: Attempt) -> Option<JobStep> {
-    let outcome = "tested".to_owned();
-    let finish = FinishJob { moment: kit.moment(), job_id: job.id.clone(), lease, attempt, outcome };
-    kit.store.run(finish).await.unwrap()
+    finish_with(kit, job, lease, attempt, None).await
+}
+
+pub(crate) async fn finish_with(
+    kit: &Kit,
+    job: &Job,
+    lease: LeaseId,
+    attempt: Attempt,
+    in_hand: Option<Vec<u8>>,
+) -> Option<JobStep> {
+    let (job_id, outcome) = (job.id.clone(), "tested".to_owned());
+    kit.store.run(FinishJob { moment: kit.moment(), job_id, lease, attempt, outcome, in_hand }).await.unwrap()
 }
 
 async fn a_job_is_leased_once_and_its_token_is_gone_when_the_provider_has_answered(mut kit: Kit) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use domain::id::{AuthorizationRequestId, ClientId, ConnectionId, ProviderId, Seed};
-use domain::model::audit_event::{Actor, ActorKind, AuditHead, AuditKey, SubjectKind};
+use domain::model::audit_event::{Actor, ActorKind, AuditEvent, AuditHead, AuditKey, SubjectKind};
 use domain::model::authorization_request::{AuthorizationRequest, RequestStatus};
 use domain::model::client::{Client, ClientKind, ClientState, Localized, Profile};
 use domain::model::connection::{Cause, Connection, State, Terms};
@@ -18,11 +18,12 @@ use store::command::{
     EndConnection, EndOutcome, OpenAuthorizationRequest, OpenConnection, OpenOutcome, OpenedWith,
     PutRegistration, ReceiveCode, RedeemCode, Redeemed, RegisterClient, SendToProvider, UpsertProvider,
 };
-use store::query::{AuditOf, ConnectionById, JobCounts};
+use store::query::{AuditOf, ConnectionById, JobCounts, ProviderById};
 use store::{Location, Settings, Store};
 
 pub(crate) const DAY: Duration = Duration::from_hours(24);
 pub(crate) const BACK: &str = "https://app.example.org/back";
+pub(crate) const EXCHANGE_LIFE: Duration = Duration::from_secs(23);
 const BEGINNING: i64 = 1_795_500_000_000;
 
 /// Runs a test on both databases.
@@ -170,6 +171,7 @@ impl Kit {
             state: hashes(&format!("state-{name}")),
             cookie: hashes(&format!("cookie-{name}")),
             bank_code: Some(b"sealed code".to_vec()),
+            exchange_life: EXCHANGE_LIFE,
         }
     }
 
@@ -254,15 +256,32 @@ impl Kit {
 
     /// The words of a connection's chain, which must verify to the end that its row knows.
     pub(crate) async fn record(&self, id: &ConnectionId) -> Vec<&'static str> {
-        let events =
-            self.store.ask(&AuditOf { kind: SubjectKind::Connection, id: id.to_string() }).await.unwrap();
+        let events = self.chain(SubjectKind::Connection, id, &self.connection(id).await.audit).await;
+        events.iter().map(|e| e.entry.action.as_str()).collect()
+    }
+
+    /// The provider as stored.
+    pub(crate) async fn stored_provider(&self) -> Provider {
+        self.store.ask(&ProviderById { id: ProviderId::new(1000) }).await.unwrap().unwrap()
+    }
+
+    /// Words and particulars of the provider's chain, which must verify to the end that its row knows.
+    pub(crate) async fn provider_record(&self) -> Vec<(&'static str, serde_json::Value)> {
+        let provider = self.stored_provider().await;
+        let events = self.chain(SubjectKind::Provider, &provider.id, &provider.audit).await;
+        let particulars = |e: &AuditEvent| serde_json::from_str(&e.entry.detail).unwrap();
+        events.iter().map(|e| (e.entry.action.as_str(), particulars(e))).collect()
+    }
+
+    async fn chain(&self, kind: SubjectKind, id: &impl ToString, end: &AuditHead) -> Vec<AuditEvent> {
+        let events = self.store.ask(&AuditOf { kind, id: id.to_string() }).await.unwrap();
         let mut head = AuditHead::default();
         for event in &events {
-            assert!(audit_key().verifies(&head, event), "event {} of {id}", event.seq);
+            assert!(audit_key().verifies(&head, event), "event {} of {}", event.seq, id.to_string());
             head = AuditHead { seq: event.seq, mac: event.mac.clone() };
         }
-        assert_eq!(self.connection(id).await.audit, head, "the row knows the end of its chain");
-        events.iter().map(|e| e.entry.action.as_str()).collect()
+        assert_eq!(*end, head, "the row knows the end of its chain");
+        events
     }
 }
 

@@ -8,5 +8,6 @@ mod kit;
 mod life;
 mod model;
 mod purge;
+mod recovery;
 mod request;
 mod schema;
