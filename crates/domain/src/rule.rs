@@ -6,3 +6,4 @@ pub mod client_auth;
 pub mod pkce;
 pub mod redeem;
 pub mod token;
+pub mod trip;

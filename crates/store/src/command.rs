@@ -2,6 +2,7 @@
 
 mod credential;
 mod end_connection;
+mod invalid_grant;
 mod job;
 mod open_connection;
 mod purge;
@@ -13,6 +14,7 @@ mod request;
 
 pub use credential::{Lease, LeaseCredential, Leased, ReleaseLease, StoreCredential, Stored};
 pub use end_connection::{EndConnection, EndOutcome, ExpireConnection};
+pub use invalid_grant::{HeedInvalidGrant, Heeded};
 pub use job::{FinishJob, LeaseJob};
 pub use open_connection::{OpenConnection, OpenOutcome, OpenedWith};
 pub use purge::Purge;
@@ -33,6 +35,7 @@ use domain::model::audit_event::{Action, Actor, AuditEntry, SubjectKind};
 pub(crate) mod statement {
     pub(crate) use super::credential::LEASE_OF;
     pub(crate) use super::end_connection::{HELD, LAST_USE};
+    pub(crate) use super::invalid_grant::REFRESHES;
     pub(crate) use super::open_connection::{CUSTOMER, SUBJECT};
     pub(crate) use super::purge::{OLD_CODES, OLD_COUNTS, OLD_JOBS, OLD_REQUESTS};
     pub(crate) use super::recover_exchange::BROKEN_OFF;

@@ -10,7 +10,7 @@ use domain::model::authorization_request::AuthorizationRequest;
 use domain::model::client::Client;
 use domain::model::connection::Connection;
 use domain::model::job::{JobKind, JobState};
-use domain::model::provider::Provider;
+use domain::model::provider::{Provider, ProviderState};
 use domain::model::refresh_token::RefreshToken;
 use domain::model::registration::{Registration, RegistrationState};
 use domain::rule::access::AccessState;
@@ -242,7 +242,7 @@ static DUE_RECOVERIES: &Sql = sql!(
     ORDER BY COALESCE(exchange_until, expires_at) LIMIT ?2"
 );
 
-/// How many jobs there are of each kind and state.
+/// How many jobs there are of each kind and state; what there is none of is there with zero.
 #[derive(Debug, Clone)]
 pub struct JobCounts;
 
@@ -251,10 +251,28 @@ impl Query for JobCounts {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let count = sql!("-- count jobs\nSELECT kind, state, count(*) FROM jobs GROUP BY kind, state");
-        let mut counts = BTreeMap::new();
+        let all = JobKind::ALL.iter().flat_map(|k| JobState::ALL.iter().map(|s| (k.as_str(), s.as_str())));
+        let mut counts: BTreeMap<_, _> = all.map(|pair| (pair, 0)).collect();
         for mut row in tx.query(count, &[]).await? {
             let (kind, state) = (row.take::<JobKind>()?, row.take::<JobState>()?);
             counts.insert((kind.as_str(), state.as_str()), row.take()?);
+        }
+        Ok(counts)
+    }
+}
+
+/// How many providers there are in each state; a state that none is in is there with zero.
+#[derive(Debug, Clone)]
+pub struct ProviderCounts;
+
+impl Query for ProviderCounts {
+    type Reply = BTreeMap<&'static str, i64>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let count = sql!("-- count providers\nSELECT state, count(*) FROM providers GROUP BY state");
+        let mut counts: BTreeMap<_, _> = ProviderState::ALL.iter().map(|s| (s.as_str(), 0)).collect();
+        for mut row in tx.query(count, &[]).await? {
+            counts.insert(row.take::<ProviderState>()?.as_str(), row.take()?);
         }
         Ok(counts)
     }
@@ -331,6 +349,7 @@ pub fn hot_statements() -> Vec<Statement> {
         DUE_IDLE,
         DUE_RECOVERIES,
         statement::BROKEN_OFF,
+        statement::REFRESHES,
         AUDIT,
     ]
     .map(Statement)

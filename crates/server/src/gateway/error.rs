@@ -93,6 +93,7 @@ impl From<ReadError> for DataError {
         const RETRY: Duration = Duration::from_secs(5);
         match error {
             ReadError::Over => Self::Ended,
+            ReadError::Held => DataRefusal::Held(Hold::Provider).into(),
             ReadError::Fault(fault) => Self::Fault(fault),
             ReadError::Upstream(upstream) => match upstream {
                 Upstream::Unavailable | Upstream::Silent => Self::Unavailable(RETRY),

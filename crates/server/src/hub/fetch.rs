@@ -16,6 +16,8 @@ use crate::fault::Fault;
 pub enum ReadError {
     /// The connection ended meanwhile.
     Over,
+    /// The provider is held meanwhile.
+    Held,
     /// The provider's trouble.
     Upstream(Upstream),
     /// Our own trouble.

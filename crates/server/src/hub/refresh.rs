@@ -5,11 +5,9 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use domain::Secret;
 use domain::id::ConnectionId;
-use domain::model::audit_event::{Actor, ActorKind};
-use domain::model::connection::Cause;
 use domain::model::provider::Provider;
 use store::command::{
-    EndConnection, EndOutcome, Lease, LeaseCredential, Leased, ReleaseLease, StoreCredential, Stored,
+    HeedInvalidGrant, Heeded, Lease, LeaseCredential, Leased, ReleaseLease, StoreCredential, Stored,
 };
 use store::query::CredentialOf;
 
@@ -109,7 +107,7 @@ impl Refresh {
         let grant = Grant::Refresh { token: token.expose() };
         match Endpoint::new(&self.ctx, &self.provider).token(grant).await {
             Ok(reply) => self.store(&key, reply).await,
-            Err(Upstream::GrantOver) => self.end().await,
+            Err(Upstream::GrantOver) => self.heed().await,
             Err(other) => self.give_back(other).await,
         }
     }
@@ -130,20 +128,18 @@ impl Refresh {
         }
     }
 
-    /// The provider says that the grant is over: so is the connection, unless the news is old.
-    async fn end(&self) -> Result<Usable, Step> {
-        let end = EndConnection {
+    /// The provider says that the grant is over: so is the connection, unless the news is old, or the
+    /// provider says so of too many.
+    async fn heed(&self) -> Result<Usable, Step> {
+        let heed = HeedInvalidGrant {
             moment: self.ctx.moment()?,
             connection_id: self.id.clone(),
-            cause: Cause::Provider,
-            actor: Actor::new(ActorKind::Provider, self.provider.id.to_string()),
-            fence: Some(self.lease.version),
+            lease: self.lease.clone(),
         };
-        match crate::connection::end(&self.ctx, end).await? {
-            EndOutcome::Fenced => Err(Step::Busy),
-            EndOutcome::Ended | EndOutcome::Already(_) | EndOutcome::Unknown => {
-                Err(Step::Stop(ReadError::Over))
-            }
+        match crate::connection::heed(&self.ctx, self.provider.id, heed).await? {
+            Heeded::Fenced => Err(Step::Busy),
+            Heeded::Ended | Heeded::Over => Err(Step::Stop(ReadError::Over)),
+            Heeded::Held | Heeded::Tripped(_) => Err(Step::Stop(ReadError::Held)),
         }
     }
 

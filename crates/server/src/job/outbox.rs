@@ -2,7 +2,7 @@
 
 use domain::model::job::JobStep;
 use store::command::{FinishJob, LeaseJob};
-use store::query::JobCounts;
+use store::query::{JobCounts, ProviderCounts};
 
 use crate::ctx::Ctx;
 use crate::fault::Fault;
@@ -37,11 +37,15 @@ pub async fn tick(ctx: &Ctx) -> Result<bool, Fault> {
     Ok(true)
 }
 
-/// Puts the numbers of jobs on the metrics page.
+/// Puts the numbers of jobs and providers on the metrics page.
 pub async fn count(ctx: &Ctx) -> Result<(), Fault> {
     for ((kind, state), number) in ctx.ask(&JobCounts).await? {
         let labels = [("kind", kind.to_owned()), ("state", state.to_owned())];
         ctx.app().telemetry().level("bowline_jobs", &labels, u32::try_from(number).unwrap_or(u32::MAX));
+    }
+    for (state, number) in ctx.ask(&ProviderCounts).await? {
+        let labels = [("state", state.to_owned())];
+        ctx.app().telemetry().level("bowline_providers", &labels, u32::try_from(number).unwrap_or(u32::MAX));
     }
     Ok(())
 }

@@ -13,5 +13,6 @@ mod revoke;
 mod time;
 mod token;
 mod trace;
+mod trip;
 mod trouble;
 mod whole;

@@ -8,6 +8,7 @@ use domain::model::job::JobKind;
 use domain::{Moment, Timestamp};
 
 use super::end_connection::{Sealed, queue};
+use super::invalid_grant::count;
 use crate::Command;
 use crate::error::{Result, StoreError};
 use crate::record::lock_connection;
@@ -148,6 +149,7 @@ impl Command for StoreCredential {
             return Ok(Stored::TooLate);
         }
         self.replace(tx);
+        count(tx, &self.moment, connection.provider_id, false);
         Ok(Stored::Stored)
     }
 }
@@ -202,13 +204,20 @@ impl Command for ReleaseLease {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
-        let update = sql!(
+        release(tx, &self.connection_id, &self.lease, self.doubt);
+        Ok(())
+    }
+}
+
+/// Gives a lease back with the commit.
+pub(super) fn release(tx: &mut Tx<'_>, id: &ConnectionId, lease: &LeaseId, doubt: bool) {
+    tx.defer(
+        sql!(
             "-- give a lease back
             UPDATE upstream_credentials SET lease_id = NULL, lease_until = NULL,
                 uncertain = (CASE WHEN ?3 THEN ?3 ELSE uncertain END)
             WHERE connection_id = ?1 AND lease_id = ?2"
-        );
-        tx.execute(update, values![self.connection_id, self.lease, self.doubt]).await?;
-        Ok(())
-    }
+        ),
+        values![id, lease, doubt],
+    );
 }

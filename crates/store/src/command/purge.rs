@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use domain::{Moment, Timestamp};
+use domain::Moment;
+use domain::rule::trip::minute;
 
 use crate::Command;
 use crate::error::Result;
@@ -51,11 +52,6 @@ impl Command for Purge {
         }
         Ok(self.limit - left)
     }
-}
-
-/// The minute that a counter is of.
-pub(super) const fn minute(at: Timestamp) -> i64 {
-    at.seconds().div_euclid(60)
 }
 
 pub(crate) static OLD_CODES: &Sql = sql!(

@@ -177,16 +177,34 @@ impl Command for SetProviderState {
         let Some(provider) = lock_provider(tx, self.provider_id).await? else {
             return Ok(false);
         };
-        let head = tx.audit(&provider.audit, changed(&self.moment, provider.id, self.state, &self.actor));
-        tx.defer(
-            sql!(
-                "-- hold or release a provider
-                UPDATE providers SET state = ?2, audit_seq = ?3, audit_mac = ?4, updated_at = ?5 WHERE id = ?1"
-            ),
-            values![provider.id, self.state, head.seq, head.mac, self.moment.now],
-        );
+        let particulars = json!({"state": self.state.as_str()});
+        set_state(tx, &self.moment, &provider, self.state, self.actor.clone(), &particulars);
         Ok(true)
     }
+}
+
+/// Sets the state of a locked provider. A change begins a new span of its refreshes, however short the last.
+pub(super) fn set_state(
+    tx: &mut Tx<'_>,
+    moment: &Moment,
+    provider: &Provider,
+    state: ProviderState,
+    actor: Actor,
+    particulars: &serde_json::Value,
+) {
+    let subject = (SubjectKind::Provider, &provider.id);
+    let entry = entry(subject, moment, Action::ProviderChanged, actor, particulars);
+    let head = tx.audit(&provider.audit, entry);
+    tx.defer(
+        sql!(
+            "-- hold or release a provider
+            UPDATE providers SET state = ?2, audit_seq = ?3, audit_mac = ?4, updated_at = ?5,
+                state_changed_at = (CASE WHEN state = ?2 THEN state_changed_at
+                    WHEN state_changed_at >= ?5 THEN state_changed_at + 1 ELSE ?5 END)
+            WHERE id = ?1"
+        ),
+        values![provider.id, state, head.seq, head.mac, moment.now],
+    );
 }
 
 /// Sets where a registration stands.

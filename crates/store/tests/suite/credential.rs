@@ -23,14 +23,14 @@ async fn lease(kit: &Kit, id: &ConnectionId, seen_version: i64) -> Leased {
     kit.store.run(lease).await.unwrap()
 }
 
-async fn mine(kit: &Kit, id: &ConnectionId, version: i64) -> Lease {
+pub(crate) async fn mine(kit: &Kit, id: &ConnectionId, version: i64) -> Lease {
     match lease(kit, id, version).await {
         Leased::Yours(lease) => lease,
         other => panic!("expected the lease, got {other:?}"),
     }
 }
 
-async fn store(kit: &Kit, id: &ConnectionId, lease: Lease, access: &str) -> Stored {
+pub(crate) async fn store(kit: &Kit, id: &ConnectionId, lease: Lease, access: &str) -> Stored {
     let stored = StoreCredential {
         moment: kit.moment(),
         connection_id: id.clone(),

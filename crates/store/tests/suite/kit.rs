@@ -16,7 +16,8 @@ use domain::secret::{TokenHash, TokenHashes};
 use domain::{Clusters, Moment, Secret, Timestamp};
 use store::command::{
     EndConnection, EndOutcome, OpenAuthorizationRequest, OpenConnection, OpenOutcome, OpenedWith,
-    PutRegistration, ReceiveCode, RedeemCode, Redeemed, RegisterClient, SendToProvider, UpsertProvider,
+    PutRegistration, ReceiveCode, RedeemCode, Redeemed, RegisterClient, SendToProvider, SetProviderState,
+    UpsertProvider,
 };
 use store::query::{AuditOf, ConnectionById, JobCounts, ProviderById};
 use store::{Location, Settings, Store};
@@ -258,6 +259,21 @@ impl Kit {
     pub(crate) async fn record(&self, id: &ConnectionId) -> Vec<&'static str> {
         let events = self.chain(SubjectKind::Connection, id, &self.connection(id).await.audit).await;
         events.iter().map(|e| e.entry.action.as_str()).collect()
+    }
+
+    /// Runs a statement behind the store's back, for what would take thousands of commands.
+    pub(crate) async fn behind_its_back(&self, sql: &str) {
+        match &self.location {
+            Location::Sqlite(path) => rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap(),
+            Location::Postgres(url) => connect(url.expose()).await.batch_execute(sql).await.unwrap(),
+        }
+    }
+
+    /// Holds or releases the provider, as an operator.
+    pub(crate) async fn set_provider(&self, state: ProviderState) {
+        let (moment, provider_id) = (self.moment(), ProviderId::new(1000));
+        let set = SetProviderState { moment, provider_id, state, actor: operator() };
+        assert!(self.store.run(set).await.unwrap());
     }
 
     /// The provider as stored.

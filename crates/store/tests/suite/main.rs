@@ -11,3 +11,4 @@ mod purge;
 mod recovery;
 mod request;
 mod schema;
+mod trip;
