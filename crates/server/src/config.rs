@@ -223,6 +223,7 @@ fn set(table: &mut Table, place: &str, dotted: &str, text: &str) -> Result<(), C
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::model::provider::BankGrant;
 
     fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let folder = tempfile::tempdir().unwrap();
@@ -232,17 +233,22 @@ mod tests {
         Config::load(Some(&file), environment, &[])
     }
 
+    /// The example with every optional key in force.
+    fn uncommented() -> String {
+        let lines = EXAMPLE.lines().map(|line| line.strip_prefix("#:").unwrap_or(line));
+        lines.flat_map(|line| [line, "\n"]).collect()
+    }
+
     #[test]
     fn the_example_is_the_default_and_every_optional_key_in_it_is_known() {
         let config = load("", &[]).unwrap();
         assert_eq!(config.server.listen, "127.0.0.1:8400");
-        let mut open = String::new();
-        for line in EXAMPLE.lines() {
-            open.push_str(line.strip_prefix("#:").unwrap_or(line));
-            open.push('\n');
-        }
+        let open = uncommented();
         assert_ne!(open, EXAMPLE);
         assert!(!load(&open, &[]).unwrap().provider.is_empty());
+        let shared = open.replace("\"per_token\"\n", "\"per_client_customer\"\n");
+        assert_ne!(shared, open);
+        assert_eq!(load(&shared, &[]).unwrap().provider[0].settings.bank_grant, BankGrant::PerClientCustomer);
     }
 
     #[test]
@@ -266,6 +272,10 @@ mod tests {
         says("[server]\nbody_limit = '64 apples'", "as in \"64KiB\"");
         says("[server]\npublic_url = 'http://hub.example.org'", "expected https");
         says("[store]\nurl = 'mysql://x'", "store.url: expected sqlite:PATH");
+        let anonymous = uncommented()
+            .replace("\"per_token\"\n", "\"per_client_customer\"\n")
+            .replace("customer_identity = { token_field = \"customer_id\" }", "customer_identity = \"none\"");
+        says(&anonymous, "provider 1000: bank_grant: per_client_customer needs a customer_identity");
         let error = load("", &[("BOWLINE_STORE__CONNECTIONS", "many")]).unwrap_err().to_string();
         assert_eq!(error, "BOWLINE_STORE__CONNECTIONS: expected a number");
         let error = load("", &[("BOWLINE_STORE__COLOUR", "red")]).unwrap_err().to_string();

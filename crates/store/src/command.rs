@@ -25,7 +25,7 @@ pub use register::{
     PutRegistration, RegisterClient, SetClientState, SetMark, SetProviderState, UpsertProvider,
 };
 pub use request::{
-    DenyRequest, FailRequest, OpenAuthorizationRequest, ReceiveCode, Received, SendToProvider,
+    DenyRequest, FailRequest, InHand, OpenAuthorizationRequest, ReceiveCode, Received, SendToProvider,
 };
 
 use domain::Moment;
@@ -34,12 +34,11 @@ use domain::model::audit_event::{Action, Actor, AuditEntry, SubjectKind};
 /// Statements of the commands that the test of query plans looks at.
 pub(crate) mod statement {
     pub(crate) use super::credential::LEASE_OF;
-    pub(crate) use super::end_connection::{HELD, LAST_USE};
+    pub(crate) use super::end_connection::{HELD, LAST_USE, LOCK_CUSTOMER, OTHER_LIVE};
     pub(crate) use super::invalid_grant::REFRESHES;
     pub(crate) use super::open_connection::{CUSTOMER, SUBJECT};
     pub(crate) use super::purge::{OLD_CODES, OLD_COUNTS, OLD_JOBS, OLD_REQUESTS};
     pub(crate) use super::recover_exchange::BROKEN_OFF;
-    pub(crate) use super::redeem_code::LOCK_CUSTOMER;
     pub(crate) use super::register::MARK;
 }
 

@@ -261,6 +261,43 @@ impl Query for JobCounts {
     }
 }
 
+/// Whether a live connection hangs from the grant that a job's token is of, where grants are shared: the
+/// customer's, who is known by the job's connection or by the identity that the provider gave.
+#[derive(Debug, Clone)]
+pub struct GrantLivesOn {
+    /// The provider.
+    pub provider_id: ProviderId,
+    /// The job's connection, if there ever was one.
+    pub connection_id: ConnectionId,
+    /// The keyed hash of the customer's identity, if it is known.
+    pub identity: Option<Vec<u8>>,
+}
+
+impl Query for GrantLivesOn {
+    type Reply = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+        if tx.query_opt(LIVES_ON, values![self.connection_id]).await?.is_some() {
+            return Ok(true);
+        }
+        let Some(identity) = &self.identity else {
+            return Ok(false);
+        };
+        Ok(tx.query_opt(LIVES_ON_OF, values![self.provider_id, identity]).await?.is_some())
+    }
+}
+
+static LIVES_ON: &Sql = sql!(
+    "-- a live connection of the customer that a connection was of
+    SELECT l.id FROM connections c JOIN connections l ON l.customer_id = c.customer_id
+    WHERE c.id = ?1 AND l.status IN ('pending', 'active') LIMIT 1"
+);
+static LIVES_ON_OF: &Sql = sql!(
+    "-- a live connection of a customer by identity
+    SELECT l.id FROM customers u JOIN connections l ON l.customer_id = u.id
+    WHERE u.provider_id = ?1 AND u.identity = ?2 AND l.status IN ('pending', 'active') LIMIT 1"
+);
+
 /// How many providers there are in each state; a state that none is in is there with zero.
 #[derive(Debug, Clone)]
 pub struct ProviderCounts;
@@ -337,6 +374,9 @@ pub fn hot_statements() -> Vec<Statement> {
         statement::CUSTOMER,
         statement::SUBJECT,
         statement::LOCK_CUSTOMER,
+        statement::OTHER_LIVE,
+        LIVES_ON,
+        LIVES_ON_OF,
         statement::OLD_CODES,
         statement::OLD_REQUESTS,
         statement::OLD_JOBS,

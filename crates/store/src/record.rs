@@ -146,6 +146,7 @@ impl Record for Job {
             data_key: row.take()?,
             token: row.take()?,
             verifier: row.take()?,
+            identity: row.take()?,
             uncertain: row.take()?,
             attempt: row.take()?,
             seed: row.take()?,
@@ -362,7 +363,8 @@ pub(crate) async fn due_job(tx: &mut Tx<'_>, now: domain::Timestamp) -> Result<O
 
 pub(crate) static DUE_JOB: &Sql = sql!(
     "-- lock the next due job
-    SELECT id, kind, connection_id, provider_id, data_key, token, verifier, uncertain, attempt, seed, give_up_at
+    SELECT id, kind, connection_id, provider_id, data_key, token, verifier, identity, uncertain, attempt, seed,
+        give_up_at
     FROM jobs
     WHERE state = 'pending' AND due_at <= ?1 AND (lease_until IS NULL OR lease_until <= ?1)
     ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED"
@@ -379,6 +381,7 @@ pub(crate) async fn leased_job(
 
 pub(crate) static LEASED_JOB: &Sql = sql!(
     "-- lock a leased job
-    SELECT id, kind, connection_id, provider_id, data_key, token, verifier, uncertain, attempt, seed, give_up_at
+    SELECT id, kind, connection_id, provider_id, data_key, token, verifier, identity, uncertain, attempt, seed,
+        give_up_at
     FROM jobs WHERE id = ?1 AND lease_id = ?2 AND state = 'pending' FOR UPDATE"
 );

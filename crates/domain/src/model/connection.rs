@@ -163,6 +163,7 @@ pub struct Ending {
 
 /// What is known of the provider's side when a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is found out by itself")]
 pub struct ProviderSide {
     /// Whether the provider offers a way to be told.
     pub can_be_told: bool,
@@ -170,6 +171,8 @@ pub struct ProviderSide {
     pub holds_token: bool,
     /// Whether a refresh began and neither stored its answer nor gave up.
     pub lease_died: bool,
+    /// Whether another live connection hangs from the same grant: to revoke would end that one too.
+    pub shared: bool,
 }
 
 impl ProviderSide {
@@ -178,18 +181,22 @@ impl ProviderSide {
         settings: &ProviderSettings,
         holds_token: bool,
         lease: Option<Timestamp>,
+        shared: bool,
         now: Timestamp,
     ) -> Self {
         Self {
             can_be_told: !settings.revoke.is_empty(),
             holds_token,
             lease_died: lease.is_some_and(|until| until <= now),
+            shared,
         }
     }
 
     const fn to_begin_with(self) -> BankState {
         if !self.can_be_told {
             BankState::Unsupported
+        } else if self.shared {
+            BankState::NotNeeded
         } else if self.holds_token {
             BankState::Pending
         } else if self.lease_died {
@@ -276,7 +283,8 @@ mod tests {
         End { cause, actor: Actor::system("test"), at: NOW }
     }
 
-    const TOLD: ProviderSide = ProviderSide { can_be_told: true, holds_token: true, lease_died: false };
+    const TOLD: ProviderSide =
+        ProviderSide { can_be_told: true, holds_token: true, lease_died: false, shared: false };
 
     fn causes() -> impl Strategy<Value = Cause> {
         prop::sample::select(Cause::ALL)
@@ -304,6 +312,10 @@ mod tests {
         let told = |side| connection(State::Active).end(end(Cause::Recipient), side).unwrap().bank;
         assert_eq!(told(ProviderSide { can_be_told: false, ..TOLD }), BankState::Unsupported);
         assert_eq!(told(ProviderSide { holds_token: false, ..TOLD }), BankState::NotNeeded);
+        assert_eq!(told(ProviderSide { shared: true, ..TOLD }), BankState::NotNeeded);
+        assert_eq!(told(ProviderSide { shared: true, lease_died: true, ..TOLD }), BankState::NotNeeded);
+        let shared_and_deaf = ProviderSide { shared: true, can_be_told: false, ..TOLD };
+        assert_eq!(told(shared_and_deaf), BankState::Unsupported);
         assert_eq!(
             told(ProviderSide { holds_token: false, lease_died: true, ..TOLD }),
             BankState::Unverified

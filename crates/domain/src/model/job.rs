@@ -58,6 +58,8 @@ pub struct Job {
     pub token: Vec<u8>,
     /// The sealed PKCE verifier of that code.
     pub verifier: Option<Vec<u8>>,
+    /// The keyed hash of the customer's identity, where no connection tells whose token it is.
+    pub identity: Option<Vec<u8>>,
     /// Whether a refresh died without a word, so that a token which we never saw may live.
     pub uncertain: bool,
     /// Tries so far.
@@ -77,6 +79,8 @@ pub enum Attempt {
     Refused,
     /// The provider knows no more of what is in hand: there is nothing left to try.
     Over,
+    /// A live connection hangs from the same grant: to revoke would end that one too.
+    Overtaken,
     /// It may go better later; the provider may have said when.
     Later {
         /// `Retry-After`, if it was given.
@@ -105,6 +109,7 @@ impl Job {
             (Attempt::Accepted, _) if self.uncertain => Some(BankState::Unverified),
             (Attempt::Accepted, _) => Some(BankState::Accepted),
             (Attempt::Refused | Attempt::Over, _) => Some(BankState::Refused),
+            (Attempt::Overtaken, _) => Some(BankState::NotNeeded),
             (Attempt::Later { .. }, JobStep::Dead) => Some(BankState::Dead),
             (Attempt::Later { .. }, _) => None,
         }
@@ -122,7 +127,7 @@ impl Job {
     /// What to do after a try that ended at `now`.
     pub fn after(&self, attempt: Attempt, now: Timestamp) -> JobStep {
         match attempt {
-            Attempt::Accepted | Attempt::Over => JobStep::Done,
+            Attempt::Accepted | Attempt::Over | Attempt::Overtaken => JobStep::Done,
             Attempt::Refused => JobStep::Dead,
             Attempt::Later { retry_after } => {
                 let wait = self.backoff().max(retry_after.unwrap_or_default().min(CEILING));
@@ -157,6 +162,7 @@ mod tests {
             data_key: vec![],
             token: vec![],
             verifier: None,
+            identity: None,
             uncertain: false,
             attempt,
             seed: Seed::new(seed),
@@ -199,6 +205,7 @@ mod tests {
             assert_eq!(said(kind, Attempt::Accepted, in_time), Some(Orphan::Cleared));
             assert_eq!(said(kind, Attempt::Refused, in_time), Some(Orphan::Possible));
             assert_eq!(said(kind, Attempt::Over, in_time), Some(Orphan::Possible));
+            assert_eq!(said(kind, Attempt::Overtaken, in_time), Some(Orphan::Possible));
             assert_eq!(said(kind, later, in_time), None, "it is tried again");
             assert_eq!(said(kind, later, NOW), Some(Orphan::Possible), "it is given up");
         }
@@ -212,6 +219,9 @@ mod tests {
         assert_eq!(job.after(Attempt::Later { retry_after: None }, NOW), JobStep::Dead);
         assert_eq!(job.after(Attempt::Accepted, NOW), JobStep::Done);
         assert_eq!(job.after(Attempt::Over, NOW), JobStep::Done);
+        let overtaken = job.after(Attempt::Overtaken, NOW);
+        assert_eq!(overtaken, JobStep::Done);
+        assert_eq!(job.bank_state(Attempt::Overtaken, overtaken), Some(BankState::NotNeeded));
         assert_eq!(job.after(Attempt::Refused, NOW), JobStep::Dead);
     }
 }

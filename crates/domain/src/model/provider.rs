@@ -172,6 +172,9 @@ pub enum BankGrant {
     /// Each refresh token is a grant of its own: revoking one leaves the others.
     #[default]
     PerToken,
+    /// A customer has one grant for the hub's client there, and revoking any of its tokens ends it whole: the
+    /// provider is told when the last connection of a customer ends.
+    PerClientCustomer,
 }
 
 /// Whence the customer's identity comes. It is stored only as a keyed hash.

@@ -2,7 +2,9 @@
 
 use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
-use domain::model::provider::{Provider, ProviderSettings, ProviderSource, ProviderState};
+use domain::model::provider::{
+    BankGrant, CustomerIdentity, Provider, ProviderSettings, ProviderSource, ProviderState,
+};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
@@ -47,6 +49,13 @@ impl ProviderEntry {
         }
         if !s.revoke.is_empty() && s.revocation_endpoint.is_none() {
             return Err(format!("provider {}: revoke needs a revocation_endpoint", self.id));
+        }
+        if s.bank_grant == BankGrant::PerClientCustomer && s.customer_identity == CustomerIdentity::None {
+            return Err(format!(
+                "provider {}: bank_grant: per_client_customer needs a customer_identity, or nobody knows which \
+                 connections share a grant",
+                self.id
+            ));
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use domain::model::connection::{Terms, consent_end};
 use domain::model::provider::{CustomerIdentity, Provider};
 use domain::rule::authorize::{DENIED, granted};
 use domain::secret::TokenHashes;
-use store::command::{FailRequest, OpenConnection, OpenOutcome, OpenedWith, ReceiveCode};
+use store::command::{FailRequest, InHand, OpenConnection, OpenOutcome, OpenedWith, ReceiveCode};
 use store::query::RequestByState;
 
 use super::connect::{StepError, answer, max_duration, parties};
@@ -110,7 +110,7 @@ struct Exchange {
 /// An exchange that comes to nothing.
 enum Failure {
     /// With what the provider gave.
-    Known { error: OAuthError, in_hand: Option<Vec<u8>> },
+    Known { error: OAuthError, in_hand: Option<InHand> },
     /// What the provider did with the code is not known, as after a crash: the request is left to recovery.
     Unknown(OAuthError),
 }
@@ -147,8 +147,10 @@ impl Exchange {
     async fn exchange(&self, bank_code: &str) -> Result<String, Failure> {
         let reply = self.tokens(bank_code).await?;
         let sealed = reply.refresh_token.as_ref().map(|t| self.seal(t.expose())).transpose();
-        let in_hand = sealed.map_err(|fault| server_error(&fault))?;
-        let opened = self.open(&reply, in_hand.clone()).await;
+        let token = sealed.map_err(|fault| server_error(&fault))?;
+        let identity = identity(&self.ctx, &self.provider, &reply);
+        let opened = self.open(&reply, identity.clone(), token.clone()).await;
+        let in_hand = token.map(|token| InHand { token, identity });
         opened.map_err(|error| Failure::Known { error, in_hand })
     }
 
@@ -168,15 +170,16 @@ impl Exchange {
         })
     }
 
-    async fn open(&self, reply: &TokenReply, refresh_token: Option<Vec<u8>>) -> Result<String, OAuthError> {
+    async fn open(
+        &self,
+        reply: &TokenReply,
+        identity: Option<Vec<u8>>,
+        refresh_token: Option<Vec<u8>>,
+    ) -> Result<String, OAuthError> {
         let terms = self.terms(reply)?;
-        let identity = match &self.provider.settings.customer_identity {
-            CustomerIdentity::None => None,
-            CustomerIdentity::TokenField(name) => {
-                let identity = reply.field(name).ok_or(FAILED)?;
-                Some(self.ctx.app().vault().identity(self.provider.id, &identity))
-            }
-        };
+        if identity.is_none() && self.provider.settings.customer_identity != CustomerIdentity::None {
+            return Err(FAILED);
+        }
         let grant_id = self.provider.settings.grant_field.as_deref().and_then(|name| reply.field(name));
         let opened = async {
             let code = self.ctx.secret()?;
@@ -231,6 +234,16 @@ impl Exchange {
 
     fn seal(&self, text: &str) -> Result<Vec<u8>, Fault> {
         Ok(self.key.seal(self.request.connection_id.as_str(), text.as_bytes())?)
+    }
+}
+
+/// How the customer that a reply names is remembered; none where it names nobody.
+pub(super) fn identity(ctx: &Ctx, provider: &Provider, reply: &TokenReply) -> Option<Vec<u8>> {
+    match &provider.settings.customer_identity {
+        CustomerIdentity::None => None,
+        CustomerIdentity::TokenField(name) => {
+            Some(ctx.app().vault().identity(provider.id, &reply.field(name)?))
+        }
     }
 }
 

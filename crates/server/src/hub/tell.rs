@@ -2,9 +2,11 @@
 
 use domain::Secret;
 use domain::model::job::{Attempt, Job, JobKind};
-use domain::model::provider::Provider;
-use store::query::ProviderById;
+use domain::model::provider::{BankGrant, Provider};
+use store::command::InHand;
+use store::query::{GrantLivesOn, ProviderById};
 
+use super::callback::identity;
 use super::provider::{Endpoint, Grant, Upstream, callback_uri};
 use crate::ctx::Ctx;
 use crate::fault::Fault;
@@ -17,11 +19,16 @@ pub struct Told {
     pub attempt: Attempt,
     /// What happened, in words for a person.
     pub outcome: String,
-    /// A sealed token that came and could not be revoked.
-    pub in_hand: Option<Vec<u8>>,
+    /// What came and could not be revoked.
+    pub in_hand: Option<InHand>,
 }
 
 impl Told {
+    fn overtaken() -> Self {
+        let outcome = "a live connection of the customer hangs from the same grant".to_owned();
+        Self { attempt: Attempt::Overtaken, outcome, in_hand: None }
+    }
+
     /// Nothing was learnt: it is tried again.
     pub fn later(outcome: &impl ToString) -> Self {
         Self { attempt: Attempt::Later { retry_after: None }, outcome: outcome.to_string(), in_hand: None }
@@ -36,10 +43,29 @@ pub async fn tell(ctx: &Ctx, job: &Job) -> Result<Told, Fault> {
     let token = key.open_text(job.connection_id.as_str(), &job.token)?;
     match job.kind {
         JobKind::TellBank | JobKind::RevokeOrphan => {
+            if lives_on(ctx, &provider, job, job.identity.clone()).await? {
+                return Ok(Told::overtaken());
+            }
             let (attempt, outcome) = Endpoint::new(ctx, &provider).revoke(token.expose()).await;
             Ok(Told { attempt, outcome, in_hand: None })
         }
         JobKind::RecoverCode => Recovery { ctx, job, provider: &provider, key }.run(&token).await,
+    }
+}
+
+/// Whether to revoke a job's token would end a live connection too.
+async fn lives_on(
+    ctx: &Ctx,
+    provider: &Provider,
+    job: &Job,
+    identity: Option<Vec<u8>>,
+) -> Result<bool, Fault> {
+    match provider.settings.bank_grant {
+        BankGrant::PerToken => Ok(false),
+        BankGrant::PerClientCustomer => {
+            let connection_id = job.connection_id.clone();
+            Ok(ctx.ask(&GrantLivesOn { provider_id: provider.id, connection_id, identity }).await?)
+        }
     }
 }
 
@@ -74,12 +100,16 @@ impl Recovery<'_> {
             }
             Err(other) => return Ok(Told::later(&other)),
         };
+        let identity = identity(self.ctx, self.provider, &reply);
+        if lives_on(self.ctx, self.provider, self.job, identity.clone()).await? {
+            return Ok(Told::overtaken());
+        }
         let token = reply.refresh_token.unwrap_or(reply.access_token);
         let (attempt, said) = endpoint.revoke(token.expose()).await;
         let outcome = format!("tokens came, their revocation: {said}");
         let in_hand = match attempt {
             Attempt::Accepted => None,
-            _ => Some(self.key.seal(connection, token.expose().as_bytes())?),
+            _ => Some(InHand { token: self.key.seal(connection, token.expose().as_bytes())?, identity }),
         };
         Ok(Told { attempt: Attempt::Accepted, outcome, in_hand })
     }

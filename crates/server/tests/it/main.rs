@@ -10,6 +10,7 @@ mod process;
 mod race;
 mod recovery;
 mod revoke;
+mod shared_grant;
 mod time;
 mod token;
 mod trace;

@@ -26,7 +26,7 @@ async fn callback(kit: &Kit) -> String {
 }
 
 /// A request whose code is in hand, of a process that died right then; and the code.
-async fn broken_off(kit: &Kit) -> (AuthorizationRequest, String) {
+pub(crate) async fn broken_off(kit: &Kit) -> (AuthorizationRequest, String) {
     let callback = callback(kit).await;
     let (code, state) = (parameter(&callback, "code").unwrap(), parameter(&callback, "state").unwrap());
     let (app, ctx) = (kit.app(), job::context(kit.app(), "test").unwrap());
@@ -68,7 +68,7 @@ async fn exchange_unheard(kit: &Kit, request: &AuthorizationRequest, code: &str)
 }
 
 /// The sweep of a node that goes on.
-async fn recover(kit: &Kit) -> usize {
+pub(crate) async fn recover(kit: &Kit) -> usize {
     job::recover(&job::context(kit.app(), "test").unwrap()).await.unwrap()
 }
 
@@ -86,7 +86,7 @@ async fn orphan(kit: &Kit, request: &AuthorizationRequest) -> Option<String> {
     settled["orphan"].as_str().map(str::to_owned)
 }
 
-async fn settles(kit: &Kit, request: &AuthorizationRequest, as_what: &str) {
+pub(crate) async fn settles(kit: &Kit, request: &AuthorizationRequest, as_what: &str) {
     kit.until("the orphan is settled", async || orphan(kit, request).await.is_some()).await;
     assert_eq!(orphan(kit, request).await.as_deref(), Some(as_what));
 }
@@ -167,6 +167,7 @@ async fn a_worker_that_stood_still_does_not_send_the_code_beside_another() {
         data_key: request.data_key.clone(),
         token: key.seal(connection, code.as_bytes()).unwrap(),
         verifier: request.verifier.clone(),
+        identity: None,
         uncertain: false,
         attempt: 0,
         seed: Seed::new([0; 16]),

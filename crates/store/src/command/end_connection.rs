@@ -6,7 +6,7 @@ use domain::id::{ConnectionId, JobId};
 use domain::model::audit_event::{Action, Actor, AuditHead, SubjectKind};
 use domain::model::connection::{AlreadyEnded, BankState, Cause, Connection, End, Ending, ProviderSide, due};
 use domain::model::job::{JobKind, JobState};
-use domain::model::provider::ProviderSettings;
+use domain::model::provider::{BankGrant, ProviderSettings};
 use domain::{Moment, Timestamp};
 use serde_json::json;
 
@@ -126,13 +126,15 @@ impl<'a> Reason<'a> {
     }
 }
 
-/// The kill itself, on a connection whose row the transaction has locked. Two statements are waited for, by
-/// then the decision stands; the writes go with the commit.
+/// The kill itself, on a connection whose row the transaction has locked. One statement is waited for, where
+/// grants are shared two more; by then the decision stands, the writes go with the commit.
 pub(super) async fn end(tx: &mut Tx<'_>, connection: &Connection, reason: &Reason<'_>) -> Result<EndOutcome> {
     let bank = hold(tx, &connection.id).await?;
     let moment = reason.moment;
     let decided = End { cause: reason.cause, actor: reason.actor.clone(), at: moment.now };
-    let side = ProviderSide::new(&bank.settings, bank.refresh_token.is_some(), bank.lease_until, moment.now);
+    let shared = shares_its_grant(tx, connection, bank.settings.bank_grant).await?;
+    let holds_token = bank.refresh_token.is_some();
+    let side = ProviderSide::new(&bank.settings, holds_token, bank.lease_until, shared, moment.now);
     let ending = match connection.end(decided, side) {
         Ok(ending) => ending,
         Err(AlreadyEnded(before)) => return Ok(EndOutcome::Already(before)),
@@ -155,6 +157,30 @@ pub(super) async fn end(tx: &mut Tx<'_>, connection: &Connection, reason: &Reaso
     tx.mark(Mark::Ended);
     Ok(EndOutcome::Ended)
 }
+
+/// Whether another live connection hangs from the same grant at the provider. Ends of one customer's
+/// connections wait for each other here, so that the last one knows that it is the last.
+///
+/// The customer's row is locked after the connection's, in an exchange as well. Where three meet and two still
+/// wait for each other, the database breaks the knot and the loser runs again.
+async fn shares_its_grant(tx: &mut Tx<'_>, connection: &Connection, grant: BankGrant) -> Result<bool> {
+    match grant {
+        BankGrant::PerToken => Ok(false),
+        BankGrant::PerClientCustomer => {
+            tx.query_opt(LOCK_CUSTOMER, values![connection.customer_id]).await?;
+            let other = tx.query_opt(OTHER_LIVE, values![connection.customer_id, connection.id]).await?;
+            Ok(other.is_some())
+        }
+    }
+}
+
+pub(crate) static LOCK_CUSTOMER: &Sql =
+    sql!("-- lock a customer\nSELECT id FROM customers WHERE id = ?1 FOR UPDATE");
+
+pub(crate) static OTHER_LIVE: &Sql = sql!(
+    "-- another live connection of a customer
+    SELECT id FROM connections WHERE customer_id = ?1 AND id <> ?2 AND status IN ('pending', 'active') LIMIT 1"
+);
 
 /// What is held of a connection's provider side.
 struct Held {
@@ -236,12 +262,14 @@ pub(super) struct Sealed {
     pub(super) token: Vec<u8>,
     /// The verifier that goes with it, if it is a code.
     pub(super) verifier: Option<Vec<u8>>,
+    /// Whose it is, where no connection tells.
+    pub(super) identity: Option<Vec<u8>>,
     pub(super) uncertain: bool,
 }
 
 impl Sealed {
     pub(super) const fn token(data_key: Vec<u8>, token: Vec<u8>) -> Self {
-        Self { data_key, token, verifier: None, uncertain: false }
+        Self { data_key, token, verifier: None, identity: None, uncertain: false }
     }
 }
 
@@ -282,16 +310,16 @@ impl About for domain::model::job::Job {
 pub(super) fn queue(tx: &mut Tx<'_>, moment: &Moment, kind: JobKind, about: &impl About, sealed: Sealed) {
     let (id, seed) = (tx.ids().mint::<JobId>(), tx.ids().seed());
     let give_up = moment.now.plus(GIVE_UP);
-    let Sealed { data_key, token, verifier, uncertain } = sealed;
+    let Sealed { data_key, token, verifier, identity, uncertain } = sealed;
     tx.defer(
         sql!(
             "-- queue a job
-            INSERT INTO jobs (id, kind, connection_id, provider_id, data_key, token, verifier, uncertain, state,
-                attempt, seed, due_at, give_up_at, created_at)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?12)"
+            INSERT INTO jobs (id, kind, connection_id, provider_id, data_key, token, verifier, identity, uncertain,
+                state, attempt, seed, due_at, give_up_at, created_at)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?13)"
         ),
         values![
-            id, kind, about.connection_id(), about.provider_id(), data_key, token, verifier, uncertain,
+            id, kind, about.connection_id(), about.provider_id(), data_key, token, verifier, identity, uncertain,
             JobState::Pending, 0_i64, seed, moment.now, give_up
         ],
     );

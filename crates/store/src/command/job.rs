@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::end_connection::{Sealed, queue};
 use super::entry;
+use super::request::InHand;
 use crate::Command;
 use crate::error::Result;
 use crate::record::{due_job, leased_job, lock_connection, lock_provider};
@@ -60,8 +61,8 @@ pub struct FinishJob {
     pub attempt: Attempt,
     /// What happened, in words for a person: never a token.
     pub outcome: String,
-    /// A sealed token that came of the try and could not be revoked: a job of its own goes on with it.
-    pub in_hand: Option<Vec<u8>>,
+    /// What came of the try and could not be revoked: a job of its own goes on with it.
+    pub in_hand: Option<InHand>,
 }
 
 impl Command for FinishJob {
@@ -93,8 +94,9 @@ impl Command for FinishJob {
             self.told(tx, &job, bank).await?;
         }
         match (&self.in_hand, job.orphan(self.attempt, step)) {
-            (Some(token), _) => {
-                let sealed = Sealed::token(job.data_key.clone(), token.clone());
+            (Some(InHand { token, identity }), _) => {
+                let identity = identity.clone();
+                let sealed = Sealed { identity, ..Sealed::token(job.data_key.clone(), token.clone()) };
                 queue(tx, &self.moment, JobKind::RevokeOrphan, &job, sealed);
             }
             (None, Some(orphan)) => self.settled(tx, &job, orphan).await?,
@@ -145,7 +147,10 @@ impl FinishJob {
             return Ok(());
         };
         let subject = (SubjectKind::Connection, &connection.id);
-        let actor = Actor::new(ActorKind::Provider, job.provider_id.to_string());
+        let actor = match self.attempt {
+            Attempt::Overtaken => Actor::system("outbox"),
+            _ => Actor::new(ActorKind::Provider, job.provider_id.to_string()),
+        };
         let detail = json!({"bank": bank.as_str(), "job": job.id.as_str()});
         let head =
             tx.audit(&connection.audit, entry(subject, &self.moment, Action::BankTold, actor, &detail));

@@ -10,7 +10,7 @@ use domain::{Moment, Timestamp};
 use serde_json::json;
 
 use super::entry;
-use super::request::{fail_with, still_allowed};
+use super::request::{InHand, fail_with, still_allowed};
 use crate::Command;
 use crate::error::{Result, StoreError};
 use crate::record::{lock_request, scalar};
@@ -72,7 +72,9 @@ impl Command for OpenConnection {
         let request =
             request.ok_or_else(|| StoreError::Fault("the request is not being exchanged".into()))?;
         if let Err(error) = still_allowed(tx, &request).await? {
-            fail_with(tx, &self.moment, &request, self.with.refresh_token.as_deref());
+            let identity = self.with.identity.clone();
+            let in_hand = self.with.refresh_token.clone().map(|token| InHand { token, identity });
+            fail_with(tx, &self.moment, &request, in_hand);
             return Ok(OpenOutcome::Refused(error));
         }
         let customer = self.customer(tx, &request).await?;

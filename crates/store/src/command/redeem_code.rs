@@ -4,6 +4,7 @@ use domain::error::OAuthError;
 use domain::id::ClientId;
 use domain::model::audit_event::{Action, Actor, ActorKind, AuditHead, SubjectKind};
 use domain::model::connection::{Cause, Connection, State, Status};
+use domain::model::provider::BankGrant;
 use domain::rule::access::AccessState;
 use domain::rule::authorize::may_connect;
 use domain::rule::redeem::{Redemption, redeem};
@@ -12,12 +13,12 @@ use domain::secret::{TokenHash, TokenHashes};
 use domain::{Moment, Secret, Timestamp};
 use serde_json::json;
 
-use super::end_connection::{EndOutcome, Reason, end};
+use super::end_connection::{EndOutcome, LOCK_CUSTOMER, Reason, end};
 use super::entry;
 use crate::Command;
 use crate::error::{Result, StoreError};
 use crate::record::{access_state, client, code, lock_active, lock_connection, provider, registration};
-use crate::sql::{Sql, sql};
+use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
 
@@ -115,8 +116,13 @@ impl RedeemCode {
         if !matches!(connection.state, State::Pending { .. }) {
             return Ok((Redeemed::Refused(BAD_CODE), None));
         }
-        if let Err(error) = self.still_allowed(tx, connection).await? {
-            return Ok((Redeemed::Refused(error), None));
+        let grant = match self.still_allowed(tx, connection).await? {
+            Ok(grant) => grant,
+            Err(error) => return Ok((Redeemed::Refused(error), None)),
+        };
+        if grant == BankGrant::PerClientCustomer {
+            // An end there locks its connection before the customer: in the same order nobody waits in a circle.
+            lock_active(tx, connection).await?;
         }
         // Two exchanges of one customer wait for each other here.
         tx.query_opt(LOCK_CUSTOMER, values![connection.customer_id]).await?;
@@ -139,13 +145,14 @@ impl RedeemCode {
         &self,
         tx: &mut Tx<'_>,
         connection: &Connection,
-    ) -> Result<Result<(), OAuthError>> {
+    ) -> Result<Result<BankGrant, OAuthError>> {
         let Some(client) = client(tx, &self.client_id).await? else {
             return Ok(Err(BAD_CODE));
         };
         let provider = provider(tx, connection.provider_id).await?;
         let registration = registration(tx, &client.id, connection.provider_id).await?;
-        Ok(may_connect(&client, provider.as_ref(), registration.as_ref()))
+        let grant = provider.as_ref().map(|p| p.settings.bank_grant).unwrap_or_default();
+        Ok(may_connect(&client, provider.as_ref(), registration.as_ref()).map(|()| grant))
     }
 
     fn write(&self, tx: &mut Tx<'_>, code: &TokenHash, connection: &Connection, head: &AuditHead) {
@@ -173,6 +180,3 @@ impl RedeemCode {
         );
     }
 }
-
-pub(crate) static LOCK_CUSTOMER: &Sql =
-    sql!("-- lock a customer\nSELECT id FROM customers WHERE id = ?1 FOR UPDATE");

@@ -202,8 +202,17 @@ pub struct FailRequest {
     pub moment: Moment,
     /// Which request.
     pub request_id: AuthorizationRequestId,
-    /// A sealed refresh token that the provider gave, if it got that far.
-    pub in_hand: Option<Vec<u8>>,
+    /// What the provider gave, if it got that far.
+    pub in_hand: Option<InHand>,
+}
+
+/// What a provider gave that no connection came of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InHand {
+    /// The sealed refresh token.
+    pub token: Vec<u8>,
+    /// The keyed hash of the customer's identity, if the provider said whose it is.
+    pub identity: Option<Vec<u8>>,
 }
 
 impl Command for FailRequest {
@@ -215,7 +224,7 @@ impl Command for FailRequest {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         if let Some(request) = lock_request(tx, &self.request_id).await? {
-            fail_with(tx, &self.moment, &request, self.in_hand.as_deref());
+            fail_with(tx, &self.moment, &request, self.in_hand.clone());
         }
         Ok(())
     }
@@ -239,11 +248,11 @@ pub(super) fn fail_with(
     tx: &mut Tx<'_>,
     moment: &Moment,
     request: &AuthorizationRequest,
-    in_hand: Option<&[u8]>,
+    in_hand: Option<InHand>,
 ) {
     fail(tx, &request.id);
-    if let Some(token) = in_hand {
-        let sealed = Sealed::token(request.data_key.clone(), token.to_vec());
+    if let Some(InHand { token, identity }) = in_hand {
+        let sealed = Sealed { identity, ..Sealed::token(request.data_key.clone(), token) };
         queue(tx, moment, JobKind::RevokeOrphan, request, sealed);
     }
 }

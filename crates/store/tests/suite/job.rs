@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::id::LeaseId;
 use domain::model::connection::{BankState, Cause};
 use domain::model::job::{Attempt, Job, JobStep};
-use store::command::{FinishJob, LeaseJob};
+use store::command::{FinishJob, InHand, LeaseJob};
 
 use crate::kit::{DAY, Kit, on_both};
 
@@ -28,7 +28,7 @@ pub(crate) async fn finish_with(
     job: &Job,
     lease: LeaseId,
     attempt: Attempt,
-    in_hand: Option<Vec<u8>>,
+    in_hand: Option<InHand>,
 ) -> Option<JobStep> {
     let (job_id, outcome) = (job.id.clone(), "tested".to_owned());
     kit.store.run(FinishJob { moment: kit.moment(), job_id, lease, attempt, outcome, in_hand }).await.unwrap()

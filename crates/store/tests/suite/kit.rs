@@ -10,7 +10,9 @@ use domain::model::audit_event::{Actor, ActorKind, AuditEvent, AuditHead, AuditK
 use domain::model::authorization_request::{AuthorizationRequest, RequestStatus};
 use domain::model::client::{Client, ClientKind, ClientState, Localized, Profile};
 use domain::model::connection::{Cause, Connection, State, Terms};
-use domain::model::provider::{Provider, ProviderSettings, ProviderSource, ProviderState};
+use domain::model::provider::{
+    BankGrant, CustomerIdentity, Provider, ProviderSettings, ProviderSource, ProviderState,
+};
 use domain::model::registration::{Registration, RegistrationState};
 use domain::secret::{TokenHash, TokenHashes};
 use domain::{Clusters, Moment, Secret, Timestamp};
@@ -201,12 +203,19 @@ impl Kit {
         }
     }
 
-    /// A connection that waits for its exchange; its code is `code-{name}`.
-    pub(crate) async fn pending(&self, name: &str, client_id: &str, identity: Option<&str>) -> ConnectionId {
+    /// A request whose provider has answered with a code.
+    pub(crate) async fn exchanging(&self, name: &str, client_id: &str) -> AuthorizationRequestId {
         let request = self.request(name, client_id);
+        let id = request.id.clone();
         self.store.run(OpenAuthorizationRequest { moment: self.moment(), request }).await.unwrap();
         self.store.run(self.sent(name)).await.unwrap().unwrap();
         self.store.run(self.received(name)).await.unwrap().unwrap();
+        id
+    }
+
+    /// A connection that waits for its exchange; its code is `code-{name}`.
+    pub(crate) async fn pending(&self, name: &str, client_id: &str, identity: Option<&str>) -> ConnectionId {
+        self.exchanging(name, client_id).await;
         assert_eq!(self.store.run(self.opened(name, identity)).await.unwrap(), OpenOutcome::Opened);
         connection_id(name)
     }
@@ -274,6 +283,14 @@ impl Kit {
         let (moment, provider_id) = (self.moment(), ProviderId::new(1000));
         let set = SetProviderState { moment, provider_id, state, actor: operator() };
         assert!(self.store.run(set).await.unwrap());
+    }
+
+    /// From now on a customer has one grant at the provider, whole.
+    pub(crate) async fn share_grants(&self) {
+        let mut provider = provider(1000);
+        provider.settings.bank_grant = BankGrant::PerClientCustomer;
+        provider.settings.customer_identity = CustomerIdentity::TokenField("customer_id".into());
+        self.store.run(UpsertProvider { moment: self.moment(), provider, actor: operator() }).await.unwrap();
     }
 
     /// The provider as stored.

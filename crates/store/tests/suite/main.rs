@@ -11,4 +11,5 @@ mod purge;
 mod recovery;
 mod request;
 mod schema;
+mod shared_grant;
 mod trip;

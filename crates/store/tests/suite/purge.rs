@@ -40,9 +40,7 @@ async fn is_there(kit: &Kit, name: &str) -> bool {
 async fn codes_and_requests_go_an_hour_after_their_end(mut kit: Kit) {
     kit.pending("a", "dc-acme", Some("alice")).await;
     open(&kit, "b").await;
-    open(&kit, "c").await;
-    kit.store.run(kit.sent("c")).await.unwrap().unwrap();
-    kit.store.run(kit.received("c")).await.unwrap().unwrap();
+    kit.exchanging("c", "dc-acme").await;
     kit.advance(all_but_a_moment(61));
     assert_eq!(purge(&kit, 10).await, 0, "the code has ended less than an hour ago");
     kit.advance(MOMENT);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::id::AuthorizationRequestId;
 use domain::model::job::{Attempt, JobKind};
 use serde_json::json;
-use store::command::{FailRequest, OpenAuthorizationRequest, RecoverExchange};
+use store::command::{FailRequest, InHand, RecoverExchange};
 use store::query::{DueRecoveries, RequestById};
 
 use crate::job::{finish, finish_with, lease};
@@ -19,13 +19,8 @@ on_both!(
     either_a_connection_or_a_recovery_comes_of_an_exchange,
 );
 
-async fn exchanging(kit: &Kit, name: &str) -> AuthorizationRequestId {
-    let request = kit.request(name, "dc-acme");
-    let id = request.id.clone();
-    kit.store.run(OpenAuthorizationRequest { moment: kit.moment(), request }).await.unwrap();
-    kit.store.run(kit.sent(name)).await.unwrap().unwrap();
-    kit.store.run(kit.received(name)).await.unwrap().unwrap();
-    id
+fn in_hand(token: &str) -> InHand {
+    InHand { token: token.as_bytes().to_vec(), identity: Some(b"alice".to_vec()) }
 }
 
 fn recovery(kit: &Kit, id: &AuthorizationRequestId) -> RecoverExchange {
@@ -37,7 +32,7 @@ async fn due(kit: &Kit) -> Vec<AuthorizationRequestId> {
 }
 
 async fn an_exchange_that_broke_off_is_handed_to_a_job_once(mut kit: Kit) {
-    let id = exchanging(&kit, "a").await;
+    let id = kit.exchanging("a", "dc-acme").await;
     kit.advance(EXCHANGE_LIFE.saturating_sub(Duration::from_millis(1)));
     assert_eq!(due(&kit).await, []);
     assert!(!kit.store.run(recovery(&kit, &id)).await.unwrap(), "it may still be under way");
@@ -58,7 +53,7 @@ async fn an_exchange_that_broke_off_is_handed_to_a_job_once(mut kit: Kit) {
 
 async fn an_exchange_that_ended_is_left_alone(mut kit: Kit) {
     kit.pending("a", "dc-acme", Some("alice")).await;
-    let failed = exchanging(&kit, "b").await;
+    let failed = kit.exchanging("b", "dc-acme").await;
     let moment = kit.moment();
     kit.store.run(FailRequest { moment, request_id: failed.clone(), in_hand: None }).await.unwrap();
     kit.advance(DAY);
@@ -80,7 +75,7 @@ async fn what_became_of_an_orphan_stands_in_the_providers_chain(mut kit: Kit) {
         ("d", later, "possible"),
     ];
     for (n, (name, attempt, _)) in cases.into_iter().enumerate() {
-        let id = exchanging(&kit, name).await;
+        let id = kit.exchanging(name, "dc-acme").await;
         kit.advance(EXCHANGE_LIFE);
         kit.store.run(recovery(&kit, &id)).await.unwrap();
         let (job, held) = lease(&kit).await.unwrap();
@@ -94,8 +89,8 @@ async fn what_became_of_an_orphan_stands_in_the_providers_chain(mut kit: Kit) {
             finish(&kit, &job, held, attempt).await;
         }
     }
-    let id = exchanging(&kit, "e").await;
-    let fail = FailRequest { moment: kit.moment(), request_id: id, in_hand: Some(b"sealed".to_vec()) };
+    let id = kit.exchanging("e", "dc-acme").await;
+    let fail = FailRequest { moment: kit.moment(), request_id: id, in_hand: Some(in_hand("sealed")) };
     kit.store.run(fail).await.unwrap();
     let (job, held) = lease(&kit).await.unwrap();
     assert_eq!(job.kind, JobKind::RevokeOrphan);
@@ -111,12 +106,12 @@ async fn what_became_of_an_orphan_stands_in_the_providers_chain(mut kit: Kit) {
 }
 
 async fn a_token_that_could_not_be_revoked_gets_a_job_of_its_own(mut kit: Kit) {
-    let id = exchanging(&kit, "a").await;
+    let id = kit.exchanging("a", "dc-acme").await;
     kit.advance(EXCHANGE_LIFE);
     kit.store.run(recovery(&kit, &id)).await.unwrap();
     let before = kit.provider_record().await.len();
     let (job, held) = lease(&kit).await.unwrap();
-    finish_with(&kit, &job, held, Attempt::Accepted, Some(b"sealed refresh".to_vec())).await;
+    finish_with(&kit, &job, held, Attempt::Accepted, Some(in_hand("sealed refresh"))).await;
     assert_eq!(kit.provider_record().await.len(), before, "that is still open");
     let (next, held) = lease(&kit).await.unwrap();
     assert_eq!((next.kind, &next.connection_id), (JobKind::RevokeOrphan, &job.connection_id));
@@ -124,6 +119,7 @@ async fn a_token_that_could_not_be_revoked_gets_a_job_of_its_own(mut kit: Kit) {
         (next.token.as_slice(), &next.data_key, &next.verifier),
         (&b"sealed refresh"[..], &job.data_key, &None)
     );
+    assert_eq!(next.identity.as_deref(), Some(&b"alice"[..]));
     finish(&kit, &next, held, Attempt::Accepted).await;
     let record = kit.provider_record().await;
     assert_eq!(record[before..].iter().map(|(_, d)| &d["orphan"]).collect::<Vec<_>>(), ["cleared"]);
@@ -132,7 +128,7 @@ async fn a_token_that_could_not_be_revoked_gets_a_job_of_its_own(mut kit: Kit) {
 async fn either_a_connection_or_a_recovery_comes_of_an_exchange(mut kit: Kit) {
     for n in 0..40 {
         let name = format!("n{n}");
-        let id = exchanging(&kit, &name).await;
+        let id = kit.exchanging(&name, "dc-acme").await;
         kit.advance(EXCHANGE_LIFE);
         let opened = kit.store.run(kit.opened(&name, Some(&name)));
         let (one, two) = (kit.store.run(recovery(&kit, &id)), kit.store.run(recovery(&kit, &id)));

@@ -6,7 +6,7 @@ use domain::id::ProviderId;
 use domain::model::authorization_request::StepRefusal;
 use domain::model::registration::RegistrationState;
 use store::command::{
-    DenyRequest, FailRequest, OpenAuthorizationRequest, OpenOutcome, ReceiveCode, SendToProvider,
+    DenyRequest, FailRequest, InHand, OpenAuthorizationRequest, OpenOutcome, ReceiveCode, SendToProvider,
 };
 use store::query::{HasActiveRegistration, RequestById, RequestByState};
 
@@ -61,7 +61,7 @@ async fn what_is_in_hand_is_revoked_when_nothing_comes_of_it(kit: Kit) {
     let fail = FailRequest {
         moment: kit.moment(),
         request_id: request_id.clone(),
-        in_hand: Some(b"sealed".to_vec()),
+        in_hand: Some(InHand { token: b"sealed".to_vec(), identity: None }),
     };
     kit.store.run(fail).await.unwrap();
     assert_eq!(kit.jobs("revoke_orphan", "pending").await, 1);
