@@ -6,7 +6,7 @@ use base64::Engine;
 use http::Method;
 use serde_json::json;
 
-use crate::kit::{Kit, SCOPE, on_both};
+use crate::kit::{Kit, Recipient, SCOPE, on_both};
 use bowline::cli::{Answer, Sent};
 
 on_both!(
@@ -15,6 +15,8 @@ on_both!(
     what_is_not_well_formed_is_named,
     codes_are_bound_to_client_redirect_verifier_and_minute,
     a_rightful_replay_ends_the_connection,
+    a_second_use_that_is_not_rightful_in_everything_is_refused_without_effect,
+    a_second_use_after_the_codes_minute_is_refused_without_effect,
     refreshed_tokens_may_be_narrower_and_never_wider,
     a_clients_own_token_has_the_one_scope_of_its_kind,
 );
@@ -149,6 +151,51 @@ async fn a_rightful_replay_ends_the_connection(kit: Kit) {
     assert_eq!(said(&kit.redeem(&kit.acme(), &tokens.code).await), (400, "invalid_grant".into()));
     assert_eq!(kit.cause(&tokens.id).await, Some(domain::model::connection::Cause::CodeReplayed));
     assert_eq!(kit.read("/accounts", &tokens.access).await.json()["code"], 602);
+}
+
+async fn a_second_use_that_is_not_rightful_in_everything_is_refused_without_effect(kit: Kit) {
+    let (acme, other) = (kit.acme(), kit.recipient(&[1000], SCOPE, false).await);
+    let verifier = ("code_verifier", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+    let mut asked = Kit::ask(&acme);
+    asked.push(("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".into()));
+    asked.push(("code_challenge_method", "S256".into()));
+    let back = kit.arrive(&asked, "alice", &["mt-alice-card"]).await;
+    let code = crate::kit::parameter(&back, "code").unwrap();
+    let (grant, code) = (("grant_type", "authorization_code"), ("code", code.as_str()));
+    let uri = ("redirect_uri", acme.redirect_uri.as_str());
+    let tokens = kit.token(&acme, &[grant, code, uri, verifier]).await.json();
+    let access = tokens["access_token"].as_str().unwrap();
+    let id = crate::kit::connection_of(access);
+    let wrong_uri = ("redirect_uri", "https://elsewhere.example.org/");
+    let wrong_verifier = ("code_verifier", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+    for (who, fields) in [
+        (&other, vec![grant, code, uri, verifier]),
+        (&acme, vec![grant, code, wrong_uri, verifier]),
+        (&acme, vec![grant, code, uri, wrong_verifier]),
+        (&acme, vec![grant, code, uri]),
+    ] {
+        let answer = kit.token(who, &fields).await;
+        assert_eq!(said(&answer), (400, "invalid_grant".into()), "{fields:?}");
+        assert_eq!(description(&answer), "The code is unknown, used or expired", "it tells nothing");
+    }
+    let unauthenticated = Recipient { secret: "wrong".into(), ..acme.clone() };
+    let answer = kit.token(&unauthenticated, &[grant, code, uri, verifier]).await;
+    assert_eq!(said(&answer), (400, "invalid_client".into()));
+    assert_eq!((kit.cause(&id).await, kit.read("/accounts", access).await.status), (None, 200));
+    kit.advance(Duration::from_secs(59));
+    let rightful = kit.token(&acme, &[grant, code, uri, verifier]).await;
+    assert_eq!(said(&rightful), (400, "invalid_grant".into()));
+    assert_eq!(kit.cause(&id).await, Some(domain::model::connection::Cause::CodeReplayed));
+}
+
+async fn a_second_use_after_the_codes_minute_is_refused_without_effect(kit: Kit) {
+    let tokens = kit.connect(&kit.acme()).await;
+    kit.advance(Duration::from_mins(1));
+    assert_eq!(said(&kit.redeem(&kit.acme(), &tokens.code).await), (400, "invalid_grant".into()));
+    assert_eq!(
+        (kit.cause(&tokens.id).await, kit.read("/accounts", &tokens.access).await.status),
+        (None, 200)
+    );
 }
 
 async fn refreshed_tokens_may_be_narrower_and_never_wider(kit: Kit) {
