@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-pub use sandbox::{Args as SandboxArgs, World};
+pub use sandbox::{Args as SandboxArgs, BankSite, Credentials, World};
 pub use tour::{Answer, Browser, Sent, absolute, hidden};
 
 /// An open-banking hub in one binary: it connects apps to banks with the customer's consent, serves the data
@@ -63,7 +63,7 @@ enum Color {
 enum Command {
     /// Walk through the whole world: connect a bank, read, refresh, revoke, then try every door.
     Tour,
-    /// Run a whole world on this machine: the hub, and a bank with customers in it.
+    /// Run a whole world on this machine: the hub, two banks with customers in them, and a demo app.
     Sandbox(sandbox::Args),
     /// Run the hub for real customers.
     Serve(serve::Args),

@@ -1,4 +1,4 @@
-//! Recipients: who may ask for data, and where answers go.
+//! Clients: recipients, who may ask for data, with where their answers go, and partners.
 
 use domain::error::OAuthError;
 use domain::id::{ClientId, ProviderId};
@@ -6,7 +6,7 @@ use domain::model::audit_event::{Actor, AuditHead};
 use domain::model::client::{Client, ClientKind, ClientState, Localized, Profile};
 use domain::model::registration::{Registration, RegistrationState};
 use domain::{Clusters, DataCluster, Secret};
-use store::command::{PutRegistration, RegisterClient};
+use store::command::{PutRegistration, RegisterClient, ReplaceRedirectUris};
 
 use crate::ctx::Ctx;
 use crate::fault::Fault;
@@ -83,10 +83,7 @@ pub async fn register(ctx: &Ctx, new: NewRecipient, actor: &Actor) -> Result<Reg
             return invalid("provider", format!("there is no provider {id}"));
         }
     }
-    let (id, secret) = match new.credentials {
-        Some((id, secret)) => (ClientId::parse(&id).or_else(|e| invalid("client_id", e))?, secret),
-        None => (ctx.ids()?.mint(), ctx.secret()?),
-    };
+    let (id, secret) = credentials(ctx, new.credentials)?;
     let client = Client {
         id: id.clone(),
         kind: ClientKind::Recipient,
@@ -102,13 +99,76 @@ pub async fn register(ctx: &Ctx, new: NewRecipient, actor: &Actor) -> Result<Reg
         max_duration_days: new.max_duration_days,
         audit: AuditHead::default(),
     };
-    if !ctx.run(RegisterClient { moment: ctx.moment()?, client, actor: actor.clone() }).await? {
-        return Err(NotRegistered::Taken);
-    }
+    keep(ctx, client, actor).await?;
     for provider in new.providers {
         activate(ctx, &id, ProviderId::new(provider), actor).await?;
     }
     Ok(Registered { client_id: id, client_secret: secret })
+}
+
+/// A partner as an operator describes it.
+#[derive(Clone, Debug)]
+pub struct NewPartner {
+    /// Its id and secret, if they are brought along; else they are made.
+    pub credentials: Option<(String, Secret<String>)>,
+    /// Its name.
+    pub name: String,
+}
+
+/// Registers a partner: it manages recipients and never receives data itself.
+pub async fn register_partner(
+    ctx: &Ctx,
+    new: NewPartner,
+    actor: &Actor,
+) -> Result<Registered, NotRegistered> {
+    is_text("name", &new.name, 100)?;
+    let (id, secret) = credentials(ctx, new.credentials)?;
+    let client = Client {
+        id: id.clone(),
+        kind: ClientKind::Partner,
+        profile: Profile::Flinks,
+        state: ClientState::Active,
+        name: new.name,
+        purpose: Localized::default(),
+        scope: Clusters::NONE,
+        redirect_uris: Vec::new(),
+        secret_hash: ctx.app().vault().hash(secret.expose()),
+        credential_generation: 1,
+        require_pkce: false,
+        max_duration_days: None,
+        audit: AuditHead::default(),
+    };
+    keep(ctx, client, actor).await?;
+    Ok(Registered { client_id: id, client_secret: secret })
+}
+
+/// Replaces a recipient's redirect URIs; those that are the same already leave no trace.
+pub async fn replace_redirect_uris(
+    ctx: &Ctx,
+    client_id: &str,
+    redirect_uris: Vec<String>,
+    actor: &Actor,
+) -> Result<(), NotRegistered> {
+    are_redirect_uris(&redirect_uris)?;
+    let client_id = ClientId::parse(client_id).or_else(|e| invalid("client_id", e))?;
+    let replace =
+        ReplaceRedirectUris { moment: ctx.moment()?, client_id, redirect_uris, actor: actor.clone() };
+    if ctx.run(replace).await? { Ok(()) } else { invalid("client_id", "there is no client of this id") }
+}
+
+fn credentials(
+    ctx: &Ctx,
+    brought: Option<(String, Secret<String>)>,
+) -> Result<(ClientId, Secret<String>), NotRegistered> {
+    match brought {
+        Some((id, secret)) => Ok((ClientId::parse(&id).or_else(|e| invalid("client_id", e))?, secret)),
+        None => Ok((ctx.ids()?.mint(), ctx.secret()?)),
+    }
+}
+
+async fn keep(ctx: &Ctx, client: Client, actor: &Actor) -> Result<(), NotRegistered> {
+    let register = RegisterClient { moment: ctx.moment()?, client, actor: actor.clone() };
+    if ctx.run(register).await? { Ok(()) } else { Err(NotRegistered::Taken) }
 }
 
 async fn activate(
@@ -130,23 +190,35 @@ fn checked(new: &NewRecipient) -> Result<Clusters, NotRegistered> {
         ("purpose_fr", &new.purpose.fr, 300),
     ];
     for (field, text, most) in texts {
-        let length = text.trim().chars().count();
-        if length == 0 || length > most || text.chars().any(char::is_control) {
-            return invalid(field, format!("expected 1 to {most} characters of text"));
-        }
+        is_text(field, text, most)?;
     }
-    if new.redirect_uris.is_empty() {
-        return invalid("redirect_uri", "expected at least one");
-    }
-    if let Some(bad) = new.redirect_uris.iter().find(|uri| !is_redirect_uri(uri)) {
-        let expected = format!("expected an https URL without a fragment (http on loopback), not {bad}");
-        return invalid("redirect_uri", expected);
-    }
+    are_redirect_uris(&new.redirect_uris)?;
     let scope = Clusters::parse(&new.scope).or_else(|unknown| invalid("scope", unknown))?;
     if !scope.contains(DataCluster::AccountBasic) {
         return invalid("scope", "expected ACCOUNT_BASIC among the words");
     }
     Ok(scope)
+}
+
+fn is_text(field: &'static str, text: &str, most: usize) -> Result<(), NotRegistered> {
+    let length = text.trim().chars().count();
+    if length == 0 || length > most || text.chars().any(char::is_control) {
+        return invalid(field, format!("expected 1 to {most} characters of text"));
+    }
+    Ok(())
+}
+
+fn are_redirect_uris(uris: &[String]) -> Result<(), NotRegistered> {
+    if uris.is_empty() {
+        return invalid("redirect_uri", "expected at least one");
+    }
+    match uris.iter().find(|uri| !is_redirect_uri(uri)) {
+        None => Ok(()),
+        Some(bad) => {
+            let expected = format!("expected an https URL without a fragment (http on loopback), not {bad}");
+            invalid("redirect_uri", expected)
+        }
+    }
 }
 
 fn is_redirect_uri(uri: &str) -> bool {

@@ -22,7 +22,8 @@ pub use recover_exchange::RecoverExchange;
 pub use redeem_code::{RedeemCode, Redeemed};
 pub use refresh_token::RecordRefreshUse;
 pub use register::{
-    PutRegistration, RegisterClient, SetClientState, SetMark, SetProviderState, UpsertProvider,
+    PutRegistration, RegisterClient, ReplaceRedirectUris, SetClientState, SetMark, SetProviderState,
+    UpsertProvider,
 };
 pub use request::{
     DenyRequest, FailRequest, InHand, OpenAuthorizationRequest, ReceiveCode, Received, SendToProvider,

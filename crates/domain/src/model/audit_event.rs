@@ -42,6 +42,8 @@ crate::words! {
         ClientRegistered = "client.registered",
         /// A client was suspended or reinstated.
         ClientStateChanged = "client.state_changed",
+        /// A client's redirect URIs were replaced.
+        RedirectUrisReplaced = "client.redirect_uris_replaced",
         /// A provider was set up or changed.
         ProviderChanged = "provider.changed",
         /// What became of a grant there that no connection came of.

@@ -21,7 +21,7 @@ type Told<T> = Result<T, Failure>;
 /// Runs the tour in a world of its own, which is gone afterwards.
 pub(super) async fn run(globals: &Globals) -> Told<()> {
     let folder = std::env::temp_dir().join(format!("bowline-tour-{}", std::process::id()));
-    let args = Args { port: 0, data: folder.clone(), seed: None, store: None };
+    let args = Args { hidden_bank: false, ..Args::on_free_ports(folder.clone(), None) };
     let world = World::start(&args, crate::app::Clock::system()).await;
     let told = match world {
         Ok(world) => {
@@ -82,8 +82,8 @@ impl<'a> Tour<'a> {
         let query = form_urlencoded::Serializer::new(String::new())
             .extend_pairs([
                 ("response_type", "code"),
-                ("client_id", &*self.world.client_id),
-                ("redirect_uri", &*self.world.redirect_uri),
+                ("client_id", self.world.acme().client_id),
+                ("redirect_uri", &*self.world.acme().redirect_uris[0]),
                 ("scope", SCOPE),
                 ("state", "tour"),
                 ("provider_id", "1000"),
@@ -96,7 +96,7 @@ impl<'a> Tour<'a> {
         let to_bank = self.submit(&consent, &page, &[("decision", "approve")], "the customer agrees").await?;
         let sign_in = self.go(&to_bank, "the bank takes over, with PKCE").await?;
         let page = self.go(&sign_in, "Maple Trust asks who it is").await?;
-        let alice = self.world.bank.logins().into_iter().find(|l| l.username == "alice");
+        let alice = self.world.maple().bank.logins().into_iter().find(|l| l.username == "alice");
         let alice = alice.ok_or_else(|| Failure::DoesNotHold("the bank has no alice".into()))?;
         let signed = [("username", alice.username), ("password", &alice.password)];
         let choose = self.submit(&sign_in, &page, &signed, "alice signs in at her bank").await?;
@@ -112,7 +112,7 @@ impl<'a> Tour<'a> {
     }
 
     async fn redeem(&mut self, code: String) -> Told<Tokens> {
-        let (redirect_uri, grant) = (self.world.redirect_uri.clone(), "authorization_code");
+        let (redirect_uri, grant) = (self.world.acme().redirect_uris[0].clone(), "authorization_code");
         let fields = [("grant_type", grant), ("code", &code), ("redirect_uri", &redirect_uri)];
         let answer = self.token(&fields).await?;
         self.expect(&answer, 200, "an access token for 5 minutes, a refresh token, the granted scope")?;
@@ -167,7 +167,7 @@ impl<'a> Tour<'a> {
         let refresh = [("grant_type", "refresh_token"), ("refresh_token", &*tokens.refresh)];
         let answer = self.token(&refresh).await?;
         doors.push(self.door("the refresh token", &answer, 400, Some(("error", "invalid_grant".into()))));
-        let redirect_uri = self.world.redirect_uri.clone();
+        let redirect_uri = self.world.acme().redirect_uris[0].clone();
         let replay =
             [("grant_type", "authorization_code"), ("code", &*tokens.code), ("redirect_uri", &redirect_uri)];
         let answer = self.token(&replay).await?;
@@ -185,7 +185,7 @@ impl<'a> Tour<'a> {
 
     /// The bank's own list of grants: the hub has told it.
     async fn bank_door(&mut self) -> Told<Door> {
-        let url = format!("{}/levers/grants", self.world.bank_url);
+        let url = format!("{}/grants", self.world.maple().levers());
         let browser = &self.browser;
         let look = || async {
             browser.send(Sent::new(Method::GET, &url)).await.map(|answer| answer.json()[0]["state"].clone())
@@ -238,8 +238,8 @@ impl<'a> Tour<'a> {
     }
 
     async fn token(&mut self, fields: &[(&str, &str)]) -> Told<Answer> {
-        let (id, secret) = (self.world.client_id.clone(), self.world.client_secret.clone());
-        let own = [("client_id", &*id), ("client_secret", secret.expose())];
+        let acme = self.world.acme().clone();
+        let own = [("client_id", acme.client_id), ("client_secret", acme.client_secret.expose())];
         let body: serde_json::Map<String, Value> =
             own.iter().chain(fields).map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
         self.api(Method::POST, "/api/v1/token", None, Some(body.into())).await

@@ -31,7 +31,7 @@ async fn walk(language: &str, width: u32, words: [&str; 3]) {
     shot("consent").await;
     chrome.click("button[value=approve]").await;
     chrome.fill("username", "alice").await;
-    assert!(chrome.url().await.starts_with(&kit.world.bank_url), "{}", chrome.url().await);
+    assert!(chrome.url().await.starts_with(&kit.world.maple().url), "{}", chrome.url().await);
     shot("sign-in").await;
     chrome.fill("password", "wrong").await;
     chrome.click("form button.primary").await;
@@ -45,7 +45,7 @@ async fn walk(language: &str, width: u32, words: [&str; 3]) {
     chrome.see(&["welcome back", "off"]).await;
     let back = chrome.url().await;
     assert!(back.starts_with(&recipient.redirect_uri), "{back}");
-    let code = parameter(&back, "code").expect("a code");
+    let code = parameter(&back, "code").unwrap();
     assert_eq!(kit.redeem(&recipient, &code).await.status, 200);
     chrome.go(&url).await;
     chrome.click("button[value=deny]").await;

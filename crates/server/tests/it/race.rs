@@ -127,7 +127,7 @@ impl Round<'_> {
 
     /// Whether the bank has seen a read of this connection, or the hub has refused it before.
     async fn bank_has_it(&self) -> bool {
-        let url = format!("{}/levers/grants", self.kit.world.bank_url);
+        let url = format!("{}/grants", self.kit.world.maple().levers());
         let listed = self.kit.send(Sent::new(Method::GET, &url)).await.json();
         let grants = listed.as_array().unwrap();
         grants.iter().any(|g| !g["last_used_at"].is_null()) || self.kit.cause(&self.tokens.id).await.is_some()

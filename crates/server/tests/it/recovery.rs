@@ -61,7 +61,7 @@ async fn exchange_unheard(kit: &Kit, request: &AuthorizationRequest, code: &str)
         ("client_id", "bowline"),
         ("client_secret", &secret),
     ];
-    let url = format!("{}/token", kit.world.bank_url);
+    let url = format!("{}/token", kit.world.maple().url);
     let answer = kit.send(Sent::new(Method::POST, &url).form(&form)).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(kit.grants().await, ["active"]);

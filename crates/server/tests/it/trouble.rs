@@ -51,7 +51,7 @@ async fn what_ends_while_the_bank_answers_is_not_served(kit: Kit) {
     kit.levers(json!({"hold": true})).await;
     let (read, ()) = tokio::join!(kit.read("/accounts", &tokens.access), async {
         kit.until("the bank has the request", async || {
-            let url = format!("{}/levers/grants", kit.world.bank_url);
+            let url = format!("{}/grants", kit.world.maple().levers());
             let listed = kit.send(bowline::cli::Sent::new(http::Method::GET, &url)).await.json();
             !listed[0]["last_used_at"].is_null()
         })
@@ -76,7 +76,7 @@ async fn a_refused_token_is_refreshed_once_and_an_end_at_the_bank_ends_the_conne
     assert_eq!(kit.cause(&tokens.id).await, None, "a bank that is down ends nothing");
     kit.levers(json!({"token_endpoint": "up"})).await;
     let mut end =
-        bowline::cli::Sent::new(http::Method::POST, &format!("{}/levers/consents/end", kit.world.bank_url));
+        bowline::cli::Sent::new(http::Method::POST, &format!("{}/consents/end", kit.world.maple().levers()));
     end.json = Some(json!({"username": "alice"}));
     kit.send(end).await;
     let read = kit.read("/accounts", &fresh).await;

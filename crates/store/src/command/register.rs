@@ -102,6 +102,49 @@ impl Command for SetClientState {
     }
 }
 
+/// Replaces a client's redirect URIs. Those that are the same already leave no trace.
+#[derive(Debug)]
+pub struct ReplaceRedirectUris {
+    /// When.
+    pub moment: Moment,
+    /// Whose.
+    pub client_id: ClientId,
+    /// Every URI that it has from now on.
+    pub redirect_uris: Vec<String>,
+    /// By whom.
+    pub actor: Actor,
+}
+
+impl Command for ReplaceRedirectUris {
+    /// Whether there is such a client.
+    type Reply = bool;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+        let Some(client) = client(tx, &self.client_id).await? else {
+            return Ok(false);
+        };
+        if client.redirect_uris == self.redirect_uris {
+            return Ok(true);
+        }
+        let detail = json!({"redirect_uris": self.redirect_uris});
+        let subject = (SubjectKind::Client, &client.id);
+        let entry = entry(subject, &self.moment, Action::RedirectUrisReplaced, self.actor.clone(), &detail);
+        let head = tx.audit(&client.audit, entry);
+        tx.defer(
+            sql!(
+                "-- replace a client's redirect URIs
+                UPDATE clients SET redirect_uris = ?2, audit_seq = ?3, audit_mac = ?4, updated_at = ?5 WHERE id = ?1"
+            ),
+            values![client.id, json(&self.redirect_uris)?, head.seq, head.mac, self.moment.now],
+        );
+        Ok(true)
+    }
+}
+
 /// Writes a provider of the configuration. Its state is kept, an unchanged one leaves no trace.
 #[derive(Debug)]
 pub struct UpsertProvider {

@@ -94,7 +94,7 @@ impl Kit {
     pub(crate) async fn on(store: Option<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicI64::new(BEGINNING));
-        let args = SandboxArgs { port: 0, data: folder.path().to_owned(), seed: None, store };
+        let args = SandboxArgs::on_free_ports(folder.path().to_owned(), store);
         let world = World::start(&args, Clock::standing(Arc::clone(&clock))).await.unwrap();
         Self { world, browser: Browser::new().unwrap(), clock, folder }
     }
@@ -118,9 +118,9 @@ impl Kit {
     /// The recipient that every sandbox has.
     pub(crate) fn acme(&self) -> Recipient {
         Recipient {
-            id: self.world.client_id.clone(),
-            secret: self.world.client_secret.expose().clone(),
-            redirect_uri: self.world.redirect_uri.clone(),
+            id: self.world.acme().client_id.to_owned(),
+            secret: self.world.acme().client_secret.expose().clone(),
+            redirect_uri: self.world.acme().redirect_uris[0].clone(),
         }
     }
 
@@ -194,7 +194,8 @@ impl Kit {
     }
 
     fn walk(&self) -> Walk<'_> {
-        let origins = vec![self.app().public_url().to_owned(), self.world.bank_url.clone()];
+        let banks = self.world.banks.iter().map(|site| site.url.clone());
+        let origins = std::iter::once(self.app().public_url().to_owned()).chain(banks).collect();
         Walk { browser: &self.browser, origins }
     }
 
@@ -209,7 +210,7 @@ impl Kit {
     }
 
     pub(crate) fn password(&self, username: &str) -> String {
-        self.world.bank.logins().into_iter().find(|l| l.username == username).unwrap().password
+        self.world.maple().bank.logins().into_iter().find(|l| l.username == username).unwrap().password
     }
 
     fn customer(&self, username: &str, accounts: &[&str]) -> Customer {
@@ -288,7 +289,7 @@ impl Kit {
     }
 
     pub(crate) async fn levers(&self, levers: Value) {
-        let mut sent = Sent::new(Method::PUT, &format!("{}/levers", self.world.bank_url));
+        let mut sent = Sent::new(Method::PUT, &self.world.maple().levers());
         sent.json = Some(levers);
         assert_eq!(self.send(sent).await.status, 200);
     }
@@ -313,7 +314,7 @@ impl Kit {
 
     /// The grants as the bank lists them: state by grant.
     pub(crate) async fn grants(&self) -> Vec<String> {
-        let url = format!("{}/levers/grants", self.world.bank_url);
+        let url = format!("{}/grants", self.world.maple().levers());
         let listed = self.send(Sent::new(Method::GET, &url)).await.json();
         listed.as_array().unwrap().iter().map(|g| g["state"].as_str().unwrap().to_owned()).collect()
     }

@@ -1,0 +1,102 @@
+//! The sandbox's banks as the hub is configured for them.
+
+use std::io;
+use std::path::Path;
+
+use domain::DataCluster;
+use sandbox::bank::{Bank, Settings};
+
+/// How a bank is opened, and what the hub has to know of it.
+pub(super) struct Party {
+    pub(super) provider_id: i64,
+    /// Names its files in the data folder.
+    pub(super) key: &'static str,
+    /// How far its port is above the hub's.
+    pub(super) port: u16,
+    pub(super) name: &'static str,
+    pub(super) open: fn(Settings) -> io::Result<Bank>,
+    /// Fields of its token reply: customer, accounts, grant.
+    fields: [&'static str; 3],
+    bank_grant: &'static str,
+}
+
+/// The banks that everybody sees.
+pub(super) const PARTIES: [Party; 2] = [
+    Party {
+        provider_id: 1000,
+        key: "maple",
+        port: 2,
+        name: "Maple Trust",
+        open: Bank::maple,
+        fields: ["customer_id", "accounts", "grant_id"],
+        bank_grant: "per_token",
+    },
+    Party {
+        provider_id: 2000,
+        key: "rideau",
+        port: 3,
+        name: "Caisse Rideau",
+        open: Bank::rideau,
+        fields: ["membre", "comptes", "consentement"],
+        bank_grant: "per_token",
+    },
+];
+
+/// The bank of tests: whoever ends one token of a customer there ends them all.
+pub(super) const HIDDEN: Party = Party {
+    provider_id: 3000,
+    key: "prairie",
+    port: 4,
+    name: "Prairie Credit Union",
+    open: Bank::prairie,
+    fields: ["customer_id", "accounts", "grant_id"],
+    bank_grant: "per_client_customer",
+};
+
+/// The hub's client at every bank.
+pub(super) const HUB_AT_BANK: &str = "bowline";
+
+impl Party {
+    /// The `[[provider]]` of the hub's configuration.
+    pub(super) fn provider(&self, url: &str, secret: &Path) -> String {
+        let scopes: Vec<String> = DataCluster::ALL
+            .iter()
+            .filter_map(|c| Some(format!("{} = \"{}\"", c.as_str(), word(*c)?)))
+            .collect();
+        let [customer, accounts, grant] = self.fields;
+        format!(
+            "[[provider]]\nid = {id}\nname = \"{name}\"\ncountry = \"CA\"\nissuer = \"{url}\"\n\
+             authorization_endpoint = \"{url}/authorize\"\ntoken_endpoint = \"{url}/token\"\n\
+             revocation_endpoint = \"{url}/revoke\"\nclient_id = \"{HUB_AT_BANK}\"\n\
+             client_secret = {{ file = {secret:?} }}\nfdx = {{ base_url = \"{url}/fdx/v5\", version = \"5\" }}\n\
+             scopes = {{ {scopes} }}\nbank_grant = \"{bank_grant}\"\n\
+             customer_identity = {{ token_field = \"{customer}\" }}\naccounts_field = \"{accounts}\"\n\
+             grant_field = \"{grant}\"\nrevoke = [\"rfc7009\"]\n\n",
+            id = self.provider_id,
+            name = self.name,
+            secret = secret.display().to_string(),
+            scopes = scopes.join(", "),
+            bank_grant = self.bank_grant,
+        )
+    }
+}
+
+/// Everything that the banks offer, in one scope.
+pub(super) fn scope() -> String {
+    let offered: Vec<&str> =
+        DataCluster::ALL.iter().filter(|c| word(**c).is_some()).map(|c| c.as_str()).collect();
+    offered.join(" ")
+}
+
+const fn word(cluster: DataCluster) -> Option<&'static str> {
+    match cluster {
+        DataCluster::AccountBasic => Some("fdx:accountbasic:read"),
+        DataCluster::AccountDetailed => Some("fdx:accountdetailed:read"),
+        DataCluster::AccountPayments => Some("fdx:paymentnetworks:read"),
+        DataCluster::Transactions => Some("fdx:transactions:read"),
+        DataCluster::Investments => Some("fdx:investments:read"),
+        DataCluster::CustomerContact => Some("fdx:customercontact:read"),
+        DataCluster::CustomerPersonal => Some("fdx:customerpersonal:read"),
+        DataCluster::Statements => None,
+    }
+}

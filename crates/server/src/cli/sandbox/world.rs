@@ -1,0 +1,309 @@
+//! The world itself: listeners, banks, demo app and hub, seeded through the hub's own use cases.
+
+use std::path::Path;
+
+use domain::Secret;
+use domain::model::audit_event::{Actor, ActorKind};
+use domain::model::client::Localized;
+use sandbox::bank::{self, Bank};
+use sandbox::demo::{self, Demo};
+use store::command::SetMark;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::super::Failure;
+use super::super::start::{ACTOR, DataLock, SANDBOX_MARK, bind, build, location, migrate, upsert_providers};
+use super::Args;
+use super::party::{HIDDEN, HUB_AT_BANK, PARTIES, Party, scope};
+use crate::app::{App, Clock};
+use crate::config::Config;
+use crate::ctx::Ctx;
+use crate::job;
+use crate::manage::{
+    NewPartner, NewRecipient, NotRegistered, register, register_partner, replace_redirect_uris,
+};
+use crate::node::Node;
+
+/// A world that runs.
+pub struct World {
+    /// The hub's app.
+    pub app: App,
+    /// The hub.
+    pub node: Node,
+    /// The banks, Maple Trust first.
+    pub banks: Vec<BankSite>,
+    /// Where the demo app is.
+    pub demo: String,
+    /// The demo app's credentials at the hub, and those for an app of one's own.
+    pub recipients: [Credentials; 2],
+    /// A partner's credentials.
+    pub partner: Credentials,
+    serving: JoinSet<()>,
+    _lock: DataLock,
+}
+
+/// A bank that answers.
+pub struct BankSite {
+    /// Its id at the hub.
+    pub provider_id: i64,
+    /// The bank.
+    pub bank: Bank,
+    /// Where it is.
+    pub url: String,
+}
+
+impl BankSite {
+    /// Where its levers are.
+    pub fn levers(&self) -> String {
+        format!("{}/levers", self.url)
+    }
+}
+
+/// A client of the hub, as it knows itself.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// Its id.
+    pub client_id: &'static str,
+    /// Its secret.
+    pub client_secret: Secret<String>,
+    /// Where its answers go.
+    pub redirect_uris: Vec<String>,
+}
+
+/// What is bound before anything is built.
+struct Listeners {
+    hub: TcpListener,
+    demo: TcpListener,
+    probes: TcpListener,
+    banks: Vec<(Party, TcpListener)>,
+}
+
+impl World {
+    /// Builds and starts everything.
+    pub async fn start(args: &Args, clock: Clock) -> Result<Self, Failure> {
+        std::fs::create_dir_all(&args.data)
+            .map_err(|e| Failure::Usage(format!("{}: {e}", args.data.display())))?;
+        let seed = kept_seed(&args.data, args.seed.as_deref())?;
+        let listeners = Listeners::bind(args).await?;
+        let (hub_url, demo_url) = (url(&listeners.hub)?, url(&listeners.demo)?);
+        let mut serving = JoinSet::new();
+        let mut banks = Vec::new();
+        let mut providers = String::new();
+        for (party, listener) in listeners.banks {
+            let (site, provider) = bank(&party, &listener, &seed, &hub_url, &args.data, &clock)?;
+            serve(&mut serving, listener, site.bank.router());
+            providers.push_str(&provider);
+            banks.push(site);
+        }
+        let config = config(args, &hub_url, &providers)?;
+        let location = location(&config)?;
+        let lock = DataLock::take(&location)?;
+        migrate(&location).await?;
+        let app = build(config, clock.clone()).await?;
+        let client = |client_id, redirect_uris| {
+            let client_secret = Secret::new(derived(&seed, client_id));
+            Credentials { client_id, client_secret, redirect_uris }
+        };
+        let recipients = [
+            client("dc-sandbox", vec![format!("{demo_url}/callback")]),
+            client("dc-yours", args.redirect_uris.clone()),
+        ];
+        let partner = client("pt-sandbox", Vec::new());
+        seed_hub(&app, &recipients, &partner).await?;
+        serve(&mut serving, listeners.demo, demo(&demo_url, &hub_url, &recipients[0], &banks, &clock)?);
+        let node =
+            Node::start(&app, listeners.hub, listeners.probes).map_err(|e| Failure::Fault(e.into()))?;
+        Ok(Self { app, node, banks, demo: demo_url, recipients, partner, serving, _lock: lock })
+    }
+
+    /// The bank that comes first.
+    pub fn maple(&self) -> &BankSite {
+        &self.banks[0]
+    }
+
+    /// The demo app's credentials at the hub.
+    pub const fn acme(&self) -> &Credentials {
+        &self.recipients[0]
+    }
+
+    /// Stops the hub cleanly, and the others.
+    pub async fn stop(mut self) {
+        self.node.stop().await;
+        self.serving.shutdown().await;
+    }
+}
+
+impl Listeners {
+    async fn bind(args: &Args) -> Result<Self, Failure> {
+        let place = |above: u16| if args.port == 0 { 0 } else { args.port.saturating_add(above) };
+        let bind = |above| async move { bind(&format!("127.0.0.1:{}", place(above)), "--port").await };
+        let (hub, demo, probes) = (bind(0).await?, bind(1).await?, bind(9).await?);
+        let mut banks = Vec::new();
+        for party in PARTIES.into_iter().chain(args.hidden_bank.then_some(HIDDEN)) {
+            let listener = bind(party.port).await?;
+            banks.push((party, listener));
+        }
+        Ok(Self { hub, demo, probes, banks })
+    }
+}
+
+fn serve(serving: &mut JoinSet<()>, listener: TcpListener, router: axum::Router) {
+    serving.spawn(async move {
+        let _ = axum::serve(listener, router).await;
+    });
+}
+
+/// Opens a bank, and says how the hub is configured for it.
+fn bank(
+    party: &Party,
+    listener: &TcpListener,
+    seed: &str,
+    hub_url: &str,
+    data: &Path,
+    clock: &Clock,
+) -> Result<(BankSite, String), Failure> {
+    let url = url(listener)?;
+    let client_secret = derived(seed, &format!("hub-at-{}", party.key));
+    let secret_file = data.join(format!("{}.secret", party.key));
+    write(&secret_file, &client_secret)?;
+    let bank = (party.open)(bank::Settings {
+        seed: seed.as_bytes().to_vec(),
+        origin: url.clone(),
+        client_id: HUB_AT_BANK.into(),
+        client_secret,
+        redirect_uris: vec![format!("{hub_url}/callback/{}", party.provider_id)],
+        journal: data.join(format!("{}.jsonl", party.key)),
+        clock: clock.reader(),
+    });
+    let bank = bank.map_err(|e| Failure::Fault(e.into()))?;
+    let provider = party.provider(&url, &secret_file);
+    Ok((BankSite { provider_id: party.provider_id, bank, url }, provider))
+}
+
+fn demo(
+    origin: &str,
+    hub: &str,
+    own: &Credentials,
+    banks: &[BankSite],
+    clock: &Clock,
+) -> Result<axum::Router, Failure> {
+    let offered = banks.iter().filter(|site| site.provider_id != HIDDEN.provider_id);
+    let providers =
+        offered.map(|site| demo::Choice { id: site.provider_id, name: site.bank.name().to_owned() });
+    let settings = demo::Settings {
+        origin: origin.to_owned(),
+        hub: hub.to_owned(),
+        client_id: own.client_id.to_owned(),
+        client_secret: own.client_secret.expose().clone(),
+        redirect_uri: format!("{origin}/callback"),
+        scope: scope(),
+        providers: providers.collect(),
+        clock: clock.reader(),
+    };
+    Ok(Demo::new(settings).map_err(|e| Failure::Fault(e.into()))?.router())
+}
+
+fn derived(seed: &str, label: &str) -> String {
+    use base64::Engine;
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, seed.as_bytes());
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, label.as_bytes()))
+}
+
+/// The seed that the folder has; another one is refused.
+fn kept_seed(data: &Path, given: Option<&str>) -> Result<String, Failure> {
+    let file = data.join("seed");
+    match (std::fs::read_to_string(&file), given) {
+        (Ok(kept), Some(given)) if kept != given => Err(Failure::Usage(format!(
+            "{} was made from another --seed: use that one, or another --data",
+            data.display()
+        ))),
+        (Ok(kept), _) => Ok(kept),
+        (Err(_), given) => {
+            let seed = given.unwrap_or("bowline").to_owned();
+            write(&file, &seed)?;
+            Ok(seed)
+        }
+    }
+}
+
+fn write(file: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(file, text).map_err(|e| Failure::Usage(format!("{}: {e}", file.display())))
+}
+
+fn url(listener: &TcpListener) -> Result<String, Failure> {
+    let address = listener.local_addr().map_err(|e| Failure::Fault(e.into()))?;
+    Ok(format!("http://{address}"))
+}
+
+fn config(args: &Args, hub: &str, providers: &str) -> Result<Config, Failure> {
+    let file = args.data.join("bowline.toml");
+    write(&file, providers)?;
+    let store =
+        args.store.clone().unwrap_or_else(|| format!("sqlite:{}", args.data.join("bowline.db").display()));
+    let flags = [
+        ("server.public_url", hub.to_owned()),
+        ("store.url", store),
+        ("keys.file", args.data.join("bowline.keys").display().to_string()),
+        ("upstream.allow_loopback", "true".to_owned()),
+    ];
+    Config::load(Some(&file), std::iter::empty(), &flags).map_err(|e| Failure::Usage(e.to_string()))
+}
+
+/// Seeds the hub through the same use cases that its API calls.
+async fn seed_hub(app: &App, [acme, yours]: &[Credentials; 2], partner: &Credentials) -> Result<(), Failure> {
+    upsert_providers(app).await?;
+    let ctx = job::context(app, ACTOR).map_err(|e| Failure::Fault(e.into()))?;
+    let moment = ctx.moment().map_err(|e| Failure::Fault(e.into()))?;
+    let mark = SetMark { moment, name: SANDBOX_MARK, value: "yes".into() };
+    ctx.run(mark).await.map_err(super::super::start::stored)?;
+    let purpose = Localized {
+        en: "To show your spending and your balances in one place.".into(),
+        fr: "Pour montrer vos dépenses et vos soldes en un seul endroit.".into(),
+    };
+    seed_recipient(&ctx, acme, "Acme Budget", purpose).await?;
+    let purpose = Localized {
+        en: "To try out what your own app will do.".into(),
+        fr: "Pour essayer ce que fera votre propre application.".into(),
+    };
+    seed_recipient(&ctx, yours, "Your App", purpose).await?;
+    let credentials = (partner.client_id.to_owned(), partner.client_secret.clone());
+    let new = NewPartner { credentials: Some(credentials), name: "Sandbox Partner".into() };
+    fresh_or_known(register_partner(&ctx, new, &operator()).await)?;
+    Ok(())
+}
+
+async fn seed_recipient(ctx: &Ctx, own: &Credentials, name: &str, purpose: Localized) -> Result<(), Failure> {
+    let new = NewRecipient {
+        credentials: Some((own.client_id.to_owned(), own.client_secret.clone())),
+        name: name.to_owned(),
+        purpose,
+        redirect_uris: own.redirect_uris.clone(),
+        scope: scope(),
+        providers: PARTIES.iter().map(|party| party.provider_id).collect(),
+        require_pkce: false,
+        max_duration_days: Some(90),
+    };
+    if fresh_or_known(register(ctx, new, &operator()).await)? {
+        return Ok(());
+    }
+    // Known from an earlier start: the ports, and so the places of answers, may be others now.
+    let replaced = replace_redirect_uris(ctx, own.client_id, own.redirect_uris.clone(), &operator()).await;
+    replaced.map_err(|error| match error {
+        NotRegistered::Invalid { .. } => Failure::Usage(error.to_string()),
+        error => Failure::Fault(error.into()),
+    })
+}
+
+/// Whether it was registered now.
+fn fresh_or_known<T>(registered: Result<T, NotRegistered>) -> Result<bool, Failure> {
+    match registered {
+        Ok(_) => Ok(true),
+        Err(NotRegistered::Taken) => Ok(false),
+        Err(error @ NotRegistered::Invalid { .. }) => Err(Failure::Usage(error.to_string())),
+        Err(error) => Err(Failure::Fault(error.into())),
+    }
+}
+
+fn operator() -> Actor {
+    Actor::new(ActorKind::Operator, "sandbox")
+}
