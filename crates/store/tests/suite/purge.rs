@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::model::connection::{BankState, Cause, State};
 use domain::model::job::Attempt;
+use domain::rule::trip::minute;
 use store::command::{OpenAuthorizationRequest, Purge};
 use store::query::{AccessStateOf, CredentialOf, DueEnds, RefreshTokenBy, RequestById};
 
@@ -13,6 +14,8 @@ use crate::kit::{DAY, Kit, hashes, on_both};
 on_both!(
     codes_and_requests_go_an_hour_after_their_end,
     a_batch_is_bounded_and_the_rest_goes_with_the_next,
+    nodes_purge_beside_each_other,
+    counters_go_when_no_window_looks_at_them,
     a_live_connection_loses_nothing_that_it_needs,
     done_jobs_go_after_thirty_days_and_dead_ones_stay,
 );
@@ -62,6 +65,33 @@ async fn a_batch_is_bounded_and_the_rest_goes_with_the_next(mut kit: Kit) {
     kit.advance(DAY);
     assert_eq!([purge(&kit, 2).await, purge(&kit, 2).await, purge(&kit, 2).await], [2, 2, 1]);
     assert_eq!(purge(&kit, 2).await, 0);
+}
+
+async fn nodes_purge_beside_each_other(mut kit: Kit) {
+    for n in 0..30 {
+        open(&kit, &format!("n{n}")).await;
+    }
+    kit.advance(DAY);
+    let (one, two, three) = tokio::join!(purge(&kit, 10), purge(&kit, 10), purge(&kit, 10));
+    let mut removed = one + two + three;
+    while let more @ 1.. = purge(&kit, 10).await {
+        removed += more;
+    }
+    assert_eq!(removed, 30, "each row once");
+}
+
+async fn counters_go_when_no_window_looks_at_them(mut kit: Kit) {
+    let minute = minute(kit.now);
+    let row = |minute: i64, shard: u8| {
+        format!("INSERT INTO refresh_counts VALUES (1000, 0, {minute}, {shard}, 1, 0);")
+    };
+    kit.behind_its_back(&format!("{}{}{}", row(minute, 0), row(minute, 1), row(minute + 1, 0))).await;
+    kit.advance(Duration::from_hours(1));
+    assert_eq!(purge(&kit, 10).await, 0);
+    kit.advance(Duration::from_mins(1));
+    assert_eq!(purge(&kit, 10).await, 2);
+    kit.advance(Duration::from_mins(1));
+    assert_eq!(purge(&kit, 10).await, 1);
 }
 
 async fn a_live_connection_loses_nothing_that_it_needs(mut kit: Kit) {

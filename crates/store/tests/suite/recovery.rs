@@ -13,6 +13,7 @@ use crate::kit::{DAY, EXCHANGE_LIFE, Kit, on_both};
 
 on_both!(
     an_exchange_that_broke_off_is_handed_to_a_job_once,
+    an_exchange_of_an_older_program_is_recovered_as_well,
     an_exchange_that_ended_is_left_alone,
     what_became_of_an_orphan_stands_in_the_providers_chain,
     a_token_that_could_not_be_revoked_gets_a_job_of_its_own,
@@ -49,6 +50,16 @@ async fn an_exchange_that_broke_off_is_handed_to_a_job_once(mut kit: Kit) {
     assert_eq!(job.verifier.as_deref(), Some(&b"sealed verifier"[..]));
     assert!(lease(&kit).await.is_none(), "one job");
     assert!(kit.store.run(kit.opened("a", Some("alice"))).await.is_err(), "nothing comes of it any more");
+}
+
+async fn an_exchange_of_an_older_program_is_recovered_as_well(mut kit: Kit) {
+    let id = kit.exchanging("a", "dc-acme").await;
+    kit.behind_its_back("UPDATE authorization_requests SET exchange_until = NULL").await;
+    kit.advance(EXCHANGE_LIFE);
+    assert_eq!(due(&kit).await, []);
+    kit.advance(Duration::from_mins(20));
+    assert_eq!(due(&kit).await, std::slice::from_ref(&id));
+    assert!(kit.store.run(recovery(&kit, &id)).await.unwrap());
 }
 
 async fn an_exchange_that_ended_is_left_alone(mut kit: Kit) {
