@@ -8,7 +8,7 @@ mod token;
 
 pub(crate) mod http;
 
-pub use authorize::{Begun, NotBegun, REQUEST_LIFE, begin};
+pub use authorize::{Begun, NotBegun, Picker, REQUEST_LIFE, begin};
 pub use bearer::{Bearer, verified};
 pub use error::AuthzError;
 pub use revoke::revoke;

@@ -1,6 +1,7 @@
 //! Pages for people: plain forms without script, English and French.
 
 mod notice;
+mod picker;
 mod text;
 
 pub(crate) mod http;
@@ -10,6 +11,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 pub use notice::{Notice, fault, message};
+pub use picker::picker;
 pub use text::Text;
 
 /// Pages whose form leads through redirects to other parties: `'self'` would stop those in Chromium.

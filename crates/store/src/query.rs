@@ -18,7 +18,7 @@ use domain::secret::{TokenHash, TokenHashes};
 
 use crate::command::statement;
 use crate::error::Result;
-use crate::record::{self, scalar};
+use crate::record::{self, Record, scalar};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
@@ -65,25 +65,27 @@ lookup! {
         = |tx, q| scalar(tx.query_opt(statement::MARK, values![q.name]).await?);
 }
 
-/// Whether a recipient may use any provider at all.
+/// The providers that a recipient has an active registration with, whatever state they are in.
 #[derive(Debug, Clone)]
-pub struct HasActiveRegistration {
+pub struct ProvidersOf {
     /// The recipient.
     pub client_id: ClientId,
 }
 
-impl Query for HasActiveRegistration {
-    type Reply = bool;
+impl Query for ProvidersOf {
+    type Reply = Vec<Provider>;
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
-        let params = values![self.client_id, RegistrationState::Active];
-        Ok(tx.query_opt(ACTIVE_REGISTRATION, params).await?.is_some())
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let rows = tx.query(PROVIDERS_OF, values![self.client_id, RegistrationState::Active]).await?;
+        rows.into_iter().map(|mut row| Provider::read(&mut row)).collect()
     }
 }
 
-static ACTIVE_REGISTRATION: &Sql = sql!(
-    "-- whether a recipient has an active registration
-    SELECT provider_id FROM registrations WHERE client_id = ?1 AND state = ?2 LIMIT 1"
+static PROVIDERS_OF: &Sql = sql!(
+    "-- the providers that a recipient is registered with
+    SELECT p.id, p.state, p.source, p.settings, p.audit_seq, p.audit_mac
+    FROM registrations r JOIN providers p ON p.id = r.provider_id
+    WHERE r.client_id = ?1 AND r.state = ?2 ORDER BY p.id"
 );
 
 /// A presented refresh token, with what the access check needs to know.
@@ -381,7 +383,7 @@ pub fn hot_statements() -> Vec<Statement> {
         statement::OLD_REQUESTS,
         statement::OLD_JOBS,
         statement::OLD_COUNTS,
-        ACTIVE_REGISTRATION,
+        PROVIDERS_OF,
         REFRESH_TOKEN,
         CREDENTIAL,
         DUE_PENDING,

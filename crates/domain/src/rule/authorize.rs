@@ -111,8 +111,8 @@ impl Language {
 /// The second stage: a request whose parameters are in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedRequest {
-    /// The provider.
-    pub provider_id: ProviderId,
+    /// The provider; the customer picks one if it is absent.
+    pub provider_id: Option<ProviderId>,
     /// What is asked for.
     pub clusters: Clusters,
     /// The PKCE challenge.
@@ -132,10 +132,13 @@ pub fn check(query: &Query, client: &Client) -> Result<CheckedRequest, OAuthErro
         return Err(OAuthError::new(OAuthCode::UnsupportedResponseType, "response_type must be code"));
     }
     let clusters = requested_scope(query.need("scope")?, client)?;
-    let provider_id = ProviderId::parse(query.need("provider_id")?)
-        .ok_or(OAuthError::new(OAuthCode::InvalidRequest, "provider_id must be a positive integer"))?;
+    let provider_id = query.single("provider_id")?.map(|text| ProviderId::parse(text).ok_or(BAD_PROVIDER));
+    let provider_id = provider_id.transpose()?;
     Ok(CheckedRequest { provider_id, clusters, code_challenge: challenge(query, client)?, state })
 }
+
+const BAD_PROVIDER: OAuthError =
+    OAuthError::new(OAuthCode::InvalidRequest, "provider_id must be a positive integer");
 
 fn requested_scope(scope: &str, client: &Client) -> Result<Clusters, OAuthError> {
     let clusters =
@@ -180,12 +183,13 @@ pub fn may_connect(
     }
     match provider.state {
         ProviderState::Active => Ok(()),
-        ProviderState::Paused | ProviderState::Retired | ProviderState::Tripped => Err(OAuthError::new(
-            OAuthCode::TemporarilyUnavailable,
-            "The provider cannot be connected at present",
-        )),
+        ProviderState::Paused | ProviderState::Retired | ProviderState::Tripped => Err(NOT_NOW),
     }
 }
+
+/// What is told where a provider is held.
+pub const NOT_NOW: OAuthError =
+    OAuthError::new(OAuthCode::TemporarilyUnavailable, "The provider cannot be connected at present");
 
 /// What a recipient without an active registration is told.
 pub const NOT_REGISTERED: OAuthError = OAuthError::new(

@@ -61,7 +61,7 @@ fn refusal(query: &Query) -> String {
 #[test]
 fn a_good_request_is_checked() {
     let checked = check(&query(&good()), &client()).unwrap();
-    assert_eq!(checked.provider_id, ProviderId::new(1000));
+    assert_eq!(checked.provider_id, Some(ProviderId::new(1000)));
     assert_eq!(checked.state, "s t&ä");
     assert_eq!(checked.code_challenge, None);
 }
@@ -108,12 +108,26 @@ fn an_answer_keeps_the_registered_query_and_is_encoded() {
 
 #[test]
 fn each_missing_or_repeated_parameter_is_named() {
-    for name in ["state", "response_type", "scope", "provider_id"] {
+    for name in ["state", "response_type", "scope"] {
         assert_eq!(refusal(&without(name)), format!("invalid_request: {name} is missing"));
         let mut pairs = good();
         pairs.push((name, "x"));
         assert_eq!(refusal(&query(&pairs)), format!("invalid_request: {name} is given twice"));
     }
+}
+
+#[test]
+fn a_provider_is_one_positive_number_or_picked_by_the_customer() {
+    for absent in [without("provider_id"), with("provider_id", "")] {
+        assert_eq!(check(&absent, &client()).unwrap().provider_id, None);
+    }
+    for bad in ["0", "x", "-1", "1000 "] {
+        let refused = refusal(&with("provider_id", bad));
+        assert_eq!(refused, "invalid_request: provider_id must be a positive integer");
+    }
+    let mut twice = good();
+    twice.push(("provider_id", "2000"));
+    assert_eq!(refusal(&query(&twice)), "invalid_request: provider_id is given twice");
 }
 
 #[test]

@@ -1,3 +1,6 @@
+picker-title = Choose your bank
+picker-lead = { $recipient } asks to read your information. You will sign in at your bank itself.
+picker-decline = Go back to { $recipient } without sharing
 consent-title = Share your information
 consent-heading = { $recipient } asks to read your information
 consent-from = From your accounts at { $provider }.

@@ -1,3 +1,6 @@
+picker-title = Choisissez votre banque
+picker-lead = { $recipient } demande à lire vos renseignements. Vous vous connecterez auprès de votre banque elle-même.
+picker-decline = Retourner à { $recipient } sans rien partager
 consent-title = Partager vos renseignements
 consent-heading = { $recipient } demande à lire vos renseignements
 consent-from = À partir de vos comptes chez { $provider }.

@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use domain::Secret;
 use domain::error::OAuthError;
-use domain::id::{AuthorizationRequestId, ClientId, ConnectionId};
+use domain::id::{AuthorizationRequestId, ClientId, ConnectionId, ProviderId};
 use domain::model::authorization_request::{AuthorizationRequest, RequestStatus};
 use domain::model::client::Client;
+use domain::model::provider::ProviderState;
 use domain::rule::authorize::{
-    CheckedRequest, Language, PageRefusal, Query, VerifiedRedirect, check, may_connect, redirect,
+    CheckedRequest, DENIED, Language, NOT_NOW, NOT_REGISTERED, PageRefusal, Query, VerifiedRedirect, check,
+    may_connect, redirect,
 };
 use store::command::OpenAuthorizationRequest;
-use store::query::{ClientById, HasActiveRegistration, ProviderById, RegistrationOf};
+use store::query::{ClientById, ProviderById, ProvidersOf, RegistrationOf};
 
 use crate::ctx::Ctx;
 use crate::fault::Fault;
@@ -20,14 +22,49 @@ use crate::hub::redirect_answer;
 /// How long a browser may take from here to the provider's answer.
 pub const REQUEST_LIFE: Duration = Duration::from_mins(20);
 
-/// A request whose consent page waits.
+/// What a well-formed request begins with.
 #[derive(Debug)]
-pub struct Begun {
-    /// The request.
-    pub id: AuthorizationRequestId,
-    /// What binds the browser to it.
-    pub cookie: Secret<String>,
+pub enum Begun {
+    /// Its consent page waits.
+    Consent {
+        /// The request.
+        id: AuthorizationRequestId,
+        /// What binds the browser to it.
+        cookie: Secret<String>,
+    },
+    /// The customer picks a provider first. Nothing is kept yet: the same request comes again with it.
+    Pick(Picker),
 }
+
+/// What the page to pick a provider shows.
+#[derive(Debug)]
+pub struct Picker {
+    /// The language of the page.
+    pub language: Language,
+    /// The recipient's name.
+    pub recipient: String,
+    /// The providers that can be connected, by name.
+    pub providers: Vec<(ProviderId, String)>,
+    /// The parameters of the request, to be sent again.
+    pub parameters: Vec<(String, String)>,
+    /// Where the browser goes if the customer does not want to.
+    pub declined: String,
+}
+
+/// The parameters that a picker sends again. What is not known is left behind.
+const REPEATED: [&str; 11] = [
+    "response_type",
+    "client_id",
+    "redirect_uri",
+    "scope",
+    "state",
+    "code_challenge",
+    "code_challenge_method",
+    "ui_locales",
+    "lang",
+    "language",
+    "correlation_id",
+];
 
 /// Why nothing began.
 #[derive(Debug)]
@@ -58,7 +95,36 @@ pub async fn begin(ctx: &Ctx, query: &Query) -> Result<Begun, NotBegun> {
         Ok(checked) => checked,
         Err(error) => return Err(refused(ctx, query, &client, &to, &error).await?),
     };
-    open(ctx, query, client, to, checked).await
+    match checked.provider_id {
+        Some(provider_id) => open(ctx, query, client, to, provider_id, checked).await,
+        None => match picker(ctx, query, &client, &to).await? {
+            Ok(picker) => Ok(Begun::Pick(picker)),
+            Err(error) => Err(refused(ctx, query, &client, &to, &error).await?),
+        },
+    }
+}
+
+/// The providers that the recipient may use now; an error if there is none.
+async fn picker(
+    ctx: &Ctx,
+    query: &Query,
+    client: &Client,
+    to: &VerifiedRedirect,
+) -> Result<Result<Picker, OAuthError>, Fault> {
+    let registered = ctx.ask(&ProvidersOf { client_id: client.id.clone() }).await?;
+    let open = registered.iter().filter(|p| p.state == ProviderState::Active);
+    let providers: Vec<_> = open.map(|p| (p.id, p.settings.name.clone())).collect();
+    if providers.is_empty() {
+        return Ok(Err(if registered.is_empty() { NOT_REGISTERED } else { NOT_NOW }));
+    }
+    let kept = query.0.iter().filter(|(name, _)| REPEATED.contains(&name.as_str()));
+    Ok(Ok(Picker {
+        language: Language::of(query),
+        recipient: client.name.clone(),
+        providers,
+        parameters: kept.cloned().collect(),
+        declined: redirect_answer(to, query.single("state").ok().flatten(), Err(&DENIED)),
+    }))
 }
 
 async fn checked(
@@ -70,8 +136,9 @@ async fn checked(
         Ok(checked) => checked,
         Err(error) => return Ok(Err(error)),
     };
-    let provider = ctx.ask(&ProviderById { id: checked.provider_id }).await?;
-    let (client_id, provider_id) = (client.id.clone(), checked.provider_id);
+    let Some(provider_id) = checked.provider_id else { return Ok(Ok(checked)) };
+    let provider = ctx.ask(&ProviderById { id: provider_id }).await?;
+    let client_id = client.id.clone();
     let registration = ctx.ask(&RegistrationOf { client_id, provider_id }).await?;
     Ok(may_connect(client, provider.as_ref(), registration.as_ref()).map(|()| checked))
 }
@@ -84,7 +151,7 @@ async fn refused(
     to: &VerifiedRedirect,
     error: &OAuthError,
 ) -> Result<NotBegun, Fault> {
-    if !ctx.ask(&HasActiveRegistration { client_id: client.id.clone() }).await? {
+    if ctx.ask(&ProvidersOf { client_id: client.id.clone() }).await?.is_empty() {
         return Ok(NotBegun::Page(PageRefusal::UnknownClient));
     }
     let state = query.single("state").ok().flatten();
@@ -96,6 +163,7 @@ async fn open(
     query: &Query,
     client: Client,
     to: VerifiedRedirect,
+    provider_id: ProviderId,
     checked: CheckedRequest,
 ) -> Result<Begun, NotBegun> {
     let mut ids = ctx.ids()?;
@@ -107,7 +175,7 @@ async fn open(
         id: id.clone(),
         connection_id,
         client_id: client.id,
-        provider_id: checked.provider_id,
+        provider_id,
         redirect_uri: to.as_str().to_owned(),
         clusters: checked.clusters,
         client_state: Some(checked.state),
@@ -125,5 +193,5 @@ async fn open(
         expires_at: ctx.now().plus(REQUEST_LIFE),
     };
     ctx.run(OpenAuthorizationRequest { moment: ctx.moment()?, request }).await?;
-    Ok(Begun { id, cookie })
+    Ok(Begun::Consent { id, cookie })
 }

@@ -15,7 +15,7 @@ use domain::rule::client_auth::{Credentials, credentials};
 use domain::rule::token::Fields;
 use serde_json::json;
 
-use super::{AuthzError, Bearer, Issued, NotBegun};
+use super::{AuthzError, Bearer, Begun, Issued, NotBegun};
 use crate::app::App;
 use crate::ctx::Ctx;
 use crate::pages;
@@ -35,9 +35,10 @@ pub(crate) fn routes() -> Vec<Route> {
 async fn authorize(State(app): State<App>, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
     let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
     match super::begin(&ctx, &Query(pairs)).await {
-        Ok(begun) => {
-            let cookie = flow_cookie(&app, &begun.id, &begun.cookie);
-            let mut response = pages::see_other(&format!("/consent/{}", begun.id));
+        Ok(Begun::Pick(picker)) => pages::picker(picker, app.is_https()),
+        Ok(Begun::Consent { id, cookie }) => {
+            let cookie = flow_cookie(&app, &id, &cookie);
+            let mut response = pages::see_other(&format!("/consent/{id}"));
             response.headers_mut().extend(HeaderValue::from_str(&cookie).map(|c| (header::SET_COOKIE, c)));
             response
         }

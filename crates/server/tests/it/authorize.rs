@@ -51,12 +51,21 @@ async fn who_may_not_redirect_gets_a_page_and_nothing_is_redirected() {
     let uri = acme.redirect_uri.clone();
     let slash = format!("{uri}/");
     let query = format!("{uri}?x=1");
-    let port = uri.replace(":8401", ":8402");
+    let port = uri.replace("/callback", "0/callback");
+    let other_port = uri.replace("127.0.0.1:", "127.0.0.1:1");
     let case = uri.replace("callback", "Callback");
     let injected = format!("{uri}\r\nSet-Cookie: a=b");
-    for wrong in
-        [&slash, &query, &port, &case, &injected, "http://evil.example.org/", "", "javascript:alert(1)"]
-    {
+    for wrong in [
+        &slash,
+        &query,
+        &port,
+        &other_port,
+        &case,
+        &injected,
+        "http://evil.example.org/",
+        "",
+        "javascript:alert(1)",
+    ] {
         let mut asked = Kit::ask(&acme);
         asked.retain(|(name, _)| *name != "redirect_uri");
         asked.push(("redirect_uri", wrong.to_owned()));
@@ -89,8 +98,7 @@ async fn every_other_error_goes_back_to_the_recipient() {
         (("scope", None), "invalid_request"),
         (("scope", Some("TRANSACTIONS")), "invalid_scope"),
         (("scope", Some("ACCOUNT_BASIC PONIES")), "invalid_scope"),
-        (("scope", Some("ACCOUNT_BASIC INVESTMENTS")), "invalid_scope"),
-        (("provider_id", None), "invalid_request"),
+        (("scope", Some("ACCOUNT_BASIC STATEMENTS")), "invalid_scope"),
         (("provider_id", Some("9999")), "invalid_request"),
         (("provider_id", Some("maple")), "invalid_request"),
         (("code_challenge", Some("short")), "invalid_request"),
@@ -176,4 +184,46 @@ async fn another_browser_cannot_take_a_step_of_this_one() {
     let own = kit.send(Sent::new(Method::GET, &callback)).await;
     assert_eq!(own.status, 302, "none of these used it up: {}", own.body);
     assert_eq!(kit.send(Sent::new(Method::GET, &callback)).await.status, 400, "it works once");
+}
+
+#[tokio::test]
+async fn without_a_provider_the_customer_picks_one_and_the_request_goes_on() {
+    let kit = Kit::new().await;
+    let acme = kit.acme();
+    let mut asked = Kit::ask(&acme);
+    asked.retain(|(name, _)| *name != "provider_id");
+    asked.push(("colour", "red".into()));
+    let page = kit.authorize(&asked).await;
+    assert_eq!((page.status, &page.location), (200, &None), "{}", page.body);
+    for shown in ["Choose your bank", "Acme Budget", "Maple Trust", "Caisse Rideau", "value=\"2000\""] {
+        assert!(page.body.contains(shown), "{shown} is not in {}", page.body);
+    }
+    assert!(!page.body.contains("Prairie") && !page.body.contains("colour"), "{}", page.body);
+    assert!(!page.headers.contains_key("set-cookie"), "nothing is kept yet");
+    assert!(page.body.contains(r#"name="state" value="a state/with=odd&#38;chars""#), "{}", page.body);
+    asked.push(("provider_id", "1000".into()));
+    let back = kit.arrive(&asked, "alice", &["mt-alice-card"]).await;
+    assert!(parameter(&back, "code").is_some(), "{back}");
+    asked.last_mut().unwrap().1.clear();
+    asked.push(("ui_locales", "fr".into()));
+    let page = kit.authorize(&asked).await.body;
+    assert!(page.contains("Choisissez votre banque"), "an empty one is an absent one: {page}");
+    let declined = page.split("href=\"").find(|part| part.starts_with("http")).unwrap();
+    let declined = declined.split('"').next().unwrap().replace("&#38;", "&");
+    assert!(declined.starts_with(&acme.redirect_uri), "{declined}");
+    assert_eq!(parameter(&declined, "error").as_deref(), Some("access_denied"));
+    assert_eq!(parameter(&declined, "state").as_deref(), Some("a state/with=odd&chars"));
+}
+
+#[tokio::test]
+async fn a_recipient_without_a_provider_that_is_open_gets_no_picker() {
+    let kit = Kit::new().await;
+    let nobody = kit.recipient(&[], SCOPE, false).await;
+    let mut asked = Kit::ask(&nobody);
+    asked.retain(|(name, _)| *name != "provider_id");
+    let answer = kit.authorize(&asked).await;
+    assert_eq!((answer.status, &answer.location), (400, &None), "no registration, no redirect");
+    kit.hold_provider(1000, domain::model::provider::ProviderState::Paused).await;
+    let only = kit.recipient(&[1000], SCOPE, false).await;
+    assert_eq!(error(&kit, &only, &[("provider_id", None)]).await, "temporarily_unavailable");
 }

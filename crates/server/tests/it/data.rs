@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use domain::id::ProviderId;
 use domain::model::client::ClientState;
 use domain::model::provider::ProviderState;
-use store::command::{SetClientState, SetProviderState};
+use store::command::SetClientState;
 
 use crate::kit::Kit;
 use bowline::job;
@@ -144,18 +143,12 @@ async fn a_hold_pauses_data_and_revoking_still_works() {
     let tokens = kit.connect(&acme).await;
     let ctx = job::context(kit.app(), "test").unwrap();
     let actor = Actor::new(ActorKind::Operator, "test");
-    let provider = |state| SetProviderState {
-        moment: ctx.moment().unwrap(),
-        provider_id: ProviderId::new(1000),
-        state,
-        actor: actor.clone(),
-    };
-    ctx.run(provider(ProviderState::Paused)).await.unwrap();
+    kit.hold_provider(1000, ProviderState::Paused).await;
     let paused = kit.read("/accounts", &tokens.access).await;
     assert_eq!((paused.status, &paused.json()["code"]), (503, &503.into()));
     assert!(paused.headers.contains_key("retry-after"));
     assert_eq!(kit.refresh(&acme, &tokens.refresh).await.status, 200, "tokens are issued");
-    ctx.run(provider(ProviderState::Active)).await.unwrap();
+    kit.hold_provider(1000, ProviderState::Active).await;
     let client_id = domain::id::ClientId::parse(&acme.id).unwrap();
     let state = ClientState::Suspended;
     ctx.run(SetClientState { moment: ctx.moment().unwrap(), client_id, state, actor }).await.unwrap();

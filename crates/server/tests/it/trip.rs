@@ -3,15 +3,12 @@
 use std::time::Duration;
 
 use bowline::cli::Sent;
-use bowline::job;
 use domain::id::ProviderId;
-use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::connection::Cause;
 use domain::model::provider::ProviderState;
 use futures_util::future::join_all;
 use http::Method;
 use serde_json::json;
-use store::command::SetProviderState;
 use store::query::ProviderById;
 
 use crate::kit::{Kit, Recipient, SCOPE, Tokens};
@@ -71,14 +68,7 @@ async fn at_most_twenty_end_and_the_rest_read_again_when_an_operator_says_so() {
     assert_eq!(kit.revoke(&revoked.access).await.status, 204);
 
     kit.levers(json!({"invalid_grant_to_all": false})).await;
-    let ctx = job::context(kit.app(), "test").unwrap();
-    let set = SetProviderState {
-        moment: ctx.moment().unwrap(),
-        provider_id: ProviderId::new(1000),
-        state: ProviderState::Active,
-        actor: Actor::new(ActorKind::Operator, "test"),
-    };
-    assert!(ctx.run(set).await.unwrap());
+    kit.hold_provider(1000, ProviderState::Active).await;
     later(&kit, &mut live).await;
     for (_, tokens) in &live {
         assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);

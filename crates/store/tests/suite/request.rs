@@ -8,7 +8,7 @@ use domain::model::registration::RegistrationState;
 use store::command::{
     DenyRequest, FailRequest, InHand, OpenAuthorizationRequest, OpenOutcome, ReceiveCode, SendToProvider,
 };
-use store::query::{HasActiveRegistration, RequestById, RequestByState};
+use store::query::{ProvidersOf, RequestById, RequestByState};
 
 use crate::kit::{Kit, client, hashes, on_both};
 
@@ -85,7 +85,8 @@ async fn a_recipient_that_is_held_meanwhile_gets_nothing(kit: Kit) {
     let outcome = kit.store.run(kit.opened("a", Some("alice"))).await.unwrap();
     assert!(matches!(outcome, OpenOutcome::Refused(error) if error.code.as_str() == "unauthorized_client"));
     assert_eq!(kit.jobs("revoke_orphan", "pending").await, 1, "the bank's grant must not be left alone");
-    let active = |id| HasActiveRegistration { client_id: client(id) };
-    assert!(!kit.store.ask(&active("dc-acme")).await.unwrap());
-    assert!(kit.store.ask(&active("dc-other")).await.unwrap());
+    let of = |id| ProvidersOf { client_id: client(id) };
+    assert!(kit.store.ask(&of("dc-acme")).await.unwrap().is_empty());
+    let providers = kit.store.ask(&of("dc-other")).await.unwrap();
+    assert_eq!(providers.iter().map(|p| p.id.number()).collect::<Vec<_>>(), [1000]);
 }

@@ -14,12 +14,14 @@ use bowline::app::{App, Clock};
 use bowline::cli::{Answer, Browser, SandboxArgs, Sent, World};
 use bowline::job;
 use bowline::manage::{NewRecipient, register};
-use domain::id::ConnectionId;
+use domain::id::{ConnectionId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::client::Localized;
 use domain::model::connection::{Cause, Connection, State};
+use domain::model::provider::ProviderState;
 use http::Method;
 use serde_json::Value;
+use store::command::SetProviderState;
 use store::query::ConnectionById;
 
 pub(crate) use api::Api;
@@ -286,6 +288,15 @@ impl Kit {
     pub(crate) async fn account_id(&self, bearer: &str) -> String {
         let list = self.read("/accounts", bearer).await.json();
         list["accounts"][0]["depositAccount"]["accountId"].as_str().unwrap().to_owned()
+    }
+
+    /// An operator holds a provider, or releases it.
+    pub(crate) async fn hold_provider(&self, id: i64, state: ProviderState) {
+        let ctx = job::context(self.app(), "test").unwrap();
+        let actor = Actor::new(ActorKind::Operator, "test");
+        let provider_id = ProviderId::new(id);
+        let set = SetProviderState { moment: ctx.moment().unwrap(), provider_id, state, actor };
+        assert!(ctx.run(set).await.unwrap());
     }
 
     pub(crate) async fn levers(&self, levers: Value) {
