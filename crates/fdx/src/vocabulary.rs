@@ -107,6 +107,49 @@ mod tests {
         );
     }
 
+    /// An entity with the first word in every field that has words, and with all that it holds.
+    fn sample(kind: &str) -> Value {
+        let mut fields = Map::new();
+        for (name, rule) in ENTITIES[kind].as_object().unwrap() {
+            let value = match rule {
+                Value::String(list) if list.starts_with('@') => ENTITIES[list][0].clone(),
+                Value::String(kind) => sample(kind),
+                words => words[0].clone(),
+            };
+            let listed = ["holdings", "openOrders", "contribution", "investmentLoans", "balanceList"]
+                .into_iter()
+                .chain(["pensionSource", "addresses", "telephones", "accounts"])
+                .any(|list| list == name);
+            fields.insert(name.clone(), if listed { json!([value]) } else { value });
+        }
+        fields.remove("*");
+        fields.into()
+    }
+
+    #[test]
+    fn the_types_know_every_field_that_has_words() {
+        fn known<T: serde::de::DeserializeOwned>(value: &Value) {
+            let read = crate::parse::<T>(value.to_string().as_bytes()).unwrap();
+            assert_eq!(read.dropped, 0, "{value}");
+        }
+        let mut kinds = 0;
+        for (several, one) in [("account", true), ("transaction", false)] {
+            for (kind, value) in sample(several).as_object().unwrap() {
+                assert_eq!(strange_words(kind, value), Vec::<String>::new());
+                let element = json!({ kind: value });
+                if one {
+                    known::<crate::Account>(&element);
+                } else {
+                    known::<crate::Transaction>(&element);
+                }
+                kinds += 1;
+            }
+        }
+        assert_eq!(kinds, 13);
+        known::<crate::Customer>(&sample("customer"));
+        assert_eq!(strange_words("customer", &sample("customer")), Vec::<String>::new());
+    }
+
     #[test]
     fn a_card_purchase_has_no_type_before_5_3() {
         let purchase = json!({"locTransaction": {"transactionType": "PURCHASE", "status": "POSTED"}});
