@@ -145,7 +145,7 @@ impl Book<'_> {
         let choice = |ledger: &Ledger| Choice {
             id: ledger.id,
             name: ledger.name,
-            number: masked(&self.number(ledger)),
+            number: masked(&self.number(ledger)).replace("****", "••••\u{a0}"),
             closed: ledger.closed,
             joint: ledger.owners.len() > 1,
         };

@@ -128,8 +128,11 @@ impl Grants {
         }
     }
 
+    /// Every grant, the oldest first.
     pub(super) fn listed(&self) -> Vec<Listed> {
-        let listed = self.kept.values().map(|kept| Listed {
+        let mut kept: Vec<&Kept> = self.kept.values().collect();
+        kept.sort_by_key(|kept| kept.grant.granted_at);
+        let listed = kept.into_iter().map(|kept| Listed {
             grant_id: kept.grant.id.clone(),
             username: kept.grant.username.clone(),
             state: if kept.ended_at.is_some() { "ended" } else { "active" },

@@ -8,7 +8,7 @@ mod levers;
 use askama::Template;
 use axum::Router;
 use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -21,7 +21,8 @@ use form::Fields;
 pub(super) fn routes(bank: &Bank) -> Router<Bank> {
     let flow = flow::routes().layer(map_response(guides_on));
     let others = Router::new().route("/", get(home)).merge(consents::routes()).merge(levers::routes());
-    let speaking = flow.merge(others).layer(from_fn_with_state(bank.clone(), speak));
+    let pages = flow.merge(others).fallback(not_found);
+    let speaking = pages.layer(from_fn_with_state(bank.clone(), speak));
     speaking.route("/static/bank.css", get(css)).layer(map_response(secured))
 }
 
@@ -111,6 +112,26 @@ async fn home(State(bank): State<Bank>, Extension(text): Extension<Text>) -> Res
     rendered(StatusCode::OK, &Home { shell: bank.shell(text, "/") })
 }
 
+/// A page for people, nothing for programs.
+async fn not_found(
+    State(bank): State<Bank>,
+    Extension(text): Extension<Text>,
+    headers: HeaderMap,
+) -> Response {
+    if wants_page(&headers) {
+        return bank.message(text, StatusCode::NOT_FOUND, "not-found");
+    }
+    StatusCode::NOT_FOUND.into_response()
+}
+
+/// Whether a browser asks.
+fn wants_page(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
+}
+
 async fn css(State(bank): State<Bank>) -> Response {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], bank.0.look.css).into_response()
 }
@@ -175,4 +196,24 @@ async fn secured(mut response: Response) -> Response {
     let opener = HeaderName::from_static("cross-origin-opener-policy");
     headers.insert(opener, HeaderValue::from_static("same-origin"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_reads_as_people_write_it() {
+        let day =
+            |text: Text, millis: i64| Shell { look: &super::super::look::MAPLE, text, path: "" }.day(millis);
+        assert_eq!(day(Text::En, 1_795_500_000_000), "November 24, 2026");
+        assert_eq!(day(Text::Fr, 1_795_500_000_000), "24 novembre 2026");
+        assert_eq!(day(Text::Fr, 1_793_500_000_000), "1er novembre 2026");
+        for month in 0..12 {
+            let millis = 1_767_900_000_000 + month * 2_629_800_000;
+            for text in [Text::En, Text::Fr] {
+                assert!(!day(text, millis).contains("Unknown"), "{}", day(text, millis));
+            }
+        }
+    }
 }

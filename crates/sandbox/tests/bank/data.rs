@@ -66,9 +66,16 @@ async fn whole_bank(kit: &Kit) -> (Vec<Value>, usize) {
         let profile = kit.read(token, "/customers/current").await;
         assert_eq!(strange_words("customer", &profile.json()), Vec::<String>::new());
         assert_eq!(fdx::parse::<Customer>(profile.text.as_bytes()).unwrap().dropped, 0);
+        let profile = profile.json();
+        assert_eq!(lacks(&profile, &["customerId", "type"]), Vec::<String>::new());
+        assert_eq!(lacks(&profile["name"], &["first", "last"]), Vec::<String>::new());
+        let address = ["line1", "city", "region", "postalCode", "country"];
+        assert_eq!(lacks(&profile["addresses"][0], &address), Vec::<String>::new());
+        assert_eq!(lacks(&profile["telephones"][0], &["type", "number"]), Vec::<String>::new());
         for element in all(kit, token, "/accounts?resultType=details&limit=500", "accounts").await {
             let (kind, account) = inner(&element);
             assert_eq!(lacks(account, EVERY_ACCOUNT), Vec::<String>::new(), "{account}");
+            assert_eq!(lacks(&account["currency"], &["currencyCode"]), Vec::<String>::new(), "{account}");
             let floor = FLOOR.iter().find(|(floor, _)| floor == &kind).unwrap();
             assert_eq!(lacks(account, floor.1), Vec::<String>::new(), "{account}");
             for holding in account["holdings"].as_array().into_iter().flatten() {

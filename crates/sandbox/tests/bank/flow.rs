@@ -228,3 +228,15 @@ async fn every_page_is_guarded_and_the_way_out_is_open() {
         assert!(!answer.text.contains("<script") && !answer.text.contains("style="), "{page}");
     }
 }
+
+#[tokio::test]
+async fn what_is_not_there_is_a_page_for_people_and_nothing_for_programs() {
+    for (kit, says) in [(Kit::maple(), "nothing here"), (Kit::rideau(), "Il n’y a rien ici")] {
+        let page = kit.browser().get("/sign-on").await;
+        assert!(page.status == StatusCode::NOT_FOUND && page.text.contains(says), "{}", page.text);
+        for path in ["/sign-on", "/fdx/v5/pets"] {
+            let bare = kit.get(path).await;
+            assert_eq!((bare.status, bare.text.as_str()), (StatusCode::NOT_FOUND, ""));
+        }
+    }
+}

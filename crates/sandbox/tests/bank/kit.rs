@@ -21,7 +21,7 @@ pub(crate) const VERIFIER: &str = "a-verifier-that-is-long-enough-for-rfc-7636-1
 const CHALLENGE: &str = "d1cUUUAaQxxnJjbxyh1s7Oj2OE0--BcMWp66pI6YlC0";
 pub(crate) const SCOPE: &str = "fdx:accountbasic:read fdx:accountdetailed:read fdx:transactions:read";
 pub(crate) const EVERYTHING: &str = "fdx:accountbasic:read fdx:accountdetailed:read fdx:transactions:read \
-    fdx:investments:read fdx:paymentnetworks:read fdx:customercontact:read fdx:customerpersonal:read";
+    fdx:investments:read fdx:statements:read fdx:paymentnetworks:read fdx:customercontact:read fdx:customerpersonal:read";
 
 pub(crate) type Open = fn(Settings) -> std::io::Result<Bank>;
 
@@ -248,7 +248,9 @@ impl Browser<'_> {
     }
 
     pub(crate) async fn get(&mut self, uri: &str) -> Answer {
-        self.send(Method::GET, uri, &[(header::ACCEPT, "text/html")], &[]).await
+        let page = self.send(Method::GET, uri, &[(header::ACCEPT, "text/html")], &[]).await;
+        assert!(!page.text.contains("Unknown localization"), "{uri}: {}", page.text);
+        page
     }
 
     /// Shows a page and sends its form.

@@ -12,7 +12,7 @@ use super::super::grants::Listed;
 use super::super::levers::{self, Endpoint, Levers, Revoke};
 use super::super::{Bank, Login};
 use super::form::Fields;
-use super::{Shell, onward, rendered};
+use super::{Shell, onward, rendered, wants_page};
 use crate::text::Text;
 
 const PATH: &str = "/levers";
@@ -73,8 +73,7 @@ async fn show(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if !accept.contains("text/html") {
+    if !wants_page(&headers) {
         return axum::Json(bank.0.levers.borrow().clone()).into_response();
     }
     let done = query.as_deref().filter(|query| matches!(*query, "set" | "reset" | "ended"));
