@@ -11,6 +11,7 @@ mod prairie;
 mod rideau;
 mod transaction;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -170,8 +171,9 @@ impl Book<'_> {
         };
         let since = self.today.checked_sub(24.months()).unwrap_or(BEGINNING);
         let bookings = self.bookings(ledger);
-        let shown = bookings.iter().rev().filter(|booking| booking.day >= since);
-        shown.map(|booking| self.transaction(ledger, booking)).collect()
+        let mut shown: Vec<&Booking> = bookings.iter().filter(|booking| booking.day >= since).collect();
+        shown.sort_by_key(|booking| Reverse((booking.day, booking.minute, booking.nth)));
+        shown.into_iter().map(|booking| self.transaction(ledger, booking)).collect()
     }
 
     fn ledger(&self, id: &str) -> Option<&'static Ledger> {

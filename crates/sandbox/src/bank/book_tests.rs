@@ -162,7 +162,8 @@ fn history_is_two_years_newest_first_and_ids_are_unique() {
     for (books, ledger) in ledgers() {
         let rows = rows(books, ledger.id, TODAY);
         let days: Vec<_> = rows.iter().map(|row| day_of(row, "transactionTimestamp").unwrap()).collect();
-        assert!(days.is_sorted_by(|a, b| a >= b), "{}", ledger.id);
+        let times: Vec<&str> = rows.iter().map(|r| r["transactionTimestamp"].as_str().unwrap()).collect();
+        assert!(times.is_sorted_by(|a, b| a >= b), "{}", ledger.id);
         assert!(days.iter().all(|d| *d >= civil::date(2024, 11, 24) && *d <= TODAY));
         assert!(rows.iter().all(|row| ids.insert(row["transactionId"].to_string())));
         assert!(ledger.closed == rows.is_empty(), "{}", ledger.id);
@@ -202,6 +203,21 @@ fn an_investment_account_is_worth_what_it_holds() {
         seen += holdings.len();
     }
     assert!(seen > 12, "{seen}");
+}
+
+#[test]
+fn trades_and_pay_are_of_business_days() {
+    let mut seen = 0;
+    for (books, ledger) in ledgers() {
+        for row in rows(books, ledger.id, TODAY) {
+            if row.get("units").is_some() || row["transactionType"] == "DIRECTDEPOSIT" {
+                let weekday = day_of(&row, "transactionTimestamp").unwrap().weekday();
+                assert!(weekday.to_monday_zero_offset() < 5, "{row}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 300, "{seen}");
 }
 
 #[test]

@@ -29,8 +29,8 @@ macro_rules! common {
             currency: Some($book.currency($ledger)),
             line_of_business: Some($ledger.line_of_business().into()),
             balance_type: Some($balance.into()),
-            interest_rate: Some(percent($ledger.rate)),
-            interest_rate_type: Some($ledger.rate_type().into()),
+            interest_rate: $ledger.rate_shown().map(percent),
+            interest_rate_type: $ledger.rate_shown().map(|_| $ledger.rate_type().into()),
             last_activity_date: $book.bookings($ledger).last().map(|b| Date(b.day)),
             balance_as_of: Some(noon($book.today)),
             transactions_included: Some(false),
@@ -81,8 +81,8 @@ impl Book<'_> {
             current_balance: Some(money(balances.posted)),
             available_balance: Some(money(if term.is_some() { 0 } else { balances.all })),
             opening_day_balance: Some(money(balances.before)),
-            annual_percentage_yield: (ledger.rate > 0).then(|| percent(ledger.rate)),
-            interest_ytd: Some(money(interest.map(|b| b.cents).sum())),
+            annual_percentage_yield: ledger.rate_shown().map(percent),
+            interest_ytd: ledger.rate_shown().map(|_| money(interest.map(|b| b.cents).sum())),
             term: term.map(|term| term.months),
             maturity_date: term.map(|term| Date(next_after(term.since, term.months, self.today))),
         })
@@ -262,6 +262,11 @@ impl Ledger {
             Kind::Plan(_) => "WEALTH",
             _ => "RETAIL",
         }
+    }
+
+    /// The rate, where there is one.
+    fn rate_shown(&self) -> Option<i64> {
+        Some(self.rate).filter(|rate| *rate > 0)
     }
 
     const fn rate_type(&self) -> &'static str {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::ToSpan;
-use jiff::civil::{self, Weekday};
+use jiff::civil;
 
 use super::Book;
 use super::ledger::{Cents, Habit, Kind, Ledger, Loan, When};
-use super::market::next_business_day;
+use super::market::{last_business_day, next_business_day};
 
 /// The first day of the books; what a customer may see begins later.
 pub(super) const BEGINNING: civil::Date = civil::date(2023, 1, 1);
@@ -267,19 +267,17 @@ impl Booking {
 }
 
 fn happens(when: When, day: civil::Date, byte: u8) -> bool {
-    let last = day == day.last_of_month();
     match when {
         When::Daily => true,
         When::Day(number) => day.day() == number,
-        When::Payday => day.day() == 15 || last,
+        When::Payday => {
+            let middle = civil::date(day.year(), day.month(), 15);
+            day == last_business_day(middle) || day == last_business_day(day.last_of_month())
+        }
         When::Yearly(month, number) => (day.month(), day.day()) == (month, number),
-        When::Weekly(weekday, often) => is(day, weekday) && byte < often,
+        When::Weekly(weekday, often) => day.weekday() == weekday && byte < often,
         When::Chance(often) => byte < often,
     }
-}
-
-fn is(day: civil::Date, weekday: Weekday) -> bool {
-    day.weekday() == weekday
 }
 
 /// Months from one day's month to another's.

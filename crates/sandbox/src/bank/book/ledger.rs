@@ -105,7 +105,7 @@ pub(super) struct Habit {
 pub(super) enum When {
     Daily,
     Day(i8),
-    /// The 15th and the last of the month.
+    /// The 15th and the last of the month, or the Friday before.
     Payday,
     /// Once a year: month, day.
     Yearly(i8, i8),

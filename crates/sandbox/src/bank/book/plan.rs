@@ -45,19 +45,19 @@ impl Run<'_> {
             if day.day() == number {
                 self.contribute(day, cents, plan);
             }
-            if let Some(fund) = security(symbol).filter(|_| day.day() == number + 1) {
+            if let Some(fund) = security(symbol).filter(|_| is_business_day(day, number + 1)) {
                 let granted = plan.grant.map_or(0, |(percent, _)| cents * percent / 100);
                 let price = self.book.market().price(fund, day);
                 self.trade(day, fund, (cents + granted) * 10_000 / price, plan);
             }
         }
         for (month, number, symbol, units) in plan.trades {
-            let due = (day.month(), day.day()) == (*month, *number);
+            let due = day.month() == *month && is_business_day(day, *number);
             if let Some(security) = security(symbol).filter(|_| due) {
                 self.trade(day, security, units * 10_000, plan);
             }
         }
-        if day.day() == 28 && day.month() % 3 == 0 {
+        if day.month() % 3 == 0 && is_business_day(day, 28) {
             self.payouts(day, plan);
         }
         if (day.month(), day.day()) == (12, 15) && plan.fee > 0 {
@@ -116,6 +116,11 @@ impl Run<'_> {
             self.book_it(payout);
         }
     }
+}
+
+/// Whether a day is that of a month's number, or the Monday after it if that was on a weekend.
+fn is_business_day(day: civil::Date, number: i8) -> bool {
+    day == next_business_day(civil::date(day.year(), day.month(), number))
 }
 
 /// A booking that changes the cash of an account.

@@ -34,7 +34,7 @@ const ALICE: &[Habit] = &[
     sweep(150_000, &["TRANSFER TO MEMBER SAVINGS"]),
 ];
 const BOB: &[Habit] = &[
-    habit(When::Day(15), (68_000, 74_000), "DIRECTDEPOSIT", &["WHEATLAND SCHOOL DIVISION"], "income"),
+    habit(When::Payday, (34_000, 37_000), "DIRECTDEPOSIT", &["WHEATLAND SCHOOL DIVISION"], "income"),
     habit(When::Weekly(Weekday::Saturday, 160), (-2_000, -6_000), "POSDEBIT", &["CO-OP FOODS"], "groceries"),
     mirror("pc-bob-card", "BILLPAYMENT", &["HARVEST CARD PAYMENT"], "transfer"),
     sweep(150_000, &["TRANSFER ELSEWHERE"]),

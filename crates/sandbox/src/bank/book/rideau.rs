@@ -90,7 +90,7 @@ const ALICE: &[Habit] = &[
     monthly_fee(295),
 ];
 const BOB: &[Habit] = &[
-    habit(When::Day(14), (118_000, 124_000), "DIRECTDEPOSIT", &["PAIE COLLÈGE DE LA RIVE"], "income"),
+    habit(When::Payday, (59_000, 62_000), "DIRECTDEPOSIT", &["PAIE COLLÈGE DE LA RIVE"], "income"),
     habit(When::Day(10), (-20_000, -20_000), "TRANSFER", &["VIREMENT AU COMPTE CONJOINT"], "transfer"),
     mirror("cr-bob-pret", "BILLPAYMENT", &["REMBOURSEMENT PRÊT PERSONNEL"], "transfer"),
     mirror("cr-bob-marge", "BILLPAYMENT", &["PAIEMENT MARGE DE CRÉDIT"], "transfer"),

@@ -60,7 +60,8 @@ impl Book<'_> {
 
     fn of_deposit(&self, ledger: &Ledger, booking: &Booking) -> Transaction {
         let cheque = if let Detail::Cheque(number) = booking.detail { Some(number) } else { None };
-        let to = matches!(booking.kind, Some("BILLPAYMENT" | "CHECK")).then(|| booking.says.clone());
+        let says = booking.says.trim_start_matches("CHEQUE ").trim_start_matches("CHÈQUE ");
+        let to = matches!(booking.kind, Some("BILLPAYMENT" | "CHECK")).then(|| says.to_owned());
         Transaction::DepositTransaction(common!(
             DepositTransaction,
             self,
