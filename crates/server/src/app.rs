@@ -57,6 +57,11 @@ impl Clock {
         Self { read: Arc::new(move || at.load(Ordering::Relaxed)), is_truth: true }
     }
 
+    /// What it shows, without the database's correction.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_millis((self.read)())
+    }
+
     /// The same for another party.
     pub fn reader(&self) -> Arc<dyn Fn() -> i64 + Send + Sync> {
         Arc::clone(&self.read)
@@ -78,7 +83,7 @@ pub enum BuildError {
 }
 
 /// A node whose clock is further off than this refuses.
-const MOST_OFF: i64 = 2_000;
+pub(crate) const MOST_OFF: i64 = 2_000;
 /// An offset that was measured longer ago than this is not known any more.
 const STALE: i64 = 30_000;
 

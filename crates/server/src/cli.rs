@@ -1,6 +1,7 @@
 //! The command line.
 
 mod config;
+mod doctor;
 mod migrate;
 mod recipient;
 mod sandbox;
@@ -69,6 +70,8 @@ enum Command {
     Serve(serve::Args),
     /// Bring the store's schema up to date.
     Migrate,
+    /// Look at everything that the hub rests on, and say what is wrong and how to mend it. Changes nothing.
+    Doctor,
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -136,6 +139,7 @@ async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Sandbox(args) => sandbox::run(&cli.globals, args).await,
         Command::Serve(args) => serve::run(&cli.globals, args).await,
         Command::Migrate => migrate::run(&cli.globals).await,
+        Command::Doctor => doctor::run(&cli.globals).await,
         Command::Config(command) => config::run(&cli.globals, &command),
         Command::Recipient(command) => recipient::run(&cli.globals, command).await,
     }

@@ -72,6 +72,12 @@ impl Outbound {
         Ok(self.client.get(url.clone()).bearer_auth(bearer))
     }
 
+    /// A `GET` without credentials, to see whether anybody answers.
+    pub fn look(&self, url: &Url) -> Result<RequestBuilder, OutboundError> {
+        self.check(url)?;
+        Ok(self.client.get(url.clone()))
+    }
+
     /// A `POST` of form fields.
     pub fn post_form(&self, url: &Url, fields: &[(&str, &str)]) -> Result<RequestBuilder, OutboundError> {
         self.check(url)?;

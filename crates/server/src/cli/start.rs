@@ -17,6 +17,9 @@ use crate::vault::{KeyFile, Vault};
 /// What is found out about the one who operates from the command line.
 pub(super) const ACTOR: &str = "cli";
 
+/// The mark that names the key file of a store.
+pub(super) const KEYS_MARK: &str = "keys";
+
 /// The mark of a store whose world is not real.
 pub(super) const SANDBOX_MARK: &str = "sandbox";
 
@@ -66,18 +69,15 @@ pub(super) fn location(config: &Config) -> Result<Location, Failure> {
 pub(super) async fn build(config: Config, clock: Clock) -> Result<App, Failure> {
     let keys = KeyFile::open_or_make(&config.keys.file, || {
         let mut bytes = [0; 32];
-        // A generator that fails leaves zeroes behind: the file is refused below.
-        if crate::ctx::fill(&mut bytes).is_err() {
-            bytes = [0; 32];
-        }
-        bytes
+        crate::ctx::fill(&mut bytes).map_err(std::io::Error::other)?;
+        Ok(bytes)
     });
     let keys = keys.map_err(|error| Failure::Usage(error.to_string()))?;
     let app = App::build(config, Vault::new(keys), clock).await.map_err(built)?;
     let ctx = job::context(&app, ACTOR).map_err(|e| Failure::Fault(e.into()))?;
     let moment = ctx.moment().map_err(|e| Failure::Fault(e.into()))?;
     let own = app.vault().fingerprint();
-    let stands = ctx.run(SetMark { moment, name: "keys", value: own.clone() }).await.map_err(stored)?;
+    let stands = ctx.run(SetMark { moment, name: KEYS_MARK, value: own.clone() }).await.map_err(stored)?;
     if stands != own {
         let keys = app.config().keys.file.display().to_string();
         return Err(Failure::Usage(format!("the store belongs to another key file than {keys}")));

@@ -50,7 +50,10 @@ pub enum KeyFileError {
 
 impl KeyFile {
     /// Reads the file, or makes it with fresh roots and mode 0600.
-    pub fn open_or_make(path: &Path, random: impl Fn() -> [u8; 32]) -> Result<Self, KeyFileError> {
+    pub fn open_or_make(
+        path: &Path,
+        random: impl Fn() -> io::Result<[u8; 32]>,
+    ) -> Result<Self, KeyFileError> {
         if !path.exists() {
             Self::make(path, random).map_err(|source| KeyFileError::Io { path: path.into(), source })?;
         }
@@ -77,12 +80,12 @@ impl KeyFile {
         Ok(Self { base, wraps })
     }
 
-    fn make(path: &Path, random: impl Fn() -> [u8; 32]) -> io::Result<()> {
+    fn make(path: &Path, random: impl Fn() -> io::Result<[u8; 32]>) -> io::Result<()> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let fresh = || STANDARD.encode(random());
-        let written = Written { base: fresh(), wrap: BTreeMap::from([("1".to_owned(), fresh())]) };
+        let fresh = || Ok::<_, io::Error>(STANDARD.encode(random()?));
+        let written = Written { base: fresh()?, wrap: BTreeMap::from([("1".to_owned(), fresh()?)]) };
         let mut text = toml::to_string(&written).map_err(io::Error::other)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(text.as_bytes())?;
@@ -131,7 +134,7 @@ mod tests {
 
     fn made(folder: &Path) -> PathBuf {
         let path = folder.join("deep/bowline.keys");
-        KeyFile::open_or_make(&path, || [7; 32]).unwrap();
+        KeyFile::open_or_make(&path, || Ok([7; 32])).unwrap();
         path
     }
 
@@ -141,10 +144,17 @@ mod tests {
         let path = made(folder.path());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let before = std::fs::read(&path).unwrap();
-        KeyFile::open_or_make(&path, || [8; 32]).unwrap();
+        KeyFile::open_or_make(&path, || Ok([8; 32])).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), before);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(KeyFile::open(&path), Err(KeyFileError::Readable(_, 0o640))));
+    }
+
+    #[test]
+    fn without_random_bytes_there_is_no_file() {
+        let path = tempfile::tempdir().unwrap().path().join("bowline.keys");
+        let made = KeyFile::open_or_make(&path, || Err(io::Error::other("no random bytes")));
+        assert!(matches!(made, Err(KeyFileError::Io { .. })) && !path.exists());
     }
 
     #[test]

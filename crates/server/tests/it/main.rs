@@ -4,7 +4,9 @@
 mod authorize;
 mod browser;
 mod data;
+mod kinds;
 mod kit;
+mod levers;
 mod listener;
 mod process;
 mod race;

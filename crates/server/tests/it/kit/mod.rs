@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
 use bowline::app::{App, Clock};
-use bowline::cli::{Answer, Browser, SandboxArgs, Sent, World};
+use bowline::cli::{Answer, BankSite, Browser, SandboxArgs, Sent, World};
 use bowline::job;
 use bowline::manage::{NewRecipient, register};
 use domain::id::{ConnectionId, ProviderId};
@@ -211,16 +211,43 @@ impl Kit {
         self.walk().submit(at, page, fields).await
     }
 
+    pub(crate) fn bank(&self, provider_id: i64) -> &BankSite {
+        self.world.banks.iter().find(|site| site.provider_id == provider_id).unwrap()
+    }
+
     pub(crate) fn password(&self, username: &str) -> String {
-        self.world.maple().bank.logins().into_iter().find(|l| l.username == username).unwrap().password
+        self.customer_at(1000, username, &[]).password
     }
 
     fn customer(&self, username: &str, accounts: &[&str]) -> Customer {
+        self.customer_at(1000, username, accounts)
+    }
+
+    fn customer_at(&self, provider_id: i64, username: &str, accounts: &[&str]) -> Customer {
+        let mut logins = self.bank(provider_id).bank.logins().into_iter();
         Customer {
             username: username.to_owned(),
-            password: self.password(username),
+            password: logins.find(|l| l.username == username).unwrap().password,
             accounts: accounts.iter().map(|a| (*a).to_owned()).collect(),
         }
+    }
+
+    /// A whole connection at a bank: of every account that is offered, if none is named.
+    pub(crate) async fn connect_at(
+        &self,
+        provider_id: i64,
+        recipient: &Recipient,
+        username: &str,
+        accounts: &[&str],
+        scope: &str,
+    ) -> Tokens {
+        let mut query = Self::ask(recipient);
+        query.retain(|(name, _)| !matches!(*name, "provider_id" | "scope"));
+        query.extend([("provider_id", provider_id.to_string()), ("scope", scope.to_owned())]);
+        let customer = self.customer_at(provider_id, username, accounts);
+        let back = self.walk().through(&self.authorize_url(&query), &customer).await;
+        let code = parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"));
+        Tokens::of(&self.redeem(recipient, &code).await, code)
     }
 
     /// From the authorization request to the bank's account page.

@@ -72,7 +72,15 @@ impl Walk<'_> {
             return at;
         }
         let mut fields = vec![("decision", "approve")];
-        fields.extend(customer.accounts.iter().map(|account| ("accounts", account.as_str())));
+        let offered = offered(&page.body);
+        let chosen = if customer.accounts.is_empty() { &offered } else { &customer.accounts };
+        fields.extend(chosen.iter().map(|account| ("accounts", account.as_str())));
         self.submit(&at, &page, &fields).await.0
     }
+}
+
+/// The accounts that a page offers.
+fn offered(page: &str) -> Vec<String> {
+    let boxes = page.split("<input ").filter(|field| field.contains(r#"name="accounts""#));
+    boxes.filter_map(|field| Some(field.split_once("value=\"")?.1.split('"').next()?.to_owned())).collect()
 }
