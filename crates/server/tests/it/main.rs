@@ -19,3 +19,4 @@ mod trace;
 mod trip;
 mod trouble;
 mod whole;
+mod world;

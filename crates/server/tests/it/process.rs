@@ -106,6 +106,59 @@ async fn a_store_of_other_keys_or_of_a_sandbox_is_refused() {
     assert!(error.contains("belongs to another key file"), "{error}");
 }
 
+/// What doctor finds wrong: the check, and what to do.
+fn found(site: &Site) -> Vec<(String, String)> {
+    let (code, list, _) = said(&site.run(&["--json", "doctor"]));
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let checks = list["checks"].as_array().unwrap().iter();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let wrong: Vec<_> =
+        checks.filter(|c| c["well"] == false).map(|c| (text(&c["check"]), text(&c["mend"]))).collect();
+    assert_eq!(code, Some(i32::from(!wrong.is_empty())), "{wrong:?}");
+    wrong
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_names_what_is_wrong_and_how_to_mend_it() {
+    let site = Site::new(None).await;
+    let mends = |what: &str, how: &str| {
+        let wrong = found(&site);
+        assert!(wrong.iter().any(|(check, mend)| check == what && mend.contains(how)), "{what}: {wrong:?}");
+        wrong.len()
+    };
+    assert_eq!(mends("store", "bowline serve"), 2, "nothing was started yet, the keys are missing too");
+    site.recipient("Acme Budget");
+    assert_eq!(found(&site), [], "all is well");
+    let hub = site.serve(&[]).await;
+    assert_eq!(found(&site), [], "also beside a hub that runs");
+    drop(hub);
+    let keys = site.path("hub.keys");
+    let mode = |mode| {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(0o644);
+    assert_eq!(mends("keys", "chmod 600"), 1);
+    mode(0o600);
+    std::fs::rename(site.path("bank.secret"), site.path("elsewhere")).unwrap();
+    assert_eq!(mends("provider 1000 secret", "read it"), 1);
+    std::fs::rename(site.path("elsewhere"), site.path("bank.secret")).unwrap();
+    let whole = std::fs::read_to_string(site.path("bowline.toml")).unwrap();
+    let nobody = whole
+        .replace("revocation_endpoint = \"http://127.0.0.1:", "revocation_endpoint = \"http://127.0.0.1:1/#");
+    std::fs::write(site.path("bowline.toml"), nobody).unwrap();
+    assert_eq!(mends("provider 1000 revocation", "check the address"), 1);
+    std::fs::write(site.path("bowline.toml"), whole.replace("[server]", "[sever]")).unwrap();
+    assert_eq!(mends("configuration", "config check"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_asks_for_the_migration_of_a_fresh_postgres() {
+    let site = Site::new(Some(&durable_database().await)).await;
+    let wrong = found(&site);
+    assert!(wrong.contains(&("store".into(), "run `bowline migrate`".into())), "{wrong:?}");
+}
+
 #[test]
 fn every_command_explains_itself_and_mistakes_are_named() {
     let run = |arguments: &[&str]| {
@@ -116,6 +169,7 @@ fn every_command_explains_itself_and_mistakes_are_named() {
         &["sandbox"],
         &["serve"],
         &["migrate"],
+        &["doctor"],
         &["config", "check"],
         &["config", "show"],
         &["recipient", "add"],

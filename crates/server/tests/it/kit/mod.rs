@@ -26,7 +26,7 @@ use store::query::ConnectionById;
 
 pub(crate) use api::Api;
 pub(crate) use chrome::Chrome;
-pub(crate) use site::{Site, durable_database, fresh_database};
+pub(crate) use site::{Site, durable_database, free_port, fresh_database};
 pub(crate) use walk::{Customer, Walk};
 
 /// Runs a story on both databases.

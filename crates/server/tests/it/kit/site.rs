@@ -182,13 +182,18 @@ impl Site {
     }
 }
 
-/// An origin whose port, and the next one, were free a moment ago.
 fn free_origin() -> String {
+    format!("http://127.0.0.1:{}", free_port(2))
+}
+
+/// The first of so many ports in a row that were free a moment ago.
+pub(crate) fn free_port(count: u16) -> u16 {
     loop {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let next = port.checked_add(1).map(|next| TcpListener::bind(("127.0.0.1", next)));
-        if let Some(Ok(_)) = next {
-            return format!("http://127.0.0.1:{port}");
+        let first = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let free =
+            |above| first.checked_add(above).is_some_and(|p| TcpListener::bind(("127.0.0.1", p)).is_ok());
+        if (0..count).all(free) {
+            return first;
         }
     }
 }
