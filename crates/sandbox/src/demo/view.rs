@@ -186,19 +186,27 @@ fn plain(text: &str) -> String {
     text.to_lowercase().chars().map(letter).collect()
 }
 
-const CATEGORIES: [&str; 12] = [
+const CATEGORIES: [&str; 20] = [
+    "cash",
+    "entertainment",
+    "family",
     "fees",
     "groceries",
     "health",
     "housing",
     "income",
     "interest",
+    "investment",
     "other",
     "restaurants",
     "shopping",
+    "supplies",
+    "taxes",
     "transfer",
     "transport",
+    "travel",
     "utilities",
+    "wages",
 ];
 
 /// A category in the reader's language, where it is a word that we know.

@@ -4,6 +4,7 @@
 mod authorize;
 mod browser;
 mod data;
+mod demo;
 mod kinds;
 mod kit;
 mod levers;

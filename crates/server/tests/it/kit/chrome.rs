@@ -72,7 +72,7 @@ impl Chrome {
             "binary": program("BOWLINE_TEST_CHROMIUM"),
             "args": arguments,
             "prefs": {"profile.managed_default_content_settings.javascript": 2},
-            "mobileEmulation": {"deviceMetrics": {"width": width, "height": 1400, "pixelRatio": 1.0, "mobile": false}},
+            "mobileEmulation": {"deviceMetrics": {"width": width, "height": 2400, "pixelRatio": 1.0, "mobile": false}},
         });
         let capabilities = json!({"goog:chromeOptions": options});
         let client = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
