@@ -28,7 +28,7 @@ impl Finding {
         Self { what: what.into(), said: said.into(), mend: None }
     }
 
-    fn wrong(what: impl Into<String>, said: impl ToString, mend: impl Into<String>) -> Self {
+    fn wrong(what: impl Into<String>, said: impl std::fmt::Display, mend: impl Into<String>) -> Self {
         Self { what: what.into(), said: said.to_string(), mend: Some(mend.into()) }
     }
 }
@@ -72,7 +72,7 @@ async fn examined(config: &Config) -> Vec<Finding> {
     });
     match Outbound::new(&config.upstream) {
         Err(error) => {
-            findings.push(Finding::wrong("outbound", error, "the TLS roots of the program are not usable"))
+            findings.push(Finding::wrong("outbound", error, "the TLS roots of the program are not usable"));
         }
         Ok(outbound) => {
             for entry in &config.provider {
@@ -224,7 +224,7 @@ fn show(globals: &Globals, findings: &[Finding]) {
             None if globals.quiet => {}
             None => println!("ok     {:<24} {}", finding.what, finding.said),
             Some(mend) => {
-                println!("WRONG  {:<24} {}\n       {:<24} → {mend}", finding.what, finding.said, "")
+                println!("WRONG  {:<24} {}\n       {:<24} → {mend}", finding.what, finding.said, "");
             }
         }
     }

@@ -11,6 +11,7 @@ mod levers;
 mod listener;
 mod process;
 mod race;
+mod readme;
 mod recovery;
 mod revoke;
 mod shared_grant;

@@ -84,25 +84,25 @@ async fn a_recipients_ci_connects_breaks_the_bank_ends_and_finds_every_door_shut
     let world = Sandbox::start(folder.path(), 0);
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let (line, browser) = (&world.line, Browser::new().unwrap());
-    let (hub, bank, own) = (text(&line["hub"]), &line["providers"][0], &line["recipients"][1]);
+    let (hub, maple, own) = (text(&line["hub"]), &line["providers"][0], &line["recipients"][1]);
     let recipient = Recipient {
         id: text(&own["client_id"]),
         secret: text(&own["client_secret"]),
         redirect_uri: text(&own["redirect_uris"][0]),
     };
-    let alice = &bank["customers"][0];
+    let alice = &maple["customers"][0];
     let customer = Customer {
         username: text(&alice["username"]),
         password: text(&alice["password"]),
         accounts: Vec::new(),
     };
-    let walk = Walk { browser: &browser, origins: vec![hub.clone(), text(&bank["url"])] };
+    let walk = Walk { browser: &browser, origins: vec![hub.clone(), text(&maple["url"])] };
     let api = Api { browser: &browser, hub: &hub };
     let back = walk.through(&authorize_url(&hub, &Kit::ask(&recipient)), &customer).await;
     let code = parameter(&back, "code").unwrap();
     let tokens = Tokens::of(&api.redeem(&recipient, &code).await, code);
     assert_eq!(api.read("/accounts", &tokens.access).await.status, 200);
-    let mut levers = Sent::new(Method::PUT, &text(&bank["levers"]));
+    let mut levers = Sent::new(Method::PUT, &text(&maple["levers"]));
     levers.json = Some(json!({"fail": 503}));
     assert_eq!(browser.send(levers).await.unwrap().status, 200);
     let broken = api.read("/accounts", &tokens.access).await;
