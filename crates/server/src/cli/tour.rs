@@ -103,7 +103,7 @@ impl<'a> Tour<'a> {
         let page = self.go(&choose, "and sees her accounts").await?;
         let chosen =
             [("accounts", "mt-alice-chequing"), ("accounts", "mt-alice-card"), ("decision", "approve")];
-        let callback = self.submit(&choose, &page, &chosen, "she shares two of four").await?;
+        let callback = self.submit(&choose, &page, &chosen, "she shares two of her accounts").await?;
         let back = self.go(&callback, "the hub exchanges the bank's code and seals the tokens").await?;
         let url =
             url::Url::parse(&back).map_err(|_| Failure::DoesNotHold(format!("{back} is no way back")))?;
@@ -207,7 +207,9 @@ impl<'a> Tour<'a> {
     }
 
     fn door(&mut self, name: &str, answer: &Answer, status: u16, says: Option<(&str, Value)>) -> Door {
-        self.show.shown(answer, &browser::line(answer));
+        let line =
+            if answer.body.is_empty() { "it is over already".to_owned() } else { browser::line(answer) };
+        self.show.shown(answer, &line);
         let body = answer.json();
         let said = says.as_ref().map(|(field, _)| format!(" {}", body[field])).unwrap_or_default();
         let held = answer.status == status && says.is_none_or(|(field, value)| body[field] == value);
