@@ -14,6 +14,7 @@ pub mod manage;
 pub mod node;
 pub mod outbound;
 pub mod pages;
+pub mod ready;
 pub mod telemetry;
 pub mod vault;
 pub mod web;

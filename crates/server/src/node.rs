@@ -49,7 +49,8 @@ impl Node {
         })
     }
 
-    /// Stops accepting, lets requests and jobs under way finish, within the grace.
+    /// Stops accepting, lets requests under way finish within the grace, and jobs after what they have in hand,
+    /// which the upstream timeouts bound.
     pub async fn stop(mut self) -> Served {
         let _ = self.stop.send(true);
         let served = self.public.await.unwrap_or(Served::CutOff);

@@ -32,7 +32,8 @@ macro_rules! migrations {
 pub(crate) const SQLITE: &[Migration] = migrations!("sqlite");
 pub(crate) const POSTGRES: &[Migration] = migrations!("postgres");
 
-/// The schema that this code is written for. It also runs on the one before.
+/// The schema that this code is written for. It also runs on one that is a step ahead, so that nodes can be
+/// replaced one by one after a migration.
 pub const SCHEMA_VERSION: i64 = 2;
 
 pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

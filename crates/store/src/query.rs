@@ -244,6 +244,19 @@ static DUE_RECOVERIES: &Sql = sql!(
     ORDER BY COALESCE(exchange_until, expires_at) LIMIT ?2"
 );
 
+/// The number of the newest migration that was applied.
+#[derive(Debug, Clone)]
+pub struct SchemaVersion;
+
+impl Query for SchemaVersion {
+    type Reply = i64;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<i64> {
+        let newest = sql!("-- the newest migration\nSELECT max(version) FROM schema_migrations");
+        Ok(scalar(tx.query_opt(newest, &[]).await?)?.unwrap_or(0))
+    }
+}
+
 /// How many jobs there are of each kind and state; what there is none of is there with zero.
 #[derive(Debug, Clone)]
 pub struct JobCounts;

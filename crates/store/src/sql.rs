@@ -12,7 +12,7 @@ pub(crate) struct Sql {
     pub(crate) params: usize,
 }
 
-/// Makes a [`Sql`] from one text, or from two where the dialects differ.
+/// Makes a [`Sql`] from one text.
 macro_rules! sql {
     ($text:expr) => {{
         const TEXT: &str = $text;

@@ -94,7 +94,7 @@ impl Machine {
         }
         let [initdb, chromium, driver, strace] = places.as_slice() else { bail!("four needs, four places") };
         let bin = initdb.parent().context("initdb has no folder")?.to_path_buf();
-        let fast = Cluster::start(&bin, "stories", &["fsync=off", "synchronous_commit=off"])?;
+        let fast = Cluster::start(&bin, "stories", &["fsync=off"])?;
         let durable = Cluster::start(&bin, "crashes", &[])?;
         let shown = |path: &Path| path.display().to_string();
         let environment = vec![

@@ -8,11 +8,12 @@ use store::query::MarkOf;
 use store::{Location, SCHEMA_VERSION, Settings, Store, StoreError};
 use url::Url;
 
-use super::start::{DataLock, KEYS_MARK, load, location};
+use super::start::{DataLock, load, location};
 use super::{Failure, Globals};
 use crate::app::{Clock, MOST_OFF};
 use crate::config::Config;
 use crate::outbound::{Outbound, OutboundError};
+use crate::ready::KEYS_MARK;
 use crate::vault::{KeyFile, Vault};
 
 /// What was looked at.

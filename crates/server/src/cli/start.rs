@@ -12,13 +12,11 @@ use super::{Failure, Globals};
 use crate::app::{App, BuildError, Clock};
 use crate::config::Config;
 use crate::job;
+use crate::ready::KEYS_MARK;
 use crate::vault::{KeyFile, Vault};
 
 /// What is found out about the one who operates from the command line.
 pub(super) const ACTOR: &str = "cli";
-
-/// The mark that names the key file of a store.
-pub(super) const KEYS_MARK: &str = "keys";
 
 /// The mark of a store whose world is not real.
 pub(super) const SANDBOX_MARK: &str = "sandbox";

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::job;
+use crate::ready::Readiness;
 use crate::web::{Face, Route};
 
 /// The routes of the probes' own listener.
@@ -24,18 +25,12 @@ async fn livez() -> &'static str {
     "ok"
 }
 
-/// Ready means that a request could be decided now.
 async fn readyz(State(app): State<App>) -> Response {
-    let clock = app.now().is_ok();
-    let store = match job::context(&app, "probe") {
-        Ok(ctx) => job::count(&ctx).await.is_ok(),
-        Err(_) => false,
-    };
-    let ready = clock && store;
-    // The schema and the keys are checked when the node starts: it does not serve with wrong ones.
-    let checks = json!({"store": store, "schema": true, "keys": true, "clock": clock});
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({"ready": ready, "checks": checks}))).into_response()
+    let found = Readiness::of(&app).await;
+    let Readiness { store, schema, keys, clock } = found;
+    let checks = json!({"store": store, "schema": schema, "keys": keys, "clock": clock});
+    let status = if found.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({"ready": found.is_ready(), "checks": checks}))).into_response()
 }
 
 async fn metrics(State(app): State<App>) -> Response {

@@ -52,7 +52,12 @@ impl Face {
                 };
                 oauth_error(status, &OAuthError::new(code, message))
             }
-            Self::Fdx => (status, Json(json!({ "message": message }))).into_response(),
+            // 500 and 503 stand in the documented list, the others outside of it with a message alone.
+            Self::Fdx => match status {
+                StatusCode::SERVICE_UNAVAILABLE => fdx_error(status, fdx::ErrorCode::Maintenance, message),
+                StatusCode::INTERNAL_SERVER_ERROR => fdx_error(status, fdx::ErrorCode::Internal, message),
+                _ => (status, Json(json!({ "message": message }))).into_response(),
+            },
             Self::Page => crate::pages::message(status, crate::pages::Notice::of(status)),
             Self::Probe => (status, message).into_response(),
         };
@@ -61,6 +66,10 @@ impl Face {
         }
         response
     }
+}
+
+fn fdx_error(status: StatusCode, code: fdx::ErrorCode, message: &str) -> Response {
+    (status, Json(fdx::ErrorBody::new(code, message))).into_response()
 }
 
 /// The one rendering of an OAuth error as JSON.

@@ -11,7 +11,7 @@ use axum::response::Response;
 use axum::routing::Router;
 use futures_util::FutureExt;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{Extensions, HeaderName, HeaderValue, StatusCode, Uri, header};
 use tower::{Service, ServiceExt};
 
 use super::{Correlation, Face, Route, router};
@@ -26,9 +26,10 @@ pub fn service(
 + Clone
 + Send
 + 'static {
+    let probes = table.iter().all(|route| route.face == Face::Probe);
+    let outer = Outer { app: app.clone(), probes };
     let inside: Router<App> = router(table);
-    let inside =
-        inside.layer(axum::middleware::from_fn_with_state(app.clone(), around)).with_state(app.clone());
+    let inside = inside.layer(axum::middleware::from_fn_with_state(outer, around)).with_state(app.clone());
     // Outside of the router, so that it matches the path as it is written here.
     inside.map_request(single_slashes)
 }
@@ -50,25 +51,33 @@ fn single_slashes(mut request: http::Request<Body>) -> http::Request<Body> {
     request
 }
 
-async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
+/// What is known of a table of routes.
+#[derive(Clone)]
+struct Outer {
+    app: App,
+    /// Whether it is the probes' own: they answer whatever the hub's state is, for they tell of it.
+    probes: bool,
+}
+
+async fn around(State(outer): State<Outer>, mut request: Request, next: Next) -> Response {
+    let Outer { app, probes } = outer;
+    let face = if probes { Face::Probe } else { Face::of(request.uri().path()) };
     let mut random = [0; 16];
     if app.fill(&mut random).is_err() {
-        return Face::of(request.uri().path())
-            .plain(StatusCode::SERVICE_UNAVAILABLE, "The hub cannot answer now");
+        return face.plain(StatusCode::SERVICE_UNAVAILABLE, "The hub cannot answer now");
     }
     let correlation = Correlation::of(request.uri(), request.headers(), random);
-    let face = Face::of(request.uri().path());
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
     let begun = crate::telemetry::stopwatch();
+    let limit = app.config().server.request_timeout.duration();
     let mut response = match Ctx::new(app.clone(), correlation.id.clone()) {
-        Err(unfit) => {
+        Err(unfit) if !probes => {
             tracing::error!(%unfit, "refusing");
             face.plain(StatusCode::SERVICE_UNAVAILABLE, "The hub cannot answer now")
         }
-        Ok(ctx) => {
-            request.extensions_mut().insert(ctx);
-            let limit = app.config().server.request_timeout.duration();
+        ctx => {
+            request.extensions_mut().extend(ctx.map(with).unwrap_or_default());
             answered(face, limit, next.run(request)).await
         }
     };
@@ -81,6 +90,12 @@ async fn around(State(app): State<App>, mut request: Request, next: Next) -> Res
     app.telemetry().count("bowline_http_requests_total", &labels);
     app.telemetry().took("bowline_http_request_seconds", &labels[..2], took);
     response
+}
+
+fn with(ctx: Ctx) -> Extensions {
+    let mut extensions = Extensions::new();
+    extensions.insert(ctx);
+    extensions
 }
 
 /// The answer, or one in its place if it takes too long or panics.

@@ -33,8 +33,8 @@ async fn a_hub_is_set_up_served_used_and_stopped_from_the_command_line() {
     }
     assert!(log.contains("connection ended") && log.contains("stopping"), "{log}");
     let fresh = refreshed["access_token"].as_str().unwrap();
-    let password = "alice signs in with something that the hub never sees";
-    for secret in [&acme.secret, &tokens.access, &tokens.refresh, &tokens.code, fresh, "Alice", password] {
+    for secret in [&acme.secret, &tokens.access, &tokens.refresh, &tokens.code, fresh, "Alice", "the-hub-at"]
+    {
         assert!(!log.contains(secret), "a secret or a name is in the log");
     }
 }
@@ -104,6 +104,13 @@ async fn a_store_of_other_keys_or_of_a_sandbox_is_refused() {
     let (code, _, error) = said(&site.run(&["serve"]));
     assert_eq!(code, Some(2));
     assert!(error.contains("belongs to another key file"), "{error}");
+    std::fs::rename(site.path("lost.keys"), site.path("hub.keys")).unwrap();
+    let database = rusqlite::Connection::open(site.path("hub.db")).unwrap();
+    database.execute("INSERT INTO marks (name, value) VALUES ('sandbox', 'yes')", []).unwrap();
+    drop(database);
+    let (code, _, error) = said(&site.run(&["serve"]));
+    assert_eq!(code, Some(2));
+    assert!(error.contains("this store is a sandbox's"), "{error}");
 }
 
 /// What doctor finds wrong: the check, and what to do.

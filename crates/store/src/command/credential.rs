@@ -11,7 +11,7 @@ use super::end_connection::{Sealed, queue};
 use super::invalid_grant::count;
 use crate::Command;
 use crate::error::{Result, StoreError};
-use crate::record::lock_connection;
+use crate::record::{lock_connection, provider};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
@@ -122,8 +122,8 @@ pub struct StoreCredential {
 pub enum Stored {
     /// It is the credential now, under the next version.
     Stored,
-    /// The connection ended meanwhile, and a new refresh token was handed to a job; or another refresh,
-    /// begun when this lease had run out, was first.
+    /// The connection ended meanwhile, and a new refresh token was handed to a job where the provider can be
+    /// told; or another refresh, begun when this lease had run out, was first.
     TooLate,
 }
 
@@ -138,7 +138,9 @@ impl Command for StoreCredential {
         let connection = lock_connection(tx, &self.connection_id).await?;
         let connection = connection.ok_or_else(|| StoreError::Fault("a connection has vanished".into()))?;
         if connection.state != State::Active {
-            if let Some(token) = self.refresh_token.clone() {
+            let provider = provider(tx, connection.provider_id).await?;
+            let can_be_told = provider.is_some_and(|p| !p.settings.revoke.is_empty());
+            if let Some(token) = self.refresh_token.clone().filter(|_| can_be_told) {
                 let sealed = Sealed::token(self.lease.data_key.clone(), token);
                 queue(tx, &self.moment, JobKind::TellBank, &connection, sealed);
             }

@@ -1,0 +1,41 @@
+//! Whether a request could be decided now.
+
+use store::SCHEMA_VERSION;
+use store::query::{MarkOf, SchemaVersion};
+
+use crate::app::App;
+
+/// The mark that names the key file of a store.
+pub const KEYS_MARK: &str = "keys";
+
+/// What readiness rests on, as it is at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// The store answers.
+    pub store: bool,
+    /// It has the schema that this program needs.
+    pub schema: bool,
+    /// It belongs to this key file.
+    pub keys: bool,
+    /// The time is known well enough.
+    pub clock: bool,
+}
+
+impl Readiness {
+    /// Looks.
+    pub async fn of(app: &App) -> Self {
+        let version = app.store().ask(&SchemaVersion).await;
+        let mark = app.store().ask(&MarkOf { name: KEYS_MARK }).await;
+        Self {
+            store: version.is_ok(),
+            schema: version.is_ok_and(|version| version >= SCHEMA_VERSION),
+            keys: mark.is_ok_and(|mark| mark.as_deref() == Some(&app.vault().fingerprint())),
+            clock: app.now().is_ok(),
+        }
+    }
+
+    /// Whether all of it holds.
+    pub const fn is_ready(self) -> bool {
+        self.store && self.schema && self.keys && self.clock
+    }
+}
