@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bench;
 mod config;
 mod doctor;
 mod migrate;
@@ -70,6 +71,8 @@ enum Command {
     Serve(serve::Args),
     /// Bring the store's schema up to date.
     Migrate,
+    /// Measure what each operation costs on this machine, beside its floor.
+    Bench(bench::Args),
     /// Look at everything that the hub rests on, and say what is wrong and how to mend it. Changes nothing.
     Doctor,
     /// Look at the configuration.
@@ -139,6 +142,7 @@ async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Sandbox(args) => sandbox::run(&cli.globals, args).await,
         Command::Serve(args) => serve::run(&cli.globals, args).await,
         Command::Migrate => migrate::run(&cli.globals).await,
+        Command::Bench(args) => bench::run(&cli.globals, args).await,
         Command::Doctor => doctor::run(&cli.globals).await,
         Command::Config(command) => config::run(&cli.globals, &command),
         Command::Recipient(command) => recipient::run(&cli.globals, command).await,
