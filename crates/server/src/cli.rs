@@ -4,6 +4,7 @@ mod bench;
 mod config;
 mod doctor;
 mod migrate;
+mod provider;
 mod recipient;
 mod sandbox;
 mod serve;
@@ -78,6 +79,9 @@ enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::Command),
+    /// Look at data providers, hold and release them.
+    #[command(subcommand)]
+    Provider(provider::Command),
     /// Manage data recipients.
     #[command(subcommand)]
     Recipient(recipient::Command),
@@ -145,6 +149,7 @@ async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Bench(args) => bench::run(&cli.globals, args).await,
         Command::Doctor => doctor::run(&cli.globals).await,
         Command::Config(command) => config::run(&cli.globals, &command),
+        Command::Provider(command) => provider::run(&cli.globals, command).await,
         Command::Recipient(command) => recipient::run(&cli.globals, command).await,
     }
 }
