@@ -22,6 +22,7 @@ pub use sweep::{recover, sweep};
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const PURGE_EVERY: Duration = Duration::from_mins(1);
 const CLOCK_EVERY: Duration = Duration::from_secs(5);
+const TELEMETRY_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts the workers; they stop after what they have in hand when `stop` becomes true.
 pub fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
@@ -32,6 +33,9 @@ pub fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
     tasks.spawn(every(SWEEP_EVERY, app.clone(), stop.clone(), sweep_once));
     tasks.spawn(every(PURGE_EVERY, app.clone(), stop.clone(), purge_once));
     tasks.spawn(every(CLOCK_EVERY, app.clone(), stop.clone(), clock::measure));
+    tasks.spawn(every(TELEMETRY_EVERY, app.clone(), stop.clone(), |app: App| async move {
+        app.telemetry().tidy()
+    }));
     tasks
 }
 

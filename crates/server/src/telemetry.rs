@@ -45,6 +45,12 @@ impl Telemetry {
         self.recorder.register_gauge(&key(name, labels), &METADATA).set(f64::from(value));
     }
 
+    /// Sums up what was recorded since the last time. Recorded durations pile up in memory until then, also
+    /// where nobody ever asks for the metrics.
+    pub fn tidy(&self) {
+        self.handle.run_upkeep();
+    }
+
     /// The exposition format of Prometheus.
     pub fn render(&self) -> String {
         self.handle.render()

@@ -43,6 +43,9 @@ pub(super) struct Args {
     /// Requests of a measurement that only reads; what writes takes a quarter of them.
     #[arg(long, default_value_t = 16_000, value_name = "NUMBER")]
     requests: usize,
+    /// Measure only the operations whose name contains this, and their floors.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// Where the stores are made: the disk that is measured.
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
@@ -103,7 +106,8 @@ async fn measure(
     let begun = crate::telemetry::stopwatch();
     let held = site.seed(connections, UNTOLD, false).await?;
     report.note(connections, "seconds to fill the store", begun.elapsed().as_secs_f64());
-    let bench = Bench { site: &site, connections, held, reads: args.requests, empty: empty().await? };
+    let only = args.only.clone().unwrap_or_default();
+    let bench = Bench { site: &site, connections, held, reads: args.requests, empty: empty().await?, only };
     for count in &args.callers {
         say(&format!("{count} callers"));
         report.rows.extend(bench.with(*count).await?);
@@ -135,9 +139,14 @@ struct Bench<'a> {
     held: Vec<Held>,
     reads: usize,
     empty: SocketAddr,
+    only: String,
 }
 
 impl Bench<'_> {
+    fn wanted(&self, what: &str) -> bool {
+        what.contains(&self.only)
+    }
+
     async fn with(&self, count: usize) -> Result<Vec<Row>, Failure> {
         let row = |what, figures, floor: Option<(&'static str, f64)>| Row {
             connections: self.connections,
@@ -154,22 +163,28 @@ impl Bench<'_> {
         let http = Some(("empty handler", empty.per_second));
         let touched = self.touch(count, writes).await?;
         let commit = Some(("bare update", touched.per_second));
-        let own = self.site.token("grant_type=client_credentials");
         let mut rows = vec![row("empty handler", empty, None), row("bare update, no HTTP", touched, None)];
-        rows.push(row("token: client_credentials", self.ask(count, vec![own; reads], 200).await?, http));
-        rows.push(row("token: refresh", self.ask(count, self.refreshes(reads), 200).await?, http));
-        rows.push(row(
-            "access check",
-            self.ask(count, self.bearing("/accounts/acc_x", reads)?, 404).await?,
-            http,
-        ));
-        rows.push(row("data read", self.ask(count, self.bearing("/accounts", writes)?, 200).await?, http));
-        let pending = self.site.seed(writes, UNTOLD, true).await?;
-        let exchanges = pending.iter().map(|h| self.site.exchange(&h.secret)).collect();
-        rows.push(row("token: code exchange", self.ask(count, exchanges, 200).await?, commit));
+        let own = self.site.token("grant_type=client_credentials");
+        for (what, status, asked) in [
+            ("token: client_credentials", 200, vec![own; reads]),
+            ("token: refresh", 200, self.refreshes(reads)),
+            ("access check", 404, self.bearing("/accounts/acc_x", reads)?),
+            ("data read", 200, self.bearing("/accounts", writes)?),
+        ] {
+            if self.wanted(what) {
+                rows.push(row(what, self.ask(count, asked, status).await?, http));
+            }
+        }
+        if self.wanted("token: code exchange") {
+            let pending = self.site.seed(writes, UNTOLD, true).await?;
+            let exchanges = pending.iter().map(|h| self.site.exchange(&h.secret)).collect();
+            rows.push(row("token: code exchange", self.ask(count, exchanges, 200).await?, commit));
+        }
         for (what, provider) in [("revoke", UNTOLD), ("revoke, bank told", TOLD)] {
-            let held = self.site.seed(writes, provider, false).await?;
-            rows.push(row(what, self.ask(count, self.ends(&held)?, 204).await?, commit));
+            if self.wanted(what) {
+                let held = self.site.seed(writes, provider, false).await?;
+                rows.push(row(what, self.ask(count, self.ends(&held)?, 204).await?, commit));
+            }
         }
         Ok(rows)
     }

@@ -7,6 +7,20 @@ use serde_json::json;
 use super::Args;
 use super::load::Figures;
 
+const METHOD: &str = "# Benchmarks
+
+Written by `bowline bench --markdown docs/benchmarks.md`. The load, the hub and a bank that answers at once share one
+process and its cores. Callers keep one connection each and wait for every answer. Read the shares: the absolute numbers
+are those of the machine below, at that moment.
+
+- *empty handler*: an axum handler that does nothing, asked in the same way. Everything that only reads is held against it.
+- *bare update, no HTTP*: one row of one connection changed by a command of the same store, one commit each. Everything
+  that is durable before its answer is held against it.
+- *access check*: a data request that is refused after the check, before a bank is asked.
+- *data read*: two accounts, asked of the bank, filtered, checked again and served.
+- *revoke, bank told*: the same as *revoke*, while the workers tell the bank of each end on the same cores.
+";
+
 /// One measurement.
 pub(super) struct Row {
     pub(super) connections: usize,
@@ -71,7 +85,7 @@ impl Report {
     }
 
     pub(super) fn markdown(&self) -> String {
-        let mut out = format!("- {}\n- {}\n", self.machine, self.settings);
+        let mut out = format!("{METHOD}\n- {}\n- {}\n", self.machine, self.settings);
         let mut last = (0, 0);
         for row in &self.rows {
             if (row.connections, row.callers) != last {
