@@ -212,6 +212,13 @@ fn time_is_read_as_whole_seconds_and_ends_the_token() {
     }
 }
 
+#[test]
+fn a_header_that_must_be_understood_and_is_not_is_refused() {
+    // RFC 7515 §4.1.11: what stands in `crit` and is not known makes a token invalid.
+    let critical = with(&with(&header(), "crit", json!(["exp-policy"])), "exp-policy", json!("ignore"));
+    assert_eq!(verify(&token(&critical, &payload())), Err(Rejected::Forged));
+}
+
 #[tokio::test]
 async fn a_token_that_is_altered_reads_nothing_and_ends_nothing() {
     let kit = Kit::new().await;
