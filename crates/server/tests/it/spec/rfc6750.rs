@@ -67,6 +67,21 @@ async fn s2_2_s2_3_a_token_in_a_body_or_a_query_is_none() {
     assert_eq!(kit.cause(&tokens.id).await, None);
 }
 
+#[tokio::test]
+async fn s3_every_401_carries_a_challenge() {
+    let kit = Kit::new().await;
+    let acme = kit.acme();
+    let tokens = kit.connect(&acme).await;
+    let narrow = kit.narrowed(&acme, &tokens, "ACCOUNT_BASIC").await;
+    let beyond = kit.read("/accounts?resultType=details", &narrow).await;
+    assert_eq!((beyond.status, &beyond.json()["code"]), (401, &602.into()));
+    assert_eq!(header(&beyond, "www-authenticate"), r#"Bearer error="insufficient_scope""#);
+    kit.revoke(&tokens.access).await;
+    let ended = kit.read("/accounts", &tokens.access).await;
+    assert_eq!((ended.status, header(&ended, "www-authenticate")), (401, INVALID));
+    is_no_token(&kit.read("/accounts", "x").await);
+}
+
 /// On purpose: a request without credentials is answered like one with bad ones.
 #[tokio::test]
 async fn s3_deviation_no_credentials_are_as_bad_as_wrong_ones() {
