@@ -10,6 +10,18 @@ use crate::secret::Secret;
 pub struct Fields(Vec<(String, Secret<String>)>);
 
 impl Fields {
+    /// Every field that a token request may have.
+    pub const KNOWN: [&str; 8] = [
+        "grant_type",
+        "client_id",
+        "client_secret",
+        "code",
+        "redirect_uri",
+        "code_verifier",
+        "refresh_token",
+        "scope",
+    ];
+
     /// Collects fields; a repeated name is refused and named.
     pub fn collect(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, OAuthError> {
         let mut fields: Vec<(String, Secret<String>)> = Vec::new();

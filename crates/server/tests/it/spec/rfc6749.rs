@@ -295,6 +295,34 @@ async fn s4_1_3_a_code_is_bound_to_its_client_and_redirect_uri() {
     assert_eq!(kit.redeem(&odd, &code).await.status, 200, "none of these used it up");
 }
 
+/// On purpose: Flinks documents JSON, libraries send forms.
+#[tokio::test]
+async fn s4_1_3_deviation_json_is_taken_beside_the_form() {
+    let kit = Kit::new().await;
+    let acme = kit.acme();
+    let credentials = [("client_id", &*acme.id), ("client_secret", &*acme.secret)];
+    let code = kit.code(&acme).await;
+    let fields =
+        [CODE, ("code", &code), ("redirect_uri", &acme.redirect_uri), credentials[0], credentials[1]];
+    assert_eq!(kit.form(TOKEN, &fields).await.status, 200);
+    let code = kit.code(&acme).await;
+    assert_eq!(kit.redeem(&acme, &code).await.status, 200);
+    let json = |more: &Value| {
+        let mut body =
+            json!({"grant_type": "client_credentials", "client_id": acme.id, "client_secret": acme.secret});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Raw::post(TOKEN, "application/json", body.to_string())
+    };
+    let unknown = json!({"LoginId": 5, "MostRecentCached": true, "nested": {"scope": []}, "none": null});
+    assert_eq!(
+        kit.wire(&json(&unknown)).await.status,
+        200,
+        "unknown members are ignored, whatever they hold"
+    );
+    let answer = kit.wire(&json(&json!({"scope": ["providers:read"]}))).await;
+    assert_eq!(description(&answer), "scope must be a string");
+}
+
 #[tokio::test]
 async fn s4_2_s4_3_there_is_no_implicit_grant_and_no_password_grant() {
     let kit = Kit::new().await;
