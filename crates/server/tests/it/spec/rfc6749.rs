@@ -193,6 +193,20 @@ async fn s3_3_the_order_of_a_scope_has_no_meaning_and_what_was_granted_is_said()
 }
 
 #[tokio::test]
+async fn s3_3_a_scope_that_names_nothing_is_no_scope() {
+    let kit = Kit::new().await;
+    let acme = kit.acme();
+    let tokens = kit.connect(&acme).await;
+    for blank in [" ", "   "] {
+        assert_eq!(refusal(&kit, &acme, &[("scope", Some(blank))]).await.0, "invalid_scope");
+        let refresh =
+            kit.token(&acme, &[REFRESH, ("refresh_token", &tokens.refresh), ("scope", blank)]).await;
+        assert_eq!(said(&refresh), refused("invalid_scope"), "a token for nothing is not issued");
+        assert_eq!(said(&kit.token(&acme, &[OWN, ("scope", blank)]).await), refused("invalid_scope"));
+    }
+}
+
+#[tokio::test]
 async fn s4_1_2_a_code_is_used_once_and_its_second_use_ends_what_came_of_it() {
     let kit = Kit::new().await;
     let acme = kit.acme();
