@@ -261,6 +261,28 @@ async fn s4_1_2_state_comes_back_byte_for_byte() {
     }
 }
 
+/// What is not text cannot come back as it was sent, and a control character in it is nobody's state.
+#[tokio::test]
+async fn s4_1_2_a_state_that_is_no_text_is_refused() {
+    for kit in [Kit::new().await, Kit::on(Some(crate::kit::fresh_database().await)).await] {
+        let acme = kit.acme();
+        let without = changed(&acme, &[("state", None)]);
+        let url = crate::kit::authorize_url("", &without);
+        for state in ["%00", "a%00b", "%0D%0Ab", "%FF", "%C0%AE", "a%E9", "%7F", "%C2%85"] {
+            let answer = kit.wire(&Raw::get(format!("{url}&state={state}"))).await;
+            assert_eq!(answer.status, 302, "{state}: {}", answer.body);
+            let location = answer.location.unwrap();
+            assert!(location.starts_with(&acme.redirect_uri));
+            assert_eq!(parameter(&location, "error").as_deref(), Some("invalid_request"), "{state}");
+            assert_eq!(
+                parameter(&location, "error_description").as_deref(),
+                Some("state must be printable text")
+            );
+            assert_eq!(parameter(&location, "state"), None, "it is not echoed as something else");
+        }
+    }
+}
+
 #[tokio::test]
 async fn s4_1_2_1_an_error_carries_the_state_that_was_sent_and_no_other() {
     let kit = Kit::new().await;
