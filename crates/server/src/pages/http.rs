@@ -68,22 +68,24 @@ async fn decide(State(app): State<App>, ctx: Ctx, Segment(id): Segment, request:
     let headers = request.headers().clone();
     let flow = flow_cookies(&app, &headers, Some(&id));
     let form = match Limited::read(&app, request).await {
-        Ok(body) if body.is_form() => body.form(),
+        Ok(body) if body.is_form() => Query(body.form()),
         Ok(_) => return message(StatusCode::UNSUPPORTED_MEDIA_TYPE, Notice::ForeignForm),
         Err(error) => return message(error.shown().0, Notice::ForeignForm),
     };
-    let field =
-        |name: &str| form.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str());
+    // A field that is given twice says nothing.
+    let (Ok(token), Ok(decision)) = (form.single("form_token"), form.single("decision")) else {
+        return message(StatusCode::BAD_REQUEST, Notice::ForeignForm);
+    };
     let expected = flow.form_token(&app, &id);
-    let ours = domain::secret::equal(field("form_token").as_bytes(), expected.as_bytes());
+    let ours = token.is_some_and(|token| domain::secret::equal(token.as_bytes(), expected.as_bytes()));
     if !ours || same_site(&headers, app.public_url()) == Sameness::Other {
         return message(StatusCode::FORBIDDEN, Notice::ForeignForm);
     }
-    match field("decision") {
-        "approve" => {
+    match decision {
+        Some("approve") => {
             hub::approve(&ctx, &id, flow.hashes(&app)).await.map_or_else(refuse, |url| see_other(&url))
         }
-        "deny" => hub::deny(&ctx, &id, flow.hashes(&app))
+        Some("deny") => hub::deny(&ctx, &id, flow.hashes(&app))
             .await
             .map_or_else(refuse, |url| leaving(&app, &id, see_other(&url))),
         _ => message(StatusCode::BAD_REQUEST, Notice::ForeignForm),
