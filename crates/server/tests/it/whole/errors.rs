@@ -209,6 +209,26 @@ async fn whatever_a_bank_says_is_a_documented_answer_and_its_words_are_not_shown
     assert_eq!(kit.cause(&tokens.id).await, None);
 }
 
+/// FDX 5.2 has 1107 for a list that is empty; ours is an empty list, whichever way the bank says so.
+#[tokio::test]
+async fn a_bank_that_finds_nothing_has_an_empty_list() {
+    let kit = Kit::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    let account = kit.account_id(&tokens.access).await;
+    let (_bank, says_what) = bank(&kit).await;
+    *says_what.lock().unwrap() =
+        (404, json!({"code": "1107", "message": "Data not found for request parameters"}));
+    for (path, name) in
+        [("/accounts".to_owned(), "accounts"), (format!("/accounts/{account}/transactions"), "transactions")]
+    {
+        let answer = kit.read(&path, &tokens.access).await;
+        assert_eq!((answer.status, &answer.json()[name]), (200, &json!([])), "{}", answer.body);
+        assert!(answer.json()["links"].get("next").is_none());
+    }
+    let one = kit.read(&format!("/accounts/{account}"), &tokens.access).await;
+    Expected::Fdx(ErrorCode::AccountNotFound, NO_ACCOUNT).hold(&one, "one account is no list");
+}
+
 #[tokio::test]
 async fn a_store_that_is_broken_is_500_in_each_face_and_says_nothing() {
     let kit = Kit::new().await;
