@@ -49,6 +49,35 @@ async fn s2_3_1_where_a_bank_wants_the_secret_in_the_body_no_header_is_sent() {
 }
 
 #[tokio::test]
+async fn s3_3_what_a_bank_grants_less_is_what_the_recipient_gets() {
+    let kit = Kit::new().await;
+    for (granted, shown) in [
+        (json!("fdx:accountbasic:read fdx:unknown:read"), Some("ACCOUNT_BASIC")),
+        (json!("fdx:transactions:read fdx:accountbasic:read"), Some("ACCOUNT_BASIC TRANSACTIONS")),
+        (json!("fdx:accountbasic:read fdx:customerpersonal:read"), Some("ACCOUNT_BASIC")),
+        (json!(null), Some("ACCOUNT_BASIC ACCOUNT_DETAILED TRANSACTIONS")),
+        (json!("fdx:transactions:read"), None),
+        (json!(""), None),
+    ] {
+        let callback = callback(&kit).await;
+        let mut body = reply(1);
+        body["scope"] = granted.clone();
+        let bank = StandIn::new(move |_| says(200, &body)).await;
+        let (real, url) = (format!("{}/token", kit.world.maple().url), format!("{}/token", bank.url));
+        kit.set_up(1000, |settings| settings.token_endpoint = url).await;
+        let location = open(&kit, &callback).await.location.unwrap();
+        kit.set_up(1000, |settings| settings.token_endpoint = real).await;
+        match (shown, parameter(&location, "code")) {
+            (Some(scope), Some(code)) => {
+                assert_eq!(kit.redeem(&kit.acme(), &code).await.json()["scope"], scope, "{granted}");
+            }
+            (None, None) => assert_eq!(parameter(&location, "error").as_deref(), Some("access_denied")),
+            other => panic!("{granted}: {other:?} {location}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn s4_1_1_the_request_at_the_bank_is_the_hubs_own() {
     let kit = Kit::new().await;
     let mut states = Vec::new();

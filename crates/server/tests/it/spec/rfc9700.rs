@@ -149,7 +149,7 @@ async fn s4_4_an_answer_of_one_bank_is_never_taken_for_anothers() {
         callback.replace("code=", "error=access_denied&x=").replace(&encoded(&maple), &encoded(&rideau)),
     ] {
         let answer = open(&kit, &mixed).await;
-        assert_eq!((answer.status, answer.location), (400, None), "{mixed}");
+        assert_eq!((answer.status, answer.location), (400, None), "it was taken for another's: {mixed}");
     }
     assert_eq!((grants_at(&kit, 1000).await, grants_at(&kit, 2000).await), (0, 0), "no code went anywhere");
     assert_eq!(open(&kit, &callback).await.status, 302, "the rightful answer is still taken");
