@@ -8,6 +8,7 @@ mod form;
 mod listen;
 mod outer;
 mod routes;
+mod segment;
 
 pub use body::{BodyError, Limited};
 pub use cookies::{flow_cookie, flow_cookies, forgotten_flow_cookie};
@@ -17,3 +18,4 @@ pub use form::{Sameness, same_site};
 pub use listen::{Served, serve};
 pub use outer::service;
 pub use routes::{Route, router, table};
+pub use segment::Segment;

@@ -23,6 +23,16 @@ impl Query {
         }
     }
 
+    /// `state`, if it can come back byte for byte: text without control characters. What was no UTF-8 was
+    /// replaced by U+FFFD when the query was read.
+    pub fn state(&self) -> Result<Option<&str>, OAuthError> {
+        let state = self.single("state")?;
+        match state.filter(|text| text.chars().any(|c| c.is_control() || c == char::REPLACEMENT_CHARACTER)) {
+            None => Ok(state),
+            Some(_) => Err(OAuthError::new(OAuthCode::InvalidRequest, "state must be printable text")),
+        }
+    }
+
     fn need(&self, name: &str) -> Result<&str, OAuthError> {
         self.single(name)?.ok_or_else(|| OAuthError::missing(name))
     }
@@ -127,7 +137,7 @@ pub fn check(query: &Query, client: &Client) -> Result<CheckedRequest, OAuthErro
         return Err(OAuthError::new(OAuthCode::UnauthorizedClient, "This client must use the FAPI face"));
     }
     super::client_auth::not_suspended(client)?;
-    let state = query.need("state")?.to_owned();
+    let state = query.state()?.ok_or_else(|| OAuthError::missing("state"))?.to_owned();
     if query.need("response_type")? != "code" {
         return Err(OAuthError::new(OAuthCode::UnsupportedResponseType, "response_type must be code"));
     }
