@@ -46,7 +46,7 @@ section! {
     /// Where and how the hub is served.
     ServerSection {
         public_url: String, listen: String, probe_listen: String, body_limit: ByteSize, header_timeout: Lasting,
-        request_timeout: Lasting, shutdown_grace: Lasting, connections: usize,
+        request_timeout: Lasting, idle_timeout: Lasting, shutdown_grace: Lasting, connections: usize,
     }
 }
 section! {

@@ -9,6 +9,7 @@ mod listen;
 mod outer;
 mod routes;
 
+mod stall;
 pub use body::{BodyError, Limited};
 pub use cookies::{flow_cookie, flow_cookies, forgotten_flow_cookie};
 pub use correlation::Correlation;
