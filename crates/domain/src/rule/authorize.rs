@@ -23,6 +23,16 @@ impl Query {
         }
     }
 
+    /// `state`, if it can come back byte for byte: text without control characters. What was no UTF-8 was
+    /// replaced by U+FFFD when the query was read.
+    pub fn state(&self) -> Result<Option<&str>, OAuthError> {
+        let state = self.single("state")?;
+        match state.filter(|text| text.chars().any(|c| c.is_control() || c == char::REPLACEMENT_CHARACTER)) {
+            None => Ok(state),
+            Some(_) => Err(OAuthError::new(OAuthCode::InvalidRequest, "state must be printable text")),
+        }
+    }
+
     fn need(&self, name: &str) -> Result<&str, OAuthError> {
         self.single(name)?.ok_or_else(|| OAuthError::missing(name))
     }
@@ -127,15 +137,24 @@ pub fn check(query: &Query, client: &Client) -> Result<CheckedRequest, OAuthErro
         return Err(OAuthError::new(OAuthCode::UnauthorizedClient, "This client must use the FAPI face"));
     }
     super::client_auth::not_suspended(client)?;
-    let state = query.need("state")?.to_owned();
+    let state = query.state()?.ok_or_else(|| OAuthError::missing("state"))?.to_owned();
     if query.need("response_type")? != "code" {
         return Err(OAuthError::new(OAuthCode::UnsupportedResponseType, "response_type must be code"));
     }
     let clusters = requested_scope(query.need("scope")?, client)?;
     let provider_id = query.single("provider_id")?.map(|text| ProviderId::parse(text).ok_or(BAD_PROVIDER));
     let provider_id = provider_id.transpose()?;
+    if state.len() > LONGEST_STATE {
+        return Err(LONG_STATE);
+    }
     Ok(CheckedRequest { provider_id, clusters, code_challenge: challenge(query, client)?, state })
 }
+
+/// Whoever asks is a stranger, and the request is kept until it is over.
+const LONGEST_STATE: usize = 4096;
+
+const LONG_STATE: OAuthError =
+    OAuthError::new(OAuthCode::InvalidRequest, "state must have at most 4096 bytes");
 
 const BAD_PROVIDER: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "provider_id must be a positive integer");

@@ -123,7 +123,7 @@ async fn picker(
         recipient: client.name.clone(),
         providers,
         parameters: kept.cloned().collect(),
-        declined: redirect_answer(to, query.single("state").ok().flatten(), Err(&DENIED)),
+        declined: redirect_answer(to, query.state().ok().flatten(), Err(&DENIED)),
     }))
 }
 
@@ -154,7 +154,7 @@ async fn refused(
     if ctx.ask(&ProvidersOf { client_id: client.id.clone() }).await?.is_empty() {
         return Ok(NotBegun::Page(PageRefusal::UnknownClient));
     }
-    let state = query.single("state").ok().flatten();
+    let state = query.state().ok().flatten();
     Ok(NotBegun::Redirect(redirect_answer(to, state, Err(error))))
 }
 

@@ -7,6 +7,26 @@ use http::{Method, header};
 
 use crate::kit::{Kit, on_both, parameter};
 
+on_both!(a_state_that_cannot_be_given_back_is_refused);
+
+async fn a_state_that_cannot_be_given_back_is_refused(kit: Kit) {
+    let acme = kit.acme();
+    let asked = |state: String| {
+        let mut query = Kit::ask(&acme);
+        query.retain(|(name, _)| *name != "state");
+        query.push(("state", state));
+        query
+    };
+    for bad in ["a\0b".to_owned(), "a\r\nSet-Cookie: x".to_owned(), "x".repeat(4097)] {
+        let answer = kit.authorize(&asked(bad)).await;
+        let back = answer.location.unwrap_or_else(|| panic!("{}: {}", answer.status, answer.body));
+        assert_eq!(parameter(&back, "error").as_deref(), Some("invalid_request"));
+    }
+    for good in ["x".repeat(4096), "é / = \"\\".to_owned()] {
+        assert_eq!(kit.authorize(&asked(good)).await.status, 303);
+    }
+}
+
 #[tokio::test]
 async fn a_flood_of_fields_is_refused_before_anything_is_looked_up() {
     let kit = Kit::new().await;
