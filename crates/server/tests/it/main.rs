@@ -6,6 +6,7 @@ mod authorize;
 mod browser;
 mod data;
 mod demo;
+mod evil;
 mod kinds;
 mod kit;
 mod levers;
