@@ -102,3 +102,23 @@ async fn a_token_reply_beyond_reason_opens_nothing(kit: Kit) {
     }
 }
 
+#[tokio::test]
+async fn an_offset_that_we_would_not_take_back_is_not_given() {
+    let kit = Kit::new().await;
+    let evil = Evil::beside(&kit).await;
+    let tokens = Evil::connect(&kit).await.unwrap();
+    let gives = |next: &str| {
+        evil.lists(
+            json!({"page": {"nextOffset": next}, "accounts": [{"depositAccount": {"accountId": "a1"}}]}),
+        );
+    };
+    gives(&"z".repeat(10_000));
+    assert_eq!(kit.read("/accounts?limit=1", &tokens.access).await.json()["code"], 500);
+    gives("");
+    let last = kit.read("/accounts?limit=1", &tokens.access).await.json();
+    assert_eq!(last["page"].get("nextOffset"), None, "an empty offset is none: {last}");
+    gives("2");
+    let first = kit.read("/accounts?limit=1", &tokens.access).await.json();
+    assert!(first["page"]["nextOffset"].is_string());
+}
+
