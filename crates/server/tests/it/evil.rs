@@ -122,3 +122,19 @@ async fn an_offset_that_we_would_not_take_back_is_not_given() {
     assert!(first["page"]["nextOffset"].is_string());
 }
 
+#[tokio::test]
+async fn only_what_was_consented_to_is_shown_and_none_of_a_banks_words_about_errors() {
+    let kit = Kit::new().await;
+    let evil = Evil::beside(&kit).await;
+    let tokens = Evil::connect(&kit).await.unwrap();
+    let error = json!({"code": "500", "message": "ORA-00942", "debugMessage": "at db7.internal"});
+    evil.lists(json!({"accounts": [
+        {"depositAccount": {"accountId": "a1", "error": error, "parentAccountId": "a2"}},
+        {"depositAccount": {"accountId": "a2", "nickname": "somebody else's"}},
+        {"depositAccount": {"nickname": "nobody's"}},
+    ]}));
+    let list = kit.read("/accounts?resultType=details", &tokens.access).await;
+    assert_eq!(list.json()["accounts"].as_array().unwrap().len(), 1, "{}", list.body);
+    let account = &list.json()["accounts"][0]["depositAccount"];
+    assert_eq!((&account["error"], account.get("parentAccountId")), (&json!({"code": 500}), None));
+}
