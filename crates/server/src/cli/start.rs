@@ -1,6 +1,7 @@
 //! What commands have in common: configuration, lock, keys, store.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use store::command::{SetMark, UpsertProvider};
@@ -28,6 +29,11 @@ pub(super) fn load(globals: &Globals, flags: &[(&str, String)]) -> Result<Config
     Config::load(file.as_deref(), std::env::vars(), flags).map_err(|error| Failure::Usage(error.to_string()))
 }
 
+/// Makes a folder, and those above it, for its owner alone. One that is there stays as it is.
+pub(super) fn owned_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
 /// The lock on the folder of a SQLite store; held as long as the value lives.
 pub(super) struct DataLock(Option<File>);
 
@@ -38,8 +44,8 @@ impl DataLock {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let lock = folder.join("bowline.lock");
         let open = || {
-            std::fs::create_dir_all(folder)?;
-            File::options().create(true).append(true).open(&lock)
+            owned_folder(folder)?;
+            File::options().create(true).append(true).mode(0o600).open(&lock)
         };
         let file = open().map_err(|error| Failure::Usage(format!("{}: {error}", lock.display())))?;
         match file.try_lock() {

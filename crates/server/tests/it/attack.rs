@@ -36,3 +36,17 @@ async fn a_flood_of_fields_is_refused_before_anything_is_looked_up() {
     assert_eq!(answer.json()["error_description"], "The request has more than 64 fields");
 }
 
+#[tokio::test]
+async fn what_is_written_is_its_owners_alone() {
+    let kit = Kit::new().await;
+    kit.connect(&kit.acme()).await;
+    let files: Vec<_> = std::fs::read_dir(kit.data_folder()).unwrap().map(Result::unwrap).collect();
+    for name in ["bowline.db", "bowline.db-wal", "bowline.keys", "maple.jsonl", "maple.secret", "seed"] {
+        assert!(files.iter().any(|file| file.file_name() == name), "{name} is not there");
+    }
+    for file in files {
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode & 0o077, 0, "{} has the mode {mode:o}", file.path().display());
+    }
+}
+
