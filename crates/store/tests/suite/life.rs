@@ -19,6 +19,7 @@ on_both!(
     a_second_login_replaces_the_first_at_its_exchange,
     customers_without_an_identity_do_not_replace_each_other,
     a_code_works_once_and_its_rightful_replay_ends_the_connection,
+    a_code_that_is_tried_again_and_again_leaves_a_bounded_trace,
     what_changed_meanwhile_is_seen_at_the_exchange,
     time_ends_what_is_due,
     the_use_of_a_refresh_token_is_recorded,
@@ -105,6 +106,17 @@ async fn a_code_works_once_and_its_rightful_replay_ends_the_connection(mut kit: 
     kit.advance(Duration::from_mins(1));
     assert_eq!(refused(&kit.redeem("b", "dc-acme").await), &BAD_CODE);
     assert_eq!(kit.cause(&late).await, None, "a late replay ends nothing");
+}
+
+async fn a_code_that_is_tried_again_and_again_leaves_a_bounded_trace(kit: Kit) {
+    let id = kit.active("a", "dc-acme", Some("alice")).await;
+    for _ in 0..60 {
+        assert_eq!(refused(&kit.redeem("a", "dc-other").await), &BAD_CODE);
+    }
+    let words = kit.record(&id).await;
+    assert_eq!(words.iter().filter(|w| **w == "connection.code_refused").count(), 48, "of 50 events in all");
+    assert_eq!(kit.end(&id, Cause::Recipient, None).await, EndOutcome::Ended);
+    assert_eq!(kit.record(&id).await.last(), Some(&"connection.ended"), "what matters is recorded as ever");
 }
 
 async fn what_changed_meanwhile_is_seen_at_the_exchange(kit: Kit) {
