@@ -180,11 +180,8 @@ impl Config {
     /// The same with every secret and password left out.
     pub fn redacted(&self) -> Self {
         let mut shown = self.clone();
-        if let Ok(mut url) = url::Url::parse(&shown.store.url)
-            && url.password().is_some()
-            && url.set_password(Some("redacted")).is_ok()
-        {
-            shown.store.url = url.into();
+        if !shown.store.url.starts_with("sqlite:") {
+            shown.store.url = without_password(&shown.store.url);
         }
         shown
     }
@@ -214,6 +211,19 @@ fn set(table: &mut Table, place: &str, dotted: &str, text: &str) -> Result<(), C
     let wrong = |wanted| ConfigError::content(place, &format!("expected {wanted}"));
     *known = match known {
         Value::Integer(_) => Value::Integer(text.parse().map_err(|_| wrong("a number"))?),
+/// A database's URL without its password, wherever it stands in it. One that cannot be read is not shown.
+fn without_password(text: &str) -> String {
+    let hidden = || "postgres://redacted".to_owned();
+    let Ok(mut url) = url::Url::parse(text) else { return hidden() };
+    if url.password().is_some() && url.set_password(Some("redacted")).is_err() {
+        return hidden();
+    }
+    if url.query_pairs().any(|(name, _)| name.contains("password")) {
+        url.set_query(Some("redacted"));
+    }
+    url.into()
+}
+
         Value::Boolean(_) => Value::Boolean(text.parse().map_err(|_| wrong("true or false"))?),
         _ => Value::String(text.to_owned()),
     };
@@ -288,3 +298,14 @@ mod tests {
         assert!(!toml::to_string(&config.redacted()).unwrap().contains("hunter2"));
     }
 }
+        for url in [
+            "postgres://hub:hunter2@one:5432,two:5432/hub",
+            "postgres://hub@db.example.org/hub?sslmode=disable&password=hunter2",
+            "postgresql://db/hub?user=hub&pass%77ord=hunter2",
+            "postgres://hub:hunter2@[not an address/hub",
+        ] {
+            let shown = load(&format!("[store]\nurl = '{url}'"), &[]).unwrap().redacted().store.url;
+            assert!(!shown.contains("hunter2") && shown.starts_with("postgres"), "{shown}");
+        }
+        let plain = load("[store]\nurl = 'postgres://hub@db/hub?sslmode=disable'", &[]).unwrap().redacted();
+        assert_eq!(plain.store.url, "postgres://hub@db/hub?sslmode=disable");
