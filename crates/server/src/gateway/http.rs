@@ -1,7 +1,7 @@
 //! The FDX face: parse, call, render.
 
 use axum::Json;
-use axum::extract::{Path, RawQuery};
+use axum::extract::RawQuery;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -11,7 +11,7 @@ use super::page::ListQuery;
 use super::{DataError, Served, accounts, customers, transactions};
 use crate::authz::Bearer;
 use crate::ctx::Ctx;
-use crate::web::{Face, Route};
+use crate::web::{Face, PathText, Route};
 
 /// The routes of this face.
 pub(crate) fn routes() -> Vec<Route> {
@@ -33,14 +33,14 @@ async fn list_accounts(ctx: Ctx, headers: HeaderMap, RawQuery(query): RawQuery) 
     render(accounts::list(ctx, bearer(&headers).as_ref(), &query).await)
 }
 
-async fn account(ctx: Ctx, headers: HeaderMap, Path(id): Path<String>) -> Response {
+async fn account(ctx: Ctx, headers: HeaderMap, PathText(id): PathText) -> Response {
     render(accounts::one(ctx, bearer(&headers).as_ref(), &id).await)
 }
 
 async fn list_transactions(
     ctx: Ctx,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    PathText(id): PathText,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -13,7 +13,7 @@ use super::{Notice, Text, flow_page, found, message, see_other};
 use crate::app::App;
 use crate::ctx::Ctx;
 use crate::hub::{self, Callback, ConsentPage, StepError};
-use crate::web::{Face, Limited, Route, Sameness, flow_cookies, forgotten_flow_cookie, same_site};
+use crate::web::{Face, Limited, PathText, Route, Sameness, flow_cookies, forgotten_flow_cookie, same_site};
 
 /// The routes of the pages.
 pub(crate) fn routes() -> Vec<Route> {
@@ -46,7 +46,7 @@ async fn css() -> Response {
     (headers, include_str!("../../static/bowline.css")).into_response()
 }
 
-async fn consent(State(app): State<App>, ctx: Ctx, Path(id): Path<String>, headers: HeaderMap) -> Response {
+async fn consent(State(app): State<App>, ctx: Ctx, PathText(id): PathText, headers: HeaderMap) -> Response {
     let Ok(id) = AuthorizationRequestId::parse(&id) else {
         return message(StatusCode::NOT_FOUND, Notice::NotFound);
     };
@@ -64,7 +64,7 @@ async fn consent(State(app): State<App>, ctx: Ctx, Path(id): Path<String>, heade
 async fn decide(
     State(app): State<App>,
     ctx: Ctx,
-    Path(id): Path<String>,
+    PathText(id): PathText,
     request: Request<Body>,
 ) -> Response {
     let Ok(id) = AuthorizationRequestId::parse(&id) else {
@@ -105,7 +105,7 @@ fn leaving(app: &App, id: &AuthorizationRequestId, mut response: Response) -> Re
 async fn callback(
     State(app): State<App>,
     ctx: Ctx,
-    Path(provider): Path<String>,
+    PathText(provider): PathText,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
