@@ -65,3 +65,19 @@ async fn what_is_written_is_its_owners_alone() {
     }
 }
 
+/// A page that sends a browser to `authorize` again and again must not fill its cookies: a header that is too
+/// large would lock it out of the whole hub.
+#[tokio::test]
+async fn a_browser_is_not_filled_with_cookies() {
+    let kit = Kit::new().await;
+    let query = Kit::ask(&kit.acme());
+    let (mut made, mut forgotten) = (0, 0);
+    for _ in 0..30 {
+        let answer = kit.authorize(&query).await;
+        for cookie in answer.headers.get_all(header::SET_COOKIE) {
+            if cookie.to_str().unwrap().contains("Max-Age=0") { forgotten += 1 } else { made += 1 }
+        }
+    }
+    assert_eq!((made, forgotten), (30, 10), "the newest twenty are kept");
+    kit.connect(&kit.acme()).await;
+}
