@@ -3,7 +3,7 @@
 use domain::Timestamp;
 use domain::error::{OAuthCode, OAuthError};
 use domain::id::{AuthorizationRequestId, ProviderId};
-use domain::model::authorization_request::{AuthorizationRequest, StepRefusal};
+use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, StepRefusal};
 use domain::model::client::Client;
 use domain::model::connection::{Terms, are_accounts, consent_end, is_grant_id};
 use domain::model::provider::{CustomerIdentity, Provider};
@@ -49,6 +49,8 @@ pub async fn receive(ctx: Ctx, callback: Callback) -> Result<Answered, StepError
     let unknown = StepError::Refused(StepRefusal::Unknown);
     let states = ctx.app().vault().hashes(&callback.state);
     let request = ctx.ask(&RequestByState { state: states.clone() }).await?.ok_or(unknown)?;
+    // Here for those that are over, and have no key any more; decided again with the row locked.
+    request.step(RequestStatus::AtProvider, &callback.cookies, ctx.now()).map_err(StepError::Refused)?;
     let (client, provider) = parties(&ctx, &request).await?;
     let expected = provider.settings.issuer.as_ref();
     if callback.issuer.is_some() && expected.is_some() && callback.issuer.as_ref() != expected {

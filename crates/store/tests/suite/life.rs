@@ -8,14 +8,16 @@ use domain::model::provider::ProviderState;
 use domain::model::registration::RegistrationState;
 use domain::rule::token::{BAD_CODE, WRONG_REDIRECT};
 use store::command::{
-    EndOutcome, ExpireConnection, RecordRefreshUse, RedeemCode, Redeemed, SetClientState, SetProviderState,
+    EndOutcome, ExpireConnection, FailRequest, OpenOutcome, RecordRefreshUse, RedeemCode, Redeemed,
+    SetClientState, SetProviderState,
 };
-use store::query::{AccessStateOf, CredentialOf, DueEnds, RefreshTokenBy};
+use store::query::{AccessStateOf, CredentialOf, DueEnds, RefreshTokenBy, RequestById};
 
 use crate::kit::{DAY, Kit, client, hash, hashes, on_both, operator};
 
 on_both!(
     an_end_takes_everything_along,
+    an_end_leaves_no_key_behind,
     a_second_login_replaces_the_first_at_its_exchange,
     customers_without_an_identity_do_not_replace_each_other,
     a_code_works_once_and_its_rightful_replay_ends_the_connection,
@@ -57,6 +59,20 @@ async fn an_end_takes_everything_along(kit: Kit) {
     assert_eq!(kit.record(&id).await, ["connection.opened", "connection.activated", "connection.ended"]);
     let unknown = domain::id::ConnectionId::parse("con_nobody").unwrap();
     assert_eq!(kit.end(&unknown, Cause::Recipient, None).await, EndOutcome::Unknown);
+}
+
+async fn an_end_leaves_no_key_behind(kit: Kit) {
+    let key_of = async |name: &str| {
+        let id = kit.request(name, "dc-acme").id;
+        kit.store.ask(&RequestById { id }).await.unwrap().unwrap().data_key
+    };
+    kit.exchanging("a", "dc-acme").await;
+    assert!(!key_of("a").await.is_empty(), "the exchange needs it");
+    assert_eq!(kit.store.run(kit.opened("a", Some("alice"))).await.unwrap(), OpenOutcome::Opened);
+    assert!(key_of("a").await.is_empty(), "it is the connection's now, and dies with it");
+    let request_id = kit.exchanging("b", "dc-acme").await;
+    kit.store.run(FailRequest { moment: kit.moment(), request_id, in_hand: None }).await.unwrap();
+    assert!(key_of("b").await.is_empty());
 }
 
 async fn a_second_login_replaces_the_first_at_its_exchange(kit: Kit) {
