@@ -44,6 +44,8 @@ impl DataLock {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let lock = folder.join("bowline.lock");
         let open = || {
+        // A file that is reached by a link is locked where it lies.
+        let path = path.canonicalize().unwrap_or_else(|_| path.clone());
             owned_folder(folder)?;
             File::options().create(true).append(true).mode(0o600).open(&lock)
         };
@@ -143,5 +145,23 @@ pub(super) async fn stop_signal() {
             tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         }
         _ => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_locked_under_whatever_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        std::fs::create_dir_all(&one).unwrap();
+        std::fs::create_dir_all(&two).unwrap();
+        std::fs::write(one.join("hub.db"), "").unwrap();
+        std::os::unix::fs::symlink(one.join("hub.db"), two.join("link.db")).unwrap();
+        let _held = DataLock::take(&Location::Sqlite(one.join("hub.db"))).unwrap();
+        let again = DataLock::take(&Location::Sqlite(two.join("link.db")));
+        assert!(matches!(again, Err(Failure::Unreachable(_))));
     }
 }
