@@ -26,7 +26,10 @@ pub(super) const SANDBOX_MARK: &str = "sandbox";
 pub(super) fn load(globals: &Globals, flags: &[(&str, String)]) -> Result<Config, Failure> {
     let here = PathBuf::from("bowline.toml");
     let file = globals.config.clone().or_else(|| here.exists().then_some(here));
-    Config::load(file.as_deref(), std::env::vars(), flags).map_err(|error| Failure::Usage(error.to_string()))
+    // What is no text is not ours, and must not be shown by a panic.
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
+    Config::load(file.as_deref(), environment, flags).map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// Makes a folder, and those above it, for its owner alone. One that is there stays as it is.
@@ -41,11 +44,11 @@ impl DataLock {
     /// Takes the lock; a PostgreSQL store needs none.
     pub(super) fn take(location: &Location) -> Result<Self, Failure> {
         let Location::Sqlite(path) = location else { return Ok(Self(None)) };
+        // A file that is reached by a link is locked where it lies.
+        let path = path.canonicalize().unwrap_or_else(|_| path.clone());
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let lock = folder.join("bowline.lock");
         let open = || {
-        // A file that is reached by a link is locked where it lies.
-        let path = path.canonicalize().unwrap_or_else(|_| path.clone());
             owned_folder(folder)?;
             File::options().create(true).append(true).mode(0o600).open(&lock)
         };

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use bowline::cli::Sent;
 use http::{Method, header};
 
-use crate::kit::{Kit, on_both, parameter};
+use crate::kit::{Kit, Site, on_both, parameter};
 
 on_both!(a_state_that_cannot_be_given_back_is_refused);
 
@@ -80,4 +80,33 @@ async fn a_browser_is_not_filled_with_cookies() {
     }
     assert_eq!((made, forgotten), (30, 10), "the newest twenty are kept");
     kit.connect(&kit.acme()).await;
+}
+
+/// Somebody's own code from the bank, put into another's visit: the verifier towards the bank does not fit.
+#[tokio::test]
+async fn a_banks_code_of_another_visit_opens_nothing() {
+    let kit = Kit::new().await;
+    let acme = kit.acme();
+    let callback = async || {
+        let (at, page) = kit.up_to_accounts(&Kit::ask(&acme), "alice").await;
+        let token = bowline::cli::hidden(&page.body, "form_token").unwrap();
+        let chosen = [("form_token", token.as_str()), ("accounts", "mt-alice-card"), ("decision", "approve")];
+        kit.send(Sent::new(Method::POST, &at).form(&chosen)).await.location.unwrap()
+    };
+    let (own, others) = (callback().await, callback().await);
+    let code = |of: &str| parameter(of, "code").unwrap();
+    let injected = others.replace(&code(&others), &code(&own));
+    let back = kit.send(Sent::new(Method::GET, &injected)).await.location.unwrap();
+    assert_eq!(parameter(&back, "error").as_deref(), Some("server_error"), "{back}");
+    assert_eq!(parameter(&back, "code"), None);
+}
+
+#[tokio::test]
+async fn what_others_keep_in_the_environment_is_never_shown() {
+    use std::os::unix::ffi::OsStrExt;
+    let site = Site::new(None).await;
+    let secret = std::ffi::OsStr::from_bytes(b"somebody's secret \xff");
+    let checked = site.command(&[], &["config", "check"]).env("OTHERS_SECRET", secret).output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success() && !said.contains("secret"), "{said}");
 }
