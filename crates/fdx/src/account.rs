@@ -217,6 +217,14 @@ impl Account {
         });
     }
 
+    /// Takes away what the institution says of an error in words of its own; the code stays.
+    pub fn remove_error_words(&mut self) {
+        each!(self, account => if let Some(error) = &mut account.error {
+            error.message = None;
+            error.debug_message = None;
+        });
+    }
+
     /// Takes away what the cluster INVESTMENTS covers: positions, and what belongs to them.
     pub fn remove_holdings(&mut self) {
         if let Self::InvestmentAccount(account) = self {

@@ -4,6 +4,7 @@ mod measure;
 mod provider;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -46,7 +47,7 @@ section! {
     /// Where and how the hub is served.
     ServerSection {
         public_url: String, listen: String, probe_listen: String, body_limit: ByteSize, header_timeout: Lasting,
-        request_timeout: Lasting, shutdown_grace: Lasting, connections: usize,
+        request_timeout: Lasting, idle_timeout: Lasting, shutdown_grace: Lasting, connections: usize,
     }
 }
 section! {
@@ -166,6 +167,7 @@ impl Config {
                 .parse::<std::net::SocketAddr>()
                 .map_err(|_| format!("{key}: expected an address and a port, as in 127.0.0.1:8400"))?;
         }
+        self.bounded()?;
         store::Location::parse(&self.store.url)
             .ok_or("store.url: expected sqlite:PATH or postgres://USER@HOST/DATABASE")?;
         let mut ids: Vec<i64> = self.provider.iter().map(|p| p.id).collect();
@@ -177,17 +179,49 @@ impl Config {
         Ok(self)
     }
 
+    /// Refuses what would break a promise: how long tokens, codes and consents live at most.
+    fn bounded(&self) -> Result<(), String> {
+        const DAY: u64 = 86_400;
+        let most = [
+            ("token.access_ttl", &self.token.access_ttl, 300, "300s"),
+            ("token.code_ttl", &self.token.code_ttl, 60, "60s"),
+            ("connection.max_duration", &self.connection.max_duration, 366 * DAY, "366d"),
+        ];
+        for (key, lasting, seconds, shown) in most {
+            if lasting.duration() > Duration::from_secs(seconds) {
+                return Err(format!("{key}: expected at most {shown}"));
+            }
+        }
+        if self.server.idle_timeout.duration() <= self.server.request_timeout.duration() {
+            return Err("server.idle_timeout: expected longer than server.request_timeout".into());
+        }
+        if !(1..=self.page.max).contains(&self.page.size) {
+            return Err("page.size: expected a number from 1 to page.max".into());
+        }
+        Ok(())
+    }
+
     /// The same with every secret and password left out.
     pub fn redacted(&self) -> Self {
         let mut shown = self.clone();
-        if let Ok(mut url) = url::Url::parse(&shown.store.url)
-            && url.password().is_some()
-            && url.set_password(Some("redacted")).is_ok()
-        {
-            shown.store.url = url.into();
+        if !shown.store.url.starts_with("sqlite:") {
+            shown.store.url = without_password(&shown.store.url);
         }
         shown
     }
+}
+
+/// A database's URL without its password, wherever it stands in it. One that cannot be read is not shown.
+fn without_password(text: &str) -> String {
+    let hidden = || "postgres://redacted".to_owned();
+    let Ok(mut url) = url::Url::parse(text) else { return hidden() };
+    if url.password().is_some() && url.set_password(Some("redacted")).is_err() {
+        return hidden();
+    }
+    if url.query_pairs().any(|(name, _)| name.contains("password")) {
+        url.set_query(Some("redacted"));
+    }
+    url.into()
 }
 
 fn parse(place: &str, text: &str) -> Result<Table, ConfigError> {
@@ -268,6 +302,11 @@ mod tests {
         };
         says("[server]\nlisten = 'nowhere'", "server.listen: expected an address");
         says("[server]\nlistn = 'x'", "listn");
+        says("[server]\nidle_timeout = '30s'", "idle_timeout: expected longer than server.request_timeout");
+        says("[token]\naccess_ttl = '301s'", "token.access_ttl: expected at most 300s");
+        says("[token]\ncode_ttl = '2m'", "token.code_ttl: expected at most 60s");
+        says("[connection]\nmax_duration = '367d'", "connection.max_duration: expected at most 366d");
+        says("[page]\nmax = 0", "page.size: expected a number from 1 to page.max");
         says("[token]\naccess_ttl = 'soon'", "as in \"10s\"");
         says("[server]\nbody_limit = '64 apples'", "as in \"64KiB\"");
         says("[server]\npublic_url = 'http://hub.example.org'", "expected https");
@@ -286,5 +325,16 @@ mod tests {
     fn a_shown_configuration_has_no_password() {
         let config = load("[store]\nurl = 'postgres://hub:hunter2@db.example.org/hub'", &[]).unwrap();
         assert!(!toml::to_string(&config.redacted()).unwrap().contains("hunter2"));
+        for url in [
+            "postgres://hub:hunter2@one:5432,two:5432/hub",
+            "postgres://hub@db.example.org/hub?sslmode=disable&password=hunter2",
+            "postgresql://db/hub?user=hub&pass%77ord=hunter2",
+            "postgres://hub:hunter2@[not an address/hub",
+        ] {
+            let shown = load(&format!("[store]\nurl = '{url}'"), &[]).unwrap().redacted().store.url;
+            assert!(!shown.contains("hunter2") && shown.starts_with("postgres"), "{shown}");
+        }
+        let plain = load("[store]\nurl = 'postgres://hub@db/hub?sslmode=disable'", &[]).unwrap().redacted();
+        assert_eq!(plain.store.url, "postgres://hub@db/hub?sslmode=disable");
     }
 }

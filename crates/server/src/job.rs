@@ -16,13 +16,15 @@ use crate::ctx::Ctx;
 use crate::fault::Fault;
 
 pub use outbox::{count, tick};
-pub use purge::purge;
+pub use purge::{Purged, purge};
 pub use sweep::{recover, sweep};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const PURGE_EVERY: Duration = Duration::from_mins(1);
+/// How soon a purge goes on that has left something behind: it takes a fifth of the time at most.
+const PURGE_AGAIN: Duration = Duration::from_millis(200);
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 const CLOCK_EVERY: Duration = Duration::from_secs(5);
-const TELEMETRY_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts the workers; they stop after what they have in hand when `stop` becomes true.
 pub fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
@@ -31,11 +33,9 @@ pub fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
         tasks.spawn(work(app.clone(), stop.clone()));
     }
     tasks.spawn(every(SWEEP_EVERY, app.clone(), stop.clone(), sweep_once));
-    tasks.spawn(every(PURGE_EVERY, app.clone(), stop.clone(), purge_once));
+    tasks.spawn(purging(app.clone(), stop.clone()));
     tasks.spawn(every(CLOCK_EVERY, app.clone(), stop.clone(), clock::measure));
-    tasks.spawn(every(TELEMETRY_EVERY, app.clone(), stop.clone(), |app: App| async move {
-        app.telemetry().tidy()
-    }));
+    tasks.spawn(every(UPKEEP_EVERY, app.clone(), stop.clone(), async |app: App| app.telemetry().keep_up()));
     tasks
 }
 
@@ -83,13 +83,28 @@ async fn sweep_once(app: App) {
     }
 }
 
-async fn purge_once(app: App) {
-    let purged = match context(&app, "purge") {
-        Ok(ctx) => purge(&ctx).await.map(drop),
+async fn purging(app: App, mut stop: watch::Receiver<bool>) {
+    loop {
+        let rest = purge_once(&app).await;
+        if tokio::time::timeout(rest, stopped(&mut stop)).await.is_ok() {
+            break;
+        }
+    }
+}
+
+/// Purges; says after which time to do it again.
+async fn purge_once(app: &App) -> Duration {
+    let purged = match context(app, "purge") {
+        Ok(ctx) => purge(&ctx).await,
         Err(fault) => Err(fault),
     };
-    if let Err(fault) = purged {
-        tracing::error!(%fault, "the purge failed");
+    match purged {
+        Ok(Purged { more: true, .. }) => PURGE_AGAIN,
+        Ok(Purged { more: false, .. }) => PURGE_EVERY,
+        Err(fault) => {
+            tracing::error!(%fault, "the purge failed");
+            PURGE_EVERY
+        }
     }
 }
 

@@ -202,10 +202,16 @@ fn checked(new: &NewRecipient) -> Result<Clusters, NotRegistered> {
 
 fn is_text(field: &'static str, text: &str, most: usize) -> Result<(), NotRegistered> {
     let length = text.trim().chars().count();
-    if length == 0 || length > most || text.chars().any(char::is_control) {
+    if length == 0 || length > most || text.chars().any(|c| c.is_control() || is_invisible(c)) {
         return invalid(field, format!("expected 1 to {most} characters of text"));
     }
     Ok(())
+}
+
+/// Characters that turn the reading direction, join, break or show nothing: with them a name could pass for another.
+const fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 fn are_redirect_uris(uris: &[String]) -> Result<(), NotRegistered> {
@@ -233,6 +239,25 @@ fn is_redirect_uri(uri: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_shows_what_it_is() {
+        for good in ["Acme Budget", "L’Épargne d'Amélie & Cie", "銀行", "Ünïcode 100 %"] {
+            assert!(is_text("name", good, 100).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "  ",
+            "a\nb",
+            "Acme\u{202e}knaB",
+            "Ac\u{200b}me",
+            "Acme\u{2028}x",
+            "\u{feff}Acme",
+            "A\u{ad}cme",
+        ] {
+            assert!(is_text("name", bad, 100).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn redirect_uris_are_https_or_on_this_machine() {

@@ -45,9 +45,9 @@ impl Telemetry {
         self.recorder.register_gauge(&key(name, labels), &METADATA).set(f64::from(value));
     }
 
-    /// Sums up what was recorded since the last time. Recorded durations pile up in memory until then, also
-    /// where nobody ever asks for the metrics.
-    pub fn tidy(&self) {
+    /// Sums up what was recorded. Each sample waits in memory until then, or until somebody asks: to be done now and
+    /// then, whether anybody asks or not.
+    pub fn keep_up(&self) {
         self.handle.run_upkeep();
     }
 
@@ -93,4 +93,21 @@ pub fn start_logs(section: &LogSection) -> Result<(), String> {
         LogFormat::Text => builder.compact().try_init(),
     };
     started.map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_summed_up_is_still_shown() {
+        let telemetry = Telemetry::new();
+        let labels = [("face", "page".to_owned())];
+        for _ in 0..3 {
+            telemetry.took("bowline_http_request_seconds", &labels, Duration::from_millis(2));
+            telemetry.keep_up();
+        }
+        let shown = telemetry.render();
+        assert!(shown.contains("bowline_http_request_seconds_count{face=\"page\"} 3"), "{shown}");
+    }
 }

@@ -9,9 +9,10 @@ mod listen;
 mod outer;
 mod routes;
 mod segment;
+mod stall;
 
 pub use body::{BodyError, Limited};
-pub use cookies::{flow_cookie, flow_cookies, forgotten_flow_cookie};
+pub use cookies::{flow_cookie, flow_cookies, forgotten_flow_cookie, surplus_flow_cookies};
 pub use correlation::Correlation;
 pub use face::{Face, oauth_error};
 pub use form::{Sameness, same_site};

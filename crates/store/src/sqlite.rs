@@ -5,6 +5,7 @@ mod reader;
 mod writer;
 
 use std::future::Future;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -77,13 +78,20 @@ fn fit(version: i32) -> Result<()> {
     Ok(())
 }
 
+/// Makes the file for its owner alone; SQLite gives its log and its index the same mode.
+fn make(path: &Path) -> Result<()> {
+    let made = std::fs::File::options().create(true).append(true).mode(0o600).open(path);
+    made.map(drop).map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))
+}
+
 /// Brings a file's schema up to date; makes the file if there is none.
 pub(crate) fn migrate(path: &Path) -> Result<Vec<Migration>> {
     fit(rusqlite::version_number())?;
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)
-            .map_err(|e| StoreError::Unavailable(format!("{}: {e}", folder.display())))?;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|e| StoreError::Unavailable(format!("{}: {e}", folder.display())))?;
     }
+    make(path)?;
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)?;
     tx.execute_batch(migrate::TABLE)?;

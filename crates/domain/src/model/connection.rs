@@ -248,6 +248,25 @@ pub fn due(
     }
 }
 
+/// The longest account id of a provider: a longer one could not be shown to a recipient.
+pub const LONGEST_ACCOUNT_ID: usize = 150;
+const MOST_ACCOUNTS: usize = 1000;
+const LONGEST_GRANT_ID: usize = 255;
+
+/// Whether a provider's list of the chosen accounts can be kept: it is read at every use of the connection.
+pub fn are_accounts(ids: &[String]) -> bool {
+    ids.len() <= MOST_ACCOUNTS && ids.iter().all(|id| is_short_text(id, LONGEST_ACCOUNT_ID))
+}
+
+/// Whether a provider's name of a grant can be kept.
+pub fn is_grant_id(id: &str) -> bool {
+    is_short_text(id, LONGEST_GRANT_ID)
+}
+
+fn is_short_text(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
 /// When a consent ends: the earliest of the recipient's registered duration and the hub's maximum.
 pub fn consent_end(agreed_at: Timestamp, registered_days: Option<u16>, maximum: Duration) -> Timestamp {
     const DAY: Duration = Duration::from_hours(24);

@@ -144,8 +144,17 @@ pub fn check(query: &Query, client: &Client) -> Result<CheckedRequest, OAuthErro
     let clusters = requested_scope(query.need("scope")?, client)?;
     let provider_id = query.single("provider_id")?.map(|text| ProviderId::parse(text).ok_or(BAD_PROVIDER));
     let provider_id = provider_id.transpose()?;
+    if state.len() > LONGEST_STATE {
+        return Err(LONG_STATE);
+    }
     Ok(CheckedRequest { provider_id, clusters, code_challenge: challenge(query, client)?, state })
 }
+
+/// Whoever asks is a stranger, and the request is kept until it is over.
+const LONGEST_STATE: usize = 4096;
+
+const LONG_STATE: OAuthError =
+    OAuthError::new(OAuthCode::InvalidRequest, "state must have at most 4096 bytes");
 
 const BAD_PROVIDER: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "provider_id must be a positive integer");

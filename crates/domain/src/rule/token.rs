@@ -9,6 +9,12 @@ use crate::secret::Secret;
 #[derive(Debug, Default)]
 pub struct Fields(Vec<(String, Secret<String>)>);
 
+/// More fields than any grant has: each is compared with every other, before anybody is authenticated.
+const MOST_FIELDS: usize = 64;
+
+const TOO_MANY: OAuthError =
+    OAuthError::new(OAuthCode::InvalidRequest, "The request has more than 64 fields");
+
 impl Fields {
     /// Every field that a token request may have.
     pub const KNOWN: [&str; 8] = [
@@ -26,6 +32,9 @@ impl Fields {
     pub fn collect(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, OAuthError> {
         let mut fields: Vec<(String, Secret<String>)> = Vec::new();
         for (name, value) in pairs {
+            if fields.len() == MOST_FIELDS {
+                return Err(TOO_MANY);
+            }
             if fields.iter().any(|(known, _)| *known == name) {
                 return Err(OAuthError::repeated(&name));
             }
@@ -184,6 +193,13 @@ mod tests {
         assert_eq!(refusal(&[("grant_type", "")]), "invalid_request: grant_type is missing");
         let twice = [("grant_type", "refresh_token"), ("grant_type", "refresh_token")];
         assert_eq!(refusal(&twice), "invalid_request: grant_type is given twice");
+    }
+
+    #[test]
+    fn a_flood_of_fields_is_refused() {
+        let fields = |count: usize| Fields::collect((0..count).map(|n| (n.to_string(), String::new())));
+        assert!(fields(64).is_ok());
+        assert_eq!(fields(65).unwrap_err().description, "The request has more than 64 fields");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -75,7 +76,7 @@ impl Grants {
                 }
             }
         }
-        Ok(Self { journal: OpenOptions::new().create(true).append(true).open(path)?, kept })
+        Ok(Self { journal: OpenOptions::new().create(true).append(true).mode(0o600).open(path)?, kept })
     }
 
     pub(super) fn add(&mut self, grant: Grant) -> io::Result<()> {

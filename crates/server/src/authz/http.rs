@@ -19,7 +19,7 @@ use super::{AuthzError, Bearer, Begun, Issued, NotBegun};
 use crate::app::App;
 use crate::ctx::Ctx;
 use crate::pages;
-use crate::web::{BodyError, Face, Limited, Route, flow_cookie, oauth_error};
+use crate::web::{BodyError, Face, Limited, Route, flow_cookie, oauth_error, surplus_flow_cookies};
 
 /// The routes of this face.
 pub(crate) fn routes() -> Vec<Route> {
@@ -32,14 +32,21 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn authorize(State(app): State<App>, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
+async fn authorize(
+    State(app): State<App>,
+    ctx: Ctx,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
     let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
     match super::begin(&ctx, &Query(pairs)).await {
         Ok(Begun::Pick(picker)) => pages::picker(picker, app.is_https()),
         Ok(Begun::Consent { id, cookie }) => {
-            let cookie = flow_cookie(&app, &id, &cookie);
+            let mut cookies = surplus_flow_cookies(&app, &headers);
+            cookies.push(flow_cookie(&app, &id, &cookie));
             let mut response = pages::see_other(&format!("/consent/{id}"));
-            response.headers_mut().extend(HeaderValue::from_str(&cookie).map(|c| (header::SET_COOKIE, c)));
+            let cookies = cookies.iter().filter_map(|cookie| HeaderValue::from_str(cookie).ok());
+            response.headers_mut().extend(cookies.map(|cookie| (header::SET_COOKIE, cookie)));
             response
         }
         Err(NotBegun::Redirect(url)) => pages::found(&url),

@@ -1,6 +1,7 @@
 //! What commands have in common: configuration, lock, keys, store.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use store::command::{SetMark, UpsertProvider};
@@ -25,7 +26,15 @@ pub(super) const SANDBOX_MARK: &str = "sandbox";
 pub(super) fn load(globals: &Globals, flags: &[(&str, String)]) -> Result<Config, Failure> {
     let here = PathBuf::from("bowline.toml");
     let file = globals.config.clone().or_else(|| here.exists().then_some(here));
-    Config::load(file.as_deref(), std::env::vars(), flags).map_err(|error| Failure::Usage(error.to_string()))
+    // What is no text is not ours, and must not be shown by a panic.
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
+    Config::load(file.as_deref(), environment, flags).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// Makes a folder, and those above it, for its owner alone. One that is there stays as it is.
+pub(super) fn owned_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 /// The lock on the folder of a SQLite store; held as long as the value lives.
@@ -35,11 +44,13 @@ impl DataLock {
     /// Takes the lock; a PostgreSQL store needs none.
     pub(super) fn take(location: &Location) -> Result<Self, Failure> {
         let Location::Sqlite(path) = location else { return Ok(Self(None)) };
+        // A file that is reached by a link is locked where it lies.
+        let path = path.canonicalize().unwrap_or_else(|_| path.clone());
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let lock = folder.join("bowline.lock");
         let open = || {
-            std::fs::create_dir_all(folder)?;
-            File::options().create(true).append(true).open(&lock)
+            owned_folder(folder)?;
+            File::options().create(true).append(true).mode(0o600).open(&lock)
         };
         let file = open().map_err(|error| Failure::Usage(format!("{}: {error}", lock.display())))?;
         match file.try_lock() {
@@ -137,5 +148,23 @@ pub(super) async fn stop_signal() {
             tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         }
         _ => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_locked_under_whatever_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        std::fs::create_dir_all(&one).unwrap();
+        std::fs::create_dir_all(&two).unwrap();
+        std::fs::write(one.join("hub.db"), "").unwrap();
+        std::os::unix::fs::symlink(one.join("hub.db"), two.join("link.db")).unwrap();
+        let _held = DataLock::take(&Location::Sqlite(one.join("hub.db"))).unwrap();
+        let again = DataLock::take(&Location::Sqlite(two.join("link.db")));
+        assert!(matches!(again, Err(Failure::Unreachable(_))));
     }
 }

@@ -18,6 +18,9 @@ struct Cursor {
 
 const BAD: DataError = DataError::invalid("offset is altered, expired or of another list");
 const MOST: usize = 4096;
+/// A cursor that would not be taken back is not given.
+const TOO_LONG: DataError =
+    DataError::Fdx(fdx::ErrorCode::Internal, "The data provider's pages cannot be followed");
 
 /// The cursor of the page behind the provider's `upstream` offset.
 pub(super) fn seal(ctx: &Ctx, bound_to: &str, upstream: &str) -> Result<String, DataError> {
@@ -25,7 +28,8 @@ pub(super) fn seal(ctx: &Ctx, bound_to: &str, upstream: &str) -> Result<String, 
     let cursor = Cursor { upstream: upstream.to_owned(), until };
     let plain =
         serde_json::to_vec(&cursor).map_err(|_| crate::fault::Fault::new("a cursor cannot be written"))?;
-    Ok(URL_SAFE_NO_PAD.encode(ctx.app().vault().cursor().seal(bound_to, &plain)?))
+    let sealed = URL_SAFE_NO_PAD.encode(ctx.app().vault().cursor().seal(bound_to, &plain)?);
+    if sealed.len() > MOST { Err(TOO_LONG) } else { Ok(sealed) }
 }
 
 /// The provider's offset behind a query's cursor; none for the first page.

@@ -12,6 +12,7 @@ pub(super) fn account(ids: &OpaqueIds, access: &Access, mut account: Account) ->
     account.set_id(opaque);
     let parent = account.parent_id_mut().take().filter(|id| access.covers(id));
     *account.parent_id_mut() = parent.and_then(|id| ids.seal(access, &id));
+    account.remove_error_words();
     if !access.clusters().contains(DataCluster::AccountPayments) {
         account.remove_payment_details();
     }

@@ -5,6 +5,7 @@ use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::Secret;
+use domain::model::connection::LONGEST_ACCOUNT_ID;
 use domain::rule::access::Access;
 
 use crate::vault::Unsealable;
@@ -13,7 +14,6 @@ use crate::vault::Unsealable;
 pub struct OpaqueIds(LessSafeKey);
 
 const PREFIX: &str = "acc_";
-const MOST: usize = 150;
 /// The same at every use: AES-GCM-SIV stays safe, and equal ids are meant to look equal.
 const NONCE: [u8; 12] = [0; 12];
 
@@ -26,7 +26,7 @@ impl OpaqueIds {
 
     /// How an access's recipient sees a provider's account id; none for an id that is too long to be one.
     pub fn seal(&self, access: &Access, id: &str) -> Option<String> {
-        if id.is_empty() || id.len() > MOST {
+        if id.is_empty() || id.len() > LONGEST_ACCOUNT_ID {
             return None;
         }
         let mut sealed = id.as_bytes().to_vec();

@@ -104,13 +104,14 @@ impl List<'_> {
             items.extend(answer.items.into_iter().filter(|item| keep(item)));
             dropped |= items.len() < before;
             total = answer.total;
-            if answer.next.is_some() && answer.next == offset {
+            let next = answer.next.filter(|next| !next.is_empty());
+            if next.is_some() && next == offset {
                 return Err(DataError::Fdx(
                     fdx::ErrorCode::Internal,
                     "The data provider's pages run in a circle",
                 ));
             }
-            offset = answer.next;
+            offset = next;
             if offset.is_none() || items.len() >= self.page.limit as usize {
                 break;
             }

@@ -3,9 +3,9 @@
 use domain::Timestamp;
 use domain::error::{OAuthCode, OAuthError};
 use domain::id::{AuthorizationRequestId, ProviderId};
-use domain::model::authorization_request::{AuthorizationRequest, StepRefusal};
+use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, StepRefusal};
 use domain::model::client::Client;
-use domain::model::connection::{Terms, consent_end};
+use domain::model::connection::{Terms, are_accounts, consent_end, is_grant_id};
 use domain::model::provider::{CustomerIdentity, Provider};
 use domain::rule::authorize::{DENIED, granted};
 use domain::secret::TokenHashes;
@@ -49,6 +49,8 @@ pub async fn receive(ctx: Ctx, callback: Callback) -> Result<Answered, StepError
     let unknown = StepError::Refused(StepRefusal::Unknown);
     let states = ctx.app().vault().hashes(&callback.state);
     let request = ctx.ask(&RequestByState { state: states.clone() }).await?.ok_or(unknown)?;
+    // Here for those that are over, and have no key any more; decided again with the row locked.
+    request.step(RequestStatus::AtProvider, &callback.cookies, ctx.now()).map_err(StepError::Refused)?;
     let (client, provider) = parties(&ctx, &request).await?;
     let expected = provider.settings.issuer.as_ref();
     if callback.issuer.is_some() && expected.is_some() && callback.issuer.as_ref() != expected {
@@ -181,6 +183,9 @@ impl Exchange {
             return Err(FAILED);
         }
         let grant_id = self.provider.settings.grant_field.as_deref().and_then(|name| reply.field(name));
+        if grant_id.as_deref().is_some_and(|id| !is_grant_id(id)) {
+            return Err(FAILED);
+        }
         let opened = async {
             let code = self.ctx.secret()?;
             let open = OpenConnection {
@@ -215,7 +220,7 @@ impl Exchange {
         let clusters = granted(request.clusters, bank, self.client.scope, settings.clusters())?;
         let accounts = match &settings.accounts_field {
             None => None,
-            Some(name) => Some(reply.list(name).ok_or(FAILED)?),
+            Some(name) => Some(reply.list(name).filter(|ids| are_accounts(ids)).ok_or(FAILED)?),
         };
         if accounts.as_ref().is_some_and(Vec::is_empty) {
             return Err(DENIED);

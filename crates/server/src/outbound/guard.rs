@@ -55,8 +55,10 @@ fn may_reach(address: IpAddr, allow_loopback: bool) -> bool {
 }
 
 fn may_reach_v4(address: Ipv4Addr, allow_loopback: bool) -> bool {
-    let [a, b, ..] = address.octets();
+    let [a, b, c, _] = address.octets();
     let carrier = a == 100 && (64..128).contains(&b);
+    // IETF protocols, 6to4 relays and benchmarks (RFC 6890): not the internet, and sometimes somebody's metadata.
+    let special = matches!((a, b, c), (192, 0, 0) | (192, 88, 99) | (198, 18..=19, _));
     let inside = address.is_private()
         || address.is_link_local()
         || address.is_unspecified()
@@ -64,6 +66,7 @@ fn may_reach_v4(address: Ipv4Addr, allow_loopback: bool) -> bool {
         || address.is_documentation()
         || address.is_multicast()
         || carrier
+        || special
         || a == 0
         || a >= 240;
     if address.is_loopback() { allow_loopback } else { !inside }
@@ -93,6 +96,13 @@ mod tests {
             "https://169.254.169.254/latest",
             "https://100.64.0.1/",
             "https://0.0.0.0/",
+            "https://192.0.0.192/",
+            "https://198.18.0.1/",
+            "https://192.88.99.1/",
+            "https://[64:ff9b::a00:1]/",
+            "https://[::10.0.0.1]/",
+            "https://0x7f.1/",
+            "https://017700000001/",
             "https://[::1]/",
             "https://[::ffff:10.0.0.1]/",
             "https://[fe80::1]/",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::hkdf;
@@ -82,7 +82,7 @@ impl KeyFile {
 
     fn make(path: &Path, random: impl Fn() -> io::Result<[u8; 32]>) -> io::Result<()> {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         let fresh = || Ok::<_, io::Error>(STANDARD.encode(random()?));
         let written = Written { base: fresh()?, wrap: BTreeMap::from([("1".to_owned(), fresh()?)]) };

@@ -60,6 +60,24 @@ impl Flow {
     }
 }
 
+/// Visits that a browser may have under way. A page that sends it here again and again must not fill the header
+/// that it sends with every request.
+const MOST_FLOWS: usize = 20;
+
+/// What makes a browser forget its oldest visits, so that one more stays within bounds.
+pub fn surplus_flow_cookies(app: &App, headers: &HeaderMap) -> Vec<String> {
+    let prefix = prefix(app);
+    let sent = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let names = sent.flat_map(|value| Cookie::split_parse(value.to_owned())).filter_map(Result::ok);
+    let own = names.filter_map(|c| {
+        AuthorizationRequestId::parse(&format!("arq_{}", c.name().strip_prefix(&prefix)?)).ok()
+    });
+    let ids: std::collections::BTreeSet<AuthorizationRequestId> = own.collect();
+    // Ids begin with the time: the first are the oldest.
+    let surplus = (ids.len() + 1).saturating_sub(MOST_FLOWS);
+    ids.iter().take(surplus).map(|id| forgotten_flow_cookie(app, id)).collect()
+}
+
 fn prefix(app: &App) -> String {
     if app.is_https() { format!("__Host-{PREFIX}") } else { PREFIX.to_owned() }
 }

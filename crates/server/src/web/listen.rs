@@ -1,4 +1,4 @@
-//! The accept loop: a half-sent header, a silent peer and a crowd are all bounded.
+//! The accept loop: a half-sent header, a silent peer, one that does not read and a crowd are all bounded.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower::{Service, ServiceExt};
 
+use super::stall::Stalling;
 use crate::config::ServerSection;
 
 /// How a listener stopped.
@@ -54,8 +55,8 @@ where
         let service = service
             .clone()
             .map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new));
-        let connection =
-            builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
+        let stream = TokioIo::new(Stalling::new(stream, section));
+        let connection = builder.serve_connection(stream, TowerToHyperService::new(service)).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A peer that breaks off is no event of ours.
@@ -108,10 +109,7 @@ fn builder(section: &ServerSection) -> Builder<TokioExecutor> {
         .header_read_timeout(section.header_timeout.duration())
         .max_buf_size(32 * 1024)
         .max_headers(64);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_secs(30))
-        .max_concurrent_streams(100);
+    // No pings of ours: an answer to them would keep a connection open that nobody uses.
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(100);
     builder
 }

@@ -82,7 +82,7 @@ async fn around(State(outer): State<Outer>, mut request: Request, next: Next) ->
         }
     };
     correlation.stamp(response.headers_mut());
-    for_all(response.headers_mut());
+    for_all(response.headers_mut(), app.is_https());
     let (status, took) = (response.status().as_u16(), begun.elapsed());
     tracing::info!(%method, route, status, micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         correlation_id = %correlation.id, "served");
@@ -110,7 +110,11 @@ async fn answered(face: Face, limit: Duration, answer: impl Future<Output = Resp
     }
 }
 
-fn for_all(headers: &mut http::HeaderMap) {
+fn for_all(headers: &mut http::HeaderMap, https: bool) {
+    if https {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+    }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers
@@ -123,5 +127,22 @@ impl<S: Sync> FromRequestParts<S> for Ctx {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
         parts.extensions.get::<Self>().cloned().ok_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_served_over_tls_asks_to_be_served_so_for_a_year() {
+        let mut headers = http::HeaderMap::new();
+        for_all(&mut headers, false);
+        assert_eq!(
+            (headers.get("strict-transport-security"), &headers["cache-control"]),
+            (None, &"no-store".parse().unwrap())
+        );
+        for_all(&mut headers, true);
+        assert_eq!(headers["strict-transport-security"], "max-age=31536000");
     }
 }

@@ -1,10 +1,12 @@
 //! Stories of the hub, over HTTP, with a bank that is another party.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod attack;
 mod authorize;
 mod browser;
 mod data;
 mod demo;
+mod evil;
 mod kinds;
 mod kit;
 mod levers;

@@ -10,7 +10,7 @@ use domain::{Moment, Timestamp};
 use serde_json::json;
 
 use super::entry;
-use super::request::{InHand, fail_with, still_allowed};
+use super::request::{InHand, NO_KEY, fail_with, still_allowed};
 use crate::Command;
 use crate::error::{Result, StoreError};
 use crate::record::{lock_request, scalar};
@@ -186,10 +186,11 @@ impl OpenConnection {
         );
         tx.defer(
             sql!(
-                "-- a connection came of a request
-                UPDATE authorization_requests SET status = ?2, verifier = NULL, bank_code = NULL WHERE id = ?1"
+                "-- a connection came of a request, and has its key
+                UPDATE authorization_requests SET status = ?2, verifier = NULL, bank_code = NULL, data_key = ?3
+                WHERE id = ?1"
             ),
-            values![request.id, RequestStatus::Connected],
+            values![request.id, RequestStatus::Connected, NO_KEY.to_vec()],
         );
     }
 }

@@ -11,7 +11,8 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Codes and requests are kept for so long after their end: late uses are answered alike, before and after.
+/// Codes are kept for so long after their end, so that a late use of one is recorded. Requests go at their end: a
+/// stranger can make them, and a late step is answered alike before and after.
 const KEPT: Duration = Duration::from_hours(1);
 /// Finished jobs are kept for so long. Dead ones stay until a person closes them.
 const JOBS_KEPT: Duration = Duration::from_hours(30 * 24);
@@ -39,7 +40,7 @@ impl Command for Purge {
         let now = self.moment.now;
         let mut kinds: [(&'static Sql, i64); 4] = [
             (OLD_CODES, now.minus(KEPT).millis()),
-            (OLD_REQUESTS, now.minus(KEPT).millis()),
+            (OLD_REQUESTS, now.millis()),
             (OLD_JOBS, now.minus(JOBS_KEPT).millis()),
             (OLD_COUNTS, minute(now.minus(COUNTS_KEPT))),
         ];
@@ -63,7 +64,7 @@ pub(crate) static OLD_CODES: &Sql = sql!(
 );
 
 pub(crate) static OLD_REQUESTS: &Sql = sql!(
-    "-- remove requests that ended long ago; one whose exchange is under way must be recovered first
+    "-- remove requests that are over; one whose exchange is under way must be recovered first
     DELETE FROM authorization_requests WHERE id IN (
         SELECT id FROM authorization_requests WHERE expires_at <= ?1 AND status <> 'exchanging'
         ORDER BY expires_at LIMIT ?2

@@ -79,6 +79,10 @@ impl Command for RedeemCode {
     }
 }
 
+/// Events after which refused codes are not added to a chain any more: a chain is kept for good, and whoever has a
+/// code that was used could make it grow without end.
+const MOST_TRACES: i64 = 50;
+
 impl RedeemCode {
     fn actor(&self) -> Actor {
         Actor::new(ActorKind::Recipient, self.client_id.as_str())
@@ -95,8 +99,11 @@ impl RedeemCode {
         Ok(None)
     }
 
-    /// A used or foreign code leaves a trace with the connection it was for.
+    /// A used or foreign code leaves a trace with the connection it was for: a few dozen times, and not for ever.
     fn suspect(&self, tx: &mut Tx<'_>, connection: &Connection) {
+        if connection.audit.seq >= MOST_TRACES {
+            return;
+        }
         let subject = (SubjectKind::Connection, &connection.id);
         let detail = json!({"client": self.client_id.as_str()});
         let entry = entry(subject, &self.moment, Action::CodeRefused, self.actor(), &detail);

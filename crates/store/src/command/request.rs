@@ -257,13 +257,17 @@ pub(super) fn fail_with(
     }
 }
 
+/// What a request has for a key when it is over: the connection's must die with the connection.
+pub(super) const NO_KEY: [u8; 0] = [];
+
 pub(super) fn fail(tx: &mut Tx<'_>, id: &AuthorizationRequestId) {
     tx.defer(
         sql!(
             "-- nothing comes of a request
-            UPDATE authorization_requests SET status = ?2, verifier = NULL, bank_code = NULL WHERE id = ?1"
+            UPDATE authorization_requests SET status = ?2, verifier = NULL, bank_code = NULL, data_key = ?3
+            WHERE id = ?1"
         ),
-        values![id, RequestStatus::Failed],
+        values![id, RequestStatus::Failed, NO_KEY.to_vec()],
     );
 }
 

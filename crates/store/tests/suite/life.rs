@@ -8,17 +8,20 @@ use domain::model::provider::ProviderState;
 use domain::model::registration::RegistrationState;
 use domain::rule::token::{BAD_CODE, WRONG_REDIRECT};
 use store::command::{
-    EndOutcome, ExpireConnection, RecordRefreshUse, RedeemCode, Redeemed, SetClientState, SetProviderState,
+    EndOutcome, ExpireConnection, FailRequest, OpenOutcome, RecordRefreshUse, RedeemCode, Redeemed,
+    SetClientState, SetProviderState,
 };
-use store::query::{AccessStateOf, CredentialOf, DueEnds, RefreshTokenBy};
+use store::query::{AccessStateOf, CredentialOf, DueEnds, RefreshTokenBy, RequestById};
 
 use crate::kit::{DAY, Kit, client, hash, hashes, on_both, operator};
 
 on_both!(
     an_end_takes_everything_along,
+    an_end_leaves_no_key_behind,
     a_second_login_replaces_the_first_at_its_exchange,
     customers_without_an_identity_do_not_replace_each_other,
     a_code_works_once_and_its_rightful_replay_ends_the_connection,
+    a_code_that_is_tried_again_and_again_leaves_a_bounded_trace,
     what_changed_meanwhile_is_seen_at_the_exchange,
     time_ends_what_is_due,
     the_use_of_a_refresh_token_is_recorded,
@@ -56,6 +59,20 @@ async fn an_end_takes_everything_along(kit: Kit) {
     assert_eq!(kit.record(&id).await, ["connection.opened", "connection.activated", "connection.ended"]);
     let unknown = domain::id::ConnectionId::parse("con_nobody").unwrap();
     assert_eq!(kit.end(&unknown, Cause::Recipient, None).await, EndOutcome::Unknown);
+}
+
+async fn an_end_leaves_no_key_behind(kit: Kit) {
+    let key_of = async |name: &str| {
+        let id = kit.request(name, "dc-acme").id;
+        kit.store.ask(&RequestById { id }).await.unwrap().unwrap().data_key
+    };
+    kit.exchanging("a", "dc-acme").await;
+    assert!(!key_of("a").await.is_empty(), "the exchange needs it");
+    assert_eq!(kit.store.run(kit.opened("a", Some("alice"))).await.unwrap(), OpenOutcome::Opened);
+    assert!(key_of("a").await.is_empty(), "it is the connection's now, and dies with it");
+    let request_id = kit.exchanging("b", "dc-acme").await;
+    kit.store.run(FailRequest { moment: kit.moment(), request_id, in_hand: None }).await.unwrap();
+    assert!(key_of("b").await.is_empty());
 }
 
 async fn a_second_login_replaces_the_first_at_its_exchange(kit: Kit) {
@@ -105,6 +122,17 @@ async fn a_code_works_once_and_its_rightful_replay_ends_the_connection(mut kit: 
     kit.advance(Duration::from_mins(1));
     assert_eq!(refused(&kit.redeem("b", "dc-acme").await), &BAD_CODE);
     assert_eq!(kit.cause(&late).await, None, "a late replay ends nothing");
+}
+
+async fn a_code_that_is_tried_again_and_again_leaves_a_bounded_trace(kit: Kit) {
+    let id = kit.active("a", "dc-acme", Some("alice")).await;
+    for _ in 0..60 {
+        assert_eq!(refused(&kit.redeem("a", "dc-other").await), &BAD_CODE);
+    }
+    let words = kit.record(&id).await;
+    assert_eq!(words.iter().filter(|w| **w == "connection.code_refused").count(), 48, "of 50 events in all");
+    assert_eq!(kit.end(&id, Cause::Recipient, None).await, EndOutcome::Ended);
+    assert_eq!(kit.record(&id).await.last(), Some(&"connection.ended"), "what matters is recorded as ever");
 }
 
 async fn what_changed_meanwhile_is_seen_at_the_exchange(kit: Kit) {

@@ -12,7 +12,7 @@ use crate::job::{finish, lease};
 use crate::kit::{DAY, Kit, hashes, on_both};
 
 on_both!(
-    codes_and_requests_go_an_hour_after_their_end,
+    requests_go_at_their_end_and_codes_an_hour_after_theirs,
     a_batch_is_bounded_and_the_rest_goes_with_the_next,
     nodes_purge_beside_each_other,
     counters_go_when_no_window_looks_at_them,
@@ -40,19 +40,19 @@ async fn is_there(kit: &Kit, name: &str) -> bool {
     kit.store.ask(&RequestById { id }).await.unwrap().is_some()
 }
 
-async fn codes_and_requests_go_an_hour_after_their_end(mut kit: Kit) {
+async fn requests_go_at_their_end_and_codes_an_hour_after_theirs(mut kit: Kit) {
     kit.pending("a", "dc-acme", Some("alice")).await;
     open(&kit, "b").await;
     kit.exchanging("c", "dc-acme").await;
-    kit.advance(all_but_a_moment(61));
-    assert_eq!(purge(&kit, 10).await, 0, "the code has ended less than an hour ago");
-    kit.advance(MOMENT);
-    assert_eq!(purge(&kit, 10).await, 1, "the code");
-    kit.advance(all_but_a_moment(19));
+    kit.advance(all_but_a_moment(20));
     assert_eq!(purge(&kit, 10).await, 0);
     kit.advance(MOMENT);
     assert_eq!(purge(&kit, 10).await, 2, "what was connected and what was never begun");
     assert!(!is_there(&kit, "a").await && !is_there(&kit, "b").await);
+    kit.advance(all_but_a_moment(41));
+    assert_eq!(purge(&kit, 10).await, 0, "the code has ended less than an hour ago");
+    kit.advance(MOMENT);
+    assert_eq!(purge(&kit, 10).await, 1, "the code");
     kit.advance(DAY * 400);
     assert_eq!(purge(&kit, 10).await, 0);
     assert!(is_there(&kit, "c").await, "a provider's code is in hand: it must be recovered first");

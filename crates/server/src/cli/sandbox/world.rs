@@ -1,5 +1,8 @@
 //! The world itself: listeners, banks, demo app and hub, seeded through the hub's own use cases.
 
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use domain::Secret;
@@ -12,7 +15,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::super::Failure;
-use super::super::start::{ACTOR, DataLock, SANDBOX_MARK, bind, build, location, migrate, upsert_providers};
+use super::super::start::{
+    ACTOR, DataLock, SANDBOX_MARK, bind, build, location, migrate, owned_folder, upsert_providers,
+};
 use super::Args;
 use super::party::{HIDDEN, HUB_AT_BANK, PARTIES, Party, scope};
 use crate::app::{App, Clock};
@@ -81,8 +86,7 @@ struct Listeners {
 impl World {
     /// Builds and starts everything.
     pub async fn start(args: &Args, clock: Clock) -> Result<Self, Failure> {
-        std::fs::create_dir_all(&args.data)
-            .map_err(|e| Failure::Usage(format!("{}: {e}", args.data.display())))?;
+        owned_folder(&args.data).map_err(|e| Failure::Usage(format!("{}: {e}", args.data.display())))?;
         let seed = kept_seed(&args.data, args.seed.as_deref())?;
         let listeners = Listeners::bind(args).await?;
         let (hub_url, demo_url) = (url(&listeners.hub)?, url(&listeners.demo)?);
@@ -227,7 +231,14 @@ fn kept_seed(data: &Path, given: Option<&str>) -> Result<String, Failure> {
 }
 
 fn write(file: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(file, text).map_err(|e| Failure::Usage(format!("{}: {e}", file.display())))
+    let written = File::options()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(file)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|e| Failure::Usage(format!("{}: {e}", file.display())))
 }
 
 fn url(listener: &TcpListener) -> Result<String, Failure> {
