@@ -8,6 +8,7 @@ use crate::kit::Raw;
 
 const PATH: &str = "/api/v1/authorize";
 const SCOPE: &str = "ACCOUNT_BASIC TRANSACTIONS";
+const LONG_STATE: &str = "state must have at most 4096 bytes";
 const PARAMETERS: [&str; 13] = [
     "client_id",
     "redirect_uri",
@@ -45,7 +46,7 @@ fn invalid(sentence: impl Into<std::borrow::Cow<'static, str>>) -> Expected {
 
 /// What each parameter with each bad value is told.
 fn expected(name: &'static str, bad: Bad) -> Expected {
-    use Bad::{Blank, Control, Crlf, Empty, Latin1, Missing, Nul, Overlong, Surrogate, Twice, Utf16};
+    use Bad::{Blank, Control, Crlf, Empty, Latin1, Long, Missing, Nul, Overlong, Surrogate, Twice, Utf16};
     match (name, bad) {
         ("client_id", _) => Expected::Page(400, UNKNOWN_CLIENT),
         ("redirect_uri", _) => Expected::Page(400, UNKNOWN_REDIRECT),
@@ -68,6 +69,7 @@ fn expected(name: &'static str, bad: Bad) -> Expected {
         ("state", Nul | Control | Crlf | Latin1 | Overlong | Surrogate | Utf16) => {
             invalid("state must be printable text")
         }
+        ("state", Long) => invalid(LONG_STATE),
         ("state", _) => Expected::Onward,
         ("code_challenge", _) => invalid("code_challenge must be 43 characters of base64url"),
         (name, bad) => panic!("nobody has thought of {bad:?} as {name}"),
@@ -123,6 +125,10 @@ pub(super) fn cases(values: &Values) -> Vec<Case> {
         ("state", "a\\b", Expected::Onward),
     ] {
         cases.push(Case::new(format!("authorize: {value} as {name}"), with(name, value), expected));
+    }
+    for (bytes, expected) in [(4096, Expected::Onward), (4097, invalid(LONG_STATE))] {
+        let raw = with("state", &"s".repeat(bytes));
+        cases.push(Case::new(format!("authorize: a state of {bytes} bytes"), raw, expected));
     }
     cases.push(Case::new("authorize: nothing at all", Raw::get(PATH), Expected::Page(400, UNKNOWN_CLIENT)));
     for junk in ["?", "?&&&", "?=", "?=x&=y", "?%00=%00", "?client_id[]=x", "?a=b?c=d#e"] {

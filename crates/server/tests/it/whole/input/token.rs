@@ -214,6 +214,17 @@ fn bodies(values: &Values) -> Vec<Case> {
         let raw = Raw::post(PATH, media_type, refresh.clone());
         cases.push(Case::new(format!("token: a body of {media_type}"), raw, Expected::Tokens));
     }
+    let refresh_form = Bad::Missing.within(&grants(values)[1], "colour");
+    for (more, expected) in
+        [(59, Expected::Tokens), (60, Expected::invalid_request("The request has more than 64 fields"))]
+    {
+        let body = (0..more).fold(refresh_form.clone(), |body, n| format!("{body}&x{n}=y"));
+        cases.push(Case::new(
+            format!("token: {more} fields too many"),
+            Raw::post(PATH, FORM, body),
+            expected,
+        ));
+    }
     let large = || "x".repeat(70_000);
     for media_type in [JSON, FORM] {
         let expected = Expected::OAuth(413, OAuthCode::InvalidRequest, "The body is too large".into());
