@@ -171,7 +171,6 @@ CREATE TABLE authorization_codes (
     used_at BIGINT
 );
 CREATE INDEX authorization_codes_connection ON authorization_codes (connection_id);
-CREATE INDEX authorization_codes_client ON authorization_codes (client_id);
 CREATE INDEX authorization_codes_expiry ON authorization_codes (expires_at);
 
 CREATE TABLE refresh_tokens (
@@ -182,7 +181,6 @@ CREATE TABLE refresh_tokens (
     last_used_at BIGINT NOT NULL
 );
 CREATE INDEX refresh_tokens_connection ON refresh_tokens (connection_id);
-CREATE INDEX refresh_tokens_client ON refresh_tokens (client_id);
 CREATE INDEX refresh_tokens_idle ON refresh_tokens (last_used_at);
 
 CREATE TABLE jobs (

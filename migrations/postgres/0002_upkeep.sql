@@ -22,5 +22,3 @@ CREATE TABLE refresh_counts (
     PRIMARY KEY (provider_id, since, minute, shard)
 );
 CREATE INDEX refresh_counts_minute ON refresh_counts (minute);
-
-CREATE INDEX connections_live ON connections (customer_id) WHERE status IN ('pending', 'active');

@@ -1,7 +1,7 @@
 //! The wire types of FDX 5.x, and nothing else.
 //!
 //! A producer may leave any field out: every field is optional, an absent one is not written. What a type
-//! does not know is dropped and counted by [`parse`].
+//! does not know is dropped and counted by [`parse()`].
 
 mod account;
 mod customer;

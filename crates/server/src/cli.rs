@@ -1,8 +1,10 @@
 //! The command line.
 
+mod bench;
 mod config;
 mod doctor;
 mod migrate;
+mod provider;
 mod recipient;
 mod sandbox;
 mod serve;
@@ -70,11 +72,16 @@ enum Command {
     Serve(serve::Args),
     /// Bring the store's schema up to date.
     Migrate,
+    /// Measure what each operation costs on this machine, beside its floor.
+    Bench(bench::Args),
     /// Look at everything that the hub rests on, and say what is wrong and how to mend it. Changes nothing.
     Doctor,
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::Command),
+    /// Look at data providers, hold and release them.
+    #[command(subcommand)]
+    Provider(provider::Command),
     /// Manage data recipients.
     #[command(subcommand)]
     Recipient(recipient::Command),
@@ -139,8 +146,10 @@ async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Sandbox(args) => sandbox::run(&cli.globals, args).await,
         Command::Serve(args) => serve::run(&cli.globals, args).await,
         Command::Migrate => migrate::run(&cli.globals).await,
+        Command::Bench(args) => bench::run(&cli.globals, args).await,
         Command::Doctor => doctor::run(&cli.globals).await,
         Command::Config(command) => config::run(&cli.globals, &command),
+        Command::Provider(command) => provider::run(&cli.globals, command).await,
         Command::Recipient(command) => recipient::run(&cli.globals, command).await,
     }
 }

@@ -7,8 +7,8 @@ mod face;
 mod form;
 mod listen;
 mod outer;
-mod path;
 mod routes;
+mod segment;
 mod stall;
 
 pub use body::{BodyError, Limited};
@@ -18,5 +18,5 @@ pub use face::{Face, oauth_error};
 pub use form::{Sameness, same_site};
 pub use listen::{Served, serve};
 pub use outer::service;
-pub use path::PathText;
 pub use routes::{Route, router, table};
+pub use segment::Segment;

@@ -11,6 +11,7 @@ mod redeem_code;
 mod refresh_token;
 mod register;
 mod request;
+mod seed;
 
 pub use credential::{Lease, LeaseCredential, Leased, ReleaseLease, StoreCredential, Stored};
 pub use end_connection::{EndConnection, EndOutcome, ExpireConnection};
@@ -28,6 +29,7 @@ pub use register::{
 pub use request::{
     DenyRequest, FailRequest, InHand, OpenAuthorizationRequest, ReceiveCode, Received, SendToProvider,
 };
+pub use seed::{SeedConnections, SeededConnection, TouchConnection};
 
 use domain::Moment;
 use domain::model::audit_event::{Action, Actor, AuditEntry, SubjectKind};

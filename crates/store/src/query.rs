@@ -88,6 +88,22 @@ static PROVIDERS_OF: &Sql = sql!(
     WHERE r.client_id = ?1 AND r.state = ?2 ORDER BY p.id"
 );
 
+/// Every provider.
+#[derive(Debug, Clone)]
+pub struct AllProviders;
+
+impl Query for AllProviders {
+    type Reply = Vec<Provider>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let all = sql!(
+            "-- every provider
+            SELECT id, state, source, settings, audit_seq, audit_mac FROM providers ORDER BY id"
+        );
+        tx.query(all, &[]).await?.into_iter().map(|mut row| Provider::read(&mut row)).collect()
+    }
+}
+
 /// A presented refresh token, with what the access check needs to know.
 #[derive(Debug, Clone)]
 pub struct RefreshTokenBy {

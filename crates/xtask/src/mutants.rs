@@ -48,6 +48,22 @@ const MUTANTS: &[Mutant] = &[
         test: "trace::the_log_is_synced_before_the_reply_leaves",
         says: "the reply was sent before the log was synced",
     },
+    Mutant {
+        name: "a redirect of a bank is followed with what was sent to it",
+        file: "crates/server/src/outbound.rs",
+        whole: ".redirect(reqwest::redirect::Policy::none())",
+        broken: ".redirect(reqwest::redirect::Policy::limited(3))",
+        test: "spec::rfc6750::s5_3_no_redirect_is_followed_with_a_bearer",
+        says: "a bearer was sent on",
+    },
+    Mutant {
+        name: "an answer of one bank is taken for another's",
+        file: "crates/store/src/command/request.rs",
+        whole: "let request = request.filter(|r| r.provider_id == self.provider_id);",
+        broken: "",
+        test: "spec::rfc9700::s4_4_an_answer_of_one_bank_is_never_taken_for_anothers",
+        says: "it was taken for another's",
+    },
 ];
 
 /// Builds and tests each mutant; an error names those that nobody caught.

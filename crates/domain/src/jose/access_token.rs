@@ -71,7 +71,8 @@ impl AccessTokenKeys {
             return Err(Rejected::Forged);
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| Rejected::Forged)?;
-        if header.typ.as_deref() != Some(TYPE) {
+        // What must be understood and is not makes a token invalid (RFC 7515 §4.1.11): we write no `crit`.
+        if header.typ.as_deref() != Some(TYPE) || header.crit.is_some() {
             return Err(Rejected::Forged);
         }
         let key =

@@ -16,6 +16,18 @@ const TOO_MANY: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "The request has more than 64 fields");
 
 impl Fields {
+    /// Every field that a token request may have.
+    pub const KNOWN: [&str; 8] = [
+        "grant_type",
+        "client_id",
+        "client_secret",
+        "code",
+        "redirect_uri",
+        "code_verifier",
+        "refresh_token",
+        "scope",
+    ];
+
     /// Collects fields; a repeated name is refused and named.
     pub fn collect(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, OAuthError> {
         let mut fields: Vec<(String, Secret<String>)> = Vec::new();
@@ -93,8 +105,15 @@ impl TokenRequest {
 }
 
 fn data_scope(scope: &str) -> Result<Clusters, OAuthError> {
-    Clusters::parse(scope).map_err(|unknown| OAuthError::about(OAuthCode::InvalidScope, unknown))
+    match Clusters::parse(scope) {
+        Ok(Clusters::NONE) => Err(EMPTY_SCOPE),
+        Ok(clusters) => Ok(clusters),
+        Err(unknown) => Err(OAuthError::about(OAuthCode::InvalidScope, unknown)),
+    }
 }
+
+/// What a scope of spaces alone is told: it is sent, and asks for nothing.
+const EMPTY_SCOPE: OAuthError = OAuthError::new(OAuthCode::InvalidScope, "scope names nothing");
 
 /// What a client may do on its own account: the one scope of its kind.
 pub fn client_scope(client: &Client, wanted: Option<&str>) -> Result<ClientScope, OAuthError> {
@@ -102,6 +121,9 @@ pub fn client_scope(client: &Client, wanted: Option<&str>) -> Result<ClientScope
         ClientKind::Recipient => ClientScope::ProvidersRead,
         ClientKind::Partner => ClientScope::ClientAdmin,
     };
+    if wanted.is_some_and(|words| words.trim_matches(' ').is_empty()) {
+        return Err(EMPTY_SCOPE);
+    }
     for word in wanted.unwrap_or_default().split(' ').filter(|w| !w.is_empty()) {
         if ClientScope::from_word(word) != Some(own) {
             return Err(OAuthError::about(

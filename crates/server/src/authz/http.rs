@@ -60,7 +60,7 @@ async fn token(State(app): State<App>, ctx: Ctx, request: Request<Body>) -> Resp
         return render(&AuthzError::Refused(refused));
     }
     let basic = basic(request.headers());
-    let fields = match Limited::read(&app, request).await.and_then(|body| body.fields()) {
+    let fields = match Limited::read(&app, request).await.and_then(|body| body.fields(&Fields::KNOWN)) {
         Ok(fields) => fields,
         Err(error) => return render_body(&error),
     };

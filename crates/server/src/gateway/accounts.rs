@@ -6,10 +6,10 @@ use fdx::{Account, Accounts};
 use super::access::{Reader, Served};
 use super::error::{DataError, NO_ACCOUNT};
 use super::filter;
-use super::page::{List, ListQuery, PageQuery, Upstream};
+use super::page::{List, ListQuery, PageQuery, Upstream, or_nothing};
 use crate::authz::Bearer;
 use crate::ctx::Ctx;
-use crate::hub::fetch;
+use crate::hub::{self, ReadError, fetch};
 
 const PATH: &str = "/api/fdx/5/accounts";
 const MOST_IDS: usize = 100;
@@ -68,7 +68,8 @@ async fn upstream(
     let mut query = vec![("limit", limit.as_str()), ("resultType", kind)];
     query.extend(offset.map(|offset| ("offset", offset)));
     query.extend(ids.map(|ids| ("accountIds", ids)));
-    let answer: Accounts = fetch(reader.ctx(), reader.access(), &["accounts"], &query).await?;
+    let answer = fetch::<Accounts>(reader.ctx(), reader.access(), &["accounts"], &query).await;
+    let answer = or_nothing(answer)?;
     Ok(Upstream { items: answer.accounts, next: answer.page.next_offset, total: answer.page.total_elements })
 }
 
@@ -89,7 +90,11 @@ pub(super) async fn one(
 ) -> Result<Served<Account>, DataError> {
     let reader = Reader::new(ctx, bearer, Operation::Account).await?;
     let id = bank_id(&reader, opaque).ok_or(NO_ACCOUNT)?;
-    let account: Account = fetch(reader.ctx(), reader.access(), &["accounts", &id], &[]).await?;
+    let account = fetch::<Account>(reader.ctx(), reader.access(), &["accounts", &id], &[]).await;
+    let account = account.map_err(|error| match error {
+        ReadError::Upstream(hub::Upstream::Said(fdx::ErrorCode::DataNotFound)) => NO_ACCOUNT,
+        error => error.into(),
+    })?;
     if account.id() != Some(&id) {
         return Err(DataError::Fdx(
             fdx::ErrorCode::Internal,

@@ -11,7 +11,7 @@ use super::page::ListQuery;
 use super::{DataError, Served, accounts, customers, transactions};
 use crate::authz::Bearer;
 use crate::ctx::Ctx;
-use crate::web::{Face, PathText, Route};
+use crate::web::{Face, Route, Segment};
 
 /// The routes of this face.
 pub(crate) fn routes() -> Vec<Route> {
@@ -33,14 +33,14 @@ async fn list_accounts(ctx: Ctx, headers: HeaderMap, RawQuery(query): RawQuery) 
     render(accounts::list(ctx, bearer(&headers).as_ref(), &query).await)
 }
 
-async fn account(ctx: Ctx, headers: HeaderMap, PathText(id): PathText) -> Response {
+async fn account(ctx: Ctx, headers: HeaderMap, Segment(id): Segment) -> Response {
     render(accounts::one(ctx, bearer(&headers).as_ref(), &id).await)
 }
 
 async fn list_transactions(
     ctx: Ctx,
     headers: HeaderMap,
-    PathText(id): PathText,
+    Segment(id): Segment,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());
@@ -67,12 +67,20 @@ fn refuse(error: &DataError) -> Response {
     let status = error.code().map_or(401, fdx::ErrorCode::status);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, Json(error.body())).into_response();
-    if matches!(error, DataError::BadToken | DataError::Ended) {
-        let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    if let Some(challenge) = challenge(error) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     if let Some(after) = error.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
     }
     response
+}
+
+/// What a 401 carries (RFC 9110 §15.5.2, RFC 6750 §3).
+const fn challenge(error: &DataError) -> Option<&'static str> {
+    match error {
+        DataError::BadToken | DataError::Ended => Some(r#"Bearer error="invalid_token""#),
+        DataError::Fdx(fdx::ErrorCode::NotAuthorized, _) => Some(r#"Bearer error="insufficient_scope""#),
+        _ => None,
+    }
 }

@@ -5,6 +5,7 @@ use fdx::{HateoasLink, PageLinks, PageMetadata};
 use super::access::Reader;
 use super::cursor;
 use super::error::DataError;
+use crate::hub::{self, ReadError};
 
 /// The query of a list: each parameter at most once, unknown ones ignored.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +39,14 @@ pub(super) struct Upstream<T> {
     pub(super) items: Vec<T>,
     pub(super) next: Option<String>,
     pub(super) total: Option<u64>,
+}
+
+/// A list that a provider says it has nothing for (1107) is an empty list.
+pub(super) fn or_nothing<T: Default>(answer: Result<T, ReadError>) -> Result<T, ReadError> {
+    match answer {
+        Err(ReadError::Upstream(hub::Upstream::Said(fdx::ErrorCode::DataNotFound))) => Ok(T::default()),
+        other => other,
+    }
 }
 
 /// A list that is read page by page.

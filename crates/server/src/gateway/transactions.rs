@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use super::access::{Reader, Served};
 use super::accounts::bank_id;
 use super::error::{DataError, NO_ACCOUNT};
-use super::page::{List, ListQuery, PageQuery, Upstream};
+use super::page::{List, ListQuery, PageQuery, Upstream, or_nothing};
 use crate::authz::Bearer;
 use crate::ctx::Ctx;
 use crate::hub::fetch;
@@ -57,7 +57,7 @@ async fn upstream(
     query.extend(dates.iter().map(|(name, date)| (*name, date.as_str())));
     query.extend(offset.map(|offset| ("offset", offset)));
     let path = ["accounts", id, "transactions"];
-    let answer: Transactions = fetch(reader.ctx(), reader.access(), &path, &query).await?;
+    let answer = or_nothing(fetch::<Transactions>(reader.ctx(), reader.access(), &path, &query).await)?;
     Ok(Upstream {
         items: answer.transactions,
         next: answer.page.next_offset,

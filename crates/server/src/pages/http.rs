@@ -13,7 +13,7 @@ use super::{Notice, Text, flow_page, found, message, see_other};
 use crate::app::App;
 use crate::ctx::Ctx;
 use crate::hub::{self, Callback, ConsentPage, StepError};
-use crate::web::{Face, Limited, PathText, Route, Sameness, flow_cookies, forgotten_flow_cookie, same_site};
+use crate::web::{Face, Limited, Route, Sameness, Segment, flow_cookies, forgotten_flow_cookie, same_site};
 
 /// The routes of the pages.
 pub(crate) fn routes() -> Vec<Route> {
@@ -46,7 +46,7 @@ async fn css() -> Response {
     (headers, include_str!("../../static/bowline.css")).into_response()
 }
 
-async fn consent(State(app): State<App>, ctx: Ctx, PathText(id): PathText, headers: HeaderMap) -> Response {
+async fn consent(State(app): State<App>, ctx: Ctx, Segment(id): Segment, headers: HeaderMap) -> Response {
     let Ok(id) = AuthorizationRequestId::parse(&id) else {
         return message(StatusCode::NOT_FOUND, Notice::NotFound);
     };
@@ -61,34 +61,31 @@ async fn consent(State(app): State<App>, ctx: Ctx, PathText(id): PathText, heade
     }
 }
 
-async fn decide(
-    State(app): State<App>,
-    ctx: Ctx,
-    PathText(id): PathText,
-    request: Request<Body>,
-) -> Response {
+async fn decide(State(app): State<App>, ctx: Ctx, Segment(id): Segment, request: Request<Body>) -> Response {
     let Ok(id) = AuthorizationRequestId::parse(&id) else {
         return message(StatusCode::NOT_FOUND, Notice::NotFound);
     };
     let headers = request.headers().clone();
     let flow = flow_cookies(&app, &headers, Some(&id));
     let form = match Limited::read(&app, request).await {
-        Ok(body) if body.is_form() => body.form(),
+        Ok(body) if body.is_form() => Query(body.form()),
         Ok(_) => return message(StatusCode::UNSUPPORTED_MEDIA_TYPE, Notice::ForeignForm),
         Err(error) => return message(error.shown().0, Notice::ForeignForm),
     };
-    let field =
-        |name: &str| form.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str());
+    // A field that is given twice says nothing.
+    let (Ok(token), Ok(decision)) = (form.single("form_token"), form.single("decision")) else {
+        return message(StatusCode::BAD_REQUEST, Notice::ForeignForm);
+    };
     let expected = flow.form_token(&app, &id);
-    let ours = domain::secret::equal(field("form_token").as_bytes(), expected.as_bytes());
+    let ours = token.is_some_and(|token| domain::secret::equal(token.as_bytes(), expected.as_bytes()));
     if !ours || same_site(&headers, app.public_url()) == Sameness::Other {
         return message(StatusCode::FORBIDDEN, Notice::ForeignForm);
     }
-    match field("decision") {
-        "approve" => {
+    match decision {
+        Some("approve") => {
             hub::approve(&ctx, &id, flow.hashes(&app)).await.map_or_else(refuse, |url| see_other(&url))
         }
-        "deny" => hub::deny(&ctx, &id, flow.hashes(&app))
+        Some("deny") => hub::deny(&ctx, &id, flow.hashes(&app))
             .await
             .map_or_else(refuse, |url| leaving(&app, &id, see_other(&url))),
         _ => message(StatusCode::BAD_REQUEST, Notice::ForeignForm),
@@ -105,7 +102,7 @@ fn leaving(app: &App, id: &AuthorizationRequestId, mut response: Response) -> Re
 async fn callback(
     State(app): State<App>,
     ctx: Ctx,
-    PathText(provider): PathText,
+    Segment(provider): Segment,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {

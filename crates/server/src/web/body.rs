@@ -71,18 +71,18 @@ impl Limited {
         form_urlencoded::parse(&self.bytes).into_owned().collect()
     }
 
-    /// The fields of a form or of a flat JSON object, repeated names included.
-    pub fn fields(&self) -> Result<Vec<(String, String)>, BodyError> {
+    /// The fields of a form or of a flat JSON object, repeated names included. Those that are known must be texts.
+    pub fn fields(&self, known: &[&str]) -> Result<Vec<(String, String)>, BodyError> {
         match self.media_type.as_deref() {
-            Some("application/json") => json_fields(&self.bytes).map_err(BodyError::Malformed),
+            Some("application/json") => json_fields(&self.bytes, known).map_err(BodyError::Malformed),
             _ if self.is_form() => Ok(self.form()),
             _ => Err(BodyError::MediaType),
         }
     }
 }
 
-/// A flat object's texts. `null` is an absent field; another type is named.
-fn json_fields(bytes: &[u8]) -> Result<Vec<(String, String)>, OAuthError> {
+/// A flat object's texts. `null` is an absent field; a known one of another type is named, an unknown one ignored.
+fn json_fields(bytes: &[u8], known: &[&str]) -> Result<Vec<(String, String)>, OAuthError> {
     let Pairs(pairs) = serde_json::from_slice(bytes).map_err(|error| {
         let place =
             format_args!("The body is no JSON object: line {}, column {}", error.line(), error.column());
@@ -93,6 +93,7 @@ fn json_fields(bytes: &[u8]) -> Result<Vec<(String, String)>, OAuthError> {
         match value {
             serde_json::Value::String(text) => fields.push((name, text)),
             serde_json::Value::Null => {}
+            _ if !known.contains(&name.as_str()) => {}
             _ => {
                 let wrong = format_args!("{name} must be a string");
                 return Err(OAuthError::about(OAuthCode::InvalidRequest, wrong));
@@ -131,11 +132,11 @@ mod tests {
 
     #[test]
     fn json_errors_name_the_position_or_the_field() {
-        let says = |text: &str| json_fields(text.as_bytes()).unwrap_err().description.into_owned();
+        let says = |text: &str| json_fields(text.as_bytes(), &["code"]).unwrap_err().description.into_owned();
         assert_eq!(says("{\n\"a\": }"), "The body is no JSON object: line 2, column 6");
         assert_eq!(says("[1]"), "The body is no JSON object: line 1, column 0");
         assert_eq!(says(r#"{"code": 5}"#), "code must be a string");
-        let twice = json_fields(br#"{"a":"1","a":"2","b":null}"#).unwrap();
+        let twice = json_fields(br#"{"a":"1","a":"2","b":null,"c":5}"#, &["code"]).unwrap();
         assert_eq!(twice, [("a".into(), "1".into()), ("a".into(), "2".into())]);
     }
 }

@@ -187,6 +187,19 @@ async fn another_browser_cannot_take_a_step_of_this_one() {
 }
 
 #[tokio::test]
+async fn a_form_that_says_a_thing_twice_does_nothing() {
+    let kit = Kit::new().await;
+    let (at, page) = kit.follow(kit.app().public_url(), kit.authorize(&Kit::ask(&kit.acme())).await).await;
+    let token = bowline::cli::hidden(&page.body, "form_token").unwrap();
+    let (token, yes, no) = (("form_token", token.as_str()), ("decision", "approve"), ("decision", "deny"));
+    for form in [vec![token, yes, no], vec![token, no, yes], vec![token, yes, yes], vec![token, token, yes]] {
+        let answer = kit.send(Sent::new(Method::POST, &at).form(&form)).await;
+        assert_eq!((answer.status, answer.location), (400, None), "{form:?}");
+    }
+    assert_eq!(kit.send(Sent::new(Method::POST, &at).form(&[token, no])).await.status, 303);
+}
+
+#[tokio::test]
 async fn without_a_provider_the_customer_picks_one_and_the_request_goes_on() {
     let kit = Kit::new().await;
     let acme = kit.acme();

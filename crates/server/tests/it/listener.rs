@@ -51,6 +51,22 @@ async fn paths_and_methods_that_are_not_served_are_answered_in_their_face() {
 }
 
 #[tokio::test]
+async fn a_path_that_is_no_text_is_answered_in_its_face() {
+    let kit = Kit::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    for path in ["/accounts/%FF", "/accounts/%C0%AE/transactions"] {
+        assert_eq!(kit.read(path, "x").await.status, 401, "the bearer is looked at first");
+        let answer = kit.read(path, &tokens.access).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (404, &701.into()), "{path}: {}", answer.body);
+    }
+    for (path, status) in [("/consent/%FF", 404), ("/callback/%FF?code=x&state=y", 400)] {
+        let answer = kit.get(path).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        assert!(answer.body.contains("<!doctype html>") && answer.headers.contains_key("x-frame-options"));
+    }
+}
+
+#[tokio::test]
 async fn a_correlation_id_is_taken_up_and_a_strange_one_is_not() {
     let kit = Kit::new().await;
     let taken = kit.get("/api/v1/authorize?correlation_id=abc-1.2_3").await;

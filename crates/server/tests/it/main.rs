@@ -17,6 +17,7 @@ mod readme;
 mod recovery;
 mod revoke;
 mod shared_grant;
+mod spec;
 mod time;
 mod token;
 mod trace;

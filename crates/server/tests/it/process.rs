@@ -166,6 +166,29 @@ async fn doctor_asks_for_the_migration_of_a_fresh_postgres() {
     assert!(wrong.contains(&("store".into(), "run `bowline migrate`".into())), "{wrong:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_is_held_and_released_from_the_command_line() {
+    let site = Site::new(None).await;
+    let acme = site.recipient("Acme Budget");
+    assert_eq!(said(&site.run(&["provider", "list"])).1, "1000     active   Maple Trust\n");
+    let hub = site.serve(&[]).await;
+    let tokens = site.connect(&acme, "alice").await;
+    let (code, _, error) = said(&site.run(&["provider", "pause", "1000"]));
+    assert!(code == Some(3) && error.contains("in use by another bowline"), "{error}");
+    drop(hub);
+    assert_eq!(said(&site.run(&["provider", "pause", "1000"])).1, "1000     paused   Maple Trust\n");
+    let hub = site.serve(&[]).await;
+    assert_eq!(site.api().read("/accounts", &tokens.access).await.status, 503);
+    drop(hub);
+    let (code, json, _) = said(&site.run(&["--json", "provider", "release", "1000"]));
+    assert_eq!(
+        (code, serde_json::from_str::<serde_json::Value>(&json).unwrap()["state"] == "active"),
+        (Some(0), true)
+    );
+    let _hub = site.serve(&[]).await;
+    assert_eq!(site.api().read("/accounts", &tokens.access).await.status, 200);
+}
+
 #[test]
 fn every_command_explains_itself_and_mistakes_are_named() {
     let run = |arguments: &[&str]| {
@@ -177,6 +200,8 @@ fn every_command_explains_itself_and_mistakes_are_named() {
         &["serve"],
         &["migrate"],
         &["doctor"],
+        &["bench"],
+        &["provider", "release"],
         &["config", "check"],
         &["config", "show"],
         &["recipient", "add"],

@@ -18,7 +18,7 @@ use store::query::{AuditOf, JobCounts, ProviderById, RequestById, RequestByState
 use crate::kit::{Kit, parameter};
 
 /// The callback of a bank that said yes, not followed.
-async fn callback(kit: &Kit) -> String {
+pub(crate) async fn callback(kit: &Kit) -> String {
     let (at, page) = kit.up_to_accounts(&Kit::ask(&kit.acme()), "alice").await;
     let token = bowline::cli::hidden(&page.body, "form_token").unwrap();
     let chosen = [("form_token", token.as_str()), ("accounts", "mt-alice-card"), ("decision", "approve")];

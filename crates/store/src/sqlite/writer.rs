@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::model::audit_event::AuditKey;
@@ -24,7 +25,7 @@ const IDLE: Duration = Duration::from_millis(500);
 /// The longest that an ended connection's sealed tokens stay in the log under load.
 const LOG_LIFE: Duration = Duration::from_secs(55);
 /// Log pages after which the log is copied back even under load.
-const LOG_PAGES: i64 = 16_000;
+const LOG_PAGES: i32 = 16_000;
 
 type Waiting = Box<dyn Queued>;
 
@@ -34,14 +35,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, settings: &Settings) -> Result<Self> {
+    pub(super) fn start(mut connection: Connection, settings: &Settings) -> Result<Self> {
+        let log = Log::of(&mut connection)?;
         let queue = Arc::new(Queue::new(settings.queue));
-        let thread = Thread {
-            connection,
-            queue: queue.clone(),
-            audit_key: settings.audit_key.clone(),
-            log: Log { used: false, secret_since: None },
-        };
+        let thread = Thread { connection, queue: queue.clone(), audit_key: settings.audit_key.clone(), log };
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || thread.work())
@@ -82,17 +79,20 @@ struct Slot<C: Command> {
 
 impl<C: Command> Queued for Slot<C> {
     fn run(&mut self, connection: &mut Connection, key: &AuditKey) -> Result<Vec<Mark>> {
-        connection.execute_batch("SAVEPOINT command")?;
+        statement(connection, "SAVEPOINT command")?;
         let done = catch_unwind(AssertUnwindSafe(|| body(&self.command, connection, key)))
             .unwrap_or_else(|_| Err(StoreError::Fault("a command panicked".into())));
         if connection.is_autocommit() {
             return Err(StoreError::Fault("SQLite rolled the whole batch back".into()));
         }
-        let (reply, marks, end) = match done {
-            Ok((reply, marks)) => (Ok(reply), marks, "RELEASE command"),
-            Err(error) => (Err(error), Vec::new(), "ROLLBACK TO command; RELEASE command"),
+        let (reply, marks) = match done {
+            Ok((reply, marks)) => (Ok(reply), marks),
+            Err(error) => {
+                statement(connection, "ROLLBACK TO command")?;
+                (Err(error), Vec::new())
+            }
         };
-        connection.execute_batch(end)?;
+        statement(connection, "RELEASE command")?;
         self.reply = Some(reply);
         Ok(marks)
     }
@@ -104,6 +104,12 @@ impl<C: Command> Queued for Slot<C> {
         };
         let _ = self.sender.send(reply);
     }
+}
+
+/// Runs a statement that every command needs, prepared once.
+fn statement(connection: &Connection, sql: &str) -> Result<()> {
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
 }
 
 fn body<C: Command>(
@@ -166,7 +172,7 @@ impl Thread {
     fn fill(&mut self, first: Waiting, batch: &mut Vec<Waiting>) -> Result<Vec<Mark>> {
         let mut marks = Vec::new();
         let mut next = Some(first);
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        statement(&self.connection, "BEGIN IMMEDIATE")?;
         while let Some(slot) = next {
             batch.push(slot);
             if let Some(slot) = batch.last_mut() {
@@ -174,7 +180,7 @@ impl Thread {
             }
             next = if batch.len() < BATCH { self.queue.pop() } else { None };
         }
-        self.connection.execute_batch("COMMIT")?;
+        statement(&self.connection, "COMMIT")?;
         Ok(marks)
     }
 }
@@ -189,19 +195,38 @@ fn give_up() -> ! {
 struct Log {
     used: bool,
     secret_since: Option<Instant>,
+    /// Pages in the log since it was last begun anew, as SQLite says after each commit.
+    pages: Arc<AtomicI32>,
+    /// Under load the log is copied back when it has so many pages.
+    copied_at: i32,
 }
 
 impl Log {
+    fn of(connection: &mut Connection) -> Result<Self> {
+        let pages = Arc::new(AtomicI32::new(0));
+        let seen = Arc::clone(&pages);
+        connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, now| {
+            seen.store(now, Ordering::Relaxed);
+            Ok(())
+        }))?;
+        Ok(Self { used: false, secret_since: None, pages, copied_at: LOG_PAGES })
+    }
+
     #[expect(clippy::disallowed_methods, reason = "a span of this process, never stored")]
     fn committed(&mut self, marks: &[Mark], connection: &Connection) {
         self.used = true;
         if marks.contains(&Mark::Ended) && self.secret_since.is_none() {
             self.secret_since = Some(Instant::now());
         }
+        let pages = self.pages.load(Ordering::Relaxed);
         if self.secret_since.is_some_and(|since| since.elapsed() >= LOG_LIFE) {
             self.tidy(connection);
-        } else if log_pages(connection) >= LOG_PAGES {
+        } else if pages < LOG_PAGES {
+            self.copied_at = LOG_PAGES;
+        } else if pages >= self.copied_at {
+            // A reader may keep the log from beginning anew: it is not copied again until it has grown.
             checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)");
+            self.copied_at = pages.saturating_add(LOG_PAGES);
         }
     }
 
@@ -209,14 +234,9 @@ impl Log {
         if self.used && checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)") {
             self.used = false;
             self.secret_since = None;
+            self.pages.store(0, Ordering::Relaxed);
         }
     }
-}
-
-/// Pages in the log, from the size of its file; cheap enough to ask after each batch.
-fn log_pages(connection: &Connection) -> i64 {
-    let Some(path) = connection.path() else { return 0 };
-    std::fs::metadata(format!("{path}-wal")).map_or(0, |m| i64::try_from(m.len() / 4096).unwrap_or(i64::MAX))
 }
 
 /// Whether the whole log was copied back.

@@ -3,7 +3,9 @@
 mod api;
 mod chrome;
 mod site;
+mod stand_in;
 mod walk;
+mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,20 +16,22 @@ use bowline::app::{App, Clock};
 use bowline::cli::{Answer, BankSite, Browser, SandboxArgs, Sent, World};
 use bowline::job;
 use bowline::manage::{NewRecipient, register};
-use domain::id::{ConnectionId, ProviderId};
+use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind};
-use domain::model::client::Localized;
+use domain::model::client::{ClientState, Localized};
 use domain::model::connection::{Cause, Connection, State};
 use domain::model::provider::ProviderState;
 use http::Method;
 use serde_json::Value;
-use store::command::SetProviderState;
+use store::command::{SetClientState, SetProviderState};
 use store::query::ConnectionById;
 
 pub(crate) use api::Api;
 pub(crate) use chrome::Chrome;
 pub(crate) use site::{Site, durable_database, free_port, fresh_database};
+pub(crate) use stand_in::{Call, StandIn, says};
 pub(crate) use walk::{Customer, Walk};
+pub(crate) use wire::Raw;
 
 /// Runs a story on both databases.
 macro_rules! on_both {
@@ -148,6 +152,21 @@ impl Kit {
             name: "Listening App".into(),
             purpose: Localized { en: "To listen.".into(), fr: "Pour écouter.".into() },
             redirect_uris: vec![redirect_uri.to_owned()],
+            scope: SCOPE.into(),
+            providers: vec![1000],
+            require_pkce: false,
+            max_duration_days: None,
+        })
+        .await
+    }
+
+    /// A recipient with a secret and redirect URIs of the test's own.
+    pub(crate) async fn recipient_with(&self, id: &str, secret: &str, redirect_uris: &[&str]) -> Recipient {
+        self.register(NewRecipient {
+            credentials: Some((id.to_owned(), domain::Secret::from(secret))),
+            name: "Odd App".into(),
+            purpose: Localized { en: "To be odd.".into(), fr: "Pour être étrange.".into() },
+            redirect_uris: redirect_uris.iter().map(|uri| (*uri).to_owned()).collect(),
             scope: SCOPE.into(),
             providers: vec![1000],
             require_pkce: false,
@@ -279,6 +298,11 @@ impl Kit {
         Api { browser: &self.browser, hub: self.app().public_url() }
     }
 
+    /// A form, as libraries of OAuth send it.
+    pub(crate) async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        self.send(Sent::new(Method::POST, &self.url(path)).form(fields)).await
+    }
+
     /// The token endpoint, JSON, credentials in the body.
     pub(crate) async fn token(&self, recipient: &Recipient, fields: &[(&str, &str)]) -> Answer {
         self.api().token(recipient, fields).await
@@ -315,6 +339,29 @@ impl Kit {
     pub(crate) async fn account_id(&self, bearer: &str) -> String {
         let list = self.read("/accounts", bearer).await.json();
         list["accounts"][0]["depositAccount"]["accountId"].as_str().unwrap().to_owned()
+    }
+
+    /// A token of the client itself.
+    pub(crate) async fn client_token(&self, recipient: &Recipient) -> String {
+        let own = self.token(recipient, &[("grant_type", "client_credentials")]).await.json();
+        own["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// An access token of a connection, narrowed to a scope.
+    pub(crate) async fn narrowed(&self, recipient: &Recipient, tokens: &Tokens, scope: &str) -> String {
+        let fields = [("grant_type", "refresh_token"), ("refresh_token", &*tokens.refresh), ("scope", scope)];
+        let narrow = self.token(recipient, &fields).await.json();
+        narrow["access_token"].as_str().unwrap_or_else(|| panic!("{narrow}")).to_owned()
+    }
+
+    /// An operator suspends a recipient.
+    pub(crate) async fn suspend(&self, recipient: &Recipient) {
+        let ctx = job::context(self.app(), "test").unwrap();
+        let actor = Actor::new(ActorKind::Operator, "test");
+        let client_id = ClientId::parse(&recipient.id).unwrap();
+        let state = ClientState::Suspended;
+        let set = SetClientState { moment: ctx.moment().unwrap(), client_id, state, actor };
+        assert!(ctx.run(set).await.unwrap());
     }
 
     /// An operator holds a provider, or releases it.

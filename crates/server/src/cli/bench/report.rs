@@ -1,0 +1,156 @@
+//! The tables, for people, for scripts and for the documentation.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::Args;
+use super::load::Figures;
+
+const METHOD: &str = "# Benchmarks
+
+Written by `bowline bench --markdown docs/benchmarks.md`. The load, the hub and a bank that answers at once share one
+process and its cores. Callers keep one connection each and wait for every answer. Read the shares: the absolute numbers
+are those of the machine below, at that moment.
+
+- *empty handler*: an axum handler that does nothing, asked in the same way. Everything that only reads is held against it.
+- *bare update, no HTTP*: one row of one connection changed by a command of the same store, one commit each. Everything
+  that is durable before its answer is held against it.
+- *access check*: a data request that is refused after the check, before a bank is asked.
+- *data read*: two accounts, asked of the bank, filtered, checked again and served.
+- *revoke, bank told*: the same as *revoke*, while the workers tell the bank of each end on the same cores.
+";
+
+/// One measurement.
+pub(super) struct Row {
+    pub(super) connections: usize,
+    pub(super) callers: usize,
+    pub(super) what: &'static str,
+    pub(super) figures: Figures,
+    /// What it is held against, and how often a second that went.
+    pub(super) floor: Option<(&'static str, f64)>,
+}
+
+impl Row {
+    /// The share of its floor, in percent.
+    fn share(&self) -> Option<f64> {
+        self.floor.map(|(_, floor)| self.figures.per_second / floor * 100.0)
+    }
+}
+
+/// Everything that was measured.
+pub(super) struct Report {
+    pub(super) rows: Vec<Row>,
+    notes: Vec<(usize, &'static str, f64)>,
+    machine: String,
+    settings: String,
+}
+
+impl Report {
+    pub(super) fn new(args: &Args) -> Self {
+        let store = match &args.store {
+            Some(url) if url.starts_with("postgres") => "PostgreSQL, its defaults for durability",
+            Some(_) | None => "SQLite, WAL, synchronous=FULL, group commit",
+        };
+        let version = env!("CARGO_PKG_VERSION");
+        let build = if cfg!(debug_assertions) { "debug build: not for comparison" } else { "release build" };
+        let settings = format!("bowline {version}, {build}; store: {store}; {} requests", args.requests);
+        Self { rows: Vec::new(), notes: Vec::new(), machine: machine(), settings }
+    }
+
+    pub(super) fn note(&mut self, connections: usize, what: &'static str, number: f64) {
+        self.notes.push((connections, what, number));
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut out = format!("{}\n{}\n", self.machine, self.settings);
+        let mut last = (0, 0);
+        for row in &self.rows {
+            if (row.connections, row.callers) != last {
+                last = (row.connections, row.callers);
+                let (connections, callers) = last;
+                let _ = writeln!(
+                    out,
+                    "\n{:<26} {:>9} {:>9} {:>9}   share of its floor   ({connections} connections, {callers} callers)",
+                    "operation", "a second", "p50 ms", "p99 ms"
+                );
+            }
+            let [per_second, p50, p99] = numbers(row);
+            let _ = writeln!(out, "{:<26} {per_second:>9} {p50:>9} {p99:>9}   {}", row.what, share(row));
+        }
+        for (connections, what, number) in &self.notes {
+            let _ = write!(out, "\n{connections:>9} connections: {what} {number:.1}");
+        }
+        out
+    }
+
+    pub(super) fn markdown(&self) -> String {
+        let mut out = format!("{METHOD}\n- {}\n- {}\n", self.machine, self.settings);
+        let mut last = (0, 0);
+        for row in &self.rows {
+            if (row.connections, row.callers) != last {
+                last = (row.connections, row.callers);
+                let _ = write!(
+                    out,
+                    "\n{} connections, {} callers:\n\n| operation | a second | p50 ms | p99 ms | share of its floor |\n\
+                     | --- | --: | --: | --: | --- |\n",
+                    last.0, last.1
+                );
+            }
+            let [per_second, p50, p99] = numbers(row);
+            let _ = writeln!(out, "| {} | {per_second} | {p50} | {p99} | {} |", row.what, share(row));
+        }
+        out.push_str("\n| connections | by itself | |\n| --: | --- | --: |\n");
+        for (connections, what, number) in &self.notes {
+            let _ = writeln!(out, "| {connections} | {what} | {number:.1} |");
+        }
+        out
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
+        let rows: Vec<_> = self
+            .rows
+            .iter()
+            .map(|r| {
+                json!({"connections": r.connections, "callers": r.callers, "operation": r.what,
+                    "per_second": r.figures.per_second, "p50_ms": millis(r.figures.p50), "p99_ms": millis(r.figures.p99),
+                    "floor": r.floor.map(|(name, _)| name), "percent_of_floor": r.share()})
+            })
+            .collect();
+        let notes: Vec<_> = self
+            .notes
+            .iter()
+            .map(|(connections, what, number)| json!({"connections": connections, "what": what, "number": number}))
+            .collect();
+        json!({"machine": self.machine, "settings": self.settings, "rows": rows, "notes": notes})
+    }
+}
+
+fn numbers(row: &Row) -> [String; 3] {
+    let figures = row.figures;
+    [
+        format!("{:.0}", figures.per_second),
+        format!("{:.3}", millis(figures.p50)),
+        format!("{:.3}", millis(figures.p99)),
+    ]
+}
+
+fn share(row: &Row) -> String {
+    match (row.share(), row.floor) {
+        (Some(share), Some((floor, _))) => format!("{share:.0} % of {floor}"),
+        _ => String::new(),
+    }
+}
+
+fn millis(duration: std::time::Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+/// What was measured on, as far as it says so itself.
+fn machine() -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|m| m.1));
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{}, {cores} cores, Linux {}", model.unwrap_or("unknown processor"), kernel.trim())
+}

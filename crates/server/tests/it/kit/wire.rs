@@ -1,0 +1,88 @@
+//! Requests byte for byte: what no client would send.
+
+use std::time::Duration;
+
+use bowline::cli::Answer;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::Kit;
+
+/// A request whose target, headers and body are sent as they stand.
+#[derive(Clone, Debug)]
+pub(crate) struct Raw {
+    method: String,
+    target: Vec<u8>,
+    headers: Vec<(String, Vec<u8>)>,
+    body: Vec<u8>,
+}
+
+impl Raw {
+    pub(crate) fn new(method: &str, target: impl Into<Vec<u8>>) -> Self {
+        Self { method: method.to_owned(), target: target.into(), headers: Vec::new(), body: Vec::new() }
+    }
+
+    pub(crate) fn get(target: impl Into<Vec<u8>>) -> Self {
+        Self::new("GET", target)
+    }
+
+    pub(crate) fn post(target: impl Into<Vec<u8>>, media_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        let post = Self::new("POST", target).header("content-type", media_type);
+        Self { body: body.into(), ..post }
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("authorization", format!("Bearer {token}"))
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = [self.method.as_bytes(), b" ", &self.target, b" HTTP/1.1\r\n"].concat();
+        bytes.extend(b"host: hub.example.org\r\nconnection: close\r\n");
+        for (name, value) in &self.headers {
+            bytes.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+        }
+        let chunked = self.headers.iter().any(|(name, _)| name == "transfer-encoding");
+        if !chunked && (self.method == "POST" || !self.body.is_empty()) {
+            bytes.extend(format!("content-length: {}\r\n", self.body.len()).bytes());
+        }
+        bytes.extend(b"\r\n");
+        bytes.extend(&self.body);
+        bytes
+    }
+}
+
+impl Kit {
+    /// Sends a request over a connection of its own, and hears the whole answer. Status 0: none came.
+    pub(crate) async fn wire(&self, raw: &Raw) -> Answer {
+        let mut stream = TcpStream::connect(self.world.node.address).await.unwrap();
+        // A request that is refused in its midst is not read to its end.
+        let _ = stream.write_all(&raw.bytes()).await;
+        let mut heard = Vec::new();
+        let _ = stream.read_to_end(&mut heard).await;
+        answer(&heard)
+    }
+}
+
+fn answer(heard: &[u8]) -> Answer {
+    let end = heard.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(heard.len());
+    let all = heard[..end].split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
+    let mut lines = all.filter(|line| !line.is_empty());
+    let first = String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
+    let status = first.split(' ').nth(1).map_or(0, |status| status.parse().unwrap());
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let colon = line.iter().position(|b| *b == b':').unwrap();
+        let name = HeaderName::from_bytes(&line[..colon]).unwrap();
+        headers.append(name, HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).unwrap());
+    }
+    assert!(!headers.contains_key("transfer-encoding"), "answers are whole: {headers:?}");
+    let location = headers.get("location").map(|value| value.to_str().unwrap().to_owned());
+    let body = String::from_utf8(heard.get(end + 4..).unwrap_or_default().to_vec()).unwrap();
+    Answer { status, location, body, took: Duration::ZERO, headers }
+}

@@ -1,0 +1,179 @@
+//! What an answer must be, and what every answer must have.
+
+use std::borrow::Cow;
+
+use bowline::cli::Answer;
+use domain::error::OAuthCode;
+use fdx::ErrorCode;
+
+use crate::kit::parameter;
+
+/// The titles of pages that say no.
+pub(super) const UNKNOWN_CLIENT: &str = "This service is not known here";
+pub(super) const UNKNOWN_REDIRECT: &str = "This service sent you the wrong way";
+pub(super) const OVER: &str = "Please start again";
+pub(super) const FOREIGN_FORM: &str = "This did not come from our page";
+pub(super) const NOTHING: &str = "There is nothing here";
+
+/// The one answer that a request may get.
+#[derive(Clone, Debug)]
+pub(super) enum Expected {
+    /// An OAuth error as JSON: status, word, sentence.
+    OAuth(u16, OAuthCode, Cow<'static, str>),
+    /// An OAuth error at the recipient's redirect URI: word, sentence.
+    Back(OAuthCode, Cow<'static, str>),
+    /// A data error with its code, and what a developer is told.
+    Fdx(ErrorCode, &'static str),
+    /// 401 with a message alone.
+    NoToken,
+    /// On the data face, outside of the documented list: a message alone.
+    Bare(u16),
+    /// A page for a person, by its title.
+    Page(u16, &'static str),
+    /// The browser goes on to the consent page.
+    Onward,
+    /// The browser goes on to the bank.
+    ToBank,
+    /// Tokens.
+    Tokens,
+    /// Data.
+    Data,
+    /// 204.
+    Done,
+    /// Refused by the HTTP library before there is a request: no body.
+    Wire(u16),
+}
+
+impl Expected {
+    pub(super) fn invalid_request(sentence: impl Into<Cow<'static, str>>) -> Self {
+        Self::OAuth(400, OAuthCode::InvalidRequest, sentence.into())
+    }
+
+    /// Whether an answer is this one, and sound; else what it is.
+    pub(super) fn check(&self, answer: &Answer, what: &str) -> Result<(), String> {
+        let held = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.hold(answer, what)));
+        held.map_err(|panic| panic.downcast_ref::<String>().cloned().unwrap_or_else(|| what.to_owned()))
+    }
+
+    /// Asserts that an answer is this one, and sound.
+    pub(super) fn hold(&self, answer: &Answer, what: &str) {
+        let body = answer.json();
+        let context = || {
+            format!("{what}: expected {self:?}, not {} {} {:?}", answer.status, answer.body, answer.headers)
+        };
+        let is = |held: bool| assert!(held, "{}", context());
+        if let Self::Wire(status) = self {
+            is(answer.status == *status && answer.body.is_empty());
+            return;
+        }
+        is_sound(answer, what);
+        match self {
+            Self::OAuth(status, code, sentence) => {
+                is(answer.status == *status && body["error"] == code.as_str());
+                is(body["error_description"] == **sentence && body.as_object().is_some_and(|o| o.len() == 2));
+            }
+            Self::Back(code, sentence) => {
+                is(answer.status == 302 || answer.status == 303);
+                let location = answer.location.as_deref().unwrap_or_default();
+                is(parameter(location, "error").as_deref() == Some(code.as_str()));
+                is(parameter(location, "error_description").as_deref() == Some(sentence));
+            }
+            Self::Fdx(code, told) => {
+                is(answer.status == code.status() && body["code"] == code.number());
+                is(body["message"] == code.message() && body["debugMessage"] == *told);
+            }
+            Self::NoToken => {
+                is(answer.status == 401 && body["message"].is_string() && body.get("code").is_none());
+                is(answer.headers.contains_key("www-authenticate"));
+            }
+            Self::Bare(status) => {
+                is(answer.status == *status && body["message"].is_string() && body.get("code").is_none());
+            }
+            Self::Page(status, title) => is(answer.status == *status && answer.body.contains(title)),
+            Self::Onward => {
+                is(answer.status == 303);
+                is(answer.location.as_deref().is_some_and(|to| to.starts_with("/consent/arq_")));
+            }
+            Self::ToBank => is(answer.status == 303
+                && answer.location.as_deref().is_some_and(|to| to.contains("/authorize?"))),
+            Self::Tokens => is(answer.status == 200 && body["access_token"].is_string()),
+            Self::Data => is(answer.status == 200 && body.is_object() && body.get("code").is_none()),
+            Self::Done => is(answer.status == 204 && answer.body.is_empty()),
+            Self::Wire(_) => {}
+        }
+    }
+}
+
+/// Every header that an answer of ours may have: a header that a caller smuggles in is not among them.
+const KNOWN: [&str; 18] = [
+    "allow",
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-security-policy",
+    "content-type",
+    "cross-origin-opener-policy",
+    "date",
+    "location",
+    "ob-correlation-id",
+    "ob-trace-id",
+    "pragma",
+    "referrer-policy",
+    "retry-after",
+    "set-cookie",
+    "www-authenticate",
+    "x-content-type-options",
+    "x-frame-options",
+];
+
+/// What every answer has, whatever it says.
+pub(super) fn is_sound(answer: &Answer, what: &str) {
+    let context = || format!("{what}: {} {:?} {}", answer.status, answer.headers, answer.body);
+    let header = |name: &str| answer.headers.get(name).map_or("", |value| value.to_str().unwrap());
+    for name in answer.headers.keys() {
+        assert!(KNOWN.contains(&name.as_str()), "{name} is not ours: {}", context());
+        assert_eq!(answer.headers.get_all(name).iter().count(), 1, "{name}: {}", context());
+    }
+    let kind = header("content-type");
+    let cache = if kind.starts_with("text/css") { "max-age=3600" } else { "no-store" };
+    assert_eq!(header("cache-control"), cache, "{}", context());
+    assert_eq!(header("x-content-type-options"), "nosniff", "{}", context());
+    for name in ["ob-correlation-id", "ob-trace-id", "referrer-policy"] {
+        assert!(!header(name).is_empty(), "{name}: {}", context());
+    }
+    let cookie = header("set-cookie");
+    assert!(
+        cookie.is_empty() || cookie.starts_with("bowline_flow_") && cookie.contains("HttpOnly"),
+        "{}",
+        context()
+    );
+    assert!(
+        answer.location.as_ref().is_none_or(|to| to.bytes().all(|b| b.is_ascii_graphic())),
+        "{}",
+        context()
+    );
+    assert_eq!(
+        answer.status == 401,
+        !header("www-authenticate").is_empty() && answer.status != 400,
+        "{}",
+        context()
+    );
+    assert!(answer.status != 503 || !header("retry-after").is_empty(), "{}", context());
+    if kind.starts_with("text/html") {
+        is_safe_page(answer, &context());
+    } else if !answer.body.is_empty() && !kind.starts_with("text/css") {
+        assert_eq!(kind, "application/json", "{}", context());
+        assert!(answer.json().is_object(), "{}", context());
+    }
+}
+
+fn is_safe_page(answer: &Answer, context: &str) {
+    let header = |name: &str| answer.headers.get(name).map_or("", |value| value.to_str().unwrap());
+    let policy = header("content-security-policy");
+    for part in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action "] {
+        assert!(policy.contains(part), "{part}: {context}");
+    }
+    assert!(!policy.contains("unsafe") && header("x-frame-options") == "DENY", "{context}");
+    assert_eq!(header("referrer-policy"), "same-origin", "{context}");
+    assert!(!answer.body.contains("<script") && !answer.body.contains("stolen=1\""), "{context}");
+}
