@@ -90,7 +90,10 @@ impl KeyFile {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(text.as_bytes())?;
         text.zeroize();
-        file.sync_all()
+        file.sync_all()?;
+        // The name too must survive a power cut.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        std::fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
     }
 
     /// The key of a name (HKDF-SHA-256 from `base`).
