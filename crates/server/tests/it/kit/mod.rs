@@ -1,6 +1,7 @@
 //! A world of its own for each test: hub, bank, a clock that stands, and personas.
 
 mod api;
+mod behind;
 mod chrome;
 mod site;
 mod walk;
@@ -25,6 +26,7 @@ use store::command::SetProviderState;
 use store::query::ConnectionById;
 
 pub(crate) use api::Api;
+pub(crate) use behind::OtherNode;
 pub(crate) use chrome::Chrome;
 pub(crate) use site::{Site, durable_database, free_port, fresh_database};
 pub(crate) use walk::{Customer, Walk};
@@ -111,6 +113,10 @@ impl Kit {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.app().public_url())
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::standing(Arc::clone(&self.clock))
     }
 
     pub(crate) fn advance(&self, by: Duration) {
