@@ -5,6 +5,7 @@ mod authorize;
 mod browser;
 mod data;
 mod demo;
+mod fault;
 mod kinds;
 mod kit;
 mod levers;

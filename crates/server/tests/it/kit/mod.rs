@@ -3,6 +3,7 @@
 mod api;
 mod behind;
 mod chrome;
+mod cluster;
 mod site;
 mod walk;
 
@@ -28,6 +29,7 @@ use store::query::ConnectionById;
 pub(crate) use api::Api;
 pub(crate) use behind::OtherNode;
 pub(crate) use chrome::Chrome;
+pub(crate) use cluster::Cluster;
 pub(crate) use site::{Site, durable_database, free_port, fresh_database};
 pub(crate) use walk::{Customer, Walk};
 
@@ -351,9 +353,7 @@ impl Kit {
 
     /// Waits until something that the workers do has happened.
     pub(crate) async fn until(&self, what: &str, happened: impl AsyncFn() -> bool) {
-        let patience = ConstantBuilder::default().with_delay(Duration::from_millis(20)).with_max_times(500);
-        let looked = (|| async { if happened().await { Ok(()) } else { Err(()) } }).retry(patience).await;
-        assert!(looked.is_ok(), "{what} did not happen");
+        until(what, happened).await;
     }
 
     /// The grants as the bank lists them: state by grant.
@@ -362,6 +362,13 @@ impl Kit {
         let listed = self.send(Sent::new(Method::GET, &url)).await.json();
         listed.as_array().unwrap().iter().map(|g| g["state"].as_str().unwrap().to_owned()).collect()
     }
+}
+
+/// Waits until something that others do has happened.
+pub(crate) async fn until(what: &str, happened: impl AsyncFn() -> bool) {
+    let patience = ConstantBuilder::default().with_delay(Duration::from_millis(20)).with_max_times(1000);
+    let looked = (|| async { if happened().await { Ok(()) } else { Err(()) } }).retry(patience).await;
+    assert!(looked.is_ok(), "{what} did not happen");
 }
 
 /// The URL of an authorization request.

@@ -8,9 +8,16 @@ use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
 use bowline::cli::{Browser, Sent};
+use bowline::vault::{KeyFile, Vault};
+use domain::id::ConnectionId;
+use domain::model::audit_event::{AuditHead, SubjectKind};
+use domain::model::connection::State;
 use http::Method;
 use sandbox::bank::{Bank, Settings};
+use store::query::{AuditOf, ConnectionById};
+use store::{Location, Store};
 
+use super::behind::behind;
 use super::{Api, Customer, Kit, Recipient, Tokens, Walk, authorize_url, parameter};
 
 /// A data folder with a configuration, and a bank that answers.
@@ -19,6 +26,7 @@ pub(crate) struct Site {
     pub(crate) browser: Browser,
     bank: Bank,
     bank_url: String,
+    store: String,
     folder: tempfile::TempDir,
 }
 
@@ -57,13 +65,14 @@ impl Site {
         let router = bank.router();
         tokio::spawn(async move { axum::serve(listener, router).await });
         std::fs::write(folder.path().join("bank.secret"), "the-hub-at-the-bank\n").unwrap();
-        let site = Self { hub, browser: Browser::new().unwrap(), bank, bank_url, folder };
-        std::fs::write(site.path("bowline.toml"), site.configuration(store)).unwrap();
+        let sqlite = format!("sqlite:{}", folder.path().join("hub.db").display());
+        let store = store.unwrap_or(&sqlite).to_owned();
+        let site = Self { hub, browser: Browser::new().unwrap(), bank, bank_url, store, folder };
+        std::fs::write(site.path("bowline.toml"), site.configuration()).unwrap();
         site
     }
 
-    fn configuration(&self, store: Option<&str>) -> String {
-        let sqlite = format!("sqlite:{}", self.path("hub.db").display());
+    fn configuration(&self) -> String {
         format!(
             "[server]\npublic_url = \"{hub}\"\nlisten = \"{listen}\"\nprobe_listen = \"{probes}\"\n\
              [store]\nurl = \"{store}\"\n[keys]\nfile = \"{keys}\"\n[upstream]\nallow_loopback = true\n\
@@ -78,7 +87,7 @@ impl Site {
             hub = self.hub,
             listen = self.hub.trim_start_matches("http://"),
             probes = self.probes().trim_start_matches("http://"),
-            store = store.unwrap_or(&sqlite),
+            store = self.store,
             keys = self.path("hub.keys").display(),
             bank = self.bank_url,
             secret = self.path("bank.secret").display(),
@@ -168,6 +177,12 @@ impl Site {
 
     /// A whole connection of a customer, who shares one account.
     pub(crate) async fn connect(&self, recipient: &Recipient, username: &str) -> Tokens {
+        let code = self.code(recipient, username).await;
+        Tokens::of(&self.api().redeem(recipient, &code).await, code)
+    }
+
+    /// A code for a recipient: a customer shares one account.
+    pub(crate) async fn code(&self, recipient: &Recipient, username: &str) -> String {
         let walk = Walk { browser: &self.browser, origins: vec![self.hub.clone(), self.bank_url.clone()] };
         let login = self.bank.logins().into_iter().find(|l| l.username == username).unwrap();
         let customer = Customer {
@@ -177,8 +192,54 @@ impl Site {
         };
         let url = authorize_url(&self.hub, &Kit::ask(recipient));
         let back = walk.through(&url, &customer).await;
-        let code = parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"));
-        Tokens::of(&self.api().redeem(recipient, &code).await, code)
+        parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"))
+    }
+
+    /// How many grants live at the bank.
+    pub(crate) async fn live_grants(&self) -> usize {
+        let listed = Sent::new(Method::GET, &format!("{}/levers/grants", self.bank_url));
+        let listed = self.browser.send(listed).await.unwrap().json();
+        listed.as_array().unwrap().iter().filter(|grant| grant["state"] == "active").count()
+    }
+
+    /// Runs a statement on the hub's database.
+    pub(crate) async fn behind(&self, statement: &str) -> Vec<String> {
+        behind(&self.store, statement).await
+    }
+
+    /// Whether a connection has ended. What hangs from it has ended with it or lives with it, the job that
+    /// tells the bank is there once or not at all, and its audit chain verifies up to the end that its row knows.
+    pub(crate) async fn whole(&self, id: &ConnectionId) -> bool {
+        let audit_key = Vault::new(KeyFile::open(&self.path("hub.keys")).unwrap()).audit_key();
+        let location = Location::parse(&self.store).unwrap();
+        let settings = store::Settings { location, connections: 2, queue: 1, audit_key: audit_key.clone() };
+        let store = Store::open(settings).await.unwrap();
+        let row = async || store.ask(&ConnectionById { id: id.clone() }).await.unwrap().unwrap();
+        let events = AuditOf { kind: SubjectKind::Connection, id: id.to_string() };
+        let (mut connection, mut chain) = (row().await, store.ask(&events).await.unwrap());
+        // A worker may be writing: both are read again until neither has changed meanwhile.
+        while row().await.audit != connection.audit {
+            (connection, chain) = (row().await, store.ask(&events).await.unwrap());
+        }
+        let mut head = AuditHead::default();
+        for event in chain {
+            assert!(audit_key.verifies(&head, &event), "event {} of {id}", event.seq);
+            head = AuditHead { seq: event.seq, mac: event.mac };
+        }
+        assert_eq!(connection.audit, head, "the row of {id} knows the end of its chain");
+        let of = |table: &str, more: &str| {
+            format!("(SELECT COUNT(*) FROM {table} WHERE connection_id = '{id}'{more})")
+        };
+        let ended = matches!(connection.state, State::Ended(_));
+        let counted = format!(
+            "SELECT {}, {}, {}",
+            of("refresh_tokens", ""),
+            of("upstream_credentials", ""),
+            of("jobs", " AND kind = 'tell_bank'")
+        );
+        let counted = self.behind(&counted).await;
+        assert_eq!(counted, [if ended { "0|0|1" } else { "1|1|0" }], "rows of {id}, ended: {ended}");
+        ended
     }
 }
 
