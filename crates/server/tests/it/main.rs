@@ -6,6 +6,7 @@ mod browser;
 mod data;
 mod demo;
 mod fault;
+mod kill;
 mod kinds;
 mod kit;
 mod levers;

@@ -4,9 +4,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
-use backon::{ConstantBuilder, Retryable};
 use bowline::cli::{Browser, Sent};
 use bowline::vault::{KeyFile, Vault};
 use domain::id::ConnectionId;
@@ -18,7 +16,7 @@ use store::query::{AuditOf, ConnectionById};
 use store::{Location, Store};
 
 use super::behind::behind;
-use super::{Api, Customer, Kit, Recipient, Tokens, Walk, authorize_url, parameter};
+use super::{Api, Customer, Kit, Recipient, Tokens, Walk, authorize_url, parameter, until};
 
 /// A data folder with a configuration, and a bank that answers.
 pub(crate) struct Site {
@@ -33,9 +31,16 @@ pub(crate) struct Site {
 /// A hub that runs; killed without a word when dropped, with whatever stands in front of it.
 pub(crate) struct Running(pub(crate) Child);
 
+impl Running {
+    /// Whether it has not ended by itself.
+    pub(crate) fn lives(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
+        if self.lives() {
             let group = format!("-{}", self.0.id());
             let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
             let _ = self.0.wait();
@@ -124,21 +129,31 @@ impl Site {
         self.command(&[], arguments).output().unwrap()
     }
 
-    /// Starts the hub and waits until it is ready. Its log goes to `hub.log`.
+    /// Starts the hub and waits until it is ready.
     pub(crate) async fn serve(&self, before: &[&str]) -> Running {
+        let mut hub = self.start(before);
+        assert!(self.is_ready(&mut hub).await, "the hub is not ready: {}", self.log());
+        hub
+    }
+
+    /// Starts the hub. Its log goes to `hub.log`.
+    pub(crate) fn start(&self, before: &[&str]) -> Running {
         let log = std::fs::File::options().create(true).append(true).open(self.path("hub.log")).unwrap();
         let mut command = self.command(before, &["serve"]);
-        let child = command.stdout(Stdio::null()).stderr(log).process_group(0).spawn().unwrap();
+        Running(command.stdout(Stdio::null()).stderr(log).process_group(0).spawn().unwrap())
+    }
+
+    /// Waits until the hub is ready; false if it dies before.
+    pub(crate) async fn is_ready(&self, hub: &mut Running) -> bool {
         let ready = format!("{}/readyz", self.probes());
-        let patience = ConstantBuilder::default().with_delay(Duration::from_millis(20)).with_max_times(1000);
-        let asked = (|| async {
-            let answer = self.browser.send(Sent::new(Method::GET, &ready)).await.map_err(|_| ())?;
-            if answer.status == 200 { Ok(()) } else { Err(()) }
-        })
-        .retry(patience)
-        .await;
-        assert!(asked.is_ok(), "the hub is not ready: {}", self.log());
-        Running(child)
+        let process = std::cell::RefCell::new(hub);
+        let is_up = async || {
+            let answer = self.browser.send(Sent::new(Method::GET, &ready)).await;
+            answer.is_ok_and(|answer| answer.status == 200)
+        };
+        until("the hub is ready, or has died", async || !process.borrow_mut().lives() || is_up().await).await;
+        let lives = process.borrow_mut().lives();
+        lives
     }
 
     pub(crate) fn log(&self) -> String {
