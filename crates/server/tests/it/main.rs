@@ -16,6 +16,7 @@ mod race;
 mod readme;
 mod recovery;
 mod revoke;
+mod secrets;
 mod shared_grant;
 mod time;
 mod token;

@@ -4,6 +4,7 @@ mod api;
 mod behind;
 mod chrome;
 mod cluster;
+mod heard;
 mod site;
 mod walk;
 
@@ -30,6 +31,7 @@ pub(crate) use api::Api;
 pub(crate) use behind::OtherNode;
 pub(crate) use chrome::Chrome;
 pub(crate) use cluster::Cluster;
+pub(crate) use heard::Exchange;
 pub(crate) use site::{Site, durable_database, free_port, fresh_database};
 pub(crate) use walk::{Customer, Walk};
 

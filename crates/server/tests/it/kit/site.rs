@@ -16,12 +16,15 @@ use store::query::{AuditOf, ConnectionById};
 use store::{Location, Store};
 
 use super::behind::behind;
+use super::heard::Heard;
 use super::{Api, Customer, Kit, Recipient, Tokens, Walk, authorize_url, parameter, until};
 
 /// A data folder with a configuration, and a bank that answers.
 pub(crate) struct Site {
     pub(crate) hub: String,
     pub(crate) browser: Browser,
+    /// What was said with the bank.
+    pub(crate) heard: Heard,
     bank: Bank,
     bank_url: String,
     store: String,
@@ -67,12 +70,13 @@ impl Site {
             clock: std::sync::Arc::new(clock),
         })
         .unwrap();
-        let router = bank.router();
+        let heard = Heard::default();
+        let router = heard.at(bank.router());
         tokio::spawn(async move { axum::serve(listener, router).await });
         std::fs::write(folder.path().join("bank.secret"), "the-hub-at-the-bank\n").unwrap();
         let sqlite = format!("sqlite:{}", folder.path().join("hub.db").display());
         let store = store.unwrap_or(&sqlite).to_owned();
-        let site = Self { hub, browser: Browser::new().unwrap(), bank, bank_url, store, folder };
+        let site = Self { hub, browser: Browser::new().unwrap(), heard, bank, bank_url, store, folder };
         std::fs::write(site.path("bowline.toml"), site.configuration()).unwrap();
         site
     }
@@ -86,7 +90,8 @@ impl Site {
              revocation_endpoint = \"{bank}/revoke\"\nclient_id = \"bowline\"\n\
              client_secret = {{ file = \"{secret}\" }}\nfdx = {{ base_url = \"{bank}/fdx/v5\", version = \"5\" }}\n\
              scopes = {{ ACCOUNT_BASIC = \"fdx:accountbasic:read\", ACCOUNT_DETAILED = \"fdx:accountdetailed:read\", \
-             TRANSACTIONS = \"fdx:transactions:read\" }}\n\
+             ACCOUNT_PAYMENTS = \"fdx:paymentnetworks:read\", CUSTOMER_CONTACT = \"fdx:customercontact:read\", \
+             CUSTOMER_PERSONAL = \"fdx:customerpersonal:read\", TRANSACTIONS = \"fdx:transactions:read\" }}\n\
              customer_identity = {{ token_field = \"customer_id\" }}\naccounts_field = \"accounts\"\n\
              grant_field = \"grant_id\"\nrevoke = [\"rfc7009\"]\n",
             hub = self.hub,
@@ -162,6 +167,11 @@ impl Site {
 
     /// Registers a recipient from the command line.
     pub(crate) fn recipient(&self, name: &str) -> Recipient {
+        self.recipient_of(name, super::SCOPE)
+    }
+
+    /// Registers a recipient of a scope.
+    pub(crate) fn recipient_of(&self, name: &str, scope: &str) -> Recipient {
         let redirect_uri = "https://app.example.org/back".to_owned();
         let made = self.run(&[
             "--json",
@@ -176,7 +186,7 @@ impl Site {
             "--redirect-uri",
             &redirect_uri,
             "--scope",
-            super::SCOPE,
+            scope,
             "--provider",
             "1000",
         ]);
@@ -198,16 +208,40 @@ impl Site {
 
     /// A code for a recipient: a customer shares one account.
     pub(crate) async fn code(&self, recipient: &Recipient, username: &str) -> String {
+        self.code_of(recipient, username, super::SCOPE).await
+    }
+
+    /// A code of a scope.
+    pub(crate) async fn code_of(&self, recipient: &Recipient, username: &str, scope: &str) -> String {
         let walk = Walk { browser: &self.browser, origins: vec![self.hub.clone(), self.bank_url.clone()] };
-        let login = self.bank.logins().into_iter().find(|l| l.username == username).unwrap();
         let customer = Customer {
             username: username.to_owned(),
-            password: login.password,
+            password: self.password(username),
             accounts: vec![format!("mt-{username}-chequing")],
         };
-        let url = authorize_url(&self.hub, &Kit::ask(recipient));
-        let back = walk.through(&url, &customer).await;
+        let mut query = Kit::ask(recipient);
+        query.retain(|(name, _)| *name != "scope");
+        query.push(("scope", scope.to_owned()));
+        let back = walk.through(&authorize_url(&self.hub, &query), &customer).await;
         parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"))
+    }
+
+    /// A customer's password at the bank.
+    pub(crate) fn password(&self, username: &str) -> String {
+        self.bank.logins().into_iter().find(|login| login.username == username).unwrap().password
+    }
+
+    /// Pulls levers of the bank.
+    pub(crate) async fn levers(&self, levers: serde_json::Value) {
+        let mut sent = Sent::new(Method::PUT, &format!("{}/levers", self.bank_url));
+        sent.json = Some(levers);
+        assert_eq!(self.browser.send(sent).await.unwrap().status, 200);
+    }
+
+    /// The files that this site has made.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
     }
 
     /// How many grants live at the bank.
