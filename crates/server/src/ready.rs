@@ -10,6 +10,7 @@ pub const KEYS_MARK: &str = "keys";
 
 /// What readiness rests on, as it is at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each check holds or not by itself")]
 pub struct Readiness {
     /// The store answers.
     pub store: bool,
