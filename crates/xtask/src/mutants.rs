@@ -158,6 +158,16 @@ const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
+        name: "the log shows the query of a request",
+        file: "crates/server/src/web/outer.rs",
+        whole: r#"map_or("none", MatchedPath::as_str).to_owned();"#,
+        broken: r#"map_or("none", MatchedPath::as_str).to_owned() + request.uri().query().unwrap_or_default();"#,
+        tests: Tests::It,
+        test: "secrets::no_secret_is_written_down_on_sqlite",
+        says: "in hub.log",
+        always: false,
+    },
+    Mutant {
         name: "a redirect URI is compared by its beginning",
         file: "crates/domain/src/rule/authorize.rs",
         whole: "client.redirect_uris.iter().any(|known| known == uri)",

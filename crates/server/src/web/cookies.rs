@@ -92,7 +92,7 @@ mod tests {
         #[test]
         fn a_value_of_ours_is_found_among_others(value in "[A-Za-z0-9_-]{1,60}", before in "[a-z]{1,9}=[a-z;= ]{0,40}") {
             let line = format!("{before}; {PREFIX}a={value}; other=1").into_bytes();
-            prop_assert_eq!(values(&sent(&[line.clone()]), PREFIX, Some("bowline_flow_a")), [value.clone()]);
+            prop_assert_eq!(values(&sent(std::slice::from_ref(&line)), PREFIX, Some("bowline_flow_a")), [value.clone()]);
             prop_assert!(values(&sent(&[line]), PREFIX, Some("bowline_flow_b")).is_empty());
         }
     }

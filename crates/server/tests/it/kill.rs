@@ -66,11 +66,12 @@ impl Story {
     }
 }
 
-async fn at_every_step(store: Option<&str>, families: &[Family]) {
+async fn at_every_step(database: Option<&str>, families: &[Family]) {
     let each = std::env::var("BOWLINE_CRASH_ROUNDS").is_ok();
-    let strace = std::env::var("BOWLINE_TEST_STRACE").expect("BOWLINE_TEST_STRACE: run `cargo xtask test`");
-    let site = Site::new(store).await;
-    if store.is_some() {
+    let strace = std::env::var("BOWLINE_TEST_STRACE")
+        .unwrap_or_else(|_| panic!("BOWLINE_TEST_STRACE names strace: run `cargo xtask test`"));
+    let site = Site::new(database).await;
+    if database.is_some() {
         assert!(site.run(&["migrate"]).status.success());
     }
     let story = Story { acme: site.recipient("Acme Budget"), site, strace };

@@ -9,7 +9,7 @@ use bowline::cli::{Answer, Sent, hidden};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::kit::{Exchange, Kit, Recipient, Site, authorize_url, durable_database, parameter, until};
+use crate::kit::{Exchange, Kit, Recipient, Site, authorize_url, durable_database, hex, parameter, until};
 
 const SCOPE: &str =
     "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS TRANSACTIONS CUSTOMER_CONTACT CUSTOMER_PERSONAL";
@@ -20,11 +20,10 @@ const EXCEPTED: [&str; 3] = ["hub.keys", "bank.secret", "bank.jsonl"];
 /// The forms that a secret may be written in.
 fn forms(secret: &str) -> Vec<Vec<u8>> {
     let bytes = secret.as_bytes();
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(bytes);
     let mut forms = vec![bytes.to_vec(), hex.to_uppercase().into(), hex.into()];
     forms.push(form_urlencoded::byte_serialize(bytes).collect::<String>().into());
-    let percent: String = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
-    forms.push(percent.into());
+    forms.push(bytes.iter().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat().into());
     forms.push(json!(secret).to_string().trim_matches('"').into());
     for engine in [&STANDARD, &URL_SAFE] {
         // Wherever in a longer text it begins; the letters that its neighbours change are left out.
@@ -52,7 +51,7 @@ fn a_secret_is_found_in_every_form_and_place() {
     let secret = "s3cret/with=ödd+chars~";
     let secrets = BTreeSet::from([("it".to_owned(), secret.to_owned())]);
     let wrapped = |text: &str| format!("before {text} behind").into_bytes();
-    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(secret.as_bytes());
     for text in [
         secret,
         &hex,

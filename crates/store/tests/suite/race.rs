@@ -97,8 +97,8 @@ async fn of_many_workers_one_has_a_job(kit: Kit) {
     for round in 0..ROUNDS {
         let id = kit.active(&format!("n{round}"), "dc-acme", None).await;
         kit.end(&id, Cause::Recipient, None).await;
-        let leases = (0..4).map(|_| kit.store.run(LeaseJob { moment: kit.moment(), life: LIFE }));
-        let leased: Vec<_> = join_all(leases).await.into_iter().filter_map(Result::unwrap).collect();
+        let asked = (0..4).map(|_| kit.store.run(LeaseJob { moment: kit.moment(), life: LIFE }));
+        let leased: Vec<_> = join_all(asked).await.into_iter().filter_map(Result::unwrap).collect();
         assert_eq!(leased.len(), 1, "round {round}: a job has more than one worker");
         for (job, held) in leased {
             finish(&kit, &job, held, domain::model::job::Attempt::Accepted).await;

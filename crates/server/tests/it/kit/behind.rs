@@ -20,8 +20,7 @@ pub(crate) async fn behind(store: &str, statement: &str) -> Vec<String> {
                 let text = |at| row.get::<_, rusqlite::types::Value>(at).map(shown);
                 Ok((0..columns).map(text).collect::<Result<Vec<_>, _>>()?.join("|"))
             });
-            let rows = read.unwrap().map(Result::unwrap).collect();
-            rows
+            read.unwrap().map(Result::unwrap).collect()
         }
         Location::Postgres(url) => {
             let (client, connection) =
@@ -48,8 +47,13 @@ fn shown(value: rusqlite::types::Value) -> String {
         Value::Integer(number) => number.to_string(),
         Value::Real(number) => number.to_string(),
         Value::Text(text) => text,
-        Value::Blob(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Value::Blob(bytes) => hex(&bytes),
     }
+}
+
+/// Bytes as a database's dump shows them.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 /// A node on the store, the keys and the clock of a world.

@@ -95,5 +95,6 @@ fn programs() -> PathBuf {
         versions.into_iter().flatten().flatten().map(|v| v.path().join("bin")).collect();
     found.retain(|folder| folder.join("initdb").is_file());
     found.sort();
-    found.pop().expect("BOWLINE_TEST_POSTGRES_BIN names the folder of initdb: run `cargo xtask test`")
+    let none = "BOWLINE_TEST_POSTGRES_BIN names the folder of initdb: run `cargo xtask test`";
+    found.pop().unwrap_or_else(|| panic!("{none}"))
 }

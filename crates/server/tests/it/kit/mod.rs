@@ -28,7 +28,7 @@ use store::command::SetProviderState;
 use store::query::ConnectionById;
 
 pub(crate) use api::Api;
-pub(crate) use behind::OtherNode;
+pub(crate) use behind::{OtherNode, hex};
 pub(crate) use chrome::Chrome;
 pub(crate) use cluster::Cluster;
 pub(crate) use heard::Exchange;

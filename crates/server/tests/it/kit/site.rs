@@ -157,8 +157,7 @@ impl Site {
             answer.is_ok_and(|answer| answer.status == 200)
         };
         until("the hub is ready, or has died", async || !process.borrow_mut().lives() || is_up().await).await;
-        let lives = process.borrow_mut().lives();
-        lives
+        process.borrow_mut().lives()
     }
 
     pub(crate) fn log(&self) -> String {
