@@ -15,6 +15,9 @@ pub mod secret;
 pub mod time;
 mod words;
 
+#[cfg(test)]
+mod strangers_tests;
+
 pub use error::{OAuthCode, OAuthError};
 pub use scope::{Clusters, DataCluster};
 pub use secret::Secret;

@@ -14,6 +14,9 @@ mod scalar;
 mod transaction;
 pub mod vocabulary;
 
+#[cfg(test)]
+mod strangers_tests;
+
 pub use account::{
     Account, AnnuityAccount, Bill, CardArt, CommercialAccount, Currency, DepositAccount, Domicile,
     FiAttribute, InsuranceAccount, InvestmentAccount, LoanAccount, LocAccount,

@@ -129,6 +129,11 @@ impl Bank {
         customers.map(|c| Login { username: c.username, password: self.password(c.username) }).collect()
     }
 
+    /// How many FDX answers are kept back at this moment.
+    pub fn held(&self) -> usize {
+        self.0.levers.receiver_count()
+    }
+
     fn password(&self, username: &str) -> String {
         let label = format!("password/{}/{username}", self.0.look.key);
         crate::random::derived(&self.0.settings.seed, &label)[..16].to_owned()

@@ -39,6 +39,7 @@ pub(crate) mod statement {
     pub(crate) use super::credential::LEASE_OF;
     pub(crate) use super::end_connection::{HELD, LAST_USE, LOCK_CUSTOMER, OTHER_LIVE};
     pub(crate) use super::invalid_grant::REFRESHES;
+    pub(crate) use super::job::OTHER_TELLING;
     pub(crate) use super::open_connection::{CUSTOMER, SUBJECT};
     pub(crate) use super::purge::{OLD_CODES, OLD_COUNTS, OLD_JOBS, OLD_REQUESTS};
     pub(crate) use super::recover_exchange::BROKEN_OFF;

@@ -406,6 +406,7 @@ pub fn hot_statements() -> Vec<Statement> {
         statement::SUBJECT,
         statement::LOCK_CUSTOMER,
         statement::OTHER_LIVE,
+        statement::OTHER_TELLING,
         LIVES_ON,
         LIVES_ON_OF,
         statement::OLD_CODES,

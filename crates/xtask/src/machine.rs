@@ -100,6 +100,7 @@ impl Machine {
         let environment = vec![
             ("BOWLINE_TEST_POSTGRES", fast.url.clone()),
             ("BOWLINE_TEST_POSTGRES_DURABLE", durable.url.clone()),
+            ("BOWLINE_TEST_POSTGRES_BIN", shown(&bin)),
             ("BOWLINE_TEST_CHROMIUM", shown(chromium)),
             ("BOWLINE_TEST_CHROMEDRIVER", shown(driver)),
             ("BOWLINE_TEST_STRACE", shown(strace)),

@@ -21,7 +21,13 @@ struct Cli {
 enum Command {
     /// Format, tidy, clippy, docs, and every test; installs and starts what it needs.
     Test {
-        /// Longer loops as well: 200 crashes, 2,000 races, and the tour in release.
+        /// Longer loops as well: 200 crashes, 2,000 races, every broken build, and the tour in release.
+        #[arg(long)]
+        full: bool,
+    },
+    /// The deliberately broken builds alone: those of every run, or all.
+    Mutants {
+        /// Every one.
         #[arg(long)]
         full: bool,
     },
@@ -38,6 +44,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test { full } => steps::test(full),
+        Command::Mutants { full } => steps::mutants(full),
         Command::Tidy => tidy::run(),
         Command::Prepare { pretend_missing: true } => {
             machine::print_plan();

@@ -15,13 +15,36 @@ struct Mutant {
     /// Stands in the file exactly once.
     whole: &'static str,
     broken: &'static str,
-    /// The test of the integration binary.
+    /// Where the test is.
+    tests: Tests,
+    /// The test.
     test: &'static str,
     /// What the failing test says.
     says: &'static str,
+    /// Whether every run tries it, or a full one alone.
+    always: bool,
 }
 
-const IT: &[&str] = &["-p", "bowline", "--test", "it"];
+/// A binary of tests: the smallest one that must notice is built, and no other.
+#[derive(Clone, Copy)]
+enum Tests {
+    /// Stories over HTTP.
+    It,
+    /// The store's commands on both databases.
+    Suite,
+    /// The tests inside of a package's sources.
+    Unit(&'static str),
+}
+
+impl Tests {
+    fn arguments(self) -> [&'static str; 4] {
+        match self {
+            Self::It => ["-p", "bowline", "--test", "it"],
+            Self::Suite => ["-p", "bowline-store", "--test", "suite"],
+            Self::Unit(package) => ["-p", package, "--lib", "--quiet"],
+        }
+    }
+}
 
 const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -29,53 +52,176 @@ const MUTANTS: &[Mutant] = &[
         file: "crates/server/src/gateway/access.rs",
         whole: "Err(Again::Ended(_)) => Err(DataError::Ended),",
         broken: "Err(Again::Ended(_)) => Ok(Served(answer)),",
+        tests: Tests::It,
         test: "race::nobody_is_served_after_an_end_on_sqlite",
         says: "succeeded after",
+        always: true,
     },
     Mutant {
         name: "the access check lets a revoked connection live",
         file: "crates/domain/src/rule/access.rs",
         whole: "Status::Active if now < state.expires_at => Standing::Live(hold(state)),",
         broken: "Status::Active | Status::Revoked => Standing::Live(hold(state)),",
+        tests: Tests::It,
         test: "race::nobody_is_served_after_an_end_on_sqlite",
         says: "succeeded after",
+        always: true,
     },
     Mutant {
         name: "a commit is answered before it is on disk",
         file: "crates/store/src/sqlite.rs",
         whole: "PRAGMA synchronous = FULL;",
         broken: "PRAGMA synchronous = OFF;",
+        tests: Tests::It,
         test: "trace::the_log_is_synced_before_the_reply_leaves",
         says: "the reply was sent before the log was synced",
+        always: true,
+    },
+    Mutant {
+        name: "a command does not lock its connection's row, and two nodes refresh at once",
+        file: "crates/store/src/record.rs",
+        whole: r#""-- lock a connection\n", connection_columns!(), "WHERE id = ?1 FOR UPDATE""#,
+        broken: r#""-- lock a connection\n", connection_columns!(), "WHERE id = ?1""#,
+        tests: Tests::Suite,
+        test: "race::postgres::of_many_that_ask_at_once_one_refreshes",
+        says: "may refresh at once",
+        always: true,
+    },
+    Mutant {
+        name: "a command does not lock its connection's row, and a token is lost to an end",
+        file: "crates/store/src/record.rs",
+        whole: r#""-- lock a connection\n", connection_columns!(), "WHERE id = ?1 FOR UPDATE""#,
+        broken: r#""-- lock a connection\n", connection_columns!(), "WHERE id = ?1""#,
+        tests: Tests::Suite,
+        test: "race::postgres::a_refresh_and_an_end_at_once_lose_no_token",
+        says: "the newest token is nobody's",
+        always: false,
+    },
+    Mutant {
+        name: "an end queues no job that tells the bank",
+        file: "crates/store/src/command/end_connection.rs",
+        whole: "queue(tx, moment, JobKind::TellBank, connection, sealed);",
+        broken: "drop(sealed);",
+        tests: Tests::Suite,
+        test: "life::sqlite::an_end_takes_everything_along",
+        says: "tests/suite/life.rs",
+        always: true,
+    },
+    Mutant {
+        name: "an end leaves the refresh tokens",
+        file: "crates/store/src/command/end_connection.rs",
+        whole: "DELETE FROM refresh_tokens WHERE connection_id = ?1",
+        broken: "DELETE FROM refresh_tokens WHERE connection_id = ?1 AND 1 = 0",
+        tests: Tests::Suite,
+        test: "race::sqlite::an_exchange_and_an_end_at_once_leave_nothing_alive",
+        says: "a token lives on",
+        always: false,
+    },
+    Mutant {
+        name: "old news of a credential ends a connection",
+        file: "crates/store/src/command/end_connection.rs",
+        whole: "self.fence.is_some_and(|version| version != connection.credential_version)",
+        broken: "self.fence.is_some_and(|version| version < 0)",
+        tests: Tests::Suite,
+        test: "life::sqlite::an_old_news_is_fenced",
+        says: "right: Fenced",
+        always: false,
+    },
+    Mutant {
+        name: "old news of an invalid_grant ends a connection",
+        file: "crates/store/src/command/invalid_grant.rs",
+        whole: "if connection.credential_version != self.lease.version {",
+        broken: "if connection.credential_version < self.lease.version {",
+        tests: Tests::Suite,
+        test: "trip::sqlite::old_news_and_ended_connections_do_not_count",
+        says: "right: Fenced",
+        always: false,
+    },
+    Mutant {
+        name: "the loser of two refreshes overwrites the winner's token",
+        file: "crates/store/src/command/credential.rs",
+        whole: "if connection.credential_version != self.lease.version {",
+        broken: "if connection.credential_version < self.lease.version {",
+        tests: Tests::Suite,
+        test: "credential::sqlite::the_first_of_two_refreshes_wins",
+        says: "right: TooLate",
+        always: false,
+    },
+    Mutant {
+        name: "a sealed token opens for any connection",
+        file: "crates/server/src/vault/seal.rs",
+        whole: "Aad::from(bound_to.as_bytes())",
+        broken: "Aad::from(&bound_to.as_bytes()[..0])",
+        tests: Tests::Unit("bowline"),
+        test: "vault::seal::tests::a_value_opens_for_its_own_name_and_key_alone",
+        says: "key(1).open(\"con_2\", &sealed).is_err()",
+        always: false,
+    },
+    Mutant {
+        name: "the log shows the query of a request",
+        file: "crates/server/src/web/outer.rs",
+        whole: r#"map_or("none", MatchedPath::as_str).to_owned();"#,
+        broken: r#"map_or("none", MatchedPath::as_str).to_owned() + request.uri().query().unwrap_or_default();"#,
+        tests: Tests::It,
+        test: "secrets::no_secret_is_written_down_on_sqlite",
+        says: "in hub.log",
+        always: false,
+    },
+    Mutant {
+        name: "a redirect URI is compared by its beginning",
+        file: "crates/domain/src/rule/authorize.rs",
+        whole: "client.redirect_uris.iter().any(|known| known == uri)",
+        broken: "client.redirect_uris.iter().any(|known| uri.starts_with(known.as_str()))",
+        tests: Tests::Unit("bowline-domain"),
+        test: "rule::authorize::tests::only_an_exactly_registered_uri_is_redirected_to",
+        says: "authorize_tests.rs",
+        always: true,
+    },
+    Mutant {
+        name: "a code is redeemed for a redirect URI that begins alike",
+        file: "crates/domain/src/rule/redeem.rs",
+        whole: "if code.redirect_uri != redirect_uri {",
+        broken: "if !redirect_uri.starts_with(code.redirect_uri.as_str()) {",
+        tests: Tests::Unit("bowline-domain"),
+        test: "rule::redeem::tests::any_other_second_use_is_refused_recorded_and_without_effect",
+        says: "Replayed",
+        always: false,
     },
     Mutant {
         name: "a redirect of a bank is followed with what was sent to it",
         file: "crates/server/src/outbound.rs",
         whole: ".redirect(reqwest::redirect::Policy::none())",
         broken: ".redirect(reqwest::redirect::Policy::limited(3))",
+        tests: Tests::It,
         test: "spec::rfc6750::s5_3_no_redirect_is_followed_with_a_bearer",
         says: "a bearer was sent on",
+        always: false,
     },
     Mutant {
         name: "an answer of one bank is taken for another's",
         file: "crates/store/src/command/request.rs",
         whole: "let request = request.filter(|r| r.provider_id == self.provider_id);",
         broken: "",
+        tests: Tests::It,
         test: "spec::rfc9700::s4_4_an_answer_of_one_bank_is_never_taken_for_anothers",
         says: "it was taken for another's",
+        always: false,
     },
 ];
 
-/// Builds and tests each mutant; an error names those that nobody caught.
-pub(crate) fn run(root: &Path, environment: &[(&str, String)]) -> Result<()> {
+/// Builds and tests mutants, all of them or those that every run tries; an error names those that nobody
+/// caught.
+pub(crate) fn run(root: &Path, environment: &[(&str, String)], all: bool) -> Result<()> {
     let tree = root.join("target/mutants/tree");
     let target = root.join("target/mutants/target");
     copy_sources(root, &tree)?;
     lend_dependencies(root, &target)?;
     let mut survivors = Vec::new();
-    for mutant in MUTANTS {
+    for mutant in MUTANTS.iter().filter(|mutant| all || mutant.always) {
+        let begun = crate::steps::stopwatch();
         let caught = caught(mutant, &tree, &target, environment)?;
-        println!("  {}: {}", mutant.name, if caught { "caught" } else { "NOT CAUGHT" });
+        let seconds = begun.elapsed().as_secs();
+        println!("  {}: {} in {seconds} s", mutant.name, if caught { "caught" } else { "NOT CAUGHT" });
         if !caught {
             survivors.push(mutant.name);
         }
@@ -88,11 +234,17 @@ fn caught(mutant: &Mutant, tree: &Path, target: &Path, environment: &[(&str, Str
     let path = tree.join(mutant.file);
     let whole = fs::read_to_string(&path).with_context(|| mutant.file)?;
     fs::write(&path, broken(mutant, &whole)?)?;
-    let built = cargo(tree, target, environment, &["--no-run"])?;
-    ensure!(built.0, "{} does not build: {}", mutant.name, built.1);
-    let tested = cargo(tree, target, environment, &["--", "--exact", mutant.test]);
+    let run = |arguments: &[&str]| {
+        let all = [&mutant.tests.arguments()[..], arguments].concat();
+        cargo(tree, target, environment, &all)
+    };
+    let tested = run(&["--no-run"]).and_then(|built| {
+        ensure!(built.0, "{} does not build: {}", mutant.name, built.1);
+        run(&["--", "--exact", mutant.test])
+    });
     fs::write(&path, whole)?;
     let (passed, output) = tested?;
+    ensure!(!passed || output.contains("1 passed"), "{}: there is no test {}", mutant.name, mutant.test);
     if !passed && !output.contains(mutant.says) {
         bail!("{}: the test failed otherwise than it should:\n{output}", mutant.name);
     }
@@ -112,7 +264,7 @@ fn cargo(
     arguments: &[&str],
 ) -> Result<(bool, String)> {
     let mut command = Command::new("cargo");
-    command.arg("test").args(IT).args(arguments).current_dir(tree);
+    command.arg("test").args(arguments).current_dir(tree);
     command.env("CARGO_TARGET_DIR", target).env_remove("CARGO_MANIFEST_DIR");
     command.envs(environment.iter().map(|(k, v)| (*k, v.as_str())));
     let output = command.stdin(Stdio::null()).output()?;

@@ -47,8 +47,9 @@ pub(crate) fn test(full: bool) -> Result<()> {
         environment.push(("BOWLINE_RACE_ROUNDS", "2000".into()));
     }
     let tested = step("tests", || counted(&mut count, &environment));
-    let broken = tested
-        .and_then(|()| step("broken builds are caught", || crate::mutants::run(&tidy::root(), &environment)));
+    let broken = tested.and_then(|()| {
+        step("broken builds are caught", || crate::mutants::run(&tidy::root(), &environment, full))
+    });
     let documented = broken.and_then(|()| {
         step("docs", || {
             let doc = ["doc", "--workspace", "--no-deps", "--document-private-items"];
@@ -61,6 +62,12 @@ pub(crate) fn test(full: bool) -> Result<()> {
     println!("everything took {} s", begun.elapsed().as_secs());
     println!("{} passed, {} failed", count.passed, count.failed);
     done
+}
+
+/// The broken builds alone.
+pub(crate) fn mutants(full: bool) -> Result<()> {
+    let machine = Machine::prepare()?;
+    crate::mutants::run(&tidy::root(), &machine.environment, full)
 }
 
 fn release_tour() -> Result<()> {
@@ -107,7 +114,7 @@ fn step(name: &str, act: impl FnOnce() -> Result<()>) -> Result<()> {
     done
 }
 
-fn stopwatch() -> std::time::Instant {
+pub(crate) fn stopwatch() -> std::time::Instant {
     #[expect(clippy::disallowed_methods, reason = "how long a step took, for people")]
     std::time::Instant::now()
 }

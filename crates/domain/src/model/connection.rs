@@ -169,27 +169,22 @@ pub struct ProviderSide {
     pub can_be_told: bool,
     /// Whether a refresh token is in hand.
     pub holds_token: bool,
-    /// Whether a refresh began and neither stored its answer nor gave up.
-    pub lease_died: bool,
+    /// Whether a refresh began and has neither stored its answer nor given up: it may bring a token yet, or die
+    /// with one that nobody saw.
+    pub unheard: bool,
     /// Whether another live connection hangs from the same grant: to revoke would end that one too.
     pub shared: bool,
 }
 
 impl ProviderSide {
-    /// As seen at `now`: a lease that is still running will bring its token to the job itself.
+    /// From what is held. A refresh that is under way hands its token to a job of its own, if it lives to.
     pub fn new(
         settings: &ProviderSettings,
         holds_token: bool,
         lease: Option<Timestamp>,
         shared: bool,
-        now: Timestamp,
     ) -> Self {
-        Self {
-            can_be_told: !settings.revoke.is_empty(),
-            holds_token,
-            lease_died: lease.is_some_and(|until| until <= now),
-            shared,
-        }
+        Self { can_be_told: !settings.revoke.is_empty(), holds_token, unheard: lease.is_some(), shared }
     }
 
     const fn to_begin_with(self) -> BankState {
@@ -199,7 +194,7 @@ impl ProviderSide {
             BankState::NotNeeded
         } else if self.holds_token {
             BankState::Pending
-        } else if self.lease_died {
+        } else if self.unheard {
             BankState::Unverified
         } else {
             BankState::NotNeeded
@@ -303,7 +298,7 @@ mod tests {
     }
 
     const TOLD: ProviderSide =
-        ProviderSide { can_be_told: true, holds_token: true, lease_died: false, shared: false };
+        ProviderSide { can_be_told: true, holds_token: true, unheard: false, shared: false };
 
     fn causes() -> impl Strategy<Value = Cause> {
         prop::sample::select(Cause::ALL)
@@ -332,13 +327,10 @@ mod tests {
         assert_eq!(told(ProviderSide { can_be_told: false, ..TOLD }), BankState::Unsupported);
         assert_eq!(told(ProviderSide { holds_token: false, ..TOLD }), BankState::NotNeeded);
         assert_eq!(told(ProviderSide { shared: true, ..TOLD }), BankState::NotNeeded);
-        assert_eq!(told(ProviderSide { shared: true, lease_died: true, ..TOLD }), BankState::NotNeeded);
+        assert_eq!(told(ProviderSide { shared: true, unheard: true, ..TOLD }), BankState::NotNeeded);
         let shared_and_deaf = ProviderSide { shared: true, can_be_told: false, ..TOLD };
         assert_eq!(told(shared_and_deaf), BankState::Unsupported);
-        assert_eq!(
-            told(ProviderSide { holds_token: false, lease_died: true, ..TOLD }),
-            BankState::Unverified
-        );
+        assert_eq!(told(ProviderSide { holds_token: false, unheard: true, ..TOLD }), BankState::Unverified);
     }
 
     #[test]

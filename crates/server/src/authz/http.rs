@@ -192,3 +192,64 @@ fn render(error: &AuthzError) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sent(value: &[u8]) -> HeaderMap {
+        HeaderValue::from_bytes(value).into_iter().map(|value| (header::AUTHORIZATION, value)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn any_authorization_is_read_or_refused(bytes: Vec<u8>, text: String) {
+            let encoded = STANDARD.encode(&bytes);
+            let values = [bytes, format!("Bearer {text}").into(), format!("Basic {text}").into(), format!("basic {encoded}").into()];
+            for value in values {
+                let headers = sent(&value);
+                let bearer = bearer(&headers);
+                prop_assert!(bearer.is_none_or(|b| !b.0.expose().is_empty()));
+                let _ = basic(&headers);
+            }
+        }
+
+        #[test]
+        fn basic_credentials_are_read_as_libraries_write_them(id in "[ -~é]{1,20}", secret: String) {
+            let form = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            let header = format!("Basic {}", STANDARD.encode(format!("{}:{}", form(&id), form(&secret))));
+            let read = basic(&sent(header.as_bytes())).unwrap().unwrap();
+            prop_assert_eq!((read.client_id, read.secret.expose()), (id, &secret));
+        }
+
+        #[test]
+        fn our_own_credentials_need_no_encoding(id in "[A-Za-z0-9._~-]{1,40}", secret in "[A-Za-z0-9._~-]{1,60}") {
+            let header = format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
+            let read = basic(&sent(header.as_bytes())).unwrap().unwrap();
+            prop_assert_eq!((read.client_id, read.secret.expose()), (id, &secret));
+        }
+
+        #[test]
+        fn a_secret_in_the_query_is_seen(query: String, value: String) {
+            let _ = no_secret_in(Some(&query));
+            let value = form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>();
+            for name in ["client_secret", "code", "refresh%5Ftoken", "token"] {
+                let named = format!("a=b&{name}={value}");
+                prop_assert!(no_secret_in(Some(&named)).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn two_authorizations_are_none() {
+        let value = || HeaderValue::from_static("Bearer a");
+        let headers: HeaderMap = [(header::AUTHORIZATION, value()), (header::AUTHORIZATION, value())]
+            .into_iter()
+            .fold(HeaderMap::new(), |mut all, (name, value)| {
+                all.append(name, value);
+                all
+            });
+        assert!(bearer(&headers).is_none() && basic(&headers).is_err());
+    }
+}

@@ -84,6 +84,22 @@ impl From<ByteSize> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_measure_or_refused(text in prop_oneof![".*", "-?[0-9]{1,25}( ?(ns|ms|s|m|h|d|w|y|month|months|years))?", "[0-9]{1,25}(B|KiB|MiB)"]) {
+            if let Ok(lasting) = Lasting::try_from(text.clone()) {
+                prop_assert_eq!(String::from(lasting.clone()), text.clone());
+                prop_assert!(domain::Timestamp::EPOCH.plus(lasting.duration()) >= domain::Timestamp::EPOCH);
+                let _ = jiff::civil::date(2026, 11, 24).checked_sub(lasting.span());
+            }
+            if let Ok(size) = ByteSize::try_from(text.clone()) {
+                prop_assert!(text.starts_with(|c: char| c.is_ascii_digit() || c == '+'), "{}", size.bytes());
+                prop_assert_eq!(String::from(size), text);
+            }
+        }
+    }
 
     #[test]
     fn durations_and_sizes_mean_what_they_say() {

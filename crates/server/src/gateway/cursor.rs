@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::error::DataError;
 use super::page::PageQuery;
 use crate::ctx::Ctx;
+use crate::fault::Fault;
+use crate::vault::DataKey;
 
 /// Where a list goes on.
 #[derive(Serialize, Deserialize)]
@@ -25,24 +27,76 @@ const TOO_LONG: DataError =
 /// The cursor of the page behind the provider's `upstream` offset.
 pub(super) fn seal(ctx: &Ctx, bound_to: &str, upstream: &str) -> Result<String, DataError> {
     let until = ctx.now().plus(ctx.app().config().page.cursor_ttl.duration());
-    let cursor = Cursor { upstream: upstream.to_owned(), until };
-    let plain =
-        serde_json::to_vec(&cursor).map_err(|_| crate::fault::Fault::new("a cursor cannot be written"))?;
-    let sealed = URL_SAFE_NO_PAD.encode(ctx.app().vault().cursor().seal(bound_to, &plain)?);
+    let sealed = sealed(ctx.app().vault().cursor(), bound_to, upstream, until).map_err(DataError::Fault)?;
     if sealed.len() > MOST { Err(TOO_LONG) } else { Ok(sealed) }
+}
+
+fn sealed(key: &DataKey, bound_to: &str, upstream: &str, until: Timestamp) -> Result<String, Fault> {
+    let cursor = Cursor { upstream: upstream.to_owned(), until };
+    let plain = serde_json::to_vec(&cursor).map_err(|_| Fault::new("a cursor cannot be written"))?;
+    Ok(URL_SAFE_NO_PAD.encode(key.seal(bound_to, &plain)?))
 }
 
 /// The provider's offset behind a query's cursor; none for the first page.
 pub(super) fn open(ctx: &Ctx, bound_to: &str, query: &PageQuery) -> Result<Option<String>, DataError> {
     let Some(offset) = &query.offset else { return Ok(None) };
-    if offset.len() > MOST {
-        return Err(BAD);
+    opened(ctx.app().vault().cursor(), bound_to, offset, ctx.now()).map(Some).ok_or(BAD)
+}
+
+/// What a cursor was sealed for; none if it is altered, of another list, or too old.
+pub fn opened(key: &DataKey, bound_to: &str, cursor: &str, now: Timestamp) -> Option<String> {
+    if cursor.len() > MOST {
+        return None;
     }
-    let sealed = URL_SAFE_NO_PAD.decode(offset).map_err(|_| BAD)?;
-    let plain = ctx.app().vault().cursor().open(bound_to, &sealed).map_err(|_| BAD)?;
-    let cursor: Cursor = serde_json::from_slice(plain.expose()).map_err(|_| BAD)?;
-    if ctx.now() >= cursor.until {
-        return Err(BAD);
+    let sealed = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    let plain = key.open(bound_to, &sealed).ok()?;
+    let cursor: Cursor = serde_json::from_slice(plain.expose()).ok()?;
+    (now < cursor.until).then_some(cursor.upstream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::Secret;
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+    fn key() -> DataKey {
+        DataKey::new(Secret::new([1; 32]))
     }
-    Ok(Some(cursor.upstream))
+
+    proptest! {
+        #[test]
+        fn a_cursor_opens_for_its_own_list_in_time(upstream: String, list: String, other: String) {
+            let cursor = sealed(&key(), &list, &upstream, NOW).unwrap();
+            let before = Timestamp::from_millis(999);
+            let fits = cursor.len() <= MOST;
+            prop_assert_eq!(opened(&key(), &list, &cursor, before), fits.then_some(upstream));
+            prop_assert_eq!(opened(&key(), &list, &cursor, NOW), None);
+            prop_assert!(other == list || opened(&key(), &other, &cursor, before).is_none());
+        }
+
+        #[test]
+        fn what_we_did_not_seal_does_not_open(text: String, bytes: Vec<u8>, list: String) {
+            for cursor in [text, URL_SAFE_NO_PAD.encode(&bytes)] {
+                prop_assert_eq!(opened(&key(), &list, &cursor, NOW), None);
+            }
+        }
+
+        #[test]
+        fn what_is_sealed_and_no_cursor_is_none(plain: Vec<u8>) {
+            let cursor = URL_SAFE_NO_PAD.encode(key().seal("list", &plain).unwrap());
+            prop_assert_eq!(opened(&key(), "list", &cursor, NOW), None);
+        }
+
+        #[test]
+        fn an_altered_cursor_does_not_open(at: prop::sample::Index, by in "[A-Za-z0-9_=.-]") {
+            let cursor = sealed(&key(), "list", "next", NOW).unwrap();
+            let at = at.index(cursor.len());
+            let altered = format!("{}{by}{}", &cursor[..at], &cursor[at + 1..]);
+            prop_assume!(altered != cursor);
+            prop_assert_eq!(opened(&key(), "list", &altered, Timestamp::EPOCH), None);
+        }
+    }
 }

@@ -26,24 +26,63 @@ impl OpaqueIds {
 
     /// How an access's recipient sees a provider's account id; none for an id that is too long to be one.
     pub fn seal(&self, access: &Access, id: &str) -> Option<String> {
+        self.seal_for(bound_to(access), id)
+    }
+
+    /// The provider's account id; none if the opaque one is not of this access's recipient and provider.
+    pub fn open(&self, access: &Access, opaque: &str) -> Option<String> {
+        self.open_for(bound_to(access), opaque)
+    }
+
+    fn seal_for(&self, whom: String, id: &str) -> Option<String> {
         if id.is_empty() || id.len() > LONGEST_ACCOUNT_ID {
             return None;
         }
         let mut sealed = id.as_bytes().to_vec();
         let nonce = Nonce::assume_unique_for_key(NONCE);
-        self.0.seal_in_place_append_tag(nonce, bound_to(access), &mut sealed).ok()?;
+        self.0.seal_in_place_append_tag(nonce, Aad::from(whom), &mut sealed).ok()?;
         Some(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(sealed)))
     }
 
-    /// The provider's account id; none if the opaque one is not of this access's recipient and provider.
-    pub fn open(&self, access: &Access, opaque: &str) -> Option<String> {
+    fn open_for(&self, whom: String, opaque: &str) -> Option<String> {
         let mut sealed = URL_SAFE_NO_PAD.decode(opaque.strip_prefix(PREFIX)?).ok()?;
         let nonce = Nonce::assume_unique_for_key(NONCE);
-        let plain = self.0.open_in_place(nonce, bound_to(access), &mut sealed).ok()?;
+        let plain = self.0.open_in_place(nonce, Aad::from(whom), &mut sealed).ok()?;
         String::from_utf8(plain.to_vec()).ok()
     }
 }
 
-fn bound_to(access: &Access) -> Aad<Vec<u8>> {
-    Aad::from(format!("{}\n{}", access.client_id(), access.provider_id()).into_bytes())
+fn bound_to(access: &Access) -> String {
+    format!("{}\n{}", access.client_id(), access.provider_id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ids() -> OpaqueIds {
+        OpaqueIds::new(&Secret::new([1; 32])).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn an_id_opens_for_whom_it_was_made_alone(id: String, other in "[a-z]{1,9}\n[0-9]{4}") {
+            let whom = || "dc-1\n1000".to_owned();
+            let opaque = ids().seal_for(whom(), &id);
+            prop_assert_eq!(opaque.is_some(), (1..=LONGEST_ACCOUNT_ID).contains(&id.len()));
+            if let Some(opaque) = opaque {
+                prop_assert_eq!(ids().seal_for(whom(), &id), Some(opaque.clone()), "the same at every use");
+                prop_assert_eq!(ids().open_for(other, &opaque), None);
+                prop_assert_eq!(ids().open_for(whom(), &opaque), Some(id));
+            }
+        }
+
+        #[test]
+        fn what_we_did_not_make_is_no_id(text: String, bytes: Vec<u8>) {
+            for opaque in [text.clone(), format!("{PREFIX}{text}"), format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&bytes))] {
+                prop_assert_eq!(ids().open_for("dc-1\n1000".into(), &opaque), None);
+            }
+        }
+    }
 }

@@ -145,6 +145,17 @@ impl List<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_query_is_a_page_or_refused(raw in prop_oneof![".*", "(limit|offset|[a-z]{1,4})=[0-9+%a-f.-]{0,25}(&limit=[0-9]{1,3})?"]) {
+            let section = crate::config::Config::load(None, std::iter::empty(), &[]).unwrap().page;
+            if let Ok(page) = PageQuery::parse(&ListQuery::parse(Some(&raw)), &section) {
+                prop_assert!((1..=section.max).contains(&page.limit), "{}", page.limit);
+            }
+        }
+    }
 
     #[test]
     fn a_limit_is_a_positive_number_up_to_the_maximum() {

@@ -103,6 +103,23 @@ fn date(query: &ListQuery, name: &str, twice: &'static str) -> Result<Option<Dat
 mod tests {
     use super::*;
     use jiff::civil::date as day;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_dates_are_a_range_within_the_history_or_refused(
+            start in prop_oneof![".*", "-?[0-9]{4}-[0-9]{2}-[0-9]{2}", "20[0-9]{2}-0[1-9]-[012][0-9]"],
+            end in prop_oneof![".*", "20[0-9]{2}-0[1-9]-[012][0-9]"],
+            raw: String,
+        ) {
+            let query = form_urlencoded::Serializer::new(String::new()).append_pair("startTime", &start).append_pair("endTime", &end).finish();
+            for raw in [query, raw] {
+                if let Ok((start, end)) = of(&raw) {
+                    prop_assert!(day(2024, 11, 24) <= start && start <= end && end <= day(2026, 11, 24));
+                }
+            }
+        }
+    }
 
     fn of(raw: &str) -> Result<(Date, Date), u16> {
         let bounds = (day(2024, 11, 24), day(2026, 11, 24));

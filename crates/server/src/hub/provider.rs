@@ -57,6 +57,20 @@ pub struct TokenReply {
 }
 
 impl TokenReply {
+    /// Reads an answer that came at `now`.
+    fn read(body: &[u8], now: Timestamp) -> Option<Self> {
+        let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+        let access_token = token(fields.remove("access_token")?)?;
+        let refresh_token = match fields.remove("refresh_token") {
+            None | Some(serde_json::Value::Null) => None,
+            Some(refresh) => Some(token(refresh)?),
+        };
+        let life = fields.get("expires_in").and_then(serde_json::Value::as_i64).unwrap_or(UNSTATED_LIFE);
+        let life = Duration::from_secs(life.clamp(1, LONGEST_LIFE).unsigned_abs());
+        let scope = fields.get("scope").and_then(|s| s.as_str()).map(str::to_owned);
+        Some(Self { access_token, access_expires_at: now.plus(life), refresh_token, scope, fields })
+    }
+
     /// A text field, numbers included.
     pub fn field(&self, name: &str) -> Option<String> {
         match self.fields.get(name)? {
@@ -118,28 +132,13 @@ impl<'a> Endpoint<'a> {
         let answer = self.post(&self.provider.settings.token_endpoint, fields).await;
         let answer = self.noted("token", answer)?;
         if answer.status == StatusCode::OK {
-            return self.tokens(&answer).ok_or(Upstream::Failed);
+            return TokenReply::read(&answer.body, self.ctx.now()).ok_or(Upstream::Failed);
         }
         let word = serde_json::from_slice::<ErrorWord>(&answer.body).map(|e| e.error);
         match word.as_deref() {
             Ok("invalid_grant") if answer.status.is_client_error() => Err(Upstream::GrantOver),
             _ => Err(refusal(&answer)),
         }
-    }
-
-    fn tokens(&self, answer: &Answer) -> Option<TokenReply> {
-        let mut fields: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(&answer.body).ok()?;
-        let access_token = token(fields.remove("access_token")?)?;
-        let refresh_token = match fields.remove("refresh_token") {
-            None | Some(serde_json::Value::Null) => None,
-            Some(refresh) => Some(token(refresh)?),
-        };
-        let life = fields.get("expires_in").and_then(serde_json::Value::as_i64).unwrap_or(UNSTATED_LIFE);
-        let life = Duration::from_secs(life.clamp(1, LONGEST_LIFE).unsigned_abs());
-        let scope = fields.get("scope").and_then(|s| s.as_str()).map(str::to_owned);
-        let access_expires_at = self.ctx.now().plus(life);
-        Some(TokenReply { access_token, access_expires_at, refresh_token, scope, fields })
     }
 
     /// Revokes a refresh token (RFC 7009 §2): 200 also for one that is already gone.
@@ -300,5 +299,64 @@ fn refusal(answer: &Answer) -> Upstream {
         (StatusCode::UNAUTHORIZED, _) | (_, Some(fdx::ErrorCode::NotAuthorized)) => Upstream::TokenRefused,
         (status, Some(code)) if status.is_client_error() => Upstream::Said(code),
         _ => Upstream::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+    fn value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            ".*".prop_map(Value::from),
+            "[!-~]{1,40}".prop_map(Value::from),
+            Just(json!(["a1", 2])),
+            Just(serde_json::from_str("1e999").unwrap_or_default()),
+        ]
+    }
+
+    fn answer(status: u16, body: &[u8], retry: &[u8]) -> Answer {
+        let mut headers = http::HeaderMap::new();
+        headers.extend(http::HeaderValue::from_bytes(retry).map(|value| (header::RETRY_AFTER, value)));
+        Answer {
+            status: StatusCode::from_u16(status).unwrap_or_default(),
+            headers,
+            body: body.to_vec().into(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_reply_is_read_or_refused(
+            members in prop::collection::vec((prop::sample::select(vec!["access_token", "refresh_token", "expires_in", "scope", "customer_id", "accounts"]), value()), 0..8),
+            bytes: Vec<u8>,
+        ) {
+            let object = Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
+            for body in [object.to_string().into_bytes(), bytes] {
+                let Some(reply) = TokenReply::read(&body, NOW) else { continue };
+                let header = |token: &Secret<String>| http::HeaderValue::from_str(token.expose()).is_ok();
+                prop_assert!(header(&reply.access_token) && reply.refresh_token.as_ref().is_none_or(header));
+                let life = reply.access_expires_at.since(NOW).as_secs();
+                prop_assert!((1..=86_400).contains(&life), "{}", life);
+                let _ = (reply.field("customer_id"), reply.list("accounts"));
+            }
+        }
+
+        #[test]
+        fn a_refusal_is_understood_whatever_it_says(status in 100_u16..600, body: Vec<u8>, retry in prop_oneof!["[0-9]{1,30}", ".*"], code: i64) {
+            for body in [body, json!({"code": code}).to_string().into_bytes(), br#"{"code":"x"}"#.to_vec()] {
+                if let Upstream::RateLimited(after) = refusal(&answer(status, &body, retry.as_bytes())) {
+                    prop_assert!(after <= LONGEST_RETRY);
+                }
+                let _ = later(&answer(status, &body, retry.as_bytes()));
+            }
+        }
     }
 }

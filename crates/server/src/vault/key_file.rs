@@ -68,16 +68,18 @@ impl KeyFile {
             return Err(KeyFileError::Readable(path.into(), mode));
         }
         let mut text = std::fs::read_to_string(path).map_err(io)?;
-        let written: Result<Written, _> = toml::from_str(&text);
+        let read = Self::read(&text);
         text.zeroize();
-        let malformed = || KeyFileError::Malformed(path.into());
-        let mut written = written.map_err(|_| malformed())?;
-        let base = root(&written.base).ok_or_else(malformed)?;
+        read.ok_or_else(|| KeyFileError::Malformed(path.into()))
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let mut written: Written = toml::from_str(text).ok()?;
+        let base = root(&written.base);
         let wraps: Option<BTreeMap<u32, DataKey>> =
             written.wrap.iter().map(|(id, key)| Some((id.parse().ok()?, DataKey::new(root(key)?)))).collect();
         written.zeroize();
-        let wraps = wraps.filter(|w| !w.is_empty()).ok_or_else(malformed)?;
-        Ok(Self { base, wraps })
+        Some(Self { base: base?, wraps: wraps.filter(|w| !w.is_empty())? })
     }
 
     fn make(path: &Path, random: impl Fn() -> io::Result<[u8; 32]>) -> io::Result<()> {
@@ -134,6 +136,33 @@ fn root(text: &str) -> Option<Secret<[u8; 32]>> {
 mod tests {
     use super::*;
     use crate::vault::Vault;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_key_file_or_refused(
+            text: String,
+            base: String,
+            id in prop_oneof!["[0-9]{1,12}", "[a-z]{1,3}"],
+            key: [u8; 32],
+        ) {
+            prop_assert!(KeyFile::read(&text).is_none());
+            let of = |base: &str| KeyFile::read(&format!("base = {base:?}\n[wrap]\n{id} = {:?}\n", STANDARD.encode(key)));
+            prop_assert!(of(&base).is_none());
+            let keys = of(&STANDARD.encode([1; 32]));
+            prop_assert_eq!(keys.map(|keys| keys.newest_wrap_id()), id.parse::<u32>().ok());
+        }
+
+        #[test]
+        fn any_bytes_are_unwrapped_or_refused(bytes: Vec<u8>, connection: String) {
+            let folder = tempfile::tempdir().unwrap();
+            let vault = Vault::new(KeyFile::open(&made(folder.path())).unwrap());
+            prop_assert!(vault.unwrap(&bytes, &connection).is_err());
+            let of_root = [&1_u32.to_be_bytes()[..], &bytes].concat();
+            prop_assert!(vault.unwrap(&of_root, &connection).is_err());
+            prop_assert!(DataKey::new(Secret::new([1; 32])).open_text(&connection, &bytes).is_err());
+        }
+    }
 
     fn made(folder: &Path) -> PathBuf {
         let path = folder.join("deep/bowline.keys");

@@ -26,10 +26,8 @@ impl DataKey {
     /// Seals a value: nonce, ciphertext, tag.
     pub fn seal(&self, bound_to: &str, plain: &[u8]) -> Result<Vec<u8>, Unsealable> {
         let mut sealed = plain.to_vec();
-        let nonce = self
-            .cipher()?
-            .seal_in_place_append_tag(Aad::from(bound_to.as_bytes()), &mut sealed)
-            .map_err(|_| Unsealable)?;
+        let nonce =
+            self.cipher()?.seal_in_place_append_tag(aad(bound_to), &mut sealed).map_err(|_| Unsealable)?;
         Ok([&nonce.as_ref()[..], &sealed].concat())
     }
 
@@ -37,9 +35,8 @@ impl DataKey {
     pub fn open(&self, bound_to: &str, sealed: &[u8]) -> Result<Secret<Vec<u8>>, Unsealable> {
         let (nonce, body) = sealed.split_first_chunk::<NONCE>().ok_or(Unsealable)?;
         let mut body = body.to_vec();
-        let aad = Aad::from(bound_to.as_bytes());
         let length = {
-            let plain = self.cipher()?.open_in_place(Nonce::from(nonce), aad, &mut body);
+            let plain = self.cipher()?.open_in_place(Nonce::from(nonce), aad(bound_to), &mut body);
             plain.map_err(|_| Unsealable)?.len()
         };
         body.truncate(length);
@@ -51,6 +48,11 @@ impl DataKey {
         let plain = self.open(bound_to, sealed)?;
         String::from_utf8(plain.expose().clone()).map(Secret::new).map_err(|_| Unsealable)
     }
+}
+
+/// What a sealed value is bound to.
+fn aad(bound_to: &str) -> Aad<&[u8]> {
+    Aad::from(bound_to.as_bytes())
 }
 
 #[cfg(test)]

@@ -129,6 +129,39 @@ impl<'de> serde::Deserialize<'de> for Pairs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_body_is_read_or_refused(bytes: Vec<u8>, text: String) {
+            for body in [&bytes[..], text.as_bytes(), format!("{{{text}}}").as_bytes()] {
+                if let Err(error) = json_fields(body, &["code"]) {
+                    prop_assert!(error.description.bytes().all(|b| b.is_ascii_graphic() || b == b' '));
+                }
+                let limited = Limited { bytes: Bytes::copy_from_slice(body), media_type: None };
+                let _ = limited.form();
+            }
+        }
+
+        #[test]
+        fn fields_are_read_as_they_were_written(fields in prop::collection::vec((".*", ".*"), 0..6)) {
+            let members = fields.iter().map(|(name, value)| {
+                format!("{}:{}", serde_json::json!(name), serde_json::json!(value))
+            });
+            let body = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
+            prop_assert_eq!(json_fields(body.as_bytes(), &[]).unwrap(), fields.clone());
+            let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
+            let limited = Limited { bytes: body.into(), media_type: None };
+            prop_assert_eq!(limited.form(), fields);
+        }
+
+        #[test]
+        fn a_strange_value_is_named_in_plain_text(name: String) {
+            let body = serde_json::json!({name.as_str(): 5}).to_string();
+            let error = json_fields(body.as_bytes(), &[&name]).unwrap_err();
+            prop_assert!(error.description.bytes().all(|b| b.is_ascii_graphic() || b == b' '));
+        }
+    }
 
     #[test]
     fn json_errors_name_the_position_or_the_field() {

@@ -10,6 +10,8 @@ use crate::app::App;
 use crate::authz::REQUEST_LIFE;
 
 const PREFIX: &str = "bowline_flow_";
+/// More requests than this no browser has under way.
+const MOST: usize = 50;
 
 /// The cookie that binds a browser to a request. Over TLS its name binds it to this origin (`__Host-`).
 pub fn flow_cookie(app: &App, id: &AuthorizationRequestId, value: &Secret<String>) -> String {
@@ -33,16 +35,15 @@ fn cookie(app: &App, id: &AuthorizationRequestId, value: &str, life: Duration) -
 
 /// The values of every flow cookie that a browser sent: the first is that of `id`, if one is given.
 pub fn flow_cookies(app: &App, headers: &HeaderMap, id: Option<&AuthorizationRequestId>) -> Flow {
-    let wanted = id.map(|id| name(app, id));
-    let prefix = prefix(app);
+    Flow(values(headers, &prefix(app), id.map(|id| name(app, id)).as_deref()))
+}
+
+/// The values of the cookies of a name, or of every name that begins so.
+fn values(headers: &HeaderMap, prefix: &str, wanted: Option<&str>) -> Vec<String> {
     let sent = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let cookies = sent.flat_map(|value| Cookie::split_parse(value.to_owned())).filter_map(Result::ok);
-    let values: Vec<String> = cookies
-        .filter(|c| wanted.as_ref().map_or_else(|| c.name().starts_with(&prefix), |w| c.name() == w))
-        .map(|c| c.value().to_owned())
-        .take(50)
-        .collect();
-    Flow(values)
+    let of_ours = cookies.filter(|c| wanted.map_or_else(|| c.name().starts_with(prefix), |w| c.name() == w));
+    of_ours.map(|c| c.value().to_owned()).take(MOST).collect()
 }
 
 /// What a browser holds of its requests.
@@ -85,4 +86,38 @@ fn prefix(app: &App) -> String {
 fn name(app: &App, id: &AuthorizationRequestId) -> String {
     let own = id.as_str().trim_start_matches("arq_");
     format!("{}{own}", prefix(app))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    fn sent(lines: &[Vec<u8>]) -> HeaderMap {
+        let values = lines.iter().filter_map(|line| HeaderValue::from_bytes(line).ok());
+        values.map(|value| (header::COOKIE, value)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_read_or_passed_over(lines in prop::collection::vec(any::<Vec<u8>>(), 0..4), text: String) {
+            let lines = [lines, vec![text.clone().into_bytes(), format!("{PREFIX}x={text}").into_bytes()]].concat();
+            prop_assert!(values(&sent(&lines), PREFIX, None).len() <= MOST);
+            values(&sent(&lines), PREFIX, Some("bowline_flow_x"));
+        }
+
+        #[test]
+        fn a_value_of_ours_is_found_among_others(value in "[A-Za-z0-9_-]{1,60}", before in "[a-z]{1,9}=[a-z;= ]{0,40}") {
+            let line = format!("{before}; {PREFIX}a={value}; other=1").into_bytes();
+            prop_assert_eq!(values(&sent(std::slice::from_ref(&line)), PREFIX, Some("bowline_flow_a")), [value.clone()]);
+            prop_assert!(values(&sent(&[line]), PREFIX, Some("bowline_flow_b")).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_flood_of_cookies_is_bounded() {
+        let line = format!("{PREFIX}a=1; ").repeat(1000).into_bytes();
+        assert_eq!(values(&sent(&[line]), PREFIX, None).len(), MOST);
+    }
 }

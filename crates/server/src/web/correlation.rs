@@ -63,6 +63,29 @@ fn trace_id(parent: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn whatever_comes_an_id_that_can_be_logged_goes_back(
+            query: String,
+            interaction: Vec<u8>,
+            parent in prop_oneof!["[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", ".*"],
+        ) {
+            let query = form_urlencoded::byte_serialize(query.as_bytes()).collect::<String>();
+            let uri: Uri = format!("/?correlation_id={query}").parse().unwrap();
+            let mut headers = HeaderMap::new();
+            headers.extend(HeaderValue::from_bytes(&interaction).map(|v| (HeaderName::from_static(INTERACTION), v)));
+            let parent = HeaderValue::from_bytes(parent.as_bytes());
+            headers.extend(parent.map(|v| (HeaderName::from_static("traceparent"), v)));
+            let correlation = Correlation::of(&uri, &headers, [7; 16]);
+            prop_assert!(usable(&correlation.id), "{}", correlation.id);
+            prop_assert!(correlation.trace.len() == 32 && correlation.trace.bytes().all(|b| b.is_ascii_hexdigit()));
+            let mut stamped = HeaderMap::new();
+            correlation.stamp(&mut stamped);
+            prop_assert!(stamped.contains_key("ob-correlation-id") && stamped.contains_key("ob-trace-id"));
+        }
+    }
 
     fn of(uri: &str, headers: &[(&'static str, &str)]) -> Correlation {
         let mut map = HeaderMap::new();

@@ -14,6 +14,7 @@ on_both!(
     a_refused_token_is_refreshed_once_and_an_end_at_the_bank_ends_the_connection,
     many_reads_refresh_once,
     a_bank_that_refuses_or_is_down_is_told_later_or_seen,
+    a_token_that_comes_after_the_end_is_revoked_and_not_called_so_before,
     an_exchange_that_fails_is_answered_and_leaves_no_grant_behind,
 );
 
@@ -117,6 +118,27 @@ async fn a_bank_that_refuses_or_is_down_is_told_later_or_seen(kit: Kit) {
     kit.until("the bank is told", async || kit.connection(&second.id).await.bank == BankState::Accepted)
         .await;
     assert_eq!(kit.grants().await.iter().filter(|state| *state == "ended").count(), 1);
+}
+
+async fn a_token_that_comes_after_the_end_is_revoked_and_not_called_so_before(kit: Kit) {
+    let tokens = kit.connect(&kit.acme()).await;
+    let leased = "SELECT lease_id FROM upstream_credentials WHERE lease_id IS NOT NULL";
+    kit.behind("UPDATE upstream_credentials SET access_expires_at = 0").await;
+    kit.levers(json!({"rotate_refresh": true, "latency_ms": 250})).await;
+    let (read, ()) = tokio::join!(kit.read("/accounts", &tokens.access), async {
+        kit.until("the refresh is on its way", async || !kit.behind(leased).await.is_empty()).await;
+        assert_eq!(kit.revoke(&tokens.access).await.status, 204, "the reply does not wait for the bank");
+        kit.until("the bank is told of the token that came late", async || {
+            let bank = kit.connection(&tokens.id).await.bank;
+            let ended = kit.grants().await == ["ended"];
+            assert!(ended || bank != BankState::Accepted, "called accepted while the grant lives");
+            ended && bank == BankState::Accepted
+        })
+        .await;
+    });
+    assert_eq!((read.status, &read.json()["code"]), (401, &602.into()), "{}", read.body);
+    let jobs = kit.behind("SELECT COUNT(*) FROM jobs WHERE state = 'done' AND token IS NULL").await;
+    assert_eq!(jobs, ["2"], "one for the token that was in hand, one for the late one");
 }
 
 async fn an_exchange_that_fails_is_answered_and_leaves_no_grant_behind(kit: Kit) {

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use domain::id::{ConnectionId, LeaseId};
 use domain::model::connection::State;
-use domain::model::job::JobKind;
 use domain::{Moment, Timestamp};
 
-use super::end_connection::{Sealed, queue};
+use super::end_connection::{Sealed, queue_late};
 use super::invalid_grant::count;
 use crate::Command;
 use crate::error::{Result, StoreError};
@@ -142,7 +141,7 @@ impl Command for StoreCredential {
             let can_be_told = provider.is_some_and(|p| !p.settings.revoke.is_empty());
             if let Some(token) = self.refresh_token.clone().filter(|_| can_be_told) {
                 let sealed = Sealed::token(self.lease.data_key.clone(), token);
-                queue(tx, &self.moment, JobKind::TellBank, &connection, sealed);
+                queue_late(tx, &self.moment, &connection, sealed);
             }
             return Ok(Stored::TooLate);
         }

@@ -134,12 +134,12 @@ pub(super) async fn end(tx: &mut Tx<'_>, connection: &Connection, reason: &Reaso
     let decided = End { cause: reason.cause, actor: reason.actor.clone(), at: moment.now };
     let shared = shares_its_grant(tx, connection, bank.settings.bank_grant).await?;
     let holds_token = bank.refresh_token.is_some();
-    let side = ProviderSide::new(&bank.settings, holds_token, bank.lease_until, shared, moment.now);
+    let side = ProviderSide::new(&bank.settings, holds_token, bank.lease_until, shared);
     let ending = match connection.end(decided, side) {
         Ok(ending) => ending,
         Err(AlreadyEnded(before)) => return Ok(EndOutcome::Already(before)),
     };
-    let uncertain = bank.uncertain || side.lease_died;
+    let uncertain = bank.uncertain || side.unheard;
     if let (BankState::Pending, Some(data_key), Some(token)) =
         (ending.bank, bank.data_key, bank.refresh_token)
     {
@@ -304,6 +304,19 @@ impl About for domain::model::job::Job {
     fn provider_id(&self) -> domain::id::ProviderId {
         self.provider_id
     }
+}
+
+/// Queues a job for a token that came when its connection had ended already: until it is revoked, the provider
+/// has not been told of the end.
+pub(super) fn queue_late(tx: &mut Tx<'_>, moment: &Moment, connection: &Connection, sealed: Sealed) {
+    queue(tx, moment, JobKind::TellBank, connection, sealed);
+    tx.defer(
+        sql!(
+            "-- a token came after the end
+            UPDATE connections SET bank_state = ?2, updated_at = ?3 WHERE id = ?1"
+        ),
+        values![connection.id, BankState::Pending, moment.now],
+    );
 }
 
 /// Queues a job that revokes a token at its provider.

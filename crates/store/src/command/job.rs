@@ -15,7 +15,7 @@ use super::request::InHand;
 use crate::Command;
 use crate::error::Result;
 use crate::record::{due_job, leased_job, lock_connection, lock_provider};
-use crate::sql::sql;
+use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
@@ -47,6 +47,11 @@ impl Command for LeaseJob {
         Ok(Some((job, lease)))
     }
 }
+
+pub(crate) static OTHER_TELLING: &Sql = sql!(
+    "-- another job that tells of a connection's end
+    SELECT id FROM jobs WHERE connection_id = ?1 AND id <> ?2 AND kind = 'tell_bank' AND state = 'pending' LIMIT 1"
+);
 
 /// Records how a try of a leased job went, and what the provider now knows.
 #[derive(Debug)]
@@ -146,6 +151,9 @@ impl FinishJob {
         let Some(connection) = lock_connection(tx, &job.connection_id).await? else {
             return Ok(());
         };
+        // What was said of one token is not said of another that is still to be revoked.
+        let other = tx.query_opt(OTHER_TELLING, values![connection.id, job.id]).await?;
+        let bank = if other.is_some() { BankState::Pending } else { bank };
         let subject = (SubjectKind::Connection, &connection.id);
         let actor = match self.attempt {
             Attempt::Overtaken => Actor::system("outbox"),

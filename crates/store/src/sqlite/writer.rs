@@ -27,6 +27,9 @@ const LOG_LIFE: Duration = Duration::from_secs(55);
 /// Log pages after which the log is copied back even under load.
 const LOG_PAGES: i32 = 16_000;
 
+/// How long a process whose store is lost lives on, so that its refusals reach their callers.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
 type Waiting = Box<dyn Queued>;
 
 pub(super) struct Writer {
@@ -185,8 +188,14 @@ impl Thread {
     }
 }
 
-/// Ends the process: what is in memory no longer agrees with what is on disk.
+/// Ends the process: what is in memory no longer agrees with what is on disk. Those that wait have been
+/// answered; they get the time to say so to their callers.
 fn give_up() -> ! {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a thread of its own that has nothing else to do any more"
+    )]
+    std::thread::sleep(LAST_WORDS);
     std::process::exit(70)
 }
 

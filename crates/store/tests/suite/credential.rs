@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::id::ConnectionId;
 use domain::model::connection::{BankState, Cause};
+use domain::model::job::Attempt;
 use store::command::{Lease, LeaseCredential, Leased, ReleaseLease, StoreCredential, Stored};
 use store::query::CredentialOf;
 
@@ -13,6 +14,8 @@ on_both!(
     one_refreshes_at_a_time,
     who_loses_to_an_end_hands_the_new_token_over,
     a_lease_that_died_leaves_a_doubt,
+    an_end_under_a_refresh_is_told_only_when_the_late_token_is_revoked,
+    a_refresh_that_dies_after_an_end_leaves_a_doubt,
     the_first_of_two_refreshes_wins,
 );
 
@@ -78,8 +81,41 @@ async fn a_lease_that_died_leaves_a_doubt(mut kit: Kit) {
     kit.end(&id, Cause::Recipient, None).await;
     let (job, lease) = crate::job::lease(&kit).await.unwrap();
     assert!(job.uncertain);
-    crate::job::finish(&kit, &job, lease, domain::model::job::Attempt::Accepted).await;
+    crate::job::finish(&kit, &job, lease, Attempt::Accepted).await;
     assert_eq!(kit.connection(&id).await.bank, BankState::Unverified);
+}
+
+async fn an_end_under_a_refresh_is_told_only_when_the_late_token_is_revoked(kit: Kit) {
+    for (name, late_first) in [("a", true), ("b", false)] {
+        let id = kit.active(name, "dc-acme", None).await;
+        let bank = async || kit.connection(&id).await.bank;
+        let held = mine(&kit, &id, 1).await;
+        kit.end(&id, Cause::Recipient, None).await;
+        let (old, lease) = crate::job::lease(&kit).await.unwrap();
+        if late_first {
+            assert_eq!(store(&kit, &id, held.clone(), "new").await, Stored::TooLate);
+            crate::job::finish(&kit, &old, lease, Attempt::Accepted).await;
+        } else {
+            crate::job::finish(&kit, &old, lease, Attempt::Accepted).await;
+            assert_eq!(bank().await, BankState::Unverified, "the refresh may have brought a token");
+            assert_eq!(store(&kit, &id, held.clone(), "new").await, Stored::TooLate);
+        }
+        assert_eq!(bank().await, BankState::Pending, "a token lives that the provider is still to revoke");
+        let (new, lease) = crate::job::lease(&kit).await.unwrap();
+        assert_eq!(new.token, b"refresh of new");
+        crate::job::finish(&kit, &new, lease, Attempt::Accepted).await;
+        assert_eq!(bank().await, BankState::Accepted);
+        kit.record(&id).await;
+    }
+}
+
+async fn a_refresh_that_dies_after_an_end_leaves_a_doubt(kit: Kit) {
+    let id = kit.active("a", "dc-acme", Some("alice")).await;
+    mine(&kit, &id, 1).await;
+    kit.end(&id, Cause::Recipient, None).await;
+    let (job, lease) = crate::job::lease(&kit).await.unwrap();
+    crate::job::finish(&kit, &job, lease, Attempt::Accepted).await;
+    assert_eq!(kit.connection(&id).await.bank, BankState::Unverified, "nobody says what the refresh brought");
 }
 
 async fn the_first_of_two_refreshes_wins(mut kit: Kit) {

@@ -8,6 +8,7 @@ mod kit;
 mod life;
 mod model;
 mod purge;
+mod race;
 mod recovery;
 mod request;
 mod schema;

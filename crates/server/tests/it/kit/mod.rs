@@ -1,7 +1,10 @@
 //! A world of its own for each test: hub, bank, a clock that stands, and personas.
 
 mod api;
+mod behind;
 mod chrome;
+mod cluster;
+mod heard;
 mod site;
 mod stand_in;
 mod walk;
@@ -27,7 +30,10 @@ use store::command::{SetClientState, SetProviderState};
 use store::query::ConnectionById;
 
 pub(crate) use api::Api;
+pub(crate) use behind::{OtherNode, hex};
 pub(crate) use chrome::Chrome;
+pub(crate) use cluster::Cluster;
+pub(crate) use heard::Exchange;
 pub(crate) use site::{Site, durable_database, free_port, fresh_database};
 pub(crate) use stand_in::{Call, StandIn, says};
 pub(crate) use walk::{Customer, Walk};
@@ -115,6 +121,10 @@ impl Kit {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.app().public_url())
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::standing(Arc::clone(&self.clock))
     }
 
     pub(crate) fn advance(&self, by: Duration) {
@@ -392,9 +402,7 @@ impl Kit {
 
     /// Waits until something that the workers do has happened.
     pub(crate) async fn until(&self, what: &str, happened: impl AsyncFn() -> bool) {
-        let patience = ConstantBuilder::default().with_delay(Duration::from_millis(20)).with_max_times(500);
-        let looked = (|| async { if happened().await { Ok(()) } else { Err(()) } }).retry(patience).await;
-        assert!(looked.is_ok(), "{what} did not happen");
+        until(what, happened).await;
     }
 
     /// The grants as the bank lists them: state by grant.
@@ -403,6 +411,13 @@ impl Kit {
         let listed = self.send(Sent::new(Method::GET, &url)).await.json();
         listed.as_array().unwrap().iter().map(|g| g["state"].as_str().unwrap().to_owned()).collect()
     }
+}
+
+/// Waits until something that others do has happened.
+pub(crate) async fn until(what: &str, happened: impl AsyncFn() -> bool) {
+    let patience = ConstantBuilder::default().with_delay(Duration::from_millis(20)).with_max_times(1000);
+    let looked = (|| async { if happened().await { Ok(()) } else { Err(()) } }).retry(patience).await;
+    assert!(looked.is_ok(), "{what} did not happen");
 }
 
 /// The URL of an authorization request.

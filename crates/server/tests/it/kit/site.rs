@@ -3,32 +3,48 @@
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU16, Ordering};
 
-use backon::{ConstantBuilder, Retryable};
 use bowline::cli::{Browser, Sent};
+use bowline::vault::{KeyFile, Vault};
+use domain::id::ConnectionId;
+use domain::model::audit_event::{AuditHead, SubjectKind};
+use domain::model::connection::State;
 use http::Method;
 use sandbox::bank::{Bank, Settings};
+use store::query::{AuditOf, ConnectionById};
+use store::{Location, Store};
 
-use super::{Api, Customer, Kit, Recipient, Tokens, Walk, authorize_url, parameter};
+use super::behind::behind;
+use super::heard::Heard;
+use super::{Api, Customer, Kit, Recipient, Tokens, Walk, authorize_url, parameter, until};
 
 /// A data folder with a configuration, and a bank that answers.
 pub(crate) struct Site {
     pub(crate) hub: String,
     pub(crate) browser: Browser,
+    /// What was said with the bank.
+    pub(crate) heard: Heard,
     bank: Bank,
     bank_url: String,
+    store: String,
     folder: tempfile::TempDir,
 }
 
 /// A hub that runs; killed without a word when dropped, with whatever stands in front of it.
 pub(crate) struct Running(pub(crate) Child);
 
+impl Running {
+    /// Whether it has not ended by itself.
+    pub(crate) fn lives(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
+        if self.lives() {
             let group = format!("-{}", self.0.id());
             let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
             let _ = self.0.wait();
@@ -55,16 +71,18 @@ impl Site {
             clock: std::sync::Arc::new(clock),
         })
         .unwrap();
-        let router = bank.router();
+        let heard = Heard::default();
+        let router = heard.at(bank.router());
         tokio::spawn(async move { axum::serve(listener, router).await });
         std::fs::write(folder.path().join("bank.secret"), "the-hub-at-the-bank\n").unwrap();
-        let site = Self { hub, browser: Browser::new().unwrap(), bank, bank_url, folder };
-        std::fs::write(site.path("bowline.toml"), site.configuration(store)).unwrap();
+        let sqlite = format!("sqlite:{}", folder.path().join("hub.db").display());
+        let store = store.unwrap_or(&sqlite).to_owned();
+        let site = Self { hub, browser: Browser::new().unwrap(), heard, bank, bank_url, store, folder };
+        std::fs::write(site.path("bowline.toml"), site.configuration()).unwrap();
         site
     }
 
-    fn configuration(&self, store: Option<&str>) -> String {
-        let sqlite = format!("sqlite:{}", self.path("hub.db").display());
+    fn configuration(&self) -> String {
         format!(
             "[server]\npublic_url = \"{hub}\"\nlisten = \"{listen}\"\nprobe_listen = \"{probes}\"\n\
              [store]\nurl = \"{store}\"\n[keys]\nfile = \"{keys}\"\n[upstream]\nallow_loopback = true\n\
@@ -73,13 +91,14 @@ impl Site {
              revocation_endpoint = \"{bank}/revoke\"\nclient_id = \"bowline\"\n\
              client_secret = {{ file = \"{secret}\" }}\nfdx = {{ base_url = \"{bank}/fdx/v5\", version = \"5\" }}\n\
              scopes = {{ ACCOUNT_BASIC = \"fdx:accountbasic:read\", ACCOUNT_DETAILED = \"fdx:accountdetailed:read\", \
-             TRANSACTIONS = \"fdx:transactions:read\" }}\n\
+             ACCOUNT_PAYMENTS = \"fdx:paymentnetworks:read\", CUSTOMER_CONTACT = \"fdx:customercontact:read\", \
+             CUSTOMER_PERSONAL = \"fdx:customerpersonal:read\", TRANSACTIONS = \"fdx:transactions:read\" }}\n\
              customer_identity = {{ token_field = \"customer_id\" }}\naccounts_field = \"accounts\"\n\
              grant_field = \"grant_id\"\nrevoke = [\"rfc7009\"]\n",
             hub = self.hub,
             listen = self.hub.trim_start_matches("http://"),
             probes = self.probes().trim_start_matches("http://"),
-            store = store.unwrap_or(&sqlite),
+            store = self.store,
             keys = self.path("hub.keys").display(),
             bank = self.bank_url,
             secret = self.path("bank.secret").display(),
@@ -116,21 +135,30 @@ impl Site {
         self.command(&[], arguments).output().unwrap()
     }
 
-    /// Starts the hub and waits until it is ready. Its log goes to `hub.log`.
+    /// Starts the hub and waits until it is ready.
     pub(crate) async fn serve(&self, before: &[&str]) -> Running {
+        let mut hub = self.start(before);
+        assert!(self.is_ready(&mut hub).await, "the hub is not ready: {}", self.log());
+        hub
+    }
+
+    /// Starts the hub. Its log goes to `hub.log`.
+    pub(crate) fn start(&self, before: &[&str]) -> Running {
         let log = std::fs::File::options().create(true).append(true).open(self.path("hub.log")).unwrap();
         let mut command = self.command(before, &["serve"]);
-        let child = command.stdout(Stdio::null()).stderr(log).process_group(0).spawn().unwrap();
+        Running(command.stdout(Stdio::null()).stderr(log).process_group(0).spawn().unwrap())
+    }
+
+    /// Waits until the hub is ready; false if it dies before.
+    pub(crate) async fn is_ready(&self, hub: &mut Running) -> bool {
         let ready = format!("{}/readyz", self.probes());
-        let patience = ConstantBuilder::default().with_delay(Duration::from_millis(20)).with_max_times(1000);
-        let asked = (|| async {
-            let answer = self.browser.send(Sent::new(Method::GET, &ready)).await.map_err(|_| ())?;
-            if answer.status == 200 { Ok(()) } else { Err(()) }
-        })
-        .retry(patience)
-        .await;
-        assert!(asked.is_ok(), "the hub is not ready: {}", self.log());
-        Running(child)
+        let process = std::cell::RefCell::new(hub);
+        let is_up = async || {
+            let answer = self.browser.send(Sent::new(Method::GET, &ready)).await;
+            answer.is_ok_and(|answer| answer.status == 200)
+        };
+        until("the hub is ready, or has died", async || !process.borrow_mut().lives() || is_up().await).await;
+        process.borrow_mut().lives()
     }
 
     pub(crate) fn log(&self) -> String {
@@ -139,6 +167,11 @@ impl Site {
 
     /// Registers a recipient from the command line.
     pub(crate) fn recipient(&self, name: &str) -> Recipient {
+        self.recipient_of(name, super::SCOPE)
+    }
+
+    /// Registers a recipient of a scope.
+    pub(crate) fn recipient_of(&self, name: &str, scope: &str) -> Recipient {
         let redirect_uri = "https://app.example.org/back".to_owned();
         let made = self.run(&[
             "--json",
@@ -153,7 +186,7 @@ impl Site {
             "--redirect-uri",
             &redirect_uri,
             "--scope",
-            super::SCOPE,
+            scope,
             "--provider",
             "1000",
         ]);
@@ -169,17 +202,93 @@ impl Site {
 
     /// A whole connection of a customer, who shares one account.
     pub(crate) async fn connect(&self, recipient: &Recipient, username: &str) -> Tokens {
+        let code = self.code(recipient, username).await;
+        Tokens::of(&self.api().redeem(recipient, &code).await, code)
+    }
+
+    /// A code for a recipient: a customer shares one account.
+    pub(crate) async fn code(&self, recipient: &Recipient, username: &str) -> String {
+        self.code_of(recipient, username, super::SCOPE).await
+    }
+
+    /// A code of a scope.
+    pub(crate) async fn code_of(&self, recipient: &Recipient, username: &str, scope: &str) -> String {
         let walk = Walk { browser: &self.browser, origins: vec![self.hub.clone(), self.bank_url.clone()] };
-        let login = self.bank.logins().into_iter().find(|l| l.username == username).unwrap();
         let customer = Customer {
             username: username.to_owned(),
-            password: login.password,
+            password: self.password(username),
             accounts: vec![format!("mt-{username}-chequing")],
         };
-        let url = authorize_url(&self.hub, &Kit::ask(recipient));
-        let back = walk.through(&url, &customer).await;
-        let code = parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"));
-        Tokens::of(&self.api().redeem(recipient, &code).await, code)
+        let mut query = Kit::ask(recipient);
+        query.retain(|(name, _)| *name != "scope");
+        query.push(("scope", scope.to_owned()));
+        let back = walk.through(&authorize_url(&self.hub, &query), &customer).await;
+        parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"))
+    }
+
+    /// A customer's password at the bank.
+    pub(crate) fn password(&self, username: &str) -> String {
+        self.bank.logins().into_iter().find(|login| login.username == username).unwrap().password
+    }
+
+    /// Pulls levers of the bank.
+    pub(crate) async fn levers(&self, levers: serde_json::Value) {
+        let mut sent = Sent::new(Method::PUT, &format!("{}/levers", self.bank_url));
+        sent.json = Some(levers);
+        assert_eq!(self.browser.send(sent).await.unwrap().status, 200);
+    }
+
+    /// The files that this site has made.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// How many grants live at the bank.
+    pub(crate) async fn live_grants(&self) -> usize {
+        let listed = Sent::new(Method::GET, &format!("{}/levers/grants", self.bank_url));
+        let listed = self.browser.send(listed).await.unwrap().json();
+        listed.as_array().unwrap().iter().filter(|grant| grant["state"] == "active").count()
+    }
+
+    /// Runs a statement on the hub's database.
+    pub(crate) async fn behind(&self, statement: &str) -> Vec<String> {
+        behind(&self.store, statement).await
+    }
+
+    /// Whether a connection has ended. What hangs from it has ended with it or lives with it, the job that
+    /// tells the bank is there once or not at all, and its audit chain verifies up to the end that its row knows.
+    pub(crate) async fn whole(&self, id: &ConnectionId) -> bool {
+        let audit_key = Vault::new(KeyFile::open(&self.path("hub.keys")).unwrap()).audit_key();
+        let location = Location::parse(&self.store).unwrap();
+        let settings = store::Settings { location, connections: 2, queue: 1, audit_key: audit_key.clone() };
+        let store = Store::open(settings).await.unwrap();
+        let row = async || store.ask(&ConnectionById { id: id.clone() }).await.unwrap().unwrap();
+        let events = AuditOf { kind: SubjectKind::Connection, id: id.to_string() };
+        let (mut connection, mut chain) = (row().await, store.ask(&events).await.unwrap());
+        // A worker may be writing: both are read again until neither has changed meanwhile.
+        while row().await.audit != connection.audit {
+            (connection, chain) = (row().await, store.ask(&events).await.unwrap());
+        }
+        let mut head = AuditHead::default();
+        for event in chain {
+            assert!(audit_key.verifies(&head, &event), "event {} of {id}", event.seq);
+            head = AuditHead { seq: event.seq, mac: event.mac };
+        }
+        assert_eq!(connection.audit, head, "the row of {id} knows the end of its chain");
+        let of = |table: &str, more: &str| {
+            format!("(SELECT COUNT(*) FROM {table} WHERE connection_id = '{id}'{more})")
+        };
+        let ended = matches!(connection.state, State::Ended(_));
+        let counted = format!(
+            "SELECT {}, {}, {}",
+            of("refresh_tokens", ""),
+            of("upstream_credentials", ""),
+            of("jobs", " AND kind = 'tell_bank'")
+        );
+        let counted = self.behind(&counted).await;
+        assert_eq!(counted, [if ended { "0|0|1" } else { "1|1|0" }], "rows of {id}, ended: {ended}");
+        ended
     }
 }
 
@@ -214,7 +323,7 @@ async fn database(variable: &str) -> String {
     static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let url = std::env::var(variable)
         .unwrap_or_else(|_| panic!("{variable} names a PostgreSQL: `cargo xtask test` starts one"));
-    let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let name = format!("it_{}_{number}", std::process::id());
     let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);

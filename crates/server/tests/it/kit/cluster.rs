@@ -1,0 +1,100 @@
+//! A PostgreSQL of a test's own, which it may crash and bring back.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use backon::{ConstantBuilder, Retryable};
+
+use super::free_port;
+
+/// A cluster with PostgreSQL's own defaults: what it acknowledged is on disk. Gone when dropped.
+pub(crate) struct Cluster {
+    bin: PathBuf,
+    folder: tempfile::TempDir,
+    port: u16,
+    server: Option<Child>,
+}
+
+impl Cluster {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        if is_root() {
+            assert!(Command::new("chown").arg("postgres").arg(folder.path()).status().unwrap().success());
+        }
+        let mut cluster = Self { bin: programs(), folder, port: free_port(1), server: None };
+        let arguments = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"];
+        let made = cluster.program("initdb").args(arguments).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        cluster.begin().await;
+        cluster
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Starts the server, and waits until it answers.
+    pub(crate) async fn begin(&mut self) {
+        let mut server = self.program("postgres");
+        server.args(["-p", &self.port.to_string(), "-k", "", "-c", "listen_addresses=127.0.0.1"]);
+        self.server = Some(server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let patience = ConstantBuilder::default().with_delay(Duration::from_millis(20)).with_max_times(1000);
+        let asked =
+            (|| async { tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await.map(drop) })
+                .retry(patience)
+                .await;
+        assert!(asked.is_ok(), "PostgreSQL does not answer: {asked:?}");
+    }
+
+    /// Ends the server as a crash does: it saves nothing, and recovers when it begins again.
+    pub(crate) fn crash(&mut self) {
+        self.stop("-QUIT");
+    }
+
+    fn stop(&mut self, signal: &str) {
+        if let Some(mut server) = self.server.take() {
+            let _ = Command::new("kill").args([signal, &server.id().to_string()]).status();
+            let _ = server.wait();
+        }
+    }
+
+    /// PostgreSQL refuses to run as root.
+    fn program(&self, name: &str) -> Command {
+        let program = self.bin.join(name);
+        let mut command = if is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--pdeathsig", "QUIT"]);
+            command.arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        command.arg("-D").arg(self.folder.path()).current_dir("/");
+        command
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.stop("-INT");
+    }
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().unwrap().stdout.trim_ascii() == b"0"
+}
+
+/// Where PostgreSQL's programs are: as told, or as Debian has them.
+fn programs() -> PathBuf {
+    if let Some(folder) = std::env::var_os("BOWLINE_TEST_POSTGRES_BIN") {
+        return folder.into();
+    }
+    let versions = std::path::Path::new("/usr/lib/postgresql").read_dir();
+    let mut found: Vec<PathBuf> =
+        versions.into_iter().flatten().flatten().map(|v| v.path().join("bin")).collect();
+    found.retain(|folder| folder.join("initdb").is_file());
+    found.sort();
+    let none = "BOWLINE_TEST_POSTGRES_BIN names the folder of initdb: run `cargo xtask test`";
+    found.pop().unwrap_or_else(|| panic!("{none}"))
+}

@@ -1,0 +1,49 @@
+//! What a bank hears and says: every exchange with it, to be looked through afterwards.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use http::header;
+
+/// One exchange.
+#[derive(Clone, Debug)]
+pub(crate) struct Exchange {
+    /// Path and query.
+    pub(crate) asked: String,
+    pub(crate) form: Vec<(String, String)>,
+    /// Where a redirect led.
+    pub(crate) location: Option<String>,
+    pub(crate) answer: serde_json::Value,
+}
+
+/// Every exchange so far.
+#[derive(Clone, Default)]
+pub(crate) struct Heard(Arc<Mutex<Vec<Exchange>>>);
+
+impl Heard {
+    /// A bank that is listened to.
+    pub(crate) fn at(&self, bank: Router) -> Router {
+        let heard = self.clone();
+        bank.layer(from_fn(move |request, next| heard.clone().listen(request, next)))
+    }
+
+    async fn listen(self, request: Request, next: Next) -> axum::response::Response {
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        let asked = parts.uri.to_string();
+        let form = form_urlencoded::parse(&body).into_owned().collect();
+        let (parts, answer) = next.run(Request::from_parts(parts, Body::from(body))).await.into_parts();
+        let answer = to_bytes(answer, usize::MAX).await.unwrap();
+        let location = parts.headers.get(header::LOCATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let json = serde_json::from_slice(&answer).unwrap_or_default();
+        self.0.lock().unwrap().push(Exchange { asked, form, location, answer: json });
+        axum::response::Response::from_parts(parts, Body::from(answer))
+    }
+
+    pub(crate) fn all(&self) -> Vec<Exchange> {
+        self.0.lock().unwrap().clone()
+    }
+}
