@@ -62,6 +62,7 @@ async fn without_its_database_the_hub_refuses_and_with_it_goes_on() {
     assert_eq!(api.refresh(&other, &alive.refresh).await.status, 200);
     assert_eq!(api.redeem(&acme, &code).await.status, 200, "a code is not spent by a refusal");
     assert_eq!(api.revoke(&alive.access).await.status, 204);
+    site.forget_leases().await;
     until("the bank is told of both", async || site.live_grants().await == 1).await;
 }
 
@@ -101,6 +102,7 @@ async fn what_was_acknowledged_survives_a_crash_of_the_database() {
         assert_eq!(api.revoke(&tokens.access).await.status, 204, "repeating is safe");
         site.whole(&tokens.id).await;
     }
+    site.forget_leases().await;
     until("the bank is told of all", async || site.live_grants().await == 0).await;
 }
 

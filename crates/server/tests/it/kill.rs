@@ -54,8 +54,7 @@ impl Story {
         let read = site.api().read("/accounts", &tokens.access).await;
         assert_eq!(read.status, if ended { 401 } else { 200 }, "{what}: {}", read.body);
         assert_eq!(site.api().revoke(&tokens.access).await.status, 204, "{what}: repeating is safe");
-        // The time of a lease that died with its worker.
-        site.behind("UPDATE jobs SET lease_until = 0 WHERE state = 'pending'").await;
+        site.forget_leases().await;
         until(&format!("the bank is told ({what})"), async || {
             let state = format!("SELECT bank_state FROM connections WHERE id = '{}'", tokens.id);
             site.live_grants().await == 0 && site.behind(&state).await == ["accepted"]

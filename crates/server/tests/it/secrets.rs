@@ -272,7 +272,7 @@ async fn nothing_is_written_down(database: Option<String>) {
 
     let hub = story.site.serve(&LOUD).await;
     story.site.levers(json!({"fail": null})).await;
-    story.site.behind("UPDATE jobs SET lease_until = 0, due_at = 0 WHERE state = 'pending'").await;
+    story.site.forget_leases().await;
     until("the bank is told", async || story.site.live_grants().await == 0).await;
     assert_eq!(story.site.api().read("/accounts", &access).await.json()["code"], 602);
     let second = story.site.code_of(&acme, "alice", SCOPE).await;

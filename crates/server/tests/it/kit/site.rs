@@ -256,6 +256,11 @@ impl Site {
         behind(&self.store, statement).await
     }
 
+    /// Makes every job due, as time does: one whose worker died with its lease, one that is to be tried later.
+    pub(crate) async fn forget_leases(&self) {
+        self.behind("UPDATE jobs SET lease_until = 0, due_at = 0 WHERE state = 'pending'").await;
+    }
+
     /// Whether a connection has ended. What hangs from it has ended with it or lives with it, the job that
     /// tells the bank is there once or not at all, and its audit chain verifies up to the end that its row knows.
     pub(crate) async fn whole(&self, id: &ConnectionId) -> bool {
