@@ -100,8 +100,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "an end queues no job that tells the bank",
         file: "crates/store/src/command/end_connection.rs",
-        whole: "queue(tx, moment, JobKind::TellBank, connection, sealed);",
-        broken: "drop(sealed);",
+        whole: "..Sealed::token(data_key, token) };\n        queue(tx, moment, JobKind::TellBank, connection, sealed);",
+        broken: "..Sealed::token(data_key, token) };\n        drop(sealed);",
         tests: Tests::Suite,
         test: "life::sqlite::an_end_takes_everything_along",
         says: "tests/suite/life.rs",
