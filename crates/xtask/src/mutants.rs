@@ -273,29 +273,45 @@ fn cargo(
 }
 
 /// What a build needs of the sources. A file that is the same already keeps its time, so that only what
-/// differs is built again.
+/// differs is built again; a file that is gone goes from there too.
 fn copy_sources(root: &Path, tree: &Path) -> Result<()> {
-    let mut pending: Vec<PathBuf> =
-        [".cargo", "crates", "migrations", "Cargo.toml", "Cargo.lock", "config.example.toml", "README.md"]
-            .iter()
-            .map(|name| root.join(name))
-            .collect();
-    while let Some(path) = pending.pop() {
-        if path.is_dir() {
-            for entry in fs::read_dir(&path)? {
-                pending.push(entry?.path());
-            }
-            continue;
-        }
-        let to = tree.join(path.strip_prefix(root)?);
-        let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
+    let parts =
+        [".cargo", "crates", "migrations", "Cargo.toml", "Cargo.lock", "config.example.toml", "README.md"];
+    let mut sources = Vec::new();
+    for part in parts {
+        sources.extend(files_below(root.join(part))?);
+    }
+    for from in &sources {
+        let to = tree.join(from.strip_prefix(root)?);
+        let bytes = fs::read(from).with_context(|| from.display().to_string())?;
         if fs::read(&to).is_ok_and(|known| known == bytes) {
             continue;
         }
         fs::create_dir_all(to.parent().context("a file has a folder")?)?;
         fs::write(&to, bytes)?;
     }
+    for copy in files_below(tree.to_path_buf())? {
+        if !root.join(copy.strip_prefix(tree)?).exists() {
+            fs::remove_file(&copy)?;
+        }
+    }
     Ok(())
+}
+
+/// The files of a folder and of those in it; a file is itself.
+fn files_below(path: PathBuf) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut pending = vec![path];
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            for entry in fs::read_dir(&path)? {
+                pending.push(entry?.path());
+            }
+        } else {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// The dependencies' artefacts are the same for a mutant: they are copied, not built again.
