@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use crate::id::{AccessTokenId, AuthorizationRequestId, ClientId, ConnectionId, ProviderId};
 use crate::jose::{AccessTokenKeys, Rejected};
 use crate::model::access_token::{Bearing, Claims};
-use crate::model::audit_event::AuditHead;
-use crate::model::client::{Client, ClientKind, ClientState, Localized, Profile};
+use crate::model::client::Client;
+use crate::rule::authorize::tests::client as recipient;
 use crate::rule::authorize::{Language, Query, VerifiedRedirect, check, redirect};
 use crate::rule::client_auth::credentials;
 use crate::rule::pkce;
@@ -22,22 +22,7 @@ const BACK: &str = "https://app.example/cb?a=1";
 const NOW: Timestamp = Timestamp::from_seconds(1_709_146_734);
 
 fn client() -> Client {
-    let pepper = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[0; 32]);
-    Client {
-        id: ClientId::parse("dc-1").unwrap(),
-        kind: ClientKind::Recipient,
-        profile: Profile::Flinks,
-        state: ClientState::Active,
-        name: "App".into(),
-        purpose: Localized::default(),
-        scope: Clusters::parse("ACCOUNT_BASIC TRANSACTIONS").unwrap(),
-        redirect_uris: vec![BACK.into()],
-        secret_hash: TokenHash::of(1, &pepper, b"secret"),
-        credential_generation: 1,
-        require_pkce: false,
-        max_duration_days: None,
-        audit: AuditHead::default(),
-    }
+    Client { redirect_uris: vec![BACK.into()], ..recipient() }
 }
 
 fn keys() -> AccessTokenKeys {

@@ -232,4 +232,4 @@ pub const DENIED: OAuthError = OAuthError::new(OAuthCode::AccessDenied, "The use
 
 #[cfg(test)]
 #[path = "authorize_tests.rs"]
-mod tests;
+pub(crate) mod tests;

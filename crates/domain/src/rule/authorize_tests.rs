@@ -7,7 +7,8 @@ use crate::secret::TokenHash;
 
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-fn client() -> Client {
+/// A recipient in good standing.
+pub(crate) fn client() -> Client {
     let pepper = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[0; 32]);
     Client {
         id: ClientId::parse("dc-1").unwrap(),
