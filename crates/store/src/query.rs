@@ -18,7 +18,7 @@ use domain::secret::{TokenHash, TokenHashes};
 
 use crate::command::statement;
 use crate::error::Result;
-use crate::record::{self, Record, scalar};
+use crate::record::{self, Record, access_columns, access_joins, scalar};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
@@ -135,17 +135,21 @@ impl Query for RefreshTokenBy {
                 client_id: row.take()?,
                 last_used_at: row.take()?,
             };
-            let state = record::access_state(tx, &token.connection_id).await?;
-            return Ok(state.map(|state| KnownRefreshToken { hash: hash.clone(), token, state }));
+            let state = AccessState::read(&mut row)?;
+            return Ok(Some(KnownRefreshToken { hash: hash.clone(), token, state }));
         }
         Ok(None)
     }
 }
 
-static REFRESH_TOKEN: &Sql = sql!(
-    "-- a refresh token
-    SELECT connection_id, client_id, last_used_at FROM refresh_tokens WHERE token_hash = ?1"
-);
+static REFRESH_TOKEN: &Sql = sql!(concat!(
+    "-- a refresh token with the access state of its connection
+    SELECT f.connection_id, f.client_id, f.last_used_at, ",
+    access_columns!(),
+    "FROM refresh_tokens f JOIN connections c ON c.id = f.connection_id ",
+    access_joins!(),
+    "WHERE f.token_hash = ?1"
+));
 
 /// The provider's tokens of a connection, sealed.
 #[derive(Debug, Clone)]

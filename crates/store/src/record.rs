@@ -343,18 +343,33 @@ pub(crate) async fn access_state(tx: &mut Tx<'_>, id: &ConnectionId) -> Result<O
     only(tx.query_opt(ACCESS_STATE, values![id]).await?)
 }
 
-pub(crate) static ACCESS_STATE: &Sql = sql!(
-    "-- the access state of a connection
-    SELECT c.id, c.client_id, c.provider_id, c.sub, c.status, c.cause, s.status, c.bank_state, c.expires_at,
-        c.token_generation, t.clusters, t.accounts, l.state, l.profile, r.state, p.state
-    FROM connections c
-    JOIN connection_terms t ON t.connection_id = c.id AND t.version = c.terms_version
+/// The columns of an access state, from a connection `c` and what `access_joins` joins to it.
+macro_rules! access_columns {
+    () => {
+        "c.id, c.client_id, c.provider_id, c.sub, c.status, c.cause, s.status, c.bank_state, c.expires_at,
+        c.token_generation, t.clusters, t.accounts, l.state, l.profile, r.state, p.state\n"
+    };
+}
+pub(crate) use access_columns;
+
+macro_rules! access_joins {
+    () => {
+        "JOIN connection_terms t ON t.connection_id = c.id AND t.version = c.terms_version
     JOIN clients l ON l.id = c.client_id
     JOIN providers p ON p.id = c.provider_id
     LEFT JOIN registrations r ON r.client_id = c.client_id AND r.provider_id = c.provider_id
-    LEFT JOIN connections s ON s.id = c.replaced_by
-    WHERE c.id = ?1"
-);
+    LEFT JOIN connections s ON s.id = c.replaced_by\n"
+    };
+}
+pub(crate) use access_joins;
+
+pub(crate) static ACCESS_STATE: &Sql = sql!(concat!(
+    "-- the access state of a connection\nSELECT ",
+    access_columns!(),
+    "FROM connections c ",
+    access_joins!(),
+    "WHERE c.id = ?1"
+));
 
 /// The next due job, locked; others that are locked are passed by.
 pub(crate) async fn due_job(tx: &mut Tx<'_>, now: domain::Timestamp) -> Result<Option<Job>> {

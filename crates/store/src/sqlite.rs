@@ -124,7 +124,7 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection> {
     connection.execute_batch(
         "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;
-         PRAGMA trusted_schema = OFF; PRAGMA mmap_size = 1073741824; PRAGMA wal_autocheckpoint = 0;",
+         PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -8192;",
     )?;
     // A plan depends on the statement alone: else a statement that compares with a partial index's words is
     // parsed and planned anew at each use, which costs ten times the read itself.

@@ -71,6 +71,13 @@ impl<T> Queue<T> {
         self.filled.notify_all();
     }
 
+    /// How many wait.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        let lanes = self.lock();
+        lanes.end.len() + lanes.common.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Lanes<T>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,5 +1,9 @@
 //! The writer: one thread, many commands a commit.
 //!
+//! A batch first runs as one: savepoints copy every page that a command changes, and hardly a command fails. If one
+//! does, the batch is rolled back and its commands run again, each in a savepoint, so that the one fails alone; a
+//! body writes the same however often it runs.
+//!
 //! Every reply, refusals too, waits for the commit. If a savepoint, a rollback or a commit fails the store
 //! is lost: an fsync that failed must not be tried again, so all that wait get an error and the process ends.
 
@@ -68,10 +72,18 @@ impl Drop for Writer {
 
 /// A command in the queue, whatever its type.
 trait Queued: Send {
-    /// Runs the body in its savepoint. `Err` means that the store is lost.
-    fn run(&mut self, connection: &mut Connection, key: &AuditKey) -> Result<Vec<Mark>>;
+    /// Runs the body; says whether it succeeded. `Err` means that the store is lost.
+    fn run(&mut self, connection: &mut Connection, key: &AuditKey) -> Result<Ran>;
     /// Answers once the commit is durable, or was not.
     fn answer(self: Box<Self>, lost: Option<&str>);
+}
+
+/// How a body went.
+enum Ran {
+    /// It left these marks.
+    Well(Vec<Mark>),
+    /// What it wrote must go.
+    Badly,
 }
 
 struct Slot<C: Command> {
@@ -81,23 +93,18 @@ struct Slot<C: Command> {
 }
 
 impl<C: Command> Queued for Slot<C> {
-    fn run(&mut self, connection: &mut Connection, key: &AuditKey) -> Result<Vec<Mark>> {
-        statement(connection, "SAVEPOINT command")?;
+    fn run(&mut self, connection: &mut Connection, key: &AuditKey) -> Result<Ran> {
         let done = catch_unwind(AssertUnwindSafe(|| body(&self.command, connection, key)))
             .unwrap_or_else(|_| Err(StoreError::Fault("a command panicked".into())));
         if connection.is_autocommit() {
             return Err(StoreError::Fault("SQLite rolled the whole batch back".into()));
         }
-        let (reply, marks) = match done {
-            Ok((reply, marks)) => (Ok(reply), marks),
-            Err(error) => {
-                statement(connection, "ROLLBACK TO command")?;
-                (Err(error), Vec::new())
-            }
+        let (reply, ran) = match done {
+            Ok((reply, marks)) => (Ok(reply), Ran::Well(marks)),
+            Err(error) => (Err(error), Ran::Badly),
         };
-        statement(connection, "RELEASE command")?;
         self.reply = Some(reply);
-        Ok(marks)
+        Ok(ran)
     }
 
     fn answer(self: Box<Self>, lost: Option<&str>) {
@@ -173,17 +180,43 @@ impl Thread {
     }
 
     fn fill(&mut self, first: Waiting, batch: &mut Vec<Waiting>) -> Result<Vec<Mark>> {
-        let mut marks = Vec::new();
-        let mut next = Some(first);
         statement(&self.connection, "BEGIN IMMEDIATE")?;
-        while let Some(slot) = next {
+        let marks = match self.together(first, batch)? {
+            Some(marks) => marks,
+            None => self.one_by_one(batch)?,
+        };
+        statement(&self.connection, "COMMIT")?;
+        Ok(marks)
+    }
+
+    /// Runs what waits, and what comes meanwhile, without savepoints; none if a command failed.
+    fn together(&mut self, first: Waiting, batch: &mut Vec<Waiting>) -> Result<Option<Vec<Mark>>> {
+        let (mut marks, mut next) = (Vec::new(), Some(first));
+        while let Some(mut slot) = next {
+            let ran = slot.run(&mut self.connection, &self.audit_key);
             batch.push(slot);
-            if let Some(slot) = batch.last_mut() {
-                marks.extend(slot.run(&mut self.connection, &self.audit_key)?);
+            match ran? {
+                Ran::Well(left) => marks.extend(left),
+                Ran::Badly => return Ok(None),
             }
             next = if batch.len() < BATCH { self.queue.pop() } else { None };
         }
-        statement(&self.connection, "COMMIT")?;
+        Ok(Some(marks))
+    }
+
+    /// Runs a batch anew, so that only those fail that fail by themselves.
+    fn one_by_one(&mut self, batch: &mut [Waiting]) -> Result<Vec<Mark>> {
+        statement(&self.connection, "ROLLBACK")?;
+        statement(&self.connection, "BEGIN IMMEDIATE")?;
+        let mut marks = Vec::new();
+        for slot in batch {
+            statement(&self.connection, "SAVEPOINT command")?;
+            match slot.run(&mut self.connection, &self.audit_key)? {
+                Ran::Well(left) => marks.extend(left),
+                Ran::Badly => statement(&self.connection, "ROLLBACK TO command")?,
+            }
+            statement(&self.connection, "RELEASE command")?;
+        }
         Ok(marks)
     }
 }
@@ -251,4 +284,99 @@ impl Log {
 /// Whether the whole log was copied back.
 fn checkpoint(connection: &Connection, pragma: &str) -> bool {
     connection.query_row(pragma, [], |row| row.get::<_, i64>(0)).is_ok_and(|busy| busy == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc;
+
+    use domain::id::Seed;
+    use domain::{Moment, Timestamp};
+
+    use super::*;
+    use crate::Location;
+    use crate::sql::sql;
+    use crate::value::values;
+
+    /// Writes a mark, and then does what it is told.
+    struct Write {
+        moment: Moment,
+        name: String,
+        then: Then,
+    }
+
+    enum Then {
+        Succeed,
+        Fail,
+        Panic,
+        /// Says that it runs, and holds the writer until the rest of the batch waits.
+        Wait(mpsc::SyncSender<()>, Mutex<mpsc::Receiver<()>>),
+    }
+
+    impl Command for Write {
+        type Reply = String;
+
+        fn moment(&self) -> &Moment {
+            &self.moment
+        }
+
+        async fn run(&self, tx: &mut Tx<'_>) -> Result<String> {
+            let put = sql!("-- a test's mark\nINSERT INTO marks (name, value) VALUES (?1, 'x')");
+            tx.execute(put, values![self.name]).await?;
+            match &self.then {
+                Then::Succeed => {}
+                Then::Fail => return Err(StoreError::Fault("told to fail".into())),
+                Then::Panic => panic!("told to panic"),
+                Then::Wait(runs, go) => {
+                    let _ = runs.try_send(());
+                    let _ = go.lock().map(|go| go.recv());
+                }
+            }
+            Ok(self.name.clone())
+        }
+    }
+
+    fn write(name: &str, then: Then) -> Write {
+        let moment = Moment { now: Timestamp::EPOCH, seed: Seed::new([0; 16]), correlation_id: "".into() };
+        Write { moment, name: name.into(), then }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn one_that_fails_in_a_batch_fails_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.db");
+        crate::sqlite::migrate(&path).unwrap();
+        let audit_key = AuditKey::new(1, &[1; 32]);
+        let location = Location::Sqlite(path.clone());
+        let settings = Settings { location, connections: 1, queue: 100, audit_key };
+        let store = Arc::new(crate::sqlite::Sqlite::open(&path, &settings).unwrap());
+        let (runs, running) = mpsc::sync_channel(1);
+        let (go, wait) = mpsc::channel();
+        let run = |name, then| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.run(write(name, then)).await })
+        };
+        let mut waiting = vec![run("first", Then::Wait(runs, Mutex::new(wait)))];
+        running.recv().unwrap();
+        waiting.push(run("second", Then::Succeed));
+        waiting.push(run("fails", Then::Fail));
+        waiting.push(run("panics", Then::Panic));
+        waiting.push(run("last", Then::Succeed));
+        while store.writer.queue.len() < 4 {
+            tokio::task::yield_now().await;
+        }
+        drop(go);
+        let mut replies = Vec::new();
+        for reply in waiting {
+            replies.push(reply.await.unwrap().ok());
+        }
+        let said: Vec<_> = replies.iter().map(Option::as_deref).collect();
+        assert_eq!(said, [Some("first"), Some("second"), None, None, Some("last")]);
+        for (name, there) in
+            [("first", true), ("second", true), ("fails", false), ("panics", false), ("last", true)]
+        {
+            assert_eq!(store.ask(&crate::query::MarkOf { name }).unwrap().is_some(), there, "{name}");
+        }
+    }
 }
