@@ -29,7 +29,7 @@ pub use register::{
 pub use request::{
     DenyRequest, FailRequest, InHand, OpenAuthorizationRequest, ReceiveCode, Received, SendToProvider,
 };
-pub use seed::{SeedConnections, SeededConnection, TouchConnection};
+pub use seed::{FillConnections, SeedConnections, SeededConnection, TouchConnection};
 
 use domain::Moment;
 use domain::model::audit_event::{Action, Actor, AuditEntry, SubjectKind};

@@ -12,8 +12,16 @@ pub(crate) struct Sql {
     pub(crate) params: usize,
 }
 
-/// Makes a [`Sql`] from one text.
+/// Makes a [`Sql`] from one text; from two where the databases have no words in common.
 macro_rules! sql {
+    (sqlite: $sqlite:expr, postgres: $postgres:expr) => {{
+        static STATEMENT: $crate::sql::Sql = $crate::sql::Sql {
+            sqlite: $crate::sql::sql!($sqlite).sqlite,
+            postgres: $crate::sql::sql!($postgres).postgres,
+            params: $crate::sql::params($sqlite),
+        };
+        &STATEMENT
+    }};
     ($text:expr) => {{
         const TEXT: &str = $text;
         const SQLITE: [u8; TEXT.len()] = $crate::sql::for_sqlite(TEXT);

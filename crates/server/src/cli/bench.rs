@@ -28,13 +28,14 @@ use world::{Held, Site, TOLD, UNTOLD};
 /// absolute numbers.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Examples:\n  bowline bench\n  bowline bench --connections 1000,1000000 --callers 1,16,64,256 --markdown docs/benchmarks.md\n  bowline bench --store postgres://bench@127.0.0.1/empty_database"
+    after_help = "Examples:\n  bowline bench\n  bowline bench --connections 1000,1000000 --callers 1,16,64,256 --markdown docs/benchmarks.md\n  bowline bench --store sqlite --store postgres://bench@127.0.0.1/empty_database"
 )]
 pub(super) struct Args {
-    /// An empty store to fill. Without it a SQLite file in a folder of its own, which is removed afterwards.
-    #[arg(long, value_name = "URL")]
-    store: Option<String>,
-    /// How many connections there are before anything is measured; one store for each, SQLite alone for several.
+    /// A store to fill: `sqlite` for a file of its own that is removed afterwards, or the URL of an empty one.
+    /// Several are measured one after the other.
+    #[arg(long, value_name = "URL", default_value = "sqlite")]
+    store: Vec<String>,
+    /// How many connections there are before anything is measured; the store grows from one number to the next.
     #[arg(long, value_delimiter = ',', default_value = "1000", value_name = "NUMBER")]
     connections: Vec<usize>,
     /// How many callers ask at once.
@@ -60,17 +61,19 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
             "--callers and --requests: expected at least one caller and 100 requests".into(),
         ));
     }
-    if args.store.is_some() && args.connections.len() > 1 {
-        return Err(Failure::Usage(
-            "--store takes one number of --connections: the store must be empty".into(),
-        ));
+    if !args.connections.is_sorted() || args.connections.contains(&0) {
+        return Err(Failure::Usage("--connections: expected numbers above 0, the smaller first".into()));
     }
     let mut report = Report::new(&args);
-    for connections in &args.connections {
+    for (nth, store) in args.store.iter().enumerate() {
         let folder = args.data.clone().unwrap_or_else(std::env::temp_dir);
-        let folder = folder.join(format!("bowline-bench-{}-{connections}", std::process::id()));
+        let folder = folder.join(format!("bowline-bench-{}-{nth}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(|e| Failure::Usage(format!("{}: {e}", folder.display())))?;
-        let measured = measure(&args, &folder, *connections, &mut report, globals).await;
+        let url = match store.as_str() {
+            "sqlite" => format!("sqlite:{}", folder.join("bowline.db").display()),
+            url => url.to_owned(),
+        };
+        let measured = measure(&args, &folder, &url, &mut report, globals).await;
         let _ = std::fs::remove_dir_all(&folder);
         measured?;
     }
@@ -86,43 +89,71 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The most connections that are asked for in turn: beside more, the others only lie there.
+const HELD: usize = 8_000;
+
 async fn measure(
     args: &Args,
     folder: &Path,
-    connections: usize,
+    store: &str,
     report: &mut Report,
     globals: &Globals,
 ) -> Result<(), Failure> {
-    let sqlite = format!("sqlite:{}", folder.join("bowline.db").display());
-    let store = args.store.clone().unwrap_or(sqlite);
-    let say = |what: &str| {
-        if !globals.quiet {
-            eprintln!("{connections} connections: {what}");
+    report.note(store, 0, "4 KiB appended and synced", start::syncs(folder)?);
+    let (most, mut filled) = (number(args.connections.last())?, 0);
+    for connections in &args.connections {
+        let say = |what: &str| {
+            if !globals.quiet {
+                eprintln!("{connections} connections: {what}");
+            }
+        };
+        let site = Site::start(folder, store).await?;
+        say("filling the store");
+        let begun = crate::telemetry::stopwatch();
+        let fill = number(Some(&connections.saturating_sub(HELD)))?.max(filled);
+        site.fill(filled..fill, most).await?;
+        filled = fill;
+        let held = site.seed(HELD.min(*connections), UNTOLD, false).await?;
+        report.note(store, *connections, "seconds to fill the store", begun.elapsed().as_secs_f64());
+        let only = args.only.clone().unwrap_or_default();
+        let bench = Bench {
+            site: &site,
+            store,
+            connections: *connections,
+            held,
+            reads: args.requests,
+            empty: empty().await?,
+            only,
+        };
+        for count in &args.callers {
+            say(&format!("{count} callers"));
+            report.rows.extend(bench.with(*count).await?);
         }
-    };
-    report.note(connections, "4 KiB appended and synced", start::syncs(folder)?);
-    let site = Site::start(folder, &store).await?;
-    say("filling the store");
-    let begun = crate::telemetry::stopwatch();
-    let held = site.seed(connections, UNTOLD, false).await?;
-    report.note(connections, "seconds to fill the store", begun.elapsed().as_secs_f64());
-    let only = args.only.clone().unwrap_or_default();
-    let bench = Bench { site: &site, connections, held, reads: args.requests, empty: empty().await?, only };
-    for count in &args.callers {
-        say(&format!("{count} callers"));
-        report.rows.extend(bench.with(*count).await?);
+        say("ends after refreshes");
+        for (what, refreshes) in AFTER_REFRESHES {
+            report.note(store, *connections, what, bench.end_after(refreshes).await?);
+        }
+        let config = site.stop().await;
+        say("starting the program");
+        let (ready, memory) = start::of_the_program(&config).await?;
+        report.note(store, *connections, "ms from start to ready", ready);
+        report.note(store, *connections, "MiB of memory when ready", memory);
     }
-    say("ends after refreshes");
-    let (fresh, refreshed) = bench.ends_after_refreshes(1_000).await?;
-    report.note(connections, "ms to end a fresh connection", fresh);
-    report.note(connections, "ms to end one behind 1,000 refreshes", refreshed);
-    let config = site.stop().await;
-    say("starting the program");
-    let (ready, memory) = start::of_the_program(&config).await?;
-    report.note(connections, "ms from start to ready", ready);
-    report.note(connections, "MiB of memory when ready", memory);
     Ok(())
 }
+
+fn number(count: Option<&usize>) -> Result<i64, Failure> {
+    let count = count.copied().unwrap_or_default();
+    i64::try_from(count).map_err(|_| Failure::Usage("--connections: expected a smaller number".into()))
+}
+
+/// How often a connection was refreshed before its end is measured.
+const AFTER_REFRESHES: [(&str, usize); 4] = [
+    ("ms to end a fresh connection", 0),
+    ("ms to end one behind 1 refresh", 1),
+    ("ms to end one behind 100 refreshes", 100),
+    ("ms to end one behind 10,000 refreshes", 10_000),
+];
 
 /// The handler that does nothing, behind nothing: the floor of everything that speaks HTTP.
 async fn empty() -> Result<SocketAddr, Failure> {
@@ -135,6 +166,7 @@ async fn empty() -> Result<SocketAddr, Failure> {
 
 struct Bench<'a> {
     site: &'a Site,
+    store: &'a str,
     connections: usize,
     held: Vec<Held>,
     reads: usize,
@@ -149,6 +181,7 @@ impl Bench<'_> {
 
     async fn with(&self, count: usize) -> Result<Vec<Row>, Failure> {
         let row = |what, figures, floor: Option<(&'static str, f64)>| Row {
+            store: report::kind(self.store),
             connections: self.connections,
             callers: count,
             what,
@@ -234,19 +267,16 @@ impl Bench<'_> {
         .await
     }
 
-    /// The median time of an end, in milliseconds: of fresh connections, and of ones refreshed often.
-    async fn ends_after_refreshes(&self, refreshes: usize) -> Result<(f64, f64), Failure> {
-        const TRIES: usize = 20;
-        let (fresh, often) =
-            (self.site.seed(TRIES, UNTOLD, false).await?, self.site.seed(TRIES, UNTOLD, false).await?);
-        for held in &often {
-            let fields = format!("grant_type=refresh_token&refresh_token={}", held.secret);
-            self.ask(16, vec![self.site.token(&fields); refreshes], 200).await?;
+    /// The median time of an end, in milliseconds, of connections that were refreshed so often.
+    async fn end_after(&self, refreshes: usize) -> Result<f64, Failure> {
+        const TRIES: usize = 10;
+        let held = self.site.seed(TRIES, UNTOLD, false).await?;
+        if refreshes > 0 {
+            for held in &held {
+                let fields = format!("grant_type=refresh_token&refresh_token={}", held.secret);
+                self.ask(16.min(refreshes), vec![self.site.token(&fields); refreshes], 200).await?;
+            }
         }
-        let mut medians = [0.0; 2];
-        for (median, held) in medians.iter_mut().zip([fresh, often]) {
-            *median = self.ask(1, self.ends(&held)?, 204).await?.p50.as_secs_f64() * 1000.0;
-        }
-        Ok((medians[0], medians[1]))
+        Ok(self.ask(1, self.ends(&held)?, 204).await?.p50.as_secs_f64() * 1000.0)
     }
 }

@@ -7,7 +7,7 @@ use domain::{Clusters, Moment, Timestamp};
 
 use crate::Command;
 use crate::error::Result;
-use crate::sql::sql;
+use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
@@ -140,6 +140,120 @@ impl SeedConnections {
         }
     }
 }
+
+/// Puts connections there that are never asked for: what a store of that size holds beside those that are. Their
+/// keys ascend over the whole range of keys, so that they are quickly written and lie between all others.
+#[derive(Debug)]
+pub struct FillConnections {
+    /// When.
+    pub moment: Moment,
+    /// The recipient.
+    pub client_id: ClientId,
+    /// The provider.
+    pub provider_id: ProviderId,
+    /// What was agreed to.
+    pub clusters: Clusters,
+    /// Until when.
+    pub expires_at: Timestamp,
+    /// The numbers of the connections.
+    pub numbers: std::ops::Range<i64>,
+    /// How far their keys lie apart.
+    pub step: i64,
+    /// The wrapped key of each.
+    pub data_key: Vec<u8>,
+    /// The sealed tokens of each.
+    pub credential: Vec<u8>,
+}
+
+impl Command for FillConnections {
+    type Reply = ();
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
+        let now = self.moment.now;
+        let numbers = [self.numbers.start, self.numbers.end];
+        tx.execute(FILL_CUSTOMERS, values![numbers[0], numbers[1], self.step, self.provider_id, now]).await?;
+        let [from, to] = numbers.map(|number| format!("cus_{:016x}", number.saturating_mul(self.step)));
+        let connections = values![
+            from,
+            to,
+            self.client_id,
+            self.provider_id,
+            Status::Active,
+            self.expires_at,
+            self.data_key,
+            BankState::NotNeeded,
+            now
+        ];
+        tx.execute(FILL_CONNECTIONS, connections).await?;
+        tx.execute(FILL_TERMS, values![from, to, self.clusters, self.expires_at, now]).await?;
+        tx.execute(FILL_CREDENTIALS, values![from, to, self.credential, self.expires_at, false, now]).await?;
+        tx.execute(FILL_REFRESH_TOKENS, values![from, to, self.client_id, now]).await?;
+        Ok(())
+    }
+}
+
+/// The two databases name hexadecimal digits differently. A customer's identity here has the form of a token's hash.
+static FILL_CUSTOMERS: &Sql = sql!(
+    sqlite: "-- fill customers
+    WITH RECURSIVE numbers (n) AS (SELECT ?1 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ?2)
+    INSERT INTO customers (id, provider_id, identity, created_at)
+    SELECT 'cus_' || printf('%016x', n * ?3) || '0000000000000000', ?4,
+        unhex('00000001' || printf('%016x', n * ?3) || printf('%048x', 0)), ?5
+    FROM numbers",
+    postgres: "-- fill customers
+    WITH RECURSIVE numbers (n) AS
+        (SELECT CAST(?1 AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < CAST(?2 AS BIGINT))
+    INSERT INTO customers (id, provider_id, identity, created_at)
+    SELECT 'cus_' || lpad(to_hex(n * CAST(?3 AS BIGINT)), 16, '0') || '0000000000000000', CAST(?4 AS BIGINT),
+        decode('00000001' || lpad(to_hex(n * CAST(?3 AS BIGINT)), 16, '0') || repeat('0', 48), 'hex'),
+        CAST(?5 AS BIGINT)
+    FROM numbers"
+);
+
+/// The customers that were filled in, between two keys and in the order of their keys.
+macro_rules! filled {
+    () => {
+        " FROM customers WHERE id >= ?1 AND id < ?2 AND id LIKE '%0000000000000000' ORDER BY id"
+    };
+}
+
+static FILL_CONNECTIONS: &Sql = sql!(concat!(
+    "-- fill connections
+    INSERT INTO connections (id, client_id, provider_id, customer_id, sub, status, terms_version,
+        token_generation, credential_version, expires_at, data_key, bank_state, recipient_state, audit_seq,
+        audit_mac, created_at, updated_at)
+    SELECT 'con_' || substr(id, 5), ?3, CAST(?4 AS BIGINT), id, id, ?5, 1, 1, 1, CAST(?6 AS BIGINT),
+        COALESCE(?7, identity), ?8, 'none', 0, identity, CAST(?9 AS BIGINT), CAST(?9 AS BIGINT)",
+    filled!()
+));
+
+static FILL_TERMS: &Sql = sql!(concat!(
+    "-- fill terms
+    INSERT INTO connection_terms (connection_id, version, clusters, purpose, language, page_version, expires_at,
+        agreed_at)
+    SELECT 'con_' || substr(id, 5), 1, ?3, 'measurement', 'en', '1', CAST(?4 AS BIGINT), CAST(?5 AS BIGINT)",
+    filled!()
+));
+
+static FILL_CREDENTIALS: &Sql = sql!(concat!(
+    "-- fill credentials
+    INSERT INTO upstream_credentials (connection_id, access_token, access_expires_at, refresh_token, uncertain,
+        updated_at)
+    SELECT 'con_' || substr(id, 5), COALESCE(?3, identity), CAST(?4 AS BIGINT), COALESCE(?3, identity),
+        CAST(?5 AS BOOLEAN), CAST(?6 AS BIGINT)",
+    filled!()
+));
+
+static FILL_REFRESH_TOKENS: &Sql = sql!(concat!(
+    "-- fill refresh tokens
+    INSERT INTO refresh_tokens (token_hash, connection_id, client_id, issued_at, last_used_at)
+    SELECT identity, 'con_' || substr(id, 5), ?3, CAST(?4 AS BIGINT), CAST(?4 AS BIGINT)",
+    filled!()
+));
 
 /// The least that a durable command can do: one row of one connection, one commit. The floor of an end.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use domain::model::access_token::{Bearing, Claims};
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::client::Localized;
 use domain::{Clusters, Secret};
-use store::command::{SeedConnections, SeededConnection};
+use store::command::{FillConnections, SeedConnections, SeededConnection};
 use tokio::net::TcpListener;
 
 use super::super::Failure;
@@ -19,7 +19,7 @@ use crate::app::{App, Clock};
 use crate::config::Config;
 use crate::ctx::Ctx;
 use crate::job;
-use crate::manage::{NewRecipient, register};
+use crate::manage::{NewRecipient, NotRegistered, register};
 use crate::node::Node;
 
 /// The bank that can be told of ends, and the one that cannot.
@@ -31,6 +31,10 @@ const SECRET: &str = "bench-secret-bench-secret-bench-secret";
 const BACK: &str = "https://bench.example.org/back";
 const SCOPE: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED TRANSACTIONS";
 const BATCH: usize = 250;
+/// How long the connections live.
+const LIFE: std::time::Duration = std::time::Duration::from_hours(24 * 90);
+/// Connections that are filled in with one command.
+const CHUNK: i64 = 50_000;
 
 const ACCOUNTS: &str = r#"{"page":{"totalElements":2},"links":{},"accounts":[
 {"depositAccount":{"accountId":"a1","accountCategory":"DEPOSIT_ACCOUNT","accountType":"CHECKING","accountNumberDisplay":"****1234","productName":"Everyday","nickname":"Everyday","status":"OPEN","currency":{"currencyCode":"CAD"}}},
@@ -79,6 +83,39 @@ impl Site {
         self.config_file
     }
 
+    /// Fills the store up with connections that nobody asks for; of `most` that may come, those with these numbers.
+    pub(super) async fn fill(&self, numbers: std::ops::Range<i64>, most: i64) -> Result<(), Failure> {
+        let ctx = self.ctx()?;
+        let vault = self.app.vault();
+        let secret = ctx.random().map_err(|e| Failure::Fault(e.into()))?;
+        let sealed = vault.data_key(secret, "filled").and_then(|(key, data_key)| {
+            key.seal("filled", b"the bank's token of a measurement").map(|credential| (data_key, credential))
+        });
+        let (data_key, credential) = sealed.map_err(|e| Failure::Fault(e.into()))?;
+        let mut from = numbers.start;
+        while from < numbers.end {
+            let to = numbers.end.min(from + CHUNK);
+            let fill = FillConnections {
+                moment: ctx.moment().map_err(|e| Failure::Fault(e.into()))?,
+                client_id: client()?,
+                provider_id: ProviderId::new(UNTOLD),
+                clusters: clusters()?,
+                expires_at: ctx.now().plus(LIFE),
+                numbers: from..to,
+                step: i64::MAX / most.max(1),
+                data_key: data_key.clone(),
+                credential: credential.clone(),
+            };
+            ctx.run(fill).await.map_err(stored)?;
+            from = to;
+        }
+        Ok(())
+    }
+
+    fn ctx(&self) -> Result<Ctx, Failure> {
+        job::context(&self.app, ACTOR).map_err(|e| Failure::Fault(e.into()))
+    }
+
     /// Puts connections there: active ones, or ones that wait for their exchange.
     pub(super) async fn seed(
         &self,
@@ -88,7 +125,7 @@ impl Site {
     ) -> Result<Vec<Held>, Failure> {
         let mut held = Vec::with_capacity(count);
         for begin in (0..count).step_by(BATCH) {
-            let ctx = job::context(&self.app, ACTOR).map_err(|e| Failure::Fault(e.into()))?;
+            let ctx = self.ctx()?;
             let seeded = self.batch(&ctx, BATCH.min(count - begin), pending)?;
             let (new, connections): (Vec<_>, Vec<_>) = seeded.into_iter().unzip();
             held.extend(new);
@@ -97,7 +134,7 @@ impl Site {
                 client_id: client()?,
                 provider_id: ProviderId::new(provider),
                 clusters: clusters()?,
-                expires_at: ctx.now().plus(std::time::Duration::from_hours(24 * 90)),
+                expires_at: ctx.now().plus(LIFE),
                 redirect_uri: BACK.into(),
                 connections,
             };
@@ -238,6 +275,8 @@ async fn recipient(app: &App) -> Result<(), Failure> {
         require_pkce: false,
         max_duration_days: None,
     };
-    let registered = register(&ctx, new, &Actor::new(ActorKind::Operator, "bench")).await;
-    registered.map(drop).map_err(|e| Failure::Fault(e.into()))
+    match register(&ctx, new, &Actor::new(ActorKind::Operator, "bench")).await {
+        Ok(_) | Err(NotRegistered::Taken) => Ok(()),
+        Err(error) => Err(Failure::Fault(error.into())),
+    }
 }
