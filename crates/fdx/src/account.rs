@@ -64,6 +64,7 @@ macro_rules! account {
                 bill_pay_status: String,
                 micr_number: String,
                 last_activity_date: Date,
+                reward_program_id: String,
                 transactions_included: bool,
                 domicile: Domicile,
                 balance_as_of: Timestamp,

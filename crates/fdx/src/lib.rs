@@ -34,5 +34,5 @@ pub use parse::{ParseError, Parsed, parse};
 pub use scalar::{Amount, Date, Timestamp};
 pub use transaction::{
     CommercialCode, CommercialTransaction, DepositTransaction, InsuranceTransaction, InvestmentTransaction,
-    LineItem, LoanTransaction, LocTransaction, PaymentDetails, Transaction,
+    LineItem, LoanTransaction, LocTransaction, PaymentDetails, Reward, Transaction,
 };

@@ -11,7 +11,7 @@ entity! {
 }
 entity! {
     /// A link.
-    HateoasLink { href: String, action: String, rel: String, types: Vec<String> }
+    HateoasLink { href: String, action: String, rel: String, description: String, types: Vec<String> }
 }
 entity! {
     /// The links of a page.

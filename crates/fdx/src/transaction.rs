@@ -19,6 +19,10 @@ entity! {
     CommercialCode { r#type: String, code: String }
 }
 entity! {
+    /// What a transaction earned in a reward program.
+    Reward { category_id: String, accrued: Amount, adjusted: Amount }
+}
+entity! {
     /// How a payment to a debt is split.
     PaymentDetails {
         principal_amount: Amount, interest_amount: Amount, insurance_amount: Amount, escrow_amount: Amount,
@@ -50,6 +54,7 @@ macro_rules! transaction {
                 foreign_currency: String,
                 image_ids: Vec<String>,
                 line_item: Vec<LineItem>,
+                reward: Reward,
                 fi_attributes: Vec<FiAttribute>,
                 transaction_type: String,
                 $($field: $type),*
