@@ -1,8 +1,8 @@
 //! A recipient as a fintech would write it: *Acme Budget*. It knows the hub's public API and nothing else.
 //!
 //! Each file below is a lesson: `session` (what a browser is remembered by), `hub` (every call to the hub),
-//! `flow` (connect, come back, refresh, disconnect), `notice` (what an error means to a customer), `pages`,
-//! `view` (FDX in the words of a reader), `chart` (spending, added up exactly), `words` (money and dates).
+//! `notice` (what an error means to a customer), `flow` (connect, come back, refresh, disconnect), `pages`,
+//! `view` (FDX in the words of a reader), `chart` (spending, added up exactly).
 
 mod chart;
 mod flow;
@@ -11,20 +11,19 @@ mod notice;
 mod pages;
 mod session;
 mod view;
-mod words;
 
 use std::future::ready;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use hub::Hub;
+use crate::browser;
 use session::{Sessions, Visit};
 
 const CSS: &str = include_str!("../templates/demo/demo.css");
@@ -68,15 +67,17 @@ pub struct Demo(Arc<Inner>);
 
 struct Inner {
     settings: Settings,
-    hub: Hub,
+    client: reqwest::Client,
+    hub: url::Url,
     sessions: Mutex<Sessions>,
 }
 
 impl Demo {
     /// Prepares the app. Nothing is called yet.
     pub fn new(settings: Settings) -> io::Result<Self> {
-        let hub = Hub::new(&settings)?;
-        Ok(Self(Arc::new(Inner { settings, hub, sessions: Mutex::default() })))
+        let client = hub::client().map_err(io::Error::other)?;
+        let hub = url::Url::parse(&settings.hub).map_err(io::Error::other)?;
+        Ok(Self(Arc::new(Inner { settings, client, hub, sessions: Mutex::default() })))
     }
 
     /// Everything that the app serves.
@@ -93,44 +94,47 @@ impl Demo {
             .layer(from_fn_with_state(self.clone(), visited))
             .route("/static/demo.css", get(|| ready(asset("text/css; charset=utf-8", CSS))))
             .route("/static/demo.svg", get(|| ready(asset("image/svg+xml", ICON))))
-            .layer(map_response(secured))
+            .layer(map_response(browser::secured))
             .with_state(self.clone())
     }
 
     /// The app's sessions. The guard is short-lived: nothing is awaited under it.
-    fn with_sessions<T>(&self, act: impl FnOnce(&mut Sessions) -> T) -> T {
-        act(&mut self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner))
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An address of the hub. A segment is encoded, so that an id cannot leave its place.
+    fn hub_url(&self, path: &[&str]) -> url::Url {
+        let mut url = self.0.hub.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.clear().extend(path);
+        }
+        url
+    }
+
+    /// The bank that is offered under an id.
+    fn bank(&self, id: &str) -> Option<&Choice> {
+        self.0.settings.providers.iter().find(|known| known.id.to_string() == id)
     }
 }
 
+/// What a handler answers.
+type Page = Result<Response, StatusCode>;
+
+/// The answer to whatever has no better one: the system gives no random bytes, a template cannot be rendered.
+fn broken<E>(_: E) -> StatusCode {
+    StatusCode::INTERNAL_SERVER_ERROR
+}
+
 /// Finds the browser's session, or begins one, and hands the browser its cookie.
-async fn visited(State(demo): State<Demo>, mut request: Request, next: Next) -> Response {
-    let Ok(visit) = Visit::of(&demo, &request) else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
+async fn visited(State(demo): State<Demo>, mut request: Request, next: Next) -> Page {
+    let visit = Visit::of(demo, &request).map_err(broken)?;
     request.extensions_mut().insert(visit.clone());
-    let mut response = next.run(request).await;
-    if let Ok(cookie) = HeaderValue::from_str(&visit.cookie(&demo)) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    let response = next.run(request).await;
+    let cookie = visit.cookie();
+    Ok(([(header::SET_COOKIE, &*cookie), (header::CACHE_CONTROL, "no-store")], response).into_response())
 }
 
 fn asset(kind: &'static str, body: &'static str) -> Response {
     ([(header::CONTENT_TYPE, kind)], body).into_response()
-}
-
-/// A page whose form leads to the hub has a policy of its own; all others may post to us alone.
-async fn secured(mut response: Response) -> Response {
-    let headers = [
-        (header::CONTENT_SECURITY_POLICY, pages::PLAIN),
-        (header::REFERRER_POLICY, "same-origin"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    ];
-    for (name, value) in headers {
-        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
-    }
-    response
 }

@@ -44,6 +44,14 @@ impl Text {
         }
     }
 
+    /// The language that the pages offer instead.
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::En => Self::Fr,
+            Self::Fr => Self::En,
+        }
+    }
+
     fn id(self) -> &'static LanguageIdentifier {
         match self {
             Self::En => &EN,
@@ -54,6 +62,11 @@ impl Text {
     /// A text.
     pub(crate) fn t(self, key: &str) -> String {
         LOCALES.lookup(self.id(), key)
+    }
+
+    /// A text, if there is one of that key.
+    pub(crate) fn find(self, key: &str) -> Option<String> {
+        LOCALES.try_lookup(self.id(), key)
     }
 
     /// A text with one name in it.
@@ -89,6 +102,7 @@ mod tests {
         for (en, fr) in [
             (include_str!("../locales/en/bank.ftl"), include_str!("../locales/fr/bank.ftl")),
             (include_str!("../locales/en/demo.ftl"), include_str!("../locales/fr/demo.ftl")),
+            (include_str!("../locales/en/words.ftl"), include_str!("../locales/fr/words.ftl")),
         ] {
             assert_eq!(keys(en), keys(fr));
         }

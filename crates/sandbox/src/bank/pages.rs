@@ -8,13 +8,14 @@ mod levers;
 use askama::Template;
 use axum::Router;
 use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 
 use super::visits::Over;
 use super::{Bank, Look};
+use crate::browser;
 use crate::text::Text;
 use form::Fields;
 
@@ -23,7 +24,7 @@ pub(super) fn routes(bank: &Bank) -> Router<Bank> {
     let others = Router::new().route("/", get(home)).merge(consents::routes()).merge(levers::routes());
     let pages = flow.merge(others).fallback(not_found);
     let speaking = pages.layer(from_fn_with_state(bank.clone(), speak));
-    speaking.route("/static/bank.css", get(css)).layer(map_response(secured))
+    speaking.route("/static/bank.css", get(css)).layer(map_response(browser::secured))
 }
 
 /// What every page has around it.
@@ -56,23 +57,11 @@ impl Shell {
         self.t(&format!("bank-motto-{}", self.look.key))
     }
 
-    const fn other(&self) -> Text {
-        match self.text {
-            Text::En => Text::Fr,
-            Text::Fr => Text::En,
-        }
-    }
-
     /// A day as people write it.
     fn day(&self, millis: i64) -> String {
         let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let date = at.to_zoned(jiff::tz::TimeZone::UTC).date();
-        let month = self.t(&format!("bank-month-{}", date.month()));
-        match self.text {
-            Text::En => format!("{month} {}, {}", date.day(), date.year()),
-            Text::Fr if date.day() == 1 => format!("1er {month} {}", date.year()),
-            Text::Fr => format!("{} {month} {}", date.day(), date.year()),
-        }
+        self.text.long_day(fdx::Date(date))
     }
 }
 
@@ -177,24 +166,10 @@ async fn speak(State(bank): State<Bank>, mut request: Request, next: Next) -> Re
     response
 }
 
-const ELSEWHERE: &str = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; \
-                         base-uri 'none'";
-/// `form-action` names schemes: `'self'` would stop the redirects that follow a form.
-const ON_THE_WAY: &str = "default-src 'none'; style-src 'self'; form-action https: http://127.0.0.1:* \
-                          http://localhost:*; frame-ancestors 'none'; base-uri 'none'";
-
 /// A page that leads to another party.
 async fn guides_on(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(ON_THE_WAY));
-    response
-}
-
-async fn secured(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(ELSEWHERE));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    let opener = HeaderName::from_static("cross-origin-opener-policy");
-    headers.insert(opener, HeaderValue::from_static("same-origin"));
+    let policy = HeaderValue::from_static(browser::ON_THE_WAY);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     response
 }
 

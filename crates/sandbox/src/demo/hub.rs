@@ -1,37 +1,38 @@
-//! Lesson 3: the hub, called over HTTP. Every call is written down for the panel, its secrets left out.
+//! Lesson 2: the hub, called over HTTP. Every call is written down for the panel, its secrets left out.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::Duration;
 
-use bytes::Bytes;
-use fdx::{Account, Accounts};
-use reqwest::{Client, RequestBuilder, header, redirect};
+use fdx::PageMetadata;
+use reqwest::{Client, Method, RequestBuilder, header, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::{Position, Url};
 
+use super::Settings;
 use super::notice::Notice;
-use super::session::Connection;
-use super::{Clock, Settings};
+use super::session::Visit;
+use super::view::Entity;
 use crate::random::hash;
 
 /// How many pages of a list are read in one go.
-pub(super) const MOST_PAGES: usize = 5;
+const MOST_PAGES: usize = 5;
 
-/// The hub, and who we are there.
-pub(super) struct Hub {
-    client: Client,
-    base: Url,
-    client_id: String,
-    client_secret: String,
-    redirect_uri: String,
-    clock: Clock,
+/// A connection to a bank: what the hub gave for the customer's yes.
+#[derive(Clone, Default)]
+pub(super) struct Connection {
+    /// The `provider_id`, or a word for a bank that was picked at the hub.
+    pub(super) bank: String,
+    pub(super) access: String,
+    pub(super) refresh: String,
+    /// Kept for one purpose: to show that it does not work twice.
+    pub(super) code: String,
+    pub(super) verifier: String,
 }
 
 /// One HTTP exchange as the panel shows it: of the app, or of the browser (which has no time).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Exchange {
     pub(super) method: String,
     pub(super) path: String,
@@ -41,7 +42,7 @@ pub(super) struct Exchange {
 }
 
 /// A way to the data, tried after the end.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Door {
     pub(super) key: &'static str,
     pub(super) status: Option<u16>,
@@ -49,10 +50,21 @@ pub(super) struct Door {
     pub(super) held: bool,
 }
 
-/// The calls of one step, and what came of them.
-pub(super) struct Calls<'a> {
-    hub: &'a Hub,
-    pub(super) log: Vec<Exchange>,
+/// The fields of a query.
+type Fields = [(&'static str, String)];
+
+/// What a call gives, or what the customer is told instead.
+pub(super) type Result<T> = std::result::Result<T, Notice>;
+
+/// A page of a list, or what was found in several of them.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct List {
+    #[serde(alias = "accounts", alias = "transactions")]
+    pub(super) items: Vec<Entity>,
+    pub(super) page: PageMetadata,
+    #[serde(skip)]
+    pub(super) looked_at: usize,
 }
 
 /// What the token endpoint gives. The refresh token comes with the exchange alone, and does not change.
@@ -65,31 +77,36 @@ struct Tokens {
 struct Answer {
     status: u16,
     retry_after: Option<u64>,
-    body: Bytes,
+    body: Value,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_default()
+    async fn of(sent: reqwest::Result<reqwest::Response>) -> reqwest::Result<Self> {
+        let response = sent?;
+        let after = response.headers().get(header::RETRY_AFTER);
+        let retry_after = after.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+        let status = response.status().as_u16();
+        let body = serde_json::from_slice(&response.bytes().await?).unwrap_or_default();
+        Ok(Self { status, retry_after, body })
     }
 
     /// The answer of a call that went well.
-    fn read<T: DeserializeOwned>(&self) -> Result<T, Notice> {
+    fn read<T: DeserializeOwned>(self) -> Result<T> {
         if self.status != 200 {
             return Err(self.notice());
         }
-        serde_json::from_slice(&self.body).map_err(|_| Notice::with("demo-failed", "unreadable"))
+        serde_json::from_value(self.body).map_err(|_| Notice::of("unreadable"))
     }
 
     /// The FDX code or the OAuth error, without quotes.
     fn word(&self) -> Option<String> {
-        let body = self.json();
-        let word = [&body["code"], &body["error"]].into_iter().find(|word| !word.is_null())?;
+        let word = [&self.body["code"], &self.body["error"]].into_iter().find(|word| !word.is_null())?;
         Some(word.as_str().map_or_else(|| word.to_string(), str::to_owned))
     }
 
     fn notice(&self) -> Notice {
-        Notice::of(&self.word().unwrap_or_else(|| format!("HTTP-{}", self.status)), self.retry_after)
+        let word = self.word().unwrap_or_else(|| format!("HTTP-{}", self.status));
+        Notice { wait: self.retry_after, ..Notice::of(&word) }
     }
 
     /// A token that has run out is told with a message alone; an ended connection with a code.
@@ -98,197 +115,153 @@ impl Answer {
     }
 }
 
-impl Hub {
-    /// No redirects: a bearer goes to the hub and nowhere else.
-    pub(super) fn new(settings: &Settings) -> io::Result<Self> {
-        let client = Client::builder()
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(Duration::from_secs(3))
-            .timeout(Duration::from_secs(20))
-            .build()
-            .map_err(io::Error::other)?;
-        Ok(Self {
-            client,
-            base: Url::parse(&settings.hub).map_err(io::Error::other)?,
-            client_id: settings.client_id.clone(),
-            client_secret: settings.client_secret.clone(),
-            redirect_uri: settings.redirect_uri.clone(),
-            clock: settings.clock.clone(),
-        })
-    }
-
-    /// An address of the hub. A segment is encoded, so that an id cannot leave its place.
-    pub(super) fn url(&self, segments: &[&str]) -> Url {
-        let mut url = self.base.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.clear().extend(segments);
-        }
-        url
-    }
-
-    /// A step begins; what the browser did before stands in the log.
-    pub(super) const fn calls(&self, log: Vec<Exchange>) -> Calls<'_> {
-        Calls { hub: self, log }
-    }
+/// No redirects: a bearer goes to the hub and nowhere else.
+pub(super) fn client() -> reqwest::Result<Client> {
+    let client = Client::builder().redirect(redirect::Policy::none()).no_proxy();
+    client.connect_timeout(Duration::from_secs(3)).timeout(Duration::from_secs(20)).build()
 }
 
-impl Calls<'_> {
-    /// Redeems a code for the tokens of a connection.
-    pub(super) async fn exchange(
-        &mut self,
-        bank: String,
-        code: String,
-        verifier: String,
-    ) -> Result<Connection, Notice> {
-        let mut connection =
-            Connection { bank, access: String::new(), refresh: String::new(), code, verifier };
-        let answer = self.redeem(&connection).await?;
-        let tokens: Tokens = answer.read()?;
-        connection.access = tokens.access_token;
-        connection.refresh =
-            tokens.refresh_token.ok_or_else(|| Notice::with("demo-failed", "refresh_token"))?;
-        Ok(connection)
+/// The calls of one step for one connection, and what came of them.
+pub(super) struct Hub<'a> {
+    pub(super) visit: &'a Visit,
+    pub(super) connection: Connection,
+    pub(super) log: Vec<Exchange>,
+}
+
+impl Hub<'_> {
+    fn settings(&self) -> &Settings {
+        &self.visit.demo.0.settings
     }
 
-    async fn redeem(&mut self, connection: &Connection) -> Result<Answer, Notice> {
-        let fields = [
-            ("grant_type", "authorization_code"),
-            ("code", &*connection.code),
-            ("code_verifier", &*connection.verifier),
-            ("redirect_uri", &*self.hub.redirect_uri),
-        ];
-        self.token(&fields).await
+    fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+        self.visit.demo.0.client.request(method, self.visit.demo.hub_url(path))
     }
 
-    async fn renew(&mut self, connection: &Connection) -> Result<Answer, Notice> {
-        self.token(&[("grant_type", "refresh_token"), ("refresh_token", &*connection.refresh)]).await
+    /// Redeems the code for the tokens of the connection.
+    pub(super) async fn exchange(&mut self) -> Result<()> {
+        let tokens: Tokens = self.redeem().await?.read()?;
+        self.connection.refresh = tokens.refresh_token.ok_or_else(|| Notice::of("refresh_token"))?;
+        self.connection.access = tokens.access_token;
+        Ok(())
     }
 
-    async fn token(&mut self, fields: &[(&str, &str)]) -> Result<Answer, Notice> {
-        let own = [("client_id", &*self.hub.client_id), ("client_secret", &*self.hub.client_secret)];
-        let body: BTreeMap<_, _> = own.iter().chain(fields).copied().collect();
-        let request = self.hub.client.post(self.hub.url(&["api", "v1", "token"])).json(&body);
-        self.send(body.get("grant_type").copied(), request).await
+    async fn redeem(&mut self) -> Result<Answer> {
+        let (redirect_uri, Connection { code, verifier, .. }) =
+            (&self.settings().redirect_uri, &self.connection);
+        let fields = [("code", code), ("code_verifier", verifier), ("redirect_uri", redirect_uri)];
+        self.token("authorization_code", &fields.map(|(name, value)| (name, value.clone()))).await
     }
 
-    /// Another access token for the connection.
-    pub(super) async fn refresh(&mut self, connection: &mut Connection) -> Result<(), Notice> {
-        let answer = self.renew(connection).await?;
-        connection.access = answer.read::<Tokens>()?.access_token;
+    async fn renew(&mut self) -> Result<Answer> {
+        self.token("refresh_token", &[("refresh_token", self.connection.refresh.clone())]).await
+    }
+
+    async fn token(&mut self, grant_type: &'static str, fields: &Fields) -> Result<Answer> {
+        let Settings { client_id, client_secret, .. } = self.settings();
+        let own = [("grant_type", grant_type), ("client_id", client_id), ("client_secret", client_secret)];
+        let fields = fields.iter().map(|(name, value)| (*name, &**value));
+        let body: BTreeMap<_, _> = own.into_iter().chain(fields).collect();
+        let request = self.request(Method::POST, &["api", "v1", "token"]).json(&body);
+        self.send(grant_type, request).await
+    }
+
+    /// Another access token. The session keeps it.
+    pub(super) async fn refresh(&mut self) -> Result<()> {
+        self.connection.access = self.renew().await?.read::<Tokens>()?.access_token;
+        self.visit.session().keep(&self.connection);
         Ok(())
     }
 
     /// Reads data. An access token lives 5 minutes: when it has run out, it is refreshed and the call repeated.
-    pub(super) async fn read<T: DeserializeOwned>(
-        &mut self,
-        connection: &mut Connection,
-        path: &[&str],
-        query: &[(&str, &str)],
-    ) -> Result<T, Notice> {
-        let mut answer = self.send(None, self.get(connection, path, query)).await?;
+    pub(super) async fn read<T: DeserializeOwned>(&mut self, path: &[&str], query: &Fields) -> Result<T> {
+        let mut answer = self.get(path, query).await?;
         if answer.says_expired() {
-            self.refresh(connection).await?;
-            answer = self.send(None, self.get(connection, path, query)).await?;
+            self.refresh().await?;
+            answer = self.get(path, query).await?;
         }
         answer.read()
     }
 
-    fn get(&self, connection: &Connection, path: &[&str], query: &[(&str, &str)]) -> RequestBuilder {
-        let url = self.hub.url(&[&["api", "fdx", "5"], path].concat());
-        let request = self.hub.client.get(url).bearer_auth(&connection.access);
-        if query.is_empty() { request } else { request.query(query) }
+    async fn get(&mut self, path: &[&str], query: &Fields) -> Result<Answer> {
+        let request = self.request(Method::GET, &[&["api", "fdx", "5"], path].concat());
+        let request = request.bearer_auth(&self.connection.access);
+        self.send("", if query.is_empty() { request } else { request.query(query) }).await
     }
 
-    /// All accounts, page by page: lightweight, or with their details.
-    pub(super) async fn accounts(
+    /// All accounts: lightweight, or with their details.
+    pub(super) async fn accounts(&mut self, kind: &str) -> Result<Vec<Entity>> {
+        let query = vec![("resultType", kind.to_owned())];
+        Ok(self.list(&["accounts"], query, usize::MAX, |_| true).await?.items)
+    }
+
+    /// Reads a list page by page and keeps what is looked for, until there is enough of it.
+    pub(super) async fn list(
         &mut self,
-        connection: &mut Connection,
-        kind: &str,
-    ) -> Result<Vec<Account>, Notice> {
-        let (mut all, mut offset) = (Vec::new(), None::<String>);
+        path: &[&str],
+        mut query: Vec<(&'static str, String)>,
+        enough: usize,
+        wanted: impl Fn(&Entity) -> bool,
+    ) -> Result<List> {
+        let mut found = List::default();
         for _ in 0..MOST_PAGES {
-            let mut query = vec![("resultType", kind)];
-            query.extend(offset.as_deref().map(|offset| ("offset", offset)));
-            let page: Accounts = self.read(connection, &["accounts"], &query).await?;
-            all.extend(page.accounts);
-            offset = page.page.next_offset;
-            if offset.is_none() {
-                break;
-            }
+            let list: List = self.read(path, &query).await?;
+            found.looked_at += list.items.len();
+            found.items.extend(list.items.into_iter().filter(&wanted));
+            found.page = list.page;
+            let next = found.page.next_offset.clone().filter(|_| found.items.len() < enough);
+            let Some(next) = next else { break };
+            query.retain(|(name, _)| *name != "offset");
+            query.push(("offset", next));
         }
-        Ok(all)
+        Ok(found)
     }
 
     /// Ends the connection, everywhere. The bearer names it; one that has run out is refreshed first. Whatever
     /// is not acknowledged may be repeated.
-    pub(super) async fn end(&mut self, connection: &mut Connection) -> Result<(), Notice> {
-        let mut answer = self.revoke(connection).await?;
+    pub(super) async fn end(&mut self) -> Result<()> {
+        let mut answer = self.revoke().await?;
         if answer.status == 400 {
-            match self.refresh(connection).await {
+            match self.refresh().await {
                 Err(notice) if notice.is_over() => return Ok(()),
                 refreshed => refreshed?,
             }
-            answer = self.revoke(connection).await?;
+            answer = self.revoke().await?;
         }
         if answer.status == 204 { Ok(()) } else { Err(answer.notice()) }
     }
 
-    async fn revoke(&mut self, connection: &Connection) -> Result<Answer, Notice> {
-        let request =
-            self.hub.client.delete(self.hub.url(&["api", "v1", "revoke"])).bearer_auth(&connection.access);
-        self.send(None, request).await
+    async fn revoke(&mut self) -> Result<Answer> {
+        let request = self.request(Method::DELETE, &["api", "v1", "revoke"]);
+        self.send("", request.bearer_auth(&self.connection.access)).await
     }
 
     /// After the end: every way to the data is tried, and every one must be closed.
-    pub(super) async fn doors(&mut self, connection: &Connection) -> Vec<Door> {
-        let accounts = self.send(None, self.get(connection, &["accounts"], &[])).await;
-        let refresh = self.renew(connection).await;
-        let code = self.redeem(connection).await;
-        let again = self.revoke(connection).await;
-        vec![
-            Door::new("demo-door-accounts", accounts.ok(), (401, "602")),
-            Door::new("demo-door-refresh", refresh.ok(), (400, "invalid_grant")),
-            Door::new("demo-door-code", code.ok(), (400, "invalid_grant")),
-            Door::new("demo-door-revoke", again.ok(), (204, "")),
-        ]
+    pub(super) async fn doors(&mut self) -> Vec<Door> {
+        let tried = [
+            ("demo-door-accounts", self.get(&["accounts"], &[]).await, 401, "602"),
+            ("demo-door-refresh", self.renew().await, 400, "invalid_grant"),
+            ("demo-door-code", self.redeem().await, 400, "invalid_grant"),
+            ("demo-door-revoke", self.revoke().await, 204, ""),
+        ];
+        let door = |(key, answer, closed, closed_word): (_, Result<Answer>, _, _)| {
+            let status = answer.as_ref().ok().map(|answer| answer.status);
+            let word = answer.ok().and_then(|answer| answer.word()).unwrap_or_default();
+            Door { key, held: status == Some(closed) && word == closed_word, status, word }
+        };
+        tried.into_iter().map(door).collect()
     }
 
-    async fn send(&mut self, note: Option<&str>, request: RequestBuilder) -> Result<Answer, Notice> {
-        let request = request.build().map_err(|_| Notice::new("demo-failed"))?;
-        let (method, url) = (request.method().to_string(), request.url().clone());
-        let path = shortened(&url);
-        let begun = (self.hub.clock)();
-        let answer = self.answer(request).await;
-        let took = Some(((self.hub.clock)() - begun).max(0));
-        let said = answer.as_ref().map(|answer| facts(&answer.json())).unwrap_or_default();
-        let line = note.map(str::to_owned).into_iter().chain(said).collect::<Vec<_>>().join(" · ");
+    async fn send(&mut self, note: &str, request: RequestBuilder) -> Result<Answer> {
+        let request = request.build().map_err(|_| Notice::of("request"))?;
+        let (method, path) = (request.method().to_string(), shortened(request.url()));
+        let begun = (self.settings().clock)();
+        let answer = Answer::of(self.visit.demo.0.client.execute(request).await).await;
+        let took = Some(((self.settings().clock)() - begun).max(0));
+        let mut lines = answer.as_ref().map(|answer| facts(&answer.body)).unwrap_or_default();
+        lines.insert(0, note.to_owned());
+        let line = lines.join(" · ").trim_start_matches(" · ").to_owned();
         self.log.push(Exchange { method, path, status: answer.as_ref().ok().map(|a| a.status), line, took });
-        answer.map_err(|_| Notice::new("demo-down"))
-    }
-
-    async fn answer(&self, request: reqwest::Request) -> reqwest::Result<Answer> {
-        let response = self.hub.client.execute(request).await?;
-        let after = response.headers().get(header::RETRY_AFTER);
-        let retry_after = after.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
-        Ok(Answer { status: response.status().as_u16(), retry_after, body: response.bytes().await? })
-    }
-}
-
-impl Door {
-    fn new(key: &'static str, answer: Option<Answer>, closed: (u16, &str)) -> Self {
-        let status = answer.as_ref().map(|answer| answer.status);
-        let word = answer.and_then(|answer| answer.word()).unwrap_or_default();
-        let held = (status, word.as_str()) == (Some(closed.0), closed.1);
-        Self { key, status, word, held }
-    }
-
-    pub(super) const fn verdict(&self) -> &'static str {
-        match (self.held, self.status) {
-            (true, Some(204)) => "demo-held-over",
-            (true, _) => "demo-held",
-            (false, _) => "demo-not-held",
-        }
+        answer.map_err(|_| Notice::new("demo-down", 502))
     }
 }
 
@@ -303,18 +276,18 @@ fn shortened(url: &Url) -> String {
     whole.split_inclusive(JOINTS).map(short).collect()
 }
 
-/// The line of an answer that matters.
+/// What matters of an answer.
 fn facts(body: &Value) -> Vec<String> {
     let plain = ["error", "error_description", "code", "message", "expires_in", "scope"];
-    let secret = ["access_token", "refresh_token"];
-    let lists = ["accounts", "transactions"];
-    let plain = plain.iter().filter(|name| !body[**name].is_null()).map(|name| match body[*name].as_str() {
-        Some(said) => format!("{name} {said}"),
-        None => format!("{name} {}", body[*name]),
-    });
-    let secret = secret.iter().filter_map(|name| Some(format!("{name} {}", redacted(body[*name].as_str()?))));
-    let lists = lists.iter().filter_map(|name| Some(format!("{name} {}", body[*name].as_array()?.len())));
-    plain.chain(secret).chain(lists).collect()
+    let names = plain.into_iter().chain(["access_token", "refresh_token", "accounts", "transactions"]);
+    let fact = |name: &str| match &body[name] {
+        Value::Null => None,
+        Value::Array(list) => Some(format!("{name} {}", list.len())),
+        Value::String(secret) if name.ends_with("_token") => Some(format!("{name} {}", redacted(secret))),
+        Value::String(said) => Some(format!("{name} {said}")),
+        other => Some(format!("{name} {other}")),
+    };
+    names.filter_map(fact).collect()
 }
 
 /// As much of a secret as may be seen: its first 8 characters, its length, and a fingerprint to tell it by.

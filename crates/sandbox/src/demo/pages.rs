@@ -1,63 +1,55 @@
 //! Lesson 5: pages. Forms and links alone, no script; a form says where it may lead to.
 
-use std::collections::HashMap;
-
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{Html, IntoResponse, Redirect, Response};
-use fdx::{Account, Transactions};
-use serde_json::Value;
+use axum::extract::{Path, Query};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect};
+use serde::Deserialize;
 
-use super::chart::{Bar, By, bars};
-use super::hub::{Calls, Exchange, MOST_PAGES};
+use super::chart::Spending;
+use super::hub::{Exchange, Hub, List, Result};
 use super::notice::Notice;
-use super::session::{Connection, Step, Visit};
-use super::view::{Card, Holdings, Row, category};
-use super::{Choice, Demo};
+use super::session::{Step, Visit};
+use super::view::Entity;
+use super::{Choice, Page, broken};
+use crate::browser;
 use crate::text::Text;
 
-/// Pages that post to us alone.
-pub(super) const PLAIN: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
-                                frame-ancestors 'none'; base-uri 'none'";
-/// Pages with a form that leads to the hub: `'self'` would stop the redirects that follow it.
-const FLOW: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
-                    form-action https: http://127.0.0.1:* http://localhost:*; frame-ancestors 'none'; base-uri 'none'";
-
+/// Transactions of one call, and of one page of ours.
 const PAGE: &str = "100";
 const ENOUGH: usize = 25;
 
 /// What every page has.
-struct Frame {
-    text: Text,
+pub(super) struct Frame {
+    pub(super) text: Text,
     form_token: String,
     step: Step,
-    here: String,
+    /// This page in the other language.
+    other: String,
 }
 
 impl Frame {
     fn new(visit: &Visit, log: Vec<Exchange>) -> Self {
         let (step, form_token) = (visit.step(log), visit.session().form_token.clone());
-        Self { text: visit.text, form_token, step, here: visit.here.clone() }
+        Self { text: visit.text, form_token, step, other: visit.other.clone() }
     }
 
     fn t(&self, key: &str) -> String {
         self.text.t(key)
     }
 
-    fn words(&self, notice: &Notice) -> String {
-        notice.words(self.text)
-    }
-
     fn advice(&self, notice: &Notice) -> String {
-        notice.advice(self.text)
+        match notice.wait {
+            Some(seconds) => self.text.with("demo-wait", "seconds", &seconds.to_string()),
+            None => self.t(&format!("{}-do", notice.key)),
+        }
     }
 
-    /// This page in another language.
-    fn here_in(&self, lang: &str) -> String {
-        let joint = if self.here.contains('?') { '&' } else { '?' };
-        format!("{}{joint}lang={lang}", self.here)
+    /// How much was found.
+    fn found(&self, found: &List) -> String {
+        let (rows, looked) = (found.items.len().to_string(), found.looked_at.to_string());
+        self.text.fill("demo-found", &[("found", &rows), ("looked", &looked)])
     }
 }
 
@@ -89,25 +81,26 @@ struct Group {
     name: String,
     /// Whether its bank is one that we offer by name.
     named: bool,
-    cards: Result<Vec<Card>, Notice>,
-    /// Why there are names and no balances.
-    details: Option<Notice>,
+    accounts: Result<Vec<Entity>>,
+    /// The same with their balances, or why there are names alone.
+    details: Result<Vec<Entity>>,
 }
 
 #[derive(Template)]
 #[template(path = "demo/account.html")]
 struct AccountPage {
     f: Frame,
-    bank: String,
-    card: Card,
-    holdings: Vec<[String; 4]>,
+    account: Entity,
     search: Search,
-    listed: Result<Listed, Notice>,
+    spending: Spending,
+    found: Result<List>,
 }
 
-/// What is searched for, and from where on.
-struct Search {
-    id: String,
+/// What is searched for, at which bank, and from where on.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Search {
+    bank: String,
     q: String,
     from: String,
     to: String,
@@ -115,214 +108,108 @@ struct Search {
     offset: String,
 }
 
-/// What was found, and where to go on.
-struct Found {
-    rows: Vec<Row>,
-    looked_at: usize,
-    next: Option<String>,
-}
-
-/// A stretch of the list, and the spending within it.
-struct Listed {
-    lines: Vec<Line>,
-    found: String,
-    more: Option<String>,
-    bars: Vec<Bar>,
-    total: String,
-    by_category: String,
-    by_month: String,
-}
-
-struct Line {
-    day: String,
-    what: String,
-    category: String,
-    amount: String,
-    incoming: bool,
-    foreign: String,
-    pending: bool,
-}
-
-pub(super) async fn home(State(demo): State<Demo>, Extension(visit): Extension<Visit>) -> Response {
+pub(super) async fn home(Extension(visit): Extension<Visit>) -> Page {
     let banks: Vec<String> = visit.session().connections.iter().map(|c| c.bank.clone()).collect();
-    let connected = banks.into_iter().map(|bank| (demo.bank_name(visit.text, &bank), bank)).collect();
-    let providers = &demo.0.settings.providers;
-    page(StatusCode::OK, &Home { f: Frame::new(&visit, Vec::new()), providers, connected }, FLOW)
+    let connected = banks.into_iter().map(|bank| (bank_name(&visit, &bank), bank)).collect();
+    let providers = &visit.demo.0.settings.providers;
+    leading_on(&Home { f: Frame::new(&visit, Vec::new()), providers, connected })
 }
 
-pub(super) async fn nothing_here(Extension(visit): Extension<Visit>) -> Response {
-    message(&visit, StatusCode::NOT_FOUND, &Notice::new("demo-lost"), Vec::new())
+pub(super) async fn nothing_here(Extension(visit): Extension<Visit>) -> Page {
+    message(&visit, &Notice::new("demo-lost", 404), Vec::new())
 }
 
-pub(super) async fn accounts(State(demo): State<Demo>, Extension(visit): Extension<Visit>) -> Response {
+pub(super) async fn accounts(Extension(visit): Extension<Visit>) -> Page {
     let connections = visit.session().connections.clone();
-    let (mut calls, mut groups) = (demo.0.hub.calls(Vec::new()), Vec::new());
-    for mut connection in connections {
-        groups.push(demo.group(&mut calls, visit.text, &mut connection).await);
-        visit.session().keep(&connection);
+    let (mut log, mut groups) = (Vec::new(), Vec::new());
+    for connection in connections {
+        let mut hub = visit.hub(connection, log);
+        groups.push(Group::of(&mut hub).await);
+        log = hub.log;
     }
-    page(StatusCode::OK, &AccountsPage { f: Frame::new(&visit, calls.log), groups }, FLOW)
+    leading_on(&AccountsPage { f: Frame::new(&visit, log), groups })
 }
 
 pub(super) async fn account(
-    State(demo): State<Demo>,
     Extension(visit): Extension<Visit>,
     Path(id): Path<String>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Response {
-    let bank = query.get("bank").map(String::as_str).unwrap_or_default();
-    let Some(mut connection) = visit.session().connection(bank) else {
-        return Redirect::to("/accounts").into_response();
+    Query(search): Query<Search>,
+) -> Page {
+    let Some(connection) = visit.session().connection(&search.bank) else {
+        return Ok(Redirect::to("/accounts").into_response());
     };
-    let (mut calls, search) = (demo.0.hub.calls(Vec::new()), Search::of(&id, &query));
-    let shown = search.shown(&mut calls, &mut connection, visit.text).await;
-    visit.session().keep(&connection);
-    let (card, holdings, listed) = match shown {
-        Ok(shown) => shown,
-        Err(notice) => return message(&visit, notice.status(), &notice, calls.log),
+    let mut hub = visit.hub(connection, Vec::new());
+    let account = match hub.read::<Entity>(&["accounts", &id], &[]).await {
+        Ok(account) => account,
+        Err(notice) => return message(&visit, &notice, hub.log),
     };
-    let (f, bank) = (Frame::new(&visit, calls.log), connection.bank);
-    page(StatusCode::OK, &AccountPage { f, bank, card, holdings, search, listed }, PLAIN)
+    let found = search.found(&mut hub, &id).await;
+    let lines = found.as_ref().map(|found| &*found.items).unwrap_or_default();
+    let spending = Spending::of(visit.text, lines, search.by == "month", account.currency());
+    page(&AccountPage { f: Frame::new(&visit, hub.log), account, search, spending, found })
 }
 
-type Shown = (Card, Vec<[String; 4]>, Result<Listed, Notice>);
+fn bank_name(visit: &Visit, bank: &str) -> String {
+    visit.demo.bank(bank).map_or_else(|| visit.text.t("demo-picked"), |known| known.name.clone())
+}
 
-impl Demo {
-    fn bank_name(&self, text: Text, bank: &str) -> String {
-        let named = self.0.settings.providers.iter().find(|known| known.id.to_string() == bank);
-        named.map_or_else(|| text.t("demo-picked"), |known| known.name.clone())
-    }
-
+impl Group {
     /// The light list says which accounts there are; the details, where the customer agreed to them, what is in.
-    async fn group(&self, calls: &mut Calls<'_>, text: Text, connection: &mut Connection) -> Group {
-        let light = calls.accounts(connection, "lightweight").await;
-        let detailed = match &light {
-            Ok(light) if !light.is_empty() => calls.accounts(connection, "details").await,
+    async fn of(hub: &mut Hub<'_>) -> Self {
+        let accounts = hub.accounts("lightweight").await;
+        let details = match &accounts {
+            Ok(listed) if !listed.is_empty() => hub.accounts("details").await,
             _ => Ok(Vec::new()),
         };
-        let bank = connection.bank.clone();
-        let named = self.0.settings.providers.iter().any(|known| known.id.to_string() == bank);
-        let cards = light.map(|mut light| {
-            for account in detailed.iter().flatten() {
-                if let Some(place) = light.iter_mut().find(|known| known.id() == account.id()) {
-                    place.clone_from(account);
-                }
-            }
-            light.iter().map(|account| Card::of(text, account)).collect()
-        });
-        Group { name: self.bank_name(text, &bank), bank, named, cards, details: detailed.err() }
+        let bank = hub.connection.bank.clone();
+        let (name, named) = (bank_name(hub.visit, &bank), hub.visit.demo.bank(&bank).is_some());
+        Self { bank, name, named, accounts, details }
     }
-}
 
-impl Found {
-    fn listed(&self, text: Text, search: &Search, bank: &str, currency: &str) -> Listed {
-        let by = if search.by == "month" { By::Month } else { By::Category };
-        let (bars, total) = bars(text, &self.rows, by, currency);
-        let (rows, looked) = (self.rows.len().to_string(), self.looked_at.to_string());
-        Listed {
-            lines: self.rows.iter().map(|row| Line::of(text, row, currency)).collect(),
-            found: text.fill("demo-found", &[("found", &rows), ("looked", &looked)]),
-            more: self.next.as_deref().map(|offset| search.link(bank, &search.by, offset)),
-            bars,
-            total,
-            by_category: search.link(bank, "", &search.offset),
-            by_month: search.link(bank, "month", &search.offset),
-        }
+    /// An account with its details, if there are any.
+    fn whole<'a>(&'a self, light: &'a Entity) -> &'a Entity {
+        let same = |known: &&Entity| known.word("accountId") == light.word("accountId");
+        self.details.iter().flatten().find(same).unwrap_or(light)
     }
 }
 
 impl Search {
-    fn of(id: &str, query: &HashMap<String, String>) -> Self {
-        let field = |name: &str| query.get(name).map(|value| value.trim().to_owned()).unwrap_or_default();
-        let (q, from, to, by) = (field("q"), field("from"), field("to"), field("by"));
-        Self { id: id.to_owned(), q, from, to, by, offset: field("offset") }
-    }
-
-    /// An account: without it there is nothing to show; without its transactions there is.
-    async fn shown(
-        &self,
-        calls: &mut Calls<'_>,
-        connection: &mut Connection,
-        text: Text,
-    ) -> Result<Shown, Notice> {
-        let answer: Value = calls.read(connection, &["accounts", &self.id], &[]).await?;
-        let account: Account =
-            serde_json::from_value(answer.clone()).map_err(|_| Notice::new("demo-failed"))?;
-        let card = Card::of(text, &account);
-        let holdings = serde_json::from_value::<Holdings>(answer).unwrap_or_default();
-        let holdings = holdings.rows(text, &card.currency);
-        let found = self.found(calls, connection, text).await;
-        let listed = found.map(|found| found.listed(text, self, &connection.bank, &card.currency));
-        Ok((card, holdings, listed))
-    }
-
-    /// A page of transactions. The hub searches by dates; words are searched for here, over a few of its pages.
-    async fn found(
-        &self,
-        calls: &mut Calls<'_>,
-        connection: &mut Connection,
-        text: Text,
-    ) -> Result<Found, Notice> {
-        let mut found = Found { rows: Vec::new(), looked_at: 0, next: Some(self.offset.clone()) };
-        let path = ["accounts", &*self.id, "transactions"];
-        for _ in 0..MOST_PAGES {
-            let offset = found.next.take().unwrap_or_default();
-            let fields = [("startTime", &*self.from), ("endTime", &*self.to), ("offset", &*offset)];
-            let filled = fields.into_iter().filter(|(_, value)| !value.is_empty());
-            let query: Vec<_> = [("limit", PAGE)].into_iter().chain(filled).collect();
-            let page: Transactions = calls.read(connection, &path, &query).await?;
-            found.looked_at += page.transactions.len();
-            let rows = page.transactions.iter().map(Row::of);
-            found.rows.extend(rows.filter(|row| row.has(text, &self.q)));
-            found.next = page.page.next_offset;
-            if found.next.is_none() || found.rows.len() >= ENOUGH {
-                break;
-            }
-        }
-        Ok(found)
+    /// The hub searches by dates; words are searched for here, over a few of its pages.
+    async fn found(&self, hub: &mut Hub<'_>, id: &str) -> Result<List> {
+        let fields =
+            [("limit", PAGE), ("startTime", &self.from), ("endTime", &self.to), ("offset", &self.offset)];
+        let filled = fields.into_iter().filter(|(_, value)| !value.is_empty());
+        let query = filled.map(|(name, value)| (name, value.to_owned())).collect();
+        let text = hub.visit.text;
+        hub.list(&["accounts", id, "transactions"], query, ENOUGH, |line| line.has(text, &self.q)).await
     }
 
     /// The same page with another query.
-    fn link(&self, bank: &str, by: &str, offset: &str) -> String {
-        let (q, from, to) = (&*self.q, &*self.from, &*self.to);
+    fn link(&self, by: &str, offset: &str) -> String {
+        let (bank, q, from, to) = (&*self.bank, &*self.q, &*self.from, &*self.to);
         let fields = [("bank", bank), ("q", q), ("from", from), ("to", to), ("by", by), ("offset", offset)];
-        let filled: Vec<_> = fields.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        link("", &filled)
-    }
-}
-
-impl Line {
-    fn of(text: Text, row: &Row, currency: &str) -> Self {
-        let foreign = row.foreign.as_ref().map(|(amount, currency)| text.money(*amount, currency));
-        Self {
-            day: row.day.map(|day| text.day(day)).unwrap_or_default(),
-            what: row.what.clone(),
-            category: category(text, &row.category),
-            amount: text.money(row.amount, currency),
-            incoming: row.amount.0.is_sign_positive(),
-            foreign: foreign.unwrap_or_default(),
-            pending: row.pending,
-        }
+        link("", fields.into_iter().filter(|(_, value)| !value.is_empty()))
     }
 }
 
 /// A path with a query.
-pub(super) fn link<N: AsRef<str>, V: AsRef<str>>(path: &str, fields: &[(N, V)]) -> String {
+pub(super) fn link<S: AsRef<str>>(path: &str, fields: impl IntoIterator<Item = (S, S)>) -> String {
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+    format!("{path}?{query}")
 }
 
 /// A page that says one thing.
-pub(super) fn message(visit: &Visit, status: StatusCode, notice: &Notice, log: Vec<Exchange>) -> Response {
+pub(super) fn message(visit: &Visit, notice: &Notice, log: Vec<Exchange>) -> Page {
     let mut f = Frame::new(visit, log);
     f.step.notice = None;
-    page(status, &Message { f, notice }, PLAIN)
+    Ok((StatusCode::from_u16(notice.status).map_err(broken)?, page(&Message { f, notice })?).into_response())
 }
 
-fn page(status: StatusCode, page: &impl Template, policy: &'static str) -> Response {
-    let Ok(html) = page.render() else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    (status, [(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy))], Html(html))
-        .into_response()
+fn page(page: &impl Template) -> Page {
+    Ok(Html(page.render().map_err(broken)?).into_response())
+}
+
+/// A page with a form that leads to the hub.
+fn leading_on(shown: &impl Template) -> Page {
+    Ok(([(header::CONTENT_SECURITY_POLICY, browser::ON_THE_WAY)], page(shown)?).into_response())
 }

@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Form;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
 
-use super::hub::{Door, Exchange};
+use super::hub::{Connection, Door, Exchange, Hub};
 use super::notice::Notice;
-use super::{Demo, pages};
+use super::{Demo, broken, pages};
+use crate::browser;
 use crate::random::{equal, fresh, hash};
 use crate::text::Text;
 
@@ -22,6 +23,7 @@ const MOST: usize = 1_000;
 const COOKIE: &str = "demo_session";
 
 /// What is remembered of a browser.
+#[derive(Default)]
 pub(super) struct Session {
     id: String,
     seen_at: i64,
@@ -30,27 +32,15 @@ pub(super) struct Session {
     pub(super) form_token: String,
     pub(super) asked: Option<Asked>,
     pub(super) connections: Vec<Connection>,
-    pub(super) last: Step,
+    last: Step,
 }
 
 /// An authorization that was asked for and has not come back.
 pub(super) struct Asked {
     pub(super) state: String,
-    pub(super) verifier: String,
-    pub(super) bank: String,
     pub(super) sent: Exchange,
-}
-
-/// A connection to a bank: what the hub gave for the customer's yes.
-#[derive(Clone)]
-pub(super) struct Connection {
-    /// The `provider_id`, or a word for a bank that was picked at the hub.
-    pub(super) bank: String,
-    pub(super) access: String,
-    pub(super) refresh: String,
-    /// Kept for one purpose: to show that it does not work twice.
-    pub(super) code: String,
-    pub(super) verifier: String,
+    /// All but the code and the tokens.
+    pub(super) connection: Connection,
 }
 
 /// What just happened: the panel of every page.
@@ -80,34 +70,29 @@ impl Session {
 pub(super) struct Sessions(HashMap<String, Arc<Mutex<Session>>>);
 
 impl Sessions {
-    fn find(&mut self, id: &str, now: i64) -> Option<Arc<Mutex<Session>>> {
+    fn find_or_begin(&mut self, id: Option<&str>, now: i64) -> io::Result<Arc<Mutex<Session>>> {
         self.0.retain(|_, session| now < locked(session).seen_at + LIFE);
-        let session = self.0.get(&hash(id))?;
-        locked(session).seen_at = now;
-        Some(Arc::clone(session))
-    }
-
-    fn begin(&mut self, now: i64) -> io::Result<Arc<Mutex<Session>>> {
+        if let Some(known) = id.and_then(|id| self.0.get(&hash(id))) {
+            locked(known).seen_at = now;
+            return Ok(Arc::clone(known));
+        }
         if self.0.len() >= MOST {
             let oldest = self.0.iter().min_by_key(|(_, session)| locked(session).seen_at);
-            let oldest = oldest.map(|(id, _)| id.clone()).unwrap_or_default();
+            let oldest = oldest.map(|(key, _)| key.clone()).unwrap_or_default();
             self.0.remove(&oldest);
         }
-        let (id, form_token) = (fresh()?, fresh()?);
-        let key = hash(&id);
-        let (asked, connections, last) = (None, Vec::new(), Step::default());
-        let session = Session { id, seen_at: now, text: None, form_token, asked, connections, last };
+        let session = Session { seen_at: now, form_token: fresh()?, ..Session::default() };
         let session = Arc::new(Mutex::new(session));
-        self.0.insert(key, Arc::clone(&session));
+        self.name(&session)?;
         Ok(session)
     }
 
-    /// Gives a session another id, so that one planted in the browser before is worth nothing.
-    pub(super) fn renew(&mut self, visit: &Visit) -> io::Result<()> {
+    /// Gives a session another id.
+    fn name(&mut self, session: &Arc<Mutex<Session>>) -> io::Result<()> {
         let id = fresh()?;
-        let former = std::mem::replace(&mut visit.session().id, id.clone());
+        self.0.insert(hash(&id), Arc::clone(session));
+        let former = std::mem::replace(&mut locked(session).id, id);
         self.0.remove(&hash(&former));
-        self.0.insert(hash(&id), Arc::clone(&visit.session));
         Ok(())
     }
 }
@@ -119,40 +104,51 @@ fn locked(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
 /// One request of a browser.
 #[derive(Clone)]
 pub(super) struct Visit {
+    pub(super) demo: Demo,
     session: Arc<Mutex<Session>>,
     pub(super) text: Text,
-    /// This page, as the links to the other language have it.
-    pub(super) here: String,
+    /// This page in the other language.
+    pub(super) other: String,
     switched: bool,
 }
 
 impl Visit {
-    pub(super) fn of(demo: &Demo, request: &Request) -> io::Result<Self> {
-        let now = (demo.0.settings.clock)();
-        let known = |sessions: &mut Sessions| sessions.find(cookie_of(request.headers())?, now);
-        let found = demo.with_sessions(known);
-        let session = found.map_or_else(|| demo.with_sessions(|sessions| sessions.begin(now)), Ok)?;
+    pub(super) fn of(demo: Demo, request: &Request) -> io::Result<Self> {
+        let id = browser::cookie(request.headers(), COOKIE);
+        let session = demo.sessions().find_or_begin(id, (demo.0.settings.clock)())?;
         let query = request.uri().query().unwrap_or_default();
         let mut pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
         let asked = pairs.iter().find(|(name, _)| name == "lang").and_then(|(_, tag)| Text::from_tags(tag));
+        let chosen = asked.or(locked(&session).text);
+        locked(&session).text = chosen;
         let accepted = request.headers().get(header::ACCEPT_LANGUAGE).and_then(|tags| tags.to_str().ok());
-        let remembered = asked.or(locked(&session).text);
-        locked(&session).text = remembered;
-        let text = remembered.or_else(|| Text::from_tags(accepted?)).unwrap_or(Text::En);
-        pairs.retain(|(name, _)| name != "lang");
-        let path = request.uri().path();
-        let page = request.method() == Method::GET && path != "/callback";
-        let here = if page { pages::link(path, &pairs) } else { "/".to_owned() };
-        Ok(Self { session, text, here, switched: asked.is_some() })
+        let text = chosen.or_else(|| Text::from_tags(accepted?)).unwrap_or(Text::En);
+        let page = request.method() == Method::GET && request.uri().path() != "/callback";
+        pairs.retain(|(name, _)| page && name != "lang");
+        pairs.push(("lang".into(), text.other().lang().into()));
+        let other = pages::link(if page { request.uri().path() } else { "/" }, pairs);
+        Ok(Self { demo, session, text, other, switched: asked.is_some() })
     }
 
     pub(super) fn session(&self) -> MutexGuard<'_, Session> {
         locked(&self.session)
     }
 
-    /// Remembers a step for the page that follows.
-    pub(super) fn did(&self, notice: Notice, exchanges: Vec<Exchange>, doors: Vec<Door>) {
+    /// A step at the hub begins; what came before stands in the log.
+    pub(super) const fn hub(&self, connection: Connection, log: Vec<Exchange>) -> Hub<'_> {
+        Hub { visit: self, connection, log }
+    }
+
+    /// Gives the session another id, so that one planted in the browser before is worth nothing.
+    pub(super) fn renew(&self) -> Result<(), StatusCode> {
+        self.demo.sessions().name(&self.session).map_err(broken)
+    }
+
+    /// Remembers a step for the page that follows, and leads there.
+    pub(super) fn did(&self, notice: Notice, exchanges: Vec<Exchange>, doors: Vec<Door>) -> Redirect {
+        let good = notice.key == "demo-done-connected";
         self.session().last = Step { notice: Some(notice), exchanges, doors, shown: false };
+        Redirect::to(if good { "/accounts" } else { "/" })
     }
 
     /// What the panel shows: the step that led here, and what this page itself did. A notice is shown once,
@@ -162,53 +158,49 @@ impl Visit {
         if last.shown && !exchanges.is_empty() {
             *last = Step::default();
         }
-        if last.shown && !self.switched {
-            last.notice = None;
-        }
+        last.notice.take_if(|_| last.shown && !self.switched);
         last.exchanges.extend(exchanges);
         last.shown = true;
         last.clone()
     }
 
     /// `Lax`, because the customer comes back from another site by a link.
-    pub(super) fn cookie(&self, demo: &Demo) -> String {
-        let secure = if demo.0.settings.origin.starts_with("https:") { "; Secure" } else { "" };
+    pub(super) fn cookie(&self) -> String {
+        let secure = if self.demo.0.settings.origin.starts_with("https:") { "; Secure" } else { "" };
         let (id, age) = (self.session().id.clone(), LIFE / 1000);
         format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}")
     }
 }
 
-fn cookie_of(headers: &HeaderMap) -> Option<&str> {
-    let mut cookies = headers.get(header::COOKIE)?.to_str().ok()?.split("; ");
-    cookies.find_map(|pair| pair.strip_prefix(COOKIE)?.strip_prefix('='))
-}
-
-/// Whether the browser says so; a very old one says nothing, and the form's token decides.
-fn from_our_page(headers: &HeaderMap, ours: &str) -> bool {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    match header("sec-fetch-site") {
-        Some(site) => site == "same-origin",
-        None => header("origin").is_none_or(|origin| origin == ours),
-    }
-}
-
 /// The fields of a form that came from a page of ours. There is no other way to get at them.
-pub(super) struct Posted(pub(super) HashMap<String, String>);
+pub(super) struct Posted(pub(super) Visit, pub(super) HashMap<String, String>);
 
 impl FromRequest<Demo> for Posted {
     type Rejection = Response;
 
     async fn from_request(request: Request, demo: &Demo) -> Result<Self, Response> {
-        let Some(visit) = request.extensions().get::<Visit>().cloned() else {
-            return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response());
-        };
-        let ours = from_our_page(request.headers(), &demo.0.settings.origin);
+        let visit = request.extensions().get::<Visit>().cloned().ok_or(());
+        let visit = visit.map_err(|()| broken(()).into_response())?;
+        let ours = browser::from_origin(request.headers(), &demo.0.settings.origin);
         let form = Form::<HashMap<String, String>>::from_request(request, demo).await;
         let Form(fields) = form.map_err(IntoResponse::into_response)?;
         let right = fields.get("form_token").is_some_and(|token| equal(token, &visit.session().form_token));
         if ours && right {
-            return Ok(Self(fields));
+            return Ok(Self(visit, fields));
         }
-        Err(pages::message(&visit, StatusCode::FORBIDDEN, &Notice::new("demo-form"), Vec::new()))
+        Err(pages::message(&visit, &Notice::new("demo-form", 403), Vec::new()).into_response())
+    }
+}
+
+/// The connection that a form of ours names.
+pub(super) struct Chosen(pub(super) Visit, pub(super) Connection);
+
+impl FromRequest<Demo> for Chosen {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, demo: &Demo) -> Result<Self, Response> {
+        let Posted(visit, form) = Posted::from_request(request, demo).await?;
+        let known = form.get("bank").and_then(|bank| visit.session().connection(bank));
+        known.map(|connection| Self(visit, connection)).ok_or_else(|| Redirect::to("/").into_response())
     }
 }

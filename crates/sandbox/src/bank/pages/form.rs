@@ -1,8 +1,9 @@
 //! What browsers send: fields, cookies, and whether a form is our own.
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 
 use super::super::Bank;
+use crate::browser;
 
 /// The fields of a query or a form, repeated ones included.
 pub(super) struct Fields(Vec<(String, String)>);
@@ -24,12 +25,7 @@ impl Fields {
 impl Bank {
     /// One of the bank's cookies. Parties share a host, so that names begin with the bank's.
     pub(super) fn cookie<'a>(&self, headers: &'a HeaderMap, what: &str) -> Option<&'a str> {
-        let wanted = format!("{}_{what}", self.0.look.key);
-        let mut cookies = headers.get_all(header::COOKIE).iter().filter_map(|c| c.to_str().ok());
-        cookies.find_map(|cookies| {
-            let mut pairs = cookies.split("; ").filter_map(|pair| pair.split_once('='));
-            pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
-        })
+        browser::cookie(headers, &format!("{}_{what}", self.0.look.key))
     }
 
     pub(super) fn set_cookie(&self, what: &str, value: &str, seconds: u32) -> String {
@@ -37,13 +33,8 @@ impl Bank {
         format!("{key}_{what}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}")
     }
 
-    /// Whether a post may have come from a page of ours: the browser says so, or says nothing.
+    /// Whether a post may have come from a page of ours.
     pub(super) fn own_origin(&self, headers: &HeaderMap) -> bool {
-        let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap_or_default());
-        match (text("sec-fetch-site"), text("origin")) {
-            (Some(site), _) => site == "same-origin",
-            (None, Some(origin)) => origin == self.0.settings.origin,
-            (None, None) => true,
-        }
+        browser::from_origin(headers, &self.0.settings.origin)
     }
 }

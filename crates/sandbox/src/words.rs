@@ -1,7 +1,9 @@
-//! Lesson 8: money and dates as each language writes them. An amount is a decimal from the wire to the page.
+//! Money and dates as each language writes them. An amount is a decimal from the wire to the page.
 
-use fdx::{Amount, Date, Timestamp};
+use fdx::{Amount, Date};
 use rust_decimal::Decimal;
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 use crate::text::Text;
 
@@ -9,7 +11,7 @@ const SPACE: &str = "\u{a0}";
 
 impl Text {
     /// `$1,234.50`, `1 234,50 $`; a currency other than the Canadian dollar is named.
-    pub(super) fn money(self, amount: Amount, currency: &str) -> String {
+    pub(crate) fn money(self, amount: Amount, currency: &str) -> String {
         let digits = if matches!(currency, "JPY" | "KRW" | "CLP" | "VND") { 0 } else { 2 };
         let number = self.digits(amount.0, digits);
         let written = match (self, currency) {
@@ -24,29 +26,38 @@ impl Text {
     }
 
     /// A number of units, or a price of any precision.
-    pub(super) fn number(self, amount: Amount) -> String {
+    pub(crate) fn number(self, amount: Amount) -> String {
         let minus = if amount.0 < Decimal::ZERO { "\u{2212}" } else { "" };
         format!("{minus}{}", self.digits(amount.0, 0))
     }
 
     /// A rate in percent.
-    pub(super) fn rate(self, rate: Amount) -> String {
+    pub(crate) fn rate(self, rate: Amount) -> String {
         let space = if self == Self::Fr { SPACE } else { "" };
         format!("{}{space}%", self.number(rate))
     }
 
     /// `Nov 24, 2026`, `24 nov. 2026`.
-    pub(super) fn day(self, Date(date): Date) -> String {
+    pub(crate) fn day(self, date: Date) -> String {
+        self.dated("month-short", date)
+    }
+
+    /// `November 24, 2026`, `24 novembre 2026`.
+    pub(crate) fn long_day(self, date: Date) -> String {
+        self.dated("month", date)
+    }
+
+    fn dated(self, months: &str, Date(date): Date) -> String {
         let first = self == Self::Fr && date.day() == 1;
         let day = if first { "1er".to_owned() } else { date.day().to_string() };
-        let (month, year) = (self.t(&format!("demo-month-{}", date.month())), date.year().to_string());
-        self.fill("demo-day", &[("day", &day), ("month", &month), ("year", &year)])
+        let (month, year) = (self.t(&format!("{months}-{}", date.month())), date.year().to_string());
+        self.fill("day", &[("day", &day), ("month", &month), ("year", &year)])
     }
 
     /// `November 2026`, from `2026-11`.
-    pub(super) fn month(self, month: &str) -> String {
+    pub(crate) fn month(self, month: &str) -> String {
         let (year, number) = month.split_once('-').unwrap_or((month, ""));
-        format!("{} {year}", self.t(&format!("demo-month-long-{}", number.trim_start_matches('0'))))
+        format!("{} {year}", self.t(&format!("month-{}", number.trim_start_matches('0'))))
     }
 
     /// The amount without its sign: grouped by three, with at least so many decimals, and never rounded.
@@ -65,9 +76,10 @@ impl Text {
     }
 }
 
-/// The day of a point in time, as the hub counts days.
-pub(super) fn day_of(Timestamp(at): Timestamp) -> Date {
-    Date(at.to_zoned(jiff::tz::TimeZone::UTC).date())
+/// A text as it is searched: small letters without their accents.
+pub(crate) fn plain(text: &str) -> String {
+    let letters = text.nfd().filter(|letter| !is_combining_mark(*letter));
+    letters.flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]
@@ -111,6 +123,8 @@ mod tests {
         assert_eq!(Text::En.day(day(2026, 11, 24)), "Nov 24, 2026");
         assert_eq!(Text::Fr.day(day(2026, 11, 24)), "24 nov. 2026");
         assert_eq!(Text::Fr.day(day(2026, 3, 1)), "1er mars 2026");
+        assert_eq!(Text::En.long_day(day(2026, 11, 24)), "November 24, 2026");
+        assert_eq!(Text::Fr.long_day(day(2026, 11, 1)), "1er novembre 2026");
         assert_eq!(
             (Text::En.month("2026-02"), Text::Fr.month("2026-12")),
             ("February 2026".into(), "décembre 2026".into())
