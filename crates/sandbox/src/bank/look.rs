@@ -37,7 +37,10 @@ const ENGLISH: ReplyNames = ReplyNames { customer: "customer_id", accounts: "acc
 pub(super) const MAPLE: Look = Look {
     name: "Maple Trust",
     key: "maple",
-    css: include_str!("../../templates/bank/maple.css"),
+    css: concat!(
+        include_str!("../../templates/bank/maple.css"),
+        include_str!("../../templates/bank/bank.css")
+    ),
     language: Text::En,
     asks_first: false,
     strict: false,
@@ -51,7 +54,10 @@ pub(super) const MAPLE: Look = Look {
 pub(super) const RIDEAU: Look = Look {
     name: "Caisse Rideau",
     key: "rideau",
-    css: include_str!("../../templates/bank/rideau.css"),
+    css: concat!(
+        include_str!("../../templates/bank/rideau.css"),
+        include_str!("../../templates/bank/bank.css")
+    ),
     language: Text::Fr,
     asks_first: true,
     strict: true,
@@ -65,7 +71,10 @@ pub(super) const RIDEAU: Look = Look {
 pub(super) const PRAIRIE: Look = Look {
     name: "Prairie Credit Union",
     key: "prairie",
-    css: include_str!("../../templates/bank/maple.css"),
+    css: concat!(
+        include_str!("../../templates/bank/maple.css"),
+        include_str!("../../templates/bank/bank.css")
+    ),
     language: Text::En,
     asks_first: false,
     strict: false,

@@ -92,6 +92,10 @@ impl Bank {
         rendered(status, &Message { shell, title, text })
     }
 
+    fn foreign_form(&self, text: Text) -> Response {
+        self.message(text, StatusCode::BAD_REQUEST, "foreign-form")
+    }
+
     fn over(&self, text: Text, over: Over) -> Response {
         self.message(text, StatusCode::BAD_REQUEST, &format!("over-{}", over.key()))
     }

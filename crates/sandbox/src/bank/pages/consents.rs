@@ -2,7 +2,8 @@
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Extension, RawForm, RawQuery, State};
+use axum::extract::{Extension, FromRequestParts, RawQuery, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -12,7 +13,7 @@ use super::super::grants::Kept;
 use super::super::scope::{self, Word};
 use super::super::stays::Stay;
 use super::flow::sign_in_page;
-use super::form::Fields;
+use super::form::{Posted, Shown, language};
 use super::{Shell, broken, onward, rendered};
 use crate::text::Text;
 
@@ -49,17 +50,33 @@ struct Consents<'a> {
     just_ended: bool,
 }
 
+/// The stay of this browser, by its cookie; a form without one is as good as foreign.
+struct Stayed {
+    id: String,
+    stay: Stay,
+    text: Text,
+}
+
+impl FromRequestParts<Bank> for Stayed {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, bank: &Bank) -> Result<Self, Response> {
+        let text = language(parts, bank);
+        let stay = bank.stay(&parts.headers);
+        stay.map(|(id, stay)| Self { id, stay, text }).ok_or_else(|| bank.foreign_form(text))
+    }
+}
+
+impl Shown for Stayed {
+    fn form_token(&self) -> &str {
+        &self.stay.form_token
+    }
+}
+
 impl Bank {
     fn stay(&self, headers: &HeaderMap) -> Option<(String, Stay)> {
         let id = self.cookie(headers, "customer")?;
         Some((id.to_owned(), self.stays().of(id, self.now())?.clone()))
-    }
-
-    /// The stay of a form that this browser was shown.
-    fn own_stay(&self, headers: &HeaderMap, form: &Fields) -> Option<(String, Stay)> {
-        let (id, stay) = self.stay(headers)?;
-        let token = form.get("form_token").unwrap_or_default();
-        (self.own_origin(headers) && crate::random::equal(token, &stay.form_token)).then_some((id, stay))
     }
 
     /// Begins a stay: its cookie and its form token.
@@ -68,10 +85,6 @@ impl Bank {
         let cookie = self.set_cookie("customer", &id, 900);
         self.stays().begin(id, form_token.clone(), username.map(str::to_owned), self.now());
         Ok((cookie, form_token))
-    }
-
-    fn foreign_form(&self, text: Text) -> Response {
-        self.message(text, StatusCode::BAD_REQUEST, "foreign-form")
     }
 }
 
@@ -128,14 +141,8 @@ fn consents(bank: &Bank, shell: &Shell, username: &str) -> Vec<Consent> {
 
 async fn sign_in(
     State(bank): State<Bank>,
-    Extension(text): Extension<Text>,
-    headers: HeaderMap,
-    RawForm(form): RawForm,
+    Posted(Stayed { id, stay, text }, form): Posted<Stayed>,
 ) -> Response {
-    let form = Fields::of(&form);
-    let Some((id, stay)) = bank.own_stay(&headers, &form) else {
-        return bank.foreign_form(text);
-    };
     let username = form.get("username").unwrap_or_default().trim();
     let Some(person) = bank.identify(username, form.get("password").unwrap_or_default()) else {
         return sign_in_page(bank.shell(text, PATH), &stay.form_token, username, true);
@@ -147,16 +154,7 @@ async fn sign_in(
     }
 }
 
-async fn end(
-    State(bank): State<Bank>,
-    Extension(text): Extension<Text>,
-    headers: HeaderMap,
-    RawForm(form): RawForm,
-) -> Response {
-    let form = Fields::of(&form);
-    let Some((_, stay)) = bank.own_stay(&headers, &form) else {
-        return bank.foreign_form(text);
-    };
+async fn end(State(bank): State<Bank>, Posted(Stayed { stay, .. }, form): Posted<Stayed>) -> Response {
     let id = form.get("grant_id").unwrap_or_default();
     let mut grants = bank.grants();
     let own = grants.live(id).is_some_and(|grant| Some(&grant.username) == stay.username.as_ref());
@@ -166,15 +164,7 @@ async fn end(
     onward(if own { "/consents?ended" } else { PATH })
 }
 
-async fn sign_out(
-    State(bank): State<Bank>,
-    Extension(text): Extension<Text>,
-    headers: HeaderMap,
-    RawForm(form): RawForm,
-) -> Response {
-    let Some((id, _)) = bank.own_stay(&headers, &Fields::of(&form)) else {
-        return bank.foreign_form(text);
-    };
+async fn sign_out(State(bank): State<Bank>, Posted(Stayed { id, .. }, _): Posted<Stayed>) -> Response {
     bank.stays().end(&id);
     onward(PATH)
 }

@@ -2,8 +2,9 @@
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Extension, RawForm, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Extension, FromRequestParts, RawQuery, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 
@@ -11,7 +12,7 @@ use super::super::Bank;
 use super::super::book::{Choice, Person};
 use super::super::scope::{self, Word};
 use super::super::visits::{Ask, Over, Visit};
-use super::form::Fields;
+use super::form::{Fields, Posted, Shown, language};
 use super::{Shell, broken, onward, rendered};
 use crate::text::Text;
 
@@ -54,27 +55,31 @@ struct Choose<'a> {
     none_chosen: bool,
 }
 
-/// A visit, or the page that says why it cannot go on.
-type Found = Result<(String, Visit), Box<Response>>;
+/// The visit of this browser, by its cookie; without one, the page that says why it cannot go on.
+struct Visited {
+    id: String,
+    visit: Visit,
+    text: Text,
+}
+
+impl FromRequestParts<Bank> for Visited {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, bank: &Bank) -> Result<Self, Response> {
+        let text = language(parts, bank);
+        let id = bank.cookie(&parts.headers, "visit").ok_or(Over::Unknown);
+        let visit = id.and_then(|id| Ok((id.to_owned(), bank.visits().of(id, bank.now())?.clone())));
+        visit.map(|(id, visit)| Self { id, visit, text }).map_err(|over| bank.over(text, over))
+    }
+}
+
+impl Shown for Visited {
+    fn form_token(&self) -> &str {
+        &self.visit.form_token
+    }
+}
 
 impl Bank {
-    /// The visit of this browser.
-    fn visit(&self, headers: &HeaderMap, text: Text) -> Found {
-        let visit = self.cookie(headers, "visit").ok_or(Over::Unknown);
-        let visit = visit.and_then(|id| Ok((id.to_owned(), self.visits().of(id, self.now())?.clone())));
-        visit.map_err(|over| Box::new(self.over(text, over)))
-    }
-
-    /// The visit of a form that this browser was shown.
-    fn posted(&self, headers: &HeaderMap, form: &Fields, text: Text) -> Found {
-        let (id, visit) = self.visit(headers, text)?;
-        let token = form.get("form_token").unwrap_or_default();
-        if self.own_origin(headers) && crate::random::equal(token, &visit.form_token) {
-            return Ok((id, visit));
-        }
-        Err(Box::new(self.message(text, StatusCode::BAD_REQUEST, "foreign-form")))
-    }
-
     /// Where a visit begins.
     fn first_page(&self) -> &'static str {
         if self.0.look.asks_first { "/request" } else { "/sign-in" }
@@ -134,15 +139,7 @@ async fn authorize(
     ([(header::SET_COOKIE, cookie)], Redirect::to(bank.first_page())).into_response()
 }
 
-async fn show_request(
-    State(bank): State<Bank>,
-    Extension(text): Extension<Text>,
-    headers: HeaderMap,
-) -> Response {
-    let visit = match bank.visit(&headers, text) {
-        Ok((_, visit)) => visit,
-        Err(page) => return *page,
-    };
+async fn show_request(State(bank): State<Bank>, Visited { visit, text, .. }: Visited) -> Response {
     if !bank.asks(&visit) {
         return onward("/sign-in");
     }
@@ -152,15 +149,8 @@ async fn show_request(
 
 async fn request(
     State(bank): State<Bank>,
-    Extension(text): Extension<Text>,
-    headers: HeaderMap,
-    RawForm(form): RawForm,
+    Posted(Visited { id, visit, .. }, form): Posted<Visited>,
 ) -> Response {
-    let form = Fields::of(&form);
-    let (id, visit) = match bank.posted(&headers, &form, text) {
-        Ok(found) => found,
-        Err(page) => return *page,
-    };
     if form.get("decision") != Some("approve") {
         return bank.leave(&id, &visit, Over::Declined, ("error", "access_denied"));
     }
@@ -168,30 +158,20 @@ async fn request(
     onward("/sign-in")
 }
 
-async fn show_sign_in(
-    State(bank): State<Bank>,
-    Extension(text): Extension<Text>,
-    headers: HeaderMap,
-) -> Response {
-    match bank.visit(&headers, text) {
-        Ok((_, visit)) if bank.asks(&visit) => onward("/request"),
-        Ok((_, visit)) => sign_in_page(bank.shell(text, ""), &visit.form_token, "", false),
-        Err(page) => *page,
+async fn show_sign_in(State(bank): State<Bank>, Visited { visit, text, .. }: Visited) -> Response {
+    if bank.asks(&visit) {
+        return onward("/request");
     }
+    sign_in_page(bank.shell(text, ""), &visit.form_token, "", false)
 }
 
 async fn sign_in(
     State(bank): State<Bank>,
-    Extension(text): Extension<Text>,
-    headers: HeaderMap,
-    RawForm(form): RawForm,
+    Posted(Visited { id, visit, text }, form): Posted<Visited>,
 ) -> Response {
-    let form = Fields::of(&form);
-    let (id, visit) = match bank.posted(&headers, &form, text) {
-        Ok((_, visit)) if bank.asks(&visit) => return onward("/request"),
-        Ok(found) => found,
-        Err(page) => return *page,
-    };
+    if bank.asks(&visit) {
+        return onward("/request");
+    }
     let username = form.get("username").unwrap_or_default().trim();
     let Some(person) = bank.identify(username, form.get("password").unwrap_or_default()) else {
         return sign_in_page(bank.shell(text, ""), &visit.form_token, username, true);
@@ -201,17 +181,10 @@ async fn sign_in(
     onward("/consent")
 }
 
-async fn show_consent(
-    State(bank): State<Bank>,
-    Extension(text): Extension<Text>,
-    headers: HeaderMap,
-) -> Response {
-    match bank.visit(&headers, text) {
-        Ok((_, visit)) => match bank.signed_in(&visit) {
-            Some(person) => choose(&bank, text, &visit, person, false),
-            None => onward(bank.first_page()),
-        },
-        Err(page) => *page,
+async fn show_consent(State(bank): State<Bank>, Visited { visit, text, .. }: Visited) -> Response {
+    match bank.signed_in(&visit) {
+        Some(person) => choose(&bank, text, &visit, person, false),
+        None => onward(bank.first_page()),
     }
 }
 
@@ -236,15 +209,8 @@ fn choose(bank: &Bank, text: Text, visit: &Visit, person: &Person, none_chosen: 
 
 async fn consent(
     State(bank): State<Bank>,
-    Extension(text): Extension<Text>,
-    headers: HeaderMap,
-    RawForm(form): RawForm,
+    Posted(Visited { id, visit, text }, form): Posted<Visited>,
 ) -> Response {
-    let form = Fields::of(&form);
-    let (id, visit) = match bank.posted(&headers, &form, text) {
-        Ok(found) => found,
-        Err(page) => return *page,
-    };
     let Some(person) = bank.signed_in(&visit) else {
         return onward(bank.first_page());
     };

@@ -109,7 +109,7 @@ async fn pull(
 ) -> Response {
     let form = Fields::of(&form);
     if !bank.own_lever_form(&headers, &form) {
-        return bank.message(text, StatusCode::BAD_REQUEST, "foreign-form");
+        return bank.foreign_form(text);
     }
     if form.get("action") == Some("reset") {
         bank.reset_levers();
@@ -150,7 +150,7 @@ async fn end_consents(
     if kind.starts_with("application/x-www-form-urlencoded") {
         let form = Fields::of(&body);
         if !bank.own_lever_form(&headers, &form) {
-            return bank.message(text, StatusCode::BAD_REQUEST, "foreign-form");
+            return bank.foreign_form(text);
         }
         return match bank.end_consents_of(form.get("username").unwrap_or_default()) {
             Ok(_) => onward("/levers?ended"),
