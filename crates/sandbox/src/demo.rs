@@ -2,13 +2,15 @@
 //!
 //! Each file below is a lesson: `session` (what a browser is remembered by), `hub` (every call to the hub),
 //! `notice` (what an error means to a customer), `flow` (connect, come back, refresh, disconnect), `pages`,
-//! `view` (FDX in the words of a reader), `chart` (spending, added up exactly).
+//! `view` (FDX in the words of a reader), `chart` (spending, added up exactly). `panel` is what the demo adds to
+//! show what happens; an app has no use for it.
 
 mod chart;
 mod flow;
 mod hub;
 mod notice;
 mod pages;
+mod panel;
 mod session;
 mod view;
 

@@ -121,8 +121,7 @@ async fn what_went_wrong_is_said_in_both_languages_with_its_code() {
         for (lang, words) in [("en", en), ("fr", fr)] {
             let mut browser = world.browser();
             browser.get(&format!("/?lang={lang}")).await;
-            let state = browser.connect(Some("1000")).await.1;
-            let page = browser.get(&format!("/callback?error={error}&state={state}")).await;
+            let page = browser.comes_back(Some("1000"), &format!("error={error}")).await;
             assert_eq!((page.status, &*page.location), (StatusCode::SEE_OTHER, "/"));
             let page = browser.get("/").await;
             assert!(page.has(words) && page.has(&format!(r#"<html lang="{lang}">"#)), "{}", page.text);
@@ -160,15 +159,13 @@ async fn trouble_at_the_token_endpoint_is_said_and_nothing_is_connected() {
         (502, json!("<html>"), "<code>HTTP-502</code>"),
     ] {
         world.hub.once(TOKEN, status, &body);
-        let state = browser.connect(Some("1000")).await.1;
-        browser.get(&format!("/callback?code={CODE}&state={state}")).await;
+        browser.comes_back(Some("1000"), &format!("code={CODE}")).await;
         let page = browser.get("/").await;
         assert!(page.has(words), "{words}: {}", page.text);
         assert!(!page.has("Connected banks"));
     }
     world.hub.once_with(TOKEN, 503, &[("retry-after", "7")], &json!({"error": "temporarily_unavailable"}));
-    let state = browser.connect(Some("1000")).await.1;
-    browser.get(&format!("/callback?code={CODE}&state={state}")).await;
+    browser.comes_back(Some("1000"), &format!("code={CODE}")).await;
     assert!(browser.get("/").await.has("Please try again in 7 seconds."));
 }
 
@@ -190,8 +187,7 @@ async fn a_hub_that_is_not_there_is_said() {
     let router = Demo::new(settings).unwrap().router();
     let mut browser =
         Browser { router, cookie: String::new(), form_token: String::new(), all: String::new() };
-    let state = browser.connect(None).await.1;
-    browser.get(&format!("/callback?code={CODE}&state={state}")).await;
+    browser.comes_back(None, &format!("code={CODE}")).await;
     let page = browser.get("/").await;
     assert!(page.has("The connection service cannot be reached.") && page.has("no answer"), "{}", page.text);
 }
@@ -536,13 +532,11 @@ async fn connecting_a_bank_again_ends_the_older_connection() {
     let world = World::new().await;
     let mut browser = world.connected().await;
     world.hub.once(TOKEN, 200, &json!({"access_token": NEWER, "refresh_token": "rt-newer-refresh-token"}));
-    let state = browser.connect(Some("1000")).await.1;
-    browser.get(&format!("/callback?code=cd-newer-code&state={state}")).await;
+    browser.comes_back(Some("1000"), "code=cd-newer-code").await;
     assert_eq!(world.hub.seen(REVOKE)[0].bearer, ACCESS);
     browser.get("/accounts").await;
     assert_eq!(world.hub.seen(LIST)[0].bearer, NEWER);
-    let state = browser.connect(Some("2000")).await.1;
-    browser.get(&format!("/callback?code=cd-third-code&state={state}")).await;
+    browser.comes_back(Some("2000"), "code=cd-third-code").await;
     let page = browser.get("/accounts").await;
     assert!(page.has(">Maple Trust</h2>") && page.has(">Caisse Rideau</h2>"), "{}", page.text);
     assert_eq!(world.hub.seen(REVOKE).len(), 1, "another bank's connection ends nothing");

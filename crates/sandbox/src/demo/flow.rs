@@ -7,8 +7,9 @@ use axum::Extension;
 use axum::extract::Query;
 use axum::response::{IntoResponse, Redirect};
 
-use super::hub::{Connection, Exchange, redacted};
+use super::hub::Connection;
 use super::notice::Notice;
+use super::panel::{Exchange, redacted};
 use super::session::{Asked, Chosen, Posted, Visit};
 use super::{Page, broken, pages};
 use crate::random::{equal, fresh, hash};

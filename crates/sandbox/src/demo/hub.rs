@@ -8,13 +8,12 @@ use reqwest::{Client, Method, RequestBuilder, header, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use url::{Position, Url};
 
 use super::Settings;
 use super::notice::Notice;
+use super::panel::{Door, Exchange, facts, shortened};
 use super::session::Visit;
 use super::view::Entity;
-use crate::random::hash;
 
 /// How many pages of a list are read in one go.
 const MOST_PAGES: usize = 5;
@@ -29,25 +28,6 @@ pub(super) struct Connection {
     /// Kept for one purpose: to show that it does not work twice.
     pub(super) code: String,
     pub(super) verifier: String,
-}
-
-/// One HTTP exchange as the panel shows it: of the app, or of the browser (which has no time).
-#[derive(Clone)]
-pub(super) struct Exchange {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) status: Option<u16>,
-    pub(super) line: String,
-    pub(super) took: Option<i64>,
-}
-
-/// A way to the data, tried after the end.
-#[derive(Clone)]
-pub(super) struct Door {
-    pub(super) key: &'static str,
-    pub(super) status: Option<u16>,
-    pub(super) word: String,
-    pub(super) held: bool,
 }
 
 /// The fields of a query.
@@ -237,18 +217,18 @@ impl Hub<'_> {
 
     /// After the end: every way to the data is tried, and every one must be closed.
     pub(super) async fn doors(&mut self) -> Vec<Door> {
-        let tried = [
-            ("demo-door-accounts", self.get(&["accounts"], &[]).await, 401, "602"),
-            ("demo-door-refresh", self.renew().await, 400, "invalid_grant"),
-            ("demo-door-code", self.redeem().await, 400, "invalid_grant"),
-            ("demo-door-revoke", self.revoke().await, 204, ""),
-        ];
-        let door = |(key, answer, closed, closed_word): (_, Result<Answer>, _, _)| {
-            let status = answer.as_ref().ok().map(|answer| answer.status);
-            let word = answer.ok().and_then(|answer| answer.word()).unwrap_or_default();
-            Door { key, held: status == Some(closed) && word == closed_word, status, word }
+        let (accounts, refresh) = (self.get(&["accounts"], &[]).await, self.renew().await);
+        let (code, again) = (self.redeem().await, self.revoke().await);
+        let door = |key, answer: Result<Answer>, closed| {
+            let answer = answer.ok().map(|answer| (answer.status, answer.word().unwrap_or_default()));
+            Door::new(key, answer, closed)
         };
-        tried.into_iter().map(door).collect()
+        vec![
+            door("demo-door-accounts", accounts, (401, "602")),
+            door("demo-door-refresh", refresh, (400, "invalid_grant")),
+            door("demo-door-code", code, (400, "invalid_grant")),
+            door("demo-door-revoke", again, (204, "")),
+        ]
     }
 
     async fn send(&mut self, note: &str, request: RequestBuilder) -> Result<Answer> {
@@ -263,35 +243,4 @@ impl Hub<'_> {
         self.log.push(Exchange { method, path, status: answer.as_ref().ok().map(|a| a.status), line, took });
         answer.map_err(|_| Notice::new("demo-down", 502))
     }
-}
-
-/// A path and query with their ids and cursors cut short.
-fn shortened(url: &Url) -> String {
-    const JOINTS: [char; 4] = ['/', '?', '&', '='];
-    let whole = &url[Position::BeforePath..Position::AfterQuery];
-    let short = |piece: &str| match piece.trim_end_matches(JOINTS) {
-        word if word.len() > 24 => format!("{}…{}", &word[..8], &piece[word.len()..]),
-        _ => piece.to_owned(),
-    };
-    whole.split_inclusive(JOINTS).map(short).collect()
-}
-
-/// What matters of an answer.
-fn facts(body: &Value) -> Vec<String> {
-    let plain = ["error", "error_description", "code", "message", "expires_in", "scope"];
-    let names = plain.into_iter().chain(["access_token", "refresh_token", "accounts", "transactions"]);
-    let fact = |name: &str| match &body[name] {
-        Value::Null => None,
-        Value::Array(list) => Some(format!("{name} {}", list.len())),
-        Value::String(secret) if name.ends_with("_token") => Some(format!("{name} {}", redacted(secret))),
-        Value::String(said) => Some(format!("{name} {said}")),
-        other => Some(format!("{name} {other}")),
-    };
-    names.filter_map(fact).collect()
-}
-
-/// As much of a secret as may be seen: its first 8 characters, its length, and a fingerprint to tell it by.
-pub(super) fn redacted(secret: &str) -> String {
-    let (start, length) = (secret.chars().take(8).collect::<String>(), secret.chars().count());
-    format!("{start}… ({length}, #{})", &hash(secret)[..6])
 }

@@ -8,9 +8,10 @@ use axum::response::{Html, IntoResponse, Redirect};
 use serde::Deserialize;
 
 use super::chart::Spending;
-use super::hub::{Exchange, Hub, List, Result};
+use super::hub::{Hub, List, Result};
 use super::notice::Notice;
-use super::session::{Step, Visit};
+use super::panel::{Exchange, Step};
+use super::session::Visit;
 use super::view::Entity;
 use super::{Choice, Page, broken};
 use crate::browser;

@@ -11,8 +11,9 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::hub::{Connection, Door, Exchange, Hub};
+use super::hub::{Connection, Hub};
 use super::notice::Notice;
+use super::panel::{Door, Exchange, Step};
 use super::{Demo, broken, pages};
 use crate::browser;
 use crate::random::{equal, fresh, hash};
@@ -41,15 +42,6 @@ pub(super) struct Asked {
     pub(super) sent: Exchange,
     /// All but the code and the tokens.
     pub(super) connection: Connection,
-}
-
-/// What just happened: the panel of every page.
-#[derive(Clone, Default)]
-pub(super) struct Step {
-    pub(super) notice: Option<Notice>,
-    pub(super) exchanges: Vec<Exchange>,
-    pub(super) doors: Vec<Door>,
-    shown: bool,
 }
 
 impl Session {
@@ -147,21 +139,13 @@ impl Visit {
     /// Remembers a step for the page that follows, and leads there.
     pub(super) fn did(&self, notice: Notice, exchanges: Vec<Exchange>, doors: Vec<Door>) -> Redirect {
         let good = notice.key == "demo-done-connected";
-        self.session().last = Step { notice: Some(notice), exchanges, doors, shown: false };
+        self.session().last = Step::new(notice, exchanges, doors);
         Redirect::to(if good { "/accounts" } else { "/" })
     }
 
-    /// What the panel shows: the step that led here, and what this page itself did. A notice is shown once,
-    /// and again in the other language.
+    /// What the panel shows on this page, with what the page itself did.
     pub(super) fn step(&self, exchanges: Vec<Exchange>) -> Step {
-        let last = &mut self.session().last;
-        if last.shown && !exchanges.is_empty() {
-            *last = Step::default();
-        }
-        last.notice.take_if(|_| last.shown && !self.switched);
-        last.exchanges.extend(exchanges);
-        last.shown = true;
-        last.clone()
+        self.session().last.shown(exchanges, self.switched)
     }
 
     /// `Lax`, because the customer comes back from another site by a link.

@@ -12,19 +12,11 @@ use super::pages::Frame;
 use crate::text::Text;
 use crate::words::plain;
 
-/// The fields worth showing of each kind of account, the main balance first. Their names are texts.
-#[rustfmt::skip]
-const FACTS: [(&str, &[&str]); 7] = [
-    ("depositAccount", &["currentBalance", "availableBalance", "interestRate", "maturityDate"]),
-    ("locAccount", &["currentBalance", "availableCredit", "creditLine", "minimumPaymentAmount",
-        "nextPaymentAmount", "interestRate", "nextPaymentDate"]),
-    ("loanAccount", &["principalBalance", "nextPaymentAmount", "originalPrincipal", "interestRate",
-        "nextPaymentDate", "maturityDate"]),
-    ("investmentAccount", &["currentValue", "availableCashBalance", "interestRate"]),
-    ("insuranceAccount", &["policyCoverageAmount", "policyPremium", "interestRate", "policyEndDate"]),
-    ("annuityAccount", &["surrenderValue", "paymentAmount", "interestRate"]),
-    ("commercialAccount", &["currentLedgerBalance", "currentAvailableBalance", "interestRate"]),
-];
+/// The fields worth showing of an account, the main balance first. Those of its kind have a name in the texts.
+const FACTS: &str = "currentBalance currentValue principalBalance policyCoverageAmount surrenderValue \
+    currentLedgerBalance availableBalance availableCredit availableCashBalance currentAvailableBalance \
+    creditLine minimumPaymentAmount paymentAmount policyPremium nextPaymentAmount originalPrincipal interestRate \
+    nextPaymentDate maturityDate policyEndDate";
 
 /// An account, a transaction or a holding.
 #[derive(Deserialize)]
@@ -39,7 +31,7 @@ impl TryFrom<BTreeMap<String, Value>> for Entity {
 
     fn try_from(wrapped: BTreeMap<String, Value>) -> Result<Self, Self::Error> {
         let (kind, fields) = wrapped.into_iter().next().unwrap_or_default();
-        let known = kind.ends_with("Transaction") || FACTS.iter().any(|(known, _)| *known == kind);
+        let known = kind.ends_with("Transaction") || Text::En.find(&format!("demo-kind-{kind}")).is_some();
         if known { Ok(Self { kind, fields }) } else { Err("an unknown kind") }
     }
 }
@@ -136,10 +128,9 @@ impl Frame {
 
     /// What is worth knowing: its name and its value.
     pub(super) fn facts(&self, account: &Entity) -> Vec<(String, String)> {
-        let fields =
-            FACTS.iter().find(|(kind, _)| *kind == account.kind).map_or(&[][..], |(_, fields)| fields);
-        let name = |field| self.text.t(&format!("demo-fact-{}-{field}", account.kind));
-        let facts = fields.iter().map(|field| (name(field), self.fact(account, field, account.currency())));
+        let name = |field: &str| self.text.find(&format!("demo-fact-{}-{field}", account.kind));
+        let fact = |field| Some((name(field)?, self.fact(account, field, account.currency())));
+        let facts = FACTS.split_whitespace().filter_map(fact);
         facts.filter(|(_, fact)| !fact.is_empty()).collect()
     }
 

@@ -169,8 +169,7 @@ impl World {
     /// A browser with a connection to Maple Trust.
     pub(crate) async fn connected(&self) -> Browser {
         let mut browser = self.browser();
-        let state = browser.connect(Some("1000")).await.1;
-        let back = browser.get(&format!("/callback?code={CODE}&state={state}")).await;
+        let back = browser.comes_back(Some("1000"), &format!("code={CODE}")).await;
         assert_eq!((back.status, &*back.location), (StatusCode::SEE_OTHER, "/accounts"));
         browser
     }
@@ -241,6 +240,12 @@ impl Browser {
             request = request.header(*name, *value);
         }
         self.send(request.body(Body::from(form)).unwrap()).await
+    }
+
+    /// Begins a connection, and comes back from the hub with that answer.
+    pub(crate) async fn comes_back(&mut self, provider: Option<&str>, answer: &str) -> Page {
+        let state = self.connect(provider).await.1;
+        self.get(&format!("/callback?{answer}&state={state}")).await
     }
 
     /// Begins a connection: the address at the hub, and the state in it.

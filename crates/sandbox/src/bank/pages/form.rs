@@ -1,8 +1,8 @@
 //! What browsers send: fields, cookies, and whether a form is our own.
 
 use axum::extract::{FromRequest, FromRequestParts, RawForm, Request};
-use axum::http::request::Parts;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
 use super::super::Bank;
