@@ -181,6 +181,9 @@ typed_id!(
     /// An audit event's id.
     AuditEventId, "aud_", "aud_");
 typed_id!(
+    /// The id of an operator's token.
+    OperatorId, "opr_", "opr_");
+typed_id!(
     /// An access token's id (`jti`).
     AccessTokenId, "at_", "at_");
 

@@ -7,6 +7,7 @@ pub mod authorization_request;
 pub mod client;
 pub mod connection;
 pub mod job;
+pub mod operator;
 pub mod provider;
 pub mod refresh_token;
 pub mod registration;

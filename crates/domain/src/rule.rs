@@ -3,6 +3,7 @@
 pub mod access;
 pub mod authorize;
 pub mod client_auth;
+pub mod operator;
 pub mod pkce;
 pub mod redeem;
 pub mod token;

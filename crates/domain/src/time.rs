@@ -29,6 +29,11 @@ impl Timestamp {
         Self(seconds.saturating_mul(1000))
     }
 
+    /// From RFC 3339, as in `2026-11-24T04:16:52Z`.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|time| Self(time.as_millisecond()))
+    }
+
     /// Milliseconds since the epoch.
     pub const fn millis(self) -> i64 {
         self.0
@@ -100,6 +105,16 @@ mod tests {
     fn shows_rfc_3339_with_milliseconds() {
         assert_eq!(Timestamp::from_millis(1_709_147_034_007).to_string(), "2024-02-28T19:03:54.007Z");
         assert_eq!(Timestamp::EPOCH.to_string(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn what_is_shown_is_read_and_a_time_without_a_zone_is_not() {
+        let time = Timestamp::from_millis(1_709_147_034_007);
+        assert_eq!(Timestamp::parse(&time.to_string()), Some(time));
+        assert_eq!(Timestamp::parse("2024-02-28T14:03:54.007-05:00"), Some(time));
+        for bad in ["", "2024-02-28", "2024-02-28T19:03:54", "yesterday", "1709147034007"] {
+            assert_eq!(Timestamp::parse(bad), None, "{bad}");
+        }
     }
 
     #[test]

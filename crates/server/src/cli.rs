@@ -4,6 +4,7 @@ mod bench;
 mod config;
 mod doctor;
 mod migrate;
+mod operator;
 mod provider;
 mod recipient;
 mod sandbox;
@@ -85,6 +86,9 @@ enum Command {
     /// Manage data recipients.
     #[command(subcommand)]
     Recipient(recipient::Command),
+    /// Look after those who run the hub.
+    #[command(subcommand)]
+    Operator(operator::Command),
 }
 
 /// How a command ends otherwise than well.
@@ -151,5 +155,6 @@ async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Config(command) => config::run(&cli.globals, &command),
         Command::Provider(command) => provider::run(&cli.globals, command).await,
         Command::Recipient(command) => recipient::run(&cli.globals, command).await,
+        Command::Operator(command) => operator::run(&cli.globals, &command).await,
     }
 }

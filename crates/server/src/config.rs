@@ -46,7 +46,7 @@ macro_rules! section {
 section! {
     /// Where and how the hub is served.
     ServerSection {
-        public_url: String, listen: String, probe_listen: String, body_limit: ByteSize, header_timeout: Lasting,
+        public_url: String, listen: String, admin_listen: String, probe_listen: String, body_limit: ByteSize, header_timeout: Lasting,
         request_timeout: Lasting, idle_timeout: Lasting, shutdown_grace: Lasting, connections: usize,
     }
 }
@@ -160,8 +160,11 @@ impl Config {
             return Err("server.public_url: expected an origin without a path".into());
         }
         url.as_str().trim_end_matches('/').clone_into(&mut self.server.public_url);
-        let lead =
-            [("server.listen", &self.server.listen), ("server.probe_listen", &self.server.probe_listen)];
+        let lead = [
+            ("server.listen", &self.server.listen),
+            ("server.admin_listen", &self.server.admin_listen),
+            ("server.probe_listen", &self.server.probe_listen),
+        ];
         for (key, address) in lead {
             address
                 .parse::<std::net::SocketAddr>()

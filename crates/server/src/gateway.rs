@@ -13,6 +13,6 @@ mod transactions;
 pub(crate) mod http;
 
 pub use access::{Reader, Served};
-pub use cursor::opened as open_cursor;
+pub use cursor::{opened as open_cursor, sealed as seal_cursor};
 pub use error::DataError;
 pub use ids::OpaqueIds;

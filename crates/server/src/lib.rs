@@ -1,5 +1,6 @@
 //! The hub: everything with IO that is not the store.
 
+pub mod admin;
 pub mod app;
 pub mod authz;
 pub mod cli;

@@ -1,5 +1,7 @@
 //! Queries: reads of the state as it is now. There is no cache.
 
+mod operator;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 use crate::{Query, Statement};
+
+pub use operator::{OperatorBy, Operators};
 
 /// Declares queries that are one lookup.
 macro_rules! lookup {
@@ -426,6 +430,10 @@ pub fn hot_statements() -> Vec<Statement> {
         DUE_RECOVERIES,
         statement::BROKEN_OFF,
         statement::REFRESHES,
+        statement::LOCK_OPERATOR,
+        statement::LOCK_NAMED,
+        operator::OPERATOR_BY,
+        operator::OPERATORS,
         AUDIT,
     ]
     .map(Statement)

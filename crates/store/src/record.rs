@@ -7,6 +7,7 @@ use domain::model::authorization_request::AuthorizationRequest;
 use domain::model::client::{Client, Localized};
 use domain::model::connection::{Connection, End, State, Status};
 use domain::model::job::Job;
+use domain::model::operator::OperatorToken;
 use domain::model::provider::Provider;
 use domain::model::registration::Registration;
 use domain::rule::access::AccessState;
@@ -154,6 +155,30 @@ impl Record for Job {
         })
     }
 }
+
+impl Record for OperatorToken {
+    fn read(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.take()?,
+            name: row.take()?,
+            role: row.take()?,
+            bootstrap: row.take()?,
+            hash: row.take()?,
+            created_at: row.take()?,
+            expires_at: row.take()?,
+            ended_at: row.take()?,
+            audit: AuditHead::read(row)?,
+        })
+    }
+}
+
+macro_rules! operator_columns {
+    () => {
+        "SELECT id, name, role, bootstrap, token_hash, created_at, expires_at, ended_at, audit_seq, audit_mac
+    FROM operators "
+    };
+}
+pub(crate) use operator_columns;
 
 impl Record for AccessState {
     fn read(row: &mut Row) -> Result<Self> {

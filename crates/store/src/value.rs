@@ -205,14 +205,16 @@ impl<T> Known<T> for Option<T> {
 }
 
 texts!(parse: domain::id::ClientId, domain::id::ConnectionId, domain::id::CustomerId,
-    domain::id::AuthorizationRequestId, domain::id::JobId, domain::id::LeaseId, domain::id::AuditEventId);
+    domain::id::AuthorizationRequestId, domain::id::JobId, domain::id::LeaseId, domain::id::AuditEventId,
+    domain::id::OperatorId);
 texts!(from_word: domain::model::client::ClientKind, domain::model::client::Profile,
     domain::model::client::ClientState, domain::model::provider::ProviderState,
     domain::model::provider::ProviderSource, domain::model::registration::RegistrationState,
     domain::model::authorization_request::RequestStatus, domain::model::connection::Status,
     domain::model::connection::Cause, domain::model::connection::BankState, domain::model::job::JobKind,
     domain::model::job::JobState, domain::model::audit_event::SubjectKind,
-    domain::model::audit_event::ActorKind, domain::model::audit_event::Action);
+    domain::model::audit_event::ActorKind, domain::model::audit_event::Action,
+    domain::model::operator::Role);
 
 /// A row that is read from left to right, in the order of its statement's columns.
 #[derive(Debug)]

@@ -14,6 +14,8 @@ crate::words! {
         Client = "client",
         /// A provider.
         Provider = "provider",
+        /// An operator.
+        Operator = "operator",
     }
 }
 
@@ -60,6 +62,16 @@ crate::words! {
         CodeRefused = "connection.code_refused",
         /// What the provider answered to the end.
         BankTold = "connection.bank_told",
+        /// A person had a job tried again that was given up.
+        JobRetried = "job.retried",
+        /// A person closed a job that was given up; its token is gone.
+        JobClosed = "job.closed",
+        /// A token was printed that makes the first admin.
+        BootstrapIssued = "operator.bootstrap_issued",
+        /// An operator was added.
+        OperatorAdded = "operator.added",
+        /// An operator was removed, or the token that made the first admin was spent.
+        OperatorRemoved = "operator.removed",
     }
 }
 

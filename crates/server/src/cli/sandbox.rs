@@ -23,8 +23,8 @@ pub use world::{BankSite, Credentials, World};
     after_help = "Examples:\n  bowline sandbox                        open the demo app that it names, sign in as alice\n  bowline sandbox --json --quiet         one line of JSON with every address and secret, for scripts\n  bowline sandbox --redirect-uri http://127.0.0.1:3000/callback\n                                         develop an app of your own against it"
 )]
 pub struct Args {
-    /// The hub's port; the demo app's is one above, the banks' two and three, the probes' nine. 0 takes any
-    /// that are free.
+    /// The hub's port; the demo app's is one above, the banks' two and three, the operators' eight, the probes'
+    /// nine. 0 takes any that are free.
     #[arg(long, default_value_t = 8400, value_name = "PORT")]
     pub port: u16,
     /// Where the world is kept.
@@ -91,11 +91,12 @@ fn line(world: &World) -> serde_json::Value {
         .collect();
     let partner = &world.partner;
     json!({
-        "hub": world.app.public_url(), "demo": world.demo, "admin": null,
+        "hub": world.app.public_url(), "demo": world.demo,
+        "admin": format!("http://{}", world.node.admin),
         "probes": format!("http://{}", world.node.probes),
         "providers": providers, "recipients": recipients,
         "partner": {"client_id": partner.client_id, "client_secret": partner.client_secret.expose()},
-        "operator": {"token": null},
+        "operator": {"token": world.operator.expose()},
     })
 }
 
@@ -103,6 +104,7 @@ fn describe(world: &World) {
     println!("A world of open banking, on this machine alone. Stop it with Ctrl-C.\n");
     println!("demo app     {}   begin here, in a browser", world.demo);
     println!("hub          {}", world.app.public_url());
+    println!("admin        http://{}/admin/v1", world.node.admin);
     println!("probes       http://{}/readyz", world.node.probes);
     for site in &world.banks {
         println!("\nbank         {}   {}, provider_id {}", site.url, site.bank.name(), site.provider_id);
@@ -119,4 +121,5 @@ fn describe(world: &World) {
             println!("redirect     {uri}");
         }
     }
+    println!("\noperator     {}   an admin's bearer token", world.operator.expose());
 }

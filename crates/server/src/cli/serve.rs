@@ -17,6 +17,9 @@ pub(super) struct Args {
     /// The address to serve on.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
+    /// The address of the operators' API.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin_listen: Option<String>,
     /// The address of /livez, /readyz and /metrics.
     #[arg(long, value_name = "ADDRESS:PORT")]
     probe_listen: Option<String>,
@@ -28,6 +31,7 @@ pub(super) struct Args {
 pub(super) async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
     let given = [
         ("server.listen", args.listen),
+        ("server.admin_listen", args.admin_listen),
         ("server.probe_listen", args.probe_listen),
         ("store.url", args.store),
     ];
@@ -50,9 +54,10 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
     upsert_providers(&app).await?;
     let server = app.config().server.clone();
     let public = bind(&server.listen, "--listen").await?;
+    let admin = bind(&server.admin_listen, "--admin-listen").await?;
     let probes = bind(&server.probe_listen, "--probe-listen").await?;
-    let node = Node::start(&app, public, probes).map_err(|e| Failure::Fault(e.into()))?;
-    tracing::info!(address = %node.address, probes = %node.probes, public_url = app.public_url(), "serving");
+    let node = Node::start(&app, public, admin, probes).map_err(|e| Failure::Fault(e.into()))?;
+    tracing::info!(address = %node.address, admin = %node.admin, probes = %node.probes, public_url = app.public_url(), "serving");
     stop_signal().await;
     tracing::info!("stopping");
     if node.stop().await == Served::CutOff {

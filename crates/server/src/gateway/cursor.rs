@@ -31,7 +31,8 @@ pub(super) fn seal(ctx: &Ctx, bound_to: &str, upstream: &str) -> Result<String, 
     if sealed.len() > MOST { Err(TOO_LONG) } else { Ok(sealed) }
 }
 
-fn sealed(key: &DataKey, bound_to: &str, upstream: &str, until: Timestamp) -> Result<String, Fault> {
+/// A cursor for one list, for a time.
+pub fn sealed(key: &DataKey, bound_to: &str, upstream: &str, until: Timestamp) -> Result<String, Fault> {
     let cursor = Cursor { upstream: upstream.to_owned(), until };
     let plain = serde_json::to_vec(&cursor).map_err(|_| Fault::new("a cursor cannot be written"))?;
     Ok(URL_SAFE_NO_PAD.encode(key.seal(bound_to, &plain)?))

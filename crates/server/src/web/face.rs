@@ -6,6 +6,8 @@ use domain::error::{OAuthCode, OAuthError};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
+use super::Problem;
+
 /// A surface with its own way of saying no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Face {
@@ -15,6 +17,8 @@ pub enum Face {
     Fdx,
     /// Pages for people.
     Page,
+    /// `/admin/v1`, on a listener of its own.
+    Admin,
     /// Probes for the platform.
     Probe,
 }
@@ -37,6 +41,7 @@ impl Face {
             Self::Flinks => "flinks",
             Self::Fdx => "fdx",
             Self::Page => "page",
+            Self::Admin => "admin",
             Self::Probe => "probe",
         }
     }
@@ -59,6 +64,7 @@ impl Face {
                 _ => (status, Json(json!({ "message": message }))).into_response(),
             },
             Self::Page => crate::pages::message(status, crate::pages::Notice::of(status)),
+            Self::Admin => Problem::plain(status, message).into_response(),
             Self::Probe => (status, message).into_response(),
         };
         if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -14,7 +14,8 @@ use http::request::Parts;
 use http::{Extensions, HeaderName, HeaderValue, StatusCode, Uri, header};
 use tower::{Service, ServiceExt};
 
-use super::{Correlation, Face, Route, router};
+use super::routes::own_face;
+use super::{Correlation, Face, Problem, Route, router};
 use crate::app::App;
 use crate::ctx::Ctx;
 
@@ -26,8 +27,7 @@ pub fn service(
 + Clone
 + Send
 + 'static {
-    let probes = table.iter().all(|route| route.face == Face::Probe);
-    let outer = Outer { app: app.clone(), probes };
+    let outer = Outer { app: app.clone(), own: own_face(&table) };
     let inside: Router<App> = router(table);
     let inside = inside.layer(axum::middleware::from_fn_with_state(outer, around)).with_state(app.clone());
     // Outside of the router, so that it matches the path as it is written here.
@@ -55,13 +55,15 @@ fn single_slashes(mut request: http::Request<Body>) -> http::Request<Body> {
 #[derive(Clone)]
 struct Outer {
     app: App,
-    /// Whether it is the probes' own: they answer whatever the hub's state is, for they tell of it.
-    probes: bool,
+    /// The one face of a listener that has but one.
+    own: Option<Face>,
 }
 
 async fn around(State(outer): State<Outer>, mut request: Request, next: Next) -> Response {
-    let Outer { app, probes } = outer;
-    let face = if probes { Face::Probe } else { Face::of(request.uri().path()) };
+    let Outer { app, own } = outer;
+    let face = own.unwrap_or_else(|| Face::of(request.uri().path()));
+    // Probes answer whatever the hub's state is, for they tell of it.
+    let probes = face == Face::Probe;
     let mut random = [0; 16];
     if app.fill(&mut random).is_err() {
         return face.plain(StatusCode::SERVICE_UNAVAILABLE, "The hub cannot answer now");
@@ -81,6 +83,7 @@ async fn around(State(outer): State<Outer>, mut request: Request, next: Next) ->
             answered(face, limit, next.run(request)).await
         }
     };
+    response = Problem::told(response, &correlation.id);
     correlation.stamp(response.headers_mut());
     for_all(response.headers_mut(), app.is_https());
     let (status, took) = (response.status().as_u16(), begun.elapsed());

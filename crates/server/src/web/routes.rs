@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Router;
 use axum::routing::MethodRouter;
+use domain::model::operator::Role;
 use http::{Method, StatusCode};
 
 use super::Face;
@@ -17,18 +18,49 @@ pub struct Route {
     pub method: Method,
     /// The path, with `{parameters}`.
     pub path: &'static str,
+    /// The least role that it is served to, on the operators' face.
+    pub least: Option<Role>,
     handler: MethodRouter<App>,
 }
+
+/// The least role of the route that a request has come to.
+#[derive(Clone, Copy, Debug)]
+pub struct Least(pub Role);
 
 impl Route {
     /// A row of the table.
     pub fn new(face: Face, method: Method, path: &'static str, handler: MethodRouter<App>) -> Self {
-        Self { face, method, path, handler }
+        Self { face, method, path, least: None, handler }
+    }
+
+    /// A row of the operators' face, for those whose role covers `least`.
+    pub fn admin(least: Role, method: Method, path: &'static str, handler: MethodRouter<App>) -> Self {
+        let handler = handler.layer(axum::Extension(Least(least)));
+        Self { least: Some(least), ..Self::new(Face::Admin, method, path, handler) }
     }
 }
 
-/// Every route of the public listener.
+/// Every route of the public listener and of the operators'.
 pub fn table() -> Vec<Route> {
+    let mut routes = public_table();
+    routes.extend(admin_table());
+    routes
+}
+
+/// Every route of the operators' listener.
+pub fn admin_table() -> Vec<Route> {
+    crate::admin::http::routes()
+}
+
+/// The face of a table that has but one, whatever is asked for there.
+pub(super) fn own_face(table: &[Route]) -> Option<Face> {
+    let face = table.first()?.face;
+    let own = matches!(face, Face::Admin | Face::Probe) && table.iter().all(|route| route.face == face);
+    own.then_some(face)
+}
+
+/// Every route of the public listener.
+pub fn public_table() -> Vec<Route> {
     let mut routes = crate::authz::http::routes();
     routes.extend(crate::gateway::http::routes());
     routes.extend(crate::pages::http::routes());
@@ -37,6 +69,7 @@ pub fn table() -> Vec<Route> {
 
 /// The router of a table. `OPTIONS` is answered with what a path allows; there is no CORS.
 pub fn router(table: Vec<Route>) -> Router<App> {
+    let own = own_face(&table).filter(|face| *face == Face::Admin);
     let mut paths: BTreeMap<&'static str, (Face, MethodRouter<App>)> = BTreeMap::new();
     for route in table {
         let (_, methods) = paths.remove(route.path).unwrap_or_else(|| (route.face, MethodRouter::new()));
@@ -51,7 +84,8 @@ pub fn router(table: Vec<Route>) -> Router<App> {
         };
         router.route(path, methods.fallback(otherwise))
     });
-    router.fallback(|uri: http::Uri| async move {
-        Face::of(uri.path()).plain(StatusCode::NOT_FOUND, "There is nothing at this path")
+    router.fallback(move |uri: http::Uri| async move {
+        let face = own.unwrap_or_else(|| Face::of(uri.path()));
+        face.plain(StatusCode::NOT_FOUND, "There is nothing at this path")
     })
 }

@@ -1,6 +1,7 @@
 //! Stories of the hub, over HTTP, with a bank that is another party.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod admin;
 mod attack;
 mod authorize;
 mod browser;

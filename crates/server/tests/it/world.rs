@@ -50,9 +50,10 @@ fn its_line_is_complete_and_the_same_after_a_restart() {
     let first = Sandbox::start(folder.path(), port).line.clone();
     let names = ["hub", "demo", "admin", "probes", "providers", "recipients", "partner", "operator"];
     assert_eq!(keys(&first), BTreeSet::from(names));
-    for (name, above) in [("hub", 0), ("demo", 1), ("probes", 9)] {
+    for (name, above) in [("hub", 0), ("demo", 1), ("admin", 8), ("probes", 9)] {
         assert_eq!(first[name], format!("http://127.0.0.1:{}", port + above), "{name}");
     }
+    assert!(first["operator"]["token"].as_str().is_some_and(|token| token.len() >= 43));
     let providers = first["providers"].as_array().unwrap();
     let known: Vec<_> = providers.iter().map(|p| (&p["provider_id"], &p["name"])).collect();
     assert_eq!(known, [(&json!(1000), &json!("Maple Trust")), (&json!(2000), &json!("Caisse Rideau"))]);

@@ -7,6 +7,7 @@ mod job;
 mod kit;
 mod life;
 mod model;
+mod operator;
 mod purge;
 mod race;
 mod recovery;

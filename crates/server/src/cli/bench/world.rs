@@ -60,6 +60,7 @@ impl Site {
         let bank = bank().await?;
         let hub = TcpListener::bind("127.0.0.1:0").await.map_err(fault)?;
         let probes = TcpListener::bind("127.0.0.1:0").await.map_err(fault)?;
+        let admin = TcpListener::bind("127.0.0.1:0").await.map_err(fault)?;
         let address = hub.local_addr().map_err(fault)?;
         let config_file = folder.join("bowline.toml");
         let text = configuration(folder, &address.to_string(), store, &bank);
@@ -73,7 +74,7 @@ impl Site {
         let app = build(config, Clock::system()).await?;
         upsert_providers(&app).await?;
         recipient(&app).await?;
-        let node = Node::start(&app, hub, probes).map_err(fault)?;
+        let node = Node::start(&app, hub, admin, probes).map_err(fault)?;
         Ok(Self { app, node, config_file, lock })
     }
 
@@ -254,7 +255,7 @@ fn configuration(folder: &Path, hub: &str, store: &str, bank: &str) -> String {
         )
     };
     format!(
-        "[server]\npublic_url = \"http://{hub}\"\nlisten = \"{hub}\"\nprobe_listen = \"127.0.0.1:0\"\n\
+        "[server]\npublic_url = \"http://{hub}\"\nlisten = \"{hub}\"\nadmin_listen = \"127.0.0.1:0\"\nprobe_listen = \"127.0.0.1:0\"\n\
          [store]\nurl = {store:?}\nconnections = 32\n[keys]\nfile = {:?}\n[upstream]\nallow_loopback = true\n\
          [log]\nlevel = \"error\"\n{}{}",
         folder.join("bowline.keys").display().to_string(),

@@ -20,6 +20,7 @@ use super::super::start::{
 };
 use super::Args;
 use super::party::{HIDDEN, HUB_AT_BANK, PARTIES, Party, scope};
+use crate::admin;
 use crate::app::{App, Clock};
 use crate::config::Config;
 use crate::ctx::Ctx;
@@ -43,6 +44,8 @@ pub struct World {
     pub recipients: [Credentials; 2],
     /// A partner's credentials.
     pub partner: Credentials,
+    /// An operator's token, with the role of an admin.
+    pub operator: Secret<String>,
     serving: JoinSet<()>,
     _lock: DataLock,
 }
@@ -79,6 +82,7 @@ pub struct Credentials {
 struct Listeners {
     hub: TcpListener,
     demo: TcpListener,
+    admin: TcpListener,
     probes: TcpListener,
     banks: Vec<(Party, TcpListener)>,
 }
@@ -113,11 +117,12 @@ impl World {
             client("dc-yours", args.redirect_uris.clone()),
         ];
         let partner = client("pt-sandbox", Vec::new());
-        seed_hub(&app, &recipients, &partner).await?;
+        let operator = Secret::new(derived(&seed, "operator"));
+        seed_hub(&app, &recipients, &partner, &operator).await?;
         serve(&mut serving, listeners.demo, demo(&demo_url, &hub_url, &recipients[0], &banks, &clock)?);
-        let node =
-            Node::start(&app, listeners.hub, listeners.probes).map_err(|e| Failure::Fault(e.into()))?;
-        Ok(Self { app, node, banks, demo: demo_url, recipients, partner, serving, _lock: lock })
+        let node = Node::start(&app, listeners.hub, listeners.admin, listeners.probes)
+            .map_err(|e| Failure::Fault(e.into()))?;
+        Ok(Self { app, node, banks, demo: demo_url, recipients, partner, operator, serving, _lock: lock })
     }
 
     /// The bank that comes first.
@@ -141,13 +146,14 @@ impl Listeners {
     async fn bind(args: &Args) -> Result<Self, Failure> {
         let place = |above: u16| if args.port == 0 { 0 } else { args.port.saturating_add(above) };
         let bind = |above| async move { bind(&format!("127.0.0.1:{}", place(above)), "--port").await };
-        let (hub, demo, probes) = (bind(0).await?, bind(1).await?, bind(9).await?);
+        let (hub, demo) = (bind(0).await?, bind(1).await?);
+        let (admin, probes) = (bind(8).await?, bind(9).await?);
         let mut banks = Vec::new();
         for party in PARTIES.into_iter().chain(args.hidden_bank.then_some(HIDDEN)) {
             let listener = bind(party.port).await?;
             banks.push((party, listener));
         }
-        Ok(Self { hub, demo, probes, banks })
+        Ok(Self { hub, demo, admin, probes, banks })
     }
 }
 
@@ -261,7 +267,12 @@ fn config(args: &Args, hub: &str, providers: &str) -> Result<Config, Failure> {
 }
 
 /// Seeds the hub through the same use cases that its API calls.
-async fn seed_hub(app: &App, [acme, yours]: &[Credentials; 2], partner: &Credentials) -> Result<(), Failure> {
+async fn seed_hub(
+    app: &App,
+    [acme, yours]: &[Credentials; 2],
+    partner: &Credentials,
+    own: &Secret<String>,
+) -> Result<(), Failure> {
     upsert_providers(app).await?;
     let ctx = job::context(app, ACTOR).map_err(|e| Failure::Fault(e.into()))?;
     let moment = ctx.moment().map_err(|e| Failure::Fault(e.into()))?;
@@ -280,7 +291,7 @@ async fn seed_hub(app: &App, [acme, yours]: &[Credentials; 2], partner: &Credent
     let credentials = (partner.client_id.to_owned(), partner.client_secret.clone());
     let new = NewPartner { credentials: Some(credentials), name: "Sandbox Partner".into() };
     fresh_or_known(register_partner(&ctx, new, &operator()).await)?;
-    Ok(())
+    admin::operator::seed(&ctx, own, &operator()).await.map_err(|e| Failure::Fault(e.into()))
 }
 
 async fn seed_recipient(ctx: &Ctx, own: &Credentials, name: &str, purpose: Localized) -> Result<(), Failure> {

@@ -75,7 +75,8 @@ impl Kit {
         let vault = Vault::new(KeyFile::open(&config.keys.file).unwrap());
         let app = App::build(config, vault, self.clock()).await.unwrap();
         let bind = || TcpListener::bind("127.0.0.1:0");
-        let node = Node::start(&app, bind().await.unwrap(), bind().await.unwrap()).unwrap();
+        let node =
+            Node::start(&app, bind().await.unwrap(), bind().await.unwrap(), bind().await.unwrap()).unwrap();
         OtherNode { app, url: format!("http://{}", node.address), _node: node }
     }
 }

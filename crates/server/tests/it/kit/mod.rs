@@ -383,6 +383,35 @@ impl Kit {
         assert!(ctx.run(set).await.unwrap());
     }
 
+    /// The token of the admin that every world has.
+    pub(crate) fn admin_token(&self) -> &str {
+        self.world.operator.expose()
+    }
+
+    /// The admin calls the operators' API.
+    pub(crate) async fn admin(&self, method: Method, path: &str) -> Answer {
+        self.as_operator(self.admin_token(), method, path, None).await
+    }
+
+    /// The admin posts JSON to the operators' API.
+    pub(crate) async fn admin_post(&self, path: &str, body: Value) -> Answer {
+        self.as_operator(self.admin_token(), Method::POST, path, Some(body)).await
+    }
+
+    /// Whoever holds a token calls the operators' API.
+    pub(crate) async fn as_operator(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        json: Option<Value>,
+    ) -> Answer {
+        let mut sent = Sent::new(method, &format!("http://{}/admin/v1{path}", self.world.node.admin));
+        sent.bearer = Some(token.to_owned());
+        sent.json = json;
+        self.send(sent).await
+    }
+
     pub(crate) async fn levers(&self, levers: Value) {
         let mut sent = Sent::new(Method::PUT, &self.world.maple().levers());
         sent.json = Some(levers);

@@ -84,7 +84,7 @@ impl Site {
 
     fn configuration(&self) -> String {
         format!(
-            "[server]\npublic_url = \"{hub}\"\nlisten = \"{listen}\"\nprobe_listen = \"{probes}\"\n\
+            "[server]\npublic_url = \"{hub}\"\nlisten = \"{listen}\"\nadmin_listen = \"127.0.0.1:0\"\nprobe_listen = \"{probes}\"\n\
              [store]\nurl = \"{store}\"\n[keys]\nfile = \"{keys}\"\n[upstream]\nallow_loopback = true\n\
              [[provider]]\nid = 1000\nname = \"Maple Trust\"\ncountry = \"CA\"\nissuer = \"{bank}\"\n\
              authorization_endpoint = \"{bank}/authorize\"\ntoken_endpoint = \"{bank}/token\"\n\

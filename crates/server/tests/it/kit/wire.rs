@@ -58,9 +58,15 @@ impl Raw {
 }
 
 impl Kit {
+    /// The listener that serves a target: operators have one of their own.
+    fn listener_of(&self, target: &[u8]) -> std::net::SocketAddr {
+        let node = &self.world.node;
+        if target.starts_with(b"/admin/") { node.admin } else { node.address }
+    }
+
     /// Sends a request over a connection of its own, and hears the whole answer. Status 0: none came.
     pub(crate) async fn wire(&self, raw: &Raw) -> Answer {
-        let mut stream = TcpStream::connect(self.world.node.address).await.unwrap();
+        let mut stream = TcpStream::connect(self.listener_of(&raw.target)).await.unwrap();
         // A request that is refused in its midst is not read to its end.
         let _ = stream.write_all(&raw.bytes()).await;
         let mut heard = Vec::new();

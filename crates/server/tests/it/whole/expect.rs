@@ -34,6 +34,8 @@ pub(super) enum Expected {
     Onward,
     /// The browser goes on to the bank.
     ToBank,
+    /// A problem of the operators' face: status, word, field, sentence.
+    Problem(u16, &'static str, Option<&'static str>, Cow<'static, str>),
     /// Tokens.
     Tokens,
     /// Data.
@@ -47,6 +49,12 @@ pub(super) enum Expected {
 impl Expected {
     pub(super) fn invalid_request(sentence: impl Into<Cow<'static, str>>) -> Self {
         Self::OAuth(400, OAuthCode::InvalidRequest, sentence.into())
+    }
+
+    /// What whoever is no operator is told.
+    pub(super) fn no_operator() -> Self {
+        let told = "The operator token is missing, unknown, expired or removed";
+        Self::Problem(401, "unauthorized", None, told.into())
     }
 
     /// Whether an answer is this one, and sound; else what it is.
@@ -88,6 +96,12 @@ impl Expected {
             }
             Self::Bare(status) => {
                 is(answer.status == *status && body["message"].is_string() && body.get("code").is_none());
+            }
+            Self::Problem(status, code, field, sentence) => {
+                is(answer.status == *status && body["status"] == *status && body["code"] == *code);
+                is(body["detail"] == **sentence && body["field"].as_str() == *field);
+                is(body["type"] == "about:blank" && body["title"].is_string());
+                is(body["correlation_id"] == answer.headers["ob-correlation-id"].to_str().unwrap());
             }
             Self::Page(status, title) => is(answer.status == *status && answer.body.contains(title)),
             Self::Onward => {
@@ -162,7 +176,9 @@ pub(super) fn is_sound(answer: &Answer, what: &str) {
     if kind.starts_with("text/html") {
         is_safe_page(answer, &context());
     } else if !answer.body.is_empty() && !kind.starts_with("text/css") {
-        assert_eq!(kind, "application/json", "{}", context());
+        let problem = answer.status >= 400 && answer.json().get("correlation_id").is_some();
+        let wanted = if problem { "application/problem+json" } else { "application/json" };
+        assert_eq!(kind, wanted, "{}", context());
         assert!(answer.json().is_object(), "{}", context());
     }
 }

@@ -12,6 +12,7 @@ use domain::id::{AuthorizationRequestId, ConnectionId};
 use domain::model::audit_event::SubjectKind;
 use domain::model::authorization_request::RequestStatus;
 use fdx::ErrorCode;
+use http::Method;
 use serde_json::json;
 use store::query::{AuditOf, RequestById};
 
@@ -55,7 +56,8 @@ impl Victim {
     /// The path of a route, aimed at what is the victim's.
     fn path(&self, route: &Route) -> String {
         let path = route.path.replace("{account_id}", &self.account);
-        path.replace("{request_id}", self.request.as_str()).replace("{provider_id}", "1000")
+        let path = path.replace("{request_id}", self.request.as_str()).replace("{provider_id}", "1000");
+        path.replace("{operator_id}", "opr_sandbox")
     }
 }
 
@@ -123,6 +125,7 @@ fn expected(route: &Route, caller: Caller) -> Expected {
         (Face::Page, "POST", "/consent/{request_id}") => Expected::Page(403, FOREIGN_FORM),
         (Face::Page, "GET", "/") => Expected::Page(200, "Bowline"),
         (Face::Page, "GET", "/static/bowline.css") => Expected::Page(200, ":root"),
+        (Face::Admin, ..) => Expected::no_operator(),
         (_, method, path) => panic!("nobody has thought of wrong callers of {method} {path}"),
     }
 }
@@ -243,6 +246,7 @@ async fn is_untouched(kit: &Kit, victim: &Victim, access: &str) {
     assert_eq!(callback.status, 302, "the browser that began goes on: {}", callback.body);
     let read = kit.read(&format!("/accounts/{}", victim.account), access).await;
     assert_eq!(read.status, 200, "{}", read.body);
+    assert_eq!(kit.admin(Method::GET, "/operators").await.json()["items"].as_array().unwrap().len(), 1);
     assert_eq!(kit.revoke(access).await.status, 204);
 }
 
@@ -263,6 +267,7 @@ async fn every_method_that_a_path_does_not_have_is_405_in_its_face() {
             let expected = match of_path[0].face {
                 Face::Flinks => Expected::OAuth(405, OAuthCode::InvalidRequest, words.into()),
                 Face::Fdx => Expected::Bare(405),
+                Face::Admin => Expected::Problem(405, "method_not_allowed", None, words.into()),
                 Face::Page | Face::Probe => Expected::Page(405, NOTHING),
             };
             expected.hold(&answer, &what);
@@ -308,8 +313,10 @@ fn the_table_is_what_is_known() {
     let mut listed: Vec<String> = table().iter().map(|r| format!("{} {}", r.method, r.path)).collect();
     listed.sort();
     insta::assert_snapshot!(listed.join("\n"), @r"
+    DELETE /admin/v1/operators/{operator_id}
     DELETE /api/v1/revoke
     GET /
+    GET /admin/v1/operators
     GET /api/fdx/5/accounts
     GET /api/fdx/5/accounts/{account_id}
     GET /api/fdx/5/accounts/{account_id}/transactions
@@ -318,6 +325,7 @@ fn the_table_is_what_is_known() {
     GET /callback/{provider_id}
     GET /consent/{request_id}
     GET /static/bowline.css
+    POST /admin/v1/operators
     POST /api/v1/revoke
     POST /api/v1/token
     POST /consent/{request_id}

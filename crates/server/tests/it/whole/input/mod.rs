@@ -1,5 +1,6 @@
 //! Every parameter of every operation with every bad value: the documented answer, and nothing has changed.
 
+mod admin;
 mod authorize;
 mod bearer;
 mod data;
@@ -173,6 +174,8 @@ pub(super) struct Values {
     pub(super) state: String,
     pub(super) cookies: String,
     pub(super) issuer: String,
+    /// An admin's token.
+    pub(super) operator: String,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -197,6 +200,7 @@ pub(super) fn cases(values: &Values) -> Vec<Case> {
     cases.extend(data::cases(values));
     cases.extend(consent_cases(values));
     cases.extend(callback_cases(values));
+    cases.extend(admin::cases(values));
     cases
 }
 

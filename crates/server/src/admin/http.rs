@@ -1,0 +1,117 @@
+//! `/admin/v1`: parses, asks a use case, renders.
+
+use axum::Json;
+use axum::extract::{FromRequestParts, RawQuery, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use domain::Secret;
+use domain::model::operator::Role;
+use domain::rule::operator::Operator;
+use serde::Serialize;
+use serde_json::json;
+
+use super::{AdminError, Params, operator};
+use crate::app::App;
+use crate::ctx::Ctx;
+use crate::web::{Least, Limited, Problem, Route, Segment};
+
+/// The routes of the operators' own listener.
+pub(crate) fn routes() -> Vec<Route> {
+    const OPERATORS: &str = "/admin/v1/operators";
+    const OPERATOR: &str = "/admin/v1/operators/{operator_id}";
+    vec![
+        Route::admin(Role::Admin, Method::GET, OPERATORS, get(operators)),
+        Route::admin(Role::Admin, Method::POST, OPERATORS, post(add_operator)),
+        Route::admin(Role::Admin, Method::DELETE, OPERATOR, delete(remove_operator)),
+    ]
+}
+
+/// The operator who asks: let in by its token, with a role that covers the route's least.
+struct By(Operator);
+
+impl FromRequestParts<App> for By {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let ctx = Ctx::from_request_parts(parts, app).await.map_err(IntoResponse::into_response)?;
+        let Some(Least(least)) = parts.extensions.get::<Least>().copied() else {
+            return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response());
+        };
+        operator::admit(&ctx, bearer(&parts.headers).as_ref(), least).await.map(Self).map_err(refuse)
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<Secret<String>> {
+    crate::authz::http::bearer(headers).map(|bearer| bearer.0)
+}
+
+async fn operators(_: By, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
+    render(operator::list(&ctx, query.as_deref()).await)
+}
+
+async fn add_operator(ctx: Ctx, State(app): State<App>, request: Request) -> Response {
+    let by = match operator::adder(&ctx, bearer(request.headers()).as_ref()).await {
+        Ok(by) => by,
+        Err(error) => return refuse(error),
+    };
+    let params = match fields(&app, request, &operator::FIELDS).await {
+        Ok(params) => params,
+        Err(refused) => return refused,
+    };
+    match operator::add(&ctx, &params, by).await {
+        Ok(issued) => {
+            let body = json!({"operator": issued.operator, "token": issued.token.expose()});
+            (StatusCode::CREATED, Json(body)).into_response()
+        }
+        Err(error) => refuse(error),
+    }
+}
+
+async fn remove_operator(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+    match operator::remove(&ctx, &id, &by).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => refuse(error),
+    }
+}
+
+/// The fields of a body, each known and given once.
+async fn fields(app: &App, request: Request, known: &[&str]) -> Result<Params, Response> {
+    let read = async { Limited::read(app, request).await?.fields(known) }.await;
+    let pairs = read.map_err(|error| {
+        let (status, error) = error.shown();
+        Problem::new(status, Problem::plain(status, "").code(), error.description).into_response()
+    })?;
+    Params::of(pairs, known).map_err(refuse)
+}
+
+fn render<T: Serialize>(answer: Result<T, AdminError>) -> Response {
+    match answer {
+        Ok(shown) => Json(shown).into_response(),
+        Err(error) => refuse(error),
+    }
+}
+
+fn refuse(error: AdminError) -> Response {
+    let told = error.to_string();
+    let problem = match error {
+        AdminError::Unauthorized => Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", told),
+        AdminError::Role(_) | AdminError::Bootstrap => Problem::new(StatusCode::FORBIDDEN, "forbidden", told),
+        AdminError::Invalid { field, .. } => {
+            Problem::new(StatusCode::BAD_REQUEST, "invalid", told).about(Some(field))
+        }
+        AdminError::NotFound(_) => Problem::new(StatusCode::NOT_FOUND, "not_found", told),
+        AdminError::Conflict(_) => Problem::new(StatusCode::CONFLICT, "conflict", told),
+        AdminError::Fault(fault) => {
+            tracing::error!(%fault, "an operator's request failed");
+            let status = if fault.is_transient() {
+                StatusCode::SERVICE_UNAVAILABLE
+            } else {
+                StatusCode::INTERNAL_SERVER_ERROR
+            };
+            Problem::plain(status, "The hub cannot answer at present")
+        }
+    };
+    problem.into_response()
+}

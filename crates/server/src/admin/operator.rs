@@ -1,0 +1,168 @@
+//! Operators: who is let in, and how they come and go.
+
+use domain::id::OperatorId;
+use domain::model::audit_event::{Actor, AuditHead};
+use domain::model::operator::{BOOTSTRAP, LONGEST, OperatorToken, Role};
+use domain::rule::operator::{Operator, admit as admitted, bootstrap as spends};
+use domain::{Secret, Timestamp};
+use serde::Serialize;
+use std::time::Duration;
+use store::command::{AddOperator, Added, AddedBy, IssueBootstrap, RemoveOperator};
+use store::query::{OperatorBy, Operators};
+
+use super::page::Asked;
+use super::{AdminError, Page, Params};
+use crate::ctx::Ctx;
+
+/// How long a token lives if nothing is said.
+const USUAL: Duration = Duration::from_hours(90 * 24);
+
+/// Lets the bearer of a token in, if its role covers `least`.
+pub async fn admit(ctx: &Ctx, bearer: Option<&Secret<String>>, least: Role) -> Result<Operator, AdminError> {
+    let bearer = bearer.ok_or(AdminError::Unauthorized)?;
+    let hashes = ctx.app().vault().hashes(bearer.expose());
+    let stored = ctx.ask(&OperatorBy { hashes: hashes.clone() }).await?;
+    Ok(admitted(&hashes, stored.as_ref(), least, ctx.now())?)
+}
+
+/// By whose right an operator is added: an admin's, or that of the token which makes the first one.
+pub async fn adder(ctx: &Ctx, bearer: Option<&Secret<String>>) -> Result<AddedBy, AdminError> {
+    let bearer = bearer.ok_or(AdminError::Unauthorized)?;
+    let hashes = ctx.app().vault().hashes(bearer.expose());
+    let stored = ctx.ask(&OperatorBy { hashes: hashes.clone() }).await?;
+    if let Some(first) = spends(&hashes, stored.as_ref(), ctx.now()) {
+        return Ok(AddedBy::Bootstrap(first));
+    }
+    Ok(AddedBy::Actor(admitted(&hashes, stored.as_ref(), Role::Admin, ctx.now())?.actor()))
+}
+
+/// An operator as it is shown.
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    id: OperatorId,
+    name: String,
+    role: &'static str,
+    state: &'static str,
+    created_at: String,
+    expires_at: String,
+    ended_at: Option<String>,
+}
+
+impl Shown {
+    fn of(token: OperatorToken, now: Timestamp) -> Self {
+        let state = match token.ended_at {
+            Some(_) => "removed",
+            None if token.lives(now) => "active",
+            None => "expired",
+        };
+        Self {
+            id: token.id,
+            name: token.name,
+            role: if token.bootstrap { BOOTSTRAP } else { token.role.as_str() },
+            state,
+            created_at: token.created_at.to_string(),
+            expires_at: token.expires_at.to_string(),
+            ended_at: token.ended_at.map(|at| at.to_string()),
+        }
+    }
+}
+
+/// An operator that was added. Its token is not kept and cannot be shown again.
+#[derive(Debug)]
+pub struct Issued {
+    /// The operator.
+    pub operator: Shown,
+    /// Its token.
+    pub token: Secret<String>,
+}
+
+/// The fields of an operator to be added.
+pub const FIELDS: [&str; 3] = ["name", "role", "expires_at"];
+
+/// Adds an operator.
+pub async fn add(ctx: &Ctx, params: &Params, by: AddedBy) -> Result<Issued, AdminError> {
+    let role = params.word("role", Role::ALL, Role::as_str)?;
+    let role = role.ok_or_else(|| AdminError::invalid("role", "expected viewer, operator, admin"))?;
+    if matches!(by, AddedBy::Bootstrap(_)) && role != Role::Admin {
+        return Err(AdminError::invalid("role", "expected admin: the first operator is one"));
+    }
+    let secret = ctx.secret()?;
+    let token = OperatorToken {
+        id: ctx.ids()?.mint(),
+        name: name(params)?,
+        role,
+        bootstrap: false,
+        hash: ctx.app().vault().hash(secret.expose()),
+        created_at: ctx.now(),
+        expires_at: expiry(ctx, params)?,
+        ended_at: None,
+        audit: AuditHead::default(),
+    };
+    match ctx.run(AddOperator { moment: ctx.moment()?, token: token.clone(), by }).await? {
+        Added::Added => Ok(Issued { operator: Shown::of(token, ctx.now()), token: secret }),
+        Added::Taken => Err(AdminError::Conflict("An operator of this name is there already".into())),
+        Added::Spent => Err(AdminError::Unauthorized),
+    }
+}
+
+fn name(params: &Params) -> Result<String, AdminError> {
+    let usable = |name: &str| {
+        let fits = (1..=64).contains(&name.len());
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'@'));
+        (fits && plain && name != BOOTSTRAP).then(|| name.to_owned())
+    };
+    let expected = "expected 1 to 64 letters, digits or -._@, and not bootstrap";
+    params.read("name", expected, usable)?.ok_or_else(|| AdminError::invalid("name", expected))
+}
+
+fn expiry(ctx: &Ctx, params: &Params) -> Result<Timestamp, AdminError> {
+    let most = ctx.now().plus(LONGEST);
+    let in_time = |text: &str| Timestamp::parse(text).filter(|at| *at > ctx.now() && *at <= most);
+    let expected = "expected a time in RFC 3339, at most 366 days from now";
+    Ok(params.read("expires_at", expected, in_time)?.unwrap_or_else(|| ctx.now().plus(USUAL)))
+}
+
+/// Operators, the newest first.
+pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<Shown>, AdminError> {
+    let params = Params::query(query, &["limit", "after"])?;
+    let asked = Asked::of(ctx, "operators", &params)?;
+    let after = asked.after(|text| OperatorId::parse(text).ok())?;
+    let rows = ctx.ask(&Operators { after, limit: asked.rows() }).await?;
+    asked.page(ctx, rows, |row| row.id.to_string(), |row| Shown::of(row, ctx.now()))
+}
+
+/// Removes an operator: its token is void once this is answered.
+pub async fn remove(ctx: &Ctx, id: &str, by: &Operator) -> Result<(), AdminError> {
+    let id = OperatorId::parse(id).map_err(|_| AdminError::NotFound("operator"))?;
+    let removed = ctx.run(RemoveOperator { moment: ctx.moment()?, id, actor: by.actor() }).await?;
+    if removed { Ok(()) } else { Err(AdminError::NotFound("operator")) }
+}
+
+/// Makes the token that makes the first admin; refused if there is one.
+pub async fn bootstrap(ctx: &Ctx, actor: Actor) -> Result<Secret<String>, AdminError> {
+    let secret = ctx.secret()?;
+    let hash = ctx.app().vault().hash(secret.expose());
+    if ctx.run(IssueBootstrap { moment: ctx.moment()?, hash, actor }).await? {
+        Ok(secret)
+    } else {
+        Err(AdminError::Conflict("There is an admin already: ask them for a token of your own".into()))
+    }
+}
+
+/// An admin whose token is known beforehand: of a world that is not real. One that is there stays as it is.
+pub async fn seed(ctx: &Ctx, token: &Secret<String>, actor: &Actor) -> Result<(), AdminError> {
+    let id = OperatorId::parse("opr_sandbox").map_err(|_| AdminError::NotFound("operator"))?;
+    let token = OperatorToken {
+        id,
+        name: "sandbox".into(),
+        role: Role::Admin,
+        bootstrap: false,
+        hash: ctx.app().vault().hash(token.expose()),
+        created_at: ctx.now(),
+        expires_at: ctx.now().plus(LONGEST * 10),
+        ended_at: None,
+        audit: AuditHead::default(),
+    };
+    ctx.run(AddOperator { moment: ctx.moment()?, token, by: AddedBy::Actor(actor.clone()) }).await?;
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! Problems (RFC 9457): how the operators' face says no.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
+/// A problem, for whoever reads it. What surrounds the routes writes it down, with the correlation id.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: Cow<'static, str>,
+    field: Option<String>,
+}
+
+impl Problem {
+    /// A problem with a word for programs and a sentence for people.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code, detail: detail.into(), field: None }
+    }
+
+    /// A problem that the status alone tells.
+    pub fn plain(status: StatusCode, detail: &'static str) -> Self {
+        let code = match status {
+            StatusCode::NOT_FOUND => "not_found",
+            StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+            StatusCode::REQUEST_TIMEOUT => "timeout",
+            StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
+            StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+            status if status.is_server_error() => "internal",
+            _ => "invalid",
+        };
+        Self::new(status, code, detail)
+    }
+
+    /// The word for programs.
+    pub const fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The same, about one field.
+    #[must_use]
+    pub fn about(self, field: Option<String>) -> Self {
+        Self { field, ..self }
+    }
+
+    /// An answer with its problem written into it; any other as it is.
+    pub(super) fn told(mut response: Response, correlation_id: &str) -> Response {
+        if let Some(problem) = response.extensions_mut().remove::<Self>() {
+            let title = problem.status.canonical_reason().unwrap_or("Problem");
+            let body = json!({"type": "about:blank", "title": title, "status": problem.status.as_u16(),
+                "detail": problem.detail, "code": problem.code, "field": problem.field,
+                "correlation_id": correlation_id});
+            *response.body_mut() = Body::from(body.to_string());
+            let kind = HeaderValue::from_static("application/problem+json");
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}

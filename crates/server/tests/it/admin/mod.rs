@@ -1,0 +1,3 @@
+//! What operators do, over their API.
+
+mod operators;

@@ -1,0 +1,143 @@
+//! `/admin/v1`: every parameter of the operators' API.
+
+use super::super::expect::Expected;
+use super::{Bad, Case, Values};
+use crate::kit::Raw;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn invalid(field: &'static str, expected: &str) -> Expected {
+    Expected::Problem(400, "invalid", Some(field), format!("{field}: {expected}").into())
+}
+
+pub(super) fn cases(values: &Values) -> Vec<Case> {
+    let mut cases = lists(values);
+    cases.extend(ids(values));
+    cases.extend(operators(values));
+    cases
+}
+
+/// The lists, the parameters of each with a good value, and what a bad one is told.
+type List = (&'static str, &'static [(&'static str, &'static str, &'static str)]);
+const LISTS: [List; 1] = [("/admin/v1/operators", &[])];
+
+fn lists(values: &Values) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let paging = [
+        ("limit", "5", "expected a positive integer"),
+        ("after", "x", "expected `next` of the same list, not altered and not expired"),
+    ];
+    for (path, own) in LISTS {
+        for (name, good, told) in paging.iter().chain(own) {
+            for bad in Bad::ALL {
+                let expected = match bad {
+                    Bad::Missing => Expected::Data,
+                    Bad::Twice => invalid(name, "expected once"),
+                    _ => invalid(name, told),
+                };
+                let raw = Raw::get(format!("{path}?{}", bad.within(&[(name, good)], name)));
+                cases.push(Case::new(
+                    format!("{path}: {bad:?} as {name}"),
+                    raw.bearer(&values.operator),
+                    expected,
+                ));
+            }
+        }
+        for (query, field) in [("limit=0", "limit"), ("limit=%2B1", "limit"), ("limit=99999999999", "limit")]
+        {
+            let raw = Raw::get(format!("{path}?{query}")).bearer(&values.operator);
+            cases.push(Case::new(
+                format!("{path}: {query}"),
+                raw,
+                invalid(field, "expected a positive integer"),
+            ));
+        }
+        let known: Vec<_> = own.iter().map(|(name, ..)| *name).chain(["limit", "after"]).collect();
+        let raw = Raw::get(format!("{path}?colour=red")).bearer(&values.operator);
+        let expected = invalid("colour", &format!("expected one of {}", known.join(", ")));
+        cases.push(Case::new(format!("{path}: what is not known"), raw, expected));
+    }
+    cases
+}
+
+/// What is named in a path, and what is said of one that is not there.
+const IDS: [(&str, &str, &str, &str); 1] =
+    [("DELETE", "/admin/v1/operators/{}", "opr_nobody", "There is no such operator")];
+
+fn ids(values: &Values) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (method, path, good, told) in IDS {
+        for bad in Bad::ALL {
+            let (id, told) = match bad {
+                Bad::Empty => (String::new(), "There is nothing at this path"),
+                _ => (bad.encoded(good), told),
+            };
+            if bad == Bad::Empty && !path.ends_with("{}") {
+                continue;
+            }
+            let raw = Raw::new(method, path.replace("{}", &id)).bearer(&values.operator);
+            let expected = Expected::Problem(404, "not_found", None, told.into());
+            cases.push(Case::new(format!("{method} {path}: {bad:?}"), raw, expected));
+        }
+    }
+    cases
+}
+
+fn operators(values: &Values) -> Vec<Case> {
+    let good = [("name", "ann"), ("role", "viewer"), ("expires_at", "2026-12-01T00:00:00Z")];
+    let path = "/admin/v1/operators";
+    let post = |kind: &str, body: &str| Raw::post(path, kind, body).bearer(&values.operator);
+    let mut cases = Vec::new();
+    for (name, told) in [
+        ("name", "expected 1 to 64 letters, digits or -._@, and not bootstrap"),
+        ("role", "expected viewer, operator, admin"),
+        ("expires_at", "expected a time in RFC 3339, at most 366 days from now"),
+    ] {
+        for bad in Bad::ALL.into_iter().filter(|bad| name != "expires_at" || *bad != Bad::Missing) {
+            let told = if bad == Bad::Twice { "expected once" } else { told };
+            let raw = post(FORM, &bad.within(&good, name));
+            cases.push(Case::new(format!("operators: {bad:?} as {name}"), raw, invalid(name, told)));
+        }
+    }
+    let about = |status, code, told: &'static str| Expected::Problem(status, code, None, told.into());
+    let large = format!("name={}", "x".repeat(70_000));
+    for (kind, body, expected) in [
+        (
+            FORM,
+            "name=bootstrap&role=admin",
+            invalid("name", "expected 1 to 64 letters, digits or -._@, and not bootstrap"),
+        ),
+        (
+            FORM,
+            "name=ann&role=admin&expires_at=2020-01-01T00:00:00Z",
+            invalid("expires_at", "expected a time in RFC 3339, at most 366 days from now"),
+        ),
+        (
+            FORM,
+            "name=ann&role=admin&expires_at=2999-01-01T00:00:00Z",
+            invalid("expires_at", "expected a time in RFC 3339, at most 366 days from now"),
+        ),
+        (FORM, "name=ann&role=admin&colour=red", invalid("colour", "expected one of name, role, expires_at")),
+        (
+            FORM,
+            "name=sandbox&role=viewer",
+            about(409, "conflict", "An operator of this name is there already"),
+        ),
+        ("application/json", r#"{"name":1,"role":"admin"}"#, about(400, "invalid", "name must be a string")),
+        ("application/json", "{", about(400, "invalid", "The body is no JSON object: line 1, column 1")),
+        (
+            "text/plain",
+            "x",
+            about(
+                415,
+                "unsupported_media_type",
+                "The content type must be application/json or application/x-www-form-urlencoded",
+            ),
+        ),
+        (FORM, &large, about(413, "too_large", "The body is too large")),
+    ] {
+        let shown: String = body.chars().take(40).collect();
+        cases.push(Case::new(format!("operators: {shown}"), post(kind, body), expected));
+    }
+    cases
+}

@@ -1,0 +1,219 @@
+//! Operators: how the first comes, and how others come and go.
+
+use domain::Moment;
+use domain::id::OperatorId;
+use domain::model::audit_event::{Action, Actor, ActorKind, AuditHead, SubjectKind};
+use domain::model::operator::{BOOTSTRAP, BOOTSTRAP_LIFE, OperatorToken, Role};
+use domain::secret::TokenHash;
+use serde_json::json;
+
+use super::entry;
+use crate::Command;
+use crate::error::Result;
+use crate::record::{Record, operator_columns};
+use crate::sql::{Sql, sql};
+use crate::tx::Tx;
+use crate::value::values;
+
+/// Makes the token that makes the first admin. One that was made before and not spent is void.
+#[derive(Debug)]
+pub struct IssueBootstrap {
+    /// When.
+    pub moment: Moment,
+    /// How the token is remembered.
+    pub hash: TokenHash,
+    /// By whom.
+    pub actor: Actor,
+}
+
+impl Command for IssueBootstrap {
+    /// Whether it was made: not if there is an admin.
+    type Reply = bool;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+        // The lock comes first: who spends the former one holds it until the admin is there.
+        let former = named(tx, BOOTSTRAP).await?;
+        if has_admin(tx, &self.moment).await? {
+            return Ok(false);
+        }
+        if let Some(former) = former {
+            end(tx, &self.moment, &former, self.actor.clone()).await?;
+        }
+        let token = OperatorToken {
+            id: tx.ids().mint(),
+            name: BOOTSTRAP.into(),
+            role: Role::Admin,
+            bootstrap: true,
+            hash: self.hash.clone(),
+            created_at: self.moment.now,
+            expires_at: self.moment.now.plus(BOOTSTRAP_LIFE),
+            ended_at: None,
+            audit: AuditHead::default(),
+        };
+        add(tx, &self.moment, &token, Action::BootstrapIssued, self.actor.clone());
+        Ok(true)
+    }
+}
+
+/// By whose right an operator is added.
+#[derive(Clone, Debug)]
+pub enum AddedBy {
+    /// Somebody who may.
+    Actor(Actor),
+    /// The token that makes the first admin; it is spent with the commit.
+    Bootstrap(OperatorId),
+}
+
+/// What becomes of an operator to be added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It is there.
+    Added,
+    /// Its name or its id is taken.
+    Taken,
+    /// The token that makes the first admin was spent already, or there is an admin.
+    Spent,
+}
+
+/// Adds an operator.
+#[derive(Debug)]
+pub struct AddOperator {
+    /// When.
+    pub moment: Moment,
+    /// The operator; its audit head and its times but for the expiry are ignored.
+    pub token: OperatorToken,
+    /// By whose right.
+    pub by: AddedBy,
+}
+
+impl Command for AddOperator {
+    type Reply = Added;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Added> {
+        let actor = match &self.by {
+            AddedBy::Actor(actor) => actor.clone(),
+            AddedBy::Bootstrap(id) => {
+                let Some(first) = lock(tx, id).await?.filter(|first| first.lives(self.moment.now)) else {
+                    return Ok(Added::Spent);
+                };
+                if has_admin(tx, &self.moment).await? {
+                    return Ok(Added::Spent);
+                }
+                let actor = Actor::new(ActorKind::Operator, id.as_str());
+                end(tx, &self.moment, &first, actor.clone()).await?;
+                actor
+            }
+        };
+        let known = lock(tx, &self.token.id).await?.is_some();
+        // One of the same name that time has ended makes way.
+        let former = named(tx, &self.token.name).await?;
+        if known || former.as_ref().is_some_and(|former| former.lives(self.moment.now)) {
+            return Ok(Added::Taken);
+        }
+        if let Some(former) = former {
+            end(tx, &self.moment, &former, Actor::system("expiry")).await?;
+        }
+        add(tx, &self.moment, &self.token, Action::OperatorAdded, actor);
+        Ok(Added::Added)
+    }
+}
+
+/// Removes an operator: its token is void from the commit on.
+#[derive(Debug)]
+pub struct RemoveOperator {
+    /// When.
+    pub moment: Moment,
+    /// Which.
+    pub id: OperatorId,
+    /// By whom.
+    pub actor: Actor,
+}
+
+impl Command for RemoveOperator {
+    /// Whether there is such an operator; one that is gone already leaves no trace.
+    type Reply = bool;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+        let Some(operator) = lock(tx, &self.id).await? else {
+            return Ok(false);
+        };
+        if operator.ended_at.is_none() {
+            end(tx, &self.moment, &operator, self.actor.clone()).await?;
+        }
+        Ok(true)
+    }
+}
+
+async fn lock(tx: &mut Tx<'_>, id: &OperatorId) -> Result<Option<OperatorToken>> {
+    let row = tx.query_opt(LOCK_OPERATOR, values![id]).await?;
+    row.map(|mut row| OperatorToken::read(&mut row)).transpose()
+}
+
+pub(crate) static LOCK_OPERATOR: &Sql =
+    sql!(concat!("-- lock an operator\n", operator_columns!(), "WHERE id = ?1 FOR UPDATE"));
+
+/// The one of a name that was not removed, locked.
+async fn named(tx: &mut Tx<'_>, name: &str) -> Result<Option<OperatorToken>> {
+    let row = tx.query_opt(LOCK_NAMED, values![name]).await?;
+    row.map(|mut row| OperatorToken::read(&mut row)).transpose()
+}
+
+pub(crate) static LOCK_NAMED: &Sql = sql!(concat!(
+    "-- lock an operator by name\n",
+    operator_columns!(),
+    "WHERE name = ?1 AND ended_at IS NULL FOR UPDATE"
+));
+
+async fn has_admin(tx: &mut Tx<'_>, moment: &Moment) -> Result<bool> {
+    // Operators are few: a handful of rows.
+    let any = sql!(
+        "-- whether there is an admin
+        SELECT id FROM operators
+        WHERE role = 'admin' AND NOT bootstrap AND ended_at IS NULL AND expires_at > ?1 LIMIT 1"
+    );
+    Ok(tx.query_opt(any, values![moment.now]).await?.is_some())
+}
+
+fn add(tx: &mut Tx<'_>, moment: &Moment, token: &OperatorToken, action: Action, actor: Actor) {
+    let detail = json!({"name": token.name, "role": token.role.as_str(),
+        "expires_at": token.expires_at.to_string()});
+    let subject = (SubjectKind::Operator, &token.id);
+    let head = tx.audit(&AuditHead::default(), entry(subject, moment, action, actor, &detail));
+    tx.defer(
+        sql!(
+            "-- add an operator
+            INSERT INTO operators (id, name, role, bootstrap, token_hash, created_at, expires_at, audit_seq, audit_mac)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+        ),
+        values![
+            token.id, token.name, token.role, token.bootstrap, token.hash, moment.now, token.expires_at,
+            head.seq, head.mac
+        ],
+    );
+}
+
+/// Ends a locked one at once, so that its name is free for what the same command adds.
+async fn end(tx: &mut Tx<'_>, moment: &Moment, token: &OperatorToken, actor: Actor) -> Result<()> {
+    let subject = (SubjectKind::Operator, &token.id);
+    let detail = json!({"name": token.name});
+    let entry = entry(subject, moment, Action::OperatorRemoved, actor, &detail);
+    let head = tx.audit(&token.audit, entry);
+    let remove = sql!(
+        "-- remove an operator
+        UPDATE operators SET ended_at = ?2, audit_seq = ?3, audit_mac = ?4 WHERE id = ?1"
+    );
+    tx.execute(remove, values![token.id, moment.now, head.seq, head.mac]).await?;
+    Ok(())
+}

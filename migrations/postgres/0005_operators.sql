@@ -1,0 +1,31 @@
+-- Operators, and what they look for: connections, jobs and the record, each by what it is asked by.
+
+CREATE TABLE operators (
+    id TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    bootstrap BOOLEAN NOT NULL,
+    token_hash BYTEA NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    ended_at BIGINT,
+    audit_seq BIGINT NOT NULL,
+    audit_mac BYTEA NOT NULL
+);
+CREATE UNIQUE INDEX operators_token ON operators (token_hash);
+CREATE UNIQUE INDEX operators_name ON operators (name) WHERE ended_at IS NULL;
+
+CREATE INDEX connections_by_time ON connections (created_at, id);
+CREATE INDEX connections_by_client ON connections (client_id, created_at, id);
+CREATE INDEX connections_by_provider ON connections (provider_id, created_at, id);
+CREATE INDEX connections_by_sub ON connections (sub, created_at, id);
+CREATE INDEX connections_by_status ON connections (status, created_at, id);
+CREATE INDEX connections_by_end ON connections (ended_at, id) WHERE ended_at IS NOT NULL;
+
+CREATE INDEX jobs_by_state ON jobs (state, id);
+CREATE INDEX jobs_by_kind ON jobs (kind, id);
+CREATE INDEX jobs_by_provider ON jobs (provider_id, id);
+
+CREATE INDEX audit_events_by_time ON audit_events (at, id);
+CREATE INDEX audit_events_by_action ON audit_events (action, at, id);
+CREATE INDEX audit_events_by_actor ON audit_events (actor_kind, actor_id, at, id);
