@@ -13,6 +13,7 @@ mod refresh_token;
 mod register;
 mod request;
 mod seed;
+mod settle_job;
 
 pub use credential::{Lease, LeaseCredential, Leased, ReleaseLease, StoreCredential, Stored};
 pub use end_connection::{EndConnection, EndOutcome, ExpireConnection};
@@ -32,6 +33,7 @@ pub use request::{
     DenyRequest, FailRequest, InHand, OpenAuthorizationRequest, ReceiveCode, Received, SendToProvider,
 };
 pub use seed::{FillConnections, SeedConnections, SeededConnection, TouchConnection};
+pub use settle_job::{SettleJob, Settlement};
 
 use domain::Moment;
 use domain::model::audit_event::{Action, Actor, AuditEntry, SubjectKind};
@@ -47,6 +49,7 @@ pub(crate) mod statement {
     pub(crate) use super::purge::{OLD_CODES, OLD_COUNTS, OLD_JOBS, OLD_REQUESTS};
     pub(crate) use super::recover_exchange::BROKEN_OFF;
     pub(crate) use super::register::MARK;
+    pub(crate) use super::settle_job::LOCK_JOB;
 }
 
 /// An entry of the record about a subject.

@@ -1,5 +1,8 @@
 //! Queries: reads of the state as it is now. There is no cache.
 
+mod audit;
+mod connections;
+mod jobs;
 mod operator;
 
 use std::collections::BTreeMap;
@@ -26,6 +29,9 @@ use crate::tx::Tx;
 use crate::value::values;
 use crate::{Query, Statement};
 
+pub use audit::AuditEvents;
+pub use connections::{Connections, Found, FoundById, Window};
+pub use jobs::{JobSeen, Jobs, JobsOf};
 pub use operator::{OperatorBy, Operators};
 
 /// Declares queries that are one lookup.
@@ -432,10 +438,15 @@ pub fn hot_statements() -> Vec<Statement> {
         statement::REFRESHES,
         statement::LOCK_OPERATOR,
         statement::LOCK_NAMED,
+        statement::LOCK_JOB,
         operator::OPERATOR_BY,
         operator::OPERATORS,
         AUDIT,
     ]
+    .into_iter()
+    .chain(audit::STATEMENTS)
+    .chain(connections::STATEMENTS)
+    .chain(jobs::STATEMENTS)
     .map(Statement)
-    .to_vec()
+    .collect()
 }

@@ -203,7 +203,7 @@ impl Record for AccessState {
     }
 }
 
-fn optional_json<T: serde::de::DeserializeOwned>(row: &mut Row) -> Result<Option<T>> {
+pub(crate) fn optional_json<T: serde::de::DeserializeOwned>(row: &mut Row) -> Result<Option<T>> {
     let text: Option<String> = row.take()?;
     text.map(|t| serde_json::from_str(&t).map_err(StoreError::fault)).transpose()
 }

@@ -99,6 +99,44 @@ pub enum JobStep {
     Retry(Timestamp),
 }
 
+/// A job as a person looks after it: what was given up can be tried again or closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Where it stands.
+    pub state: JobState,
+    /// Whether it holds a sealed token still.
+    pub holds_token: bool,
+}
+
+/// Why a person can do nothing with a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotSettled {
+    /// It was not given up.
+    #[error("The job is {0}: only one that is dead can be retried or closed")]
+    NotDead(JobState),
+    /// The provider has refused it for good and its token is gone.
+    #[error("The job holds no token any more: it can only be closed")]
+    NoToken,
+}
+
+impl DeadLetter {
+    /// It is tried again, from the first try on.
+    pub fn retry(self) -> Result<JobState, NotSettled> {
+        self.is_dead()?;
+        if self.holds_token { Ok(JobState::Pending) } else { Err(NotSettled::NoToken) }
+    }
+
+    /// Nobody tries it again, and its token goes. What the provider knows stays as it is.
+    pub fn close(self) -> Result<JobState, NotSettled> {
+        self.is_dead()?;
+        Ok(JobState::Done)
+    }
+
+    fn is_dead(self) -> Result<(), NotSettled> {
+        if self.state == JobState::Dead { Ok(()) } else { Err(NotSettled::NotDead(self.state)) }
+    }
+}
+
 const FIRST: Duration = Duration::from_secs(5);
 const CEILING: Duration = Duration::from_hours(6);
 
@@ -210,6 +248,24 @@ mod tests {
             assert_eq!(said(kind, later, NOW), Some(Orphan::Possible), "it is given up");
         }
         assert_eq!(said(JobKind::TellBank, Attempt::Accepted, NOW), None, "a connection came of it");
+    }
+
+    #[test]
+    fn a_person_settles_what_was_given_up_and_nothing_else() {
+        for state in JobState::ALL.iter().copied() {
+            let letter = |holds_token| DeadLetter { state, holds_token };
+            if state == JobState::Dead {
+                assert_eq!(letter(true).retry(), Ok(JobState::Pending));
+                assert_eq!(letter(false).retry(), Err(NotSettled::NoToken));
+                assert_eq!(
+                    (letter(true).close(), letter(false).close()),
+                    (Ok(JobState::Done), Ok(JobState::Done))
+                );
+            } else {
+                assert_eq!(letter(true).retry(), Err(NotSettled::NotDead(state)));
+                assert_eq!(letter(true).close(), Err(NotSettled::NotDead(state)));
+            }
+        }
     }
 
     #[test]

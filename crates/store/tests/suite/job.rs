@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use domain::id::LeaseId;
+use domain::id::{JobId, LeaseId};
 use domain::model::connection::{BankState, Cause};
-use domain::model::job::{Attempt, Job, JobStep};
-use store::command::{FinishJob, InHand, LeaseJob};
+use domain::model::job::{Attempt, Job, JobState, JobStep, NotSettled};
+use store::command::{FinishJob, InHand, LeaseJob, SettleJob, Settlement};
+use store::query::JobsOf;
 
-use crate::kit::{DAY, Kit, on_both};
+use crate::kit::{DAY, Kit, on_both, operator};
 
 on_both!(
     a_job_is_leased_once_and_its_token_is_gone_when_the_provider_has_answered,
     a_job_is_tried_again_later_and_given_up_in_the_end,
+    a_person_has_a_dead_job_tried_again_or_closes_it,
+    a_refused_job_can_only_be_closed,
 );
 
 pub(crate) async fn lease(kit: &Kit) -> Option<(Job, LeaseId)> {
@@ -65,4 +68,57 @@ async fn a_job_is_tried_again_later_and_given_up_in_the_end(mut kit: Kit) {
     assert_eq!(job.attempt, 1);
     assert_eq!(finish(&kit, &job, held, later).await, Some(JobStep::Dead));
     assert_eq!((kit.connection(&id).await.bank, kit.jobs("tell_bank", "dead").await), (BankState::Dead, 1));
+}
+
+async fn settle(kit: &Kit, job: &JobId, settlement: Settlement) -> Option<Result<(), NotSettled>> {
+    let settle = SettleJob { moment: kit.moment(), job_id: job.clone(), settlement, actor: operator() };
+    kit.store.run(settle).await.unwrap()
+}
+
+async fn a_person_has_a_dead_job_tried_again_or_closes_it(mut kit: Kit) {
+    let id = kit.active("a", "dc-acme", Some("alice")).await;
+    kit.end(&id, Cause::Recipient, None).await;
+    let later = Attempt::Later { retry_after: None };
+    let (job, held) = lease(&kit).await.unwrap();
+    assert_eq!(
+        settle(&kit, &job.id, Settlement::Retry).await,
+        Some(Err(NotSettled::NotDead(JobState::Pending)))
+    );
+    kit.advance(DAY * 7);
+    assert_eq!(finish(&kit, &job, held, later).await, Some(JobStep::Dead));
+    assert_eq!(kit.connection(&id).await.bank, BankState::Dead);
+
+    assert_eq!(settle(&kit, &job.id, Settlement::Retry).await, Some(Ok(())));
+    assert_eq!(kit.connection(&id).await.bank, BankState::Pending);
+    let (again, held) = lease(&kit).await.unwrap();
+    assert_eq!((&again.id, again.attempt, &again.token), (&job.id, 0, &job.token));
+    assert!(
+        matches!(finish(&kit, &again, held, later).await, Some(JobStep::Retry(_))),
+        "it has seven days more"
+    );
+    kit.advance(DAY * 7);
+    let (again, held) = lease(&kit).await.unwrap();
+    assert_eq!(finish(&kit, &again, held, later).await, Some(JobStep::Dead));
+
+    assert_eq!(settle(&kit, &job.id, Settlement::Close).await, Some(Ok(())));
+    let seen = kit.store.ask(&JobsOf { connection_id: id.clone() }).await.unwrap();
+    assert_eq!((seen[0].state, seen[0].holds_token), (JobState::Done, false), "its token is gone");
+    assert_eq!(kit.connection(&id).await.bank, BankState::Dead, "the bank was not told");
+    assert_eq!(
+        settle(&kit, &job.id, Settlement::Close).await,
+        Some(Err(NotSettled::NotDead(JobState::Done)))
+    );
+    let record = kit.record(&id).await;
+    assert_eq!(record[3..], ["connection.bank_told", "job.retried", "connection.bank_told", "job.closed"]);
+    assert_eq!(settle(&kit, &JobId::parse("job_nobody").unwrap(), Settlement::Retry).await, None);
+}
+
+async fn a_refused_job_can_only_be_closed(kit: Kit) {
+    let id = kit.active("a", "dc-acme", Some("alice")).await;
+    kit.end(&id, Cause::Recipient, None).await;
+    let (job, held) = lease(&kit).await.unwrap();
+    assert_eq!(finish(&kit, &job, held, Attempt::Refused).await, Some(JobStep::Dead));
+    assert_eq!(settle(&kit, &job.id, Settlement::Retry).await, Some(Err(NotSettled::NoToken)));
+    assert_eq!(settle(&kit, &job.id, Settlement::Close).await, Some(Ok(())));
+    assert_eq!(kit.connection(&id).await.bank, BankState::Refused);
 }

@@ -13,5 +13,6 @@ mod race;
 mod recovery;
 mod request;
 mod schema;
+mod search;
 mod shared_grant;
 mod trip;
