@@ -1,6 +1,10 @@
 //! The operators' API: use cases, one a file, and their edge.
 
+pub mod audit;
+pub mod connection;
+pub mod job;
 pub mod operator;
+pub mod provider;
 
 mod error;
 pub(crate) mod http;

@@ -12,7 +12,7 @@ use domain::rule::operator::Operator;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{AdminError, Params, operator};
+use super::{AdminError, Params, audit, connection, job, operator, provider};
 use crate::app::App;
 use crate::ctx::Ctx;
 use crate::web::{Least, Limited, Problem, Route, Segment};
@@ -21,7 +21,27 @@ use crate::web::{Least, Limited, Problem, Route, Segment};
 pub(crate) fn routes() -> Vec<Route> {
     const OPERATORS: &str = "/admin/v1/operators";
     const OPERATOR: &str = "/admin/v1/operators/{operator_id}";
+    const CONNECTION: &str = "/admin/v1/connections/{connection_id}";
+    const END: &str = "/admin/v1/connections/{connection_id}/end";
+    const RETRY: &str = "/admin/v1/jobs/{job_id}/retry";
+    const CLOSE: &str = "/admin/v1/jobs/{job_id}/close";
+    const PROVIDER: &str = "/admin/v1/providers/{provider_id}";
+    const PAUSE: &str = "/admin/v1/providers/{provider_id}/pause";
+    const RELEASE: &str = "/admin/v1/providers/{provider_id}/release";
+    const RETIRE: &str = "/admin/v1/providers/{provider_id}/retire";
     vec![
+        Route::admin(Role::Viewer, Method::GET, "/admin/v1/connections", get(connections)),
+        Route::admin(Role::Viewer, Method::GET, CONNECTION, get(show_connection)),
+        Route::admin(Role::Operator, Method::POST, END, post(end_connection)),
+        Route::admin(Role::Viewer, Method::GET, "/admin/v1/jobs", get(jobs)),
+        Route::admin(Role::Operator, Method::POST, RETRY, post(retry_job)),
+        Route::admin(Role::Operator, Method::POST, CLOSE, post(close_job)),
+        Route::admin(Role::Viewer, Method::GET, "/admin/v1/audit", get(events)),
+        Route::admin(Role::Viewer, Method::GET, "/admin/v1/providers", get(providers)),
+        Route::admin(Role::Viewer, Method::GET, PROVIDER, get(show_provider)),
+        Route::admin(Role::Operator, Method::POST, PAUSE, post(pause_provider)),
+        Route::admin(Role::Operator, Method::POST, RELEASE, post(release_provider)),
+        Route::admin(Role::Operator, Method::POST, RETIRE, post(retire_provider)),
         Route::admin(Role::Admin, Method::GET, OPERATORS, get(operators)),
         Route::admin(Role::Admin, Method::POST, OPERATORS, post(add_operator)),
         Route::admin(Role::Admin, Method::DELETE, OPERATOR, delete(remove_operator)),
@@ -45,6 +65,54 @@ impl FromRequestParts<App> for By {
 
 fn bearer(headers: &HeaderMap) -> Option<Secret<String>> {
     crate::authz::http::bearer(headers).map(|bearer| bearer.0)
+}
+
+async fn connections(_: By, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
+    render(connection::list(&ctx, query.as_deref()).await)
+}
+
+async fn show_connection(_: By, ctx: Ctx, Segment(id): Segment) -> Response {
+    render(connection::show(&ctx, &id).await)
+}
+
+async fn end_connection(By(by): By, ctx: Ctx, Segment(id): Segment, RawQuery(query): RawQuery) -> Response {
+    render(connection::end(&ctx, &id, query.as_deref(), by.actor()).await)
+}
+
+async fn jobs(_: By, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
+    render(job::list(&ctx, query.as_deref()).await)
+}
+
+async fn retry_job(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+    render(job::retry(&ctx, &id, by.actor()).await)
+}
+
+async fn close_job(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+    render(job::close(&ctx, &id, by.actor()).await)
+}
+
+async fn events(_: By, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
+    render(audit::list(&ctx, query.as_deref()).await)
+}
+
+async fn providers(_: By, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
+    render(provider::list(&ctx, query.as_deref()).await)
+}
+
+async fn show_provider(_: By, ctx: Ctx, Segment(id): Segment) -> Response {
+    render(provider::show(&ctx, &id).await)
+}
+
+async fn pause_provider(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+    render(provider::pause(&ctx, &id, by.actor()).await)
+}
+
+async fn release_provider(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+    render(provider::release(&ctx, &id, by.actor()).await)
+}
+
+async fn retire_provider(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+    render(provider::retire(&ctx, &id, by.actor()).await)
 }
 
 async fn operators(_: By, ctx: Ctx, RawQuery(query): RawQuery) -> Response {

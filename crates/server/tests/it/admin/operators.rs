@@ -125,8 +125,8 @@ async fn an_operator_comes_is_seen_and_goes(kit: Kit) {
     let mut all = [names(&first), names(&rest)].concat();
     all.sort();
     assert_eq!(all, ["ann", "bob", "sandbox"]);
-    let bob = first["items"].as_array().unwrap().iter().chain(rest["items"].as_array().unwrap());
-    let bob = bob.filter(|item| item["name"] == "bob").next().unwrap().clone();
+    let mut all = first["items"].as_array().unwrap().iter().chain(rest["items"].as_array().unwrap());
+    let bob = all.find(|item| item["name"] == "bob").unwrap().clone();
     assert_eq!((&bob["role"], &bob["state"]), (&json!("operator"), &json!("active")));
     assert!(bob["expires_at"].as_str().unwrap().ends_with("000Z"), "{bob}");
     let id = bob["id"].as_str().unwrap().to_owned();

@@ -57,7 +57,9 @@ impl Victim {
     fn path(&self, route: &Route) -> String {
         let path = route.path.replace("{account_id}", &self.account);
         let path = path.replace("{request_id}", self.request.as_str()).replace("{provider_id}", "1000");
-        path.replace("{operator_id}", "opr_sandbox")
+        path.replace("{job_id}", "job_nobody")
+            .replace("{operator_id}", "opr_sandbox")
+            .replace("{connection_id}", self.connection.as_str())
     }
 }
 
@@ -316,7 +318,13 @@ fn the_table_is_what_is_known() {
     DELETE /admin/v1/operators/{operator_id}
     DELETE /api/v1/revoke
     GET /
+    GET /admin/v1/audit
+    GET /admin/v1/connections
+    GET /admin/v1/connections/{connection_id}
+    GET /admin/v1/jobs
     GET /admin/v1/operators
+    GET /admin/v1/providers
+    GET /admin/v1/providers/{provider_id}
     GET /api/fdx/5/accounts
     GET /api/fdx/5/accounts/{account_id}
     GET /api/fdx/5/accounts/{account_id}/transactions
@@ -325,7 +333,13 @@ fn the_table_is_what_is_known() {
     GET /callback/{provider_id}
     GET /consent/{request_id}
     GET /static/bowline.css
+    POST /admin/v1/connections/{connection_id}/end
+    POST /admin/v1/jobs/{job_id}/close
+    POST /admin/v1/jobs/{job_id}/retry
     POST /admin/v1/operators
+    POST /admin/v1/providers/{provider_id}/pause
+    POST /admin/v1/providers/{provider_id}/release
+    POST /admin/v1/providers/{provider_id}/retire
     POST /api/v1/revoke
     POST /api/v1/token
     POST /consent/{request_id}

@@ -14,12 +14,70 @@ pub(super) fn cases(values: &Values) -> Vec<Case> {
     let mut cases = lists(values);
     cases.extend(ids(values));
     cases.extend(operators(values));
+    cases.extend(ends(values));
+    cases
+}
+
+/// A dry run that is misspelt must not be an end.
+fn ends(values: &Values) -> Vec<Case> {
+    let path = format!("/admin/v1/connections/{}/end", values.connection);
+    let mut cases = Vec::new();
+    for bad in Bad::ALL.into_iter().filter(|bad| *bad != Bad::Missing) {
+        let told = if bad == Bad::Twice { "expected once" } else { "expected true, false" };
+        let query = bad.within(&[("dry_run", "true")], "dry_run");
+        let raw = Raw::post(format!("{path}?{query}"), FORM, "").bearer(&values.operator);
+        cases.push(Case::new(format!("end: {bad:?} as dry_run"), raw, invalid("dry_run", told)));
+    }
+    let raw = Raw::post(format!("{path}?dryrun=true"), FORM, "").bearer(&values.operator);
+    cases.push(Case::new("end: dryrun", raw, invalid("dryrun", "expected one of dry_run")));
+    let raw = Raw::post(format!("{path}?dry_run=true"), FORM, "").bearer(&values.operator);
+    cases.push(Case::new("end: a dry run", raw, Expected::Data));
     cases
 }
 
 /// The lists, the parameters of each with a good value, and what a bad one is told.
 type List = (&'static str, &'static [(&'static str, &'static str, &'static str)]);
-const LISTS: [List; 1] = [("/admin/v1/operators", &[])];
+const ACTIONS: &str = "expected client.registered, client.state_changed, client.redirect_uris_replaced, provider.changed, \
+    provider.orphan_settled, registration.changed, connection.opened, connection.activated, connection.ended, \
+    connection.code_refused, connection.bank_told, job.retried, job.closed, operator.bootstrap_issued, operator.added, \
+    operator.removed";
+const TIME: &str = "expected a time in RFC 3339";
+const LISTS: [List; 5] = [
+    ("/admin/v1/providers", &[]),
+    (
+        "/admin/v1/audit",
+        &[
+            ("subject_kind", "connection", "expected connection, client, provider, operator"),
+            ("action", "connection.ended", ACTIONS),
+            ("actor_kind", "operator", "expected recipient, customer, provider, operator, partner, system"),
+            ("from", "2026-10-01T00:00:00Z", TIME),
+            ("before", "2026-10-01T00:00:00Z", TIME),
+        ],
+    ),
+    (
+        "/admin/v1/jobs",
+        &[
+            ("state", "dead", "expected pending, done, dead"),
+            ("kind", "tell_bank", "expected tell_bank, revoke_orphan, recover_code"),
+            ("provider_id", "9999", "expected a positive integer"),
+        ],
+    ),
+    (
+        "/admin/v1/connections",
+        &[
+            ("id", "con_nobody", "expected a connection's id"),
+            ("client_id", "dc-nobody", "expected a client's id"),
+            ("provider_id", "9999", "expected a positive integer"),
+            ("sub", "00000000-0000-4000-8000-000000000000", "expected a UUID"),
+            ("state", "active", "expected pending, active, revoked, expired, abandoned"),
+            ("created_from", "2026-10-01T00:00:00Z", TIME),
+            ("created_before", "2026-10-01T00:00:00Z", TIME),
+            ("ended_from", "2026-10-01T00:00:00Z", TIME),
+            ("ended_before", "2026-10-01T00:00:00Z", TIME),
+        ],
+    ),
+    ("/admin/v1/operators", &[]),
+];
 
 fn lists(values: &Values) -> Vec<Case> {
     let mut cases = Vec::new();
@@ -52,6 +110,10 @@ fn lists(values: &Values) -> Vec<Case> {
                 invalid(field, "expected a positive integer"),
             ));
         }
+        if path == "/admin/v1/audit" {
+            cases.extend(pairs(values));
+            continue;
+        }
         let known: Vec<_> = own.iter().map(|(name, ..)| *name).chain(["limit", "after"]).collect();
         let raw = Raw::get(format!("{path}?colour=red")).bearer(&values.operator);
         let expected = invalid("colour", &format!("expected one of {}", known.join(", ")));
@@ -60,9 +122,42 @@ fn lists(values: &Values) -> Vec<Case> {
     cases
 }
 
+/// An id of the record says nothing without its kind.
+fn pairs(values: &Values) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (kind, id) in [("subject_kind", "subject_id"), ("actor_kind", "actor_id")] {
+        for bad in Bad::ALL {
+            let expected = match bad {
+                Bad::Missing => Expected::Data,
+                Bad::Twice => invalid(id, "expected once"),
+                _ => invalid(id, "expected an id"),
+            };
+            let raw =
+                Raw::get(format!("/admin/v1/audit?{}", bad.within(&[(kind, "operator"), (id, "opr_1")], id)));
+            cases.push(Case::new(format!("audit: {bad:?} as {id}"), raw.bearer(&values.operator), expected));
+        }
+        let raw = Raw::get(format!("/admin/v1/audit?{id}=opr_1")).bearer(&values.operator);
+        cases.push(Case::new(
+            format!("audit: {id} alone"),
+            raw,
+            invalid(kind, &format!("expected with {id}")),
+        ));
+    }
+    cases
+}
+
 /// What is named in a path, and what is said of one that is not there.
-const IDS: [(&str, &str, &str, &str); 1] =
-    [("DELETE", "/admin/v1/operators/{}", "opr_nobody", "There is no such operator")];
+const IDS: [(&str, &str, &str, &str); 9] = [
+    ("GET", "/admin/v1/providers/{}", "9999", "There is no such provider"),
+    ("POST", "/admin/v1/providers/{}/pause", "9999", "There is no such provider"),
+    ("POST", "/admin/v1/providers/{}/release", "9999", "There is no such provider"),
+    ("POST", "/admin/v1/providers/{}/retire", "9999", "There is no such provider"),
+    ("POST", "/admin/v1/jobs/{}/retry", "job_nobody", "There is no such job"),
+    ("POST", "/admin/v1/jobs/{}/close", "job_nobody", "There is no such job"),
+    ("DELETE", "/admin/v1/operators/{}", "opr_nobody", "There is no such operator"),
+    ("GET", "/admin/v1/connections/{}", "con_nobody", "There is no such connection"),
+    ("POST", "/admin/v1/connections/{}/end", "con_nobody", "There is no such connection"),
+];
 
 fn ids(values: &Values) -> Vec<Case> {
     let mut cases = Vec::new();

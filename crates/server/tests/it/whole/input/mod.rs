@@ -176,6 +176,8 @@ pub(super) struct Values {
     pub(super) issuer: String,
     /// An admin's token.
     pub(super) operator: String,
+    /// The connection that is to stay as it is.
+    pub(super) connection: String,
 }
 
 #[derive(Clone, Debug, Default)]

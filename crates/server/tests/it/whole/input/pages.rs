@@ -58,6 +58,7 @@ pub(super) async fn values(kit: &Kit) -> (Values, Tokens, Tokens) {
         state,
         cookies,
         issuer: kit.bank(1000).url.clone(),
+        connection: tokens.id.to_string(),
         operator: kit.admin_token().to_owned(),
     };
     (values, tokens, foreign)
