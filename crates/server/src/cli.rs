@@ -2,10 +2,13 @@
 
 mod bench;
 mod config;
+mod connection;
 mod doctor;
+mod job;
 mod migrate;
 mod operator;
 mod provider;
+mod reach;
 mod recipient;
 mod sandbox;
 mod serve;
@@ -86,6 +89,12 @@ enum Command {
     /// Manage data recipients.
     #[command(subcommand)]
     Recipient(recipient::Command),
+    /// Find, show and end connections.
+    #[command(subcommand)]
+    Connection(connection::Command),
+    /// Look at deferred work, and after what was given up.
+    #[command(subcommand)]
+    Job(job::Command),
     /// Look after those who run the hub.
     #[command(subcommand)]
     Operator(operator::Command),
@@ -155,6 +164,8 @@ async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Config(command) => config::run(&cli.globals, &command),
         Command::Provider(command) => provider::run(&cli.globals, command).await,
         Command::Recipient(command) => recipient::run(&cli.globals, command).await,
+        Command::Connection(command) => connection::run(&cli.globals, command).await,
+        Command::Job(command) => job::run(&cli.globals, command).await,
         Command::Operator(command) => operator::run(&cli.globals, &command).await,
     }
 }
