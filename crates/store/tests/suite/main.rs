@@ -13,4 +13,5 @@ mod recovery;
 mod request;
 mod schema;
 mod shared_grant;
+mod size;
 mod trip;
