@@ -4,6 +4,7 @@ pub mod access;
 pub mod authorize;
 pub mod client_auth;
 pub mod pkce;
+pub mod recipient;
 pub mod redeem;
 pub mod token;
 pub mod trip;

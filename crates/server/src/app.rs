@@ -31,6 +31,7 @@ struct Parts {
     telemetry: Telemetry,
     clock: Clock,
     jobs: tokio::sync::Notify,
+    removals: tokio::sync::Notify,
     /// Milliseconds that the database's clock is ahead of ours, and when that was measured.
     offset: AtomicI64,
     measured_at: AtomicI64,
@@ -113,6 +114,7 @@ impl App {
             vault,
             clock,
             jobs: tokio::sync::Notify::new(),
+            removals: tokio::sync::Notify::new(),
             offset: AtomicI64::new(0),
             measured_at: AtomicI64::new(i64::MIN),
         }));
@@ -158,6 +160,11 @@ impl App {
     /// Tells the workers that there may be work.
     pub fn jobs(&self) -> &tokio::sync::Notify {
         &self.0.jobs
+    }
+
+    /// Tells the worker that a recipient was removed.
+    pub fn removals(&self) -> &tokio::sync::Notify {
+        &self.0.removals
     }
 
     /// What is counted.

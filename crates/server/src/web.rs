@@ -19,4 +19,4 @@ pub use form::{Sameness, same_site};
 pub use listen::{Served, serve};
 pub use outer::service;
 pub use routes::{Route, router, table};
-pub use segment::Segment;
+pub use segment::{Segment, Segments};

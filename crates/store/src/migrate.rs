@@ -25,6 +25,11 @@ macro_rules! migrations {
                 name: "upkeep",
                 sql: include_str!(concat!("../../../migrations/", $dialect, "/0002_upkeep.sql")),
             },
+            Migration {
+                version: 3,
+                name: "management",
+                sql: include_str!(concat!("../../../migrations/", $dialect, "/0003_management.sql")),
+            },
         ]
     };
 }
@@ -34,7 +39,7 @@ pub(crate) const POSTGRES: &[Migration] = migrations!("postgres");
 
 /// The schema that this code is written for. It also runs on one that is a step ahead, so that nodes can be
 /// replaced one by one after a migration.
-pub const SCHEMA_VERSION: i64 = 2;
+pub const SCHEMA_VERSION: i64 = 3;
 
 pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL)";

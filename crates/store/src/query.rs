@@ -1,5 +1,7 @@
 //! Queries: reads of the state as it is now. There is no cache.
 
+mod manage;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -23,6 +25,11 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 use crate::{Query, Statement};
+
+pub use manage::{
+    ConnectionOf, ConnectionsOf, ListedConnection, LiveOf, NamedRegistration, RecipientOf, RecipientsOf,
+    RegistrationsOf, RegistrationsUnder, Removal, Removals, UpstreamClientOf,
+};
 
 /// Declares queries that are one lookup.
 macro_rules! lookup {
@@ -388,6 +395,17 @@ static AUDIT: &Sql = sql!(
 pub fn hot_statements() -> Vec<Statement> {
     [
         record::CLIENT,
+        record::LOCK_CLIENT,
+        record::RECIPIENT,
+        record::RECIPIENTS,
+        record::REGISTRATIONS_OF,
+        manage::REGISTRATIONS_UNDER,
+        manage::UPSTREAM_CLIENT,
+        manage::NEWEST,
+        manage::OLDER,
+        manage::ONE,
+        manage::ACTIVE_OF,
+        manage::PENDING_OF,
         record::PROVIDER,
         record::LOCK_PROVIDER,
         record::REGISTRATION,

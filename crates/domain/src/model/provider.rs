@@ -70,6 +70,9 @@ pub struct ProviderSettings {
     pub client_id: String,
     /// Where the hub's secret is kept.
     pub client_secret: SecretSource,
+    /// Whose client is used there.
+    #[serde(default, skip_serializing_if = "UpstreamClient::is_hub")]
+    pub upstream_client: UpstreamClient,
     /// How the hub authenticates.
     #[serde(default)]
     pub auth: ClientAuthentication,
@@ -154,6 +157,24 @@ pub enum FdxVersion {
     /// 5.x: entities wrapped by kind.
     #[serde(rename = "5")]
     V5,
+}
+
+/// Whose client is used at a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpstreamClient {
+    /// The hub's own, for all recipients.
+    #[default]
+    Hub,
+    /// One for each registration: its id and secret are given when the registration is activated.
+    Registration,
+}
+
+impl UpstreamClient {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_hub(&self) -> bool {
+        *self == Self::Hub
+    }
 }
 
 /// Who names the recipient to the customer.

@@ -62,11 +62,15 @@ pub fn authenticate(
     Ok(AuthenticatedClient(client))
 }
 
-/// Refuses a held client.
+/// What a client is told that was removed meanwhile.
+pub const REMOVED: OAuthError = OAuthError::new(OAuthCode::UnauthorizedClient, "This client was removed");
+
+/// Refuses a client that is held or removed.
 pub fn not_suspended(client: &Client) -> Result<(), OAuthError> {
     match client.state {
         ClientState::Active => Ok(()),
         ClientState::Suspended => Err(SUSPENDED),
+        ClientState::Closed => Err(REMOVED),
     }
 }
 

@@ -11,6 +11,8 @@ pub enum AuthzError {
     Refused(OAuthError),
     /// The bearer is missing, forged, expired or foreign.
     Bearer(OAuthError),
+    /// The bearer is authentic, and for something else.
+    Scope(OAuthError),
     /// Our own trouble: `server_error`, or `temporarily_unavailable` where trying again may help.
     Fault(Fault),
 }
@@ -36,7 +38,7 @@ impl AuthzError {
     /// The error as the caller sees it. Faults are logged where they are rendered, and say nothing.
     pub fn shown(&self) -> OAuthError {
         match self {
-            Self::Refused(error) | Self::Bearer(error) => error.clone(),
+            Self::Refused(error) | Self::Bearer(error) | Self::Scope(error) => error.clone(),
             Self::Fault(fault) if fault.is_transient() => OAuthError::new(
                 OAuthCode::TemporarilyUnavailable,
                 "The hub cannot answer now, please try again",

@@ -173,24 +173,27 @@ fn render_issued(issued: &Issued) -> Response {
     ([(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], Json(body)).into_response()
 }
 
-fn render_body(error: &BodyError) -> Response {
+pub(crate) fn render_body(error: &BodyError) -> Response {
     let (status, error) = error.shown();
     oauth_error(status, &error)
 }
 
-fn render(error: &AuthzError) -> Response {
+/// The one rendering of what the authorization server says no with.
+pub(crate) fn render(error: &AuthzError) -> Response {
     let shown = error.shown();
     let status = StatusCode::from_u16(shown.code.flinks_status()).unwrap_or(StatusCode::BAD_REQUEST);
     let mut response = oauth_error(status, &shown);
     match error {
         AuthzError::Fault(fault) => tracing::error!(%fault, "an authorization request failed"),
-        AuthzError::Bearer(_) => {
-            let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-        }
+        AuthzError::Bearer(_) => challenge(&mut response, r#"Bearer error="invalid_token""#),
+        AuthzError::Scope(_) => challenge(&mut response, r#"Bearer error="insufficient_scope""#),
         AuthzError::Refused(error) => tracing::info!(%error, "refused"),
     }
     response
+}
+
+fn challenge(response: &mut Response, challenge: &'static str) {
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
 }
 
 #[cfg(test)]

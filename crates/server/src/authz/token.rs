@@ -6,8 +6,10 @@ use domain::model::access_token::Claims;
 use domain::model::client::Profile;
 use domain::model::refresh_token::idle_end;
 use domain::rule::access::{AccessState, MintRefusal, mint, mint_for_client};
-use domain::rule::client_auth::{AuthenticatedClient, Credentials, SUSPENDED, authenticate, not_suspended};
-use domain::rule::token::{BAD_CODE, BAD_REFRESH_TOKEN, Fields, TokenRequest, client_scope, refreshed_scope};
+use domain::rule::client_auth::{AuthenticatedClient, Credentials, SUSPENDED, authenticate};
+use domain::rule::token::{
+    BAD_CODE, BAD_REFRESH_TOKEN, Fields, TokenRequest, client_scope, may_ask, refreshed_scope,
+};
 use domain::{Clusters, Secret};
 use store::command::{RecordRefreshUse, RedeemCode, Redeemed};
 use store::query::{ClientById, RefreshTokenBy};
@@ -39,7 +41,7 @@ pub async fn token(ctx: &Ctx, credentials: Credentials, fields: &Fields) -> Resu
         )
         .into());
     }
-    not_suspended(client.client())?;
+    may_ask(client.client(), &asked)?;
     match asked {
         TokenRequest::AuthorizationCode { code, redirect_uri, verifier } => {
             redeem(ctx, &client, &code, redirect_uri, verifier).await

@@ -20,7 +20,7 @@ use crate::vault::{KeyFile, Vault};
 pub(super) const ACTOR: &str = "cli";
 
 /// The mark of a store whose world is not real.
-pub(super) const SANDBOX_MARK: &str = "sandbox";
+pub(super) use crate::manage::SANDBOX_MARK;
 
 /// Loads the configuration: defaults, file, environment, flags.
 pub(super) fn load(globals: &Globals, flags: &[(&str, String)]) -> Result<Config, Failure> {

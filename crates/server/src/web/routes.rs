@@ -31,6 +31,7 @@ impl Route {
 pub fn table() -> Vec<Route> {
     let mut routes = crate::authz::http::routes();
     routes.extend(crate::gateway::http::routes());
+    routes.extend(crate::manage::http::routes());
     routes.extend(crate::pages::http::routes());
     routes
 }

@@ -16,3 +16,16 @@ impl<S: Sync + Send> FromRequestParts<S> for Segment {
         Ok(Self(text.map_or_else(|_| String::new(), |Path(text)| text)))
     }
 }
+
+/// Both parameters of a path. Where either is no text, both are empty.
+pub struct Segments(pub String, pub String);
+
+impl<S: Sync + Send> FromRequestParts<S> for Segments {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let texts = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let (first, second) = texts.map_or_else(|_| Default::default(), |Path(texts)| texts);
+        Ok(Self(first, second))
+    }
+}

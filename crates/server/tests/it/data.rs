@@ -2,13 +2,9 @@
 
 use std::time::Duration;
 
-use domain::model::client::ClientState;
 use domain::model::provider::ProviderState;
-use store::command::SetClientState;
 
 use crate::kit::Kit;
-use bowline::job;
-use domain::model::audit_event::{Actor, ActorKind};
 
 #[tokio::test]
 async fn lists_show_what_was_consented_to_and_nothing_else() {
@@ -141,17 +137,13 @@ async fn a_hold_pauses_data_and_revoking_still_works() {
     let kit = Kit::new().await;
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;
-    let ctx = job::context(kit.app(), "test").unwrap();
-    let actor = Actor::new(ActorKind::Operator, "test");
     kit.hold_provider(1000, ProviderState::Paused).await;
     let paused = kit.read("/accounts", &tokens.access).await;
     assert_eq!((paused.status, &paused.json()["code"]), (503, &503.into()));
     assert!(paused.headers.contains_key("retry-after"));
     assert_eq!(kit.refresh(&acme, &tokens.refresh).await.status, 200, "tokens are issued");
     kit.hold_provider(1000, ProviderState::Active).await;
-    let client_id = domain::id::ClientId::parse(&acme.id).unwrap();
-    let state = ClientState::Suspended;
-    ctx.run(SetClientState { moment: ctx.moment().unwrap(), client_id, state, actor }).await.unwrap();
+    kit.suspend(&acme).await;
     let held = kit.read("/accounts", &tokens.access).await;
     assert_eq!((held.status, &held.json()["code"]), (403, &403.into()));
     assert_eq!(kit.refresh(&acme, &tokens.refresh).await.json()["error"], "unauthorized_client");

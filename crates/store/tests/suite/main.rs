@@ -6,6 +6,7 @@ mod credential;
 mod job;
 mod kit;
 mod life;
+mod manage;
 mod model;
 mod purge;
 mod race;

@@ -300,7 +300,7 @@ async fn seed_recipient(ctx: &Ctx, own: &Credentials, name: &str, purpose: Local
     // Known from an earlier start: the ports, and so the places of answers, may be others now.
     let replaced = replace_redirect_uris(ctx, own.client_id, own.redirect_uris.clone(), &operator()).await;
     replaced.map_err(|error| match error {
-        NotRegistered::Invalid { .. } => Failure::Usage(error.to_string()),
+        NotRegistered::Invalid(_) => Failure::Usage(error.to_string()),
         error => Failure::Fault(error.into()),
     })
 }
@@ -310,7 +310,7 @@ fn fresh_or_known<T>(registered: Result<T, NotRegistered>) -> Result<bool, Failu
     match registered {
         Ok(_) => Ok(true),
         Err(NotRegistered::Taken) => Ok(false),
-        Err(error @ NotRegistered::Invalid { .. }) => Err(Failure::Usage(error.to_string())),
+        Err(error @ NotRegistered::Invalid(_)) => Err(Failure::Usage(error.to_string())),
         Err(error) => Err(Failure::Fault(error.into())),
     }
 }

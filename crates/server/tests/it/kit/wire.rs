@@ -32,6 +32,12 @@ impl Raw {
         Self { body: body.into(), ..post }
     }
 
+    /// The same with another method.
+    pub(crate) fn method(mut self, method: &str) -> Self {
+        method.clone_into(&mut self.method);
+        self
+    }
+
     pub(crate) fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self

@@ -38,10 +38,12 @@ pub(super) enum Caller {
     Suspended,
     /// A recipient whose provider is held.
     Paused,
+    /// A partner that manages others than the victim.
+    OtherPartner,
 }
 
 impl Caller {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Anonymous,
         Self::Malformed,
         Self::Forged,
@@ -54,6 +56,7 @@ impl Caller {
         Self::OtherCustomer,
         Self::Suspended,
         Self::Paused,
+        Self::OtherPartner,
     ];
 }
 
@@ -107,6 +110,12 @@ pub(super) async fn hands(kit: &Kit) -> (Tokens, Vec<Hand>) {
                 let recipient = Recipient { secret: "wrong".into(), ..acme.clone() };
                 let recipient = (caller == Caller::Forged).then_some(recipient);
                 let refresh = victim.refresh.clone();
+                Hand { caller, authorization, recipient, refresh, provider_id: 1000, connection: None }
+            }
+            Caller::OtherPartner => {
+                let partner = kit.partner();
+                let authorization = Some(format!("Bearer {}", kit.client_token(&partner).await));
+                let (recipient, refresh) = (Some(partner), victim.refresh.clone());
                 Hand { caller, authorization, recipient, refresh, provider_id: 1000, connection: None }
             }
             Caller::Expired => Hand {

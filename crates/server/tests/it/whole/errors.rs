@@ -148,15 +148,21 @@ fn every_kind_of_data_error_comes_out_of_a_case() {
 fn every_kind_of_body_error_comes_out_of_a_case() {
     let all = produced();
     let malformed = OAuthError::new(OAuthCode::InvalidRequest, "scope must be a string");
-    let kinds =
-        [BodyError::TooLarge, BodyError::Broken, BodyError::MediaType, BodyError::Malformed(malformed)];
+    let kinds = [
+        BodyError::TooLarge,
+        BodyError::Broken,
+        BodyError::MediaType,
+        BodyError::NotJson,
+        BodyError::Malformed(malformed),
+    ];
     let number = |error: &BodyError| match error {
         BodyError::TooLarge => 0,
         BodyError::Broken => 1,
         BodyError::MediaType => 2,
-        BodyError::Malformed(_) => 3,
+        BodyError::NotJson => 3,
+        BodyError::Malformed(_) => 4,
     };
-    assert!(kinds.iter().map(number).eq(0..4));
+    assert!(kinds.iter().map(number).eq(0..5));
     for error in kinds {
         let (status, shown) = error.shown();
         let made = |e: &Expected| matches!(e, Expected::OAuth(s, c, words) if *s == status.as_u16() && *c == shown.code && *words == shown.description);

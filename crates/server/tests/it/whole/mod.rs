@@ -5,6 +5,7 @@ mod callers;
 mod errors;
 mod expect;
 mod input;
+mod managing;
 
 use bowline::web::{Face, Route, table};
 use domain::error::OAuthCode;
@@ -55,7 +56,8 @@ impl Victim {
     /// The path of a route, aimed at what is the victim's.
     fn path(&self, route: &Route) -> String {
         let path = route.path.replace("{account_id}", &self.account);
-        path.replace("{request_id}", self.request.as_str()).replace("{provider_id}", "1000")
+        let path = path.replace("{request_id}", self.request.as_str()).replace("{provider_id}", "1000");
+        path.replace("{client_id}", "dc-sandbox")
     }
 }
 
@@ -68,6 +70,7 @@ fn request(route: &Route, victim: &Victim, hand: &Hand) -> Raw {
         ("POST", "/consent/{request_id}") => {
             Raw::post(path, "application/x-www-form-urlencoded", "decision=approve&form_token=x")
         }
+        ("POST", "/api/v1/recipients") | ("PUT", _) => managing::described(&route.method, path),
         ("GET", "/callback/{provider_id}") => Raw::get(format!("{path}{}", victim.callback)),
         (method, _) => Raw::new(method, path),
     };
@@ -119,6 +122,7 @@ fn expected(route: &Route, caller: Caller) -> Expected {
         (Face::Flinks, "DELETE" | "POST", "/api/v1/revoke") => revoking(caller),
         (Face::Flinks, "POST", "/api/v1/token") => refreshing(caller),
         (Face::Flinks, "GET", "/api/v1/authorize") => authorizing(caller),
+        (Face::Flinks, method, path) if managing::is_of(path) => managing::expected(method, path, caller),
         (Face::Page, "GET", "/consent/{request_id}" | "/callback/{provider_id}") => Expected::Page(400, OVER),
         (Face::Page, "POST", "/consent/{request_id}") => Expected::Page(403, FOREIGN_FORM),
         (Face::Page, "GET", "/") => Expected::Page(200, "Bowline"),
@@ -130,9 +134,12 @@ fn expected(route: &Route, caller: Caller) -> Expected {
 fn data(caller: Caller, of_an_account: bool) -> Expected {
     let ended = "The customer's consent has ended: a new authorization is needed";
     match caller {
-        Caller::Anonymous | Caller::Malformed | Caller::Forged | Caller::ClientToken | Caller::Expired => {
-            Expected::NoToken
-        }
+        Caller::Anonymous
+        | Caller::Malformed
+        | Caller::Forged
+        | Caller::ClientToken
+        | Caller::Expired
+        | Caller::OtherPartner => Expected::NoToken,
         Caller::Foreign | Caller::OtherCustomer if of_an_account => {
             Expected::Fdx(ErrorCode::AccountNotFound, "accountId names no account of this consent")
         }
@@ -155,7 +162,9 @@ fn revoking(caller: Caller) -> Expected {
         Caller::Anonymous | Caller::Malformed | Caller::Forged | Caller::Expired => {
             Expected::invalid_request("The access token is missing, malformed or expired")
         }
-        Caller::ClientToken => Expected::invalid_request("This token names no connection"),
+        Caller::ClientToken | Caller::OtherPartner => {
+            Expected::invalid_request("This token names no connection")
+        }
         Caller::Replaced => Expected::invalid_request(
             "A newer login has replaced this connection: revoke with the newer login's token",
         ),
@@ -177,9 +186,12 @@ fn refreshing(caller: Caller) -> Expected {
         Caller::Forged => {
             Expected::OAuth(400, OAuthCode::InvalidClient, "client_id or client_secret is wrong".into())
         }
-        Caller::Foreign | Caller::Expired | Caller::Ended | Caller::Replaced | Caller::OtherCustomer => {
-            Expected::OAuth(400, OAuthCode::InvalidGrant, over.into())
-        }
+        Caller::Foreign
+        | Caller::Expired
+        | Caller::Ended
+        | Caller::Replaced
+        | Caller::OtherCustomer
+        | Caller::OtherPartner => Expected::OAuth(400, OAuthCode::InvalidGrant, over.into()),
         Caller::Narrow => {
             let beyond = "scope STATEMENTS is not allowed for this client";
             Expected::OAuth(400, OAuthCode::InvalidScope, beyond.into())
@@ -211,6 +223,7 @@ async fn every_route_refuses_every_wrong_caller(kit: Kit) {
     let (tokens, hands) = hands(&kit).await;
     let victim = Victim::new(&kit, &tokens.access, tokens.id.clone()).await;
     let before = state_of(&kit, &victim.connection).await;
+    let recipient = managing::state_of(&kit, "dc-sandbox").await;
     let mut routes = table();
     // Revoking comes last: it ends what the callers have.
     routes.sort_by_key(|route| route.path == "/api/v1/revoke");
@@ -232,6 +245,7 @@ async fn every_route_refuses_every_wrong_caller(kit: Kit) {
             }
         }
     }
+    assert_eq!(managing::state_of(&kit, "dc-sandbox").await, recipient);
     is_untouched(&kit, &victim, &tokens.access).await;
 }
 
@@ -308,6 +322,7 @@ fn the_table_is_what_is_known() {
     let mut listed: Vec<String> = table().iter().map(|r| format!("{} {}", r.method, r.path)).collect();
     listed.sort();
     insta::assert_snapshot!(listed.join("\n"), @r"
+    DELETE /api/v1/recipients/{client_id}
     DELETE /api/v1/revoke
     GET /
     GET /api/fdx/5/accounts
@@ -315,11 +330,16 @@ fn the_table_is_what_is_known() {
     GET /api/fdx/5/accounts/{account_id}/transactions
     GET /api/fdx/5/customers/current
     GET /api/v1/authorize
+    GET /api/v1/recipients
+    GET /api/v1/recipients/{client_id}
     GET /callback/{provider_id}
     GET /consent/{request_id}
     GET /static/bowline.css
+    POST /api/v1/recipients
+    POST /api/v1/recipients/{client_id}/secret
     POST /api/v1/revoke
     POST /api/v1/token
     POST /consent/{request_id}
+    PUT /api/v1/recipients/{client_id}
     ");
 }

@@ -58,6 +58,7 @@ pub(super) async fn values(kit: &Kit) -> (Values, Tokens, Tokens) {
         state,
         cookies,
         issuer: kit.bank(1000).url.clone(),
+        manage: super::manage::values(kit).await,
     };
     (values, tokens, foreign)
 }

@@ -1,0 +1,44 @@
+//! What management says no with.
+
+use domain::rule::recipient::Invalid;
+
+use crate::authz::AuthzError;
+
+/// Why an operation of a partner or a recipient is not done. Nothing is done by halves.
+#[derive(Debug)]
+pub enum ManageError {
+    /// The bearer, the client's state, or our own trouble.
+    Authz(AuthzError),
+    /// A field is not what it should be.
+    Invalid(Invalid),
+    /// What the path names is not there, or is another's.
+    NotFound(&'static str),
+}
+
+/// What is told of a recipient that is not this partner's.
+pub(super) const NO_RECIPIENT: ManageError =
+    ManageError::NotFound("client_id names no data recipient of this partner");
+
+macro_rules! from {
+    ($($type:ty),+) => {$(
+        impl From<$type> for ManageError {
+            fn from(error: $type) -> Self {
+                Self::Authz(error.into())
+            }
+        }
+    )+};
+}
+from!(
+    AuthzError,
+    domain::OAuthError,
+    crate::fault::Fault,
+    store::StoreError,
+    crate::ctx::Unfit,
+    crate::vault::Unsealable
+);
+
+impl From<Invalid> for ManageError {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
