@@ -5,6 +5,7 @@ mod error;
 mod member;
 mod recipient;
 mod register;
+mod registration;
 mod remove;
 mod wire;
 
@@ -20,4 +21,5 @@ pub use recipient::{create, one, regenerate_secret, replace_own_redirect_uris, u
 pub use register::{
     NewPartner, NewRecipient, NotRegistered, Registered, register, register_partner, replace_redirect_uris,
 };
+pub use registration::{ClientThere, Pair, StepRefused, activate, approve, reinstate, reject, suspend};
 pub use remove::{remove, work_on_removals};

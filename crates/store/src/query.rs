@@ -400,6 +400,7 @@ pub fn hot_statements() -> Vec<Statement> {
         record::RECIPIENTS,
         record::REGISTRATIONS_OF,
         manage::REGISTRATIONS_UNDER,
+        manage::REGISTRATIONS_UNDER_ONE,
         manage::UPSTREAM_CLIENT,
         manage::NEWEST,
         manage::OLDER,

@@ -172,6 +172,7 @@ impl Record for Job {
             kind: row.take()?,
             connection_id: row.take()?,
             provider_id: row.take()?,
+            client_id: row.take()?,
             data_key: row.take()?,
             token: row.take()?,
             verifier: row.take()?,
@@ -450,7 +451,7 @@ pub(crate) async fn due_job(tx: &mut Tx<'_>, now: domain::Timestamp) -> Result<O
 
 pub(crate) static DUE_JOB: &Sql = sql!(
     "-- lock the next due job
-    SELECT id, kind, connection_id, provider_id, data_key, token, verifier, identity, uncertain, attempt, seed,
+    SELECT id, kind, connection_id, provider_id, client_id, data_key, token, verifier, identity, uncertain, attempt, seed,
         give_up_at
     FROM jobs
     WHERE state = 'pending' AND due_at <= ?1 AND (lease_until IS NULL OR lease_until <= ?1)
@@ -468,7 +469,7 @@ pub(crate) async fn leased_job(
 
 pub(crate) static LEASED_JOB: &Sql = sql!(
     "-- lock a leased job
-    SELECT id, kind, connection_id, provider_id, data_key, token, verifier, identity, uncertain, attempt, seed,
+    SELECT id, kind, connection_id, provider_id, client_id, data_key, token, verifier, identity, uncertain, attempt, seed,
         give_up_at
     FROM jobs WHERE id = ?1 AND lease_id = ?2 AND state = 'pending' FOR UPDATE"
 );

@@ -3,7 +3,7 @@
 use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
 use domain::model::provider::{
-    BankGrant, CustomerIdentity, Provider, ProviderSettings, ProviderSource, ProviderState,
+    BankGrant, CustomerIdentity, Provider, ProviderSettings, ProviderSource, ProviderState, UpstreamClient,
 };
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -54,6 +54,12 @@ impl ProviderEntry {
             return Err(format!(
                 "provider {}: bank_grant: per_client_customer needs a customer_identity, or nobody knows which \
                  connections share a grant",
+                self.id
+            ));
+        }
+        if s.bank_grant == BankGrant::PerClientCustomer && s.upstream_client == UpstreamClient::Registration {
+            return Err(format!(
+                "provider {}: upstream_client: registration needs bank_grant = \"per_token\"",
                 self.id
             ));
         }

@@ -13,6 +13,7 @@ use store::command::{FailRequest, InHand, OpenConnection, OpenOutcome, OpenedWit
 use store::query::RequestByState;
 
 use super::connect::{StepError, answer, max_duration, parties};
+use super::own_client::Whom;
 use super::provider::{Endpoint, Grant, TokenReply, Upstream, callback_uri};
 use crate::ctx::Ctx;
 use crate::fault::Fault;
@@ -164,8 +165,9 @@ impl Exchange {
         if !self.ctx.app().may_begin(self.leased_at).map_err(|unfit| server_error(&unfit.into()))? {
             return Err(Failure::Unknown(UNAVAILABLE));
         }
+        let whom = Whom::Recipient(self.request.client_id.clone());
         let grant = Grant::Code { code: bank_code, redirect_uri: &redirect_uri, verifier: verifier.expose() };
-        Endpoint::new(&self.ctx, &self.provider).token(grant).await.map_err(|upstream| match upstream {
+        Endpoint::new(&self.ctx, &self.provider, whom).token(grant).await.map_err(|upstream| match upstream {
             Upstream::Silent => Failure::Unknown(UNAVAILABLE),
             Upstream::Unavailable | Upstream::RateLimited(_) => UNAVAILABLE.into(),
             _ => FAILED.into(),

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use store::query::ProviderById;
 use url::Url;
 
+use super::own_client::Whom;
 use super::provider::{Endpoint, Upstream};
 use super::refresh::access_token;
 use crate::ctx::Ctx;
@@ -41,7 +42,7 @@ pub async fn fetch<T: DeserializeOwned>(
     let provider = provider.ok_or(Fault::new("a connection has lost its provider"))?;
     let url = resource(&provider.settings.fdx.base_url, path, query)
         .ok_or(Fault::new("a provider's FDX base is no URL"))?;
-    let endpoint = Endpoint::new(ctx, &provider);
+    let endpoint = Endpoint::new(ctx, &provider, Whom::Of(access.connection_id().clone()));
     let id = access.connection_id();
     let usable = access_token(ctx, &provider, id, None).await?;
     let mut answer = endpoint.read(&url, usable.token.expose()).await;

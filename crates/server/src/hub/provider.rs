@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::id::ProviderId;
 use domain::model::job::Attempt;
-use domain::model::provider::{ClientAuthentication, Provider, SecretSource};
+use domain::model::provider::{ClientAuthentication, Provider};
 use domain::{Secret, Timestamp};
 use http::{StatusCode, header};
 use reqwest::RequestBuilder;
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::breaker::Breaker;
+use super::own_client::{OwnClient, Whom, own_client};
 use crate::ctx::Ctx;
 use crate::outbound::{Answer, OutboundError};
 
@@ -110,11 +111,12 @@ struct ErrorWord {
 pub(super) struct Endpoint<'a> {
     ctx: &'a Ctx,
     provider: &'a Provider,
+    whom: Whom,
 }
 
 impl<'a> Endpoint<'a> {
-    pub(super) const fn new(ctx: &'a Ctx, provider: &'a Provider) -> Self {
-        Self { ctx, provider }
+    pub(super) const fn new(ctx: &'a Ctx, provider: &'a Provider, whom: Whom) -> Self {
+        Self { ctx, provider, whom }
     }
 
     /// Asks the token endpoint.
@@ -187,8 +189,11 @@ impl<'a> Endpoint<'a> {
     async fn post(&self, endpoint: &str, fields: Vec<(&str, &str)>) -> Result<Answer, OutboundError> {
         let outbound = self.ctx.app().outbound();
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
-        let secret = self.secret().ok_or(OutboundError::Forbidden)?;
-        let request = self.authenticated(&url, fields, &secret)?;
+        let own = own_client(self.ctx, self.provider, &self.whom).await.map_err(|fault| {
+            tracing::error!(%fault, provider = %self.provider.id, "there is no client to speak with a provider as");
+            OutboundError::Forbidden
+        })?;
+        let request = self.authenticated(&url, fields, &own)?;
         outbound.send(request.header(header::ACCEPT, "application/json")).await
     }
 
@@ -196,14 +201,12 @@ impl<'a> Endpoint<'a> {
         &'f self,
         url: &Url,
         mut fields: Vec<(&'f str, &'f str)>,
-        secret: &'f Secret<String>,
+        own: &'f OwnClient,
     ) -> Result<RequestBuilder, OutboundError> {
         let outbound = self.ctx.app().outbound();
-        let settings = &self.provider.settings;
-        match settings.auth {
+        match self.provider.settings.auth {
             ClientAuthentication::ClientSecretPost => {
-                fields
-                    .extend([("client_id", settings.client_id.as_str()), ("client_secret", secret.expose())]);
+                fields.extend([("client_id", own.id.as_str()), ("client_secret", own.secret.expose())]);
                 outbound.post_form(url, &fields)
             }
             ClientAuthentication::ClientSecretBasic => {
@@ -211,22 +214,9 @@ impl<'a> Endpoint<'a> {
                 let encode =
                     |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
                 let request = outbound.post_form(url, &fields)?;
-                Ok(request.basic_auth(encode(&settings.client_id), Some(encode(secret.expose()))))
+                Ok(request.basic_auth(encode(&own.id), Some(encode(own.secret.expose()))))
             }
         }
-    }
-
-    /// The hub's secret at the provider, read where it is kept.
-    fn secret(&self) -> Option<Secret<String>> {
-        let read = match &self.provider.settings.client_secret {
-            SecretSource::File(path) => std::fs::read_to_string(path).ok(),
-            SecretSource::Env(name) => std::env::var(name).ok(),
-        };
-        let secret = read.map(|text| Secret::from(text.trim_end_matches(['\r', '\n'])));
-        if secret.is_none() {
-            tracing::error!(provider = %self.provider.id, "the client secret of a provider cannot be read");
-        }
-        secret
     }
 
     fn breaker(&self) -> &Breaker {

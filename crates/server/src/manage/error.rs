@@ -1,6 +1,7 @@
 //! What management says no with.
 
 use domain::rule::recipient::Invalid;
+use store::command::BadPair;
 
 use crate::authz::AuthzError;
 
@@ -13,6 +14,8 @@ pub enum ManageError {
     Invalid(Invalid),
     /// What the path names is not there, or is another's.
     NotFound(&'static str),
+    /// Pairs of a request for registrations that are in the way.
+    Pairs(Vec<BadPair>),
 }
 
 /// What is told of a recipient that is not this partner's.

@@ -11,12 +11,12 @@ use domain::error::{OAuthCode, OAuthError};
 use serde::Serialize;
 use serde_json::json;
 
-use super::wire::RecipientBody;
+use super::wire::{PairsBody, RecipientBody, RegistrationBody};
 use super::{ManageError, Members, Partner};
 use crate::app::App;
 use crate::authz::http::{bearer, render as refuse_authz, render_body};
 use crate::ctx::Ctx;
-use crate::web::{Face, Limited, Route, Segment, oauth_error};
+use crate::web::{Face, Limited, Route, Segment, Segments, oauth_error};
 
 /// The routes of this face.
 pub(crate) fn routes() -> Vec<Route> {
@@ -29,6 +29,14 @@ pub(crate) fn routes() -> Vec<Route> {
         row(Method::PUT, recipient, put(update)),
         row(Method::DELETE, recipient, delete(remove)),
         row(Method::POST, "/api/v1/recipients/{client_id}/secret", post(regenerate)),
+        row(
+            Method::POST,
+            "/api/v1/recipients/providers/requests/{recipient_ids}/{provider_ids}",
+            post(request_registrations),
+        ),
+        row(Method::GET, "/api/v1/recipients/providers/requests", get(all_registrations)),
+        row(Method::GET, "/api/v1/recipients/{client_id}/providers/requests", get(registrations)),
+        row(Method::GET, "/api/v1/recipients/{client_id}/providers/{provider_id}", get(registration)),
     ]
 }
 
@@ -95,6 +103,30 @@ async fn regenerate(ctx: Ctx, AsPartner(partner): AsPartner, Segment(id): Segmen
     })
 }
 
+async fn request_registrations(
+    ctx: Ctx,
+    AsPartner(partner): AsPartner,
+    Segments(recipients, providers): Segments,
+) -> Response {
+    shown(super::registration::request(&ctx, &partner, &recipients, &providers).await, |all| {
+        json(&RegistrationBody::all(all))
+    })
+}
+
+async fn all_registrations(ctx: Ctx, AsPartner(partner): AsPartner) -> Response {
+    shown(super::registration::all(&ctx, &partner).await, |all| json(&RegistrationBody::all(all)))
+}
+
+async fn registrations(ctx: Ctx, AsPartner(partner): AsPartner, Segment(id): Segment) -> Response {
+    shown(super::registration::of(&ctx, &partner, &id).await, |all| json(&RegistrationBody::all(all)))
+}
+
+async fn registration(ctx: Ctx, AsPartner(partner): AsPartner, Segments(id, provider): Segments) -> Response {
+    shown(super::registration::with(&ctx, &partner, &id, &provider).await, |registration| {
+        json(&RegistrationBody::new(registration))
+    })
+}
+
 /// The members of a request's JSON object, or the answer that says no.
 async fn members(app: &App, request: Request<Body>) -> Result<Members, Response> {
     let members = Limited::read(app, request).await.and_then(|body| body.members());
@@ -118,6 +150,11 @@ fn refuse(error: &ManageError) -> Response {
         ManageError::Authz(error) => return refuse_authz(error),
         ManageError::Invalid(invalid) => {
             (StatusCode::BAD_REQUEST, OAuthError::about(OAuthCode::InvalidRequest, invalid))
+        }
+        ManageError::Pairs(pairs) => {
+            let (status, body) = PairsBody::new(pairs);
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+            return (status, Json(body)).into_response();
         }
         ManageError::NotFound(what) => {
             (StatusCode::NOT_FOUND, OAuthError::new(OAuthCode::InvalidRequest, what))

@@ -13,6 +13,7 @@ mod kinds;
 mod kit;
 mod levers;
 mod listener;
+mod manage;
 mod process;
 mod race;
 mod readme;

@@ -70,6 +70,8 @@ impl Query for RegistrationsOf {
 pub struct RegistrationsUnder {
     /// The partner.
     pub partner: ClientId,
+    /// Of this recipient alone.
+    pub client_id: Option<ClientId>,
 }
 
 /// A registration with the names of both sides.
@@ -87,7 +89,10 @@ impl Query for RegistrationsUnder {
     type Reply = Vec<NamedRegistration>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let rows = tx.query(REGISTRATIONS_UNDER, values![self.partner]).await?;
+        let rows = match &self.client_id {
+            None => tx.query(REGISTRATIONS_UNDER, values![self.partner]).await?,
+            Some(one) => tx.query(REGISTRATIONS_UNDER_ONE, values![self.partner, one]).await?,
+        };
         let named = |mut row: Row| {
             let registration = Registration::read(&mut row)?;
             Ok(NamedRegistration { registration, client_name: row.take()?, provider: row.json()? })
@@ -96,15 +101,26 @@ impl Query for RegistrationsUnder {
     }
 }
 
-pub(super) static REGISTRATIONS_UNDER: &Sql = sql!(
-    "-- the registrations of a partner's recipients
-    SELECT r.client_id, r.provider_id, r.state, r.requested_at, r.reason, c.name, p.settings
+macro_rules! named {
+    () => {
+        "SELECT r.client_id, r.provider_id, r.state, r.requested_at, r.reason, c.name, p.settings
     FROM clients c
     JOIN registrations r ON r.client_id = c.id
     JOIN providers p ON p.id = r.provider_id
-    WHERE c.owner_id = ?1 AND c.kind = 'recipient' AND c.state <> 'closed'
-    ORDER BY c.created_at, c.id, r.provider_id"
-);
+    WHERE c.owner_id = ?1 AND c.kind = 'recipient' AND c.state <> 'closed'"
+    };
+}
+
+pub(super) static REGISTRATIONS_UNDER: &Sql = sql!(concat!(
+    "-- the registrations of a partner's recipients\n",
+    named!(),
+    " ORDER BY c.created_at, c.id, r.provider_id"
+));
+pub(super) static REGISTRATIONS_UNDER_ONE: &Sql = sql!(concat!(
+    "-- the registrations of one recipient of a partner\n",
+    named!(),
+    " AND c.id = ?2 ORDER BY r.provider_id"
+));
 
 /// A recipient's own client at a provider, its secret sealed.
 #[derive(Debug, Clone)]

@@ -156,7 +156,7 @@ async fn registrations_are_asked_for_all_or_none(kit: Kit) {
     }
     let again = kit.store.run(asked(&kit, "pt-one", &["dc-mine"], &[1000])).await.unwrap();
     assert_eq!(again.unwrap_err(), [bad("dc-mine", 1000, WhyNot::Duplicate(pending))]);
-    let under = |id| RegistrationsUnder { partner: client(id) };
+    let under = |id| RegistrationsUnder { partner: client(id), client_id: None };
     let named = kit.store.ask(&under("pt-one")).await.unwrap();
     assert_eq!((named.len(), &*named[0].client_name, &*named[0].provider.name), (4, "Acme", "Maple"));
     assert!(kit.store.ask(&under("pt-two")).await.unwrap().is_empty());

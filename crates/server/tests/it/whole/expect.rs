@@ -20,6 +20,8 @@ pub(super) const NOTHING: &str = "There is nothing here";
 pub(super) enum Expected {
     /// An OAuth error as JSON: status, word, sentence.
     OAuth(u16, OAuthCode, Cow<'static, str>),
+    /// An OAuth error as JSON, with the pairs that are in the way beside it.
+    Pairs(u16, Cow<'static, str>),
     /// An OAuth error at the recipient's redirect URI: word, sentence.
     Back(OAuthCode, Cow<'static, str>),
     /// A data error with its code, and what a developer is told.
@@ -71,6 +73,14 @@ impl Expected {
             Self::OAuth(status, code, sentence) => {
                 is(answer.status == *status && body["error"] == code.as_str());
                 is(body["error_description"] == **sentence && body.as_object().is_some_and(|o| o.len() == 2));
+            }
+            Self::Pairs(status, sentence) => {
+                is(answer.status == *status && body["error"] == "invalid_request");
+                is(body["error_description"] == **sentence && body.as_object().is_some_and(|o| o.len() == 3));
+                let pairs = body["pairs"].as_array();
+                is(pairs.is_some_and(|all| {
+                    !all.is_empty() && all.iter().all(|p| p["error_description"].is_string())
+                }));
             }
             Self::Back(code, sentence) => {
                 is(answer.status == 302 || answer.status == 303);

@@ -40,7 +40,10 @@ pub(super) fn expected(method: &str, path: &str, caller: Caller) -> Expected {
             Expected::invalid_request(BAD_BEARER)
         }
         Caller::OtherPartner => match (method, path) {
-            (_, "/api/v1/recipients") => Expected::Data,
+            (_, "/api/v1/recipients" | "/api/v1/recipients/providers/requests") => Expected::Data,
+            (_, path) if path.contains("{recipient_ids}") => {
+                Expected::Pairs(404, format!("{NO_RECIPIENT} (bad pairs: 1)").into())
+            }
             _ => not_found(NO_RECIPIENT),
         },
         Caller::ClientToken

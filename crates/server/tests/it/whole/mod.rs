@@ -57,6 +57,7 @@ impl Victim {
     fn path(&self, route: &Route) -> String {
         let path = route.path.replace("{account_id}", &self.account);
         let path = path.replace("{request_id}", self.request.as_str()).replace("{provider_id}", "1000");
+        let path = path.replace("{recipient_ids}", "dc-sandbox").replace("{provider_ids}", "1000");
         path.replace("{client_id}", "dc-sandbox")
     }
 }
@@ -331,11 +332,15 @@ fn the_table_is_what_is_known() {
     GET /api/fdx/5/customers/current
     GET /api/v1/authorize
     GET /api/v1/recipients
+    GET /api/v1/recipients/providers/requests
     GET /api/v1/recipients/{client_id}
+    GET /api/v1/recipients/{client_id}/providers/requests
+    GET /api/v1/recipients/{client_id}/providers/{provider_id}
     GET /callback/{provider_id}
     GET /consent/{request_id}
     GET /static/bowline.css
     POST /api/v1/recipients
+    POST /api/v1/recipients/providers/requests/{recipient_ids}/{provider_ids}
     POST /api/v1/recipients/{client_id}/secret
     POST /api/v1/revoke
     POST /api/v1/token

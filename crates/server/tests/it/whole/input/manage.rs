@@ -26,12 +26,10 @@ pub(super) async fn values(kit: &Kit) -> Managed {
     let (partner, other) = (kit.partner(), kit.other_partner().await);
     let token = kit.client_token(&partner).await;
     let others = kit.client_token(&other).await;
-    Managed {
-        recipient: kit.created(&token).await.id,
-        foreign: kit.created(&others).await.id,
-        token,
-        partner: partner.id,
-    }
+    let recipient = kit.created(&token).await.id;
+    let path = format!("{RECIPIENTS}/providers/requests/{recipient}/1000");
+    assert_eq!(kit.call(http::Method::POST, &path, &token).await.status, 200);
+    Managed { recipient, foreign: kit.created(&others).await.id, token, partner: partner.id }
 }
 
 /// Everything that partners change.
@@ -48,6 +46,8 @@ pub(super) fn cases(values: &Values) -> Vec<Case> {
     cases.extend(texts(values));
     cases.extend(bodies(values));
     cases.extend(recipients(values));
+    cases.extend(registrations(values));
+    cases.extend(requests(values));
     cases
 }
 
@@ -315,11 +315,75 @@ fn recipients(values: &Values) -> Vec<Case> {
     let mut cases = Vec::new();
     for id in wrong_recipients(values) {
         let shown: String = id.chars().take(60).collect();
-        for (method, rest) in [("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/secret")] {
+        let rests = [("GET", "/providers/requests"), ("GET", "/providers/1000"), ("POST", "/secret")];
+        for (method, rest) in [("GET", ""), ("PUT", ""), ("DELETE", "")].into_iter().chain(rests) {
             let raw = Raw::post(format!("{RECIPIENTS}/{id}{rest}"), JSON, body.clone()).method(method);
             let what = format!("manage, {method} {shown}{rest}");
             cases.push(Case::new(what, raw.bearer(&values.manage.token), not_found(NO_RECIPIENT)));
         }
+    }
+    cases
+}
+
+/// What stands in the place of a provider's id.
+fn registrations(values: &Values) -> Vec<Case> {
+    let none = "This data recipient has no registration with the provider";
+    let mut cases = Vec::new();
+    for id in ["2000", "9999", "0", "01", "x", "-1", "1e3", "%2e", "99999999999999999999", "con_1"] {
+        let raw = Raw::get(format!("{RECIPIENTS}/{}/providers/{id}", values.manage.recipient));
+        cases.push(Case::new(
+            format!("manage, registration with {id}"),
+            raw.bearer(&values.manage.token),
+            not_found(none),
+        ));
+    }
+    let good = Raw::get(format!("{RECIPIENTS}/{}/providers/1000", values.manage.recipient));
+    cases.push(Case::new("manage, registration", good.bearer(&values.manage.token), Expected::Data));
+    cases
+}
+
+/// What stands in both lists of a request for registrations.
+fn requests(values: &Values) -> Vec<Case> {
+    let Managed { recipient: own, foreign, partner, token } = &values.manage;
+    let nobody = |count: u32| Expected::Pairs(404, format!("{NO_RECIPIENT} (bad pairs: {count})").into());
+    let nowhere = "provider_id names no provider of this hub (bad pairs: 1)";
+    let before = "This registration was requested before and is pending_approval (bad pairs: 1)";
+    let provider = |nth: usize| invalid(format!("provider_ids[{nth}] must be a positive integer"));
+    let recipient = |nth: usize| invalid(format!("recipient_ids[{nth}] must be an id of a data recipient"));
+    let numbers = |count: u32| (1..=count).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    let forty = (1..=40).map(|n| format!("dc-{n}")).collect::<Vec<_>>().join(",");
+    let mut cases = Vec::new();
+    for (recipients, providers, expected) in [
+        (own.clone(), "1000".to_owned(), Expected::Pairs(409, before.into())),
+        (own.clone(), "9999".into(), Expected::Pairs(400, nowhere.into())),
+        (own.clone(), "2000,9999".into(), Expected::Pairs(400, nowhere.into())),
+        (own.clone(), "2000,1000".into(), Expected::Pairs(409, before.into())),
+        (foreign.clone(), "1000".into(), nobody(1)),
+        (format!("{own},{foreign}"), "2000,9999".into(), nobody(3)),
+        (partner.clone(), "1000".into(), nobody(1)),
+        ("dc-nobody".into(), "1000".into(), nobody(1)),
+        ("dc-sandbox".into(), "1000".into(), nobody(1)),
+        ("1000".into(), own.clone(), provider(0)),
+        (own.clone(), "0".into(), provider(0)),
+        (own.clone(), "-1".into(), provider(0)),
+        (own.clone(), "1e3".into(), provider(0)),
+        (own.clone(), "2000,".into(), provider(1)),
+        (own.clone(), "2000,%202000".into(), provider(1)),
+        (own.clone(), "%D9%A1".into(), provider(0)),
+        (own.clone(), "2000,2000".into(), invalid("provider_ids[1] is given twice")),
+        (format!("{own},{own}"), "2000".into(), invalid("recipient_ids[1] is given twice")),
+        (format!("{own},"), "2000".into(), recipient(1)),
+        (format!("{own}%00"), "2000".into(), recipient(0)),
+        (format!("{own}%E2%80%AE"), "2000".into(), recipient(0)),
+        ("%20".into(), "2000".into(), recipient(0)),
+        ("%FF".into(), "2000".into(), recipient(0)),
+        (own.clone(), numbers(1001), invalid("provider_ids must be at most 1000 items")),
+        (forty, numbers(26), invalid("recipient_ids and provider_ids must make at most 1000 pairs")),
+        (own.clone(), "2000".into(), Expected::Data),
+    ] {
+        let shown: String = format!("{recipients} with {providers}").chars().take(90).collect();
+        let raw = Raw::new("POST", format!("{RECIPIENTS}/providers/requests/{recipients}/{providers}"));
+        cases.push(Case::new(format!("manage, request {shown}"), raw.bearer(token), expected));
     }
     cases
 }
