@@ -10,6 +10,7 @@ mod error;
 mod investment;
 mod page;
 mod parse;
+pub mod sample;
 mod scalar;
 mod transaction;
 pub mod vocabulary;

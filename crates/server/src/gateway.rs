@@ -2,12 +2,12 @@
 
 mod access;
 mod accounts;
-mod cursor;
+pub(crate) mod cursor;
 mod customers;
 mod error;
-mod filter;
+pub(crate) mod filter;
 mod ids;
-mod page;
+pub(crate) mod page;
 mod transactions;
 
 pub(crate) mod http;

@@ -1,8 +1,11 @@
 //! Management: what operators set up, and what partners and recipients see and do on their own account.
 
 mod access;
+mod connection;
 mod error;
+mod inventory;
 mod member;
+mod provider;
 mod recipient;
 mod register;
 mod registration;
@@ -14,7 +17,7 @@ pub(crate) mod http;
 /// The mark of a store that is a sandbox's.
 pub const SANDBOX_MARK: &str = "sandbox";
 
-pub use access::{Partner, partner};
+pub use access::{Own, Partner, Party, Wants, own, partner, party};
 pub use error::ManageError;
 pub use member::Members;
 pub use recipient::{create, one, regenerate_secret, replace_own_redirect_uris, under};

@@ -12,18 +12,23 @@ pub(super) fn account(ids: &OpaqueIds, access: &Access, mut account: Account) ->
     account.set_id(opaque);
     let parent = account.parent_id_mut().take().filter(|id| access.covers(id));
     *account.parent_id_mut() = parent.and_then(|id| ids.seal(access, &id));
-    account.remove_error_words();
-    if !access.clusters().contains(DataCluster::AccountPayments) {
-        account.remove_payment_details();
-    }
-    if !access.clusters().contains(DataCluster::Investments) {
-        account.remove_holdings();
-    }
+    narrow(access.clusters(), &mut account);
     Some(account)
 }
 
+/// Takes away what clusters do not cover, and what nobody is shown.
+pub(crate) fn narrow(clusters: Clusters, account: &mut Account) {
+    account.remove_error_words();
+    if !clusters.contains(DataCluster::AccountPayments) {
+        account.remove_payment_details();
+    }
+    if !clusters.contains(DataCluster::Investments) {
+        account.remove_holdings();
+    }
+}
+
 /// A customer's profile: the fields of the clusters that were granted, under the id that the recipient knows.
-pub(super) fn customer(clusters: Clusters, sub: &str, customer: Customer) -> Customer {
+pub(crate) fn customer(clusters: Clusters, sub: &str, customer: Customer) -> Customer {
     let contact = clusters.contains(DataCluster::CustomerContact);
     let personal = clusters.contains(DataCluster::CustomerPersonal);
     Customer {

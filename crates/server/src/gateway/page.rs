@@ -9,16 +9,16 @@ use crate::hub::{self, ReadError};
 
 /// The query of a list: each parameter at most once, unknown ones ignored.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ListQuery(Vec<(String, String)>);
+pub(crate) struct ListQuery(Vec<(String, String)>);
 
 impl ListQuery {
     /// From the raw query.
-    pub(super) fn parse(raw: Option<&str>) -> Self {
+    pub(crate) fn parse(raw: Option<&str>) -> Self {
         Self(form_urlencoded::parse(raw.unwrap_or_default().as_bytes()).into_owned().collect())
     }
 
     /// A parameter. One that is given twice is refused.
-    pub(super) fn get(&self, name: &str, twice: &'static str) -> Result<Option<&str>, DataError> {
+    pub(crate) fn get(&self, name: &str, twice: &'static str) -> Result<Option<&str>, DataError> {
         let mut values = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
             (_, Some(_)) => Err(DataError::invalid(twice)),
@@ -29,9 +29,9 @@ impl ListQuery {
 
 /// `limit` and `offset`.
 #[derive(Clone, Debug)]
-pub(super) struct PageQuery {
-    pub(super) limit: u32,
-    pub(super) offset: Option<String>,
+pub(crate) struct PageQuery {
+    pub(crate) limit: u32,
+    pub(crate) offset: Option<String>,
 }
 
 /// One answer of a provider.
@@ -64,7 +64,7 @@ const REFILLS: usize = 5;
 
 impl PageQuery {
     /// Reads `limit` and `offset`; a limit over the maximum is served as the maximum.
-    pub(super) fn parse(query: &ListQuery, section: &crate::config::PageSection) -> Result<Self, DataError> {
+    pub(crate) fn parse(query: &ListQuery, section: &crate::config::PageSection) -> Result<Self, DataError> {
         const LIMIT: &str = "limit must be a positive integer, given once";
         let limit = match query.get("limit", LIMIT)? {
             None => section.size,

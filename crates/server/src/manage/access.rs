@@ -27,11 +27,57 @@ impl Partner {
     }
 }
 
+/// A recipient that calls on its own account.
+#[derive(Clone, Debug)]
+pub struct Own(ClientAccess);
+
+impl Own {
+    /// Its id.
+    pub const fn id(&self) -> &ClientId {
+        &self.0.client().id
+    }
+
+    /// How it is recorded.
+    pub fn actor(&self) -> Actor {
+        Actor::new(ActorKind::Recipient, self.id().as_str())
+    }
+}
+
+/// Either of the two.
+#[derive(Clone, Debug)]
+pub enum Party {
+    /// A partner.
+    Partner(Partner),
+    /// A recipient.
+    Recipient(Own),
+}
+
+/// What a client that is held may still do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// To look at connections and to end them: that always works.
+    Ends,
+    /// Anything else.
+    More,
+}
+
 /// The partner that a bearer is of.
-pub async fn partner(ctx: &Ctx, bearer: Option<&Bearer>) -> Result<Partner, AuthzError> {
-    let access = client(ctx, bearer, Some(ClientScope::ClientAdmin)).await?;
-    access.allows_more()?;
-    Ok(Partner(access))
+pub async fn partner(ctx: &Ctx, bearer: Option<&Bearer>, wants: Wants) -> Result<Partner, AuthzError> {
+    Ok(Partner(client(ctx, bearer, Some(ClientScope::ClientAdmin), wants).await?))
+}
+
+/// The recipient that a bearer is of.
+pub async fn own(ctx: &Ctx, bearer: Option<&Bearer>, wants: Wants) -> Result<Own, AuthzError> {
+    Ok(Own(client(ctx, bearer, Some(ClientScope::ProvidersRead), wants).await?))
+}
+
+/// Whichever a bearer is of.
+pub async fn party(ctx: &Ctx, bearer: Option<&Bearer>) -> Result<Party, AuthzError> {
+    let access = client(ctx, bearer, None, Wants::More).await?;
+    Ok(match access.scope() {
+        ClientScope::ClientAdmin => Party::Partner(Partner(access)),
+        ClientScope::ProvidersRead => Party::Recipient(Own(access)),
+    })
 }
 
 const NO_CLIENT: OAuthError =
@@ -42,6 +88,7 @@ async fn client(
     ctx: &Ctx,
     bearer: Option<&Bearer>,
     needed: Option<ClientScope>,
+    wants: Wants,
 ) -> Result<ClientAccess, AuthzError> {
     let claims = verified(ctx, bearer).map_err(|_| AuthzError::Bearer(BAD_BEARER))?;
     let Bearing::Client { scope, .. } = &claims.bearing else {
@@ -51,7 +98,11 @@ async fn client(
         return Err(AuthzError::Scope(needs(needed)));
     }
     let client = ctx.ask(&ClientById { id: claims.client_id.clone() }).await?;
-    present_client(&claims, client).map_err(|_| AuthzError::Bearer(BAD_BEARER))
+    let access = present_client(&claims, client).map_err(|_| AuthzError::Bearer(BAD_BEARER))?;
+    if wants == Wants::More {
+        access.allows_more()?;
+    }
+    Ok(access)
 }
 
 fn needs(scope: ClientScope) -> OAuthError {

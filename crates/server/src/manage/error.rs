@@ -1,9 +1,12 @@
 //! What management says no with.
 
+use domain::error::{OAuthCode, OAuthError};
 use domain::rule::recipient::Invalid;
 use store::command::BadPair;
 
 use crate::authz::AuthzError;
+use crate::fault::Fault;
+use crate::gateway::DataError;
 
 /// Why an operation of a partner or a recipient is not done. Nothing is done by halves.
 #[derive(Debug)]
@@ -31,14 +34,18 @@ macro_rules! from {
         }
     )+};
 }
-from!(
-    AuthzError,
-    domain::OAuthError,
-    crate::fault::Fault,
-    store::StoreError,
-    crate::ctx::Unfit,
-    crate::vault::Unsealable
-);
+from!(AuthzError, OAuthError, Fault, store::StoreError, crate::ctx::Unfit, crate::vault::Unsealable);
+
+/// What the kit of lists says no with.
+impl From<DataError> for ManageError {
+    fn from(error: DataError) -> Self {
+        match error {
+            DataError::Fault(fault) => fault.into(),
+            DataError::Fdx(_, what) => OAuthError::new(OAuthCode::InvalidRequest, what).into(),
+            _ => Fault::new("a list of ours failed as those of a provider do").into(),
+        }
+    }
+}
 
 impl From<Invalid> for ManageError {
     fn from(invalid: Invalid) -> Self {

@@ -2,26 +2,32 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::{FromRequestParts, RawQuery, State};
 use axum::http::request::Parts;
 use axum::http::{Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use domain::error::{OAuthCode, OAuthError};
+use domain::model::connection::Cause;
 use serde::Serialize;
 use serde_json::json;
 
-use super::wire::{PairsBody, RecipientBody, RegistrationBody};
-use super::{ManageError, Members, Partner};
+use super::wire::{
+    ConnectionBody, ConnectionsBody, DetailBody, PairsBody, ProviderBody, RecipientBody, RegistrationBody,
+    SecondBody,
+};
+use super::{ManageError, Members, Own, Partner, Party, Wants};
 use crate::app::App;
 use crate::authz::http::{bearer, render as refuse_authz, render_body};
 use crate::ctx::Ctx;
+use crate::gateway::page::ListQuery;
 use crate::web::{Face, Limited, Route, Segment, Segments, oauth_error};
 
 /// The routes of this face.
 pub(crate) fn routes() -> Vec<Route> {
     let row = |method, path, handler| Route::new(Face::Flinks, method, path, handler);
     let recipient = "/api/v1/recipients/{client_id}";
+    let under = "/api/v1/recipients/{client_id}/connections/{connection_id}";
     vec![
         row(Method::POST, "/api/v1/recipients", post(create)),
         row(Method::GET, "/api/v1/recipients", get(list)),
@@ -37,20 +43,51 @@ pub(crate) fn routes() -> Vec<Route> {
         row(Method::GET, "/api/v1/recipients/providers/requests", get(all_registrations)),
         row(Method::GET, "/api/v1/recipients/{client_id}/providers/requests", get(registrations)),
         row(Method::GET, "/api/v1/recipients/{client_id}/providers/{provider_id}", get(registration)),
+        row(Method::GET, "/api/v1/providers", get(providers)),
+        row(Method::GET, "/api/v1/authorize/providers", get(own_providers)),
+        row(Method::GET, "/api/v1/providers/{provider_id}", get(provider)),
+        row(Method::GET, "/api/v2/providers", get(second_providers)),
+        row(Method::GET, OWN, get(own_connections)),
+        row(Method::GET, "/api/v1/connections/{connection_id}", get(own_connection)),
+        row(Method::DELETE, "/api/v1/connections/{connection_id}", delete(end_own)),
+        row(Method::GET, "/api/v1/recipients/{client_id}/connections", get(connections)),
+        row(Method::GET, under, get(connection)),
+        row(Method::DELETE, under, delete(end)),
     ]
 }
 
-/// A partner that calls: strangers get no further.
-struct AsPartner(Partner);
+const OWN: &str = "/api/v1/connections";
 
-impl FromRequestParts<App> for AsPartner {
-    type Rejection = Response;
+/// Declares extractors of who calls: whoever is not gets no further.
+macro_rules! callers {
+    ($($(#[$doc:meta])* $name:ident($type:ty) = |$ctx:ident, $bearer:ident| $who:expr;)+) => {$(
+        $(#[$doc])*
+        struct $name($type);
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
-        let ctx = Ctx::from_request_parts(parts, app).await.map_err(IntoResponse::into_response)?;
-        let partner = super::partner(&ctx, bearer(&parts.headers).as_ref()).await;
-        partner.map(Self).map_err(|error| refuse_authz(&error))
-    }
+        impl FromRequestParts<App> for $name {
+            type Rejection = Response;
+
+            async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+                let ctx = Ctx::from_request_parts(parts, app).await.map_err(IntoResponse::into_response)?;
+                let ($ctx, $bearer) = (&ctx, bearer(&parts.headers));
+                let $bearer = $bearer.as_ref();
+                $who.await.map(Self).map_err(|error| refuse_authz(&error))
+            }
+        }
+    )+};
+}
+
+callers! {
+    /// A partner.
+    AsPartner(Partner) = |ctx, bearer| super::partner(ctx, bearer, Wants::More);
+    /// A partner that looks at connections or ends one, held or not.
+    AsEndingPartner(Partner) = |ctx, bearer| super::partner(ctx, bearer, Wants::Ends);
+    /// A recipient.
+    AsRecipient(Own) = |ctx, bearer| super::own(ctx, bearer, Wants::More);
+    /// A recipient that looks at its connections or ends one, held or not.
+    AsEndingRecipient(Own) = |ctx, bearer| super::own(ctx, bearer, Wants::Ends);
+    /// A partner or a recipient.
+    AsParty(Party) = |ctx, bearer| super::party(ctx, bearer);
 }
 
 async fn create(
@@ -125,6 +162,76 @@ async fn registration(ctx: Ctx, AsPartner(partner): AsPartner, Segments(id, prov
     shown(super::registration::with(&ctx, &partner, &id, &provider).await, |registration| {
         json(&RegistrationBody::new(registration))
     })
+}
+
+async fn providers(ctx: Ctx, AsParty(party): AsParty) -> Response {
+    shown(super::provider::of(&ctx, &party).await, |all| json(&ProviderBody::all(all)))
+}
+
+async fn own_providers(ctx: Ctx, AsRecipient(own): AsRecipient) -> Response {
+    shown(super::provider::active(&ctx, &own).await, |all| json(&ProviderBody::all(all)))
+}
+
+async fn provider(ctx: Ctx, AsPartner(_): AsPartner, Segment(id): Segment) -> Response {
+    shown(super::provider::one(&ctx, &id).await, |provider| json(&DetailBody::new(provider)))
+}
+
+async fn second_providers(ctx: Ctx, AsParty(party): AsParty, RawQuery(query): RawQuery) -> Response {
+    let query = ListQuery::parse(query.as_deref());
+    shown(super::provider::second(&ctx, &party, &query).await, |all| json(&SecondBody::all(all)))
+}
+
+async fn own_connections(
+    ctx: Ctx,
+    AsEndingRecipient(own): AsEndingRecipient,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = ListQuery::parse(query.as_deref());
+    shown(super::connection::list(&ctx, own.id(), OWN, &query).await, |page| {
+        json(&ConnectionsBody::new(page))
+    })
+}
+
+async fn own_connection(
+    ctx: Ctx,
+    AsEndingRecipient(own): AsEndingRecipient,
+    Segment(id): Segment,
+) -> Response {
+    shown(super::connection::one(&ctx, own.id(), &id).await, |found| json(&ConnectionBody::new(found)))
+}
+
+async fn end_own(ctx: Ctx, AsEndingRecipient(own): AsEndingRecipient, Segment(id): Segment) -> Response {
+    let ended = super::connection::end(&ctx, own.id(), &id, Cause::Recipient, own.actor()).await;
+    shown(ended, |()| StatusCode::NO_CONTENT.into_response())
+}
+
+async fn connections(
+    ctx: Ctx,
+    AsEndingPartner(partner): AsEndingPartner,
+    Segment(client_id): Segment,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = ListQuery::parse(query.as_deref());
+    let page = super::connection::list_under(&ctx, &partner, &client_id, &query).await;
+    shown(page, |page| json(&ConnectionsBody::new(page)))
+}
+
+async fn connection(
+    ctx: Ctx,
+    AsEndingPartner(partner): AsEndingPartner,
+    Segments(client_id, id): Segments,
+) -> Response {
+    let found = super::connection::one_under(&ctx, &partner, &client_id, &id).await;
+    shown(found, |found| json(&ConnectionBody::new(found)))
+}
+
+async fn end(
+    ctx: Ctx,
+    AsEndingPartner(partner): AsEndingPartner,
+    Segments(client_id, id): Segments,
+) -> Response {
+    let ended = super::connection::end_under(&ctx, &partner, &client_id, &id).await;
+    shown(ended, |()| StatusCode::NO_CONTENT.into_response())
 }
 
 /// The members of a request's JSON object, or the answer that says no.

@@ -1,15 +1,21 @@
 //! What management answers with: the documented names, in the documented order.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use domain::Secret;
 use domain::error::{OAuthCode, OAuthError};
 use domain::id::ProviderId;
 use domain::model::client::Recipient;
+use domain::model::connection::Cause;
+use domain::model::provider::{AccountType, Provider};
+use domain::{DataCluster, Secret};
+use fdx::{HateoasLink, PageLinks, PageMetadata};
 use serde::Serialize;
 use store::command::{BadPair, WhyNot};
-use store::query::NamedRegistration;
+use store::query::{ListedConnection, NamedRegistration};
 
+use super::connection::Page;
+use super::inventory::{Inventory, inventory};
 use super::registration::why;
 
 /// A recipient. What it does not say of itself is absent; `contacts` is always there.
@@ -146,5 +152,153 @@ impl<'a> PairsBody<'a> {
         };
         let pairs = pairs.iter().map(each).collect();
         (worst, Self { error: code.as_str(), error_description: description, pairs })
+    }
+}
+
+/// A provider in a list of the first version.
+#[derive(Serialize)]
+pub(super) struct ProviderBody<'a> {
+    provider_id: ProviderId,
+    name: &'a str,
+    country: &'a str,
+}
+
+impl<'a> ProviderBody<'a> {
+    pub(super) fn new(provider: &'a Provider) -> Self {
+        let settings = &provider.settings;
+        Self { provider_id: provider.id, name: &settings.name, country: &settings.country }
+    }
+
+    pub(super) fn all(providers: &'a [Provider]) -> Vec<Self> {
+        providers.iter().map(Self::new).collect()
+    }
+}
+
+/// A provider in the list of the second version. Truth is a text there.
+#[derive(Serialize)]
+pub(super) struct SecondBody<'a> {
+    #[serde(flatten)]
+    provider: ProviderBody<'a>,
+    scopes: Vec<&'static str>,
+    status: &'static str,
+    #[serde(rename = "connectorName")]
+    connector_name: &'static str,
+    #[serde(rename = "availableAccountTypes")]
+    available_account_types: BTreeMap<String, &'static str>,
+}
+
+/// The connector that every provider is reached through.
+const CONNECTOR: &str = "fdx";
+
+impl<'a> SecondBody<'a> {
+    pub(super) fn all(providers: &'a [(Provider, &'static str)]) -> Vec<Self> {
+        providers.iter().map(|(provider, status)| Self::new(provider, status)).collect()
+    }
+
+    fn new(provider: &'a Provider, status: &'static str) -> Self {
+        let kinds = [AccountType::Deposit, AccountType::Investment, AccountType::Loan, AccountType::Loc];
+        let truth = |kind| if provider.settings.has(kind) { "true" } else { "false" };
+        Self {
+            provider: ProviderBody::new(provider),
+            scopes: scopes(provider),
+            status,
+            connector_name: CONNECTOR,
+            available_account_types: kinds.map(|kind| (format!("{kind}s"), truth(kind))).into(),
+        }
+    }
+}
+
+/// A provider with all that it delivers.
+#[derive(Serialize)]
+pub(super) struct DetailBody<'a> {
+    #[serde(flatten)]
+    provider: ProviderBody<'a>,
+    provider_url: Option<&'a str>,
+    scopes: Vec<&'static str>,
+    data_inventory: Inventory,
+}
+
+impl<'a> DetailBody<'a> {
+    pub(super) fn new(provider: &'a Provider) -> Self {
+        let settings = &provider.settings;
+        Self {
+            provider: ProviderBody::new(provider),
+            provider_url: settings.url.as_deref().or(settings.issuer.as_deref()),
+            scopes: scopes(provider),
+            data_inventory: inventory(settings),
+        }
+    }
+}
+
+fn scopes(provider: &Provider) -> Vec<&'static str> {
+    provider.settings.clusters().iter().map(DataCluster::as_str).collect()
+}
+
+/// A connection. What is only known of an end is absent before it.
+#[derive(Serialize)]
+pub(super) struct ConnectionBody<'a> {
+    connection_id: &'a str,
+    client_id: &'a str,
+    provider_id: ProviderId,
+    state: &'static str,
+    scope: String,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activated_at: Option<String>,
+    expires_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bank: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient: Option<&'a str>,
+}
+
+impl<'a> ConnectionBody<'a> {
+    pub(super) fn new(connection: &'a ListedConnection) -> Self {
+        let c = connection;
+        Self {
+            connection_id: c.id.as_str(),
+            client_id: c.client_id.as_str(),
+            provider_id: c.provider_id,
+            state: c.status.as_str(),
+            scope: c.clusters.to_string(),
+            created_at: c.created_at.to_string(),
+            activated_at: c.activated_at.as_ref().map(ToString::to_string),
+            expires_at: c.expires_at.to_string(),
+            ended_at: c.ended_at.as_ref().map(ToString::to_string),
+            cause: c.cause.map(Cause::as_str),
+            bank: c.cause.map(|_| c.bank.as_str()),
+            recipient: c.cause.map(|_| c.recipient.as_str()),
+        }
+    }
+}
+
+/// A page of connections, in the form of the data face.
+#[derive(Serialize)]
+pub(super) struct ConnectionsBody<'a> {
+    page: PageMetadata,
+    links: PageLinks,
+    connections: Vec<ConnectionBody<'a>>,
+}
+
+impl<'a> ConnectionsBody<'a> {
+    pub(super) fn new(page: &'a Page) -> Self {
+        let next = page.next.as_ref();
+        let link = |(_, url): &(String, String)| HateoasLink {
+            href: Some(url.clone()),
+            action: Some("GET".into()),
+            ..HateoasLink::default()
+        };
+        Self {
+            page: PageMetadata {
+                next_offset: next.map(|(cursor, _)| cursor.clone()),
+                ..PageMetadata::default()
+            },
+            links: PageLinks { next: next.map(link), prev: None },
+            connections: page.connections.iter().map(ConnectionBody::new).collect(),
+        }
     }
 }

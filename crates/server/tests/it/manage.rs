@@ -5,7 +5,8 @@ use bowline::job;
 use bowline::manage::{ClientThere, Pair, activate, approve, reinstate, reject, suspend};
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind};
-use domain::model::provider::{SecretSource, UpstreamClient};
+use domain::model::connection::Cause;
+use domain::model::provider::{ProviderState, SecretSource, UpstreamClient};
 use http::Method;
 use serde_json::Value;
 
@@ -14,6 +15,9 @@ use crate::kit::{Kit, Recipient, SCOPE, on_both, parameter};
 on_both!(
     a_registration_is_walked_through_and_obeyed_at_each_step,
     a_regenerated_secret_ends_the_old_one_and_the_clients_own_tokens,
+    a_partner_sets_a_recipient_up_and_removes_it_with_all_that_it_had,
+    connections_are_seen_and_ended_by_their_own_alone,
+    providers_are_listed_as_the_token_says,
 );
 
 fn operator() -> Actor {
@@ -155,4 +159,140 @@ async fn a_registrations_own_client_is_used_at_its_provider() {
     assert_eq!(kit.read("/accounts", &later).await.status, 200, "it is refreshed there as well");
     assert_eq!(kit.revoke(&later).await.status, 204);
     kit.until("the bank is told", async || kit.grants().await == ["ended"]).await;
+}
+
+/// From nothing to the end, as a partner lives it.
+async fn a_partner_sets_a_recipient_up_and_removes_it_with_all_that_it_had(kit: Kit) {
+    let (recipient, token) = active(&kit).await;
+    let alice = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
+    let bob = kit.connect_at(1000, &recipient, "bob", &["mt-bob-chequing"], SCOPE).await;
+    let acme = kit.connect(&kit.acme()).await;
+    let waiting =
+        parameter(&kit.arrive(&Kit::ask(&recipient), "chloe", &["mt-chloe-chequing"]).await, "code");
+    let own = kit.client_token(&recipient).await;
+    assert_eq!(kit.read("/accounts", &alice.access).await.status, 200);
+
+    let path = format!("/api/v1/recipients/{}", recipient.id);
+    let other = kit.client_token(&kit.other_partner().await).await;
+    assert_eq!(kit.call(Method::DELETE, &path, &other).await.status, 404, "it is another's");
+    assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204);
+    // From the reply on, whether or not the ends are written down yet.
+    for tokens in [&alice, &bob] {
+        let read = kit.read("/accounts", &tokens.access).await;
+        assert_eq!((read.status, &read.json()["code"]), (401, &602.into()));
+        assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.json()["error"], "invalid_grant");
+        assert_eq!(kit.revoke(&tokens.access).await.status, 204, "it has reached its goal");
+    }
+    let redeemed = kit.redeem(&recipient, &waiting.unwrap()).await;
+    assert_eq!(redeemed.json()["error"], "invalid_grant");
+    let minted = kit.token(&recipient, &[("grant_type", "client_credentials")]).await;
+    assert_eq!(minted.json()["error"], "invalid_client");
+    assert_eq!(kit.call(Method::GET, "/api/v1/providers", &own).await.status, 400, "its own tokens are over");
+    assert_eq!(refused(&kit, &recipient).await.unwrap(), "page", "it redirects nobody");
+    for (method, rest) in [
+        (Method::GET, ""),
+        (Method::PUT, ""),
+        (Method::POST, "/secret"),
+        (Method::GET, "/providers/requests"),
+    ] {
+        let body = serde_json::json!({"redirect_uris": "https://fake.example.org/"});
+        let gone = kit.put(method, &format!("{path}{rest}"), &token, body).await;
+        assert_eq!(gone.status, 404, "{rest}: {}", gone.body);
+    }
+    assert_eq!(kit.call(Method::GET, "/api/v1/recipients", &token).await.json(), serde_json::json!([]));
+    assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204, "again changes nothing");
+
+    kit.until("the bank is told of all three", async || {
+        kit.grants().await.iter().filter(|state| *state == "ended").count() == 3
+    })
+    .await;
+    for id in [&alice.id, &bob.id] {
+        assert_eq!(kit.cause(id).await, Some(Cause::ClientRemoved));
+        let seen = kit.call(Method::GET, &format!("{path}/connections/{id}"), &token).await.json();
+        assert_eq!((&seen["state"], &seen["cause"]), (&"revoked".into(), &"client_removed".into()));
+    }
+    kit.until("the removal is over", async || kit.behind("SELECT 1 FROM removals").await.is_empty()).await;
+    let actors = "SELECT DISTINCT actor_kind, actor_id FROM connections WHERE cause = 'client_removed'";
+    assert_eq!(kit.behind(actors).await, ["partner|pt-sandbox"]);
+    assert_eq!(kit.read("/accounts", &acme.access).await.status, 200, "another's connection lives on");
+}
+
+/// What a recipient and its partner see of connections, and how each ends one.
+async fn connections_are_seen_and_ended_by_their_own_alone(kit: Kit) {
+    let (recipient, token) = active(&kit).await;
+    let mut ids = Vec::new();
+    for customer in ["alice", "bob", "chloe"] {
+        let account = format!("mt-{customer}-chequing");
+        ids.push(kit.connect_at(1000, &recipient, customer, &[&account], SCOPE).await);
+        kit.advance(std::time::Duration::from_secs(1));
+    }
+    let own = kit.client_token(&recipient).await;
+    let first = kit.call(Method::GET, "/api/v1/connections?limit=2", &own).await.json();
+    let listed = |page: &Value| {
+        let all = page["connections"].as_array().unwrap().iter();
+        all.map(|c| c["connection_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&first), [ids[2].id.to_string(), ids[1].id.to_string()], "the newest first");
+    let next = first["links"]["next"]["href"].as_str().unwrap();
+    let second = kit.call(Method::GET, next.strip_prefix(kit.app().public_url()).unwrap(), &own).await.json();
+    assert_eq!((listed(&second), second["page"].get("nextOffset")), (vec![ids[0].id.to_string()], None));
+    assert!(!first.to_string().contains("alice") && first["connections"][0].get("sub").is_none());
+
+    let under = format!("/api/v1/recipients/{}/connections", recipient.id);
+    assert_eq!(listed(&kit.call(Method::GET, &under, &token).await.json()).len(), 3);
+    let acme = kit.client_token(&kit.acme()).await;
+    let one = format!("/api/v1/connections/{}", ids[0].id);
+    for method in [Method::GET, Method::DELETE] {
+        assert_eq!(kit.call(method, &one, &acme).await.status, 404, "another's");
+    }
+    assert_eq!(kit.cause(&ids[0].id).await, None);
+    kit.suspend(&recipient).await;
+    assert_eq!(kit.call(Method::GET, "/api/v1/providers", &own).await.json()["error"], "unauthorized_client");
+    for _ in 0..2 {
+        assert_eq!(
+            kit.call(Method::DELETE, &one, &own).await.status,
+            204,
+            "ending works, held or not, and again"
+        );
+    }
+    assert_eq!(kit.cause(&ids[0].id).await, Some(Cause::Recipient));
+    assert_eq!(kit.read("/accounts", &ids[0].access).await.json()["code"], 602);
+    let by_partner = format!("{under}/{}", ids[1].id);
+    assert_eq!(kit.call(Method::DELETE, &by_partner, &token).await.status, 204);
+    assert_eq!(kit.cause(&ids[1].id).await, Some(Cause::Partner));
+    kit.until("the bank is told", async || {
+        let seen = kit.call(Method::GET, &by_partner, &token).await.json();
+        seen["bank"] == "accepted"
+    })
+    .await;
+    assert_eq!(kit.cause(&ids[2].id).await, None, "the third lives on");
+}
+
+/// The token decides what a list of providers is.
+async fn providers_are_listed_as_the_token_says(kit: Kit) {
+    let (recipient, token) = active(&kit).await;
+    let own = kit.client_token(&recipient).await;
+    let ids = async |path: &str, bearer: &str| {
+        let listed = kit.call(Method::GET, path, bearer).await.json();
+        listed.as_array().unwrap().iter().map(|p| p["provider_id"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    for path in ["/api/v1/providers", "/api/v1/authorize/providers"] {
+        assert_eq!(ids(path, &own).await, [1000], "{path}: its own active ones");
+    }
+    assert_eq!(ids("/api/v1/providers", &token).await, [1000, 2000, 3000], "the catalogue");
+    assert_eq!(ids("/api/v2/providers", &own).await, [1000, 2000, 3000]);
+    assert_eq!(ids("/api/v2/providers?isEnabledForClient=TRUE", &own).await, [1000]);
+    assert_eq!(ids("/api/v2/providers?isEnabledForClient=FALSE", &own).await, [2000, 3000]);
+    assert!(ids("/api/v2/providers?country=US", &own).await.is_empty());
+    let words = async || {
+        let listed = kit.call(Method::GET, "/api/v2/providers", &own).await.json();
+        listed[0]["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(words().await, "Activated");
+    let ctx = job::context(kit.app(), "test").unwrap();
+    suspend(&ctx, &pair(&recipient), None, &operator()).await.unwrap();
+    assert_eq!(words().await, "Suspended");
+    assert!(ids("/api/v1/providers", &own).await.is_empty());
+    kit.hold_provider(2000, ProviderState::Retired).await;
+    assert_eq!(ids("/api/v1/providers", &token).await, [1000, 3000], "one that leaves is not offered");
 }

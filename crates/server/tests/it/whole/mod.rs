@@ -58,7 +58,7 @@ impl Victim {
         let path = route.path.replace("{account_id}", &self.account);
         let path = path.replace("{request_id}", self.request.as_str()).replace("{provider_id}", "1000");
         let path = path.replace("{recipient_ids}", "dc-sandbox").replace("{provider_ids}", "1000");
-        path.replace("{client_id}", "dc-sandbox")
+        path.replace("{client_id}", "dc-sandbox").replace("{connection_id}", self.connection.as_str())
     }
 }
 
@@ -323,7 +323,9 @@ fn the_table_is_what_is_known() {
     let mut listed: Vec<String> = table().iter().map(|r| format!("{} {}", r.method, r.path)).collect();
     listed.sort();
     insta::assert_snapshot!(listed.join("\n"), @r"
+    DELETE /api/v1/connections/{connection_id}
     DELETE /api/v1/recipients/{client_id}
+    DELETE /api/v1/recipients/{client_id}/connections/{connection_id}
     DELETE /api/v1/revoke
     GET /
     GET /api/fdx/5/accounts
@@ -331,11 +333,19 @@ fn the_table_is_what_is_known() {
     GET /api/fdx/5/accounts/{account_id}/transactions
     GET /api/fdx/5/customers/current
     GET /api/v1/authorize
+    GET /api/v1/authorize/providers
+    GET /api/v1/connections
+    GET /api/v1/connections/{connection_id}
+    GET /api/v1/providers
+    GET /api/v1/providers/{provider_id}
     GET /api/v1/recipients
     GET /api/v1/recipients/providers/requests
     GET /api/v1/recipients/{client_id}
+    GET /api/v1/recipients/{client_id}/connections
+    GET /api/v1/recipients/{client_id}/connections/{connection_id}
     GET /api/v1/recipients/{client_id}/providers/requests
     GET /api/v1/recipients/{client_id}/providers/{provider_id}
+    GET /api/v2/providers
     GET /callback/{provider_id}
     GET /consent/{request_id}
     GET /static/bowline.css

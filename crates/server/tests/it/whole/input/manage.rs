@@ -4,9 +4,9 @@ use domain::error::OAuthCode;
 use serde_json::{Value, json};
 
 use super::super::expect::Expected;
-use super::super::managing::{BAD_BEARER, NO_RECIPIENT, not_found};
+use super::super::managing::{BAD_BEARER, NO_CONNECTION, NO_RECIPIENT, not_found};
 use super::{Bad, Case, Values, unknown_scope};
-use crate::kit::{Kit, Raw};
+use crate::kit::{Kit, Raw, Tokens};
 
 const JSON: &str = "application/json";
 const RECIPIENTS: &str = "/api/v1/recipients";
@@ -20,6 +20,11 @@ pub(in super::super) struct Managed {
     pub(super) foreign: String,
     /// The partner itself.
     pub(super) partner: String,
+    /// A recipient's own token, its connection, another recipient's connection, and another list's cursor.
+    pub(super) own: String,
+    pub(super) connection: String,
+    pub(super) others: String,
+    pub(super) cursor: String,
 }
 
 pub(super) async fn values(kit: &Kit) -> Managed {
@@ -29,7 +34,20 @@ pub(super) async fn values(kit: &Kit) -> Managed {
     let recipient = kit.created(&token).await.id;
     let path = format!("{RECIPIENTS}/providers/requests/{recipient}/1000");
     assert_eq!(kit.call(http::Method::POST, &path, &token).await.status, 200);
-    Managed { recipient, foreign: kit.created(&others).await.id, token, partner: partner.id }
+    let foreign = kit.created(&others).await.id;
+    let own = kit.client_token(&kit.acme()).await;
+    Managed { recipient, foreign, token, partner: partner.id, own, ..Managed::default() }
+}
+
+/// The same with connections in it.
+pub(super) async fn with_connections(kit: &Kit, managed: Managed, own: &Tokens, others: &Tokens) -> Managed {
+    let page = kit.call(http::Method::GET, "/api/v1/connections?limit=1", &managed.own).await.json();
+    Managed {
+        connection: own.id.to_string(),
+        others: others.id.to_string(),
+        cursor: page["page"]["nextOffset"].as_str().unwrap().to_owned(),
+        ..managed
+    }
 }
 
 /// Everything that partners change.
@@ -48,6 +66,8 @@ pub(super) fn cases(values: &Values) -> Vec<Case> {
     cases.extend(recipients(values));
     cases.extend(registrations(values));
     cases.extend(requests(values));
+    cases.extend(providers(values));
+    cases.extend(connections(values));
     cases
 }
 
@@ -315,7 +335,12 @@ fn recipients(values: &Values) -> Vec<Case> {
     let mut cases = Vec::new();
     for id in wrong_recipients(values) {
         let shown: String = id.chars().take(60).collect();
-        let rests = [("GET", "/providers/requests"), ("GET", "/providers/1000"), ("POST", "/secret")];
+        let rests: [(&str, &str); 4] = [
+            ("GET", "/providers/requests"),
+            ("GET", "/providers/1000"),
+            ("POST", "/secret"),
+            ("GET", "/connections"),
+        ];
         for (method, rest) in [("GET", ""), ("PUT", ""), ("DELETE", "")].into_iter().chain(rests) {
             let raw = Raw::post(format!("{RECIPIENTS}/{id}{rest}"), JSON, body.clone()).method(method);
             let what = format!("manage, {method} {shown}{rest}");
@@ -344,7 +369,7 @@ fn registrations(values: &Values) -> Vec<Case> {
 
 /// What stands in both lists of a request for registrations.
 fn requests(values: &Values) -> Vec<Case> {
-    let Managed { recipient: own, foreign, partner, token } = &values.manage;
+    let Managed { recipient: own, foreign, partner, token, .. } = &values.manage;
     let nobody = |count: u32| Expected::Pairs(404, format!("{NO_RECIPIENT} (bad pairs: {count})").into());
     let nowhere = "provider_id names no provider of this hub (bad pairs: 1)";
     let before = "This registration was requested before and is pending_approval (bad pairs: 1)";
@@ -384,6 +409,96 @@ fn requests(values: &Values) -> Vec<Case> {
         let shown: String = format!("{recipients} with {providers}").chars().take(90).collect();
         let raw = Raw::new("POST", format!("{RECIPIENTS}/providers/requests/{recipients}/{providers}"));
         cases.push(Case::new(format!("manage, request {shown}"), raw.bearer(token), expected));
+    }
+    cases
+}
+
+fn providers(values: &Values) -> Vec<Case> {
+    let Managed { token, own, .. } = &values.manage;
+    let mut cases = Vec::new();
+    for id in ["9999", "0", "01", "x", "-1", "1e3", "%2e", "1000%00", "%FF", "99999999999999999999", "con_1"]
+    {
+        let raw = Raw::get(format!("/api/v1/providers/{id}")).bearer(token);
+        let none = not_found("provider_id names no provider of this hub");
+        cases.push(Case::new(format!("manage, provider {id}"), raw, none));
+    }
+    let good = [("country", "CA"), ("isEnabledForClient", "TRUE"), ("colour", "red")];
+    for (name, _) in good {
+        for bad in Bad::ALL {
+            let expected = match (name, bad) {
+                ("colour", _) | (_, Bad::Missing | Bad::Empty) => Expected::Data,
+                (_, Bad::Twice) => invalid(format!("{name} is given twice")),
+                ("country", _) => invalid("country must be CA, US or CA,US"),
+                _ => invalid("isEnabledForClient must be TRUE or FALSE"),
+            };
+            for bearer in [token, own] {
+                let raw = Raw::get(format!("/api/v2/providers?{}", bad.within(&good, name))).bearer(bearer);
+                cases.push(Case::new(format!("manage, providers: {bad:?} as {name}"), raw, expected.clone()));
+            }
+        }
+    }
+    for (query, expected) in [
+        ("country=CA,US", Expected::Data),
+        ("country=CA,,US", Expected::Data),
+        ("country=ca", invalid("country must be CA, US or CA,US")),
+        ("country=FR", invalid("country must be CA, US or CA,US")),
+        ("isEnabledForClient=true", Expected::Data),
+        ("isEnabledForClient=1", invalid("isEnabledForClient must be TRUE or FALSE")),
+        ("isEnabledForClient=yes", invalid("isEnabledForClient must be TRUE or FALSE")),
+    ] {
+        let raw = Raw::get(format!("/api/v2/providers?{query}")).bearer(own);
+        cases.push(Case::new(format!("manage, providers: {query}"), raw, expected));
+    }
+    cases
+}
+
+fn connections(values: &Values) -> Vec<Case> {
+    let managed = &values.manage;
+    let under = format!("{RECIPIENTS}/{}/connections", managed.recipient);
+    let mut ids: Vec<String> = Bad::ALL
+        .into_iter()
+        .filter(|bad| !matches!(bad, Bad::Missing | Bad::Twice | Bad::Empty))
+        .map(|bad| bad.encoded(&managed.connection))
+        .collect();
+    ids.extend(
+        ["con_", "con_nobody", "arq_1", "dc-sandbox", "1000", "null", "*", "%2e%2e"].map(str::to_owned),
+    );
+    ids.extend([managed.others.clone(), managed.connection.to_uppercase()]);
+    let mut cases = Vec::new();
+    for id in &ids {
+        let shown: String = id.chars().take(60).collect();
+        for method in ["GET", "DELETE"] {
+            let own = Raw::new(method, format!("/api/v1/connections/{id}")).bearer(&managed.own);
+            cases.push(Case::new(
+                format!("manage, {method} connection {shown}"),
+                own,
+                not_found(NO_CONNECTION),
+            ));
+            let partners = Raw::new(method, format!("{under}/{id}")).bearer(&managed.token);
+            let what = format!("manage, {method} a partner's connection {shown}");
+            cases.push(Case::new(what, partners, not_found(NO_CONNECTION)));
+        }
+    }
+    let lists = [("/api/v1/connections", &managed.own), (under.as_str(), &managed.token)];
+    for (path, bearer) in lists {
+        for name in ["limit", "offset", "colour"] {
+            for bad in Bad::ALL {
+                let expected = match (name, bad) {
+                    ("colour", _) | (_, Bad::Missing) => Expected::Data,
+                    ("limit", _) => invalid("limit must be a positive integer, given once"),
+                    (_, Bad::Twice) => invalid("offset is given twice"),
+                    _ => invalid("offset is altered, expired or of another list"),
+                };
+                let query = bad.within(&[("limit", "5"), ("colour", "red")], name);
+                let raw = Raw::get(format!("{path}?{query}")).bearer(bearer);
+                cases.push(Case::new(format!("manage, {path}: {bad:?} as {name}"), raw, expected));
+            }
+        }
+    }
+    for cursor in [&managed.cursor, &values.foreign.cursor] {
+        let raw = Raw::get(format!("{under}?offset={cursor}")).bearer(&managed.token);
+        let expected = invalid("offset is altered, expired or of another list");
+        cases.push(Case::new("manage, connections: the cursor of another list", raw, expected));
     }
     cases
 }

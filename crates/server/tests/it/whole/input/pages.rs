@@ -58,7 +58,8 @@ pub(super) async fn values(kit: &Kit) -> (Values, Tokens, Tokens) {
         state,
         cookies,
         issuer: kit.bank(1000).url.clone(),
-        manage: super::manage::values(kit).await,
+        manage: super::manage::with_connections(kit, super::manage::values(kit).await, &tokens, &foreign)
+            .await,
     };
     (values, tokens, foreign)
 }
