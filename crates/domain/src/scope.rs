@@ -152,6 +152,8 @@ pub enum Operation {
     Account,
     /// `GET /accounts/{accountId}/transactions`
     Transactions,
+    /// `GET /accounts/{accountId}/payment-networks`
+    PaymentNetworks,
 }
 
 impl Operation {
@@ -162,6 +164,7 @@ impl Operation {
             Self::AccountList => &[DataCluster::AccountBasic, DataCluster::AccountDetailed],
             Self::AccountListDetailed | Self::Account => &[DataCluster::AccountDetailed],
             Self::Transactions => &[DataCluster::Transactions],
+            Self::PaymentNetworks => &[DataCluster::AccountPayments],
         }
     }
 
@@ -222,6 +225,7 @@ mod tests {
         assert!(!Operation::AccountListDetailed.allowed(basic));
         assert!(!Operation::Account.allowed(basic));
         assert!(!Operation::Transactions.allowed(basic.with(DataCluster::AccountDetailed)));
+        assert!(!Operation::PaymentNetworks.allowed(basic.with(DataCluster::AccountDetailed)));
     }
 
     proptest! {

@@ -10,6 +10,7 @@ mod error;
 mod investment;
 mod page;
 mod parse;
+mod payment;
 pub mod sample;
 mod scalar;
 mod transaction;
@@ -30,8 +31,9 @@ pub use investment::{
     Contribution, FiPortion, Holding, InvestmentBalance, InvestmentLoan, OpenOrder, PensionSource, Portion,
     Vesting,
 };
-pub use page::{Accounts, HateoasLink, PageLinks, PageMetadata, Transactions};
+pub use page::{Accounts, HateoasLink, PageLinks, PageMetadata, PaymentNetworks, Transactions};
 pub use parse::{ParseError, Parsed, parse};
+pub use payment::PaymentNetwork;
 pub use scalar::{Amount, Date, Timestamp};
 pub use transaction::{
     CommercialCode, CommercialTransaction, DepositTransaction, InsuranceTransaction, InvestmentTransaction,

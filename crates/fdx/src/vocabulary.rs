@@ -146,6 +146,7 @@ mod tests {
             }
         }
         assert_eq!(kinds, 13);
+        known::<crate::PaymentNetwork>(&sample("paymentNetwork"));
         known::<crate::Customer>(&sample("customer"));
         assert_eq!(strange_words("customer", &sample("customer")), Vec::<String>::new());
     }

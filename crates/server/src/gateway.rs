@@ -8,6 +8,7 @@ mod error;
 pub(crate) mod filter;
 mod ids;
 pub(crate) mod page;
+mod payment_networks;
 mod transactions;
 
 pub(crate) mod http;

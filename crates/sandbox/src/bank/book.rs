@@ -15,7 +15,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fdx::{Account, Amount, Timestamp, Transaction};
+use fdx::{Account, Amount, PaymentNetwork, Timestamp, Transaction};
 use jiff::ToSpan;
 use jiff::civil;
 use rust_decimal::Decimal;
@@ -174,6 +174,22 @@ impl Book<'_> {
         let mut shown: Vec<&Booking> = bookings.iter().filter(|booking| booking.day >= since).collect();
         shown.sort_by_key(|booking| Reverse((booking.day, booking.minute, booking.nth)));
         shown.into_iter().map(|booking| self.transaction(ledger, booking)).collect()
+    }
+
+    /// The networks that an account can be paid by: the clearing of cheques and pre-authorized debits, for
+    /// whoever has a deposit account that is open.
+    pub(super) fn payment_networks(&self, account: &str) -> Vec<PaymentNetwork> {
+        let payable = self.ledger(account).filter(|ledger| ledger.is_payable());
+        let network = |ledger| PaymentNetwork {
+            // Electronic payments write a zero before the institution.
+            bank_id: Some(self.books.routing[1..].to_owned()),
+            identifier: Some(self.number(ledger)),
+            identifier_type: Some("ACCOUNT_NUMBER".into()),
+            r#type: Some("CA_ACSS".into()),
+            transfer_in: Some(true),
+            transfer_out: Some(true),
+        };
+        payable.into_iter().map(network).collect()
     }
 
     fn ledger(&self, id: &str) -> Option<&'static Ledger> {

@@ -7,7 +7,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use fdx::{Account, Accounts, ErrorBody, ErrorCode, HateoasLink, PageLinks, PageMetadata, Transactions};
+use fdx::{
+    Account, Accounts, ErrorBody, ErrorCode, HateoasLink, PageLinks, PageMetadata, PaymentNetworks,
+    Transactions,
+};
 use jiff::civil;
 
 use super::book::{self, Book, Person};
@@ -23,7 +26,8 @@ pub(super) fn routes() -> Router<Bank> {
         .route("/customers/current", get(customer))
         .route("/accounts", get(accounts))
         .route("/accounts/{id}", get(account))
-        .route("/accounts/{id}/transactions", get(transactions));
+        .route("/accounts/{id}/transactions", get(transactions))
+        .route("/accounts/{id}/payment-networks", get(payment_networks));
     Router::new().nest(BASE, routes)
 }
 
@@ -102,6 +106,21 @@ async fn transactions(
     Ok(Json(Transactions { page, links, transactions }))
 }
 
+async fn payment_networks(
+    State(bank): State<Bank>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    Query(query): Parameters,
+) -> Result<Json<PaymentNetworks>, Refused> {
+    let reader = bank.reader(&headers, PAYMENTS).await?;
+    reader.covers(&id)?;
+    let path = format!("/accounts/{id}/payment-networks");
+    let all = bank.book().payment_networks(&id);
+    let (page, links, payment_networks) = page(all, &query, &path, |network| network.identifier.as_deref())?;
+    Ok(Json(PaymentNetworks { page, links, payment_networks }))
+}
+
+const PAYMENTS: &[&str] = &["paymentnetworks", "accountpayments", "paymentsupport"];
 const NO_ACCOUNT: Refused = Refused(ErrorCode::AccountNotFound, "No such account in this grant");
 
 /// Whoever presents a live access token.
@@ -146,8 +165,7 @@ impl Bank {
     /// An account's details. A strict bank leaves out what the scope does not name.
     fn shown(&self, reader: &Reader, mut account: Account) -> Account {
         if self.0.look.strict {
-            if !scope::covers(&reader.grant.scope, &["paymentnetworks", "accountpayments", "paymentsupport"])
-            {
+            if !scope::covers(&reader.grant.scope, PAYMENTS) {
                 account.remove_payment_details();
             }
             if !scope::covers(&reader.grant.scope, &["investments"]) {

@@ -102,6 +102,9 @@ impl From<ReadError> for DataError {
                     Self::Fdx(ErrorCode::CustomerNotFound, "The data provider does not find this customer")
                 }
                 Upstream::Said(ErrorCode::AccountNotFound) => NO_ACCOUNT,
+                Upstream::Said(code @ ErrorCode::SubsystemUnavailable) => {
+                    Self::Fdx(code, "The data provider does not offer this")
+                }
                 Upstream::Said(
                     code @ (ErrorCode::AccountClosed
                     | ErrorCode::AccountTypeNotSupported

@@ -8,7 +8,7 @@ use axum::routing::get;
 use serde::Serialize;
 
 use super::page::ListQuery;
-use super::{DataError, Served, accounts, customers, transactions};
+use super::{DataError, Served, accounts, customers, payment_networks, transactions};
 use crate::authz::Bearer;
 use crate::ctx::Ctx;
 use crate::web::{Face, Route, Segment};
@@ -21,6 +21,7 @@ pub(crate) fn routes() -> Vec<Route> {
         get_of("/api/fdx/5/accounts", get(list_accounts)),
         get_of("/api/fdx/5/accounts/{account_id}", get(account)),
         get_of("/api/fdx/5/accounts/{account_id}/transactions", get(list_transactions)),
+        get_of("/api/fdx/5/accounts/{account_id}/payment-networks", get(list_payment_networks)),
     ]
 }
 
@@ -47,6 +48,16 @@ async fn list_transactions(
     render(transactions::list(ctx, bearer(&headers).as_ref(), &id, &query).await)
 }
 
+async fn list_payment_networks(
+    ctx: Ctx,
+    headers: HeaderMap,
+    Segment(id): Segment,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = ListQuery::parse(query.as_deref());
+    render(payment_networks::list(ctx, bearer(&headers).as_ref(), &id, &query).await)
+}
+
 /// A token in the header alone counts: one in the query is as good as none.
 fn bearer(headers: &HeaderMap) -> Option<Bearer> {
     crate::authz::http::bearer(headers)
@@ -69,6 +80,10 @@ fn refuse(error: &DataError) -> Response {
     let mut response = (status, Json(error.body())).into_response();
     if let Some(challenge) = challenge(error) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        // A provider without the resource: reading it is not allowed either (RFC 9110 §15.5.6).
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("OPTIONS"));
     }
     if let Some(after) = error.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));

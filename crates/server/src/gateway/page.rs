@@ -1,11 +1,12 @@
 //! Pages of a list: `limit`, `offset`, links, and a page that the consent has thinned is filled up.
 
-use fdx::{HateoasLink, PageLinks, PageMetadata};
+use fdx::{Accounts, HateoasLink, PageLinks, PageMetadata, PaymentNetworks, Transactions};
+use serde::de::DeserializeOwned;
 
 use super::access::Reader;
 use super::cursor;
 use super::error::DataError;
-use crate::hub::{self, ReadError};
+use crate::hub::{self, ReadError, fetch};
 
 /// The query of a list: each parameter at most once, unknown ones ignored.
 #[derive(Clone, Debug, Default)]
@@ -41,8 +42,49 @@ pub(super) struct Upstream<T> {
     pub(super) total: Option<u64>,
 }
 
+/// A page of the standard, whatever it lists.
+pub(super) trait Listed: Default + DeserializeOwned {
+    type Item;
+
+    fn parts(self) -> (PageMetadata, Vec<Self::Item>);
+}
+
+macro_rules! listed {
+    ($($page:ident { $items:ident: $item:ty }),+ $(,)?) => {$(
+        impl Listed for $page {
+            type Item = $item;
+
+            fn parts(self) -> (PageMetadata, Vec<$item>) {
+                (self.page, self.$items)
+            }
+        }
+    )+};
+}
+listed! {
+    Accounts { accounts: fdx::Account },
+    Transactions { transactions: fdx::Transaction },
+    PaymentNetworks { payment_networks: fdx::PaymentNetwork },
+}
+
+/// Asks the provider for a page of a list.
+pub(super) async fn ask<P: Listed>(
+    reader: &Reader,
+    path: &[&str],
+    query: &[(&str, &str)],
+    limit: u32,
+    offset: Option<&str>,
+) -> Result<Upstream<P::Item>, DataError> {
+    let limit = limit.to_string();
+    let mut whole = vec![("limit", limit.as_str())];
+    whole.extend(query);
+    whole.extend(offset.map(|offset| ("offset", offset)));
+    let answer = or_nothing(fetch::<P>(reader.ctx(), reader.access(), path, &whole).await)?;
+    let (page, items) = answer.parts();
+    Ok(Upstream { items, next: page.next_offset, total: page.total_elements })
+}
+
 /// A list that a provider says it has nothing for (1107) is an empty list.
-pub(super) fn or_nothing<T: Default>(answer: Result<T, ReadError>) -> Result<T, ReadError> {
+fn or_nothing<T: Default>(answer: Result<T, ReadError>) -> Result<T, ReadError> {
     match answer {
         Err(ReadError::Upstream(hub::Upstream::Said(fdx::ErrorCode::DataNotFound))) => Ok(T::default()),
         other => other,

@@ -7,10 +7,9 @@ use jiff::civil::Date;
 use super::access::{Reader, Served};
 use super::accounts::bank_id;
 use super::error::{DataError, NO_ACCOUNT};
-use super::page::{List, ListQuery, PageQuery, Upstream, or_nothing};
+use super::page::{List, ListQuery, PageQuery, ask};
 use crate::authz::Bearer;
 use crate::ctx::Ctx;
-use crate::hub::fetch;
 
 /// A page of an account's transactions.
 pub(super) async fn list(
@@ -28,14 +27,15 @@ async fn read(reader: &Reader, opaque: &str, query: &ListQuery) -> Result<Transa
     let id = bank_id(reader, opaque).ok_or(NO_ACCOUNT)?;
     let page = PageQuery::parse(query, &reader.ctx().app().config().page)?;
     let (start, end) = range(reader.ctx(), query)?;
-    let dates = [("startTime", start.to_string()), ("endTime", end.to_string())];
+    let (start, end) = (start.to_string(), end.to_string());
+    let dates = [("startTime", &*start), ("endTime", &*end)];
     let path = format!("/api/fdx/5/accounts/{opaque}/transactions");
     let mut repeated = vec![("limit", page.limit.to_string())];
-    repeated.extend(dates.clone());
+    repeated.extend(dates.map(|(name, date)| (name, date.to_owned())));
     let list = List { reader, page: &page, path: &path, query: repeated };
     let fetch = |limit: u32, offset: Option<String>| {
-        let (id, dates) = (&id, &dates);
-        async move { upstream(reader, id, limit, offset.as_deref(), dates).await }
+        let path = ["accounts", &id, "transactions"];
+        async move { ask::<Transactions>(reader, &path, &dates, limit, offset.as_deref()).await }
     };
     let of_account = |transaction: &Transaction| transaction.account_id().is_none_or(|account| account == id);
     let (page, links, mut transactions) = list.read(fetch, of_account).await?;
@@ -43,26 +43,6 @@ async fn read(reader: &Reader, opaque: &str, query: &ListQuery) -> Result<Transa
         transaction.set_account_id(opaque.to_owned());
     }
     Ok(Transactions { page, links, transactions })
-}
-
-async fn upstream(
-    reader: &Reader,
-    id: &str,
-    limit: u32,
-    offset: Option<&str>,
-    dates: &[(&str, String); 2],
-) -> Result<Upstream<Transaction>, DataError> {
-    let limit = limit.to_string();
-    let mut query = vec![("limit", limit.as_str())];
-    query.extend(dates.iter().map(|(name, date)| (*name, date.as_str())));
-    query.extend(offset.map(|offset| ("offset", offset)));
-    let path = ["accounts", id, "transactions"];
-    let answer = or_nothing(fetch::<Transactions>(reader.ctx(), reader.access(), &path, &query).await)?;
-    Ok(Upstream {
-        items: answer.transactions,
-        next: answer.page.next_offset,
-        total: answer.page.total_elements,
-    })
 }
 
 /// The days asked for, within the history that is served. A day alone means from the beginning, or to today.

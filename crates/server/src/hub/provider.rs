@@ -227,7 +227,8 @@ impl<'a> Endpoint<'a> {
     fn noted(&self, call: &'static str, answer: Result<Answer, OutboundError>) -> Result<Answer, Upstream> {
         let status = answer.as_ref().ok().map(|a| a.status);
         self.count(call, status);
-        let well = status.is_some_and(|status| !status.is_server_error());
+        let failed = |status: StatusCode| status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+        let well = status.is_some_and(|status| !failed(status));
         self.breaker().note(self.provider.id, well, self.ctx.now());
         answer.map_err(|error| unreachable(&error))
     }
@@ -279,7 +280,7 @@ fn retry_after(answer: &Answer) -> Option<Duration> {
 /// What an answer that is not 200 means.
 fn refusal(answer: &Answer) -> Upstream {
     let code = fdx::parse::<fdx::ErrorBody>(&answer.body).ok().and_then(|body| body.value.code);
-    let code = code.and_then(fdx::ErrorCode::from_number);
+    let code = code.and_then(known);
     match (answer.status, code) {
         (StatusCode::TOO_MANY_REQUESTS, _) | (_, Some(fdx::ErrorCode::TooManyRequests)) => {
             Upstream::RateLimited(retry_after(answer).unwrap_or(Duration::from_secs(1)).min(LONGEST_RETRY))
@@ -287,8 +288,21 @@ fn refusal(answer: &Answer) -> Upstream {
         (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT, _)
         | (_, Some(fdx::ErrorCode::Maintenance)) => Upstream::Unavailable,
         (StatusCode::UNAUTHORIZED, _) | (_, Some(fdx::ErrorCode::NotAuthorized)) => Upstream::TokenRefused,
+        (StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED, None)
+        | (_, Some(fdx::ErrorCode::SubsystemUnavailable)) => {
+            Upstream::Said(fdx::ErrorCode::SubsystemUnavailable)
+        }
         (status, Some(code)) if status.is_client_error() => Upstream::Said(code),
         _ => Upstream::Failed,
+    }
+}
+
+/// What a number means: one of the documented codes, or one of FDX's own that says the same.
+fn known(number: u16) -> Option<fdx::ErrorCode> {
+    match number {
+        901 => Some(fdx::ErrorCode::AccountNotFound),
+        1106 => Some(fdx::ErrorCode::SubsystemUnavailable),
+        number => fdx::ErrorCode::from_number(number),
     }
 }
 

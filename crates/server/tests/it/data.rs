@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use domain::model::provider::ProviderState;
+use fdx::vocabulary::strange_words;
+use serde_json::json;
 
-use crate::kit::Kit;
+use crate::kit::{Kit, StandIn, says};
+use bowline::job;
+use domain::model::audit_event::{Actor, ActorKind};
 
 #[tokio::test]
 async fn lists_show_what_was_consented_to_and_nothing_else() {
@@ -162,4 +166,48 @@ async fn tokens_expire_and_bad_ones_get_a_message_only() {
         assert_eq!((answer.status, body.get("code")), (401, None), "{bad}");
         assert!(body["message"].is_string() && answer.headers.contains_key("www-authenticate"));
     }
+}
+
+#[tokio::test]
+async fn a_deposit_account_names_its_payment_network_and_a_card_has_none() {
+    let kit = Kit::new().await;
+    let acme = kit.acme();
+    let scope = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS";
+    let accounts = ["mt-alice-chequing", "mt-alice-card"];
+    let tokens = kit.connect_at(1000, &acme, "alice", &accounts, scope).await;
+    let details = kit.read("/accounts?resultType=details", &tokens.access).await.json();
+    let (deposit, card) = (&details["accounts"][0]["depositAccount"], &details["accounts"][1]["locAccount"]);
+    let path = |account: &serde_json::Value| {
+        format!("/accounts/{}/payment-networks", account["accountId"].as_str().unwrap())
+    };
+    let networks = kit.read(&path(deposit), &tokens.access).await.json();
+    assert_eq!(strange_words("paymentNetworks", &networks), Vec::<String>::new());
+    assert_eq!(networks["page"]["totalElements"], 1);
+    assert_eq!(
+        networks["paymentNetworks"],
+        json!([{
+            "bankId": "98700114", "identifier": deposit["accountNumber"], "identifierType": "ACCOUNT_NUMBER",
+            "type": "CA_ACSS", "transferIn": true, "transferOut": true,
+        }])
+    );
+    let none = kit.read(&path(card), &tokens.access).await;
+    assert_eq!((none.status, &none.json()["paymentNetworks"]), (200, &json!([])), "{}", none.body);
+    let narrow = kit.narrowed(&acme, &tokens, "ACCOUNT_DETAILED").await;
+    assert_eq!(kit.read(&path(deposit), &narrow).await.json()["code"], 602);
+}
+
+#[tokio::test]
+async fn a_provider_without_payment_networks_is_405_that_allows_nothing() {
+    let kit = Kit::new().await;
+    let scope = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS";
+    let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], scope).await;
+    let id = kit.account_id(&tokens.access).await;
+    let bank = StandIn::new(|_| says(501, &json!({"code": "1106"}))).await;
+    kit.set_up(1000, |settings| settings.fdx.base_url.clone_from(&bank.url)).await;
+    for _ in 0..6 {
+        let answer = kit.read(&format!("/accounts/{id}/payment-networks"), &tokens.access).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (405, &json!(501)), "it is no failure");
+        assert_eq!(answer.headers["allow"], "OPTIONS");
+    }
+    assert_eq!(bank.calls().len(), 6);
 }

@@ -12,21 +12,21 @@ use fdx::ErrorCode;
 use http::{Method, Response};
 use serde_json::{Value, json};
 
-use super::callers::Caller;
+use super::callers::{Caller, EVERYTHING};
 use super::expect::Expected;
 use super::input::{Values, cases};
 use super::{expected, state_of};
 use crate::kit::{Kit, Raw, StandIn, says};
 
 /// Data errors of the documented list that nothing produces.
-const NEVER: [(ErrorCode, &str); 3] = [
-    (ErrorCode::SubsystemUnavailable, "payment networks are not served"),
+const NEVER: [(ErrorCode, &str); 2] = [
     (ErrorCode::DataNotFound, "an empty list is no error: docs/deviations.md"),
     (ErrorCode::ContentType, "statements are not served"),
 ];
 
 const BANK_SAYS_SO: &str = "The data provider says so";
 const BANK_FAILED: &str = "The data provider failed to answer as it should";
+const BANK_LACKS: &str = "The data provider does not offer this";
 const BANK_AWAY: &str = "The data provider is not available at present";
 const BANK_LIMITS: &str = "The data provider limits requests at present";
 const NO_CUSTOMER: &str = "The data provider does not find this customer";
@@ -35,14 +35,17 @@ const OUR_TROUBLE: &str = "The hub cannot answer at present";
 const UNHANDLED: &str = "An unhandled error occurred on the server";
 
 /// What a bank may answer to a read, and what the recipient is told.
-const BANK: [(u16, Option<u16>, ErrorCode, &str); 22] = [
+const BANK: [(u16, Option<u16>, ErrorCode, &str); 26] = [
     (500, None, ErrorCode::Internal, BANK_FAILED),
     (500, Some(500), ErrorCode::Internal, BANK_FAILED),
     (404, None, ErrorCode::Internal, BANK_FAILED),
     (400, Some(401), ErrorCode::Internal, BANK_FAILED),
     (400, Some(702), ErrorCode::Internal, BANK_FAILED),
     (400, Some(703), ErrorCode::Internal, BANK_FAILED),
-    (405, Some(501), ErrorCode::Internal, BANK_FAILED),
+    (405, Some(501), ErrorCode::SubsystemUnavailable, BANK_LACKS),
+    (500, Some(501), ErrorCode::SubsystemUnavailable, BANK_LACKS),
+    (501, Some(1106), ErrorCode::SubsystemUnavailable, BANK_LACKS),
+    (405, None, ErrorCode::SubsystemUnavailable, BANK_LACKS),
     (406, Some(1203), ErrorCode::Internal, BANK_FAILED),
     (418, Some(9999), ErrorCode::Internal, BANK_FAILED),
     (204, None, ErrorCode::Internal, BANK_FAILED),
@@ -54,6 +57,7 @@ const BANK: [(u16, Option<u16>, ErrorCode, &str); 22] = [
     (422, Some(1207), ErrorCode::TooManyRequests, BANK_LIMITS),
     (404, Some(601), ErrorCode::CustomerNotFound, NO_CUSTOMER),
     (404, Some(701), ErrorCode::AccountNotFound, NO_ACCOUNT),
+    (404, Some(901), ErrorCode::AccountNotFound, NO_ACCOUNT),
     (401, None, ErrorCode::NotAuthorized, BANK_SAYS_SO),
     (403, Some(602), ErrorCode::NotAuthorized, BANK_SAYS_SO),
     (422, Some(704), ErrorCode::AccountTypeNotSupported, BANK_SAYS_SO),
@@ -191,7 +195,7 @@ async fn bank(kit: &Kit) -> (StandIn, Arc<Mutex<(u16, Value)>>) {
 #[tokio::test]
 async fn whatever_a_bank_says_is_a_documented_answer_and_its_words_are_not_shown() {
     let kit = Kit::new().await;
-    let tokens = kit.connect(&kit.acme()).await;
+    let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], EVERYTHING).await;
     let account = kit.account_id(&tokens.access).await;
     let (_bank, says_what) = bank(&kit).await;
     for (status, code, told, words) in BANK {
@@ -203,6 +207,7 @@ async fn whatever_a_bank_says_is_a_documented_answer_and_its_words_are_not_shown
             "/accounts".to_owned(),
             format!("/accounts/{account}"),
             format!("/accounts/{account}/transactions"),
+            format!("/accounts/{account}/payment-networks"),
         ] {
             *says_what.lock().unwrap() = (status, body.clone());
             let answer = kit.read(&path, &tokens.access).await;
@@ -219,14 +224,16 @@ async fn whatever_a_bank_says_is_a_documented_answer_and_its_words_are_not_shown
 #[tokio::test]
 async fn a_bank_that_finds_nothing_has_an_empty_list() {
     let kit = Kit::new().await;
-    let tokens = kit.connect(&kit.acme()).await;
+    let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], EVERYTHING).await;
     let account = kit.account_id(&tokens.access).await;
     let (_bank, says_what) = bank(&kit).await;
     *says_what.lock().unwrap() =
         (404, json!({"code": "1107", "message": "Data not found for request parameters"}));
-    for (path, name) in
-        [("/accounts".to_owned(), "accounts"), (format!("/accounts/{account}/transactions"), "transactions")]
-    {
+    for (path, name) in [
+        ("/accounts".to_owned(), "accounts"),
+        (format!("/accounts/{account}/transactions"), "transactions"),
+        (format!("/accounts/{account}/payment-networks"), "paymentNetworks"),
+    ] {
         let answer = kit.read(&path, &tokens.access).await;
         assert_eq!((answer.status, &answer.json()[name]), (200, &json!([])), "{}", answer.body);
         assert!(answer.json()["links"].get("next").is_none());

@@ -118,7 +118,9 @@ fn expected(route: &Route, caller: Caller) -> Expected {
         (
             Face::Fdx,
             "GET",
-            "/api/fdx/5/accounts/{account_id}" | "/api/fdx/5/accounts/{account_id}/transactions",
+            "/api/fdx/5/accounts/{account_id}"
+            | "/api/fdx/5/accounts/{account_id}/transactions"
+            | "/api/fdx/5/accounts/{account_id}/payment-networks",
         ) => data(caller, true),
         (Face::Flinks, "DELETE" | "POST", "/api/v1/revoke") => revoking(caller),
         (Face::Flinks, "POST", "/api/v1/token") => refreshing(caller),
@@ -330,6 +332,7 @@ fn the_table_is_what_is_known() {
     GET /
     GET /api/fdx/5/accounts
     GET /api/fdx/5/accounts/{account_id}
+    GET /api/fdx/5/accounts/{account_id}/payment-networks
     GET /api/fdx/5/accounts/{account_id}/transactions
     GET /api/fdx/5/customers/current
     GET /api/v1/authorize

@@ -1,4 +1,4 @@
-//! The four data operations: ids in the path, and the query.
+//! The data operations: ids in the path, and the query.
 
 use domain::error::OAuthCode;
 use fdx::ErrorCode;
@@ -19,6 +19,7 @@ pub(super) fn cases(values: &Values) -> Vec<Case> {
     let mut cases = ids(values);
     cases.extend(lists(values));
     cases.extend(transactions(values));
+    cases.extend(pages(values, "payment-networks"));
     cases.extend(paths(values));
     for query in ["?x=%00", "?limit=0&offset=x", "?%", "?accountIds=x&accountIds=y"] {
         let raw = Raw::get(format!("{BASE}/customers/current{query}")).bearer(&values.access);
@@ -27,7 +28,7 @@ pub(super) fn cases(values: &Values) -> Vec<Case> {
     cases
 }
 
-/// What stands in the place of an account's id, in both operations.
+/// What stands in the place of an account's id, in every operation of an account.
 fn ids(values: &Values) -> Vec<Case> {
     let account = &values.account;
     let mut ids: Vec<String> = Bad::ALL
@@ -66,7 +67,7 @@ fn ids(values: &Values) -> Vec<Case> {
     ]);
     let mut cases = Vec::new();
     for id in ids {
-        for rest in ["", "/transactions"] {
+        for rest in ["", "/transactions", "/payment-networks"] {
             let raw = Raw::get(format!("{BASE}/accounts/{id}{rest}")).bearer(&values.access);
             let shown: String = id.chars().take(60).collect();
             cases.push(Case::new(format!("account {shown}{rest}"), raw, NO_ACCOUNT));
@@ -175,6 +176,20 @@ fn transactions(values: &Values) -> Vec<Case> {
     ] {
         let raw = Raw::get(format!("{path}?{query}")).bearer(&values.access);
         cases.push(Case::new(format!("transactions: {query}"), raw, expected));
+    }
+    cases
+}
+
+/// A list of an account that knows `limit` and `offset` alone.
+fn pages(values: &Values, list: &str) -> Vec<Case> {
+    let path = format!("{BASE}/accounts/{}/{list}", values.account);
+    let mut cases = Vec::new();
+    for name in ["limit", "offset", "startTime"] {
+        for bad in Bad::ALL {
+            let expected = if name == "startTime" { Expected::Data } else { of_a_list(name, bad) };
+            let raw = Raw::get(format!("{path}?{}", bad.within(&[("limit", "5")], name)));
+            cases.push(Case::new(format!("{list}: {bad:?} as {name}"), raw.bearer(&values.access), expected));
+        }
     }
     cases
 }
