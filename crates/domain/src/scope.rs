@@ -154,6 +154,8 @@ pub enum Operation {
     Transactions,
     /// `GET /accounts/{accountId}/payment-networks`
     PaymentNetworks,
+    /// `GET /accounts/{accountId}/statements`, and one of them
+    Statements,
 }
 
 impl Operation {
@@ -164,6 +166,7 @@ impl Operation {
             Self::AccountList => &[DataCluster::AccountBasic, DataCluster::AccountDetailed],
             Self::AccountListDetailed | Self::Account => &[DataCluster::AccountDetailed],
             Self::Transactions => &[DataCluster::Transactions],
+            Self::Statements => &[DataCluster::Statements],
             Self::PaymentNetworks => &[DataCluster::AccountPayments],
         }
     }

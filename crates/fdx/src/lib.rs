@@ -13,6 +13,7 @@ mod parse;
 mod payment;
 pub mod sample;
 mod scalar;
+mod statement;
 mod transaction;
 pub mod vocabulary;
 
@@ -31,10 +32,11 @@ pub use investment::{
     Contribution, FiPortion, Holding, InvestmentBalance, InvestmentLoan, OpenOrder, PensionSource, Portion,
     Vesting,
 };
-pub use page::{Accounts, HateoasLink, PageLinks, PageMetadata, PaymentNetworks, Transactions};
+pub use page::{Accounts, HateoasLink, PageLinks, PageMetadata, PaymentNetworks, Statements, Transactions};
 pub use parse::{ParseError, Parsed, parse};
 pub use payment::PaymentNetwork;
 pub use scalar::{Amount, Date, Timestamp};
+pub use statement::{DOCUMENT_TYPES, Statement};
 pub use transaction::{
     CommercialCode, CommercialTransaction, DepositTransaction, InsuranceTransaction, InvestmentTransaction,
     LineItem, LoanTransaction, LocTransaction, PaymentDetails, Reward, Transaction,

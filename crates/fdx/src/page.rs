@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::entity::entity;
-use crate::{Account, PaymentNetwork, Transaction};
+use crate::{Account, PaymentNetwork, Statement, Transaction};
 
 entity! {
     /// Where a page stands. `next_offset` is absent on the last page; it is opaque.
@@ -54,5 +54,12 @@ page! {
     PaymentNetworks {
         /// The networks.
         payment_networks: PaymentNetwork
+    }
+}
+page! {
+    /// A page of an account's statements.
+    Statements {
+        /// The statements.
+        statements: Statement
     }
 }

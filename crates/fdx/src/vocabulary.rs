@@ -56,8 +56,9 @@ fn each(kind: &str, path: &str, value: &Value, found: &mut Vec<String>) {
 }
 
 fn word(words: Option<&Value>, path: &str, value: &Value, found: &mut Vec<String>) {
-    let known = words.and_then(Value::as_array).is_some_and(|words| words.contains(value));
-    if !known {
+    let several = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let words = words.and_then(Value::as_array);
+    for value in several.iter().filter(|value| words.is_none_or(|words| !words.contains(value))) {
         found.push(format!("{path}: {value}"));
     }
 }
@@ -118,7 +119,7 @@ mod tests {
             };
             let listed = ["holdings", "openOrders", "contribution", "investmentLoans", "balanceList"]
                 .into_iter()
-                .chain(["pensionSource", "addresses", "telephones", "accounts"])
+                .chain(["pensionSource", "addresses", "telephones", "accounts", "links", "types"])
                 .any(|list| list == name);
             fields.insert(name.clone(), if listed { json!([value]) } else { value });
         }
@@ -147,6 +148,7 @@ mod tests {
         }
         assert_eq!(kinds, 13);
         known::<crate::PaymentNetwork>(&sample("paymentNetwork"));
+        known::<crate::Statement>(&sample("statement"));
         known::<crate::Customer>(&sample("customer"));
         assert_eq!(strange_words("customer", &sample("customer")), Vec::<String>::new());
     }
@@ -165,5 +167,10 @@ mod tests {
         assert_eq!(strange_words("holding", &json!([])), ["holding: not an object"]);
         assert_eq!(strange_words("holding", &json!({"holdingType": 7})), ["holding.holdingType: 7"]);
         assert_eq!(strange_words("holding", &json!({"currency": {"currencyCode": null}})).len(), 1);
+        let link = json!({"action": "FETCH", "types": ["application/pdf", "text/html"]});
+        assert_eq!(
+            strange_words("hateoasLink", &link),
+            ["hateoasLink.action: \"FETCH\"", "hateoasLink.types: \"text/html\""]
+        );
     }
 }

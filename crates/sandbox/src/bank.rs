@@ -7,7 +7,9 @@ mod levers;
 mod look;
 mod oauth;
 mod pages;
+mod paper;
 mod scope;
+mod statements;
 mod stays;
 mod visits;
 

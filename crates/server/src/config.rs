@@ -72,7 +72,8 @@ section! {
 }
 section! {
     /// How providers are called.
-    UpstreamSection { connect_timeout: Lasting, timeout: Lasting, max_body: ByteSize, allow_loopback: bool,
+    UpstreamSection { connect_timeout: Lasting, timeout: Lasting, max_body: ByteSize, statement_timeout: Lasting,
+        max_statement: ByteSize, allow_loopback: bool,
         breaker_failures: u32, breaker_open: Lasting,
     }
 }

@@ -4,11 +4,13 @@ mod access;
 mod accounts;
 pub(crate) mod cursor;
 mod customers;
+mod dates;
 mod error;
 pub(crate) mod filter;
 mod ids;
 pub(crate) mod page;
 mod payment_networks;
+mod statements;
 mod transactions;
 
 pub(crate) mod http;

@@ -12,7 +12,7 @@ mod tell;
 pub use breaker::Breaker;
 pub use callback::{Answered, Callback, receive};
 pub use connect::{ConsentPage, StepError, approve, consent_page, deny, redirect_answer};
-pub use fetch::{ReadError, fetch};
+pub use fetch::{Document, ReadError, document, fetch};
 pub use own_client::seal_client;
 pub use provider::{TokenReply, Upstream};
 pub use tell::{Told, tell};

@@ -9,6 +9,7 @@ mod people;
 mod plan;
 mod prairie;
 mod rideau;
+mod statement;
 mod transaction;
 
 use std::cmp::Reverse;
@@ -25,6 +26,7 @@ use ledger::Ledger;
 use market::Market;
 
 pub(super) use people::Person;
+pub(super) use statement::{Row, Sheet};
 pub(super) use transaction::happened_on;
 
 /// What a bank's books consist of: everything that differs from one bank to another.
@@ -45,6 +47,13 @@ pub(super) struct Words {
     interest_paid: &'static str,
     interest_charged: &'static str,
     payment: &'static str,
+    pub(super) statement: &'static str,
+    /// What stands above the columns of a statement: day, booking, amount, balance.
+    pub(super) columns: [&'static str; 4],
+    pub(super) opening: &'static str,
+    pub(super) closing: &'static str,
+    /// Between dollars and cents, and between thousands.
+    pub(super) marks: [char; 2],
 }
 
 impl Words {
@@ -73,6 +82,11 @@ pub(super) const RIDEAU: Books = Books {
         interest_paid: "INTÉRÊTS VERSÉS",
         interest_charged: "INTÉRÊTS FACTURÉS",
         payment: "PAIEMENT REÇU - MERCI",
+        statement: "Relevé de compte",
+        columns: ["Date", "Opération", "Montant", "Solde"],
+        opening: "Solde d'ouverture",
+        closing: "Solde de fermeture",
+        marks: [',', '\u{a0}'],
     },
 };
 pub(super) const PRAIRIE: Books = Books {
@@ -86,6 +100,11 @@ const ENGLISH: Words = Words {
     interest_paid: "INTEREST PAID",
     interest_charged: "INTEREST CHARGED",
     payment: "PAYMENT RECEIVED - THANK YOU",
+    statement: "Account statement",
+    columns: ["Date", "Description", "Amount", "Balance"],
+    opening: "Opening balance",
+    closing: "Closing balance",
+    marks: ['.', ','],
 };
 
 impl Books {
@@ -196,7 +215,7 @@ impl Book<'_> {
         self.books.ledgers.iter().find(|ledger| ledger.id == id)
     }
 
-    fn words(&self) -> &'static Words {
+    pub(super) fn words(&self) -> &'static Words {
         &self.books.words
     }
 

@@ -15,9 +15,9 @@ use jiff::civil;
 
 use super::book::{self, Book, Person};
 use super::grants::Grant;
-use super::{Bank, scope};
+use super::{Bank, scope, statements};
 
-const BASE: &str = "/fdx/v5";
+pub(super) const BASE: &str = "/fdx/v5";
 const PAGE: usize = 100;
 const MOST: usize = 500;
 
@@ -27,11 +27,14 @@ pub(super) fn routes() -> Router<Bank> {
         .route("/accounts", get(accounts))
         .route("/accounts/{id}", get(account))
         .route("/accounts/{id}/transactions", get(transactions))
-        .route("/accounts/{id}/payment-networks", get(payment_networks));
+        .route("/accounts/{id}/payment-networks", get(payment_networks))
+        .route("/accounts/{id}/statements", get(statements::list))
+        .route("/accounts/{id}/statements/{statement}", get(statements::one))
+        .route("/accounts/{id}/documents/{statement}", get(statements::document));
     Router::new().nest(BASE, routes)
 }
 
-struct Refused(ErrorCode, &'static str);
+pub(super) struct Refused(pub(super) ErrorCode, pub(super) &'static str);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
@@ -40,7 +43,7 @@ impl IntoResponse for Refused {
     }
 }
 
-type Parameters = Query<BTreeMap<String, String>>;
+pub(super) type Parameters = Query<BTreeMap<String, String>>;
 
 async fn customer(State(bank): State<Bank>, headers: HeaderMap) -> Result<Response, Refused> {
     let reader = bank.reader(&headers, &["customercontact", "customerpersonal"]).await?;
@@ -86,10 +89,7 @@ async fn transactions(
 ) -> Result<Json<Transactions>, Refused> {
     let reader = bank.reader(&headers, &["transactions"]).await?;
     reader.covers(&id)?;
-    let (start, end) = (date(&query, "startTime")?, date(&query, "endTime")?);
-    if start.zip(end).is_some_and(|(start, end)| start > end) {
-        return Err(Refused(ErrorCode::InvalidRange, "startTime must not be after endTime"));
-    }
+    let (start, end) = days(&query)?;
     if bank.book().is_closed(&id) {
         return Err(Refused(
             ErrorCode::AccountClosed,
@@ -124,20 +124,20 @@ const PAYMENTS: &[&str] = &["paymentnetworks", "accountpayments", "paymentsuppor
 const NO_ACCOUNT: Refused = Refused(ErrorCode::AccountNotFound, "No such account in this grant");
 
 /// Whoever presents a live access token.
-struct Reader {
+pub(super) struct Reader {
     grant: Grant,
     person: &'static Person,
 }
 
 impl Reader {
-    fn covers(&self, id: &str) -> Result<(), Refused> {
+    pub(super) fn covers(&self, id: &str) -> Result<(), Refused> {
         self.grant.accounts.iter().any(|a| a == id).then_some(()).ok_or(NO_ACCOUNT)
     }
 }
 
 impl Bank {
     /// Checks the token, then keeps the answer back while the lever says so.
-    async fn reader(&self, headers: &HeaderMap, any_of: &[&str]) -> Result<Reader, Refused> {
+    pub(super) async fn reader(&self, headers: &HeaderMap, any_of: &[&str]) -> Result<Reader, Refused> {
         const REFUSED: Refused =
             Refused(ErrorCode::NotAuthorized, "The access token is unknown, expired or ended");
         let grant = self.bearer(headers).ok_or(REFUSED)?;
@@ -176,13 +176,24 @@ impl Bank {
     }
 }
 
+/// The days that a list is asked for.
+pub(super) fn days(
+    query: &BTreeMap<String, String>,
+) -> Result<(Option<civil::Date>, Option<civil::Date>), Refused> {
+    let (start, end) = (date(query, "startTime")?, date(query, "endTime")?);
+    if start.zip(end).is_some_and(|(start, end)| start > end) {
+        return Err(Refused(ErrorCode::InvalidRange, "startTime must not be after endTime"));
+    }
+    Ok((start, end))
+}
+
 fn date(query: &BTreeMap<String, String>, name: &str) -> Result<Option<civil::Date>, Refused> {
     let date = query.get(name).map(|text| text.parse::<civil::Date>()).transpose();
     date.map_err(|_| Refused(ErrorCode::InvalidDate, "Dates are YYYY-MM-DD"))
 }
 
 /// Cuts a page out of a list; the cursor is the id of the last item before it.
-fn page<T>(
+pub(super) fn page<T>(
     mut all: Vec<T>,
     query: &BTreeMap<String, String>,
     path: &str,

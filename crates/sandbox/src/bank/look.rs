@@ -20,6 +20,8 @@ pub(crate) struct Look {
     pub(super) rotates: bool,
     /// Whether a customer has one grant with a client: what ends one token ends them all.
     pub(super) one_grant: bool,
+    /// Whether a statement's own address says where the document is.
+    pub(super) files_apart: bool,
     pub(super) grant_prefix: &'static str,
     pub(super) reply: ReplyNames,
     pub(super) books: &'static Books,
@@ -46,6 +48,7 @@ pub(super) const MAPLE: Look = Look {
     strict: false,
     rotates: false,
     one_grant: false,
+    files_apart: false,
     grant_prefix: "mg_",
     reply: ENGLISH,
     books: &book::MAPLE,
@@ -63,6 +66,7 @@ pub(super) const RIDEAU: Look = Look {
     strict: true,
     rotates: true,
     one_grant: false,
+    files_apart: true,
     grant_prefix: "crg_",
     reply: ReplyNames { customer: "membre", accounts: "comptes", grant: "consentement" },
     books: &book::RIDEAU,
@@ -80,6 +84,7 @@ pub(super) const PRAIRIE: Look = Look {
     strict: false,
     rotates: false,
     one_grant: true,
+    files_apart: false,
     grant_prefix: "pcg_",
     reply: ENGLISH,
     books: &book::PRAIRIE,

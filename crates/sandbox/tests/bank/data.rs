@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use fdx::vocabulary::strange_words;
-use fdx::{Account, Accounts, Customer, Transactions};
+use fdx::{Account, Accounts, Customer, PaymentNetworks, Statements, Transactions};
 use sandbox::bank::Bank;
 use serde_json::{Value, json};
 
@@ -46,6 +46,8 @@ async fn all(kit: &Kit, token: &str, path: &str, name: &str) -> Vec<Value> {
         assert_eq!(strange_words(name, &page.json()), Vec::<String>::new());
         let dropped = match name {
             "accounts" => fdx::parse::<Accounts>(page.text.as_bytes()).unwrap().dropped,
+            "paymentNetworks" => fdx::parse::<PaymentNetworks>(page.text.as_bytes()).unwrap().dropped,
+            "statements" => fdx::parse::<Statements>(page.text.as_bytes()).unwrap().dropped,
             _ => fdx::parse::<Transactions>(page.text.as_bytes()).unwrap().dropped,
         };
         assert_eq!(dropped, 0, "{next}: fields that the types do not know");
@@ -87,6 +89,7 @@ async fn whole_bank(kit: &Kit) -> (Vec<Value>, usize) {
             }
             if account["status"] != "CLOSED" {
                 transactions += every_transaction(kit, token, kind, text(account, "accountId")).await;
+                networks_and_statements(kit, token, account).await;
             }
             accounts.push(element);
         }
@@ -108,6 +111,21 @@ async fn every_transaction(kit: &Kit, token: &str, kind: &str, id: &str) -> usiz
         }
     }
     list.len()
+}
+
+async fn networks_and_statements(kit: &Kit, token: &str, account: &Value) {
+    let path = format!("/accounts/{}", text(account, "accountId"));
+    let networks = all(kit, token, &format!("{path}/payment-networks"), "paymentNetworks").await;
+    let payable = account["transferIn"] == true && account["accountCategory"] == "DEPOSIT_ACCOUNT";
+    assert_eq!(networks.len(), usize::from(payable), "{account}");
+    for network in networks {
+        assert_eq!((text(&network, "type"), text(&network, "bankId").len()), ("CA_ACSS", 8));
+        assert_eq!(network["identifier"], account["accountNumber"]);
+    }
+    let statements = all(kit, token, &format!("{path}/statements?limit=10"), "statements").await;
+    assert_eq!(statements.len(), 24, "{account}");
+    let fields = ["accountId", "statementId", "statementDate", "description", "status", "links"];
+    assert!(statements.iter().all(|statement| lacks(statement, &fields).is_empty()));
 }
 
 fn types(accounts: &[Value]) -> Vec<String> {
@@ -308,5 +326,36 @@ async fn the_same_seed_and_day_are_the_same_bytes() {
         }
         assert!(seen[0].len() > 3);
         assert_eq!(seen[0], seen[1]);
+    }
+}
+
+#[tokio::test]
+async fn a_statement_is_a_pdf_where_the_bank_keeps_it() {
+    for (kit, account, apart) in
+        [(Kit::maple(), "mt-alice-chequing", false), (Kit::rideau(), "cr-alice-courant", true)]
+    {
+        let reply = kit.granted_all("alice", EVERYTHING).await;
+        let token = text(&reply, "access_token");
+        let path = format!("/accounts/{account}/statements/{account}-2026-10");
+        let mut pdf = kit.read(token, &path).await;
+        if apart {
+            assert_eq!((pdf.status, pdf.text.as_str()), (StatusCode::FOUND, ""));
+            let place = pdf.location.trim_start_matches("/fdx/v5").to_owned();
+            assert_eq!(kit.read("stranger", &place).await.status, StatusCode::UNAUTHORIZED);
+            pdf = kit.read(token, &place).await;
+        }
+        assert_eq!(
+            (pdf.status, &pdf.headers["content-type"]),
+            (StatusCode::OK, &"application/pdf".parse().unwrap())
+        );
+        assert!(pdf.text.starts_with("%PDF-1.") && pdf.text.trim_end().ends_with("%%EOF"));
+        assert!(kit.read(token, &path).await.text == pdf.text || apart, "the same bytes at every use");
+        let unknown = kit.read(token, &format!("/accounts/{account}/statements/other-2026-10")).await;
+        assert_eq!((unknown.status, &unknown.json()["code"]), (StatusCode::NOT_FOUND, &json!(1107)));
+        kit.advance(8 * 86_400_000);
+        let reply = kit.granted_all("alice", EVERYTHING).await;
+        let path = format!("/accounts/{account}/statements/{account}-2026-11");
+        let unready = kit.read(text(&reply, "access_token"), &path).await;
+        assert_eq!((unready.status, &unready.json()["code"]), (StatusCode::BAD_REQUEST, &json!(1300)));
     }
 }

@@ -135,8 +135,8 @@ impl Kit {
             location: text(header::LOCATION).pop().unwrap_or_default(),
             cookies: text(header::SET_COOKIE),
             headers,
-            text: String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec())
-                .unwrap(),
+            text: String::from_utf8_lossy(&response.into_body().collect().await.unwrap().to_bytes())
+                .into_owned(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The FDX face: parse, call, render.
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::RawQuery;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,10 +9,11 @@ use axum::routing::get;
 use serde::Serialize;
 
 use super::page::ListQuery;
-use super::{DataError, Served, accounts, customers, payment_networks, transactions};
+use super::{DataError, Served, accounts, customers, payment_networks, statements, transactions};
 use crate::authz::Bearer;
 use crate::ctx::Ctx;
-use crate::web::{Face, Route, Segment};
+use crate::hub::Document;
+use crate::web::{Face, Route, Segment, Segments};
 
 /// The routes of this face.
 pub(crate) fn routes() -> Vec<Route> {
@@ -22,6 +24,8 @@ pub(crate) fn routes() -> Vec<Route> {
         get_of("/api/fdx/5/accounts/{account_id}", get(account)),
         get_of("/api/fdx/5/accounts/{account_id}/transactions", get(list_transactions)),
         get_of("/api/fdx/5/accounts/{account_id}/payment-networks", get(list_payment_networks)),
+        get_of("/api/fdx/5/accounts/{account_id}/statements", get(list_statements)),
+        get_of("/api/fdx/5/accounts/{account_id}/statements/{statement_id}", get(download_statement)),
     ]
 }
 
@@ -56,6 +60,41 @@ async fn list_payment_networks(
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());
     render(payment_networks::list(ctx, bearer(&headers).as_ref(), &id, &query).await)
+}
+
+async fn list_statements(
+    ctx: Ctx,
+    headers: HeaderMap,
+    Segment(id): Segment,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = ListQuery::parse(query.as_deref());
+    render(statements::list(ctx, bearer(&headers).as_ref(), &id, &query).await)
+}
+
+async fn download_statement(ctx: Ctx, headers: HeaderMap, Segments(ids): Segments<2>) -> Response {
+    let [account, statement] = &ids;
+    let (bearer, accept) = (bearer(&headers), accept(&headers));
+    match statements::download(ctx, bearer.as_ref(), (account, statement), accept.as_deref()).await {
+        Ok(served) => render_document(served.into_inner()),
+        Err(error) => refuse(&error),
+    }
+}
+
+/// What is accepted, in whichever headers it stands. What is no text accepts nothing.
+fn accept(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(header::ACCEPT).iter().peekable();
+    values.peek()?;
+    let texts: Vec<&str> = values.map(|value| value.to_str().unwrap_or("-")).collect();
+    Some(texts.join(","))
+}
+
+fn render_document(document: Document) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(document.kind)),
+        (header::CONTENT_LENGTH, HeaderValue::from(document.length)),
+    ];
+    (headers, Body::from_stream(document.body)).into_response()
 }
 
 /// A token in the header alone counts: one in the query is as good as none.

@@ -1,6 +1,6 @@
 //! Pages of a list: `limit`, `offset`, links, and a page that the consent has thinned is filled up.
 
-use fdx::{Accounts, HateoasLink, PageLinks, PageMetadata, PaymentNetworks, Transactions};
+use fdx::{Accounts, HateoasLink, PageLinks, PageMetadata, PaymentNetworks, Statements, Transactions};
 use serde::de::DeserializeOwned;
 
 use super::access::Reader;
@@ -64,6 +64,7 @@ listed! {
     Accounts { accounts: fdx::Account },
     Transactions { transactions: fdx::Transaction },
     PaymentNetworks { payment_networks: fdx::PaymentNetwork },
+    Statements { statements: fdx::Statement },
 }
 
 /// Asks the provider for a page of a list.

@@ -6,6 +6,7 @@ use jiff::civil::Date;
 
 use super::access::{Reader, Served};
 use super::accounts::bank_id;
+use super::dates::{self, History};
 use super::error::{DataError, NO_ACCOUNT};
 use super::page::{List, ListQuery, PageQuery, ask};
 use crate::authz::Bearer;
@@ -26,7 +27,7 @@ pub(super) async fn list(
 async fn read(reader: &Reader, opaque: &str, query: &ListQuery) -> Result<Transactions, DataError> {
     let id = bank_id(reader, opaque).ok_or(NO_ACCOUNT)?;
     let page = PageQuery::parse(query, &reader.ctx().app().config().page)?;
-    let (start, end) = range(reader.ctx(), query)?;
+    let (start, end) = range(query, History::of(reader.ctx()))?;
     let (start, end) = (start.to_string(), end.to_string());
     let dates = [("startTime", &*start), ("endTime", &*end)];
     let path = format!("/api/fdx/5/accounts/{opaque}/transactions");
@@ -46,37 +47,16 @@ async fn read(reader: &Reader, opaque: &str, query: &ListQuery) -> Result<Transa
 }
 
 /// The days asked for, within the history that is served. A day alone means from the beginning, or to today.
-fn range(ctx: &Ctx, query: &ListQuery) -> Result<(Date, Date), DataError> {
-    let today = ctx.now().date();
-    let history = ctx.app().config().connection.history.span();
-    let beginning = today.checked_sub(history).unwrap_or(Date::MIN);
-    bounded(query, beginning, today)
-}
-
-fn bounded(query: &ListQuery, beginning: Date, today: Date) -> Result<(Date, Date), DataError> {
-    let start = date(query, "startTime", "startTime is given twice")?;
-    let end = date(query, "endTime", "endTime is given twice")?;
-    if start.zip(end).is_some_and(|(start, end)| start > end) {
-        return Err(DataError::Fdx(ErrorCode::InvalidRange, "startTime must not be after endTime"));
-    }
-    let within = |date: Date| date.clamp(beginning, today);
-    Ok((start.map_or(beginning, within), end.map_or(today, within)))
-}
-
-fn date(query: &ListQuery, name: &str, twice: &'static str) -> Result<Option<Date>, DataError> {
+fn range(query: &ListQuery, history: History) -> Result<(Date, Date), DataError> {
     const WRONG: DataError = DataError::Fdx(
         ErrorCode::InvalidDate,
         "startTime and endTime must be dates of the calendar: YYYY-MM-DD",
     );
-    let Some(text) = query.get(name, twice)? else { return Ok(None) };
-    let plain = text.len() == 10
-        && text.bytes().enumerate().all(
-            |(at, b)| {
-                if matches!(at, 4 | 7) { b == b'-' } else { b.is_ascii_digit() }
-            },
-        );
-    let date = if plain { text.parse().ok() } else { None };
-    date.map_or(Err(WRONG), |date| Ok(Some(date)))
+    let (start, end) = dates::given(query, |_| WRONG)?;
+    Ok((
+        start.map_or(history.beginning, |day| history.within(day)),
+        end.map_or(history.today, |day| history.within(day)),
+    ))
 }
 
 #[cfg(test)]
@@ -102,8 +82,8 @@ mod tests {
     }
 
     fn of(raw: &str) -> Result<(Date, Date), u16> {
-        let bounds = (day(2024, 11, 24), day(2026, 11, 24));
-        bounded(&ListQuery::parse(Some(raw)), bounds.0, bounds.1)
+        let history = History { beginning: day(2024, 11, 24), today: day(2026, 11, 24) };
+        range(&ListQuery::parse(Some(raw)), history)
             .map_err(|error| error.code().map_or(0, ErrorCode::number))
     }
 

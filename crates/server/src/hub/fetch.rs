@@ -1,7 +1,12 @@
 //! FDX reads at a provider.
 
+use bytes::Bytes;
+use domain::Secret;
+use domain::model::provider::Provider;
 use domain::rule::access::Access;
 use fdx::ErrorCode;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use http::header;
 use serde::de::DeserializeOwned;
 use store::query::ProviderById;
 use url::Url;
@@ -11,6 +16,7 @@ use super::provider::{Endpoint, Upstream};
 use super::refresh::access_token;
 use crate::ctx::Ctx;
 use crate::fault::Fault;
+use crate::outbound::OutboundError;
 
 /// Why there is nothing to serve.
 #[derive(Debug)]
@@ -31,38 +37,122 @@ impl<E: Into<Fault>> From<E> for ReadError {
     }
 }
 
-/// Reads a resource with the connection's token. A token that is refused is refreshed once.
+/// Reads a resource with the connection's token.
 pub async fn fetch<T: DeserializeOwned>(
     ctx: &Ctx,
     access: &Access,
     path: &[&str],
     query: &[(&str, &str)],
 ) -> Result<T, ReadError> {
-    let provider = ctx.ask(&ProviderById { id: access.provider_id() }).await?;
-    let provider = provider.ok_or(Fault::new("a connection has lost its provider"))?;
-    let url = resource(&provider.settings.fdx.base_url, path, query)
-        .ok_or(Fault::new("a provider's FDX base is no URL"))?;
-    let endpoint = Endpoint::new(ctx, &provider, Whom::Of(access.connection_id().clone()));
-    let id = access.connection_id();
-    let usable = access_token(ctx, &provider, id, None).await?;
-    let mut answer = endpoint.read(&url, usable.token.expose()).await;
-    if answer.as_ref().is_err_and(|error| *error == Upstream::TokenRefused) {
-        let usable = access_token(ctx, &provider, id, Some(usable.version)).await?;
-        answer = endpoint.read(&url, usable.token.expose()).await;
-    }
-    let answer = answer.map_err(|error| match error {
-        Upstream::TokenRefused => ReadError::Upstream(Upstream::Said(ErrorCode::NotAuthorized)),
-        other => ReadError::Upstream(other),
-    })?;
+    let source = Source::of(ctx, access).await?;
+    let url = source.resource(path, query)?;
+    let endpoint = source.endpoint();
+    let read = |token: Secret<String>| {
+        let (endpoint, url) = (&endpoint, &url);
+        async move { endpoint.read(url, token.expose()).await }
+    };
+    let answer = source.ask(read).await?;
+    let provider = source.provider.id;
     let parsed = fdx::parse::<T>(&answer.body).map_err(|error| {
-        tracing::warn!(provider = %provider.id, %error, "a provider's answer cannot be read");
+        tracing::warn!(%provider, %error, "a provider's answer cannot be read");
         ReadError::Upstream(Upstream::Failed)
     })?;
     if parsed.dropped > 0 {
-        let labels = [("provider", provider.id.to_string())];
+        let labels = [("provider", provider.to_string())];
         ctx.app().telemetry().count_many("bowline_fdx_dropped_fields_total", &labels, parsed.dropped as u64);
     }
     Ok(parsed.value)
+}
+
+/// A document on its way through the hub.
+pub struct Document {
+    /// Its type.
+    pub kind: &'static str,
+    /// How long it is.
+    pub length: u64,
+    /// What comes of it, bit by bit.
+    pub body: BoxStream<'static, Result<Bytes, OutboundError>>,
+}
+
+/// Opens a document of a type, up to the configured size.
+pub async fn document(
+    ctx: &Ctx,
+    access: &Access,
+    path: &[&str],
+    kind: &'static str,
+) -> Result<Document, ReadError> {
+    let source = Source::of(ctx, access).await?;
+    let (base, url) = (source.resource(&[], &[])?, source.resource(path, &[])?);
+    let endpoint = source.endpoint();
+    let open = |token: Secret<String>| {
+        let (endpoint, base, url) = (&endpoint, &base, &url);
+        async move { endpoint.open(base, url, token.expose(), kind).await }
+    };
+    let opened = source.ask(open).await?;
+    let said = opened.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let said = said.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    if !said.eq_ignore_ascii_case(kind) {
+        return Err(ReadError::Upstream(Upstream::Failed));
+    }
+    let most = ctx.app().config().upstream.max_statement.bytes();
+    let document = match opened.length() {
+        Some(length) if length > most as u64 => Err(OutboundError::TooLarge),
+        Some(length) => Ok(Document { kind, length, body: opened.chunks() }),
+        // A length that nobody states is known at the end: until then nothing may be sent.
+        None => opened.whole(most).await.map(|answer| Document {
+            kind,
+            length: answer.body.len() as u64,
+            body: stream::once(async { Ok(answer.body) }).boxed(),
+        }),
+    };
+    document.map_err(|error| {
+        ReadError::Upstream(match error {
+            OutboundError::TooLarge => Upstream::Said(ErrorCode::TooLarge),
+            _ => Upstream::Silent,
+        })
+    })
+}
+
+/// The provider of a connection, to be asked with the connection's token.
+struct Source<'a> {
+    ctx: &'a Ctx,
+    access: &'a Access,
+    provider: Provider,
+}
+
+impl<'a> Source<'a> {
+    async fn of(ctx: &'a Ctx, access: &'a Access) -> Result<Self, ReadError> {
+        let provider = ctx.ask(&ProviderById { id: access.provider_id() }).await?;
+        let provider = provider.ok_or(Fault::new("a connection has lost its provider"))?;
+        Ok(Self { ctx, access, provider })
+    }
+
+    fn resource(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Url, ReadError> {
+        let url = resource(&self.provider.settings.fdx.base_url, path, query);
+        Ok(url.ok_or(Fault::new("a provider's FDX base is no URL"))?)
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint::new(self.ctx, &self.provider, Whom::Of(self.access.connection_id().clone()))
+    }
+
+    /// Asks with a usable token. One that is refused is refreshed once.
+    async fn ask<A, F>(&self, call: impl Fn(Secret<String>) -> F) -> Result<A, ReadError>
+    where
+        F: Future<Output = Result<A, Upstream>>,
+    {
+        let id = self.access.connection_id();
+        let usable = access_token(self.ctx, &self.provider, id, None).await?;
+        let mut answer = call(usable.token).await;
+        if answer.as_ref().is_err_and(|error| *error == Upstream::TokenRefused) {
+            let usable = access_token(self.ctx, &self.provider, id, Some(usable.version)).await?;
+            answer = call(usable.token).await;
+        }
+        answer.map_err(|error| match error {
+            Upstream::TokenRefused => ReadError::Upstream(Upstream::Said(ErrorCode::NotAuthorized)),
+            other => ReadError::Upstream(other),
+        })
+    }
 }
 
 /// A resource below the configured base; path segments are encoded.

@@ -14,7 +14,7 @@ use url::Url;
 use super::breaker::Breaker;
 use super::own_client::{OwnClient, Whom, own_client};
 use crate::ctx::Ctx;
-use crate::outbound::{Answer, OutboundError};
+use crate::outbound::{Answer, Opened, OutboundError};
 
 /// What went wrong with a provider. Its own words are never kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -132,7 +132,7 @@ impl<'a> Endpoint<'a> {
         };
         self.breaker().pass(self.provider.id, self.ctx.now())?;
         let answer = self.post(&self.provider.settings.token_endpoint, fields).await;
-        let answer = self.noted("token", answer)?;
+        let answer = self.noted("token", answer, |answer| answer.status)?;
         if answer.status == StatusCode::OK {
             return TokenReply::read(&answer.body, self.ctx.now()).ok_or(Upstream::Failed);
         }
@@ -182,8 +182,51 @@ impl<'a> Endpoint<'a> {
             outbound.send(request).await
         }
         .await;
-        let answer = self.noted("fdx", answer)?;
+        let answer = self.noted("fdx", answer, |answer| answer.status)?;
         if answer.status == StatusCode::OK { Ok(answer) } else { Err(refusal(&answer)) }
+    }
+
+    /// Opens a document. A redirect is followed below the configured base alone, with the bearer; nothing is asked
+    /// for anywhere else.
+    pub(super) async fn open(
+        &self,
+        base: &Url,
+        url: &Url,
+        bearer: &str,
+        kind: &str,
+    ) -> Result<Opened, Upstream> {
+        const MOST_HOPS: usize = 3;
+        let mut url = url.clone();
+        for _ in 0..=MOST_HOPS {
+            let opened = self.opened(&url, bearer, kind).await?;
+            let moved = matches!(opened.status.as_u16(), 301 | 302 | 303 | 307 | 308);
+            match (opened.status, moved) {
+                (StatusCode::OK, _) => return Ok(opened),
+                (_, true) => url = next(base, &url, &opened).ok_or(Upstream::Failed)?,
+                _ => {
+                    let answer = opened.whole(self.ctx.app().config().upstream.max_body.bytes()).await;
+                    return Err(answer.map_or(Upstream::Failed, |answer| refusal(&answer)));
+                }
+            }
+        }
+        Err(Upstream::Failed)
+    }
+
+    async fn opened(&self, url: &Url, bearer: &str, kind: &str) -> Result<Opened, Upstream> {
+        self.breaker().pass(self.provider.id, self.ctx.now())?;
+        let section = &self.ctx.app().config().upstream;
+        let outbound = self.ctx.app().outbound();
+        let opened = async {
+            let request = outbound.get(url, bearer)?;
+            let request = request
+                .timeout(section.statement_timeout.duration())
+                .header(header::ACCEPT, kind)
+                .header("x-fapi-interaction-id", self.ctx.correlation_id());
+            let opened = tokio::time::timeout(section.timeout.duration(), outbound.open(request)).await;
+            opened.map_err(|_| OutboundError::Timeout)?
+        };
+        let opened = opened.await;
+        self.noted("fdx", opened, |opened| opened.status)
     }
 
     async fn post(&self, endpoint: &str, fields: Vec<(&str, &str)>) -> Result<Answer, OutboundError> {
@@ -224,8 +267,13 @@ impl<'a> Endpoint<'a> {
     }
 
     /// Counts a call, and lets the breaker know how it went.
-    fn noted(&self, call: &'static str, answer: Result<Answer, OutboundError>) -> Result<Answer, Upstream> {
-        let status = answer.as_ref().ok().map(|a| a.status);
+    fn noted<A>(
+        &self,
+        call: &'static str,
+        answer: Result<A, OutboundError>,
+        status: impl Fn(&A) -> StatusCode,
+    ) -> Result<A, Upstream> {
+        let status = answer.as_ref().ok().map(status);
         self.count(call, status);
         let failed = |status: StatusCode| status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
         let well = status.is_some_and(|status| !failed(status));
@@ -268,6 +316,26 @@ fn unreachable(error: &OutboundError) -> Upstream {
     }
 }
 
+/// Where a redirect leads, if that is below the base.
+fn next(base: &Url, from: &Url, opened: &Opened) -> Option<Url> {
+    let place = opened.headers.get(header::LOCATION)?.to_str().ok()?;
+    from.join(place).ok().filter(|url| is_below(base, url))
+}
+
+/// Whether an address is below the base: the same origin, a path that goes on from it, and no step back, however it
+/// is written.
+fn is_below(base: &Url, url: &Url) -> bool {
+    let root = format!("{}/", base.path().trim_end_matches('/'));
+    let path = url.path().to_ascii_lowercase();
+    let steps_back =
+        path.split('/').any(|part| part.starts_with("..")) || path.contains("%2f") || path.contains("%5c");
+    url.origin() == base.origin()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.path().starts_with(&root)
+        && !steps_back
+}
+
 fn later(answer: &Answer) -> Attempt {
     Attempt::Later { retry_after: retry_after(answer) }
 }
@@ -292,6 +360,8 @@ fn refusal(answer: &Answer) -> Upstream {
         | (_, Some(fdx::ErrorCode::SubsystemUnavailable)) => {
             Upstream::Said(fdx::ErrorCode::SubsystemUnavailable)
         }
+        (StatusCode::NOT_ACCEPTABLE, None) => Upstream::Said(fdx::ErrorCode::ContentType),
+        (StatusCode::PAYLOAD_TOO_LARGE, None) => Upstream::Said(fdx::ErrorCode::TooLarge),
         (status, Some(code)) if status.is_client_error() => Upstream::Said(code),
         _ => Upstream::Failed,
     }
@@ -300,6 +370,7 @@ fn refusal(answer: &Answer) -> Upstream {
 /// What a number means: one of the documented codes, or one of FDX's own that says the same.
 fn known(number: u16) -> Option<fdx::ErrorCode> {
     match number {
+        1104 | 1108 => Some(fdx::ErrorCode::DataNotFound),
         901 => Some(fdx::ErrorCode::AccountNotFound),
         1106 => Some(fdx::ErrorCode::SubsystemUnavailable),
         number => fdx::ErrorCode::from_number(number),
@@ -333,6 +404,37 @@ mod tests {
             status: StatusCode::from_u16(status).unwrap_or_default(),
             headers,
             body: body.to_vec().into(),
+        }
+    }
+
+    #[test]
+    fn an_address_is_below_the_base_or_not() {
+        let base = Url::parse("https://bank.example.org/fdx/v5").unwrap();
+        let from = Url::parse("https://bank.example.org/fdx/v5/accounts/a/statements/s").unwrap();
+        let below = |place: &str| from.join(place).is_ok_and(|url| is_below(&base, &url));
+        for place in ["/fdx/v5/documents/1?x=/../y", "other", "https://bank.example.org:443/fdx/v5/x"] {
+            assert!(below(place), "{place}");
+        }
+        for place in [
+            "/fdx/v5",
+            "/fdx/v55/x",
+            "/admin",
+            "/fdx/v5/../../admin",
+            "/fdx/v5/%2e%2E/admin",
+            "/fdx/v5/..%2fadmin",
+            "/fdx/v5/..;/admin",
+            "/fdx/v5/x%5C..%5Cadmin",
+            "/fdx/v5\\..\\admin",
+            "//evil.example.org/fdx/v5/x",
+            "http://bank.example.org/fdx/v5/x",
+            "https://bank.example.org:444/fdx/v5/x",
+            "https://bank.example.org@evil.example.org/fdx/v5/x",
+            "https://me:x@bank.example.org/fdx/v5/x",
+            "https://bank.example.org.evil.example.org/fdx/v5/x",
+            "file:///fdx/v5/x",
+            "data:,x",
+        ] {
+            assert!(!below(place), "{place}");
         }
     }
 

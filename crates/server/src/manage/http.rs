@@ -143,7 +143,7 @@ async fn regenerate(ctx: Ctx, AsPartner(partner): AsPartner, Segment(id): Segmen
 async fn request_registrations(
     ctx: Ctx,
     AsPartner(partner): AsPartner,
-    Segments(recipients, providers): Segments,
+    Segments([recipients, providers]): Segments<2>,
 ) -> Response {
     shown(super::registration::request(&ctx, &partner, &recipients, &providers).await, |all| {
         json(&RegistrationBody::all(all))
@@ -158,7 +158,11 @@ async fn registrations(ctx: Ctx, AsPartner(partner): AsPartner, Segment(id): Seg
     shown(super::registration::of(&ctx, &partner, &id).await, |all| json(&RegistrationBody::all(all)))
 }
 
-async fn registration(ctx: Ctx, AsPartner(partner): AsPartner, Segments(id, provider): Segments) -> Response {
+async fn registration(
+    ctx: Ctx,
+    AsPartner(partner): AsPartner,
+    Segments([id, provider]): Segments<2>,
+) -> Response {
     shown(super::registration::with(&ctx, &partner, &id, &provider).await, |registration| {
         json(&RegistrationBody::new(registration))
     })
@@ -219,7 +223,7 @@ async fn connections(
 async fn connection(
     ctx: Ctx,
     AsEndingPartner(partner): AsEndingPartner,
-    Segments(client_id, id): Segments,
+    Segments([client_id, id]): Segments<2>,
 ) -> Response {
     let found = super::connection::one_under(&ctx, &partner, &client_id, &id).await;
     shown(found, |found| json(&ConnectionBody::new(found)))
@@ -228,7 +232,7 @@ async fn connection(
 async fn end(
     ctx: Ctx,
     AsEndingPartner(partner): AsEndingPartner,
-    Segments(client_id, id): Segments,
+    Segments([client_id, id]): Segments<2>,
 ) -> Response {
     let ended = super::connection::end_under(&ctx, &partner, &client_id, &id).await;
     shown(ended, |()| StatusCode::NO_CONTENT.into_response())

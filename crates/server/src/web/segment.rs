@@ -1,4 +1,4 @@
-//! The parameter of a path.
+//! The parameters of a path.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -19,18 +19,19 @@ impl<S: Sync + Send> FromRequestParts<S> for Segment {
     }
 }
 
-/// Both parameters of a path, each empty where it is no text.
-pub struct Segments(pub String, pub String);
+/// Several parameters of a path, in order. What is no text is empty, the others are not.
+pub struct Segments<const N: usize>(pub [String; N]);
 
-impl<S: Sync + Send> FromRequestParts<S> for Segments {
+impl<S: Sync + Send, const N: usize> FromRequestParts<S> for Segments<N> {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let template = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-        let pairs = template.split('/').zip(parts.uri.path().split('/'));
-        let mut texts = pairs
-            .filter(|(name, _)| name.starts_with('{'))
-            .map(|(_, text)| percent_decode_str(text).decode_utf8().map(Cow::into_owned).unwrap_or_default());
-        Ok(Self(texts.next().unwrap_or_default(), texts.next().unwrap_or_default()))
+        let pattern = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        let pairs = pattern.split('/').zip(parts.uri.path().split('/'));
+        let mut raw = pairs.filter(|(name, _)| name.starts_with('{')).map(|(_, segment)| segment);
+        Ok(Self(std::array::from_fn(|_| {
+            let text = percent_decode_str(raw.next().unwrap_or_default()).decode_utf8();
+            text.map(Cow::into_owned).unwrap_or_default()
+        })))
     }
 }

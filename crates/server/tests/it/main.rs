@@ -22,6 +22,7 @@ mod revoke;
 mod secrets;
 mod shared_grant;
 mod spec;
+mod statements;
 mod time;
 mod token;
 mod trace;

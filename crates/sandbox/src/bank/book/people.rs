@@ -106,6 +106,11 @@ impl Person {
         }
     }
 
+    /// As it stands on paper.
+    pub(in crate::bank) fn whole_name(&self) -> String {
+        format!("{} {}", self.first, self.last)
+    }
+
     fn address(&self) -> DeliveryAddress {
         DeliveryAddress {
             r#type: Some(if self.business.is_some() { "BUSINESS" } else { "HOME" }.into()),

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use domain::DataCluster;
+use domain::{Clusters, DataCluster};
 use sandbox::bank::{Bank, Settings};
 
 /// How a bank is opened, and what the hub has to know of it.
@@ -59,10 +59,8 @@ pub(super) const HUB_AT_BANK: &str = "bowline";
 impl Party {
     /// The `[[provider]]` of the hub's configuration.
     pub(super) fn provider(&self, url: &str, secret: &Path) -> String {
-        let scopes: Vec<String> = DataCluster::ALL
-            .iter()
-            .filter_map(|c| Some(format!("{} = \"{}\"", c.as_str(), word(*c)?)))
-            .collect();
+        let scopes: Vec<String> =
+            DataCluster::ALL.iter().map(|c| format!("{} = \"{}\"", c.as_str(), word(*c))).collect();
         let [customer, accounts, grant] = self.fields;
         format!(
             "[[provider]]\nid = {id}\nname = \"{name}\"\ncountry = \"CA\"\nissuer = \"{url}\"\n\
@@ -83,20 +81,18 @@ impl Party {
 
 /// Everything that the banks offer, in one scope.
 pub(super) fn scope() -> String {
-    let offered: Vec<&str> =
-        DataCluster::ALL.iter().filter(|c| word(**c).is_some()).map(|c| c.as_str()).collect();
-    offered.join(" ")
+    Clusters::from_iter(DataCluster::ALL).to_string()
 }
 
-const fn word(cluster: DataCluster) -> Option<&'static str> {
+const fn word(cluster: DataCluster) -> &'static str {
     match cluster {
-        DataCluster::AccountBasic => Some("fdx:accountbasic:read"),
-        DataCluster::AccountDetailed => Some("fdx:accountdetailed:read"),
-        DataCluster::AccountPayments => Some("fdx:paymentnetworks:read"),
-        DataCluster::Transactions => Some("fdx:transactions:read"),
-        DataCluster::Investments => Some("fdx:investments:read"),
-        DataCluster::CustomerContact => Some("fdx:customercontact:read"),
-        DataCluster::CustomerPersonal => Some("fdx:customerpersonal:read"),
-        DataCluster::Statements => None,
+        DataCluster::AccountBasic => "fdx:accountbasic:read",
+        DataCluster::AccountDetailed => "fdx:accountdetailed:read",
+        DataCluster::AccountPayments => "fdx:paymentnetworks:read",
+        DataCluster::Transactions => "fdx:transactions:read",
+        DataCluster::Investments => "fdx:investments:read",
+        DataCluster::CustomerContact => "fdx:customercontact:read",
+        DataCluster::CustomerPersonal => "fdx:customerpersonal:read",
+        DataCluster::Statements => "fdx:statements:read",
     }
 }

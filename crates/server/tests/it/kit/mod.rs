@@ -389,6 +389,14 @@ impl Kit {
         list["accounts"][0]["depositAccount"]["accountId"].as_str().unwrap().to_owned()
     }
 
+    /// The newest statement of the first account as the recipient knows it.
+    pub(crate) async fn statement_id(&self, bearer: &str) -> String {
+        let account = self.account_id(bearer).await;
+        let list = self.read(&format!("/accounts/{account}/statements"), bearer).await.json();
+        let newest = list["statements"][0]["statementId"].as_str();
+        newest.unwrap_or_else(|| panic!("no statement: {list}")).to_owned()
+    }
+
     /// A token of the client itself.
     pub(crate) async fn client_token(&self, recipient: &Recipient) -> String {
         let own = self.token(recipient, &[("grant_type", "client_credentials")]).await.json();

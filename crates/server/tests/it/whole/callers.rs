@@ -9,7 +9,11 @@ use crate::kit::{Kit, Recipient, Tokens};
 
 /// Everything that the banks offer.
 pub(super) const EVERYTHING: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS \
-                                     CUSTOMER_CONTACT CUSTOMER_PERSONAL";
+                                     STATEMENTS CUSTOMER_CONTACT CUSTOMER_PERSONAL";
+/// What the wrong callers are registered for: all but one.
+pub(super) const ALMOST: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS STATEMENTS \
+                                 CUSTOMER_CONTACT";
+pub(super) const BEYOND: &str = "CUSTOMER_PERSONAL";
 
 /// Who calls, and what is wrong with it. The victim is alice's connection of Acme at Maple Trust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,8 +90,8 @@ impl Hand {
 }
 
 async fn other(kit: &Kit, provider_id: i64) -> (Recipient, Tokens) {
-    let recipient = kit.recipient(&[provider_id], EVERYTHING, false).await;
-    let tokens = kit.connect_at(provider_id, &recipient, "alice", &[], EVERYTHING).await;
+    let recipient = kit.recipient(&[provider_id], ALMOST, false).await;
+    let tokens = kit.connect_at(provider_id, &recipient, "alice", &[], ALMOST).await;
     (recipient, tokens)
 }
 
@@ -153,7 +157,7 @@ async fn of(kit: &Kit, caller: Caller, recipient: &Recipient, tokens: Tokens, vi
             hand.authorization = Some(format!("Bearer {narrow}"));
         }
         Caller::Ended => assert_eq!(kit.revoke(&tokens.access).await.status, 204),
-        Caller::Replaced => drop(kit.connect_at(1000, recipient, "alice", &[], EVERYTHING).await),
+        Caller::Replaced => drop(kit.connect_at(1000, recipient, "alice", &[], ALMOST).await),
         Caller::Suspended => kit.suspend(recipient).await,
         _ => unreachable!("{caller:?} is made elsewhere"),
     }

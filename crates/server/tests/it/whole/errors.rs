@@ -19,10 +19,7 @@ use super::{expected, state_of};
 use crate::kit::{Kit, Raw, StandIn, says};
 
 /// Data errors of the documented list that nothing produces.
-const NEVER: [(ErrorCode, &str); 2] = [
-    (ErrorCode::DataNotFound, "an empty list is no error: docs/deviations.md"),
-    (ErrorCode::ContentType, "statements are not served"),
-];
+const NEVER: [(ErrorCode, &str); 0] = [];
 
 const BANK_SAYS_SO: &str = "The data provider says so";
 const BANK_FAILED: &str = "The data provider failed to answer as it should";
@@ -31,6 +28,9 @@ const BANK_AWAY: &str = "The data provider is not available at present";
 const BANK_LIMITS: &str = "The data provider limits requests at present";
 const NO_CUSTOMER: &str = "The data provider does not find this customer";
 const NO_ACCOUNT: &str = "accountId names no account of this consent";
+const NO_STATEMENT: &str = "statementId names no statement of this account";
+const BANK_HAS_NO_SUCH_TYPE: &str = "The data provider has no such type of this statement";
+const TOO_LARGE: &str = "This statement is larger than the hub passes on";
 const OUR_TROUBLE: &str = "The hub cannot answer at present";
 const UNHANDLED: &str = "An unhandled error occurred on the server";
 
@@ -88,6 +88,7 @@ fn produced() -> Vec<Expected> {
         Caller::ALL.into_iter().flat_map(|caller| routes.iter().map(move |route| expected(route, caller))),
     );
     all.extend(BANK.map(|(_, _, code, told)| Expected::Fdx(code, told)));
+    all.extend(BANK_OF_A_STATEMENT.map(|(_, _, code, told)| Expected::Fdx(code, told)));
     all.extend(faults());
     all.push(denied());
     all
@@ -208,6 +209,7 @@ async fn whatever_a_bank_says_is_a_documented_answer_and_its_words_are_not_shown
             format!("/accounts/{account}"),
             format!("/accounts/{account}/transactions"),
             format!("/accounts/{account}/payment-networks"),
+            format!("/accounts/{account}/statements"),
         ] {
             *says_what.lock().unwrap() = (status, body.clone());
             let answer = kit.read(&path, &tokens.access).await;
@@ -218,6 +220,44 @@ async fn whatever_a_bank_says_is_a_documented_answer_and_its_words_are_not_shown
         }
     }
     assert_eq!(kit.cause(&tokens.id).await, None);
+}
+
+/// What a bank may answer to the download of a statement, where that is another answer than to a list.
+const BANK_OF_A_STATEMENT: [(u16, Option<u16>, ErrorCode, &str); 11] = [
+    (404, Some(1104), ErrorCode::DataNotFound, NO_STATEMENT),
+    (404, Some(1107), ErrorCode::DataNotFound, NO_STATEMENT),
+    (404, Some(1108), ErrorCode::DataNotFound, NO_STATEMENT),
+    (400, Some(1300), ErrorCode::StatementProcessing, "The data provider is still making this statement"),
+    (406, Some(1203), ErrorCode::ContentType, BANK_HAS_NO_SUCH_TYPE),
+    (406, None, ErrorCode::ContentType, BANK_HAS_NO_SUCH_TYPE),
+    (413, None, ErrorCode::TooLarge, TOO_LARGE),
+    (413, Some(413), ErrorCode::TooLarge, TOO_LARGE),
+    // JSON where a PDF was asked for, an address without one, and one that is not below the base.
+    (200, None, ErrorCode::Internal, BANK_FAILED),
+    (302, None, ErrorCode::Internal, BANK_FAILED),
+    (304, None, ErrorCode::Internal, BANK_FAILED),
+];
+
+#[tokio::test]
+async fn whatever_a_bank_says_to_a_download_is_a_documented_answer() {
+    let kit = Kit::new().await;
+    let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], EVERYTHING).await;
+    let account = kit.account_id(&tokens.access).await;
+    let path = format!("/accounts/{account}/statements/{}", kit.statement_id(&tokens.access).await);
+    let (_bank, says_what) = bank(&kit).await;
+    let other = BANK_OF_A_STATEMENT.map(|(status, code, ..)| (status, code));
+    let as_to_lists = BANK.iter().filter(|(status, code, ..)| !other.contains(&(*status, *code)));
+    for &(status, code, told, words) in as_to_lists.chain(&BANK_OF_A_STATEMENT) {
+        let mut body = json!({"message": "<script>mine</script>"});
+        if let Some(code) = code {
+            body["code"] = json!(code);
+        }
+        *says_what.lock().unwrap() = (status, body);
+        let answer = kit.read(&path, &tokens.access).await;
+        Expected::Fdx(told, words).hold(&answer, &format!("{status} {code:?} at a download"));
+        *says_what.lock().unwrap() = (200, json!({"accounts": []}));
+        assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "it is over with the answer");
+    }
 }
 
 /// FDX 5.2 has 1107 for a list that is empty; ours is an empty list, whichever way the bank says so.
@@ -233,6 +273,7 @@ async fn a_bank_that_finds_nothing_has_an_empty_list() {
         ("/accounts".to_owned(), "accounts"),
         (format!("/accounts/{account}/transactions"), "transactions"),
         (format!("/accounts/{account}/payment-networks"), "paymentNetworks"),
+        (format!("/accounts/{account}/statements"), "statements"),
     ] {
         let answer = kit.read(&path, &tokens.access).await;
         assert_eq!((answer.status, &answer.json()[name]), (200, &json!([])), "{}", answer.body);

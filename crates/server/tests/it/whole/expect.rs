@@ -40,6 +40,8 @@ pub(super) enum Expected {
     Tokens,
     /// Data.
     Data,
+    /// A document.
+    File,
     /// 204.
     Done,
     /// Refused by the HTTP library before there is a request: no body.
@@ -110,6 +112,7 @@ impl Expected {
             Self::Data => {
                 is(answer.status == 200 && body.get("code").is_none() && body.get("error").is_none());
             }
+            Self::File => is(answer.status == 200 && answer.body.starts_with("%PDF-")),
             Self::Done => is(answer.status == 204 && answer.body.is_empty()),
             Self::Wire(_) => {}
         }
@@ -173,6 +176,8 @@ pub(super) fn is_sound(answer: &Answer, what: &str) {
     assert!(answer.status != 503 || !header("retry-after").is_empty(), "{}", context());
     if kind.starts_with("text/html") {
         is_safe_page(answer, &context());
+    } else if kind == "application/pdf" {
+        assert!(answer.status == 200 && answer.body.starts_with("%PDF-"), "{}", context());
     } else if !answer.body.is_empty() && !kind.starts_with("text/css") {
         assert_eq!(kind, "application/json", "{}", context());
         assert!(answer.json().is_object() || answer.json().is_array(), "{}", context());

@@ -16,7 +16,7 @@ use fdx::ErrorCode;
 use serde_json::json;
 use store::query::{AuditOf, RequestById};
 
-use callers::{Caller, EVERYTHING, Hand, hands};
+use callers::{ALMOST, BEYOND, Caller, EVERYTHING, Hand, hands};
 use expect::{Expected, FOREIGN_FORM, NOTHING, OVER, UNKNOWN_CLIENT, UNKNOWN_REDIRECT, is_sound};
 
 use crate::kit::{Kit, Raw, Recipient, on_both};
@@ -34,6 +34,7 @@ async fn state_of(kit: &Kit, id: &ConnectionId) -> (String, usize) {
 struct Victim {
     connection: ConnectionId,
     account: String,
+    statement: String,
     request: AuthorizationRequestId,
     callback: String,
     redirect_uri: String,
@@ -46,6 +47,7 @@ impl Victim {
         let callback = crate::recovery::callback(kit).await;
         Self {
             connection,
+            statement: kit.statement_id(access).await,
             account: kit.account_id(access).await,
             request: AuthorizationRequestId::parse(&id).unwrap(),
             callback: callback.split_once("/callback/1000").unwrap().1.to_owned(),
@@ -56,6 +58,7 @@ impl Victim {
     /// The path of a route, aimed at what is the victim's.
     fn path(&self, route: &Route) -> String {
         let path = route.path.replace("{account_id}", &self.account);
+        let path = path.replace("{statement_id}", &self.statement);
         let path = path.replace("{request_id}", self.request.as_str()).replace("{provider_id}", "1000");
         let path = path.replace("{recipient_ids}", "dc-sandbox").replace("{provider_ids}", "1000");
         path.replace("{client_id}", "dc-sandbox").replace("{connection_id}", self.connection.as_str())
@@ -94,7 +97,7 @@ fn asked(victim: &Victim, hand: &Hand) -> String {
     };
     let mut query = Kit::ask(&recipient);
     query.retain(|(name, _)| !matches!(*name, "provider_id" | "scope"));
-    let scope = if hand.caller == Caller::Narrow { "ACCOUNT_BASIC STATEMENTS" } else { EVERYTHING };
+    let scope = if hand.caller == Caller::Narrow { EVERYTHING } else { ALMOST };
     query.extend([("provider_id", hand.provider_id.to_string()), ("scope", scope.to_owned())]);
     form_urlencoded::Serializer::new(String::new()).extend_pairs(&query).finish()
 }
@@ -106,7 +109,7 @@ fn refresh(hand: &Hand) -> String {
         body["client_secret"] = recipient.secret.as_str().into();
     }
     if hand.caller == Caller::Narrow {
-        body["scope"] = "ACCOUNT_BASIC STATEMENTS".into();
+        body["scope"] = format!("ACCOUNT_BASIC {BEYOND}").into();
     }
     body.to_string()
 }
@@ -120,7 +123,9 @@ fn expected(route: &Route, caller: Caller) -> Expected {
             "GET",
             "/api/fdx/5/accounts/{account_id}"
             | "/api/fdx/5/accounts/{account_id}/transactions"
-            | "/api/fdx/5/accounts/{account_id}/payment-networks",
+            | "/api/fdx/5/accounts/{account_id}/payment-networks"
+            | "/api/fdx/5/accounts/{account_id}/statements"
+            | "/api/fdx/5/accounts/{account_id}/statements/{statement_id}",
         ) => data(caller, true),
         (Face::Flinks, "DELETE" | "POST", "/api/v1/revoke") => revoking(caller),
         (Face::Flinks, "POST", "/api/v1/token") => refreshing(caller),
@@ -196,7 +201,7 @@ fn refreshing(caller: Caller) -> Expected {
         | Caller::OtherCustomer
         | Caller::OtherPartner => Expected::OAuth(400, OAuthCode::InvalidGrant, over.into()),
         Caller::Narrow => {
-            let beyond = "scope STATEMENTS is not allowed for this client";
+            let beyond = format!("scope {BEYOND} is not allowed for this client");
             Expected::OAuth(400, OAuthCode::InvalidScope, beyond.into())
         }
         Caller::Suspended => {
@@ -210,7 +215,7 @@ fn authorizing(caller: Caller) -> Expected {
     match caller {
         Caller::Foreign => Expected::Page(400, UNKNOWN_REDIRECT),
         Caller::Narrow => {
-            let beyond = "scope STATEMENTS is not allowed for this client";
+            let beyond = format!("scope {BEYOND} is not allowed for this client");
             Expected::Back(OAuthCode::InvalidScope, beyond.into())
         }
         Caller::Suspended => Expected::Back(OAuthCode::UnauthorizedClient, "This client is suspended".into()),
@@ -333,6 +338,8 @@ fn the_table_is_what_is_known() {
     GET /api/fdx/5/accounts
     GET /api/fdx/5/accounts/{account_id}
     GET /api/fdx/5/accounts/{account_id}/payment-networks
+    GET /api/fdx/5/accounts/{account_id}/statements
+    GET /api/fdx/5/accounts/{account_id}/statements/{statement_id}
     GET /api/fdx/5/accounts/{account_id}/transactions
     GET /api/fdx/5/customers/current
     GET /api/v1/authorize

@@ -168,6 +168,7 @@ pub(super) struct Values {
     pub(super) refresh: String,
     pub(super) access: String,
     pub(super) account: String,
+    pub(super) statement: String,
     /// The same, of another recipient.
     pub(super) foreign: Foreign,
     /// A consent page that waits, its cookie and its form's token.
@@ -189,6 +190,7 @@ pub(super) struct Foreign {
     pub(super) refresh: String,
     pub(super) access: String,
     pub(super) account: String,
+    pub(super) statement: String,
     pub(super) cursor: String,
 }
 
