@@ -152,6 +152,8 @@ pub enum Operation {
     Account,
     /// `GET /accounts/{accountId}/transactions`
     Transactions,
+    /// `GET /accounts/{accountId}/contact`
+    Contact,
     /// `GET /accounts/{accountId}/payment-networks`
     PaymentNetworks,
     /// `GET /accounts/{accountId}/statements`, and one of them
@@ -166,6 +168,7 @@ impl Operation {
             Self::AccountList => &[DataCluster::AccountBasic, DataCluster::AccountDetailed],
             Self::AccountListDetailed | Self::Account => &[DataCluster::AccountDetailed],
             Self::Transactions => &[DataCluster::Transactions],
+            Self::Contact => &[DataCluster::CustomerContact],
             Self::Statements => &[DataCluster::Statements],
             Self::PaymentNetworks => &[DataCluster::AccountPayments],
         }

@@ -25,7 +25,8 @@ pub use account::{
     FiAttribute, InsuranceAccount, InvestmentAccount, LoanAccount, LocAccount,
 };
 pub use customer::{
-    BusinessCustomer, Customer, CustomerAccount, CustomerName, DeliveryAddress, IndustryCode, TelephoneNumber,
+    AccountContact, AccountHolder, BusinessCustomer, Customer, CustomerAccount, CustomerName,
+    DeliveryAddress, IndustryCode, TelephoneNumber,
 };
 pub use error::{ErrorBody, ErrorCode};
 pub use investment::{

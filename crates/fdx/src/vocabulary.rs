@@ -119,7 +119,7 @@ mod tests {
             };
             let listed = ["holdings", "openOrders", "contribution", "investmentLoans", "balanceList"]
                 .into_iter()
-                .chain(["pensionSource", "addresses", "telephones", "accounts", "links", "types"])
+                .chain(["pensionSource", "addresses", "telephones", "accounts", "links", "types", "holders"])
                 .any(|list| list == name);
             fields.insert(name.clone(), if listed { json!([value]) } else { value });
         }
@@ -149,6 +149,7 @@ mod tests {
         assert_eq!(kinds, 13);
         known::<crate::PaymentNetwork>(&sample("paymentNetwork"));
         known::<crate::Statement>(&sample("statement"));
+        known::<crate::AccountContact>(&sample("accountContact"));
         known::<crate::Customer>(&sample("customer"));
         assert_eq!(strange_words("customer", &sample("customer")), Vec::<String>::new());
     }

@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod contact;
 pub(crate) mod cursor;
 mod customers;
 mod dates;

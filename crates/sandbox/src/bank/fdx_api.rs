@@ -27,6 +27,7 @@ pub(super) fn routes() -> Router<Bank> {
         .route("/accounts", get(accounts))
         .route("/accounts/{id}", get(account))
         .route("/accounts/{id}/transactions", get(transactions))
+        .route("/accounts/{id}/contact", get(contact))
         .route("/accounts/{id}/payment-networks", get(payment_networks))
         .route("/accounts/{id}/statements", get(statements::list))
         .route("/accounts/{id}/statements/{statement}", get(statements::one))
@@ -104,6 +105,16 @@ async fn transactions(
     let path = format!("/accounts/{id}/transactions");
     let (page, links, transactions) = page(all, &query, &path, fdx::Transaction::id)?;
     Ok(Json(Transactions { page, links, transactions }))
+}
+
+async fn contact(
+    State(bank): State<Bank>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Refused> {
+    let reader = bank.reader(&headers, &["customercontact"]).await?;
+    reader.covers(&id)?;
+    Ok(Json(bank.book().contact(&id).ok_or(NO_ACCOUNT)?).into_response())
 }
 
 async fn payment_networks(

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use fdx::vocabulary::strange_words;
-use fdx::{Account, Accounts, Customer, PaymentNetworks, Statements, Transactions};
+use fdx::{Account, AccountContact, Accounts, Customer, PaymentNetworks, Statements, Transactions};
 use sandbox::bank::Bank;
 use serde_json::{Value, json};
 
@@ -115,6 +115,12 @@ async fn every_transaction(kit: &Kit, token: &str, kind: &str, id: &str) -> usiz
 
 async fn networks_and_statements(kit: &Kit, token: &str, account: &Value) {
     let path = format!("/accounts/{}", text(account, "accountId"));
+    let contact = kit.read(token, &format!("{path}/contact")).await;
+    assert_eq!(strange_words("accountContact", &contact.json()), Vec::<String>::new());
+    assert_eq!(fdx::parse::<AccountContact>(contact.text.as_bytes()).unwrap().dropped, 0);
+    let contact = contact.json();
+    assert_eq!(lacks(&contact, &["holders", "emails", "addresses", "telephones"]), Vec::<String>::new());
+    assert_eq!(lacks(&contact["holders"][0], &["name", "relationship", "customerId"]), Vec::<String>::new());
     let networks = all(kit, token, &format!("{path}/payment-networks"), "paymentNetworks").await;
     let payable = account["transferIn"] == true && account["accountCategory"] == "DEPOSIT_ACCOUNT";
     assert_eq!(networks.len(), usize::from(payable), "{account}");

@@ -9,7 +9,7 @@ use axum::routing::get;
 use serde::Serialize;
 
 use super::page::ListQuery;
-use super::{DataError, Served, accounts, customers, payment_networks, statements, transactions};
+use super::{DataError, Served, accounts, contact, customers, payment_networks, statements, transactions};
 use crate::authz::Bearer;
 use crate::ctx::Ctx;
 use crate::hub::Document;
@@ -22,6 +22,7 @@ pub(crate) fn routes() -> Vec<Route> {
         get_of("/api/fdx/5/customers/current", get(current_customer)),
         get_of("/api/fdx/5/accounts", get(list_accounts)),
         get_of("/api/fdx/5/accounts/{account_id}", get(account)),
+        get_of("/api/fdx/5/accounts/{account_id}/contact", get(account_contact)),
         get_of("/api/fdx/5/accounts/{account_id}/transactions", get(list_transactions)),
         get_of("/api/fdx/5/accounts/{account_id}/payment-networks", get(list_payment_networks)),
         get_of("/api/fdx/5/accounts/{account_id}/statements", get(list_statements)),
@@ -40,6 +41,10 @@ async fn list_accounts(ctx: Ctx, headers: HeaderMap, RawQuery(query): RawQuery) 
 
 async fn account(ctx: Ctx, headers: HeaderMap, Segment(id): Segment) -> Response {
     render(accounts::one(ctx, bearer(&headers).as_ref(), &id).await)
+}
+
+async fn account_contact(ctx: Ctx, headers: HeaderMap, Segment(id): Segment) -> Response {
+    render(contact::of(ctx, bearer(&headers).as_ref(), &id).await)
 }
 
 async fn list_transactions(

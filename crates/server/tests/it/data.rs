@@ -211,3 +211,25 @@ async fn a_provider_without_payment_networks_is_405_that_allows_nothing() {
     }
     assert_eq!(bank.calls().len(), 6);
 }
+
+#[tokio::test]
+async fn a_joint_account_names_both_holders_and_how_to_reach_them() {
+    let kit = Kit::new().await;
+    let acme = kit.acme();
+    let scope = "ACCOUNT_BASIC CUSTOMER_CONTACT CUSTOMER_PERSONAL";
+    let tokens = kit.connect_at(1000, &acme, "bob", &["mt-joint-savings"], scope).await;
+    let path = format!("/accounts/{}/contact", kit.account_id(&tokens.access).await);
+    let contact = kit.read(&path, &tokens.access).await.json();
+    assert_eq!(strange_words("accountContact", &contact), Vec::<String>::new());
+    let holders: Vec<_> = contact["holders"].as_array().unwrap().iter().collect();
+    let named = holders.iter().map(|holder| (&holder["name"]["first"], &holder["relationship"]));
+    assert!(
+        named.eq([(&json!("Alice"), &json!("PRIMARY_JOINT")), (&json!("Bob"), &json!("SECONDARY_JOINT"))])
+    );
+    assert_eq!(contact["emails"], json!(["alice@example.org", "bob@example.org"]));
+    for hidden in ["customerId", "taxId", "dateOfBirth", "mtc-"] {
+        assert!(!contact.to_string().contains(hidden), "{hidden}: {contact}");
+    }
+    let narrow = kit.narrowed(&acme, &tokens, "CUSTOMER_PERSONAL").await;
+    assert_eq!(kit.read(&path, &narrow).await.json()["code"], 602);
+}

@@ -1,8 +1,8 @@
 //! Who may sign in: the same six people at every bank.
 
 use fdx::{
-    BusinessCustomer, Customer, CustomerAccount, CustomerName, Date, DeliveryAddress, Domicile, IndustryCode,
-    TelephoneNumber,
+    AccountContact, AccountHolder, BusinessCustomer, Customer, CustomerAccount, CustomerName, Date,
+    DeliveryAddress, Domicile, IndustryCode, TelephoneNumber,
 };
 use jiff::civil;
 
@@ -86,6 +86,36 @@ impl Book<'_> {
             telephones: Some(vec![person.telephone()]),
             accounts: Some(named.map(|ledger| person.account(ledger)).collect()),
             ..Customer::default()
+        }
+    }
+
+    /// Those who hold an account.
+    pub(in crate::bank) fn contact(&self, account: &str) -> Option<AccountContact> {
+        let ledger = self.ledger(account)?;
+        let holders = ledger.owners.iter().filter_map(|username| self.books.person(username));
+        let holders: Vec<AccountHolder> = holders.map(|person| self.holder(person, ledger)).collect();
+        Some(AccountContact {
+            emails: Some(holders.iter().filter_map(|holder| holder.email.clone()).flatten().collect()),
+            addresses: holders.first().and_then(|holder| holder.addresses.clone()),
+            telephones: Some(
+                holders.iter().filter_map(|holder| holder.telephones.clone()).flatten().collect(),
+            ),
+            holders: Some(holders),
+        })
+    }
+
+    fn holder(&self, person: &Person, ledger: &Ledger) -> AccountHolder {
+        let customer = self.customer(person, &[]);
+        AccountHolder {
+            relationship: person.account(ledger).relationship,
+            customer_id: customer.customer_id,
+            r#type: customer.r#type,
+            name: customer.name,
+            business_customer: customer.business_customer,
+            email: customer.email,
+            addresses: customer.addresses,
+            telephones: customer.telephones,
+            ..AccountHolder::default()
         }
     }
 

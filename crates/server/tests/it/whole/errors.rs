@@ -208,6 +208,7 @@ async fn whatever_a_bank_says_is_a_documented_answer_and_its_words_are_not_shown
             "/accounts".to_owned(),
             format!("/accounts/{account}"),
             format!("/accounts/{account}/transactions"),
+            format!("/accounts/{account}/contact"),
             format!("/accounts/{account}/payment-networks"),
             format!("/accounts/{account}/statements"),
         ] {
@@ -279,8 +280,10 @@ async fn a_bank_that_finds_nothing_has_an_empty_list() {
         assert_eq!((answer.status, &answer.json()[name]), (200, &json!([])), "{}", answer.body);
         assert!(answer.json()["links"].get("next").is_none());
     }
-    let one = kit.read(&format!("/accounts/{account}"), &tokens.access).await;
-    Expected::Fdx(ErrorCode::AccountNotFound, NO_ACCOUNT).hold(&one, "one account is no list");
+    for rest in ["", "/contact"] {
+        let one = kit.read(&format!("/accounts/{account}{rest}"), &tokens.access).await;
+        Expected::Fdx(ErrorCode::AccountNotFound, NO_ACCOUNT).hold(&one, "one account is no list");
+    }
 }
 
 #[tokio::test]

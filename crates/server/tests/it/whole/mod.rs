@@ -122,6 +122,7 @@ fn expected(route: &Route, caller: Caller) -> Expected {
             Face::Fdx,
             "GET",
             "/api/fdx/5/accounts/{account_id}"
+            | "/api/fdx/5/accounts/{account_id}/contact"
             | "/api/fdx/5/accounts/{account_id}/transactions"
             | "/api/fdx/5/accounts/{account_id}/payment-networks"
             | "/api/fdx/5/accounts/{account_id}/statements"
@@ -337,6 +338,7 @@ fn the_table_is_what_is_known() {
     GET /
     GET /api/fdx/5/accounts
     GET /api/fdx/5/accounts/{account_id}
+    GET /api/fdx/5/accounts/{account_id}/contact
     GET /api/fdx/5/accounts/{account_id}/payment-networks
     GET /api/fdx/5/accounts/{account_id}/statements
     GET /api/fdx/5/accounts/{account_id}/statements/{statement_id}

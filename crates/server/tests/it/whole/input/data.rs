@@ -21,6 +21,8 @@ pub(super) fn cases(values: &Values) -> Vec<Case> {
     cases.extend(transactions(values));
     cases.extend(pages(values, "payment-networks"));
     cases.extend(statements(values));
+    let raw = Raw::get(format!("{BASE}/accounts/{}/contact?limit=0&%00", values.account));
+    cases.push(Case::new("contact: a query is ignored", raw.bearer(&values.access), Expected::Data));
     cases.extend(downloads(values));
     cases.extend(paths(values));
     for query in ["?x=%00", "?limit=0&offset=x", "?%", "?accountIds=x&accountIds=y"] {
@@ -69,7 +71,7 @@ fn ids(values: &Values) -> Vec<Case> {
     ]);
     let mut cases = Vec::new();
     for id in ids {
-        for rest in ["", "/transactions", "/payment-networks", "/statements", "/statements/x"] {
+        for rest in ["", "/contact", "/transactions", "/payment-networks", "/statements", "/statements/x"] {
             let raw = Raw::get(format!("{BASE}/accounts/{id}{rest}")).bearer(&values.access);
             let shown: String = id.chars().take(60).collect();
             cases.push(Case::new(format!("account {shown}{rest}"), raw, NO_ACCOUNT));
