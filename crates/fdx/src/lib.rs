@@ -1,4 +1,4 @@
-//! The wire types of FDX 5.x, and nothing else.
+//! The wire types of FDX 5.x, how 6.x writes the same ([`v6`]), and nothing else.
 //!
 //! A producer may leave any field out: every field is optional, an absent one is not written. What a type
 //! does not know is dropped and counted by [`parse()`].
@@ -15,6 +15,7 @@ pub mod sample;
 mod scalar;
 mod statement;
 mod transaction;
+pub mod v6;
 pub mod vocabulary;
 
 #[cfg(test)]

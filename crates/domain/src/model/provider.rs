@@ -168,6 +168,9 @@ pub enum FdxVersion {
     /// 5.x: entities wrapped by kind.
     #[serde(rename = "5")]
     V5,
+    /// 6.x: entities flat, pages by keys.
+    #[serde(rename = "6")]
+    V6,
 }
 
 crate::words! {

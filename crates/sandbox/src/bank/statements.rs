@@ -1,13 +1,13 @@
 //! Statements over FDX: the list, and the documents.
 
-use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fdx::{Date, ErrorCode, HateoasLink, Statement, Statements};
 
 use super::book::Sheet;
-use super::fdx_api::{BASE, Parameters, Refused, days, page};
+use super::fdx_api::{Refused, days, page};
+use super::wire::Parameters;
 use super::{Bank, paper};
 
 const PDF: &str = "application/pdf";
@@ -19,24 +19,25 @@ pub(super) async fn list(
     State(bank): State<Bank>,
     headers: HeaderMap,
     Path(id): Path<String>,
-    Query(query): Parameters,
-) -> Result<Json<Statements>, Refused> {
+    query: Parameters,
+) -> Result<Response, Refused> {
     let reader = bank.reader(&headers, SCOPE).await?;
     reader.covers(&id)?;
     let (start, end) = days(&query)?;
     let mut sheets = bank.book().statements(&id);
     sheets.retain(|sheet| start.is_none_or(|s| sheet.last >= s) && end.is_none_or(|e| sheet.last <= e));
     let words = bank.book().words();
-    let all = sheets.into_iter().map(|sheet| shown(&id, &sheet, words.statement)).collect();
+    let all =
+        sheets.into_iter().map(|sheet| shown(bank.0.look.fdx.base(), &id, &sheet, words.statement)).collect();
     let path = format!("/accounts/{id}/statements");
     let (page, links, statements) =
         page(all, &query, &path, |statement: &Statement| statement.statement_id.as_deref())?;
-    Ok(Json(Statements { page, links, statements }))
+    Ok(bank.say(&Statements { page, links, statements }))
 }
 
-fn shown(account: &str, sheet: &Sheet, title: &str) -> Statement {
+fn shown(base: &str, account: &str, sheet: &Sheet, title: &str) -> Statement {
     let link = HateoasLink {
-        href: Some(format!("{BASE}/accounts/{account}/statements/{}", sheet.id)),
+        href: Some(format!("{base}/accounts/{account}/statements/{}", sheet.id)),
         action: Some("GET".into()),
         types: Some(vec![PDF.into()]),
         ..HateoasLink::default()
@@ -59,7 +60,7 @@ pub(super) async fn one(
 ) -> Result<Response, Refused> {
     let sheet = bank.sheet(&headers, &id, &statement).await?;
     if bank.0.look.files_apart {
-        let place = format!("{BASE}/accounts/{id}/documents/{}", sheet.id);
+        let place = format!("{}/accounts/{id}/documents/{}", bank.0.look.fdx.base(), sheet.id);
         return Ok((StatusCode::FOUND, [(header::LOCATION, place)]).into_response());
     }
     document(State(bank), headers, Path((id, statement))).await

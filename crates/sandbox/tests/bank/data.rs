@@ -1,6 +1,6 @@
 //! What the banks serve, read as a client reads it: every account and transaction of everybody.
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode, header};
 use fdx::vocabulary::strange_words;
 use fdx::{Account, AccountContact, Accounts, Customer, PaymentNetworks, Statements, Transactions};
 use sandbox::bank::Bank;
@@ -54,10 +54,14 @@ async fn all(kit: &Kit, token: &str, path: &str, name: &str) -> Vec<Value> {
         let page = page.json();
         items.extend(page[name].as_array().unwrap().clone());
         match page["links"]["next"]["href"].as_str() {
-            Some(href) => href.trim_start_matches("/fdx/v5").clone_into(&mut next),
+            Some(href) => next = in_five_words(href.trim_start_matches(kit.base())),
             None => return items,
         }
     }
+}
+
+fn in_five_words(path: &str) -> String {
+    fdx::v6::PARAMETERS.iter().fold(path.to_owned(), |path, (five, six)| path.replace(six, five))
 }
 
 async fn whole_bank(kit: &Kit) -> (Vec<Value>, usize) {
@@ -346,7 +350,7 @@ async fn a_statement_is_a_pdf_where_the_bank_keeps_it() {
         let mut pdf = kit.read(token, &path).await;
         if apart {
             assert_eq!((pdf.status, pdf.text.as_str()), (StatusCode::FOUND, ""));
-            let place = pdf.location.trim_start_matches("/fdx/v5").to_owned();
+            let place = pdf.location.trim_start_matches(kit.base()).to_owned();
             assert_eq!(kit.read("stranger", &place).await.status, StatusCode::UNAUTHORIZED);
             pdf = kit.read(token, &place).await;
         }
@@ -364,4 +368,42 @@ async fn a_statement_is_a_pdf_where_the_bank_keeps_it() {
         let unready = kit.read(text(&reply, "access_token"), &path).await;
         assert_eq!((unready.status, &unready.json()["code"]), (StatusCode::BAD_REQUEST, &json!(1300)));
     }
+}
+
+#[tokio::test]
+async fn rideau_speaks_fdx_6_and_nothing_of_5() {
+    let kit = Kit::rideau();
+    let reply = kit.granted_all("alice", EVERYTHING).await;
+    let token = text(&reply, "access_token");
+    let list = kit.read_raw(token, "/accounts?resultType=details&limit=2").await.json();
+    let account = &list["accounts"][0];
+    assert_eq!(
+        (&account["accountCategory"], &account["accountId"]),
+        (&json!("DEPOSIT_ACCOUNT"), &json!("cr-alice-courant"))
+    );
+    assert_eq!(list["accounts"][1]["accountType"], "HIGHINTERESTSAVINGSACCOUNT");
+    assert!(list["page"]["nextPageKey"].is_string() && list["page"].get("nextOffset").is_none());
+    assert!(list["links"]["next"]["href"].as_str().unwrap().contains("pageKey="));
+    let plan = kit.read_raw(token, "/accounts/cr-alice-celi").await.json();
+    assert_eq!(plan["holdings"][0]["securityIds"][0]["idType"], "CUSIP");
+    let path = "/accounts/cr-alice-courant/transactions";
+    for (query, code) in [
+        ("startDate=2026-10-01", 703),
+        ("endDate=2026-10-01", 703),
+        ("startDate=x&endDate=2026-10-01", 702),
+        ("pageKey=nowhere", 401),
+    ] {
+        let answer = kit.read_raw(token, &format!("{path}?{query}")).await;
+        assert_eq!(answer.json()["code"], code, "{query}");
+    }
+    let day = kit
+        .read_raw(token, &format!("{path}?startTime=2026-10-02&endTime=2026-10-02&limit=500"))
+        .await
+        .json();
+    assert!(day["transactions"].as_array().unwrap().len() > 100, "names of 5.x mean nothing");
+    let bearer = format!("Bearer {token}");
+    let headers = [(header::AUTHORIZATION, &*bearer)];
+    let bare = kit.send(Method::GET, "/fdx/v6/accounts", &headers, String::new()).await;
+    assert_eq!((bare.status, &bare.json()["code"]), (StatusCode::BAD_REQUEST, &json!(401)));
+    assert_eq!(kit.get("/fdx/v5/accounts").await.status, StatusCode::NOT_FOUND);
 }

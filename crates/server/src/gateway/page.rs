@@ -1,7 +1,7 @@
 //! Pages of a list: `limit`, `offset`, links, and a page that the consent has thinned is filled up.
 
+use fdx::v6::InBoth;
 use fdx::{Accounts, HateoasLink, PageLinks, PageMetadata, PaymentNetworks, Statements, Transactions};
-use serde::de::DeserializeOwned;
 
 use super::access::Reader;
 use super::cursor;
@@ -43,7 +43,7 @@ pub(super) struct Upstream<T> {
 }
 
 /// A page of the standard, whatever it lists.
-pub(super) trait Listed: Default + DeserializeOwned {
+pub(super) trait Listed: Default + InBoth {
     type Item;
 
     fn parts(self) -> (PageMetadata, Vec<Self::Item>);

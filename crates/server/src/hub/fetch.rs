@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use domain::Secret;
-use domain::model::provider::Provider;
+use domain::model::provider::{FdxVersion, Provider};
 use domain::rule::access::Access;
 use fdx::ErrorCode;
+use fdx::v6::{self, InBoth};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use http::header;
-use serde::de::DeserializeOwned;
 use store::query::ProviderById;
 use url::Url;
 
@@ -37,8 +37,9 @@ impl<E: Into<Fault>> From<E> for ReadError {
     }
 }
 
-/// Reads a resource with the connection's token.
-pub async fn fetch<T: DeserializeOwned>(
+/// Reads a resource with the connection's token, in whichever version the provider speaks. Parameters are named as
+/// 5.x has them.
+pub async fn fetch<T: InBoth>(
     ctx: &Ctx,
     access: &Access,
     path: &[&str],
@@ -53,7 +54,11 @@ pub async fn fetch<T: DeserializeOwned>(
     };
     let answer = source.ask(read).await?;
     let provider = source.provider.id;
-    let parsed = fdx::parse::<T>(&answer.body).map_err(|error| {
+    let parsed = match source.provider.settings.fdx.version {
+        FdxVersion::V5 => fdx::parse::<T>(&answer.body),
+        FdxVersion::V6 => v6::parse::<T>(&answer.body),
+    };
+    let parsed = parsed.map_err(|error| {
         tracing::warn!(%provider, %error, "a provider's answer cannot be read");
         ReadError::Upstream(Upstream::Failed)
     })?;
@@ -128,7 +133,13 @@ impl<'a> Source<'a> {
     }
 
     fn resource(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Url, ReadError> {
-        let url = resource(&self.provider.settings.fdx.base_url, path, query);
+        let fdx = &self.provider.settings.fdx;
+        let named = |(name, value): &(&str, &str)| match fdx.version {
+            FdxVersion::V5 => ((*name).to_owned(), (*value).to_owned()),
+            FdxVersion::V6 => (v6::parameter(name).to_owned(), (*value).to_owned()),
+        };
+        let query: Vec<(String, String)> = query.iter().map(named).collect();
+        let url = resource(&fdx.base_url, path, &query);
         Ok(url.ok_or(Fault::new("a provider's FDX base is no URL"))?)
     }
 
@@ -156,7 +167,7 @@ impl<'a> Source<'a> {
 }
 
 /// A resource below the configured base; path segments are encoded.
-fn resource(base: &str, path: &[&str], query: &[(&str, &str)]) -> Option<Url> {
+fn resource(base: &str, path: &[&str], query: &[(String, String)]) -> Option<Url> {
     let mut url = Url::parse(base).ok()?;
     url.path_segments_mut().ok()?.pop_if_empty().extend(path);
     if !query.is_empty() {

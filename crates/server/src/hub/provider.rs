@@ -178,12 +178,16 @@ impl<'a> Endpoint<'a> {
             let request = outbound.get(url, bearer)?;
             let request = request
                 .header(header::ACCEPT, "application/json")
-                .header("x-fapi-interaction-id", self.ctx.correlation_id());
+                .header("x-fapi-interaction-id", self.interaction_id());
             outbound.send(request).await
         }
         .await;
         let answer = self.noted("fdx", answer, |answer| answer.status)?;
-        if answer.status == StatusCode::OK { Ok(answer) } else { Err(refusal(&answer)) }
+        match answer.status {
+            // A part of what was asked for (FDX 6.4): the rest is marked in it.
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(answer),
+            _ => Err(refusal(&answer)),
+        }
     }
 
     /// Opens a document. A redirect is followed below the configured base alone, with the bearer; nothing is asked
@@ -221,7 +225,7 @@ impl<'a> Endpoint<'a> {
             let request = request
                 .timeout(section.statement_timeout.duration())
                 .header(header::ACCEPT, kind)
-                .header("x-fapi-interaction-id", self.ctx.correlation_id());
+                .header("x-fapi-interaction-id", self.interaction_id());
             let opened = tokio::time::timeout(section.timeout.duration(), outbound.open(request)).await;
             opened.map_err(|_| OutboundError::Timeout)?
         };
@@ -260,6 +264,18 @@ impl<'a> Endpoint<'a> {
                 Ok(request.basic_auth(encode(&own.id), Some(encode(own.secret.expose()))))
             }
         }
+    }
+
+    /// FDX 6 wants a UUID. What a recipient sent may be another text: then it is one that follows from that text.
+    fn interaction_id(&self) -> String {
+        let id = self.ctx.correlation_id();
+        if id.parse::<uuid::Uuid>().is_ok() && id.len() == 36 {
+            return id.to_owned();
+        }
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, id.as_bytes());
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(digest.as_ref()).for_each(|(byte, drawn)| *byte = *drawn);
+        uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
     }
 
     fn breaker(&self) -> &Breaker {

@@ -18,6 +18,8 @@ pub(super) struct Party {
     /// Fields of its token reply: customer, accounts, grant.
     fields: [&'static str; 3],
     bank_grant: &'static str,
+    /// The version of FDX that it speaks.
+    fdx: u8,
 }
 
 /// The banks that everybody sees.
@@ -30,6 +32,7 @@ pub(super) const PARTIES: [Party; 2] = [
         open: Bank::maple,
         fields: ["customer_id", "accounts", "grant_id"],
         bank_grant: "per_token",
+        fdx: 5,
     },
     Party {
         provider_id: 2000,
@@ -39,6 +42,7 @@ pub(super) const PARTIES: [Party; 2] = [
         open: Bank::rideau,
         fields: ["membre", "comptes", "consentement"],
         bank_grant: "per_token",
+        fdx: 6,
     },
 ];
 
@@ -51,6 +55,7 @@ pub(super) const HIDDEN: Party = Party {
     open: Bank::prairie,
     fields: ["customer_id", "accounts", "grant_id"],
     bank_grant: "per_client_customer",
+    fdx: 5,
 };
 
 /// The hub's client at every bank.
@@ -66,7 +71,7 @@ impl Party {
             "[[provider]]\nid = {id}\nname = \"{name}\"\ncountry = \"CA\"\nissuer = \"{url}\"\n\
              authorization_endpoint = \"{url}/authorize\"\ntoken_endpoint = \"{url}/token\"\n\
              revocation_endpoint = \"{url}/revoke\"\nclient_id = \"{HUB_AT_BANK}\"\n\
-             client_secret = {{ file = {secret:?} }}\nfdx = {{ base_url = \"{url}/fdx/v5\", version = \"5\" }}\n\
+             client_secret = {{ file = {secret:?} }}\nfdx = {{ base_url = \"{url}/fdx/v{fdx}\", version = \"{fdx}\" }}\n\
              scopes = {{ {scopes} }}\nbank_grant = \"{bank_grant}\"\n\
              customer_identity = {{ token_field = \"{customer}\" }}\naccounts_field = \"{accounts}\"\n\
              grant_field = \"{grant}\"\nrevoke = [\"rfc7009\"]\n\n",
@@ -75,6 +80,7 @@ impl Party {
             secret = secret.display().to_string(),
             scopes = scopes.join(", "),
             bank_grant = self.bank_grant,
+            fdx = self.fdx,
         )
     }
 }
