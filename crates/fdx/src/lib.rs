@@ -8,6 +8,7 @@ mod customer;
 mod entity;
 mod error;
 mod investment;
+mod meta;
 mod page;
 mod parse;
 mod payment;
@@ -34,6 +35,7 @@ pub use investment::{
     Contribution, FiPortion, Holding, InvestmentBalance, InvestmentLoan, OpenOrder, PensionSource, Portion,
     Vesting,
 };
+pub use meta::{Availability, AvailabilityList, Capability, CertificationMetric, CertificationMetrics};
 pub use page::{Accounts, HateoasLink, PageLinks, PageMetadata, PaymentNetworks, Statements, Transactions};
 pub use parse::{ParseError, Parsed, parse};
 pub use payment::PaymentNetwork;

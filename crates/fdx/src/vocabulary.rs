@@ -108,6 +108,27 @@ mod tests {
         );
     }
 
+    /// The fields that hold several.
+    const LISTS: [&str; 17] = [
+        "holdings",
+        "openOrders",
+        "contribution",
+        "investmentLoans",
+        "balanceList",
+        "pensionSource",
+        "addresses",
+        "telephones",
+        "accounts",
+        "links",
+        "types",
+        "holders",
+        "availability",
+        "metrics",
+        "fdxVersions",
+        "operations",
+        "operationIds",
+    ];
+
     /// An entity with the first word in every field that has words, and with all that it holds.
     fn sample(kind: &str) -> Value {
         let mut fields = Map::new();
@@ -117,10 +138,7 @@ mod tests {
                 Value::String(kind) => sample(kind),
                 words => words[0].clone(),
             };
-            let listed = ["holdings", "openOrders", "contribution", "investmentLoans", "balanceList"]
-                .into_iter()
-                .chain(["pensionSource", "addresses", "telephones", "accounts", "links", "types", "holders"])
-                .any(|list| list == name);
+            let listed = LISTS.contains(&name.as_str());
             fields.insert(name.clone(), if listed { json!([value]) } else { value });
         }
         fields.remove("*");
@@ -149,6 +167,9 @@ mod tests {
         assert_eq!(kinds, 13);
         known::<crate::PaymentNetwork>(&sample("paymentNetwork"));
         known::<crate::Statement>(&sample("statement"));
+        known::<crate::AvailabilityList>(&sample("availabilityList"));
+        known::<crate::Capability>(&sample("capability"));
+        known::<crate::CertificationMetrics>(&sample("certificationMetrics"));
         known::<crate::AccountContact>(&sample("accountContact"));
         known::<crate::Customer>(&sample("customer"));
         assert_eq!(strange_words("customer", &sample("customer")), Vec::<String>::new());

@@ -10,7 +10,7 @@ use store::{Store, StoreError};
 
 use crate::config::Config;
 use crate::ctx::Unfit;
-use crate::gateway::OpaqueIds;
+use crate::gateway::{Measured, OpaqueIds};
 use crate::hub::Breaker;
 use crate::outbound::Outbound;
 use crate::telemetry::Telemetry;
@@ -29,6 +29,7 @@ struct Parts {
     outbound: Outbound,
     breaker: Breaker,
     telemetry: Telemetry,
+    measured: Measured,
     clock: Clock,
     jobs: tokio::sync::Notify,
     removals: tokio::sync::Notify,
@@ -109,6 +110,7 @@ impl App {
             outbound: Outbound::new(&config.upstream).map_err(|e| BuildError::Outbound(e.to_string()))?,
             breaker: Breaker::new(&config.upstream),
             telemetry: Telemetry::new(),
+            measured: Measured::new(clock.now()),
             config,
             store,
             vault,
@@ -170,6 +172,11 @@ impl App {
     /// What is counted.
     pub fn telemetry(&self) -> &Telemetry {
         &self.0.telemetry
+    }
+
+    /// How each operation of the FDX face has done.
+    pub fn measured(&self) -> &Measured {
+        &self.0.measured
     }
 
     /// The origin that everybody sees.

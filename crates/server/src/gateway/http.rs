@@ -9,7 +9,9 @@ use axum::routing::get;
 use serde::Serialize;
 
 use super::page::ListQuery;
-use super::{DataError, Served, accounts, contact, customers, payment_networks, statements, transactions};
+use super::{
+    DataError, Served, accounts, contact, customers, meta, payment_networks, statements, transactions,
+};
 use crate::authz::Bearer;
 use crate::ctx::Ctx;
 use crate::hub::Document;
@@ -19,6 +21,9 @@ use crate::web::{Face, Route, Segment, Segments};
 pub(crate) fn routes() -> Vec<Route> {
     let get_of = |path, handler| Route::new(Face::Fdx, Method::GET, path, handler);
     vec![
+        get_of("/api/fdx/5/availability", get(availability)),
+        get_of("/api/fdx/5/capability", get(capability)),
+        get_of("/api/fdx/5/certification-metrics", get(certification_metrics)),
         get_of("/api/fdx/5/customers/current", get(current_customer)),
         get_of("/api/fdx/5/accounts", get(list_accounts)),
         get_of("/api/fdx/5/accounts/{account_id}", get(account)),
@@ -28,6 +33,21 @@ pub(crate) fn routes() -> Vec<Route> {
         get_of("/api/fdx/5/accounts/{account_id}/statements", get(list_statements)),
         get_of("/api/fdx/5/accounts/{account_id}/statements/{statement_id}", get(download_statement)),
     ]
+}
+
+async fn availability(ctx: Ctx, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    let query = ListQuery::parse(query.as_deref());
+    tell(meta::availability(ctx, bearer(&headers).as_ref(), &query).await)
+}
+
+async fn capability(ctx: Ctx, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    let query = ListQuery::parse(query.as_deref());
+    tell(meta::capability(ctx, bearer(&headers).as_ref(), &query).await)
+}
+
+async fn certification_metrics(ctx: Ctx, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    let query = ListQuery::parse(query.as_deref());
+    tell(meta::certification_metrics(ctx, bearer(&headers).as_ref(), &query).await)
 }
 
 async fn current_customer(ctx: Ctx, headers: HeaderMap) -> Response {
@@ -107,10 +127,15 @@ fn bearer(headers: &HeaderMap) -> Option<Bearer> {
     crate::authz::http::bearer(headers)
 }
 
-/// Renders what was confirmed, or says no.
+/// Renders a customer's data that was confirmed, or says no.
 fn render<T: Serialize>(answer: Result<Served<T>, DataError>) -> Response {
+    tell(answer.map(Served::into_inner))
+}
+
+/// Renders what is no customer's, or says no.
+fn tell<T: Serialize>(answer: Result<T, DataError>) -> Response {
     match answer {
-        Ok(served) => Json(served.into_inner()).into_response(),
+        Ok(told) => Json(told).into_response(),
         Err(error) => refuse(&error),
     }
 }

@@ -86,6 +86,7 @@ async fn around(State(outer): State<Outer>, mut request: Request, next: Next) ->
     let (status, took) = (response.status().as_u16(), begun.elapsed());
     tracing::info!(%method, route, status, micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         correlation_id = %correlation.id, "served");
+    app.measured().note(&route, status, took);
     let labels = [("face", face.as_str().to_owned()), ("route", route), ("status", status.to_string())];
     app.telemetry().count("bowline_http_requests_total", &labels);
     app.telemetry().took("bowline_http_request_seconds", &labels[..2], took);

@@ -14,6 +14,7 @@ mod kit;
 mod levers;
 mod listener;
 mod manage;
+mod meta;
 mod process;
 mod race;
 mod readme;

@@ -128,6 +128,11 @@ fn expected(route: &Route, caller: Caller) -> Expected {
             | "/api/fdx/5/accounts/{account_id}/statements"
             | "/api/fdx/5/accounts/{account_id}/statements/{statement_id}",
         ) => data(caller, true),
+        (
+            Face::Fdx,
+            "GET",
+            "/api/fdx/5/availability" | "/api/fdx/5/capability" | "/api/fdx/5/certification-metrics",
+        ) => meta(caller),
         (Face::Flinks, "DELETE" | "POST", "/api/v1/revoke") => revoking(caller),
         (Face::Flinks, "POST", "/api/v1/token") => refreshing(caller),
         (Face::Flinks, "GET", "/api/v1/authorize") => authorizing(caller),
@@ -163,6 +168,19 @@ fn data(caller: Caller, of_an_account: bool) -> Expected {
         Caller::Paused => {
             Expected::Fdx(ErrorCode::Maintenance, "The data provider is not available at present")
         }
+    }
+}
+
+/// Whoever has a token that is good may know how the hub is.
+fn meta(caller: Caller) -> Expected {
+    match caller {
+        Caller::Foreign
+        | Caller::OtherCustomer
+        | Caller::Narrow
+        | Caller::ClientToken
+        | Caller::Suspended
+        | Caller::Paused => Expected::Data,
+        caller => data(caller, false),
     }
 }
 
@@ -343,6 +361,9 @@ fn the_table_is_what_is_known() {
     GET /api/fdx/5/accounts/{account_id}/statements
     GET /api/fdx/5/accounts/{account_id}/statements/{statement_id}
     GET /api/fdx/5/accounts/{account_id}/transactions
+    GET /api/fdx/5/availability
+    GET /api/fdx/5/capability
+    GET /api/fdx/5/certification-metrics
     GET /api/fdx/5/customers/current
     GET /api/v1/authorize
     GET /api/v1/authorize/providers

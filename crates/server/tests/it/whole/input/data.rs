@@ -25,6 +25,7 @@ pub(super) fn cases(values: &Values) -> Vec<Case> {
     cases.push(Case::new("contact: a query is ignored", raw.bearer(&values.access), Expected::Data));
     cases.extend(downloads(values));
     cases.extend(paths(values));
+    cases.extend(meta(values));
     for query in ["?x=%00", "?limit=0&offset=x", "?%", "?accountIds=x&accountIds=y"] {
         let raw = Raw::get(format!("{BASE}/customers/current{query}")).bearer(&values.access);
         cases.push(Case::new(format!("customer: {query} is ignored"), raw, Expected::Data));
@@ -276,6 +277,25 @@ fn pages(values: &Values, list: &str) -> Vec<Case> {
             let raw = Raw::get(format!("{path}?{}", bad.within(&[("limit", "5")], name)));
             cases.push(Case::new(format!("{list}: {bad:?} as {name}"), raw.bearer(&values.access), expected));
         }
+    }
+    cases
+}
+
+fn meta(values: &Values) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for place in ["availability", "capability", "certification-metrics"] {
+        for bad in Bad::ALL {
+            let expected = match bad {
+                Bad::Missing => Expected::Data,
+                Bad::Twice => invalid("operationId is given twice"),
+                _ => invalid("operationId names no operation of this API"),
+            };
+            let query = bad.within(&[("operationId", "getAccount")], "operationId");
+            let raw = Raw::get(format!("{BASE}/{place}?{query}")).bearer(&values.access);
+            cases.push(Case::new(format!("{place}: {bad:?} as operationId"), raw, expected));
+        }
+        let raw = Raw::get(format!("{BASE}/{place}?operationId=getAccount&fdxVersion=V9&%00"));
+        cases.push(Case::new(format!("{place}: one"), raw.bearer(&values.access), Expected::Data));
     }
     cases
 }
