@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::ctx::Unfit;
 use crate::gateway::{Measured, OpaqueIds};
 use crate::hub::Breaker;
+use crate::limit::Limits;
 use crate::outbound::Outbound;
 use crate::telemetry::Telemetry;
 use crate::vault::Vault;
@@ -30,6 +31,7 @@ struct Parts {
     breaker: Breaker,
     telemetry: Telemetry,
     measured: Measured,
+    limits: Limits,
     clock: Clock,
     jobs: tokio::sync::Notify,
     removals: tokio::sync::Notify,
@@ -111,6 +113,7 @@ impl App {
             breaker: Breaker::new(&config.upstream),
             telemetry: Telemetry::new(),
             measured: Measured::new(clock.now()),
+            limits: Limits::new(&config.limit),
             config,
             store,
             vault,
@@ -172,6 +175,11 @@ impl App {
     /// What is counted.
     pub fn telemetry(&self) -> &Telemetry {
         &self.0.telemetry
+    }
+
+    /// How often who may ask.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     /// How each operation of the FDX face has done.

@@ -27,6 +27,7 @@ pub struct Config {
     pub connection: ConnectionSection,
     pub page: PageSection,
     pub upstream: UpstreamSection,
+    pub limit: LimitSection,
     pub job: JobSection,
     pub log: LogSection,
     #[serde(default)]
@@ -48,6 +49,7 @@ section! {
     ServerSection {
         public_url: String, listen: String, probe_listen: String, body_limit: ByteSize, header_timeout: Lasting,
         request_timeout: Lasting, idle_timeout: Lasting, shutdown_grace: Lasting, connections: usize,
+        trusted_proxies: usize,
     }
 }
 section! {
@@ -75,6 +77,12 @@ section! {
     UpstreamSection { connect_timeout: Lasting, timeout: Lasting, max_body: ByteSize, statement_timeout: Lasting,
         max_statement: ByteSize, allow_loopback: bool,
         breaker_failures: u32, breaker_open: Lasting,
+    }
+}
+section! {
+    /// How often who may ask: calls a minute, and as many at once. Zero is no limit.
+    LimitSection { recipient: u32, connection: u32, provider: u32, provider_share: u32, token: u32, revoke: u32,
+        failed_authentication: u32,
     }
 }
 section! {
@@ -196,6 +204,9 @@ impl Config {
         if self.server.idle_timeout.duration() <= self.server.request_timeout.duration() {
             return Err("server.idle_timeout: expected longer than server.request_timeout".into());
         }
+        if !(1..=100).contains(&self.limit.provider_share) {
+            return Err("limit.provider_share: expected a percentage from 1 to 100".into());
+        }
         if !(1..=self.page.max).contains(&self.page.size) {
             return Err("page.size: expected a number from 1 to page.max".into());
         }
@@ -308,6 +319,7 @@ mod tests {
         says("[token]\ncode_ttl = '2m'", "token.code_ttl: expected at most 60s");
         says("[connection]\nmax_duration = '367d'", "connection.max_duration: expected at most 366d");
         says("[page]\nmax = 0", "page.size: expected a number from 1 to page.max");
+        says("[limit]\nprovider_share = 0", "limit.provider_share: expected a percentage from 1 to 100");
         says("[token]\naccess_ttl = 'soon'", "as in \"10s\"");
         says("[server]\nbody_limit = '64 apples'", "as in \"64KiB\"");
         says("[server]\npublic_url = 'http://hub.example.org'", "expected https");

@@ -16,6 +16,7 @@ use store::query::{ClientById, RefreshTokenBy};
 
 use super::error::AuthzError;
 use crate::ctx::Ctx;
+use crate::limit::Network;
 
 /// What was issued.
 #[derive(Debug)]
@@ -31,8 +32,14 @@ pub struct Issued {
 }
 
 /// Authenticates the client and serves its grant.
-pub async fn token(ctx: &Ctx, credentials: Credentials, fields: &Fields) -> Result<Issued, AuthzError> {
-    let client = authenticated(ctx, &credentials).await?;
+pub async fn token(
+    ctx: &Ctx,
+    from: Network,
+    credentials: Credentials,
+    fields: &Fields,
+) -> Result<Issued, AuthzError> {
+    let client = authenticated(ctx, from, &credentials).await?;
+    ctx.app().limits().token(&client.client().id)?;
     let asked = TokenRequest::parse(fields)?;
     if client.client().profile != Profile::Flinks {
         return Err(OAuthError::new(
@@ -55,12 +62,23 @@ pub async fn token(ctx: &Ctx, credentials: Credentials, fields: &Fields) -> Resu
     }
 }
 
-async fn authenticated(ctx: &Ctx, credentials: &Credentials) -> Result<AuthenticatedClient, AuthzError> {
+/// Wrong secrets are counted for each client and network, never for a client alone: nobody can shut another out.
+async fn authenticated(
+    ctx: &Ctx,
+    from: Network,
+    credentials: &Credentials,
+) -> Result<AuthenticatedClient, AuthzError> {
     let client = match ClientId::parse(&credentials.client_id) {
         Ok(id) => ctx.ask(&ClientById { id }).await?,
         Err(_) => None,
     };
-    Ok(authenticate(client, &ctx.app().vault().hashes(credentials.secret.expose()))?)
+    let (limits, id) = (ctx.app().limits(), client.as_ref().map(|client| client.id.clone()));
+    limits.may_try(id.as_ref(), from)?;
+    let authenticated = authenticate(client, &ctx.app().vault().hashes(credentials.secret.expose()));
+    if authenticated.is_err() {
+        limits.failed(id.as_ref(), from);
+    }
+    Ok(authenticated?)
 }
 
 async fn redeem(

@@ -25,13 +25,18 @@ impl Caller {
         let Bearing::Connection { id, .. } = &claims.bearing else {
             let client = ctx.ask(&ClientById { id: claims.client_id.clone() }).await?;
             let client = present_client(&claims, client);
-            return client.map(|_| Self::Client).map_err(|_| DataError::BadToken);
+            client.map_err(|_| DataError::BadToken)?;
+            ctx.app().limits().read(&claims.client_id, None)?;
+            return Ok(Self::Client);
         };
         let state = ctx.ask(&AccessStateOf { connection_id: id.clone() }).await?;
         match present(claims, state, ctx.now()) {
             Presented::Refused(_) => Err(DataError::BadToken),
             Presented::Ended(_) => Err(DataError::Ended),
-            Presented::Live(access) => Ok(Self::Connection(access)),
+            Presented::Live(access) => {
+                ctx.app().limits().read(access.client_id(), Some(access.connection_id()))?;
+                Ok(Self::Connection(access))
+            }
         }
     }
 }

@@ -155,7 +155,9 @@ fn refuse(error: &DataError) -> Response {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("OPTIONS"));
     }
     if let Some(after) = error.retry_after() {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(crate::web::whole_seconds(after)));
     }
     response
 }

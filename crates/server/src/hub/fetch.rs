@@ -16,6 +16,7 @@ use super::provider::{Endpoint, Upstream};
 use super::refresh::access_token;
 use crate::ctx::Ctx;
 use crate::fault::Fault;
+use crate::limit::TooMany;
 use crate::outbound::OutboundError;
 
 /// Why there is nothing to serve.
@@ -152,6 +153,8 @@ impl<'a> Source<'a> {
     where
         F: Future<Output = Result<A, Upstream>>,
     {
+        let within = self.ctx.app().limits().ask(self.access);
+        within.map_err(|TooMany(wait)| ReadError::Upstream(Upstream::RateLimited(wait)))?;
         let id = self.access.connection_id();
         let usable = access_token(self.ctx, &self.provider, id, None).await?;
         let mut answer = call(usable.token).await;

@@ -12,6 +12,7 @@ mod kill;
 mod kinds;
 mod kit;
 mod levers;
+mod limit;
 mod listener;
 mod manage;
 mod meta;

@@ -251,12 +251,13 @@ fn config(args: &Args, hub: &str, providers: &str) -> Result<Config, Failure> {
     write(&file, providers)?;
     let store =
         args.store.clone().unwrap_or_else(|| format!("sqlite:{}", args.data.join("bowline.db").display()));
-    let flags = [
+    let mut flags = vec![
         ("server.public_url", hub.to_owned()),
         ("store.url", store),
         ("keys.file", args.data.join("bowline.keys").display().to_string()),
         ("upstream.allow_loopback", "true".to_owned()),
     ];
+    flags.extend(args.settings.clone());
     Config::load(Some(&file), std::iter::empty(), &flags).map_err(|e| Failure::Usage(e.to_string()))
 }
 

@@ -102,11 +102,21 @@ impl Kit {
         Self::on(None).await
     }
 
+    /// With keys of the configuration that differ from their defaults.
+    pub(crate) async fn with(settings: &[(&'static str, &str)]) -> Self {
+        Self::made(None, settings).await
+    }
+
     /// On a store of its own.
     pub(crate) async fn on(store: Option<String>) -> Self {
+        Self::made(store, &[]).await
+    }
+
+    async fn made(store: Option<String>, settings: &[(&'static str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicI64::new(BEGINNING));
-        let args = SandboxArgs::on_free_ports(folder.path().to_owned(), store);
+        let mut args = SandboxArgs::on_free_ports(folder.path().to_owned(), store);
+        args.settings = settings.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
         let world = World::start(&args, Clock::standing(Arc::clone(&clock))).await.unwrap();
         Self { world, browser: Browser::new().unwrap(), clock, folder }
     }

@@ -80,6 +80,15 @@ fn denied() -> Expected {
     Expected::Back(OAuthCode::AccessDenied, "The user denied the access".into())
 }
 
+/// What asking too often comes to: `limit` proves it.
+pub(crate) fn too_often() -> [Expected; 2] {
+    let later = "Too many requests, please try again later";
+    [
+        Expected::Fdx(ErrorCode::TooManyRequests, "This recipient or this connection asks too often"),
+        Expected::OAuth(503, OAuthCode::TemporarilyUnavailable, later.into()),
+    ]
+}
+
 /// Every answer that a case of these tests is there to produce.
 fn produced() -> Vec<Expected> {
     let mut all: Vec<Expected> = cases(&Values::default()).into_iter().map(|case| case.expected).collect();
@@ -90,6 +99,7 @@ fn produced() -> Vec<Expected> {
     all.extend(BANK.map(|(_, _, code, told)| Expected::Fdx(code, told)));
     all.extend(BANK_OF_A_STATEMENT.map(|(_, _, code, told)| Expected::Fdx(code, told)));
     all.extend(faults());
+    all.extend(too_often());
     all.push(denied());
     all
 }
@@ -122,6 +132,7 @@ fn kinds_of_data_errors() -> Vec<DataError> {
         DataError::Unavailable(Duration::from_secs(1)),
         DataError::RateLimited(Duration::from_secs(1)),
         DataError::Fault(Fault::new("broken")),
+        DataError::TooMany(Duration::from_secs(1)),
     ];
     let number = |error: &DataError| match error {
         DataError::BadToken => 0,
@@ -130,8 +141,9 @@ fn kinds_of_data_errors() -> Vec<DataError> {
         DataError::Unavailable(_) => 3,
         DataError::RateLimited(_) => 4,
         DataError::Fault(_) => 5,
+        DataError::TooMany(_) => 6,
     };
-    assert!(all.iter().map(number).eq(0..6));
+    assert!(all.iter().map(number).eq(0..7));
     all
 }
 

@@ -17,7 +17,7 @@ pub(super) const NOTHING: &str = "There is nothing here";
 
 /// The one answer that a request may get.
 #[derive(Clone, Debug)]
-pub(super) enum Expected {
+pub(crate) enum Expected {
     /// An OAuth error as JSON: status, word, sentence.
     OAuth(u16, OAuthCode, Cow<'static, str>),
     /// An OAuth error as JSON, with the pairs that are in the way beside it.
@@ -60,7 +60,7 @@ impl Expected {
     }
 
     /// Asserts that an answer is this one, and sound.
-    pub(super) fn hold(&self, answer: &Answer, what: &str) {
+    pub(crate) fn hold(&self, answer: &Answer, what: &str) {
         let body = answer.json();
         let context = || {
             format!("{what}: expected {self:?}, not {} {} {:?}", answer.status, answer.body, answer.headers)

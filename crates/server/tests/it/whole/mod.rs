@@ -2,7 +2,7 @@
 //! here fails.
 
 mod callers;
-mod errors;
+pub(crate) mod errors;
 mod expect;
 mod input;
 mod managing;
