@@ -7,8 +7,6 @@ use fdx::vocabulary::strange_words;
 use serde_json::json;
 
 use crate::kit::{Kit, StandIn, says};
-use bowline::job;
-use domain::model::audit_event::{Actor, ActorKind};
 
 #[tokio::test]
 async fn lists_show_what_was_consented_to_and_nothing_else() {
