@@ -178,6 +178,7 @@ fn meta(caller: Caller) -> Expected {
         | Caller::OtherCustomer
         | Caller::Narrow
         | Caller::ClientToken
+        | Caller::OtherPartner
         | Caller::Suspended
         | Caller::Paused => Expected::Data,
         caller => data(caller, false),
