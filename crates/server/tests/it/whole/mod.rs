@@ -13,6 +13,7 @@ use domain::id::{AuthorizationRequestId, ConnectionId};
 use domain::model::audit_event::SubjectKind;
 use domain::model::authorization_request::RequestStatus;
 use fdx::ErrorCode;
+use http::Method;
 use serde_json::json;
 use store::query::{AuditOf, RequestById};
 
@@ -329,6 +330,9 @@ async fn every_answer_to_a_rightful_caller_carries_what_all_must_have() {
         let answer = kit.call(route.method.clone(), &victim.path(route), &tokens.access).await;
         assert_eq!(answer.status, 200, "{}: {}", route.path, answer.body);
         is_sound(&answer, route.path);
+        let head = kit.call(Method::HEAD, &victim.path(route), &tokens.access).await;
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "HEAD {}", route.path);
+        assert_eq!(head.headers.get("content-type"), answer.headers.get("content-type"), "{}", route.path);
     }
     let mut picked = Kit::ask(&acme);
     picked.retain(|(name, _)| *name != "provider_id");
