@@ -34,15 +34,12 @@ pub fn service(
     inside.map_request(single_slashes)
 }
 
-/// A doubled slash in a path is accepted.
+/// A doubled slash in a path is accepted. One that trails is as wrong as a single one.
 fn single_slashes(mut request: http::Request<Body>) -> http::Request<Body> {
     let path = request.uri().path();
     if path.contains("//") {
-        let mut single = String::with_capacity(path.len());
-        for part in path.split('/').filter(|part| !part.is_empty()) {
-            single.push('/');
-            single.push_str(part);
-        }
+        let mut before = None;
+        let single: String = path.chars().filter(|c| before.replace(*c) != Some('/') || *c != '/').collect();
         let query = request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
         if let Ok(uri) = format!("{single}{query}").parse::<Uri>() {
             *request.uri_mut() = uri;
