@@ -63,6 +63,7 @@ async fn around(State(outer): State<Outer>, mut request: Request, next: Next) ->
     if app.fill(&mut random).is_err() {
         return face.plain(StatusCode::SERVICE_UNAVAILABLE, "The hub cannot answer now");
     }
+    request.extensions_mut().insert(face);
     let correlation = Correlation::of(request.uri(), request.headers(), random);
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().clone();

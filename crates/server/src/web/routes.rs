@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use axum::Router;
 use axum::routing::MethodRouter;
+use axum::{Extension, Router};
 use http::{Method, StatusCode};
 
 use super::Face;
@@ -52,7 +52,7 @@ pub fn router(table: Vec<Route>) -> Router<App> {
         };
         router.route(path, methods.fallback(otherwise))
     });
-    router.fallback(|uri: http::Uri| async move {
-        Face::of(uri.path()).plain(StatusCode::NOT_FOUND, "There is nothing at this path")
+    router.fallback(|Extension(face): Extension<Face>| async move {
+        face.plain(StatusCode::NOT_FOUND, "There is nothing at this path")
     })
 }

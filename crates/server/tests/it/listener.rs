@@ -25,6 +25,8 @@ async fn probes_tell_the_platform() {
     }
     assert!(!metrics.contains(tokens.id.as_str()), "no ids as labels");
     assert_eq!(kit.get("/metrics").await.status, 404, "not on the public listener");
+    let nothing = kit.send(probe("/api/v1/token")).await;
+    assert_eq!((nothing.status, nothing.body.as_str()), (404, "There is nothing at this path"));
 }
 
 #[tokio::test]
