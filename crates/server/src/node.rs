@@ -1,6 +1,6 @@
 //! A node: listeners, workers, and a clean end.
 
-pub(crate) mod http;
+mod http;
 
 use std::net::SocketAddr;
 
@@ -11,6 +11,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::app::App;
 use crate::job;
 use crate::web::{Served, serve, service, table};
+
+pub use http::routes;
 
 /// A hub that serves.
 pub struct Node {
@@ -43,7 +45,7 @@ impl Node {
             address,
             probes: probe_address,
             public: listen(public, table(), stopped.clone()),
-            probing: listen(probes, http::routes(), stopped.clone()),
+            probing: listen(probes, routes(), stopped.clone()),
             workers: job::start(app, &stopped),
             stop,
         })

@@ -1,5 +1,6 @@
 //! Requests byte for byte: what no client would send.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bowline::cli::Answer;
@@ -47,6 +48,16 @@ impl Raw {
         self.header("authorization", format!("Bearer {token}"))
     }
 
+    /// Sends it over a connection of its own, and hears the whole answer. Status 0: none came.
+    pub(crate) async fn sent_to(&self, address: SocketAddr) -> Answer {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // A request that is refused in its midst is not read to its end.
+        let _ = stream.write_all(&self.bytes()).await;
+        let mut heard = Vec::new();
+        let _ = stream.read_to_end(&mut heard).await;
+        answer(&heard)
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = [self.method.as_bytes(), b" ", &self.target, b" HTTP/1.1\r\n"].concat();
         bytes.extend(b"host: hub.example.org\r\nconnection: close\r\n");
@@ -64,14 +75,9 @@ impl Raw {
 }
 
 impl Kit {
-    /// Sends a request over a connection of its own, and hears the whole answer. Status 0: none came.
+    /// Sends a request to the public listener.
     pub(crate) async fn wire(&self, raw: &Raw) -> Answer {
-        let mut stream = TcpStream::connect(self.world.node.address).await.unwrap();
-        // A request that is refused in its midst is not read to its end.
-        let _ = stream.write_all(&raw.bytes()).await;
-        let mut heard = Vec::new();
-        let _ = stream.read_to_end(&mut heard).await;
-        answer(&heard)
+        raw.sent_to(self.world.node.address).await
     }
 }
 

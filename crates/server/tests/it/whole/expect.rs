@@ -42,6 +42,8 @@ pub(crate) enum Expected {
     Data,
     /// A document.
     File,
+    /// A text for the platform.
+    Text(u16, &'static str),
     /// 204.
     Done,
     /// Refused by the HTTP library before there is a request: no body.
@@ -68,6 +70,12 @@ impl Expected {
         let is = |held: bool| assert!(held, "{}", context());
         if let Self::Wire(status) = self {
             is(answer.status == *status && answer.body.is_empty());
+            return;
+        }
+        if let Self::Text(status, words) = self {
+            is_stamped(answer, what);
+            let kind = answer.headers["content-type"].to_str().unwrap();
+            is(kind.starts_with("text/plain") && answer.status == *status && answer.body.contains(words));
             return;
         }
         is_sound(answer, what);
@@ -114,7 +122,7 @@ impl Expected {
             }
             Self::File => is(answer.status == 200 && answer.body.starts_with("%PDF-")),
             Self::Done => is(answer.status == 204 && answer.body.is_empty()),
-            Self::Wire(_) => {}
+            Self::Wire(_) | Self::Text(..) => {}
         }
     }
 }
@@ -141,8 +149,23 @@ const KNOWN: [&str; 18] = [
     "x-frame-options",
 ];
 
-/// What every answer has, whatever it says.
+/// What every answer of a face has, whatever it says.
 pub(super) fn is_sound(answer: &Answer, what: &str) {
+    is_stamped(answer, what);
+    let context = || format!("{what}: {} {:?} {}", answer.status, answer.headers, answer.body);
+    let kind = answer.headers.get("content-type").map_or("", |value| value.to_str().unwrap());
+    if kind.starts_with("text/html") {
+        is_safe_page(answer, &context());
+    } else if kind == "application/pdf" {
+        assert!(answer.status == 200 && answer.body.starts_with("%PDF-"), "{}", context());
+    } else if !answer.body.is_empty() && !kind.starts_with("text/css") {
+        assert_eq!(kind, "application/json", "{}", context());
+        assert!(answer.json().is_object() || answer.json().is_array(), "{}", context());
+    }
+}
+
+/// The headers that every answer has, and no others.
+fn is_stamped(answer: &Answer, what: &str) {
     let context = || format!("{what}: {} {:?} {}", answer.status, answer.headers, answer.body);
     let header = |name: &str| answer.headers.get(name).map_or("", |value| value.to_str().unwrap());
     for name in answer.headers.keys() {
@@ -174,14 +197,6 @@ pub(super) fn is_sound(answer: &Answer, what: &str) {
         context()
     );
     assert!(answer.status != 503 || !header("retry-after").is_empty(), "{}", context());
-    if kind.starts_with("text/html") {
-        is_safe_page(answer, &context());
-    } else if kind == "application/pdf" {
-        assert!(answer.status == 200 && answer.body.starts_with("%PDF-"), "{}", context());
-    } else if !answer.body.is_empty() && !kind.starts_with("text/css") {
-        assert_eq!(kind, "application/json", "{}", context());
-        assert!(answer.json().is_object() || answer.json().is_array(), "{}", context());
-    }
 }
 
 fn is_safe_page(answer: &Answer, context: &str) {

@@ -7,6 +7,7 @@ mod expect;
 mod input;
 mod managing;
 
+use bowline::cli::Answer;
 use bowline::web::{Face, Route, table};
 use domain::error::OAuthCode;
 use domain::id::{AuthorizationRequestId, ConnectionId};
@@ -23,6 +24,17 @@ use expect::{Expected, FOREIGN_FORM, NOTHING, OVER, UNKNOWN_CLIENT, UNKNOWN_REDI
 use crate::kit::{Kit, Raw, Recipient, on_both};
 
 on_both!(every_route_refuses_every_wrong_caller);
+
+/// Every route of both listeners.
+fn everything() -> Vec<Route> {
+    table().into_iter().chain(bowline::node::routes()).collect()
+}
+
+/// What the listener of a route answers.
+async fn said(kit: &Kit, route: &Route, raw: &Raw) -> Answer {
+    let node = &kit.world.node;
+    raw.sent_to(if route.face == Face::Probe { node.probes } else { node.address }).await
+}
 
 /// A connection's row, and how many events its chain has.
 async fn state_of(kit: &Kit, id: &ConnectionId) -> (String, usize) {
@@ -142,6 +154,10 @@ fn expected(route: &Route, caller: Caller) -> Expected {
         (Face::Page, "POST", "/consent/{request_id}") => Expected::Page(403, FOREIGN_FORM),
         (Face::Page, "GET", "/") => Expected::Page(200, "Bowline"),
         (Face::Page, "GET", "/static/bowline.css") => Expected::Page(200, ":root"),
+        // Whoever reaches the probes' listener may look: what they tell is about nobody.
+        (Face::Probe, "GET", "/livez") => Expected::Text(200, "ok"),
+        (Face::Probe, "GET", "/readyz") => Expected::Data,
+        (Face::Probe, "GET", "/metrics") => Expected::Text(200, "bowline_http_requests_total"),
         (_, method, path) => panic!("nobody has thought of wrong callers of {method} {path}"),
     }
 }
@@ -253,7 +269,7 @@ async fn every_route_refuses_every_wrong_caller(kit: Kit) {
     let victim = Victim::new(&kit, &tokens.access, tokens.id.clone()).await;
     let before = state_of(&kit, &victim.connection).await;
     let recipient = managing::state_of(&kit, "dc-sandbox").await;
-    let mut routes = table();
+    let mut routes = everything();
     // Revoking comes last: it ends what the callers have.
     routes.sort_by_key(|route| route.path == "/api/v1/revoke");
     for route in &routes {
@@ -264,7 +280,7 @@ async fn every_route_refuses_every_wrong_caller(kit: Kit) {
                 None => None,
             };
             let expected = expected(route, hand.caller);
-            let answer = kit.wire(&request(route, &victim, hand)).await;
+            let answer = said(&kit, route, &request(route, &victim, hand)).await;
             expected.hold(&answer, &what);
             assert!(!answer.body.contains(&victim.account), "{what} shows an account: {}", answer.body);
             assert!(!answer.headers.contains_key("set-cookie"), "{what}");
@@ -292,7 +308,7 @@ async fn is_untouched(kit: &Kit, victim: &Victim, access: &str) {
 #[tokio::test]
 async fn every_method_that_a_path_does_not_have_is_405_in_its_face() {
     let kit = Kit::new().await;
-    let routes = table();
+    let routes = everything();
     let paths: std::collections::BTreeSet<&str> = routes.iter().map(|route| route.path).collect();
     for path in paths {
         let of_path: Vec<&Route> = routes.iter().filter(|route| route.path == path).collect();
@@ -301,12 +317,14 @@ async fn every_method_that_a_path_does_not_have_is_405_in_its_face() {
                 continue;
             }
             let what = format!("{method} {path}");
-            let answer = kit.wire(&Raw::new(method, path.replace(['{', '}'], "x"))).await;
+            let raw = Raw::new(method, path.replace(['{', '}'], "x"));
+            let answer = said(&kit, of_path[0], &raw).await;
             let words = "This method is not allowed here";
             let expected = match of_path[0].face {
                 Face::Flinks => Expected::OAuth(405, OAuthCode::InvalidRequest, words.into()),
                 Face::Fdx => Expected::Bare(405),
-                Face::Page | Face::Probe => Expected::Page(405, NOTHING),
+                Face::Page => Expected::Page(405, NOTHING),
+                Face::Probe => Expected::Text(405, words),
             };
             expected.hold(&answer, &what);
             let allow = answer.headers["allow"].to_str().unwrap();
@@ -314,7 +332,8 @@ async fn every_method_that_a_path_does_not_have_is_405_in_its_face() {
                 assert!(allow.contains(route.method.as_str()), "{what}: {allow}");
             }
         }
-        let options = kit.wire(&Raw::new("OPTIONS", path.replace(['{', '}'], "x"))).await;
+        let raw = Raw::new("OPTIONS", path.replace(['{', '}'], "x"));
+        let options = said(&kit, of_path[0], &raw).await;
         Expected::Done.hold(&options, path);
         assert!(options.headers.contains_key("allow"), "{path}");
     }
@@ -351,7 +370,7 @@ async fn every_answer_to_a_rightful_caller_carries_what_all_must_have() {
 
 #[test]
 fn the_table_is_what_is_known() {
-    let mut listed: Vec<String> = table().iter().map(|r| format!("{} {}", r.method, r.path)).collect();
+    let mut listed: Vec<String> = everything().iter().map(|r| format!("{} {}", r.method, r.path)).collect();
     listed.sort();
     insta::assert_snapshot!(listed.join("\n"), @r"
     DELETE /api/v1/connections/{connection_id}
@@ -386,6 +405,9 @@ fn the_table_is_what_is_known() {
     GET /api/v2/providers
     GET /callback/{provider_id}
     GET /consent/{request_id}
+    GET /livez
+    GET /metrics
+    GET /readyz
     GET /static/bowline.css
     POST /api/v1/recipients
     POST /api/v1/recipients/providers/requests/{recipient_ids}/{provider_ids}
