@@ -61,6 +61,11 @@ impl Clock {
         Self { read: Arc::new(move || at.load(Ordering::Relaxed)), is_truth: true }
     }
 
+    /// A clock that stands, and that the database corrects like the system's.
+    pub fn corrected(at: Arc<AtomicI64>) -> Self {
+        Self { is_truth: false, ..Self::standing(at) }
+    }
+
     /// What it shows, without the database's correction.
     pub fn now(&self) -> Timestamp {
         Timestamp::from_millis((self.read)())

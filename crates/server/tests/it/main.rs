@@ -4,6 +4,7 @@
 mod attack;
 mod authorize;
 mod browser;
+mod clock;
 mod data;
 mod demo;
 mod evil;

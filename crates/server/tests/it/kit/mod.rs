@@ -37,7 +37,7 @@ pub(crate) use heard::Exchange;
 pub(crate) use site::{Site, durable_database, free_port, fresh_database};
 pub(crate) use stand_in::{Call, StandIn, says};
 pub(crate) use walk::{Customer, Walk};
-pub(crate) use wire::Raw;
+pub(crate) use wire::{Raw, listen};
 
 /// Runs a story on both databases.
 macro_rules! on_both {

@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bowline::app::App;
 use bowline::cli::Answer;
+use bowline::config::ServerSection;
+use bowline::web::{Route, serve, service};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::Kit;
 
@@ -72,6 +75,15 @@ impl Raw {
         bytes.extend(&self.body);
         bytes
     }
+}
+
+/// A listener of its own, for as long as the test lasts.
+pub(crate) async fn listen(app: &App, table: Vec<Route>, section: &ServerSection) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (service, section) = (service(app, table), section.clone());
+    tokio::spawn(async move { serve(listener, service, &section, std::future::pending()).await });
+    address
 }
 
 impl Kit {
