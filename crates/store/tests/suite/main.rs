@@ -3,6 +3,7 @@
 
 mod crash;
 mod credential;
+mod durable;
 mod job;
 mod kit;
 mod life;
