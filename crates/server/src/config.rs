@@ -188,7 +188,7 @@ impl Config {
         Ok(self)
     }
 
-    /// Refuses what would break a promise: how long tokens, codes and consents live at most.
+    /// Refuses what would break a promise, as how long tokens, codes and consents live, and what would serve nobody.
     fn bounded(&self) -> Result<(), String> {
         const DAY: u64 = 86_400;
         let most = [
@@ -200,6 +200,14 @@ impl Config {
             if lasting.duration() > Duration::from_secs(seconds) {
                 return Err(format!("{key}: expected at most {shown}"));
             }
+        }
+        let least = [
+            ("server.connections", self.server.connections),
+            ("store.connections", self.store.connections),
+            ("store.queue", self.store.queue),
+        ];
+        if let Some((key, _)) = least.iter().find(|(_, number)| *number == 0) {
+            return Err(format!("{key}: expected at least 1"));
         }
         if self.server.idle_timeout.duration() <= self.server.request_timeout.duration() {
             return Err("server.idle_timeout: expected longer than server.request_timeout".into());
@@ -236,8 +244,13 @@ fn without_password(text: &str) -> String {
     url.into()
 }
 
+/// An error names the line and does not show it: a password may stand in it.
 fn parse(place: &str, text: &str) -> Result<Table, ConfigError> {
-    text.parse().map_err(|e: toml::de::Error| ConfigError::content(place, &e))
+    text.parse().map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        ConfigError::content(place, &format!("line {line}: {}", error.message()))
+    })
 }
 
 fn merge(base: &mut Table, over: Table) {
@@ -295,6 +308,31 @@ mod tests {
         let shared = open.replace("\"per_token\"\n", "\"per_client_customer\"\n");
         assert_ne!(shared, open);
         assert_eq!(load(&shared, &[]).unwrap().provider[0].settings.bank_grant, BankGrant::PerClientCustomer);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_shown() {
+        for (text, place) in [
+            ("[store]\nurl = 'postgres://hub:hunter2@db", "line 2"),
+            ("[store]\nurl = 'postgres://hub:hunter2@db' x", "line 2"),
+            (
+                "[store]\nurl = 'postgres://hub:hunter2@db/hub'\nurl = 'postgres://hub:hunter2@db/hub'",
+                "line 3",
+            ),
+        ] {
+            let error = load(text, &[]).unwrap_err().to_string();
+            assert!(error.contains("bowline.toml") && error.contains(place), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn nobody_can_be_served_by_nothing() {
+        for key in ["server.connections", "store.connections", "store.queue"] {
+            let (section, name) = key.split_once('.').unwrap();
+            let error = load(&format!("[{section}]\n{name} = 0"), &[]).unwrap_err().to_string();
+            assert!(error.contains(&format!("{key}: expected at least 1")), "{error}");
+        }
     }
 
     #[test]
