@@ -327,6 +327,14 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_stands_in_the_file_itself_is_refused_and_not_shown() {
+        let open = uncommented().replace("{ env = \"MAPLE_CLIENT_SECRET\" }", "\"hunter2\"");
+        let error = load(&open, &[]).unwrap_err().to_string();
+        assert!(error.contains("provider 1000: client_secret: expected { file ="), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
     fn nobody_can_be_served_by_nothing() {
         for key in ["server.connections", "store.connections", "store.queue"] {
             let (section, name) = key.split_once('.').unwrap();
