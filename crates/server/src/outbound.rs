@@ -19,8 +19,7 @@ pub struct Outbound {
     allow_loopback: bool,
 }
 
-/// A whole answer.
-#[derive(Debug)]
+/// A whole answer. It may hold tokens, and is never printed.
 pub struct Answer {
     /// Its status.
     pub status: StatusCode,

@@ -43,7 +43,6 @@ pub enum Upstream {
 }
 
 /// What a token endpoint gave.
-#[derive(Debug)]
 pub struct TokenReply {
     /// The access token.
     pub access_token: Secret<String>,
