@@ -162,7 +162,7 @@ pub enum Operation {
 
 impl Operation {
     /// Any one of these clusters opens the operation.
-    pub const fn opened_by(self) -> &'static [DataCluster] {
+    const fn opened_by(self) -> &'static [DataCluster] {
         match self {
             Self::CurrentCustomer => &[DataCluster::CustomerContact, DataCluster::CustomerPersonal],
             Self::AccountList => &[DataCluster::AccountBasic, DataCluster::AccountDetailed],

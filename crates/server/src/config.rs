@@ -13,7 +13,7 @@ pub use measure::{ByteSize, Lasting};
 pub use provider::ProviderEntry;
 
 /// The documented defaults: the example file itself.
-pub const EXAMPLE: &str = include_str!("../../../config.example.toml");
+const EXAMPLE: &str = include_str!("../../../config.example.toml");
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -449,14 +449,20 @@ pub(crate) async fn due_job(tx: &mut Tx<'_>, now: domain::Timestamp) -> Result<O
     only(tx.query_opt(DUE_JOB, values![now]).await?)
 }
 
-pub(crate) static DUE_JOB: &Sql = sql!(
-    "-- lock the next due job
-    SELECT id, kind, connection_id, provider_id, client_id, data_key, token, verifier, identity, uncertain, attempt, seed,
-        give_up_at
-    FROM jobs
-    WHERE state = 'pending' AND due_at <= ?1 AND (lease_until IS NULL OR lease_until <= ?1)
+macro_rules! job_columns {
+    () => {
+        "SELECT id, kind, connection_id, provider_id, client_id, data_key, token, verifier, identity, uncertain, attempt,
+        seed, give_up_at
+    FROM jobs "
+    };
+}
+
+pub(crate) static DUE_JOB: &Sql = sql!(concat!(
+    "-- lock the next due job\n",
+    job_columns!(),
+    "WHERE state = 'pending' AND due_at <= ?1 AND (lease_until IS NULL OR lease_until <= ?1)
     ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED"
-);
+));
 
 /// A job that is still leased by the given lease, locked.
 pub(crate) async fn leased_job(
@@ -467,9 +473,8 @@ pub(crate) async fn leased_job(
     only(tx.query_opt(LEASED_JOB, values![id, lease]).await?)
 }
 
-pub(crate) static LEASED_JOB: &Sql = sql!(
-    "-- lock a leased job
-    SELECT id, kind, connection_id, provider_id, client_id, data_key, token, verifier, identity, uncertain, attempt, seed,
-        give_up_at
-    FROM jobs WHERE id = ?1 AND lease_id = ?2 AND state = 'pending' FOR UPDATE"
-);
+pub(crate) static LEASED_JOB: &Sql = sql!(concat!(
+    "-- lock a leased job\n",
+    job_columns!(),
+    "WHERE id = ?1 AND lease_id = ?2 AND state = 'pending' FOR UPDATE"
+));

@@ -149,11 +149,6 @@ impl Access {
         self.state.accounts.as_deref().is_none_or(|accounts| accounts.iter().any(|a| a == account))
     }
 
-    /// The claims of the token that was presented.
-    pub const fn claims(&self) -> &Claims {
-        &self.claims
-    }
-
     /// Leave to read: no hold, and a cluster that opens the operation.
     pub fn allows(&self, operation: Operation) -> Result<(), DataRefusal> {
         match self.hold {

@@ -19,7 +19,7 @@ use crate::ctx::Ctx;
 use crate::fault::Fault;
 
 /// The version of the consent page's text: recorded with every consent.
-pub(super) const PAGE_VERSION: &str = "2026-11";
+const PAGE_VERSION: &str = "2026-11";
 
 /// What the consent page shows.
 #[derive(Debug)]

@@ -29,7 +29,7 @@ impl Node {
         let section = &app.config().server;
         let public = listen(&app, bowline::web::table(), section).await;
         let probes = listen(&app, bowline::node::routes(), section).await;
-        let node = Self { public, probes, own, app };
+        let node = Self { app, own, public, probes };
         node.show(0).await;
         node
     }

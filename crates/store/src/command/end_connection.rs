@@ -20,7 +20,7 @@ use crate::value::values;
 use crate::{Command, Lane};
 
 /// How long a job may try before a person must look.
-pub(super) const GIVE_UP: Duration = Duration::from_hours(7 * 24);
+const GIVE_UP: Duration = Duration::from_hours(7 * 24);
 
 /// Ends a connection. Its tokens, its credential and its key die with the commit, and the provider is told
 /// by a job that commits with it.
