@@ -14,7 +14,7 @@ pub struct Credentials {
 }
 
 /// What every failed authentication is told: which half was wrong is nobody's business.
-const WRONG_CREDENTIALS: OAuthError =
+pub(super) const WRONG_CREDENTIALS: OAuthError =
     OAuthError::new(OAuthCode::InvalidClient, "client_id or client_secret is wrong");
 
 /// What a held client is told.
