@@ -19,5 +19,13 @@ fuzz_target!(|text: &[u8]| {
     stays::<fdx::Accounts>(text);
     stays::<fdx::Transactions>(text);
     stays::<fdx::Customer>(text);
+    stays::<fdx::Statements>(text);
+    stays::<fdx::PaymentNetworks>(text);
+    stays::<fdx::AccountContact>(text);
     stays::<fdx::ErrorBody>(text);
+    for read in [fdx::v6::parse::<fdx::Accounts>(text)].into_iter().flatten() {
+        let written = fdx::v6::write(&read.value).expect("it can be written").to_string();
+        let again = fdx::v6::parse::<fdx::Accounts>(written.as_bytes()).expect("it can be read again");
+        assert_eq!((&again.value, again.dropped), (&read.value, 0));
+    }
 });

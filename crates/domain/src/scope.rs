@@ -152,16 +152,25 @@ pub enum Operation {
     Account,
     /// `GET /accounts/{accountId}/transactions`
     Transactions,
+    /// `GET /accounts/{accountId}/contact`
+    Contact,
+    /// `GET /accounts/{accountId}/payment-networks`
+    PaymentNetworks,
+    /// `GET /accounts/{accountId}/statements`, and one of them
+    Statements,
 }
 
 impl Operation {
     /// Any one of these clusters opens the operation.
-    pub const fn opened_by(self) -> &'static [DataCluster] {
+    const fn opened_by(self) -> &'static [DataCluster] {
         match self {
             Self::CurrentCustomer => &[DataCluster::CustomerContact, DataCluster::CustomerPersonal],
             Self::AccountList => &[DataCluster::AccountBasic, DataCluster::AccountDetailed],
             Self::AccountListDetailed | Self::Account => &[DataCluster::AccountDetailed],
             Self::Transactions => &[DataCluster::Transactions],
+            Self::Contact => &[DataCluster::CustomerContact],
+            Self::Statements => &[DataCluster::Statements],
+            Self::PaymentNetworks => &[DataCluster::AccountPayments],
         }
     }
 
@@ -222,6 +231,7 @@ mod tests {
         assert!(!Operation::AccountListDetailed.allowed(basic));
         assert!(!Operation::Account.allowed(basic));
         assert!(!Operation::Transactions.allowed(basic.with(DataCluster::AccountDetailed)));
+        assert!(!Operation::PaymentNetworks.allowed(basic.with(DataCluster::AccountDetailed)));
     }
 
     proptest! {

@@ -62,9 +62,6 @@ pub struct TokenHash {
 }
 
 impl TokenHash {
-    /// Bytes of the stored form: four of generation, thirty-two of digest.
-    pub const LEN: usize = 36;
-
     /// The hash of `token` under one generation of the pepper.
     pub fn of(generation: u32, pepper: &aws_lc_rs::hmac::Key, token: &[u8]) -> Self {
         let tag = aws_lc_rs::hmac::sign(pepper, token);
@@ -73,12 +70,7 @@ impl TokenHash {
         Self { generation, digest }
     }
 
-    /// The pepper's generation.
-    pub const fn generation(&self) -> u32 {
-        self.generation
-    }
-
-    /// The stored form.
+    /// The stored form: four bytes of generation, thirty-two of digest.
     pub fn to_bytes(&self) -> Vec<u8> {
         [&self.generation.to_be_bytes()[..], &self.digest].concat()
     }
@@ -136,7 +128,7 @@ mod tests {
     #[test]
     fn a_hash_survives_its_stored_form_and_keeps_its_generation() {
         let stored = hash(3, "token").to_bytes();
-        assert_eq!(stored.len(), TokenHash::LEN);
+        assert_eq!(stored.len(), 36);
         assert_eq!(TokenHash::from_bytes(&stored), Some(hash(3, "token")));
         assert_eq!(TokenHash::from_bytes(&stored[..35]), None);
     }

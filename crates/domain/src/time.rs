@@ -64,6 +64,11 @@ impl Timestamp {
         self.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date()
     }
 
+    /// RFC 3339 in UTC with seven fraction digits, as the documented API writes when something was asked for.
+    pub fn seven_digits(self) -> String {
+        format!("{:.7}", self.to_jiff())
+    }
+
     fn to_jiff(self) -> jiff::Timestamp {
         jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::MAX)
     }
@@ -105,6 +110,8 @@ mod tests {
     fn shows_rfc_3339_with_milliseconds() {
         assert_eq!(Timestamp::from_millis(1_709_147_034_007).to_string(), "2024-02-28T19:03:54.007Z");
         assert_eq!(Timestamp::EPOCH.to_string(), "1970-01-01T00:00:00.000Z");
+        let asked = Timestamp::from_millis(1_709_216_682_605);
+        assert_eq!(asked.seven_digits(), "2024-02-29T14:24:42.6050000Z");
     }
 
     #[test]

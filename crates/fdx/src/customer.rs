@@ -43,3 +43,21 @@ entity! {
         telephones: Vec<TelephoneNumber>, accounts: Vec<CustomerAccount>,
     }
 }
+
+entity! {
+    /// Somebody who holds an account: a customer, and what it is to the account.
+    AccountHolder {
+        relationship: String, customer_id: String, r#type: String, name: CustomerName, date_of_birth: Date,
+        tax_id: String, tax_id_country: String, government_id: String, business_customer: BusinessCustomer,
+        email: Vec<String>, addresses: Vec<DeliveryAddress>, telephones: Vec<TelephoneNumber>,
+        accounts: Vec<CustomerAccount>,
+    }
+}
+
+entity! {
+    /// How those who hold an account are reached. `emails` is plural here.
+    AccountContact {
+        holders: Vec<AccountHolder>, emails: Vec<String>, addresses: Vec<DeliveryAddress>,
+        telephones: Vec<TelephoneNumber>,
+    }
+}

@@ -35,6 +35,7 @@ codes! {
     InvalidInput = 401, 400, "Invalid Input";
     SubscriptionNotFound = 403, 403, "Subscription not found";
     Internal = 500, 500, "Internal server error";
+    TooLarge = 413, 413, "Content too large";
     SubsystemUnavailable = 501, 405, "Subsystem unavailable";
     Maintenance = 503, 503, "Scheduled maintenance";
     CustomerNotFound = 601, 404, "Customer not found";
@@ -47,6 +48,7 @@ codes! {
     DataNotFound = 1107, 404, "Data not found for request parameters";
     ContentType = 1203, 406, "Content type not supported";
     TooManyRequests = 1207, 429, "Too many requests were sent within a short period of time";
+    StatementProcessing = 1300, 400, "Statement is processing";
 }
 
 impl ErrorCode {

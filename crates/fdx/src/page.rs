@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::entity::entity;
-use crate::{Account, Transaction};
+use crate::{Account, PaymentNetwork, Statement, Transaction};
 
 entity! {
     /// Where a page stands. `next_offset` is absent on the last page; it is opaque.
@@ -18,26 +18,48 @@ entity! {
     PageLinks { next: HateoasLink, prev: HateoasLink }
 }
 
-/// A page of accounts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Accounts {
-    /// Where the page stands.
-    pub page: PageMetadata,
-    /// Where the others are.
-    pub links: PageLinks,
-    /// The accounts.
-    pub accounts: Vec<Account>,
+/// A page of a list.
+macro_rules! page {
+    ($(#[$meta:meta])* $name:ident { $(#[$items_meta:meta])* $items:ident: $item:ty }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        pub struct $name {
+            /// Where the page stands.
+            pub page: PageMetadata,
+            /// Where the others are.
+            pub links: PageLinks,
+            $(#[$items_meta])*
+            pub $items: Vec<$item>,
+        }
+    };
 }
 
-/// A page of transactions.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Transactions {
-    /// Where the page stands.
-    pub page: PageMetadata,
-    /// Where the others are.
-    pub links: PageLinks,
-    /// The transactions.
-    pub transactions: Vec<Transaction>,
+page! {
+    /// A page of accounts.
+    Accounts {
+        /// The accounts.
+        accounts: Account
+    }
+}
+page! {
+    /// A page of transactions.
+    Transactions {
+        /// The transactions.
+        transactions: Transaction
+    }
+}
+page! {
+    /// A page of the networks that an account can be paid by.
+    PaymentNetworks {
+        /// The networks.
+        payment_networks: PaymentNetwork
+    }
+}
+page! {
+    /// A page of an account's statements.
+    Statements {
+        /// The statements.
+        statements: Statement
+    }
 }

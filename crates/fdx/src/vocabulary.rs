@@ -56,8 +56,9 @@ fn each(kind: &str, path: &str, value: &Value, found: &mut Vec<String>) {
 }
 
 fn word(words: Option<&Value>, path: &str, value: &Value, found: &mut Vec<String>) {
-    let known = words.and_then(Value::as_array).is_some_and(|words| words.contains(value));
-    if !known {
+    let several = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let words = words.and_then(Value::as_array);
+    for value in several.iter().filter(|value| words.is_none_or(|words| !words.contains(value))) {
         found.push(format!("{path}: {value}"));
     }
 }
@@ -107,6 +108,27 @@ mod tests {
         );
     }
 
+    /// The fields that hold several.
+    const LISTS: [&str; 17] = [
+        "holdings",
+        "openOrders",
+        "contribution",
+        "investmentLoans",
+        "balanceList",
+        "pensionSource",
+        "addresses",
+        "telephones",
+        "accounts",
+        "links",
+        "types",
+        "holders",
+        "availability",
+        "metrics",
+        "fdxVersions",
+        "operations",
+        "operationIds",
+    ];
+
     /// An entity with the first word in every field that has words, and with all that it holds.
     fn sample(kind: &str) -> Value {
         let mut fields = Map::new();
@@ -116,10 +138,7 @@ mod tests {
                 Value::String(kind) => sample(kind),
                 words => words[0].clone(),
             };
-            let listed = ["holdings", "openOrders", "contribution", "investmentLoans", "balanceList"]
-                .into_iter()
-                .chain(["pensionSource", "addresses", "telephones", "accounts"])
-                .any(|list| list == name);
+            let listed = LISTS.contains(&name.as_str());
             fields.insert(name.clone(), if listed { json!([value]) } else { value });
         }
         fields.remove("*");
@@ -146,6 +165,12 @@ mod tests {
             }
         }
         assert_eq!(kinds, 13);
+        known::<crate::PaymentNetwork>(&sample("paymentNetwork"));
+        known::<crate::Statement>(&sample("statement"));
+        known::<crate::AvailabilityList>(&sample("availabilityList"));
+        known::<crate::Capability>(&sample("capability"));
+        known::<crate::CertificationMetrics>(&sample("certificationMetrics"));
+        known::<crate::AccountContact>(&sample("accountContact"));
         known::<crate::Customer>(&sample("customer"));
         assert_eq!(strange_words("customer", &sample("customer")), Vec::<String>::new());
     }
@@ -164,5 +189,10 @@ mod tests {
         assert_eq!(strange_words("holding", &json!([])), ["holding: not an object"]);
         assert_eq!(strange_words("holding", &json!({"holdingType": 7})), ["holding.holdingType: 7"]);
         assert_eq!(strange_words("holding", &json!({"currency": {"currencyCode": null}})).len(), 1);
+        let link = json!({"action": "FETCH", "types": ["application/pdf", "text/html"]});
+        assert_eq!(
+            strange_words("hateoasLink", &link),
+            ["hateoasLink.action: \"FETCH\"", "hateoasLink.types: \"text/html\""]
+        );
     }
 }

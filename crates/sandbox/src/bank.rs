@@ -7,9 +7,12 @@ mod levers;
 mod look;
 mod oauth;
 mod pages;
+mod paper;
 mod scope;
+mod statements;
 mod stays;
 mod visits;
+mod wire;
 
 use std::io;
 use std::path::PathBuf;
@@ -117,7 +120,7 @@ impl Bank {
         let obey = || from_fn_with_state(self.clone(), levers::obey);
         Router::new()
             .merge(oauth::routes().layer(obey()))
-            .merge(fdx_api::routes().layer(obey()))
+            .merge(fdx_api::routes(self.0.look.fdx).layer(obey()))
             .merge(pages::routes(self))
             .layer(from_fn_with_state(self.clone(), levers::date))
             .with_state(self.clone())

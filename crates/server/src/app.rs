@@ -10,8 +10,9 @@ use store::{Store, StoreError};
 
 use crate::config::Config;
 use crate::ctx::Unfit;
-use crate::gateway::OpaqueIds;
+use crate::gateway::{Measured, OpaqueIds};
 use crate::hub::Breaker;
+use crate::limit::Limits;
 use crate::outbound::Outbound;
 use crate::telemetry::Telemetry;
 use crate::vault::Vault;
@@ -29,8 +30,11 @@ struct Parts {
     outbound: Outbound,
     breaker: Breaker,
     telemetry: Telemetry,
+    measured: Measured,
+    limits: Limits,
     clock: Clock,
     jobs: tokio::sync::Notify,
+    removals: tokio::sync::Notify,
     /// Milliseconds that the database's clock is ahead of ours, and when that was measured.
     offset: AtomicI64,
     measured_at: AtomicI64,
@@ -55,6 +59,11 @@ impl Clock {
     /// A clock that stands where it is put.
     pub fn standing(at: Arc<AtomicI64>) -> Self {
         Self { read: Arc::new(move || at.load(Ordering::Relaxed)), is_truth: true }
+    }
+
+    /// A clock that stands, and that the database corrects like the system's.
+    pub fn corrected(at: Arc<AtomicI64>) -> Self {
+        Self { is_truth: false, ..Self::standing(at) }
     }
 
     /// What it shows, without the database's correction.
@@ -108,11 +117,14 @@ impl App {
             outbound: Outbound::new(&config.upstream).map_err(|e| BuildError::Outbound(e.to_string()))?,
             breaker: Breaker::new(&config.upstream),
             telemetry: Telemetry::new(),
+            measured: Measured::new(clock.now()),
+            limits: Limits::new(&config.limit),
             config,
             store,
             vault,
             clock,
             jobs: tokio::sync::Notify::new(),
+            removals: tokio::sync::Notify::new(),
             offset: AtomicI64::new(0),
             measured_at: AtomicI64::new(i64::MIN),
         }));
@@ -160,9 +172,24 @@ impl App {
         &self.0.jobs
     }
 
+    /// Tells the worker that a recipient was removed.
+    pub fn removals(&self) -> &tokio::sync::Notify {
+        &self.0.removals
+    }
+
     /// What is counted.
     pub fn telemetry(&self) -> &Telemetry {
         &self.0.telemetry
+    }
+
+    /// How often who may ask.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// How each operation of the FDX face has done.
+    pub fn measured(&self) -> &Measured {
+        &self.0.measured
     }
 
     /// The origin that everybody sees.

@@ -13,7 +13,7 @@ pub use measure::{ByteSize, Lasting};
 pub use provider::ProviderEntry;
 
 /// The documented defaults: the example file itself.
-pub const EXAMPLE: &str = include_str!("../../../config.example.toml");
+const EXAMPLE: &str = include_str!("../../../config.example.toml");
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,6 +27,7 @@ pub struct Config {
     pub connection: ConnectionSection,
     pub page: PageSection,
     pub upstream: UpstreamSection,
+    pub limit: LimitSection,
     pub job: JobSection,
     pub log: LogSection,
     #[serde(default)]
@@ -48,6 +49,7 @@ section! {
     ServerSection {
         public_url: String, listen: String, admin_listen: String, probe_listen: String, body_limit: ByteSize, header_timeout: Lasting,
         request_timeout: Lasting, idle_timeout: Lasting, shutdown_grace: Lasting, connections: usize,
+        trusted_proxies: usize,
     }
 }
 section! {
@@ -72,8 +74,15 @@ section! {
 }
 section! {
     /// How providers are called.
-    UpstreamSection { connect_timeout: Lasting, timeout: Lasting, max_body: ByteSize, allow_loopback: bool,
+    UpstreamSection { connect_timeout: Lasting, timeout: Lasting, max_body: ByteSize, statement_timeout: Lasting,
+        max_statement: ByteSize, allow_loopback: bool,
         breaker_failures: u32, breaker_open: Lasting,
+    }
+}
+section! {
+    /// How often who may ask: calls a minute, and as many at once. Zero is no limit.
+    LimitSection { recipient: u32, connection: u32, provider: u32, provider_share: u32, token: u32, revoke: u32,
+        failed_authentication: u32,
     }
 }
 section! {
@@ -182,7 +191,7 @@ impl Config {
         Ok(self)
     }
 
-    /// Refuses what would break a promise: how long tokens, codes and consents live at most.
+    /// Refuses what would break a promise, as how long tokens, codes and consents live, and what would serve nobody.
     fn bounded(&self) -> Result<(), String> {
         const DAY: u64 = 86_400;
         let most = [
@@ -195,8 +204,19 @@ impl Config {
                 return Err(format!("{key}: expected at most {shown}"));
             }
         }
+        let least = [
+            ("server.connections", self.server.connections),
+            ("store.connections", self.store.connections),
+            ("store.queue", self.store.queue),
+        ];
+        if let Some((key, _)) = least.iter().find(|(_, number)| *number == 0) {
+            return Err(format!("{key}: expected at least 1"));
+        }
         if self.server.idle_timeout.duration() <= self.server.request_timeout.duration() {
             return Err("server.idle_timeout: expected longer than server.request_timeout".into());
+        }
+        if !(1..=100).contains(&self.limit.provider_share) {
+            return Err("limit.provider_share: expected a percentage from 1 to 100".into());
         }
         if !(1..=self.page.max).contains(&self.page.size) {
             return Err("page.size: expected a number from 1 to page.max".into());
@@ -227,8 +247,13 @@ fn without_password(text: &str) -> String {
     url.into()
 }
 
+/// An error names the line and does not show it: a password may stand in it.
 fn parse(place: &str, text: &str) -> Result<Table, ConfigError> {
-    text.parse().map_err(|e: toml::de::Error| ConfigError::content(place, &e))
+    text.parse().map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        ConfigError::content(place, &format!("line {line}: {}", error.message()))
+    })
 }
 
 fn merge(base: &mut Table, over: Table) {
@@ -289,6 +314,39 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_cannot_be_read_is_not_shown() {
+        for (text, place) in [
+            ("[store]\nurl = 'postgres://hub:hunter2@db", "line 2"),
+            ("[store]\nurl = 'postgres://hub:hunter2@db' x", "line 2"),
+            (
+                "[store]\nurl = 'postgres://hub:hunter2@db/hub'\nurl = 'postgres://hub:hunter2@db/hub'",
+                "line 3",
+            ),
+        ] {
+            let error = load(text, &[]).unwrap_err().to_string();
+            assert!(error.contains("bowline.toml") && error.contains(place), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_stands_in_the_file_itself_is_refused_and_not_shown() {
+        let open = uncommented().replace("{ env = \"MAPLE_CLIENT_SECRET\" }", "\"hunter2\"");
+        let error = load(&open, &[]).unwrap_err().to_string();
+        assert!(error.contains("provider 1000: client_secret: expected { file ="), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn nobody_can_be_served_by_nothing() {
+        for key in ["server.connections", "store.connections", "store.queue"] {
+            let (section, name) = key.split_once('.').unwrap();
+            let error = load(&format!("[{section}]\n{name} = 0"), &[]).unwrap_err().to_string();
+            assert!(error.contains(&format!("{key}: expected at least 1")), "{error}");
+        }
+    }
+
+    #[test]
     fn later_layers_win() {
         let file = "[server]\nlisten = '127.0.0.1:1'\n[store]\nconnections = 3";
         let config = load(file, &[("BOWLINE_SERVER__LISTEN", "127.0.0.1:2"), ("BOWLINE_PATH", "x")]).unwrap();
@@ -310,6 +368,7 @@ mod tests {
         says("[token]\ncode_ttl = '2m'", "token.code_ttl: expected at most 60s");
         says("[connection]\nmax_duration = '367d'", "connection.max_duration: expected at most 366d");
         says("[page]\nmax = 0", "page.size: expected a number from 1 to page.max");
+        says("[limit]\nprovider_share = 0", "limit.provider_share: expected a percentage from 1 to 100");
         says("[token]\naccess_ttl = 'soon'", "as in \"10s\"");
         says("[server]\nbody_limit = '64 apples'", "as in \"64KiB\"");
         says("[server]\npublic_url = 'http://hub.example.org'", "expected https");

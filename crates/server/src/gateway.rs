@@ -2,12 +2,18 @@
 
 mod access;
 mod accounts;
-mod cursor;
+mod contact;
+pub(crate) mod cursor;
 mod customers;
+mod dates;
 mod error;
-mod filter;
+pub(crate) mod filter;
 mod ids;
-mod page;
+mod measured;
+mod meta;
+pub(crate) mod page;
+mod payment_networks;
+mod statements;
 mod transactions;
 
 pub(crate) mod http;
@@ -16,3 +22,4 @@ pub use access::{Reader, Served};
 pub use cursor::{opened as open_cursor, sealed as seal_cursor};
 pub use error::DataError;
 pub use ids::OpaqueIds;
+pub use measured::Measured;

@@ -3,6 +3,7 @@
 mod clock;
 mod outbox;
 mod purge;
+mod removal;
 mod sweep;
 
 use std::sync::Arc;
@@ -34,8 +35,12 @@ pub fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
     }
     tasks.spawn(every(SWEEP_EVERY, app.clone(), stop.clone(), sweep_once));
     tasks.spawn(purging(app.clone(), stop.clone()));
+    tasks.spawn(removal::removing(app.clone(), stop.clone()));
     tasks.spawn(every(CLOCK_EVERY, app.clone(), stop.clone(), clock::measure));
-    tasks.spawn(every(UPKEEP_EVERY, app.clone(), stop.clone(), async |app: App| app.telemetry().keep_up()));
+    tasks.spawn(every(UPKEEP_EVERY, app.clone(), stop.clone(), async |app: App| {
+        app.telemetry().keep_up();
+        app.limits().keep_up();
+    }));
     tasks
 }
 

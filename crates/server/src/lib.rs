@@ -11,6 +11,7 @@ pub mod fault;
 pub mod gateway;
 pub mod hub;
 pub mod job;
+pub mod limit;
 pub mod manage;
 pub mod node;
 pub mod outbound;

@@ -1,6 +1,6 @@
 //! A node: listeners, workers, and a clean end.
 
-pub(crate) mod http;
+mod http;
 
 use std::net::SocketAddr;
 
@@ -11,6 +11,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::app::App;
 use crate::job;
 use crate::web::{Served, admin_table, public_table, serve, service};
+
+pub use http::routes;
 
 /// A hub that serves.
 pub struct Node {
@@ -53,7 +55,7 @@ impl Node {
             probes: probe_address,
             public: listen(public, public_table(), stopped.clone()),
             operators: listen(admin, admin_table(), stopped.clone()),
-            probing: listen(probes, http::routes(), stopped.clone()),
+            probing: listen(probes, routes(), stopped.clone()),
             workers: job::start(app, &stopped),
             stop,
         })

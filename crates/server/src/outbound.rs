@@ -5,6 +5,7 @@ mod guard;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use http::{HeaderMap, StatusCode};
 use reqwest::RequestBuilder;
 use url::Url;
@@ -18,8 +19,7 @@ pub struct Outbound {
     allow_loopback: bool,
 }
 
-/// A whole answer.
-#[derive(Debug)]
+/// A whole answer. It may hold tokens, and is never printed.
 pub struct Answer {
     /// Its status.
     pub status: StatusCode,
@@ -27,6 +27,43 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Its body, within the limit.
     pub body: Bytes,
+}
+
+/// An answer whose body is not read yet.
+pub struct Opened {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    response: reqwest::Response,
+}
+
+impl Opened {
+    /// How long the body is, if that was said.
+    pub fn length(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
+    /// The whole answer, up to a limit.
+    pub async fn whole(mut self, most: usize) -> Result<Answer, OutboundError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = self.response.chunk().await.map_err(|e| kind(&e))? {
+            if body.len() + chunk.len() > most {
+                return Err(OutboundError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status: self.status, headers: self.headers, body: body.into() })
+    }
+
+    /// The body as it comes.
+    pub fn chunks(self) -> BoxStream<'static, Result<Bytes, OutboundError>> {
+        let next = |mut response: reqwest::Response| async move {
+            let chunk = response.chunk().await.map_err(|e| kind(&e)).transpose()?;
+            Some((chunk, response))
+        };
+        stream::unfold(self.response, next).boxed()
+    }
 }
 
 /// Why there is no answer. Nothing of an answer's body is in it.
@@ -86,16 +123,13 @@ impl Outbound {
 
     /// Sends a request and reads the whole answer, up to the limit.
     pub async fn send(&self, request: RequestBuilder) -> Result<Answer, OutboundError> {
-        let mut response = request.send().await.map_err(|e| kind(&e))?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| kind(&e))? {
-            if body.len() + chunk.len() > self.max_body {
-                return Err(OutboundError::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer { status, headers, body: body.into() })
+        self.open(request).await?.whole(self.max_body).await
+    }
+
+    /// Sends a request and reads the head of the answer.
+    pub async fn open(&self, request: RequestBuilder) -> Result<Opened, OutboundError> {
+        let response = request.send().await.map_err(|e| kind(&e))?;
+        Ok(Opened { status: response.status(), headers: response.headers().clone(), response })
     }
 
     fn check(&self, url: &Url) -> Result<(), OutboundError> {

@@ -1,38 +1,43 @@
 //! Commands: one transaction each, one a file. Each loads, asks a rule of the domain, writes.
 
+mod client;
 mod credential;
 mod end_connection;
 mod invalid_grant;
 mod job;
 mod open_connection;
 mod operator;
+mod provider;
 mod purge;
 mod recover_exchange;
 mod redeem_code;
 mod refresh_token;
-mod register;
+mod registration;
 mod request;
 mod seed;
+mod set_mark;
 mod settle_job;
 
+pub use client::{ChangeClient, ClientChange, FinishRemoval, RegisterClient, RemoveClient, Whose};
 pub use credential::{Lease, LeaseCredential, Leased, ReleaseLease, StoreCredential, Stored};
 pub use end_connection::{EndConnection, EndOutcome, ExpireConnection};
 pub use invalid_grant::{HeedInvalidGrant, Heeded};
 pub use job::{FinishJob, LeaseJob};
 pub use open_connection::{OpenConnection, OpenOutcome, OpenedWith};
 pub use operator::{AddOperator, Added, AddedBy, IssueBootstrap, RemoveOperator};
+pub use provider::{SetProviderState, UpsertProvider};
 pub use purge::Purge;
 pub use recover_exchange::RecoverExchange;
 pub use redeem_code::{RedeemCode, Redeemed};
 pub use refresh_token::RecordRefreshUse;
-pub use register::{
-    PutRegistration, RegisterClient, ReplaceRedirectUris, SetClientState, SetMark, SetProviderState,
-    UpsertProvider,
+pub use registration::{
+    BadPair, NotTaken, PutRegistration, RequestRegistrations, SealedClient, StepRegistration, WhyNot,
 };
 pub use request::{
     DenyRequest, FailRequest, InHand, OpenAuthorizationRequest, ReceiveCode, Received, SendToProvider,
 };
 pub use seed::{FillConnections, SeedConnections, SeededConnection, TouchConnection};
+pub use set_mark::SetMark;
 pub use settle_job::{SettleJob, Settlement};
 
 use domain::Moment;
@@ -48,7 +53,7 @@ pub(crate) mod statement {
     pub(crate) use super::operator::{LOCK_NAMED, LOCK_OPERATOR};
     pub(crate) use super::purge::{OLD_CODES, OLD_COUNTS, OLD_JOBS, OLD_REQUESTS};
     pub(crate) use super::recover_exchange::BROKEN_OFF;
-    pub(crate) use super::register::MARK;
+    pub(crate) use super::set_mark::MARK;
     pub(crate) use super::settle_job::LOCK_JOB;
 }
 

@@ -26,6 +26,11 @@ macro_rules! migrations {
                 sql: include_str!(concat!("../../../migrations/", $dialect, "/0002_upkeep.sql")),
             },
             Migration {
+                version: 3,
+                name: "management",
+                sql: include_str!(concat!("../../../migrations/", $dialect, "/0003_management.sql")),
+            },
+            Migration {
                 version: 5,
                 name: "operators",
                 sql: include_str!(concat!("../../../migrations/", $dialect, "/0005_operators.sql")),

@@ -3,6 +3,7 @@
 mod audit;
 mod connections;
 mod jobs;
+mod manage;
 mod operator;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,10 @@ use crate::{Query, Statement};
 pub use audit::AuditEvents;
 pub use connections::{Connections, Found, FoundById, Window};
 pub use jobs::{JobSeen, Jobs, JobsOf};
+pub use manage::{
+    ConnectionOf, ConnectionsOf, ListedConnection, LiveOf, NamedRegistration, RecipientOf, RecipientsOf,
+    RegistrationsOf, RegistrationsUnder, Removal, Removals, UpstreamClientOf,
+};
 pub use operator::{OperatorBy, Operators};
 
 /// Declares queries that are one lookup.
@@ -398,6 +403,18 @@ static AUDIT: &Sql = sql!(
 pub fn hot_statements() -> Vec<Statement> {
     [
         record::CLIENT,
+        record::LOCK_CLIENT,
+        record::RECIPIENT,
+        record::RECIPIENTS,
+        record::REGISTRATIONS_OF,
+        manage::REGISTRATIONS_UNDER,
+        manage::REGISTRATIONS_UNDER_ONE,
+        manage::UPSTREAM_CLIENT,
+        manage::NEWEST,
+        manage::OLDER,
+        manage::ONE,
+        manage::ACTIVE_OF,
+        manage::PENDING_OF,
         record::PROVIDER,
         record::LOCK_PROVIDER,
         record::REGISTRATION,

@@ -4,7 +4,7 @@ use domain::id::{AuthorizationRequestId, ClientId, ConnectionId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind, AuditHead};
 use domain::model::authorization_code::AuthorizationCode;
 use domain::model::authorization_request::AuthorizationRequest;
-use domain::model::client::{Client, Localized};
+use domain::model::client::{About, Client, Localized, Recipient};
 use domain::model::connection::{Connection, End, State, Status};
 use domain::model::job::Job;
 use domain::model::operator::OperatorToken;
@@ -34,6 +34,7 @@ impl Record for Client {
         Ok(Self {
             id: row.take()?,
             kind: row.take()?,
+            owner_id: row.take()?,
             profile: row.take()?,
             state: row.take()?,
             name: row.take()?,
@@ -45,6 +46,34 @@ impl Record for Client {
             require_pkce: row.take()?,
             max_duration_days: row.take()?,
             audit: AuditHead::read(row)?,
+        })
+    }
+}
+
+impl Record for Recipient {
+    fn read(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            client: Client::read(row)?,
+            about: About {
+                description: row.take()?,
+                country: row.take()?,
+                logo_uri: row.take()?,
+                terms_uri: row.take()?,
+                client_uri: row.take()?,
+                contacts: row.json()?,
+            },
+        })
+    }
+}
+
+impl Record for Registration {
+    fn read(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            client_id: row.take()?,
+            provider_id: row.take()?,
+            state: row.take()?,
+            requested_at: row.take()?,
+            reason: row.take()?,
         })
     }
 }
@@ -144,6 +173,7 @@ impl Record for Job {
             kind: row.take()?,
             connection_id: row.take()?,
             provider_id: row.take()?,
+            client_id: row.take()?,
             data_key: row.take()?,
             token: row.take()?,
             verifier: row.take()?,
@@ -221,12 +251,43 @@ pub(crate) async fn client(tx: &mut Tx<'_>, id: &ClientId) -> Result<Option<Clie
     only(tx.query_opt(CLIENT, values![id]).await?)
 }
 
-pub(crate) static CLIENT: &Sql = sql!(
-    "-- a client
-    SELECT id, kind, profile, state, name, purpose_en, purpose_fr, scope, redirect_uris, secret_hash,
-        credential_generation, require_pkce, max_duration_days, audit_seq, audit_mac
-    FROM clients WHERE id = ?1"
-);
+macro_rules! client_columns {
+    () => {
+        "id, kind, owner_id, profile, state, name, purpose_en, purpose_fr, scope, redirect_uris, secret_hash,
+        credential_generation, require_pkce, max_duration_days, audit_seq, audit_mac"
+    };
+}
+
+pub(crate) static CLIENT: &Sql =
+    sql!(concat!("-- a client\nSELECT ", client_columns!(), " FROM clients WHERE id = ?1"));
+
+/// A client whose row is ours until the commit: what grows its chain. Rows that refer to it are still written
+/// meanwhile.
+pub(crate) async fn lock_client(tx: &mut Tx<'_>, id: &ClientId) -> Result<Option<Client>> {
+    only(tx.query_opt(LOCK_CLIENT, values![id]).await?)
+}
+
+pub(crate) static LOCK_CLIENT: &Sql = sql!(concat!(
+    "-- lock a client\nSELECT ",
+    client_columns!(),
+    " FROM clients WHERE id = ?1 FOR NO KEY UPDATE"
+));
+
+/// Recipients of a partner that were not removed, by id.
+pub(crate) static RECIPIENTS: &Sql = sql!(concat!(
+    "-- a partner's recipients\nSELECT ",
+    client_columns!(),
+    ", description, country, logo_uri, terms_uri, client_uri, contacts
+    FROM clients WHERE owner_id = ?1 AND kind = 'recipient' AND state <> 'closed' ORDER BY created_at, id"
+));
+
+/// A recipient of a partner, removed or not.
+pub(crate) static RECIPIENT: &Sql = sql!(concat!(
+    "-- a partner's recipient\nSELECT ",
+    client_columns!(),
+    ", description, country, logo_uri, terms_uri, client_uri, contacts
+    FROM clients WHERE id = ?1 AND owner_id = ?2 AND kind = 'recipient'"
+));
 
 pub(crate) async fn provider(tx: &mut Tx<'_>, id: ProviderId) -> Result<Option<Provider>> {
     only(tx.query_opt(PROVIDER, values![id]).await?)
@@ -254,13 +315,25 @@ pub(crate) async fn registration(
     client_id: &ClientId,
     provider_id: ProviderId,
 ) -> Result<Option<Registration>> {
-    let state = scalar(tx.query_opt(REGISTRATION, values![client_id, provider_id]).await?)?;
-    Ok(state.map(|state| Registration { client_id: client_id.clone(), provider_id, state }))
+    only(tx.query_opt(REGISTRATION, values![client_id, provider_id]).await?)
 }
 
 pub(crate) static REGISTRATION: &Sql = sql!(
     "-- a registration
-    SELECT state FROM registrations WHERE client_id = ?1 AND provider_id = ?2"
+    SELECT client_id, provider_id, state, requested_at, reason
+    FROM registrations WHERE client_id = ?1 AND provider_id = ?2"
+);
+
+/// Every registration of a recipient.
+pub(crate) async fn registrations_of(tx: &mut Tx<'_>, client_id: &ClientId) -> Result<Vec<Registration>> {
+    let rows = tx.query(REGISTRATIONS_OF, values![client_id]).await?;
+    rows.into_iter().map(|mut row| Registration::read(&mut row)).collect()
+}
+
+pub(crate) static REGISTRATIONS_OF: &Sql = sql!(
+    "-- a recipient's registrations
+    SELECT client_id, provider_id, state, requested_at, reason
+    FROM registrations WHERE client_id = ?1 ORDER BY provider_id"
 );
 
 macro_rules! connection_columns {
@@ -401,14 +474,20 @@ pub(crate) async fn due_job(tx: &mut Tx<'_>, now: domain::Timestamp) -> Result<O
     only(tx.query_opt(DUE_JOB, values![now]).await?)
 }
 
-pub(crate) static DUE_JOB: &Sql = sql!(
-    "-- lock the next due job
-    SELECT id, kind, connection_id, provider_id, data_key, token, verifier, identity, uncertain, attempt, seed,
-        give_up_at
-    FROM jobs
-    WHERE state = 'pending' AND due_at <= ?1 AND (lease_until IS NULL OR lease_until <= ?1)
+macro_rules! job_columns {
+    () => {
+        "SELECT id, kind, connection_id, provider_id, client_id, data_key, token, verifier, identity, uncertain, attempt,
+        seed, give_up_at
+    FROM jobs "
+    };
+}
+
+pub(crate) static DUE_JOB: &Sql = sql!(concat!(
+    "-- lock the next due job\n",
+    job_columns!(),
+    "WHERE state = 'pending' AND due_at <= ?1 AND (lease_until IS NULL OR lease_until <= ?1)
     ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED"
-);
+));
 
 /// A job that is still leased by the given lease, locked.
 pub(crate) async fn leased_job(
@@ -419,9 +498,8 @@ pub(crate) async fn leased_job(
     only(tx.query_opt(LEASED_JOB, values![id, lease]).await?)
 }
 
-pub(crate) static LEASED_JOB: &Sql = sql!(
-    "-- lock a leased job
-    SELECT id, kind, connection_id, provider_id, data_key, token, verifier, identity, uncertain, attempt, seed,
-        give_up_at
-    FROM jobs WHERE id = ?1 AND lease_id = ?2 AND state = 'pending' FOR UPDATE"
-);
+pub(crate) static LEASED_JOB: &Sql = sql!(concat!(
+    "-- lock a leased job\n",
+    job_columns!(),
+    "WHERE id = ?1 AND lease_id = ?2 AND state = 'pending' FOR UPDATE"
+));

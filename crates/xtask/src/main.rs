@@ -1,5 +1,6 @@
-//! The project's own checks: `cargo xtask test`, `cargo xtask tidy`.
+//! The project's own checks: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask fuzz`.
 
+mod fuzz;
 mod machine;
 mod mutants;
 mod steps;
@@ -31,6 +32,12 @@ enum Command {
         #[arg(long)]
         full: bool,
     },
+    /// Each fuzz target for a while: what a stranger writes is read or refused.
+    Fuzz {
+        /// Seconds for each.
+        #[arg(default_value_t = 30)]
+        seconds: u32,
+    },
     /// Our own rules over the sources.
     Tidy,
     /// Say what the machine lacks for the tests, and install it.
@@ -45,6 +52,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test { full } => steps::test(full),
         Command::Mutants { full } => steps::mutants(full),
+        Command::Fuzz { seconds } => fuzz::run(seconds),
         Command::Tidy => tidy::run(),
         Command::Prepare { pretend_missing: true } => {
             machine::print_plan();

@@ -188,6 +188,16 @@ const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
+        name: "a bank's document is fetched wherever the bank says",
+        file: "crates/server/src/hub/provider.rs",
+        whole: "from.join(place).ok().filter(|url| is_below(base, url))",
+        broken: "from.join(place).ok()",
+        tests: Tests::It,
+        test: "statements::a_redirect_is_followed_below_the_base_and_the_bearer_goes_nowhere_else",
+        says: "assertion",
+        always: false,
+    },
+    Mutant {
         name: "a redirect of a bank is followed with what was sent to it",
         file: "crates/server/src/outbound.rs",
         whole: ".redirect(reqwest::redirect::Policy::none())",

@@ -33,8 +33,7 @@ impl Count {
 /// Everything, in the order in which it fails soonest.
 pub(crate) fn test(full: bool) -> Result<()> {
     let begun = stopwatch();
-    step("prepare the machine", || Ok(()))?;
-    let machine = Machine::prepare()?;
+    let machine = step("prepare the machine", Machine::prepare)?;
     step("format", || cargo(&["fmt", "--all", "--check"], &[]))?;
     step("tidy", tidy::run)?;
     // Clippy and the tests share the dependencies' check and build artefacts of one profile each; a second
@@ -102,7 +101,7 @@ fn cargo(arguments: &[&str], environment: &[(&str, String)]) -> Result<()> {
     Ok(())
 }
 
-fn step(name: &str, act: impl FnOnce() -> Result<()>) -> Result<()> {
+fn step<T>(name: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
     println!("== {name}");
     let begun = stopwatch();
     let done = act();

@@ -3,6 +3,7 @@
 mod budget;
 mod dependencies;
 mod layers;
+mod names;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ pub(crate) fn run() -> Result<()> {
         findings.extend(budget::check(source));
     }
     findings.extend(migrations(&sources));
+    findings.extend(names::check(&sources));
     findings.extend(dependencies::check()?);
     findings.extend(budget::ratios(&sources));
     for finding in &findings {

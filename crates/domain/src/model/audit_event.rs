@@ -46,11 +46,15 @@ crate::words! {
         ClientStateChanged = "client.state_changed",
         /// A client's redirect URIs were replaced.
         RedirectUrisReplaced = "client.redirect_uris_replaced",
+        /// A client's secret was regenerated.
+        SecretRegenerated = "client.secret_regenerated",
+        /// A client was removed.
+        ClientRemoved = "client.removed",
         /// A provider was set up or changed.
         ProviderChanged = "provider.changed",
         /// What became of a grant there that no connection came of.
         OrphanSettled = "provider.orphan_settled",
-        /// A registration was set.
+        /// A registration was asked for, or went a step on.
         RegistrationChanged = "registration.changed",
         /// The provider agreed and a connection waits for its exchange.
         ConnectionOpened = "connection.opened",

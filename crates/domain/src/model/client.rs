@@ -35,6 +35,8 @@ crate::words! {
         Active = "active",
         /// Held: tokens and data are refused, nothing is destroyed, revoking works.
         Suspended = "suspended",
+        /// Removed, for good: nothing of it is served or minted any more, its connections end.
+        Closed = "closed",
     }
 }
 
@@ -47,6 +49,32 @@ pub struct Localized {
     pub fr: String,
 }
 
+/// What a recipient says of itself beyond what the protocol needs. None of it is read on the way of a token.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct About {
+    /// What it does.
+    pub description: Option<String>,
+    /// Where it is registered: `CA` or `US`.
+    pub country: Option<String>,
+    /// Its logo.
+    pub logo_uri: Option<String>,
+    /// The terms between it and its customers.
+    pub terms_uri: Option<String>,
+    /// Its site.
+    pub client_uri: Option<String>,
+    /// The e-mail addresses of those who answer for it.
+    pub contacts: Vec<String>,
+}
+
+/// A recipient with what it says of itself.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// The client.
+    pub client: Client,
+    /// The rest.
+    pub about: About,
+}
+
 /// A client as stored.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -54,6 +82,8 @@ pub struct Client {
     pub id: ClientId,
     /// What it is.
     pub kind: ClientKind,
+    /// The partner that manages it; an operator alone does if absent.
+    pub owner_id: Option<ClientId>,
     /// Which face it uses.
     pub profile: Profile,
     /// Whether it may be served.

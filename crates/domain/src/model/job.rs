@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::id::{ConnectionId, JobId, ProviderId, Seed};
+use crate::id::{ClientId, ConnectionId, JobId, ProviderId, Seed};
 use crate::time::Timestamp;
 
 use super::connection::BankState;
@@ -52,6 +52,8 @@ pub struct Job {
     pub connection_id: ConnectionId,
     /// The provider to tell.
     pub provider_id: ProviderId,
+    /// The recipient that it is for, where the provider has a client for each.
+    pub client_id: Option<ClientId>,
     /// The wrapped key that the token is sealed under.
     pub data_key: Vec<u8>,
     /// The sealed token, or the sealed code of an exchange that broke off.
@@ -197,6 +199,7 @@ mod tests {
             kind: JobKind::TellBank,
             connection_id: ConnectionId::parse("con_1").unwrap(),
             provider_id: ProviderId::new(1000),
+            client_id: None,
             data_key: vec![],
             token: vec![],
             verifier: None,

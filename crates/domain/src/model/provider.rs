@@ -70,11 +70,20 @@ pub struct ProviderSettings {
     pub client_id: String,
     /// Where the hub's secret is kept.
     pub client_secret: SecretSource,
+    /// Whose client is used there.
+    #[serde(default, skip_serializing_if = "UpstreamClient::is_hub")]
+    pub upstream_client: UpstreamClient,
     /// How the hub authenticates.
     #[serde(default)]
     pub auth: ClientAuthentication,
     /// Its FDX resource server.
     pub fdx: FdxEndpoint,
+    /// Its site, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The kinds of accounts that it has; all that the connector can read if it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub account_types: Vec<AccountType>,
     /// What each cluster is called there; a cluster that is absent is not offered.
     pub scopes: BTreeMap<DataCluster, String>,
     /// Who names the recipient to the customer.
@@ -101,6 +110,11 @@ impl ProviderSettings {
     /// The clusters that it offers.
     pub fn clusters(&self) -> Clusters {
         self.scopes.keys().copied().collect()
+    }
+
+    /// Whether it has accounts of a kind.
+    pub fn has(&self, kind: AccountType) -> bool {
+        self.account_types.is_empty() || self.account_types.contains(&kind)
     }
 
     /// The scope to ask for, in its own words.
@@ -154,6 +168,61 @@ pub enum FdxVersion {
     /// 5.x: entities wrapped by kind.
     #[serde(rename = "5")]
     V5,
+    /// 6.x: entities flat, pages by keys.
+    #[serde(rename = "6")]
+    V6,
+}
+
+crate::words! {
+    /// A kind of accounts: the key of FDX 5 that an account stands below.
+    pub enum AccountType {
+        /// Deposits.
+        Deposit = "depositAccount",
+        /// Lines of credit, cards among them.
+        Loc = "locAccount",
+        /// Loans.
+        Loan = "loanAccount",
+        /// Investments.
+        Investment = "investmentAccount",
+        /// Insurance policies.
+        Insurance = "insuranceAccount",
+        /// Annuities.
+        Annuity = "annuityAccount",
+        /// Commercial accounts.
+        Commercial = "commercialAccount",
+    }
+}
+
+impl Serialize for AccountType {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for AccountType {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        Self::from_word(&word)
+            .ok_or_else(|| serde::de::Error::custom(format_args!("{word} is no kind of accounts")))
+    }
+}
+
+/// Whose client is used at a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpstreamClient {
+    /// The hub's own, for all recipients.
+    #[default]
+    Hub,
+    /// One for each registration: its id and secret are given when the registration is activated.
+    Registration,
+}
+
+impl UpstreamClient {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_hub(&self) -> bool {
+        *self == Self::Hub
+    }
 }
 
 /// Who names the recipient to the customer.

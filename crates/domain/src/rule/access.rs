@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::error::OAuthError;
 use crate::id::{AccessTokenId, ClientId, ConnectionId, ProviderId};
 use crate::model::access_token::{Bearing, Claims};
-use crate::model::client::{ClientState, Profile};
+use crate::model::client::{Client, ClientKind, ClientState, Profile};
 use crate::model::connection::{BankState, Cause, Status};
 use crate::model::provider::ProviderState;
 use crate::model::registration::RegistrationState;
@@ -84,9 +84,11 @@ enum Standing {
 }
 
 fn standing(state: &AccessState, now: Timestamp) -> Standing {
+    // A recipient that was removed is over with all that it had, before each of its connections is written down.
+    let open = state.client_state != ClientState::Closed && now < state.expires_at;
     match state.status {
         Status::Pending => Standing::NotYet,
-        Status::Active if now < state.expires_at => Standing::Live(hold(state)),
+        Status::Active if open => Standing::Live(hold(state)),
         Status::Active | Status::Revoked | Status::Expired | Status::Abandoned => {
             Standing::Ended(EndedConnection {
                 id: state.connection_id.clone(),
@@ -145,11 +147,6 @@ impl Access {
     /// Whether the consent covers an account, by the provider's id.
     pub fn covers(&self, account: &str) -> bool {
         self.state.accounts.as_deref().is_none_or(|accounts| accounts.iter().any(|a| a == account))
-    }
-
-    /// The claims of the token that was presented.
-    pub const fn claims(&self) -> &Claims {
-        &self.claims
     }
 
     /// Leave to read: no hold, and a cluster that opens the operation.
@@ -298,6 +295,50 @@ pub fn mint_for_client(
         expires_at: now.plus(ttl),
         bearing: Bearing::Client { scope, generation: client.credential_generation },
     })
+}
+
+/// Leave of a client on its own account, as of the moment it was checked.
+#[derive(Clone, Debug)]
+pub struct ClientAccess {
+    client: Client,
+    scope: ClientScope,
+}
+
+impl ClientAccess {
+    /// The client.
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What its token is for.
+    pub const fn scope(&self) -> ClientScope {
+        self.scope
+    }
+
+    /// Leave to do more than to look at connections and to end them, which always works.
+    pub fn allows_more(&self) -> Result<(), OAuthError> {
+        not_suspended(&self.client)
+    }
+}
+
+/// The access check of a client's own token on the Flinks face: its client is there, its secret is still the one
+/// that the token was asked for with.
+pub fn present_client(claims: &Claims, client: Option<Client>) -> Result<ClientAccess, Refusal> {
+    let Bearing::Client { scope, generation } = &claims.bearing else { return Err(Refusal::Unknown) };
+    let kind = match scope {
+        ClientScope::ProvidersRead => ClientKind::Recipient,
+        ClientScope::ClientAdmin => ClientKind::Partner,
+    };
+    let known =
+        client.filter(|c| c.id == claims.client_id && c.kind == kind && c.state != ClientState::Closed);
+    let client = known.ok_or(Refusal::Unknown)?;
+    if client.profile != Profile::Flinks {
+        return Err(Refusal::WrongFace);
+    }
+    if client.credential_generation != *generation {
+        return Err(Refusal::Superseded);
+    }
+    Ok(ClientAccess { client, scope: *scope })
 }
 
 #[cfg(test)]

@@ -176,3 +176,33 @@ proptest! {
         prop_assert!(clusters.first_beyond(of(agreed)).is_none());
     }
 }
+
+#[test]
+fn a_removed_recipient_is_over_before_its_connections_are_written_down() {
+    let gone = AccessState { client_state: ClientState::Closed, ..state() };
+    assert!(matches!(present(claims(), Some(gone.clone()), NOW), Presented::Ended(_)));
+    assert_eq!(mint(&gone, claims().id, gone.clusters, NOW, TTL).unwrap_err(), MintRefusal::Ended);
+    assert!(matches!(live(state()).again(Some(gone), Operation::AccountList, NOW), Err(Again::Ended(_))));
+}
+
+#[test]
+fn a_clients_own_token_dies_with_its_secret_its_client_and_its_kind() {
+    let client = crate::rule::authorize::tests::client;
+    let bearing = Bearing::Client { scope: ClientScope::ProvidersRead, generation: 1 };
+    let own = Claims { client_id: client().id, bearing, ..claims() };
+    let access = present_client(&own, Some(client())).unwrap();
+    assert_eq!((access.scope(), access.allows_more()), (ClientScope::ProvidersRead, Ok(())));
+    let held = Client { state: ClientState::Suspended, ..client() };
+    assert!(present_client(&own, Some(held)).unwrap().allows_more().is_err());
+    for (client, refusal) in [
+        (None, Refusal::Unknown),
+        (Some(Client { id: ClientId::parse("dc-2").unwrap(), ..client() }), Refusal::Unknown),
+        (Some(Client { kind: ClientKind::Partner, ..client() }), Refusal::Unknown),
+        (Some(Client { state: ClientState::Closed, ..client() }), Refusal::Unknown),
+        (Some(Client { credential_generation: 2, ..client() }), Refusal::Superseded),
+        (Some(Client { profile: Profile::Fapi2, ..client() }), Refusal::WrongFace),
+    ] {
+        assert_eq!(present_client(&own, client).unwrap_err(), refusal);
+    }
+    assert_eq!(present_client(&claims(), Some(client())).unwrap_err(), Refusal::Unknown, "a connection's");
+}

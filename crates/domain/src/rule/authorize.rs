@@ -2,7 +2,7 @@
 
 use crate::error::{OAuthCode, OAuthError};
 use crate::id::ProviderId;
-use crate::model::client::{Client, ClientKind, Profile};
+use crate::model::client::{Client, ClientKind, ClientState, Profile};
 use crate::model::provider::{Provider, ProviderState};
 use crate::model::registration::{Registration, RegistrationState};
 use crate::scope::{Clusters, DataCluster};
@@ -52,8 +52,12 @@ pub enum PageRefusal {
 pub struct VerifiedRedirect(String);
 
 impl VerifiedRedirect {
-    /// Verifies a URI against the client's registered ones, as exact strings (RFC 9700 §2.1).
+    /// Verifies a URI against the client's registered ones, as exact strings (RFC 9700 §2.1). A client that was
+    /// removed has none.
     pub fn verify(client: &Client, uri: &str) -> Option<Self> {
+        if client.state == ClientState::Closed {
+            return None;
+        }
         client.redirect_uris.iter().any(|known| known == uri).then(|| Self(uri.to_owned()))
     }
 
@@ -77,7 +81,8 @@ impl VerifiedRedirect {
 
 /// The first stage: who asks and where the answer goes.
 pub fn redirect(query: &Query, client: Option<&Client>) -> Result<VerifiedRedirect, PageRefusal> {
-    let client = client.filter(|c| c.kind == ClientKind::Recipient).ok_or(PageRefusal::UnknownClient)?;
+    let known = |c: &&Client| c.kind == ClientKind::Recipient && c.state != ClientState::Closed;
+    let client = client.filter(known).ok_or(PageRefusal::UnknownClient)?;
     let uri = query.single("redirect_uri").ok().flatten().ok_or(PageRefusal::UnknownRedirect)?;
     VerifiedRedirect::verify(client, uri).ok_or(PageRefusal::UnknownRedirect)
 }

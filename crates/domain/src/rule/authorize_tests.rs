@@ -4,6 +4,7 @@ use crate::model::audit_event::AuditHead;
 use crate::model::client::ClientState;
 use crate::model::client::Localized;
 use crate::secret::TokenHash;
+use crate::time::Timestamp;
 
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
@@ -13,6 +14,7 @@ pub(crate) fn client() -> Client {
     Client {
         id: ClientId::parse("dc-1").unwrap(),
         kind: ClientKind::Recipient,
+        owner_id: None,
         profile: Profile::Flinks,
         state: ClientState::Active,
         name: "App".into(),
@@ -154,8 +156,13 @@ fn pkce_is_s256_or_nothing() {
 
 #[test]
 fn a_connection_needs_an_active_registration_with_an_active_provider() {
-    let registration =
-        |state| Registration { client_id: client().id, provider_id: ProviderId::new(1000), state };
+    let registration = |state| Registration {
+        client_id: client().id,
+        provider_id: ProviderId::new(1000),
+        state,
+        requested_at: Timestamp::EPOCH,
+        reason: None,
+    };
     assert_eq!(may_connect(&client(), None, None).unwrap_err().code, OAuthCode::InvalidRequest);
     let suspended = Client { state: ClientState::Suspended, ..client() };
     assert_eq!(may_connect(&suspended, None, None).unwrap_err().code, OAuthCode::UnauthorizedClient);

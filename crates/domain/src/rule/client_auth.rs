@@ -14,7 +14,7 @@ pub struct Credentials {
 }
 
 /// What every failed authentication is told: which half was wrong is nobody's business.
-pub const WRONG_CREDENTIALS: OAuthError =
+pub(super) const WRONG_CREDENTIALS: OAuthError =
     OAuthError::new(OAuthCode::InvalidClient, "client_id or client_secret is wrong");
 
 /// What a held client is told.
@@ -62,11 +62,15 @@ pub fn authenticate(
     Ok(AuthenticatedClient(client))
 }
 
-/// Refuses a held client.
+/// What a client is told that was removed meanwhile.
+pub const REMOVED: OAuthError = OAuthError::new(OAuthCode::UnauthorizedClient, "This client was removed");
+
+/// Refuses a client that is held or removed.
 pub fn not_suspended(client: &Client) -> Result<(), OAuthError> {
     match client.state {
         ClientState::Active => Ok(()),
         ClientState::Suspended => Err(SUSPENDED),
+        ClientState::Closed => Err(REMOVED),
     }
 }
 

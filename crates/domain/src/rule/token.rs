@@ -1,9 +1,11 @@
 //! The token request: which grant, with what (RFC 6749 §4.1.3, §4.4.2, §6).
 
 use crate::error::{OAuthCode, OAuthError};
-use crate::model::client::{Client, ClientKind};
+use crate::model::client::{Client, ClientKind, ClientState};
 use crate::scope::{ClientScope, Clusters};
 use crate::secret::Secret;
+
+use super::client_auth::{SUSPENDED, WRONG_CREDENTIALS};
 
 /// The fields of a request, whatever its encoding: each at most once, empty ones absent (§3.2).
 #[derive(Debug, Default)]
@@ -101,6 +103,18 @@ impl TokenRequest {
                 "grant_type must be authorization_code, refresh_token or client_credentials",
             )),
         }
+    }
+}
+
+/// Whether a client that has proven its secret may be served a grant. One that was removed is told that what it
+/// holds is over, and that it is nobody any more.
+pub fn may_ask(client: &Client, asked: &TokenRequest) -> Result<(), OAuthError> {
+    match (client.state, asked) {
+        (ClientState::Active, _) => Ok(()),
+        (ClientState::Suspended, _) => Err(SUSPENDED),
+        (ClientState::Closed, TokenRequest::AuthorizationCode { .. }) => Err(BAD_CODE),
+        (ClientState::Closed, TokenRequest::RefreshToken { .. }) => Err(BAD_REFRESH_TOKEN),
+        (ClientState::Closed, TokenRequest::ClientCredentials { .. }) => Err(WRONG_CREDENTIALS),
     }
 }
 
@@ -209,6 +223,23 @@ mod tests {
         {
             assert_eq!(parse(&[("grant_type", grant)]).unwrap_err().code, OAuthCode::UnsupportedGrantType);
         }
+    }
+
+    #[test]
+    fn a_client_that_is_held_or_gone_is_served_no_grant() {
+        let code = ("grant_type", "authorization_code");
+        let code = parse(&[code, ("code", "x"), ("redirect_uri", "y")]).unwrap();
+        let refresh = parse(&[("grant_type", "refresh_token"), ("refresh_token", "x")]).unwrap();
+        let own = parse(&[("grant_type", "client_credentials")]).unwrap();
+        let client = |state| Client { state, ..crate::rule::authorize::tests::client() };
+        for asked in [&code, &refresh, &own] {
+            assert_eq!(may_ask(&client(ClientState::Active), asked), Ok(()));
+            assert_eq!(may_ask(&client(ClientState::Suspended), asked), Err(SUSPENDED));
+        }
+        let gone = client(ClientState::Closed);
+        assert_eq!(may_ask(&gone, &code), Err(BAD_CODE));
+        assert_eq!(may_ask(&gone, &refresh), Err(BAD_REFRESH_TOKEN));
+        assert_eq!(may_ask(&gone, &own), Err(WRONG_CREDENTIALS));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::model::provider::ProviderState;
 use crate::time::Timestamp;
 
 /// How far back refreshes are counted.
-pub const WINDOW: Duration = Duration::from_mins(10);
+const WINDOW: Duration = Duration::from_mins(10);
 /// So many are always believed.
 const FEW: i64 = 20;
 /// Above that one in so many: two of a hundred.
@@ -26,7 +26,7 @@ pub struct Refreshes {
 
 impl Refreshes {
     /// Whether there are too many that failed.
-    pub const fn are_too_many(self) -> bool {
+    const fn are_too_many(self) -> bool {
         self.invalid > FEW && self.invalid.saturating_mul(ONE_IN) > self.answered
     }
 }

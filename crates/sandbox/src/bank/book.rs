@@ -9,13 +9,14 @@ mod people;
 mod plan;
 mod prairie;
 mod rideau;
+mod statement;
 mod transaction;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fdx::{Account, Amount, Timestamp, Transaction};
+use fdx::{Account, Amount, PaymentNetwork, Timestamp, Transaction};
 use jiff::ToSpan;
 use jiff::civil;
 use rust_decimal::Decimal;
@@ -25,6 +26,7 @@ use ledger::Ledger;
 use market::Market;
 
 pub(super) use people::Person;
+pub(super) use statement::{Row, Sheet};
 pub(super) use transaction::happened_on;
 
 /// What a bank's books consist of: everything that differs from one bank to another.
@@ -45,6 +47,13 @@ pub(super) struct Words {
     interest_paid: &'static str,
     interest_charged: &'static str,
     payment: &'static str,
+    pub(super) statement: &'static str,
+    /// What stands above the columns of a statement: day, booking, amount, balance.
+    pub(super) columns: [&'static str; 4],
+    pub(super) opening: &'static str,
+    pub(super) closing: &'static str,
+    /// Between dollars and cents, and between thousands.
+    pub(super) marks: [char; 2],
 }
 
 impl Words {
@@ -73,6 +82,11 @@ pub(super) const RIDEAU: Books = Books {
         interest_paid: "INTÉRÊTS VERSÉS",
         interest_charged: "INTÉRÊTS FACTURÉS",
         payment: "PAIEMENT REÇU - MERCI",
+        statement: "Relevé de compte",
+        columns: ["Date", "Opération", "Montant", "Solde"],
+        opening: "Solde d'ouverture",
+        closing: "Solde de fermeture",
+        marks: [',', '\u{a0}'],
     },
 };
 pub(super) const PRAIRIE: Books = Books {
@@ -86,6 +100,11 @@ const ENGLISH: Words = Words {
     interest_paid: "INTEREST PAID",
     interest_charged: "INTEREST CHARGED",
     payment: "PAYMENT RECEIVED - THANK YOU",
+    statement: "Account statement",
+    columns: ["Date", "Description", "Amount", "Balance"],
+    opening: "Opening balance",
+    closing: "Closing balance",
+    marks: ['.', ','],
 };
 
 impl Books {
@@ -176,11 +195,27 @@ impl Book<'_> {
         shown.into_iter().map(|booking| self.transaction(ledger, booking)).collect()
     }
 
+    /// The networks that an account can be paid by: the clearing of cheques and pre-authorized debits, for
+    /// whoever has a deposit account that is open.
+    pub(super) fn payment_networks(&self, account: &str) -> Vec<PaymentNetwork> {
+        let payable = self.ledger(account).filter(|ledger| ledger.is_payable());
+        let network = |ledger| PaymentNetwork {
+            // Electronic payments write a zero before the institution.
+            bank_id: Some(self.books.routing[1..].to_owned()),
+            identifier: Some(self.number(ledger)),
+            identifier_type: Some("ACCOUNT_NUMBER".into()),
+            r#type: Some("CA_ACSS".into()),
+            transfer_in: Some(true),
+            transfer_out: Some(true),
+        };
+        payable.into_iter().map(network).collect()
+    }
+
     fn ledger(&self, id: &str) -> Option<&'static Ledger> {
         self.books.ledgers.iter().find(|ledger| ledger.id == id)
     }
 
-    fn words(&self) -> &'static Words {
+    pub(super) fn words(&self) -> &'static Words {
         &self.books.words
     }
 

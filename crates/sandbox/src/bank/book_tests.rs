@@ -297,3 +297,36 @@ fn plans_buy_on_the_day_after_they_are_fed() {
         }
     }
 }
+
+#[test]
+fn statements_cover_two_years_and_each_goes_on_where_the_one_before_ended() {
+    for (books, ledger) in ledgers() {
+        let book = Book { books, seed: b"a seed", today: TODAY, memo: &MEMO };
+        let sheets = book.statements(ledger.id);
+        assert_eq!(sheets.len(), if ledger.closed { 0 } else { 24 }, "{}", ledger.id);
+        for (newer, older) in sheets.iter().zip(sheets.iter().skip(1)) {
+            assert_eq!((newer.opening, newer.first), (older.closing, older.last.tomorrow().unwrap()));
+        }
+        for sheet in &sheets {
+            let sum: i64 = sheet.rows.iter().map(|row| row.cents).sum();
+            assert_eq!(sheet.opening + sum, sheet.closing, "{}", sheet.id);
+            assert!(sheet.rows.iter().all(|row| (sheet.first..=sheet.last).contains(&row.day)));
+        }
+    }
+}
+
+#[test]
+fn a_statement_never_changes_and_is_made_in_two_days() {
+    let of = |today| {
+        with(&MAPLE, "a seed", today, |book| {
+            let sheets = book.statements("mt-alice-chequing").into_iter();
+            sheets.map(|sheet| (sheet.id, sheet.is_made, sheet.rows)).collect::<Vec<_>>()
+        })
+    };
+    let (before, after) = (of(TODAY), of(civil::date(2026, 12, 2)));
+    assert_eq!((before[0].0.as_str(), before[0].1), ("mt-alice-chequing-2026-10", true));
+    assert_eq!((after[0].0.as_str(), after[0].1), ("mt-alice-chequing-2026-11", false));
+    assert_eq!(after[1..], before[..after.len() - 1], "a month later the oldest is gone");
+    assert!(of(civil::date(2026, 12, 3))[0].1);
+    assert!(before[0].2.len() > 10);
+}

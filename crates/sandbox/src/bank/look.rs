@@ -1,6 +1,7 @@
 //! How one bank differs from another: data, no code.
 
 use super::book::{self, Books};
+use super::wire::Version;
 use crate::text::Text;
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a habit of its own")]
@@ -20,6 +21,10 @@ pub(crate) struct Look {
     pub(super) rotates: bool,
     /// Whether a customer has one grant with a client: what ends one token ends them all.
     pub(super) one_grant: bool,
+    /// The version of FDX that it speaks.
+    pub(super) fdx: Version,
+    /// Whether a statement's own address says where the document is.
+    pub(super) files_apart: bool,
     pub(super) grant_prefix: &'static str,
     pub(super) reply: ReplyNames,
     pub(super) books: &'static Books,
@@ -46,6 +51,8 @@ pub(super) const MAPLE: Look = Look {
     strict: false,
     rotates: false,
     one_grant: false,
+    fdx: Version::V5,
+    files_apart: false,
     grant_prefix: "mg_",
     reply: ENGLISH,
     books: &book::MAPLE,
@@ -63,6 +70,8 @@ pub(super) const RIDEAU: Look = Look {
     strict: true,
     rotates: true,
     one_grant: false,
+    fdx: Version::V6,
+    files_apart: true,
     grant_prefix: "crg_",
     reply: ReplyNames { customer: "membre", accounts: "comptes", grant: "consentement" },
     books: &book::RIDEAU,
@@ -80,6 +89,8 @@ pub(super) const PRAIRIE: Look = Look {
     strict: false,
     rotates: false,
     one_grant: true,
+    fdx: Version::V5,
+    files_apart: false,
     grant_prefix: "pcg_",
     reply: ENGLISH,
     books: &book::PRAIRIE,

@@ -1,8 +1,8 @@
 //! What the banks serve, read as a client reads it: every account and transaction of everybody.
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode, header};
 use fdx::vocabulary::strange_words;
-use fdx::{Account, Accounts, Customer, Transactions};
+use fdx::{Account, AccountContact, Accounts, Customer, PaymentNetworks, Statements, Transactions};
 use sandbox::bank::Bank;
 use serde_json::{Value, json};
 
@@ -46,16 +46,22 @@ async fn all(kit: &Kit, token: &str, path: &str, name: &str) -> Vec<Value> {
         assert_eq!(strange_words(name, &page.json()), Vec::<String>::new());
         let dropped = match name {
             "accounts" => fdx::parse::<Accounts>(page.text.as_bytes()).unwrap().dropped,
+            "paymentNetworks" => fdx::parse::<PaymentNetworks>(page.text.as_bytes()).unwrap().dropped,
+            "statements" => fdx::parse::<Statements>(page.text.as_bytes()).unwrap().dropped,
             _ => fdx::parse::<Transactions>(page.text.as_bytes()).unwrap().dropped,
         };
         assert_eq!(dropped, 0, "{next}: fields that the types do not know");
         let page = page.json();
         items.extend(page[name].as_array().unwrap().clone());
         match page["links"]["next"]["href"].as_str() {
-            Some(href) => href.trim_start_matches("/fdx/v5").clone_into(&mut next),
+            Some(href) => next = in_five_words(href.trim_start_matches(kit.base())),
             None => return items,
         }
     }
+}
+
+fn in_five_words(path: &str) -> String {
+    fdx::v6::PARAMETERS.iter().fold(path.to_owned(), |path, (five, six)| path.replace(six, five))
 }
 
 async fn whole_bank(kit: &Kit) -> (Vec<Value>, usize) {
@@ -87,6 +93,7 @@ async fn whole_bank(kit: &Kit) -> (Vec<Value>, usize) {
             }
             if account["status"] != "CLOSED" {
                 transactions += every_transaction(kit, token, kind, text(account, "accountId")).await;
+                networks_and_statements(kit, token, account).await;
             }
             accounts.push(element);
         }
@@ -108,6 +115,27 @@ async fn every_transaction(kit: &Kit, token: &str, kind: &str, id: &str) -> usiz
         }
     }
     list.len()
+}
+
+async fn networks_and_statements(kit: &Kit, token: &str, account: &Value) {
+    let path = format!("/accounts/{}", text(account, "accountId"));
+    let contact = kit.read(token, &format!("{path}/contact")).await;
+    assert_eq!(strange_words("accountContact", &contact.json()), Vec::<String>::new());
+    assert_eq!(fdx::parse::<AccountContact>(contact.text.as_bytes()).unwrap().dropped, 0);
+    let contact = contact.json();
+    assert_eq!(lacks(&contact, &["holders", "emails", "addresses", "telephones"]), Vec::<String>::new());
+    assert_eq!(lacks(&contact["holders"][0], &["name", "relationship", "customerId"]), Vec::<String>::new());
+    let networks = all(kit, token, &format!("{path}/payment-networks"), "paymentNetworks").await;
+    let payable = account["transferIn"] == true && account["accountCategory"] == "DEPOSIT_ACCOUNT";
+    assert_eq!(networks.len(), usize::from(payable), "{account}");
+    for network in networks {
+        assert_eq!((text(&network, "type"), text(&network, "bankId").len()), ("CA_ACSS", 8));
+        assert_eq!(network["identifier"], account["accountNumber"]);
+    }
+    let statements = all(kit, token, &format!("{path}/statements?limit=10"), "statements").await;
+    assert_eq!(statements.len(), 24, "{account}");
+    let fields = ["accountId", "statementId", "statementDate", "description", "status", "links"];
+    assert!(statements.iter().all(|statement| lacks(statement, &fields).is_empty()));
 }
 
 fn types(accounts: &[Value]) -> Vec<String> {
@@ -309,4 +337,73 @@ async fn the_same_seed_and_day_are_the_same_bytes() {
         assert!(seen[0].len() > 3);
         assert_eq!(seen[0], seen[1]);
     }
+}
+
+#[tokio::test]
+async fn a_statement_is_a_pdf_where_the_bank_keeps_it() {
+    for (kit, account, apart) in
+        [(Kit::maple(), "mt-alice-chequing", false), (Kit::rideau(), "cr-alice-courant", true)]
+    {
+        let reply = kit.granted_all("alice", EVERYTHING).await;
+        let token = text(&reply, "access_token");
+        let path = format!("/accounts/{account}/statements/{account}-2026-10");
+        let mut pdf = kit.read(token, &path).await;
+        if apart {
+            assert_eq!((pdf.status, pdf.text.as_str()), (StatusCode::FOUND, ""));
+            let place = pdf.location.trim_start_matches(kit.base()).to_owned();
+            assert_eq!(kit.read("stranger", &place).await.status, StatusCode::UNAUTHORIZED);
+            pdf = kit.read(token, &place).await;
+        }
+        assert_eq!(
+            (pdf.status, &pdf.headers["content-type"]),
+            (StatusCode::OK, &"application/pdf".parse().unwrap())
+        );
+        assert!(pdf.text.starts_with("%PDF-1.") && pdf.text.trim_end().ends_with("%%EOF"));
+        assert!(kit.read(token, &path).await.text == pdf.text || apart, "the same bytes at every use");
+        let unknown = kit.read(token, &format!("/accounts/{account}/statements/other-2026-10")).await;
+        assert_eq!((unknown.status, &unknown.json()["code"]), (StatusCode::NOT_FOUND, &json!(1107)));
+        kit.advance(8 * 86_400_000);
+        let reply = kit.granted_all("alice", EVERYTHING).await;
+        let path = format!("/accounts/{account}/statements/{account}-2026-11");
+        let unready = kit.read(text(&reply, "access_token"), &path).await;
+        assert_eq!((unready.status, &unready.json()["code"]), (StatusCode::BAD_REQUEST, &json!(1300)));
+    }
+}
+
+#[tokio::test]
+async fn rideau_speaks_fdx_6_and_nothing_of_5() {
+    let kit = Kit::rideau();
+    let reply = kit.granted_all("alice", EVERYTHING).await;
+    let token = text(&reply, "access_token");
+    let list = kit.read_raw(token, "/accounts?resultType=details&limit=2").await.json();
+    let account = &list["accounts"][0];
+    assert_eq!(
+        (&account["accountCategory"], &account["accountId"]),
+        (&json!("DEPOSIT_ACCOUNT"), &json!("cr-alice-courant"))
+    );
+    assert_eq!(list["accounts"][1]["accountType"], "HIGHINTERESTSAVINGSACCOUNT");
+    assert!(list["page"]["nextPageKey"].is_string() && list["page"].get("nextOffset").is_none());
+    assert!(list["links"]["next"]["href"].as_str().unwrap().contains("pageKey="));
+    let plan = kit.read_raw(token, "/accounts/cr-alice-celi").await.json();
+    assert_eq!(plan["holdings"][0]["securityIds"][0]["idType"], "CUSIP");
+    let path = "/accounts/cr-alice-courant/transactions";
+    for (query, code) in [
+        ("startDate=2026-10-01", 703),
+        ("endDate=2026-10-01", 703),
+        ("startDate=x&endDate=2026-10-01", 702),
+        ("pageKey=nowhere", 401),
+    ] {
+        let answer = kit.read_raw(token, &format!("{path}?{query}")).await;
+        assert_eq!(answer.json()["code"], code, "{query}");
+    }
+    let day = kit
+        .read_raw(token, &format!("{path}?startTime=2026-10-02&endTime=2026-10-02&limit=500"))
+        .await
+        .json();
+    assert!(day["transactions"].as_array().unwrap().len() > 100, "names of 5.x mean nothing");
+    let bearer = format!("Bearer {token}");
+    let headers = [(header::AUTHORIZATION, &*bearer)];
+    let bare = kit.send(Method::GET, "/fdx/v6/accounts", &headers, String::new()).await;
+    assert_eq!((bare.status, &bare.json()["code"]), (StatusCode::BAD_REQUEST, &json!(401)));
+    assert_eq!(kit.get("/fdx/v5/accounts").await.status, StatusCode::NOT_FOUND);
 }

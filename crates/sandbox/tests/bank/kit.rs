@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
+use fdx::{Account, Accounts, PaymentNetworks, Statements, Transactions, v6};
 use http_body_util::BodyExt;
 use sandbox::bank::{Bank, Settings};
 use serde_json::Value;
@@ -67,6 +68,12 @@ impl Answer {
         };
         boxes.map(choice).collect()
     }
+}
+
+fn in_five<T: v6::InBoth>(text: &str) -> String {
+    let read = v6::parse::<T>(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert_eq!(read.dropped, 0, "fields or elements that the types do not know: {text}");
+    serde_json::to_string(&read.value).unwrap()
 }
 
 fn open_at(open: Open, journal: &Path, clock: &Arc<AtomicI64>) -> Bank {
@@ -135,8 +142,8 @@ impl Kit {
             location: text(header::LOCATION).pop().unwrap_or_default(),
             cookies: text(header::SET_COOKIE),
             headers,
-            text: String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec())
-                .unwrap(),
+            text: String::from_utf8_lossy(&response.into_body().collect().await.unwrap().to_bytes())
+                .into_owned(),
         }
     }
 
@@ -164,10 +171,48 @@ impl Kit {
         self.json(Method::PUT, "/levers", levers).await
     }
 
+    /// Where the bank's resources are.
+    pub(crate) fn base(&self) -> &'static str {
+        if self.is_six() { "/fdx/v6" } else { "/fdx/v5" }
+    }
+
+    fn is_six(&self) -> bool {
+        self.bank.name() == "Caisse Rideau"
+    }
+
+    /// A read in the words of 5.x, whichever the bank speaks: what 6.x says is read as a client of it would.
     pub(crate) async fn read(&self, token: &str, path: &str) -> Answer {
+        if !self.is_six() {
+            return self.read_raw(token, path).await;
+        }
+        let (place, query) = path.split_once('?').unwrap_or((path, ""));
+        let named = query.split('&').map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            format!("{}={value}", v6::parameter(name))
+        });
+        let query: Vec<String> = named.filter(|pair| pair != "=").collect();
+        let mut answer = self.read_raw(token, &format!("{place}?{}", query.join("&"))).await;
+        let is_element = place.starts_with("/accounts/") && place.matches('/').count() == 2;
+        if answer.status == StatusCode::OK {
+            answer.text = match place.rsplit('/').next().unwrap() {
+                "transactions" => in_five::<Transactions>(&answer.text),
+                "payment-networks" => in_five::<PaymentNetworks>(&answer.text),
+                "statements" => in_five::<Statements>(&answer.text),
+                "accounts" => in_five::<Accounts>(&answer.text),
+                _ if is_element => in_five::<Account>(&answer.text),
+                _ => answer.text,
+            };
+        }
+        answer
+    }
+
+    /// A read as the bank has it.
+    pub(crate) async fn read_raw(&self, token: &str, path: &str) -> Answer {
         let bearer = format!("Bearer {token}");
-        let uri = format!("/fdx/v5{path}");
-        self.send(Method::GET, &uri, &[(header::AUTHORIZATION, &bearer)], String::new()).await
+        let interaction = HeaderName::from_static("x-fapi-interaction-id");
+        let headers =
+            [(header::AUTHORIZATION, &*bearer), (interaction, "c770aef3-6784-41f7-8e0e-ff5f97bddb3a")];
+        self.send(Method::GET, &format!("{}{path}", self.base()), &headers, String::new()).await
     }
 
     pub(crate) fn password(&self, username: &str) -> String {

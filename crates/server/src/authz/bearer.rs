@@ -12,7 +12,7 @@ use crate::ctx::Ctx;
 pub struct Bearer(pub Secret<String>);
 
 /// What a missing, malformed, forged or expired token is told.
-pub(super) const BAD_BEARER: OAuthError =
+pub const BAD_BEARER: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "The access token is missing, malformed or expired");
 
 /// The claims of an authentic, unexpired token.

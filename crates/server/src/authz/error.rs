@@ -3,6 +3,7 @@
 use domain::error::{OAuthCode, OAuthError};
 
 use crate::fault::Fault;
+use crate::limit::TooMany;
 
 /// A refusal for the caller, or our own trouble.
 #[derive(Debug)]
@@ -11,6 +12,10 @@ pub enum AuthzError {
     Refused(OAuthError),
     /// The bearer is missing, forged, expired or foreign.
     Bearer(OAuthError),
+    /// The bearer is authentic, and for something else.
+    Scope(OAuthError),
+    /// Too often: `temporarily_unavailable`, never 429 on this face.
+    TooMany(TooMany),
     /// Our own trouble: `server_error`, or `temporarily_unavailable` where trying again may help.
     Fault(Fault),
 }
@@ -18,6 +23,12 @@ pub enum AuthzError {
 impl From<OAuthError> for AuthzError {
     fn from(error: OAuthError) -> Self {
         Self::Refused(error)
+    }
+}
+
+impl From<TooMany> for AuthzError {
+    fn from(too_many: TooMany) -> Self {
+        Self::TooMany(too_many)
     }
 }
 
@@ -36,7 +47,11 @@ impl AuthzError {
     /// The error as the caller sees it. Faults are logged where they are rendered, and say nothing.
     pub fn shown(&self) -> OAuthError {
         match self {
-            Self::Refused(error) | Self::Bearer(error) => error.clone(),
+            Self::Refused(error) | Self::Bearer(error) | Self::Scope(error) => error.clone(),
+            Self::TooMany(_) => OAuthError::new(
+                OAuthCode::TemporarilyUnavailable,
+                "Too many requests, please try again later",
+            ),
             Self::Fault(fault) if fault.is_transient() => OAuthError::new(
                 OAuthCode::TemporarilyUnavailable,
                 "The hub cannot answer now, please try again",

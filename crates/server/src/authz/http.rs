@@ -18,8 +18,11 @@ use serde_json::json;
 use super::{AuthzError, Bearer, Begun, Issued, NotBegun};
 use crate::app::App;
 use crate::ctx::Ctx;
+use crate::limit::TooMany;
 use crate::pages;
-use crate::web::{BodyError, Face, Limited, Route, flow_cookie, oauth_error, surplus_flow_cookies};
+use crate::web::{
+    BodyError, Face, Limited, Route, flow_cookie, network, oauth_error, surplus_flow_cookies, whole_seconds,
+};
 
 /// The routes of this face.
 pub(crate) fn routes() -> Vec<Route> {
@@ -59,14 +62,14 @@ async fn token(State(app): State<App>, ctx: Ctx, request: Request<Body>) -> Resp
     if let Err(refused) = no_secret_in(request.uri().query()) {
         return render(&AuthzError::Refused(refused));
     }
-    let basic = basic(request.headers());
+    let (basic, from) = (basic(request.headers()), network(&app, &request));
     let fields = match Limited::read(&app, request).await.and_then(|body| body.fields(&Fields::KNOWN)) {
         Ok(fields) => fields,
         Err(error) => return render_body(&error),
     };
     match asked(basic, fields) {
         Err(refused) => render(&refused.into()),
-        Ok((credentials, fields)) => match super::token(&ctx, credentials, &fields).await {
+        Ok((credentials, fields)) => match super::token(&ctx, from, credentials, &fields).await {
             Ok(issued) => render_issued(&issued),
             Err(error) => render(&error),
         },
@@ -173,24 +176,31 @@ fn render_issued(issued: &Issued) -> Response {
     ([(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], Json(body)).into_response()
 }
 
-fn render_body(error: &BodyError) -> Response {
+pub(crate) fn render_body(error: &BodyError) -> Response {
     let (status, error) = error.shown();
     oauth_error(status, &error)
 }
 
-fn render(error: &AuthzError) -> Response {
+/// The one rendering of what the authorization server says no with.
+pub(crate) fn render(error: &AuthzError) -> Response {
     let shown = error.shown();
     let status = StatusCode::from_u16(shown.code.flinks_status()).unwrap_or(StatusCode::BAD_REQUEST);
     let mut response = oauth_error(status, &shown);
     match error {
         AuthzError::Fault(fault) => tracing::error!(%fault, "an authorization request failed"),
-        AuthzError::Bearer(_) => {
-            let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        AuthzError::Bearer(_) => challenge(&mut response, r#"Bearer error="invalid_token""#),
+        AuthzError::Scope(_) => challenge(&mut response, r#"Bearer error="insufficient_scope""#),
+        AuthzError::TooMany(TooMany(wait)) => {
+            let after = HeaderValue::from(whole_seconds(*wait));
+            response.headers_mut().insert(header::RETRY_AFTER, after);
         }
         AuthzError::Refused(error) => tracing::info!(%error, "refused"),
     }
     response
+}
+
+fn challenge(response: &mut Response, challenge: &'static str) {
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ pub async fn revoke(ctx: &Ctx, bearer: Option<&Bearer>) -> Result<(), AuthzError
         Presented::Ended(ended) if ended.successor_active => Err(AuthzError::Refused(REPLACED)),
         Presented::Ended(_) => Ok(()),
         Presented::Live(access) => {
+            ctx.app().limits().revoke(access.client_id())?;
             let end = EndConnection {
                 moment: ctx.moment()?,
                 connection_id: access.connection_id().clone(),

@@ -6,14 +6,17 @@ use domain::model::access_token::Claims;
 use domain::model::client::Profile;
 use domain::model::refresh_token::idle_end;
 use domain::rule::access::{AccessState, MintRefusal, mint, mint_for_client};
-use domain::rule::client_auth::{AuthenticatedClient, Credentials, SUSPENDED, authenticate, not_suspended};
-use domain::rule::token::{BAD_CODE, BAD_REFRESH_TOKEN, Fields, TokenRequest, client_scope, refreshed_scope};
+use domain::rule::client_auth::{AuthenticatedClient, Credentials, SUSPENDED, authenticate};
+use domain::rule::token::{
+    BAD_CODE, BAD_REFRESH_TOKEN, Fields, TokenRequest, client_scope, may_ask, refreshed_scope,
+};
 use domain::{Clusters, Secret};
 use store::command::{RecordRefreshUse, RedeemCode, Redeemed};
 use store::query::{ClientById, RefreshTokenBy};
 
 use super::error::AuthzError;
 use crate::ctx::Ctx;
+use crate::limit::Network;
 
 /// What was issued.
 #[derive(Debug)]
@@ -29,8 +32,14 @@ pub struct Issued {
 }
 
 /// Authenticates the client and serves its grant.
-pub async fn token(ctx: &Ctx, credentials: Credentials, fields: &Fields) -> Result<Issued, AuthzError> {
-    let client = authenticated(ctx, &credentials).await?;
+pub async fn token(
+    ctx: &Ctx,
+    from: Network,
+    credentials: Credentials,
+    fields: &Fields,
+) -> Result<Issued, AuthzError> {
+    let client = authenticated(ctx, from, &credentials).await?;
+    ctx.app().limits().token(&client.client().id)?;
     let asked = TokenRequest::parse(fields)?;
     if client.client().profile != Profile::Flinks {
         return Err(OAuthError::new(
@@ -39,7 +48,7 @@ pub async fn token(ctx: &Ctx, credentials: Credentials, fields: &Fields) -> Resu
         )
         .into());
     }
-    not_suspended(client.client())?;
+    may_ask(client.client(), &asked)?;
     match asked {
         TokenRequest::AuthorizationCode { code, redirect_uri, verifier } => {
             redeem(ctx, &client, &code, redirect_uri, verifier).await
@@ -53,12 +62,23 @@ pub async fn token(ctx: &Ctx, credentials: Credentials, fields: &Fields) -> Resu
     }
 }
 
-async fn authenticated(ctx: &Ctx, credentials: &Credentials) -> Result<AuthenticatedClient, AuthzError> {
+/// Wrong secrets are counted for each client and network, never for a client alone: nobody can shut another out.
+async fn authenticated(
+    ctx: &Ctx,
+    from: Network,
+    credentials: &Credentials,
+) -> Result<AuthenticatedClient, AuthzError> {
     let client = match ClientId::parse(&credentials.client_id) {
         Ok(id) => ctx.ask(&ClientById { id }).await?,
         Err(_) => None,
     };
-    Ok(authenticate(client, &ctx.app().vault().hashes(credentials.secret.expose()))?)
+    let (limits, id) = (ctx.app().limits(), client.as_ref().map(|client| client.id.clone()));
+    limits.may_try(id.as_ref(), from)?;
+    let authenticated = authenticate(client, &ctx.app().vault().hashes(credentials.secret.expose()));
+    if authenticated.is_err() {
+        limits.failed(id.as_ref(), from);
+    }
+    Ok(authenticated?)
 }
 
 async fn redeem(

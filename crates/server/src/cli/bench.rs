@@ -15,6 +15,7 @@ use bytes::Bytes;
 use store::command::TouchConnection;
 use tokio::net::TcpListener;
 
+use super::start::passing_folder;
 use super::{Failure, Globals};
 use crate::ctx::Ctx;
 use crate::job;
@@ -66,9 +67,9 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
     }
     let mut report = Report::new(&args);
     for (nth, store) in args.store.iter().enumerate() {
-        let folder = args.data.clone().unwrap_or_else(std::env::temp_dir);
-        let folder = folder.join(format!("bowline-bench-{}-{nth}", std::process::id()));
-        std::fs::create_dir_all(&folder).map_err(|e| Failure::Usage(format!("{}: {e}", folder.display())))?;
+        let place = args.data.clone().unwrap_or_else(std::env::temp_dir);
+        std::fs::create_dir_all(&place).map_err(|e| Failure::Usage(format!("{}: {e}", place.display())))?;
+        let folder = passing_folder(&place, &format!("bench-{nth}"))?;
         let url = match store.as_str() {
             "sqlite" => format!("sqlite:{}", folder.join("bowline.db").display()),
             url => url.to_owned(),

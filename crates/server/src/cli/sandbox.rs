@@ -42,13 +42,16 @@ pub struct Args {
     /// A third bank, whose customers have one grant for all recipients.
     #[arg(long, hide = true)]
     pub hidden_bank: bool,
+    /// Keys of the hub's configuration that differ from their defaults, for tests.
+    #[arg(skip)]
+    pub settings: Vec<(&'static str, String)>,
 }
 
 impl Args {
     /// A world on free ports, with the hidden bank, for tests.
     pub fn on_free_ports(data: PathBuf, store: Option<String>) -> Self {
         let redirect_uris = vec!["http://127.0.0.1:3000/callback".to_owned()];
-        Self { port: 0, data, seed: None, store, redirect_uris, hidden_bank: true }
+        Self { port: 0, data, seed: None, store, redirect_uris, hidden_bank: true, settings: Vec::new() }
     }
 }
 

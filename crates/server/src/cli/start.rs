@@ -20,7 +20,7 @@ use crate::vault::{KeyFile, Vault};
 pub(super) const ACTOR: &str = "cli";
 
 /// The mark of a store whose world is not real.
-pub(super) const SANDBOX_MARK: &str = "sandbox";
+pub(super) use crate::manage::SANDBOX_MARK;
 
 /// Loads the configuration: defaults, file, environment, flags.
 pub(super) fn load(globals: &Globals, flags: &[(&str, String)]) -> Result<Config, Failure> {
@@ -35,6 +35,14 @@ pub(super) fn load(globals: &Globals, flags: &[(&str, String)]) -> Result<Config
 /// Makes a folder, and those above it, for its owner alone. One that is there stays as it is.
 pub(super) fn owned_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Makes a folder that goes again, for its owner alone. Where others may write too, as in the system's temporary
+/// folder, one that is there already is somebody else's.
+pub(super) fn passing_folder(place: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let folder = place.join(format!("bowline-{name}-{}", std::process::id()));
+    let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
+    made.map(|()| folder.clone()).map_err(|e| Failure::Usage(format!("{}: {e}", folder.display())))
 }
 
 /// The lock on the folder of a SQLite store; held as long as the value lives.
@@ -154,6 +162,16 @@ pub(super) async fn stop_signal() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_passing_folder_is_ours_alone_or_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let place = tempfile::tempdir().unwrap();
+        let folder = passing_folder(place.path(), "test").unwrap();
+        assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+        let again = passing_folder(place.path(), "test").unwrap_err();
+        assert!(again.to_string().contains(&folder.display().to_string()), "{again}");
+    }
 
     #[test]
     fn a_store_is_locked_under_whatever_name() {

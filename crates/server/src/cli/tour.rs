@@ -12,6 +12,7 @@ use serde_json::Value;
 pub use browser::{Answer, Browser, Sent, absolute, hidden};
 
 use super::sandbox::{Args, World};
+use super::start::passing_folder;
 use super::{Failure, Globals};
 use show::{Door, Show};
 
@@ -20,7 +21,7 @@ type Told<T> = Result<T, Failure>;
 
 /// Runs the tour in a world of its own, which is gone afterwards.
 pub(super) async fn run(globals: &Globals) -> Told<()> {
-    let folder = std::env::temp_dir().join(format!("bowline-tour-{}", std::process::id()));
+    let folder = passing_folder(&std::env::temp_dir(), "tour")?;
     let args = Args { hidden_bank: false, ..Args::on_free_ports(folder.clone(), None) };
     let world = World::start(&args, crate::app::Clock::system()).await;
     let told = match world {

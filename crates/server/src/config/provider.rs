@@ -3,7 +3,7 @@
 use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
 use domain::model::provider::{
-    BankGrant, CustomerIdentity, Provider, ProviderSettings, ProviderSource, ProviderState,
+    BankGrant, CustomerIdentity, Provider, ProviderSettings, ProviderSource, ProviderState, UpstreamClient,
 };
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -57,6 +57,12 @@ impl ProviderEntry {
                 self.id
             ));
         }
+        if s.bank_grant == BankGrant::PerClientCustomer && s.upstream_client == UpstreamClient::Registration {
+            return Err(format!(
+                "provider {}: upstream_client: registration needs bank_grant = \"per_token\"",
+                self.id
+            ));
+        }
         Ok(())
     }
 }
@@ -66,6 +72,11 @@ impl TryFrom<Table> for ProviderEntry {
     fn try_from(mut table: Table) -> Result<Self, String> {
         let id = table.remove("id").and_then(|id| id.as_integer()).filter(|id| *id > 0);
         let id = id.ok_or("provider: id: expected a positive integer")?;
+        // Looked at first: what is said of a wrong value would show it.
+        if table.get("client_secret").is_some_and(|secret| !secret.is_table()) {
+            let expected = "expected { file = \"PATH\" } or { env = \"NAME\" }, never the secret itself";
+            return Err(format!("provider {id}: client_secret: {expected}"));
+        }
         let settings = table.try_into().map_err(|e| format!("provider {id}: {}", e.message()))?;
         Ok(Self { id, settings })
     }

@@ -2,13 +2,44 @@
 //! first byte of the answer.
 
 use domain::model::access_token::Bearing;
-use domain::rule::access::{Access, Again, Presented, present};
+use domain::rule::access::{Access, Again, Presented, present, present_client};
 use domain::scope::Operation;
-use store::query::AccessStateOf;
+use store::query::{AccessStateOf, ClientById};
 
 use super::error::DataError;
 use crate::authz::{Bearer, verified};
 use crate::ctx::Ctx;
+
+/// Whoever presents an authentic token that is still good.
+pub(super) enum Caller {
+    /// A recipient, for a connection.
+    Connection(Box<Access>),
+    /// A client, for itself.
+    Client,
+}
+
+impl Caller {
+    /// Looks at the bearer, and at the state of what it names as it is now.
+    pub(super) async fn of(ctx: &Ctx, bearer: Option<&Bearer>) -> Result<Self, DataError> {
+        let claims = verified(ctx, bearer).map_err(|_| DataError::BadToken)?;
+        let Bearing::Connection { id, .. } = &claims.bearing else {
+            let client = ctx.ask(&ClientById { id: claims.client_id.clone() }).await?;
+            let client = present_client(&claims, client);
+            client.map_err(|_| DataError::BadToken)?;
+            ctx.app().limits().read(&claims.client_id, None)?;
+            return Ok(Self::Client);
+        };
+        let state = ctx.ask(&AccessStateOf { connection_id: id.clone() }).await?;
+        match present(claims, state, ctx.now()) {
+            Presented::Refused(_) => Err(DataError::BadToken),
+            Presented::Ended(_) => Err(DataError::Ended),
+            Presented::Live(access) => {
+                ctx.app().limits().read(access.client_id(), Some(access.connection_id()))?;
+                Ok(Self::Connection(access))
+            }
+        }
+    }
+}
 
 /// Leave to read, and what it was given for.
 pub struct Reader {
@@ -31,15 +62,9 @@ impl<T> Served<T> {
 impl Reader {
     /// Looks at the bearer and at its connection's state as it is now.
     pub async fn new(ctx: Ctx, bearer: Option<&Bearer>, operation: Operation) -> Result<Self, DataError> {
-        let claims = verified(&ctx, bearer).map_err(|_| DataError::BadToken)?;
-        let Bearing::Connection { id, .. } = &claims.bearing else {
-            return Err(DataError::BadToken);
-        };
-        let state = ctx.ask(&AccessStateOf { connection_id: id.clone() }).await?;
-        match present(claims, state, ctx.now()) {
-            Presented::Refused(_) => Err(DataError::BadToken),
-            Presented::Ended(_) => Err(DataError::Ended),
-            Presented::Live(access) => {
+        match Caller::of(&ctx, bearer).await? {
+            Caller::Client => Err(DataError::BadToken),
+            Caller::Connection(access) => {
                 access.allows(operation)?;
                 Ok(Self { ctx, access: *access, operation })
             }

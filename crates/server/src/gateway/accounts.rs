@@ -6,7 +6,7 @@ use fdx::{Account, Accounts};
 use super::access::{Reader, Served};
 use super::error::{DataError, NO_ACCOUNT};
 use super::filter;
-use super::page::{List, ListQuery, PageQuery, Upstream, or_nothing};
+use super::page::{List, ListQuery, PageQuery, ask};
 use crate::authz::Bearer;
 use crate::ctx::Ctx;
 use crate::hub::{self, ReadError, fetch};
@@ -43,9 +43,11 @@ async fn read(reader: &Reader, query: &ListQuery, details: bool) -> Result<Accou
     let mut repeated = vec![("limit", page.limit.to_string()), ("resultType", kind.to_owned())];
     repeated.extend(wanted.map(|wanted| ("accountIds", wanted.to_owned())));
     let list = List { reader, page: &page, path: PATH, query: repeated };
+    let mut upstream = vec![("resultType", kind)];
+    upstream.extend(joined.as_deref().map(|ids| ("accountIds", ids)));
     let fetch = |limit: u32, offset: Option<String>| {
-        let joined = joined.as_deref();
-        async move { upstream(reader, limit, offset.as_deref(), kind, joined).await }
+        let upstream = &upstream;
+        async move { ask::<Accounts>(reader, &["accounts"], upstream, limit, offset.as_deref()).await }
     };
     let keep = |account: &Account| {
         let Some(id) = account.id() else { return false };
@@ -55,22 +57,6 @@ async fn read(reader: &Reader, query: &ListQuery, details: bool) -> Result<Accou
     let shown = accounts.into_iter().filter_map(|account| shown(reader, account));
     let accounts = shown.map(|account| if details { account } else { account.lightweight() }).collect();
     Ok(Accounts { page, links, accounts })
-}
-
-async fn upstream(
-    reader: &Reader,
-    limit: u32,
-    offset: Option<&str>,
-    kind: &str,
-    ids: Option<&str>,
-) -> Result<Upstream<Account>, DataError> {
-    let limit = limit.to_string();
-    let mut query = vec![("limit", limit.as_str()), ("resultType", kind)];
-    query.extend(offset.map(|offset| ("offset", offset)));
-    query.extend(ids.map(|ids| ("accountIds", ids)));
-    let answer = fetch::<Accounts>(reader.ctx(), reader.access(), &["accounts"], &query).await;
-    let answer = or_nothing(answer)?;
-    Ok(Upstream { items: answer.accounts, next: answer.page.next_offset, total: answer.page.total_elements })
 }
 
 /// The provider's ids of a comma list. What is not ours or not consented to is not there.

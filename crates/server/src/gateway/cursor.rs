@@ -25,7 +25,7 @@ const TOO_LONG: DataError =
     DataError::Fdx(fdx::ErrorCode::Internal, "The data provider's pages cannot be followed");
 
 /// The cursor of the page behind the provider's `upstream` offset.
-pub(super) fn seal(ctx: &Ctx, bound_to: &str, upstream: &str) -> Result<String, DataError> {
+pub(crate) fn seal(ctx: &Ctx, bound_to: &str, upstream: &str) -> Result<String, DataError> {
     let until = ctx.now().plus(ctx.app().config().page.cursor_ttl.duration());
     let sealed = sealed(ctx.app().vault().cursor(), bound_to, upstream, until).map_err(DataError::Fault)?;
     if sealed.len() > MOST { Err(TOO_LONG) } else { Ok(sealed) }
@@ -39,7 +39,7 @@ pub fn sealed(key: &DataKey, bound_to: &str, upstream: &str, until: Timestamp) -
 }
 
 /// The provider's offset behind a query's cursor; none for the first page.
-pub(super) fn open(ctx: &Ctx, bound_to: &str, query: &PageQuery) -> Result<Option<String>, DataError> {
+pub(crate) fn open(ctx: &Ctx, bound_to: &str, query: &PageQuery) -> Result<Option<String>, DataError> {
     let Some(offset) = &query.offset else { return Ok(None) };
     opened(ctx.app().vault().cursor(), bound_to, offset, ctx.now()).map(Some).ok_or(BAD)
 }

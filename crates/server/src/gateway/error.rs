@@ -7,6 +7,7 @@ use fdx::{ErrorBody, ErrorCode};
 
 use crate::fault::Fault;
 use crate::hub::{ReadError, Upstream};
+use crate::limit::TooMany;
 
 /// Why no data is served.
 #[derive(Debug)]
@@ -19,8 +20,10 @@ pub enum DataError {
     Fdx(ErrorCode, &'static str),
     /// The provider is not there for now: 503.
     Unavailable(Duration),
-    /// The provider limits our rate: 1207.
+    /// The provider limits our rate, or we theirs: 1207.
     RateLimited(Duration),
+    /// The caller asks too often: 1207.
+    TooMany(Duration),
     /// Our own trouble.
     Fault(Fault),
 }
@@ -42,7 +45,7 @@ impl DataError {
             Self::Ended => Some(ErrorCode::NotAuthorized),
             Self::Fdx(code, _) => Some(*code),
             Self::Unavailable(_) => Some(ErrorCode::Maintenance),
-            Self::RateLimited(_) => Some(ErrorCode::TooManyRequests),
+            Self::RateLimited(_) | Self::TooMany(_) => Some(ErrorCode::TooManyRequests),
             Self::Fault(fault) if fault.is_transient() => Some(ErrorCode::Maintenance),
             Self::Fault(_) => Some(ErrorCode::Internal),
         }
@@ -51,7 +54,7 @@ impl DataError {
     /// When to come back, where that is known.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Unavailable(after) | Self::RateLimited(after) => Some(*after),
+            Self::Unavailable(after) | Self::RateLimited(after) | Self::TooMany(after) => Some(*after),
             Self::Fault(fault) if fault.is_transient() => Some(Duration::from_secs(1)),
             _ => None,
         }
@@ -68,9 +71,16 @@ impl DataError {
             Self::Fdx(_, message) => message,
             Self::Unavailable(_) => "The data provider is not available at present",
             Self::RateLimited(_) => "The data provider limits requests at present",
+            Self::TooMany(_) => "This recipient or this connection asks too often",
             Self::Fault(_) => "The hub cannot answer at present",
         };
         self.code().map_or_else(ErrorBody::default, |code| ErrorBody::new(code, message))
+    }
+}
+
+impl From<TooMany> for DataError {
+    fn from(TooMany(wait): TooMany) -> Self {
+        Self::TooMany(wait)
     }
 }
 
@@ -102,6 +112,9 @@ impl From<ReadError> for DataError {
                     Self::Fdx(ErrorCode::CustomerNotFound, "The data provider does not find this customer")
                 }
                 Upstream::Said(ErrorCode::AccountNotFound) => NO_ACCOUNT,
+                Upstream::Said(code @ ErrorCode::SubsystemUnavailable) => {
+                    Self::Fdx(code, "The data provider does not offer this")
+                }
                 Upstream::Said(
                     code @ (ErrorCode::AccountClosed
                     | ErrorCode::AccountTypeNotSupported

@@ -2,7 +2,7 @@
 
 use domain::rule::access::Access;
 use domain::{Clusters, DataCluster};
-use fdx::{Account, Customer};
+use fdx::{Account, AccountContact, AccountHolder, Customer};
 
 use super::ids::OpaqueIds;
 
@@ -12,18 +12,23 @@ pub(super) fn account(ids: &OpaqueIds, access: &Access, mut account: Account) ->
     account.set_id(opaque);
     let parent = account.parent_id_mut().take().filter(|id| access.covers(id));
     *account.parent_id_mut() = parent.and_then(|id| ids.seal(access, &id));
-    account.remove_error_words();
-    if !access.clusters().contains(DataCluster::AccountPayments) {
-        account.remove_payment_details();
-    }
-    if !access.clusters().contains(DataCluster::Investments) {
-        account.remove_holdings();
-    }
+    narrow(access.clusters(), &mut account);
     Some(account)
 }
 
+/// Takes away what clusters do not cover, and what nobody is shown.
+pub(crate) fn narrow(clusters: Clusters, account: &mut Account) {
+    account.remove_error_words();
+    if !clusters.contains(DataCluster::AccountPayments) {
+        account.remove_payment_details();
+    }
+    if !clusters.contains(DataCluster::Investments) {
+        account.remove_holdings();
+    }
+}
+
 /// A customer's profile: the fields of the clusters that were granted, under the id that the recipient knows.
-pub(super) fn customer(clusters: Clusters, sub: &str, customer: Customer) -> Customer {
+pub(crate) fn customer(clusters: Clusters, sub: &str, customer: Customer) -> Customer {
     let contact = clusters.contains(DataCluster::CustomerContact);
     let personal = clusters.contains(DataCluster::CustomerPersonal);
     Customer {
@@ -43,9 +48,44 @@ pub(super) fn customer(clusters: Clusters, sub: &str, customer: Customer) -> Cus
     }
 }
 
+/// How those who hold an account are reached, and no more of them: others than the customer may be among them,
+/// under ids of the provider's.
+pub(super) fn contact(contact: AccountContact) -> AccountContact {
+    let holder = |holder: AccountHolder| AccountHolder {
+        relationship: holder.relationship,
+        r#type: holder.r#type,
+        name: holder.name,
+        business_customer: holder.business_customer,
+        email: holder.email,
+        addresses: holder.addresses,
+        telephones: holder.telephones,
+        ..AccountHolder::default()
+    };
+    let holders = contact.holders.map(|holders| holders.into_iter().map(holder).collect());
+    AccountContact { holders, ..contact }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_holder_shows_how_to_be_reached_and_no_id() {
+        let whole = AccountHolder {
+            customer_id: Some("bank-id".into()),
+            relationship: Some("PRIMARY_JOINT".into()),
+            tax_id: Some("046454286".into()),
+            government_id: Some("P123".into()),
+            date_of_birth: Some(fdx::Date(jiff::civil::date(1990, 1, 1))),
+            email: Some(vec!["a@example.org".into()]),
+            accounts: Some(Vec::new()),
+            ..AccountHolder::default()
+        };
+        let shown = contact(AccountContact { holders: Some(vec![whole]), ..AccountContact::default() });
+        let shown = serde_json::to_value(shown).unwrap();
+        let reached = serde_json::json!({"relationship": "PRIMARY_JOINT", "email": ["a@example.org"]});
+        assert_eq!(shown["holders"], serde_json::json!([reached]));
+    }
 
     #[test]
     fn a_profile_shows_the_fields_of_the_granted_clusters_alone() {

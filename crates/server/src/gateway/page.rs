@@ -1,24 +1,25 @@
 //! Pages of a list: `limit`, `offset`, links, and a page that the consent has thinned is filled up.
 
-use fdx::{HateoasLink, PageLinks, PageMetadata};
+use fdx::v6::InBoth;
+use fdx::{Accounts, HateoasLink, PageLinks, PageMetadata, PaymentNetworks, Statements, Transactions};
 
 use super::access::Reader;
 use super::cursor;
 use super::error::DataError;
-use crate::hub::{self, ReadError};
+use crate::hub::{self, ReadError, fetch};
 
 /// The query of a list: each parameter at most once, unknown ones ignored.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ListQuery(Vec<(String, String)>);
+pub(crate) struct ListQuery(Vec<(String, String)>);
 
 impl ListQuery {
     /// From the raw query.
-    pub(super) fn parse(raw: Option<&str>) -> Self {
+    pub(crate) fn parse(raw: Option<&str>) -> Self {
         Self(form_urlencoded::parse(raw.unwrap_or_default().as_bytes()).into_owned().collect())
     }
 
     /// A parameter. One that is given twice is refused.
-    pub(super) fn get(&self, name: &str, twice: &'static str) -> Result<Option<&str>, DataError> {
+    pub(crate) fn get(&self, name: &str, twice: &'static str) -> Result<Option<&str>, DataError> {
         let mut values = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
             (_, Some(_)) => Err(DataError::invalid(twice)),
@@ -29,9 +30,9 @@ impl ListQuery {
 
 /// `limit` and `offset`.
 #[derive(Clone, Debug)]
-pub(super) struct PageQuery {
-    pub(super) limit: u32,
-    pub(super) offset: Option<String>,
+pub(crate) struct PageQuery {
+    pub(crate) limit: u32,
+    pub(crate) offset: Option<String>,
 }
 
 /// One answer of a provider.
@@ -41,8 +42,50 @@ pub(super) struct Upstream<T> {
     pub(super) total: Option<u64>,
 }
 
+/// A page of the standard, whatever it lists.
+pub(super) trait Listed: Default + InBoth {
+    type Item;
+
+    fn parts(self) -> (PageMetadata, Vec<Self::Item>);
+}
+
+macro_rules! listed {
+    ($($page:ident { $items:ident: $item:ty }),+ $(,)?) => {$(
+        impl Listed for $page {
+            type Item = $item;
+
+            fn parts(self) -> (PageMetadata, Vec<$item>) {
+                (self.page, self.$items)
+            }
+        }
+    )+};
+}
+listed! {
+    Accounts { accounts: fdx::Account },
+    Transactions { transactions: fdx::Transaction },
+    PaymentNetworks { payment_networks: fdx::PaymentNetwork },
+    Statements { statements: fdx::Statement },
+}
+
+/// Asks the provider for a page of a list.
+pub(super) async fn ask<P: Listed>(
+    reader: &Reader,
+    path: &[&str],
+    query: &[(&str, &str)],
+    limit: u32,
+    offset: Option<&str>,
+) -> Result<Upstream<P::Item>, DataError> {
+    let limit = limit.to_string();
+    let mut whole = vec![("limit", limit.as_str())];
+    whole.extend(query);
+    whole.extend(offset.map(|offset| ("offset", offset)));
+    let answer = or_nothing(fetch::<P>(reader.ctx(), reader.access(), path, &whole).await)?;
+    let (page, items) = answer.parts();
+    Ok(Upstream { items, next: page.next_offset, total: page.total_elements })
+}
+
 /// A list that a provider says it has nothing for (1107) is an empty list.
-pub(super) fn or_nothing<T: Default>(answer: Result<T, ReadError>) -> Result<T, ReadError> {
+fn or_nothing<T: Default>(answer: Result<T, ReadError>) -> Result<T, ReadError> {
     match answer {
         Err(ReadError::Upstream(hub::Upstream::Said(fdx::ErrorCode::DataNotFound))) => Ok(T::default()),
         other => other,
@@ -64,7 +107,7 @@ const REFILLS: usize = 5;
 
 impl PageQuery {
     /// Reads `limit` and `offset`; a limit over the maximum is served as the maximum.
-    pub(super) fn parse(query: &ListQuery, section: &crate::config::PageSection) -> Result<Self, DataError> {
+    pub(crate) fn parse(query: &ListQuery, section: &crate::config::PageSection) -> Result<Self, DataError> {
         const LIMIT: &str = "limit must be a positive integer, given once";
         let limit = match query.get("limit", LIMIT)? {
             None => section.size,

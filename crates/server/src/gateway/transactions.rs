@@ -6,11 +6,11 @@ use jiff::civil::Date;
 
 use super::access::{Reader, Served};
 use super::accounts::bank_id;
+use super::dates::{self, History};
 use super::error::{DataError, NO_ACCOUNT};
-use super::page::{List, ListQuery, PageQuery, Upstream, or_nothing};
+use super::page::{List, ListQuery, PageQuery, ask};
 use crate::authz::Bearer;
 use crate::ctx::Ctx;
-use crate::hub::fetch;
 
 /// A page of an account's transactions.
 pub(super) async fn list(
@@ -27,15 +27,16 @@ pub(super) async fn list(
 async fn read(reader: &Reader, opaque: &str, query: &ListQuery) -> Result<Transactions, DataError> {
     let id = bank_id(reader, opaque).ok_or(NO_ACCOUNT)?;
     let page = PageQuery::parse(query, &reader.ctx().app().config().page)?;
-    let (start, end) = range(reader.ctx(), query)?;
-    let dates = [("startTime", start.to_string()), ("endTime", end.to_string())];
+    let (start, end) = range(query, History::of(reader.ctx()))?;
+    let (start, end) = (start.to_string(), end.to_string());
+    let dates = [("startTime", &*start), ("endTime", &*end)];
     let path = format!("/api/fdx/5/accounts/{opaque}/transactions");
     let mut repeated = vec![("limit", page.limit.to_string())];
-    repeated.extend(dates.clone());
+    repeated.extend(dates.map(|(name, date)| (name, date.to_owned())));
     let list = List { reader, page: &page, path: &path, query: repeated };
     let fetch = |limit: u32, offset: Option<String>| {
-        let (id, dates) = (&id, &dates);
-        async move { upstream(reader, id, limit, offset.as_deref(), dates).await }
+        let path = ["accounts", &id, "transactions"];
+        async move { ask::<Transactions>(reader, &path, &dates, limit, offset.as_deref()).await }
     };
     let of_account = |transaction: &Transaction| transaction.account_id().is_none_or(|account| account == id);
     let (page, links, mut transactions) = list.read(fetch, of_account).await?;
@@ -45,58 +46,17 @@ async fn read(reader: &Reader, opaque: &str, query: &ListQuery) -> Result<Transa
     Ok(Transactions { page, links, transactions })
 }
 
-async fn upstream(
-    reader: &Reader,
-    id: &str,
-    limit: u32,
-    offset: Option<&str>,
-    dates: &[(&str, String); 2],
-) -> Result<Upstream<Transaction>, DataError> {
-    let limit = limit.to_string();
-    let mut query = vec![("limit", limit.as_str())];
-    query.extend(dates.iter().map(|(name, date)| (*name, date.as_str())));
-    query.extend(offset.map(|offset| ("offset", offset)));
-    let path = ["accounts", id, "transactions"];
-    let answer = or_nothing(fetch::<Transactions>(reader.ctx(), reader.access(), &path, &query).await)?;
-    Ok(Upstream {
-        items: answer.transactions,
-        next: answer.page.next_offset,
-        total: answer.page.total_elements,
-    })
-}
-
 /// The days asked for, within the history that is served. A day alone means from the beginning, or to today.
-fn range(ctx: &Ctx, query: &ListQuery) -> Result<(Date, Date), DataError> {
-    let today = ctx.now().date();
-    let history = ctx.app().config().connection.history.span();
-    let beginning = today.checked_sub(history).unwrap_or(Date::MIN);
-    bounded(query, beginning, today)
-}
-
-fn bounded(query: &ListQuery, beginning: Date, today: Date) -> Result<(Date, Date), DataError> {
-    let start = date(query, "startTime", "startTime is given twice")?;
-    let end = date(query, "endTime", "endTime is given twice")?;
-    if start.zip(end).is_some_and(|(start, end)| start > end) {
-        return Err(DataError::Fdx(ErrorCode::InvalidRange, "startTime must not be after endTime"));
-    }
-    let within = |date: Date| date.clamp(beginning, today);
-    Ok((start.map_or(beginning, within), end.map_or(today, within)))
-}
-
-fn date(query: &ListQuery, name: &str, twice: &'static str) -> Result<Option<Date>, DataError> {
+fn range(query: &ListQuery, history: History) -> Result<(Date, Date), DataError> {
     const WRONG: DataError = DataError::Fdx(
         ErrorCode::InvalidDate,
         "startTime and endTime must be dates of the calendar: YYYY-MM-DD",
     );
-    let Some(text) = query.get(name, twice)? else { return Ok(None) };
-    let plain = text.len() == 10
-        && text.bytes().enumerate().all(
-            |(at, b)| {
-                if matches!(at, 4 | 7) { b == b'-' } else { b.is_ascii_digit() }
-            },
-        );
-    let date = if plain { text.parse().ok() } else { None };
-    date.map_or(Err(WRONG), |date| Ok(Some(date)))
+    let (start, end) = dates::given(query, |_| WRONG)?;
+    Ok((
+        start.map_or(history.beginning, |day| history.within(day)),
+        end.map_or(history.today, |day| history.within(day)),
+    ))
 }
 
 #[cfg(test)]
@@ -122,8 +82,8 @@ mod tests {
     }
 
     fn of(raw: &str) -> Result<(Date, Date), u16> {
-        let bounds = (day(2024, 11, 24), day(2026, 11, 24));
-        bounded(&ListQuery::parse(Some(raw)), bounds.0, bounds.1)
+        let history = History { beginning: day(2024, 11, 24), today: day(2026, 11, 24) };
+        range(&ListQuery::parse(Some(raw)), history)
             .map_err(|error| error.code().map_or(0, ErrorCode::number))
     }
 

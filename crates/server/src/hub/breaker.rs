@@ -47,6 +47,12 @@ impl Breaker {
         }
     }
 
+    /// Whether a provider is left alone at this moment.
+    pub fn is_open(&self, provider: ProviderId, now: Timestamp) -> bool {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.get(&provider).and_then(|state| state.open_until).is_some_and(|until| now < until)
+    }
+
     /// How a call went.
     pub(super) fn note(&self, provider: ProviderId, well: bool, now: Timestamp) {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,6 +81,7 @@ mod tests {
         assert_eq!(breaker.pass(bank, now), Ok(()));
         breaker.note(bank, false, now);
         assert_eq!(breaker.pass(bank, now), Err(Upstream::Unavailable));
+        assert!(breaker.is_open(bank, now) && !breaker.is_open(ProviderId::new(2), now));
         assert_eq!(breaker.pass(ProviderId::new(2), now), Ok(()), "others are not concerned");
         let later = now.plus(open_for);
         assert_eq!(breaker.pass(bank, later), Ok(()));

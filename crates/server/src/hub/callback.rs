@@ -1,6 +1,5 @@
 //! The provider's answer: its code is sealed, exchanged, and becomes a pending connection.
 
-use domain::Timestamp;
 use domain::error::{OAuthCode, OAuthError};
 use domain::id::{AuthorizationRequestId, ProviderId};
 use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, StepRefusal};
@@ -9,10 +8,12 @@ use domain::model::connection::{Terms, are_accounts, consent_end, is_grant_id};
 use domain::model::provider::{CustomerIdentity, Provider};
 use domain::rule::authorize::{DENIED, granted};
 use domain::secret::TokenHashes;
+use domain::{Secret, Timestamp};
 use store::command::{FailRequest, InHand, OpenConnection, OpenOutcome, OpenedWith, ReceiveCode};
 use store::query::RequestByState;
 
 use super::connect::{StepError, answer, max_duration, parties};
+use super::own_client::Whom;
 use super::provider::{Endpoint, Grant, TokenReply, Upstream, callback_uri};
 use crate::ctx::Ctx;
 use crate::fault::Fault;
@@ -24,17 +25,16 @@ pub struct Callback {
     /// Whose callback was called.
     pub provider_id: ProviderId,
     /// `state`
-    pub state: String,
+    pub state: Secret<String>,
     /// `iss` (RFC 9207)
     pub issuer: Option<String>,
     /// `code`, or the `error` word.
-    pub answer: Result<String, String>,
+    pub answer: Result<Secret<String>, String>,
     /// The flow cookies of the browser.
     pub cookies: TokenHashes,
 }
 
 /// Where the browser goes after a provider's answer, and the request that is over with it.
-#[derive(Debug)]
 pub struct Answered {
     /// The request.
     pub request_id: AuthorizationRequestId,
@@ -47,7 +47,7 @@ pub struct Answered {
 /// From the exchange on, a browser that goes away changes nothing: the work goes on in a task of its own.
 pub async fn receive(ctx: Ctx, callback: Callback) -> Result<Answered, StepError> {
     let unknown = StepError::Refused(StepRefusal::Unknown);
-    let states = ctx.app().vault().hashes(&callback.state);
+    let states = ctx.app().vault().hashes(callback.state.expose());
     let request = ctx.ask(&RequestByState { state: states.clone() }).await?.ok_or(unknown)?;
     // Here for those that are over, and have no key any more; decided again with the row locked.
     request.step(RequestStatus::AtProvider, &callback.cookies, ctx.now()).map_err(StepError::Refused)?;
@@ -58,7 +58,7 @@ pub async fn receive(ctx: Ctx, callback: Callback) -> Result<Answered, StepError
     }
     let key = ctx.app().vault().unwrap(&request.data_key, request.connection_id.as_str())?;
     let sealed = match &callback.answer {
-        Ok(code) => Some(key.seal(request.connection_id.as_str(), code.as_bytes())?),
+        Ok(code) => Some(key.seal(request.connection_id.as_str(), code.expose().as_bytes())?),
         Err(_) => None,
     };
     let moment = ctx.moment()?;
@@ -125,8 +125,8 @@ impl From<OAuthError> for Failure {
 
 impl Exchange {
     /// The recipient's code, or what the recipient is told. Whatever fails, what is in hand is revoked.
-    async fn run(self, bank_code: String) -> Result<String, OAuthError> {
-        match self.exchange(&bank_code).await {
+    async fn run(self, bank_code: Secret<String>) -> Result<String, OAuthError> {
+        match self.exchange(bank_code.expose()).await {
             Ok(code) => Ok(code),
             Err(Failure::Unknown(error)) => {
                 tracing::warn!(request = %self.request.id, "an exchange broke off: its code will be tried again");
@@ -164,8 +164,9 @@ impl Exchange {
         if !self.ctx.app().may_begin(self.leased_at).map_err(|unfit| server_error(&unfit.into()))? {
             return Err(Failure::Unknown(UNAVAILABLE));
         }
+        let whom = Whom::Recipient(self.request.client_id.clone());
         let grant = Grant::Code { code: bank_code, redirect_uri: &redirect_uri, verifier: verifier.expose() };
-        Endpoint::new(&self.ctx, &self.provider).token(grant).await.map_err(|upstream| match upstream {
+        Endpoint::new(&self.ctx, &self.provider, whom).token(grant).await.map_err(|upstream| match upstream {
             Upstream::Silent => Failure::Unknown(UNAVAILABLE),
             Upstream::Unavailable | Upstream::RateLimited(_) => UNAVAILABLE.into(),
             _ => FAILED.into(),

@@ -13,12 +13,13 @@ use domain::{Clusters, Timestamp};
 use store::command::{DenyRequest, SendToProvider};
 use store::query::{ClientById, ProviderById, RequestById};
 
+use super::own_client::own_client_id;
 use super::provider::{authorization_url, callback_uri};
 use crate::ctx::Ctx;
 use crate::fault::Fault;
 
 /// The version of the consent page's text: recorded with every consent.
-pub(super) const PAGE_VERSION: &str = "2026-11";
+const PAGE_VERSION: &str = "2026-11";
 
 /// What the consent page shows.
 #[derive(Debug)]
@@ -100,7 +101,7 @@ pub async fn approve(
         &provider,
         &[
             ("response_type", "code"),
-            ("client_id", &settings.client_id),
+            ("client_id", &own_client_id(ctx, &provider, &request.client_id).await?),
             ("redirect_uri", &callback_uri(ctx.app().public_url(), provider.id)),
             ("scope", &settings.scope_for(request.clusters)),
             ("state", state.expose()),

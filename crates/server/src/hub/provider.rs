@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::id::ProviderId;
 use domain::model::job::Attempt;
-use domain::model::provider::{ClientAuthentication, Provider, SecretSource};
+use domain::model::provider::{ClientAuthentication, Provider};
 use domain::{Secret, Timestamp};
 use http::{StatusCode, header};
 use reqwest::RequestBuilder;
@@ -12,8 +12,9 @@ use serde::Deserialize;
 use url::Url;
 
 use super::breaker::Breaker;
+use super::own_client::{OwnClient, Whom, own_client};
 use crate::ctx::Ctx;
-use crate::outbound::{Answer, OutboundError};
+use crate::outbound::{Answer, Opened, OutboundError};
 
 /// What went wrong with a provider. Its own words are never kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +43,6 @@ pub enum Upstream {
 }
 
 /// What a token endpoint gave.
-#[derive(Debug)]
 pub struct TokenReply {
     /// The access token.
     pub access_token: Secret<String>,
@@ -110,11 +110,12 @@ struct ErrorWord {
 pub(super) struct Endpoint<'a> {
     ctx: &'a Ctx,
     provider: &'a Provider,
+    whom: Whom,
 }
 
 impl<'a> Endpoint<'a> {
-    pub(super) const fn new(ctx: &'a Ctx, provider: &'a Provider) -> Self {
-        Self { ctx, provider }
+    pub(super) const fn new(ctx: &'a Ctx, provider: &'a Provider, whom: Whom) -> Self {
+        Self { ctx, provider, whom }
     }
 
     /// Asks the token endpoint.
@@ -130,7 +131,7 @@ impl<'a> Endpoint<'a> {
         };
         self.breaker().pass(self.provider.id, self.ctx.now())?;
         let answer = self.post(&self.provider.settings.token_endpoint, fields).await;
-        let answer = self.noted("token", answer)?;
+        let answer = self.noted("token", answer, |answer| answer.status)?;
         if answer.status == StatusCode::OK {
             return TokenReply::read(&answer.body, self.ctx.now()).ok_or(Upstream::Failed);
         }
@@ -176,19 +177,69 @@ impl<'a> Endpoint<'a> {
             let request = outbound.get(url, bearer)?;
             let request = request
                 .header(header::ACCEPT, "application/json")
-                .header("x-fapi-interaction-id", self.ctx.correlation_id());
+                .header("x-fapi-interaction-id", self.interaction_id());
             outbound.send(request).await
         }
         .await;
-        let answer = self.noted("fdx", answer)?;
-        if answer.status == StatusCode::OK { Ok(answer) } else { Err(refusal(&answer)) }
+        let answer = self.noted("fdx", answer, |answer| answer.status)?;
+        match answer.status {
+            // A part of what was asked for (FDX 6.4): the rest is marked in it.
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(answer),
+            _ => Err(refusal(&answer)),
+        }
+    }
+
+    /// Opens a document. A redirect is followed below the configured base alone, with the bearer; nothing is asked
+    /// for anywhere else.
+    pub(super) async fn open(
+        &self,
+        base: &Url,
+        url: &Url,
+        bearer: &str,
+        kind: &str,
+    ) -> Result<Opened, Upstream> {
+        const MOST_HOPS: usize = 3;
+        let mut url = url.clone();
+        for _ in 0..=MOST_HOPS {
+            let opened = self.opened(&url, bearer, kind).await?;
+            let moved = matches!(opened.status.as_u16(), 301 | 302 | 303 | 307 | 308);
+            match (opened.status, moved) {
+                (StatusCode::OK, _) => return Ok(opened),
+                (_, true) => url = next(base, &url, &opened).ok_or(Upstream::Failed)?,
+                _ => {
+                    let answer = opened.whole(self.ctx.app().config().upstream.max_body.bytes()).await;
+                    return Err(answer.map_or(Upstream::Failed, |answer| refusal(&answer)));
+                }
+            }
+        }
+        Err(Upstream::Failed)
+    }
+
+    async fn opened(&self, url: &Url, bearer: &str, kind: &str) -> Result<Opened, Upstream> {
+        self.breaker().pass(self.provider.id, self.ctx.now())?;
+        let section = &self.ctx.app().config().upstream;
+        let outbound = self.ctx.app().outbound();
+        let opened = async {
+            let request = outbound.get(url, bearer)?;
+            let request = request
+                .timeout(section.statement_timeout.duration())
+                .header(header::ACCEPT, kind)
+                .header("x-fapi-interaction-id", self.interaction_id());
+            let opened = tokio::time::timeout(section.timeout.duration(), outbound.open(request)).await;
+            opened.map_err(|_| OutboundError::Timeout)?
+        };
+        let opened = opened.await;
+        self.noted("fdx", opened, |opened| opened.status)
     }
 
     async fn post(&self, endpoint: &str, fields: Vec<(&str, &str)>) -> Result<Answer, OutboundError> {
         let outbound = self.ctx.app().outbound();
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
-        let secret = self.secret().ok_or(OutboundError::Forbidden)?;
-        let request = self.authenticated(&url, fields, &secret)?;
+        let own = own_client(self.ctx, self.provider, &self.whom).await.map_err(|fault| {
+            tracing::error!(%fault, provider = %self.provider.id, "there is no client to speak with a provider as");
+            OutboundError::Forbidden
+        })?;
+        let request = self.authenticated(&url, fields, &own)?;
         outbound.send(request.header(header::ACCEPT, "application/json")).await
     }
 
@@ -196,14 +247,12 @@ impl<'a> Endpoint<'a> {
         &'f self,
         url: &Url,
         mut fields: Vec<(&'f str, &'f str)>,
-        secret: &'f Secret<String>,
+        own: &'f OwnClient,
     ) -> Result<RequestBuilder, OutboundError> {
         let outbound = self.ctx.app().outbound();
-        let settings = &self.provider.settings;
-        match settings.auth {
+        match self.provider.settings.auth {
             ClientAuthentication::ClientSecretPost => {
-                fields
-                    .extend([("client_id", settings.client_id.as_str()), ("client_secret", secret.expose())]);
+                fields.extend([("client_id", own.id.as_str()), ("client_secret", own.secret.expose())]);
                 outbound.post_form(url, &fields)
             }
             ClientAuthentication::ClientSecretBasic => {
@@ -211,22 +260,21 @@ impl<'a> Endpoint<'a> {
                 let encode =
                     |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
                 let request = outbound.post_form(url, &fields)?;
-                Ok(request.basic_auth(encode(&settings.client_id), Some(encode(secret.expose()))))
+                Ok(request.basic_auth(encode(&own.id), Some(encode(own.secret.expose()))))
             }
         }
     }
 
-    /// The hub's secret at the provider, read where it is kept.
-    fn secret(&self) -> Option<Secret<String>> {
-        let read = match &self.provider.settings.client_secret {
-            SecretSource::File(path) => std::fs::read_to_string(path).ok(),
-            SecretSource::Env(name) => std::env::var(name).ok(),
-        };
-        let secret = read.map(|text| Secret::from(text.trim_end_matches(['\r', '\n'])));
-        if secret.is_none() {
-            tracing::error!(provider = %self.provider.id, "the client secret of a provider cannot be read");
+    /// FDX 6 wants a UUID. What a recipient sent may be another text: then it is one that follows from that text.
+    fn interaction_id(&self) -> String {
+        let id = self.ctx.correlation_id();
+        if id.parse::<uuid::Uuid>().is_ok() && id.len() == 36 {
+            return id.to_owned();
         }
-        secret
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, id.as_bytes());
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(digest.as_ref()).for_each(|(byte, drawn)| *byte = *drawn);
+        uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
     }
 
     fn breaker(&self) -> &Breaker {
@@ -234,10 +282,16 @@ impl<'a> Endpoint<'a> {
     }
 
     /// Counts a call, and lets the breaker know how it went.
-    fn noted(&self, call: &'static str, answer: Result<Answer, OutboundError>) -> Result<Answer, Upstream> {
-        let status = answer.as_ref().ok().map(|a| a.status);
+    fn noted<A>(
+        &self,
+        call: &'static str,
+        answer: Result<A, OutboundError>,
+        status: impl Fn(&A) -> StatusCode,
+    ) -> Result<A, Upstream> {
+        let status = answer.as_ref().ok().map(status);
         self.count(call, status);
-        let well = status.is_some_and(|status| !status.is_server_error());
+        let failed = |status: StatusCode| status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+        let well = status.is_some_and(|status| !failed(status));
         self.breaker().note(self.provider.id, well, self.ctx.now());
         answer.map_err(|error| unreachable(&error))
     }
@@ -277,6 +331,26 @@ fn unreachable(error: &OutboundError) -> Upstream {
     }
 }
 
+/// Where a redirect leads, if that is below the base.
+fn next(base: &Url, from: &Url, opened: &Opened) -> Option<Url> {
+    let place = opened.headers.get(header::LOCATION)?.to_str().ok()?;
+    from.join(place).ok().filter(|url| is_below(base, url))
+}
+
+/// Whether an address is below the base: the same origin, a path that goes on from it, and no step back, however it
+/// is written.
+fn is_below(base: &Url, url: &Url) -> bool {
+    let root = format!("{}/", base.path().trim_end_matches('/'));
+    let path = url.path().to_ascii_lowercase();
+    let steps_back =
+        path.split('/').any(|part| part.starts_with("..")) || path.contains("%2f") || path.contains("%5c");
+    url.origin() == base.origin()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.path().starts_with(&root)
+        && !steps_back
+}
+
 fn later(answer: &Answer) -> Attempt {
     Attempt::Later { retry_after: retry_after(answer) }
 }
@@ -289,7 +363,7 @@ fn retry_after(answer: &Answer) -> Option<Duration> {
 /// What an answer that is not 200 means.
 fn refusal(answer: &Answer) -> Upstream {
     let code = fdx::parse::<fdx::ErrorBody>(&answer.body).ok().and_then(|body| body.value.code);
-    let code = code.and_then(fdx::ErrorCode::from_number);
+    let code = code.and_then(known);
     match (answer.status, code) {
         (StatusCode::TOO_MANY_REQUESTS, _) | (_, Some(fdx::ErrorCode::TooManyRequests)) => {
             Upstream::RateLimited(retry_after(answer).unwrap_or(Duration::from_secs(1)).min(LONGEST_RETRY))
@@ -297,8 +371,24 @@ fn refusal(answer: &Answer) -> Upstream {
         (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT, _)
         | (_, Some(fdx::ErrorCode::Maintenance)) => Upstream::Unavailable,
         (StatusCode::UNAUTHORIZED, _) | (_, Some(fdx::ErrorCode::NotAuthorized)) => Upstream::TokenRefused,
+        (StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED, None)
+        | (_, Some(fdx::ErrorCode::SubsystemUnavailable)) => {
+            Upstream::Said(fdx::ErrorCode::SubsystemUnavailable)
+        }
+        (StatusCode::NOT_ACCEPTABLE, None) => Upstream::Said(fdx::ErrorCode::ContentType),
+        (StatusCode::PAYLOAD_TOO_LARGE, None) => Upstream::Said(fdx::ErrorCode::TooLarge),
         (status, Some(code)) if status.is_client_error() => Upstream::Said(code),
         _ => Upstream::Failed,
+    }
+}
+
+/// What a number means: one of the documented codes, or one of FDX's own that says the same.
+fn known(number: u16) -> Option<fdx::ErrorCode> {
+    match number {
+        1104 | 1108 => Some(fdx::ErrorCode::DataNotFound),
+        901 => Some(fdx::ErrorCode::AccountNotFound),
+        1106 => Some(fdx::ErrorCode::SubsystemUnavailable),
+        number => fdx::ErrorCode::from_number(number),
     }
 }
 
@@ -329,6 +419,37 @@ mod tests {
             status: StatusCode::from_u16(status).unwrap_or_default(),
             headers,
             body: body.to_vec().into(),
+        }
+    }
+
+    #[test]
+    fn an_address_is_below_the_base_or_not() {
+        let base = Url::parse("https://bank.example.org/fdx/v5").unwrap();
+        let from = Url::parse("https://bank.example.org/fdx/v5/accounts/a/statements/s").unwrap();
+        let below = |place: &str| from.join(place).is_ok_and(|url| is_below(&base, &url));
+        for place in ["/fdx/v5/documents/1?x=/../y", "other", "https://bank.example.org:443/fdx/v5/x"] {
+            assert!(below(place), "{place}");
+        }
+        for place in [
+            "/fdx/v5",
+            "/fdx/v55/x",
+            "/admin",
+            "/fdx/v5/../../admin",
+            "/fdx/v5/%2e%2E/admin",
+            "/fdx/v5/..%2fadmin",
+            "/fdx/v5/..;/admin",
+            "/fdx/v5/x%5C..%5Cadmin",
+            "/fdx/v5\\..\\admin",
+            "//evil.example.org/fdx/v5/x",
+            "http://bank.example.org/fdx/v5/x",
+            "https://bank.example.org:444/fdx/v5/x",
+            "https://bank.example.org@evil.example.org/fdx/v5/x",
+            "https://me:x@bank.example.org/fdx/v5/x",
+            "https://bank.example.org.evil.example.org/fdx/v5/x",
+            "file:///fdx/v5/x",
+            "data:,x",
+        ] {
+            assert!(!below(place), "{place}");
         }
     }
 

@@ -12,6 +12,7 @@ use store::command::{
 use store::query::CredentialOf;
 
 use super::fetch::ReadError;
+use super::own_client::Whom;
 use super::provider::{Endpoint, Grant, TokenReply, Upstream};
 use crate::ctx::Ctx;
 
@@ -105,7 +106,7 @@ impl Refresh {
         };
         let token = key.open_text(self.id.as_str(), sealed)?;
         let grant = Grant::Refresh { token: token.expose() };
-        match Endpoint::new(&self.ctx, &self.provider).token(grant).await {
+        match Endpoint::new(&self.ctx, &self.provider, Whom::Of(self.id.clone())).token(grant).await {
             Ok(reply) => self.store(&key, reply).await,
             Err(Upstream::GrantOver) => self.heed().await,
             Err(other) => self.give_back(other).await,

@@ -7,6 +7,7 @@ use store::command::InHand;
 use store::query::{GrantLivesOn, ProviderById};
 
 use super::callback::identity;
+use super::own_client::Whom;
 use super::provider::{Endpoint, Grant, Upstream, callback_uri};
 use crate::ctx::Ctx;
 use crate::fault::Fault;
@@ -46,11 +47,15 @@ pub async fn tell(ctx: &Ctx, job: &Job) -> Result<Told, Fault> {
             if lives_on(ctx, &provider, job, job.identity.clone()).await? {
                 return Ok(Told::overtaken());
             }
-            let (attempt, outcome) = Endpoint::new(ctx, &provider).revoke(token.expose()).await;
+            let (attempt, outcome) = Endpoint::new(ctx, &provider, whom(job)).revoke(token.expose()).await;
             Ok(Told { attempt, outcome, in_hand: None })
         }
         JobKind::RecoverCode => Recovery { ctx, job, provider: &provider, key }.run(&token).await,
     }
+}
+
+fn whom(job: &Job) -> Whom {
+    job.client_id.clone().map_or_else(|| Whom::Of(job.connection_id.clone()), Whom::Recipient)
 }
 
 /// Whether to revoke a job's token would end a live connection too.
@@ -86,7 +91,7 @@ impl Recovery<'_> {
         if !self.ctx.app().may_begin(self.ctx.now())? {
             return Ok(Told::later(&"there was no time left under the lease"));
         }
-        let endpoint = Endpoint::new(self.ctx, self.provider);
+        let endpoint = Endpoint::new(self.ctx, self.provider, whom(self.job));
         let grant =
             Grant::Code { code: code.expose(), redirect_uri: &redirect_uri, verifier: verifier.expose() };
         let reply = match endpoint.token(grant).await {

@@ -13,7 +13,7 @@ use crate::ready::Readiness;
 use crate::web::{Face, Route};
 
 /// The routes of the probes' own listener.
-pub(crate) fn routes() -> Vec<Route> {
+pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Face::Probe, Method::GET, "/livez", get(livez)),
         Route::new(Face::Probe, Method::GET, "/readyz", get(readyz)),

@@ -6,6 +6,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use domain::Secret;
 use domain::id::{AuthorizationRequestId, ProviderId};
 use domain::rule::authorize::{Language, Query};
 
@@ -120,12 +121,12 @@ async fn callback(
 fn answered(provider: &str, query: &Query, cookies: domain::secret::TokenHashes) -> Option<Callback> {
     let single = |name| query.single(name).ok().map(|value| value.map(str::to_owned));
     let answer = match (single("code")?, single("error")?) {
-        (Some(code), None) => Ok(code),
+        (Some(code), None) => Ok(Secret::new(code)),
         (None, Some(error)) => Err(error),
         _ => return None,
     };
     let (provider_id, state) = (ProviderId::parse(provider)?, single("state")??);
-    Some(Callback { provider_id, state, issuer: single("iss")?, answer, cookies })
+    Some(Callback { provider_id, state: Secret::new(state), issuer: single("iss")?, answer, cookies })
 }
 
 fn refuse(error: StepError) -> Response {

@@ -26,6 +26,8 @@ pub enum BodyError {
     Broken,
     /// It is of another type.
     MediaType,
+    /// It is of another type than JSON, where nothing else is read.
+    NotJson,
     /// It does not say what it should.
     Malformed(OAuthError),
 }
@@ -41,6 +43,9 @@ impl BodyError {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 plain("The content type must be application/json or application/x-www-form-urlencoded"),
             ),
+            Self::NotJson => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, plain("The content type must be application/json"))
+            }
             Self::Malformed(error) => (StatusCode::BAD_REQUEST, error.clone()),
         }
     }
@@ -71,6 +76,14 @@ impl Limited {
         form_urlencoded::parse(&self.bytes).into_owned().collect()
     }
 
+    /// The members of a JSON object, repeated names included.
+    pub fn members(&self) -> Result<Vec<(String, serde_json::Value)>, BodyError> {
+        match self.media_type.as_deref() {
+            Some("application/json") => members(&self.bytes).map_err(BodyError::Malformed),
+            _ => Err(BodyError::NotJson),
+        }
+    }
+
     /// The fields of a form or of a flat JSON object, repeated names included. Those that are known must be texts.
     pub fn fields(&self, known: &[&str]) -> Result<Vec<(String, String)>, BodyError> {
         match self.media_type.as_deref() {
@@ -81,15 +94,19 @@ impl Limited {
     }
 }
 
-/// A flat object's texts. `null` is an absent field; a known one of another type is named, an unknown one ignored.
-fn json_fields(bytes: &[u8], known: &[&str]) -> Result<Vec<(String, String)>, OAuthError> {
+fn members(bytes: &[u8]) -> Result<Vec<(String, serde_json::Value)>, OAuthError> {
     let Pairs(pairs) = serde_json::from_slice(bytes).map_err(|error| {
         let place =
             format_args!("The body is no JSON object: line {}, column {}", error.line(), error.column());
         OAuthError::about(OAuthCode::InvalidRequest, place)
     })?;
+    Ok(pairs)
+}
+
+/// A flat object's texts. `null` is an absent field; a known one of another type is named, an unknown one ignored.
+fn json_fields(bytes: &[u8], known: &[&str]) -> Result<Vec<(String, String)>, OAuthError> {
     let mut fields = Vec::new();
-    for (name, value) in pairs {
+    for (name, value) in members(bytes)? {
         match value {
             serde_json::Value::String(text) => fields.push((name, text)),
             serde_json::Value::Null => {}

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower::{Service, ServiceExt};
 
+use super::peer::Peer;
 use super::stall::Stalling;
 use crate::config::ServerSection;
 
@@ -51,10 +52,12 @@ where
             () = &mut stop => break,
             accepted = accept(&listener, &open) => accepted,
         };
-        let Some((stream, permit)) = accepted else { continue };
-        let service = service
-            .clone()
-            .map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new));
+        let Some((stream, peer, permit)) = accepted else { continue };
+        let service = service.clone().map_request(move |request: http::Request<hyper::body::Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            request
+        });
         let stream = TokioIo::new(Stalling::new(stream, section));
         let connection = builder.serve_connection(stream, TowerToHyperService::new(service)).into_owned();
         let connection = graceful.watch(connection);
@@ -74,12 +77,12 @@ where
 async fn accept(
     listener: &TcpListener,
     open: &Arc<Semaphore>,
-) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(tokio::net::TcpStream, Peer, tokio::sync::OwnedSemaphorePermit)> {
     let permit = Arc::clone(open).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => {
+        Ok((stream, address)) => {
             let _ = stream.set_nodelay(true);
-            Some((stream, permit))
+            Some((stream, Peer(address.ip()), permit))
         }
         Err(error) => {
             tracing::warn!(%error, "a connection was not accepted");

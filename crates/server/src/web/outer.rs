@@ -34,15 +34,12 @@ pub fn service(
     inside.map_request(single_slashes)
 }
 
-/// A doubled slash in a path is accepted.
+/// A doubled slash in a path is accepted. One that trails is as wrong as a single one.
 fn single_slashes(mut request: http::Request<Body>) -> http::Request<Body> {
     let path = request.uri().path();
     if path.contains("//") {
-        let mut single = String::with_capacity(path.len());
-        for part in path.split('/').filter(|part| !part.is_empty()) {
-            single.push('/');
-            single.push_str(part);
-        }
+        let mut before = None;
+        let single: String = path.chars().filter(|c| before.replace(*c) != Some('/') || *c != '/').collect();
         let query = request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
         if let Ok(uri) = format!("{single}{query}").parse::<Uri>() {
             *request.uri_mut() = uri;
@@ -68,6 +65,7 @@ async fn around(State(outer): State<Outer>, mut request: Request, next: Next) ->
     if app.fill(&mut random).is_err() {
         return face.plain(StatusCode::SERVICE_UNAVAILABLE, "The hub cannot answer now");
     }
+    request.extensions_mut().insert(face);
     let correlation = Correlation::of(request.uri(), request.headers(), random);
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
@@ -89,6 +87,7 @@ async fn around(State(outer): State<Outer>, mut request: Request, next: Next) ->
     let (status, took) = (response.status().as_u16(), begun.elapsed());
     tracing::info!(%method, route, status, micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         correlation_id = %correlation.id, "served");
+    app.measured().note(&route, status, took);
     let labels = [("face", face.as_str().to_owned()), ("route", route), ("status", status.to_string())];
     app.telemetry().count("bowline_http_requests_total", &labels);
     app.telemetry().took("bowline_http_request_seconds", &labels[..2], took);

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use axum::Router;
 use axum::routing::MethodRouter;
+use axum::{Extension, Router};
 use domain::model::operator::Role;
 use http::{Method, StatusCode};
 
@@ -35,7 +35,7 @@ impl Route {
 
     /// A row of the operators' face, for those whose role covers `least`.
     pub fn admin(least: Role, method: Method, path: &'static str, handler: MethodRouter<App>) -> Self {
-        let handler = handler.layer(axum::Extension(Least(least)));
+        let handler = handler.layer(Extension(Least(least)));
         Self { least: Some(least), ..Self::new(Face::Admin, method, path, handler) }
     }
 }
@@ -63,13 +63,13 @@ pub(super) fn own_face(table: &[Route]) -> Option<Face> {
 pub fn public_table() -> Vec<Route> {
     let mut routes = crate::authz::http::routes();
     routes.extend(crate::gateway::http::routes());
+    routes.extend(crate::manage::http::routes());
     routes.extend(crate::pages::http::routes());
     routes
 }
 
 /// The router of a table. `OPTIONS` is answered with what a path allows; there is no CORS.
 pub fn router(table: Vec<Route>) -> Router<App> {
-    let own = own_face(&table).filter(|face| *face == Face::Admin);
     let mut paths: BTreeMap<&'static str, (Face, MethodRouter<App>)> = BTreeMap::new();
     for route in table {
         let (_, methods) = paths.remove(route.path).unwrap_or_else(|| (route.face, MethodRouter::new()));
@@ -84,8 +84,7 @@ pub fn router(table: Vec<Route>) -> Router<App> {
         };
         router.route(path, methods.fallback(otherwise))
     });
-    router.fallback(move |uri: http::Uri| async move {
-        let face = own.unwrap_or_else(|| Face::of(uri.path()));
+    router.fallback(|Extension(face): Extension<Face>| async move {
         face.plain(StatusCode::NOT_FOUND, "There is nothing at this path")
     })
 }

@@ -1,9 +1,11 @@
-//! The parameter of a path.
+//! The parameters of a path.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, MatchedPath, Path};
 use http::request::Parts;
+use percent_encoding::percent_decode_str;
 
 /// The one parameter of a path. What is no text is empty: an id that nobody has, for each face to say so.
 pub struct Segment(pub String);
@@ -14,5 +16,22 @@ impl<S: Sync + Send> FromRequestParts<S> for Segment {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let text = Path::<String>::from_request_parts(parts, state).await;
         Ok(Self(text.map_or_else(|_| String::new(), |Path(text)| text)))
+    }
+}
+
+/// Several parameters of a path, in order. What is no text is empty, the others are not.
+pub struct Segments<const N: usize>(pub [String; N]);
+
+impl<S: Sync + Send, const N: usize> FromRequestParts<S> for Segments<N> {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let pattern = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        let pairs = pattern.split('/').zip(parts.uri.path().split('/'));
+        let mut raw = pairs.filter(|(name, _)| name.starts_with('{')).map(|(_, segment)| segment);
+        Ok(Self(std::array::from_fn(|_| {
+            let text = percent_decode_str(raw.next().unwrap_or_default()).decode_utf8();
+            text.map(Cow::into_owned).unwrap_or_default()
+        })))
     }
 }

@@ -37,21 +37,6 @@ async fn a_flood_of_fields_is_refused_before_anything_is_looked_up() {
 }
 
 #[tokio::test]
-async fn a_path_that_is_no_text_is_answered_in_its_face() {
-    let kit = Kit::new().await;
-    let tokens = kit.connect(&kit.acme()).await;
-    for path in ["/accounts/%ff", "/accounts/%ff/transactions"] {
-        let stranger = kit.read(path, "forged").await;
-        assert_eq!((stranger.status, stranger.json().get("code")), (401, None), "{}", stranger.body);
-        assert_eq!(kit.read(path, &tokens.access).await.json()["code"], 701);
-    }
-    for (path, status) in [("/consent/%ff", 404), ("/callback/%ff?code=a&state=b", 400)] {
-        let page = kit.get(path).await;
-        assert!(page.status == status && page.body.contains("<!doctype html>"), "{}", page.body);
-    }
-}
-
-#[tokio::test]
 async fn what_is_written_is_its_owners_alone() {
     let kit = Kit::new().await;
     kit.connect(&kit.acme()).await;

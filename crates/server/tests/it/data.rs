@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use domain::model::client::ClientState;
 use domain::model::provider::ProviderState;
-use store::command::SetClientState;
+use fdx::vocabulary::strange_words;
+use serde_json::json;
 
-use crate::kit::Kit;
-use bowline::job;
-use domain::model::audit_event::{Actor, ActorKind};
+use crate::kit::{Kit, StandIn, says};
 
 #[tokio::test]
 async fn lists_show_what_was_consented_to_and_nothing_else() {
@@ -141,17 +139,13 @@ async fn a_hold_pauses_data_and_revoking_still_works() {
     let kit = Kit::new().await;
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;
-    let ctx = job::context(kit.app(), "test").unwrap();
-    let actor = Actor::new(ActorKind::Operator, "test");
     kit.hold_provider(1000, ProviderState::Paused).await;
     let paused = kit.read("/accounts", &tokens.access).await;
     assert_eq!((paused.status, &paused.json()["code"]), (503, &503.into()));
     assert!(paused.headers.contains_key("retry-after"));
     assert_eq!(kit.refresh(&acme, &tokens.refresh).await.status, 200, "tokens are issued");
     kit.hold_provider(1000, ProviderState::Active).await;
-    let client_id = domain::id::ClientId::parse(&acme.id).unwrap();
-    let state = ClientState::Suspended;
-    ctx.run(SetClientState { moment: ctx.moment().unwrap(), client_id, state, actor }).await.unwrap();
+    kit.suspend(&acme).await;
     let held = kit.read("/accounts", &tokens.access).await;
     assert_eq!((held.status, &held.json()["code"]), (403, &403.into()));
     assert_eq!(kit.refresh(&acme, &tokens.refresh).await.json()["error"], "unauthorized_client");
@@ -170,4 +164,70 @@ async fn tokens_expire_and_bad_ones_get_a_message_only() {
         assert_eq!((answer.status, body.get("code")), (401, None), "{bad}");
         assert!(body["message"].is_string() && answer.headers.contains_key("www-authenticate"));
     }
+}
+
+#[tokio::test]
+async fn a_deposit_account_names_its_payment_network_and_a_card_has_none() {
+    let kit = Kit::new().await;
+    let acme = kit.acme();
+    let scope = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS";
+    let accounts = ["mt-alice-chequing", "mt-alice-card"];
+    let tokens = kit.connect_at(1000, &acme, "alice", &accounts, scope).await;
+    let details = kit.read("/accounts?resultType=details", &tokens.access).await.json();
+    let (deposit, card) = (&details["accounts"][0]["depositAccount"], &details["accounts"][1]["locAccount"]);
+    let path = |account: &serde_json::Value| {
+        format!("/accounts/{}/payment-networks", account["accountId"].as_str().unwrap())
+    };
+    let networks = kit.read(&path(deposit), &tokens.access).await.json();
+    assert_eq!(strange_words("paymentNetworks", &networks), Vec::<String>::new());
+    assert_eq!(networks["page"]["totalElements"], 1);
+    assert_eq!(
+        networks["paymentNetworks"],
+        json!([{
+            "bankId": "98700114", "identifier": deposit["accountNumber"], "identifierType": "ACCOUNT_NUMBER",
+            "type": "CA_ACSS", "transferIn": true, "transferOut": true,
+        }])
+    );
+    let none = kit.read(&path(card), &tokens.access).await;
+    assert_eq!((none.status, &none.json()["paymentNetworks"]), (200, &json!([])), "{}", none.body);
+    let narrow = kit.narrowed(&acme, &tokens, "ACCOUNT_DETAILED").await;
+    assert_eq!(kit.read(&path(deposit), &narrow).await.json()["code"], 602);
+}
+
+#[tokio::test]
+async fn a_provider_without_payment_networks_is_405_that_allows_nothing() {
+    let kit = Kit::new().await;
+    let scope = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS";
+    let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], scope).await;
+    let id = kit.account_id(&tokens.access).await;
+    let bank = StandIn::new(|_| says(501, &json!({"code": "1106"}))).await;
+    kit.set_up(1000, |settings| settings.fdx.base_url.clone_from(&bank.url)).await;
+    for _ in 0..6 {
+        let answer = kit.read(&format!("/accounts/{id}/payment-networks"), &tokens.access).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (405, &json!(501)), "it is no failure");
+        assert_eq!(answer.headers["allow"], "OPTIONS");
+    }
+    assert_eq!(bank.calls().len(), 6);
+}
+
+#[tokio::test]
+async fn a_joint_account_names_both_holders_and_how_to_reach_them() {
+    let kit = Kit::new().await;
+    let acme = kit.acme();
+    let scope = "ACCOUNT_BASIC CUSTOMER_CONTACT CUSTOMER_PERSONAL";
+    let tokens = kit.connect_at(1000, &acme, "bob", &["mt-joint-savings"], scope).await;
+    let path = format!("/accounts/{}/contact", kit.account_id(&tokens.access).await);
+    let contact = kit.read(&path, &tokens.access).await.json();
+    assert_eq!(strange_words("accountContact", &contact), Vec::<String>::new());
+    let holders: Vec<_> = contact["holders"].as_array().unwrap().iter().collect();
+    let named = holders.iter().map(|holder| (&holder["name"]["first"], &holder["relationship"]));
+    assert!(
+        named.eq([(&json!("Alice"), &json!("PRIMARY_JOINT")), (&json!("Bob"), &json!("SECONDARY_JOINT"))])
+    );
+    assert_eq!(contact["emails"], json!(["alice@example.org", "bob@example.org"]));
+    for hidden in ["customerId", "taxId", "dateOfBirth", "mtc-"] {
+        assert!(!contact.to_string().contains(hidden), "{hidden}: {contact}");
+    }
+    let narrow = kit.narrowed(&acme, &tokens, "CUSTOMER_PERSONAL").await;
+    assert_eq!(kit.read(&path, &narrow).await.json()["code"], 602);
 }

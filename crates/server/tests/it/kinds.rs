@@ -1,16 +1,29 @@
 //! Every account of every customer at both banks, as a recipient sees it: fields of the golden texts, the standard's
 //! words.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use domain::model::provider::FdxVersion;
 use fdx::vocabulary::strange_words;
 use serde_json::{Value, json};
 
-use crate::kit::{Kit, Tokens};
+use crate::kit::{Kit, Raw, StandIn, Tokens, says};
 
 const EVERYTHING: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS \
-                          CUSTOMER_CONTACT CUSTOMER_PERSONAL";
+                          STATEMENTS CUSTOMER_CONTACT CUSTOMER_PERSONAL";
 const CUSTOMERS: [&str; 6] = ["alice", "bob", "chloe", "david", "emma", "farid"];
+
+/// What customers chose or hold at one bank alone: names of their own, and bonds.
+const BY_CHANCE: [&str; 4] = ["nickname", "faceValue", "rate", "expirationDate"];
+
+/// The fields that were seen of each kind.
+type Shapes = BTreeMap<String, BTreeSet<String>>;
+
+fn seen(shapes: &mut Shapes, kind: &str, entity: &Value) {
+    let fields =
+        entity.as_object().unwrap().keys().filter(|field| !BY_CHANCE.contains(&field.as_str())).cloned();
+    shapes.entry(kind.to_owned()).or_default().extend(fields);
+}
 
 /// The one key of a wrapped entity, and what is below it.
 fn wrapped(value: &Value) -> (&str, &Value) {
@@ -72,7 +85,7 @@ fn floor(kind: &str) -> &'static [&'static str] {
     }
 }
 
-async fn account(kit: &Kit, tokens: &Tokens, listed: &Value, seen: &mut BTreeSet<String>) -> String {
+async fn account(kit: &Kit, tokens: &Tokens, listed: &Value, shapes: &mut Shapes) -> (String, String) {
     let (kind, light) = wrapped(listed);
     is_golden(kind, listed);
     has(light, &["accountId", "accountType", "accountNumberDisplay", "productName", "status", "currency"]);
@@ -86,18 +99,28 @@ async fn account(kit: &Kit, tokens: &Tokens, listed: &Value, seen: &mut BTreeSet
     assert_eq!((same, &details["accountId"]), (kind, &light["accountId"]));
     has(details, floor(kind));
     assert!(details.get("transactions").is_none(), "transactions are never embedded");
-    transactions(kit, tokens, id, details["status"] == "CLOSED", seen).await;
-    seen.insert(kind.to_owned());
-    details["accountType"].as_str().unwrap().to_owned()
+    seen(shapes, kind, details);
+    details["holdings"].as_array().into_iter().flatten().for_each(|held| seen(shapes, "holding", held));
+    transactions(kit, tokens, id, details["status"] == "CLOSED", shapes).await;
+    for (list, name, entity) in
+        [("payment-networks", "paymentNetworks", "paymentNetwork"), ("statements", "statements", "statement")]
+    {
+        let page = kit.read(&format!("/accounts/{id}/{list}?limit=500"), &tokens.access).await.json();
+        assert_eq!(strange_words(name, &page), Vec::<String>::new());
+        page[name].as_array().unwrap().iter().for_each(|item| seen(shapes, entity, item));
+    }
+    let contact = kit.read(&format!("/accounts/{id}/contact"), &tokens.access).await.json();
+    assert_eq!(strange_words("accountContact", &contact), Vec::<String>::new());
+    contact["holders"].as_array().unwrap().iter().for_each(|holder| seen(shapes, "holder", holder));
+    (kind.to_owned(), details["accountType"].as_str().unwrap().to_owned())
 }
 
-async fn transactions(kit: &Kit, tokens: &Tokens, id: &str, closed: bool, seen: &mut BTreeSet<String>) {
+async fn transactions(kit: &Kit, tokens: &Tokens, id: &str, closed: bool, shapes: &mut Shapes) {
     let answer = kit.read(&format!("/accounts/{id}/transactions?limit=500"), &tokens.access).await;
     let body = answer.json();
     if closed {
         assert_eq!((answer.status, &body["code"]), (409, &705.into()), "{body}");
         is_golden("error", &body);
-        seen.insert("error".into());
         return;
     }
     assert_eq!(answer.status, 200, "{body}");
@@ -108,7 +131,7 @@ async fn transactions(kit: &Kit, tokens: &Tokens, id: &str, closed: bool, seen: 
         assert_eq!(strange_words("transaction", transaction), Vec::<String>::new(), "{transaction}");
         let (kind, inside) = wrapped(transaction);
         is_golden(kind, transaction);
-        seen.insert(kind.to_owned());
+        seen(shapes, kind, inside);
         has(
             inside,
             &["transactionId", "transactionTimestamp", "description", "debitCreditMemo", "status", "amount"],
@@ -119,11 +142,10 @@ async fn transactions(kit: &Kit, tokens: &Tokens, id: &str, closed: bool, seen: 
     }
 }
 
-/// The kinds of account and transaction that a bank has, and its types of account.
-async fn every_account_at(provider_id: i64) -> (BTreeSet<String>, BTreeSet<String>) {
+async fn every_account_at(provider_id: i64) -> (BTreeSet<(String, String)>, Shapes) {
     let kit = Kit::new().await;
     let acme = kit.acme();
-    let (mut kinds, mut types) = (BTreeSet::new(), BTreeSet::new());
+    let (mut kinds, mut shapes) = (BTreeSet::new(), Shapes::new());
     for username in CUSTOMERS {
         let tokens = kit.connect_at(provider_id, &acme, username, &[], EVERYTHING).await;
         let customer = kit.read("/customers/current", &tokens.access).await;
@@ -134,16 +156,18 @@ async fn every_account_at(provider_id: i64) -> (BTreeSet<String>, BTreeSet<Strin
         assert_eq!(strange_words("accounts", &list), Vec::<String>::new());
         is_a_golden_list("accounts", &list);
         for listed in list["accounts"].as_array().unwrap() {
-            types.insert(account(&kit, &tokens, listed, &mut kinds).await);
+            kinds.insert(account(&kit, &tokens, listed, &mut shapes).await);
         }
     }
-    (kinds, types)
+    (kinds, shapes)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_banks_together_have_every_kind_and_each_keeps_to_the_standard() {
-    let (maple, rideau) = tokio::join!(every_account_at(1000), every_account_at(2000));
-    let types: BTreeSet<&str> = maple.1.union(&rideau.1).map(String::as_str).collect();
+    let ((maple, five), (rideau, six)) = tokio::join!(every_account_at(1000), every_account_at(2000));
+    // One speaks FDX 5, the other FDX 6: whoever reads does not see which.
+    assert_eq!(five, six);
+    let types: BTreeSet<&str> = maple.union(&rideau).map(|(_, kind)| kind.as_str()).collect();
     for wanted in [
         "CHECKING",
         "SAVINGS",
@@ -168,13 +192,14 @@ async fn both_banks_together_have_every_kind_and_each_keeps_to_the_standard() {
         "insuranceTransaction",
         "commercialTransaction",
     ];
-    for (kinds, _) in [maple, rideau] {
+    for shapes in [five, six] {
         let golden = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../fdx/tests/golden")).unwrap();
         let golden = golden.map(|file| file.unwrap().file_name().into_string().unwrap());
         let golden = golden.filter_map(|name| Some(name.strip_suffix(".json")?.to_owned()));
-        let wanted = golden.filter(|kind| kind.ends_with("Account") || kind.ends_with("Transaction"));
-        let wanted: BTreeSet<String> = wanted.filter(|kind| !elsewhere.contains(&&**kind)).collect();
-        let seen: BTreeSet<String> = kinds.into_iter().filter(|kind| kind != "error").collect();
+        let is_wrapper = |kind: &String| kind.ends_with("Account") || kind.ends_with("Transaction");
+        let wanted = golden.filter(is_wrapper).filter(|kind| !elsewhere.contains(&&**kind));
+        let wanted: BTreeSet<String> = wanted.collect();
+        let seen: BTreeSet<String> = shapes.into_keys().filter(is_wrapper).collect();
         assert_eq!(seen, wanted);
     }
 }
@@ -218,4 +243,37 @@ async fn two_holders_of_a_joint_account_see_the_same_money_under_names_of_their_
     assert_eq!(seen[0].1, seen[1].1);
     assert_eq!(seen[0].0, seen[1].0, "one recipient, one account");
     assert_ne!(seen[1].0, seen[2].0, "two recipients cannot compare");
+}
+
+#[tokio::test]
+async fn a_bank_of_fdx_6_is_asked_in_its_own_words() {
+    let kit = Kit::new().await;
+    let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], EVERYTHING).await;
+    let id = kit.account_id(&tokens.access).await;
+    let bank = StandIn::new(|call| {
+        let first = json!({"accountCategory": "DEPOSIT_ACCOUNT", "transactionId": "1"});
+        let second = json!({"accountCategory": "LOAN_ACCOUNT", "transactionId": "2"});
+        if call.query.contains("pageKey") {
+            says(200, &json!({"transactions": [{"accountCategory": "DIGITAL_WALLET"}, second]}))
+        } else {
+            says(206, &json!({"page": {"nextPageKey": "second"}, "transactions": [first]}))
+        }
+    })
+    .await;
+    kit.set_up(1000, |settings| {
+        settings.fdx.base_url.clone_from(&bank.url);
+        settings.fdx.version = FdxVersion::V6;
+    })
+    .await;
+    let path = format!("/api/fdx/5/accounts/{id}/transactions?startTime=2026-10-01&limit=2");
+    let sent = Raw::get(path).bearer(&tokens.access).header("correlation_id", "my-own-words");
+    let page = kit.wire(&sent).await.json();
+    let ids: Vec<&Value> =
+        page["transactions"].as_array().unwrap().iter().map(|t| &wrapped(t).1["transactionId"]).collect();
+    assert_eq!(ids, ["1", "2"], "{page}");
+    let calls = bank.calls();
+    assert_eq!(calls[0].query, "limit=2&startDate=2026-10-01&endDate=2026-11-24");
+    assert_eq!(calls[1].query, "limit=1&startDate=2026-10-01&endDate=2026-11-24&pageKey=second");
+    let interaction = |nth: usize| calls[nth].headers["x-fapi-interaction-id"].to_str().unwrap().to_owned();
+    assert!(interaction(0).len() == 36 && interaction(0) == interaction(1), "{}", interaction(0));
 }

@@ -6,7 +6,7 @@ use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::kit::Kit;
+use crate::kit::{Kit, listen};
 use bowline::cli::Sent;
 
 #[tokio::test]
@@ -25,6 +25,8 @@ async fn probes_tell_the_platform() {
     }
     assert!(!metrics.contains(tokens.id.as_str()), "no ids as labels");
     assert_eq!(kit.get("/metrics").await.status, 404, "not on the public listener");
+    let nothing = kit.send(probe("/api/v1/token")).await;
+    assert_eq!((nothing.status, nothing.body.as_str()), (404, "There is nothing at this path"));
 }
 
 #[tokio::test]
@@ -112,24 +114,18 @@ async fn no_token_is_on_disk_in_a_usable_form() {
 }
 
 /// A listener whose patience is short.
-async fn impatient(kit: &Kit) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
+async fn impatient(kit: &Kit) -> std::net::SocketAddr {
     let mut section = kit.app().config().server.clone();
     section.header_timeout = "200ms".to_owned().try_into().unwrap();
     section.idle_timeout = "400ms".to_owned().try_into().unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let service = bowline::web::service(kit.app(), bowline::web::table());
-    let serving = tokio::spawn(async move {
-        bowline::web::serve(listener, service, &section, std::future::pending()).await;
-    });
-    (address, serving)
+    listen(kit.app(), bowline::web::table(), &section).await
 }
 
 #[tokio::test]
 async fn who_sends_nothing_more_is_cut_off_in_time() {
     const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     let kit = Kit::new().await;
-    let (address, serving) = impatient(&kit).await;
+    let address = impatient(&kit).await;
     let half_headers = [HTTP2, b"\0\0\x03\x01\0\0\0\0\x01\x82\x86\x84"].concat();
     for (what, sent) in [
         ("half a header", &b"GET / HTTP/1.1\r\nX-Half: "[..]),
@@ -145,17 +141,15 @@ async fn who_sends_nothing_more_is_cut_off_in_time() {
         let cut = tokio::time::timeout(Duration::from_secs(20), peer.read_to_end(&mut rest)).await;
         assert!(cut.is_ok(), "the peer that sends {what} waits for ever");
     }
-    serving.abort();
 }
 
 #[tokio::test]
 async fn who_does_not_read_is_cut_off_in_time() {
     let kit = Kit::new().await;
-    let (address, serving) = impatient(&kit).await;
+    let address = impatient(&kit).await;
     let mut deaf = TcpStream::connect(address).await.unwrap();
     let many = b"GET /static/bowline.css HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
     let sending = async { while deaf.write_all(&many).await.is_ok() {} };
     let cut = tokio::time::timeout(Duration::from_secs(20), sending).await;
     assert!(cut.is_ok(), "answers that nobody reads wait for ever");
-    serving.abort();
 }

@@ -164,6 +164,7 @@ async fn a_worker_that_stood_still_does_not_send_the_code_beside_another() {
         kind: JobKind::RecoverCode,
         connection_id: request.connection_id.clone(),
         provider_id: request.provider_id,
+        client_id: None,
         data_key: request.data_key.clone(),
         token: key.seal(connection, code.as_bytes()).unwrap(),
         verifier: request.verifier.clone(),

@@ -46,6 +46,22 @@ fn found<'s>(place: &[u8], secrets: &'s BTreeSet<(String, String)>) -> Vec<&'s s
     secrets.iter().filter(|(_, secret)| holds(secret)).map(|(name, _)| name.as_str()).collect()
 }
 
+#[tokio::test]
+async fn what_is_deleted_leaves_the_file_and_its_log() {
+    let kit = Kit::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    let sealed = kit.behind("SELECT refresh_token, access_token FROM upstream_credentials").await.remove(0);
+    let written = || {
+        let read = |name| hex(&std::fs::read(kit.data_folder().join(name)).unwrap());
+        let both = [read("bowline.db"), read("bowline.db-wal")].join(" ");
+        sealed.split('|').filter(|token| both.contains(token)).count()
+    };
+    assert_eq!(written(), 2, "they are looked for as they are written");
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+    kit.until("the log is emptied, and the bank has been told", async || written() == 0).await;
+    assert_eq!(std::fs::metadata(kit.data_folder().join("bowline.db-wal")).unwrap().len(), 0);
+}
+
 #[test]
 fn a_secret_is_found_in_every_form_and_place() {
     let secret = "s3cret/with=ödd+chars~";

@@ -277,6 +277,8 @@ impl Sealed {
 pub(super) trait About {
     fn connection_id(&self) -> &ConnectionId;
     fn provider_id(&self) -> domain::id::ProviderId;
+    /// Whose it is.
+    fn client_id(&self) -> Option<&domain::id::ClientId>;
 }
 
 impl About for Connection {
@@ -285,6 +287,9 @@ impl About for Connection {
     }
     fn provider_id(&self) -> domain::id::ProviderId {
         self.provider_id
+    }
+    fn client_id(&self) -> Option<&domain::id::ClientId> {
+        Some(&self.client_id)
     }
 }
 
@@ -295,6 +300,9 @@ impl About for domain::model::authorization_request::AuthorizationRequest {
     fn provider_id(&self) -> domain::id::ProviderId {
         self.provider_id
     }
+    fn client_id(&self) -> Option<&domain::id::ClientId> {
+        Some(&self.client_id)
+    }
 }
 
 impl About for domain::model::job::Job {
@@ -303,6 +311,9 @@ impl About for domain::model::job::Job {
     }
     fn provider_id(&self) -> domain::id::ProviderId {
         self.provider_id
+    }
+    fn client_id(&self) -> Option<&domain::id::ClientId> {
+        self.client_id.as_ref()
     }
 }
 
@@ -328,12 +339,12 @@ pub(super) fn queue(tx: &mut Tx<'_>, moment: &Moment, kind: JobKind, about: &imp
         sql!(
             "-- queue a job
             INSERT INTO jobs (id, kind, connection_id, provider_id, data_key, token, verifier, identity, uncertain,
-                state, attempt, seed, due_at, give_up_at, created_at)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?13)"
+                state, attempt, seed, due_at, give_up_at, created_at, client_id)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?13, ?15)"
         ),
         values![
             id, kind, about.connection_id(), about.provider_id(), data_key, token, verifier, identity, uncertain,
-            JobState::Pending, 0_i64, seed, moment.now, give_up
+            JobState::Pending, 0_i64, seed, moment.now, give_up, about.client_id()
         ],
     );
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::credential::{Lease, release};
 use super::end_connection::{Reason, end};
-use super::register::set_state;
+use super::provider::set_state;
 use crate::error::{Result, StoreError};
 use crate::record::{lock_connection, lock_provider};
 use crate::sql::{Sql, sql};

@@ -8,20 +8,20 @@ use aws_lc_rs::hmac;
 use domain::id::{AuthorizationRequestId, ClientId, ConnectionId, ProviderId, Seed};
 use domain::model::audit_event::{Actor, ActorKind, AuditEvent, AuditHead, AuditKey, SubjectKind};
 use domain::model::authorization_request::{AuthorizationRequest, RequestStatus};
-use domain::model::client::{Client, ClientKind, ClientState, Localized, Profile};
+use domain::model::client::{About, Client, ClientKind, ClientState, Localized, Profile};
 use domain::model::connection::{Cause, Connection, State, Terms};
 use domain::model::provider::{
     BankGrant, CustomerIdentity, Provider, ProviderSettings, ProviderSource, ProviderState,
 };
-use domain::model::registration::{Registration, RegistrationState};
+use domain::model::registration::RegistrationState;
 use domain::secret::{TokenHash, TokenHashes};
 use domain::{Clusters, Moment, Secret, Timestamp};
 use store::command::{
-    EndConnection, EndOutcome, OpenAuthorizationRequest, OpenConnection, OpenOutcome, OpenedWith,
-    PutRegistration, ReceiveCode, RedeemCode, Redeemed, RegisterClient, SendToProvider, SetProviderState,
-    UpsertProvider,
+    ChangeClient, ClientChange, EndConnection, EndOutcome, OpenAuthorizationRequest, OpenConnection,
+    OpenOutcome, OpenedWith, PutRegistration, ReceiveCode, RedeemCode, Redeemed, RegisterClient,
+    SendToProvider, SetProviderState, UpsertProvider, Whose,
 };
-use store::query::{AuditOf, ConnectionById, JobCounts, ProviderById};
+use store::query::{AuditOf, ClientById, ConnectionById, JobCounts, ProviderById};
 use store::{Location, Settings, Store};
 
 pub(crate) const DAY: Duration = Duration::from_hours(24);
@@ -98,6 +98,7 @@ impl Kit {
         let client = Client {
             id: client(id),
             kind: ClientKind::Recipient,
+            owner_id: None,
             profile: Profile::Flinks,
             state: ClientState::Active,
             name: "Acme".into(),
@@ -110,12 +111,35 @@ impl Kit {
             max_duration_days: Some(90),
             audit: AuditHead::default(),
         };
-        self.store.run(RegisterClient { moment: self.moment(), client, actor: operator() }).await.unwrap()
+        let (moment, about) = (self.moment(), About::default());
+        self.store.run(RegisterClient { moment, client, about, actor: operator() }).await.unwrap()
+    }
+
+    /// A recipient of a partner, registered with nobody.
+    pub(crate) async fn register_under(&self, id: &str, partner: &str) {
+        assert!(self.register(id).await);
+        self.behind_its_back(&format!("UPDATE clients SET owner_id = '{partner}' WHERE id = '{id}'")).await;
+    }
+
+    /// An operator changes a client.
+    pub(crate) async fn change(&self, id: &str, change: ClientChange) -> bool {
+        let whose = Whose { client_id: client(id), partner: None };
+        self.store
+            .run(ChangeClient { moment: self.moment(), whose, change, actor: operator() })
+            .await
+            .unwrap()
+    }
+
+    /// The words of a client's chain, which must verify to the end that its row knows.
+    pub(crate) async fn client_record(&self, id: &str) -> Vec<&'static str> {
+        let stored = self.store.ask(&ClientById { id: client(id) }).await.unwrap().unwrap();
+        let events = self.chain(SubjectKind::Client, &stored.id, &stored.audit).await;
+        events.iter().map(|e| e.entry.action.as_str()).collect()
     }
 
     pub(crate) async fn set_registration(&self, id: &str, state: RegistrationState) {
-        let registration = Registration { client_id: client(id), provider_id: ProviderId::new(1000), state };
-        let put = PutRegistration { moment: self.moment(), registration, actor: operator() };
+        let (client_id, provider_id) = (client(id), ProviderId::new(1000));
+        let put = PutRegistration { moment: self.moment(), client_id, provider_id, state, actor: operator() };
         self.store.run(put).await.unwrap().unwrap();
     }
 

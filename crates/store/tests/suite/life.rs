@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use domain::model::client::ClientState;
 use domain::model::connection::{BankState, Cause, State};
 use domain::model::provider::ProviderState;
 use domain::model::registration::RegistrationState;
 use domain::rule::token::{BAD_CODE, WRONG_REDIRECT};
 use store::command::{
-    EndOutcome, ExpireConnection, FailRequest, OpenOutcome, RecordRefreshUse, RedeemCode, Redeemed,
-    SetClientState, SetProviderState,
+    ClientChange, EndOutcome, ExpireConnection, FailRequest, OpenOutcome, RecordRefreshUse, RedeemCode,
+    Redeemed, SetProviderState,
 };
 use store::query::{AccessStateOf, CredentialOf, DueEnds, RefreshTokenBy, RequestById};
 
@@ -141,15 +140,9 @@ async fn what_changed_meanwhile_is_seen_at_the_exchange(kit: Kit) {
     kit.set_registration("dc-acme", RegistrationState::Suspended).await;
     assert_eq!(word(kit.redeem("a", "dc-acme").await), "unauthorized_client");
     kit.set_registration("dc-acme", RegistrationState::Active).await;
-    let client_state = |state| SetClientState {
-        moment: kit.moment(),
-        client_id: client("dc-acme"),
-        state,
-        actor: operator(),
-    };
-    assert!(kit.store.run(client_state(ClientState::Suspended)).await.unwrap());
+    assert!(kit.change("dc-acme", ClientChange::Held(true)).await);
     assert_eq!(word(kit.redeem("a", "dc-acme").await), "unauthorized_client");
-    kit.store.run(client_state(ClientState::Active)).await.unwrap();
+    assert!(kit.change("dc-acme", ClientChange::Held(false)).await);
     let provider_state = |state| SetProviderState {
         moment: kit.moment(),
         provider_id: domain::id::ProviderId::new(1000),

@@ -3,9 +3,11 @@
 
 mod crash;
 mod credential;
+mod durable;
 mod job;
 mod kit;
 mod life;
+mod manage;
 mod model;
 mod operator;
 mod purge;
@@ -15,4 +17,5 @@ mod request;
 mod schema;
 mod search;
 mod shared_grant;
+mod size;
 mod trip;

@@ -68,8 +68,7 @@ impl Book<'_> {
 
     fn deposit(&self, ledger: &Ledger, word: &str, term: Option<Term>) -> Box<DepositAccount> {
         let balances = self.balances(ledger);
-        let open = !ledger.closed;
-        let movable = open && term.is_none();
+        let movable = ledger.is_payable();
         let year = civil::date(self.today.year(), 1, 1);
         let bookings = self.bookings(ledger);
         let interest = bookings.iter().filter(|b| b.kind == Some("INTEREST") && b.day >= year);

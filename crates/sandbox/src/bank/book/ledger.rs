@@ -241,6 +241,11 @@ impl Ledger {
         Self::new(id, owners, name, Kind::Plan(plan))
     }
 
+    /// Whether money can come and go: a deposit that is open, and not for a fixed time.
+    pub(super) const fn is_payable(&self) -> bool {
+        !self.closed && matches!(self.kind, Kind::Deposit { term: None, .. })
+    }
+
     pub(super) const fn habits(mut self, habits: &'static [Habit]) -> Self {
         self.habits = habits;
         self

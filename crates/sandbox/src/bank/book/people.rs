@@ -1,8 +1,8 @@
 //! Who may sign in: the same six people at every bank.
 
 use fdx::{
-    BusinessCustomer, Customer, CustomerAccount, CustomerName, Date, DeliveryAddress, Domicile, IndustryCode,
-    TelephoneNumber,
+    AccountContact, AccountHolder, BusinessCustomer, Customer, CustomerAccount, CustomerName, Date,
+    DeliveryAddress, Domicile, IndustryCode, TelephoneNumber,
 };
 use jiff::civil;
 
@@ -89,6 +89,36 @@ impl Book<'_> {
         }
     }
 
+    /// Those who hold an account.
+    pub(in crate::bank) fn contact(&self, account: &str) -> Option<AccountContact> {
+        let ledger = self.ledger(account)?;
+        let holders = ledger.owners.iter().filter_map(|username| self.books.person(username));
+        let holders: Vec<AccountHolder> = holders.map(|person| self.holder(person, ledger)).collect();
+        Some(AccountContact {
+            emails: Some(holders.iter().filter_map(|holder| holder.email.clone()).flatten().collect()),
+            addresses: holders.first().and_then(|holder| holder.addresses.clone()),
+            telephones: Some(
+                holders.iter().filter_map(|holder| holder.telephones.clone()).flatten().collect(),
+            ),
+            holders: Some(holders),
+        })
+    }
+
+    fn holder(&self, person: &Person, ledger: &Ledger) -> AccountHolder {
+        let customer = self.customer(person, &[]);
+        AccountHolder {
+            relationship: person.account(ledger).relationship,
+            customer_id: customer.customer_id,
+            r#type: customer.r#type,
+            name: customer.name,
+            business_customer: customer.business_customer,
+            email: customer.email,
+            addresses: customer.addresses,
+            telephones: customer.telephones,
+            ..AccountHolder::default()
+        }
+    }
+
     /// The bank's stable id of a customer.
     pub(in crate::bank) fn customer_id(&self, username: &str) -> String {
         let drawn = crate::random::derived(self.seed, &format!("{}/{username}", self.books.label));
@@ -104,6 +134,11 @@ impl Person {
             company: self.business.as_ref().map(|business| business.name.into()),
             ..CustomerName::default()
         }
+    }
+
+    /// As it stands on paper.
+    pub(in crate::bank) fn whole_name(&self) -> String {
+        format!("{} {}", self.first, self.last)
     }
 
     fn address(&self) -> DeliveryAddress {

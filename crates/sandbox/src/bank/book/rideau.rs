@@ -8,7 +8,7 @@ pub(super) const LEDGERS: &[Ledger] = &[
     Ledger::deposit("cr-alice-courant", &["alice"], "Compte courant", "CHECKING")
         .opening(121_740)
         .habits(ALICE),
-    Ledger::deposit("cr-alice-epargne", &["alice"], "Épargne à intérêt élevé", "SAVINGS")
+    Ledger::deposit("cr-alice-epargne", &["alice"], "Épargne à intérêt élevé", "HIGHINTERESTSAVINGSACCOUNT")
         .opening(455_000)
         .rate(265)
         .habits(&[mirror("cr-alice-courant", "TRANSFER", &["VIREMENT DU COMPTE COURANT"], "transfer")]),

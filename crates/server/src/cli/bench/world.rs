@@ -257,7 +257,8 @@ fn configuration(folder: &Path, hub: &str, store: &str, bank: &str) -> String {
     format!(
         "[server]\npublic_url = \"http://{hub}\"\nlisten = \"{hub}\"\nadmin_listen = \"127.0.0.1:0\"\nprobe_listen = \"127.0.0.1:0\"\n\
          [store]\nurl = {store:?}\nconnections = 32\n[keys]\nfile = {:?}\n[upstream]\nallow_loopback = true\n\
-         [log]\nlevel = \"error\"\n{}{}",
+         [log]\nlevel = \"error\"\n\
+         [limit]\nrecipient = 0\nconnection = 0\nprovider = 0\ntoken = 0\nrevoke = 0\n{}{}",
         folder.join("bowline.keys").display().to_string(),
         provider(TOLD, "[\"rfc7009\"]"),
         provider(UNTOLD, "[]"),

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use domain::DataCluster;
+use domain::{Clusters, DataCluster};
 use sandbox::bank::{Bank, Settings};
 
 /// How a bank is opened, and what the hub has to know of it.
@@ -18,6 +18,8 @@ pub(super) struct Party {
     /// Fields of its token reply: customer, accounts, grant.
     fields: [&'static str; 3],
     bank_grant: &'static str,
+    /// The version of FDX that it speaks.
+    fdx: u8,
 }
 
 /// The banks that everybody sees.
@@ -30,6 +32,7 @@ pub(super) const PARTIES: [Party; 2] = [
         open: Bank::maple,
         fields: ["customer_id", "accounts", "grant_id"],
         bank_grant: "per_token",
+        fdx: 5,
     },
     Party {
         provider_id: 2000,
@@ -39,6 +42,7 @@ pub(super) const PARTIES: [Party; 2] = [
         open: Bank::rideau,
         fields: ["membre", "comptes", "consentement"],
         bank_grant: "per_token",
+        fdx: 6,
     },
 ];
 
@@ -51,6 +55,7 @@ pub(super) const HIDDEN: Party = Party {
     open: Bank::prairie,
     fields: ["customer_id", "accounts", "grant_id"],
     bank_grant: "per_client_customer",
+    fdx: 5,
 };
 
 /// The hub's client at every bank.
@@ -59,16 +64,14 @@ pub(super) const HUB_AT_BANK: &str = "bowline";
 impl Party {
     /// The `[[provider]]` of the hub's configuration.
     pub(super) fn provider(&self, url: &str, secret: &Path) -> String {
-        let scopes: Vec<String> = DataCluster::ALL
-            .iter()
-            .filter_map(|c| Some(format!("{} = \"{}\"", c.as_str(), word(*c)?)))
-            .collect();
+        let scopes: Vec<String> =
+            DataCluster::ALL.iter().map(|c| format!("{} = \"{}\"", c.as_str(), word(*c))).collect();
         let [customer, accounts, grant] = self.fields;
         format!(
             "[[provider]]\nid = {id}\nname = \"{name}\"\ncountry = \"CA\"\nissuer = \"{url}\"\n\
              authorization_endpoint = \"{url}/authorize\"\ntoken_endpoint = \"{url}/token\"\n\
              revocation_endpoint = \"{url}/revoke\"\nclient_id = \"{HUB_AT_BANK}\"\n\
-             client_secret = {{ file = {secret:?} }}\nfdx = {{ base_url = \"{url}/fdx/v5\", version = \"5\" }}\n\
+             client_secret = {{ file = {secret:?} }}\nfdx = {{ base_url = \"{url}/fdx/v{fdx}\", version = \"{fdx}\" }}\n\
              scopes = {{ {scopes} }}\nbank_grant = \"{bank_grant}\"\n\
              customer_identity = {{ token_field = \"{customer}\" }}\naccounts_field = \"{accounts}\"\n\
              grant_field = \"{grant}\"\nrevoke = [\"rfc7009\"]\n\n",
@@ -77,26 +80,25 @@ impl Party {
             secret = secret.display().to_string(),
             scopes = scopes.join(", "),
             bank_grant = self.bank_grant,
+            fdx = self.fdx,
         )
     }
 }
 
 /// Everything that the banks offer, in one scope.
 pub(super) fn scope() -> String {
-    let offered: Vec<&str> =
-        DataCluster::ALL.iter().filter(|c| word(**c).is_some()).map(|c| c.as_str()).collect();
-    offered.join(" ")
+    Clusters::from_iter(DataCluster::ALL).to_string()
 }
 
-const fn word(cluster: DataCluster) -> Option<&'static str> {
+const fn word(cluster: DataCluster) -> &'static str {
     match cluster {
-        DataCluster::AccountBasic => Some("fdx:accountbasic:read"),
-        DataCluster::AccountDetailed => Some("fdx:accountdetailed:read"),
-        DataCluster::AccountPayments => Some("fdx:paymentnetworks:read"),
-        DataCluster::Transactions => Some("fdx:transactions:read"),
-        DataCluster::Investments => Some("fdx:investments:read"),
-        DataCluster::CustomerContact => Some("fdx:customercontact:read"),
-        DataCluster::CustomerPersonal => Some("fdx:customerpersonal:read"),
-        DataCluster::Statements => None,
+        DataCluster::AccountBasic => "fdx:accountbasic:read",
+        DataCluster::AccountDetailed => "fdx:accountdetailed:read",
+        DataCluster::AccountPayments => "fdx:paymentnetworks:read",
+        DataCluster::Transactions => "fdx:transactions:read",
+        DataCluster::Investments => "fdx:investments:read",
+        DataCluster::CustomerContact => "fdx:customercontact:read",
+        DataCluster::CustomerPersonal => "fdx:customerpersonal:read",
+        DataCluster::Statements => "fdx:statements:read",
     }
 }

@@ -257,12 +257,13 @@ fn config(args: &Args, hub: &str, providers: &str) -> Result<Config, Failure> {
     write(&file, providers)?;
     let store =
         args.store.clone().unwrap_or_else(|| format!("sqlite:{}", args.data.join("bowline.db").display()));
-    let flags = [
+    let mut flags = vec![
         ("server.public_url", hub.to_owned()),
         ("store.url", store),
         ("keys.file", args.data.join("bowline.keys").display().to_string()),
         ("upstream.allow_loopback", "true".to_owned()),
     ];
+    flags.extend(args.settings.clone());
     Config::load(Some(&file), std::iter::empty(), &flags).map_err(|e| Failure::Usage(e.to_string()))
 }
 
@@ -311,7 +312,7 @@ async fn seed_recipient(ctx: &Ctx, own: &Credentials, name: &str, purpose: Local
     // Known from an earlier start: the ports, and so the places of answers, may be others now.
     let replaced = replace_redirect_uris(ctx, own.client_id, own.redirect_uris.clone(), &operator()).await;
     replaced.map_err(|error| match error {
-        NotRegistered::Invalid { .. } => Failure::Usage(error.to_string()),
+        NotRegistered::Invalid(_) => Failure::Usage(error.to_string()),
         error => Failure::Fault(error.into()),
     })
 }
@@ -321,7 +322,7 @@ fn fresh_or_known<T>(registered: Result<T, NotRegistered>) -> Result<bool, Failu
     match registered {
         Ok(_) => Ok(true),
         Err(NotRegistered::Taken) => Ok(false),
-        Err(error @ NotRegistered::Invalid { .. }) => Err(Failure::Usage(error.to_string())),
+        Err(error @ NotRegistered::Invalid(_)) => Err(Failure::Usage(error.to_string())),
         Err(error) => Err(Failure::Fault(error.into())),
     }
 }

@@ -1,6 +1,6 @@
 //! Behind the hub's back: a statement on its database, and a second node on it.
 
-use bowline::app::App;
+use bowline::app::{App, Clock};
 use bowline::node::Node;
 use bowline::vault::{KeyFile, Vault};
 use store::Location;
@@ -69,11 +69,16 @@ impl Kit {
         behind(&self.app().config().store.url, statement).await
     }
 
-    /// A second node of this world's hub.
-    pub(crate) async fn other_node(&self) -> OtherNode {
+    /// The app of another node of this world's hub, with a clock of its own.
+    pub(crate) async fn other_app(&self, clock: Clock) -> App {
         let config = self.app().config().clone();
         let vault = Vault::new(KeyFile::open(&config.keys.file).unwrap());
-        let app = App::build(config, vault, self.clock()).await.unwrap();
+        App::build(config, vault, clock).await.unwrap()
+    }
+
+    /// A second node of this world's hub.
+    pub(crate) async fn other_node(&self) -> OtherNode {
+        let app = self.other_app(self.clock()).await;
         let bind = || TcpListener::bind("127.0.0.1:0");
         let node =
             Node::start(&app, bind().await.unwrap(), bind().await.unwrap(), bind().await.unwrap()).unwrap();

@@ -18,15 +18,15 @@ use backon::{ConstantBuilder, Retryable};
 use bowline::app::{App, Clock};
 use bowline::cli::{Answer, BankSite, Browser, SandboxArgs, Sent, World};
 use bowline::job;
-use bowline::manage::{NewRecipient, register};
+use bowline::manage::{NewPartner, NewRecipient, register, register_partner};
 use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind};
-use domain::model::client::{ClientState, Localized};
+use domain::model::client::Localized;
 use domain::model::connection::{Cause, Connection, State};
 use domain::model::provider::ProviderState;
 use http::Method;
-use serde_json::Value;
-use store::command::{SetClientState, SetProviderState};
+use serde_json::{Value, json};
+use store::command::{ChangeClient, ClientChange, SetProviderState, Whose};
 use store::query::ConnectionById;
 
 pub(crate) use api::Api;
@@ -37,7 +37,7 @@ pub(crate) use heard::Exchange;
 pub(crate) use site::{Site, durable_database, free_port, fresh_database};
 pub(crate) use stand_in::{Call, StandIn, says};
 pub(crate) use walk::{Customer, Walk};
-pub(crate) use wire::Raw;
+pub(crate) use wire::{Raw, listen};
 
 /// Runs a story on both databases.
 macro_rules! on_both {
@@ -102,11 +102,21 @@ impl Kit {
         Self::on(None).await
     }
 
+    /// With keys of the configuration that differ from their defaults.
+    pub(crate) async fn with(settings: &[(&'static str, &str)]) -> Self {
+        Self::made(None, settings).await
+    }
+
     /// On a store of its own.
     pub(crate) async fn on(store: Option<String>) -> Self {
+        Self::made(store, &[]).await
+    }
+
+    async fn made(store: Option<String>, settings: &[(&'static str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicI64::new(BEGINNING));
-        let args = SandboxArgs::on_free_ports(folder.path().to_owned(), store);
+        let mut args = SandboxArgs::on_free_ports(folder.path().to_owned(), store);
+        args.settings = settings.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
         let world = World::start(&args, Clock::standing(Arc::clone(&clock))).await.unwrap();
         Self { world, browser: Browser::new().unwrap(), clock, folder }
     }
@@ -137,6 +147,44 @@ impl Kit {
             id: self.world.acme().client_id.to_owned(),
             secret: self.world.acme().client_secret.expose().clone(),
             redirect_uri: self.world.acme().redirect_uris[0].clone(),
+        }
+    }
+
+    /// The partner that every sandbox has.
+    pub(crate) fn partner(&self) -> Recipient {
+        Recipient {
+            id: self.world.partner.client_id.to_owned(),
+            secret: self.world.partner.client_secret.expose().clone(),
+            redirect_uri: String::new(),
+        }
+    }
+
+    /// Another partner.
+    pub(crate) async fn other_partner(&self) -> Recipient {
+        let ctx = job::context(self.app(), "test").unwrap();
+        let new = NewPartner { credentials: None, name: "Other Partner".into() };
+        let made = register_partner(&ctx, new, &Actor::new(ActorKind::Operator, "test")).await.unwrap();
+        let (id, secret) = (made.client_id.to_string(), made.client_secret.expose().clone());
+        Recipient { id, secret, redirect_uri: String::new() }
+    }
+
+    /// A call with a bearer and a JSON body.
+    pub(crate) async fn put(&self, method: Method, path: &str, bearer: &str, body: Value) -> Answer {
+        let mut sent = Sent::new(method, &self.url(path));
+        (sent.bearer, sent.json) = (Some(bearer.to_owned()), Some(body));
+        self.send(sent).await
+    }
+
+    /// A recipient that a partner creates, registered with nobody.
+    pub(crate) async fn created(&self, partner_token: &str) -> Recipient {
+        let body = json!({"name": "Flinks Fake", "scope": SCOPE, "redirect_uris": ["https://fake.example.org/back"]});
+        let made = self.put(Method::POST, "/api/v1/recipients", partner_token, body).await;
+        assert_eq!(made.status, 200, "{}", made.body);
+        let text = |name: &str| made.json()[name].as_str().unwrap().to_owned();
+        Recipient {
+            id: text("client_id"),
+            secret: text("client_secret"),
+            redirect_uri: "https://fake.example.org/back".into(),
         }
     }
 
@@ -351,6 +399,14 @@ impl Kit {
         list["accounts"][0]["depositAccount"]["accountId"].as_str().unwrap().to_owned()
     }
 
+    /// The newest statement of the first account as the recipient knows it.
+    pub(crate) async fn statement_id(&self, bearer: &str) -> String {
+        let account = self.account_id(bearer).await;
+        let list = self.read(&format!("/accounts/{account}/statements"), bearer).await.json();
+        let newest = list["statements"][0]["statementId"].as_str();
+        newest.unwrap_or_else(|| panic!("no statement: {list}")).to_owned()
+    }
+
     /// A token of the client itself.
     pub(crate) async fn client_token(&self, recipient: &Recipient) -> String {
         let own = self.token(recipient, &[("grant_type", "client_credentials")]).await.json();
@@ -368,10 +424,9 @@ impl Kit {
     pub(crate) async fn suspend(&self, recipient: &Recipient) {
         let ctx = job::context(self.app(), "test").unwrap();
         let actor = Actor::new(ActorKind::Operator, "test");
-        let client_id = ClientId::parse(&recipient.id).unwrap();
-        let state = ClientState::Suspended;
-        let set = SetClientState { moment: ctx.moment().unwrap(), client_id, state, actor };
-        assert!(ctx.run(set).await.unwrap());
+        let whose = Whose { client_id: ClientId::parse(&recipient.id).unwrap(), partner: None };
+        let (moment, change) = (ctx.moment().unwrap(), ClientChange::Held(true));
+        assert!(ctx.run(ChangeClient { moment, whose, change, actor }).await.unwrap());
     }
 
     /// An operator holds a provider, or releases it.

@@ -135,8 +135,11 @@ impl Site {
         self.command(&[], arguments).output().unwrap()
     }
 
-    /// Starts the hub and waits until it is ready.
+    /// Starts the hub and waits until it is ready. One that was killed before may take a while to go: its tracer ends
+    /// before it does. Once its port is free, so is its lock.
     pub(crate) async fn serve(&self, before: &[&str]) -> Running {
+        let address = self.hub.trim_start_matches("http://");
+        until("a former hub is gone", async || TcpListener::bind(address).is_ok()).await;
         let mut hub = self.start(before);
         assert!(self.is_ready(&mut hub).await, "the hub is not ready: {}", self.log());
         hub

@@ -1,11 +1,15 @@
 //! Requests byte for byte: what no client would send.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use bowline::app::App;
 use bowline::cli::Answer;
+use bowline::config::ServerSection;
+use bowline::web::{Route, serve, service};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::Kit;
 
@@ -32,6 +36,12 @@ impl Raw {
         Self { body: body.into(), ..post }
     }
 
+    /// The same with another method.
+    pub(crate) fn method(mut self, method: &str) -> Self {
+        method.clone_into(&mut self.method);
+        self
+    }
+
     pub(crate) fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
@@ -39,6 +49,16 @@ impl Raw {
 
     pub(crate) fn bearer(self, token: &str) -> Self {
         self.header("authorization", format!("Bearer {token}"))
+    }
+
+    /// Sends it over a connection of its own, and hears the whole answer. Status 0: none came.
+    pub(crate) async fn sent_to(&self, address: SocketAddr) -> Answer {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // A request that is refused in its midst is not read to its end.
+        let _ = stream.write_all(&self.bytes()).await;
+        let mut heard = Vec::new();
+        let _ = stream.read_to_end(&mut heard).await;
+        answer(&heard)
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -57,21 +77,20 @@ impl Raw {
     }
 }
 
-impl Kit {
-    /// The listener that serves a target: operators have one of their own.
-    fn listener_of(&self, target: &[u8]) -> std::net::SocketAddr {
-        let node = &self.world.node;
-        if target.starts_with(b"/admin/") { node.admin } else { node.address }
-    }
+/// A listener of its own, for as long as the test lasts.
+pub(crate) async fn listen(app: &App, table: Vec<Route>, section: &ServerSection) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (service, section) = (service(app, table), section.clone());
+    tokio::spawn(async move { serve(listener, service, &section, std::future::pending()).await });
+    address
+}
 
-    /// Sends a request over a connection of its own, and hears the whole answer. Status 0: none came.
+impl Kit {
+    /// Sends a request to the listener that serves its target: operators have one of their own.
     pub(crate) async fn wire(&self, raw: &Raw) -> Answer {
-        let mut stream = TcpStream::connect(self.listener_of(&raw.target)).await.unwrap();
-        // A request that is refused in its midst is not read to its end.
-        let _ = stream.write_all(&raw.bytes()).await;
-        let mut heard = Vec::new();
-        let _ = stream.read_to_end(&mut heard).await;
-        answer(&heard)
+        let node = &self.world.node;
+        raw.sent_to(if raw.target.starts_with(b"/admin/") { node.admin } else { node.address }).await
     }
 }
 
@@ -89,6 +108,6 @@ fn answer(heard: &[u8]) -> Answer {
     }
     assert!(!headers.contains_key("transfer-encoding"), "answers are whole: {headers:?}");
     let location = headers.get("location").map(|value| value.to_str().unwrap().to_owned());
-    let body = String::from_utf8(heard.get(end + 4..).unwrap_or_default().to_vec()).unwrap();
+    let body = String::from_utf8_lossy(heard.get(end + 4..).unwrap_or_default()).into_owned();
     Answer { status, location, body, took: Duration::ZERO, headers }
 }

@@ -9,7 +9,11 @@ use crate::kit::{Kit, Recipient, Tokens};
 
 /// Everything that the banks offer.
 pub(super) const EVERYTHING: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS \
-                                     CUSTOMER_CONTACT CUSTOMER_PERSONAL";
+                                     STATEMENTS CUSTOMER_CONTACT CUSTOMER_PERSONAL";
+/// What the wrong callers are registered for: all but one.
+pub(super) const ALMOST: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS STATEMENTS \
+                                 CUSTOMER_CONTACT";
+pub(super) const BEYOND: &str = "CUSTOMER_PERSONAL";
 
 /// Who calls, and what is wrong with it. The victim is alice's connection of Acme at Maple Trust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,10 +42,12 @@ pub(super) enum Caller {
     Suspended,
     /// A recipient whose provider is held.
     Paused,
+    /// A partner that manages others than the victim.
+    OtherPartner,
 }
 
 impl Caller {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Anonymous,
         Self::Malformed,
         Self::Forged,
@@ -54,6 +60,7 @@ impl Caller {
         Self::OtherCustomer,
         Self::Suspended,
         Self::Paused,
+        Self::OtherPartner,
     ];
 }
 
@@ -83,8 +90,8 @@ impl Hand {
 }
 
 async fn other(kit: &Kit, provider_id: i64) -> (Recipient, Tokens) {
-    let recipient = kit.recipient(&[provider_id], EVERYTHING, false).await;
-    let tokens = kit.connect_at(provider_id, &recipient, "alice", &[], EVERYTHING).await;
+    let recipient = kit.recipient(&[provider_id], ALMOST, false).await;
+    let tokens = kit.connect_at(provider_id, &recipient, "alice", &[], ALMOST).await;
     (recipient, tokens)
 }
 
@@ -107,6 +114,12 @@ pub(super) async fn hands(kit: &Kit) -> (Tokens, Vec<Hand>) {
                 let recipient = Recipient { secret: "wrong".into(), ..acme.clone() };
                 let recipient = (caller == Caller::Forged).then_some(recipient);
                 let refresh = victim.refresh.clone();
+                Hand { caller, authorization, recipient, refresh, provider_id: 1000, connection: None }
+            }
+            Caller::OtherPartner => {
+                let partner = kit.partner();
+                let authorization = Some(format!("Bearer {}", kit.client_token(&partner).await));
+                let (recipient, refresh) = (Some(partner), victim.refresh.clone());
                 Hand { caller, authorization, recipient, refresh, provider_id: 1000, connection: None }
             }
             Caller::Expired => Hand {
@@ -144,7 +157,7 @@ async fn of(kit: &Kit, caller: Caller, recipient: &Recipient, tokens: Tokens, vi
             hand.authorization = Some(format!("Bearer {narrow}"));
         }
         Caller::Ended => assert_eq!(kit.revoke(&tokens.access).await.status, 204),
-        Caller::Replaced => drop(kit.connect_at(1000, recipient, "alice", &[], EVERYTHING).await),
+        Caller::Replaced => drop(kit.connect_at(1000, recipient, "alice", &[], ALMOST).await),
         Caller::Suspended => kit.suspend(recipient).await,
         _ => unreachable!("{caller:?} is made elsewhere"),
     }

@@ -12,37 +12,40 @@ use fdx::ErrorCode;
 use http::{Method, Response};
 use serde_json::{Value, json};
 
-use super::callers::Caller;
+use super::callers::{Caller, EVERYTHING};
 use super::expect::Expected;
 use super::input::{Values, cases};
 use super::{expected, state_of};
 use crate::kit::{Kit, Raw, StandIn, says};
 
 /// Data errors of the documented list that nothing produces.
-const NEVER: [(ErrorCode, &str); 3] = [
-    (ErrorCode::SubsystemUnavailable, "payment networks are not served"),
-    (ErrorCode::DataNotFound, "an empty list is no error: docs/deviations.md"),
-    (ErrorCode::ContentType, "statements are not served"),
-];
+const NEVER: [(ErrorCode, &str); 0] = [];
 
 const BANK_SAYS_SO: &str = "The data provider says so";
 const BANK_FAILED: &str = "The data provider failed to answer as it should";
+const BANK_LACKS: &str = "The data provider does not offer this";
 const BANK_AWAY: &str = "The data provider is not available at present";
 const BANK_LIMITS: &str = "The data provider limits requests at present";
 const NO_CUSTOMER: &str = "The data provider does not find this customer";
 const NO_ACCOUNT: &str = "accountId names no account of this consent";
+const NO_STATEMENT: &str = "statementId names no statement of this account";
+const BANK_HAS_NO_SUCH_TYPE: &str = "The data provider has no such type of this statement";
+const TOO_LARGE: &str = "This statement is larger than the hub passes on";
 const OUR_TROUBLE: &str = "The hub cannot answer at present";
 const UNHANDLED: &str = "An unhandled error occurred on the server";
 
 /// What a bank may answer to a read, and what the recipient is told.
-const BANK: [(u16, Option<u16>, ErrorCode, &str); 22] = [
+const BANK: [(u16, Option<u16>, ErrorCode, &str); 26] = [
     (500, None, ErrorCode::Internal, BANK_FAILED),
     (500, Some(500), ErrorCode::Internal, BANK_FAILED),
     (404, None, ErrorCode::Internal, BANK_FAILED),
     (400, Some(401), ErrorCode::Internal, BANK_FAILED),
     (400, Some(702), ErrorCode::Internal, BANK_FAILED),
     (400, Some(703), ErrorCode::Internal, BANK_FAILED),
-    (405, Some(501), ErrorCode::Internal, BANK_FAILED),
+    (405, Some(501), ErrorCode::SubsystemUnavailable, BANK_LACKS),
+    (500, Some(501), ErrorCode::SubsystemUnavailable, BANK_LACKS),
+    (501, Some(1106), ErrorCode::SubsystemUnavailable, BANK_LACKS),
+    (405, None, ErrorCode::SubsystemUnavailable, BANK_LACKS),
     (406, Some(1203), ErrorCode::Internal, BANK_FAILED),
     (418, Some(9999), ErrorCode::Internal, BANK_FAILED),
     (204, None, ErrorCode::Internal, BANK_FAILED),
@@ -54,6 +57,7 @@ const BANK: [(u16, Option<u16>, ErrorCode, &str); 22] = [
     (422, Some(1207), ErrorCode::TooManyRequests, BANK_LIMITS),
     (404, Some(601), ErrorCode::CustomerNotFound, NO_CUSTOMER),
     (404, Some(701), ErrorCode::AccountNotFound, NO_ACCOUNT),
+    (404, Some(901), ErrorCode::AccountNotFound, NO_ACCOUNT),
     (401, None, ErrorCode::NotAuthorized, BANK_SAYS_SO),
     (403, Some(602), ErrorCode::NotAuthorized, BANK_SAYS_SO),
     (422, Some(704), ErrorCode::AccountTypeNotSupported, BANK_SAYS_SO),
@@ -76,6 +80,15 @@ fn denied() -> Expected {
     Expected::Back(OAuthCode::AccessDenied, "The user denied the access".into())
 }
 
+/// What asking too often comes to: `limit` proves it.
+pub(crate) fn too_often() -> [Expected; 2] {
+    let later = "Too many requests, please try again later";
+    [
+        Expected::Fdx(ErrorCode::TooManyRequests, "This recipient or this connection asks too often"),
+        Expected::OAuth(503, OAuthCode::TemporarilyUnavailable, later.into()),
+    ]
+}
+
 /// Every answer that a case of these tests is there to produce.
 fn produced() -> Vec<Expected> {
     let mut all: Vec<Expected> = cases(&Values::default()).into_iter().map(|case| case.expected).collect();
@@ -84,7 +97,9 @@ fn produced() -> Vec<Expected> {
         Caller::ALL.into_iter().flat_map(|caller| routes.iter().map(move |route| expected(route, caller))),
     );
     all.extend(BANK.map(|(_, _, code, told)| Expected::Fdx(code, told)));
+    all.extend(BANK_OF_A_STATEMENT.map(|(_, _, code, told)| Expected::Fdx(code, told)));
     all.extend(faults());
+    all.extend(too_often());
     all.push(denied());
     all
 }
@@ -117,6 +132,7 @@ fn kinds_of_data_errors() -> Vec<DataError> {
         DataError::Unavailable(Duration::from_secs(1)),
         DataError::RateLimited(Duration::from_secs(1)),
         DataError::Fault(Fault::new("broken")),
+        DataError::TooMany(Duration::from_secs(1)),
     ];
     let number = |error: &DataError| match error {
         DataError::BadToken => 0,
@@ -125,8 +141,9 @@ fn kinds_of_data_errors() -> Vec<DataError> {
         DataError::Unavailable(_) => 3,
         DataError::RateLimited(_) => 4,
         DataError::Fault(_) => 5,
+        DataError::TooMany(_) => 6,
     };
-    assert!(all.iter().map(number).eq(0..6));
+    assert!(all.iter().map(number).eq(0..7));
     all
 }
 
@@ -148,15 +165,21 @@ fn every_kind_of_data_error_comes_out_of_a_case() {
 fn every_kind_of_body_error_comes_out_of_a_case() {
     let all = produced();
     let malformed = OAuthError::new(OAuthCode::InvalidRequest, "scope must be a string");
-    let kinds =
-        [BodyError::TooLarge, BodyError::Broken, BodyError::MediaType, BodyError::Malformed(malformed)];
+    let kinds = [
+        BodyError::TooLarge,
+        BodyError::Broken,
+        BodyError::MediaType,
+        BodyError::NotJson,
+        BodyError::Malformed(malformed),
+    ];
     let number = |error: &BodyError| match error {
         BodyError::TooLarge => 0,
         BodyError::Broken => 1,
         BodyError::MediaType => 2,
-        BodyError::Malformed(_) => 3,
+        BodyError::NotJson => 3,
+        BodyError::Malformed(_) => 4,
     };
-    assert!(kinds.iter().map(number).eq(0..4));
+    assert!(kinds.iter().map(number).eq(0..5));
     for error in kinds {
         let (status, shown) = error.shown();
         let made = |e: &Expected| matches!(e, Expected::OAuth(s, c, words) if *s == status.as_u16() && *c == shown.code && *words == shown.description);
@@ -185,7 +208,7 @@ async fn bank(kit: &Kit) -> (StandIn, Arc<Mutex<(u16, Value)>>) {
 #[tokio::test]
 async fn whatever_a_bank_says_is_a_documented_answer_and_its_words_are_not_shown() {
     let kit = Kit::new().await;
-    let tokens = kit.connect(&kit.acme()).await;
+    let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], EVERYTHING).await;
     let account = kit.account_id(&tokens.access).await;
     let (_bank, says_what) = bank(&kit).await;
     for (status, code, told, words) in BANK {
@@ -197,6 +220,9 @@ async fn whatever_a_bank_says_is_a_documented_answer_and_its_words_are_not_shown
             "/accounts".to_owned(),
             format!("/accounts/{account}"),
             format!("/accounts/{account}/transactions"),
+            format!("/accounts/{account}/contact"),
+            format!("/accounts/{account}/payment-networks"),
+            format!("/accounts/{account}/statements"),
         ] {
             *says_what.lock().unwrap() = (status, body.clone());
             let answer = kit.read(&path, &tokens.access).await;
@@ -209,24 +235,67 @@ async fn whatever_a_bank_says_is_a_documented_answer_and_its_words_are_not_shown
     assert_eq!(kit.cause(&tokens.id).await, None);
 }
 
+/// What a bank may answer to the download of a statement, where that is another answer than to a list.
+const BANK_OF_A_STATEMENT: [(u16, Option<u16>, ErrorCode, &str); 11] = [
+    (404, Some(1104), ErrorCode::DataNotFound, NO_STATEMENT),
+    (404, Some(1107), ErrorCode::DataNotFound, NO_STATEMENT),
+    (404, Some(1108), ErrorCode::DataNotFound, NO_STATEMENT),
+    (400, Some(1300), ErrorCode::StatementProcessing, "The data provider is still making this statement"),
+    (406, Some(1203), ErrorCode::ContentType, BANK_HAS_NO_SUCH_TYPE),
+    (406, None, ErrorCode::ContentType, BANK_HAS_NO_SUCH_TYPE),
+    (413, None, ErrorCode::TooLarge, TOO_LARGE),
+    (413, Some(413), ErrorCode::TooLarge, TOO_LARGE),
+    // JSON where a PDF was asked for, an address without one, and one that is not below the base.
+    (200, None, ErrorCode::Internal, BANK_FAILED),
+    (302, None, ErrorCode::Internal, BANK_FAILED),
+    (304, None, ErrorCode::Internal, BANK_FAILED),
+];
+
+#[tokio::test]
+async fn whatever_a_bank_says_to_a_download_is_a_documented_answer() {
+    let kit = Kit::new().await;
+    let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], EVERYTHING).await;
+    let account = kit.account_id(&tokens.access).await;
+    let path = format!("/accounts/{account}/statements/{}", kit.statement_id(&tokens.access).await);
+    let (_bank, says_what) = bank(&kit).await;
+    let other = BANK_OF_A_STATEMENT.map(|(status, code, ..)| (status, code));
+    let as_to_lists = BANK.iter().filter(|(status, code, ..)| !other.contains(&(*status, *code)));
+    for &(status, code, told, words) in as_to_lists.chain(&BANK_OF_A_STATEMENT) {
+        let mut body = json!({"message": "<script>mine</script>"});
+        if let Some(code) = code {
+            body["code"] = json!(code);
+        }
+        *says_what.lock().unwrap() = (status, body);
+        let answer = kit.read(&path, &tokens.access).await;
+        Expected::Fdx(told, words).hold(&answer, &format!("{status} {code:?} at a download"));
+        *says_what.lock().unwrap() = (200, json!({"accounts": []}));
+        assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "it is over with the answer");
+    }
+}
+
 /// FDX 5.2 has 1107 for a list that is empty; ours is an empty list, whichever way the bank says so.
 #[tokio::test]
 async fn a_bank_that_finds_nothing_has_an_empty_list() {
     let kit = Kit::new().await;
-    let tokens = kit.connect(&kit.acme()).await;
+    let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], EVERYTHING).await;
     let account = kit.account_id(&tokens.access).await;
     let (_bank, says_what) = bank(&kit).await;
     *says_what.lock().unwrap() =
         (404, json!({"code": "1107", "message": "Data not found for request parameters"}));
-    for (path, name) in
-        [("/accounts".to_owned(), "accounts"), (format!("/accounts/{account}/transactions"), "transactions")]
-    {
+    for (path, name) in [
+        ("/accounts".to_owned(), "accounts"),
+        (format!("/accounts/{account}/transactions"), "transactions"),
+        (format!("/accounts/{account}/payment-networks"), "paymentNetworks"),
+        (format!("/accounts/{account}/statements"), "statements"),
+    ] {
         let answer = kit.read(&path, &tokens.access).await;
         assert_eq!((answer.status, &answer.json()[name]), (200, &json!([])), "{}", answer.body);
         assert!(answer.json()["links"].get("next").is_none());
     }
-    let one = kit.read(&format!("/accounts/{account}"), &tokens.access).await;
-    Expected::Fdx(ErrorCode::AccountNotFound, NO_ACCOUNT).hold(&one, "one account is no list");
+    for rest in ["", "/contact"] {
+        let one = kit.read(&format!("/accounts/{account}{rest}"), &tokens.access).await;
+        Expected::Fdx(ErrorCode::AccountNotFound, NO_ACCOUNT).hold(&one, "one account is no list");
+    }
 }
 
 #[tokio::test]

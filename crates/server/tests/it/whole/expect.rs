@@ -17,9 +17,11 @@ pub(super) const NOTHING: &str = "There is nothing here";
 
 /// The one answer that a request may get.
 #[derive(Clone, Debug)]
-pub(super) enum Expected {
+pub(crate) enum Expected {
     /// An OAuth error as JSON: status, word, sentence.
     OAuth(u16, OAuthCode, Cow<'static, str>),
+    /// An OAuth error as JSON, with the pairs that are in the way beside it.
+    Pairs(u16, Cow<'static, str>),
     /// An OAuth error at the recipient's redirect URI: word, sentence.
     Back(OAuthCode, Cow<'static, str>),
     /// A data error with its code, and what a developer is told.
@@ -40,6 +42,10 @@ pub(super) enum Expected {
     Tokens,
     /// Data.
     Data,
+    /// A document.
+    File,
+    /// A text for the platform.
+    Text(u16, &'static str),
     /// 204.
     Done,
     /// Refused by the HTTP library before there is a request: no body.
@@ -64,7 +70,7 @@ impl Expected {
     }
 
     /// Asserts that an answer is this one, and sound.
-    pub(super) fn hold(&self, answer: &Answer, what: &str) {
+    pub(crate) fn hold(&self, answer: &Answer, what: &str) {
         let body = answer.json();
         let context = || {
             format!("{what}: expected {self:?}, not {} {} {:?}", answer.status, answer.body, answer.headers)
@@ -74,11 +80,25 @@ impl Expected {
             is(answer.status == *status && answer.body.is_empty());
             return;
         }
+        if let Self::Text(status, words) = self {
+            is_stamped(answer, what);
+            let kind = answer.headers["content-type"].to_str().unwrap();
+            is(kind.starts_with("text/plain") && answer.status == *status && answer.body.contains(words));
+            return;
+        }
         is_sound(answer, what);
         match self {
             Self::OAuth(status, code, sentence) => {
                 is(answer.status == *status && body["error"] == code.as_str());
                 is(body["error_description"] == **sentence && body.as_object().is_some_and(|o| o.len() == 2));
+            }
+            Self::Pairs(status, sentence) => {
+                is(answer.status == *status && body["error"] == "invalid_request");
+                is(body["error_description"] == **sentence && body.as_object().is_some_and(|o| o.len() == 3));
+                let pairs = body["pairs"].as_array();
+                is(pairs.is_some_and(|all| {
+                    !all.is_empty() && all.iter().all(|p| p["error_description"].is_string())
+                }));
             }
             Self::Back(code, sentence) => {
                 is(answer.status == 302 || answer.status == 303);
@@ -111,9 +131,12 @@ impl Expected {
             Self::ToBank => is(answer.status == 303
                 && answer.location.as_deref().is_some_and(|to| to.contains("/authorize?"))),
             Self::Tokens => is(answer.status == 200 && body["access_token"].is_string()),
-            Self::Data => is(answer.status == 200 && body.is_object() && body.get("code").is_none()),
+            Self::Data => {
+                is(answer.status == 200 && body.get("code").is_none() && body.get("error").is_none());
+            }
+            Self::File => is(answer.status == 200 && answer.body.starts_with("%PDF-")),
             Self::Done => is(answer.status == 204 && answer.body.is_empty()),
-            Self::Wire(_) => {}
+            Self::Wire(_) | Self::Text(..) => {}
         }
     }
 }
@@ -140,8 +163,25 @@ const KNOWN: [&str; 18] = [
     "x-frame-options",
 ];
 
-/// What every answer has, whatever it says.
+/// What every answer of a face has, whatever it says.
 pub(super) fn is_sound(answer: &Answer, what: &str) {
+    is_stamped(answer, what);
+    let context = || format!("{what}: {} {:?} {}", answer.status, answer.headers, answer.body);
+    let kind = answer.headers.get("content-type").map_or("", |value| value.to_str().unwrap());
+    if kind.starts_with("text/html") {
+        is_safe_page(answer, &context());
+    } else if kind == "application/pdf" {
+        assert!(answer.status == 200 && answer.body.starts_with("%PDF-"), "{}", context());
+    } else if !answer.body.is_empty() && !kind.starts_with("text/css") {
+        let problem = answer.status >= 400 && answer.json().get("correlation_id").is_some();
+        let wanted = if problem { "application/problem+json" } else { "application/json" };
+        assert_eq!(kind, wanted, "{}", context());
+        assert!(answer.json().is_object() || answer.json().is_array(), "{}", context());
+    }
+}
+
+/// The headers that every answer has, and no others.
+fn is_stamped(answer: &Answer, what: &str) {
     let context = || format!("{what}: {} {:?} {}", answer.status, answer.headers, answer.body);
     let header = |name: &str| answer.headers.get(name).map_or("", |value| value.to_str().unwrap());
     for name in answer.headers.keys() {
@@ -173,14 +213,6 @@ pub(super) fn is_sound(answer: &Answer, what: &str) {
         context()
     );
     assert!(answer.status != 503 || !header("retry-after").is_empty(), "{}", context());
-    if kind.starts_with("text/html") {
-        is_safe_page(answer, &context());
-    } else if !answer.body.is_empty() && !kind.starts_with("text/css") {
-        let problem = answer.status >= 400 && answer.json().get("correlation_id").is_some();
-        let wanted = if problem { "application/problem+json" } else { "application/json" };
-        assert_eq!(kind, wanted, "{}", context());
-        assert!(answer.json().is_object(), "{}", context());
-    }
 }
 
 fn is_safe_page(answer: &Answer, context: &str) {

@@ -2,10 +2,12 @@
 //! here fails.
 
 mod callers;
-mod errors;
+pub(crate) mod errors;
 mod expect;
 mod input;
+mod managing;
 
+use bowline::cli::Answer;
 use bowline::web::{Face, Route, table};
 use domain::error::OAuthCode;
 use domain::id::{AuthorizationRequestId, ConnectionId};
@@ -16,12 +18,28 @@ use http::Method;
 use serde_json::json;
 use store::query::{AuditOf, RequestById};
 
-use callers::{Caller, EVERYTHING, Hand, hands};
+use callers::{ALMOST, BEYOND, Caller, EVERYTHING, Hand, hands};
 use expect::{Expected, FOREIGN_FORM, NOTHING, OVER, UNKNOWN_CLIENT, UNKNOWN_REDIRECT, is_sound};
 
 use crate::kit::{Kit, Raw, Recipient, on_both};
 
 on_both!(every_route_refuses_every_wrong_caller);
+
+/// Every route of both listeners.
+fn everything() -> Vec<Route> {
+    table().into_iter().chain(bowline::node::routes()).collect()
+}
+
+/// What the listener of a route answers.
+async fn said(kit: &Kit, route: &Route, raw: &Raw) -> Answer {
+    let node = &kit.world.node;
+    let address = match route.face {
+        Face::Probe => node.probes,
+        Face::Admin => node.admin,
+        _ => node.address,
+    };
+    raw.sent_to(address).await
+}
 
 /// A connection's row, and how many events its chain has.
 async fn state_of(kit: &Kit, id: &ConnectionId) -> (String, usize) {
@@ -34,6 +52,7 @@ async fn state_of(kit: &Kit, id: &ConnectionId) -> (String, usize) {
 struct Victim {
     connection: ConnectionId,
     account: String,
+    statement: String,
     request: AuthorizationRequestId,
     callback: String,
     redirect_uri: String,
@@ -46,6 +65,7 @@ impl Victim {
         let callback = crate::recovery::callback(kit).await;
         Self {
             connection,
+            statement: kit.statement_id(access).await,
             account: kit.account_id(access).await,
             request: AuthorizationRequestId::parse(&id).unwrap(),
             callback: callback.split_once("/callback/1000").unwrap().1.to_owned(),
@@ -56,10 +76,11 @@ impl Victim {
     /// The path of a route, aimed at what is the victim's.
     fn path(&self, route: &Route) -> String {
         let path = route.path.replace("{account_id}", &self.account);
+        let path = path.replace("{statement_id}", &self.statement);
         let path = path.replace("{request_id}", self.request.as_str()).replace("{provider_id}", "1000");
-        path.replace("{job_id}", "job_nobody")
-            .replace("{operator_id}", "opr_sandbox")
-            .replace("{connection_id}", self.connection.as_str())
+        let path = path.replace("{recipient_ids}", "dc-sandbox").replace("{provider_ids}", "1000");
+        let path = path.replace("{job_id}", "job_nobody").replace("{operator_id}", "opr_sandbox");
+        path.replace("{client_id}", "dc-sandbox").replace("{connection_id}", self.connection.as_str())
     }
 }
 
@@ -72,6 +93,7 @@ fn request(route: &Route, victim: &Victim, hand: &Hand) -> Raw {
         ("POST", "/consent/{request_id}") => {
             Raw::post(path, "application/x-www-form-urlencoded", "decision=approve&form_token=x")
         }
+        ("POST", "/api/v1/recipients") | ("PUT", _) => managing::described(&route.method, path),
         ("GET", "/callback/{provider_id}") => Raw::get(format!("{path}{}", victim.callback)),
         (method, _) => Raw::new(method, path),
     };
@@ -94,7 +116,7 @@ fn asked(victim: &Victim, hand: &Hand) -> String {
     };
     let mut query = Kit::ask(&recipient);
     query.retain(|(name, _)| !matches!(*name, "provider_id" | "scope"));
-    let scope = if hand.caller == Caller::Narrow { "ACCOUNT_BASIC STATEMENTS" } else { EVERYTHING };
+    let scope = if hand.caller == Caller::Narrow { EVERYTHING } else { ALMOST };
     query.extend([("provider_id", hand.provider_id.to_string()), ("scope", scope.to_owned())]);
     form_urlencoded::Serializer::new(String::new()).extend_pairs(&query).finish()
 }
@@ -106,7 +128,7 @@ fn refresh(hand: &Hand) -> String {
         body["client_secret"] = recipient.secret.as_str().into();
     }
     if hand.caller == Caller::Narrow {
-        body["scope"] = "ACCOUNT_BASIC STATEMENTS".into();
+        body["scope"] = format!("ACCOUNT_BASIC {BEYOND}").into();
     }
     body.to_string()
 }
@@ -118,16 +140,31 @@ fn expected(route: &Route, caller: Caller) -> Expected {
         (
             Face::Fdx,
             "GET",
-            "/api/fdx/5/accounts/{account_id}" | "/api/fdx/5/accounts/{account_id}/transactions",
+            "/api/fdx/5/accounts/{account_id}"
+            | "/api/fdx/5/accounts/{account_id}/contact"
+            | "/api/fdx/5/accounts/{account_id}/transactions"
+            | "/api/fdx/5/accounts/{account_id}/payment-networks"
+            | "/api/fdx/5/accounts/{account_id}/statements"
+            | "/api/fdx/5/accounts/{account_id}/statements/{statement_id}",
         ) => data(caller, true),
+        (
+            Face::Fdx,
+            "GET",
+            "/api/fdx/5/availability" | "/api/fdx/5/capability" | "/api/fdx/5/certification-metrics",
+        ) => meta(caller),
         (Face::Flinks, "DELETE" | "POST", "/api/v1/revoke") => revoking(caller),
         (Face::Flinks, "POST", "/api/v1/token") => refreshing(caller),
         (Face::Flinks, "GET", "/api/v1/authorize") => authorizing(caller),
+        (Face::Flinks, method, path) if managing::is_of(path) => managing::expected(method, path, caller),
         (Face::Page, "GET", "/consent/{request_id}" | "/callback/{provider_id}") => Expected::Page(400, OVER),
         (Face::Page, "POST", "/consent/{request_id}") => Expected::Page(403, FOREIGN_FORM),
         (Face::Page, "GET", "/") => Expected::Page(200, "Bowline"),
         (Face::Page, "GET", "/static/bowline.css") => Expected::Page(200, ":root"),
         (Face::Admin, ..) => Expected::no_operator(),
+        // Whoever reaches the probes' listener may look: what they tell is about nobody.
+        (Face::Probe, "GET", "/livez") => Expected::Text(200, "ok"),
+        (Face::Probe, "GET", "/readyz") => Expected::Data,
+        (Face::Probe, "GET", "/metrics") => Expected::Text(200, "bowline_http_requests_total"),
         (_, method, path) => panic!("nobody has thought of wrong callers of {method} {path}"),
     }
 }
@@ -135,9 +172,12 @@ fn expected(route: &Route, caller: Caller) -> Expected {
 fn data(caller: Caller, of_an_account: bool) -> Expected {
     let ended = "The customer's consent has ended: a new authorization is needed";
     match caller {
-        Caller::Anonymous | Caller::Malformed | Caller::Forged | Caller::ClientToken | Caller::Expired => {
-            Expected::NoToken
-        }
+        Caller::Anonymous
+        | Caller::Malformed
+        | Caller::Forged
+        | Caller::ClientToken
+        | Caller::Expired
+        | Caller::OtherPartner => Expected::NoToken,
         Caller::Foreign | Caller::OtherCustomer if of_an_account => {
             Expected::Fdx(ErrorCode::AccountNotFound, "accountId names no account of this consent")
         }
@@ -155,12 +195,28 @@ fn data(caller: Caller, of_an_account: bool) -> Expected {
     }
 }
 
+/// Whoever has a token that is good may know how the hub is.
+fn meta(caller: Caller) -> Expected {
+    match caller {
+        Caller::Foreign
+        | Caller::OtherCustomer
+        | Caller::Narrow
+        | Caller::ClientToken
+        | Caller::OtherPartner
+        | Caller::Suspended
+        | Caller::Paused => Expected::Data,
+        caller => data(caller, false),
+    }
+}
+
 fn revoking(caller: Caller) -> Expected {
     match caller {
         Caller::Anonymous | Caller::Malformed | Caller::Forged | Caller::Expired => {
             Expected::invalid_request("The access token is missing, malformed or expired")
         }
-        Caller::ClientToken => Expected::invalid_request("This token names no connection"),
+        Caller::ClientToken | Caller::OtherPartner => {
+            Expected::invalid_request("This token names no connection")
+        }
         Caller::Replaced => Expected::invalid_request(
             "A newer login has replaced this connection: revoke with the newer login's token",
         ),
@@ -182,11 +238,14 @@ fn refreshing(caller: Caller) -> Expected {
         Caller::Forged => {
             Expected::OAuth(400, OAuthCode::InvalidClient, "client_id or client_secret is wrong".into())
         }
-        Caller::Foreign | Caller::Expired | Caller::Ended | Caller::Replaced | Caller::OtherCustomer => {
-            Expected::OAuth(400, OAuthCode::InvalidGrant, over.into())
-        }
+        Caller::Foreign
+        | Caller::Expired
+        | Caller::Ended
+        | Caller::Replaced
+        | Caller::OtherCustomer
+        | Caller::OtherPartner => Expected::OAuth(400, OAuthCode::InvalidGrant, over.into()),
         Caller::Narrow => {
-            let beyond = "scope STATEMENTS is not allowed for this client";
+            let beyond = format!("scope {BEYOND} is not allowed for this client");
             Expected::OAuth(400, OAuthCode::InvalidScope, beyond.into())
         }
         Caller::Suspended => {
@@ -200,7 +259,7 @@ fn authorizing(caller: Caller) -> Expected {
     match caller {
         Caller::Foreign => Expected::Page(400, UNKNOWN_REDIRECT),
         Caller::Narrow => {
-            let beyond = "scope STATEMENTS is not allowed for this client";
+            let beyond = format!("scope {BEYOND} is not allowed for this client");
             Expected::Back(OAuthCode::InvalidScope, beyond.into())
         }
         Caller::Suspended => Expected::Back(OAuthCode::UnauthorizedClient, "This client is suspended".into()),
@@ -216,7 +275,8 @@ async fn every_route_refuses_every_wrong_caller(kit: Kit) {
     let (tokens, hands) = hands(&kit).await;
     let victim = Victim::new(&kit, &tokens.access, tokens.id.clone()).await;
     let before = state_of(&kit, &victim.connection).await;
-    let mut routes = table();
+    let recipient = managing::state_of(&kit, "dc-sandbox").await;
+    let mut routes = everything();
     // Revoking comes last: it ends what the callers have.
     routes.sort_by_key(|route| route.path == "/api/v1/revoke");
     for route in &routes {
@@ -227,7 +287,7 @@ async fn every_route_refuses_every_wrong_caller(kit: Kit) {
                 None => None,
             };
             let expected = expected(route, hand.caller);
-            let answer = kit.wire(&request(route, &victim, hand)).await;
+            let answer = said(&kit, route, &request(route, &victim, hand)).await;
             expected.hold(&answer, &what);
             assert!(!answer.body.contains(&victim.account), "{what} shows an account: {}", answer.body);
             assert!(!answer.headers.contains_key("set-cookie"), "{what}");
@@ -237,6 +297,7 @@ async fn every_route_refuses_every_wrong_caller(kit: Kit) {
             }
         }
     }
+    assert_eq!(managing::state_of(&kit, "dc-sandbox").await, recipient);
     is_untouched(&kit, &victim, &tokens.access).await;
 }
 
@@ -255,7 +316,7 @@ async fn is_untouched(kit: &Kit, victim: &Victim, access: &str) {
 #[tokio::test]
 async fn every_method_that_a_path_does_not_have_is_405_in_its_face() {
     let kit = Kit::new().await;
-    let routes = table();
+    let routes = everything();
     let paths: std::collections::BTreeSet<&str> = routes.iter().map(|route| route.path).collect();
     for path in paths {
         let of_path: Vec<&Route> = routes.iter().filter(|route| route.path == path).collect();
@@ -264,13 +325,15 @@ async fn every_method_that_a_path_does_not_have_is_405_in_its_face() {
                 continue;
             }
             let what = format!("{method} {path}");
-            let answer = kit.wire(&Raw::new(method, path.replace(['{', '}'], "x"))).await;
+            let raw = Raw::new(method, path.replace(['{', '}'], "x"));
+            let answer = said(&kit, of_path[0], &raw).await;
             let words = "This method is not allowed here";
             let expected = match of_path[0].face {
                 Face::Flinks => Expected::OAuth(405, OAuthCode::InvalidRequest, words.into()),
                 Face::Fdx => Expected::Bare(405),
                 Face::Admin => Expected::Problem(405, "method_not_allowed", None, words.into()),
-                Face::Page | Face::Probe => Expected::Page(405, NOTHING),
+                Face::Page => Expected::Page(405, NOTHING),
+                Face::Probe => Expected::Text(405, words),
             };
             expected.hold(&answer, &what);
             let allow = answer.headers["allow"].to_str().unwrap();
@@ -278,7 +341,8 @@ async fn every_method_that_a_path_does_not_have_is_405_in_its_face() {
                 assert!(allow.contains(route.method.as_str()), "{what}: {allow}");
             }
         }
-        let options = kit.wire(&Raw::new("OPTIONS", path.replace(['{', '}'], "x"))).await;
+        let raw = Raw::new("OPTIONS", path.replace(['{', '}'], "x"));
+        let options = said(&kit, of_path[0], &raw).await;
         Expected::Done.hold(&options, path);
         assert!(options.headers.contains_key("allow"), "{path}");
     }
@@ -294,6 +358,9 @@ async fn every_answer_to_a_rightful_caller_carries_what_all_must_have() {
         let answer = kit.call(route.method.clone(), &victim.path(route), &tokens.access).await;
         assert_eq!(answer.status, 200, "{}: {}", route.path, answer.body);
         is_sound(&answer, route.path);
+        let head = kit.call(Method::HEAD, &victim.path(route), &tokens.access).await;
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "HEAD {}", route.path);
+        assert_eq!(head.headers.get("content-type"), answer.headers.get("content-type"), "{}", route.path);
     }
     let mut picked = Kit::ask(&acme);
     picked.retain(|(name, _)| *name != "provider_id");
@@ -312,10 +379,13 @@ async fn every_answer_to_a_rightful_caller_carries_what_all_must_have() {
 
 #[test]
 fn the_table_is_what_is_known() {
-    let mut listed: Vec<String> = table().iter().map(|r| format!("{} {}", r.method, r.path)).collect();
+    let mut listed: Vec<String> = everything().iter().map(|r| format!("{} {}", r.method, r.path)).collect();
     listed.sort();
     insta::assert_snapshot!(listed.join("\n"), @r"
     DELETE /admin/v1/operators/{operator_id}
+    DELETE /api/v1/connections/{connection_id}
+    DELETE /api/v1/recipients/{client_id}
+    DELETE /api/v1/recipients/{client_id}/connections/{connection_id}
     DELETE /api/v1/revoke
     GET /
     GET /admin/v1/audit
@@ -327,11 +397,34 @@ fn the_table_is_what_is_known() {
     GET /admin/v1/providers/{provider_id}
     GET /api/fdx/5/accounts
     GET /api/fdx/5/accounts/{account_id}
+    GET /api/fdx/5/accounts/{account_id}/contact
+    GET /api/fdx/5/accounts/{account_id}/payment-networks
+    GET /api/fdx/5/accounts/{account_id}/statements
+    GET /api/fdx/5/accounts/{account_id}/statements/{statement_id}
     GET /api/fdx/5/accounts/{account_id}/transactions
+    GET /api/fdx/5/availability
+    GET /api/fdx/5/capability
+    GET /api/fdx/5/certification-metrics
     GET /api/fdx/5/customers/current
     GET /api/v1/authorize
+    GET /api/v1/authorize/providers
+    GET /api/v1/connections
+    GET /api/v1/connections/{connection_id}
+    GET /api/v1/providers
+    GET /api/v1/providers/{provider_id}
+    GET /api/v1/recipients
+    GET /api/v1/recipients/providers/requests
+    GET /api/v1/recipients/{client_id}
+    GET /api/v1/recipients/{client_id}/connections
+    GET /api/v1/recipients/{client_id}/connections/{connection_id}
+    GET /api/v1/recipients/{client_id}/providers/requests
+    GET /api/v1/recipients/{client_id}/providers/{provider_id}
+    GET /api/v2/providers
     GET /callback/{provider_id}
     GET /consent/{request_id}
+    GET /livez
+    GET /metrics
+    GET /readyz
     GET /static/bowline.css
     POST /admin/v1/connections/{connection_id}/end
     POST /admin/v1/jobs/{job_id}/close
@@ -340,8 +433,12 @@ fn the_table_is_what_is_known() {
     POST /admin/v1/providers/{provider_id}/pause
     POST /admin/v1/providers/{provider_id}/release
     POST /admin/v1/providers/{provider_id}/retire
+    POST /api/v1/recipients
+    POST /api/v1/recipients/providers/requests/{recipient_ids}/{provider_ids}
+    POST /api/v1/recipients/{client_id}/secret
     POST /api/v1/revoke
     POST /api/v1/token
     POST /consent/{request_id}
+    PUT /api/v1/recipients/{client_id}
     ");
 }

@@ -37,10 +37,10 @@ fn ends(values: &Values) -> Vec<Case> {
 
 /// The lists, the parameters of each with a good value, and what a bad one is told.
 type List = (&'static str, &'static [(&'static str, &'static str, &'static str)]);
-const ACTIONS: &str = "expected client.registered, client.state_changed, client.redirect_uris_replaced, provider.changed, \
-    provider.orphan_settled, registration.changed, connection.opened, connection.activated, connection.ended, \
-    connection.code_refused, connection.bank_told, job.retried, job.closed, operator.bootstrap_issued, operator.added, \
-    operator.removed";
+const ACTIONS: &str = "expected client.registered, client.state_changed, client.redirect_uris_replaced, \
+    client.secret_regenerated, client.removed, provider.changed, provider.orphan_settled, registration.changed, \
+    connection.opened, connection.activated, connection.ended, connection.code_refused, connection.bank_told, \
+    job.retried, job.closed, operator.bootstrap_issued, operator.added, operator.removed";
 const TIME: &str = "expected a time in RFC 3339";
 const LISTS: [List; 5] = [
     ("/admin/v1/providers", &[]),

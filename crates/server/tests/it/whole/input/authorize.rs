@@ -117,11 +117,6 @@ pub(super) fn cases(values: &Values) -> Vec<Case> {
             "TRANSACTIONS",
             Expected::Back(OAuthCode::InvalidScope, "scope must include ACCOUNT_BASIC".into()),
         ),
-        (
-            "scope",
-            "ACCOUNT_BASIC+STATEMENTS",
-            Expected::Back(OAuthCode::InvalidScope, "scope STATEMENTS is not allowed for this client".into()),
-        ),
         ("state", "a\\b", Expected::Onward),
     ] {
         cases.push(Case::new(format!("authorize: {value} as {name}"), with(name, value), expected));
@@ -130,6 +125,18 @@ pub(super) fn cases(values: &Values) -> Vec<Case> {
         let raw = with("state", &"s".repeat(bytes));
         cases.push(Case::new(format!("authorize: a state of {bytes} bytes"), raw, expected));
     }
+    let beyond = [
+        ("client_id", &*values.foreign.client_id),
+        ("redirect_uri", &*values.foreign.redirect_uri),
+        ("response_type", "code"),
+        ("scope", "ACCOUNT_BASIC INVESTMENTS"),
+        ("state", "s-1"),
+        ("provider_id", "1000"),
+    ];
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(beyond).finish();
+    let told =
+        Expected::Back(OAuthCode::InvalidScope, "scope INVESTMENTS is not allowed for this client".into());
+    cases.push(Case::new("authorize: beyond the client's", Raw::get(format!("{PATH}?{query}")), told));
     cases.push(Case::new("authorize: nothing at all", Raw::get(PATH), Expected::Page(400, UNKNOWN_CLIENT)));
     for junk in ["?", "?&&&", "?=", "?=x&=y", "?%00=%00", "?client_id[]=x", "?a=b?c=d#e"] {
         let raw = Raw::get(format!("{PATH}{junk}"));

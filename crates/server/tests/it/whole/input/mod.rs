@@ -4,6 +4,7 @@ mod admin;
 mod authorize;
 mod bearer;
 mod data;
+mod manage;
 mod pages;
 mod token;
 
@@ -132,12 +133,16 @@ impl Bad {
 
 /// What a scope is told that has a word which nobody knows.
 pub(super) fn unknown_word(scope: &str, told: &str) -> Expected {
+    Expected::OAuth(400, OAuthCode::InvalidScope, unknown_scope(scope, told).into())
+}
+
+/// The sentence that names a word which nobody knows, in characters that may be shown.
+pub(super) fn unknown_scope(scope: &str, told: &str) -> String {
     let known = ["ACCOUNT_BASIC", "ACCOUNT_DETAILED", "TRANSACTIONS"];
     let unknown = scope.split(' ').find(|word| !word.is_empty() && !known.contains(word)).unwrap();
     let sentence = format!("scope {unknown} is {told}");
     let allowed = |c| matches!(c, '\u{20}'..='\u{21}' | '\u{23}'..='\u{5B}' | '\u{5D}'..='\u{7E}');
-    let shown = sentence.chars().take(200).map(|c| if allowed(c) { c } else { '.' }).collect::<String>();
-    Expected::OAuth(400, OAuthCode::InvalidScope, shown.into())
+    sentence.chars().take(200).map(|c| if allowed(c) { c } else { '.' }).collect()
 }
 
 /// One request, and the one answer that it may get.
@@ -164,6 +169,7 @@ pub(super) struct Values {
     pub(super) refresh: String,
     pub(super) access: String,
     pub(super) account: String,
+    pub(super) statement: String,
     /// The same, of another recipient.
     pub(super) foreign: Foreign,
     /// A consent page that waits, its cookie and its form's token.
@@ -178,6 +184,7 @@ pub(super) struct Values {
     pub(super) operator: String,
     /// The connection that is to stay as it is.
     pub(super) connection: String,
+    pub(super) manage: manage::Managed,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -188,6 +195,7 @@ pub(super) struct Foreign {
     pub(super) refresh: String,
     pub(super) access: String,
     pub(super) account: String,
+    pub(super) statement: String,
     pub(super) cursor: String,
 }
 
@@ -203,6 +211,7 @@ pub(super) fn cases(values: &Values) -> Vec<Case> {
     cases.extend(consent_cases(values));
     cases.extend(callback_cases(values));
     cases.extend(admin::cases(values));
+    cases.extend(manage::cases(values));
     cases
 }
 
@@ -211,11 +220,16 @@ async fn every_parameter_with_every_bad_value_is_answered_as_documented(kit: Kit
     let (own, theirs) = (state_of(&kit, &tokens.id).await, state_of(&kit, &foreign.id).await);
     let steps = pages::steps(&kit, &values).await;
     let mut wrong = Vec::new();
+    let mut managed = manage::state(&kit).await;
     for case in cases(&values) {
         let answer = kit.wire(&case.raw).await;
         wrong.extend(case.expected.check(&answer, &case.what).err());
         assert_eq!(state_of(&kit, &tokens.id).await, own, "{}", case.what);
         assert_eq!(state_of(&kit, &foreign.id).await, theirs, "{}", case.what);
+        if case.what.starts_with("manage") {
+            let before = std::mem::replace(&mut managed, manage::state(&kit).await);
+            assert!(before == managed || matches!(case.expected, Expected::Data), "{}", case.what);
+        }
     }
     assert!(wrong.is_empty(), "{} are not as documented:\n{}", wrong.len(), wrong.join("\n"));
     assert_eq!(pages::steps(&kit, &values).await, steps, "no step was taken");

@@ -20,10 +20,11 @@ fn cookie(answer: &bowline::cli::Answer) -> String {
 
 /// A connection that is to stay as it is, another recipient's, and a browser at each step.
 pub(super) async fn values(kit: &Kit) -> (Values, Tokens, Tokens) {
-    let (acme, other) = (kit.acme(), kit.recipient(&[1000], SCOPE, false).await);
-    let everything = super::super::EVERYTHING;
+    let scope = format!("{SCOPE} STATEMENTS");
+    let (acme, other) = (kit.acme(), kit.recipient(&[1000], &scope, false).await);
+    let everything = super::super::ALMOST;
     let tokens = kit.connect_at(1000, &acme, "alice", &["mt-alice-chequing"], everything).await;
-    let foreign = kit.connect_at(1000, &other, "alice", &[], SCOPE).await;
+    let foreign = kit.connect_at(1000, &other, "alice", &[], &scope).await;
     let first = kit.read("/accounts?limit=1", &foreign.access).await.json();
     let mut asked = Kit::ask(&acme);
     asked.extend([("code_challenge", CHALLENGE.into()), ("code_challenge_method", "S256".into())]);
@@ -42,6 +43,7 @@ pub(super) async fn values(kit: &Kit) -> (Values, Tokens, Tokens) {
         code,
         refresh: tokens.refresh.clone(),
         account: kit.account_id(&tokens.access).await,
+        statement: kit.statement_id(&tokens.access).await,
         access: tokens.access.clone(),
         foreign: Foreign {
             client_id: other.id,
@@ -50,6 +52,7 @@ pub(super) async fn values(kit: &Kit) -> (Values, Tokens, Tokens) {
             refresh: foreign.refresh.clone(),
             access: foreign.access.clone(),
             account: kit.account_id(&foreign.access).await,
+            statement: kit.statement_id(&foreign.access).await,
             cursor: first["page"]["nextOffset"].as_str().unwrap().to_owned(),
         },
         request,
@@ -60,6 +63,8 @@ pub(super) async fn values(kit: &Kit) -> (Values, Tokens, Tokens) {
         issuer: kit.bank(1000).url.clone(),
         connection: tokens.id.to_string(),
         operator: kit.admin_token().to_owned(),
+        manage: super::manage::with_connections(kit, super::manage::values(kit).await, &tokens, &foreign)
+            .await,
     };
     (values, tokens, foreign)
 }

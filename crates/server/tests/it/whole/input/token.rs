@@ -149,8 +149,8 @@ fn foreign(values: &Values) -> Vec<Case> {
         (
             &refresh,
             "scope",
-            "STATEMENTS",
-            told(OAuthCode::InvalidScope, "scope STATEMENTS is not allowed for this client"),
+            "CUSTOMER_PERSONAL",
+            told(OAuthCode::InvalidScope, "scope CUSTOMER_PERSONAL is not allowed for this client"),
         ),
         (
             &own,

@@ -1,0 +1,186 @@
+//! Values in which everything is there that a type can hold: what could be delivered, field by field.
+
+use std::cell::Cell;
+
+use serde::de::value::{BorrowedStrDeserializer, Error};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
+use serde::forward_to_deserialize_any;
+
+/// A value with every field there: one for each variant, where the type is or holds an enumeration.
+pub fn whole<T: DeserializeOwned>() -> Vec<T> {
+    let variants = Cell::new(1);
+    let mut all = Vec::new();
+    while all.len() < variants.get() {
+        match T::deserialize(Whole { variants: &variants, nth: all.len() }) {
+            Ok(value) => all.push(value),
+            Err(_) => break,
+        }
+    }
+    all
+}
+
+/// A text that is a date and a point in time as well.
+const TEXT: &str = "2026-01-01T00:00:00+00:00";
+
+/// Answers every question of a type with a value that it takes.
+#[derive(Clone, Copy)]
+struct Whole<'a> {
+    /// How many variants the enumeration has.
+    variants: &'a Cell<usize>,
+    /// Which of them is wanted.
+    nth: usize,
+}
+
+impl<'de> Deserializer<'de> for Whole<'_> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_i64(1)
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_bool(true)
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_str(TEXT)
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_str(TEXT)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_seq(One(Some(self)))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_map(Fields { whole: self, fields })
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.variants.set(variants.len());
+        visitor.visit_enum(Variant { whole: self, name: variants.get(self.nth).copied().unwrap_or_default() })
+    }
+
+    forward_to_deserialize_any! {
+        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct map
+        identifier ignored_any
+    }
+}
+
+struct One<'a>(Option<Whole<'a>>);
+
+impl<'de> SeqAccess<'de> for One<'_> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        self.0.take().map(|whole| seed.deserialize(whole)).transpose()
+    }
+}
+
+struct Fields<'a> {
+    whole: Whole<'a>,
+    fields: &'static [&'static str],
+}
+
+impl<'de> MapAccess<'de> for Fields<'_> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        let Some((name, rest)) = self.fields.split_first() else { return Ok(None) };
+        self.fields = rest;
+        seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+        seed.deserialize(self.whole)
+    }
+}
+
+struct Variant<'a> {
+    whole: Whole<'a>,
+    name: &'static str,
+}
+
+impl<'de> EnumAccess<'de> for Variant<'_> {
+    type Error = Error;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Error> {
+        Ok((seed.deserialize(BorrowedStrDeserializer::new(self.name))?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Variant<'_> {
+    type Error = Error;
+
+    fn unit_variant(self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Error> {
+        seed.deserialize(self.whole)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Error> {
+        self.whole.deserialize_any(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.whole.deserialize_struct("", fields, visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Account, Accounts, Customer, Transaction, parse};
+
+    #[test]
+    fn everything_is_there_and_nothing_is_unknown() {
+        let accounts = whole::<Account>();
+        assert_eq!(accounts.len(), 7, "one of each kind");
+        assert_eq!(whole::<Transaction>().len(), 6);
+        assert_eq!((whole::<Customer>().len(), whole::<Accounts>().len()), (1, 7));
+        for account in accounts {
+            let text = serde_json::to_string(&account).unwrap();
+            for name in
+                ["accountId", "currencyCode", "routingTransitNumber", "balanceAsOf", "lastActivityDate"]
+            {
+                assert!(text.contains(&format!("\"{name}\"")), "{name}: {text}");
+            }
+            assert_eq!(parse::<Account>(text.as_bytes()).unwrap().value, account);
+        }
+        let customer = serde_json::to_value(&whole::<Customer>()[0]).unwrap();
+        assert_eq!(customer["telephones"][0]["number"], TEXT);
+    }
+}

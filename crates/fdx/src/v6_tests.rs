@@ -1,0 +1,83 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::vocabulary::strange_words;
+
+const ACCOUNTS: &str = r#"{"page":{"nextPageKey":"n","totalElements":9},"links":{},"accounts":[
+    {"accountId":"a","accountCategory":"DEPOSIT_ACCOUNT","accountType":"CHECKING","status":"OPEN",
+    "currentBalance":12345678901234567890.123456,"availableBalance":-0.10,"interestRate":0.1,
+    "currency":{"currencyCode":"CAD"},"bankTransitId":"00207"},
+    {"accountId":"w","accountCategory":"DIGITAL_WALLET","accountType":"DIGITALWALLET"},
+    {"accountId":"i","accountCategory":"INVESTMENT_ACCOUNT","accountType":"FIRSTHOMESAVINGSACCOUNT",
+    "holdings":[{"holdingId":"h","securityIds":[{"id":"135087A61","idType":"CUSIP"},{"id":"x","idType":"ISIN"}],"units":1.2345}]},
+    {"accountId":"c","accountCategory":"COMMERCIAL_ACCOUNT","accountType":"COMMERCIALLOAN"}]}"#;
+
+#[test]
+fn a_flat_list_is_read_as_the_wrapped_one_that_it_means() {
+    let read = parse::<Accounts>(ACCOUNTS.as_bytes()).unwrap();
+    assert_eq!(read.dropped, 2, "a field and an element that 5.x has no place for");
+    assert_eq!(read.value.page.next_offset.as_deref(), Some("n"));
+    let value = serde_json::to_value(&read.value).unwrap();
+    assert_eq!(strange_words("accounts", &value), Vec::<String>::new());
+    assert_eq!(
+        value["accounts"][0].to_string(),
+        r#"{"depositAccount":{"accountCategory":"DEPOSIT_ACCOUNT","accountId":"a","accountType":"CHECKING","availableBalance":-0.10,"currency":{"currencyCode":"CAD"},"currentBalance":12345678901234567890.123456,"interestRate":0.1,"status":"OPEN"}}"#
+    );
+    let plan = &value["accounts"][1]["investmentAccount"];
+    assert_eq!(plan["accountType"], "OTHERINVESTMENT");
+    assert_eq!(
+        plan["holdings"][0],
+        json!({"holdingId": "h", "securityId": "135087A61", "securityIdType": "CUSIP", "units": plan["holdings"][0]["units"]})
+    );
+    assert_eq!(plan["holdings"][0]["units"].to_string(), "1.2345");
+    assert_eq!(value["accounts"][2]["commercialAccount"]["accountCategory"], "LOAN_ACCOUNT");
+}
+
+#[test]
+fn a_wrapped_list_is_written_flat_and_read_back() {
+    let text = r#"{"page":{"nextOffset":"n"},"links":{},"transactions":[
+        {"locTransaction":{"accountId":"a","transactionId":"t","amount":10.50,"status":"POSTED"}},
+        {"investmentTransaction":{"transactionId":"i","securityId":"1","securityIdType":"CUSIP","fees":0.00}}]}"#;
+    let five = crate::parse::<Transactions>(text.as_bytes()).unwrap().value;
+    let six = write(&five).unwrap();
+    assert_eq!(six["page"], json!({"nextPageKey": "n"}));
+    assert_eq!(six["transactions"][0]["accountCategory"], "LOC_ACCOUNT");
+    assert_eq!(six["transactions"][0]["amount"].to_string(), "10.50");
+    assert_eq!(six["transactions"][1]["securityIds"], json!([{"id": "1", "idType": "CUSIP"}]));
+    let back = parse::<Transactions>(six.to_string().as_bytes()).unwrap();
+    assert_eq!((back.value, back.dropped), (five, 0));
+}
+
+#[test]
+fn one_element_of_a_kind_that_is_not_known_is_refused() {
+    let wallet = br#"{"accountId":"w","accountCategory":"DIGITAL_WALLET"}"#;
+    assert!(parse::<Account>(wallet).is_err());
+    assert!(parse::<Account>(br#"{"accountId":"w"}"#).is_err());
+    assert!(
+        parse::<Account>(br#"{"depositAccount":{"accountId":"w"}}"#).is_err(),
+        "the form of 5.x is not 6.x"
+    );
+    assert!(parse::<Accounts>(br#"{"accounts":[7]}"#).is_err() && parse::<Accounts>(b"<html>").is_err());
+    let card = br#"{"accountCategory":"LOC_ACCOUNT","transactionType":"PURCHASE","status":"POSTED"}"#;
+    let card = serde_json::to_value(parse::<Transaction>(card).unwrap().value).unwrap();
+    assert_eq!(card, json!({"locTransaction": {"status": "POSTED"}}));
+}
+
+#[test]
+fn parameters_are_named_as_each_version_has_them() {
+    let named = ["offset", "startTime", "endTime", "limit", "resultType"].map(parameter);
+    assert_eq!(named, ["pageKey", "startDate", "endDate", "limit", "resultType"]);
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_read_is_written_so_that_it_reads_the_same(text in prop_oneof![
+        ".*",
+        r#"\{"accounts":\[\{"accountCategory":"(DEPOSIT_ACCOUNT|LOAN_ACCOUNT|x)","accountType":"[A-Z]{2,8}","(holdings|securityIds|page)":(\[\{"id":"x"\}\]|\[\]|7|null)\}\]\}"#,
+    ]) {
+        if let Ok(read) = parse::<Accounts>(text.as_bytes()) {
+            let again = parse::<Accounts>(write(&read.value).unwrap().to_string().as_bytes()).unwrap();
+            prop_assert_eq!((again.value, again.dropped), (read.value, 0));
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What management answers with: the documented names, in the documented order.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use domain::error::{OAuthCode, OAuthError};
+use domain::id::ProviderId;
+use domain::model::client::Recipient;
+use domain::model::connection::Cause;
+use domain::model::provider::{AccountType, Provider};
+use domain::{DataCluster, Secret};
+use fdx::{HateoasLink, PageLinks, PageMetadata};
+use serde::Serialize;
+use store::command::{BadPair, WhyNot};
+use store::query::{ListedConnection, NamedRegistration};
+
+use super::connection::Page;
+use super::inventory::{Inventory, inventory};
+use super::registration::why;
+
+/// A recipient. What it does not say of itself is absent; `contacts` is always there.
+#[derive(Serialize)]
+pub(super) struct RecipientBody<'a> {
+    client_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<&'a str>,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logo_uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    terms_uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redirect_uris: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    contacts: Vec<Contact<'a>>,
+}
+
+#[derive(Serialize)]
+struct Contact<'a> {
+    email: &'a str,
+}
+
+impl<'a> RecipientBody<'a> {
+    /// As it stands in a list: without scope and redirect URIs.
+    pub(super) fn listed(recipient: &'a Recipient) -> Self {
+        let Recipient { client, about } = recipient;
+        Self {
+            client_id: client.id.as_str(),
+            client_secret: None,
+            name: &client.name,
+            logo_uri: about.logo_uri.as_deref(),
+            description: about.description.as_deref(),
+            terms_uri: about.terms_uri.as_deref(),
+            client_uri: about.client_uri.as_deref(),
+            country: about.country.as_deref(),
+            redirect_uris: None,
+            scope: None,
+            contacts: about.contacts.iter().map(|email| Contact { email }).collect(),
+        }
+    }
+
+    /// Whole, without its secret.
+    pub(super) fn whole(recipient: &'a Recipient) -> Self {
+        let client = &recipient.client;
+        Self {
+            redirect_uris: Some(&client.redirect_uris),
+            scope: Some(client.scope.to_string()),
+            ..Self::listed(recipient)
+        }
+    }
+
+    /// Whole, once, with its secret.
+    pub(super) fn created(recipient: &'a Recipient, secret: &'a Secret<String>) -> Self {
+        Self { client_secret: Some(secret.expose()), ..Self::whole(recipient) }
+    }
+}
+
+/// A registration. The documentation knows three words for its state; `SUSPENDED`, `REJECTED` and `reason` are ours.
+#[derive(Serialize)]
+pub(super) struct RegistrationBody<'a> {
+    client_id: &'a str,
+    client_name: &'a str,
+    provider_id: ProviderId,
+    provider_name: &'a str,
+    country: &'a str,
+    registration_status: String,
+    requested_on: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+impl<'a> RegistrationBody<'a> {
+    pub(super) fn all(named: &'a [NamedRegistration]) -> Vec<Self> {
+        named.iter().map(Self::new).collect()
+    }
+
+    pub(super) fn new(named: &'a NamedRegistration) -> Self {
+        let registration = &named.registration;
+        Self {
+            client_id: registration.client_id.as_str(),
+            client_name: &named.client_name,
+            provider_id: registration.provider_id,
+            provider_name: &named.provider.name,
+            country: &named.provider.country,
+            registration_status: registration.state.as_str().to_uppercase(),
+            requested_on: registration.requested_at.seven_digits(),
+            reason: registration.reason.as_deref(),
+        }
+    }
+}
+
+/// The documented error of a request for registrations, and each pair that is in its way beside it.
+#[derive(Serialize)]
+pub(super) struct PairsBody<'a> {
+    error: &'static str,
+    error_description: Cow<'static, str>,
+    pairs: Vec<PairBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct PairBody<'a> {
+    client_id: &'a str,
+    provider_id: ProviderId,
+    error_description: String,
+}
+
+impl<'a> PairsBody<'a> {
+    /// With the status of the worst pair: what is not there, what is wrong, what is there already.
+    pub(super) fn new(pairs: &'a [BadPair]) -> (u16, Self) {
+        let status = |pair: &BadPair| match pair.why {
+            WhyNot::NoRecipient => 404,
+            WhyNot::NoProvider => 400,
+            WhyNot::Duplicate(_) => 409,
+        };
+        let worst = [404, 400].into_iter().find(|wanted| pairs.iter().any(|pair| status(pair) == *wanted));
+        let worst = worst.unwrap_or(409);
+        let first = pairs.iter().find(|pair| status(pair) == worst).map(why).unwrap_or_default();
+        let sentence = format_args!("{first} (bad pairs: {})", pairs.len());
+        let OAuthError { code, description } = OAuthError::about(OAuthCode::InvalidRequest, sentence);
+        tracing::info!(error = %description, "refused");
+        let each = |pair: &'a BadPair| PairBody {
+            client_id: pair.client_id.as_str(),
+            provider_id: pair.provider_id,
+            error_description: why(pair),
+        };
+        let pairs = pairs.iter().map(each).collect();
+        (worst, Self { error: code.as_str(), error_description: description, pairs })
+    }
+}
+
+/// A provider in a list of the first version.
+#[derive(Serialize)]
+pub(super) struct ProviderBody<'a> {
+    provider_id: ProviderId,
+    name: &'a str,
+    country: &'a str,
+}
+
+impl<'a> ProviderBody<'a> {
+    pub(super) fn new(provider: &'a Provider) -> Self {
+        let settings = &provider.settings;
+        Self { provider_id: provider.id, name: &settings.name, country: &settings.country }
+    }
+
+    pub(super) fn all(providers: &'a [Provider]) -> Vec<Self> {
+        providers.iter().map(Self::new).collect()
+    }
+}
+
+/// A provider in the list of the second version. Truth is a text there.
+#[derive(Serialize)]
+pub(super) struct SecondBody<'a> {
+    #[serde(flatten)]
+    provider: ProviderBody<'a>,
+    scopes: Vec<&'static str>,
+    status: &'static str,
+    #[serde(rename = "connectorName")]
+    connector_name: &'static str,
+    #[serde(rename = "availableAccountTypes")]
+    available_account_types: BTreeMap<String, &'static str>,
+}
+
+/// The connector that every provider is reached through.
+const CONNECTOR: &str = "fdx";
+
+impl<'a> SecondBody<'a> {
+    pub(super) fn all(providers: &'a [(Provider, &'static str)]) -> Vec<Self> {
+        providers.iter().map(|(provider, status)| Self::new(provider, status)).collect()
+    }
+
+    fn new(provider: &'a Provider, status: &'static str) -> Self {
+        let kinds = [AccountType::Deposit, AccountType::Investment, AccountType::Loan, AccountType::Loc];
+        let truth = |kind| if provider.settings.has(kind) { "true" } else { "false" };
+        Self {
+            provider: ProviderBody::new(provider),
+            scopes: scopes(provider),
+            status,
+            connector_name: CONNECTOR,
+            available_account_types: kinds.map(|kind| (format!("{kind}s"), truth(kind))).into(),
+        }
+    }
+}
+
+/// A provider with all that it delivers.
+#[derive(Serialize)]
+pub(super) struct DetailBody<'a> {
+    #[serde(flatten)]
+    provider: ProviderBody<'a>,
+    provider_url: Option<&'a str>,
+    scopes: Vec<&'static str>,
+    data_inventory: Inventory,
+}
+
+impl<'a> DetailBody<'a> {
+    pub(super) fn new(provider: &'a Provider) -> Self {
+        let settings = &provider.settings;
+        Self {
+            provider: ProviderBody::new(provider),
+            provider_url: settings.url.as_deref().or(settings.issuer.as_deref()),
+            scopes: scopes(provider),
+            data_inventory: inventory(settings),
+        }
+    }
+}
+
+fn scopes(provider: &Provider) -> Vec<&'static str> {
+    provider.settings.clusters().iter().map(DataCluster::as_str).collect()
+}
+
+/// A connection. What is only known of an end is absent before it.
+#[derive(Serialize)]
+pub(super) struct ConnectionBody<'a> {
+    connection_id: &'a str,
+    client_id: &'a str,
+    provider_id: ProviderId,
+    state: &'static str,
+    scope: String,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activated_at: Option<String>,
+    expires_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bank: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient: Option<&'a str>,
+}
+
+impl<'a> ConnectionBody<'a> {
+    pub(super) fn new(connection: &'a ListedConnection) -> Self {
+        let c = connection;
+        Self {
+            connection_id: c.id.as_str(),
+            client_id: c.client_id.as_str(),
+            provider_id: c.provider_id,
+            state: c.status.as_str(),
+            scope: c.clusters.to_string(),
+            created_at: c.created_at.to_string(),
+            activated_at: c.activated_at.as_ref().map(ToString::to_string),
+            expires_at: c.expires_at.to_string(),
+            ended_at: c.ended_at.as_ref().map(ToString::to_string),
+            cause: c.cause.map(Cause::as_str),
+            bank: c.cause.map(|_| c.bank.as_str()),
+            recipient: c.cause.map(|_| c.recipient.as_str()),
+        }
+    }
+}
+
+/// A page of connections, in the form of the data face.
+#[derive(Serialize)]
+pub(super) struct ConnectionsBody<'a> {
+    page: PageMetadata,
+    links: PageLinks,
+    connections: Vec<ConnectionBody<'a>>,
+}
+
+impl<'a> ConnectionsBody<'a> {
+    pub(super) fn new(page: &'a Page) -> Self {
+        let next = page.next.as_ref();
+        let link = |(_, url): &(String, String)| HateoasLink {
+            href: Some(url.clone()),
+            action: Some("GET".into()),
+            ..HateoasLink::default()
+        };
+        Self {
+            page: PageMetadata {
+                next_offset: next.map(|(cursor, _)| cursor.clone()),
+                ..PageMetadata::default()
+            },
+            links: PageLinks { next: next.map(link), prev: None },
+            connections: page.connections.iter().map(ConnectionBody::new).collect(),
+        }
+    }
+}

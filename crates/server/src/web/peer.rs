@@ -1,0 +1,63 @@
+//! Whom a request comes from.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{HeaderMap, Request};
+
+use crate::app::App;
+use crate::limit::Network;
+
+/// The address at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// The caller's network: as seen here, or as the configured number of proxies in front have seen it.
+pub fn network(app: &App, request: &Request<Body>) -> Network {
+    let peer = request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0);
+    Network::of(caller(peer, request.headers(), app.config().server.trusted_proxies))
+}
+
+/// The last proxy appends whom it has seen, and so on: what stands further left anybody may have written.
+fn caller(peer: IpAddr, headers: &HeaderMap, proxies: usize) -> IpAddr {
+    let lines = headers.get_all("x-forwarded-for").iter().rev();
+    let texts = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+    let mut seen = texts.map(|text| text.trim().parse::<IpAddr>());
+    match proxies {
+        0 => peer,
+        nth => seen.nth(nth - 1).and_then(Result::ok).unwrap_or(peer),
+    }
+}
+
+/// A wait as `Retry-After` has it: whole seconds, at least one.
+pub fn whole_seconds(wait: Duration) -> u64 {
+    let rounded_up = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    rounded_up.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_trusted_proxies_appended_counts() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-forwarded-for", "203.0.113.9, 198.51.100.1".parse().unwrap());
+        headers.append("x-forwarded-for", "192.0.2.2".parse().unwrap());
+        let peer: IpAddr = "10.0.0.1".parse().unwrap();
+        let seen = |proxies| caller(peer, &headers, proxies).to_string();
+        assert_eq!(
+            [seen(0), seen(1), seen(2), seen(9)],
+            ["10.0.0.1", "192.0.2.2", "198.51.100.1", "10.0.0.1"]
+        );
+        headers.insert("x-forwarded-for", "unknown".parse().unwrap());
+        assert_eq!(caller(peer, &headers, 1), peer);
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up() {
+        let wait = |millis| whole_seconds(Duration::from_millis(millis));
+        assert_eq!([wait(0), wait(1), wait(1_000), wait(1_001)], [1, 1, 1, 2]);
+    }
+}

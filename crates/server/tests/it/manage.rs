@@ -1,0 +1,298 @@
+//! Partners: their recipients, registrations, secrets, and the end of all of it.
+
+use bowline::cli::Answer;
+use bowline::job;
+use bowline::manage::{ClientThere, Pair, activate, approve, reinstate, reject, suspend};
+use domain::id::{ClientId, ProviderId};
+use domain::model::audit_event::{Actor, ActorKind};
+use domain::model::connection::Cause;
+use domain::model::provider::{ProviderState, SecretSource, UpstreamClient};
+use http::Method;
+use serde_json::Value;
+
+use crate::kit::{Kit, Recipient, SCOPE, on_both, parameter};
+
+on_both!(
+    a_registration_is_walked_through_and_obeyed_at_each_step,
+    a_regenerated_secret_ends_the_old_one_and_the_clients_own_tokens,
+    a_partner_sets_a_recipient_up_and_removes_it_with_all_that_it_had,
+    connections_are_seen_and_ended_by_their_own_alone,
+    providers_are_listed_as_the_token_says,
+);
+
+fn operator() -> Actor {
+    Actor::new(ActorKind::Operator, "test")
+}
+
+pub(crate) fn pair(recipient: &Recipient) -> Pair {
+    Pair { client_id: ClientId::parse(&recipient.id).unwrap(), provider_id: ProviderId::new(1000) }
+}
+
+/// A recipient of the sandbox's partner with an active registration, and the partner's token.
+pub(crate) async fn active(kit: &Kit) -> (Recipient, String) {
+    let token = kit.client_token(&kit.partner()).await;
+    let recipient = kit.created(&token).await;
+    asked(kit, &recipient, &token).await;
+    let ctx = job::context(kit.app(), "test").unwrap();
+    approve(&ctx, &pair(&recipient), &operator()).await.unwrap();
+    activate(&ctx, &pair(&recipient), None, &operator()).await.unwrap();
+    (recipient, token)
+}
+
+async fn asked(kit: &Kit, recipient: &Recipient, token: &str) -> Answer {
+    let path = format!("/api/v1/recipients/providers/requests/{}/1000", recipient.id);
+    kit.call(Method::POST, &path, token).await
+}
+
+/// The partner's view of the registration.
+async fn status(kit: &Kit, recipient: &Recipient, token: &str) -> Value {
+    let path = format!("/api/v1/recipients/{}/providers/1000", recipient.id);
+    kit.call(Method::GET, &path, token).await.json()
+}
+
+/// What an authorization request comes to: the error that the recipient is told, or `None` if it goes on.
+async fn refused(kit: &Kit, recipient: &Recipient) -> Option<String> {
+    let answer = kit.authorize(&Kit::ask(recipient)).await;
+    if answer.status == 400 {
+        return Some("page".into());
+    }
+    parameter(&answer.location.unwrap(), "error")
+}
+
+async fn a_registration_is_walked_through_and_obeyed_at_each_step(kit: Kit) {
+    let token = kit.client_token(&kit.partner()).await;
+    let recipient = kit.created(&token).await;
+    let ctx = job::context(kit.app(), "test").unwrap();
+    assert_eq!(refused(&kit, &recipient).await.unwrap(), "page", "it may redirect nobody yet");
+
+    let answer = asked(&kit, &recipient, &token).await;
+    assert_eq!((answer.status, answer.json().as_array().unwrap().len()), (200, 1));
+    assert_eq!(status(&kit, &recipient, &token).await["registration_status"], "PENDING_APPROVAL");
+    assert_eq!(asked(&kit, &recipient, &token).await.status, 409);
+    let rejected = reject(&ctx, &pair(&recipient), "Not a licensed company".into(), &operator()).await;
+    assert_eq!(rejected.unwrap().as_str(), "rejected");
+    let seen = status(&kit, &recipient, &token).await;
+    assert_eq!(
+        (&seen["registration_status"], &seen["reason"]),
+        (&"REJECTED".into(), &"Not a licensed company".into())
+    );
+    assert_eq!(
+        asked(&kit, &recipient, &token).await.status,
+        200,
+        "what was turned down may be asked for again"
+    );
+
+    assert!(activate(&ctx, &pair(&recipient), None, &operator()).await.is_err(), "not before it is approved");
+    approve(&ctx, &pair(&recipient), &operator()).await.unwrap();
+    assert_eq!(status(&kit, &recipient, &token).await["registration_status"], "PENDING_ACTIVATION");
+    assert_eq!(refused(&kit, &recipient).await.unwrap(), "page");
+    activate(&ctx, &pair(&recipient), None, &operator()).await.unwrap();
+    let seen = status(&kit, &recipient, &token).await;
+    assert_eq!((&seen["registration_status"], seen.get("reason")), (&"ACTIVE".into(), None));
+    assert_eq!(refused(&kit, &recipient).await, None);
+
+    let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
+    suspend(&ctx, &pair(&recipient), None, &operator()).await.unwrap();
+    assert_eq!(status(&kit, &recipient, &token).await["registration_status"], "SUSPENDED");
+    let held = kit.read("/accounts", &tokens.access).await;
+    assert_eq!((held.status, &held.json()["code"]), (403, &403.into()));
+    assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.json()["error"], "unauthorized_client");
+    reinstate(&ctx, &pair(&recipient), &operator()).await.unwrap();
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "nothing was destroyed");
+    suspend(&ctx, &pair(&recipient), None, &operator()).await.unwrap();
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204, "revoking always works");
+}
+
+async fn a_regenerated_secret_ends_the_old_one_and_the_clients_own_tokens(kit: Kit) {
+    let (recipient, token) = active(&kit).await;
+    let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
+    let other = kit.client_token(&kit.other_partner().await).await;
+    let path = format!("/api/v1/recipients/{}/secret", recipient.id);
+    assert_eq!(kit.call(Method::POST, &path, &other).await.status, 404, "it is another's");
+    assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.status, 200);
+
+    let regenerated = kit.call(Method::POST, &path, &token).await;
+    assert_eq!((regenerated.status, &regenerated.json()["client_id"]), (200, &recipient.id.as_str().into()));
+    let secret = regenerated.json()["client_secret"].as_str().unwrap().to_owned();
+    let renewed = Recipient { secret, ..recipient.clone() };
+    assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.json()["error"], "invalid_client");
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "connection tokens live on");
+    assert_eq!(kit.refresh(&renewed, &tokens.refresh).await.status, 200);
+    let audited = "SELECT actor_kind, actor_id FROM audit_events WHERE action = 'client.secret_regenerated'";
+    assert_eq!(kit.behind(audited).await, ["partner|pt-sandbox"]);
+}
+
+/// A provider that knows a client for each registration is spoken with as that client, and as no other.
+#[tokio::test]
+async fn a_registrations_own_client_is_used_at_its_provider() {
+    let kit = Kit::new().await;
+    let token = kit.client_token(&kit.partner()).await;
+    let recipient = kit.created(&token).await;
+    asked(&kit, &recipient, &token).await;
+    let ctx = job::context(kit.app(), "test").unwrap();
+    approve(&ctx, &pair(&recipient), &operator()).await.unwrap();
+    let secret = std::fs::read_to_string(kit.data_folder().join("maple.secret")).unwrap();
+    kit.set_up(1000, |settings| {
+        settings.upstream_client = UpstreamClient::Registration;
+        settings.client_id = "nobody".into();
+        settings.client_secret = SecretSource::Env("BOWLINE_NO_SUCH_SECRET".into());
+    })
+    .await;
+    let refused = activate(&ctx, &pair(&recipient), None, &operator()).await.unwrap_err();
+    assert_eq!(refused.to_string(), "upstream_client_id is missing");
+    let there = ClientThere { id: "bowline".into(), secret: domain::Secret::from(secret.trim_end()) };
+    activate(&ctx, &pair(&recipient), Some(there), &operator()).await.unwrap();
+    let kept = kit
+        .behind("SELECT upstream_client_secret FROM registrations WHERE upstream_client_id = 'bowline'")
+        .await;
+    assert!(
+        kept.len() == 1 && !kept[0].contains(&crate::kit::hex(secret.trim_end().as_bytes())),
+        "it is sealed"
+    );
+
+    let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
+    kit.advance(std::time::Duration::from_mins(30));
+    let later =
+        kit.refresh(&recipient, &tokens.refresh).await.json()["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(kit.read("/accounts", &later).await.status, 200, "it is refreshed there as well");
+    assert_eq!(kit.revoke(&later).await.status, 204);
+    kit.until("the bank is told", async || kit.grants().await == ["ended"]).await;
+}
+
+/// From nothing to the end, as a partner lives it.
+async fn a_partner_sets_a_recipient_up_and_removes_it_with_all_that_it_had(kit: Kit) {
+    let (recipient, token) = active(&kit).await;
+    let alice = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
+    let bob = kit.connect_at(1000, &recipient, "bob", &["mt-bob-chequing"], SCOPE).await;
+    let acme = kit.connect(&kit.acme()).await;
+    let waiting =
+        parameter(&kit.arrive(&Kit::ask(&recipient), "chloe", &["mt-chloe-chequing"]).await, "code");
+    let own = kit.client_token(&recipient).await;
+    assert_eq!(kit.read("/accounts", &alice.access).await.status, 200);
+
+    let path = format!("/api/v1/recipients/{}", recipient.id);
+    let other = kit.client_token(&kit.other_partner().await).await;
+    assert_eq!(kit.call(Method::DELETE, &path, &other).await.status, 404, "it is another's");
+    assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204);
+    // From the reply on, whether or not the ends are written down yet.
+    for tokens in [&alice, &bob] {
+        let read = kit.read("/accounts", &tokens.access).await;
+        assert_eq!((read.status, &read.json()["code"]), (401, &602.into()));
+        assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.json()["error"], "invalid_grant");
+        assert_eq!(kit.revoke(&tokens.access).await.status, 204, "it has reached its goal");
+    }
+    let redeemed = kit.redeem(&recipient, &waiting.unwrap()).await;
+    assert_eq!(redeemed.json()["error"], "invalid_grant");
+    let minted = kit.token(&recipient, &[("grant_type", "client_credentials")]).await;
+    assert_eq!(minted.json()["error"], "invalid_client");
+    assert_eq!(kit.call(Method::GET, "/api/v1/providers", &own).await.status, 400, "its own tokens are over");
+    assert_eq!(refused(&kit, &recipient).await.unwrap(), "page", "it redirects nobody");
+    for (method, rest) in [
+        (Method::GET, ""),
+        (Method::PUT, ""),
+        (Method::POST, "/secret"),
+        (Method::GET, "/providers/requests"),
+    ] {
+        let body = serde_json::json!({"redirect_uris": "https://fake.example.org/"});
+        let gone = kit.put(method, &format!("{path}{rest}"), &token, body).await;
+        assert_eq!(gone.status, 404, "{rest}: {}", gone.body);
+    }
+    assert_eq!(kit.call(Method::GET, "/api/v1/recipients", &token).await.json(), serde_json::json!([]));
+    assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204, "again changes nothing");
+
+    kit.until("the bank is told of all three", async || {
+        kit.grants().await.iter().filter(|state| *state == "ended").count() == 3
+    })
+    .await;
+    for id in [&alice.id, &bob.id] {
+        assert_eq!(kit.cause(id).await, Some(Cause::ClientRemoved));
+        let seen = kit.call(Method::GET, &format!("{path}/connections/{id}"), &token).await.json();
+        assert_eq!((&seen["state"], &seen["cause"]), (&"revoked".into(), &"client_removed".into()));
+    }
+    kit.until("the removal is over", async || kit.behind("SELECT 1 FROM removals").await.is_empty()).await;
+    let actors = "SELECT DISTINCT actor_kind, actor_id FROM connections WHERE cause = 'client_removed'";
+    assert_eq!(kit.behind(actors).await, ["partner|pt-sandbox"]);
+    assert_eq!(kit.read("/accounts", &acme.access).await.status, 200, "another's connection lives on");
+}
+
+/// What a recipient and its partner see of connections, and how each ends one.
+async fn connections_are_seen_and_ended_by_their_own_alone(kit: Kit) {
+    let (recipient, token) = active(&kit).await;
+    let mut ids = Vec::new();
+    for customer in ["alice", "bob", "chloe"] {
+        let account = format!("mt-{customer}-chequing");
+        ids.push(kit.connect_at(1000, &recipient, customer, &[&account], SCOPE).await);
+        kit.advance(std::time::Duration::from_secs(1));
+    }
+    let own = kit.client_token(&recipient).await;
+    let first = kit.call(Method::GET, "/api/v1/connections?limit=2", &own).await.json();
+    let listed = |page: &Value| {
+        let all = page["connections"].as_array().unwrap().iter();
+        all.map(|c| c["connection_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&first), [ids[2].id.to_string(), ids[1].id.to_string()], "the newest first");
+    let next = first["links"]["next"]["href"].as_str().unwrap();
+    let second = kit.call(Method::GET, next.strip_prefix(kit.app().public_url()).unwrap(), &own).await.json();
+    assert_eq!((listed(&second), second["page"].get("nextOffset")), (vec![ids[0].id.to_string()], None));
+    assert!(!first.to_string().contains("alice") && first["connections"][0].get("sub").is_none());
+
+    let under = format!("/api/v1/recipients/{}/connections", recipient.id);
+    assert_eq!(listed(&kit.call(Method::GET, &under, &token).await.json()).len(), 3);
+    let acme = kit.client_token(&kit.acme()).await;
+    let one = format!("/api/v1/connections/{}", ids[0].id);
+    for method in [Method::GET, Method::DELETE] {
+        assert_eq!(kit.call(method, &one, &acme).await.status, 404, "another's");
+    }
+    assert_eq!(kit.cause(&ids[0].id).await, None);
+    kit.suspend(&recipient).await;
+    assert_eq!(kit.call(Method::GET, "/api/v1/providers", &own).await.json()["error"], "unauthorized_client");
+    for _ in 0..2 {
+        assert_eq!(
+            kit.call(Method::DELETE, &one, &own).await.status,
+            204,
+            "ending works, held or not, and again"
+        );
+    }
+    assert_eq!(kit.cause(&ids[0].id).await, Some(Cause::Recipient));
+    assert_eq!(kit.read("/accounts", &ids[0].access).await.json()["code"], 602);
+    let by_partner = format!("{under}/{}", ids[1].id);
+    assert_eq!(kit.call(Method::DELETE, &by_partner, &token).await.status, 204);
+    assert_eq!(kit.cause(&ids[1].id).await, Some(Cause::Partner));
+    kit.until("the bank is told", async || {
+        let seen = kit.call(Method::GET, &by_partner, &token).await.json();
+        seen["bank"] == "accepted"
+    })
+    .await;
+    assert_eq!(kit.cause(&ids[2].id).await, None, "the third lives on");
+}
+
+/// The token decides what a list of providers is.
+async fn providers_are_listed_as_the_token_says(kit: Kit) {
+    let (recipient, token) = active(&kit).await;
+    let own = kit.client_token(&recipient).await;
+    let ids = async |path: &str, bearer: &str| {
+        let listed = kit.call(Method::GET, path, bearer).await.json();
+        listed.as_array().unwrap().iter().map(|p| p["provider_id"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    for path in ["/api/v1/providers", "/api/v1/authorize/providers"] {
+        assert_eq!(ids(path, &own).await, [1000], "{path}: its own active ones");
+    }
+    assert_eq!(ids("/api/v1/providers", &token).await, [1000, 2000, 3000], "the catalogue");
+    assert_eq!(ids("/api/v2/providers", &own).await, [1000, 2000, 3000]);
+    assert_eq!(ids("/api/v2/providers?isEnabledForClient=TRUE", &own).await, [1000]);
+    assert_eq!(ids("/api/v2/providers?isEnabledForClient=FALSE", &own).await, [2000, 3000]);
+    assert!(ids("/api/v2/providers?country=US", &own).await.is_empty());
+    let words = async || {
+        let listed = kit.call(Method::GET, "/api/v2/providers", &own).await.json();
+        listed[0]["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(words().await, "Activated");
+    let ctx = job::context(kit.app(), "test").unwrap();
+    suspend(&ctx, &pair(&recipient), None, &operator()).await.unwrap();
+    assert_eq!(words().await, "Suspended");
+    assert!(ids("/api/v1/providers", &own).await.is_empty());
+    kit.hold_provider(2000, ProviderState::Retired).await;
+    assert_eq!(ids("/api/v1/providers", &token).await, [1000, 3000], "one that leaves is not offered");
+}

@@ -1,0 +1,257 @@
+//! Clients: registered, changed, removed. Each change is an event of the client's own chain.
+
+use domain::Moment;
+use domain::id::ClientId;
+use domain::model::audit_event::{Action, Actor, AuditHead, SubjectKind};
+use domain::model::client::{About, Client, ClientState};
+use domain::secret::TokenHash;
+use serde_json::{Value, json};
+
+use super::entry;
+use crate::error::Result;
+use crate::record::{client, lock_client};
+use crate::sql::sql;
+use crate::tx::Tx;
+use crate::value::{json, values};
+use crate::{Command, Lane};
+
+/// Registers a client. One that is there already stays as it is.
+#[derive(Debug)]
+pub struct RegisterClient {
+    /// When.
+    pub moment: Moment,
+    /// The client; its audit head is ignored.
+    pub client: Client,
+    /// What it says of itself.
+    pub about: About,
+    /// By whom.
+    pub actor: Actor,
+}
+
+impl Command for RegisterClient {
+    /// Whether it is new.
+    type Reply = bool;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+        let (c, a) = (&self.client, &self.about);
+        if client(tx, &c.id).await?.is_some() {
+            return Ok(false);
+        }
+        let detail = json!({"kind": c.kind.as_str(), "scope": c.scope.to_string(),
+            "owner": c.owner_id.as_ref().map(ClientId::as_str)});
+        let subject = (SubjectKind::Client, &c.id);
+        let entry = entry(subject, &self.moment, Action::ClientRegistered, self.actor.clone(), &detail);
+        let head = tx.audit(&AuditHead::default(), entry);
+        tx.defer(
+            sql!(
+                "-- register a client
+                INSERT INTO clients (id, kind, owner_id, profile, state, name, purpose_en, purpose_fr, description,
+                    country, logo_uri, terms_uri, client_uri, contacts, scope, redirect_uris, secret_hash,
+                    credential_generation, require_pkce, max_duration_days, audit_seq, audit_mac, created_at,
+                    updated_at)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
+                    ?21, ?22, ?23, ?23)"
+            ),
+            values![
+                c.id, c.kind, c.owner_id, c.profile, c.state, c.name, c.purpose.en, c.purpose.fr, a.description,
+                a.country, a.logo_uri, a.terms_uri, a.client_uri, json(&a.contacts)?, c.scope,
+                json(&c.redirect_uris)?, c.secret_hash, c.credential_generation, c.require_pkce,
+                c.max_duration_days.map(u32::from), head.seq, head.mac, self.moment.now
+            ],
+        );
+        Ok(true)
+    }
+}
+
+/// A client that is there, as somebody may change it.
+#[derive(Clone, Debug)]
+pub struct Whose {
+    /// Which.
+    pub client_id: ClientId,
+    /// Only if it is this partner's; anybody's if absent.
+    pub partner: Option<ClientId>,
+}
+
+impl Whose {
+    /// The client, locked; none if it is another partner's.
+    pub(super) async fn lock(&self, tx: &mut Tx<'_>) -> Result<Option<Client>> {
+        let client = lock_client(tx, &self.client_id).await?;
+        Ok(client.filter(|c| self.partner.is_none() || c.owner_id == self.partner))
+    }
+
+    /// The client, locked; none if it is another partner's or was removed.
+    pub(super) async fn lock_open(&self, tx: &mut Tx<'_>) -> Result<Option<Client>> {
+        Ok(self.lock(tx).await?.filter(|c| c.state != ClientState::Closed))
+    }
+}
+
+/// Records what happened to a locked client.
+pub(super) fn record(
+    tx: &mut Tx<'_>,
+    moment: &Moment,
+    client: &Client,
+    (action, actor): (Action, &Actor),
+    detail: &Value,
+) {
+    let subject = (SubjectKind::Client, &client.id);
+    let head = tx.audit(&client.audit, entry(subject, moment, action, actor.clone(), detail));
+    tx.defer(
+        sql!(
+            "-- a client's chain grows
+            UPDATE clients SET audit_seq = ?2, audit_mac = ?3, updated_at = ?4 WHERE id = ?1"
+        ),
+        values![client.id, head.seq, head.mac, moment.now],
+    );
+}
+
+/// Changes a client.
+#[derive(Debug)]
+pub struct ChangeClient {
+    /// When.
+    pub moment: Moment,
+    /// Which.
+    pub whose: Whose,
+    /// What of it.
+    pub change: ClientChange,
+    /// By whom.
+    pub actor: Actor,
+}
+
+/// What may be changed of a client.
+#[derive(Debug)]
+pub enum ClientChange {
+    /// It is held or reinstated.
+    Held(bool),
+    /// Every redirect URI that it has from now on. Those that are the same already leave no trace.
+    RedirectUris(Vec<String>),
+    /// How its secret is remembered from now on: the old one, and the client's own tokens, end with it.
+    Secret(TokenHash),
+}
+
+impl Command for ChangeClient {
+    /// Whether there is such a client.
+    type Reply = bool;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+        let Some(client) = self.whose.lock_open(tx).await? else {
+            return Ok(false);
+        };
+        let (action, detail) = match &self.change {
+            ClientChange::Held(held) => {
+                let state = if *held { ClientState::Suspended } else { ClientState::Active };
+                tx.defer(
+                    sql!("-- hold or reinstate a client\nUPDATE clients SET state = ?2 WHERE id = ?1"),
+                    values![client.id, state],
+                );
+                (Action::ClientStateChanged, json!({"state": state.as_str()}))
+            }
+            ClientChange::RedirectUris(uris) if *uris == client.redirect_uris => return Ok(true),
+            ClientChange::RedirectUris(uris) => {
+                tx.defer(
+                    sql!("-- replace a client's redirect URIs\nUPDATE clients SET redirect_uris = ?2 WHERE id = ?1"),
+                    values![client.id, json(uris)?],
+                );
+                (Action::RedirectUrisReplaced, json!({"redirect_uris": uris}))
+            }
+            ClientChange::Secret(hash) => {
+                let generation = client.credential_generation + 1;
+                tx.defer(
+                    sql!(
+                        "-- a client has another secret
+                        UPDATE clients SET secret_hash = ?2, credential_generation = ?3 WHERE id = ?1"
+                    ),
+                    values![client.id, hash, generation],
+                );
+                (Action::SecretRegenerated, json!({"generation": generation}))
+            }
+        };
+        record(tx, &self.moment, &client, (action, &self.actor), &detail);
+        Ok(true)
+    }
+}
+
+/// Removes a client, for good. With the commit nothing of it is served or minted any more, whatever it has; its
+/// connections end one after the other, by whoever works on its removal.
+#[derive(Debug)]
+pub struct RemoveClient {
+    /// When.
+    pub moment: Moment,
+    /// Which.
+    pub whose: Whose,
+    /// By whom.
+    pub actor: Actor,
+}
+
+impl Command for RemoveClient {
+    /// Whether there is, or was, such a client. To remove it again changes nothing.
+    type Reply = bool;
+    const LANE: Lane = Lane::End;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+        let Some(client) = self.whose.lock(tx).await? else {
+            return Ok(false);
+        };
+        if client.state == ClientState::Closed {
+            return Ok(true);
+        }
+        tx.defer(
+            sql!("-- close a client\nUPDATE clients SET state = ?2 WHERE id = ?1"),
+            values![client.id, ClientState::Closed],
+        );
+        tx.defer(
+            sql!(
+                "-- a client's connections are to end
+                INSERT INTO removals (client_id, actor_kind, actor_id, correlation_id, began_at)
+                VALUES (?1, ?2, ?3, ?4, ?5)"
+            ),
+            values![
+                client.id,
+                self.actor.kind,
+                self.actor.id,
+                self.moment.correlation_id.to_string(),
+                self.moment.now
+            ],
+        );
+        record(tx, &self.moment, &client, (Action::ClientRemoved, &self.actor), &json!({}));
+        Ok(true)
+    }
+}
+
+/// A removal is over, if nothing of the client lives.
+#[derive(Debug)]
+pub struct FinishRemoval {
+    /// When.
+    pub moment: Moment,
+    /// The client that was removed.
+    pub client_id: ClientId,
+}
+
+impl Command for FinishRemoval {
+    type Reply = ();
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
+        let over = sql!(
+            "-- a removal is over
+            DELETE FROM removals WHERE client_id = ?1 AND NOT EXISTS (
+                SELECT 1 FROM connections WHERE client_id = ?1 AND status IN ('pending', 'active'))"
+        );
+        tx.execute(over, values![self.client_id]).await?;
+        Ok(())
+    }
+}

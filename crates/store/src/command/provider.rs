@@ -1,0 +1,120 @@
+//! Providers: what the configuration writes, and who holds them.
+
+use domain::Moment;
+use domain::id::ProviderId;
+use domain::model::audit_event::{Action, Actor, AuditHead, SubjectKind};
+use domain::model::provider::{Provider, ProviderState};
+use serde_json::json;
+
+use super::entry;
+use crate::Command;
+use crate::error::Result;
+use crate::record::lock_provider;
+use crate::sql::sql;
+use crate::tx::Tx;
+use crate::value::{json, values};
+
+/// Writes a provider of the configuration. Its state is kept, an unchanged one leaves no trace.
+#[derive(Debug)]
+pub struct UpsertProvider {
+    /// When.
+    pub moment: Moment,
+    /// The provider; its audit head is ignored.
+    pub provider: Provider,
+    /// By whom.
+    pub actor: Actor,
+}
+
+impl Command for UpsertProvider {
+    type Reply = ();
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
+        let p = &self.provider;
+        let known = lock_provider(tx, p.id).await?;
+        if known.as_ref().is_some_and(|k| k.settings == p.settings && k.source == p.source) {
+            return Ok(());
+        }
+        let (state, head) = known.map_or((p.state, AuditHead::default()), |k| (k.state, k.audit));
+        let head = tx.audit(&head, changed(&self.moment, p.id, state, &self.actor));
+        tx.defer(
+            sql!(
+                "-- write a provider
+                INSERT INTO providers (id, state, source, settings, audit_seq, audit_mac, created_at, updated_at)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
+                ON CONFLICT (id) DO UPDATE SET source = excluded.source, settings = excluded.settings,
+                    audit_seq = excluded.audit_seq, audit_mac = excluded.audit_mac, updated_at = excluded.updated_at"
+            ),
+            values![p.id, state, p.source, json(&p.settings)?, head.seq, head.mac, self.moment.now],
+        );
+        Ok(())
+    }
+}
+
+fn changed(
+    moment: &Moment,
+    id: ProviderId,
+    state: ProviderState,
+    actor: &Actor,
+) -> domain::model::audit_event::AuditEntry {
+    let detail = json!({"state": state.as_str()});
+    entry((SubjectKind::Provider, &id), moment, Action::ProviderChanged, actor.clone(), &detail)
+}
+
+/// Holds or releases a provider.
+#[derive(Debug)]
+pub struct SetProviderState {
+    /// When.
+    pub moment: Moment,
+    /// Which.
+    pub provider_id: ProviderId,
+    /// To what.
+    pub state: ProviderState,
+    /// By whom.
+    pub actor: Actor,
+}
+
+impl Command for SetProviderState {
+    /// Whether there is such a provider.
+    type Reply = bool;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+        let Some(provider) = lock_provider(tx, self.provider_id).await? else {
+            return Ok(false);
+        };
+        let particulars = json!({"state": self.state.as_str()});
+        set_state(tx, &self.moment, &provider, self.state, self.actor.clone(), &particulars);
+        Ok(true)
+    }
+}
+
+/// Sets the state of a locked provider. A change begins a new span of its refreshes, however short the last.
+pub(super) fn set_state(
+    tx: &mut Tx<'_>,
+    moment: &Moment,
+    provider: &Provider,
+    state: ProviderState,
+    actor: Actor,
+    particulars: &serde_json::Value,
+) {
+    let subject = (SubjectKind::Provider, &provider.id);
+    let entry = entry(subject, moment, Action::ProviderChanged, actor, particulars);
+    let head = tx.audit(&provider.audit, entry);
+    tx.defer(
+        sql!(
+            "-- hold or release a provider
+            UPDATE providers SET state = ?2, audit_seq = ?3, audit_mac = ?4, updated_at = ?5,
+                state_changed_at = (CASE WHEN state = ?2 THEN state_changed_at
+                    WHEN state_changed_at >= ?5 THEN state_changed_at + 1 ELSE ?5 END)
+            WHERE id = ?1"
+        ),
+        values![provider.id, state, head.seq, head.mac, moment.now],
+    );
+}

@@ -1,0 +1,41 @@
+//! Marks of the store itself.
+
+use domain::Moment;
+
+use crate::Command;
+use crate::error::Result;
+use crate::sql::{Sql, sql};
+use crate::tx::Tx;
+use crate::value::values;
+
+/// Sets a mark of the store itself, as `sandbox` or the key file's id. The first value stays.
+#[derive(Debug)]
+pub struct SetMark {
+    /// When.
+    pub moment: Moment,
+    /// Its name.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+}
+
+impl Command for SetMark {
+    /// The value that stands.
+    type Reply = String;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<String> {
+        let insert = sql!(
+            "-- set a mark
+            INSERT INTO marks (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING"
+        );
+        tx.execute(insert, values![self.name, self.value]).await?;
+        let row = tx.query_opt(MARK, values![self.name]).await?;
+        crate::record::scalar(row)?.ok_or(crate::StoreError::Race)
+    }
+}
+
+pub(crate) static MARK: &Sql = sql!("-- a mark\nSELECT value FROM marks WHERE name = ?1");

@@ -1,0 +1,51 @@
+//! The tests that documents name exist: `it/kill.rs::a_test`, `suite/life.rs::a_test`, or a path below `crates/`.
+
+use super::Source;
+
+/// A test that a document names and that is nowhere.
+pub(super) fn check(sources: &[Source]) -> Vec<String> {
+    let documents = sources.iter().filter(|source| source.path.ends_with(".md"));
+    let named = documents.flat_map(|document| tests_in(&document.text).map(move |test| (document, test)));
+    let missing = named.filter(|(_, (file, test))| !exists(sources, file, test));
+    missing.map(|(document, (file, test))| format!("{}: there is no {file}::{test}", document.path)).collect()
+}
+
+/// File and function of each test that a text names.
+fn tests_in(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let spans = text.split('`').filter(|span| !span.contains(char::is_whitespace));
+    let parts = spans.filter_map(|span| span.split_once(".rs::").map(|(file, path)| (span, file, path)));
+    parts.map(|(span, file, path)| (&span[..file.len() + 3], path.rsplit("::").next().unwrap_or(path)))
+}
+
+fn exists(sources: &[Source], file: &str, test: &str) -> bool {
+    let below = match file.split_once('/') {
+        Some(("it", rest)) => format!("crates/server/tests/it/{rest}"),
+        Some(("suite", rest)) => format!("crates/store/tests/suite/{rest}"),
+        _ => format!("crates/{file}"),
+    };
+    let function = format!("fn {test}(");
+    sources.iter().any(|source| source.path == below && source.text.contains(&function))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_that_is_nowhere_is_found() {
+        let source = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
+        let code = [
+            source("crates/server/tests/it/kill.rs", "async fn it_holds(kit: Kit) {}"),
+            source("crates/store/tests/suite/life.rs", "fn it_holds() {}"),
+            source("crates/domain/src/id.rs", "fn it_holds() {}"),
+        ];
+        let said = |text: &str| {
+            let sources = code.iter().map(|s| source(&s.path, &s.text)).chain([source("docs/a.md", text)]);
+            check(&sources.collect::<Vec<_>>())
+        };
+        let good = "`it/kill.rs::it_holds`, `suite/life.rs::sqlite::it_holds`, `domain/src/id.rs::it_holds`, `it/kill.rs`";
+        assert!(said(good).is_empty());
+        assert_eq!(said("see `it/kill.rs::it_held`"), ["docs/a.md: there is no it/kill.rs::it_held"]);
+        assert_eq!(said("`domain/src/ids.rs::it_holds`").len(), 1);
+    }
+}
