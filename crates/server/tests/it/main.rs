@@ -13,6 +13,7 @@ mod kill;
 mod kinds;
 mod kit;
 mod levers;
+mod libraries;
 mod limit;
 mod listener;
 mod manage;
