@@ -9,6 +9,7 @@ mod data;
 mod demo;
 mod evil;
 mod fault;
+mod golden;
 mod kill;
 mod kinds;
 mod kit;
