@@ -1,14 +1,18 @@
 //! Partners: their recipients, registrations, secrets, and the end of all of it.
 
+use std::time::Duration;
+
 use bowline::cli::Answer;
 use bowline::job;
 use bowline::manage::{ClientThere, Pair, activate, approve, reinstate, reject, suspend};
+use domain::Clusters;
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::connection::Cause;
 use domain::model::provider::{ProviderState, SecretSource, UpstreamClient};
 use http::Method;
 use serde_json::Value;
+use store::command::FillConnections;
 
 use crate::kit::{Kit, Recipient, SCOPE, on_both, parameter};
 
@@ -18,6 +22,8 @@ on_both!(
     a_partner_sets_a_recipient_up_and_removes_it_with_all_that_it_had,
     connections_are_seen_and_ended_by_their_own_alone,
     providers_are_listed_as_the_token_says,
+    a_removed_recipient_with_very_many_connections_ends_them_in_rounds,
+    what_is_under_way_during_a_removal_comes_to_nothing,
 );
 
 fn operator() -> Actor {
@@ -153,7 +159,7 @@ async fn a_registrations_own_client_is_used_at_its_provider() {
 
     let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
-    kit.advance(std::time::Duration::from_mins(30));
+    kit.advance(Duration::from_mins(30));
     let later =
         kit.refresh(&recipient, &tokens.refresh).await.json()["access_token"].as_str().unwrap().to_owned();
     assert_eq!(kit.read("/accounts", &later).await.status, 200, "it is refreshed there as well");
@@ -224,7 +230,7 @@ async fn connections_are_seen_and_ended_by_their_own_alone(kit: Kit) {
     for customer in ["alice", "bob", "chloe"] {
         let account = format!("mt-{customer}-chequing");
         ids.push(kit.connect_at(1000, &recipient, customer, &[&account], SCOPE).await);
-        kit.advance(std::time::Duration::from_secs(1));
+        kit.advance(Duration::from_secs(1));
     }
     let own = kit.client_token(&recipient).await;
     let first = kit.call(Method::GET, "/api/v1/connections?limit=2", &own).await.json();
@@ -295,4 +301,62 @@ async fn providers_are_listed_as_the_token_says(kit: Kit) {
     assert!(ids("/api/v1/providers", &own).await.is_empty());
     kit.hold_provider(2000, ProviderState::Retired).await;
     assert_eq!(ids("/api/v1/providers", &token).await, [1000, 3000], "one that leaves is not offered");
+}
+
+/// More connections than a round has: the reply does not wait for them, and all of them end behind it.
+async fn a_removed_recipient_with_very_many_connections_ends_them_in_rounds(kit: Kit) {
+    let (recipient, token) = active(&kit).await;
+    kit.set_up(1000, |settings| settings.revoke.clear()).await;
+    let ctx = job::context(kit.app(), "test").unwrap();
+    let fill = FillConnections {
+        moment: ctx.moment().unwrap(),
+        client_id: ClientId::parse(&recipient.id).unwrap(),
+        provider_id: ProviderId::new(1000),
+        clusters: Clusters::parse(SCOPE).unwrap(),
+        expires_at: ctx.now().plus(Duration::from_hours(24)),
+        numbers: 0..450,
+        step: i64::MAX / 1_000,
+        data_key: vec![1],
+        credential: vec![1],
+    };
+    ctx.run(fill).await.unwrap();
+    let path = format!("/api/v1/recipients/{}", recipient.id);
+    assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204);
+    kit.until("all have ended", async || kit.behind("SELECT 1 FROM removals").await.is_empty()).await;
+    let counted = "SELECT status, cause, count(*) FROM connections GROUP BY status, cause";
+    assert_eq!(kit.behind(counted).await, ["revoked|client_removed|450"]);
+    for table in ["refresh_tokens", "upstream_credentials"] {
+        assert_eq!(kit.behind(&format!("SELECT count(*) FROM {table}")).await, ["0"], "{table}");
+    }
+}
+
+/// Whatever is under way while a recipient is removed: nothing that begins after the reply succeeds, and nothing
+/// that came of it lives on.
+async fn what_is_under_way_during_a_removal_comes_to_nothing(kit: Kit) {
+    for round in 0..6_u64 {
+        let (recipient, token) = active(&kit).await;
+        let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
+        let back = kit.arrive(&Kit::ask(&recipient), "bob", &["mt-bob-chequing"]).await;
+        let code = parameter(&back, "code").unwrap();
+        let path = format!("/api/v1/recipients/{}", recipient.id);
+        let remove = async {
+            for _ in 0..round * 100 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204);
+            // Everything here begins after the reply.
+            assert_eq!(kit.read("/accounts", &tokens.access).await.json()["code"], 602);
+            assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.json()["error"], "invalid_grant");
+        };
+        let (redeemed, refreshed, ()) =
+            tokio::join!(kit.redeem(&recipient, &code), kit.refresh(&recipient, &tokens.refresh), remove);
+        for answer in [&redeemed, &refreshed] {
+            let Some(access) = answer.json()["access_token"].as_str().map(str::to_owned) else { continue };
+            assert_eq!(kit.read("/accounts", &access).await.json()["code"], 602, "round {round}");
+        }
+        kit.until("the removal is over", async || kit.behind("SELECT 1 FROM removals").await.is_empty())
+            .await;
+        let live = "SELECT id FROM connections WHERE status IN ('pending', 'active')";
+        assert!(kit.behind(live).await.is_empty(), "round {round}");
+    }
 }
