@@ -272,6 +272,46 @@ async fn connections_are_seen_and_ended_by_their_own_alone(kit: Kit) {
     })
     .await;
     assert_eq!(kit.cause(&ids[2].id).await, None, "the third lives on");
+
+    kit.suspend(&kit.partner()).await;
+    let held = kit.call(Method::GET, "/api/v1/recipients", &token).await;
+    assert_eq!((held.status, &held.json()["error"]), (400, &"unauthorized_client".into()));
+    let last = format!("{under}/{}", ids[2].id);
+    assert_eq!(
+        kit.call(Method::DELETE, &last, &token).await.status,
+        204,
+        "a partner that is held may end one"
+    );
+    assert_eq!(kit.cause(&ids[2].id).await, Some(Cause::Partner));
+}
+
+/// What is shown once is kept as a hash or sealed, and written down nowhere.
+#[tokio::test]
+async fn no_secret_that_a_partner_or_an_operator_hands_over_is_on_disk() {
+    let kit = Kit::new().await;
+    let token = kit.client_token(&kit.partner()).await;
+    let recipient = kit.created(&token).await;
+    let path = format!("/api/v1/recipients/{}/secret", recipient.id);
+    let renewed =
+        kit.call(Method::POST, &path, &token).await.json()["client_secret"].as_str().unwrap().to_owned();
+    kit.set_up(1000, |settings| settings.upstream_client = UpstreamClient::Registration).await;
+    asked(&kit, &recipient, &token).await;
+    let ctx = job::context(kit.app(), "test").unwrap();
+    approve(&ctx, &pair(&recipient), &operator()).await.unwrap();
+    let there = ClientThere { id: "there".into(), secret: domain::Secret::from("a-secret-at-the-bank") };
+    activate(&ctx, &pair(&recipient), Some(there), &operator()).await.unwrap();
+    assert_ne!(renewed, recipient.secret);
+    let mut looked_at = 0;
+    for file in std::fs::read_dir(kit.data_folder()).unwrap().map(|entry| entry.unwrap().path()) {
+        let bytes = std::fs::read(&file).unwrap();
+        looked_at +=
+            usize::from(bytes.windows(recipient.id.len()).any(|part| part == recipient.id.as_bytes()));
+        for secret in [recipient.secret.as_str(), &renewed, &token, "a-secret-at-the-bank"] {
+            let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+            assert!(!found, "a secret stands in {}", file.display());
+        }
+    }
+    assert!(looked_at > 0, "the recipient itself is there");
 }
 
 /// The token decides what a list of providers is.
