@@ -60,12 +60,22 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the access check lets a revoked connection live",
         file: "crates/domain/src/rule/access.rs",
-        whole: "Status::Active if now < state.expires_at => Standing::Live(hold(state)),",
+        whole: "Status::Active if open => Standing::Live(hold(state)),",
         broken: "Status::Active | Status::Revoked => Standing::Live(hold(state)),",
         tests: Tests::It,
         test: "race::nobody_is_served_after_an_end_on_sqlite",
         says: "succeeded after",
         always: true,
+    },
+    Mutant {
+        name: "a removed recipient is served until its connections are written down",
+        file: "crates/domain/src/rule/access.rs",
+        whole: "state.client_state != ClientState::Closed && now < state.expires_at",
+        broken: "now < state.expires_at",
+        tests: Tests::Unit("bowline-domain"),
+        test: "rule::access::tests::a_removed_recipient_is_over_before_its_connections_are_written_down",
+        says: "assertion failed",
+        always: false,
     },
     Mutant {
         name: "a commit is answered before it is on disk",

@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use domain::model::provider::{AccountType, ProviderSettings};
 use domain::scope::Operation;
 use fdx::sample::whole;
-use fdx::{Account, Accounts, Customer, HateoasLink, PageLinks, PageMetadata, Transaction, Transactions};
+use fdx::{
+    Account, Accounts, Customer, HateoasLink, PageLinks, PageMetadata, PaymentNetwork, PaymentNetworks,
+    Transaction, Transactions,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -19,7 +22,6 @@ pub(super) struct Inventory {
     customers: BTreeSet<String>,
     detailed_accounts: BTreeSet<String>,
     lightweight_accounts: BTreeSet<String>,
-    /// Payment networks are not read from any provider.
     payments: BTreeSet<String>,
     transactions: BTreeSet<String>,
 }
@@ -45,6 +47,11 @@ pub(super) fn inventory(settings: &ProviderSettings) -> Inventory {
         if has(Operation::AccountList) {
             add(&mut inventory.lightweight_accounts, &page(account.lightweight()));
         }
+    }
+    if has(Operation::PaymentNetworks) {
+        let (page, links) = paging();
+        let networks = PaymentNetworks { page, links, payment_networks: whole::<PaymentNetwork>() };
+        add(&mut inventory.payments, &networks);
     }
     if has(Operation::Transactions) {
         let (page, links) = paging();
@@ -162,7 +169,8 @@ mod tests {
         for path in ["customerId", "name.first", "email", "telephones.number", "dateOfBirth"] {
             assert!(all.customers.contains(path), "{path}");
         }
-        assert!(detailed.customers.is_empty());
+        assert!(all.payments.contains("paymentNetworks.bankId"));
+        assert!(detailed.customers.is_empty() && detailed.payments.is_empty());
         let deposits = of(&["ACCOUNT_BASIC", "ACCOUNT_DETAILED"], &["depositAccount"]);
         assert!(deposits.account.iter().all(|path| path.starts_with("depositAccount.")));
     }

@@ -1,14 +1,18 @@
 //! Partners: their recipients, registrations, secrets, and the end of all of it.
 
+use std::time::Duration;
+
 use bowline::cli::Answer;
 use bowline::job;
 use bowline::manage::{ClientThere, Pair, activate, approve, reinstate, reject, suspend};
+use domain::Clusters;
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::connection::Cause;
 use domain::model::provider::{ProviderState, SecretSource, UpstreamClient};
 use http::Method;
 use serde_json::Value;
+use store::command::FillConnections;
 
 use crate::kit::{Kit, Recipient, SCOPE, on_both, parameter};
 
@@ -18,6 +22,8 @@ on_both!(
     a_partner_sets_a_recipient_up_and_removes_it_with_all_that_it_had,
     connections_are_seen_and_ended_by_their_own_alone,
     providers_are_listed_as_the_token_says,
+    a_removed_recipient_with_very_many_connections_ends_them_in_rounds,
+    what_is_under_way_during_a_removal_comes_to_nothing,
 );
 
 fn operator() -> Actor {
@@ -153,7 +159,7 @@ async fn a_registrations_own_client_is_used_at_its_provider() {
 
     let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
-    kit.advance(std::time::Duration::from_mins(30));
+    kit.advance(Duration::from_mins(30));
     let later =
         kit.refresh(&recipient, &tokens.refresh).await.json()["access_token"].as_str().unwrap().to_owned();
     assert_eq!(kit.read("/accounts", &later).await.status, 200, "it is refreshed there as well");
@@ -224,7 +230,7 @@ async fn connections_are_seen_and_ended_by_their_own_alone(kit: Kit) {
     for customer in ["alice", "bob", "chloe"] {
         let account = format!("mt-{customer}-chequing");
         ids.push(kit.connect_at(1000, &recipient, customer, &[&account], SCOPE).await);
-        kit.advance(std::time::Duration::from_secs(1));
+        kit.advance(Duration::from_secs(1));
     }
     let own = kit.client_token(&recipient).await;
     let first = kit.call(Method::GET, "/api/v1/connections?limit=2", &own).await.json();
@@ -266,6 +272,46 @@ async fn connections_are_seen_and_ended_by_their_own_alone(kit: Kit) {
     })
     .await;
     assert_eq!(kit.cause(&ids[2].id).await, None, "the third lives on");
+
+    kit.suspend(&kit.partner()).await;
+    let held = kit.call(Method::GET, "/api/v1/recipients", &token).await;
+    assert_eq!((held.status, &held.json()["error"]), (400, &"unauthorized_client".into()));
+    let last = format!("{under}/{}", ids[2].id);
+    assert_eq!(
+        kit.call(Method::DELETE, &last, &token).await.status,
+        204,
+        "a partner that is held may end one"
+    );
+    assert_eq!(kit.cause(&ids[2].id).await, Some(Cause::Partner));
+}
+
+/// What is shown once is kept as a hash or sealed, and written down nowhere.
+#[tokio::test]
+async fn no_secret_that_a_partner_or_an_operator_hands_over_is_on_disk() {
+    let kit = Kit::new().await;
+    let token = kit.client_token(&kit.partner()).await;
+    let recipient = kit.created(&token).await;
+    let path = format!("/api/v1/recipients/{}/secret", recipient.id);
+    let renewed =
+        kit.call(Method::POST, &path, &token).await.json()["client_secret"].as_str().unwrap().to_owned();
+    kit.set_up(1000, |settings| settings.upstream_client = UpstreamClient::Registration).await;
+    asked(&kit, &recipient, &token).await;
+    let ctx = job::context(kit.app(), "test").unwrap();
+    approve(&ctx, &pair(&recipient), &operator()).await.unwrap();
+    let there = ClientThere { id: "there".into(), secret: domain::Secret::from("a-secret-at-the-bank") };
+    activate(&ctx, &pair(&recipient), Some(there), &operator()).await.unwrap();
+    assert_ne!(renewed, recipient.secret);
+    let mut looked_at = 0;
+    for file in std::fs::read_dir(kit.data_folder()).unwrap().map(|entry| entry.unwrap().path()) {
+        let bytes = std::fs::read(&file).unwrap();
+        looked_at +=
+            usize::from(bytes.windows(recipient.id.len()).any(|part| part == recipient.id.as_bytes()));
+        for secret in [recipient.secret.as_str(), &renewed, &token, "a-secret-at-the-bank"] {
+            let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+            assert!(!found, "a secret stands in {}", file.display());
+        }
+    }
+    assert!(looked_at > 0, "the recipient itself is there");
 }
 
 /// The token decides what a list of providers is.
@@ -295,4 +341,62 @@ async fn providers_are_listed_as_the_token_says(kit: Kit) {
     assert!(ids("/api/v1/providers", &own).await.is_empty());
     kit.hold_provider(2000, ProviderState::Retired).await;
     assert_eq!(ids("/api/v1/providers", &token).await, [1000, 3000], "one that leaves is not offered");
+}
+
+/// More connections than a round has: the reply does not wait for them, and all of them end behind it.
+async fn a_removed_recipient_with_very_many_connections_ends_them_in_rounds(kit: Kit) {
+    let (recipient, token) = active(&kit).await;
+    kit.set_up(1000, |settings| settings.revoke.clear()).await;
+    let ctx = job::context(kit.app(), "test").unwrap();
+    let fill = FillConnections {
+        moment: ctx.moment().unwrap(),
+        client_id: ClientId::parse(&recipient.id).unwrap(),
+        provider_id: ProviderId::new(1000),
+        clusters: Clusters::parse(SCOPE).unwrap(),
+        expires_at: ctx.now().plus(Duration::from_hours(24)),
+        numbers: 0..450,
+        step: i64::MAX / 1_000,
+        data_key: vec![1],
+        credential: vec![1],
+    };
+    ctx.run(fill).await.unwrap();
+    let path = format!("/api/v1/recipients/{}", recipient.id);
+    assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204);
+    kit.until("all have ended", async || kit.behind("SELECT 1 FROM removals").await.is_empty()).await;
+    let counted = "SELECT status, cause, count(*) FROM connections GROUP BY status, cause";
+    assert_eq!(kit.behind(counted).await, ["revoked|client_removed|450"]);
+    for table in ["refresh_tokens", "upstream_credentials"] {
+        assert_eq!(kit.behind(&format!("SELECT count(*) FROM {table}")).await, ["0"], "{table}");
+    }
+}
+
+/// Whatever is under way while a recipient is removed: nothing that begins after the reply succeeds, and nothing
+/// that came of it lives on.
+async fn what_is_under_way_during_a_removal_comes_to_nothing(kit: Kit) {
+    for round in 0..6_u64 {
+        let (recipient, token) = active(&kit).await;
+        let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
+        let back = kit.arrive(&Kit::ask(&recipient), "bob", &["mt-bob-chequing"]).await;
+        let code = parameter(&back, "code").unwrap();
+        let path = format!("/api/v1/recipients/{}", recipient.id);
+        let remove = async {
+            for _ in 0..round * 100 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204);
+            // Everything here begins after the reply.
+            assert_eq!(kit.read("/accounts", &tokens.access).await.json()["code"], 602);
+            assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.json()["error"], "invalid_grant");
+        };
+        let (redeemed, refreshed, ()) =
+            tokio::join!(kit.redeem(&recipient, &code), kit.refresh(&recipient, &tokens.refresh), remove);
+        for answer in [&redeemed, &refreshed] {
+            let Some(access) = answer.json()["access_token"].as_str().map(str::to_owned) else { continue };
+            assert_eq!(kit.read("/accounts", &access).await.json()["code"], 602, "round {round}");
+        }
+        kit.until("the removal is over", async || kit.behind("SELECT 1 FROM removals").await.is_empty())
+            .await;
+        let live = "SELECT id FROM connections WHERE status IN ('pending', 'active')";
+        assert!(kit.behind(live).await.is_empty(), "round {round}");
+    }
 }

@@ -1,10 +1,13 @@
 //! The tests that documents name exist: `it/kill.rs::a_test`, `suite/life.rs::a_test`, or a path below `crates/`.
 
+use std::path::Path;
+
 use super::Source;
 
 /// A test that a document names and that is nowhere.
 pub(super) fn check(sources: &[Source]) -> Vec<String> {
-    let documents = sources.iter().filter(|source| source.path.ends_with(".md"));
+    let is_document = |source: &&Source| Path::new(&source.path).extension().is_some_and(|kind| kind == "md");
+    let documents = sources.iter().filter(is_document);
     let named = documents.flat_map(|document| tests_in(&document.text).map(move |test| (document, test)));
     let missing = named.filter(|(_, (file, test))| !exists(sources, file, test));
     missing.map(|(document, (file, test))| format!("{}: there is no {file}::{test}", document.path)).collect()
@@ -14,7 +17,10 @@ pub(super) fn check(sources: &[Source]) -> Vec<String> {
 fn tests_in(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let spans = text.split('`').filter(|span| !span.contains(char::is_whitespace));
     let parts = spans.filter_map(|span| span.split_once(".rs::").map(|(file, path)| (span, file, path)));
-    parts.map(|(span, file, path)| (&span[..file.len() + 3], path.rsplit("::").next().unwrap_or(path)))
+    let named =
+        parts.map(|(span, file, path)| (&span[..file.len() + 3], path.rsplit("::").next().unwrap_or(path)));
+    // A type that is named is no test.
+    named.filter(|(_, name)| name.starts_with(|c: char| c.is_ascii_lowercase()))
 }
 
 fn exists(sources: &[Source], file: &str, test: &str) -> bool {

@@ -278,6 +278,11 @@ impl Kit {
         Walk { browser: &self.browser, origins }
     }
 
+    /// A customer of Maple Trust walks from a URL to wherever the browser arrives, and shares what is offered.
+    pub(crate) async fn through(&self, url: &str, username: &str) -> String {
+        self.walk().through(url, &self.customer_at(1000, username, &[])).await
+    }
+
     /// Follows redirects within the world, up to the first page or the recipient.
     pub(crate) async fn follow(&self, from: &str, answer: Answer) -> (String, Answer) {
         self.walk().follow(from, answer).await

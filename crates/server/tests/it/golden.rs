@@ -1,0 +1,156 @@
+//! The documented examples: what each operation is sent and answers, compared field by field with what ours does.
+
+use std::path::PathBuf;
+
+use bowline::cli::{Answer, Sent};
+use bowline::job;
+use bowline::manage::{activate, approve};
+use domain::model::audit_event::{Actor, ActorKind};
+use serde_json::Value;
+
+use crate::kit::{Kit, Recipient, SCOPE, on_both};
+
+on_both!(every_documented_example_is_taken_and_answered_in_its_shape);
+
+/// Who may stand behind an example, and what it may name.
+struct Cast {
+    partner: Recipient,
+    recipient: Recipient,
+    partner_token: String,
+    recipient_token: String,
+    access: String,
+    refresh: String,
+}
+
+/// The examples by name, in the order of their numbers.
+fn examples() -> Vec<(String, Value)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden");
+    let mut names: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    let read = |path: PathBuf| {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        (name, serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap())
+    };
+    names.into_iter().map(read).collect()
+}
+
+async fn sent(kit: &Kit, cast: &Cast, request: &Value) -> Answer {
+    let fill = |text: &str| {
+        text.replace("{client_id}", &cast.recipient.id).replace("{refresh_token}", &cast.refresh)
+    };
+    let method = request["method"].as_str().unwrap().parse().unwrap();
+    let mut sent = Sent::new(method, &kit.url(&fill(request["path"].as_str().unwrap())));
+    sent.bearer = request["bearer"].as_str().map(|whose| {
+        match whose {
+            "partner" => &cast.partner_token,
+            "recipient" => &cast.recipient_token,
+            _ => &cast.access,
+        }
+        .clone()
+    });
+    if let Some(body) = request.get("body") {
+        let mut body: Value = serde_json::from_str(&fill(&body.to_string())).unwrap();
+        if let Some(whose) = request["credentials"].as_str() {
+            let own = if whose == "partner" { &cast.partner } else { &cast.recipient };
+            body["client_id"] = own.id.as_str().into();
+            body["client_secret"] = own.secret.as_str().into();
+        }
+        sent.json = Some(body);
+    }
+    kit.send(sent).await
+}
+
+/// Where a value is not of the documented shape. An empty list is of every shape.
+fn differences(at: &str, documented: &Value, ours: &Value, beyond: &[&str], found: &mut Vec<String>) {
+    match (documented, ours) {
+        (Value::Object(documented), Value::Object(ours)) => {
+            for (name, value) in documented {
+                match ours.get(name) {
+                    Some(own) => differences(&format!("{at}.{name}"), value, own, beyond, found),
+                    None => found.push(format!("{at}.{name} is not there")),
+                }
+            }
+            let strange = ours
+                .keys()
+                .filter(|name| !documented.contains_key(*name) && !beyond.contains(&name.as_str()));
+            found.extend(strange.map(|name| format!("{at}.{name} is not documented")));
+        }
+        (Value::Array(documented), Value::Array(ours)) => {
+            for own in ours {
+                differences(&format!("{at}[]"), &documented[0], own, beyond, found);
+            }
+        }
+        (Value::String(_), Value::String(_))
+        | (Value::Number(_), Value::Number(_))
+        | (Value::Null, Value::Null) => {}
+        (documented, ours) => found.push(format!("{at} is {ours}, not as {documented}")),
+    }
+}
+
+fn compare(name: &str, example: &Value, answer: &Answer) {
+    let reply = &example["reply"];
+    assert_eq!(reply["status"], answer.status, "{name}: {}", answer.body);
+    let Some(documented) = reply.get("body") else {
+        assert!(answer.body.is_empty(), "{name}: {}", answer.body);
+        return;
+    };
+    let (ours, mut found) = (answer.json(), Vec::new());
+    let words = |key: &str| {
+        example[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>()
+    };
+    differences("reply", documented, &ours, &words("beyond"), &mut found);
+    assert!(found.is_empty(), "{name}: {found:?}\n{}", answer.body);
+    assert!(ours.as_array().is_none_or(|all| !all.is_empty()), "{name} shows nothing");
+    let first = |value: &Value, field: &str| value.get(0).unwrap_or(value)[field].clone();
+    for field in words("same") {
+        assert_eq!(first(&ours, field), first(documented, field), "{name}: {field}");
+    }
+    for (path, wanted) in example["has"].as_object().into_iter().flatten() {
+        let list = path.split('.').fold(&ours, |value, name| &value[name]).as_array().unwrap();
+        assert!(
+            wanted.as_array().unwrap().iter().all(|item| list.contains(item)),
+            "{name}: {path}: {list:?}"
+        );
+    }
+}
+
+async fn every_documented_example_is_taken_and_answered_in_its_shape(kit: Kit) {
+    let partner = kit.partner();
+    let partner_token = kit.client_token(&partner).await;
+    let nobody = Recipient { id: String::new(), secret: String::new(), redirect_uri: String::new() };
+    let mut cast = Cast {
+        partner,
+        recipient: nobody,
+        partner_token,
+        recipient_token: String::new(),
+        access: String::new(),
+        refresh: String::new(),
+    };
+    let examples = examples();
+    assert!(examples.len() >= 18);
+    for (name, example) in &examples {
+        let answer = sent(&kit, &cast, &example["request"]).await;
+        compare(name, example, &answer);
+        let body = answer.json();
+        if let Some(secret) = body["client_secret"].as_str() {
+            let (id, redirect_uri) =
+                (body["client_id"].as_str().unwrap().to_owned(), "https://flinks.fake.com/callback".into());
+            cast.recipient = Recipient { id, secret: secret.to_owned(), redirect_uri };
+        }
+        if name.starts_with("11_") {
+            connect(&kit, &mut cast).await;
+        }
+    }
+}
+
+/// From here on the recipient is active, and has a connection.
+async fn connect(kit: &Kit, cast: &mut Cast) {
+    let ctx = job::context(kit.app(), "test").unwrap();
+    let (pair, actor) = (crate::manage::pair(&cast.recipient), Actor::new(ActorKind::Operator, "test"));
+    approve(&ctx, &pair, &actor).await.unwrap();
+    activate(&ctx, &pair, None, &actor).await.unwrap();
+    let tokens = kit.connect_at(1000, &cast.recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
+    cast.recipient_token = kit.client_token(&cast.recipient).await;
+    (cast.access, cast.refresh) = (tokens.access, tokens.refresh);
+}
