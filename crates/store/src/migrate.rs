@@ -31,9 +31,9 @@ macro_rules! migrations {
                 sql: include_str!(concat!("../../../migrations/", $dialect, "/0003_management.sql")),
             },
             Migration {
-                version: 5,
+                version: 4,
                 name: "operators",
-                sql: include_str!(concat!("../../../migrations/", $dialect, "/0005_operators.sql")),
+                sql: include_str!(concat!("../../../migrations/", $dialect, "/0004_operators.sql")),
             },
         ]
     };
@@ -44,7 +44,7 @@ pub(crate) const POSTGRES: &[Migration] = migrations!("postgres");
 
 /// The schema that this code is written for. It also runs on one that is a step ahead, so that nodes can be
 /// replaced one by one after a migration.
-pub const SCHEMA_VERSION: i64 = 5;
+pub const SCHEMA_VERSION: i64 = 4;
 
 pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL)";

@@ -22,6 +22,16 @@ async fn every_hot_statement_uses_an_index(kit: Kit) {
     }
 }
 
+/// With a full outbox, an end would otherwise read every job that waits.
+#[tokio::test]
+async fn no_hot_statement_looks_through_all_jobs_of_a_state() {
+    let kit = Kit::sqlite().await;
+    for statement in hot_statements() {
+        let plan = kit.store.plan(&statement).await.unwrap();
+        assert!(!plan.contains("jobs_state"), "{plan}");
+    }
+}
+
 /// Table and column: its type in SQLite's words, and whether it may be null.
 type Columns = BTreeMap<(String, String), (String, bool)>;
 

@@ -20,7 +20,6 @@ CREATE INDEX connections_by_time ON connections (created_at, id);
 CREATE INDEX connections_by_client ON connections (client_id, created_at, id);
 CREATE INDEX connections_by_provider ON connections (provider_id, created_at, id);
 CREATE INDEX connections_by_sub ON connections (sub, created_at, id);
-CREATE INDEX connections_by_status ON connections ((status || ''), created_at, id);
 CREATE INDEX connections_by_end ON connections (ended_at, id) WHERE ended_at IS NOT NULL;
 
 CREATE INDEX jobs_by_state ON jobs ((state || ''), id);
@@ -30,3 +29,7 @@ CREATE INDEX jobs_by_provider ON jobs (provider_id, id);
 CREATE INDEX audit_events_by_time ON audit_events (at, id);
 CREATE INDEX audit_events_by_action ON audit_events (action, at, id);
 CREATE INDEX audit_events_by_actor ON audit_events (actor_kind, actor_id, at, id);
+
+-- Whether another job of a connection is under way is asked by the connection, however many jobs wait.
+DROP INDEX jobs_connection;
+CREATE INDEX jobs_connection ON jobs (connection_id, kind, state);
