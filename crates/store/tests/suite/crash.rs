@@ -11,7 +11,7 @@ use domain::model::connection::{BankState, Cause, State};
 use store::Location;
 use store::query::ConnectionById;
 
-use crate::kit::{Kit, connection_id, durable_database};
+use crate::kit::{Kit, connect, connection_id, durable_database};
 
 const CHILD: &str = "BOWLINE_CRASH_CHILD";
 const CONNECTIONS: usize = 60;
@@ -68,6 +68,16 @@ fn acknowledged(url: &str, patience: usize) -> BTreeSet<String> {
     ended
 }
 
+/// Waits until PostgreSQL has noticed that the process is gone: until then it may still commit what was on its way.
+async fn settled(location: &Location) {
+    let Location::Postgres(url) = location else { return };
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let client = connect(url.expose()).await;
+    while client.query_one(others, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
 async fn rounds(fresh: impl AsyncFn() -> (Location, Option<tempfile::TempDir>)) {
     let rounds: usize = std::env::var("BOWLINE_CRASH_ROUNDS").map_or(4, |text| text.parse().unwrap());
     let mut cut_short = 0;
@@ -75,6 +85,7 @@ async fn rounds(fresh: impl AsyncFn() -> (Location, Option<tempfile::TempDir>)) 
         let (location, folder) = fresh().await;
         let ended = acknowledged(&place(&location), 1 + round * 7 % (CONNECTIONS / 2));
         assert!(!ended.is_empty());
+        settled(&location).await;
         let kit = Kit::again(location, folder).await;
         let mut alive = 0;
         for number in 0..CONNECTIONS {
