@@ -210,4 +210,5 @@ static TERMS: &Sql = sql!(
 );
 
 /// Every statement of this file.
-pub(super) static STATEMENTS: [&Sql; 8] = [BY_ID, BY_CLIENT, BY_PROVIDER, BY_SUB, BY_TIME, BY_END, FOUND, TERMS];
+pub(super) static STATEMENTS: [&Sql; 8] =
+    [BY_ID, BY_CLIENT, BY_PROVIDER, BY_SUB, BY_TIME, BY_END, FOUND, TERMS];
