@@ -3,10 +3,9 @@
 use clap::Subcommand;
 use domain::model::audit_event::{Actor, ActorKind};
 
-use super::start::{ACTOR, DataLock, build, load, location, migrate};
+use super::start::{ACTOR, load, opened};
 use super::{Failure, Globals};
 use crate::admin::{AdminError, operator};
-use crate::app::Clock;
 use crate::job;
 
 /// Looks after those who run the hub.
@@ -22,12 +21,7 @@ pub(super) enum Command {
 pub(super) async fn run(globals: &Globals, command: &Command) -> Result<(), Failure> {
     let Command::Bootstrap = command;
     let config = load(globals, &[])?;
-    let location = location(&config)?;
-    let lock = DataLock::take(&location)?;
-    if lock.is_held() {
-        migrate(&location).await?;
-    }
-    let app = build(config, Clock::system()).await?;
+    let (_lock, app) = opened(config).await?;
     let ctx = job::context(&app, ACTOR).map_err(|e| Failure::Fault(e.into()))?;
     let token = operator::bootstrap(&ctx, Actor::new(ActorKind::Operator, ACTOR)).await;
     let token = token.map_err(|error| match error {

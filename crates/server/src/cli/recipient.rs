@@ -4,9 +4,8 @@ use clap::Subcommand;
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::client::Localized;
 
-use super::start::{ACTOR, DataLock, build, load, location, migrate, upsert_providers};
+use super::start::{ACTOR, load, opened, upsert_providers};
 use super::{Failure, Globals};
-use crate::app::Clock;
 use crate::job;
 use crate::manage::{NewRecipient, NotRegistered, register};
 
@@ -52,12 +51,7 @@ pub(super) struct Add {
 pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failure> {
     let Command::Add(add) = command;
     let config = load(globals, &[])?;
-    let location = location(&config)?;
-    let lock = DataLock::take(&location)?;
-    if lock.is_held() {
-        migrate(&location).await?;
-    }
-    let app = build(config, Clock::system()).await?;
+    let (_lock, app) = opened(config).await?;
     upsert_providers(&app).await?;
     let new = NewRecipient {
         credentials: None,

@@ -1,10 +1,7 @@
 //! `bowline serve`
 
-use super::start::{
-    DataLock, bind, build, is_sandbox, load, location, migrate, stop_signal, upsert_providers,
-};
+use super::start::{bind, is_sandbox, load, opened, stop_signal, upsert_providers};
 use super::{Failure, Globals};
-use crate::app::Clock;
 use crate::node::Node;
 use crate::telemetry;
 use crate::web::Served;
@@ -40,12 +37,7 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
     drop(tokio::task::spawn_blocking(|| crate::ctx::fill(&mut [0; 1])));
     let config = load(globals, &flags)?;
     telemetry::start_logs(&config.log).map_err(Failure::Usage)?;
-    let location = location(&config)?;
-    let lock = DataLock::take(&location)?;
-    if lock.is_held() {
-        migrate(&location).await?;
-    }
-    let app = build(config, Clock::system()).await?;
+    let (lock, app) = opened(config).await?;
     if is_sandbox(&app).await? {
         return Err(Failure::Usage(
             "this store is a sandbox's: its world is not real, `serve` refuses it".into(),

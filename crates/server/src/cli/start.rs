@@ -82,6 +82,17 @@ pub(super) fn location(config: &Config) -> Result<Location, Failure> {
     Location::parse(&config.store.url).ok_or_else(|| Failure::Usage("store.url is no store".into()))
 }
 
+/// Takes the lock of the configured store, brings one that is locked so up to date, and builds the app on it. The
+/// lock comes first, so that it is given back last.
+pub(super) async fn opened(config: Config) -> Result<(DataLock, App), Failure> {
+    let location = location(&config)?;
+    let lock = DataLock::take(&location)?;
+    if lock.is_held() {
+        migrate(&location).await?;
+    }
+    Ok((lock, build(config, Clock::system()).await?))
+}
+
 /// Builds the app on a store that is of this program's schema and of this key file.
 pub(super) async fn build(config: Config, clock: Clock) -> Result<App, Failure> {
     let keys = KeyFile::open_or_make(&config.keys.file, || {
