@@ -1,5 +1,6 @@
 //! Accounts: seven kinds, each an object below a key that names its kind (FDX 5.x).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::entity::entity;
@@ -134,7 +135,7 @@ account! {
 }
 
 /// An account below the key that names its kind, as in `{"depositAccount":{…}}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "variants are the keys of the standard")]
 pub enum Account {

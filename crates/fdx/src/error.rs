@@ -1,5 +1,6 @@
 //! Data errors: the documented codes, their words and their HTTP statuses.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 macro_rules! codes {
@@ -59,8 +60,9 @@ impl ErrorCode {
 }
 
 /// An error as it stands in a body. Absent fields belong to answers outside the documented list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(rename = "Error")]
 pub struct ErrorBody {
     /// The number: written as a number, read as a number or a text.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "number_or_text")]

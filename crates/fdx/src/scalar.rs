@@ -1,6 +1,7 @@
 //! Values of one JSON scalar.
 
 use rust_decimal::Decimal;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An amount, rate or number of units: a JSON number of any precision, never a binary fraction.
@@ -28,3 +29,27 @@ pub struct Date(pub jiff::civil::Date);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub jiff::Timestamp);
+
+/// How a scalar is described, in place where it stands.
+macro_rules! described {
+    ($($name:ident = $schema:tt;)+) => {$(
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    )+};
+}
+described! {
+    Amount = { "type": "number" };
+    Date = { "type": "string", "format": "date" };
+    Timestamp = { "type": "string", "format": "date-time" };
+}

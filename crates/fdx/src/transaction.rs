@@ -1,6 +1,7 @@
 //! Transactions: each below a key that names its kind (FDX 5.x). `amount` is absolute, its sign is in
 //! `debitCreditMemo`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::FiAttribute;
@@ -105,7 +106,7 @@ transaction! {
 }
 
 /// A transaction below the key that names its kind, as in `{"depositTransaction":{…}}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "variants are the keys of the standard")]
 pub enum Transaction {
