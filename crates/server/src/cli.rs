@@ -6,6 +6,7 @@ mod connection;
 mod doctor;
 mod job;
 mod migrate;
+mod openapi;
 mod operator;
 mod provider;
 mod reach;
@@ -80,6 +81,8 @@ enum Command {
     Bench(bench::Args),
     /// Look at everything that the hub rests on, and say what is wrong and how to mend it. Changes nothing.
     Doctor,
+    /// Print the OpenAPI document of a face.
+    Openapi(openapi::Args),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -161,6 +164,7 @@ async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Migrate => migrate::run(&cli.globals).await,
         Command::Bench(args) => bench::run(&cli.globals, args).await,
         Command::Doctor => doctor::run(&cli.globals).await,
+        Command::Openapi(args) => openapi::run(&args),
         Command::Config(command) => config::run(&cli.globals, &command),
         Command::Provider(command) => provider::run(&cli.globals, command).await,
         Command::Recipient(command) => recipient::run(&cli.globals, command).await,

@@ -23,3 +23,4 @@ pub use cursor::{opened as open_cursor, sealed as seal_cursor};
 pub use error::DataError;
 pub use ids::OpaqueIds;
 pub use measured::Measured;
+pub(crate) use measured::OPERATIONS;

@@ -14,6 +14,7 @@ pub mod job;
 pub mod limit;
 pub mod manage;
 pub mod node;
+pub mod openapi;
 pub mod outbound;
 pub mod pages;
 pub mod ready;

@@ -10,7 +10,7 @@ mod recipient;
 mod register;
 mod registration;
 mod remove;
-mod wire;
+pub(crate) mod wire;
 
 pub(crate) mod http;
 

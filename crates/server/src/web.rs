@@ -16,11 +16,14 @@ mod stall;
 pub use body::{BodyError, Limited};
 pub use cookies::{flow_cookie, flow_cookies, forgotten_flow_cookie, surplus_flow_cookies};
 pub use correlation::Correlation;
+pub(crate) use face::OAuthErrorBody;
 pub use face::{Face, oauth_error};
 pub use form::{Sameness, same_site};
 pub use listen::{Served, serve};
 pub use outer::service;
 pub use peer::{network, whole_seconds};
 pub use problem::Problem;
+#[expect(unused_imports, reason = "soon")]
+pub(crate) use problem::ProblemBody;
 pub use routes::{Least, Route, admin_table, public_table, router, table};
 pub use segment::{Segment, Segments};

@@ -1,8 +1,9 @@
-//! The project's own checks: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask fuzz`.
+//! The project's own checks and generators: `cargo xtask test`, `tidy`, `fuzz`, `openapi`.
 
 mod fuzz;
 mod machine;
 mod mutants;
+mod openapi;
 mod steps;
 mod tidy;
 
@@ -38,6 +39,8 @@ enum Command {
         #[arg(default_value_t = 30)]
         seconds: u32,
     },
+    /// Write `openapi/`: what the code makes of it.
+    Openapi,
     /// Our own rules over the sources.
     Tidy,
     /// Say what the machine lacks for the tests, and install it.
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Test { full } => steps::test(full),
         Command::Mutants { full } => steps::mutants(full),
         Command::Fuzz { seconds } => fuzz::run(seconds),
+        Command::Openapi => openapi::write(),
         Command::Tidy => tidy::run(),
         Command::Prepare { pretend_missing: true } => {
             machine::print_plan();

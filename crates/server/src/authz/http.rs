@@ -13,7 +13,8 @@ use domain::error::{OAuthCode, OAuthError};
 use domain::rule::authorize::Query;
 use domain::rule::client_auth::{Credentials, credentials};
 use domain::rule::token::Fields;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{AuthzError, Bearer, Begun, Issued, NotBegun};
 use crate::app::App;
@@ -163,16 +164,30 @@ fn basic(headers: &HeaderMap) -> Result<Option<Credentials>, OAuthError> {
     Ok(Some(Credentials { client_id, secret: Secret::new(secret) }))
 }
 
+/// Tokens (RFC 6749 §5.1).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Tokens")]
+pub(crate) struct TokenBody<'a> {
+    access_token: &'a str,
+    #[schemars(extend("const" = "Bearer"))]
+    token_type: &'static str,
+    /// Seconds that the access token is good for.
+    expires_in: i64,
+    /// What it is good for: words that spaces part.
+    scope: &'a str,
+    /// With a new connection alone: it stays the same until the connection ends or idles out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+}
+
 fn render_issued(issued: &Issued) -> Response {
-    let mut body = json!({
-        "access_token": issued.access_token.expose(),
-        "token_type": "Bearer",
-        "expires_in": issued.expires_in,
-        "scope": issued.scope,
-    });
-    if let Some(refresh_token) = &issued.refresh_token {
-        body["refresh_token"] = refresh_token.expose().as_str().into();
-    }
+    let body = TokenBody {
+        access_token: issued.access_token.expose(),
+        token_type: "Bearer",
+        expires_in: issued.expires_in,
+        scope: &issued.scope,
+        refresh_token: issued.refresh_token.as_ref().map(|token| token.expose().as_str()),
+    };
     ([(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], Json(body)).into_response()
 }
 

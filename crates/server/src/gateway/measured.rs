@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::Timestamp;
 
 /// The operations, by the path that each is served at.
-pub(super) const OPERATIONS: [(&str, &str); 11] = [
+pub(crate) const OPERATIONS: [(&str, &str); 11] = [
     ("/api/fdx/5/accounts", "searchForAccounts"),
     ("/api/fdx/5/accounts/{account_id}", "getAccount"),
     ("/api/fdx/5/accounts/{account_id}/contact", "getAccountContact"),

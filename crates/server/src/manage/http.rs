@@ -10,11 +10,10 @@ use axum::routing::{delete, get, post, put};
 use domain::error::{OAuthCode, OAuthError};
 use domain::model::connection::Cause;
 use serde::Serialize;
-use serde_json::json;
 
 use super::wire::{
     ConnectionBody, ConnectionsBody, DetailBody, PairsBody, ProviderBody, RecipientBody, RegistrationBody,
-    SecondBody,
+    SecondBody, SecretBody,
 };
 use super::{ManageError, Members, Own, Partner, Party, Wants};
 use crate::app::App;
@@ -136,7 +135,7 @@ async fn remove(ctx: Ctx, AsPartner(partner): AsPartner, Segment(id): Segment) -
 
 async fn regenerate(ctx: Ctx, AsPartner(partner): AsPartner, Segment(id): Segment) -> Response {
     shown(super::regenerate_secret(&ctx, &partner, &id).await, |(client_id, secret)| {
-        json(&json!({"client_id": client_id, "client_secret": secret.expose()}))
+        json(&SecretBody::new(client_id, secret))
     })
 }
 

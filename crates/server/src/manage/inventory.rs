@@ -10,14 +10,15 @@ use fdx::{
     Account, Accounts, Customer, HateoasLink, PageLinks, PageMetadata, PaymentNetwork, PaymentNetworks,
     Transaction, Transactions,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::gateway::filter::{customer, narrow};
 
 /// Dotted paths of FDX by what they are read with.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Inventory {
+#[derive(Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct Inventory {
     account: BTreeSet<String>,
     customers: BTreeSet<String>,
     detailed_accounts: BTreeSet<String>,

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use domain::error::{OAuthCode, OAuthError};
-use domain::id::ProviderId;
+use domain::id::{ClientId, ProviderId};
 use domain::model::client::Recipient;
-use domain::model::connection::Cause;
+use domain::model::connection::{BankState, Cause, Status};
 use domain::model::provider::{AccountType, Provider};
 use domain::{DataCluster, Secret};
 use fdx::{HateoasLink, PageLinks, PageMetadata};
+use schemars::JsonSchema;
 use serde::Serialize;
 use store::command::{BadPair, WhyNot};
 use store::query::{ListedConnection, NamedRegistration};
@@ -17,33 +18,46 @@ use store::query::{ListedConnection, NamedRegistration};
 use super::connection::Page;
 use super::inventory::{Inventory, inventory};
 use super::registration::why;
+use crate::openapi::words;
 
 /// A recipient. What it does not say of itself is absent; `contacts` is always there.
-#[derive(Serialize)]
-pub(super) struct RecipientBody<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DataRecipient")]
+pub(crate) struct RecipientBody<'a> {
+    /// The id of the data recipient.
     client_id: &'a str,
+    /// Its secret. It is shown when it is made, and never again.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret: Option<&'a str>,
+    /// Its name, exactly as customers see it.
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "uri"))]
     logo_uri: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "uri"))]
     terms_uri: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "uri"))]
     client_uri: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["CA", "US"]))]
     country: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<String>>")]
     redirect_uris: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// The most that it may ask for: words that spaces part.
     scope: Option<String>,
+    /// Whom to write to.
     contacts: Vec<Contact<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Contact<'a> {
+    /// An e-mail address.
     email: &'a str,
 }
 
@@ -82,16 +96,38 @@ impl<'a> RecipientBody<'a> {
     }
 }
 
+/// A fresh secret.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Secret")]
+pub(crate) struct SecretBody<'a> {
+    client_id: &'a str,
+    /// It is shown now, and never again. The former one is void.
+    client_secret: &'a str,
+}
+
+impl<'a> SecretBody<'a> {
+    pub(super) fn new(client_id: &'a ClientId, secret: &'a Secret<String>) -> Self {
+        Self { client_id: client_id.as_str(), client_secret: secret.expose() }
+    }
+}
+
 /// A registration. The documentation knows three words for its state; `SUSPENDED`, `REJECTED` and `reason` are ours.
-#[derive(Serialize)]
-pub(super) struct RegistrationBody<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Registration")]
+pub(crate) struct RegistrationBody<'a> {
     client_id: &'a str,
     client_name: &'a str,
+    #[schemars(with = "u32")]
     provider_id: ProviderId,
     provider_name: &'a str,
+    /// The provider's country.
     country: &'a str,
+    #[schemars(extend("enum" = ["PENDING_APPROVAL", "PENDING_ACTIVATION", "ACTIVE", "SUSPENDED", "REJECTED"]))]
     registration_status: String,
+    /// When it was requested, with seven digits of a second.
+    #[schemars(extend("format" = "date-time"))]
     requested_on: String,
+    /// Why it was turned down or is held.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
@@ -117,16 +153,22 @@ impl<'a> RegistrationBody<'a> {
 }
 
 /// The documented error of a request for registrations, and each pair that is in its way beside it.
-#[derive(Serialize)]
-pub(super) struct PairsBody<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PairsInTheWay")]
+pub(crate) struct PairsBody<'a> {
+    #[schemars(extend("enum" = ["invalid_request"]))]
     error: &'static str,
+    /// The first pair that is in the way, and how many there are.
     error_description: Cow<'static, str>,
+    /// Each pair that is in the way.
     pairs: Vec<PairBody<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PairInTheWay")]
 struct PairBody<'a> {
     client_id: &'a str,
+    #[schemars(with = "u32")]
     provider_id: ProviderId,
     error_description: String,
 }
@@ -156,8 +198,10 @@ impl<'a> PairsBody<'a> {
 }
 
 /// A provider in a list of the first version.
-#[derive(Serialize)]
-pub(super) struct ProviderBody<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DataProvider")]
+pub(crate) struct ProviderBody<'a> {
+    #[schemars(with = "u32")]
     provider_id: ProviderId,
     name: &'a str,
     country: &'a str,
@@ -175,15 +219,21 @@ impl<'a> ProviderBody<'a> {
 }
 
 /// A provider in the list of the second version. Truth is a text there.
-#[derive(Serialize)]
-pub(super) struct SecondBody<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DataProviderOfV2")]
+pub(crate) struct SecondBody<'a> {
     #[serde(flatten)]
     provider: ProviderBody<'a>,
+    /// What it can deliver, as scope words.
     scopes: Vec<&'static str>,
+    /// Where the caller's registration with it stands.
+    #[schemars(extend("enum" = ["Available", "PendingActivation", "Activated", "Suspended"]))]
     status: &'static str,
     #[serde(rename = "connectorName")]
     connector_name: &'static str,
     #[serde(rename = "availableAccountTypes")]
+    /// Which kinds of account it has: `true` and `false` are texts.
+    #[schemars(extend("additionalProperties" = {"type": "string", "enum": ["true", "false"]}))]
     available_account_types: BTreeMap<String, &'static str>,
 }
 
@@ -209,12 +259,16 @@ impl<'a> SecondBody<'a> {
 }
 
 /// A provider with all that it delivers.
-#[derive(Serialize)]
-pub(super) struct DetailBody<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DataProviderDetails")]
+pub(crate) struct DetailBody<'a> {
     #[serde(flatten)]
     provider: ProviderBody<'a>,
+    /// Its site.
     provider_url: Option<&'a str>,
+    /// What it can deliver, as scope words.
     scopes: Vec<&'static str>,
+    /// What it can deliver, field by field.
     data_inventory: Inventory,
 }
 
@@ -235,24 +289,37 @@ fn scopes(provider: &Provider) -> Vec<&'static str> {
 }
 
 /// A connection. What is only known of an end is absent before it.
-#[derive(Serialize)]
-pub(super) struct ConnectionBody<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Connection")]
+pub(crate) struct ConnectionBody<'a> {
     connection_id: &'a str,
     client_id: &'a str,
+    #[schemars(with = "u32")]
     provider_id: ProviderId,
+    #[schemars(extend("enum" = words(Status::ALL, Status::as_str)))]
     state: &'static str,
+    /// What the customer consented to: words that spaces part.
     scope: String,
+    #[schemars(extend("format" = "date-time"))]
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
     activated_at: Option<String>,
+    #[schemars(extend("format" = "date-time"))]
     expires_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
     ended_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// Why it has ended.
+    #[schemars(extend("enum" = words(Cause::ALL, Cause::as_str)))]
     cause: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// What the provider knows of the end.
+    #[schemars(extend("enum" = words(BankState::ALL, BankState::as_str)))]
     bank: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// What the recipient knows of the end.
     recipient: Option<&'a str>,
 }
 
@@ -277,8 +344,9 @@ impl<'a> ConnectionBody<'a> {
 }
 
 /// A page of connections, in the form of the data face.
-#[derive(Serialize)]
-pub(super) struct ConnectionsBody<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Connections")]
+pub(crate) struct ConnectionsBody<'a> {
     page: PageMetadata,
     links: PageLinks,
     connections: Vec<ConnectionBody<'a>>,

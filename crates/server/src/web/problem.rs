@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// A problem, for whoever reads it. What surrounds the routes writes it down, with the correlation id.
 #[derive(Clone, Debug)]
@@ -14,6 +15,26 @@ pub struct Problem {
     code: &'static str,
     detail: Cow<'static, str>,
     field: Option<String>,
+}
+
+/// A problem as it stands in a body (RFC 9457).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(crate) struct ProblemBody<'a> {
+    #[schemars(extend("const" = "about:blank"))]
+    r#type: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The status.
+    status: u16,
+    /// The sentence, for people.
+    detail: &'a str,
+    /// The word, for programs.
+    code: &'static str,
+    /// The field that is not what it should be.
+    field: Option<&'a str>,
+    /// What to look for in the logs.
+    correlation_id: &'a str,
 }
 
 impl Problem {
@@ -48,14 +69,24 @@ impl Problem {
         Self { field, ..self }
     }
 
+    /// What is written of it.
+    pub(crate) fn body<'a>(&'a self, correlation_id: &'a str) -> ProblemBody<'a> {
+        ProblemBody {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Problem"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            field: self.field.as_deref(),
+            correlation_id,
+        }
+    }
+
     /// An answer with its problem written into it; any other as it is.
     pub(super) fn told(mut response: Response, correlation_id: &str) -> Response {
         if let Some(problem) = response.extensions_mut().remove::<Self>() {
-            let title = problem.status.canonical_reason().unwrap_or("Problem");
-            let body = json!({"type": "about:blank", "title": title, "status": problem.status.as_u16(),
-                "detail": problem.detail, "code": problem.code, "field": problem.field,
-                "correlation_id": correlation_id});
-            *response.body_mut() = Body::from(body.to_string());
+            let body = serde_json::to_vec(&problem.body(correlation_id)).unwrap_or_default();
+            *response.body_mut() = Body::from(body);
             let kind = HeaderValue::from_static("application/problem+json");
             response.headers_mut().insert(header::CONTENT_TYPE, kind);
         }

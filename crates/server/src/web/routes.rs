@@ -64,6 +64,7 @@ pub fn public_table() -> Vec<Route> {
     let mut routes = crate::authz::http::routes();
     routes.extend(crate::gateway::http::routes());
     routes.extend(crate::manage::http::routes());
+    routes.extend(crate::openapi::http::routes());
     routes.extend(crate::pages::http::routes());
     routes
 }

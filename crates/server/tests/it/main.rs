@@ -20,6 +20,7 @@ mod limit;
 mod listener;
 mod manage;
 mod meta;
+mod openapi;
 mod process;
 mod race;
 mod readme;

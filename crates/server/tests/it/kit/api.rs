@@ -4,7 +4,7 @@ use bowline::cli::{Answer, Browser, Sent};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::Recipient;
+use super::{Recipient, heard};
 
 /// A hub at an origin, through a browser or a client.
 pub(crate) struct Api<'a> {
@@ -20,7 +20,7 @@ impl Api<'_> {
     pub(crate) async fn post_json(&self, path: &str, body: Value) -> Answer {
         let mut sent = Sent::new(Method::POST, &self.url(path));
         sent.json = Some(body);
-        self.browser.send(sent).await.unwrap()
+        heard(self.browser, sent).await
     }
 
     /// The token endpoint, JSON, credentials in the body.
@@ -44,7 +44,7 @@ impl Api<'_> {
     pub(crate) async fn call(&self, method: Method, path: &str, bearer: &str) -> Answer {
         let mut sent = Sent::new(method, &self.url(path));
         sent.bearer = Some(bearer.to_owned());
-        self.browser.send(sent).await.unwrap()
+        heard(self.browser, sent).await
     }
 
     pub(crate) async fn read(&self, path: &str, bearer: &str) -> Answer {

@@ -4,6 +4,7 @@ mod api;
 mod behind;
 mod chrome;
 mod cluster;
+mod documented;
 mod heard;
 mod site;
 mod stand_in;
@@ -33,6 +34,7 @@ pub(crate) use api::Api;
 pub(crate) use behind::{OtherNode, hex};
 pub(crate) use chrome::Chrome;
 pub(crate) use cluster::Cluster;
+pub(crate) use documented::{is_documented, validator};
 pub(crate) use heard::Exchange;
 pub(crate) use site::{Site, durable_database, free_port, fresh_database};
 pub(crate) use stand_in::{Call, StandIn, says};
@@ -94,6 +96,15 @@ impl Tokens {
         let access = text("access_token");
         Self { id: connection_of(&access), access, refresh: text("refresh_token"), code }
     }
+}
+
+/// Sends a request, and holds the answer against the documents.
+async fn heard(browser: &Browser, sent: Sent) -> Answer {
+    let (method, url) = (sent.method.to_string(), sent.url.clone());
+    let answer = browser.send(sent).await.unwrap();
+    let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+    is_documented(&method, &path.map(|(_, path)| format!("/{path}")).unwrap_or_default(), &answer);
+    answer
 }
 
 impl Kit {
@@ -245,7 +256,7 @@ impl Kit {
     }
 
     pub(crate) async fn send(&self, sent: Sent) -> Answer {
-        self.browser.send(sent).await.unwrap()
+        heard(&self.browser, sent).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

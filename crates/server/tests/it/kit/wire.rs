@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::Kit;
+use super::{Kit, is_documented};
 
 /// A request whose target, headers and body are sent as they stand.
 #[derive(Clone, Debug)]
@@ -58,7 +58,9 @@ impl Raw {
         let _ = stream.write_all(&self.bytes()).await;
         let mut heard = Vec::new();
         let _ = stream.read_to_end(&mut heard).await;
-        answer(&heard)
+        let answer = answer(&heard);
+        is_documented(&self.method, &String::from_utf8_lossy(&self.target), &answer);
+        answer
     }
 
     fn bytes(&self) -> Vec<u8> {

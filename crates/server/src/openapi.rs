@@ -1,0 +1,58 @@
+//! What the hub serves, as OpenAPI 3.1 documents: made of the operations' descriptions, the types of the wire and
+//! the errors as they are rendered.
+
+mod document;
+mod fdx;
+mod flinks;
+pub(crate) mod http;
+mod operation;
+
+use serde_json::Value;
+
+/// A document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Document {
+    /// Of the Flinks face.
+    Flinks,
+    /// Of the data face.
+    Fdx,
+}
+
+impl Document {
+    /// Every document.
+    pub const ALL: [Self; 2] = [Self::Flinks, Self::Fdx];
+
+    /// Its name in paths.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Flinks => "flinks",
+            Self::Fdx => "fdx",
+        }
+    }
+
+    /// Where it is served.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Flinks => "/openapi/flinks.json",
+            Self::Fdx => "/openapi/fdx.json",
+        }
+    }
+
+    /// The document, as text.
+    pub fn text(self) -> String {
+        format!("{:#}", self.generate())
+    }
+
+    /// The document, made anew.
+    pub fn generate(self) -> Value {
+        match self {
+            Self::Flinks => flinks::document(),
+            Self::Fdx => fdx::document(),
+        }
+    }
+}
+
+/// The words of an enumeration, for the schema of a field that holds one.
+pub(crate) fn words<T: Copy>(all: &[T], word: impl Fn(T) -> &'static str) -> Vec<&'static str> {
+    all.iter().copied().map(word).collect()
+}

@@ -1,0 +1,257 @@
+//! How descriptions of operations become an OpenAPI 3.1 document.
+
+use std::collections::BTreeMap;
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::{Transform, transform_subschemas};
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::operation::{Answer, Body, Content, Operation, Parameter};
+
+/// What stands above the operations of a document.
+pub(super) struct About {
+    pub(super) title: &'static str,
+    pub(super) description: &'static str,
+    /// Where it is served.
+    pub(super) server: &'static str,
+    /// The headings, each with what belongs below it.
+    pub(super) tags: &'static [(&'static str, &'static str)],
+    /// The security schemes by name.
+    pub(super) security: Value,
+    /// What a parameter of a path is: description and schema.
+    pub(super) path_parameter: fn(&str) -> (&'static str, Value),
+}
+
+/// The document of some operations.
+pub(super) fn document(about: &About, operations: Vec<Operation>) -> Value {
+    let settings = SchemaSettings::draft2020_12().for_serialize().with(|s| {
+        s.definitions_path = "/components/schemas".into();
+        s.meta_schema = None;
+    });
+    let mut generator = settings.with_transform(Plain).into_generator();
+    let mut schemas = Map::new();
+    let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    for operation in operations {
+        let written = written(about, &operation, &mut generator, &mut schemas);
+        let methods = paths.entry(operation.path).or_default();
+        methods.insert(operation.method.as_str().to_lowercase(), written);
+    }
+    schemas.extend(generator.take_definitions(true));
+    let tags: Vec<_> =
+        about.tags.iter().map(|(name, text)| json!({"name": name, "description": text})).collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": about.title, "version": env!("CARGO_PKG_VERSION"), "description": about.description,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": about.server}],
+        "tags": tags,
+        "paths": paths,
+        "components": {"schemas": schemas, "securitySchemes": about.security, "headers": headers()},
+    })
+}
+
+fn written(
+    about: &About,
+    operation: &Operation,
+    generator: &mut SchemaGenerator,
+    schemas: &mut Map<String, Value>,
+) -> Value {
+    let mut written = json!({
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "security": operation.security.iter().map(scheme).collect::<Vec<_>>(),
+        "responses": answers(&operation.answers, generator),
+    });
+    if !operation.description.is_empty() {
+        written["description"] = operation.description.into();
+    }
+    let mut parameters: Vec<Value> =
+        in_path(operation.path).map(|name| path_parameter(name, about.path_parameter)).collect();
+    parameters.extend(operation.parameters.iter().map(parameter));
+    if !parameters.is_empty() {
+        written["parameters"] = parameters.into();
+    }
+    if let Some(sent) = &operation.body {
+        written["requestBody"] = body(sent);
+        schemas.insert(sent.schema.0.to_owned(), sent.schema.1.clone());
+    }
+    written
+}
+
+/// A security scheme that is kept; by no name, that none is.
+fn scheme(name: &&'static str) -> Value {
+    if name.is_empty() { json!({}) } else { json!({*name: []}) }
+}
+
+/// The names of the parameters of a path.
+fn in_path(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+}
+
+fn path_parameter(name: &str, describe: fn(&str) -> (&'static str, Value)) -> Value {
+    let (description, schema) = describe(name);
+    json!({"name": name, "in": "path", "required": true, "description": description, "schema": schema})
+}
+
+fn parameter(parameter: &Parameter) -> Value {
+    json!({
+        "name": parameter.name, "in": parameter.place, "required": parameter.required,
+        "description": parameter.description, "schema": parameter.schema,
+    })
+}
+
+fn body(body: &Body) -> Value {
+    let examples: Map<String, Value> =
+        body.examples.iter().map(|(name, value)| ((*name).to_owned(), json!({"value": value}))).collect();
+    let reference = json!({"$ref": format!("#/components/schemas/{}", body.schema.0)});
+    let content: Map<String, Value> = body
+        .media
+        .iter()
+        .map(|media| ((*media).to_owned(), json!({"schema": reference, "examples": examples})))
+        .collect();
+    json!({"required": body.required, "content": content})
+}
+
+/// What each status comes with. What is told of one status several times becomes a list of examples.
+fn answers(all: &[Answer], generator: &mut SchemaGenerator) -> Value {
+    let mut by_status: BTreeMap<u16, Vec<&Answer>> = BTreeMap::new();
+    for answer in all {
+        by_status.entry(answer.status).or_default().push(answer);
+    }
+    let told: Map<String, Value> = by_status
+        .into_iter()
+        .map(|(status, answers)| (status.to_string(), answer(status, &answers, generator)))
+        .collect();
+    told.into()
+}
+
+fn answer(status: u16, all: &[&Answer], generator: &mut SchemaGenerator) -> Value {
+    let mut descriptions: Vec<&str> = Vec::new();
+    let mut content: Map<String, Value> = Map::new();
+    let mut headers: Map<String, Value> = Map::new();
+    for name in ["ob-correlation-id", "ob-trace-id"].iter().chain(all.iter().flat_map(|a| a.headers)) {
+        headers.insert((*name).to_owned(), json!({"$ref": format!("#/components/headers/{name}")}));
+    }
+    for answer in all {
+        if !descriptions.contains(&answer.description) {
+            descriptions.push(answer.description);
+        }
+        match &answer.content {
+            Content::Nothing => {}
+            Content::Document(kinds) => {
+                for kind in *kinds {
+                    content.insert((*kind).to_owned(), json!({"schema": {}}));
+                }
+            }
+            Content::Json(media, shape) => {
+                let schema = shape(generator).to_value();
+                let told = content.entry(*media).or_insert_with(|| json!({"schema": schema, "examples": {}}));
+                also(&mut told["schema"], schema);
+                if let Some(example) = &answer.example {
+                    let nth = told["examples"].as_object().map_or(0, Map::len);
+                    told["examples"][example_name(status, nth, answer)] = json!({"value": example});
+                }
+            }
+        }
+    }
+    let mut told = json!({"description": descriptions.join(". "), "headers": headers});
+    if !content.is_empty() {
+        told["content"] = content.into();
+    }
+    told
+}
+
+/// Lets a schema be another one as well.
+fn also(schema: &mut Value, other: Value) {
+    if let Some(any) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
+        if !any.contains(&other) {
+            any.push(other);
+        }
+    } else if *schema != other {
+        *schema = json!({"anyOf": [schema.take(), other]});
+    }
+}
+
+/// The word or number of the error; whatever is not the first of its status is numbered.
+fn example_name(status: u16, nth: usize, answer: &Answer) -> String {
+    let example = answer.example.as_ref();
+    let member = |name: &str| example.and_then(|e| e.get(name));
+    let code = member("error").or_else(|| member("code").filter(|_| status >= 400));
+    let word = match code {
+        Some(Value::String(word)) => word.clone(),
+        Some(number) => number.to_string(),
+        None => "example".into(),
+    };
+    if nth == 0 { word } else { format!("{word}-{}", nth + 1) }
+}
+
+fn headers() -> Value {
+    let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
+    json!({
+        "ob-correlation-id": {
+            "description": "The id of this exchange: `correlation_id` of the query, else `x-fapi-interaction-id`, else made here. Quote it to support.",
+            "required": true, "schema": {"type": "string", "minLength": 1, "maxLength": 64},
+        },
+        "ob-trace-id": {
+            "description": "The trace that this exchange belongs to (W3C Trace Context).",
+            "required": true, "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        },
+        "retry-after": {
+            "description": "Seconds to wait before the next attempt (RFC 9110 §10.2.3).",
+            "required": true, "schema": {"type": "string", "pattern": "^[0-9]+$"},
+        },
+        "www-authenticate": text("The challenge (RFC 6750 §3)."),
+        "location": text("Where the browser goes on."),
+        "allow": text("What is allowed here (RFC 9110 §10.2.1)."),
+    })
+}
+
+/// Writes schemas as they are meant: what may be absent is never null, and formats are those that others know.
+#[derive(Clone)]
+struct Plain;
+
+impl Transform for Plain {
+    fn transform(&mut self, schema: &mut Schema) {
+        let format = schema.get("format").and_then(Value::as_str);
+        if format.is_some_and(|format| format.starts_with("uint")) {
+            schema.remove("format");
+        }
+        schema.remove("default");
+        let required: Vec<String> = schema
+            .get("required")
+            .and_then(Value::as_array)
+            .map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+            .unwrap_or_default();
+        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            for (name, property) in properties.iter_mut() {
+                if !required.contains(name) {
+                    not_null(property);
+                }
+            }
+        }
+        transform_subschemas(self, schema);
+    }
+}
+
+/// Takes null away from what a property may be.
+fn not_null(property: &mut Value) {
+    let Some(property) = property.as_object_mut() else { return };
+    if let Some(Value::Array(types)) = property.get_mut("type") {
+        types.retain(|kind| kind != "null");
+        if let [one] = types.as_slice() {
+            let one = one.clone();
+            property.insert("type".into(), one);
+        }
+    }
+    let Some(Value::Array(any)) = property.get_mut("anyOf") else { return };
+    any.retain(|schema| schema.get("type").is_none_or(|kind| kind != "null"));
+    if let [Value::Object(one)] = any.as_slice() {
+        let one = one.clone();
+        property.remove("anyOf");
+        property.extend(one);
+    }
+}

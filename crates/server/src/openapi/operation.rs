@@ -1,0 +1,146 @@
+//! How an operation is described.
+
+use http::Method;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Value, json};
+
+/// Gives the schema of a type of the wire.
+pub(super) type Shape = fn(&mut SchemaGenerator) -> Schema;
+
+/// The shape of a type.
+pub(super) const fn shape<T: JsonSchema>() -> Shape {
+    |generator| generator.subschema_for::<T>()
+}
+
+/// One method of one path, as a stranger needs to know it.
+pub(super) struct Operation {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) id: &'static str,
+    pub(super) tag: &'static str,
+    pub(super) summary: &'static str,
+    pub(super) description: &'static str,
+    /// The security schemes of which one must be kept; none where everybody may ask.
+    pub(super) security: &'static [&'static str],
+    pub(super) parameters: Vec<Parameter>,
+    pub(super) body: Option<Body>,
+    pub(super) answers: Vec<Answer>,
+}
+
+/// A parameter of the query or a header.
+pub(super) struct Parameter {
+    pub(super) place: &'static str,
+    pub(super) name: &'static str,
+    pub(super) description: &'static str,
+    pub(super) required: bool,
+    pub(super) schema: Value,
+}
+
+/// What is sent.
+pub(super) struct Body {
+    pub(super) media: &'static [&'static str],
+    pub(super) required: bool,
+    /// The name of the schema among the components, and the schema.
+    pub(super) schema: (&'static str, Value),
+    pub(super) examples: Vec<(&'static str, Value)>,
+}
+
+/// What is answered with one status. Several of one status are told as one.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) description: &'static str,
+    pub(super) content: Content,
+    pub(super) example: Option<Value>,
+    pub(super) headers: &'static [&'static str],
+}
+
+/// The content of an answer.
+pub(super) enum Content {
+    /// No body.
+    Nothing,
+    /// JSON of a type, of a media type.
+    Json(&'static str, Shape),
+    /// A document, of one of these media types.
+    Document(&'static [&'static str]),
+}
+
+impl Operation {
+    pub(super) fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str) -> Self {
+        Self {
+            method,
+            path,
+            id,
+            tag: "",
+            summary,
+            description: "",
+            security: &[],
+            parameters: Vec::new(),
+            body: None,
+            answers: Vec::new(),
+        }
+    }
+
+    /// What is to be known beyond the summary.
+    pub(super) const fn says(mut self, description: &'static str) -> Self {
+        self.description = description;
+        self
+    }
+
+    /// A parameter of the query, which may be absent.
+    pub(super) fn query(self, name: &'static str, description: &'static str, schema: Value) -> Self {
+        self.parameter(Parameter { place: "query", name, description, required: false, schema })
+    }
+
+    /// A parameter of the query that must be given.
+    pub(super) fn needs(self, name: &'static str, description: &'static str, schema: Value) -> Self {
+        self.parameter(Parameter { place: "query", name, description, required: true, schema })
+    }
+
+    /// A parameter.
+    pub(super) fn parameter(mut self, parameter: Parameter) -> Self {
+        self.parameters.push(parameter);
+        self
+    }
+
+    /// A JSON body.
+    pub(super) fn takes(mut self, name: &'static str, schema: Value, example: Value) -> Self {
+        let media = &["application/json"];
+        let examples = vec![("example", example)];
+        self.body = Some(Body { media, required: true, schema: (name, schema), examples });
+        self
+    }
+
+    /// A body of another kind.
+    pub(super) fn takes_body(mut self, body: Body) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// An answer of a type, as JSON.
+    pub(super) fn gives<T: JsonSchema>(self, status: u16, description: &'static str, example: Value) -> Self {
+        let content = Content::Json("application/json", shape::<T>());
+        self.answers([Answer { status, description, content, example: Some(example), headers: &[] }])
+    }
+
+    /// An answer without a body.
+    pub(super) fn gives_nothing(
+        self,
+        status: u16,
+        description: &'static str,
+        headers: &'static [&'static str],
+    ) -> Self {
+        self.answers([Answer { status, description, content: Content::Nothing, example: None, headers }])
+    }
+
+    /// Answers.
+    pub(super) fn answers(mut self, answers: impl IntoIterator<Item = Answer>) -> Self {
+        self.answers.extend(answers);
+        self
+    }
+}
+
+/// One of some words.
+pub(super) fn one_of<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> Value {
+    let words: Vec<String> = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
+    json!({"type": "string", "enum": words})
+}

@@ -1,0 +1,114 @@
+//! Every answer that a test hears is held against the OpenAPI documents: its status, type, body and headers stand
+//! there, and nothing else does.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use bowline::cli::Answer;
+use bowline::openapi::Document;
+use jsonschema::{Draft, Validator};
+use serde_json::{Value, json};
+
+/// A documented operation: each status with what it comes with.
+type Statuses = BTreeMap<u16, Status>;
+
+struct Status {
+    headers: Vec<String>,
+    /// The schema of each media type; none where any bytes will do.
+    content: BTreeMap<String, Option<Validator>>,
+}
+
+static OPERATIONS: LazyLock<Vec<(String, Vec<String>, Statuses)>> = LazyLock::new(|| {
+    Document::ALL.into_iter().flat_map(|document| operations(&document.generate())).collect()
+});
+
+fn operations(document: &Value) -> Vec<(String, Vec<String>, Statuses)> {
+    let mut all = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let told = operation["responses"].as_object().unwrap();
+            let statuses = told.iter().map(|(status, told)| (status.parse().unwrap(), of(document, told)));
+            let segments = path.split('/').map(str::to_owned).collect();
+            all.push((method.to_uppercase(), segments, statuses.collect()));
+        }
+    }
+    all
+}
+
+fn of(document: &Value, told: &Value) -> Status {
+    let none = serde_json::Map::new();
+    let content = told["content"].as_object().unwrap_or(&none);
+    let schema = |media: &Value| {
+        let schema = &media["schema"];
+        (*schema != json!({})).then(|| validator(document, schema))
+    };
+    Status {
+        headers: told["headers"].as_object().unwrap().keys().cloned().collect(),
+        content: content.iter().map(|(kind, media)| (kind.clone(), schema(media))).collect(),
+    }
+}
+
+/// A schema of a document, by which an object has no other members than those that are told.
+pub(crate) fn validator(document: &Value, schema: &Value) -> Validator {
+    let mut whole = schema.clone();
+    whole["components"] = json!({"schemas": document["components"]["schemas"]});
+    closed(&mut whole);
+    jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true).build(&whole).unwrap()
+}
+
+fn closed(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            if members.get("properties").is_some_and(Value::is_object) && members.get("type").is_some() {
+                members.entry("additionalProperties").or_insert(json!(false));
+            }
+            members.values_mut().for_each(closed);
+        }
+        Value::Array(items) => items.iter_mut().for_each(closed),
+        _ => {}
+    }
+}
+
+/// The operation that a request is one of. A path that is written out goes before one with parameters.
+fn found(method: &str, path: &str) -> Option<&'static Statuses> {
+    let segments: Vec<&str> = path.split('/').collect();
+    let fits = |known: &[String]| {
+        known.len() == segments.len()
+            && known
+                .iter()
+                .zip(&segments)
+                .all(|(known, is)| known == is || known.starts_with('{') && !is.is_empty())
+    };
+    let all = OPERATIONS.iter().filter(|(known, segments, _)| known == method && fits(segments));
+    let parameters = |segments: &[String]| segments.iter().filter(|s| s.starts_with('{')).count();
+    all.min_by_key(|(_, segments, _)| parameters(segments)).map(|(.., statuses)| statuses)
+}
+
+/// Asserts that an answer is documented, where its operation is. What does not come out of the routes is not: it
+/// has no correlation id.
+pub(crate) fn is_documented(method: &str, target: &str, answer: &Answer) {
+    let path = target.split('?').next().unwrap_or_default();
+    if !answer.headers.contains_key("ob-correlation-id") {
+        return;
+    }
+    let Some(statuses) = found(method, path) else { return };
+    let what = format!("{method} {path}: {} {:?} {}", answer.status, answer.headers, answer.body);
+    let status =
+        statuses.get(&answer.status).unwrap_or_else(|| panic!("the status is not documented: {what}"));
+    for header in &status.headers {
+        assert!(answer.headers.contains_key(header), "{header} is documented, and not there: {what}");
+    }
+    let kind = answer.headers.get("content-type").map(|kind| kind.to_str().unwrap());
+    let kind = kind.map(|kind| kind.split(';').next().unwrap());
+    let Some(kind) = kind else {
+        return assert!(status.content.is_empty() && answer.body.is_empty(), "no content: {what}");
+    };
+    let schema = status.content.get(kind);
+    let schema = schema.unwrap_or_else(|| panic!("{kind} is not documented: {what}"));
+    if let Some(schema) = schema {
+        let body = serde_json::from_str(&answer.body).unwrap();
+        let wrong: Vec<String> =
+            schema.iter_errors(&body).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert!(wrong.is_empty(), "{}\n{what}", wrong.join("\n"));
+    }
+}

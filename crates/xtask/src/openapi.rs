@@ -1,0 +1,25 @@
+//! `openapi/`: the documents, as the program prints them.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::tidy;
+
+const FACES: [&str; 2] = ["flinks", "fdx"];
+
+/// Writes every document.
+pub(crate) fn write() -> Result<()> {
+    let folder = tidy::root().join("openapi");
+    std::fs::create_dir_all(&folder)?;
+    for face in FACES {
+        let printed = Command::new("cargo")
+            .args(["run", "--quiet", "-p", "bowline", "--", "openapi", face])
+            .stderr(std::process::Stdio::inherit())
+            .output()?;
+        ensure!(printed.status.success(), "bowline openapi {face} failed");
+        let file = folder.join(format!("{face}.json"));
+        std::fs::write(&file, printed.stdout).with_context(|| file.display().to_string())?;
+    }
+    Ok(())
+}
