@@ -148,6 +148,6 @@ async fn each_listener_serves_its_own_face() {
     assert_eq!(kit.send(public).await.status, 404, "not on the public listener");
     let sent =
         bowline::cli::Sent::new(Method::GET, &format!("http://{}/api/v1/authorize", kit.world.node.admin));
-    let answer = kit.send(sent).await;
+    let answer = kit.browser.send(sent).await.unwrap();
     assert_eq!((answer.status, &answer.json()["code"]), (404, &json!("not_found")), "{}", answer.body);
 }

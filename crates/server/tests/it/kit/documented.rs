@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 type Statuses = BTreeMap<u16, Status>;
 
 struct Status {
+    /// The headers that are always there.
     headers: Vec<String>,
     /// The schema of each media type; none where any bytes will do.
     content: BTreeMap<String, Option<Validator>>,
@@ -42,8 +43,9 @@ fn of(document: &Value, told: &Value) -> Status {
         let schema = &media["schema"];
         (*schema != json!({})).then(|| validator(document, schema))
     };
+    let required = |name: &&String| document["components"]["headers"][name.as_str()]["required"] == true;
     Status {
-        headers: told["headers"].as_object().unwrap().keys().cloned().collect(),
+        headers: told["headers"].as_object().unwrap().keys().filter(required).cloned().collect(),
         content: content.iter().map(|(kind, media)| (kind.clone(), schema(media))).collect(),
     }
 }

@@ -425,6 +425,8 @@ fn the_table_is_what_is_known() {
     GET /consent/{request_id}
     GET /livez
     GET /metrics
+    GET /openapi/fdx.json
+    GET /openapi/flinks.json
     GET /readyz
     GET /static/bowline.css
     POST /admin/v1/connections/{connection_id}/end
