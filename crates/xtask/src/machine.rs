@@ -1,4 +1,4 @@
-//! What the tests need of the machine: PostgreSQL, Chromium, strace. Found, or installed, or a failure that
+//! What the tests need of the machine: PostgreSQL, Chromium, strace, Python with schemathesis. Found, or installed, or a failure that
 //! says what to run; never a skip.
 
 use std::env;
@@ -19,7 +19,7 @@ pub(crate) struct Need {
     packages: &'static [&'static str],
 }
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 5] = [
     Need { name: "PostgreSQL", programs: &["initdb"], packages: &["postgresql"] },
     Need {
         name: "Chromium",
@@ -28,6 +28,7 @@ const NEEDS: [Need; 4] = [
     },
     Need { name: "chromedriver", programs: &["chromedriver"], packages: &["chromium-driver"] },
     Need { name: "strace", programs: &["strace"], packages: &["strace"] },
+    Need { name: "Python", programs: &["python3"], packages: &["python3", "python3-venv"] },
 ];
 
 /// What is to be done about a need.
@@ -92,7 +93,10 @@ impl Machine {
         for need in NEEDS {
             places.push(provide(need)?);
         }
-        let [initdb, chromium, driver, strace] = places.as_slice() else { bail!("four needs, four places") };
+        let [initdb, chromium, driver, strace, python] = places.as_slice() else {
+            bail!("five needs, five places")
+        };
+        let schemathesis = schemathesis(python)?;
         let bin = initdb.parent().context("initdb has no folder")?.to_path_buf();
         let fast = Cluster::start(&bin, "stories", &["fsync=off"])?;
         let durable = Cluster::start(&bin, "crashes", &[])?;
@@ -104,6 +108,7 @@ impl Machine {
             ("BOWLINE_TEST_CHROMIUM", shown(chromium)),
             ("BOWLINE_TEST_CHROMEDRIVER", shown(driver)),
             ("BOWLINE_TEST_STRACE", shown(strace)),
+            ("BOWLINE_TEST_SCHEMATHESIS", shown(&schemathesis)),
         ];
         Ok(Self { environment, clusters: vec![fast, durable] })
     }
@@ -130,6 +135,42 @@ fn provide(need: Need) -> Result<PathBuf> {
             find(need).with_context(|| format!("{} is still missing after its installation", need.name))
         }
     }
+}
+
+/// What the tests need of Python's packages, each with its version.
+const PACKAGES: &str = include_str!("../schemathesis.txt");
+
+/// The property-based tester of APIs, in an environment of its own below `target/`; made anew when its packages
+/// have changed.
+fn schemathesis(python: &Path) -> Result<PathBuf> {
+    let folder = crate::tidy::root().join("target/schemathesis");
+    let (program, made_of) = (folder.join("bin/schemathesis"), folder.join("packages.txt"));
+    if program.is_file() && std::fs::read_to_string(&made_of).is_ok_and(|packages| packages == PACKAGES) {
+        println!("  schemathesis found: {}", program.display());
+        return Ok(program);
+    }
+    println!("  schemathesis is missing: installing it into {}", folder.display());
+    let _ = std::fs::remove_dir_all(&folder);
+    if !environment(python, &folder)? {
+        ensure!(is_root(), "Python makes no environments. Run: sudo apt-get install -y python3-venv");
+        println!("  Python makes no environments: installing python3-venv");
+        install(&["python3-venv"])?;
+        ensure!(environment(python, &folder)?, "{} -m venv failed", python.display());
+    }
+    let packages = folder.join("wanted.txt");
+    std::fs::write(&packages, PACKAGES)?;
+    let mut pip = Command::new(folder.join("bin/pip"));
+    pip.args(["install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "-r"]);
+    run(pip.arg(&packages))?;
+    std::fs::rename(packages, made_of)?;
+    ensure!(program.is_file(), "schemathesis is still missing after its installation");
+    Ok(program)
+}
+
+/// Whether an environment could be made.
+fn environment(python: &Path, folder: &Path) -> Result<bool> {
+    let made = Command::new(python).args(["-m", "venv"]).arg(folder).stdout(Stdio::null()).status();
+    Ok(made.with_context(|| python.display().to_string())?.success())
 }
 
 fn install(packages: &[&str]) -> Result<()> {

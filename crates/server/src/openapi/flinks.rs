@@ -30,7 +30,8 @@ pub(super) fn document() -> Value {
         description: "Connects data recipients to data providers with the customer's consent, and cuts a connection \
             at once. Wire compatible with the Flinks Outbound (Open Banking) API. Errors are those of RFC 6749 \
             §5.2 with the documented statuses: a refusal is 400 with a word and a sentence, also where a bearer is \
-            of no use. A member of a body that is not known is ignored, one that is known is given once.",
+            of no use. A member of a body that is not known is ignored, one that is known is given once; one that is null or \
+            empty is as good as absent.",
         server: "/",
         tags: &[
             ("Authorization", "From the customer's consent to tokens, and to their end."),
@@ -324,7 +325,7 @@ fn uris() -> Value {
 
 fn recipient_schema() -> Value {
     let link = |description: &str| {
-        json!({"type": ["string", "null"], "format": "uri", "pattern": "^https://", "maxLength": 2000,
+        json!({"type": ["string", "null"], "pattern": "^(https://.*)?$", "maxLength": 2000,
             "description": description})
     };
     let word = || one_of(DataCluster::ALL.map(DataCluster::as_str));
@@ -337,7 +338,7 @@ fn recipient_schema() -> Value {
             "scope": {"oneOf": [scope_schema(), words], "description": "The most that it may ask for."},
             "redirect_uris": uris(),
             "description": {"type": ["string", "null"], "maxLength": 512, "description": "What customers read as the purpose."},
-            "country": {"type": ["string", "null"], "enum": ["CA", "US", null]},
+            "country": {"type": ["string", "null"], "enum": ["CA", "US", "", null]},
             "logo_uri": link("Its logo."),
             "terms_uri": link("The terms between the customer and it."),
             "client_uri": link("Its site."),
@@ -444,8 +445,8 @@ fn providers() -> Vec<Operation> {
             .gives::<DetailBody<'static>>(200, "The data provider", with(detail))
             .missing("provider_id names no provider of this hub"),
         row("/api/v2/providers", "listDataProviders", "Get Data Providers", EITHER)
-            .query("country", "CA, US, or both with a comma between.", one_of(["CA", "US", "CA,US", "US,CA"]))
-            .query("isEnabledForClient", "With an active registration, or without.", one_of(["TRUE", "FALSE"]))
+            .query("country", "CA, US, or both with a comma between.", json!({"type": "string", "pattern": "^((CA|US)?(,(CA|US)?)*)$"}))
+            .query("isEnabledForClient", "With an active registration, or without.", json!({"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])?$"}))
             .gives::<Vec<SecondBody<'static>>>(200, "Data providers", json!([with(second)]))
             .refuses([(OAuthCode::InvalidRequest, "country must be CA, US or CA,US")]),
     ]

@@ -26,6 +26,7 @@ mod race;
 mod readme;
 mod recovery;
 mod revoke;
+mod schemathesis;
 mod secrets;
 mod shared_grant;
 mod spec;

@@ -8,7 +8,7 @@ use domain::model::provider::ProviderState;
 use crate::kit::{Kit, Recipient, Tokens};
 
 /// Everything that the banks offer.
-pub(super) const EVERYTHING: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS \
+pub(crate) const EVERYTHING: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS \
                                      STATEMENTS CUSTOMER_CONTACT CUSTOMER_PERSONAL";
 /// What the wrong callers are registered for: all but one.
 pub(super) const ALMOST: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS STATEMENTS \

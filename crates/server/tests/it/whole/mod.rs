@@ -1,7 +1,7 @@
 //! Every route with every wrong caller, and every parameter with every bad value: a route that is not thought of
 //! here fails.
 
-mod callers;
+pub(crate) mod callers;
 pub(crate) mod errors;
 mod expect;
 mod input;
