@@ -164,7 +164,10 @@ async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Migrate => migrate::run(&cli.globals).await,
         Command::Bench(args) => bench::run(&cli.globals, args).await,
         Command::Doctor => doctor::run(&cli.globals).await,
-        Command::Openapi(args) => openapi::run(&args),
+        Command::Openapi(args) => {
+            openapi::run(&args);
+            Ok(())
+        }
         Command::Config(command) => config::run(&cli.globals, &command),
         Command::Provider(command) => provider::run(&cli.globals, command).await,
         Command::Recipient(command) => recipient::run(&cli.globals, command).await,

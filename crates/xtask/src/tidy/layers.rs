@@ -34,7 +34,8 @@ fn server_rules(path: &str) -> Vec<(&'static str, &'static str)> {
     let edge = path.ends_with("http.rs")
         || path.starts_with("web")
         || path.starts_with("pages")
-        || path.starts_with("node");
+        || path.starts_with("node")
+        || path.starts_with("openapi");
     if path == "app.rs" {
         return vec![("sandbox", "`app.rs` never names the sandbox")];
     }
