@@ -2,6 +2,7 @@
 
 mod access;
 mod connection;
+mod described;
 mod error;
 mod inventory;
 mod member;

@@ -4,7 +4,7 @@ use domain::Secret;
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::Actor;
 use domain::model::registration::{RegistrationState, RegistrationStep};
-use domain::rule::recipient::{Invalid, is_text};
+use domain::rule::recipient::{Invalid, is_credential, is_text};
 use store::command::{BadPair, NotTaken, RequestRegistrations, SealedClient, StepRegistration, WhyNot};
 use store::query::{NamedRegistration, RegistrationsUnder};
 
@@ -18,8 +18,6 @@ use crate::hub::seal_client;
 /// Pairs of one request.
 const MOST_PAIRS: usize = 1000;
 const LONGEST_REASON: usize = 500;
-/// The longest id and secret of a client at a provider, in characters.
-const LONGEST_CREDENTIAL: usize = 2048;
 
 const NO_REGISTRATION: ManageError =
     ManageError::NotFound("This data recipient has no registration with the provider");
@@ -40,7 +38,7 @@ pub(super) async fn request(
     }
     let request = RequestRegistrations {
         moment: ctx.moment()?,
-        partner: partner.id().clone(),
+        partner: Some(partner.id().clone()),
         clients: clients.clone(),
         providers: providers.clone(),
         actor: partner.actor(),
@@ -167,15 +165,6 @@ pub async fn activate(
         upstream = Some(seal_client(ctx, &pair.client_id, pair.provider_id, id, &secret)?);
     }
     step(ctx, pair, RegistrationStep::Activate, Particulars { upstream, reason: None }, actor).await
-}
-
-/// What is sent to a provider in a form or a header (RFC 6749 §A.1, §A.2).
-fn is_credential(field: &str, text: &str) -> Result<(), Invalid> {
-    let printable = text.bytes().all(|b| (0x20..0x7f).contains(&b));
-    if (1..=LONGEST_CREDENTIAL).contains(&text.len()) && printable {
-        return Ok(());
-    }
-    Err(Invalid::new(field, format_args!("must be 1 to {LONGEST_CREDENTIAL} printable characters of ASCII")))
 }
 
 /// It is turned down, and the partner reads why.
