@@ -9,6 +9,7 @@ pub mod provider;
 mod error;
 pub(crate) mod http;
 mod page;
+pub mod wire;
 
 pub use error::AdminError;
 pub use page::{Page, Params};

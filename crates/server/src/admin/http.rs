@@ -10,7 +10,6 @@ use domain::Secret;
 use domain::model::operator::Role;
 use domain::rule::operator::Operator;
 use serde::Serialize;
-use serde_json::json;
 
 use super::{AdminError, Params, audit, connection, job, operator, provider};
 use crate::app::App;
@@ -128,13 +127,7 @@ async fn add_operator(ctx: Ctx, State(app): State<App>, request: Request) -> Res
         Ok(params) => params,
         Err(refused) => return refused,
     };
-    match operator::add(&ctx, &params, by).await {
-        Ok(issued) => {
-            let body = json!({"operator": issued.operator, "token": issued.token.expose()});
-            (StatusCode::CREATED, Json(body)).into_response()
-        }
-        Err(error) => refuse(error),
-    }
+    made(operator::add(&ctx, &params, by).await)
 }
 
 async fn remove_operator(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
@@ -157,6 +150,14 @@ async fn fields(app: &App, request: Request, known: &[&str]) -> Result<Params, R
 fn render<T: Serialize>(answer: Result<T, AdminError>) -> Response {
     match answer {
         Ok(shown) => Json(shown).into_response(),
+        Err(error) => refuse(error),
+    }
+}
+
+/// As [`render`], of something that was made.
+pub(super) fn made<T: Serialize>(answer: Result<T, AdminError>) -> Response {
+    match answer {
+        Ok(shown) => (StatusCode::CREATED, Json(shown)).into_response(),
         Err(error) => refuse(error),
     }
 }
