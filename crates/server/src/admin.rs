@@ -5,6 +5,7 @@ pub mod connection;
 pub mod job;
 pub mod operator;
 pub mod provider;
+pub mod setup;
 
 mod error;
 pub(crate) mod http;

@@ -18,6 +18,10 @@ pub(crate) mod http;
 /// The mark of a store that is a sandbox's.
 pub const SANDBOX_MARK: &str = "sandbox";
 
+pub(crate) use recipient::{another_secret, change, create_for, replace_uris};
+pub(crate) use registration::{ask, few};
+pub(crate) use remove::remove_client;
+
 pub use access::{Own, Partner, Party, Wants, own, partner, party};
 pub use error::ManageError;
 pub use member::Members;

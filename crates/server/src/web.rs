@@ -22,7 +22,7 @@ pub use form::{Sameness, same_site};
 pub use listen::{Served, serve};
 pub use outer::service;
 pub use peer::{network, whole_seconds};
-pub use problem::Problem;
+pub use problem::{PairBody, Problem};
 #[expect(unused_imports, reason = "soon")]
 pub(crate) use problem::ProblemBody;
 pub use routes::{Least, Route, admin_table, public_table, router, table};

@@ -56,7 +56,7 @@ fn filter(params: &Params) -> Result<Connections, AdminError> {
         (params.window("ended_from", "ended_before")?, params.window("created_from", "created_before")?);
     Ok(Connections {
         id: params.read("id", "expected a connection's id", |text| ConnectionId::parse(text).ok())?,
-        client_id: params.read("client_id", "expected a client's id", |text| ClientId::parse(text).ok())?,
+        client_id: params.client("client_id")?,
         provider_id: params.provider()?,
         sub: params.read("sub", "expected a UUID", uuid)?,
         status: params.word("state", Status::ALL, Status::as_str)?,
@@ -68,6 +68,11 @@ fn filter(params: &Params) -> Result<Connections, AdminError> {
 }
 
 impl Params {
+    /// A client that is asked for.
+    pub(super) fn client(&self, name: &str) -> Result<Option<ClientId>, AdminError> {
+        self.read(name, "expected a client's id", |text| ClientId::parse(text).ok())
+    }
+
     /// The provider that is asked for.
     pub(super) fn provider(&self) -> Result<Option<ProviderId>, AdminError> {
         self.read("provider_id", "expected a positive integer", ProviderId::parse)

@@ -43,10 +43,15 @@ impl Members {
         match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             Some((name, _)) => {
                 let name: String = name.chars().take(64).collect();
-                Err(Invalid::new(name, format_args!("is unknown: expected one of {}", known.join(", "))))
+                Err(Invalid::new(name, format_args!("expected one of {}", known.join(", "))))
             }
             None => Ok(self),
         }
+    }
+
+    /// Everything that was given.
+    pub(crate) fn given(self) -> impl Iterator<Item = (String, Value)> {
+        self.0.into_iter().filter(|(_, value)| !value.is_null())
     }
 
     /// A list of texts.
@@ -70,13 +75,13 @@ impl Members {
     }
 
     /// Yes or no.
-    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Invalid> {
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Invalid> {
         let flag = |value: &Value| value.as_bool().ok_or_else(|| Invalid::new(name, "must be true or false"));
         self.get(name).map(flag).transpose()
     }
 
     /// A whole number, not below zero.
-    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Invalid> {
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Invalid> {
         let number =
             |value: &Value| value.as_u64().ok_or_else(|| Invalid::new(name, "must be a whole number"));
         self.get(name).map(number).transpose()
@@ -167,7 +172,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_named() {
         let told = members(&json!({"name": 1, "colour": 2})).known(&["name", "scope"]).unwrap_err();
-        assert_eq!(told.to_string(), "colour is unknown: expected one of name, scope");
+        assert_eq!(told.to_string(), "colour expected one of name, scope");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use domain::Secret;
 use domain::id::ClientId;
 use domain::model::audit_event::Actor;
-use domain::model::client::{ClientState, Recipient};
+use domain::model::client::{ClientKind, ClientState, Recipient};
 use store::command::{ChangeClient, ClientChange, Whose};
 use store::query::{RecipientOf, RecipientsOf};
 
@@ -11,6 +11,7 @@ use super::access::Partner;
 use super::described::{Described, loopback, redirect_uris};
 use super::error::{ManageError, NO_RECIPIENT};
 use super::member::Members;
+use super::register::NotRegistered;
 use crate::ctx::Ctx;
 use crate::fault::Fault;
 
@@ -22,6 +23,29 @@ pub async fn create(
 ) -> Result<(Recipient, Secret<String>), ManageError> {
     let described = Described::by_partner(members, partner.id().clone(), loopback(ctx).await?)?;
     Ok(described.keep(ctx, None, &partner.actor()).await?)
+}
+
+/// Creates a recipient as an operator describes it, of a partner or of nobody.
+pub(crate) async fn create_for(
+    ctx: &Ctx,
+    partner: Option<ClientId>,
+    members: &Members,
+    actor: &Actor,
+) -> Result<(Recipient, Secret<String>), NotRegistered> {
+    let described = Described::by_operator(members, loopback(ctx).await?)?;
+    Described { partner, ..described }.keep(ctx, None, actor).await
+}
+
+/// Replaces the redirect URIs of whatever recipient it is; whether there is such a recipient.
+pub(crate) async fn replace_uris(
+    ctx: &Ctx,
+    client_id: ClientId,
+    members: &Members,
+    actor: Actor,
+) -> Result<bool, NotRegistered> {
+    let uris = redirect_uris(members.texts("redirect_uris")?, loopback(ctx).await?)?;
+    let whose = Whose::any(ClientKind::Recipient, client_id);
+    Ok(change(ctx, whose, ClientChange::RedirectUris(uris), actor).await?)
 }
 
 /// A recipient of this partner.

@@ -32,24 +32,35 @@ pub(super) async fn request(
     let id = |text: &str| ClientId::parse(text).ok();
     let clients = list("recipient_ids", "an id of a data recipient", recipient_ids, id)?;
     let providers = list("provider_ids", "a positive integer", provider_ids, ProviderId::parse)?;
-    if clients.len() * providers.len() > MOST_PAIRS {
-        let most = format_args!("and provider_ids must make at most {MOST_PAIRS} pairs");
-        return Err(Invalid::new("recipient_ids", most).into());
-    }
-    let request = RequestRegistrations {
-        moment: ctx.moment()?,
-        partner: Some(partner.id().clone()),
-        clients: clients.clone(),
-        providers: providers.clone(),
-        actor: partner.actor(),
-    };
-    ctx.run(request).await?.map_err(ManageError::Pairs)?;
+    few("recipient_ids", clients.len(), providers.len())?;
+    let (whose, pairs) = (Some(partner.id().clone()), (clients.clone(), providers.clone()));
+    ask(ctx, whose, pairs, partner.actor()).await?.map_err(ManageError::Pairs)?;
     let asked = |r: &NamedRegistration| {
         clients.contains(&r.registration.client_id) && providers.contains(&r.registration.provider_id)
     };
     let mut under = all(ctx, partner).await?;
     under.retain(asked);
     Ok(under)
+}
+
+/// Refuses more pairs than one request may ask for.
+pub(crate) fn few(field: &str, clients: usize, providers: usize) -> Result<(), Invalid> {
+    if clients.saturating_mul(providers) > MOST_PAIRS {
+        let most = format_args!("and provider_ids must make at most {MOST_PAIRS} pairs");
+        return Err(Invalid::new(field, most));
+    }
+    Ok(())
+}
+
+/// Asks for a registration of each recipient with each provider, all or none, whoever says so. The recipients must be
+/// `partner`'s, if one is named.
+pub(crate) async fn ask(
+    ctx: &Ctx,
+    partner: Option<ClientId>,
+    (clients, providers): (Vec<ClientId>, Vec<ProviderId>),
+    actor: Actor,
+) -> Result<Result<(), Vec<BadPair>>, Fault> {
+    Ok(ctx.run(RequestRegistrations { moment: ctx.moment()?, partner, clients, providers, actor }).await?)
 }
 
 /// The items of a comma-separated list, each of its kind and named once.
