@@ -1,6 +1,7 @@
 //! `/admin/v1`: parses, asks a use case, renders.
 
 use axum::Json;
+use axum::body::HttpBody;
 use axum::extract::{FromRequestParts, RawQuery, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -148,27 +149,27 @@ async fn remove_operator(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response
 
 /// The fields of a body, each known and given once.
 async fn fields(app: &App, request: Request, known: &[&str]) -> Result<Params, Response> {
-    let read = async { Limited::read(app, request).await?.fields(known) }.await;
-    let pairs = read.map_err(unread)?;
+    let pairs = read(app, request).await?.fields(known).map_err(|error| unread(&error))?;
     Params::of(pairs, known).map_err(refuse)
 }
 
 /// The members of a body that is a JSON object.
 pub(super) async fn members(app: &App, request: Request) -> Result<Members, Response> {
-    let body = Limited::read(app, request).await.map_err(unread)?;
-    Members::new(body.members().map_err(unread)?).map_err(|invalid| refuse(invalid.into()))
+    let body = read(app, request).await?;
+    let members = body.members().map_err(|error| unread(&error))?;
+    Members::new(members).map_err(|invalid| refuse(invalid.into()))
 }
 
 /// The members of a body that may be left out.
 pub(super) async fn members_if_any(app: &App, request: Request) -> Result<Members, Response> {
-    let body = Limited::read(app, request).await.map_err(unread)?;
-    if body.bytes.is_empty() {
-        return Ok(Members::default());
-    }
-    Members::new(body.members().map_err(unread)?).map_err(|invalid| refuse(invalid.into()))
+    if request.body().is_end_stream() { Ok(Members::default()) } else { members(app, request).await }
 }
 
-fn unread(error: BodyError) -> Response {
+async fn read(app: &App, request: Request) -> Result<Limited, Response> {
+    Limited::read(app, request).await.map_err(|error| unread(&error))
+}
+
+fn unread(error: &BodyError) -> Response {
     let (status, error) = error.shown();
     Problem::new(status, Problem::plain(status, "").code(), error.description).into_response()
 }

@@ -92,8 +92,8 @@ async fn registrations_are_found_by_whatever_is_known_of_them(mut kit: Kit) {
         let found = kit.store.ask(query).await.unwrap();
         found.iter().map(|seen| seen.named.registration.client_id.to_string()).collect::<Vec<_>>()
     };
-    let whole = ["dc-second", "dc-first", "dc-other", "dc-acme"];
-    assert_eq!(found(&all).await, whole, "the newest first");
+    let everything = ["dc-second", "dc-first", "dc-other", "dc-acme"];
+    assert_eq!(found(&all).await, everything, "the newest first");
     let of = |id| Registrations { client_id: Some(client(id)), ..all.clone() };
     let in_state = |state| Registrations { state: Some(state), ..all.clone() };
     let at = |id| Registrations { provider_id: Some(ProviderId::new(id)), ..all.clone() };
@@ -101,7 +101,7 @@ async fn registrations_are_found_by_whatever_is_known_of_them(mut kit: Kit) {
     for (query, expected) in [
         (of("dc-first"), &["dc-first"][..]),
         (of("dc-nobody"), &[]),
-        (at(1000), &whole),
+        (at(1000), &everything),
         (at(2000), &[]),
         (under("pt-one"), &["dc-second", "dc-first"]),
         (under("pt-two"), &[]),
@@ -126,7 +126,7 @@ async fn registrations_are_found_by_whatever_is_known_of_them(mut kit: Kit) {
             after = Some((last.requested_at, last.client_id.clone(), last.provider_id));
             paged.extend(page.iter().map(|seen| seen.named.registration.client_id.to_string()));
         }
-        assert_eq!(paged, whole);
+        assert_eq!(paged, everything);
     }
     let one = RegistrationSeenOf { client_id: client("dc-first"), provider_id: ProviderId::new(1000) };
     let seen = kit.store.ask(&one).await.unwrap().unwrap();

@@ -202,7 +202,7 @@ async fn a_look_at_a_provider_tells_what_is_wrong_and_changes_nothing(kit: Kit) 
     let bank = StandIn::new(|_| says(503, &json!({"error": "mine"}))).await;
     let url = bank.url.clone();
     kit.set_up(1000, |settings| {
-        settings.fdx.base_url = url.clone();
+        settings.fdx.base_url.clone_from(&url);
         settings.token_endpoint = format!("{url}/token");
         settings.revocation_endpoint = Some("http://127.0.0.1:1/revoke".into());
         settings.authorization_endpoint = "http://10.0.0.1/authorize".into();
