@@ -153,3 +153,27 @@ async fn set(ctx: &Ctx, id: &str, state: ProviderState, actor: Actor) -> Result<
     tracing::info!(provider = %provider_id, %state, "an operator set a provider's state");
     show(ctx, id).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_settings_nor_their_schema_show_where_the_secret_is() {
+        let schema = serde_json::to_value(schemars::schema_for!(ShownSettings)).unwrap();
+        let required = schema["required"].as_array().unwrap();
+        assert!(schema["properties"].get(HIDDEN).is_none() && required.iter().all(|name| name != HIDDEN));
+        assert!(schema["properties"].get("token_endpoint").is_some());
+        let settings: ProviderSettings = serde_json::from_value(serde_json::json!({
+            "name": "Maple", "country": "CA", "authorization_endpoint": "https://b/a", "token_endpoint": "https://b/t",
+            "client_id": "hub", "client_secret": {"env": "MINE"}, "fdx": {"base_url": "https://b/fdx", "version": "5"},
+            "scopes": {"ACCOUNT_BASIC": "basic"},
+        }))
+        .unwrap();
+        let shown = serde_json::to_string(&ShownSettings(settings)).unwrap();
+        assert!(
+            shown.contains("https://b/t") && !shown.contains("MINE") && !shown.contains("\"client_secret\""),
+            "{shown}"
+        );
+    }
+}

@@ -1,9 +1,9 @@
 //! What operators set up: partners, recipients, registrations, providers of their own.
 
-mod new_provider;
-mod partner;
-mod recipient;
-mod registration;
+pub mod new_provider;
+pub mod partner;
+pub mod recipient;
+pub mod registration;
 
 pub(super) mod http;
 

@@ -312,12 +312,18 @@ async fn no_secret_that_a_partner_or_an_operator_hands_over_is_on_disk() {
     let there = json!({"upstream_client_id": "there", "upstream_client_secret": "a-secret-at-the-bank"});
     kit.took(&recipient, "activate", there).await;
     assert_ne!(renewed, recipient.secret);
+    let partner = kit.did(Method::POST, "/partners", Some(json!({"name": "Agency"}))).await;
+    let partner = partner["client_secret"].as_str().unwrap().to_owned();
+    let mut provider = kit.did(Method::GET, "/providers/2000", None).await["settings"].take();
+    (provider["id"], provider["client_secret"]) = (json!(4000), json!("another-secret-at-a-bank"));
+    kit.did(Method::POST, "/providers", Some(provider)).await;
     let mut looked_at = 0;
     for file in std::fs::read_dir(kit.data_folder()).unwrap().map(|entry| entry.unwrap().path()) {
         let bytes = std::fs::read(&file).unwrap();
         looked_at +=
             usize::from(bytes.windows(recipient.id.len()).any(|part| part == recipient.id.as_bytes()));
-        for secret in [recipient.secret.as_str(), &renewed, &token, "a-secret-at-the-bank"] {
+        let theirs = ["a-secret-at-the-bank", "another-secret-at-a-bank"];
+        for secret in [recipient.secret.as_str(), &renewed, &token, &partner].into_iter().chain(theirs) {
             let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
             assert!(!found, "a secret stands in {}", file.display());
         }

@@ -96,7 +96,7 @@ macro_rules! search {
             seen_columns!(),
             "WHERE ",
             $along,
-            " AND kind = ?1 AND COALESCE(owner_id, '') = COALESCE(?2, owner_id, '') AND state = COALESCE(?3, state)
+            " AND kind = COALESCE(?1, kind) AND COALESCE(owner_id, '') = COALESCE(?2, owner_id, '') AND state = COALESCE(?3, state)
         AND (created_at, id) < (?4, ?5)
     ORDER BY created_at DESC, id DESC LIMIT ?6"
         ))

@@ -18,7 +18,7 @@ use crate::hub::seal_hub_secret;
 use crate::manage::Members;
 
 /// The fields of a provider to be added.
-pub(super) const FIELDS: [&str; 21] = [
+pub const FIELDS: [&str; 21] = [
     "id",
     "name",
     "country",
@@ -43,7 +43,7 @@ pub(super) const FIELDS: [&str; 21] = [
 ];
 
 /// Adds a provider of the API's own. The hub's secret there is sealed at once.
-pub(super) async fn add(ctx: &Ctx, members: Members, actor: Actor) -> Result<ProviderDetail, AdminError> {
+pub async fn add(ctx: &Ctx, members: Members, actor: Actor) -> Result<ProviderDetail, AdminError> {
     let members = members.known(&FIELDS)?;
     let id = match members.number("id")? {
         None => return Err(Invalid::missing("id").into()),

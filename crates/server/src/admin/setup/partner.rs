@@ -71,7 +71,7 @@ pub(super) fn read_key(text: &str) -> Option<(Timestamp, ClientId)> {
 }
 
 /// Partners, the newest first.
-pub(super) async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<PartnerBody>, AdminError> {
+pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<PartnerBody>, AdminError> {
     let params = Params::query(query, &["limit", "after"])?;
     let asked = Asked::of(ctx, "partners", &params)?;
     let (kind, after) = (ClientKind::Partner, asked.after(read_key)?);
@@ -80,7 +80,7 @@ pub(super) async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<PartnerB
 }
 
 /// One partner.
-pub(super) async fn show(ctx: &Ctx, id: &str) -> Result<PartnerBody, AdminError> {
+pub async fn show(ctx: &Ctx, id: &str) -> Result<PartnerBody, AdminError> {
     of(ctx, id_of(id)?).await
 }
 
@@ -90,17 +90,17 @@ async fn of(ctx: &Ctx, id: ClientId) -> Result<PartnerBody, AdminError> {
 }
 
 /// The fields of a partner to be made.
-pub(super) const FIELDS: [&str; 1] = ["name"];
+pub const FIELDS: [&str; 1] = ["name"];
 
 /// Makes a partner.
-pub(super) async fn create(ctx: &Ctx, members: Members, actor: &Actor) -> Result<PartnerCreated, AdminError> {
+pub async fn create(ctx: &Ctx, members: Members, actor: &Actor) -> Result<PartnerCreated, AdminError> {
     let name = members.known(&FIELDS)?.needed("name")?;
     let made = register_partner(ctx, NewPartner { credentials: None, name }, actor).await?;
     Ok(PartnerCreated { partner: of(ctx, made.client_id).await?, client_secret: made.client_secret })
 }
 
 /// Gives a partner another secret: the old one and the partner's tokens end.
-pub(super) async fn regenerate(ctx: &Ctx, id: &str, actor: Actor) -> Result<SecretIssued, AdminError> {
+pub async fn regenerate(ctx: &Ctx, id: &str, actor: Actor) -> Result<SecretIssued, AdminError> {
     let client_id = id_of(id)?;
     let whose = Whose::any(ClientKind::Partner, client_id.clone());
     let client_secret = another_secret(ctx, whose, actor).await?.ok_or(NOBODY)?;
@@ -108,7 +108,7 @@ pub(super) async fn regenerate(ctx: &Ctx, id: &str, actor: Actor) -> Result<Secr
 }
 
 /// Holds a partner or lets it go on. Its recipients and their connections are not touched.
-pub(super) async fn hold(ctx: &Ctx, id: &str, held: bool, actor: Actor) -> Result<PartnerBody, AdminError> {
+pub async fn hold(ctx: &Ctx, id: &str, held: bool, actor: Actor) -> Result<PartnerBody, AdminError> {
     let client_id = id_of(id)?;
     let whose = Whose::any(ClientKind::Partner, client_id.clone());
     if change(ctx, whose, ClientChange::Held(held), actor).await? {

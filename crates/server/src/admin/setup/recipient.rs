@@ -124,7 +124,7 @@ fn id_of(text: &str) -> Result<ClientId, AdminError> {
 }
 
 /// Recipients that a query looks for, the newest first.
-pub(super) async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<RecipientBody>, AdminError> {
+pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<RecipientBody>, AdminError> {
     let params = Params::query(query, &["partner", "state", "limit", "after"])?;
     let asked = Asked::of(ctx, "recipients", &params)?;
     let search = Clients {
@@ -138,7 +138,7 @@ pub(super) async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<Recipien
 }
 
 /// One recipient, removed or not.
-pub(super) async fn show(ctx: &Ctx, id: &str) -> Result<RecipientBody, AdminError> {
+pub async fn show(ctx: &Ctx, id: &str) -> Result<RecipientBody, AdminError> {
     of(ctx, id_of(id)?).await
 }
 
@@ -148,7 +148,7 @@ async fn of(ctx: &Ctx, id: ClientId) -> Result<RecipientBody, AdminError> {
 }
 
 /// The fields of a recipient to be made.
-pub(super) const FIELDS: [&str; 14] = [
+pub const FIELDS: [&str; 14] = [
     "name",
     "purpose_en",
     "purpose_fr",
@@ -166,11 +166,7 @@ pub(super) const FIELDS: [&str; 14] = [
 ];
 
 /// Makes a recipient, of a partner or of nobody. It is registered with no provider yet.
-pub(super) async fn create(
-    ctx: &Ctx,
-    members: Members,
-    actor: &Actor,
-) -> Result<RecipientCreated, AdminError> {
+pub async fn create(ctx: &Ctx, members: Members, actor: &Actor) -> Result<RecipientCreated, AdminError> {
     let members = members.known(&FIELDS)?;
     let partner = match members.text("partner")? {
         None => None,
@@ -188,10 +184,10 @@ async fn partner(ctx: &Ctx, id: &str) -> Result<ClientId, AdminError> {
 }
 
 /// What may be changed of a recipient.
-pub(super) const CHANGES: [&str; 1] = ["redirect_uris"];
+pub const CHANGES: [&str; 1] = ["redirect_uris"];
 
 /// Replaces the redirect URIs of a recipient.
-pub(super) async fn update(
+pub async fn update(
     ctx: &Ctx,
     id: &str,
     members: Members,
@@ -208,7 +204,7 @@ pub(super) async fn update(
 }
 
 /// Gives a recipient another secret: the old one and the recipient's own tokens end, its connections live on.
-pub(super) async fn regenerate(ctx: &Ctx, id: &str, actor: Actor) -> Result<SecretIssued, AdminError> {
+pub async fn regenerate(ctx: &Ctx, id: &str, actor: Actor) -> Result<SecretIssued, AdminError> {
     let client_id = id_of(id)?;
     let whose = Whose::any(ClientKind::Recipient, client_id.clone());
     let client_secret = another_secret(ctx, whose, actor).await?.ok_or(NOBODY)?;
@@ -216,7 +212,7 @@ pub(super) async fn regenerate(ctx: &Ctx, id: &str, actor: Actor) -> Result<Secr
 }
 
 /// Holds a recipient or lets it go on: tokens and data are refused, nothing is destroyed.
-pub(super) async fn hold(ctx: &Ctx, id: &str, held: bool, actor: Actor) -> Result<RecipientBody, AdminError> {
+pub async fn hold(ctx: &Ctx, id: &str, held: bool, actor: Actor) -> Result<RecipientBody, AdminError> {
     let client_id = id_of(id)?;
     let whose = Whose::any(ClientKind::Recipient, client_id.clone());
     if change(ctx, whose, ClientChange::Held(held), actor).await? {
@@ -227,7 +223,7 @@ pub(super) async fn hold(ctx: &Ctx, id: &str, held: bool, actor: Actor) -> Resul
 }
 
 /// Removes a recipient with all that it has, or says what that would come to.
-pub(super) async fn remove(
+pub async fn remove(
     ctx: &Ctx,
     id: &str,
     query: Option<&str>,

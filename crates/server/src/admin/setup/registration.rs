@@ -83,7 +83,7 @@ fn read_key(text: &str) -> Option<(Timestamp, ClientId, ProviderId)> {
 }
 
 /// Registrations that a query looks for, the newest first.
-pub(super) async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<RegistrationBody>, AdminError> {
+pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<RegistrationBody>, AdminError> {
     let params = Params::query(query, &["client_id", "provider_id", "partner", "state", "limit", "after"])?;
     let asked = Asked::of(ctx, "registrations", &params)?;
     let search = Registrations {
@@ -98,10 +98,7 @@ pub(super) async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<Registra
 }
 
 /// One registration.
-pub(super) async fn show(
-    ctx: &Ctx,
-    [client_id, provider_id]: &[String; 2],
-) -> Result<RegistrationBody, AdminError> {
+pub async fn show(ctx: &Ctx, [client_id, provider_id]: &[String; 2]) -> Result<RegistrationBody, AdminError> {
     of(ctx, &pair_of(client_id, provider_id)?).await
 }
 
@@ -112,14 +109,10 @@ async fn of(ctx: &Ctx, pair: &Pair) -> Result<RegistrationBody, AdminError> {
 }
 
 /// The fields of a request for registrations.
-pub(super) const FIELDS: [&str; 2] = ["client_ids", "provider_ids"];
+pub const FIELDS: [&str; 2] = ["client_ids", "provider_ids"];
 
 /// Asks for a registration of each recipient with each provider, all or none.
-pub(super) async fn request(
-    ctx: &Ctx,
-    members: Members,
-    actor: Actor,
-) -> Result<RegistrationsAsked, AdminError> {
+pub async fn request(ctx: &Ctx, members: Members, actor: Actor) -> Result<RegistrationsAsked, AdminError> {
     let members = members.known(&FIELDS)?;
     let client = |text: String| ClientId::parse(&text).ok();
     let clients = once("client_ids", "must be a client's id", members.texts("client_ids")?, client)?;
@@ -161,11 +154,16 @@ fn once<F, T: PartialEq>(
 
 /// A step of a registration, as it stands in a path.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Step {
+pub enum Step {
+    /// The operator agrees and sends it to the provider.
     Approve,
+    /// The provider has set the recipient up.
     Activate,
+    /// It is turned down.
     Reject,
+    /// It is held.
     Suspend,
+    /// It goes on.
     Reinstate,
 }
 
@@ -181,7 +179,7 @@ impl Step {
 }
 
 /// Takes a step of a registration.
-pub(super) async fn take(
+pub async fn take(
     ctx: &Ctx,
     [client_id, provider_id]: &[String; 2],
     (step, members): (Step, Members),
