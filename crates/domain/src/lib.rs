@@ -13,7 +13,7 @@ pub mod rule;
 pub mod scope;
 pub mod secret;
 pub mod time;
-mod words;
+pub mod words;
 
 #[cfg(test)]
 mod strangers_tests;

@@ -5,6 +5,7 @@ pub mod authorize;
 pub mod client_auth;
 pub mod operator;
 pub mod pkce;
+pub mod provider;
 pub mod recipient;
 pub mod redeem;
 pub mod token;

@@ -1,5 +1,14 @@
 //! Enums that are one word each in the database and in logs.
 
+/// An enum whose variants are words.
+pub trait Words: Copy + 'static {
+    /// Every variant.
+    const WORDS: &'static [Self];
+
+    /// The word.
+    fn word(self) -> &'static str;
+}
+
 /// An enum whose variants are words: `as_str`, `from_word`, `ALL`, `Display`.
 #[macro_export]
 macro_rules! words {
@@ -20,6 +29,14 @@ macro_rules! words {
             /// The variant that a word names.
             pub fn from_word(word: &str) -> Option<Self> {
                 match word { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+
+        impl $crate::words::Words for $name {
+            const WORDS: &'static [Self] = Self::ALL;
+
+            fn word(self) -> &'static str {
+                self.as_str()
             }
         }
 

@@ -5,10 +5,12 @@ pub mod connection;
 pub mod job;
 pub mod operator;
 pub mod provider;
+pub mod setup;
 
 mod error;
 pub(crate) mod http;
 mod page;
+pub mod wire;
 
 pub use error::AdminError;
 pub use page::{Page, Params};

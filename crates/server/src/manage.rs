@@ -2,6 +2,7 @@
 
 mod access;
 mod connection;
+mod described;
 mod error;
 mod inventory;
 mod member;
@@ -16,6 +17,10 @@ pub(crate) mod http;
 
 /// The mark of a store that is a sandbox's.
 pub const SANDBOX_MARK: &str = "sandbox";
+
+pub(crate) use recipient::{another_secret, change, create_for, replace_uris};
+pub(crate) use registration::{ask, few};
+pub(crate) use remove::remove_client;
 
 pub use access::{Own, Partner, Party, Wants, own, partner, party};
 pub use error::ManageError;

@@ -22,8 +22,8 @@ pub use form::{Sameness, same_site};
 pub use listen::{Served, serve};
 pub use outer::service;
 pub use peer::{network, whole_seconds};
-pub use problem::Problem;
 #[expect(unused_imports, reason = "soon")]
 pub(crate) use problem::ProblemBody;
+pub use problem::{PairBody, Problem};
 pub use routes::{Least, Route, admin_table, public_table, router, table};
 pub use segment::{Segment, Segments};

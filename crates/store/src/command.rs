@@ -18,14 +18,16 @@ mod seed;
 mod set_mark;
 mod settle_job;
 
-pub use client::{ChangeClient, ClientChange, FinishRemoval, RegisterClient, RemoveClient, Whose};
+pub use client::{
+    ChangeClient, ClientChange, FinishRemoval, RegisterClient, RemoveClient, RemovedClient, Whose,
+};
 pub use credential::{Lease, LeaseCredential, Leased, ReleaseLease, StoreCredential, Stored};
 pub use end_connection::{EndConnection, EndOutcome, ExpireConnection};
 pub use invalid_grant::{HeedInvalidGrant, Heeded};
 pub use job::{FinishJob, LeaseJob};
 pub use open_connection::{OpenConnection, OpenOutcome, OpenedWith};
 pub use operator::{AddOperator, Added, AddedBy, IssueBootstrap, RemoveOperator};
-pub use provider::{SetProviderState, UpsertProvider};
+pub use provider::{AddProvider, SealedSecret, SetProviderState, UpsertProvider};
 pub use purge::Purge;
 pub use recover_exchange::RecoverExchange;
 pub use redeem_code::{RedeemCode, Redeemed};

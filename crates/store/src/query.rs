@@ -1,10 +1,12 @@
 //! Queries: reads of the state as it is now. There is no cache.
 
 mod audit;
+mod clients;
 mod connections;
 mod jobs;
 mod manage;
 mod operator;
+mod registrations;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,13 +33,15 @@ use crate::value::values;
 use crate::{Query, Statement};
 
 pub use audit::AuditEvents;
+pub use clients::{ClientSeen, ClientSeenById, Clients, LiveCount};
 pub use connections::{Connections, Found, FoundById, Window};
 pub use jobs::{JobSeen, Jobs, JobsOf};
 pub use manage::{
-    ConnectionOf, ConnectionsOf, ListedConnection, LiveOf, NamedRegistration, RecipientOf, RecipientsOf,
-    RegistrationsOf, RegistrationsUnder, Removal, Removals, UpstreamClientOf,
+    ConnectionOf, ConnectionsOf, ListedConnection, LiveOf, NamedRegistration, ProviderSecretOf, RecipientOf,
+    RecipientsOf, RegistrationsOf, RegistrationsUnder, Removal, Removals, UpstreamClientOf,
 };
 pub use operator::{OperatorBy, Operators};
+pub use registrations::{RegistrationSeen, RegistrationSeenOf, Registrations};
 
 /// Declares queries that are one lookup.
 macro_rules! lookup {
@@ -410,6 +414,7 @@ pub fn hot_statements() -> Vec<Statement> {
         manage::REGISTRATIONS_UNDER,
         manage::REGISTRATIONS_UNDER_ONE,
         manage::UPSTREAM_CLIENT,
+        manage::PROVIDER_SECRET,
         manage::NEWEST,
         manage::OLDER,
         manage::ONE,
@@ -462,8 +467,10 @@ pub fn hot_statements() -> Vec<Statement> {
     ]
     .into_iter()
     .chain(audit::STATEMENTS)
+    .chain(clients::STATEMENTS)
     .chain(connections::STATEMENTS)
     .chain(jobs::STATEMENTS)
+    .chain(registrations::STATEMENTS)
     .map(Statement)
     .collect()
 }

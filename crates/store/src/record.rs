@@ -258,6 +258,8 @@ macro_rules! client_columns {
     };
 }
 
+pub(crate) use client_columns;
+
 pub(crate) static CLIENT: &Sql =
     sql!(concat!("-- a client\nSELECT ", client_columns!(), " FROM clients WHERE id = ?1"));
 

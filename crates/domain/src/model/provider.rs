@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::ProviderId;
@@ -49,7 +50,7 @@ pub struct Provider {
 }
 
 /// How to speak with a provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderSettings {
     /// Its name, as customers know it.
@@ -131,18 +132,20 @@ impl ProviderSettings {
     }
 }
 
-/// Where a secret is kept: never in the database or the configuration itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Where a secret is kept: never in the configuration itself, and never in the open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SecretSource {
     /// A file whose content, without trailing line ends, is the secret.
     File(String),
     /// An environment variable.
     Env(String),
+    /// The store, sealed: what an operator brought through the API. The configuration cannot name it.
+    Sealed,
 }
 
 /// How the hub authenticates at a provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuthentication {
     /// HTTP Basic (RFC 6749 §2.3.1).
@@ -153,7 +156,7 @@ pub enum ClientAuthentication {
 }
 
 /// An FDX resource server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FdxEndpoint {
     /// The URL that paths such as `/accounts` are appended to.
@@ -163,7 +166,7 @@ pub struct FdxEndpoint {
 }
 
 /// The wire format of an FDX resource server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum FdxVersion {
     /// 5.x: entities wrapped by kind.
     #[serde(rename = "5")]
@@ -207,8 +210,19 @@ impl<'de> Deserialize<'de> for AccountType {
     }
 }
 
+impl JsonSchema for AccountType {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "AccountType".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let words: Vec<_> = Self::ALL.iter().map(|kind| kind.as_str()).collect();
+        schemars::json_schema!({"type": "string", "enum": words})
+    }
+}
+
 /// Whose client is used at a provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UpstreamClient {
     /// The hub's own, for all recipients.
@@ -226,7 +240,7 @@ impl UpstreamClient {
 }
 
 /// Who names the recipient to the customer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RecipientShownBy {
     /// The hub's own consent page, before anything goes to the provider.
@@ -235,7 +249,7 @@ pub enum RecipientShownBy {
 }
 
 /// What a grant at the provider hangs from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BankGrant {
     /// Each refresh token is a grant of its own: revoking one leaves the others.
@@ -247,7 +261,7 @@ pub enum BankGrant {
 }
 
 /// Whence the customer's identity comes. It is stored only as a keyed hash.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum CustomerIdentity {
     /// A field of the token reply.
@@ -258,7 +272,7 @@ pub enum CustomerIdentity {
 }
 
 /// A way to tell a provider that a connection has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RevokeMethod {
     /// RFC 7009, with the refresh token.

@@ -115,21 +115,45 @@ fn is_uri_text(text: &[u8]) -> bool {
     })
 }
 
+/// The longest consent that a recipient may ask for, in days.
+const LONGEST_CONSENT: u16 = 366;
+
+/// How long the consents are that a recipient asks for, in days.
+pub fn is_duration(field: &str, days: u16) -> Result<(), Invalid> {
+    match days {
+        1..=LONGEST_CONSENT => Ok(()),
+        _ => Err(Invalid::new(field, format_args!("must be 1 to {LONGEST_CONSENT} days"))),
+    }
+}
+
+/// The longest id and secret of a client at a provider, in characters.
+const LONGEST_CREDENTIAL: usize = 2048;
+
+/// What is sent to a provider in a form or a header (RFC 6749 §A.1, §A.2).
+pub fn is_credential(field: &str, text: &str) -> Result<(), Invalid> {
+    let printable = text.bytes().all(|b| (0x20..0x7f).contains(&b));
+    if (1..=LONGEST_CREDENTIAL).contains(&text.len()) && printable {
+        return Ok(());
+    }
+    Err(Invalid::new(field, format_args!("must be 1 to {LONGEST_CREDENTIAL} printable characters of ASCII")))
+}
+
 /// The country that a recipient is registered in.
 pub fn is_country(field: &str, country: &str) -> Result<(), Invalid> {
     if matches!(country, "CA" | "US") { Ok(()) } else { Err(Invalid::new(field, "must be CA or US")) }
 }
 
-/// E-mail addresses of people.
-pub fn are_contacts(field: &str, contacts: &[String]) -> Result<(), Invalid> {
+/// E-mail addresses of people; `member` is where each stands in its item, if the items are objects.
+pub fn are_contacts(field: &str, member: &str, contacts: &[String]) -> Result<(), Invalid> {
     if contacts.len() > MOST_CONTACTS {
-        return Err(Invalid::new(field, format_args!("must be at most {MOST_CONTACTS} objects")));
+        let items = if member.is_empty() { "addresses" } else { "objects" };
+        return Err(Invalid::new(field, format_args!("must be at most {MOST_CONTACTS} {items}")));
     }
     let options = Options::default().with_required_tld().without_display_text().without_domain_literal();
     match contacts.iter().position(|c| !c.is_ascii() || EmailAddress::parse_with_options(c, options).is_err())
     {
         None => Ok(()),
-        Some(nth) => Err(Invalid::new(format!("{field}[{nth}].email"), "must be an e-mail address")),
+        Some(nth) => Err(Invalid::new(format!("{field}[{nth}]{member}"), "must be an e-mail address")),
     }
 }
 
@@ -243,7 +267,7 @@ mod tests {
 
     #[test]
     fn contacts_are_addresses_that_mail_can_be_sent_to() {
-        let are = |email: &str| are_contacts("contacts", &["a@b.example".into(), email.to_owned()]);
+        let are = |email: &str| are_contacts("contacts", ".email", &["a@b.example".into(), email.to_owned()]);
         for good in ["john.doe@flinks.fake.com", "a+b@sub.example.org"] {
             assert!(are(good).is_ok(), "{good}");
         }

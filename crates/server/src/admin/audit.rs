@@ -2,20 +2,85 @@
 
 use domain::Timestamp;
 use domain::id::AuditEventId;
-use domain::model::audit_event::{Action, ActorKind, SubjectKind};
+use domain::model::audit_event::{Action, Actor, ActorKind, AuditEvent, SubjectKind};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::Value;
 use store::query::AuditEvents;
 
-use super::connection::event;
 use super::page::Asked;
+use super::wire::{Time, Word};
 use super::{AdminError, Page, Params};
 use crate::ctx::Ctx;
 
 const FILTERS: [&str; 9] =
     ["subject_kind", "subject_id", "action", "actor_kind", "actor_id", "from", "before", "limit", "after"];
 
+/// Who acted.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ActorBody {
+    /// What kind of party it is.
+    kind: Word<ActorKind>,
+    /// Which; absent for a customer.
+    id: Option<String>,
+}
+
+impl From<Actor> for ActorBody {
+    fn from(actor: Actor) -> Self {
+        Self { kind: Word(actor.kind), id: actor.id }
+    }
+}
+
+/// What an event is about.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SubjectBody {
+    /// What kind of thing it is.
+    kind: Word<SubjectKind>,
+    /// Which.
+    id: String,
+}
+
+/// An event of the record.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct EventBody {
+    /// Its id.
+    #[schemars(with = "String")]
+    id: AuditEventId,
+    /// What it is about.
+    subject: SubjectBody,
+    /// Its place in its subject's chain, from 1.
+    seq: i64,
+    /// When it happened.
+    at: Time,
+    /// What happened.
+    action: Word<Action>,
+    /// Who acted.
+    actor: ActorBody,
+    /// The exchange in which it happened.
+    correlation_id: String,
+    /// Particulars, by the kind of event; no secrets, nothing of a customer.
+    detail: Value,
+}
+
+impl EventBody {
+    pub(super) fn of(event: AuditEvent) -> Self {
+        let entry = event.entry;
+        let (kind, id) = entry.subject;
+        Self {
+            id: event.id,
+            subject: SubjectBody { kind: Word(kind), id },
+            seq: event.seq,
+            at: entry.at.into(),
+            action: Word(entry.action),
+            actor: entry.actor.into(),
+            correlation_id: entry.correlation_id,
+            detail: serde_json::from_str(&entry.detail).unwrap_or(Value::Null),
+        }
+    }
+}
+
 /// Events that a query looks for, the newest first.
-pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<Value>, AdminError> {
+pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<EventBody>, AdminError> {
     let params = Params::query(query, &FILTERS)?;
     let asked = Asked::of(ctx, "audit", &params)?;
     let id = |text: &str| {
@@ -39,7 +104,7 @@ pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<Value>, AdminEr
         return Err(AdminError::invalid("actor_kind", "expected with actor_id"));
     }
     let rows = ctx.ask(&search).await?;
-    asked.page(ctx, rows, |row| format!("{}|{}", row.entry.at.millis(), row.id), |row| event(&row))
+    asked.page(ctx, rows, |row| format!("{}|{}", row.entry.at.millis(), row.id), EventBody::of)
 }
 
 fn read_key(text: &str) -> Option<(Timestamp, AuditEventId)> {

@@ -1,6 +1,7 @@
 //! `/admin/v1`: parses, asks a use case, renders.
 
 use axum::Json;
+use axum::body::HttpBody;
 use axum::extract::{FromRequestParts, RawQuery, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -10,12 +11,12 @@ use domain::Secret;
 use domain::model::operator::Role;
 use domain::rule::operator::Operator;
 use serde::Serialize;
-use serde_json::json;
 
 use super::{AdminError, Params, audit, connection, job, operator, provider};
 use crate::app::App;
 use crate::ctx::Ctx;
-use crate::web::{Least, Limited, Problem, Route, Segment};
+use crate::manage::{Members, Pair};
+use crate::web::{BodyError, Least, Limited, PairBody, Problem, Route, Segment};
 
 /// The routes of the operators' own listener.
 pub(crate) fn routes() -> Vec<Route> {
@@ -29,7 +30,8 @@ pub(crate) fn routes() -> Vec<Route> {
     const PAUSE: &str = "/admin/v1/providers/{provider_id}/pause";
     const RELEASE: &str = "/admin/v1/providers/{provider_id}/release";
     const RETIRE: &str = "/admin/v1/providers/{provider_id}/retire";
-    vec![
+    const TEST: &str = "/admin/v1/providers/{provider_id}/test";
+    let mut routes = vec![
         Route::admin(Role::Viewer, Method::GET, "/admin/v1/connections", get(connections)),
         Route::admin(Role::Viewer, Method::GET, CONNECTION, get(show_connection)),
         Route::admin(Role::Operator, Method::POST, END, post(end_connection)),
@@ -42,14 +44,17 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::admin(Role::Operator, Method::POST, PAUSE, post(pause_provider)),
         Route::admin(Role::Operator, Method::POST, RELEASE, post(release_provider)),
         Route::admin(Role::Operator, Method::POST, RETIRE, post(retire_provider)),
+        Route::admin(Role::Operator, Method::POST, TEST, post(test_provider)),
         Route::admin(Role::Admin, Method::GET, OPERATORS, get(operators)),
         Route::admin(Role::Admin, Method::POST, OPERATORS, post(add_operator)),
         Route::admin(Role::Admin, Method::DELETE, OPERATOR, delete(remove_operator)),
-    ]
+    ];
+    routes.extend(super::setup::http::routes());
+    routes
 }
 
 /// The operator who asks: let in by its token, with a role that covers the route's least.
-struct By(Operator);
+pub(super) struct By(pub(super) Operator);
 
 impl FromRequestParts<App> for By {
     type Rejection = Response;
@@ -115,6 +120,10 @@ async fn retire_provider(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response
     render(provider::retire(&ctx, &id, by.actor()).await)
 }
 
+async fn test_provider(_: By, ctx: Ctx, Segment(id): Segment) -> Response {
+    render(provider::test(&ctx, &id).await)
+}
+
 async fn operators(_: By, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
     render(operator::list(&ctx, query.as_deref()).await)
 }
@@ -128,13 +137,7 @@ async fn add_operator(ctx: Ctx, State(app): State<App>, request: Request) -> Res
         Ok(params) => params,
         Err(refused) => return refused,
     };
-    match operator::add(&ctx, &params, by).await {
-        Ok(issued) => {
-            let body = json!({"operator": issued.operator, "token": issued.token.expose()});
-            (StatusCode::CREATED, Json(body)).into_response()
-        }
-        Err(error) => refuse(error),
-    }
+    made(operator::add(&ctx, &params, by).await)
 }
 
 async fn remove_operator(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
@@ -146,22 +149,47 @@ async fn remove_operator(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response
 
 /// The fields of a body, each known and given once.
 async fn fields(app: &App, request: Request, known: &[&str]) -> Result<Params, Response> {
-    let read = async { Limited::read(app, request).await?.fields(known) }.await;
-    let pairs = read.map_err(|error| {
-        let (status, error) = error.shown();
-        Problem::new(status, Problem::plain(status, "").code(), error.description).into_response()
-    })?;
+    let pairs = read(app, request).await?.fields(known).map_err(|error| unread(&error))?;
     Params::of(pairs, known).map_err(refuse)
 }
 
-fn render<T: Serialize>(answer: Result<T, AdminError>) -> Response {
+/// The members of a body that is a JSON object.
+pub(super) async fn members(app: &App, request: Request) -> Result<Members, Response> {
+    let body = read(app, request).await?;
+    let members = body.members().map_err(|error| unread(&error))?;
+    Members::new(members).map_err(|invalid| refuse(invalid.into()))
+}
+
+/// The members of a body that may be left out.
+pub(super) async fn members_if_any(app: &App, request: Request) -> Result<Members, Response> {
+    if request.body().is_end_stream() { Ok(Members::default()) } else { members(app, request).await }
+}
+
+async fn read(app: &App, request: Request) -> Result<Limited, Response> {
+    Limited::read(app, request).await.map_err(|error| unread(&error))
+}
+
+fn unread(error: &BodyError) -> Response {
+    let (status, error) = error.shown();
+    Problem::new(status, Problem::plain(status, "").code(), error.description).into_response()
+}
+
+pub(super) fn render<T: Serialize>(answer: Result<T, AdminError>) -> Response {
     match answer {
         Ok(shown) => Json(shown).into_response(),
         Err(error) => refuse(error),
     }
 }
 
-fn refuse(error: AdminError) -> Response {
+/// As [`render`], of something that was made.
+pub(super) fn made<T: Serialize>(answer: Result<T, AdminError>) -> Response {
+    match answer {
+        Ok(shown) => (StatusCode::CREATED, Json(shown)).into_response(),
+        Err(error) => refuse(error),
+    }
+}
+
+pub(super) fn refuse(error: AdminError) -> Response {
     let told = error.to_string();
     let problem = match error {
         AdminError::Unauthorized => Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", told),
@@ -171,6 +199,12 @@ fn refuse(error: AdminError) -> Response {
         }
         AdminError::NotFound(_) => Problem::new(StatusCode::NOT_FOUND, "not_found", told),
         AdminError::Conflict(_) => Problem::new(StatusCode::CONFLICT, "conflict", told),
+        AdminError::Pairs { missing: true, pairs } => {
+            Problem::new(StatusCode::NOT_FOUND, "not_found", told).of_pairs(shown_pairs(pairs))
+        }
+        AdminError::Pairs { missing: false, pairs } => {
+            Problem::new(StatusCode::CONFLICT, "conflict", told).of_pairs(shown_pairs(pairs))
+        }
         AdminError::Fault(fault) => {
             tracing::error!(%fault, "an operator's request failed");
             let status = if fault.is_transient() {
@@ -182,4 +216,13 @@ fn refuse(error: AdminError) -> Response {
         }
     };
     problem.into_response()
+}
+
+fn shown_pairs(pairs: Vec<(Pair, String)>) -> Vec<PairBody> {
+    let shown = |(pair, detail): (Pair, String)| PairBody {
+        client_id: pair.client_id.to_string(),
+        provider_id: pair.provider_id.number(),
+        detail,
+    };
+    pairs.into_iter().map(shown).collect()
 }

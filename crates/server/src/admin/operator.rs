@@ -5,12 +5,14 @@ use domain::model::audit_event::{Actor, AuditHead};
 use domain::model::operator::{BOOTSTRAP, LONGEST, OperatorToken, Role};
 use domain::rule::operator::{Operator, admit as admitted, bootstrap as spends};
 use domain::{Secret, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
 use store::command::{AddOperator, Added, AddedBy, IssueBootstrap, RemoveOperator};
 use store::query::{OperatorBy, Operators};
 
 use super::page::Asked;
+use super::wire::{Time, exposed};
 use super::{AdminError, Page, Params};
 use crate::ctx::Ctx;
 
@@ -37,50 +39,73 @@ pub async fn adder(ctx: &Ctx, bearer: Option<&Secret<String>>) -> Result<AddedBy
 }
 
 /// An operator as it is shown.
-#[derive(Debug, Serialize)]
-pub struct Shown {
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct OperatorBody {
+    /// Its id.
+    #[schemars(with = "String")]
     id: OperatorId,
+    /// Its name.
     name: String,
+    /// What it may do; `bootstrap` for the token that makes the first admin.
+    #[schemars(extend("enum" = ["viewer", "operator", "admin", BOOTSTRAP]))]
     role: &'static str,
-    state: &'static str,
-    created_at: String,
-    expires_at: String,
-    ended_at: Option<String>,
+    /// Whether its token is good.
+    state: OperatorState,
+    /// When it was added.
+    created_at: Time,
+    /// When its token expires.
+    expires_at: Time,
+    /// When it was removed.
+    ended_at: Option<Time>,
 }
 
-impl Shown {
+/// Whether an operator's token is good.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OperatorState {
+    /// It is.
+    Active,
+    /// Its time is over.
+    Expired,
+    /// The operator was removed.
+    Removed,
+}
+
+impl OperatorBody {
     fn of(token: OperatorToken, now: Timestamp) -> Self {
         let state = match token.ended_at {
-            Some(_) => "removed",
-            None if token.lives(now) => "active",
-            None => "expired",
+            Some(_) => OperatorState::Removed,
+            None if token.lives(now) => OperatorState::Active,
+            None => OperatorState::Expired,
         };
         Self {
             id: token.id,
             name: token.name,
             role: if token.bootstrap { BOOTSTRAP } else { token.role.as_str() },
             state,
-            created_at: token.created_at.to_string(),
-            expires_at: token.expires_at.to_string(),
-            ended_at: token.ended_at.map(|at| at.to_string()),
+            created_at: token.created_at.into(),
+            expires_at: token.expires_at.into(),
+            ended_at: token.ended_at.map(Time),
         }
     }
 }
 
 /// An operator that was added. Its token is not kept and cannot be shown again.
-#[derive(Debug)]
-pub struct Issued {
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct OperatorIssued {
     /// The operator.
-    pub operator: Shown,
-    /// Its token.
-    pub token: Secret<String>,
+    operator: OperatorBody,
+    /// Its token: a bearer of this API (RFC 6750). It is shown this once.
+    #[serde(serialize_with = "exposed")]
+    #[schemars(with = "String")]
+    token: Secret<String>,
 }
 
 /// The fields of an operator to be added.
 pub const FIELDS: [&str; 3] = ["name", "role", "expires_at"];
 
 /// Adds an operator.
-pub async fn add(ctx: &Ctx, params: &Params, by: AddedBy) -> Result<Issued, AdminError> {
+pub async fn add(ctx: &Ctx, params: &Params, by: AddedBy) -> Result<OperatorIssued, AdminError> {
     let role = params.word("role", Role::ALL, Role::as_str)?;
     let role = role.ok_or_else(|| AdminError::invalid("role", "expected viewer, operator, admin"))?;
     if matches!(by, AddedBy::Bootstrap(_)) && role != Role::Admin {
@@ -99,7 +124,7 @@ pub async fn add(ctx: &Ctx, params: &Params, by: AddedBy) -> Result<Issued, Admi
         audit: AuditHead::default(),
     };
     match ctx.run(AddOperator { moment: ctx.moment()?, token: token.clone(), by }).await? {
-        Added::Added => Ok(Issued { operator: Shown::of(token, ctx.now()), token: secret }),
+        Added::Added => Ok(OperatorIssued { operator: OperatorBody::of(token, ctx.now()), token: secret }),
         Added::Taken => Err(AdminError::Conflict("An operator of this name is there already".into())),
         Added::Spent => Err(AdminError::Unauthorized),
     }
@@ -123,12 +148,12 @@ fn expiry(ctx: &Ctx, params: &Params) -> Result<Timestamp, AdminError> {
 }
 
 /// Operators, the newest first.
-pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<Shown>, AdminError> {
+pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<OperatorBody>, AdminError> {
     let params = Params::query(query, &["limit", "after"])?;
     let asked = Asked::of(ctx, "operators", &params)?;
     let after = asked.after(|text| OperatorId::parse(text).ok())?;
     let rows = ctx.ask(&Operators { after, limit: asked.rows() }).await?;
-    asked.page(ctx, rows, |row| row.id.to_string(), |row| Shown::of(row, ctx.now()))
+    asked.page(ctx, rows, |row| row.id.to_string(), |row| OperatorBody::of(row, ctx.now()))
 }
 
 /// Removes an operator: its token is void once this is answered.

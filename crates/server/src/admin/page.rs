@@ -1,5 +1,6 @@
 //! Parameters and pages of the operators' lists: `limit`, `after`, `{"items", "next"}`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::AdminError;
@@ -71,12 +72,19 @@ impl Params {
     }
 }
 
+/// Whether a deed is only to be tried: the parameter `dry_run`, the one that there is.
+pub(super) fn dry_run(query: Option<&str>) -> Result<bool, AdminError> {
+    let params = Params::query(query, &["dry_run"])?;
+    let dry = params.word("dry_run", &[true, false], |dry| if dry { "true" } else { "false" })?;
+    Ok(dry == Some(true))
+}
+
 /// A page of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Page<T> {
     /// What is on it.
     pub items: Vec<T>,
-    /// Where the list goes on.
+    /// Where the list goes on: the parameter `after` of the next page; `null` on the last.
     pub next: Option<String>,
 }
 

@@ -2,17 +2,18 @@
 
 use std::path::Path;
 
+use domain::id::ProviderId;
 use domain::model::audit_event::AuditKey;
-use domain::model::provider::{ProviderSettings, SecretSource};
+use domain::model::provider::{SecretSource, UpstreamClient};
 use store::query::MarkOf;
 use store::{Location, SCHEMA_VERSION, Settings, Store, StoreError};
-use url::Url;
 
 use super::start::{DataLock, load, location};
 use super::{Failure, Globals};
 use crate::app::{Clock, MOST_OFF};
 use crate::config::Config;
-use crate::outbound::{Outbound, OutboundError};
+use crate::hub::{Look, OwnClient, read_secret};
+use crate::outbound::Outbound;
 use crate::ready::KEYS_MARK;
 use crate::vault::{KeyFile, Vault};
 
@@ -77,8 +78,9 @@ async fn examined(config: &Config) -> Vec<Finding> {
         }
         Ok(outbound) => {
             for entry in &config.provider {
-                let named = format!("provider {}", entry.id);
-                findings.extend(provider(&outbound, &named, &entry.settings).await);
+                let (id, settings) = (ProviderId::new(entry.id), &entry.settings);
+                let public_url = &config.server.public_url;
+                findings.extend(provider(&Look { outbound: &outbound, public_url, id, settings }).await);
             }
         }
     }
@@ -161,52 +163,38 @@ async fn clock(store: &Store) -> Finding {
     }
 }
 
-/// The provider's secret, and whether anybody answers at its endpoints.
-async fn provider(outbound: &Outbound, named: &str, settings: &ProviderSettings) -> Vec<Finding> {
-    let mut findings = vec![secret(named, &settings.client_secret)];
-    let endpoints = [
-        ("authorization", Some(&settings.authorization_endpoint)),
-        ("token", Some(&settings.token_endpoint)),
-        ("revocation", settings.revocation_endpoint.as_ref()),
-        ("FDX", Some(&settings.fdx.base_url)),
-    ];
-    for (kind, endpoint) in endpoints {
-        let Some(endpoint) = endpoint else { continue };
-        findings.push(answers(outbound, &format!("{named} {kind}"), endpoint).await);
+/// The provider's secret, whether anybody answers at its endpoints, and whether it knows the hub.
+async fn provider(look: &Look<'_>) -> Vec<Finding> {
+    let (settings, named) = (look.settings, format!("provider {}", look.id));
+    let secret = read_secret(&settings.client_secret);
+    let mut findings = vec![found_secret(&named, &settings.client_secret, secret.as_ref().err())];
+    let of_the_hub = settings.upstream_client == UpstreamClient::Hub;
+    let own = secret.ok().filter(|_| of_the_hub);
+    let own = own.map(|secret| OwnClient { id: settings.client_id.clone(), secret });
+    for check in look.endpoints(own.as_ref()).await {
+        let what = format!("{named} {}", check.name);
+        findings.push(if check.ok {
+            Finding::well(what, check.detail)
+        } else {
+            let mend = "check the address, the client, the network and the certificate, and ask the provider whether it \
+                        is down; the hub calls no private addresses unless upstream.allow_loopback is set";
+            Finding::wrong(what, check.detail, mend)
+        });
     }
     findings
 }
 
-fn secret(named: &str, source: &SecretSource) -> Finding {
+fn found_secret(named: &str, source: &SecretSource, wrong: Option<&&'static str>) -> Finding {
     let what = format!("{named} secret");
-    match source {
-        SecretSource::File(path) => match std::fs::read_to_string(path) {
-            Ok(text) if !text.trim().is_empty() => Finding::well(what, path),
-            Ok(_) => Finding::wrong(what, format!("{path} is empty"), "write the secret into it"),
-            Err(error) => Finding::wrong(what, format!("{path}: {error}"), "let the hub's user read it"),
-        },
-        SecretSource::Env(name) => match std::env::var(name) {
-            Ok(text) if !text.is_empty() => Finding::well(what, format!("${name}")),
-            _ => Finding::wrong(what, format!("${name} is not set"), "set it in the hub's environment"),
-        },
-    }
-}
-
-async fn answers(outbound: &Outbound, what: &str, endpoint: &str) -> Finding {
-    let looked = async {
-        let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
-        outbound.send(outbound.look(&url)?).await
+    let place = match source {
+        SecretSource::File(path) => path.clone(),
+        SecretSource::Env(name) => format!("${name}"),
+        SecretSource::Sealed => "the store".into(),
     };
-    match looked.await {
-        Ok(answer) if answer.status.is_server_error() => {
-            let said = format!("{endpoint} answers {}", answer.status.as_u16());
-            Finding::wrong(what, said, "ask the provider whether it is down")
-        }
-        Ok(answer) => Finding::well(what, format!("{endpoint} answers ({})", answer.status.as_u16())),
-        Err(error) => {
-            let mend = "check the address, the network and the certificate; the hub calls no private addresses \
-                        unless upstream.allow_loopback is set";
-            Finding::wrong(what, format!("{endpoint}: {error}"), mend)
+    match wrong {
+        None => Finding::well(what, place),
+        Some(why) => {
+            Finding::wrong(what, format!("{place}: {why}"), "put it there, and let the hub's user read it")
         }
     }
 }

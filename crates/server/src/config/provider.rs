@@ -2,9 +2,9 @@
 
 use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
-use domain::model::provider::{
-    BankGrant, CustomerIdentity, Provider, ProviderSettings, ProviderSource, ProviderState, UpstreamClient,
-};
+use domain::model::provider::{Provider, ProviderSettings, ProviderSource, ProviderState};
+use domain::rule::provider::check;
+use domain::rule::recipient::Invalid;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
@@ -30,40 +30,11 @@ impl ProviderEntry {
         }
     }
 
-    /// Refuses endpoints that could not be called.
+    /// Refuses what could not be used.
     pub(super) fn check(&self, allow_loopback: bool) -> Result<(), String> {
-        let s = &self.settings;
-        let endpoints = [
-            ("authorization_endpoint", Some(&s.authorization_endpoint)),
-            ("token_endpoint", Some(&s.token_endpoint)),
-            ("revocation_endpoint", s.revocation_endpoint.as_ref()),
-            ("fdx.base_url", Some(&s.fdx.base_url)),
-        ];
-        for (key, endpoint) in endpoints {
-            let Some(endpoint) = endpoint else { continue };
-            let url = url::Url::parse(endpoint).ok();
-            let fits = url.is_some_and(|u| u.scheme() == "https" || allow_loopback && u.scheme() == "http");
-            if !fits {
-                return Err(format!("provider {}: {key}: expected an https URL", self.id));
-            }
-        }
-        if !s.revoke.is_empty() && s.revocation_endpoint.is_none() {
-            return Err(format!("provider {}: revoke needs a revocation_endpoint", self.id));
-        }
-        if s.bank_grant == BankGrant::PerClientCustomer && s.customer_identity == CustomerIdentity::None {
-            return Err(format!(
-                "provider {}: bank_grant: per_client_customer needs a customer_identity, or nobody knows which \
-                 connections share a grant",
-                self.id
-            ));
-        }
-        if s.bank_grant == BankGrant::PerClientCustomer && s.upstream_client == UpstreamClient::Registration {
-            return Err(format!(
-                "provider {}: upstream_client: registration needs bank_grant = \"per_token\"",
-                self.id
-            ));
-        }
-        Ok(())
+        let refused =
+            |invalid: Invalid| format!("provider {}: {}: {}", self.id, invalid.field, invalid.expected);
+        check(&self.settings, allow_loopback).map_err(refused)
     }
 }
 
@@ -73,7 +44,10 @@ impl TryFrom<Table> for ProviderEntry {
         let id = table.remove("id").and_then(|id| id.as_integer()).filter(|id| *id > 0);
         let id = id.ok_or("provider: id: expected a positive integer")?;
         // Looked at first: what is said of a wrong value would show it.
-        if table.get("client_secret").is_some_and(|secret| !secret.is_table()) {
+        let elsewhere = |secret: &toml::Value| {
+            secret.as_table().is_some_and(|source| source.contains_key("file") || source.contains_key("env"))
+        };
+        if table.get("client_secret").is_some_and(|secret| !elsewhere(secret)) {
             let expected = "expected { file = \"PATH\" } or { env = \"NAME\" }, never the secret itself";
             return Err(format!("provider {id}: client_secret: {expected}"));
         }

@@ -3,8 +3,8 @@
 use domain::Secret;
 use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::model::provider::{Provider, SecretSource, UpstreamClient};
-use store::command::SealedClient;
-use store::query::{ConnectionById, UpstreamClientOf};
+use store::command::{SealedClient, SealedSecret};
+use store::query::{ConnectionById, ProviderSecretOf, UpstreamClientOf};
 
 use crate::ctx::Ctx;
 use crate::fault::Fault;
@@ -19,17 +19,16 @@ pub(super) enum Whom {
 }
 
 /// A client at a provider.
-pub(super) struct OwnClient {
-    pub(super) id: String,
-    pub(super) secret: Secret<String>,
+pub(crate) struct OwnClient {
+    pub(crate) id: String,
+    pub(crate) secret: Secret<String>,
 }
 
 /// The client to authenticate as.
 pub(super) async fn own_client(ctx: &Ctx, provider: &Provider, whom: &Whom) -> Result<OwnClient, Fault> {
     match provider.settings.upstream_client {
         UpstreamClient::Hub => {
-            let secret = read(&provider.settings.client_secret);
-            let secret = secret.ok_or(Fault::new("the client secret of a provider cannot be read"))?;
+            let secret = hub_secret(ctx, provider).await?;
             Ok(OwnClient { id: provider.settings.client_id.clone(), secret })
         }
         UpstreamClient::Registration => {
@@ -83,11 +82,48 @@ fn bound_to(recipient: &ClientId, provider: ProviderId) -> String {
     format!("{recipient}\n{provider}")
 }
 
-/// The hub's own secret, read where it is kept.
-fn read(source: &SecretSource) -> Option<Secret<String>> {
+/// The hub's own secret at a provider.
+pub(super) async fn hub_secret(ctx: &Ctx, provider: &Provider) -> Result<Secret<String>, Fault> {
+    if provider.settings.client_secret != SecretSource::Sealed {
+        return read_secret(&provider.settings.client_secret).map_err(Fault::new);
+    }
+    let of = ProviderSecretOf { provider_id: provider.id };
+    let sealed = ctx.ask(&of).await?.ok_or(Fault::new("the store has no client secret of a provider"))?;
+    let name = bound_to_hub(provider.id);
+    let key = ctx.app().vault().unwrap(&sealed.data_key, &name)?;
+    Ok(key.open_text(&name, &sealed.secret)?)
+}
+
+/// Seals the hub's own secret at a provider. It opens for this provider alone.
+pub fn seal_hub_secret(
+    ctx: &Ctx,
+    provider: ProviderId,
+    secret: &Secret<String>,
+) -> Result<SealedSecret, Fault> {
+    let name = bound_to_hub(provider);
+    let (key, data_key) = ctx.app().vault().data_key(ctx.random()?, &name)?;
+    let secret = key.seal(&name, secret.expose().as_bytes())?;
+    Ok(SealedSecret { data_key, secret })
+}
+
+/// No recipient has an empty id.
+fn bound_to_hub(provider: ProviderId) -> String {
+    format!("\n{provider}")
+}
+
+/// A secret, read where the configuration says that it is; else what is wrong there.
+pub(crate) fn read_secret(source: &SecretSource) -> Result<Secret<String>, &'static str> {
     let read = match source {
-        SecretSource::File(path) => std::fs::read_to_string(path).ok(),
-        SecretSource::Env(name) => std::env::var(name).ok(),
+        SecretSource::File(path) => {
+            std::fs::read_to_string(path).map_err(|_| "the file of the client secret cannot be read")
+        }
+        SecretSource::Env(name) => {
+            std::env::var(name).map_err(|_| "the environment variable of the client secret is not set")
+        }
+        SecretSource::Sealed => Err("the client secret is sealed in the store"),
     };
-    read.map(|text| Secret::from(text.trim_end_matches(['\r', '\n'])))
+    match read?.trim_end_matches(['\r', '\n']) {
+        "" => Err("the client secret is empty"),
+        text => Ok(Secret::from(text)),
+    }
 }

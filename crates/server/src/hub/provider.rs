@@ -14,7 +14,7 @@ use url::Url;
 use super::breaker::Breaker;
 use super::own_client::{OwnClient, Whom, own_client};
 use crate::ctx::Ctx;
-use crate::outbound::{Answer, Opened, OutboundError};
+use crate::outbound::{Answer, Opened, Outbound, OutboundError};
 
 /// What went wrong with a provider. Its own words are never kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,9 +101,10 @@ const LONGEST_LIFE: i64 = 86_400;
 const LONGEST_RETRY: Duration = Duration::from_mins(1);
 const MAX_TOKEN: usize = 16 * 1024;
 
+/// The error of a token endpoint (RFC 6749 §5.2).
 #[derive(Deserialize)]
-struct ErrorWord {
-    error: String,
+pub(super) struct ErrorWord {
+    pub(super) error: String,
 }
 
 /// A provider that is spoken with in one request or job.
@@ -239,30 +240,8 @@ impl<'a> Endpoint<'a> {
             tracing::error!(%fault, provider = %self.provider.id, "there is no client to speak with a provider as");
             OutboundError::Forbidden
         })?;
-        let request = self.authenticated(&url, fields, &own)?;
+        let request = authenticated(outbound, self.provider.settings.auth, &url, fields, &own)?;
         outbound.send(request.header(header::ACCEPT, "application/json")).await
-    }
-
-    fn authenticated<'f>(
-        &'f self,
-        url: &Url,
-        mut fields: Vec<(&'f str, &'f str)>,
-        own: &'f OwnClient,
-    ) -> Result<RequestBuilder, OutboundError> {
-        let outbound = self.ctx.app().outbound();
-        match self.provider.settings.auth {
-            ClientAuthentication::ClientSecretPost => {
-                fields.extend([("client_id", own.id.as_str()), ("client_secret", own.secret.expose())]);
-                outbound.post_form(url, &fields)
-            }
-            ClientAuthentication::ClientSecretBasic => {
-                // Both halves are form-encoded first (RFC 6749 §2.3.1).
-                let encode =
-                    |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-                let request = outbound.post_form(url, &fields)?;
-                Ok(request.basic_auth(encode(&own.id), Some(encode(own.secret.expose()))))
-            }
-        }
     }
 
     /// FDX 6 wants a UUID. What a recipient sent may be another text: then it is one that follows from that text.
@@ -301,6 +280,28 @@ impl<'a> Endpoint<'a> {
         let labels =
             [("provider", self.provider.id.to_string()), ("call", call.to_owned()), ("outcome", outcome)];
         self.ctx.app().telemetry().count("bowline_upstream_requests_total", &labels);
+    }
+}
+
+/// A form that a client of ours at a provider posts (RFC 6749 §2.3.1).
+pub(super) fn authenticated<'f>(
+    outbound: &Outbound,
+    auth: ClientAuthentication,
+    url: &Url,
+    mut fields: Vec<(&'f str, &'f str)>,
+    own: &'f OwnClient,
+) -> Result<RequestBuilder, OutboundError> {
+    match auth {
+        ClientAuthentication::ClientSecretPost => {
+            fields.extend([("client_id", own.id.as_str()), ("client_secret", own.secret.expose())]);
+            outbound.post_form(url, &fields)
+        }
+        ClientAuthentication::ClientSecretBasic => {
+            // Both halves are form-encoded first.
+            let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            let request = outbound.post_form(url, &fields)?;
+            Ok(request.basic_auth(encode(&own.id), Some(encode(own.secret.expose()))))
+        }
     }
 }
 

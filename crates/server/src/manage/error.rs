@@ -4,6 +4,7 @@ use domain::error::{OAuthCode, OAuthError};
 use domain::rule::recipient::Invalid;
 use store::command::BadPair;
 
+use super::register::NotRegistered;
 use crate::authz::AuthzError;
 use crate::fault::Fault;
 use crate::gateway::DataError;
@@ -50,5 +51,15 @@ impl From<DataError> for ManageError {
 impl From<Invalid> for ManageError {
     fn from(invalid: Invalid) -> Self {
         Self::Invalid(invalid)
+    }
+}
+
+impl From<NotRegistered> for ManageError {
+    fn from(why: NotRegistered) -> Self {
+        match why {
+            NotRegistered::Invalid(invalid) => invalid.into(),
+            NotRegistered::Taken => Fault::new("a fresh client id is taken").into(),
+            NotRegistered::Fault(fault) => fault.into(),
+        }
     }
 }

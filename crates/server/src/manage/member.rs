@@ -25,12 +25,66 @@ impl Members {
     }
 
     /// A text.
-    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Invalid> {
+    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, Invalid> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(_) => Err(Invalid::new(name, "must be a string")),
         }
+    }
+
+    /// A text that must be there.
+    pub(crate) fn needed(&self, name: &str) -> Result<String, Invalid> {
+        self.text(name)?.ok_or_else(|| Invalid::missing(name))
+    }
+
+    /// Refuses members that are not known, by their names.
+    pub(crate) fn known(self, known: &[&str]) -> Result<Self, Invalid> {
+        match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            Some((name, _)) => {
+                let name: String = name.chars().take(64).collect();
+                Err(Invalid::new(name, format_args!("expected one of {}", known.join(", "))))
+            }
+            None => Ok(self),
+        }
+    }
+
+    /// Everything that was given.
+    pub(crate) fn given(self) -> impl Iterator<Item = (String, Value)> {
+        self.0.into_iter().filter(|(_, value)| !value.is_null())
+    }
+
+    /// A list of texts.
+    pub(crate) fn texts(&self, name: &str) -> Result<Vec<String>, Invalid> {
+        let text = |item: &Value| item.as_str().map(str::to_owned);
+        self.items(name, "must be an array of strings", text)
+    }
+
+    /// A list of whole numbers.
+    pub(crate) fn numbers(&self, name: &str) -> Result<Vec<i64>, Invalid> {
+        self.items(name, "must be an array of integers", Value::as_i64)
+    }
+
+    fn items<T>(&self, name: &str, told: &str, read: fn(&Value) -> Option<T>) -> Result<Vec<T>, Invalid> {
+        let expected = || Invalid::new(name, told);
+        match self.get(name) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(items)) => items.iter().map(|item| read(item).ok_or_else(expected)).collect(),
+            Some(_) => Err(expected()),
+        }
+    }
+
+    /// Yes or no.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Invalid> {
+        let flag = |value: &Value| value.as_bool().ok_or_else(|| Invalid::new(name, "must be true or false"));
+        self.get(name).map(flag).transpose()
+    }
+
+    /// A whole number, not below zero.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Invalid> {
+        let number =
+            |value: &Value| value.as_u64().ok_or_else(|| Invalid::new(name, "must be a whole number"));
+        self.get(name).map(number).transpose()
     }
 
     /// Words: a list of texts, or one text in which spaces part them.
@@ -94,6 +148,31 @@ mod tests {
             let said = each(bad).unwrap_err().to_string();
             assert_eq!(said, "contacts must be an array of objects with email");
         }
+    }
+
+    #[test]
+    fn lists_numbers_and_truth_are_of_their_kind_alone() {
+        let of = |value: Value| members(&json!({"x": value}));
+        assert_eq!(of(json!(["a", "b c"])).texts("x").unwrap(), ["a", "b c"]);
+        assert_eq!(of(json!([1, 2])).numbers("x").unwrap(), [1, 2]);
+        assert_eq!(of(json!(90)).number("x").unwrap(), Some(90));
+        assert_eq!(of(json!(true)).flag("x").unwrap(), Some(true));
+        for absent in [json!(null), json!("")] {
+            let none = of(absent);
+            assert!(none.texts("x").unwrap().is_empty() && none.numbers("x").unwrap().is_empty());
+            assert!(none.flag("x").unwrap().is_none() && none.number("x").unwrap().is_none());
+        }
+        for bad in [json!("a"), json!(["a", 5]), json!([null]), json!({}), json!(-1), json!(1.5)] {
+            let bad = of(bad);
+            assert!(bad.texts("x").is_err() && bad.numbers("x").is_err());
+            assert!(bad.flag("x").is_err() && bad.number("x").is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_named() {
+        let told = members(&json!({"name": 1, "colour": 2})).known(&["name", "scope"]).unwrap_err();
+        assert_eq!(told.to_string(), "colour expected one of name, scope");
     }
 
     #[test]

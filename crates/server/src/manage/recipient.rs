@@ -1,84 +1,19 @@
 //! A partner's recipients: created, looked at, given other redirect URIs and secrets.
 
+use domain::Secret;
 use domain::id::ClientId;
-use domain::model::audit_event::AuditHead;
-use domain::model::client::{About, Client, ClientKind, ClientState, Localized, Profile, Recipient};
-use domain::rule::recipient::{
-    Invalid, LONGEST_DESCRIPTION, LONGEST_NAME, Loopback, are_contacts, are_redirect_uris, is_country,
-    is_link, is_text, scope,
-};
-use domain::{Clusters, Secret};
-use store::command::{ChangeClient, ClientChange, RegisterClient, Whose};
-use store::query::{MarkOf, RecipientOf, RecipientsOf};
+use domain::model::audit_event::Actor;
+use domain::model::client::{ClientKind, ClientState, Recipient};
+use store::command::{ChangeClient, ClientChange, Whose};
+use store::query::{RecipientOf, RecipientsOf};
 
 use super::access::Partner;
+use super::described::{Described, loopback, redirect_uris};
 use super::error::{ManageError, NO_RECIPIENT};
 use super::member::Members;
+use super::register::NotRegistered;
 use crate::ctx::Ctx;
 use crate::fault::Fault;
-
-/// A recipient as its partner describes it.
-struct Described {
-    name: String,
-    scope: Clusters,
-    redirect_uris: Vec<String>,
-    about: About,
-}
-
-impl Described {
-    fn read(members: &Members, loopback: Loopback) -> Result<Self, Invalid> {
-        let need = |name| members.text(name)?.ok_or_else(|| Invalid::missing(name));
-        let name = need("name")?;
-        is_text("name", &name, LONGEST_NAME)?;
-        let words = members.words("scope")?;
-        if words.is_empty() {
-            return Err(Invalid::missing("scope"));
-        }
-        let scope = scope("scope", &words.join(" "))?;
-        let redirect_uris = redirect_uris(members, loopback)?;
-        Ok(Self { name, scope, redirect_uris, about: about(members)? })
-    }
-}
-
-fn redirect_uris(members: &Members, loopback: Loopback) -> Result<Vec<String>, Invalid> {
-    let uris = members.words("redirect_uris")?;
-    are_redirect_uris("redirect_uris", &uris, loopback)?;
-    Ok(uris)
-}
-
-fn about(members: &Members) -> Result<About, Invalid> {
-    let text = |name, check: fn(&str, &str) -> Result<(), Invalid>| {
-        let text = members.text(name)?;
-        text.as_deref().map_or(Ok(()), |text| check(name, text)).map(|()| text)
-    };
-    let contacts = members.each("contacts", "email")?;
-    are_contacts("contacts", &contacts)?;
-    Ok(About {
-        description: text("description", |name, text| is_text(name, text, LONGEST_DESCRIPTION))?,
-        country: text("country", is_country)?,
-        logo_uri: text("logo_uri", is_link)?,
-        terms_uri: text("terms_uri", is_link)?,
-        client_uri: text("client_uri", is_link)?,
-        contacts,
-    })
-}
-
-/// What customers read as the purpose: the recipient's own description, if it has one.
-fn purpose(about: &About) -> Localized {
-    match &about.description {
-        Some(text) => Localized { en: text.clone(), fr: text.clone() },
-        None => Localized {
-            en: "To provide its service to you.".into(),
-            fr: "Pour vous fournir son service.".into(),
-        },
-    }
-}
-
-/// Answers may go to this machine in a sandbox alone.
-async fn loopback(ctx: &Ctx) -> Result<Loopback, ManageError> {
-    let sandbox = ctx.ask(&MarkOf { name: super::SANDBOX_MARK }).await?;
-    Ok(if sandbox.is_some() { Loopback::Allowed } else { Loopback::Refused })
-}
 
 /// Creates a recipient. Its secret is not kept and cannot be shown again.
 pub async fn create(
@@ -86,36 +21,31 @@ pub async fn create(
     partner: &Partner,
     members: &Members,
 ) -> Result<(Recipient, Secret<String>), ManageError> {
-    let described = Described::read(members, loopback(ctx).await?)?;
-    let secret = ctx.secret()?;
-    let client = Client {
-        id: ctx.ids()?.mint(),
-        kind: ClientKind::Recipient,
-        owner_id: Some(partner.id().clone()),
-        profile: Profile::Flinks,
-        state: ClientState::Active,
-        name: described.name,
-        purpose: purpose(&described.about),
-        scope: described.scope,
-        redirect_uris: described.redirect_uris,
-        secret_hash: ctx.app().vault().hash(secret.expose()),
-        credential_generation: 1,
-        require_pkce: false,
-        max_duration_days: None,
-        audit: AuditHead::default(),
-    };
-    let recipient = Recipient { client, about: described.about };
-    let register = RegisterClient {
-        moment: ctx.moment()?,
-        client: recipient.client.clone(),
-        about: recipient.about.clone(),
-        actor: partner.actor(),
-    };
-    if ctx.run(register).await? {
-        Ok((recipient, secret))
-    } else {
-        Err(Fault::new("a fresh client id is taken").into())
-    }
+    let described = Described::by_partner(members, partner.id().clone(), loopback(ctx).await?)?;
+    Ok(described.keep(ctx, None, &partner.actor()).await?)
+}
+
+/// Creates a recipient as an operator describes it, of a partner or of nobody.
+pub(crate) async fn create_for(
+    ctx: &Ctx,
+    partner: Option<ClientId>,
+    members: &Members,
+    actor: &Actor,
+) -> Result<(Recipient, Secret<String>), NotRegistered> {
+    let described = Described::by_operator(members, loopback(ctx).await?)?;
+    Described { partner, ..described }.keep(ctx, None, actor).await
+}
+
+/// Replaces the redirect URIs of whatever recipient it is; whether there is such a recipient.
+pub(crate) async fn replace_uris(
+    ctx: &Ctx,
+    client_id: ClientId,
+    members: &Members,
+    actor: Actor,
+) -> Result<bool, NotRegistered> {
+    let uris = redirect_uris(members.texts("redirect_uris")?, loopback(ctx).await?)?;
+    let whose = Whose::any(ClientKind::Recipient, client_id);
+    Ok(change(ctx, whose, ClientChange::RedirectUris(uris), actor).await?)
 }
 
 /// A recipient of this partner.
@@ -143,9 +73,13 @@ pub async fn replace_own_redirect_uris(
     members: &Members,
 ) -> Result<Recipient, ManageError> {
     let id = one(ctx, partner, client_id).await?.client.id;
-    let uris = redirect_uris(members, loopback(ctx).await?)?;
-    change(ctx, partner, id, ClientChange::RedirectUris(uris)).await?;
-    one(ctx, partner, client_id).await
+    let uris = redirect_uris(members.words("redirect_uris")?, loopback(ctx).await?)?;
+    let whose = Whose::of(partner.id().clone(), id);
+    if change(ctx, whose, ClientChange::RedirectUris(uris), partner.actor()).await? {
+        one(ctx, partner, client_id).await
+    } else {
+        Err(NO_RECIPIENT)
+    }
 }
 
 /// Gives a recipient another secret: the old one and the recipient's own tokens end, its connections live on.
@@ -155,19 +89,28 @@ pub async fn regenerate_secret(
     client_id: &str,
 ) -> Result<(ClientId, Secret<String>), ManageError> {
     let client_id = ClientId::parse(client_id).map_err(|_| NO_RECIPIENT)?;
-    let secret = ctx.secret()?;
-    let hash = ctx.app().vault().hash(secret.expose());
-    change(ctx, partner, client_id.clone(), ClientChange::Secret(hash)).await?;
+    let whose = Whose::of(partner.id().clone(), client_id.clone());
+    let secret = another_secret(ctx, whose, partner.actor()).await?.ok_or(NO_RECIPIENT)?;
     Ok((client_id, secret))
 }
 
-async fn change(
+/// Gives a client another secret, whoever says so; none if there is no such client.
+pub(crate) async fn another_secret(
     ctx: &Ctx,
-    partner: &Partner,
-    client_id: ClientId,
+    whose: Whose,
+    actor: Actor,
+) -> Result<Option<Secret<String>>, Fault> {
+    let secret = ctx.secret()?;
+    let hash = ctx.app().vault().hash(secret.expose());
+    Ok(change(ctx, whose, ClientChange::Secret(hash), actor).await?.then_some(secret))
+}
+
+/// Changes a client, whoever says so; whether there is such a client.
+pub(crate) async fn change(
+    ctx: &Ctx,
+    whose: Whose,
     change: ClientChange,
-) -> Result<(), ManageError> {
-    let whose = Whose { client_id, partner: Some(partner.id().clone()) };
-    let change = ChangeClient { moment: ctx.moment()?, whose, change, actor: partner.actor() };
-    if ctx.run(change).await? { Ok(()) } else { Err(NO_RECIPIENT) }
+    actor: Actor,
+) -> Result<bool, Fault> {
+    Ok(ctx.run(ChangeClient { moment: ctx.moment()?, whose, change, actor }).await?)
 }

@@ -3,13 +3,16 @@
 use domain::error::OAuthError;
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::{Actor, AuditHead};
-use domain::model::client::{About, Client, ClientKind, ClientState, Localized, Profile};
+use domain::model::client::{About, Client, ClientKind, ClientState, Localized, Profile, Recipient};
 use domain::model::provider::UpstreamClient;
 use domain::model::registration::RegistrationState;
-use domain::rule::recipient::{Invalid, LONGEST_NAME, Loopback, are_redirect_uris, is_text, scope};
+use domain::rule::recipient::{
+    Invalid, LONGEST_NAME, Loopback, are_redirect_uris, is_duration, is_text, scope,
+};
 use domain::{Clusters, Secret};
-use store::command::{ChangeClient, ClientChange, PutRegistration, RegisterClient, Whose};
+use store::command::{ChangeClient, ClientChange, PutRegistration, Whose};
 
+use super::described::{Described, is_purpose, keep};
 use crate::ctx::Ctx;
 use crate::fault::Fault;
 
@@ -68,9 +71,6 @@ macro_rules! faults {
 }
 faults!(store::StoreError, crate::ctx::Unfit);
 
-/// The longest purpose of a recipient, in characters.
-const LONGEST_PURPOSE: usize = 300;
-
 fn invalid<T>(field: &str, expected: impl std::fmt::Display) -> Result<T, NotRegistered> {
     Err(Invalid::new(field, expected).into())
 }
@@ -95,24 +95,18 @@ pub async fn register(ctx: &Ctx, new: NewRecipient, actor: &Actor) -> Result<Reg
             }
         }
     }
-    let (id, secret) = credentials(ctx, new.credentials)?;
-    let client = Client {
-        id: id.clone(),
-        kind: ClientKind::Recipient,
-        owner_id: None,
-        profile: Profile::Flinks,
-        state: ClientState::Active,
+    let described = Described {
         name: new.name,
         purpose: new.purpose,
         scope,
         redirect_uris: new.redirect_uris,
-        secret_hash: ctx.app().vault().hash(secret.expose()),
-        credential_generation: 1,
+        about: About::default(),
+        partner: None,
         require_pkce: new.require_pkce,
         max_duration_days: new.max_duration_days,
-        audit: AuditHead::default(),
     };
-    keep(ctx, client, actor).await?;
+    let (recipient, secret) = described.keep(ctx, new.credentials, actor).await?;
+    let id = recipient.client.id;
     for provider in new.providers {
         activate(ctx, &id, ProviderId::new(provider), actor).await?;
     }
@@ -137,7 +131,7 @@ pub async fn register_partner(
     is_text("name", &new.name, LONGEST_NAME)?;
     let (id, secret) = credentials(ctx, new.credentials)?;
     let client = Client {
-        id: id.clone(),
+        id,
         kind: ClientKind::Partner,
         owner_id: None,
         profile: Profile::Flinks,
@@ -152,8 +146,9 @@ pub async fn register_partner(
         max_duration_days: None,
         audit: AuditHead::default(),
     };
-    keep(ctx, client, actor).await?;
-    Ok(Registered { client_id: id, client_secret: secret })
+    let (client_id, about) = (client.id.clone(), About::default());
+    keep(ctx, &Recipient { client, about }, actor).await?;
+    Ok(Registered { client_id, client_secret: secret })
 }
 
 /// Replaces a recipient's redirect URIs; those that are the same already leave no trace.
@@ -164,13 +159,13 @@ pub async fn replace_redirect_uris(
     actor: &Actor,
 ) -> Result<(), NotRegistered> {
     are_redirect_uris("redirect_uris", &redirect_uris, Loopback::Allowed)?;
-    let whose = Whose { client_id: client_id(id)?, partner: None };
+    let whose = Whose::any(ClientKind::Recipient, client_id(id)?);
     let change = ClientChange::RedirectUris(redirect_uris);
     let replace = ChangeClient { moment: ctx.moment()?, whose, change, actor: actor.clone() };
     if ctx.run(replace).await? { Ok(()) } else { invalid("client_id", "is of no client") }
 }
 
-fn credentials(
+pub(super) fn credentials(
     ctx: &Ctx,
     brought: Option<(String, Secret<String>)>,
 ) -> Result<(ClientId, Secret<String>), NotRegistered> {
@@ -178,12 +173,6 @@ fn credentials(
         Some((id, secret)) => Ok((client_id(&id)?, secret)),
         None => Ok((ctx.ids()?.mint(), ctx.secret()?)),
     }
-}
-
-async fn keep(ctx: &Ctx, client: Client, actor: &Actor) -> Result<(), NotRegistered> {
-    let (moment, about) = (ctx.moment()?, About::default());
-    let register = RegisterClient { moment, client, about, actor: actor.clone() };
-    if ctx.run(register).await? { Ok(()) } else { Err(NotRegistered::Taken) }
 }
 
 async fn activate(
@@ -203,14 +192,9 @@ async fn activate(
 }
 
 fn checked(new: &NewRecipient) -> Result<Clusters, Invalid> {
-    let texts = [
-        ("name", &new.name, LONGEST_NAME),
-        ("purpose_en", &new.purpose.en, LONGEST_PURPOSE),
-        ("purpose_fr", &new.purpose.fr, LONGEST_PURPOSE),
-    ];
-    for (field, text, most) in texts {
-        is_text(field, text, most)?;
-    }
+    is_text("name", &new.name, LONGEST_NAME)?;
+    is_purpose(&new.purpose)?;
     are_redirect_uris("redirect_uris", &new.redirect_uris, Loopback::Allowed)?;
+    new.max_duration_days.map_or(Ok(()), |days| is_duration("max_duration_days", days))?;
     scope("scope", &new.scope)
 }

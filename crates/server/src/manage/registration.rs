@@ -4,7 +4,7 @@ use domain::Secret;
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::Actor;
 use domain::model::registration::{RegistrationState, RegistrationStep};
-use domain::rule::recipient::{Invalid, is_text};
+use domain::rule::recipient::{Invalid, is_credential, is_text};
 use store::command::{BadPair, NotTaken, RequestRegistrations, SealedClient, StepRegistration, WhyNot};
 use store::query::{NamedRegistration, RegistrationsUnder};
 
@@ -18,8 +18,6 @@ use crate::hub::seal_client;
 /// Pairs of one request.
 const MOST_PAIRS: usize = 1000;
 const LONGEST_REASON: usize = 500;
-/// The longest id and secret of a client at a provider, in characters.
-const LONGEST_CREDENTIAL: usize = 2048;
 
 const NO_REGISTRATION: ManageError =
     ManageError::NotFound("This data recipient has no registration with the provider");
@@ -34,24 +32,35 @@ pub(super) async fn request(
     let id = |text: &str| ClientId::parse(text).ok();
     let clients = list("recipient_ids", "an id of a data recipient", recipient_ids, id)?;
     let providers = list("provider_ids", "a positive integer", provider_ids, ProviderId::parse)?;
-    if clients.len() * providers.len() > MOST_PAIRS {
-        let most = format_args!("and provider_ids must make at most {MOST_PAIRS} pairs");
-        return Err(Invalid::new("recipient_ids", most).into());
-    }
-    let request = RequestRegistrations {
-        moment: ctx.moment()?,
-        partner: partner.id().clone(),
-        clients: clients.clone(),
-        providers: providers.clone(),
-        actor: partner.actor(),
-    };
-    ctx.run(request).await?.map_err(ManageError::Pairs)?;
+    few("recipient_ids", clients.len(), providers.len())?;
+    let (whose, pairs) = (Some(partner.id().clone()), (clients.clone(), providers.clone()));
+    ask(ctx, whose, pairs, partner.actor()).await?.map_err(ManageError::Pairs)?;
     let asked = |r: &NamedRegistration| {
         clients.contains(&r.registration.client_id) && providers.contains(&r.registration.provider_id)
     };
     let mut under = all(ctx, partner).await?;
     under.retain(asked);
     Ok(under)
+}
+
+/// Refuses more pairs than one request may ask for.
+pub(crate) fn few(field: &str, clients: usize, providers: usize) -> Result<(), Invalid> {
+    if clients.saturating_mul(providers) > MOST_PAIRS {
+        let most = format_args!("and provider_ids must make at most {MOST_PAIRS} pairs");
+        return Err(Invalid::new(field, most));
+    }
+    Ok(())
+}
+
+/// Asks for a registration of each recipient with each provider, all or none, whoever says so. The recipients must be
+/// `partner`'s, if one is named.
+pub(crate) async fn ask(
+    ctx: &Ctx,
+    partner: Option<ClientId>,
+    (clients, providers): (Vec<ClientId>, Vec<ProviderId>),
+    actor: Actor,
+) -> Result<Result<(), Vec<BadPair>>, Fault> {
+    Ok(ctx.run(RequestRegistrations { moment: ctx.moment()?, partner, clients, providers, actor }).await?)
 }
 
 /// The items of a comma-separated list, each of its kind and named once.
@@ -167,15 +176,6 @@ pub async fn activate(
         upstream = Some(seal_client(ctx, &pair.client_id, pair.provider_id, id, &secret)?);
     }
     step(ctx, pair, RegistrationStep::Activate, Particulars { upstream, reason: None }, actor).await
-}
-
-/// What is sent to a provider in a form or a header (RFC 6749 §A.1, §A.2).
-fn is_credential(field: &str, text: &str) -> Result<(), Invalid> {
-    let printable = text.bytes().all(|b| (0x20..0x7f).contains(&b));
-    if (1..=LONGEST_CREDENTIAL).contains(&text.len()) && printable {
-        return Ok(());
-    }
-    Err(Invalid::new(field, format_args!("must be 1 to {LONGEST_CREDENTIAL} printable characters of ASCII")))
 }
 
 /// It is turned down, and the partner reads why.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use domain::id::ClientId;
+use domain::model::audit_event::Actor;
 use domain::model::connection::Cause;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use store::command::{EndConnection, FinishRemoval, RemoveClient, Whose};
+use store::command::{EndConnection, FinishRemoval, RemoveClient, RemovedClient, Whose};
 use store::query::{LiveOf, Removal, Removals};
 
 use super::access::Partner;
@@ -24,13 +25,21 @@ const MOST: u32 = 20;
 /// connections it has.
 pub async fn remove(ctx: &Ctx, partner: &Partner, client_id: &str) -> Result<(), ManageError> {
     let client_id = ClientId::parse(client_id).map_err(|_| NO_RECIPIENT)?;
-    let whose = Whose { client_id: client_id.clone(), partner: Some(partner.id().clone()) };
-    if !ctx.run(RemoveClient { moment: ctx.moment()?, whose, actor: partner.actor() }).await? {
-        return Err(NO_RECIPIENT);
+    match remove_client(ctx, Whose::of(partner.id().clone(), client_id), partner.actor()).await? {
+        RemovedClient::Removed | RemovedClient::Already => Ok(()),
+        RemovedClient::Unknown => Err(NO_RECIPIENT),
     }
-    tracing::info!(client = %client_id, partner = %partner.id(), "recipient removed");
-    ctx.app().removals().notify_one();
-    Ok(())
+}
+
+/// Removes a client, whoever says so.
+pub(crate) async fn remove_client(ctx: &Ctx, whose: Whose, actor: Actor) -> Result<RemovedClient, Fault> {
+    let client_id = whose.client_id.clone();
+    let removed = ctx.run(RemoveClient { moment: ctx.moment()?, whose, actor }).await?;
+    if removed == RemovedClient::Removed {
+        tracing::info!(client = %client_id, "client removed");
+        ctx.app().removals().notify_one();
+    }
+    Ok(removed)
 }
 
 /// Ends connections of recipients that were removed; says whether there may be more.

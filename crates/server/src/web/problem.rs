@@ -15,6 +15,18 @@ pub struct Problem {
     code: &'static str,
     detail: Cow<'static, str>,
     field: Option<String>,
+    pairs: Vec<PairBody>,
+}
+
+/// A recipient and a provider, and what is in the way of their registration.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct PairBody {
+    /// The recipient.
+    pub client_id: String,
+    /// The provider.
+    pub provider_id: i64,
+    /// What is in the way.
+    pub detail: String,
 }
 
 /// A problem as it stands in a body (RFC 9457).
@@ -35,12 +47,15 @@ pub(crate) struct ProblemBody<'a> {
     field: Option<&'a str>,
     /// What to look for in the logs.
     correlation_id: &'a str,
+    /// Each pair that is in the way of a request for registrations.
+    #[serde(skip_serializing_if = "<[PairBody]>::is_empty")]
+    pairs: &'a [PairBody],
 }
 
 impl Problem {
     /// A problem with a word for programs and a sentence for people.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, detail: detail.into(), field: None }
+        Self { status, code, detail: detail.into(), field: None, pairs: Vec::new() }
     }
 
     /// A problem that the status alone tells.
@@ -79,7 +94,14 @@ impl Problem {
             code: self.code,
             field: self.field.as_deref(),
             correlation_id,
+            pairs: &self.pairs,
         }
+    }
+
+    /// The same, about pairs.
+    #[must_use]
+    pub fn of_pairs(self, pairs: Vec<PairBody>) -> Self {
+        Self { pairs, ..self }
     }
 
     /// An answer with its problem written into it; any other as it is.

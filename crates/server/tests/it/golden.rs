@@ -3,9 +3,6 @@
 use std::path::PathBuf;
 
 use bowline::cli::{Answer, Sent};
-use bowline::job;
-use bowline::manage::{activate, approve};
-use domain::model::audit_event::{Actor, ActorKind};
 use serde_json::Value;
 
 use crate::kit::{Kit, Recipient, SCOPE, on_both};
@@ -146,10 +143,9 @@ async fn every_documented_example_is_taken_and_answered_in_its_shape(kit: Kit) {
 
 /// From here on the recipient is active, and has a connection.
 async fn connect(kit: &Kit, cast: &mut Cast) {
-    let ctx = job::context(kit.app(), "test").unwrap();
-    let (pair, actor) = (crate::manage::pair(&cast.recipient), Actor::new(ActorKind::Operator, "test"));
-    approve(&ctx, &pair, &actor).await.unwrap();
-    activate(&ctx, &pair, None, &actor).await.unwrap();
+    for step in ["approve", "activate"] {
+        kit.took(&cast.recipient, step, serde_json::json!({})).await;
+    }
     let tokens = kit.connect_at(1000, &cast.recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
     cast.recipient_token = kit.client_token(&cast.recipient).await;
     (cast.access, cast.refresh) = (tokens.access, tokens.refresh);

@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use bowline::cli::Answer;
 use bowline::job;
-use bowline::manage::{ClientThere, Pair, activate, approve, reinstate, reject, suspend};
 use domain::Clusters;
 use domain::id::{ClientId, ProviderId};
-use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::connection::Cause;
 use domain::model::provider::{ProviderState, SecretSource, UpstreamClient};
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::command::FillConnections;
 
 use crate::kit::{Kit, Recipient, SCOPE, on_both, parameter};
@@ -26,12 +24,18 @@ on_both!(
     what_is_under_way_during_a_removal_comes_to_nothing,
 );
 
-fn operator() -> Actor {
-    Actor::new(ActorKind::Operator, "test")
-}
+impl Kit {
+    /// An operator takes a step of a recipient's registration with Maple Trust.
+    pub(crate) async fn step(&self, recipient: &Recipient, step: &str, body: Value) -> Answer {
+        self.admin_post(&format!("/registrations/{}/1000/{step}", recipient.id), body).await
+    }
 
-pub(crate) fn pair(recipient: &Recipient) -> Pair {
-    Pair { client_id: ClientId::parse(&recipient.id).unwrap(), provider_id: ProviderId::new(1000) }
+    /// The same, and it is taken.
+    pub(crate) async fn took(&self, recipient: &Recipient, step: &str, body: Value) -> Value {
+        let answer = self.step(recipient, step, body).await;
+        assert_eq!(answer.status, 200, "{step}: {}", answer.body);
+        answer.json()
+    }
 }
 
 /// A recipient of the sandbox's partner with an active registration, and the partner's token.
@@ -39,9 +43,8 @@ pub(crate) async fn active(kit: &Kit) -> (Recipient, String) {
     let token = kit.client_token(&kit.partner()).await;
     let recipient = kit.created(&token).await;
     asked(kit, &recipient, &token).await;
-    let ctx = job::context(kit.app(), "test").unwrap();
-    approve(&ctx, &pair(&recipient), &operator()).await.unwrap();
-    activate(&ctx, &pair(&recipient), None, &operator()).await.unwrap();
+    kit.took(&recipient, "approve", json!({})).await;
+    kit.took(&recipient, "activate", json!({})).await;
     (recipient, token)
 }
 
@@ -68,15 +71,17 @@ async fn refused(kit: &Kit, recipient: &Recipient) -> Option<String> {
 async fn a_registration_is_walked_through_and_obeyed_at_each_step(kit: Kit) {
     let token = kit.client_token(&kit.partner()).await;
     let recipient = kit.created(&token).await;
-    let ctx = job::context(kit.app(), "test").unwrap();
     assert_eq!(refused(&kit, &recipient).await.unwrap(), "page", "it may redirect nobody yet");
 
     let answer = asked(&kit, &recipient, &token).await;
     assert_eq!((answer.status, answer.json().as_array().unwrap().len()), (200, 1));
     assert_eq!(status(&kit, &recipient, &token).await["registration_status"], "PENDING_APPROVAL");
     assert_eq!(asked(&kit, &recipient, &token).await.status, 409);
-    let rejected = reject(&ctx, &pair(&recipient), "Not a licensed company".into(), &operator()).await;
-    assert_eq!(rejected.unwrap().as_str(), "rejected");
+    let rejected = kit.took(&recipient, "reject", json!({"reason": "Not a licensed company"})).await;
+    assert_eq!(
+        (&rejected["state"], &rejected["reason"]),
+        (&"rejected".into(), &"Not a licensed company".into())
+    );
     let seen = status(&kit, &recipient, &token).await;
     assert_eq!(
         (&seen["registration_status"], &seen["reason"]),
@@ -88,25 +93,26 @@ async fn a_registration_is_walked_through_and_obeyed_at_each_step(kit: Kit) {
         "what was turned down may be asked for again"
     );
 
-    assert!(activate(&ctx, &pair(&recipient), None, &operator()).await.is_err(), "not before it is approved");
-    approve(&ctx, &pair(&recipient), &operator()).await.unwrap();
+    let early = kit.step(&recipient, "activate", json!({})).await;
+    assert_eq!((early.status, &early.json()["code"]), (409, &"conflict".into()), "not before it is approved");
+    kit.took(&recipient, "approve", json!({})).await;
     assert_eq!(status(&kit, &recipient, &token).await["registration_status"], "PENDING_ACTIVATION");
     assert_eq!(refused(&kit, &recipient).await.unwrap(), "page");
-    activate(&ctx, &pair(&recipient), None, &operator()).await.unwrap();
+    kit.took(&recipient, "activate", json!({})).await;
     let seen = status(&kit, &recipient, &token).await;
     assert_eq!((&seen["registration_status"], seen.get("reason")), (&"ACTIVE".into(), None));
     assert_eq!(refused(&kit, &recipient).await, None);
 
     let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
-    suspend(&ctx, &pair(&recipient), None, &operator()).await.unwrap();
+    kit.took(&recipient, "suspend", json!({})).await;
     assert_eq!(status(&kit, &recipient, &token).await["registration_status"], "SUSPENDED");
     let held = kit.read("/accounts", &tokens.access).await;
     assert_eq!((held.status, &held.json()["code"]), (403, &403.into()));
     assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.json()["error"], "unauthorized_client");
-    reinstate(&ctx, &pair(&recipient), &operator()).await.unwrap();
+    kit.took(&recipient, "reinstate", json!({})).await;
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "nothing was destroyed");
-    suspend(&ctx, &pair(&recipient), None, &operator()).await.unwrap();
+    kit.took(&recipient, "suspend", json!({})).await;
     assert_eq!(kit.revoke(&tokens.access).await.status, 204, "revoking always works");
 }
 
@@ -136,8 +142,7 @@ async fn a_registrations_own_client_is_used_at_its_provider() {
     let token = kit.client_token(&kit.partner()).await;
     let recipient = kit.created(&token).await;
     asked(&kit, &recipient, &token).await;
-    let ctx = job::context(kit.app(), "test").unwrap();
-    approve(&ctx, &pair(&recipient), &operator()).await.unwrap();
+    kit.took(&recipient, "approve", json!({})).await;
     let secret = std::fs::read_to_string(kit.data_folder().join("maple.secret")).unwrap();
     kit.set_up(1000, |settings| {
         settings.upstream_client = UpstreamClient::Registration;
@@ -145,10 +150,17 @@ async fn a_registrations_own_client_is_used_at_its_provider() {
         settings.client_secret = SecretSource::Env("BOWLINE_NO_SUCH_SECRET".into());
     })
     .await;
-    let refused = activate(&ctx, &pair(&recipient), None, &operator()).await.unwrap_err();
-    assert_eq!(refused.to_string(), "upstream_client_id is missing");
-    let there = ClientThere { id: "bowline".into(), secret: domain::Secret::from(secret.trim_end()) };
-    activate(&ctx, &pair(&recipient), Some(there), &operator()).await.unwrap();
+    for (body, field) in [
+        (json!({}), "upstream_client_id"),
+        (json!({"upstream_client_id": "bowline"}), "upstream_client_secret"),
+        (json!({"upstream_client_secret": "x"}), "upstream_client_id"),
+    ] {
+        let refused = kit.step(&recipient, "activate", body).await.json();
+        let told = format!("{field}: is missing");
+        assert_eq!((&refused["field"], &refused["detail"]), (&field.into(), &told.into()));
+    }
+    let there = json!({"upstream_client_id": "bowline", "upstream_client_secret": secret.trim_end()});
+    kit.took(&recipient, "activate", there).await;
     let kept = kit
         .behind("SELECT upstream_client_secret FROM registrations WHERE upstream_client_id = 'bowline'")
         .await;
@@ -201,11 +213,11 @@ async fn a_partner_sets_a_recipient_up_and_removes_it_with_all_that_it_had(kit: 
         (Method::POST, "/secret"),
         (Method::GET, "/providers/requests"),
     ] {
-        let body = serde_json::json!({"redirect_uris": "https://fake.example.org/"});
+        let body = json!({"redirect_uris": "https://fake.example.org/"});
         let gone = kit.put(method, &format!("{path}{rest}"), &token, body).await;
         assert_eq!(gone.status, 404, "{rest}: {}", gone.body);
     }
-    assert_eq!(kit.call(Method::GET, "/api/v1/recipients", &token).await.json(), serde_json::json!([]));
+    assert_eq!(kit.call(Method::GET, "/api/v1/recipients", &token).await.json(), json!([]));
     assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204, "again changes nothing");
 
     kit.until("the bank is told of all three", async || {
@@ -296,17 +308,22 @@ async fn no_secret_that_a_partner_or_an_operator_hands_over_is_on_disk() {
         kit.call(Method::POST, &path, &token).await.json()["client_secret"].as_str().unwrap().to_owned();
     kit.set_up(1000, |settings| settings.upstream_client = UpstreamClient::Registration).await;
     asked(&kit, &recipient, &token).await;
-    let ctx = job::context(kit.app(), "test").unwrap();
-    approve(&ctx, &pair(&recipient), &operator()).await.unwrap();
-    let there = ClientThere { id: "there".into(), secret: domain::Secret::from("a-secret-at-the-bank") };
-    activate(&ctx, &pair(&recipient), Some(there), &operator()).await.unwrap();
+    kit.took(&recipient, "approve", json!({})).await;
+    let there = json!({"upstream_client_id": "there", "upstream_client_secret": "a-secret-at-the-bank"});
+    kit.took(&recipient, "activate", there).await;
     assert_ne!(renewed, recipient.secret);
+    let partner = kit.did(Method::POST, "/partners", Some(json!({"name": "Agency"}))).await;
+    let partner = partner["client_secret"].as_str().unwrap().to_owned();
+    let mut provider = kit.did(Method::GET, "/providers/2000", None).await["settings"].take();
+    (provider["id"], provider["client_secret"]) = (json!(4000), json!("another-secret-at-a-bank"));
+    kit.did(Method::POST, "/providers", Some(provider)).await;
     let mut looked_at = 0;
     for file in std::fs::read_dir(kit.data_folder()).unwrap().map(|entry| entry.unwrap().path()) {
         let bytes = std::fs::read(&file).unwrap();
         looked_at +=
             usize::from(bytes.windows(recipient.id.len()).any(|part| part == recipient.id.as_bytes()));
-        for secret in [recipient.secret.as_str(), &renewed, &token, "a-secret-at-the-bank"] {
+        let theirs = ["a-secret-at-the-bank", "another-secret-at-a-bank"];
+        for secret in [recipient.secret.as_str(), &renewed, &token, &partner].into_iter().chain(theirs) {
             let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
             assert!(!found, "a secret stands in {}", file.display());
         }
@@ -335,8 +352,7 @@ async fn providers_are_listed_as_the_token_says(kit: Kit) {
         listed[0]["status"].as_str().unwrap().to_owned()
     };
     assert_eq!(words().await, "Activated");
-    let ctx = job::context(kit.app(), "test").unwrap();
-    suspend(&ctx, &pair(&recipient), None, &operator()).await.unwrap();
+    kit.took(&recipient, "suspend", json!({})).await;
     assert_eq!(words().await, "Suspended");
     assert!(ids("/api/v1/providers", &own).await.is_empty());
     kit.hold_provider(2000, ProviderState::Retired).await;

@@ -3,7 +3,7 @@
 use domain::Moment;
 use domain::id::ClientId;
 use domain::model::audit_event::{Action, Actor, AuditHead, SubjectKind};
-use domain::model::client::{About, Client, ClientState};
+use domain::model::client::{About, Client, ClientKind, ClientState};
 use domain::secret::TokenHash;
 use serde_json::{Value, json};
 
@@ -72,18 +72,31 @@ impl Command for RegisterClient {
 pub struct Whose {
     /// Which.
     pub client_id: ClientId,
+    /// Only if it is of this kind; of either if absent.
+    pub kind: Option<ClientKind>,
     /// Only if it is this partner's; anybody's if absent.
     pub partner: Option<ClientId>,
 }
 
 impl Whose {
-    /// The client, locked; none if it is another partner's.
-    pub(super) async fn lock(&self, tx: &mut Tx<'_>) -> Result<Option<Client>> {
-        let client = lock_client(tx, &self.client_id).await?;
-        Ok(client.filter(|c| self.partner.is_none() || c.owner_id == self.partner))
+    /// A client of a kind, anybody's.
+    pub const fn any(kind: ClientKind, client_id: ClientId) -> Self {
+        Self { client_id, kind: Some(kind), partner: None }
     }
 
-    /// The client, locked; none if it is another partner's or was removed.
+    /// A recipient of a partner.
+    pub const fn of(partner: ClientId, client_id: ClientId) -> Self {
+        Self { client_id, kind: Some(ClientKind::Recipient), partner: Some(partner) }
+    }
+
+    /// The client, locked; none if it is of another kind or another partner's.
+    pub(super) async fn lock(&self, tx: &mut Tx<'_>) -> Result<Option<Client>> {
+        let client = lock_client(tx, &self.client_id).await?;
+        let kind = |c: &Client| self.kind.is_none_or(|kind| c.kind == kind);
+        Ok(client.filter(|c| kind(c) && (self.partner.is_none() || c.owner_id == self.partner)))
+    }
+
+    /// The client, locked; none if it is of another kind, another partner's, or was removed.
     pub(super) async fn lock_open(&self, tx: &mut Tx<'_>) -> Result<Option<Client>> {
         Ok(self.lock(tx).await?.filter(|c| c.state != ClientState::Closed))
     }
@@ -124,7 +137,7 @@ pub struct ChangeClient {
 /// What may be changed of a client.
 #[derive(Debug)]
 pub enum ClientChange {
-    /// It is held or reinstated.
+    /// It is held or reinstated. One that is so already stays without a trace.
     Held(bool),
     /// Every redirect URI that it has from now on. Those that are the same already leave no trace.
     RedirectUris(Vec<String>),
@@ -145,6 +158,7 @@ impl Command for ChangeClient {
             return Ok(false);
         };
         let (action, detail) = match &self.change {
+            ClientChange::Held(held) if *held == (client.state == ClientState::Suspended) => return Ok(true),
             ClientChange::Held(held) => {
                 let state = if *held { ClientState::Suspended } else { ClientState::Active };
                 tx.defer(
@@ -190,21 +204,31 @@ pub struct RemoveClient {
     pub actor: Actor,
 }
 
+/// What became of a client that is to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemovedClient {
+    /// It is removed.
+    Removed,
+    /// It was removed before: nothing has changed.
+    Already,
+    /// There is no such client.
+    Unknown,
+}
+
 impl Command for RemoveClient {
-    /// Whether there is, or was, such a client. To remove it again changes nothing.
-    type Reply = bool;
+    type Reply = RemovedClient;
     const LANE: Lane = Lane::End;
 
     fn moment(&self) -> &Moment {
         &self.moment
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<RemovedClient> {
         let Some(client) = self.whose.lock(tx).await? else {
-            return Ok(false);
+            return Ok(RemovedClient::Unknown);
         };
         if client.state == ClientState::Closed {
-            return Ok(true);
+            return Ok(RemovedClient::Already);
         }
         tx.defer(
             sql!("-- close a client\nUPDATE clients SET state = ?2 WHERE id = ?1"),
@@ -225,7 +249,7 @@ impl Command for RemoveClient {
             ],
         );
         record(tx, &self.moment, &client, (Action::ClientRemoved, &self.actor), &json!({}));
-        Ok(true)
+        Ok(RemovedClient::Removed)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Providers: what the configuration writes, and who holds them.
+//! Providers: what the configuration writes, what operators add, and who holds them.
 
 use domain::Moment;
 use domain::id::ProviderId;
@@ -46,11 +46,64 @@ impl Command for UpsertProvider {
                 INSERT INTO providers (id, state, source, settings, audit_seq, audit_mac, created_at, updated_at)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
                 ON CONFLICT (id) DO UPDATE SET source = excluded.source, settings = excluded.settings,
+                    data_key = NULL, client_secret = NULL,
                     audit_seq = excluded.audit_seq, audit_mac = excluded.audit_mac, updated_at = excluded.updated_at"
             ),
             values![p.id, state, p.source, json(&p.settings)?, head.seq, head.mac, self.moment.now],
         );
         Ok(())
+    }
+}
+
+/// Adds a provider that an operator describes. One that is there already stays as it is.
+#[derive(Debug)]
+pub struct AddProvider {
+    /// When.
+    pub moment: Moment,
+    /// The provider; its audit head is ignored.
+    pub provider: Provider,
+    /// The hub's secret there, sealed.
+    pub secret: SealedSecret,
+    /// By whom.
+    pub actor: Actor,
+}
+
+/// The hub's own secret at a provider, sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedSecret {
+    /// The wrapped key.
+    pub data_key: Vec<u8>,
+    /// The sealed secret.
+    pub secret: Vec<u8>,
+}
+
+impl Command for AddProvider {
+    /// Whether it is new.
+    type Reply = bool;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+        let p = &self.provider;
+        if lock_provider(tx, p.id).await?.is_some() {
+            return Ok(false);
+        }
+        let head = tx.audit(&AuditHead::default(), changed(&self.moment, p.id, p.state, &self.actor));
+        tx.defer(
+            sql!(
+                "-- add a provider
+                INSERT INTO providers (id, state, source, settings, data_key, client_secret, audit_seq, audit_mac,
+                    created_at, updated_at)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)"
+            ),
+            values![
+                p.id, p.state, p.source, json(&p.settings)?, self.secret.data_key, self.secret.secret, head.seq,
+                head.mac, self.moment.now
+            ],
+        );
+        Ok(true)
     }
 }
 

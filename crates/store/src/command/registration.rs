@@ -4,6 +4,7 @@ use domain::Moment;
 use domain::error::OAuthError;
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::{Action, Actor};
+use domain::model::client::ClientKind;
 use domain::model::provider::{Provider, ProviderState, UpstreamClient};
 use domain::model::registration::{Registration, RegistrationState, RegistrationStep, WrongState};
 use serde_json::json;
@@ -40,7 +41,7 @@ impl Command for PutRegistration {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let whose = Whose { client_id: self.client_id.clone(), partner: None };
+        let whose = Whose::any(ClientKind::Recipient, self.client_id.clone());
         let (Some(client), Some(_)) = (whose.lock_open(tx).await?, provider(tx, self.provider_id).await?)
         else {
             return Ok(Err(domain::rule::authorize::NOT_REGISTERED));
@@ -65,14 +66,14 @@ fn put(tx: &mut Tx<'_>, moment: &Moment, client: &ClientId, provider: ProviderId
     );
 }
 
-/// Asks for registrations of a partner's recipients with providers: each with each, all or none.
+/// Asks for registrations of recipients with providers: each with each, all or none.
 #[derive(Debug)]
 pub struct RequestRegistrations {
     /// When.
     pub moment: Moment,
-    /// The partner.
-    pub partner: ClientId,
-    /// Its recipients.
+    /// Whose recipients they must be; anybody's if absent.
+    pub partner: Option<ClientId>,
+    /// The recipients.
     pub clients: Vec<ClientId>,
     /// The providers.
     pub providers: Vec<ProviderId>,
@@ -94,7 +95,7 @@ pub struct BadPair {
 /// Why a registration cannot be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhyNot {
-    /// The recipient is not this partner's.
+    /// There is no such recipient, or it is not this partner's.
     NoRecipient,
     /// There is no such provider, or it takes nobody any more.
     NoProvider,
@@ -121,7 +122,8 @@ impl Command for RequestRegistrations {
         ids.sort();
         let (mut clients, mut bad) = (Vec::new(), Vec::new());
         for id in &ids {
-            let whose = Whose { client_id: id.clone(), partner: Some(self.partner.clone()) };
+            let (client_id, partner) = (id.clone(), self.partner.clone());
+            let whose = Whose { partner, ..Whose::any(ClientKind::Recipient, client_id) };
             let client = whose.lock_open(tx).await?;
             let former = registrations_of(tx, id).await?;
             for (provider_id, is_there) in &providers {
@@ -203,7 +205,7 @@ impl Command for StepRegistration {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let whose = Whose { client_id: self.client_id.clone(), partner: None };
+        let whose = Whose::any(ClientKind::Recipient, self.client_id.clone());
         let client = whose.lock_open(tx).await?;
         let known = registration(tx, &self.client_id, self.provider_id).await?;
         let provider = provider(tx, self.provider_id).await?;

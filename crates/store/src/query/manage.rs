@@ -9,7 +9,7 @@ use domain::model::registration::Registration;
 use domain::{Clusters, Timestamp};
 
 use crate::Query;
-use crate::command::SealedClient;
+use crate::command::{SealedClient, SealedSecret};
 use crate::error::Result;
 use crate::record::{RECIPIENT, RECIPIENTS, Record, registrations_of};
 use crate::sql::{Sql, sql};
@@ -147,6 +147,27 @@ pub(super) static UPSTREAM_CLIENT: &Sql = sql!(
     "-- a recipient's own client at a provider
     SELECT upstream_client_id, upstream_data_key, upstream_client_secret FROM registrations
     WHERE client_id = ?1 AND provider_id = ?2 AND upstream_client_secret IS NOT NULL"
+);
+
+/// The hub's own secret at a provider, where the store keeps it.
+#[derive(Debug, Clone)]
+pub struct ProviderSecretOf {
+    /// The provider.
+    pub provider_id: ProviderId,
+}
+
+impl Query for ProviderSecretOf {
+    type Reply = Option<SealedSecret>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let row = tx.query_opt(PROVIDER_SECRET, values![self.provider_id]).await?;
+        row.map(|mut row| Ok(SealedSecret { data_key: row.take()?, secret: row.take()? })).transpose()
+    }
+}
+
+pub(super) static PROVIDER_SECRET: &Sql = sql!(
+    "-- the hub's own secret at a provider
+    SELECT data_key, client_secret FROM providers WHERE id = ?1 AND client_secret IS NOT NULL"
 );
 
 /// Connections of a recipient, the newest first.

@@ -123,7 +123,7 @@ impl Kit {
 
     /// An operator changes a client.
     pub(crate) async fn change(&self, id: &str, change: ClientChange) -> bool {
-        let whose = Whose { client_id: client(id), partner: None };
+        let whose = Whose { client_id: client(id), kind: None, partner: None };
         self.store
             .run(ChangeClient { moment: self.moment(), whose, change, actor: operator() })
             .await

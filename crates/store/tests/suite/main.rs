@@ -16,6 +16,7 @@ mod recovery;
 mod request;
 mod schema;
 mod search;
+mod set_up;
 mod shared_grant;
 mod size;
 mod trip;

@@ -5,7 +5,7 @@ use domain::model::client::ClientState;
 use domain::model::connection::{Cause, State};
 use domain::model::registration::{RegistrationState, RegistrationStep};
 use store::command::{
-    BadPair, ClientChange, EndConnection, EndOutcome, FinishRemoval, NotTaken, RemoveClient,
+    BadPair, ClientChange, EndConnection, EndOutcome, FinishRemoval, NotTaken, RemoveClient, RemovedClient,
     RequestRegistrations, SealedClient, StepRegistration, UpsertProvider, Whose, WhyNot,
 };
 use store::query::{
@@ -25,7 +25,7 @@ on_both!(
 );
 
 fn whose(id: &str, partner: Option<&str>) -> Whose {
-    Whose { client_id: client(id), partner: partner.map(client) }
+    Whose { client_id: client(id), kind: None, partner: partner.map(client) }
 }
 
 async fn each_change_of_a_client_is_one_event_and_no_change_is_none(kit: Kit) {
@@ -35,6 +35,7 @@ async fn each_change_of_a_client_is_one_event_and_no_change_is_none(kit: Kit) {
     assert!(kit.change("dc-acme", uris("https://new.example.org/")).await, "the same again leaves no trace");
     assert!(kit.change("dc-acme", ClientChange::Secret(hash("other"))).await);
     assert!(kit.change("dc-acme", ClientChange::Held(true)).await);
+    assert!(kit.change("dc-acme", ClientChange::Held(true)).await, "held already");
     assert!(!kit.change("dc-nobody", ClientChange::Held(true)).await);
     let stored = kit.store.ask(&ClientById { id: client("dc-acme") }).await.unwrap().unwrap();
     assert_eq!((stored.credential_generation, stored.secret_hash), (2, hash("other")));
@@ -54,9 +55,13 @@ async fn a_removed_client_is_closed_at_once_and_its_connections_end_one_by_one(k
     let pending = kit.pending("b", "dc-acme", Some("bob")).await;
     let other = kit.active("c", "dc-other", Some("alice")).await;
     let remove = |id| RemoveClient { moment: kit.moment(), whose: whose(id, None), actor: operator() };
-    assert!(!kit.store.run(remove("dc-nobody")).await.unwrap());
-    assert!(kit.store.run(remove("dc-acme")).await.unwrap());
-    assert!(kit.store.run(remove("dc-acme")).await.unwrap(), "again changes nothing");
+    for (id, outcome) in [
+        ("dc-nobody", RemovedClient::Unknown),
+        ("dc-acme", RemovedClient::Removed),
+        ("dc-acme", RemovedClient::Already),
+    ] {
+        assert_eq!(kit.store.run(remove(id)).await.unwrap(), outcome);
+    }
     assert!(!kit.change("dc-acme", ClientChange::Held(false)).await, "nothing brings it back");
     assert_eq!(kit.cause(&active).await, None, "closing does not wait for its connections");
 
@@ -106,8 +111,8 @@ async fn a_partner_reaches_its_own_alone(kit: Kit) {
         whose: whose("dc-mine", Some(partner)),
         actor: operator(),
     };
-    assert!(!kit.store.run(remove("pt-two")).await.unwrap());
-    assert!(kit.store.run(remove("pt-one")).await.unwrap());
+    assert_eq!(kit.store.run(remove("pt-two")).await.unwrap(), RemovedClient::Unknown);
+    assert_eq!(kit.store.run(remove("pt-one")).await.unwrap(), RemovedClient::Removed);
     assert!(kit.store.ask(&RecipientsOf { partner: client("pt-one") }).await.unwrap().is_empty());
     let removed = kit.store.ask(&of("pt-one", "dc-mine")).await.unwrap().unwrap();
     assert_eq!(removed.client.state, ClientState::Closed);
@@ -116,7 +121,7 @@ async fn a_partner_reaches_its_own_alone(kit: Kit) {
 fn asked(kit: &Kit, partner: &str, clients: &[&str], providers: &[i64]) -> RequestRegistrations {
     RequestRegistrations {
         moment: kit.moment(),
-        partner: client(partner),
+        partner: Some(client(partner)),
         clients: clients.iter().map(|id| client(id)).collect(),
         providers: providers.iter().map(|id| ProviderId::new(*id)).collect(),
         actor: operator(),

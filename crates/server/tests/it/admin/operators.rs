@@ -34,6 +34,7 @@ fn nowhere(path: &str) -> String {
         .replace("{connection_id}", "con_nobody")
         .replace("{job_id}", "job_nobody")
         .replace("{provider_id}", "9999")
+        .replace("{client_id}", "dc-nobody")
 }
 
 async fn every_route_wants_its_least_role(kit: Kit) {

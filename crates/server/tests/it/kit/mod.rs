@@ -440,7 +440,8 @@ impl Kit {
     pub(crate) async fn suspend(&self, recipient: &Recipient) {
         let ctx = job::context(self.app(), "test").unwrap();
         let actor = Actor::new(ActorKind::Operator, "test");
-        let whose = Whose { client_id: ClientId::parse(&recipient.id).unwrap(), partner: None };
+        let client_id = ClientId::parse(&recipient.id).unwrap();
+        let whose = Whose { client_id, kind: None, partner: None };
         let (moment, change) = (ctx.moment().unwrap(), ClientChange::Held(true));
         assert!(ctx.run(ChangeClient { moment, whose, change, actor }).await.unwrap());
     }

@@ -3,11 +3,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bowline::admin::AdminError;
 use bowline::fault::Fault;
 use bowline::gateway::DataError;
+use bowline::manage::Pair;
 use bowline::web::{BodyError, table};
 use domain::OAuthError;
 use domain::error::OAuthCode;
+use domain::id::{ClientId, ProviderId};
+use domain::model::operator::Role;
 use fdx::ErrorCode;
 use http::{Method, Response};
 use serde_json::{Value, json};
@@ -65,14 +69,22 @@ const BANK: [(u16, Option<u16>, ErrorCode, &str); 26] = [
 ];
 
 /// What each face says when the store is broken.
-fn faults() -> [Expected; 4] {
+fn faults() -> [Expected; 5] {
     let server_error = || Expected::OAuth(500, OAuthCode::ServerError, UNHANDLED.into());
     [
         Expected::Fdx(ErrorCode::Internal, OUR_TROUBLE),
         server_error(),
         server_error(),
         Expected::Page(500, "Something went wrong on our side"),
+        Expected::Problem(500, "internal", None, OUR_TROUBLE.into()),
     ]
+}
+
+/// What operators are told whose role is too small, and what the token that makes the first admin is told:
+/// `admin::operators` proves both.
+fn too_little() -> [Expected; 2] {
+    let told = "This token makes the first admin and may do nothing else";
+    ["This needs the role admin", told].map(|told| Expected::Problem(403, "forbidden", None, told.into()))
 }
 
 /// What the customer's no comes to: `input::pages::go_on` and `spec::rfc6749_client` prove it.
@@ -100,6 +112,7 @@ fn produced() -> Vec<Expected> {
     all.extend(BANK_OF_A_STATEMENT.map(|(_, _, code, told)| Expected::Fdx(code, told)));
     all.extend(faults());
     all.extend(too_often());
+    all.extend(too_little());
     all.push(denied());
     all
 }
@@ -183,6 +196,60 @@ fn every_kind_of_body_error_comes_out_of_a_case() {
     for error in kinds {
         let (status, shown) = error.shown();
         let made = |e: &Expected| matches!(e, Expected::OAuth(s, c, words) if *s == status.as_u16() && *c == shown.code && *words == shown.description);
+        assert!(all.iter().any(made), "no case produces {error:?}");
+    }
+}
+
+/// One of each kind. A kind that is added must be added here.
+fn kinds_of_admin_errors() -> Vec<AdminError> {
+    let all = vec![
+        AdminError::Unauthorized,
+        AdminError::Role(Role::Admin),
+        AdminError::Bootstrap,
+        AdminError::invalid("name", "is missing"),
+        AdminError::NotFound("partner"),
+        AdminError::Conflict("An operator of this name is there already".into()),
+        AdminError::Pairs { missing: true, pairs: vec![no_pair()] },
+        AdminError::Pairs { missing: false, pairs: vec![no_pair()] },
+        AdminError::Fault(Fault::new("broken")),
+    ];
+    let number = |error: &AdminError| match error {
+        AdminError::Unauthorized => 0,
+        AdminError::Role(_) => 1,
+        AdminError::Bootstrap => 2,
+        AdminError::Invalid { .. } => 3,
+        AdminError::NotFound(_) => 4,
+        AdminError::Conflict(_) => 5,
+        AdminError::Pairs { missing: true, .. } => 6,
+        AdminError::Pairs { missing: false, .. } => 7,
+        AdminError::Fault(_) => 8,
+    };
+    assert!(all.iter().map(number).eq(0..9));
+    all
+}
+
+fn no_pair() -> (Pair, String) {
+    let client_id = ClientId::parse("dc-nobody").unwrap();
+    (Pair { client_id, provider_id: ProviderId::new(9999) }, String::new())
+}
+
+#[test]
+fn every_kind_of_admin_error_comes_out_of_a_case() {
+    let all = produced();
+    for error in kinds_of_admin_errors() {
+        let (status, code, field) = match &error {
+            AdminError::Unauthorized => (401, "unauthorized", None),
+            AdminError::Role(_) | AdminError::Bootstrap => (403, "forbidden", None),
+            AdminError::Invalid { field, .. } => (400, "invalid", Some(field.as_str())),
+            AdminError::NotFound(_) | AdminError::Pairs { missing: true, .. } => (404, "not_found", None),
+            AdminError::Conflict(_) | AdminError::Pairs { missing: false, .. } => (409, "conflict", None),
+            AdminError::Fault(_) => (500, "internal", None),
+        };
+        let told = match &error {
+            AdminError::Fault(_) => OUR_TROUBLE.to_owned(),
+            error => error.to_string(),
+        };
+        let made = |e: &Expected| matches!(e, Expected::Problem(s, c, f, words) if (*s, *c, *f) == (status, code, field) && *words == told);
         assert!(all.iter().any(made), "no case produces {error:?}");
     }
 }
@@ -311,6 +378,7 @@ async fn a_store_that_is_broken_is_500_in_each_face_and_says_nothing() {
         kit.revoke(&tokens.access).await,
         kit.refresh(&acme, &tokens.refresh).await,
         kit.authorize(&Kit::ask(&acme)).await,
+        kit.admin(Method::GET, "/recipients").await,
     ];
     for (expected, answer) in faults().iter().zip(&answers) {
         expected.hold(answer, "a broken store");

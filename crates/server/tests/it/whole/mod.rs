@@ -378,24 +378,22 @@ async fn every_answer_to_a_rightful_caller_carries_what_all_must_have() {
     }
 }
 
+/// The routes of the operators' face, or all others.
+fn listed(of_operators: bool) -> String {
+    let routes = everything().into_iter().filter(|route| (route.face == Face::Admin) == of_operators);
+    let mut listed: Vec<String> = routes.map(|route| format!("{} {}", route.method, route.path)).collect();
+    listed.sort();
+    listed.join("\n")
+}
+
 #[test]
 fn the_table_is_what_is_known() {
-    let mut listed: Vec<String> = everything().iter().map(|r| format!("{} {}", r.method, r.path)).collect();
-    listed.sort();
-    insta::assert_snapshot!(listed.join("\n"), @r"
-    DELETE /admin/v1/operators/{operator_id}
+    insta::assert_snapshot!(listed(false), @r"
     DELETE /api/v1/connections/{connection_id}
     DELETE /api/v1/recipients/{client_id}
     DELETE /api/v1/recipients/{client_id}/connections/{connection_id}
     DELETE /api/v1/revoke
     GET /
-    GET /admin/v1/audit
-    GET /admin/v1/connections
-    GET /admin/v1/connections/{connection_id}
-    GET /admin/v1/jobs
-    GET /admin/v1/operators
-    GET /admin/v1/providers
-    GET /admin/v1/providers/{provider_id}
     GET /api/fdx/5/accounts
     GET /api/fdx/5/accounts/{account_id}
     GET /api/fdx/5/accounts/{account_id}/contact
@@ -429,13 +427,6 @@ fn the_table_is_what_is_known() {
     GET /openapi/flinks.json
     GET /readyz
     GET /static/bowline.css
-    POST /admin/v1/connections/{connection_id}/end
-    POST /admin/v1/jobs/{job_id}/close
-    POST /admin/v1/jobs/{job_id}/retry
-    POST /admin/v1/operators
-    POST /admin/v1/providers/{provider_id}/pause
-    POST /admin/v1/providers/{provider_id}/release
-    POST /admin/v1/providers/{provider_id}/retire
     POST /api/v1/recipients
     POST /api/v1/recipients/providers/requests/{recipient_ids}/{provider_ids}
     POST /api/v1/recipients/{client_id}/secret
@@ -443,5 +434,50 @@ fn the_table_is_what_is_known() {
     POST /api/v1/token
     POST /consent/{request_id}
     PUT /api/v1/recipients/{client_id}
+    ");
+}
+
+#[test]
+fn the_table_of_operators_is_what_is_known() {
+    insta::assert_snapshot!(listed(true), @r"
+    DELETE /admin/v1/operators/{operator_id}
+    DELETE /admin/v1/recipients/{client_id}
+    GET /admin/v1/audit
+    GET /admin/v1/connections
+    GET /admin/v1/connections/{connection_id}
+    GET /admin/v1/jobs
+    GET /admin/v1/operators
+    GET /admin/v1/partners
+    GET /admin/v1/partners/{client_id}
+    GET /admin/v1/providers
+    GET /admin/v1/providers/{provider_id}
+    GET /admin/v1/recipients
+    GET /admin/v1/recipients/{client_id}
+    GET /admin/v1/registrations
+    GET /admin/v1/registrations/{client_id}/{provider_id}
+    POST /admin/v1/connections/{connection_id}/end
+    POST /admin/v1/jobs/{job_id}/close
+    POST /admin/v1/jobs/{job_id}/retry
+    POST /admin/v1/operators
+    POST /admin/v1/partners
+    POST /admin/v1/partners/{client_id}/reinstate
+    POST /admin/v1/partners/{client_id}/secret
+    POST /admin/v1/partners/{client_id}/suspend
+    POST /admin/v1/providers
+    POST /admin/v1/providers/{provider_id}/pause
+    POST /admin/v1/providers/{provider_id}/release
+    POST /admin/v1/providers/{provider_id}/retire
+    POST /admin/v1/providers/{provider_id}/test
+    POST /admin/v1/recipients
+    POST /admin/v1/recipients/{client_id}/reinstate
+    POST /admin/v1/recipients/{client_id}/secret
+    POST /admin/v1/recipients/{client_id}/suspend
+    POST /admin/v1/registrations
+    POST /admin/v1/registrations/{client_id}/{provider_id}/activate
+    POST /admin/v1/registrations/{client_id}/{provider_id}/approve
+    POST /admin/v1/registrations/{client_id}/{provider_id}/reinstate
+    POST /admin/v1/registrations/{client_id}/{provider_id}/reject
+    POST /admin/v1/registrations/{client_id}/{provider_id}/suspend
+    PUT /admin/v1/recipients/{client_id}
     ");
 }

@@ -15,7 +15,73 @@ pub(super) fn cases(values: &Values) -> Vec<Case> {
     cases.extend(ids(values));
     cases.extend(operators(values));
     cases.extend(ends(values));
+    cases.extend(set_up(values));
     cases
+}
+
+/// Bodies of what operators set up, each with what is wrong in it; `admin::recipients` and its like try every field.
+fn set_up(values: &Values) -> Vec<Case> {
+    const JSON: &str = "application/json";
+    let missing = |field| invalid(field, "is missing");
+    let twice = |field| invalid(field, "is given twice");
+    let about = |status, code, told: &'static str| Expected::Problem(status, code, None, told.into());
+    let removal = |query: &str| format!("/admin/v1/recipients/dc-sandbox?{query}");
+    let mut cases = vec![
+        ("POST", "/admin/v1/partners".to_owned(), r#"{"name":null}"#, missing("name")),
+        ("POST", "/admin/v1/partners".into(), r#"{"name":"a","name":"a"}"#, twice("name")),
+        ("POST", "/admin/v1/partners".into(), r#"{"title":"a"}"#, invalid("title", "expected one of name")),
+        ("POST", "/admin/v1/recipients".into(), "{}", missing("name")),
+        (
+            "PUT",
+            "/admin/v1/recipients/dc-sandbox".into(),
+            r#"{"redirect_uris":[]}"#,
+            missing("redirect_uris"),
+        ),
+        (
+            "POST",
+            "/admin/v1/registrations".into(),
+            r#"{"client_ids":["dc-sandbox"]}"#,
+            missing("provider_ids"),
+        ),
+        (
+            "POST",
+            "/admin/v1/registrations".into(),
+            r#"{"client_ids":["dc-nobody"],"provider_ids":[1000]}"#,
+            about(404, "not_found", "Registrations are asked for all or none (bad pairs: 1)"),
+        ),
+        (
+            "POST",
+            "/admin/v1/registrations".into(),
+            r#"{"client_ids":["dc-sandbox"],"provider_ids":[1000]}"#,
+            about(409, "conflict", "Registrations are asked for all or none (bad pairs: 1)"),
+        ),
+        (
+            "POST",
+            "/admin/v1/registrations/dc-sandbox/1000/approve".into(),
+            "",
+            about(409, "conflict", "a registration that is active cannot take the step approve"),
+        ),
+        ("POST", "/admin/v1/registrations/dc-sandbox/1000/reject".into(), "{}", missing("reason")),
+        ("POST", "/admin/v1/providers".into(), "{}", missing("id")),
+        ("POST", "/admin/v1/providers".into(), r#"{"id":1,"id":2}"#, twice("id")),
+        ("DELETE", removal("dry_run=1"), "", invalid("dry_run", "expected true, false")),
+        ("DELETE", removal("dry_run=true&dry_run=true"), "", invalid("dry_run", "expected once")),
+        ("DELETE", removal("dryrun=true"), "", invalid("dryrun", "expected one of dry_run")),
+        ("DELETE", removal("dry_run=true"), "", Expected::Data),
+    ];
+    for path in
+        ["/admin/v1/partners", "/admin/v1/recipients", "/admin/v1/registrations", "/admin/v1/providers"]
+    {
+        let no_object = "The body is no JSON object: line 1, column 0";
+        cases.push(("POST", path.into(), "[]", about(400, "invalid", no_object)));
+    }
+    let case = |(method, path, body, expected): (&str, String, &str, Expected)| {
+        let raw = Raw::post(path.as_str(), JSON, body).method(method).bearer(&values.operator);
+        Case::new(format!("set up: {method} {path} {body}"), raw, expected)
+    };
+    let form = Raw::post("/admin/v1/partners", FORM, "name=a").bearer(&values.operator);
+    let told = about(415, "unsupported_media_type", "The content type must be application/json");
+    cases.into_iter().map(case).chain([Case::new("set up: a form", form, told)]).collect()
 }
 
 /// A dry run that is misspelt must not be an end.
@@ -42,7 +108,8 @@ const ACTIONS: &str = "expected client.registered, client.state_changed, client.
     connection.opened, connection.activated, connection.ended, connection.code_refused, connection.bank_told, \
     job.retried, job.closed, operator.bootstrap_issued, operator.added, operator.removed";
 const TIME: &str = "expected a time in RFC 3339";
-const LISTS: [List; 5] = [
+const CLIENT: &str = "expected a client's id";
+const LISTS: [List; 8] = [
     ("/admin/v1/providers", &[]),
     (
         "/admin/v1/audit",
@@ -77,6 +144,20 @@ const LISTS: [List; 5] = [
         ],
     ),
     ("/admin/v1/operators", &[]),
+    ("/admin/v1/partners", &[]),
+    (
+        "/admin/v1/recipients",
+        &[("partner", "pt-nobody", CLIENT), ("state", "active", "expected active, suspended, closed")],
+    ),
+    (
+        "/admin/v1/registrations",
+        &[
+            ("client_id", "dc-nobody", CLIENT),
+            ("provider_id", "9999", "expected a positive integer"),
+            ("partner", "pt-nobody", CLIENT),
+            ("state", "active", "expected pending_approval, pending_activation, active, suspended, rejected"),
+        ],
+    ),
 ];
 
 fn lists(values: &Values) -> Vec<Case> {
@@ -147,7 +228,7 @@ fn pairs(values: &Values) -> Vec<Case> {
 }
 
 /// What is named in a path, and what is said of one that is not there.
-const IDS: [(&str, &str, &str, &str); 9] = [
+const IDS: [(&str, &str, &str, &str); 23] = [
     ("GET", "/admin/v1/providers/{}", "9999", "There is no such provider"),
     ("POST", "/admin/v1/providers/{}/pause", "9999", "There is no such provider"),
     ("POST", "/admin/v1/providers/{}/release", "9999", "There is no such provider"),
@@ -157,6 +238,20 @@ const IDS: [(&str, &str, &str, &str); 9] = [
     ("DELETE", "/admin/v1/operators/{}", "opr_nobody", "There is no such operator"),
     ("GET", "/admin/v1/connections/{}", "con_nobody", "There is no such connection"),
     ("POST", "/admin/v1/connections/{}/end", "con_nobody", "There is no such connection"),
+    ("POST", "/admin/v1/providers/{}/test", "9999", "There is no such provider"),
+    ("GET", "/admin/v1/partners/{}", "pt-nobody", "There is no such partner"),
+    ("POST", "/admin/v1/partners/{}/secret", "pt-nobody", "There is no such partner"),
+    ("POST", "/admin/v1/partners/{}/suspend", "pt-nobody", "There is no such partner"),
+    ("POST", "/admin/v1/partners/{}/reinstate", "pt-nobody", "There is no such partner"),
+    ("GET", "/admin/v1/recipients/{}", "dc-nobody", "There is no such recipient"),
+    ("DELETE", "/admin/v1/recipients/{}", "dc-nobody", "There is no such recipient"),
+    ("POST", "/admin/v1/recipients/{}/secret", "dc-nobody", "There is no such recipient"),
+    ("POST", "/admin/v1/recipients/{}/suspend", "dc-nobody", "There is no such recipient"),
+    ("POST", "/admin/v1/recipients/{}/reinstate", "dc-nobody", "There is no such recipient"),
+    ("POST", "/admin/v1/registrations/dc-sandbox/{}/approve", "9999", "There is no such registration"),
+    ("POST", "/admin/v1/registrations/dc-sandbox/{}/activate", "9999", "There is no such registration"),
+    ("POST", "/admin/v1/registrations/dc-sandbox/{}/suspend", "9999", "There is no such registration"),
+    ("POST", "/admin/v1/registrations/dc-sandbox/{}/reinstate", "9999", "There is no such registration"),
 ];
 
 fn ids(values: &Values) -> Vec<Case> {

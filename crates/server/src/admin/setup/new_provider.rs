@@ -1,0 +1,99 @@
+//! A provider that an operator describes: as `[[provider]]` of the configuration, but for where the secret is.
+
+use domain::Secret;
+use domain::id::ProviderId;
+use domain::model::audit_event::{Actor, AuditHead};
+use domain::model::provider::{Provider, ProviderSettings, ProviderSource, ProviderState};
+use domain::rule::provider::check;
+use domain::rule::recipient::{Invalid, is_credential};
+use serde_json::{Map, Value, json};
+use store::command::AddProvider;
+use store::query::ProviderById;
+
+use crate::admin::AdminError;
+use crate::admin::provider::ProviderDetail;
+use crate::ctx::Ctx;
+use crate::fault::Fault;
+use crate::hub::seal_hub_secret;
+use crate::manage::Members;
+
+/// The fields of a provider to be added.
+pub const FIELDS: [&str; 21] = [
+    "id",
+    "name",
+    "country",
+    "issuer",
+    "authorization_endpoint",
+    "token_endpoint",
+    "revocation_endpoint",
+    "client_id",
+    "client_secret",
+    "upstream_client",
+    "auth",
+    "fdx",
+    "url",
+    "account_types",
+    "scopes",
+    "recipient_shown_by",
+    "bank_grant",
+    "customer_identity",
+    "accounts_field",
+    "grant_field",
+    "revoke",
+];
+
+/// Adds a provider of the API's own. The hub's secret there is sealed at once.
+pub async fn add(ctx: &Ctx, members: Members, actor: Actor) -> Result<ProviderDetail, AdminError> {
+    let members = members.known(&FIELDS)?;
+    let id = match members.number("id")? {
+        None => return Err(Invalid::missing("id").into()),
+        Some(id) => i64::try_from(id).ok().filter(|id| *id > 0).map(ProviderId::new),
+    };
+    let id = id.ok_or_else(|| Invalid::new("id", "must be a positive integer"))?;
+    let secret = Secret::new(members.needed("client_secret")?);
+    is_credential("client_secret", secret.expose())?;
+    let settings = settings(members)?;
+    check(&settings, ctx.app().config().upstream.allow_loopback)?;
+    let sealed = seal_hub_secret(ctx, id, &secret)?;
+    let (state, source, audit) = (ProviderState::Active, ProviderSource::Api, AuditHead::default());
+    let provider = Provider { id, state, source, settings, audit };
+    if !ctx.run(AddProvider { moment: ctx.moment()?, provider, secret: sealed, actor }).await? {
+        return Err(AdminError::Conflict("A provider of this id is there already".into()));
+    }
+    tracing::info!(provider = %id, "an operator added a provider");
+    let added = ctx.ask(&ProviderById { id }).await?;
+    added.map(ProviderDetail::of).ok_or(AdminError::Fault(Fault::new("a provider that was added is gone")))
+}
+
+/// The settings, read as the configuration reads them.
+fn settings(members: Members) -> Result<ProviderSettings, Invalid> {
+    let mut given: Map<String, Value> = members.given().collect();
+    given.remove("id");
+    given.insert("client_secret".into(), json!("sealed"));
+    let missing =
+        ["name", "country", "authorization_endpoint", "token_endpoint", "client_id", "fdx", "scopes"];
+    if let Some(name) = missing.into_iter().find(|name| !given.contains_key(*name)) {
+        return Err(Invalid::missing(name));
+    }
+    serde_path_to_error::deserialize(Value::Object(given)).map_err(|error| {
+        let path = error.path().to_string();
+        Invalid::new(path, format_args!("must be as in the configuration: {}", error.inner()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is added to the settings must be taken here as well.
+    #[test]
+    fn the_fields_are_those_of_the_settings() {
+        let schema = schemars::schema_for!(ProviderSettings);
+        let properties = schema.get("properties").and_then(Value::as_object).unwrap();
+        let mut all: Vec<_> = properties.keys().map(String::as_str).chain(["id"]).collect();
+        let mut fields = FIELDS.to_vec();
+        all.sort_unstable();
+        fields.sort_unstable();
+        assert_eq!(all, fields);
+    }
+}

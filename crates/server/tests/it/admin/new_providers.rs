@@ -1,0 +1,224 @@
+//! Providers of operators' own: added, tried out, connected.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{NAMES, no_texts, with};
+use crate::kit::{Kit, SCOPE, StandIn, on_both, says};
+
+on_both!(
+    a_provider_of_the_apis_own_is_connected_with_a_secret_that_only_the_hub_opens,
+    a_provider_that_is_described_wrongly_is_not_added,
+    a_look_at_a_provider_tells_what_is_wrong_and_changes_nothing,
+);
+
+/// Prairie, as an operator describes it: its own row is taken out of the store first.
+async fn prairie(kit: &Kit) -> Value {
+    let shown = kit.did(Method::GET, "/providers/3000", None).await;
+    for statement in [
+        "DELETE FROM refresh_counts WHERE provider_id = 3000",
+        "DELETE FROM providers WHERE id = 3000",
+        "DELETE FROM audit_events WHERE subject_kind = 'provider' AND subject_id = '3000'",
+    ] {
+        kit.behind(statement).await;
+    }
+    let mut body = shown["settings"].clone();
+    let secret = std::fs::read_to_string(kit.data_folder().join("prairie.secret")).unwrap();
+    (body["id"], body["client_secret"]) = (json!(3000), json!(secret.trim_end()));
+    body
+}
+
+async fn a_provider_of_the_apis_own_is_connected_with_a_secret_that_only_the_hub_opens(kit: Kit) {
+    let body = prairie(&kit).await;
+    let added = kit.admin_post("/providers", body.clone()).await;
+    assert_eq!(added.status, 201, "{}", added.body);
+    let added = added.json();
+    assert_eq!((&added["source"], &added["state"]), (&json!("api"), &json!("active")));
+    assert!(added["settings"].get("client_secret").is_none(), "{added}");
+    assert_eq!(kit.did(Method::GET, "/providers/3000", None).await, added);
+    let tried = kit.did(Method::POST, "/providers/3000/test", None).await;
+    assert_eq!(tried["ok"], true, "{tried}");
+    let recipient = kit.recipient(&[3000], SCOPE, false).await;
+    let tokens = kit.connect_at(3000, &recipient, "alice", &[], SCOPE).await;
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+    kit.until("the bank is told", async || {
+        kit.did(Method::GET, &format!("/connections/{}", tokens.id), None).await["bank"] == "accepted"
+    })
+    .await;
+    let secret = body["client_secret"].as_str().unwrap();
+    let row =
+        kit.behind("SELECT settings, client_secret, data_key FROM providers WHERE id = 3000").await.concat();
+    assert!(row.contains("sealed") && !row.contains(secret));
+    assert!(!row.contains(&crate::kit::hex(secret.as_bytes())), "it is sealed");
+    let events = kit.did(Method::GET, "/audit?subject_kind=provider&subject_id=3000", None).await;
+    assert_eq!(events["items"][0]["actor"], json!({"kind": "operator", "id": "opr_sandbox"}));
+    assert!(!events.to_string().contains(secret));
+
+    let before = kit.set_up_so_far().await;
+    for id in [1000, 3000] {
+        let mut other = with(&body, "id", Some(json!(id)));
+        other["name"] = json!("Other");
+        let taken = kit.admin_post("/providers", other).await;
+        assert_eq!((taken.status, &taken.json()["code"]), (409, &json!("conflict")), "{}", taken.body);
+    }
+    assert_eq!(kit.set_up_so_far().await, before, "what is there stays as it is");
+    for (id, name) in (5000..).zip(NAMES) {
+        let mut other = with(&body, "id", Some(json!(id)));
+        other["name"] = json!(name);
+        assert_eq!(kit.did(Method::POST, "/providers", Some(other)).await["name"], json!(name));
+    }
+    let held = kit.did(Method::POST, "/providers/5000/pause", None).await;
+    assert_eq!(held["state"], "paused");
+}
+
+/// A field, and what it does not take.
+fn wrong() -> Vec<(&'static str, Vec<Value>)> {
+    let text = || {
+        let mut all = no_texts();
+        all.extend(["a\u{7}b", "a\nb"].map(|text| json!(text)));
+        all
+    };
+    let address = || {
+        let mut all = no_texts();
+        all.extend(["ftp://bank.example/", "file:///etc/passwd", "nowhere", "\u{0}"].map(|text| json!(text)));
+        all
+    };
+    vec![
+        ("id", vec![json!(0), json!(-1), json!("4000"), json!(1.5), json!([]), json!(u64::MAX)]),
+        ("name", [text(), vec![json!("\u{202e}x"), json!("x".repeat(257))]].concat()),
+        ("country", [text(), vec![json!("ca"), json!("Canada")]].concat()),
+        ("issuer", address()),
+        ("authorization_endpoint", address()),
+        ("token_endpoint", address()),
+        ("revocation_endpoint", address()),
+        ("url", address()),
+        ("client_id", [text(), vec![json!("é"), json!("x".repeat(2049))]].concat()),
+        (
+            "client_secret",
+            vec![
+                json!({"file": "/etc/passwd"}),
+                json!({"env": "HOME"}),
+                json!("a\nb"),
+                json!(5),
+                json!(["x"]),
+                json!("x".repeat(2049)),
+            ],
+        ),
+        ("auth", vec![json!("none"), json!(5), json!({})]),
+        ("upstream_client", vec![json!("mine"), json!(5), json!("registration")]),
+        (
+            "fdx",
+            vec![
+                json!("https://bank.example"),
+                json!({}),
+                json!([]),
+                json!({"base_url": "https://bank.example"}),
+            ],
+        ),
+        ("scopes", vec![json!({}), json!([]), json!("x")]),
+        ("account_types", vec![json!("depositAccount"), json!({})]),
+        ("recipient_shown_by", vec![json!("bank"), json!(5)]),
+        ("bank_grant", vec![json!("mine"), json!(5)]),
+        ("customer_identity", vec![json!("mine"), json!(5)]),
+        ("accounts_field", text()),
+        ("grant_field", text()),
+        ("revoke", vec![json!("rfc7009"), json!({})]),
+    ]
+}
+
+async fn a_provider_that_is_described_wrongly_is_not_added(kit: Kit) {
+    let good = with(&prairie(&kit).await, "id", Some(json!(4000)));
+    let mut bodies = Vec::new();
+    for (field, values) in wrong() {
+        bodies.extend(values.into_iter().map(|value| (with(&good, field, Some(value)), field)));
+    }
+    for field in [
+        "id",
+        "name",
+        "country",
+        "authorization_endpoint",
+        "token_endpoint",
+        "client_id",
+        "client_secret",
+        "fdx",
+        "scopes",
+    ] {
+        bodies.extend([None, Some(json!(null))].map(|value| (with(&good, field, value), field)));
+    }
+    let within = |field: &str, key: &str, value: Value| {
+        let mut body = good.clone();
+        body[field][key] = value;
+        body
+    };
+    bodies.extend([
+        (within("fdx", "version", json!("7")), "fdx.version"),
+        (within("fdx", "base_url", json!(5)), "fdx.base_url"),
+        (within("fdx", "base_url", json!("ftp://x/")), "fdx.base_url"),
+        (within("scopes", "ACCOUNT_BASIC", json!("a b")), "scopes.ACCOUNT_BASIC"),
+        (with(&good, "account_types", Some(json!(["boat"]))), "account_types[0]"),
+        (with(&good, "revoke", Some(json!(["rfc7009", "fax"]))), "revoke[1]"),
+        (with(&good, "revocation_endpoint", None), "revoke"),
+        (with(&good, "customer_identity", Some(json!("none"))), "bank_grant"),
+        (with(&good, "colour", Some(json!("red"))), "colour"),
+        (with(&good, "source", Some(json!("config"))), "source"),
+        (with(&good, "state", Some(json!("paused"))), "state"),
+    ]);
+    kit.refuses(Method::POST, "/providers", bodies).await;
+    let told = kit.admin_post("/providers", with(&good, "auth", Some(json!("x")))).await;
+    assert!(!told.body.contains(good["client_secret"].as_str().unwrap()), "{}", told.body);
+}
+
+async fn tried(kit: &Kit, id: i64) -> Value {
+    kit.did(Method::POST, &format!("/providers/{id}/test"), None).await
+}
+
+fn check<'a>(tried: &'a Value, name: &str) -> (&'a Value, &'a str) {
+    let checks = tried["checks"].as_array().unwrap();
+    let found =
+        checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {tried}"));
+    (&found["ok"], found["detail"].as_str().unwrap())
+}
+
+async fn a_look_at_a_provider_tells_what_is_wrong_and_changes_nothing(kit: Kit) {
+    let well = tried(&kit, 1000).await;
+    assert_eq!(well["ok"], true, "{well}");
+    let names: Vec<_> =
+        well["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["client_secret", "authorization", "token", "revocation", "data"]);
+    assert_eq!(check(&well, "token").1, "HTTP 400 invalid_grant: it accepts the client");
+
+    let mut body = prairie(&kit).await;
+    body["client_secret"] = json!("wrong");
+    kit.did(Method::POST, "/providers", Some(body)).await;
+    let before = kit.set_up_so_far().await;
+    let refused = tried(&kit, 3000).await;
+    assert_eq!((&refused["ok"], check(&refused, "token").0), (&json!(false), &json!(false)), "{refused}");
+    assert!(
+        check(&refused, "token").1.ends_with("invalid_client: it does not accept the client's id and secret")
+    );
+    assert_eq!(kit.set_up_so_far().await, before, "nothing is changed");
+
+    let bank = StandIn::new(|_| says(503, &json!({"error": "mine"}))).await;
+    let url = bank.url.clone();
+    kit.set_up(1000, |settings| {
+        settings.fdx.base_url.clone_from(&url);
+        settings.token_endpoint = format!("{url}/token");
+        settings.revocation_endpoint = Some("http://127.0.0.1:1/revoke".into());
+        settings.authorization_endpoint = "http://10.0.0.1/authorize".into();
+    })
+    .await;
+    let broken = tried(&kit, 1000).await;
+    for (name, told) in [
+        ("authorization", "the address is not allowed"),
+        ("token", "HTTP 503: it fails"),
+        ("revocation", "no connection"),
+        ("data", "HTTP 503"),
+    ] {
+        assert_eq!(check(&broken, name), (&json!(false), told));
+    }
+    assert!(!broken.to_string().contains("mine"), "nothing of a bank's body is passed on: {broken}");
+    for id in ["9999", "x", "0", "%00"] {
+        kit.finds_nothing(&[(Method::POST, format!("/providers/{id}/test"))], "provider").await;
+    }
+}

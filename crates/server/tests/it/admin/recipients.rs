@@ -1,0 +1,212 @@
+//! Recipients: made by operators, of a partner or of nobody; changed, held, removed.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{NAMES, no_texts, with};
+use crate::kit::{Kit, Recipient, SCOPE, on_both};
+
+on_both!(
+    a_recipient_is_made_changed_and_held,
+    a_recipient_of_a_partner_is_the_partners,
+    a_recipient_that_is_described_wrongly_is_not_made,
+    what_is_no_recipient_is_not_found,
+);
+
+fn described() -> Value {
+    json!({
+        "name": "Acme", "purpose_en": "To show your spending.", "purpose_fr": "Pour montrer vos dépenses.",
+        "redirect_uris": ["https://acme.example.org/back"], "scope": SCOPE.split(' ').collect::<Vec<_>>(),
+    })
+}
+
+async fn a_recipient_is_made_changed_and_held(kit: Kit) {
+    let whole = json!({
+        "require_pkce": true, "max_duration_days": 90, "description": "Budgets 💸", "country": "CA",
+        "logo_uri": "https://acme.example.org/logo.png", "terms_uri": "https://acme.example.org/terms",
+        "client_uri": "https://acme.example.org/", "contacts": ["a@acme.example.org", "b@acme.example.org"],
+    });
+    let mut body = described();
+    body.as_object_mut().unwrap().extend(whole.as_object().unwrap().clone());
+    for name in NAMES {
+        let created =
+            kit.did(Method::POST, "/recipients", Some(with(&body, "name", Some(json!(name))))).await;
+        let shown = &created["recipient"];
+        for (field, value) in body.as_object().unwrap().iter().filter(|(field, _)| *field != "name") {
+            assert_eq!(&shown[field], value, "{field}");
+        }
+        assert_eq!(
+            (&shown["name"], &shown["partner"], &shown["state"]),
+            (&json!(name), &json!(null), &json!("active"))
+        );
+    }
+    kit.advance(std::time::Duration::from_secs(1));
+    let created = kit.did(Method::POST, "/recipients", Some(described())).await;
+    let id = created["recipient"]["client_id"].as_str().unwrap().to_owned();
+    let recipient = Recipient {
+        id: id.clone(),
+        secret: created["client_secret"].as_str().unwrap().to_owned(),
+        redirect_uri: "https://acme.example.org/back".into(),
+    };
+    let path = format!("/recipients/{id}");
+    assert_eq!(kit.did(Method::GET, &path, None).await, created["recipient"]);
+    let list = kit.did(Method::GET, "/recipients?limit=1&state=active", None).await;
+    assert_eq!((&list["items"][0], list["next"].is_string()), (&created["recipient"], true));
+    for field in ["require_pkce", "max_duration_days", "description", "country", "contacts"] {
+        let absent = [json!(false), json!(null), json!([])];
+        assert!(absent.contains(&created["recipient"][field]), "{field}");
+    }
+
+    let uris = json!({"redirect_uris": ["https://acme.example.org/new", "http://127.0.0.1:1/cb"]});
+    let changed = kit.did(Method::PUT, &path, Some(uris.clone())).await;
+    assert_eq!(changed["redirect_uris"], uris["redirect_uris"], "loopback is fine in a sandbox");
+    let back = json!({"redirect_uris": [recipient.redirect_uri]});
+    kit.did(Method::PUT, &path, Some(back)).await;
+
+    let asked = json!({"client_ids": [id], "provider_ids": [1000]});
+    kit.did(Method::POST, "/registrations", Some(asked)).await;
+    for step in ["approve", "activate"] {
+        kit.took(&recipient, step, json!({})).await;
+    }
+    let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
+    assert_eq!(kit.did(Method::POST, &format!("{path}/suspend"), None).await["state"], "suspended");
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 403);
+    assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.json()["error"], "unauthorized_client");
+    let held = kit.did(Method::GET, "/recipients?state=suspended", None).await;
+    assert_eq!((held["items"].as_array().unwrap().len(), &held["items"][0]["client_id"]), (1, &json!(id)));
+    assert_eq!(kit.did(Method::POST, &format!("{path}/reinstate"), None).await["state"], "active");
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "nothing was destroyed");
+    let record = kit.client_events(&id).await;
+    assert!(record.iter().all(|event| event.ends_with(" opr_sandbox")), "{record:?}");
+    assert_eq!(record.iter().filter(|event| event.starts_with("client.redirect_uris_replaced")).count(), 2);
+}
+
+async fn a_recipient_of_a_partner_is_the_partners(kit: Kit) {
+    let body = with(&described(), "partner", Some(json!("pt-sandbox")));
+    let created = kit.did(Method::POST, "/recipients", Some(body)).await;
+    let id = created["recipient"]["client_id"].as_str().unwrap();
+    let token = kit.client_token(&kit.partner()).await;
+    let seen = kit.call(Method::GET, &format!("/api/v1/recipients/{id}"), &token).await;
+    assert_eq!((seen.status, &seen.json()["name"]), (200, &json!("Acme")));
+    let under = kit.did(Method::GET, "/recipients?partner=pt-sandbox", None).await;
+    assert_eq!(under["items"], json!([created["recipient"]]));
+    let nobodys = kit.did(Method::GET, "/recipients?partner=dc-sandbox", None).await;
+    assert_eq!(nobodys, json!({"items": [], "next": null}));
+}
+
+/// A field, and what it does not take.
+fn wrong() -> Vec<(&'static str, Vec<Value>)> {
+    let text = |most: usize| {
+        let mut all = no_texts();
+        all.extend(["a\u{7}b", "a\r\nb", "\u{202e}a", "  "].map(|text| json!(text)));
+        all.push(json!("x".repeat(most + 1)));
+        all
+    };
+    let link = || {
+        let mut all = no_texts();
+        all.extend(
+            ["http://acme.example.org/", "javascript:alert(1)", "https://a@acme.example.org/", "/x"]
+                .map(|text| json!(text)),
+        );
+        all
+    };
+    vec![
+        ("name", text(256)),
+        ("purpose_en", text(300)),
+        ("purpose_fr", text(300)),
+        ("description", text(512)),
+        ("logo_uri", link()),
+        ("terms_uri", link()),
+        ("client_uri", link()),
+        ("country", vec![json!("ca"), json!("FR"), json!("Canada"), json!(1), json!(["CA"])]),
+        (
+            "redirect_uris",
+            vec![json!([]), json!("https://acme.example.org/"), json!([1]), json!({}), json!([null])],
+        ),
+        (
+            "scope",
+            vec![
+                json!([]),
+                json!("ACCOUNT_BASIC"),
+                json!(["accounts"]),
+                json!(["TRANSACTIONS"]),
+                json!([1]),
+                json!({}),
+                json!(["ACCOUNT_BASIC\u{0}"]),
+            ],
+        ),
+        (
+            "contacts",
+            vec![
+                json!("a@b.example"),
+                json!([{"email": "a@b.example"}]),
+                json!([1]),
+                json!(vec!["a@b.example"; 21]),
+            ],
+        ),
+        ("require_pkce", vec![json!("true"), json!(1), json!([])]),
+        (
+            "max_duration_days",
+            vec![json!(0), json!(367), json!(-1), json!(1.5), json!("90"), json!(99_999_999_999_u64)],
+        ),
+        ("partner", vec![json!("pt-nobody"), json!("dc-sandbox"), json!("\u{0}"), json!(5)]),
+    ]
+}
+
+async fn a_recipient_that_is_described_wrongly_is_not_made(kit: Kit) {
+    let good = described();
+    let mut bodies = Vec::new();
+    for (field, values) in wrong() {
+        bodies.extend(values.into_iter().map(|value| (with(&good, field, Some(value)), field)));
+    }
+    for field in ["name", "purpose_en", "purpose_fr", "redirect_uris", "scope"] {
+        bodies.extend(
+            [None, Some(json!(null)), Some(json!(""))].map(|value| (with(&good, field, value), field)),
+        );
+    }
+    bodies.push((with(&good, "colour", Some(json!("red"))), "colour"));
+    bodies.push((with(&good, "client_secret", Some(json!("mine"))), "client_secret"));
+    for uri in ["http://acme.example.org/", "https://acme.example.org/#x", "nowhere", "https://a b.example/"]
+    {
+        bodies.push((with(&good, "redirect_uris", Some(json!([uri]))), "redirect_uris[0]"));
+    }
+    bodies.push((
+        with(&good, "redirect_uris", Some(json!(["https://a.example/", "https://a.example/"]))),
+        "redirect_uris[1]",
+    ));
+    bodies.push((with(&good, "contacts", Some(json!(["a@b.example", "nobody"]))), "contacts[1]"));
+    kit.refuses(Method::POST, "/recipients", bodies).await;
+    let uris = |uris: Value| json!({"redirect_uris": uris});
+    let bodies = vec![
+        (json!({}), "redirect_uris"),
+        (uris(json!(null)), "redirect_uris"),
+        (uris(json!([])), "redirect_uris"),
+        (uris(json!("https://acme.example.org/")), "redirect_uris"),
+        (uris(json!(["https://acme.example.org/", 5])), "redirect_uris"),
+        (uris(json!(["ftp://acme.example.org/"])), "redirect_uris[0]"),
+        (json!({"redirect_uris": ["https://acme.example.org/"], "name": "Other"}), "name"),
+    ];
+    kit.refuses(Method::PUT, "/recipients/dc-sandbox", bodies).await;
+}
+
+async fn what_is_no_recipient_is_not_found(kit: Kit) {
+    for id in ["pt-sandbox", "dc-nobody", "%00", "..%2f"] {
+        let calls = [
+            (Method::GET, ""),
+            (Method::PUT, ""),
+            (Method::DELETE, ""),
+            (Method::DELETE, "?dry_run=true"),
+            (Method::POST, "/secret"),
+            (Method::POST, "/suspend"),
+            (Method::POST, "/reinstate"),
+        ];
+        let calls = calls.map(|(method, rest)| (method, format!("/recipients/{id}{rest}")));
+        kit.finds_nothing(&calls, "recipient").await;
+    }
+    let before = kit.set_up_so_far().await;
+    for query in ["dry_run=yes", "dryrun=true", "dry_run=true&dry_run=true"] {
+        let answer = kit.admin(Method::DELETE, &format!("/recipients/dc-sandbox?{query}")).await;
+        assert_eq!(answer.status, 400, "{query}: {}", answer.body);
+    }
+    assert_eq!(kit.set_up_so_far().await, before, "a dry run that is misspelt is no removal");
+}

@@ -1,0 +1,144 @@
+//! Registrations as operators look for them: each search goes along an index.
+
+use domain::Timestamp;
+use domain::id::{ClientId, ProviderId};
+use domain::model::registration::{Registration, RegistrationState};
+
+use super::manage::NamedRegistration;
+use crate::Query;
+use crate::error::Result;
+use crate::record::Record;
+use crate::sql::{Sql, sql};
+use crate::tx::Tx;
+use crate::value::{Row, values};
+
+/// A registration with the names of both sides and the recipient's partner.
+#[derive(Clone, Debug)]
+pub struct RegistrationSeen {
+    /// The registration.
+    pub named: NamedRegistration,
+    /// The partner that manages the recipient.
+    pub partner: Option<ClientId>,
+}
+
+impl Record for RegistrationSeen {
+    fn read(row: &mut Row) -> Result<Self> {
+        let registration = Registration::read(row)?;
+        let named = NamedRegistration { registration, client_name: row.take()?, provider: row.json()? };
+        Ok(Self { named, partner: row.take()? })
+    }
+}
+
+macro_rules! seen {
+    () => {
+        "SELECT r.client_id, r.provider_id, r.state, r.requested_at, r.reason, c.name, p.settings, c.owner_id
+    FROM registrations r
+    JOIN clients c ON c.id = r.client_id
+    JOIN providers p ON p.id = r.provider_id
+    WHERE c.state <> 'closed' "
+    };
+}
+
+/// The registration of a recipient, which was not removed, with a provider.
+#[derive(Clone, Debug)]
+pub struct RegistrationSeenOf {
+    /// The recipient.
+    pub client_id: ClientId,
+    /// The provider.
+    pub provider_id: ProviderId,
+}
+
+impl Query for RegistrationSeenOf {
+    type Reply = Option<RegistrationSeen>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let row = tx.query_opt(SEEN, values![self.client_id, self.provider_id]).await?;
+        row.map(|mut row| RegistrationSeen::read(&mut row)).transpose()
+    }
+}
+
+static SEEN: &Sql = sql!(concat!(
+    "-- a registration, for operators\n",
+    seen!(),
+    "AND r.client_id = ?1 AND r.provider_id = ?2"
+));
+
+/// Registrations of recipients that were not removed, the newest first.
+#[derive(Clone, Debug)]
+pub struct Registrations {
+    /// Of this recipient.
+    pub client_id: Option<ClientId>,
+    /// With this provider.
+    pub provider_id: Option<ProviderId>,
+    /// Of recipients of this partner.
+    pub partner: Option<ClientId>,
+    /// In this state.
+    pub state: Option<RegistrationState>,
+    /// Behind this one: its time, recipient and provider.
+    pub after: Option<(Timestamp, ClientId, ProviderId)>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl Registrations {
+    /// The statement that goes along the narrowest index.
+    const fn statement(&self) -> &'static Sql {
+        match self {
+            Self { client_id: Some(_), .. } => BY_CLIENT,
+            Self { partner: Some(_), .. } => BY_PARTNER,
+            Self { state: Some(RegistrationState::Active) | None, provider_id: Some(_), .. } => BY_PROVIDER,
+            Self { state: Some(_), .. } => BY_STATE,
+            _ => BY_TIME,
+        }
+    }
+}
+
+impl Query for Registrations {
+    type Reply = Vec<RegistrationSeen>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        // No id is greater than this one.
+        let end = (Timestamp::from_millis(i64::MAX), "~", ProviderId::new(i64::MAX));
+        let (time, client, provider) =
+            self.after.as_ref().map_or(end, |after| (after.0, after.1.as_str(), after.2));
+        let params = values![
+            self.client_id,
+            self.provider_id,
+            self.partner,
+            self.state,
+            time,
+            *client,
+            provider,
+            self.limit
+        ];
+        let rows = tx.query(self.statement(), params).await?;
+        rows.into_iter().map(|mut row| RegistrationSeen::read(&mut row)).collect()
+    }
+}
+
+/// A search along one index; what else is asked for is looked at in the rows.
+macro_rules! search {
+    ($name:literal, $along:literal) => {
+        sql!(concat!(
+            "-- registrations by ",
+            $name,
+            "\n",
+            seen!(),
+            "AND ",
+            $along,
+            " AND r.client_id = COALESCE(?1, r.client_id) AND r.provider_id = COALESCE(?2, r.provider_id)
+        AND COALESCE(c.owner_id, '') = COALESCE(?3, c.owner_id, '') AND r.state = COALESCE(?4, r.state)
+        AND (r.requested_at, r.client_id, r.provider_id) < (?5, ?6, ?7)
+    ORDER BY r.requested_at DESC, r.client_id DESC, r.provider_id DESC LIMIT ?8"
+        ))
+    };
+}
+
+static BY_CLIENT: &Sql = search!("recipient", "r.client_id = ?1");
+static BY_PROVIDER: &Sql = search!("provider", "r.provider_id = ?2");
+static BY_PARTNER: &Sql = search!("partner", "c.owner_id = ?3");
+static BY_STATE: &Sql = search!("state", "r.state || '' = ?4");
+static BY_TIME: &Sql = search!("time", "r.requested_at <= ?5");
+
+/// Every statement of this file.
+pub(super) static STATEMENTS: [&Sql; 6] = [SEEN, BY_CLIENT, BY_PROVIDER, BY_PARTNER, BY_STATE, BY_TIME];
