@@ -47,7 +47,8 @@ macro_rules! section {
 section! {
     /// Where and how the hub is served.
     ServerSection {
-        public_url: String, listen: String, admin_listen: String, probe_listen: String, body_limit: ByteSize, header_timeout: Lasting,
+        public_url: String, listen: String, admin_listen: String, admin_socket: String, probe_listen: String,
+        body_limit: ByteSize, header_timeout: Lasting,
         request_timeout: Lasting, idle_timeout: Lasting, shutdown_grace: Lasting, connections: usize,
         trusted_proxies: usize,
     }
@@ -224,6 +225,16 @@ impl Config {
         Ok(())
     }
 
+    /// Where operators on this machine are listened to, if anywhere: beside a SQLite store if nothing is said.
+    pub fn admin_socket(&self) -> Option<PathBuf> {
+        match (self.server.admin_socket.as_str(), store::Location::parse(&self.store.url)) {
+            ("", _) => None,
+            ("auto", Some(store::Location::Sqlite(path))) => Some(folder_of(&path).join("admin.sock")),
+            ("auto", _) => None,
+            (path, _) => Some(path.into()),
+        }
+    }
+
     /// The same with every secret and password left out.
     pub fn redacted(&self) -> Self {
         let mut shown = self.clone();
@@ -232,6 +243,14 @@ impl Config {
         }
         shown
     }
+}
+
+/// The folder of a SQLite store. A file that is reached by a link lies elsewhere.
+pub fn folder_of(store: &Path) -> PathBuf {
+    let path = if store.is_symlink() { store.canonicalize() } else { Ok(store.to_owned()) };
+    let path = path.unwrap_or_else(|_| store.to_owned());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.map_or_else(|| PathBuf::from("."), Path::to_owned)
 }
 
 /// A database's URL without its password, wherever it stands in it. One that cannot be read is not shown.
@@ -353,6 +372,17 @@ mod tests {
         assert_eq!((config.server.listen.as_str(), config.store.connections), ("127.0.0.1:2", 3));
         let flags = [("server.listen", "127.0.0.1:3".to_owned())];
         assert_eq!(Config::load(None, std::iter::empty(), &flags).unwrap().server.listen, "127.0.0.1:3");
+    }
+
+    #[test]
+    fn the_socket_is_beside_a_sqlite_store_where_it_is_put_or_nowhere() {
+        let socket = |text: &str| load(text, &[]).unwrap().admin_socket();
+        assert_eq!(socket(""), Some("data/admin.sock".into()));
+        assert_eq!(socket("[store]\nurl = 'sqlite:hub.db'"), Some("./admin.sock".into()));
+        assert_eq!(socket("[store]\nurl = 'postgres://hub@db/hub'"), None);
+        assert_eq!(socket("[server]\nadmin_socket = ''"), None);
+        let named = "[server]\nadmin_socket = '/run/hub/s'\n[store]\nurl = 'postgres://hub@db/hub'";
+        assert_eq!(socket(named), Some("/run/hub/s".into()));
     }
 
     #[test]

@@ -10,9 +10,21 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::app::App;
 use crate::job;
-use crate::web::{Served, admin_table, public_table, serve, service};
+use crate::web::{Listener, LocalSocket, Route, Served, admin_table, public_table, serve, service};
 
 pub use http::routes;
+
+/// What a node listens on; each is bound already.
+pub struct Listeners {
+    /// For customers, recipients and partners.
+    pub public: TcpListener,
+    /// For operators.
+    pub admin: TcpListener,
+    /// For operators on this machine.
+    pub local: Option<LocalSocket>,
+    /// For the platform.
+    pub probes: TcpListener,
+}
 
 /// A hub that serves.
 pub struct Node {
@@ -24,38 +36,29 @@ pub struct Node {
     pub probes: SocketAddr,
     stop: watch::Sender<bool>,
     public: JoinHandle<Served>,
-    operators: JoinHandle<Served>,
-    probing: JoinHandle<Served>,
+    others: JoinSet<Served>,
     workers: JoinSet<()>,
 }
 
 impl Node {
     /// Serves on listeners that are bound already.
-    pub fn start(
-        app: &App,
-        public: TcpListener,
-        admin: TcpListener,
-        probes: TcpListener,
-    ) -> std::io::Result<Self> {
+    pub fn start(app: &App, listeners: Listeners) -> std::io::Result<Self> {
+        let Listeners { public, admin, local, probes } = listeners;
         let (stop, stopped) = watch::channel(false);
-        let (address, probe_address) = (public.local_addr()?, probes.local_addr()?);
-        let section = app.config().server.clone();
-        let listen = |listener, table, mut stopped: watch::Receiver<bool>| {
-            let (app, section) = (app.clone(), section.clone());
-            tokio::spawn(async move {
-                let stop = async move {
-                    let _ = stopped.wait_for(|stop| *stop).await;
-                };
-                serve(listener, service(&app, table), &section, stop).await
-            })
-        };
+        let (address, admin_address, probe_address) =
+            (public.local_addr()?, admin.local_addr()?, probes.local_addr()?);
+        let mut others = JoinSet::new();
+        others.spawn(listen(app, admin, admin_table(), &stopped));
+        others.spawn(listen(app, probes, routes(), &stopped));
+        if let Some(local) = local {
+            others.spawn(listen(app, local, admin_table(), &stopped));
+        }
         Ok(Self {
             address,
-            admin: admin.local_addr()?,
+            admin: admin_address,
             probes: probe_address,
-            public: listen(public, public_table(), stopped.clone()),
-            operators: listen(admin, admin_table(), stopped.clone()),
-            probing: listen(probes, routes(), stopped.clone()),
+            public: tokio::spawn(listen(app, public, public_table(), &stopped)),
+            others,
             workers: job::start(app, &stopped),
             stop,
         })
@@ -66,9 +69,24 @@ impl Node {
     pub async fn stop(mut self) -> Served {
         let _ = self.stop.send(true);
         let served = self.public.await.unwrap_or(Served::CutOff);
-        let _ = self.operators.await;
-        let _ = self.probing.await;
+        while self.others.join_next().await.is_some() {}
         while self.workers.join_next().await.is_some() {}
         served
+    }
+}
+
+fn listen<L: Listener>(
+    app: &App,
+    listener: L,
+    table: Vec<Route>,
+    stopped: &watch::Receiver<bool>,
+) -> impl Future<Output = Served> + Send + 'static + use<L> {
+    let (app, mut stopped) = (app.clone(), stopped.clone());
+    let section = app.config().server.clone();
+    async move {
+        let stop = async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        serve(listener, service(&app, table), &section, stop).await
     }
 }

@@ -6,19 +6,17 @@ use crate::model::operator::{OperatorToken, Role};
 use crate::secret::TokenHashes;
 use crate::time::Timestamp;
 
-/// An operator who was let in. It has no other constructor than [`admit`].
+/// What the record calls an operator who came without a token, from the machine itself.
+pub const LOCAL: &str = "cli";
+
+/// An operator who was let in. It has no other constructors than [`admit`] and [`admit_local`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {
-    id: OperatorId,
+    id: String,
     role: Role,
 }
 
 impl Operator {
-    /// Who it is.
-    pub const fn id(&self) -> &OperatorId {
-        &self.id
-    }
-
     /// What it may do.
     pub const fn role(&self) -> Role {
         self.role
@@ -39,6 +37,27 @@ pub enum NotAdmitted {
     Role(Role),
     /// The token makes the first admin, and nothing else.
     Bootstrap,
+    /// Another user of the machine.
+    Stranger,
+}
+
+/// Who is at the other end of the hub's own socket, as the kernel says: users of the machine, by their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalPeer {
+    /// The one who calls.
+    pub user: u32,
+    /// The one that the hub runs as.
+    pub own: u32,
+}
+
+/// Lets in who calls through the hub's own socket, if that is the hub's own user or root: whoever may read the hub's
+/// keys may do everything already, so they are admins and need no token.
+pub fn admit_local(peer: LocalPeer) -> Result<Operator, NotAdmitted> {
+    const ROOT: u32 = 0;
+    if peer.user != peer.own && peer.user != ROOT {
+        return Err(NotAdmitted::Stranger);
+    }
+    Ok(Operator { id: LOCAL.to_owned(), role: Role::Admin })
 }
 
 /// Lets the bearer of a token in, if it lives and its role covers `least`.
@@ -55,7 +74,7 @@ pub fn admit(
     if !stored.role.covers(least) {
         return Err(NotAdmitted::Role(least));
     }
-    Ok(Operator { id: stored.id.clone(), role: stored.role })
+    Ok(Operator { id: stored.id.to_string(), role: stored.role })
 }
 
 /// The token that makes the first admin, if it is that one and lives.
@@ -125,6 +144,19 @@ mod tests {
         }
         let nobody = admit(&TokenHashes::new(vec![hash("token")]), None, Role::Viewer, NOW);
         assert_eq!(nobody, Err(NotAdmitted::Unknown));
+    }
+
+    #[test]
+    fn of_the_machine_the_hubs_own_user_and_root_are_let_in_as_admins() {
+        let tried = |user, own| admit_local(LocalPeer { user, own }).map(|operator| operator.role());
+        for (user, own) in [(0, 0), (0, 1000), (1000, 1000)] {
+            assert_eq!(tried(user, own), Ok(Role::Admin), "{user} at a hub of {own}");
+        }
+        for (user, own) in [(1000, 0), (1000, 1001), (u32::MAX, 1000)] {
+            assert_eq!(tried(user, own), Err(NotAdmitted::Stranger), "{user} at a hub of {own}");
+        }
+        let local = admit_local(LocalPeer { user: 0, own: 0 }).unwrap();
+        assert_eq!(local.actor(), Actor::new(ActorKind::Operator, LOCAL));
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub enum AdminError {
     /// The token makes the first admin, and nothing else.
     #[error("This token makes the first admin and may do nothing else")]
     Bootstrap,
+    /// Another user of the machine, at the hub's own socket.
+    #[error("This socket is for the hub's own user and root")]
+    Stranger,
     /// A field is not what it should be.
     #[error("{field}: {expected}")]
     Invalid {
@@ -60,6 +63,7 @@ impl From<NotAdmitted> for AdminError {
             NotAdmitted::Unknown => Self::Unauthorized,
             NotAdmitted::Role(least) => Self::Role(least),
             NotAdmitted::Bootstrap => Self::Bootstrap,
+            NotAdmitted::Stranger => Self::Stranger,
         }
     }
 }

@@ -4,10 +4,9 @@ use axum::Json;
 use axum::body::HttpBody;
 use axum::extract::{FromRequestParts, RawQuery, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{Extensions, HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use domain::Secret;
 use domain::model::operator::Role;
 use domain::rule::operator::Operator;
 use serde::Serialize;
@@ -16,7 +15,7 @@ use super::{AdminError, Params, audit, connection, job, operator, provider};
 use crate::app::App;
 use crate::ctx::Ctx;
 use crate::manage::{Members, Pair};
-use crate::web::{BodyError, Least, Limited, PairBody, Problem, Route, Segment};
+use crate::web::{BodyError, Least, Limited, PairBody, Problem, Route, Segment, local_peer};
 
 /// The routes of the operators' own listener.
 pub(crate) fn routes() -> Vec<Route> {
@@ -53,7 +52,7 @@ pub(crate) fn routes() -> Vec<Route> {
     routes
 }
 
-/// The operator who asks: let in by its token, with a role that covers the route's least.
+/// The operator who asks: let in by its token or from the machine itself, with a role that covers the route's least.
 pub(super) struct By(pub(super) Operator);
 
 impl FromRequestParts<App> for By {
@@ -64,12 +63,13 @@ impl FromRequestParts<App> for By {
         let Some(Least(least)) = parts.extensions.get::<Least>().copied() else {
             return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response());
         };
-        operator::admit(&ctx, bearer(&parts.headers).as_ref(), least).await.map(Self).map_err(refuse)
+        operator::admit(&ctx, &came(&parts.headers, &parts.extensions), least).await.map(Self).map_err(refuse)
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<Secret<String>> {
-    crate::authz::http::bearer(headers).map(|bearer| bearer.0)
+fn came(headers: &HeaderMap, extensions: &Extensions) -> operator::Came {
+    let bearer = crate::authz::http::bearer(headers).map(|bearer| bearer.0);
+    operator::Came { bearer, local: local_peer(extensions) }
 }
 
 async fn connections(_: By, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
@@ -129,7 +129,7 @@ async fn operators(_: By, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
 }
 
 async fn add_operator(ctx: Ctx, State(app): State<App>, request: Request) -> Response {
-    let by = match operator::adder(&ctx, bearer(request.headers()).as_ref()).await {
+    let by = match operator::adder(&ctx, &came(request.headers(), request.extensions())).await {
         Ok(by) => by,
         Err(error) => return refuse(error),
     };
@@ -193,7 +193,9 @@ pub(super) fn refuse(error: AdminError) -> Response {
     let told = error.to_string();
     let problem = match error {
         AdminError::Unauthorized => Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", told),
-        AdminError::Role(_) | AdminError::Bootstrap => Problem::new(StatusCode::FORBIDDEN, "forbidden", told),
+        AdminError::Role(_) | AdminError::Bootstrap | AdminError::Stranger => {
+            Problem::new(StatusCode::FORBIDDEN, "forbidden", told)
+        }
         AdminError::Invalid { field, .. } => {
             Problem::new(StatusCode::BAD_REQUEST, "invalid", told).about(Some(field))
         }

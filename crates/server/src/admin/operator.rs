@@ -3,7 +3,7 @@
 use domain::id::OperatorId;
 use domain::model::audit_event::{Actor, AuditHead};
 use domain::model::operator::{BOOTSTRAP, LONGEST, OperatorToken, Role};
-use domain::rule::operator::{Operator, admit as admitted, bootstrap as spends};
+use domain::rule::operator::{LocalPeer, Operator, admit as admitted, admit_local, bootstrap as spends};
 use domain::{Secret, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -19,23 +19,37 @@ use crate::ctx::Ctx;
 /// How long a token lives if nothing is said.
 const USUAL: Duration = Duration::from_hours(90 * 24);
 
-/// Lets the bearer of a token in, if its role covers `least`.
-pub async fn admit(ctx: &Ctx, bearer: Option<&Secret<String>>, least: Role) -> Result<Operator, AdminError> {
-    let bearer = bearer.ok_or(AdminError::Unauthorized)?;
+/// How somebody comes: with a token, through the hub's own socket, or both.
+#[derive(Debug)]
+pub struct Came {
+    /// The token.
+    pub bearer: Option<Secret<String>>,
+    /// Who is at the other end of the hub's own socket.
+    pub local: Option<LocalPeer>,
+}
+
+/// Lets somebody in whose role covers `least`: the bearer of a token; without one, who may use the hub's own socket.
+pub async fn admit(ctx: &Ctx, came: &Came, least: Role) -> Result<Operator, AdminError> {
+    let local = came.local.map(admit_local).transpose()?;
+    let Some(bearer) = &came.bearer else {
+        return local.filter(|operator| operator.role().covers(least)).ok_or(AdminError::Unauthorized);
+    };
     let hashes = ctx.app().vault().hashes(bearer.expose());
     let stored = ctx.ask(&OperatorBy { hashes: hashes.clone() }).await?;
     Ok(admitted(&hashes, stored.as_ref(), least, ctx.now())?)
 }
 
 /// By whose right an operator is added: an admin's, or that of the token which makes the first one.
-pub async fn adder(ctx: &Ctx, bearer: Option<&Secret<String>>) -> Result<AddedBy, AdminError> {
-    let bearer = bearer.ok_or(AdminError::Unauthorized)?;
-    let hashes = ctx.app().vault().hashes(bearer.expose());
-    let stored = ctx.ask(&OperatorBy { hashes: hashes.clone() }).await?;
-    if let Some(first) = spends(&hashes, stored.as_ref(), ctx.now()) {
-        return Ok(AddedBy::Bootstrap(first));
+pub async fn adder(ctx: &Ctx, came: &Came) -> Result<AddedBy, AdminError> {
+    match admit(ctx, came, Role::Admin).await {
+        Err(AdminError::Bootstrap) => {}
+        admitted => return Ok(AddedBy::Actor(admitted?.actor())),
     }
-    Ok(AddedBy::Actor(admitted(&hashes, stored.as_ref(), Role::Admin, ctx.now())?.actor()))
+    let hashes = came.bearer.as_ref().map(|bearer| ctx.app().vault().hashes(bearer.expose()));
+    let hashes = hashes.ok_or(AdminError::Unauthorized)?;
+    let stored = ctx.ask(&OperatorBy { hashes: hashes.clone() }).await?;
+    let first = spends(&hashes, stored.as_ref(), ctx.now()).ok_or(AdminError::Unauthorized)?;
+    Ok(AddedBy::Bootstrap(first))
 }
 
 /// An operator as it is shown.

@@ -1,8 +1,8 @@
 //! `bowline serve`
 
-use super::start::{bind, is_sandbox, load, opened, stop_signal, upsert_providers};
+use super::start::{bind, bind_local, is_sandbox, load, opened, stop_signal, upsert_providers};
 use super::{Failure, Globals};
-use crate::node::Node;
+use crate::node::{Listeners, Node};
 use crate::telemetry;
 use crate::web::Served;
 
@@ -45,11 +45,15 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
     }
     upsert_providers(&app).await?;
     let server = app.config().server.clone();
-    let public = bind(&server.listen, "--listen").await?;
-    let admin = bind(&server.admin_listen, "--admin-listen").await?;
-    let probes = bind(&server.probe_listen, "--probe-listen").await?;
-    let node = Node::start(&app, public, admin, probes).map_err(|e| Failure::Fault(e.into()))?;
-    tracing::info!(address = %node.address, admin = %node.admin, probes = %node.probes, public_url = app.public_url(), "serving");
+    let listeners = Listeners {
+        public: bind(&server.listen, "--listen").await?,
+        admin: bind(&server.admin_listen, "--admin-listen").await?,
+        local: bind_local(app.config())?,
+        probes: bind(&server.probe_listen, "--probe-listen").await?,
+    };
+    let socket = listeners.local.as_ref().map(|socket| socket.path().display().to_string());
+    let node = Node::start(&app, listeners).map_err(|e| Failure::Fault(e.into()))?;
+    tracing::info!(address = %node.address, admin = %node.admin, socket, probes = %node.probes, public_url = app.public_url(), "serving");
     stop_signal().await;
     tracing::info!("stopping");
     if node.stop().await == Served::CutOff {

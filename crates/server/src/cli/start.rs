@@ -11,10 +11,11 @@ use tokio::net::TcpListener;
 
 use super::{Failure, Globals};
 use crate::app::{App, BuildError, Clock};
-use crate::config::Config;
+use crate::config::{Config, folder_of};
 use crate::job;
 use crate::ready::KEYS_MARK;
 use crate::vault::{KeyFile, Vault};
+use crate::web::{LocalSocket, NotBound};
 
 /// What is found out about the one who operates from the command line.
 pub(super) const ACTOR: &str = "cli";
@@ -52,12 +53,10 @@ impl DataLock {
     /// Takes the lock; a PostgreSQL store needs none.
     pub(super) fn take(location: &Location) -> Result<Self, Failure> {
         let Location::Sqlite(path) = location else { return Ok(Self(None)) };
-        // A file that is reached by a link is locked where it lies.
-        let path = path.canonicalize().unwrap_or_else(|_| path.clone());
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let folder = folder_of(path);
         let lock = folder.join("bowline.lock");
         let open = || {
-            owned_folder(folder)?;
+            owned_folder(&folder)?;
             File::options().create(true).append(true).mode(0o600).open(&lock)
         };
         let file = open().map_err(|error| Failure::Usage(format!("{}: {error}", lock.display())))?;
@@ -139,6 +138,17 @@ pub(super) async fn migrate(location: &Location) -> Result<Vec<store::Migration>
 pub(super) async fn bind(address: &str, flag: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         Failure::Unreachable(format!("cannot listen on {address}: {error} (choose another with {flag})"))
+    })
+}
+
+/// Makes the socket for operators on this machine, if there is to be one.
+pub(super) fn bind_local(config: &Config) -> Result<Option<LocalSocket>, Failure> {
+    let Some(path) = config.admin_socket() else { return Ok(None) };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.map_or(Ok(()), owned_folder).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))?;
+    LocalSocket::bind(&path).map(Some).map_err(|error| match error {
+        NotBound::InUse(_) => Failure::Unreachable(error.to_string()),
+        error => Failure::Usage(error.to_string()),
     })
 }
 

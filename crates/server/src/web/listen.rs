@@ -12,8 +12,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{Service, ServiceExt};
 
 use super::peer::Peer;
@@ -29,14 +30,34 @@ pub enum Served {
     CutOff,
 }
 
+/// What connections come from, and who is at their other end.
+pub trait Listener: Send + Sync + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Waits for the next one.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, Peer)> {
+        let (stream, address) = Self::accept(self).await?;
+        let _ = stream.set_nodelay(true);
+        Ok((stream, Peer::address(address.ip())))
+    }
+}
+
 /// Serves until `stop`, then lets what is under way finish.
-pub async fn serve<S>(
-    listener: TcpListener,
+pub async fn serve<L, S>(
+    listener: L,
     service: S,
     section: &ServerSection,
     stop: impl Future<Output = ()>,
 ) -> Served
 where
+    L: Listener,
     S: Service<http::Request<Body>, Response = Response, Error = Infallible, Future: Send>
         + Clone
         + Send
@@ -74,16 +95,13 @@ where
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
+async fn accept<L: Listener>(
+    listener: &L,
     open: &Arc<Semaphore>,
-) -> Option<(tokio::net::TcpStream, Peer, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(L::Stream, Peer, OwnedSemaphorePermit)> {
     let permit = Arc::clone(open).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, address)) => {
-            let _ = stream.set_nodelay(true);
-            Some((stream, Peer(address.ip()), permit))
-        }
+        Ok((stream, peer)) => Some((stream, peer, permit)),
         Err(error) => {
             tracing::warn!(%error, "a connection was not accepted");
             rest_after(&error).await;

@@ -1,21 +1,63 @@
-//! Whom a request comes from.
+//! Whom a request comes from, as its listener says: no other part of the program can say so.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use axum::body::Body;
-use http::{HeaderMap, Request};
+use domain::rule::operator::LocalPeer;
+use http::{Extensions, HeaderMap, Request};
 
 use crate::app::App;
 use crate::limit::Network;
 
-/// The address at the other end of a connection.
+/// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) IpAddr);
+pub struct Peer(End);
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// An address of a network.
+    Address(IpAddr),
+    /// A user of this machine, at the hub's own socket.
+    Local(LocalPeer),
+}
+
+impl Peer {
+    pub(super) const fn address(address: IpAddr) -> Self {
+        Self(End::Address(address))
+    }
+
+    pub(super) const fn local(peer: LocalPeer) -> Self {
+        Self(End::Local(peer))
+    }
+}
+
+/// The user of this machine who calls through the hub's own socket; none if the request came another way.
+pub fn local_peer(extensions: &Extensions) -> Option<LocalPeer> {
+    match extensions.get::<Peer>()?.0 {
+        End::Local(peer) => Some(peer),
+        End::Address(_) => None,
+    }
+}
+
+/// A request that this very process makes of its own service, as its own user.
+pub fn own_request(mut request: Request<Body>) -> Request<Body> {
+    let own = own_user();
+    request.extensions_mut().insert(Peer::local(LocalPeer { user: own, own }));
+    request
+}
+
+/// The user that this process runs as.
+pub fn own_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
 
 /// The caller's network: as seen here, or as the configured number of proxies in front have seen it.
 pub fn network(app: &App, request: &Request<Body>) -> Network {
-    let peer = request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0);
+    let peer = match request.extensions().get::<Peer>() {
+        Some(Peer(End::Address(address))) => *address,
+        _ => Ipv4Addr::UNSPECIFIED.into(),
+    };
     Network::of(caller(peer, request.headers(), app.config().server.trusted_proxies))
 }
 

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::ctx::Ctx;
 use crate::job;
 use crate::manage::{NewRecipient, NotRegistered, register};
-use crate::node::Node;
+use crate::node::{Listeners, Node};
 
 /// The bank that can be told of ends, and the one that cannot.
 pub(super) const TOLD: i64 = 1;
@@ -74,7 +74,7 @@ impl Site {
         let app = build(config, Clock::system()).await?;
         upsert_providers(&app).await?;
         recipient(&app).await?;
-        let node = Node::start(&app, hub, admin, probes).map_err(fault)?;
+        let node = Node::start(&app, Listeners { public: hub, admin, local: None, probes }).map_err(fault)?;
         Ok(Self { app, node, config_file, lock })
     }
 

@@ -10,13 +10,14 @@ use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::client::Localized;
 use sandbox::bank::{self, Bank};
 use sandbox::demo::{self, Demo};
+use serde_json::json;
 use store::command::SetMark;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::super::Failure;
 use super::super::start::{
-    ACTOR, DataLock, SANDBOX_MARK, bind, build, location, migrate, owned_folder, upsert_providers,
+    ACTOR, DataLock, SANDBOX_MARK, bind, bind_local, build, location, migrate, owned_folder, upsert_providers,
 };
 use super::Args;
 use super::party::{HIDDEN, HUB_AT_BANK, PARTIES, Party, scope};
@@ -28,7 +29,7 @@ use crate::job;
 use crate::manage::{
     NewPartner, NewRecipient, NotRegistered, register, register_partner, replace_redirect_uris,
 };
-use crate::node::Node;
+use crate::node::{Listeners as Listening, Node};
 
 /// A world that runs.
 pub struct World {
@@ -120,8 +121,13 @@ impl World {
         let operator = Secret::new(derived(&seed, "operator"));
         seed_hub(&app, &recipients, &partner, &operator).await?;
         serve(&mut serving, listeners.demo, demo(&demo_url, &hub_url, &recipients[0], &banks, &clock)?);
-        let node = Node::start(&app, listeners.hub, listeners.admin, listeners.probes)
-            .map_err(|e| Failure::Fault(e.into()))?;
+        let listening = Listening {
+            public: listeners.hub,
+            admin: listeners.admin,
+            local: bind_local(app.config())?,
+            probes: listeners.probes,
+        };
+        let node = Node::start(&app, listening).map_err(|e| Failure::Fault(e.into()))?;
         Ok(Self { app, node, banks, demo: demo_url, recipients, partner, operator, serving, _lock: lock })
     }
 
@@ -254,17 +260,18 @@ fn url(listener: &TcpListener) -> Result<String, Failure> {
 
 fn config(args: &Args, hub: &str, providers: &str) -> Result<Config, Failure> {
     let file = args.data.join("bowline.toml");
-    write(&file, providers)?;
-    let store =
-        args.store.clone().unwrap_or_else(|| format!("sqlite:{}", args.data.join("bowline.db").display()));
-    let mut flags = vec![
-        ("server.public_url", hub.to_owned()),
-        ("store.url", store),
-        ("keys.file", args.data.join("bowline.keys").display().to_string()),
-        ("upstream.allow_loopback", "true".to_owned()),
-    ];
-    flags.extend(args.settings.clone());
-    Config::load(Some(&file), std::iter::empty(), &flags).map_err(|e| Failure::Usage(e.to_string()))
+    let in_data = |name: &str| args.data.join(name).display().to_string();
+    let store = args.store.clone().unwrap_or_else(|| format!("sqlite:{}", in_data("bowline.db")));
+    let sections = json!({
+        "server": {"public_url": hub, "admin_socket": in_data("admin.sock")},
+        "store": {"url": store},
+        "keys": {"file": in_data("bowline.keys")},
+        "upstream": {"allow_loopback": true},
+    });
+    // Whole, so that the program's other commands find this hub by it.
+    let sections = toml::to_string(&sections).map_err(|e| Failure::Fault(e.into()))?;
+    write(&file, &format!("{sections}\n{providers}"))?;
+    Config::load(Some(&file), std::iter::empty(), &args.settings).map_err(|e| Failure::Usage(e.to_string()))
 }
 
 /// Seeds the hub through the same use cases that its API calls.

@@ -9,6 +9,7 @@ mod partners;
 mod providers;
 mod recipients;
 mod registrations;
+mod socket;
 
 use domain::model::audit_event::SubjectKind;
 use http::Method;

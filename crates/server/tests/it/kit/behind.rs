@@ -1,7 +1,7 @@
 //! Behind the hub's back: a statement on its database, and a second node on it.
 
 use bowline::app::{App, Clock};
-use bowline::node::Node;
+use bowline::node::{Listeners, Node};
 use bowline::vault::{KeyFile, Vault};
 use store::Location;
 use tokio::net::TcpListener;
@@ -80,8 +80,13 @@ impl Kit {
     pub(crate) async fn other_node(&self) -> OtherNode {
         let app = self.other_app(self.clock()).await;
         let bind = || TcpListener::bind("127.0.0.1:0");
-        let node =
-            Node::start(&app, bind().await.unwrap(), bind().await.unwrap(), bind().await.unwrap()).unwrap();
+        let listeners = Listeners {
+            public: bind().await.unwrap(),
+            admin: bind().await.unwrap(),
+            local: None,
+            probes: bind().await.unwrap(),
+        };
+        let node = Node::start(&app, listeners).unwrap();
         OtherNode { app, url: format!("http://{}", node.address), _node: node }
     }
 }

@@ -132,6 +132,11 @@ impl Kit {
         Self { world, browser: Browser::new().unwrap(), clock, folder }
     }
 
+    /// The world, and the folder that it lies in.
+    pub(crate) fn left(self) -> (World, tempfile::TempDir) {
+        (self.world, self.folder)
+    }
+
     pub(crate) fn app(&self) -> &App {
         &self.world.app
     }

@@ -8,7 +8,7 @@ use bowline::cli::Answer;
 use bowline::config::ServerSection;
 use bowline::web::{Route, serve, service};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Kit, is_documented};
@@ -53,7 +53,11 @@ impl Raw {
 
     /// Sends it over a connection of its own, and hears the whole answer. Status 0: none came.
     pub(crate) async fn sent_to(&self, address: SocketAddr) -> Answer {
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        self.sent_over(TcpStream::connect(address).await.unwrap()).await
+    }
+
+    /// The same over any stream.
+    pub(crate) async fn sent_over(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Answer {
         // A request that is refused in its midst is not read to its end.
         let _ = stream.write_all(&self.bytes()).await;
         let mut heard = Vec::new();

@@ -1,0 +1,70 @@
+//! The hub's own socket: who comes through it, and that nobody else can seem to.
+
+use bowline::cli::Answer;
+use bowline::web::admin_table;
+use serde_json::json;
+use tokio::net::UnixStream;
+
+use crate::kit::{Kit, Raw, on_both};
+
+on_both!(the_hubs_own_user_needs_no_token, a_token_counts_for_what_it_is);
+
+impl Kit {
+    /// Sends a request through the hub's own socket.
+    async fn locally(&self, raw: &Raw) -> Answer {
+        raw.sent_over(UnixStream::connect(self.data_folder().join("admin.sock")).await.unwrap()).await
+    }
+}
+
+async fn the_hubs_own_user_needs_no_token(kit: Kit) {
+    let tokens = kit.connect(&kit.acme()).await;
+    assert_eq!(kit.locally(&Raw::get("/admin/v1/operators")).await.status, 200, "an admin");
+    let ended = kit.locally(&Raw::new("POST", format!("/admin/v1/connections/{}/end", tokens.id))).await;
+    assert_eq!(
+        ended.json()["connection"]["actor"],
+        json!({"kind": "operator", "id": "cli"}),
+        "{}",
+        ended.body
+    );
+    let added = json!({"name": "ann", "role": "viewer"}).to_string();
+    let added = kit.locally(&Raw::post("/admin/v1/operators", "application/json", added)).await;
+    assert_eq!(added.status, 201, "{}", added.body);
+    for path in ["/api/v1/token", "/", "/metrics"] {
+        assert_eq!(kit.locally(&Raw::get(path)).await.status, 404, "{path} is not the operators'");
+    }
+}
+
+async fn a_token_counts_for_what_it_is(kit: Kit) {
+    let viewer = kit.operator("ann", "viewer").await;
+    for (token, status) in [(viewer.as_str(), 403), ("nobodys", 401)] {
+        let answer = kit.locally(&Raw::get("/admin/v1/operators").bearer(token)).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+    }
+    assert_eq!(kit.locally(&Raw::get("/admin/v1/jobs").bearer(&viewer)).await.status, 200);
+}
+
+#[tokio::test]
+async fn over_the_network_nobody_comes_from_the_machine() {
+    let kit = Kit::new().await;
+    let own = kit.data_folder().join("admin.sock").display().to_string();
+    for route in admin_table() {
+        let raw = Raw::new(route.method.as_str(), route.path.replace(['{', '}'], "x"))
+            .header("x-forwarded-for", "127.0.0.1")
+            .header("forwarded", "for=unix")
+            .header("x-local-peer", "0")
+            .header("x-real-ip", own.as_str())
+            .header("authorization", "Negotiate 0");
+        let answer = kit.wire(&raw).await;
+        assert_eq!(answer.status, 401, "{} {}: {}", route.method, route.path, answer.body);
+    }
+}
+
+#[tokio::test]
+async fn the_socket_goes_with_a_clean_stop() {
+    let kit = Kit::new().await;
+    let socket = kit.data_folder().join("admin.sock");
+    assert!(socket.exists());
+    let (world, folder) = kit.left();
+    world.stop().await;
+    assert!(!socket.exists(), "and only then the folder goes: {folder:?}");
+}
