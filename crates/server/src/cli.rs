@@ -1,9 +1,11 @@
 //! The command line.
 
+mod audit;
 mod bench;
 mod config;
 mod connection;
 mod doctor;
+mod given;
 mod job;
 mod migrate;
 mod openapi;
@@ -13,6 +15,7 @@ mod reach;
 mod recipient;
 mod sandbox;
 mod serve;
+mod show;
 mod start;
 mod tour;
 
@@ -21,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use reach::For;
 pub use sandbox::{Args as SandboxArgs, BankSite, Credentials, World};
 pub use tour::{Answer, Browser, Sent, absolute, hidden};
 
@@ -86,21 +90,19 @@ enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::Command),
-    /// Look at data providers, hold and release them.
-    #[command(subcommand)]
-    Provider(provider::Command),
     /// Manage data recipients.
     #[command(subcommand)]
     Recipient(recipient::Command),
+    /// Look at data providers, add, hold and release them.
+    Provider(For<provider::Command>),
     /// Find, show and end connections.
-    #[command(subcommand)]
-    Connection(connection::Command),
+    Connection(For<connection::Command>),
     /// Look at deferred work, and after what was given up.
-    #[command(subcommand)]
-    Job(job::Command),
+    Job(For<job::Command>),
+    /// Look through the record.
+    Audit(For<audit::Command>),
     /// Look after those who run the hub.
-    #[command(subcommand)]
-    Operator(operator::Command),
+    Operator(For<operator::Command>),
 }
 
 /// How a command ends otherwise than well.
@@ -169,10 +171,11 @@ async fn execute(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
         Command::Config(command) => config::run(&cli.globals, &command),
-        Command::Provider(command) => provider::run(&cli.globals, command).await,
         Command::Recipient(command) => recipient::run(&cli.globals, command).await,
-        Command::Connection(command) => connection::run(&cli.globals, command).await,
-        Command::Job(command) => job::run(&cli.globals, command).await,
-        Command::Operator(command) => operator::run(&cli.globals, &command).await,
+        Command::Provider(of) => provider::run(&of.hub.reach(&cli.globals).await?, of.command).await,
+        Command::Connection(of) => connection::run(&of.hub.reach(&cli.globals).await?, of.command).await,
+        Command::Job(of) => job::run(&of.hub.reach(&cli.globals).await?, of.command).await,
+        Command::Audit(of) => audit::run(&of.hub.reach(&cli.globals).await?, of.command).await,
+        Command::Operator(of) => operator::run(&of.hub.reach(&cli.globals).await?, of.command).await,
     }
 }

@@ -228,9 +228,8 @@ impl Config {
     /// Where operators on this machine are listened to, if anywhere: beside a SQLite store if nothing is said.
     pub fn admin_socket(&self) -> Option<PathBuf> {
         match (self.server.admin_socket.as_str(), store::Location::parse(&self.store.url)) {
-            ("", _) => None,
             ("auto", Some(store::Location::Sqlite(path))) => Some(folder_of(&path).join("admin.sock")),
-            ("auto", _) => None,
+            ("" | "auto", _) => None,
             (path, _) => Some(path.into()),
         }
     }

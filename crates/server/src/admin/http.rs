@@ -20,6 +20,7 @@ use crate::web::{BodyError, Least, Limited, PairBody, Problem, Route, Segment, l
 /// The routes of the operators' own listener.
 pub(crate) fn routes() -> Vec<Route> {
     const OPERATORS: &str = "/admin/v1/operators";
+    const BOOTSTRAP: &str = "/admin/v1/operators/bootstrap";
     const OPERATOR: &str = "/admin/v1/operators/{operator_id}";
     const CONNECTION: &str = "/admin/v1/connections/{connection_id}";
     const END: &str = "/admin/v1/connections/{connection_id}/end";
@@ -46,6 +47,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::admin(Role::Operator, Method::POST, TEST, post(test_provider)),
         Route::admin(Role::Admin, Method::GET, OPERATORS, get(operators)),
         Route::admin(Role::Admin, Method::POST, OPERATORS, post(add_operator)),
+        Route::admin(Role::Admin, Method::POST, BOOTSTRAP, post(bootstrap)),
         Route::admin(Role::Admin, Method::DELETE, OPERATOR, delete(remove_operator)),
     ];
     routes.extend(super::setup::http::routes());
@@ -138,6 +140,10 @@ async fn add_operator(ctx: Ctx, State(app): State<App>, request: Request) -> Res
         Err(refused) => return refused,
     };
     made(operator::add(&ctx, &params, by).await)
+}
+
+async fn bootstrap(By(by): By, ctx: Ctx) -> Response {
+    render(operator::bootstrap(&ctx, by.actor()).await.map(|token| json!({"token": token.expose()})))
 }
 
 async fn remove_operator(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {

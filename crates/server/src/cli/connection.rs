@@ -1,28 +1,28 @@
 //! `bowline connection`
 
 use clap::Subcommand;
-use http::Method;
 
-use super::reach::{Hub, Reach, one, operator, page, query, told};
-use super::{Failure, Globals};
-use crate::admin::connection;
+use super::Failure;
+use super::given::{Paging, filtered, id, path};
+use super::reach::Desk;
 
 /// Finds, shows and ends connections.
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
     /// List connections, the newest first.
+    #[command(after_help = "Example:\n  bowline connection list --client dc-1 --state active")]
     List(List),
     /// Show everything that is known of a connection.
-    Show(Show),
+    #[command(after_help = "Example:\n  bowline connection show con_1")]
+    Show(Which),
     /// End a connection: its tokens die at once and the bank is told.
+    #[command(after_help = "Example:\n  bowline connection end con_1 --dry-run")]
     End(End),
 }
 
 /// What is looked for.
 #[derive(clap::Args, Debug)]
 pub(super) struct List {
-    #[command(flatten)]
-    hub: Hub,
     /// Of this recipient.
     #[arg(long, value_name = "CLIENT_ID")]
     client: Option<String>,
@@ -35,20 +35,15 @@ pub(super) struct List {
     /// pending, active, revoked, expired or abandoned.
     #[arg(long)]
     state: Option<String>,
-    /// At most so many.
-    #[arg(long)]
-    limit: Option<String>,
-    /// Where the former list ended.
-    #[arg(long, value_name = "NEXT")]
-    after: Option<String>,
+    #[command(flatten)]
+    page: Paging,
 }
 
 /// Which one.
 #[derive(clap::Args, Debug)]
-pub(super) struct Show {
-    #[command(flatten)]
-    hub: Hub,
+pub(super) struct Which {
     /// The connection's id.
+    #[arg(value_name = "CONNECTION_ID", value_parser = id)]
     id: String,
 }
 
@@ -56,65 +51,32 @@ pub(super) struct Show {
 #[derive(clap::Args, Debug)]
 pub(super) struct End {
     #[command(flatten)]
-    hub: Hub,
-    /// The connection's id.
-    id: String,
+    which: Which,
     /// Say what it would come to, and end nothing.
     #[arg(long)]
     dry_run: bool,
 }
 
-pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failure> {
+pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
     match command {
-        Command::List(list) => run_list(globals, list).await,
-        Command::Show(show) => {
-            let shown = match show.hub.reach(globals).await? {
-                Reach::Running(hub) => hub.call(Method::GET, &path(&show.id)).await?,
-                Reach::Store(ctx, _lock) => told(connection::show(&ctx, &show.id).await)?,
-            };
-            one(globals, &shown);
-            Ok(())
+        Command::List(List { client, provider, sub, state, page }) => {
+            let given = [
+                ("client_id", &client),
+                ("provider_id", &provider),
+                ("sub", &sub),
+                ("state", &state),
+                ("limit", &page.limit),
+                ("after", &page.after),
+            ];
+            let columns =
+                ["id", "state", "client_id", "provider_id", "created_at", "ended_at", "cause", "bank"];
+            desk.show_page(&desk.get(&filtered("/connections", &given)).await?, &columns);
         }
-        Command::End(end) => run_end(globals, end).await,
-    }
-}
-
-/// The path of a connection; whatever is given as its id stays one segment.
-fn path(id: &str) -> String {
-    format!("/connections/{}", form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>())
-}
-
-async fn run_list(globals: &Globals, list: List) -> Result<(), Failure> {
-    let query = query(&[
-        ("client_id", list.client),
-        ("provider_id", list.provider),
-        ("sub", list.sub),
-        ("state", list.state),
-        ("limit", list.limit),
-        ("after", list.after),
-    ]);
-    let found = match list.hub.reach(globals).await? {
-        Reach::Running(hub) => hub.call(Method::GET, &format!("/connections?{query}")).await?,
-        Reach::Store(ctx, _lock) => told(connection::list(&ctx, Some(&query)).await)?,
-    };
-    page(
-        globals,
-        &found,
-        &["id", "state", "client_id", "provider_id", "created_at", "ended_at", "cause", "bank"],
-    );
-    Ok(())
-}
-
-async fn run_end(globals: &Globals, end: End) -> Result<(), Failure> {
-    let query = format!("dry_run={}", end.dry_run);
-    let ended = match end.hub.reach(globals).await? {
-        Reach::Running(hub) => hub.call(Method::POST, &format!("{}/end?{query}", path(&end.id))).await?,
-        Reach::Store(ctx, _lock) => told(connection::end(&ctx, &end.id, Some(&query), operator()).await)?,
-    };
-    if globals.json {
-        println!("{ended}");
-    } else {
-        println!("{}  {}", end.id, ended["outcome"].as_str().unwrap_or_default());
+        Command::Show(which) => desk.show_all(&desk.get(&path(&["connections", &which.id])).await?),
+        Command::End(End { which, dry_run }) => {
+            let end = format!("{}?dry_run={dry_run}", path(&["connections", &which.id, "end"]));
+            desk.show_line(&desk.post(&end).await?, &["connection.id", "outcome"]);
+        }
     }
     Ok(())
 }

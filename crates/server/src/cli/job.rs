@@ -1,26 +1,28 @@
 //! `bowline job`
 
 use clap::Subcommand;
-use http::Method;
 
-use super::reach::{Hub, Reach, operator, page, query, told};
-use super::{Failure, Globals};
-use crate::admin::job;
+use super::Failure;
+use super::given::{Paging, filtered, id, path};
+use super::reach::Desk;
 
 /// Looks at deferred work, and after what was given up.
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
     /// List jobs, the newest first.
+    #[command(after_help = "Example:\n  bowline job list --state dead")]
     List(List),
     /// Have a job tried again that was given up.
-    Retry(Retry),
+    #[command(after_help = "Example:\n  bowline job retry job_1")]
+    Retry(Which),
+    /// Close a job that was given up: its sealed token is gone, and the bank stays untold.
+    #[command(after_help = "Example:\n  bowline job close job_1")]
+    Close(Which),
 }
 
 /// What is looked for.
 #[derive(clap::Args, Debug)]
 pub(super) struct List {
-    #[command(flatten)]
-    hub: Hub,
     /// pending, done or dead.
     #[arg(long)]
     state: Option<String>,
@@ -30,58 +32,39 @@ pub(super) struct List {
     /// For this provider.
     #[arg(long, value_name = "PROVIDER_ID")]
     provider: Option<String>,
-    /// At most so many.
-    #[arg(long)]
-    limit: Option<String>,
-    /// Where the former list ended.
-    #[arg(long, value_name = "NEXT")]
-    after: Option<String>,
+    #[command(flatten)]
+    page: Paging,
 }
 
 /// Which one.
 #[derive(clap::Args, Debug)]
-pub(super) struct Retry {
-    #[command(flatten)]
-    hub: Hub,
+pub(super) struct Which {
     /// The job's id.
+    #[arg(value_name = "JOB_ID", value_parser = id)]
     id: String,
 }
 
-pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failure> {
+pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
     match command {
-        Command::List(list) => run_list(globals, list).await,
-        Command::Retry(retry) => {
-            let id: String = form_urlencoded::byte_serialize(retry.id.as_bytes()).collect();
-            let retried = match retry.hub.reach(globals).await? {
-                Reach::Running(hub) => hub.call(Method::POST, &format!("/jobs/{id}/retry")).await?,
-                Reach::Store(ctx, _lock) => told(job::retry(&ctx, &retry.id, operator()).await)?,
-            };
-            if globals.json {
-                println!("{retried}");
-            } else {
-                println!("{}  {}", retry.id, retried["outcome"].as_str().unwrap_or_default());
-            }
-            Ok(())
+        Command::List(List { state, kind, provider, page }) => {
+            let given = [
+                ("state", &state),
+                ("kind", &kind),
+                ("provider_id", &provider),
+                ("limit", &page.limit),
+                ("after", &page.after),
+            ];
+            let columns =
+                ["id", "state", "kind", "connection_id", "provider_id", "attempts", "due_at", "outcome"];
+            desk.show_page(&desk.get(&filtered("/jobs", &given)).await?, &columns);
         }
+        Command::Retry(which) => settle(desk, &which.id, "retry").await?,
+        Command::Close(which) => settle(desk, &which.id, "close").await?,
     }
+    Ok(())
 }
 
-async fn run_list(globals: &Globals, list: List) -> Result<(), Failure> {
-    let query = query(&[
-        ("state", list.state),
-        ("kind", list.kind),
-        ("provider_id", list.provider),
-        ("limit", list.limit),
-        ("after", list.after),
-    ]);
-    let found = match list.hub.reach(globals).await? {
-        Reach::Running(hub) => hub.call(Method::GET, &format!("/jobs?{query}")).await?,
-        Reach::Store(ctx, _lock) => told(job::list(&ctx, Some(&query)).await)?,
-    };
-    page(
-        globals,
-        &found,
-        &["id", "state", "kind", "connection_id", "provider_id", "attempts", "due_at", "outcome"],
-    );
+async fn settle(desk: &Desk, id: &str, word: &str) -> Result<(), Failure> {
+    desk.show_line(&desk.post(&path(&["jobs", id, word])).await?, &["id", "outcome"]);
     Ok(())
 }

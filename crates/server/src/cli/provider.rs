@@ -1,67 +1,49 @@
 //! `bowline provider`
 
 use clap::Subcommand;
-use domain::id::ProviderId;
-use domain::model::audit_event::{Actor, ActorKind};
-use domain::model::provider::ProviderState;
-use serde_json::json;
-use store::command::SetProviderState;
-use store::query::AllProviders;
 
-use super::start::{ACTOR, DataLock, build, load, location, stored, upsert_providers};
-use super::{Failure, Globals};
-use crate::app::Clock;
-use crate::job;
+use super::Failure;
+use super::given::{Paging, Provider, filtered};
+use super::reach::Desk;
 
 /// Looks at data providers, holds and releases them.
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
     /// List the providers, and whether each takes part.
-    List,
+    #[command(after_help = "Example:\n  bowline provider list")]
+    List(Paging),
+    /// Show a provider and its settings, without its secret.
+    #[command(after_help = "Example:\n  bowline provider show 1000")]
+    Show(Provider),
     /// Hold a provider: tokens are issued, data answers 503, nothing is connected, nobody is ended.
-    Pause(Which),
-    /// Let a provider take part again: one that was paused, or one that the hub has tripped because it answered
-    /// `invalid_grant` to too many at once.
-    Release(Which),
+    #[command(after_help = "Example:\n  bowline provider pause 1000")]
+    Pause(Provider),
+    /// Let a provider take part again: one that was paused or retired, or one that the hub has tripped because it
+    /// answered `invalid_grant` to too many at once.
+    #[command(after_help = "Example:\n  bowline provider release 1000")]
+    Release(Provider),
+    /// Have a provider leave: as paused, and nothing new is connected.
+    #[command(after_help = "Example:\n  bowline provider retire 1000")]
+    Retire(Provider),
 }
 
-/// Which provider.
-#[derive(clap::Args, Debug)]
-pub(super) struct Which {
-    /// Its id.
-    #[arg(value_name = "ID")]
-    id: i64,
+pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::List(page) => {
+            let list = filtered("/providers", &[("limit", &page.limit), ("after", &page.after)]);
+            desk.show_page(&desk.get(&list).await?, &["id", "state", "name", "country", "source"]);
+        }
+        Command::Show(of) => desk.show_all(&desk.get(&format!("/providers/{}", of.id)).await?),
+        Command::Pause(of) => set(desk, &of, "pause").await?,
+        Command::Release(of) => set(desk, &of, "release").await?,
+        Command::Retire(of) => set(desk, &of, "retire").await?,
+    }
+    Ok(())
 }
 
-pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failure> {
-    let config = load(globals, &[])?;
-    let _lock = DataLock::take(&location(&config)?)?;
-    let app = build(config, Clock::system()).await?;
-    upsert_providers(&app).await?;
-    let ctx = job::context(&app, ACTOR).map_err(|e| Failure::Fault(e.into()))?;
-    let set = match command {
-        Command::List => None,
-        Command::Pause(which) => Some((which.id, ProviderState::Paused)),
-        Command::Release(which) => Some((which.id, ProviderState::Active)),
-    };
-    if let Some((id, state)) = set {
-        let moment = ctx.moment().map_err(|e| Failure::Fault(e.into()))?;
-        let actor = Actor::new(ActorKind::Operator, ACTOR);
-        let set = SetProviderState { moment, provider_id: ProviderId::new(id), state, actor };
-        if !ctx.run(set).await.map_err(stored)? {
-            return Err(Failure::Usage(format!("there is no provider {id}")));
-        }
-    }
-    for provider in ctx.ask(&AllProviders).await.map_err(stored)? {
-        if set.is_some_and(|(id, _)| id != provider.id.number()) {
-            continue;
-        }
-        let (id, state, name) = (provider.id, provider.state, &provider.settings.name);
-        if globals.json {
-            println!("{}", json!({"provider_id": id, "state": state.as_str(), "name": name}));
-        } else {
-            println!("{id:<8} {:<8} {name}", state.as_str());
-        }
-    }
+const COLUMNS: [&str; 3] = ["id", "state", "name"];
+
+async fn set(desk: &Desk, of: &Provider, word: &str) -> Result<(), Failure> {
+    desk.show_line(&desk.post(&format!("/providers/{}/{word}", of.id)).await?, &COLUMNS);
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::vault::{KeyFile, Vault};
 use crate::web::{LocalSocket, NotBound};
 
 /// What is found out about the one who operates from the command line.
-pub(super) const ACTOR: &str = "cli";
+pub(super) use domain::rule::operator::LOCAL as ACTOR;
 
 /// The mark of a store whose world is not real.
 pub(super) use crate::manage::SANDBOX_MARK;
@@ -84,12 +84,17 @@ pub(super) fn location(config: &Config) -> Result<Location, Failure> {
 /// Takes the lock of the configured store, brings one that is locked so up to date, and builds the app on it. The
 /// lock comes first, so that it is given back last.
 pub(super) async fn opened(config: Config) -> Result<(DataLock, App), Failure> {
-    let location = location(&config)?;
-    let lock = DataLock::take(&location)?;
+    let lock = DataLock::take(&location(&config)?)?;
+    let app = opened_under(&lock, config).await?;
+    Ok((lock, app))
+}
+
+/// The same under a lock that was taken already.
+pub(super) async fn opened_under(lock: &DataLock, config: Config) -> Result<App, Failure> {
     if lock.is_held() {
-        migrate(&location).await?;
+        migrate(&location(&config)?).await?;
     }
-    Ok((lock, build(config, Clock::system()).await?))
+    build(config, Clock::system()).await
 }
 
 /// Builds the app on a store that is of this program's schema and of this key file.

@@ -6,6 +6,7 @@ mod attack;
 mod authorize;
 mod browser;
 mod clock;
+mod commands;
 mod data;
 mod demo;
 mod evil;

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::kit::{Site, durable_database};
 
-fn said(output: &std::process::Output) -> (Option<i32>, String, String) {
+pub(crate) fn said(output: &std::process::Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
@@ -166,29 +166,6 @@ async fn doctor_asks_for_the_migration_of_a_fresh_postgres() {
     assert!(wrong.contains(&("store".into(), "run `bowline migrate`".into())), "{wrong:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_provider_is_held_and_released_from_the_command_line() {
-    let site = Site::new(None).await;
-    let acme = site.recipient("Acme Budget");
-    assert_eq!(said(&site.run(&["provider", "list"])).1, "1000     active   Maple Trust\n");
-    let hub = site.serve(&[]).await;
-    let tokens = site.connect(&acme, "alice").await;
-    let (code, _, error) = said(&site.run(&["provider", "pause", "1000"]));
-    assert!(code == Some(3) && error.contains("in use by another bowline"), "{error}");
-    drop(hub);
-    assert_eq!(said(&site.run(&["provider", "pause", "1000"])).1, "1000     paused   Maple Trust\n");
-    let hub = site.serve(&[]).await;
-    assert_eq!(site.api().read("/accounts", &tokens.access).await.status, 503);
-    drop(hub);
-    let (code, json, _) = said(&site.run(&["--json", "provider", "release", "1000"]));
-    assert_eq!(
-        (code, serde_json::from_str::<serde_json::Value>(&json).unwrap()["state"] == "active"),
-        (Some(0), true)
-    );
-    let _hub = site.serve(&[]).await;
-    assert_eq!(site.api().read("/accounts", &tokens.access).await.status, 200);
-}
-
 #[test]
 fn every_command_explains_itself_and_mistakes_are_named() {
     let run = |arguments: &[&str]| {
@@ -201,10 +178,8 @@ fn every_command_explains_itself_and_mistakes_are_named() {
         &["migrate"],
         &["doctor"],
         &["bench"],
-        &["provider", "release"],
         &["config", "check"],
         &["config", "show"],
-        &["recipient", "add"],
     ] {
         let (code, help, _) = run(&[command, &["--help"]].concat());
         assert_eq!(code, Some(0), "{command:?}");
@@ -234,58 +209,4 @@ fn the_tour_holds_and_a_taken_port_is_named() {
     let doors: serde_json::Value = serde_json::from_str(&doors).unwrap();
     assert_eq!(doors["held"], true);
     assert!(doors["doors"].as_array().unwrap().len() >= 7, "{doors}");
-}
-
-/// Where a hub that runs has its operators' listener: it takes any port that is free.
-fn admin_of(site: &Site) -> String {
-    let log = site.log();
-    let address = log.split("\"admin\":\"").nth(1).unwrap_or_else(|| panic!("{log}"));
-    format!("http://{}", address.split('"').next().unwrap())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn operators_work_from_the_command_line_with_a_hub_that_runs_and_without_one() {
-    let site = Site::new(None).await;
-    let acme = site.recipient("Acme Budget");
-    let (code, first, _) = said(&site.run(&["operator", "bootstrap"]));
-    assert_eq!((code, first.trim().len()), (Some(0), 43));
-    let mut hub = site.serve(&[]).await;
-    let (alice, bob) = (site.connect(&acme, "alice").await, site.connect(&acme, "bob").await);
-    let url = admin_of(&site);
-    let mut sent = bowline::cli::Sent::new(http::Method::POST, &format!("{url}/admin/v1/operators"));
-    sent.bearer = Some(first.trim().to_owned());
-    sent.json = Some(serde_json::json!({"name": "ann", "role": "admin"}));
-    let ann = site.browser.send(sent).await.unwrap().json();
-    let reach = ["--url", &*url, "--token", ann["token"].as_str().unwrap()];
-    let run = |arguments: &[&str]| said(&site.run(&[arguments, &reach[..]].concat()));
-    let id = |tokens: &crate::kit::Tokens| tokens.id.to_string();
-
-    let (code, table, _) = run(&["connection", "list", "--state", "active"]);
-    assert_eq!((code, table.lines().count()), (Some(0), 3), "{table}");
-    assert!(table.starts_with("id ") && table.contains(&id(&alice)) && table.contains(&id(&bob)), "{table}");
-    let (code, list, next) = run(&["--json", "connection", "list", "--limit", "1", "--client", &acme.id]);
-    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
-    assert!(code == Some(0) && list["next"].is_string() && next.is_empty(), "{list} {next}");
-    assert_eq!(run(&["connection", "end", &id(&alice), "--dry-run"]).1, format!("{}  would_end\n", alice.id));
-    assert_eq!(run(&["connection", "end", &id(&alice)]).1, format!("{}  ended\n", alice.id));
-    assert_eq!(site.api().read("/accounts", &alice.access).await.json()["code"], 602);
-    assert_eq!(run(&["job", "retry", "job_nobody"]).0, Some(1));
-    let wrong = said(&site.run(&["job", "list", "--url", &url, "--token", "wrong"]));
-    assert!(wrong.0 == Some(2) && wrong.2.contains("operator token"), "{wrong:?}");
-    let (code, _, error) = said(&site.run(&["connection", "list"]));
-    assert!(code == Some(3) && error.contains("in use by another bowline"), "{error}");
-
-    let pid = hub.0.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    assert_eq!(hub.0.wait().unwrap().code(), Some(0));
-    assert_eq!(run(&["connection", "list"]).0, Some(3), "nobody is there");
-    let (code, ended, _) = said(&site.run(&["connection", "end", &id(&bob)]));
-    assert_eq!((code, ended), (Some(0), format!("{}  ended\n", bob.id)));
-    let (_, shown, _) = said(&site.run(&["--json", "connection", "show", &id(&bob)]));
-    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
-    assert_eq!((&shown["cause"], &shown["actor"]["id"]), (&"operator".into(), &"cli".into()), "{shown}");
-    let (_, jobs, _) = said(&site.run(&["job", "list", "--state", "pending", "--kind", "tell_bank"]));
-    assert!(jobs.lines().count() == 2 && jobs.contains(&id(&bob)), "{jobs}");
-    let (code, _, error) = said(&site.run(&["operator", "bootstrap"]));
-    assert!(code == Some(1) && error.contains("There is an admin already"), "{error}");
 }

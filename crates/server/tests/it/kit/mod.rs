@@ -36,7 +36,7 @@ pub(crate) use chrome::Chrome;
 pub(crate) use cluster::Cluster;
 pub(crate) use documented::{is_documented, validator};
 pub(crate) use heard::Exchange;
-pub(crate) use site::{Site, durable_database, free_port, fresh_database};
+pub(crate) use site::{Running, Site, durable_database, free_port, fresh_database};
 pub(crate) use stand_in::{Call, StandIn, says};
 pub(crate) use walk::{Customer, Walk};
 pub(crate) use wire::{Raw, listen};

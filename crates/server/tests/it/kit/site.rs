@@ -84,7 +84,7 @@ impl Site {
 
     fn configuration(&self) -> String {
         format!(
-            "[server]\npublic_url = \"{hub}\"\nlisten = \"{listen}\"\nadmin_listen = \"127.0.0.1:0\"\nprobe_listen = \"{probes}\"\n\
+            "[server]\npublic_url = \"{hub}\"\nlisten = \"{listen}\"\nadmin_listen = \"127.0.0.1:0\"\nadmin_socket = \"{socket}\"\nprobe_listen = \"{probes}\"\n\
              [store]\nurl = \"{store}\"\n[keys]\nfile = \"{keys}\"\n[upstream]\nallow_loopback = true\n\
              [[provider]]\nid = 1000\nname = \"Maple Trust\"\ncountry = \"CA\"\nissuer = \"{bank}\"\n\
              authorization_endpoint = \"{bank}/authorize\"\ntoken_endpoint = \"{bank}/token\"\n\
@@ -99,6 +99,11 @@ impl Site {
             listen = self.hub.trim_start_matches("http://"),
             probes = self.probes().trim_start_matches("http://"),
             store = self.store,
+            socket = if self.store.starts_with("sqlite:") {
+                "auto".into()
+            } else {
+                self.socket().display().to_string()
+            },
             keys = self.path("hub.keys").display(),
             bank = self.bank_url,
             secret = self.path("bank.secret").display(),
@@ -107,6 +112,11 @@ impl Site {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Where operators on this machine are listened to.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path("admin.sock")
     }
 
     /// Where the probes are: the port above the hub's.

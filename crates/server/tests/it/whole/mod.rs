@@ -459,6 +459,7 @@ fn the_table_of_operators_is_what_is_known() {
     POST /admin/v1/jobs/{job_id}/close
     POST /admin/v1/jobs/{job_id}/retry
     POST /admin/v1/operators
+    POST /admin/v1/operators/bootstrap
     POST /admin/v1/partners
     POST /admin/v1/partners/{client_id}/reinstate
     POST /admin/v1/partners/{client_id}/secret

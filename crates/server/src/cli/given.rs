@@ -1,0 +1,80 @@
+//! What commands are given: ids, pages, filters.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+/// Which page of a list.
+#[derive(clap::Args, Debug)]
+pub(super) struct Paging {
+    /// At most so many.
+    #[arg(long)]
+    pub(super) limit: Option<String>,
+    /// Where the former list ended.
+    #[arg(long, value_name = "NEXT")]
+    pub(super) after: Option<String>,
+}
+
+/// A provider by its id.
+#[derive(clap::Args, Debug)]
+pub(super) struct Provider {
+    /// The provider's id.
+    #[arg(value_name = "PROVIDER_ID", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(super) id: i64,
+}
+
+/// A client of the hub by its id.
+#[derive(clap::Args, Debug)]
+pub(super) struct Client {
+    /// The client's id.
+    #[arg(value_name = "CLIENT_ID", value_parser = id)]
+    pub(super) id: String,
+}
+
+/// A text that can be one segment of a path.
+pub(super) fn id(text: &str) -> Result<String, &'static str> {
+    if matches!(text, "" | "." | "..") { Err("expected an id") } else { Ok(text.to_owned()) }
+}
+
+/// What is encoded in a segment: all but the unreserved characters (RFC 3986 §2.3).
+const SEGMENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A path of segments; whatever stands in one, it stays one.
+pub(super) fn path(segments: &[&str]) -> String {
+    let encoded =
+        segments.iter().flat_map(|segment| ["/"].into_iter().chain(utf8_percent_encode(segment, &SEGMENT)));
+    encoded.collect()
+}
+
+/// A path with the query of what was given.
+pub(super) fn filtered(path: &str, given: &[(&str, &Option<String>)]) -> String {
+    let pairs = given.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+/// An object of the fields that have a value.
+pub(super) fn fields(given: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    let known = given.into_iter().filter(|(_, value)| !value.is_null());
+    Value::Object(known.map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn whatever_stands_in_a_segment_it_stays_one() {
+        assert_eq!(path(&["recipients", "dc-1", "secret"]), "/recipients/dc-1/secret");
+        assert_eq!(path(&["jobs", "a/../b?c#d"]), "/jobs/a%2F..%2Fb%3Fc%23d");
+        assert!([id(""), id("."), id("..")].iter().all(Result::is_err));
+    }
+
+    #[test]
+    fn what_is_not_given_is_not_sent() {
+        let given = [("state", &Some("a&b".to_owned())), ("limit", &None)];
+        assert_eq!(filtered("/jobs", &given), "/jobs?state=a%26b");
+        assert_eq!(filtered("/jobs", &[("limit", &None)]), "/jobs");
+        assert_eq!(fields([("name", json!("a")), ("country", json!(None::<&str>))]), json!({"name": "a"}));
+    }
+}
