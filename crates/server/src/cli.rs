@@ -10,9 +10,11 @@ mod job;
 mod migrate;
 mod openapi;
 mod operator;
+mod partner;
 mod provider;
 mod reach;
 mod recipient;
+mod registration;
 mod sandbox;
 mod serve;
 mod show;
@@ -90,11 +92,14 @@ enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::Command),
+    /// Manage partners, who look after data recipients through the API.
+    Partner(For<partner::Command>),
     /// Manage data recipients.
-    #[command(subcommand)]
-    Recipient(recipient::Command),
+    Recipient(For<recipient::Command>),
     /// Look at data providers, add, hold and release them.
     Provider(For<provider::Command>),
+    /// Manage registrations: a recipient's admission to a provider.
+    Registration(For<registration::Command>),
     /// Find, show and end connections.
     Connection(For<connection::Command>),
     /// Look at deferred work, and after what was given up.
@@ -171,11 +176,47 @@ async fn execute(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
         Command::Config(command) => config::run(&cli.globals, &command),
-        Command::Recipient(command) => recipient::run(&cli.globals, command).await,
+        Command::Partner(of) => partner::run(&of.hub.reach(&cli.globals).await?, of.command).await,
+        Command::Recipient(of) => recipient::run(&of.hub.reach(&cli.globals).await?, of.command).await,
         Command::Provider(of) => provider::run(&of.hub.reach(&cli.globals).await?, of.command).await,
+        Command::Registration(of) => registration::run(&of.hub.reach(&cli.globals).await?, of.command).await,
         Command::Connection(of) => connection::run(&of.hub.reach(&cli.globals).await?, of.command).await,
         Command::Job(of) => job::run(&of.hub.reach(&cli.globals).await?, of.command).await,
         Command::Audit(of) => audit::run(&of.hub.reach(&cli.globals).await?, of.command).await,
         Command::Operator(of) => operator::run(&of.hub.reach(&cli.globals).await?, of.command).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// What is wrong with the words of a command and those below it.
+    fn unexplained(command: &clap::Command, above: &str) -> Vec<String> {
+        let name = format!("{above}{}", command.get_name());
+        let mut found: Vec<_> =
+            command.get_subcommands().flat_map(|below| unexplained(below, &format!("{name} "))).collect();
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        if about.len() < 10 {
+            found.push(format!("{name} does not say what it does: {about:?}"));
+        }
+        for argument in command.get_arguments().filter(|argument| argument.get_help().is_none()) {
+            found.push(format!("{name}: {} is not explained", argument.get_id()));
+        }
+        let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let asks_the_hub = command.get_arguments().any(|argument| argument.get_id() == "token");
+        if asks_the_hub && !command.has_subcommands() && !after.contains(&name) {
+            found.push(format!("{name} has no example: {after:?}"));
+        }
+        found
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_gives_an_example() {
+        let mut all = Cli::command();
+        all.build();
+        all.clone().debug_assert();
+        assert_eq!(unexplained(&all, ""), Vec::<String>::new());
     }
 }

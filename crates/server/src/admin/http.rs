@@ -143,7 +143,7 @@ async fn add_operator(ctx: Ctx, State(app): State<App>, request: Request) -> Res
 }
 
 async fn bootstrap(By(by): By, ctx: Ctx) -> Response {
-    render(operator::bootstrap(&ctx, by.actor()).await.map(|token| json!({"token": token.expose()})))
+    made(operator::first(&ctx, by.actor()).await)
 }
 
 async fn remove_operator(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {

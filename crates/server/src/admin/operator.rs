@@ -177,6 +177,20 @@ pub async fn remove(ctx: &Ctx, id: &str, by: &Operator) -> Result<(), AdminError
     if removed { Ok(()) } else { Err(AdminError::NotFound("operator")) }
 }
 
+/// The token that makes the first admin.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct BootstrapIssued {
+    /// The token: a bearer for adding one operator. It is shown this once.
+    #[serde(serialize_with = "exposed")]
+    #[schemars(with = "String")]
+    token: Secret<String>,
+}
+
+/// As [`bootstrap`], to be shown.
+pub async fn first(ctx: &Ctx, actor: Actor) -> Result<BootstrapIssued, AdminError> {
+    Ok(BootstrapIssued { token: bootstrap(ctx, actor).await? })
+}
+
 /// Makes the token that makes the first admin; refused if there is one.
 pub async fn bootstrap(ctx: &Ctx, actor: Actor) -> Result<Secret<String>, AdminError> {
     let secret = ctx.secret()?;

@@ -1,7 +1,12 @@
-//! What commands are given: ids, pages, filters.
+//! What commands are given: ids, pages, filters, secrets.
 
+use std::io::Read;
+
+use domain::Secret;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+
+use super::Failure;
 
 /// Which page of a list.
 #[derive(clap::Args, Debug)]
@@ -58,6 +63,27 @@ pub(super) fn fields(given: impl IntoIterator<Item = (&'static str, Value)>) -> 
     Value::Object(known.map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
+/// A text from a file, or by `-` from standard input.
+pub(super) fn text_of(source: &str, flag: &str) -> Result<String, Failure> {
+    let read = if source == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(source)
+    };
+    read.map_err(|error| Failure::Usage(format!("{flag}: {source}: {error}")))
+}
+
+/// A secret from a file, or by `-` from standard input, without the line ends that trail. It never stands on the
+/// command line, where other users of the machine would see it.
+pub(super) fn secret_of(source: &str, flag: &str) -> Result<Secret<String>, Failure> {
+    let text = Secret::new(text_of(source, flag)?);
+    match text.expose().trim_end_matches(['\r', '\n']) {
+        "" => Err(Failure::Usage(format!("{flag}: {source}: expected a secret, it is empty"))),
+        secret => Ok(Secret::from(secret)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +102,18 @@ mod tests {
         assert_eq!(filtered("/jobs", &given), "/jobs?state=a%26b");
         assert_eq!(filtered("/jobs", &[("limit", &None)]), "/jobs");
         assert_eq!(fields([("name", json!("a")), ("country", json!(None::<&str>))]), json!({"name": "a"}));
+    }
+
+    #[test]
+    fn a_secret_is_read_without_its_line_end_and_never_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        let source = file.display().to_string();
+        std::fs::write(&file, "hunter 2\r\n").unwrap();
+        assert_eq!(secret_of(&source, "--file").unwrap().expose(), "hunter 2");
+        std::fs::write(&file, "\n").unwrap();
+        assert!(secret_of(&source, "--file").unwrap_err().to_string().starts_with("--file: "));
+        let missing = secret_of(&format!("{source}-nowhere"), "--file").unwrap_err();
+        assert!(matches!(missing, Failure::Usage(_)) && missing.to_string().contains("No such file"));
     }
 }

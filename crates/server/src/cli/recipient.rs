@@ -1,13 +1,14 @@
 //! `bowline recipient`
 
 use clap::Subcommand;
-use domain::model::audit_event::{Actor, ActorKind};
-use domain::model::client::Localized;
+use http::Method;
+use serde_json::{Value, json};
 
-use super::start::{ACTOR, load, opened, upsert_providers};
-use super::{Failure, Globals};
-use crate::job;
-use crate::manage::{NewRecipient, NotRegistered, register};
+use super::Failure;
+use super::given::{Client, Paging, fields, filtered, path};
+use super::partner::{renew, show_secret, step};
+use super::reach::Desk;
+use super::registration::whole_way;
 
 /// Manages data recipients.
 #[derive(Subcommand, Debug)]
@@ -16,7 +17,30 @@ pub(super) enum Command {
     #[command(
         after_help = "Example:\n  bowline recipient add --name 'Acme Budget' \\\n    --purpose-en 'To show your spending in one place' \\\n    --purpose-fr 'Pour montrer vos dépenses en un seul endroit' \\\n    --redirect-uri https://acme.example.org/back --scope 'ACCOUNT_BASIC TRANSACTIONS' --provider 1000"
     )]
-    Add(Add),
+    Add(Box<Add>),
+    /// List recipients.
+    #[command(after_help = "Example:\n  bowline recipient list --partner pt-1 --state active")]
+    List(List),
+    /// Show a recipient.
+    #[command(after_help = "Example:\n  bowline recipient show dc-1")]
+    Show(Client),
+    /// Replace a recipient's redirect URIs.
+    #[command(
+        after_help = "Example:\n  bowline recipient update dc-1 --redirect-uri https://acme.example.org/back"
+    )]
+    Update(Update),
+    /// Give a recipient a new secret: the old one is void at once, its connections live on.
+    #[command(after_help = "Example:\n  bowline recipient secret dc-1")]
+    Secret(Client),
+    /// Hold a recipient: tokens and data are refused, nothing is ended.
+    #[command(after_help = "Example:\n  bowline recipient suspend dc-1")]
+    Suspend(Client),
+    /// Let a recipient go on.
+    #[command(after_help = "Example:\n  bowline recipient reinstate dc-1")]
+    Reinstate(Client),
+    /// Remove a recipient: all its connections end at once and for good, and the banks are told.
+    #[command(after_help = "Example:\n  bowline recipient remove dc-1 --dry-run")]
+    Remove(Remove),
 }
 
 /// What is to be known of a recipient.
@@ -37,8 +61,8 @@ pub(super) struct Add {
     /// The most it may ask for: words such as `ACCOUNT_BASIC` TRANSACTIONS.
     #[arg(long)]
     scope: String,
-    /// The id of a provider that it may use. May be given several times.
-    #[arg(long = "provider", value_name = "ID")]
+    /// The id of a provider that it may use at once. May be given several times.
+    #[arg(long = "provider", value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     providers: Vec<i64>,
     /// Require PKCE of it.
     #[arg(long)]
@@ -46,37 +70,155 @@ pub(super) struct Add {
     /// The longest consent it asks for.
     #[arg(long, value_name = "DAYS")]
     max_duration_days: Option<u16>,
+    /// The partner that looks after it.
+    #[arg(long, value_name = "CLIENT_ID")]
+    partner: Option<String>,
+    /// What it does, for people.
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Where it is at home, as in CA.
+    #[arg(long)]
+    country: Option<String>,
+    /// Its logo.
+    #[arg(long, value_name = "URI")]
+    logo_uri: Option<String>,
+    /// Its terms of use.
+    #[arg(long, value_name = "URI")]
+    terms_uri: Option<String>,
+    /// Its site.
+    #[arg(long, value_name = "URI")]
+    client_uri: Option<String>,
+    /// Whom to write to. May be given several times.
+    #[arg(long = "contact", value_name = "ADDRESS")]
+    contacts: Vec<String>,
 }
 
-pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failure> {
-    let Command::Add(add) = command;
-    let config = load(globals, &[])?;
-    let (_lock, app) = opened(config).await?;
-    upsert_providers(&app).await?;
-    let new = NewRecipient {
-        credentials: None,
-        name: add.name,
-        purpose: Localized { en: add.purpose_en, fr: add.purpose_fr },
-        redirect_uris: add.redirect_uris,
-        scope: add.scope,
-        providers: add.providers,
-        require_pkce: add.require_pkce,
-        max_duration_days: add.max_duration_days,
-    };
-    let ctx = job::context(&app, ACTOR).map_err(|e| Failure::Fault(e.into()))?;
-    let actor = Actor::new(ActorKind::Operator, ACTOR);
-    let registered = register(&ctx, new, &actor).await.map_err(|error| match error {
-        NotRegistered::Fault(fault) => Failure::Fault(fault.into()),
-        refused => Failure::Usage(refused.to_string()),
-    })?;
-    let (id, secret) = (registered.client_id, registered.client_secret);
-    if globals.json {
-        println!("{}", serde_json::json!({"client_id": id, "client_secret": secret.expose()}));
-    } else {
-        println!("client_id      {id}\nclient_secret  {}", secret.expose());
-        if !globals.quiet {
-            eprintln!("Keep the secret: it is not stored and cannot be shown again.");
+/// What is looked for.
+#[derive(clap::Args, Debug)]
+pub(super) struct List {
+    /// Of this partner.
+    #[arg(long, value_name = "CLIENT_ID")]
+    partner: Option<String>,
+    /// active, suspended or closed.
+    #[arg(long)]
+    state: Option<String>,
+    #[command(flatten)]
+    page: Paging,
+}
+
+/// Which one, and its new redirect URIs.
+#[derive(clap::Args, Debug)]
+pub(super) struct Update {
+    #[command(flatten)]
+    client: Client,
+    /// Where answers may go from now on. May be given several times.
+    #[arg(long = "redirect-uri", required = true, value_name = "URI")]
+    redirect_uris: Vec<String>,
+}
+
+/// Which one, and whether in earnest.
+#[derive(clap::Args, Debug)]
+pub(super) struct Remove {
+    #[command(flatten)]
+    client: Client,
+    /// Say what it would come to, and end nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Add(new) => add(desk, *new).await?,
+        Command::List(List { partner, state, page }) => {
+            let given =
+                [("partner", &partner), ("state", &state), ("limit", &page.limit), ("after", &page.after)];
+            let list = desk.get(&filtered("/recipients", &given)).await?;
+            desk.show_page(&list, &["client_id", "name", "state", "partner", "scope", "created_at"]);
+        }
+        Command::Show(of) => desk.show_all(&desk.get(&path(&["recipients", &of.id])).await?),
+        Command::Update(update) => {
+            let body = json!({"redirect_uris": update.redirect_uris});
+            let path = path(&["recipients", &update.client.id]);
+            desk.show_line(
+                &desk.call(Method::PUT, &path, Some(&body)).await?,
+                &["client_id", "redirect_uris"],
+            );
+        }
+        Command::Secret(of) => renew(desk, "recipients", &of.id).await?,
+        Command::Suspend(of) => step(desk, "recipients", &of.id, "suspend").await?,
+        Command::Reinstate(of) => step(desk, "recipients", &of.id, "reinstate").await?,
+        Command::Remove(Remove { client, dry_run }) => {
+            let path = format!("{}?dry_run={dry_run}", path(&["recipients", &client.id]));
+            let removed = desk.call(Method::DELETE, &path, None).await?;
+            if desk.globals.json {
+                println!("{removed}");
+            } else {
+                let (outcome, count) =
+                    (removed["outcome"].as_str().unwrap_or_default(), &removed["connections"]);
+                println!("{}  {outcome}  {count} connections", client.id);
+            }
         }
     }
     Ok(())
+}
+
+async fn add(desk: &Desk, new: Add) -> Result<(), Failure> {
+    are_open(desk, &new.providers).await?;
+    let body = fields([
+        ("name", json!(new.name)),
+        ("purpose_en", json!(new.purpose_en)),
+        ("purpose_fr", json!(new.purpose_fr)),
+        ("redirect_uris", json!(new.redirect_uris)),
+        ("scope", json!(new.scope.split_whitespace().collect::<Vec<_>>())),
+        ("require_pkce", json!(new.require_pkce)),
+        ("max_duration_days", json!(new.max_duration_days)),
+        ("partner", json!(new.partner)),
+        ("description", json!(new.description)),
+        ("country", json!(new.country)),
+        ("logo_uri", json!(new.logo_uri)),
+        ("terms_uri", json!(new.terms_uri)),
+        ("client_uri", json!(new.client_uri)),
+        ("contacts", if new.contacts.is_empty() { Value::Null } else { json!(new.contacts) }),
+    ]);
+    let mut added = desk.post_json("/recipients", &body).await?;
+    let id = added["recipient"]["client_id"].clone();
+    let client_id = id.as_str().unwrap_or_default();
+    if let Err(failure) = whole_way(desk, client_id, &new.providers).await {
+        return Err(undone(desk, client_id, failure).await);
+    }
+    added["client_id"] = id.clone();
+    show_secret(desk, &added, &id);
+    Ok(())
+}
+
+/// Refuses providers that are not there, or that need a client for each registration: before anything is made.
+async fn are_open(desk: &Desk, providers: &[i64]) -> Result<(), Failure> {
+    for id in providers {
+        let provider = desk.get(&format!("/providers/{id}")).await.map_err(|failure| match failure {
+            Failure::DoesNotHold(_) => Failure::Usage(format!("provider: {id} is none of this hub")),
+            failure => failure,
+        })?;
+        if provider["settings"]["upstream_client"] == "registration" {
+            return Err(Failure::Usage(format!(
+                "provider: {id} has a client for each registration: leave it out, then `registration request`, \
+                 `approve` and `activate`"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Takes a recipient back that was made only in part, and says why; all or nothing, as far as can be told.
+async fn undone(desk: &Desk, client_id: &str, failure: Failure) -> Failure {
+    let removed = desk.call(Method::DELETE, &path(&["recipients", client_id]), None).await;
+    let rest = match removed {
+        Ok(_) => "no recipient was added".to_owned(),
+        Err(error) => format!("and {client_id}, which was added, could not be removed: {error}"),
+    };
+    match failure {
+        Failure::DoesNotHold(why) => Failure::DoesNotHold(format!("{why}; {rest}")),
+        Failure::Usage(why) => Failure::Usage(format!("{why}; {rest}")),
+        Failure::Unreachable(why) => Failure::Unreachable(format!("{why}; {rest}")),
+        Failure::Fault(fault) => Failure::Fault(fault.context(rest)),
+    }
 }

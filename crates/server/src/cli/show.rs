@@ -119,9 +119,9 @@ mod tests {
             json!({"id": "économe", "who": {"kind": "\u{1b}[2J"}, "scope": [], "at": 7}),
         ];
         let columns = ["id", "who.kind", "scope", "at"];
-        let expected = "id       who.kind     scope  at\n\
-                        a        operator     X Y    -\n\
-                        économe  \\u{1b}[2J           7\n";
+        let expected = "id       who.kind   scope  at\n\
+                        a        operator   X Y    -\n\
+                        économe  \\u{1b}[2J         7\n";
         assert_eq!(table(&items, &columns), expected);
     }
 

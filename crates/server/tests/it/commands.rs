@@ -1,12 +1,13 @@
 //! What operators do from the command line: with a hub that runs, at its address or through its socket, and without
 //! one, on the store itself.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::kit::{Running, Site, durable_database};
+use crate::kit::{Recipient, Running, SCOPE, Site, durable_database, until};
 use crate::process::said;
 
 /// A site that is ready to be served, on either database.
@@ -36,13 +37,26 @@ macro_rules! on_both {
     };
 }
 
-on_both!(a_provider_is_held_and_released, operators_come_end_connections_and_go,);
+on_both!(
+    a_partners_recipient_is_set_up_connected_and_removed,
+    a_provider_comes_from_a_file_and_its_secret_from_another,
+    a_provider_is_held_and_released,
+    a_registrations_own_client_comes_from_standard_input,
+    operators_come_end_connections_and_go,
+    wrong_words_are_named_and_unknown_things_told,
+);
 
 /// What a command printed for scripts.
 fn json_of(site: &Site, arguments: &[&str]) -> Value {
     let (code, printed, error) = said(&site.run(&[&["--json"], arguments].concat()));
     assert_eq!(code, Some(0), "{arguments:?}: {error}");
     serde_json::from_str(&printed).unwrap_or_else(|_| panic!("{arguments:?}: {printed}"))
+}
+
+/// A field of what a command printed for scripts.
+fn field_of(site: &Site, arguments: &[&str], field: &str) -> String {
+    let printed = json_of(site, arguments);
+    printed[field].as_str().unwrap_or_else(|| panic!("{arguments:?}: {printed}")).to_owned()
 }
 
 /// What a command printed for people.
@@ -204,4 +218,180 @@ async fn serve_refuses_a_socket_in_a_place_that_is_not_fit() {
         let (code, _, error) = serve(&path.display().to_string());
         assert!(code == Some(2) && error.contains("admin_socket") && error.contains(expected), "{error}");
     }
+}
+
+const REDIRECT: &str = "https://app.example.org/back";
+const ADD: [&str; 12] = [
+    "recipient",
+    "add",
+    "--name",
+    "Acme Budget",
+    "--purpose-en",
+    "To show balances",
+    "--purpose-fr",
+    "Pour montrer les soldes",
+    "--redirect-uri",
+    REDIRECT,
+    "--scope",
+    SCOPE,
+];
+
+/// A partner, a recipient of it, and the registration's whole way to active.
+fn set_up(site: &Site) -> Recipient {
+    let partner = json_of(site, &["partner", "add", "--name", "Flock of Apps"]);
+    let partner_id = partner["partner"]["client_id"].as_str().unwrap();
+    let added = json_of(site, &[&ADD[..], &["--partner", partner_id, "--contact", "a@example.org"]].concat());
+    let text = |name: &str| added[name].as_str().unwrap().to_owned();
+    let (id, secret) = (text("client_id"), text("client_secret"));
+    assert_eq!(added["recipient"]["partner"], partner_id, "{added}");
+    let list = json_of(site, &["recipient", "list", "--partner", partner_id, "--state", "active"]);
+    assert_eq!(list["items"][0]["client_id"], id.as_str(), "{list}");
+    admitted(site, partner_id, &id);
+    let own = |word: &str| text_of(site, &["partner", word, partner_id]);
+    assert_eq!(own("suspend"), format!("{partner_id}  suspended\n"));
+    assert_eq!(own("reinstate"), format!("{partner_id}  active\n"));
+    assert!(
+        own("show").contains("Flock of Apps") && text_of(site, &["partner", "list"]).contains(partner_id)
+    );
+    assert_ne!(json_of(site, &["partner", "secret", partner_id])["client_secret"], partner["client_secret"]);
+    Recipient { id, secret, redirect_uri: REDIRECT.into() }
+}
+
+/// Every step of a registration, up to active.
+fn admitted(site: &Site, partner: &str, id: &str) {
+    let state = |word: &str| field_of(site, &["registration", word, id, "1000"], "state");
+    let asked = ["registration", "request", "--client", id, "--provider", "1000"];
+    assert_eq!(json_of(site, &asked)["items"][0]["state"], "pending_approval");
+    assert_eq!(refused(site, &asked, "all or none"), Some(1), "it was asked for before");
+    let waiting = ["registration", "list", "--partner", partner, "--state", "pending_approval"];
+    assert!(text_of(site, &waiting).contains(id));
+    assert_eq!(state("approve"), "pending_activation");
+    assert_eq!(state("activate"), "active");
+    assert_eq!(text_of(site, &["registration", "suspend", id, "1000"]), format!("{id}  1000  suspended\n"));
+    assert_eq!([state("reinstate"), state("show")], ["active", "active"]);
+}
+
+async fn a_partners_recipient_is_set_up_connected_and_removed(site: Site) {
+    let hub = site.serve(&[]).await;
+    let acme = set_up(&site);
+    let tokens = site.connect(&acme, "alice").await;
+    let read = async || site.api().read("/accounts", &tokens.access).await.status;
+    assert_eq!(read().await, 200, "data flows");
+    assert_eq!(text_of(&site, &["recipient", "suspend", &acme.id]), format!("{}  suspended\n", acme.id));
+    assert_eq!(read().await, 403);
+    assert_eq!(field_of(&site, &["recipient", "reinstate", &acme.id], "state"), "active");
+    let secret = field_of(&site, &["recipient", "secret", &acme.id], "client_secret");
+    let refreshed = site.api().refresh(&acme, &tokens.refresh).await.json();
+    assert_eq!(refreshed["error"], "invalid_client", "the old secret is void");
+    let acme = Recipient { secret, ..acme };
+    assert_eq!(site.api().refresh(&acme, &tokens.refresh).await.status, 200, "the connection lives on");
+    let elsewhere = ["recipient", "update", &acme.id, "--redirect-uri", "https://new.example.org/back"];
+    assert_eq!(json_of(&site, &elsewhere)["redirect_uris"], json!(["https://new.example.org/back"]));
+    let remove = |more: &[&str]| text_of(&site, &[&["recipient", "remove", &*acme.id], more].concat());
+    assert_eq!(remove(&["--dry-run"]), format!("{}  would_remove  1 connections\n", acme.id));
+    assert_eq!(read().await, 200);
+    assert_eq!(remove(&[]), format!("{}  removed  1 connections\n", acme.id));
+    let dead = site.api().read("/accounts", &tokens.access).await;
+    assert_eq!((dead.status, &dead.json()["code"]), (401, &json!(602)));
+    assert_eq!(site.api().refresh(&acme, &tokens.refresh).await.json()["error"], "invalid_grant");
+    until("the bank was told", async || site.live_grants().await == 0).await;
+    stop(hub);
+
+    let again = set_up(&site);
+    let removed = json_of(&site, &["recipient", "remove", &again.id]);
+    assert_eq!((&removed["connections"], &removed["outcome"]), (&json!(0), &json!("removed")));
+}
+
+async fn wrong_words_are_named_and_unknown_things_told(site: Site) {
+    let before = json_of(&site, &["recipient", "list"]);
+    let odd = |place: usize, text: &'static str| {
+        let mut add = ADD;
+        add[place] = text;
+        add.to_vec()
+    };
+    let more = |more: &[&'static str]| [&ADD[..], more].concat();
+    for (arguments, named) in [
+        (odd(3, ""), "name"),
+        (odd(5, ""), "purpose_en"),
+        (odd(9, "back"), "redirect_uris"),
+        (odd(11, "EVERYTHING"), "scope"),
+        (more(&["--partner", "pt-nobody"]), "partner"),
+        (more(&["--country", "FR"]), "country"),
+        (more(&["--provider", "9"]), "provider: 9"),
+        (vec!["partner", "add", "--name", ""], "name"),
+        (vec!["recipient", "list", "--state", "odd"], "state"),
+        (vec!["registration", "list", "--provider", "x"], "provider_id"),
+        (vec!["registration", "activate", "dc-1", "1000", "--upstream-client-id", "x"], "secret-file"),
+        (vec!["audit", "list", "--from", "yesterday"], "from"),
+        (vec!["connection", "list", "--limit", "0"], "limit"),
+        (vec!["connection", "show", ""], "CONNECTION_ID"),
+    ] {
+        assert_eq!(refused(&site, &arguments, named), Some(2), "{arguments:?}");
+    }
+    assert_eq!(json_of(&site, &["recipient", "list"]), before, "nobody was added");
+    for arguments in [
+        &["partner", "show", "pt-nobody"][..],
+        &["partner", "secret", "pt-nobody"],
+        &["recipient", "show", "dc-nobody"],
+        &["recipient", "secret", "dc-nobody"],
+        &["recipient", "remove", "dc-nobody", "--dry-run"],
+        &["recipient", "update", "dc-nobody", "--redirect-uri", REDIRECT],
+        &["registration", "show", "dc-nobody", "1000"],
+        &["registration", "approve", "dc-nobody", "1000"],
+        &["registration", "reject", "dc-nobody", "1000", "--reason", "Why not"],
+        &["provider", "test", "9"],
+    ] {
+        assert_eq!(refused(&site, arguments, "There is no such"), Some(1), "{arguments:?}");
+    }
+}
+
+async fn a_provider_comes_from_a_file_and_its_secret_from_another(site: Site) {
+    let whole = std::fs::read_to_string(site.path("bowline.toml")).unwrap();
+    let (_, own) = whole.split_once("[[provider]]\n").unwrap();
+    let keys = own.lines().filter(|line| !line.starts_with("client_secret"));
+    let table = keys.collect::<Vec<_>>().join("\n").replace("id = 1000", "id = 2000");
+    let file = site.path("second.toml");
+    std::fs::write(&file, format!("[[provider]]\n{table}\n")).unwrap();
+    let file = file.display().to_string();
+    assert_eq!(refused(&site, &["provider", "add", &file], "client_secret"), Some(2));
+    let secret = site.path("bank.secret").display().to_string();
+    let add = ["provider", "add", &*file, "--client-secret-file", &*secret];
+    assert_eq!(text_of(&site, &add), "2000  active  Maple Trust\n");
+    assert_eq!(refused(&site, &add, "is there already"), Some(1));
+    let shown = json_of(&site, &["provider", "show", "2000"]);
+    assert_eq!((&shown["source"], shown["settings"].get("client_secret")), (&json!("api"), None), "{shown}");
+    assert_eq!(json_of(&site, &["provider", "test", "2000"])["ok"], true);
+    let added = json_of(&site, &[&ADD[..], &["--provider", "1000", "--provider", "2000"]].concat());
+    let id = added["client_id"].as_str().unwrap();
+    let list = json_of(&site, &["registration", "list", "--client", id, "--state", "active"]);
+    assert_eq!(list["items"].as_array().unwrap().len(), 2, "{list}");
+    std::fs::remove_file(site.path("bank.secret")).unwrap();
+    let (code, told, error) = said(&site.run(&["--json", "provider", "test", "1000"]));
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert!(code == Some(1) && told["ok"] == false, "{told} {error}");
+}
+
+async fn a_registrations_own_client_comes_from_standard_input(site: Site) {
+    let whole = std::fs::read_to_string(site.path("bowline.toml")).unwrap();
+    let (_, own) = whole.split_once("[[provider]]\n").unwrap();
+    let own = own.replace("id = 1000", "id = 3000\nupstream_client = \"registration\"");
+    let fed = |arguments: &[&str], text: &str| {
+        let mut command = site.command(&[], arguments);
+        let mut fed =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        fed.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        said(&fed.wait_with_output().unwrap())
+    };
+    assert_eq!(fed(&["provider", "add", "-"], &own).1, "3000  active  Maple Trust\n");
+    let each = [&ADD[..], &["--provider", "3000"]].concat();
+    assert_eq!(refused(&site, &each, "provider: 3000 has a client for each registration"), Some(2));
+    let id = field_of(&site, &ADD, "client_id");
+    text_of(&site, &["registration", "request", "--client", &id, "--provider", "3000"]);
+    text_of(&site, &["registration", "approve", &id, "3000"]);
+    assert_eq!(refused(&site, &["registration", "activate", &id, "3000"], "upstream_client_id"), Some(2));
+    let activate = ["registration", "activate", &*id, "3000", "--upstream-client-id", "acme"];
+    let activate = [&activate[..], &["--upstream-client-secret-file", "-"]].concat();
+    let (code, _, error) = fed(&activate, "\n");
+    assert!(code == Some(2) && error.contains("--upstream-client-secret-file"), "{error}");
+    assert_eq!(fed(&activate, "hunter2\n").1, format!("{id}  3000  active\n"));
 }
