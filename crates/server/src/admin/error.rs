@@ -20,9 +20,6 @@ pub enum AdminError {
     /// The token makes the first admin, and nothing else.
     #[error("This token makes the first admin and may do nothing else")]
     Bootstrap,
-    /// Another user of the machine, at the hub's own socket.
-    #[error("This socket is for the hub's own user and root")]
-    Stranger,
     /// A field is not what it should be.
     #[error("{field}: {expected}")]
     Invalid {
@@ -60,10 +57,9 @@ impl AdminError {
 impl From<NotAdmitted> for AdminError {
     fn from(why: NotAdmitted) -> Self {
         match why {
-            NotAdmitted::Unknown => Self::Unauthorized,
+            NotAdmitted::Unknown | NotAdmitted::Stranger => Self::Unauthorized,
             NotAdmitted::Role(least) => Self::Role(least),
             NotAdmitted::Bootstrap => Self::Bootstrap,
-            NotAdmitted::Stranger => Self::Stranger,
         }
     }
 }

@@ -199,9 +199,7 @@ pub(super) fn refuse(error: AdminError) -> Response {
     let told = error.to_string();
     let problem = match error {
         AdminError::Unauthorized => Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", told),
-        AdminError::Role(_) | AdminError::Bootstrap | AdminError::Stranger => {
-            Problem::new(StatusCode::FORBIDDEN, "forbidden", told)
-        }
+        AdminError::Role(_) | AdminError::Bootstrap => Problem::new(StatusCode::FORBIDDEN, "forbidden", told),
         AdminError::Invalid { field, .. } => {
             Problem::new(StatusCode::BAD_REQUEST, "invalid", told).about(Some(field))
         }

@@ -1,6 +1,7 @@
 //! How a command reaches the operators' API: at a URL, through the socket of the hub that runs on this configuration,
 //! or, where no hub runs, in this process, on the store itself. What is asked and answered is the same.
 
+use std::fmt::Write;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -216,7 +217,16 @@ async fn whole(answer: Response) -> Result<(u16, String), Failure> {
 /// What an answer comes to.
 fn told(status: u16, text: &str) -> Result<Value, Failure> {
     let told: Value = serde_json::from_str(text).unwrap_or_default();
-    let detail = told["detail"].as_str().unwrap_or("this is no answer of a hub").to_owned();
+    let mut detail = told["detail"].as_str().unwrap_or("this is no answer of a hub").to_owned();
+    for pair in told["pairs"].as_array().into_iter().flatten() {
+        let why = pair["detail"].as_str().unwrap_or_default();
+        let _ = write!(
+            detail,
+            "; {} with {}: {why}",
+            pair["client_id"].as_str().unwrap_or_default(),
+            pair["provider_id"]
+        );
+    }
     match StatusCode::from_u16(status) {
         Ok(StatusCode::OK | StatusCode::CREATED) if told.is_object() => Ok(told),
         Ok(StatusCode::NO_CONTENT) => Ok(Value::Null),
@@ -258,6 +268,8 @@ mod tests {
             assert_eq!(code(status, r#"{"detail":"why"}"#), Some(expected), "{status}");
         }
         assert_eq!(code(200, "<html>"), Some(3), "a page of somebody else");
+        let pairs = r#"{"detail":"none","pairs":[{"client_id":"dc-1","provider_id":7,"detail":"why"}]}"#;
+        assert_eq!(told(409, pairs).unwrap_err().to_string(), "none; dc-1 with 7: why");
         assert_eq!(
             told(400, r#"{"detail":"name: expected a text"}"#).unwrap_err().to_string(),
             "name: expected a text"

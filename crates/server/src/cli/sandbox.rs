@@ -13,6 +13,7 @@ use crate::app::Clock;
 use crate::config::Config;
 use crate::telemetry;
 
+use world::CONFIGURATION;
 pub use world::{BankSite, Credentials, World};
 
 /// Runs the hub, two banks with customers in them, and a demo app, on loopback alone.
@@ -64,7 +65,7 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
     if globals.json {
         println!("{}", line(&world));
     } else {
-        describe(&world);
+        describe(&world, &args);
     }
     stop_signal().await;
     world.stop().await;
@@ -103,7 +104,7 @@ fn line(world: &World) -> serde_json::Value {
     })
 }
 
-fn describe(world: &World) {
+fn describe(world: &World, args: &Args) {
     println!("A world of open banking, on this machine alone. Stop it with Ctrl-C.\n");
     println!("demo app     {}   begin here, in a browser", world.demo);
     println!("hub          {}", world.app.public_url());
@@ -125,4 +126,5 @@ fn describe(world: &World) {
         }
     }
     println!("\noperator     {}   an admin's bearer token", world.operator.expose());
+    println!("commands     bowline --config {} connection list", args.data.join(CONFIGURATION).display());
 }

@@ -41,6 +41,7 @@ on_both!(
     a_partners_recipient_is_set_up_connected_and_removed,
     a_provider_comes_from_a_file_and_its_secret_from_another,
     a_provider_is_held_and_released,
+    a_recipient_comes_with_all_its_providers_or_not_at_all,
     a_registrations_own_client_comes_from_standard_input,
     operators_come_end_connections_and_go,
     wrong_words_are_named_and_unknown_things_told,
@@ -369,6 +370,19 @@ async fn a_provider_comes_from_a_file_and_its_secret_from_another(site: Site) {
     let (code, told, error) = said(&site.run(&["--json", "provider", "test", "1000"]));
     let told: Value = serde_json::from_str(&told).unwrap();
     assert!(code == Some(1) && told["ok"] == false, "{told} {error}");
+}
+
+async fn a_recipient_comes_with_all_its_providers_or_not_at_all(site: Site) {
+    assert_eq!(json_of(&site, &["provider", "retire", "1000"])["state"], "retired");
+    let add = [&ADD[..], &["--provider", "1000"]].concat();
+    assert_eq!(refused(&site, &add, "it takes nobody any more; no recipient was added"), Some(1));
+    let active = ["recipient", "list", "--state", "active"];
+    assert_eq!(json_of(&site, &active)["items"], json!([]));
+    json_of(&site, &["provider", "release", "1000"]);
+    let _hub = site.serve(&[]).await;
+    let added = json_of(&site, &add);
+    assert_eq!(json_of(&site, &active)["items"][0]["client_id"], added["client_id"], "{added}");
+    assert!(added["client_secret"].is_string() && added["recipient"]["name"] == "Acme Budget", "{added}");
 }
 
 async fn a_registrations_own_client_comes_from_standard_input(site: Site) {

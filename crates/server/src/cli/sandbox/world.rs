@@ -31,6 +31,9 @@ use crate::manage::{
 };
 use crate::node::{Listeners as Listening, Node};
 
+/// The file in its folder that configures a sandbox's hub.
+pub(super) const CONFIGURATION: &str = "bowline.toml";
+
 /// A world that runs.
 pub struct World {
     /// The hub's app.
@@ -259,7 +262,7 @@ fn url(listener: &TcpListener) -> Result<String, Failure> {
 }
 
 fn config(args: &Args, hub: &str, providers: &str) -> Result<Config, Failure> {
-    let file = args.data.join("bowline.toml");
+    let file = args.data.join(CONFIGURATION);
     let in_data = |name: &str| args.data.join(name).display().to_string();
     let store = args.store.clone().unwrap_or_else(|| format!("sqlite:{}", in_data("bowline.db")));
     let sections = json!({

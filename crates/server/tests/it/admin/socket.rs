@@ -7,7 +7,11 @@ use tokio::net::UnixStream;
 
 use crate::kit::{Kit, Raw, on_both};
 
-on_both!(the_hubs_own_user_needs_no_token, a_token_counts_for_what_it_is);
+on_both!(
+    the_hubs_own_user_needs_no_token,
+    a_token_counts_for_what_it_is,
+    the_sandboxs_hub_is_reached_by_the_configuration_that_it_wrote
+);
 
 impl Kit {
     /// Sends a request through the hub's own socket.
@@ -41,6 +45,17 @@ async fn a_token_counts_for_what_it_is(kit: Kit) {
         assert_eq!(answer.status, status, "{}", answer.body);
     }
     assert_eq!(kit.locally(&Raw::get("/admin/v1/jobs").bearer(&viewer)).await.status, 200);
+}
+
+async fn the_sandboxs_hub_is_reached_by_the_configuration_that_it_wrote(kit: Kit) {
+    let tokens = kit.connect(&kit.acme()).await;
+    let id = tokens.id.to_string();
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_bowline"));
+    command.arg("--config").arg(kit.data_folder().join("bowline.toml"));
+    let ended = command.args(["connection", "end", &*id]).output().await.unwrap();
+    let (printed, error) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(printed, format!("{id}  ended\n"), "{error}");
+    assert_eq!(kit.read("/accounts", &tokens.access).await.json()["code"], 602);
 }
 
 #[tokio::test]
