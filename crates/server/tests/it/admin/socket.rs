@@ -1,6 +1,9 @@
 //! The hub's own socket: who comes through it, and that nobody else can seem to.
 
-use bowline::cli::Answer;
+use std::os::unix::fs::PermissionsExt;
+
+use bowline::app::Clock;
+use bowline::cli::{Answer, SandboxArgs, World};
 use bowline::web::admin_table;
 use serde_json::json;
 use tokio::net::UnixStream;
@@ -72,6 +75,16 @@ async fn over_the_network_nobody_comes_from_the_machine() {
         let answer = kit.wire(&raw).await;
         assert_eq!(answer.status, 401, "{} {}: {}", route.method, route.path, answer.body);
     }
+}
+
+#[tokio::test]
+async fn a_sandbox_in_a_folder_where_others_write_goes_without() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let args = SandboxArgs::on_free_ports(folder.path().to_owned(), None);
+    let world = World::start(&args, Clock::system()).await.unwrap();
+    assert!(!folder.path().join("admin.sock").exists());
+    world.stop().await;
 }
 
 #[tokio::test]
