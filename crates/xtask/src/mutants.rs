@@ -227,6 +227,26 @@ const MUTANTS: &[Mutant] = &[
         says: "it was taken for another's",
         always: false,
     },
+    Mutant {
+        name: "whoever comes over the network seems to come from the machine itself",
+        file: "crates/server/src/web/listen.rs",
+        whole: "Ok((stream, Peer::address(address.ip())))",
+        broken: "Ok((stream, Peer::local(domain::rule::operator::LocalPeer { user: 0, own: 0 })))",
+        tests: Tests::It,
+        test: "admin::socket::over_the_network_nobody_comes_from_the_machine",
+        says: "/admin/v1/",
+        always: false,
+    },
+    Mutant {
+        name: "any user of the machine is an admin at the hub's own socket",
+        file: "crates/domain/src/rule/operator.rs",
+        whole: "if peer.user != peer.own && peer.user != ROOT {",
+        broken: "if peer.user == u32::MAX && peer.user != ROOT {",
+        tests: Tests::Unit("bowline-domain"),
+        test: "rule::operator::tests::of_the_machine_the_hubs_own_user_and_root_are_let_in_as_admins",
+        says: "1000 at a hub of 0",
+        always: false,
+    },
 ];
 
 /// Builds and tests mutants, all of them or those that every run tries; an error names those that nobody

@@ -41,7 +41,7 @@ pub enum NotBound {
     },
     /// Others could put a socket of theirs in its place.
     #[error(
-        "server.admin_socket: {0}: expected a folder of the hub's own user where nobody else may write (chmod go-w)"
+        "server.admin_socket: {0}: expected a folder of the hub's own user where nobody else may write (chmod go-w), or an empty text for no socket"
     )]
     Folder(PathBuf),
     /// Something else is there.
