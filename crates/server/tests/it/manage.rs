@@ -318,7 +318,8 @@ async fn no_secret_that_a_partner_or_an_operator_hands_over_is_on_disk() {
     (provider["id"], provider["client_secret"]) = (json!(4000), json!("another-secret-at-a-bank"));
     kit.did(Method::POST, "/providers", Some(provider)).await;
     let mut looked_at = 0;
-    for file in std::fs::read_dir(kit.data_folder()).unwrap().map(|entry| entry.unwrap().path()) {
+    let entries = std::fs::read_dir(kit.data_folder()).unwrap().map(|entry| entry.unwrap().path());
+    for file in entries.filter(|path| path.is_file()) {
         let bytes = std::fs::read(&file).unwrap();
         looked_at +=
             usize::from(bytes.windows(recipient.id.len()).any(|part| part == recipient.id.as_bytes()));

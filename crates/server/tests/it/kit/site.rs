@@ -254,7 +254,7 @@ impl Site {
     /// The files that this site has made.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.folder.path()).unwrap();
-        entries.map(|entry| entry.unwrap().path()).collect()
+        entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect()
     }
 
     /// How many grants live at the bank.
