@@ -159,7 +159,9 @@ fn expected(route: &Route, caller: Caller) -> Expected {
         (Face::Page, "GET", "/consent/{request_id}" | "/callback/{provider_id}") => Expected::Page(400, OVER),
         (Face::Page, "POST", "/consent/{request_id}") => Expected::Page(403, FOREIGN_FORM),
         (Face::Page, "GET", "/") => Expected::Page(200, "Bowline"),
-        (Face::Page, "GET", "/openapi/flinks.json" | "/openapi/fdx.json") => Expected::Data,
+        (Face::Page, "GET", "/openapi/flinks.json" | "/openapi/fdx.json") => {
+            Expected::Page(200, "\"openapi\"")
+        }
         (Face::Page, "GET", "/static/bowline.css") => Expected::Page(200, ":root"),
         (Face::Admin, ..) => Expected::no_operator(),
         // Whoever reaches the probes' listener may look: what they tell is about nobody.
