@@ -1,5 +1,5 @@
 //! The OpenAPI documents: they are whole, they are what is committed, and they keep to their own schemas. That
-//! answers keep to them is seen to by the kit, for every answer that any test hears.
+//! answers keep to them is seen to by the kit, for every answer that it hears.
 
 use std::collections::BTreeSet;
 use std::path::Path;

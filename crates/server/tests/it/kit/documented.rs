@@ -1,4 +1,4 @@
-//! Every answer that a test hears is held against the OpenAPI documents: its status, type, body and headers stand
+//! Every answer that the kit hears is held against the OpenAPI documents: its status, type, body and headers stand
 //! there, and nothing else does.
 
 use std::collections::BTreeMap;
