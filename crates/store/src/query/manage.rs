@@ -85,6 +85,13 @@ pub struct NamedRegistration {
     pub provider: ProviderSettings,
 }
 
+impl Record for NamedRegistration {
+    fn read(row: &mut Row) -> Result<Self> {
+        let registration = Registration::read(row)?;
+        Ok(Self { registration, client_name: row.take()?, provider: row.json()? })
+    }
+}
+
 impl Query for RegistrationsUnder {
     type Reply = Vec<NamedRegistration>;
 
@@ -93,11 +100,7 @@ impl Query for RegistrationsUnder {
             None => tx.query(REGISTRATIONS_UNDER, values![self.partner]).await?,
             Some(one) => tx.query(REGISTRATIONS_UNDER_ONE, values![self.partner, one]).await?,
         };
-        let named = |mut row: Row| {
-            let registration = Registration::read(&mut row)?;
-            Ok(NamedRegistration { registration, client_name: row.take()?, provider: row.json()? })
-        };
-        rows.into_iter().map(named).collect()
+        rows.into_iter().map(|mut row| NamedRegistration::read(&mut row)).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use domain::Timestamp;
 use domain::id::{ClientId, ProviderId};
-use domain::model::registration::{Registration, RegistrationState};
+use domain::model::registration::RegistrationState;
 
 use super::manage::NamedRegistration;
 use crate::Query;
@@ -23,9 +23,7 @@ pub struct RegistrationSeen {
 
 impl Record for RegistrationSeen {
     fn read(row: &mut Row) -> Result<Self> {
-        let registration = Registration::read(row)?;
-        let named = NamedRegistration { registration, client_name: row.take()?, provider: row.json()? };
-        Ok(Self { named, partner: row.take()? })
+        Ok(Self { named: NamedRegistration::read(row)?, partner: row.take()? })
     }
 }
 
