@@ -10,7 +10,6 @@ pub mod setup;
 mod error;
 pub(crate) mod http;
 mod page;
-pub mod wire;
 
 pub use error::AdminError;
 pub use page::{Page, Params};

@@ -21,3 +21,4 @@ pub mod ready;
 pub mod telemetry;
 pub mod vault;
 pub mod web;
+pub mod wire;

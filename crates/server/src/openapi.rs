@@ -12,9 +12,9 @@ use serde_json::Value;
 /// A document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Document {
-    /// Of the Flinks face.
+    /// Authorization, data recipients, registrations, providers, connections.
     Flinks,
-    /// Of the data face.
+    /// The customer's data.
     Fdx,
 }
 
@@ -50,9 +50,4 @@ impl Document {
             Self::Fdx => fdx::document(),
         }
     }
-}
-
-/// The words of an enumeration, for the schema of a field that holds one.
-pub(crate) fn words<T: Copy>(all: &[T], word: impl Fn(T) -> &'static str) -> Vec<&'static str> {
-    all.iter().copied().map(word).collect()
 }

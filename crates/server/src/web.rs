@@ -24,8 +24,6 @@ pub use listen::{Listener, Served, serve};
 pub use local::{LocalSocket, NotBound};
 pub use outer::service;
 pub use peer::{Peer, local_peer, network, own_request, own_user, whole_seconds};
-#[expect(unused_imports, reason = "soon")]
-pub(crate) use problem::ProblemBody;
 pub use problem::{PairBody, Problem};
 pub use routes::{Least, Route, admin_table, public_table, router, table};
 pub use segment::{Segment, Segments};

@@ -9,9 +9,9 @@ use serde_json::Value;
 use store::query::AuditEvents;
 
 use super::page::Asked;
-use super::wire::{Time, Word};
 use super::{AdminError, Page, Params};
 use crate::ctx::Ctx;
+use crate::wire::{Time, Word};
 
 const FILTERS: [&str; 9] =
     ["subject_kind", "subject_id", "action", "actor_kind", "actor_id", "from", "before", "limit", "after"];

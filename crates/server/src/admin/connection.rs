@@ -12,10 +12,10 @@ use store::query::{AuditOf, Connections, Found, FoundById, JobsOf, Window};
 use super::audit::{ActorBody, EventBody};
 use super::job::JobBody;
 use super::page::{Asked, dry_run};
-use super::wire::{Time, Word};
 use super::{AdminError, Page, Params};
 use crate::connection;
 use crate::ctx::Ctx;
+use crate::wire::{Time, Word};
 
 const FILTERS: [&str; 11] = [
     "id",

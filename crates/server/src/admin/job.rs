@@ -9,9 +9,9 @@ use store::command::{SettleJob, Settlement};
 use store::query::{JobSeen, Jobs};
 
 use super::page::Asked;
-use super::wire::{Time, Word};
 use super::{AdminError, Page, Params};
 use crate::ctx::Ctx;
+use crate::wire::{Time, Word};
 
 /// A job without what it holds.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -12,9 +12,9 @@ use store::command::{AddOperator, Added, AddedBy, IssueBootstrap, RemoveOperator
 use store::query::{OperatorBy, Operators};
 
 use super::page::Asked;
-use super::wire::{Time, exposed};
 use super::{AdminError, Page, Params};
 use crate::ctx::Ctx;
+use crate::wire::{Time, exposed};
 
 /// How long a token lives if nothing is said.
 const USUAL: Duration = Duration::from_hours(90 * 24);

@@ -11,10 +11,10 @@ use store::command::SetProviderState;
 use store::query::{AllProviders, ProviderById};
 
 use super::page::Asked;
-use super::wire::Word;
 use super::{AdminError, Page, Params};
 use crate::ctx::Ctx;
 use crate::hub::{Check, look};
+use crate::wire::Word;
 
 /// A provider in a list.
 #[derive(Debug, Serialize, JsonSchema)]

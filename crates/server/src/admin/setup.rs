@@ -5,6 +5,7 @@ pub mod partner;
 pub mod recipient;
 pub mod registration;
 
+mod client;
 pub(super) mod http;
 
 use domain::Secret;
@@ -16,7 +17,7 @@ pub use partner::{PartnerBody, PartnerCreated};
 pub use recipient::{RecipientBody, RecipientCreated, RecipientRemoved, RemovedWord};
 pub use registration::{RegistrationBody, RegistrationsAsked};
 
-use super::wire::exposed;
+use crate::wire::exposed;
 
 /// A client's new secret. It is not kept and cannot be shown again; the old one is void.
 #[derive(Debug, Serialize, JsonSchema)]

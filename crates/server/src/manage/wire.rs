@@ -18,7 +18,7 @@ use store::query::{ListedConnection, NamedRegistration};
 use super::connection::Page;
 use super::inventory::{Inventory, inventory};
 use super::registration::why;
-use crate::openapi::words;
+use crate::wire::{Time, Word};
 
 /// A recipient. What it does not say of itself is absent; `contacts` is always there.
 #[derive(Serialize, JsonSchema)]
@@ -296,28 +296,21 @@ pub(crate) struct ConnectionBody<'a> {
     client_id: &'a str,
     #[schemars(with = "u32")]
     provider_id: ProviderId,
-    #[schemars(extend("enum" = words(Status::ALL, Status::as_str)))]
-    state: &'static str,
+    state: Word<Status>,
     /// What the customer consented to: words that spaces part.
     scope: String,
-    #[schemars(extend("format" = "date-time"))]
-    created_at: String,
+    created_at: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "date-time"))]
-    activated_at: Option<String>,
-    #[schemars(extend("format" = "date-time"))]
-    expires_at: String,
+    activated_at: Option<Time>,
+    expires_at: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "date-time"))]
-    ended_at: Option<String>,
+    ended_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     /// Why it has ended.
-    #[schemars(extend("enum" = words(Cause::ALL, Cause::as_str)))]
-    cause: Option<&'static str>,
+    cause: Option<Word<Cause>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     /// What the provider knows of the end.
-    #[schemars(extend("enum" = words(BankState::ALL, BankState::as_str)))]
-    bank: Option<&'static str>,
+    bank: Option<Word<BankState>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     /// What the recipient knows of the end.
     recipient: Option<&'a str>,
@@ -330,14 +323,14 @@ impl<'a> ConnectionBody<'a> {
             connection_id: c.id.as_str(),
             client_id: c.client_id.as_str(),
             provider_id: c.provider_id,
-            state: c.status.as_str(),
+            state: Word(c.status),
             scope: c.clusters.to_string(),
-            created_at: c.created_at.to_string(),
-            activated_at: c.activated_at.as_ref().map(ToString::to_string),
-            expires_at: c.expires_at.to_string(),
-            ended_at: c.ended_at.as_ref().map(ToString::to_string),
-            cause: c.cause.map(Cause::as_str),
-            bank: c.cause.map(|_| c.bank.as_str()),
+            created_at: c.created_at.into(),
+            activated_at: c.activated_at.map(Time),
+            expires_at: c.expires_at.into(),
+            ended_at: c.ended_at.map(Time),
+            cause: c.cause.map(Word),
+            bank: c.cause.map(|_| Word(c.bank)),
             recipient: c.cause.map(|_| c.recipient.as_str()),
         }
     }

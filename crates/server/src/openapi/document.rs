@@ -247,6 +247,9 @@ fn not_null(property: &mut Value) {
             property.insert("type".into(), one);
         }
     }
+    if let Some(Value::Array(words)) = property.get_mut("enum") {
+        words.retain(|word| !word.is_null());
+    }
     let Some(Value::Array(any)) = property.get_mut("anyOf") else { return };
     any.retain(|schema| schema.get("type").is_none_or(|kind| kind != "null"));
     if let [Value::Object(one)] = any.as_slice() {

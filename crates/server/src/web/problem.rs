@@ -32,7 +32,7 @@ pub struct PairBody {
 /// A problem as it stands in a body (RFC 9457).
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
-pub(crate) struct ProblemBody<'a> {
+struct ProblemBody<'a> {
     #[schemars(extend("const" = "about:blank"))]
     r#type: &'static str,
     /// The status in words.
@@ -85,7 +85,7 @@ impl Problem {
     }
 
     /// What is written of it.
-    pub(crate) fn body<'a>(&'a self, correlation_id: &'a str) -> ProblemBody<'a> {
+    fn body<'a>(&'a self, correlation_id: &'a str) -> ProblemBody<'a> {
         ProblemBody {
             r#type: "about:blank",
             title: self.status.canonical_reason().unwrap_or("Problem"),

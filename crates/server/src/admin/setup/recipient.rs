@@ -7,16 +7,16 @@ use domain::rule::recipient::Invalid;
 use domain::{DataCluster, Secret};
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::command::{ClientChange, RemovedClient, Whose};
+use store::command::{RemovedClient, Whose};
 use store::query::{ClientSeen, ClientSeenById, Clients, LiveCount};
 
 use super::SecretIssued;
-use super::partner::{key, read_key};
+use super::client::{self, id_of, key, nobody, read_key, seen};
 use crate::admin::page::{Asked, dry_run};
-use crate::admin::wire::{Time, Word, exposed};
 use crate::admin::{AdminError, Page, Params};
 use crate::ctx::Ctx;
-use crate::manage::{Members, another_secret, change, create_for, remove_client, replace_uris};
+use crate::manage::{Members, create_for, remove_client, replace_uris};
+use crate::wire::{Time, Word, exposed};
 
 /// A recipient: an app that receives data with the customer's consent.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -117,18 +117,14 @@ pub enum RemovedWord {
     WouldRemove,
 }
 
-const NOBODY: AdminError = AdminError::NotFound("recipient");
-
-fn id_of(text: &str) -> Result<ClientId, AdminError> {
-    ClientId::parse(text).map_err(|_| NOBODY)
-}
+const KIND: ClientKind = ClientKind::Recipient;
 
 /// Recipients that a query looks for, the newest first.
 pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<RecipientBody>, AdminError> {
     let params = Params::query(query, &["partner", "state", "limit", "after"])?;
     let asked = Asked::of(ctx, "recipients", &params)?;
     let search = Clients {
-        kind: ClientKind::Recipient,
+        kind: KIND,
         partner: params.client("partner")?,
         state: params.word("state", ClientState::ALL, ClientState::as_str)?,
         after: asked.after(read_key)?,
@@ -139,12 +135,11 @@ pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<RecipientBody>,
 
 /// One recipient, removed or not.
 pub async fn show(ctx: &Ctx, id: &str) -> Result<RecipientBody, AdminError> {
-    of(ctx, id_of(id)?).await
+    of(ctx, id_of(KIND, id)?).await
 }
 
 async fn of(ctx: &Ctx, id: ClientId) -> Result<RecipientBody, AdminError> {
-    let seen = ctx.ask(&ClientSeenById { kind: ClientKind::Recipient, id }).await?;
-    seen.map(RecipientBody::of).ok_or(NOBODY)
+    seen(ctx, KIND, id).await.map(RecipientBody::of)
 }
 
 /// The fields of a recipient to be made.
@@ -193,33 +188,24 @@ pub async fn update(
     members: Members,
     actor: Actor,
 ) -> Result<RecipientBody, AdminError> {
-    let client_id = id_of(id)?;
+    let client_id = id_of(KIND, id)?;
     of(ctx, client_id.clone()).await?;
     let members = members.known(&CHANGES)?;
     if replace_uris(ctx, client_id.clone(), &members, actor).await? {
         of(ctx, client_id).await
     } else {
-        Err(NOBODY)
+        Err(nobody(KIND))
     }
 }
 
 /// Gives a recipient another secret: the old one and the recipient's own tokens end, its connections live on.
 pub async fn regenerate(ctx: &Ctx, id: &str, actor: Actor) -> Result<SecretIssued, AdminError> {
-    let client_id = id_of(id)?;
-    let whose = Whose::any(ClientKind::Recipient, client_id.clone());
-    let client_secret = another_secret(ctx, whose, actor).await?.ok_or(NOBODY)?;
-    Ok(SecretIssued { client_id, client_secret })
+    client::regenerate(ctx, KIND, id, actor).await
 }
 
 /// Holds a recipient or lets it go on: tokens and data are refused, nothing is destroyed.
 pub async fn hold(ctx: &Ctx, id: &str, held: bool, actor: Actor) -> Result<RecipientBody, AdminError> {
-    let client_id = id_of(id)?;
-    let whose = Whose::any(ClientKind::Recipient, client_id.clone());
-    if change(ctx, whose, ClientChange::Held(held), actor).await? {
-        of(ctx, client_id).await
-    } else {
-        Err(NOBODY)
-    }
+    client::hold(ctx, KIND, id, held, actor).await.map(RecipientBody::of)
 }
 
 /// Removes a recipient with all that it has, or says what that would come to.
@@ -230,7 +216,7 @@ pub async fn remove(
     actor: Actor,
 ) -> Result<RecipientRemoved, AdminError> {
     let dry = dry_run(query)?;
-    let before = of(ctx, id_of(id)?).await?;
+    let before = of(ctx, id_of(KIND, id)?).await?;
     let client_id = before.client_id;
     let connections = ctx.ask(&LiveCount { client_id: client_id.clone() }).await?;
     if dry {
@@ -238,10 +224,10 @@ pub async fn remove(
         let outcome = if closed { RemovedWord::AlreadyRemoved } else { RemovedWord::WouldRemove };
         return Ok(RecipientRemoved { connections, outcome });
     }
-    let outcome = match remove_client(ctx, Whose::any(ClientKind::Recipient, client_id), actor).await? {
+    let outcome = match remove_client(ctx, Whose::any(KIND, client_id), actor).await? {
         RemovedClient::Removed => RemovedWord::Removed,
         RemovedClient::Already => RemovedWord::AlreadyRemoved,
-        RemovedClient::Unknown => return Err(NOBODY),
+        RemovedClient::Unknown => return Err(nobody(KIND)),
     };
     Ok(RecipientRemoved { connections, outcome })
 }

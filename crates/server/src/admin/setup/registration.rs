@@ -10,10 +10,10 @@ use serde::Serialize;
 use store::query::{RegistrationSeen, RegistrationSeenOf, Registrations};
 
 use crate::admin::page::Asked;
-use crate::admin::wire::{Time, Word};
 use crate::admin::{AdminError, Page, Params};
 use crate::ctx::Ctx;
 use crate::manage::{ClientThere, Members, Pair, activate, approve, ask, few, reinstate, reject, suspend};
+use crate::wire::{Time, Word};
 
 /// A recipient's admission to a provider.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -1,4 +1,4 @@
-//! What answers are made of: words of a list, and times.
+//! What answers of every face are made of: words of a list, and times.
 
 use std::borrow::Cow;
 
@@ -64,7 +64,7 @@ impl From<Timestamp> for Time {
 }
 
 /// A secret, written in an answer that shows it this once.
-pub(super) fn exposed<S: Serializer>(secret: &Secret<String>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn exposed<S: Serializer>(secret: &Secret<String>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose())
 }
 
