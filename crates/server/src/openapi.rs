@@ -7,10 +7,11 @@ mod flinks;
 pub(crate) mod http;
 mod operation;
 
+use clap::ValueEnum;
 use serde_json::Value;
 
-/// A document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A document, by the face that it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Document {
     /// Authorization, data recipients, registrations, providers, connections.
     Flinks,

@@ -57,7 +57,7 @@ fn path_parameter(name: &str) -> (&'static str, Value) {
 /// An operation of the table of those that are measured, so that all name it alike.
 fn operation(path: &'static str, tag: &'static str, summary: &'static str) -> Operation {
     let id = OPERATIONS.iter().find(|(known, _)| *known == path).map_or("", |(_, id)| *id);
-    Operation { tag, ..Operation::new(Method::GET, path, id, summary) }
+    Operation::new(Method::GET, path, id, summary).below(tag)
 }
 
 fn operations() -> Vec<Operation> {
@@ -245,7 +245,8 @@ fn meta<T: schemars::JsonSchema>(
     example: Value,
 ) -> Operation {
     let operations = one_of(OPERATIONS.map(|(_, id)| id));
-    let mut operation = operation(path, "Meta", summary)
+    operation(path, "Meta", summary)
+        .secured(&["connectionToken", "clientToken"])
         .says(says)
         .query("operationId", "One operation; without it, all.", operations)
         .gives::<T>(200, "As it stands", example)
@@ -255,9 +256,7 @@ fn meta<T: schemars::JsonSchema>(
             DataError::invalid("operationId names no operation of this API"),
             DataError::TooMany(Duration::from_secs(1)),
         ])
-        .troubled();
-    operation.security = &["connectionToken", "clientToken"];
-    operation
+        .troubled()
 }
 
 /// What operations of this face have in common.
@@ -275,17 +274,10 @@ trait OfData: Sized {
 
 impl OfData for Operation {
     fn paged(self) -> Self {
-        let limit = json!({"type": "integer", "minimum": 1});
-        self.query("limit", "How many at most; over the maximum counts as the maximum.", limit)
-            .query(
-                "offset",
-                "`page.nextOffset` of the former page. Opaque, of this list alone, and good for a time.",
-                json!({"type": "string"}),
-            )
-            .refuses([
-                DataError::invalid("limit must be a positive integer, given once"),
-                DataError::invalid("offset is altered, expired or of another list"),
-            ])
+        self.page_by_page().refuses([
+            DataError::invalid("limit must be a positive integer, given once"),
+            DataError::invalid("offset is altered, expired or of another list"),
+        ])
     }
 
     fn days(self) -> Self {
@@ -301,26 +293,26 @@ impl OfData for Operation {
             ])
     }
 
-    fn of_customers(mut self, more: impl IntoIterator<Item = DataError>) -> Self {
-        self.security = &["connectionToken"];
+    fn of_customers(self, more: impl IntoIterator<Item = DataError>) -> Self {
         let bank = |upstream| DataError::from(ReadError::Upstream(upstream));
-        self.refuses([
-            DataError::BadToken,
-            DataError::Ended,
-            DataRefusal::NotConsented.into(),
-            bank(Upstream::TokenRefused),
-            DataRefusal::Held(Hold::Recipient).into(),
-            DataRefusal::Held(Hold::Provider).into(),
-            bank(Upstream::Said(ErrorCode::CustomerNotFound)),
-            bank(Upstream::Said(ErrorCode::SubsystemUnavailable)),
-            bank(Upstream::Said(ErrorCode::AccountClosed)),
-            bank(Upstream::Said(ErrorCode::AccountTypeNotSupported)),
-            bank(Upstream::RateLimited(Duration::from_secs(30))),
-            DataError::TooMany(Duration::from_secs(1)),
-            bank(Upstream::Failed),
-        ])
-        .refuses(more)
-        .troubled()
+        self.secured(&["connectionToken"])
+            .refuses([
+                DataError::BadToken,
+                DataError::Ended,
+                DataRefusal::NotConsented.into(),
+                bank(Upstream::TokenRefused),
+                DataRefusal::Held(Hold::Recipient).into(),
+                DataRefusal::Held(Hold::Provider).into(),
+                bank(Upstream::Said(ErrorCode::CustomerNotFound)),
+                bank(Upstream::Said(ErrorCode::SubsystemUnavailable)),
+                bank(Upstream::Said(ErrorCode::AccountClosed)),
+                bank(Upstream::Said(ErrorCode::AccountTypeNotSupported)),
+                bank(Upstream::RateLimited(Duration::from_secs(30))),
+                DataError::TooMany(Duration::from_secs(1)),
+                bank(Upstream::Failed),
+            ])
+            .refuses(more)
+            .troubled()
     }
 
     fn of_accounts(self, more: impl IntoIterator<Item = DataError>) -> Self {

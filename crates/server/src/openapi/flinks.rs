@@ -81,9 +81,8 @@ fn operations() -> Vec<Operation> {
 
 /// What operations of this face have in common.
 trait OfClients: Sized {
-    fn secured(self, security: &'static [&'static str]) -> Self;
-    /// What a bearer that is of no use is told.
-    fn knows_its_caller(self, security: &'static [&'static str]) -> Self;
+    /// Whose bearer it needs, and what one that is of no use is told.
+    fn of_clients(self, security: &'static [&'static str]) -> Self;
     /// What a client that is held is told.
     fn held_with_its_client(self) -> Self;
     fn refuses(self, errors: impl IntoIterator<Item = (OAuthCode, &'static str)>) -> Self;
@@ -101,11 +100,7 @@ trait OfClients: Sized {
 }
 
 impl OfClients for Operation {
-    fn secured(self, security: &'static [&'static str]) -> Self {
-        Self { security, ..self }
-    }
-
-    fn knows_its_caller(self, security: &'static [&'static str]) -> Self {
+    fn of_clients(self, security: &'static [&'static str]) -> Self {
         let wrong = match security {
             PARTNER => "This operation needs an access token with scope client:admin",
             RECIPIENT => "This operation needs an access token with scope providers:read",
@@ -115,7 +110,8 @@ impl OfClients for Operation {
             headers: &["www-authenticate"],
             ..refusal(&OAuthError::new(OAuthCode::InvalidRequest, sentence))
         };
-        self.answers([challenged("The access token is missing, malformed or expired"), challenged(wrong)])
+        self.secured(security)
+            .answers([challenged("The access token is missing, malformed or expired"), challenged(wrong)])
     }
 
     fn held_with_its_client(self) -> Self {
@@ -147,17 +143,7 @@ impl OfClients for Operation {
     }
 
     fn paged(self) -> Self {
-        self.query(
-            "limit",
-            "How many at most; over the maximum counts as the maximum.",
-            json!({"type": "integer", "minimum": 1}),
-        )
-        .query(
-            "offset",
-            "`page.nextOffset` of the former page. Opaque, of this list alone, and good for a time.",
-            json!({"type": "string"}),
-        )
-        .refuses([
+        self.page_by_page().refuses([
             (OAuthCode::InvalidRequest, "limit must be a positive integer, given once"),
             (OAuthCode::InvalidRequest, "offset is altered, expired or of another list"),
         ])

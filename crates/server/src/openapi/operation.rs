@@ -80,6 +80,28 @@ impl Operation {
         }
     }
 
+    /// The heading that it stands below.
+    pub(super) const fn below(mut self, tag: &'static str) -> Self {
+        self.tag = tag;
+        self
+    }
+
+    /// The security schemes of which one must be kept.
+    pub(super) const fn secured(mut self, security: &'static [&'static str]) -> Self {
+        self.security = security;
+        self
+    }
+
+    /// `limit` and `offset` of a list.
+    pub(super) fn page_by_page(self) -> Self {
+        let limit = json!({"type": "integer", "minimum": 1});
+        self.query("limit", "How many at most; over the maximum counts as the maximum.", limit).query(
+            "offset",
+            "`page.nextOffset` of the former page. Opaque, of this list alone, and good for a time.",
+            json!({"type": "string"}),
+        )
+    }
+
     /// What is to be known beyond the summary.
     pub(super) const fn says(mut self, description: &'static str) -> Self {
         self.description = description;

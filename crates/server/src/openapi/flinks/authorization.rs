@@ -19,7 +19,7 @@ pub(super) fn authorize() -> Operation {
         example: None,
         headers: &[],
     };
-    Operation { tag: "Authorization", ..Operation::new(Method::GET, "/api/v1/authorize", "authorize", "Authorize") }
+    Operation::new(Method::GET, "/api/v1/authorize", "authorize", "Authorize").below("Authorization")
         .says(
             "Opened in the customer's browser. An unknown client, and a redirect URI that is not registered exactly, \
              get a page; every other refusal goes to the redirect URI with `error`, `error_description` and `state`.",
@@ -85,7 +85,8 @@ pub(super) fn token() -> Operation {
     };
     let example = json!({"access_token": "eyJ…", "token_type": "Bearer", "expires_in": 300,
         "scope": "ACCOUNT_BASIC TRANSACTIONS", "refresh_token": "…"});
-    Operation { tag: "Authorization", ..Operation::new(Method::POST, "/api/v1/token", "token", "Token") }
+    Operation::new(Method::POST, "/api/v1/token", "token", "Token")
+        .below("Authorization")
         .says("RFC 6749 §4.1.3, §6, §4.4.2. Credentials and tokens are refused in the query.")
         .takes_body(body)
         .secured(&["clientBasic", ""])
@@ -109,7 +110,7 @@ pub(super) fn token() -> Operation {
 
 pub(super) fn revoke(method: Method) -> Operation {
     let id = if method == Method::DELETE { "revoke" } else { "revokeByPost" };
-    Operation { tag: "Authorization", ..Operation::new(method, "/api/v1/revoke", id, "Revoke Connection") }
+    Operation::new(method, "/api/v1/revoke", id, "Revoke Connection").below("Authorization")
         .says(
             "Ends the connection of the bearer: no token of it is good once this is answered, and the bank is told. \
              Repeating it is harmless. A field `token` of a form must be the bearer.",

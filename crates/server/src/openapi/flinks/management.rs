@@ -20,9 +20,7 @@ pub(super) fn connections() -> Vec<Operation> {
     let row = |method, path, id, summary| {
         let own = !str::contains(path, "{client_id}");
         let security = if own { RECIPIENT } else { PARTNER };
-        Operation { tag: "Connections", ..Operation::new(method, path, id, summary) }
-            .secured(security)
-            .knows_its_caller(security)
+        Operation::new(method, path, id, summary).below("Connections").of_clients(security)
     };
     let listed = |operation: Operation| {
         operation
@@ -72,9 +70,9 @@ pub(super) fn recipients() -> Vec<Operation> {
         shown
     };
     let row = |method, path, id, summary| {
-        Operation { tag: "Data recipients", ..Operation::new(method, path, id, summary) }
-            .secured(PARTNER)
-            .knows_its_caller(PARTNER)
+        Operation::new(method, path, id, summary)
+            .below("Data recipients")
+            .of_clients(PARTNER)
             .held_with_its_client()
     };
     let uris =
@@ -169,9 +167,9 @@ pub(super) fn registrations() -> Vec<Operation> {
         "provider_name": "Maple Trust", "country": "CA", "registration_status": "PENDING_APPROVAL",
         "requested_on": "2026-11-24T14:24:42.6055680Z"});
     let row = |method, path, id, summary| {
-        Operation { tag: "Registrations", ..Operation::new(method, path, id, summary) }
-            .secured(PARTNER)
-            .knows_its_caller(PARTNER)
+        Operation::new(method, path, id, summary)
+            .below("Registrations")
+            .of_clients(PARTNER)
             .held_with_its_client()
             .troubled()
     };
@@ -237,9 +235,9 @@ pub(super) fn providers() -> Vec<Operation> {
         whole
     };
     let row = |path, id, summary, security| {
-        Operation { tag: "Data providers", ..Operation::new(Method::GET, path, id, summary) }
-            .secured(security)
-            .knows_its_caller(security)
+        Operation::new(Method::GET, path, id, summary)
+            .below("Data providers")
+            .of_clients(security)
             .held_with_its_client()
             .troubled()
     };
