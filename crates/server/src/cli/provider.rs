@@ -43,7 +43,7 @@ pub(super) enum Command {
 /// What is to be known of a provider.
 #[derive(clap::Args, Debug)]
 pub(super) struct Add {
-    /// A TOML file with one [[provider]], or its keys alone; - is standard input.
+    /// A TOML file with one `[[provider]]`, or its keys alone; - is standard input.
     file: String,
     /// A file that holds the secret of the hub's client there; - is standard input. Without it the variable
     /// `BOWLINE_CLIENT_SECRET`, or what `client_secret` in the file names.
