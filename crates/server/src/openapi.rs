@@ -1,6 +1,7 @@
 //! What the hub serves, as OpenAPI 3.1 documents: made of the operations' descriptions, the types of the wire and
 //! the errors as they are rendered.
 
+mod admin;
 mod document;
 mod fdx;
 mod flinks;
@@ -17,17 +18,20 @@ pub enum Document {
     Flinks,
     /// The customer's data.
     Fdx,
+    /// The operators' API.
+    Admin,
 }
 
 impl Document {
     /// Every document.
-    pub const ALL: [Self; 2] = [Self::Flinks, Self::Fdx];
+    pub const ALL: [Self; 3] = [Self::Flinks, Self::Fdx, Self::Admin];
 
     /// Its name in paths.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Flinks => "flinks",
             Self::Fdx => "fdx",
+            Self::Admin => "admin",
         }
     }
 
@@ -36,6 +40,7 @@ impl Document {
         match self {
             Self::Flinks => "/openapi/flinks.json",
             Self::Fdx => "/openapi/fdx.json",
+            Self::Admin => "/openapi/admin.json",
         }
     }
 
@@ -49,6 +54,7 @@ impl Document {
         match self {
             Self::Flinks => flinks::document(),
             Self::Fdx => fdx::document(),
+            Self::Admin => admin::document(),
         }
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::tidy;
 
-const FACES: [&str; 2] = ["flinks", "fdx"];
+const FACES: [&str; 3] = ["flinks", "fdx", "admin"];
 
 /// Writes every document.
 pub(crate) fn write() -> Result<()> {

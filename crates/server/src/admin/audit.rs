@@ -18,6 +18,7 @@ const FILTERS: [&str; 9] =
 
 /// Who acted.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Actor")]
 pub struct ActorBody {
     /// What kind of party it is.
     kind: Word<ActorKind>,
@@ -33,6 +34,7 @@ impl From<Actor> for ActorBody {
 
 /// What an event is about.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Subject")]
 pub struct SubjectBody {
     /// What kind of thing it is.
     kind: Word<SubjectKind>,
@@ -42,6 +44,7 @@ pub struct SubjectBody {
 
 /// An event of the record.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditEvent")]
 pub struct EventBody {
     /// Its id.
     #[schemars(with = "String")]

@@ -90,6 +90,7 @@ impl Params {
 
 /// A connection in a list. A cause, an actor and what the sides know stand there once it has ended.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Connection")]
 pub struct ConnectionBody {
     /// Its id; also the FDX consent id.
     #[schemars(with = "String")]
@@ -154,6 +155,7 @@ impl ConnectionBody {
 
 /// What the customer agreed to, without the names of accounts: those are the bank's.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Terms")]
 pub struct TermsBody {
     /// Counts the times that they changed, from 1.
     version: i64,

@@ -196,8 +196,16 @@ pub(super) fn made<T: Serialize>(answer: Result<T, AdminError>) -> Response {
 }
 
 pub(super) fn refuse(error: AdminError) -> Response {
+    if let AdminError::Fault(fault) = &error {
+        tracing::error!(%fault, "an operator's request failed");
+    }
+    problem(error).into_response()
+}
+
+/// A refusal as it is told.
+pub(crate) fn problem(error: AdminError) -> Problem {
     let told = error.to_string();
-    let problem = match error {
+    match error {
         AdminError::Unauthorized => Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", told),
         AdminError::Role(_) | AdminError::Bootstrap => Problem::new(StatusCode::FORBIDDEN, "forbidden", told),
         AdminError::Invalid { field, .. } => {
@@ -212,7 +220,6 @@ pub(super) fn refuse(error: AdminError) -> Response {
             Problem::new(StatusCode::CONFLICT, "conflict", told).of_pairs(shown_pairs(pairs))
         }
         AdminError::Fault(fault) => {
-            tracing::error!(%fault, "an operator's request failed");
             let status = if fault.is_transient() {
                 StatusCode::SERVICE_UNAVAILABLE
             } else {
@@ -220,8 +227,7 @@ pub(super) fn refuse(error: AdminError) -> Response {
             };
             Problem::plain(status, "The hub cannot answer at present")
         }
-    };
-    problem.into_response()
+    }
 }
 
 fn shown_pairs(pairs: Vec<(Pair, String)>) -> Vec<PairBody> {

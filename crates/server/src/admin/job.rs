@@ -15,6 +15,7 @@ use crate::wire::{Time, Word};
 
 /// A job without what it holds.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Job")]
 pub struct JobBody {
     /// Its id.
     #[schemars(with = "String")]

@@ -54,6 +54,7 @@ pub async fn adder(ctx: &Ctx, came: &Came) -> Result<AddedBy, AdminError> {
 
 /// An operator as it is shown.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Operator")]
 pub struct OperatorBody {
     /// Its id.
     #[schemars(with = "String")]

@@ -81,6 +81,7 @@ pub(super) fn dry_run(query: Option<&str>) -> Result<bool, AdminError> {
 
 /// A page of a list.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}Page")]
 pub struct Page<T> {
     /// What is on it.
     pub items: Vec<T>,

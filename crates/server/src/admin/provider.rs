@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use domain::id::ProviderId;
 use domain::model::audit_event::Actor;
-use domain::model::provider::{Provider, ProviderSettings, ProviderSource, ProviderState};
+use domain::model::provider::{Provider, ProviderSettings, ProviderSource, ProviderState, SecretSource};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 use store::command::SetProviderState;
@@ -18,6 +18,7 @@ use crate::wire::Word;
 
 /// A provider in a list.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Provider")]
 pub struct ProviderBody {
     /// Its id: a positive integer.
     #[schemars(with = "i64")]
@@ -83,6 +84,7 @@ impl JsonSchema for ShownSettings {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = ProviderSettings::json_schema(generator);
+        generator.definitions_mut().remove(SecretSource::schema_name().as_ref());
         if let Some(properties) = schema.get_mut("properties").and_then(|p| p.as_object_mut()) {
             properties.remove(HIDDEN);
         }

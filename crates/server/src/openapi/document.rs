@@ -63,7 +63,7 @@ fn written(
         "operationId": operation.id,
         "tags": [operation.tag],
         "summary": operation.summary,
-        "security": operation.security.iter().map(scheme).collect::<Vec<_>>(),
+        "security": operation.security.iter().map(|name| scheme(name, operation.role)).collect::<Vec<_>>(),
         "responses": answers(&operation.answers, generator),
     });
     if !operation.description.is_empty() {
@@ -82,9 +82,9 @@ fn written(
     written
 }
 
-/// A security scheme that is kept; by no name, that none is.
-fn scheme(name: &&'static str) -> Value {
-    if name.is_empty() { json!({}) } else { json!({*name: []}) }
+/// A security scheme that is kept, with the role that it needs; by no name, that none is.
+fn scheme(name: &str, role: Option<&'static str>) -> Value {
+    if name.is_empty() { json!({}) } else { json!({name: role.as_slice()}) }
 }
 
 /// The names of the parameters of a path.

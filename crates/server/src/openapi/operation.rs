@@ -22,6 +22,8 @@ pub(super) struct Operation {
     pub(super) description: &'static str,
     /// The security schemes of which one must be kept; none where everybody may ask.
     pub(super) security: &'static [&'static str],
+    /// The least role, where there are roles.
+    pub(super) role: Option<&'static str>,
     pub(super) parameters: Vec<Parameter>,
     pub(super) body: Option<Body>,
     pub(super) answers: Vec<Answer>,
@@ -74,6 +76,7 @@ impl Operation {
             summary,
             description: "",
             security: &[],
+            role: None,
             parameters: Vec::new(),
             body: None,
             answers: Vec::new(),

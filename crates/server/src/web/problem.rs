@@ -20,6 +20,7 @@ pub struct Problem {
 
 /// A recipient and a provider, and what is in the way of their registration.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PairInTheWay")]
 pub struct PairBody {
     /// The recipient.
     pub client_id: String,
@@ -32,13 +33,13 @@ pub struct PairBody {
 /// A problem as it stands in a body (RFC 9457).
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
-struct ProblemBody<'a> {
+pub struct ProblemBody<'a> {
     #[schemars(extend("const" = "about:blank"))]
     r#type: &'static str,
     /// The status in words.
     title: &'static str,
     /// The status.
-    status: u16,
+    pub status: u16,
     /// The sentence, for people.
     detail: &'a str,
     /// The word, for programs.
@@ -85,7 +86,7 @@ impl Problem {
     }
 
     /// What is written of it.
-    fn body<'a>(&'a self, correlation_id: &'a str) -> ProblemBody<'a> {
+    pub fn body<'a>(&'a self, correlation_id: &'a str) -> ProblemBody<'a> {
         ProblemBody {
             r#type: "about:blank",
             title: self.status.canonical_reason().unwrap_or("Problem"),

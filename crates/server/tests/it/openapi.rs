@@ -21,7 +21,8 @@ fn operations<'a>(document: &'a Value) -> impl Iterator<Item = (String, &'a Valu
 
 #[test]
 fn every_route_is_documented_and_every_documented_operation_is_a_route() {
-    let faces = [(Document::Flinks, Face::Flinks), (Document::Fdx, Face::Fdx)];
+    let faces =
+        [(Document::Flinks, Face::Flinks), (Document::Fdx, Face::Fdx), (Document::Admin, Face::Admin)];
     for (document, face) in faces {
         let told = document.generate();
         let told: BTreeSet<String> = operations(&told).map(|(name, _)| name).collect();

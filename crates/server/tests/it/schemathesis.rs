@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::process::Stdio;
 
 use bowline::openapi::Document;
+use http::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -12,7 +13,7 @@ use crate::kit::Kit;
 use crate::whole::callers::EVERYTHING;
 
 /// What ends, deletes or replaces something, by operation.
-const ENDING: &str = "(?i)^(revoke|end|delete|regenerate)";
+const ENDING: &str = "(?i)^(revoke|end|delete|remove|regenerate|retire|close)";
 
 /// The checks that know no other refusal of a bearer than 401 and 403: on the Flinks face it is 400. Every route
 /// with every wrong bearer is asked in `whole`.
@@ -55,6 +56,10 @@ impl Given {
 
 /// Runs the tool over the operations of a document whose names are as is told.
 async fn run(kit: &Kit, document: Document, given: &Given, arguments: &[&str]) {
+    let served_at = match document {
+        Document::Admin => format!("http://{}", kit.world.node.admin),
+        Document::Flinks | Document::Fdx => kit.url(""),
+    };
     let folder = kit.data_folder().join("schemathesis");
     std::fs::create_dir_all(&folder).unwrap();
     let configuration = folder.join("schemathesis.toml");
@@ -63,7 +68,7 @@ async fn run(kit: &Kit, document: Document, given: &Given, arguments: &[&str]) {
     let ran = Command::new(program)
         .arg("--config-file")
         .arg(&configuration)
-        .args(["run", &kit.url(document.path()), "--url", &kit.url("")])
+        .args(["run", &kit.url(document.path()), "--url", &served_at])
         .args(["--checks", "all", "--phases", "examples,coverage,fuzzing", "--no-color"])
         .args(arguments)
         .current_dir(&folder)
@@ -130,4 +135,43 @@ async fn what_ends_something_keeps_to_its_document() {
     let kit = kit().await;
     let given = managed(&kit, true).await;
     run(&kit, Document::Flinks, &given, &[LAXER, &["--include-operation-id-regex", ENDING]].concat()).await;
+}
+
+/// A world in which every operation of the operators' API has something to do. Whoever asks is not removed.
+async fn operated(kit: &Kit) -> Given {
+    let (acme, partner) = (kit.acme(), kit.partner());
+    let lives = kit.connect_at(1000, &acme, "alice", &[], EVERYTHING).await;
+    let ended = kit.connect_at(1000, &acme, "bob", &[], EVERYTHING).await;
+    assert_eq!(kit.revoke(&ended.access).await.status, 204);
+    let made = kit.created(&kit.client_token(&partner).await).await;
+    let other = json!({"name": "other", "role": "viewer"});
+    let other = kit.did(Method::POST, "/operators", Some(other)).await;
+    let jobs = kit.did(Method::GET, "/jobs", None).await;
+    Given {
+        tokens: vec![("operatorToken", kit.admin_token().to_owned())],
+        values: vec![
+            ("path.client_id", json!([made.id, partner.id])),
+            ("path.connection_id", json!([lives.id, ended.id])),
+            ("path.provider_id", json!([1000, 2000])),
+            ("path.job_id", json!([jobs["items"][0]["id"]])),
+            ("path.operator_id", json!([other["operator"]["id"]])),
+            ("query.client_id", json!([acme.id])),
+            ("query.provider_id", json!([1000])),
+            ("body.partner", json!([partner.id])),
+        ],
+    }
+}
+
+#[tokio::test]
+async fn the_operators_api_keeps_to_its_document() {
+    let kit = kit().await;
+    let given = operated(&kit).await;
+    run(&kit, Document::Admin, &given, &["--exclude-operation-id-regex", ENDING]).await;
+}
+
+#[tokio::test]
+async fn what_an_operator_ends_keeps_to_its_document() {
+    let kit = kit().await;
+    let given = operated(&kit).await;
+    run(&kit, Document::Admin, &given, &["--include-operation-id-regex", ENDING]).await;
 }

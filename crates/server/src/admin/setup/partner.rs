@@ -18,6 +18,7 @@ use crate::wire::{Time, Word, exposed};
 
 /// A partner: it manages recipients and never receives data itself.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Partner")]
 pub struct PartnerBody {
     /// Its id.
     #[schemars(with = "String")]

@@ -20,6 +20,7 @@ use crate::wire::{Time, Word, exposed};
 
 /// A recipient: an app that receives data with the customer's consent.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Recipient")]
 pub struct RecipientBody {
     /// Its id.
     #[schemars(with = "String")]

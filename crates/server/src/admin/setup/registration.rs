@@ -17,6 +17,7 @@ use crate::wire::{Time, Word};
 
 /// A recipient's admission to a provider.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Registration")]
 pub struct RegistrationBody {
     /// The recipient.
     #[schemars(with = "String")]
@@ -169,7 +170,7 @@ pub enum Step {
 
 impl Step {
     /// The fields that go with it.
-    const fn fields(self) -> &'static [&'static str] {
+    pub(crate) const fn fields(self) -> &'static [&'static str] {
         match self {
             Self::Approve | Self::Reinstate => &[],
             Self::Activate => &["upstream_client_id", "upstream_client_secret"],

@@ -81,9 +81,10 @@ fn found(method: &str, path: &str) -> Option<&'static Statuses> {
                 .zip(&segments)
                 .all(|(known, is)| known == is || known.starts_with('{') && !is.is_empty())
     };
-    let all = OPERATIONS.iter().filter(|(known, segments, _)| known == method && fits(segments));
+    let all = || OPERATIONS.iter().filter(|(_, segments, _)| fits(segments));
     let parameters = |segments: &[String]| segments.iter().filter(|s| s.starts_with('{')).count();
-    all.min_by_key(|(_, segments, _)| parameters(segments)).map(|(.., statuses)| statuses)
+    let path = all().map(|(_, segments, _)| segments).min_by_key(|segments| parameters(segments))?;
+    all().find(|(known, segments, _)| known == method && segments == path).map(|(.., statuses)| statuses)
 }
 
 /// Asserts that an answer is documented, where its operation is. What does not come out of the routes is not: it

@@ -159,7 +159,7 @@ fn expected(route: &Route, caller: Caller) -> Expected {
         (Face::Page, "GET", "/consent/{request_id}" | "/callback/{provider_id}") => Expected::Page(400, OVER),
         (Face::Page, "POST", "/consent/{request_id}") => Expected::Page(403, FOREIGN_FORM),
         (Face::Page, "GET", "/") => Expected::Page(200, "Bowline"),
-        (Face::Page, "GET", "/openapi/flinks.json" | "/openapi/fdx.json") => {
+        (Face::Page, "GET", "/openapi/admin.json" | "/openapi/flinks.json" | "/openapi/fdx.json") => {
             Expected::Page(200, "\"openapi\"")
         }
         (Face::Page, "GET", "/static/bowline.css") => Expected::Page(200, ":root"),
@@ -425,6 +425,7 @@ fn the_table_is_what_is_known() {
     GET /consent/{request_id}
     GET /livez
     GET /metrics
+    GET /openapi/admin.json
     GET /openapi/fdx.json
     GET /openapi/flinks.json
     GET /readyz

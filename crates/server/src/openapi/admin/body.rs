@@ -1,0 +1,164 @@
+//! What operators send.
+
+use std::sync::LazyLock;
+
+use domain::DataCluster;
+use domain::model::operator::Role;
+use domain::model::provider::ProviderSettings;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::super::operation::one_of;
+use crate::admin::{operator, setup};
+
+/// A recipient to be made.
+pub(super) static RECIPIENT: LazyLock<Value> = LazyLock::new(|| {
+    json!({"name": "Acme Budget", "purpose_en": "To show your budget.", "purpose_fr": "Pour afficher votre budget.",
+        "redirect_uris": ["https://acme.example.org/callback"], "scope": ["ACCOUNT_BASIC", "TRANSACTIONS"],
+        "require_pkce": true, "description": "A budget for everybody.", "country": "CA",
+        "logo_uri": "https://acme.example.org/logo.png", "terms_uri": "https://acme.example.org/terms",
+        "client_uri": "https://acme.example.org", "contacts": ["dana@acme.example.org"]})
+});
+
+/// An object whose members are those of `known`, and nothing else.
+fn object(known: &[&str], required: &[&str], members: Value) -> Value {
+    debug_assert!(
+        members
+            .as_object()
+            .is_some_and(|m| m.len() == known.len() && known.iter().all(|k| m.contains_key(*k))),
+        "{known:?}"
+    );
+    json!({"type": "object", "required": required, "properties": members, "additionalProperties": false})
+}
+
+fn name() -> Value {
+    json!({"type": "string", "minLength": 1, "maxLength": 256})
+}
+
+fn uris() -> Value {
+    json!({"type": "array", "minItems": 1, "maxItems": 100, "uniqueItems": true,
+        "items": {"type": "string", "format": "uri", "pattern": "^https?://[^#]*$", "maxLength": 2000},
+        "description": "HTTPS, without a fragment; HTTP on loopback in a sandbox. Compared as exact strings."})
+}
+
+pub(super) fn operator() -> Value {
+    let described = |description: &str, more: Value| {
+        let mut whole = more;
+        whole["description"] = description.into();
+        whole
+    };
+    object(
+        &operator::FIELDS,
+        &["name", "role"],
+        json!({
+            "name": described(
+                "Of one operator alone, and not `bootstrap`.",
+                json!({"type": "string", "pattern": "^[A-Za-z0-9._@-]{1,64}$"}),
+            ),
+            "role": described("What it may do.", one_of(Role::ALL.iter().map(|role| role.as_str()))),
+            "expires_at": described(
+                "When its token expires: 366 days from now at most, 90 if it is absent.",
+                json!({"type": ["string", "null"], "format": "date-time"}),
+            ),
+        }),
+    )
+}
+
+pub(super) fn partner() -> Value {
+    object(&setup::partner::FIELDS, &["name"], json!({"name": name()}))
+}
+
+pub(super) fn redirect_uris() -> Value {
+    object(&setup::recipient::CHANGES, &["redirect_uris"], json!({"redirect_uris": uris()}))
+}
+
+pub(super) fn recipient() -> Value {
+    let link = |description: &str| {
+        json!({"type": ["string", "null"], "pattern": "^(https://.*)?$", "maxLength": 2000,
+            "description": description})
+    };
+    let purpose = |language: &str| {
+        let told = format!("Why it reads data, as customers read it in {language}.");
+        json!({"type": "string", "minLength": 1, "maxLength": 300, "description": told})
+    };
+    let clusters = one_of(DataCluster::ALL.map(DataCluster::as_str));
+    object(
+        &setup::recipient::FIELDS,
+        &["name", "purpose_en", "purpose_fr", "redirect_uris", "scope"],
+        json!({
+            "name": name(),
+            "purpose_en": purpose("English"),
+            "purpose_fr": purpose("French"),
+            "redirect_uris": uris(),
+            "scope": {"type": "array", "items": clusters, "contains": {"const": "ACCOUNT_BASIC"},
+                "description": "The most that it may ask for."},
+            "partner": {"type": ["string", "null"], "description": "The partner that manages it."},
+            "require_pkce": {"type": ["boolean", "null"], "description": "Whether PKCE (RFC 7636) is required of it."},
+            "max_duration_days": {"type": ["integer", "null"], "minimum": 1, "maximum": 366,
+                "description": "The longest consent that it asks for."},
+            "description": {"type": ["string", "null"], "maxLength": 512, "description": "What it does."},
+            "country": {"type": ["string", "null"], "enum": ["CA", "US", "", null]},
+            "logo_uri": link("Its logo."),
+            "terms_uri": link("The terms between the customer and it."),
+            "client_uri": link("Its site."),
+            "contacts": {"type": ["array", "null"], "maxItems": 20, "items": {"type": "string", "format": "email"}},
+        }),
+    )
+}
+
+pub(super) fn registrations() -> Value {
+    let most = "At most 1,000 pairs in a request.";
+    object(
+        &setup::registration::FIELDS,
+        &["client_ids", "provider_ids"],
+        json!({
+            "client_ids": {"type": "array", "minItems": 1, "uniqueItems": true, "items": {"type": "string"},
+                "description": most},
+            "provider_ids": {"type": "array", "minItems": 1, "uniqueItems": true,
+                "items": {"type": "integer", "minimum": 1}, "description": most},
+        }),
+    )
+}
+
+pub(super) fn activation() -> Value {
+    let credential = |description: &str| json!({"type": ["string", "null"], "pattern": "^[ -~]*$", "maxLength": 2048, "description": description});
+    object(
+        setup::registration::Step::Activate.fields(),
+        &[],
+        json!({
+            "upstream_client_id": credential("The recipient's own client at the provider."),
+            "upstream_client_secret": credential("Its secret, which is sealed at once."),
+        }),
+    )
+}
+
+pub(super) fn reason(required: bool) -> Value {
+    let reason = if required {
+        json!({"type": "string", "minLength": 1, "maxLength": 500})
+    } else {
+        json!({"type": ["string", "null"], "maxLength": 500})
+    };
+    let needed: &[&str] = if required { &["reason"] } else { &[] };
+    object(setup::registration::Step::Reject.fields(), needed, json!({"reason": reason}))
+}
+
+/// The settings of a provider as they are sent: with an id, and with the secret itself.
+pub(super) fn provider() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_deserialize().with(|s| {
+        s.inline_subschemas = true;
+        s.meta_schema = None;
+    });
+    let mut schema = settings.into_generator().into_root_schema_for::<ProviderSettings>().to_value();
+    let members: &mut Map<String, Value> = match schema.get_mut("properties").and_then(Value::as_object_mut) {
+        Some(members) => members,
+        None => return schema,
+    };
+    members.insert("id".into(), json!({"type": "integer", "minimum": 1, "description": "Its id."}));
+    let secret = json!({"type": "string", "minLength": 1, "maxLength": 2048, "pattern": "^[ -~]+$",
+        "description": "The hub's secret there, which is sealed at once."});
+    members.insert("client_secret".into(), secret);
+    if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
+        required.push("id".into());
+    }
+    schema
+}
