@@ -108,14 +108,14 @@ impl OfOperators for Operation {
             .refuses([AdminError::Unauthorized])
             .refuses(small.into_iter().chain(first))
             .refuses([AdminError::Fault(Fault::new(""))])
-            .answers([refusal(Problem::plain(
+            .answers([refusal(&Problem::plain(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The hub cannot answer at present",
             ))])
     }
 
     fn refuses(self, errors: impl IntoIterator<Item = AdminError>) -> Self {
-        self.answers(errors.into_iter().map(|error| refusal(problem(error))))
+        self.answers(errors.into_iter().map(|error| refusal(&problem(error))))
     }
 
     fn unknown(self, what: &'static str) -> Self {
@@ -147,7 +147,7 @@ impl OfOperators for Operation {
 
     fn reads_a_body(self, types: &'static str) -> Self {
         let unread =
-            |status, sentence| refusal(Problem::new(status, Problem::plain(status, "").code(), sentence));
+            |status, sentence| refusal(&Problem::new(status, Problem::plain(status, "").code(), sentence));
         self.answers([
             unread(StatusCode::REQUEST_TIMEOUT, "The body did not arrive"),
             unread(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
@@ -166,7 +166,7 @@ impl OfOperators for Operation {
 const JSON: &str = "The content type must be application/json";
 
 /// A problem as the face renders it.
-fn refusal(problem: Problem) -> Answer {
+fn refusal(problem: &Problem) -> Answer {
     let body = problem.body("6b1f0c5e-3a52-4c0e-9a53-2f7f2f0a6d11");
     let (description, headers): (_, &[_]) = match body.status {
         400 => ("The request is refused", &[]),

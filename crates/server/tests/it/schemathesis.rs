@@ -147,13 +147,14 @@ async fn operated(kit: &Kit) -> Given {
     let other = json!({"name": "other", "role": "viewer"});
     let other = kit.did(Method::POST, "/operators", Some(other)).await;
     let jobs = kit.did(Method::GET, "/jobs", None).await;
+    let job = jobs["items"][0]["id"].as_str().unwrap();
     Given {
         tokens: vec![("operatorToken", kit.admin_token().to_owned())],
         values: vec![
-            ("path.client_id", json!([made.id, partner.id])),
+            ("path.client_id", json!([acme.id, made.id, partner.id])),
             ("path.connection_id", json!([lives.id, ended.id])),
             ("path.provider_id", json!([1000, 2000])),
-            ("path.job_id", json!([jobs["items"][0]["id"]])),
+            ("path.job_id", json!([job])),
             ("path.operator_id", json!([other["operator"]["id"]])),
             ("query.client_id", json!([acme.id])),
             ("query.provider_id", json!([1000])),

@@ -9,7 +9,6 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::super::operation::one_of;
-use crate::admin::{operator, setup};
 
 /// A recipient to be made.
 pub(super) static RECIPIENT: LazyLock<Value> = LazyLock::new(|| {
@@ -20,14 +19,8 @@ pub(super) static RECIPIENT: LazyLock<Value> = LazyLock::new(|| {
         "client_uri": "https://acme.example.org", "contacts": ["dana@acme.example.org"]})
 });
 
-/// An object whose members are those of `known`, and nothing else.
-fn object(known: &[&str], required: &[&str], members: Value) -> Value {
-    debug_assert!(
-        members
-            .as_object()
-            .is_some_and(|m| m.len() == known.len() && known.iter().all(|k| m.contains_key(*k))),
-        "{known:?}"
-    );
+/// An object that has these members, and nothing else.
+fn object(required: &[&str], members: &Value) -> Value {
     json!({"type": "object", "required": required, "properties": members, "additionalProperties": false})
 }
 
@@ -48,9 +41,8 @@ pub(super) fn operator() -> Value {
         whole
     };
     object(
-        &operator::FIELDS,
         &["name", "role"],
-        json!({
+        &json!({
             "name": described(
                 "Of one operator alone, and not `bootstrap`.",
                 json!({"type": "string", "pattern": "^[A-Za-z0-9._@-]{1,64}$"}),
@@ -65,11 +57,11 @@ pub(super) fn operator() -> Value {
 }
 
 pub(super) fn partner() -> Value {
-    object(&setup::partner::FIELDS, &["name"], json!({"name": name()}))
+    object(&["name"], &json!({"name": name()}))
 }
 
 pub(super) fn redirect_uris() -> Value {
-    object(&setup::recipient::CHANGES, &["redirect_uris"], json!({"redirect_uris": uris()}))
+    object(&["redirect_uris"], &json!({"redirect_uris": uris()}))
 }
 
 pub(super) fn recipient() -> Value {
@@ -83,9 +75,8 @@ pub(super) fn recipient() -> Value {
     };
     let clusters = one_of(DataCluster::ALL.map(DataCluster::as_str));
     object(
-        &setup::recipient::FIELDS,
         &["name", "purpose_en", "purpose_fr", "redirect_uris", "scope"],
-        json!({
+        &json!({
             "name": name(),
             "purpose_en": purpose("English"),
             "purpose_fr": purpose("French"),
@@ -109,9 +100,8 @@ pub(super) fn recipient() -> Value {
 pub(super) fn registrations() -> Value {
     let most = "At most 1,000 pairs in a request.";
     object(
-        &setup::registration::FIELDS,
         &["client_ids", "provider_ids"],
-        json!({
+        &json!({
             "client_ids": {"type": "array", "minItems": 1, "uniqueItems": true, "items": {"type": "string"},
                 "description": most},
             "provider_ids": {"type": "array", "minItems": 1, "uniqueItems": true,
@@ -123,9 +113,8 @@ pub(super) fn registrations() -> Value {
 pub(super) fn activation() -> Value {
     let credential = |description: &str| json!({"type": ["string", "null"], "pattern": "^[ -~]*$", "maxLength": 2048, "description": description});
     object(
-        setup::registration::Step::Activate.fields(),
         &[],
-        json!({
+        &json!({
             "upstream_client_id": credential("The recipient's own client at the provider."),
             "upstream_client_secret": credential("Its secret, which is sealed at once."),
         }),
@@ -139,7 +128,7 @@ pub(super) fn reason(required: bool) -> Value {
         json!({"type": ["string", "null"], "maxLength": 500})
     };
     let needed: &[&str] = if required { &["reason"] } else { &[] };
-    object(setup::registration::Step::Reject.fields(), needed, json!({"reason": reason}))
+    object(needed, &json!({"reason": reason}))
 }
 
 /// The settings of a provider as they are sent: with an id, and with the secret itself.
@@ -161,4 +150,36 @@ pub(super) fn provider() -> Value {
         required.push("id".into());
     }
     schema
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::operator;
+    use crate::admin::setup::{new_provider, partner as partners, recipient as recipients, registration};
+
+    /// What is read of a body is what is told of it.
+    #[test]
+    fn bodies_have_the_fields_that_are_read() {
+        use registration::Step;
+        for (schema, fields) in [
+            (operator(), &operator::FIELDS[..]),
+            (partner(), &partners::FIELDS),
+            (recipient(), &recipients::FIELDS),
+            (redirect_uris(), &recipients::CHANGES),
+            (registrations(), &registration::FIELDS),
+            (activation(), Step::Activate.fields()),
+            (reason(true), Step::Reject.fields()),
+            (reason(false), Step::Suspend.fields()),
+            (provider(), &new_provider::FIELDS),
+        ] {
+            let mut told: Vec<_> =
+                schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+            let mut read = fields.to_vec();
+            told.sort_unstable();
+            read.sort_unstable();
+            assert_eq!(told, read);
+            assert_eq!(schema["additionalProperties"], false);
+        }
+    }
 }
