@@ -12,7 +12,9 @@ mod tell;
 
 pub use breaker::Breaker;
 pub use callback::{Answered, Callback, receive};
-pub use connect::{ConsentPage, StepError, approve, consent_page, deny, redirect_answer};
+pub use connect::{
+    ConsentPage, StepError, Stopped, approve, consent_page, deny, may_redirect, redirect_answer,
+};
 pub use fetch::{Document, ReadError, document, fetch};
 pub(crate) use look::Look;
 pub use look::{Check, look};

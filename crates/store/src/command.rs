@@ -36,7 +36,7 @@ pub use registration::{
     BadPair, NotTaken, PutRegistration, RequestRegistrations, SealedClient, StepRegistration, WhyNot,
 };
 pub use request::{
-    DenyRequest, FailRequest, InHand, OpenAuthorizationRequest, ReceiveCode, Received, SendToProvider,
+    DenyRequest, FailRequest, InHand, OpenAuthorizationRequest, ReceiveCode, SendToProvider, Stepped,
 };
 pub use seed::{FillConnections, SeedConnections, SeededConnection, TouchConnection};
 pub use set_mark::SetMark;

@@ -192,8 +192,8 @@ fn challenge(query: &Query, client: &Client) -> Result<Option<String>, OAuthErro
     }
 }
 
-/// Whether a recipient may connect to a provider now. Checked at the request, at the provider's callback
-/// and at the exchange, because minutes may have passed.
+/// Whether a recipient may connect to a provider now. Checked at the request, on the consent page, at the
+/// provider's callback and at the exchange, because minutes may have passed.
 pub fn may_connect(
     client: &Client,
     provider: Option<&Provider>,
@@ -210,6 +210,19 @@ pub fn may_connect(
         ProviderState::Paused | ProviderState::Retired | ProviderState::Tripped => Err(NOT_NOW),
     }
 }
+
+/// Whether a request that began may go on: its recipient may connect still, and its answer has a place to go.
+pub fn may_go_on(
+    client: &Client,
+    provider: Option<&Provider>,
+    registration: Option<&Registration>,
+    redirect_uri: &str,
+) -> Result<(), OAuthError> {
+    may_connect(client, provider, registration)?;
+    VerifiedRedirect::verify(client, redirect_uri).map(|_| ()).ok_or(NO_PLACE)
+}
+
+const NO_PLACE: OAuthError = OAuthError::new(OAuthCode::InvalidRequest, "redirect_uri is registered no more");
 
 /// What is told where a provider is held.
 pub const NOT_NOW: OAuthError =

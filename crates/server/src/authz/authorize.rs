@@ -17,7 +17,7 @@ use store::query::{ClientById, ProviderById, ProvidersOf, RegistrationOf};
 
 use crate::ctx::Ctx;
 use crate::fault::Fault;
-use crate::hub::redirect_answer;
+use crate::hub::{may_redirect, redirect_answer};
 
 /// How long a browser may take from here to the provider's answer.
 pub const REQUEST_LIFE: Duration = Duration::from_mins(20);
@@ -143,7 +143,7 @@ async fn checked(
     Ok(may_connect(client, provider.as_ref(), registration.as_ref()).map(|()| checked))
 }
 
-/// A recipient without any active registration redirects nobody: the hub is no open redirector.
+/// An answer to a recipient that may have it; a page otherwise.
 async fn refused(
     ctx: &Ctx,
     query: &Query,
@@ -151,7 +151,7 @@ async fn refused(
     to: &VerifiedRedirect,
     error: &OAuthError,
 ) -> Result<NotBegun, Fault> {
-    if ctx.ask(&ProvidersOf { client_id: client.id.clone() }).await?.is_empty() {
+    if !may_redirect(ctx, client).await? {
         return Ok(NotBegun::Page(PageRefusal::UnknownClient));
     }
     let state = query.state().ok().flatten();

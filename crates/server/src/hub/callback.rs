@@ -73,7 +73,7 @@ pub async fn receive(ctx: Ctx, callback: Callback) -> Result<Answered, StepError
     };
     let received = ctx.run(received).await?.map_err(StepError::Refused)?;
     let request = received.request;
-    let outcome = match (received.may_connect, callback.answer) {
+    let outcome = match (received.goes_on, callback.answer) {
         (Err(error), _) => Err(error),
         (Ok(()), Err(word)) => Err(provider_error(&word)),
         (Ok(()), Ok(code)) => {

@@ -6,12 +6,12 @@ use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, 
 use domain::model::client::Client;
 use domain::model::connection::consent_end;
 use domain::model::provider::Provider;
-use domain::rule::authorize::{DENIED, VerifiedRedirect};
+use domain::rule::authorize::{DENIED, Language, VerifiedRedirect, may_go_on};
 use domain::rule::pkce;
 use domain::secret::TokenHashes;
 use domain::{Clusters, Timestamp};
-use store::command::{DenyRequest, SendToProvider};
-use store::query::{ClientById, ProviderById, RequestById};
+use store::command::{DenyRequest, SendToProvider, Stepped};
+use store::query::{ClientById, ProviderById, ProvidersOf, RegistrationOf, RequestById};
 
 use super::own_client::own_client_id;
 use super::provider::{authorization_url, callback_uri};
@@ -43,8 +43,25 @@ pub struct ConsentPage {
 pub enum StepError {
     /// It is not this browser's, taken already, or too late: a page.
     Refused(StepRefusal),
+    /// The recipient may not connect any more: a page that says so.
+    Stopped(Box<Stopped>),
     /// Our own trouble.
     Fault(Fault),
+}
+
+/// What the page shows of a request that may not go on.
+#[derive(Debug)]
+pub struct Stopped {
+    /// The request.
+    pub request_id: AuthorizationRequestId,
+    /// The language of the page.
+    pub language: Language,
+    /// The recipient's name.
+    pub recipient: String,
+    /// The provider's name.
+    pub provider: String,
+    /// Where the recipient is told why; none if it may send nobody there.
+    pub back: Option<String>,
 }
 
 impl<E: Into<Fault>> From<E> for StepError {
@@ -59,10 +76,14 @@ pub async fn consent_page(
     id: &AuthorizationRequestId,
     cookie: &TokenHashes,
 ) -> Result<ConsentPage, StepError> {
-    let request = ctx.ask(&RequestById { id: id.clone() }).await?;
-    let request = request.ok_or(StepError::Refused(StepRefusal::Unknown))?;
-    request.step(RequestStatus::AwaitingConsent, cookie, ctx.now()).map_err(StepError::Refused)?;
+    let request = awaited(ctx, id, cookie).await?;
     let (client, provider) = parties(ctx, &request).await?;
+    let registered = RegistrationOf { client_id: client.id.clone(), provider_id: provider.id };
+    let registration = ctx.ask(&registered).await?;
+    let goes_on = may_go_on(&client, Some(&provider), registration.as_ref(), &request.redirect_uri);
+    if let Err(error) = goes_on {
+        return Err(stopped(ctx, &request, (client, provider), &error).await?);
+    }
     Ok(ConsentPage {
         recipient: client.name.clone(),
         purpose: purpose(&client, &request.language).to_owned(),
@@ -73,14 +94,26 @@ pub async fn consent_page(
     })
 }
 
-/// The customer says yes: where the browser goes now.
+/// A request whose customer has not decided yet.
+async fn awaited(
+    ctx: &Ctx,
+    id: &AuthorizationRequestId,
+    cookie: &TokenHashes,
+) -> Result<AuthorizationRequest, StepError> {
+    let request = ctx.ask(&RequestById { id: id.clone() }).await?;
+    let request = request.ok_or(StepError::Refused(StepRefusal::Unknown))?;
+    request.step(RequestStatus::AwaitingConsent, cookie, ctx.now()).map_err(StepError::Refused)?;
+    Ok(request)
+}
+
+/// The customer says yes: where the browser goes now. Whether the request may go on is decided with its row locked.
 pub async fn approve(
     ctx: &Ctx,
     id: &AuthorizationRequestId,
     cookie: TokenHashes,
 ) -> Result<String, StepError> {
-    let page = consent_page(ctx, id, &cookie).await?;
-    let request = page.request;
+    let request = awaited(ctx, id, &cookie).await?;
+    let (client, provider) = parties(ctx, &request).await?;
     let (state, verifier) = (ctx.secret()?, ctx.secret()?);
     let vault = ctx.app().vault();
     let connection = request.connection_id.as_str();
@@ -91,11 +124,13 @@ pub async fn approve(
         cookie,
         state_hash: vault.hash(state.expose()),
         verifier: key.seal(connection, verifier.expose().as_bytes())?,
-        purpose: page.purpose,
+        purpose: purpose(&client, &request.language).to_owned(),
         page_version: PAGE_VERSION.to_owned(),
     };
-    let request = ctx.run(sent).await?.map_err(StepError::Refused)?;
-    let (_, provider) = parties(ctx, &request).await?;
+    let Stepped { request, goes_on } = ctx.run(sent).await?.map_err(StepError::Refused)?;
+    if let Err(error) = goes_on {
+        return Err(stopped(ctx, &request, parties(ctx, &request).await?, &error).await?);
+    }
     let settings = &provider.settings;
     let url = authorization_url(
         &provider,
@@ -119,6 +154,29 @@ pub async fn deny(ctx: &Ctx, id: &AuthorizationRequestId, cookie: TokenHashes) -
     let request = ctx.run(denied).await?.map_err(StepError::Refused)?;
     let (client, _) = parties(ctx, &request).await?;
     answer(&client, &request, Err(&DENIED)).ok_or(StepError::Refused(StepRefusal::Unknown))
+}
+
+/// The page of a request that may not go on. The customer is told here, and the recipient by the way back.
+async fn stopped(
+    ctx: &Ctx,
+    request: &AuthorizationRequest,
+    (client, provider): (Client, Provider),
+    error: &OAuthError,
+) -> Result<StepError, Fault> {
+    let back = if may_redirect(ctx, &client).await? { answer(&client, request, Err(error)) } else { None };
+    Ok(StepError::Stopped(Box::new(Stopped {
+        request_id: request.id.clone(),
+        language: Language::from_tags(&request.language),
+        recipient: client.name,
+        provider: provider.settings.name,
+        back,
+    })))
+}
+
+/// Whether a recipient may send anybody anywhere: one without any active registration may not, for the hub is no open
+/// redirector.
+pub async fn may_redirect(ctx: &Ctx, client: &Client) -> Result<bool, Fault> {
+    Ok(!ctx.ask(&ProvidersOf { client_id: client.id.clone() }).await?.is_empty())
 }
 
 /// The recipient's redirect URI with a code or an error; none if the URI is registered no more.

@@ -10,10 +10,10 @@ use domain::Secret;
 use domain::id::{AuthorizationRequestId, ProviderId};
 use domain::rule::authorize::{Language, Query};
 
-use super::{Notice, Text, flow_page, found, message, see_other};
+use super::{Notice, Text, flow_page, found, message, plain_page, see_other};
 use crate::app::App;
 use crate::ctx::Ctx;
-use crate::hub::{self, Callback, ConsentPage, StepError};
+use crate::hub::{self, Callback, ConsentPage, StepError, Stopped};
 use crate::web::{Face, Limited, Route, Sameness, Segment, flow_cookies, forgotten_flow_cookie, same_site};
 
 /// The routes of the pages.
@@ -35,6 +35,14 @@ struct Consent {
     page: ConsentPage,
     until: String,
     form_token: String,
+}
+
+/// The page of a request that may not go on.
+#[derive(Template)]
+#[template(path = "stopped.html")]
+struct StoppedPage {
+    text: Text,
+    page: Stopped,
 }
 
 async fn home() -> Response {
@@ -84,7 +92,8 @@ async fn decide(State(app): State<App>, ctx: Ctx, Segment(id): Segment, request:
     }
     match decision {
         Some("approve") => {
-            hub::approve(&ctx, &id, flow.hashes(&app)).await.map_or_else(refuse, |url| see_other(&url))
+            let approved = hub::approve(&ctx, &id, flow.hashes(&app)).await;
+            approved.map_or_else(|error| over(&app, error), |url| see_other(&url))
         }
         Some("deny") => hub::deny(&ctx, &id, flow.hashes(&app))
             .await
@@ -129,8 +138,22 @@ fn answered(provider: &str, query: &Query, cookies: domain::secret::TokenHashes)
     Some(Callback { provider_id, state: Secret::new(state), issuer: single("iss")?, answer, cookies })
 }
 
+/// As [`refuse`], where a request that is stopped is over with it.
+fn over(app: &App, error: StepError) -> Response {
+    let id = if let StepError::Stopped(page) = &error { Some(page.request_id.clone()) } else { None };
+    let response = refuse(error);
+    match id {
+        Some(id) => leaving(app, &id, response),
+        None => response,
+    }
+}
+
 fn refuse(error: StepError) -> Response {
     match error {
+        StepError::Stopped(page) => {
+            let shown = StoppedPage { text: Text::new(page.language), page: *page };
+            plain_page(StatusCode::FORBIDDEN, &shown)
+        }
         StepError::Refused(refusal) => message(StatusCode::BAD_REQUEST, refusal.into()),
         StepError::Fault(fault) => super::fault(&fault),
     }

@@ -12,6 +12,7 @@ mod demo;
 mod evil;
 mod fault;
 mod golden;
+mod held;
 mod kill;
 mod kinds;
 mod kit;

@@ -6,7 +6,7 @@ use domain::error::OAuthError;
 use domain::id::{AuthorizationRequestId, ProviderId};
 use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, StepRefusal};
 use domain::model::job::JobKind;
-use domain::rule::authorize::may_connect;
+use domain::rule::authorize::may_go_on;
 use domain::secret::{TokenHash, TokenHashes};
 use domain::{Moment, Timestamp};
 
@@ -73,8 +73,17 @@ pub struct SendToProvider {
     pub page_version: String,
 }
 
+/// A request that has taken a step.
+#[derive(Debug)]
+pub struct Stepped {
+    /// The request as it was before.
+    pub request: AuthorizationRequest,
+    /// Whether it goes on; nothing comes of it if not.
+    pub goes_on: Result<(), OAuthError>,
+}
+
 impl Command for SendToProvider {
-    type Reply = Result<AuthorizationRequest, StepRefusal>;
+    type Reply = Result<Stepped, StepRefusal>;
 
     fn moment(&self) -> &Moment {
         &self.moment
@@ -86,6 +95,11 @@ impl Command for SendToProvider {
             Ok(request) => request,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        let goes_on = still_allowed(tx, &request).await?;
+        if goes_on.is_err() {
+            fail(tx, &request.id);
+            return Ok(Ok(Stepped { request, goes_on }));
+        }
         tx.defer(
             sql!(
                 "-- the customer agreed
@@ -103,7 +117,7 @@ impl Command for SendToProvider {
                 self.moment.now
             ],
         );
-        Ok(Ok(request))
+        Ok(Ok(Stepped { request, goes_on }))
     }
 }
 
@@ -152,17 +166,8 @@ pub struct ReceiveCode {
     pub exchange_life: Duration,
 }
 
-/// A request whose provider has answered.
-#[derive(Debug)]
-pub struct Received {
-    /// The request as it was before.
-    pub request: AuthorizationRequest,
-    /// Whether the recipient may still connect.
-    pub may_connect: Result<(), OAuthError>,
-}
-
 impl Command for ReceiveCode {
-    type Reply = Result<Received, StepRefusal>;
+    type Reply = Result<Stepped, StepRefusal>;
 
     fn moment(&self) -> &Moment {
         &self.moment
@@ -175,8 +180,8 @@ impl Command for ReceiveCode {
             Ok(request) => request,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let may_connect = still_allowed(tx, &request).await?;
-        match self.bank_code.as_ref().filter(|_| may_connect.is_ok()) {
+        let goes_on = still_allowed(tx, &request).await?;
+        match self.bank_code.as_ref().filter(|_| goes_on.is_ok()) {
             None => fail(tx, &request.id),
             Some(code) => tx.defer(
                 sql!(
@@ -191,7 +196,7 @@ impl Command for ReceiveCode {
                 ],
             ),
         }
-        Ok(Ok(Received { request, may_connect }))
+        Ok(Ok(Stepped { request, goes_on }))
     }
 }
 
@@ -230,7 +235,7 @@ impl Command for FailRequest {
     }
 }
 
-/// Whether the recipient may still connect to the provider.
+/// Whether a request may go on, as things stand now.
 pub(super) async fn still_allowed(
     tx: &mut Tx<'_>,
     request: &AuthorizationRequest,
@@ -240,7 +245,7 @@ pub(super) async fn still_allowed(
     };
     let provider = provider(tx, request.provider_id).await?;
     let registration = registration(tx, &client.id, request.provider_id).await?;
-    Ok(may_connect(&client, provider.as_ref(), registration.as_ref()))
+    Ok(may_go_on(&client, provider.as_ref(), registration.as_ref(), &request.redirect_uri))
 }
 
 /// Fails a locked request and queues the revocation of what is in hand.

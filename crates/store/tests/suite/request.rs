@@ -40,7 +40,7 @@ async fn each_step_is_taken_once_by_the_browser_that_began(kit: Kit) {
         (request.verifier.as_deref(), request.agreed_at),
         (Some(&b"sealed verifier"[..]), Some(kit.now))
     );
-    assert!(kit.store.run(kit.received("a")).await.unwrap().unwrap().may_connect.is_ok());
+    assert!(kit.store.run(kit.received("a")).await.unwrap().unwrap().goes_on.is_ok());
     assert_eq!(kit.store.run(kit.received("a")).await.unwrap().unwrap_err(), StepRefusal::AlreadyTaken);
 }
 
@@ -79,12 +79,16 @@ async fn what_is_in_hand_is_revoked_when_nothing_comes_of_it(kit: Kit) {
 
 async fn a_recipient_that_is_held_meanwhile_gets_nothing(kit: Kit) {
     open(&kit, "a").await;
+    open(&kit, "b").await;
     kit.store.run(kit.sent("a")).await.unwrap().unwrap();
     kit.store.run(kit.received("a")).await.unwrap().unwrap();
     kit.set_registration("dc-acme", RegistrationState::Suspended).await;
     let outcome = kit.store.run(kit.opened("a", Some("alice"))).await.unwrap();
     assert!(matches!(outcome, OpenOutcome::Refused(error) if error.code.as_str() == "unauthorized_client"));
     assert_eq!(kit.jobs("revoke_orphan", "pending").await, 1, "the bank's grant must not be left alone");
+    let agreed = kit.store.run(kit.sent("b")).await.unwrap().unwrap();
+    assert_eq!(agreed.goes_on.unwrap_err().code.as_str(), "unauthorized_client", "nor is a yes taken");
+    assert_eq!(kit.store.run(kit.sent("b")).await.unwrap().unwrap_err(), StepRefusal::AlreadyTaken);
     let of = |id| ProvidersOf { client_id: client(id) };
     assert!(kit.store.ask(&of("dc-acme")).await.unwrap().is_empty());
     let providers = kit.store.ask(&of("dc-other")).await.unwrap();
