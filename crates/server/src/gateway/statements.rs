@@ -1,5 +1,7 @@
 //! `GET /accounts/{accountId}/statements`, and the document of one.
 
+use std::cmp::Reverse;
+
 use domain::scope::Operation;
 use fdx::{DOCUMENT_TYPES, ErrorCode, HateoasLink, Statement, Statements};
 use jiff::civil::Date;
@@ -82,7 +84,7 @@ fn shown(reader: &Reader, id: &str, opaque: &str, here: &str, mut statement: Sta
     Some(statement)
 }
 
-/// The document of a statement, in the first of the types that it is asked for in.
+/// The document of a statement, in the first of the types that it is asked for in and the bank has.
 pub(super) async fn download(
     ctx: Ctx,
     bearer: Option<&Bearer>,
@@ -100,48 +102,93 @@ async fn open(
     statement: &str,
     accept: Option<&str>,
 ) -> Result<Document, DataError> {
-    const NO_STATEMENT: DataError =
-        DataError::Fdx(ErrorCode::DataNotFound, "statementId names no statement of this account");
     let account = bank_id(reader, account).ok_or(NO_ACCOUNT)?;
     let ids = reader.ctx().app().opaque_ids();
     let id = ids.open_statement(reader.access(), &account, statement).ok_or(NO_STATEMENT)?;
-    let kind = negotiated(accept).ok_or(DataError::Fdx(
+    let path = ["accounts", &account, "statements", &id];
+    let mut none = DataError::Fdx(
         ErrorCode::ContentType,
         "Accept must name application/pdf, image/gif, image/jpeg, image/tiff or image/png",
-    ))?;
-    let path = ["accounts", &account, "statements", &id];
-    document(reader.ctx(), reader.access(), &path, kind).await.map_err(|error| match error {
+    );
+    // Each is asked for once: at most as many as there are types.
+    for kind in negotiated(accept) {
+        match document(reader.ctx(), reader.access(), &path, kind).await {
+            Err(ReadError::Upstream(hub::Upstream::Said(code @ ErrorCode::ContentType))) => {
+                none = DataError::Fdx(code, "The data provider has no such type of this statement");
+            }
+            opened => return opened.map_err(refused),
+        }
+    }
+    Err(none)
+}
+
+const NO_STATEMENT: DataError =
+    DataError::Fdx(ErrorCode::DataNotFound, "statementId names no statement of this account");
+
+fn refused(error: ReadError) -> DataError {
+    match error {
         ReadError::Upstream(hub::Upstream::Said(ErrorCode::DataNotFound)) => NO_STATEMENT,
         ReadError::Upstream(hub::Upstream::Said(code @ ErrorCode::StatementProcessing)) => {
             DataError::Fdx(code, "The data provider is still making this statement")
-        }
-        ReadError::Upstream(hub::Upstream::Said(code @ ErrorCode::ContentType)) => {
-            DataError::Fdx(code, "The data provider has no such type of this statement")
         }
         ReadError::Upstream(hub::Upstream::Said(code @ ErrorCode::TooLarge)) => {
             DataError::Fdx(code, "This statement is larger than the hub passes on")
         }
         error => error.into(),
-    })
+    }
 }
 
-/// The first type of `Accept` that there is; without one, or for anything, it is PDF.
-fn negotiated(accept: Option<&str>) -> Option<&'static str> {
+/// What of it a bank is asked for, in this order (RFC 9110 §12.5.1): by quality, then as it is given. Without `Accept`
+/// every type will do, PDF first.
+fn negotiated(accept: Option<&str>) -> Vec<&'static str> {
     let accept = accept.filter(|accept| !accept.trim().is_empty()).unwrap_or("*/*");
-    accept.split(',').find_map(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let kind = parts.next()?.to_ascii_lowercase();
-        let refused = parts.any(|parameter| {
-            let quality = parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q="));
-            quality.is_some_and(|quality| quality.bytes().all(|b| matches!(b, b'0' | b'.')))
-        });
-        let fits = |known: &&str| match kind.split_once('/') {
-            Some(("*", "*")) => true,
-            Some((family, "*")) => known.split('/').next() == Some(family),
-            _ => **known == kind,
-        };
-        DOCUMENT_TYPES.into_iter().find(fits).filter(|_| !refused)
-    })
+    let ranges: Vec<Range> = accept.split(',').enumerate().map(Range::read).collect();
+    let mut wanted: Vec<_> =
+        DOCUMENT_TYPES.into_iter().filter_map(|kind| Some((of(&ranges, kind)?, kind))).collect();
+    wanted.sort_by_key(|((quality, place), _)| (Reverse(*quality), *place));
+    wanted.into_iter().map(|(_, kind)| kind).collect()
+}
+
+/// How much a type is wanted, and where that stands: the range that names it most closely says so.
+fn of(ranges: &[Range], kind: &str) -> Option<(u16, usize)> {
+    let closest = ranges.iter().rev().max_by_key(|range| range.fits(kind))?;
+    (closest.fits(kind) > 0 && closest.quality > 0).then_some((closest.quality, closest.place))
+}
+
+/// An element of `Accept`.
+struct Range {
+    kind: String,
+    /// In thousandths.
+    quality: u16,
+    place: usize,
+}
+
+impl Range {
+    fn read((place, text): (usize, &str)) -> Self {
+        let mut parts = text.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        Self { kind, quality: quality.map_or(1000, thousandths), place }
+    }
+
+    /// How closely it names a type; 0 if it does not.
+    fn fits(&self, kind: &str) -> u8 {
+        match self.kind.split_once('/') {
+            Some(("*", "*")) => 1,
+            Some((family, "*")) if kind.split('/').next() == Some(family) => 2,
+            _ if self.kind == kind => 3,
+            _ => 0,
+        }
+    }
+}
+
+/// A quality (RFC 9110 §12.4.2). What is none says nothing: as if it were not there.
+fn thousandths(text: &str) -> u16 {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    match (whole, format!("{part:0<3}").get(..3).map(str::parse)) {
+        ("0" | "", Some(Ok(part))) if !text.is_empty() => part,
+        _ => 1000,
+    }
 }
 
 #[cfg(test)]
@@ -151,31 +198,53 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_first_type_that_there_is_wins() {
-        for (accept, kind) in [
-            (None, Some("application/pdf")),
-            (Some(""), Some("application/pdf")),
-            (Some("*/*"), Some("application/pdf")),
-            (Some("application/*"), Some("application/pdf")),
-            (Some("image/*"), Some("image/gif")),
-            (Some("image/png"), Some("image/png")),
-            (Some("IMAGE/TIFF; q=0.1, application/pdf"), Some("image/tiff")),
-            (Some("text/html, image/jpeg;q=0.5 ,*/*;q=0.1"), Some("image/jpeg")),
-            (Some("application/pdf;q=0, image/png"), Some("image/png")),
-            (Some("application/pdf;q=0.000"), None),
-            (Some("application/json"), None),
-            (Some("text/*"), None),
-            (Some("pdf"), None),
-            (Some(","), None),
-        ] {
-            assert_eq!(negotiated(accept), kind, "{accept:?}");
+    fn types_are_wanted_by_quality_and_then_as_they_are_given() {
+        const ALL: [&str; 5] = DOCUMENT_TYPES;
+        const IMAGES: [&str; 4] = ["image/gif", "image/jpeg", "image/tiff", "image/png"];
+        let cases: [(Option<&str>, &[&str]); 20] = [
+            (None, &ALL),
+            (Some(""), &ALL),
+            (Some("*/*"), &ALL),
+            (Some("application/*"), &["application/pdf"]),
+            (Some("image/*"), &IMAGES),
+            (Some("image/png"), &["image/png"]),
+            (Some("image/png, application/pdf"), &["image/png", "application/pdf"]),
+            (Some("IMAGE/TIFF; q=0.1, application/pdf"), &["application/pdf", "image/tiff"]),
+            (Some("image/gif;q=0.25,image/png;q=0.3"), &["image/png", "image/gif"]),
+            (Some("image/png, image/png;q=0, image/gif"), &["image/png", "image/gif"]),
+            (
+                Some("text/html, image/jpeg;q=0.5 ,*/*;q=0.1"),
+                &["image/jpeg", "application/pdf", "image/gif", "image/tiff", "image/png"],
+            ),
+            (Some("*/*, image/*;q=0, application/pdf;q=0.2"), &["application/pdf"]),
+            (Some("*/*;q=0, image/png;v=1;q=0.001"), &["image/png"]),
+            (Some("application/pdf;q=0, image/png"), &["image/png"]),
+            (
+                Some("image/png;q=x, image/gif;q=1.0, image/tiff;q="),
+                &["image/png", "image/gif", "image/tiff"],
+            ),
+            (Some("application/pdf;q=0.000"), &[]),
+            (Some("application/json"), &[]),
+            (Some("text/*"), &[]),
+            (Some("pdf"), &[]),
+            (Some(","), &[]),
+        ];
+        for (accept, kinds) in cases {
+            assert_eq!(negotiated(accept), kinds, "{accept:?}");
         }
     }
 
     proptest! {
         #[test]
-        fn any_accept_is_a_type_or_none(accept: String) {
-            prop_assert!(negotiated(Some(&accept)).is_none_or(|kind| DOCUMENT_TYPES.contains(&kind)));
+        fn any_accept_names_each_type_at_most_once(accept: String, odd in "[a-z/*;,=q.0-9 -]{0,60}") {
+            for accept in [accept, odd] {
+                let mut kinds = negotiated(Some(&accept));
+                prop_assert!(kinds.iter().all(|kind| DOCUMENT_TYPES.contains(kind)));
+                kinds.sort_unstable();
+                let count = kinds.len();
+                kinds.dedup();
+                prop_assert_eq!(kinds.len(), count);
+            }
         }
     }
 

@@ -187,6 +187,76 @@ async fn a_document_beyond_the_limit_is_413_whether_its_length_is_stated_or_not(
     }
 }
 
+/// A bank that has its documents in some types alone; what it is asked for.
+async fn has_only(kit: &Kit, kinds: &'static [&'static str]) -> StandIn {
+    let bank = StandIn::new(move |call| {
+        let kind = call.headers["accept"].to_str().unwrap();
+        if !kinds.contains(&kind) {
+            return says(406, &json!({"code": 1203, "message": "no"}));
+        }
+        Response::builder().header("content-type", kind).body(format!("a {kind}")).unwrap()
+    })
+    .await;
+    let base = format!("{}/fdx/v5", bank.url);
+    kit.set_up(1000, |settings| settings.fdx.base_url = base).await;
+    bank
+}
+
+fn asked_for(bank: &StandIn) -> Vec<String> {
+    bank.calls().iter().map(|call| call.headers["accept"].to_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_type_that_the_bank_does_not_have_makes_way_for_the_next() {
+    let kit = Kit::new().await;
+    let (tokens, path) = connected(&kit, 1000).await;
+    let document = format!("/api/fdx/5{}", newest(&kit, &tokens.access, &path).await);
+    let all = ["application/pdf", "image/gif", "image/jpeg", "image/tiff", "image/png"];
+    for (accept, has, asked) in [
+        ("image/png, application/pdf", &["application/pdf"][..], &["image/png", "application/pdf"][..]),
+        ("image/png, application/pdf", &["image/png", "application/pdf"], &["image/png"]),
+        (
+            "image/png;q=0.5, image/gif;q=0.2, application/pdf",
+            &["image/gif"],
+            &["application/pdf", "image/png", "image/gif"],
+        ),
+        ("*/*", &["image/png"], &all),
+        ("image/*, application/pdf;q=0", &["image/jpeg"], &["image/gif", "image/jpeg"]),
+    ] {
+        let bank = has_only(&kit, has).await;
+        let answer = kit.wire(&Raw::get(&*document).bearer(&tokens.access).header("accept", accept)).await;
+        let last = *asked.last().unwrap();
+        assert_eq!((answer.status, answer.body), (200, format!("a {last}")), "{accept}");
+        assert_eq!(answer.headers["content-type"], last);
+        assert_eq!(asked_for(&bank), asked, "{accept}");
+    }
+    for (accept, asked) in [
+        ("image/gif, image/png;q=0.1", &["image/gif", "image/png"][..]),
+        ("image/png, application/pdf;q=0", &["image/png"]),
+        ("*/*", &all),
+        ("application/json, text/html", &[]),
+    ] {
+        let bank = has_only(&kit, &[]).await;
+        let answer = kit.wire(&Raw::get(&*document).bearer(&tokens.access).header("accept", accept)).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (406, &json!(1203)), "{accept}: {}", answer.body);
+        assert_eq!(asked_for(&bank), asked, "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn each_type_that_a_bank_is_asked_for_counts() {
+    let kit = Kit::with(&[("limit.provider", "10"), ("limit.provider_share", "50")]).await;
+    let (tokens, path) = connected(&kit, 1000).await;
+    let document = format!("/api/fdx/5{}", newest(&kit, &tokens.access, &path).await);
+    let bank = has_only(&kit, &["image/png"]).await;
+    let raw = Raw::get(&*document).bearer(&tokens.access).header("accept", "*/*");
+    let refused = kit.wire(&raw).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (429, &json!(1207)), "{}", refused.body);
+    assert!(refused.headers.contains_key("retry-after"));
+    // Three reads went before: of accounts, twice, and of statements.
+    assert_eq!(asked_for(&bank), ["application/pdf", "image/gif"], "the recipient's half is used up");
+}
+
 async fn what_ends_while_the_bank_makes_a_document_is_not_sent(kit: Kit) {
     let (tokens, path) = connected(&kit, 1000).await;
     let document = newest(&kit, &tokens.access, &path).await;
