@@ -24,6 +24,7 @@ pub(crate) use remove::remove_client;
 
 pub use access::{Own, Partner, Party, Wants, own, partner, party};
 pub use error::ManageError;
+pub(crate) use member::GIVEN_TWICE;
 pub use member::Members;
 pub use recipient::{create, one, regenerate_secret, replace_own_redirect_uris, under};
 pub use register::{

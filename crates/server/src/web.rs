@@ -13,6 +13,7 @@ mod problem;
 mod routes;
 mod segment;
 mod stall;
+mod twice;
 
 pub use body::{BodyError, Limited};
 pub use cookies::{flow_cookie, flow_cookies, forgotten_flow_cookie, surplus_flow_cookies};

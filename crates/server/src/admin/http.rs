@@ -9,12 +9,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use domain::model::operator::Role;
 use domain::rule::operator::Operator;
+use domain::rule::recipient::Invalid;
 use serde::Serialize;
 
 use super::{AdminError, Params, audit, connection, job, operator, provider};
 use crate::app::App;
 use crate::ctx::Ctx;
-use crate::manage::{Members, Pair};
+use crate::manage::{GIVEN_TWICE, Members, Pair};
 use crate::web::{BodyError, Least, Limited, PairBody, Problem, Route, Segment, local_peer};
 
 /// The routes of the operators' own listener.
@@ -176,6 +177,9 @@ async fn read(app: &App, request: Request) -> Result<Limited, Response> {
 }
 
 fn unread(error: &BodyError) -> Response {
+    if let BodyError::Twice(way) = error {
+        return refuse(Invalid::new(way, GIVEN_TWICE).into());
+    }
     let (status, error) = error.shown();
     Problem::new(status, Problem::plain(status, "").code(), error.description).into_response()
 }

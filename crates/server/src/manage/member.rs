@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use domain::rule::recipient::Invalid;
 use serde_json::Value;
 
+/// What is said of a member that stands there twice.
+pub(crate) const GIVEN_TWICE: &str = "is given twice";
+
 /// A request's members. Those that nobody asks for are ignored; `null` and an empty text are absent.
 #[derive(Debug, Default)]
 pub struct Members(Vec<(String, Value)>);
@@ -14,7 +17,7 @@ impl Members {
     pub fn new(members: Vec<(String, Value)>) -> Result<Self, Invalid> {
         let mut names = BTreeSet::new();
         match members.iter().find(|(name, _)| !names.insert(name)) {
-            Some((twice, _)) => Err(Invalid::new(twice, "is given twice")),
+            Some((twice, _)) => Err(Invalid::new(shortened(twice), GIVEN_TWICE)),
             None => Ok(Self(members)),
         }
     }
@@ -42,8 +45,7 @@ impl Members {
     pub(crate) fn known(self, known: &[&str]) -> Result<Self, Invalid> {
         match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             Some((name, _)) => {
-                let name: String = name.chars().take(64).collect();
-                Err(Invalid::new(name, format_args!("expected one of {}", known.join(", "))))
+                Err(Invalid::new(shortened(name), format_args!("expected one of {}", known.join(", "))))
             }
             None => Ok(self),
         }
@@ -111,6 +113,11 @@ impl Members {
             Some(_) => Err(expected()),
         }
     }
+}
+
+/// A name that somebody made up, as it is told back.
+fn shortened(name: &str) -> String {
+    name.chars().take(64).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use domain::error::{OAuthCode, OAuthError};
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited as LimitedBody};
 
+use super::twice::twice_within;
 use crate::app::App;
 
 /// A body that was read whole.
@@ -30,6 +31,8 @@ pub enum BodyError {
     NotJson,
     /// It does not say what it should.
     Malformed(OAuthError),
+    /// A member of an object in it is given twice: the way to it.
+    Twice(String),
 }
 
 impl BodyError {
@@ -47,6 +50,7 @@ impl BodyError {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, plain("The content type must be application/json"))
             }
             Self::Malformed(error) => (StatusCode::BAD_REQUEST, error.clone()),
+            Self::Twice(way) => (StatusCode::BAD_REQUEST, OAuthError::repeated(way)),
         }
     }
 }
@@ -76,10 +80,10 @@ impl Limited {
         form_urlencoded::parse(&self.bytes).into_owned().collect()
     }
 
-    /// The members of a JSON object, repeated names included.
+    /// The members of a JSON object, repeated names included; within them there are none.
     pub fn members(&self) -> Result<Vec<(String, serde_json::Value)>, BodyError> {
         match self.media_type.as_deref() {
-            Some("application/json") => members(&self.bytes).map_err(BodyError::Malformed),
+            Some("application/json") => members(&self.bytes),
             _ => Err(BodyError::NotJson),
         }
     }
@@ -87,24 +91,24 @@ impl Limited {
     /// The fields of a form or of a flat JSON object, repeated names included. Those that are known must be texts.
     pub fn fields(&self, known: &[&str]) -> Result<Vec<(String, String)>, BodyError> {
         match self.media_type.as_deref() {
-            Some("application/json") => json_fields(&self.bytes, known).map_err(BodyError::Malformed),
+            Some("application/json") => json_fields(&self.bytes, known),
             _ if self.is_form() => Ok(self.form()),
             _ => Err(BodyError::MediaType),
         }
     }
 }
 
-fn members(bytes: &[u8]) -> Result<Vec<(String, serde_json::Value)>, OAuthError> {
+fn members(bytes: &[u8]) -> Result<Vec<(String, serde_json::Value)>, BodyError> {
     let Pairs(pairs) = serde_json::from_slice(bytes).map_err(|error| {
         let place =
             format_args!("The body is no JSON object: line {}, column {}", error.line(), error.column());
-        OAuthError::about(OAuthCode::InvalidRequest, place)
+        BodyError::Malformed(OAuthError::about(OAuthCode::InvalidRequest, place))
     })?;
-    Ok(pairs)
+    twice_within(bytes).map_or(Ok(pairs), |way| Err(BodyError::Twice(way)))
 }
 
 /// A flat object's texts. `null` is an absent field; a known one of another type is named, an unknown one ignored.
-fn json_fields(bytes: &[u8], known: &[&str]) -> Result<Vec<(String, String)>, OAuthError> {
+fn json_fields(bytes: &[u8], known: &[&str]) -> Result<Vec<(String, String)>, BodyError> {
     let mut fields = Vec::new();
     for (name, value) in members(bytes)? {
         match value {
@@ -113,7 +117,7 @@ fn json_fields(bytes: &[u8], known: &[&str]) -> Result<Vec<(String, String)>, OA
             _ if !known.contains(&name.as_str()) => {}
             _ => {
                 let wrong = format_args!("{name} must be a string");
-                return Err(OAuthError::about(OAuthCode::InvalidRequest, wrong));
+                return Err(BodyError::Malformed(OAuthError::about(OAuthCode::InvalidRequest, wrong)));
             }
         }
     }
@@ -153,6 +157,7 @@ mod tests {
         fn any_body_is_read_or_refused(bytes: Vec<u8>, text: String) {
             for body in [&bytes[..], text.as_bytes(), format!("{{{text}}}").as_bytes()] {
                 if let Err(error) = json_fields(body, &["code"]) {
+                    let (_, error) = error.shown();
                     prop_assert!(error.description.bytes().all(|b| b.is_ascii_graphic() || b == b' '));
                 }
                 let limited = Limited { bytes: Bytes::copy_from_slice(body), media_type: None };
@@ -175,17 +180,20 @@ mod tests {
         #[test]
         fn a_strange_value_is_named_in_plain_text(name: String) {
             let body = serde_json::json!({name.as_str(): 5}).to_string();
-            let error = json_fields(body.as_bytes(), &[&name]).unwrap_err();
+            let (_, error) = json_fields(body.as_bytes(), &[&name]).unwrap_err().shown();
             prop_assert!(error.description.bytes().all(|b| b.is_ascii_graphic() || b == b' '));
         }
     }
 
     #[test]
     fn json_errors_name_the_position_or_the_field() {
-        let says = |text: &str| json_fields(text.as_bytes(), &["code"]).unwrap_err().description.into_owned();
+        let says = |text: &str| {
+            json_fields(text.as_bytes(), &["code"]).unwrap_err().shown().1.description.into_owned()
+        };
         assert_eq!(says("{\n\"a\": }"), "The body is no JSON object: line 2, column 6");
         assert_eq!(says("[1]"), "The body is no JSON object: line 1, column 0");
         assert_eq!(says(r#"{"code": 5}"#), "code must be a string");
+        assert_eq!(says(r#"{"code":"1","x":{"y":1,"y":1}}"#), "x.y is given twice");
         let twice = json_fields(br#"{"a":"1","a":"2","b":null,"c":5}"#, &["code"]).unwrap();
         assert_eq!(twice, [("a".into(), "1".into()), ("a".into(), "2".into())]);
     }

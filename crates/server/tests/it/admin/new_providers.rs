@@ -4,11 +4,12 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{NAMES, no_texts, with};
-use crate::kit::{Kit, SCOPE, StandIn, on_both, says};
+use crate::kit::{Kit, Raw, SCOPE, StandIn, on_both, says};
 
 on_both!(
     a_provider_of_the_apis_own_is_connected_with_a_secret_that_only_the_hub_opens,
     a_provider_that_is_described_wrongly_is_not_added,
+    a_provider_that_is_described_twice_is_not_added,
     a_look_at_a_provider_tells_what_is_wrong_and_changes_nothing,
 );
 
@@ -125,6 +126,24 @@ fn wrong() -> Vec<(&'static str, Vec<Value>)> {
         ("grant_field", text()),
         ("revoke", vec![json!("rfc7009"), json!({})]),
     ]
+}
+
+/// A name that stands twice, wherever: which of the two is meant nobody can know.
+async fn a_provider_that_is_described_twice_is_not_added(kit: Kit) {
+    let good = with(&prairie(&kit).await, "id", Some(json!(4000))).to_string();
+    let before = kit.set_up_so_far().await;
+    for (name, way) in
+        [("base_url", "fdx.base_url"), ("ACCOUNT_BASIC", "scopes.ACCOUNT_BASIC"), ("name", "name")]
+    {
+        let member = format!(r#""{name}":"#);
+        let twice = good.replacen(&member, &format!(r#"{member}"https://elsewhere.example",{member}"#), 1);
+        assert_ne!(twice, good);
+        let raw = Raw::post("/admin/v1/providers", "application/json", twice).bearer(kit.admin_token());
+        let answer = kit.wire(&raw).await;
+        let told = (answer.status, answer.json()["field"].clone(), answer.json()["detail"].clone());
+        assert_eq!(told, (400, json!(way), json!(format!("{way}: is given twice"))), "{}", answer.body);
+    }
+    assert_eq!(kit.set_up_so_far().await, before, "nothing has changed");
 }
 
 async fn a_provider_that_is_described_wrongly_is_not_added(kit: Kit) {

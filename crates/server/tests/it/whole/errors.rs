@@ -184,6 +184,7 @@ fn every_kind_of_body_error_comes_out_of_a_case() {
         BodyError::MediaType,
         BodyError::NotJson,
         BodyError::Malformed(malformed),
+        BodyError::Twice("x.y".into()),
     ];
     let number = |error: &BodyError| match error {
         BodyError::TooLarge => 0,
@@ -191,8 +192,9 @@ fn every_kind_of_body_error_comes_out_of_a_case() {
         BodyError::MediaType => 2,
         BodyError::NotJson => 3,
         BodyError::Malformed(_) => 4,
+        BodyError::Twice(_) => 5,
     };
-    assert!(kinds.iter().map(number).eq(0..5));
+    assert!(kinds.iter().map(number).eq(0..6));
     for error in kinds {
         let (status, shown) = error.shown();
         let made = |e: &Expected| matches!(e, Expected::OAuth(s, c, words) if *s == status.as_u16() && *c == shown.code && *words == shown.description);

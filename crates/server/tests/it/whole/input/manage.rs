@@ -308,9 +308,19 @@ fn bodies(values: &Values) -> Vec<Case> {
             Raw::post(recipient.clone(), JSON, body.to_string()).method("PUT").bearer(&values.manage.token);
         cases.push(Case::new(format!("manage, PUT: {body}"), raw, expected));
     }
-    let twice = r#"{"redirect_uris":"https://a.example/","redirect_uris":"https://b.example/"}"#;
-    let raw = Raw::post(recipient, JSON, twice).method("PUT").bearer(&values.manage.token);
-    cases.push(Case::new("manage, PUT: twice", raw, invalid("redirect_uris is given twice")));
+    for (twice, told) in [
+        (
+            r#"{"redirect_uris":"https://a.example/","redirect_uris":"https://b.example/"}"#,
+            "redirect_uris is given twice",
+        ),
+        (
+            r#"{"contacts":[{"email":"a@b.example"},{"email":"a@b.example","email":"c@b.example"}]}"#,
+            "contacts[1].email is given twice",
+        ),
+    ] {
+        let raw = Raw::post(recipient.clone(), JSON, twice).method("PUT").bearer(&values.manage.token);
+        cases.push(Case::new(format!("manage, PUT: {told}"), raw, invalid(told)));
+    }
     cases
 }
 
