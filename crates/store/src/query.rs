@@ -33,7 +33,7 @@ use crate::value::values;
 use crate::{Query, Statement};
 
 pub use audit::AuditEvents;
-pub use clients::{ClientSeen, ClientSeenById, Clients, LiveCount};
+pub use clients::{ClientSeen, ClientSeenById, Clients, EndsWith};
 pub use connections::{Connections, Found, FoundById, Window};
 pub use jobs::{JobSeen, Jobs, JobsOf};
 pub use manage::{

@@ -3,6 +3,7 @@
 use domain::Timestamp;
 use domain::id::ClientId;
 use domain::model::client::{ClientKind, ClientState, Recipient};
+use domain::model::connection::Cause;
 
 use crate::Query;
 use crate::error::Result;
@@ -106,26 +107,27 @@ macro_rules! search {
 static BY_KIND: &Sql = search!("kind", "kind || '' = ?1");
 static BY_PARTNER: &Sql = search!("partner", "owner_id = ?2");
 
-/// How many connections of a recipient have not ended.
+/// How many connections the removal of a recipient ends: those that it has ended already, and those that live. Once
+/// the recipient is removed no other comes to be, so that the number is the same whenever it is asked for.
 #[derive(Clone, Debug)]
-pub struct LiveCount {
+pub struct EndsWith {
     /// The recipient.
     pub client_id: ClientId,
 }
 
-impl Query for LiveCount {
+impl Query for EndsWith {
     type Reply = i64;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<i64> {
-        let row = tx.query_opt(LIVE_COUNT, values![self.client_id]).await?;
+        let row = tx.query_opt(ENDS_WITH, values![self.client_id, Cause::ClientRemoved]).await?;
         Ok(crate::record::scalar(row)?.unwrap_or_default())
     }
 }
 
-static LIVE_COUNT: &Sql = sql!(
-    "-- how many connections of a recipient live
-    SELECT count(*) FROM connections WHERE client_id = ?1 AND status IN ('pending', 'active')"
+static ENDS_WITH: &Sql = sql!(
+    "-- how many connections end with a recipient
+    SELECT count(*) FROM connections WHERE client_id = ?1 AND (status IN ('pending', 'active') OR cause = ?2)"
 );
 
 /// Every statement of this file.
-pub(super) static STATEMENTS: [&Sql; 4] = [SEEN, BY_KIND, BY_PARTNER, LIVE_COUNT];
+pub(super) static STATEMENTS: [&Sql; 4] = [SEEN, BY_KIND, BY_PARTNER, ENDS_WITH];

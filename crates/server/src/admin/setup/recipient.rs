@@ -8,7 +8,7 @@ use domain::{DataCluster, Secret};
 use schemars::JsonSchema;
 use serde::Serialize;
 use store::command::{RemovedClient, Whose};
-use store::query::{ClientSeen, ClientSeenById, Clients, LiveCount};
+use store::query::{ClientSeen, ClientSeenById, Clients, EndsWith};
 
 use super::SecretIssued;
 use super::client::{self, id_of, key, nobody, read_key, seen};
@@ -99,8 +99,8 @@ pub struct RecipientCreated {
 /// What came of a removal.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RecipientRemoved {
-    /// How many connections end with it, as they were counted just before. None of them is served any more once this is
-    /// answered; each ends behind it.
+    /// How many connections the removal ends, those that it has ended already included. None of them is served any more
+    /// once this is answered; each ends behind it.
     connections: i64,
     /// What happened, or would.
     outcome: RemovedWord,
@@ -219,16 +219,17 @@ pub async fn remove(
     let dry = dry_run(query)?;
     let before = of(ctx, id_of(KIND, id)?).await?;
     let client_id = before.client_id;
-    let connections = ctx.ask(&LiveCount { client_id: client_id.clone() }).await?;
+    let ends_with = EndsWith { client_id: client_id.clone() };
     if dry {
         let closed = before.state.0 == ClientState::Closed;
         let outcome = if closed { RemovedWord::AlreadyRemoved } else { RemovedWord::WouldRemove };
-        return Ok(RecipientRemoved { connections, outcome });
+        return Ok(RecipientRemoved { connections: ctx.ask(&ends_with).await?, outcome });
     }
     let outcome = match remove_client(ctx, Whose::any(KIND, client_id), actor).await? {
         RemovedClient::Removed => RemovedWord::Removed,
         RemovedClient::Already => RemovedWord::AlreadyRemoved,
         RemovedClient::Unknown => return Err(nobody(KIND)),
     };
-    Ok(RecipientRemoved { connections, outcome })
+    // Behind the removal, which does not wait for so many rows: nothing can come to be any more.
+    Ok(RecipientRemoved { connections: ctx.ask(&ends_with).await?, outcome })
 }

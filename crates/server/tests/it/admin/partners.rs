@@ -152,7 +152,7 @@ async fn a_partners_life_from_nothing_to_the_end(kit: Kit) {
         assert_eq!(seen["actor"], json!({"kind": "operator", "id": "opr_sandbox"}));
     }
     let again = kit.did(Method::DELETE, &path, None).await;
-    assert_eq!(again, json!({"connections": 0, "outcome": "already_removed"}));
+    assert_eq!(again, json!({"connections": 2, "outcome": "already_removed"}));
     assert_eq!(kit.did(Method::GET, &path, None).await["state"], "closed");
     assert_eq!(kit.step(&recipient, "suspend", json!({})).await.status, 404);
 }

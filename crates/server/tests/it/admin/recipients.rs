@@ -10,6 +10,7 @@ on_both!(
     a_recipient_is_made_changed_and_held,
     a_recipient_of_a_partner_is_the_partners,
     a_recipient_that_is_described_wrongly_is_not_made,
+    a_removal_counts_what_it_ends,
     what_is_no_recipient_is_not_found,
 );
 
@@ -187,6 +188,32 @@ async fn a_recipient_that_is_described_wrongly_is_not_made(kit: Kit) {
         (json!({"redirect_uris": ["https://acme.example.org/"], "name": "Other"}), "name"),
     ];
     kit.refuses(Method::PUT, "/recipients/dc-sandbox", bodies).await;
+}
+
+/// The count is of what the removal ended and is bound to end, whenever it is asked for.
+async fn a_removal_counts_what_it_ends(kit: Kit) {
+    let acme = kit.acme();
+    let ended_before = kit.connect(&acme).await;
+    assert_eq!(kit.revoke(&ended_before.access).await.status, 204);
+    let alice = kit.connect(&acme).await;
+    let bob = kit.connect_at(1000, &acme, "bob", &[], SCOPE).await;
+    kit.code(&kit.recipient(&[1000], SCOPE, false).await).await;
+    let path = format!("/recipients/{}", acme.id);
+    let before = kit.set_up_so_far().await;
+    let dry = kit.did(Method::DELETE, &format!("{path}?dry_run=true"), None).await;
+    assert_eq!(dry, json!({"connections": 2, "outcome": "would_remove"}));
+    assert_eq!(kit.set_up_so_far().await, before, "a dry run leaves no trace");
+    assert_eq!((kit.cause(&alice.id).await, kit.cause(&bob.id).await), (None, None));
+    let removed = kit.did(Method::DELETE, &path, None).await;
+    assert_eq!(removed, json!({"connections": 2, "outcome": "removed"}));
+    kit.until("both have ended", async || {
+        kit.cause(&alice.id).await.is_some() && kit.cause(&bob.id).await.is_some()
+    })
+    .await;
+    for query in ["", "?dry_run=true"] {
+        let again = kit.did(Method::DELETE, &format!("{path}{query}"), None).await;
+        assert_eq!(again, json!({"connections": 2, "outcome": "already_removed"}), "{query}");
+    }
 }
 
 async fn what_is_no_recipient_is_not_found(kit: Kit) {
