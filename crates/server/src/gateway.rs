@@ -19,7 +19,7 @@ mod transactions;
 pub(crate) mod http;
 
 pub use access::{Reader, Served};
-pub use cursor::{opened as open_cursor, sealed as seal_cursor};
+pub use cursor::{cut, opened as open_cursor, sealed as seal_cursor};
 pub use error::DataError;
 pub use ids::OpaqueIds;
 pub use measured::Measured;

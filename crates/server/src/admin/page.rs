@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::AdminError;
 use crate::ctx::Ctx;
-use crate::gateway::{open_cursor, seal_cursor};
+use crate::gateway::{cut, open_cursor, seal_cursor};
 
 /// Parameters of a query or a body: each is known, and given once.
 #[derive(Clone, Debug, Default)]
@@ -128,12 +128,9 @@ impl Asked {
         key: impl Fn(&T) -> String,
         show: impl Fn(T) -> V,
     ) -> Result<Page<V>, AdminError> {
-        let limit = self.limit as usize;
-        let more = rows.len() > limit;
-        rows.truncate(limit);
         let until = ctx.now().plus(ctx.app().config().page.cursor_ttl.duration());
         let seal = |row: &T| seal_cursor(ctx.app().vault().cursor(), &self.bound_to, &key(row), until);
-        let next = rows.last().filter(|_| more).map(seal).transpose()?;
+        let next = cut(&mut rows, self.limit).map(seal).transpose()?;
         Ok(Page { items: rows.into_iter().map(show).collect(), next })
     }
 }

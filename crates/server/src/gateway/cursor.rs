@@ -44,6 +44,14 @@ pub(crate) fn open(ctx: &Ctx, bound_to: &str, query: &PageQuery) -> Result<Optio
     opened(ctx.app().vault().cursor(), bound_to, offset, ctx.now()).map(Some).ok_or(BAD)
 }
 
+/// Cuts rows, of which one more was read than a page has: the last that is left, if there is more behind it.
+pub fn cut<T>(rows: &mut Vec<T>, limit: u32) -> Option<&T> {
+    let limit = limit as usize;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    rows.last().filter(|_| more)
+}
+
 /// What a cursor was sealed for; none if it is altered, of another list, or too old.
 pub fn opened(key: &DataKey, bound_to: &str, cursor: &str, now: Timestamp) -> Option<String> {
     if cursor.len() > MOST {

@@ -36,9 +36,7 @@ pub(super) async fn list(
     let before = cursor::open(ctx, &bound_to, &page)?.and_then(|id| ConnectionId::parse(&id).ok());
     let client_id = client_id.clone();
     let mut connections = ctx.ask(&ConnectionsOf { client_id, before, limit: page.limit + 1 }).await?;
-    let more = connections.len() > page.limit as usize;
-    connections.truncate(page.limit as usize);
-    let last = connections.last().filter(|_| more);
+    let last = cursor::cut(&mut connections, page.limit);
     let next = last.map(|last| cursor::seal(ctx, &bound_to, last.id.as_str())).transpose()?;
     let next = next.map(|cursor| {
         let url = format!("{}{path}?limit={}&offset={cursor}", ctx.app().public_url(), page.limit);
