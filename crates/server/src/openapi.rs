@@ -7,6 +7,7 @@ mod fdx;
 mod flinks;
 pub(crate) mod http;
 mod operation;
+mod page;
 
 use clap::ValueEnum;
 use serde_json::Value;

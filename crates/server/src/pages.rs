@@ -9,6 +9,7 @@ pub(crate) mod http;
 use askama::Template;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
+use bytes::Bytes;
 
 pub use notice::{Notice, fault, message};
 pub use picker::picker;
@@ -21,6 +22,9 @@ const FLOW_LOOPBACK: &str = "default-src 'none'; style-src 'self'; img-src 'self
                              frame-ancestors 'none'; form-action https: http://127.0.0.1:* http://localhost:*";
 const PLAIN: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
                      frame-ancestors 'none'; form-action 'self'";
+
+/// How long what is the same for everybody may be kept.
+const CACHED: &str = "max-age=3600";
 
 /// A page of the flow.
 fn flow_page(status: StatusCode, page: &impl Template, https: bool) -> Response {
@@ -36,7 +40,21 @@ fn rendered(status: StatusCode, page: &impl Template, policy: &'static str) -> R
     let Ok(html) = page.render() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let mut response = (status, Html(html)).into_response();
+    guarded((status, Html(html)).into_response(), policy)
+}
+
+/// A page that is the same for everybody, and was made before.
+pub fn published(html: Bytes) -> Response {
+    guarded(([(header::CACHE_CONTROL, CACHED)], Html(html)).into_response(), PLAIN)
+}
+
+/// A stylesheet.
+pub fn stylesheet(css: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, CACHED)], css)
+        .into_response()
+}
+
+fn guarded(mut response: Response, policy: &'static str) -> Response {
     let headers = [
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::REFERRER_POLICY, "same-origin"),

@@ -4,13 +4,13 @@ use askama::Template;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use domain::Secret;
 use domain::id::{AuthorizationRequestId, ProviderId};
 use domain::rule::authorize::{Language, Query};
 
-use super::{Notice, Text, flow_page, found, message, plain_page, see_other};
+use super::{Notice, Text, flow_page, found, message, plain_page, see_other, stylesheet};
 use crate::app::App;
 use crate::ctx::Ctx;
 use crate::hub::{self, Callback, ConsentPage, StepError, Stopped};
@@ -50,9 +50,7 @@ async fn home() -> Response {
 }
 
 async fn css() -> Response {
-    let headers =
-        [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")];
-    (headers, include_str!("../../static/bowline.css")).into_response()
+    stylesheet(include_str!("../../static/bowline.css"))
 }
 
 async fn consent(State(app): State<App>, ctx: Ctx, Segment(id): Segment, headers: HeaderMap) -> Response {

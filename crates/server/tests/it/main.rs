@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod data;
 mod demo;
+mod docs;
 mod evil;
 mod fault;
 mod golden;

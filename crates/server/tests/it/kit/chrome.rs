@@ -20,6 +20,20 @@ pub(crate) struct Chrome {
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What the browser has written to its console.
+#[derive(Debug)]
+struct Console;
+
+impl WebDriverCompatibleCommand for Console {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
+        base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(json!({"type": "browser"}).to_string()))
+    }
+}
+
 /// A command of the `DevTools` protocol, through the driver.
 #[derive(Debug)]
 struct Input {
@@ -74,7 +88,7 @@ impl Chrome {
             "prefs": {"profile.managed_default_content_settings.javascript": 2},
             "mobileEmulation": {"deviceMetrics": {"width": width, "height": 2400, "pixelRatio": 1.0, "mobile": false}},
         });
-        let capabilities = json!({"goog:chromeOptions": options});
+        let capabilities = json!({"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}});
         let client = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
             .capabilities(capabilities.as_object().unwrap().clone())
             .connect(&format!("http://127.0.0.1:{port}"))
@@ -121,6 +135,18 @@ impl Chrome {
 
     async fn text(&self) -> Result<String, fantoccini::error::CmdError> {
         self.client.find(Locator::Css("body")).await?.text().await
+    }
+
+    /// What has been written to the console since this was asked last: what a page may not do, and what is not there.
+    pub(crate) async fn console(&self) -> Vec<String> {
+        let said = self.client.issue_cmd(Console).await.unwrap();
+        said.as_array().unwrap().iter().map(|line| line["message"].to_string()).collect()
+    }
+
+    /// How the element that a selector names first looks.
+    pub(crate) async fn style(&self, selector: &str, property: &str) -> String {
+        let element = self.client.find(Locator::Css(selector)).await.unwrap();
+        element.css_value(property).await.unwrap()
     }
 
     pub(crate) async fn url(&self) -> String {

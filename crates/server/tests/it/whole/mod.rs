@@ -80,6 +80,7 @@ impl Victim {
         let path = path.replace("{request_id}", self.request.as_str()).replace("{provider_id}", "1000");
         let path = path.replace("{recipient_ids}", "dc-sandbox").replace("{provider_ids}", "1000");
         let path = path.replace("{job_id}", "job_nobody").replace("{operator_id}", "opr_sandbox");
+        let path = path.replace("{document}", "flinks");
         path.replace("{client_id}", "dc-sandbox").replace("{connection_id}", self.connection.as_str())
     }
 }
@@ -162,7 +163,8 @@ fn expected(route: &Route, caller: Caller) -> Expected {
         (Face::Page, "GET", "/openapi/admin.json" | "/openapi/flinks.json" | "/openapi/fdx.json") => {
             Expected::Page(200, "\"openapi\"")
         }
-        (Face::Page, "GET", "/static/bowline.css") => Expected::Page(200, ":root"),
+        (Face::Page, "GET", "/docs" | "/docs/{document}") => Expected::Page(200, "API reference"),
+        (Face::Page, "GET", "/static/bowline.css" | "/static/docs.css") => Expected::Page(200, ":root"),
         (Face::Admin, ..) => Expected::no_operator(),
         // Whoever reaches the probes' listener may look: what they tell is about nobody.
         (Face::Probe, "GET", "/livez") => Expected::Text(200, "ok"),
@@ -357,7 +359,8 @@ async fn every_answer_to_a_rightful_caller_carries_what_all_must_have() {
     let acme = kit.acme();
     let tokens = kit.connect_at(1000, &acme, "alice", &["mt-alice-chequing"], EVERYTHING).await;
     let victim = Victim::new(&kit, &tokens.access, tokens.id.clone()).await;
-    for route in table().iter().filter(|route| route.face == Face::Fdx || route.path == "/") {
+    let pages = ["/", "/docs", "/docs/{document}"];
+    for route in table().iter().filter(|route| route.face == Face::Fdx || pages.contains(&route.path)) {
         let answer = kit.call(route.method.clone(), &victim.path(route), &tokens.access).await;
         assert_eq!(answer.status, 200, "{}: {}", route.path, answer.body);
         is_sound(&answer, route.path);
@@ -423,6 +426,8 @@ fn the_table_is_what_is_known() {
     GET /api/v2/providers
     GET /callback/{provider_id}
     GET /consent/{request_id}
+    GET /docs
+    GET /docs/{document}
     GET /livez
     GET /metrics
     GET /openapi/admin.json
@@ -430,6 +435,7 @@ fn the_table_is_what_is_known() {
     GET /openapi/flinks.json
     GET /readyz
     GET /static/bowline.css
+    GET /static/docs.css
     POST /api/v1/recipients
     POST /api/v1/recipients/providers/requests/{recipient_ids}/{provider_ids}
     POST /api/v1/recipients/{client_id}/secret

@@ -210,6 +210,7 @@ pub(super) fn cases(values: &Values) -> Vec<Case> {
     cases.extend(data::cases(values));
     cases.extend(consent_cases(values));
     cases.extend(callback_cases(values));
+    cases.extend(pages::docs_cases());
     cases.extend(admin::cases(values));
     cases.extend(manage::cases(values));
     cases

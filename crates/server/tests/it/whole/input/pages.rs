@@ -240,6 +240,28 @@ pub(in super::super) fn callback_cases(values: &Values) -> Vec<Case> {
     cases
 }
 
+/// The pages of the documents: there are those of the documents, and no others.
+pub(super) fn docs_cases() -> Vec<Case> {
+    let mut paths: Vec<String> = vec!["FLINKS", "flinks.json", "..", ".", "flinks/x", "docs", "0"]
+        .into_iter()
+        .map(|name| format!("/docs/{name}"))
+        .collect();
+    for bad in Bad::ALL {
+        paths.push(match bad {
+            Bad::Missing | Bad::Empty => "/docs/".to_owned(),
+            Bad::Twice => "/docs/flinks/flinks".to_owned(),
+            _ => format!("/docs/{}", bad.encoded("flinks")),
+        });
+    }
+    let case =
+        |path: String| Case::new(format!("docs: {path}"), Raw::get(path), Expected::Page(404, NOTHING));
+    let mut cases: Vec<Case> = paths.into_iter().map(case).collect();
+    for path in ["/docs?document=flinks", "/docs/flinks?x=%zz", "//docs//flinks"] {
+        cases.push(Case::new(format!("docs: {path}"), Raw::get(path), Expected::Page(200, "API reference")));
+    }
+    cases
+}
+
 /// What a bank, or whoever writes its redirect, may put into a code: the visit is over, nothing is shown of it.
 #[tokio::test]
 async fn a_code_that_the_bank_does_not_know_ends_the_visit_and_nothing_else() {

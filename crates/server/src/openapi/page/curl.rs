@@ -1,0 +1,222 @@
+//! The line of `curl` that asks for an operation. What the reader has to fill in is a variable of the shell.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::schema::Schemas;
+
+/// Stands for the dollar of a variable until the text around it is escaped.
+const VARIABLE: char = '\u{E000}';
+
+/// What a line is made of.
+pub(super) struct Asked<'a> {
+    pub(super) schemas: Schemas<'a>,
+    pub(super) base: &'a str,
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) operation: &'a Value,
+    pub(super) parameters: &'a [&'a Value],
+}
+
+impl Asked<'_> {
+    /// The line, over several with backslashes.
+    pub(super) fn line(&self) -> String {
+        let mut parts = vec![self.first()];
+        let scheme = self.scheme();
+        let basic = scheme.is_some_and(|scheme| scheme["scheme"] == "basic");
+        if basic {
+            parts.push("-u \"$CLIENT_ID:$CLIENT_SECRET\"".into());
+        } else if let Some(scheme) = scheme {
+            parts.push(match scheme["name"].as_str() {
+                Some(name) => format!("-H \"{name}: $TOKEN\""),
+                None => "-H \"Authorization: Bearer $TOKEN\"".into(),
+            });
+        }
+        for parameter in self.needed("header") {
+            parts.push(format!("-H \"{}: {}\"", text(parameter, "name"), self.value(parameter)));
+        }
+        let body = self.schemas.resolved(&self.operation["requestBody"]);
+        if let Some(content) = body["content"].as_object() {
+            parts.extend(sent(content, basic));
+        }
+        parts.join(" \\\n  ")
+    }
+
+    /// The program, the method and the address.
+    fn first(&self) -> String {
+        let mut line = String::from("curl");
+        if self.good().is_some_and(|answer| answer.get("content").is_none()) {
+            // There is nothing to see but the status and the headers.
+            line.push_str(" -i");
+        }
+        if self.method != "GET" {
+            let _ = write!(line, " -X {}", self.method);
+        }
+        let kind = self.good().and_then(|answer| answer["content"].as_object()?.keys().next());
+        if kind.is_some_and(|kind| !kind.contains("json") && !kind.starts_with("text/")) {
+            line.push_str(" -o document");
+        }
+        let path: Vec<String> = self.path.split('/').map(segment).collect();
+        let query = self.needed("query");
+        let query: Vec<String> =
+            query.map(|parameter| format!("{}={}", text(parameter, "name"), self.value(parameter))).collect();
+        let mark = if query.is_empty() { "" } else { "?" };
+        let base = if self.base.contains("://") { self.base } else { "$HUB" };
+        let _ =
+            write!(line, " \"{}{}{mark}{}\"", base.trim_end_matches('/'), path.join("/"), query.join("&"));
+        line
+    }
+
+    /// The first answer that is no refusal.
+    fn good(&self) -> Option<&Value> {
+        let answers = self.operation["responses"].as_object()?;
+        let (_, answer) = answers.iter().find(|(status, _)| status.as_str() < "400")?;
+        Some(self.schemas.resolved(answer))
+    }
+
+    /// The security scheme that the line keeps: the first.
+    fn scheme(&self) -> Option<&Value> {
+        let wanted = self.operation.get("security").unwrap_or(&self.schemas.0["security"]);
+        let (name, _) = wanted.as_array()?.iter().find_map(|one| one.as_object()?.iter().next())?;
+        Some(&self.schemas.0["components"]["securitySchemes"][name])
+    }
+
+    fn needed(&self, place: &str) -> impl Iterator<Item = &Value> {
+        self.parameters.iter().copied().filter(move |p| p["in"] == place && p["required"] == true)
+    }
+
+    /// The only value that a parameter may have, else a variable.
+    fn value(&self, parameter: &Value) -> String {
+        let schema = self.schemas.resolved(&parameter["schema"]);
+        let known =
+            schema.get("const").or_else(|| schema["enum"].get(0)).or_else(|| parameter.get("example"));
+        match known.and_then(Value::as_str) {
+            Some(known) => form_urlencoded::byte_serialize(known.as_bytes()).collect(),
+            None => format!("${}", variable(text(parameter, "name"))),
+        }
+    }
+}
+
+fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+    value[member].as_str().unwrap_or_default()
+}
+
+/// A segment of a path.
+fn segment(segment: &str) -> String {
+    let name = segment.strip_prefix('{').and_then(|inner| inner.strip_suffix('}'));
+    name.map_or_else(|| segment.to_owned(), |name| format!("${}", variable(name)))
+}
+
+/// The name of a variable of the shell.
+fn variable(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
+}
+
+/// The options that send a body: JSON where that is taken, else a form.
+fn sent(content: &serde_json::Map<String, Value>, basic: bool) -> Vec<String> {
+    let json = content.iter().find(|(media, _)| media.contains("json"));
+    let Some((media, told)) = json.or_else(|| content.iter().next()) else { return Vec::new() };
+    let first = told["examples"].as_object().and_then(|examples| examples.values().next());
+    let example = first.map(|example| &example["value"]).or_else(|| told.get("example"));
+    let mut example = example.cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    if let Some(members) = example.as_object_mut().filter(|_| basic) {
+        // Said already: who says it twice is refused.
+        members.retain(|name, _| name != "client_id" && name != "client_secret");
+    }
+    fill(&mut example, "value");
+    if json.is_none() {
+        let members = example.as_object().into_iter().flatten();
+        let field = |(name, value): (&String, &Value)| {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            format!("--data-urlencode \"{name}={}\"", escaped(&value).replace('"', "\\\""))
+        };
+        return members.map(field).collect();
+    }
+    let here = format!("-d @- <<END\n{}\nEND", escaped(&format!("{example:#}")));
+    vec![format!("-H \"Content-Type: {media}\""), here]
+}
+
+/// Puts variables where an example leaves something open.
+fn fill(value: &mut Value, name: &str) {
+    match value {
+        Value::Object(members) => members.iter_mut().for_each(|(name, value)| fill(value, name)),
+        Value::Array(items) => items.iter_mut().for_each(|item| fill(item, name)),
+        Value::String(text) if text.contains('…') => *text = format!("{VARIABLE}{}", variable(name)),
+        _ => {}
+    }
+}
+
+/// As it stands in a here-document, where the shell puts in its variables.
+fn escaped(text: &str) -> String {
+    let text = ['\\', '$', '`'].iter().fold(text.to_owned(), |text, c| text.replace(*c, &format!("\\{c}")));
+    text.replace(VARIABLE, "$")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn line(method: &str, path: &str, operation: &Value, base: &str) -> String {
+        let document = json!({"components": {"securitySchemes": {
+            "own": {"type": "http", "scheme": "bearer"}, "basic": {"type": "http", "scheme": "basic"},
+            "key": {"type": "apiKey", "in": "header", "name": "X-Key"},
+        }}});
+        let parameters: Vec<&Value> = operation["parameters"].as_array().into_iter().flatten().collect();
+        let schemas = Schemas(&document);
+        Asked { schemas, base, method, path, operation, parameters: &parameters }.line()
+    }
+
+    #[test]
+    fn a_read_names_what_is_to_be_filled_in() {
+        let operation = json!({
+            "security": [{"own": []}],
+            "parameters": [
+                {"in": "query", "name": "response_type", "required": true, "schema": {"enum": ["a b"]}},
+                {"in": "query", "name": "state", "required": true, "schema": {}},
+                {"in": "query", "name": "limit", "required": false, "schema": {}},
+                {"in": "header", "name": "X-Way", "required": true, "schema": {"const": "in"}},
+            ],
+            "responses": {"200": {"content": {"application/json": {}}}},
+        });
+        assert_eq!(
+            line("GET", "/a/{b_id}", &operation, "/"),
+            "curl \"$HUB/a/$B_ID?response_type=a+b&state=$STATE\" \\\n  -H \"Authorization: Bearer $TOKEN\" \\\n  -H \"X-Way: in\""
+        );
+    }
+
+    #[test]
+    fn what_has_no_body_shows_its_status_and_a_document_goes_to_a_file() {
+        let nothing = json!({"responses": {"204": {}, "400": {"content": {}}}, "security": [{"key": []}]});
+        assert_eq!(
+            line("DELETE", "/a", &nothing, "https://hub.example.org/"),
+            "curl -i -X DELETE \"https://hub.example.org/a\" \\\n  -H \"X-Key: $TOKEN\""
+        );
+        let document = json!({"responses": {"200": {"content": {"application/pdf": {}}}}});
+        assert_eq!(line("GET", "/a", &document, "/"), "curl -o document \"$HUB/a\"");
+    }
+
+    #[test]
+    fn a_secret_is_said_once_and_a_body_keeps_its_dollars() {
+        let body = json!({"client_id": "dc-…", "client_secret": "…", "code": "…", "price": "5$ `x` \\", "many": ["…"]});
+        let media = json!({"examples": {"one": {"value": body}}});
+        let operation = json!({
+            "security": [{"basic": []}, {}],
+            "requestBody": {"content": {"application/json": media, "application/x-www-form-urlencoded": media}},
+            "responses": {"200": {"content": {"application/json": {}}}},
+        });
+        let told = line("POST", "/t", &operation, "/");
+        let head = "curl -X POST \"$HUB/t\" \\\n  -u \"$CLIENT_ID:$CLIENT_SECRET\" \\\n  -H \"Content-Type: application/json\" \\\n  -d @- <<END\n";
+        let body = told.strip_prefix(head).unwrap().strip_suffix("\nEND").unwrap();
+        assert_eq!(
+            body,
+            "{\n  \"code\": \"$CODE\",\n  \"many\": [\n    \"$MANY\"\n  ],\n  \"price\": \"5\\$ \\`x\\` \\\\\\\\\"\n}"
+        );
+        assert!(!told.contains("client_secret"), "{told}");
+        let form = json!({"requestBody": {"content": {"application/x-www-form-urlencoded": media}}});
+        let told = line("POST", "/t", &form, "/");
+        assert!(told.contains("--data-urlencode \"client_secret=$CLIENT_SECRET\""), "{told}");
+    }
+}

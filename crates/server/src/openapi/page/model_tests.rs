@@ -1,0 +1,117 @@
+//! What a page shows of a document.
+
+use serde_json::json;
+
+use super::*;
+
+fn document() -> Value {
+    let large: serde_json::Map<String, Value> =
+        (0..12).map(|n| (format!("f{n}"), json!({"$ref": "#/components/schemas/Other"}))).collect();
+    let other: serde_json::Map<String, Value> = (0..12).map(|n| (format!("o{n}"), json!({}))).collect();
+    json!({
+        "info": {"title": "Bowline: data of `x`", "version": "1", "description": "All of `it`."},
+        "servers": [{"url": "https://admin.example.org"}],
+        "tags": [{"name": "Second", "description": "2"}, {"name": "First thing"}, {"name": "Nothing"}],
+        "security": [{"own": []}],
+        "paths": {"/a/{id}": {
+            "parameters": [{"in": "path", "name": "id", "required": true, "schema": {"type": "string"}}],
+            "get": {"operationId": "getA", "tags": ["First thing"], "summary": "Get A",
+                "parameters": [{"$ref": "#/components/parameters/Limit"}],
+                "responses": {
+                    "200": {"description": "A", "headers": {"x-known": {}, "x-other": {}}, "content": {
+                        "application/pdf": {"schema": {}}, "image/png": {"schema": {}},
+                        "application/json": {"schema": {"$ref": "#/components/schemas/A"}, "examples": {
+                            "example": {"value": {"a": 1}}, "example-2": {"value": {"a": 2}}}}}},
+                    "400": {"description": "No", "content": {"application/json": {"example": {"error": "x"}}}},
+                    "404": {"$ref": "#/components/responses/Gone"}}},
+            "post": {"tags": ["Second"], "security": [{"own": []}, {"basic": []}, {}],
+                "requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}},
+            "delete": {"security": []},
+        }},
+        "components": {
+            "parameters": {"Limit": {"in": "query", "name": "limit", "schema": {"type": "integer"}}},
+            "responses": {"Gone": {"description": "Gone", "content": {"application/json": {"examples": {
+                "gone": {"value": 1}, "gone-2": {"value": 2}, "lost-7": {"value": 3}}}}}},
+            "headers": {"x-known": {"description": "K", "schema": {"type": "string"}}},
+            "schemas": {
+                "A": {"type": "object", "properties": {"large": {"$ref": "#/components/schemas/Large"}}},
+                "Large": {"type": "object", "description": "Large.", "properties": large},
+                "Other": {"type": "object", "properties": other},
+                "Unused": {"type": "object"},
+            },
+            "securitySchemes": {"own": {"type": "http", "scheme": "bearer"}, "basic": {"type": "http", "scheme": "basic"}},
+        },
+    })
+}
+
+fn operation<'a>(reference: &'a Reference, group: &str) -> &'a Operation {
+    &reference.groups.iter().find(|known| known.id == group).unwrap().operations[0]
+}
+
+#[test]
+fn headings_come_in_the_order_of_the_tags_and_what_has_none_comes_last() {
+    let reference = Reference::of(&document());
+    let groups: Vec<_> = reference.groups.iter().map(|g| (&*g.id, &*g.name, g.description.plain())).collect();
+    assert_eq!(
+        groups,
+        [
+            ("group-second", "Second", "2".to_owned()),
+            ("group-first-thing", "First thing", String::new()),
+            ("group-", "Others", String::new()),
+        ]
+    );
+    assert_eq!((&*reference.title, reference.operations()), ("Data of `x`", 3));
+    assert_eq!(operation(&reference, "group-").id, "DELETE--a--id-");
+}
+
+#[test]
+fn who_may_call_is_the_operations_own_or_the_documents() {
+    let reference = Reference::of(&document());
+    let callers = |group| {
+        let operation = operation(&reference, group);
+        (operation.callers.iter().map(|caller| caller.name.clone()).collect::<Vec<_>>(), operation.open)
+    };
+    assert_eq!(callers("group-first-thing"), (vec!["own".to_owned()], false));
+    assert_eq!(callers("group-second"), (vec!["own".to_owned(), "basic".to_owned()], true));
+    assert_eq!(callers("group-"), (vec![], true));
+}
+
+#[test]
+fn parameters_of_the_path_and_references_are_taken_along() {
+    let reference = Reference::of(&document());
+    let get = operation(&reference, "group-first-thing");
+    let told: Vec<_> =
+        get.parameters.iter().map(|p| (&*p.place, &*p.name, p.required, p.words.plain())).collect();
+    assert_eq!(
+        told,
+        [("path", "id", true, "string".to_owned()), ("query", "limit", false, "integer".to_owned())]
+    );
+    assert!(get.curl.plain().contains("https://admin.example.org/a/$ID"), "{}", get.curl.plain());
+}
+
+#[test]
+fn every_answer_has_its_headers_contents_and_examples() {
+    let reference = Reference::of(&document());
+    let get = operation(&reference, "group-first-thing");
+    let [good, bad, gone] = &get.answers[..] else { panic!() };
+    assert_eq!((good.is_good(), bad.is_good(), good.class(), good.reason), (true, false, "2", "OK"));
+    assert_eq!(
+        (&*good.headers[0], reference.tells_of("x-known"), reference.tells_of("x-other")),
+        ("x-known", true, false)
+    );
+    let media: Vec<_> =
+        good.contents.iter().map(|c| (c.media.join(" "), c.kind.clone(), c.examples.len())).collect();
+    let json = ("application/json".to_owned(), Some("A".to_owned()), 2);
+    assert_eq!(media, [json, ("application/pdf image/png".to_owned(), None, 0)].map(|m| m));
+    assert_eq!(bad.contents[0].examples[0].json.plain(), "{\n  \"error\": \"x\"\n}");
+    assert_eq!((gone.words(), gone.contents[0].examples.len()), (vec!["gone", "lost"], 3));
+    assert_eq!((good.words().len(), get.shown().count()), (0, 1));
+}
+
+#[test]
+fn types_are_those_that_fields_name_and_what_they_lead_to() {
+    let reference = Reference::of(&document());
+    let types: Vec<_> =
+        reference.types.iter().map(|t| (&*t.name, t.description.plain(), t.fields.len())).collect();
+    assert_eq!(types, [("Large", "Large.".to_owned(), 12), ("Other", String::new(), 12)]);
+}

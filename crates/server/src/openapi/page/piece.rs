@@ -1,0 +1,173 @@
+//! Text with marks in it: code, links to types, the colours of JSON.
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+use serde_json::Value;
+
+/// What a piece of text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// Nothing but text.
+    Plain,
+    /// Code within a sentence.
+    Code,
+    /// The name of a type that the page tells of.
+    Type,
+    /// The name of a member.
+    Key,
+    /// A text in JSON.
+    Text,
+    /// A number, true, false or null.
+    Literal,
+    /// What the reader fills in.
+    Variable,
+}
+
+/// A piece of text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) mark: Mark,
+    pub(super) text: String,
+}
+
+/// Pieces in a row; it renders itself, escaped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Template)]
+#[template(path = "docs/text.html")]
+pub(super) struct Text(pub(super) Vec<Piece>);
+
+impl HtmlSafe for Text {}
+
+impl Text {
+    /// A sentence with `code` between backticks.
+    pub(super) fn sentence(text: &str) -> Self {
+        let parts: Vec<&str> = text.split('`').collect();
+        if parts.len().is_multiple_of(2) {
+            return Self::default().with(Mark::Plain, text);
+        }
+        let marks = [Mark::Plain, Mark::Code].into_iter().cycle();
+        parts.into_iter().zip(marks).fold(Self::default(), |all, (part, mark)| all.with(mark, part))
+    }
+
+    /// JSON as people write it.
+    pub(super) fn json(value: &Value) -> Self {
+        let mut text = Self::default();
+        text.value(value, 0);
+        text
+    }
+
+    /// A command: what is to be filled in stands out.
+    pub(super) fn command(line: &str) -> Self {
+        let mut text = Self::default();
+        for (nth, part) in line.split('$').enumerate() {
+            // A dollar that a backslash stands before, or nothing that may be a name behind, is a dollar.
+            let end = part.find(|c: char| !(c.is_ascii_uppercase() || c == '_')).unwrap_or(part.len());
+            if nth == 0 || end == 0 {
+                text.push(Mark::Plain, if nth == 0 { part.to_owned() } else { format!("${part}") });
+            } else {
+                text.push(Mark::Variable, format!("${}", &part[..end]));
+                text.push(Mark::Plain, part[end..].to_owned());
+            }
+        }
+        text
+    }
+
+    /// With a piece more.
+    pub(super) fn with(mut self, mark: Mark, text: &str) -> Self {
+        self.push(mark, text.to_owned());
+        self
+    }
+
+    /// With another text behind it.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        other.0.into_iter().for_each(|piece| self.push(piece.mark, piece.text));
+        self
+    }
+
+    /// Texts with words between them.
+    pub(super) fn joined(all: impl IntoIterator<Item = Self>, between: &str) -> Self {
+        all.into_iter().reduce(|all, next| all.with(Mark::Plain, between).and(next)).unwrap_or_default()
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The words alone.
+    pub(super) fn plain(&self) -> String {
+        self.0.iter().map(|piece| piece.text.as_str()).collect()
+    }
+
+    fn push(&mut self, mark: Mark, text: String) {
+        match self.0.last_mut() {
+            _ if text.is_empty() => {}
+            Some(last) if last.mark == mark && mark == Mark::Plain => last.text.push_str(&text),
+            _ => self.0.push(Piece { mark, text }),
+        }
+    }
+
+    fn value(&mut self, value: &Value, depth: usize) {
+        match value {
+            Value::Object(members) if !members.is_empty() => {
+                let members: Vec<_> = members.iter().collect();
+                self.list(['{', '}'], &members, depth, |text, (name, value)| {
+                    text.push(Mark::Key, Value::from(name.as_str()).to_string());
+                    text.push(Mark::Plain, ": ".into());
+                    text.value(value, depth + 1);
+                });
+            }
+            Value::Array(items) if !items.is_empty() => {
+                self.list(['[', ']'], items, depth, |text, item| text.value(item, depth + 1));
+            }
+            Value::String(_) => self.push(Mark::Text, value.to_string()),
+            Value::Object(_) | Value::Array(_) => self.push(Mark::Plain, value.to_string()),
+            Value::Number(_) | Value::Bool(_) | Value::Null => self.push(Mark::Literal, value.to_string()),
+        }
+    }
+
+    fn list<T>(
+        &mut self,
+        brackets: [char; 2],
+        items: &[T],
+        depth: usize,
+        mut each: impl FnMut(&mut Self, &T),
+    ) {
+        let line = |depth: usize| format!("\n{}", "  ".repeat(depth));
+        self.push(Mark::Plain, brackets[0].into());
+        for (nth, item) in items.iter().enumerate() {
+            self.push(Mark::Plain, format!("{}{}", if nth == 0 { "" } else { "," }, line(depth + 1)));
+            each(self, item);
+        }
+        self.push(Mark::Plain, format!("{}{}", line(depth), brackets[1]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_sentence_has_its_code_marked_and_is_escaped() {
+        let told = Text::sentence("Of a `<b>` & more").render().unwrap();
+        assert_eq!(told, "Of a <code>&#60;b&#62;</code> &#38; more");
+        assert_eq!(Text::sentence("a ` alone").plain(), "a ` alone");
+    }
+
+    #[test]
+    fn json_reads_back_as_what_it_was() {
+        let value = json!({"a": [1.50, {"b": null}, [], {}], "c": "<\"x\">", "d": true});
+        let text = Text::json(&value);
+        assert_eq!(serde_json::from_str::<Value>(&text.plain()).unwrap(), value);
+        assert_eq!(text.plain(), format!("{value:#}"));
+    }
+
+    #[test]
+    fn what_is_to_be_filled_in_stands_out() {
+        let line = "curl \"$HUB/x/$ACCOUNT_ID?a=\\$5\" $";
+        let text = Text::command(line);
+        let variables: Vec<_> =
+            text.0.iter().filter(|p| p.mark == Mark::Variable).map(|p| &*p.text).collect();
+        assert_eq!((variables, text.plain()), (vec!["$HUB", "$ACCOUNT_ID"], line.to_owned()));
+    }
+}

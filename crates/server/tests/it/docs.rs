@@ -1,0 +1,253 @@
+//! `/docs`: the documents as people read them. Whatever stands in a document stands on its page.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Stdio};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bowline::cli::Answer;
+use bowline::openapi::Document;
+use serde_json::Value;
+
+use crate::kit::{Chrome, Kit, Raw, SCOPE};
+
+/// What people read of HTML.
+fn read(html: &str) -> String {
+    let text: String = html
+        .split('<')
+        .enumerate()
+        .map(|(nth, part)| if nth == 0 { part } else { part.split_once('>').map_or("", |(_, text)| text) })
+        .collect();
+    let entities = [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")];
+    entities.into_iter().fold(text, |text, (entity, is)| text.replace(entity, is))
+}
+
+/// The section of an operation, as HTML.
+fn section<'a>(page: &'a str, id: &str) -> &'a str {
+    let begin = format!("<section class=\"operation\" id=\"{id}\"");
+    let at = page.find(&begin).unwrap_or_else(|| panic!("{id} has no section"));
+    page[at..].split("</section>").next().unwrap()
+}
+
+fn operations(document: &Value) -> impl Iterator<Item = (&String, &String, &Value)> {
+    let paths = document["paths"].as_object().unwrap();
+    paths.iter().flat_map(|(path, methods)| {
+        methods.as_object().unwrap().iter().map(move |(method, operation)| (path, method, operation))
+    })
+}
+
+/// The words that the page of an operation must have.
+fn words(path: &str, method: &str, operation: &Value) -> Vec<String> {
+    let mut words = vec![method.to_uppercase(), path.to_owned()];
+    let text = |value: &Value| value.as_str().unwrap_or_default().replace('`', "");
+    words.extend([text(&operation["summary"]), text(&operation["description"])]);
+    let named = operation["parameters"].as_array().into_iter().flatten();
+    words.extend(named.flat_map(|p| [&p["name"], &p["in"], &p["description"]]).map(text));
+    let callers = operation["security"].as_array().unwrap().iter();
+    words.extend(callers.flat_map(|one| one.as_object().unwrap().keys().cloned()));
+    let mut bodies = vec![&operation["requestBody"]];
+    for (status, answer) in operation["responses"].as_object().unwrap() {
+        words.extend([status.clone(), text(&answer["description"])]);
+        words.extend(answer["headers"].as_object().into_iter().flatten().map(|(name, _)| name.clone()));
+        bodies.push(answer);
+    }
+    for (media, content) in bodies.into_iter().filter_map(|body| body["content"].as_object()).flatten() {
+        words.push(media.clone());
+        let examples = content["examples"].as_object().into_iter().flatten();
+        words.extend(examples.map(|(_, example)| format!("{:#}", example["value"])));
+    }
+    words
+}
+
+#[tokio::test]
+async fn every_operation_of_every_document_is_on_its_page_with_all_that_is_told_of_it() {
+    let kit = Kit::new().await;
+    let index = kit.get("/docs").await;
+    for document in Document::ALL {
+        let page = kit.get(&format!("/docs/{}", document.name())).await;
+        assert_eq!((page.status, &page.headers["cache-control"]), (200, &"max-age=3600".parse().unwrap()));
+        let link = format!("href=\"/docs/{}\"", document.name());
+        assert!(index.body.contains(&link) && page.body.contains(&link), "{link}");
+        let (told, mut number) = (document.generate(), 0);
+        for (path, method, operation) in operations(&told) {
+            let id = operation["operationId"].as_str().unwrap();
+            let shown = read(section(&page.body, id));
+            for word in words(path, method, operation) {
+                assert!(shown.contains(&word), "{id} does not show {word:?}:\n{shown}");
+            }
+            assert!(page.body.contains(&format!("<a href=\"#{id}\">")), "{id} is not in the index");
+            number += 1;
+        }
+        assert_eq!(page.body.matches("<section class=\"operation\"").count(), number, "{document:?}");
+        assert!(page.body.contains(document.path()), "{document:?} is not linked to");
+    }
+}
+
+/// The names of all properties below a schema, as far as the references lead.
+fn properties<'a>(
+    document: &'a Value,
+    schema: &'a Value,
+    seen: &mut BTreeSet<&'a str>,
+    names: &mut BTreeSet<String>,
+) {
+    if let Some(to) = schema["$ref"].as_str() {
+        if seen.insert(to) {
+            properties(document, document.pointer(to.trim_start_matches('#')).unwrap(), seen, names);
+        }
+        return;
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        names.insert(name.clone());
+        properties(document, property, seen, names);
+    }
+    for inner in [&schema["items"], &schema["additionalProperties"]] {
+        if inner.is_object() {
+            properties(document, inner, seen, names);
+        }
+    }
+    for inner in ["oneOf", "anyOf", "allOf"].into_iter().filter_map(|key| schema[key].as_array()).flatten() {
+        properties(document, inner, seen, names);
+    }
+}
+
+#[tokio::test]
+async fn every_field_is_told_and_every_link_within_a_page_leads_somewhere() {
+    let kit = Kit::new().await;
+    for document in Document::ALL {
+        let page = kit.get(&format!("/docs/{}", document.name())).await.body;
+        let all = |before: &str| -> Vec<&str> {
+            page.split(before).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+        };
+        let ids = all(" id=\"");
+        let once: BTreeSet<&str> = ids.iter().copied().collect();
+        assert_eq!(once.len(), ids.len(), "{document:?}: an id is there twice");
+        let lost: Vec<_> = all("href=\"#").into_iter().filter(|to| !once.contains(to)).collect();
+        assert!(lost.is_empty(), "{document:?}: {lost:?}");
+        let names =
+            page.split("<th scope=\"row\"><code>").skip(1).map(|rest| rest.split('<').next().unwrap());
+        let told: BTreeSet<&str> = names.flat_map(|name| name.split(['.', '['])).collect();
+        let whole = document.generate();
+        let mut fields = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        for schema in whole["components"]["schemas"].as_object().unwrap().values() {
+            properties(&whole, schema, &mut seen, &mut fields);
+        }
+        let missing: Vec<_> = fields.iter().filter(|name| !told.contains(name.as_str())).collect();
+        assert!(missing.is_empty(), "{document:?}: {missing:?}");
+    }
+}
+
+/// What the shell makes of a line: the options of `curl` that it uses, and the body.
+fn asked(line: &str, variables: &BTreeMap<&str, String>) -> Raw {
+    let function =
+        "curl() { for word in \"$@\"; do printf '%s\\0' \"$word\"; done; printf '\\1\\0'; cat; }\n";
+    let mut shell = Command::new("sh");
+    shell.args(["-euc", &format!("{function}{line}")]).stdin(Stdio::null()).env_clear();
+    let output = shell.env("PATH", std::env::var_os("PATH").unwrap()).envs(variables).output().unwrap();
+    assert!(output.status.success(), "{line}\n{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let (words, body) = said.split_once("\u{1}\0").unwrap();
+    let (mut method, mut target, mut headers, mut sends) = ("GET", "", Vec::new(), false);
+    let mut words = words.split_terminator('\0');
+    while let Some(word) = words.next() {
+        let mut value = || words.next().unwrap();
+        match word {
+            "-i" => {}
+            "-X" => method = value(),
+            "-o" => assert_eq!(value(), "document"),
+            "-H" => {
+                let (name, value) = value().split_once(": ").unwrap();
+                headers.push((name, value.to_owned()));
+            }
+            "-u" => headers.push(("Authorization", format!("Basic {}", STANDARD.encode(value())))),
+            "-d" => sends = value() == "@-",
+            url => target = url.strip_prefix(&variables["HUB"]).unwrap(),
+        }
+    }
+    let raw = Raw::post(target, "application/json", if sends { body } else { "" }).method(method);
+    headers
+        .into_iter()
+        .filter(|(name, _)| *name != "Content-Type")
+        .fold(raw, |raw, (name, value)| raw.header(name, value))
+}
+
+#[tokio::test]
+async fn the_lines_of_curl_run_as_they_stand() {
+    let kit = Kit::new().await;
+    let (acme, partner) = (kit.acme(), kit.partner());
+    let scope = format!("{SCOPE} STATEMENTS");
+    let tokens = kit.connect_at(1000, &acme, "alice", &["mt-alice-chequing"], &scope).await;
+    let mut variables = BTreeMap::from([
+        ("HUB", kit.app().public_url().to_owned()),
+        ("CLIENT_ID", acme.id.clone()),
+        ("CLIENT_SECRET", acme.secret.clone()),
+        ("REDIRECT_URI", acme.redirect_uri.clone()),
+        ("SCOPE", "ACCOUNT_BASIC".to_owned()),
+        ("STATE", "s-1".to_owned()),
+        ("ACCOUNT_ID", kit.account_id(&tokens.access).await),
+        ("STATEMENT_ID", kit.statement_id(&tokens.access).await),
+    ]);
+    let (own, partners) = (kit.client_token(&acme).await, kit.client_token(&partner).await);
+    for (document, id, token, status) in [
+        ("flinks", "authorize", "", 200),
+        ("flinks", "token", "", 200),
+        ("flinks", "listConnections", &*own, 200),
+        ("flinks", "createDataRecipient", &*partners, 200),
+        ("fdx", "searchForAccounts", &*tokens.access, 200),
+        ("fdx", "getAccount", &*tokens.access, 200),
+        ("fdx", "getAccountStatement", &*tokens.access, 200),
+        ("flinks", "revoke", &*tokens.access, 204),
+        ("fdx", "getAccount", &*tokens.access, 401),
+    ] {
+        variables.insert("TOKEN", token.to_owned());
+        let page = kit.get(&format!("/docs/{document}")).await.body;
+        let html = section(&page, id).split("<code class=\"curl\">").nth(1).unwrap();
+        let line = read(html.split("</code>").next().unwrap());
+        let answer: Answer = kit.wire(&asked(&line, &variables)).await;
+        assert_eq!(answer.status, status, "{id}: {}\n{line}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_document_that_there_is_not_is_not_found() {
+    let kit = Kit::new().await;
+    for path in ["/docs/nothing", "/docs/", "/docs/flinks.json", "/static/docs.js"] {
+        assert_eq!(kit.get(path).await.status, 404, "{path}");
+    }
+}
+
+/// A person goes from the list to a document, and by its index to an operation.
+async fn browse(width: u32, index: &str) {
+    let kit = Kit::new().await;
+    let chrome = Chrome::new(width).await;
+    chrome.go(&kit.url("/docs")).await;
+    chrome.see(&["API reference"]).await;
+    chrome.shot(&format!("docs-{width}")).await;
+    for document in Document::ALL {
+        chrome.go(&kit.url("/docs")).await;
+        chrome.click(&format!(".card a[href=\"/docs/{}\"]", document.name())).await;
+        chrome.see(&["Who may call"]).await;
+        chrome.shot(&format!("docs-{}-{width}", document.name())).await;
+        assert_eq!(chrome.style(".index", "position").await, index, "the stylesheet is not there");
+        let told = document.generate();
+        let (.., first) = operations(&told).next().unwrap();
+        let id = first["operationId"].as_str().unwrap();
+        chrome.click(&format!(".index a[href=\"#{id}\"]")).await;
+        let there = chrome.url().await;
+        assert!(there.ends_with(&format!("/docs/{}#{id}", document.name())), "{there}");
+        chrome.shot(&format!("docs-{}-{id}-{width}", document.name())).await;
+    }
+    let said = chrome.console().await;
+    assert!(said.iter().all(|line| line.contains("favicon.ico")), "{said:?}");
+    chrome.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_pages_are_walked_at_a_desk() {
+    browse(1440, "sticky").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_pages_are_walked_on_a_telephone() {
+    browse(375, "static").await;
+}
