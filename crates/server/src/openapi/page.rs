@@ -43,18 +43,3 @@ pub(super) fn of(document: Document) -> askama::Result<String> {
     let (current, json) = (document.name(), document.path());
     DocumentPage { documents: references(), reference, current, json }.render()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dump() {
-        std::fs::create_dir_all("/tmp/shots-f/docs").unwrap();
-        std::fs::write("/tmp/shots-f/docs/index.html", index().unwrap()).unwrap();
-        for document in Document::ALL {
-            std::fs::write(format!("/tmp/shots-f/docs/{}.html", document.name()), of(document).unwrap())
-                .unwrap();
-        }
-    }
-}

@@ -123,9 +123,9 @@ async fn every_field_is_told_and_every_link_within_a_page_leads_somewhere() {
         assert_eq!(once.len(), ids.len(), "{document:?}: an id is there twice");
         let lost: Vec<_> = all("href=\"#").into_iter().filter(|to| !once.contains(to)).collect();
         assert!(lost.is_empty(), "{document:?}: {lost:?}");
-        let names =
-            page.split("<th scope=\"row\"><code>").skip(1).map(|rest| rest.split('<').next().unwrap());
-        let told: BTreeSet<&str> = names.flat_map(|name| name.split(['.', '['])).collect();
+        let names = page.split("<th scope=\"row\"><code>").skip(1);
+        let names: Vec<String> = names.map(|rest| read(rest.split("</code>").next().unwrap())).collect();
+        let told: BTreeSet<&str> = names.iter().flat_map(|name| name.split(['.', '['])).collect();
         let whole = document.generate();
         let mut fields = BTreeSet::new();
         let mut seen = BTreeSet::new();

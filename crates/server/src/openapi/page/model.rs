@@ -308,7 +308,7 @@ fn named(fields: &[Field]) -> impl Iterator<Item = String> {
 
 fn scheme(name: &str, scheme: &Value) -> Named {
     let words = match (scheme["scheme"].as_str(), scheme["name"].as_str()) {
-        (Some("bearer"), _) => Text::sentence("`Authorization: Bearer`"),
+        (Some("bearer"), _) => Text::sentence("Bearer token"),
         (Some("basic"), _) => Text::sentence("HTTP Basic"),
         (_, Some(header)) => Text::sentence(&format!("`{header}`")),
         _ => Text::sentence(&string(scheme, "type")),
