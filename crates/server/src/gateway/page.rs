@@ -181,7 +181,12 @@ impl List<'_> {
             .append_pair("offset", cursor)
             .finish();
         let href = format!("{}{}?{query}", self.reader.ctx().app().public_url(), self.path);
-        HateoasLink { href: Some(href), action: Some("GET".into()), ..HateoasLink::default() }
+        HateoasLink {
+            href: Some(href),
+            action: Some("GET".into()),
+            description: Some("The next page".into()),
+            ..HateoasLink::default()
+        }
     }
 }
 

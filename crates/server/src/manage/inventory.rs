@@ -75,7 +75,7 @@ fn page(account: Account) -> Accounts {
 /// What a page of ours says of the next one.
 fn paging() -> (PageMetadata, PageLinks) {
     let text = || Some(String::new());
-    let next = HateoasLink { href: text(), action: text(), ..HateoasLink::default() };
+    let next = HateoasLink { href: text(), action: text(), description: text(), ..HateoasLink::default() };
     let page = PageMetadata { next_offset: text(), total_elements: Some(1), ..PageMetadata::default() };
     (page, PageLinks { next: Some(next), prev: None })
 }
@@ -132,6 +132,7 @@ mod tests {
                 "accounts.depositAccount.productName",
                 "accounts.depositAccount.status",
                 "links.next.action",
+                "links.next.description",
                 "links.next.href",
                 "page.nextOffset",
                 "page.totalElements",

@@ -13,6 +13,7 @@ mod docs;
 mod evil;
 mod fault;
 mod golden;
+mod golden_data;
 mod held;
 mod kill;
 mod kinds;

@@ -1,0 +1,269 @@
+//! The documented examples of the data face: each is compared field by field with what every customer of both banks is
+//! answered. One bank speaks FDX 5, the other FDX 6, and the comparison is the same. What of ours is not as the
+//! example stands in its file, each with its reason, and must be so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use bowline::cli::Answer;
+use serde_json::Value;
+
+use crate::kit::{Kit, Raw, Tokens};
+use crate::whole::callers::EVERYTHING;
+
+const BANKS: [i64; 2] = [1000, 2000];
+const CUSTOMERS: [&str; 6] = ["alice", "bob", "chloe", "david", "emma", "farid"];
+
+/// The examples by name.
+fn examples() -> Vec<(String, Value)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden_data");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: PathBuf| {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        (name, serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap())
+    };
+    files.map(read).collect::<BTreeMap<_, _>>().into_iter().collect()
+}
+
+/// What there is in some answers of one operation.
+#[derive(Default)]
+struct Seen {
+    /// How many objects there are at each place.
+    objects: BTreeMap<String, usize>,
+    /// How often each field is there, and its types.
+    fields: BTreeMap<String, (usize, BTreeSet<&'static str>)>,
+}
+
+const fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// The key that an entity is wrapped in.
+fn wrapper(value: &Value) -> Option<&String> {
+    let members = value.as_object().filter(|members| members.len() == 1)?;
+    members.iter().find(|(_, inside)| inside.is_object()).map(|(key, _)| key)
+}
+
+/// Whether an entity is of the documented example's kind: of the others, other examples tell.
+fn is_comparable(documented: &Value, own: &Value) -> bool {
+    wrapper(documented).is_none_or(|key| wrapper(own) == Some(key))
+}
+
+impl Seen {
+    fn look(&mut self, at: &str, value: &Value, documented: &Value) {
+        match value {
+            Value::Object(members) => {
+                *self.objects.entry(at.to_owned()).or_default() += 1;
+                for (name, value) in members {
+                    let place = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+                    let (number, kinds) = self.fields.entry(place.clone()).or_default();
+                    *number += 1;
+                    kinds.insert(kind(value));
+                    self.look(&place, value, &documented[name]);
+                }
+            }
+            Value::Array(items) => {
+                let documented = &documented[0];
+                for item in items.iter().filter(|item| is_comparable(documented, item)) {
+                    let place = format!("{at}[]");
+                    let (number, kinds) = self.fields.entry(place.clone()).or_default();
+                    *number += 1;
+                    kinds.insert(kind(item));
+                    self.look(&place, item, documented);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// How often a field is there, of how many times that it could be.
+    fn share(&self, place: &str) -> (usize, usize) {
+        let own = self.fields.get(place).map_or(0, |(number, _)| *number);
+        let above = place.rsplit_once('.').map_or("", |(above, _)| above);
+        // Of an item there are as many as there are.
+        let most = if place.ends_with("[]") { own } else { self.objects.get(above).copied().unwrap_or(0) };
+        (own, most)
+    }
+}
+
+/// Whether a place, or one that it lies below, is among those of a list of the file.
+fn listed(example: &Value, list: &str, place: &str) -> bool {
+    let below = |known: &String| {
+        place.strip_prefix(known.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    example[list].as_object().is_some_and(|all| all.keys().any(below))
+}
+
+/// Where the answers of one bank are not as the example is, and its file does not say so.
+fn differences(example: &Value, seen: &Seen) -> Vec<String> {
+    let body = &example["reply"]["body"];
+    let mut documented = Seen::default();
+    documented.look("", body, body);
+    let mut found = Vec::new();
+    for (place, (_, kinds)) in &seen.fields {
+        match documented.fields.get(place) {
+            Some((_, told)) if told == kinds => {}
+            Some((_, told)) => found.push(format!("{place} is {kinds:?}, not {told:?}")),
+            None if listed(example, "beyond", place) || listed(example, "at_one_bank", place) => {}
+            None => found.push(format!("{place} is not documented")),
+        }
+    }
+    for place in documented.fields.keys().filter(|place| !listed(example, "absent", place)) {
+        match seen.share(place) {
+            (0, _) if listed(example, "at_one_bank", place) => {}
+            (0, _) => found.push(format!("{place} is not there")),
+            (own, most)
+                if own < most && !["sometimes", "at_one_bank"].iter().any(|l| listed(example, l, place)) =>
+            {
+                found.push(format!("{place} is there {own} times of {most}"));
+            }
+            _ => {}
+        }
+    }
+    let named = |list: &str, there: bool, what: &str| -> Vec<String> {
+        let wrong = named(example, list).filter(|place| (seen.share(place).0 > 0) == there);
+        wrong.map(|place| format!("{place} {what}")).collect()
+    };
+    found.extend(named("absent", true, "is there after all"));
+    found.extend(named("beyond", false, "is never there"));
+    found
+}
+
+/// The places of a list of the file.
+fn named<'a>(example: &'a Value, list: &str) -> impl Iterator<Item = &'a String> {
+    example[list].as_object().into_iter().flatten().map(|(place, _)| place)
+}
+
+/// What the file says of both banks together, and is not so any more.
+fn stale(example: &Value, banks: &[Seen; 2]) -> Vec<String> {
+    let at = |place: &str| banks.iter().filter(|seen| seen.share(place).0 > 0).count();
+    let always = |place: &str| banks.iter().map(|seen| seen.share(place)).all(|(own, most)| own == most);
+    let one = named(example, "at_one_bank").filter(|place| at(place) != 1);
+    let one = one.map(|place| format!("{place} is not there at one bank alone"));
+    let some = named(example, "sometimes").filter(|place| always(place));
+    one.chain(some.map(|place| format!("{place} is always there"))).collect()
+}
+
+/// Those who ask at one bank.
+struct Bank<'a> {
+    kit: &'a Kit,
+    connections: Vec<Tokens>,
+    /// A connection of nothing but the names of accounts.
+    narrow: Tokens,
+}
+
+impl<'a> Bank<'a> {
+    async fn new(kit: &'a Kit, provider_id: i64) -> Self {
+        let other = kit.recipient(&BANKS, "ACCOUNT_BASIC", false).await;
+        let narrow = kit.connect_at(provider_id, &other, "alice", &[], "ACCOUNT_BASIC").await;
+        let mut connections = Vec::new();
+        for username in CUSTOMERS {
+            connections.push(kit.connect_at(provider_id, &kit.acme(), username, &[], EVERYTHING).await);
+        }
+        Self { kit, connections, narrow }
+    }
+
+    /// The paths that a path with parameters stands for, in one connection.
+    async fn paths(&self, example: &Value, tokens: &Tokens) -> Vec<String> {
+        let path = example["request"]["path"].as_str().unwrap();
+        if !path.contains("{account_id}") {
+            return vec![path.to_owned()];
+        }
+        let list = self.kit.read("/accounts?limit=500", &tokens.access).await.json();
+        let body = &example["reply"]["body"];
+        let wanted = wrapper(body).filter(|key| key.ends_with("Account"));
+        let mut paths = Vec::new();
+        for account in list["accounts"].as_array().unwrap() {
+            let key = wrapper(account).unwrap();
+            let id = account[key]["accountId"].as_str().unwrap();
+            if wanted.is_some_and(|wanted| wanted != key) || account[key]["status"] == "CLOSED" {
+                continue;
+            }
+            let path = path.replace("{account_id}", id);
+            if path.contains("{statement_id}") {
+                let list = self.kit.read(&format!("/accounts/{id}/statements?limit=1"), &tokens.access).await;
+                let list = list.json();
+                let statement = list["statements"][0]["statementId"].as_str().unwrap();
+                paths.push(path.replace("{statement_id}", statement));
+            } else {
+                paths.push(path);
+            }
+        }
+        paths
+    }
+
+    async fn ask(&self, example: &Value, path: &str, tokens: &Tokens) -> Answer {
+        let request = &example["request"];
+        let bearer = if request["bearer"] == "of no use" { "x.y.z" } else { &tokens.access };
+        let raw = Raw::get(format!("/api/fdx/5{path}")).bearer(bearer);
+        let accept = request["accept"].as_str();
+        let answer =
+            self.kit.wire(&accept.into_iter().fold(raw, |raw, accept| raw.header("accept", accept))).await;
+        for header in ["ob-correlation-id", "ob-trace-id"] {
+            assert!(answer.headers.contains_key(header), "{path}: {header}");
+        }
+        answer
+    }
+
+    /// Where the answers to all customers are not as the example is.
+    async fn compare(&self, example: &Value) -> (Vec<String>, Seen) {
+        let reply = &example["reply"];
+        let narrow = std::slice::from_ref(&self.narrow);
+        let of_scope = example["request"]["bearer"] == "of ACCOUNT_BASIC alone";
+        let connections = if of_scope { narrow } else { &self.connections };
+        let (mut seen, mut found) = (Seen::default(), Vec::new());
+        for tokens in connections {
+            for path in self.paths(example, tokens).await {
+                let answer = self.ask(example, &path, tokens).await;
+                if reply["status"] != answer.status {
+                    found.push(format!("{path}: {} {}", answer.status, answer.body));
+                    continue;
+                }
+                let kind = &answer.headers["content-type"];
+                if reply["content_type"].as_str().unwrap_or("application/json") != kind.to_str().unwrap() {
+                    found.push(format!("{path}: {kind:?}"));
+                }
+                let body = answer.json();
+                seen.look("", &body, &reply["body"]);
+                let same = example["same"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                found.extend(
+                    same.filter(|name| body[*name] != reply["body"][*name])
+                        .map(|name| format!("{path}: {name} is {}", body[name])),
+                );
+                let begins = reply["begins"].as_str().unwrap_or_default();
+                if !answer.body.starts_with(begins) {
+                    found.push(format!("{path} does not begin with {begins}"));
+                }
+            }
+        }
+        found.extend(differences(example, &seen));
+        found.sort();
+        found.dedup();
+        (found, seen)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_documented_example_of_the_data_is_answered_so_by_both_banks() {
+    let kit = Kit::new().await;
+    let examples = examples();
+    assert_eq!(examples.len(), 22, "one file each");
+    let mut wrong = Vec::new();
+    let banks = [Bank::new(&kit, BANKS[0]).await, Bank::new(&kit, BANKS[1]).await];
+    for (name, example) in &examples {
+        let [(five, of_five), (six, of_six)] =
+            [banks[0].compare(example).await, banks[1].compare(example).await];
+        let both = stale(example, &[of_five, of_six]).into_iter().map(|what| format!("both {name}: {what}"));
+        wrong.extend(five.into_iter().map(|what| format!("FDX 5 {name}: {what}")));
+        wrong.extend(six.into_iter().map(|what| format!("FDX 6 {name}: {what}")));
+        wrong.extend(both);
+    }
+    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+}
