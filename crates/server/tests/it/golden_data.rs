@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use bowline::cli::Answer;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kit::{Kit, Raw, Tokens};
 use crate::whole::callers::EVERYTHING;
@@ -266,4 +266,47 @@ async fn every_documented_example_of_the_data_is_answered_so_by_both_banks() {
         wrong.extend(both);
     }
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn whatever_is_not_as_its_file_says_is_found() {
+    let example = json!({
+        "reply": {"body": {"list": [{"a": {"id": "x", "amount": 1.5, "note": "n", "gone": "g"}}]}},
+        "sometimes": {"list[].a.note": ""}, "absent": {"list[].a.gone": ""}, "beyond": {"list[].a.more": ""},
+    });
+    let found = |items: Value| {
+        let mut seen = Seen::default();
+        seen.look("", &json!({"list": items}), &example["reply"]["body"]);
+        differences(&example, &seen)
+    };
+    let good = json!({"a": {"id": "1", "amount": 2, "note": "n", "more": {"deep": true}}});
+    let other_kind = json!({"b": {"strange": 1}});
+    assert_eq!(found(json!([good, other_kind])), Vec::<String>::new());
+    let with = |name: &str, value: Value| {
+        let mut changed = good.clone();
+        changed["a"][name] = value;
+        found(json!([good, changed]))
+    };
+    assert_eq!(with("amount", json!("2")), [r#"list[].a.amount is {"number", "string"}, not {"number"}"#]);
+    assert_eq!(with("strange", json!(1)), ["list[].a.strange is not documented"]);
+    assert_eq!(with("gone", json!("g")), ["list[].a.gone is there after all"]);
+    let without = |name: &str| {
+        let mut changed = good.clone();
+        changed["a"].as_object_mut().unwrap().remove(name);
+        (found(json!([good, changed])), found(json!([changed])))
+    };
+    assert_eq!(without("note"), (vec![], vec!["list[].a.note is not there".to_owned()]));
+    assert_eq!(without("id").0, ["list[].a.id is there 1 times of 2"]);
+    assert_eq!(without("more"), (vec![], vec!["list[].a.more is never there".to_owned()]));
+    assert_eq!(
+        found(json!([])),
+        [
+            "list[] is not there",
+            "list[].a is not there",
+            "list[].a.amount is not there",
+            "list[].a.id is not there",
+            "list[].a.note is not there",
+            "list[].a.more is never there"
+        ]
+    );
 }
