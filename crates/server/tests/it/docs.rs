@@ -44,7 +44,10 @@ fn words(path: &str, method: &str, operation: &Value) -> Vec<String> {
     let named = operation["parameters"].as_array().into_iter().flatten();
     words.extend(named.flat_map(|p| [&p["name"], &p["in"], &p["description"]]).map(text));
     let callers = operation["security"].as_array().unwrap().iter();
-    words.extend(callers.flat_map(|one| one.as_object().unwrap().keys().cloned()));
+    for (name, roles) in callers.flat_map(|one| one.as_object().unwrap()) {
+        words.push(name.clone());
+        words.extend(roles.as_array().unwrap().iter().map(|role| format!("{name} with {}", text(role))));
+    }
     let mut bodies = vec![&operation["requestBody"]];
     for (status, answer) in operation["responses"].as_object().unwrap() {
         words.extend([status.clone(), text(&answer["description"])]);

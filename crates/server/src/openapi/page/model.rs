@@ -22,7 +22,6 @@ pub(super) struct Reference {
 }
 
 /// Something with a name, and what it is.
-#[derive(Clone)]
 pub(super) struct Named {
     pub(super) name: String,
     pub(super) words: Text,
@@ -45,13 +44,20 @@ pub(super) struct Operation {
     pub(super) summary: String,
     pub(super) description: Text,
     /// The security schemes of which one must be kept.
-    pub(super) callers: Vec<Named>,
+    pub(super) callers: Vec<Caller>,
     /// Whether it may be called without any.
     pub(super) open: bool,
     pub(super) parameters: Vec<Parameter>,
     pub(super) body: Option<Body>,
     pub(super) answers: Vec<Answer>,
     pub(super) curl: Text,
+}
+
+/// A security scheme that an operation takes.
+pub(super) struct Caller {
+    pub(super) name: String,
+    /// The roles or scopes of which one must be had.
+    pub(super) roles: Vec<String>,
 }
 
 /// A parameter.
@@ -109,7 +115,7 @@ impl Reference {
         let groups = groups(schemas);
         let title = string(&document["info"], "title");
         Self {
-            title: capital(title.strip_prefix("Bowline: ").unwrap_or(&title)),
+            title: capital(&title.strip_prefix("Bowline: ").unwrap_or(&title).replace('`', "")),
             description: sentence(&document["info"]),
             version: string(&document["info"], "version"),
             schemes: members(&document["components"]["securitySchemes"]).map(|s| scheme(s.0, s.1)).collect(),
@@ -209,9 +215,7 @@ fn operation(schemas: Schemas<'_>, method: &str, path: &str, item: &Value, opera
     let method = method.to_uppercase();
     let curl = Asked { schemas, base, method: &method, path, operation, parameters: &parameters }.line();
     let wanted = operation.get("security").unwrap_or(&schemas.0["security"]).as_array();
-    let wanted: Vec<Vec<&String>> =
-        wanted.into_iter().flatten().map(|one| members(one).map(|(name, _)| name).collect()).collect();
-    let known = &schemas.0["components"]["securitySchemes"];
+    let wanted: Vec<Vec<Caller>> = wanted.into_iter().flatten().map(callers).collect();
     let body = operation.get("requestBody").map(|body| schemas.resolved(body));
     let id = string(operation, "operationId");
     Operation {
@@ -220,7 +224,7 @@ fn operation(schemas: Schemas<'_>, method: &str, path: &str, item: &Value, opera
         summary: string(operation, "summary"),
         description: sentence(operation),
         open: wanted.is_empty() || wanted.iter().any(Vec::is_empty),
-        callers: wanted.into_iter().flatten().map(|name| scheme(name, &known[name])).collect(),
+        callers: wanted.into_iter().flatten().collect(),
         parameters: parameters.iter().map(|parameter| self::parameter(schemas, parameter)).collect(),
         body: body.map(|body| Body {
             required: body["required"] == true,
@@ -232,6 +236,14 @@ fn operation(schemas: Schemas<'_>, method: &str, path: &str, item: &Value, opera
         curl: Text::command(&curl),
         method,
     }
+}
+
+/// Who keeps one of the ways of an operation's security.
+fn callers(way: &Value) -> Vec<Caller> {
+    let roles = |roles: &Value| -> Vec<String> {
+        roles.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    members(way).map(|(name, of)| Caller { name: name.clone(), roles: roles(of) }).collect()
 }
 
 fn parameter(schemas: Schemas<'_>, parameter: &Value) -> Parameter {

@@ -24,7 +24,7 @@ fn document() -> Value {
                             "example": {"value": {"a": 1}}, "example-2": {"value": {"a": 2}}}}}},
                     "400": {"description": "No", "content": {"application/json": {"example": {"error": "x"}}}},
                     "404": {"$ref": "#/components/responses/Gone"}}},
-            "post": {"tags": ["Second"], "security": [{"own": []}, {"basic": []}, {}],
+            "post": {"tags": ["Second"], "security": [{"own": ["reader", "writer"]}, {"basic": []}, {}],
                 "requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}},
             "delete": {"security": []},
         }},
@@ -60,7 +60,7 @@ fn headings_come_in_the_order_of_the_tags_and_what_has_none_comes_last() {
             ("group-", "Others", String::new()),
         ]
     );
-    assert_eq!((&*reference.title, reference.operations()), ("Data of `x`", 3));
+    assert_eq!((&*reference.title, reference.operations()), ("Data of x", 3));
     assert_eq!(operation(&reference, "group-").id, "DELETE--a--id-");
 }
 
@@ -69,10 +69,14 @@ fn who_may_call_is_the_operations_own_or_the_documents() {
     let reference = Reference::of(&document());
     let callers = |group| {
         let operation = operation(&reference, group);
-        (operation.callers.iter().map(|caller| caller.name.clone()).collect::<Vec<_>>(), operation.open)
+        let caller = |caller: &Caller| format!("{}{:?}", caller.name, caller.roles);
+        (operation.callers.iter().map(caller).collect::<Vec<_>>(), operation.open)
     };
-    assert_eq!(callers("group-first-thing"), (vec!["own".to_owned()], false));
-    assert_eq!(callers("group-second"), (vec!["own".to_owned(), "basic".to_owned()], true));
+    assert_eq!(callers("group-first-thing"), (vec!["own[]".to_owned()], false));
+    assert_eq!(
+        callers("group-second"),
+        (vec![r#"own["reader", "writer"]"#.to_owned(), "basic[]".to_owned()], true)
+    );
     assert_eq!(callers("group-"), (vec![], true));
 }
 
