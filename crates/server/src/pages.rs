@@ -48,10 +48,9 @@ pub fn published(html: Bytes) -> Response {
     guarded(([(header::CACHE_CONTROL, CACHED)], Html(html)).into_response(), PLAIN)
 }
 
-/// A stylesheet.
-pub fn stylesheet(css: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, CACHED)], css)
-        .into_response()
+/// What pages are dressed in.
+pub fn asset(kind: &'static str, text: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, CACHED)], text).into_response()
 }
 
 fn guarded(mut response: Response, policy: &'static str) -> Response {

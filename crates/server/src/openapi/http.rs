@@ -8,7 +8,7 @@ use axum::routing::get;
 use bytes::Bytes;
 
 use super::{Document, page};
-use crate::pages::{Notice, message, published, stylesheet};
+use crate::pages::{Notice, asset, message, published};
 use crate::web::{Face, Route, Segment};
 
 /// The documents, each made once.
@@ -56,7 +56,7 @@ fn shown(page: &askama::Result<Bytes>) -> Response {
 }
 
 async fn css() -> Response {
-    stylesheet(include_str!("../../static/docs.css"))
+    asset("text/css; charset=utf-8", include_str!("../../static/docs.css"))
 }
 
 fn document(text: Bytes) -> Response {

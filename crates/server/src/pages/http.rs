@@ -10,7 +10,7 @@ use domain::Secret;
 use domain::id::{AuthorizationRequestId, ProviderId};
 use domain::rule::authorize::{Language, Query};
 
-use super::{Notice, Text, flow_page, found, message, plain_page, see_other, stylesheet};
+use super::{Notice, Text, asset, flow_page, found, message, plain_page, see_other};
 use crate::app::App;
 use crate::ctx::Ctx;
 use crate::hub::{self, Callback, ConsentPage, StepError, Stopped};
@@ -25,6 +25,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Face::Page, Method::POST, consent_path, post(decide)),
         Route::new(Face::Page, Method::GET, "/callback/{provider_id}", get(callback)),
         Route::new(Face::Page, Method::GET, "/static/bowline.css", get(css)),
+        Route::new(Face::Page, Method::GET, "/static/bowline.svg", get(mark)),
     ]
 }
 
@@ -50,7 +51,11 @@ async fn home() -> Response {
 }
 
 async fn css() -> Response {
-    stylesheet(include_str!("../../static/bowline.css"))
+    asset("text/css; charset=utf-8", include_str!("../../static/bowline.css"))
+}
+
+async fn mark() -> Response {
+    asset("image/svg+xml", include_str!("../../static/bowline.svg"))
 }
 
 async fn consent(State(app): State<App>, ctx: Ctx, Segment(id): Segment, headers: HeaderMap) -> Response {

@@ -164,6 +164,7 @@ fn expected(route: &Route, caller: Caller) -> Expected {
             Expected::Page(200, "\"openapi\"")
         }
         (Face::Page, "GET", "/docs" | "/docs/{document}") => Expected::Page(200, "API reference"),
+        (Face::Page, "GET", "/static/bowline.svg") => Expected::Page(200, "<svg"),
         (Face::Page, "GET", "/static/bowline.css" | "/static/docs.css") => Expected::Page(200, ":root"),
         (Face::Admin, ..) => Expected::no_operator(),
         // Whoever reaches the probes' listener may look: what they tell is about nobody.
@@ -435,6 +436,7 @@ fn the_table_is_what_is_known() {
     GET /openapi/flinks.json
     GET /readyz
     GET /static/bowline.css
+    GET /static/bowline.svg
     GET /static/docs.css
     POST /api/v1/recipients
     POST /api/v1/recipients/providers/requests/{recipient_ids}/{provider_ids}
