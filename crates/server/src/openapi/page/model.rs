@@ -131,6 +131,13 @@ impl Reference {
         }
     }
 
+    /// Whether a line of `curl` has a variable in it.
+    pub(super) fn has_variable(&self, name: &str) -> bool {
+        let mut lines =
+            self.groups.iter().flat_map(|group| &group.operations).map(|operation| &operation.curl);
+        lines.any(|line| line.0.iter().any(|piece| piece.mark == Mark::Variable && piece.text == name))
+    }
+
     /// How many operations there are.
     pub(super) fn operations(&self) -> usize {
         self.groups.iter().map(|group| group.operations.len()).sum()

@@ -62,6 +62,7 @@ fn headings_come_in_the_order_of_the_tags_and_what_has_none_comes_last() {
     );
     assert_eq!((&*reference.title, reference.operations()), ("Data of x", 3));
     assert_eq!(operation(&reference, "group-").id, "DELETE--a--id-");
+    assert_eq!(["$ID", "$HUB"].map(|name| reference.has_variable(name)), [true, false]);
 }
 
 #[test]
