@@ -26,5 +26,5 @@ pub use local::{LocalSocket, NotBound};
 pub use outer::service;
 pub use peer::{Peer, local_peer, network, own_request, own_user, whole_seconds};
 pub use problem::{PairBody, Problem, ProblemBody};
-pub use routes::{Least, Route, admin_table, public_table, router, table};
+pub use routes::{Least, Route, Tried, admin_table, public_table, router, table};
 pub use segment::{Segment, Segments};

@@ -4,9 +4,10 @@ use axum::Json;
 use axum::body::HttpBody;
 use axum::extract::{FromRequestParts, RawQuery, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, Method, StatusCode};
+use axum::http::{Extensions, HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use domain::Secret;
 use domain::model::operator::Role;
 use domain::rule::operator::Operator;
 use domain::rule::recipient::Invalid;
@@ -16,7 +17,7 @@ use super::{AdminError, Params, audit, connection, job, operator, provider};
 use crate::app::App;
 use crate::ctx::Ctx;
 use crate::manage::{GIVEN_TWICE, Members, Pair};
-use crate::web::{BodyError, Least, Limited, PairBody, Problem, Route, Segment, local_peer};
+use crate::web::{BodyError, Least, Limited, PairBody, Problem, Route, Segment, Tried, local_peer};
 
 /// The routes of the operators' own listener.
 pub(crate) fn routes() -> Vec<Route> {
@@ -35,7 +36,7 @@ pub(crate) fn routes() -> Vec<Route> {
     let mut routes = vec![
         Route::admin(Role::Viewer, Method::GET, "/admin/v1/connections", get(connections)),
         Route::admin(Role::Viewer, Method::GET, CONNECTION, get(show_connection)),
-        Route::admin(Role::Operator, Method::POST, END, post(end_connection)),
+        Route::admin(Role::Operator, Method::POST, END, post(end_connection)).tried(),
         Route::admin(Role::Viewer, Method::GET, "/admin/v1/jobs", get(jobs)),
         Route::admin(Role::Operator, Method::POST, RETRY, post(retry_job)),
         Route::admin(Role::Operator, Method::POST, CLOSE, post(close_job)),
@@ -61,17 +62,48 @@ pub(super) struct By(pub(super) Operator);
 impl FromRequestParts<App> for By {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
-        let ctx = Ctx::from_request_parts(parts, app).await.map_err(IntoResponse::into_response)?;
-        let Some(Least(least)) = parts.extensions.get::<Least>().copied() else {
-            return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response());
-        };
-        operator::admit(&ctx, &came(&parts.headers, &parts.extensions), least).await.map(Self).map_err(refuse)
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Response> {
+        let operator = Asking::of(&parts.headers, &parts.extensions)?.admitted().await?;
+        if !parts.method.is_safe() && parts.extensions.get::<Tried>().is_none() {
+            no_query(parts.uri.query())?;
+        }
+        Ok(Self(operator))
     }
 }
 
+/// A deed that cannot be tried is not done where somebody wants to try it.
+fn no_query(query: Option<&str>) -> Result<(), Response> {
+    Params::query(query, &[]).map(|_| ()).map_err(refuse)
+}
+
+/// Somebody who asks for what wants a role.
+struct Asking {
+    ctx: Ctx,
+    came: operator::Came,
+    least: Role,
+}
+
+impl Asking {
+    fn of(headers: &HeaderMap, extensions: &Extensions) -> Result<Self, Response> {
+        let of_route = extensions.get::<Ctx>().cloned().zip(extensions.get::<Least>().copied());
+        let (ctx, Least(least)) =
+            of_route.ok_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())?;
+        Ok(Self { ctx, came: came(headers, extensions), least })
+    }
+
+    /// Lets them in as things stand now.
+    async fn admitted(&self) -> Result<Operator, Response> {
+        let ctx = self.ctx.later().map_err(|unfit| refuse(unfit.into()))?;
+        operator::admit(&ctx, &self.came, self.least).await.map_err(refuse)
+    }
+}
+
+/// What somebody shows. A credential that is none counts as one that is wrong: only who shows none at all can come
+/// from the machine itself.
 fn came(headers: &HeaderMap, extensions: &Extensions) -> operator::Came {
     let bearer = crate::authz::http::bearer(headers).map(|bearer| bearer.0);
+    let shown = headers.contains_key(header::AUTHORIZATION);
+    let bearer = bearer.or_else(|| shown.then(|| Secret::new(String::new())));
     operator::Came { bearer, local: local_peer(extensions) }
 }
 
@@ -83,8 +115,18 @@ async fn show_connection(_: By, ctx: Ctx, Segment(id): Segment) -> Response {
     render(connection::show(&ctx, &id).await)
 }
 
-async fn end_connection(By(by): By, ctx: Ctx, Segment(id): Segment, RawQuery(query): RawQuery) -> Response {
-    render(connection::end(&ctx, &id, query.as_deref(), by.actor()).await)
+async fn end_connection(
+    By(by): By,
+    ctx: Ctx,
+    State(app): State<App>,
+    Segment(id): Segment,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Response {
+    match no_members(&app, request).await {
+        Ok(()) => render(connection::end(&ctx, &id, query.as_deref(), by.actor()).await),
+        Err(refused) => refused,
+    }
 }
 
 async fn jobs(_: By, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
@@ -132,15 +174,17 @@ async fn operators(_: By, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
 }
 
 async fn add_operator(ctx: Ctx, State(app): State<App>, request: Request) -> Response {
-    let by = match operator::adder(&ctx, &came(request.headers(), request.extensions())).await {
-        Ok(by) => by,
-        Err(error) => return refuse(error),
-    };
-    let params = match fields(&app, request, &operator::FIELDS).await {
-        Ok(params) => params,
-        Err(refused) => return refused,
-    };
-    made(operator::add(&ctx, &params, by).await)
+    let came = came(request.headers(), request.extensions());
+    if let Err(error) = operator::adder(&ctx, &came).await {
+        return refuse(error);
+    }
+    if let Err(refused) = no_query(request.uri().query()) {
+        return refused;
+    }
+    match fields(&app, request, &operator::FIELDS).await {
+        Ok(params) => made(operator::add_by(&ctx, &params, &came).await),
+        Err(refused) => refused,
+    }
 }
 
 async fn bootstrap(By(by): By, ctx: Ctx) -> Response {
@@ -160,11 +204,19 @@ async fn fields(app: &App, request: Request, known: &[&str]) -> Result<Params, R
     Params::of(pairs, known).map_err(refuse)
 }
 
-/// The members of a body that is a JSON object.
+/// The members of a body that is a JSON object. Whoever was removed while it was on its way does nothing with it.
 pub(super) async fn members(app: &App, request: Request) -> Result<Members, Response> {
+    let asking = Asking::of(request.headers(), request.extensions())?;
     let body = read(app, request).await?;
+    asking.admitted().await?;
     let members = body.members().map_err(|error| unread(&error))?;
     Members::new(members).map_err(|invalid| refuse(invalid.into()))
+}
+
+/// Refuses a body that says something, where nothing is to be said.
+pub(super) async fn no_members(app: &App, request: Request) -> Result<(), Response> {
+    let members = members_if_any(app, request).await?;
+    members.known(&[]).map(|_| ()).map_err(|invalid| refuse(invalid.into()))
 }
 
 /// The members of a body that may be left out.

@@ -39,6 +39,13 @@ pub async fn admit(ctx: &Ctx, came: &Came, least: Role) -> Result<Operator, Admi
     Ok(admitted(&hashes, stored.as_ref(), least, ctx.now())?)
 }
 
+/// Adds an operator by the right that somebody has now.
+pub async fn add_by(ctx: &Ctx, params: &Params, came: &Came) -> Result<OperatorIssued, AdminError> {
+    let later = ctx.later()?;
+    let by = adder(&later, came).await?;
+    add(&later, params, by).await
+}
+
 /// By whose right an operator is added: an admin's, or that of the token which makes the first one.
 pub async fn adder(ctx: &Ctx, came: &Came) -> Result<AddedBy, AdminError> {
     match admit(ctx, came, Role::Admin).await {

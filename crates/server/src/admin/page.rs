@@ -26,7 +26,7 @@ impl Params {
         for (place, (name, _)) in pairs.iter().enumerate() {
             if !known.contains(&name.as_str()) {
                 let name: String = name.chars().take(64).collect();
-                return Err(AdminError::invalid(name, format!("expected one of {}", known.join(", "))));
+                return Err(AdminError::invalid(name, one_of(known)));
             }
             if pairs[..place].iter().any(|(before, _)| before == name) {
                 return Err(AdminError::invalid(name, "expected once"));
@@ -69,6 +69,14 @@ impl Params {
             self.0.iter().filter(|(name, _)| name != "after" && name != "limit").collect();
         pairs.sort();
         form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+    }
+}
+
+/// What is told of a name that is not known.
+pub(crate) fn one_of(known: &[&str]) -> String {
+    match known {
+        [] => "expected nothing of the kind here".to_owned(),
+        known => format!("expected one of {}", known.join(", ")),
     }
 }
 

@@ -44,9 +44,7 @@ impl Members {
     /// Refuses members that are not known, by their names.
     pub(crate) fn known(self, known: &[&str]) -> Result<Self, Invalid> {
         match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            Some((name, _)) => {
-                Err(Invalid::new(shortened(name), format_args!("expected one of {}", known.join(", "))))
-            }
+            Some((name, _)) => Err(Invalid::new(shortened(name), crate::admin::one_of(known))),
             None => Ok(self),
         }
     }

@@ -27,6 +27,10 @@ pub struct Route {
 #[derive(Clone, Copy, Debug)]
 pub struct Least(pub Role);
 
+/// A deed that can be tried: its handler reads the query. The query of any other deed is empty.
+#[derive(Clone, Copy, Debug)]
+pub struct Tried;
+
 impl Route {
     /// A row of the table.
     pub fn new(face: Face, method: Method, path: &'static str, handler: MethodRouter<App>) -> Self {
@@ -37,6 +41,11 @@ impl Route {
     pub fn admin(least: Role, method: Method, path: &'static str, handler: MethodRouter<App>) -> Self {
         let handler = handler.layer(Extension(Least(least)));
         Self { least: Some(least), ..Self::new(Face::Admin, method, path, handler) }
+    }
+
+    /// The same for a deed that can be tried.
+    pub fn tried(self) -> Self {
+        Self { handler: self.handler.layer(Extension(Tried)), ..self }
     }
 }
 

@@ -75,7 +75,7 @@ pub enum Added {
     Added,
     /// Its name or its id is taken.
     Taken,
-    /// The token that makes the first admin was spent already, or there is an admin.
+    /// The token that makes the first admin was spent already, or there is an admin; or who adds was removed meanwhile.
     Spent,
 }
 
@@ -99,6 +99,8 @@ impl Command for AddOperator {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Added> {
         let actor = match &self.by {
+            // Who was removed a moment ago leaves nobody behind.
+            AddedBy::Actor(actor) if !is_there(tx, &self.moment, actor).await? => return Ok(Added::Spent),
             AddedBy::Actor(actor) => actor.clone(),
             AddedBy::Bootstrap(id) => {
                 let Some(first) = lock(tx, id).await?.filter(|first| first.lives(self.moment.now)) else {
@@ -154,6 +156,14 @@ impl Command for RemoveOperator {
         }
         Ok(true)
     }
+}
+
+/// Whether an admin with a token is one still; who came without a token cannot be removed.
+async fn is_there(tx: &mut Tx<'_>, moment: &Moment, actor: &Actor) -> Result<bool> {
+    let id = actor.id.as_deref().map(OperatorId::parse);
+    let Some(Ok(id)) = id.filter(|_| actor.kind == ActorKind::Operator) else { return Ok(true) };
+    let operator = lock(tx, &id).await?;
+    Ok(operator.is_some_and(|operator| operator.lives(moment.now) && operator.role.covers(Role::Admin)))
 }
 
 async fn lock(tx: &mut Tx<'_>, id: &OperatorId) -> Result<Option<OperatorToken>> {

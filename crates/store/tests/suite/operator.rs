@@ -15,6 +15,7 @@ on_both!(
     the_first_admin_is_made_once,
     a_newer_bootstrap_voids_the_older,
     of_many_that_spend_at_once_one_does,
+    who_was_removed_adds_nobody,
     a_removed_operator_frees_its_name_and_so_does_an_expired_one
 );
 
@@ -69,6 +70,30 @@ async fn the_first_admin_is_made_once(mut kit: Kit) {
     assert!(!kit.bootstrap("second").await, "there is an admin");
     kit.advance(DAY);
     assert!(kit.bootstrap("second").await, "the only admin has expired");
+}
+
+async fn who_was_removed_adds_nobody(mut kit: Kit) {
+    let by = |id: &OperatorId| AddedBy::Actor(Actor::new(ActorKind::Operator, id.as_str()));
+    let (ann, bob, eve) = (
+        token(&kit, "ann", Role::Admin),
+        token(&kit, "bob", Role::Admin),
+        token(&kit, "eve", Role::Operator),
+    );
+    assert_eq!(
+        kit.add(ann.clone(), AddedBy::Actor(Actor::new(ActorKind::Operator, "cli"))).await,
+        Added::Added
+    );
+    for new in [&bob, &eve] {
+        assert_eq!(kit.add(new.clone(), by(&ann.id)).await, Added::Added);
+    }
+    let late = async |kit: &Kit, who: &OperatorId| kit.add(token(kit, "late", Role::Admin), by(who)).await;
+    assert_eq!(late(&kit, &eve.id).await, Added::Spent, "no admin");
+    assert_eq!(late(&kit, &OperatorId::parse("opr_nobody").unwrap()).await, Added::Spent);
+    let remove = RemoveOperator { moment: kit.moment(), id: bob.id.clone(), actor: operator() };
+    assert!(kit.store.run(remove).await.unwrap());
+    assert_eq!(late(&kit, &bob.id).await, Added::Spent);
+    kit.advance(DAY);
+    assert_eq!(late(&kit, &ann.id).await, Added::Spent, "expired");
 }
 
 async fn a_newer_bootstrap_voids_the_older(kit: Kit) {

@@ -8,7 +8,7 @@ use domain::model::operator::Role;
 
 use super::registration::Step;
 use super::{new_provider, partner, recipient, registration};
-use crate::admin::http::{By, made, members, members_if_any, render};
+use crate::admin::http::{By, made, members, members_if_any, no_members, render};
 use crate::app::App;
 use crate::ctx::Ctx;
 use crate::manage::Members;
@@ -50,7 +50,7 @@ fn of_recipients() -> Vec<Route> {
         Route::admin(Role::Admin, Method::POST, ALL, post(create_recipient)),
         Route::admin(Role::Viewer, Method::GET, ONE, get(show_recipient)),
         Route::admin(Role::Admin, Method::PUT, ONE, put(update_recipient)),
-        Route::admin(Role::Admin, Method::DELETE, ONE, delete(remove_recipient)),
+        Route::admin(Role::Admin, Method::DELETE, ONE, delete(remove_recipient)).tried(),
         Route::admin(Role::Admin, Method::POST, SECRET, post(regenerate_recipient)),
         Route::admin(Role::Operator, Method::POST, SUSPEND, post(suspend_recipient)),
         Route::admin(Role::Operator, Method::POST, REINSTATE, post(reinstate_recipient)),
@@ -132,8 +132,18 @@ async fn update_recipient(
     }
 }
 
-async fn remove_recipient(By(by): By, ctx: Ctx, Segment(id): Segment, RawQuery(query): RawQuery) -> Response {
-    render(recipient::remove(&ctx, &id, query.as_deref(), by.actor()).await)
+async fn remove_recipient(
+    By(by): By,
+    ctx: Ctx,
+    State(app): State<App>,
+    Segment(id): Segment,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Response {
+    match no_members(&app, request).await {
+        Ok(()) => render(recipient::remove(&ctx, &id, query.as_deref(), by.actor()).await),
+        Err(refused) => refused,
+    }
 }
 
 async fn regenerate_recipient(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {

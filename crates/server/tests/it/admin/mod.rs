@@ -2,6 +2,7 @@
 
 mod audit;
 mod connections;
+mod hostile;
 mod jobs;
 mod new_providers;
 mod operators;

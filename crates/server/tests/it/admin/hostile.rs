@@ -1,0 +1,255 @@
+//! What strangers, and colleagues who mean ill or make mistakes, try on the operators' listener and socket.
+
+use http::{HeaderMap, Method};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+use bowline::web::admin_table;
+
+use crate::kit::{Kit, Raw, Recipient, SCOPE, on_both};
+
+on_both!(
+    who_is_removed_while_a_body_is_on_its_way_does_nothing_with_it,
+    every_deed_leaves_an_event_with_who_did_it,
+    a_deed_that_is_only_to_be_tried_is_not_done_where_that_cannot_be_said,
+    at_the_socket_half_a_credential_is_none_at_all,
+);
+
+impl Kit {
+    /// A new operator: its id and its token.
+    async fn newcomer(&self, name: &str, role: &str) -> (String, String) {
+        let added = self.did(Method::POST, "/operators", Some(json!({"name": name, "role": role}))).await;
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&added["operator"]["id"]), text(&added["token"]))
+    }
+
+    async fn asked(&self, recipient: &Recipient, provider: i64) {
+        let pair = json!({"client_ids": [recipient.id], "provider_ids": [provider]});
+        self.did(Method::POST, "/registrations", Some(pair)).await;
+    }
+}
+
+/// The routes that read a body, each with one that would be taken.
+async fn with_bodies(kit: &Kit) -> Vec<(&'static str, String, Value)> {
+    let active = kit.recipient(&[1000], SCOPE, false).await;
+    let pending = kit.recipient(&[], SCOPE, false).await;
+    kit.asked(&pending, 1000).await;
+    let of = |recipient: &Recipient, step: &str| format!("/registrations/{}/1000{step}", recipient.id);
+    let described = json!({
+        "name": "Left Behind", "purpose_en": "To stay.", "purpose_fr": "Pour rester.", "scope": ["ACCOUNT_BASIC"],
+        "redirect_uris": ["https://left.example.org/back"],
+    });
+    vec![
+        ("POST", "/operators".into(), json!({"name": "left-behind", "role": "admin"})),
+        ("POST", "/partners".into(), json!({"name": "Left Behind"})),
+        ("POST", "/recipients".into(), described),
+        (
+            "PUT",
+            format!("/recipients/{}", active.id),
+            json!({"redirect_uris": ["https://left.example.org/"]}),
+        ),
+        ("POST", "/registrations".into(), json!({"client_ids": [active.id], "provider_ids": [2000]})),
+        ("POST", of(&active, "/suspend"), json!({"reason": "Left behind"})),
+        ("POST", of(&pending, "/reject"), json!({"reason": "Left behind"})),
+    ]
+}
+
+/// An operator who is about to be removed begins a request for each deed, is let in, and sends the body later.
+async fn who_is_removed_while_a_body_is_on_its_way_does_nothing_with_it(kit: Kit) {
+    let deeds = with_bodies(&kit).await;
+    let (id, token) = kit.newcomer("mallory", "admin").await;
+    let mut under_way = Vec::new();
+    for (method, path, body) in deeds {
+        let mut stream = TcpStream::connect(kit.world.node.admin).await.unwrap();
+        let body = body.to_string();
+        let head = format!(
+            "{method} /admin/v1{path} HTTP/1.1\r\nhost: hub\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
+             expect: 100-continue\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut heard = [0; 25];
+        stream.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"HTTP/1.1 100 Continue\r\n\r\n", "{method} {path}: it was let in");
+        under_way.push((stream, path, body));
+    }
+    assert_eq!(kit.admin(Method::DELETE, &format!("/operators/{id}")).await.status, 204);
+    let before = kit.set_up_so_far().await;
+    for (mut stream, path, body) in under_way {
+        stream.write_all(body.as_bytes()).await.unwrap();
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).await.unwrap();
+        assert!(heard.starts_with("HTTP/1.1 401 "), "{path}: {heard}");
+    }
+    assert_eq!(kit.set_up_so_far().await, before, "nothing was done");
+    assert_eq!(kit.behind("SELECT count(*) FROM operators WHERE name = 'left-behind'").await, ["0"]);
+}
+
+/// Every route that changes something, in an order in which each can.
+async fn every_deed_leaves_an_event_with_who_did_it(kit: Kit) {
+    let (id, token) = kit.newcomer("deborah", "admin").await;
+    let (other, _) = kit.newcomer("to-be-removed", "viewer").await;
+    let tokens = kit.connect(&kit.acme()).await;
+    let recipient = kit.recipient(&[], SCOPE, false).await;
+    let (first, second) =
+        (format!("registrations/{}/1000", recipient.id), format!("registrations/{}/2000", recipient.id));
+    let (partner, own) = (kit.partner().id, format!("recipients/{}", recipient.id));
+    let pairs = json!({"client_ids": [recipient.id], "provider_ids": [1000, 2000]});
+    let described = json!({
+        "name": "New", "purpose_en": "To be new.", "purpose_fr": "Pour être nouveau.", "scope": ["ACCOUNT_BASIC"],
+        "redirect_uris": ["https://new.example.org/back"],
+    });
+    let deeds = [
+        ("POST operators", "operators".to_owned(), Some(json!({"name": "newer", "role": "viewer"}))),
+        ("DELETE operators/{operator_id}", format!("operators/{other}"), None),
+        ("POST partners", "partners".into(), Some(json!({"name": "New"}))),
+        ("POST partners/{client_id}/secret", format!("partners/{partner}/secret"), None),
+        ("POST partners/{client_id}/suspend", format!("partners/{partner}/suspend"), None),
+        ("POST partners/{client_id}/reinstate", format!("partners/{partner}/reinstate"), None),
+        ("POST recipients", "recipients".into(), Some(described)),
+        (
+            "PUT recipients/{client_id}",
+            own.clone(),
+            Some(json!({"redirect_uris": ["https://new.example.org/"]})),
+        ),
+        ("POST recipients/{client_id}/secret", format!("{own}/secret"), None),
+        ("POST recipients/{client_id}/suspend", format!("{own}/suspend"), None),
+        ("POST recipients/{client_id}/reinstate", format!("{own}/reinstate"), None),
+        ("POST registrations", "registrations".into(), Some(pairs)),
+        (
+            "POST registrations/{client_id}/{provider_id}/reject",
+            format!("{second}/reject"),
+            Some(json!({"reason": "No."})),
+        ),
+        ("POST registrations/{client_id}/{provider_id}/approve", format!("{first}/approve"), None),
+        ("POST registrations/{client_id}/{provider_id}/activate", format!("{first}/activate"), None),
+        ("POST registrations/{client_id}/{provider_id}/suspend", format!("{first}/suspend"), None),
+        ("POST registrations/{client_id}/{provider_id}/reinstate", format!("{first}/reinstate"), None),
+        ("DELETE recipients/{client_id}", own, None),
+        ("POST connections/{connection_id}/end", format!("connections/{}/end", tokens.id), None),
+        ("POST providers/{provider_id}/pause", "providers/2000/pause".into(), None),
+        ("POST providers/{provider_id}/release", "providers/2000/release".into(), None),
+        ("POST providers/{provider_id}/retire", "providers/2000/retire".into(), None),
+    ];
+    let latest = async || {
+        let events =
+            kit.did(Method::GET, &format!("/audit?actor_kind=operator&actor_id={id}&limit=500"), None).await;
+        events["items"].as_array().unwrap().len()
+    };
+    for (route, path, body) in &deeds {
+        let (before, method) = (latest().await, route.split(' ').next().unwrap());
+        let answer =
+            kit.as_operator(&token, method.parse().unwrap(), &format!("/{path}"), body.clone()).await;
+        assert!(matches!(answer.status, 200 | 201 | 204), "{route}: {} {}", answer.status, answer.body);
+        assert!(latest().await > before, "{route} leaves no event of who did it");
+    }
+    // The first admin is there; jobs that were given up have a test of their own, `new_providers` another; a look
+    // changes nothing.
+    let elsewhere = [
+        "POST operators/bootstrap",
+        "POST jobs/{job_id}/retry",
+        "POST jobs/{job_id}/close",
+        "POST providers",
+        "POST providers/{provider_id}/test",
+    ];
+    let mut known: Vec<_> = deeds.iter().map(|(route, ..)| *route).chain(elsewhere).collect();
+    let table = admin_table();
+    let changing = table.iter().filter(|route| route.method != Method::GET);
+    let mut all: Vec<_> = changing
+        .map(|route| format!("{} {}", route.method, route.path.trim_start_matches("/admin/v1/")))
+        .collect();
+    known.sort_unstable();
+    all.sort_unstable();
+    assert_eq!(known, all, "a deed that is added is tried here as well");
+}
+
+/// `dry_run` where nobody asks for it, or in the wrong place, must not be the deed itself.
+async fn a_deed_that_is_only_to_be_tried_is_not_done_where_that_cannot_be_said(kit: Kit) {
+    let tokens = kit.connect(&kit.acme()).await;
+    let (other, _) = kit.newcomer("to-be-kept", "viewer").await;
+    let acme = kit.acme().id;
+    let before = kit.set_up_so_far().await;
+    for (method, path) in [
+        (Method::POST, "/providers/1000/pause".to_owned()),
+        (Method::POST, "/providers/1000/retire".into()),
+        (Method::POST, format!("/recipients/{acme}/suspend")),
+        (Method::POST, format!("/recipients/{acme}/secret")),
+        (Method::POST, format!("/registrations/{acme}/1000/suspend")),
+        (Method::POST, "/partners".into()),
+        (Method::POST, "/operators".into()),
+        (Method::DELETE, format!("/operators/{other}")),
+    ] {
+        let body = (path == "/partners").then(|| json!({"name": "New"}));
+        let body = if path == "/operators" { Some(json!({"name": "new", "role": "viewer"})) } else { body };
+        let answer =
+            kit.as_operator(kit.admin_token(), method.clone(), &format!("{path}?dry_run=true"), body).await;
+        assert_eq!(
+            (answer.status, &answer.json()["field"]),
+            (400, &json!("dry_run")),
+            "{method} {path}: {}",
+            answer.body
+        );
+    }
+    let within = Some(json!({"dry_run": true}));
+    for (method, path) in [
+        (Method::POST, format!("/connections/{}/end", tokens.id)),
+        (Method::DELETE, format!("/recipients/{acme}")),
+    ] {
+        let answer = kit.as_operator(kit.admin_token(), method.clone(), &path, within.clone()).await;
+        assert_eq!(
+            (answer.status, &answer.json()["field"]),
+            (400, &json!("dry_run")),
+            "{method} {path}: {}",
+            answer.body
+        );
+        let text =
+            Raw::post(format!("/admin/v1{path}"), "text/plain", "dry_run=true").method(method.as_str());
+        let answer = kit.wire(&text.bearer(kit.admin_token())).await;
+        assert_eq!(answer.status, 415, "{method} {path}: {}", answer.body);
+    }
+    assert_eq!(kit.set_up_so_far().await, before, "nothing was done");
+    assert_eq!(kit.cause(&tokens.id).await, None);
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
+}
+
+/// Whoever shows a credential is measured by it, also where it is none: a mistake must not make an admin.
+async fn at_the_socket_half_a_credential_is_none_at_all(kit: Kit) {
+    let viewer = kit.operator("vera", "viewer").await;
+    for credential in ["", "Bearer", "Bearer ", "Basic YTpi", "Negotiate x", viewer.as_str()] {
+        let raw = Raw::get("/admin/v1/operators").header("authorization", credential);
+        let socket = UnixStream::connect(kit.data_folder().join("admin.sock")).await.unwrap();
+        assert_eq!(raw.sent_over(socket).await.status, 401, "{credential:?}");
+    }
+    let twice = Raw::get("/admin/v1/operators").bearer(&viewer).bearer(kit.admin_token());
+    let socket = UnixStream::connect(kit.data_folder().join("admin.sock")).await.unwrap();
+    assert_eq!(twice.sent_over(socket).await.status, 401);
+    let latin = Raw::get("/admin/v1/operators").header("authorization", b"Bearer \xe9".to_vec());
+    let socket = UnixStream::connect(kit.data_folder().join("admin.sock")).await.unwrap();
+    assert_eq!(latin.sent_over(socket).await.status, 401);
+}
+
+/// A page of somebody else, in a browser of the machine that the hub runs on: by a name of its own that leads to
+/// 127.0.0.1 (DNS rebinding), or across origins. It has no token, and is told nothing that it could read.
+#[tokio::test]
+async fn a_page_of_somebody_else_gets_nowhere_on_loopback() {
+    let kit = Kit::new().await;
+    let open = |headers: &HeaderMap| headers.keys().any(|name| name.as_str().starts_with("access-control-"));
+    for route in admin_table() {
+        let path = route.path.replace(['{', '}'], "x");
+        let from = |raw: Raw| {
+            raw.header("origin", "https://evil.example.org")
+                .header("sec-fetch-site", "cross-site")
+                .header("x-forwarded-host", "evil.example.org")
+                .header("cookie", "token=x")
+        };
+        let body = "name=x&role=admin";
+        let post = Raw::post(path.clone(), "application/x-www-form-urlencoded", body);
+        let answer = kit.wire(&from(post.method(route.method.as_str()))).await;
+        assert_eq!(answer.status, 401, "{} {path}: {}", route.method, answer.body);
+        assert!(!open(&answer.headers), "{path}");
+        let asked = Raw::new("OPTIONS", path.clone()).header("access-control-request-method", "DELETE");
+        let answer = kit.wire(&from(asked)).await;
+        assert!(!open(&answer.headers) && answer.body.is_empty(), "{path}: {}", answer.body);
+    }
+}
