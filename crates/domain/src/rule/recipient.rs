@@ -47,7 +47,7 @@ pub fn is_text(field: &str, text: &str, most: usize) -> Result<(), Invalid> {
 }
 
 /// Characters that turn the reading direction, join, break or show nothing: with them a name could pass for another.
-const fn is_invisible(c: char) -> bool {
+pub const fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }

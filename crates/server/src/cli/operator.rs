@@ -7,6 +7,7 @@ use serde_json::json;
 use super::Failure;
 use super::given::{Paging, fields, filtered, id, path};
 use super::reach::Desk;
+use super::show::json_text;
 
 /// Looks after those who run the hub.
 #[derive(Subcommand, Debug)]
@@ -68,7 +69,7 @@ pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
                 fields([("name", json!(name)), ("role", json!(role)), ("expires_at", json!(expires_at))]);
             let added = desk.post_json("/operators", &body).await?;
             if desk.globals.json {
-                println!("{added}");
+                println!("{}", json_text(&added));
             } else {
                 desk.show_all(&json!({"id": added["operator"]["id"], "token": added["token"]}));
                 desk.say("Keep the token: it is not stored and cannot be shown again.");

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::given::{Client, Paging, filtered, path};
 use super::reach::Desk;
+use super::show::json_text;
 
 /// Manages partners: they register and look after data recipients through the API.
 #[derive(Subcommand, Debug)]
@@ -69,7 +70,7 @@ pub(super) async fn renew(desk: &Desk, kind: &str, id: &str) -> Result<(), Failu
 /// Shows an answer that holds a client's secret.
 pub(super) fn show_secret(desk: &Desk, answer: &Value, id: &Value) {
     if desk.globals.json {
-        println!("{answer}");
+        println!("{}", json_text(answer));
         return;
     }
     desk.show_all(&json!({"client_id": id, "client_secret": answer["client_secret"]}));

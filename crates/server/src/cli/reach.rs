@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tower::ServiceExt;
 
+use super::given::secret_of;
+use super::show::plain;
 use super::start::{DataLock, load, location, opened_under, upsert_providers};
 use super::{Browser, Failure, Globals, Sent};
 use crate::app::App;
@@ -29,9 +32,13 @@ pub(super) struct Hub {
     /// configuration is asked through its socket; if none runs, the store itself is used.
     #[arg(long, global = true, env = "BOWLINE_ADMIN_URL", value_name = "URL")]
     url: Option<String>,
-    /// An operator's token for --url; better given by the environment.
+    /// An operator's token for --url. Other users of the machine see what stands on a command line: better given by the
+    /// environment, or by --token-file.
     #[arg(long, global = true, env = "BOWLINE_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
+    /// A file with an operator's token for --url, before any other; `-` is standard input.
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<String>,
 }
 
 /// Commands of one kind, and which hub they are for.
@@ -53,7 +60,7 @@ enum Way {
     /// Over the network, with a token.
     Url { browser: Browser, url: String, token: Secret<String> },
     /// Through the hub's own socket, for as long as an answer may take.
-    Socket { path: PathBuf, patience: Duration },
+    Socket { socket: Socket, patience: Duration },
     /// In this process, on a store that nobody else may open meanwhile.
     Store { app: App, _lock: DataLock },
 }
@@ -66,13 +73,19 @@ const SLACK: Duration = Duration::from_secs(10);
 impl Hub {
     /// Finds the way.
     pub(super) async fn reach(self, globals: &Globals) -> Result<Desk, Failure> {
-        let way = match (self.url, self.token) {
+        let token = match self.token_file {
+            Some(file) => Some(secret_of(&file, "--token-file")?),
+            None => self.token.map(Secret::new),
+        };
+        let way = match (self.url, token) {
             (Some(url), Some(token)) => Way::Url {
                 browser: Browser::new().map_err(|e| Failure::Fault(e.into()))?,
                 url: url.trim_end_matches('/').to_owned(),
-                token: Secret::new(token),
+                token,
             },
-            (Some(_), None) => return Err(Failure::Usage("--token: expected with --url".into())),
+            (Some(_), None) => {
+                return Err(Failure::Usage("--token: expected with --url, or --token-file".into()));
+            }
             (None, Some(_)) => return Err(Failure::Usage("--url: expected with --token".into())),
             (None, None) => here(load(globals, &[])?).await?,
         };
@@ -83,11 +96,12 @@ impl Hub {
 /// The way on this machine.
 async fn here(config: Config) -> Result<Way, Failure> {
     let socket = config.admin_socket();
-    if let Some(path) = &socket
-        && connected(path).await?.is_some()
-    {
-        let patience = config.server.request_timeout.duration() + SLACK;
-        return Ok(Way::Socket { path: path.clone(), patience });
+    if let Some(path) = &socket {
+        let socket = Socket { path: path.clone(), hub: owner(&config.keys.file) };
+        if connected(&socket).await?.is_some() {
+            let patience = config.server.request_timeout.duration() + SLACK;
+            return Ok(Way::Socket { socket, patience });
+        }
     }
     let lock = DataLock::take(&location(&config)?).map_err(|failure| match (failure, &socket) {
         (Failure::Unreachable(held), Some(path)) => Failure::Unreachable(format!(
@@ -107,8 +121,20 @@ async fn here(config: Config) -> Result<Way, Failure> {
     Ok(Way::Store { app, _lock: lock })
 }
 
+/// A hub's own socket.
+struct Socket {
+    path: PathBuf,
+    /// Whom the hub must run as, if it has run before: its keys are that user's alone.
+    hub: Option<u32>,
+}
+
+fn owner(file: &Path) -> Option<u32> {
+    std::fs::metadata(file).ok().map(|file| file.uid())
+}
+
 /// A connection to the hub at a socket; none if no hub is there.
-async fn connected(path: &Path) -> Result<Option<UnixStream>, Failure> {
+async fn connected(socket: &Socket) -> Result<Option<UnixStream>, Failure> {
+    let path = &socket.path;
     let failed = |what: &dyn std::fmt::Display| Failure::Unreachable(format!("{}: {what}", path.display()));
     let stream = match UnixStream::connect(path).await {
         Ok(stream) => stream,
@@ -123,15 +149,17 @@ async fn connected(path: &Path) -> Result<Option<UnixStream>, Failure> {
         }
     };
     let user = stream.peer_cred().map_err(|error| failed(&error))?.uid();
-    if !is_trusted(user, own_user()) {
-        return Err(failed(&format!("user {user} answers there, which is neither you nor root")));
+    if !is_trusted(user, own_user(), socket.hub) {
+        let neither = "which is neither you, nor root, nor the one whose the hub's keys are";
+        return Err(failed(&format!("user {user} answers there, {neither}")));
     }
     Ok(Some(stream))
 }
 
-/// Whether secrets may be told to a user of this machine. Root asks whoever it likes.
-const fn is_trusted(user: u32, own: u32) -> bool {
-    user == own || user == 0 || own == 0
+/// Whether secrets may be told to a user of this machine. Root asks hubs of other users too, but no stranger who was
+/// first at the socket's place.
+fn is_trusted(user: u32, own: u32, hub: Option<u32>) -> bool {
+    user == own || user == 0 || (own == 0 && hub == Some(user))
 }
 
 impl Desk {
@@ -151,10 +179,11 @@ impl Desk {
                 let answer = answer.map_err(|error| Failure::Unreachable(format!("{url}: {error}")))?;
                 (answer.status, answer.body)
             }
-            Way::Socket { path: socket, patience } => {
+            Way::Socket { socket, patience } => {
                 let asked = through(socket, request(method, &path, body)?);
                 let answer = tokio::time::timeout(*patience, asked).await;
-                let late = || Failure::Unreachable(format!("{}: the hub does not answer", socket.display()));
+                let late =
+                    || Failure::Unreachable(format!("{}: the hub does not answer", socket.path.display()));
                 answer.map_err(|_| late())??
             }
             Way::Store { app, .. } => {
@@ -194,10 +223,11 @@ fn request(method: Method, path: &str, body: Option<&Value>) -> Result<Request<B
 }
 
 /// Asks through a socket, on a connection of its own.
-async fn through(path: &Path, request: Request<Body>) -> Result<(u16, String), Failure> {
+async fn through(socket: &Socket, request: Request<Body>) -> Result<(u16, String), Failure> {
+    let path = &socket.path;
     let failed = |error: hyper::Error| Failure::Unreachable(format!("{}: {error}", path.display()));
     let gone = || Failure::Unreachable(format!("{}: the hub has gone", path.display()));
-    let stream = connected(path).await?.ok_or_else(gone)?;
+    let stream = connected(socket).await?.ok_or_else(gone)?;
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(failed)?;
     let driven = tokio::spawn(connection);
@@ -214,7 +244,7 @@ async fn whole(answer: Response) -> Result<(u16, String), Failure> {
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
-/// What an answer comes to.
+/// What an answer comes to. Whose words these are is not known yet: they must not move a cursor.
 fn told(status: u16, text: &str) -> Result<Value, Failure> {
     let told: Value = serde_json::from_str(text).unwrap_or_default();
     let mut detail = told["detail"].as_str().unwrap_or("this is no answer of a hub").to_owned();
@@ -227,6 +257,7 @@ fn told(status: u16, text: &str) -> Result<Value, Failure> {
             pair["provider_id"]
         );
     }
+    let detail = plain(&detail);
     match StatusCode::from_u16(status) {
         Ok(StatusCode::OK | StatusCode::CREATED) if told.is_object() => Ok(told),
         Ok(StatusCode::NO_CONTENT) => Ok(Value::Null),
@@ -243,10 +274,14 @@ mod tests {
 
     #[test]
     fn secrets_are_told_to_oneself_and_root_alone() {
-        for (user, own) in [(0, 0), (0, 1000), (1000, 1000), (1000, 0)] {
-            assert!(is_trusted(user, own), "{own} asks {user}");
+        for (user, own, hub) in [(0, 0, None), (0, 1000, None), (1000, 1000, None), (1000, 0, Some(1000))] {
+            assert!(is_trusted(user, own, hub), "{own} asks {user}");
         }
-        assert!(!is_trusted(1001, 1000));
+        for (user, own, hub) in
+            [(1001, 1000, None), (1001, 1000, Some(1001)), (1001, 0, None), (1001, 0, Some(1000))]
+        {
+            assert!(!is_trusted(user, own, hub), "{own} does not tell {user}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::given::{Client, Paging, fields, filtered, path};
 use super::partner::{renew, show_secret, step};
 use super::reach::Desk;
 use super::registration::whole_way;
+use super::show::{json_text, plain};
 
 /// Manages data recipients.
 #[derive(Subcommand, Debug)]
@@ -151,11 +152,11 @@ pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
             let path = format!("{}?dry_run={dry_run}", path(&["recipients", &client.id]));
             let removed = desk.call(Method::DELETE, &path, None).await?;
             if desk.globals.json {
-                println!("{removed}");
+                println!("{}", json_text(&removed));
             } else {
                 let (outcome, count) =
                     (removed["outcome"].as_str().unwrap_or_default(), &removed["connections"]);
-                println!("{}  {outcome}  {count} connections", client.id);
+                println!("{}", plain(&format!("{}  {outcome}  {count} connections", client.id)));
             }
         }
     }

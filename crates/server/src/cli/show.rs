@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use domain::rule::recipient::is_invisible;
 use serde_json::Value;
 
 use super::reach::Desk;
@@ -10,20 +11,20 @@ impl Desk {
     /// Prints a page of a list: of each item these fields.
     pub(super) fn show_page(&self, page: &Value, columns: &[&str]) {
         if self.globals.json {
-            println!("{page}");
+            println!("{}", json_text(page));
             return;
         }
         let items = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         print!("{}", table(items, columns));
         if let (Some(next), false) = (page["next"].as_str(), self.globals.quiet) {
-            eprintln!("There is more: --after {next}");
+            eprintln!("There is more: --after {}", plain(next));
         }
     }
 
     /// Prints one thing with all that is known of it.
     pub(super) fn show_all(&self, thing: &Value) {
         if self.globals.json {
-            println!("{thing}");
+            println!("{}", json_text(thing));
         } else {
             print!("{}", listing(thing));
         }
@@ -32,7 +33,7 @@ impl Desk {
     /// Prints one line: these fields of a thing.
     pub(super) fn show_line(&self, thing: &Value, fields: &[&str]) {
         if self.globals.json {
-            println!("{thing}");
+            println!("{}", json_text(thing));
         } else {
             let cells: Vec<_> = fields.iter().map(|field| cell(at(thing, field))).collect();
             println!("{}", cells.join("  "));
@@ -52,7 +53,28 @@ fn at<'a>(thing: &'a Value, way: &str) -> &'a Value {
     way.split('.').fold(thing, |inner, name| &inner[name])
 }
 
-/// A value on one line. What would move a terminal's cursor is written out.
+/// A text as it may stand on a terminal: what would move its cursor, turn the direction or not be seen is written out.
+pub(super) fn plain(text: &str) -> String {
+    let shown = |c: char| if is_plain(c) { c.into() } else { c.escape_default().to_string() };
+    text.chars().map(shown).collect()
+}
+
+/// A value as JSON, in which the same characters are escaped: they stand within texts alone.
+pub(super) fn json_text(value: &Value) -> String {
+    let escaped = |c: char| {
+        let units =
+            c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>();
+        units.concat()
+    };
+    let shown = |c: char| if is_plain(c) { c.into() } else { escaped(c) };
+    value.to_string().chars().map(shown).collect::<String>()
+}
+
+fn is_plain(c: char) -> bool {
+    !c.is_control() && !is_invisible(c)
+}
+
+/// A value on one line.
 fn cell(value: &Value) -> String {
     let text = match value {
         Value::Null => "-".to_owned(),
@@ -60,12 +82,11 @@ fn cell(value: &Value) -> String {
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
     };
-    let plain = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
-    text.chars().map(plain).collect()
+    plain(&text)
 }
 
 fn table(items: &[Value], columns: &[&str]) -> String {
-    let mut rows: Vec<Vec<String>> = vec![columns.iter().map(|column| (*column).to_owned()).collect()];
+    let mut rows: Vec<Vec<String>> = vec![columns.iter().map(|column| plain(column)).collect()];
     rows.extend(items.iter().map(|item| columns.iter().map(|column| cell(at(item, column))).collect()));
     aligned(&rows)
 }
@@ -101,9 +122,9 @@ fn gather(name: &str, value: &Value, rows: &mut Vec<Vec<String>>, tables: &mut S
         Value::Array(items) if items.first().is_some_and(Value::is_object) => {
             let columns: Vec<&str> =
                 items[0].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-            let _ = write!(tables, "\n{name}\n{}", table(items, &columns));
+            let _ = write!(tables, "\n{}\n{}", plain(name), table(items, &columns));
         }
-        value => rows.push(vec![name.to_owned(), cell(value)]),
+        value => rows.push(vec![plain(name), cell(value)]),
     }
 }
 
@@ -123,6 +144,15 @@ mod tests {
                         a        operator   X Y    -\n\
                         économe  \\u{1b}[2J         7\n";
         assert_eq!(table(&items, &columns), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_written_out_and_json_stays_what_it_is() {
+        assert_eq!(plain("é \u{202e}\u{9b}\u{e0041}"), "é \\u{202e}\\u{9b}\\u{e0041}");
+        let odd = json!({"a\u{9b}": ["\u{202e}", "\u{1b}", "\u{e0041}", "é💸"]});
+        let text = json_text(&odd);
+        assert_eq!(text, r#"{"a\u009b":["\u202e","\u001b","\udb40\udc41","é💸"]}"#);
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), odd);
     }
 
     #[test]

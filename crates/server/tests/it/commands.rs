@@ -154,6 +154,10 @@ async fn operators_come_end_connections_and_go(site: Site) {
         ],
     );
     assert_eq!(by["items"][0]["actor"]["id"], ann["operator"]["id"], "{by}");
+    let file = site.path("token");
+    std::fs::write(&file, format!("{token}\n")).unwrap();
+    let of_file = ["job", "list", "--url", &url, "--token-file", file.to_str().unwrap()];
+    assert_eq!(said(&site.run(&of_file)).0, Some(0), "a token that nobody sees on the command line");
     let wrong = said(&with("wrong", &["job", "list"]));
     assert!(wrong.0 == Some(2) && wrong.2.contains("operator token"), "{wrong:?}");
     assert_eq!(refused(&site, &["job", "list", "--url", &url], "--token: expected with --url"), Some(2));

@@ -7,7 +7,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use bowline::web::admin_table;
 
-use crate::kit::{Kit, Raw, Recipient, SCOPE, on_both};
+use crate::kit::{Kit, Raw, Recipient, SCOPE, StandIn, on_both, says};
 
 on_both!(
     who_is_removed_while_a_body_is_on_its_way_does_nothing_with_it,
@@ -251,5 +251,64 @@ async fn a_page_of_somebody_else_gets_nowhere_on_loopback() {
         let asked = Raw::new("OPTIONS", path.clone()).header("access-control-request-method", "DELETE");
         let answer = kit.wire(&from(asked)).await;
         assert!(!open(&answer.headers) && answer.body.is_empty(), "{path}: {}", answer.body);
+    }
+}
+
+/// What would move a terminal's cursor, retitle its window, or turn the direction of a text.
+const EVIL: &str = "a\u{1b}[2J\u{1b}]0;b\u{7}\u{9b}31m\u{202e}c\u{200b}\r";
+
+/// Somebody who says to be a hub.
+async fn evil_hub() -> StandIn {
+    StandIn::new(|call| {
+        let thing = json!({"id": EVIL, "client_id": EVIL, "outcome": EVIL, "token": EVIL, "connections": EVIL,
+            "operator": {"id": EVIL}, "client_secret": EVIL, EVIL: {EVIL: [EVIL]}, "list": [{EVIL: EVIL}],
+            "items": [{"id": EVIL, "state": [EVIL]}], "next": EVIL});
+        match call.path.as_str() {
+            path if path.ends_with("/nobody") => {
+                let pairs = json!([{"client_id": EVIL, "provider_id": EVIL, "detail": EVIL}]);
+                says(404, &json!({"detail": EVIL, "pairs": pairs}))
+            }
+            path if path.ends_with("/strange") => says(500, &json!({"detail": EVIL})),
+            _ => says(200, &thing),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_a_hub_says_moves_no_cursor() {
+    let hub = evil_hub().await;
+    for arguments in [
+        &["connection", "list"][..],
+        &["connection", "show", "con_1"],
+        &["connection", "show", "nobody"],
+        &["connection", "show", "strange"],
+        &["connection", "end", "con_1"],
+        &["audit", "list"],
+        &["operator", "list"],
+        &["operator", "add", "--name", "x", "--role", "viewer"],
+        &["partner", "secret", "pt-1"],
+        &["provider", "show", "1"],
+        &["recipient", "remove", "dc-1"],
+        &["recipient", "remove", "\u{1b}[2J"],
+        &["registration", "list"],
+        &["job", "list"],
+    ] {
+        for json in [&[][..], &["--json"]] {
+            let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_bowline"));
+            let of = ["--url", hub.url.as_str(), "--token", "x"];
+            let done = command.args([json, arguments, &of].concat()).output().await.unwrap();
+            let said = [done.stdout, done.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+            assert!(!said.trim().is_empty(), "{arguments:?}");
+            let moves = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202e}' | '\u{200b}');
+            assert!(!said.chars().any(moves), "{arguments:?} {json:?}: {said:?}");
+            if !json.is_empty() && done.status.success() {
+                let read: Value = serde_json::from_str(said.trim()).unwrap();
+                assert!(
+                    read.to_string().contains("\u{202e}"),
+                    "what a program reads is what was said: {read}"
+                );
+            }
+        }
     }
 }
