@@ -95,7 +95,7 @@ async fn create(
     AsPartner(partner): AsPartner,
     request: Request<Body>,
 ) -> Response {
-    match members(&app, request).await {
+    match members(&app, &ctx, request).await {
         Ok(members) => shown(super::create(&ctx, &partner, &members).await, |(recipient, secret)| {
             json(&RecipientBody::created(recipient, secret))
         }),
@@ -120,7 +120,7 @@ async fn update(
     Segment(id): Segment,
     request: Request<Body>,
 ) -> Response {
-    match members(&app, request).await {
+    match members(&app, &ctx, request).await {
         Ok(members) => {
             let replaced = super::replace_own_redirect_uris(&ctx, &partner, &id, &members).await;
             shown(replaced, |recipient| json(&RecipientBody::whole(recipient)))
@@ -237,10 +237,14 @@ async fn end(
     shown(ended, |()| StatusCode::NO_CONTENT.into_response())
 }
 
-/// The members of a request's JSON object, or the answer that says no.
-async fn members(app: &App, request: Request<Body>) -> Result<Members, Response> {
-    let members = Limited::read(app, request).await.and_then(|body| body.members());
-    let members = members.map_err(|error| render_body(&error))?;
+/// The members of a partner's JSON object, or the answer that says no. A partner that was held, or whose token has
+/// ended, while the body was on its way does nothing with it.
+async fn members(app: &App, ctx: &Ctx, request: Request<Body>) -> Result<Members, Response> {
+    let bearer = bearer(request.headers());
+    let body = Limited::read(app, request).await.map_err(|error| render_body(&error))?;
+    let later = ctx.later().map_err(|unfit| refuse_authz(&unfit.into()))?;
+    super::partner(&later, bearer.as_ref(), Wants::More).await.map_err(|error| refuse_authz(&error))?;
+    let members = body.members().map_err(|error| render_body(&error))?;
     Members::new(members).map_err(|invalid| refuse(&invalid.into()))
 }
 

@@ -1,5 +1,7 @@
 //! What strangers, and colleagues who mean ill or make mistakes, try on the operators' listener and socket.
 
+use std::net::SocketAddr;
+
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -7,10 +9,11 @@ use tokio::net::{TcpStream, UnixStream};
 
 use bowline::web::admin_table;
 
-use crate::kit::{Kit, Raw, Recipient, SCOPE, StandIn, on_both, says};
+use crate::kit::{Kit, Raw, Recipient, SCOPE, Site, StandIn, on_both, says};
 
 on_both!(
     who_is_removed_while_a_body_is_on_its_way_does_nothing_with_it,
+    a_partner_that_is_held_while_a_body_is_on_its_way_does_nothing_with_it,
     every_deed_leaves_an_event_with_who_did_it,
     a_deed_that_is_only_to_be_tried_is_not_done_where_that_cannot_be_said,
     at_the_socket_half_a_credential_is_none_at_all,
@@ -55,31 +58,71 @@ async fn with_bodies(kit: &Kit) -> Vec<(&'static str, String, Value)> {
     ]
 }
 
+/// A request whose sender has been let in, and whose body is still to come.
+async fn let_in(address: SocketAddr, target: &str, token: &str, body: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "{target} HTTP/1.1\r\nhost: hub\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
+         expect: 100-continue\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut heard = [0; 25];
+    stream.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"HTTP/1.1 100 Continue\r\n\r\n", "{target}: it was let in");
+    stream
+}
+
+async fn rest(stream: &mut TcpStream, body: &str) -> String {
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).await.unwrap();
+    heard
+}
+
+/// The same of a partner: with its old secret its token is over, and so is what it has begun.
+async fn a_partner_that_is_held_while_a_body_is_on_its_way_does_nothing_with_it(kit: Kit) {
+    let (partner, token) = (kit.partner().id, kit.client_token(&kit.partner()).await);
+    let recipient = kit.created(&token).await;
+    let create =
+        json!({"name": "Left Behind", "scope": SCOPE, "redirect_uris": ["https://left.example.org/"]});
+    let update = json!({"redirect_uris": ["https://left.example.org/"]});
+    for (step, undo, status) in [("suspend", Some("reinstate"), "400"), ("secret", None, "400")] {
+        let mut under_way = Vec::new();
+        for (target, body) in [
+            ("POST /api/v1/recipients".to_owned(), &create),
+            (format!("PUT /api/v1/recipients/{}", recipient.id), &update),
+        ] {
+            let stream = let_in(kit.world.node.address, &target, &token, &body.to_string()).await;
+            under_way.push((stream, target, body.to_string()));
+        }
+        kit.did(Method::POST, &format!("/partners/{partner}/{step}"), None).await;
+        let before = kit.set_up_so_far().await;
+        for (mut stream, target, body) in under_way {
+            let heard = rest(&mut stream, &body).await;
+            assert!(heard.starts_with(&format!("HTTP/1.1 {status} ")), "{step}, {target}: {heard}");
+        }
+        assert_eq!(kit.set_up_so_far().await, before, "{step}: nothing was done");
+        if let Some(undo) = undo {
+            kit.did(Method::POST, &format!("/partners/{partner}/{undo}"), None).await;
+        }
+    }
+}
+
 /// An operator who is about to be removed begins a request for each deed, is let in, and sends the body later.
 async fn who_is_removed_while_a_body_is_on_its_way_does_nothing_with_it(kit: Kit) {
     let deeds = with_bodies(&kit).await;
     let (id, token) = kit.newcomer("mallory", "admin").await;
     let mut under_way = Vec::new();
     for (method, path, body) in deeds {
-        let mut stream = TcpStream::connect(kit.world.node.admin).await.unwrap();
-        let body = body.to_string();
-        let head = format!(
-            "{method} /admin/v1{path} HTTP/1.1\r\nhost: hub\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
-             expect: 100-continue\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut heard = [0; 25];
-        stream.read_exact(&mut heard).await.unwrap();
-        assert_eq!(&heard, b"HTTP/1.1 100 Continue\r\n\r\n", "{method} {path}: it was let in");
+        let (target, body) = (format!("{method} /admin/v1{path}"), body.to_string());
+        let stream = let_in(kit.world.node.admin, &target, &token, &body).await;
         under_way.push((stream, path, body));
     }
     assert_eq!(kit.admin(Method::DELETE, &format!("/operators/{id}")).await.status, 204);
     let before = kit.set_up_so_far().await;
     for (mut stream, path, body) in under_way {
-        stream.write_all(body.as_bytes()).await.unwrap();
-        let mut heard = String::new();
-        stream.read_to_string(&mut heard).await.unwrap();
+        let heard = rest(&mut stream, &body).await;
         assert!(heard.starts_with("HTTP/1.1 401 "), "{path}: {heard}");
     }
     assert_eq!(kit.set_up_so_far().await, before, "nothing was done");
@@ -252,6 +295,54 @@ async fn a_page_of_somebody_else_gets_nowhere_on_loopback() {
         let answer = kit.wire(&from(asked)).await;
         assert!(!open(&answer.headers) && answer.body.is_empty(), "{path}: {}", answer.body);
     }
+}
+
+/// Lines for people: with words of strangers in them they must not become two, nor colour anything.
+#[tokio::test]
+async fn what_strangers_write_forges_no_line_of_the_log() {
+    let site = Site::new(None).await;
+    let added = site.run(&["--json", "partner", "add", "--name", "Flock"]);
+    let added: Value = serde_json::from_slice(&added.stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let partner = Recipient {
+        id: text(&added["partner"]["client_id"]),
+        secret: text(&added["client_secret"]),
+        redirect_uri: String::new(),
+    };
+    let _hub = site.serve(&["env", "BOWLINE_LOG__FORMAT=text"]).await;
+    let address: SocketAddr = site.hub.trim_start_matches("http://").parse().unwrap();
+    let own = site.api().token(&partner, &[("grant_type", "client_credentials")]).await.json();
+    let token = text(&own["access_token"]);
+    let evil = "x\n\u{1b}[31mFORGED\u{9b}2J";
+    for body in [
+        json!({evil: 1, "name": 5}),
+        json!({"name": evil}),
+        json!({"name": "a", "scope": evil, "redirect_uris": [evil]}),
+        json!({"name": "a", "scope": SCOPE, "redirect_uris": [format!("https://a.example/{evil}")]}),
+        json!({"name": "a", "x": {"y": evil}, "contacts": [{"email": evil}]}),
+    ] {
+        for body in [
+            body.to_string(),
+            body.to_string().replacen('{', &format!(r#"{{{}:1,{}:2,"#, json!(evil), json!(evil)), 1),
+        ] {
+            let raw = Raw::post("/api/v1/recipients", "application/json", body).bearer(&token);
+            let answer = raw.header("x-fapi-interaction-id", "x\u{1b}[31mFORGED").sent_to(address).await;
+            assert!((400..500).contains(&answer.status), "{}", answer.body);
+        }
+    }
+    for target in [
+        "/api/v1/authorize?state=%0a%1b[31mFORGED&client_id=%0aFORGED",
+        "/%0a%1b[31mFORGED",
+        "/consent/%0aFORGED",
+    ] {
+        Raw::get(target).sent_to(address).await;
+    }
+    let form = "grant_type=%0a%1b[31mFORGED&client_id=%0aFORGED&client_secret=%1b[31mFORGED";
+    Raw::post("/api/v1/token", "application/x-www-form-urlencoded", form).sent_to(address).await;
+    let log = site.log();
+    assert!(log.contains("refused"), "{log}");
+    assert!(!log.contains("\u{1b}[31mFORGED") && !log.contains('\u{9b}'), "{log:?}");
+    assert!(!log.lines().any(|line| line.trim_start().starts_with("FORGED")), "{log}");
 }
 
 /// What would move a terminal's cursor, retitle its window, or turn the direction of a text.
