@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::{AdminError, Params, audit, connection, job, operator, provider};
 use crate::app::App;
 use crate::ctx::Ctx;
+use crate::fault::Fault;
 use crate::manage::{GIVEN_TWICE, Members, Pair};
 use crate::web::{BodyError, Least, Limited, PairBody, Problem, Route, Segment, Tried, local_peer};
 
@@ -63,6 +64,12 @@ impl FromRequestParts<App> for By {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Response> {
+        Self::of(parts).await.map_err(refuse)
+    }
+}
+
+impl By {
+    async fn of(parts: &Parts) -> Result<Self, AdminError> {
         let operator = Asking::of(&parts.headers, &parts.extensions)?.admitted().await?;
         if !parts.method.is_safe() && parts.extensions.get::<Tried>().is_none() {
             no_query(parts.uri.query())?;
@@ -72,8 +79,8 @@ impl FromRequestParts<App> for By {
 }
 
 /// A deed that cannot be tried is not done where somebody wants to try it.
-fn no_query(query: Option<&str>) -> Result<(), Response> {
-    Params::query(query, &[]).map(|_| ()).map_err(refuse)
+fn no_query(query: Option<&str>) -> Result<(), AdminError> {
+    Params::query(query, &[]).map(|_| ())
 }
 
 /// Somebody who asks for what wants a role.
@@ -84,17 +91,15 @@ struct Asking {
 }
 
 impl Asking {
-    fn of(headers: &HeaderMap, extensions: &Extensions) -> Result<Self, Response> {
+    fn of(headers: &HeaderMap, extensions: &Extensions) -> Result<Self, AdminError> {
         let of_route = extensions.get::<Ctx>().cloned().zip(extensions.get::<Least>().copied());
-        let (ctx, Least(least)) =
-            of_route.ok_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())?;
+        let (ctx, Least(least)) = of_route.ok_or_else(|| Fault::new("a route has no least role"))?;
         Ok(Self { ctx, came: came(headers, extensions), least })
     }
 
     /// Lets them in as things stand now.
-    async fn admitted(&self) -> Result<Operator, Response> {
-        let ctx = self.ctx.later().map_err(|unfit| refuse(unfit.into()))?;
-        operator::admit(&ctx, &self.came, self.least).await.map_err(refuse)
+    async fn admitted(&self) -> Result<Operator, AdminError> {
+        operator::admit(&self.ctx.later()?, &self.came, self.least).await
     }
 }
 
@@ -178,8 +183,8 @@ async fn add_operator(ctx: Ctx, State(app): State<App>, request: Request) -> Res
     if let Err(error) = operator::adder(&ctx, &came).await {
         return refuse(error);
     }
-    if let Err(refused) = no_query(request.uri().query()) {
-        return refused;
+    if let Err(error) = no_query(request.uri().query()) {
+        return refuse(error);
     }
     match fields(&app, request, &operator::FIELDS).await {
         Ok(params) => made(operator::add_by(&ctx, &params, &came).await),
@@ -206,9 +211,9 @@ async fn fields(app: &App, request: Request, known: &[&str]) -> Result<Params, R
 
 /// The members of a body that is a JSON object. Whoever was removed while it was on its way does nothing with it.
 pub(super) async fn members(app: &App, request: Request) -> Result<Members, Response> {
-    let asking = Asking::of(request.headers(), request.extensions())?;
+    let asking = Asking::of(request.headers(), request.extensions()).map_err(refuse)?;
     let body = read(app, request).await?;
-    asking.admitted().await?;
+    asking.admitted().await.map_err(refuse)?;
     let members = body.members().map_err(|error| unread(&error))?;
     Members::new(members).map_err(|invalid| refuse(invalid.into()))
 }

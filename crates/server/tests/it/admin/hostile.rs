@@ -61,12 +61,12 @@ async fn with_bodies(kit: &Kit) -> Vec<(&'static str, String, Value)> {
 /// A request whose sender has been let in, and whose body is still to come.
 async fn let_in(address: SocketAddr, target: &str, token: &str, body: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let head = format!(
+    let begun = format!(
         "{target} HTTP/1.1\r\nhost: hub\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
          expect: 100-continue\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
-    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(begun.as_bytes()).await.unwrap();
     let mut heard = [0; 25];
     stream.read_exact(&mut heard).await.unwrap();
     assert_eq!(&heard, b"HTTP/1.1 100 Continue\r\n\r\n", "{target}: it was let in");
@@ -323,7 +323,7 @@ async fn what_strangers_write_forges_no_line_of_the_log() {
     ] {
         for body in [
             body.to_string(),
-            body.to_string().replacen('{', &format!(r#"{{{}:1,{}:2,"#, json!(evil), json!(evil)), 1),
+            body.to_string().replacen('{', &format!("{{{}:1,{}:2,", json!(evil), json!(evil)), 1),
         ] {
             let raw = Raw::post("/api/v1/recipients", "application/json", body).bearer(&token);
             let answer = raw.header("x-fapi-interaction-id", "x\u{1b}[31mFORGED").sent_to(address).await;
