@@ -104,9 +104,12 @@ impl OfOperators for Operation {
         let small = least.filter(|role| *role != Role::Viewer).map(AdminError::Role);
         // With the token that makes the first admin, it can be made.
         let first = (self.id != "addOperator").then_some(AdminError::Bootstrap);
+        let tried = self.parameters.iter().any(|parameter| parameter.name == TRIED);
+        let in_vain = (!self.method.is_safe() && !tried)
+            .then(|| AdminError::invalid(TRIED, "expected nothing of the kind here"));
         self.secured(&["operatorToken"])
             .refuses([AdminError::Unauthorized])
-            .refuses(small.into_iter().chain(first))
+            .refuses(small.into_iter().chain(first).chain(in_vain))
             .refuses([AdminError::Fault(Fault::new(""))])
             .answers([refusal(&Problem::plain(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -157,10 +160,14 @@ impl OfOperators for Operation {
 
     fn can_be_tried(self) -> Self {
         let told = "Whether it is only to be said what would come of it.";
-        self.query("dry_run", told, one_of(["true", "false"]))
-            .refuses([AdminError::invalid("dry_run", "expected true, false")])
+        self.query(TRIED, told, one_of(["true", "false"]))
+            .refuses([AdminError::invalid(TRIED, "expected true, false")])
+            .reads_a_body(JSON)
     }
 }
+
+/// The parameter by which a deed is tried without doing it.
+const TRIED: &str = "dry_run";
 
 /// The types of a body that is JSON alone.
 const JSON: &str = "The content type must be application/json";
