@@ -238,14 +238,16 @@ fn bodies(values: &Values) -> Vec<Case> {
     let broken = Raw::post(PATH, FORM, "zz\r\nno chunk\r\n").header("transfer-encoding", "chunked");
     let expected = Expected::OAuth(408, OAuthCode::InvalidRequest, "The body did not arrive".into());
     cases.push(Case::new("token: a body that breaks off", broken, expected));
-    for name in ["client_secret", "code", "refresh_token", "access_token", "token", "code_verifier"] {
-        let raw = Raw::post(format!("{PATH}?{name}=x"), JSON, refresh.clone());
-        let sentence = format!("{name} must not stand in the query: send it in the body or a header");
-        cases.push(Case::new(
-            format!("token: {name} in the query"),
-            raw,
-            Expected::invalid_request(sentence),
-        ));
-    }
+    cases.extend(queries(&refresh));
     cases
+}
+
+/// Secrets in the query, where logs would have them.
+fn queries(refresh: &str) -> impl Iterator<Item = Case> {
+    let names = ["client_secret", "code", "refresh_token", "access_token", "token", "code_verifier"];
+    names.into_iter().map(move |name| {
+        let raw = Raw::post(format!("{PATH}?{name}=x"), JSON, refresh.to_owned());
+        let sentence = format!("{name} must not stand in the query: send it in the body or a header");
+        Case::new(format!("token: {name} in the query"), raw, Expected::invalid_request(sentence))
+    })
 }
