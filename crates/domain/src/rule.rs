@@ -3,6 +3,7 @@
 pub mod access;
 pub mod authorize;
 pub mod client_auth;
+pub mod client_registration;
 pub mod operator;
 pub mod pkce;
 pub mod provider;

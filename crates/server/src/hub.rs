@@ -8,6 +8,7 @@ mod look;
 mod own_client;
 mod provider;
 mod refresh;
+mod registrar;
 mod tell;
 
 pub use breaker::Breaker;
@@ -18,7 +19,10 @@ pub use connect::{
 pub use fetch::{Document, ReadError, document, fetch};
 pub(crate) use look::Look;
 pub use look::{Check, look};
+pub use own_client::{
+    HubSecrets, SealedManagement, open_management, seal_client, seal_hub_secrets, seal_management,
+};
 pub(crate) use own_client::{OwnClient, read_secret};
-pub use own_client::{seal_client, seal_hub_secret};
 pub use provider::{TokenReply, Upstream};
+pub use registrar::{Registering, delete, register};
 pub use tell::{Told, tell};

@@ -2,6 +2,7 @@
 
 mod clock;
 mod outbox;
+mod own_client;
 mod purge;
 mod removal;
 mod sweep;

@@ -121,6 +121,27 @@ impl Outbound {
         Ok(self.client.post(url.clone()).form(fields))
     }
 
+    /// A `POST` of JSON, with a bearer if there is one.
+    pub fn post_json(
+        &self,
+        url: &Url,
+        body: &impl serde::Serialize,
+        bearer: Option<&str>,
+    ) -> Result<RequestBuilder, OutboundError> {
+        self.check(url)?;
+        let request = self.client.post(url.clone()).json(body);
+        Ok(match bearer {
+            Some(bearer) => request.bearer_auth(bearer),
+            None => request,
+        })
+    }
+
+    /// A `DELETE` with a bearer.
+    pub fn delete(&self, url: &Url, bearer: &str) -> Result<RequestBuilder, OutboundError> {
+        self.check(url)?;
+        Ok(self.client.delete(url.clone()).bearer_auth(bearer))
+    }
+
     /// Sends a request and reads the whole answer, up to the limit.
     pub async fn send(&self, request: RequestBuilder) -> Result<Answer, OutboundError> {
         self.open(request).await?.whole(self.max_body).await

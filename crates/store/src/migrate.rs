@@ -40,6 +40,11 @@ macro_rules! migrations {
                 name: "set_up",
                 sql: include_str!(concat!("../../../migrations/", $dialect, "/0005_set_up.sql")),
             },
+            Migration {
+                version: 6,
+                name: "own_clients",
+                sql: include_str!(concat!("../../../migrations/", $dialect, "/0006_own_clients.sql")),
+            },
         ]
     };
 }
@@ -49,7 +54,7 @@ pub(crate) const POSTGRES: &[Migration] = migrations!("postgres");
 
 /// The schema that this code is written for. It also runs on one that is a step ahead, so that nodes can be
 /// replaced one by one after a migration.
-pub const SCHEMA_VERSION: i64 = 5;
+pub const SCHEMA_VERSION: i64 = 6;
 
 pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL)";

@@ -35,7 +35,7 @@ use crate::{Query, Statement};
 pub use audit::AuditEvents;
 pub use clients::{ClientSeen, ClientSeenById, Clients, EndsWith};
 pub use connections::{Connections, Found, FoundById, Window};
-pub use jobs::{JobSeen, Jobs, JobsOf};
+pub use jobs::{JobSeen, Jobs, JobsOf, StillTelling};
 pub use manage::{
     ConnectionOf, ConnectionsOf, ListedConnection, LiveOf, NamedRegistration, ProviderSecretOf, RecipientOf,
     RecipientsOf, RegistrationsOf, RegistrationsUnder, Removal, Removals, UpstreamClientOf,
@@ -304,7 +304,11 @@ impl Query for JobCounts {
     type Reply = BTreeMap<(&'static str, &'static str), i64>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let count = sql!("-- count jobs\nSELECT kind, state, count(*) FROM jobs GROUP BY kind, state");
+        let count = sql!(concat!(
+            "-- count jobs\nSELECT kind, state, count(*) FROM jobs WHERE ",
+            record::known_kind!(),
+            " GROUP BY kind, state"
+        ));
         let all = JobKind::ALL.iter().flat_map(|k| JobState::ALL.iter().map(|s| (k.as_str(), s.as_str())));
         let mut counts: BTreeMap<_, _> = all.map(|pair| (pair, 0)).collect();
         for mut row in tx.query(count, &[]).await? {
@@ -443,6 +447,7 @@ pub fn hot_statements() -> Vec<Statement> {
         statement::LOCK_CUSTOMER,
         statement::OTHER_LIVE,
         statement::OTHER_TELLING,
+        statement::DELETABLE,
         LIVES_ON,
         LIVES_ON_OF,
         statement::OLD_CODES,

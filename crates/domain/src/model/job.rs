@@ -16,6 +16,10 @@ crate::words! {
         RevokeOrphan = "revoke_orphan",
         /// Asks the provider once more with the code of an exchange that broke off, and revokes what comes.
         RecoverCode = "recover_code",
+        /// Has the provider register a recipient's own client, and activates the registration with it.
+        RegisterClient = "register_client",
+        /// Has the provider delete a client of a recipient's own that is of no more use.
+        DeleteClient = "delete_client",
     }
 }
 
@@ -48,15 +52,15 @@ pub struct Job {
     pub id: JobId,
     /// What it does.
     pub kind: JobKind,
-    /// The connection it is about: the sealed token is bound to it.
-    pub connection_id: ConnectionId,
+    /// The connection it is about, to which the sealed token is bound; none if it is about a registration.
+    pub connection_id: Option<ConnectionId>,
     /// The provider to tell.
     pub provider_id: ProviderId,
     /// The recipient that it is for, where the provider has a client for each.
     pub client_id: Option<ClientId>,
-    /// The wrapped key that the token is sealed under.
+    /// The wrapped key that the token is sealed under; empty if there is nothing that is sealed.
     pub data_key: Vec<u8>,
-    /// The sealed token, or the sealed code of an exchange that broke off.
+    /// The sealed token, the sealed code of an exchange that broke off, or how to delete a client, sealed.
     pub token: Vec<u8>,
     /// The sealed PKCE verifier of that code.
     pub verifier: Option<Vec<u8>>,
@@ -104,6 +108,8 @@ pub enum JobStep {
 /// A job as a person looks after it: what was given up can be tried again or closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
+    /// What it does.
+    pub kind: JobKind,
     /// Where it stands.
     pub state: JobState,
     /// Whether it holds a sealed token still.
@@ -125,7 +131,8 @@ impl DeadLetter {
     /// It is tried again, from the first try on.
     pub fn retry(self) -> Result<JobState, NotSettled> {
         self.is_dead()?;
-        if self.holds_token { Ok(JobState::Pending) } else { Err(NotSettled::NoToken) }
+        let has_all = self.holds_token || !self.kind.needs_token();
+        if has_all { Ok(JobState::Pending) } else { Err(NotSettled::NoToken) }
     }
 
     /// Nobody tries it again, and its token goes. What the provider knows stays as it is.
@@ -136,6 +143,13 @@ impl DeadLetter {
 
     fn is_dead(self) -> Result<(), NotSettled> {
         if self.state == JobState::Dead { Ok(()) } else { Err(NotSettled::NotDead(self.state)) }
+    }
+}
+
+impl JobKind {
+    /// Whether there is nothing to do without a token in hand.
+    const fn needs_token(self) -> bool {
+        !matches!(self, Self::RegisterClient)
     }
 }
 
@@ -158,7 +172,8 @@ impl Job {
     /// What became of the grant that an orphan's job is about; none while that is open.
     pub fn orphan(&self, attempt: Attempt, step: JobStep) -> Option<Orphan> {
         match (self.kind, attempt, step) {
-            (JobKind::TellBank, ..) | (_, _, JobStep::Retry(_)) => None,
+            (JobKind::TellBank | JobKind::RegisterClient | JobKind::DeleteClient, ..)
+            | (_, _, JobStep::Retry(_)) => None,
             (_, Attempt::Accepted, _) if !self.uncertain => Some(Orphan::Cleared),
             _ => Some(Orphan::Possible),
         }
@@ -197,7 +212,7 @@ mod tests {
         Job {
             id: JobId::parse("job_1").unwrap(),
             kind: JobKind::TellBank,
-            connection_id: ConnectionId::parse("con_1").unwrap(),
+            connection_id: Some(ConnectionId::parse("con_1").unwrap()),
             provider_id: ProviderId::new(1000),
             client_id: None,
             data_key: vec![],
@@ -250,14 +265,18 @@ mod tests {
             assert_eq!(said(kind, later, in_time), None, "it is tried again");
             assert_eq!(said(kind, later, NOW), Some(Orphan::Possible), "it is given up");
         }
-        assert_eq!(said(JobKind::TellBank, Attempt::Accepted, NOW), None, "a connection came of it");
+        for kind in [JobKind::TellBank, JobKind::RegisterClient, JobKind::DeleteClient] {
+            assert_eq!(said(kind, Attempt::Accepted, NOW), None, "{kind} is about no grant that is nobody's");
+        }
     }
 
     #[test]
     fn a_person_settles_what_was_given_up_and_nothing_else() {
         for state in JobState::ALL.iter().copied() {
-            let letter = |holds_token| DeadLetter { state, holds_token };
+            let letter = |holds_token| DeadLetter { kind: JobKind::TellBank, state, holds_token };
             if state == JobState::Dead {
+                let register = DeadLetter { kind: JobKind::RegisterClient, state, holds_token: false };
+                assert_eq!(register.retry(), Ok(JobState::Pending), "it needs nothing in hand");
                 assert_eq!(letter(true).retry(), Ok(JobState::Pending));
                 assert_eq!(letter(false).retry(), Err(NotSettled::NoToken));
                 assert_eq!(

@@ -74,6 +74,9 @@ pub struct ProviderSettings {
     /// Whose client is used there.
     #[serde(default, skip_serializing_if = "UpstreamClient::is_hub")]
     pub upstream_client: UpstreamClient,
+    /// How it registers a client for each registration by itself (RFC 7591). Goes with `registration` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dynamic_registration: Option<DynamicRegistration>,
     /// How the hub authenticates.
     #[serde(default)]
     pub auth: ClientAuthentication,
@@ -155,6 +158,16 @@ pub enum ClientAuthentication {
     ClientSecretPost,
 }
 
+impl ClientAuthentication {
+    /// The word of RFC 7591 §2.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientSecretBasic => "client_secret_basic",
+            Self::ClientSecretPost => "client_secret_post",
+        }
+    }
+}
+
 /// An FDX resource server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -228,7 +241,8 @@ pub enum UpstreamClient {
     /// The hub's own, for all recipients.
     #[default]
     Hub,
-    /// One for each registration: its id and secret are given when the registration is activated.
+    /// One for each registration: its id and secret are given when the registration is activated, by an operator or by
+    /// the provider's answer (`dynamic_registration`).
     Registration,
 }
 
@@ -237,6 +251,17 @@ impl UpstreamClient {
     fn is_hub(&self) -> bool {
         *self == Self::Hub
     }
+}
+
+/// OAuth 2.0 Dynamic Client Registration at a provider (RFC 7591).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DynamicRegistration {
+    /// Its client registration endpoint (RFC 7591 §3).
+    pub endpoint: String,
+    /// Where the initial access token is kept, if it wants one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_access_token: Option<SecretSource>,
 }
 
 /// Who names the recipient to the customer.

@@ -19,6 +19,7 @@ pub fn check(settings: &ProviderSettings, loopback: bool) -> Result<(), Invalid>
         ("fdx.base_url", Some(&s.fdx.base_url)),
         ("issuer", s.issuer.as_ref()),
         ("url", s.url.as_ref()),
+        ("dynamic_registration.endpoint", s.dynamic_registration.as_ref().map(|there| &there.endpoint)),
     ];
     for (field, address) in addresses {
         if address.is_some_and(|address| !is_address(address, loopback)) {
@@ -37,6 +38,9 @@ pub fn check(settings: &ProviderSettings, loopback: bool) -> Result<(), Invalid>
     }
     if s.bank_grant == BankGrant::PerClientCustomer && s.upstream_client == UpstreamClient::Registration {
         return Err(Invalid::new("upstream_client", "registration needs bank_grant = \"per_token\""));
+    }
+    if s.dynamic_registration.is_some() && s.upstream_client == UpstreamClient::Hub {
+        return Err(Invalid::new("dynamic_registration", "needs upstream_client = \"registration\""));
     }
     Ok(())
 }
@@ -99,6 +103,27 @@ mod tests {
             assert_eq!(said(|v| v["name"] = json!(name), false), None, "{name}");
         }
         assert_eq!(said(|v| v["token_endpoint"] = json!("http://127.0.0.1:1/token"), true), None);
+        let registers = |v: &mut Value| {
+            v["upstream_client"] = json!("registration");
+            v["dynamic_registration"] = json!({"endpoint": "https://maple.example/register"});
+        };
+        assert_eq!(said(registers, false), None);
+    }
+
+    #[test]
+    fn a_provider_that_registers_clients_is_set_up_for_them() {
+        for (endpoint, client, told) in [
+            ("https://b.example/r", "hub", "dynamic_registration: needs upstream_client = \"registration\""),
+            ("http://b.example/r", "registration", "dynamic_registration.endpoint: expected an https URL"),
+            ("register", "registration", "dynamic_registration.endpoint: expected an https URL"),
+        ] {
+            let change = |v: &mut Value| {
+                v["upstream_client"] = json!(client);
+                v["dynamic_registration"] =
+                    json!({"endpoint": endpoint, "initial_access_token": {"env": "T"}});
+            };
+            assert_eq!(said(change, false).as_deref(), Some(told));
+        }
     }
 
     #[test]

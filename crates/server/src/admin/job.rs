@@ -1,6 +1,6 @@
 //! Jobs: deferred work, as a person looks at it and after it.
 
-use domain::id::{ConnectionId, JobId, ProviderId};
+use domain::id::{ClientId, ConnectionId, JobId, ProviderId};
 use domain::model::audit_event::Actor;
 use domain::model::job::{JobKind, JobState};
 use schemars::JsonSchema;
@@ -24,12 +24,15 @@ pub struct JobBody {
     kind: Word<JobKind>,
     /// Where it stands.
     state: Word<JobState>,
-    /// The connection it is about.
-    #[schemars(with = "String")]
-    connection_id: ConnectionId,
+    /// The connection it is about; none if it is about a registration.
+    #[schemars(with = "Option<String>")]
+    connection_id: Option<ConnectionId>,
     /// The provider to tell.
     #[schemars(with = "i64")]
     provider_id: ProviderId,
+    /// The recipient, where the provider has a client for each, or it is about a registration.
+    #[schemars(with = "Option<String>")]
+    client_id: Option<ClientId>,
     /// Tries so far.
     attempts: u32,
     /// How the last try went, in words.
@@ -54,6 +57,7 @@ impl JobBody {
             state: Word(job.state),
             connection_id: job.connection_id,
             provider_id: job.provider_id,
+            client_id: job.client_id,
             attempts: job.attempt,
             outcome: job.outcome,
             holds_token: job.holds_token,

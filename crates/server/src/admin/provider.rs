@@ -7,6 +7,7 @@ use domain::model::audit_event::Actor;
 use domain::model::provider::{Provider, ProviderSettings, ProviderSource, ProviderState, SecretSource};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 use store::command::SetProviderState;
 use store::query::{AllProviders, ProviderById};
 
@@ -67,11 +68,22 @@ pub struct ShownSettings(ProviderSettings);
 /// What of the settings is not shown.
 const HIDDEN: &str = "client_secret";
 
+/// How the provider registers clients (RFC 7591), but for the initial access token and where that is.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it is there for its schema")]
+struct ShownRegistration {
+    /// Its client registration endpoint.
+    endpoint: String,
+}
+
 impl Serialize for ShownSettings {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut settings = serde_json::to_value(&self.0).map_err(serde::ser::Error::custom)?;
         if let Some(settings) = settings.as_object_mut() {
             settings.remove(HIDDEN);
+        }
+        if let Some(there) = settings.get_mut("dynamic_registration").and_then(Value::as_object_mut) {
+            there.remove("initial_access_token");
         }
         settings.serialize(serializer)
     }
@@ -87,6 +99,8 @@ impl JsonSchema for ShownSettings {
         generator.definitions_mut().remove(SecretSource::schema_name().as_ref());
         if let Some(properties) = schema.get_mut("properties").and_then(|p| p.as_object_mut()) {
             properties.remove(HIDDEN);
+            let there = generator.subschema_for::<Option<ShownRegistration>>();
+            properties.insert("dynamic_registration".into(), there.into());
         }
         if let Some(required) = schema.get_mut("required").and_then(|r| r.as_array_mut()) {
             required.retain(|name| name != HIDDEN);
@@ -166,13 +180,17 @@ mod tests {
         let required = schema["required"].as_array().unwrap();
         assert!(schema["properties"].get(HIDDEN).is_none() && required.iter().all(|name| name != HIDDEN));
         assert!(schema["properties"].get("token_endpoint").is_some());
+        let there = &schema["$defs"]["ShownRegistration"]["properties"];
+        assert!(there.get("endpoint").is_some() && there.get("initial_access_token").is_none(), "{schema}");
         let settings: ProviderSettings = serde_json::from_value(serde_json::json!({
             "name": "Maple", "country": "CA", "authorization_endpoint": "https://b/a", "token_endpoint": "https://b/t",
             "client_id": "hub", "client_secret": {"env": "MINE"}, "fdx": {"base_url": "https://b/fdx", "version": "5"},
-            "scopes": {"ACCOUNT_BASIC": "basic"},
+            "scopes": {"ACCOUNT_BASIC": "basic"}, "upstream_client": "registration",
+            "dynamic_registration": {"endpoint": "https://b/r", "initial_access_token": {"env": "MINE"}},
         }))
         .unwrap();
         let shown = serde_json::to_string(&ShownSettings(settings)).unwrap();
+        assert!(shown.contains(r#""dynamic_registration":{"endpoint":"https://b/r"}"#), "{shown}");
         assert!(
             shown.contains("https://b/t") && !shown.contains("MINE") && !shown.contains("\"client_secret\""),
             "{shown}"

@@ -167,7 +167,13 @@ async fn clock(store: &Store) -> Finding {
 async fn provider(look: &Look<'_>) -> Vec<Finding> {
     let (settings, named) = (look.settings, format!("provider {}", look.id));
     let secret = read_secret(&settings.client_secret);
-    let mut findings = vec![found_secret(&named, &settings.client_secret, secret.as_ref().err())];
+    let mut findings =
+        vec![found_secret(&format!("{named} secret"), &settings.client_secret, secret.as_ref().err())];
+    let there = settings.dynamic_registration.as_ref();
+    if let Some(source) = there.and_then(|there| there.initial_access_token.as_ref()) {
+        let wrong = read_secret(source).err();
+        findings.push(found_secret(&format!("{named} initial access token"), source, wrong.as_ref()));
+    }
     let of_the_hub = settings.upstream_client == UpstreamClient::Hub;
     let own = secret.ok().filter(|_| of_the_hub);
     let own = own.map(|secret| OwnClient { id: settings.client_id.clone(), secret });
@@ -184,8 +190,7 @@ async fn provider(look: &Look<'_>) -> Vec<Finding> {
     findings
 }
 
-fn found_secret(named: &str, source: &SecretSource, wrong: Option<&&'static str>) -> Finding {
-    let what = format!("{named} secret");
+fn found_secret(what: &str, source: &SecretSource, wrong: Option<&&'static str>) -> Finding {
     let place = match source {
         SecretSource::File(path) => path.clone(),
         SecretSource::Env(name) => format!("${name}"),

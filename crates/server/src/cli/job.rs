@@ -54,8 +54,17 @@ pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
                 ("limit", &page.limit),
                 ("after", &page.after),
             ];
-            let columns =
-                ["id", "state", "kind", "connection_id", "provider_id", "attempts", "due_at", "outcome"];
+            let columns = [
+                "id",
+                "state",
+                "kind",
+                "connection_id",
+                "client_id",
+                "provider_id",
+                "attempts",
+                "due_at",
+                "outcome",
+            ];
             desk.show_page(&desk.get(&filtered("/jobs", &given)).await?, &columns);
         }
         Command::Retry(which) => settle(desk, &which.id, "retry").await?,

@@ -89,12 +89,17 @@ fn described(new: &Add) -> Result<Value, Failure> {
         return Err(Failure::Usage("--client-secret-file: expected a file: - is the provider itself".into()));
     }
     let mut table = one_provider(&text_of(&new.file, "FILE")?)?;
-    let kept = table.remove("client_secret").map(kept).transpose()?;
+    let kept = table.remove("client_secret").map(|secret| Kept::at("client_secret", secret)).transpose()?;
     let secret = match (&new.client_secret_file, std::env::var("BOWLINE_CLIENT_SECRET")) {
         (Some(file), _) => Some(secret_of(file, "--client-secret-file")?),
         (None, Ok(secret)) => Some(Secret::new(secret)),
-        (None, Err(_)) => kept.map(|source| read(&source)).transpose()?,
+        (None, Err(_)) => kept.map(|kept| kept.read()).transpose()?,
     };
+    let token = table.get_mut("dynamic_registration").and_then(|there| there.get_mut("initial_access_token"));
+    if let Some(token) = token {
+        let kept = Kept::at("dynamic_registration.initial_access_token", token.clone())?;
+        *token = toml::Value::String(kept.read()?.expose().clone());
+    }
     let mut body = serde_json::to_value(table).map_err(|e| Failure::Fault(e.into()))?;
     if let Some(secret) = secret {
         body["client_secret"] = json!(secret.expose());
@@ -118,22 +123,33 @@ fn one_provider(text: &str) -> Result<Table, Failure> {
     }
 }
 
-const SECRET: &str =
-    "client_secret: expected { file = \"PATH\" } or { env = \"NAME\" }, never the secret itself";
-
-fn kept(value: toml::Value) -> Result<SecretSource, Failure> {
-    // Without what is said of a wrong value: that would show it.
-    SecretSource::deserialize(value).map_err(|_| Failure::Usage(SECRET.into()))
+/// Where a field of the file says that its secret is.
+struct Kept {
+    field: &'static str,
+    source: SecretSource,
 }
 
-fn read(source: &SecretSource) -> Result<Secret<String>, Failure> {
-    match source {
-        SecretSource::Sealed => Err(Failure::Usage(SECRET.into())),
-        SecretSource::File(path) => secret_of(path, "client_secret"),
-        SecretSource::Env(name) => std::env::var(name)
-            .map(Secret::new)
-            .map_err(|_| Failure::Usage(format!("client_secret: {name} is not in the environment"))),
+impl Kept {
+    fn at(field: &'static str, value: toml::Value) -> Result<Self, Failure> {
+        // Without what is said of a wrong value: that would show it.
+        let source = SecretSource::deserialize(value).map_err(|_| refused(field))?;
+        Ok(Self { field, source })
     }
+
+    fn read(&self) -> Result<Secret<String>, Failure> {
+        match &self.source {
+            SecretSource::Sealed => Err(refused(self.field)),
+            SecretSource::File(path) => secret_of(path, self.field),
+            SecretSource::Env(name) => std::env::var(name)
+                .map(Secret::new)
+                .map_err(|_| Failure::Usage(format!("{}: {name} is not in the environment", self.field))),
+        }
+    }
+}
+
+fn refused(field: &str) -> Failure {
+    let expected = "expected { file = \"PATH\" } or { env = \"NAME\" }, never the secret itself";
+    Failure::Usage(format!("{field}: {expected}"))
 }
 
 #[cfg(test)]
@@ -166,5 +182,14 @@ mod tests {
         std::fs::write(&secret, "hunter2\n").unwrap();
         let body = given(&format!("id = 7\nclient_secret = {{ file = '{}' }}", secret.display())).unwrap();
         assert_eq!(body, json!({"id": 7, "client_secret": "hunter2"}));
+        let there = |token: &str| {
+            given(&format!("id = 7\n[dynamic_registration]\nendpoint = 'e'\ninitial_access_token = {token}"))
+        };
+        let refused = there("'hunter2'").unwrap_err().to_string();
+        assert!(refused.starts_with("dynamic_registration.initial_access_token: expected"), "{refused}");
+        assert!(!refused.contains("hunter2"), "{refused}");
+        let body = there(&format!("{{ file = '{}' }}", secret.display())).unwrap();
+        let registers = json!({"endpoint": "e", "initial_access_token": "hunter2"});
+        assert_eq!(body, json!({"id": 7, "dynamic_registration": registers}));
     }
 }

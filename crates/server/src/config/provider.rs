@@ -47,9 +47,16 @@ impl TryFrom<Table> for ProviderEntry {
         let elsewhere = |secret: &toml::Value| {
             secret.as_table().is_some_and(|source| source.contains_key("file") || source.contains_key("env"))
         };
-        if table.get("client_secret").is_some_and(|secret| !elsewhere(secret)) {
-            let expected = "expected { file = \"PATH\" } or { env = \"NAME\" }, never the secret itself";
-            return Err(format!("provider {id}: client_secret: {expected}"));
+        let token = table.get("dynamic_registration").and_then(|there| there.get("initial_access_token"));
+        let secrets = [
+            ("client_secret", table.get("client_secret")),
+            ("dynamic_registration.initial_access_token", token),
+        ];
+        for (field, secret) in secrets {
+            if secret.is_some_and(|secret| !elsewhere(secret)) {
+                let expected = "expected { file = \"PATH\" } or { env = \"NAME\" }, never the secret itself";
+                return Err(format!("provider {id}: {field}: {expected}"));
+            }
         }
         let settings = table.try_into().map_err(|e| format!("provider {id}: {}", e.message()))?;
         Ok(Self { id, settings })

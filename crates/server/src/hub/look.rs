@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use url::Url;
 
-use super::own_client::{OwnClient, hub_secret};
+use super::own_client::{OwnClient, hub_secret, initial_access_token};
 use super::provider::{ErrorWord, authenticated, callback_uri};
 use crate::ctx::Ctx;
 use crate::outbound::{Answer, Outbound, OutboundError};
@@ -16,7 +16,8 @@ use crate::outbound::{Answer, Outbound, OutboundError};
 /// What was looked at, and what was found. Nothing of an answer's body is in it but a word of RFC 6749.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Check {
-    /// What was looked at: `client_secret`, `authorization`, `token`, `revocation` or `data`.
+    /// What was looked at: `client_secret`, `authorization`, `token`, `revocation`, `data`; `initial_access_token` and
+    /// `registration` where the provider registers clients.
     pub name: &'static str,
     /// Whether it is as a connection needs it.
     pub ok: bool,
@@ -48,6 +49,14 @@ pub async fn look(ctx: &Ctx, provider: &Provider) -> Vec<Check> {
     let (outbound, public_url) = (ctx.app().outbound(), ctx.app().public_url());
     let look = Look { outbound, public_url, id: provider.id, settings };
     let mut checks = vec![secret];
+    if let Some(there) = &settings.dynamic_registration {
+        let (ok, detail) = match initial_access_token(ctx, provider, there).await {
+            Ok(None) => (true, "none is wanted".to_owned()),
+            Ok(Some(_)) => (true, "it can be read".to_owned()),
+            Err(fault) => (false, fault.to_string()),
+        };
+        checks.push(Check::new("initial_access_token", ok, detail));
+    }
     checks.extend(look.endpoints(own.as_ref()).await);
     checks
 }
@@ -68,6 +77,7 @@ impl Look<'_> {
             ("authorization", Some(&s.authorization_endpoint)),
             ("revocation", s.revocation_endpoint.as_ref()),
             ("data", Some(&s.fdx.base_url)),
+            ("registration", s.dynamic_registration.as_ref().map(|there| &there.endpoint)),
         ];
         let plain =
             plain.into_iter().filter_map(|(name, endpoint)| endpoint.map(|endpoint| (name, endpoint)));

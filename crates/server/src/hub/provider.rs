@@ -6,7 +6,7 @@ use domain::id::ProviderId;
 use domain::model::job::Attempt;
 use domain::model::provider::{ClientAuthentication, Provider};
 use domain::{Secret, Timestamp};
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
 use url::Url;
@@ -130,7 +130,7 @@ impl<'a> Endpoint<'a> {
             ],
             Grant::Refresh { token } => vec![("grant_type", "refresh_token"), ("refresh_token", *token)],
         };
-        self.breaker().pass(self.provider.id, self.ctx.now())?;
+        self.pass()?;
         let answer = self.post(&self.provider.settings.token_endpoint, fields).await;
         let answer = self.noted("token", answer, |answer| answer.status)?;
         if answer.status == StatusCode::OK {
@@ -172,7 +172,7 @@ impl<'a> Endpoint<'a> {
 
     /// Reads an FDX resource. The path is appended to the configured base, nothing else is followed.
     pub(super) async fn read(&self, url: &Url, bearer: &str) -> Result<Answer, Upstream> {
-        self.breaker().pass(self.provider.id, self.ctx.now())?;
+        self.pass()?;
         let outbound = self.ctx.app().outbound();
         let answer = async {
             let request = outbound.get(url, bearer)?;
@@ -217,7 +217,7 @@ impl<'a> Endpoint<'a> {
     }
 
     async fn opened(&self, url: &Url, bearer: &str, kind: &str) -> Result<Opened, Upstream> {
-        self.breaker().pass(self.provider.id, self.ctx.now())?;
+        self.pass()?;
         let section = &self.ctx.app().config().upstream;
         let outbound = self.ctx.app().outbound();
         let opened = async {
@@ -256,12 +256,17 @@ impl<'a> Endpoint<'a> {
         uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
     }
 
+    /// Whether the provider may be asked at present.
+    pub(super) fn pass(&self) -> Result<(), Upstream> {
+        self.breaker().pass(self.provider.id, self.ctx.now())
+    }
+
     fn breaker(&self) -> &Breaker {
         self.ctx.app().breaker()
     }
 
     /// Counts a call, and lets the breaker know how it went.
-    fn noted<A>(
+    pub(super) fn noted<A>(
         &self,
         call: &'static str,
         answer: Result<A, OutboundError>,
@@ -353,11 +358,11 @@ fn is_below(base: &Url, url: &Url) -> bool {
 }
 
 fn later(answer: &Answer) -> Attempt {
-    Attempt::Later { retry_after: retry_after(answer) }
+    Attempt::Later { retry_after: retry_after(&answer.headers) }
 }
 
-fn retry_after(answer: &Answer) -> Option<Duration> {
-    let seconds = answer.headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 
@@ -367,7 +372,9 @@ fn refusal(answer: &Answer) -> Upstream {
     let code = code.and_then(known);
     match (answer.status, code) {
         (StatusCode::TOO_MANY_REQUESTS, _) | (_, Some(fdx::ErrorCode::TooManyRequests)) => {
-            Upstream::RateLimited(retry_after(answer).unwrap_or(Duration::from_secs(1)).min(LONGEST_RETRY))
+            Upstream::RateLimited(
+                retry_after(&answer.headers).unwrap_or(Duration::from_secs(1)).min(LONGEST_RETRY),
+            )
         }
         (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT, _)
         | (_, Some(fdx::ErrorCode::Maintenance)) => Upstream::Unavailable,
@@ -414,7 +421,7 @@ mod tests {
     }
 
     fn answer(status: u16, body: &[u8], retry: &[u8]) -> Answer {
-        let mut headers = http::HeaderMap::new();
+        let mut headers = HeaderMap::new();
         headers.extend(http::HeaderValue::from_bytes(retry).map(|value| (header::RETRY_AFTER, value)));
         Answer {
             status: StatusCode::from_u16(status).unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! Telling a provider that a grant is over.
 
 use domain::Secret;
+use domain::id::ConnectionId;
 use domain::model::job::{Attempt, Job, JobKind};
 use domain::model::provider::{BankGrant, Provider};
 use store::command::InHand;
@@ -25,79 +26,87 @@ pub struct Told {
 }
 
 impl Told {
+    /// It came to this, and nothing is in hand.
+    pub fn new(attempt: Attempt, outcome: impl Into<String>) -> Self {
+        Self { attempt, outcome: outcome.into(), in_hand: None }
+    }
+
     fn overtaken() -> Self {
-        let outcome = "a live connection of the customer hangs from the same grant".to_owned();
-        Self { attempt: Attempt::Overtaken, outcome, in_hand: None }
+        Self::new(Attempt::Overtaken, "a live connection of the customer hangs from the same grant")
     }
 
     /// Nothing was learnt: it is tried again.
     pub fn later(outcome: &impl ToString) -> Self {
-        Self { attempt: Attempt::Later { retry_after: None }, outcome: outcome.to_string(), in_hand: None }
+        Self::new(Attempt::Later { retry_after: None }, outcome.to_string())
     }
 }
 
-/// Revokes at its provider what a job holds. `ctx` is of the moment in which the job was leased.
+/// Revokes at its provider what a job about a connection holds. `ctx` is of the moment in which the job was leased.
 pub async fn tell(ctx: &Ctx, job: &Job) -> Result<Told, Fault> {
     let provider = ctx.ask(&ProviderById { id: job.provider_id }).await?;
     let provider = provider.ok_or(Fault::new("a job has lost its provider"))?;
-    let key = ctx.app().vault().unwrap(&job.data_key, job.connection_id.as_str())?;
-    let token = key.open_text(job.connection_id.as_str(), &job.token)?;
-    match job.kind {
-        JobKind::TellBank | JobKind::RevokeOrphan => {
-            if lives_on(ctx, &provider, job, job.identity.clone()).await? {
-                return Ok(Told::overtaken());
-            }
-            let (attempt, outcome) = Endpoint::new(ctx, &provider, whom(job)).revoke(token.expose()).await;
-            Ok(Told { attempt, outcome, in_hand: None })
-        }
-        JobKind::RecoverCode => Recovery { ctx, job, provider: &provider, key }.run(&token).await,
+    let connection = job.connection_id.as_ref().ok_or(Fault::new("a job has lost its connection"))?;
+    let key = ctx.app().vault().unwrap(&job.data_key, connection.as_str())?;
+    let token = key.open_text(connection.as_str(), &job.token)?;
+    let telling = Telling { ctx, job, connection, provider: &provider, key };
+    if job.kind == JobKind::RecoverCode {
+        telling.recover(&token).await
+    } else {
+        telling.revoke(&token).await
     }
 }
 
-fn whom(job: &Job) -> Whom {
-    job.client_id.clone().map_or_else(|| Whom::Of(job.connection_id.clone()), Whom::Recipient)
-}
-
-/// Whether to revoke a job's token would end a live connection too.
-async fn lives_on(
-    ctx: &Ctx,
-    provider: &Provider,
-    job: &Job,
-    identity: Option<Vec<u8>>,
-) -> Result<bool, Fault> {
-    match provider.settings.bank_grant {
-        BankGrant::PerToken => Ok(false),
-        BankGrant::PerClientCustomer => {
-            let connection_id = job.connection_id.clone();
-            Ok(ctx.ask(&GrantLivesOn { provider_id: provider.id, connection_id, identity }).await?)
-        }
-    }
-}
-
-/// An exchange that broke off: what the provider gives for its code now is revoked at once.
-struct Recovery<'a> {
+/// A job about what a provider granted.
+struct Telling<'a> {
     ctx: &'a Ctx,
     job: &'a Job,
+    connection: &'a ConnectionId,
     provider: &'a Provider,
     key: DataKey,
 }
 
-impl Recovery<'_> {
-    async fn run(&self, code: &Secret<String>) -> Result<Told, Fault> {
-        let connection = self.job.connection_id.as_str();
+impl Telling<'_> {
+    fn endpoint(&self) -> Endpoint<'_> {
+        let of_connection = || Whom::Of(self.connection.clone());
+        let whom = self.job.client_id.clone().map_or_else(of_connection, Whom::Recipient);
+        Endpoint::new(self.ctx, self.provider, whom)
+    }
+
+    /// Whether to revoke the job's token would end a live connection too.
+    async fn lives_on(&self, identity: Option<Vec<u8>>) -> Result<bool, Fault> {
+        match self.provider.settings.bank_grant {
+            BankGrant::PerToken => Ok(false),
+            BankGrant::PerClientCustomer => {
+                let (provider_id, connection_id) = (self.provider.id, self.connection.clone());
+                Ok(self.ctx.ask(&GrantLivesOn { provider_id, connection_id, identity }).await?)
+            }
+        }
+    }
+
+    async fn revoke(&self, token: &Secret<String>) -> Result<Told, Fault> {
+        if self.lives_on(self.job.identity.clone()).await? {
+            return Ok(Told::overtaken());
+        }
+        let (attempt, outcome) = self.endpoint().revoke(token.expose()).await;
+        Ok(Told::new(attempt, outcome))
+    }
+
+    /// An exchange that broke off: what the provider gives for its code now is revoked at once.
+    async fn recover(&self, code: &Secret<String>) -> Result<Told, Fault> {
+        let connection = self.connection.as_str();
         let sealed = self.job.verifier.as_deref().ok_or(Fault::new("a code has lost its verifier"))?;
         let verifier = self.key.open_text(connection, sealed)?;
         let redirect_uri = callback_uri(self.ctx.app().public_url(), self.provider.id);
         if !self.ctx.app().may_begin(self.ctx.now())? {
             return Ok(Told::later(&"there was no time left under the lease"));
         }
-        let endpoint = Endpoint::new(self.ctx, self.provider, whom(self.job));
+        let endpoint = self.endpoint();
         let grant =
             Grant::Code { code: code.expose(), redirect_uri: &redirect_uri, verifier: verifier.expose() };
         let reply = match endpoint.token(grant).await {
             Ok(reply) => reply,
             Err(over @ Upstream::GrantOver) => {
-                return Ok(Told { attempt: Attempt::Over, outcome: over.to_string(), in_hand: None });
+                return Ok(Told::new(Attempt::Over, over.to_string()));
             }
             Err(Upstream::RateLimited(after)) => {
                 let attempt = Attempt::Later { retry_after: Some(after) };
@@ -106,7 +115,7 @@ impl Recovery<'_> {
             Err(other) => return Ok(Told::later(&other)),
         };
         let identity = identity(self.ctx, self.provider, &reply);
-        if lives_on(self.ctx, self.provider, self.job, identity.clone()).await? {
+        if self.lives_on(identity.clone()).await? {
             return Ok(Told::overtaken());
         }
         let token = reply.refresh_token.unwrap_or(reply.access_token);

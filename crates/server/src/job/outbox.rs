@@ -1,9 +1,10 @@
-//! The outbox: providers are told of ends, at least once, with back-off, in the open.
+//! The outbox: providers are told of ends and asked for clients, at least once, with back-off, in the open.
 
-use domain::model::job::JobStep;
+use domain::model::job::{Job, JobKind, JobStep};
 use store::command::{FinishJob, LeaseJob};
 use store::query::{JobCounts, ProviderCounts};
 
+use super::own_client;
 use crate::ctx::Ctx;
 use crate::fault::Fault;
 use crate::hub::Told;
@@ -14,7 +15,11 @@ pub async fn tick(ctx: &Ctx) -> Result<bool, Fault> {
     let Some((job, lease)) = ctx.run(LeaseJob { moment: ctx.moment()?, life }).await? else {
         return Ok(false);
     };
-    let told = crate::hub::tell(ctx, &job).await;
+    let told = match job.kind {
+        JobKind::TellBank | JobKind::RevokeOrphan | JobKind::RecoverCode => crate::hub::tell(ctx, &job).await,
+        JobKind::RegisterClient => own_client::register(ctx, &job).await,
+        JobKind::DeleteClient => own_client::delete(ctx, &job).await,
+    };
     let Told { attempt, outcome, in_hand } = told.unwrap_or_else(|fault| Told::later(&fault));
     let finish = FinishJob {
         moment: ctx.later()?.moment()?,
@@ -24,17 +29,26 @@ pub async fn tick(ctx: &Ctx) -> Result<bool, Fault> {
         outcome: outcome.clone(),
         in_hand,
     };
-    match ctx.run(finish).await? {
+    log(&job, ctx.run(finish).await?, &outcome);
+    Ok(true)
+}
+
+fn log(job: &Job, step: Option<JobStep>, outcome: &str) {
+    let connection = job.connection_id.as_ref().map(tracing::field::display);
+    let client = job.client_id.as_ref().map(tracing::field::display);
+    let (id, kind, provider) = (&job.id, job.kind, job.provider_id);
+    match step {
         Some(JobStep::Done) => {
-            tracing::info!(job = %job.id, kind = %job.kind, connection = %job.connection_id, outcome, "provider told");
+            tracing::info!(job = %id, %kind, connection, client, %provider, outcome, "provider told")
         }
         Some(JobStep::Dead) => {
-            tracing::error!(job = %job.id, kind = %job.kind, connection = %job.connection_id, outcome, "provider not told: a person must look");
+            tracing::error!(job = %id, %kind, connection, client, %provider, outcome, "provider not told: a person must look");
         }
-        Some(JobStep::Retry(at)) => tracing::warn!(job = %job.id, %at, outcome, "provider is told later"),
-        None => tracing::warn!(job = %job.id, "a lease ran out"),
+        Some(JobStep::Retry(at)) => {
+            tracing::warn!(job = %id, %kind, client, %at, outcome, "provider is told later")
+        }
+        None => tracing::warn!(job = %id, %kind, "a lease ran out"),
     }
-    Ok(true)
 }
 
 /// Puts the numbers of jobs and providers on the metrics page.

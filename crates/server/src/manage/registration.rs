@@ -4,6 +4,7 @@ use domain::Secret;
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::Actor;
 use domain::model::registration::{RegistrationState, RegistrationStep};
+use domain::rule::client_registration::Management;
 use domain::rule::recipient::{Invalid, is_credential, is_text};
 use store::command::{BadPair, NotTaken, RequestRegistrations, SealedClient, StepRegistration, WhyNot};
 use store::query::{NamedRegistration, RegistrationsUnder};
@@ -138,6 +139,8 @@ pub struct ClientThere {
     pub id: String,
     /// Its secret there.
     pub secret: Secret<String>,
+    /// How it is deleted there, if the provider said so.
+    pub management: Option<Management>,
 }
 
 /// Why a step of a registration is not taken.
@@ -159,7 +162,10 @@ pub enum StepRefused {
 
 /// The operator agrees, and sends it to the provider.
 pub async fn approve(ctx: &Ctx, pair: &Pair, actor: &Actor) -> Result<RegistrationState, StepRefused> {
-    step(ctx, pair, RegistrationStep::Approve, Particulars::default(), actor).await
+    let state = step(ctx, pair, RegistrationStep::Approve, Particulars::default(), actor).await?;
+    // There is a job now if the provider registers clients by itself.
+    ctx.app().jobs().notify_one();
+    Ok(state)
 }
 
 /// The provider has set the recipient up; with a client of its own where the provider has one for each.
@@ -170,10 +176,11 @@ pub async fn activate(
     actor: &Actor,
 ) -> Result<RegistrationState, StepRefused> {
     let mut upstream = None;
-    if let Some(ClientThere { id, secret }) = client {
+    if let Some(ClientThere { id, secret, management }) = client {
         is_credential("upstream_client_id", &id)?;
         is_credential("upstream_client_secret", secret.expose())?;
-        upstream = Some(seal_client(ctx, &pair.client_id, pair.provider_id, id, &secret)?);
+        let own = (id, &secret);
+        upstream = Some(seal_client(ctx, &pair.client_id, pair.provider_id, own, management.as_ref())?);
     }
     step(ctx, pair, RegistrationStep::Activate, Particulars { upstream, reason: None }, actor).await
 }

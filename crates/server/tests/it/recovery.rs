@@ -162,7 +162,7 @@ async fn a_worker_that_stood_still_does_not_send_the_code_beside_another() {
     let job = Job {
         id: JobId::parse("job_1").unwrap(),
         kind: JobKind::RecoverCode,
-        connection_id: request.connection_id.clone(),
+        connection_id: Some(request.connection_id.clone()),
         provider_id: request.provider_id,
         client_id: None,
         data_key: request.data_key.clone(),

@@ -8,6 +8,7 @@ use domain::secret::TokenHash;
 use serde_json::{Value, json};
 
 use super::entry;
+use super::own_client::delete_all_of;
 use crate::error::Result;
 use crate::record::{client, lock_client};
 use crate::sql::sql;
@@ -253,7 +254,7 @@ impl Command for RemoveClient {
     }
 }
 
-/// A removal is over, if nothing of the client lives.
+/// A removal is over, if nothing of the client lives: its own clients at providers are of no more use.
 #[derive(Debug)]
 pub struct FinishRemoval {
     /// When.
@@ -275,7 +276,9 @@ impl Command for FinishRemoval {
             DELETE FROM removals WHERE client_id = ?1 AND NOT EXISTS (
                 SELECT 1 FROM connections WHERE client_id = ?1 AND status IN ('pending', 'active'))"
         );
-        tx.execute(over, values![self.client_id]).await?;
+        if tx.execute(over, values![self.client_id]).await? > 0 {
+            delete_all_of(tx, &self.moment, &self.client_id).await?;
+        }
         Ok(())
     }
 }

@@ -258,8 +258,8 @@ fn destroy(
 
 /// A token that only a provider should still see.
 pub(super) struct Sealed {
-    pub(super) data_key: Vec<u8>,
-    pub(super) token: Vec<u8>,
+    pub(super) data_key: Option<Vec<u8>>,
+    pub(super) token: Option<Vec<u8>>,
     /// The verifier that goes with it, if it is a code.
     pub(super) verifier: Option<Vec<u8>>,
     /// Whose it is, where no connection tells.
@@ -268,22 +268,27 @@ pub(super) struct Sealed {
 }
 
 impl Sealed {
-    pub(super) const fn token(data_key: Vec<u8>, token: Vec<u8>) -> Self {
-        Self { data_key, token, verifier: None, identity: None, uncertain: false }
+    pub(super) fn token(data_key: Vec<u8>, token: Vec<u8>) -> Self {
+        Self { data_key: Some(data_key), token: Some(token), ..Self::nothing() }
+    }
+
+    /// Nothing is in hand.
+    pub(super) const fn nothing() -> Self {
+        Self { data_key: None, token: None, verifier: None, identity: None, uncertain: false }
     }
 }
 
-/// Where a job's connection stands, or would have stood.
+/// Where a job's connection stands, or would have stood; or the registration that it is about.
 pub(super) trait About {
-    fn connection_id(&self) -> &ConnectionId;
+    fn connection_id(&self) -> Option<&ConnectionId>;
     fn provider_id(&self) -> domain::id::ProviderId;
     /// Whose it is.
     fn client_id(&self) -> Option<&domain::id::ClientId>;
 }
 
 impl About for Connection {
-    fn connection_id(&self) -> &ConnectionId {
-        &self.id
+    fn connection_id(&self) -> Option<&ConnectionId> {
+        Some(&self.id)
     }
     fn provider_id(&self) -> domain::id::ProviderId {
         self.provider_id
@@ -294,8 +299,8 @@ impl About for Connection {
 }
 
 impl About for domain::model::authorization_request::AuthorizationRequest {
-    fn connection_id(&self) -> &ConnectionId {
-        &self.connection_id
+    fn connection_id(&self) -> Option<&ConnectionId> {
+        Some(&self.connection_id)
     }
     fn provider_id(&self) -> domain::id::ProviderId {
         self.provider_id
@@ -306,8 +311,8 @@ impl About for domain::model::authorization_request::AuthorizationRequest {
 }
 
 impl About for domain::model::job::Job {
-    fn connection_id(&self) -> &ConnectionId {
-        &self.connection_id
+    fn connection_id(&self) -> Option<&ConnectionId> {
+        self.connection_id.as_ref()
     }
     fn provider_id(&self) -> domain::id::ProviderId {
         self.provider_id
@@ -330,7 +335,7 @@ pub(super) fn queue_late(tx: &mut Tx<'_>, moment: &Moment, connection: &Connecti
     );
 }
 
-/// Queues a job that revokes a token at its provider.
+/// Queues a job, most often one that revokes a token at its provider.
 pub(super) fn queue(tx: &mut Tx<'_>, moment: &Moment, kind: JobKind, about: &impl About, sealed: Sealed) {
     let (id, seed) = (tx.ids().mint::<JobId>(), tx.ids().seed());
     let give_up = moment.now.plus(GIVE_UP);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::Moment;
-use domain::id::{JobId, LeaseId};
+use domain::id::{ConnectionId, JobId, LeaseId};
 use domain::model::audit_event::{Action, Actor, ActorKind, SubjectKind};
 use domain::model::connection::BankState;
 use domain::model::job::{Attempt, Job, JobKind, JobState, JobStep, Orphan};
@@ -136,7 +136,7 @@ impl FinishJob {
         let Some(provider) = lock_provider(tx, job.provider_id).await? else {
             return Ok(());
         };
-        let detail = json!({"connection": job.connection_id.as_str(), "orphan": orphan.as_str()});
+        let detail = json!({"connection": job.connection_id.as_ref().map(ConnectionId::as_str), "orphan": orphan.as_str()});
         let subject = (SubjectKind::Provider, &provider.id);
         let entry = entry(subject, &self.moment, Action::OrphanSettled, Actor::system("outbox"), &detail);
         let head = tx.audit(&provider.audit, entry);
@@ -148,7 +148,8 @@ impl FinishJob {
     }
 
     async fn told(&self, tx: &mut Tx<'_>, job: &Job, bank: BankState) -> Result<()> {
-        let Some(connection) = lock_connection(tx, &job.connection_id).await? else {
+        let Some(id) = &job.connection_id else { return Ok(()) };
+        let Some(connection) = lock_connection(tx, id).await? else {
             return Ok(());
         };
         // What was said of one token is not said of another that is still to be revoked.

@@ -46,7 +46,7 @@ impl Command for UpsertProvider {
                 INSERT INTO providers (id, state, source, settings, audit_seq, audit_mac, created_at, updated_at)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
                 ON CONFLICT (id) DO UPDATE SET source = excluded.source, settings = excluded.settings,
-                    data_key = NULL, client_secret = NULL,
+                    data_key = NULL, client_secret = NULL, initial_access_token = NULL,
                     audit_seq = excluded.audit_seq, audit_mac = excluded.audit_mac, updated_at = excluded.updated_at"
             ),
             values![p.id, state, p.source, json(&p.settings)?, head.seq, head.mac, self.moment.now],
@@ -68,13 +68,15 @@ pub struct AddProvider {
     pub actor: Actor,
 }
 
-/// The hub's own secret at a provider, sealed.
+/// The hub's own secrets at a provider, sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedSecret {
     /// The wrapped key.
     pub data_key: Vec<u8>,
     /// The sealed secret.
     pub secret: Vec<u8>,
+    /// The sealed initial access token, if there is one.
+    pub initial_access_token: Option<Vec<u8>>,
 }
 
 impl Command for AddProvider {
@@ -95,12 +97,12 @@ impl Command for AddProvider {
             sql!(
                 "-- add a provider
                 INSERT INTO providers (id, state, source, settings, data_key, client_secret, audit_seq, audit_mac,
-                    created_at, updated_at)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)"
+                    created_at, updated_at, initial_access_token)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10)"
             ),
             values![
                 p.id, p.state, p.source, json(&p.settings)?, self.secret.data_key, self.secret.secret, head.seq,
-                head.mac, self.moment.now
+                head.mac, self.moment.now, self.secret.initial_access_token
             ],
         );
         Ok(true)

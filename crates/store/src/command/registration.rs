@@ -5,11 +5,14 @@ use domain::error::OAuthError;
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::{Action, Actor};
 use domain::model::client::ClientKind;
+use domain::model::job::JobKind;
 use domain::model::provider::{Provider, ProviderState, UpstreamClient};
 use domain::model::registration::{Registration, RegistrationState, RegistrationStep, WrongState};
 use serde_json::json;
 
 use super::client::{Whose, record};
+use super::end_connection::{Sealed, queue};
+use super::own_client::OfRegistration;
 use crate::Command;
 use crate::error::Result;
 use crate::record::{provider, registration, registrations_of};
@@ -181,6 +184,8 @@ pub struct SealedClient {
     pub data_key: Vec<u8>,
     /// Its sealed secret.
     pub secret: Vec<u8>,
+    /// How it is deleted there, sealed, if the provider registered it by itself.
+    pub management: Option<Vec<u8>>,
 }
 
 /// Why a step is not taken.
@@ -217,6 +222,11 @@ impl Command for StepRegistration {
             Err(not_taken) => return Ok(Err(not_taken)),
         };
         self.write(tx, state);
+        // What sends it to the provider commits with the step.
+        if self.step == RegistrationStep::Approve && provider.settings.dynamic_registration.is_some() {
+            let about = OfRegistration { client_id: &client.id, provider_id: provider.id };
+            queue(tx, &self.moment, JobKind::RegisterClient, &about, Sealed::nothing());
+        }
         let detail = json!({"provider": self.provider_id, "state": state.as_str()});
         record(tx, &self.moment, &client, (Action::RegistrationChanged, &self.actor), &detail);
         Ok(Ok(state))
@@ -248,10 +258,17 @@ impl StepRegistration {
                 sql!(
                     "-- a registration has a client of its own at the provider
                     UPDATE registrations SET upstream_client_id = ?3, upstream_data_key = ?4,
-                        upstream_client_secret = ?5
+                        upstream_client_secret = ?5, upstream_management = ?6
                     WHERE client_id = ?1 AND provider_id = ?2"
                 ),
-                values![self.client_id, self.provider_id, own.client_id, own.data_key, own.secret],
+                values![
+                    self.client_id,
+                    self.provider_id,
+                    own.client_id,
+                    own.data_key,
+                    own.secret,
+                    own.management
+                ],
             );
         }
     }

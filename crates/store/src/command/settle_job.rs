@@ -11,7 +11,7 @@ use super::end_connection::GIVE_UP;
 use super::entry;
 use crate::Command;
 use crate::error::Result;
-use crate::record::{lock_connection, lock_provider};
+use crate::record::{known_kind, lock_connection, lock_provider};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
@@ -50,8 +50,8 @@ impl Command for SettleJob {
         let Some(mut row) = tx.query_opt(LOCK_JOB, values![self.job_id]).await? else {
             return Ok(None);
         };
-        let (kind, connection, provider) = (row.take()?, row.take()?, row.take()?);
-        let letter = DeadLetter { state: row.take()?, holds_token: row.take()? };
+        let (kind, connection, provider) = (row.take()?, row.take::<Option<_>>()?, row.take()?);
+        let letter = DeadLetter { kind, state: row.take()?, holds_token: row.take()? };
         let decided = match self.settlement {
             Settlement::Retry => letter.retry(),
             Settlement::Close => letter.close(),
@@ -79,7 +79,7 @@ impl Command for SettleJob {
                 values![self.job_id, state, self.moment.now],
             ),
         }
-        self.record(tx, kind, &connection, provider).await?;
+        self.record(tx, kind, connection.as_ref(), provider).await?;
         Ok(Some(Ok(())))
     }
 }
@@ -90,17 +90,21 @@ impl SettleJob {
         &self,
         tx: &mut Tx<'_>,
         kind: JobKind,
-        connection: &ConnectionId,
+        connection: Option<&ConnectionId>,
         provider: ProviderId,
     ) -> Result<()> {
         let action = match self.settlement {
             Settlement::Retry => Action::JobRetried,
             Settlement::Close => Action::JobClosed,
         };
-        let detail =
-            json!({"job": self.job_id.as_str(), "kind": kind.as_str(), "connection": connection.as_str()});
+        let id = connection.map(ConnectionId::as_str);
+        let detail = json!({"job": self.job_id.as_str(), "kind": kind.as_str(), "connection": id});
         let about = |subject| entry(subject, &self.moment, action, self.actor.clone(), &detail);
-        if let Some(known) = lock_connection(tx, connection).await? {
+        let known = match connection {
+            Some(connection) => lock_connection(tx, connection).await?,
+            None => None,
+        };
+        if let Some(known) = known {
             let again = kind == JobKind::TellBank && self.settlement == Settlement::Retry;
             let bank = if again { BankState::Pending } else { known.bank };
             let id = known.id.to_string();
@@ -125,7 +129,9 @@ impl SettleJob {
     }
 }
 
-pub(crate) static LOCK_JOB: &Sql = sql!(
+pub(crate) static LOCK_JOB: &Sql = sql!(concat!(
     "-- lock a job
-    SELECT kind, connection_id, provider_id, state, token IS NOT NULL FROM jobs WHERE id = ?1 FOR UPDATE"
-);
+    SELECT kind, connection_id, provider_id, state, token IS NOT NULL FROM jobs WHERE id = ?1 AND ",
+    known_kind!(),
+    " FOR UPDATE"
+));

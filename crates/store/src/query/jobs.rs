@@ -1,12 +1,12 @@
 //! Jobs as operators look for them: each search goes along an index.
 
 use domain::Timestamp;
-use domain::id::{ConnectionId, JobId, ProviderId};
+use domain::id::{ClientId, ConnectionId, JobId, ProviderId};
 use domain::model::job::{JobKind, JobState};
 
 use crate::Query;
 use crate::error::Result;
-use crate::record::Record;
+use crate::record::{Record, known_kind, scalar};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{Row, values};
@@ -18,10 +18,12 @@ pub struct JobSeen {
     pub id: JobId,
     /// What it does.
     pub kind: JobKind,
-    /// The connection it is about.
-    pub connection_id: ConnectionId,
+    /// The connection it is about; none if it is about a registration.
+    pub connection_id: Option<ConnectionId>,
     /// The provider to tell.
     pub provider_id: ProviderId,
+    /// The recipient, where the provider has a client for each, or it is about a registration.
+    pub client_id: Option<ClientId>,
     /// Where it stands.
     pub state: JobState,
     /// Tries so far.
@@ -47,6 +49,7 @@ impl Record for JobSeen {
             kind: row.take()?,
             connection_id: row.take()?,
             provider_id: row.take()?,
+            client_id: row.take()?,
             state: row.take()?,
             attempt: row.take()?,
             outcome: row.take()?,
@@ -61,7 +64,7 @@ impl Record for JobSeen {
 
 macro_rules! seen_columns {
     () => {
-        "SELECT id, kind, connection_id, provider_id, state, attempt, outcome, token IS NOT NULL, due_at, give_up_at,
+        "SELECT id, kind, connection_id, provider_id, client_id, state, attempt, outcome, token IS NOT NULL, due_at, give_up_at,
         created_at, finished_at
     FROM jobs "
     };
@@ -86,7 +89,9 @@ impl Query for JobsOf {
 static JOBS_OF: &Sql = sql!(concat!(
     "-- the jobs of a connection\n",
     seen_columns!(),
-    "WHERE connection_id = ?1 ORDER BY id DESC LIMIT 100"
+    "WHERE connection_id = ?1 AND ",
+    known_kind!(),
+    " ORDER BY id DESC LIMIT 100"
 ));
 
 /// Jobs, the newest first.
@@ -138,7 +143,9 @@ macro_rules! search {
             "WHERE ",
             $along,
             " AND state = COALESCE(?1, state) AND kind = COALESCE(?2, kind)
-        AND provider_id = COALESCE(?3, provider_id) AND id < ?4
+        AND provider_id = COALESCE(?3, provider_id) AND id < ?4 AND ",
+            known_kind!(),
+            "
     ORDER BY id DESC LIMIT ?5"
         ))
     };
@@ -149,5 +156,29 @@ static BY_KIND: &Sql = search!("kind", "kind || '' = ?2");
 static BY_PROVIDER: &Sql = search!("provider", "provider_id = ?3");
 static BY_TIME: &Sql = search!("time", "id < ?4");
 
+/// Whether a provider is still to be told something as the client of a recipient.
+#[derive(Clone, Debug)]
+pub struct StillTelling {
+    /// The recipient.
+    pub client_id: ClientId,
+    /// The provider.
+    pub provider_id: ProviderId,
+}
+
+impl Query for StillTelling {
+    type Reply = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+        let row = tx.query_opt(STILL_TELLING, values![self.client_id, self.provider_id]).await?;
+        Ok(scalar::<JobId>(row)?.is_some())
+    }
+}
+
+static STILL_TELLING: &Sql = sql!(
+    "-- a job that speaks with a provider as a recipient's client
+    SELECT id FROM jobs WHERE client_id = ?1 AND provider_id = ?2 AND state = 'pending'
+        AND COALESCE(kind, '') IN ('tell_bank', 'revoke_orphan', 'recover_code') LIMIT 1"
+);
+
 /// Every statement of this file.
-pub(super) static STATEMENTS: [&Sql; 5] = [JOBS_OF, BY_STATE, BY_KIND, BY_PROVIDER, BY_TIME];
+pub(super) static STATEMENTS: [&Sql; 6] = [JOBS_OF, BY_STATE, BY_KIND, BY_PROVIDER, BY_TIME, STILL_TELLING];

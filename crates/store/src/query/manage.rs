@@ -140,7 +140,12 @@ impl Query for UpstreamClientOf {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let row = tx.query_opt(UPSTREAM_CLIENT, values![self.client_id, self.provider_id]).await?;
         row.map(|mut row| {
-            Ok(SealedClient { client_id: row.take()?, data_key: row.take()?, secret: row.take()? })
+            Ok(SealedClient {
+                client_id: row.take()?,
+                data_key: row.take()?,
+                secret: row.take()?,
+                management: row.take()?,
+            })
         })
         .transpose()
     }
@@ -148,7 +153,7 @@ impl Query for UpstreamClientOf {
 
 pub(super) static UPSTREAM_CLIENT: &Sql = sql!(
     "-- a recipient's own client at a provider
-    SELECT upstream_client_id, upstream_data_key, upstream_client_secret FROM registrations
+    SELECT upstream_client_id, upstream_data_key, upstream_client_secret, upstream_management FROM registrations
     WHERE client_id = ?1 AND provider_id = ?2 AND upstream_client_secret IS NOT NULL"
 );
 
@@ -164,13 +169,16 @@ impl Query for ProviderSecretOf {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let row = tx.query_opt(PROVIDER_SECRET, values![self.provider_id]).await?;
-        row.map(|mut row| Ok(SealedSecret { data_key: row.take()?, secret: row.take()? })).transpose()
+        row.map(|mut row| {
+            Ok(SealedSecret { data_key: row.take()?, secret: row.take()?, initial_access_token: row.take()? })
+        })
+        .transpose()
     }
 }
 
 pub(super) static PROVIDER_SECRET: &Sql = sql!(
     "-- the hub's own secret at a provider
-    SELECT data_key, client_secret FROM providers WHERE id = ?1 AND client_secret IS NOT NULL"
+    SELECT data_key, client_secret, initial_access_token FROM providers WHERE id = ?1 AND client_secret IS NOT NULL"
 );
 
 /// Connections of a recipient, the newest first.

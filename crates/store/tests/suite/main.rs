@@ -10,6 +10,7 @@ mod life;
 mod manage;
 mod model;
 mod operator;
+mod own_client;
 mod purge;
 mod race;
 mod recovery;

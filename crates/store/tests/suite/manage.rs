@@ -186,7 +186,12 @@ async fn a_registration_goes_step_by_step(kit: Kit) {
     kit.store.run(asked(&kit, "pt-one", &["dc-mine"], &[1000])).await.unwrap().unwrap();
     let early = kit.store.run(step(&kit, Activate, None)).await.unwrap();
     assert!(matches!(early, Err(NotTaken::WrongState(_))));
-    let own = SealedClient { client_id: "their-id".into(), data_key: vec![1], secret: vec![2] };
+    let own = SealedClient {
+        client_id: "their-id".into(),
+        data_key: vec![1],
+        secret: vec![2],
+        management: Some(vec![3]),
+    };
     let taken = |result: Result<RegistrationState, NotTaken>| result.unwrap().as_str();
     assert_eq!(taken(kit.store.run(step(&kit, Approve, None)).await.unwrap()), "pending_activation");
     let refused = kit.store.run(step(&kit, Activate, Some(own.clone()))).await.unwrap();

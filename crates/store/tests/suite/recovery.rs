@@ -45,7 +45,7 @@ async fn an_exchange_that_broke_off_is_handed_to_a_job_once(mut kit: Kit) {
     let request = kit.store.ask(&RequestById { id }).await.unwrap().unwrap();
     assert_eq!((request.status.as_str(), request.verifier), ("failed", None));
     let (job, _) = lease(&kit).await.unwrap();
-    assert_eq!((job.kind, job.connection_id), (JobKind::RecoverCode, request.connection_id));
+    assert_eq!((job.kind, job.connection_id), (JobKind::RecoverCode, Some(request.connection_id)));
     assert_eq!((job.token.as_slice(), job.data_key.as_slice()), (&b"sealed code"[..], &b"wrapped"[..]));
     assert_eq!(job.verifier.as_deref(), Some(&b"sealed verifier"[..]));
     assert!(lease(&kit).await.is_none(), "one job");

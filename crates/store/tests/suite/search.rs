@@ -103,7 +103,7 @@ async fn jobs_are_found(mut kit: Kit) {
     }
     let all = Jobs { state: None, kind: None, provider_id: None, after: None, limit: 100 };
     let jobs = kit.store.ask(&all).await.unwrap();
-    let about: Vec<_> = jobs.iter().map(|job| job.connection_id.as_str()).collect();
+    let about: Vec<_> = jobs.iter().map(|job| job.connection_id.as_ref().unwrap().as_str()).collect();
     assert_eq!(about, ["con_b", "con_a"]);
     assert!(jobs.iter().all(|job| job.holds_token && job.state == JobState::Pending));
     for (query, count) in [
@@ -117,6 +117,6 @@ async fn jobs_are_found(mut kit: Kit) {
     ] {
         assert_eq!(kit.store.ask(&query).await.unwrap().len(), count, "{query:?}");
     }
-    let of = JobsOf { connection_id: jobs[0].connection_id.clone() };
+    let of = JobsOf { connection_id: jobs[0].connection_id.clone().unwrap() };
     assert_eq!(kit.store.ask(&of).await.unwrap().len(), 1);
 }

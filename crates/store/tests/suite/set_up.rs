@@ -150,7 +150,8 @@ async fn a_client_of_another_kind_is_none(mut kit: Kit) {
 }
 
 async fn a_provider_is_added_once_and_the_configuration_takes_it_over_without_its_secret(kit: Kit) {
-    let secret = SealedSecret { data_key: vec![1, 2], secret: vec![3, 4] };
+    let secret =
+        SealedSecret { data_key: vec![1, 2], secret: vec![3, 4], initial_access_token: Some(vec![5]) };
     let mut own = provider(3000);
     own.source = ProviderSource::Api;
     own.settings.client_secret = SecretSource::Sealed;

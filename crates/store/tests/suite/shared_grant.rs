@@ -49,7 +49,7 @@ async fn only_the_last_end_tells(kit: Kit) {
     kit.end(&last, Cause::Recipient, None).await;
     assert_eq!((told(&kit, &last).await, tell_jobs(&kit).await), (BankState::Pending, 1));
     let (job, _) = lease(&kit).await.unwrap();
-    assert_eq!((job.connection_id, job.token), (last.clone(), b"sealed refresh b".to_vec()));
+    assert_eq!((job.connection_id, job.token), (Some(last.clone()), b"sealed refresh b".to_vec()));
     assert!(!lives_on(&kit, &last, None).await);
     kit.record(&first).await;
     kit.record(&last).await;
@@ -126,7 +126,7 @@ async fn a_token_that_came_too_late_is_dropped_with_the_rest(kit: Kit) {
     };
     assert_eq!(kit.store.run(late).await.unwrap(), Stored::TooLate);
     let (job, held) = lease(&kit).await.unwrap();
-    assert!(lives_on(&kit, &job.connection_id, None).await);
+    assert!(lives_on(&kit, job.connection_id.as_ref().unwrap(), None).await);
     finish(&kit, &job, held, Attempt::Overtaken).await;
     assert_eq!(told(&kit, &first).await, BankState::NotNeeded);
 }
@@ -140,7 +140,7 @@ async fn an_orphan_does_not_cut_a_live_connection(kit: Kit) {
     let outcome = kit.store.run(kit.opened("b", Some("alice"))).await.unwrap();
     assert!(matches!(outcome, OpenOutcome::Refused(_)));
     let (job, _) = lease(&kit).await.unwrap();
-    assert_eq!((job.kind, &job.connection_id), (JobKind::RevokeOrphan, &orphan));
+    assert_eq!((job.kind, job.connection_id.as_ref()), (JobKind::RevokeOrphan, Some(&orphan)));
     assert_eq!(job.identity.as_deref(), Some(&b"alice"[..]));
     assert!(lives_on(&kit, &orphan, Some("alice")).await);
     assert!(!lives_on(&kit, &orphan, Some("bob")).await && !lives_on(&kit, &orphan, None).await);
@@ -174,7 +174,7 @@ async fn an_end_and_a_new_login_at_once_never_cut_the_new_one(kit: Kit) {
         let dropped = match lease(&kit).await {
             None => told(&kit, &old).await == BankState::NotNeeded,
             Some((job, held)) => {
-                let overtaken = lives_on(&kit, &job.connection_id, None).await;
+                let overtaken = lives_on(&kit, job.connection_id.as_ref().unwrap(), None).await;
                 finish(&kit, &job, held, Attempt::Overtaken).await;
                 overtaken
             }

@@ -14,11 +14,11 @@ use crate::admin::AdminError;
 use crate::admin::provider::ProviderDetail;
 use crate::ctx::Ctx;
 use crate::fault::Fault;
-use crate::hub::seal_hub_secret;
+use crate::hub::{HubSecrets, seal_hub_secrets};
 use crate::manage::Members;
 
 /// The fields of a provider to be added.
-pub const FIELDS: [&str; 21] = [
+pub const FIELDS: [&str; 22] = [
     "id",
     "name",
     "country",
@@ -29,6 +29,7 @@ pub const FIELDS: [&str; 21] = [
     "client_id",
     "client_secret",
     "upstream_client",
+    "dynamic_registration",
     "auth",
     "fdx",
     "url",
@@ -52,9 +53,10 @@ pub async fn add(ctx: &Ctx, members: Members, actor: Actor) -> Result<ProviderDe
     let id = id.ok_or_else(|| Invalid::new("id", "must be a positive integer"))?;
     let secret = Secret::new(members.needed("client_secret")?);
     is_credential("client_secret", secret.expose())?;
-    let settings = settings(members)?;
+    let (settings, initial_access_token) = settings(members)?;
     check(&settings, ctx.app().config().upstream.allow_loopback)?;
-    let sealed = seal_hub_secret(ctx, id, &secret)?;
+    let secrets = HubSecrets { client_secret: secret, initial_access_token };
+    let sealed = seal_hub_secrets(ctx, id, &secrets)?;
     let (state, source, audit) = (ProviderState::Active, ProviderSource::Api, AuditHead::default());
     let provider = Provider { id, state, source, settings, audit };
     if !ctx.run(AddProvider { moment: ctx.moment()?, provider, secret: sealed, actor }).await? {
@@ -65,8 +67,8 @@ pub async fn add(ctx: &Ctx, members: Members, actor: Actor) -> Result<ProviderDe
     added.map(ProviderDetail::of).ok_or(AdminError::Fault(Fault::new("a provider that was added is gone")))
 }
 
-/// The settings, read as the configuration reads them.
-fn settings(members: Members) -> Result<ProviderSettings, Invalid> {
+/// The settings, read as the configuration reads them, and the initial access token beside them.
+fn settings(members: Members) -> Result<(ProviderSettings, Option<Secret<String>>), Invalid> {
     let mut given: Map<String, Value> = members.given().collect();
     given.remove("id");
     given.insert("client_secret".into(), json!("sealed"));
@@ -75,10 +77,28 @@ fn settings(members: Members) -> Result<ProviderSettings, Invalid> {
     if let Some(name) = missing.into_iter().find(|name| !given.contains_key(*name)) {
         return Err(Invalid::missing(name));
     }
-    serde_path_to_error::deserialize(Value::Object(given)).map_err(|error| {
+    let token = initial_access_token(&mut given)?;
+    let settings = serde_path_to_error::deserialize(Value::Object(given)).map_err(|error| {
         let path = error.path().to_string();
         Invalid::new(path, format_args!("must be as in the configuration: {}", error.inner()))
-    })
+    })?;
+    Ok((settings, token))
+}
+
+/// Takes the initial access token out. What stays says that it is sealed.
+fn initial_access_token(given: &mut Map<String, Value>) -> Result<Option<Secret<String>>, Invalid> {
+    const FIELD: &str = "dynamic_registration.initial_access_token";
+    let there = given.get_mut("dynamic_registration").and_then(Value::as_object_mut);
+    match there.and_then(|there| there.get_mut("initial_access_token")) {
+        None | Some(Value::Null) => Ok(None),
+        Some(token) => match std::mem::replace(token, json!("sealed")) {
+            Value::String(token) => {
+                is_credential(FIELD, &token)?;
+                Ok(Some(Secret::new(token)))
+            }
+            _ => Err(Invalid::new(FIELD, "must be a string")),
+        },
+    }
 }
 
 #[cfg(test)]

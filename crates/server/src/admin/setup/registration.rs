@@ -204,6 +204,8 @@ fn client_there(members: &Members) -> Result<Option<ClientThere>, Invalid> {
         (None, None) => Ok(None),
         (None, Some(_)) => Err(Invalid::missing("upstream_client_id")),
         (Some(_), None) => Err(Invalid::missing("upstream_client_secret")),
-        (Some(id), Some(secret)) => Ok(Some(ClientThere { id, secret: Secret::new(secret) })),
+        (Some(id), Some(secret)) => {
+            Ok(Some(ClientThere { id, secret: Secret::new(secret), management: None }))
+        }
     }
 }
