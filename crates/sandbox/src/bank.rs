@@ -8,6 +8,7 @@ mod look;
 mod oauth;
 mod pages;
 mod paper;
+mod register;
 mod scope;
 mod statements;
 mod stays;
@@ -36,7 +37,7 @@ pub struct Settings {
     pub seed: Vec<u8>,
     /// Its own origin, as in `http://127.0.0.1:8402`; also its issuer identifier.
     pub origin: String,
-    /// The one client that it knows.
+    /// The client that it knows from the beginning.
     pub client_id: String,
     /// The client's secret.
     pub client_secret: String,
@@ -119,7 +120,7 @@ impl Bank {
     pub fn router(&self) -> Router {
         let obey = || from_fn_with_state(self.clone(), levers::obey);
         Router::new()
-            .merge(oauth::routes().layer(obey()))
+            .merge(oauth::routes().merge(register::routes()).layer(obey()))
             .merge(fdx_api::routes(self.0.look.fdx).layer(obey()))
             .merge(pages::routes(self))
             .layer(from_fn_with_state(self.clone(), levers::date))

@@ -48,6 +48,16 @@ impl Tests {
 
 const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "a step of a registration is taken wherever it stands",
+        file: "crates/store/src/command/registration.rs",
+        whole: "let state = known.state.after(self.step).map_err(NotTaken::WrongState)?;",
+        broken: "let state = known.state.after(self.step).unwrap_or(RegistrationState::Active);",
+        tests: Tests::It,
+        test: "client_there::sqlite::a_rejection_meanwhile_stands_and_the_client_is_deleted",
+        says: "the rejection stands",
+        always: false,
+    },
+    Mutant {
         name: "an answer is served without the second access check",
         file: "crates/server/src/gateway/access.rs",
         whole: "Err(Again::Ended(_)) => Err(DataError::Ended),",

@@ -25,7 +25,10 @@ pub(crate) struct Look {
     pub(super) fdx: Version,
     /// Whether a statement's own address says where the document is.
     pub(super) files_apart: bool,
+    /// Whether clients may register by themselves.
+    pub(super) registers: bool,
     pub(super) grant_prefix: &'static str,
+    pub(super) client_prefix: &'static str,
     pub(super) reply: ReplyNames,
     pub(super) books: &'static Books,
 }
@@ -53,7 +56,9 @@ pub(super) const MAPLE: Look = Look {
     one_grant: false,
     fdx: Version::V5,
     files_apart: false,
+    registers: true,
     grant_prefix: "mg_",
+    client_prefix: "mc_",
     reply: ENGLISH,
     books: &book::MAPLE,
 };
@@ -72,7 +77,9 @@ pub(super) const RIDEAU: Look = Look {
     one_grant: false,
     fdx: Version::V6,
     files_apart: true,
+    registers: false,
     grant_prefix: "crg_",
+    client_prefix: "crc_",
     reply: ReplyNames { customer: "membre", accounts: "comptes", grant: "consentement" },
     books: &book::RIDEAU,
 };
@@ -91,7 +98,9 @@ pub(super) const PRAIRIE: Look = Look {
     one_grant: true,
     fdx: Version::V5,
     files_apart: false,
+    registers: false,
     grant_prefix: "pcg_",
+    client_prefix: "pcc_",
     reply: ENGLISH,
     books: &book::PRAIRIE,
 };

@@ -35,7 +35,7 @@ struct TokenForm {
     client_secret: Option<String>,
 }
 
-struct Refused(StatusCode, &'static str, &'static str);
+pub(super) struct Refused(pub(super) StatusCode, pub(super) &'static str, pub(super) &'static str);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
@@ -44,21 +44,21 @@ impl IntoResponse for Refused {
     }
 }
 
-const fn bad(error: &'static str, description: &'static str) -> Refused {
+pub(super) const fn bad(error: &'static str, description: &'static str) -> Refused {
     Refused(StatusCode::BAD_REQUEST, error, description)
 }
 
 const INVALID_GRANT: Refused = bad("invalid_grant", "The grant is unknown, used, expired or ended");
-const OUT_OF_ORDER: Refused =
+pub(super) const OUT_OF_ORDER: Refused =
     Refused(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "Try again later");
 
 async fn token(State(bank): State<Bank>, headers: HeaderMap, Form(form): Form<TokenForm>) -> Response {
     if bank.0.levers.borrow().token_endpoint == Endpoint::Down {
         return OUT_OF_ORDER.into_response();
     }
-    let issued = bank.authenticate(&headers, &form).and_then(|()| match form.grant_type.as_str() {
-        "authorization_code" => bank.exchange(&form),
-        "refresh_token" => bank.refresh(&form),
+    let issued = bank.authenticate(&headers, &form).and_then(|client| match form.grant_type.as_str() {
+        "authorization_code" => bank.exchange(&form, &client),
+        "refresh_token" => bank.refresh(&form, &client),
         _ => Err(bad("unsupported_grant_type", "grant_type must be authorization_code or refresh_token")),
     });
     match issued {
@@ -68,14 +68,15 @@ async fn token(State(bank): State<Bank>, headers: HeaderMap, Form(form): Form<To
 }
 
 async fn revoke(State(bank): State<Bank>, headers: HeaderMap, Form(form): Form<TokenForm>) -> Response {
-    if let Err(refused) = bank.authenticate(&headers, &form) {
-        return refused.into_response();
-    }
+    let client = match bank.authenticate(&headers, &form) {
+        Ok(client) => client,
+        Err(refused) => return refused.into_response(),
+    };
     let lever = bank.0.levers.borrow().revoke;
     match lever {
         Revoke::Refuse => bad("unsupported_token_type", "This token cannot be revoked").into_response(),
         Revoke::Already => StatusCode::OK.into_response(),
-        Revoke::Ok => match bank.end_grant_of(&form.token) {
+        Revoke::Ok => match bank.end_grant_of(&form.token, &client) {
             Ok(()) => StatusCode::OK.into_response(),
             Err(_) => OUT_OF_ORDER.into_response(),
         },
@@ -83,25 +84,29 @@ async fn revoke(State(bank): State<Bank>, headers: HeaderMap, Form(form): Form<T
 }
 
 impl Bank {
-    fn authenticate(&self, headers: &HeaderMap, form: &TokenForm) -> Result<(), Refused> {
-        let settings = &self.0.settings;
+    /// The client that asks.
+    fn authenticate(&self, headers: &HeaderMap, form: &TokenForm) -> Result<String, Refused> {
         let (id, secret) = match (basic(headers), &form.client_id, &form.client_secret) {
             (Some(basic), ..) => basic,
             (None, Some(id), Some(secret)) => (id.clone(), secret.clone()),
             _ => (String::new(), String::new()),
         };
-        let known = crate::random::equal(&id, &settings.client_id);
-        if known & crate::random::equal(&secret, &settings.client_secret) {
-            return Ok(());
+        if self.knows(&id, &secret) {
+            return Ok(id);
         }
         Err(Refused(StatusCode::UNAUTHORIZED, "invalid_client", "Unknown client or wrong secret"))
     }
 
-    fn exchange(&self, form: &TokenForm) -> Result<serde_json::Value, Refused> {
+    fn exchange(&self, form: &TokenForm, client: &str) -> Result<serde_json::Value, Refused> {
         let grant_id = format!("{}{}", self.0.look.grant_prefix, &fresh()?[..20]);
         let hash = crate::random::hash(&form.code);
-        let spent =
-            self.visits().spend(&hash, &grant_id, &form.redirect_uri, &form.code_verifier, self.now());
+        let spent = self.visits().spend(
+            &hash,
+            &grant_id,
+            (client, &form.redirect_uri),
+            &form.code_verifier,
+            self.now(),
+        );
         match spent {
             Spent::Fresh(code) => self.grant(grant_id, code),
             Spent::Unknown => Err(INVALID_GRANT),
@@ -121,6 +126,7 @@ impl Bank {
             username: code.username,
             accounts: code.accounts,
             scope: code.ask.scope,
+            client_id: Some(code.ask.client_id),
             refresh_hash: crate::random::hash(&refresh),
             granted_at: self.now(),
         };
@@ -129,13 +135,13 @@ impl Bank {
         Ok(reply)
     }
 
-    fn refresh(&self, form: &TokenForm) -> Result<serde_json::Value, Refused> {
+    fn refresh(&self, form: &TokenForm, client: &str) -> Result<serde_json::Value, Refused> {
         let (everyone, rotate) = {
             let levers = self.0.levers.borrow();
             (levers.invalid_grant_to_all, levers.rotate_refresh)
         };
         let grant = self.grants().by_refresh(&crate::random::hash(&form.refresh_token)).cloned();
-        let grant = grant.filter(|_| !everyone).ok_or(INVALID_GRANT)?;
+        let grant = grant.filter(|g| !everyone && self.is_of(g, client)).ok_or(INVALID_GRANT)?;
         if !rotate {
             return Ok(self.reply(&grant, None));
         }
@@ -187,17 +193,24 @@ impl Bank {
         (crate::random::equal(mac, &self.access_mac(grant, until)) && now < until).then(|| grant.to_owned())
     }
 
-    fn end_grant_of(&self, token: &str) -> std::io::Result<()> {
+    /// Whether a grant is a client's: one without a name is of before others could register.
+    fn is_of(&self, grant: &Grant, client: &str) -> bool {
+        grant.client_id.as_deref().unwrap_or(&self.0.settings.client_id) == client
+    }
+
+    fn end_grant_of(&self, token: &str, client: &str) -> std::io::Result<()> {
         let mut grants = self.grants();
         let by_refresh = grants.by_refresh(&crate::random::hash(token)).map(|g| g.id.clone());
         match by_refresh.or_else(|| self.grant_of_access(token, self.now() / 1000)) {
-            Some(id) if grants.live(&id).is_some() => self.end_grant(&mut grants, &id),
+            Some(id) if grants.live(&id).is_some_and(|g| self.is_of(g, client)) => {
+                self.end_grant(&mut grants, &id)
+            }
             _ => Ok(()),
         }
     }
 }
 
-fn fresh() -> Result<String, Refused> {
+pub(super) fn fresh() -> Result<String, Refused> {
     crate::random::fresh().map_err(|_| OUT_OF_ORDER)
 }
 

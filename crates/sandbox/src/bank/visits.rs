@@ -13,6 +13,7 @@ const MOST: usize = 10_000;
 /// An authorization request whose client and redirect URI are known.
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
+    pub(super) client_id: String,
     pub(super) redirect_uri: String,
     pub(super) scope: String,
     pub(super) state: Option<String>,
@@ -148,11 +149,11 @@ impl Visits {
         &mut self,
         hash: &str,
         grant: &str,
-        redirect_uri: &str,
+        (client_id, redirect_uri): (&str, &str),
         verifier: &str,
         now: i64,
     ) -> Spent {
-        let Some(code) = self.codes.get_mut(hash) else {
+        let Some(code) = self.codes.get_mut(hash).filter(|code| code.ask.client_id == client_id) else {
             return Spent::Unknown;
         };
         if code.grant.is_some() {

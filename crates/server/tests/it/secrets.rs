@@ -14,8 +14,8 @@ use crate::kit::{Exchange, Kit, Recipient, Site, authorize_url, durable_database
 const SCOPE: &str =
     "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS TRANSACTIONS CUSTOMER_CONTACT CUSTOMER_PERSONAL";
 
-/// The places that must hold a secret: the hub's keys, its secret at the bank, and the bank's own journal.
-const EXCEPTED: [&str; 3] = ["hub.keys", "bank.secret", "bank.jsonl"];
+/// The places that must hold a secret: the hub's keys, its secrets at the bank, and the bank's own journal.
+const EXCEPTED: [&str; 4] = ["hub.keys", "bank.secret", "initial.token", "bank.jsonl"];
 
 /// The forms that a secret may be written in.
 fn forms(secret: &str) -> Vec<Vec<u8>> {
@@ -137,7 +137,9 @@ impl Story {
     }
 
     fn keep_told(&mut self, told: &Value) {
-        const PERSONAL: [&str; 9] = [
+        const PERSONAL: [&str; 11] = [
+            "client_secret",
+            "registration_access_token",
             "access_token",
             "refresh_token",
             "customer_id",
@@ -236,6 +238,22 @@ impl Story {
         }
     }
 
+    /// The bank registers a client for the recipient, and the registration is activated with it.
+    async fn registered(&mut self, acme: &Recipient) {
+        let token = self.site.initial_access_token();
+        self.keep("the initial access token", &token);
+        let pair = [acme.id.as_str(), "2000"];
+        let [client, provider] = pair;
+        let asked = ["registration", "request", "--client", client, "--provider", provider];
+        for arguments in [&asked[..], &["registration", "approve", client, provider]] {
+            let said = self.site.run(arguments);
+            assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        }
+        let state =
+            "SELECT state FROM registrations WHERE provider_id = 2000 AND upstream_client_secret IS NOT NULL";
+        until("the bank's answer activates", async || self.site.behind(state).await == ["active"]).await;
+    }
+
     /// A request that a browser begins and leaves: its cookie and the token of its page.
     async fn left(&mut self, acme: &Recipient) {
         let url = authorize_url(&self.site.hub, &Kit::ask(acme));
@@ -254,6 +272,7 @@ const LOUD: [&str; 2] = ["env", "BOWLINE_LOG__LEVEL=trace"];
 
 async fn nothing_is_written_down(database: Option<String>) {
     let site = Site::new(database.as_deref()).await;
+    site.registers_clients();
     if database.is_some() {
         assert!(site.run(&["migrate"]).status.success());
     }
@@ -264,6 +283,7 @@ async fn nothing_is_written_down(database: Option<String>) {
     story.keep("the hub's secret at the bank", "the-hub-at-the-bank");
     story.keep("a password", &story.site.password("alice"));
     story.left(&acme).await;
+    story.registered(&acme).await;
 
     let code = story.site.code_of(&acme, "alice", SCOPE).await;
     story.keep("a code", &code);
@@ -310,6 +330,8 @@ async fn nothing_is_written_down(database: Option<String>) {
         "state between hub and bank",
         "code between hub and bank",
         "access_token of the bank",
+        "client_secret of the bank",
+        "registration_access_token of the bank",
         "refresh_token of the bank",
         "customer_id of the bank",
         "accountNumber of the bank",

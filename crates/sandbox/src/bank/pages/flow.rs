@@ -111,11 +111,9 @@ async fn authorize(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = Fields::of(query.unwrap_or_default().as_bytes());
-    let settings = &bank.0.settings;
     let redirect_uri = query.get("redirect_uri").unwrap_or_default();
-    let known = query.get("client_id") == Some(&settings.client_id)
-        && settings.redirect_uris.iter().any(|uri| uri == redirect_uri);
-    if !known {
+    let client_id = query.get("client_id").unwrap_or_default();
+    if !bank.sends(client_id, redirect_uri) {
         return bank.message(text, StatusCode::BAD_REQUEST, "unknown-app");
     }
     let state = query.get("state").map(str::to_owned);
@@ -129,7 +127,7 @@ async fn authorize(
         return answer(&bank, redirect_uri, state.as_deref(), ("error", "invalid_scope"));
     }
     let (redirect_uri, challenge) = (redirect_uri.to_owned(), challenge.to_owned());
-    let ask = Ask { redirect_uri, scope, state, challenge };
+    let ask = Ask { client_id: client_id.to_owned(), redirect_uri, scope, state, challenge };
     let (Ok(id), Ok(form_token)) = (crate::random::fresh(), crate::random::fresh()) else {
         return broken();
     };

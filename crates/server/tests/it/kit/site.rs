@@ -110,6 +110,26 @@ impl Site {
         )
     }
 
+    /// A second provider: the same bank, which registers a client for each recipient.
+    pub(crate) fn registers_clients(&self) {
+        std::fs::write(self.path("initial.token"), self.initial_access_token()).unwrap();
+        let file = self.path("bowline.toml");
+        let known = std::fs::read_to_string(&file).unwrap();
+        let (_, provider) = known.split_once("[[provider]]\nid = 1000\n").unwrap();
+        let registers = format!(
+            "{known}[[provider]]\nid = 2000\n{provider}upstream_client = \"registration\"\n\
+             dynamic_registration = {{ endpoint = \"{bank}/register\", initial_access_token = {{ file = \"{token}\" }} }}\n",
+            bank = self.bank_url,
+            token = self.path("initial.token").display(),
+        );
+        std::fs::write(file, registers).unwrap();
+    }
+
+    /// What opens the bank's registration of clients.
+    pub(crate) fn initial_access_token(&self) -> String {
+        self.bank.initial_access_token().unwrap()
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
