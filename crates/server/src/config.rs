@@ -353,6 +353,20 @@ mod tests {
         let error = load(&open, &[]).unwrap_err().to_string();
         assert!(error.contains("provider 1000: client_secret: expected { file ="), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
+        for written in ["\"hunter2\"", "\"sealed\"", "{ env = 5, hunter2 = 1 }", "[\"hunter2\"]"] {
+            let open = uncommented().replace("{ env = \"RIDEAU_INITIAL_ACCESS_TOKEN\" }", written);
+            let error = load(&open, &[]).unwrap_err().to_string();
+            assert!(error.contains("provider 2000") && error.contains("dynamic_registration"), "{error}");
+            assert!(!error.contains("hunter2"), "{written}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_provider_that_registers_clients_has_a_client_for_each_registration() {
+        let wrong = uncommented().replace("upstream_client = \"registration\"\n", "");
+        let error = load(&wrong, &[]).unwrap_err().to_string();
+        let told = "provider 2000: dynamic_registration: needs upstream_client = \"registration\"";
+        assert!(error.contains(told), "{error}");
     }
 
     #[test]

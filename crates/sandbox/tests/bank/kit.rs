@@ -167,6 +167,20 @@ impl Kit {
         self.send(method, uri, &[(header::CONTENT_TYPE, "application/json")], body.to_string()).await
     }
 
+    /// JSON with a bearer, if there is one.
+    pub(crate) async fn json_as(
+        &self,
+        method: Method,
+        uri: &str,
+        bearer: Option<&str>,
+        body: &Value,
+    ) -> Answer {
+        let bearer = bearer.map(|bearer| format!("Bearer {bearer}"));
+        let mut headers = vec![(header::CONTENT_TYPE, "application/json")];
+        headers.extend(bearer.as_deref().map(|bearer| (header::AUTHORIZATION, bearer)));
+        self.send(method, uri, &headers, body.to_string()).await
+    }
+
     pub(crate) async fn levers(&self, levers: &Value) -> Answer {
         self.json(Method::PUT, "/levers", levers).await
     }
