@@ -26,7 +26,7 @@ pub(super) struct List {
     /// pending, done or dead.
     #[arg(long)]
     state: Option<String>,
-    /// `tell_bank`, `revoke_orphan` or `recover_code`.
+    /// `tell_bank`, `revoke_orphan`, `recover_code`, `register_client` or `delete_client`.
     #[arg(long)]
     kind: Option<String>,
     /// For this provider.

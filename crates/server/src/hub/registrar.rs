@@ -33,7 +33,7 @@ pub struct Registering {
 }
 
 impl Registering {
-    fn later(said: impl ToString) -> Self {
+    fn later(said: &impl ToString) -> Self {
         Self { answered: Answered::Later, said: said.to_string(), retry_after: None }
     }
 }
@@ -54,7 +54,7 @@ pub async fn register(
     let endpoint = Endpoint::new(ctx, provider, Whom::Recipient(recipient.client.id.clone()));
     let opened = match sent(ctx, &endpoint, "register", request).await {
         Ok(opened) => opened,
-        Err(error) => return Ok(Registering::later(error)),
+        Err(error) => return Ok(Registering::later(&error)),
     };
     let (status, retry_after) = (opened.status.as_u16(), retry_after(&opened.headers));
     let answered = match opened.whole(MOST).await {

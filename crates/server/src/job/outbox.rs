@@ -39,13 +39,13 @@ fn log(job: &Job, step: Option<JobStep>, outcome: &str) {
     let (id, kind, provider) = (&job.id, job.kind, job.provider_id);
     match step {
         Some(JobStep::Done) => {
-            tracing::info!(job = %id, %kind, connection, client, %provider, outcome, "provider told")
+            tracing::info!(job = %id, %kind, connection, client, %provider, outcome, "provider told");
         }
         Some(JobStep::Dead) => {
             tracing::error!(job = %id, %kind, connection, client, %provider, outcome, "provider not told: a person must look");
         }
         Some(JobStep::Retry(at)) => {
-            tracing::warn!(job = %id, %kind, client, %at, outcome, "provider is told later")
+            tracing::warn!(job = %id, %kind, client, %at, outcome, "provider is told later");
         }
         None => tracing::warn!(job = %id, %kind, "a lease ran out"),
     }

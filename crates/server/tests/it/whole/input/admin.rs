@@ -139,7 +139,11 @@ const LISTS: [List; 8] = [
         "/admin/v1/jobs",
         &[
             ("state", "dead", "expected pending, done, dead"),
-            ("kind", "tell_bank", "expected tell_bank, revoke_orphan, recover_code"),
+            (
+                "kind",
+                "tell_bank",
+                "expected tell_bank, revoke_orphan, recover_code, register_client, delete_client",
+            ),
             ("provider_id", "9999", "expected a positive integer"),
         ],
     ),
