@@ -44,7 +44,7 @@ impl Kit {
     }
 
     /// A recipient whose registration an operator has just approved.
-    async fn approved(&self) -> Recipient {
+    async fn sent_to_the_bank(&self) -> Recipient {
         let recipient = self.created(&self.client_token(&self.partner()).await).await;
         self.requested(&recipient).await;
         self.took(&recipient, "approve", json!({})).await;
@@ -157,7 +157,7 @@ fn good(id: &str) -> Value {
 
 async fn the_banks_answer_activates_and_the_client_is_used(kit: Kit) {
     kit.registers().await;
-    let recipient = kit.approved().await;
+    let recipient = kit.sent_to_the_bank().await;
     kit.until_state(&recipient, "active").await;
     let clients = kit.world.maple().bank.clients();
     let kept = kit
@@ -185,7 +185,7 @@ async fn what_the_bank_refuses_is_rejected_with_its_word(kit: Kit) {
     // The bank knows none of these words.
     kit.set_up(1000, |settings| settings.scopes.values_mut().for_each(|word| *word = "unheard:of".into()))
         .await;
-    let recipient = kit.approved().await;
+    let recipient = kit.sent_to_the_bank().await;
     kit.until_state(&recipient, "rejected").await;
     let reason = "The data provider refuses the registration: invalid_client_metadata";
     assert_eq!(kit.registration(&recipient).await["reason"], reason);
@@ -207,7 +207,7 @@ async fn what_the_bank_refuses_is_rejected_with_its_word(kit: Kit) {
 async fn a_bank_that_is_down_is_asked_again(kit: Kit) {
     kit.registers().await;
     kit.levers(json!({"fail": 503})).await;
-    let recipient = kit.approved().await;
+    let recipient = kit.sent_to_the_bank().await;
     let job = kit.until_job("register_client", "pending").await;
     assert_eq!(job["outcome"], "HTTP 503");
     assert_eq!(kit.registration(&recipient).await["state"], "pending_activation");
@@ -241,7 +241,7 @@ async fn deleted(kit: &Kit, gate: &Gate) {
 async fn a_rejection_meanwhile_stands_and_the_client_is_deleted(kit: Kit) {
     let gate = Gate::new().await;
     kit.registers_at(&format!("{}/register", gate.url)).await;
-    let recipient = kit.approved().await;
+    let recipient = kit.sent_to_the_bank().await;
     gate.arrived().await;
     kit.took(&recipient, "reject", json!({"reason": "Not a licensed company"})).await;
     gate.answers();
@@ -261,7 +261,7 @@ async fn a_rejection_meanwhile_stands_and_the_client_is_deleted(kit: Kit) {
 async fn a_removal_meanwhile_stands_and_the_client_is_deleted(kit: Kit) {
     let gate = Gate::new().await;
     kit.registers_at(&format!("{}/register", gate.url)).await;
-    let recipient = kit.approved().await;
+    let recipient = kit.sent_to_the_bank().await;
     gate.arrived().await;
     let path = format!("/api/v1/recipients/{}", recipient.id);
     let token = kit.client_token(&kit.partner()).await;
@@ -275,7 +275,7 @@ async fn a_removal_meanwhile_stands_and_the_client_is_deleted(kit: Kit) {
 async fn an_activation_by_hand_meanwhile_stands(kit: Kit) {
     let gate = Gate::new().await;
     kit.registers_at(&format!("{}/register", gate.url)).await;
-    let recipient = kit.approved().await;
+    let recipient = kit.sent_to_the_bank().await;
     gate.arrived().await;
     let by_hand = json!({"upstream_client_id": "by-hand", "upstream_client_secret": "x"});
     kit.took(&recipient, "activate", by_hand).await;
@@ -332,7 +332,7 @@ async fn what_cannot_be_used_activates_nothing(kit: Kit) {
     ];
     let recipient = {
         *answer.lock().unwrap() = (201, evil[0].0.clone());
-        kit.approved().await
+        kit.sent_to_the_bank().await
     };
     let mut deletions = 0;
     for (nth, (body, why, then)) in evil.iter().enumerate() {
@@ -366,7 +366,7 @@ async fn what_cannot_be_used_activates_nothing(kit: Kit) {
 
 async fn the_client_of_a_removed_recipient_is_deleted_after_its_ends_were_told(kit: Kit) {
     kit.registers().await;
-    let recipient = kit.approved().await;
+    let recipient = kit.sent_to_the_bank().await;
     kit.until_state(&recipient, "active").await;
     kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
     kit.connect(&kit.acme_by_hand().await).await;
@@ -474,7 +474,7 @@ async fn a_provider_of_the_apis_own_registers_with_a_sealed_token(kit: Kit) {
 async fn nobody_is_registered_when_it_has_been_decided(kit: Kit) {
     let bank = StandIn::new(|_| says(503, &json!({}))).await;
     kit.registers_at(&format!("{}/register", bank.url)).await;
-    let recipient = kit.approved().await;
+    let recipient = kit.sent_to_the_bank().await;
     kit.until_job("register_client", "pending").await;
     let asked = bank.calls().len();
     kit.took(&recipient, "reject", json!({"reason": "no"})).await;
