@@ -131,7 +131,7 @@ pub(super) fn reason(required: bool) -> Value {
     object(needed, &json!({"reason": reason}))
 }
 
-/// The settings of a provider as they are sent: with an id, and with the secret itself.
+/// The settings of a provider as they are sent: with an id, and with the secrets themselves.
 pub(super) fn provider() -> Value {
     let settings = SchemaSettings::draft2020_12().for_deserialize().with(|s| {
         s.inline_subschemas = true;
@@ -143,9 +143,19 @@ pub(super) fn provider() -> Value {
         None => return schema,
     };
     members.insert("id".into(), json!({"type": "integer", "minimum": 1, "description": "Its id."}));
-    let secret = json!({"type": "string", "minLength": 1, "maxLength": 2048, "pattern": "^[ -~]+$",
-        "description": "The hub's secret there, which is sealed at once."});
-    members.insert("client_secret".into(), secret);
+    let secret = |kind: Value, description: &str| json!({"type": kind, "minLength": 1, "maxLength": 2048, "pattern": "^[ -~]+$", "description": description});
+    let own = secret(json!("string"), "The hub's secret there, which is sealed at once.");
+    members.insert("client_secret".into(), own);
+    let token =
+        secret(json!(["string", "null"]), "The initial access token, if it wants one. It is sealed at once.");
+    let endpoint =
+        json!({"type": "string", "description": "Its client registration endpoint (RFC 7591 §3)."});
+    let mut there = object(&["endpoint"], &json!({"endpoint": endpoint, "initial_access_token": token}));
+    there["type"] = json!(["object", "null"]);
+    there["description"] = "How it registers a client for each registration by itself (RFC 7591). Goes with \
+        `upstream_client` `registration` alone."
+        .into();
+    members.insert("dynamic_registration".into(), there);
     if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
         required.push("id".into());
     }

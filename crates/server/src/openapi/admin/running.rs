@@ -109,7 +109,7 @@ fn connections() -> Vec<Operation> {
 }
 
 fn job() -> Value {
-    json!({"id": "job_…", "kind": "tell_bank", "state": "dead", "connection_id": "con_…", "provider_id": 1000,
+    json!({"id": "job_…", "kind": "tell_bank", "state": "dead", "connection_id": "con_…", "provider_id": 1000, "client_id": "dc-…",
         "attempts": 36, "outcome": "the bank answered 503", "holds_token": true,
         "due_at": "2026-12-01T12:00:00.000Z", "give_up_at": "2026-12-01T12:00:00.000Z",
         "created_at": "2026-11-24T12:00:00.000Z", "finished_at": "2026-12-01T12:00:00.000Z"})
