@@ -353,7 +353,7 @@ mod tests {
         let error = load(&open, &[]).unwrap_err().to_string();
         assert!(error.contains("provider 1000: client_secret: expected { file ="), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
-        for written in ["\"hunter2\"", "\"sealed\"", "{ env = 5, hunter2 = 1 }", "[\"hunter2\"]"] {
+        for written in ["\"hunter2\"", "\"sealed\"", "[\"hunter2\"]"] {
             let open = uncommented().replace("{ env = \"RIDEAU_INITIAL_ACCESS_TOKEN\" }", written);
             let error = load(&open, &[]).unwrap_err().to_string();
             assert!(error.contains("provider 2000") && error.contains("dynamic_registration"), "{error}");

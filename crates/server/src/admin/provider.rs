@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use domain::id::ProviderId;
 use domain::model::audit_event::Actor;
-use domain::model::provider::{Provider, ProviderSettings, ProviderSource, ProviderState, SecretSource};
+use domain::model::provider::{
+    DynamicRegistration, Provider, ProviderSettings, ProviderSource, ProviderState, SecretSource,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -96,7 +98,9 @@ impl JsonSchema for ShownSettings {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = ProviderSettings::json_schema(generator);
-        generator.definitions_mut().remove(SecretSource::schema_name().as_ref());
+        for hidden in [SecretSource::schema_name(), DynamicRegistration::schema_name()] {
+            generator.definitions_mut().remove(hidden.as_ref());
+        }
         if let Some(properties) = schema.get_mut("properties").and_then(|p| p.as_object_mut()) {
             properties.remove(HIDDEN);
             let there = generator.subschema_for::<Option<ShownRegistration>>();
