@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::HttpBody;
-use axum::extract::{FromRequestParts, RawQuery, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, RawQuery, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -78,6 +78,21 @@ impl By {
     }
 }
 
+/// The operator who asks for a deed that nothing is to be said for: a body that says something is refused.
+pub(super) struct Alone(pub(super) Operator);
+
+impl FromRequest<App> for Alone {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let By(operator) = By::from_request_parts(&mut parts, app).await?;
+        let members = members_if_any(app, Request::from_parts(parts, body)).await?;
+        members.known(&[]).map_err(|invalid| refuse(invalid.into()))?;
+        Ok(Self(operator))
+    }
+}
+
 /// A deed that cannot be tried is not done where somebody wants to try it.
 fn no_query(query: Option<&str>) -> Result<(), AdminError> {
     Params::query(query, &[]).map(|_| ())
@@ -121,28 +136,23 @@ async fn show_connection(_: By, ctx: Ctx, Segment(id): Segment) -> Response {
 }
 
 async fn end_connection(
-    By(by): By,
     ctx: Ctx,
-    State(app): State<App>,
     Segment(id): Segment,
     RawQuery(query): RawQuery,
-    request: Request,
+    Alone(by): Alone,
 ) -> Response {
-    match no_members(&app, request).await {
-        Ok(()) => render(connection::end(&ctx, &id, query.as_deref(), by.actor()).await),
-        Err(refused) => refused,
-    }
+    render(connection::end(&ctx, &id, query.as_deref(), by.actor()).await)
 }
 
 async fn jobs(_: By, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
     render(job::list(&ctx, query.as_deref()).await)
 }
 
-async fn retry_job(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+async fn retry_job(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
     render(job::retry(&ctx, &id, by.actor()).await)
 }
 
-async fn close_job(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+async fn close_job(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
     render(job::close(&ctx, &id, by.actor()).await)
 }
 
@@ -158,19 +168,19 @@ async fn show_provider(_: By, ctx: Ctx, Segment(id): Segment) -> Response {
     render(provider::show(&ctx, &id).await)
 }
 
-async fn pause_provider(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+async fn pause_provider(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
     render(provider::pause(&ctx, &id, by.actor()).await)
 }
 
-async fn release_provider(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+async fn release_provider(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
     render(provider::release(&ctx, &id, by.actor()).await)
 }
 
-async fn retire_provider(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+async fn retire_provider(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
     render(provider::retire(&ctx, &id, by.actor()).await)
 }
 
-async fn test_provider(_: By, ctx: Ctx, Segment(id): Segment) -> Response {
+async fn test_provider(ctx: Ctx, Segment(id): Segment, _: Alone) -> Response {
     render(provider::test(&ctx, &id).await)
 }
 
@@ -192,11 +202,11 @@ async fn add_operator(ctx: Ctx, State(app): State<App>, request: Request) -> Res
     }
 }
 
-async fn bootstrap(By(by): By, ctx: Ctx) -> Response {
+async fn bootstrap(ctx: Ctx, Alone(by): Alone) -> Response {
     made(operator::first(&ctx, by.actor()).await)
 }
 
-async fn remove_operator(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+async fn remove_operator(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
     match operator::remove(&ctx, &id, &by).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => refuse(error),
@@ -211,22 +221,28 @@ async fn fields(app: &App, request: Request, known: &[&str]) -> Result<Params, R
 
 /// The members of a body that is a JSON object. Whoever was removed while it was on its way does nothing with it.
 pub(super) async fn members(app: &App, request: Request) -> Result<Members, Response> {
+    members_of(&sent(app, request).await?)
+}
+
+async fn sent(app: &App, request: Request) -> Result<Limited, Response> {
     let asking = Asking::of(request.headers(), request.extensions()).map_err(refuse)?;
     let body = read(app, request).await?;
     asking.admitted().await.map_err(refuse)?;
+    Ok(body)
+}
+
+fn members_of(body: &Limited) -> Result<Members, Response> {
     let members = body.members().map_err(|error| unread(&error))?;
     Members::new(members).map_err(|invalid| refuse(invalid.into()))
 }
 
-/// Refuses a body that says something, where nothing is to be said.
-pub(super) async fn no_members(app: &App, request: Request) -> Result<(), Response> {
-    let members = members_if_any(app, request).await?;
-    members.known(&[]).map(|_| ()).map_err(|invalid| refuse(invalid.into()))
-}
-
 /// The members of a body that may be left out.
 pub(super) async fn members_if_any(app: &App, request: Request) -> Result<Members, Response> {
-    if request.body().is_end_stream() { Ok(Members::default()) } else { members(app, request).await }
+    if request.body().is_end_stream() {
+        return Ok(Members::default());
+    }
+    let body = sent(app, request).await?;
+    if body.bytes.is_empty() { Ok(Members::default()) } else { members_of(&body) }
 }
 
 async fn read(app: &App, request: Request) -> Result<Limited, Response> {

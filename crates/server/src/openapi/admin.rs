@@ -27,7 +27,10 @@ pub(super) fn document() -> Value {
             and ends, `admin` sets up. Refusals are problems (RFC 9457). A parameter or member that is not known is \
             refused; one that is known is given once. A member that is null or empty is as good as absent. Times are \
             RFC 3339 in UTC with milliseconds.",
-        server: "http://127.0.0.1:8408",
+        server: json!({"url": "{admin}", "variables": {"admin": {
+            "default": "http://127.0.0.1:8408",
+            "description": "Where the operators' listener is reached (`server.admin_listen`).",
+        }}}),
         tags: &[
             ("Connections", "Looked for, looked at, ended."),
             ("Jobs", "Deferred work, and what was given up of it."),
@@ -107,7 +110,8 @@ impl OfOperators for Operation {
         let tried = self.parameters.iter().any(|parameter| parameter.name == TRIED);
         let in_vain = (!self.method.is_safe() && !tried)
             .then(|| AdminError::invalid(TRIED, "expected nothing of the kind here"));
-        self.secured(&["operatorToken"])
+        let deed = if self.method.is_safe() || self.body.is_some() { self } else { self.reads_a_body(JSON) };
+        deed.secured(&["operatorToken"])
             .refuses([AdminError::Unauthorized])
             .refuses(small.into_iter().chain(first).chain(in_vain))
             .refuses([AdminError::Fault(Fault::new(""))])
@@ -162,7 +166,6 @@ impl OfOperators for Operation {
         let told = "Whether it is only to be said what would come of it.";
         self.query(TRIED, told, one_of(["true", "false"]))
             .refuses([AdminError::invalid(TRIED, "expected true, false")])
-            .reads_a_body(JSON)
     }
 }
 

@@ -13,8 +13,8 @@ use super::operation::{Answer, Body, Content, Operation, Parameter};
 pub(super) struct About {
     pub(super) title: &'static str,
     pub(super) description: &'static str,
-    /// Where it is served.
-    pub(super) server: &'static str,
+    /// Where it is served: a server object.
+    pub(super) server: Value,
     /// The headings, each with what belongs below it.
     pub(super) tags: &'static [(&'static str, &'static str)],
     /// The security schemes by name.
@@ -46,7 +46,7 @@ pub(super) fn document(about: &About, operations: Vec<Operation>) -> Value {
             "title": about.title, "version": env!("CARGO_PKG_VERSION"), "description": about.description,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": about.server}],
+        "servers": [about.server],
         "tags": tags,
         "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": about.security, "headers": headers()},

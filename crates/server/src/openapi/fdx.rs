@@ -23,7 +23,7 @@ pub(super) fn document() -> Value {
             speaks. The bearer is the access token of a connection. Fields differ by data provider: what it does \
             not say is absent. Amounts are JSON numbers of any precision. A parameter that is not known is \
             ignored, one that is known is given once. Every answer carries `ob-correlation-id` and `ob-trace-id`.",
-        server: "/",
+        server: json!({"url": "/"}),
         tags: &[
             ("Customer", "Who the customer is."),
             ("Accounts", "Accounts, and what belongs to them."),

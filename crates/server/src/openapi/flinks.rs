@@ -30,7 +30,7 @@ pub(super) fn document() -> Value {
             §5.2 with the documented statuses: a refusal is 400 with a word and a sentence, also where a bearer is \
             of no use. A member of a body that is not known is ignored, one that is known is given once; one that is null or \
             empty is as good as absent.",
-        server: "/",
+        server: json!({"url": "/"}),
         tags: &[
             ("Authorization", "From the customer's consent to tokens, and to their end."),
             ("Connections", "What a data recipient is connected to."),

@@ -150,7 +150,8 @@ fn asked(line: &str, variables: &BTreeMap<&str, String>) -> Raw {
     assert!(output.status.success(), "{line}\n{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8(output.stdout).unwrap();
     let (words, body) = said.split_once("\u{1}\0").unwrap();
-    let (mut method, mut target, mut headers, mut sends) = ("GET", "", Vec::new(), false);
+    let (mut method, mut target, mut headers, mut sends, mut asks) =
+        ("GET", String::new(), Vec::new(), false, None);
     let mut words = words.split_terminator('\0');
     while let Some(word) = words.next() {
         let mut value = || words.next().unwrap();
@@ -162,10 +163,21 @@ fn asked(line: &str, variables: &BTreeMap<&str, String>) -> Raw {
                 let (name, value) = value().split_once(": ").unwrap();
                 headers.push((name, value.to_owned()));
             }
+            "-G" => asks = Some(form_urlencoded::Serializer::new(String::new())),
+            "--data-urlencode" => {
+                let (name, value) = value().split_once('=').unwrap();
+                asks.as_mut().expect("a form goes into the query").append_pair(name, value);
+            }
             "-u" => headers.push(("Authorization", format!("Basic {}", STANDARD.encode(value())))),
             "-d" => sends = value() == "@-",
-            url => target = url.strip_prefix(&variables["HUB"]).unwrap(),
+            url => {
+                let below = |base: &str| url.strip_prefix(&variables[base]);
+                below("HUB").or_else(|| below("ADMIN")).unwrap().clone_into(&mut target);
+            }
         }
+    }
+    if let Some(mut asks) = asks {
+        target = format!("{target}?{}", asks.finish());
     }
     let raw = Raw::post(target, "application/json", if sends { body } else { "" }).method(method);
     headers
@@ -185,7 +197,9 @@ async fn the_lines_of_curl_run_as_they_stand() {
         ("CLIENT_ID", acme.id.clone()),
         ("CLIENT_SECRET", acme.secret.clone()),
         ("REDIRECT_URI", acme.redirect_uri.clone()),
-        ("SCOPE", "ACCOUNT_BASIC".to_owned()),
+        ("ADMIN", format!("http://{}", kit.world.node.admin)),
+        ("SCOPE", "ACCOUNT_BASIC TRANSACTIONS".to_owned()),
+        ("CONNECTION_ID", tokens.id.to_string()),
         ("STATE", "s-1".to_owned()),
         ("ACCOUNT_ID", kit.account_id(&tokens.access).await),
         ("STATEMENT_ID", kit.statement_id(&tokens.access).await),
@@ -199,6 +213,9 @@ async fn the_lines_of_curl_run_as_they_stand() {
         ("fdx", "searchForAccounts", &*tokens.access, 200),
         ("fdx", "getAccount", &*tokens.access, 200),
         ("fdx", "getAccountStatement", &*tokens.access, 200),
+        ("admin", "listConnections", kit.admin_token(), 200),
+        ("admin", "getConnection", kit.admin_token(), 200),
+        ("admin", "createPartner", kit.admin_token(), 201),
         ("flinks", "revoke", &*tokens.access, 204),
         ("fdx", "getAccount", &*tokens.access, 401),
     ] {

@@ -8,7 +8,7 @@ use domain::model::operator::Role;
 
 use super::registration::Step;
 use super::{new_provider, partner, recipient, registration};
-use crate::admin::http::{By, made, members, members_if_any, no_members, render};
+use crate::admin::http::{Alone, By, made, members, members_if_any, render};
 use crate::app::App;
 use crate::ctx::Ctx;
 use crate::manage::Members;
@@ -92,15 +92,15 @@ async fn show_partner(_: By, ctx: Ctx, Segment(id): Segment) -> Response {
     render(partner::show(&ctx, &id).await)
 }
 
-async fn regenerate_partner(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+async fn regenerate_partner(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
     render(partner::regenerate(&ctx, &id, by.actor()).await)
 }
 
-async fn suspend_partner(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+async fn suspend_partner(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
     render(partner::hold(&ctx, &id, true, by.actor()).await)
 }
 
-async fn reinstate_partner(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+async fn reinstate_partner(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
     render(partner::hold(&ctx, &id, false, by.actor()).await)
 }
 
@@ -133,28 +133,23 @@ async fn update_recipient(
 }
 
 async fn remove_recipient(
-    By(by): By,
     ctx: Ctx,
-    State(app): State<App>,
     Segment(id): Segment,
     RawQuery(query): RawQuery,
-    request: Request,
+    Alone(by): Alone,
 ) -> Response {
-    match no_members(&app, request).await {
-        Ok(()) => render(recipient::remove(&ctx, &id, query.as_deref(), by.actor()).await),
-        Err(refused) => refused,
-    }
+    render(recipient::remove(&ctx, &id, query.as_deref(), by.actor()).await)
 }
 
-async fn regenerate_recipient(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+async fn regenerate_recipient(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
     render(recipient::regenerate(&ctx, &id, by.actor()).await)
 }
 
-async fn suspend_recipient(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+async fn suspend_recipient(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
     render(recipient::hold(&ctx, &id, true, by.actor()).await)
 }
 
-async fn reinstate_recipient(By(by): By, ctx: Ctx, Segment(id): Segment) -> Response {
+async fn reinstate_recipient(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
     render(recipient::hold(&ctx, &id, false, by.actor()).await)
 }
 
@@ -173,12 +168,12 @@ async fn show_registration(_: By, ctx: Ctx, Segments(pair): Segments<2>) -> Resp
     render(registration::show(&ctx, &pair).await)
 }
 
-async fn approve(By(by): By, ctx: Ctx, Segments(pair): Segments<2>) -> Response {
+async fn approve(ctx: Ctx, Segments(pair): Segments<2>, Alone(by): Alone) -> Response {
     let step = (Step::Approve, Members::default());
     render(registration::take(&ctx, &pair, step, &by.actor()).await)
 }
 
-async fn reinstate(By(by): By, ctx: Ctx, Segments(pair): Segments<2>) -> Response {
+async fn reinstate(ctx: Ctx, Segments(pair): Segments<2>, Alone(by): Alone) -> Response {
     let step = (Step::Reinstate, Members::default());
     render(registration::take(&ctx, &pair, step, &by.actor()).await)
 }

@@ -110,7 +110,7 @@ fn connections() -> Vec<Operation> {
 
 fn job() -> Value {
     json!({"id": "job_…", "kind": "tell_bank", "state": "dead", "connection_id": "con_…", "provider_id": 1000, "client_id": "dc-…",
-        "attempts": 36, "outcome": "the bank answered 503", "holds_token": true,
+        "attempts": 36, "outcome": "HTTP 503", "holds_token": true,
         "due_at": "2026-12-01T12:00:00.000Z", "give_up_at": "2026-12-01T12:00:00.000Z",
         "created_at": "2026-11-24T12:00:00.000Z", "finished_at": "2026-12-01T12:00:00.000Z"})
 }
@@ -140,7 +140,7 @@ fn jobs() -> Vec<Operation> {
 }
 
 fn event() -> Value {
-    json!({"id": "evt_…", "subject": {"kind": "connection", "id": "con_…"}, "seq": 1,
+    json!({"id": "aud_…", "subject": {"kind": "connection", "id": "con_…"}, "seq": 1,
         "at": "2026-11-24T12:00:00.000Z", "action": "connection.opened", "actor": {"kind": "customer", "id": null},
         "correlation_id": "6b1f0c5e-3a52-4c0e-9a53-2f7f2f0a6d11", "detail": {}})
 }

@@ -86,7 +86,7 @@ fn providers() -> Vec<Operation> {
 
 fn registration() -> Value {
     json!({"client_id": "dc-…", "client_name": "Acme Budget", "provider_id": 1000, "provider_name": "Maple Trust",
-        "partner": "pt-…", "state": "pending_approval", "reason": null, "requested_at": "2026-11-24T12:00:00.000Z"})
+        "partner": "dc-…", "state": "pending_approval", "reason": null, "requested_at": "2026-11-24T12:00:00.000Z"})
 }
 
 /// A pair that is in the way.
@@ -272,7 +272,7 @@ fn recipients() -> Vec<Operation> {
 fn partners() -> Vec<Operation> {
     const ALL: &str = "/admin/v1/partners";
     let row = |method, path, id, summary| row("Partners", method, path, id, summary);
-    let partner = || json!({"client_id": "pt-…", "name": "Flinks Fake", "state": "active", "created_at": "2026-11-24T12:00:00.000Z"});
+    let partner = || json!({"client_id": "dc-…", "name": "Flinks Fake", "state": "active", "created_at": "2026-11-24T12:00:00.000Z"});
     let shown = |operation: Operation| {
         operation.gives::<PartnerBody>(200, "The partner", partner()).unknown("partner")
     };

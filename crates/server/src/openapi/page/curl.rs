@@ -58,14 +58,29 @@ impl Asked<'_> {
             line.push_str(" -o document");
         }
         let path: Vec<String> = self.path.split('/').map(segment).collect();
-        let query = self.needed("query");
-        let query: Vec<String> =
-            query.map(|parameter| format!("{}={}", text(parameter, "name"), self.value(parameter))).collect();
-        let mark = if query.is_empty() { "" } else { "?" };
-        let base = if self.base.contains("://") { self.base } else { "$HUB" };
-        let _ =
-            write!(line, " \"{}{}{mark}{}\"", base.trim_end_matches('/'), path.join("/"), query.join("&"));
+        let mut query = self.needed("query").peekable();
+        if query.peek().is_some() {
+            line.push_str(" -G");
+        }
+        let _ = write!(line, " \"{}{}\"", self.base(), path.join("/"));
+        for parameter in query {
+            let _ = write!(
+                line,
+                " \\\n  --data-urlencode \"{}={}\"",
+                text(parameter, "name"),
+                self.value(parameter)
+            );
+        }
         line
+    }
+
+    /// Where the document is served: a variable of the document is one of the shell.
+    fn base(&self) -> String {
+        match self.base {
+            base if base.starts_with('{') => segment(base),
+            base if base.contains("://") => base.trim_end_matches('/').to_owned(),
+            _ => "$HUB".to_owned(),
+        }
     }
 
     /// The first answer that is no refusal.
@@ -92,7 +107,7 @@ impl Asked<'_> {
         let known =
             schema.get("const").or_else(|| schema["enum"].get(0)).or_else(|| parameter.get("example"));
         match known.and_then(Value::as_str) {
-            Some(known) => form_urlencoded::byte_serialize(known.as_bytes()).collect(),
+            Some(known) => quoted(known),
             None => format!("${}", variable(text(parameter, "name"))),
         }
     }
@@ -109,7 +124,7 @@ fn segment(segment: &str) -> String {
 }
 
 /// The name of a variable of the shell.
-fn variable(name: &str) -> String {
+pub(super) fn variable(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
@@ -129,7 +144,7 @@ fn sent(content: &serde_json::Map<String, Value>, basic: bool) -> Vec<String> {
         let members = example.as_object().into_iter().flatten();
         let field = |(name, value): (&String, &Value)| {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            format!("--data-urlencode \"{name}={}\"", escaped(&value).replace('"', "\\\""))
+            format!("--data-urlencode \"{name}={}\"", quoted(&value))
         };
         return members.map(field).collect();
     }
@@ -145,6 +160,11 @@ fn fill(value: &mut Value, name: &str) {
         Value::String(text) if text.contains('…') => *text = format!("{VARIABLE}{}", variable(name)),
         _ => {}
     }
+}
+
+/// As it stands within double quotes.
+fn quoted(text: &str) -> String {
+    escaped(text).replace('"', "\\\"")
 }
 
 /// As it stands in a here-document, where the shell puts in its variables.
@@ -183,7 +203,7 @@ mod tests {
         });
         assert_eq!(
             line("GET", "/a/{b_id}", &operation, "/"),
-            "curl \"$HUB/a/$B_ID?response_type=a+b&state=$STATE\" \\\n  -H \"Authorization: Bearer $TOKEN\" \\\n  -H \"X-Way: in\""
+            "curl -G \"$HUB/a/$B_ID\" \\\n  --data-urlencode \"response_type=a b\" \\\n  --data-urlencode \"state=$STATE\" \\\n  -H \"Authorization: Bearer $TOKEN\" \\\n  -H \"X-Way: in\""
         );
     }
 
@@ -196,6 +216,7 @@ mod tests {
         );
         let document = json!({"responses": {"200": {"content": {"application/pdf": {}}}}});
         assert_eq!(line("GET", "/a", &document, "/"), "curl -o document \"$HUB/a\"");
+        assert_eq!(line("GET", "/a", &document, "{admin}"), "curl -o document \"$ADMIN/a\"");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use http::StatusCode;
 use serde_json::Value;
 
-use super::curl::Asked;
+use super::curl::{Asked, variable};
 use super::piece::{Mark, Text};
 use super::schema::{Field, Schemas};
 
@@ -14,6 +14,8 @@ pub(super) struct Reference {
     pub(super) title: String,
     pub(super) description: Text,
     pub(super) version: String,
+    /// Where it is served, if that differs from hub to hub: a variable, and what it mostly is.
+    pub(super) server: Option<(String, String)>,
     pub(super) schemes: Vec<Named>,
     pub(super) groups: Vec<Group>,
     /// The types that are too large to be told where they are used.
@@ -118,6 +120,9 @@ impl Reference {
             title: capital(&title.strip_prefix("Bowline: ").unwrap_or(&title).replace('`', "")),
             description: sentence(&document["info"]),
             version: string(&document["info"], "version"),
+            server: members(&document["servers"][0]["variables"])
+                .next()
+                .map(|(name, told)| (variable(name), string(told, "default"))),
             schemes: members(&document["components"]["securitySchemes"]).map(|s| scheme(s.0, s.1)).collect(),
             types: types(schemas, &groups),
             headers: members(&document["components"]["headers"])

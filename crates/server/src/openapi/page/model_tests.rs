@@ -10,7 +10,7 @@ fn document() -> Value {
     let other: serde_json::Map<String, Value> = (0..12).map(|n| (format!("o{n}"), json!({}))).collect();
     json!({
         "info": {"title": "Bowline: data of `x`", "version": "1", "description": "All of `it`."},
-        "servers": [{"url": "https://admin.example.org"}],
+        "servers": [{"url": "{there}", "variables": {"there": {"default": "https://there.example.org"}}}],
         "tags": [{"name": "Second", "description": "2"}, {"name": "First thing"}, {"name": "Nothing"}],
         "security": [{"own": []}],
         "paths": {"/a/{id}": {
@@ -63,6 +63,8 @@ fn headings_come_in_the_order_of_the_tags_and_what_has_none_comes_last() {
     assert_eq!((&*reference.title, reference.operations()), ("Data of x", 3));
     assert_eq!(operation(&reference, "group-").id, "DELETE--a--id-");
     assert_eq!(["$ID", "$HUB"].map(|name| reference.has_variable(name)), [true, false]);
+    assert!(reference.has_variable("$THERE"));
+    assert_eq!(reference.server, Some(("THERE".into(), "https://there.example.org".into())));
 }
 
 #[test]

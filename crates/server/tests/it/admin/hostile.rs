@@ -235,9 +235,31 @@ async fn a_deed_that_is_only_to_be_tried_is_not_done_where_that_cannot_be_said(k
         );
     }
     let within = Some(json!({"dry_run": true}));
+    let of_acme = |step: &str| (Method::POST, format!("/recipients/{acme}/{step}"));
+    let of_partner = |step: &str| (Method::POST, format!("/partners/{}/{step}", kit.partner().id));
+    let of_registration = |step: &str| (Method::POST, format!("/registrations/{acme}/1000/{step}"));
+    let of_provider = |step: &str| (Method::POST, format!("/providers/1000/{step}"));
     for (method, path) in [
         (Method::POST, format!("/connections/{}/end", tokens.id)),
         (Method::DELETE, format!("/recipients/{acme}")),
+        (Method::DELETE, format!("/operators/{other}")),
+        (Method::POST, "/operators/bootstrap".into()),
+        (Method::POST, "/jobs/job_1/retry".into()),
+        (Method::POST, "/jobs/job_1/close".into()),
+        of_acme("secret"),
+        of_acme("suspend"),
+        of_acme("reinstate"),
+        of_partner("secret"),
+        of_partner("suspend"),
+        of_partner("reinstate"),
+        of_registration("approve"),
+        of_registration("activate"),
+        of_registration("suspend"),
+        of_registration("reinstate"),
+        of_provider("pause"),
+        of_provider("release"),
+        of_provider("retire"),
+        of_provider("test"),
     ] {
         let answer = kit.as_operator(kit.admin_token(), method.clone(), &path, within.clone()).await;
         assert_eq!(
