@@ -125,6 +125,8 @@ fn describe(world: &World, args: &Args) {
             println!("redirect     {uri}");
         }
     }
+    println!("\npartner      {}   it manages recipients of its own", world.partner.client_id);
+    println!("secret       {}", world.partner.client_secret.expose());
     println!("\noperator     {}   an admin's bearer token", world.operator.expose());
     println!("commands     bowline --config {} connection list", args.data.join(CONFIGURATION).display());
 }

@@ -114,12 +114,17 @@ pub(super) async fn with(
     found.ok_or(NO_REGISTRATION)
 }
 
+/// The word of the first version of the API.
+pub(super) fn first(state: RegistrationState) -> String {
+    state.as_str().to_uppercase()
+}
+
 /// What a bad pair is told.
 pub(super) fn why(pair: &BadPair) -> String {
     match pair.why {
         WhyNot::NoRecipient => "client_id names no data recipient of this partner".into(),
         WhyNot::NoProvider => "provider_id names no provider of this hub".into(),
-        WhyNot::Duplicate(state) => format!("This registration was requested before and is {state}"),
+        WhyNot::Duplicate(state) => format!("This registration was requested before and is {}", first(state)),
     }
 }
 

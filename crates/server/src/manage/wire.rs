@@ -17,7 +17,7 @@ use store::query::{ListedConnection, NamedRegistration};
 
 use super::connection::Page;
 use super::inventory::{Inventory, inventory};
-use super::registration::why;
+use super::registration::{first, why};
 use crate::wire::{Time, Word};
 
 /// A recipient. What it does not say of itself is absent; `contacts` is always there.
@@ -145,7 +145,7 @@ impl<'a> RegistrationBody<'a> {
             provider_id: registration.provider_id,
             provider_name: &named.provider.name,
             country: &named.provider.country,
-            registration_status: registration.state.as_str().to_uppercase(),
+            registration_status: first(registration.state),
             requested_on: registration.requested_at.seven_digits(),
             reason: registration.reason.as_deref(),
         }

@@ -198,7 +198,7 @@ pub(super) fn registrations() -> Vec<Operation> {
         .answers([
             pair(400, "provider_id names no provider of this hub"),
             pair(404, "client_id names no data recipient of this partner"),
-            pair(409, "This registration was requested before and is pending_approval"),
+            pair(409, "This registration was requested before and is PENDING_APPROVAL"),
         ]),
         listed(row(
             Method::GET,

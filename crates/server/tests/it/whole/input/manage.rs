@@ -382,7 +382,7 @@ fn requests(values: &Values) -> Vec<Case> {
     let Managed { recipient: own, foreign, partner, token, .. } = &values.manage;
     let nobody = |count: u32| Expected::Pairs(404, format!("{NO_RECIPIENT} (bad pairs: {count})").into());
     let nowhere = "provider_id names no provider of this hub (bad pairs: 1)";
-    let before = "This registration was requested before and is pending_approval (bad pairs: 1)";
+    let before = "This registration was requested before and is PENDING_APPROVAL (bad pairs: 1)";
     let provider = |nth: usize| invalid(format!("provider_ids[{nth}] must be a positive integer"));
     let recipient = |nth: usize| invalid(format!("recipient_ids[{nth}] must be an id of a data recipient"));
     let numbers = |count: u32| (1..=count).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
