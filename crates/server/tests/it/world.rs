@@ -53,6 +53,10 @@ fn its_line_is_complete_and_the_same_after_a_restart() {
     for (name, above) in [("hub", 0), ("demo", 1), ("admin", 8), ("probes", 9)] {
         assert_eq!(first[name], format!("http://127.0.0.1:{}", port + above), "{name}");
     }
+    let written = std::fs::read_to_string(folder.path().join("bowline.toml")).unwrap();
+    for (key, above) in [("listen", 0), ("admin_listen", 8), ("probe_listen", 9)] {
+        assert!(written.contains(&format!("\n{key} = \"127.0.0.1:{}\"\n", port + above)), "{written}");
+    }
     assert!(first["operator"]["token"].as_str().is_some_and(|token| token.len() >= 43));
     let providers = first["providers"].as_array().unwrap();
     let known: Vec<_> = providers.iter().map(|p| (&p["provider_id"], &p["name"])).collect();

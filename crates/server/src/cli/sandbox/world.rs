@@ -107,7 +107,7 @@ impl World {
             providers.push_str(&provider);
             banks.push(site);
         }
-        let config = config(args, &hub_url, &providers)?;
+        let config = config(args, [&listeners.hub, &listeners.admin, &listeners.probes], &providers)?;
         let location = location(&config)?;
         let lock = DataLock::take(&location)?;
         migrate(&location).await?;
@@ -258,16 +258,22 @@ fn write(file: &Path, text: &str) -> Result<(), Failure> {
 }
 
 fn url(listener: &TcpListener) -> Result<String, Failure> {
-    let address = listener.local_addr().map_err(|e| Failure::Fault(e.into()))?;
-    Ok(format!("http://{address}"))
+    Ok(format!("http://{}", address(listener)?))
 }
 
-fn config(args: &Args, hub: &str, providers: &str) -> Result<Config, Failure> {
+fn address(listener: &TcpListener) -> Result<String, Failure> {
+    Ok(listener.local_addr().map_err(|e| Failure::Fault(e.into()))?.to_string())
+}
+
+fn config(args: &Args, [hub, admin, probes]: [&TcpListener; 3], providers: &str) -> Result<Config, Failure> {
     let file = args.data.join(CONFIGURATION);
     let in_data = |name: &str| args.data.join(name).display().to_string();
     let store = args.store.clone().unwrap_or_else(|| format!("sqlite:{}", in_data("bowline.db")));
     let sections = json!({
-        "server": {"public_url": hub, "admin_socket": in_data("admin.sock")},
+        "server": {
+            "public_url": url(hub)?, "listen": address(hub)?, "admin_listen": address(admin)?,
+            "probe_listen": address(probes)?, "admin_socket": in_data("admin.sock"),
+        },
         "store": {"url": store},
         "keys": {"file": in_data("bowline.keys")},
         "upstream": {"allow_loopback": true},
