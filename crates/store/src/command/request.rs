@@ -200,7 +200,8 @@ impl Command for ReceiveCode {
     }
 }
 
-/// Nothing came of a request after its provider had answered. What is in hand is revoked there.
+/// Nothing came of an exchange. What is in hand is revoked at the provider. A request that is not being exchanged any
+/// more stays as it is: whoever ended it has seen to what was in hand, and its key is gone.
 #[derive(Debug)]
 pub struct FailRequest {
     /// When.
@@ -228,7 +229,8 @@ impl Command for FailRequest {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
-        if let Some(request) = lock_request(tx, &self.request_id).await? {
+        let request = lock_request(tx, &self.request_id).await?;
+        if let Some(request) = request.filter(|r| r.status == RequestStatus::Exchanging) {
             fail_with(tx, &self.moment, &request, self.in_hand.clone());
         }
         Ok(())

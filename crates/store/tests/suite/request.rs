@@ -24,6 +24,12 @@ async fn open(kit: &Kit, name: &str) {
     kit.store.run(OpenAuthorizationRequest { moment: kit.moment(), request }).await.unwrap();
 }
 
+/// An exchange that failed with a token in hand.
+fn failed(kit: &Kit, name: &str) -> FailRequest {
+    let in_hand = Some(InHand { token: b"sealed".to_vec(), identity: None });
+    FailRequest { moment: kit.moment(), request_id: kit.request(name, "dc-acme").id, in_hand }
+}
+
 async fn each_step_is_taken_once_by_the_browser_that_began(kit: Kit) {
     open(&kit, "a").await;
     let foreign = SendToProvider { cookie: hashes("another"), ..kit.sent("a") };
@@ -58,12 +64,7 @@ async fn what_is_in_hand_is_revoked_when_nothing_comes_of_it(kit: Kit) {
     kit.store.run(kit.sent("a")).await.unwrap().unwrap();
     kit.store.run(kit.received("a")).await.unwrap().unwrap();
     let request_id = kit.request("a", "dc-acme").id;
-    let fail = FailRequest {
-        moment: kit.moment(),
-        request_id: request_id.clone(),
-        in_hand: Some(InHand { token: b"sealed".to_vec(), identity: None }),
-    };
-    kit.store.run(fail).await.unwrap();
+    kit.store.run(failed(&kit, "a")).await.unwrap();
     assert_eq!(kit.jobs("revoke_orphan", "pending").await, 1);
     let request = kit.store.ask(&RequestById { id: request_id }).await.unwrap().unwrap();
     assert_eq!((request.status.as_str(), request.verifier), ("failed", None));
@@ -86,6 +87,8 @@ async fn a_recipient_that_is_held_meanwhile_gets_nothing(kit: Kit) {
     let outcome = kit.store.run(kit.opened("a", Some("alice"))).await.unwrap();
     assert!(matches!(outcome, OpenOutcome::Refused(error) if error.code.as_str() == "unauthorized_client"));
     assert_eq!(kit.jobs("revoke_orphan", "pending").await, 1, "the bank's grant must not be left alone");
+    kit.store.run(failed(&kit, "a")).await.unwrap();
+    assert_eq!(kit.jobs("revoke_orphan", "pending").await, 1, "it has failed, and has no key any more");
     let agreed = kit.store.run(kit.sent("b")).await.unwrap().unwrap();
     assert_eq!(agreed.goes_on.unwrap_err().code.as_str(), "unauthorized_client", "nor is a yes taken");
     assert_eq!(kit.store.run(kit.sent("b")).await.unwrap().unwrap_err(), StepRefusal::AlreadyTaken);
