@@ -82,7 +82,7 @@ pub async fn consent_page(
     let registration = ctx.ask(&registered).await?;
     let goes_on = may_go_on(&client, Some(&provider), registration.as_ref(), &request.redirect_uri);
     if let Err(error) = goes_on {
-        return Err(stopped(ctx, &request, (client, provider), &error).await?);
+        return Err(StepError::Stopped(stopped(ctx, &request, (client, provider), &error).await?));
     }
     Ok(ConsentPage {
         recipient: client.name.clone(),
@@ -129,7 +129,7 @@ pub async fn approve(
     };
     let Stepped { request, goes_on } = ctx.run(sent).await?.map_err(StepError::Refused)?;
     if let Err(error) = goes_on {
-        return Err(stopped(ctx, &request, parties(ctx, &request).await?, &error).await?);
+        return Err(StepError::Stopped(stopped(ctx, &request, parties(ctx, &request).await?, &error).await?));
     }
     let settings = &provider.settings;
     let url = authorization_url(
@@ -148,12 +148,12 @@ pub async fn approve(
     url.ok_or_else(|| StepError::Fault(Fault::new("a provider's authorization endpoint is no URL")))
 }
 
-/// The customer says no: where the browser goes now.
+/// The customer says no: where the browser goes now. Where the recipient may send nobody, a page says that it is over.
 pub async fn deny(ctx: &Ctx, id: &AuthorizationRequestId, cookie: TokenHashes) -> Result<String, StepError> {
     let denied = DenyRequest { moment: ctx.moment()?, request_id: id.clone(), cookie };
     let request = ctx.run(denied).await?.map_err(StepError::Refused)?;
-    let (client, _) = parties(ctx, &request).await?;
-    answer(&client, &request, Err(&DENIED)).ok_or(StepError::Refused(StepRefusal::Unknown))
+    let mut page = stopped(ctx, &request, parties(ctx, &request).await?, &DENIED).await?;
+    page.back.take().ok_or(StepError::Stopped(page))
 }
 
 /// The page of a request that may not go on. The customer is told here, and the recipient by the way back.
@@ -162,15 +162,15 @@ async fn stopped(
     request: &AuthorizationRequest,
     (client, provider): (Client, Provider),
     error: &OAuthError,
-) -> Result<StepError, Fault> {
+) -> Result<Box<Stopped>, Fault> {
     let back = if may_redirect(ctx, &client).await? { answer(&client, request, Err(error)) } else { None };
-    Ok(StepError::Stopped(Box::new(Stopped {
+    Ok(Box::new(Stopped {
         request_id: request.id.clone(),
         language: Language::from_tags(&request.language),
         recipient: client.name,
         provider: provider.settings.name,
         back,
-    })))
+    }))
 }
 
 /// Whether a recipient may send anybody anywhere: one without any active registration may not, for the hub is no open

@@ -100,7 +100,7 @@ async fn decide(State(app): State<App>, ctx: Ctx, Segment(id): Segment, request:
         }
         Some("deny") => hub::deny(&ctx, &id, flow.hashes(&app))
             .await
-            .map_or_else(refuse, |url| leaving(&app, &id, see_other(&url))),
+            .map_or_else(|error| over(&app, error), |url| leaving(&app, &id, see_other(&url))),
         _ => message(StatusCode::BAD_REQUEST, Notice::ForeignForm),
     }
 }

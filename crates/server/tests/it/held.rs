@@ -13,6 +13,7 @@ on_both!(
     a_recipient_that_was_removed_gets_a_page_alone,
     a_place_that_is_no_more_registered_gets_a_page_alone,
     a_picked_provider_is_asked_for_anew,
+    who_is_held_during_the_exchange_leaves_one_job,
 );
 
 /// What holds a recipient back at provider 1000, and the word that `authorize` says it with.
@@ -37,9 +38,21 @@ impl Kit {
 
     /// The customer says yes on a page that was shown before.
     async fn approved(&self, at: &str, page: &Answer) -> Answer {
+        self.decided(at, page, "approve").await
+    }
+
+    async fn decided(&self, at: &str, page: &Answer, decision: &str) -> Answer {
         let token = hidden(&page.body, "form_token").unwrap();
-        let form = [("form_token", token.as_str()), ("decision", "approve")];
+        let form = [("form_token", token.as_str()), ("decision", decision)];
         self.send(Sent::new(Method::POST, at).form(&form)).await
+    }
+
+    /// Where a customer stands who has agreed at the bank: at the hub's callback.
+    pub(crate) async fn agreed_at_the_bank(&self, recipient: &Recipient) -> String {
+        let (at, page) = self.up_to_accounts(&Self::ask(recipient), "alice").await;
+        let token = hidden(&page.body, "form_token").unwrap();
+        let chosen = [("form_token", token.as_str()), ("accounts", "mt-alice-card"), ("decision", "approve")];
+        self.send(Sent::new(Method::POST, &at).form(&chosen)).await.location.unwrap()
     }
 
     /// A page that says that it goes no further; where its link leads.
@@ -90,6 +103,13 @@ async fn who_is_held_after_the_request_gets_no_further_than_the_consent_page(kit
 }
 
 async fn who_is_held_while_the_customer_reads_is_not_approved(kit: Kit) {
+    let app = recipient(&kit).await;
+    let (at, page) = kit.consent(&app).await;
+    kit.takes("registrations/{id}/1000/suspend", &app).await;
+    let denied = kit.decided(&at, &page, "deny").await;
+    let back = denied.location.unwrap();
+    assert!(denied.status == 303 && back.starts_with(&app.redirect_uri), "it has another provider: {back}");
+    assert_eq!(parameter(&back, "error").as_deref(), Some("access_denied"));
     for (hold, word) in HOLDS {
         let app = recipient(&kit).await;
         let (at, page) = kit.consent(&app).await;
@@ -107,27 +127,30 @@ async fn a_recipient_that_was_removed_gets_a_page_alone(kit: Kit) {
     let only = kit.recipient(&[1000], SCOPE, false).await;
     let (seen, approved, unregistered) =
         (kit.consent(&app).await, kit.consent(&app).await, kit.consent(&only).await);
+    let denied = [kit.consent(&app).await, kit.consent(&only).await];
     kit.did(Method::DELETE, &format!("/recipients/{}", app.id), None).await;
     kit.takes("registrations/{id}/1000/suspend", &only).await;
     assert_eq!(Kit::stopped(&kit.send(Sent::new(Method::GET, &seen.0)).await), None);
     assert_eq!(Kit::stopped(&kit.approved(&approved.0, &approved.1).await), None);
     let refused = kit.approved(&unregistered.0, &unregistered.1).await;
     assert_eq!(Kit::stopped(&refused), None, "without any active registration nobody is sent anywhere");
+    for (at, page) in denied {
+        assert_eq!(Kit::stopped(&kit.decided(&at, &page, "deny").await), None, "a no sends nobody either");
+    }
+    let over = kit.behind("SELECT count(*) FROM authorization_requests WHERE status = 'failed'").await;
+    assert_eq!(over, ["4"], "and it was a no");
     kit.nothing_came_of_it().await;
 }
 
 async fn a_place_that_is_no_more_registered_gets_a_page_alone(kit: Kit) {
     let app = recipient(&kit).await;
-    let ((at, page), callback) = (kit.consent(&app).await, {
-        let (at, page) = kit.up_to_accounts(&Kit::ask(&app), "alice").await;
-        let token = hidden(&page.body, "form_token").unwrap();
-        let chosen = [("form_token", token.as_str()), ("accounts", "mt-alice-card"), ("decision", "approve")];
-        kit.send(Sent::new(Method::POST, &at).form(&chosen)).await.location.unwrap()
-    });
+    let ((at, page), denied) = (kit.consent(&app).await, kit.consent(&app).await);
+    let callback = kit.agreed_at_the_bank(&app).await;
     let uris: Value = json!({"redirect_uris": ["https://other.example.org/elsewhere"]});
     kit.did(Method::PUT, &format!("/recipients/{}", app.id), Some(uris)).await;
     assert_eq!(Kit::stopped(&kit.send(Sent::new(Method::GET, &at)).await), None);
     assert_eq!(Kit::stopped(&kit.approved(&at, &page).await), None);
+    assert_eq!(Kit::stopped(&kit.decided(&denied.0, &denied.1, "deny").await), None);
     let answer = kit.send(Sent::new(Method::GET, &callback)).await;
     assert_eq!((answer.status, &answer.location), (400, &None), "{}", answer.body);
     assert_eq!(
@@ -153,4 +176,21 @@ async fn a_picked_provider_is_asked_for_anew(kit: Kit) {
     asked.pop();
     let back = kit.authorize(&asked).await.location.unwrap();
     assert_eq!(parameter(&back, "error").as_deref(), Some("unauthorized_client"), "{back}");
+}
+
+async fn who_is_held_during_the_exchange_leaves_one_job(kit: Kit) {
+    let app = recipient(&kit).await;
+    let callback = kit.agreed_at_the_bank(&app).await;
+    kit.levers(json!({"latency_ms": 400})).await;
+    let (answer, ()) = tokio::join!(kit.send(Sent::new(Method::GET, &callback)), async {
+        let exchanging = "SELECT id FROM authorization_requests WHERE status = 'exchanging'";
+        kit.until("the bank is asked", async || !kit.behind(exchanging).await.is_empty()).await;
+        kit.takes("recipients/{id}/suspend", &app).await;
+    });
+    let back = answer.location.unwrap();
+    assert_eq!(parameter(&back, "error").as_deref(), Some("unauthorized_client"), "{back}");
+    kit.until("the bank is told", async || kit.grants().await == ["ended"]).await;
+    let jobs = "SELECT kind, state FROM jobs";
+    kit.until("it is done", async || kit.behind(jobs).await.contains(&"revoke_orphan|done".into())).await;
+    assert_eq!(kit.behind(jobs).await, ["revoke_orphan|done"]);
 }
