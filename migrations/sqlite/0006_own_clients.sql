@@ -38,7 +38,8 @@ CREATE INDEX jobs_by_state ON jobs ((state || ''), id);
 CREATE INDEX jobs_by_kind ON jobs ((kind || ''), id);
 CREATE INDEX jobs_by_provider ON jobs (provider_id, id);
 CREATE INDEX jobs_connection ON jobs (connection_id, kind, state);
-CREATE INDEX jobs_client ON jobs (client_id, provider_id) WHERE state = 'pending' AND client_id IS NOT NULL;
+CREATE INDEX jobs_client ON jobs (client_id, provider_id)
+    WHERE state IN ('pending', 'dead') AND client_id IS NOT NULL;
 
 ALTER TABLE providers ADD COLUMN initial_access_token BLOB;
 ALTER TABLE registrations ADD COLUMN upstream_management BLOB;

@@ -87,6 +87,8 @@ pub enum Attempt {
     Over,
     /// A live connection hangs from the same grant: to revoke would end that one too.
     Overtaken,
+    /// It must wait for something else, however long that takes: the time allowed begins when it need not wait.
+    Waits,
     /// It may go better later; the provider may have said when.
     Later {
         /// `Retry-After`, if it was given.
@@ -165,7 +167,7 @@ impl Job {
             (Attempt::Refused | Attempt::Over, _) => Some(BankState::Refused),
             (Attempt::Overtaken, _) => Some(BankState::NotNeeded),
             (Attempt::Later { .. }, JobStep::Dead) => Some(BankState::Dead),
-            (Attempt::Later { .. }, _) => None,
+            (Attempt::Later { .. } | Attempt::Waits, _) => None,
         }
     }
 
@@ -184,6 +186,7 @@ impl Job {
         match attempt {
             Attempt::Accepted | Attempt::Over | Attempt::Overtaken => JobStep::Done,
             Attempt::Refused => JobStep::Dead,
+            Attempt::Waits => JobStep::Retry(now.plus(self.backoff())),
             Attempt::Later { retry_after } => {
                 let wait = self.backoff().max(retry_after.unwrap_or_default().min(CEILING));
                 let due = now.plus(wait);
@@ -295,6 +298,7 @@ mod tests {
         let mut job = job(0, [0; 16]);
         job.give_up_at = NOW.plus(Duration::from_secs(1));
         assert_eq!(job.after(Attempt::Later { retry_after: None }, NOW), JobStep::Dead);
+        assert!(matches!(job.after(Attempt::Waits, NOW), JobStep::Retry(_)), "it waits for a person, say");
         assert_eq!(job.after(Attempt::Accepted, NOW), JobStep::Done);
         assert_eq!(job.after(Attempt::Over, NOW), JobStep::Done);
         let overtaken = job.after(Attempt::Overtaken, NOW);

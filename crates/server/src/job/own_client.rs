@@ -52,12 +52,13 @@ pub(super) async fn register(ctx: &Ctx, job: &Job) -> Result<Told, Fault> {
     }
 }
 
-/// Has a client deleted, when nothing more is to be told as that client.
+/// Has a client deleted, when nothing more is to be told as that client. Until then it waits: for a code that is being
+/// exchanged, for jobs, and for a person where one of them was given up.
 pub(super) async fn delete(ctx: &Ctx, job: &Job) -> Result<Told, Fault> {
     let (client_id, provider) = about(ctx, job).await?;
     let still = StillTelling { client_id: client_id.clone(), provider_id: provider.id };
     if ctx.ask(&still).await? {
-        return Ok(Told::later(&"the provider is still to be told of ends by this client"));
+        return Ok(Told::new(Attempt::Waits, "the provider is still to be told of ends by this client"));
     }
     let management = open_management(ctx, &client_id, provider.id, (&job.data_key, &job.token))?;
     Ok(hub::delete(ctx, &provider, client_id, &management).await)

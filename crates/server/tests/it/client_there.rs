@@ -39,12 +39,12 @@ impl Kit {
         .await;
     }
 
-    async fn registers(&self) {
+    pub(crate) async fn registers(&self) {
         self.registers_at(&format!("{}/register", self.world.maple().url)).await;
     }
 
     /// A recipient whose registration an operator has just approved.
-    async fn sent_to_the_bank(&self) -> Recipient {
+    pub(crate) async fn sent_to_the_bank(&self) -> Recipient {
         let recipient = self.created(&self.client_token(&self.partner()).await).await;
         self.requested(&recipient).await;
         self.took(&recipient, "approve", json!({})).await;
@@ -61,18 +61,18 @@ impl Kit {
         self.did(Method::GET, &format!("/registrations/{}/1000", recipient.id), None).await
     }
 
-    async fn until_state(&self, recipient: &Recipient, state: &str) {
+    pub(crate) async fn until_state(&self, recipient: &Recipient, state: &str) {
         self.until(state, async || self.registration(recipient).await["state"] == state).await;
     }
 
     /// The jobs of a kind, the newest first.
-    async fn jobs_of(&self, kind: &str) -> Vec<Value> {
+    pub(crate) async fn jobs_of(&self, kind: &str) -> Vec<Value> {
         let listed = self.did(Method::GET, &format!("/jobs?kind={kind}"), None).await;
         listed["items"].as_array().unwrap().clone()
     }
 
     /// What the newest job of a kind came to, when it is over or was tried.
-    async fn until_job(&self, kind: &str, state: &str) -> Value {
+    pub(crate) async fn until_job(&self, kind: &str, state: &str) -> Value {
         let newest = async || self.jobs_of(kind).await.first().cloned().unwrap_or_default();
         let tried = async || {
             let job = newest().await;

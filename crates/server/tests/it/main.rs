@@ -5,6 +5,7 @@ mod admin;
 mod attack;
 mod authorize;
 mod browser;
+mod client_kept;
 mod client_there;
 mod clock;
 mod commands;

@@ -9,7 +9,7 @@ use domain::model::connection::BankState;
 use domain::model::job::{Attempt, Job, JobKind, JobState, JobStep, Orphan};
 use serde_json::json;
 
-use super::end_connection::{Sealed, queue};
+use super::end_connection::{GIVE_UP, Sealed, queue};
 use super::entry;
 use super::request::InHand;
 use crate::Command;
@@ -82,15 +82,17 @@ impl Command for FinishJob {
             return Ok(None); // the lease ran out and somebody else took the job
         };
         let step = job.after(self.attempt, self.moment.now);
+        // The time allowed is for tries: waiting for something else uses none of it up.
+        let waited = matches!(self.attempt, Attempt::Waits).then(|| self.moment.now.plus(GIVE_UP));
         match step {
             JobStep::Retry(due) => tx.defer(
                 sql!(
                     "-- a job is tried again
                     UPDATE jobs SET attempt = attempt + 1, due_at = ?2, outcome = ?3, lease_id = NULL,
-                        lease_until = NULL
+                        lease_until = NULL, give_up_at = COALESCE(?4, give_up_at)
                     WHERE id = ?1"
                 ),
-                values![job.id, due, self.outcome],
+                values![job.id, due, self.outcome, waited],
             ),
             JobStep::Done => self.close(tx, &job, JobState::Done),
             JobStep::Dead => self.close(tx, &job, JobState::Dead),

@@ -1,7 +1,7 @@
 //! Jobs as operators look for them: each search goes along an index.
 
 use domain::Timestamp;
-use domain::id::{ClientId, ConnectionId, JobId, ProviderId};
+use domain::id::{AuthorizationRequestId, ClientId, ConnectionId, JobId, ProviderId};
 use domain::model::job::{JobKind, JobState};
 
 use crate::Query;
@@ -156,7 +156,8 @@ static BY_KIND: &Sql = search!("kind", "kind || '' = ?2");
 static BY_PROVIDER: &Sql = search!("provider", "provider_id = ?3");
 static BY_TIME: &Sql = search!("time", "id < ?4");
 
-/// Whether a provider is still to be told something as the client of a recipient.
+/// Whether a provider is still to be told something as the client of a recipient: a job is to tell it, or was given up
+/// and holds what a person may have it told; or a code is being exchanged, of which a grant may come.
 #[derive(Clone, Debug)]
 pub struct StillTelling {
     /// The recipient.
@@ -169,16 +170,29 @@ impl Query for StillTelling {
     type Reply = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
-        let row = tx.query_opt(STILL_TELLING, values![self.client_id, self.provider_id]).await?;
-        Ok(scalar::<JobId>(row)?.is_some())
+        let about = values![self.client_id, self.provider_id];
+        // The exchange first: what it leaves to a job commits with its end.
+        let exchanging = tx.query_opt(STILL_EXCHANGING, about).await?;
+        if scalar::<AuthorizationRequestId>(exchanging)?.is_some() {
+            return Ok(true);
+        }
+        Ok(scalar::<JobId>(tx.query_opt(STILL_TELLING, about).await?)?.is_some())
     }
 }
 
 static STILL_TELLING: &Sql = sql!(
     "-- a job that speaks with a provider as a recipient's client
-    SELECT id FROM jobs WHERE client_id = ?1 AND provider_id = ?2 AND state = 'pending'
+    SELECT id FROM jobs WHERE client_id = ?1 AND provider_id = ?2 AND state IN ('pending', 'dead')
+        AND (state = 'pending' OR token IS NOT NULL)
         AND COALESCE(kind, '') IN ('tell_bank', 'revoke_orphan', 'recover_code') LIMIT 1"
 );
 
+static STILL_EXCHANGING: &Sql = sql!(
+    "-- a code that is exchanged as a recipient's client, or was and is not left to a job yet
+    SELECT id FROM authorization_requests WHERE client_id = ?1 AND COALESCE(provider_id, 0) = ?2
+        AND status = 'exchanging' LIMIT 1"
+);
+
 /// Every statement of this file.
-pub(super) static STATEMENTS: [&Sql; 6] = [JOBS_OF, BY_STATE, BY_KIND, BY_PROVIDER, BY_TIME, STILL_TELLING];
+pub(super) static STATEMENTS: [&Sql; 7] =
+    [JOBS_OF, BY_STATE, BY_KIND, BY_PROVIDER, BY_TIME, STILL_TELLING, STILL_EXCHANGING];

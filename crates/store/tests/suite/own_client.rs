@@ -1,25 +1,31 @@
 //! Clients of recipients' own at providers that register them by themselves.
 
 use domain::id::{ClientId, ProviderId};
+use domain::model::connection::Cause;
 use domain::model::job::{Attempt, JobKind, JobState, JobStep};
 use domain::model::provider::{DynamicRegistration, UpstreamClient};
 use domain::model::registration::{RegistrationState, RegistrationStep};
 use store::command::{
-    DisownClient, FinishRemoval, NotTaken, RemoveClient, RequestRegistrations, SealedClient, SettleJob,
-    Settlement, StepRegistration, UpsertProvider, Whose,
+    DisownClient, FinishRemoval, NotTaken, RecoverExchange, RemoveClient, RequestRegistrations, SealedClient,
+    SettleJob, Settlement, StepRegistration, UpsertProvider, Whose,
 };
 use store::query::{Jobs, StillTelling};
 
 use crate::job::{finish, lease};
-use crate::kit::{Kit, client, on_both, operator, provider};
+use crate::kit::{DAY, EXCHANGE_LIFE, Kit, client, on_both, operator, provider};
 
 on_both!(
     what_sends_a_registration_to_its_provider_commits_with_the_approval,
     who_activates_last_is_told_and_what_is_left_over_is_deleted,
     the_clients_of_a_removed_recipient_are_deleted_once_when_its_last_connection_has_ended,
+    a_client_stays_while_a_code_is_exchanged_as_it,
+    a_client_stays_until_a_person_has_settled_what_was_not_told,
+    a_deletion_that_waits_is_not_given_up,
     a_kind_that_is_not_known_is_left_to_newer_nodes,
     a_registration_that_was_given_up_is_tried_again_though_nothing_is_in_hand,
 );
+
+const ALL: Jobs = Jobs { state: None, kind: None, provider_id: None, after: None, limit: 10 };
 
 /// The provider registers a client for each registration.
 async fn registers(kit: &Kit) {
@@ -116,7 +122,7 @@ async fn the_clients_of_a_removed_recipient_are_deleted_once_when_its_last_conne
     assert_eq!(kit.jobs("delete_client", "pending").await, 0, "a connection lives");
     let still = || StillTelling { client_id: client("dc-new"), provider_id: ProviderId::new(1000) };
     assert!(!kit.store.ask(&still()).await.unwrap());
-    kit.end(&connection, domain::model::connection::Cause::ClientRemoved, None).await;
+    kit.end(&connection, Cause::ClientRemoved, None).await;
     assert!(kit.store.ask(&still()).await.unwrap(), "the end is told as this client");
     for _ in 0..2 {
         finish_removal(&kit, client("dc-new")).await;
@@ -132,11 +138,83 @@ async fn the_clients_of_a_removed_recipient_are_deleted_once_when_its_last_conne
     assert_eq!(kit.jobs("delete_client", "pending").await, 1, "another has none");
 }
 
+/// A recipient that was removed, whose client at the provider is to be deleted.
+async fn removed(kit: &Kit) -> StillTelling {
+    registers(kit).await;
+    approved(kit).await.unwrap();
+    let (job, held) = lease(kit).await.unwrap();
+    step(kit, RegistrationStep::Activate, Some(own())).await.unwrap();
+    finish(kit, &job, held, Attempt::Accepted).await;
+    StillTelling { client_id: client("dc-new"), provider_id: ProviderId::new(1000) }
+}
+
+async fn a_client_stays_while_a_code_is_exchanged_as_it(mut kit: Kit) {
+    let still = removed(&kit).await;
+    kit.exchanging("other", "dc-acme").await;
+    let id = kit.exchanging("a", "dc-new").await;
+    remove(&kit, "dc-new").await;
+    assert_eq!(kit.jobs("delete_client", "pending").await, 1, "no connection lives");
+    assert!(kit.store.ask(&still).await.unwrap(), "the bank may give a grant");
+    let elsewhere = StillTelling { provider_id: ProviderId::new(2000), ..still.clone() };
+    assert!(!kit.store.ask(&elsewhere).await.unwrap());
+    kit.advance(EXCHANGE_LIFE);
+    assert!(kit.store.ask(&still).await.unwrap(), "it broke off, and is not recovered yet");
+    let recover = RecoverExchange { moment: kit.moment(), request_id: id };
+    assert!(kit.store.run(recover).await.unwrap());
+    assert!(kit.store.ask(&still).await.unwrap(), "a job tries the code again");
+    let found = kit.store.ask(&Jobs { kind: Some(JobKind::RecoverCode), ..ALL }).await.unwrap();
+    assert_eq!(found.len(), 1);
+    kit.behind_its_back("UPDATE jobs SET due_at = due_at + 86400000 WHERE kind = 'delete_client'").await;
+    let (job, held) = lease(&kit).await.unwrap();
+    assert_eq!(job.kind, JobKind::RecoverCode);
+    finish(&kit, &job, held, Attempt::Over).await;
+    assert!(!kit.store.ask(&still).await.unwrap());
+}
+
+async fn a_client_stays_until_a_person_has_settled_what_was_not_told(mut kit: Kit) {
+    let still = removed(&kit).await;
+    let connection = kit.active("a", "dc-new", Some("alice")).await;
+    kit.end(&connection, Cause::ClientRemoved, None).await;
+    let later = Attempt::Later { retry_after: None };
+    for settlement in [Settlement::Retry, Settlement::Close] {
+        let (telling, held) = lease(&kit).await.unwrap();
+        finish(&kit, &telling, held, later).await;
+        kit.advance(DAY * 7);
+        let (telling, held) = lease(&kit).await.unwrap();
+        assert_eq!(finish(&kit, &telling, held, later).await, Some(JobStep::Dead));
+        assert!(kit.store.ask(&still).await.unwrap(), "the grant may live, and the token is there");
+        let (moment, job_id, actor) = (kit.moment(), telling.id.clone(), operator());
+        kit.store.run(SettleJob { moment, job_id, settlement, actor }).await.unwrap().unwrap().unwrap();
+        assert_eq!(kit.store.ask(&still).await.unwrap(), settlement == Settlement::Retry);
+    }
+    let refused = kit.active("b", "dc-new", Some("alice")).await;
+    kit.end(&refused, Cause::ClientRemoved, None).await;
+    let (telling, held) = lease(&kit).await.unwrap();
+    assert_eq!(finish(&kit, &telling, held, Attempt::Refused).await, Some(JobStep::Dead));
+    assert!(!kit.store.ask(&still).await.unwrap(), "it said no: there is no token to tell it again with");
+}
+
+async fn a_deletion_that_waits_is_not_given_up(mut kit: Kit) {
+    removed(&kit).await;
+    remove(&kit, "dc-new").await;
+    for _ in 0..3 {
+        kit.advance(DAY * 7);
+        let (delete, held) = lease(&kit).await.unwrap();
+        let step = finish(&kit, &delete, held, Attempt::Waits).await;
+        assert!(matches!(step, Some(JobStep::Retry(_))), "{step:?}");
+    }
+    kit.advance(DAY);
+    let (delete, held) = lease(&kit).await.unwrap();
+    assert_eq!((delete.kind, delete.token.as_slice()), (JobKind::DeleteClient, &[3][..]));
+    let step = finish(&kit, &delete, held, Attempt::Later { retry_after: None }).await;
+    assert!(matches!(step, Some(JobStep::Retry(_))), "its seven days begin when it need not wait: {step:?}");
+}
+
 async fn a_kind_that_is_not_known_is_left_to_newer_nodes(kit: Kit) {
     let id = kit.active("a", "dc-acme", Some("alice")).await;
     let other = kit.active("b", "dc-other", Some("bob")).await;
     for id in [&id, &other] {
-        kit.end(id, domain::model::connection::Cause::Recipient, None).await;
+        kit.end(id, Cause::Recipient, None).await;
     }
     let unknown = format!("UPDATE jobs SET kind = 'fly', due_at = 0 WHERE connection_id = '{id}'");
     kit.behind_its_back(&unknown).await;
@@ -144,8 +222,7 @@ async fn a_kind_that_is_not_known_is_left_to_newer_nodes(kit: Kit) {
     assert_eq!(job.connection_id, Some(other), "it holds nobody up");
     finish(&kit, &job, held, Attempt::Accepted).await;
     assert!(lease(&kit).await.is_none());
-    let all = Jobs { state: None, kind: None, provider_id: None, after: None, limit: 10 };
-    assert_eq!(kit.store.ask(&all).await.unwrap().len(), 1);
+    assert_eq!(kit.store.ask(&ALL).await.unwrap().len(), 1);
     assert_eq!(kit.jobs("tell_bank", "pending").await, 0);
 }
 

@@ -32,6 +32,21 @@ async fn no_hot_statement_looks_through_all_jobs_of_a_state() {
     }
 }
 
+/// What a client's deletion waits for is found among the recipient's own.
+#[tokio::test]
+async fn a_deletion_looks_through_no_other_recipients_jobs_and_requests() {
+    let kit = Kit::sqlite().await;
+    let mut plans = Vec::new();
+    for statement in hot_statements() {
+        plans.push(kit.store.plan(&statement).await.unwrap());
+    }
+    for index in
+        ["INDEX jobs_client (client_id=? AND provider_id=?)", "INDEX authorization_requests_client ("]
+    {
+        assert!(plans.iter().any(|plan| plan.contains(index)), "{index}: {plans:#?}");
+    }
+}
+
 /// SQLite's table of jobs is made anew by the sixth step: nothing of it may be lost.
 #[test]
 fn a_job_of_before_is_there_after_the_table_was_made_anew() {
