@@ -37,17 +37,40 @@ fn log(job: &Job, step: Option<JobStep>, outcome: &str) {
     let connection = job.connection_id.as_ref().map(tracing::field::display);
     let client = job.client_id.as_ref().map(tracing::field::display);
     let (id, kind, provider) = (&job.id, job.kind, job.provider_id);
+    let said = said(kind, step);
     match step {
         Some(JobStep::Done) => {
-            tracing::info!(job = %id, %kind, connection, client, %provider, outcome, "provider told");
+            tracing::info!(job = %id, %kind, connection, client, %provider, outcome, "{said}");
         }
         Some(JobStep::Dead) => {
-            tracing::error!(job = %id, %kind, connection, client, %provider, outcome, "provider not told: a person must look");
+            tracing::error!(job = %id, %kind, connection, client, %provider, outcome, "{said}");
         }
         Some(JobStep::Retry(at)) => {
-            tracing::warn!(job = %id, %kind, client, %at, outcome, "provider is told later");
+            tracing::warn!(job = %id, %kind, connection, client, %provider, %at, outcome, "{said}");
         }
-        None => tracing::warn!(job = %id, %kind, "a lease ran out"),
+        None => tracing::warn!(job = %id, %kind, "{said}"),
+    }
+}
+
+/// What a step comes to, by what the job does; the outcome beside it says how the provider answered.
+const fn said(kind: JobKind, step: Option<JobStep>) -> &'static str {
+    use JobKind::{DeleteClient, RecoverCode, RegisterClient, RevokeOrphan, TellBank};
+    match (kind, step) {
+        (_, None) => "a lease ran out",
+        (TellBank, Some(JobStep::Done)) => "provider told",
+        (TellBank, Some(JobStep::Dead)) => "provider not told: a person must look",
+        (TellBank, Some(JobStep::Retry(_))) => "provider is told later",
+        (RevokeOrphan | RecoverCode, Some(JobStep::Done)) => "a grant that is nobody's is settled",
+        (RevokeOrphan | RecoverCode, Some(JobStep::Dead)) => {
+            "a grant that is nobody's may live: a person must look"
+        }
+        (RevokeOrphan | RecoverCode, Some(JobStep::Retry(_))) => "a grant that is nobody's is revoked later",
+        (RegisterClient, Some(JobStep::Done)) => "a registration is decided",
+        (RegisterClient, Some(JobStep::Dead)) => "no client was registered: a person must look",
+        (RegisterClient, Some(JobStep::Retry(_))) => "a client is registered later",
+        (DeleteClient, Some(JobStep::Done)) => "a client is no more at its provider",
+        (DeleteClient, Some(JobStep::Dead)) => "a client was not deleted: a person must look",
+        (DeleteClient, Some(JobStep::Retry(_))) => "a client is deleted later",
     }
 }
 
@@ -62,4 +85,18 @@ pub async fn count(ctx: &Ctx) -> Result<(), Fault> {
         ctx.app().telemetry().level("bowline_providers", &labels, u32::try_from(number).unwrap_or(u32::MAX));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_true_of_the_kind() {
+        for kind in JobKind::ALL.iter().copied() {
+            let said = said(kind, Some(JobStep::Done));
+            assert_eq!(said == "provider told", kind == JobKind::TellBank, "{kind}: {said}");
+            assert!(super::said(kind, Some(JobStep::Dead)).ends_with("a person must look"), "{kind}");
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! A person looks after a job that was given up: has it tried again, or closes it.
 
 use domain::Moment;
-use domain::id::{ConnectionId, JobId, ProviderId};
+use domain::id::{ClientId, ConnectionId, JobId, ProviderId};
 use domain::model::audit_event::{Action, Actor, SubjectKind};
 use domain::model::connection::BankState;
 use domain::model::job::{DeadLetter, JobKind, NotSettled};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::end_connection::GIVE_UP;
 use super::entry;
@@ -50,8 +50,13 @@ impl Command for SettleJob {
         let Some(mut row) = tx.query_opt(LOCK_JOB, values![self.job_id]).await? else {
             return Ok(None);
         };
-        let (kind, connection, provider) = (row.take()?, row.take::<Option<_>>()?, row.take()?);
-        let letter = DeadLetter { kind, state: row.take()?, holds_token: row.take()? };
+        let about = Settled {
+            kind: row.take()?,
+            connection: row.take()?,
+            provider: row.take()?,
+            client: row.take()?,
+        };
+        let letter = DeadLetter { kind: about.kind, state: row.take()?, holds_token: row.take()? };
         let decided = match self.settlement {
             Settlement::Retry => letter.retry(),
             Settlement::Close => letter.close(),
@@ -79,33 +84,48 @@ impl Command for SettleJob {
                 values![self.job_id, state, self.moment.now],
             ),
         }
-        self.record(tx, kind, connection.as_ref(), provider).await?;
+        self.record(tx, &about).await?;
         Ok(Some(Ok(())))
+    }
+}
+
+/// What a job is about that a person settles.
+struct Settled {
+    kind: JobKind,
+    connection: Option<ConnectionId>,
+    provider: ProviderId,
+    client: Option<ClientId>,
+}
+
+impl Settled {
+    /// A connection says whose it is and at whom; where there is none, the recipient and the provider are named.
+    fn detail(&self, job: &JobId) -> Value {
+        let (job, kind) = (job.as_str(), self.kind.as_str());
+        match &self.connection {
+            Some(connection) => json!({"job": job, "kind": kind, "connection": connection.as_str()}),
+            None => {
+                let client = self.client.as_ref().map(ClientId::as_str);
+                json!({"job": job, "kind": kind, "client": client, "provider": self.provider})
+            }
+        }
     }
 }
 
 impl SettleJob {
     /// In the connection's chain; in the provider's where no connection came of it.
-    async fn record(
-        &self,
-        tx: &mut Tx<'_>,
-        kind: JobKind,
-        connection: Option<&ConnectionId>,
-        provider: ProviderId,
-    ) -> Result<()> {
+    async fn record(&self, tx: &mut Tx<'_>, settled: &Settled) -> Result<()> {
         let action = match self.settlement {
             Settlement::Retry => Action::JobRetried,
             Settlement::Close => Action::JobClosed,
         };
-        let id = connection.map(ConnectionId::as_str);
-        let detail = json!({"job": self.job_id.as_str(), "kind": kind.as_str(), "connection": id});
+        let detail = settled.detail(&self.job_id);
         let about = |subject| entry(subject, &self.moment, action, self.actor.clone(), &detail);
-        let known = match connection {
+        let known = match &settled.connection {
             Some(connection) => lock_connection(tx, connection).await?,
             None => None,
         };
         if let Some(known) = known {
-            let again = kind == JobKind::TellBank && self.settlement == Settlement::Retry;
+            let again = settled.kind == JobKind::TellBank && self.settlement == Settlement::Retry;
             let bank = if again { BankState::Pending } else { known.bank };
             let id = known.id.to_string();
             let head = tx.audit(&known.audit, about((SubjectKind::Connection, &id)));
@@ -117,7 +137,7 @@ impl SettleJob {
                 ),
                 values![known.id, bank, head.seq, head.mac, self.moment.now],
             );
-        } else if let Some(known) = lock_provider(tx, provider).await? {
+        } else if let Some(known) = lock_provider(tx, settled.provider).await? {
             let id = known.id.to_string();
             let head = tx.audit(&known.audit, about((SubjectKind::Provider, &id)));
             tx.defer(
@@ -131,7 +151,7 @@ impl SettleJob {
 
 pub(crate) static LOCK_JOB: &Sql = sql!(concat!(
     "-- lock a job
-    SELECT kind, connection_id, provider_id, state, token IS NOT NULL FROM jobs WHERE id = ?1 AND ",
+    SELECT kind, connection_id, provider_id, client_id, state, token IS NOT NULL FROM jobs WHERE id = ?1 AND ",
     known_kind!(),
     " FOR UPDATE"
 ));

@@ -5,6 +5,7 @@ use domain::model::connection::Cause;
 use domain::model::job::{Attempt, JobKind, JobState, JobStep};
 use domain::model::provider::{DynamicRegistration, UpstreamClient};
 use domain::model::registration::{RegistrationState, RegistrationStep};
+use serde_json::json;
 use store::command::{
     DisownClient, FinishRemoval, NotTaken, RecoverExchange, RemoveClient, RequestRegistrations, SealedClient,
     SettleJob, Settlement, StepRegistration, UpsertProvider, Whose,
@@ -246,4 +247,7 @@ async fn a_registration_that_was_given_up_is_tried_again_though_nothing_is_in_ha
     let record = kit.provider_record().await;
     let words: Vec<_> = record.iter().map(|(word, _)| *word).collect();
     assert_eq!(words[words.len() - 2..], ["job.retried", "job.closed"]);
+    let about =
+        json!({"job": job.id.as_str(), "kind": "register_client", "client": "dc-new", "provider": 1000});
+    assert_eq!(record.last().unwrap().1, about, "whose it is, at whom");
 }
