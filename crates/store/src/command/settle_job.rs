@@ -101,13 +101,11 @@ impl Settled {
     /// A connection says whose it is and at whom; where there is none, the recipient and the provider are named.
     fn detail(&self, job: &JobId) -> Value {
         let (job, kind) = (job.as_str(), self.kind.as_str());
-        match &self.connection {
-            Some(connection) => json!({"job": job, "kind": kind, "connection": connection.as_str()}),
-            None => {
-                let client = self.client.as_ref().map(ClientId::as_str);
-                json!({"job": job, "kind": kind, "client": client, "provider": self.provider})
-            }
+        if let Some(connection) = &self.connection {
+            return json!({"job": job, "kind": kind, "connection": connection.as_str()});
         }
+        let client = self.client.as_ref().map(ClientId::as_str);
+        json!({"job": job, "kind": kind, "client": client, "provider": self.provider})
     }
 }
 
