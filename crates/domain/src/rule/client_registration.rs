@@ -203,12 +203,15 @@ fn misfit(
     provider: &ProviderSettings,
     redirect_uri: &str,
 ) -> Option<&'static str> {
-    let other_auth = fields.get("token_endpoint_auth_method").is_some_and(|m| m != provider.auth.as_str());
-    let holds = |field: &str, wanted: &str| match fields.get(field) {
-        None | Some(Value::Null) => true,
-        Some(given) => given.as_array().is_some_and(|given| given.iter().any(|g| g == wanted)),
+    // What is null is absent.
+    let given = |field: &str| fields.get(field).filter(|value| !value.is_null());
+    let other_auth =
+        given("token_endpoint_auth_method").is_some_and(|method| method != provider.auth.as_str());
+    let holds = |field: &str, wanted: &str| {
+        let among = |given: &Value| given.as_array().is_some_and(|given| given.iter().any(|g| g == wanted));
+        given(field).is_none_or(among)
     };
-    let expires = !matches!(fields.get("client_secret_expires_at").map(Value::as_i64), None | Some(Some(0)));
+    let expires = given("client_secret_expires_at").is_some_and(|at| at.as_i64() != Some(0));
     match () {
         () if other_auth => Some("the client authenticates otherwise than the provider's settings say"),
         () if !holds("redirect_uris", redirect_uri) => {

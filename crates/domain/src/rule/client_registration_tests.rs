@@ -93,6 +93,10 @@ fn a_client_that_can_be_used_is_taken() {
         let mut body = good();
         body.as_object_mut().unwrap().remove(field);
         assert!(matches!(said(201, &body), Answered::Registered(_)), "{field} may be absent");
+        assert!(
+            matches!(said(201, &with(field, Value::Null)), Answered::Registered(_)),
+            "{field} may be null"
+        );
     }
 }
 
@@ -108,7 +112,7 @@ fn a_client_that_cannot_be_used_is_named() {
         assert_eq!(wrong(&with("client_secret", bad.clone())).0, secret, "{bad}");
     }
     let expires = "the client's secret expires, and nothing renews it";
-    for bad in [json!(1), json!(1_900_000_000), json!("0"), json!(null), json!(0.5)] {
+    for bad in [json!(1), json!(1_900_000_000), json!("0"), json!(false), json!(0.5)] {
         assert_eq!(wrong(&with("client_secret_expires_at", bad)).0, expires);
     }
     for (field, bad) in [
@@ -193,12 +197,19 @@ proptest! {
         members in prop::collection::vec((
             prop::sample::select(vec![
                 "client_id", "client_secret", "registration_client_uri", "registration_access_token", "redirect_uris",
-                "client_secret_expires_at", "error",
+                "client_secret_expires_at", "token_endpoint_auth_method", "grant_types", "error",
             ]),
-            prop_oneof![".*", "[!-~]{1,40}", "https://maple\\.example/[!-~]{0,20}"],
+            prop_oneof![
+                Just(None),
+                prop_oneof![".*", "[!-~]{1,40}", "https://maple\\.example/[!-~]{0,20}"].prop_map(Some),
+            ],
         ), 0..8),
     ) {
         let object: Map<String, Value> = members.into_iter().map(|(name, text)| (name.into(), text.into())).collect();
+        let mut bare = object.clone();
+        bare.retain(|_, value| !value.is_null());
+        let [nulls, bare] = [object.clone(), bare].map(|object| format!("{:?}", said(201, &Value::Object(object))));
+        prop_assert_eq!(nulls, bare, "what is null is absent");
         for (status, body) in [(status, bytes), (201, Value::Object(object).to_string().into_bytes())] {
             let Answered::Registered(client) = read(status, &body, &provider(), BACK) else { continue };
             let plain = |text: &str| !text.is_empty() && text.len() <= 2048 && text.bytes().all(|b| b.is_ascii_graphic());
