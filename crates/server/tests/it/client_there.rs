@@ -1,5 +1,8 @@
 //! Providers that register a client for each recipient by themselves (RFC 7591): their answer activates.
 
+mod held;
+mod refused;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +15,6 @@ use crate::kit::{Kit, Recipient, SCOPE, StandIn, Tokens, hex, on_both, parameter
 
 on_both!(
     the_banks_answer_activates_and_the_client_is_used,
-    what_the_bank_refuses_is_rejected_with_its_word,
     a_bank_that_is_down_is_asked_again,
     a_rejection_meanwhile_stands_and_the_client_is_deleted,
     a_removal_meanwhile_stands_and_the_client_is_deleted,
@@ -178,30 +180,6 @@ async fn the_banks_answer_activates_and_the_client_is_used(kit: Kit) {
     assert_eq!(kit.read("/accounts", &later).await.status, 200, "it is refreshed there as well");
     assert_eq!(kit.revoke(&later).await.status, 204);
     kit.until("the bank is told", async || kit.grants().await == ["ended"]).await;
-}
-
-async fn what_the_bank_refuses_is_rejected_with_its_word(kit: Kit) {
-    kit.registers().await;
-    // The bank knows none of these words.
-    kit.set_up(1000, |settings| settings.scopes.values_mut().for_each(|word| *word = "unheard:of".into()))
-        .await;
-    let recipient = kit.sent_to_the_bank().await;
-    kit.until_state(&recipient, "rejected").await;
-    let reason = "The data provider refuses the registration: invalid_client_metadata";
-    assert_eq!(kit.registration(&recipient).await["reason"], reason);
-    let path = format!("/api/v1/recipients/{}/providers/1000", recipient.id);
-    let seen = kit.call(Method::GET, &path, &kit.client_token(&kit.partner()).await).await.json();
-    assert_eq!((&seen["registration_status"], &seen["reason"]), (&json!("REJECTED"), &json!(reason)));
-    let job = kit.until_job("register_client", "done").await;
-    assert_eq!(job["outcome"], "HTTP 400 invalid_client_metadata: rejected");
-    assert_eq!(kit.steps(&recipient).await.last().unwrap(), "provider rejected");
-    assert!(kit.world.maple().bank.clients().is_empty());
-
-    let words = "fdx:accountbasic:read";
-    kit.set_up(1000, |settings| settings.scopes.values_mut().for_each(|word| *word = words.into())).await;
-    kit.requested(&recipient).await;
-    kit.took(&recipient, "approve", json!({})).await;
-    kit.until_state(&recipient, "active").await;
 }
 
 async fn a_bank_that_is_down_is_asked_again(kit: Kit) {

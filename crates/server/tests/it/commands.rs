@@ -42,6 +42,7 @@ on_both!(
     a_provider_comes_from_a_file_and_its_secret_from_another,
     a_provider_is_held_and_released,
     a_recipient_comes_with_all_its_providers_or_not_at_all,
+    who_registers_clients_by_itself_activates_what_is_added,
     a_registrations_own_client_comes_from_standard_input,
     operators_come_end_connections_and_go,
     wrong_words_are_named_and_unknown_things_told,
@@ -383,6 +384,13 @@ async fn a_recipient_comes_with_all_its_providers_or_not_at_all(site: Site) {
     let active = ["recipient", "list", "--state", "active"];
     assert_eq!(json_of(&site, &active)["items"], json!([]));
     json_of(&site, &["provider", "release", "1000"]);
+    let waiting = field_of(&site, &ADD, "client_id");
+    text_of(&site, &["registration", "request", "--client", &waiting, "--provider", "1000"]);
+    json_of(&site, &["provider", "retire", "1000"]);
+    let approve = ["registration", "approve", &*waiting, "1000"];
+    assert_eq!(refused(&site, &approve, "the provider is retired: it takes nobody any more"), Some(1));
+    json_of(&site, &["provider", "release", "1000"]);
+    json_of(&site, &["recipient", "remove", &waiting]);
     let _hub = site.serve(&[]).await;
     let added = json_of(&site, &add);
     assert_eq!(json_of(&site, &active)["items"][0]["client_id"], added["client_id"], "{added}");
@@ -412,4 +420,20 @@ async fn a_registrations_own_client_comes_from_standard_input(site: Site) {
     let (code, _, error) = fed(&activate, "\n");
     assert!(code == Some(2) && error.contains("--upstream-client-secret-file"), "{error}");
     assert_eq!(fed(&activate, "hunter2\n").1, format!("{id}  3000  active\n"));
+}
+
+async fn who_registers_clients_by_itself_activates_what_is_added(site: Site) {
+    site.registers_clients();
+    let _hub = site.serve(&[]).await;
+    let add = [&ADD[..], &["--provider", "2000", "--provider", "1000"]].concat();
+    let (code, _, error) = said(&site.run(&add));
+    assert_eq!(code, Some(0), "{error}");
+    let told = "Provider 2000 is asked for a client; its answer activates the registration: \
+                bowline registration show dc-";
+    assert!(error.contains(told) && !error.contains("1000 is asked"), "{error}");
+    let added = json_of(&site, &add);
+    let id = added["client_id"].as_str().unwrap();
+    let state = |provider: &str| field_of(&site, &["registration", "show", id, provider], "state");
+    assert_eq!(state("1000"), "active");
+    until("the bank's answer activates it", async || state("2000") == "active").await;
 }

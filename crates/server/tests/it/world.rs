@@ -61,8 +61,14 @@ fn its_line_is_complete_and_the_same_after_a_restart() {
     let providers = first["providers"].as_array().unwrap();
     let known: Vec<_> = providers.iter().map(|p| (&p["provider_id"], &p["name"])).collect();
     assert_eq!(known, [(&json!(1000), &json!("Maple Trust")), (&json!(2000), &json!("Caisse Rideau"))]);
-    for provider in providers {
-        assert_eq!(keys(provider), BTreeSet::from(["provider_id", "name", "url", "levers", "customers"]));
+    let registration = &providers[0]["registration"];
+    assert_eq!(registration["endpoint"], format!("http://127.0.0.1:{}/register", port + 2));
+    assert!(registration["initial_access_token"].as_str().is_some_and(|token| token.len() >= 43));
+    for (nth, provider) in providers.iter().enumerate() {
+        let mut names = BTreeSet::from(["provider_id", "name", "url", "levers", "customers"]);
+        // Maple Trust alone registers clients.
+        names.extend((nth == 0).then_some("registration"));
+        assert_eq!(keys(provider), names);
         let customers = provider["customers"].as_array().unwrap();
         assert_eq!(customers.len(), 6);
         assert!(customers.iter().all(|c| c["password"].as_str().is_some_and(|p| p.len() >= 12)));
