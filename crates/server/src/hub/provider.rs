@@ -257,7 +257,7 @@ impl<'a> Endpoint<'a> {
     }
 
     /// Whether the provider may be asked at present.
-    pub(super) fn pass(&self) -> Result<(), Upstream> {
+    fn pass(&self) -> Result<(), Upstream> {
         self.breaker().pass(self.provider.id, self.ctx.now())
     }
 
@@ -266,7 +266,7 @@ impl<'a> Endpoint<'a> {
     }
 
     /// Counts a call, and lets the breaker know how it went.
-    pub(super) fn noted<A>(
+    fn noted<A>(
         &self,
         call: &'static str,
         answer: Result<A, OutboundError>,
@@ -280,7 +280,8 @@ impl<'a> Endpoint<'a> {
         answer.map_err(|error| unreachable(&error))
     }
 
-    fn count(&self, call: &'static str, status: Option<StatusCode>) {
+    /// Counts a call.
+    pub(super) fn count(&self, call: &'static str, status: Option<StatusCode>) {
         let outcome = status.map_or_else(|| "none".to_owned(), |s| s.as_u16().to_string());
         let labels =
             [("provider", self.provider.id.to_string()), ("call", call.to_owned()), ("outcome", outcome)];

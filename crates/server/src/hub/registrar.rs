@@ -12,7 +12,7 @@ use reqwest::RequestBuilder;
 use url::Url;
 
 use super::own_client::{Whom, initial_access_token};
-use super::provider::{Endpoint, Upstream, callback_uri, retry_after};
+use super::provider::{Endpoint, callback_uri, retry_after};
 use super::tell::Told;
 use crate::ctx::Ctx;
 use crate::fault::Fault;
@@ -81,16 +81,18 @@ pub async fn delete(ctx: &Ctx, provider: &Provider, recipient: ClientId, managem
     Told::new(deleted(status).unwrap_or(later), format!("HTTP {status}"))
 }
 
+/// Neither asks the provider's breaker nor tells it anything: the job's back-off is the brake here, and customers' data
+/// are another matter than the registration of clients.
 async fn sent(
     ctx: &Ctx,
     endpoint: &Endpoint<'_>,
     call: &'static str,
     request: Result<RequestBuilder, OutboundError>,
-) -> Result<Opened, Upstream> {
-    endpoint.pass()?;
+) -> Result<Opened, OutboundError> {
     let opened = match request {
         Ok(request) => ctx.app().outbound().open(request.header(header::ACCEPT, "application/json")).await,
         Err(error) => Err(error),
     };
-    endpoint.noted(call, opened, |opened| opened.status)
+    endpoint.count(call, opened.as_ref().ok().map(|opened| opened.status));
+    opened
 }
