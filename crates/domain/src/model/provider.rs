@@ -49,6 +49,21 @@ pub struct Provider {
     pub audit: AuditHead,
 }
 
+/// The provider is retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the provider is retired: it takes nobody any more")]
+pub struct Retired;
+
+impl Provider {
+    /// Whether recipients may come to it: one that is held takes them later, one that leaves takes nobody any more.
+    pub const fn takes_recipients(&self) -> Result<(), Retired> {
+        match self.state {
+            ProviderState::Active | ProviderState::Paused | ProviderState::Tripped => Ok(()),
+            ProviderState::Retired => Err(Retired),
+        }
+    }
+}
+
 /// How to speak with a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -10,7 +10,7 @@ use url::Url;
 use crate::Secret;
 use crate::model::client::Recipient;
 use crate::model::job::Attempt;
-use crate::model::provider::{DynamicRegistration, ProviderSettings};
+use crate::model::provider::{DynamicRegistration, Provider, ProviderSettings, ProviderState, Retired};
 use crate::model::registration::RegistrationState;
 use crate::rule::recipient::is_credential;
 
@@ -60,23 +60,33 @@ impl<'a> ClientMetadata<'a> {
 }
 
 /// Why nothing is asked for at present.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotDue {
-    /// The registration does not wait for the provider any more: somebody decided meanwhile, and that stands.
+    /// Somebody decided meanwhile, and that stands.
+    #[error("the registration does not wait for the provider any more")]
     Decided,
+    /// The provider takes nobody any more.
+    #[error(transparent)]
+    Retired(#[from] Retired),
     /// The provider is not set up to register clients any more: an operator must activate.
+    #[error("the provider is not set up to register clients any more: activate it by hand")]
     ByHand,
+    /// The provider is held, in this state.
+    #[error("the provider is {0}: it is asked when it is released")]
+    Held(ProviderState),
 }
 
 /// Whether a client is to be asked for, and where. `state` is none where there is no registration of an open client.
-pub fn due(
-    state: Option<RegistrationState>,
-    provider: &ProviderSettings,
-) -> Result<&DynamicRegistration, NotDue> {
+pub fn due(state: Option<RegistrationState>, provider: &Provider) -> Result<&DynamicRegistration, NotDue> {
     if state != Some(RegistrationState::PendingActivation) {
         return Err(NotDue::Decided);
     }
-    provider.dynamic_registration.as_ref().ok_or(NotDue::ByHand)
+    provider.takes_recipients()?;
+    let there = provider.settings.dynamic_registration.as_ref().ok_or(NotDue::ByHand)?;
+    match provider.state {
+        ProviderState::Active => Ok(there),
+        held => Err(NotDue::Held(held)),
+    }
 }
 
 crate::words! {

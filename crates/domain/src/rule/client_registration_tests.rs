@@ -2,7 +2,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::id::ProviderId;
+use crate::model::audit_event::AuditHead;
 use crate::model::client::About;
+use crate::model::provider::ProviderSource;
 use crate::rule::authorize::tests::client;
 
 const BACK: &str = "https://hub.example/callback/1000";
@@ -71,15 +74,37 @@ fn a_provider_is_told_what_the_recipient_says_of_itself() {
     assert_eq!(told, wanted);
 }
 
+fn in_state(state: ProviderState, settings: ProviderSettings) -> Provider {
+    let (source, audit) = (ProviderSource::Config, AuditHead::default());
+    Provider { id: ProviderId::new(1000), state, source, settings, audit }
+}
+
 #[test]
 fn only_a_registration_that_waits_is_due() {
+    let active = in_state(ProviderState::Active, provider());
     for state in RegistrationState::ALL.iter().copied() {
         let waits = state == RegistrationState::PendingActivation;
-        assert_eq!(due(Some(state), &provider()).err(), (!waits).then_some(NotDue::Decided), "{state}");
+        assert_eq!(due(Some(state), &active).err(), (!waits).then_some(NotDue::Decided), "{state}");
     }
-    assert_eq!(due(None, &provider()), Err(NotDue::Decided));
+    assert_eq!(due(None, &active), Err(NotDue::Decided));
     let by_hand = ProviderSettings { dynamic_registration: None, ..provider() };
-    assert_eq!(due(Some(RegistrationState::PendingActivation), &by_hand), Err(NotDue::ByHand));
+    let waits = Some(RegistrationState::PendingActivation);
+    assert_eq!(due(waits, &in_state(ProviderState::Active, by_hand.clone())), Err(NotDue::ByHand));
+    assert_eq!(due(waits, &in_state(ProviderState::Paused, by_hand)), Err(NotDue::ByHand));
+}
+
+#[test]
+fn a_provider_that_is_held_is_not_asked() {
+    for state in ProviderState::ALL.iter().copied() {
+        let wanted = match state {
+            ProviderState::Active => None,
+            ProviderState::Retired => Some(NotDue::Retired(Retired)),
+            ProviderState::Paused | ProviderState::Tripped => Some(NotDue::Held(state)),
+        };
+        let provider = in_state(state, provider());
+        assert_eq!(due(Some(RegistrationState::PendingActivation), &provider).err(), wanted, "{state}");
+        assert_eq!(due(Some(RegistrationState::Rejected), &provider), Err(NotDue::Decided), "{state}");
+    }
 }
 
 #[test]

@@ -101,6 +101,7 @@ impl From<StepRefused> for AdminError {
         match why {
             StepRefused::Unknown => Self::NotFound("registration"),
             StepRefused::NotTaken(why) => Self::Conflict(why),
+            StepRefused::Retired(retired) => Self::Conflict(retired.to_string()),
             StepRefused::Invalid(invalid) => invalid.into(),
             StepRefused::Fault(fault) => Self::Fault(fault),
         }

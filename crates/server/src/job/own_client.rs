@@ -19,9 +19,6 @@ use crate::fault::Fault;
 use crate::hub::{self, Registering, Told, open_management, seal_management};
 use crate::manage::{ClientThere, Pair, StepRefused, activate, reject};
 
-const DECIDED: &str = "the registration does not wait for the provider any more";
-const BY_HAND: &str = "the provider is not set up to register clients any more: activate it by hand";
-
 /// Has a client registered, and does with the registration what the provider's answer says.
 pub(super) async fn register(ctx: &Ctx, job: &Job) -> Result<Told, Fault> {
     let (client_id, provider) = about(ctx, job).await?;
@@ -30,10 +27,10 @@ pub(super) async fn register(ctx: &Ctx, job: &Job) -> Result<Told, Fault> {
     let registration =
         ctx.ask(&RegistrationOf { client_id: client_id.clone(), provider_id: provider.id }).await?;
     let state = registration.map(|registration| registration.state);
-    let (recipient, there) = match (open, due(state, &provider.settings)) {
+    let (recipient, there) = match (open, due(state, &provider)) {
         (Some(recipient), Ok(there)) => (recipient, there),
-        (Some(_), Err(NotDue::ByHand)) => return Ok(Told::new(Attempt::Refused, BY_HAND)),
-        (None, _) | (_, Err(NotDue::Decided)) => return Ok(Told::new(Attempt::Overtaken, DECIDED)),
+        (None, _) => return Ok(not_due(NotDue::Decided)),
+        (Some(_), Err(why)) => return Ok(not_due(why)),
     };
     if !ctx.app().may_begin(ctx.now())? {
         return Ok(Told::later(&"there was no time left under the lease"));
@@ -49,6 +46,15 @@ pub(super) async fn register(ctx: &Ctx, job: &Job) -> Result<Told, Fault> {
             Ok(Told::new(Attempt::Refused, format!("{said}: {why}; {left}")))
         }
         Answered::Later => Ok(Told::new(Attempt::Later { retry_after }, said)),
+    }
+}
+
+/// What becomes of a job that must not ask.
+fn not_due(why: NotDue) -> Told {
+    match why {
+        NotDue::Decided => Told::new(Attempt::Overtaken, why.to_string()),
+        NotDue::ByHand | NotDue::Retired(_) => Told::new(Attempt::Refused, why.to_string()),
+        NotDue::Held(_) => Told::later(&why),
     }
 }
 
@@ -88,7 +94,10 @@ impl Waiting<'_> {
             Ok(_) => return Ok(Told::new(Attempt::Accepted, format!("{said}: activated"))),
             // The commit may have happened: a client that is in use must not be deleted.
             Err(StepRefused::Fault(fault)) => return Err(fault),
-            Err(StepRefused::Unknown | StepRefused::NotTaken(_)) => (Attempt::Overtaken, DECIDED.to_owned()),
+            Err(StepRefused::Unknown | StepRefused::NotTaken(_)) => {
+                (Attempt::Overtaken, NotDue::Decided.to_string())
+            }
+            Err(StepRefused::Retired(retired)) => (Attempt::Refused, retired.to_string()),
             Err(StepRefused::Invalid(invalid)) => (Attempt::Refused, invalid.to_string()),
         };
         let left = self.disown(management).await?;
@@ -99,7 +108,7 @@ impl Waiting<'_> {
         match reject(self.ctx, &self.pair, refusal.reason(), &self.provider()).await {
             Ok(_) => Ok(Told::new(Attempt::Over, format!("{said} {refusal}: rejected"))),
             Err(StepRefused::Fault(fault)) => Err(fault),
-            Err(_) => Ok(Told::new(Attempt::Overtaken, DECIDED)),
+            Err(_) => Ok(not_due(NotDue::Decided)),
         }
     }
 

@@ -3,6 +3,7 @@
 use domain::Secret;
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::Actor;
+use domain::model::provider::Retired;
 use domain::model::registration::{RegistrationState, RegistrationStep};
 use domain::rule::client_registration::Management;
 use domain::rule::recipient::{Invalid, is_credential, is_text};
@@ -157,6 +158,9 @@ pub enum StepRefused {
     /// It stands elsewhere, or the provider works another way.
     #[error("{0}")]
     NotTaken(String),
+    /// The provider takes nobody any more.
+    #[error(transparent)]
+    Retired(#[from] Retired),
     /// A field is not what it should be.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -246,6 +250,7 @@ async fn step(
     let state = ctx.run(taken).await.map_err(Fault::from)?.map_err(|not_taken| match not_taken {
         NotTaken::Unknown => StepRefused::Unknown,
         NotTaken::WrongState(wrong) => StepRefused::NotTaken(wrong.to_string()),
+        NotTaken::Retired(retired) => retired.into(),
         NotTaken::NeedsClient => Invalid::missing("upstream_client_id").into(),
         NotTaken::TakesNoClient => {
             Invalid::new("upstream_client_id", "must be absent: the provider knows the hub's own client")

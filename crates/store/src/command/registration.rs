@@ -6,7 +6,7 @@ use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::{Action, Actor};
 use domain::model::client::ClientKind;
 use domain::model::job::JobKind;
-use domain::model::provider::{Provider, ProviderState, UpstreamClient};
+use domain::model::provider::{Provider, Retired, UpstreamClient};
 use domain::model::registration::{Registration, RegistrationState, RegistrationStep, WrongState};
 use serde_json::json;
 
@@ -117,8 +117,8 @@ impl Command for RequestRegistrations {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let mut providers = Vec::new();
         for id in &self.providers {
-            let open = |p: &Provider| p.state != ProviderState::Retired;
-            providers.push((*id, provider(tx, *id).await?.as_ref().is_some_and(open)));
+            let takes = |p: &Provider| p.takes_recipients().is_ok();
+            providers.push((*id, provider(tx, *id).await?.as_ref().is_some_and(takes)));
         }
         // In one order, so that two requests never wait for each other.
         let mut ids = self.clients.clone();
@@ -195,6 +195,8 @@ pub enum NotTaken {
     Unknown,
     /// It stands elsewhere.
     WrongState(WrongState),
+    /// The provider takes nobody any more.
+    Retired(Retired),
     /// The provider has a client for each registration, and none was given.
     NeedsClient,
     /// The provider knows the hub's own client alone, and another was given.
@@ -236,6 +238,9 @@ impl Command for StepRegistration {
 impl StepRegistration {
     fn check(&self, known: &Registration, provider: &Provider) -> Result<RegistrationState, NotTaken> {
         let state = known.state.after(self.step).map_err(NotTaken::WrongState)?;
+        if matches!(self.step, RegistrationStep::Approve | RegistrationStep::Activate) {
+            provider.takes_recipients().map_err(NotTaken::Retired)?;
+        }
         let own = provider.settings.upstream_client == UpstreamClient::Registration;
         match (&self.upstream, self.step == RegistrationStep::Activate && own) {
             (None, true) => Err(NotTaken::NeedsClient),
