@@ -104,6 +104,15 @@ crate::words! {
 }
 
 impl Refusal {
+    /// Whether it turns the recipient down. The others may be a mistake of the hub: the callback is its own, and so are
+    /// the words for scopes and the way to authenticate.
+    pub const fn is_of_the_recipient(self) -> bool {
+        match self {
+            Self::InvalidSoftwareStatement | Self::UnapprovedSoftwareStatement => true,
+            Self::InvalidRedirectUri | Self::InvalidClientMetadata => false,
+        }
+    }
+
     /// What the partner reads. The provider's own words are not passed on.
     pub fn reason(self) -> String {
         format!("The data provider refuses the registration: {self}")
@@ -159,7 +168,7 @@ impl Management {
 pub enum Answered {
     /// The client is registered.
     Registered(RegisteredClient),
-    /// The provider turns the recipient down, for good.
+    /// The provider refuses what it was asked for, and would do so again.
     Refused(Refusal),
     /// Something was registered that the hub cannot use: a person must look, and it is deleted if that can be done.
     Unusable {

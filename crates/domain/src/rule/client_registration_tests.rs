@@ -185,6 +185,11 @@ fn only_what_no_repetition_mends_is_a_refusal() {
         let body = json!({"error": refusal.as_str(), "error_description": "mine"});
         assert!(matches!(said(400, &body), Answered::Refused(word) if word == *refusal));
         assert!(refusal.reason().ends_with(refusal.as_str()));
+        assert_eq!(
+            refusal.is_of_the_recipient(),
+            refusal.as_str().contains("software_statement"),
+            "{refusal}"
+        );
         for status in [401, 403, 404, 409, 429, 500, 503] {
             assert!(matches!(said(status, &body), Answered::Later), "{status}");
         }

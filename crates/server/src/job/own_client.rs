@@ -19,6 +19,8 @@ use crate::fault::Fault;
 use crate::hub::{self, Registering, Told, open_management, seal_management};
 use crate::manage::{ClientThere, Pair, StepRefused, activate, reject};
 
+const MAY_BE_OURS: &str = "correct the provider's settings and try again, or reject the registration";
+
 /// Has a client registered, and does with the registration what the provider's answer says.
 pub(super) async fn register(ctx: &Ctx, job: &Job) -> Result<Told, Fault> {
     let (client_id, provider) = about(ctx, job).await?;
@@ -40,7 +42,10 @@ pub(super) async fn register(ctx: &Ctx, job: &Job) -> Result<Told, Fault> {
     let waiting = Waiting { ctx, pair: Pair { client_id, provider_id: provider.id } };
     match answered {
         Answered::Registered(client) => waiting.activate(client, &said).await,
-        Answered::Refused(refusal) => waiting.reject(refusal, &said).await,
+        Answered::Refused(refusal) if refusal.is_of_the_recipient() => waiting.reject(refusal, &said).await,
+        Answered::Refused(refusal) => {
+            Ok(Told::new(Attempt::Refused, format!("{said} {refusal}: {MAY_BE_OURS}")))
+        }
         Answered::Unusable { why, management } => {
             let left = waiting.disown(management).await?;
             Ok(Told::new(Attempt::Refused, format!("{said}: {why}; {left}")))
