@@ -8,7 +8,7 @@ use super::Failure;
 use super::given::{Client, Paging, fields, filtered, path};
 use super::partner::{renew, show_secret, step};
 use super::reach::Desk;
-use super::registration::whole_way;
+use super::registration::{Wanted, whole_way};
 use super::show::{json_text, plain};
 
 /// Manages data recipients.
@@ -164,7 +164,7 @@ pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
 }
 
 async fn add(desk: &Desk, new: Add) -> Result<(), Failure> {
-    are_open(desk, &new.providers).await?;
+    let providers = open(desk, &new.providers).await?;
     let body = fields([
         ("name", json!(new.name)),
         ("purpose_en", json!(new.purpose_en)),
@@ -184,29 +184,38 @@ async fn add(desk: &Desk, new: Add) -> Result<(), Failure> {
     let mut added = desk.post_json("/recipients", &body).await?;
     let id = added["recipient"]["client_id"].clone();
     let client_id = id.as_str().unwrap_or_default();
-    if let Err(failure) = whole_way(desk, client_id, &new.providers).await {
+    if let Err(failure) = whole_way(desk, client_id, &providers).await {
         return Err(undone(desk, client_id, failure).await);
     }
     added["client_id"] = id.clone();
     show_secret(desk, &added, &id);
+    for provider in providers.iter().filter(|provider| provider.by_itself).map(|provider| provider.id) {
+        desk.say(&format!(
+            "Provider {provider} is asked for a client; its answer activates the registration: \
+             bowline registration show {client_id} {provider}"
+        ));
+    }
     Ok(())
 }
 
-/// Refuses providers that are not there, or that need a client for each registration: before anything is made.
-async fn are_open(desk: &Desk, providers: &[i64]) -> Result<(), Failure> {
+/// Refuses providers that are not there, or that need a client brought for each registration: before anything is made.
+async fn open(desk: &Desk, providers: &[i64]) -> Result<Vec<Wanted>, Failure> {
+    let mut all = Vec::new();
     for id in providers {
         let provider = desk.get(&format!("/providers/{id}")).await.map_err(|failure| match failure {
             Failure::DoesNotHold(_) => Failure::Usage(format!("provider: {id} is none of this hub")),
             failure => failure,
         })?;
-        if provider["settings"]["upstream_client"] == "registration" {
+        let by_itself = provider["settings"]["dynamic_registration"].is_object();
+        if provider["settings"]["upstream_client"] == "registration" && !by_itself {
             return Err(Failure::Usage(format!(
                 "provider: {id} has a client for each registration: leave it out, then `registration request`, \
                  `approve` and `activate`"
             )));
         }
+        all.push(Wanted { id: *id, by_itself });
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Takes a recipient back that was made only in part, and says why; all or nothing, as far as can be told.

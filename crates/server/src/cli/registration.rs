@@ -182,16 +182,30 @@ async fn request(desk: &Desk, clients: &[String], providers: &[i64]) -> Result<V
     desk.post_json("/registrations", &json!({"client_ids": clients, "provider_ids": providers})).await
 }
 
-/// Registers a recipient with providers and takes every step, up to active.
-pub(super) async fn whole_way(desk: &Desk, client: &str, providers: &[i64]) -> Result<(), Failure> {
+/// A provider that a recipient is registered with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// Its id.
+    pub(super) id: i64,
+    /// Whether its own answer activates a registration (RFC 7591).
+    pub(super) by_itself: bool,
+}
+
+/// Registers a recipient with providers and takes every step that is ours: up to active, or up to the provider's answer.
+pub(super) async fn whole_way(desk: &Desk, client: &str, providers: &[Wanted]) -> Result<(), Failure> {
     if providers.is_empty() {
         return Ok(());
     }
-    request(desk, &[client.to_owned()], providers).await?;
-    for provider in providers {
-        let pair = Pair { client: client.to_owned(), provider: *provider };
+    let ids: Vec<_> = providers.iter().map(|provider| provider.id).collect();
+    request(desk, &[client.to_owned()], &ids).await?;
+    // Who is asked for a client comes last: nobody is asked in vain because of the others.
+    let (asked, ours): (Vec<_>, Vec<_>) = providers.iter().copied().partition(|provider| provider.by_itself);
+    for Wanted { id, by_itself } in ours.into_iter().chain(asked) {
+        let pair = Pair { client: client.to_owned(), provider: id };
         pair.take(desk, "approve", &Value::Null).await?;
-        pair.take(desk, "activate", &json!({})).await?;
+        if !by_itself {
+            pair.take(desk, "activate", &json!({})).await?;
+        }
     }
     Ok(())
 }
