@@ -81,8 +81,12 @@ fn line(world: &World) -> serde_json::Value {
             let logins = site.bank.logins().into_iter();
             let customers: Vec<_> =
                 logins.map(|l| json!({"username": l.username, "password": l.password})).collect();
-            json!({"provider_id": site.provider_id, "name": site.bank.name(), "url": site.url,
-                "levers": site.levers(), "customers": customers})
+            let mut provider = json!({"provider_id": site.provider_id, "name": site.bank.name(), "url": site.url,
+                "levers": site.levers(), "customers": customers});
+            if let Some(token) = site.bank.initial_access_token() {
+                provider["registration"] = json!({"endpoint": site.registration(), "initial_access_token": token});
+            }
+            provider
         })
         .collect();
     let recipients: Vec<_> = world
@@ -113,6 +117,10 @@ fn describe(world: &World, args: &Args) {
     for site in &world.banks {
         println!("\nbank         {}   {}, provider_id {}", site.url, site.bank.name(), site.provider_id);
         println!("levers       {}   make it slow, broken or forgetful", site.levers());
+        if let Some(token) = site.bank.initial_access_token() {
+            println!("registers    {}   clients, for who has its initial access token:", site.registration());
+            println!("             {token}");
+        }
         for login in site.bank.logins() {
             println!("  {:<8}   {}", login.username, login.password);
         }

@@ -69,6 +69,11 @@ impl BankSite {
     pub fn levers(&self) -> String {
         format!("{}/levers", self.url)
     }
+
+    /// Where it registers clients (RFC 7591), if it does.
+    pub fn registration(&self) -> String {
+        format!("{}/register", self.url)
+    }
 }
 
 /// A client of the hub, as it knows itself.
