@@ -215,13 +215,14 @@ async fn remove_operator(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Re
 
 /// The fields of a body, each known and given once.
 async fn fields(app: &App, request: Request, known: &[&str]) -> Result<Params, Response> {
-    let pairs = read(app, request).await?.fields(known).map_err(|error| unread(&error))?;
+    let pairs = read(app, request).await?.fields(known).map_err(|error| told(&error).into_response())?;
     Params::of(pairs, known).map_err(refuse)
 }
 
 /// The members of a body that is a JSON object. Whoever was removed while it was on its way does nothing with it.
 pub(super) async fn members(app: &App, request: Request) -> Result<Members, Response> {
-    members_of(&sent(app, request).await?)
+    let body = sent(app, request).await?;
+    members_of(&body).map_err(IntoResponse::into_response)
 }
 
 async fn sent(app: &App, request: Request) -> Result<Limited, Response> {
@@ -231,9 +232,9 @@ async fn sent(app: &App, request: Request) -> Result<Limited, Response> {
     Ok(body)
 }
 
-fn members_of(body: &Limited) -> Result<Members, Response> {
-    let members = body.members().map_err(|error| unread(&error))?;
-    Members::new(members).map_err(|invalid| refuse(invalid.into()))
+fn members_of(body: &Limited) -> Result<Members, Problem> {
+    let members = body.members().map_err(|error| told(&error))?;
+    Members::new(members).map_err(|invalid| problem(invalid.into()))
 }
 
 /// The members of a body that may be left out.
@@ -242,19 +243,21 @@ pub(super) async fn members_if_any(app: &App, request: Request) -> Result<Member
         return Ok(Members::default());
     }
     let body = sent(app, request).await?;
-    if body.bytes.is_empty() { Ok(Members::default()) } else { members_of(&body) }
+    let members = if body.bytes.is_empty() { Ok(Members::default()) } else { members_of(&body) };
+    members.map_err(IntoResponse::into_response)
 }
 
 async fn read(app: &App, request: Request) -> Result<Limited, Response> {
-    Limited::read(app, request).await.map_err(|error| unread(&error))
+    Limited::read(app, request).await.map_err(|error| told(&error).into_response())
 }
 
-fn unread(error: &BodyError) -> Response {
+/// Why a body is not read, as it is told.
+fn told(error: &BodyError) -> Problem {
     if let BodyError::Twice(way) = error {
-        return refuse(Invalid::new(way, GIVEN_TWICE).into());
+        return problem(Invalid::new(way, GIVEN_TWICE).into());
     }
     let (status, error) = error.shown();
-    Problem::new(status, Problem::plain(status, "").code(), error.description).into_response()
+    Problem::new(status, Problem::plain(status, "").code(), error.description)
 }
 
 pub(super) fn render<T: Serialize>(answer: Result<T, AdminError>) -> Response {

@@ -59,7 +59,7 @@ fn not_due(why: NotDue) -> Told {
     match why {
         NotDue::Decided => Told::new(Attempt::Overtaken, why.to_string()),
         NotDue::ByHand | NotDue::Retired(_) => Told::new(Attempt::Refused, why.to_string()),
-        NotDue::Held(_) => Told::later(&why),
+        NotDue::Held(_) => Told::new(Attempt::Waits, why.to_string()),
     }
 }
 

@@ -166,7 +166,7 @@ fn asked(line: &str, variables: &BTreeMap<&str, String>) -> Raw {
             "-G" => asks = Some(form_urlencoded::Serializer::new(String::new())),
             "--data-urlencode" => {
                 let (name, value) = value().split_once('=').unwrap();
-                asks.as_mut().expect("a form goes into the query").append_pair(name, value);
+                asks.as_mut().unwrap().append_pair(name, value);
             }
             "-u" => headers.push(("Authorization", format!("Basic {}", STANDARD.encode(value())))),
             "-d" => sends = value() == "@-",
