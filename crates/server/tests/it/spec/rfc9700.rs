@@ -223,7 +223,7 @@ async fn s4_11_a_redirect_uri_that_is_withdrawn_meanwhile_gets_a_page() {
     let token = bowline::cli::hidden(&page.body, "form_token").unwrap();
     let no = [("form_token", token.as_str()), ("decision", "deny")];
     let answer = kit.send(Sent::new(Method::POST, &at).form(&no)).await;
-    assert_eq!((answer.status, answer.location), (400, None));
+    assert_eq!((answer.status, answer.location), (403, None));
     let answer = open(&kit, &accepted).await;
     assert_eq!((answer.status, answer.location), (400, None));
 }
