@@ -1,6 +1,7 @@
 //! What a provider's refusal means (RFC 7591 §3.2.2): of the recipient, or of what the hub said.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
@@ -41,6 +42,8 @@ async fn what_is_said_of_the_recipient_rejects_it(kit: Kit) {
         assert_eq!(kit.steps(&recipient).await.last().unwrap(), "provider rejected");
         // It may be asked for again.
         kit.requested(&recipient).await;
+        // The next job is the newest.
+        kit.advance(Duration::from_secs(1));
     }
 }
 
