@@ -411,6 +411,7 @@ static AUDIT: &Sql = sql!(
 pub fn hot_statements() -> Vec<Statement> {
     [
         record::CLIENT,
+        record::KEEP_CLIENT,
         record::LOCK_CLIENT,
         record::RECIPIENT,
         record::RECIPIENTS,

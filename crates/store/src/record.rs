@@ -263,6 +263,17 @@ pub(crate) use client_columns;
 pub(crate) static CLIENT: &Sql =
     sql!(concat!("-- a client\nSELECT ", client_columns!(), " FROM clients WHERE id = ?1"));
 
+/// A client that stays as it is until the commit: whoever removes or holds it comes before or after.
+pub(crate) async fn keep_client(tx: &mut Tx<'_>, id: &ClientId) -> Result<Option<Client>> {
+    only(tx.query_opt(KEEP_CLIENT, values![id]).await?)
+}
+
+pub(crate) static KEEP_CLIENT: &Sql = sql!(concat!(
+    "-- a client, kept as it is\nSELECT ",
+    client_columns!(),
+    " FROM clients WHERE id = ?1 FOR SHARE"
+));
+
 /// A client whose row is ours until the commit: what grows its chain. Rows that refer to it are still written
 /// meanwhile.
 pub(crate) async fn lock_client(tx: &mut Tx<'_>, id: &ClientId) -> Result<Option<Client>> {

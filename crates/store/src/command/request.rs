@@ -13,7 +13,9 @@ use domain::{Moment, Timestamp};
 use super::end_connection::{Sealed, queue};
 use crate::Command;
 use crate::error::Result;
-use crate::record::{LOCK_REQUEST_BY_STATE, client, lock_request, provider, registration, request_by_state};
+use crate::record::{
+    LOCK_REQUEST_BY_STATE, keep_client, lock_request, provider, registration, request_by_state,
+};
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
@@ -242,7 +244,7 @@ pub(super) async fn still_allowed(
     tx: &mut Tx<'_>,
     request: &AuthorizationRequest,
 ) -> Result<Result<(), OAuthError>> {
-    let Some(client) = client(tx, &request.client_id).await? else {
+    let Some(client) = keep_client(tx, &request.client_id).await? else {
         return Ok(Err(domain::rule::authorize::NOT_REGISTERED));
     };
     let provider = provider(tx, request.provider_id).await?;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use domain::model::connection::Cause;
-use futures_util::future::{join, join_all};
-use store::command::{EndOutcome, LeaseCredential, LeaseJob, Leased, Redeemed, Stored};
+use futures_util::future::{Either, join, join_all, select};
+use store::Location;
+use store::command::{EndOutcome, LeaseCredential, LeaseJob, Leased, OpenOutcome, Redeemed, Stored};
 use store::query::{CredentialOf, RefreshTokenBy};
 
 use crate::credential::{mine, store};
 use crate::job::{finish, lease};
-use crate::kit::{Kit, hashes, on_both};
+use crate::kit::{Kit, connect, hashes, on_both};
 
 on_both!(
     of_many_that_ask_at_once_one_refreshes,
@@ -105,4 +106,27 @@ async fn of_many_workers_one_has_a_job(kit: Kit) {
         }
         kit.record(&id).await;
     }
+}
+
+/// On PostgreSQL a transaction sees what was committed as each of its statements began: a recipient that is being
+/// removed must be waited for, or a connection would come to be behind the end of all.
+#[tokio::test]
+async fn a_connection_that_opens_waits_for_its_recipients_removal() {
+    let kit = Kit::postgres().await;
+    let Location::Postgres(url) = &kit.location else { panic!("PostgreSQL") };
+    kit.exchanging("n", "dc-acme").await;
+    let (removes, looks) = (connect(url.expose()).await, connect(url.expose()).await);
+    removes.batch_execute("BEGIN; UPDATE clients SET state = 'closed' WHERE id = 'dc-acme'").await.unwrap();
+    let opening = Box::pin(kit.store.run(kit.opened("n", None)));
+    let waits = Box::pin(async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while looks.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+    });
+    let opening = match select(opening, waits).await {
+        Either::Left((opened, _)) => panic!("{opened:?} while the removal was under way"),
+        Either::Right(((), opening)) => opening,
+    };
+    removes.batch_execute("COMMIT").await.unwrap();
+    assert!(matches!(opening.await.unwrap(), OpenOutcome::Refused(_)));
 }

@@ -93,7 +93,7 @@ fn parameters_of_the_path_and_references_are_taken_along() {
         told,
         [("path", "id", true, "string".to_owned()), ("query", "limit", false, "integer".to_owned())]
     );
-    assert!(get.curl.plain().contains("https://admin.example.org/a/$ID"), "{}", get.curl.plain());
+    assert!(get.curl.plain().contains("\"$THERE/a/$ID\""), "{}", get.curl.plain());
 }
 
 #[test]

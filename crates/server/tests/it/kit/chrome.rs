@@ -56,9 +56,10 @@ fn program(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("{variable} names a program: run `cargo xtask test`"))
 }
 
-impl Chrome {
-    /// A window of this many pixels in width, as a telephone or a desk has it.
-    pub(crate) async fn new(width: u32) -> Self {
+/// A driver and its port. It takes one that is free for IPv4 and wants the same for IPv6: where another program has
+/// that, it ends, and is started again.
+fn driver() -> (Child, String) {
+    for _ in 0..5 {
         let mut driver = Command::new(program("BOWLINE_TEST_CHROMEDRIVER"))
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -66,9 +67,19 @@ impl Chrome {
             .spawn()
             .unwrap();
         let mut said = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port =
-            said.find_map(|line| Some(line.split_once("successfully on port ")?.1.to_owned())).unwrap();
-        let port = port.trim_end_matches('.').to_owned();
+        let port = said.find_map(|line| Some(line.split_once("successfully on port ")?.1.to_owned()));
+        if let Some(port) = port {
+            return (driver, port.trim_end_matches('.').to_owned());
+        }
+        driver.wait().unwrap();
+    }
+    panic!("chromedriver finds no port");
+}
+
+impl Chrome {
+    /// A window of this many pixels in width, as a telephone or a desk has it.
+    pub(crate) async fn new(width: u32) -> Self {
+        let (driver, port) = driver();
         let profile = tempfile::tempdir().unwrap();
         let arguments = [
             "--headless=new",
