@@ -70,9 +70,10 @@ async fn over_the_network_nobody_comes_from_the_machine() {
             .header("x-forwarded-for", "127.0.0.1")
             .header("forwarded", "for=unix")
             .header("x-local-peer", "0")
-            .header("x-real-ip", own.as_str())
-            .header("authorization", "Negotiate 0");
+            .header("x-real-ip", own.as_str());
         let answer = kit.wire(&raw).await;
+        assert_eq!(answer.status, 401, "{} {}: {}", route.method, route.path, answer.body);
+        let answer = kit.wire(&raw.header("authorization", "Negotiate 0")).await;
         assert_eq!(answer.status, 401, "{} {}: {}", route.method, route.path, answer.body);
     }
 }
