@@ -48,8 +48,8 @@ pub fn published(html: Bytes) -> Response {
     guarded(([(header::CACHE_CONTROL, CACHED)], Html(html)).into_response(), PLAIN)
 }
 
-/// What pages are dressed in.
-pub fn asset(kind: &'static str, text: &'static str) -> Response {
+/// What stays as it is for as long as the program runs: what pages are dressed in, and documents.
+pub fn asset(kind: &'static str, text: impl IntoResponse) -> Response {
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, CACHED)], text).into_response()
 }
 

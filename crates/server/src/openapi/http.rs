@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use axum::http::{Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
 
@@ -17,7 +17,7 @@ static TEXTS: LazyLock<[Bytes; Document::ALL.len()]> =
 
 /// The pages, each made once.
 static PAGES: LazyLock<[askama::Result<Bytes>; Document::ALL.len()]> =
-    LazyLock::new(|| Document::ALL.map(|document| page::of(document).map(Bytes::from)));
+    LazyLock::new(|| page::all().map(|html| html.map(Bytes::from)));
 static INDEX: LazyLock<askama::Result<Bytes>> = LazyLock::new(|| page::index().map(Bytes::from));
 
 /// The routes of the documents and their pages.
@@ -32,7 +32,7 @@ pub(crate) fn routes() -> Vec<Route> {
 
 fn documents() -> Vec<Route> {
     let row = |(nth, path): (usize, &'static str)| {
-        let handler = get(move || async move { document(TEXTS[nth].clone()) });
+        let handler = get(move || async move { asset("application/json", TEXTS[nth].clone()) });
         Route::new(Face::Page, Method::GET, path, handler)
     };
     Document::ALL.map(Document::path).into_iter().enumerate().map(row).collect()
@@ -57,9 +57,4 @@ fn shown(page: &askama::Result<Bytes>) -> Response {
 
 async fn css() -> Response {
     asset("text/css; charset=utf-8", include_str!("../../static/docs.css"))
-}
-
-fn document(text: Bytes) -> Response {
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "max-age=3600")];
-    (headers, text).into_response()
 }

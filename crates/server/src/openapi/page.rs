@@ -5,6 +5,8 @@ mod model;
 mod piece;
 mod schema;
 
+use std::sync::LazyLock;
+
 use askama::Template;
 
 use super::Document;
@@ -14,7 +16,7 @@ use model::Reference;
 #[derive(Template)]
 #[template(path = "docs/index.html")]
 struct IndexPage {
-    documents: Vec<(Document, Reference)>,
+    documents: &'static [(Document, Reference)],
     current: &'static str,
 }
 
@@ -22,24 +24,25 @@ struct IndexPage {
 #[derive(Template)]
 #[template(path = "docs/document.html")]
 struct DocumentPage {
-    documents: Vec<(Document, Reference)>,
-    reference: Reference,
+    documents: &'static [(Document, Reference)],
+    reference: &'static Reference,
     current: &'static str,
     json: &'static str,
 }
 
-fn references() -> Vec<(Document, Reference)> {
-    Document::ALL.into_iter().map(|document| (document, Reference::of(&document.generate()))).collect()
-}
+/// The documents, each read once: every page names them all.
+static REFERENCES: LazyLock<[(Document, Reference); Document::ALL.len()]> =
+    LazyLock::new(|| Document::ALL.map(|document| (document, Reference::of(&document.generate()))));
 
 /// The page that lists the documents, as HTML.
 pub(super) fn index() -> askama::Result<String> {
-    IndexPage { documents: references(), current: "" }.render()
+    IndexPage { documents: &*REFERENCES, current: "" }.render()
 }
 
-/// The page of a document, as HTML.
-pub(super) fn of(document: Document) -> askama::Result<String> {
-    let reference = Reference::of(&document.generate());
-    let (current, json) = (document.name(), document.path());
-    DocumentPage { documents: references(), reference, current, json }.render()
+/// The pages of the documents, in their order, as HTML.
+pub(super) fn all() -> [askama::Result<String>; Document::ALL.len()] {
+    REFERENCES.each_ref().map(|(document, reference)| {
+        let (current, json) = (document.name(), document.path());
+        DocumentPage { documents: &*REFERENCES, reference, current, json }.render()
+    })
 }
