@@ -52,8 +52,6 @@ pub enum StepError {
 /// What the page shows of a request that may not go on.
 #[derive(Debug)]
 pub struct Stopped {
-    /// The request.
-    pub request_id: AuthorizationRequestId,
     /// The language of the page.
     pub language: Language,
     /// The recipient's name.
@@ -165,7 +163,6 @@ async fn stopped(
 ) -> Result<Box<Stopped>, Fault> {
     let back = if may_redirect(ctx, &client).await? { answer(&client, request, Err(error)) } else { None };
     Ok(Box::new(Stopped {
-        request_id: request.id.clone(),
         language: Language::from_tags(&request.language),
         recipient: client.name,
         provider: provider.settings.name,

@@ -96,11 +96,11 @@ async fn decide(State(app): State<App>, ctx: Ctx, Segment(id): Segment, request:
     match decision {
         Some("approve") => {
             let approved = hub::approve(&ctx, &id, flow.hashes(&app)).await;
-            approved.map_or_else(|error| over(&app, error), |url| see_other(&url))
+            approved.map_or_else(|error| over(&app, &id, error), |url| see_other(&url))
         }
         Some("deny") => hub::deny(&ctx, &id, flow.hashes(&app))
             .await
-            .map_or_else(|error| over(&app, error), |url| leaving(&app, &id, see_other(&url))),
+            .map_or_else(|error| over(&app, &id, error), |url| leaving(&app, &id, see_other(&url))),
         _ => message(StatusCode::BAD_REQUEST, Notice::ForeignForm),
     }
 }
@@ -142,13 +142,10 @@ fn answered(provider: &str, query: &Query, cookies: domain::secret::TokenHashes)
 }
 
 /// As [`refuse`], where a request that is stopped is over with it.
-fn over(app: &App, error: StepError) -> Response {
-    let id = if let StepError::Stopped(page) = &error { Some(page.request_id.clone()) } else { None };
+fn over(app: &App, id: &AuthorizationRequestId, error: StepError) -> Response {
+    let stopped = matches!(error, StepError::Stopped(_));
     let response = refuse(error);
-    match id {
-        Some(id) => leaving(app, &id, response),
-        None => response,
-    }
+    if stopped { leaving(app, id, response) } else { response }
 }
 
 fn refuse(error: StepError) -> Response {
