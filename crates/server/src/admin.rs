@@ -12,5 +12,4 @@ pub(crate) mod http;
 mod page;
 
 pub use error::AdminError;
-pub(crate) use page::one_of;
 pub use page::{Page, Params};

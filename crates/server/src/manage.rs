@@ -24,8 +24,8 @@ pub(crate) use remove::remove_client;
 
 pub use access::{Own, Partner, Party, Wants, own, partner, party};
 pub use error::ManageError;
-pub(crate) use member::GIVEN_TWICE;
 pub use member::Members;
+pub(crate) use member::{GIVEN_TWICE, one_of};
 pub use recipient::{create, one, regenerate_secret, replace_own_redirect_uris, under};
 pub use register::{
     NewPartner, NewRecipient, NotRegistered, Registered, register, register_partner, replace_redirect_uris,

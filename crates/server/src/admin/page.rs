@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::AdminError;
 use crate::ctx::Ctx;
 use crate::gateway::{cut, open_cursor, seal_cursor};
+use crate::manage::one_of;
 
 /// Parameters of a query or a body: each is known, and given once.
 #[derive(Clone, Debug, Default)]
@@ -69,14 +70,6 @@ impl Params {
             self.0.iter().filter(|(name, _)| name != "after" && name != "limit").collect();
         pairs.sort();
         form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
-    }
-}
-
-/// What is told of a name that is not known.
-pub(crate) fn one_of(known: &[&str]) -> String {
-    match known {
-        [] => "expected nothing of the kind here".to_owned(),
-        known => format!("expected one of {}", known.join(", ")),
     }
 }
 

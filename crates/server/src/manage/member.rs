@@ -44,7 +44,7 @@ impl Members {
     /// Refuses members that are not known, by their names.
     pub(crate) fn known(self, known: &[&str]) -> Result<Self, Invalid> {
         match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            Some((name, _)) => Err(Invalid::new(shortened(name), crate::admin::one_of(known))),
+            Some((name, _)) => Err(Invalid::new(shortened(name), one_of(known))),
             None => Ok(self),
         }
     }
@@ -110,6 +110,14 @@ impl Members {
             Some(Value::Array(items)) => items.iter().map(|item| text(item).ok_or_else(expected)).collect(),
             Some(_) => Err(expected()),
         }
+    }
+}
+
+/// What is told of a name that is not known.
+pub(crate) fn one_of(known: &[&str]) -> String {
+    match known {
+        [] => "expected nothing of the kind here".to_owned(),
+        known => format!("expected one of {}", known.join(", ")),
     }
 }
 
