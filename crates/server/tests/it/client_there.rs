@@ -171,15 +171,7 @@ async fn the_banks_answer_activates_and_the_client_is_used(kit: Kit) {
     assert_eq!((&job["connection_id"], &job["client_id"]), (&Value::Null, &json!(recipient.id)));
     let steps = ["partner pending_approval", "operator pending_activation", "provider active"];
     assert_eq!(kit.steps(&recipient).await, steps);
-
-    let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
-    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
-    kit.advance(Duration::from_mins(30));
-    let later =
-        kit.refresh(&recipient, &tokens.refresh).await.json()["access_token"].as_str().unwrap().to_owned();
-    assert_eq!(kit.read("/accounts", &later).await.status, 200, "it is refreshed there as well");
-    assert_eq!(kit.revoke(&later).await.status, 204);
-    kit.until("the bank is told", async || kit.grants().await == ["ended"]).await;
+    kit.lives_by_its_own_client(&recipient).await;
 }
 
 async fn a_bank_that_is_down_is_asked_again(kit: Kit) {

@@ -25,6 +25,18 @@ on_both!(
 );
 
 impl Kit {
+    /// A connection of a recipient's own client there: it is exchanged, read, refreshed and revoked as that client.
+    pub(crate) async fn lives_by_its_own_client(&self, recipient: &Recipient) {
+        let tokens = self.connect_at(1000, recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
+        assert_eq!(self.read("/accounts", &tokens.access).await.status, 200);
+        self.advance(Duration::from_mins(30));
+        let refreshed = self.refresh(recipient, &tokens.refresh).await.json();
+        let later = refreshed["access_token"].as_str().unwrap();
+        assert_eq!(self.read("/accounts", later).await.status, 200, "it is refreshed there as well");
+        assert_eq!(self.revoke(later).await.status, 204);
+        self.until("the bank is told", async || self.grants().await == ["ended"]).await;
+    }
+
     /// An operator takes a step of a recipient's registration with Maple Trust.
     pub(crate) async fn step(&self, recipient: &Recipient, step: &str, body: Value) -> Answer {
         self.admin_post(&format!("/registrations/{}/1000/{step}", recipient.id), body).await
@@ -168,15 +180,7 @@ async fn a_registrations_own_client_is_used_at_its_provider() {
         kept.len() == 1 && !kept[0].contains(&crate::kit::hex(secret.trim_end().as_bytes())),
         "it is sealed"
     );
-
-    let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
-    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
-    kit.advance(Duration::from_mins(30));
-    let later =
-        kit.refresh(&recipient, &tokens.refresh).await.json()["access_token"].as_str().unwrap().to_owned();
-    assert_eq!(kit.read("/accounts", &later).await.status, 200, "it is refreshed there as well");
-    assert_eq!(kit.revoke(&later).await.status, 204);
-    kit.until("the bank is told", async || kit.grants().await == ["ended"]).await;
+    kit.lives_by_its_own_client(&recipient).await;
 }
 
 /// From nothing to the end, as a partner lives it.
