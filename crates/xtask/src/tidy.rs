@@ -1,9 +1,11 @@
 //! Our own rules over the sources. Each is a function over a text, with a test that it catches a violation.
 
 mod budget;
+mod cycles;
 mod dependencies;
 mod layers;
 mod names;
+mod prose;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -39,6 +41,8 @@ pub(crate) fn run() -> Result<()> {
     findings.extend(names::check(&sources));
     findings.extend(dependencies::check()?);
     findings.extend(budget::ratios(&sources));
+    findings.extend(cycles::check(&sources)?);
+    findings.extend(prose::check(&sources)?);
     for finding in &findings {
         println!("  {finding}");
     }
