@@ -79,26 +79,26 @@ impl OAuthError {
     }
 
     /// An error whose sentence names something that the caller sent.
-    pub fn about(code: OAuthCode, description: impl fmt::Display) -> Self {
-        Self { code, description: Cow::Owned(printable(&description.to_string())) }
+    pub fn with_description(code: OAuthCode, description: impl fmt::Display) -> Self {
+        Self { code, description: Cow::Owned(replace_unprintable(&description.to_string())) }
     }
 
     /// A parameter that was not sent.
-    pub fn missing(field: &str) -> Self {
-        Self::about(OAuthCode::InvalidRequest, format_args!("{field} is missing"))
+    pub fn for_missing_field(field: &str) -> Self {
+        Self::with_description(OAuthCode::InvalidRequest, format_args!("{field} is missing"))
     }
 
     /// A parameter that was sent more than once.
-    pub fn repeated(field: &str) -> Self {
-        Self::about(OAuthCode::InvalidRequest, format_args!("{field} is given twice"))
+    pub fn for_repeated_field(field: &str) -> Self {
+        Self::with_description(OAuthCode::InvalidRequest, format_args!("{field} is given twice"))
     }
 }
 
-const MAX_DESCRIPTION: usize = 200;
+const MAX_DESCRIPTION_CHARS: usize = 200;
 
-fn printable(text: &str) -> String {
+fn replace_unprintable(text: &str) -> String {
     text.chars()
-        .take(MAX_DESCRIPTION)
+        .take(MAX_DESCRIPTION_CHARS)
         .map(|c| {
             if matches!(c, '\u{20}'..='\u{21}' | '\u{23}'..='\u{5B}' | '\u{5D}'..='\u{7E}') { c } else { '.' }
         })
@@ -110,18 +110,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_description_keeps_to_the_characters_of_rfc_6749_5_2() {
-        let error = OAuthError::about(OAuthCode::InvalidScope, "scope \"é\\\r\nSet-Cookie: x\" is unknown");
+    fn rfc6749_s5_2_description_replaces_forbidden_characters() {
+        let error = OAuthError::with_description(
+            OAuthCode::InvalidScope,
+            "scope \"é\\\r\nSet-Cookie: x\" is unknown",
+        );
         assert_eq!(error.description, "scope ......Set-Cookie: x. is unknown".replace("......", "....."));
     }
 
     #[test]
-    fn a_description_is_bounded() {
-        assert_eq!(OAuthError::missing(&"x".repeat(5_000)).description.len(), MAX_DESCRIPTION);
+    fn oauth_error_description_is_truncated_to_limit() {
+        assert_eq!(
+            OAuthError::for_missing_field(&"x".repeat(5_000)).description.len(),
+            MAX_DESCRIPTION_CHARS
+        );
     }
 
     #[test]
-    fn only_our_own_faults_are_five_hundreds() {
+    fn only_server_side_oauth_errors_map_to_5xx() {
         let fives: Vec<_> = OAuthCode::ALL.iter().filter(|c| c.flinks_status() >= 500).collect();
         assert_eq!(fives, [&OAuthCode::ServerError, &OAuthCode::TemporarilyUnavailable]);
     }

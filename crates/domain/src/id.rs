@@ -45,11 +45,11 @@ impl IdSource {
 
     /// Mints the next id.
     pub fn mint<I: TypedId>(&mut self) -> I {
-        I::generated(self.uuid())
+        I::from_uuid(self.next_uuid())
     }
 
     /// Sixteen bytes for a purpose of their own (a job's seed).
-    pub fn seed(&mut self) -> Seed {
+    pub fn draw_seed(&mut self) -> Seed {
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&self.draw()[..16]);
         Seed(bytes)
@@ -62,7 +62,7 @@ impl IdSource {
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 
-    fn uuid(&mut self) -> uuid::Uuid {
+    fn next_uuid(&mut self) -> uuid::Uuid {
         let mut random = [0; 10];
         random.copy_from_slice(&self.draw()[..10]);
         let millis = u64::try_from(self.now.millis()).unwrap_or(0);
@@ -81,22 +81,22 @@ impl IdSource {
 /// An id that an [`IdSource`] can mint.
 pub trait TypedId {
     /// The id with its prefix, from a time-ordered UUID.
-    fn generated(uuid: uuid::Uuid) -> Self;
+    fn from_uuid(uuid: uuid::Uuid) -> Self;
 }
 
 /// A text that is not an id of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected an id that begins with {prefix}")]
-pub struct InvalidId {
+pub struct ParseIdError {
     /// What such an id begins with.
     pub prefix: &'static str,
 }
 
-const MAX_ID: usize = 128;
+const MAX_ID_BYTES: usize = 128;
 
-fn is_id_text(text: &str) -> bool {
+fn is_valid_id_text(text: &str) -> bool {
     !text.is_empty()
-        && text.len() <= MAX_ID
+        && text.len() <= MAX_ID_BYTES
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
 }
 
@@ -112,11 +112,11 @@ macro_rules! typed_id {
             pub const PREFIX: &'static str = $prefix;
 
             /// Checks a text.
-            pub fn parse(text: &str) -> Result<Self, InvalidId> {
-                if is_id_text(text) && text.starts_with($required) {
+            pub fn parse(text: &str) -> Result<Self, ParseIdError> {
+                if is_valid_id_text(text) && text.starts_with($required) {
                     Ok(Self(text.to_owned()))
                 } else {
-                    Err(InvalidId { prefix: $required })
+                    Err(ParseIdError { prefix: $required })
                 }
             }
 
@@ -127,14 +127,14 @@ macro_rules! typed_id {
         }
 
         impl TypedId for $name {
-            fn generated(uuid: uuid::Uuid) -> Self {
+            fn from_uuid(uuid: uuid::Uuid) -> Self {
                 Self(format!("{}{}", $prefix, uuid.simple()))
             }
         }
 
         impl TryFrom<String> for $name {
-            type Error = InvalidId;
-            fn try_from(text: String) -> Result<Self, InvalidId> {
+            type Error = ParseIdError;
+            fn try_from(text: String) -> Result<Self, ParseIdError> {
                 Self::parse(&text)
             }
         }
@@ -200,8 +200,8 @@ impl ProviderId {
 
     /// From a query parameter: digits only, no sign, no leading zero.
     pub fn parse(text: &str) -> Option<Self> {
-        let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
-        plain.then(|| text.parse().ok().map(Self)).flatten()
+        let is_plain_number = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+        is_plain_number.then(|| text.parse().ok().map(Self)).flatten()
     }
 
     /// The number.
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_mints_the_same_ids_in_the_same_order() {
+    fn id_source_same_seed_mints_same_ids() {
         let (mut one, mut two, mut other) = (source(1), source(1), source(2));
         let first: ConnectionId = one.mint();
         assert_eq!(first, two.mint());
@@ -234,14 +234,14 @@ mod tests {
     }
 
     #[test]
-    fn ids_sort_by_time() {
+    fn typed_ids_sort_by_mint_time() {
         let early: JobId = source(9).mint();
         let mut late = IdSource::new(Timestamp::from_millis(1_700_000_000_001), Seed::new([0; 16]));
         assert!(early < late.mint());
     }
 
     #[test]
-    fn a_text_with_another_prefix_or_with_strange_characters_is_no_id() {
+    fn id_parse_rejects_wrong_prefix_and_characters() {
         assert!(ConnectionId::parse("con_1").is_ok());
         for bad in ["", "job_1", "con_ä", "con_1\n", "con_%2F", &"con_".repeat(60)] {
             assert!(ConnectionId::parse(bad).is_err(), "{bad:?}");
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_id_is_plain_digits() {
+    fn provider_id_parse_accepts_only_digits() {
         assert_eq!(ProviderId::parse("1000"), Some(ProviderId::new(1000)));
         for bad in ["", "0", "01", "+1", "-1", "1.0", "1e3", " 1", "99999999999999999999"] {
             assert_eq!(ProviderId::parse(bad), None, "{bad:?}");

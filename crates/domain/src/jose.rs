@@ -2,4 +2,4 @@
 
 mod access_token;
 
-pub use access_token::{AccessTokenKeys, Rejected};
+pub use access_token::{AccessTokenKeys, TokenError};

@@ -62,22 +62,24 @@ pub struct Clusters(u8);
 /// A scope that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("scope {0} is unknown")]
-pub struct UnknownScope(pub String);
+pub struct UnknownScopeError(pub String);
 
 impl Clusters {
     /// No cluster.
     pub const NONE: Self = Self(0);
 
     /// Reads a scope: words separated by spaces (RFC 6749 §3.3); order and repetition mean nothing.
-    pub fn parse(scope: &str) -> Result<Self, UnknownScope> {
+    pub fn parse(scope: &str) -> Result<Self, UnknownScopeError> {
         scope.split(' ').filter(|w| !w.is_empty()).try_fold(Self::NONE, |set, word| {
-            DataCluster::from_word(word).map(|c| set.with(c)).ok_or_else(|| UnknownScope(word.to_owned()))
+            DataCluster::from_word(word)
+                .map(|c| set.with_cluster(c))
+                .ok_or_else(|| UnknownScopeError(word.to_owned()))
         })
     }
 
     /// This set and one more.
     #[must_use]
-    pub const fn with(self, cluster: DataCluster) -> Self {
+    pub const fn with_cluster(self, cluster: DataCluster) -> Self {
         Self(self.0 | 1 << cluster as u8)
     }
 
@@ -93,7 +95,7 @@ impl Clusters {
     }
 
     /// The first cluster of this set that `other` lacks.
-    pub fn first_beyond(self, other: Self) -> Option<DataCluster> {
+    pub fn first_missing_from(self, other: Self) -> Option<DataCluster> {
         self.iter().find(|c| !other.contains(*c))
     }
 
@@ -105,13 +107,13 @@ impl Clusters {
 
 impl FromIterator<DataCluster> for Clusters {
     fn from_iter<I: IntoIterator<Item = DataCluster>>(clusters: I) -> Self {
-        clusters.into_iter().fold(Self::NONE, Self::with)
+        clusters.into_iter().fold(Self::NONE, Self::with_cluster)
     }
 }
 
 impl TryFrom<String> for Clusters {
-    type Error = UnknownScope;
-    fn try_from(scope: String) -> Result<Self, UnknownScope> {
+    type Error = UnknownScopeError;
+    fn try_from(scope: String) -> Result<Self, UnknownScopeError> {
         Self::parse(&scope)
     }
 }
@@ -142,7 +144,7 @@ impl fmt::Debug for Clusters {
 
 /// A data operation of the FDX face.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum Operation {
+pub enum DataOperation {
     /// `GET /customers/current`
     CurrentCustomer,
     /// `GET /accounts` with `resultType=lightweight`
@@ -161,9 +163,9 @@ pub enum Operation {
     Statements,
 }
 
-impl Operation {
+impl DataOperation {
     /// Any one of these clusters opens the operation.
-    const fn opened_by(self) -> &'static [DataCluster] {
+    const fn required_clusters(self) -> &'static [DataCluster] {
         match self {
             Self::CurrentCustomer => &[DataCluster::CustomerContact, DataCluster::CustomerPersonal],
             Self::AccountList => &[DataCluster::AccountBasic, DataCluster::AccountDetailed],
@@ -176,12 +178,12 @@ impl Operation {
     }
 
     /// Whether these clusters open the operation.
-    pub fn allowed(self, clusters: Clusters) -> bool {
-        self.opened_by().iter().any(|c| clusters.contains(*c))
+    pub fn is_allowed_by(self, clusters: Clusters) -> bool {
+        self.required_clusters().iter().any(|c| clusters.contains(*c))
     }
 }
 
-/// What a token without a connection may do (`client_credentials`).
+/// What a token without a connection may do (`build_client_credentials_request`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum ClientScope {
     /// A recipient lists its own active providers.
@@ -211,40 +213,42 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn reads_words_in_any_order_and_prints_them_in_one() {
+    fn scope_is_normalized_when_printed() {
         let clusters = Clusters::parse("TRANSACTIONS ACCOUNT_BASIC  TRANSACTIONS").unwrap();
         assert_eq!(clusters.to_string(), "ACCOUNT_BASIC TRANSACTIONS");
     }
 
     #[test]
-    fn words_are_case_sensitive_and_separated_by_spaces_only() {
+    fn rfc6749_s3_3_scope_is_case_sensitive_and_space_delimited() {
         for bad in
             ["account_basic", "ACCOUNT_BASIC,TRANSACTIONS", "ACCOUNT_BASIC\tTRANSACTIONS", "client:admin"]
         {
-            assert_eq!(Clusters::parse(bad), Err(UnknownScope(bad.to_owned())));
+            assert_eq!(Clusters::parse(bad), Err(UnknownScopeError(bad.to_owned())));
         }
     }
 
     #[test]
-    fn details_need_more_than_basic() {
-        let basic = Clusters::NONE.with(DataCluster::AccountBasic);
-        assert!(Operation::AccountList.allowed(basic));
-        assert!(!Operation::AccountListDetailed.allowed(basic));
-        assert!(!Operation::Account.allowed(basic));
-        assert!(!Operation::Transactions.allowed(basic.with(DataCluster::AccountDetailed)));
-        assert!(!Operation::PaymentNetworks.allowed(basic.with(DataCluster::AccountDetailed)));
+    fn basic_cluster_does_not_allow_detailed_operations() {
+        let basic = Clusters::NONE.with_cluster(DataCluster::AccountBasic);
+        assert!(DataOperation::AccountList.is_allowed_by(basic));
+        assert!(!DataOperation::AccountListDetailed.is_allowed_by(basic));
+        assert!(!DataOperation::Account.is_allowed_by(basic));
+        assert!(!DataOperation::Transactions.is_allowed_by(basic.with_cluster(DataCluster::AccountDetailed)));
+        assert!(
+            !DataOperation::PaymentNetworks.is_allowed_by(basic.with_cluster(DataCluster::AccountDetailed))
+        );
     }
 
     proptest! {
         #[test]
-        fn every_set_survives_its_text(bits: u8) {
+        fn clusters_text_round_trip_keeps_set(bits: u8) {
             prop_assert_eq!(Clusters::parse(&Clusters(bits).to_string()), Ok(Clusters(bits)));
         }
 
         #[test]
-        fn an_intersection_is_within_both(a: u8, b: u8) {
+        fn clusters_intersection_is_subset_of_both(a: u8, b: u8) {
             let both = Clusters(a).intersection(Clusters(b));
-            prop_assert!(both.first_beyond(Clusters(a)).is_none() && both.first_beyond(Clusters(b)).is_none());
+            prop_assert!(both.first_missing_from(Clusters(a)).is_none() && both.first_missing_from(Clusters(b)).is_none());
         }
     }
 }

@@ -34,7 +34,7 @@ impl<T: Zeroize> Drop for Secret<T> {
 
 impl<T: Zeroize + AsRef<[u8]>> PartialEq for Secret<T> {
     fn eq(&self, other: &Self) -> bool {
-        equal(self.0.as_ref(), other.0.as_ref())
+        constant_time_eq(self.0.as_ref(), other.0.as_ref())
     }
 }
 
@@ -47,7 +47,7 @@ impl From<&str> for Secret<String> {
 }
 
 /// Whether two byte strings are equal, in a time that depends on their lengths alone.
-pub fn equal(left: &[u8], right: &[u8]) -> bool {
+pub fn constant_time_eq(left: &[u8], right: &[u8]) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(left, right).is_ok()
 }
 
@@ -63,7 +63,7 @@ pub struct TokenHash {
 
 impl TokenHash {
     /// The hash of `token` under one generation of the pepper.
-    pub fn of(generation: u32, pepper: &aws_lc_rs::hmac::Key, token: &[u8]) -> Self {
+    pub fn for_token(generation: u32, pepper: &aws_lc_rs::hmac::Key, token: &[u8]) -> Self {
         let tag = aws_lc_rs::hmac::sign(pepper, token);
         let mut digest = [0; 32];
         digest.copy_from_slice(tag.as_ref());
@@ -84,7 +84,7 @@ impl TokenHash {
     /// Whether one of the candidates is this hash, in constant time each.
     pub fn matches(&self, candidates: &TokenHashes) -> bool {
         candidates.iter().fold(false, |found, c| {
-            found | (c.generation == self.generation && equal(&c.digest, &self.digest))
+            found | (c.generation == self.generation && constant_time_eq(&c.digest, &self.digest))
         })
     }
 }
@@ -117,16 +117,16 @@ mod tests {
 
     fn hash(generation: u32, token: &str) -> TokenHash {
         let pepper = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[7; 32]);
-        TokenHash::of(generation, &pepper, token.as_bytes())
+        TokenHash::for_token(generation, &pepper, token.as_bytes())
     }
 
     #[test]
-    fn a_secret_does_not_print_itself() {
+    fn secret_debug_output_hides_value() {
         assert_eq!(format!("{:?}", Secret::from("hunter2")), "Secret");
     }
 
     #[test]
-    fn a_hash_survives_its_stored_form_and_keeps_its_generation() {
+    fn token_hash_bytes_round_trip_keeps_generation() {
         let stored = hash(3, "token").to_bytes();
         assert_eq!(stored.len(), 36);
         assert_eq!(TokenHash::from_bytes(&stored), Some(hash(3, "token")));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_same_token_of_the_same_generation_matches() {
+    fn token_hash_matches_same_token_and_generation_only() {
         let candidates = TokenHashes::new(vec![hash(2, "token"), hash(1, "token")]);
         assert!(hash(1, "token").matches(&candidates));
         assert!(!hash(3, "token").matches(&candidates));

@@ -46,12 +46,12 @@ impl Timestamp {
 
     /// This much later.
     pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(millis(duration)))
+        Self(self.0.saturating_add(duration_millis(duration)))
     }
 
     /// This much earlier.
     pub fn minus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(millis(duration)))
+        Self(self.0.saturating_sub(duration_millis(duration)))
     }
 
     /// How long after `earlier` this is; zero if it is not after.
@@ -65,7 +65,7 @@ impl Timestamp {
     }
 
     /// RFC 3339 in UTC with seven fraction digits, as the documented API writes when something was asked for.
-    pub fn seven_digits(self) -> String {
+    pub fn to_rfc3339_seven_digits(self) -> String {
         format!("{:.7}", self.to_jiff())
     }
 
@@ -85,7 +85,7 @@ pub struct Moment {
     pub correlation_id: Arc<str>,
 }
 
-fn millis(duration: Duration) -> i64 {
+fn duration_millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -107,15 +107,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_rfc_3339_with_milliseconds() {
+    fn timestamp_display_is_rfc3339_with_milliseconds() {
         assert_eq!(Timestamp::from_millis(1_709_147_034_007).to_string(), "2024-02-28T19:03:54.007Z");
         assert_eq!(Timestamp::EPOCH.to_string(), "1970-01-01T00:00:00.000Z");
-        let asked = Timestamp::from_millis(1_709_216_682_605);
-        assert_eq!(asked.seven_digits(), "2024-02-29T14:24:42.6050000Z");
+        let timestamp = Timestamp::from_millis(1_709_216_682_605);
+        assert_eq!(timestamp.to_rfc3339_seven_digits(), "2024-02-29T14:24:42.6050000Z");
     }
 
     #[test]
-    fn what_is_shown_is_read_and_a_time_without_a_zone_is_not() {
+    fn timestamp_parse_round_trips_and_requires_time_zone() {
         let time = Timestamp::from_millis(1_709_147_034_007);
         assert_eq!(Timestamp::parse(&time.to_string()), Some(time));
         assert_eq!(Timestamp::parse("2024-02-28T14:03:54.007-05:00"), Some(time));
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn arithmetic_saturates_instead_of_wrapping() {
+    fn timestamp_arithmetic_saturates() {
         let end = Timestamp::from_millis(i64::MAX);
         assert_eq!(end.plus(Duration::from_secs(1)), end);
         assert_eq!(Timestamp::EPOCH.since(end), Duration::ZERO);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_round_down_also_before_the_epoch() {
+    fn timestamp_seconds_round_down_before_epoch() {
         assert_eq!(Timestamp::from_millis(1_999).seconds(), 1);
         assert_eq!(Timestamp::from_millis(-1).seconds(), -1);
     }

@@ -1,17 +1,17 @@
 //! Enums that are one word each in the database and in logs.
 
 /// An enum whose variants are words.
-pub trait Words: Copy + 'static {
+pub trait StrEnum: Copy + 'static {
     /// Every variant.
-    const WORDS: &'static [Self];
+    const VARIANTS: &'static [Self];
 
     /// The word.
-    fn word(self) -> &'static str;
+    fn value_str(self) -> &'static str;
 }
 
 /// An enum whose variants are words: `as_str`, `from_word`, `ALL`, `Display`.
 #[macro_export]
-macro_rules! words {
+macro_rules! str_enum {
     ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,10 +32,10 @@ macro_rules! words {
             }
         }
 
-        impl $crate::words::Words for $name {
-            const WORDS: &'static [Self] = Self::ALL;
+        impl $crate::words::StrEnum for $name {
+            const VARIANTS: &'static [Self] = Self::ALL;
 
-            fn word(self) -> &'static str {
+            fn value_str(self) -> &'static str {
                 self.as_str()
             }
         }

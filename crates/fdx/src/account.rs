@@ -7,7 +7,7 @@ use crate::entity::entity;
 use crate::investment::{
     Contribution, Holding, InvestmentBalance, InvestmentLoan, OpenOrder, PensionSource, Vesting,
 };
-use crate::{Amount, Date, ErrorBody, Timestamp};
+use crate::{Amount, Date, DateTime, ErrorBody};
 
 entity! {
     /// A currency, as in `{"currencyCode":"CAD"}` (ISO 4217).
@@ -58,7 +58,7 @@ macro_rules! account {
                 balance_type: String,
                 interest_rate: Amount,
                 interest_rate_type: String,
-                interest_rate_as_of: Timestamp,
+                interest_rate_as_of: DateTime,
                 prior_interest_rate: Amount,
                 transfer_in: bool,
                 transfer_out: bool,
@@ -68,7 +68,7 @@ macro_rules! account {
                 reward_program_id: String,
                 transactions_included: bool,
                 domicile: Domicile,
-                balance_as_of: Timestamp,
+                balance_as_of: DateTime,
                 $($field: $type),*
             }
         }
@@ -148,7 +148,7 @@ pub enum Account {
     CommercialAccount(Box<CommercialAccount>),
 }
 
-macro_rules! each {
+macro_rules! match_account {
     ($account:expr, $inner:ident => $body:expr) => {
         match $account {
             Account::DepositAccount($inner) => $body,
@@ -163,7 +163,7 @@ macro_rules! each {
 }
 
 /// The fields of `resultType=lightweight`, moved out of an account of any kind.
-macro_rules! light {
+macro_rules! lightweight_account {
     ($name:ident, $account:expr) => {
         Box::new($name {
             account_id: $account.account_id,
@@ -183,36 +183,36 @@ macro_rules! light {
 impl Account {
     /// The account's id.
     pub fn id(&self) -> Option<&str> {
-        each!(self, account => account.account_id.as_deref())
+        match_account!(self, account => account.account_id.as_deref())
     }
 
     /// Gives the account another id.
     pub fn set_id(&mut self, id: String) {
-        each!(self, account => account.account_id = Some(id));
+        match_account!(self, account => account.account_id = Some(id));
     }
 
     /// Its parent's id, to be renamed along with its own.
     pub const fn parent_id_mut(&mut self) -> &mut Option<String> {
-        each!(self, account => &mut account.parent_account_id)
+        match_account!(self, account => &mut account.parent_account_id)
     }
 
     /// Leaves what `resultType=lightweight` shows.
     #[must_use]
-    pub fn lightweight(self) -> Self {
+    pub fn into_lightweight(self) -> Self {
         match self {
-            Self::DepositAccount(a) => Self::DepositAccount(light!(DepositAccount, a)),
-            Self::LocAccount(a) => Self::LocAccount(light!(LocAccount, a)),
-            Self::LoanAccount(a) => Self::LoanAccount(light!(LoanAccount, a)),
-            Self::InvestmentAccount(a) => Self::InvestmentAccount(light!(InvestmentAccount, a)),
-            Self::InsuranceAccount(a) => Self::InsuranceAccount(light!(InsuranceAccount, a)),
-            Self::AnnuityAccount(a) => Self::AnnuityAccount(light!(AnnuityAccount, a)),
-            Self::CommercialAccount(a) => Self::CommercialAccount(light!(CommercialAccount, a)),
+            Self::DepositAccount(a) => Self::DepositAccount(lightweight_account!(DepositAccount, a)),
+            Self::LocAccount(a) => Self::LocAccount(lightweight_account!(LocAccount, a)),
+            Self::LoanAccount(a) => Self::LoanAccount(lightweight_account!(LoanAccount, a)),
+            Self::InvestmentAccount(a) => Self::InvestmentAccount(lightweight_account!(InvestmentAccount, a)),
+            Self::InsuranceAccount(a) => Self::InsuranceAccount(lightweight_account!(InsuranceAccount, a)),
+            Self::AnnuityAccount(a) => Self::AnnuityAccount(lightweight_account!(AnnuityAccount, a)),
+            Self::CommercialAccount(a) => Self::CommercialAccount(lightweight_account!(CommercialAccount, a)),
         }
     }
 
     /// Takes away what money could be moved with: the full number, routing and MICR.
     pub fn remove_payment_details(&mut self) {
-        each!(self, account => {
+        match_account!(self, account => {
             account.account_number = None;
             account.routing_transit_number = None;
             account.micr_number = None;
@@ -220,8 +220,8 @@ impl Account {
     }
 
     /// Takes away what the institution says of an error in words of its own; the code stays.
-    pub fn remove_error_words(&mut self) {
-        each!(self, account => if let Some(error) = &mut account.error {
+    pub fn remove_error_messages(&mut self) {
+        match_account!(self, account => if let Some(error) = &mut account.error {
             error.message = None;
             error.debug_message = None;
         });

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-macro_rules! codes {
+macro_rules! error_codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $message:literal;)+) => {
         /// A documented error code. The statuses are those of the Flinks list.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +32,7 @@ macro_rules! codes {
     };
 }
 
-codes! {
+error_codes! {
     InvalidInput = 401, 400, "Invalid Input";
     SubscriptionNotFound = 403, 403, "Subscription not found";
     Internal = 500, 500, "Internal server error";

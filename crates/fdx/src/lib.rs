@@ -39,7 +39,7 @@ pub use meta::{Availability, AvailabilityList, Capability, CertificationMetric, 
 pub use page::{Accounts, HateoasLink, PageLinks, PageMetadata, PaymentNetworks, Statements, Transactions};
 pub use parse::{ParseError, Parsed, parse};
 pub use payment::PaymentNetwork;
-pub use scalar::{Amount, Date, Timestamp};
+pub use scalar::{Amount, Date, DateTime};
 pub use statement::{DOCUMENT_TYPES, Statement};
 pub use transaction::{
     CommercialCode, CommercialTransaction, DepositTransaction, InsuranceTransaction, InvestmentTransaction,

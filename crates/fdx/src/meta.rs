@@ -1,7 +1,7 @@
 //! What an implementation says of itself.
 
 use crate::entity::entity;
-use crate::{Amount, Timestamp};
+use crate::{Amount, DateTime};
 
 entity! {
     /// Whether an operation can be used.
@@ -18,9 +18,9 @@ entity! {
 entity! {
     /// How an operation has done: milliseconds of an answer on average, and the percentage that was no failure.
     CertificationMetric {
-        report_start_timestamp: Timestamp, report_end_timestamp: Timestamp, metrics_name: String,
+        report_start_timestamp: DateTime, report_end_timestamp: DateTime, metrics_name: String,
         operation_ids: Vec<String>, response_time_average: Amount, average_up_time: Amount,
-        report_timestamp: Timestamp,
+        report_timestamp: DateTime,
     }
 }
 entity! {

@@ -20,7 +20,7 @@ entity! {
 }
 
 /// A page of a list.
-macro_rules! page {
+macro_rules! list_page {
     ($(#[$meta:meta])* $name:ident { $(#[$items_meta:meta])* $items:ident: $item:ty }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,28 +36,28 @@ macro_rules! page {
     };
 }
 
-page! {
+list_page! {
     /// A page of accounts.
     Accounts {
         /// The accounts.
         accounts: Account
     }
 }
-page! {
+list_page! {
     /// A page of transactions.
     Transactions {
         /// The transactions.
         transactions: Transaction
     }
 }
-page! {
+list_page! {
     /// A page of the networks that an account can be paid by.
     PaymentNetworks {
         /// The networks.
         payment_networks: PaymentNetwork
     }
 }
-page! {
+list_page! {
     /// A page of an account's statements.
     Statements {
         /// The statements.

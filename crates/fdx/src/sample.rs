@@ -9,11 +9,11 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 
 /// A value with every field there: one for each variant, where the type is or holds an enumeration.
-pub fn whole<T: DeserializeOwned>() -> Vec<T> {
+pub fn complete_values<T: DeserializeOwned>() -> Vec<T> {
     let variants = Cell::new(1);
     let mut all = Vec::new();
     while all.len() < variants.get() {
-        match T::deserialize(Whole { variants: &variants, nth: all.len() }) {
+        match T::deserialize(SampleDeserializer { variant_count: &variants, variant_index: all.len() }) {
             Ok(value) => all.push(value),
             Err(_) => break,
         }
@@ -26,14 +26,14 @@ const TEXT: &str = "2026-01-01T00:00:00+00:00";
 
 /// Answers every question of a type with a value that it takes.
 #[derive(Clone, Copy)]
-struct Whole<'a> {
+struct SampleDeserializer<'a> {
     /// How many variants the enumeration has.
-    variants: &'a Cell<usize>,
+    variant_count: &'a Cell<usize>,
     /// Which of them is wanted.
-    nth: usize,
+    variant_index: usize,
 }
 
-impl<'de> Deserializer<'de> for Whole<'_> {
+impl<'de> Deserializer<'de> for SampleDeserializer<'_> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -73,7 +73,7 @@ impl<'de> Deserializer<'de> for Whole<'_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_seq(One(Some(self)))
+        visitor.visit_seq(SingleElement(Some(self)))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -82,7 +82,7 @@ impl<'de> Deserializer<'de> for Whole<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        visitor.visit_map(Fields { whole: self, fields })
+        visitor.visit_map(SampleFields { deserializer: self, fields })
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -91,8 +91,11 @@ impl<'de> Deserializer<'de> for Whole<'_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        self.variants.set(variants.len());
-        visitor.visit_enum(Variant { whole: self, name: variants.get(self.nth).copied().unwrap_or_default() })
+        self.variant_count.set(variants.len());
+        visitor.visit_enum(SampleVariant {
+            deserializer: self,
+            name: variants.get(self.variant_index).copied().unwrap_or_default(),
+        })
     }
 
     forward_to_deserialize_any! {
@@ -101,22 +104,22 @@ impl<'de> Deserializer<'de> for Whole<'_> {
     }
 }
 
-struct One<'a>(Option<Whole<'a>>);
+struct SingleElement<'a>(Option<SampleDeserializer<'a>>);
 
-impl<'de> SeqAccess<'de> for One<'_> {
+impl<'de> SeqAccess<'de> for SingleElement<'_> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
-        self.0.take().map(|whole| seed.deserialize(whole)).transpose()
+        self.0.take().map(|deserializer| seed.deserialize(deserializer)).transpose()
     }
 }
 
-struct Fields<'a> {
-    whole: Whole<'a>,
+struct SampleFields<'a> {
+    deserializer: SampleDeserializer<'a>,
     fields: &'static [&'static str],
 }
 
-impl<'de> MapAccess<'de> for Fields<'_> {
+impl<'de> MapAccess<'de> for SampleFields<'_> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
@@ -126,16 +129,16 @@ impl<'de> MapAccess<'de> for Fields<'_> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
-        seed.deserialize(self.whole)
+        seed.deserialize(self.deserializer)
     }
 }
 
-struct Variant<'a> {
-    whole: Whole<'a>,
+struct SampleVariant<'a> {
+    deserializer: SampleDeserializer<'a>,
     name: &'static str,
 }
 
-impl<'de> EnumAccess<'de> for Variant<'_> {
+impl<'de> EnumAccess<'de> for SampleVariant<'_> {
     type Error = Error;
     type Variant = Self;
 
@@ -144,7 +147,7 @@ impl<'de> EnumAccess<'de> for Variant<'_> {
     }
 }
 
-impl<'de> VariantAccess<'de> for Variant<'_> {
+impl<'de> VariantAccess<'de> for SampleVariant<'_> {
     type Error = Error;
 
     fn unit_variant(self) -> Result<(), Error> {
@@ -152,11 +155,11 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Error> {
-        seed.deserialize(self.whole)
+        seed.deserialize(self.deserializer)
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Error> {
-        self.whole.deserialize_any(visitor)
+        self.deserializer.deserialize_any(visitor)
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -164,7 +167,7 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        self.whole.deserialize_struct("", fields, visitor)
+        self.deserializer.deserialize_struct("", fields, visitor)
     }
 }
 
@@ -174,11 +177,11 @@ mod tests {
     use crate::{Account, Accounts, Customer, Transaction, parse};
 
     #[test]
-    fn everything_is_there_and_nothing_is_unknown() {
-        let accounts = whole::<Account>();
+    fn complete_values_fill_every_field_and_variant() {
+        let accounts = complete_values::<Account>();
         assert_eq!(accounts.len(), 7, "one of each kind");
-        assert_eq!(whole::<Transaction>().len(), 6);
-        assert_eq!((whole::<Customer>().len(), whole::<Accounts>().len()), (1, 7));
+        assert_eq!(complete_values::<Transaction>().len(), 6);
+        assert_eq!((complete_values::<Customer>().len(), complete_values::<Accounts>().len()), (1, 7));
         for account in accounts {
             let text = serde_json::to_string(&account).unwrap();
             for name in
@@ -188,7 +191,7 @@ mod tests {
             }
             assert_eq!(parse::<Account>(text.as_bytes()).unwrap().value, account);
         }
-        let customer = serde_json::to_value(&whole::<Customer>()[0]).unwrap();
+        let customer = serde_json::to_value(&complete_values::<Customer>()[0]).unwrap();
         assert_eq!(customer["telephones"][0]["number"], TEXT);
     }
 }

@@ -28,10 +28,10 @@ pub struct Date(pub jiff::civil::Date);
 /// A point in time, RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Timestamp(pub jiff::Timestamp);
+pub struct DateTime(pub jiff::Timestamp);
 
 /// How a scalar is described, in place where it stands.
-macro_rules! described {
+macro_rules! impl_scalar_schema {
     ($($name:ident = $schema:tt;)+) => {$(
         impl JsonSchema for $name {
             fn inline_schema() -> bool {
@@ -48,8 +48,8 @@ macro_rules! described {
         }
     )+};
 }
-described! {
+impl_scalar_schema! {
     Amount = { "type": "number" };
     Date = { "type": "string", "format": "date" };
-    Timestamp = { "type": "string", "format": "date-time" };
+    DateTime = { "type": "string", "format": "date-time" };
 }

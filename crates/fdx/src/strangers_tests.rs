@@ -23,26 +23,26 @@ const SAMPLES: [&str; 4] = [
     r#"{"code":602,"message":"no","debugMessage":"x"}"#,
 ];
 
-fn words() -> Vec<String> {
-    fn collect(value: &Value, words: &mut Vec<String>) {
+fn collect_words() -> Vec<String> {
+    fn collect_into(value: &Value, words: &mut Vec<String>) {
         match value {
             Value::Object(members) => members.iter().for_each(|(name, value)| {
                 words.push(name.clone());
-                collect(value, words);
+                collect_into(value, words);
             }),
-            Value::Array(items) => items.iter().for_each(|item| collect(item, words)),
+            Value::Array(items) => items.iter().for_each(|item| collect_into(item, words)),
             _ => {}
         }
     }
     let mut words = Vec::new();
     for sample in SAMPLES {
-        collect(&serde_json::from_str(sample).unwrap(), &mut words);
+        collect_into(&serde_json::from_str(sample).unwrap(), &mut words);
     }
     words
 }
 
 /// JSON of our words and of strange values.
-fn answer() -> impl Strategy<Value = Value> {
+fn arbitrary_json() -> impl Strategy<Value = Value> {
     let numbers = [
         "0",
         "-0.10",
@@ -62,7 +62,7 @@ fn answer() -> impl Strategy<Value = Value> {
         any::<String>().prop_map(Value::from),
     ];
     leaf.prop_recursive(5, 40, 6, |inner| {
-        let name = prop_oneof![8 => prop::sample::select(words()), 1 => any::<String>()];
+        let name = prop_oneof![8 => prop::sample::select(collect_words()), 1 => any::<String>()];
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
             prop::collection::vec((name, inner), 0..8)
@@ -72,21 +72,21 @@ fn answer() -> impl Strategy<Value = Value> {
 }
 
 /// A sample with a value somewhere in it put in the place of another.
-fn bent() -> impl Strategy<Value = Value> {
-    (prop::sample::select(SAMPLES.to_vec()), answer(), any::<prop::sample::Index>()).prop_map(
+fn mutated_sample() -> impl Strategy<Value = Value> {
+    (prop::sample::select(SAMPLES.to_vec()), arbitrary_json(), any::<prop::sample::Index>()).prop_map(
         |(sample, by, at)| {
-            let mut whole: Value = serde_json::from_str(sample).unwrap();
-            let mut left = at.index(places(&whole));
-            replace(&mut whole, &mut left, &by);
-            whole
+            let mut sample_value: Value = serde_json::from_str(sample).unwrap();
+            let mut left = at.index(count_places(&sample_value));
+            replace(&mut sample_value, &mut left, &by);
+            sample_value
         },
     )
 }
 
-fn places(value: &Value) -> usize {
+fn count_places(value: &Value) -> usize {
     match value {
-        Value::Object(members) => 1 + members.values().map(places).sum::<usize>(),
-        Value::Array(items) => 1 + items.iter().map(places).sum::<usize>(),
+        Value::Object(members) => 1 + members.values().map(count_places).sum::<usize>(),
+        Value::Array(items) => 1 + items.iter().map(count_places).sum::<usize>(),
         _ => 1,
     }
 }
@@ -104,46 +104,46 @@ fn replace(value: &mut Value, left: &mut usize, by: &Value) -> bool {
     }
 }
 
-fn stays<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(text: &[u8]) {
+fn assert_round_trip<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(text: &[u8]) {
     if let Ok(read) = parse::<T>(text) {
         let written = serde_json::to_vec(&read.value).unwrap();
-        let again = parse::<T>(&written).unwrap();
-        assert_eq!((&again.value, again.dropped), (&read.value, 0));
+        let reparsed = parse::<T>(&written).unwrap();
+        assert_eq!((&reparsed.value, reparsed.dropped), (&read.value, 0));
     }
 }
 
-fn every_type(text: &[u8]) {
-    stays::<Accounts>(text);
-    stays::<Account>(text);
-    stays::<Transactions>(text);
-    stays::<Transaction>(text);
-    stays::<Customer>(text);
-    stays::<ErrorBody>(text);
+fn assert_round_trip_as_every_type(text: &[u8]) {
+    assert_round_trip::<Accounts>(text);
+    assert_round_trip::<Account>(text);
+    assert_round_trip::<Transactions>(text);
+    assert_round_trip::<Transaction>(text);
+    assert_round_trip::<Customer>(text);
+    assert_round_trip::<ErrorBody>(text);
 }
 
 proptest! {
     #[test]
-    fn bytes_are_read_or_refused(bytes: Vec<u8>, text: String) {
-        every_type(&bytes);
-        every_type(text.as_bytes());
+    fn parse_accepts_or_rejects_arbitrary_bytes(bytes: Vec<u8>, text: String) {
+        assert_round_trip_as_every_type(&bytes);
+        assert_round_trip_as_every_type(text.as_bytes());
     }
 
     #[test]
-    fn json_of_our_words_is_read_or_refused(value in answer()) {
-        every_type(value.to_string().as_bytes());
+    fn parse_accepts_or_rejects_json_with_known_words(value in arbitrary_json()) {
+        assert_round_trip_as_every_type(value.to_string().as_bytes());
     }
 
     #[test]
-    fn a_bent_answer_is_read_or_refused(value in bent(), cut in any::<prop::sample::Index>()) {
+    fn parse_accepts_or_rejects_mutated_response(value in mutated_sample(), cut in any::<prop::sample::Index>()) {
         let text = value.to_string();
-        every_type(text.as_bytes());
-        every_type(&text.as_bytes()[..cut.index(text.len() + 1)]);
+        assert_round_trip_as_every_type(text.as_bytes());
+        assert_round_trip_as_every_type(&text.as_bytes()[..cut.index(text.len() + 1)]);
     }
 }
 
 #[test]
-fn a_deep_answer_is_refused() {
+fn parse_rejects_deeply_nested_json() {
     for open in ["[", "{\"accounts\":[", "{\"a\":"] {
-        every_type(open.repeat(100_000).as_bytes());
+        assert_round_trip_as_every_type(open.repeat(100_000).as_bytes());
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::FiAttribute;
 use crate::entity::entity;
-use crate::{Amount, Date, Timestamp};
+use crate::{Amount, Date, DateTime};
 
 entity! {
     /// A part of a transaction.
@@ -41,8 +41,8 @@ macro_rules! transaction {
                 account_id: String,
                 transaction_id: String,
                 reference_transaction_id: String,
-                posted_timestamp: Timestamp,
-                transaction_timestamp: Timestamp,
+                posted_timestamp: DateTime,
+                transaction_timestamp: DateTime,
                 description: String,
                 memo: String,
                 debit_credit_memo: String,
@@ -89,7 +89,7 @@ transaction! {
         state_withholding: Amount, penalty: Amount, running_balance: Amount, unit_price: Amount,
         units: Amount, unit_type: String, transaction_reason: String, accrued_interest: Amount,
         transfer_action: String, position_type: String, digital_units: String,
-        settlement_timestamp: Timestamp,
+        settlement_timestamp: DateTime,
     }
 }
 transaction! {
@@ -118,7 +118,7 @@ pub enum Transaction {
     CommercialTransaction(Box<CommercialTransaction>),
 }
 
-macro_rules! each {
+macro_rules! match_transaction {
     ($transaction:expr, $inner:ident => $body:expr) => {
         match $transaction {
             Transaction::DepositTransaction($inner) => $body,
@@ -134,16 +134,16 @@ macro_rules! each {
 impl Transaction {
     /// The transaction's id.
     pub fn id(&self) -> Option<&str> {
-        each!(self, transaction => transaction.transaction_id.as_deref())
+        match_transaction!(self, transaction => transaction.transaction_id.as_deref())
     }
 
     /// The account it belongs to.
     pub fn account_id(&self) -> Option<&str> {
-        each!(self, transaction => transaction.account_id.as_deref())
+        match_transaction!(self, transaction => transaction.account_id.as_deref())
     }
 
     /// Names its account anew.
     pub fn set_account_id(&mut self, id: String) {
-        each!(self, transaction => transaction.account_id = Some(id));
+        match_transaction!(self, transaction => transaction.account_id = Some(id));
     }
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::vocabulary::strange_words;
+use crate::vocabulary::find_unknown_words;
 
 const ACCOUNTS: &str = r#"{"page":{"nextPageKey":"n","totalElements":9},"links":{},"accounts":[
     {"accountId":"a","accountCategory":"DEPOSIT_ACCOUNT","accountType":"CHECKING","status":"OPEN",
@@ -13,12 +13,12 @@ const ACCOUNTS: &str = r#"{"page":{"nextPageKey":"n","totalElements":9},"links":
     {"accountId":"c","accountCategory":"COMMERCIAL_ACCOUNT","accountType":"COMMERCIALLOAN"}]}"#;
 
 #[test]
-fn a_flat_list_is_read_as_the_wrapped_one_that_it_means() {
+fn v6_flat_list_parses_to_v5_wrapped_list() {
     let read = parse::<Accounts>(ACCOUNTS.as_bytes()).unwrap();
     assert_eq!(read.dropped, 2, "a field and an element that 5.x has no place for");
     assert_eq!(read.value.page.next_offset.as_deref(), Some("n"));
     let value = serde_json::to_value(&read.value).unwrap();
-    assert_eq!(strange_words("accounts", &value), Vec::<String>::new());
+    assert_eq!(find_unknown_words("accounts", &value), Vec::<String>::new());
     assert_eq!(
         value["accounts"][0].to_string(),
         r#"{"depositAccount":{"accountCategory":"DEPOSIT_ACCOUNT","accountId":"a","accountType":"CHECKING","availableBalance":-0.10,"currency":{"currencyCode":"CAD"},"currentBalance":12345678901234567890.123456,"interestRate":0.1,"status":"OPEN"}}"#
@@ -34,7 +34,7 @@ fn a_flat_list_is_read_as_the_wrapped_one_that_it_means() {
 }
 
 #[test]
-fn a_wrapped_list_is_written_flat_and_read_back() {
+fn v5_wrapped_list_round_trips_through_v6() {
     let text = r#"{"page":{"nextOffset":"n"},"links":{},"transactions":[
         {"locTransaction":{"accountId":"a","transactionId":"t","amount":10.50,"status":"POSTED"}},
         {"investmentTransaction":{"transactionId":"i","securityId":"1","securityIdType":"CUSIP","fees":0.00}}]}"#;
@@ -49,7 +49,7 @@ fn a_wrapped_list_is_written_flat_and_read_back() {
 }
 
 #[test]
-fn one_element_of_a_kind_that_is_not_known_is_refused() {
+fn v6_element_of_unknown_category_is_rejected() {
     let wallet = br#"{"accountId":"w","accountCategory":"DIGITAL_WALLET"}"#;
     assert!(parse::<Account>(wallet).is_err());
     assert!(parse::<Account>(br#"{"accountId":"w"}"#).is_err());
@@ -64,14 +64,14 @@ fn one_element_of_a_kind_that_is_not_known_is_refused() {
 }
 
 #[test]
-fn parameters_are_named_as_each_version_has_them() {
-    let named = ["offset", "startTime", "endTime", "limit", "resultType"].map(parameter);
+fn v6_parameter_names_differ_where_documented() {
+    let named = ["offset", "startTime", "endTime", "limit", "resultType"].map(v6_parameter_name);
     assert_eq!(named, ["pageKey", "startDate", "endDate", "limit", "resultType"]);
 }
 
 proptest! {
     #[test]
-    fn whatever_is_read_is_written_so_that_it_reads_the_same(text in prop_oneof![
+    fn v6_parsed_list_round_trips(text in prop_oneof![
         ".*",
         r#"\{"accounts":\[\{"accountCategory":"(DEPOSIT_ACCOUNT|LOAN_ACCOUNT|x)","accountType":"[A-Z]{2,8}","(holdings|securityIds|page)":(\[\{"id":"x"\}\]|\[\]|7|null)\}\]\}"#,
     ]) {

@@ -16,13 +16,13 @@ static ENTITIES: LazyLock<Map<String, Value>> =
 ///
 /// `kind` is the name of an entity as the standard writes it (`depositAccount`, `holding`, `customer`), the key
 /// of a page's list (`accounts`, `transactions`), or `account` and `transaction` for one below its own key.
-pub fn strange_words(kind: &str, value: &Value) -> Vec<String> {
+pub fn find_unknown_words(kind: &str, value: &Value) -> Vec<String> {
     let mut found = Vec::new();
-    entity(kind, kind, value, &mut found);
+    check_entity(kind, kind, value, &mut found);
     found
 }
 
-fn entity(kind: &str, path: &str, value: &Value, found: &mut Vec<String>) {
+fn check_entity(kind: &str, path: &str, value: &Value, found: &mut Vec<String>) {
     let Some(Value::Object(known)) = ENTITIES.get(kind) else {
         found.push(format!("{path}: {kind} is not an entity"));
         return;
@@ -35,27 +35,27 @@ fn entity(kind: &str, path: &str, value: &Value, found: &mut Vec<String>) {
         let path = format!("{path}.{name}");
         match known.get(name).or_else(|| known.get("*")) {
             Some(Value::String(list)) if list.starts_with('@') => {
-                word(ENTITIES.get(list), &path, value, found);
+                check_word(ENTITIES.get(list), &path, value, found);
             }
-            Some(Value::String(kind)) => each(kind, &path, value, found),
-            Some(words) => word(Some(words), &path, value, found),
+            Some(Value::String(kind)) => check_entities(kind, &path, value, found),
+            Some(words) => check_word(Some(words), &path, value, found),
             None => {}
         }
     }
 }
 
-fn each(kind: &str, path: &str, value: &Value, found: &mut Vec<String>) {
+fn check_entities(kind: &str, path: &str, value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Array(items) => {
             for (nth, item) in items.iter().enumerate() {
-                entity(kind, &format!("{path}[{nth}]"), item, found);
+                check_entity(kind, &format!("{path}[{nth}]"), item, found);
             }
         }
-        one => entity(kind, path, one, found),
+        one => check_entity(kind, path, one, found),
     }
 }
 
-fn word(words: Option<&Value>, path: &str, value: &Value, found: &mut Vec<String>) {
+fn check_word(words: Option<&Value>, path: &str, value: &Value, found: &mut Vec<String>) {
     let several = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
     let words = words.and_then(Value::as_array);
     for value in several.iter().filter(|value| words.is_none_or(|words| !words.contains(value))) {
@@ -69,7 +69,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_file_names_only_lists_and_entities_that_it_has() {
+    fn vocabulary_file_references_only_defined_names() {
         assert!(ENTITIES.len() > 30);
         for (kind, fields) in ENTITIES.iter().filter(|(kind, _)| !kind.starts_with('@')) {
             for (name, rule) in fields.as_object().unwrap() {
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strange_word_is_found_wherever_it_stands() {
+    fn unknown_word_is_reported_at_any_depth() {
         let page = json!({"accounts": [
             {"depositAccount": {"accountType": "CHECKING", "status": "OPEN", "currency": {"currencyCode": "CAD"}}},
             {"depositAccount": {"accountType": "MORTGAGE", "status": "FROZEN", "currency": {"currencyCode": "C$"}}},
@@ -97,7 +97,7 @@ mod tests {
             {"petAccount": {}},
         ]});
         assert_eq!(
-            strange_words("accounts", &page),
+            find_unknown_words("accounts", &page),
             [
                 "accounts.accounts[1].depositAccount.accountType: \"MORTGAGE\"",
                 "accounts.accounts[1].depositAccount.currency.currencyCode: \"C$\"",
@@ -130,12 +130,12 @@ mod tests {
     ];
 
     /// An entity with the first word in every field that has words, and with all that it holds.
-    fn sample(kind: &str) -> Value {
+    fn sample_entity(kind: &str) -> Value {
         let mut fields = Map::new();
         for (name, rule) in ENTITIES[kind].as_object().unwrap() {
             let value = match rule {
                 Value::String(list) if list.starts_with('@') => ENTITIES[list][0].clone(),
-                Value::String(kind) => sample(kind),
+                Value::String(kind) => sample_entity(kind),
                 words => words[0].clone(),
             };
             let listed = LISTS.contains(&name.as_str());
@@ -146,52 +146,52 @@ mod tests {
     }
 
     #[test]
-    fn the_types_know_every_field_that_has_words() {
-        fn known<T: serde::de::DeserializeOwned>(value: &Value) {
+    fn fdx_types_have_every_vocabulary_field() {
+        fn assert_all_fields_known<T: serde::de::DeserializeOwned>(value: &Value) {
             let read = crate::parse::<T>(value.to_string().as_bytes()).unwrap();
             assert_eq!(read.dropped, 0, "{value}");
         }
         let mut kinds = 0;
         for (several, one) in [("account", true), ("transaction", false)] {
-            for (kind, value) in sample(several).as_object().unwrap() {
-                assert_eq!(strange_words(kind, value), Vec::<String>::new());
+            for (kind, value) in sample_entity(several).as_object().unwrap() {
+                assert_eq!(find_unknown_words(kind, value), Vec::<String>::new());
                 let element = json!({ kind: value });
                 if one {
-                    known::<crate::Account>(&element);
+                    assert_all_fields_known::<crate::Account>(&element);
                 } else {
-                    known::<crate::Transaction>(&element);
+                    assert_all_fields_known::<crate::Transaction>(&element);
                 }
                 kinds += 1;
             }
         }
         assert_eq!(kinds, 13);
-        known::<crate::PaymentNetwork>(&sample("paymentNetwork"));
-        known::<crate::Statement>(&sample("statement"));
-        known::<crate::AvailabilityList>(&sample("availabilityList"));
-        known::<crate::Capability>(&sample("capability"));
-        known::<crate::CertificationMetrics>(&sample("certificationMetrics"));
-        known::<crate::AccountContact>(&sample("accountContact"));
-        known::<crate::Customer>(&sample("customer"));
-        assert_eq!(strange_words("customer", &sample("customer")), Vec::<String>::new());
+        assert_all_fields_known::<crate::PaymentNetwork>(&sample_entity("paymentNetwork"));
+        assert_all_fields_known::<crate::Statement>(&sample_entity("statement"));
+        assert_all_fields_known::<crate::AvailabilityList>(&sample_entity("availabilityList"));
+        assert_all_fields_known::<crate::Capability>(&sample_entity("capability"));
+        assert_all_fields_known::<crate::CertificationMetrics>(&sample_entity("certificationMetrics"));
+        assert_all_fields_known::<crate::AccountContact>(&sample_entity("accountContact"));
+        assert_all_fields_known::<crate::Customer>(&sample_entity("customer"));
+        assert_eq!(find_unknown_words("customer", &sample_entity("customer")), Vec::<String>::new());
     }
 
     #[test]
-    fn a_card_purchase_has_no_type_before_5_3() {
+    fn card_purchase_type_is_unknown_before_fdx_5_3() {
         let purchase = json!({"locTransaction": {"transactionType": "PURCHASE", "status": "POSTED"}});
-        assert_eq!(strange_words("transaction", &purchase).len(), 1);
+        assert_eq!(find_unknown_words("transaction", &purchase).len(), 1);
         let payment = json!({"locTransaction": {"transactionType": "PAYMENT", "status": "POSTED"}});
-        assert_eq!(strange_words("transaction", &payment), Vec::<String>::new());
+        assert_eq!(find_unknown_words("transaction", &payment), Vec::<String>::new());
     }
 
     #[test]
-    fn what_is_no_entity_and_no_text_is_strange_too() {
-        assert_eq!(strange_words("pet", &json!({})), ["pet: pet is not an entity"]);
-        assert_eq!(strange_words("holding", &json!([])), ["holding: not an object"]);
-        assert_eq!(strange_words("holding", &json!({"holdingType": 7})), ["holding.holdingType: 7"]);
-        assert_eq!(strange_words("holding", &json!({"currency": {"currencyCode": null}})).len(), 1);
+    fn unknown_entity_or_non_text_value_is_reported() {
+        assert_eq!(find_unknown_words("pet", &json!({})), ["pet: pet is not an entity"]);
+        assert_eq!(find_unknown_words("holding", &json!([])), ["holding: not an object"]);
+        assert_eq!(find_unknown_words("holding", &json!({"holdingType": 7})), ["holding.holdingType: 7"]);
+        assert_eq!(find_unknown_words("holding", &json!({"currency": {"currencyCode": null}})).len(), 1);
         let link = json!({"action": "FETCH", "types": ["application/pdf", "text/html"]});
         assert_eq!(
-            strange_words("hateoasLink", &link),
+            find_unknown_words("hateoasLink", &link),
             ["hateoasLink.action: \"FETCH\"", "hateoasLink.types: \"text/html\""]
         );
     }

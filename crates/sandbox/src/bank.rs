@@ -23,16 +23,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 
-pub use levers::{Endpoint, Levers, Revoke};
+pub use levers::{EndpointStatus, FaultSettings, RevocationBehavior};
 
-use book::Memo;
+use book::PostingCache;
 use grants::Grants;
-use look::Look;
-use stays::Stays;
-use visits::Visits;
+use look::BankProfile;
+use stays::ConsentSessions;
+use visits::SignInSessions;
 
 /// What a bank is started with.
-pub struct Settings {
+pub struct BankSettings {
     /// Everything that is not drawn at random follows from it.
     pub seed: Vec<u8>,
     /// Its own origin, as in `http://127.0.0.1:8402`; also its issuer identifier.
@@ -46,26 +46,26 @@ pub struct Settings {
     /// The file that its grants are kept in.
     pub journal: PathBuf,
     /// Its clock: milliseconds since the epoch.
-    pub clock: Clock,
+    pub clock: BankClock,
 }
 
 /// A clock that is handed in: milliseconds since the epoch.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+pub type BankClock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// A bank that can be served.
 #[derive(Clone)]
-pub struct Bank(Arc<Inner>);
+pub struct Bank(Arc<BankInner>);
 
-pub(crate) struct Inner {
-    pub(crate) look: &'static Look,
-    pub(crate) settings: Settings,
-    memo: Memo,
+pub(crate) struct BankInner {
+    pub(crate) profile: &'static BankProfile,
+    pub(crate) settings: BankSettings,
+    posting_cache: PostingCache,
     grants: Mutex<Grants>,
-    visits: Mutex<Visits>,
-    stays: Mutex<Stays>,
-    levers: tokio::sync::watch::Sender<Levers>,
+    sign_in_sessions: Mutex<SignInSessions>,
+    consent_sessions: Mutex<ConsentSessions>,
+    faults: tokio::sync::watch::Sender<FaultSettings>,
     /// What the levers' page proves its forms with.
-    form_token: String,
+    csrf_token: String,
     calls: AtomicU64,
 }
 
@@ -80,97 +80,97 @@ pub struct Login {
 
 impl Bank {
     /// The bank *Maple Trust*, English first. Grants of an earlier run are read from the journal.
-    pub fn maple(settings: Settings) -> io::Result<Self> {
+    pub fn maple(settings: BankSettings) -> io::Result<Self> {
         Self::open(&look::MAPLE, settings)
     }
 
     /// The bank *Caisse Rideau*, French first: it says what is asked for before the customer signs in, and
     /// rotates refresh tokens.
-    pub fn rideau(settings: Settings) -> io::Result<Self> {
+    pub fn rideau(settings: BankSettings) -> io::Result<Self> {
         Self::open(&look::RIDEAU, settings)
     }
 
     /// The bank *Prairie Credit Union*, for tests: a customer has one grant with a client, and what ends one
     /// token ends them all.
-    pub fn prairie(settings: Settings) -> io::Result<Self> {
+    pub fn prairie(settings: BankSettings) -> io::Result<Self> {
         Self::open(&look::PRAIRIE, settings)
     }
 
-    fn open(look: &'static Look, settings: Settings) -> io::Result<Self> {
+    fn open(look: &'static BankProfile, settings: BankSettings) -> io::Result<Self> {
         let grants = Grants::open(&settings.journal)?;
-        Ok(Self(Arc::new(Inner {
-            look,
+        Ok(Self(Arc::new(BankInner {
+            profile: look,
             settings,
-            memo: Memo::default(),
+            posting_cache: PostingCache::default(),
             grants: Mutex::new(grants),
-            visits: Mutex::default(),
-            stays: Mutex::default(),
-            levers: tokio::sync::watch::Sender::new(Levers::of(look)),
-            form_token: crate::random::fresh()?,
+            sign_in_sessions: Mutex::default(),
+            consent_sessions: Mutex::default(),
+            faults: tokio::sync::watch::Sender::new(FaultSettings::for_profile(look)),
+            csrf_token: crate::random::generate_secret()?,
             calls: AtomicU64::new(0),
         })))
     }
 
     /// The bank's name.
     pub fn name(&self) -> &'static str {
-        self.0.look.name
+        self.0.profile.name
     }
 
     /// Everything that the bank serves.
     pub fn router(&self) -> Router {
-        let obey = || from_fn_with_state(self.clone(), levers::obey);
+        let faults_layer = || from_fn_with_state(self.clone(), levers::apply_faults);
         Router::new()
-            .merge(oauth::routes().merge(register::routes()).layer(obey()))
-            .merge(fdx_api::routes(self.0.look.fdx).layer(obey()))
+            .merge(oauth::routes().merge(register::routes()).layer(faults_layer()))
+            .merge(fdx_api::routes(self.0.profile.fdx_version).layer(faults_layer()))
             .merge(pages::routes(self))
-            .layer(from_fn_with_state(self.clone(), levers::date))
+            .layer(from_fn_with_state(self.clone(), levers::add_date_header))
             .with_state(self.clone())
     }
 
     /// Who may sign in, and how.
     pub fn logins(&self) -> Vec<Login> {
-        let customers = self.0.look.books.customers();
+        let customers = self.0.profile.books.customers();
         customers.map(|c| Login { username: c.username, password: self.password(c.username) }).collect()
     }
 
     /// How many FDX answers are kept back at this moment.
-    pub fn held(&self) -> usize {
-        self.0.levers.receiver_count()
+    pub fn delayed_response_count(&self) -> usize {
+        self.0.faults.receiver_count()
     }
 
     fn password(&self, username: &str) -> String {
-        let label = format!("password/{}/{username}", self.0.look.key);
-        crate::random::derived(&self.0.settings.seed, &label)[..16].to_owned()
+        let label = format!("password/{}/{username}", self.0.profile.key);
+        crate::random::derive_text(&self.0.settings.seed, &label)[..16].to_owned()
     }
 
     /// The customer whose user name and password these are.
     fn identify(&self, username: &str, password: &str) -> Option<&'static book::Person> {
-        let right = crate::random::equal(password, &self.password(username));
-        self.0.look.books.person(username).filter(|_| right)
+        let right = crate::random::constant_time_eq(password, &self.password(username));
+        self.0.profile.books.find_customer(username).filter(|_| right)
     }
 
     /// The bank's own time, which may be off.
     fn now(&self) -> i64 {
-        (self.0.settings.clock)() + self.0.levers.borrow().clock_skew_s * 1000
+        (self.0.settings.clock)() + self.0.faults.borrow().clock_skew_s * 1000
     }
 
     fn grants(&self) -> MutexGuard<'_, Grants> {
         self.0.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn visits(&self) -> MutexGuard<'_, Visits> {
-        self.0.visits.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sign_in_sessions(&self) -> MutexGuard<'_, SignInSessions> {
+        self.0.sign_in_sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stays(&self) -> MutexGuard<'_, Stays> {
-        self.0.stays.lock().unwrap_or_else(PoisonError::into_inner)
+    fn consent_sessions(&self) -> MutexGuard<'_, ConsentSessions> {
+        self.0.consent_sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends a grant; where a customer has one with a client, all of that customer's.
     fn end_grant(&self, grants: &mut Grants, id: &str) -> io::Result<()> {
-        let username = grants.any(id).map(|grant| grant.username.clone());
-        match username.filter(|_| self.0.look.one_grant) {
-            Some(username) => grants.end_all_of(&username, self.now()).map(|_| ()),
+        let username = grants.find(id).map(|grant| grant.username.clone());
+        match username.filter(|_| self.0.profile.has_single_grant_per_client) {
+            Some(username) => grants.end_all_for_customer(&username, self.now()).map(|_| ()),
             None => grants.end(id, self.now()),
         }
     }

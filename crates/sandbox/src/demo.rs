@@ -26,16 +26,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use crate::browser;
-use session::{Sessions, Visit};
+use session::{DemoVisit, Sessions};
 
 const CSS: &str = include_str!("../templates/demo/demo.css");
 const ICON: &str = include_str!("../templates/demo/demo.svg");
 
 /// A clock that is handed in: milliseconds since the epoch.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+pub type DemoClock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// What the app is started with.
-pub struct Settings {
+pub struct DemoSettings {
     /// Its own origin, as in `http://127.0.0.1:8401`.
     pub origin: String,
     /// The hub's origin.
@@ -49,14 +49,14 @@ pub struct Settings {
     /// What it asks for.
     pub scope: String,
     /// The banks that it offers by name.
-    pub providers: Vec<Choice>,
+    pub providers: Vec<OfferedBank>,
     /// Its clock.
-    pub clock: Clock,
+    pub clock: DemoClock,
 }
 
 /// A bank that is offered by name.
 #[derive(Clone, Debug)]
-pub struct Choice {
+pub struct OfferedBank {
     /// Its `provider_id`.
     pub id: i64,
     /// Its name.
@@ -65,10 +65,10 @@ pub struct Choice {
 
 /// The app, to be served.
 #[derive(Clone)]
-pub struct Demo(Arc<Inner>);
+pub struct Demo(Arc<DemoInner>);
 
-struct Inner {
-    settings: Settings,
+struct DemoInner {
+    settings: DemoSettings,
     client: reqwest::Client,
     hub: url::Url,
     sessions: Mutex<Sessions>,
@@ -76,27 +76,27 @@ struct Inner {
 
 impl Demo {
     /// Prepares the app. Nothing is called yet.
-    pub fn new(settings: Settings) -> io::Result<Self> {
-        let client = hub::client().map_err(io::Error::other)?;
+    pub fn new(settings: DemoSettings) -> io::Result<Self> {
+        let client = hub::build_client().map_err(io::Error::other)?;
         let hub = url::Url::parse(&settings.hub).map_err(io::Error::other)?;
-        Ok(Self(Arc::new(Inner { settings, client, hub, sessions: Mutex::default() })))
+        Ok(Self(Arc::new(DemoInner { settings, client, hub, sessions: Mutex::default() })))
     }
 
     /// Everything that the app serves.
     pub fn router(&self) -> Router {
         Router::new()
-            .route("/", get(pages::home))
+            .route("/", get(pages::show_home))
             .route("/connect", post(flow::connect))
-            .route("/callback", get(flow::callback))
-            .route("/accounts", get(pages::accounts))
-            .route("/accounts/{id}", get(pages::account))
+            .route("/callback", get(flow::handle_callback))
+            .route("/accounts", get(pages::list_accounts))
+            .route("/accounts/{id}", get(pages::show_account))
             .route("/refresh", post(flow::refresh))
             .route("/disconnect", post(flow::disconnect))
-            .fallback(pages::nothing_here)
-            .layer(from_fn_with_state(self.clone(), visited))
-            .route("/static/demo.css", get(|| ready(asset("text/css; charset=utf-8", CSS))))
-            .route("/static/demo.svg", get(|| ready(asset("image/svg+xml", ICON))))
-            .layer(map_response(browser::secured))
+            .fallback(pages::show_not_found)
+            .layer(from_fn_with_state(self.clone(), attach_session))
+            .route("/static/demo.css", get(|| ready(asset_response("text/css; charset=utf-8", CSS))))
+            .route("/static/demo.svg", get(|| ready(asset_response("image/svg+xml", ICON))))
+            .layer(map_response(browser::add_security_headers))
             .with_state(self.clone())
     }
 
@@ -115,28 +115,28 @@ impl Demo {
     }
 
     /// The bank that is offered under an id.
-    fn bank(&self, id: &str) -> Option<&Choice> {
+    fn find_bank(&self, id: &str) -> Option<&OfferedBank> {
         self.0.settings.providers.iter().find(|known| known.id.to_string() == id)
     }
 }
 
 /// What a handler answers.
-type Page = Result<Response, StatusCode>;
+type PageResult = Result<Response, StatusCode>;
 
 /// The answer to whatever has no better one: the system gives no random bytes, a template cannot be rendered.
-fn broken<E>(_: E) -> StatusCode {
+fn internal_error<E>(_: E) -> StatusCode {
     StatusCode::INTERNAL_SERVER_ERROR
 }
 
 /// Finds the browser's session, or begins one, and hands the browser its cookie.
-async fn visited(State(demo): State<Demo>, mut request: Request, next: Next) -> Page {
-    let visit = Visit::of(demo, &request).map_err(broken)?;
+async fn attach_session(State(demo): State<Demo>, mut request: Request, next: Next) -> PageResult {
+    let visit = DemoVisit::from_request(demo, &request).map_err(internal_error)?;
     request.extensions_mut().insert(visit.clone());
     let response = next.run(request).await;
-    let cookie = visit.cookie();
+    let cookie = visit.session_cookie();
     Ok(([(header::SET_COOKIE, &*cookie), (header::CACHE_CONTROL, "no-store")], response).into_response())
 }
 
-fn asset(kind: &'static str, body: &'static str) -> Response {
+fn asset_response(kind: &'static str, body: &'static str) -> Response {
     ([(header::CONTENT_TYPE, kind)], body).into_response()
 }

@@ -20,12 +20,12 @@ static FR: LanguageIdentifier = langid!("fr");
 
 /// Texts in one language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Text {
+pub(crate) enum SandboxLanguage {
     En,
     Fr,
 }
 
-impl Text {
+impl SandboxLanguage {
     /// The first language of a list of tags (`ui_locales`, `Accept-Language`) that is served.
     pub(crate) fn from_tags(tags: &str) -> Option<Self> {
         let mut tags = tags.split([' ', ',', ';']).map(str::trim);
@@ -70,13 +70,13 @@ impl Text {
     }
 
     /// A text with one name in it.
-    pub(crate) fn with(self, key: &str, name: &'static str, value: &str) -> String {
+    pub(crate) fn translate_with(self, key: &str, name: &'static str, value: &str) -> String {
         let arguments = HashMap::from([(Cow::Borrowed(name), FluentValue::from(value.to_owned()))]);
         LOCALES.lookup_with_args(self.id(), key, &arguments)
     }
 
     /// A text with several names in it.
-    pub(crate) fn fill(self, key: &str, values: &[(&'static str, &str)]) -> String {
+    pub(crate) fn translate_with_args(self, key: &str, values: &[(&'static str, &str)]) -> String {
         let named = values.iter().map(|(name, value)| (Cow::Borrowed(*name), (*value).into()));
         LOCALES.lookup_with_args(self.id(), key, &named.collect())
     }
@@ -87,14 +87,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_language_that_is_served_is_taken() {
-        assert_eq!(Text::from_tags("de fr-CA en"), Some(Text::Fr));
-        assert_eq!(Text::from_tags("en-US,en;q=0.9,fr;q=0.8"), Some(Text::En));
-        assert_eq!(Text::from_tags("de"), None);
+    fn sandbox_first_supported_language_tag_is_selected() {
+        assert_eq!(SandboxLanguage::from_tags("de fr-CA en"), Some(SandboxLanguage::Fr));
+        assert_eq!(SandboxLanguage::from_tags("en-US,en;q=0.9,fr;q=0.8"), Some(SandboxLanguage::En));
+        assert_eq!(SandboxLanguage::from_tags("de"), None);
     }
 
     #[test]
-    fn both_languages_have_the_same_keys() {
+    fn sandbox_locales_have_equal_keys() {
         let keys = |text: &str| -> Vec<String> {
             let lines = text.lines().filter(|l| !l.starts_with(['#', ' ']));
             lines.filter_map(|l| Some(l.split_once(" =")?.0.to_owned())).collect()

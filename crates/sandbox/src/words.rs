@@ -5,64 +5,64 @@ use rust_decimal::Decimal;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use crate::text::Text;
+use crate::text::SandboxLanguage;
 
-const SPACE: &str = "\u{a0}";
+const NO_BREAK_SPACE: &str = "\u{a0}";
 
-impl Text {
+impl SandboxLanguage {
     /// `$1,234.50`, `1 234,50 $`; a currency other than the Canadian dollar is named.
     pub(crate) fn money(self, amount: Amount, currency: &str) -> String {
         let digits = if matches!(currency, "JPY" | "KRW" | "CLP" | "VND") { 0 } else { 2 };
-        let number = self.digits(amount.0, digits);
+        let number = self.group_digits(amount.0, digits);
         let written = match (self, currency) {
             (Self::En, "CAD") => format!("${number}"),
             (Self::En, "USD") => format!("US${number}"),
-            (Self::En, code) => format!("{code}{SPACE}{number}"),
-            (Self::Fr, "CAD") => format!("{number}{SPACE}$"),
-            (Self::Fr, "USD") => format!("{number}{SPACE}$ US"),
-            (Self::Fr, code) => format!("{number}{SPACE}{code}"),
+            (Self::En, code) => format!("{code}{NO_BREAK_SPACE}{number}"),
+            (Self::Fr, "CAD") => format!("{number}{NO_BREAK_SPACE}$"),
+            (Self::Fr, "USD") => format!("{number}{NO_BREAK_SPACE}$ US"),
+            (Self::Fr, code) => format!("{number}{NO_BREAK_SPACE}{code}"),
         };
         if amount.0 < Decimal::ZERO { format!("\u{2212}{written}") } else { written }
     }
 
     /// A number of units, or a price of any precision.
-    pub(crate) fn number(self, amount: Amount) -> String {
+    pub(crate) fn format_number(self, amount: Amount) -> String {
         let minus = if amount.0 < Decimal::ZERO { "\u{2212}" } else { "" };
-        format!("{minus}{}", self.digits(amount.0, 0))
+        format!("{minus}{}", self.group_digits(amount.0, 0))
     }
 
     /// A rate in percent.
-    pub(crate) fn rate(self, rate: Amount) -> String {
-        let space = if self == Self::Fr { SPACE } else { "" };
-        format!("{}{space}%", self.number(rate))
+    pub(crate) fn format_rate(self, rate: Amount) -> String {
+        let space = if self == Self::Fr { NO_BREAK_SPACE } else { "" };
+        format!("{}{space}%", self.format_number(rate))
     }
 
     /// `Nov 24, 2026`, `24 nov. 2026`.
-    pub(crate) fn day(self, date: Date) -> String {
-        self.dated("month-short", date)
+    pub(crate) fn format_day(self, date: Date) -> String {
+        self.format_date("month-short", date)
     }
 
     /// `November 24, 2026`, `24 novembre 2026`.
-    pub(crate) fn long_day(self, date: Date) -> String {
-        self.dated("month", date)
+    pub(crate) fn format_long_day(self, date: Date) -> String {
+        self.format_date("month", date)
     }
 
-    fn dated(self, months: &str, Date(date): Date) -> String {
+    fn format_date(self, months: &str, Date(date): Date) -> String {
         let first = self == Self::Fr && date.day() == 1;
         let day = if first { "1er".to_owned() } else { date.day().to_string() };
         let (month, year) = (self.t(&format!("{months}-{}", date.month())), date.year().to_string());
-        self.fill("day", &[("day", &day), ("month", &month), ("year", &year)])
+        self.translate_with_args("day", &[("day", &day), ("month", &month), ("year", &year)])
     }
 
     /// `November 2026`, from `2026-11`.
-    pub(crate) fn month(self, month: &str) -> String {
+    pub(crate) fn format_month(self, month: &str) -> String {
         let (year, number) = month.split_once('-').unwrap_or((month, ""));
         format!("{} {year}", self.t(&format!("month-{}", number.trim_start_matches('0'))))
     }
 
     /// The amount without its sign: grouped by three, with at least so many decimals, and never rounded.
-    fn digits(self, amount: Decimal, least: usize) -> String {
-        let (group, point) = if self == Self::Fr { (SPACE, ",") } else { (",", ".") };
+    fn group_digits(self, amount: Decimal, min_decimals: usize) -> String {
+        let (group, point) = if self == Self::Fr { (NO_BREAK_SPACE, ",") } else { (",", ".") };
         let plain = amount.abs().normalize().to_string();
         let (whole, rest) = plain.split_once('.').unwrap_or((&plain, ""));
         let mut grouped = String::new();
@@ -72,12 +72,16 @@ impl Text {
             }
             grouped.push(digit);
         }
-        if rest.is_empty() && least == 0 { grouped } else { format!("{grouped}{point}{rest:0<least$}") }
+        if rest.is_empty() && min_decimals == 0 {
+            grouped
+        } else {
+            format!("{grouped}{point}{rest:0<min_decimals$}")
+        }
     }
 }
 
 /// A text as it is searched: small letters without their accents.
-pub(crate) fn plain(text: &str) -> String {
+pub(crate) fn fold_for_search(text: &str) -> String {
     let letters = text.nfd().filter(|letter| !is_combining_mark(*letter));
     letters.flat_map(char::to_lowercase).collect()
 }
@@ -91,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn money_is_written_for_its_reader() {
+    fn amounts_are_formatted_per_language() {
         for (text, currency, en, fr) in [
             ("1234.5", "CAD", "$1,234.50", "1\u{a0}234,50\u{a0}$"),
             ("-0.10", "CAD", "\u{2212}$0.10", "\u{2212}0,10\u{a0}$"),
@@ -107,26 +111,29 @@ mod tests {
                 "12\u{a0}345\u{a0}678\u{a0}901\u{a0}234\u{a0}567\u{a0}890,123456\u{a0}$",
             ),
         ] {
-            assert_eq!(Text::En.money(amount(text), currency), en);
-            assert_eq!(Text::Fr.money(amount(text), currency), fr);
+            assert_eq!(SandboxLanguage::En.money(amount(text), currency), en);
+            assert_eq!(SandboxLanguage::Fr.money(amount(text), currency), fr);
         }
     }
 
     #[test]
-    fn rates_numbers_and_days_too() {
+    fn rates_numbers_and_dates_are_formatted_per_language() {
         assert_eq!(
-            (Text::En.rate(amount("19.990")), Text::Fr.rate(amount("19.99"))),
+            (
+                SandboxLanguage::En.format_rate(amount("19.990")),
+                SandboxLanguage::Fr.format_rate(amount("19.99"))
+            ),
             ("19.99%".into(), "19,99\u{a0}%".into())
         );
-        assert_eq!(Text::Fr.number(amount("-1200.125")), "\u{2212}1\u{a0}200,125");
+        assert_eq!(SandboxLanguage::Fr.format_number(amount("-1200.125")), "\u{2212}1\u{a0}200,125");
         let day = |y, m, d| Date(jiff::civil::date(y, m, d));
-        assert_eq!(Text::En.day(day(2026, 11, 24)), "Nov 24, 2026");
-        assert_eq!(Text::Fr.day(day(2026, 11, 24)), "24 nov. 2026");
-        assert_eq!(Text::Fr.day(day(2026, 3, 1)), "1er mars 2026");
-        assert_eq!(Text::En.long_day(day(2026, 11, 24)), "November 24, 2026");
-        assert_eq!(Text::Fr.long_day(day(2026, 11, 1)), "1er novembre 2026");
+        assert_eq!(SandboxLanguage::En.format_day(day(2026, 11, 24)), "Nov 24, 2026");
+        assert_eq!(SandboxLanguage::Fr.format_day(day(2026, 11, 24)), "24 nov. 2026");
+        assert_eq!(SandboxLanguage::Fr.format_day(day(2026, 3, 1)), "1er mars 2026");
+        assert_eq!(SandboxLanguage::En.format_long_day(day(2026, 11, 24)), "November 24, 2026");
+        assert_eq!(SandboxLanguage::Fr.format_long_day(day(2026, 11, 1)), "1er novembre 2026");
         assert_eq!(
-            (Text::En.month("2026-02"), Text::Fr.month("2026-12")),
+            (SandboxLanguage::En.format_month("2026-02"), SandboxLanguage::Fr.format_month("2026-12")),
             ("February 2026".into(), "décembre 2026".into())
         );
     }

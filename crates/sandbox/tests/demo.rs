@@ -10,17 +10,17 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sandbox::demo::{Demo, Settings};
+use sandbox::demo::{Demo, DemoSettings};
 use serde_json::{Value, json};
 
 use demo_kit::*;
 
 #[tokio::test]
-async fn the_way_to_the_hub_has_every_parameter_and_a_challenge_that_is_kept() {
-    let world = World::new().await;
+async fn demo_authorize_redirect_has_all_parameters_and_pkce() {
+    let world = DemoFixture::new().await;
     let mut browser = world.browser();
     browser.get("/?lang=fr").await;
-    let (url, state) = browser.connect(Some("2000")).await;
+    let (url, state) = browser.begin_authorization(Some("2000")).await;
     assert_eq!(
         format!("{}{}", url.origin().ascii_serialization(), url.path()),
         format!("{}/api/v1/authorize", world.hub.url)
@@ -34,26 +34,26 @@ async fn the_way_to_the_hub_has_every_parameter_and_a_challenge_that_is_kept() {
         ("provider_id", "2000"),
         ("ui_locales", "fr"),
     ] {
-        assert_eq!(parameter(&url, name).as_deref(), Some(value), "{name}");
+        assert_eq!(query_parameter(&url, name).as_deref(), Some(value), "{name}");
     }
     assert!(state.len() >= 43);
     browser.get(&format!("/callback?code={CODE}&state={state}")).await;
-    let sent = &world.hub.seen(TOKEN)[0].body;
+    let sent = &world.hub.requests_to(TOKEN)[0].body;
     let verifier = sent["code_verifier"].as_str().unwrap();
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, verifier.as_bytes());
-    assert_eq!(parameter(&url, "code_challenge").unwrap(), URL_SAFE_NO_PAD.encode(digest));
+    assert_eq!(query_parameter(&url, "code_challenge").unwrap(), URL_SAFE_NO_PAD.encode(digest));
     let expected = json!({"grant_type": "authorization_code", "code": CODE, "redirect_uri": "http://127.0.0.1:8401/callback",
         "client_id": "dc-acme", "client_secret": SECRET, "code_verifier": verifier});
     assert_eq!(*sent, expected);
-    let (other, another_state) = browser.connect(None).await;
-    assert_eq!(parameter(&other, "provider_id"), None);
+    let (other, another_state) = browser.begin_authorization(None).await;
+    assert_eq!(query_parameter(&other, "provider_id"), None);
     assert_ne!(state, another_state);
-    assert_ne!(parameter(&url, "code_challenge"), parameter(&other, "code_challenge"));
+    assert_ne!(query_parameter(&url, "code_challenge"), query_parameter(&other, "code_challenge"));
 }
 
 #[tokio::test]
-async fn a_bank_that_is_not_offered_is_refused() {
-    let world = World::new().await;
+async fn demo_connect_rejects_unoffered_bank() {
+    let world = DemoFixture::new().await;
     let mut browser = world.browser();
     browser.get("/").await;
     let page = browser.post("/connect", &[("provider_id", "3000")]).await;
@@ -61,52 +61,53 @@ async fn a_bank_that_is_not_offered_is_refused() {
 }
 
 #[tokio::test]
-async fn a_wrong_missing_or_reused_state_is_refused_and_nothing_is_exchanged() {
-    let world = World::new().await;
+async fn demo_callback_with_bad_state_exchanges_nothing() {
+    let world = DemoFixture::new().await;
     let mut browser = world.browser();
-    let state = browser.connect(Some("1000")).await.1;
+    let state = browser.begin_authorization(Some("1000")).await.1;
     for wrong in ["", "&state=", "&state=wrong", &format!("&state={state}x"), "&error=access_denied"] {
         let page = browser.get(&format!("/callback?code={CODE}{wrong}")).await;
         assert_eq!(page.status, StatusCode::BAD_REQUEST, "{wrong}");
-        assert!(page.has("does not belong to anything you asked for"), "{}", page.text);
+        assert!(page.contains("does not belong to anything you asked for"), "{}", page.text);
     }
-    assert!(world.hub.seen(TOKEN).is_empty());
-    let way_back = format!("/callback?code={CODE}&state={state}");
-    assert_eq!(browser.get(&way_back).await.status, StatusCode::SEE_OTHER, "the right one still works");
-    assert_eq!(browser.get(&way_back).await.status, StatusCode::BAD_REQUEST);
-    assert_eq!(world.hub.seen(TOKEN).len(), 1);
+    assert!(world.hub.requests_to(TOKEN).is_empty());
+    let callback_url = format!("/callback?code={CODE}&state={state}");
+    assert_eq!(browser.get(&callback_url).await.status, StatusCode::SEE_OTHER, "the right one still works");
+    assert_eq!(browser.get(&callback_url).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(world.hub.requests_to(TOKEN).len(), 1);
     let mut other = world.browser();
-    let state = browser.connect(Some("1000")).await.1;
-    other.connect(Some("1000")).await;
+    let state = browser.begin_authorization(Some("1000")).await.1;
+    other.begin_authorization(Some("1000")).await;
     let stolen = other.get(&format!("/callback?code={CODE}&state={state}")).await;
     assert_eq!(stolen.status, StatusCode::BAD_REQUEST, "another browser's state");
-    assert_eq!(world.hub.seen(TOKEN).len(), 1);
+    assert_eq!(world.hub.requests_to(TOKEN).len(), 1);
 }
 
 #[tokio::test]
-async fn no_secret_is_ever_shown() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
+async fn demo_pages_never_show_secrets() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
     for page in ["/accounts", "/accounts/a1?bank=1000", "/"] {
         browser.get(page).await;
     }
-    world.hub.once(TOKEN, 200, &json!({"access_token": NEWER, "expires_in": 300}));
+    world.hub.respond_once(TOKEN, 200, &json!({"access_token": NEWER_ACCESS, "expires_in": 300}));
     browser.post("/refresh", &[("bank", "1000")]).await;
     browser.get("/").await;
-    world.hub.end();
+    world.hub.end_connection();
     browser.post("/disconnect", &[("bank", "1000")]).await;
     browser.get("/").await;
-    let verifier = world.hub.seen(TOKEN)[0].body["code_verifier"].as_str().unwrap().to_owned();
-    for secret in [ACCESS, NEWER, REFRESH, CODE, SECRET, &verifier, &browser.cookie["demo_session=".len()..]]
+    let verifier = world.hub.requests_to(TOKEN)[0].body["code_verifier"].as_str().unwrap().to_owned();
+    for secret in
+        [ACCESS, NEWER_ACCESS, REFRESH, CODE, SECRET, &verifier, &browser.cookie["demo_session=".len()..]]
     {
-        assert!(!browser.all.contains(&secret[..9]), "more than 8 characters of {secret}");
+        assert!(!browser.seen_text.contains(&secret[..9]), "more than 8 characters of {secret}");
     }
-    assert!(browser.all.contains("access_token eyJhbGci… (39, #"), "{}", browser.all);
+    assert!(browser.seen_text.contains("access_token eyJhbGci… (39, #"), "{}", browser.seen_text);
 }
 
 #[tokio::test]
-async fn what_went_wrong_is_said_in_both_languages_with_its_code() {
-    let world = World::new().await;
+async fn demo_callback_error_is_shown_in_both_languages() {
+    let world = DemoFixture::new().await;
     for (error, en, fr) in [
         ("access_denied", "You said no, and nothing was shared.", "Vous avez refusé"),
         (
@@ -121,35 +122,39 @@ async fn what_went_wrong_is_said_in_both_languages_with_its_code() {
         for (lang, words) in [("en", en), ("fr", fr)] {
             let mut browser = world.browser();
             browser.get(&format!("/?lang={lang}")).await;
-            let page = browser.comes_back(Some("1000"), &format!("error={error}")).await;
+            let page = browser.complete_authorization(Some("1000"), &format!("error={error}")).await;
             assert_eq!((page.status, &*page.location), (StatusCode::SEE_OTHER, "/"));
             let page = browser.get("/").await;
-            assert!(page.has(words) && page.has(&format!(r#"<html lang="{lang}">"#)), "{}", page.text);
-            assert!(page.has(&format!("<code>{error}</code>")) != (error == "%3Cb%3E"), "{}", page.text);
-            assert!(!page.has("<b>"));
-            assert!(!browser.get("/").await.has(words), "a notice is shown once");
+            assert!(
+                page.contains(words) && page.contains(&format!(r#"<html lang="{lang}">"#)),
+                "{}",
+                page.text
+            );
+            assert!(page.contains(&format!("<code>{error}</code>")) != (error == "%3Cb%3E"), "{}", page.text);
+            assert!(!page.contains("<b>"));
+            assert!(!browser.get("/").await.contains(words), "a notice is shown once");
         }
     }
-    assert!(world.hub.seen(TOKEN).is_empty());
+    assert!(world.hub.requests_to(TOKEN).is_empty());
 }
 
 #[tokio::test]
-async fn the_language_is_asked_for_remembered_or_the_browsers() {
-    let world = World::new().await;
+async fn demo_language_comes_from_query_session_or_browser() {
+    let world = DemoFixture::new().await;
     let mut browser = world.browser();
     let request = Request::get("/").header(header::ACCEPT_LANGUAGE, "fr-CA,fr;q=0.9").body(Body::empty());
-    assert!(browser.send(request.unwrap()).await.has(r#"<html lang="fr">"#));
-    assert!(browser.get("/").await.has(r#"<html lang="en">"#), "nothing was chosen");
+    assert!(browser.send(request.unwrap()).await.contains(r#"<html lang="fr">"#));
+    assert!(browser.get("/").await.contains(r#"<html lang="en">"#), "nothing was chosen");
     let page = browser.get("/accounts/a%201?bank=1000&q=x&lang=fr").await;
     assert_eq!(page.location, "/accounts");
-    assert!(browser.get("/").await.has(r#"<html lang="fr">"#));
+    assert!(browser.get("/").await.contains(r#"<html lang="fr">"#));
     let page = browser.get("/accounts?a=1&lang=en").await;
-    assert!(page.has(r#"href="/accounts?a=1&#38;lang=fr""#), "{}", page.text);
+    assert!(page.contains(r#"href="/accounts?a=1&#38;lang=fr""#), "{}", page.text);
 }
 
 #[tokio::test]
-async fn trouble_at_the_token_endpoint_is_said_and_nothing_is_connected() {
-    let world = World::new().await;
+async fn demo_token_endpoint_error_is_shown_without_connecting() {
+    let world = DemoFixture::new().await;
     let mut browser = world.browser();
     for (status, body, words) in [
         (400, json!({"error": "invalid_grant"}), "This connection has ended."),
@@ -158,20 +163,25 @@ async fn trouble_at_the_token_endpoint_is_said_and_nothing_is_connected() {
         (200, json!("no tokens"), "<code>unreadable</code>"),
         (502, json!("<html>"), "<code>HTTP-502</code>"),
     ] {
-        world.hub.once(TOKEN, status, &body);
-        browser.comes_back(Some("1000"), &format!("code={CODE}")).await;
+        world.hub.respond_once(TOKEN, status, &body);
+        browser.complete_authorization(Some("1000"), &format!("code={CODE}")).await;
         let page = browser.get("/").await;
-        assert!(page.has(words), "{words}: {}", page.text);
-        assert!(!page.has("Connected banks"));
+        assert!(page.contains(words), "{words}: {}", page.text);
+        assert!(!page.contains("Connected banks"));
     }
-    world.hub.once_with(TOKEN, 503, &[("retry-after", "7")], &json!({"error": "temporarily_unavailable"}));
-    browser.comes_back(Some("1000"), &format!("code={CODE}")).await;
-    assert!(browser.get("/").await.has("Please try again in 7 seconds."));
+    world.hub.respond_once_with(
+        TOKEN,
+        503,
+        &[("retry-after", "7")],
+        &json!({"error": "temporarily_unavailable"}),
+    );
+    browser.complete_authorization(Some("1000"), &format!("code={CODE}")).await;
+    assert!(browser.get("/").await.contains("Please try again in 7 seconds."));
 }
 
 #[tokio::test]
-async fn a_hub_that_is_not_there_is_said() {
-    let mut settings = Settings {
+async fn demo_unreachable_hub_is_reported() {
+    let mut settings = DemoSettings {
         origin: ORIGIN.into(),
         hub: String::new(),
         client_id: "dc-acme".into(),
@@ -186,16 +196,20 @@ async fn a_hub_that_is_not_there_is_said() {
     drop(free);
     let router = Demo::new(settings).unwrap().router();
     let mut browser =
-        Browser { router, cookie: String::new(), form_token: String::new(), all: String::new() };
-    browser.comes_back(None, &format!("code={CODE}")).await;
+        DemoBrowser { router, cookie: String::new(), csrf_token: String::new(), seen_text: String::new() };
+    browser.complete_authorization(None, &format!("code={CODE}")).await;
     let page = browser.get("/").await;
-    assert!(page.has("The connection service cannot be reached.") && page.has("no answer"), "{}", page.text);
+    assert!(
+        page.contains("The connection service cannot be reached.") && page.contains("no answer"),
+        "{}",
+        page.text
+    );
 }
 
 #[tokio::test]
-async fn every_kind_of_account_has_its_balance_and_no_number() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
+async fn demo_account_kinds_show_balance_and_masked_number() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
     let account = |key: &str, id: &str, field: &str, amount: &str| -> Value {
         let text = format!(
             r#"{{"{key}":{{"accountId":"{id}","accountNumberDisplay":"99988877{id}","accountNumber":"12345670{id}","{field}":{amount}}}}}"#
@@ -211,7 +225,7 @@ async fn every_kind_of_account_has_its_balance_and_no_number() {
         account("annuityAccount", "ann1", "surrenderValue", "6"),
         account("commercialAccount", "com1", "currentLedgerBalance", "-7.25"),
     ];
-    world.hub.always(LIST, 200, &json!({"accounts": kinds}));
+    world.hub.respond_always(LIST_ACCOUNTS, 200, &json!({"accounts": kinds}));
     let page = browser.get("/accounts").await;
     for (kind, number, balance) in [
         ("Deposit account", "•••• dep1", "$12,345,678,901,234,567.89"),
@@ -222,30 +236,35 @@ async fn every_kind_of_account_has_its_balance_and_no_number() {
         ("Annuity", "•••• ann1", "$6.00"),
         ("Business account", "•••• com1", "\u{2212}$7.25"),
     ] {
-        assert!(page.has(&format!("{kind} · {number}</p>")), "{kind}: {}", page.text);
-        assert!(page.has(&format!("<strong>{balance}</strong>")), "{kind}: {}", page.text);
+        assert!(page.contains(&format!("{kind} · {number}</p>")), "{kind}: {}", page.text);
+        assert!(page.contains(&format!("<strong>{balance}</strong>")), "{kind}: {}", page.text);
     }
-    assert!(!page.has("9998887") && !page.has("1234567"), "a whole number is shown");
+    assert!(!page.contains("9998887") && !page.contains("1234567"), "a whole number is shown");
     assert!(
         browser
             .get("/accounts?lang=fr")
             .await
-            .has("12\u{a0}345\u{a0}678\u{a0}901\u{a0}234\u{a0}567,89\u{a0}$")
+            .contains("12\u{a0}345\u{a0}678\u{a0}901\u{a0}234\u{a0}567,89\u{a0}$")
     );
 }
 
 #[tokio::test]
-async fn names_come_first_then_details_page_by_page_where_they_are_shared() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
+async fn demo_accounts_are_paged_and_shown_without_details() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
     let light = |id: &str| json!({"depositAccount": {"accountId": id, "nickname": format!("Name {id}")}});
-    world.hub.once(LIST, 200, &json!({"page": {"nextOffset": "n/2"}, "accounts": [light("a1")]}));
-    world.hub.once(LIST, 200, &json!({"accounts": [light("a2")]}));
-    world.hub.once(LIST, 401, &json!({"code": "602", "message": "Customer not authorized"}));
+    world.hub.respond_once(
+        LIST_ACCOUNTS,
+        200,
+        &json!({"page": {"nextOffset": "n/2"}, "accounts": [light("a1")]}),
+    );
+    world.hub.respond_once(LIST_ACCOUNTS, 200, &json!({"accounts": [light("a2")]}));
+    world.hub.respond_once(LIST_ACCOUNTS, 401, &json!({"code": "602", "message": "Customer not authorized"}));
     let page = browser.get("/accounts").await;
-    assert!(page.has("Name a1") && page.has("Name a2"), "{}", page.text);
-    assert!(page.has("not their balances") && !page.has("This connection has ended"));
-    let queries: Vec<String> = world.hub.seen(LIST).iter().map(|seen| seen.query.clone()).collect();
+    assert!(page.contains("Name a1") && page.contains("Name a2"), "{}", page.text);
+    assert!(page.contains("not their balances") && !page.contains("This connection has ended"));
+    let queries: Vec<String> =
+        world.hub.requests_to(LIST_ACCOUNTS).iter().map(|seen| seen.query.clone()).collect();
     assert_eq!(
         queries,
         ["resultType=lightweight", "resultType=lightweight&offset=n%2F2", "resultType=details"]
@@ -253,58 +272,71 @@ async fn names_come_first_then_details_page_by_page_where_they_are_shared() {
 }
 
 #[tokio::test]
-async fn a_token_that_ran_out_is_refreshed_and_the_call_repeated() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
-    world.hub.once(LIST, 401, &json!({"message": "The access token is missing, malformed or expired"}));
-    world.hub.once(TOKEN, 200, &json!({"access_token": NEWER, "expires_in": 300}));
-    assert!(browser.get("/accounts").await.has("$1,234.50"));
-    let bearers: Vec<String> = world.hub.seen(LIST).iter().map(|seen| seen.bearer.clone()).collect();
-    assert_eq!(bearers, [ACCESS, NEWER, NEWER]);
-    let sent = &world.hub.seen(TOKEN)[1].body;
+async fn demo_expired_access_token_is_refreshed_and_call_retried() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
+    world.hub.respond_once(
+        LIST_ACCOUNTS,
+        401,
+        &json!({"message": "The access token is missing, malformed or expired"}),
+    );
+    world.hub.respond_once(TOKEN, 200, &json!({"access_token": NEWER_ACCESS, "expires_in": 300}));
+    assert!(browser.get("/accounts").await.contains("$1,234.50"));
+    let bearers: Vec<String> =
+        world.hub.requests_to(LIST_ACCOUNTS).iter().map(|seen| seen.bearer.clone()).collect();
+    assert_eq!(bearers, [ACCESS, NEWER_ACCESS, NEWER_ACCESS]);
+    let sent = &world.hub.requests_to(TOKEN)[1].body;
     assert_eq!((&sent["grant_type"], &sent["refresh_token"]), (&json!("refresh_token"), &json!(REFRESH)));
     browser.get("/accounts").await;
-    assert_eq!(world.hub.seen(LIST)[3].bearer, NEWER, "the newer one is kept");
+    assert_eq!(world.hub.requests_to(LIST_ACCOUNTS)[3].bearer, NEWER_ACCESS, "the newer one is kept");
 }
 
 #[tokio::test]
-async fn an_ended_connection_asks_for_a_new_one() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
-    world.hub.end();
+async fn demo_ended_connection_offers_reconnect() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
+    world.hub.end_connection();
     let page = browser.get("/accounts").await;
-    assert!(page.has("This connection has ended.") && page.has("<code>602</code>"), "{}", page.text);
-    assert!(page.has(r#"name="provider_id" value="1000">Connect again"#), "{}", page.text);
-    assert_eq!(world.hub.seen(TOKEN).len(), 1, "602 is not a token that ran out");
-    world.hub.always(ONE, 401, &json!({"code": 602}));
+    assert!(
+        page.contains("This connection has ended.") && page.contains("<code>602</code>"),
+        "{}",
+        page.text
+    );
+    assert!(page.contains(r#"name="provider_id" value="1000">Connect again"#), "{}", page.text);
+    assert_eq!(world.hub.requests_to(TOKEN).len(), 1, "602 is not a token that ran out");
+    world.hub.respond_always(GET_ACCOUNT, 401, &json!({"code": 602}));
     let page = browser.get("/accounts/a1?bank=1000").await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
-    assert!(page.has("<h1>This connection has ended.</h1>") && page.has("<code>602</code>"), "{}", page.text);
+    assert!(
+        page.contains("<h1>This connection has ended.</h1>") && page.contains("<code>602</code>"),
+        "{}",
+        page.text
+    );
 }
 
 #[tokio::test]
-async fn a_bank_that_needs_time_says_when_to_come_back() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
+async fn demo_read_error_shows_retry_time_and_code() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
     for (status, code) in [(503, 503), (429, 1207)] {
-        world.hub.once_with(LIST, status, &[("retry-after", "42")], &json!({"code": code}));
+        world.hub.respond_once_with(LIST_ACCOUNTS, status, &[("retry-after", "42")], &json!({"code": code}));
         let page = browser.get("/accounts?lang=fr").await;
-        assert!(page.has("Veuillez réessayer dans 42 secondes."), "{}", page.text);
-        assert!(page.has(&format!("<code>{code}</code>")));
+        assert!(page.contains("Veuillez réessayer dans 42 secondes."), "{}", page.text);
+        assert!(page.contains(&format!("<code>{code}</code>")));
     }
-    world.hub.once(LIST, 503, &json!({"code": 503}));
-    assert!(browser.get("/accounts?lang=en").await.has("try again in a few minutes"));
+    world.hub.respond_once(LIST_ACCOUNTS, 503, &json!({"code": 503}));
+    assert!(browser.get("/accounts?lang=en").await.contains("try again in a few minutes"));
     for (status, code, answered) in
         [(404, 701, 404), (409, 705, 502), (400, 401, 400), (500, 500, 502), (403, 403, 502)]
     {
-        world.hub.once(ONE, status, &json!({"code": code}));
+        world.hub.respond_once(GET_ACCOUNT, status, &json!({"code": code}));
         let page = browser.get("/accounts/a1?bank=1000").await;
         assert_eq!(page.status.as_u16(), answered, "{code}");
-        assert!(page.has(&format!("<code>{code}</code>")), "{}", page.text);
+        assert!(page.contains(&format!("<code>{code}</code>")), "{}", page.text);
     }
 }
 
-fn line(id: usize, more: &str) -> Value {
+fn transaction_json(id: usize, more: &str) -> Value {
     let text = format!(
         r#"{{"depositTransaction":{{"transactionId":"t{id}","transactionTimestamp":"2026-10-0{}T12:00:00Z",{more}}}}}"#,
         id % 9 + 1
@@ -313,44 +345,60 @@ fn line(id: usize, more: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_search_passes_on_dates_looks_for_words_and_goes_on() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
+async fn demo_search_forwards_dates_and_filters_words_over_pages() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
     let coffee = |id| {
-        line(
+        transaction_json(
             id,
             r#""description":"CAFÉ DU COIN","debitCreditMemo":"DEBIT","amount":4.25,"category":"restaurants""#,
         )
     };
-    let rent =
-        |id| line(id, r#""description":"RENT","debitCreditMemo":"DEBIT","amount":900,"category":"housing""#);
-    world.hub.once(LINES, 200, &json!({"page": {"nextOffset": "c 2"}, "transactions": [coffee(1), rent(2)]}));
+    let rent = |id| {
+        transaction_json(
+            id,
+            r#""description":"RENT","debitCreditMemo":"DEBIT","amount":900,"category":"housing""#,
+        )
+    };
+    world.hub.respond_once(
+        LIST_TRANSACTIONS,
+        200,
+        &json!({"page": {"nextOffset": "c 2"}, "transactions": [coffee(1), rent(2)]}),
+    );
     let many: Vec<Value> = (0..30).map(coffee).collect();
-    world.hub.once(LINES, 200, &json!({"page": {"nextOffset": "c&3"}, "transactions": many}));
+    world.hub.respond_once(
+        LIST_TRANSACTIONS,
+        200,
+        &json!({"page": {"nextOffset": "c&3"}, "transactions": many}),
+    );
     let page = browser.get("/accounts/a1?bank=1000&q=cafe+restaur&from=2026-10-01&to=2026-10-09").await;
-    assert!(page.has("Found: 31 of 32 transactions looked at."), "{}", page.text);
-    assert!(!page.has(">RENT<") && page.has(">CAFÉ DU COIN<"));
+    assert!(page.contains("Found: 31 of 32 transactions looked at."), "{}", page.text);
+    assert!(!page.contains(">RENT<") && page.contains(">CAFÉ DU COIN<"));
     let more = "?bank=1000&#38;q=cafe+restaur&#38;from=2026-10-01&#38;to=2026-10-09&#38;offset=c%263";
-    assert!(page.has(&format!(r#"href="{more}">More transactions"#)), "{}", page.text);
-    world.hub.once(LINES, 200, &json!({"transactions": [rent(1)]}));
+    assert!(page.contains(&format!(r#"href="{more}">More transactions"#)), "{}", page.text);
+    world.hub.respond_once(LIST_TRANSACTIONS, 200, &json!({"transactions": [rent(1)]}));
     let last = browser.get(&format!("/accounts/a1{}", more.replace("&#38;", "&"))).await;
-    assert!(last.has("Found: 0 of 1 transactions looked at.") && !last.has("More transactions"));
-    let queries: Vec<String> = world.hub.seen(LINES).iter().map(|seen| seen.query.clone()).collect();
+    assert!(last.contains("Found: 0 of 1 transactions looked at.") && !last.contains("More transactions"));
+    let queries: Vec<String> =
+        world.hub.requests_to(LIST_TRANSACTIONS).iter().map(|seen| seen.query.clone()).collect();
     let asked = "limit=100&startTime=2026-10-01&endTime=2026-10-09";
     assert_eq!(queries, [asked.to_owned(), format!("{asked}&offset=c+2"), format!("{asked}&offset=c%263")]);
-    world.hub.once(LINES, 400, &json!({"code": 703, "message": "Invalid date range"}));
+    world.hub.respond_once(LIST_TRANSACTIONS, 400, &json!({"code": 703, "message": "Invalid date range"}));
     let page = browser.get("/accounts/a1?bank=1000&from=2026-10-09&to=2026-10-01").await;
-    assert!(page.has("These dates or this page of the list cannot be used.") && page.has("<code>703</code>"));
-    assert!(page.has("$1,234.50"), "the account is still shown");
+    assert!(
+        page.contains("These dates or this page of the list cannot be used.")
+            && page.contains("<code>703</code>")
+    );
+    assert!(page.contains("$1,234.50"), "the account is still shown");
 }
 
 #[tokio::test]
-async fn spending_is_added_up_exactly_and_drawn_with_a_table_beside_it() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
+async fn demo_spending_sums_are_exact_in_table_and_chart() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
     let of = |id: usize, amount: &str, category: &str, memo: &str, status: &str| {
         let (day, month) = (id % 9 + 1, if id < 3 { "09" } else { "10" });
-        line(
+        transaction_json(
             id,
             &format!(
                 r#""description":"x","amount":{amount},"category":"{category}","debitCreditMemo":"{memo}","status":"{status}","postedTimestamp":"2026-{month}-0{day}T12:00:00Z""#
@@ -371,9 +419,9 @@ async fn spending_is_added_up_exactly_and_drawn_with_a_table_beside_it() {
         transaction["depositTransaction"].as_object_mut().unwrap().remove("transactionTimestamp");
     }
     lines.push(json!({"loanTransaction": {"amount": 5, "debitCreditMemo": "DEBIT", "status": "POSTED"}}));
-    world.hub.always(LINES, 200, &json!({"transactions": lines}));
+    world.hub.respond_always(LIST_TRANSACTIONS, 200, &json!({"transactions": lines}));
     let page = browser.get("/accounts/a1?bank=1000").await;
-    let table: Vec<(&str, &str)> = table(&page.text);
+    let table: Vec<(&str, &str)> = spending_table(&page.text);
     assert_eq!(
         table,
         [
@@ -397,11 +445,11 @@ async fn spending_is_added_up_exactly_and_drawn_with_a_table_beside_it() {
         ("October 2026", "$12,345,678,901,234.755"),
         ("Total", "$12,345,678,901,235.055"),
     ];
-    assert_eq!(self::table(&by_month.text), expected);
+    assert_eq!(spending_table(&by_month.text), expected);
 }
 
 /// The rows of the spending table: label and amount.
-fn table(page: &str) -> Vec<(&str, &str)> {
+fn spending_table(page: &str) -> Vec<(&str, &str)> {
     let details = page.split_once("<details>").unwrap().1.split_once("</details>").unwrap().0;
     let rows = details.split(r#"<th scope="row">"#).skip(1);
     rows.map(|row| {
@@ -412,13 +460,20 @@ fn table(page: &str) -> Vec<(&str, &str)> {
 }
 
 #[tokio::test]
-async fn bars_are_as_long_as_their_share_of_the_longest() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
+async fn demo_chart_bar_length_is_relative_to_longest() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
     let of = |id, amount, category: &str| {
-        line(id, &format!(r#""amount":{amount},"category":"{category}","debitCreditMemo":"DEBIT""#))
+        transaction_json(
+            id,
+            &format!(r#""amount":{amount},"category":"{category}","debitCreditMemo":"DEBIT""#),
+        )
     };
-    world.hub.always(LINES, 200, &json!({"transactions": [of(1, 30, "fees"), of(2, 10, "health")]}));
+    world.hub.respond_always(
+        LIST_TRANSACTIONS,
+        200,
+        &json!({"transactions": [of(1, 30, "fees"), of(2, 10, "health")]}),
+    );
     let page = browser.get("/accounts/a1?bank=1000").await;
     let bars: Vec<&str> =
         page.text.split("<rect x=\"0\"").skip(1).map(|r| r.split("width=\"").nth(1).unwrap()).collect();
@@ -427,55 +482,59 @@ async fn bars_are_as_long_as_their_share_of_the_longest() {
 }
 
 #[tokio::test]
-async fn holdings_pending_and_foreign_amounts_are_shown() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
+async fn demo_account_shows_holdings_pending_and_foreign_amounts() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
     let account = json!({"investmentAccount": {"accountId": "a1", "nickname": "TFSA", "currentValue": 2500,
         "currency": {"currencyCode": "USD"}, "holdings": [{"holdingName": "Broad Index", "symbol": "XIX",
         "units": 12.125, "currentUnitPrice": 206.1856, "marketValue": 2500}]}});
-    world.hub.once(ONE, 200, &account);
+    world.hub.respond_once(GET_ACCOUNT, 200, &account);
     let page = browser.get("/accounts/a1?bank=1000").await;
     for cell in ["Broad Index · XIX", "12.125", "US$206.1856", "US$2,500.00"] {
-        assert!(page.has(&format!(">{cell}</t")), "{cell}: {}", page.text);
+        assert!(page.contains(&format!(">{cell}</t")), "{cell}: {}", page.text);
     }
-    assert!(!browser.get("/accounts/a1?bank=1000").await.has("Holdings"));
-    let bought = line(
+    assert!(!browser.get("/accounts/a1?bank=1000").await.contains("Holdings"));
+    let bought = transaction_json(
         1,
         r#""description":"HOTEL","amount":150.10,"debitCreditMemo":"DEBIT","status":"PENDING","foreignAmount":101.5,"foreignCurrency":"EUR""#,
     );
-    world.hub.once(LINES, 200, &json!({"transactions": [bought]}));
+    world.hub.respond_once(LIST_TRANSACTIONS, 200, &json!({"transactions": [bought]}));
     let page = browser.get("/accounts/a1?bank=1000").await;
-    assert!(page.has("\u{2212}$150.10 <span class=\"quiet\">EUR\u{a0}101.50</span>"), "{}", page.text);
-    assert!(page.has(r#"<li class="pending">"#) && page.has(">Pending</span>") && page.has("Oct 2, 2026"));
-    assert!(!page.has("<svg class=\"chart\""), "what is pending is not spent yet");
+    assert!(page.contains("\u{2212}$150.10 <span class=\"quiet\">EUR\u{a0}101.50</span>"), "{}", page.text);
+    assert!(
+        page.contains(r#"<li class="pending">"#)
+            && page.contains(">Pending</span>")
+            && page.contains("Oct 2, 2026")
+    );
+    assert!(!page.contains("<svg class=\"chart\""), "what is pending is not spent yet");
 }
 
 #[tokio::test]
-async fn refreshing_shows_that_the_token_is_another() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
+async fn demo_refresh_shows_different_token_fingerprint() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
     browser.get("/").await;
-    world.hub.once(TOKEN, 200, &json!({"access_token": NEWER, "expires_in": 300}));
+    world.hub.respond_once(TOKEN, 200, &json!({"access_token": NEWER_ACCESS, "expires_in": 300}));
     assert_eq!(browser.post("/refresh", &[("bank", "1000")]).await.status, StatusCode::SEE_OTHER);
     let page = browser.get("/").await;
     let prints: Vec<&str> = page.text.split("eyJhbGci… (39, #").skip(1).map(|rest| &rest[..6]).collect();
     assert_eq!(prints.len(), 3, "before, after, and the call");
     assert!(prints[0] != prints[1] && prints[1] == prints[2], "{prints:?}");
-    world.hub.end();
+    world.hub.end_connection();
     browser.post("/refresh", &[("bank", "1000")]).await;
-    assert!(browser.get("/").await.has("This connection has ended."));
+    assert!(browser.get("/").await.contains("This connection has ended."));
 }
 
 #[tokio::test]
-async fn after_disconnecting_every_door_is_tried_and_shown() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
+async fn demo_disconnect_probes_all_endpoints() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
     browser.get("/").await;
-    world.hub.end();
+    world.hub.end_connection();
     let page = browser.post("/disconnect", &[("bank", "1000")]).await;
     assert_eq!((page.status, &*page.location), (StatusCode::SEE_OTHER, "/"));
     let page = browser.get("/").await;
-    assert!(page.has("Disconnected.") && !page.has("Connected banks"), "{}", page.text);
+    assert!(page.contains("Disconnected.") && !page.contains("Connected banks"), "{}", page.text);
     for (door, word) in [
         ("Your accounts, with the access token", "401 602</code> closed"),
         ("A new access token, with the refresh token", "400 invalid_grant</code> closed"),
@@ -486,7 +545,7 @@ async fn after_disconnecting_every_door_is_tried_and_shown() {
             page.text.split_once(&format!("<li class=\"held\"><strong>{door}</strong>\n<span><code>{word}"));
         assert!(shown.is_some(), "{door}: {}", page.text);
     }
-    let (tokens, ends) = (world.hub.seen(TOKEN), world.hub.seen(REVOKE));
+    let (tokens, ends) = (world.hub.requests_to(TOKEN), world.hub.requests_to(REVOKE));
     assert_eq!((&tokens[1].body["refresh_token"], &tokens[2].body["code"]), (&json!(REFRESH), &json!(CODE)));
     assert_eq!((ends.len(), &*ends[0].bearer, &*ends[1].bearer), (2, ACCESS, ACCESS));
     assert_eq!(
@@ -494,13 +553,13 @@ async fn after_disconnecting_every_door_is_tried_and_shown() {
         "/accounts",
         "the app has let go as well"
     );
-    assert!(browser.get("/accounts").await.has("No bank is connected yet."));
+    assert!(browser.get("/accounts").await.contains("No bank is connected yet."));
 }
 
 #[tokio::test]
-async fn a_door_that_is_open_is_shown_open() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
+async fn demo_disconnect_reports_endpoint_that_still_works() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
     browser.get("/").await;
     browser.post("/disconnect", &[("bank", "1000")]).await;
     let page = browser.get("/").await;
@@ -509,45 +568,58 @@ async fn a_door_that_is_open_is_shown_open() {
 }
 
 #[tokio::test]
-async fn an_end_that_is_not_acknowledged_is_kept_to_be_repeated() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
+async fn demo_unacknowledged_disconnect_keeps_connection() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
     browser.get("/").await;
     let unavailable = json!({"error": "temporarily_unavailable"});
-    world.hub.once_with(REVOKE, 503, &[("retry-after", "3")], &unavailable);
+    world.hub.respond_once_with(REVOKE, 503, &[("retry-after", "3")], &unavailable);
     browser.post("/disconnect", &[("bank", "1000")]).await;
     let page = browser.get("/").await;
-    assert!(page.has("Please try again in 3 seconds.") && page.has("Connected banks"), "{}", page.text);
-    assert!(!page.has("Every door was tried"));
-    world.hub.once(REVOKE, 400, &json!({"error": "invalid_request"}));
-    world.hub.once(TOKEN, 200, &json!({"access_token": NEWER, "expires_in": 300}));
+    assert!(
+        page.contains("Please try again in 3 seconds.") && page.contains("Connected banks"),
+        "{}",
+        page.text
+    );
+    assert!(!page.contains("Every door was tried"));
+    world.hub.respond_once(REVOKE, 400, &json!({"error": "invalid_request"}));
+    world.hub.respond_once(TOKEN, 200, &json!({"access_token": NEWER_ACCESS, "expires_in": 300}));
     browser.post("/disconnect", &[("bank", "1000")]).await;
-    let ends: Vec<String> = world.hub.seen(REVOKE).iter().skip(1).map(|seen| seen.bearer.clone()).collect();
-    assert_eq!(ends, [ACCESS, NEWER, NEWER], "one that ran out is refreshed, the newer one ends it");
-    assert!(!browser.get("/").await.has("Connected banks"));
+    let ends: Vec<String> =
+        world.hub.requests_to(REVOKE).iter().skip(1).map(|seen| seen.bearer.clone()).collect();
+    assert_eq!(
+        ends,
+        [ACCESS, NEWER_ACCESS, NEWER_ACCESS],
+        "one that ran out is refreshed, the newer one ends it"
+    );
+    assert!(!browser.get("/").await.contains("Connected banks"));
 }
 
 #[tokio::test]
-async fn connecting_a_bank_again_ends_the_older_connection() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
-    world.hub.once(TOKEN, 200, &json!({"access_token": NEWER, "refresh_token": "rt-newer-refresh-token"}));
-    browser.comes_back(Some("1000"), "code=cd-newer-code").await;
-    assert_eq!(world.hub.seen(REVOKE)[0].bearer, ACCESS);
+async fn demo_reconnect_ends_previous_connection() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
+    world.hub.respond_once(
+        TOKEN,
+        200,
+        &json!({"access_token": NEWER_ACCESS, "refresh_token": "rt-newer-refresh-token"}),
+    );
+    browser.complete_authorization(Some("1000"), "code=cd-newer-code").await;
+    assert_eq!(world.hub.requests_to(REVOKE)[0].bearer, ACCESS);
     browser.get("/accounts").await;
-    assert_eq!(world.hub.seen(LIST)[0].bearer, NEWER);
-    browser.comes_back(Some("2000"), "code=cd-third-code").await;
+    assert_eq!(world.hub.requests_to(LIST_ACCOUNTS)[0].bearer, NEWER_ACCESS);
+    browser.complete_authorization(Some("2000"), "code=cd-third-code").await;
     let page = browser.get("/accounts").await;
-    assert!(page.has(">Maple Trust</h2>") && page.has(">Caisse Rideau</h2>"), "{}", page.text);
-    assert_eq!(world.hub.seen(REVOKE).len(), 1, "another bank's connection ends nothing");
+    assert!(page.contains(">Maple Trust</h2>") && page.contains(">Caisse Rideau</h2>"), "{}", page.text);
+    assert_eq!(world.hub.requests_to(REVOKE).len(), 1, "another bank's connection ends nothing");
 }
 
 #[tokio::test]
-async fn a_form_that_is_not_ours_does_nothing() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
+async fn demo_foreign_form_is_rejected() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
     browser.get("/").await;
-    let token = browser.form_token.clone();
+    let token = browser.csrf_token.clone();
     for path in ["/connect", "/refresh", "/disconnect"] {
         let bank = ("bank", "1000");
         let right = [bank, ("form_token", &*token)];
@@ -561,23 +633,23 @@ async fn a_form_that_is_not_ours_does_nothing() {
         ] {
             let page = browser.post_with(path, headers, fields).await;
             assert_eq!((page.status, &*page.location), (StatusCode::FORBIDDEN, ""), "{path} {headers:?}");
-            assert!(page.has("This did not come from a page of ours."));
+            assert!(page.contains("This did not come from a page of ours."));
         }
     }
-    assert_eq!((world.hub.seen(TOKEN).len(), world.hub.seen(REVOKE).len()), (1, 0));
+    assert_eq!((world.hub.requests_to(TOKEN).len(), world.hub.requests_to(REVOKE).len()), (1, 0));
     for headers in [[("sec-fetch-site", "same-origin")], [("origin", ORIGIN)]] {
         let page = browser.post_with("/refresh", &headers, &[("bank", "1000"), ("form_token", &token)]).await;
         assert_eq!(page.status, StatusCode::SEE_OTHER);
     }
     let mut other = world.browser();
     other.get("/").await;
-    other.form_token = token;
+    other.csrf_token = token;
     assert_eq!(other.post("/connect", &[]).await.status, StatusCode::FORBIDDEN, "another session's token");
 }
 
 #[tokio::test]
-async fn the_cookie_is_closed_to_scripts_and_another_after_each_step_of_connecting() {
-    let world = World::new().await;
+async fn demo_session_cookie_is_http_only_and_rotated() {
+    let world = DemoFixture::new().await;
     let mut browser = world.browser();
     let page = browser.get("/").await;
     let cookie = page.headers[header::SET_COOKIE].to_str().unwrap();
@@ -585,63 +657,63 @@ async fn the_cookie_is_closed_to_scripts_and_another_after_each_step_of_connecti
     assert_eq!(flags, "Path=/; HttpOnly; SameSite=Lax; Max-Age=3600");
     assert!(pair.starts_with("demo_session=") && pair.len() >= "demo_session=".len() + 43);
     let planted = browser.cookie.clone();
-    let state = browser.connect(Some("1000")).await.1;
-    let on_the_way = browser.cookie.clone();
+    let state = browser.begin_authorization(Some("1000")).await.1;
+    let during_authorization = browser.cookie.clone();
     browser.get(&format!("/callback?code={CODE}&state={state}")).await;
-    assert!(planted != on_the_way && on_the_way != browser.cookie);
-    assert!(browser.get("/").await.has("Connected banks"));
-    for older in [planted, on_the_way, "demo_session=".into(), "demo_session=made-up".into()] {
+    assert!(planted != during_authorization && during_authorization != browser.cookie);
+    assert!(browser.get("/").await.contains("Connected banks"));
+    for older in [planted, during_authorization, "demo_session=".into(), "demo_session=made-up".into()] {
         let mut thief = world.browser();
         thief.cookie.clone_from(&older);
-        assert!(!thief.get("/").await.has("Connected banks"));
+        assert!(!thief.get("/").await.contains("Connected banks"));
         assert_ne!(thief.cookie, older, "an id is never taken over");
     }
 }
 
 #[tokio::test]
-async fn two_browsers_do_not_see_each_others_banks() {
-    let world = World::new().await;
-    let mut one = world.connected().await;
+async fn demo_sessions_of_two_browsers_are_isolated() {
+    let world = DemoFixture::new().await;
+    let mut one = world.connected_browser().await;
     let mut two = world.browser();
-    assert!(!two.get("/").await.has("Connected banks"));
-    assert!(two.get("/accounts").await.has("No bank is connected yet."));
+    assert!(!two.get("/").await.contains("Connected banks"));
+    assert!(two.get("/accounts").await.contains("No bank is connected yet."));
     assert_eq!(two.get("/accounts/a1?bank=1000").await.location, "/accounts");
     two.post("/disconnect", &[("bank", "1000")]).await;
-    assert!(world.hub.seen(REVOKE).is_empty() && world.hub.seen(LIST).is_empty());
-    assert!(one.get("/accounts").await.has("$1,234.50"));
-    assert!(!two.get("/").await.has("accounts 1"), "nor what the other's panel says");
+    assert!(world.hub.requests_to(REVOKE).is_empty() && world.hub.requests_to(LIST_ACCOUNTS).is_empty());
+    assert!(one.get("/accounts").await.contains("$1,234.50"));
+    assert!(!two.get("/").await.contains("accounts 1"), "nor what the other's panel says");
 }
 
 #[tokio::test]
-async fn a_session_ends_an_hour_after_its_last_page_and_the_oldest_makes_room() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
+async fn demo_session_expires_after_idle_hour_or_eviction() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
     for minutes in [59, 59] {
         world.clock.fetch_add(minutes * 60_000, Ordering::Relaxed);
-        assert!(browser.get("/").await.has("Connected banks"));
+        assert!(browser.get("/").await.contains("Connected banks"));
     }
     let cookie = browser.cookie.clone();
     world.clock.fetch_add(3_600_000, Ordering::Relaxed);
-    assert!(!browser.get("/").await.has("Connected banks"));
+    assert!(!browser.get("/").await.contains("Connected banks"));
     assert_ne!(browser.cookie, cookie);
     world.clock.fetch_add(1, Ordering::Relaxed);
-    let mut kept = world.connected().await;
+    let mut kept = world.connected_browser().await;
     world.clock.fetch_add(1, Ordering::Relaxed);
     for _ in 0..999 {
         world.browser().get("/").await;
     }
-    assert!(kept.get("/").await.has("Connected banks"), "there is room for a thousand");
+    assert!(kept.get("/").await.contains("Connected banks"), "there is room for a thousand");
     world.clock.fetch_add(1, Ordering::Relaxed);
     for _ in 0..1_000 {
         world.browser().get("/").await;
     }
-    assert!(!kept.get("/").await.has("Connected banks"));
+    assert!(!kept.get("/").await.contains("Connected banks"));
 }
 
 #[tokio::test]
-async fn every_page_says_what_it_may_do() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
+async fn demo_pages_send_security_headers() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
     for (path, form_action) in [
         ("/", "form-action https: http://127.0.0.1:* http://localhost:*;"),
         ("/accounts", "form-action https: http://127.0.0.1:* http://localhost:*;"),
@@ -666,14 +738,14 @@ async fn every_page_says_what_it_may_do() {
 }
 
 #[tokio::test]
-async fn an_id_cannot_leave_its_place_in_the_address() {
-    let world = World::new().await;
-    let mut browser = world.connected().await;
+async fn demo_account_id_is_encoded_in_hub_url() {
+    let world = DemoFixture::new().await;
+    let mut browser = world.connected_browser().await;
     for id in ["..%2F..%2Fv1%2Frecipients", "a%3Fx%3D1%23y", "%2e%2e"] {
         browser.get(&format!("/accounts/{id}?bank=1000")).await;
     }
-    let seen = world.hub.seen.lock().unwrap().clone();
-    let asked: Vec<&str> = seen.iter().skip(1).map(|seen| seen.what.as_str()).collect();
+    let seen = world.hub.received.lock().unwrap().clone();
+    let asked: Vec<&str> = seen.iter().skip(1).map(|seen| seen.target.as_str()).collect();
     assert_eq!(
         asked,
         [
@@ -685,13 +757,13 @@ async fn an_id_cannot_leave_its_place_in_the_address() {
 }
 
 /// Words that begin with `demo-` in a text, and only those that could be keys.
-fn keys(text: &str) -> impl Iterator<Item = &str> {
+fn text_keys(text: &str) -> impl Iterator<Item = &str> {
     let part_of_key = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     text.split(move |c: char| !part_of_key(c)).filter(|word| word.starts_with("demo-"))
 }
 
 #[test]
-fn every_text_that_is_named_exists_and_none_is_left_over() {
+fn demo_text_keys_match_locale_file() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut named = String::new();
     for folder in ["src/demo", "templates/demo"] {
@@ -702,7 +774,7 @@ fn every_text_that_is_named_exists_and_none_is_left_over() {
     }
     let texts = std::fs::read_to_string(root.join("locales/en/demo.ftl")).unwrap();
     let known: Vec<&str> = texts.lines().filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
-    for key in keys(&named) {
+    for key in text_keys(&named) {
         let family = key.ends_with('-');
         assert!(
             known.iter().any(|known| *known == key || family && known.starts_with(key)),
@@ -711,7 +783,8 @@ fn every_text_that_is_named_exists_and_none_is_left_over() {
     }
     for key in known {
         let notice = key.strip_suffix("-do").unwrap_or(key);
-        let used = keys(&named).any(|name| name == notice || name.ends_with('-') && key.starts_with(name));
+        let used =
+            text_keys(&named).any(|name| name == notice || name.ends_with('-') && key.starts_with(name));
         assert!(used, "{key} is named nowhere");
     }
 }

@@ -12,4 +12,4 @@ pub(crate) mod http;
 mod page;
 
 pub use error::AdminError;
-pub use page::{Page, Params};
+pub use page::{AdminPage, Params};

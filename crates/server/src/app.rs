@@ -9,8 +9,8 @@ use domain::jose::AccessTokenKeys;
 use store::{Store, StoreError};
 
 use crate::config::Config;
-use crate::ctx::Unfit;
-use crate::gateway::{Measured, OpaqueIds};
+use crate::ctx::ContextError;
+use crate::gateway::{OpaqueIds, OperationStats};
 use crate::hub::Breaker;
 use crate::limit::Limits;
 use crate::outbound::Outbound;
@@ -30,14 +30,14 @@ struct Parts {
     outbound: Outbound,
     breaker: Breaker,
     telemetry: Telemetry,
-    measured: Measured,
+    operation_stats: OperationStats,
     limits: Limits,
     clock: Clock,
-    jobs: tokio::sync::Notify,
-    removals: tokio::sync::Notify,
+    job_notify: tokio::sync::Notify,
+    removal_notify: tokio::sync::Notify,
     /// Milliseconds that the database's clock is ahead of ours, and when that was measured.
     offset: AtomicI64,
-    measured_at: AtomicI64,
+    offset_measured_at: AtomicI64,
 }
 
 /// A clock: milliseconds since the epoch.
@@ -45,7 +45,7 @@ struct Parts {
 pub struct Clock {
     read: Arc<dyn Fn() -> i64 + Send + Sync>,
     /// Whether it is the truth itself, so that the database's is not asked: a clock of tests.
-    is_truth: bool,
+    ignores_db_offset: bool,
 }
 
 impl Clock {
@@ -53,17 +53,17 @@ impl Clock {
     pub fn system() -> Self {
         #[expect(clippy::disallowed_methods, reason = "every time of the hub is read here")]
         let read = || jiff::Timestamp::now().as_millisecond();
-        Self { read: Arc::new(read), is_truth: false }
+        Self { read: Arc::new(read), ignores_db_offset: false }
     }
 
     /// A clock that stands where it is put.
-    pub fn standing(at: Arc<AtomicI64>) -> Self {
-        Self { read: Arc::new(move || at.load(Ordering::Relaxed)), is_truth: true }
+    pub fn fixed(at: Arc<AtomicI64>) -> Self {
+        Self { read: Arc::new(move || at.load(Ordering::Relaxed)), ignores_db_offset: true }
     }
 
     /// A clock that stands, and that the database corrects like the system's.
-    pub fn corrected(at: Arc<AtomicI64>) -> Self {
-        Self { is_truth: false, ..Self::standing(at) }
+    pub fn fixed_with_db_offset(at: Arc<AtomicI64>) -> Self {
+        Self { ignores_db_offset: false, ..Self::fixed(at) }
     }
 
     /// What it shows, without the database's correction.
@@ -72,7 +72,7 @@ impl Clock {
     }
 
     /// The same for another party.
-    pub fn reader(&self) -> Arc<dyn Fn() -> i64 + Send + Sync> {
+    pub fn to_fn(&self) -> Arc<dyn Fn() -> i64 + Send + Sync> {
         Arc::clone(&self.read)
     }
 }
@@ -92,41 +92,41 @@ pub enum BuildError {
 }
 
 /// A node whose clock is further off than this refuses.
-pub(crate) const MOST_OFF: i64 = 2_000;
+pub(crate) const MAX_CLOCK_SKEW_MS: i64 = 2_000;
 /// An offset that was measured longer ago than this is not known any more.
-const STALE: i64 = 30_000;
+const MAX_OFFSET_AGE_MS: i64 = 30_000;
 
 /// How long after its lease was taken an exchange may begin.
-const SLACK: Duration = Duration::from_secs(5);
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 impl App {
     /// Puts the parts together.
     pub async fn build(config: Config, vault: Vault, clock: Clock) -> Result<Self, BuildError> {
         let location = store::Location::parse(&config.store.url)
-            .ok_or_else(|| StoreError::Unfit("store.url is no store".into()))?;
-        let settings = store::Settings {
+            .ok_or_else(|| StoreError::Incompatible("store.url is no store".into()))?;
+        let settings = store::StoreSettings {
             location,
             connections: config.store.connections,
-            queue: config.store.queue,
+            queue_capacity: config.store.queue,
             audit_key: vault.audit_key(),
         };
         let store = Store::open(settings).await?;
         let app = Self(Arc::new(Parts {
             access_keys: vault.access_token_keys(&config.server.public_url),
-            opaque_ids: OpaqueIds::new(vault.ids()).map_err(|e| BuildError::Keys(e.to_string()))?,
+            opaque_ids: OpaqueIds::new(vault.opaque_id_key()).map_err(|e| BuildError::Keys(e.to_string()))?,
             outbound: Outbound::new(&config.upstream).map_err(|e| BuildError::Outbound(e.to_string()))?,
             breaker: Breaker::new(&config.upstream),
             telemetry: Telemetry::new(),
-            measured: Measured::new(clock.now()),
+            operation_stats: OperationStats::new(clock.now()),
             limits: Limits::new(&config.limit),
             config,
             store,
             vault,
             clock,
-            jobs: tokio::sync::Notify::new(),
-            removals: tokio::sync::Notify::new(),
+            job_notify: tokio::sync::Notify::new(),
+            removal_notify: tokio::sync::Notify::new(),
             offset: AtomicI64::new(0),
-            measured_at: AtomicI64::new(i64::MIN),
+            offset_measured_at: AtomicI64::new(i64::MIN),
         }));
         app.measure_clock().await?;
         Ok(app)
@@ -168,13 +168,13 @@ impl App {
     }
 
     /// Tells the workers that there may be work.
-    pub fn jobs(&self) -> &tokio::sync::Notify {
-        &self.0.jobs
+    pub fn job_notify(&self) -> &tokio::sync::Notify {
+        &self.0.job_notify
     }
 
     /// Tells the worker that a recipient was removed.
-    pub fn removals(&self) -> &tokio::sync::Notify {
-        &self.0.removals
+    pub fn removal_notify(&self) -> &tokio::sync::Notify {
+        &self.0.removal_notify
     }
 
     /// What is counted.
@@ -188,8 +188,8 @@ impl App {
     }
 
     /// How each operation of the FDX face has done.
-    pub fn measured(&self) -> &Measured {
-        &self.0.measured
+    pub fn operation_stats(&self) -> &OperationStats {
+        &self.0.operation_stats
     }
 
     /// The origin that everybody sees.
@@ -203,37 +203,37 @@ impl App {
     }
 
     /// How long a lease on an exchange with a provider lasts: longer than the exchange may take.
-    pub fn lease_life(&self) -> Duration {
-        self.call_life() + SLACK
+    pub fn refresh_lease_duration(&self) -> Duration {
+        self.max_call_duration() + LEASE_MARGIN
     }
 
     /// How long a lease on a job lasts: a job makes two calls at most.
-    pub fn job_life(&self) -> Duration {
-        self.call_life() * 2 + SLACK
+    pub fn job_lease_duration(&self) -> Duration {
+        self.max_call_duration() * 2 + LEASE_MARGIN
     }
 
-    fn call_life(&self) -> Duration {
+    fn max_call_duration(&self) -> Duration {
         let upstream = &self.0.config.upstream;
         upstream.timeout.duration() + upstream.connect_timeout.duration()
     }
 
     /// Whether an exchange that was leased then may still begin: it would be over before the lease is.
-    pub fn may_begin(&self, leased_at: Timestamp) -> Result<bool, Unfit> {
-        Ok(self.now()? <= leased_at.plus(SLACK))
+    pub fn has_time_left(&self, leased_at: Timestamp) -> Result<bool, ContextError> {
+        Ok(self.now()? <= leased_at.plus(LEASE_MARGIN))
     }
 
     /// The time on the database's clock; none if that is not known well enough.
-    pub fn now(&self) -> Result<Timestamp, Unfit> {
+    pub fn now(&self) -> Result<Timestamp, ContextError> {
         let own = (self.0.clock.read)();
-        if self.0.clock.is_truth {
+        if self.0.clock.ignores_db_offset {
             return Ok(Timestamp::from_millis(own));
         }
         let offset = self.0.offset.load(Ordering::Relaxed);
-        if own.saturating_sub(self.0.measured_at.load(Ordering::Relaxed)) > STALE {
-            return Err(Unfit("the offset to the database's clock is not known"));
+        if own.saturating_sub(self.0.offset_measured_at.load(Ordering::Relaxed)) > MAX_OFFSET_AGE_MS {
+            return Err(ContextError("the offset to the database's clock is not known"));
         }
-        if offset.abs() > MOST_OFF {
-            return Err(Unfit("the clock is more than two seconds off the database's"));
+        if offset.abs() > MAX_CLOCK_SKEW_MS {
+            return Err(ContextError("the clock is more than two seconds off the database's"));
         }
         Ok(Timestamp::from_millis(own + offset))
     }
@@ -241,14 +241,14 @@ impl App {
     /// Measures how far the database's clock is ahead.
     pub async fn measure_clock(&self) -> Result<(), StoreError> {
         let own = (self.0.clock.read)();
-        let ahead = self.0.store.clock_ahead(Timestamp::from_millis(own)).await?;
+        let ahead = self.0.store.clock_offset_ms(Timestamp::from_millis(own)).await?;
         self.0.offset.store(ahead, Ordering::Relaxed);
-        self.0.measured_at.store((self.0.clock.read)(), Ordering::Relaxed);
+        self.0.offset_measured_at.store((self.0.clock.read)(), Ordering::Relaxed);
         Ok(())
     }
 
     /// Random bytes of the system.
-    pub fn fill(&self, bytes: &mut [u8]) -> Result<(), Unfit> {
-        crate::ctx::fill(bytes)
+    pub fn fill_random(&self, bytes: &mut [u8]) -> Result<(), ContextError> {
+        crate::ctx::fill_random(bytes)
     }
 }

@@ -8,8 +8,8 @@ mod token;
 
 pub(crate) mod http;
 
-pub use authorize::{Begun, NotBegun, Picker, REQUEST_LIFE, begin};
-pub use bearer::{BAD_BEARER, Bearer, verified};
+pub use authorize::{AuthorizeError, AuthorizeOutcome, Picker, REQUEST_TTL, begin_authorization};
+pub use bearer::{Bearer, INVALID_BEARER, verify_bearer};
 pub use error::AuthzError;
 pub use revoke::revoke;
-pub use token::{Issued, token};
+pub use token::{IssuedTokens, issue_tokens};

@@ -26,9 +26,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use reach::For;
-pub use sandbox::{Args as SandboxArgs, BankSite, Credentials, World};
-pub use tour::{Answer, Browser, Sent, absolute, hidden};
+use reach::WithHub;
+pub use sandbox::{BankSite, SandboxArgs, SandboxCredentials, SandboxEnvironment};
+pub use tour::{Browser, BrowserRequest, BrowserResponse, find_hidden_field, resolve_url};
 
 /// An open-banking hub in one binary: it connects apps to banks with the customer's consent, serves the data
 /// in FDX form, and cuts a connection everywhere, at once, for good.
@@ -40,14 +40,14 @@ and shows every exchange.\n\nExit codes: 0 done, 1 it does not hold, 2 usage or 
 )]
 pub struct Cli {
     #[command(flatten)]
-    globals: Globals,
+    globals: GlobalArgs,
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 /// Flags of every command.
 #[derive(clap::Args, Debug, Clone)]
-pub struct Globals {
+pub struct GlobalArgs {
     /// The configuration file; without it ./bowline.toml, if there is one.
     #[arg(long, global = true, env = "BOWLINE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -74,48 +74,48 @@ enum Color {
 }
 
 #[derive(Subcommand, Debug)]
-enum Command {
+enum CliCommand {
     /// Walk through the whole world: connect a bank, read, refresh, revoke, then try every door.
     Tour,
     /// Run a whole world on this machine: the hub, two banks with customers in them, and a demo app.
-    Sandbox(sandbox::Args),
+    Sandbox(SandboxArgs),
     /// Run the hub for real customers.
-    Serve(serve::Args),
+    Serve(serve::ServeArgs),
     /// Bring the store's schema up to date.
     Migrate,
     /// Measure what each operation costs on this machine, beside its floor.
-    Bench(bench::Args),
+    Bench(bench::BenchArgs),
     /// Look at everything that the hub rests on, and say what is wrong and how to mend it. Changes nothing.
     Doctor,
     /// Print the OpenAPI document of a face.
-    Openapi(openapi::Args),
+    Openapi(openapi::OpenapiArgs),
     /// Look at the configuration.
     #[command(subcommand)]
-    Config(config::Command),
+    Config(config::ConfigCommand),
     /// Manage partners, who look after data recipients through the API.
-    Partner(For<partner::Command>),
+    Partner(WithHub<partner::PartnerCommand>),
     /// Manage data recipients.
-    Recipient(For<recipient::Command>),
+    Recipient(WithHub<recipient::RecipientCommand>),
     /// Look at data providers, add, hold and release them.
-    Provider(For<provider::Command>),
+    Provider(WithHub<provider::ProviderCommand>),
     /// Manage registrations: a recipient's admission to a provider.
-    Registration(For<registration::Command>),
+    Registration(WithHub<registration::RegistrationCommand>),
     /// Find, show and end connections.
-    Connection(For<connection::Command>),
+    Connection(WithHub<connection::ConnectionCommand>),
     /// Look at deferred work, and after what was given up.
-    Job(For<job::Command>),
+    Job(WithHub<job::JobCommand>),
     /// Look through the record.
-    Audit(For<audit::Command>),
+    Audit(WithHub<audit::AuditCommand>),
     /// Look after those who run the hub.
-    Operator(For<operator::Command>),
+    Operator(WithHub<operator::OperatorCommand>),
 }
 
 /// How a command ends otherwise than well.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum CliError {
     /// What was to be shown does not hold.
     #[error("{0}")]
-    DoesNotHold(String),
+    Failed(String),
     /// The command line or the configuration is not usable.
     #[error("{0}")]
     Usage(String),
@@ -124,16 +124,16 @@ pub enum Failure {
     Unreachable(String),
     /// Our own trouble.
     #[error(transparent)]
-    Fault(#[from] anyhow::Error),
+    Internal(#[from] anyhow::Error),
 }
 
-impl Failure {
-    const fn code(&self) -> u8 {
+impl CliError {
+    const fn exit_code(&self) -> u8 {
         match self {
-            Self::DoesNotHold(_) => 1,
+            Self::Failed(_) => 1,
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
-            Self::Fault(_) => 70,
+            Self::Internal(_) => 70,
         }
     }
 }
@@ -158,32 +158,42 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure:#}");
-            ExitCode::from(failure.code())
+            ExitCode::from(failure.exit_code())
         }
     }
 }
 
-async fn execute(cli: Cli) -> Result<(), Failure> {
+async fn execute(cli: Cli) -> Result<(), CliError> {
     match cli.command {
-        Command::Tour => tour::run(&cli.globals).await,
-        Command::Sandbox(args) => sandbox::run(&cli.globals, args).await,
-        Command::Serve(args) => serve::run(&cli.globals, args).await,
-        Command::Migrate => migrate::run(&cli.globals).await,
-        Command::Bench(args) => bench::run(&cli.globals, args).await,
-        Command::Doctor => doctor::run(&cli.globals).await,
-        Command::Openapi(args) => {
+        CliCommand::Tour => tour::run(&cli.globals).await,
+        CliCommand::Sandbox(args) => sandbox::run(&cli.globals, args).await,
+        CliCommand::Serve(args) => serve::run(&cli.globals, args).await,
+        CliCommand::Migrate => migrate::run(&cli.globals).await,
+        CliCommand::Bench(args) => bench::run(&cli.globals, args).await,
+        CliCommand::Doctor => doctor::run(&cli.globals).await,
+        CliCommand::Openapi(args) => {
             openapi::run(&args);
             Ok(())
         }
-        Command::Config(command) => config::run(&cli.globals, &command),
-        Command::Partner(of) => partner::run(&of.hub.reach(&cli.globals).await?, of.command).await,
-        Command::Recipient(of) => recipient::run(&of.hub.reach(&cli.globals).await?, of.command).await,
-        Command::Provider(of) => provider::run(&of.hub.reach(&cli.globals).await?, of.command).await,
-        Command::Registration(of) => registration::run(&of.hub.reach(&cli.globals).await?, of.command).await,
-        Command::Connection(of) => connection::run(&of.hub.reach(&cli.globals).await?, of.command).await,
-        Command::Job(of) => job::run(&of.hub.reach(&cli.globals).await?, of.command).await,
-        Command::Audit(of) => audit::run(&of.hub.reach(&cli.globals).await?, of.command).await,
-        Command::Operator(of) => operator::run(&of.hub.reach(&cli.globals).await?, of.command).await,
+        CliCommand::Config(command) => config::run(&cli.globals, &command),
+        CliCommand::Partner(args) => partner::run(&args.hub.connect(&cli.globals).await?, args.command).await,
+        CliCommand::Recipient(args) => {
+            recipient::run(&args.hub.connect(&cli.globals).await?, args.command).await
+        }
+        CliCommand::Provider(args) => {
+            provider::run(&args.hub.connect(&cli.globals).await?, args.command).await
+        }
+        CliCommand::Registration(args) => {
+            registration::run(&args.hub.connect(&cli.globals).await?, args.command).await
+        }
+        CliCommand::Connection(args) => {
+            connection::run(&args.hub.connect(&cli.globals).await?, args.command).await
+        }
+        CliCommand::Job(args) => job::run(&args.hub.connect(&cli.globals).await?, args.command).await,
+        CliCommand::Audit(args) => audit::run(&args.hub.connect(&cli.globals).await?, args.command).await,
+        CliCommand::Operator(args) => {
+            operator::run(&args.hub.connect(&cli.globals).await?, args.command).await
+        }
     }
 }
 
@@ -193,10 +203,12 @@ mod tests {
     use clap::CommandFactory;
 
     /// What is wrong with the words of a command and those below it.
-    fn unexplained(command: &clap::Command, above: &str) -> Vec<String> {
+    fn find_unexplained(command: &clap::Command, above: &str) -> Vec<String> {
         let name = format!("{above}{}", command.get_name());
-        let mut found: Vec<_> =
-            command.get_subcommands().flat_map(|below| unexplained(below, &format!("{name} "))).collect();
+        let mut found: Vec<_> = command
+            .get_subcommands()
+            .flat_map(|below| find_unexplained(below, &format!("{name} ")))
+            .collect();
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         if about.len() < 10 {
             found.push(format!("{name} does not say what it does: {about:?}"));
@@ -205,18 +217,18 @@ mod tests {
             found.push(format!("{name}: {} is not explained", argument.get_id()));
         }
         let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-        let asks_the_hub = command.get_arguments().any(|argument| argument.get_id() == "token");
-        if asks_the_hub && !command.has_subcommands() && !after.contains(&name) {
+        let needs_hub = command.get_arguments().any(|argument| argument.get_id() == "token");
+        if needs_hub && !command.has_subcommands() && !after.contains(&name) {
             found.push(format!("{name} has no example: {after:?}"));
         }
         found
     }
 
     #[test]
-    fn every_command_says_what_it_does_and_gives_an_example() {
+    fn cli_commands_have_help_text_and_example() {
         let mut all = Cli::command();
         all.build();
         all.clone().debug_assert();
-        assert_eq!(unexplained(&all, ""), Vec::<String>::new());
+        assert_eq!(find_unexplained(&all, ""), Vec::<String>::new());
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-pub use measure::{ByteSize, Lasting};
+pub use measure::{ByteSize, HumanDuration};
 pub use provider::ProviderEntry;
 
 /// The documented defaults: the example file itself.
@@ -48,8 +48,8 @@ section! {
     /// Where and how the hub is served.
     ServerSection {
         public_url: String, listen: String, admin_listen: String, admin_socket: String, probe_listen: String,
-        body_limit: ByteSize, header_timeout: Lasting,
-        request_timeout: Lasting, idle_timeout: Lasting, shutdown_grace: Lasting, connections: usize,
+        body_limit: ByteSize, header_timeout: HumanDuration,
+        request_timeout: HumanDuration, idle_timeout: HumanDuration, shutdown_grace: HumanDuration, connections: usize,
         trusted_proxies: usize,
     }
 }
@@ -63,21 +63,21 @@ section! {
 }
 section! {
     /// How long tokens live.
-    TokenSection { access_ttl: Lasting, code_ttl: Lasting, refresh_idle: Lasting }
+    TokenSection { access_ttl: HumanDuration, code_ttl: HumanDuration, refresh_idle: HumanDuration }
 }
 section! {
     /// How long connections live, and how far back data goes.
-    ConnectionSection { max_duration: Lasting, history: Lasting }
+    ConnectionSection { max_duration: HumanDuration, history: HumanDuration }
 }
 section! {
     /// Pages of lists.
-    PageSection { size: u32, max: u32, cursor_ttl: Lasting }
+    PageSection { size: u32, max: u32, cursor_ttl: HumanDuration }
 }
 section! {
     /// How providers are called.
-    UpstreamSection { connect_timeout: Lasting, timeout: Lasting, max_body: ByteSize, statement_timeout: Lasting,
+    UpstreamSection { connect_timeout: HumanDuration, timeout: HumanDuration, max_body: ByteSize, statement_timeout: HumanDuration,
         max_statement: ByteSize, allow_loopback: bool,
-        breaker_failures: u32, breaker_open: Lasting,
+        breaker_failures: u32, breaker_open: HumanDuration,
     }
 }
 section! {
@@ -88,7 +88,7 @@ section! {
 }
 section! {
     /// Deferred work.
-    JobSection { workers: usize, poll: Lasting }
+    JobSection { workers: usize, poll: HumanDuration }
 }
 section! {
     /// Logs.
@@ -139,27 +139,27 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
         flags: &[(&str, String)],
     ) -> Result<Self, ConfigError> {
-        let mut table = parse("config.example.toml", EXAMPLE)?;
+        let mut table = parse_toml("config.example.toml", EXAMPLE)?;
         let mut place = "configuration".to_owned();
         if let Some(path) = file {
             let text = std::fs::read_to_string(path)
                 .map_err(|source| ConfigError::File { path: path.into(), source })?;
             place = path.display().to_string();
-            merge(&mut table, parse(&place, &text)?);
+            merge(&mut table, parse_toml(&place, &text)?);
         }
         for (name, value) in environment {
             if let Some(key) = name.strip_prefix("BOWLINE_").filter(|key| key.contains("__")) {
-                set(&mut table, &name, &key.to_lowercase().replace("__", "."), &value)?;
+                set_key(&mut table, &name, &key.to_lowercase().replace("__", "."), &value)?;
             }
         }
         for (key, value) in flags {
-            set(&mut table, key, key, value)?;
+            set_key(&mut table, key, key, value)?;
         }
         let config: Self = Value::Table(table).try_into().map_err(|e| ConfigError::content(&place, &e))?;
-        config.checked().map_err(|message| ConfigError::content(&place, &message))
+        config.validate().map_err(|message| ConfigError::content(&place, &message))
     }
 
-    fn checked(mut self) -> Result<Self, String> {
+    fn validate(mut self) -> Result<Self, String> {
         let url = url::Url::parse(&self.server.public_url)
             .map_err(|_| "server.public_url: expected an absolute URL, as in https://hub.example.org")?;
         let loopback = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
@@ -180,7 +180,7 @@ impl Config {
                 .parse::<std::net::SocketAddr>()
                 .map_err(|_| format!("{key}: expected an address and a port, as in 127.0.0.1:8400"))?;
         }
-        self.bounded()?;
+        self.validate_bounds()?;
         store::Location::parse(&self.store.url)
             .ok_or("store.url: expected sqlite:PATH or postgres://USER@HOST/DATABASE")?;
         let mut ids: Vec<i64> = self.provider.iter().map(|p| p.id).collect();
@@ -193,7 +193,7 @@ impl Config {
     }
 
     /// Refuses what would break a promise, as how long tokens, codes and consents live, and what would serve nobody.
-    fn bounded(&self) -> Result<(), String> {
+    fn validate_bounds(&self) -> Result<(), String> {
         const DAY: u64 = 86_400;
         let most = [
             ("token.access_ttl", &self.token.access_ttl, 300, "300s"),
@@ -228,24 +228,24 @@ impl Config {
     /// Where operators on this machine are listened to, if anywhere: beside a SQLite store if nothing is said.
     pub fn admin_socket(&self) -> Option<PathBuf> {
         match (self.server.admin_socket.as_str(), store::Location::parse(&self.store.url)) {
-            ("auto", Some(store::Location::Sqlite(path))) => Some(folder_of(&path).join("admin.sock")),
+            ("auto", Some(store::Location::Sqlite(path))) => Some(store_folder(&path).join("admin.sock")),
             ("" | "auto", _) => None,
             (path, _) => Some(path.into()),
         }
     }
 
     /// The same with every secret and password left out.
-    pub fn redacted(&self) -> Self {
+    pub fn to_redacted(&self) -> Self {
         let mut shown = self.clone();
         if !shown.store.url.starts_with("sqlite:") {
-            shown.store.url = without_password(&shown.store.url);
+            shown.store.url = redact_url(&shown.store.url);
         }
         shown
     }
 }
 
 /// The folder of a SQLite store. A file that is reached by a link lies elsewhere.
-pub fn folder_of(store: &Path) -> PathBuf {
+pub fn store_folder(store: &Path) -> PathBuf {
     let path = if store.is_symlink() { store.canonicalize() } else { Ok(store.to_owned()) };
     let path = path.unwrap_or_else(|_| store.to_owned());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -253,7 +253,7 @@ pub fn folder_of(store: &Path) -> PathBuf {
 }
 
 /// A database's URL without its password, wherever it stands in it. One that cannot be read is not shown.
-fn without_password(text: &str) -> String {
+fn redact_url(text: &str) -> String {
     let hidden = || "postgres://redacted".to_owned();
     let Ok(mut url) = url::Url::parse(text) else { return hidden() };
     if url.password().is_some() && url.set_password(Some("redacted")).is_err() {
@@ -266,7 +266,7 @@ fn without_password(text: &str) -> String {
 }
 
 /// An error names the line and does not show it: a password may stand in it.
-fn parse(place: &str, text: &str) -> Result<Table, ConfigError> {
+fn parse_toml(place: &str, text: &str) -> Result<Table, ConfigError> {
     text.parse().map_err(|error: toml::de::Error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
@@ -286,7 +286,7 @@ fn merge(base: &mut Table, over: Table) {
 }
 
 /// Sets `section.key`; the text takes the type that the default has.
-fn set(table: &mut Table, place: &str, dotted: &str, text: &str) -> Result<(), ConfigError> {
+fn set_key(table: &mut Table, place: &str, dotted: &str, text: &str) -> Result<(), ConfigError> {
     let unknown = || ConfigError::content(place, &format!("there is no key {dotted}"));
     let (section, key) = dotted.split_once('.').ok_or_else(unknown)?;
     let section = table.get_mut(section).and_then(Value::as_table_mut).ok_or_else(unknown)?;
@@ -303,7 +303,7 @@ fn set(table: &mut Table, place: &str, dotted: &str, text: &str) -> Result<(), C
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::model::provider::BankGrant;
+    use domain::model::provider::GrantScope;
 
     fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let folder = tempfile::tempdir().unwrap();
@@ -314,25 +314,28 @@ mod tests {
     }
 
     /// The example with every optional key in force.
-    fn uncommented() -> String {
+    fn uncomment_example() -> String {
         let lines = EXAMPLE.lines().map(|line| line.strip_prefix("#:").unwrap_or(line));
         lines.flat_map(|line| [line, "\n"]).collect()
     }
 
     #[test]
-    fn the_example_is_the_default_and_every_optional_key_in_it_is_known() {
+    fn config_example_is_default_and_parses_uncommented() {
         let config = load("", &[]).unwrap();
         assert_eq!(config.server.listen, "127.0.0.1:8400");
-        let open = uncommented();
+        let open = uncomment_example();
         assert_ne!(open, EXAMPLE);
         assert!(!load(&open, &[]).unwrap().provider.is_empty());
         let shared = open.replace("\"per_token\"\n", "\"per_client_customer\"\n");
         assert_ne!(shared, open);
-        assert_eq!(load(&shared, &[]).unwrap().provider[0].settings.bank_grant, BankGrant::PerClientCustomer);
+        assert_eq!(
+            load(&shared, &[]).unwrap().provider[0].settings.grant_scope,
+            GrantScope::PerClientCustomer
+        );
     }
 
     #[test]
-    fn a_file_that_cannot_be_read_is_not_shown() {
+    fn config_parse_error_does_not_show_content() {
         for (text, place) in [
             ("[store]\nurl = 'postgres://hub:hunter2@db", "line 2"),
             ("[store]\nurl = 'postgres://hub:hunter2@db' x", "line 2"),
@@ -348,13 +351,13 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_stands_in_the_file_itself_is_refused_and_not_shown() {
-        let open = uncommented().replace("{ env = \"MAPLE_CLIENT_SECRET\" }", "\"hunter2\"");
+    fn config_inline_secret_is_rejected_and_not_shown() {
+        let open = uncomment_example().replace("{ env = \"MAPLE_CLIENT_SECRET\" }", "\"hunter2\"");
         let error = load(&open, &[]).unwrap_err().to_string();
         assert!(error.contains("provider 1000: client_secret: expected { file ="), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
         for written in ["\"hunter2\"", "\"sealed\"", "[\"hunter2\"]"] {
-            let open = uncommented().replace("{ env = \"RIDEAU_INITIAL_ACCESS_TOKEN\" }", written);
+            let open = uncomment_example().replace("{ env = \"RIDEAU_INITIAL_ACCESS_TOKEN\" }", written);
             let error = load(&open, &[]).unwrap_err().to_string();
             assert!(error.contains("provider 2000") && error.contains("dynamic_registration"), "{error}");
             assert!(!error.contains("hunter2"), "{written}: {error}");
@@ -362,15 +365,15 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_that_registers_clients_has_a_client_for_each_registration() {
-        let wrong = uncommented().replace("upstream_client = \"registration\"\n", "");
+    fn dynamic_registration_requires_client_per_registration() {
+        let wrong = uncomment_example().replace("upstream_client = \"registration\"\n", "");
         let error = load(&wrong, &[]).unwrap_err().to_string();
-        let told = "provider 2000: dynamic_registration: needs upstream_client = \"registration\"";
-        assert!(error.contains(told), "{error}");
+        let expected = "provider 2000: dynamic_registration: needs upstream_client = \"registration\"";
+        assert!(error.contains(expected), "{error}");
     }
 
     #[test]
-    fn nobody_can_be_served_by_nothing() {
+    fn config_zero_connections_or_queue_is_rejected() {
         for key in ["server.connections", "store.connections", "store.queue"] {
             let (section, name) = key.split_once('.').unwrap();
             let error = load(&format!("[{section}]\n{name} = 0"), &[]).unwrap_err().to_string();
@@ -379,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn later_layers_win() {
+    fn config_later_layer_overrides_earlier() {
         let file = "[server]\nlisten = '127.0.0.1:1'\n[store]\nconnections = 3";
         let config = load(file, &[("BOWLINE_SERVER__LISTEN", "127.0.0.1:2"), ("BOWLINE_PATH", "x")]).unwrap();
         assert_eq!((config.server.listen.as_str(), config.store.connections), ("127.0.0.1:2", 3));
@@ -388,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn the_socket_is_beside_a_sqlite_store_where_it_is_put_or_nowhere() {
+    fn admin_socket_default_is_next_to_sqlite_store() {
         let socket = |text: &str| load(text, &[]).unwrap().admin_socket();
         assert_eq!(socket(""), Some("data/admin.sock".into()));
         assert_eq!(socket("[store]\nurl = 'sqlite:hub.db'"), Some("./admin.sock".into()));
@@ -399,27 +402,39 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_place_and_what_was_expected() {
-        let says = |text: &str, wanted: &str| {
+    fn config_error_names_place_and_expected_value() {
+        let assert_error_contains = |text: &str, wanted: &str| {
             let error = load(text, &[]).unwrap_err().to_string();
             assert!(error.contains("bowline.toml") && error.contains(wanted), "{error}");
         };
-        says("[server]\nlisten = 'nowhere'", "server.listen: expected an address");
-        says("[server]\nlistn = 'x'", "listn");
-        says("[server]\nidle_timeout = '30s'", "idle_timeout: expected longer than server.request_timeout");
-        says("[token]\naccess_ttl = '301s'", "token.access_ttl: expected at most 300s");
-        says("[token]\ncode_ttl = '2m'", "token.code_ttl: expected at most 60s");
-        says("[connection]\nmax_duration = '367d'", "connection.max_duration: expected at most 366d");
-        says("[page]\nmax = 0", "page.size: expected a number from 1 to page.max");
-        says("[limit]\nprovider_share = 0", "limit.provider_share: expected a percentage from 1 to 100");
-        says("[token]\naccess_ttl = 'soon'", "as in \"10s\"");
-        says("[server]\nbody_limit = '64 apples'", "as in \"64KiB\"");
-        says("[server]\npublic_url = 'http://hub.example.org'", "expected https");
-        says("[store]\nurl = 'mysql://x'", "store.url: expected sqlite:PATH");
-        let anonymous = uncommented()
+        assert_error_contains("[server]\nlisten = 'nowhere'", "server.listen: expected an address");
+        assert_error_contains("[server]\nlistn = 'x'", "listn");
+        assert_error_contains(
+            "[server]\nidle_timeout = '30s'",
+            "idle_timeout: expected longer than server.request_timeout",
+        );
+        assert_error_contains("[token]\naccess_ttl = '301s'", "token.access_ttl: expected at most 300s");
+        assert_error_contains("[token]\ncode_ttl = '2m'", "token.code_ttl: expected at most 60s");
+        assert_error_contains(
+            "[connection]\nmax_duration = '367d'",
+            "connection.max_duration: expected at most 366d",
+        );
+        assert_error_contains("[page]\nmax = 0", "page.size: expected a number from 1 to page.max");
+        assert_error_contains(
+            "[limit]\nprovider_share = 0",
+            "limit.provider_share: expected a percentage from 1 to 100",
+        );
+        assert_error_contains("[token]\naccess_ttl = 'soon'", "as in \"10s\"");
+        assert_error_contains("[server]\nbody_limit = '64 apples'", "as in \"64KiB\"");
+        assert_error_contains("[server]\npublic_url = 'http://hub.example.org'", "expected https");
+        assert_error_contains("[store]\nurl = 'mysql://x'", "store.url: expected sqlite:PATH");
+        let anonymous = uncomment_example()
             .replace("\"per_token\"\n", "\"per_client_customer\"\n")
             .replace("customer_identity = { token_field = \"customer_id\" }", "customer_identity = \"none\"");
-        says(&anonymous, "provider 1000: bank_grant: per_client_customer needs a customer_identity");
+        assert_error_contains(
+            &anonymous,
+            "provider 1000: bank_grant: per_client_customer needs a customer_identity",
+        );
         let error = load("", &[("BOWLINE_STORE__CONNECTIONS", "many")]).unwrap_err().to_string();
         assert_eq!(error, "BOWLINE_STORE__CONNECTIONS: expected a number");
         let error = load("", &[("BOWLINE_STORE__COLOUR", "red")]).unwrap_err().to_string();
@@ -427,19 +442,20 @@ mod tests {
     }
 
     #[test]
-    fn a_shown_configuration_has_no_password() {
+    fn config_redacted_contains_no_password() {
         let config = load("[store]\nurl = 'postgres://hub:hunter2@db.example.org/hub'", &[]).unwrap();
-        assert!(!toml::to_string(&config.redacted()).unwrap().contains("hunter2"));
+        assert!(!toml::to_string(&config.to_redacted()).unwrap().contains("hunter2"));
         for url in [
             "postgres://hub:hunter2@one:5432,two:5432/hub",
             "postgres://hub@db.example.org/hub?sslmode=disable&password=hunter2",
             "postgresql://db/hub?user=hub&pass%77ord=hunter2",
             "postgres://hub:hunter2@[not an address/hub",
         ] {
-            let shown = load(&format!("[store]\nurl = '{url}'"), &[]).unwrap().redacted().store.url;
+            let shown = load(&format!("[store]\nurl = '{url}'"), &[]).unwrap().to_redacted().store.url;
             assert!(!shown.contains("hunter2") && shown.starts_with("postgres"), "{shown}");
         }
-        let plain = load("[store]\nurl = 'postgres://hub@db/hub?sslmode=disable'", &[]).unwrap().redacted();
+        let plain =
+            load("[store]\nurl = 'postgres://hub@db/hub?sslmode=disable'", &[]).unwrap().to_redacted();
         assert_eq!(plain.store.url, "postgres://hub@db/hub?sslmode=disable");
     }
 }

@@ -13,7 +13,7 @@ use crate::app::App;
 
 /// The app, and the moment that a request or job happens in.
 #[derive(Clone)]
-pub struct Ctx {
+pub struct RequestContext {
     app: App,
     moment: Moment,
 }
@@ -21,14 +21,14 @@ pub struct Ctx {
 /// The system gives no random bytes, or no time that could be trusted: nothing can be done safely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the node cannot go on: {0}")]
-pub struct Unfit(pub &'static str);
+pub struct ContextError(pub &'static str);
 
-impl Ctx {
+impl RequestContext {
     /// Reads the clock and draws the seed.
-    pub fn new(app: App, correlation_id: Arc<str>) -> Result<Self, Unfit> {
+    pub fn new(app: App, correlation_id: Arc<str>) -> Result<Self, ContextError> {
         let now = app.now()?;
         let mut seed = [0; 16];
-        app.fill(&mut seed)?;
+        app.fill_random(&mut seed)?;
         Ok(Self { app, moment: Moment { now, seed: Seed::new(seed), correlation_id } })
     }
 
@@ -43,12 +43,12 @@ impl Ctx {
     }
 
     /// The moment, for one command. Each command of a request has a seed of its own.
-    pub fn moment(&self) -> Result<Moment, Unfit> {
+    pub fn new_moment(&self) -> Result<Moment, ContextError> {
         Ok(Self::new(self.app.clone(), Arc::clone(&self.moment.correlation_id))?.moment)
     }
 
     /// The same request, later: with a time that is read anew.
-    pub fn later(&self) -> Result<Self, Unfit> {
+    pub fn refreshed(&self) -> Result<Self, ContextError> {
         Self::new(self.app.clone(), Arc::clone(&self.moment.correlation_id))
     }
 
@@ -58,21 +58,21 @@ impl Ctx {
     }
 
     /// Ids of this request, for what is born outside of a command.
-    pub fn ids(&self) -> Result<IdSource, Unfit> {
-        let moment = self.moment()?;
+    pub fn new_id_source(&self) -> Result<IdSource, ContextError> {
+        let moment = self.new_moment()?;
         Ok(IdSource::new(moment.now, moment.seed))
     }
 
     /// 256 fresh bits.
-    pub fn random(&self) -> Result<Secret<[u8; 32]>, Unfit> {
+    pub fn random_bytes(&self) -> Result<Secret<[u8; 32]>, ContextError> {
         let mut bytes = [0; 32];
-        self.app.fill(&mut bytes)?;
+        self.app.fill_random(&mut bytes)?;
         Ok(Secret::new(bytes))
     }
 
     /// 256 fresh bits as text that needs no encoding anywhere.
-    pub fn secret(&self) -> Result<Secret<String>, Unfit> {
-        Ok(Secret::new(URL_SAFE_NO_PAD.encode(self.random()?.expose())))
+    pub fn random_secret(&self) -> Result<Secret<String>, ContextError> {
+        Ok(Secret::new(URL_SAFE_NO_PAD.encode(self.random_bytes()?.expose())))
     }
 
     /// Runs a command.
@@ -82,11 +82,11 @@ impl Ctx {
 
     /// Answers a query.
     pub async fn ask<Q: Query>(&self, query: &Q) -> Result<Q::Reply, StoreError> {
-        self.app.store().ask(query).await
+        self.app.store().query(query).await
     }
 }
 
 /// The system's generator.
-pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), Unfit> {
-    aws_lc_rs::rand::SystemRandom::new().fill(bytes).map_err(|_| Unfit("no random bytes"))
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), ContextError> {
+    aws_lc_rs::rand::SystemRandom::new().fill(bytes).map_err(|_| ContextError("no random bytes"))
 }

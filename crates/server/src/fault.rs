@@ -1,38 +1,38 @@
 //! Our own trouble: opaque to the caller, whole in the log.
 
-use crate::ctx::Unfit;
-use crate::vault::Unsealable;
+use crate::ctx::ContextError;
+use crate::vault::UnsealError;
 use store::StoreError;
 
 /// Something that is not the caller's fault.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum InternalError {
     /// The store cannot answer now; what was asked may or may not have happened.
     #[error("store: {0}")]
     Store(#[from] StoreError),
     /// The node is not fit to decide anything.
     #[error("{0}")]
-    Unfit(#[from] Unfit),
+    Context(#[from] ContextError),
     /// A sealed value does not open.
     #[error("{0}")]
-    Unsealable(#[from] Unsealable),
+    Unseal(#[from] UnsealError),
     /// A contradiction.
     #[error("{0}")]
-    Broken(&'static str),
+    InvariantViolated(&'static str),
 }
 
-impl Fault {
+impl InternalError {
     /// A contradiction.
-    pub const fn new(what: &'static str) -> Self {
-        Self::Broken(what)
+    pub const fn new(description: &'static str) -> Self {
+        Self::InvariantViolated(description)
     }
 
     /// Whether trying again later may help: 503 instead of 500.
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Store(error) => error.is_transient(),
-            Self::Unfit(_) => true,
-            Self::Unsealable(_) | Self::Broken(_) => false,
+            Self::Context(_) => true,
+            Self::Unseal(_) | Self::InvariantViolated(_) => false,
         }
     }
 }

@@ -18,9 +18,9 @@ mod transactions;
 
 pub(crate) mod http;
 
-pub use access::{Reader, Served};
-pub use cursor::{cut, opened as open_cursor, sealed as seal_cursor};
+pub use access::{ConfirmedResponse, DataReader};
+pub use cursor::{open_with_key as open_cursor, seal_with_key as seal_cursor, truncate_page};
 pub use error::DataError;
 pub use ids::OpaqueIds;
-pub use measured::Measured;
 pub(crate) use measured::OPERATIONS;
+pub use measured::OperationStats;

@@ -12,17 +12,18 @@ mod registrar;
 mod tell;
 
 pub use breaker::Breaker;
-pub use callback::{Answered, Callback, receive};
+pub use callback::{Callback, CallbackOutcome, receive_callback};
 pub use connect::{
-    ConsentPage, StepError, Stopped, approve, consent_page, deny, may_redirect, redirect_answer,
+    AuthorizationStopped, ConsentError, ConsentPage, approve, build_redirect_url, deny, load_consent_page,
+    may_redirect,
 };
-pub use fetch::{Document, ReadError, document, fetch};
-pub(crate) use look::Look;
-pub use look::{Check, look};
+pub use fetch::{ReadError, StreamedDocument, fetch, open_document};
+pub(crate) use look::ProviderCheck;
+pub use look::{CheckResult, check_provider};
 pub use own_client::{
     HubSecrets, SealedManagement, open_management, seal_client, seal_hub_secrets, seal_management,
 };
-pub(crate) use own_client::{OwnClient, read_secret};
-pub use provider::{TokenReply, Upstream};
-pub use registrar::{Registering, delete, register};
-pub use tell::{Told, tell};
+pub(crate) use own_client::{UpstreamClientCredentials, read_secret};
+pub use provider::{TokenResponse, UpstreamError};
+pub use registrar::{RegistrationReport, delete_upstream_client, register_upstream_client};
+pub use tell::{AttemptReport, run_revocation};

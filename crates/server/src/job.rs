@@ -14,74 +14,74 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::App;
-use crate::ctx::Ctx;
-use crate::fault::Fault;
+use crate::ctx::RequestContext;
+use crate::fault::InternalError;
 
-pub use outbox::{count, tick};
-pub use purge::{Purged, purge};
-pub use sweep::{recover, sweep};
+pub use outbox::{run_next_job, update_job_gauges};
+pub use purge::{PurgeOutcome, purge};
+pub use sweep::{recover_exchanges, sweep};
 
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
-const PURGE_EVERY: Duration = Duration::from_mins(1);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 /// How soon a purge goes on that has left something behind: it takes a fifth of the time at most.
-const PURGE_AGAIN: Duration = Duration::from_millis(200);
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
-const CLOCK_EVERY: Duration = Duration::from_secs(5);
+const BACKLOG_PURGE_INTERVAL: Duration = Duration::from_millis(200);
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Starts the workers; they stop after what they have in hand when `stop` becomes true.
 pub fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for _ in 0..app.config().job.workers.max(1) {
-        tasks.spawn(work(app.clone(), stop.clone()));
+        tasks.spawn(run_worker(app.clone(), stop.clone()));
     }
-    tasks.spawn(every(SWEEP_EVERY, app.clone(), stop.clone(), sweep_once));
-    tasks.spawn(purging(app.clone(), stop.clone()));
-    tasks.spawn(removal::removing(app.clone(), stop.clone()));
-    tasks.spawn(every(CLOCK_EVERY, app.clone(), stop.clone(), clock::measure));
-    tasks.spawn(every(UPKEEP_EVERY, app.clone(), stop.clone(), async |app: App| {
-        app.telemetry().keep_up();
-        app.limits().keep_up();
+    tasks.spawn(run_periodically(SWEEP_INTERVAL, app.clone(), stop.clone(), sweep_once));
+    tasks.spawn(run_purge_loop(app.clone(), stop.clone()));
+    tasks.spawn(removal::run_removals(app.clone(), stop.clone()));
+    tasks.spawn(run_periodically(CLOCK_INTERVAL, app.clone(), stop.clone(), clock::measure_offset));
+    tasks.spawn(run_periodically(UPKEEP_INTERVAL, app.clone(), stop.clone(), async |app: App| {
+        app.telemetry().run_upkeep();
+        app.limits().run_upkeep();
     }));
     tasks
 }
 
 /// The context of a job.
-pub fn context(app: &App, part: &str) -> Result<Ctx, Fault> {
+pub fn new_job_context(app: &App, part: &str) -> Result<RequestContext, InternalError> {
     let mut random = [0; 16];
-    app.fill(&mut random)?;
+    app.fill_random(&mut random)?;
     let id = uuid::Builder::from_random_bytes(random).into_uuid();
-    Ok(Ctx::new(app.clone(), Arc::from(format!("{part}-{id}")))?)
+    Ok(RequestContext::new(app.clone(), Arc::from(format!("{part}-{id}")))?)
 }
 
-async fn work(app: App, mut stop: watch::Receiver<bool>) {
+async fn run_worker(app: App, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
-        let did = match context(&app, "job") {
-            Ok(ctx) => tick(&ctx).await,
+        let result = match new_job_context(&app, "job") {
+            Ok(ctx) => run_next_job(&ctx).await,
             Err(fault) => Err(fault),
         };
-        if matches!(did, Ok(true)) {
+        if matches!(result, Ok(true)) {
             continue;
         }
-        if let Err(fault) = did {
+        if let Err(fault) = result {
             tracing::error!(%fault, "a job could not be worked on");
         }
-        let woken = tokio::time::timeout(app.config().job.poll.duration(), app.jobs().notified());
+        let woken = tokio::time::timeout(app.config().job.poll.duration(), app.job_notify().notified());
         tokio::select! {
             _ = woken => {}
-            () = stopped(&mut stop) => break,
+            () = wait_for_shutdown(&mut stop) => break,
         }
     }
 }
 
 /// Waits for the word to stop.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+async fn wait_for_shutdown(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
 async fn sweep_once(app: App) {
-    let swept = match context(&app, "sweep") {
+    let swept = match new_job_context(&app, "sweep") {
         // Neither waits for the other to succeed.
-        Ok(ctx) => sweep(&ctx).await.map(drop).and(recover(&ctx).await.map(drop)),
+        Ok(ctx) => sweep(&ctx).await.map(drop).and(recover_exchanges(&ctx).await.map(drop)),
         Err(fault) => Err(fault),
     };
     if let Err(fault) = swept {
@@ -89,10 +89,10 @@ async fn sweep_once(app: App) {
     }
 }
 
-async fn purging(app: App, mut stop: watch::Receiver<bool>) {
+async fn run_purge_loop(app: App, mut stop: watch::Receiver<bool>) {
     loop {
         let rest = purge_once(&app).await;
-        if tokio::time::timeout(rest, stopped(&mut stop)).await.is_ok() {
+        if tokio::time::timeout(rest, wait_for_shutdown(&mut stop)).await.is_ok() {
             break;
         }
     }
@@ -100,21 +100,21 @@ async fn purging(app: App, mut stop: watch::Receiver<bool>) {
 
 /// Purges; says after which time to do it again.
 async fn purge_once(app: &App) -> Duration {
-    let purged = match context(app, "purge") {
+    let purged = match new_job_context(app, "purge") {
         Ok(ctx) => purge(&ctx).await,
         Err(fault) => Err(fault),
     };
     match purged {
-        Ok(Purged { more: true, .. }) => PURGE_AGAIN,
-        Ok(Purged { more: false, .. }) => PURGE_EVERY,
+        Ok(PurgeOutcome { has_more: true, .. }) => BACKLOG_PURGE_INTERVAL,
+        Ok(PurgeOutcome { has_more: false, .. }) => PURGE_INTERVAL,
         Err(fault) => {
             tracing::error!(%fault, "the purge failed");
-            PURGE_EVERY
+            PURGE_INTERVAL
         }
     }
 }
 
-async fn every<F: Future<Output = ()>>(
+async fn run_periodically<F: Future<Output = ()>>(
     period: Duration,
     app: App,
     mut stop: watch::Receiver<bool>,
@@ -125,7 +125,7 @@ async fn every<F: Future<Output = ()>>(
     loop {
         tokio::select! {
             _ = interval.tick() => {}
-            () = stopped(&mut stop) => break,
+            () = wait_for_shutdown(&mut stop) => break,
         }
         act(app.clone()).await;
     }

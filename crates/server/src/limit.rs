@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::id::{ClientId, ConnectionId, ProviderId};
-use domain::rule::access::Access;
+use domain::rule::access::GrantedAccess;
 use governor::clock::{Clock, MonotonicClock};
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
@@ -18,7 +18,7 @@ use crate::config::LimitSection;
 
 /// Too many: when to come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooMany(pub Duration);
+pub struct RateLimitError(pub Duration);
 
 /// A network that a caller belongs to: an IPv4 /24 or an IPv6 /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,7 +26,7 @@ pub struct Network(IpAddr);
 
 impl Network {
     /// The network of an address.
-    pub fn of(address: IpAddr) -> Self {
+    pub fn from_address(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self((v4 & std::net::Ipv4Addr::new(255, 255, 255, 0)).into()),
             IpAddr::V6(v6) => Self((v6 & std::net::Ipv6Addr::from_bits(u128::MAX << 64)).into()),
@@ -44,27 +44,27 @@ struct Buckets<K: Hash + Eq + Clone, C: Clock = MonotonicClock> {
 
 impl<K: Hash + Eq + Clone> Buckets<K> {
     /// So many a minute, and as many at once; zero is no limit.
-    fn new(a_minute: u32) -> Self {
-        Self::with(a_minute, MonotonicClock)
+    fn new(per_minute: u32) -> Self {
+        Self::with_clock(per_minute, MonotonicClock)
     }
 }
 
 impl<K: Hash + Eq + Clone, C: Clock + Clone> Buckets<K, C> {
-    fn with(a_minute: u32, clock: C) -> Self {
-        let limiter = NonZeroU32::new(a_minute).map(|most| {
+    fn with_clock(per_minute: u32, clock: C) -> Self {
+        let limiter = NonZeroU32::new(per_minute).map(|most| {
             let quota = Quota::per_minute(most);
             RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone())
         });
         Self { limiter, clock }
     }
 
-    fn take(&self, key: &K) -> Result<(), TooMany> {
+    fn take(&self, key: &K) -> Result<(), RateLimitError> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
-        limiter.check_key(key).map_err(|not_yet| TooMany(not_yet.wait_time_from(self.clock.now())))
+        limiter.check_key(key).map_err(|not_yet| RateLimitError(not_yet.wait_time_from(self.clock.now())))
     }
 
     /// Forgets those whose bucket is full again.
-    fn forget(&self) {
+    fn evict_idle(&self) {
         if let Some(limiter) = &self.limiter {
             limiter.retain_recent();
             limiter.shrink_to_fit();
@@ -80,13 +80,13 @@ pub struct Limits {
     share: Buckets<(ProviderId, ClientId)>,
     token: Buckets<ClientId>,
     revoke: Buckets<ClientId>,
-    failed: Buckets<Attempt>,
+    failed_auth: Buckets<AuthAttempt>,
     /// Who failed too often, and until when nothing of it is looked at.
-    shut: Mutex<HashMap<Attempt, Instant>>,
+    locked_out: Mutex<HashMap<AuthAttempt, Instant>>,
 }
 
 /// Whose secret was tried, and from where; a client that is not known is nobody's.
-type Attempt = (Option<ClientId>, Network);
+type AuthAttempt = (Option<ClientId>, Network);
 
 impl Limits {
     /// As configured.
@@ -100,61 +100,69 @@ impl Limits {
             share: Buckets::new(share),
             token: Buckets::new(section.token),
             revoke: Buckets::new(section.revoke),
-            failed: Buckets::new(section.failed_authentication),
-            shut: Mutex::default(),
+            failed_auth: Buckets::new(section.failed_authentication),
+            locked_out: Mutex::default(),
         }
     }
 
     /// A call to the data face by a client, for a connection if it names one.
-    pub fn read(&self, client: &ClientId, connection: Option<&ConnectionId>) -> Result<(), TooMany> {
+    pub fn ensure_read_allowed(
+        &self,
+        client: &ClientId,
+        connection: Option<&ConnectionId>,
+    ) -> Result<(), RateLimitError> {
         self.recipient.take(client)?;
         connection.map_or(Ok(()), |connection| self.connection.take(connection))
     }
 
     /// A call to a provider: within the recipient's share of what it is asked for, then within the whole.
-    pub fn ask(&self, access: &Access) -> Result<(), TooMany> {
+    pub fn ensure_provider_call_allowed(&self, access: &GrantedAccess) -> Result<(), RateLimitError> {
         self.share.take(&(access.provider_id(), access.client_id().clone()))?;
         self.provider.take(&access.provider_id())
     }
 
     /// A call of an authenticated client to the token endpoint.
-    pub fn token(&self, client: &ClientId) -> Result<(), TooMany> {
+    pub fn ensure_token_request_allowed(&self, client: &ClientId) -> Result<(), RateLimitError> {
         self.token.take(client)
     }
 
     /// A recipient's revocation.
-    pub fn revoke(&self, recipient: &ClientId) -> Result<(), TooMany> {
+    pub fn ensure_revocation_allowed(&self, recipient: &ClientId) -> Result<(), RateLimitError> {
         self.revoke.take(recipient)
     }
 
     /// Whether a client's secret may be tried from a network.
-    pub fn may_try(&self, client: Option<&ClientId>, from: Network) -> Result<(), TooMany> {
-        let shut = self.shut.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = shut.get(&(client.cloned(), from));
-        let left = until.map(|until| until.saturating_duration_since(crate::telemetry::stopwatch()));
-        left.filter(|left| !left.is_zero()).map_or(Ok(()), |left| Err(TooMany(left)))
+    pub fn ensure_auth_attempt_allowed(
+        &self,
+        client: Option<&ClientId>,
+        from: Network,
+    ) -> Result<(), RateLimitError> {
+        let locked_out = self.locked_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = locked_out.get(&(client.cloned(), from));
+        let left = until.map(|until| until.saturating_duration_since(crate::telemetry::monotonic_now()));
+        left.filter(|left| !left.is_zero()).map_or(Ok(()), |left| Err(RateLimitError(left)))
     }
 
     /// A wrong secret was tried.
-    pub fn failed(&self, client: Option<&ClientId>, from: Network) {
+    pub fn record_failed_auth(&self, client: Option<&ClientId>, from: Network) {
         let attempt = (client.cloned(), from);
-        if let Err(TooMany(wait)) = self.failed.take(&attempt) {
-            let mut shut = self.shut.lock().unwrap_or_else(PoisonError::into_inner);
-            shut.insert(attempt, crate::telemetry::stopwatch() + wait);
+        if let Err(RateLimitError(wait)) = self.failed_auth.take(&attempt) {
+            let mut locked_out = self.locked_out.lock().unwrap_or_else(PoisonError::into_inner);
+            locked_out.insert(attempt, crate::telemetry::monotonic_now() + wait);
         }
     }
 
     /// Forgets what is over, so that memory stays bounded by who asks at present.
-    pub fn keep_up(&self) {
-        self.recipient.forget();
-        self.connection.forget();
-        self.provider.forget();
-        self.share.forget();
-        self.token.forget();
-        self.revoke.forget();
-        self.failed.forget();
-        let now = crate::telemetry::stopwatch();
-        self.shut.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, until| *until > now);
+    pub fn run_upkeep(&self) {
+        self.recipient.evict_idle();
+        self.connection.evict_idle();
+        self.provider.evict_idle();
+        self.share.evict_idle();
+        self.token.evict_idle();
+        self.revoke.evict_idle();
+        self.failed_auth.evict_idle();
+        let now = crate::telemetry::monotonic_now();
+        self.locked_out.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, until| *until > now);
     }
 }
 
@@ -164,17 +172,17 @@ mod tests {
     use governor::clock::FakeRelativeClock;
 
     #[test]
-    fn a_bucket_fills_again_and_each_has_its_own() {
+    fn rate_limit_bucket_refills_per_key() {
         let clock = FakeRelativeClock::default();
-        let buckets = Buckets::with(2, clock.clone());
+        let buckets = Buckets::with_clock(2, clock.clone());
         assert!(buckets.take(&"a").is_ok() && buckets.take(&"a").is_ok() && buckets.take(&"b").is_ok());
-        assert_eq!(buckets.take(&"a"), Err(TooMany(Duration::from_secs(30))));
+        assert_eq!(buckets.take(&"a"), Err(RateLimitError(Duration::from_secs(30))));
         clock.advance(Duration::from_secs(30));
         assert!(buckets.take(&"a").is_ok() && buckets.take(&"a").is_err());
         clock.advance(Duration::from_mins(5));
-        buckets.forget();
+        buckets.evict_idle();
         assert!(buckets.limiter.as_ref().is_some_and(RateLimiter::is_empty));
-        let open = Buckets::with(0, clock);
+        let open = Buckets::with_clock(0, clock);
         assert!((0..100_000).all(|_| open.take(&"a").is_ok()));
     }
 
@@ -185,32 +193,37 @@ mod tests {
     }
 
     #[test]
-    fn wrong_secrets_shut_one_client_from_one_network() {
+    fn wrong_secrets_lock_out_one_client_from_one_network() {
         let limits = limits(|section| section.failed_authentication = 3);
         let client = |id: &str| ClientId::parse(id).unwrap();
         let (acme, other) = (client("dc-acme"), client("dc-other"));
-        let network = |text: &str| Network::of(text.parse().unwrap());
+        let network = |text: &str| Network::from_address(text.parse().unwrap());
         let here = network("192.0.2.7");
         for _ in 0..4 {
-            assert_eq!(limits.may_try(Some(&acme), here), Ok(()));
-            limits.failed(Some(&acme), here);
+            assert_eq!(limits.ensure_auth_attempt_allowed(Some(&acme), here), Ok(()));
+            limits.record_failed_auth(Some(&acme), here);
         }
         assert!(
-            limits.may_try(Some(&acme), here).is_err_and(|TooMany(wait)| wait <= Duration::from_secs(20))
+            limits
+                .ensure_auth_attempt_allowed(Some(&acme), here)
+                .is_err_and(|RateLimitError(wait)| wait <= Duration::from_secs(20))
         );
-        assert!(limits.may_try(Some(&acme), network("192.0.2.200")).is_err(), "the same network");
+        assert!(
+            limits.ensure_auth_attempt_allowed(Some(&acme), network("192.0.2.200")).is_err(),
+            "the same network"
+        );
         assert_eq!(
-            limits.may_try(Some(&acme), network("198.51.100.7")),
+            limits.ensure_auth_attempt_allowed(Some(&acme), network("198.51.100.7")),
             Ok(()),
             "the rightful one elsewhere"
         );
-        assert_eq!(limits.may_try(Some(&other), here), Ok(()), "another client here");
-        assert_eq!(limits.may_try(None, here), Ok(()));
+        assert_eq!(limits.ensure_auth_attempt_allowed(Some(&other), here), Ok(()), "another client here");
+        assert_eq!(limits.ensure_auth_attempt_allowed(None, here), Ok(()));
     }
 
     #[test]
-    fn networks_are_of_24_and_64_bits() {
-        let network = |text: &str| Network::of(text.parse().unwrap());
+    fn network_groups_ipv4_by_24_and_ipv6_by_64_bits() {
+        let network = |text: &str| Network::from_address(text.parse().unwrap());
         assert_eq!(network("::ffff:192.0.2.7"), network("192.0.2.99"));
         assert_ne!(network("192.0.2.7"), network("192.0.3.7"));
         assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:0:0:1"));

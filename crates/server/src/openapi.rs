@@ -14,7 +14,7 @@ use serde_json::Value;
 
 /// A document, by the face that it is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Document {
+pub enum ApiDocument {
     /// Authorization, data recipients, registrations, providers, connections.
     Flinks,
     /// The customer's data.
@@ -23,7 +23,7 @@ pub enum Document {
     Admin,
 }
 
-impl Document {
+impl ApiDocument {
     /// Every document.
     pub const ALL: [Self; 3] = [Self::Flinks, Self::Fdx, Self::Admin];
 
@@ -46,16 +46,16 @@ impl Document {
     }
 
     /// The document, as text.
-    pub fn text(self) -> String {
+    pub fn to_json_text(self) -> String {
         format!("{:#}", self.generate())
     }
 
     /// The document, made anew.
     pub fn generate(self) -> Value {
         match self {
-            Self::Flinks => flinks::document(),
-            Self::Fdx => fdx::document(),
-            Self::Admin => admin::document(),
+            Self::Flinks => flinks::build_document(),
+            Self::Fdx => fdx::build_document(),
+            Self::Admin => admin::build_document(),
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct Outbound {
 }
 
 /// A whole answer. It may hold tokens, and is never printed.
-pub struct Answer {
+pub struct UpstreamResponse {
     /// Its status.
     pub status: StatusCode,
     /// Its headers.
@@ -30,7 +30,7 @@ pub struct Answer {
 }
 
 /// An answer whose body is not read yet.
-pub struct Opened {
+pub struct StreamingResponse {
     /// Its status.
     pub status: StatusCode,
     /// Its headers.
@@ -38,28 +38,28 @@ pub struct Opened {
     response: reqwest::Response,
 }
 
-impl Opened {
+impl StreamingResponse {
     /// How long the body is, if that was said.
-    pub fn length(&self) -> Option<u64> {
+    pub fn content_length(&self) -> Option<u64> {
         self.response.content_length()
     }
 
     /// The whole answer, up to a limit.
-    pub async fn whole(mut self, most: usize) -> Result<Answer, OutboundError> {
+    pub async fn read_body(mut self, max_bytes: usize) -> Result<UpstreamResponse, OutboundError> {
         let mut body = Vec::new();
-        while let Some(chunk) = self.response.chunk().await.map_err(|e| kind(&e))? {
-            if body.len() + chunk.len() > most {
+        while let Some(chunk) = self.response.chunk().await.map_err(|e| classify_error(&e))? {
+            if body.len() + chunk.len() > max_bytes {
                 return Err(OutboundError::TooLarge);
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status: self.status, headers: self.headers, body: body.into() })
+        Ok(UpstreamResponse { status: self.status, headers: self.headers, body: body.into() })
     }
 
     /// The body as it comes.
-    pub fn chunks(self) -> BoxStream<'static, Result<Bytes, OutboundError>> {
+    pub fn into_chunks(self) -> BoxStream<'static, Result<Bytes, OutboundError>> {
         let next = |mut response: reqwest::Response| async move {
-            let chunk = response.chunk().await.map_err(|e| kind(&e)).transpose()?;
+            let chunk = response.chunk().await.map_err(|e| classify_error(&e)).transpose()?;
             Some((chunk, response))
         };
         stream::unfold(self.response, next).boxed()
@@ -83,7 +83,7 @@ pub enum OutboundError {
     TooLarge,
     /// The answer broke off.
     #[error("the answer broke off")]
-    Broken,
+    Interrupted,
 }
 
 impl Outbound {
@@ -95,7 +95,7 @@ impl Outbound {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .user_agent(concat!("bowline/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(guard::Guarded { allow_loopback: section.allow_loopback }));
+            .dns_resolver(Arc::new(guard::GuardedResolver { allow_loopback: section.allow_loopback }));
         Ok(Self {
             client: builder.build()?,
             max_body: section.max_body.bytes(),
@@ -105,19 +105,19 @@ impl Outbound {
 
     /// A `GET` with a bearer.
     pub fn get(&self, url: &Url, bearer: &str) -> Result<RequestBuilder, OutboundError> {
-        self.check(url)?;
+        self.ensure_url_allowed(url)?;
         Ok(self.client.get(url.clone()).bearer_auth(bearer))
     }
 
     /// A `GET` without credentials, to see whether anybody answers.
-    pub fn look(&self, url: &Url) -> Result<RequestBuilder, OutboundError> {
-        self.check(url)?;
+    pub fn get_unauthenticated(&self, url: &Url) -> Result<RequestBuilder, OutboundError> {
+        self.ensure_url_allowed(url)?;
         Ok(self.client.get(url.clone()))
     }
 
     /// A `POST` of form fields.
     pub fn post_form(&self, url: &Url, fields: &[(&str, &str)]) -> Result<RequestBuilder, OutboundError> {
-        self.check(url)?;
+        self.ensure_url_allowed(url)?;
         Ok(self.client.post(url.clone()).form(fields))
     }
 
@@ -128,7 +128,7 @@ impl Outbound {
         body: &impl serde::Serialize,
         bearer: Option<&str>,
     ) -> Result<RequestBuilder, OutboundError> {
-        self.check(url)?;
+        self.ensure_url_allowed(url)?;
         let request = self.client.post(url.clone()).json(body);
         Ok(match bearer {
             Some(bearer) => request.bearer_auth(bearer),
@@ -138,32 +138,32 @@ impl Outbound {
 
     /// A `DELETE` with a bearer.
     pub fn delete(&self, url: &Url, bearer: &str) -> Result<RequestBuilder, OutboundError> {
-        self.check(url)?;
+        self.ensure_url_allowed(url)?;
         Ok(self.client.delete(url.clone()).bearer_auth(bearer))
     }
 
     /// Sends a request and reads the whole answer, up to the limit.
-    pub async fn send(&self, request: RequestBuilder) -> Result<Answer, OutboundError> {
-        self.open(request).await?.whole(self.max_body).await
+    pub async fn send(&self, request: RequestBuilder) -> Result<UpstreamResponse, OutboundError> {
+        self.open(request).await?.read_body(self.max_body).await
     }
 
     /// Sends a request and reads the head of the answer.
-    pub async fn open(&self, request: RequestBuilder) -> Result<Opened, OutboundError> {
-        let response = request.send().await.map_err(|e| kind(&e))?;
-        Ok(Opened { status: response.status(), headers: response.headers().clone(), response })
+    pub async fn open(&self, request: RequestBuilder) -> Result<StreamingResponse, OutboundError> {
+        let response = request.send().await.map_err(|e| classify_error(&e))?;
+        Ok(StreamingResponse { status: response.status(), headers: response.headers().clone(), response })
     }
 
-    fn check(&self, url: &Url) -> Result<(), OutboundError> {
-        guard::allowed(url, self.allow_loopback).then_some(()).ok_or(OutboundError::Forbidden)
+    fn ensure_url_allowed(&self, url: &Url) -> Result<(), OutboundError> {
+        guard::is_url_allowed(url, self.allow_loopback).then_some(()).ok_or(OutboundError::Forbidden)
     }
 }
 
-fn kind(error: &reqwest::Error) -> OutboundError {
+fn classify_error(error: &reqwest::Error) -> OutboundError {
     if error.is_connect() {
         OutboundError::Connect
     } else if error.is_timeout() {
         OutboundError::Timeout
     } else {
-        OutboundError::Broken
+        OutboundError::Interrupted
     }
 }

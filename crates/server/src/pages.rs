@@ -11,49 +11,49 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use bytes::Bytes;
 
-pub use notice::{Notice, fault, message};
-pub use picker::picker;
-pub use text::Text;
+pub use notice::{NoticeKind, render_internal_error, render_notice};
+pub use picker::render_picker;
+pub use text::PageTexts;
 
 /// Pages whose form leads through redirects to other parties: `'self'` would stop those in Chromium.
-const FLOW: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
+const FLOW_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
                     frame-ancestors 'none'; form-action https:";
-const FLOW_LOOPBACK: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
+const FLOW_LOOPBACK_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
                              frame-ancestors 'none'; form-action https: http://127.0.0.1:* http://localhost:*";
-const PLAIN: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
+const PLAIN_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
                      frame-ancestors 'none'; form-action 'self'";
 
 /// How long what is the same for everybody may be kept.
-const CACHED: &str = "max-age=3600";
+const CACHE_ONE_HOUR: &str = "max-age=3600";
 
 /// A page of the flow.
-fn flow_page(status: StatusCode, page: &impl Template, https: bool) -> Response {
-    rendered(status, page, if https { FLOW } else { FLOW_LOOPBACK })
+fn render_flow_page(status: StatusCode, page: &impl Template, https: bool) -> Response {
+    render_page(status, page, if https { FLOW_CSP } else { FLOW_LOOPBACK_CSP })
 }
 
 /// Any other page.
-fn plain_page(status: StatusCode, page: &impl Template) -> Response {
-    rendered(status, page, PLAIN)
+fn render_plain_page(status: StatusCode, page: &impl Template) -> Response {
+    render_page(status, page, PLAIN_CSP)
 }
 
-fn rendered(status: StatusCode, page: &impl Template, policy: &'static str) -> Response {
+fn render_page(status: StatusCode, page: &impl Template, policy: &'static str) -> Response {
     let Ok(html) = page.render() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    guarded((status, Html(html)).into_response(), policy)
+    add_security_headers((status, Html(html)).into_response(), policy)
 }
 
 /// A page that is the same for everybody, and was made before.
-pub fn published(html: Bytes) -> Response {
-    guarded(([(header::CACHE_CONTROL, CACHED)], Html(html)).into_response(), PLAIN)
+pub fn serve_cached_page(html: Bytes) -> Response {
+    add_security_headers(([(header::CACHE_CONTROL, CACHE_ONE_HOUR)], Html(html)).into_response(), PLAIN_CSP)
 }
 
 /// What stays as it is for as long as the program runs: what pages are dressed in, and documents.
-pub fn asset(kind: &'static str, text: impl IntoResponse) -> Response {
-    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, CACHED)], text).into_response()
+pub fn serve_asset(kind: &'static str, text: impl IntoResponse) -> Response {
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, CACHE_ONE_HOUR)], text).into_response()
 }
 
-fn guarded(mut response: Response, policy: &'static str) -> Response {
+fn add_security_headers(mut response: Response, policy: &'static str) -> Response {
     let headers = [
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::REFERRER_POLICY, "same-origin"),
@@ -67,18 +67,18 @@ fn guarded(mut response: Response, policy: &'static str) -> Response {
 }
 
 /// 302, as the documented flow has it.
-pub fn found(url: &str) -> Response {
-    to(StatusCode::FOUND, url)
+pub fn redirect_found(url: &str) -> Response {
+    redirect_with_status(StatusCode::FOUND, url)
 }
 
 /// 303: whatever the method was, the browser comes back with `GET`.
-pub fn see_other(url: &str) -> Response {
-    to(StatusCode::SEE_OTHER, url)
+pub fn redirect_see_other(url: &str) -> Response {
+    redirect_with_status(StatusCode::SEE_OTHER, url)
 }
 
-fn to(status: StatusCode, url: &str) -> Response {
+fn redirect_with_status(status: StatusCode, url: &str) -> Response {
     match HeaderValue::from_str(url) {
         Ok(location) => (status, [(header::LOCATION, location)]).into_response(),
-        Err(_) => message(StatusCode::INTERNAL_SERVER_ERROR, Notice::Fault),
+        Err(_) => render_notice(StatusCode::INTERNAL_SERVER_ERROR, NoticeKind::InternalError),
     }
 }

@@ -1,12 +1,12 @@
 //! Whether a request could be decided now.
 
 use store::SCHEMA_VERSION;
-use store::query::{MarkOf, SchemaVersion};
+use store::query::{GetMetadata, GetSchemaVersion};
 
 use crate::app::App;
 
 /// The mark that names the key file of a store.
-pub const KEYS_MARK: &str = "keys";
+pub const KEYS_METADATA_NAME: &str = "keys";
 
 /// What readiness rests on, as it is at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +24,13 @@ pub struct Readiness {
 
 impl Readiness {
     /// Looks.
-    pub async fn of(app: &App) -> Self {
-        let version = app.store().ask(&SchemaVersion).await;
-        let mark = app.store().ask(&MarkOf { name: KEYS_MARK }).await;
+    pub async fn check(app: &App) -> Self {
+        let version = app.store().query(&GetSchemaVersion).await;
+        let fingerprint = app.store().query(&GetMetadata { name: KEYS_METADATA_NAME }).await;
         Self {
             store: version.is_ok(),
             schema: version.is_ok_and(|version| version >= SCHEMA_VERSION),
-            keys: mark.is_ok_and(|mark| mark.as_deref() == Some(&app.vault().fingerprint())),
+            keys: fingerprint.is_ok_and(|mark| mark.as_deref() == Some(&app.vault().fingerprint())),
             clock: app.now().is_ok(),
         }
     }

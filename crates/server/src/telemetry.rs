@@ -14,13 +14,13 @@ pub struct Telemetry {
 }
 
 static METADATA: Metadata<'static> = Metadata::new("bowline", Level::INFO, None);
-const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+const LATENCY_BUCKETS_SECS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
 impl Telemetry {
     /// Counters at zero.
     pub fn new() -> Self {
         let builder = PrometheusBuilder::new();
-        let recorder = builder.set_buckets(&SECONDS).unwrap_or_default().build_recorder();
+        let recorder = builder.set_buckets(&LATENCY_BUCKETS_SECS).unwrap_or_default().build_recorder();
         let handle = recorder.handle();
         Self { recorder, handle }
     }
@@ -36,18 +36,18 @@ impl Telemetry {
     }
 
     /// Records how long something took.
-    pub fn took(&self, name: &'static str, labels: &[(&'static str, String)], duration: Duration) {
+    pub fn record_duration(&self, name: &'static str, labels: &[(&'static str, String)], duration: Duration) {
         self.recorder.register_histogram(&key(name, labels), &METADATA).record(duration.as_secs_f64());
     }
 
     /// Sets a level.
-    pub fn level(&self, name: &'static str, labels: &[(&'static str, String)], value: u32) {
+    pub fn set_gauge(&self, name: &'static str, labels: &[(&'static str, String)], value: u32) {
         self.recorder.register_gauge(&key(name, labels), &METADATA).set(f64::from(value));
     }
 
     /// Sums up what was recorded. Each sample waits in memory until then, or until somebody asks: to be done now and
     /// then, whether anybody asks or not.
-    pub fn keep_up(&self) {
+    pub fn run_upkeep(&self) {
         self.handle.run_upkeep();
     }
 
@@ -69,7 +69,7 @@ fn key(name: &'static str, labels: &[(&'static str, String)]) -> Key {
 }
 
 /// Bytes as people read them.
-pub fn hex(bytes: &[u8]) -> String {
+pub fn encode_hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -78,7 +78,7 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// Measures a duration, for logs, metrics and the pace of background work: nothing that is stored depends on it.
-pub fn stopwatch() -> std::time::Instant {
+pub fn monotonic_now() -> std::time::Instant {
     #[expect(clippy::disallowed_methods, reason = "a duration of this process, never stored")]
     std::time::Instant::now()
 }
@@ -100,12 +100,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_summed_up_is_still_shown() {
+    fn upkeep_keeps_recorded_histogram_samples() {
         let telemetry = Telemetry::new();
         let labels = [("face", "page".to_owned())];
         for _ in 0..3 {
-            telemetry.took("bowline_http_request_seconds", &labels, Duration::from_millis(2));
-            telemetry.keep_up();
+            telemetry.record_duration("bowline_http_request_seconds", &labels, Duration::from_millis(2));
+            telemetry.run_upkeep();
         }
         let shown = telemetry.render();
         assert!(shown.contains("bowline_http_request_seconds_count{face=\"page\"} 3"), "{shown}");

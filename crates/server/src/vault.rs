@@ -10,7 +10,7 @@ use domain::model::audit_event::AuditKey;
 use domain::secret::{TokenHash, TokenHashes};
 
 pub use key_file::{KeyFile, KeyFileError};
-pub use seal::{DataKey, Unsealable};
+pub use seal::{DataKey, UnsealError};
 
 /// The generation of every derived key. None rotates yet.
 const GENERATION: u32 = 1;
@@ -20,9 +20,9 @@ pub struct Vault {
     keys: KeyFile,
     pepper: hmac::Key,
     identity: hmac::Key,
-    form: hmac::Key,
-    cursor: DataKey,
-    ids: Secret<[u8; 32]>,
+    csrf: hmac::Key,
+    cursor_key: DataKey,
+    opaque_id_key: Secret<[u8; 32]>,
 }
 
 impl Vault {
@@ -32,25 +32,25 @@ impl Vault {
         Self {
             pepper: mac("pepper/1"),
             identity: mac("identity"),
-            form: mac("csrf/1"),
-            cursor: DataKey::new(keys.derive("cursor/1")),
-            ids: keys.derive("ids"),
+            csrf: mac("csrf/1"),
+            cursor_key: DataKey::new(keys.derive("cursor/1")),
+            opaque_id_key: keys.derive("ids"),
             keys,
         }
     }
 
     /// How a presented token, code or client secret may be remembered.
-    pub fn hashes(&self, token: &str) -> TokenHashes {
+    pub fn hash_all_generations(&self, token: &str) -> TokenHashes {
         TokenHashes::new(vec![self.hash(token)])
     }
 
     /// How a token, code or client secret is remembered.
     pub fn hash(&self, token: &str) -> TokenHash {
-        TokenHash::of(GENERATION, &self.pepper, token.as_bytes())
+        TokenHash::for_token(GENERATION, &self.pepper, token.as_bytes())
     }
 
     /// How a customer's identity at a provider is remembered.
-    pub fn identity(&self, provider: domain::id::ProviderId, identity: &str) -> Vec<u8> {
+    pub fn hash_identity(&self, provider: domain::id::ProviderId, identity: &str) -> Vec<u8> {
         let mut context = hmac::Context::with_key(&self.identity);
         context.update(&provider.number().to_be_bytes());
         context.update(identity.as_bytes());
@@ -58,20 +58,20 @@ impl Vault {
     }
 
     /// The token of a form that is bound to what the browser holds.
-    pub fn form_token(&self, bound_to: &str) -> String {
+    pub fn csrf_token(&self, bound_to: &str) -> String {
         use base64::Engine;
-        let tag = hmac::sign(&self.form, bound_to.as_bytes());
+        let tag = hmac::sign(&self.csrf, bound_to.as_bytes());
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(tag)
     }
 
     /// The key that paging cursors are sealed under.
-    pub const fn cursor(&self) -> &DataKey {
-        &self.cursor
+    pub const fn cursor_key(&self) -> &DataKey {
+        &self.cursor_key
     }
 
     /// The key of the opaque ids that recipients see.
-    pub const fn ids(&self) -> &Secret<[u8; 32]> {
-        &self.ids
+    pub const fn opaque_id_key(&self) -> &Secret<[u8; 32]> {
+        &self.opaque_id_key
     }
 
     /// The keys of access tokens.
@@ -88,25 +88,25 @@ impl Vault {
     pub fn fingerprint(&self) -> String {
         let digest =
             aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.keys.derive("fingerprint").expose());
-        crate::telemetry::hex(&digest.as_ref()[..8])
+        crate::telemetry::encode_hex(&digest.as_ref()[..8])
     }
 
     /// A new key for what belongs to one connection: itself, and wrapped under the newest root.
-    pub fn data_key(
+    pub fn create_data_key(
         &self,
         random: Secret<[u8; 32]>,
         connection: &str,
-    ) -> Result<(DataKey, Vec<u8>), Unsealable> {
-        let wrapped = self.keys.newest_wrap().seal(connection, random.expose())?;
-        Ok((DataKey::new(random), [&self.keys.newest_wrap_id().to_be_bytes()[..], &wrapped].concat()))
+    ) -> Result<(DataKey, Vec<u8>), UnsealError> {
+        let wrapped = self.keys.newest_wrapping_key().seal(connection, random.expose())?;
+        Ok((DataKey::new(random), [&self.keys.newest_wrapping_key_id().to_be_bytes()[..], &wrapped].concat()))
     }
 
     /// Opens a wrapped key. It opens for its own connection alone.
-    pub fn unwrap(&self, wrapped: &[u8], connection: &str) -> Result<DataKey, Unsealable> {
-        let (id, sealed) = wrapped.split_first_chunk::<4>().ok_or(Unsealable)?;
-        let root = self.keys.wrap(u32::from_be_bytes(*id)).ok_or(Unsealable)?;
+    pub fn unwrap_data_key(&self, wrapped: &[u8], connection: &str) -> Result<DataKey, UnsealError> {
+        let (id, sealed) = wrapped.split_first_chunk::<4>().ok_or(UnsealError)?;
+        let root = self.keys.wrapping_key(u32::from_be_bytes(*id)).ok_or(UnsealError)?;
         let opened = root.open(connection, sealed)?;
-        let key: [u8; 32] = opened.expose().as_slice().try_into().map_err(|_| Unsealable)?;
+        let key: [u8; 32] = opened.expose().as_slice().try_into().map_err(|_| UnsealError)?;
         Ok(DataKey::new(Secret::new(key)))
     }
 }

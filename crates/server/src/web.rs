@@ -15,16 +15,20 @@ mod segment;
 mod stall;
 mod twice;
 
-pub use body::{BodyError, Limited};
-pub use cookies::{flow_cookie, flow_cookies, forgotten_flow_cookie, surplus_flow_cookies};
+pub use body::{BodyError, BoundedBody};
+pub use cookies::{build_flow_cookie, expire_flow_cookie, expire_surplus_flow_cookies, read_flow_cookies};
 pub use correlation::Correlation;
 pub(crate) use face::OAuthErrorBody;
-pub use face::{Face, oauth_error};
-pub use form::{Sameness, same_site};
-pub use listen::{Listener, Served, serve};
-pub use local::{LocalSocket, NotBound};
-pub use outer::service;
-pub use peer::{Peer, local_peer, network, own_request, own_user, whole_seconds};
-pub use problem::{PairBody, Problem, ProblemBody};
-pub use routes::{Least, Route, Tried, admin_table, public_table, router, table};
+pub use face::{ApiSurface, render_oauth_error};
+pub use form::{RequestOrigin, detect_request_origin};
+pub use listen::{Listener, ShutdownOutcome, serve};
+pub use local::{BindSocketError, LocalSocket};
+pub use outer::build_service;
+pub use peer::{
+    RemotePeer, caller_network, current_user_id, find_local_peer, local_request, round_up_to_seconds,
+};
+pub use problem::{PairProblemBody, Problem, ProblemBody};
+pub use routes::{
+    RequiredRole, Route, SupportsDryRun, admin_routes, all_routes, build_router, public_routes,
+};
 pub use segment::{Segment, Segments};

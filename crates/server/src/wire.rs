@@ -2,22 +2,22 @@
 
 use std::borrow::Cow;
 
-use domain::words::Words;
+use domain::words::StrEnum;
 use domain::{Secret, Timestamp};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 /// One word of a list.
 #[derive(Clone, Copy, Debug)]
-pub struct Word<T>(pub T);
+pub struct EnumValue<T>(pub T);
 
-impl<T: Words> Serialize for Word<T> {
+impl<T: StrEnum> Serialize for EnumValue<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.word())
+        serializer.serialize_str(self.0.value_str())
     }
 }
 
-impl<T: Words> JsonSchema for Word<T> {
+impl<T: StrEnum> JsonSchema for EnumValue<T> {
     fn inline_schema() -> bool {
         true
     }
@@ -28,7 +28,7 @@ impl<T: Words> JsonSchema for Word<T> {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let words: Vec<_> = T::WORDS.iter().map(|one| one.word()).collect();
+        let words: Vec<_> = T::VARIANTS.iter().map(|one| one.value_str()).collect();
         json_schema!({"type": "string", "enum": words})
     }
 }
@@ -74,10 +74,10 @@ mod tests {
     use domain::model::operator::Role;
 
     #[test]
-    fn a_word_and_a_time_are_written_as_their_schema_says() {
-        let schema = schemars::schema_for!(Word<Role>);
+    fn enum_value_and_time_serialize_as_in_schema() {
+        let schema = schemars::schema_for!(EnumValue<Role>);
         assert_eq!(schema.get("enum"), Some(&serde_json::json!(["viewer", "operator", "admin"])));
-        assert_eq!(serde_json::to_value(Word(Role::Admin)).unwrap(), "admin");
+        assert_eq!(serde_json::to_value(EnumValue(Role::Admin)).unwrap(), "admin");
         let time = Time(Timestamp::from_millis(1_500));
         assert_eq!(serde_json::to_value(time).unwrap(), "1970-01-01T00:00:01.500Z");
     }

@@ -20,53 +20,58 @@ mod set_mark;
 mod settle_job;
 
 pub use client::{
-    ChangeClient, ClientChange, FinishRemoval, RegisterClient, RemoveClient, RemovedClient, Whose,
+    ClientSelector, ClientUpdate, FinishClientRemoval, RegisterClient, RemoveClient, RemoveClientOutcome,
+    UpdateClient,
 };
-pub use credential::{Lease, LeaseCredential, Leased, ReleaseLease, StoreCredential, Stored};
+pub use credential::{
+    Lease, LeaseCredential, LeaseOutcome, ReleaseLease, StoreCredential, StoreCredentialOutcome,
+};
 pub use end_connection::{EndConnection, EndOutcome, ExpireConnection};
-pub use invalid_grant::{HeedInvalidGrant, Heeded};
+pub use invalid_grant::{HandleInvalidGrant, InvalidGrantOutcome};
 pub use job::{FinishJob, LeaseJob};
-pub use open_connection::{OpenConnection, OpenOutcome, OpenedWith};
-pub use operator::{AddOperator, Added, AddedBy, IssueBootstrap, RemoveOperator};
-pub use own_client::DisownClient;
-pub use provider::{AddProvider, SealedSecret, SetProviderState, UpsertProvider};
+pub use open_connection::{OpenConnection, OpenOutcome, SealedGrant};
+pub use operator::{AddOperator, AddOperatorOutcome, IssueBootstrapToken, OperatorAddedBy, RemoveOperator};
+pub use own_client::DetachUpstreamClient;
+pub use provider::{AddProvider, SealedProviderSecret, SetProviderState, UpsertProvider};
 pub use purge::Purge;
 pub use recover_exchange::RecoverExchange;
-pub use redeem_code::{RedeemCode, Redeemed};
-pub use refresh_token::RecordRefreshUse;
+pub use redeem_code::{RedeemCode, RedeemOutcome};
+pub use refresh_token::RecordRefreshTokenUse;
 pub use registration::{
-    BadPair, NotTaken, PutRegistration, RequestRegistrations, SealedClient, StepRegistration, WhyNot,
+    ActivateRegistrationDirectly, PairRejection, RejectedPair, RequestRegistrations, SealedUpstreamClient,
+    StepRejected, TakeRegistrationStep,
 };
 pub use request::{
-    DenyRequest, FailRequest, InHand, OpenAuthorizationRequest, ReceiveCode, SendToProvider, Stepped,
+    DenyRequest, FailRequest, OpenAuthorizationRequest, ReceiveCode, SendToProvider, SendToProviderOutcome,
+    UnrevokedToken,
 };
 pub use seed::{FillConnections, SeedConnections, SeededConnection, TouchConnection};
-pub use set_mark::SetMark;
-pub use settle_job::{SettleJob, Settlement};
+pub use set_mark::SetMetadata;
+pub use settle_job::{FailedJobAction, ResolveFailedJob};
 
 use domain::Moment;
-use domain::model::audit_event::{Action, Actor, AuditEntry, SubjectKind};
+use domain::model::audit_event::{Actor, AuditAction, AuditEntry, SubjectKind};
 
 /// Statements of the commands that the test of query plans looks at.
 pub(crate) mod statement {
-    pub(crate) use super::credential::LEASE_OF;
-    pub(crate) use super::end_connection::{HELD, LAST_USE, LOCK_CUSTOMER, OTHER_LIVE};
-    pub(crate) use super::invalid_grant::REFRESHES;
-    pub(crate) use super::job::OTHER_TELLING;
-    pub(crate) use super::open_connection::{CUSTOMER, SUBJECT};
-    pub(crate) use super::operator::{LOCK_NAMED, LOCK_OPERATOR};
-    pub(crate) use super::own_client::DELETABLE;
-    pub(crate) use super::purge::{OLD_CODES, OLD_COUNTS, OLD_JOBS, OLD_REQUESTS};
-    pub(crate) use super::recover_exchange::BROKEN_OFF;
-    pub(crate) use super::set_mark::MARK;
+    pub(crate) use super::credential::CREDENTIAL_TO_LEASE;
+    pub(crate) use super::end_connection::{LAST_USE, LIVE_SIBLING, LOCK_CUSTOMER, UPSTREAM_ROW};
+    pub(crate) use super::invalid_grant::REFRESH_STATS;
+    pub(crate) use super::job::OTHER_PENDING_REVOCATION;
+    pub(crate) use super::open_connection::{CUSTOMER_BY_IDENTITY, SUBJECT_OF_CUSTOMER};
+    pub(crate) use super::operator::{LOCK_OPERATOR, LOCK_OPERATOR_BY_NAME};
+    pub(crate) use super::own_client::DELETABLE_UPSTREAM_CLIENTS;
+    pub(crate) use super::purge::{OLD_CODES, OLD_JOBS, OLD_REFRESH_STATS, OLD_REQUESTS};
+    pub(crate) use super::recover_exchange::INTERRUPTED_EXCHANGE;
+    pub(crate) use super::set_mark::METADATA_VALUE;
     pub(crate) use super::settle_job::LOCK_JOB;
 }
 
 /// An entry of the record about a subject.
-fn entry(
+fn build_audit_entry(
     (kind, id): (SubjectKind, &(impl ToString + ?Sized)),
     moment: &Moment,
-    action: Action,
+    action: AuditAction,
     actor: Actor,
     detail: &serde_json::Value,
 ) -> AuditEntry {

@@ -1,6 +1,6 @@
 //! The only SQL of the hub: commands and queries of the domain, on SQLite and PostgreSQL.
 //!
-//! A [`Command`] is one transaction that never leaves the store; a [`Query`] only reads. Both have one body
+//! A [`Command`] is one transaction that never leaves the store; a [`AuthorizeQuery`] only reads. Both have one body
 //! for both databases. The store has no clock: a command carries its [`domain::Moment`].
 
 mod error;
@@ -24,17 +24,17 @@ use domain::Moment;
 use domain::model::audit_event::AuditKey;
 
 pub use error::{Result, StoreError};
-pub use mark::Mark;
+pub use mark::CommitEffect;
 pub use migrate::{Migration, SCHEMA_VERSION};
 pub use tx::Tx;
 
 /// Which queue of the SQLite writer a command waits in; PostgreSQL has no queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
+pub enum CommandPriority {
     /// Ends: looked at before every other command.
-    End,
+    High,
     /// Everything else.
-    Common,
+    Normal,
 }
 
 /// One transaction.
@@ -46,7 +46,7 @@ pub trait Command: Send + Sync + 'static {
     /// What the caller learns after the commit.
     type Reply: Send + 'static;
     /// Its queue.
-    const LANE: Lane = Lane::Common;
+    const PRIORITY: CommandPriority = CommandPriority::Normal;
 
     /// When it happens; its ids derive from this.
     fn moment(&self) -> &Moment;
@@ -74,7 +74,7 @@ pub enum Location {
 }
 
 impl Location {
-    /// From `sqlite:PATH` or `postgres://…`.
+    /// From `sqlite:ACCOUNTS_PATH` or `postgres://…`.
     pub fn parse(url: &str) -> Option<Self> {
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -87,13 +87,13 @@ impl Location {
 
 /// How to open a store.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct StoreSettings {
     /// Where it is.
     pub location: Location,
     /// Connections: readers on SQLite, all on PostgreSQL.
     pub connections: usize,
     /// Commands that may wait in each of SQLite's queues; one more is refused as busy.
-    pub queue: usize,
+    pub queue_capacity: usize,
     /// The key of the audit chains.
     pub audit_key: AuditKey,
 }
@@ -109,7 +109,7 @@ enum Backend {
 
 impl Store {
     /// Opens the store and checks that it is durable and of the schema that this code knows.
-    pub async fn open(settings: Settings) -> Result<Self> {
+    pub async fn open(settings: StoreSettings) -> Result<Self> {
         let backend = match settings.location.clone() {
             Location::Sqlite(path) => Backend::Sqlite(sqlite::Sqlite::open(&path, &settings)?),
             Location::Postgres(url) => Backend::Postgres(postgres::Postgres::open(&url, &settings).await?),
@@ -134,27 +134,27 @@ impl Store {
     }
 
     /// Answers a query from the state as it is now.
-    pub async fn ask<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
+    pub async fn query<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
         match &*self.0 {
-            Backend::Sqlite(sqlite) => sqlite.ask(query),
-            Backend::Postgres(postgres) => postgres.ask(query).await,
+            Backend::Sqlite(sqlite) => sqlite.query(query),
+            Backend::Postgres(postgres) => postgres.query(query).await,
         }
     }
 
     /// How far the database's clock is ahead of the given time, in milliseconds; zero where it is our own.
-    pub async fn clock_ahead(&self, now: domain::Timestamp) -> Result<i64> {
+    pub async fn clock_offset_ms(&self, now: domain::Timestamp) -> Result<i64> {
         match &*self.0 {
             Backend::Sqlite(_) => Ok(0),
-            Backend::Postgres(postgres) => postgres.clock_ahead(now).await,
+            Backend::Postgres(postgres) => postgres.clock_offset_ms(now).await,
         }
     }
 
     /// How the database plans a statement of this crate, for the tests that want an index used.
     #[doc(hidden)]
-    pub async fn plan(&self, statement: &Statement) -> Result<String> {
+    pub async fn explain(&self, statement: &Statement) -> Result<String> {
         match &*self.0 {
-            Backend::Sqlite(sqlite) => sqlite.plan(statement.0),
-            Backend::Postgres(postgres) => postgres.plan(statement.0).await,
+            Backend::Sqlite(sqlite) => sqlite.explain(statement.0),
+            Backend::Postgres(postgres) => postgres.explain(statement.0).await,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 /// A mark left by a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mark {
+pub enum CommitEffect {
     /// A connection ended: its sealed tokens must leave the log of the database soon.
-    Ended,
+    ConnectionEnded,
 }

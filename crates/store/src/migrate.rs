@@ -49,14 +49,14 @@ macro_rules! migrations {
     };
 }
 
-pub(crate) const SQLITE: &[Migration] = migrations!("sqlite");
-pub(crate) const POSTGRES: &[Migration] = migrations!("postgres");
+pub(crate) const SQLITE_MIGRATIONS: &[Migration] = migrations!("sqlite");
+pub(crate) const POSTGRES_MIGRATIONS: &[Migration] = migrations!("postgres");
 
 /// The schema that this code is written for. It also runs on one that is a step ahead, so that nodes can be
 /// replaced one by one after a migration.
 pub const SCHEMA_VERSION: i64 = 6;
 
-pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
+pub(crate) const CREATE_MIGRATIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL)";
 
 impl Migration {
@@ -72,18 +72,21 @@ impl Migration {
 }
 
 /// Those that are still to be applied, if what was applied is what this code knows.
-pub(crate) fn pending(all: &'static [Migration], applied: &[(i64, String)]) -> Result<Vec<Migration>> {
+pub(crate) fn list_pending_migrations(
+    all: &'static [Migration],
+    applied: &[(i64, String)],
+) -> Result<Vec<Migration>> {
     for (version, digest) in applied {
         let known = all.iter().find(|m| m.version == *version);
         match known {
             None if *version == SCHEMA_VERSION + 1 => {}
             None => {
-                return Err(StoreError::Unfit(format!(
+                return Err(StoreError::Incompatible(format!(
                     "the database has schema {version}, this program knows schema {SCHEMA_VERSION}: use a newer program"
                 )));
             }
             Some(known) if known.digest() != *digest => {
-                return Err(StoreError::Unfit(format!(
+                return Err(StoreError::Incompatible(format!(
                     "migration {version} of the database is not the one that this program knows"
                 )));
             }
@@ -94,10 +97,10 @@ pub(crate) fn pending(all: &'static [Migration], applied: &[(i64, String)]) -> R
 }
 
 /// Refuses a schema that this code cannot run on.
-pub(crate) fn check(all: &'static [Migration], applied: &[(i64, String)]) -> Result<()> {
-    match pending(all, applied)?.first() {
+pub(crate) fn ensure_up_to_date(all: &'static [Migration], applied: &[(i64, String)]) -> Result<()> {
+    match list_pending_migrations(all, applied)?.first() {
         None => Ok(()),
-        Some(missing) => Err(StoreError::Unfit(format!(
+        Some(missing) => Err(StoreError::Incompatible(format!(
             "the database lacks migration {} ({}): run `bowline migrate`",
             missing.version, missing.name
         ))),
@@ -108,36 +111,43 @@ pub(crate) fn check(all: &'static [Migration], applied: &[(i64, String)]) -> Res
 mod tests {
     use super::*;
 
-    fn applied(digest: &str) -> Vec<(i64, String)> {
+    fn build_first_applied(digest: &str) -> Vec<(i64, String)> {
         vec![(1, digest.to_owned())]
     }
 
-    fn all_applied() -> Vec<(i64, String)> {
-        SQLITE.iter().map(|m| (m.version, m.digest())).collect()
+    fn build_all_applied() -> Vec<(i64, String)> {
+        SQLITE_MIGRATIONS.iter().map(|m| (m.version, m.digest())).collect()
     }
 
     #[test]
-    fn only_what_is_missing_is_applied() {
-        assert_eq!(pending(SQLITE, &[]).unwrap(), SQLITE);
-        assert_eq!(pending(SQLITE, &applied(&SQLITE[0].digest())).unwrap(), SQLITE[1..]);
-        assert_eq!(pending(SQLITE, &all_applied()).unwrap(), []);
+    fn pending_migrations_exclude_applied_ones() {
+        assert_eq!(list_pending_migrations(SQLITE_MIGRATIONS, &[]).unwrap(), SQLITE_MIGRATIONS);
+        assert_eq!(
+            list_pending_migrations(SQLITE_MIGRATIONS, &build_first_applied(&SQLITE_MIGRATIONS[0].digest()))
+                .unwrap(),
+            SQLITE_MIGRATIONS[1..]
+        );
+        assert_eq!(list_pending_migrations(SQLITE_MIGRATIONS, &build_all_applied()).unwrap(), []);
     }
 
     #[test]
-    fn a_changed_or_a_much_newer_schema_is_refused() {
-        assert!(matches!(pending(SQLITE, &applied("other")), Err(StoreError::Unfit(_))));
-        let mut newer = all_applied();
+    fn changed_or_too_new_schema_is_rejected() {
+        assert!(matches!(
+            list_pending_migrations(SQLITE_MIGRATIONS, &build_first_applied("other")),
+            Err(StoreError::Incompatible(_))
+        ));
+        let mut newer = build_all_applied();
         newer.push((SCHEMA_VERSION + 1, "next".into()));
-        assert!(check(SQLITE, &newer).is_ok(), "one newer is fine");
+        assert!(ensure_up_to_date(SQLITE_MIGRATIONS, &newer).is_ok(), "one newer is fine");
         newer.push((SCHEMA_VERSION + 2, "after".into()));
-        assert!(check(SQLITE, &newer).is_err());
-        assert!(check(SQLITE, &[]).is_err());
+        assert!(ensure_up_to_date(SQLITE_MIGRATIONS, &newer).is_err());
+        assert!(ensure_up_to_date(SQLITE_MIGRATIONS, &[]).is_err());
     }
 
     #[test]
-    fn both_databases_have_the_same_steps() {
+    fn migrations_have_same_versions_for_both_databases() {
         let steps = |all: &[Migration]| all.iter().map(|m| (m.version, m.name)).collect::<Vec<_>>();
-        assert_eq!(steps(SQLITE), steps(POSTGRES));
-        assert_eq!(SQLITE.last().map(|m| m.version), Some(SCHEMA_VERSION));
+        assert_eq!(steps(SQLITE_MIGRATIONS), steps(POSTGRES_MIGRATIONS));
+        assert_eq!(SQLITE_MIGRATIONS.last().map(|m| m.version), Some(SCHEMA_VERSION));
     }
 }

@@ -26,22 +26,23 @@ use domain::secret::{TokenHash, TokenHashes};
 
 use crate::command::statement;
 use crate::error::Result;
-use crate::record::{self, Record, access_columns, access_joins, scalar};
+use crate::record::{self, FromRow, access_columns, access_joins, read_scalar};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 use crate::{Query, Statement};
 
-pub use audit::AuditEvents;
-pub use clients::{ClientSeen, ClientSeenById, Clients, EndsWith};
-pub use connections::{Connections, Found, FoundById, Window};
-pub use jobs::{JobSeen, Jobs, JobsOf, StillTelling};
+pub use audit::ListAuditEvents;
+pub use clients::{ClientSummary, CountConnectionsEndedByRemoval, GetClientSummary, ListClients};
+pub use connections::{ConnectionSummary, GetConnectionSummary, ListConnections, TimeRange};
+pub use jobs::{HasPendingRevocations, JobSummary, ListConnectionJobs, ListJobs};
 pub use manage::{
-    ConnectionOf, ConnectionsOf, ListedConnection, LiveOf, NamedRegistration, ProviderSecretOf, RecipientOf,
-    RecipientsOf, RegistrationsOf, RegistrationsUnder, Removal, Removals, UpstreamClientOf,
+    ClientRemoval, GetProviderSecret, GetRecipient, GetRecipientConnection, GetUpstreamClient,
+    ListClientRemovals, ListLiveConnections, ListPartnerRegistrations, ListRecipientConnections,
+    ListRecipientRegistrations, ListRecipients, NamedRegistration, RecipientConnection,
 };
-pub use operator::{OperatorBy, Operators};
-pub use registrations::{RegistrationSeen, RegistrationSeenOf, Registrations};
+pub use operator::{FindOperator, ListOperators};
+pub use registrations::{GetRegistrationSummary, ListRegistrations, RegistrationSummary};
 
 /// Declares queries that are one lookup.
 macro_rules! lookup {
@@ -62,45 +63,45 @@ macro_rules! lookup {
 
 lookup! {
     /// A client.
-    ClientById(id: ClientId) -> Option<Client> = |tx, q| record::client(tx, &q.id).await;
+    GetClient(id: ClientId) -> Option<Client> = |tx, q| record::find_client(tx, &q.id).await;
     /// A provider.
-    ProviderById(id: ProviderId) -> Option<Provider> = |tx, q| record::provider(tx, q.id).await;
+    GetProvider(id: ProviderId) -> Option<Provider> = |tx, q| record::find_provider(tx, q.id).await;
     /// A registration.
-    RegistrationOf(client_id: ClientId, provider_id: ProviderId) -> Option<Registration>
-        = |tx, q| record::registration(tx, &q.client_id, q.provider_id).await;
+    GetRegistration(client_id: ClientId, provider_id: ProviderId) -> Option<Registration>
+        = |tx, q| record::find_registration(tx, &q.client_id, q.provider_id).await;
     /// Everything that the access check needs to know of a connection.
-    AccessStateOf(connection_id: ConnectionId) -> Option<AccessState>
-        = |tx, q| record::access_state(tx, &q.connection_id).await;
+    GetAccessState(connection_id: ConnectionId) -> Option<AccessState>
+        = |tx, q| record::find_access_state(tx, &q.connection_id).await;
     /// A connection as it stands.
-    ConnectionById(id: ConnectionId) -> Option<Connection> = |tx, q| record::connection(tx, &q.id).await;
+    GetConnection(id: ConnectionId) -> Option<Connection> = |tx, q| record::find_connection(tx, &q.id).await;
     /// An authorization request.
-    RequestById(id: AuthorizationRequestId) -> Option<AuthorizationRequest>
-        = |tx, q| record::request(tx, &q.id).await;
+    GetAuthorizationRequest(id: AuthorizationRequestId) -> Option<AuthorizationRequest>
+        = |tx, q| record::find_request(tx, &q.id).await;
     /// The authorization request that a provider's `state` belongs to.
-    RequestByState(state: TokenHashes) -> Option<AuthorizationRequest>
-        = |tx, q| record::request_by_state(tx, record::REQUEST_BY_STATE, &q.state).await;
+    FindAuthorizationRequestByState(state: TokenHashes) -> Option<AuthorizationRequest>
+        = |tx, q| record::find_request_by_state(tx, record::REQUEST_BY_STATE, &q.state).await;
     /// A mark of the store.
-    MarkOf(name: &'static str) -> Option<String>
-        = |tx, q| scalar(tx.query_opt(statement::MARK, values![q.name]).await?);
+    GetMetadata(name: &'static str) -> Option<String>
+        = |tx, q| read_scalar(tx.query_opt(statement::METADATA_VALUE, values![q.name]).await?);
 }
 
 /// The providers that a recipient has an active registration with, whatever state they are in.
 #[derive(Debug, Clone)]
-pub struct ProvidersOf {
+pub struct ListRecipientProviders {
     /// The recipient.
     pub client_id: ClientId,
 }
 
-impl Query for ProvidersOf {
+impl Query for ListRecipientProviders {
     type Reply = Vec<Provider>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let rows = tx.query(PROVIDERS_OF, values![self.client_id, RegistrationState::Active]).await?;
-        rows.into_iter().map(|mut row| Provider::read(&mut row)).collect()
+        let rows = tx.query(RECIPIENT_PROVIDERS, values![self.client_id, RegistrationState::Active]).await?;
+        rows.into_iter().map(|mut row| Provider::from_row(&mut row)).collect()
     }
 }
 
-static PROVIDERS_OF: &Sql = sql!(
+static RECIPIENT_PROVIDERS: &Sql = sql!(
     "-- the providers that a recipient is registered with
     SELECT p.id, p.state, p.source, p.settings, p.audit_seq, p.audit_mac
     FROM registrations r JOIN providers p ON p.id = r.provider_id
@@ -109,9 +110,9 @@ static PROVIDERS_OF: &Sql = sql!(
 
 /// Every provider.
 #[derive(Debug, Clone)]
-pub struct AllProviders;
+pub struct ListProviders;
 
-impl Query for AllProviders {
+impl Query for ListProviders {
     type Reply = Vec<Provider>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
@@ -119,30 +120,30 @@ impl Query for AllProviders {
             "-- every provider
             SELECT id, state, source, settings, audit_seq, audit_mac FROM providers ORDER BY id"
         );
-        tx.query(all, &[]).await?.into_iter().map(|mut row| Provider::read(&mut row)).collect()
+        tx.query(all, &[]).await?.into_iter().map(|mut row| Provider::from_row(&mut row)).collect()
     }
 }
 
 /// A presented refresh token, with what the access check needs to know.
 #[derive(Debug, Clone)]
-pub struct RefreshTokenBy {
+pub struct FindRefreshToken {
     /// The presented token's hashes.
     pub hashes: TokenHashes,
 }
 
 /// A refresh token that exists.
 #[derive(Debug)]
-pub struct KnownRefreshToken {
+pub struct StoredRefreshToken {
     /// How it is remembered.
     pub hash: TokenHash,
     /// The token.
     pub token: RefreshToken,
     /// Its connection's state.
-    pub state: AccessState,
+    pub access_state: AccessState,
 }
 
-impl Query for RefreshTokenBy {
-    type Reply = Option<KnownRefreshToken>;
+impl Query for FindRefreshToken {
+    type Reply = Option<StoredRefreshToken>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         for hash in self.hashes.iter() {
@@ -150,12 +151,12 @@ impl Query for RefreshTokenBy {
                 continue;
             };
             let token = RefreshToken {
-                connection_id: row.take()?,
-                client_id: row.take()?,
-                last_used_at: row.take()?,
+                connection_id: row.next()?,
+                client_id: row.next()?,
+                last_used_at: row.next()?,
             };
-            let state = AccessState::read(&mut row)?;
-            return Ok(Some(KnownRefreshToken { hash: hash.clone(), token, state }));
+            let state = AccessState::from_row(&mut row)?;
+            return Ok(Some(StoredRefreshToken { hash: hash.clone(), token, access_state: state }));
         }
         Ok(None)
     }
@@ -172,14 +173,14 @@ static REFRESH_TOKEN: &Sql = sql!(concat!(
 
 /// The provider's tokens of a connection, sealed.
 #[derive(Debug, Clone)]
-pub struct CredentialOf {
+pub struct GetUpstreamCredential {
     /// The connection.
     pub connection_id: ConnectionId,
 }
 
 /// The provider's tokens as stored.
 #[derive(Debug, Clone)]
-pub struct Credential {
+pub struct UpstreamCredential {
     /// The version that fences refreshes.
     pub version: i64,
     /// The wrapped key.
@@ -190,18 +191,18 @@ pub struct Credential {
     pub access_expires_at: Timestamp,
 }
 
-impl Query for CredentialOf {
-    type Reply = Option<Credential>;
+impl Query for GetUpstreamCredential {
+    type Reply = Option<UpstreamCredential>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let Some(mut row) = tx.query_opt(CREDENTIAL, values![self.connection_id]).await? else {
             return Ok(None);
         };
-        Ok(Some(Credential {
-            version: row.take()?,
-            data_key: row.take()?,
-            access_token: row.take()?,
-            access_expires_at: row.take()?,
+        Ok(Some(UpstreamCredential {
+            version: row.next()?,
+            data_key: row.next()?,
+            access_token: row.next()?,
+            access_expires_at: row.next()?,
         }))
     }
 }
@@ -215,26 +216,26 @@ static CREDENTIAL: &Sql = sql!(
 
 /// Connections that time may have ended, the most overdue first.
 #[derive(Debug, Clone)]
-pub struct DueEnds {
+pub struct ListDueConnections {
     /// The time.
     pub now: Timestamp,
     /// How long a refresh token may lie unused.
-    pub idle: Duration,
+    pub idle_timeout: Duration,
     /// At most so many.
     pub limit: u32,
 }
 
-impl Query for DueEnds {
+impl Query for ListDueConnections {
     type Reply = Vec<ConnectionId>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        // The inverse of `idle_end`: a token last used before this has idled out.
-        let idle = self.idle + Duration::from_hours(24);
+        // The inverse of `idle_expiry`: a token last used before this has idled out.
+        let idle = self.idle_timeout + Duration::from_hours(24);
         let idle_before = self.now.minus(idle);
         let mut due: Vec<ConnectionId> = Vec::new();
         for (sql, until) in [(DUE_PENDING, self.now), (DUE_CONSENT, self.now), (DUE_IDLE, idle_before)] {
             for mut row in tx.query(sql, values![until, self.limit]).await? {
-                let id = row.take()?;
+                let id = row.next()?;
                 if !due.contains(&id) {
                     due.push(id);
                 }
@@ -260,23 +261,23 @@ static DUE_IDLE: &Sql = sql!(
 
 /// Requests whose exchange broke off, the oldest first.
 #[derive(Debug, Clone)]
-pub struct DueRecoveries {
+pub struct ListInterruptedExchanges {
     /// The time.
     pub now: Timestamp,
     /// At most so many.
     pub limit: u32,
 }
 
-impl Query for DueRecoveries {
+impl Query for ListInterruptedExchanges {
     type Reply = Vec<AuthorizationRequestId>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let rows = tx.query(DUE_RECOVERIES, values![self.now, self.limit]).await?;
-        rows.into_iter().map(|mut row| row.take()).collect()
+        let rows = tx.query(INTERRUPTED_EXCHANGES, values![self.now, self.limit]).await?;
+        rows.into_iter().map(|mut row| row.next()).collect()
     }
 }
 
-static DUE_RECOVERIES: &Sql = sql!(
+static INTERRUPTED_EXCHANGES: &Sql = sql!(
     "-- requests whose exchange broke off
     SELECT id FROM authorization_requests
     WHERE status = 'exchanging' AND COALESCE(exchange_until, expires_at) <= ?1
@@ -285,35 +286,35 @@ static DUE_RECOVERIES: &Sql = sql!(
 
 /// The number of the newest migration that was applied.
 #[derive(Debug, Clone)]
-pub struct SchemaVersion;
+pub struct GetSchemaVersion;
 
-impl Query for SchemaVersion {
+impl Query for GetSchemaVersion {
     type Reply = i64;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<i64> {
         let newest = sql!("-- the newest migration\nSELECT max(version) FROM schema_migrations");
-        Ok(scalar(tx.query_opt(newest, &[]).await?)?.unwrap_or(0))
+        Ok(read_scalar(tx.query_opt(newest, &[]).await?)?.unwrap_or(0))
     }
 }
 
 /// How many jobs there are of each kind and state; what there is none of is there with zero.
 #[derive(Debug, Clone)]
-pub struct JobCounts;
+pub struct CountJobs;
 
-impl Query for JobCounts {
+impl Query for CountJobs {
     type Reply = BTreeMap<(&'static str, &'static str), i64>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let count = sql!(concat!(
             "-- count jobs\nSELECT kind, state, count(*) FROM jobs WHERE ",
-            record::known_kind!(),
+            record::known_job_kind!(),
             " GROUP BY kind, state"
         ));
         let all = JobKind::ALL.iter().flat_map(|k| JobState::ALL.iter().map(|s| (k.as_str(), s.as_str())));
         let mut counts: BTreeMap<_, _> = all.map(|pair| (pair, 0)).collect();
         for mut row in tx.query(count, &[]).await? {
-            let (kind, state) = (row.take::<JobKind>()?, row.take::<JobState>()?);
-            counts.insert((kind.as_str(), state.as_str()), row.take()?);
+            let (kind, state) = (row.next::<JobKind>()?, row.next::<JobState>()?);
+            counts.insert((kind.as_str(), state.as_str()), row.next()?);
         }
         Ok(counts)
     }
@@ -322,7 +323,7 @@ impl Query for JobCounts {
 /// Whether a live connection hangs from the grant that a job's token is of, where grants are shared: the
 /// customer's, who is known by the job's connection or by the identity that the provider gave.
 #[derive(Debug, Clone)]
-pub struct GrantLivesOn {
+pub struct IsGrantShared {
     /// The provider.
     pub provider_id: ProviderId,
     /// The job's connection, if there ever was one.
@@ -331,26 +332,26 @@ pub struct GrantLivesOn {
     pub identity: Option<Vec<u8>>,
 }
 
-impl Query for GrantLivesOn {
+impl Query for IsGrantShared {
     type Reply = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
-        if tx.query_opt(LIVES_ON, values![self.connection_id]).await?.is_some() {
+        if tx.query_opt(LIVE_CONNECTION_BY_CONNECTION, values![self.connection_id]).await?.is_some() {
             return Ok(true);
         }
         let Some(identity) = &self.identity else {
             return Ok(false);
         };
-        Ok(tx.query_opt(LIVES_ON_OF, values![self.provider_id, identity]).await?.is_some())
+        Ok(tx.query_opt(LIVE_CONNECTION_BY_IDENTITY, values![self.provider_id, identity]).await?.is_some())
     }
 }
 
-static LIVES_ON: &Sql = sql!(
+static LIVE_CONNECTION_BY_CONNECTION: &Sql = sql!(
     "-- a live connection of the customer that a connection was of
     SELECT l.id FROM connections c JOIN connections l ON l.customer_id = c.customer_id
     WHERE c.id = ?1 AND l.status IN ('pending', 'active') LIMIT 1"
 );
-static LIVES_ON_OF: &Sql = sql!(
+static LIVE_CONNECTION_BY_IDENTITY: &Sql = sql!(
     "-- a live connection of a customer by identity
     SELECT l.id FROM customers u JOIN connections l ON l.customer_id = u.id
     WHERE u.provider_id = ?1 AND u.identity = ?2 AND l.status IN ('pending', 'active') LIMIT 1"
@@ -358,16 +359,16 @@ static LIVES_ON_OF: &Sql = sql!(
 
 /// How many providers there are in each state; a state that none is in is there with zero.
 #[derive(Debug, Clone)]
-pub struct ProviderCounts;
+pub struct CountProviders;
 
-impl Query for ProviderCounts {
+impl Query for CountProviders {
     type Reply = BTreeMap<&'static str, i64>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let count = sql!("-- count providers\nSELECT state, count(*) FROM providers GROUP BY state");
         let mut counts: BTreeMap<_, _> = ProviderState::ALL.iter().map(|s| (s.as_str(), 0)).collect();
         for mut row in tx.query(count, &[]).await? {
-            counts.insert(row.take::<ProviderState>()?.as_str(), row.take()?);
+            counts.insert(row.next::<ProviderState>()?.as_str(), row.next()?);
         }
         Ok(counts)
     }
@@ -375,32 +376,32 @@ impl Query for ProviderCounts {
 
 /// A subject's chain of the record, from its first event on.
 #[derive(Debug, Clone)]
-pub struct AuditOf {
+pub struct GetAuditChain {
     /// What kind of subject.
     pub kind: SubjectKind,
     /// Which.
     pub id: String,
 }
 
-impl Query for AuditOf {
+impl Query for GetAuditChain {
     type Reply = Vec<AuditEvent>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let mut events = Vec::new();
-        for mut row in tx.query(AUDIT, values![self.kind, self.id]).await? {
-            let (id, seq) = (row.take()?, row.take()?);
-            let (at, action) = (row.take()?, row.take()?);
-            let actor = Actor { kind: row.take()?, id: row.take()? };
-            let (correlation_id, detail) = (row.take()?, row.take()?);
+        for mut row in tx.query(AUDIT_CHAIN, values![self.kind, self.id]).await? {
+            let (id, seq) = (row.next()?, row.next()?);
+            let (at, action) = (row.next()?, row.next()?);
+            let actor = Actor { kind: row.next()?, id: row.next()? };
+            let (correlation_id, detail) = (row.next()?, row.next()?);
             let subject = (self.kind, self.id.clone());
             let entry = AuditEntry { subject, at, action, actor, correlation_id, detail };
-            events.push(AuditEvent { id, seq, entry, mac: row.take()? });
+            events.push(AuditEvent { id, seq, entry, mac: row.next()? });
         }
         Ok(events)
     }
 }
 
-static AUDIT: &Sql = sql!(
+static AUDIT_CHAIN: &Sql = sql!(
     "-- a subject's chain
     SELECT id, seq, at, action, actor_kind, actor_id, correlation_id, detail, mac
     FROM audit_events WHERE subject_kind = ?1 AND subject_id = ?2 ORDER BY seq"
@@ -411,26 +412,26 @@ static AUDIT: &Sql = sql!(
 pub fn hot_statements() -> Vec<Statement> {
     [
         record::CLIENT,
-        record::KEEP_CLIENT,
+        record::LOCK_CLIENT_SHARED,
         record::LOCK_CLIENT,
         record::RECIPIENT,
         record::RECIPIENTS,
-        record::REGISTRATIONS_OF,
-        manage::REGISTRATIONS_UNDER,
-        manage::REGISTRATIONS_UNDER_ONE,
+        record::RECIPIENT_REGISTRATIONS,
+        manage::PARTNER_REGISTRATIONS,
+        manage::PARTNER_RECIPIENT_REGISTRATIONS,
         manage::UPSTREAM_CLIENT,
         manage::PROVIDER_SECRET,
-        manage::NEWEST,
-        manage::OLDER,
-        manage::ONE,
-        manage::ACTIVE_OF,
-        manage::PENDING_OF,
+        manage::NEWEST_RECIPIENT_CONNECTIONS,
+        manage::OLDER_RECIPIENT_CONNECTIONS,
+        manage::RECIPIENT_CONNECTION,
+        manage::ACTIVE_CONNECTIONS,
+        manage::PENDING_CONNECTIONS,
         record::PROVIDER,
         record::LOCK_PROVIDER,
         record::REGISTRATION,
         record::CONNECTION,
         record::LOCK_CONNECTION,
-        record::LOCK_ACTIVE,
+        record::LOCK_ACTIVE_CONNECTION,
         record::REQUEST,
         record::LOCK_REQUEST,
         record::REQUEST_BY_STATE,
@@ -439,37 +440,37 @@ pub fn hot_statements() -> Vec<Statement> {
         record::ACCESS_STATE,
         record::DUE_JOB,
         record::LEASED_JOB,
-        statement::MARK,
-        statement::HELD,
+        statement::METADATA_VALUE,
+        statement::UPSTREAM_ROW,
         statement::LAST_USE,
-        statement::LEASE_OF,
-        statement::CUSTOMER,
-        statement::SUBJECT,
+        statement::CREDENTIAL_TO_LEASE,
+        statement::CUSTOMER_BY_IDENTITY,
+        statement::SUBJECT_OF_CUSTOMER,
         statement::LOCK_CUSTOMER,
-        statement::OTHER_LIVE,
-        statement::OTHER_TELLING,
-        statement::DELETABLE,
-        LIVES_ON,
-        LIVES_ON_OF,
+        statement::LIVE_SIBLING,
+        statement::OTHER_PENDING_REVOCATION,
+        statement::DELETABLE_UPSTREAM_CLIENTS,
+        LIVE_CONNECTION_BY_CONNECTION,
+        LIVE_CONNECTION_BY_IDENTITY,
         statement::OLD_CODES,
         statement::OLD_REQUESTS,
         statement::OLD_JOBS,
-        statement::OLD_COUNTS,
-        PROVIDERS_OF,
+        statement::OLD_REFRESH_STATS,
+        RECIPIENT_PROVIDERS,
         REFRESH_TOKEN,
         CREDENTIAL,
         DUE_PENDING,
         DUE_CONSENT,
         DUE_IDLE,
-        DUE_RECOVERIES,
-        statement::BROKEN_OFF,
-        statement::REFRESHES,
+        INTERRUPTED_EXCHANGES,
+        statement::INTERRUPTED_EXCHANGE,
+        statement::REFRESH_STATS,
         statement::LOCK_OPERATOR,
-        statement::LOCK_NAMED,
+        statement::LOCK_OPERATOR_BY_NAME,
         statement::LOCK_JOB,
-        operator::OPERATOR_BY,
+        operator::OPERATOR_BY_TOKEN,
         operator::OPERATORS,
-        AUDIT,
+        AUDIT_CHAIN,
     ]
     .into_iter()
     .chain(audit::STATEMENTS)

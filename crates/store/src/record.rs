@@ -4,8 +4,8 @@ use domain::id::{AuthorizationRequestId, ClientId, ConnectionId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind, AuditHead};
 use domain::model::authorization_code::AuthorizationCode;
 use domain::model::authorization_request::AuthorizationRequest;
-use domain::model::client::{About, Client, Localized, Recipient};
-use domain::model::connection::{Connection, End, State, Status};
+use domain::model::client::{Client, ClientProfile, LocalizedText, Recipient};
+use domain::model::connection::{Connection, ConnectionState, ConnectionStatus, EndDetails};
 use domain::model::job::Job;
 use domain::model::operator::OperatorToken;
 use domain::model::provider::Provider;
@@ -19,185 +19,189 @@ use crate::tx::Tx;
 use crate::value::{FromValue, Row, values};
 
 /// An entity that a row, from its present column on, can be read into.
-pub(crate) trait Record: Sized {
-    fn read(row: &mut Row) -> Result<Self>;
+pub(crate) trait FromRow: Sized {
+    fn from_row(row: &mut Row) -> Result<Self>;
 }
 
-impl Record for AuditHead {
-    fn read(row: &mut Row) -> Result<Self> {
-        Ok(Self { seq: row.take()?, mac: row.take()? })
+impl FromRow for AuditHead {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self { seq: row.next()?, mac: row.next()? })
     }
 }
 
-impl Record for Client {
-    fn read(row: &mut Row) -> Result<Self> {
+impl FromRow for Client {
+    fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
-            id: row.take()?,
-            kind: row.take()?,
-            owner_id: row.take()?,
-            profile: row.take()?,
-            state: row.take()?,
-            name: row.take()?,
-            purpose: Localized { en: row.take()?, fr: row.take()? },
-            scope: row.take()?,
-            redirect_uris: row.json()?,
-            secret_hash: row.take()?,
-            credential_generation: row.take()?,
-            require_pkce: row.take()?,
-            max_duration_days: row.take()?,
-            audit: AuditHead::read(row)?,
+            id: row.next()?,
+            kind: row.next()?,
+            owner_id: row.next()?,
+            profile: row.next()?,
+            state: row.next()?,
+            name: row.next()?,
+            purpose: LocalizedText { en: row.next()?, fr: row.next()? },
+            scope: row.next()?,
+            redirect_uris: row.next_json()?,
+            secret_hash: row.next()?,
+            credential_generation: row.next()?,
+            require_pkce: row.next()?,
+            max_duration_days: row.next()?,
+            audit: AuditHead::from_row(row)?,
         })
     }
 }
 
-impl Record for Recipient {
-    fn read(row: &mut Row) -> Result<Self> {
+impl FromRow for Recipient {
+    fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
-            client: Client::read(row)?,
-            about: About {
-                description: row.take()?,
-                country: row.take()?,
-                logo_uri: row.take()?,
-                terms_uri: row.take()?,
-                client_uri: row.take()?,
-                contacts: row.json()?,
+            client: Client::from_row(row)?,
+            client_profile: ClientProfile {
+                description: row.next()?,
+                country: row.next()?,
+                logo_uri: row.next()?,
+                terms_uri: row.next()?,
+                client_uri: row.next()?,
+                contacts: row.next_json()?,
             },
         })
     }
 }
 
-impl Record for Registration {
-    fn read(row: &mut Row) -> Result<Self> {
+impl FromRow for Registration {
+    fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
-            client_id: row.take()?,
-            provider_id: row.take()?,
-            state: row.take()?,
-            requested_at: row.take()?,
-            reason: row.take()?,
+            client_id: row.next()?,
+            provider_id: row.next()?,
+            state: row.next()?,
+            requested_at: row.next()?,
+            reason: row.next()?,
         })
     }
 }
 
-impl Record for Provider {
-    fn read(row: &mut Row) -> Result<Self> {
+impl FromRow for Provider {
+    fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
-            id: row.take()?,
-            state: row.take()?,
-            source: row.take()?,
-            settings: row.json()?,
-            audit: AuditHead::read(row)?,
+            id: row.next()?,
+            state: row.next()?,
+            source: row.next()?,
+            settings: row.next_json()?,
+            audit: AuditHead::from_row(row)?,
         })
     }
 }
 
-impl Record for Connection {
-    fn read(row: &mut Row) -> Result<Self> {
+impl FromRow for Connection {
+    fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
-            id: row.take()?,
-            client_id: row.take()?,
-            provider_id: row.take()?,
-            customer_id: row.take()?,
-            sub: row.take()?,
-            state: state(row)?,
-            terms_version: row.take()?,
-            token_generation: row.take()?,
-            credential_version: row.take()?,
-            expires_at: row.take()?,
-            bank: row.take()?,
-            audit: AuditHead::read(row)?,
+            id: row.next()?,
+            client_id: row.next()?,
+            provider_id: row.next()?,
+            customer_id: row.next()?,
+            sub: row.next()?,
+            state: read_state(row)?,
+            terms_version: row.next()?,
+            token_generation: row.next()?,
+            credential_version: row.next()?,
+            expires_at: row.next()?,
+            provider_revocation: row.next()?,
+            audit: AuditHead::from_row(row)?,
         })
     }
 }
 
-fn state(row: &mut Row) -> Result<State> {
-    let status: Status = row.take()?;
-    let until = row.take::<Option<_>>()?;
-    let cause = row.take::<Option<_>>()?;
-    let actor_kind = row.take::<Option<ActorKind>>()?;
-    let actor_id = row.take::<Option<String>>()?;
-    let ended_at = row.take::<Option<_>>()?;
+fn read_state(row: &mut Row) -> Result<ConnectionState> {
+    let status: ConnectionStatus = row.next()?;
+    let until = row.next::<Option<_>>()?;
+    let cause = row.next::<Option<_>>()?;
+    let actor_kind = row.next::<Option<ActorKind>>()?;
+    let actor_id = row.next::<Option<String>>()?;
+    let ended_at = row.next::<Option<_>>()?;
     match (status, until, cause, actor_kind, ended_at) {
-        (Status::Pending, Some(until), ..) => Ok(State::Pending { until }),
-        (Status::Active, ..) => Ok(State::Active),
-        (Status::Revoked | Status::Expired | Status::Abandoned, _, Some(cause), Some(kind), Some(at)) => {
-            Ok(State::Ended(End { cause, actor: Actor { kind, id: actor_id }, at }))
-        }
-        _ => Err(StoreError::Fault("a stored connection has no coherent state".into())),
+        (ConnectionStatus::Pending, Some(until), ..) => Ok(ConnectionState::Pending { until }),
+        (ConnectionStatus::Active, ..) => Ok(ConnectionState::Active),
+        (
+            ConnectionStatus::Revoked | ConnectionStatus::Expired | ConnectionStatus::Abandoned,
+            _,
+            Some(cause),
+            Some(kind),
+            Some(at),
+        ) => Ok(ConnectionState::Ended(EndDetails { cause, actor: Actor { kind, id: actor_id }, at })),
+        _ => Err(StoreError::Internal("a stored connection has no coherent state".into())),
     }
 }
 
-impl Record for AuthorizationRequest {
-    fn read(row: &mut Row) -> Result<Self> {
+impl FromRow for AuthorizationRequest {
+    fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
-            id: row.take()?,
-            connection_id: row.take()?,
-            client_id: row.take()?,
-            provider_id: row.take()?,
-            redirect_uri: row.take()?,
-            clusters: row.take()?,
-            client_state: row.take()?,
-            code_challenge: row.take()?,
-            language: row.take()?,
-            status: row.take()?,
-            cookie_hash: row.take()?,
-            data_key: row.take()?,
-            verifier: row.take()?,
-            purpose: row.take()?,
-            page_version: row.take()?,
-            agreed_at: row.take()?,
-            correlation_id: row.take()?,
-            created_at: row.take()?,
-            expires_at: row.take()?,
+            id: row.next()?,
+            connection_id: row.next()?,
+            client_id: row.next()?,
+            provider_id: row.next()?,
+            redirect_uri: row.next()?,
+            clusters: row.next()?,
+            client_state: row.next()?,
+            code_challenge: row.next()?,
+            language: row.next()?,
+            status: row.next()?,
+            cookie_hash: row.next()?,
+            data_key: row.next()?,
+            verifier: row.next()?,
+            purpose: row.next()?,
+            page_version: row.next()?,
+            agreed_at: row.next()?,
+            correlation_id: row.next()?,
+            created_at: row.next()?,
+            expires_at: row.next()?,
         })
     }
 }
 
-impl Record for AuthorizationCode {
-    fn read(row: &mut Row) -> Result<Self> {
+impl FromRow for AuthorizationCode {
+    fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
-            hash: row.take()?,
-            connection_id: row.take()?,
-            client_id: row.take()?,
-            redirect_uri: row.take()?,
-            code_challenge: row.take()?,
-            expires_at: row.take()?,
-            used_at: row.take()?,
+            hash: row.next()?,
+            connection_id: row.next()?,
+            client_id: row.next()?,
+            redirect_uri: row.next()?,
+            code_challenge: row.next()?,
+            expires_at: row.next()?,
+            used_at: row.next()?,
         })
     }
 }
 
-impl Record for Job {
-    fn read(row: &mut Row) -> Result<Self> {
+impl FromRow for Job {
+    fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
-            id: row.take()?,
-            kind: row.take()?,
-            connection_id: row.take()?,
-            provider_id: row.take()?,
-            client_id: row.take()?,
-            data_key: row.take::<Option<_>>()?.unwrap_or_default(),
-            token: row.take::<Option<_>>()?.unwrap_or_default(),
-            verifier: row.take()?,
-            identity: row.take()?,
-            uncertain: row.take()?,
-            attempt: row.take()?,
-            seed: row.take()?,
-            give_up_at: row.take()?,
+            id: row.next()?,
+            kind: row.next()?,
+            connection_id: row.next()?,
+            provider_id: row.next()?,
+            client_id: row.next()?,
+            data_key: row.next::<Option<_>>()?.unwrap_or_default(),
+            token: row.next::<Option<_>>()?.unwrap_or_default(),
+            verifier: row.next()?,
+            identity: row.next()?,
+            refresh_outcome_unknown: row.next()?,
+            attempt: row.next()?,
+            seed: row.next()?,
+            give_up_at: row.next()?,
         })
     }
 }
 
-impl Record for OperatorToken {
-    fn read(row: &mut Row) -> Result<Self> {
+impl FromRow for OperatorToken {
+    fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
-            id: row.take()?,
-            name: row.take()?,
-            role: row.take()?,
-            bootstrap: row.take()?,
-            hash: row.take()?,
-            created_at: row.take()?,
-            expires_at: row.take()?,
-            ended_at: row.take()?,
-            audit: AuditHead::read(row)?,
+            id: row.next()?,
+            name: row.next()?,
+            role: row.next()?,
+            bootstrap: row.next()?,
+            hash: row.next()?,
+            created_at: row.next()?,
+            expires_at: row.next()?,
+            ended_at: row.next()?,
+            audit: AuditHead::from_row(row)?,
         })
     }
 }
@@ -210,45 +214,45 @@ macro_rules! operator_columns {
 }
 pub(crate) use operator_columns;
 
-impl Record for AccessState {
-    fn read(row: &mut Row) -> Result<Self> {
+impl FromRow for AccessState {
+    fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
-            connection_id: row.take()?,
-            client_id: row.take()?,
-            provider_id: row.take()?,
-            sub: row.take()?,
-            status: row.take()?,
-            cause: row.take()?,
-            successor_active: row.take::<Option<Status>>()? == Some(Status::Active),
-            bank: row.take()?,
-            expires_at: row.take()?,
-            token_generation: row.take()?,
-            clusters: row.take()?,
-            accounts: optional_json::<Vec<String>>(row)?.map(Into::into),
-            client_state: row.take()?,
-            profile: row.take()?,
-            registration_state: row.take()?,
-            provider_state: row.take()?,
+            connection_id: row.next()?,
+            client_id: row.next()?,
+            provider_id: row.next()?,
+            sub: row.next()?,
+            status: row.next()?,
+            cause: row.next()?,
+            successor_active: row.next::<Option<ConnectionStatus>>()? == Some(ConnectionStatus::Active),
+            provider_revocation: row.next()?,
+            expires_at: row.next()?,
+            token_generation: row.next()?,
+            clusters: row.next()?,
+            accounts: read_optional_json::<Vec<String>>(row)?.map(Into::into),
+            client_state: row.next()?,
+            profile: row.next()?,
+            registration_state: row.next()?,
+            provider_state: row.next()?,
         })
     }
 }
 
-pub(crate) fn optional_json<T: serde::de::DeserializeOwned>(row: &mut Row) -> Result<Option<T>> {
-    let text: Option<String> = row.take()?;
-    text.map(|t| serde_json::from_str(&t).map_err(StoreError::fault)).transpose()
+pub(crate) fn read_optional_json<T: serde::de::DeserializeOwned>(row: &mut Row) -> Result<Option<T>> {
+    let text: Option<String> = row.next()?;
+    text.map(|t| serde_json::from_str(&t).map_err(StoreError::internal)).transpose()
 }
 
-fn only<T: Record>(row: Option<Row>) -> Result<Option<T>> {
-    row.map(|mut row| T::read(&mut row)).transpose()
+fn read_optional<T: FromRow>(row: Option<Row>) -> Result<Option<T>> {
+    row.map(|mut row| T::from_row(&mut row)).transpose()
 }
 
 /// One value of one column.
-pub(crate) fn scalar<T: FromValue>(row: Option<Row>) -> Result<Option<T>> {
-    row.map(|mut row| row.take()).transpose()
+pub(crate) fn read_scalar<T: FromValue>(row: Option<Row>) -> Result<Option<T>> {
+    row.map(|mut row| row.next()).transpose()
 }
 
-pub(crate) async fn client(tx: &mut Tx<'_>, id: &ClientId) -> Result<Option<Client>> {
-    only(tx.query_opt(CLIENT, values![id]).await?)
+pub(crate) async fn find_client(tx: &mut Tx<'_>, id: &ClientId) -> Result<Option<Client>> {
+    read_optional(tx.query_opt(CLIENT, values![id]).await?)
 }
 
 macro_rules! client_columns {
@@ -264,11 +268,11 @@ pub(crate) static CLIENT: &Sql =
     sql!(concat!("-- a client\nSELECT ", client_columns!(), " FROM clients WHERE id = ?1"));
 
 /// A client that stays as it is until the commit: whoever removes or holds it comes before or after.
-pub(crate) async fn keep_client(tx: &mut Tx<'_>, id: &ClientId) -> Result<Option<Client>> {
-    only(tx.query_opt(KEEP_CLIENT, values![id]).await?)
+pub(crate) async fn lock_client_shared(tx: &mut Tx<'_>, id: &ClientId) -> Result<Option<Client>> {
+    read_optional(tx.query_opt(LOCK_CLIENT_SHARED, values![id]).await?)
 }
 
-pub(crate) static KEEP_CLIENT: &Sql = sql!(concat!(
+pub(crate) static LOCK_CLIENT_SHARED: &Sql = sql!(concat!(
     "-- a client, kept as it is\nSELECT ",
     client_columns!(),
     " FROM clients WHERE id = ?1 FOR SHARE"
@@ -277,7 +281,7 @@ pub(crate) static KEEP_CLIENT: &Sql = sql!(concat!(
 /// A client whose row is ours until the commit: what grows its chain. Rows that refer to it are still written
 /// meanwhile.
 pub(crate) async fn lock_client(tx: &mut Tx<'_>, id: &ClientId) -> Result<Option<Client>> {
-    only(tx.query_opt(LOCK_CLIENT, values![id]).await?)
+    read_optional(tx.query_opt(LOCK_CLIENT, values![id]).await?)
 }
 
 pub(crate) static LOCK_CLIENT: &Sql = sql!(concat!(
@@ -302,8 +306,8 @@ pub(crate) static RECIPIENT: &Sql = sql!(concat!(
     FROM clients WHERE id = ?1 AND owner_id = ?2 AND kind = 'recipient'"
 ));
 
-pub(crate) async fn provider(tx: &mut Tx<'_>, id: ProviderId) -> Result<Option<Provider>> {
-    only(tx.query_opt(PROVIDER, values![id]).await?)
+pub(crate) async fn find_provider(tx: &mut Tx<'_>, id: ProviderId) -> Result<Option<Provider>> {
+    read_optional(tx.query_opt(PROVIDER, values![id]).await?)
 }
 
 macro_rules! provider_columns {
@@ -317,18 +321,18 @@ pub(crate) static PROVIDER: &Sql = sql!(concat!("-- a provider\n", provider_colu
 /// A provider whose row is ours until the commit: what grows its chain or sets its state. Rows that refer to
 /// it are still written meanwhile.
 pub(crate) async fn lock_provider(tx: &mut Tx<'_>, id: ProviderId) -> Result<Option<Provider>> {
-    only(tx.query_opt(LOCK_PROVIDER, values![id]).await?)
+    read_optional(tx.query_opt(LOCK_PROVIDER, values![id]).await?)
 }
 
 pub(crate) static LOCK_PROVIDER: &Sql =
     sql!(concat!("-- lock a provider\n", provider_columns!(), "WHERE id = ?1 FOR NO KEY UPDATE"));
 
-pub(crate) async fn registration(
+pub(crate) async fn find_registration(
     tx: &mut Tx<'_>,
     client_id: &ClientId,
     provider_id: ProviderId,
 ) -> Result<Option<Registration>> {
-    only(tx.query_opt(REGISTRATION, values![client_id, provider_id]).await?)
+    read_optional(tx.query_opt(REGISTRATION, values![client_id, provider_id]).await?)
 }
 
 pub(crate) static REGISTRATION: &Sql = sql!(
@@ -338,12 +342,12 @@ pub(crate) static REGISTRATION: &Sql = sql!(
 );
 
 /// Every registration of a recipient.
-pub(crate) async fn registrations_of(tx: &mut Tx<'_>, client_id: &ClientId) -> Result<Vec<Registration>> {
-    let rows = tx.query(REGISTRATIONS_OF, values![client_id]).await?;
-    rows.into_iter().map(|mut row| Registration::read(&mut row)).collect()
+pub(crate) async fn list_registrations(tx: &mut Tx<'_>, client_id: &ClientId) -> Result<Vec<Registration>> {
+    let rows = tx.query(RECIPIENT_REGISTRATIONS, values![client_id]).await?;
+    rows.into_iter().map(|mut row| Registration::from_row(&mut row)).collect()
 }
 
-pub(crate) static REGISTRATIONS_OF: &Sql = sql!(
+pub(crate) static RECIPIENT_REGISTRATIONS: &Sql = sql!(
     "-- a recipient's registrations
     SELECT client_id, provider_id, state, requested_at, reason
     FROM registrations WHERE client_id = ?1 ORDER BY provider_id"
@@ -358,8 +362,8 @@ macro_rules! connection_columns {
 }
 
 /// A connection, without a lock.
-pub(crate) async fn connection(tx: &mut Tx<'_>, id: &ConnectionId) -> Result<Option<Connection>> {
-    only(tx.query_opt(CONNECTION, values![id]).await?)
+pub(crate) async fn find_connection(tx: &mut Tx<'_>, id: &ConnectionId) -> Result<Option<Connection>> {
+    read_optional(tx.query_opt(CONNECTION, values![id]).await?)
 }
 
 pub(crate) static CONNECTION: &Sql =
@@ -367,18 +371,27 @@ pub(crate) static CONNECTION: &Sql =
 
 /// A connection whose row is ours until the commit: what every command on its children does first.
 pub(crate) async fn lock_connection(tx: &mut Tx<'_>, id: &ConnectionId) -> Result<Option<Connection>> {
-    only(tx.query_opt(LOCK_CONNECTION, values![id]).await?)
+    read_optional(tx.query_opt(LOCK_CONNECTION, values![id]).await?)
 }
 
 pub(crate) static LOCK_CONNECTION: &Sql =
     sql!(concat!("-- lock a connection\n", connection_columns!(), "WHERE id = ?1 FOR UPDATE"));
 
 /// The one active connection of a recipient, a provider and a customer, locked.
-pub(crate) async fn lock_active(tx: &mut Tx<'_>, like: &Connection) -> Result<Option<Connection>> {
-    only(tx.query_opt(LOCK_ACTIVE, values![like.client_id, like.provider_id, like.customer_id]).await?)
+pub(crate) async fn lock_active_connection(
+    tx: &mut Tx<'_>,
+    sibling: &Connection,
+) -> Result<Option<Connection>> {
+    read_optional(
+        tx.query_opt(
+            LOCK_ACTIVE_CONNECTION,
+            values![sibling.client_id, sibling.provider_id, sibling.customer_id],
+        )
+        .await?,
+    )
 }
 
-pub(crate) static LOCK_ACTIVE: &Sql = sql!(concat!(
+pub(crate) static LOCK_ACTIVE_CONNECTION: &Sql = sql!(concat!(
     "-- lock the active connection of a recipient, a provider and a customer\n",
     connection_columns!(),
     "WHERE client_id = ?1 AND provider_id = ?2 AND customer_id = ?3 AND status = 'active' FOR UPDATE"
@@ -393,11 +406,11 @@ macro_rules! request_columns {
     };
 }
 
-pub(crate) async fn request(
+pub(crate) async fn find_request(
     tx: &mut Tx<'_>,
     id: &AuthorizationRequestId,
 ) -> Result<Option<AuthorizationRequest>> {
-    only(tx.query_opt(REQUEST, values![id]).await?)
+    read_optional(tx.query_opt(REQUEST, values![id]).await?)
 }
 
 pub(crate) static REQUEST: &Sql =
@@ -407,21 +420,21 @@ pub(crate) async fn lock_request(
     tx: &mut Tx<'_>,
     id: &AuthorizationRequestId,
 ) -> Result<Option<AuthorizationRequest>> {
-    only(tx.query_opt(LOCK_REQUEST, values![id]).await?)
+    read_optional(tx.query_opt(LOCK_REQUEST, values![id]).await?)
 }
 
 pub(crate) static LOCK_REQUEST: &Sql =
     sql!(concat!("-- lock an authorization request\n", request_columns!(), "WHERE id = ?1 FOR UPDATE"));
 
 /// The request that a provider's callback names by its `state`: through one of the two statements below.
-pub(crate) async fn request_by_state(
+pub(crate) async fn find_request_by_state(
     tx: &mut Tx<'_>,
     statement: &'static Sql,
     states: &TokenHashes,
 ) -> Result<Option<AuthorizationRequest>> {
     for hash in states.iter() {
         if let Some(row) = tx.query_opt(statement, values![hash]).await? {
-            return only(Some(row));
+            return read_optional(Some(row));
         }
     }
     Ok(None)
@@ -439,8 +452,8 @@ pub(crate) static LOCK_REQUEST_BY_STATE: &Sql = sql!(concat!(
     "WHERE state_hash = ?1 FOR UPDATE"
 ));
 
-pub(crate) async fn code(tx: &mut Tx<'_>, hash: &TokenHash) -> Result<Option<AuthorizationCode>> {
-    only(tx.query_opt(CODE, values![hash]).await?)
+pub(crate) async fn find_code(tx: &mut Tx<'_>, hash: &TokenHash) -> Result<Option<AuthorizationCode>> {
+    read_optional(tx.query_opt(CODE, values![hash]).await?)
 }
 
 pub(crate) static CODE: &Sql = sql!(
@@ -450,8 +463,8 @@ pub(crate) static CODE: &Sql = sql!(
 );
 
 /// Everything the access check needs to know of a connection: one query.
-pub(crate) async fn access_state(tx: &mut Tx<'_>, id: &ConnectionId) -> Result<Option<AccessState>> {
-    only(tx.query_opt(ACCESS_STATE, values![id]).await?)
+pub(crate) async fn find_access_state(tx: &mut Tx<'_>, id: &ConnectionId) -> Result<Option<AccessState>> {
+    read_optional(tx.query_opt(ACCESS_STATE, values![id]).await?)
 }
 
 /// The columns of an access state, from a connection `c` and what `access_joins` joins to it.
@@ -483,8 +496,8 @@ pub(crate) static ACCESS_STATE: &Sql = sql!(concat!(
 ));
 
 /// The next due job, locked; others that are locked are passed by.
-pub(crate) async fn due_job(tx: &mut Tx<'_>, now: domain::Timestamp) -> Result<Option<Job>> {
-    only(tx.query_opt(DUE_JOB, values![now]).await?)
+pub(crate) async fn lock_due_job(tx: &mut Tx<'_>, now: domain::Timestamp) -> Result<Option<Job>> {
+    read_optional(tx.query_opt(DUE_JOB, values![now]).await?)
 }
 
 macro_rules! job_columns {
@@ -496,29 +509,29 @@ macro_rules! job_columns {
 }
 
 /// A kind of jobs that this program knows: what a newer one queued is left to it. No index is looked for.
-macro_rules! known_kind {
+macro_rules! known_job_kind {
     () => {
         "COALESCE(kind, '') IN ('tell_bank', 'revoke_orphan', 'recover_code', 'register_client', 'delete_client')"
     };
 }
-pub(crate) use known_kind;
+pub(crate) use known_job_kind;
 
 pub(crate) static DUE_JOB: &Sql = sql!(concat!(
     "-- lock the next due job\n",
     job_columns!(),
     "WHERE state = 'pending' AND due_at <= ?1 AND (lease_until IS NULL OR lease_until <= ?1) AND ",
-    known_kind!(),
+    known_job_kind!(),
     "
     ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED"
 ));
 
 /// A job that is still leased by the given lease, locked.
-pub(crate) async fn leased_job(
+pub(crate) async fn lock_leased_job(
     tx: &mut Tx<'_>,
     id: &domain::id::JobId,
     lease: &domain::id::LeaseId,
 ) -> Result<Option<Job>> {
-    only(tx.query_opt(LEASED_JOB, values![id, lease]).await?)
+    read_optional(tx.query_opt(LEASED_JOB, values![id, lease]).await?)
 }
 
 pub(crate) static LEASED_JOB: &Sql = sql!(concat!(
@@ -532,8 +545,8 @@ mod tests {
     use domain::model::job::JobKind;
 
     #[test]
-    fn every_kind_of_jobs_is_known() {
+    fn known_job_kind_lists_every_job_kind() {
         let words: Vec<_> = JobKind::ALL.iter().map(|kind| format!("'{kind}'")).collect();
-        assert_eq!(known_kind!(), format!("COALESCE(kind, '') IN ({})", words.join(", ")));
+        assert_eq!(known_job_kind!(), format!("COALESCE(kind, '') IN ({})", words.join(", ")));
     }
 }

@@ -1,7 +1,7 @@
 //! One SQL text for both databases, made at compile time.
 //!
 //! Texts are written with `?1 ?2`. PostgreSQL gets `$1 $2`; SQLite gets the text with every line's
-//! `FOR UPDATE …`, `FOR NO KEY UPDATE …` or `FOR SHARE …` blanked. `$1` and a bare `?` do not compile: rusqlite numbers `$1` by
+//! `FOR UPDATE …`, `FOR NO KEY UPDATE …` or `FOR MAX_HIGH_IN_A_ROW …` blanked. `$1` and a bare `?` do not compile: rusqlite numbers `$1` by
 //! first appearance, and would bind the wrong values without an error.
 
 /// A statement in both dialects.
@@ -18,25 +18,25 @@ macro_rules! sql {
         static STATEMENT: $crate::sql::Sql = $crate::sql::Sql {
             sqlite: $crate::sql::sql!($sqlite).sqlite,
             postgres: $crate::sql::sql!($postgres).postgres,
-            params: $crate::sql::params($sqlite),
+            params: $crate::sql::count_params($sqlite),
         };
         &STATEMENT
     }};
     ($text:expr) => {{
         const TEXT: &str = $text;
-        const SQLITE: [u8; TEXT.len()] = $crate::sql::for_sqlite(TEXT);
-        const POSTGRES: [u8; TEXT.len()] = $crate::sql::for_postgres(TEXT);
+        const SQLITE: [u8; TEXT.len()] = $crate::sql::to_sqlite(TEXT);
+        const POSTGRES: [u8; TEXT.len()] = $crate::sql::to_postgres(TEXT);
         static STATEMENT: $crate::sql::Sql = $crate::sql::Sql {
-            sqlite: $crate::sql::text(&SQLITE),
-            postgres: $crate::sql::text(&POSTGRES),
-            params: $crate::sql::params(TEXT),
+            sqlite: $crate::sql::str_from_utf8(&SQLITE),
+            postgres: $crate::sql::str_from_utf8(&POSTGRES),
+            params: $crate::sql::count_params(TEXT),
         };
         &STATEMENT
     }};
 }
 pub(crate) use sql;
 
-pub(crate) const fn text(bytes: &[u8]) -> &str {
+pub(crate) const fn str_from_utf8(bytes: &[u8]) -> &str {
     match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(_) => panic!("SQL must be UTF-8"),
@@ -44,7 +44,7 @@ pub(crate) const fn text(bytes: &[u8]) -> &str {
 }
 
 /// The highest parameter; refuses `$1` and a bare `?`.
-pub(crate) const fn params(sql: &str) -> usize {
+pub(crate) const fn count_params(sql: &str) -> usize {
     let bytes = sql.as_bytes();
     let (mut at, mut highest) = (0, 0);
     while at < bytes.len() {
@@ -65,7 +65,7 @@ pub(crate) const fn params(sql: &str) -> usize {
     highest
 }
 
-pub(crate) const fn for_postgres<const N: usize>(sql: &str) -> [u8; N] {
+pub(crate) const fn to_postgres<const N: usize>(sql: &str) -> [u8; N] {
     let mut out = copy(sql);
     let mut at = 0;
     while at < N {
@@ -77,12 +77,12 @@ pub(crate) const fn for_postgres<const N: usize>(sql: &str) -> [u8; N] {
     out
 }
 
-pub(crate) const fn for_sqlite<const N: usize>(sql: &str) -> [u8; N] {
+pub(crate) const fn to_sqlite<const N: usize>(sql: &str) -> [u8; N] {
     let mut out = copy(sql);
     let mut at = 0;
     while at < N {
-        let lock = begins(&out, at, b"FOR UPDATE") || begins(&out, at, b"FOR NO KEY UPDATE");
-        if lock || begins(&out, at, b"FOR SHARE") {
+        let lock = starts_with(&out, at, b"FOR UPDATE") || starts_with(&out, at, b"FOR NO KEY UPDATE");
+        if lock || starts_with(&out, at, b"FOR SHARE") {
             while at < N && out[at] != b'\n' {
                 out[at] = b' ';
                 at += 1;
@@ -104,7 +104,7 @@ const fn copy<const N: usize>(sql: &str) -> [u8; N] {
     out
 }
 
-const fn begins(bytes: &[u8], at: usize, word: &[u8]) -> bool {
+const fn starts_with(bytes: &[u8], at: usize, word: &[u8]) -> bool {
     if at + word.len() > bytes.len() {
         return false;
     }
@@ -121,7 +121,7 @@ const fn begins(bytes: &[u8], at: usize, word: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn one_text_becomes_two_of_the_same_length() {
+    fn sql_macro_translates_parameters_for_both_databases() {
         let sql = sql!("SELECT a FROM t WHERE b = ?2 AND c = ?1\nFOR UPDATE OF t");
         assert_eq!(sql.postgres, "SELECT a FROM t WHERE b = $2 AND c = $1\nFOR UPDATE OF t");
         assert_eq!(sql.sqlite.trim_end(), "SELECT a FROM t WHERE b = ?2 AND c = ?1");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn every_lock_is_blanked_up_to_its_lines_end() {
+    fn sqlite_statement_has_lock_clauses_blanked() {
         for statement in [
             sql!("SELECT 1\nFOR UPDATE SKIP LOCKED\n+ 1"),
             sql!("SELECT 1\nFOR NO KEY UPDATE\n+ 1"),
@@ -141,9 +141,9 @@ mod tests {
     }
 
     #[test]
-    fn a_dollar_and_a_bare_question_mark_are_refused() {
+    fn count_params_rejects_dollar_and_bare_question_mark() {
         for bad in ["SELECT $1", "SELECT ?", "SELECT ?0"] {
-            assert!(std::panic::catch_unwind(|| super::params(bad)).is_err(), "{bad}");
+            assert!(std::panic::catch_unwind(|| super::count_params(bad)).is_err(), "{bad}");
         }
     }
 }

@@ -19,10 +19,10 @@ use crate::error::{Result, StoreError};
 use crate::migrate::{self, Migration};
 use crate::sql::Sql;
 use crate::value::{Row, Value};
-use crate::{Command, Query, Settings};
+use crate::{Command, Query, StoreSettings};
 
 /// SQLite before this version can lose committed transactions when a write races a checkpoint.
-const OLDEST: i32 = 3_051_003;
+const MIN_SQLITE_VERSION: i32 = 3_051_003;
 
 pub(crate) struct Sqlite {
     writer: writer::Writer,
@@ -31,12 +31,12 @@ pub(crate) struct Sqlite {
 }
 
 impl Sqlite {
-    pub(crate) fn open(path: &Path, settings: &Settings) -> Result<Self> {
-        fit(rusqlite::version_number())?;
+    pub(crate) fn open(path: &Path, settings: &StoreSettings) -> Result<Self> {
+        validate_version(rusqlite::version_number())?;
         let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         // A batch changes pages all over the file: with too small a cache they are written more than once.
         connection.execute_batch("PRAGMA cache_size = -32768")?;
-        migrate::check(migrate::SQLITE, &applied(&connection)?)?;
+        migrate::ensure_up_to_date(migrate::SQLITE_MIGRATIONS, &load_applied_migrations(&connection)?)?;
         let writer = writer::Writer::start(connection, settings)?;
         let readers = reader::Readers::open(path, settings.connections.clamp(1, 8))?;
         Ok(Self { writer, readers, audit_key: settings.audit_key.clone() })
@@ -46,20 +46,20 @@ impl Sqlite {
         self.writer.run(command).await
     }
 
-    pub(crate) fn ask<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
-        self.readers.with(|connection| {
+    pub(crate) fn query<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
+        self.readers.with_connection(|connection| {
             let moment = Moment {
                 now: domain::Timestamp::EPOCH,
                 seed: domain::id::Seed::new([0; 16]),
                 correlation_id: "".into(),
             };
-            let mut tx = crate::Tx::sqlite(SqliteArm(connection), &self.audit_key, &moment);
-            at_once(query.run(&mut tx))
+            let mut tx = crate::Tx::for_sqlite(SqliteTx(connection), &self.audit_key, &moment);
+            block_on_ready(query.run(&mut tx))
         })
     }
 
-    pub(crate) fn plan(&self, sql: &'static Sql) -> Result<String> {
-        self.readers.with(|connection| {
+    pub(crate) fn explain(&self, sql: &'static Sql) -> Result<String> {
+        self.readers.with_connection(|connection| {
             let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.sqlite))?;
             let nulls = vec![Value::Null; sql.params];
             let lines =
@@ -69,33 +69,34 @@ impl Sqlite {
     }
 }
 
-fn fit(version: i32) -> Result<()> {
-    if version < OLDEST {
-        return Err(StoreError::Unfit(format!(
-            "SQLite {version} can lose commits; {OLDEST} or newer is needed"
+fn validate_version(version: i32) -> Result<()> {
+    if version < MIN_SQLITE_VERSION {
+        return Err(StoreError::Incompatible(format!(
+            "SQLite {version} can lose commits; {MIN_SQLITE_VERSION} or newer is needed"
         )));
     }
     Ok(())
 }
 
 /// Makes the file for its owner alone; SQLite gives its log and its index the same mode.
-fn make(path: &Path) -> Result<()> {
-    let made = std::fs::File::options().create(true).append(true).mode(0o600).open(path);
-    made.map(drop).map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))
+fn create_file(path: &Path) -> Result<()> {
+    let created = std::fs::File::options().create(true).append(true).mode(0o600).open(path);
+    created.map(drop).map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))
 }
 
 /// Brings a file's schema up to date; makes the file if there is none.
 pub(crate) fn migrate(path: &Path) -> Result<Vec<Migration>> {
-    fit(rusqlite::version_number())?;
+    validate_version(rusqlite::version_number())?;
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|e| StoreError::Unavailable(format!("{}: {e}", folder.display())))?;
+        let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        created.map_err(|e| StoreError::Unavailable(format!("{}: {e}", folder.display())))?;
     }
-    make(path)?;
+    create_file(path)?;
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)?;
-    tx.execute_batch(migrate::TABLE)?;
-    let pending = migrate::pending(migrate::SQLITE, &applied(&tx)?)?;
+    tx.execute_batch(migrate::CREATE_MIGRATIONS_TABLE)?;
+    let pending =
+        migrate::list_pending_migrations(migrate::SQLITE_MIGRATIONS, &load_applied_migrations(&tx)?)?;
     for migration in &pending {
         tx.execute_batch(migration.sql)?;
         tx.execute(
@@ -107,7 +108,7 @@ pub(crate) fn migrate(path: &Path) -> Result<Vec<Migration>> {
     Ok(pending)
 }
 
-fn applied(connection: &Connection) -> Result<Vec<(i64, String)>> {
+fn load_applied_migrations(connection: &Connection) -> Result<Vec<(i64, String)>> {
     if !connection.table_exists(None, "schema_migrations")? {
         return Ok(Vec::new());
     }
@@ -134,17 +135,19 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection> {
 }
 
 /// The value of a future that awaits nothing but SQLite, and so is ready when first asked.
-fn at_once<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+fn block_on_ready<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
-        Poll::Pending => Err(StoreError::Fault("a body awaited something other than its transaction".into())),
+        Poll::Pending => {
+            Err(StoreError::Internal("a body awaited something other than its transaction".into()))
+        }
     }
 }
 
 /// SQLite's side of a transaction.
-pub(crate) struct SqliteArm<'a>(&'a mut Connection);
+pub(crate) struct SqliteTx<'a>(&'a mut Connection);
 
-impl SqliteArm<'_> {
+impl SqliteTx<'_> {
     pub(crate) fn query(&mut self, sql: &'static Sql, params: &[Value]) -> Result<Vec<Row>> {
         let mut statement = self.0.prepare_cached(sql.sqlite)?;
         let columns = statement.column_count();
@@ -167,14 +170,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_that_can_lose_commits_is_refused() {
-        assert!(fit(3_051_002).is_err());
-        assert!(fit(3_051_003).is_ok());
-        assert!(fit(rusqlite::version_number()).is_ok(), "the bundled one is new enough");
+    fn sqlite_version_that_can_lose_commits_is_rejected() {
+        assert!(validate_version(3_051_002).is_err());
+        assert!(validate_version(3_051_003).is_ok());
+        assert!(validate_version(rusqlite::version_number()).is_ok(), "the bundled one is new enough");
     }
 
     #[test]
-    fn a_body_that_awaits_something_else_is_a_fault() {
-        assert!(matches!(at_once(std::future::pending::<Result<()>>()), Err(StoreError::Fault(_))));
+    fn command_body_awaiting_foreign_future_fails() {
+        assert!(matches!(block_on_ready(std::future::pending::<Result<()>>()), Err(StoreError::Internal(_))));
     }
 }

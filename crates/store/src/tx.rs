@@ -5,42 +5,42 @@ use domain::id::IdSource;
 use domain::model::audit_event::{AuditEntry, AuditHead, AuditKey};
 
 use crate::error::{Result, StoreError};
-use crate::mark::Mark;
-use crate::postgres::PgArm;
+use crate::mark::CommitEffect;
+use crate::postgres::PostgresTx;
 use crate::sql::{Sql, sql};
-use crate::sqlite::SqliteArm;
+use crate::sqlite::SqliteTx;
 use crate::value::{Row, Value, values};
 
 /// A transaction under way. Two-armed and private inside: no type parameter shows which database it is.
 pub struct Tx<'a> {
-    arm: Arm<'a>,
+    backend: TxBackend<'a>,
     audit_key: &'a AuditKey,
     ids: IdSource,
-    deferred: Vec<Deferred>,
-    marks: Vec<Mark>,
+    deferred: Vec<DeferredStatement>,
+    effects: Vec<CommitEffect>,
     poisoned: bool,
 }
 
 /// A statement that goes with the commit.
-pub(crate) type Deferred = (&'static Sql, Vec<Value>);
+pub(crate) type DeferredStatement = (&'static Sql, Vec<Value>);
 
-enum Arm<'a> {
-    Sqlite(SqliteArm<'a>),
-    Postgres(PgArm<'a>),
+enum TxBackend<'a> {
+    Sqlite(SqliteTx<'a>),
+    Postgres(PostgresTx<'a>),
 }
 
 impl<'a> Tx<'a> {
-    pub(crate) fn sqlite(arm: SqliteArm<'a>, audit_key: &'a AuditKey, moment: &Moment) -> Self {
-        Self::new(Arm::Sqlite(arm), audit_key, moment)
+    pub(crate) fn for_sqlite(backend: SqliteTx<'a>, audit_key: &'a AuditKey, moment: &Moment) -> Self {
+        Self::new(TxBackend::Sqlite(backend), audit_key, moment)
     }
 
-    pub(crate) fn postgres(arm: PgArm<'a>, audit_key: &'a AuditKey, moment: &Moment) -> Self {
-        Self::new(Arm::Postgres(arm), audit_key, moment)
+    pub(crate) fn for_postgres(backend: PostgresTx<'a>, audit_key: &'a AuditKey, moment: &Moment) -> Self {
+        Self::new(TxBackend::Postgres(backend), audit_key, moment)
     }
 
-    fn new(arm: Arm<'a>, audit_key: &'a AuditKey, moment: &Moment) -> Self {
+    fn new(backend: TxBackend<'a>, audit_key: &'a AuditKey, moment: &Moment) -> Self {
         let ids = IdSource::new(moment.now, moment.seed);
-        Self { arm, audit_key, ids, deferred: Vec::new(), marks: Vec::new(), poisoned: false }
+        Self { backend: backend, audit_key, ids, deferred: Vec::new(), effects: Vec::new(), poisoned: false }
     }
 
     /// The ids of this command.
@@ -50,12 +50,12 @@ impl<'a> Tx<'a> {
 
     /// Every row.
     pub(crate) async fn query(&mut self, sql: &'static Sql, params: &[Value]) -> Result<Vec<Row>> {
-        self.ready(sql, params)?;
-        let rows = match &mut self.arm {
-            Arm::Sqlite(arm) => arm.query(sql, params),
-            Arm::Postgres(arm) => arm.query(sql, params).await,
+        self.ensure_ready(sql, params)?;
+        let rows = match &mut self.backend {
+            TxBackend::Sqlite(arm) => arm.query(sql, params),
+            TxBackend::Postgres(arm) => arm.query(sql, params).await,
         };
-        self.heed(rows)
+        self.poison_on_error(rows)
     }
 
     /// The row, if there is one.
@@ -65,12 +65,12 @@ impl<'a> Tx<'a> {
 
     /// How many rows were written.
     pub(crate) async fn execute(&mut self, sql: &'static Sql, params: &[Value]) -> Result<u64> {
-        self.ready(sql, params)?;
-        let count = match &mut self.arm {
-            Arm::Sqlite(arm) => arm.execute(sql, params),
-            Arm::Postgres(arm) => arm.execute(sql, params).await,
+        self.ensure_ready(sql, params)?;
+        let count = match &mut self.backend {
+            TxBackend::Sqlite(arm) => arm.execute(sql, params),
+            TxBackend::Postgres(arm) => arm.execute(sql, params).await,
         };
-        self.heed(count)
+        self.poison_on_error(count)
     }
 
     /// Writes with the commit, in the order of the calls: for what no later statement of the body reads.
@@ -110,30 +110,30 @@ impl<'a> Tx<'a> {
     }
 
     /// Leaves a mark that is applied once the commit is durable.
-    pub(crate) fn mark(&mut self, mark: Mark) {
-        self.marks.push(mark);
+    pub(crate) fn add_effect(&mut self, mark: CommitEffect) {
+        self.effects.push(mark);
     }
 
     /// Whether the commit may follow, with what was deferred to it and the marks.
-    pub(crate) fn finish(self) -> Result<(Vec<Deferred>, Vec<Mark>)> {
+    pub(crate) fn finish(self) -> Result<(Vec<DeferredStatement>, Vec<CommitEffect>)> {
         if self.poisoned {
-            return Err(StoreError::Fault("a command went on after a failed statement".into()));
+            return Err(StoreError::Internal("a command went on after a failed statement".into()));
         }
-        Ok((self.deferred, self.marks))
+        Ok((self.deferred, self.effects))
     }
 
-    fn ready(&self, sql: &'static Sql, params: &[Value]) -> Result<()> {
+    fn ensure_ready(&self, sql: &'static Sql, params: &[Value]) -> Result<()> {
         if self.poisoned {
-            return Err(StoreError::Fault("a command went on after a failed statement".into()));
+            return Err(StoreError::Internal("a command went on after a failed statement".into()));
         }
         if params.len() != sql.params {
-            return Err(StoreError::Fault(format!("{} takes {} parameters", sql.sqlite, sql.params)));
+            return Err(StoreError::Internal(format!("{} takes {} parameters", sql.sqlite, sql.params)));
         }
         Ok(())
     }
 
     /// A failed statement poisons the transaction on both databases.
-    fn heed<T>(&mut self, result: Result<T>) -> Result<T> {
+    fn poison_on_error<T>(&mut self, result: Result<T>) -> Result<T> {
         self.poisoned |= result.is_err();
         result
     }

@@ -18,7 +18,7 @@ pub(crate) enum Value {
 
 /// Something that can be bound.
 pub(crate) trait ToValue {
-    fn value(&self) -> Value;
+    fn to_value(&self) -> Value;
 }
 
 /// Something that can be read; a wrong stored value is a fault, never a panic.
@@ -28,46 +28,46 @@ pub(crate) trait FromValue: Sized {
 
 /// Binds values in the order of their parameters.
 macro_rules! values {
-    ($($value:expr),* $(,)?) => { &[$($crate::value::ToValue::value(&$value)),*] };
+    ($($value:expr),* $(,)?) => { &[$($crate::value::ToValue::to_value(&$value)),*] };
 }
 pub(crate) use values;
 
-fn unexpected<T>(wanted: &str) -> Result<T> {
-    Err(StoreError::Fault(format!("a stored value is not {wanted}")))
+fn invalid_value<T>(expected: &str) -> Result<T> {
+    Err(StoreError::Internal(format!("a stored value is not {expected}")))
 }
 
 impl ToValue for i64 {
-    fn value(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Int(*self)
     }
 }
 impl FromValue for i64 {
     fn from_value(value: Value) -> Result<Self> {
-        if let Value::Int(number) = value { Ok(number) } else { unexpected("a number") }
+        if let Value::Int(number) = value { Ok(number) } else { invalid_value("a number") }
     }
 }
 impl ToValue for u32 {
-    fn value(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Int(i64::from(*self))
     }
 }
 impl FromValue for u32 {
     fn from_value(value: Value) -> Result<Self> {
-        Self::try_from(i64::from_value(value)?).or_else(|_| unexpected("a small number"))
+        Self::try_from(i64::from_value(value)?).or_else(|_| invalid_value("a small number"))
     }
 }
 impl ToValue for u16 {
-    fn value(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Int(i64::from(*self))
     }
 }
 impl FromValue for u16 {
     fn from_value(value: Value) -> Result<Self> {
-        Self::try_from(i64::from_value(value)?).or_else(|_| unexpected("a small number"))
+        Self::try_from(i64::from_value(value)?).or_else(|_| invalid_value("a small number"))
     }
 }
 impl ToValue for bool {
-    fn value(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Bool(*self)
     }
 }
@@ -77,37 +77,37 @@ impl FromValue for bool {
             Value::Bool(truth) => Ok(truth),
             Value::Int(0) => Ok(false),
             Value::Int(1) => Ok(true),
-            _ => unexpected("a truth value"),
+            _ => invalid_value("a truth value"),
         }
     }
 }
 impl ToValue for str {
-    fn value(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Text(self.to_owned())
     }
 }
 impl ToValue for String {
-    fn value(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Text(self.clone())
     }
 }
 impl FromValue for String {
     fn from_value(value: Value) -> Result<Self> {
-        if let Value::Text(text) = value { Ok(text) } else { unexpected("a text") }
+        if let Value::Text(text) = value { Ok(text) } else { invalid_value("a text") }
     }
 }
 impl ToValue for Vec<u8> {
-    fn value(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Blob(self.clone())
     }
 }
 impl FromValue for Vec<u8> {
     fn from_value(value: Value) -> Result<Self> {
-        if let Value::Blob(bytes) = value { Ok(bytes) } else { unexpected("a blob") }
+        if let Value::Blob(bytes) = value { Ok(bytes) } else { invalid_value("a blob") }
     }
 }
 impl ToValue for Timestamp {
-    fn value(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Int(self.millis())
     }
 }
@@ -117,27 +117,27 @@ impl FromValue for Timestamp {
     }
 }
 impl ToValue for TokenHash {
-    fn value(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Blob(self.to_bytes())
     }
 }
 impl FromValue for TokenHash {
     fn from_value(value: Value) -> Result<Self> {
-        Self::from_bytes(&Vec::from_value(value)?).map_or_else(|| unexpected("a token hash"), Ok)
+        Self::from_bytes(&Vec::from_value(value)?).map_or_else(|| invalid_value("a token hash"), Ok)
     }
 }
 impl ToValue for Clusters {
-    fn value(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Text(self.to_string())
     }
 }
 impl FromValue for Clusters {
     fn from_value(value: Value) -> Result<Self> {
-        Self::parse(&String::from_value(value)?).or_else(|_| unexpected("a scope"))
+        Self::parse(&String::from_value(value)?).or_else(|_| invalid_value("a scope"))
     }
 }
 impl ToValue for domain::id::ProviderId {
-    fn value(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Int(self.number())
     }
 }
@@ -147,20 +147,20 @@ impl FromValue for domain::id::ProviderId {
     }
 }
 impl ToValue for domain::id::Seed {
-    fn value(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Blob(self.bytes().to_vec())
     }
 }
 impl FromValue for domain::id::Seed {
     fn from_value(value: Value) -> Result<Self> {
         let bytes: Result<[u8; 16], _> = Vec::from_value(value)?.try_into();
-        bytes.map_or_else(|_| unexpected("a seed"), |b| Ok(Self::new(b)))
+        bytes.map_or_else(|_| invalid_value("a seed"), |b| Ok(Self::new(b)))
     }
 }
 
 impl<T: ToValue> ToValue for Option<T> {
-    fn value(&self) -> Value {
-        self.as_ref().map_or(Value::Null, ToValue::value)
+    fn to_value(&self) -> Value {
+        self.as_ref().map_or(Value::Null, ToValue::to_value)
     }
 }
 impl<T: FromValue> FromValue for Option<T> {
@@ -169,51 +169,51 @@ impl<T: FromValue> FromValue for Option<T> {
     }
 }
 impl<T: ToValue + ?Sized> ToValue for &T {
-    fn value(&self) -> Value {
-        (*self).value()
+    fn to_value(&self) -> Value {
+        (*self).to_value()
     }
 }
 
 /// Types that are stored as their text.
-macro_rules! texts {
+macro_rules! impl_text_value {
     ($read:ident: $($type:ty),+ $(,)?) => {$(
         impl ToValue for $type {
-            fn value(&self) -> Value {
+            fn to_value(&self) -> Value {
                 Value::Text(self.as_str().to_owned())
             }
         }
         impl FromValue for $type {
             fn from_value(value: Value) -> Result<Self> {
-                <$type>::$read(&String::from_value(value)?).known().map_or_else(|| unexpected(stringify!($type)), Ok)
+                <$type>::$read(&String::from_value(value)?).into_option().map_or_else(|| invalid_value(stringify!($type)), Ok)
             }
         }
     )+};
 }
 
-trait Known<T> {
-    fn known(self) -> Option<T>;
+trait IntoOption<T> {
+    fn into_option(self) -> Option<T>;
 }
-impl<T, E> Known<T> for std::result::Result<T, E> {
-    fn known(self) -> Option<T> {
+impl<T, E> IntoOption<T> for std::result::Result<T, E> {
+    fn into_option(self) -> Option<T> {
         self.ok()
     }
 }
-impl<T> Known<T> for Option<T> {
-    fn known(self) -> Self {
+impl<T> IntoOption<T> for Option<T> {
+    fn into_option(self) -> Self {
         self
     }
 }
 
-texts!(parse: domain::id::ClientId, domain::id::ConnectionId, domain::id::CustomerId,
+impl_text_value!(parse: domain::id::ClientId, domain::id::ConnectionId, domain::id::CustomerId,
     domain::id::AuthorizationRequestId, domain::id::JobId, domain::id::LeaseId, domain::id::AuditEventId,
     domain::id::OperatorId);
-texts!(from_word: domain::model::client::ClientKind, domain::model::client::Profile,
+impl_text_value!(from_word: domain::model::client::ClientKind, domain::model::client::Profile,
     domain::model::client::ClientState, domain::model::provider::ProviderState,
     domain::model::provider::ProviderSource, domain::model::registration::RegistrationState,
-    domain::model::authorization_request::RequestStatus, domain::model::connection::Status,
-    domain::model::connection::Cause, domain::model::connection::BankState, domain::model::job::JobKind,
+    domain::model::authorization_request::RequestStatus, domain::model::connection::ConnectionStatus,
+    domain::model::connection::EndCause, domain::model::connection::UpstreamRevocation, domain::model::job::JobKind,
     domain::model::job::JobState, domain::model::audit_event::SubjectKind,
-    domain::model::audit_event::ActorKind, domain::model::audit_event::Action,
+    domain::model::audit_event::ActorKind, domain::model::audit_event::AuditAction,
     domain::model::operator::Role);
 
 /// A row that is read from left to right, in the order of its statement's columns.
@@ -226,18 +226,18 @@ impl Row {
     }
 
     /// The next column.
-    pub(crate) fn take<T: FromValue>(&mut self) -> Result<T> {
-        self.0.next().map_or_else(|| unexpected("there"), T::from_value)
+    pub(crate) fn next<T: FromValue>(&mut self) -> Result<T> {
+        self.0.next().map_or_else(|| invalid_value("there"), T::from_value)
     }
 
     /// The next column, as JSON of a type.
-    pub(crate) fn json<T: serde::de::DeserializeOwned>(&mut self) -> Result<T> {
-        serde_json::from_str(&self.take::<String>()?).map_err(StoreError::fault)
+    pub(crate) fn next_json<T: serde::de::DeserializeOwned>(&mut self) -> Result<T> {
+        serde_json::from_str(&self.next::<String>()?).map_err(StoreError::internal)
     }
 }
 
-pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(StoreError::fault)
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(StoreError::internal)
 }
 
 impl rusqlite::ToSql for Value {
@@ -268,10 +268,10 @@ impl rusqlite::types::FromSql for Value {
     }
 }
 
-type PgError = Box<dyn std::error::Error + Sync + Send>;
+type PostgresError = Box<dyn std::error::Error + Sync + Send>;
 
 impl ToSql for Value {
-    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, PgError> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, PostgresError> {
         match self {
             Self::Null => Ok(IsNull::Yes),
             Self::Int(number) => number.to_sql(ty, out),
@@ -285,7 +285,7 @@ impl ToSql for Value {
         matches!(*ty, Type::INT8 | Type::BOOL | Type::TEXT | Type::BYTEA)
     }
 
-    fn to_sql_checked(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, PgError> {
+    fn to_sql_checked(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, PostgresError> {
         let fits = match self {
             Self::Null => true,
             Self::Int(_) => *ty == Type::INT8,
@@ -298,7 +298,7 @@ impl ToSql for Value {
 }
 
 impl<'a> tokio_postgres::types::FromSql<'a> for Value {
-    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, PgError> {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, PostgresError> {
         match *ty {
             Type::INT8 => i64::from_sql(ty, raw).map(Self::Int),
             Type::BOOL => bool::from_sql(ty, raw).map(Self::Bool),
@@ -307,7 +307,7 @@ impl<'a> tokio_postgres::types::FromSql<'a> for Value {
         }
     }
 
-    fn from_sql_null(_: &Type) -> Result<Self, PgError> {
+    fn from_sql_null(_: &Type) -> Result<Self, PostgresError> {
         Ok(Self::Null)
     }
 
@@ -321,20 +321,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_read_in_order_and_ends() {
+    fn row_columns_are_read_in_order_until_exhausted() {
         let mut row = Row::new(vec![Value::Int(1), Value::Null, Value::Text("active".into())]);
-        assert_eq!(row.take::<i64>().unwrap(), 1);
-        assert_eq!(row.take::<Option<String>>().unwrap(), None);
-        assert!(row.take::<domain::model::connection::Status>().is_ok());
-        assert!(row.take::<i64>().is_err());
+        assert_eq!(row.next::<i64>().unwrap(), 1);
+        assert_eq!(row.next::<Option<String>>().unwrap(), None);
+        assert!(row.next::<domain::model::connection::ConnectionStatus>().is_ok());
+        assert!(row.next::<i64>().is_err());
     }
 
     #[test]
-    fn a_wrong_stored_value_is_a_fault() {
+    fn row_with_invalid_stored_value_returns_error() {
         let read = |value| Row::new(vec![value]);
-        assert!(read(Value::Text("sleeping".into())).take::<domain::model::connection::Status>().is_err());
-        assert!(read(Value::Int(2)).take::<bool>().is_err());
-        assert!(read(Value::Blob(vec![1])).take::<TokenHash>().is_err());
-        assert!(read(Value::Int(-1)).take::<u16>().is_err());
+        assert!(
+            read(Value::Text("sleeping".into()))
+                .next::<domain::model::connection::ConnectionStatus>()
+                .is_err()
+        );
+        assert!(read(Value::Int(2)).next::<bool>().is_err());
+        assert!(read(Value::Blob(vec![1])).next::<TokenHash>().is_err());
+        assert!(read(Value::Int(-1)).next::<u16>().is_err());
     }
 }

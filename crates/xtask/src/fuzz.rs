@@ -9,7 +9,7 @@ use crate::tidy;
 
 /// What libFuzzer needs to see of a program: its edges and its compares (what `cargo fuzz` sets, without a sanitizer:
 /// the project forbids unsafe code).
-const FLAGS: [&str; 6] = [
+const COVERAGE_FLAGS: [&str; 6] = [
     "--cfg=fuzzing",
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -27,12 +27,12 @@ pub(crate) fn run(seconds: u32) -> Result<()> {
         .args(["build", "--locked", "--bins", "--target", TARGET])
         .current_dir(&fuzz)
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTFLAGS", FLAGS.join(" "))
+        .env("RUSTFLAGS", COVERAGE_FLAGS.join(" "))
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .status()?;
     ensure!(built.success(), "the fuzz targets cannot be built");
-    for target in targets(&fuzz.join("fuzz_targets"))? {
+    for target in list_targets(&fuzz.join("fuzz_targets"))? {
         let corpus = fuzz.join("target/corpus").join(&target);
         std::fs::create_dir_all(&corpus)?;
         println!("== fuzz {target} for {seconds} s");
@@ -50,7 +50,7 @@ pub(crate) fn run(seconds: u32) -> Result<()> {
     Ok(())
 }
 
-fn targets(folder: &Path) -> Result<Vec<String>> {
+fn list_targets(folder: &Path) -> Result<Vec<String>> {
     let files = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     let names =
         files.map(|file| Ok(file?.path().file_stem().unwrap_or_default().to_string_lossy().into_owned()));

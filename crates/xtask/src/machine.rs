@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// Something that the tests need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Need {
+pub(crate) struct Requirement {
     name: &'static str,
     /// Any one of these programs.
     programs: &'static [&'static str],
@@ -19,32 +19,32 @@ pub(crate) struct Need {
     packages: &'static [&'static str],
 }
 
-const NEEDS: [Need; 5] = [
-    Need { name: "PostgreSQL", programs: &["initdb"], packages: &["postgresql"] },
-    Need {
+const REQUIREMENTS: [Requirement; 5] = [
+    Requirement { name: "PostgreSQL", programs: &["initdb"], packages: &["postgresql"] },
+    Requirement {
         name: "Chromium",
         programs: &["chromium", "chromium-browser", "google-chrome"],
         packages: &["chromium"],
     },
-    Need { name: "chromedriver", programs: &["chromedriver"], packages: &["chromium-driver"] },
-    Need { name: "strace", programs: &["strace"], packages: &["strace"] },
-    Need { name: "Python", programs: &["python3"], packages: &["python3", "python3-venv"] },
+    Requirement { name: "chromedriver", programs: &["chromedriver"], packages: &["chromium-driver"] },
+    Requirement { name: "strace", programs: &["strace"], packages: &["strace"] },
+    Requirement { name: "Python", programs: &["python3"], packages: &["python3", "python3-venv"] },
 ];
 
 /// What is to be done about a need.
 #[derive(Debug, PartialEq, Eq)]
-enum Plan {
+enum InstallPlan {
     Found(PathBuf),
     Install(&'static [&'static str]),
     Fail(String),
 }
 
 /// The decision, from what is known: where the program is, whether packages can be installed.
-fn plan(need: Need, found: Option<PathBuf>, can_install: bool) -> Plan {
+fn plan_installation(need: Requirement, found: Option<PathBuf>, can_install: bool) -> InstallPlan {
     match found {
-        Some(path) => Plan::Found(path),
-        None if can_install => Plan::Install(need.packages),
-        None => Plan::Fail(format!(
+        Some(path) => InstallPlan::Found(path),
+        None if can_install => InstallPlan::Install(need.packages),
+        None => InstallPlan::Fail(format!(
             "{} is missing. Run: sudo apt-get install -y --no-install-recommends {}",
             need.name,
             need.packages.join(" ")
@@ -54,14 +54,14 @@ fn plan(need: Need, found: Option<PathBuf>, can_install: bool) -> Plan {
 
 /// Prints what would be done on a machine where nothing is there.
 pub(crate) fn print_plan() {
-    for need in NEEDS {
+    for need in REQUIREMENTS {
         for can_install in [true, false] {
-            println!("{} (root: {can_install}): {:?}", need.name, plan(need, None, can_install));
+            println!("{} (root: {can_install}): {:?}", need.name, plan_installation(need, None, can_install));
         }
     }
 }
 
-fn find(need: Need) -> Option<PathBuf> {
+fn find_program(need: Requirement) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = env::split_paths(&path).collect();
     if let Ok(versions) = Path::new("/usr/lib/postgresql").read_dir() {
@@ -80,41 +80,41 @@ fn is_root() -> bool {
 }
 
 /// The machine, ready for the tests.
-pub(crate) struct Machine {
+pub(crate) struct TestEnvironment {
     /// Variables for the test processes.
     pub(crate) environment: Vec<(&'static str, String)>,
-    clusters: Vec<Cluster>,
+    clusters: Vec<PrivatePostgres>,
 }
 
-impl Machine {
+impl TestEnvironment {
     /// Finds, installs and starts what the tests need, and says so.
     pub(crate) fn prepare() -> Result<Self> {
         let mut places = Vec::new();
-        for need in NEEDS {
-            places.push(provide(need)?);
+        for need in REQUIREMENTS {
+            places.push(ensure_installed(need)?);
         }
         let [initdb, chromium, driver, strace, python] = places.as_slice() else {
             bail!("five needs, five places")
         };
-        let schemathesis = schemathesis(python)?;
+        let schemathesis = ensure_schemathesis(python)?;
         let bin = initdb.parent().context("initdb has no folder")?.to_path_buf();
-        let fast = Cluster::start(&bin, "stories", &["fsync=off"])?;
-        let durable = Cluster::start(&bin, "crashes", &[])?;
-        let shown = |path: &Path| path.display().to_string();
+        let fast = PrivatePostgres::start(&bin, "stories", &["fsync=off"])?;
+        let durable = PrivatePostgres::start(&bin, "crashes", &[])?;
+        let display = |path: &Path| path.display().to_string();
         let environment = vec![
             ("BOWLINE_TEST_POSTGRES", fast.url.clone()),
             ("BOWLINE_TEST_POSTGRES_DURABLE", durable.url.clone()),
-            ("BOWLINE_TEST_POSTGRES_BIN", shown(&bin)),
-            ("BOWLINE_TEST_CHROMIUM", shown(chromium)),
-            ("BOWLINE_TEST_CHROMEDRIVER", shown(driver)),
-            ("BOWLINE_TEST_STRACE", shown(strace)),
-            ("BOWLINE_TEST_SCHEMATHESIS", shown(&schemathesis)),
+            ("BOWLINE_TEST_POSTGRES_BIN", display(&bin)),
+            ("BOWLINE_TEST_CHROMIUM", display(chromium)),
+            ("BOWLINE_TEST_CHROMEDRIVER", display(driver)),
+            ("BOWLINE_TEST_STRACE", display(strace)),
+            ("BOWLINE_TEST_SCHEMATHESIS", display(&schemathesis)),
         ];
         Ok(Self { environment, clusters: vec![fast, durable] })
     }
 }
 
-impl Drop for Machine {
+impl Drop for TestEnvironment {
     fn drop(&mut self) {
         for cluster in &mut self.clusters {
             cluster.stop();
@@ -122,17 +122,18 @@ impl Drop for Machine {
     }
 }
 
-fn provide(need: Need) -> Result<PathBuf> {
-    match plan(need, find(need), is_root()) {
-        Plan::Found(path) => {
+fn ensure_installed(need: Requirement) -> Result<PathBuf> {
+    match plan_installation(need, find_program(need), is_root()) {
+        InstallPlan::Found(path) => {
             println!("  {} found: {}", need.name, path.display());
             Ok(path)
         }
-        Plan::Fail(why) => bail!(why),
-        Plan::Install(packages) => {
+        InstallPlan::Fail(why) => bail!(why),
+        InstallPlan::Install(packages) => {
             println!("  {} is missing: installing {}", need.name, packages.join(" "));
-            install(packages)?;
-            find(need).with_context(|| format!("{} is still missing after its installation", need.name))
+            install_packages(packages)?;
+            find_program(need)
+                .with_context(|| format!("{} is still missing after its installation", need.name))
         }
     }
 }
@@ -142,38 +143,39 @@ const PACKAGES: &str = include_str!("../schemathesis.txt");
 
 /// The property-based tester of APIs, in an environment of its own below `target/`; made anew when its packages
 /// have changed.
-fn schemathesis(python: &Path) -> Result<PathBuf> {
+fn ensure_schemathesis(python: &Path) -> Result<PathBuf> {
     let folder = crate::tidy::root().join("target/schemathesis");
-    let (program, made_of) = (folder.join("bin/schemathesis"), folder.join("packages.txt"));
-    if program.is_file() && std::fs::read_to_string(&made_of).is_ok_and(|packages| packages == PACKAGES) {
+    let (program, package_list) = (folder.join("bin/schemathesis"), folder.join("packages.txt"));
+    if program.is_file() && std::fs::read_to_string(&package_list).is_ok_and(|packages| packages == PACKAGES)
+    {
         println!("  schemathesis found: {}", program.display());
         return Ok(program);
     }
     println!("  schemathesis is missing: installing it into {}", folder.display());
     let _ = std::fs::remove_dir_all(&folder);
-    if !environment(python, &folder)? {
+    if !create_virtualenv(python, &folder)? {
         ensure!(is_root(), "Python makes no environments. Run: sudo apt-get install -y python3-venv");
         println!("  Python makes no environments: installing python3-venv");
-        install(&["python3-venv"])?;
-        ensure!(environment(python, &folder)?, "{} -m venv failed", python.display());
+        install_packages(&["python3-venv"])?;
+        ensure!(create_virtualenv(python, &folder)?, "{} -m venv failed", python.display());
     }
     let packages = folder.join("wanted.txt");
     std::fs::write(&packages, PACKAGES)?;
     let mut pip = Command::new(folder.join("bin/pip"));
     pip.args(["install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "-r"]);
-    run(pip.arg(&packages))?;
-    std::fs::rename(packages, made_of)?;
+    run_checked(pip.arg(&packages))?;
+    std::fs::rename(packages, package_list)?;
     ensure!(program.is_file(), "schemathesis is still missing after its installation");
     Ok(program)
 }
 
 /// Whether an environment could be made.
-fn environment(python: &Path, folder: &Path) -> Result<bool> {
-    let made = Command::new(python).args(["-m", "venv"]).arg(folder).stdout(Stdio::null()).status();
-    Ok(made.with_context(|| python.display().to_string())?.success())
+fn create_virtualenv(python: &Path, folder: &Path) -> Result<bool> {
+    let created = Command::new(python).args(["-m", "venv"]).arg(folder).stdout(Stdio::null()).status();
+    Ok(created.with_context(|| python.display().to_string())?.success())
 }
 
-fn install(packages: &[&str]) -> Result<()> {
+fn install_packages(packages: &[&str]) -> Result<()> {
     let apt = |arguments: &[&str]| -> Result<()> {
         let mut command = Command::new("apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments).stdout(Stdio::null());
@@ -186,23 +188,23 @@ fn install(packages: &[&str]) -> Result<()> {
 }
 
 /// A private PostgreSQL, gone when the tests are over.
-struct Cluster {
+struct PrivatePostgres {
     folder: PathBuf,
     url: String,
     server: Child,
 }
 
-impl Cluster {
+impl PrivatePostgres {
     fn start(bin: &Path, name: &str, settings: &[&str]) -> Result<Self> {
         let folder = env::temp_dir().join(format!("bowline-pg-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder)?;
         let root = is_root();
         if root {
-            run(Command::new("chown").arg("postgres").arg(&folder))?;
+            run_checked(Command::new("chown").arg("postgres").arg(&folder))?;
         }
-        let mut initdb = as_postgres(root, &bin.join("initdb"));
-        run(initdb.arg("-D").arg(&folder).args([
+        let mut initdb = postgres_command(root, &bin.join("initdb"));
+        run_checked(initdb.arg("-D").arg(&folder).args([
             "-U",
             "postgres",
             "-A",
@@ -213,7 +215,7 @@ impl Cluster {
             "-N",
         ]))?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut server = as_postgres(root, &bin.join("postgres"));
+        let mut server = postgres_command(root, &bin.join("postgres"));
         server.arg("-D").arg(&folder).args(["-p", &port.to_string(), "-k", ""]);
         server.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"]);
         for setting in settings {
@@ -223,16 +225,16 @@ impl Cluster {
         let server = server.spawn().with_context(|| format!("{server:?}"))?;
         let mut cluster =
             Self { url: format!("postgres://postgres@127.0.0.1:{port}/postgres"), folder, server };
-        cluster.wait(bin, port)?;
+        cluster.wait_until_ready(bin, port)?;
         println!("  PostgreSQL for {name} started on port {port} {settings:?}");
         Ok(cluster)
     }
 
-    fn wait(&mut self, bin: &Path, port: u16) -> Result<()> {
+    fn wait_until_ready(&mut self, bin: &Path, port: u16) -> Result<()> {
         for _ in 0..200 {
-            let mut asked = Command::new(bin.join("pg_isready"));
-            asked.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
-            if asked.status().with_context(|| format!("{asked:?}"))?.success() {
+            let mut probe = Command::new(bin.join("pg_isready"));
+            probe.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
+            if probe.status().with_context(|| format!("{probe:?}"))?.success() {
                 return Ok(());
             }
             ensure!(self.server.try_wait()?.is_none(), "PostgreSQL ended as it began");
@@ -254,7 +256,7 @@ impl Cluster {
 }
 
 /// PostgreSQL refuses to run as root.
-fn as_postgres(root: bool, program: &Path) -> Command {
+fn postgres_command(root: bool, program: &Path) -> Command {
     if !root {
         return Command::new(program);
     }
@@ -266,7 +268,7 @@ fn as_postgres(root: bool, program: &Path) -> Command {
     command
 }
 
-fn run(command: &mut Command) -> Result<()> {
+fn run_checked(command: &mut Command) -> Result<()> {
     let output = command.output().with_context(|| format!("{command:?}"))?;
     ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
@@ -277,12 +279,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_installed_or_named_never_skipped() {
-        for need in NEEDS {
+    fn missing_program_is_installed_or_named() {
+        for need in REQUIREMENTS {
             let found = PathBuf::from("/usr/bin/x");
-            assert_eq!(plan(need, Some(found.clone()), false), Plan::Found(found));
-            assert_eq!(plan(need, None, true), Plan::Install(need.packages));
-            let Plan::Fail(why) = plan(need, None, false) else { panic!("must fail") };
+            assert_eq!(plan_installation(need, Some(found.clone()), false), InstallPlan::Found(found));
+            assert_eq!(plan_installation(need, None, true), InstallPlan::Install(need.packages));
+            let InstallPlan::Fail(why) = plan_installation(need, None, false) else { panic!("must fail") };
             assert!(why.contains("apt-get install") && why.contains(need.packages[0]), "{why}");
         }
     }

@@ -14,13 +14,13 @@ use clap::{Parser, Subcommand};
 /// Checks of the project.
 #[derive(Parser)]
 #[command(name = "xtask")]
-struct Cli {
+struct XtaskCli {
     #[command(subcommand)]
-    command: Command,
+    command: XtaskCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum XtaskCommand {
     /// Format, tidy, clippy, docs, and every test; installs and starts what it needs.
     Test {
         /// Longer loops as well: 200 crashes, 2,000 races, every broken build, and the tour in release.
@@ -52,19 +52,19 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Test { full } => steps::test(full),
-        Command::Mutants { full } => steps::mutants(full),
-        Command::Fuzz { seconds } => fuzz::run(seconds),
-        Command::Openapi => openapi::write(),
-        Command::Tidy => tidy::run(),
-        Command::Prepare { pretend_missing: true } => {
+    let result = match XtaskCli::parse().command {
+        XtaskCommand::Test { full } => steps::run_tests(full),
+        XtaskCommand::Mutants { full } => steps::run_mutants(full),
+        XtaskCommand::Fuzz { seconds } => fuzz::run(seconds),
+        XtaskCommand::Openapi => openapi::write_documents(),
+        XtaskCommand::Tidy => tidy::run(),
+        XtaskCommand::Prepare { pretend_missing: true } => {
             machine::print_plan();
             Ok(())
         }
-        Command::Prepare { pretend_missing: false } => machine::Machine::prepare().map(drop),
+        XtaskCommand::Prepare { pretend_missing: false } => machine::TestEnvironment::prepare().map(drop),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");

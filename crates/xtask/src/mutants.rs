@@ -13,34 +13,34 @@ struct Mutant {
     name: &'static str,
     file: &'static str,
     /// Stands in the file exactly once.
-    whole: &'static str,
-    broken: &'static str,
+    original: &'static str,
+    replacement: &'static str,
     /// Where the test is.
-    tests: Tests,
+    tests: TestTarget,
     /// The test.
     test: &'static str,
     /// What the failing test says.
-    says: &'static str,
+    expected_failure: &'static str,
     /// Whether every run tries it, or a full one alone.
     always: bool,
 }
 
 /// A binary of tests: the smallest one that must notice is built, and no other.
 #[derive(Clone, Copy)]
-enum Tests {
+enum TestTarget {
     /// Stories over HTTP.
-    It,
+    Integration,
     /// The store's commands on both databases.
-    Suite,
+    StoreSuite,
     /// The tests inside of a package's sources.
     Unit(&'static str),
 }
 
-impl Tests {
+impl TestTarget {
     fn arguments(self) -> [&'static str; 4] {
         match self {
-            Self::It => ["-p", "bowline", "--test", "it"],
-            Self::Suite => ["-p", "bowline-store", "--test", "suite"],
+            Self::Integration => ["-p", "bowline", "--test", "it"],
+            Self::StoreSuite => ["-p", "bowline-store", "--test", "suite"],
             Self::Unit(package) => ["-p", package, "--lib", "--quiet"],
         }
     }
@@ -50,211 +50,211 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a step of a registration is taken wherever it stands",
         file: "crates/store/src/command/registration.rs",
-        whole: "let state = known.state.after(self.step).map_err(NotTaken::WrongState)?;",
-        broken: "let state = known.state.after(self.step).unwrap_or(RegistrationState::Active);",
-        tests: Tests::It,
-        test: "client_there::sqlite::a_rejection_meanwhile_stands_and_the_client_is_deleted",
-        says: "the rejection stands",
+        original: "let state = known.state.after(self.step).map_err(NotTaken::WrongState)?;",
+        replacement: "let state = known.state.after(self.step).unwrap_or(RegistrationState::Active);",
+        tests: TestTarget::Integration,
+        test: "client_there::sqlite::rejection_during_client_registration_deletes_client",
+        expected_failure: "the rejection stands",
         always: false,
     },
     Mutant {
         name: "an answer is served without the second access check",
         file: "crates/server/src/gateway/access.rs",
-        whole: "Err(Again::Ended(_)) => Err(DataError::Ended),",
-        broken: "Err(Again::Ended(_)) => Ok(Served(answer)),",
-        tests: Tests::It,
-        test: "race::nobody_is_served_after_an_end_on_sqlite",
-        says: "succeeded after",
+        original: "Err(Again::Ended(_)) => Err(DataError::Ended),",
+        replacement: "Err(Again::Ended(_)) => Ok(Served(answer)),",
+        tests: TestTarget::Integration,
+        test: "race::no_read_succeeds_after_acknowledged_end_sqlite",
+        expected_failure: "succeeded after",
         always: true,
     },
     Mutant {
         name: "the access check lets a revoked connection live",
         file: "crates/domain/src/rule/access.rs",
-        whole: "Status::Active if open => Standing::Live(hold(state)),",
-        broken: "Status::Active | Status::Revoked => Standing::Live(hold(state)),",
-        tests: Tests::It,
-        test: "race::nobody_is_served_after_an_end_on_sqlite",
-        says: "succeeded after",
+        original: "Status::Active if open => Standing::Live(hold(state)),",
+        replacement: "Status::Active | Status::Revoked => Standing::Live(hold(state)),",
+        tests: TestTarget::Integration,
+        test: "race::no_read_succeeds_after_acknowledged_end_sqlite",
+        expected_failure: "succeeded after",
         always: true,
     },
     Mutant {
         name: "a removed recipient is served until its connections are written down",
         file: "crates/domain/src/rule/access.rs",
-        whole: "state.client_state != ClientState::Closed && now < state.expires_at",
-        broken: "now < state.expires_at",
-        tests: Tests::Unit("bowline-domain"),
-        test: "rule::access::tests::a_removed_recipient_is_over_before_its_connections_are_written_down",
-        says: "assertion failed",
+        original: "state.client_state != ClientState::Closed && now < state.expires_at",
+        replacement: "now < state.expires_at",
+        tests: TestTarget::Unit("bowline-domain"),
+        test: "rule::access::tests::removed_recipient_denies_access_before_ends_are_stored",
+        expected_failure: "assertion failed",
         always: false,
     },
     Mutant {
         name: "a commit is answered before it is on disk",
         file: "crates/store/src/sqlite.rs",
-        whole: "PRAGMA synchronous = FULL;",
-        broken: "PRAGMA synchronous = OFF;",
-        tests: Tests::It,
-        test: "trace::the_log_is_synced_before_the_reply_leaves",
-        says: "the reply was sent before the log was synced",
+        original: "PRAGMA synchronous = FULL;",
+        replacement: "PRAGMA synchronous = OFF;",
+        tests: TestTarget::Integration,
+        test: "trace::revoke_syncs_wal_before_204",
+        expected_failure: "the reply was sent before the log was synced",
         always: true,
     },
     Mutant {
         name: "a command does not lock its connection's row, and two nodes refresh at once",
         file: "crates/store/src/record.rs",
-        whole: r#""-- lock a connection\n", connection_columns!(), "WHERE id = ?1 FOR UPDATE""#,
-        broken: r#""-- lock a connection\n", connection_columns!(), "WHERE id = ?1""#,
-        tests: Tests::Suite,
-        test: "race::postgres::of_many_that_ask_at_once_one_refreshes",
-        says: "may refresh at once",
+        original: r#""-- lock a connection\n", connection_columns!(), "WHERE id = ?1 FOR UPDATE""#,
+        replacement: r#""-- lock a connection\n", connection_columns!(), "WHERE id = ?1""#,
+        tests: TestTarget::StoreSuite,
+        test: "race::postgres::concurrent_lease_requests_grant_one_lease",
+        expected_failure: "may refresh at once",
         always: true,
     },
     Mutant {
         name: "a command does not lock its connection's row, and a token is lost to an end",
         file: "crates/store/src/record.rs",
-        whole: r#""-- lock a connection\n", connection_columns!(), "WHERE id = ?1 FOR UPDATE""#,
-        broken: r#""-- lock a connection\n", connection_columns!(), "WHERE id = ?1""#,
-        tests: Tests::Suite,
-        test: "race::postgres::a_refresh_and_an_end_at_once_lose_no_token",
-        says: "the newest token is nobody's",
+        original: r#""-- lock a connection\n", connection_columns!(), "WHERE id = ?1 FOR UPDATE""#,
+        replacement: r#""-- lock a connection\n", connection_columns!(), "WHERE id = ?1""#,
+        tests: TestTarget::StoreSuite,
+        test: "race::postgres::concurrent_refresh_and_end_revoke_every_token",
+        expected_failure: "the newest token is nobody's",
         always: false,
     },
     Mutant {
         name: "an end queues no job that tells the bank",
         file: "crates/store/src/command/end_connection.rs",
-        whole: "..Sealed::token(data_key, token) };\n        queue(tx, moment, JobKind::TellBank, connection, sealed);",
-        broken: "..Sealed::token(data_key, token) };\n        drop(sealed);",
-        tests: Tests::Suite,
-        test: "life::sqlite::an_end_takes_everything_along",
-        says: "tests/suite/life.rs",
+        original: "..Sealed::token(data_key, token) };\n        queue(tx, moment, JobKind::TellBank, connection, sealed);",
+        replacement: "..Sealed::token(data_key, token) };\n        drop(sealed);",
+        tests: TestTarget::StoreSuite,
+        test: "life::sqlite::end_deletes_tokens_and_credentials",
+        expected_failure: "tests/suite/life.rs",
         always: true,
     },
     Mutant {
         name: "an end leaves the refresh tokens",
         file: "crates/store/src/command/end_connection.rs",
-        whole: "DELETE FROM refresh_tokens WHERE connection_id = ?1",
-        broken: "DELETE FROM refresh_tokens WHERE connection_id = ?1 AND 1 = 0",
-        tests: Tests::Suite,
-        test: "race::sqlite::an_exchange_and_an_end_at_once_leave_nothing_alive",
-        says: "a token lives on",
+        original: "DELETE FROM refresh_tokens WHERE connection_id = ?1",
+        replacement: "DELETE FROM refresh_tokens WHERE connection_id = ?1 AND 1 = 0",
+        tests: TestTarget::StoreSuite,
+        test: "race::sqlite::concurrent_exchange_and_end_leave_no_refresh_token",
+        expected_failure: "a token lives on",
         always: false,
     },
     Mutant {
         name: "old news of a credential ends a connection",
         file: "crates/store/src/command/end_connection.rs",
-        whole: "self.fence.is_some_and(|version| version != connection.credential_version)",
-        broken: "self.fence.is_some_and(|version| version < 0)",
-        tests: Tests::Suite,
-        test: "life::sqlite::an_old_news_is_fenced",
-        says: "right: Fenced",
+        original: "self.fence.is_some_and(|version| version != connection.credential_version)",
+        replacement: "self.fence.is_some_and(|version| version < 0)",
+        tests: TestTarget::StoreSuite,
+        test: "life::sqlite::stale_credential_version_is_ignored",
+        expected_failure: "right: Fenced",
         always: false,
     },
     Mutant {
         name: "old news of an invalid_grant ends a connection",
         file: "crates/store/src/command/invalid_grant.rs",
-        whole: "if connection.credential_version != self.lease.version {",
-        broken: "if connection.credential_version < self.lease.version {",
-        tests: Tests::Suite,
-        test: "trip::sqlite::old_news_and_ended_connections_do_not_count",
-        says: "right: Fenced",
+        original: "if connection.credential_version != self.lease.version {",
+        replacement: "if connection.credential_version < self.lease.version {",
+        tests: TestTarget::StoreSuite,
+        test: "trip::sqlite::stale_and_repeated_invalid_grants_are_not_counted",
+        expected_failure: "right: Fenced",
         always: false,
     },
     Mutant {
         name: "the loser of two refreshes overwrites the winner's token",
         file: "crates/store/src/command/credential.rs",
-        whole: "if connection.credential_version != self.lease.version {",
-        broken: "if connection.credential_version < self.lease.version {",
-        tests: Tests::Suite,
-        test: "credential::sqlite::the_first_of_two_refreshes_wins",
-        says: "right: TooLate",
+        original: "if connection.credential_version != self.lease.version {",
+        replacement: "if connection.credential_version < self.lease.version {",
+        tests: TestTarget::StoreSuite,
+        test: "credential::sqlite::first_of_two_refreshes_is_stored",
+        expected_failure: "right: TooLate",
         always: false,
     },
     Mutant {
         name: "a sealed token opens for any connection",
         file: "crates/server/src/vault/seal.rs",
-        whole: "Aad::from(bound_to.as_bytes())",
-        broken: "Aad::from(&bound_to.as_bytes()[..0])",
-        tests: Tests::Unit("bowline"),
-        test: "vault::seal::tests::a_value_opens_for_its_own_name_and_key_alone",
-        says: "key(1).open(\"con_2\", &sealed).is_err()",
+        original: "Aad::from(bound_to.as_bytes())",
+        replacement: "Aad::from(&bound_to.as_bytes()[..0])",
+        tests: TestTarget::Unit("bowline"),
+        test: "vault::seal::tests::sealed_value_opens_only_for_its_name_and_key",
+        expected_failure: "key(1).open(\"con_2\", &sealed).is_err()",
         always: false,
     },
     Mutant {
         name: "the log shows the query of a request",
         file: "crates/server/src/web/outer.rs",
-        whole: r#"map_or("none", MatchedPath::as_str).to_owned();"#,
-        broken: r#"map_or("none", MatchedPath::as_str).to_owned() + request.uri().query().unwrap_or_default();"#,
-        tests: Tests::It,
-        test: "secrets::no_secret_is_written_down_on_sqlite",
-        says: "in hub.log",
+        original: r#"map_or("none", MatchedPath::as_str).to_owned();"#,
+        replacement: r#"map_or("none", MatchedPath::as_str).to_owned() + request.uri().query().unwrap_or_default();"#,
+        tests: TestTarget::Integration,
+        test: "secrets::no_secret_is_logged_or_stored_sqlite",
+        expected_failure: "in hub.log",
         always: false,
     },
     Mutant {
         name: "a redirect URI is compared by its beginning",
         file: "crates/domain/src/rule/authorize.rs",
-        whole: "client.redirect_uris.iter().any(|known| known == uri)",
-        broken: "client.redirect_uris.iter().any(|known| uri.starts_with(known.as_str()))",
-        tests: Tests::Unit("bowline-domain"),
-        test: "rule::authorize::tests::only_an_exactly_registered_uri_is_redirected_to",
-        says: "authorize_tests.rs",
+        original: "client.redirect_uris.iter().any(|known| known == uri)",
+        replacement: "client.redirect_uris.iter().any(|known| uri.starts_with(known.as_str()))",
+        tests: TestTarget::Unit("bowline-domain"),
+        test: "rule::authorize::tests::rfc9700_s2_1_redirect_uri_must_match_exactly",
+        expected_failure: "authorize_tests.rs",
         always: true,
     },
     Mutant {
         name: "a code is redeemed for a redirect URI that begins alike",
         file: "crates/domain/src/rule/redeem.rs",
-        whole: "if code.redirect_uri != redirect_uri {",
-        broken: "if !redirect_uri.starts_with(code.redirect_uri.as_str()) {",
-        tests: Tests::Unit("bowline-domain"),
-        test: "rule::redeem::tests::any_other_second_use_is_refused_recorded_and_without_effect",
-        says: "Replayed",
+        original: "if code.redirect_uri != redirect_uri {",
+        replacement: "if !redirect_uri.starts_with(code.redirect_uri.as_str()) {",
+        tests: TestTarget::Unit("bowline-domain"),
+        test: "rule::redeem::tests::invalid_second_code_use_is_rejected_as_suspicious",
+        expected_failure: "Replayed",
         always: false,
     },
     Mutant {
         name: "a bank's document is fetched wherever the bank says",
         file: "crates/server/src/hub/provider.rs",
-        whole: "from.join(place).ok().filter(|url| is_below(base, url))",
-        broken: "from.join(place).ok()",
-        tests: Tests::It,
-        test: "statements::a_redirect_is_followed_below_the_base_and_the_bearer_goes_nowhere_else",
-        says: "assertion",
+        original: "from.join(place).ok().filter(|url| is_below(base, url))",
+        replacement: "from.join(place).ok()",
+        tests: TestTarget::Integration,
+        test: "statements::document_redirect_stays_below_provider_base_url",
+        expected_failure: "assertion",
         always: false,
     },
     Mutant {
         name: "a redirect of a bank is followed with what was sent to it",
         file: "crates/server/src/outbound.rs",
-        whole: ".redirect(reqwest::redirect::Policy::none())",
-        broken: ".redirect(reqwest::redirect::Policy::limited(3))",
-        tests: Tests::It,
-        test: "spec::rfc6750::s5_3_no_redirect_is_followed_with_a_bearer",
-        says: "a bearer was sent on",
+        original: ".redirect(reqwest::redirect::Policy::none())",
+        replacement: ".redirect(reqwest::redirect::Policy::limited(3))",
+        tests: TestTarget::Integration,
+        test: "spec::rfc6750::rfc6750_s5_3_redirect_with_bearer_token_is_not_followed",
+        expected_failure: "a bearer was sent on",
         always: false,
     },
     Mutant {
         name: "an answer of one bank is taken for another's",
         file: "crates/store/src/command/request.rs",
-        whole: "let request = request.filter(|r| r.provider_id == self.provider_id);",
-        broken: "",
-        tests: Tests::It,
-        test: "spec::rfc9700::s4_4_an_answer_of_one_bank_is_never_taken_for_anothers",
-        says: "it was taken for another's",
+        original: "let request = request.filter(|r| r.provider_id == self.provider_id);",
+        replacement: "",
+        tests: TestTarget::Integration,
+        test: "spec::rfc9700::rfc9700_s4_4_callback_with_other_issuer_is_rejected",
+        expected_failure: "it was taken for another's",
         always: false,
     },
     Mutant {
         name: "whoever comes over the network seems to come from the machine itself",
         file: "crates/server/src/web/listen.rs",
-        whole: "Ok((stream, Peer::address(address.ip())))",
-        broken: "Ok((stream, Peer::local(domain::rule::operator::LocalPeer { user: 0, own: 0 })))",
-        tests: Tests::It,
-        test: "admin::socket::over_the_network_nobody_comes_from_the_machine",
-        says: "/admin/v1/",
+        original: "Ok((stream, Peer::address(address.ip())))",
+        replacement: "Ok((stream, Peer::local(domain::rule::operator::LocalPeer { user: 0, own: 0 })))",
+        tests: TestTarget::Integration,
+        test: "admin::socket::network_request_is_never_local_peer",
+        expected_failure: "/admin/v1/",
         always: false,
     },
     Mutant {
         name: "any user of the machine is an admin at the hub's own socket",
         file: "crates/domain/src/rule/operator.rs",
-        whole: "if peer.user != peer.own && peer.user != ROOT {",
-        broken: "if peer.user == u32::MAX && peer.user != ROOT {",
-        tests: Tests::Unit("bowline-domain"),
-        test: "rule::operator::tests::of_the_machine_the_hubs_own_user_and_root_are_let_in_as_admins",
-        says: "1000 at a hub of 0",
+        original: "if peer.user != peer.own && peer.user != ROOT {",
+        replacement: "if peer.user == u32::MAX && peer.user != ROOT {",
+        tests: TestTarget::Unit("bowline-domain"),
+        test: "rule::operator::tests::local_peer_is_admin_only_as_hub_user_or_root",
+        expected_failure: "1000 at a hub of 0",
         always: false,
     },
 ];
@@ -265,11 +265,11 @@ pub(crate) fn run(root: &Path, environment: &[(&str, String)], all: bool) -> Res
     let tree = root.join("target/mutants/tree");
     let target = root.join("target/mutants/target");
     copy_sources(root, &tree)?;
-    lend_dependencies(root, &target)?;
+    copy_dependencies(root, &target)?;
     let mut survivors = Vec::new();
     for mutant in MUTANTS.iter().filter(|mutant| all || mutant.always) {
-        let begun = crate::steps::stopwatch();
-        let caught = caught(mutant, &tree, &target, environment)?;
+        let begun = crate::steps::start_stopwatch();
+        let caught = check_mutant(mutant, &tree, &target, environment)?;
         let seconds = begun.elapsed().as_secs();
         println!("  {}: {} in {seconds} s", mutant.name, if caught { "caught" } else { "NOT CAUGHT" });
         if !caught {
@@ -280,34 +280,34 @@ pub(crate) fn run(root: &Path, environment: &[(&str, String)], all: bool) -> Res
     Ok(())
 }
 
-fn caught(mutant: &Mutant, tree: &Path, target: &Path, environment: &[(&str, String)]) -> Result<bool> {
+fn check_mutant(mutant: &Mutant, tree: &Path, target: &Path, environment: &[(&str, String)]) -> Result<bool> {
     let path = tree.join(mutant.file);
-    let whole = fs::read_to_string(&path).with_context(|| mutant.file)?;
-    fs::write(&path, broken(mutant, &whole)?)?;
+    let original = fs::read_to_string(&path).with_context(|| mutant.file)?;
+    fs::write(&path, apply_mutant(mutant, &original)?)?;
     let run = |arguments: &[&str]| {
         let all = [&mutant.tests.arguments()[..], arguments].concat();
-        cargo(tree, target, environment, &all)
+        run_cargo_test(tree, target, environment, &all)
     };
     let tested = run(&["--no-run"]).and_then(|built| {
         ensure!(built.0, "{} does not build: {}", mutant.name, built.1);
         run(&["--", "--exact", mutant.test])
     });
-    fs::write(&path, whole)?;
+    fs::write(&path, original)?;
     let (passed, output) = tested?;
     ensure!(!passed || output.contains("1 passed"), "{}: there is no test {}", mutant.name, mutant.test);
-    if !passed && !output.contains(mutant.says) {
+    if !passed && !output.contains(mutant.expected_failure) {
         bail!("{}: the test failed otherwise than it should:\n{output}", mutant.name);
     }
     Ok(!passed)
 }
 
-fn broken(mutant: &Mutant, whole: &str) -> Result<String> {
-    let times = whole.matches(mutant.whole).count();
-    ensure!(times == 1, "{}: {:?} stands {times} times in {}", mutant.name, mutant.whole, mutant.file);
-    Ok(whole.replace(mutant.whole, mutant.broken))
+fn apply_mutant(mutant: &Mutant, source: &str) -> Result<String> {
+    let times = source.matches(mutant.original).count();
+    ensure!(times == 1, "{}: {:?} stands {times} times in {}", mutant.name, mutant.original, mutant.file);
+    Ok(source.replace(mutant.original, mutant.replacement))
 }
 
-fn cargo(
+fn run_cargo_test(
     tree: &Path,
     target: &Path,
     environment: &[(&str, String)],
@@ -365,7 +365,7 @@ fn files_below(path: PathBuf) -> Result<Vec<PathBuf>> {
 }
 
 /// The dependencies' artefacts are the same for a mutant: they are copied, not built again.
-fn lend_dependencies(root: &Path, target: &Path) -> Result<()> {
+fn copy_dependencies(root: &Path, target: &Path) -> Result<()> {
     if target.join("debug").exists() {
         return Ok(());
     }
@@ -383,11 +383,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_break_is_possible_in_the_sources_as_they_are() {
+    fn every_mutant_applies_to_current_sources() {
         let root = crate::tidy::root();
         for mutant in MUTANTS {
-            let whole = fs::read_to_string(root.join(mutant.file)).unwrap();
-            assert_ne!(broken(mutant, &whole).unwrap(), whole, "{}", mutant.name);
+            let source = fs::read_to_string(root.join(mutant.file)).unwrap();
+            assert_ne!(apply_mutant(mutant, &source).unwrap(), source, "{}", mutant.name);
         }
     }
 }

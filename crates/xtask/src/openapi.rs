@@ -6,13 +6,13 @@ use anyhow::{Context, Result, ensure};
 
 use crate::tidy;
 
-const FACES: [&str; 3] = ["flinks", "fdx", "admin"];
+const DOCUMENTS: [&str; 3] = ["flinks", "fdx", "admin"];
 
 /// Writes every document.
-pub(crate) fn write() -> Result<()> {
+pub(crate) fn write_documents() -> Result<()> {
     let folder = tidy::root().join("openapi");
     std::fs::create_dir_all(&folder)?;
-    for face in FACES {
+    for face in DOCUMENTS {
         let printed = Command::new("cargo")
             .args(["run", "--quiet", "-p", "bowline", "--", "openapi", face])
             .stderr(std::process::Stdio::inherit())

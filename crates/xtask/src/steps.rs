@@ -5,18 +5,18 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::machine::Machine;
+use crate::machine::TestEnvironment;
 use crate::tidy;
 
 /// Numbers of tests, as cargo reports them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Count {
+struct TestCount {
     passed: u64,
     failed: u64,
     ignored: u64,
 }
 
-impl Count {
+impl TestCount {
     /// Adds a line such as `test result: ok. 8 passed; 0 failed; 0 ignored; …`.
     fn add(&mut self, line: &str) {
         let Some((_, results)) = line.split_once("test result:") else { return };
@@ -31,32 +31,37 @@ impl Count {
 }
 
 /// Everything, in the order in which it fails soonest.
-pub(crate) fn test(full: bool) -> Result<()> {
-    let begun = stopwatch();
-    let machine = step("prepare the machine", Machine::prepare)?;
-    step("format", || cargo(&["fmt", "--all", "--check"], &[]))?;
-    step("tidy", tidy::run)?;
+pub(crate) fn run_tests(full: bool) -> Result<()> {
+    let begun = start_stopwatch();
+    let machine = run_step("prepare the machine", TestEnvironment::prepare)?;
+    run_step("format", || run_cargo(&["fmt", "--all", "--check"], &[]))?;
+    run_step("tidy", tidy::run)?;
     // Clippy and the tests share the dependencies' check and build artefacts of one profile each; a second
     // profile would build everything twice.
-    step("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]))?;
-    let mut count = Count::default();
+    run_step("clippy", || {
+        run_cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])
+    })?;
+    let mut count = TestCount::default();
     let mut environment = machine.environment.clone();
     if full {
         environment.push(("BOWLINE_CRASH_ROUNDS", "200".into()));
         environment.push(("BOWLINE_RACE_ROUNDS", "2000".into()));
     }
-    let tested = step("tests", || counted(&mut count, &environment));
+    let tested = run_step("tests", || run_and_count_tests(&mut count, &environment));
     let broken = tested.and_then(|()| {
-        step("broken builds are caught", || crate::mutants::run(&tidy::root(), &environment, full))
+        run_step("broken builds are caught", || crate::mutants::run(&tidy::root(), &environment, full))
     });
     let documented = broken.and_then(|()| {
-        step("docs", || {
+        run_step("docs", || {
             let doc = ["doc", "--workspace", "--no-deps", "--document-private-items"];
-            cargo(&doc, &[("RUSTDOCFLAGS", "-D warnings --allow rustdoc::private_intra_doc_links".into())])
+            run_cargo(
+                &doc,
+                &[("RUSTDOCFLAGS", "-D warnings --allow rustdoc::private_intra_doc_links".into())],
+            )
         })
     });
-    let done =
-        documented.and_then(|()| if full { step("the tour in release", release_tour) } else { Ok(()) });
+    let done = documented
+        .and_then(|()| if full { run_step("the tour in release", run_release_tour) } else { Ok(()) });
     drop(machine);
     println!("everything took {} s", begun.elapsed().as_secs());
     println!("{} passed, {} failed", count.passed, count.failed);
@@ -64,16 +69,16 @@ pub(crate) fn test(full: bool) -> Result<()> {
 }
 
 /// The broken builds alone.
-pub(crate) fn mutants(full: bool) -> Result<()> {
-    let machine = Machine::prepare()?;
+pub(crate) fn run_mutants(full: bool) -> Result<()> {
+    let machine = TestEnvironment::prepare()?;
     crate::mutants::run(&tidy::root(), &machine.environment, full)
 }
 
-fn release_tour() -> Result<()> {
-    cargo(&["run", "--release", "--quiet", "-p", "bowline", "--", "tour", "--quiet"], &[])
+fn run_release_tour() -> Result<()> {
+    run_cargo(&["run", "--release", "--quiet", "-p", "bowline", "--", "tour", "--quiet"], &[])
 }
 
-fn counted(count: &mut Count, environment: &[(&str, String)]) -> Result<()> {
+fn run_and_count_tests(count: &mut TestCount, environment: &[(&str, String)]) -> Result<()> {
     let mut command = Command::new("cargo");
     command.args(["test", "--workspace", "--no-fail-fast"]).stdout(Stdio::piped());
     command.envs(environment.iter().map(|(k, v)| (*k, v.as_str())));
@@ -92,7 +97,7 @@ fn counted(count: &mut Count, environment: &[(&str, String)]) -> Result<()> {
     Ok(())
 }
 
-fn cargo(arguments: &[&str], environment: &[(&str, String)]) -> Result<()> {
+fn run_cargo(arguments: &[&str], environment: &[(&str, String)]) -> Result<()> {
     let mut command = Command::new("cargo");
     command.args(arguments).envs(environment.iter().map(|(k, v)| (*k, v.as_str())));
     if !command.status()?.success() {
@@ -101,9 +106,9 @@ fn cargo(arguments: &[&str], environment: &[(&str, String)]) -> Result<()> {
     Ok(())
 }
 
-fn step<T>(name: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
+fn run_step<T>(name: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
     println!("== {name}");
-    let begun = stopwatch();
+    let begun = start_stopwatch();
     let done = act();
     println!(
         "== {name}: {} in {:.1} s",
@@ -113,7 +118,7 @@ fn step<T>(name: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
     done
 }
 
-pub(crate) fn stopwatch() -> std::time::Instant {
+pub(crate) fn start_stopwatch() -> std::time::Instant {
     #[expect(clippy::disallowed_methods, reason = "how long a step took, for people")]
     std::time::Instant::now()
 }
@@ -123,13 +128,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_are_summed_and_other_lines_ignored() {
-        let mut count = Count::default();
+    fn test_counts_are_summed_and_other_lines_ignored() {
+        let mut count = TestCount::default();
         count.add(
             "test result: ok. 8 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.04s",
         );
         count.add("test result: FAILED. 11 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out");
         count.add("running 99 tests");
-        assert_eq!(count, Count { passed: 19, failed: 2, ignored: 1 });
+        assert_eq!(count, TestCount { passed: 19, failed: 2, ignored: 1 });
     }
 }

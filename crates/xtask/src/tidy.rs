@@ -14,14 +14,14 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 /// A source file of the project.
-pub(crate) struct Source {
+pub(crate) struct SourceFile {
     /// Its path from the root, with `/`.
     pub(crate) path: String,
     /// Its text.
     pub(crate) text: String,
 }
 
-impl Source {
+impl SourceFile {
     /// Whether it is Rust.
     pub(crate) fn is_rust(&self) -> bool {
         Path::new(&self.path).extension().is_some_and(|extension| extension == "rs")
@@ -30,17 +30,17 @@ impl Source {
 
 /// Runs every rule and prints what breaks them.
 pub(crate) fn run() -> Result<()> {
-    let sources = tracked()?;
+    let sources = list_tracked_files()?;
     let mut findings = Vec::new();
     for source in &sources {
         findings.extend(layers::check(source));
         findings.extend(words::check(source));
         findings.extend(budget::check(source));
     }
-    findings.extend(migrations(&sources));
+    findings.extend(check_migrations(&sources));
     findings.extend(names::check(&sources));
     findings.extend(dependencies::check()?);
-    findings.extend(budget::ratios(&sources));
+    findings.extend(budget::check_test_ratios(&sources));
     findings.extend(cycles::check(&sources)?);
     findings.extend(prose::check(&sources)?);
     for finding in &findings {
@@ -57,7 +57,7 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// The text files that git knows or would know.
-fn tracked() -> Result<Vec<Source>> {
+fn list_tracked_files() -> Result<Vec<SourceFile>> {
     let output = Command::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard"])
         .current_dir(root())
@@ -67,19 +67,19 @@ fn tracked() -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     for path in listed.lines() {
         if let Ok(text) = std::fs::read_to_string(root().join(path)) {
-            sources.push(Source { path: path.to_owned(), text });
+            sources.push(SourceFile { path: path.to_owned(), text });
         }
     }
     Ok(sources)
 }
 
 /// Migrations have the same numbers and names for both databases.
-fn migrations(sources: &[Source]) -> Vec<String> {
-    let of = |dialect: &str| -> Vec<&str> {
+fn check_migrations(sources: &[SourceFile]) -> Vec<String> {
+    let list_of = |dialect: &str| -> Vec<&str> {
         let prefix = format!("migrations/{dialect}/");
         sources.iter().filter_map(|s| s.path.strip_prefix(prefix.as_str())).collect()
     };
-    let (sqlite, postgres) = (of("sqlite"), of("postgres"));
+    let (sqlite, postgres) = (list_of("sqlite"), list_of("postgres"));
     if sqlite == postgres {
         Vec::new()
     } else {
@@ -92,10 +92,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn migrations_of_one_database_alone_are_found() {
-        let source = |path: &str| Source { path: path.into(), text: String::new() };
+    fn migration_missing_for_one_database_is_reported() {
+        let source = |path: &str| SourceFile { path: path.into(), text: String::new() };
         let both = [source("migrations/sqlite/0001_a.sql"), source("migrations/postgres/0001_a.sql")];
-        assert!(migrations(&both).is_empty());
-        assert_eq!(migrations(&both[..1]).len(), 1);
+        assert!(check_migrations(&both).is_empty());
+        assert_eq!(check_migrations(&both[..1]).len(), 1);
     }
 }

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 
 /// Why a text is not a usable access token. A stranger is told none of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejected {
+pub enum TokenError {
     /// It is not a token that we made.
     #[error("forged or malformed")]
     Forged,
@@ -18,15 +18,15 @@ pub enum Rejected {
 }
 
 const TYPE: &str = "at+jwt";
-const MAX_TOKEN: usize = 4096;
+const MAX_TOKEN_BYTES: usize = 4096;
 
 /// The keys of access tokens: one signs, and every one that is still in use verifies.
 pub struct AccessTokenKeys {
     issuer: String,
     audience: String,
     header: Header,
-    signing: EncodingKey,
-    verifying: Vec<(String, DecodingKey)>,
+    signing_key: EncodingKey,
+    verifying_keys: Vec<(String, DecodingKey)>,
     validation: Validation,
 }
 
@@ -47,41 +47,51 @@ impl AccessTokenKeys {
         validation.validate_exp = false; // the caller's time decides, below
         validation.validate_aud = true;
         let keys = std::iter::once(&current).chain(retired);
-        let verifying =
+        let verifying_keys =
             keys.map(|(id, key)| ((*id).to_owned(), DecodingKey::from_secret(key.expose()))).collect();
         let mut header = Header::new(Algorithm::HS256);
         header.typ = Some(TYPE.to_owned());
         header.kid = Some(current.0.to_owned());
-        let signing = EncodingKey::from_secret(current.1.expose());
-        Self { issuer: public_url.to_owned(), audience, header, signing, verifying, validation }
+        let signing_key = EncodingKey::from_secret(current.1.expose());
+        Self {
+            issuer: public_url.to_owned(),
+            audience,
+            header,
+            signing_key: signing_key,
+            verifying_keys: verifying_keys,
+            validation,
+        }
     }
 
     /// The token that carries these claims.
-    pub fn sign(&self, claims: &Claims) -> Result<Secret<String>, Rejected> {
-        let payload = Payload::of(claims, &self.issuer, &self.audience);
-        jsonwebtoken::encode(&self.header, &payload, &self.signing)
+    pub fn sign(&self, claims: &Claims) -> Result<Secret<String>, TokenError> {
+        let payload = Payload::from_claims(claims, &self.issuer, &self.audience);
+        jsonwebtoken::encode(&self.header, &payload, &self.signing_key)
             .map(Secret::new)
-            .map_err(|_| Rejected::Forged)
+            .map_err(|_| TokenError::Forged)
     }
 
     /// The claims of an authentic token that has not expired (RFC 8725: one algorithm, one type, our
     /// issuer and audience; a key id is a name to look up, nothing else).
-    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, Rejected> {
-        if token.len() > MAX_TOKEN {
-            return Err(Rejected::Forged);
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::Forged);
         }
-        let header = jsonwebtoken::decode_header(token).map_err(|_| Rejected::Forged)?;
+        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Forged)?;
         // What must be understood and is not makes a token invalid (RFC 7515 §4.1.11): we write no `crit`.
         if header.typ.as_deref() != Some(TYPE) || header.crit.is_some() {
-            return Err(Rejected::Forged);
+            return Err(TokenError::Forged);
         }
-        let key =
-            self.verifying.iter().find(|(id, _)| Some(id) == header.kid.as_ref()).ok_or(Rejected::Forged)?;
+        let key = self
+            .verifying_keys
+            .iter()
+            .find(|(id, _)| Some(id) == header.kid.as_ref())
+            .ok_or(TokenError::Forged)?;
         let payload = jsonwebtoken::decode::<Payload>(token, &key.1, &self.validation)
-            .map_err(|_| Rejected::Forged)?
+            .map_err(|_| TokenError::Forged)?
             .claims;
-        let claims = payload.claims().ok_or(Rejected::Forged)?;
-        if now >= claims.expires_at { Err(Rejected::Expired) } else { Ok(claims) }
+        let claims = payload.into_claims().ok_or(TokenError::Forged)?;
+        if now >= claims.expires_at { Err(TokenError::Expired) } else { Ok(claims) }
     }
 }
 
@@ -89,7 +99,7 @@ impl AccessTokenKeys {
 mod tests {
     use super::*;
     use crate::id::{AccessTokenId, ClientId, ConnectionId};
-    use crate::model::access_token::Bearing;
+    use crate::model::access_token::TokenSubject;
     use crate::scope::{ClientScope, Clusters};
 
     const URL: &str = "https://hub.example";
@@ -109,7 +119,7 @@ mod tests {
             client_id: ClientId::parse("dc-7tf8").unwrap(),
             issued_at: NOW,
             expires_at: Timestamp::from_seconds(1_709_147_034),
-            bearing: Bearing::Connection {
+            subject: TokenSubject::Connection {
                 id: ConnectionId::parse("con_1").unwrap(),
                 sub: "bbc6eb83-60fa-4fb0-a6ea-9e2bd54e1071".into(),
                 clusters: Clusters::parse("ACCOUNT_BASIC").unwrap(),
@@ -119,21 +129,21 @@ mod tests {
     }
 
     #[test]
-    fn claims_survive_the_token_and_time_ends_them() {
+    fn access_token_round_trips_claims_until_expiry() {
         let token = keys().sign(&claims()).unwrap();
         assert_eq!(keys().verify(token.expose(), NOW), Ok(claims()));
-        assert_eq!(keys().verify(token.expose(), claims().expires_at), Err(Rejected::Expired));
+        assert_eq!(keys().verify(token.expose(), claims().expires_at), Err(TokenError::Expired));
     }
 
     #[test]
-    fn a_client_token_names_no_connection() {
-        let bearing = Bearing::Client { scope: ClientScope::ClientAdmin, generation: 2 };
-        let token = keys().sign(&Claims { bearing: bearing.clone(), ..claims() }).unwrap();
-        assert_eq!(keys().verify(token.expose(), NOW).unwrap().bearing, bearing);
+    fn client_token_round_trips_without_connection() {
+        let subject = TokenSubject::Client { scope: ClientScope::ClientAdmin, generation: 2 };
+        let token = keys().sign(&Claims { subject: subject.clone(), ..claims() }).unwrap();
+        assert_eq!(keys().verify(token.expose(), NOW).unwrap().subject, subject);
     }
 
     #[test]
-    fn the_payload_shows_the_documented_claims() {
+    fn access_token_payload_has_documented_claims() {
         use base64::Engine as _;
         let token = keys().sign(&claims()).unwrap();
         let part = token.expose().split('.').nth(1).unwrap();
@@ -147,18 +157,18 @@ mod tests {
     }
 
     #[test]
-    fn a_retired_key_still_verifies_and_an_unknown_one_does_not() {
+    fn retired_key_verifies_and_unknown_key_is_rejected() {
         let old = AccessTokenKeys::new(URL, ("at.flinks/1", &key(1)), &[]).sign(&claims()).unwrap();
         assert!(keys().verify(old.expose(), NOW).is_ok());
         let other = AccessTokenKeys::new(URL, ("at.flinks/3", &key(2)), &[]).sign(&claims()).unwrap();
-        assert_eq!(keys().verify(other.expose(), NOW), Err(Rejected::Forged));
+        assert_eq!(keys().verify(other.expose(), NOW), Err(TokenError::Forged));
     }
 
     #[test]
-    fn a_token_of_another_hub_type_or_algorithm_is_forged() {
+    fn rfc8725_foreign_issuer_type_or_algorithm_is_rejected() {
         let elsewhere = AccessTokenKeys::new("https://other.example", ("at.flinks/2", &key(2)), &[]);
         let foreign = elsewhere.sign(&claims()).unwrap();
-        let payload = Payload::of(&claims(), URL, "https://hub.example/api/fdx/5");
+        let payload = Payload::from_claims(&claims(), URL, "https://hub.example/api/fdx/5");
         let signed = |header: &Header| {
             jsonwebtoken::encode(header, &payload, &EncodingKey::from_secret(&[2; 32])).unwrap()
         };
@@ -177,7 +187,7 @@ mod tests {
             "x".repeat(5_000),
             String::new(),
         ] {
-            assert_eq!(keys().verify(&forged, NOW), Err(Rejected::Forged));
+            assert_eq!(keys().verify(&forged, NOW), Err(TokenError::Forged));
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 
 /// What a token names: a connection, or the client alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bearing {
+pub enum TokenSubject {
     /// A customer's connection, and the token generation it was issued in.
     Connection {
         /// The connection (claim `fdxConsentId`).
@@ -20,7 +20,7 @@ pub enum Bearing {
         /// The connection's token generation (claim `gen`).
         generation: i64,
     },
-    /// The client itself (`client_credentials`).
+    /// The client itself (`build_client_credentials_request`).
     Client {
         /// What it may do.
         scope: ClientScope,
@@ -41,10 +41,10 @@ pub struct Claims {
     /// Until when (whole seconds).
     pub expires_at: Timestamp,
     /// What it names.
-    pub bearing: Bearing,
+    pub subject: TokenSubject,
 }
 
-/// The JWT payload: the documented claims (`client_id`, `sub`, `exp`) beside those of RFC 9068.
+/// The JWT payload: the documented claims (`parse_client_id`, `sub`, `exp`) beside those of RFC 9068.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Payload {
     pub(crate) iss: String,
@@ -64,12 +64,12 @@ pub(crate) struct Payload {
 }
 
 impl Payload {
-    pub(crate) fn of(claims: &Claims, issuer: &str, audience: &str) -> Self {
-        let (sub, scope, connection_id, generation, credential_generation) = match &claims.bearing {
-            Bearing::Connection { id, sub, clusters, generation } => {
+    pub(crate) fn from_claims(claims: &Claims, issuer: &str, audience: &str) -> Self {
+        let (sub, scope, connection_id, generation, credential_generation) = match &claims.subject {
+            TokenSubject::Connection { id, sub, clusters, generation } => {
                 (sub.clone(), clusters.to_string(), Some(id.to_string()), Some(*generation), None)
             }
-            Bearing::Client { scope, generation } => (
+            TokenSubject::Client { scope, generation } => (
                 format!("client:{}", claims.client_id),
                 scope.as_str().to_owned(),
                 None,
@@ -93,16 +93,16 @@ impl Payload {
     }
 
     /// The claims, or `None` if the payload is not one that we write.
-    pub(crate) fn claims(self) -> Option<Claims> {
-        let bearing = match (self.connection_id, self.generation, self.credential_generation) {
-            (Some(id), Some(generation), None) => Bearing::Connection {
+    pub(crate) fn into_claims(self) -> Option<Claims> {
+        let subject = match (self.connection_id, self.generation, self.credential_generation) {
+            (Some(id), Some(generation), None) => TokenSubject::Connection {
                 id: ConnectionId::parse(&id).ok()?,
                 sub: self.sub,
                 clusters: Clusters::parse(&self.scope).ok()?,
                 generation,
             },
             (None, None, Some(generation)) => {
-                Bearing::Client { scope: ClientScope::from_word(&self.scope)?, generation }
+                TokenSubject::Client { scope: ClientScope::from_word(&self.scope)?, generation }
             }
             _ => return None,
         };
@@ -111,7 +111,7 @@ impl Payload {
             client_id: ClientId::parse(&self.client_id).ok()?,
             issued_at: Timestamp::from_seconds(self.iat),
             expires_at: Timestamp::from_seconds(self.exp),
-            bearing,
+            subject,
         })
     }
 }

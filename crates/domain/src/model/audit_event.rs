@@ -5,7 +5,7 @@ use aws_lc_rs::hmac;
 use crate::id::AuditEventId;
 use crate::time::Timestamp;
 
-crate::words! {
+crate::str_enum! {
     /// What an event is about; each subject has a chain of its own.
     pub enum SubjectKind {
         /// A connection.
@@ -19,7 +19,7 @@ crate::words! {
     }
 }
 
-crate::words! {
+crate::str_enum! {
     /// Who acted.
     pub enum ActorKind {
         /// A recipient.
@@ -37,9 +37,9 @@ crate::words! {
     }
 }
 
-crate::words! {
+crate::str_enum! {
     /// What happened.
-    pub enum Action {
+    pub enum AuditAction {
         /// A client was registered.
         ClientRegistered = "client.registered",
         /// A client was suspended or reinstated.
@@ -53,7 +53,7 @@ crate::words! {
         /// A provider was set up or changed.
         ProviderChanged = "provider.changed",
         /// What became of a grant there that no connection came of.
-        OrphanSettled = "provider.orphan_settled",
+        OrphanedGrantResolved = "provider.orphan_settled",
         /// A registration was asked for, or went a step on.
         RegistrationChanged = "registration.changed",
         /// The provider agreed and a connection waits for its exchange.
@@ -65,7 +65,7 @@ crate::words! {
         /// A used or foreign code was presented.
         CodeRefused = "connection.code_refused",
         /// What the provider answered to the end.
-        BankTold = "connection.bank_told",
+        ProviderRevocationChanged = "connection.bank_told",
         /// A person had a job tried again that was given up.
         JobRetried = "job.retried",
         /// A person closed a job that was given up; its token is gone.
@@ -122,7 +122,7 @@ pub struct AuditEntry {
     /// When.
     pub at: Timestamp,
     /// What happened.
-    pub action: Action,
+    pub action: AuditAction,
     /// By whom.
     pub actor: Actor,
     /// The correlation id of the exchange that caused it.
@@ -172,16 +172,16 @@ impl AuditKey {
     /// Whether an event stands unchanged behind `head`.
     pub fn verifies(&self, head: &AuditHead, event: &AuditEvent) -> bool {
         let expected = self.mac(&head.mac, &event.id, event.seq, &event.entry);
-        event.seq == head.seq + 1 && crate::secret::equal(&expected, &event.mac)
+        event.seq == head.seq + 1 && crate::secret::constant_time_eq(&expected, &event.mac)
     }
 
-    fn mac(&self, former: &[u8], id: &AuditEventId, seq: i64, entry: &AuditEntry) -> Vec<u8> {
+    fn mac(&self, previous: &[u8], id: &AuditEventId, seq: i64, entry: &AuditEntry) -> Vec<u8> {
         let mut context = hmac::Context::with_key(&self.key);
         let mut field = |bytes: &[u8]| {
             context.update(&(bytes.len() as u64).to_be_bytes());
             context.update(bytes);
         };
-        field(former);
+        field(previous);
         field(id.as_str().as_bytes());
         field(&seq.to_be_bytes());
         field(entry.subject.0.as_str().as_bytes());
@@ -210,7 +210,7 @@ mod tests {
         AuditEntry {
             subject: (SubjectKind::Connection, "con_1".into()),
             at: Timestamp::from_millis(1),
-            action: Action::ConnectionEnded,
+            action: AuditAction::ConnectionEnded,
             actor: Actor::new(ActorKind::Recipient, "dc-1"),
             correlation_id: "c".into(),
             detail: detail.into(),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_verifies_from_its_beginning_and_breaks_where_it_was_changed() {
+    fn audit_chain_detects_missing_or_altered_event() {
         let key = AuditKey::new(1, &[1; 32]);
         let start = AuditHead::default();
         let (first, middle) = key.link(&start, id(1), entry("{}"));
@@ -236,12 +236,12 @@ mod tests {
     }
 
     #[test]
-    fn a_text_cannot_move_from_one_field_to_the_next() {
+    fn audit_mac_separates_adjacent_fields() {
         let key = AuditKey::new(1, &[1; 32]);
-        let with = |correlation_id: &str, detail: &str| {
+        let mac_for = |correlation_id: &str, detail: &str| {
             let entry = AuditEntry { correlation_id: correlation_id.into(), ..entry(detail) };
             key.link(&AuditHead::default(), id(1), entry).1.mac
         };
-        assert_ne!(with("ab", "c"), with("a", "bc"));
+        assert_ne!(mac_for("ab", "c"), mac_for("a", "bc"));
     }
 }

@@ -5,7 +5,7 @@ use crate::scope::Clusters;
 use crate::secret::TokenHash;
 use crate::time::Timestamp;
 
-crate::words! {
+crate::str_enum! {
     /// How far a request has come. Each step is taken once.
     pub enum RequestStatus {
         /// The hub's consent page is shown.
@@ -66,7 +66,7 @@ pub struct AuthorizationRequest {
 
 /// Why a step of a request was refused. Each is a page, never a redirect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StepRefusal {
+pub enum RequestStepError {
     /// There is no such request.
     Unknown,
     /// The browser is not the one that began it.
@@ -79,20 +79,20 @@ pub enum StepRefusal {
 
 impl AuthorizationRequest {
     /// Whether the browser that holds a cookie may take the step that `from` waits for.
-    pub fn step(
+    pub fn ensure_step_allowed(
         &self,
         from: RequestStatus,
         cookie: &crate::secret::TokenHashes,
         now: Timestamp,
-    ) -> Result<(), StepRefusal> {
+    ) -> Result<(), RequestStepError> {
         if !self.cookie_hash.matches(cookie) {
-            return Err(StepRefusal::ForeignBrowser);
+            return Err(RequestStepError::ForeignBrowser);
         }
         if self.status != from {
-            return Err(StepRefusal::AlreadyTaken);
+            return Err(RequestStepError::AlreadyTaken);
         }
         if now >= self.expires_at {
-            return Err(StepRefusal::Expired);
+            return Err(RequestStepError::Expired);
         }
         Ok(())
     }

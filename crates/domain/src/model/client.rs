@@ -1,4 +1,4 @@
-//! A client: whoever authenticates to the hub with a `client_id`.
+//! A client: whoever authenticates to the hub with a `parse_client_id`.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::secret::TokenHash;
 
 use super::audit_event::AuditHead;
 
-crate::words! {
+crate::str_enum! {
     /// What a client is.
     pub enum ClientKind {
         /// Receives data with the customer's consent.
@@ -18,7 +18,7 @@ crate::words! {
     }
 }
 
-crate::words! {
+crate::str_enum! {
     /// Which authorization face a client may use.
     pub enum Profile {
         /// The Flinks-compatible face.
@@ -28,7 +28,7 @@ crate::words! {
     }
 }
 
-crate::words! {
+crate::str_enum! {
     /// Whether a client may be served.
     pub enum ClientState {
         /// It may.
@@ -42,7 +42,7 @@ crate::words! {
 
 /// A text that customers read, in the two languages of the pages.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Localized {
+pub struct LocalizedText {
     /// English.
     pub en: String,
     /// French.
@@ -51,7 +51,7 @@ pub struct Localized {
 
 /// What a recipient says of itself beyond what the protocol needs. None of it is read on the way of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct About {
+pub struct ClientProfile {
     /// What it does.
     pub description: Option<String>,
     /// Where it is registered: `CA` or `US`.
@@ -72,7 +72,7 @@ pub struct Recipient {
     /// The client.
     pub client: Client,
     /// The rest.
-    pub about: About,
+    pub client_profile: ClientProfile,
 }
 
 /// A client as stored.
@@ -91,7 +91,7 @@ pub struct Client {
     /// Its name, exactly as customers should see it.
     pub name: String,
     /// Why it reads data, as customers should see it.
-    pub purpose: Localized,
+    pub purpose: LocalizedText,
     /// The most it may ask for.
     pub scope: Clusters,
     /// Where answers may go: compared as exact strings (RFC 9700 §2.1).

@@ -9,9 +9,9 @@ use crate::time::Timestamp;
 use super::audit_event::{Actor, AuditHead};
 use super::provider::ProviderSettings;
 
-crate::words! {
+crate::str_enum! {
     /// Why a connection ended.
-    pub enum Cause {
+    pub enum EndCause {
         /// The recipient revoked it.
         Recipient = "recipient",
         /// The customer ended it.
@@ -39,9 +39,9 @@ crate::words! {
     }
 }
 
-crate::words! {
+crate::str_enum! {
     /// The state as one word; what the database stores.
-    pub enum Status {
+    pub enum ConnectionStatus {
         /// The provider agreed, the recipient has not redeemed the code yet.
         Pending = "pending",
         /// Data may flow.
@@ -55,9 +55,9 @@ crate::words! {
     }
 }
 
-crate::words! {
+crate::str_enum! {
     /// What the provider knows of an end.
-    pub enum BankState {
+    pub enum UpstreamRevocation {
         /// It is being told.
         Pending = "pending",
         /// It said yes.
@@ -67,21 +67,21 @@ crate::words! {
         /// It said no.
         Refused = "refused",
         /// A refresh died without a word: a token that we never saw may live there.
-        Unverified = "unverified",
+        Unknown = "unverified",
         /// It offers no way to be told.
         Unsupported = "unsupported",
         /// It told us, or there is nothing to tell.
         NotNeeded = "not_needed",
         /// It could not be told in time; a person must look.
-        Dead = "dead",
+        Failed = "dead",
     }
 }
 
 /// How a connection ended. Ends are final.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct End {
+pub struct EndDetails {
     /// Why.
-    pub cause: Cause,
+    pub cause: EndCause,
     /// By whom.
     pub actor: Actor,
     /// When.
@@ -90,7 +90,7 @@ pub struct End {
 
 /// Where a connection stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ConnectionState {
     /// The provider agreed; waits for the exchange until then.
     Pending {
         /// The end of the code's life.
@@ -99,7 +99,7 @@ pub enum State {
     /// Data may flow.
     Active,
     /// Over.
-    Ended(End),
+    Ended(EndDetails),
 }
 
 /// A connection as stored.
@@ -116,7 +116,7 @@ pub struct Connection {
     /// The customer's name towards this recipient.
     pub sub: String,
     /// Where it stands.
-    pub state: State,
+    pub state: ConnectionState,
     /// The last agreed terms.
     pub terms_version: i64,
     /// Ends access tokens: those of another generation are refused.
@@ -126,7 +126,7 @@ pub struct Connection {
     /// When the consent ends.
     pub expires_at: Timestamp,
     /// What the provider knows of the end.
-    pub bank: BankState,
+    pub provider_revocation: UpstreamRevocation,
     /// The end of its audit chain.
     pub audit: AuditHead,
 }
@@ -152,118 +152,127 @@ pub struct Terms {
 
 /// What ending a connection means for its row and its provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ending {
+pub struct EndTransition {
     /// The new status.
-    pub status: Status,
+    pub status: ConnectionStatus,
     /// Why, by whom, when.
-    pub end: End,
+    pub end: EndDetails,
     /// What the provider knows, to begin with.
-    pub bank: BankState,
+    pub provider_revocation: UpstreamRevocation,
 }
 
 /// What is known of the provider's side when a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is found out by itself")]
-pub struct ProviderSide {
+pub struct UpstreamState {
     /// Whether the provider offers a way to be told.
-    pub can_be_told: bool,
+    pub supports_revocation: bool,
     /// Whether a refresh token is in hand.
-    pub holds_token: bool,
+    pub has_refresh_token: bool,
     /// Whether a refresh began and has neither stored its answer nor given up: it may bring a token yet, or die
     /// with one that nobody saw.
-    pub unheard: bool,
+    pub refresh_outcome_unknown: bool,
     /// Whether another live connection hangs from the same grant: to revoke would end that one too.
-    pub shared: bool,
+    pub grant_shared: bool,
 }
 
-impl ProviderSide {
+impl UpstreamState {
     /// From what is held. A refresh that is under way hands its token to a job of its own, if it lives to.
     pub fn new(
         settings: &ProviderSettings,
-        holds_token: bool,
+        has_refresh_token: bool,
         lease: Option<Timestamp>,
-        shared: bool,
+        grant_shared: bool,
     ) -> Self {
-        Self { can_be_told: !settings.revoke.is_empty(), holds_token, unheard: lease.is_some(), shared }
+        Self {
+            supports_revocation: !settings.revoke.is_empty(),
+            has_refresh_token: has_refresh_token,
+            refresh_outcome_unknown: lease.is_some(),
+            grant_shared: grant_shared,
+        }
     }
 
-    const fn to_begin_with(self) -> BankState {
-        if !self.can_be_told {
-            BankState::Unsupported
-        } else if self.shared {
-            BankState::NotNeeded
-        } else if self.holds_token {
-            BankState::Pending
-        } else if self.unheard {
-            BankState::Unverified
+    const fn initial_revocation(self) -> UpstreamRevocation {
+        if !self.supports_revocation {
+            UpstreamRevocation::Unsupported
+        } else if self.grant_shared {
+            UpstreamRevocation::NotNeeded
+        } else if self.has_refresh_token {
+            UpstreamRevocation::Pending
+        } else if self.refresh_outcome_unknown {
+            UpstreamRevocation::Unknown
         } else {
-            BankState::NotNeeded
+            UpstreamRevocation::NotNeeded
         }
     }
 }
 
 /// The connection has already ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AlreadyEnded(pub End);
+pub struct AlreadyEndedError(pub EndDetails);
 
 impl Connection {
     /// The one transition to an end, whatever the cause.
-    pub fn end(&self, end: End, side: ProviderSide) -> Result<Ending, AlreadyEnded> {
-        if let State::Ended(before) = &self.state {
-            return Err(AlreadyEnded(before.clone()));
+    pub fn end(&self, end: EndDetails, upstream: UpstreamState) -> Result<EndTransition, AlreadyEndedError> {
+        if let ConnectionState::Ended(previous_end) = &self.state {
+            return Err(AlreadyEndedError(previous_end.clone()));
         }
-        Ok(Ending { status: end.cause.status(), bank: side.to_begin_with(), end })
+        Ok(EndTransition {
+            status: end.cause.status(),
+            provider_revocation: upstream.initial_revocation(),
+            end,
+        })
     }
 }
 
-impl Cause {
+impl EndCause {
     /// The status that an end of this cause leads to.
-    pub const fn status(self) -> Status {
+    pub const fn status(self) -> ConnectionStatus {
         match self {
-            Self::ConsentEnd | Self::Idle => Status::Expired,
-            Self::NeverRedeemed => Status::Abandoned,
-            _ => Status::Revoked,
+            Self::ConsentEnd | Self::Idle => ConnectionStatus::Expired,
+            Self::NeverRedeemed => ConnectionStatus::Abandoned,
+            _ => ConnectionStatus::Revoked,
         }
     }
 }
 
 /// Why time ends a connection now, if it does. `last_used_at` is of its refresh token.
-pub fn due(
+pub fn expiry_cause(
     connection: &Connection,
     last_used_at: Option<Timestamp>,
     idle: Duration,
     now: Timestamp,
-) -> Option<Cause> {
-    let idled = |used: Timestamp| now >= super::refresh_token::idle_end(used, idle);
+) -> Option<EndCause> {
+    let is_idle = |used: Timestamp| now >= super::refresh_token::idle_expiry(used, idle);
     match connection.state {
-        State::Pending { until } if now >= until => Some(Cause::NeverRedeemed),
-        State::Active if now >= connection.expires_at => Some(Cause::ConsentEnd),
-        State::Active if last_used_at.is_some_and(idled) => Some(Cause::Idle),
-        State::Pending { .. } | State::Active | State::Ended(_) => None,
+        ConnectionState::Pending { until } if now >= until => Some(EndCause::NeverRedeemed),
+        ConnectionState::Active if now >= connection.expires_at => Some(EndCause::ConsentEnd),
+        ConnectionState::Active if last_used_at.is_some_and(is_idle) => Some(EndCause::Idle),
+        ConnectionState::Pending { .. } | ConnectionState::Active | ConnectionState::Ended(_) => None,
     }
 }
 
 /// The longest account id of a provider: a longer one could not be shown to a recipient.
-pub const LONGEST_ACCOUNT_ID: usize = 150;
-const MOST_ACCOUNTS: usize = 1000;
-const LONGEST_GRANT_ID: usize = 255;
+pub const MAX_ACCOUNT_ID_BYTES: usize = 150;
+const MAX_ACCOUNTS: usize = 1000;
+const MAX_GRANT_ID_BYTES: usize = 255;
 
 /// Whether a provider's list of the chosen accounts can be kept: it is read at every use of the connection.
-pub fn are_accounts(ids: &[String]) -> bool {
-    ids.len() <= MOST_ACCOUNTS && ids.iter().all(|id| is_short_text(id, LONGEST_ACCOUNT_ID))
+pub fn is_valid_account_list(ids: &[String]) -> bool {
+    ids.len() <= MAX_ACCOUNTS && ids.iter().all(|id| is_short_text(id, MAX_ACCOUNT_ID_BYTES))
 }
 
 /// Whether a provider's name of a grant can be kept.
-pub fn is_grant_id(id: &str) -> bool {
-    is_short_text(id, LONGEST_GRANT_ID)
+pub fn is_valid_grant_id(id: &str) -> bool {
+    is_short_text(id, MAX_GRANT_ID_BYTES)
 }
 
-fn is_short_text(text: &str, most: usize) -> bool {
-    (1..=most).contains(&text.len()) && !text.chars().any(char::is_control)
+fn is_short_text(text: &str, max_bytes: usize) -> bool {
+    (1..=max_bytes).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 /// When a consent ends: the earliest of the recipient's registered duration and the hub's maximum.
-pub fn consent_end(agreed_at: Timestamp, registered_days: Option<u16>, maximum: Duration) -> Timestamp {
+pub fn consent_expiry(agreed_at: Timestamp, registered_days: Option<u16>, maximum: Duration) -> Timestamp {
     const DAY: Duration = Duration::from_hours(24);
     let registered = registered_days.map_or(maximum, |days| DAY * u32::from(days));
     agreed_at.plus(registered.min(maximum))
@@ -276,7 +285,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-    pub(crate) fn connection(state: State) -> Connection {
+    pub(crate) fn connection(state: ConnectionState) -> Connection {
         Connection {
             id: ConnectionId::parse("con_1").unwrap(),
             client_id: ClientId::parse("dc-1").unwrap(),
@@ -288,71 +297,103 @@ mod tests {
             token_generation: 1,
             credential_version: 1,
             expires_at: NOW,
-            bank: BankState::NotNeeded,
+            provider_revocation: UpstreamRevocation::NotNeeded,
             audit: AuditHead::default(),
         }
     }
 
-    fn end(cause: Cause) -> End {
-        End { cause, actor: Actor::system("test"), at: NOW }
+    fn end(cause: EndCause) -> EndDetails {
+        EndDetails { cause, actor: Actor::system("test"), at: NOW }
     }
 
-    const TOLD: ProviderSide =
-        ProviderSide { can_be_told: true, holds_token: true, unheard: false, shared: false };
+    const REVOCABLE: UpstreamState = UpstreamState {
+        supports_revocation: true,
+        has_refresh_token: true,
+        refresh_outcome_unknown: false,
+        grant_shared: false,
+    };
 
-    fn causes() -> impl Strategy<Value = Cause> {
-        prop::sample::select(Cause::ALL)
+    fn causes() -> impl Strategy<Value = EndCause> {
+        prop::sample::select(EndCause::ALL)
     }
 
     proptest! {
         #[test]
-        fn an_end_is_final_whatever_comes_after(first in causes(), second in causes()) {
-            let ended = connection(State::Ended(end(first)));
-            prop_assert_eq!(ended.end(end(second), TOLD), Err(AlreadyEnded(end(first))));
+        fn ended_connection_cannot_be_ended_again(first in causes(), second in causes()) {
+            let ended = connection(ConnectionState::Ended(end(first)));
+            prop_assert_eq!(ended.end(end(second), REVOCABLE), Err(AlreadyEndedError(end(first))));
         }
 
         #[test]
-        fn every_cause_ends_a_pending_and_an_active_connection(cause in causes()) {
-            for state in [State::Pending { until: NOW }, State::Active] {
-                let ending = connection(state).end(end(cause), TOLD).unwrap();
-                prop_assert!(!matches!(ending.status, Status::Pending | Status::Active));
-                prop_assert_eq!(ending.bank, BankState::Pending);
+        fn every_cause_ends_pending_and_active_connections(cause in causes()) {
+            for state in [ConnectionState::Pending { until: NOW }, ConnectionState::Active] {
+                let transition = connection(state).end(end(cause), REVOCABLE).unwrap();
+                prop_assert!(!matches!(transition.status, ConnectionStatus::Pending | ConnectionStatus::Active));
+                prop_assert_eq!(transition.provider_revocation, UpstreamRevocation::Pending);
             }
         }
     }
 
     #[test]
-    fn what_the_provider_knows_follows_from_what_is_in_hand() {
-        let told = |side| connection(State::Active).end(end(Cause::Recipient), side).unwrap().bank;
-        assert_eq!(told(ProviderSide { can_be_told: false, ..TOLD }), BankState::Unsupported);
-        assert_eq!(told(ProviderSide { holds_token: false, ..TOLD }), BankState::NotNeeded);
-        assert_eq!(told(ProviderSide { shared: true, ..TOLD }), BankState::NotNeeded);
-        assert_eq!(told(ProviderSide { shared: true, unheard: true, ..TOLD }), BankState::NotNeeded);
-        let shared_and_deaf = ProviderSide { shared: true, can_be_told: false, ..TOLD };
-        assert_eq!(told(shared_and_deaf), BankState::Unsupported);
-        assert_eq!(told(ProviderSide { holds_token: false, unheard: true, ..TOLD }), BankState::Unverified);
+    fn initial_revocation_follows_upstream_state() {
+        let revocation = |upstream| {
+            connection(ConnectionState::Active)
+                .end(end(EndCause::Recipient), upstream)
+                .unwrap()
+                .provider_revocation
+        };
+        assert_eq!(
+            revocation(UpstreamState { supports_revocation: false, ..REVOCABLE }),
+            UpstreamRevocation::Unsupported
+        );
+        assert_eq!(
+            revocation(UpstreamState { has_refresh_token: false, ..REVOCABLE }),
+            UpstreamRevocation::NotNeeded
+        );
+        assert_eq!(
+            revocation(UpstreamState { grant_shared: true, ..REVOCABLE }),
+            UpstreamRevocation::NotNeeded
+        );
+        assert_eq!(
+            revocation(UpstreamState { grant_shared: true, refresh_outcome_unknown: true, ..REVOCABLE }),
+            UpstreamRevocation::NotNeeded
+        );
+        let shared_and_unsupported =
+            UpstreamState { grant_shared: true, supports_revocation: false, ..REVOCABLE };
+        assert_eq!(revocation(shared_and_unsupported), UpstreamRevocation::Unsupported);
+        assert_eq!(
+            revocation(UpstreamState {
+                has_refresh_token: false,
+                refresh_outcome_unknown: true,
+                ..REVOCABLE
+            }),
+            UpstreamRevocation::Unknown
+        );
     }
 
     #[test]
-    fn time_ends_what_is_over_and_nothing_else() {
+    fn expiry_cause_is_returned_only_for_due_connections() {
         const DAY: Duration = Duration::from_hours(24);
         let later = NOW.plus(DAY);
-        let live = Connection { expires_at: later, ..connection(State::Active) };
-        assert_eq!(due(&live, Some(NOW), DAY, NOW), None);
-        assert_eq!(due(&live, Some(NOW.minus(DAY * 2)), DAY, NOW), Some(Cause::Idle));
-        assert_eq!(due(&live, Some(NOW), DAY, later), Some(Cause::ConsentEnd));
-        let pending = connection(State::Pending { until: later });
-        assert_eq!(due(&pending, None, DAY, NOW), None);
-        assert_eq!(due(&pending, None, DAY, later), Some(Cause::NeverRedeemed));
-        assert_eq!(due(&connection(State::Ended(end(Cause::Recipient))), None, DAY, later), None);
+        let active = Connection { expires_at: later, ..connection(ConnectionState::Active) };
+        assert_eq!(expiry_cause(&active, Some(NOW), DAY, NOW), None);
+        assert_eq!(expiry_cause(&active, Some(NOW.minus(DAY * 2)), DAY, NOW), Some(EndCause::Idle));
+        assert_eq!(expiry_cause(&active, Some(NOW), DAY, later), Some(EndCause::ConsentEnd));
+        let pending = connection(ConnectionState::Pending { until: later });
+        assert_eq!(expiry_cause(&pending, None, DAY, NOW), None);
+        assert_eq!(expiry_cause(&pending, None, DAY, later), Some(EndCause::NeverRedeemed));
+        assert_eq!(
+            expiry_cause(&connection(ConnectionState::Ended(end(EndCause::Recipient))), None, DAY, later),
+            None
+        );
     }
 
     #[test]
-    fn a_consent_ends_at_the_earlier_of_the_recipients_and_the_hubs_limit() {
+    fn consent_expiry_is_earlier_of_recipient_and_hub_limit() {
         const DAY: u64 = 24;
         let year = Duration::from_hours(365 * DAY);
-        assert_eq!(consent_end(NOW, None, year), NOW.plus(year));
-        assert_eq!(consent_end(NOW, Some(90), year), NOW.plus(Duration::from_hours(90 * DAY)));
-        assert_eq!(consent_end(NOW, Some(900), year), NOW.plus(year));
+        assert_eq!(consent_expiry(NOW, None, year), NOW.plus(year));
+        assert_eq!(consent_expiry(NOW, Some(90), year), NOW.plus(Duration::from_hours(90 * DAY)));
+        assert_eq!(consent_expiry(NOW, Some(900), year), NOW.plus(year));
     }
 }

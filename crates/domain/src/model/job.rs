@@ -5,25 +5,25 @@ use std::time::Duration;
 use crate::id::{ClientId, ConnectionId, JobId, ProviderId, Seed};
 use crate::time::Timestamp;
 
-use super::connection::BankState;
+use super::connection::UpstreamRevocation;
 
-crate::words! {
+crate::str_enum! {
     /// What a job does.
     pub enum JobKind {
         /// Tells the provider that a connection has ended.
-        TellBank = "tell_bank",
+        RevokeAtProvider = "tell_bank",
         /// Revokes what is in hand at the provider of an authorization that failed on the way.
-        RevokeOrphan = "revoke_orphan",
+        RevokeOrphanedGrant = "revoke_orphan",
         /// Asks the provider once more with the code of an exchange that broke off, and revokes what comes.
-        RecoverCode = "recover_code",
+        RecoverAuthorizationCode = "recover_code",
         /// Has the provider register a recipient's own client, and activates the registration with it.
-        RegisterClient = "register_client",
+        RegisterUpstreamClient = "register_client",
         /// Has the provider delete a client of a recipient's own that is of no more use.
-        DeleteClient = "delete_client",
+        DeleteUpstreamClient = "delete_client",
     }
 }
 
-crate::words! {
+crate::str_enum! {
     /// Where a job stands.
     pub enum JobState {
         /// To be done when due.
@@ -31,13 +31,13 @@ crate::words! {
         /// Done; its sealed token is gone.
         Done = "done",
         /// Given up after the time allowed, or refused for good; a person must look.
-        Dead = "dead",
+        Failed = "dead",
     }
 }
 
-crate::words! {
+crate::str_enum! {
     /// What became of a grant at a provider that no connection came of.
-    pub enum Orphan {
+    pub enum OrphanedGrantStatus {
         /// The provider has revoked it.
         Cleared = "cleared",
         /// It may live there.
@@ -67,7 +67,7 @@ pub struct Job {
     /// The keyed hash of the customer's identity, where no connection tells whose token it is.
     pub identity: Option<Vec<u8>>,
     /// Whether a refresh died without a word, so that a token which we never saw may live.
-    pub uncertain: bool,
+    pub refresh_outcome_unknown: bool,
     /// Tries so far.
     pub attempt: u32,
     /// Its own entropy, for the spread of its back-off.
@@ -78,19 +78,19 @@ pub struct Job {
 
 /// How a try went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attempt {
+pub enum AttemptOutcome {
     /// The provider said yes.
     Accepted,
     /// The provider said no, and would say so again.
     Refused,
     /// The provider knows no more of what is in hand: there is nothing left to try.
-    Over,
+    AlreadyGone,
     /// A live connection hangs from the same grant: to revoke would end that one too.
-    Overtaken,
+    Superseded,
     /// It must wait for something else, however long that takes: the time allowed begins when it need not wait.
-    Waits,
+    Blocked,
     /// It may go better later; the provider may have said when.
-    Later {
+    RetryLater {
         /// `Retry-After`, if it was given.
         retry_after: Option<Duration>,
     },
@@ -102,102 +102,119 @@ pub enum JobStep {
     /// Finished.
     Done,
     /// Over without success.
-    Dead,
+    Failed,
     /// Again at this time.
     Retry(Timestamp),
 }
 
 /// A job as a person looks after it: what was given up can be tried again or closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
+pub struct ManagedJob {
     /// What it does.
     pub kind: JobKind,
     /// Where it stands.
     pub state: JobState,
     /// Whether it holds a sealed token still.
-    pub holds_token: bool,
+    pub has_token: bool,
 }
 
 /// Why a person can do nothing with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotSettled {
+pub enum ResolveJobError {
     /// It was not given up.
     #[error("The job is {0}: only one that is dead can be retried or closed")]
-    NotDead(JobState),
+    NotFailed(JobState),
     /// The provider has refused it for good and its token is gone.
     #[error("The job holds no token any more: it can only be closed")]
     NoToken,
 }
 
-impl DeadLetter {
+impl ManagedJob {
     /// It is tried again, from the first try on.
-    pub fn retry(self) -> Result<JobState, NotSettled> {
-        self.is_dead()?;
-        let has_all = self.holds_token || !self.kind.needs_token();
-        if has_all { Ok(JobState::Pending) } else { Err(NotSettled::NoToken) }
+    pub fn retry(self) -> Result<JobState, ResolveJobError> {
+        self.ensure_failed()?;
+        let can_retry = self.has_token || !self.kind.needs_token();
+        if can_retry { Ok(JobState::Pending) } else { Err(ResolveJobError::NoToken) }
     }
 
     /// Nobody tries it again, and its token goes. What the provider knows stays as it is.
-    pub fn close(self) -> Result<JobState, NotSettled> {
-        self.is_dead()?;
+    pub fn close(self) -> Result<JobState, ResolveJobError> {
+        self.ensure_failed()?;
         Ok(JobState::Done)
     }
 
-    fn is_dead(self) -> Result<(), NotSettled> {
-        if self.state == JobState::Dead { Ok(()) } else { Err(NotSettled::NotDead(self.state)) }
+    fn ensure_failed(self) -> Result<(), ResolveJobError> {
+        if self.state == JobState::Failed { Ok(()) } else { Err(ResolveJobError::NotFailed(self.state)) }
     }
 }
 
 impl JobKind {
     /// Whether there is nothing to do without a token in hand.
     const fn needs_token(self) -> bool {
-        !matches!(self, Self::RegisterClient)
+        !matches!(self, Self::RegisterUpstreamClient)
     }
 }
 
-const FIRST: Duration = Duration::from_secs(5);
-const CEILING: Duration = Duration::from_hours(6);
+const INITIAL_BACKOFF: Duration = Duration::from_secs(5);
+const MAX_BACKOFF: Duration = Duration::from_hours(6);
 
 impl Job {
     /// What the provider knows of the end after a step; unchanged if there is nothing new.
-    pub fn bank_state(&self, attempt: Attempt, step: JobStep) -> Option<BankState> {
+    pub fn provider_revocation_after(
+        &self,
+        attempt: AttemptOutcome,
+        step: JobStep,
+    ) -> Option<UpstreamRevocation> {
         match (attempt, step) {
-            (Attempt::Accepted, _) if self.uncertain => Some(BankState::Unverified),
-            (Attempt::Accepted, _) => Some(BankState::Accepted),
-            (Attempt::Refused | Attempt::Over, _) => Some(BankState::Refused),
-            (Attempt::Overtaken, _) => Some(BankState::NotNeeded),
-            (Attempt::Later { .. }, JobStep::Dead) => Some(BankState::Dead),
-            (Attempt::Later { .. } | Attempt::Waits, _) => None,
+            (AttemptOutcome::Accepted, _) if self.refresh_outcome_unknown => {
+                Some(UpstreamRevocation::Unknown)
+            }
+            (AttemptOutcome::Accepted, _) => Some(UpstreamRevocation::Accepted),
+            (AttemptOutcome::Refused | AttemptOutcome::AlreadyGone, _) => Some(UpstreamRevocation::Refused),
+            (AttemptOutcome::Superseded, _) => Some(UpstreamRevocation::NotNeeded),
+            (AttemptOutcome::RetryLater { .. }, JobStep::Failed) => Some(UpstreamRevocation::Failed),
+            (AttemptOutcome::RetryLater { .. } | AttemptOutcome::Blocked, _) => None,
         }
     }
 
     /// What became of the grant that an orphan's job is about; none while that is open.
-    pub fn orphan(&self, attempt: Attempt, step: JobStep) -> Option<Orphan> {
+    pub fn orphaned_grant_after(
+        &self,
+        attempt: AttemptOutcome,
+        step: JobStep,
+    ) -> Option<OrphanedGrantStatus> {
         match (self.kind, attempt, step) {
-            (JobKind::TellBank | JobKind::RegisterClient | JobKind::DeleteClient, ..)
+            (
+                JobKind::RevokeAtProvider | JobKind::RegisterUpstreamClient | JobKind::DeleteUpstreamClient,
+                ..,
+            )
             | (_, _, JobStep::Retry(_)) => None,
-            (_, Attempt::Accepted, _) if !self.uncertain => Some(Orphan::Cleared),
-            _ => Some(Orphan::Possible),
+            (_, AttemptOutcome::Accepted, _) if !self.refresh_outcome_unknown => {
+                Some(OrphanedGrantStatus::Cleared)
+            }
+            _ => Some(OrphanedGrantStatus::Possible),
         }
     }
 
     /// What to do after a try that ended at `now`.
-    pub fn after(&self, attempt: Attempt, now: Timestamp) -> JobStep {
+    pub fn next_step(&self, attempt: AttemptOutcome, now: Timestamp) -> JobStep {
         match attempt {
-            Attempt::Accepted | Attempt::Over | Attempt::Overtaken => JobStep::Done,
-            Attempt::Refused => JobStep::Dead,
-            Attempt::Waits => JobStep::Retry(now.plus(self.backoff())),
-            Attempt::Later { retry_after } => {
-                let wait = self.backoff().max(retry_after.unwrap_or_default().min(CEILING));
+            AttemptOutcome::Accepted | AttemptOutcome::AlreadyGone | AttemptOutcome::Superseded => {
+                JobStep::Done
+            }
+            AttemptOutcome::Refused => JobStep::Failed,
+            AttemptOutcome::Blocked => JobStep::Retry(now.plus(self.backoff())),
+            AttemptOutcome::RetryLater { retry_after } => {
+                let wait = self.backoff().max(retry_after.unwrap_or_default().min(MAX_BACKOFF));
                 let due = now.plus(wait);
-                if due >= self.give_up_at { JobStep::Dead } else { JobStep::Retry(due) }
+                if due >= self.give_up_at { JobStep::Failed } else { JobStep::Retry(due) }
             }
         }
     }
 
     /// `min(5 s × 4ⁿ, 6 h)`, spread by ± 20 % from the job's own seed.
     fn backoff(&self) -> Duration {
-        let base = FIRST.saturating_mul(4_u32.saturating_pow(self.attempt)).min(CEILING);
+        let base = INITIAL_BACKOFF.saturating_mul(4_u32.saturating_pow(self.attempt)).min(MAX_BACKOFF);
         let draw = self.seed.bytes()[self.attempt as usize % 16];
         let percent = 80 + u32::from(draw) * 40 / 255;
         base * percent / 100
@@ -214,7 +231,7 @@ mod tests {
     fn job(attempt: u32, seed: [u8; 16]) -> Job {
         Job {
             id: JobId::parse("job_1").unwrap(),
-            kind: JobKind::TellBank,
+            kind: JobKind::RevokeAtProvider,
             connection_id: Some(ConnectionId::parse("con_1").unwrap()),
             provider_id: ProviderId::new(1000),
             client_id: None,
@@ -222,7 +239,7 @@ mod tests {
             token: vec![],
             verifier: None,
             identity: None,
-            uncertain: false,
+            refresh_outcome_unknown: false,
             attempt,
             seed: Seed::new(seed),
             give_up_at: NOW.plus(Duration::from_hours(7 * 24)),
@@ -230,7 +247,7 @@ mod tests {
     }
 
     fn wait(job: &Job, retry_after: Option<Duration>) -> Duration {
-        match job.after(Attempt::Later { retry_after }, NOW) {
+        match job.next_step(AttemptOutcome::RetryLater { retry_after }, NOW) {
             JobStep::Retry(due) => due.since(NOW),
             other => panic!("{other:?}"),
         }
@@ -238,72 +255,97 @@ mod tests {
 
     proptest! {
         #[test]
-        fn waits_grow_by_four_within_a_fifth_and_stop_at_six_hours(attempt in 0_u32..200, seed: [u8; 16]) {
-            let base = FIRST.saturating_mul(4_u32.saturating_pow(attempt)).min(CEILING);
+        fn job_backoff_grows_fourfold_with_jitter_up_to_maximum(attempt in 0_u32..200, seed: [u8; 16]) {
+            let base = INITIAL_BACKOFF.saturating_mul(4_u32.saturating_pow(attempt)).min(MAX_BACKOFF);
             let wait = wait(&job(attempt, seed), None);
             prop_assert!(wait >= base * 80 / 100 && wait <= base * 120 / 100, "{wait:?} of {base:?}");
         }
     }
 
     #[test]
-    fn a_providers_retry_after_is_honoured_up_to_six_hours() {
+    fn job_retry_after_is_honoured_up_to_six_hours() {
         let job = job(0, [0; 16]);
         assert_eq!(wait(&job, Some(Duration::from_mins(1))), Duration::from_mins(1));
-        assert_eq!(wait(&job, Some(Duration::from_hours(48))), CEILING);
+        assert_eq!(wait(&job, Some(Duration::from_hours(48))), MAX_BACKOFF);
     }
 
     #[test]
-    fn an_orphan_is_cleared_by_a_yes_alone() {
-        let said = |kind, attempt, give_up_at| {
+    fn orphaned_grant_is_cleared_only_by_accepted_revocation() {
+        let status_after = |kind, attempt, give_up_at| {
             let job = Job { kind, give_up_at, ..job(0, [0; 16]) };
-            job.orphan(attempt, job.after(attempt, NOW))
+            job.orphaned_grant_after(attempt, job.next_step(attempt, NOW))
         };
-        let later = Attempt::Later { retry_after: None };
-        for kind in [JobKind::RevokeOrphan, JobKind::RecoverCode] {
+        let later = AttemptOutcome::RetryLater { retry_after: None };
+        for kind in [JobKind::RevokeOrphanedGrant, JobKind::RecoverAuthorizationCode] {
             let in_time = NOW.plus(Duration::from_hours(1));
-            assert_eq!(said(kind, Attempt::Accepted, in_time), Some(Orphan::Cleared));
-            assert_eq!(said(kind, Attempt::Refused, in_time), Some(Orphan::Possible));
-            assert_eq!(said(kind, Attempt::Over, in_time), Some(Orphan::Possible));
-            assert_eq!(said(kind, Attempt::Overtaken, in_time), Some(Orphan::Possible));
-            assert_eq!(said(kind, later, in_time), None, "it is tried again");
-            assert_eq!(said(kind, later, NOW), Some(Orphan::Possible), "it is given up");
+            assert_eq!(
+                status_after(kind, AttemptOutcome::Accepted, in_time),
+                Some(OrphanedGrantStatus::Cleared)
+            );
+            assert_eq!(
+                status_after(kind, AttemptOutcome::Refused, in_time),
+                Some(OrphanedGrantStatus::Possible)
+            );
+            assert_eq!(
+                status_after(kind, AttemptOutcome::AlreadyGone, in_time),
+                Some(OrphanedGrantStatus::Possible)
+            );
+            assert_eq!(
+                status_after(kind, AttemptOutcome::Superseded, in_time),
+                Some(OrphanedGrantStatus::Possible)
+            );
+            assert_eq!(status_after(kind, later, in_time), None, "it is tried again");
+            assert_eq!(status_after(kind, later, NOW), Some(OrphanedGrantStatus::Possible), "it is given up");
         }
-        for kind in [JobKind::TellBank, JobKind::RegisterClient, JobKind::DeleteClient] {
-            assert_eq!(said(kind, Attempt::Accepted, NOW), None, "{kind} is about no grant that is nobody's");
+        for kind in
+            [JobKind::RevokeAtProvider, JobKind::RegisterUpstreamClient, JobKind::DeleteUpstreamClient]
+        {
+            assert_eq!(
+                status_after(kind, AttemptOutcome::Accepted, NOW),
+                None,
+                "{kind} is about no grant that is nobody's"
+            );
         }
     }
 
     #[test]
-    fn a_person_settles_what_was_given_up_and_nothing_else() {
+    fn only_failed_jobs_can_be_retried_or_closed() {
         for state in JobState::ALL.iter().copied() {
-            let letter = |holds_token| DeadLetter { kind: JobKind::TellBank, state, holds_token };
-            if state == JobState::Dead {
-                let register = DeadLetter { kind: JobKind::RegisterClient, state, holds_token: false };
+            let managed_job =
+                |holds_token| ManagedJob { kind: JobKind::RevokeAtProvider, state, has_token: holds_token };
+            if state == JobState::Failed {
+                let register = ManagedJob { kind: JobKind::RegisterUpstreamClient, state, has_token: false };
                 assert_eq!(register.retry(), Ok(JobState::Pending), "it needs nothing in hand");
-                assert_eq!(letter(true).retry(), Ok(JobState::Pending));
-                assert_eq!(letter(false).retry(), Err(NotSettled::NoToken));
+                assert_eq!(managed_job(true).retry(), Ok(JobState::Pending));
+                assert_eq!(managed_job(false).retry(), Err(ResolveJobError::NoToken));
                 assert_eq!(
-                    (letter(true).close(), letter(false).close()),
+                    (managed_job(true).close(), managed_job(false).close()),
                     (Ok(JobState::Done), Ok(JobState::Done))
                 );
             } else {
-                assert_eq!(letter(true).retry(), Err(NotSettled::NotDead(state)));
-                assert_eq!(letter(true).close(), Err(NotSettled::NotDead(state)));
+                assert_eq!(managed_job(true).retry(), Err(ResolveJobError::NotFailed(state)));
+                assert_eq!(managed_job(true).close(), Err(ResolveJobError::NotFailed(state)));
             }
         }
     }
 
     #[test]
-    fn it_is_given_up_when_the_next_try_would_be_too_late() {
+    fn job_fails_when_next_attempt_would_pass_deadline() {
         let mut job = job(0, [0; 16]);
         job.give_up_at = NOW.plus(Duration::from_secs(1));
-        assert_eq!(job.after(Attempt::Later { retry_after: None }, NOW), JobStep::Dead);
-        assert!(matches!(job.after(Attempt::Waits, NOW), JobStep::Retry(_)), "it waits for a person, say");
-        assert_eq!(job.after(Attempt::Accepted, NOW), JobStep::Done);
-        assert_eq!(job.after(Attempt::Over, NOW), JobStep::Done);
-        let overtaken = job.after(Attempt::Overtaken, NOW);
-        assert_eq!(overtaken, JobStep::Done);
-        assert_eq!(job.bank_state(Attempt::Overtaken, overtaken), Some(BankState::NotNeeded));
-        assert_eq!(job.after(Attempt::Refused, NOW), JobStep::Dead);
+        assert_eq!(job.next_step(AttemptOutcome::RetryLater { retry_after: None }, NOW), JobStep::Failed);
+        assert!(
+            matches!(job.next_step(AttemptOutcome::Blocked, NOW), JobStep::Retry(_)),
+            "it waits for a person, say"
+        );
+        assert_eq!(job.next_step(AttemptOutcome::Accepted, NOW), JobStep::Done);
+        assert_eq!(job.next_step(AttemptOutcome::AlreadyGone, NOW), JobStep::Done);
+        let superseded = job.next_step(AttemptOutcome::Superseded, NOW);
+        assert_eq!(superseded, JobStep::Done);
+        assert_eq!(
+            job.provider_revocation_after(AttemptOutcome::Superseded, superseded),
+            Some(UpstreamRevocation::NotNeeded)
+        );
+        assert_eq!(job.next_step(AttemptOutcome::Refused, NOW), JobStep::Failed);
     }
 }

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 
 use super::audit_event::AuditHead;
 
-crate::words! {
+crate::str_enum! {
     /// What an operator may do; each role may also do what those before it may.
     pub enum Role {
         /// Looks.
@@ -22,8 +22,8 @@ crate::words! {
 
 impl Role {
     /// Whether this role may do what `least` may.
-    pub const fn covers(self, least: Self) -> bool {
-        self.rank() >= least.rank()
+    pub const fn covers(self, required: Self) -> bool {
+        self.rank() >= required.rank()
     }
 
     const fn rank(self) -> u8 {
@@ -36,13 +36,13 @@ impl Role {
 }
 
 /// The longest that an operator's token may live.
-pub const LONGEST: Duration = Duration::from_hours(366 * 24);
+pub const MAX_OPERATOR_TOKEN_TTL: Duration = Duration::from_hours(366 * 24);
 
 /// How long the token lives that makes the first admin.
-pub const BOOTSTRAP_LIFE: Duration = Duration::from_hours(24);
+pub const BOOTSTRAP_TOKEN_TTL: Duration = Duration::from_hours(24);
 
 /// The name of the token that makes the first admin.
-pub const BOOTSTRAP: &str = "bootstrap";
+pub const BOOTSTRAP_TOKEN_NAME: &str = "bootstrap";
 
 /// An operator's token as stored.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ pub struct OperatorToken {
 
 impl OperatorToken {
     /// Whether it may be used.
-    pub fn lives(&self, now: Timestamp) -> bool {
+    pub fn is_usable(&self, now: Timestamp) -> bool {
         self.ended_at.is_none() && now < self.expires_at
     }
 }
@@ -79,10 +79,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_role_covers_those_before_it() {
+    fn role_covers_itself_and_lower_roles() {
         for (place, role) in Role::ALL.iter().enumerate() {
-            for (least_place, least) in Role::ALL.iter().enumerate() {
-                assert_eq!(role.covers(*least), place >= least_place, "{role} {least}");
+            for (required_place, required) in Role::ALL.iter().enumerate() {
+                assert_eq!(role.covers(*required), place >= required_place, "{role} {required}");
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::scope::{Clusters, DataCluster};
 
 use super::audit_event::AuditHead;
 
-crate::words! {
+crate::str_enum! {
     /// Whether a provider takes part.
     pub enum ProviderState {
         /// It does.
@@ -20,11 +20,11 @@ crate::words! {
         /// Leaving: as paused, and nothing new is connected.
         Retired = "retired",
         /// Held by the hub, because too many refreshes failed at once.
-        Tripped = "tripped",
+        AutoPaused = "tripped",
     }
 }
 
-crate::words! {
+crate::str_enum! {
     /// Who owns a provider's row.
     pub enum ProviderSource {
         /// The configuration file: written at each start, refused for change by the API.
@@ -52,14 +52,14 @@ pub struct Provider {
 /// The provider is retired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the provider is retired: it takes nobody any more")]
-pub struct Retired;
+pub struct ProviderRetiredError;
 
 impl Provider {
     /// Whether recipients may come to it: one that is held takes them later, one that leaves takes nobody any more.
-    pub const fn takes_recipients(&self) -> Result<(), Retired> {
+    pub const fn ensure_accepts_recipients(&self) -> Result<(), ProviderRetiredError> {
         match self.state {
-            ProviderState::Active | ProviderState::Paused | ProviderState::Tripped => Ok(()),
-            ProviderState::Retired => Err(Retired),
+            ProviderState::Active | ProviderState::Paused | ProviderState::AutoPaused => Ok(()),
+            ProviderState::Retired => Err(ProviderRetiredError),
         }
     }
 }
@@ -87,8 +87,8 @@ pub struct ProviderSettings {
     /// Where the hub's secret is kept.
     pub client_secret: SecretSource,
     /// Whose client is used there.
-    #[serde(default, skip_serializing_if = "UpstreamClient::is_hub")]
-    pub upstream_client: UpstreamClient,
+    #[serde(default, skip_serializing_if = "UpstreamClientMode::is_shared")]
+    pub upstream_client: UpstreamClientMode,
     /// How it registers a client for each registration by itself (RFC 7591). Goes with `registration` alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dynamic_registration: Option<DynamicRegistration>,
@@ -107,10 +107,10 @@ pub struct ProviderSettings {
     pub scopes: BTreeMap<DataCluster, String>,
     /// Who names the recipient to the customer.
     #[serde(default)]
-    pub recipient_shown_by: RecipientShownBy,
+    pub consent_shown_by: ConsentShownBy,
     /// What a grant at the provider hangs from.
     #[serde(default)]
-    pub bank_grant: BankGrant,
+    pub grant_scope: GrantScope,
     /// Whence the customer's identity comes.
     #[serde(default)]
     pub customer_identity: CustomerIdentity,
@@ -132,7 +132,7 @@ impl ProviderSettings {
     }
 
     /// Whether it has accounts of a kind.
-    pub fn has(&self, kind: AccountType) -> bool {
+    pub fn has_account_type(&self, kind: AccountType) -> bool {
         self.account_types.is_empty() || self.account_types.contains(&kind)
     }
 
@@ -144,7 +144,7 @@ impl ProviderSettings {
     }
 
     /// What its scope words mean, unknown ones left out.
-    pub fn clusters_of(&self, scope: &str) -> Clusters {
+    pub fn clusters_from_scope(&self, scope: &str) -> Clusters {
         let granted: Vec<&str> = scope.split(' ').collect();
         self.scopes.iter().filter(|(_, word)| granted.contains(&word.as_str())).map(|(c, _)| *c).collect()
     }
@@ -204,7 +204,7 @@ pub enum FdxVersion {
     V6,
 }
 
-crate::words! {
+crate::str_enum! {
     /// A kind of accounts: the key of FDX 5 that an account stands below.
     pub enum AccountType {
         /// Deposits.
@@ -252,19 +252,21 @@ impl JsonSchema for AccountType {
 /// Whose client is used at a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum UpstreamClient {
+pub enum UpstreamClientMode {
     /// The hub's own, for all recipients.
     #[default]
-    Hub,
+    #[serde(rename = "hub")]
+    Shared,
     /// One for each registration: its id and secret are given when the registration is activated, by an operator or by
     /// the provider's answer (`dynamic_registration`).
-    Registration,
+    #[serde(rename = "registration")]
+    PerRegistration,
 }
 
-impl UpstreamClient {
+impl UpstreamClientMode {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
-    fn is_hub(&self) -> bool {
-        *self == Self::Hub
+    fn is_shared(&self) -> bool {
+        *self == Self::Shared
     }
 }
 
@@ -282,7 +284,7 @@ pub struct DynamicRegistration {
 /// Who names the recipient to the customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum RecipientShownBy {
+pub enum ConsentShownBy {
     /// The hub's own consent page, before anything goes to the provider.
     #[default]
     Hub,
@@ -291,7 +293,7 @@ pub enum RecipientShownBy {
 /// What a grant at the provider hangs from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum BankGrant {
+pub enum GrantScope {
     /// Each refresh token is a grant of its own: revoking one leaves the others.
     #[default]
     PerToken,
@@ -338,16 +340,16 @@ mod tests {
     }
 
     #[test]
-    fn scopes_are_translated_both_ways() {
+    fn provider_scopes_translate_in_both_directions() {
         let settings = settings();
-        let asked = Clusters::parse("ACCOUNT_BASIC TRANSACTIONS INVESTMENTS").unwrap();
-        assert_eq!(settings.scope_for(asked), "accounts tx:read");
-        assert_eq!(settings.clusters_of("tx:read openid").to_string(), "TRANSACTIONS");
+        let requested = Clusters::parse("ACCOUNT_BASIC TRANSACTIONS INVESTMENTS").unwrap();
+        assert_eq!(settings.scope_for(requested), "accounts tx:read");
+        assert_eq!(settings.clusters_from_scope("tx:read openid").to_string(), "TRANSACTIONS");
         assert_eq!(settings.clusters().to_string(), "ACCOUNT_BASIC TRANSACTIONS");
     }
 
     #[test]
-    fn an_unknown_key_is_refused() {
+    fn provider_settings_reject_unknown_key() {
         let mut value = serde_json::to_value(settings()).unwrap();
         value["recipient_show_by"] = "hub".into();
         assert!(serde_json::from_value::<ProviderSettings>(value).is_err());

@@ -18,13 +18,13 @@ pub struct RefreshToken {
 
 impl RefreshToken {
     /// Whether a use at `now` should be recorded.
-    pub fn use_is_news(&self, now: Timestamp) -> bool {
+    pub fn should_record_use(&self, now: Timestamp) -> bool {
         now.since(self.last_used_at) >= Duration::from_hours(24)
     }
 }
 
 /// When a token last used then idles out: after the configured time and the day that recording may lag behind.
-pub fn idle_end(last_used_at: Timestamp, idle: Duration) -> Timestamp {
+pub fn idle_expiry(last_used_at: Timestamp, idle: Duration) -> Timestamp {
     last_used_at.plus(idle).plus(Duration::from_hours(24))
 }
 
@@ -43,17 +43,17 @@ mod tests {
     }
 
     #[test]
-    fn a_use_is_recorded_once_a_day() {
+    fn refresh_token_use_is_recorded_once_a_day() {
         let day = token().last_used_at.plus(DAY);
-        assert!(token().use_is_news(day));
-        assert!(!token().use_is_news(day.minus(Duration::from_millis(1))));
+        assert!(token().should_record_use(day));
+        assert!(!token().should_record_use(day.minus(Duration::from_millis(1))));
     }
 
     #[test]
-    fn a_token_used_just_before_its_idle_end_is_never_idle_too_early() {
+    fn idle_expiry_allows_for_unrecorded_last_use() {
         let idle = DAY * 30;
         let unrecorded_use = token().last_used_at.plus(DAY).minus(Duration::from_millis(1));
-        let end = idle_end(token().last_used_at, idle);
+        let end = idle_expiry(token().last_used_at, idle);
         assert!(end > unrecorded_use.plus(idle) && end <= unrecorded_use.plus(idle).plus(DAY));
     }
 }

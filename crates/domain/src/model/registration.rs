@@ -3,7 +3,7 @@
 use crate::id::{ClientId, ProviderId};
 use crate::time::Timestamp;
 
-crate::words! {
+crate::str_enum! {
     /// Where a registration stands.
     pub enum RegistrationState {
         /// A partner asked; no operator has approved.
@@ -19,7 +19,7 @@ crate::words! {
     }
 }
 
-crate::words! {
+crate::str_enum! {
     /// A step of a registration.
     pub enum RegistrationStep {
         /// The operator agrees and sends it to the provider.
@@ -53,7 +53,7 @@ pub struct Registration {
 /// A step that cannot be taken from where the registration stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a registration that is {state} cannot take the step {step}")]
-pub struct WrongState {
+pub struct RegistrationTransitionError {
     /// Where it stands.
     pub state: RegistrationState,
     /// The step.
@@ -62,26 +62,26 @@ pub struct WrongState {
 
 /// The recipient has a registration there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Duplicate(pub RegistrationState);
+pub struct DuplicateRegistrationError(pub RegistrationState);
 
 impl RegistrationState {
     /// Where a step leads.
-    pub fn after(self, step: RegistrationStep) -> Result<Self, WrongState> {
+    pub fn apply(self, step: RegistrationStep) -> Result<Self, RegistrationTransitionError> {
         use RegistrationStep::{Activate, Approve, Reinstate, Reject, Suspend};
         match (self, step) {
             (Self::PendingApproval, Approve) => Ok(Self::PendingActivation),
             (Self::PendingActivation, Activate) | (Self::Suspended, Reinstate) => Ok(Self::Active),
             (Self::PendingApproval | Self::PendingActivation, Reject) => Ok(Self::Rejected),
             (Self::Active, Suspend) => Ok(Self::Suspended),
-            (state, step) => Err(WrongState { state, step }),
+            (state, step) => Err(RegistrationTransitionError { state, step }),
         }
     }
 
     /// Where a registration begins that is asked for, whatever there is of it yet.
-    pub const fn requested(former: Option<Self>) -> Result<Self, Duplicate> {
-        match former {
+    pub const fn for_request(previous: Option<Self>) -> Result<Self, DuplicateRegistrationError> {
+        match previous {
             None | Some(Self::Rejected) => Ok(Self::PendingApproval),
-            Some(state) => Err(Duplicate(state)),
+            Some(state) => Err(DuplicateRegistrationError(state)),
         }
     }
 }
@@ -91,10 +91,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_step_leads_where_it_should_and_no_other_is_taken() {
+    fn registration_state_machine_allows_only_listed_steps() {
         use RegistrationState as S;
         use RegistrationStep as T;
-        let taken = [
+        let transitions = [
             (S::PendingApproval, T::Approve, S::PendingActivation),
             (S::PendingApproval, T::Reject, S::Rejected),
             (S::PendingActivation, T::Activate, S::Active),
@@ -104,19 +104,22 @@ mod tests {
         ];
         for state in S::ALL {
             for step in T::ALL {
-                let to = taken.iter().find(|(from, by, _)| (from, by) == (state, step)).map(|(_, _, to)| *to);
-                assert_eq!(state.after(*step).ok(), to, "{state} {step}");
+                let to = transitions
+                    .iter()
+                    .find(|(from, by, _)| (from, by) == (state, step))
+                    .map(|(_, _, to)| *to);
+                assert_eq!(state.apply(*step).ok(), to, "{state} {step}");
             }
         }
     }
 
     #[test]
-    fn only_what_was_turned_down_may_be_asked_for_again() {
-        let asked = RegistrationState::requested;
-        assert_eq!(asked(None), Ok(RegistrationState::PendingApproval));
-        for former in RegistrationState::ALL {
-            let again = *former == RegistrationState::Rejected;
-            assert_eq!(asked(Some(*former)).is_ok(), again, "{former}");
+    fn only_rejected_registration_can_be_requested_again() {
+        let request = RegistrationState::for_request;
+        assert_eq!(request(None), Ok(RegistrationState::PendingApproval));
+        for previous in RegistrationState::ALL {
+            let is_allowed = *previous == RegistrationState::Rejected;
+            assert_eq!(request(Some(*previous)).is_ok(), is_allowed, "{previous}");
         }
     }
 }

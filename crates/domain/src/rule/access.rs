@@ -1,21 +1,21 @@
 //! The one access check: whether a connection may be used now.
 //!
-//! Everything that serves or mints goes through [`standing`]. [`Access`] has no other constructor.
+//! Everything that serves or mints goes through [`standing`]. [`GrantedAccess`] has no other constructor.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::OAuthError;
 use crate::id::{AccessTokenId, ClientId, ConnectionId, ProviderId};
-use crate::model::access_token::{Bearing, Claims};
+use crate::model::access_token::{Claims, TokenSubject};
 use crate::model::client::{Client, ClientKind, ClientState, Profile};
-use crate::model::connection::{BankState, Cause, Status};
+use crate::model::connection::{ConnectionStatus, EndCause, UpstreamRevocation};
 use crate::model::provider::ProviderState;
 use crate::model::registration::RegistrationState;
-use crate::scope::{ClientScope, Clusters, Operation};
+use crate::scope::{ClientScope, Clusters, DataOperation};
 use crate::time::Timestamp;
 
-use super::client_auth::{AuthenticatedClient, not_suspended};
+use super::client_auth::{AuthenticatedClient, ensure_client_active};
 
 /// Everything that the check needs to know, read from the store at each use.
 #[derive(Clone, Debug)]
@@ -29,13 +29,13 @@ pub struct AccessState {
     /// The customer's name towards the recipient.
     pub sub: String,
     /// Where the connection stands.
-    pub status: Status,
+    pub status: ConnectionStatus,
     /// Why it ended.
-    pub cause: Option<Cause>,
+    pub cause: Option<EndCause>,
     /// Whether a newer connection that took its place is active.
     pub successor_active: bool,
     /// What the provider knows of the end.
-    pub bank: BankState,
+    pub provider_revocation: UpstreamRevocation,
     /// When the consent ends.
     pub expires_at: Timestamp,
     /// Access tokens of another generation are refused.
@@ -56,11 +56,11 @@ pub struct AccessState {
 
 /// A pause: nothing is destroyed, revoking works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
+pub enum PauseReason {
     /// The recipient or its registration is suspended.
-    Recipient,
+    RecipientSuspended,
     /// The provider is paused, retired or tripped.
-    Provider,
+    ProviderPaused,
 }
 
 /// A connection that has ended, or whose time is over.
@@ -74,36 +74,37 @@ pub struct EndedConnection {
 
 /// How a connection stands now.
 #[derive(Debug, PartialEq, Eq)]
-enum Standing {
+enum EffectiveStatus {
     /// It may be used, unless it is held.
-    Live(Option<Hold>),
+    Active(Option<PauseReason>),
     /// It is over.
     Ended(EndedConnection),
     /// Its code was not redeemed yet: no token of it can exist.
-    NotYet,
+    Pending,
 }
 
-fn standing(state: &AccessState, now: Timestamp) -> Standing {
+fn effective_status(state: &AccessState, now: Timestamp) -> EffectiveStatus {
     // A recipient that was removed is over with all that it had, before each of its connections is written down.
-    let open = state.client_state != ClientState::Closed && now < state.expires_at;
+    let is_open = state.client_state != ClientState::Closed && now < state.expires_at;
     match state.status {
-        Status::Pending => Standing::NotYet,
-        Status::Active if open => Standing::Live(hold(state)),
-        Status::Active | Status::Revoked | Status::Expired | Status::Abandoned => {
-            Standing::Ended(EndedConnection {
-                id: state.connection_id.clone(),
-                successor_active: state.cause == Some(Cause::Replaced) && state.successor_active,
-            })
-        }
+        ConnectionStatus::Pending => EffectiveStatus::Pending,
+        ConnectionStatus::Active if is_open => EffectiveStatus::Active(pause_reason(state)),
+        ConnectionStatus::Active
+        | ConnectionStatus::Revoked
+        | ConnectionStatus::Expired
+        | ConnectionStatus::Abandoned => EffectiveStatus::Ended(EndedConnection {
+            id: state.connection_id.clone(),
+            successor_active: state.cause == Some(EndCause::Replaced) && state.successor_active,
+        }),
     }
 }
 
-fn hold(state: &AccessState) -> Option<Hold> {
-    let registered = state.registration_state == Some(RegistrationState::Active);
-    if state.client_state != ClientState::Active || !registered {
-        Some(Hold::Recipient)
+fn pause_reason(state: &AccessState) -> Option<PauseReason> {
+    let is_registered = state.registration_state == Some(RegistrationState::Active);
+    if state.client_state != ClientState::Active || !is_registered {
+        Some(PauseReason::RecipientSuspended)
     } else if state.provider_state != ProviderState::Active {
-        Some(Hold::Provider)
+        Some(PauseReason::ProviderPaused)
     } else {
         None
     }
@@ -111,14 +112,14 @@ fn hold(state: &AccessState) -> Option<Hold> {
 
 /// Leave to use a connection, as of the moment it was checked.
 #[derive(Clone, Debug)]
-pub struct Access {
+pub struct GrantedAccess {
     state: AccessState,
     claims: Claims,
     clusters: Clusters,
-    hold: Option<Hold>,
+    pause_reason: Option<PauseReason>,
 }
 
-impl Access {
+impl GrantedAccess {
     /// The connection.
     pub const fn connection_id(&self) -> &ConnectionId {
         &self.state.connection_id
@@ -150,101 +151,105 @@ impl Access {
     }
 
     /// Leave to read: no hold, and a cluster that opens the operation.
-    pub fn allows(&self, operation: Operation) -> Result<(), DataRefusal> {
-        match self.hold {
-            Some(hold) => Err(DataRefusal::Held(hold)),
-            None if operation.allowed(self.clusters) => Ok(()),
-            None => Err(DataRefusal::NotConsented),
+    pub fn ensure_allows(&self, operation: DataOperation) -> Result<(), DataAccessError> {
+        match self.pause_reason {
+            Some(reason) => Err(DataAccessError::Paused(reason)),
+            None if operation.is_allowed_by(self.clusters) => Ok(()),
+            None => Err(DataAccessError::NotConsented),
         }
     }
 
     /// The second passage of the same token, with a fresh time and a freshly read state.
-    pub fn again(
+    pub fn recheck(
         &self,
         state: Option<AccessState>,
-        operation: Operation,
+        operation: DataOperation,
         now: Timestamp,
-    ) -> Result<Self, Again> {
+    ) -> Result<Self, RecheckError> {
         if now >= self.claims.expires_at {
-            return Err(Again::Refused(Refusal::Unknown));
+            return Err(RecheckError::TokenRejected(TokenRejection::Unknown));
         }
-        match present(self.claims.clone(), state, now) {
-            Presented::Live(access) => access.allows(operation).map_err(Again::Data).map(|()| *access),
-            Presented::Ended(ended) => Err(Again::Ended(ended)),
-            Presented::Refused(refusal) => Err(Again::Refused(refusal)),
+        match check_access(self.claims.clone(), state, now) {
+            AccessDecision::Granted(access) => {
+                access.ensure_allows(operation).map_err(RecheckError::Data).map(|()| *access)
+            }
+            AccessDecision::Ended(ended) => Err(RecheckError::Ended(ended)),
+            AccessDecision::Rejected(rejection) => Err(RecheckError::TokenRejected(rejection)),
         }
     }
 }
 
 /// Why a live connection does not serve an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DataRefusal {
+pub enum DataAccessError {
     /// It is held.
-    Held(Hold),
+    Paused(PauseReason),
     /// The customer did not agree to it.
     NotConsented,
 }
 
 /// Why a read that was under way is cut off.
 #[derive(Debug)]
-pub enum Again {
+pub enum RecheckError {
     /// The connection ended meanwhile.
     Ended(EndedConnection),
     /// It is held or narrowed meanwhile.
-    Data(DataRefusal),
+    Data(DataAccessError),
     /// The token died meanwhile.
-    Refused(Refusal),
+    TokenRejected(TokenRejection),
 }
 
 /// Why a token is not accepted. The caller is told nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum TokenRejection {
     /// It names no connection that it could name.
     Unknown,
     /// It is of an older generation.
     Superseded,
     /// It is of another face.
-    WrongFace,
+    WrongProfile,
 }
 
 /// What a presented, authentic, unexpired connection token comes to.
 #[derive(Debug)]
-pub enum Presented {
+pub enum AccessDecision {
     /// The connection lives.
-    Live(Box<Access>),
+    Granted(Box<GrantedAccess>),
     /// The connection has ended.
     Ended(EndedConnection),
     /// The token is not accepted.
-    Refused(Refusal),
+    Rejected(TokenRejection),
 }
 
 /// The access check of a connection token on the Flinks face.
 ///
 /// The sender (the face) is checked before the state, so that a thief learns nothing of it.
-pub fn present(claims: Claims, state: Option<AccessState>, now: Timestamp) -> Presented {
-    let Bearing::Connection { id, clusters, generation, .. } = &claims.bearing else {
-        return Presented::Refused(Refusal::Unknown);
+pub fn check_access(claims: Claims, state: Option<AccessState>, now: Timestamp) -> AccessDecision {
+    let TokenSubject::Connection { id, clusters, generation, .. } = &claims.subject else {
+        return AccessDecision::Rejected(TokenRejection::Unknown);
     };
     let Some(state) = state.filter(|s| s.connection_id == *id && s.client_id == claims.client_id) else {
-        return Presented::Refused(Refusal::Unknown);
+        return AccessDecision::Rejected(TokenRejection::Unknown);
     };
     if state.profile != Profile::Flinks {
-        return Presented::Refused(Refusal::WrongFace);
+        return AccessDecision::Rejected(TokenRejection::WrongProfile);
     }
-    match standing(&state, now) {
-        Standing::NotYet => Presented::Refused(Refusal::Unknown),
-        Standing::Ended(ended) => Presented::Ended(ended),
-        Standing::Live(_) if *generation != state.token_generation => Presented::Refused(Refusal::Superseded),
-        Standing::Live(hold) => {
+    match effective_status(&state, now) {
+        EffectiveStatus::Pending => AccessDecision::Rejected(TokenRejection::Unknown),
+        EffectiveStatus::Ended(ended) => AccessDecision::Ended(ended),
+        EffectiveStatus::Active(_) if *generation != state.token_generation => {
+            AccessDecision::Rejected(TokenRejection::Superseded)
+        }
+        EffectiveStatus::Active(reason) => {
             let clusters = clusters.intersection(state.clusters);
-            Presented::Live(Box::new(Access { state, claims, clusters, hold }))
+            AccessDecision::Granted(Box::new(GrantedAccess { state, claims, clusters, pause_reason: reason }))
         }
     }
 }
 
 /// Why no token is minted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MintRefusal {
+pub enum MintError {
     /// The connection is over, or not there yet.
     Ended,
     /// The recipient or its registration is suspended. A held provider does not matter here.
@@ -258,18 +263,18 @@ pub fn mint(
     clusters: Clusters,
     now: Timestamp,
     ttl: Duration,
-) -> Result<Claims, MintRefusal> {
-    match standing(state, now) {
-        Standing::Ended(_) | Standing::NotYet => return Err(MintRefusal::Ended),
-        Standing::Live(Some(Hold::Recipient)) => return Err(MintRefusal::Suspended),
-        Standing::Live(Some(Hold::Provider) | None) => {}
+) -> Result<Claims, MintError> {
+    match effective_status(state, now) {
+        EffectiveStatus::Ended(_) | EffectiveStatus::Pending => return Err(MintError::Ended),
+        EffectiveStatus::Active(Some(PauseReason::RecipientSuspended)) => return Err(MintError::Suspended),
+        EffectiveStatus::Active(Some(PauseReason::ProviderPaused) | None) => {}
     }
     Ok(Claims {
         id,
         client_id: state.client_id.clone(),
         issued_at: now,
         expires_at: now.plus(ttl).min(state.expires_at),
-        bearing: Bearing::Connection {
+        subject: TokenSubject::Connection {
             id: state.connection_id.clone(),
             sub: state.sub.clone(),
             clusters: clusters.intersection(state.clusters),
@@ -278,7 +283,7 @@ pub fn mint(
     })
 }
 
-/// The claims of a client's own token (`client_credentials`): the client has proven its secret and is not held.
+/// The claims of a client's own token (`build_client_credentials_request`): the client has proven its secret and is not held.
 pub fn mint_for_client(
     client: &AuthenticatedClient,
     scope: ClientScope,
@@ -287,13 +292,13 @@ pub fn mint_for_client(
     ttl: Duration,
 ) -> Result<Claims, OAuthError> {
     let client = client.client();
-    not_suspended(client)?;
+    ensure_client_active(client)?;
     Ok(Claims {
         id,
         client_id: client.id.clone(),
         issued_at: now,
         expires_at: now.plus(ttl),
-        bearing: Bearing::Client { scope, generation: client.credential_generation },
+        subject: TokenSubject::Client { scope, generation: client.credential_generation },
     })
 }
 
@@ -316,27 +321,29 @@ impl ClientAccess {
     }
 
     /// Leave to do more than to look at connections and to end them, which always works.
-    pub fn allows_more(&self) -> Result<(), OAuthError> {
-        not_suspended(&self.client)
+    pub fn ensure_not_suspended(&self) -> Result<(), OAuthError> {
+        ensure_client_active(&self.client)
     }
 }
 
 /// The access check of a client's own token on the Flinks face: its client is there, its secret is still the one
 /// that the token was asked for with.
-pub fn present_client(claims: &Claims, client: Option<Client>) -> Result<ClientAccess, Refusal> {
-    let Bearing::Client { scope, generation } = &claims.bearing else { return Err(Refusal::Unknown) };
+pub fn check_client_access(claims: &Claims, client: Option<Client>) -> Result<ClientAccess, TokenRejection> {
+    let TokenSubject::Client { scope, generation } = &claims.subject else {
+        return Err(TokenRejection::Unknown);
+    };
     let kind = match scope {
         ClientScope::ProvidersRead => ClientKind::Recipient,
         ClientScope::ClientAdmin => ClientKind::Partner,
     };
     let known =
         client.filter(|c| c.id == claims.client_id && c.kind == kind && c.state != ClientState::Closed);
-    let client = known.ok_or(Refusal::Unknown)?;
+    let client = known.ok_or(TokenRejection::Unknown)?;
     if client.profile != Profile::Flinks {
-        return Err(Refusal::WrongFace);
+        return Err(TokenRejection::WrongProfile);
     }
     if client.credential_generation != *generation {
-        return Err(Refusal::Superseded);
+        return Err(TokenRejection::Superseded);
     }
     Ok(ClientAccess { client, scope: *scope })
 }

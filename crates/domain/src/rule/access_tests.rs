@@ -4,11 +4,11 @@ use proptest::prelude::*;
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const TTL: Duration = Duration::from_mins(5);
 
-fn later(seconds: u64) -> Timestamp {
+fn seconds_from_now(seconds: u64) -> Timestamp {
     NOW.plus(Duration::from_secs(seconds))
 }
 
-fn set(scope: &str) -> Clusters {
+fn clusters(scope: &str) -> Clusters {
     Clusters::parse(scope).unwrap()
 }
 
@@ -18,13 +18,13 @@ fn state() -> AccessState {
         client_id: ClientId::parse("dc-1").unwrap(),
         provider_id: ProviderId::new(1000),
         sub: "sub".into(),
-        status: Status::Active,
+        status: ConnectionStatus::Active,
         cause: None,
         successor_active: false,
-        bank: BankState::NotNeeded,
-        expires_at: later(86_400),
+        provider_revocation: UpstreamRevocation::NotNeeded,
+        expires_at: seconds_from_now(86_400),
         token_generation: 1,
-        clusters: set("ACCOUNT_BASIC TRANSACTIONS"),
+        clusters: clusters("ACCOUNT_BASIC TRANSACTIONS"),
         accounts: None,
         client_state: ClientState::Active,
         profile: Profile::Flinks,
@@ -37,172 +37,191 @@ fn claims() -> Claims {
     mint(&state(), AccessTokenId::parse("at_1").unwrap(), state().clusters, NOW, TTL).unwrap()
 }
 
-fn live(state: AccessState) -> Box<Access> {
-    match present(claims(), Some(state), NOW) {
-        Presented::Live(access) => access,
+fn expect_granted(state: AccessState) -> Box<GrantedAccess> {
+    match check_access(claims(), Some(state), NOW) {
+        AccessDecision::Granted(access) => access,
         other => panic!("{other:?}"),
     }
 }
 
-fn refused(claims: Claims, state: Option<AccessState>) -> Refusal {
-    match present(claims, state, NOW) {
-        Presented::Refused(refusal) => refusal,
+fn expect_rejection(claims: Claims, state: Option<AccessState>) -> TokenRejection {
+    match check_access(claims, state, NOW) {
+        AccessDecision::Rejected(rejection) => rejection,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn a_live_connection_serves_what_token_and_terms_both_allow() {
-    let access = live(AccessState { clusters: set("ACCOUNT_BASIC STATEMENTS"), ..state() });
-    assert_eq!(access.clusters(), set("ACCOUNT_BASIC"));
-    assert_eq!(access.allows(Operation::AccountList), Ok(()));
-    assert_eq!(access.allows(Operation::Transactions), Err(DataRefusal::NotConsented));
+fn granted_access_is_limited_to_token_and_terms() {
+    let access = expect_granted(AccessState { clusters: clusters("ACCOUNT_BASIC STATEMENTS"), ..state() });
+    assert_eq!(access.clusters(), clusters("ACCOUNT_BASIC"));
+    assert_eq!(access.ensure_allows(DataOperation::AccountList), Ok(()));
+    assert_eq!(access.ensure_allows(DataOperation::Transactions), Err(DataAccessError::NotConsented));
 }
 
 #[test]
-fn only_consented_accounts_are_covered() {
-    let access = live(AccessState { accounts: Some(Arc::from(["a".to_owned()])), ..state() });
+fn granted_access_covers_only_consented_accounts() {
+    let access = expect_granted(AccessState { accounts: Some(Arc::from(["a".to_owned()])), ..state() });
     assert!(access.covers("a") && !access.covers("b") && !access.covers(""));
-    assert!(live(state()).covers("anything"));
+    assert!(expect_granted(state()).covers("anything"));
 }
 
 #[test]
-fn an_ended_connection_serves_and_mints_nothing() {
-    for status in [Status::Revoked, Status::Expired, Status::Abandoned] {
+fn ended_connection_denies_access_and_minting() {
+    for status in [ConnectionStatus::Revoked, ConnectionStatus::Expired, ConnectionStatus::Abandoned] {
         let ended = AccessState { status, ..state() };
-        assert!(matches!(present(claims(), Some(ended.clone()), NOW), Presented::Ended(_)), "{status}");
-        assert_eq!(mint(&ended, claims().id, ended.clusters, NOW, TTL).unwrap_err(), MintRefusal::Ended);
+        assert!(
+            matches!(check_access(claims(), Some(ended.clone()), NOW), AccessDecision::Ended(_)),
+            "{status}"
+        );
+        assert_eq!(mint(&ended, claims().id, ended.clusters, NOW, TTL).unwrap_err(), MintError::Ended);
         assert!(matches!(
-            live(state()).again(Some(ended), Operation::AccountList, NOW),
-            Err(Again::Ended(_))
+            expect_granted(state()).recheck(Some(ended), DataOperation::AccountList, NOW),
+            Err(RecheckError::Ended(_))
         ));
     }
 }
 
 #[test]
-fn the_consents_end_is_an_end_before_anybody_wrote_it_down() {
+fn expired_consent_denies_access_before_end_is_stored() {
     let over = AccessState { expires_at: NOW, ..state() };
-    assert!(matches!(present(claims(), Some(over.clone()), NOW), Presented::Ended(_)));
-    assert_eq!(mint(&over, claims().id, over.clusters, NOW, TTL).unwrap_err(), MintRefusal::Ended);
+    assert!(matches!(check_access(claims(), Some(over.clone()), NOW), AccessDecision::Ended(_)));
+    assert_eq!(mint(&over, claims().id, over.clusters, NOW, TTL).unwrap_err(), MintError::Ended);
 }
 
 #[test]
-fn a_pending_connection_has_no_tokens() {
-    let pending = AccessState { status: Status::Pending, ..state() };
-    assert_eq!(refused(claims(), Some(pending.clone())), Refusal::Unknown);
-    assert_eq!(mint(&pending, claims().id, pending.clusters, NOW, TTL).unwrap_err(), MintRefusal::Ended);
+fn pending_connection_denies_access_and_minting() {
+    let pending = AccessState { status: ConnectionStatus::Pending, ..state() };
+    assert_eq!(expect_rejection(claims(), Some(pending.clone())), TokenRejection::Unknown);
+    assert_eq!(mint(&pending, claims().id, pending.clusters, NOW, TTL).unwrap_err(), MintError::Ended);
 }
 
 #[test]
-fn a_token_of_another_generation_client_connection_or_face_is_refused() {
+fn token_of_other_generation_client_or_connection_is_rejected() {
     let other = |change: fn(&mut AccessState)| {
         let mut state = state();
         change(&mut state);
         Some(state)
     };
-    assert_eq!(refused(claims(), other(|s| s.token_generation = 2)), Refusal::Superseded);
+    assert_eq!(expect_rejection(claims(), other(|s| s.token_generation = 2)), TokenRejection::Superseded);
     assert_eq!(
-        refused(claims(), other(|s| s.client_id = ClientId::parse("dc-2").unwrap())),
-        Refusal::Unknown
+        expect_rejection(claims(), other(|s| s.client_id = ClientId::parse("dc-2").unwrap())),
+        TokenRejection::Unknown
     );
     assert_eq!(
-        refused(claims(), other(|s| s.connection_id = ConnectionId::parse("con_2").unwrap())),
-        Refusal::Unknown
+        expect_rejection(claims(), other(|s| s.connection_id = ConnectionId::parse("con_2").unwrap())),
+        TokenRejection::Unknown
     );
-    assert_eq!(refused(claims(), other(|s| s.profile = Profile::Fapi2)), Refusal::WrongFace);
-    assert_eq!(refused(claims(), None), Refusal::Unknown);
+    assert_eq!(
+        expect_rejection(claims(), other(|s| s.profile = Profile::Fapi2)),
+        TokenRejection::WrongProfile
+    );
+    assert_eq!(expect_rejection(claims(), None), TokenRejection::Unknown);
 }
 
 #[test]
-fn a_thief_on_the_wrong_face_learns_nothing_of_the_state() {
-    let ended = AccessState { profile: Profile::Fapi2, status: Status::Revoked, ..state() };
-    assert_eq!(refused(claims(), Some(ended)), Refusal::WrongFace);
+fn wrong_profile_is_rejected_before_state_is_checked() {
+    let ended = AccessState { profile: Profile::Fapi2, status: ConnectionStatus::Revoked, ..state() };
+    assert_eq!(expect_rejection(claims(), Some(ended)), TokenRejection::WrongProfile);
 }
 
 #[test]
-fn holds_pause_data_and_only_the_recipients_hold_pauses_tokens() {
-    let held = |change: fn(&mut AccessState)| {
+fn pause_blocks_data_and_only_suspension_blocks_minting() {
+    let outcome_after = |change: fn(&mut AccessState)| {
         let mut state = state();
         change(&mut state);
-        let data = live(state.clone()).allows(Operation::AccountList).unwrap_err();
+        let data = expect_granted(state.clone()).ensure_allows(DataOperation::AccountList).unwrap_err();
         (data, mint(&state, claims().id, state.clusters, NOW, TTL).err())
     };
-    let recipient = (DataRefusal::Held(Hold::Recipient), Some(MintRefusal::Suspended));
-    assert_eq!(held(|s| s.client_state = ClientState::Suspended), recipient);
-    assert_eq!(held(|s| s.registration_state = Some(RegistrationState::Suspended)), recipient);
-    assert_eq!(held(|s| s.registration_state = None), recipient);
-    let provider = (DataRefusal::Held(Hold::Provider), None);
-    assert_eq!(held(|s| s.provider_state = ProviderState::Paused), provider);
-    assert_eq!(held(|s| s.provider_state = ProviderState::Retired), provider);
-    assert_eq!(held(|s| s.provider_state = ProviderState::Tripped), provider);
+    let recipient = (DataAccessError::Paused(PauseReason::RecipientSuspended), Some(MintError::Suspended));
+    assert_eq!(outcome_after(|s| s.client_state = ClientState::Suspended), recipient);
+    assert_eq!(outcome_after(|s| s.registration_state = Some(RegistrationState::Suspended)), recipient);
+    assert_eq!(outcome_after(|s| s.registration_state = None), recipient);
+    let provider = (DataAccessError::Paused(PauseReason::ProviderPaused), None);
+    assert_eq!(outcome_after(|s| s.provider_state = ProviderState::Paused), provider);
+    assert_eq!(outcome_after(|s| s.provider_state = ProviderState::Retired), provider);
+    assert_eq!(outcome_after(|s| s.provider_state = ProviderState::AutoPaused), provider);
 }
 
 #[test]
-fn a_read_under_way_is_cut_off_when_its_token_dies() {
-    let again = live(state()).again(Some(state()), Operation::AccountList, claims().expires_at);
-    assert!(matches!(again, Err(Again::Refused(_))));
+fn recheck_rejects_token_that_expired_during_read() {
+    let result =
+        expect_granted(state()).recheck(Some(state()), DataOperation::AccountList, claims().expires_at);
+    assert!(matches!(result, Err(RecheckError::TokenRejected(_))));
 }
 
 #[test]
-fn only_a_replaced_connection_with_a_living_successor_says_so() {
+fn successor_active_requires_replaced_connection() {
     let ended = |cause, successor_active| {
-        let state = AccessState { status: Status::Revoked, cause: Some(cause), successor_active, ..state() };
-        match present(claims(), Some(state), NOW) {
-            Presented::Ended(ended) => ended.successor_active,
+        let state = AccessState {
+            status: ConnectionStatus::Revoked,
+            cause: Some(cause),
+            successor_active,
+            ..state()
+        };
+        match check_access(claims(), Some(state), NOW) {
+            AccessDecision::Ended(ended) => ended.successor_active,
             other => panic!("{other:?}"),
         }
     };
-    assert!(ended(Cause::Replaced, true));
-    assert!(!ended(Cause::Replaced, false));
-    assert!(!ended(Cause::Recipient, true));
+    assert!(ended(EndCause::Replaced, true));
+    assert!(!ended(EndCause::Replaced, false));
+    assert!(!ended(EndCause::Recipient, true));
 }
 
 proptest! {
     #[test]
-    fn a_minted_token_never_outlives_five_minutes_or_the_consent(left in 1_u64..2_000, ttl in 1_u64..300) {
-        let state = AccessState { expires_at: later(left), ..state() };
+    fn minted_token_expires_with_ttl_or_consent(left in 1_u64..2_000, ttl in 1_u64..300) {
+        let state = AccessState { expires_at: seconds_from_now(left), ..state() };
         let claims = mint(&state, claims().id, state.clusters, NOW, Duration::from_secs(ttl)).unwrap();
-        prop_assert_eq!(claims.expires_at, later(left.min(ttl)));
+        prop_assert_eq!(claims.expires_at, seconds_from_now(left.min(ttl)));
     }
 
     #[test]
-    fn a_minted_token_never_carries_more_than_the_terms(wanted: u8, agreed: u8) {
-        let of = |bits: u8| -> Clusters {
+    fn minted_token_scope_is_limited_to_terms(wanted: u8, agreed: u8) {
+        let from_bits = |bits: u8| -> Clusters {
             crate::DataCluster::ALL.into_iter().filter(|c| bits & 1 << *c as u8 != 0).collect()
         };
-        let state = AccessState { clusters: of(agreed), ..state() };
-        let claims = mint(&state, claims().id, of(wanted), NOW, TTL).unwrap();
-        let Bearing::Connection { clusters, .. } = claims.bearing else { unreachable!() };
-        prop_assert!(clusters.first_beyond(of(agreed)).is_none());
+        let state = AccessState { clusters: from_bits(agreed), ..state() };
+        let claims = mint(&state, claims().id, from_bits(wanted), NOW, TTL).unwrap();
+        let TokenSubject::Connection { clusters, .. } = claims.subject else { unreachable!() };
+        prop_assert!(clusters.first_missing_from(from_bits(agreed)).is_none());
     }
 }
 
 #[test]
-fn a_removed_recipient_is_over_before_its_connections_are_written_down() {
-    let gone = AccessState { client_state: ClientState::Closed, ..state() };
-    assert!(matches!(present(claims(), Some(gone.clone()), NOW), Presented::Ended(_)));
-    assert_eq!(mint(&gone, claims().id, gone.clusters, NOW, TTL).unwrap_err(), MintRefusal::Ended);
-    assert!(matches!(live(state()).again(Some(gone), Operation::AccountList, NOW), Err(Again::Ended(_))));
+fn removed_recipient_denies_access_before_ends_are_stored() {
+    let removed = AccessState { client_state: ClientState::Closed, ..state() };
+    assert!(matches!(check_access(claims(), Some(removed.clone()), NOW), AccessDecision::Ended(_)));
+    assert_eq!(mint(&removed, claims().id, removed.clusters, NOW, TTL).unwrap_err(), MintError::Ended);
+    assert!(matches!(
+        expect_granted(state()).recheck(Some(removed), DataOperation::AccountList, NOW),
+        Err(RecheckError::Ended(_))
+    ));
 }
 
 #[test]
-fn a_clients_own_token_dies_with_its_secret_its_client_and_its_kind() {
+fn client_token_is_rejected_after_client_or_secret_change() {
     let client = crate::rule::authorize::tests::client;
-    let bearing = Bearing::Client { scope: ClientScope::ProvidersRead, generation: 1 };
-    let own = Claims { client_id: client().id, bearing, ..claims() };
-    let access = present_client(&own, Some(client())).unwrap();
-    assert_eq!((access.scope(), access.allows_more()), (ClientScope::ProvidersRead, Ok(())));
-    let held = Client { state: ClientState::Suspended, ..client() };
-    assert!(present_client(&own, Some(held)).unwrap().allows_more().is_err());
-    for (client, refusal) in [
-        (None, Refusal::Unknown),
-        (Some(Client { id: ClientId::parse("dc-2").unwrap(), ..client() }), Refusal::Unknown),
-        (Some(Client { kind: ClientKind::Partner, ..client() }), Refusal::Unknown),
-        (Some(Client { state: ClientState::Closed, ..client() }), Refusal::Unknown),
-        (Some(Client { credential_generation: 2, ..client() }), Refusal::Superseded),
-        (Some(Client { profile: Profile::Fapi2, ..client() }), Refusal::WrongFace),
+    let subject = TokenSubject::Client { scope: ClientScope::ProvidersRead, generation: 1 };
+    let own = Claims { client_id: client().id, subject, ..claims() };
+    let access = check_client_access(&own, Some(client())).unwrap();
+    assert_eq!((access.scope(), access.ensure_not_suspended()), (ClientScope::ProvidersRead, Ok(())));
+    let suspended = Client { state: ClientState::Suspended, ..client() };
+    assert!(check_client_access(&own, Some(suspended)).unwrap().ensure_not_suspended().is_err());
+    for (client, rejection) in [
+        (None, TokenRejection::Unknown),
+        (Some(Client { id: ClientId::parse("dc-2").unwrap(), ..client() }), TokenRejection::Unknown),
+        (Some(Client { kind: ClientKind::Partner, ..client() }), TokenRejection::Unknown),
+        (Some(Client { state: ClientState::Closed, ..client() }), TokenRejection::Unknown),
+        (Some(Client { credential_generation: 2, ..client() }), TokenRejection::Superseded),
+        (Some(Client { profile: Profile::Fapi2, ..client() }), TokenRejection::WrongProfile),
     ] {
-        assert_eq!(present_client(&own, client).unwrap_err(), refusal);
+        assert_eq!(check_client_access(&own, client).unwrap_err(), rejection);
     }
-    assert_eq!(present_client(&claims(), Some(client())).unwrap_err(), Refusal::Unknown, "a connection's");
+    assert_eq!(
+        check_client_access(&claims(), Some(client())).unwrap_err(),
+        TokenRejection::Unknown,
+        "a connection's"
+    );
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::id::ClientId;
 use crate::model::audit_event::AuditHead;
 use crate::model::client::ClientState;
-use crate::model::client::Localized;
+use crate::model::client::LocalizedText;
 use crate::secret::TokenHash;
 use crate::time::Timestamp;
 
@@ -18,10 +18,10 @@ pub(crate) fn client() -> Client {
         profile: Profile::Flinks,
         state: ClientState::Active,
         name: "App".into(),
-        purpose: Localized::default(),
+        purpose: LocalizedText::default(),
         scope: Clusters::parse("ACCOUNT_BASIC TRANSACTIONS").unwrap(),
         redirect_uris: vec!["https://app.example/cb".into(), "https://app.example/q?a=1".into()],
-        secret_hash: TokenHash::of(1, &pepper, b"secret"),
+        secret_hash: TokenHash::for_token(1, &pepper, b"secret"),
         credential_generation: 1,
         require_pkce: false,
         max_duration_days: None,
@@ -29,11 +29,11 @@ pub(crate) fn client() -> Client {
     }
 }
 
-fn query(pairs: &[(&str, &str)]) -> Query {
-    Query(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+fn query(pairs: &[(&str, &str)]) -> AuthorizeQuery {
+    AuthorizeQuery(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
 }
 
-fn good() -> Vec<(&'static str, &'static str)> {
+fn valid_params() -> Vec<(&'static str, &'static str)> {
     vec![
         ("client_id", "dc-1"),
         ("redirect_uri", "https://app.example/cb"),
@@ -44,35 +44,35 @@ fn good() -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-fn with(name: &'static str, value: &'static str) -> Query {
-    let mut pairs = good();
+fn query_with(name: &'static str, value: &'static str) -> AuthorizeQuery {
+    let mut pairs = valid_params();
     pairs.retain(|(known, _)| *known != name);
     pairs.push((name, value));
     query(&pairs)
 }
 
-fn without(name: &str) -> Query {
-    let mut pairs = good();
+fn query_without(name: &str) -> AuthorizeQuery {
+    let mut pairs = valid_params();
     pairs.retain(|(known, _)| *known != name);
     query(&pairs)
 }
 
-fn refusal(query: &Query) -> String {
+fn error_message(query: &AuthorizeQuery) -> String {
     check(query, &client()).unwrap_err().to_string()
 }
 
 #[test]
-fn a_good_request_is_checked() {
-    let checked = check(&query(&good()), &client()).unwrap();
+fn valid_authorization_request_passes_check() {
+    let checked = check(&query(&valid_params()), &client()).unwrap();
     assert_eq!(checked.provider_id, Some(ProviderId::new(1000)));
     assert_eq!(checked.state, "s t&ä");
     assert_eq!(checked.code_challenge, None);
 }
 
 #[test]
-fn only_an_exactly_registered_uri_is_redirected_to() {
+fn rfc9700_s2_1_redirect_uri_must_match_exactly() {
     let client = client();
-    assert!(redirect(&query(&good()), Some(&client)).is_ok());
+    assert!(resolve_redirect(&query(&valid_params()), Some(&client)).is_ok());
     for uri in [
         "https://app.example/cb/",
         "https://app.example/CB",
@@ -85,77 +85,93 @@ fn only_an_exactly_registered_uri_is_redirected_to() {
         "",
     ] {
         assert_eq!(
-            redirect(&with("redirect_uri", uri), Some(&client)),
-            Err(PageRefusal::UnknownRedirect),
+            resolve_redirect(&query_with("redirect_uri", uri), Some(&client)),
+            Err(AuthorizePageError::UnknownRedirect),
             "{uri}"
         );
     }
-    assert_eq!(redirect(&query(&good()), None), Err(PageRefusal::UnknownClient));
+    assert_eq!(resolve_redirect(&query(&valid_params()), None), Err(AuthorizePageError::UnknownClient));
     let partner = Client { kind: ClientKind::Partner, ..client };
-    assert_eq!(redirect(&query(&good()), Some(&partner)), Err(PageRefusal::UnknownClient));
+    assert_eq!(
+        resolve_redirect(&query(&valid_params()), Some(&partner)),
+        Err(AuthorizePageError::UnknownClient)
+    );
 }
 
 #[test]
-fn a_repeated_redirect_uri_is_not_redirected_to() {
-    let mut pairs = good();
+fn repeated_redirect_uri_is_rejected() {
+    let mut pairs = valid_params();
     pairs.push(("redirect_uri", "https://app.example/cb"));
-    assert_eq!(redirect(&query(&pairs), Some(&client())), Err(PageRefusal::UnknownRedirect));
+    assert_eq!(resolve_redirect(&query(&pairs), Some(&client())), Err(AuthorizePageError::UnknownRedirect));
 }
 
 #[test]
-fn an_answer_keeps_the_registered_query_and_is_encoded() {
+fn rfc6749_s3_1_2_redirect_keeps_query_and_encodes_params() {
     let redirect = VerifiedRedirect::verify(&client(), "https://app.example/q?a=1").unwrap();
-    let url = redirect.with(&[("code", "c"), ("state", "s t&ä\r\nX: y")]);
+    let url = redirect.with_params(&[("code", "c"), ("state", "s t&ä\r\nX: y")]);
     assert_eq!(url, "https://app.example/q?a=1&code=c&state=s+t%26%C3%A4%0D%0AX%3A+y");
 }
 
 #[test]
-fn each_missing_or_repeated_parameter_is_named() {
+fn missing_or_repeated_parameter_is_named_in_error() {
     for name in ["state", "response_type", "scope"] {
-        assert_eq!(refusal(&without(name)), format!("invalid_request: {name} is missing"));
-        let mut pairs = good();
+        assert_eq!(error_message(&query_without(name)), format!("invalid_request: {name} is missing"));
+        let mut pairs = valid_params();
         pairs.push((name, "x"));
-        assert_eq!(refusal(&query(&pairs)), format!("invalid_request: {name} is given twice"));
+        assert_eq!(error_message(&query(&pairs)), format!("invalid_request: {name} is given twice"));
     }
 }
 
 #[test]
-fn a_provider_is_one_positive_number_or_picked_by_the_customer() {
-    for absent in [without("provider_id"), with("provider_id", "")] {
+fn provider_id_is_optional_positive_integer() {
+    for absent in [query_without("provider_id"), query_with("provider_id", "")] {
         assert_eq!(check(&absent, &client()).unwrap().provider_id, None);
     }
     for bad in ["0", "x", "-1", "1000 "] {
-        let refused = refusal(&with("provider_id", bad));
-        assert_eq!(refused, "invalid_request: provider_id must be a positive integer");
+        let message = error_message(&query_with("provider_id", bad));
+        assert_eq!(message, "invalid_request: provider_id must be a positive integer");
     }
-    let mut twice = good();
-    twice.push(("provider_id", "2000"));
-    assert_eq!(refusal(&query(&twice)), "invalid_request: provider_id is given twice");
+    let mut params = valid_params();
+    params.push(("provider_id", "2000"));
+    assert_eq!(error_message(&query(&params)), "invalid_request: provider_id is given twice");
 }
 
 #[test]
-fn scopes_are_known_allowed_and_at_least_basic() {
-    assert_eq!(refusal(&with("scope", "ACCOUNT_BASIC X")), "invalid_scope: scope X is unknown");
+fn scope_must_be_known_allowed_and_include_basic() {
+    assert_eq!(error_message(&query_with("scope", "ACCOUNT_BASIC X")), "invalid_scope: scope X is unknown");
     assert_eq!(
-        refusal(&with("scope", "ACCOUNT_BASIC STATEMENTS")),
+        error_message(&query_with("scope", "ACCOUNT_BASIC STATEMENTS")),
         "invalid_scope: scope STATEMENTS is not allowed for this client"
     );
-    assert_eq!(refusal(&with("scope", "TRANSACTIONS")), "invalid_scope: scope must include ACCOUNT_BASIC");
+    assert_eq!(
+        error_message(&query_with("scope", "TRANSACTIONS")),
+        "invalid_scope: scope must include ACCOUNT_BASIC"
+    );
 }
 
 #[test]
-fn pkce_is_s256_or_nothing() {
-    let mut pairs = good();
+fn rfc7636_s4_3_only_s256_challenge_is_accepted() {
+    let mut pairs = valid_params();
     pairs.extend([("code_challenge", CHALLENGE), ("code_challenge_method", "S256")]);
     assert_eq!(check(&query(&pairs), &client()).unwrap().code_challenge.as_deref(), Some(CHALLENGE));
-    assert!(refusal(&with("code_challenge", CHALLENGE)).contains("code_challenge_method must be S256"));
-    assert!(refusal(&with("code_challenge_method", "S256")).contains("code_challenge is missing"));
+    assert!(
+        error_message(&query_with("code_challenge", CHALLENGE))
+            .contains("code_challenge_method must be S256")
+    );
+    assert!(
+        error_message(&query_with("code_challenge_method", "S256")).contains("code_challenge is missing")
+    );
     let strict = Client { require_pkce: true, ..client() };
-    assert!(check(&query(&good()), &strict).unwrap_err().description.contains("code_challenge is missing"));
+    assert!(
+        check(&query(&valid_params()), &strict)
+            .unwrap_err()
+            .description
+            .contains("code_challenge is missing")
+    );
 }
 
 #[test]
-fn a_connection_needs_an_active_registration_with_an_active_provider() {
+fn connecting_requires_active_registration_and_provider() {
     let registration = |state| Registration {
         client_id: client().id,
         provider_id: ProviderId::new(1000),
@@ -163,19 +179,19 @@ fn a_connection_needs_an_active_registration_with_an_active_provider() {
         requested_at: Timestamp::EPOCH,
         reason: None,
     };
-    assert_eq!(may_connect(&client(), None, None).unwrap_err().code, OAuthCode::InvalidRequest);
+    assert_eq!(ensure_may_connect(&client(), None, None).unwrap_err().code, OAuthCode::InvalidRequest);
     let suspended = Client { state: ClientState::Suspended, ..client() };
-    assert_eq!(may_connect(&suspended, None, None).unwrap_err().code, OAuthCode::UnauthorizedClient);
+    assert_eq!(ensure_may_connect(&suspended, None, None).unwrap_err().code, OAuthCode::UnauthorizedClient);
     let provider = provider(ProviderState::Active);
     for state in RegistrationState::ALL {
-        let allowed = may_connect(&client(), Some(&provider), Some(&registration(*state))).is_ok();
+        let allowed = ensure_may_connect(&client(), Some(&provider), Some(&registration(*state))).is_ok();
         assert_eq!(allowed, *state == RegistrationState::Active, "{state}");
     }
     for state in ProviderState::ALL {
-        let held = self::provider(*state);
+        let provider_in_state = self::provider(*state);
         let registration = registration(RegistrationState::Active);
         assert_eq!(
-            may_connect(&client(), Some(&held), Some(&registration)).is_ok(),
+            ensure_may_connect(&client(), Some(&provider_in_state), Some(&registration)).is_ok(),
             *state == ProviderState::Active
         );
     }
@@ -199,19 +215,19 @@ fn provider(state: ProviderState) -> Provider {
 }
 
 #[test]
-fn the_grant_is_what_all_four_agree_on() {
+fn granted_scope_is_intersection_of_all_scopes() {
     let set = |s| Clusters::parse(s).unwrap();
     let all = set("ACCOUNT_BASIC ACCOUNT_DETAILED TRANSACTIONS");
     assert_eq!(
-        granted(all, set("ACCOUNT_BASIC TRANSACTIONS"), all, all),
+        compute_granted_scope(all, set("ACCOUNT_BASIC TRANSACTIONS"), all, all),
         Ok(set("ACCOUNT_BASIC TRANSACTIONS"))
     );
-    assert_eq!(granted(all, set("TRANSACTIONS"), all, all), Err(DENIED));
+    assert_eq!(compute_granted_scope(all, set("TRANSACTIONS"), all, all), Err(ACCESS_DENIED));
 }
 
 #[test]
-fn the_first_language_that_we_speak_is_taken() {
+fn first_supported_language_tag_is_selected() {
     assert_eq!(Language::from_tags("de fr-CA en"), Language::Fr);
     assert_eq!(Language::from_tags("de"), Language::En);
-    assert_eq!(Language::of(&with("lang", "fr")), Language::Fr);
+    assert_eq!(Language::from_query(&query_with("lang", "fr")), Language::Fr);
 }

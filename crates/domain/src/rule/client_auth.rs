@@ -6,7 +6,7 @@ use crate::secret::{Secret, TokenHashes};
 
 /// The credentials of a request: exactly one way was used (RFC 6749 §2.3).
 #[derive(Debug, Clone)]
-pub struct Credentials {
+pub struct ClientCredentials {
     /// Who says it is calling.
     pub client_id: String,
     /// With which secret.
@@ -18,16 +18,17 @@ pub(super) const WRONG_CREDENTIALS: OAuthError =
     OAuthError::new(OAuthCode::InvalidClient, "client_id or client_secret is wrong");
 
 /// What a held client is told.
-pub const SUSPENDED: OAuthError = OAuthError::new(OAuthCode::UnauthorizedClient, "This client is suspended");
+pub const CLIENT_SUSPENDED: OAuthError =
+    OAuthError::new(OAuthCode::UnauthorizedClient, "This client is suspended");
 
 /// Chooses between HTTP Basic and the body.
 ///
-/// Two secrets are `invalid_request`; an equal `client_id` beside Basic is fine.
-pub fn credentials(
-    basic: Option<Credentials>,
+/// Two secrets are `invalid_request`; an equal `parse_client_id` beside Basic is fine.
+pub fn select_credentials(
+    basic: Option<ClientCredentials>,
     body_id: Option<&str>,
     body_secret: Option<&str>,
-) -> Result<Credentials, OAuthError> {
+) -> Result<ClientCredentials, OAuthError> {
     match (basic, body_id, body_secret) {
         (Some(_), _, Some(_)) => {
             Err(OAuthError::new(OAuthCode::InvalidRequest, "The client secret is given in two places"))
@@ -36,9 +37,11 @@ pub fn credentials(
             Err(OAuthError::new(OAuthCode::InvalidRequest, "client_id differs from the Authorization header"))
         }
         (Some(basic), _, None) => Ok(basic),
-        (None, Some(id), Some(secret)) => Ok(Credentials { client_id: id.to_owned(), secret: secret.into() }),
-        (None, None, _) => Err(OAuthError::missing("client_id")),
-        (None, Some(_), None) => Err(OAuthError::missing("client_secret")),
+        (None, Some(id), Some(secret)) => {
+            Ok(ClientCredentials { client_id: id.to_owned(), secret: secret.into() })
+        }
+        (None, None, _) => Err(OAuthError::for_missing_field("client_id")),
+        (None, Some(_), None) => Err(OAuthError::for_missing_field("client_secret")),
     }
 }
 
@@ -63,14 +66,15 @@ pub fn authenticate(
 }
 
 /// What a client is told that was removed meanwhile.
-pub const REMOVED: OAuthError = OAuthError::new(OAuthCode::UnauthorizedClient, "This client was removed");
+pub const CLIENT_REMOVED: OAuthError =
+    OAuthError::new(OAuthCode::UnauthorizedClient, "This client was removed");
 
 /// Refuses a client that is held or removed.
-pub fn not_suspended(client: &Client) -> Result<(), OAuthError> {
+pub fn ensure_client_active(client: &Client) -> Result<(), OAuthError> {
     match client.state {
         ClientState::Active => Ok(()),
-        ClientState::Suspended => Err(SUSPENDED),
-        ClientState::Closed => Err(REMOVED),
+        ClientState::Suspended => Err(CLIENT_SUSPENDED),
+        ClientState::Closed => Err(CLIENT_REMOVED),
     }
 }
 
@@ -78,19 +82,19 @@ pub fn not_suspended(client: &Client) -> Result<(), OAuthError> {
 mod tests {
     use super::*;
 
-    fn basic(id: &str) -> Credentials {
-        Credentials { client_id: id.into(), secret: "basic".into() }
+    fn basic(id: &str) -> ClientCredentials {
+        ClientCredentials { client_id: id.into(), secret: "basic".into() }
     }
 
     #[test]
-    fn one_way_of_authenticating_is_chosen() {
-        assert_eq!(credentials(Some(basic("a")), None, None).unwrap().secret.expose(), "basic");
-        assert_eq!(credentials(Some(basic("a")), Some("a"), None).unwrap().client_id, "a");
-        assert_eq!(credentials(None, Some("a"), Some("body")).unwrap().secret.expose(), "body");
+    fn client_credentials_are_taken_from_header_or_body() {
+        assert_eq!(select_credentials(Some(basic("a")), None, None).unwrap().secret.expose(), "basic");
+        assert_eq!(select_credentials(Some(basic("a")), Some("a"), None).unwrap().client_id, "a");
+        assert_eq!(select_credentials(None, Some("a"), Some("body")).unwrap().secret.expose(), "body");
     }
 
     #[test]
-    fn two_secrets_or_two_names_or_half_of_one_are_invalid_requests() {
+    fn rfc6749_s2_3_conflicting_or_partial_credentials_are_invalid() {
         for (b, id, secret) in [
             (Some(basic("a")), Some("a"), Some("body")),
             (Some(basic("a")), Some("b"), None),
@@ -98,7 +102,7 @@ mod tests {
             (None, None, Some("body")),
             (None, None, None),
         ] {
-            assert_eq!(credentials(b, id, secret).unwrap_err().code, OAuthCode::InvalidRequest);
+            assert_eq!(select_credentials(b, id, secret).unwrap_err().code, OAuthCode::InvalidRequest);
         }
     }
 }

@@ -4,11 +4,11 @@ use serde_json::json;
 use super::*;
 use crate::id::ProviderId;
 use crate::model::audit_event::AuditHead;
-use crate::model::client::About;
+use crate::model::client::ClientProfile;
 use crate::model::provider::ProviderSource;
 use crate::rule::authorize::tests::client;
 
-const BACK: &str = "https://hub.example/callback/1000";
+const CALLBACK_URI: &str = "https://hub.example/callback/1000";
 
 fn provider() -> ProviderSettings {
     serde_json::from_value(json!({
@@ -22,146 +22,176 @@ fn provider() -> ProviderSettings {
     .unwrap()
 }
 
-fn good() -> Value {
+fn valid_response() -> Value {
     json!({
         "client_id": "c-1", "client_secret": "s3cret", "client_secret_expires_at": 0, "client_id_issued_at": 5,
-        "redirect_uris": [BACK], "grant_types": ["authorization_code", "refresh_token"],
+        "redirect_uris": [CALLBACK_URI], "grant_types": ["authorization_code", "refresh_token"],
         "token_endpoint_auth_method": "client_secret_basic",
         "registration_client_uri": "https://maple.example/clients?id=c-1", "registration_access_token": "\"r\\",
     })
 }
 
-fn with(field: &str, value: Value) -> Value {
-    let mut body = good();
+fn response_with(field: &str, value: Value) -> Value {
+    let mut body = valid_response();
     body[field] = value;
     body
 }
 
-fn said(status: u16, body: &Value) -> Answered {
-    read(status, body.to_string().as_bytes(), &provider(), BACK)
+fn parse_json_response(status: u16, body: &Value) -> RegistrationResponse {
+    parse_response(status, body.to_string().as_bytes(), &provider(), CALLBACK_URI)
 }
 
 /// What is wrong with a client, and where it can be deleted.
-fn wrong(body: &Value) -> (&'static str, Option<String>) {
-    match said(201, body) {
-        Answered::Unusable { why, management } => (why, management.map(|m| m.uri.to_string())),
+fn expect_unusable(body: &Value) -> (&'static str, Option<String>) {
+    match parse_json_response(201, body) {
+        RegistrationResponse::Unusable { problem, management } => {
+            (problem, management.map(|m| m.uri.to_string()))
+        }
         other => panic!("{other:?} of {body}"),
     }
 }
 
 /// Where a client that can be used can be deleted.
-fn managed(body: &Value) -> Option<String> {
-    match said(201, body) {
-        Answered::Registered(client) => client.management.map(|m| m.uri.to_string()),
+fn management_uri(body: &Value) -> Option<String> {
+    match parse_json_response(201, body) {
+        RegistrationResponse::Registered(client) => client.management.map(|m| m.uri.to_string()),
         other => panic!("{other:?} of {body}"),
     }
 }
 
 #[test]
-fn a_provider_is_told_what_the_recipient_says_of_itself() {
-    let about = About {
+fn rfc7591_s2_client_metadata_describes_recipient() {
+    let client_profile = ClientProfile {
         terms_uri: Some("https://app.example/terms".into()),
         contacts: vec!["dev@app.example".into()],
-        ..About::default()
+        ..ClientProfile::default()
     };
-    let recipient = Recipient { client: client(), about };
-    let told = serde_json::to_value(ClientMetadata::of(&recipient, &provider(), BACK)).unwrap();
+    let recipient = Recipient { client: client(), client_profile };
+    let metadata = serde_json::to_value(ClientMetadata::new(&recipient, &provider(), CALLBACK_URI)).unwrap();
     let wanted = json!({
-        "client_name": "App", "redirect_uris": [BACK], "grant_types": ["authorization_code", "refresh_token"],
+        "client_name": "App", "redirect_uris": [CALLBACK_URI], "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"], "token_endpoint_auth_method": "client_secret_basic", "scope": "accounts tx:read",
         "software_id": "dc-1", "tos_uri": "https://app.example/terms", "contacts": ["dev@app.example"],
     });
-    assert_eq!(told, wanted);
+    assert_eq!(metadata, wanted);
 }
 
-fn in_state(state: ProviderState, settings: ProviderSettings) -> Provider {
+fn provider_in_state(state: ProviderState, settings: ProviderSettings) -> Provider {
     let (source, audit) = (ProviderSource::Config, AuditHead::default());
     Provider { id: ProviderId::new(1000), state, source, settings, audit }
 }
 
 #[test]
-fn only_a_registration_that_waits_is_due() {
-    let active = in_state(ProviderState::Active, provider());
+fn only_pending_activation_registration_is_due() {
+    let active = provider_in_state(ProviderState::Active, provider());
     for state in RegistrationState::ALL.iter().copied() {
         let waits = state == RegistrationState::PendingActivation;
-        assert_eq!(due(Some(state), &active).err(), (!waits).then_some(NotDue::Decided), "{state}");
+        assert_eq!(
+            ensure_due(Some(state), &active).err(),
+            (!waits).then_some(RegistrationNotDue::AlreadyDecided),
+            "{state}"
+        );
     }
-    assert_eq!(due(None, &active), Err(NotDue::Decided));
+    assert_eq!(ensure_due(None, &active), Err(RegistrationNotDue::AlreadyDecided));
     let by_hand = ProviderSettings { dynamic_registration: None, ..provider() };
     let waits = Some(RegistrationState::PendingActivation);
-    assert_eq!(due(waits, &in_state(ProviderState::Active, by_hand.clone())), Err(NotDue::ByHand));
-    assert_eq!(due(waits, &in_state(ProviderState::Paused, by_hand)), Err(NotDue::ByHand));
+    assert_eq!(
+        ensure_due(waits, &provider_in_state(ProviderState::Active, by_hand.clone())),
+        Err(RegistrationNotDue::ManualActivation)
+    );
+    assert_eq!(
+        ensure_due(waits, &provider_in_state(ProviderState::Paused, by_hand)),
+        Err(RegistrationNotDue::ManualActivation)
+    );
 }
 
 #[test]
-fn a_provider_that_is_held_is_not_asked() {
+fn registration_is_not_due_while_provider_is_paused() {
     for state in ProviderState::ALL.iter().copied() {
         let wanted = match state {
             ProviderState::Active => None,
-            ProviderState::Retired => Some(NotDue::Retired(Retired)),
-            ProviderState::Paused | ProviderState::Tripped => Some(NotDue::Held(state)),
+            ProviderState::Retired => Some(RegistrationNotDue::Retired(ProviderRetiredError)),
+            ProviderState::Paused | ProviderState::AutoPaused => {
+                Some(RegistrationNotDue::ProviderPaused(state))
+            }
         };
-        let provider = in_state(state, provider());
-        assert_eq!(due(Some(RegistrationState::PendingActivation), &provider).err(), wanted, "{state}");
-        assert_eq!(due(Some(RegistrationState::Rejected), &provider), Err(NotDue::Decided), "{state}");
+        let provider = provider_in_state(state, provider());
+        assert_eq!(
+            ensure_due(Some(RegistrationState::PendingActivation), &provider).err(),
+            wanted,
+            "{state}"
+        );
+        assert_eq!(
+            ensure_due(Some(RegistrationState::Rejected), &provider),
+            Err(RegistrationNotDue::AlreadyDecided),
+            "{state}"
+        );
     }
 }
 
 #[test]
-fn a_client_that_can_be_used_is_taken() {
-    let Answered::Registered(client) = said(201, &good()) else { panic!() };
+fn usable_registration_response_is_accepted() {
+    let RegistrationResponse::Registered(client) = parse_json_response(201, &valid_response()) else {
+        panic!()
+    };
     assert_eq!((client.id.as_str(), client.secret.expose().as_str()), ("c-1", "s3cret"));
     let management = client.management.unwrap();
-    let again = Management::from_text(management.to_text().expose()).unwrap();
-    assert_eq!((again.uri, again.token), (management.uri, management.token));
+    let restored = ClientManagement::from_text(management.to_text().expose()).unwrap();
+    assert_eq!((restored.uri, restored.token), (management.uri, management.token));
     for field in ["redirect_uris", "grant_types", "token_endpoint_auth_method", "client_secret_expires_at"] {
-        let mut body = good();
+        let mut body = valid_response();
         body.as_object_mut().unwrap().remove(field);
-        assert!(matches!(said(201, &body), Answered::Registered(_)), "{field} may be absent");
         assert!(
-            matches!(said(201, &with(field, Value::Null)), Answered::Registered(_)),
+            matches!(parse_json_response(201, &body), RegistrationResponse::Registered(_)),
+            "{field} may be absent"
+        );
+        assert!(
+            matches!(
+                parse_json_response(201, &response_with(field, Value::Null)),
+                RegistrationResponse::Registered(_)
+            ),
             "{field} may be null"
         );
     }
 }
 
 #[test]
-fn a_client_that_cannot_be_used_is_named() {
+fn unusable_registration_response_names_the_problem() {
     let id = "client_id is missing, too long or not printable";
     let secret = "client_secret is missing, too long or not printable";
     let long = "x".repeat(2049);
     for bad in
         [json!(null), json!(""), json!(5), json!("a b"), json!("é"), json!("a\nb"), json!(long), json!(["a"])]
     {
-        assert_eq!(wrong(&with("client_id", bad.clone())).0, id, "{bad}");
-        assert_eq!(wrong(&with("client_secret", bad.clone())).0, secret, "{bad}");
+        assert_eq!(expect_unusable(&response_with("client_id", bad.clone())).0, id, "{bad}");
+        assert_eq!(expect_unusable(&response_with("client_secret", bad.clone())).0, secret, "{bad}");
     }
     let expires = "the client's secret expires, and nothing renews it";
     for bad in [json!(1), json!(1_900_000_000), json!("0"), json!(false), json!(0.5)] {
-        assert_eq!(wrong(&with("client_secret_expires_at", bad)).0, expires);
+        assert_eq!(expect_unusable(&response_with("client_secret_expires_at", bad)).0, expires);
     }
     for (field, bad) in [
         ("token_endpoint_auth_method", json!("none")),
         ("token_endpoint_auth_method", json!("client_secret_post")),
-        ("redirect_uris", json!([format!("{BACK}/")])),
-        ("redirect_uris", json!(BACK)),
+        ("redirect_uris", json!([format!("{CALLBACK_URI}/")])),
+        ("redirect_uris", json!(CALLBACK_URI)),
         ("grant_types", json!(["client_credentials"])),
     ] {
-        let (why, deleted_at) = wrong(&with(field, bad.clone()));
-        assert!(why.starts_with("the client "), "{field} {bad}: {why}");
+        let (problem, deleted_at) = expect_unusable(&response_with(field, bad.clone()));
+        assert!(problem.starts_with("the client "), "{field} {bad}: {problem}");
         assert_eq!(deleted_at.as_deref(), Some("https://maple.example/clients?id=c-1"));
     }
-    assert_eq!(wrong(&json!({})).0, id);
-    assert_eq!(wrong(&json!([])), ("its answer cannot be read", None));
+    assert_eq!(expect_unusable(&json!({})).0, id);
+    assert_eq!(expect_unusable(&json!([])), ("its answer cannot be read", None));
 }
 
 #[test]
-fn a_client_is_managed_where_it_was_registered_and_nowhere_else() {
-    let at = |uri: Value| managed(&with("registration_client_uri", uri));
+fn rfc7592_s3_management_uri_must_have_endpoint_origin() {
+    let at = |uri: Value| management_uri(&response_with("registration_client_uri", uri));
     assert_eq!(at(json!("https://maple.example:443/x")).as_deref(), Some("https://maple.example/x"));
     assert_eq!(at(json!(null)).as_deref(), Some("https://maple.example/oauth/register/c-1"));
     let odd = json!({"client_id": "../a?b", "client_secret": "x", "registration_access_token": "r"});
-    assert_eq!(managed(&odd).as_deref(), Some("https://maple.example/oauth/register/..%2Fa%3Fb"));
+    assert_eq!(management_uri(&odd).as_deref(), Some("https://maple.example/oauth/register/..%2Fa%3Fb"));
     for foreign in [
         "https://evil.example/x",
         "http://maple.example/x",
@@ -175,53 +205,57 @@ fn a_client_is_managed_where_it_was_registered_and_nowhere_else() {
         assert_eq!(at(json!(foreign)), None, "{foreign}");
     }
     assert_eq!(at(json!(5)), None);
-    assert_eq!(managed(&with("registration_access_token", json!(null))), None);
-    assert_eq!(managed(&with("registration_access_token", json!("a b"))), None);
+    assert_eq!(management_uri(&response_with("registration_access_token", json!(null))), None);
+    assert_eq!(management_uri(&response_with("registration_access_token", json!("a b"))), None);
 }
 
 #[test]
-fn only_what_no_repetition_mends_is_a_refusal() {
-    for refusal in Refusal::ALL {
-        let body = json!({"error": refusal.as_str(), "error_description": "mine"});
-        assert!(matches!(said(400, &body), Answered::Refused(word) if word == *refusal));
-        assert!(refusal.reason().ends_with(refusal.as_str()));
-        assert_eq!(
-            refusal.is_of_the_recipient(),
-            refusal.as_str().contains("software_statement"),
-            "{refusal}"
+fn rfc7591_s3_2_2_only_permanent_errors_reject_registration() {
+    for code in RegistrationErrorCode::ALL {
+        let body = json!({"error": code.as_str(), "error_description": "mine"});
+        assert!(
+            matches!(parse_json_response(400, &body), RegistrationResponse::Rejected(word) if word == *code)
         );
+        assert!(code.reason().ends_with(code.as_str()));
+        assert_eq!(code.rejects_recipient(), code.as_str().contains("software_statement"), "{code}");
         for status in [401, 403, 404, 409, 429, 500, 503] {
-            assert!(matches!(said(status, &body), Answered::Later), "{status}");
+            assert!(
+                matches!(parse_json_response(status, &body), RegistrationResponse::RetryLater),
+                "{status}"
+            );
         }
     }
     for body in [json!({"error": "mine"}), json!({}), json!([]), json!({"error": 5})] {
-        assert!(matches!(said(400, &body), Answered::Later), "{body}");
+        assert!(matches!(parse_json_response(400, &body), RegistrationResponse::RetryLater), "{body}");
     }
     for status in [202, 204, 302] {
-        assert!(matches!(said(status, &good()), Answered::Later), "{status}");
+        assert!(
+            matches!(parse_json_response(status, &valid_response()), RegistrationResponse::RetryLater),
+            "{status}"
+        );
     }
 }
 
 #[test]
-fn a_client_is_gone_there_or_it_is_asked_again() {
+fn rfc7592_s2_3_deletion_status_maps_to_outcome() {
     let wanted = [
-        (204, Some(Attempt::Accepted)),
-        (401, Some(Attempt::Over)),
-        (404, Some(Attempt::Over)),
-        (403, Some(Attempt::Refused)),
-        (405, Some(Attempt::Refused)),
+        (204, Some(AttemptOutcome::Accepted)),
+        (401, Some(AttemptOutcome::AlreadyGone)),
+        (404, Some(AttemptOutcome::AlreadyGone)),
+        (403, Some(AttemptOutcome::Refused)),
+        (405, Some(AttemptOutcome::Refused)),
         (302, None),
         (429, None),
         (503, None),
     ];
     for (status, attempt) in wanted {
-        assert_eq!(deleted(status), attempt, "{status}");
+        assert_eq!(deletion_outcome(status), attempt, "{status}");
     }
 }
 
 proptest! {
     #[test]
-    fn an_answer_is_read_or_refused_and_what_is_taken_can_be_sent(
+    fn arbitrary_registration_response_is_usable_or_rejected(
         status in 100_u16..600,
         bytes: Vec<u8>,
         members in prop::collection::vec((
@@ -238,16 +272,16 @@ proptest! {
         let object: Map<String, Value> = members.into_iter().map(|(name, text)| (name.into(), text.into())).collect();
         let mut bare = object.clone();
         bare.retain(|_, value| !value.is_null());
-        let [nulls, bare] = [object.clone(), bare].map(|object| format!("{:?}", said(201, &Value::Object(object))));
+        let [nulls, bare] = [object.clone(), bare].map(|object| format!("{:?}", parse_json_response(201, &Value::Object(object))));
         prop_assert_eq!(nulls, bare, "what is null is absent");
         for (status, body) in [(status, bytes), (201, Value::Object(object).to_string().into_bytes())] {
-            let Answered::Registered(client) = read(status, &body, &provider(), BACK) else { continue };
+            let RegistrationResponse::Registered(client) = parse_response(status, &body, &provider(), CALLBACK_URI) else { continue };
             let plain = |text: &str| !text.is_empty() && text.len() <= 2048 && text.bytes().all(|b| b.is_ascii_graphic());
             prop_assert!(plain(&client.id) && plain(client.secret.expose()));
             if let Some(management) = client.management {
                 prop_assert!(plain(management.token.expose()));
                 prop_assert_eq!(management.uri.host_str(), Some("maple.example"));
-                prop_assert!(Management::from_text(management.to_text().expose()).is_some());
+                prop_assert!(ClientManagement::from_text(management.to_text().expose()).is_some());
             }
         }
     }

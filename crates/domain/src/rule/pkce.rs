@@ -4,12 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// Whether a text can be an `S256` challenge: 43 characters of base64url, the hash of 32 bytes (§4.2).
-pub fn is_challenge(text: &str) -> bool {
+pub fn is_valid_challenge(text: &str) -> bool {
     text.len() == 43 && URL_SAFE_NO_PAD.decode(text).is_ok_and(|hash| hash.len() == 32)
 }
 
 /// The `S256` challenge of a verifier.
-pub fn challenge(verifier: &str) -> String {
+pub fn compute_challenge(verifier: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, verifier.as_bytes());
     URL_SAFE_NO_PAD.encode(digest)
 }
@@ -17,18 +17,19 @@ pub fn challenge(verifier: &str) -> String {
 /// Whether the verifier of a token request fits the challenge of the authorization request.
 ///
 /// A challenge once sent is enforced; a verifier without a challenge is refused (RFC 9700 §4.8.2).
-pub fn fits(challenge_sent: Option<&str>, verifier: Option<&str>) -> bool {
+pub fn verifier_matches(challenge_sent: Option<&str>, verifier: Option<&str>) -> bool {
     match (challenge_sent, verifier) {
         (None, None) => true,
         (Some(sent), Some(verifier)) => {
-            is_verifier(verifier) && crate::secret::equal(challenge(verifier).as_bytes(), sent.as_bytes())
+            is_valid_verifier(verifier)
+                && crate::secret::constant_time_eq(compute_challenge(verifier).as_bytes(), sent.as_bytes())
         }
         _ => false,
     }
 }
 
 /// 43 to 128 unreserved characters (§4.1).
-fn is_verifier(text: &str) -> bool {
+fn is_valid_verifier(text: &str) -> bool {
     (43..=128).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
 }
@@ -42,26 +43,26 @@ mod tests {
     const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
     #[test]
-    fn the_example_of_the_standard_fits() {
-        assert_eq!(challenge(VERIFIER), CHALLENGE);
-        assert!(is_challenge(CHALLENGE));
-        assert!(fits(Some(CHALLENGE), Some(VERIFIER)));
+    fn rfc7636_appendix_b_example_verifies() {
+        assert_eq!(compute_challenge(VERIFIER), CHALLENGE);
+        assert!(is_valid_challenge(CHALLENGE));
+        assert!(verifier_matches(Some(CHALLENGE), Some(VERIFIER)));
     }
 
     #[test]
-    fn a_missing_wrong_short_or_unasked_verifier_does_not() {
-        assert!(!fits(Some(CHALLENGE), None));
-        assert!(!fits(Some(CHALLENGE), Some(&VERIFIER.to_lowercase())));
-        assert!(!fits(None, Some(VERIFIER)));
+    fn rfc7636_s4_6_missing_wrong_or_short_verifier_is_rejected() {
+        assert!(!verifier_matches(Some(CHALLENGE), None));
+        assert!(!verifier_matches(Some(CHALLENGE), Some(&VERIFIER.to_lowercase())));
+        assert!(!verifier_matches(None, Some(VERIFIER)));
         let short = "abc";
-        assert!(!fits(Some(&challenge(short)), Some(short)));
-        assert!(fits(None, None));
+        assert!(!verifier_matches(Some(&compute_challenge(short)), Some(short)));
+        assert!(verifier_matches(None, None));
     }
 
     #[test]
-    fn a_challenge_is_the_hash_of_something() {
+    fn rfc7636_s4_2_malformed_challenge_is_rejected() {
         for bad in ["", "abc", &CHALLENGE[1..], &format!("{CHALLENGE}="), &CHALLENGE.replace('-', "+")] {
-            assert!(!is_challenge(bad), "{bad}");
+            assert!(!is_valid_challenge(bad), "{bad}");
         }
     }
 }

@@ -2,15 +2,15 @@
 
 use url::Url;
 
-use crate::model::provider::{BankGrant, CustomerIdentity, ProviderSettings, UpstreamClient};
-use crate::rule::recipient::{Invalid, LONGEST_NAME, is_credential, is_text};
+use crate::model::provider::{CustomerIdentity, GrantScope, ProviderSettings, UpstreamClientMode};
+use crate::rule::recipient::{MAX_NAME_CHARS, ValidationError, validate_credential, validate_text};
 
 /// Settings that can be used. `loopback`: whether its addresses may be http.
-pub fn check(settings: &ProviderSettings, loopback: bool) -> Result<(), Invalid> {
+pub fn check(settings: &ProviderSettings, loopback: bool) -> Result<(), ValidationError> {
     let s = settings;
-    is_text("name", &s.name, LONGEST_NAME)?;
+    validate_text("name", &s.name, MAX_NAME_CHARS)?;
     if s.country.len() != 2 || !s.country.bytes().all(|b| b.is_ascii_uppercase()) {
-        return Err(Invalid::new("country", "expected two letters of ISO 3166, as in CA"));
+        return Err(ValidationError::new("country", "expected two letters of ISO 3166, as in CA"));
     }
     let addresses = [
         ("authorization_endpoint", Some(&s.authorization_endpoint)),
@@ -22,46 +22,48 @@ pub fn check(settings: &ProviderSettings, loopback: bool) -> Result<(), Invalid>
         ("dynamic_registration.endpoint", s.dynamic_registration.as_ref().map(|there| &there.endpoint)),
     ];
     for (field, address) in addresses {
-        if address.is_some_and(|address| !is_address(address, loopback)) {
-            return Err(Invalid::new(field, "expected an https URL"));
+        if address.is_some_and(|address| !is_allowed_url(address, loopback)) {
+            return Err(ValidationError::new(field, "expected an https URL"));
         }
     }
-    is_credential("client_id", &s.client_id)?;
-    words(s)?;
+    validate_credential("client_id", &s.client_id)?;
+    validate_scopes_and_fields(s)?;
     if !s.revoke.is_empty() && s.revocation_endpoint.is_none() {
-        return Err(Invalid::new("revoke", "needs a revocation_endpoint"));
+        return Err(ValidationError::new("revoke", "needs a revocation_endpoint"));
     }
-    if s.bank_grant == BankGrant::PerClientCustomer && s.customer_identity == CustomerIdentity::None {
-        let why =
+    if s.grant_scope == GrantScope::PerClientCustomer && s.customer_identity == CustomerIdentity::None {
+        let expected =
             "per_client_customer needs a customer_identity, or nobody knows which connections share a grant";
-        return Err(Invalid::new("bank_grant", why));
+        return Err(ValidationError::new("bank_grant", expected));
     }
-    if s.bank_grant == BankGrant::PerClientCustomer && s.upstream_client == UpstreamClient::Registration {
-        return Err(Invalid::new("upstream_client", "registration needs bank_grant = \"per_token\""));
+    if s.grant_scope == GrantScope::PerClientCustomer
+        && s.upstream_client == UpstreamClientMode::PerRegistration
+    {
+        return Err(ValidationError::new("upstream_client", "registration needs bank_grant = \"per_token\""));
     }
-    if s.dynamic_registration.is_some() && s.upstream_client == UpstreamClient::Hub {
-        return Err(Invalid::new("dynamic_registration", "needs upstream_client = \"registration\""));
+    if s.dynamic_registration.is_some() && s.upstream_client == UpstreamClientMode::Shared {
+        return Err(ValidationError::new("dynamic_registration", "needs upstream_client = \"registration\""));
     }
     Ok(())
 }
 
-fn is_address(address: &str, loopback: bool) -> bool {
+fn is_allowed_url(address: &str, loopback: bool) -> bool {
     let url = Url::parse(address).ok();
     url.is_some_and(|url| url.scheme() == "https" || loopback && url.scheme() == "http")
 }
 
 /// The provider's own words: of scopes (RFC 6749 §3.3), and of fields in its token reply.
-fn words(s: &ProviderSettings) -> Result<(), Invalid> {
+fn validate_scopes_and_fields(s: &ProviderSettings) -> Result<(), ValidationError> {
     let is_word = |word: &str| {
         (1..=200).contains(&word.len()) && word.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
     };
     if s.scopes.is_empty() {
-        return Err(Invalid::new("scopes", "expected the provider's word for one cluster at least"));
+        return Err(ValidationError::new("scopes", "expected the provider's word for one cluster at least"));
     }
     for (cluster, word) in &s.scopes {
         if !is_word(word) {
             let field = format!("scopes.{}", cluster.as_str());
-            return Err(Invalid::new(field, "expected one word of a scope"));
+            return Err(ValidationError::new(field, "expected one word of a scope"));
         }
     }
     let identity = match &s.customer_identity {
@@ -74,7 +76,7 @@ fn words(s: &ProviderSettings) -> Result<(), Invalid> {
         ("grant_field", s.grant_field.as_ref()),
     ];
     match fields.into_iter().find(|(_, field)| field.is_some_and(|field| !is_word(field))) {
-        Some((name, _)) => Err(Invalid::new(name, "expected the name of a field")),
+        Some((name, _)) => Err(ValidationError::new(name, "expected the name of a field")),
         None => Ok(()),
     }
 }
@@ -84,7 +86,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn said(change: impl Fn(&mut Value), loopback: bool) -> Option<String> {
+    fn validation_message(change: impl Fn(&mut Value), loopback: bool) -> Option<String> {
         let mut value = json!({
             "name": "Maple Trust", "country": "CA", "authorization_endpoint": "https://maple.example/authorize",
             "token_endpoint": "https://maple.example/token", "client_id": "bowline", "client_secret": "sealed",
@@ -97,22 +99,25 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_can_be_used_pass_in_any_script() {
-        assert_eq!(said(|_| {}, false), None);
+    fn valid_provider_settings_pass_in_any_script() {
+        assert_eq!(validation_message(|_| {}, false), None);
         for name in ["Caisse Rideau", "بنك", "Banque 🍁", "銀行"] {
-            assert_eq!(said(|v| v["name"] = json!(name), false), None, "{name}");
+            assert_eq!(validation_message(|v| v["name"] = json!(name), false), None, "{name}");
         }
-        assert_eq!(said(|v| v["token_endpoint"] = json!("http://127.0.0.1:1/token"), true), None);
+        assert_eq!(
+            validation_message(|v| v["token_endpoint"] = json!("http://127.0.0.1:1/token"), true),
+            None
+        );
         let registers = |v: &mut Value| {
             v["upstream_client"] = json!("registration");
             v["dynamic_registration"] = json!({"endpoint": "https://maple.example/register"});
         };
-        assert_eq!(said(registers, false), None);
+        assert_eq!(validation_message(registers, false), None);
     }
 
     #[test]
-    fn a_provider_that_registers_clients_is_set_up_for_them() {
-        for (endpoint, client, told) in [
+    fn dynamic_registration_settings_are_validated() {
+        for (endpoint, client, expected) in [
             ("https://b.example/r", "hub", "dynamic_registration: needs upstream_client = \"registration\""),
             ("http://b.example/r", "registration", "dynamic_registration.endpoint: expected an https URL"),
             ("register", "registration", "dynamic_registration.endpoint: expected an https URL"),
@@ -122,13 +127,13 @@ mod tests {
                 v["dynamic_registration"] =
                     json!({"endpoint": endpoint, "initial_access_token": {"env": "T"}});
             };
-            assert_eq!(said(change, false).as_deref(), Some(told));
+            assert_eq!(validation_message(change, false).as_deref(), Some(expected));
         }
     }
 
     #[test]
-    fn what_could_not_be_used_is_named() {
-        for (field, value, told) in [
+    fn invalid_provider_setting_is_named_in_error() {
+        for (field, value, expected) in [
             ("name", json!("a\u{7}b"), "name: must be 1 to 256 characters of text"),
             ("country", json!("Canada"), "country: expected two letters of ISO 3166, as in CA"),
             ("country", json!("ca"), "country: expected two letters of ISO 3166, as in CA"),
@@ -157,7 +162,7 @@ mod tests {
                 or nobody knows which connections share a grant",
             ),
         ] {
-            assert_eq!(said(|v| v[field] = value.clone(), false).as_deref(), Some(told));
+            assert_eq!(validation_message(|v| v[field] = value.clone(), false).as_deref(), Some(expected));
         }
     }
 }

@@ -12,11 +12,11 @@ use super::token::{BAD_CODE, WRONG_REDIRECT, WRONG_VERIFIER};
 #[derive(Debug, PartialEq, Eq)]
 pub enum Redemption {
     /// First use, everything fits.
-    Fresh,
+    FirstUse,
     /// Second use by its rightful client with everything right, within its life: its connection must end.
     Replayed,
     /// Refused without effect; a used or foreign code is worth a trace in the record.
-    Refused {
+    Rejected {
         /// What the caller is told.
         error: OAuthError,
         /// Whether to record it.
@@ -34,21 +34,21 @@ pub fn redeem(
     verifier: Option<&str>,
     now: Timestamp,
 ) -> Redemption {
-    let refused = |error, suspicious| Redemption::Refused { error, suspicious };
+    let reject = |error, suspicious| Redemption::Rejected { error, suspicious };
     if code.client_id != *client_id {
-        return refused(BAD_CODE, true);
+        return reject(BAD_CODE, true);
     }
     if now >= code.expires_at {
-        return refused(BAD_CODE, code.used_at.is_some());
+        return reject(BAD_CODE, code.used_at.is_some());
     }
     let used = code.used_at.is_some();
     if code.redirect_uri != redirect_uri {
-        return refused(if used { BAD_CODE } else { WRONG_REDIRECT }, used);
+        return reject(if used { BAD_CODE } else { WRONG_REDIRECT }, used);
     }
-    if !pkce::fits(code.code_challenge.as_deref(), verifier) {
-        return refused(if used { BAD_CODE } else { WRONG_VERIFIER }, used);
+    if !pkce::verifier_matches(code.code_challenge.as_deref(), verifier) {
+        return reject(if used { BAD_CODE } else { WRONG_VERIFIER }, used);
     }
-    if used { Redemption::Replayed } else { Redemption::Fresh }
+    if used { Redemption::Replayed } else { Redemption::FirstUse }
 }
 
 #[cfg(test)]
@@ -64,11 +64,11 @@ mod tests {
     fn code(used: bool) -> AuthorizationCode {
         let pepper = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[0; 32]);
         AuthorizationCode {
-            hash: TokenHash::of(1, &pepper, b"code"),
+            hash: TokenHash::for_token(1, &pepper, b"code"),
             connection_id: ConnectionId::parse("con_1").unwrap(),
             client_id: client("dc-1"),
             redirect_uri: URI.into(),
-            code_challenge: Some(pkce::challenge(VERIFIER)),
+            code_challenge: Some(pkce::compute_challenge(VERIFIER)),
             expires_at: NOW.plus(std::time::Duration::from_mins(1)),
             used_at: used.then_some(NOW),
         }
@@ -78,49 +78,49 @@ mod tests {
         ClientId::parse(id).unwrap()
     }
 
-    fn refusal(
+    fn expect_rejection(
         code: &AuthorizationCode,
-        who: &str,
+        client_id: &str,
         uri: &str,
         verifier: Option<&str>,
         now: Timestamp,
     ) -> (OAuthError, bool) {
-        match redeem(code, &client(who), uri, verifier, now) {
-            Redemption::Refused { error, suspicious } => (error, suspicious),
+        match redeem(code, &client(client_id), uri, verifier, now) {
+            Redemption::Rejected { error, suspicious } => (error, suspicious),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn a_code_works_once_and_its_second_rightful_use_is_a_replay() {
-        assert_eq!(redeem(&code(false), &client("dc-1"), URI, Some(VERIFIER), NOW), Redemption::Fresh);
+    fn rfc6749_s4_1_2_second_code_use_is_detected_as_replay() {
+        assert_eq!(redeem(&code(false), &client("dc-1"), URI, Some(VERIFIER), NOW), Redemption::FirstUse);
         assert_eq!(redeem(&code(true), &client("dc-1"), URI, Some(VERIFIER), NOW), Redemption::Replayed);
     }
 
     #[test]
-    fn any_other_second_use_is_refused_recorded_and_without_effect() {
+    fn invalid_second_code_use_is_rejected_as_suspicious() {
         let after = code(true).expires_at;
-        for (who, uri, verifier, now) in [
+        for (client_id, uri, verifier, now) in [
             ("dc-2", URI, Some(VERIFIER), NOW),
             ("dc-1", "https://app.example/cb/", Some(VERIFIER), NOW),
             ("dc-1", URI, None, NOW),
             ("dc-1", URI, Some(VERIFIER), after),
         ] {
-            assert_eq!(refusal(&code(true), who, uri, verifier, now), (BAD_CODE, true));
+            assert_eq!(expect_rejection(&code(true), client_id, uri, verifier, now), (BAD_CODE, true));
         }
     }
 
     #[test]
-    fn a_first_use_says_what_is_wrong_to_its_owner_only() {
+    fn code_mismatch_detail_is_returned_to_its_client_only() {
         assert_eq!(
-            refusal(&code(false), "dc-1", "https://app.example/CB", Some(VERIFIER), NOW),
+            expect_rejection(&code(false), "dc-1", "https://app.example/CB", Some(VERIFIER), NOW),
             (WRONG_REDIRECT, false)
         );
-        assert_eq!(refusal(&code(false), "dc-1", URI, None, NOW), (WRONG_VERIFIER, false));
+        assert_eq!(expect_rejection(&code(false), "dc-1", URI, None, NOW), (WRONG_VERIFIER, false));
         assert_eq!(
-            refusal(&code(false), "dc-1", URI, Some(VERIFIER), code(false).expires_at),
+            expect_rejection(&code(false), "dc-1", URI, Some(VERIFIER), code(false).expires_at),
             (BAD_CODE, false)
         );
-        assert_eq!(refusal(&code(false), "dc-2", "wrong", None, NOW), (BAD_CODE, true));
+        assert_eq!(expect_rejection(&code(false), "dc-2", "wrong", None, NOW), (BAD_CODE, true));
     }
 }

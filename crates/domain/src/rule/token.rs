@@ -5,21 +5,21 @@ use crate::model::client::{Client, ClientKind, ClientState};
 use crate::scope::{ClientScope, Clusters};
 use crate::secret::Secret;
 
-use super::client_auth::{SUSPENDED, WRONG_CREDENTIALS};
+use super::client_auth::{CLIENT_SUSPENDED, WRONG_CREDENTIALS};
 
 /// The fields of a request, whatever its encoding: each at most once, empty ones absent (§3.2).
 #[derive(Debug, Default)]
-pub struct Fields(Vec<(String, Secret<String>)>);
+pub struct TokenRequestFields(Vec<(String, Secret<String>)>);
 
 /// More fields than any grant has: each is compared with every other, before anybody is authenticated.
-const MOST_FIELDS: usize = 64;
+const MAX_FIELDS: usize = 64;
 
-const TOO_MANY: OAuthError =
+const TOO_MANY_FIELDS: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "The request has more than 64 fields");
 
-impl Fields {
+impl TokenRequestFields {
     /// Every field that a token request may have.
-    pub const KNOWN: [&str; 8] = [
+    pub const ALL_NAMES: [&str; 8] = [
         "grant_type",
         "client_id",
         "client_secret",
@@ -34,11 +34,11 @@ impl Fields {
     pub fn collect(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, OAuthError> {
         let mut fields: Vec<(String, Secret<String>)> = Vec::new();
         for (name, value) in pairs {
-            if fields.len() == MOST_FIELDS {
-                return Err(TOO_MANY);
+            if fields.len() == MAX_FIELDS {
+                return Err(TOO_MANY_FIELDS);
             }
             if fields.iter().any(|(known, _)| *known == name) {
-                return Err(OAuthError::repeated(&name));
+                return Err(OAuthError::for_repeated_field(&name));
             }
             fields.push((name, Secret::new(value)));
         }
@@ -51,8 +51,8 @@ impl Fields {
         value.filter(|v| !v.is_empty())
     }
 
-    fn need(&self, name: &str) -> Result<&str, OAuthError> {
-        self.get(name).ok_or_else(|| OAuthError::missing(name))
+    fn require(&self, name: &str) -> Result<&str, OAuthError> {
+        self.get(name).ok_or_else(|| OAuthError::for_missing_field(name))
     }
 }
 
@@ -75,7 +75,7 @@ pub enum TokenRequest {
         /// A narrower scope, if one is wanted.
         scope: Option<Clusters>,
     },
-    /// `client_credentials`
+    /// `build_client_credentials_request`
     ClientCredentials {
         /// What is wanted, if it is said.
         scope: Option<String>,
@@ -84,16 +84,16 @@ pub enum TokenRequest {
 
 impl TokenRequest {
     /// Reads the fields of a request.
-    pub fn parse(fields: &Fields) -> Result<Self, OAuthError> {
-        match fields.need("grant_type")? {
+    pub fn parse(fields: &TokenRequestFields) -> Result<Self, OAuthError> {
+        match fields.require("grant_type")? {
             "authorization_code" => Ok(Self::AuthorizationCode {
-                code: fields.need("code")?.into(),
-                redirect_uri: fields.need("redirect_uri")?.to_owned(),
+                code: fields.require("code")?.into(),
+                redirect_uri: fields.require("redirect_uri")?.to_owned(),
                 verifier: fields.get("code_verifier").map(Into::into),
             }),
             "refresh_token" => Ok(Self::RefreshToken {
-                token: fields.need("refresh_token")?.into(),
-                scope: fields.get("scope").map(data_scope).transpose()?,
+                token: fields.require("refresh_token")?.into(),
+                scope: fields.get("scope").map(parse_data_scope).transpose()?,
             }),
             "client_credentials" => {
                 Ok(Self::ClientCredentials { scope: fields.get("scope").map(str::to_owned) })
@@ -108,21 +108,21 @@ impl TokenRequest {
 
 /// Whether a client that has proven its secret may be served a grant. One that was removed is told that what it
 /// holds is over, and that it is nobody any more.
-pub fn may_ask(client: &Client, asked: &TokenRequest) -> Result<(), OAuthError> {
-    match (client.state, asked) {
+pub fn ensure_grant_allowed(client: &Client, request: &TokenRequest) -> Result<(), OAuthError> {
+    match (client.state, request) {
         (ClientState::Active, _) => Ok(()),
-        (ClientState::Suspended, _) => Err(SUSPENDED),
+        (ClientState::Suspended, _) => Err(CLIENT_SUSPENDED),
         (ClientState::Closed, TokenRequest::AuthorizationCode { .. }) => Err(BAD_CODE),
         (ClientState::Closed, TokenRequest::RefreshToken { .. }) => Err(BAD_REFRESH_TOKEN),
         (ClientState::Closed, TokenRequest::ClientCredentials { .. }) => Err(WRONG_CREDENTIALS),
     }
 }
 
-fn data_scope(scope: &str) -> Result<Clusters, OAuthError> {
+fn parse_data_scope(scope: &str) -> Result<Clusters, OAuthError> {
     match Clusters::parse(scope) {
         Ok(Clusters::NONE) => Err(EMPTY_SCOPE),
         Ok(clusters) => Ok(clusters),
-        Err(unknown) => Err(OAuthError::about(OAuthCode::InvalidScope, unknown)),
+        Err(unknown) => Err(OAuthError::with_description(OAuthCode::InvalidScope, unknown)),
     }
 }
 
@@ -130,8 +130,8 @@ fn data_scope(scope: &str) -> Result<Clusters, OAuthError> {
 const EMPTY_SCOPE: OAuthError = OAuthError::new(OAuthCode::InvalidScope, "scope names nothing");
 
 /// What a client may do on its own account: the one scope of its kind.
-pub fn client_scope(client: &Client, wanted: Option<&str>) -> Result<ClientScope, OAuthError> {
-    let own = match client.kind {
+pub fn resolve_client_scope(client: &Client, wanted: Option<&str>) -> Result<ClientScope, OAuthError> {
+    let allowed = match client.kind {
         ClientKind::Recipient => ClientScope::ProvidersRead,
         ClientKind::Partner => ClientScope::ClientAdmin,
     };
@@ -139,22 +139,22 @@ pub fn client_scope(client: &Client, wanted: Option<&str>) -> Result<ClientScope
         return Err(EMPTY_SCOPE);
     }
     for word in wanted.unwrap_or_default().split(' ').filter(|w| !w.is_empty()) {
-        if ClientScope::from_word(word) != Some(own) {
-            return Err(OAuthError::about(
+        if ClientScope::from_word(word) != Some(allowed) {
+            return Err(OAuthError::with_description(
                 OAuthCode::InvalidScope,
                 format_args!("scope {word} is not allowed for this client"),
             ));
         }
     }
-    Ok(own)
+    Ok(allowed)
 }
 
 /// The scope of a refreshed access token: what was granted, or less (RFC 6749 §6).
-pub fn refreshed_scope(granted: Clusters, wanted: Option<Clusters>) -> Result<Clusters, OAuthError> {
+pub fn narrow_refresh_scope(granted: Clusters, wanted: Option<Clusters>) -> Result<Clusters, OAuthError> {
     let wanted = wanted.unwrap_or(granted);
-    match wanted.first_beyond(granted) {
+    match wanted.first_missing_from(granted) {
         None => Ok(wanted),
-        Some(beyond) => Err(OAuthError::about(
+        Some(beyond) => Err(OAuthError::with_description(
             OAuthCode::InvalidScope,
             format_args!("scope {} is not allowed for this client", beyond.as_str()),
         )),
@@ -184,40 +184,45 @@ mod tests {
     use super::*;
 
     fn parse(pairs: &[(&str, &str)]) -> Result<TokenRequest, OAuthError> {
-        let fields = Fields::collect(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))?;
+        let fields =
+            TokenRequestFields::collect(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))?;
         TokenRequest::parse(&fields)
     }
 
-    fn refusal(pairs: &[(&str, &str)]) -> String {
+    fn error_message(pairs: &[(&str, &str)]) -> String {
         parse(pairs).unwrap_err().to_string()
     }
 
     #[test]
-    fn each_grant_names_what_it_lacks() {
-        assert_eq!(refusal(&[]), "invalid_request: grant_type is missing");
+    fn missing_token_request_field_is_named_in_error() {
+        assert_eq!(error_message(&[]), "invalid_request: grant_type is missing");
         let code = ("grant_type", "authorization_code");
-        assert_eq!(refusal(&[code]), "invalid_request: code is missing");
-        assert_eq!(refusal(&[code, ("code", "x")]), "invalid_request: redirect_uri is missing");
-        assert_eq!(refusal(&[("grant_type", "refresh_token")]), "invalid_request: refresh_token is missing");
+        assert_eq!(error_message(&[code]), "invalid_request: code is missing");
+        assert_eq!(error_message(&[code, ("code", "x")]), "invalid_request: redirect_uri is missing");
+        assert_eq!(
+            error_message(&[("grant_type", "refresh_token")]),
+            "invalid_request: refresh_token is missing"
+        );
         assert!(parse(&[("grant_type", "client_credentials")]).is_ok());
     }
 
     #[test]
-    fn an_empty_field_is_absent_and_a_repeated_one_is_refused() {
-        assert_eq!(refusal(&[("grant_type", "")]), "invalid_request: grant_type is missing");
+    fn rfc6749_s3_2_empty_field_is_absent_and_repeat_is_rejected() {
+        assert_eq!(error_message(&[("grant_type", "")]), "invalid_request: grant_type is missing");
         let twice = [("grant_type", "refresh_token"), ("grant_type", "refresh_token")];
-        assert_eq!(refusal(&twice), "invalid_request: grant_type is given twice");
+        assert_eq!(error_message(&twice), "invalid_request: grant_type is given twice");
     }
 
     #[test]
-    fn a_flood_of_fields_is_refused() {
-        let fields = |count: usize| Fields::collect((0..count).map(|n| (n.to_string(), String::new())));
+    fn token_request_fields_over_limit_are_rejected() {
+        let fields =
+            |count: usize| TokenRequestFields::collect((0..count).map(|n| (n.to_string(), String::new())));
         assert!(fields(64).is_ok());
         assert_eq!(fields(65).unwrap_err().description, "The request has more than 64 fields");
     }
 
     #[test]
-    fn other_grants_are_unsupported() {
+    fn unsupported_grant_types_are_rejected() {
         for grant in
             ["password", "implicit", "AUTHORIZATION_CODE", "urn:ietf:params:oauth:grant-type:jwt-bearer"]
         {
@@ -226,29 +231,29 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_is_held_or_gone_is_served_no_grant() {
+    fn suspended_or_removed_client_gets_no_grant() {
         let code = ("grant_type", "authorization_code");
         let code = parse(&[code, ("code", "x"), ("redirect_uri", "y")]).unwrap();
         let refresh = parse(&[("grant_type", "refresh_token"), ("refresh_token", "x")]).unwrap();
         let own = parse(&[("grant_type", "client_credentials")]).unwrap();
         let client = |state| Client { state, ..crate::rule::authorize::tests::client() };
-        for asked in [&code, &refresh, &own] {
-            assert_eq!(may_ask(&client(ClientState::Active), asked), Ok(()));
-            assert_eq!(may_ask(&client(ClientState::Suspended), asked), Err(SUSPENDED));
+        for request in [&code, &refresh, &own] {
+            assert_eq!(ensure_grant_allowed(&client(ClientState::Active), request), Ok(()));
+            assert_eq!(ensure_grant_allowed(&client(ClientState::Suspended), request), Err(CLIENT_SUSPENDED));
         }
-        let gone = client(ClientState::Closed);
-        assert_eq!(may_ask(&gone, &code), Err(BAD_CODE));
-        assert_eq!(may_ask(&gone, &refresh), Err(BAD_REFRESH_TOKEN));
-        assert_eq!(may_ask(&gone, &own), Err(WRONG_CREDENTIALS));
+        let removed = client(ClientState::Closed);
+        assert_eq!(ensure_grant_allowed(&removed, &code), Err(BAD_CODE));
+        assert_eq!(ensure_grant_allowed(&removed, &refresh), Err(BAD_REFRESH_TOKEN));
+        assert_eq!(ensure_grant_allowed(&removed, &own), Err(WRONG_CREDENTIALS));
     }
 
     #[test]
-    fn a_refresh_may_narrow_and_never_widen() {
+    fn rfc6749_s6_refresh_can_narrow_but_not_widen_scope() {
         let granted = Clusters::parse("ACCOUNT_BASIC TRANSACTIONS").unwrap();
         let basic = Clusters::parse("ACCOUNT_BASIC").unwrap();
-        assert_eq!(refreshed_scope(granted, None), Ok(granted));
-        assert_eq!(refreshed_scope(granted, Some(basic)), Ok(basic));
+        assert_eq!(narrow_refresh_scope(granted, None), Ok(granted));
+        assert_eq!(narrow_refresh_scope(granted, Some(basic)), Ok(basic));
         let wider = Clusters::parse("ACCOUNT_BASIC STATEMENTS").unwrap();
-        assert_eq!(refreshed_scope(granted, Some(wider)).unwrap_err().code, OAuthCode::InvalidScope);
+        assert_eq!(narrow_refresh_scope(granted, Some(wider)).unwrap_err().code, OAuthCode::InvalidScope);
     }
 }

@@ -9,56 +9,59 @@ use crate::model::provider::ProviderState;
 use crate::time::Timestamp;
 
 /// How far back refreshes are counted.
-const WINDOW: Duration = Duration::from_mins(10);
+const REFRESH_WINDOW: Duration = Duration::from_mins(10);
 /// So many are always believed.
-const FEW: i64 = 20;
+const TRUSTED_FAILURES: i64 = 20;
 /// Above that one in so many: two of a hundred.
-const ONE_IN: i64 = 50;
+const MIN_REFRESHES_PER_FAILURE: i64 = 50;
 
 /// Refreshes at a provider within the window, the one that is judged included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refreshes {
+pub struct RefreshStats {
     /// All that the provider answered.
-    pub answered: i64,
+    pub completed: i64,
     /// Those that it answered with `invalid_grant`.
-    pub invalid: i64,
+    pub invalid_grants: i64,
 }
 
-impl Refreshes {
+impl RefreshStats {
     /// Whether there are too many that failed.
-    const fn are_too_many(self) -> bool {
-        self.invalid > FEW && self.invalid.saturating_mul(ONE_IN) > self.answered
+    const fn has_too_many_failures(self) -> bool {
+        self.invalid_grants > TRUSTED_FAILURES
+            && self.invalid_grants.saturating_mul(MIN_REFRESHES_PER_FAILURE) > self.completed
     }
 }
 
 /// What an `invalid_grant` comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum InvalidGrantDecision {
     /// The grant is over, and so is its connection.
-    End,
+    EndConnection,
     /// The provider is not believed from now on; nothing ends.
-    Trip,
+    PauseProvider,
     /// The provider is held already; nothing ends.
-    Held,
+    ProviderPaused,
 }
 
 /// Judges an `invalid_grant` of a provider in a state.
-pub const fn heed(state: ProviderState, refreshes: Refreshes) -> Verdict {
+pub const fn evaluate_invalid_grant(state: ProviderState, stats: RefreshStats) -> InvalidGrantDecision {
     match state {
-        ProviderState::Paused | ProviderState::Retired | ProviderState::Tripped => Verdict::Held,
-        ProviderState::Active if refreshes.are_too_many() => Verdict::Trip,
-        ProviderState::Active => Verdict::End,
+        ProviderState::Paused | ProviderState::Retired | ProviderState::AutoPaused => {
+            InvalidGrantDecision::ProviderPaused
+        }
+        ProviderState::Active if stats.has_too_many_failures() => InvalidGrantDecision::PauseProvider,
+        ProviderState::Active => InvalidGrantDecision::EndConnection,
     }
 }
 
 /// The minute that a refresh is counted in.
-pub const fn minute(at: Timestamp) -> i64 {
+pub const fn epoch_minute(at: Timestamp) -> i64 {
     at.seconds().div_euclid(60)
 }
 
 /// The first minute that is looked at: the running one and those before it make up the window.
-pub fn first_minute(now: Timestamp) -> i64 {
-    minute(now.minus(WINDOW)) + 1
+pub fn first_window_minute(now: Timestamp) -> i64 {
+    epoch_minute(now.minus(REFRESH_WINDOW)) + 1
 }
 
 #[cfg(test)]
@@ -66,50 +69,53 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const fn refreshes(answered: i64, invalid: i64) -> Refreshes {
-        Refreshes { answered, invalid }
+    const fn stats(completed: i64, invalid_grants: i64) -> RefreshStats {
+        RefreshStats { completed, invalid_grants }
     }
 
     #[test]
-    fn twenty_are_believed_and_the_next_is_not() {
-        assert!(!refreshes(20, 20).are_too_many());
-        assert!(refreshes(21, 21).are_too_many());
+    fn twenty_first_invalid_grant_trips_provider() {
+        assert!(!stats(20, 20).has_too_many_failures());
+        assert!(stats(21, 21).has_too_many_failures());
     }
 
     #[test]
-    fn of_many_refreshes_two_in_a_hundred_are_believed() {
-        assert!(!refreshes(5_000, 100).are_too_many());
-        assert!(refreshes(5_000, 101).are_too_many());
-        assert!(refreshes(4_999, 100).are_too_many());
+    fn two_percent_of_invalid_grants_are_trusted() {
+        assert!(!stats(5_000, 100).has_too_many_failures());
+        assert!(stats(5_000, 101).has_too_many_failures());
+        assert!(stats(4_999, 100).has_too_many_failures());
     }
 
     #[test]
-    fn only_an_active_provider_is_judged() {
-        let (few, many) = (refreshes(1, 1), refreshes(30, 30));
-        assert_eq!(heed(ProviderState::Active, few), Verdict::End);
-        assert_eq!(heed(ProviderState::Active, many), Verdict::Trip);
-        for held in [ProviderState::Paused, ProviderState::Retired, ProviderState::Tripped] {
-            assert_eq!([heed(held, few), heed(held, many)], [Verdict::Held; 2]);
+    fn invalid_grant_is_evaluated_for_active_provider_only() {
+        let (few, many) = (stats(1, 1), stats(30, 30));
+        assert_eq!(evaluate_invalid_grant(ProviderState::Active, few), InvalidGrantDecision::EndConnection);
+        assert_eq!(evaluate_invalid_grant(ProviderState::Active, many), InvalidGrantDecision::PauseProvider);
+        for paused in [ProviderState::Paused, ProviderState::Retired, ProviderState::AutoPaused] {
+            assert_eq!(
+                [evaluate_invalid_grant(paused, few), evaluate_invalid_grant(paused, many)],
+                [InvalidGrantDecision::ProviderPaused; 2]
+            );
         }
     }
 
     #[test]
-    fn the_window_is_the_running_minute_and_nine_before() {
+    fn refresh_window_spans_current_and_nine_previous_minutes() {
         let now = Timestamp::from_seconds(60 * 100 + 59);
-        assert_eq!((minute(now), first_minute(now)), (100, 91));
-        assert_eq!(first_minute(Timestamp::from_seconds(60 * 100)), 91);
-        assert_eq!(minute(Timestamp::from_seconds(-1)), -1);
+        assert_eq!((epoch_minute(now), first_window_minute(now)), (100, 91));
+        assert_eq!(first_window_minute(Timestamp::from_seconds(60 * 100)), 91);
+        assert_eq!(epoch_minute(Timestamp::from_seconds(-1)), -1);
     }
 
     proptest! {
         #[test]
-        fn more_failures_never_help_and_more_successes_never_hurt(answered in 0..100_000_i64, invalid in 0..2_000_i64) {
-            let these = refreshes(answered.max(invalid), invalid);
-            let worse = refreshes(these.answered + 1, invalid + 1);
-            let better = refreshes(these.answered + 1, invalid);
-            prop_assert!(!these.are_too_many() || worse.are_too_many());
-            prop_assert!(these.are_too_many() || !better.are_too_many());
-            prop_assert_eq!(these.are_too_many(), invalid > 20.max(these.answered / 50));
+        fn failure_check_is_monotonic_in_failures_and_successes(answered in 0..100_000_i64, invalid in 0..2_000_i64) {
+            let these = stats(answered.max(invalid), invalid);
+            let worse = stats(these.completed + 1, invalid + 1);
+            let better = stats(these.completed + 1, invalid);
+            prop_assert!(!these.has_too_many_failures() || worse.has_too_many_failures());
+            prop_assert!(these.has_too_many_failures() || !better.has_too_many_failures());
+            prop_assert_eq!(these.has_too_many_failures(), invalid > 20.max(these.completed / 50));
         }
     }
 }

@@ -16,18 +16,18 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fdx::{Account, Amount, PaymentNetwork, Timestamp, Transaction};
+use fdx::{Account, Amount, DateTime, PaymentNetwork, Transaction};
 use jiff::ToSpan;
 use jiff::civil;
 use rust_decimal::Decimal;
 
-use bookings::{BEGINNING, Booking};
+use bookings::{BOOKS_START, Posting};
 use ledger::Ledger;
 use market::Market;
 
 pub(super) use people::Person;
-pub(super) use statement::{Row, Sheet};
-pub(super) use transaction::happened_on;
+pub(super) use statement::{MonthlyStatement, StatementRow};
+pub(super) use transaction::transaction_date;
 
 /// What a bank's books consist of: everything that differs from one bank to another.
 pub(super) struct Books {
@@ -39,11 +39,11 @@ pub(super) struct Books {
     pub(super) label: &'static str,
     /// Institution and transit, as electronic payments write them.
     pub(super) routing: &'static str,
-    pub(super) words: Words,
+    pub(super) wording: StatementWording,
 }
 
 /// The bank's own words on a statement.
-pub(super) struct Words {
+pub(super) struct StatementWording {
     interest_paid: &'static str,
     interest_charged: &'static str,
     payment: &'static str,
@@ -53,11 +53,11 @@ pub(super) struct Words {
     pub(super) opening: &'static str,
     pub(super) closing: &'static str,
     /// Between dollars and cents, and between thousands.
-    pub(super) marks: [char; 2],
+    pub(super) separators: [char; 2],
 }
 
-impl Words {
-    fn of(&self, kind: &str, grows: bool) -> &'static str {
+impl StatementWording {
+    fn posting_description(&self, kind: &str, grows: bool) -> &'static str {
         match (kind, grows) {
             ("INTEREST", true) => self.interest_paid,
             ("INTEREST", false) => self.interest_charged,
@@ -71,14 +71,14 @@ pub(super) const MAPLE: Books = Books {
     prefix: "mtc-",
     label: "customer",
     routing: "098700114",
-    words: ENGLISH,
+    wording: ENGLISH_WORDING,
 };
 pub(super) const RIDEAU: Books = Books {
     ledgers: rideau::LEDGERS,
     prefix: "crc-",
     label: "customer/rideau",
     routing: "098610207",
-    words: Words {
+    wording: StatementWording {
         interest_paid: "INTÉRÊTS VERSÉS",
         interest_charged: "INTÉRÊTS FACTURÉS",
         payment: "PAIEMENT REÇU - MERCI",
@@ -86,7 +86,7 @@ pub(super) const RIDEAU: Books = Books {
         columns: ["Date", "Opération", "Montant", "Solde"],
         opening: "Solde d'ouverture",
         closing: "Solde de fermeture",
-        marks: [',', '\u{a0}'],
+        separators: [',', '\u{a0}'],
     },
 };
 pub(super) const PRAIRIE: Books = Books {
@@ -94,9 +94,9 @@ pub(super) const PRAIRIE: Books = Books {
     prefix: "pcc-",
     label: "customer/prairie",
     routing: "098530031",
-    words: ENGLISH,
+    wording: ENGLISH_WORDING,
 };
-const ENGLISH: Words = Words {
+const ENGLISH_WORDING: StatementWording = StatementWording {
     interest_paid: "INTEREST PAID",
     interest_charged: "INTEREST CHARGED",
     payment: "PAYMENT RECEIVED - THANK YOU",
@@ -104,41 +104,41 @@ const ENGLISH: Words = Words {
     columns: ["Date", "Description", "Amount", "Balance"],
     opening: "Opening balance",
     closing: "Closing balance",
-    marks: ['.', ','],
+    separators: ['.', ','],
 };
 
 impl Books {
     /// Everybody who has an account here.
     pub(super) fn customers(&self) -> impl Iterator<Item = &'static Person> {
-        people::PEOPLE.iter().filter(|person| self.of(person).next().is_some())
+        people::PEOPLE.iter().filter(|person| self.ledgers_of(person).next().is_some())
     }
 
     /// The customer of a user name.
-    pub(super) fn person(&self, username: &str) -> Option<&'static Person> {
+    pub(super) fn find_customer(&self, username: &str) -> Option<&'static Person> {
         self.customers().find(|person| person.username == username)
     }
 
     /// The accounts of a customer.
-    fn of(&self, person: &Person) -> impl Iterator<Item = &'static Ledger> {
+    fn ledgers_of(&self, person: &Person) -> impl Iterator<Item = &'static Ledger> {
         self.ledgers.iter().filter(|ledger| ledger.owners.contains(&person.username))
     }
 }
 
 /// Bookings of a day that were worked out before. They would come out the same.
 #[derive(Default)]
-pub(super) struct Memo(Mutex<BTreeMap<&'static str, Worked>>);
+pub(super) struct PostingCache(Mutex<BTreeMap<&'static str, CachedPostings>>);
 
-type Worked = (civil::Date, Arc<Vec<Booking>>);
+type CachedPostings = (civil::Date, Arc<Vec<Posting>>);
 
-impl Memo {
-    fn get(&self, id: &str, today: civil::Date) -> Option<Arc<Vec<Booking>>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(id).filter(|(day, _)| *day == today).map(|(_, booked)| Arc::clone(booked))
+impl PostingCache {
+    fn get(&self, id: &str, today: civil::Date) -> Option<Arc<Vec<Posting>>> {
+        let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.get(id).filter(|(day, _)| *day == today).map(|(_, booked)| Arc::clone(booked))
     }
 
-    fn keep(&self, id: &'static str, today: civil::Date, booked: &Arc<Vec<Booking>>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.insert(id, (today, Arc::clone(booked)));
+    fn insert(&self, id: &'static str, today: civil::Date, booked: &Arc<Vec<Posting>>) {
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.insert(id, (today, Arc::clone(booked)));
     }
 }
 
@@ -147,11 +147,11 @@ pub(super) struct Book<'a> {
     pub(super) books: &'static Books,
     pub(super) seed: &'a [u8],
     pub(super) today: civil::Date,
-    pub(super) memo: &'a Memo,
+    pub(super) cache: &'a PostingCache,
 }
 
 /// How an account is called on the bank's own pages.
-pub(super) struct Choice {
+pub(super) struct AccountChoice {
     pub(super) id: &'static str,
     pub(super) name: &'static str,
     pub(super) number: String,
@@ -161,44 +161,44 @@ pub(super) struct Choice {
 
 impl Book<'_> {
     /// A customer's accounts for the bank's own pages.
-    pub(super) fn choices(&self, person: &Person) -> Vec<Choice> {
-        let choice = |ledger: &Ledger| Choice {
+    pub(super) fn choices(&self, person: &Person) -> Vec<AccountChoice> {
+        let choice = |ledger: &Ledger| AccountChoice {
             id: ledger.id,
             name: ledger.name,
-            number: masked(&self.number(ledger)).replace("****", "••••\u{a0}"),
+            number: mask_number(&self.number(ledger)).replace("****", "••••\u{a0}"),
             closed: ledger.closed,
             joint: ledger.owners.len() > 1,
         };
-        self.books.of(person).map(choice).collect()
+        self.books.ledgers_of(person).map(choice).collect()
     }
 
     /// Those of a customer's accounts that are named, whole.
     pub(super) fn accounts(&self, person: &Person, ids: &[String]) -> Vec<Account> {
-        let wanted = self.books.of(person).filter(|ledger| ids.iter().any(|id| id == ledger.id));
-        wanted.map(|ledger| self.account(ledger)).collect()
+        let selected = self.books.ledgers_of(person).filter(|ledger| ids.iter().any(|id| id == ledger.id));
+        selected.map(|ledger| self.build_account(ledger)).collect()
     }
 
     /// Whether an account is closed.
     pub(super) fn is_closed(&self, account: &str) -> bool {
-        self.ledger(account).is_some_and(|ledger| ledger.closed)
+        self.find_ledger(account).is_some_and(|ledger| ledger.closed)
     }
 
     /// Two years of an account's transactions, the newest first.
     pub(super) fn transactions(&self, account: &str) -> Vec<Transaction> {
-        let Some(ledger) = self.ledger(account) else {
+        let Some(ledger) = self.find_ledger(account) else {
             return Vec::new();
         };
-        let since = self.today.checked_sub(24.months()).unwrap_or(BEGINNING);
-        let bookings = self.bookings(ledger);
-        let mut shown: Vec<&Booking> = bookings.iter().filter(|booking| booking.day >= since).collect();
-        shown.sort_by_key(|booking| Reverse((booking.day, booking.minute, booking.nth)));
-        shown.into_iter().map(|booking| self.transaction(ledger, booking)).collect()
+        let since = self.today.checked_sub(24.months()).unwrap_or(BOOKS_START);
+        let bookings = self.postings(ledger);
+        let mut visible: Vec<&Posting> = bookings.iter().filter(|booking| booking.day >= since).collect();
+        visible.sort_by_key(|booking| Reverse((booking.day, booking.minute, booking.nth)));
+        visible.into_iter().map(|booking| self.build_transaction(ledger, booking)).collect()
     }
 
     /// The networks that an account can be paid by: the clearing of cheques and pre-authorized debits, for
     /// whoever has a deposit account that is open.
     pub(super) fn payment_networks(&self, account: &str) -> Vec<PaymentNetwork> {
-        let payable = self.ledger(account).filter(|ledger| ledger.is_payable());
+        let payable = self.find_ledger(account).filter(|ledger| ledger.is_payable());
         let network = |ledger| PaymentNetwork {
             // Electronic payments write a zero before the institution.
             bank_id: Some(self.books.routing[1..].to_owned()),
@@ -211,12 +211,12 @@ impl Book<'_> {
         payable.into_iter().map(network).collect()
     }
 
-    fn ledger(&self, id: &str) -> Option<&'static Ledger> {
+    fn find_ledger(&self, id: &str) -> Option<&'static Ledger> {
         self.books.ledgers.iter().find(|ledger| ledger.id == id)
     }
 
-    pub(super) fn words(&self) -> &'static Words {
-        &self.books.words
+    pub(super) fn wording(&self) -> &'static StatementWording {
+        &self.books.wording
     }
 
     fn market(&self) -> Market<'_> {
@@ -224,12 +224,12 @@ impl Book<'_> {
     }
 
     fn number(&self, ledger: &Ledger) -> String {
-        let bytes = crate::random::mac(self.seed, &format!("number/{}", ledger.id));
+        let bytes = crate::random::compute_mac(self.seed, &format!("number/{}", ledger.id));
         bytes.iter().take(9).map(|b| char::from(b'0' + b % 10)).collect()
     }
 }
 
-fn masked(number: &str) -> String {
+fn mask_number(number: &str) -> String {
     format!("****{}", &number[number.len() - 4..])
 }
 
@@ -242,14 +242,14 @@ fn units(number: i64) -> Amount {
     Amount(Decimal::new(number, 4))
 }
 
-fn at(day: civil::Date, minute: i64) -> Timestamp {
+fn timestamp_at(day: civil::Date, minute: i64) -> DateTime {
     let midnight = day.to_zoned(jiff::tz::TimeZone::UTC).map(|z| z.timestamp());
     let midnight = midnight.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    Timestamp(midnight.checked_add(minute.minutes()).unwrap_or(midnight))
+    DateTime(midnight.checked_add(minute.minutes()).unwrap_or(midnight))
 }
 
-fn noon(day: civil::Date) -> Timestamp {
-    at(day, 720)
+fn noon(day: civil::Date) -> DateTime {
+    timestamp_at(day, 720)
 }
 
 #[cfg(test)]

@@ -1,42 +1,42 @@
 //! The scopes that the bank knows, and what its pages call them.
 
 /// A word of a scope.
-pub(super) struct Word {
+pub(super) struct ScopeLabel {
     /// As OAuth names it.
     pub(super) scope: &'static str,
     /// The end of the key of its text.
     pub(super) text: &'static str,
 }
 
-const fn word(scope: &'static str, text: &'static str) -> Word {
-    Word { scope, text }
+const fn label(scope: &'static str, text: &'static str) -> ScopeLabel {
+    ScopeLabel { scope, text }
 }
 
 /// Account numbers have three names in the wild.
-const WORDS: &[Word] = &[
-    word("fdx:accountbasic:read", "accounts"),
-    word("fdx:accountdetailed:read", "balances"),
-    word("fdx:transactions:read", "transactions"),
-    word("fdx:investments:read", "investments"),
-    word("fdx:statements:read", "statements"),
-    word("fdx:paymentnetworks:read", "numbers"),
-    word("fdx:accountpayments:read", "numbers"),
-    word("fdx:paymentsupport:read", "numbers"),
-    word("fdx:customercontact:read", "contact"),
-    word("fdx:customerpersonal:read", "personal"),
+const SCOPE_LABELS: &[ScopeLabel] = &[
+    label("fdx:accountbasic:read", "accounts"),
+    label("fdx:accountdetailed:read", "balances"),
+    label("fdx:transactions:read", "transactions"),
+    label("fdx:investments:read", "investments"),
+    label("fdx:statements:read", "statements"),
+    label("fdx:paymentnetworks:read", "numbers"),
+    label("fdx:accountpayments:read", "numbers"),
+    label("fdx:paymentsupport:read", "numbers"),
+    label("fdx:customercontact:read", "contact"),
+    label("fdx:customerpersonal:read", "personal"),
 ];
 
 /// What a scope asks for, in the order of the pages, each once.
-pub(super) fn known(scope: &str) -> Vec<&'static Word> {
-    let asked: Vec<&str> = scope.split(' ').collect();
-    let mut known: Vec<&Word> = WORDS.iter().filter(|w| asked.contains(&w.scope)).collect();
-    known.dedup_by_key(|w| w.text);
-    known
+pub(super) fn find_labels(scope: &str) -> Vec<&'static ScopeLabel> {
+    let requested: Vec<&str> = scope.split(' ').collect();
+    let mut labels: Vec<&ScopeLabel> = SCOPE_LABELS.iter().filter(|w| requested.contains(&w.scope)).collect();
+    labels.dedup_by_key(|w| w.text);
+    labels
 }
 
 /// The part of a scope that the bank knows, as it was written.
-pub(super) fn granted(scope: &str) -> String {
-    let words = scope.split(' ').filter(|asked| WORDS.iter().any(|w| w.scope == *asked));
+pub(super) fn filter_supported(scope: &str) -> String {
+    let words = scope.split(' ').filter(|asked| SCOPE_LABELS.iter().any(|w| w.scope == *asked));
     words.collect::<Vec<_>>().join(" ")
 }
 
@@ -52,12 +52,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_is_not_granted_and_what_is_asked_twice_is_said_once() {
-        let asked =
+    fn scope_drops_unknown_values_and_merges_equal_labels() {
+        let requested =
             "openid fdx:accountbasic:read fdx:paymentsupport:read fdx:paymentnetworks:read fdx:tax:read";
-        assert_eq!(granted(asked), "fdx:accountbasic:read fdx:paymentsupport:read fdx:paymentnetworks:read");
-        let texts: Vec<&str> = known(asked).iter().map(|w| w.text).collect();
+        assert_eq!(
+            filter_supported(requested),
+            "fdx:accountbasic:read fdx:paymentsupport:read fdx:paymentnetworks:read"
+        );
+        let texts: Vec<&str> = find_labels(requested).iter().map(|w| w.text).collect();
         assert_eq!(texts, ["accounts", "numbers"]);
-        assert!(covers(asked, &["x", "paymentsupport"]) && !covers(asked, &["transactions"]));
+        assert!(covers(requested, &["x", "paymentsupport"]) && !covers(requested, &["transactions"]));
     }
 }

@@ -5,37 +5,40 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fdx::{Date, ErrorCode, HateoasLink, Statement, Statements};
 
-use super::book::Sheet;
-use super::fdx_api::{Refused, days, page};
+use super::book::MonthlyStatement;
+use super::fdx_api::{FdxApiError, paginate, parse_date_range};
 use super::wire::Parameters;
 use super::{Bank, paper};
 
 const PDF: &str = "application/pdf";
-const SCOPE: &[&str] = &["statements"];
-const NO_STATEMENT: Refused = Refused(ErrorCode::DataNotFound, "No such statement of this account");
+const STATEMENT_CLUSTERS: &[&str] = &["statements"];
+const STATEMENT_NOT_FOUND: FdxApiError =
+    FdxApiError(ErrorCode::DataNotFound, "No such statement of this account");
 
 /// `GET /accounts/{id}/statements`.
-pub(super) async fn list(
+pub(super) async fn list_statements(
     State(bank): State<Bank>,
     headers: HeaderMap,
     Path(id): Path<String>,
     query: Parameters,
-) -> Result<Response, Refused> {
-    let reader = bank.reader(&headers, SCOPE).await?;
-    reader.covers(&id)?;
-    let (start, end) = days(&query)?;
+) -> Result<Response, FdxApiError> {
+    let reader = bank.authorize_reader(&headers, STATEMENT_CLUSTERS).await?;
+    reader.ensure_covers(&id)?;
+    let (start, end) = parse_date_range(&query)?;
     let mut sheets = bank.book().statements(&id);
     sheets.retain(|sheet| start.is_none_or(|s| sheet.last >= s) && end.is_none_or(|e| sheet.last <= e));
-    let words = bank.book().words();
-    let all =
-        sheets.into_iter().map(|sheet| shown(bank.0.look.fdx.base(), &id, &sheet, words.statement)).collect();
+    let words = bank.book().wording();
+    let all = sheets
+        .into_iter()
+        .map(|sheet| to_fdx_statement(bank.0.profile.fdx_version.base_path(), &id, &sheet, words.statement))
+        .collect();
     let path = format!("/accounts/{id}/statements");
     let (page, links, statements) =
-        page(all, &query, &path, |statement: &Statement| statement.statement_id.as_deref())?;
-    Ok(bank.say(&Statements { page, links, statements }))
+        paginate(all, &query, &path, |statement: &Statement| statement.statement_id.as_deref())?;
+    Ok(bank.fdx_response(&Statements { page, links, statements }))
 }
 
-fn shown(base: &str, account: &str, sheet: &Sheet, title: &str) -> Statement {
+fn to_fdx_statement(base: &str, account: &str, sheet: &MonthlyStatement, title: &str) -> Statement {
     let link = HateoasLink {
         href: Some(format!("{base}/accounts/{account}/statements/{}", sheet.id)),
         action: Some("GET".into()),
@@ -48,51 +51,58 @@ fn shown(base: &str, account: &str, sheet: &Sheet, title: &str) -> Statement {
         statement_date: Some(Date(sheet.last)),
         description: Some(format!("{title} {}", sheet.first.strftime("%Y-%m"))),
         links: Some(vec![link]),
-        status: Some(if sheet.is_made { "AVAILABLE" } else { "PROCESSING" }.into()),
+        status: Some(if sheet.is_ready { "AVAILABLE" } else { "PROCESSING" }.into()),
     }
 }
 
 /// `GET /accounts/{id}/statements/{statement}`: the document, or where it is.
-pub(super) async fn one(
+pub(super) async fn show_statement(
     State(bank): State<Bank>,
     headers: HeaderMap,
     Path((id, statement)): Path<(String, String)>,
-) -> Result<Response, Refused> {
-    let sheet = bank.sheet(&headers, &id, &statement).await?;
-    if bank.0.look.files_apart {
-        let place = format!("{}/accounts/{id}/documents/{}", bank.0.look.fdx.base(), sheet.id);
+) -> Result<Response, FdxApiError> {
+    let sheet = bank.find_ready_statement(&headers, &id, &statement).await?;
+    if bank.0.profile.has_document_endpoint {
+        let place =
+            format!("{}/accounts/{id}/documents/{}", bank.0.profile.fdx_version.base_path(), sheet.id);
         return Ok((StatusCode::FOUND, [(header::LOCATION, place)]).into_response());
     }
-    document(State(bank), headers, Path((id, statement))).await
+    show_document(State(bank), headers, Path((id, statement))).await
 }
 
 /// `GET /accounts/{id}/documents/{statement}`.
-pub(super) async fn document(
+pub(super) async fn show_document(
     State(bank): State<Bank>,
     headers: HeaderMap,
     Path((id, statement)): Path<(String, String)>,
-) -> Result<Response, Refused> {
-    let sheet = bank.sheet(&headers, &id, &statement).await?;
-    let named = |username: &&str| bank.0.look.books.person(username).map(super::book::Person::whole_name);
+) -> Result<Response, FdxApiError> {
+    let sheet = bank.find_ready_statement(&headers, &id, &statement).await?;
+    let named =
+        |username: &&str| bank.0.profile.books.find_customer(username).map(super::book::Person::full_name);
     let holders: Vec<String> = sheet.owners.iter().filter_map(named).collect();
-    let pdf = paper::pdf(bank.0.look, &sheet, &holders);
-    let pdf = pdf.ok_or(Refused(ErrorCode::Internal, "The document cannot be made"))?;
+    let pdf = paper::render_pdf(bank.0.profile, &sheet, &holders);
+    let pdf = pdf.ok_or(FdxApiError(ErrorCode::Internal, "The document cannot be made"))?;
     Ok(([(header::CONTENT_TYPE, PDF)], pdf).into_response())
 }
 
 impl Bank {
     /// A statement that is ready, for whoever asks for a type that there is.
-    async fn sheet(&self, headers: &HeaderMap, id: &str, statement: &str) -> Result<Sheet, Refused> {
-        let reader = self.reader(headers, SCOPE).await?;
-        reader.covers(id)?;
+    async fn find_ready_statement(
+        &self,
+        headers: &HeaderMap,
+        id: &str,
+        statement: &str,
+    ) -> Result<MonthlyStatement, FdxApiError> {
+        let reader = self.authorize_reader(headers, STATEMENT_CLUSTERS).await?;
+        reader.ensure_covers(id)?;
         let mut sheets = self.book().statements(id).into_iter();
-        let sheet = sheets.find(|sheet| sheet.id == statement).ok_or(NO_STATEMENT)?;
+        let sheet = sheets.find(|sheet| sheet.id == statement).ok_or(STATEMENT_NOT_FOUND)?;
         let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
         if !["*/*", "application/*", PDF].iter().any(|kind| accept.contains(kind)) {
-            return Err(Refused(ErrorCode::ContentType, "Statements are PDF"));
+            return Err(FdxApiError(ErrorCode::ContentType, "Statements are PDF"));
         }
-        if !sheet.is_made {
-            return Err(Refused(ErrorCode::StatementProcessing, "The statement is ready in a few days"));
+        if !sheet.is_ready {
+            return Err(FdxApiError(ErrorCode::StatementProcessing, "The statement is ready in a few days"));
         }
         Ok(sheet)
     }

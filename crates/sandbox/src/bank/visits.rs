@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::text::Text;
+use crate::text::SandboxLanguage;
 
-const VISIT_LIFE: i64 = 600_000;
+const SESSION_TTL_MS: i64 = 600_000;
 /// How long the bank remembers that a visit is over, to say so.
-const MEMORY: i64 = 3_600_000;
-const CODE_LIFE: i64 = 60_000;
-const MOST: usize = 10_000;
+const ENDED_SESSION_RETENTION_MS: i64 = 3_600_000;
+const CODE_TTL_MS: i64 = 60_000;
+const MAX_SESSIONS: usize = 10_000;
 
 /// An authorization request whose client and redirect URI are known.
 #[derive(Clone, Debug)]
-pub(super) struct Ask {
+pub(super) struct AuthorizeParams {
     pub(super) client_id: String,
     pub(super) redirect_uri: String,
     pub(super) scope: String,
@@ -21,20 +21,20 @@ pub(super) struct Ask {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Visit {
-    pub(super) ask: Ask,
-    pub(super) text: Text,
-    pub(super) form_token: String,
+pub(super) struct SignInSession {
+    pub(super) request: AuthorizeParams,
+    pub(super) language: SandboxLanguage,
+    pub(super) csrf_token: String,
     /// Whether the customer agreed to what is asked for, at a bank that begins with that.
     pub(super) agreed: bool,
     pub(super) username: Option<String>,
-    began_at: i64,
-    over: Option<Over>,
+    started_at: i64,
+    end_reason: Option<SessionEndReason>,
 }
 
 /// Why there is no visit to go on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Over {
+pub(super) enum SessionEndReason {
     /// It began in another browser, or too long ago.
     Unknown,
     /// Ten minutes have passed.
@@ -45,7 +45,7 @@ pub(super) enum Over {
     Declined,
 }
 
-impl Over {
+impl SessionEndReason {
     /// The middle of its texts' keys.
     pub(super) const fn key(self) -> &'static str {
         match self {
@@ -59,112 +59,133 @@ impl Over {
 
 /// What a code stands for.
 #[derive(Clone, Debug)]
-pub(super) struct Code {
-    pub(super) ask: Ask,
+pub(super) struct IssuedCode {
+    pub(super) request: AuthorizeParams,
     pub(super) username: String,
     pub(super) accounts: Vec<String>,
-    until: i64,
+    expires_at: i64,
     /// The grant that came of it: a second use ends that (RFC 6749 §4.1.2).
-    grant: Option<String>,
+    grant_id: Option<String>,
 }
 
 /// What a presented code is worth.
-pub(super) enum Spent {
-    Fresh(Code),
-    Again { grant: Option<String> },
+pub(super) enum CodeOutcome {
+    Valid(IssuedCode),
+    Reused { grant: Option<String> },
     Unknown,
 }
 
 /// Visits by cookie, codes by hash.
 #[derive(Default)]
-pub(super) struct Visits {
-    visits: BTreeMap<String, Visit>,
-    codes: BTreeMap<String, Code>,
+pub(super) struct SignInSessions {
+    sessions: BTreeMap<String, SignInSession>,
+    codes: BTreeMap<String, IssuedCode>,
 }
 
-impl Visits {
-    pub(super) fn begin(&mut self, id: String, ask: Ask, text: Text, form_token: String, now: i64) {
-        self.visits.retain(|_, visit| now < visit.began_at + MEMORY);
-        if self.visits.len() >= MOST {
-            self.visits.pop_first();
+impl SignInSessions {
+    pub(super) fn begin(
+        &mut self,
+        id: String,
+        ask: AuthorizeParams,
+        text: SandboxLanguage,
+        form_token: String,
+        now: i64,
+    ) {
+        self.sessions.retain(|_, visit| now < visit.started_at + ENDED_SESSION_RETENTION_MS);
+        if self.sessions.len() >= MAX_SESSIONS {
+            self.sessions.pop_first();
         }
         let (agreed, username, over) = (false, None, None);
-        self.visits.insert(id, Visit { ask, text, form_token, agreed, username, began_at: now, over });
+        self.sessions.insert(
+            id,
+            SignInSession {
+                request: ask,
+                language: text,
+                csrf_token: form_token,
+                agreed,
+                username,
+                started_at: now,
+                end_reason: over,
+            },
+        );
     }
 
     /// The visit of a cookie, or why it cannot go on.
-    pub(super) fn of(&self, id: &str, now: i64) -> Result<&Visit, Over> {
-        let visit = self.visits.get(id).ok_or(Over::Unknown)?;
-        match visit.over {
+    pub(super) fn find(&self, id: &str, now: i64) -> Result<&SignInSession, SessionEndReason> {
+        let visit = self.sessions.get(id).ok_or(SessionEndReason::Unknown)?;
+        match visit.end_reason {
             Some(over) => Err(over),
-            None if now >= visit.began_at + VISIT_LIFE => Err(Over::Expired),
+            None if now >= visit.started_at + SESSION_TTL_MS => Err(SessionEndReason::Expired),
             None => Ok(visit),
         }
     }
 
     /// The language of a visit, over or not.
-    pub(super) fn text_of(&self, id: &str) -> Option<Text> {
-        self.visits.get(id).map(|visit| visit.text)
+    pub(super) fn language_of(&self, id: &str) -> Option<SandboxLanguage> {
+        self.sessions.get(id).map(|visit| visit.language)
     }
 
-    pub(super) fn speak(&mut self, id: &str, text: Text) {
-        if let Some(visit) = self.visits.get_mut(id) {
-            visit.text = text;
+    pub(super) fn set_language(&mut self, id: &str, text: SandboxLanguage) {
+        if let Some(visit) = self.sessions.get_mut(id) {
+            visit.language = text;
         }
     }
 
-    pub(super) fn agree(&mut self, id: &str) {
-        if let Some(visit) = self.visits.get_mut(id) {
+    pub(super) fn record_agreement(&mut self, id: &str) {
+        if let Some(visit) = self.sessions.get_mut(id) {
             visit.agreed = true;
         }
     }
 
     /// Signs the visitor in. The form's token changes with the identity.
     pub(super) fn sign_in(&mut self, id: &str, username: &str, form_token: String) {
-        if let Some(visit) = self.visits.get_mut(id) {
+        if let Some(visit) = self.sessions.get_mut(id) {
             visit.username = Some(username.to_owned());
-            visit.form_token = form_token;
+            visit.csrf_token = form_token;
         }
     }
 
-    pub(super) fn finish(&mut self, id: &str, over: Over) {
-        if let Some(visit) = self.visits.get_mut(id) {
-            visit.over = Some(over);
+    pub(super) fn finish(&mut self, id: &str, over: SessionEndReason) {
+        if let Some(visit) = self.sessions.get_mut(id) {
+            visit.end_reason = Some(over);
         }
     }
 
-    pub(super) fn issue(
+    pub(super) fn issue_code(
         &mut self,
         hash: String,
-        ask: Ask,
+        ask: AuthorizeParams,
         username: String,
         accounts: Vec<String>,
         now: i64,
     ) {
-        self.codes.retain(|_, code| now < code.until + VISIT_LIFE);
-        self.codes.insert(hash, Code { ask, username, accounts, until: now + CODE_LIFE, grant: None });
+        self.codes.retain(|_, code| now < code.expires_at + SESSION_TTL_MS);
+        self.codes.insert(
+            hash,
+            IssuedCode { request: ask, username, accounts, expires_at: now + CODE_TTL_MS, grant_id: None },
+        );
     }
 
-    pub(super) fn spend(
+    pub(super) fn redeem_code(
         &mut self,
         hash: &str,
         grant: &str,
         (client_id, redirect_uri): (&str, &str),
         verifier: &str,
         now: i64,
-    ) -> Spent {
-        let Some(code) = self.codes.get_mut(hash).filter(|code| code.ask.client_id == client_id) else {
-            return Spent::Unknown;
+    ) -> CodeOutcome {
+        let Some(code) = self.codes.get_mut(hash).filter(|code| code.request.client_id == client_id) else {
+            return CodeOutcome::Unknown;
         };
-        if code.grant.is_some() {
-            return Spent::Again { grant: code.grant.clone() };
+        if code.grant_id.is_some() {
+            return CodeOutcome::Reused { grant: code.grant_id.clone() };
         }
-        let fits = code.ask.redirect_uri == redirect_uri
-            && crate::random::equal(&code.ask.challenge, &crate::random::hash(verifier));
-        if !fits || now >= code.until {
-            return Spent::Unknown;
+        let fits = code.request.redirect_uri == redirect_uri
+            && crate::random::constant_time_eq(&code.request.challenge, &crate::random::hash(verifier));
+        if !fits || now >= code.expires_at {
+            return CodeOutcome::Unknown;
         }
-        code.grant = Some(grant.to_owned());
-        Spent::Fresh(code.clone())
+        code.grant_id = Some(grant.to_owned());
+        CodeOutcome::Valid(code.clone())
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use fdx::Amount;
 use rust_decimal::Decimal;
 
-use super::view::{Entity, category};
-use crate::text::Text;
+use super::view::{Entity, category_name};
+use crate::text::SandboxLanguage;
 
 /// What went out, by category or by month: a bar for each, and the sum of all.
 pub(super) struct Spending {
@@ -23,9 +23,9 @@ pub(super) struct Bar {
 
 impl Spending {
     /// Categories stand by size, months in time.
-    pub(super) fn of(text: Text, lines: &[Entity], by_month: bool, currency: &str) -> Self {
+    pub(super) fn new(text: SandboxLanguage, lines: &[Entity], by_month: bool, currency: &str) -> Self {
         let mut sums = BTreeMap::<String, Decimal>::new();
-        for (line, spent) in lines.iter().filter_map(|line| Some((line, line.spent()?))) {
+        for (line, spent) in lines.iter().filter_map(|line| Some((line, line.spending_amount()?))) {
             let month = || line.day().map(|day| day.0.strftime("%Y-%m").to_string());
             let word = if by_month { month() } else { Some(line.word("category").to_owned()) };
             *sums.entry(word.unwrap_or_default()).or_default() += spent;
@@ -38,9 +38,9 @@ impl Spending {
         let total: Decimal = sums.iter().map(|(_, sum)| *sum).sum();
         let bar = |(word, sum): (String, Decimal)| Bar {
             label: if by_month {
-                text.month(&word)
+                text.format_month(&word)
             } else {
-                category(text, if word.is_empty() { "other" } else { &word })
+                category_name(text, if word.is_empty() { "other" } else { &word })
             },
             amount: text.money(Amount(sum), currency),
             length: (sum * Decimal::ONE_HUNDRED / most).round_dp(1),

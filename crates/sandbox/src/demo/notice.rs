@@ -2,24 +2,24 @@
 
 /// What a customer is told: the text of `key`, and the advice of `key-do`.
 #[derive(Clone)]
-pub(super) struct Notice {
+pub(super) struct CustomerNotice {
     pub(super) key: &'static str,
     /// The hub's word for it, or what a good end shows.
     pub(super) code: String,
     /// Seconds, where the hub says when to come back.
-    pub(super) wait: Option<u64>,
+    pub(super) retry_after_secs: Option<u64>,
     /// The HTTP status of a page that says this alone.
     pub(super) status: u16,
 }
 
-impl Notice {
+impl CustomerNotice {
     pub(super) const fn new(key: &'static str, status: u16) -> Self {
-        Self { key, code: String::new(), wait: None, status }
+        Self { key, code: String::new(), retry_after_secs: None, status }
     }
 
     /// What a code of the hub means: an OAuth `error`, an FDX `code`, or else a status.
-    pub(super) fn of(word: &str) -> Self {
-        let (key, status) = match word {
+    pub(super) fn from_code(error_code: &str) -> Self {
+        let (key, status) = match error_code {
             "602" | "invalid_grant" => ("demo-over", 403),
             "access_denied" => ("demo-denied", 502),
             "503" | "1207" | "temporarily_unavailable" => ("demo-busy", 503),
@@ -32,7 +32,7 @@ impl Notice {
             }
             _ => ("demo-failed", 502),
         };
-        let code = word.chars().filter(char::is_ascii_graphic).take(40).collect();
+        let code = error_code.chars().filter(char::is_ascii_graphic).take(40).collect();
         Self { code, ..Self::new(key, status) }
     }
 

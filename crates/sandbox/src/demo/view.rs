@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use fdx::{Amount, Date, Timestamp};
+use fdx::{Amount, Date, DateTime};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::pages::Frame;
-use crate::text::Text;
-use crate::words::plain;
+use crate::text::SandboxLanguage;
+use crate::words::fold_for_search;
 
 /// The fields worth showing of an account, the main balance first. Those of its kind have a name in the texts.
-const FACTS: &str = "currentBalance currentValue principalBalance policyCoverageAmount surrenderValue \
+const ACCOUNT_FACT_FIELDS: &str = "currentBalance currentValue principalBalance policyCoverageAmount surrenderValue \
     currentLedgerBalance availableBalance availableCredit availableCashBalance currentAvailableBalance \
     creditLine minimumPaymentAmount paymentAmount policyPremium nextPaymentAmount originalPrincipal interestRate \
     nextPaymentDate maturityDate policyEndDate";
@@ -31,7 +31,8 @@ impl TryFrom<BTreeMap<String, Value>> for Entity {
 
     fn try_from(wrapped: BTreeMap<String, Value>) -> Result<Self, Self::Error> {
         let (kind, fields) = wrapped.into_iter().next().unwrap_or_default();
-        let known = kind.ends_with("Transaction") || Text::En.find(&format!("demo-kind-{kind}")).is_some();
+        let known =
+            kind.ends_with("Transaction") || SandboxLanguage::En.find(&format!("demo-kind-{kind}")).is_some();
         if known { Ok(Self { kind, fields }) } else { Err("an unknown kind") }
     }
 }
@@ -77,8 +78,8 @@ impl Entity {
 
     /// The day of a transaction, as the hub counts days.
     pub(super) fn day(&self) -> Option<Date> {
-        let time = |field: &str| Timestamp::deserialize(&self.fields[field]).ok();
-        let Timestamp(at) = time("transactionTimestamp").or_else(|| time("postedTimestamp"))?;
+        let time = |field: &str| DateTime::deserialize(&self.fields[field]).ok();
+        let DateTime(at) = time("transactionTimestamp").or_else(|| time("postedTimestamp"))?;
         Some(Date(at.to_zoned(jiff::tz::TimeZone::UTC).date()))
     }
 
@@ -94,7 +95,7 @@ impl Entity {
 
     /// What went out and is booked, of an account that one spends from. Moving money between one's own accounts
     /// is not spending.
-    pub(super) fn spent(&self) -> Option<Decimal> {
+    pub(super) fn spending_amount(&self) -> Option<Decimal> {
         let everyday = ["depositTransaction", "locTransaction", "commercialTransaction"];
         let counts =
             everyday.contains(&&*self.kind) && !self.pending() && self.word("category") != "transfer";
@@ -103,15 +104,15 @@ impl Entity {
     }
 
     /// Whether every word of a search stands in it, whatever the case and the accents.
-    pub(super) fn has(&self, text: Text, search: &str) -> bool {
+    pub(super) fn matches_search(&self, text: SandboxLanguage, search: &str) -> bool {
         let category = self.word("category");
-        let whole = plain(&format!("{} {category} {}", self.what(), self::category(text, category)));
-        plain(search).split_whitespace().all(|word| whole.contains(word))
+        let whole = fold_for_search(&format!("{} {category} {}", self.what(), category_name(text, category)));
+        fold_for_search(search).split_whitespace().all(|word| whole.contains(word))
     }
 }
 
 /// A category in the reader's language, where it is a word that we know.
-pub(super) fn category(text: Text, word: &str) -> String {
+pub(super) fn category_name(text: SandboxLanguage, word: &str) -> String {
     text.find(&format!("demo-category-{}", word.to_ascii_lowercase())).unwrap_or_else(|| word.to_owned())
 }
 
@@ -130,26 +131,26 @@ impl Frame {
     pub(super) fn facts(&self, account: &Entity) -> Vec<(String, String)> {
         let name = |field: &str| self.text.find(&format!("demo-fact-{}-{field}", account.kind));
         let fact = |field| Some((name(field)?, self.fact(account, field, account.currency())));
-        let facts = FACTS.split_whitespace().filter_map(fact);
+        let facts = ACCOUNT_FACT_FIELDS.split_whitespace().filter_map(fact);
         facts.filter(|(_, fact)| !fact.is_empty()).collect()
     }
 
     /// A field, empty if it is not there: a day, a rate, a number of units, or money.
     pub(super) fn fact(&self, entity: &Entity, field: &str, currency: &str) -> String {
-        let day = Date::deserialize(&entity.fields[field]).map(|day| self.text.day(day));
+        let day = Date::deserialize(&entity.fields[field]).map(|day| self.text.format_day(day));
         match (field, entity.amount(field)) {
             (_, None) => day.unwrap_or_default(),
-            ("interestRate", Some(rate)) => self.text.rate(rate),
-            ("units", Some(units)) => self.text.number(units),
+            ("interestRate", Some(rate)) => self.text.format_rate(rate),
+            ("units", Some(units)) => self.text.format_number(units),
             (_, Some(amount)) => self.text.money(amount, currency),
         }
     }
 
     pub(super) fn category(&self, transaction: &Entity) -> String {
-        category(self.text, transaction.word("category"))
+        category_name(self.text, transaction.word("category"))
     }
 
     pub(super) fn day(&self, transaction: &Entity) -> String {
-        transaction.day().map(|day| self.text.day(day)).unwrap_or_default()
+        transaction.day().map(|day| self.text.format_day(day)).unwrap_or_default()
     }
 }

@@ -1,23 +1,23 @@
 //! What the banks serve, read as a client reads it: every account and transaction of everybody.
 
 use axum::http::{Method, StatusCode, header};
-use fdx::vocabulary::strange_words;
+use fdx::vocabulary::find_unknown_words;
 use fdx::{Account, AccountContact, Accounts, Customer, PaymentNetworks, Statements, Transactions};
 use sandbox::bank::Bank;
 use serde_json::{Value, json};
 
-use crate::kit::{EVERYTHING, Kit, SCOPE, VERIFIER, text};
+use crate::kit::{FULL_SCOPE, SCOPE, TestBank, VERIFIER, text_member};
 
 /// The floor of required fields, by the key that names the kind.
-const FLOOR: &[(&str, &[&str])] = &[
+const REQUIRED_FIELDS: &[(&str, &[&str])] = &[
     ("depositAccount", &["currentBalance", "availableBalance"]),
     ("loanAccount", &["principalBalance", "interestRate", "interestRateType"]),
     ("locAccount", &["currentBalance"]),
     ("investmentAccount", &["availableCashBalance", "currentValue"]),
 ];
-const EVERY_ACCOUNT: &[&str] =
+const REQUIRED_ACCOUNT_FIELDS: &[&str] =
     &["accountId", "accountType", "accountCategory", "productName", "status", "currency", "balanceType"];
-const EVERY_TRANSACTION: &[&str] = &[
+const REQUIRED_TRANSACTION_FIELDS: &[&str] = &[
     "accountId",
     "transactionId",
     "transactionTimestamp",
@@ -28,22 +28,22 @@ const EVERY_TRANSACTION: &[&str] = &[
 ];
 
 /// What stands below the key that names the kind, and that key.
-fn inner(element: &Value) -> (&str, &Value) {
+fn unwrap_entity(element: &Value) -> (&str, &Value) {
     let (kind, value) = element.as_object().unwrap().iter().next().unwrap();
     (kind, value)
 }
 
-fn lacks(value: &Value, fields: &[&str]) -> Vec<String> {
+fn missing_fields(value: &Value, fields: &[&str]) -> Vec<String> {
     fields.iter().filter(|field| value.get(**field).is_none()).map(|field| (*field).to_owned()).collect()
 }
 
 /// Every page of a list.
-async fn all(kit: &Kit, token: &str, path: &str, name: &str) -> Vec<Value> {
+async fn list_all(kit: &TestBank, token: &str, path: &str, name: &str) -> Vec<Value> {
     let (mut items, mut next) = (Vec::new(), path.to_owned());
     loop {
         let page = kit.read(token, &next).await;
         assert_eq!(page.status, StatusCode::OK, "{next}: {}", page.text);
-        assert_eq!(strange_words(name, &page.json()), Vec::<String>::new());
+        assert_eq!(find_unknown_words(name, &page.json()), Vec::<String>::new());
         let dropped = match name {
             "accounts" => fdx::parse::<Accounts>(page.text.as_bytes()).unwrap().dropped,
             "paymentNetworks" => fdx::parse::<PaymentNetworks>(page.text.as_bytes()).unwrap().dropped,
@@ -54,46 +54,50 @@ async fn all(kit: &Kit, token: &str, path: &str, name: &str) -> Vec<Value> {
         let page = page.json();
         items.extend(page[name].as_array().unwrap().clone());
         match page["links"]["next"]["href"].as_str() {
-            Some(href) => next = in_five_words(href.trim_start_matches(kit.base())),
+            Some(href) => next = to_v5_parameters(href.trim_start_matches(kit.base_path())),
             None => return items,
         }
     }
 }
 
-fn in_five_words(path: &str) -> String {
+fn to_v5_parameters(path: &str) -> String {
     fdx::v6::PARAMETERS.iter().fold(path.to_owned(), |path, (five, six)| path.replace(six, five))
 }
 
-async fn whole_bank(kit: &Kit) -> (Vec<Value>, usize) {
+async fn check_bank(kit: &TestBank) -> (Vec<Value>, usize) {
     let (mut accounts, mut transactions) = (Vec::new(), 0);
     for login in kit.bank.logins() {
-        let reply = kit.granted_all(login.username, EVERYTHING).await;
-        let token = text(&reply, "access_token");
+        let reply = kit.grant_all_accounts(login.username, FULL_SCOPE).await;
+        let token = text_member(&reply, "access_token");
         let profile = kit.read(token, "/customers/current").await;
-        assert_eq!(strange_words("customer", &profile.json()), Vec::<String>::new());
+        assert_eq!(find_unknown_words("customer", &profile.json()), Vec::<String>::new());
         assert_eq!(fdx::parse::<Customer>(profile.text.as_bytes()).unwrap().dropped, 0);
         let profile = profile.json();
-        assert_eq!(lacks(&profile, &["customerId", "type"]), Vec::<String>::new());
-        assert_eq!(lacks(&profile["name"], &["first", "last"]), Vec::<String>::new());
+        assert_eq!(missing_fields(&profile, &["customerId", "type"]), Vec::<String>::new());
+        assert_eq!(missing_fields(&profile["name"], &["first", "last"]), Vec::<String>::new());
         let address = ["line1", "city", "region", "postalCode", "country"];
-        assert_eq!(lacks(&profile["addresses"][0], &address), Vec::<String>::new());
-        assert_eq!(lacks(&profile["telephones"][0], &["type", "number"]), Vec::<String>::new());
-        for element in all(kit, token, "/accounts?resultType=details&limit=500", "accounts").await {
-            let (kind, account) = inner(&element);
-            assert_eq!(lacks(account, EVERY_ACCOUNT), Vec::<String>::new(), "{account}");
-            assert_eq!(lacks(&account["currency"], &["currencyCode"]), Vec::<String>::new(), "{account}");
-            let floor = FLOOR.iter().find(|(floor, _)| floor == &kind).unwrap();
-            assert_eq!(lacks(account, floor.1), Vec::<String>::new(), "{account}");
+        assert_eq!(missing_fields(&profile["addresses"][0], &address), Vec::<String>::new());
+        assert_eq!(missing_fields(&profile["telephones"][0], &["type", "number"]), Vec::<String>::new());
+        for element in list_all(kit, token, "/accounts?resultType=details&limit=500", "accounts").await {
+            let (kind, account) = unwrap_entity(&element);
+            assert_eq!(missing_fields(account, REQUIRED_ACCOUNT_FIELDS), Vec::<String>::new(), "{account}");
+            assert_eq!(
+                missing_fields(&account["currency"], &["currencyCode"]),
+                Vec::<String>::new(),
+                "{account}"
+            );
+            let floor = REQUIRED_FIELDS.iter().find(|(floor, _)| floor == &kind).unwrap();
+            assert_eq!(missing_fields(account, floor.1), Vec::<String>::new(), "{account}");
             for holding in account["holdings"].as_array().into_iter().flatten() {
                 assert_eq!(
-                    lacks(holding, &["cashAccount", "marketValue"]),
+                    missing_fields(holding, &["cashAccount", "marketValue"]),
                     Vec::<String>::new(),
                     "{holding}"
                 );
             }
             if account["status"] != "CLOSED" {
-                transactions += every_transaction(kit, token, kind, text(account, "accountId")).await;
-                networks_and_statements(kit, token, account).await;
+                transactions += check_transactions(kit, token, kind, text_member(account, "accountId")).await;
+                check_networks_and_statements(kit, token, account).await;
             }
             accounts.push(element);
         }
@@ -101,57 +105,69 @@ async fn whole_bank(kit: &Kit) -> (Vec<Value>, usize) {
     (accounts, transactions)
 }
 
-async fn every_transaction(kit: &Kit, token: &str, kind: &str, id: &str) -> usize {
-    let list = all(kit, token, &format!("/accounts/{id}/transactions?limit=500"), "transactions").await;
+async fn check_transactions(kit: &TestBank, token: &str, kind: &str, id: &str) -> usize {
+    let list = list_all(kit, token, &format!("/accounts/{id}/transactions?limit=500"), "transactions").await;
     assert!(!list.is_empty(), "{id}");
     for element in &list {
-        let (key, row) = inner(element);
+        let (key, row) = unwrap_entity(element);
         assert_eq!(key, kind.replace("Account", "Transaction"));
-        assert_eq!((row["accountId"].as_str(), lacks(row, EVERY_TRANSACTION)), (Some(id), vec![]), "{row}");
+        assert_eq!(
+            (row["accountId"].as_str(), missing_fields(row, REQUIRED_TRANSACTION_FIELDS)),
+            (Some(id), vec![]),
+            "{row}"
+        );
         assert_eq!(row.get("postedTimestamp").is_some(), row["status"] == "POSTED", "{row}");
         assert!(!row["amount"].to_string().starts_with('-'), "{row}");
         if key == "investmentTransaction" {
-            assert_eq!(lacks(row, &["fees", "transactionType"]), Vec::<String>::new(), "{row}");
+            assert_eq!(missing_fields(row, &["fees", "transactionType"]), Vec::<String>::new(), "{row}");
         }
     }
     list.len()
 }
 
-async fn networks_and_statements(kit: &Kit, token: &str, account: &Value) {
-    let path = format!("/accounts/{}", text(account, "accountId"));
+async fn check_networks_and_statements(kit: &TestBank, token: &str, account: &Value) {
+    let path = format!("/accounts/{}", text_member(account, "accountId"));
     let contact = kit.read(token, &format!("{path}/contact")).await;
-    assert_eq!(strange_words("accountContact", &contact.json()), Vec::<String>::new());
+    assert_eq!(find_unknown_words("accountContact", &contact.json()), Vec::<String>::new());
     assert_eq!(fdx::parse::<AccountContact>(contact.text.as_bytes()).unwrap().dropped, 0);
     let contact = contact.json();
-    assert_eq!(lacks(&contact, &["holders", "emails", "addresses", "telephones"]), Vec::<String>::new());
-    assert_eq!(lacks(&contact["holders"][0], &["name", "relationship", "customerId"]), Vec::<String>::new());
-    let networks = all(kit, token, &format!("{path}/payment-networks"), "paymentNetworks").await;
+    assert_eq!(
+        missing_fields(&contact, &["holders", "emails", "addresses", "telephones"]),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        missing_fields(&contact["holders"][0], &["name", "relationship", "customerId"]),
+        Vec::<String>::new()
+    );
+    let networks = list_all(kit, token, &format!("{path}/payment-networks"), "paymentNetworks").await;
     let payable = account["transferIn"] == true && account["accountCategory"] == "DEPOSIT_ACCOUNT";
     assert_eq!(networks.len(), usize::from(payable), "{account}");
     for network in networks {
-        assert_eq!((text(&network, "type"), text(&network, "bankId").len()), ("CA_ACSS", 8));
+        assert_eq!((text_member(&network, "type"), text_member(&network, "bankId").len()), ("CA_ACSS", 8));
         assert_eq!(network["identifier"], account["accountNumber"]);
     }
-    let statements = all(kit, token, &format!("{path}/statements?limit=10"), "statements").await;
+    let statements = list_all(kit, token, &format!("{path}/statements?limit=10"), "statements").await;
     assert_eq!(statements.len(), 24, "{account}");
     let fields = ["accountId", "statementId", "statementDate", "description", "status", "links"];
-    assert!(statements.iter().all(|statement| lacks(statement, &fields).is_empty()));
+    assert!(statements.iter().all(|statement| missing_fields(statement, &fields).is_empty()));
 }
 
-fn types(accounts: &[Value]) -> Vec<String> {
-    let mut types: Vec<String> =
-        accounts.iter().map(|element| text(inner(element).1, "accountType").to_owned()).collect();
+fn account_types(accounts: &[Value]) -> Vec<String> {
+    let mut types: Vec<String> = accounts
+        .iter()
+        .map(|element| text_member(unwrap_entity(element).1, "accountType").to_owned())
+        .collect();
     types.sort();
     types.dedup();
     types
 }
 
 #[tokio::test]
-async fn everything_that_maple_serves_is_of_the_standard() {
-    let (accounts, transactions) = whole_bank(&Kit::maple()).await;
+async fn maple_data_conforms_to_fdx() {
+    let (accounts, transactions) = check_bank(&TestBank::maple()).await;
     assert!(transactions > 4_000, "{transactions}");
     assert_eq!(
-        types(&accounts),
+        account_types(&accounts),
         [
             "AUTOLOAN",
             "CD",
@@ -169,11 +185,11 @@ async fn everything_that_maple_serves_is_of_the_standard() {
 }
 
 #[tokio::test]
-async fn everything_that_rideau_serves_is_of_the_standard() {
-    let (accounts, transactions) = whole_bank(&Kit::rideau()).await;
+async fn rideau_data_conforms_to_fdx() {
+    let (accounts, transactions) = check_bank(&TestBank::rideau()).await;
     assert!(transactions > 2_500, "{transactions}");
     assert_eq!(
-        types(&accounts),
+        account_types(&accounts),
         [
             "CD",
             "CHECKING",
@@ -191,17 +207,21 @@ async fn everything_that_rideau_serves_is_of_the_standard() {
 }
 
 #[tokio::test]
-async fn everything_that_prairie_serves_is_of_the_standard() {
-    assert!(whole_bank(&Kit::prairie()).await.1 > 400);
+async fn prairie_data_conforms_to_fdx() {
+    assert!(check_bank(&TestBank::prairie()).await.1 > 400);
 }
 
 #[tokio::test]
-async fn alice_has_her_four_accounts_first() {
-    let kit = Kit::maple();
-    let reply = kit.granted_all("alice", SCOPE).await;
-    let list = kit.read(text(&reply, "access_token"), "/accounts").await.json();
-    let ids: Vec<&str> =
-        list["accounts"].as_array().unwrap().iter().map(|a| text(inner(a).1, "accountId")).collect();
+async fn maple_lists_accounts_of_alice_in_fixed_order() {
+    let kit = TestBank::maple();
+    let reply = kit.grant_all_accounts("alice", SCOPE).await;
+    let list = kit.read(text_member(&reply, "access_token"), "/accounts").await.json();
+    let ids: Vec<&str> = list["accounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| text_member(unwrap_entity(a).1, "accountId"))
+        .collect();
     assert_eq!(
         ids,
         [
@@ -217,11 +237,11 @@ async fn alice_has_her_four_accounts_first() {
 }
 
 #[tokio::test]
-async fn a_closed_account_is_shown_as_closed_and_its_transactions_are_not_read() {
-    for (kit, id) in [(Kit::maple(), "mt-farid-chequing"), (Kit::rideau(), "cr-farid-courant")] {
-        let code = kit.code("farid", &[id], SCOPE).await;
-        let reply = kit.redeem(&code, VERIFIER).await.json();
-        let token = text(&reply, "access_token");
+async fn closed_account_transactions_return_705() {
+    for (kit, id) in [(TestBank::maple(), "mt-farid-chequing"), (TestBank::rideau(), "cr-farid-courant")] {
+        let code = kit.obtain_code("farid", &[id], SCOPE).await;
+        let reply = kit.redeem_code(&code, VERIFIER).await.json();
+        let token = text_member(&reply, "access_token");
         let account = kit.read(token, &format!("/accounts/{id}")).await.json();
         assert_eq!(account["depositAccount"]["status"], "CLOSED");
         let transactions = kit.read(token, &format!("/accounts/{id}/transactions")).await;
@@ -232,39 +252,39 @@ async fn a_closed_account_is_shown_as_closed_and_its_transactions_are_not_read()
 }
 
 #[tokio::test]
-async fn a_business_is_named_as_one() {
-    for kit in [Kit::maple(), Kit::rideau()] {
-        let reply = kit.granted_all("david", EVERYTHING).await;
-        let profile = kit.read(text(&reply, "access_token"), "/customers/current").await.json();
+async fn business_customer_profile_has_business_type() {
+    for kit in [TestBank::maple(), TestBank::rideau()] {
+        let reply = kit.grant_all_accounts("david", FULL_SCOPE).await;
+        let profile = kit.read(text_member(&reply, "access_token"), "/customers/current").await.json();
         assert_eq!(profile["type"], "BUSINESS");
         assert_eq!(profile["businessCustomer"]["name"], "Singh Millwork Ltd.");
         let relationships: Vec<&str> =
-            profile["accounts"].as_array().unwrap().iter().map(|a| text(a, "relationship")).collect();
+            profile["accounts"].as_array().unwrap().iter().map(|a| text_member(a, "relationship")).collect();
         assert!(relationships.contains(&"BUSINESS"), "{relationships:?}");
-        let alice = kit.granted_all("alice", EVERYTHING).await;
-        let alice = kit.read(text(&alice, "access_token"), "/customers/current").await.json();
+        let alice = kit.grant_all_accounts("alice", FULL_SCOPE).await;
+        let alice = kit.read(text_member(&alice, "access_token"), "/customers/current").await.json();
         assert_eq!((&alice["type"], alice.get("businessCustomer")), (&json!("CONSUMER"), None));
     }
 }
 
 #[tokio::test]
-async fn a_strict_bank_leaves_out_what_the_scope_does_not_name() {
-    let details = |kit: Kit, scope: &'static str| async move {
-        let reply = kit.granted_all("alice", scope).await;
-        let list = kit.read(text(&reply, "access_token"), "/accounts?resultType=details").await.json();
+async fn rideau_omits_fields_outside_granted_scope() {
+    let details = |kit: TestBank, scope: &'static str| async move {
+        let reply = kit.grant_all_accounts("alice", scope).await;
+        let list = kit.read(text_member(&reply, "access_token"), "/accounts?resultType=details").await.json();
         let has = |field: &str| {
-            list["accounts"].as_array().unwrap().iter().any(|a| inner(a).1.get(field).is_some())
+            list["accounts"].as_array().unwrap().iter().any(|a| unwrap_entity(a).1.get(field).is_some())
         };
         (has("holdings"), has("accountNumber"))
     };
-    assert_eq!(details(Kit::rideau(), SCOPE).await, (false, false));
-    assert_eq!(details(Kit::rideau(), EVERYTHING).await, (true, true));
-    assert_eq!(details(Kit::maple(), SCOPE).await, (true, true), "the hub has to do it");
+    assert_eq!(details(TestBank::rideau(), SCOPE).await, (false, false));
+    assert_eq!(details(TestBank::rideau(), FULL_SCOPE).await, (true, true));
+    assert_eq!(details(TestBank::maple(), SCOPE).await, (true, true), "the hub has to do it");
 }
 
 #[tokio::test]
-async fn what_may_be_read_follows_the_scope() {
-    let kit = Kit::maple();
+async fn bank_scope_limits_readable_resources() {
+    let kit = TestBank::maple();
     for (scope, path, covered) in [
         ("fdx:accountbasic:read", "/accounts", true),
         ("fdx:accountbasic:read", "/accounts?resultType=details", false),
@@ -275,23 +295,23 @@ async fn what_may_be_read_follows_the_scope() {
         ("fdx:transactions:read", "/customers/current", false),
         ("fdx:customercontact:read", "/customers/current", true),
     ] {
-        let code = kit.code("alice", &["mt-alice-card"], scope).await;
-        let reply = kit.redeem(&code, VERIFIER).await.json();
-        let answer = kit.read(text(&reply, "access_token"), path).await;
+        let code = kit.obtain_code("alice", &["mt-alice-card"], scope).await;
+        let reply = kit.redeem_code(&code, VERIFIER).await.json();
+        let answer = kit.read(text_member(&reply, "access_token"), path).await;
         assert_eq!(answer.status == StatusCode::OK, covered, "{scope} {path}: {}", answer.text);
         assert!(covered || answer.json()["code"] == 602);
     }
 }
 
 #[tokio::test]
-async fn paging_shows_everything_once() {
-    let kit = Kit::maple();
-    let reply = kit.granted(&["mt-alice-chequing"]).await;
-    let token = text(&reply, "access_token");
+async fn bank_paging_returns_each_item_once() {
+    let kit = TestBank::maple();
+    let reply = kit.grant_accounts(&["mt-alice-chequing"]).await;
+    let token = text_member(&reply, "access_token");
     let path = "/accounts/mt-alice-chequing/transactions?startTime=2026-01-01&endTime=2026-06-30";
     let whole = kit.read(token, &format!("{path}&limit=500")).await.json();
     assert!(whole["links"].get("next").is_none());
-    let paged = all(&kit, token, &format!("{path}&limit=7"), "transactions").await;
+    let paged = list_all(&kit, token, &format!("{path}&limit=7"), "transactions").await;
     assert!(paged.len() > 100);
     assert_eq!(Value::from(paged), whole["transactions"]);
     for (query, code) in [
@@ -310,23 +330,24 @@ async fn paging_shows_everything_once() {
 }
 
 #[tokio::test]
-async fn account_ids_pick_within_the_grant() {
-    let kit = Kit::rideau();
-    let reply = kit.granted(&["cr-alice-courant", "cr-alice-celi"]).await;
-    let picked =
-        kit.read(text(&reply, "access_token"), "/accounts?accountIds=cr-alice-celi,cr-alice-epargne").await;
+async fn bank_account_ids_filter_stays_within_grant() {
+    let kit = TestBank::rideau();
+    let reply = kit.grant_accounts(&["cr-alice-courant", "cr-alice-celi"]).await;
+    let picked = kit
+        .read(text_member(&reply, "access_token"), "/accounts?accountIds=cr-alice-celi,cr-alice-epargne")
+        .await;
     let picked = fdx::parse::<Accounts>(picked.text.as_bytes()).unwrap().value.accounts;
     assert_eq!(picked.iter().map(Account::id).collect::<Vec<_>>(), [Some("cr-alice-celi")]);
 }
 
 #[tokio::test]
-async fn the_same_seed_and_day_are_the_same_bytes() {
+async fn bank_data_is_deterministic_for_seed_and_day() {
     for open in [Bank::maple, Bank::rideau] {
         let mut seen = Vec::new();
         for _ in 0..2 {
-            let kit = Kit::new(open);
-            let reply = kit.granted_all("chloe", EVERYTHING).await;
-            let token = text(&reply, "access_token").to_owned();
+            let kit = TestBank::new(open);
+            let reply = kit.grant_all_accounts("chloe", FULL_SCOPE).await;
+            let token = text_member(&reply, "access_token").to_owned();
             let mut texts = vec![kit.read(&token, "/accounts?resultType=details").await.text];
             for id in reply.as_object().unwrap().values().find_map(Value::as_array).unwrap() {
                 let path = format!("/accounts/{}/transactions?limit=500", id.as_str().unwrap());
@@ -340,17 +361,17 @@ async fn the_same_seed_and_day_are_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn a_statement_is_a_pdf_where_the_bank_keeps_it() {
+async fn bank_statement_is_served_as_pdf() {
     for (kit, account, apart) in
-        [(Kit::maple(), "mt-alice-chequing", false), (Kit::rideau(), "cr-alice-courant", true)]
+        [(TestBank::maple(), "mt-alice-chequing", false), (TestBank::rideau(), "cr-alice-courant", true)]
     {
-        let reply = kit.granted_all("alice", EVERYTHING).await;
-        let token = text(&reply, "access_token");
+        let reply = kit.grant_all_accounts("alice", FULL_SCOPE).await;
+        let token = text_member(&reply, "access_token");
         let path = format!("/accounts/{account}/statements/{account}-2026-10");
         let mut pdf = kit.read(token, &path).await;
         if apart {
             assert_eq!((pdf.status, pdf.text.as_str()), (StatusCode::FOUND, ""));
-            let place = pdf.location.trim_start_matches(kit.base()).to_owned();
+            let place = pdf.location.trim_start_matches(kit.base_path()).to_owned();
             assert_eq!(kit.read("stranger", &place).await.status, StatusCode::UNAUTHORIZED);
             pdf = kit.read(token, &place).await;
         }
@@ -363,18 +384,18 @@ async fn a_statement_is_a_pdf_where_the_bank_keeps_it() {
         let unknown = kit.read(token, &format!("/accounts/{account}/statements/other-2026-10")).await;
         assert_eq!((unknown.status, &unknown.json()["code"]), (StatusCode::NOT_FOUND, &json!(1107)));
         kit.advance(8 * 86_400_000);
-        let reply = kit.granted_all("alice", EVERYTHING).await;
+        let reply = kit.grant_all_accounts("alice", FULL_SCOPE).await;
         let path = format!("/accounts/{account}/statements/{account}-2026-11");
-        let unready = kit.read(text(&reply, "access_token"), &path).await;
+        let unready = kit.read(text_member(&reply, "access_token"), &path).await;
         assert_eq!((unready.status, &unready.json()["code"]), (StatusCode::BAD_REQUEST, &json!(1300)));
     }
 }
 
 #[tokio::test]
-async fn rideau_speaks_fdx_6_and_nothing_of_5() {
-    let kit = Kit::rideau();
-    let reply = kit.granted_all("alice", EVERYTHING).await;
-    let token = text(&reply, "access_token");
+async fn rideau_serves_fdx_6_only() {
+    let kit = TestBank::rideau();
+    let reply = kit.grant_all_accounts("alice", FULL_SCOPE).await;
+    let token = text_member(&reply, "access_token");
     let list = kit.read_raw(token, "/accounts?resultType=details&limit=2").await.json();
     let account = &list["accounts"][0];
     assert_eq!(

@@ -3,15 +3,18 @@
 use axum::http::{HeaderName, Method, StatusCode, header};
 use serde_json::json;
 
-use crate::kit::{BACK, Kit, ORIGIN, SCOPE, VERIFIER, text};
+use crate::kit::{ORIGIN, REDIRECT_URI, SCOPE, TestBank, VERIFIER, text_member};
 
 #[tokio::test]
-async fn at_maple_a_customer_signs_in_chooses_accounts_and_the_client_reads_them_only() {
-    let kit = Kit::maple();
-    let reply = kit.granted(&["mt-alice-chequing", "mt-alice-card"]).await;
+async fn maple_client_reads_only_chosen_accounts() {
+    let kit = TestBank::maple();
+    let reply = kit.grant_accounts(&["mt-alice-chequing", "mt-alice-card"]).await;
     assert_eq!(reply["accounts"], json!(["mt-alice-chequing", "mt-alice-card"]));
-    assert!(text(&reply, "customer_id").starts_with("mtc-") && text(&reply, "grant_id").starts_with("mg_"));
-    let token = text(&reply, "access_token");
+    assert!(
+        text_member(&reply, "customer_id").starts_with("mtc-")
+            && text_member(&reply, "grant_id").starts_with("mg_")
+    );
+    let token = text_member(&reply, "access_token");
     let list = kit.read(token, "/accounts").await.json();
     assert_eq!(list["page"]["totalElements"], 2);
     assert!(list["accounts"][0]["depositAccount"].get("currentBalance").is_none(), "lightweight by default");
@@ -23,16 +26,16 @@ async fn at_maple_a_customer_signs_in_chooses_accounts_and_the_client_reads_them
 }
 
 #[tokio::test]
-async fn at_rideau_the_customer_learns_first_what_is_asked_for() {
-    let kit = Kit::rideau();
+async fn rideau_shows_requested_data_before_sign_in() {
+    let kit = TestBank::rideau();
     let mut browser = kit.browser();
-    assert_eq!(browser.begin(SCOPE, None).await.location, "/request");
+    assert_eq!(browser.begin_authorization(SCOPE, None).await.location, "/request");
     assert_eq!(browser.get("/sign-in").await.location, "/request", "not before agreeing");
     let asked = browser.get("/request").await;
     assert!(asked.text.contains(r#"lang="fr""#) && asked.text.contains("demande à lire vos renseignements"));
     assert!(asked.text.contains("Les opérations") && !asked.text.contains("placement"), "what was asked for");
     let early =
-        [("form_token", &*asked.hidden()), ("username", "alice"), ("password", &kit.password("alice"))];
+        [("form_token", &*asked.csrf_token()), ("username", "alice"), ("password", &kit.password("alice"))];
     assert_eq!(browser.post("/sign-in", &early).await.location, "/request");
     let agreed = browser.submit("/request", &[("decision", "approve")]).await;
     assert_eq!(agreed.location, "/sign-in");
@@ -43,22 +46,28 @@ async fn at_rideau_the_customer_learns_first_what_is_asked_for() {
     assert!(page.text.contains("Bonjour Alice") && page.text.contains("Compte courant"));
     let sent = browser.submit("/consent", &[("accounts", "cr-alice-celi"), ("decision", "approve")]).await;
     assert_eq!(sent.parameter("iss").as_deref(), Some("http://127.0.0.1:8402"));
-    let reply = kit.redeem(&sent.parameter("code").unwrap(), VERIFIER).await.json();
+    let reply = kit.redeem_code(&sent.parameter("code").unwrap(), VERIFIER).await.json();
     assert_eq!(reply["comptes"], json!(["cr-alice-celi"]));
-    assert!(text(&reply, "membre").starts_with("crc-") && text(&reply, "consentement").starts_with("crg_"));
+    assert!(
+        text_member(&reply, "membre").starts_with("crc-")
+            && text_member(&reply, "consentement").starts_with("crg_")
+    );
     assert!(reply.get("accounts").is_none() && reply.get("customer_id").is_none());
-    assert_eq!(kit.read(text(&reply, "access_token"), "/accounts").await.json()["page"]["totalElements"], 1);
+    assert_eq!(
+        kit.read(text_member(&reply, "access_token"), "/accounts").await.json()["page"]["totalElements"],
+        1
+    );
 }
 
 #[tokio::test]
-async fn each_bank_speaks_the_language_that_is_asked_for_and_its_own_otherwise() {
-    for (kit, own) in [(Kit::maple(), "en"), (Kit::rideau(), "fr"), (Kit::prairie(), "en")] {
-        let first = |answer: &crate::kit::Answer| answer.location.clone();
+async fn bank_uses_requested_language_or_its_default() {
+    for (kit, own) in [(TestBank::maple(), "en"), (TestBank::rideau(), "fr"), (TestBank::prairie(), "en")] {
+        let first = |answer: &crate::kit::BankResponse| answer.location.clone();
         for (asked, spoken) in
             [(Some("en-CA"), "en"), (Some("fr-CA en"), "fr"), (Some("de"), own), (None, own)]
         {
             let mut browser = kit.browser();
-            let begun = browser.begin(SCOPE, asked).await;
+            let begun = browser.begin_authorization(SCOPE, asked).await;
             let page = browser.get(&first(&begun)).await;
             assert!(page.text.contains(&format!(r#"<html lang="{spoken}">"#)), "{asked:?}");
         }
@@ -66,10 +75,10 @@ async fn each_bank_speaks_the_language_that_is_asked_for_and_its_own_otherwise()
 }
 
 #[tokio::test]
-async fn a_link_on_the_page_switches_the_language_for_the_rest_of_the_way() {
-    let kit = Kit::maple();
+async fn bank_language_link_applies_to_following_pages() {
+    let kit = TestBank::maple();
     let mut browser = kit.browser();
-    browser.begin(SCOPE, Some("en")).await;
+    browser.begin_authorization(SCOPE, Some("en")).await;
     let page = browser.get("/sign-in").await;
     assert!(page.text.contains(r#"href="?lang=fr""#) && page.text.contains("Français"));
     assert!(browser.get("/sign-in?lang=fr").await.text.contains("Nom d’utilisateur"));
@@ -78,36 +87,40 @@ async fn a_link_on_the_page_switches_the_language_for_the_rest_of_the_way() {
     browser.sign_in("/sign-in", "alice", &kit.password("alice")).await;
     assert!(browser.get("/consent").await.text.contains("Bonjour Alice"));
     assert!(browser.get("/").await.text.contains("Bienvenue"), "and elsewhere");
-    browser.begin(SCOPE, Some("en")).await;
+    browser.begin_authorization(SCOPE, Some("en")).await;
     assert!(browser.get("/sign-in").await.text.contains("User name"), "what the hub asks for comes first");
 }
 
 #[tokio::test]
-async fn a_wrong_password_shows_the_form_again_with_the_name_kept() {
-    let kit = Kit::maple();
+async fn bank_wrong_password_shows_form_with_username() {
+    let kit = TestBank::maple();
     let mut browser = kit.browser();
-    browser.begin(SCOPE, None).await;
+    browser.begin_authorization(SCOPE, None).await;
     let page = browser.sign_in("/sign-in", "alice", "wrong").await;
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(page.text.contains("is wrong") && page.text.contains(r#"value="alice""#));
-    let stranger = browser.sign_in("/sign-in", "<b>mallory", "wrong").await;
-    assert!(stranger.status == StatusCode::UNPROCESSABLE_ENTITY && !stranger.text.contains("<b>mallory"));
+    let unknown_user = browser.sign_in("/sign-in", "<b>mallory", "wrong").await;
+    assert!(
+        unknown_user.status == StatusCode::UNPROCESSABLE_ENTITY && !unknown_user.text.contains("<b>mallory")
+    );
     let foreign = kit.password("bob");
     assert_eq!(browser.sign_in("/sign-in", "alice", &foreign).await.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
 
 #[tokio::test]
-async fn declining_on_any_page_is_told_to_the_client() {
-    for (kit, pages) in [(Kit::maple(), &["/consent"][..]), (Kit::rideau(), &["/request", "/consent"][..])] {
+async fn bank_decline_returns_access_denied_to_client() {
+    for (kit, pages) in
+        [(TestBank::maple(), &["/consent"][..]), (TestBank::rideau(), &["/request", "/consent"][..])]
+    {
         for page in pages {
             let mut browser = kit.browser();
-            browser.begin(SCOPE, None).await;
+            browser.begin_authorization(SCOPE, None).await;
             if *page == "/consent" {
-                browser.submit_if_asked().await;
+                browser.approve_request_if_shown().await;
                 browser.sign_in("/sign-in", "alice", &kit.password("alice")).await;
             }
             let denied = browser.submit(page, &[("decision", "deny")]).await;
-            assert!(denied.location.starts_with(BACK));
+            assert!(denied.location.starts_with(REDIRECT_URI));
             assert_eq!(denied.parameter("error").as_deref(), Some("access_denied"));
             assert_eq!(denied.parameter("state").as_deref(), Some("s 1"));
             let back = browser.get(page).await;
@@ -118,11 +131,11 @@ async fn declining_on_any_page_is_told_to_the_client() {
 }
 
 #[tokio::test]
-async fn choosing_nothing_or_what_is_not_ones_own_shows_the_page_again() {
-    for (kit, foreign) in [(Kit::maple(), "mt-bob-chequing"), (Kit::rideau(), "cr-bob-courant")] {
+async fn bank_empty_or_foreign_account_choice_is_rejected() {
+    for (kit, foreign) in [(TestBank::maple(), "mt-bob-chequing"), (TestBank::rideau(), "cr-bob-courant")] {
         let mut browser = kit.browser();
-        browser.begin(SCOPE, None).await;
-        browser.submit_if_asked().await;
+        browser.begin_authorization(SCOPE, None).await;
+        browser.approve_request_if_shown().await;
         browser.sign_in("/sign-in", "alice", &kit.password("alice")).await;
         for chosen in [&[][..], &[("accounts", foreign)][..]] {
             let again = browser.submit("/consent", &[chosen, &[("decision", "approve")]].concat()).await;
@@ -133,14 +146,14 @@ async fn choosing_nothing_or_what_is_not_ones_own_shows_the_page_again() {
 }
 
 #[tokio::test]
-async fn a_closed_account_is_marked_and_not_ticked_and_can_be_chosen() {
-    for (kit, id) in [(Kit::maple(), "mt-farid-chequing"), (Kit::rideau(), "cr-farid-courant")] {
+async fn bank_closed_account_is_unchecked_but_selectable() {
+    for (kit, id) in [(TestBank::maple(), "mt-farid-chequing"), (TestBank::rideau(), "cr-farid-courant")] {
         let mut browser = kit.browser();
-        browser.begin(SCOPE, Some("en")).await;
-        browser.submit_if_asked().await;
+        browser.begin_authorization(SCOPE, Some("en")).await;
+        browser.approve_request_if_shown().await;
         browser.sign_in("/sign-in", "farid", &kit.password("farid")).await;
         let page = browser.get("/consent").await;
-        assert_eq!(page.choices(), [(id.to_owned(), false)]);
+        assert_eq!(page.account_choices(), [(id.to_owned(), false)]);
         assert!(page.text.contains("Closed"));
         let sent = browser.submit("/consent", &[("accounts", id), ("decision", "approve")]).await;
         assert!(sent.parameter("code").is_some());
@@ -148,48 +161,49 @@ async fn a_closed_account_is_marked_and_not_ticked_and_can_be_chosen() {
 }
 
 #[tokio::test]
-async fn a_visit_that_is_over_says_why() {
-    let kit = Kit::maple();
-    let mut stranger = kit.browser();
-    let page = stranger.get("/sign-in").await;
+async fn bank_ended_sign_in_session_explains_reason() {
+    let kit = TestBank::maple();
+    let mut other_browser = kit.browser();
+    let page = other_browser.get("/sign-in").await;
     assert!(page.status == StatusCode::BAD_REQUEST && page.text.contains("another browser"));
     let mut slow = kit.browser();
-    slow.begin(SCOPE, Some("fr")).await;
+    slow.begin_authorization(SCOPE, Some("fr")).await;
     kit.advance(600_000);
     let page = slow.get("/sign-in").await;
     assert!(page.status == StatusCode::BAD_REQUEST && page.text.contains("a trop duré"), "{}", page.text);
     let mut done = kit.browser();
-    done.begin(SCOPE, None).await;
+    done.begin_authorization(SCOPE, None).await;
     done.sign_in("/sign-in", "alice", &kit.password("alice")).await;
     let page = done.get("/consent").await;
-    let fields = [("form_token", &*page.hidden()), ("accounts", "mt-alice-card"), ("decision", "approve")];
-    assert!(done.post("/consent", &fields).await.location.starts_with(BACK));
+    let fields =
+        [("form_token", &*page.csrf_token()), ("accounts", "mt-alice-card"), ("decision", "approve")];
+    assert!(done.post("/consent", &fields).await.location.starts_with(REDIRECT_URI));
     let again = done.post("/consent", &fields).await;
     assert!(again.status == StatusCode::BAD_REQUEST && again.text.contains("has been used"));
     assert_eq!(again.location, "", "no second code");
 }
 
 #[tokio::test]
-async fn an_unknown_app_or_address_gets_a_page_and_a_bad_request_goes_back() {
-    for (kit, says) in [(Kit::maple(), "not known here"), (Kit::rideau(), "pas connu ici")] {
+async fn bank_authorize_error_page_or_redirect_by_error_kind() {
+    for (kit, says) in [(TestBank::maple(), "not known here"), (TestBank::rideau(), "pas connu ici")] {
         for query in ["client_id=hub&redirect_uri=http://evil", "client_id=x&redirect_uri=", ""] {
             let foreign = kit.get(&format!("/authorize?{query}")).await;
             assert_eq!((foreign.status, foreign.location.as_str()), (StatusCode::BAD_REQUEST, ""));
             assert!(foreign.text.contains(says), "{}", foreign.text);
         }
-        let without_pkce = kit.get(&format!("/authorize?client_id=hub&redirect_uri={BACK}")).await;
+        let without_pkce = kit.get(&format!("/authorize?client_id=hub&redirect_uri={REDIRECT_URI}")).await;
         assert_eq!(without_pkce.parameter("error").as_deref(), Some("invalid_request"));
-        let odd = kit.browser().begin("openid fdx:tax:read", None).await;
+        let odd = kit.browser().begin_authorization("openid fdx:tax:read", None).await;
         assert_eq!(odd.parameter("error").as_deref(), Some("invalid_scope"));
     }
 }
 
 #[tokio::test]
-async fn a_form_counts_only_from_our_own_page() {
-    let kit = Kit::maple();
+async fn bank_sign_in_rejects_foreign_form() {
+    let kit = TestBank::maple();
     let mut browser = kit.browser();
-    browser.begin(SCOPE, None).await;
-    let token = browser.get("/sign-in").await.hidden();
+    browser.begin_authorization(SCOPE, None).await;
+    let token = browser.get("/sign-in").await.csrf_token();
     let (site, origin) = (HeaderName::from_static("sec-fetch-site"), header::ORIGIN);
     let password = kit.password("alice");
     let good = [("form_token", &*token), ("username", "alice"), ("password", &*password)];
@@ -210,10 +224,10 @@ async fn a_form_counts_only_from_our_own_page() {
 }
 
 #[tokio::test]
-async fn every_page_is_guarded_and_the_way_out_is_open() {
-    let kit = Kit::rideau();
+async fn bank_pages_send_security_headers() {
+    let kit = TestBank::rideau();
     let mut browser = kit.browser();
-    browser.begin(SCOPE, None).await;
+    browser.begin_authorization(SCOPE, None).await;
     for (page, form_action) in [
         ("/request", "form-action https: http://127.0.0.1:*"),
         ("/consents", "form-action 'self'"),
@@ -230,8 +244,8 @@ async fn every_page_is_guarded_and_the_way_out_is_open() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_a_page_for_people_and_nothing_for_programs() {
-    for (kit, says) in [(Kit::maple(), "nothing here"), (Kit::rideau(), "Il n’y a rien ici")] {
+async fn bank_unknown_path_returns_html_only_to_browsers() {
+    for (kit, says) in [(TestBank::maple(), "nothing here"), (TestBank::rideau(), "Il n’y a rien ici")] {
         let page = kit.browser().get("/sign-on").await;
         assert!(page.status == StatusCode::NOT_FOUND && page.text.contains(says), "{}", page.text);
         for path in ["/sign-on", "/fdx/v5/pets"] {

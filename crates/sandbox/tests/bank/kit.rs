@@ -10,31 +10,31 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
 use fdx::{Account, Accounts, PaymentNetworks, Statements, Transactions, v6};
 use http_body_util::BodyExt;
-use sandbox::bank::{Bank, Settings};
+use sandbox::bank::{Bank, BankSettings};
 use serde_json::Value;
 use tower::ServiceExt;
 
 /// 2026-11-24.
 pub(crate) const NOW: i64 = 1_795_500_000_000;
-pub(crate) const BACK: &str = "http://127.0.0.1:8400/callback/1000";
+pub(crate) const REDIRECT_URI: &str = "http://127.0.0.1:8400/callback/1000";
 pub(crate) const ORIGIN: &str = "http://127.0.0.1:8402";
 pub(crate) const VERIFIER: &str = "a-verifier-that-is-long-enough-for-rfc-7636-1234";
 const CHALLENGE: &str = "d1cUUUAaQxxnJjbxyh1s7Oj2OE0--BcMWp66pI6YlC0";
 pub(crate) const SCOPE: &str = "fdx:accountbasic:read fdx:accountdetailed:read fdx:transactions:read";
-pub(crate) const EVERYTHING: &str = "fdx:accountbasic:read fdx:accountdetailed:read fdx:transactions:read \
+pub(crate) const FULL_SCOPE: &str = "fdx:accountbasic:read fdx:accountdetailed:read fdx:transactions:read \
     fdx:investments:read fdx:statements:read fdx:paymentnetworks:read fdx:customercontact:read fdx:customerpersonal:read";
 
-pub(crate) type Open = fn(Settings) -> std::io::Result<Bank>;
+pub(crate) type OpenBank = fn(BankSettings) -> std::io::Result<Bank>;
 
-pub(crate) struct Kit {
-    open: Open,
+pub(crate) struct TestBank {
+    open: OpenBank,
     router: Router,
     pub(crate) bank: Bank,
     pub(crate) clock: Arc<AtomicI64>,
     folder: tempfile::TempDir,
 }
 
-pub(crate) struct Answer {
+pub(crate) struct BankResponse {
     pub(crate) status: StatusCode,
     pub(crate) location: String,
     pub(crate) cookies: Vec<String>,
@@ -42,12 +42,12 @@ pub(crate) struct Answer {
     pub(crate) text: String,
 }
 
-impl Answer {
+impl BankResponse {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
     }
 
-    pub(crate) fn hidden(&self) -> String {
+    pub(crate) fn csrf_token(&self) -> String {
         let found = self.text.split_once(r#"name="form_token" value=""#);
         let (_, rest) = found.unwrap_or_else(|| panic!("no form: {}", self.text));
         rest.split('"').next().unwrap().to_owned()
@@ -60,7 +60,7 @@ impl Answer {
     }
 
     /// The ids of the accounts on the page, and whether each is ticked.
-    pub(crate) fn choices(&self) -> Vec<(String, bool)> {
+    pub(crate) fn account_choices(&self) -> Vec<(String, bool)> {
         let boxes = self.text.split(r#"name="accounts" value=""#).skip(1);
         let choice = |rest: &str| {
             let (id, rest) = rest.split_once('"').unwrap();
@@ -70,27 +70,27 @@ impl Answer {
     }
 }
 
-fn in_five<T: v6::InBoth>(text: &str) -> String {
+fn convert_to_v5<T: v6::CrossVersion>(text: &str) -> String {
     let read = v6::parse::<T>(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"));
     assert_eq!(read.dropped, 0, "fields or elements that the types do not know: {text}");
     serde_json::to_string(&read.value).unwrap()
 }
 
-fn open_at(open: Open, journal: &Path, clock: &Arc<AtomicI64>) -> Bank {
+fn open_at(open: OpenBank, journal: &Path, clock: &Arc<AtomicI64>) -> Bank {
     let clock = Arc::clone(clock);
-    let settings = Settings {
+    let settings = BankSettings {
         seed: b"seed".to_vec(),
         origin: ORIGIN.into(),
         client_id: "hub".into(),
         client_secret: "hub-secret".into(),
-        redirect_uris: vec![BACK.into()],
+        redirect_uris: vec![REDIRECT_URI.into()],
         journal: journal.into(),
         clock: Arc::new(move || clock.load(Ordering::Relaxed)),
     };
     open(settings).unwrap()
 }
 
-impl Kit {
+impl TestBank {
     pub(crate) fn maple() -> Self {
         Self::new(Bank::maple)
     }
@@ -103,7 +103,7 @@ impl Kit {
         Self::new(Bank::prairie)
     }
 
-    pub(crate) fn new(open: Open) -> Self {
+    pub(crate) fn new(open: OpenBank) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicI64::new(NOW));
         let bank = open_at(open, &folder.path().join("grants.jsonl"), &clock);
@@ -111,7 +111,7 @@ impl Kit {
     }
 
     /// The same bank after a restart.
-    pub(crate) fn restarted(&self) -> Self {
+    pub(crate) fn restart(&self) -> Self {
         let bank = open_at(self.open, &self.folder.path().join("grants.jsonl"), &self.clock);
         let (clock, folder) = (Arc::clone(&self.clock), tempfile::tempdir().unwrap());
         Self { open: self.open, router: bank.router(), bank, clock, folder }
@@ -127,7 +127,7 @@ impl Kit {
         uri: &str,
         headers: &[(HeaderName, &str)],
         body: String,
-    ) -> Answer {
+    ) -> BankResponse {
         let mut request = Request::builder().method(method).uri(uri);
         for (name, value) in headers {
             request = request.header(name, *value);
@@ -137,7 +137,7 @@ impl Kit {
         let text = |name: HeaderName| -> Vec<String> {
             headers.get_all(name).iter().map(|v| v.to_str().unwrap().to_owned()).collect()
         };
-        Answer {
+        BankResponse {
             status: response.status(),
             location: text(header::LOCATION).pop().unwrap_or_default(),
             cookies: text(header::SET_COOKIE),
@@ -147,73 +147,73 @@ impl Kit {
         }
     }
 
-    pub(crate) async fn get(&self, uri: &str) -> Answer {
+    pub(crate) async fn get(&self, uri: &str) -> BankResponse {
         self.send(Method::GET, uri, &[], String::new()).await
     }
 
     /// A form of the hub's, with its secret.
-    pub(crate) async fn as_hub(&self, uri: &str, fields: &[(&str, &str)]) -> Answer {
-        let own = [("client_id", "hub"), ("client_secret", "hub-secret")];
-        self.form(uri, &[&own[..], fields].concat()).await
+    pub(crate) async fn post_as_hub(&self, uri: &str, fields: &[(&str, &str)]) -> BankResponse {
+        let hub_credentials = [("client_id", "hub"), ("client_secret", "hub-secret")];
+        self.post_form(uri, &[&hub_credentials[..], fields].concat()).await
     }
 
-    pub(crate) async fn form(&self, uri: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post_form(&self, uri: &str, fields: &[(&str, &str)]) -> BankResponse {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let headers = [(header::CONTENT_TYPE, "application/x-www-form-urlencoded")];
         self.send(Method::POST, uri, &headers, body).await
     }
 
-    pub(crate) async fn json(&self, method: Method, uri: &str, body: &Value) -> Answer {
+    pub(crate) async fn send_json(&self, method: Method, uri: &str, body: &Value) -> BankResponse {
         self.send(method, uri, &[(header::CONTENT_TYPE, "application/json")], body.to_string()).await
     }
 
     /// JSON with a bearer, if there is one.
-    pub(crate) async fn json_as(
+    pub(crate) async fn send_json_with_bearer(
         &self,
         method: Method,
         uri: &str,
         bearer: Option<&str>,
         body: &Value,
-    ) -> Answer {
+    ) -> BankResponse {
         let bearer = bearer.map(|bearer| format!("Bearer {bearer}"));
         let mut headers = vec![(header::CONTENT_TYPE, "application/json")];
         headers.extend(bearer.as_deref().map(|bearer| (header::AUTHORIZATION, bearer)));
         self.send(method, uri, &headers, body.to_string()).await
     }
 
-    pub(crate) async fn levers(&self, levers: &Value) -> Answer {
-        self.json(Method::PUT, "/levers", levers).await
+    pub(crate) async fn set_faults(&self, levers: &Value) -> BankResponse {
+        self.send_json(Method::PUT, "/levers", levers).await
     }
 
     /// Where the bank's resources are.
-    pub(crate) fn base(&self) -> &'static str {
-        if self.is_six() { "/fdx/v6" } else { "/fdx/v5" }
+    pub(crate) fn base_path(&self) -> &'static str {
+        if self.is_fdx_v6() { "/fdx/v6" } else { "/fdx/v5" }
     }
 
-    fn is_six(&self) -> bool {
+    fn is_fdx_v6(&self) -> bool {
         self.bank.name() == "Caisse Rideau"
     }
 
     /// A read in the words of 5.x, whichever the bank speaks: what 6.x says is read as a client of it would.
-    pub(crate) async fn read(&self, token: &str, path: &str) -> Answer {
-        if !self.is_six() {
+    pub(crate) async fn read(&self, token: &str, path: &str) -> BankResponse {
+        if !self.is_fdx_v6() {
             return self.read_raw(token, path).await;
         }
         let (place, query) = path.split_once('?').unwrap_or((path, ""));
         let named = query.split('&').map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            format!("{}={value}", v6::parameter(name))
+            format!("{}={value}", v6::v6_parameter_name(name))
         });
         let query: Vec<String> = named.filter(|pair| pair != "=").collect();
         let mut answer = self.read_raw(token, &format!("{place}?{}", query.join("&"))).await;
         let is_element = place.starts_with("/accounts/") && place.matches('/').count() == 2;
         if answer.status == StatusCode::OK {
             answer.text = match place.rsplit('/').next().unwrap() {
-                "transactions" => in_five::<Transactions>(&answer.text),
-                "payment-networks" => in_five::<PaymentNetworks>(&answer.text),
-                "statements" => in_five::<Statements>(&answer.text),
-                "accounts" => in_five::<Accounts>(&answer.text),
-                _ if is_element => in_five::<Account>(&answer.text),
+                "transactions" => convert_to_v5::<Transactions>(&answer.text),
+                "payment-networks" => convert_to_v5::<PaymentNetworks>(&answer.text),
+                "statements" => convert_to_v5::<Statements>(&answer.text),
+                "accounts" => convert_to_v5::<Accounts>(&answer.text),
+                _ if is_element => convert_to_v5::<Account>(&answer.text),
                 _ => answer.text,
             };
         }
@@ -221,26 +221,26 @@ impl Kit {
     }
 
     /// A read as the bank has it.
-    pub(crate) async fn read_raw(&self, token: &str, path: &str) -> Answer {
+    pub(crate) async fn read_raw(&self, token: &str, path: &str) -> BankResponse {
         let bearer = format!("Bearer {token}");
         let interaction = HeaderName::from_static("x-fapi-interaction-id");
         let headers =
             [(header::AUTHORIZATION, &*bearer), (interaction, "c770aef3-6784-41f7-8e0e-ff5f97bddb3a")];
-        self.send(Method::GET, &format!("{}{path}", self.base()), &headers, String::new()).await
+        self.send(Method::GET, &format!("{}{path}", self.base_path()), &headers, String::new()).await
     }
 
     pub(crate) fn password(&self, username: &str) -> String {
         self.bank.logins().into_iter().find(|l| l.username == username).unwrap().password
     }
 
-    pub(crate) fn browser(&self) -> Browser<'_> {
-        Browser { kit: self, cookies: BTreeMap::new() }
+    pub(crate) fn browser(&self) -> BankBrowser<'_> {
+        BankBrowser { kit: self, cookies: BTreeMap::new() }
     }
 
     /// The way to a code, whatever pages the bank shows on it.
-    pub(crate) async fn code(&self, username: &str, accounts: &[&str], scope: &str) -> String {
+    pub(crate) async fn obtain_code(&self, username: &str, accounts: &[&str], scope: &str) -> String {
         let mut browser = self.browser();
-        let mut at = browser.begin(scope, None).await.location;
+        let mut at = browser.begin_authorization(scope, None).await.location;
         if at == "/request" {
             at = browser.submit("/request", &[("decision", "approve")]).await.location;
         }
@@ -250,53 +250,53 @@ impl Kit {
         let chosen = accounts.iter().map(|id| ("accounts", *id));
         let fields: Vec<_> = chosen.chain([("decision", "approve")]).collect();
         let sent = browser.submit("/consent", &fields).await;
-        assert!(sent.location.starts_with(BACK), "{} {}", sent.location, sent.text);
+        assert!(sent.location.starts_with(REDIRECT_URI), "{} {}", sent.location, sent.text);
         sent.parameter("code").unwrap()
     }
 
-    pub(crate) async fn redeem(&self, code: &str, verifier: &str) -> Answer {
+    pub(crate) async fn redeem_code(&self, code: &str, verifier: &str) -> BankResponse {
         let grant = ("grant_type", "authorization_code");
-        let fields = [grant, ("code", code), ("redirect_uri", BACK), ("code_verifier", verifier)];
-        self.as_hub("/token", &fields).await
+        let fields = [grant, ("code", code), ("redirect_uri", REDIRECT_URI), ("code_verifier", verifier)];
+        self.post_as_hub("/token", &fields).await
     }
 
     /// A grant of everything that a customer has.
-    pub(crate) async fn granted_all(&self, username: &str, scope: &str) -> Value {
+    pub(crate) async fn grant_all_accounts(&self, username: &str, scope: &str) -> Value {
         let mut browser = self.browser();
-        browser.begin(scope, None).await;
-        browser.submit_if_asked().await;
+        browser.begin_authorization(scope, None).await;
+        browser.approve_request_if_shown().await;
         browser.sign_in("/sign-in", username, &self.password(username)).await;
         let page = browser.get("/consent").await;
-        let ids: Vec<String> = page.choices().into_iter().map(|(id, _)| id).collect();
+        let ids: Vec<String> = page.account_choices().into_iter().map(|(id, _)| id).collect();
         let accounts: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let code = self.code(username, &accounts, scope).await;
-        self.redeem(&code, VERIFIER).await.json()
+        let code = self.obtain_code(username, &accounts, scope).await;
+        self.redeem_code(&code, VERIFIER).await.json()
     }
 
     /// A grant of some accounts of alice's.
-    pub(crate) async fn granted(&self, accounts: &[&str]) -> Value {
-        let code = self.code("alice", accounts, SCOPE).await;
-        self.redeem(&code, VERIFIER).await.json()
+    pub(crate) async fn grant_accounts(&self, accounts: &[&str]) -> Value {
+        let code = self.obtain_code("alice", accounts, SCOPE).await;
+        self.redeem_code(&code, VERIFIER).await.json()
     }
 
-    pub(crate) async fn refresh(&self, token: &str) -> Answer {
-        self.as_hub("/token", &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+    pub(crate) async fn refresh_tokens(&self, token: &str) -> BankResponse {
+        self.post_as_hub("/token", &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
     }
 }
 
 /// As much of a browser as the pages need.
-pub(crate) struct Browser<'a> {
-    kit: &'a Kit,
+pub(crate) struct BankBrowser<'a> {
+    kit: &'a TestBank,
     pub(crate) cookies: BTreeMap<String, String>,
 }
 
-impl Browser<'_> {
-    pub(crate) async fn begin(&mut self, scope: &str, language: Option<&str>) -> Answer {
+impl BankBrowser<'_> {
+    pub(crate) async fn begin_authorization(&mut self, scope: &str, language: Option<&str>) -> BankResponse {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs([
             ("response_type", "code"),
             ("client_id", "hub"),
-            ("redirect_uri", BACK),
+            ("redirect_uri", REDIRECT_URI),
             ("state", "s 1"),
             ("scope", scope),
             ("code_challenge", CHALLENGE),
@@ -306,29 +306,29 @@ impl Browser<'_> {
         self.get(&format!("/authorize?{}", query.finish())).await
     }
 
-    pub(crate) async fn get(&mut self, uri: &str) -> Answer {
+    pub(crate) async fn get(&mut self, uri: &str) -> BankResponse {
         let page = self.send(Method::GET, uri, &[(header::ACCEPT, "text/html")], &[]).await;
         assert!(!page.text.contains("Unknown localization"), "{uri}: {}", page.text);
         page
     }
 
     /// Shows a page and sends its form.
-    pub(crate) async fn submit(&mut self, page: &str, fields: &[(&str, &str)]) -> Answer {
-        let token = self.get(page).await.hidden();
+    pub(crate) async fn submit(&mut self, page: &str, fields: &[(&str, &str)]) -> BankResponse {
+        let token = self.get(page).await.csrf_token();
         self.post(page, &[&[("form_token", token.as_str())], fields].concat()).await
     }
 
-    pub(crate) async fn submit_if_asked(&mut self) {
+    pub(crate) async fn approve_request_if_shown(&mut self) {
         if self.get("/sign-in").await.location == "/request" {
             self.submit("/request", &[("decision", "approve")]).await;
         }
     }
 
-    pub(crate) async fn post(&mut self, uri: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post(&mut self, uri: &str, fields: &[(&str, &str)]) -> BankResponse {
         self.send(Method::POST, uri, &[], fields).await
     }
 
-    pub(crate) async fn sign_in(&mut self, page: &str, username: &str, password: &str) -> Answer {
+    pub(crate) async fn sign_in(&mut self, page: &str, username: &str, password: &str) -> BankResponse {
         self.submit(page, &[("username", username), ("password", password)]).await
     }
 
@@ -338,7 +338,7 @@ impl Browser<'_> {
         uri: &str,
         headers: &[(HeaderName, &str)],
         fields: &[(&str, &str)],
-    ) -> Answer {
+    ) -> BankResponse {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let cookies: Vec<String> =
             self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -354,6 +354,6 @@ impl Browser<'_> {
     }
 }
 
-pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+pub(crate) fn text_member<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("{name} is missing in {value}"))
 }

@@ -3,9 +3,9 @@
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::kit::{Kit, text};
+use crate::kit::{TestBank, text_member};
 
-fn metadata() -> Value {
+fn client_metadata() -> Value {
     json!({
         "client_name": "An app", "redirect_uris": ["https://hub.example.org/callback/1"],
         "grant_types": ["authorization_code", "refresh_token"], "scope": "fdx:accountbasic:read unheard:of",
@@ -13,11 +13,11 @@ fn metadata() -> Value {
 }
 
 #[tokio::test]
-async fn who_has_the_initial_access_token_registers_a_client() {
-    let kit = Kit::maple();
+async fn rfc7591_s3_registration_requires_initial_access_token() {
+    let kit = TestBank::maple();
     let token = kit.bank.initial_access_token().unwrap();
     for wrong in [None, Some("wrong")] {
-        let refused = kit.json_as(Method::POST, "/register", wrong, &metadata()).await;
+        let refused = kit.send_json_with_bearer(Method::POST, "/register", wrong, &client_metadata()).await;
         assert_eq!(
             (refused.status, &refused.json()["error"]),
             (StatusCode::UNAUTHORIZED, &json!("invalid_token"))
@@ -32,66 +32,75 @@ async fn who_has_the_initial_access_token_registers_a_client() {
         ("token_endpoint_auth_method", json!("none"), "invalid_client_metadata"),
         ("redirect_uris", json!("text"), "invalid_client_metadata"),
     ] {
-        let mut body = metadata();
+        let mut body = client_metadata();
         body[field] = value;
-        let refused = kit.json_as(Method::POST, "/register", Some(&token), &body).await;
+        let refused = kit.send_json_with_bearer(Method::POST, "/register", Some(&token), &body).await;
         assert_eq!(
             (refused.status, &refused.json()["error"]),
             (StatusCode::BAD_REQUEST, &json!(error)),
             "{body}"
         );
     }
-    assert!(kit.bank.clients().is_empty());
-    let made = kit.json_as(Method::POST, "/register", Some(&token), &metadata()).await;
-    assert_eq!(made.status, StatusCode::CREATED);
-    let client = made.json();
+    assert!(kit.bank.client_ids().is_empty());
+    let created =
+        kit.send_json_with_bearer(Method::POST, "/register", Some(&token), &client_metadata()).await;
+    assert_eq!(created.status, StatusCode::CREATED);
+    let client = created.json();
     assert_eq!(
         (&client["scope"], &client["client_secret_expires_at"]),
         (&json!("fdx:accountbasic:read"), &json!(0))
     );
 
-    let again = kit.restarted();
-    assert_eq!(again.bank.clients(), [text(&client, "client_id")], "it outlives a restart");
-    let own = [("client_id", text(&client, "client_id")), ("client_secret", text(&client, "client_secret"))];
-    let known = again.form("/token", &[own[0], own[1], ("grant_type", "refresh_token")]).await;
+    let again = kit.restart();
+    assert_eq!(again.bank.client_ids(), [text_member(&client, "client_id")], "it outlives a restart");
+    let own = [
+        ("client_id", text_member(&client, "client_id")),
+        ("client_secret", text_member(&client, "client_secret")),
+    ];
+    let known = again.post_form("/token", &[own[0], own[1], ("grant_type", "refresh_token")]).await;
     assert_eq!(known.json()["error"], "invalid_grant", "it is known");
-    let path = format!("/register/{}", text(&client, "client_id"));
-    let managed = text(&client, "registration_access_token");
+    let path = format!("/register/{}", text_member(&client, "client_id"));
+    let managed = text_member(&client, "registration_access_token");
     assert_eq!(
-        again.json_as(Method::DELETE, &path, Some(&token), &json!({})).await.status,
+        again.send_json_with_bearer(Method::DELETE, &path, Some(&token), &json!({})).await.status,
         StatusCode::UNAUTHORIZED
     );
     assert_eq!(
-        again.json_as(Method::DELETE, &path, Some(managed), &json!({})).await.status,
+        again.send_json_with_bearer(Method::DELETE, &path, Some(managed), &json!({})).await.status,
         StatusCode::NO_CONTENT
     );
     assert_eq!(
-        again.json_as(Method::DELETE, &path, Some(managed), &json!({})).await.status,
+        again.send_json_with_bearer(Method::DELETE, &path, Some(managed), &json!({})).await.status,
         StatusCode::UNAUTHORIZED
     );
-    let gone = again.form("/token", &[own[0], own[1], ("grant_type", "refresh_token")]).await;
+    let gone = again.post_form("/token", &[own[0], own[1], ("grant_type", "refresh_token")]).await;
     assert_eq!(gone.json()["error"], "invalid_client");
 }
 
 #[tokio::test]
-async fn what_was_granted_to_one_client_is_no_others() {
-    let kit = Kit::maple();
+async fn bank_grant_is_unusable_by_other_client() {
+    let kit = TestBank::maple();
     let token = kit.bank.initial_access_token().unwrap();
-    let client = kit.json_as(Method::POST, "/register", Some(&token), &metadata()).await.json();
-    let own = [("client_id", text(&client, "client_id")), ("client_secret", text(&client, "client_secret"))];
-    let reply = kit.granted(&["mt-alice-chequing"]).await;
-    let refresh = text(&reply, "refresh_token");
+    let client =
+        kit.send_json_with_bearer(Method::POST, "/register", Some(&token), &client_metadata()).await.json();
+    let own = [
+        ("client_id", text_member(&client, "client_id")),
+        ("client_secret", text_member(&client, "client_secret")),
+    ];
+    let reply = kit.grant_accounts(&["mt-alice-chequing"]).await;
+    let refresh = text_member(&reply, "refresh_token");
     let fields = [own[0], own[1], ("grant_type", "refresh_token"), ("refresh_token", refresh)];
-    assert_eq!(kit.form("/token", &fields).await.json()["error"], "invalid_grant");
-    kit.form("/revoke", &[own[0], own[1], ("token", refresh)]).await;
-    assert_eq!(kit.refresh(refresh).await.status, StatusCode::OK, "it lives");
+    assert_eq!(kit.post_form("/token", &fields).await.json()["error"], "invalid_grant");
+    kit.post_form("/revoke", &[own[0], own[1], ("token", refresh)]).await;
+    assert_eq!(kit.refresh_tokens(refresh).await.status, StatusCode::OK, "it lives");
 }
 
 #[tokio::test]
-async fn the_other_banks_register_nobody() {
-    for kit in [Kit::rideau(), Kit::prairie()] {
+async fn bank_without_registration_rejects_every_client() {
+    for kit in [TestBank::rideau(), TestBank::prairie()] {
         assert_eq!(kit.bank.initial_access_token(), None);
-        let refused = kit.json_as(Method::POST, "/register", Some("any"), &metadata()).await;
+        let refused =
+            kit.send_json_with_bearer(Method::POST, "/register", Some("any"), &client_metadata()).await;
         assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
     }
 }

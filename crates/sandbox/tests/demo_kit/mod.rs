@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
-use sandbox::demo::{Choice, Demo, Settings};
+use sandbox::demo::{Demo, DemoSettings, OfferedBank};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -18,22 +18,22 @@ pub(crate) const NOW: i64 = 1_795_500_000_000;
 pub(crate) const ORIGIN: &str = "http://127.0.0.1:8401";
 pub(crate) const SECRET: &str = "s3cret-of-acme-budget-that-nobody-sees";
 pub(crate) const ACCESS: &str = "eyJhbGciOi.first-access-token.signature";
-pub(crate) const NEWER: &str = "eyJhbGciOi.newer-access-token.signature";
+pub(crate) const NEWER_ACCESS: &str = "eyJhbGciOi.newer-access-token.signature";
 pub(crate) const REFRESH: &str = "rt-0123456789-refresh-token";
 pub(crate) const CODE: &str = "cd-9876543210-code";
 
-pub(crate) const LIST: &str = "GET /api/fdx/5/accounts";
+pub(crate) const LIST_ACCOUNTS: &str = "GET /api/fdx/5/accounts";
 pub(crate) const TOKEN: &str = "POST /api/v1/token";
 pub(crate) const REVOKE: &str = "DELETE /api/v1/revoke";
-pub(crate) const ONE: &str = "GET /api/fdx/5/accounts/a1";
-pub(crate) const LINES: &str = "GET /api/fdx/5/accounts/a1/transactions";
+pub(crate) const GET_ACCOUNT: &str = "GET /api/fdx/5/accounts/a1";
+pub(crate) const LIST_TRANSACTIONS: &str = "GET /api/fdx/5/accounts/a1/transactions";
 
-pub(crate) type Reply = (u16, &'static [(&'static str, &'static str)], String);
+pub(crate) type CannedResponse = (u16, &'static [(&'static str, &'static str)], String);
 
 /// What the app sent.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    pub(crate) what: String,
+pub(crate) struct ReceivedRequest {
+    pub(crate) target: String,
     pub(crate) query: String,
     pub(crate) bearer: String,
     pub(crate) body: Value,
@@ -41,78 +41,78 @@ pub(crate) struct Seen {
 
 /// A hub that answers as told: first what was said once, then what was said for good.
 #[derive(Clone, Default)]
-pub(crate) struct FakeHub {
+pub(crate) struct HubStub {
     pub(crate) url: String,
-    pub(crate) seen: Arc<Mutex<Vec<Seen>>>,
-    pub(crate) once: Arc<Mutex<VecDeque<(String, Reply)>>>,
-    pub(crate) always: Arc<Mutex<Vec<(String, Reply)>>>,
+    pub(crate) received: Arc<Mutex<Vec<ReceivedRequest>>>,
+    pub(crate) queued: Arc<Mutex<VecDeque<(String, CannedResponse)>>>,
+    pub(crate) defaults: Arc<Mutex<Vec<(String, CannedResponse)>>>,
 }
 
-impl FakeHub {
+impl HubStub {
     pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hub = Self { url: format!("http://{}", listener.local_addr().unwrap()), ..Self::default() };
-        let router = Router::new().fallback(answer).with_state(hub.clone());
+        let router = Router::new().fallback(respond).with_state(hub.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         let tokens = json!({"access_token": ACCESS, "token_type": "Bearer", "expires_in": 300,
             "refresh_token": REFRESH, "scope": "ACCOUNT_BASIC TRANSACTIONS"});
-        hub.always(TOKEN, 200, &tokens);
-        hub.always(LIST, 200, &accounts());
-        hub.always(ONE, 200, &accounts()["accounts"][0]);
-        hub.always(LINES, 200, &json!({"page": {}, "links": {}, "transactions": []}));
-        hub.always(REVOKE, 204, &Value::Null);
+        hub.respond_always(TOKEN, 200, &tokens);
+        hub.respond_always(LIST_ACCOUNTS, 200, &account_list());
+        hub.respond_always(GET_ACCOUNT, 200, &account_list()["accounts"][0]);
+        hub.respond_always(LIST_TRANSACTIONS, 200, &json!({"page": {}, "links": {}, "transactions": []}));
+        hub.respond_always(REVOKE, 204, &Value::Null);
         hub
     }
 
-    pub(crate) fn always(&self, what: &str, status: u16, body: &Value) {
-        self.always.lock().unwrap().insert(0, (what.into(), (status, &[], text(body))));
+    pub(crate) fn respond_always(&self, target: &str, status: u16, body: &Value) {
+        self.defaults.lock().unwrap().insert(0, (target.into(), (status, &[], body_text(body))));
     }
 
-    pub(crate) fn once(&self, what: &str, status: u16, body: &Value) {
-        self.once_with(what, status, &[], body);
+    pub(crate) fn respond_once(&self, target: &str, status: u16, body: &Value) {
+        self.respond_once_with(target, status, &[], body);
     }
 
-    pub(crate) fn once_with(
+    pub(crate) fn respond_once_with(
         &self,
-        what: &str,
+        target: &str,
         status: u16,
         headers: &'static [(&'static str, &'static str)],
         body: &Value,
     ) {
-        self.once.lock().unwrap().push_back((what.into(), (status, headers, text(body))));
+        self.queued.lock().unwrap().push_back((target.into(), (status, headers, body_text(body))));
     }
 
-    pub(crate) fn seen(&self, what: &str) -> Vec<Seen> {
-        self.seen.lock().unwrap().iter().filter(|seen| seen.what == what).cloned().collect()
+    pub(crate) fn requests_to(&self, target: &str) -> Vec<ReceivedRequest> {
+        self.received.lock().unwrap().iter().filter(|seen| seen.target == target).cloned().collect()
     }
 
     /// From now on the hub acts as for an ended connection.
-    pub(crate) fn end(&self) {
-        self.always(LIST, 401, &json!({"code": 602, "message": "Customer not authorized"}));
-        self.always(TOKEN, 400, &json!({"error": "invalid_grant"}));
+    pub(crate) fn end_connection(&self) {
+        self.respond_always(LIST_ACCOUNTS, 401, &json!({"code": 602, "message": "Customer not authorized"}));
+        self.respond_always(TOKEN, 400, &json!({"error": "invalid_grant"}));
     }
 }
 
-pub(crate) fn text(body: &Value) -> String {
+pub(crate) fn body_text(body: &Value) -> String {
     if body.is_null() { String::new() } else { body.to_string() }
 }
 
-pub(crate) async fn answer(
-    State(hub): State<FakeHub>,
+pub(crate) async fn respond(
+    State(hub): State<HubStub>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    let what = format!("{method} {}", uri.path());
+    let target = format!("{method} {}", uri.path());
     let bearer = headers.get(header::AUTHORIZATION).map(|v| v.to_str().unwrap()).unwrap_or_default();
     let bearer = bearer.trim_start_matches("Bearer ").to_owned();
     let (query, body) =
         (uri.query().unwrap_or_default().into(), serde_json::from_str(&body).unwrap_or_default());
-    hub.seen.lock().unwrap().push(Seen { what: what.clone(), query, bearer, body });
-    let mut once = hub.once.lock().unwrap();
-    let queued = once.iter().position(|(known, _)| *known == what).and_then(|at| once.remove(at));
-    let always = || hub.always.lock().unwrap().iter().find(|(known, _)| *known == what).cloned();
+    hub.received.lock().unwrap().push(ReceivedRequest { target: target.clone(), query, bearer, body });
+    let mut once = hub.queued.lock().unwrap();
+    let queued = once.iter().position(|(known, _)| *known == target).and_then(|at| once.remove(at));
+    let always = || hub.defaults.lock().unwrap().iter().find(|(known, _)| *known == target).cloned();
     let Some((_, (status, headers, body))) = queued.or_else(always) else {
         return StatusCode::NOT_FOUND.into_response();
     };
@@ -123,24 +123,24 @@ pub(crate) async fn answer(
     response
 }
 
-pub(crate) fn accounts() -> Value {
+pub(crate) fn account_list() -> Value {
     json!({"page": {}, "links": {}, "accounts": [{"depositAccount": {"accountId": "a1", "nickname": "Chequing",
         "accountNumberDisplay": "123456789", "currency": {"currencyCode": "CAD"}, "status": "OPEN",
         "currentBalance": 1234.50}}]})
 }
 
-pub(crate) struct World {
-    pub(crate) hub: FakeHub,
+pub(crate) struct DemoFixture {
+    pub(crate) hub: HubStub,
     pub(crate) router: Router,
     pub(crate) clock: Arc<AtomicI64>,
 }
 
-impl World {
+impl DemoFixture {
     pub(crate) async fn new() -> Self {
-        let hub = FakeHub::start().await;
+        let hub = HubStub::start().await;
         let clock = Arc::new(AtomicI64::new(NOW));
         let ticking = Arc::clone(&clock);
-        let demo = Demo::new(Settings {
+        let demo = Demo::new(DemoSettings {
             origin: ORIGIN.into(),
             hub: hub.url.clone(),
             client_id: "dc-acme".into(),
@@ -148,8 +148,8 @@ impl World {
             redirect_uri: format!("{ORIGIN}/callback"),
             scope: "ACCOUNT_BASIC TRANSACTIONS".into(),
             providers: vec![
-                Choice { id: 1000, name: "Maple Trust".into() },
-                Choice { id: 2000, name: "Caisse Rideau".into() },
+                OfferedBank { id: 1000, name: "Maple Trust".into() },
+                OfferedBank { id: 2000, name: "Caisse Rideau".into() },
             ],
             clock: Arc::new(move || ticking.load(Ordering::Relaxed)),
         })
@@ -157,47 +157,47 @@ impl World {
         Self { router: demo.router(), hub, clock }
     }
 
-    pub(crate) fn browser(&self) -> Browser {
-        Browser {
+    pub(crate) fn browser(&self) -> DemoBrowser {
+        DemoBrowser {
             router: self.router.clone(),
             cookie: String::new(),
-            form_token: String::new(),
-            all: String::new(),
+            csrf_token: String::new(),
+            seen_text: String::new(),
         }
     }
 
     /// A browser with a connection to Maple Trust.
-    pub(crate) async fn connected(&self) -> Browser {
+    pub(crate) async fn connected_browser(&self) -> DemoBrowser {
         let mut browser = self.browser();
-        let back = browser.comes_back(Some("1000"), &format!("code={CODE}")).await;
+        let back = browser.complete_authorization(Some("1000"), &format!("code={CODE}")).await;
         assert_eq!((back.status, &*back.location), (StatusCode::SEE_OTHER, "/accounts"));
         browser
     }
 }
 
 /// A browser: one cookie, the form token of the last page, and everything that it was ever shown.
-pub(crate) struct Browser {
+pub(crate) struct DemoBrowser {
     pub(crate) router: Router,
     pub(crate) cookie: String,
-    pub(crate) form_token: String,
-    pub(crate) all: String,
+    pub(crate) csrf_token: String,
+    pub(crate) seen_text: String,
 }
 
-pub(crate) struct Page {
+pub(crate) struct DemoPage {
     pub(crate) status: StatusCode,
     pub(crate) location: String,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
-impl Page {
-    pub(crate) fn has(&self, what: &str) -> bool {
-        self.text.contains(what)
+impl DemoPage {
+    pub(crate) fn contains(&self, expected: &str) -> bool {
+        self.text.contains(expected)
     }
 }
 
-impl Browser {
-    pub(crate) async fn send(&mut self, request: Request<Body>) -> Page {
+impl DemoBrowser {
+    pub(crate) async fn send(&mut self, request: Request<Body>) -> DemoPage {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
@@ -208,21 +208,21 @@ impl Browser {
             cookie.clone_into(&mut self.cookie);
         }
         if let Some((_, rest)) = text.split_once(r#"name="form_token" value=""#) {
-            rest.split('"').next().unwrap().clone_into(&mut self.form_token);
+            rest.split('"').next().unwrap().clone_into(&mut self.csrf_token);
         }
         assert!(!text.contains("Unknown localization"), "a text is missing: {text}");
         assert!(!text.contains("<script") && !text.contains("style="), "{text}");
-        self.all.push_str(&text);
-        Page { status: parts.status, location, headers: parts.headers, text }
+        self.seen_text.push_str(&text);
+        DemoPage { status: parts.status, location, headers: parts.headers, text }
     }
 
-    pub(crate) async fn get(&mut self, path: &str) -> Page {
+    pub(crate) async fn get(&mut self, path: &str) -> DemoPage {
         let request = Request::get(path).header(header::COOKIE, &self.cookie);
         self.send(request.body(Body::empty()).unwrap()).await
     }
 
-    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
-        let token = self.form_token.clone();
+    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> DemoPage {
+        let token = self.csrf_token.clone();
         self.post_with(path, &[], &[fields, &[("form_token", &token)]].concat()).await
     }
 
@@ -231,7 +231,7 @@ impl Browser {
         path: &str,
         headers: &[(&str, &str)],
         fields: &[(&str, &str)],
-    ) -> Page {
+    ) -> DemoPage {
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let mut request = Request::post(path)
             .header(header::COOKIE, &self.cookie)
@@ -243,23 +243,23 @@ impl Browser {
     }
 
     /// Begins a connection, and comes back from the hub with that answer.
-    pub(crate) async fn comes_back(&mut self, provider: Option<&str>, answer: &str) -> Page {
-        let state = self.connect(provider).await.1;
+    pub(crate) async fn complete_authorization(&mut self, provider: Option<&str>, answer: &str) -> DemoPage {
+        let state = self.begin_authorization(provider).await.1;
         self.get(&format!("/callback?{answer}&state={state}")).await
     }
 
     /// Begins a connection: the address at the hub, and the state in it.
-    pub(crate) async fn connect(&mut self, provider: Option<&str>) -> (url::Url, String) {
+    pub(crate) async fn begin_authorization(&mut self, provider: Option<&str>) -> (url::Url, String) {
         self.get("/").await;
         let fields: Vec<_> = provider.map(|id| ("provider_id", id)).into_iter().collect();
         let page = self.post("/connect", &fields).await;
         assert_eq!(page.status, StatusCode::SEE_OTHER, "{}", page.text);
         let url = url::Url::parse(&page.location).unwrap();
-        let state = parameter(&url, "state").unwrap();
+        let state = query_parameter(&url, "state").unwrap();
         (url, state)
     }
 }
 
-pub(crate) fn parameter(url: &url::Url, name: &str) -> Option<String> {
+pub(crate) fn query_parameter(url: &url::Url, name: &str) -> Option<String> {
     url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
 }

@@ -2,16 +2,16 @@
 
 use domain::Timestamp;
 use domain::id::AuditEventId;
-use domain::model::audit_event::{Action, Actor, ActorKind, AuditEvent, SubjectKind};
+use domain::model::audit_event::{Actor, ActorKind, AuditAction, AuditEvent, SubjectKind};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
-use store::query::AuditEvents;
+use store::query::ListAuditEvents;
 
-use super::page::Asked;
-use super::{AdminError, Page, Params};
-use crate::ctx::Ctx;
-use crate::wire::{Time, Word};
+use super::page::PageRequest;
+use super::{AdminError, AdminPage, Params};
+use crate::ctx::RequestContext;
+use crate::wire::{EnumValue, Time};
 
 const FILTERS: [&str; 9] =
     ["subject_kind", "subject_id", "action", "actor_kind", "actor_id", "from", "before", "limit", "after"];
@@ -21,14 +21,14 @@ const FILTERS: [&str; 9] =
 #[schemars(rename = "Actor")]
 pub struct ActorBody {
     /// What kind of party it is.
-    kind: Word<ActorKind>,
+    kind: EnumValue<ActorKind>,
     /// Which; absent for a customer.
     id: Option<String>,
 }
 
 impl From<Actor> for ActorBody {
     fn from(actor: Actor) -> Self {
-        Self { kind: Word(actor.kind), id: actor.id }
+        Self { kind: EnumValue(actor.kind), id: actor.id }
     }
 }
 
@@ -37,7 +37,7 @@ impl From<Actor> for ActorBody {
 #[schemars(rename = "Subject")]
 pub struct SubjectBody {
     /// What kind of thing it is.
-    kind: Word<SubjectKind>,
+    kind: EnumValue<SubjectKind>,
     /// Which.
     id: String,
 }
@@ -56,7 +56,7 @@ pub struct EventBody {
     /// When it happened.
     at: Time,
     /// What happened.
-    action: Word<Action>,
+    action: EnumValue<AuditAction>,
     /// Who acted.
     actor: ActorBody,
     /// The exchange in which it happened.
@@ -66,15 +66,15 @@ pub struct EventBody {
 }
 
 impl EventBody {
-    pub(super) fn of(event: AuditEvent) -> Self {
+    pub(super) fn from_event(event: AuditEvent) -> Self {
         let entry = event.entry;
         let (kind, id) = entry.subject;
         Self {
             id: event.id,
-            subject: SubjectBody { kind: Word(kind), id },
+            subject: SubjectBody { kind: EnumValue(kind), id },
             seq: event.seq,
             at: entry.at.into(),
-            action: Word(entry.action),
+            action: EnumValue(entry.action),
             actor: entry.actor.into(),
             correlation_id: entry.correlation_id,
             detail: serde_json::from_str(&entry.detail).unwrap_or(Value::Null),
@@ -83,22 +83,22 @@ impl EventBody {
 }
 
 /// Events that a query looks for, the newest first.
-pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<EventBody>, AdminError> {
-    let params = Params::query(query, &FILTERS)?;
-    let asked = Asked::of(ctx, "audit", &params)?;
+pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage<EventBody>, AdminError> {
+    let params = Params::from_query(query, &FILTERS)?;
+    let page_request = PageRequest::from_params(ctx, "audit", &params)?;
     let id = |text: &str| {
         let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'));
         (plain && (1..=200).contains(&text.len())).then(|| text.to_owned())
     };
-    let search = AuditEvents {
-        subject_kind: params.word("subject_kind", SubjectKind::ALL, SubjectKind::as_str)?,
-        subject_id: params.read("subject_id", "expected an id", id)?,
-        action: params.word("action", Action::ALL, Action::as_str)?,
-        actor_kind: params.word("actor_kind", ActorKind::ALL, ActorKind::as_str)?,
-        actor_id: params.read("actor_id", "expected an id", id)?,
-        at: params.window("from", "before")?,
-        after: asked.after(read_key)?,
-        limit: asked.rows(),
+    let search = ListAuditEvents {
+        subject_kind: params.parse_enum("subject_kind", SubjectKind::ALL, SubjectKind::as_str)?,
+        subject_id: params.parse("subject_id", "expected an id", id)?,
+        action: params.parse_enum("action", AuditAction::ALL, AuditAction::as_str)?,
+        actor_kind: params.parse_enum("actor_kind", ActorKind::ALL, ActorKind::as_str)?,
+        actor_id: params.parse("actor_id", "expected an id", id)?,
+        at: params.time_range("from", "before")?,
+        after: page_request.parse_after(parse_key)?,
+        limit: page_request.row_limit(),
     };
     if search.subject_id.is_some() && search.subject_kind.is_none() {
         return Err(AdminError::invalid("subject_kind", "expected with subject_id"));
@@ -107,10 +107,15 @@ pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<EventBody>, Adm
         return Err(AdminError::invalid("actor_kind", "expected with actor_id"));
     }
     let rows = ctx.ask(&search).await?;
-    asked.page(ctx, rows, |row| format!("{}|{}", row.entry.at.millis(), row.id), EventBody::of)
+    page_request.build_page(
+        ctx,
+        rows,
+        |row| format!("{}|{}", row.entry.at.millis(), row.id),
+        EventBody::from_event,
+    )
 }
 
-fn read_key(text: &str) -> Option<(Timestamp, AuditEventId)> {
+fn parse_key(text: &str) -> Option<(Timestamp, AuditEventId)> {
     let (time, id) = text.split_once('|')?;
     Some((Timestamp::from_millis(time.parse().ok()?), AuditEventId::parse(id).ok()?))
 }

@@ -3,19 +3,21 @@
 use domain::Timestamp;
 use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::model::audit_event::{Actor, SubjectKind};
-use domain::model::connection::{BankState, Cause, State, Status, Terms};
+use domain::model::connection::{ConnectionState, ConnectionStatus, EndCause, Terms, UpstreamRevocation};
 use schemars::JsonSchema;
 use serde::Serialize;
 use store::command::{EndConnection, EndOutcome};
-use store::query::{AuditOf, Connections, Found, FoundById, JobsOf, Window};
+use store::query::{
+    ConnectionSummary, GetAuditChain, GetConnectionSummary, ListConnectionJobs, ListConnections, TimeRange,
+};
 
 use super::audit::{ActorBody, EventBody};
 use super::job::JobBody;
-use super::page::{Asked, dry_run};
-use super::{AdminError, Page, Params};
+use super::page::{PageRequest, parse_dry_run};
+use super::{AdminError, AdminPage, Params};
 use crate::connection;
-use crate::ctx::Ctx;
-use crate::wire::{Time, Word};
+use crate::ctx::RequestContext;
+use crate::wire::{EnumValue, Time};
 
 const FILTERS: [&str; 11] = [
     "id",
@@ -32,34 +34,43 @@ const FILTERS: [&str; 11] = [
 ];
 
 /// Connections that a query looks for.
-pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<ConnectionBody>, AdminError> {
-    let params = Params::query(query, &FILTERS)?;
-    let asked = Asked::of(ctx, "connections", &params)?;
-    let search = Connections { after: asked.after(read_key)?, limit: asked.rows(), ..filter(&params)? };
+pub async fn list(
+    ctx: &RequestContext,
+    query: Option<&str>,
+) -> Result<AdminPage<AdminConnectionBody>, AdminError> {
+    let params = Params::from_query(query, &FILTERS)?;
+    let page_request = PageRequest::from_params(ctx, "connections", &params)?;
+    let search = ListConnections {
+        after: page_request.parse_after(parse_key)?,
+        limit: page_request.row_limit(),
+        ..parse_filter(&params)?
+    };
     let rows = ctx.ask(&search).await?;
-    let key = |row: &Found| {
-        let (time, id) = search.key(row);
+    let key = |row: &ConnectionSummary| {
+        let (time, id) = search.page_cursor(row);
         format!("{}|{id}", time.millis())
     };
-    asked.page(ctx, rows, key, ConnectionBody::of)
+    page_request.build_page(ctx, rows, key, AdminConnectionBody::from_summary)
 }
 
-fn read_key(text: &str) -> Option<(Timestamp, ConnectionId)> {
+fn parse_key(text: &str) -> Option<(Timestamp, ConnectionId)> {
     let (time, id) = text.split_once('|')?;
     Some((Timestamp::from_millis(time.parse().ok()?), ConnectionId::parse(id).ok()?))
 }
 
-fn filter(params: &Params) -> Result<Connections, AdminError> {
+fn parse_filter(params: &Params) -> Result<ListConnections, AdminError> {
     let uuid = |text: &str| uuid::Uuid::try_parse(text).ok().map(|_| text.to_owned());
     let ended = params.text("ended_from").or_else(|| params.text("ended_before")).is_some();
-    let times =
-        (params.window("ended_from", "ended_before")?, params.window("created_from", "created_before")?);
-    Ok(Connections {
-        id: params.read("id", "expected a connection's id", |text| ConnectionId::parse(text).ok())?,
-        client_id: params.client("client_id")?,
-        provider_id: params.provider()?,
-        sub: params.read("sub", "expected a UUID", uuid)?,
-        status: params.word("state", Status::ALL, Status::as_str)?,
+    let times = (
+        params.time_range("ended_from", "ended_before")?,
+        params.time_range("created_from", "created_before")?,
+    );
+    Ok(ListConnections {
+        id: params.parse("id", "expected a connection's id", |text| ConnectionId::parse(text).ok())?,
+        client_id: params.client_id("client_id")?,
+        provider_id: params.provider_id()?,
+        sub: params.parse("sub", "expected a UUID", uuid)?,
+        status: params.parse_enum("state", ConnectionStatus::ALL, ConnectionStatus::as_str)?,
         created: times.1,
         ended: ended.then_some(times.0),
         after: None,
@@ -69,21 +80,21 @@ fn filter(params: &Params) -> Result<Connections, AdminError> {
 
 impl Params {
     /// A client that is asked for.
-    pub(super) fn client(&self, name: &str) -> Result<Option<ClientId>, AdminError> {
-        self.read(name, "expected a client's id", |text| ClientId::parse(text).ok())
+    pub(super) fn client_id(&self, name: &str) -> Result<Option<ClientId>, AdminError> {
+        self.parse(name, "expected a client's id", |text| ClientId::parse(text).ok())
     }
 
     /// The provider that is asked for.
-    pub(super) fn provider(&self) -> Result<Option<ProviderId>, AdminError> {
-        self.read("provider_id", "expected a positive integer", ProviderId::parse)
+    pub(super) fn provider_id(&self) -> Result<Option<ProviderId>, AdminError> {
+        self.parse("provider_id", "expected a positive integer", ProviderId::parse)
     }
 
     /// A window of time; all time if neither end is given.
-    pub(super) fn window(&self, from: &str, before: &str) -> Result<Window, AdminError> {
+    pub(super) fn time_range(&self, from: &str, before: &str) -> Result<TimeRange, AdminError> {
         let expected = "expected a time in RFC 3339";
-        Ok(Window {
-            from: self.read(from, expected, Timestamp::parse)?.unwrap_or(Window::ALL.from),
-            before: self.read(before, expected, Timestamp::parse)?.unwrap_or(Window::ALL.before),
+        Ok(TimeRange {
+            from: self.parse(from, expected, Timestamp::parse)?.unwrap_or(TimeRange::ALL.from),
+            before: self.parse(before, expected, Timestamp::parse)?.unwrap_or(TimeRange::ALL.before),
         })
     }
 }
@@ -91,7 +102,7 @@ impl Params {
 /// A connection in a list. A cause, an actor and what the sides know stand there once it has ended.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Connection")]
-pub struct ConnectionBody {
+pub struct AdminConnectionBody {
     /// Its id; also the FDX consent id.
     #[schemars(with = "String")]
     id: ConnectionId,
@@ -104,7 +115,7 @@ pub struct ConnectionBody {
     /// The recipient's name for the customer: a UUID.
     sub: String,
     /// Where it stands.
-    state: Word<Status>,
+    state: EnumValue<ConnectionStatus>,
     /// When the provider agreed.
     created_at: Time,
     /// When the recipient redeemed the code.
@@ -114,40 +125,40 @@ pub struct ConnectionBody {
     /// When it ended.
     ended_at: Option<Time>,
     /// Why it ended.
-    cause: Option<Word<Cause>>,
+    cause: Option<EnumValue<EndCause>>,
     /// Who ended it.
     actor: Option<ActorBody>,
     /// The newer login that took its place.
     #[schemars(with = "Option<String>")]
     replaced_by: Option<ConnectionId>,
     /// What the provider knows of the end.
-    bank: Option<Word<BankState>>,
+    provider_revocation: Option<EnumValue<UpstreamRevocation>>,
     /// What the recipient knows of the end.
-    recipient: Option<String>,
+    recipient_notification: Option<String>,
 }
 
-impl ConnectionBody {
-    fn of(found: Found) -> Self {
-        let connection = found.connection;
+impl AdminConnectionBody {
+    fn from_summary(summary: ConnectionSummary) -> Self {
+        let connection = summary.connection;
         let (state, end) = match connection.state {
-            State::Pending { .. } => (Status::Pending, None),
-            State::Active => (Status::Active, None),
-            State::Ended(end) => (end.cause.status(), Some(end)),
+            ConnectionState::Pending { .. } => (ConnectionStatus::Pending, None),
+            ConnectionState::Active => (ConnectionStatus::Active, None),
+            ConnectionState::Ended(end) => (end.cause.status(), Some(end)),
         };
         Self {
             id: connection.id,
             client_id: connection.client_id,
             provider_id: connection.provider_id,
             sub: connection.sub,
-            state: Word(state),
-            created_at: found.created_at.into(),
-            activated_at: found.activated_at.map(Time),
+            state: EnumValue(state),
+            created_at: summary.created_at.into(),
+            activated_at: summary.activated_at.map(Time),
             expires_at: connection.expires_at.into(),
             ended_at: end.as_ref().map(|end| end.at.into()),
-            cause: end.as_ref().map(|end| Word(end.cause)),
-            replaced_by: found.replaced_by,
-            bank: end.as_ref().map(|_| Word(connection.bank)),
-            recipient: end.as_ref().map(|_| found.recipient_state),
+            cause: end.as_ref().map(|end| EnumValue(end.cause)),
+            replaced_by: summary.replaced_by,
+            provider_revocation: end.as_ref().map(|_| EnumValue(connection.provider_revocation)),
+            recipient_notification: end.as_ref().map(|_| summary.recipient_notification),
             actor: end.map(|end| end.actor.into()),
         }
     }
@@ -176,7 +187,7 @@ pub struct TermsBody {
 }
 
 impl TermsBody {
-    fn of(version: i64, terms: Terms) -> Self {
+    fn new(version: i64, terms: Terms) -> Self {
         Self {
             version,
             clusters: terms.clusters.to_string(),
@@ -194,7 +205,7 @@ impl TermsBody {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ConnectionDetail {
     #[serde(flatten)]
-    connection: ConnectionBody,
+    connection: AdminConnectionBody,
     /// What the customer agreed to.
     terms: TermsBody,
     /// Its deferred work, the newest first; at most a hundred.
@@ -205,17 +216,17 @@ pub struct ConnectionDetail {
 
 /// What came of an end.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct ConnectionEnd {
+pub struct EndConnectionResponse {
     /// What happened, or would.
-    outcome: EndWord,
+    outcome: ConnectionEndOutcome,
     /// The connection as it stands now.
-    connection: ConnectionBody,
+    connection: AdminConnectionBody,
 }
 
 /// What an end comes to.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum EndWord {
+pub enum ConnectionEndOutcome {
     /// It was ended now.
     Ended,
     /// It had ended before; nothing has changed.
@@ -224,43 +235,52 @@ pub enum EndWord {
     WouldEnd,
 }
 
-const NOBODY: AdminError = AdminError::NotFound("connection");
+const NOT_FOUND: AdminError = AdminError::NotFound("connection");
 
-async fn found(ctx: &Ctx, id: &str) -> Result<(Found, Terms), AdminError> {
-    let id = ConnectionId::parse(id).map_err(|_| NOBODY)?;
-    ctx.ask(&FoundById { id }).await?.ok_or(NOBODY)
+async fn find_connection(ctx: &RequestContext, id: &str) -> Result<(ConnectionSummary, Terms), AdminError> {
+    let id = ConnectionId::parse(id).map_err(|_| NOT_FOUND)?;
+    ctx.ask(&GetConnectionSummary { id }).await?.ok_or(NOT_FOUND)
 }
 
 /// A connection with everything that is known of it.
-pub async fn show(ctx: &Ctx, id: &str) -> Result<ConnectionDetail, AdminError> {
-    let (found, agreed) = found(ctx, id).await?;
-    let id = found.connection.id.clone();
-    let events = ctx.ask(&AuditOf { kind: SubjectKind::Connection, id: id.to_string() }).await?;
-    let jobs = ctx.ask(&JobsOf { connection_id: id }).await?;
+pub async fn show(ctx: &RequestContext, id: &str) -> Result<ConnectionDetail, AdminError> {
+    let (summary, agreed) = find_connection(ctx, id).await?;
+    let id = summary.connection.id.clone();
+    let events = ctx.ask(&GetAuditChain { kind: SubjectKind::Connection, id: id.to_string() }).await?;
+    let jobs = ctx.ask(&ListConnectionJobs { connection_id: id }).await?;
     Ok(ConnectionDetail {
-        terms: TermsBody::of(found.connection.terms_version, agreed),
-        connection: ConnectionBody::of(found),
-        jobs: jobs.into_iter().map(JobBody::of).collect(),
-        events: events.into_iter().map(EventBody::of).collect(),
+        terms: TermsBody::new(summary.connection.terms_version, agreed),
+        connection: AdminConnectionBody::from_summary(summary),
+        jobs: jobs.into_iter().map(JobBody::from_summary).collect(),
+        events: events.into_iter().map(EventBody::from_event).collect(),
     })
 }
 
 /// Ends a connection, or says what an end would come to.
-pub async fn end(ctx: &Ctx, id: &str, query: Option<&str>, by: Actor) -> Result<ConnectionEnd, AdminError> {
-    let dry = dry_run(query)?;
-    let before = found(ctx, id).await?.0;
-    let already = matches!(before.connection.state, State::Ended(_));
+pub async fn end(
+    ctx: &RequestContext,
+    id: &str,
+    query: Option<&str>,
+    actor: Actor,
+) -> Result<EndConnectionResponse, AdminError> {
+    let dry = parse_dry_run(query)?;
+    let before = find_connection(ctx, id).await?.0;
+    let already = matches!(before.connection.state, ConnectionState::Ended(_));
     if dry {
-        let outcome = if already { EndWord::AlreadyEnded } else { EndWord::WouldEnd };
-        return Ok(ConnectionEnd { outcome, connection: ConnectionBody::of(before) });
+        let outcome =
+            if already { ConnectionEndOutcome::AlreadyEnded } else { ConnectionEndOutcome::WouldEnd };
+        return Ok(EndConnectionResponse { outcome, connection: AdminConnectionBody::from_summary(before) });
     }
-    let id_of = before.connection.id;
-    let (moment, cause) = (ctx.moment()?, Cause::Operator);
-    let asked = EndConnection { moment, connection_id: id_of, cause, actor: by, fence: None };
-    let outcome = match connection::end(ctx, asked).await? {
-        EndOutcome::Ended => EndWord::Ended,
-        EndOutcome::Already(_) => EndWord::AlreadyEnded,
-        EndOutcome::Unknown | EndOutcome::Fenced => return Err(NOBODY),
+    let connection_id = before.connection.id;
+    let (moment, cause) = (ctx.new_moment()?, EndCause::Operator);
+    let command = EndConnection { moment, connection_id, cause, actor, fence: None };
+    let outcome = match connection::end(ctx, command).await? {
+        EndOutcome::Ended => ConnectionEndOutcome::Ended,
+        EndOutcome::AlreadyEnded(_) => ConnectionEndOutcome::AlreadyEnded,
+        EndOutcome::NotFound | EndOutcome::Fenced => return Err(NOT_FOUND),
     };
-    Ok(ConnectionEnd { outcome, connection: ConnectionBody::of(found(ctx, id).await?.0) })
+    Ok(EndConnectionResponse {
+        outcome,
+        connection: AdminConnectionBody::from_summary(find_connection(ctx, id).await?.0),
+    })
 }

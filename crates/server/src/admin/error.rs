@@ -1,12 +1,12 @@
 //! What the operators' API says no with.
 
 use domain::model::operator::Role;
-use domain::rule::operator::NotAdmitted;
-use domain::rule::recipient::Invalid;
-use store::command::{BadPair, WhyNot};
+use domain::rule::operator::OperatorAuthError;
+use domain::rule::recipient::ValidationError;
+use store::command::{PairRejection, RejectedPair};
 
-use crate::fault::Fault;
-use crate::manage::{NotRegistered, Pair, StepRefused};
+use crate::fault::InternalError;
+use crate::manage::{RegisterClientError, RegistrationPair, RegistrationStepError};
 
 /// A refusal for the operator, or our own trouble.
 #[derive(Debug, thiserror::Error)]
@@ -40,11 +40,11 @@ pub enum AdminError {
         /// Whether something that was named is not there.
         missing: bool,
         /// Each, and what is in its way.
-        pairs: Vec<(Pair, String)>,
+        pairs: Vec<(RegistrationPair, String)>,
     },
     /// Our own trouble.
     #[error(transparent)]
-    Fault(Fault),
+    Internal(InternalError),
 }
 
 impl AdminError {
@@ -54,67 +54,75 @@ impl AdminError {
     }
 }
 
-impl From<NotAdmitted> for AdminError {
-    fn from(why: NotAdmitted) -> Self {
-        match why {
-            NotAdmitted::Unknown | NotAdmitted::Stranger => Self::Unauthorized,
-            NotAdmitted::Role(least) => Self::Role(least),
-            NotAdmitted::Bootstrap => Self::Bootstrap,
+impl From<OperatorAuthError> for AdminError {
+    fn from(error: OperatorAuthError) -> Self {
+        match error {
+            OperatorAuthError::Unknown | OperatorAuthError::OtherLocalUser => Self::Unauthorized,
+            OperatorAuthError::InsufficientRole(least) => Self::Role(least),
+            OperatorAuthError::BootstrapTokenOnly => Self::Bootstrap,
         }
     }
 }
 
-impl From<Invalid> for AdminError {
-    fn from(invalid: Invalid) -> Self {
+impl From<ValidationError> for AdminError {
+    fn from(invalid: ValidationError) -> Self {
         // What a caller sent may be in it.
         let expected = invalid.expected.chars().take(300).collect::<String>();
         Self::Invalid { field: invalid.field, expected }
     }
 }
 
-impl From<Vec<BadPair>> for AdminError {
-    fn from(bad: Vec<BadPair>) -> Self {
-        let missing = bad.iter().any(|pair| !matches!(pair.why, WhyNot::Duplicate(_)));
-        let told = |why: WhyNot| match why {
-            WhyNot::NoRecipient => "There is no such recipient".to_owned(),
-            WhyNot::NoProvider => "There is no such provider, or it takes nobody any more".to_owned(),
-            WhyNot::Duplicate(state) => format!("This registration was asked for before and is {state}"),
+impl From<Vec<RejectedPair>> for AdminError {
+    fn from(bad: Vec<RejectedPair>) -> Self {
+        let missing = bad.iter().any(|pair| !matches!(pair.reason, PairRejection::Duplicate(_)));
+        let describe = |why: PairRejection| match why {
+            PairRejection::RecipientNotFound => "There is no such recipient".to_owned(),
+            PairRejection::ProviderNotAvailable => {
+                "There is no such provider, or it takes nobody any more".to_owned()
+            }
+            PairRejection::Duplicate(state) => {
+                format!("This registration was asked for before and is {state}")
+            }
         };
-        let pair =
-            |bad: BadPair| (Pair { client_id: bad.client_id, provider_id: bad.provider_id }, told(bad.why));
+        let pair = |bad: RejectedPair| {
+            (
+                RegistrationPair { client_id: bad.client_id, provider_id: bad.provider_id },
+                describe(bad.reason),
+            )
+        };
         Self::Pairs { missing, pairs: bad.into_iter().map(pair).collect() }
     }
 }
 
-impl From<NotRegistered> for AdminError {
-    fn from(why: NotRegistered) -> Self {
-        match why {
-            NotRegistered::Invalid(invalid) => invalid.into(),
-            NotRegistered::Taken => Self::Fault(Fault::new("a fresh client id is taken")),
-            NotRegistered::Fault(fault) => Self::Fault(fault),
+impl From<RegisterClientError> for AdminError {
+    fn from(error: RegisterClientError) -> Self {
+        match error {
+            RegisterClientError::Invalid(invalid) => invalid.into(),
+            RegisterClientError::IdTaken => Self::Internal(InternalError::new("a fresh client id is taken")),
+            RegisterClientError::Internal(fault) => Self::Internal(fault),
         }
     }
 }
 
-impl From<StepRefused> for AdminError {
-    fn from(why: StepRefused) -> Self {
-        match why {
-            StepRefused::Unknown => Self::NotFound("registration"),
-            StepRefused::NotTaken(why) => Self::Conflict(why),
-            StepRefused::Retired(retired) => Self::Conflict(retired.to_string()),
-            StepRefused::Invalid(invalid) => invalid.into(),
-            StepRefused::Fault(fault) => Self::Fault(fault),
+impl From<RegistrationStepError> for AdminError {
+    fn from(error: RegistrationStepError) -> Self {
+        match error {
+            RegistrationStepError::Unknown => Self::NotFound("registration"),
+            RegistrationStepError::WrongState(why) => Self::Conflict(why),
+            RegistrationStepError::Retired(retired) => Self::Conflict(retired.to_string()),
+            RegistrationStepError::Invalid(invalid) => invalid.into(),
+            RegistrationStepError::Internal(fault) => Self::Internal(fault),
         }
     }
 }
 
-macro_rules! faults {
+macro_rules! impl_from_internal {
     ($($type:ty),+) => {$(
         impl From<$type> for AdminError {
             fn from(error: $type) -> Self {
-                Self::Fault(error.into())
+                Self::Internal(error.into())
             }
         }
     )+};
 }
-faults!(Fault, store::StoreError, crate::ctx::Unfit, crate::vault::Unsealable);
+impl_from_internal!(InternalError, store::StoreError, crate::ctx::ContextError, crate::vault::UnsealError);

@@ -10,15 +10,18 @@ use axum::routing::{delete, get, post};
 use domain::Secret;
 use domain::model::operator::Role;
 use domain::rule::operator::Operator;
-use domain::rule::recipient::Invalid;
+use domain::rule::recipient::ValidationError;
 use serde::Serialize;
 
 use super::{AdminError, Params, audit, connection, job, operator, provider};
 use crate::app::App;
-use crate::ctx::Ctx;
-use crate::fault::Fault;
-use crate::manage::{GIVEN_TWICE, Members, Pair};
-use crate::web::{BodyError, Least, Limited, PairBody, Problem, Route, Segment, Tried, local_peer};
+use crate::ctx::RequestContext;
+use crate::fault::InternalError;
+use crate::manage::{DUPLICATE_FIELD, JsonMembers, RegistrationPair};
+use crate::web::{
+    BodyError, BoundedBody, PairProblemBody, Problem, RequiredRole, Route, Segment, SupportsDryRun,
+    find_local_peer,
+};
 
 /// The routes of the operators' own listener.
 pub(crate) fn routes() -> Vec<Route> {
@@ -35,22 +38,22 @@ pub(crate) fn routes() -> Vec<Route> {
     const RETIRE: &str = "/admin/v1/providers/{provider_id}/retire";
     const TEST: &str = "/admin/v1/providers/{provider_id}/test";
     let mut routes = vec![
-        Route::admin(Role::Viewer, Method::GET, "/admin/v1/connections", get(connections)),
+        Route::admin(Role::Viewer, Method::GET, "/admin/v1/connections", get(list_connections)),
         Route::admin(Role::Viewer, Method::GET, CONNECTION, get(show_connection)),
-        Route::admin(Role::Operator, Method::POST, END, post(end_connection)).tried(),
-        Route::admin(Role::Viewer, Method::GET, "/admin/v1/jobs", get(jobs)),
+        Route::admin(Role::Operator, Method::POST, END, post(end_connection)).with_dry_run(),
+        Route::admin(Role::Viewer, Method::GET, "/admin/v1/jobs", get(list_jobs)),
         Route::admin(Role::Operator, Method::POST, RETRY, post(retry_job)),
         Route::admin(Role::Operator, Method::POST, CLOSE, post(close_job)),
-        Route::admin(Role::Viewer, Method::GET, "/admin/v1/audit", get(events)),
-        Route::admin(Role::Viewer, Method::GET, "/admin/v1/providers", get(providers)),
+        Route::admin(Role::Viewer, Method::GET, "/admin/v1/audit", get(list_events)),
+        Route::admin(Role::Viewer, Method::GET, "/admin/v1/providers", get(list_providers)),
         Route::admin(Role::Viewer, Method::GET, PROVIDER, get(show_provider)),
         Route::admin(Role::Operator, Method::POST, PAUSE, post(pause_provider)),
         Route::admin(Role::Operator, Method::POST, RELEASE, post(release_provider)),
         Route::admin(Role::Operator, Method::POST, RETIRE, post(retire_provider)),
         Route::admin(Role::Operator, Method::POST, TEST, post(test_provider)),
-        Route::admin(Role::Admin, Method::GET, OPERATORS, get(operators)),
+        Route::admin(Role::Admin, Method::GET, OPERATORS, get(list_operators)),
         Route::admin(Role::Admin, Method::POST, OPERATORS, post(add_operator)),
-        Route::admin(Role::Admin, Method::POST, BOOTSTRAP, post(bootstrap)),
+        Route::admin(Role::Admin, Method::POST, BOOTSTRAP, post(issue_bootstrap_token)),
         Route::admin(Role::Admin, Method::DELETE, OPERATOR, delete(remove_operator)),
     ];
     routes.extend(super::setup::http::routes());
@@ -58,263 +61,282 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// The operator who asks: let in by its token or from the machine itself, with a role that covers the route's least.
-pub(super) struct By(pub(super) Operator);
+pub(super) struct AuthenticatedOperator(pub(super) Operator);
 
-impl FromRequestParts<App> for By {
+impl FromRequestParts<App> for AuthenticatedOperator {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Response> {
-        Self::of(parts).await.map_err(refuse)
+        Self::authenticate(parts).await.map_err(error_response)
     }
 }
 
-impl By {
-    async fn of(parts: &Parts) -> Result<Self, AdminError> {
-        let operator = Asking::of(&parts.headers, &parts.extensions)?.admitted().await?;
-        if !parts.method.is_safe() && parts.extensions.get::<Tried>().is_none() {
-            no_query(parts.uri.query())?;
+impl AuthenticatedOperator {
+    async fn authenticate(parts: &Parts) -> Result<Self, AdminError> {
+        let operator = AuthorizationCheck::from_parts(&parts.headers, &parts.extensions)?.authorize().await?;
+        if !parts.method.is_safe() && parts.extensions.get::<SupportsDryRun>().is_none() {
+            reject_query(parts.uri.query())?;
         }
         Ok(Self(operator))
     }
 }
 
 /// The operator who asks for a deed that nothing is to be said for: a body that says something is refused.
-pub(super) struct Alone(pub(super) Operator);
+pub(super) struct NoBody(pub(super) Operator);
 
-impl FromRequest<App> for Alone {
+impl FromRequest<App> for NoBody {
     type Rejection = Response;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
-        let By(operator) = By::from_request_parts(&mut parts, app).await?;
-        let members = members_if_any(app, Request::from_parts(parts, body)).await?;
-        members.known(&[]).map_err(|invalid| refuse(invalid.into()))?;
+        let AuthenticatedOperator(operator) =
+            AuthenticatedOperator::from_request_parts(&mut parts, app).await?;
+        let members = read_optional_members(app, Request::from_parts(parts, body)).await?;
+        members.reject_unknown(&[]).map_err(|invalid| error_response(invalid.into()))?;
         Ok(Self(operator))
     }
 }
 
 /// A deed that cannot be tried is not done where somebody wants to try it.
-fn no_query(query: Option<&str>) -> Result<(), AdminError> {
-    Params::query(query, &[]).map(|_| ())
+fn reject_query(query: Option<&str>) -> Result<(), AdminError> {
+    Params::from_query(query, &[]).map(|_| ())
 }
 
 /// Somebody who asks for what wants a role.
-struct Asking {
-    ctx: Ctx,
-    came: operator::Came,
-    least: Role,
+struct AuthorizationCheck {
+    ctx: RequestContext,
+    credential: operator::PresentedCredential,
+    required_role: Role,
 }
 
-impl Asking {
-    fn of(headers: &HeaderMap, extensions: &Extensions) -> Result<Self, AdminError> {
-        let of_route = extensions.get::<Ctx>().cloned().zip(extensions.get::<Least>().copied());
-        let (ctx, Least(least)) = of_route.ok_or_else(|| Fault::new("a route has no least role"))?;
-        Ok(Self { ctx, came: came(headers, extensions), least })
+impl AuthorizationCheck {
+    fn from_parts(headers: &HeaderMap, extensions: &Extensions) -> Result<Self, AdminError> {
+        let of_route =
+            extensions.get::<RequestContext>().cloned().zip(extensions.get::<RequiredRole>().copied());
+        let (ctx, RequiredRole(required_role)) =
+            of_route.ok_or_else(|| InternalError::new("a route has no least role"))?;
+        Ok(Self { ctx, credential: presented_credential(headers, extensions), required_role })
     }
 
     /// Lets them in as things stand now.
-    async fn admitted(&self) -> Result<Operator, AdminError> {
-        operator::admit(&self.ctx.later()?, &self.came, self.least).await
+    async fn authorize(&self) -> Result<Operator, AdminError> {
+        operator::admit(&self.ctx.refreshed()?, &self.credential, self.required_role).await
     }
 }
 
 /// What somebody shows. A credential that is none counts as one that is wrong: only who shows none at all can come
 /// from the machine itself.
-fn came(headers: &HeaderMap, extensions: &Extensions) -> operator::Came {
-    let bearer = crate::authz::http::bearer(headers).map(|bearer| bearer.0);
-    let shown = headers.contains_key(header::AUTHORIZATION);
-    let bearer = bearer.or_else(|| shown.then(|| Secret::new(String::new())));
-    operator::Came { bearer, local: local_peer(extensions) }
+fn presented_credential(headers: &HeaderMap, extensions: &Extensions) -> operator::PresentedCredential {
+    let bearer = crate::authz::http::parse_bearer(headers).map(|bearer| bearer.0);
+    let has_header = headers.contains_key(header::AUTHORIZATION);
+    let bearer = bearer.or_else(|| has_header.then(|| Secret::new(String::new())));
+    operator::PresentedCredential { bearer, local: find_local_peer(extensions) }
 }
 
-async fn connections(_: By, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
+async fn list_connections(
+    _: AuthenticatedOperator,
+    ctx: RequestContext,
+    RawQuery(query): RawQuery,
+) -> Response {
     render(connection::list(&ctx, query.as_deref()).await)
 }
 
-async fn show_connection(_: By, ctx: Ctx, Segment(id): Segment) -> Response {
+async fn show_connection(_: AuthenticatedOperator, ctx: RequestContext, Segment(id): Segment) -> Response {
     render(connection::show(&ctx, &id).await)
 }
 
 async fn end_connection(
-    ctx: Ctx,
+    ctx: RequestContext,
     Segment(id): Segment,
     RawQuery(query): RawQuery,
-    Alone(by): Alone,
+    NoBody(operator): NoBody,
 ) -> Response {
-    render(connection::end(&ctx, &id, query.as_deref(), by.actor()).await)
+    render(connection::end(&ctx, &id, query.as_deref(), operator.actor()).await)
 }
 
-async fn jobs(_: By, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
+async fn list_jobs(_: AuthenticatedOperator, ctx: RequestContext, RawQuery(query): RawQuery) -> Response {
     render(job::list(&ctx, query.as_deref()).await)
 }
 
-async fn retry_job(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
-    render(job::retry(&ctx, &id, by.actor()).await)
+async fn retry_job(ctx: RequestContext, Segment(id): Segment, NoBody(operator): NoBody) -> Response {
+    render(job::retry(&ctx, &id, operator.actor()).await)
 }
 
-async fn close_job(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
-    render(job::close(&ctx, &id, by.actor()).await)
+async fn close_job(ctx: RequestContext, Segment(id): Segment, NoBody(operator): NoBody) -> Response {
+    render(job::close(&ctx, &id, operator.actor()).await)
 }
 
-async fn events(_: By, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
+async fn list_events(_: AuthenticatedOperator, ctx: RequestContext, RawQuery(query): RawQuery) -> Response {
     render(audit::list(&ctx, query.as_deref()).await)
 }
 
-async fn providers(_: By, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
+async fn list_providers(
+    _: AuthenticatedOperator,
+    ctx: RequestContext,
+    RawQuery(query): RawQuery,
+) -> Response {
     render(provider::list(&ctx, query.as_deref()).await)
 }
 
-async fn show_provider(_: By, ctx: Ctx, Segment(id): Segment) -> Response {
+async fn show_provider(_: AuthenticatedOperator, ctx: RequestContext, Segment(id): Segment) -> Response {
     render(provider::show(&ctx, &id).await)
 }
 
-async fn pause_provider(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
-    render(provider::pause(&ctx, &id, by.actor()).await)
+async fn pause_provider(ctx: RequestContext, Segment(id): Segment, NoBody(operator): NoBody) -> Response {
+    render(provider::pause(&ctx, &id, operator.actor()).await)
 }
 
-async fn release_provider(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
-    render(provider::release(&ctx, &id, by.actor()).await)
+async fn release_provider(ctx: RequestContext, Segment(id): Segment, NoBody(operator): NoBody) -> Response {
+    render(provider::release(&ctx, &id, operator.actor()).await)
 }
 
-async fn retire_provider(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
-    render(provider::retire(&ctx, &id, by.actor()).await)
+async fn retire_provider(ctx: RequestContext, Segment(id): Segment, NoBody(operator): NoBody) -> Response {
+    render(provider::retire(&ctx, &id, operator.actor()).await)
 }
 
-async fn test_provider(ctx: Ctx, Segment(id): Segment, _: Alone) -> Response {
+async fn test_provider(ctx: RequestContext, Segment(id): Segment, _: NoBody) -> Response {
     render(provider::test(&ctx, &id).await)
 }
 
-async fn operators(_: By, ctx: Ctx, RawQuery(query): RawQuery) -> Response {
+async fn list_operators(
+    _: AuthenticatedOperator,
+    ctx: RequestContext,
+    RawQuery(query): RawQuery,
+) -> Response {
     render(operator::list(&ctx, query.as_deref()).await)
 }
 
-async fn add_operator(ctx: Ctx, State(app): State<App>, request: Request) -> Response {
-    let came = came(request.headers(), request.extensions());
-    if let Err(error) = operator::adder(&ctx, &came).await {
-        return refuse(error);
+async fn add_operator(ctx: RequestContext, State(app): State<App>, request: Request) -> Response {
+    let credential = presented_credential(request.headers(), request.extensions());
+    if let Err(error) = operator::authorize_adder(&ctx, &credential).await {
+        return error_response(error);
     }
-    if let Err(error) = no_query(request.uri().query()) {
-        return refuse(error);
+    if let Err(error) = reject_query(request.uri().query()) {
+        return error_response(error);
     }
-    match fields(&app, request, &operator::FIELDS).await {
-        Ok(params) => made(operator::add_by(&ctx, &params, &came).await),
+    match read_fields(&app, request, &operator::FIELDS).await {
+        Ok(params) => created(operator::authorize_and_add(&ctx, &params, &credential).await),
         Err(refused) => refused,
     }
 }
 
-async fn bootstrap(ctx: Ctx, Alone(by): Alone) -> Response {
-    made(operator::first(&ctx, by.actor()).await)
+async fn issue_bootstrap_token(ctx: RequestContext, NoBody(operator): NoBody) -> Response {
+    created(operator::issue_bootstrap_token(&ctx, operator.actor()).await)
 }
 
-async fn remove_operator(ctx: Ctx, Segment(id): Segment, Alone(by): Alone) -> Response {
-    match operator::remove(&ctx, &id, &by).await {
+async fn remove_operator(ctx: RequestContext, Segment(id): Segment, NoBody(operator): NoBody) -> Response {
+    match operator::remove(&ctx, &id, &operator).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => refuse(error),
+        Err(error) => error_response(error),
     }
 }
 
 /// The fields of a body, each known and given once.
-async fn fields(app: &App, request: Request, known: &[&str]) -> Result<Params, Response> {
-    let pairs = read(app, request).await?.fields(known).map_err(|error| told(&error).into_response())?;
-    Params::of(pairs, known).map_err(refuse)
+async fn read_fields(app: &App, request: Request, known: &[&str]) -> Result<Params, Response> {
+    let pairs =
+        read_body(app, request).await?.fields(known).map_err(|error| to_problem(&error).into_response())?;
+    Params::from_pairs(pairs, known).map_err(error_response)
 }
 
 /// The members of a body that is a JSON object. Whoever was removed while it was on its way does nothing with it.
-pub(super) async fn members(app: &App, request: Request) -> Result<Members, Response> {
-    let body = sent(app, request).await?;
-    members_of(&body).map_err(IntoResponse::into_response)
+pub(super) async fn read_members(app: &App, request: Request) -> Result<JsonMembers, Response> {
+    let body = read_authorized_body(app, request).await?;
+    parse_members(&body).map_err(IntoResponse::into_response)
 }
 
-async fn sent(app: &App, request: Request) -> Result<Limited, Response> {
-    let asking = Asking::of(request.headers(), request.extensions()).map_err(refuse)?;
-    let body = read(app, request).await?;
-    asking.admitted().await.map_err(refuse)?;
+async fn read_authorized_body(app: &App, request: Request) -> Result<BoundedBody, Response> {
+    let check =
+        AuthorizationCheck::from_parts(request.headers(), request.extensions()).map_err(error_response)?;
+    let body = read_body(app, request).await?;
+    check.authorize().await.map_err(error_response)?;
     Ok(body)
 }
 
-fn members_of(body: &Limited) -> Result<Members, Problem> {
-    let members = body.members().map_err(|error| told(&error))?;
-    Members::new(members).map_err(|invalid| problem(invalid.into()))
+fn parse_members(body: &BoundedBody) -> Result<JsonMembers, Problem> {
+    let members = body.json_members().map_err(|error| to_problem(&error))?;
+    JsonMembers::new(members).map_err(|invalid| render_problem(invalid.into()))
 }
 
 /// The members of a body that may be left out.
-pub(super) async fn members_if_any(app: &App, request: Request) -> Result<Members, Response> {
+pub(super) async fn read_optional_members(app: &App, request: Request) -> Result<JsonMembers, Response> {
     if request.body().is_end_stream() {
-        return Ok(Members::default());
+        return Ok(JsonMembers::default());
     }
-    let body = sent(app, request).await?;
-    let members = if body.bytes.is_empty() { Ok(Members::default()) } else { members_of(&body) };
+    let body = read_authorized_body(app, request).await?;
+    let members = if body.bytes.is_empty() { Ok(JsonMembers::default()) } else { parse_members(&body) };
     members.map_err(IntoResponse::into_response)
 }
 
-async fn read(app: &App, request: Request) -> Result<Limited, Response> {
-    Limited::read(app, request).await.map_err(|error| told(&error).into_response())
+async fn read_body(app: &App, request: Request) -> Result<BoundedBody, Response> {
+    BoundedBody::read(app, request).await.map_err(|error| to_problem(&error).into_response())
 }
 
 /// Why a body is not read, as it is told.
-fn told(error: &BodyError) -> Problem {
-    if let BodyError::Twice(way) = error {
-        return problem(Invalid::new(way, GIVEN_TWICE).into());
+fn to_problem(error: &BodyError) -> Problem {
+    if let BodyError::DuplicateKey(path) = error {
+        return render_problem(ValidationError::new(path, DUPLICATE_FIELD).into());
     }
-    let (status, error) = error.shown();
-    Problem::new(status, Problem::plain(status, "").code(), error.description)
+    let (status, error) = error.to_status_and_error();
+    Problem::new(status, Problem::for_status(status, "").code(), error.description)
 }
 
-pub(super) fn render<T: Serialize>(answer: Result<T, AdminError>) -> Response {
-    match answer {
+pub(super) fn render<T: Serialize>(result: Result<T, AdminError>) -> Response {
+    match result {
         Ok(shown) => Json(shown).into_response(),
-        Err(error) => refuse(error),
+        Err(error) => error_response(error),
     }
 }
 
 /// As [`render`], of something that was made.
-pub(super) fn made<T: Serialize>(answer: Result<T, AdminError>) -> Response {
-    match answer {
+pub(super) fn created<T: Serialize>(result: Result<T, AdminError>) -> Response {
+    match result {
         Ok(shown) => (StatusCode::CREATED, Json(shown)).into_response(),
-        Err(error) => refuse(error),
+        Err(error) => error_response(error),
     }
 }
 
-pub(super) fn refuse(error: AdminError) -> Response {
-    if let AdminError::Fault(fault) = &error {
+pub(super) fn error_response(error: AdminError) -> Response {
+    if let AdminError::Internal(fault) = &error {
         tracing::error!(%fault, "an operator's request failed");
     }
-    problem(error).into_response()
+    render_problem(error).into_response()
 }
 
 /// A refusal as it is told.
-pub(crate) fn problem(error: AdminError) -> Problem {
-    let told = error.to_string();
+pub(crate) fn render_problem(error: AdminError) -> Problem {
+    let detail = error.to_string();
     match error {
-        AdminError::Unauthorized => Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", told),
-        AdminError::Role(_) | AdminError::Bootstrap => Problem::new(StatusCode::FORBIDDEN, "forbidden", told),
-        AdminError::Invalid { field, .. } => {
-            Problem::new(StatusCode::BAD_REQUEST, "invalid", told).about(Some(field))
+        AdminError::Unauthorized => Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail),
+        AdminError::Role(_) | AdminError::Bootstrap => {
+            Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
         }
-        AdminError::NotFound(_) => Problem::new(StatusCode::NOT_FOUND, "not_found", told),
-        AdminError::Conflict(_) => Problem::new(StatusCode::CONFLICT, "conflict", told),
+        AdminError::Invalid { field, .. } => {
+            Problem::new(StatusCode::BAD_REQUEST, "invalid", detail).with_field(Some(field))
+        }
+        AdminError::NotFound(_) => Problem::new(StatusCode::NOT_FOUND, "not_found", detail),
+        AdminError::Conflict(_) => Problem::new(StatusCode::CONFLICT, "conflict", detail),
         AdminError::Pairs { missing: true, pairs } => {
-            Problem::new(StatusCode::NOT_FOUND, "not_found", told).of_pairs(shown_pairs(pairs))
+            Problem::new(StatusCode::NOT_FOUND, "not_found", detail).with_pairs(render_pairs(pairs))
         }
         AdminError::Pairs { missing: false, pairs } => {
-            Problem::new(StatusCode::CONFLICT, "conflict", told).of_pairs(shown_pairs(pairs))
+            Problem::new(StatusCode::CONFLICT, "conflict", detail).with_pairs(render_pairs(pairs))
         }
-        AdminError::Fault(fault) => {
+        AdminError::Internal(fault) => {
             let status = if fault.is_transient() {
                 StatusCode::SERVICE_UNAVAILABLE
             } else {
                 StatusCode::INTERNAL_SERVER_ERROR
             };
-            Problem::plain(status, "The hub cannot answer at present")
+            Problem::for_status(status, "The hub cannot answer at present")
         }
     }
 }
 
-fn shown_pairs(pairs: Vec<(Pair, String)>) -> Vec<PairBody> {
-    let shown = |(pair, detail): (Pair, String)| PairBody {
+fn render_pairs(pairs: Vec<(RegistrationPair, String)>) -> Vec<PairProblemBody> {
+    let to_body = |(pair, detail): (RegistrationPair, String)| PairProblemBody {
         client_id: pair.client_id.to_string(),
         provider_id: pair.provider_id.number(),
         detail,
     };
-    pairs.into_iter().map(shown).collect()
+    pairs.into_iter().map(to_body).collect()
 }

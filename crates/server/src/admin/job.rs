@@ -5,13 +5,13 @@ use domain::model::audit_event::Actor;
 use domain::model::job::{JobKind, JobState};
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::command::{SettleJob, Settlement};
-use store::query::{JobSeen, Jobs};
+use store::command::{FailedJobAction, ResolveFailedJob};
+use store::query::{JobSummary, ListJobs};
 
-use super::page::Asked;
-use super::{AdminError, Page, Params};
-use crate::ctx::Ctx;
-use crate::wire::{Time, Word};
+use super::page::PageRequest;
+use super::{AdminError, AdminPage, Params};
+use crate::ctx::RequestContext;
+use crate::wire::{EnumValue, Time};
 
 /// A job without what it holds.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -21,9 +21,9 @@ pub struct JobBody {
     #[schemars(with = "String")]
     id: JobId,
     /// What it does.
-    kind: Word<JobKind>,
+    kind: EnumValue<JobKind>,
     /// Where it stands.
-    state: Word<JobState>,
+    state: EnumValue<JobState>,
     /// The connection it is about; none if it is about a registration.
     #[schemars(with = "Option<String>")]
     connection_id: Option<ConnectionId>,
@@ -50,11 +50,11 @@ pub struct JobBody {
 }
 
 impl JobBody {
-    pub(super) fn of(job: JobSeen) -> Self {
+    pub(super) fn from_summary(job: JobSummary) -> Self {
         Self {
             id: job.id,
-            kind: Word(job.kind),
-            state: Word(job.state),
+            kind: EnumValue(job.kind),
+            state: EnumValue(job.state),
             connection_id: job.connection_id,
             provider_id: job.provider_id,
             client_id: job.client_id,
@@ -71,9 +71,9 @@ impl JobBody {
 
 /// What became of a job that was given up.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct JobSettled {
+pub struct ResolveJobResponse {
     /// What was done.
-    outcome: SettledWord,
+    outcome: ResolveJobOutcome,
     /// The job.
     #[schemars(with = "String")]
     id: JobId,
@@ -82,7 +82,7 @@ pub struct JobSettled {
 /// What a person does with a job that was given up.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum SettledWord {
+pub enum ResolveJobOutcome {
     /// It is tried again, for seven days more.
     Retried,
     /// It is closed: its token is gone, the provider stays untold.
@@ -90,38 +90,43 @@ pub enum SettledWord {
 }
 
 /// Jobs that a query looks for.
-pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<JobBody>, AdminError> {
-    let params = Params::query(query, &["state", "kind", "provider_id", "limit", "after"])?;
-    let asked = Asked::of(ctx, "jobs", &params)?;
-    let search = Jobs {
-        state: params.word("state", JobState::ALL, JobState::as_str)?,
-        kind: params.word("kind", JobKind::ALL, JobKind::as_str)?,
-        provider_id: params.provider()?,
-        after: asked.after(|text| JobId::parse(text).ok())?,
-        limit: asked.rows(),
+pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage<JobBody>, AdminError> {
+    let params = Params::from_query(query, &["state", "kind", "provider_id", "limit", "after"])?;
+    let page_request = PageRequest::from_params(ctx, "jobs", &params)?;
+    let search = ListJobs {
+        state: params.parse_enum("state", JobState::ALL, JobState::as_str)?,
+        kind: params.parse_enum("kind", JobKind::ALL, JobKind::as_str)?,
+        provider_id: params.provider_id()?,
+        after: page_request.parse_after(|text| JobId::parse(text).ok())?,
+        limit: page_request.row_limit(),
     };
-    asked.page(ctx, ctx.ask(&search).await?, |job| job.id.to_string(), JobBody::of)
+    page_request.build_page(ctx, ctx.ask(&search).await?, |job| job.id.to_string(), JobBody::from_summary)
 }
 
 /// Has a job that was given up tried again.
-pub async fn retry(ctx: &Ctx, id: &str, actor: Actor) -> Result<JobSettled, AdminError> {
-    let job_id = settle(ctx, id, Settlement::Retry, actor).await?;
-    ctx.app().jobs().notify_one();
+pub async fn retry(ctx: &RequestContext, id: &str, actor: Actor) -> Result<ResolveJobResponse, AdminError> {
+    let job_id = resolve_failed_job(ctx, id, FailedJobAction::Retry, actor).await?;
+    ctx.app().job_notify().notify_one();
     tracing::info!(job = %job_id, "a person has a job tried again");
-    Ok(JobSettled { outcome: SettledWord::Retried, id: job_id })
+    Ok(ResolveJobResponse { outcome: ResolveJobOutcome::Retried, id: job_id })
 }
 
 /// Closes a job that was given up: its token goes.
-pub async fn close(ctx: &Ctx, id: &str, actor: Actor) -> Result<JobSettled, AdminError> {
-    let job_id = settle(ctx, id, Settlement::Close, actor).await?;
+pub async fn close(ctx: &RequestContext, id: &str, actor: Actor) -> Result<ResolveJobResponse, AdminError> {
+    let job_id = resolve_failed_job(ctx, id, FailedJobAction::Close, actor).await?;
     tracing::info!(job = %job_id, "a person closed a job");
-    Ok(JobSettled { outcome: SettledWord::Closed, id: job_id })
+    Ok(ResolveJobResponse { outcome: ResolveJobOutcome::Closed, id: job_id })
 }
 
-async fn settle(ctx: &Ctx, id: &str, settlement: Settlement, actor: Actor) -> Result<JobId, AdminError> {
-    const NOBODY: AdminError = AdminError::NotFound("job");
-    let job_id = JobId::parse(id).map_err(|_| NOBODY)?;
-    let settle = SettleJob { moment: ctx.moment()?, job_id: job_id.clone(), settlement, actor };
-    ctx.run(settle).await?.ok_or(NOBODY)?.map_err(|why| AdminError::Conflict(why.to_string()))?;
+async fn resolve_failed_job(
+    ctx: &RequestContext,
+    id: &str,
+    action: FailedJobAction,
+    actor: Actor,
+) -> Result<JobId, AdminError> {
+    const NOT_FOUND: AdminError = AdminError::NotFound("job");
+    let job_id = JobId::parse(id).map_err(|_| NOT_FOUND)?;
+    let command = ResolveFailedJob { moment: ctx.new_moment()?, job_id: job_id.clone(), action, actor };
+    ctx.run(command).await?.ok_or(NOT_FOUND)?.map_err(|why| AdminError::Conflict(why.to_string()))?;
     Ok(job_id)
 }

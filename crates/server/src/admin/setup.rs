@@ -14,8 +14,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use partner::{PartnerBody, PartnerCreated};
-pub use recipient::{RecipientBody, RecipientCreated, RecipientRemoved, RemovedWord};
-pub use registration::{RegistrationBody, RegistrationsAsked};
+pub use recipient::{AdminRecipientBody, RecipientCreated, RecipientRemoved, RemoveRecipientOutcome};
+pub use registration::{AdminRegistrationBody, RequestedRegistrations};
 
 use crate::wire::exposed;
 

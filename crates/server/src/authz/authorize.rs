@@ -9,22 +9,22 @@ use domain::model::authorization_request::{AuthorizationRequest, RequestStatus};
 use domain::model::client::Client;
 use domain::model::provider::ProviderState;
 use domain::rule::authorize::{
-    CheckedRequest, DENIED, Language, NOT_NOW, NOT_REGISTERED, PageRefusal, Query, VerifiedRedirect, check,
-    may_connect, redirect,
+    ACCESS_DENIED, AuthorizePageError, AuthorizeQuery, CheckedRequest, Language, NOT_REGISTERED,
+    PROVIDER_UNAVAILABLE, VerifiedRedirect, check, ensure_may_connect, resolve_redirect,
 };
 use store::command::OpenAuthorizationRequest;
-use store::query::{ClientById, ProviderById, ProvidersOf, RegistrationOf};
+use store::query::{GetClient, GetProvider, GetRegistration, ListRecipientProviders};
 
-use crate::ctx::Ctx;
-use crate::fault::Fault;
-use crate::hub::{may_redirect, redirect_answer};
+use crate::ctx::RequestContext;
+use crate::fault::InternalError;
+use crate::hub::{build_redirect_url, may_redirect};
 
 /// How long a browser may take from here to the provider's answer.
-pub const REQUEST_LIFE: Duration = Duration::from_mins(20);
+pub const REQUEST_TTL: Duration = Duration::from_mins(20);
 
 /// What a well-formed request begins with.
 #[derive(Debug)]
-pub enum Begun {
+pub enum AuthorizeOutcome {
     /// Its consent page waits.
     Consent {
         /// The request.
@@ -52,7 +52,7 @@ pub struct Picker {
 }
 
 /// The parameters that a picker sends again. What is not known is left behind.
-const REPEATED: [&str; 11] = [
+const FORWARDED_PARAMETERS: [&str; 11] = [
     "response_type",
     "client_id",
     "redirect_uri",
@@ -68,109 +68,112 @@ const REPEATED: [&str; 11] = [
 
 /// Why nothing began.
 #[derive(Debug)]
-pub enum NotBegun {
+pub enum AuthorizeError {
     /// A page for the person in front of the browser: the recipient is not one that may redirect.
-    Page(PageRefusal),
+    Page(AuthorizePageError),
     /// An answer to the recipient: where the browser goes.
     Redirect(String),
     /// Our own trouble.
-    Fault(Fault),
+    Internal(InternalError),
 }
 
-impl<E: Into<Fault>> From<E> for NotBegun {
+impl<E: Into<InternalError>> From<E> for AuthorizeError {
     fn from(error: E) -> Self {
-        Self::Fault(error.into())
+        Self::Internal(error.into())
     }
 }
 
 /// Checks a request and keeps it.
-pub async fn begin(ctx: &Ctx, query: &Query) -> Result<Begun, NotBegun> {
+pub async fn begin_authorization(
+    ctx: &RequestContext,
+    query: &AuthorizeQuery,
+) -> Result<AuthorizeOutcome, AuthorizeError> {
     let client = match query.single("client_id").ok().flatten().map(ClientId::parse) {
-        Some(Ok(id)) => ctx.ask(&ClientById { id }).await?,
+        Some(Ok(id)) => ctx.ask(&GetClient { id }).await?,
         _ => None,
     };
-    let to = redirect(query, client.as_ref()).map_err(NotBegun::Page)?;
-    let client = client.ok_or(NotBegun::Page(PageRefusal::UnknownClient))?;
-    let checked = match checked(ctx, query, &client).await? {
+    let to = resolve_redirect(query, client.as_ref()).map_err(AuthorizeError::Page)?;
+    let client = client.ok_or(AuthorizeError::Page(AuthorizePageError::UnknownClient))?;
+    let checked = match check_request(ctx, query, &client).await? {
         Ok(checked) => checked,
-        Err(error) => return Err(refused(ctx, query, &client, &to, &error).await?),
+        Err(error) => return Err(build_rejection(ctx, query, &client, &to, &error).await?),
     };
     match checked.provider_id {
-        Some(provider_id) => open(ctx, query, client, to, provider_id, checked).await,
-        None => match picker(ctx, query, &client, &to).await? {
-            Ok(picker) => Ok(Begun::Pick(picker)),
-            Err(error) => Err(refused(ctx, query, &client, &to, &error).await?),
+        Some(provider_id) => open_request(ctx, query, client, to, provider_id, checked).await,
+        None => match build_picker(ctx, query, &client, &to).await? {
+            Ok(picker) => Ok(AuthorizeOutcome::Pick(picker)),
+            Err(error) => Err(build_rejection(ctx, query, &client, &to, &error).await?),
         },
     }
 }
 
 /// The providers that the recipient may use now; an error if there is none.
-async fn picker(
-    ctx: &Ctx,
-    query: &Query,
+async fn build_picker(
+    ctx: &RequestContext,
+    query: &AuthorizeQuery,
     client: &Client,
     to: &VerifiedRedirect,
-) -> Result<Result<Picker, OAuthError>, Fault> {
-    let registered = ctx.ask(&ProvidersOf { client_id: client.id.clone() }).await?;
+) -> Result<Result<Picker, OAuthError>, InternalError> {
+    let registered = ctx.ask(&ListRecipientProviders { client_id: client.id.clone() }).await?;
     let open = registered.iter().filter(|p| p.state == ProviderState::Active);
     let providers: Vec<_> = open.map(|p| (p.id, p.settings.name.clone())).collect();
     if providers.is_empty() {
-        return Ok(Err(if registered.is_empty() { NOT_REGISTERED } else { NOT_NOW }));
+        return Ok(Err(if registered.is_empty() { NOT_REGISTERED } else { PROVIDER_UNAVAILABLE }));
     }
-    let kept = query.0.iter().filter(|(name, _)| REPEATED.contains(&name.as_str()));
+    let kept = query.0.iter().filter(|(name, _)| FORWARDED_PARAMETERS.contains(&name.as_str()));
     Ok(Ok(Picker {
-        language: Language::of(query),
+        language: Language::from_query(query),
         recipient: client.name.clone(),
         providers,
         parameters: kept.cloned().collect(),
-        declined: redirect_answer(to, query.state().ok().flatten(), Err(&DENIED)),
+        declined: build_redirect_url(to, query.state().ok().flatten(), Err(&ACCESS_DENIED)),
     }))
 }
 
-async fn checked(
-    ctx: &Ctx,
-    query: &Query,
+async fn check_request(
+    ctx: &RequestContext,
+    query: &AuthorizeQuery,
     client: &Client,
-) -> Result<Result<CheckedRequest, OAuthError>, Fault> {
+) -> Result<Result<CheckedRequest, OAuthError>, InternalError> {
     let checked = match check(query, client) {
         Ok(checked) => checked,
         Err(error) => return Ok(Err(error)),
     };
     let Some(provider_id) = checked.provider_id else { return Ok(Ok(checked)) };
-    let provider = ctx.ask(&ProviderById { id: provider_id }).await?;
+    let provider = ctx.ask(&GetProvider { id: provider_id }).await?;
     let client_id = client.id.clone();
-    let registration = ctx.ask(&RegistrationOf { client_id, provider_id }).await?;
-    Ok(may_connect(client, provider.as_ref(), registration.as_ref()).map(|()| checked))
+    let registration = ctx.ask(&GetRegistration { client_id, provider_id }).await?;
+    Ok(ensure_may_connect(client, provider.as_ref(), registration.as_ref()).map(|()| checked))
 }
 
 /// An answer to a recipient that may have it; a page otherwise.
-async fn refused(
-    ctx: &Ctx,
-    query: &Query,
+async fn build_rejection(
+    ctx: &RequestContext,
+    query: &AuthorizeQuery,
     client: &Client,
     to: &VerifiedRedirect,
     error: &OAuthError,
-) -> Result<NotBegun, Fault> {
+) -> Result<AuthorizeError, InternalError> {
     if !may_redirect(ctx, client).await? {
-        return Ok(NotBegun::Page(PageRefusal::UnknownClient));
+        return Ok(AuthorizeError::Page(AuthorizePageError::UnknownClient));
     }
     let state = query.state().ok().flatten();
-    Ok(NotBegun::Redirect(redirect_answer(to, state, Err(error))))
+    Ok(AuthorizeError::Redirect(build_redirect_url(to, state, Err(error))))
 }
 
-async fn open(
-    ctx: &Ctx,
-    query: &Query,
+async fn open_request(
+    ctx: &RequestContext,
+    query: &AuthorizeQuery,
     client: Client,
     to: VerifiedRedirect,
     provider_id: ProviderId,
     checked: CheckedRequest,
-) -> Result<Begun, NotBegun> {
-    let mut ids = ctx.ids()?;
+) -> Result<AuthorizeOutcome, AuthorizeError> {
+    let mut ids = ctx.new_id_source()?;
     let (id, connection_id) = (ids.mint::<AuthorizationRequestId>(), ids.mint::<ConnectionId>());
     let vault = ctx.app().vault();
-    let (_, data_key) = vault.data_key(ctx.random()?, connection_id.as_str())?;
-    let cookie = ctx.secret()?;
+    let (_, data_key) = vault.create_data_key(ctx.random_bytes()?, connection_id.as_str())?;
+    let cookie = ctx.random_secret()?;
     let request = AuthorizationRequest {
         id: id.clone(),
         connection_id,
@@ -180,7 +183,7 @@ async fn open(
         clusters: checked.clusters,
         client_state: Some(checked.state),
         code_challenge: checked.code_challenge,
-        language: Language::of(query).as_str().to_owned(),
+        language: Language::from_query(query).as_str().to_owned(),
         status: RequestStatus::AwaitingConsent,
         cookie_hash: vault.hash(cookie.expose()),
         data_key,
@@ -190,8 +193,8 @@ async fn open(
         agreed_at: None,
         correlation_id: ctx.correlation_id().to_owned(),
         created_at: ctx.now(),
-        expires_at: ctx.now().plus(REQUEST_LIFE),
+        expires_at: ctx.now().plus(REQUEST_TTL),
     };
-    ctx.run(OpenAuthorizationRequest { moment: ctx.moment()?, request }).await?;
-    Ok(Begun::Consent { id, cookie })
+    ctx.run(OpenAuthorizationRequest { moment: ctx.new_moment()?, request }).await?;
+    Ok(AuthorizeOutcome::Consent { id, cookie })
 }

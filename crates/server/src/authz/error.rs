@@ -2,8 +2,8 @@
 
 use domain::error::{OAuthCode, OAuthError};
 
-use crate::fault::Fault;
-use crate::limit::TooMany;
+use crate::fault::InternalError;
+use crate::limit::RateLimitError;
 
 /// A refusal for the caller, or our own trouble.
 #[derive(Debug)]
@@ -15,9 +15,9 @@ pub enum AuthzError {
     /// The bearer is authentic, and for something else.
     Scope(OAuthError),
     /// Too often: `temporarily_unavailable`, never 429 on this face.
-    TooMany(TooMany),
-    /// Our own trouble: `server_error`, or `temporarily_unavailable` where trying again may help.
-    Fault(Fault),
+    TooMany(RateLimitError),
+    /// Our own trouble: `to_server_error`, or `temporarily_unavailable` where trying again may help.
+    Internal(InternalError),
 }
 
 impl From<OAuthError> for AuthzError {
@@ -26,37 +26,42 @@ impl From<OAuthError> for AuthzError {
     }
 }
 
-impl From<TooMany> for AuthzError {
-    fn from(too_many: TooMany) -> Self {
+impl From<RateLimitError> for AuthzError {
+    fn from(too_many: RateLimitError) -> Self {
         Self::TooMany(too_many)
     }
 }
 
-macro_rules! faults {
+macro_rules! impl_from_internal_errors {
     ($($type:ty),+) => {$(
         impl From<$type> for AuthzError {
             fn from(error: $type) -> Self {
-                Self::Fault(error.into())
+                Self::Internal(error.into())
             }
         }
     )+};
 }
-faults!(Fault, store::StoreError, crate::ctx::Unfit, crate::vault::Unsealable);
+impl_from_internal_errors!(
+    InternalError,
+    store::StoreError,
+    crate::ctx::ContextError,
+    crate::vault::UnsealError
+);
 
 impl AuthzError {
     /// The error as the caller sees it. Faults are logged where they are rendered, and say nothing.
-    pub fn shown(&self) -> OAuthError {
+    pub fn to_oauth_error(&self) -> OAuthError {
         match self {
             Self::Refused(error) | Self::Bearer(error) | Self::Scope(error) => error.clone(),
             Self::TooMany(_) => OAuthError::new(
                 OAuthCode::TemporarilyUnavailable,
                 "Too many requests, please try again later",
             ),
-            Self::Fault(fault) if fault.is_transient() => OAuthError::new(
+            Self::Internal(fault) if fault.is_transient() => OAuthError::new(
                 OAuthCode::TemporarilyUnavailable,
                 "The hub cannot answer now, please try again",
             ),
-            Self::Fault(_) => {
+            Self::Internal(_) => {
                 OAuthError::new(OAuthCode::ServerError, "An unhandled error occurred on the server")
             }
         }

@@ -1,16 +1,16 @@
 //! `DELETE /api/v1/revoke`: the connection of the bearer ends, everywhere, for good.
 
 use domain::error::{OAuthCode, OAuthError};
-use domain::model::access_token::Bearing;
+use domain::model::access_token::TokenSubject;
 use domain::model::audit_event::{Actor, ActorKind};
-use domain::model::connection::Cause;
-use domain::rule::access::{Presented, present};
+use domain::model::connection::EndCause;
+use domain::rule::access::{AccessDecision, check_access};
 use store::command::{EndConnection, EndOutcome};
-use store::query::AccessStateOf;
+use store::query::GetAccessState;
 
-use super::bearer::{BAD_BEARER, Bearer, verified};
+use super::bearer::{Bearer, INVALID_BEARER, verify_bearer};
 use super::error::AuthzError;
-use crate::ctx::Ctx;
+use crate::ctx::RequestContext;
 
 const NO_CONNECTION: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "This token names no connection");
@@ -20,31 +20,31 @@ const REPLACED: OAuthError = OAuthError::new(
 );
 
 /// Ends the connection that the bearer names. Repeating it is harmless: an ended connection stays ended.
-pub async fn revoke(ctx: &Ctx, bearer: Option<&Bearer>) -> Result<(), AuthzError> {
-    let claims = verified(ctx, bearer).map_err(|_| AuthzError::Bearer(BAD_BEARER))?;
-    let Bearing::Connection { id, .. } = &claims.bearing else {
+pub async fn revoke(ctx: &RequestContext, bearer: Option<&Bearer>) -> Result<(), AuthzError> {
+    let claims = verify_bearer(ctx, bearer).map_err(|_| AuthzError::Bearer(INVALID_BEARER))?;
+    let TokenSubject::Connection { id, .. } = &claims.subject else {
         return Err(AuthzError::Refused(NO_CONNECTION));
     };
-    let state = ctx.ask(&AccessStateOf { connection_id: id.clone() }).await?;
-    match present(claims, state, ctx.now()) {
-        Presented::Refused(_) => Err(AuthzError::Bearer(BAD_BEARER)),
-        Presented::Ended(ended) if ended.successor_active => Err(AuthzError::Refused(REPLACED)),
-        Presented::Ended(_) => Ok(()),
-        Presented::Live(access) => {
-            ctx.app().limits().revoke(access.client_id())?;
+    let state = ctx.ask(&GetAccessState { connection_id: id.clone() }).await?;
+    match check_access(claims, state, ctx.now()) {
+        AccessDecision::Rejected(_) => Err(AuthzError::Bearer(INVALID_BEARER)),
+        AccessDecision::Ended(ended) if ended.successor_active => Err(AuthzError::Refused(REPLACED)),
+        AccessDecision::Ended(_) => Ok(()),
+        AccessDecision::Granted(access) => {
+            ctx.app().limits().ensure_revocation_allowed(access.client_id())?;
             let end = EndConnection {
-                moment: ctx.moment()?,
+                moment: ctx.new_moment()?,
                 connection_id: access.connection_id().clone(),
-                cause: Cause::Recipient,
+                cause: EndCause::Recipient,
                 actor: Actor::new(ActorKind::Recipient, access.client_id().as_str()),
                 fence: None,
             };
             match crate::connection::end(ctx, end).await? {
-                EndOutcome::Already(before) if before.cause == Cause::Replaced => {
+                EndOutcome::AlreadyEnded(before) if before.cause == EndCause::Replaced => {
                     Err(AuthzError::Refused(REPLACED))
                 }
-                EndOutcome::Ended | EndOutcome::Already(_) => Ok(()),
-                EndOutcome::Unknown | EndOutcome::Fenced => Err(AuthzError::Bearer(BAD_BEARER)),
+                EndOutcome::Ended | EndOutcome::AlreadyEnded(_) => Ok(()),
+                EndOutcome::NotFound | EndOutcome::Fenced => Err(AuthzError::Bearer(INVALID_BEARER)),
             }
         }
     }

@@ -2,23 +2,23 @@
 
 use clap::Subcommand;
 
-use super::Failure;
-use super::given::{Paging, filtered};
-use super::reach::Desk;
+use super::CliError;
+use super::given::{PageArgs, build_filtered_path};
+use super::reach::AdminClient;
 
 /// Looks through the record.
 #[derive(Subcommand, Debug)]
-pub(super) enum Command {
+pub(super) enum AuditCommand {
     /// List what happened, the newest first.
     #[command(
         after_help = "Examples:\n  bowline audit list --actor-kind operator --from 2026-11-01T00:00:00Z\n  bowline audit list --subject-kind connection --subject-id con_1"
     )]
-    List(List),
+    List(ListAuditEventsArgs),
 }
 
 /// What is looked for.
 #[derive(clap::Args, Debug)]
-pub(super) struct List {
+pub(super) struct ListAuditEventsArgs {
     /// What it is about: connection, client, provider or operator.
     #[arg(long, value_name = "KIND")]
     subject_kind: Option<String>,
@@ -41,11 +41,11 @@ pub(super) struct List {
     #[arg(long, value_name = "TIME")]
     before: Option<String>,
     #[command(flatten)]
-    page: Paging,
+    page: PageArgs,
 }
 
-pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
-    let Command::List(list) = command;
+pub(super) async fn run(admin: &AdminClient, command: AuditCommand) -> Result<(), CliError> {
+    let AuditCommand::List(list) = command;
     let given = [
         ("subject_kind", &list.subject_kind),
         ("subject_id", &list.subject_id),
@@ -58,6 +58,6 @@ pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
         ("after", &list.page.after),
     ];
     let columns = ["at", "action", "subject.kind", "subject.id", "actor.kind", "actor.id"];
-    desk.show_page(&desk.get(&filtered("/audit", &given)).await?, &columns);
+    admin.show_page(&admin.get(&build_filtered_path("/audit", &given)).await?, &columns);
     Ok(())
 }

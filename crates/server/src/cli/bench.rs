@@ -15,13 +15,13 @@ use bytes::Bytes;
 use store::command::TouchConnection;
 use tokio::net::TcpListener;
 
-use super::start::passing_folder;
-use super::{Failure, Globals};
-use crate::ctx::Ctx;
+use super::start::create_temp_dir;
+use super::{CliError, GlobalArgs};
+use crate::ctx::RequestContext;
 use crate::job;
-use load::{Figures, callers, requests};
-use report::{Report, Row};
-use world::{Held, Site, TOLD, UNTOLD};
+use load::{LoadStats, run_callers, send_requests};
+use report::{BenchReport, BenchRow};
+use world::{BenchConnection, BenchHub, NON_REVOKING_PROVIDER, REVOKING_PROVIDER};
 
 /// Measures the hub on this machine: each operation over HTTP, beside its floor measured in the same run.
 ///
@@ -31,7 +31,7 @@ use world::{Held, Site, TOLD, UNTOLD};
 #[command(
     after_help = "Examples:\n  bowline bench\n  bowline bench --connections 1000,1000000 --callers 1,16,64,256 --markdown docs/benchmarks.md\n  bowline bench --store sqlite --store postgres://bench@127.0.0.1/empty_database"
 )]
-pub(super) struct Args {
+pub(super) struct BenchArgs {
     /// A store to fill: `sqlite` for a file of its own that is removed afterwards, or the URL of an empty one.
     /// Several are measured one after the other.
     #[arg(long, value_name = "URL", default_value = "sqlite")]
@@ -56,96 +56,98 @@ pub(super) struct Args {
     markdown: Option<PathBuf>,
 }
 
-pub(super) async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
+pub(super) async fn run(globals: &GlobalArgs, args: BenchArgs) -> Result<(), CliError> {
     if args.callers.contains(&0) || args.requests < 100 {
-        return Err(Failure::Usage(
+        return Err(CliError::Usage(
             "--callers and --requests: expected at least one caller and 100 requests".into(),
         ));
     }
     if !args.connections.is_sorted() || args.connections.contains(&0) {
-        return Err(Failure::Usage("--connections: expected numbers above 0, the smaller first".into()));
+        return Err(CliError::Usage("--connections: expected numbers above 0, the smaller first".into()));
     }
-    let mut report = Report::new(&args);
+    let mut report = BenchReport::new(&args);
     for (nth, store) in args.store.iter().enumerate() {
         let place = args.data.clone().unwrap_or_else(std::env::temp_dir);
-        std::fs::create_dir_all(&place).map_err(|e| Failure::Usage(format!("{}: {e}", place.display())))?;
-        let folder = passing_folder(&place, &format!("bench-{nth}"))?;
+        std::fs::create_dir_all(&place).map_err(|e| CliError::Usage(format!("{}: {e}", place.display())))?;
+        let folder = create_temp_dir(&place, &format!("bench-{nth}"))?;
         let url = match store.as_str() {
             "sqlite" => format!("sqlite:{}", folder.join("bowline.db").display()),
             url => url.to_owned(),
         };
-        let measured = measure(&args, &folder, &url, &mut report, globals).await;
+        let measured = measure_store(&args, &folder, &url, &mut report, globals).await;
         let _ = std::fs::remove_dir_all(&folder);
         measured?;
     }
     if let Some(file) = &args.markdown {
-        std::fs::write(file, report.markdown())
-            .map_err(|e| Failure::Usage(format!("{}: {e}", file.display())))?;
+        std::fs::write(file, report.render_markdown())
+            .map_err(|e| CliError::Usage(format!("{}: {e}", file.display())))?;
     }
     if globals.json {
-        println!("{}", report.json());
+        println!("{}", report.to_json());
     } else {
-        println!("{}", report.text());
+        println!("{}", report.render_text());
     }
     Ok(())
 }
 
 /// The most connections that are asked for in turn: beside more, the others only lie there.
-const HELD: usize = 8_000;
+const MAX_ACTIVE_CONNECTIONS: usize = 8_000;
 
-async fn measure(
-    args: &Args,
+async fn measure_store(
+    args: &BenchArgs,
     folder: &Path,
     store: &str,
-    report: &mut Report,
-    globals: &Globals,
-) -> Result<(), Failure> {
-    report.note(store, 0, "4 KiB appended and synced", start::syncs(folder)?);
-    let (most, mut filled) = (number(args.connections.last())?, 0);
+    report: &mut BenchReport,
+    globals: &GlobalArgs,
+) -> Result<(), CliError> {
+    report.add_note(store, 0, "4 KiB appended and synced", start::measure_syncs_per_second(folder)?);
+    let (total, mut filled) = (to_i64(args.connections.last())?, 0);
     for connections in &args.connections {
-        let say = |what: &str| {
+        let print_progress = |what: &str| {
             if !globals.quiet {
                 eprintln!("{connections} connections: {what}");
             }
         };
-        let site = Site::start(folder, store).await?;
-        say("filling the store");
-        let begun = crate::telemetry::stopwatch();
-        let fill = number(Some(&connections.saturating_sub(HELD)))?.max(filled);
-        site.fill(filled..fill, most).await?;
+        let site = BenchHub::start(folder, store).await?;
+        print_progress("filling the store");
+        let begun = crate::telemetry::monotonic_now();
+        let fill = to_i64(Some(&connections.saturating_sub(MAX_ACTIVE_CONNECTIONS)))?.max(filled);
+        site.fill_store(filled..fill, total).await?;
         filled = fill;
-        let held = site.seed(HELD.min(*connections), UNTOLD, false).await?;
-        report.note(store, *connections, "seconds to fill the store", begun.elapsed().as_secs_f64());
+        let seeded = site
+            .seed_connections(MAX_ACTIVE_CONNECTIONS.min(*connections), NON_REVOKING_PROVIDER, false)
+            .await?;
+        report.add_note(store, *connections, "seconds to fill the store", begun.elapsed().as_secs_f64());
         let only = args.only.clone().unwrap_or_default();
         let bench = Bench {
             site: &site,
             store,
             connections: *connections,
-            held,
+            seeded,
             reads: args.requests,
-            empty: empty().await?,
+            empty: start_empty_server().await?,
             only,
         };
         for count in &args.callers {
-            say(&format!("{count} callers"));
-            report.rows.extend(bench.with(*count).await?);
+            print_progress(&format!("{count} callers"));
+            report.rows.extend(bench.measure_operations(*count).await?);
         }
-        say("ends after refreshes");
+        print_progress("ends after refreshes");
         for (what, refreshes) in AFTER_REFRESHES {
-            report.note(store, *connections, what, bench.end_after(refreshes).await?);
+            report.add_note(store, *connections, what, bench.measure_end_after(refreshes).await?);
         }
         let config = site.stop().await;
-        say("starting the program");
-        let (ready, memory) = start::of_the_program(&config).await?;
-        report.note(store, *connections, "ms from start to ready", ready);
-        report.note(store, *connections, "MiB of memory when ready", memory);
+        print_progress("starting the program");
+        let (ready, memory) = start::measure_program_start(&config).await?;
+        report.add_note(store, *connections, "ms from start to ready", ready);
+        report.add_note(store, *connections, "MiB of memory when ready", memory);
     }
     Ok(())
 }
 
-fn number(count: Option<&usize>) -> Result<i64, Failure> {
+fn to_i64(count: Option<&usize>) -> Result<i64, CliError> {
     let count = count.copied().unwrap_or_default();
-    i64::try_from(count).map_err(|_| Failure::Usage("--connections: expected a smaller number".into()))
+    i64::try_from(count).map_err(|_| CliError::Usage("--connections: expected a smaller number".into()))
 }
 
 /// How often a connection was refreshed before its end is measured.
@@ -157,32 +159,32 @@ const AFTER_REFRESHES: [(&str, usize); 4] = [
 ];
 
 /// The handler that does nothing, behind nothing: the floor of everything that speaks HTTP.
-async fn empty() -> Result<SocketAddr, Failure> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| Failure::Fault(e.into()))?;
-    let address = listener.local_addr().map_err(|e| Failure::Fault(e.into()))?;
+async fn start_empty_server() -> Result<SocketAddr, CliError> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| CliError::Internal(e.into()))?;
+    let address = listener.local_addr().map_err(|e| CliError::Internal(e.into()))?;
     let router = Router::new().route("/", get(|| async {}));
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(address)
 }
 
 struct Bench<'a> {
-    site: &'a Site,
+    site: &'a BenchHub,
     store: &'a str,
     connections: usize,
-    held: Vec<Held>,
+    seeded: Vec<BenchConnection>,
     reads: usize,
     empty: SocketAddr,
     only: String,
 }
 
 impl Bench<'_> {
-    fn wanted(&self, what: &str) -> bool {
+    fn is_selected(&self, what: &str) -> bool {
         what.contains(&self.only)
     }
 
-    async fn with(&self, count: usize) -> Result<Vec<Row>, Failure> {
-        let row = |what, figures, floor: Option<(&'static str, f64)>| Row {
-            store: report::kind(self.store),
+    async fn measure_operations(&self, count: usize) -> Result<Vec<BenchRow>, CliError> {
+        let row = |what, figures, floor: Option<(&'static str, f64)>| BenchRow {
+            store: report::store_label(self.store),
             connections: self.connections,
             callers: count,
             what,
@@ -193,91 +195,108 @@ impl Bench<'_> {
         let writes = reads / 4;
         let nothing: Arc<[Bytes]> =
             vec![Bytes::from_static(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"); reads].into();
-        let empty = requests(self.empty, count, nothing, 200).await?;
+        let empty = send_requests(self.empty, count, nothing, 200).await?;
         let http = Some(("empty handler", empty.per_second));
-        let touched = self.touch(count, writes).await?;
+        let touched = self.measure_bare_updates(count, writes).await?;
         let commit = Some(("bare update", touched.per_second));
         let mut rows = vec![row("empty handler", empty, None), row("bare update, no HTTP", touched, None)];
-        let own = self.site.token("grant_type=client_credentials");
-        for (what, status, asked) in [
+        let own = self.site.build_token_request("grant_type=client_credentials");
+        for (what, status, messages) in [
             ("token: client_credentials", 200, vec![own; reads]),
-            ("token: refresh", 200, self.refreshes(reads)),
-            ("access check", 404, self.bearing("/accounts/acc_x", reads)?),
-            ("data read", 200, self.bearing("/accounts", writes)?),
+            ("token: refresh", 200, self.build_refresh_requests(reads)),
+            ("access check", 404, self.build_data_requests("/accounts/acc_x", reads)?),
+            ("data read", 200, self.build_data_requests("/accounts", writes)?),
         ] {
-            if self.wanted(what) {
-                rows.push(row(what, self.ask(count, asked, status).await?, http));
+            if self.is_selected(what) {
+                rows.push(row(what, self.send_all(count, messages, status).await?, http));
             }
         }
-        if self.wanted("token: code exchange") {
-            let pending = self.site.seed(writes, UNTOLD, true).await?;
-            let exchanges = pending.iter().map(|h| self.site.exchange(&h.secret)).collect();
-            rows.push(row("token: code exchange", self.ask(count, exchanges, 200).await?, commit));
+        if self.is_selected("token: code exchange") {
+            let pending = self.site.seed_connections(writes, NON_REVOKING_PROVIDER, true).await?;
+            let exchanges = pending.iter().map(|h| self.site.build_exchange_request(&h.secret)).collect();
+            rows.push(row("token: code exchange", self.send_all(count, exchanges, 200).await?, commit));
         }
-        for (what, provider) in [("revoke", UNTOLD), ("revoke, bank told", TOLD)] {
-            if self.wanted(what) {
-                let held = self.site.seed(writes, provider, false).await?;
-                rows.push(row(what, self.ask(count, self.ends(&held)?, 204).await?, commit));
+        for (what, provider) in [("revoke", NON_REVOKING_PROVIDER), ("revoke, bank told", REVOKING_PROVIDER)]
+        {
+            if self.is_selected(what) {
+                let connections = self.site.seed_connections(writes, provider, false).await?;
+                rows.push(row(
+                    what,
+                    self.send_all(count, self.build_end_requests(&connections)?, 204).await?,
+                    commit,
+                ));
             }
         }
         Ok(rows)
     }
 
-    async fn ask(&self, count: usize, asked: Vec<Bytes>, status: u16) -> Result<Figures, Failure> {
-        requests(self.site.node.address, count, asked.into(), status).await
+    async fn send_all(&self, count: usize, messages: Vec<Bytes>, status: u16) -> Result<LoadStats, CliError> {
+        send_requests(self.site.node.address, count, messages.into(), status).await
     }
 
-    fn ctx(&self) -> Result<Ctx, Failure> {
-        job::context(&self.site.app, "bench").map_err(|e| Failure::Fault(e.into()))
+    fn ctx(&self) -> Result<RequestContext, CliError> {
+        job::new_job_context(&self.site.app, "bench").map_err(|e| CliError::Internal(e.into()))
     }
 
     /// Connections in an order that has nothing to do with the one they were made in.
-    fn scattered(&self, number: usize) -> impl Iterator<Item = &Held> {
-        (0..number).map(|n| &self.held[n.wrapping_mul(7_919) % self.held.len()])
+    fn iter_scattered(&self, number: usize) -> impl Iterator<Item = &BenchConnection> {
+        (0..number).map(|n| &self.seeded[n.wrapping_mul(7_919) % self.seeded.len()])
     }
 
-    fn refreshes(&self, number: usize) -> Vec<Bytes> {
-        let fields = |h: &Held| format!("grant_type=refresh_token&refresh_token={}", h.secret);
-        self.scattered(number).map(|h| self.site.token(&fields(h))).collect()
+    fn build_refresh_requests(&self, number: usize) -> Vec<Bytes> {
+        let fields = |h: &BenchConnection| format!("grant_type=refresh_token&refresh_token={}", h.secret);
+        self.iter_scattered(number).map(|h| self.site.build_token_request(&fields(h))).collect()
     }
 
-    fn bearing(&self, path: &str, number: usize) -> Result<Vec<Bytes>, Failure> {
+    fn build_data_requests(&self, path: &str, number: usize) -> Result<Vec<Bytes>, CliError> {
         let ctx = self.ctx()?;
         let path = format!("/api/fdx/5{path}");
-        let bearing = |h| Ok(self.site.bearing("GET", &path, &self.site.access_token(&ctx, h)?));
-        self.scattered(number).map(bearing).collect()
+        let build =
+            |h| Ok(self.site.build_bearer_request("GET", &path, &self.site.sign_access_token(&ctx, h)?));
+        self.iter_scattered(number).map(build).collect()
     }
 
-    fn ends(&self, held: &[Held]) -> Result<Vec<Bytes>, Failure> {
+    fn build_end_requests(&self, connections: &[BenchConnection]) -> Result<Vec<Bytes>, CliError> {
         let ctx = self.ctx()?;
-        let end = |h| Ok(self.site.bearing("DELETE", "/api/v1/revoke", &self.site.access_token(&ctx, h)?));
-        held.iter().map(end).collect()
+        let end = |h| {
+            Ok(self.site.build_bearer_request(
+                "DELETE",
+                "/api/v1/revoke",
+                &self.site.sign_access_token(&ctx, h)?,
+            ))
+        };
+        connections.iter().map(end).collect()
     }
 
     /// The same writer, with the least that can be durable.
-    async fn touch(&self, count: usize, number: usize) -> Result<Figures, Failure> {
-        let ids: Arc<[_]> = self.scattered(number).map(|h| h.id.clone()).collect();
+    async fn measure_bare_updates(&self, count: usize, number: usize) -> Result<LoadStats, CliError> {
+        let ids: Arc<[_]> = self.iter_scattered(number).map(|h| h.id.clone()).collect();
         let ctx = self.ctx()?;
-        callers(count, number, move |nth| {
+        run_callers(count, number, move |nth| {
             let (ctx, id) = (ctx.clone(), ids[nth].clone());
             async move {
-                let moment = ctx.moment().map_err(|e| Failure::Fault(e.into()))?;
-                ctx.run(TouchConnection { moment, id }).await.map_err(|e| Failure::Fault(e.into()))
+                let moment = ctx.new_moment().map_err(|e| CliError::Internal(e.into()))?;
+                ctx.run(TouchConnection { moment, id }).await.map_err(|e| CliError::Internal(e.into()))
             }
         })
         .await
     }
 
     /// The median time of an end, in milliseconds, of connections that were refreshed so often.
-    async fn end_after(&self, refreshes: usize) -> Result<f64, Failure> {
+    async fn measure_end_after(&self, refreshes: usize) -> Result<f64, CliError> {
         const TRIES: usize = 10;
-        let held = self.site.seed(TRIES, UNTOLD, false).await?;
+        let connections = self.site.seed_connections(TRIES, NON_REVOKING_PROVIDER, false).await?;
         if refreshes > 0 {
-            for held in &held {
-                let fields = format!("grant_type=refresh_token&refresh_token={}", held.secret);
-                self.ask(16.min(refreshes), vec![self.site.token(&fields); refreshes], 200).await?;
+            for connection in &connections {
+                let fields = format!("grant_type=refresh_token&refresh_token={}", connection.secret);
+                self.send_all(
+                    16.min(refreshes),
+                    vec![self.site.build_token_request(&fields); refreshes],
+                    200,
+                )
+                .await?;
             }
         }
-        Ok(self.ask(1, self.ends(&held)?, 204).await?.p50.as_secs_f64() * 1000.0)
+        Ok(self.send_all(1, self.build_end_requests(&connections)?, 204).await?.p50.as_secs_f64() * 1000.0)
     }
 }

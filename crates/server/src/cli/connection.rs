@@ -2,27 +2,27 @@
 
 use clap::Subcommand;
 
-use super::Failure;
-use super::given::{Paging, filtered, id, path};
-use super::reach::Desk;
+use super::CliError;
+use super::given::{PageArgs, build_filtered_path, build_path, parse_id};
+use super::reach::AdminClient;
 
 /// Finds, shows and ends connections.
 #[derive(Subcommand, Debug)]
-pub(super) enum Command {
+pub(super) enum ConnectionCommand {
     /// List connections, the newest first.
     #[command(after_help = "Example:\n  bowline connection list --client dc-1 --state active")]
-    List(List),
+    List(ListConnectionsArgs),
     /// Show everything that is known of a connection.
     #[command(after_help = "Example:\n  bowline connection show con_1")]
-    Show(Which),
+    Show(ConnectionIdArgs),
     /// End a connection: its tokens die at once and the bank is told.
     #[command(after_help = "Example:\n  bowline connection end con_1 --dry-run")]
-    End(End),
+    End(EndConnectionArgs),
 }
 
 /// What is looked for.
 #[derive(clap::Args, Debug)]
-pub(super) struct List {
+pub(super) struct ListConnectionsArgs {
     /// Of this recipient.
     #[arg(long, value_name = "CLIENT_ID")]
     client: Option<String>,
@@ -36,30 +36,30 @@ pub(super) struct List {
     #[arg(long)]
     state: Option<String>,
     #[command(flatten)]
-    page: Paging,
+    page: PageArgs,
 }
 
 /// Which one.
 #[derive(clap::Args, Debug)]
-pub(super) struct Which {
+pub(super) struct ConnectionIdArgs {
     /// The connection's id.
-    #[arg(value_name = "CONNECTION_ID", value_parser = id)]
+    #[arg(value_name = "CONNECTION_ID", value_parser = parse_id)]
     id: String,
 }
 
 /// Which one, and whether in earnest.
 #[derive(clap::Args, Debug)]
-pub(super) struct End {
+pub(super) struct EndConnectionArgs {
     #[command(flatten)]
-    which: Which,
+    which: ConnectionIdArgs,
     /// Say what it would come to, and end nothing.
     #[arg(long)]
     dry_run: bool,
 }
 
-pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
+pub(super) async fn run(admin: &AdminClient, command: ConnectionCommand) -> Result<(), CliError> {
     match command {
-        Command::List(List { client, provider, sub, state, page }) => {
+        ConnectionCommand::List(ListConnectionsArgs { client, provider, sub, state, page }) => {
             let given = [
                 ("client_id", &client),
                 ("provider_id", &provider),
@@ -70,12 +70,14 @@ pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
             ];
             let columns =
                 ["id", "state", "client_id", "provider_id", "created_at", "ended_at", "cause", "bank"];
-            desk.show_page(&desk.get(&filtered("/connections", &given)).await?, &columns);
+            admin.show_page(&admin.get(&build_filtered_path("/connections", &given)).await?, &columns);
         }
-        Command::Show(which) => desk.show_all(&desk.get(&path(&["connections", &which.id])).await?),
-        Command::End(End { which, dry_run }) => {
-            let end = format!("{}?dry_run={dry_run}", path(&["connections", &which.id, "end"]));
-            desk.show_line(&desk.post(&end).await?, &["connection.id", "outcome"]);
+        ConnectionCommand::Show(connection) => {
+            admin.show_all(&admin.get(&build_path(&["connections", &connection.id])).await?)
+        }
+        ConnectionCommand::End(EndConnectionArgs { which, dry_run }) => {
+            let end = format!("{}?dry_run={dry_run}", build_path(&["connections", &which.id, "end"]));
+            admin.show_line(&admin.post(&end).await?, &["connection.id", "outcome"]);
         }
     }
     Ok(())

@@ -2,27 +2,27 @@
 
 use clap::Subcommand;
 
-use super::Failure;
-use super::given::{Paging, filtered, id, path};
-use super::reach::Desk;
+use super::CliError;
+use super::given::{PageArgs, build_filtered_path, build_path, parse_id};
+use super::reach::AdminClient;
 
 /// Looks at deferred work, and after what was given up.
 #[derive(Subcommand, Debug)]
-pub(super) enum Command {
+pub(super) enum JobCommand {
     /// List jobs, the newest first.
     #[command(after_help = "Example:\n  bowline job list --state dead")]
-    List(List),
+    List(ListJobsArgs),
     /// Have a job tried again that was given up.
     #[command(after_help = "Example:\n  bowline job retry job_1")]
-    Retry(Which),
+    Retry(JobIdArgs),
     /// Close a job that was given up: its sealed token is gone, and the bank stays untold.
     #[command(after_help = "Example:\n  bowline job close job_1")]
-    Close(Which),
+    Close(JobIdArgs),
 }
 
 /// What is looked for.
 #[derive(clap::Args, Debug)]
-pub(super) struct List {
+pub(super) struct ListJobsArgs {
     /// pending, done or dead.
     #[arg(long)]
     state: Option<String>,
@@ -33,20 +33,20 @@ pub(super) struct List {
     #[arg(long, value_name = "PROVIDER_ID")]
     provider: Option<String>,
     #[command(flatten)]
-    page: Paging,
+    page: PageArgs,
 }
 
 /// Which one.
 #[derive(clap::Args, Debug)]
-pub(super) struct Which {
+pub(super) struct JobIdArgs {
     /// The job's id.
-    #[arg(value_name = "JOB_ID", value_parser = id)]
+    #[arg(value_name = "JOB_ID", value_parser = parse_id)]
     id: String,
 }
 
-pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
+pub(super) async fn run(admin: &AdminClient, command: JobCommand) -> Result<(), CliError> {
     match command {
-        Command::List(List { state, kind, provider, page }) => {
+        JobCommand::List(ListJobsArgs { state, kind, provider, page }) => {
             let given = [
                 ("state", &state),
                 ("kind", &kind),
@@ -65,15 +65,15 @@ pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
                 "due_at",
                 "outcome",
             ];
-            desk.show_page(&desk.get(&filtered("/jobs", &given)).await?, &columns);
+            admin.show_page(&admin.get(&build_filtered_path("/jobs", &given)).await?, &columns);
         }
-        Command::Retry(which) => settle(desk, &which.id, "retry").await?,
-        Command::Close(which) => settle(desk, &which.id, "close").await?,
+        JobCommand::Retry(job) => resolve_job(admin, &job.id, "retry").await?,
+        JobCommand::Close(job) => resolve_job(admin, &job.id, "close").await?,
     }
     Ok(())
 }
 
-async fn settle(desk: &Desk, id: &str, word: &str) -> Result<(), Failure> {
-    desk.show_line(&desk.post(&path(&["jobs", id, word])).await?, &["id", "outcome"]);
+async fn resolve_job(admin: &AdminClient, id: &str, action: &str) -> Result<(), CliError> {
+    admin.show_line(&admin.post(&build_path(&["jobs", id, action])).await?, &["id", "outcome"]);
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! `bowline migrate`
 
-use super::start::{DataLock, load, location, migrate};
-use super::{Failure, Globals};
+use super::start::{DataLock, load_config, migrate, parse_store_location};
+use super::{CliError, GlobalArgs};
 
 /// Brings the schema up to date and says what was done.
-pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
-    let location = location(&load(globals, &[])?)?;
-    let _lock = DataLock::take(&location)?;
+pub(super) async fn run(globals: &GlobalArgs) -> Result<(), CliError> {
+    let location = parse_store_location(&load_config(globals, &[])?)?;
+    let _lock = DataLock::acquire(&location)?;
     let applied = migrate(&location).await?;
     if globals.json {
         let applied: Vec<_> =

@@ -1,15 +1,15 @@
 //! `bowline openapi`
 
-use crate::openapi::Document;
+use crate::openapi::ApiDocument;
 
 /// Prints the OpenAPI 3.1 document of a face: what `/openapi/FACE.json` serves.
 #[derive(clap::Args, Debug)]
-pub(super) struct Args {
+pub(super) struct OpenapiArgs {
     /// Which.
     #[arg(value_enum, value_name = "FACE")]
-    face: Document,
+    face: ApiDocument,
 }
 
-pub(super) fn run(args: &Args) {
-    println!("{}", args.face.text());
+pub(super) fn run(args: &OpenapiArgs) {
+    println!("{}", args.face.to_json_text());
 }

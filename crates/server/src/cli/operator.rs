@@ -4,14 +4,14 @@ use clap::Subcommand;
 use http::Method;
 use serde_json::json;
 
-use super::Failure;
-use super::given::{Paging, fields, filtered, id, path};
-use super::reach::Desk;
-use super::show::json_text;
+use super::CliError;
+use super::given::{PageArgs, build_filtered_path, build_object, build_path, parse_id};
+use super::reach::AdminClient;
+use super::show::render_json;
 
 /// Looks after those who run the hub.
 #[derive(Subcommand, Debug)]
-pub(super) enum Command {
+pub(super) enum OperatorCommand {
     /// Print a token that makes the first admin: once, within a day. Refused if there is an admin.
     #[command(
         after_help = "Example:\n  curl -H \"Authorization: Bearer $(bowline operator bootstrap)\" -H 'Content-Type: application/json' \\\n    -d '{\"name\":\"ann\",\"role\":\"admin\"}' http://127.0.0.1:8408/admin/v1/operators"
@@ -19,18 +19,18 @@ pub(super) enum Command {
     Bootstrap,
     /// List operators, the newest first, those that are gone too.
     #[command(after_help = "Example:\n  bowline operator list")]
-    List(Paging),
+    List(PageArgs),
     /// Add an operator. Its token is printed once and cannot be shown again.
     #[command(after_help = "Example:\n  bowline operator add --name ann --role admin")]
-    Add(Add),
+    Add(AddOperatorArgs),
     /// Remove an operator: its token is void at once.
     #[command(after_help = "Example:\n  bowline operator remove opr_1")]
-    Remove(Which),
+    Remove(OperatorIdArgs),
 }
 
 /// What is to be known of an operator.
 #[derive(clap::Args, Debug)]
-pub(super) struct Add {
+pub(super) struct AddOperatorArgs {
     /// Its name.
     #[arg(long)]
     name: String,
@@ -44,40 +44,43 @@ pub(super) struct Add {
 
 /// Which one.
 #[derive(clap::Args, Debug)]
-pub(super) struct Which {
+pub(super) struct OperatorIdArgs {
     /// The operator's id.
-    #[arg(value_name = "OPERATOR_ID", value_parser = id)]
+    #[arg(value_name = "OPERATOR_ID", value_parser = parse_id)]
     id: String,
 }
 
-pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
+pub(super) async fn run(admin: &AdminClient, command: OperatorCommand) -> Result<(), CliError> {
     match command {
-        Command::Bootstrap => {
-            let made = desk.post("/operators/bootstrap").await?;
-            desk.show_line(&made, &["token"]);
-            desk.say("It makes the first admin by POST /admin/v1/operators: once, within 24 hours.");
+        OperatorCommand::Bootstrap => {
+            let created = admin.post("/operators/bootstrap").await?;
+            admin.show_line(&created, &["token"]);
+            admin.print_note("It makes the first admin by POST /admin/v1/operators: once, within 24 hours.");
         }
-        Command::List(page) => {
-            let list = filtered("/operators", &[("limit", &page.limit), ("after", &page.after)]);
-            desk.show_page(
-                &desk.get(&list).await?,
+        OperatorCommand::List(page) => {
+            let list = build_filtered_path("/operators", &[("limit", &page.limit), ("after", &page.after)]);
+            admin.show_page(
+                &admin.get(&list).await?,
                 &["id", "name", "role", "state", "expires_at", "ended_at"],
             );
         }
-        Command::Add(Add { name, role, expires_at }) => {
-            let body =
-                fields([("name", json!(name)), ("role", json!(role)), ("expires_at", json!(expires_at))]);
-            let added = desk.post_json("/operators", &body).await?;
-            if desk.globals.json {
-                println!("{}", json_text(&added));
+        OperatorCommand::Add(AddOperatorArgs { name, role, expires_at }) => {
+            let body = build_object([
+                ("name", json!(name)),
+                ("role", json!(role)),
+                ("expires_at", json!(expires_at)),
+            ]);
+            let added = admin.post_json("/operators", &body).await?;
+            if admin.globals.json {
+                println!("{}", render_json(&added));
             } else {
-                desk.show_all(&json!({"id": added["operator"]["id"], "token": added["token"]}));
-                desk.say("Keep the token: it is not stored and cannot be shown again.");
+                admin.show_all(&json!({"id": added["operator"]["id"], "token": added["token"]}));
+                admin.print_note("Keep the token: it is not stored and cannot be shown again.");
             }
         }
-        Command::Remove(which) => {
-            desk.call(Method::DELETE, &path(&["operators", &which.id]), None).await?;
-            desk.show_line(&json!({"id": which.id, "outcome": "removed"}), &["id", "outcome"]);
+        OperatorCommand::Remove(operator) => {
+            admin.call(Method::DELETE, &build_path(&["operators", &operator.id]), None).await?;
+            admin.show_line(&json!({"id": operator.id, "outcome": "removed"}), &["id", "outcome"]);
         }
     }
     Ok(())

@@ -3,14 +3,14 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::Failure;
-use super::given::{Client, Paging, filtered, path};
-use super::reach::Desk;
-use super::show::json_text;
+use super::CliError;
+use super::given::{ClientIdArgs, PageArgs, build_filtered_path, build_path};
+use super::reach::AdminClient;
+use super::show::render_json;
 
 /// Manages partners: they register and look after data recipients through the API.
 #[derive(Subcommand, Debug)]
-pub(super) enum Command {
+pub(super) enum PartnerCommand {
     /// Register a partner. Its secret is printed once and cannot be shown again.
     #[command(after_help = "Example:\n  bowline partner add --name 'Flock of Apps'")]
     Add {
@@ -20,59 +20,70 @@ pub(super) enum Command {
     },
     /// List partners.
     #[command(after_help = "Example:\n  bowline partner list --limit 100")]
-    List(Paging),
+    List(PageArgs),
     /// Show a partner.
     #[command(after_help = "Example:\n  bowline partner show pt-1")]
-    Show(Client),
+    Show(ClientIdArgs),
     /// Give a partner a new secret: the old one and its tokens are void at once.
     #[command(after_help = "Example:\n  bowline partner secret pt-1")]
-    Secret(Client),
+    Secret(ClientIdArgs),
     /// Hold a partner: it may look at connections and end them, and nothing else.
     #[command(after_help = "Example:\n  bowline partner suspend pt-1")]
-    Suspend(Client),
+    Suspend(ClientIdArgs),
     /// Let a partner go on.
     #[command(after_help = "Example:\n  bowline partner reinstate pt-1")]
-    Reinstate(Client),
+    Reinstate(ClientIdArgs),
 }
 
-pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
+pub(super) async fn run(admin: &AdminClient, command: PartnerCommand) -> Result<(), CliError> {
     match command {
-        Command::Add { name } => {
-            let added = desk.post_json("/partners", &json!({"name": name})).await?;
-            show_secret(desk, &added, &added["partner"]["client_id"]);
+        PartnerCommand::Add { name } => {
+            let added = admin.post_json("/partners", &json!({"name": name})).await?;
+            show_secret(admin, &added, &added["partner"]["client_id"]);
         }
-        Command::List(page) => {
-            let list = filtered("/partners", &[("limit", &page.limit), ("after", &page.after)]);
-            desk.show_page(&desk.get(&list).await?, &["client_id", "name", "state", "created_at"]);
+        PartnerCommand::List(page) => {
+            let list = build_filtered_path("/partners", &[("limit", &page.limit), ("after", &page.after)]);
+            admin.show_page(&admin.get(&list).await?, &["client_id", "name", "state", "created_at"]);
         }
-        Command::Show(of) => desk.show_all(&desk.get(&path(&["partners", &of.id])).await?),
-        Command::Secret(of) => renew(desk, "partners", &of.id).await?,
-        Command::Suspend(of) => step(desk, "partners", &of.id, "suspend").await?,
-        Command::Reinstate(of) => step(desk, "partners", &of.id, "reinstate").await?,
+        PartnerCommand::Show(client) => {
+            admin.show_all(&admin.get(&build_path(&["partners", &client.id])).await?)
+        }
+        PartnerCommand::Secret(client) => regenerate_secret(admin, "partners", &client.id).await?,
+        PartnerCommand::Suspend(client) => {
+            change_client_state(admin, "partners", &client.id, "suspend").await?
+        }
+        PartnerCommand::Reinstate(client) => {
+            change_client_state(admin, "partners", &client.id, "reinstate").await?
+        }
     }
     Ok(())
 }
 
 /// Takes a step with a client, and shows where it stands.
-pub(super) async fn step(desk: &Desk, kind: &str, id: &str, step: &str) -> Result<(), Failure> {
-    let client = desk.post(&path(&[kind, id, step])).await?;
-    desk.show_line(&client, &["client_id", "state"]);
+pub(super) async fn change_client_state(
+    admin: &AdminClient,
+    kind: &str,
+    id: &str,
+    step: &str,
+) -> Result<(), CliError> {
+    let client = admin.post(&build_path(&[kind, id, step])).await?;
+    admin.show_line(&client, &["client_id", "state"]);
     Ok(())
 }
 
 /// Gives a client a new secret, and shows it.
-pub(super) async fn renew(desk: &Desk, kind: &str, id: &str) -> Result<(), Failure> {
-    let renewed = desk.post(&path(&[kind, id, "secret"])).await?;
-    show_secret(desk, &renewed, &renewed["client_id"]);
+pub(super) async fn regenerate_secret(admin: &AdminClient, kind: &str, id: &str) -> Result<(), CliError> {
+    let renewed = admin.post(&build_path(&[kind, id, "secret"])).await?;
+    show_secret(admin, &renewed, &renewed["client_id"]);
     Ok(())
 }
 
 /// Shows an answer that holds a client's secret.
-pub(super) fn show_secret(desk: &Desk, answer: &Value, id: &Value) {
-    if desk.globals.json {
-        println!("{}", json_text(answer));
+pub(super) fn show_secret(admin: &AdminClient, response: &Value, id: &Value) {
+    if admin.globals.json {
+        println!("{}", render_json(response));
         return;
     }
-    desk.show_all(&json!({"client_id": id, "client_secret": answer["client_secret"]}));
-    desk.say("Keep the secret: it is not stored and cannot be shown again.");
+    admin.show_all(&json!({"client_id": id, "client_secret": response["client_secret"]}));
+    admin.print_note("Keep the secret: it is not stored and cannot be shown again.");
 }

@@ -7,42 +7,42 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use toml::Table;
 
-use super::Failure;
-use super::given::{Paging, Provider, filtered, secret_of, text_of};
-use super::reach::Desk;
+use super::CliError;
+use super::given::{PageArgs, ProviderIdArgs, build_filtered_path, read_secret_input, read_text_input};
+use super::reach::AdminClient;
 
 /// Looks at data providers, adds, holds and releases them.
 #[derive(Subcommand, Debug)]
-pub(super) enum Command {
+pub(super) enum ProviderCommand {
     /// Add a provider, described as in the configuration.
     #[command(
         after_help = "Examples:\n  bowline provider add maple.toml --client-secret-file maple.secret\n  BOWLINE_CLIENT_SECRET=… bowline provider add - < maple.toml\n\nThe file is one [[provider]] as in config.example.toml."
     )]
-    Add(Add),
+    Add(AddProviderArgs),
     /// List the providers, and whether each takes part.
     #[command(after_help = "Example:\n  bowline provider list")]
-    List(Paging),
+    List(PageArgs),
     /// Show a provider and its settings, without its secret.
     #[command(after_help = "Example:\n  bowline provider show 1000")]
-    Show(Provider),
+    Show(ProviderIdArgs),
     /// Try whether a provider can be spoken with. Changes nothing.
     #[command(after_help = "Example:\n  bowline provider test 1000")]
-    Test(Provider),
+    Test(ProviderIdArgs),
     /// Hold a provider: tokens are issued, data answers 503, nothing is connected, nobody is ended.
     #[command(after_help = "Example:\n  bowline provider pause 1000")]
-    Pause(Provider),
+    Pause(ProviderIdArgs),
     /// Let a provider take part again: one that was paused or retired, or one that the hub has tripped because it
     /// answered `invalid_grant` to too many at once.
     #[command(after_help = "Example:\n  bowline provider release 1000")]
-    Release(Provider),
+    Release(ProviderIdArgs),
     /// Have a provider leave: as paused, and nothing new is connected.
     #[command(after_help = "Example:\n  bowline provider retire 1000")]
-    Retire(Provider),
+    Retire(ProviderIdArgs),
 }
 
 /// What is to be known of a provider.
 #[derive(clap::Args, Debug)]
-pub(super) struct Add {
+pub(super) struct AddProviderArgs {
     /// A TOML file with one `[[provider]]`, or its keys alone; - is standard input.
     file: String,
     /// A file that holds the secret of the hub's client there; - is standard input. Without it the variable
@@ -51,56 +51,71 @@ pub(super) struct Add {
     client_secret_file: Option<String>,
 }
 
-pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
+pub(super) async fn run(admin: &AdminClient, command: ProviderCommand) -> Result<(), CliError> {
     match command {
-        Command::Add(new) => {
-            let added = desk.post_json("/providers", &described(&new)?).await?;
-            desk.show_line(&added, &COLUMNS);
+        ProviderCommand::Add(new) => {
+            let added = admin.post_json("/providers", &build_provider_body(&new)?).await?;
+            admin.show_line(&added, &COLUMNS);
         }
-        Command::List(page) => {
-            let list = filtered("/providers", &[("limit", &page.limit), ("after", &page.after)]);
-            desk.show_page(&desk.get(&list).await?, &["id", "state", "name", "country", "source"]);
+        ProviderCommand::List(page) => {
+            let list = build_filtered_path("/providers", &[("limit", &page.limit), ("after", &page.after)]);
+            admin.show_page(&admin.get(&list).await?, &["id", "state", "name", "country", "source"]);
         }
-        Command::Show(of) => desk.show_all(&desk.get(&format!("/providers/{}", of.id)).await?),
-        Command::Test(of) => {
-            let tested = desk.post(&format!("/providers/{}/test", of.id)).await?;
-            desk.show_all(&tested);
+        ProviderCommand::Show(provider) => {
+            admin.show_all(&admin.get(&format!("/providers/{}", provider.id)).await?)
+        }
+        ProviderCommand::Test(provider) => {
+            let tested = admin.post(&format!("/providers/{}/test", provider.id)).await?;
+            admin.show_all(&tested);
             if tested["ok"] != true {
-                return Err(Failure::DoesNotHold(format!("provider {} does not answer as it should", of.id)));
+                return Err(CliError::Failed(format!(
+                    "provider {} does not answer as it should",
+                    provider.id
+                )));
             }
         }
-        Command::Pause(of) => set(desk, &of, "pause").await?,
-        Command::Release(of) => set(desk, &of, "release").await?,
-        Command::Retire(of) => set(desk, &of, "retire").await?,
+        ProviderCommand::Pause(provider) => set_provider_state(admin, &provider, "pause").await?,
+        ProviderCommand::Release(provider) => set_provider_state(admin, &provider, "release").await?,
+        ProviderCommand::Retire(provider) => set_provider_state(admin, &provider, "retire").await?,
     }
     Ok(())
 }
 
 const COLUMNS: [&str; 3] = ["id", "state", "name"];
 
-async fn set(desk: &Desk, of: &Provider, word: &str) -> Result<(), Failure> {
-    desk.show_line(&desk.post(&format!("/providers/{}/{word}", of.id)).await?, &COLUMNS);
+async fn set_provider_state(
+    admin: &AdminClient,
+    provider: &ProviderIdArgs,
+    action: &str,
+) -> Result<(), CliError> {
+    admin.show_line(&admin.post(&format!("/providers/{}/{action}", provider.id)).await?, &COLUMNS);
     Ok(())
 }
 
 /// A provider as the API takes it: the file's table, with the secret itself in the place of where it is.
-fn described(new: &Add) -> Result<Value, Failure> {
+fn build_provider_body(new: &AddProviderArgs) -> Result<Value, CliError> {
     if new.file == "-" && new.client_secret_file.as_deref() == Some("-") {
-        return Err(Failure::Usage("--client-secret-file: expected a file: - is the provider itself".into()));
+        return Err(CliError::Usage(
+            "--client-secret-file: expected a file: - is the provider itself".into(),
+        ));
     }
-    let mut table = one_provider(&text_of(&new.file, "FILE")?)?;
-    let kept = table.remove("client_secret").map(|secret| Kept::at("client_secret", secret)).transpose()?;
+    let mut table = parse_provider_table(&read_text_input(&new.file, "FILE")?)?;
+    let reference = table
+        .remove("client_secret")
+        .map(|secret| SecretReference::from_toml("client_secret", secret))
+        .transpose()?;
     let secret = match (&new.client_secret_file, std::env::var("BOWLINE_CLIENT_SECRET")) {
-        (Some(file), _) => Some(secret_of(file, "--client-secret-file")?),
+        (Some(file), _) => Some(read_secret_input(file, "--client-secret-file")?),
         (None, Ok(secret)) => Some(Secret::new(secret)),
-        (None, Err(_)) => kept.map(|kept| kept.read()).transpose()?,
+        (None, Err(_)) => reference.map(|kept| kept.read()).transpose()?,
     };
     let token = table.get_mut("dynamic_registration").and_then(|there| there.get_mut("initial_access_token"));
     if let Some(token) = token {
-        let kept = Kept::at("dynamic_registration.initial_access_token", token.clone())?;
-        *token = toml::Value::String(kept.read()?.expose().clone());
+        let reference =
+            SecretReference::from_toml("dynamic_registration.initial_access_token", token.clone())?;
+        *token = toml::Value::String(reference.read()?.expose().clone());
     }
-    let mut body = serde_json::to_value(table).map_err(|e| Failure::Fault(e.into()))?;
+    let mut body = serde_json::to_value(table).map_err(|e| CliError::Internal(e.into()))?;
     if let Some(secret) = secret {
         body["client_secret"] = json!(secret.expose());
     }
@@ -108,48 +123,48 @@ fn described(new: &Add) -> Result<Value, Failure> {
 }
 
 /// The table of a file that has one provider. What is wrong is told by its line alone: a secret may stand there.
-fn one_provider(text: &str) -> Result<Table, Failure> {
+fn parse_provider_table(text: &str) -> Result<Table, CliError> {
     let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        Failure::Usage(format!("FILE: line {}: {}", before.matches('\n').count() + 1, error.message()))
+        CliError::Usage(format!("FILE: line {}: {}", before.matches('\n').count() + 1, error.message()))
     })?;
     match table.remove("provider") {
         None => Ok(table),
         Some(toml::Value::Array(mut many)) if many.len() == 1 && table.is_empty() => match many.pop() {
             Some(toml::Value::Table(one)) => Ok(one),
-            _ => Err(Failure::Usage("FILE: provider: expected a table".into())),
+            _ => Err(CliError::Usage("FILE: provider: expected a table".into())),
         },
-        Some(_) => Err(Failure::Usage("FILE: expected one [[provider]] and nothing else".into())),
+        Some(_) => Err(CliError::Usage("FILE: expected one [[provider]] and nothing else".into())),
     }
 }
 
 /// Where a field of the file says that its secret is.
-struct Kept {
+struct SecretReference {
     field: &'static str,
     source: SecretSource,
 }
 
-impl Kept {
-    fn at(field: &'static str, value: toml::Value) -> Result<Self, Failure> {
+impl SecretReference {
+    fn from_toml(field: &'static str, value: toml::Value) -> Result<Self, CliError> {
         // Without what is said of a wrong value: that would show it.
-        let source = SecretSource::deserialize(value).map_err(|_| refused(field))?;
+        let source = SecretSource::deserialize(value).map_err(|_| invalid_reference_error(field))?;
         Ok(Self { field, source })
     }
 
-    fn read(&self) -> Result<Secret<String>, Failure> {
+    fn read(&self) -> Result<Secret<String>, CliError> {
         match &self.source {
-            SecretSource::Sealed => Err(refused(self.field)),
-            SecretSource::File(path) => secret_of(path, self.field),
+            SecretSource::Sealed => Err(invalid_reference_error(self.field)),
+            SecretSource::File(path) => read_secret_input(path, self.field),
             SecretSource::Env(name) => std::env::var(name)
                 .map(Secret::new)
-                .map_err(|_| Failure::Usage(format!("{}: {name} is not in the environment", self.field))),
+                .map_err(|_| CliError::Usage(format!("{}: {name} is not in the environment", self.field))),
         }
     }
 }
 
-fn refused(field: &str) -> Failure {
+fn invalid_reference_error(field: &str) -> CliError {
     let expected = "expected { file = \"PATH\" } or { env = \"NAME\" }, never the secret itself";
-    Failure::Usage(format!("{field}: {expected}"))
+    CliError::Usage(format!("{field}: {expected}"))
 }
 
 #[cfg(test)]
@@ -157,24 +172,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_has_one_provider_in_either_shape() {
+    fn provider_file_accepts_plain_table_or_single_entry() {
         for text in ["id = 7\nname = 'Maple'", "[[provider]]\nid = 7\nname = 'Maple'"] {
-            assert_eq!(one_provider(text).unwrap()["id"].as_integer(), Some(7), "{text}");
+            assert_eq!(parse_provider_table(text).unwrap()["id"].as_integer(), Some(7), "{text}");
         }
-        let said = |text: &str| one_provider(text).unwrap_err().to_string();
-        assert!(said("[[provider]]\nid = 1\n[[provider]]\nid = 2").contains("expected one [[provider]]"));
-        assert!(said("[[provider]]\nid = 1\n[server]\nlisten = 'x'").contains("and nothing else"));
-        let broken = said("id = 7\nclient_secret = 'hunter2");
+        let error_text = |text: &str| parse_provider_table(text).unwrap_err().to_string();
+        assert!(
+            error_text("[[provider]]\nid = 1\n[[provider]]\nid = 2").contains("expected one [[provider]]")
+        );
+        assert!(error_text("[[provider]]\nid = 1\n[server]\nlisten = 'x'").contains("and nothing else"));
+        let broken = error_text("id = 7\nclient_secret = 'hunter2");
         assert!(broken.contains("line 2") && !broken.contains("hunter2"), "{broken}");
     }
 
     #[test]
-    fn a_secret_in_the_file_itself_is_refused_and_not_shown() {
+    fn inline_secret_in_provider_file_is_rejected_not_shown() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("maple.toml");
         let given = |text: &str| {
             std::fs::write(&file, text).unwrap();
-            described(&Add { file: file.display().to_string(), client_secret_file: None })
+            build_provider_body(&AddProviderArgs {
+                file: file.display().to_string(),
+                client_secret_file: None,
+            })
         };
         let refused = given("id = 7\nclient_secret = 'hunter2'").unwrap_err().to_string();
         assert!(refused.contains("never the secret itself") && !refused.contains("hunter2"), "{refused}");

@@ -4,49 +4,49 @@ use clap::Subcommand;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::Failure;
-use super::given::{Client, Paging, fields, filtered, path};
-use super::partner::{renew, show_secret, step};
-use super::reach::Desk;
-use super::registration::{Wanted, whole_way};
-use super::show::{json_text, plain};
+use super::CliError;
+use super::given::{ClientIdArgs, PageArgs, build_filtered_path, build_object, build_path};
+use super::partner::{change_client_state, regenerate_secret, show_secret};
+use super::reach::AdminClient;
+use super::registration::{RequestedProvider, register_and_activate};
+use super::show::{escape_terminal, render_json};
 
 /// Manages data recipients.
 #[derive(Subcommand, Debug)]
-pub(super) enum Command {
+pub(super) enum RecipientCommand {
     /// Register a recipient. Its secret is printed once and cannot be shown again.
     #[command(
         after_help = "Example:\n  bowline recipient add --name 'Acme Budget' \\\n    --purpose-en 'To show your spending in one place' \\\n    --purpose-fr 'Pour montrer vos dépenses en un seul endroit' \\\n    --redirect-uri https://acme.example.org/back --scope 'ACCOUNT_BASIC TRANSACTIONS' --provider 1000"
     )]
-    Add(Box<Add>),
+    Add(Box<AddRecipientArgs>),
     /// List recipients.
     #[command(after_help = "Example:\n  bowline recipient list --partner pt-1 --state active")]
-    List(List),
+    List(ListRecipientsArgs),
     /// Show a recipient.
     #[command(after_help = "Example:\n  bowline recipient show dc-1")]
-    Show(Client),
+    Show(ClientIdArgs),
     /// Replace a recipient's redirect URIs.
     #[command(
         after_help = "Example:\n  bowline recipient update dc-1 --redirect-uri https://acme.example.org/back"
     )]
-    Update(Update),
+    Update(UpdateRecipientArgs),
     /// Give a recipient a new secret: the old one is void at once, its connections live on.
     #[command(after_help = "Example:\n  bowline recipient secret dc-1")]
-    Secret(Client),
+    Secret(ClientIdArgs),
     /// Hold a recipient: tokens and data are refused, nothing is ended.
     #[command(after_help = "Example:\n  bowline recipient suspend dc-1")]
-    Suspend(Client),
+    Suspend(ClientIdArgs),
     /// Let a recipient go on.
     #[command(after_help = "Example:\n  bowline recipient reinstate dc-1")]
-    Reinstate(Client),
+    Reinstate(ClientIdArgs),
     /// Remove a recipient: all its connections end at once and for good, and the banks are told.
     #[command(after_help = "Example:\n  bowline recipient remove dc-1 --dry-run")]
-    Remove(Remove),
+    Remove(RemoveRecipientArgs),
 }
 
 /// What is to be known of a recipient.
 #[derive(clap::Args, Debug)]
-pub(super) struct Add {
+pub(super) struct AddRecipientArgs {
     /// Its name, exactly as customers should see it.
     #[arg(long)]
     name: String,
@@ -96,7 +96,7 @@ pub(super) struct Add {
 
 /// What is looked for.
 #[derive(clap::Args, Debug)]
-pub(super) struct List {
+pub(super) struct ListRecipientsArgs {
     /// Of this partner.
     #[arg(long, value_name = "CLIENT_ID")]
     partner: Option<String>,
@@ -104,14 +104,14 @@ pub(super) struct List {
     #[arg(long)]
     state: Option<String>,
     #[command(flatten)]
-    page: Paging,
+    page: PageArgs,
 }
 
 /// Which one, and its new redirect URIs.
 #[derive(clap::Args, Debug)]
-pub(super) struct Update {
+pub(super) struct UpdateRecipientArgs {
     #[command(flatten)]
-    client: Client,
+    client: ClientIdArgs,
     /// Where answers may go from now on. May be given several times.
     #[arg(long = "redirect-uri", required = true, value_name = "URI")]
     redirect_uris: Vec<String>,
@@ -119,53 +119,59 @@ pub(super) struct Update {
 
 /// Which one, and whether in earnest.
 #[derive(clap::Args, Debug)]
-pub(super) struct Remove {
+pub(super) struct RemoveRecipientArgs {
     #[command(flatten)]
-    client: Client,
+    client: ClientIdArgs,
     /// Say what it would come to, and end nothing.
     #[arg(long)]
     dry_run: bool,
 }
 
-pub(super) async fn run(desk: &Desk, command: Command) -> Result<(), Failure> {
+pub(super) async fn run(admin: &AdminClient, command: RecipientCommand) -> Result<(), CliError> {
     match command {
-        Command::Add(new) => add(desk, *new).await?,
-        Command::List(List { partner, state, page }) => {
+        RecipientCommand::Add(new) => add_recipient(admin, *new).await?,
+        RecipientCommand::List(ListRecipientsArgs { partner, state, page }) => {
             let given =
                 [("partner", &partner), ("state", &state), ("limit", &page.limit), ("after", &page.after)];
-            let list = desk.get(&filtered("/recipients", &given)).await?;
-            desk.show_page(&list, &["client_id", "name", "state", "partner", "scope", "created_at"]);
+            let list = admin.get(&build_filtered_path("/recipients", &given)).await?;
+            admin.show_page(&list, &["client_id", "name", "state", "partner", "scope", "created_at"]);
         }
-        Command::Show(of) => desk.show_all(&desk.get(&path(&["recipients", &of.id])).await?),
-        Command::Update(update) => {
+        RecipientCommand::Show(client) => {
+            admin.show_all(&admin.get(&build_path(&["recipients", &client.id])).await?)
+        }
+        RecipientCommand::Update(update) => {
             let body = json!({"redirect_uris": update.redirect_uris});
-            let path = path(&["recipients", &update.client.id]);
-            desk.show_line(
-                &desk.call(Method::PUT, &path, Some(&body)).await?,
+            let path = build_path(&["recipients", &update.client.id]);
+            admin.show_line(
+                &admin.call(Method::PUT, &path, Some(&body)).await?,
                 &["client_id", "redirect_uris"],
             );
         }
-        Command::Secret(of) => renew(desk, "recipients", &of.id).await?,
-        Command::Suspend(of) => step(desk, "recipients", &of.id, "suspend").await?,
-        Command::Reinstate(of) => step(desk, "recipients", &of.id, "reinstate").await?,
-        Command::Remove(Remove { client, dry_run }) => {
-            let path = format!("{}?dry_run={dry_run}", path(&["recipients", &client.id]));
-            let removed = desk.call(Method::DELETE, &path, None).await?;
-            if desk.globals.json {
-                println!("{}", json_text(&removed));
+        RecipientCommand::Secret(client) => regenerate_secret(admin, "recipients", &client.id).await?,
+        RecipientCommand::Suspend(client) => {
+            change_client_state(admin, "recipients", &client.id, "suspend").await?
+        }
+        RecipientCommand::Reinstate(client) => {
+            change_client_state(admin, "recipients", &client.id, "reinstate").await?
+        }
+        RecipientCommand::Remove(RemoveRecipientArgs { client, dry_run }) => {
+            let path = format!("{}?dry_run={dry_run}", build_path(&["recipients", &client.id]));
+            let removed = admin.call(Method::DELETE, &path, None).await?;
+            if admin.globals.json {
+                println!("{}", render_json(&removed));
             } else {
                 let (outcome, count) =
                     (removed["outcome"].as_str().unwrap_or_default(), &removed["connections"]);
-                println!("{}", plain(&format!("{}  {outcome}  {count} connections", client.id)));
+                println!("{}", escape_terminal(&format!("{}  {outcome}  {count} connections", client.id)));
             }
         }
     }
     Ok(())
 }
 
-async fn add(desk: &Desk, new: Add) -> Result<(), Failure> {
-    let providers = open(desk, &new.providers).await?;
-    let body = fields([
+async fn add_recipient(admin: &AdminClient, new: AddRecipientArgs) -> Result<(), CliError> {
+    let providers = load_requested_providers(admin, &new.providers).await?;
+    let body = build_object([
         ("name", json!(new.name)),
         ("purpose_en", json!(new.purpose_en)),
         ("purpose_fr", json!(new.purpose_fr)),
@@ -181,16 +187,18 @@ async fn add(desk: &Desk, new: Add) -> Result<(), Failure> {
         ("client_uri", json!(new.client_uri)),
         ("contacts", if new.contacts.is_empty() { Value::Null } else { json!(new.contacts) }),
     ]);
-    let mut added = desk.post_json("/recipients", &body).await?;
+    let mut added = admin.post_json("/recipients", &body).await?;
     let id = added["recipient"]["client_id"].clone();
     let client_id = id.as_str().unwrap_or_default();
-    if let Err(failure) = whole_way(desk, client_id, &providers).await {
-        return Err(undone(desk, client_id, failure).await);
+    if let Err(failure) = register_and_activate(admin, client_id, &providers).await {
+        return Err(roll_back(admin, client_id, failure).await);
     }
     added["client_id"] = id.clone();
-    show_secret(desk, &added, &id);
-    for provider in providers.iter().filter(|provider| provider.by_itself).map(|provider| provider.id) {
-        desk.say(&format!(
+    show_secret(admin, &added, &id);
+    for provider in
+        providers.iter().filter(|provider| provider.activates_automatically).map(|provider| provider.id)
+    {
+        admin.print_note(&format!(
             "Provider {provider} is asked for a client; its answer activates the registration: \
              bowline registration show {client_id} {provider}"
         ));
@@ -199,36 +207,39 @@ async fn add(desk: &Desk, new: Add) -> Result<(), Failure> {
 }
 
 /// Refuses providers that are not there, or that need a client brought for each registration: before anything is made.
-async fn open(desk: &Desk, providers: &[i64]) -> Result<Vec<Wanted>, Failure> {
+async fn load_requested_providers(
+    admin: &AdminClient,
+    providers: &[i64],
+) -> Result<Vec<RequestedProvider>, CliError> {
     let mut all = Vec::new();
     for id in providers {
-        let provider = desk.get(&format!("/providers/{id}")).await.map_err(|failure| match failure {
-            Failure::DoesNotHold(_) => Failure::Usage(format!("provider: {id} is none of this hub")),
+        let provider = admin.get(&format!("/providers/{id}")).await.map_err(|failure| match failure {
+            CliError::Failed(_) => CliError::Usage(format!("provider: {id} is none of this hub")),
             failure => failure,
         })?;
-        let by_itself = provider["settings"]["dynamic_registration"].is_object();
-        if provider["settings"]["upstream_client"] == "registration" && !by_itself {
-            return Err(Failure::Usage(format!(
+        let activates_automatically = provider["settings"]["dynamic_registration"].is_object();
+        if provider["settings"]["upstream_client"] == "registration" && !activates_automatically {
+            return Err(CliError::Usage(format!(
                 "provider: {id} has a client for each registration: leave it out, then `registration request`, \
                  `approve` and `activate`"
             )));
         }
-        all.push(Wanted { id: *id, by_itself });
+        all.push(RequestedProvider { id: *id, activates_automatically });
     }
     Ok(all)
 }
 
 /// Takes a recipient back that was made only in part, and says why; all or nothing, as far as can be told.
-async fn undone(desk: &Desk, client_id: &str, failure: Failure) -> Failure {
-    let removed = desk.call(Method::DELETE, &path(&["recipients", client_id]), None).await;
+async fn roll_back(admin: &AdminClient, client_id: &str, failure: CliError) -> CliError {
+    let removed = admin.call(Method::DELETE, &build_path(&["recipients", client_id]), None).await;
     let rest = match removed {
         Ok(_) => "no recipient was added".to_owned(),
         Err(error) => format!("and {client_id}, which was added, could not be removed: {error}"),
     };
     match failure {
-        Failure::DoesNotHold(why) => Failure::DoesNotHold(format!("{why}; {rest}")),
-        Failure::Usage(why) => Failure::Usage(format!("{why}; {rest}")),
-        Failure::Unreachable(why) => Failure::Unreachable(format!("{why}; {rest}")),
-        Failure::Fault(fault) => Failure::Fault(fault.context(rest)),
+        CliError::Failed(why) => CliError::Failed(format!("{why}; {rest}")),
+        CliError::Usage(why) => CliError::Usage(format!("{why}; {rest}")),
+        CliError::Unreachable(why) => CliError::Unreachable(format!("{why}; {rest}")),
+        CliError::Internal(fault) => CliError::Internal(fault.context(rest)),
     }
 }

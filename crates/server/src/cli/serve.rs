@@ -1,16 +1,18 @@
 //! `bowline serve`
 
-use super::start::{bind, bind_local, is_sandbox, load, opened, stop_signal, upsert_providers};
-use super::{Failure, Globals};
-use crate::node::{Listeners, Node};
+use super::start::{
+    bind, bind_local, load_config, open_app, read_sandbox_flag, upsert_providers, wait_for_stop_signal,
+};
+use super::{CliError, GlobalArgs};
+use crate::node::{BoundListeners, Node};
 use crate::telemetry;
-use crate::web::Served;
+use crate::web::ShutdownOutcome;
 
 /// Runs the hub until it is told to stop (SIGTERM or SIGINT).
 ///
 /// A SQLite store is made and brought up to date by itself; a PostgreSQL store by `bowline migrate`.
 #[derive(clap::Args, Debug)]
-pub(super) struct Args {
+pub(super) struct ServeArgs {
     /// The address to serve on.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
@@ -25,7 +27,7 @@ pub(super) struct Args {
     store: Option<String>,
 }
 
-pub(super) async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
+pub(super) async fn run(globals: &GlobalArgs, args: ServeArgs) -> Result<(), CliError> {
     let given = [
         ("server.listen", args.listen),
         ("server.admin_listen", args.admin_listen),
@@ -34,29 +36,29 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
     ];
     let flags: Vec<_> = given.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
     // The generator's first use takes as long as all the rest of the start: it runs beside it.
-    drop(tokio::task::spawn_blocking(|| crate::ctx::fill(&mut [0; 1])));
-    let config = load(globals, &flags)?;
-    telemetry::start_logs(&config.log).map_err(Failure::Usage)?;
-    let (lock, app) = opened(config).await?;
-    if is_sandbox(&app).await? {
-        return Err(Failure::Usage(
+    drop(tokio::task::spawn_blocking(|| crate::ctx::fill_random(&mut [0; 1])));
+    let config = load_config(globals, &flags)?;
+    telemetry::start_logs(&config.log).map_err(CliError::Usage)?;
+    let (lock, app) = open_app(config).await?;
+    if read_sandbox_flag(&app).await? {
+        return Err(CliError::Usage(
             "this store is a sandbox's: its world is not real, `serve` refuses it".into(),
         ));
     }
     upsert_providers(&app).await?;
     let server = app.config().server.clone();
-    let listeners = Listeners {
+    let listeners = BoundListeners {
         public: bind(&server.listen, "--listen").await?,
         admin: bind(&server.admin_listen, "--admin-listen").await?,
         local: bind_local(app.config())?,
         probes: bind(&server.probe_listen, "--probe-listen").await?,
     };
     let socket = listeners.local.as_ref().map(|socket| socket.path().display().to_string());
-    let node = Node::start(&app, listeners).map_err(|e| Failure::Fault(e.into()))?;
+    let node = Node::start(&app, listeners).map_err(|e| CliError::Internal(e.into()))?;
     tracing::info!(address = %node.address, admin = %node.admin, socket, probes = %node.probes, public_url = app.public_url(), "serving");
-    stop_signal().await;
+    wait_for_stop_signal().await;
     tracing::info!("stopping");
-    if node.stop().await == Served::CutOff {
+    if node.stop().await == ShutdownOutcome::GraceExceeded {
         tracing::warn!("some requests took longer than the grace and were cut off");
     }
     drop(lock);

@@ -5,43 +5,43 @@ use std::fmt::Write;
 use domain::rule::recipient::is_invisible;
 use serde_json::Value;
 
-use super::reach::Desk;
+use super::reach::AdminClient;
 
-impl Desk {
+impl AdminClient {
     /// Prints a page of a list: of each item these fields.
     pub(super) fn show_page(&self, page: &Value, columns: &[&str]) {
         if self.globals.json {
-            println!("{}", json_text(page));
+            println!("{}", render_json(page));
             return;
         }
         let items = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-        print!("{}", table(items, columns));
+        print!("{}", render_table(items, columns));
         if let (Some(next), false) = (page["next"].as_str(), self.globals.quiet) {
-            eprintln!("There is more: --after {}", plain(next));
+            eprintln!("There is more: --after {}", escape_terminal(next));
         }
     }
 
     /// Prints one thing with all that is known of it.
     pub(super) fn show_all(&self, thing: &Value) {
         if self.globals.json {
-            println!("{}", json_text(thing));
+            println!("{}", render_json(thing));
         } else {
-            print!("{}", listing(thing));
+            print!("{}", render_object(thing));
         }
     }
 
     /// Prints one line: these fields of a thing.
     pub(super) fn show_line(&self, thing: &Value, fields: &[&str]) {
         if self.globals.json {
-            println!("{}", json_text(thing));
+            println!("{}", render_json(thing));
         } else {
-            let cells: Vec<_> = fields.iter().map(|field| cell(at(thing, field))).collect();
+            let cells: Vec<_> = fields.iter().map(|field| render_cell(find_field(thing, field))).collect();
             println!("{}", cells.join("  "));
         }
     }
 
     /// Says something that is no result.
-    pub(super) fn say(&self, text: &str) {
+    pub(super) fn print_note(&self, text: &str) {
         if !self.globals.quiet && !self.globals.json {
             eprintln!("{text}");
         }
@@ -49,50 +49,52 @@ impl Desk {
 }
 
 /// A field by its way, as in `subject.kind`.
-fn at<'a>(thing: &'a Value, way: &str) -> &'a Value {
-    way.split('.').fold(thing, |inner, name| &inner[name])
+fn find_field<'a>(thing: &'a Value, path: &str) -> &'a Value {
+    path.split('.').fold(thing, |inner, name| &inner[name])
 }
 
 /// A text as it may stand on a terminal: what would move its cursor, turn the direction or not be seen is written out.
-pub(super) fn plain(text: &str) -> String {
-    let shown = |c: char| if is_plain(c) { c.into() } else { c.escape_default().to_string() };
+pub(super) fn escape_terminal(text: &str) -> String {
+    let shown = |c: char| if is_printable(c) { c.into() } else { c.escape_default().to_string() };
     text.chars().map(shown).collect()
 }
 
 /// A value as JSON, in which the same characters are escaped: they stand within texts alone.
-pub(super) fn json_text(value: &Value) -> String {
+pub(super) fn render_json(value: &Value) -> String {
     let escaped = |c: char| {
         let units =
             c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>();
         units.concat()
     };
-    let shown = |c: char| if is_plain(c) { c.into() } else { escaped(c) };
+    let shown = |c: char| if is_printable(c) { c.into() } else { escaped(c) };
     value.to_string().chars().map(shown).collect::<String>()
 }
 
-fn is_plain(c: char) -> bool {
+fn is_printable(c: char) -> bool {
     !c.is_control() && !is_invisible(c)
 }
 
 /// A value on one line.
-fn cell(value: &Value) -> String {
+fn render_cell(value: &Value) -> String {
     let text = match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
+        Value::Array(items) => items.iter().map(render_cell).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
     };
-    plain(&text)
+    escape_terminal(&text)
 }
 
-fn table(items: &[Value], columns: &[&str]) -> String {
-    let mut rows: Vec<Vec<String>> = vec![columns.iter().map(|column| plain(column)).collect()];
-    rows.extend(items.iter().map(|item| columns.iter().map(|column| cell(at(item, column))).collect()));
-    aligned(&rows)
+fn render_table(items: &[Value], columns: &[&str]) -> String {
+    let mut rows: Vec<Vec<String>> = vec![columns.iter().map(|column| escape_terminal(column)).collect()];
+    rows.extend(
+        items.iter().map(|item| columns.iter().map(|column| render_cell(find_field(item, column))).collect()),
+    );
+    align_rows(&rows)
 }
 
 /// Rows with their cells below each other.
-fn aligned(rows: &[Vec<String>]) -> String {
+fn align_rows(rows: &[Vec<String>]) -> String {
     let wide = |text: &String| text.chars().count();
     let count = rows.first().map_or(0, Vec::len);
     let widths: Vec<usize> =
@@ -105,26 +107,26 @@ fn aligned(rows: &[Vec<String>]) -> String {
 }
 
 /// Everything of a thing: its fields, and below them a table for each list of things.
-fn listing(thing: &Value) -> String {
+fn render_object(thing: &Value) -> String {
     let (mut rows, mut tables) = (Vec::new(), String::new());
-    gather("", thing, &mut rows, &mut tables);
-    aligned(&rows) + &tables
+    flatten("", thing, &mut rows, &mut tables);
+    align_rows(&rows) + &tables
 }
 
-fn gather(name: &str, value: &Value, rows: &mut Vec<Vec<String>>, tables: &mut String) {
+fn flatten(name: &str, value: &Value, rows: &mut Vec<Vec<String>>, tables: &mut String) {
     match value {
         Value::Object(fields) => {
             for (field, value) in fields {
                 let name = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
-                gather(&name, value, rows, tables);
+                flatten(&name, value, rows, tables);
             }
         }
         Value::Array(items) if items.first().is_some_and(Value::is_object) => {
             let columns: Vec<&str> =
                 items[0].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-            let _ = write!(tables, "\n{}\n{}", plain(name), table(items, &columns));
+            let _ = write!(tables, "\n{}\n{}", escape_terminal(name), render_table(items, &columns));
         }
-        value => rows.push(vec![plain(name), cell(value)]),
+        value => rows.push(vec![escape_terminal(name), render_cell(value)]),
     }
 }
 
@@ -134,7 +136,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_table_has_its_cells_below_each_other_and_moves_no_cursor() {
+    fn table_columns_are_aligned_and_control_chars_escaped() {
         let items = [
             json!({"id": "a", "who": {"kind": "operator"}, "scope": ["X", "Y"], "at": null}),
             json!({"id": "économe", "who": {"kind": "\u{1b}[2J"}, "scope": [], "at": 7}),
@@ -143,23 +145,23 @@ mod tests {
         let expected = "id       who.kind   scope  at\n\
                         a        operator   X Y    -\n\
                         économe  \\u{1b}[2J         7\n";
-        assert_eq!(table(&items, &columns), expected);
+        assert_eq!(render_table(&items, &columns), expected);
     }
 
     #[test]
-    fn what_cannot_be_seen_is_written_out_and_json_stays_what_it_is() {
-        assert_eq!(plain("é \u{202e}\u{9b}\u{e0041}"), "é \\u{202e}\\u{9b}\\u{e0041}");
+    fn invisible_characters_are_escaped_and_json_round_trips() {
+        assert_eq!(escape_terminal("é \u{202e}\u{9b}\u{e0041}"), "é \\u{202e}\\u{9b}\\u{e0041}");
         let odd = json!({"a\u{9b}": ["\u{202e}", "\u{1b}", "\u{e0041}", "é💸"]});
-        let text = json_text(&odd);
+        let text = render_json(&odd);
         assert_eq!(text, r#"{"a\u009b":["\u202e","\u001b","\udb40\udc41","é💸"]}"#);
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), odd);
     }
 
     #[test]
-    fn a_thing_is_shown_with_all_that_is_known_of_it() {
+    fn show_all_prints_nested_fields_and_list_tables() {
         let thing =
             json!({"id": "a", "terms": {"version": 1}, "jobs": [], "events": [{"at": "now", "seq": 1}]});
-        let shown = listing(&thing);
+        let shown = render_object(&thing);
         for line in ["id             a\n", "terms.version  1\n", "\nevents\nat   seq\nnow  1\n"] {
             assert!(shown.contains(line), "{line:?} in {shown}");
         }

@@ -4,46 +4,46 @@ use std::fs::{File, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use store::command::{SetMark, UpsertProvider};
-use store::query::MarkOf;
+use store::command::{SetMetadata, UpsertProvider};
+use store::query::GetMetadata;
 use store::{Location, Store, StoreError};
 use tokio::net::TcpListener;
 
-use super::{Failure, Globals};
+use super::{CliError, GlobalArgs};
 use crate::app::{App, BuildError, Clock};
-use crate::config::{Config, folder_of};
+use crate::config::{Config, store_folder};
 use crate::job;
-use crate::ready::KEYS_MARK;
+use crate::ready::KEYS_METADATA_NAME;
 use crate::vault::{KeyFile, Vault};
-use crate::web::{LocalSocket, NotBound};
+use crate::web::{BindSocketError, LocalSocket};
 
 /// What is found out about the one who operates from the command line.
-pub(super) use domain::rule::operator::LOCAL as ACTOR;
+pub(super) use domain::rule::operator::LOCAL_ACTOR_ID as ACTOR;
 
 /// The mark of a store whose world is not real.
-pub(super) use crate::manage::SANDBOX_MARK;
+pub(super) use crate::manage::SANDBOX_METADATA_NAME;
 
 /// Loads the configuration: defaults, file, environment, flags.
-pub(super) fn load(globals: &Globals, flags: &[(&str, String)]) -> Result<Config, Failure> {
+pub(super) fn load_config(globals: &GlobalArgs, flags: &[(&str, String)]) -> Result<Config, CliError> {
     let here = PathBuf::from("bowline.toml");
     let file = globals.config.clone().or_else(|| here.exists().then_some(here));
     // What is no text is not ours, and must not be shown by a panic.
     let environment =
         std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
-    Config::load(file.as_deref(), environment, flags).map_err(|error| Failure::Usage(error.to_string()))
+    Config::load(file.as_deref(), environment, flags).map_err(|error| CliError::Usage(error.to_string()))
 }
 
 /// Makes a folder, and those above it, for its owner alone. One that is there stays as it is.
-pub(super) fn owned_folder(folder: &Path) -> std::io::Result<()> {
+pub(super) fn create_private_dir(folder: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 /// Makes a folder that goes again, for its owner alone. Where others may write too, as in the system's temporary
 /// folder, one that is there already is somebody else's.
-pub(super) fn passing_folder(place: &Path, name: &str) -> Result<PathBuf, Failure> {
+pub(super) fn create_temp_dir(place: &Path, name: &str) -> Result<PathBuf, CliError> {
     let folder = place.join(format!("bowline-{name}-{}", std::process::id()));
-    let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
-    made.map(|()| folder.clone()).map_err(|e| Failure::Usage(format!("{}: {e}", folder.display())))
+    let created = std::fs::DirBuilder::new().mode(0o700).create(&folder);
+    created.map(|()| folder.clone()).map_err(|e| CliError::Usage(format!("{}: {e}", folder.display())))
 }
 
 /// The lock on the folder of a SQLite store; held as long as the value lives.
@@ -51,130 +51,138 @@ pub(super) struct DataLock(Option<File>);
 
 impl DataLock {
     /// Takes the lock; a PostgreSQL store needs none.
-    pub(super) fn take(location: &Location) -> Result<Self, Failure> {
+    pub(super) fn acquire(location: &Location) -> Result<Self, CliError> {
         let Location::Sqlite(path) = location else { return Ok(Self(None)) };
-        let folder = folder_of(path);
+        let folder = store_folder(path);
         let lock = folder.join("bowline.lock");
         let open = || {
-            owned_folder(&folder)?;
+            create_private_dir(&folder)?;
             File::options().create(true).append(true).mode(0o600).open(&lock)
         };
-        let file = open().map_err(|error| Failure::Usage(format!("{}: {error}", lock.display())))?;
+        let file = open().map_err(|error| CliError::Usage(format!("{}: {error}", lock.display())))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(Some(file))),
-            Err(TryLockError::WouldBlock) => Err(Failure::Unreachable(format!(
+            Err(TryLockError::WouldBlock) => Err(CliError::Unreachable(format!(
                 "{} is in use by another bowline: stop it first, or use another data directory",
                 folder.display()
             ))),
-            Err(TryLockError::Error(error)) => Err(Failure::Usage(format!("{}: {error}", lock.display()))),
+            Err(TryLockError::Error(error)) => Err(CliError::Usage(format!("{}: {error}", lock.display()))),
         }
     }
 
     /// Whether there is a lock file at all.
-    pub(super) const fn is_held(&self) -> bool {
+    pub(super) const fn is_locked(&self) -> bool {
         self.0.is_some()
     }
 }
 
 /// The store's place.
-pub(super) fn location(config: &Config) -> Result<Location, Failure> {
-    Location::parse(&config.store.url).ok_or_else(|| Failure::Usage("store.url is no store".into()))
+pub(super) fn parse_store_location(config: &Config) -> Result<Location, CliError> {
+    Location::parse(&config.store.url).ok_or_else(|| CliError::Usage("store.url is no store".into()))
 }
 
 /// Takes the lock of the configured store, brings one that is locked so up to date, and builds the app on it. The
 /// lock comes first, so that it is given back last.
-pub(super) async fn opened(config: Config) -> Result<(DataLock, App), Failure> {
-    let lock = DataLock::take(&location(&config)?)?;
-    let app = opened_under(&lock, config).await?;
+pub(super) async fn open_app(config: Config) -> Result<(DataLock, App), CliError> {
+    let lock = DataLock::acquire(&parse_store_location(&config)?)?;
+    let app = open_app_with_lock(&lock, config).await?;
     Ok((lock, app))
 }
 
 /// The same under a lock that was taken already.
-pub(super) async fn opened_under(lock: &DataLock, config: Config) -> Result<App, Failure> {
-    if lock.is_held() {
-        migrate(&location(&config)?).await?;
+pub(super) async fn open_app_with_lock(lock: &DataLock, config: Config) -> Result<App, CliError> {
+    if lock.is_locked() {
+        migrate(&parse_store_location(&config)?).await?;
     }
-    build(config, Clock::system()).await
+    build_app(config, Clock::system()).await
 }
 
 /// Builds the app on a store that is of this program's schema and of this key file.
-pub(super) async fn build(config: Config, clock: Clock) -> Result<App, Failure> {
-    let keys = KeyFile::open_or_make(&config.keys.file, || {
+pub(super) async fn build_app(config: Config, clock: Clock) -> Result<App, CliError> {
+    let keys = KeyFile::open_or_create(&config.keys.file, || {
         let mut bytes = [0; 32];
-        crate::ctx::fill(&mut bytes).map_err(std::io::Error::other)?;
+        crate::ctx::fill_random(&mut bytes).map_err(std::io::Error::other)?;
         Ok(bytes)
     });
-    let keys = keys.map_err(|error| Failure::Usage(error.to_string()))?;
-    let app = App::build(config, Vault::new(keys), clock).await.map_err(built)?;
-    let ctx = job::context(&app, ACTOR).map_err(|e| Failure::Fault(e.into()))?;
-    let moment = ctx.moment().map_err(|e| Failure::Fault(e.into()))?;
+    let keys = keys.map_err(|error| CliError::Usage(error.to_string()))?;
+    let app = App::build(config, Vault::new(keys), clock).await.map_err(map_build_error)?;
+    let ctx = job::new_job_context(&app, ACTOR).map_err(|e| CliError::Internal(e.into()))?;
+    let moment = ctx.new_moment().map_err(|e| CliError::Internal(e.into()))?;
     let own = app.vault().fingerprint();
-    let stands = ctx.run(SetMark { moment, name: KEYS_MARK, value: own.clone() }).await.map_err(stored)?;
-    if stands != own {
+    let stored_fingerprint = ctx
+        .run(SetMetadata { moment, name: KEYS_METADATA_NAME, value: own.clone() })
+        .await
+        .map_err(map_store_error)?;
+    if stored_fingerprint != own {
         let keys = app.config().keys.file.display().to_string();
-        return Err(Failure::Usage(format!("the store belongs to another key file than {keys}")));
+        return Err(CliError::Usage(format!("the store belongs to another key file than {keys}")));
     }
     Ok(app)
 }
 
 /// Writes the providers of the configuration.
-pub(super) async fn upsert_providers(app: &App) -> Result<(), Failure> {
-    let ctx = job::context(app, ACTOR).map_err(|e| Failure::Fault(e.into()))?;
+pub(super) async fn upsert_providers(app: &App) -> Result<(), CliError> {
+    let ctx = job::new_job_context(app, ACTOR).map_err(|e| CliError::Internal(e.into()))?;
     for entry in &app.config().provider {
-        let moment = ctx.moment().map_err(|e| Failure::Fault(e.into()))?;
+        let moment = ctx.new_moment().map_err(|e| CliError::Internal(e.into()))?;
         let actor = domain::model::audit_event::Actor::system("configuration");
-        ctx.run(UpsertProvider { moment, provider: entry.provider(), actor }).await.map_err(stored)?;
+        ctx.run(UpsertProvider { moment, provider: entry.to_provider(), actor })
+            .await
+            .map_err(map_store_error)?;
     }
     Ok(())
 }
 
 /// Whether the store is a sandbox's.
-pub(super) async fn is_sandbox(app: &App) -> Result<bool, Failure> {
-    let mark = app.store().ask(&MarkOf { name: SANDBOX_MARK }).await.map_err(stored)?;
+pub(super) async fn read_sandbox_flag(app: &App) -> Result<bool, CliError> {
+    let mark =
+        app.store().query(&GetMetadata { name: SANDBOX_METADATA_NAME }).await.map_err(map_store_error)?;
     Ok(mark.is_some())
 }
 
 /// Brings the schema up to date.
-pub(super) async fn migrate(location: &Location) -> Result<Vec<store::Migration>, Failure> {
-    Store::migrate(location).await.map_err(stored)
+pub(super) async fn migrate(location: &Location) -> Result<Vec<store::Migration>, CliError> {
+    Store::migrate(location).await.map_err(map_store_error)
 }
 
 /// Binds a listener; an error names the address and the flag.
-pub(super) async fn bind(address: &str, flag: &str) -> Result<TcpListener, Failure> {
+pub(super) async fn bind(address: &str, flag: &str) -> Result<TcpListener, CliError> {
     TcpListener::bind(address).await.map_err(|error| {
-        Failure::Unreachable(format!("cannot listen on {address}: {error} (choose another with {flag})"))
+        CliError::Unreachable(format!("cannot listen on {address}: {error} (choose another with {flag})"))
     })
 }
 
 /// Makes the socket for operators on this machine, if there is to be one.
-pub(super) fn bind_local(config: &Config) -> Result<Option<LocalSocket>, Failure> {
+pub(super) fn bind_local(config: &Config) -> Result<Option<LocalSocket>, CliError> {
     let Some(path) = config.admin_socket() else { return Ok(None) };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder.map_or(Ok(()), owned_folder).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))?;
+    folder
+        .map_or(Ok(()), create_private_dir)
+        .map_err(|e| CliError::Usage(format!("{}: {e}", path.display())))?;
     LocalSocket::bind(&path).map(Some).map_err(|error| match error {
-        NotBound::InUse(_) => Failure::Unreachable(error.to_string()),
-        error => Failure::Usage(error.to_string()),
+        BindSocketError::InUse(_) => CliError::Unreachable(error.to_string()),
+        error => CliError::Usage(error.to_string()),
     })
 }
 
 /// A store's error, by who should act.
-pub(super) fn stored(error: StoreError) -> Failure {
+pub(super) fn map_store_error(error: StoreError) -> CliError {
     match error {
-        StoreError::Unfit(why) => Failure::Usage(format!("store: {why}")),
-        StoreError::Unavailable(why) => Failure::Unreachable(format!("store: {why}")),
-        other => Failure::Fault(other.into()),
+        StoreError::Incompatible(why) => CliError::Usage(format!("store: {why}")),
+        StoreError::Unavailable(why) => CliError::Unreachable(format!("store: {why}")),
+        other => CliError::Internal(other.into()),
     }
 }
 
-fn built(error: BuildError) -> Failure {
+fn map_build_error(error: BuildError) -> CliError {
     match error {
-        BuildError::Store(error) => stored(error),
-        other => Failure::Fault(other.into()),
+        BuildError::Store(error) => map_store_error(error),
+        other => CliError::Internal(other.into()),
     }
 }
 
 /// Waits for SIGINT or SIGTERM.
-pub(super) async fn stop_signal() {
+pub(super) async fn wait_for_stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     match (interrupt, terminate) {
@@ -190,25 +198,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_passing_folder_is_ours_alone_or_refused() {
+    fn temp_dir_is_private_and_existing_one_is_rejected() {
         use std::os::unix::fs::PermissionsExt;
         let place = tempfile::tempdir().unwrap();
-        let folder = passing_folder(place.path(), "test").unwrap();
+        let folder = create_temp_dir(place.path(), "test").unwrap();
         assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
-        let again = passing_folder(place.path(), "test").unwrap_err();
+        let again = create_temp_dir(place.path(), "test").unwrap_err();
         assert!(again.to_string().contains(&folder.display().to_string()), "{again}");
     }
 
     #[test]
-    fn a_store_is_locked_under_whatever_name() {
+    fn data_lock_applies_to_every_path_of_the_store() {
         let folder = tempfile::tempdir().unwrap();
         let (one, two) = (folder.path().join("one"), folder.path().join("two"));
         std::fs::create_dir_all(&one).unwrap();
         std::fs::create_dir_all(&two).unwrap();
         std::fs::write(one.join("hub.db"), "").unwrap();
         std::os::unix::fs::symlink(one.join("hub.db"), two.join("link.db")).unwrap();
-        let _held = DataLock::take(&Location::Sqlite(one.join("hub.db"))).unwrap();
-        let again = DataLock::take(&Location::Sqlite(two.join("link.db")));
-        assert!(matches!(again, Err(Failure::Unreachable(_))));
+        let _lock = DataLock::acquire(&Location::Sqlite(one.join("hub.db"))).unwrap();
+        let again = DataLock::acquire(&Location::Sqlite(two.join("link.db")));
+        assert!(matches!(again, Err(CliError::Unreachable(_))));
     }
 }

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 /// A duration, written as `"300s"`, `"30d"` or `"24 months"`: days have 24 hours, months 30.4375 days.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Lasting {
+pub struct HumanDuration {
     written: String,
     span: jiff::Span,
     duration: Duration,
 }
 
-impl Lasting {
+impl HumanDuration {
     /// How long.
     pub const fn duration(&self) -> Duration {
         self.duration
@@ -25,7 +25,7 @@ impl Lasting {
     }
 }
 
-impl TryFrom<String> for Lasting {
+impl TryFrom<String> for HumanDuration {
     type Error = String;
     fn try_from(written: String) -> Result<Self, String> {
         let wrong =
@@ -39,8 +39,8 @@ impl TryFrom<String> for Lasting {
     }
 }
 
-impl From<Lasting> for String {
-    fn from(lasting: Lasting) -> Self {
+impl From<HumanDuration> for String {
+    fn from(lasting: HumanDuration) -> Self {
         lasting.written
     }
 }
@@ -88,8 +88,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_a_measure_or_refused(text in prop_oneof![".*", "-?[0-9]{1,25}( ?(ns|ms|s|m|h|d|w|y|month|months|years))?", "[0-9]{1,25}(B|KiB|MiB)"]) {
-            if let Ok(lasting) = Lasting::try_from(text.clone()) {
+        fn duration_and_size_parsers_accept_or_reject_any_text(text in prop_oneof![".*", "-?[0-9]{1,25}( ?(ns|ms|s|m|h|d|w|y|month|months|years))?", "[0-9]{1,25}(B|KiB|MiB)"]) {
+            if let Ok(lasting) = HumanDuration::try_from(text.clone()) {
                 prop_assert_eq!(String::from(lasting.clone()), text.clone());
                 prop_assert!(domain::Timestamp::EPOCH.plus(lasting.duration()) >= domain::Timestamp::EPOCH);
                 let _ = jiff::civil::date(2026, 11, 24).checked_sub(lasting.span());
@@ -102,8 +102,8 @@ mod tests {
     }
 
     #[test]
-    fn durations_and_sizes_mean_what_they_say() {
-        let lasts = |text: &str| Lasting::try_from(text.to_owned()).map(|l| l.duration().as_secs());
+    fn duration_and_size_parse_to_exact_values() {
+        let lasts = |text: &str| HumanDuration::try_from(text.to_owned()).map(|l| l.duration().as_secs());
         assert_eq!(lasts("300s"), Ok(300));
         assert_eq!(lasts("30d"), Ok(30 * 86_400));
         assert_eq!(lasts("24 months"), Ok(730 * 86_400));

@@ -4,7 +4,7 @@ use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
 use domain::model::provider::{Provider, ProviderSettings, ProviderSource, ProviderState};
 use domain::rule::provider::check;
-use domain::rule::recipient::Invalid;
+use domain::rule::recipient::ValidationError;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
@@ -20,7 +20,7 @@ pub struct ProviderEntry {
 
 impl ProviderEntry {
     /// The row that it becomes.
-    pub fn provider(&self) -> Provider {
+    pub fn to_provider(&self) -> Provider {
         Provider {
             id: ProviderId::new(self.id),
             state: ProviderState::Active,
@@ -32,8 +32,9 @@ impl ProviderEntry {
 
     /// Refuses what could not be used.
     pub(super) fn check(&self, allow_loopback: bool) -> Result<(), String> {
-        let refused =
-            |invalid: Invalid| format!("provider {}: {}: {}", self.id, invalid.field, invalid.expected);
+        let refused = |invalid: ValidationError| {
+            format!("provider {}: {}: {}", self.id, invalid.field, invalid.expected)
+        };
         check(&self.settings, allow_loopback).map_err(refused)
     }
 }

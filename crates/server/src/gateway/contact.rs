@@ -1,29 +1,29 @@
 //! `GET /accounts/{accountId}/contact`.
 
-use domain::scope::Operation;
+use domain::scope::DataOperation;
 use fdx::{AccountContact, ErrorCode};
 
-use super::access::{Reader, Served};
-use super::accounts::bank_id;
+use super::access::{ConfirmedResponse, DataReader};
+use super::accounts::provider_account_id;
 use super::error::{DataError, NO_ACCOUNT};
 use super::filter;
 use crate::authz::Bearer;
-use crate::ctx::Ctx;
+use crate::ctx::RequestContext;
 use crate::hub::{self, ReadError, fetch};
 
 /// How those who hold an account are reached.
-pub(super) async fn of(
-    ctx: Ctx,
+pub(super) async fn get_contact(
+    ctx: RequestContext,
     bearer: Option<&Bearer>,
     opaque: &str,
-) -> Result<Served<AccountContact>, DataError> {
-    let reader = Reader::new(ctx, bearer, Operation::Contact).await?;
-    let id = bank_id(&reader, opaque).ok_or(NO_ACCOUNT)?;
+) -> Result<ConfirmedResponse<AccountContact>, DataError> {
+    let reader = DataReader::new(ctx, bearer, DataOperation::Contact).await?;
+    let id = provider_account_id(&reader, opaque).ok_or(NO_ACCOUNT)?;
     let path = ["accounts", &id, "contact"];
-    let whole: Result<AccountContact, ReadError> = fetch(reader.ctx(), reader.access(), &path, &[]).await;
-    let whole = whole.map_err(|error| match error {
-        ReadError::Upstream(hub::Upstream::Said(ErrorCode::DataNotFound)) => NO_ACCOUNT,
+    let contact: Result<AccountContact, ReadError> = fetch(reader.ctx(), reader.access(), &path, &[]).await;
+    let contact = contact.map_err(|error| match error {
+        ReadError::Upstream(hub::UpstreamError::FdxError(ErrorCode::DataNotFound)) => NO_ACCOUNT,
         error => error.into(),
     })?;
-    reader.confirm(filter::contact(whole)).await
+    reader.confirm(filter::filter_contact(contact)).await
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::DataError;
 use super::page::PageQuery;
-use crate::ctx::Ctx;
-use crate::fault::Fault;
+use crate::ctx::RequestContext;
+use crate::fault::InternalError;
 use crate::vault::DataKey;
 
 /// Where a list goes on.
@@ -18,34 +18,44 @@ struct Cursor {
     until: Timestamp,
 }
 
-const BAD: DataError = DataError::invalid("offset is altered, expired or of another list");
-const MOST: usize = 4096;
+const INVALID_CURSOR: DataError = DataError::invalid("offset is altered, expired or of another list");
+const MAX_CURSOR_BYTES: usize = 4096;
 /// A cursor that would not be taken back is not given.
-const TOO_LONG: DataError =
+const CURSOR_TOO_LONG: DataError =
     DataError::Fdx(fdx::ErrorCode::Internal, "The data provider's pages cannot be followed");
 
 /// The cursor of the page behind the provider's `upstream` offset.
-pub(crate) fn seal(ctx: &Ctx, bound_to: &str, upstream: &str) -> Result<String, DataError> {
+pub(crate) fn seal(ctx: &RequestContext, bound_to: &str, upstream: &str) -> Result<String, DataError> {
     let until = ctx.now().plus(ctx.app().config().page.cursor_ttl.duration());
-    let sealed = sealed(ctx.app().vault().cursor(), bound_to, upstream, until).map_err(DataError::Fault)?;
-    if sealed.len() > MOST { Err(TOO_LONG) } else { Ok(sealed) }
+    let sealed = seal_with_key(ctx.app().vault().cursor_key(), bound_to, upstream, until)
+        .map_err(DataError::Internal)?;
+    if sealed.len() > MAX_CURSOR_BYTES { Err(CURSOR_TOO_LONG) } else { Ok(sealed) }
 }
 
 /// A cursor for one list, for a time.
-pub fn sealed(key: &DataKey, bound_to: &str, upstream: &str, until: Timestamp) -> Result<String, Fault> {
+pub fn seal_with_key(
+    key: &DataKey,
+    bound_to: &str,
+    upstream: &str,
+    until: Timestamp,
+) -> Result<String, InternalError> {
     let cursor = Cursor { upstream: upstream.to_owned(), until };
-    let plain = serde_json::to_vec(&cursor).map_err(|_| Fault::new("a cursor cannot be written"))?;
+    let plain = serde_json::to_vec(&cursor).map_err(|_| InternalError::new("a cursor cannot be written"))?;
     Ok(URL_SAFE_NO_PAD.encode(key.seal(bound_to, &plain)?))
 }
 
 /// The provider's offset behind a query's cursor; none for the first page.
-pub(crate) fn open(ctx: &Ctx, bound_to: &str, query: &PageQuery) -> Result<Option<String>, DataError> {
+pub(crate) fn open(
+    ctx: &RequestContext,
+    bound_to: &str,
+    query: &PageQuery,
+) -> Result<Option<String>, DataError> {
     let Some(offset) = &query.offset else { return Ok(None) };
-    opened(ctx.app().vault().cursor(), bound_to, offset, ctx.now()).map(Some).ok_or(BAD)
+    open_with_key(ctx.app().vault().cursor_key(), bound_to, offset, ctx.now()).map(Some).ok_or(INVALID_CURSOR)
 }
 
 /// Cuts rows, of which one more was read than a page has: the last that is left, if there is more behind it.
-pub fn cut<T>(rows: &mut Vec<T>, limit: u32) -> Option<&T> {
+pub fn truncate_page<T>(rows: &mut Vec<T>, limit: u32) -> Option<&T> {
     let limit = limit as usize;
     let more = rows.len() > limit;
     rows.truncate(limit);
@@ -53,8 +63,8 @@ pub fn cut<T>(rows: &mut Vec<T>, limit: u32) -> Option<&T> {
 }
 
 /// What a cursor was sealed for; none if it is altered, of another list, or too old.
-pub fn opened(key: &DataKey, bound_to: &str, cursor: &str, now: Timestamp) -> Option<String> {
-    if cursor.len() > MOST {
+pub fn open_with_key(key: &DataKey, bound_to: &str, cursor: &str, now: Timestamp) -> Option<String> {
+    if cursor.len() > MAX_CURSOR_BYTES {
         return None;
     }
     let sealed = URL_SAFE_NO_PAD.decode(cursor).ok()?;
@@ -77,35 +87,35 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_opens_for_its_own_list_in_time(upstream: String, list: String, other: String) {
-            let cursor = sealed(&key(), &list, &upstream, NOW).unwrap();
+        fn cursor_opens_only_for_its_list_before_expiry(upstream: String, list: String, other: String) {
+            let cursor = seal_with_key(&key(), &list, &upstream, NOW).unwrap();
             let before = Timestamp::from_millis(999);
-            let fits = cursor.len() <= MOST;
-            prop_assert_eq!(opened(&key(), &list, &cursor, before), fits.then_some(upstream));
-            prop_assert_eq!(opened(&key(), &list, &cursor, NOW), None);
-            prop_assert!(other == list || opened(&key(), &other, &cursor, before).is_none());
+            let fits = cursor.len() <= MAX_CURSOR_BYTES;
+            prop_assert_eq!(open_with_key(&key(), &list, &cursor, before), fits.then_some(upstream));
+            prop_assert_eq!(open_with_key(&key(), &list, &cursor, NOW), None);
+            prop_assert!(other == list || open_with_key(&key(), &other, &cursor, before).is_none());
         }
 
         #[test]
-        fn what_we_did_not_seal_does_not_open(text: String, bytes: Vec<u8>, list: String) {
+        fn unsealed_cursor_is_rejected(text: String, bytes: Vec<u8>, list: String) {
             for cursor in [text, URL_SAFE_NO_PAD.encode(&bytes)] {
-                prop_assert_eq!(opened(&key(), &list, &cursor, NOW), None);
+                prop_assert_eq!(open_with_key(&key(), &list, &cursor, NOW), None);
             }
         }
 
         #[test]
-        fn what_is_sealed_and_no_cursor_is_none(plain: Vec<u8>) {
+        fn sealed_value_without_cursor_is_rejected(plain: Vec<u8>) {
             let cursor = URL_SAFE_NO_PAD.encode(key().seal("list", &plain).unwrap());
-            prop_assert_eq!(opened(&key(), "list", &cursor, NOW), None);
+            prop_assert_eq!(open_with_key(&key(), "list", &cursor, NOW), None);
         }
 
         #[test]
-        fn an_altered_cursor_does_not_open(at: prop::sample::Index, by in "[A-Za-z0-9_=.-]") {
-            let cursor = sealed(&key(), "list", "next", NOW).unwrap();
+        fn altered_cursor_is_rejected(at: prop::sample::Index, by in "[A-Za-z0-9_=.-]") {
+            let cursor = seal_with_key(&key(), "list", "next", NOW).unwrap();
             let at = at.index(cursor.len());
             let altered = format!("{}{by}{}", &cursor[..at], &cursor[at + 1..]);
             prop_assume!(altered != cursor);
-            prop_assert_eq!(opened(&key(), "list", &altered, Timestamp::EPOCH), None);
+            prop_assert_eq!(open_with_key(&key(), "list", &altered, Timestamp::EPOCH), None);
         }
     }
 }

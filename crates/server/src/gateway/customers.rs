@@ -1,19 +1,22 @@
 //! `GET /customers/current`.
 
-use domain::scope::Operation;
+use domain::scope::DataOperation;
 use fdx::Customer;
 
-use super::access::{Reader, Served};
+use super::access::{ConfirmedResponse, DataReader};
 use super::error::DataError;
 use super::filter;
 use crate::authz::Bearer;
-use crate::ctx::Ctx;
+use crate::ctx::RequestContext;
 use crate::hub::fetch;
 
 /// The customer's profile.
-pub(super) async fn current(ctx: Ctx, bearer: Option<&Bearer>) -> Result<Served<Customer>, DataError> {
-    let reader = Reader::new(ctx, bearer, Operation::CurrentCustomer).await?;
-    let whole: Customer = fetch(reader.ctx(), reader.access(), &["customers", "current"], &[]).await?;
-    let shown = filter::customer(reader.access().clusters(), reader.access().sub(), whole);
-    reader.confirm(shown).await
+pub(super) async fn get_current_customer(
+    ctx: RequestContext,
+    bearer: Option<&Bearer>,
+) -> Result<ConfirmedResponse<Customer>, DataError> {
+    let reader = DataReader::new(ctx, bearer, DataOperation::CurrentCustomer).await?;
+    let customer: Customer = fetch(reader.ctx(), reader.access(), &["customers", "current"], &[]).await?;
+    let filtered = filter::filter_customer(reader.access().clusters(), reader.access().sub(), customer);
+    reader.confirm(filtered).await
 }

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use domain::rule::access::{DataRefusal, Hold};
+use domain::rule::access::{DataAccessError, PauseReason};
 use fdx::{ErrorBody, ErrorCode};
 
-use crate::fault::Fault;
-use crate::hub::{ReadError, Upstream};
-use crate::limit::TooMany;
+use crate::fault::InternalError;
+use crate::hub::{ReadError, UpstreamError};
+use crate::limit::RateLimitError;
 
 /// Why no data is served.
 #[derive(Debug)]
 pub enum DataError {
     /// The token is missing, malformed, forged, expired or without a connection: 401, a message only.
-    BadToken,
+    InvalidToken,
     /// The connection has ended: 602, with a challenge.
     Ended,
     /// A documented error, with what a developer should know.
@@ -25,7 +25,7 @@ pub enum DataError {
     /// The caller asks too often: 1207.
     TooMany(Duration),
     /// Our own trouble.
-    Fault(Fault),
+    Internal(InternalError),
 }
 
 /// What an account outside of the consent is told: it does not exist.
@@ -34,20 +34,20 @@ pub(super) const NO_ACCOUNT: DataError =
 
 impl DataError {
     /// A parameter that cannot be used.
-    pub const fn invalid(what: &'static str) -> Self {
-        Self::Fdx(ErrorCode::InvalidInput, what)
+    pub const fn invalid(message: &'static str) -> Self {
+        Self::Fdx(ErrorCode::InvalidInput, message)
     }
 
     /// The documented code, if there is one.
     pub const fn code(&self) -> Option<ErrorCode> {
         match self {
-            Self::BadToken => None,
+            Self::InvalidToken => None,
             Self::Ended => Some(ErrorCode::NotAuthorized),
             Self::Fdx(code, _) => Some(*code),
             Self::Unavailable(_) => Some(ErrorCode::Maintenance),
             Self::RateLimited(_) | Self::TooMany(_) => Some(ErrorCode::TooManyRequests),
-            Self::Fault(fault) if fault.is_transient() => Some(ErrorCode::Maintenance),
-            Self::Fault(_) => Some(ErrorCode::Internal),
+            Self::Internal(fault) if fault.is_transient() => Some(ErrorCode::Maintenance),
+            Self::Internal(_) => Some(ErrorCode::Internal),
         }
     }
 
@@ -55,7 +55,7 @@ impl DataError {
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable(after) | Self::RateLimited(after) | Self::TooMany(after) => Some(*after),
-            Self::Fault(fault) if fault.is_transient() => Some(Duration::from_secs(1)),
+            Self::Internal(fault) if fault.is_transient() => Some(Duration::from_secs(1)),
             _ => None,
         }
     }
@@ -63,7 +63,7 @@ impl DataError {
     /// The body. A provider's own words are never in it.
     pub fn body(&self) -> ErrorBody {
         let message = match self {
-            Self::BadToken => {
+            Self::InvalidToken => {
                 let message = Some("The access token is missing, malformed or expired".to_owned());
                 return ErrorBody { message, ..ErrorBody::default() };
             }
@@ -72,26 +72,26 @@ impl DataError {
             Self::Unavailable(_) => "The data provider is not available at present",
             Self::RateLimited(_) => "The data provider limits requests at present",
             Self::TooMany(_) => "This recipient or this connection asks too often",
-            Self::Fault(_) => "The hub cannot answer at present",
+            Self::Internal(_) => "The hub cannot answer at present",
         };
         self.code().map_or_else(ErrorBody::default, |code| ErrorBody::new(code, message))
     }
 }
 
-impl From<TooMany> for DataError {
-    fn from(TooMany(wait): TooMany) -> Self {
+impl From<RateLimitError> for DataError {
+    fn from(RateLimitError(wait): RateLimitError) -> Self {
         Self::TooMany(wait)
     }
 }
 
-impl From<DataRefusal> for DataError {
-    fn from(refusal: DataRefusal) -> Self {
+impl From<DataAccessError> for DataError {
+    fn from(refusal: DataAccessError) -> Self {
         match refusal {
-            DataRefusal::Held(Hold::Recipient) => {
+            DataAccessError::Paused(PauseReason::RecipientSuspended) => {
                 Self::Fdx(ErrorCode::SubscriptionNotFound, "This recipient is suspended with the provider")
             }
-            DataRefusal::Held(Hold::Provider) => Self::Unavailable(Duration::from_mins(1)),
-            DataRefusal::NotConsented => {
+            DataAccessError::Paused(PauseReason::ProviderPaused) => Self::Unavailable(Duration::from_mins(1)),
+            DataAccessError::NotConsented => {
                 Self::Fdx(ErrorCode::NotAuthorized, "The customer did not consent to this data")
             }
         }
@@ -100,30 +100,30 @@ impl From<DataRefusal> for DataError {
 
 impl From<ReadError> for DataError {
     fn from(error: ReadError) -> Self {
-        const RETRY: Duration = Duration::from_secs(5);
+        const RETRY_AFTER: Duration = Duration::from_secs(5);
         match error {
-            ReadError::Over => Self::Ended,
-            ReadError::Held => DataRefusal::Held(Hold::Provider).into(),
-            ReadError::Fault(fault) => Self::Fault(fault),
+            ReadError::ConnectionEnded => Self::Ended,
+            ReadError::ProviderPaused => DataAccessError::Paused(PauseReason::ProviderPaused).into(),
+            ReadError::Internal(fault) => Self::Internal(fault),
             ReadError::Upstream(upstream) => match upstream {
-                Upstream::Unavailable | Upstream::Silent => Self::Unavailable(RETRY),
-                Upstream::RateLimited(after) => Self::RateLimited(after),
-                Upstream::Said(ErrorCode::CustomerNotFound) => {
+                UpstreamError::Unavailable | UpstreamError::NoResponse => Self::Unavailable(RETRY_AFTER),
+                UpstreamError::RateLimited(after) => Self::RateLimited(after),
+                UpstreamError::FdxError(ErrorCode::CustomerNotFound) => {
                     Self::Fdx(ErrorCode::CustomerNotFound, "The data provider does not find this customer")
                 }
-                Upstream::Said(ErrorCode::AccountNotFound) => NO_ACCOUNT,
-                Upstream::Said(code @ ErrorCode::SubsystemUnavailable) => {
+                UpstreamError::FdxError(ErrorCode::AccountNotFound) => NO_ACCOUNT,
+                UpstreamError::FdxError(code @ ErrorCode::SubsystemUnavailable) => {
                     Self::Fdx(code, "The data provider does not offer this")
                 }
-                Upstream::Said(
+                UpstreamError::FdxError(
                     code @ (ErrorCode::AccountClosed
                     | ErrorCode::AccountTypeNotSupported
                     | ErrorCode::NotAuthorized),
                 ) => Self::Fdx(code, "The data provider says so"),
-                Upstream::TokenRefused | Upstream::GrantOver => {
+                UpstreamError::TokenRefused | UpstreamError::GrantEnded => {
                     Self::Fdx(ErrorCode::NotAuthorized, "The data provider says so")
                 }
-                Upstream::Said(_) | Upstream::Failed => {
+                UpstreamError::FdxError(_) | UpstreamError::Failed => {
                     Self::Fdx(ErrorCode::Internal, "The data provider failed to answer as it should")
                 }
             },
@@ -131,13 +131,18 @@ impl From<ReadError> for DataError {
     }
 }
 
-macro_rules! faults {
+macro_rules! impl_from_internal_errors {
     ($($type:ty),+) => {$(
         impl From<$type> for DataError {
             fn from(error: $type) -> Self {
-                Self::Fault(error.into())
+                Self::Internal(error.into())
             }
         }
     )+};
 }
-faults!(Fault, store::StoreError, crate::ctx::Unfit, crate::vault::Unsealable);
+impl_from_internal_errors!(
+    InternalError,
+    store::StoreError,
+    crate::ctx::ContextError,
+    crate::vault::UnsealError
+);

@@ -1,24 +1,28 @@
 //! The consent over FDX types: pure.
 
-use domain::rule::access::Access;
+use domain::rule::access::GrantedAccess;
 use domain::{Clusters, DataCluster};
 use fdx::{Account, AccountContact, AccountHolder, Customer};
 
 use super::ids::OpaqueIds;
 
 /// An account as its recipient may see it, with our ids; none if the consent does not cover it.
-pub(super) fn account(ids: &OpaqueIds, access: &Access, mut account: Account) -> Option<Account> {
+pub(super) fn filter_account(
+    ids: &OpaqueIds,
+    access: &GrantedAccess,
+    mut account: Account,
+) -> Option<Account> {
     let opaque = account.id().filter(|id| access.covers(id)).and_then(|id| ids.seal(access, id))?;
     account.set_id(opaque);
     let parent = account.parent_id_mut().take().filter(|id| access.covers(id));
     *account.parent_id_mut() = parent.and_then(|id| ids.seal(access, &id));
-    narrow(access.clusters(), &mut account);
+    remove_unconsented_fields(access.clusters(), &mut account);
     Some(account)
 }
 
 /// Takes away what clusters do not cover, and what nobody is shown.
-pub(crate) fn narrow(clusters: Clusters, account: &mut Account) {
-    account.remove_error_words();
+pub(crate) fn remove_unconsented_fields(clusters: Clusters, account: &mut Account) {
+    account.remove_error_messages();
     if !clusters.contains(DataCluster::AccountPayments) {
         account.remove_payment_details();
     }
@@ -28,7 +32,7 @@ pub(crate) fn narrow(clusters: Clusters, account: &mut Account) {
 }
 
 /// A customer's profile: the fields of the clusters that were granted, under the id that the recipient knows.
-pub(crate) fn customer(clusters: Clusters, sub: &str, customer: Customer) -> Customer {
+pub(crate) fn filter_customer(clusters: Clusters, sub: &str, customer: Customer) -> Customer {
     let contact = clusters.contains(DataCluster::CustomerContact);
     let personal = clusters.contains(DataCluster::CustomerPersonal);
     Customer {
@@ -50,7 +54,7 @@ pub(crate) fn customer(clusters: Clusters, sub: &str, customer: Customer) -> Cus
 
 /// How those who hold an account are reached, and no more of them: others than the customer may be among them,
 /// under ids of the provider's.
-pub(super) fn contact(contact: AccountContact) -> AccountContact {
+pub(super) fn filter_contact(contact: AccountContact) -> AccountContact {
     let holder = |holder: AccountHolder| AccountHolder {
         relationship: holder.relationship,
         r#type: holder.r#type,
@@ -70,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_holder_shows_how_to_be_reached_and_no_id() {
+    fn contact_filter_keeps_contact_data_and_drops_ids() {
         let whole = AccountHolder {
             customer_id: Some("bank-id".into()),
             relationship: Some("PRIMARY_JOINT".into()),
@@ -81,14 +85,15 @@ mod tests {
             accounts: Some(Vec::new()),
             ..AccountHolder::default()
         };
-        let shown = contact(AccountContact { holders: Some(vec![whole]), ..AccountContact::default() });
+        let shown =
+            filter_contact(AccountContact { holders: Some(vec![whole]), ..AccountContact::default() });
         let shown = serde_json::to_value(shown).unwrap();
         let reached = serde_json::json!({"relationship": "PRIMARY_JOINT", "email": ["a@example.org"]});
         assert_eq!(shown["holders"], serde_json::json!([reached]));
     }
 
     #[test]
-    fn a_profile_shows_the_fields_of_the_granted_clusters_alone() {
+    fn customer_filter_keeps_only_granted_clusters() {
         let whole = || Customer {
             customer_id: Some("bank-id".into()),
             date_of_birth: Some(fdx::Date(jiff::civil::date(1990, 1, 1))),
@@ -96,10 +101,12 @@ mod tests {
             email: Some(vec!["a@example.org".into()]),
             ..Customer::default()
         };
-        let contact = customer(Clusters::NONE.with(DataCluster::CustomerContact), "sub", whole());
+        let contact =
+            filter_customer(Clusters::NONE.with_cluster(DataCluster::CustomerContact), "sub", whole());
         assert_eq!(contact.customer_id.as_deref(), Some("sub"));
         assert!(contact.email.is_some() && contact.tax_id.is_none() && contact.date_of_birth.is_none());
-        let personal = customer(Clusters::NONE.with(DataCluster::CustomerPersonal), "sub", whole());
+        let personal =
+            filter_customer(Clusters::NONE.with_cluster(DataCluster::CustomerPersonal), "sub", whole());
         assert!(personal.email.is_none() && personal.tax_id.is_some() && personal.date_of_birth.is_some());
     }
 }

@@ -10,111 +10,116 @@ use serde::Serialize;
 
 use super::page::ListQuery;
 use super::{
-    DataError, Served, accounts, contact, customers, meta, payment_networks, statements, transactions,
+    ConfirmedResponse, DataError, accounts, contact, customers, meta, payment_networks, statements,
+    transactions,
 };
 use crate::authz::Bearer;
-use crate::ctx::Ctx;
-use crate::hub::Document;
-use crate::web::{Face, Route, Segment, Segments};
+use crate::ctx::RequestContext;
+use crate::hub::StreamedDocument;
+use crate::web::{ApiSurface, Route, Segment, Segments};
 
 /// The routes of this face.
 pub(crate) fn routes() -> Vec<Route> {
-    let get_of = |path, handler| Route::new(Face::Fdx, Method::GET, path, handler);
+    let get_route = |path, handler| Route::new(ApiSurface::Fdx, Method::GET, path, handler);
     vec![
-        get_of("/api/fdx/5/availability", get(availability)),
-        get_of("/api/fdx/5/capability", get(capability)),
-        get_of("/api/fdx/5/certification-metrics", get(certification_metrics)),
-        get_of("/api/fdx/5/customers/current", get(current_customer)),
-        get_of("/api/fdx/5/accounts", get(list_accounts)),
-        get_of("/api/fdx/5/accounts/{account_id}", get(account)),
-        get_of("/api/fdx/5/accounts/{account_id}/contact", get(account_contact)),
-        get_of("/api/fdx/5/accounts/{account_id}/transactions", get(list_transactions)),
-        get_of("/api/fdx/5/accounts/{account_id}/payment-networks", get(list_payment_networks)),
-        get_of("/api/fdx/5/accounts/{account_id}/statements", get(list_statements)),
-        get_of("/api/fdx/5/accounts/{account_id}/statements/{statement_id}", get(download_statement)),
+        get_route("/api/fdx/5/availability", get(show_availability)),
+        get_route("/api/fdx/5/capability", get(show_capability)),
+        get_route("/api/fdx/5/certification-metrics", get(show_certification_metrics)),
+        get_route("/api/fdx/5/customers/current", get(show_current_customer)),
+        get_route("/api/fdx/5/accounts", get(list_accounts)),
+        get_route("/api/fdx/5/accounts/{account_id}", get(show_account)),
+        get_route("/api/fdx/5/accounts/{account_id}/contact", get(show_account_contact)),
+        get_route("/api/fdx/5/accounts/{account_id}/transactions", get(list_transactions)),
+        get_route("/api/fdx/5/accounts/{account_id}/payment-networks", get(list_payment_networks)),
+        get_route("/api/fdx/5/accounts/{account_id}/statements", get(list_statements)),
+        get_route("/api/fdx/5/accounts/{account_id}/statements/{statement_id}", get(download_statement)),
     ]
 }
 
-async fn availability(ctx: Ctx, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+async fn show_availability(ctx: RequestContext, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let query = ListQuery::parse(query.as_deref());
-    tell(meta::availability(ctx, bearer(&headers).as_ref(), &query).await)
+    render_result(meta::get_availability(ctx, parse_bearer(&headers).as_ref(), &query).await)
 }
 
-async fn capability(ctx: Ctx, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+async fn show_capability(ctx: RequestContext, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let query = ListQuery::parse(query.as_deref());
-    tell(meta::capability(ctx, bearer(&headers).as_ref(), &query).await)
+    render_result(meta::get_capability(ctx, parse_bearer(&headers).as_ref(), &query).await)
 }
 
-async fn certification_metrics(ctx: Ctx, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+async fn show_certification_metrics(
+    ctx: RequestContext,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
     let query = ListQuery::parse(query.as_deref());
-    tell(meta::certification_metrics(ctx, bearer(&headers).as_ref(), &query).await)
+    render_result(meta::get_certification_metrics(ctx, parse_bearer(&headers).as_ref(), &query).await)
 }
 
-async fn current_customer(ctx: Ctx, headers: HeaderMap) -> Response {
-    render(customers::current(ctx, bearer(&headers).as_ref()).await)
+async fn show_current_customer(ctx: RequestContext, headers: HeaderMap) -> Response {
+    render_confirmed(customers::get_current_customer(ctx, parse_bearer(&headers).as_ref()).await)
 }
 
-async fn list_accounts(ctx: Ctx, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+async fn list_accounts(ctx: RequestContext, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let query = ListQuery::parse(query.as_deref());
-    render(accounts::list(ctx, bearer(&headers).as_ref(), &query).await)
+    render_confirmed(accounts::list(ctx, parse_bearer(&headers).as_ref(), &query).await)
 }
 
-async fn account(ctx: Ctx, headers: HeaderMap, Segment(id): Segment) -> Response {
-    render(accounts::one(ctx, bearer(&headers).as_ref(), &id).await)
+async fn show_account(ctx: RequestContext, headers: HeaderMap, Segment(id): Segment) -> Response {
+    render_confirmed(accounts::get_account(ctx, parse_bearer(&headers).as_ref(), &id).await)
 }
 
-async fn account_contact(ctx: Ctx, headers: HeaderMap, Segment(id): Segment) -> Response {
-    render(contact::of(ctx, bearer(&headers).as_ref(), &id).await)
+async fn show_account_contact(ctx: RequestContext, headers: HeaderMap, Segment(id): Segment) -> Response {
+    render_confirmed(contact::get_contact(ctx, parse_bearer(&headers).as_ref(), &id).await)
 }
 
 async fn list_transactions(
-    ctx: Ctx,
+    ctx: RequestContext,
     headers: HeaderMap,
     Segment(id): Segment,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());
-    render(transactions::list(ctx, bearer(&headers).as_ref(), &id, &query).await)
+    render_confirmed(transactions::list(ctx, parse_bearer(&headers).as_ref(), &id, &query).await)
 }
 
 async fn list_payment_networks(
-    ctx: Ctx,
+    ctx: RequestContext,
     headers: HeaderMap,
     Segment(id): Segment,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());
-    render(payment_networks::list(ctx, bearer(&headers).as_ref(), &id, &query).await)
+    render_confirmed(payment_networks::list(ctx, parse_bearer(&headers).as_ref(), &id, &query).await)
 }
 
 async fn list_statements(
-    ctx: Ctx,
+    ctx: RequestContext,
     headers: HeaderMap,
     Segment(id): Segment,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());
-    render(statements::list(ctx, bearer(&headers).as_ref(), &id, &query).await)
+    render_confirmed(statements::list(ctx, parse_bearer(&headers).as_ref(), &id, &query).await)
 }
 
-async fn download_statement(ctx: Ctx, headers: HeaderMap, Segments(ids): Segments<2>) -> Response {
+async fn download_statement(ctx: RequestContext, headers: HeaderMap, Segments(ids): Segments<2>) -> Response {
     let [account, statement] = &ids;
-    let (bearer, accept) = (bearer(&headers), accept(&headers));
+    let (bearer, accept) = (parse_bearer(&headers), parse_accept(&headers));
     match statements::download(ctx, bearer.as_ref(), (account, statement), accept.as_deref()).await {
         Ok(served) => render_document(served.into_inner()),
-        Err(error) => refuse(&error),
+        Err(error) => render_error(&error),
     }
 }
 
 /// What is accepted, in whichever headers it stands. What is no text accepts nothing.
-fn accept(headers: &HeaderMap) -> Option<String> {
+fn parse_accept(headers: &HeaderMap) -> Option<String> {
     let mut values = headers.get_all(header::ACCEPT).iter().peekable();
     values.peek()?;
     let texts: Vec<&str> = values.map(|value| value.to_str().unwrap_or("-")).collect();
     Some(texts.join(","))
 }
 
-fn render_document(document: Document) -> Response {
+fn render_document(document: StreamedDocument) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(document.kind)),
         (header::CONTENT_LENGTH, HeaderValue::from(document.length)),
@@ -123,31 +128,31 @@ fn render_document(document: Document) -> Response {
 }
 
 /// A token in the header alone counts: one in the query is as good as none.
-fn bearer(headers: &HeaderMap) -> Option<Bearer> {
-    crate::authz::http::bearer(headers)
+fn parse_bearer(headers: &HeaderMap) -> Option<Bearer> {
+    crate::authz::http::parse_bearer(headers)
 }
 
 /// Renders a customer's data that was confirmed, or says no.
-fn render<T: Serialize>(answer: Result<Served<T>, DataError>) -> Response {
-    tell(answer.map(Served::into_inner))
+fn render_confirmed<T: Serialize>(result: Result<ConfirmedResponse<T>, DataError>) -> Response {
+    render_result(result.map(ConfirmedResponse::into_inner))
 }
 
 /// Renders what is no customer's, or says no.
-fn tell<T: Serialize>(answer: Result<T, DataError>) -> Response {
-    match answer {
-        Ok(told) => Json(told).into_response(),
-        Err(error) => refuse(&error),
+fn render_result<T: Serialize>(result: Result<T, DataError>) -> Response {
+    match result {
+        Ok(body) => Json(body).into_response(),
+        Err(error) => render_error(&error),
     }
 }
 
-fn refuse(error: &DataError) -> Response {
-    if let DataError::Fault(fault) = error {
+fn render_error(error: &DataError) -> Response {
+    if let DataError::Internal(fault) = error {
         tracing::error!(%fault, "a data read failed");
     }
     let status = error.code().map_or(401, fdx::ErrorCode::status);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, Json(error.body())).into_response();
-    if let Some(challenge) = challenge(error) {
+    if let Some(challenge) = bearer_challenge(error) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
@@ -157,15 +162,15 @@ fn refuse(error: &DataError) -> Response {
     if let Some(after) = error.retry_after() {
         response
             .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from(crate::web::whole_seconds(after)));
+            .insert(header::RETRY_AFTER, HeaderValue::from(crate::web::round_up_to_seconds(after)));
     }
     response
 }
 
 /// What a 401 carries (RFC 9110 §15.5.2, RFC 6750 §3).
-const fn challenge(error: &DataError) -> Option<&'static str> {
+const fn bearer_challenge(error: &DataError) -> Option<&'static str> {
     match error {
-        DataError::BadToken | DataError::Ended => Some(r#"Bearer error="invalid_token""#),
+        DataError::InvalidToken | DataError::Ended => Some(r#"Bearer error="invalid_token""#),
         DataError::Fdx(fdx::ErrorCode::NotAuthorized, _) => Some(r#"Bearer error="insufficient_scope""#),
         _ => None,
     }

@@ -22,38 +22,38 @@ pub(crate) const OPERATIONS: [(&str, &str); 11] = [
 ];
 
 /// Sums over answers, each operation by itself.
-pub struct Measured {
+pub struct OperationStats {
     since: Timestamp,
-    sums: Mutex<BTreeMap<&'static str, Sum>>,
+    sums: Mutex<BTreeMap<&'static str, OperationTotals>>,
 }
 
 /// What is added up of an operation's answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sum {
-    pub(super) answers: u64,
+pub(super) struct OperationTotals {
+    pub(super) responses: u64,
     /// Those of them with a status of 500 and above.
     pub(super) failures: u64,
     pub(super) micros: u64,
 }
 
-impl Measured {
+impl OperationStats {
     /// Nothing yet.
     pub fn new(since: Timestamp) -> Self {
         Self { since, sums: Mutex::default() }
     }
 
     /// Adds an answer of a route; other faces' are not counted.
-    pub fn note(&self, route: &str, status: u16, took: Duration) {
+    pub fn record(&self, route: &str, status: u16, took: Duration) {
         let Some((_, operation)) = OPERATIONS.iter().find(|(path, _)| *path == route) else { return };
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         let sum = sums.entry(operation).or_default();
-        sum.answers += 1;
+        sum.responses += 1;
         sum.failures += u64::from(status >= 500);
         sum.micros = sum.micros.saturating_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
     /// When counting began, and what was counted.
-    pub(super) fn so_far(&self) -> (Timestamp, BTreeMap<&'static str, Sum>) {
+    pub(super) fn snapshot(&self) -> (Timestamp, BTreeMap<&'static str, OperationTotals>) {
         (self.since, self.sums.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }
@@ -63,20 +63,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_of_the_face_are_added_up_by_operation() {
-        let measured = Measured::new(Timestamp::from_millis(1));
-        measured.note("/api/fdx/5/accounts", 200, Duration::from_millis(3));
-        measured.note("/api/fdx/5/accounts", 503, Duration::from_millis(5));
-        measured.note("/api/fdx/5/accounts/{account_id}", 404, Duration::from_millis(1));
-        measured.note("/api/v1/token", 200, Duration::from_millis(1));
-        let (since, sums) = measured.so_far();
+    fn operation_stats_are_summed_per_operation() {
+        let measured = OperationStats::new(Timestamp::from_millis(1));
+        measured.record("/api/fdx/5/accounts", 200, Duration::from_millis(3));
+        measured.record("/api/fdx/5/accounts", 503, Duration::from_millis(5));
+        measured.record("/api/fdx/5/accounts/{account_id}", 404, Duration::from_millis(1));
+        measured.record("/api/v1/token", 200, Duration::from_millis(1));
+        let (since, sums) = measured.snapshot();
         assert_eq!((since, sums.len()), (Timestamp::from_millis(1), 2));
-        assert_eq!(sums["searchForAccounts"], Sum { answers: 2, failures: 1, micros: 8_000 });
+        assert_eq!(sums["searchForAccounts"], OperationTotals { responses: 2, failures: 1, micros: 8_000 });
         assert_eq!(sums["getAccount"].failures, 0, "a caller's mistake is no failure");
     }
 
     #[test]
-    fn every_route_of_the_face_has_an_operation() {
+    fn every_fdx_route_has_an_operation() {
         let served: Vec<&str> = crate::gateway::http::routes().iter().map(|route| route.path).collect();
         assert!(OPERATIONS.iter().all(|(path, _)| served.contains(path)));
         assert_eq!(OPERATIONS.len(), served.len());

@@ -1,9 +1,9 @@
 //! Pages of a list: `limit`, `offset`, links, and a page that the consent has thinned is filled up.
 
-use fdx::v6::InBoth;
+use fdx::v6::CrossVersion;
 use fdx::{Accounts, HateoasLink, PageLinks, PageMetadata, PaymentNetworks, Statements, Transactions};
 
-use super::access::Reader;
+use super::access::DataReader;
 use super::cursor;
 use super::error::DataError;
 use crate::hub::{self, ReadError, fetch};
@@ -19,10 +19,10 @@ impl ListQuery {
     }
 
     /// A parameter. One that is given twice is refused.
-    pub(crate) fn get(&self, name: &str, twice: &'static str) -> Result<Option<&str>, DataError> {
+    pub(crate) fn get(&self, name: &str, duplicate_message: &'static str) -> Result<Option<&str>, DataError> {
         let mut values = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
-            (_, Some(_)) => Err(DataError::invalid(twice)),
+            (_, Some(_)) => Err(DataError::invalid(duplicate_message)),
             (value, None) => Ok(value),
         }
     }
@@ -36,22 +36,22 @@ pub(crate) struct PageQuery {
 }
 
 /// One answer of a provider.
-pub(super) struct Upstream<T> {
+pub(super) struct UpstreamPage<T> {
     pub(super) items: Vec<T>,
     pub(super) next: Option<String>,
     pub(super) total: Option<u64>,
 }
 
 /// A page of the standard, whatever it lists.
-pub(super) trait Listed: Default + InBoth {
+pub(super) trait ListPage: Default + CrossVersion {
     type Item;
 
     fn parts(self) -> (PageMetadata, Vec<Self::Item>);
 }
 
-macro_rules! listed {
+macro_rules! impl_list_page {
     ($($page:ident { $items:ident: $item:ty }),+ $(,)?) => {$(
-        impl Listed for $page {
+        impl ListPage for $page {
             type Item = $item;
 
             fn parts(self) -> (PageMetadata, Vec<$item>) {
@@ -60,7 +60,7 @@ macro_rules! listed {
         }
     )+};
 }
-listed! {
+impl_list_page! {
     Accounts { accounts: fdx::Account },
     Transactions { transactions: fdx::Transaction },
     PaymentNetworks { payment_networks: fdx::PaymentNetwork },
@@ -68,33 +68,35 @@ listed! {
 }
 
 /// Asks the provider for a page of a list.
-pub(super) async fn ask<P: Listed>(
-    reader: &Reader,
+pub(super) async fn fetch_page<P: ListPage>(
+    reader: &DataReader,
     path: &[&str],
     query: &[(&str, &str)],
     limit: u32,
     offset: Option<&str>,
-) -> Result<Upstream<P::Item>, DataError> {
+) -> Result<UpstreamPage<P::Item>, DataError> {
     let limit = limit.to_string();
-    let mut whole = vec![("limit", limit.as_str())];
-    whole.extend(query);
-    whole.extend(offset.map(|offset| ("offset", offset)));
-    let answer = or_nothing(fetch::<P>(reader.ctx(), reader.access(), path, &whole).await)?;
-    let (page, items) = answer.parts();
-    Ok(Upstream { items, next: page.next_offset, total: page.total_elements })
+    let mut full_query = vec![("limit", limit.as_str())];
+    full_query.extend(query);
+    full_query.extend(offset.map(|offset| ("offset", offset)));
+    let response = empty_if_not_found(fetch::<P>(reader.ctx(), reader.access(), path, &full_query).await)?;
+    let (page, items) = response.parts();
+    Ok(UpstreamPage { items, next: page.next_offset, total: page.total_elements })
 }
 
 /// A list that a provider says it has nothing for (1107) is an empty list.
-fn or_nothing<T: Default>(answer: Result<T, ReadError>) -> Result<T, ReadError> {
-    match answer {
-        Err(ReadError::Upstream(hub::Upstream::Said(fdx::ErrorCode::DataNotFound))) => Ok(T::default()),
+fn empty_if_not_found<T: Default>(result: Result<T, ReadError>) -> Result<T, ReadError> {
+    match result {
+        Err(ReadError::Upstream(hub::UpstreamError::FdxError(fdx::ErrorCode::DataNotFound))) => {
+            Ok(T::default())
+        }
         other => other,
     }
 }
 
 /// A list that is read page by page.
-pub(super) struct List<'a> {
-    pub(super) reader: &'a Reader,
+pub(super) struct PagedList<'a> {
+    pub(super) reader: &'a DataReader,
     pub(super) page: &'a PageQuery,
     /// The path, as the recipient sees it.
     pub(super) path: &'a str,
@@ -103,7 +105,7 @@ pub(super) struct List<'a> {
 }
 
 /// How many pages of a provider one page may be filled from.
-const REFILLS: usize = 5;
+const MAX_REFILL_PAGES: usize = 5;
 
 impl PageQuery {
     /// Reads `limit` and `offset`; a limit over the maximum is served as the maximum.
@@ -125,7 +127,7 @@ impl PageQuery {
     }
 }
 
-impl List<'_> {
+impl PagedList<'_> {
     /// Reads the page: `fetch` asks the provider, `keep` leaves out what the consent does not cover.
     pub(super) async fn read<T, F>(
         &self,
@@ -133,21 +135,21 @@ impl List<'_> {
         keep: impl Fn(&T) -> bool,
     ) -> Result<(PageMetadata, PageLinks, Vec<T>), DataError>
     where
-        F: Future<Output = Result<Upstream<T>, DataError>>,
+        F: Future<Output = Result<UpstreamPage<T>, DataError>>,
     {
         let ctx = self.reader.ctx();
-        let bound_to = self.bound_to();
+        let bound_to = self.cursor_binding();
         let mut offset = cursor::open(ctx, &bound_to, self.page)?;
         let first = offset.is_none();
         let (mut items, mut total, mut dropped) = (Vec::new(), None, false);
-        for _ in 0..REFILLS {
+        for _ in 0..MAX_REFILL_PAGES {
             let have = u32::try_from(items.len()).unwrap_or(u32::MAX);
-            let answer = fetch(self.page.limit.saturating_sub(have).max(1), offset.clone()).await?;
-            let before = answer.items.len() + items.len();
-            items.extend(answer.items.into_iter().filter(|item| keep(item)));
+            let response = fetch(self.page.limit.saturating_sub(have).max(1), offset.clone()).await?;
+            let before = response.items.len() + items.len();
+            items.extend(response.items.into_iter().filter(|item| keep(item)));
             dropped |= items.len() < before;
-            total = answer.total;
-            let next = answer.next.filter(|next| !next.is_empty());
+            total = response.total;
+            let next = response.next.filter(|next| !next.is_empty());
             if next.is_some() && next == offset {
                 return Err(DataError::Fdx(
                     fdx::ErrorCode::Internal,
@@ -162,7 +164,7 @@ impl List<'_> {
         let exact =
             if first && offset.is_none() { Some(items.len() as u64) } else { total.filter(|_| !dropped) };
         let next = offset.map(|upstream| cursor::seal(ctx, &bound_to, &upstream)).transpose()?;
-        let links = PageLinks { next: next.as_deref().map(|cursor| self.link(cursor)), prev: None };
+        let links = PageLinks { next: next.as_deref().map(|cursor| self.next_link(cursor)), prev: None };
         Ok((
             PageMetadata { next_offset: next, total_elements: exact, ..PageMetadata::default() },
             links,
@@ -170,12 +172,12 @@ impl List<'_> {
         ))
     }
 
-    fn bound_to(&self) -> String {
+    fn cursor_binding(&self) -> String {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
         format!("{}\n{}\n{query}", self.reader.access().connection_id(), self.path)
     }
 
-    fn link(&self, cursor: &str) -> HateoasLink {
+    fn next_link(&self, cursor: &str) -> HateoasLink {
         let query = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(&self.query)
             .append_pair("offset", cursor)
@@ -197,7 +199,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_query_is_a_page_or_refused(raw in prop_oneof![".*", "(limit|offset|[a-z]{1,4})=[0-9+%a-f.-]{0,25}(&limit=[0-9]{1,3})?"]) {
+        fn page_query_accepts_or_rejects_any_query(raw in prop_oneof![".*", "(limit|offset|[a-z]{1,4})=[0-9+%a-f.-]{0,25}(&limit=[0-9]{1,3})?"]) {
             let section = crate::config::Config::load(None, std::iter::empty(), &[]).unwrap().page;
             if let Ok(page) = PageQuery::parse(&ListQuery::parse(Some(&raw)), &section) {
                 prop_assert!((1..=section.max).contains(&page.limit), "{}", page.limit);
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_a_positive_number_up_to_the_maximum() {
+    fn page_limit_must_be_positive_and_is_capped() {
         let section = crate::config::Config::load(None, std::iter::empty(), &[]).unwrap().page;
         let limit =
             |raw: &str| PageQuery::parse(&ListQuery::parse(Some(raw)), &section).map(|p| p.limit).ok();

@@ -7,18 +7,18 @@ use std::time::Duration;
 use domain::Timestamp;
 use domain::id::ProviderId;
 
-use super::Upstream;
+use super::UpstreamError;
 use crate::config::UpstreamSection;
 
 /// Counts failures in a row for each provider.
 pub struct Breaker {
-    failures: u32,
+    failure_threshold: u32,
     open_for: Duration,
-    states: Mutex<HashMap<ProviderId, State>>,
+    states: Mutex<HashMap<ProviderId, BreakerState>>,
 }
 
 #[derive(Default)]
-struct State {
+struct BreakerState {
     failures: u32,
     open_until: Option<Timestamp>,
 }
@@ -27,18 +27,18 @@ impl Breaker {
     /// Closed for everybody.
     pub fn new(section: &UpstreamSection) -> Self {
         Self {
-            failures: section.breaker_failures.max(1),
+            failure_threshold: section.breaker_failures.max(1),
             open_for: section.breaker_open.duration(),
             states: Mutex::default(),
         }
     }
 
     /// Whether a provider may be called. When the time is over, one call is let through to try.
-    pub(super) fn pass(&self, provider: ProviderId, now: Timestamp) -> Result<(), Upstream> {
+    pub(super) fn ensure_closed(&self, provider: ProviderId, now: Timestamp) -> Result<(), UpstreamError> {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(state) = states.get_mut(&provider) else { return Ok(()) };
         match state.open_until {
-            Some(until) if now < until => Err(Upstream::Unavailable),
+            Some(until) if now < until => Err(UpstreamError::Unavailable),
             Some(_) => {
                 state.open_until = Some(now.plus(self.open_for));
                 Ok(())
@@ -54,15 +54,15 @@ impl Breaker {
     }
 
     /// How a call went.
-    pub(super) fn note(&self, provider: ProviderId, well: bool, now: Timestamp) {
+    pub(super) fn record_outcome(&self, provider: ProviderId, succeeded: bool, now: Timestamp) {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        if well {
+        if succeeded {
             states.remove(&provider);
             return;
         }
         let state = states.entry(provider).or_default();
         state.failures += 1;
-        if state.failures >= self.failures {
+        if state.failures >= self.failure_threshold {
             state.open_until = Some(now.plus(self.open_for));
         }
     }
@@ -73,20 +73,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_opens_after_failures_in_a_row_tries_once_and_closes_on_success() {
+    fn breaker_allows_one_trial_call_and_closes_on_success() {
         let open_for = Duration::from_secs(30);
-        let breaker = Breaker { failures: 2, open_for, states: Mutex::default() };
-        let (bank, now) = (ProviderId::new(1), Timestamp::from_millis(0));
-        breaker.note(bank, false, now);
-        assert_eq!(breaker.pass(bank, now), Ok(()));
-        breaker.note(bank, false, now);
-        assert_eq!(breaker.pass(bank, now), Err(Upstream::Unavailable));
-        assert!(breaker.is_open(bank, now) && !breaker.is_open(ProviderId::new(2), now));
-        assert_eq!(breaker.pass(ProviderId::new(2), now), Ok(()), "others are not concerned");
+        let breaker = Breaker { failure_threshold: 2, open_for, states: Mutex::default() };
+        let (provider, now) = (ProviderId::new(1), Timestamp::from_millis(0));
+        breaker.record_outcome(provider, false, now);
+        assert_eq!(breaker.ensure_closed(provider, now), Ok(()));
+        breaker.record_outcome(provider, false, now);
+        assert_eq!(breaker.ensure_closed(provider, now), Err(UpstreamError::Unavailable));
+        assert!(breaker.is_open(provider, now) && !breaker.is_open(ProviderId::new(2), now));
+        assert_eq!(breaker.ensure_closed(ProviderId::new(2), now), Ok(()), "others are not concerned");
         let later = now.plus(open_for);
-        assert_eq!(breaker.pass(bank, later), Ok(()));
-        assert_eq!(breaker.pass(bank, later), Err(Upstream::Unavailable), "one call tries");
-        breaker.note(bank, true, later);
-        assert_eq!(breaker.pass(bank, later), Ok(()));
+        assert_eq!(breaker.ensure_closed(provider, later), Ok(()));
+        assert_eq!(breaker.ensure_closed(provider, later), Err(UpstreamError::Unavailable), "one call tries");
+        breaker.record_outcome(provider, true, later);
+        assert_eq!(breaker.ensure_closed(provider, later), Ok(()));
     }
 }

@@ -2,21 +2,21 @@
 
 use domain::error::{OAuthCode, OAuthError};
 use domain::id::{AuthorizationRequestId, ProviderId};
-use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, StepRefusal};
+use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, RequestStepError};
 use domain::model::client::Client;
-use domain::model::connection::{Terms, are_accounts, consent_end, is_grant_id};
+use domain::model::connection::{Terms, consent_expiry, is_valid_account_list, is_valid_grant_id};
 use domain::model::provider::{CustomerIdentity, Provider};
-use domain::rule::authorize::{DENIED, granted};
+use domain::rule::authorize::{ACCESS_DENIED, compute_granted_scope};
 use domain::secret::TokenHashes;
 use domain::{Secret, Timestamp};
-use store::command::{FailRequest, InHand, OpenConnection, OpenOutcome, OpenedWith, ReceiveCode};
-use store::query::RequestByState;
+use store::command::{FailRequest, OpenConnection, OpenOutcome, ReceiveCode, SealedGrant, UnrevokedToken};
+use store::query::FindAuthorizationRequestByState;
 
-use super::connect::{StepError, answer, max_duration, parties};
-use super::own_client::Whom;
-use super::provider::{Endpoint, Grant, TokenReply, Upstream, callback_uri};
-use crate::ctx::Ctx;
-use crate::fault::Fault;
+use super::connect::{ConsentError, build_client_redirect, load_client_and_provider, max_consent_duration};
+use super::own_client::OnBehalfOf;
+use super::provider::{ProviderEndpoints, TokenGrant, TokenResponse, UpstreamError, callback_uri};
+use crate::ctx::RequestContext;
+use crate::fault::InternalError;
 use crate::vault::DataKey;
 
 /// What a provider's redirect carried.
@@ -29,13 +29,13 @@ pub struct Callback {
     /// `iss` (RFC 9207)
     pub issuer: Option<String>,
     /// `code`, or the `error` word.
-    pub answer: Result<Secret<String>, String>,
+    pub result: Result<Secret<String>, String>,
     /// The flow cookies of the browser.
     pub cookies: TokenHashes,
 }
 
 /// Where the browser goes after a provider's answer, and the request that is over with it.
-pub struct Answered {
+pub struct CallbackOutcome {
     /// The request.
     pub request_id: AuthorizationRequestId,
     /// The recipient's redirect URI, with a code or an error.
@@ -45,51 +45,57 @@ pub struct Answered {
 /// Takes a provider's answer: where the browser goes now.
 ///
 /// From the exchange on, a browser that goes away changes nothing: the work goes on in a task of its own.
-pub async fn receive(ctx: Ctx, callback: Callback) -> Result<Answered, StepError> {
-    let unknown = StepError::Refused(StepRefusal::Unknown);
-    let states = ctx.app().vault().hashes(callback.state.expose());
-    let request = ctx.ask(&RequestByState { state: states.clone() }).await?.ok_or(unknown)?;
+pub async fn receive_callback(
+    ctx: RequestContext,
+    callback: Callback,
+) -> Result<CallbackOutcome, ConsentError> {
+    let unknown = ConsentError::Rejected(RequestStepError::Unknown);
+    let states = ctx.app().vault().hash_all_generations(callback.state.expose());
+    let request =
+        ctx.ask(&FindAuthorizationRequestByState { state: states.clone() }).await?.ok_or(unknown)?;
     // Here for those that are over, and have no key any more; decided again with the row locked.
-    request.step(RequestStatus::AtProvider, &callback.cookies, ctx.now()).map_err(StepError::Refused)?;
-    let (client, provider) = parties(&ctx, &request).await?;
+    request
+        .ensure_step_allowed(RequestStatus::AtProvider, &callback.cookies, ctx.now())
+        .map_err(ConsentError::Rejected)?;
+    let (client, provider) = load_client_and_provider(&ctx, &request).await?;
     let expected = provider.settings.issuer.as_ref();
     if callback.issuer.is_some() && expected.is_some() && callback.issuer.as_ref() != expected {
-        return Err(StepError::Refused(StepRefusal::Unknown));
+        return Err(ConsentError::Rejected(RequestStepError::Unknown));
     }
-    let key = ctx.app().vault().unwrap(&request.data_key, request.connection_id.as_str())?;
-    let sealed = match &callback.answer {
+    let key = ctx.app().vault().unwrap_data_key(&request.data_key, request.connection_id.as_str())?;
+    let sealed = match &callback.result {
         Ok(code) => Some(key.seal(request.connection_id.as_str(), code.expose().as_bytes())?),
         Err(_) => None,
     };
-    let moment = ctx.moment()?;
+    let moment = ctx.new_moment()?;
     let leased_at = moment.now;
     let received = ReceiveCode {
         moment,
         provider_id: callback.provider_id,
         state: states,
         cookie: callback.cookies,
-        bank_code: sealed,
-        exchange_life: ctx.app().lease_life(),
+        provider_code: sealed,
+        exchange_timeout: ctx.app().refresh_lease_duration(),
     };
-    let received = ctx.run(received).await?.map_err(StepError::Refused)?;
+    let received = ctx.run(received).await?.map_err(ConsentError::Rejected)?;
     let request = received.request;
-    let outcome = match (received.goes_on, callback.answer) {
+    let outcome = match (received.may_continue, callback.result) {
         (Err(error), _) => Err(error),
-        (Ok(()), Err(word)) => Err(provider_error(&word)),
+        (Ok(()), Err(word)) => Err(map_provider_error(&word)),
         (Ok(()), Ok(code)) => {
             let (client, request) = (client.clone(), request.clone());
-            let exchange = Exchange { ctx, client, provider, request, key, leased_at };
-            tokio::spawn(exchange.run(code)).await.map_err(|_| Fault::new("an exchange broke off"))?
+            let exchange = CodeExchange { ctx, client, provider, request, key, leased_at };
+            tokio::spawn(exchange.run(code)).await.map_err(|_| InternalError::new("an exchange broke off"))?
         }
     };
-    let url = answer(&client, &request, outcome.as_ref().map(String::as_str));
-    let url = url.ok_or(StepError::Refused(StepRefusal::Unknown))?;
-    Ok(Answered { request_id: request.id, url })
+    let url = build_client_redirect(&client, &request, outcome.as_ref().map(String::as_str));
+    let url = url.ok_or(ConsentError::Rejected(RequestStepError::Unknown))?;
+    Ok(CallbackOutcome { request_id: request.id, url })
 }
 
-fn provider_error(word: &str) -> OAuthError {
-    match word {
-        "access_denied" => DENIED,
+fn map_provider_error(error_code: &str) -> OAuthError {
+    match error_code {
+        "access_denied" => ACCESS_DENIED,
         "temporarily_unavailable" => UNAVAILABLE,
         _ => FAILED,
     }
@@ -100,8 +106,8 @@ const UNAVAILABLE: OAuthError =
 const FAILED: OAuthError =
     OAuthError::new(OAuthCode::ServerError, "The provider did not complete the authorization");
 
-struct Exchange {
-    ctx: Ctx,
+struct CodeExchange {
+    ctx: RequestContext,
     client: Client,
     provider: Provider,
     request: AuthorizationRequest,
@@ -110,33 +116,33 @@ struct Exchange {
 }
 
 /// An exchange that comes to nothing.
-enum Failure {
+enum ExchangeError {
     /// With what the provider gave.
-    Known { error: OAuthError, in_hand: Option<InHand> },
+    Failed { error: OAuthError, unrevoked: Option<UnrevokedToken> },
     /// What the provider did with the code is not known, as after a crash: the request is left to recovery.
-    Unknown(OAuthError),
+    OutcomeUnknown(OAuthError),
 }
 
-impl From<OAuthError> for Failure {
+impl From<OAuthError> for ExchangeError {
     fn from(error: OAuthError) -> Self {
-        Self::Known { error, in_hand: None }
+        Self::Failed { error, unrevoked: None }
     }
 }
 
-impl Exchange {
+impl CodeExchange {
     /// The recipient's code, or what the recipient is told. Whatever fails, what is in hand is revoked.
-    async fn run(self, bank_code: Secret<String>) -> Result<String, OAuthError> {
-        match self.exchange(bank_code.expose()).await {
+    async fn run(self, provider_code: Secret<String>) -> Result<String, OAuthError> {
+        match self.exchange(provider_code.expose()).await {
             Ok(code) => Ok(code),
-            Err(Failure::Unknown(error)) => {
+            Err(ExchangeError::OutcomeUnknown(error)) => {
                 tracing::warn!(request = %self.request.id, "an exchange broke off: its code will be tried again");
                 Err(error)
             }
-            Err(Failure::Known { error, in_hand }) => {
+            Err(ExchangeError::Failed { error, unrevoked }) => {
                 let failed = async {
-                    let moment = self.ctx.moment()?;
+                    let moment = self.ctx.new_moment()?;
                     let request_id = self.request.id.clone();
-                    Ok::<_, Fault>(self.ctx.run(FailRequest { moment, request_id, in_hand }).await?)
+                    Ok::<_, InternalError>(self.ctx.run(FailRequest { moment, request_id, unrevoked }).await?)
                 };
                 if let Err(fault) = failed.await {
                     tracing::error!(%fault, request = %self.request.id, "a failed exchange is not recorded");
@@ -146,54 +152,61 @@ impl Exchange {
         }
     }
 
-    async fn exchange(&self, bank_code: &str) -> Result<String, Failure> {
-        let reply = self.tokens(bank_code).await?;
+    async fn exchange(&self, provider_code: &str) -> Result<String, ExchangeError> {
+        let reply = self.request_tokens(provider_code).await?;
         let sealed = reply.refresh_token.as_ref().map(|t| self.seal(t.expose())).transpose();
-        let token = sealed.map_err(|fault| server_error(&fault))?;
-        let identity = identity(&self.ctx, &self.provider, &reply);
-        let opened = self.open(&reply, identity.clone(), token.clone()).await;
-        let in_hand = token.map(|token| InHand { token, identity });
-        opened.map_err(|error| Failure::Known { error, in_hand })
+        let token = sealed.map_err(|fault| to_server_error(&fault))?;
+        let identity = derive_identity(&self.ctx, &self.provider, &reply);
+        let opened = self.open_connection(&reply, identity.clone(), token.clone()).await;
+        let unrevoked = token.map(|token| UnrevokedToken { token, identity });
+        opened.map_err(|error| ExchangeError::Failed { error, unrevoked })
     }
 
-    async fn tokens(&self, bank_code: &str) -> Result<TokenReply, Failure> {
+    async fn request_tokens(&self, provider_code: &str) -> Result<TokenResponse, ExchangeError> {
         let sealed = self.request.verifier.as_deref().unwrap_or_default();
         let verifier = self.key.open_text(self.request.connection_id.as_str(), sealed);
-        let verifier = verifier.map_err(|error| server_error(&error.into()))?;
+        let verifier = verifier.map_err(|error| to_server_error(&error.into()))?;
         let redirect_uri = callback_uri(self.ctx.app().public_url(), self.provider.id);
-        if !self.ctx.app().may_begin(self.leased_at).map_err(|unfit| server_error(&unfit.into()))? {
-            return Err(Failure::Unknown(UNAVAILABLE));
+        if !self.ctx.app().has_time_left(self.leased_at).map_err(|unfit| to_server_error(&unfit.into()))? {
+            return Err(ExchangeError::OutcomeUnknown(UNAVAILABLE));
         }
-        let whom = Whom::Recipient(self.request.client_id.clone());
-        let grant = Grant::Code { code: bank_code, redirect_uri: &redirect_uri, verifier: verifier.expose() };
-        Endpoint::new(&self.ctx, &self.provider, whom).token(grant).await.map_err(|upstream| match upstream {
-            Upstream::Silent => Failure::Unknown(UNAVAILABLE),
-            Upstream::Unavailable | Upstream::RateLimited(_) => UNAVAILABLE.into(),
-            _ => FAILED.into(),
-        })
+        let on_behalf_of = OnBehalfOf::Recipient(self.request.client_id.clone());
+        let grant = TokenGrant::Code {
+            code: provider_code,
+            redirect_uri: &redirect_uri,
+            verifier: verifier.expose(),
+        };
+        ProviderEndpoints::new(&self.ctx, &self.provider, on_behalf_of).request_tokens(grant).await.map_err(
+            |upstream| match upstream {
+                UpstreamError::NoResponse => ExchangeError::OutcomeUnknown(UNAVAILABLE),
+                UpstreamError::Unavailable | UpstreamError::RateLimited(_) => UNAVAILABLE.into(),
+                _ => FAILED.into(),
+            },
+        )
     }
 
-    async fn open(
+    async fn open_connection(
         &self,
-        reply: &TokenReply,
+        reply: &TokenResponse,
         identity: Option<Vec<u8>>,
         refresh_token: Option<Vec<u8>>,
     ) -> Result<String, OAuthError> {
-        let terms = self.terms(reply)?;
+        let terms = self.build_terms(reply)?;
         if identity.is_none() && self.provider.settings.customer_identity != CustomerIdentity::None {
             return Err(FAILED);
         }
-        let grant_id = self.provider.settings.grant_field.as_deref().and_then(|name| reply.field(name));
-        if grant_id.as_deref().is_some_and(|id| !is_grant_id(id)) {
+        let grant_id =
+            self.provider.settings.grant_field.as_deref().and_then(|name| reply.string_field(name));
+        if grant_id.as_deref().is_some_and(|id| !is_valid_grant_id(id)) {
             return Err(FAILED);
         }
         let opened = async {
-            let code = self.ctx.secret()?;
+            let code = self.ctx.random_secret()?;
             let open = OpenConnection {
-                moment: self.ctx.moment()?,
+                moment: self.ctx.new_moment()?,
                 request_id: self.request.id.clone(),
                 terms,
-                with: OpenedWith {
+                grant: SealedGrant {
                     identity,
                     grant_id,
                     access_token: self.seal(reply.access_token.expose())?,
@@ -203,28 +216,36 @@ impl Exchange {
                 code_hash: self.ctx.app().vault().hash(code.expose()),
                 code_expires_at: self
                     .ctx
-                    .later()?
+                    .refreshed()?
                     .now()
                     .plus(self.ctx.app().config().token.code_ttl.duration()),
             };
-            Ok::<_, Fault>((code, self.ctx.run(open).await?))
+            Ok::<_, InternalError>((code, self.ctx.run(open).await?))
         };
-        match opened.await.map_err(|fault| server_error(&fault))? {
+        match opened.await.map_err(|fault| to_server_error(&fault))? {
             (code, OpenOutcome::Opened) => Ok(code.expose().clone()),
             (_, OpenOutcome::Refused(error)) => Err(error),
         }
     }
 
-    fn terms(&self, reply: &TokenReply) -> Result<Terms, OAuthError> {
+    fn build_terms(&self, reply: &TokenResponse) -> Result<Terms, OAuthError> {
         let (settings, request) = (&self.provider.settings, &self.request);
-        let bank = reply.scope.as_deref().map_or(request.clusters, |scope| settings.clusters_of(scope));
-        let clusters = granted(request.clusters, bank, self.client.scope, settings.clusters())?;
+        let provider_clusters =
+            reply.scope.as_deref().map_or(request.clusters, |scope| settings.clusters_from_scope(scope));
+        let clusters = compute_granted_scope(
+            request.clusters,
+            provider_clusters,
+            self.client.scope,
+            settings.clusters(),
+        )?;
         let accounts = match &settings.accounts_field {
             None => None,
-            Some(name) => Some(reply.list(name).filter(|ids| are_accounts(ids)).ok_or(FAILED)?),
+            Some(name) => {
+                Some(reply.string_list(name).filter(|ids| is_valid_account_list(ids)).ok_or(FAILED)?)
+            }
         };
         if accounts.as_ref().is_some_and(Vec::is_empty) {
-            return Err(DENIED);
+            return Err(ACCESS_DENIED);
         }
         let agreed_at = request.agreed_at.ok_or(FAILED)?;
         Ok(Terms {
@@ -233,27 +254,35 @@ impl Exchange {
             purpose: request.purpose.clone().unwrap_or_default(),
             language: request.language.clone(),
             page_version: request.page_version.clone().unwrap_or_default(),
-            expires_at: consent_end(agreed_at, self.client.max_duration_days, max_duration(&self.ctx)),
+            expires_at: consent_expiry(
+                agreed_at,
+                self.client.max_duration_days,
+                max_consent_duration(&self.ctx),
+            ),
             agreed_at,
         })
     }
 
-    fn seal(&self, text: &str) -> Result<Vec<u8>, Fault> {
+    fn seal(&self, text: &str) -> Result<Vec<u8>, InternalError> {
         Ok(self.key.seal(self.request.connection_id.as_str(), text.as_bytes())?)
     }
 }
 
 /// How the customer that a reply names is remembered; none where it names nobody.
-pub(super) fn identity(ctx: &Ctx, provider: &Provider, reply: &TokenReply) -> Option<Vec<u8>> {
+pub(super) fn derive_identity(
+    ctx: &RequestContext,
+    provider: &Provider,
+    reply: &TokenResponse,
+) -> Option<Vec<u8>> {
     match &provider.settings.customer_identity {
         CustomerIdentity::None => None,
         CustomerIdentity::TokenField(name) => {
-            Some(ctx.app().vault().identity(provider.id, &reply.field(name)?))
+            Some(ctx.app().vault().hash_identity(provider.id, &reply.string_field(name)?))
         }
     }
 }
 
-fn server_error(fault: &Fault) -> OAuthError {
+fn to_server_error(fault: &InternalError) -> OAuthError {
     tracing::error!(%fault, "an exchange failed");
     OAuthError::new(OAuthCode::ServerError, "The hub could not complete the authorization")
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::id::ProviderId;
-use domain::model::job::Attempt;
+use domain::model::job::AttemptOutcome;
 use domain::model::provider::{ClientAuthentication, Provider};
 use domain::{Secret, Timestamp};
 use http::{HeaderMap, StatusCode, header};
@@ -12,19 +12,19 @@ use serde::Deserialize;
 use url::Url;
 
 use super::breaker::Breaker;
-use super::own_client::{OwnClient, Whom, own_client};
-use crate::ctx::Ctx;
-use crate::outbound::{Answer, Opened, Outbound, OutboundError};
+use super::own_client::{OnBehalfOf, UpstreamClientCredentials, load_upstream_credentials};
+use crate::ctx::RequestContext;
+use crate::outbound::{Outbound, OutboundError, StreamingResponse, UpstreamResponse};
 
 /// What went wrong with a provider. Its own words are never kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Upstream {
+pub enum UpstreamError {
     /// It cannot be reached, or says that it is not there for now.
     #[error("the provider is not available")]
     Unavailable,
     /// It was asked and nothing came back: what it did is not known.
     #[error("the provider did not answer")]
-    Silent,
+    NoResponse,
     /// It failed, or its answer cannot be read.
     #[error("the provider failed")]
     Failed,
@@ -36,14 +36,14 @@ pub enum Upstream {
     TokenRefused,
     /// It says no in a documented way.
     #[error("the provider says {0:?}")]
-    Said(fdx::ErrorCode),
+    FdxError(fdx::ErrorCode),
     /// Its grant is over (`invalid_grant`).
     #[error("the provider's grant is over")]
-    GrantOver,
+    GrantEnded,
 }
 
 /// What a token endpoint gave.
-pub struct TokenReply {
+pub struct TokenResponse {
     /// The access token.
     pub access_token: Secret<String>,
     /// When it dies.
@@ -56,23 +56,24 @@ pub struct TokenReply {
     fields: serde_json::Map<String, serde_json::Value>,
 }
 
-impl TokenReply {
+impl TokenResponse {
     /// Reads an answer that came at `now`.
-    fn read(body: &[u8], now: Timestamp) -> Option<Self> {
+    fn parse(body: &[u8], now: Timestamp) -> Option<Self> {
         let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
-        let access_token = token(fields.remove("access_token")?)?;
+        let access_token = parse_token(fields.remove("access_token")?)?;
         let refresh_token = match fields.remove("refresh_token") {
             None | Some(serde_json::Value::Null) => None,
-            Some(refresh) => Some(token(refresh)?),
+            Some(refresh) => Some(parse_token(refresh)?),
         };
-        let life = fields.get("expires_in").and_then(serde_json::Value::as_i64).unwrap_or(UNSTATED_LIFE);
-        let life = Duration::from_secs(life.clamp(1, LONGEST_LIFE).unsigned_abs());
+        let life =
+            fields.get("expires_in").and_then(serde_json::Value::as_i64).unwrap_or(DEFAULT_TOKEN_TTL_SECS);
+        let life = Duration::from_secs(life.clamp(1, MAX_TOKEN_TTL_SECS).unsigned_abs());
         let scope = fields.get("scope").and_then(|s| s.as_str()).map(str::to_owned);
         Some(Self { access_token, access_expires_at: now.plus(life), refresh_token, scope, fields })
     }
 
     /// A text field, numbers included.
-    pub fn field(&self, name: &str) -> Option<String> {
+    pub fn string_field(&self, name: &str) -> Option<String> {
         match self.fields.get(name)? {
             serde_json::Value::String(text) if !text.is_empty() => Some(text.clone()),
             serde_json::Value::Number(number) => Some(number.to_string()),
@@ -81,14 +82,14 @@ impl TokenReply {
     }
 
     /// A field that is a list of texts.
-    pub fn list(&self, name: &str) -> Option<Vec<String>> {
+    pub fn string_list(&self, name: &str) -> Option<Vec<String>> {
         let list = self.fields.get(name)?.as_array()?;
         list.iter().map(|item| item.as_str().map(str::to_owned)).collect()
     }
 }
 
 /// A grant at the token endpoint.
-pub(super) enum Grant<'a> {
+pub(super) enum TokenGrant<'a> {
     /// RFC 6749 §4.1.3 with RFC 7636.
     Code { code: &'a str, redirect_uri: &'a str, verifier: &'a str },
     /// RFC 6749 §6.
@@ -96,85 +97,93 @@ pub(super) enum Grant<'a> {
 }
 
 /// An access token without a stated life is used for this long.
-const UNSTATED_LIFE: i64 = 60;
-const LONGEST_LIFE: i64 = 86_400;
-const LONGEST_RETRY: Duration = Duration::from_mins(1);
-const MAX_TOKEN: usize = 16 * 1024;
+const DEFAULT_TOKEN_TTL_SECS: i64 = 60;
+const MAX_TOKEN_TTL_SECS: i64 = 86_400;
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// The error of a token endpoint (RFC 6749 §5.2).
 #[derive(Deserialize)]
-pub(super) struct ErrorWord {
+pub(super) struct TokenErrorBody {
     pub(super) error: String,
 }
 
 /// A provider that is spoken with in one request or job.
-pub(super) struct Endpoint<'a> {
-    ctx: &'a Ctx,
+pub(super) struct ProviderEndpoints<'a> {
+    ctx: &'a RequestContext,
     provider: &'a Provider,
-    whom: Whom,
+    on_behalf_of: OnBehalfOf,
 }
 
-impl<'a> Endpoint<'a> {
-    pub(super) const fn new(ctx: &'a Ctx, provider: &'a Provider, whom: Whom) -> Self {
-        Self { ctx, provider, whom }
+impl<'a> ProviderEndpoints<'a> {
+    pub(super) const fn new(
+        ctx: &'a RequestContext,
+        provider: &'a Provider,
+        on_behalf_of: OnBehalfOf,
+    ) -> Self {
+        Self { ctx, provider, on_behalf_of: on_behalf_of }
     }
 
     /// Asks the token endpoint.
-    pub(super) async fn token(&self, grant: Grant<'_>) -> Result<TokenReply, Upstream> {
+    pub(super) async fn request_tokens(&self, grant: TokenGrant<'_>) -> Result<TokenResponse, UpstreamError> {
         let fields = match &grant {
-            Grant::Code { code, redirect_uri, verifier } => vec![
+            TokenGrant::Code { code, redirect_uri, verifier } => vec![
                 ("grant_type", "authorization_code"),
                 ("code", *code),
                 ("redirect_uri", *redirect_uri),
                 ("code_verifier", *verifier),
             ],
-            Grant::Refresh { token } => vec![("grant_type", "refresh_token"), ("refresh_token", *token)],
+            TokenGrant::Refresh { token } => vec![("grant_type", "refresh_token"), ("refresh_token", *token)],
         };
-        self.pass()?;
-        let answer = self.post(&self.provider.settings.token_endpoint, fields).await;
-        let answer = self.noted("token", answer, |answer| answer.status)?;
-        if answer.status == StatusCode::OK {
-            return TokenReply::read(&answer.body, self.ctx.now()).ok_or(Upstream::Failed);
+        self.ensure_closed()?;
+        let response = self.post(&self.provider.settings.token_endpoint, fields).await;
+        let response = self.record_outcome("token", response, |answer| answer.status)?;
+        if response.status == StatusCode::OK {
+            return TokenResponse::parse(&response.body, self.ctx.now()).ok_or(UpstreamError::Failed);
         }
-        let word = serde_json::from_slice::<ErrorWord>(&answer.body).map(|e| e.error);
-        match word.as_deref() {
-            Ok("invalid_grant") if answer.status.is_client_error() => Err(Upstream::GrantOver),
-            _ => Err(refusal(&answer)),
+        let error_code = serde_json::from_slice::<TokenErrorBody>(&response.body).map(|e| e.error);
+        match error_code.as_deref() {
+            Ok("invalid_grant") if response.status.is_client_error() => Err(UpstreamError::GrantEnded),
+            _ => Err(classify_error_response(&response)),
         }
     }
 
     /// Revokes a refresh token (RFC 7009 §2): 200 also for one that is already gone.
-    pub(super) async fn revoke(&self, token: &str) -> (Attempt, String) {
+    pub(super) async fn revoke(&self, token: &str) -> (AttemptOutcome, String) {
         let Some(endpoint) = &self.provider.settings.revocation_endpoint else {
-            return (Attempt::Refused, "the provider has no revocation endpoint".into());
+            return (AttemptOutcome::Refused, "the provider has no revocation endpoint".into());
         };
         let fields = vec![("token", token), ("token_type_hint", "refresh_token")];
-        let answer = self.post(endpoint, fields).await;
-        self.count("revoke", answer.as_ref().ok().map(|a| a.status));
-        match answer {
-            Err(error) => (Attempt::Later { retry_after: None }, error.to_string()),
-            Ok(answer) => {
-                let said = format!("HTTP {}", answer.status.as_u16());
-                let attempt = match answer.status {
-                    StatusCode::OK | StatusCode::NO_CONTENT => Attempt::Accepted,
+        let response = self.post(endpoint, fields).await;
+        self.count("revoke", response.as_ref().ok().map(|a| a.status));
+        match response {
+            Err(error) => (AttemptOutcome::RetryLater { retry_after: None }, error.to_string()),
+            Ok(response) => {
+                let description = format!("HTTP {}", response.status.as_u16());
+                let attempt = match response.status {
+                    StatusCode::OK | StatusCode::NO_CONTENT => AttemptOutcome::Accepted,
                     // Wrong credentials and full queues may be set right within the days that a job has.
                     StatusCode::UNAUTHORIZED
                     | StatusCode::FORBIDDEN
                     | StatusCode::REQUEST_TIMEOUT
-                    | StatusCode::TOO_MANY_REQUESTS => later(&answer),
-                    status if status.is_client_error() => Attempt::Refused,
-                    _ => later(&answer),
+                    | StatusCode::TOO_MANY_REQUESTS => retry_later(&response),
+                    status if status.is_client_error() => AttemptOutcome::Refused,
+                    _ => retry_later(&response),
                 };
-                (attempt, said)
+                (attempt, description)
             }
         }
     }
 
     /// Reads an FDX resource. The path is appended to the configured base, nothing else is followed.
-    pub(super) async fn read(&self, url: &Url, bearer: &str) -> Result<Answer, Upstream> {
-        self.pass()?;
+    pub(super) async fn read_resource(
+        &self,
+        url: &Url,
+        bearer: &str,
+    ) -> Result<UpstreamResponse, UpstreamError> {
+        self.ensure_closed()?;
         let outbound = self.ctx.app().outbound();
-        let answer = async {
+        let response = async {
             let request = outbound.get(url, bearer)?;
             let request = request
                 .header(header::ACCEPT, "application/json")
@@ -182,42 +191,49 @@ impl<'a> Endpoint<'a> {
             outbound.send(request).await
         }
         .await;
-        let answer = self.noted("fdx", answer, |answer| answer.status)?;
-        match answer.status {
+        let response = self.record_outcome("fdx", response, |answer| answer.status)?;
+        match response.status {
             // A part of what was asked for (FDX 6.4): the rest is marked in it.
-            StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(answer),
-            _ => Err(refusal(&answer)),
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(response),
+            _ => Err(classify_error_response(&response)),
         }
     }
 
     /// Opens a document. A redirect is followed below the configured base alone, with the bearer; nothing is asked
     /// for anywhere else.
-    pub(super) async fn open(
+    pub(super) async fn open_document(
         &self,
         base: &Url,
         url: &Url,
         bearer: &str,
         kind: &str,
-    ) -> Result<Opened, Upstream> {
-        const MOST_HOPS: usize = 3;
+    ) -> Result<StreamingResponse, UpstreamError> {
+        const MAX_REDIRECTS: usize = 3;
         let mut url = url.clone();
-        for _ in 0..=MOST_HOPS {
-            let opened = self.opened(&url, bearer, kind).await?;
-            let moved = matches!(opened.status.as_u16(), 301 | 302 | 303 | 307 | 308);
-            match (opened.status, moved) {
+        for _ in 0..=MAX_REDIRECTS {
+            let opened = self.open_once(&url, bearer, kind).await?;
+            let is_redirect = matches!(opened.status.as_u16(), 301 | 302 | 303 | 307 | 308);
+            match (opened.status, is_redirect) {
                 (StatusCode::OK, _) => return Ok(opened),
-                (_, true) => url = next(base, &url, &opened).ok_or(Upstream::Failed)?,
+                (_, true) => url = resolve_redirect(base, &url, &opened).ok_or(UpstreamError::Failed)?,
                 _ => {
-                    let answer = opened.whole(self.ctx.app().config().upstream.max_body.bytes()).await;
-                    return Err(answer.map_or(Upstream::Failed, |answer| refusal(&answer)));
+                    let response = opened.read_body(self.ctx.app().config().upstream.max_body.bytes()).await;
+                    return Err(
+                        response.map_or(UpstreamError::Failed, |answer| classify_error_response(&answer))
+                    );
                 }
             }
         }
-        Err(Upstream::Failed)
+        Err(UpstreamError::Failed)
     }
 
-    async fn opened(&self, url: &Url, bearer: &str, kind: &str) -> Result<Opened, Upstream> {
-        self.pass()?;
+    async fn open_once(
+        &self,
+        url: &Url,
+        bearer: &str,
+        kind: &str,
+    ) -> Result<StreamingResponse, UpstreamError> {
+        self.ensure_closed()?;
         let section = &self.ctx.app().config().upstream;
         let outbound = self.ctx.app().outbound();
         let opened = async {
@@ -230,17 +246,21 @@ impl<'a> Endpoint<'a> {
             opened.map_err(|_| OutboundError::Timeout)?
         };
         let opened = opened.await;
-        self.noted("fdx", opened, |opened| opened.status)
+        self.record_outcome("fdx", opened, |opened| opened.status)
     }
 
-    async fn post(&self, endpoint: &str, fields: Vec<(&str, &str)>) -> Result<Answer, OutboundError> {
+    async fn post(
+        &self,
+        endpoint: &str,
+        fields: Vec<(&str, &str)>,
+    ) -> Result<UpstreamResponse, OutboundError> {
         let outbound = self.ctx.app().outbound();
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
-        let own = own_client(self.ctx, self.provider, &self.whom).await.map_err(|fault| {
+        let own = load_upstream_credentials(self.ctx, self.provider, &self.on_behalf_of).await.map_err(|fault| {
             tracing::error!(%fault, provider = %self.provider.id, "there is no client to speak with a provider as");
             OutboundError::Forbidden
         })?;
-        let request = authenticated(outbound, self.provider.settings.auth, &url, fields, &own)?;
+        let request = build_authenticated_form(outbound, self.provider.settings.auth, &url, fields, &own)?;
         outbound.send(request.header(header::ACCEPT, "application/json")).await
     }
 
@@ -257,8 +277,8 @@ impl<'a> Endpoint<'a> {
     }
 
     /// Whether the provider may be asked at present.
-    fn pass(&self) -> Result<(), Upstream> {
-        self.breaker().pass(self.provider.id, self.ctx.now())
+    fn ensure_closed(&self) -> Result<(), UpstreamError> {
+        self.breaker().ensure_closed(self.provider.id, self.ctx.now())
     }
 
     fn breaker(&self) -> &Breaker {
@@ -266,18 +286,18 @@ impl<'a> Endpoint<'a> {
     }
 
     /// Counts a call, and lets the breaker know how it went.
-    fn noted<A>(
+    fn record_outcome<A>(
         &self,
         call: &'static str,
-        answer: Result<A, OutboundError>,
+        response: Result<A, OutboundError>,
         status: impl Fn(&A) -> StatusCode,
-    ) -> Result<A, Upstream> {
-        let status = answer.as_ref().ok().map(status);
+    ) -> Result<A, UpstreamError> {
+        let status = response.as_ref().ok().map(status);
         self.count(call, status);
         let failed = |status: StatusCode| status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
-        let well = status.is_some_and(|status| !failed(status));
-        self.breaker().note(self.provider.id, well, self.ctx.now());
-        answer.map_err(|error| unreachable(&error))
+        let succeeded = status.is_some_and(|status| !failed(status));
+        self.breaker().record_outcome(self.provider.id, succeeded, self.ctx.now());
+        response.map_err(|error| map_outbound_error(&error))
     }
 
     /// Counts a call.
@@ -290,12 +310,12 @@ impl<'a> Endpoint<'a> {
 }
 
 /// A form that a client of ours at a provider posts (RFC 6749 §2.3.1).
-pub(super) fn authenticated<'f>(
+pub(super) fn build_authenticated_form<'f>(
     outbound: &Outbound,
     auth: ClientAuthentication,
     url: &Url,
     mut fields: Vec<(&'f str, &'f str)>,
-    own: &'f OwnClient,
+    own: &'f UpstreamClientCredentials,
 ) -> Result<RequestBuilder, OutboundError> {
     match auth {
         ClientAuthentication::ClientSecretPost => {
@@ -312,9 +332,10 @@ pub(super) fn authenticated<'f>(
 }
 
 /// A token that can stand in a header.
-fn token(value: serde_json::Value) -> Option<Secret<String>> {
+fn parse_token(value: serde_json::Value) -> Option<Secret<String>> {
     let serde_json::Value::String(token) = value else { return None };
-    let usable = !token.is_empty() && token.len() <= MAX_TOKEN && token.bytes().all(|b| b.is_ascii_graphic());
+    let usable =
+        !token.is_empty() && token.len() <= MAX_TOKEN_BYTES && token.bytes().all(|b| b.is_ascii_graphic());
     usable.then(|| Secret::new(token))
 }
 
@@ -330,23 +351,23 @@ pub(super) fn callback_uri(public_url: &str, provider: ProviderId) -> String {
     format!("{public_url}/callback/{provider}")
 }
 
-fn unreachable(error: &OutboundError) -> Upstream {
+fn map_outbound_error(error: &OutboundError) -> UpstreamError {
     match error {
-        OutboundError::Connect => Upstream::Unavailable,
-        OutboundError::Timeout | OutboundError::Broken => Upstream::Silent,
-        OutboundError::Forbidden | OutboundError::TooLarge => Upstream::Failed,
+        OutboundError::Connect => UpstreamError::Unavailable,
+        OutboundError::Timeout | OutboundError::Interrupted => UpstreamError::NoResponse,
+        OutboundError::Forbidden | OutboundError::TooLarge => UpstreamError::Failed,
     }
 }
 
 /// Where a redirect leads, if that is below the base.
-fn next(base: &Url, from: &Url, opened: &Opened) -> Option<Url> {
-    let place = opened.headers.get(header::LOCATION)?.to_str().ok()?;
-    from.join(place).ok().filter(|url| is_below(base, url))
+fn resolve_redirect(base: &Url, from: &Url, opened: &StreamingResponse) -> Option<Url> {
+    let location = opened.headers.get(header::LOCATION)?.to_str().ok()?;
+    from.join(location).ok().filter(|url| is_within_base(base, url))
 }
 
 /// Whether an address is below the base: the same origin, a path that goes on from it, and no step back, however it
 /// is written.
-fn is_below(base: &Url, url: &Url) -> bool {
+fn is_within_base(base: &Url, url: &Url) -> bool {
     let root = format!("{}/", base.path().trim_end_matches('/'));
     let path = url.path().to_ascii_lowercase();
     let steps_back =
@@ -358,41 +379,43 @@ fn is_below(base: &Url, url: &Url) -> bool {
         && !steps_back
 }
 
-fn later(answer: &Answer) -> Attempt {
-    Attempt::Later { retry_after: retry_after(&answer.headers) }
+fn retry_later(response: &UpstreamResponse) -> AttemptOutcome {
+    AttemptOutcome::RetryLater { retry_after: parse_retry_after(&response.headers) }
 }
 
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn parse_retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 
 /// What an answer that is not 200 means.
-fn refusal(answer: &Answer) -> Upstream {
-    let code = fdx::parse::<fdx::ErrorBody>(&answer.body).ok().and_then(|body| body.value.code);
-    let code = code.and_then(known);
-    match (answer.status, code) {
+fn classify_error_response(response: &UpstreamResponse) -> UpstreamError {
+    let code = fdx::parse::<fdx::ErrorBody>(&response.body).ok().and_then(|body| body.value.code);
+    let code = code.and_then(map_error_code);
+    match (response.status, code) {
         (StatusCode::TOO_MANY_REQUESTS, _) | (_, Some(fdx::ErrorCode::TooManyRequests)) => {
-            Upstream::RateLimited(
-                retry_after(&answer.headers).unwrap_or(Duration::from_secs(1)).min(LONGEST_RETRY),
+            UpstreamError::RateLimited(
+                parse_retry_after(&response.headers).unwrap_or(Duration::from_secs(1)).min(MAX_RETRY_AFTER),
             )
         }
         (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT, _)
-        | (_, Some(fdx::ErrorCode::Maintenance)) => Upstream::Unavailable,
-        (StatusCode::UNAUTHORIZED, _) | (_, Some(fdx::ErrorCode::NotAuthorized)) => Upstream::TokenRefused,
+        | (_, Some(fdx::ErrorCode::Maintenance)) => UpstreamError::Unavailable,
+        (StatusCode::UNAUTHORIZED, _) | (_, Some(fdx::ErrorCode::NotAuthorized)) => {
+            UpstreamError::TokenRefused
+        }
         (StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED, None)
         | (_, Some(fdx::ErrorCode::SubsystemUnavailable)) => {
-            Upstream::Said(fdx::ErrorCode::SubsystemUnavailable)
+            UpstreamError::FdxError(fdx::ErrorCode::SubsystemUnavailable)
         }
-        (StatusCode::NOT_ACCEPTABLE, None) => Upstream::Said(fdx::ErrorCode::ContentType),
-        (StatusCode::PAYLOAD_TOO_LARGE, None) => Upstream::Said(fdx::ErrorCode::TooLarge),
-        (status, Some(code)) if status.is_client_error() => Upstream::Said(code),
-        _ => Upstream::Failed,
+        (StatusCode::NOT_ACCEPTABLE, None) => UpstreamError::FdxError(fdx::ErrorCode::ContentType),
+        (StatusCode::PAYLOAD_TOO_LARGE, None) => UpstreamError::FdxError(fdx::ErrorCode::TooLarge),
+        (status, Some(code)) if status.is_client_error() => UpstreamError::FdxError(code),
+        _ => UpstreamError::Failed,
     }
 }
 
 /// What a number means: one of the documented codes, or one of FDX's own that says the same.
-fn known(number: u16) -> Option<fdx::ErrorCode> {
+fn map_error_code(number: u16) -> Option<fdx::ErrorCode> {
     match number {
         1104 | 1108 => Some(fdx::ErrorCode::DataNotFound),
         901 => Some(fdx::ErrorCode::AccountNotFound),
@@ -421,10 +444,10 @@ mod tests {
         ]
     }
 
-    fn answer(status: u16, body: &[u8], retry: &[u8]) -> Answer {
+    fn response(status: u16, body: &[u8], retry: &[u8]) -> UpstreamResponse {
         let mut headers = HeaderMap::new();
         headers.extend(http::HeaderValue::from_bytes(retry).map(|value| (header::RETRY_AFTER, value)));
-        Answer {
+        UpstreamResponse {
             status: StatusCode::from_u16(status).unwrap_or_default(),
             headers,
             body: body.to_vec().into(),
@@ -432,12 +455,12 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_below_the_base_or_not() {
+    fn redirect_target_must_be_within_base() {
         let base = Url::parse("https://bank.example.org/fdx/v5").unwrap();
         let from = Url::parse("https://bank.example.org/fdx/v5/accounts/a/statements/s").unwrap();
-        let below = |place: &str| from.join(place).is_ok_and(|url| is_below(&base, &url));
+        let is_within = |place: &str| from.join(place).is_ok_and(|url| is_within_base(&base, &url));
         for place in ["/fdx/v5/documents/1?x=/../y", "other", "https://bank.example.org:443/fdx/v5/x"] {
-            assert!(below(place), "{place}");
+            assert!(is_within(place), "{place}");
         }
         for place in [
             "/fdx/v5",
@@ -458,34 +481,34 @@ mod tests {
             "file:///fdx/v5/x",
             "data:,x",
         ] {
-            assert!(!below(place), "{place}");
+            assert!(!is_within(place), "{place}");
         }
     }
 
     proptest! {
         #[test]
-        fn a_token_reply_is_read_or_refused(
+        fn token_response_is_parsed_or_rejected(
             members in prop::collection::vec((prop::sample::select(vec!["access_token", "refresh_token", "expires_in", "scope", "customer_id", "accounts"]), value()), 0..8),
             bytes: Vec<u8>,
         ) {
             let object = Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
             for body in [object.to_string().into_bytes(), bytes] {
-                let Some(reply) = TokenReply::read(&body, NOW) else { continue };
+                let Some(reply) = TokenResponse::parse(&body, NOW) else { continue };
                 let header = |token: &Secret<String>| http::HeaderValue::from_str(token.expose()).is_ok();
                 prop_assert!(header(&reply.access_token) && reply.refresh_token.as_ref().is_none_or(header));
                 let life = reply.access_expires_at.since(NOW).as_secs();
                 prop_assert!((1..=86_400).contains(&life), "{}", life);
-                let _ = (reply.field("customer_id"), reply.list("accounts"));
+                let _ = (reply.string_field("customer_id"), reply.string_list("accounts"));
             }
         }
 
         #[test]
-        fn a_refusal_is_understood_whatever_it_says(status in 100_u16..600, body: Vec<u8>, retry in prop_oneof!["[0-9]{1,30}", ".*"], code: i64) {
+        fn provider_error_of_any_shape_is_classified(status in 100_u16..600, body: Vec<u8>, retry in prop_oneof!["[0-9]{1,30}", ".*"], code: i64) {
             for body in [body, json!({"code": code}).to_string().into_bytes(), br#"{"code":"x"}"#.to_vec()] {
-                if let Upstream::RateLimited(after) = refusal(&answer(status, &body, retry.as_bytes())) {
-                    prop_assert!(after <= LONGEST_RETRY);
+                if let UpstreamError::RateLimited(after) = classify_error_response(&response(status, &body, retry.as_bytes())) {
+                    prop_assert!(after <= MAX_RETRY_AFTER);
                 }
-                let _ = later(&answer(status, &body, retry.as_bytes()));
+                let _ = retry_later(&response(status, &body, retry.as_bytes()));
             }
         }
     }

@@ -7,151 +7,167 @@ use domain::Secret;
 use domain::id::ConnectionId;
 use domain::model::provider::Provider;
 use store::command::{
-    HeedInvalidGrant, Heeded, Lease, LeaseCredential, Leased, ReleaseLease, StoreCredential, Stored,
+    HandleInvalidGrant, InvalidGrantOutcome, Lease, LeaseCredential, LeaseOutcome, ReleaseLease,
+    StoreCredential, StoreCredentialOutcome,
 };
-use store::query::CredentialOf;
+use store::query::GetUpstreamCredential;
 
 use super::fetch::ReadError;
-use super::own_client::Whom;
-use super::provider::{Endpoint, Grant, TokenReply, Upstream};
-use crate::ctx::Ctx;
+use super::own_client::OnBehalfOf;
+use super::provider::{ProviderEndpoints, TokenGrant, TokenResponse, UpstreamError};
+use crate::ctx::RequestContext;
 
 /// A token that dies within this time is not used any more.
-const MARGIN: Duration = Duration::from_secs(30);
+const TOKEN_EXPIRY_MARGIN: Duration = Duration::from_secs(30);
 
 /// A provider's access token, and the version of the credential that it is of.
-pub(super) struct Usable {
+pub(super) struct UpstreamAccessToken {
     pub(super) token: Secret<String>,
     pub(super) version: i64,
 }
 
-enum Step {
+enum RefreshError {
     /// Somebody else refreshes: ask again a little later.
     Busy,
-    Stop(ReadError),
+    Failed(ReadError),
 }
 
-impl<E: Into<ReadError>> From<E> for Step {
+impl<E: Into<ReadError>> From<E> for RefreshError {
     fn from(error: E) -> Self {
-        Self::Stop(error.into())
+        Self::Failed(error.into())
     }
 }
 
 /// A usable access token. `refused` is a version that the provider has just refused.
-pub(super) async fn access_token(
-    ctx: &Ctx,
+pub(super) async fn obtain_access_token(
+    ctx: &RequestContext,
     provider: &Provider,
     id: &ConnectionId,
-    refused: Option<i64>,
-) -> Result<Usable, ReadError> {
-    let patience = ctx.app().lease_life();
+    rejected_version: Option<i64>,
+) -> Result<UpstreamAccessToken, ReadError> {
+    let patience = ctx.app().refresh_lease_duration();
     let waits = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(20))
         .with_max_delay(Duration::from_millis(500))
         .with_total_delay(Some(patience))
         .without_max_times()
         .with_jitter();
-    let found = (|| step(ctx, provider, id, refused)).retry(waits).when(|step| matches!(step, Step::Busy));
-    found.await.map_err(|step| match step {
-        Step::Busy => ReadError::Upstream(Upstream::Unavailable),
-        Step::Stop(error) => error,
+    let attempt = (|| try_obtain_access_token(ctx, provider, id, rejected_version))
+        .retry(waits)
+        .when(|step| matches!(step, RefreshError::Busy));
+    attempt.await.map_err(|step| match step {
+        RefreshError::Busy => ReadError::Upstream(UpstreamError::Unavailable),
+        RefreshError::Failed(error) => error,
     })
 }
 
-async fn step(
-    ctx: &Ctx,
+async fn try_obtain_access_token(
+    ctx: &RequestContext,
     provider: &Provider,
     id: &ConnectionId,
-    refused: Option<i64>,
-) -> Result<Usable, Step> {
-    let ctx = ctx.later()?;
-    let credential = ctx.ask(&CredentialOf { connection_id: id.clone() }).await?;
-    let credential = credential.ok_or(ReadError::Over)?;
-    let fresh = ctx.now().plus(MARGIN) < credential.access_expires_at;
-    if fresh && Some(credential.version) != refused {
-        let key = ctx.app().vault().unwrap(&credential.data_key, id.as_str())?;
+    rejected_version: Option<i64>,
+) -> Result<UpstreamAccessToken, RefreshError> {
+    let ctx = ctx.refreshed()?;
+    let credential = ctx.ask(&GetUpstreamCredential { connection_id: id.clone() }).await?;
+    let credential = credential.ok_or(ReadError::ConnectionEnded)?;
+    let fresh = ctx.now().plus(TOKEN_EXPIRY_MARGIN) < credential.access_expires_at;
+    if fresh && Some(credential.version) != rejected_version {
+        let key = ctx.app().vault().unwrap_data_key(&credential.data_key, id.as_str())?;
         let token = key.open_text(id.as_str(), &credential.access_token)?;
-        return Ok(Usable { token, version: credential.version });
+        return Ok(UpstreamAccessToken { token, version: credential.version });
     }
     let lease = LeaseCredential {
-        moment: ctx.moment()?,
+        moment: ctx.new_moment()?,
         connection_id: id.clone(),
         seen_version: credential.version,
-        life: ctx.app().lease_life(),
+        lease_ttl: ctx.app().refresh_lease_duration(),
     };
     match ctx.run(lease).await? {
-        Leased::Over => Err(Step::Stop(ReadError::Over)),
-        Leased::Fresh | Leased::Busy(_) => Err(Step::Busy),
-        Leased::Yours(lease) => {
+        LeaseOutcome::ConnectionEnded => Err(RefreshError::Failed(ReadError::ConnectionEnded)),
+        LeaseOutcome::AlreadyRefreshed | LeaseOutcome::Busy(_) => Err(RefreshError::Busy),
+        LeaseOutcome::Acquired(lease) => {
             // A caller that goes away must not leave a lease behind whose outcome nobody knows.
-            let refresh = Refresh { ctx, provider: provider.clone(), id: id.clone(), lease };
+            let refresh = RefreshTask { ctx, provider: provider.clone(), id: id.clone(), lease };
             let done = tokio::spawn(refresh.run()).await;
-            done.map_err(|_| ReadError::Upstream(Upstream::Failed))?
+            done.map_err(|_| ReadError::Upstream(UpstreamError::Failed))?
         }
     }
 }
 
-struct Refresh {
-    ctx: Ctx,
+struct RefreshTask {
+    ctx: RequestContext,
     provider: Provider,
     id: ConnectionId,
     lease: Lease,
 }
 
-impl Refresh {
-    async fn run(self) -> Result<Usable, Step> {
-        let key = self.ctx.app().vault().unwrap(&self.lease.data_key, self.id.as_str())?;
+impl RefreshTask {
+    async fn run(self) -> Result<UpstreamAccessToken, RefreshError> {
+        let key = self.ctx.app().vault().unwrap_data_key(&self.lease.data_key, self.id.as_str())?;
         let Some(sealed) = &self.lease.refresh_token else {
-            return self.give_back(Upstream::TokenRefused).await;
+            return self.release_lease(UpstreamError::TokenRefused).await;
         };
         let token = key.open_text(self.id.as_str(), sealed)?;
-        let grant = Grant::Refresh { token: token.expose() };
-        match Endpoint::new(&self.ctx, &self.provider, Whom::Of(self.id.clone())).token(grant).await {
-            Ok(reply) => self.store(&key, reply).await,
-            Err(Upstream::GrantOver) => self.heed().await,
-            Err(other) => self.give_back(other).await,
+        let grant = TokenGrant::Refresh { token: token.expose() };
+        match ProviderEndpoints::new(&self.ctx, &self.provider, OnBehalfOf::Connection(self.id.clone()))
+            .request_tokens(grant)
+            .await
+        {
+            Ok(reply) => self.store_tokens(&key, reply).await,
+            Err(UpstreamError::GrantEnded) => self.handle_invalid_grant().await,
+            Err(other) => self.release_lease(other).await,
         }
     }
 
-    async fn store(&self, key: &crate::vault::DataKey, reply: TokenReply) -> Result<Usable, Step> {
+    async fn store_tokens(
+        &self,
+        key: &crate::vault::DataKey,
+        reply: TokenResponse,
+    ) -> Result<UpstreamAccessToken, RefreshError> {
         let seal = |token: &Secret<String>| key.seal(self.id.as_str(), token.expose().as_bytes());
-        let stored = StoreCredential {
-            moment: self.ctx.moment()?,
+        let command = StoreCredential {
+            moment: self.ctx.new_moment()?,
             connection_id: self.id.clone(),
             lease: self.lease.clone(),
             access_token: seal(&reply.access_token)?,
             access_expires_at: reply.access_expires_at,
             refresh_token: reply.refresh_token.as_ref().map(seal).transpose()?,
         };
-        match self.ctx.run(stored).await? {
-            Stored::Stored => Ok(Usable { token: reply.access_token, version: self.lease.version + 1 }),
-            Stored::TooLate => Err(Step::Busy),
+        match self.ctx.run(command).await? {
+            StoreCredentialOutcome::Stored => {
+                Ok(UpstreamAccessToken { token: reply.access_token, version: self.lease.version + 1 })
+            }
+            StoreCredentialOutcome::LeaseLost => Err(RefreshError::Busy),
         }
     }
 
     /// The provider says that the grant is over: so is the connection, unless the news is old, or the
     /// provider says so of too many.
-    async fn heed(&self) -> Result<Usable, Step> {
-        let heed = HeedInvalidGrant {
-            moment: self.ctx.moment()?,
+    async fn handle_invalid_grant(&self) -> Result<UpstreamAccessToken, RefreshError> {
+        let command = HandleInvalidGrant {
+            moment: self.ctx.new_moment()?,
             connection_id: self.id.clone(),
             lease: self.lease.clone(),
         };
-        match crate::connection::heed(&self.ctx, self.provider.id, heed).await? {
-            Heeded::Fenced => Err(Step::Busy),
-            Heeded::Ended | Heeded::Over => Err(Step::Stop(ReadError::Over)),
-            Heeded::Held | Heeded::Tripped(_) => Err(Step::Stop(ReadError::Held)),
+        match crate::connection::handle_invalid_grant(&self.ctx, self.provider.id, command).await? {
+            InvalidGrantOutcome::Fenced => Err(RefreshError::Busy),
+            InvalidGrantOutcome::Ended | InvalidGrantOutcome::AlreadyEnded => {
+                Err(RefreshError::Failed(ReadError::ConnectionEnded))
+            }
+            InvalidGrantOutcome::ProviderPaused | InvalidGrantOutcome::ProviderAutoPaused(_) => {
+                Err(RefreshError::Failed(ReadError::ProviderPaused))
+            }
         }
     }
 
-    async fn give_back(&self, upstream: Upstream) -> Result<Usable, Step> {
+    async fn release_lease(&self, upstream: UpstreamError) -> Result<UpstreamAccessToken, RefreshError> {
         let release = ReleaseLease {
-            moment: self.ctx.moment()?,
+            moment: self.ctx.new_moment()?,
             connection_id: self.id.clone(),
             lease: self.lease.id.clone(),
-            doubt: upstream == Upstream::Silent,
+            outcome_unknown: upstream == UpstreamError::NoResponse,
         };
         self.ctx.run(release).await?;
-        Err(Step::Stop(ReadError::Upstream(upstream)))
+        Err(RefreshError::Failed(ReadError::Upstream(upstream)))
     }
 }

@@ -2,32 +2,35 @@
 
 use domain::model::job::{Job, JobKind, JobStep};
 use store::command::{FinishJob, LeaseJob};
-use store::query::{JobCounts, ProviderCounts};
+use store::query::{CountJobs, CountProviders};
 
 use super::own_client;
-use crate::ctx::Ctx;
-use crate::fault::Fault;
-use crate::hub::Told;
+use crate::ctx::RequestContext;
+use crate::fault::InternalError;
+use crate::hub::AttemptReport;
 
 /// Works on one due job; says whether there was one.
-pub async fn tick(ctx: &Ctx) -> Result<bool, Fault> {
-    let life = ctx.app().job_life();
-    let Some((job, lease)) = ctx.run(LeaseJob { moment: ctx.moment()?, life }).await? else {
+pub async fn run_next_job(ctx: &RequestContext) -> Result<bool, InternalError> {
+    let life = ctx.app().job_lease_duration();
+    let Some((job, lease)) = ctx.run(LeaseJob { moment: ctx.new_moment()?, lease_ttl: life }).await? else {
         return Ok(false);
     };
-    let told = match job.kind {
-        JobKind::TellBank | JobKind::RevokeOrphan | JobKind::RecoverCode => crate::hub::tell(ctx, &job).await,
-        JobKind::RegisterClient => own_client::register(ctx, &job).await,
-        JobKind::DeleteClient => own_client::delete(ctx, &job).await,
+    let report = match job.kind {
+        JobKind::RevokeAtProvider | JobKind::RevokeOrphanedGrant | JobKind::RecoverAuthorizationCode => {
+            crate::hub::run_revocation(ctx, &job).await
+        }
+        JobKind::RegisterUpstreamClient => own_client::register(ctx, &job).await,
+        JobKind::DeleteUpstreamClient => own_client::delete(ctx, &job).await,
     };
-    let Told { attempt, outcome, in_hand } = told.unwrap_or_else(|fault| Told::later(&fault));
+    let AttemptReport { attempt, outcome, unrevoked: in_hand } =
+        report.unwrap_or_else(|fault| AttemptReport::retry_later(&fault));
     let finish = FinishJob {
-        moment: ctx.later()?.moment()?,
+        moment: ctx.refreshed()?.new_moment()?,
         job_id: job.id.clone(),
         lease,
         attempt,
         outcome: outcome.clone(),
-        in_hand,
+        unrevoked: in_hand,
     };
     log(&job, ctx.run(finish).await?, &outcome);
     Ok(true)
@@ -37,12 +40,12 @@ fn log(job: &Job, step: Option<JobStep>, outcome: &str) {
     let connection = job.connection_id.as_ref().map(tracing::field::display);
     let client = job.client_id.as_ref().map(tracing::field::display);
     let (id, kind, provider) = (&job.id, job.kind, job.provider_id);
-    let said = said(kind, step);
+    let said = log_message(kind, step);
     match step {
         Some(JobStep::Done) => {
             tracing::info!(job = %id, %kind, connection, client, %provider, outcome, "{said}");
         }
-        Some(JobStep::Dead) => {
+        Some(JobStep::Failed) => {
             tracing::error!(job = %id, %kind, connection, client, %provider, outcome, "{said}");
         }
         Some(JobStep::Retry(at)) => {
@@ -53,36 +56,47 @@ fn log(job: &Job, step: Option<JobStep>, outcome: &str) {
 }
 
 /// What a step comes to, by what the job does; the outcome beside it says how the provider answered.
-const fn said(kind: JobKind, step: Option<JobStep>) -> &'static str {
-    use JobKind::{DeleteClient, RecoverCode, RegisterClient, RevokeOrphan, TellBank};
+const fn log_message(kind: JobKind, step: Option<JobStep>) -> &'static str {
+    use JobKind::{
+        DeleteUpstreamClient, RecoverAuthorizationCode, RegisterUpstreamClient, RevokeAtProvider,
+        RevokeOrphanedGrant,
+    };
     match (kind, step) {
         (_, None) => "a lease ran out",
-        (TellBank, Some(JobStep::Done)) => "provider told",
-        (TellBank, Some(JobStep::Dead)) => "provider not told: a person must look",
-        (TellBank, Some(JobStep::Retry(_))) => "provider is told later",
-        (RevokeOrphan | RecoverCode, Some(JobStep::Done)) => "a grant that is nobody's is settled",
-        (RevokeOrphan | RecoverCode, Some(JobStep::Dead)) => {
+        (RevokeAtProvider, Some(JobStep::Done)) => "provider told",
+        (RevokeAtProvider, Some(JobStep::Failed)) => "provider not told: a person must look",
+        (RevokeAtProvider, Some(JobStep::Retry(_))) => "provider is told later",
+        (RevokeOrphanedGrant | RecoverAuthorizationCode, Some(JobStep::Done)) => {
+            "a grant that is nobody's is settled"
+        }
+        (RevokeOrphanedGrant | RecoverAuthorizationCode, Some(JobStep::Failed)) => {
             "a grant that is nobody's may live: a person must look"
         }
-        (RevokeOrphan | RecoverCode, Some(JobStep::Retry(_))) => "a grant that is nobody's is revoked later",
-        (RegisterClient, Some(JobStep::Done)) => "a registration is decided",
-        (RegisterClient, Some(JobStep::Dead)) => "no client was registered: a person must look",
-        (RegisterClient, Some(JobStep::Retry(_))) => "a client is registered later",
-        (DeleteClient, Some(JobStep::Done)) => "a client is no more at its provider",
-        (DeleteClient, Some(JobStep::Dead)) => "a client was not deleted: a person must look",
-        (DeleteClient, Some(JobStep::Retry(_))) => "a client is deleted later",
+        (RevokeOrphanedGrant | RecoverAuthorizationCode, Some(JobStep::Retry(_))) => {
+            "a grant that is nobody's is revoked later"
+        }
+        (RegisterUpstreamClient, Some(JobStep::Done)) => "a registration is decided",
+        (RegisterUpstreamClient, Some(JobStep::Failed)) => "no client was registered: a person must look",
+        (RegisterUpstreamClient, Some(JobStep::Retry(_))) => "a client is registered later",
+        (DeleteUpstreamClient, Some(JobStep::Done)) => "a client is no more at its provider",
+        (DeleteUpstreamClient, Some(JobStep::Failed)) => "a client was not deleted: a person must look",
+        (DeleteUpstreamClient, Some(JobStep::Retry(_))) => "a client is deleted later",
     }
 }
 
 /// Puts the numbers of jobs and providers on the metrics page.
-pub async fn count(ctx: &Ctx) -> Result<(), Fault> {
-    for ((kind, state), number) in ctx.ask(&JobCounts).await? {
+pub async fn update_job_gauges(ctx: &RequestContext) -> Result<(), InternalError> {
+    for ((kind, state), number) in ctx.ask(&CountJobs).await? {
         let labels = [("kind", kind.to_owned()), ("state", state.to_owned())];
-        ctx.app().telemetry().level("bowline_jobs", &labels, u32::try_from(number).unwrap_or(u32::MAX));
+        ctx.app().telemetry().set_gauge("bowline_jobs", &labels, u32::try_from(number).unwrap_or(u32::MAX));
     }
-    for (state, number) in ctx.ask(&ProviderCounts).await? {
+    for (state, number) in ctx.ask(&CountProviders).await? {
         let labels = [("state", state.to_owned())];
-        ctx.app().telemetry().level("bowline_providers", &labels, u32::try_from(number).unwrap_or(u32::MAX));
+        ctx.app().telemetry().set_gauge(
+            "bowline_providers",
+            &labels,
+            u32::try_from(number).unwrap_or(u32::MAX),
+        );
     }
     Ok(())
 }
@@ -92,11 +106,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_said_is_true_of_the_kind() {
+    fn log_message_matches_job_kind() {
         for kind in JobKind::ALL.iter().copied() {
-            let said = said(kind, Some(JobStep::Done));
-            assert_eq!(said == "provider told", kind == JobKind::TellBank, "{kind}: {said}");
-            assert!(super::said(kind, Some(JobStep::Dead)).ends_with("a person must look"), "{kind}");
+            let said = log_message(kind, Some(JobStep::Done));
+            assert_eq!(said == "provider told", kind == JobKind::RevokeAtProvider, "{kind}: {said}");
+            assert!(log_message(kind, Some(JobStep::Failed)).ends_with("a person must look"), "{kind}");
         }
     }
 }

@@ -4,36 +4,36 @@ use std::time::Duration;
 
 use store::command::Purge;
 
-use crate::ctx::Ctx;
-use crate::fault::Fault;
-use crate::telemetry::stopwatch;
+use crate::ctx::RequestContext;
+use crate::fault::InternalError;
+use crate::telemetry::monotonic_now;
 
 /// Rows a batch.
-const BATCH: u32 = 500;
+const BATCH_SIZE: u32 = 500;
 /// How long a round may take; what is left waits for the next.
-const ROUND: Duration = Duration::from_millis(50);
+const MAX_ROUND_DURATION: Duration = Duration::from_millis(50);
 
 /// What a round came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Purged {
+pub struct PurgeOutcome {
     /// Rows that were removed.
     pub removed: u64,
     /// Whether there may be more: the next round follows soon, or strangers could add faster than it removes.
-    pub more: bool,
+    pub has_more: bool,
 }
 
 /// Removes batch after batch while there is more and time remains.
-pub async fn purge(ctx: &Ctx) -> Result<Purged, Fault> {
-    round(ctx, BATCH, ROUND).await
+pub async fn purge(ctx: &RequestContext) -> Result<PurgeOutcome, InternalError> {
+    run_round(ctx, BATCH_SIZE, MAX_ROUND_DURATION).await
 }
 
-async fn round(ctx: &Ctx, limit: u32, time: Duration) -> Result<Purged, Fault> {
-    let began = stopwatch();
-    let mut purged = Purged { removed: 0, more: true };
-    while purged.more {
-        let batch = ctx.run(Purge { moment: ctx.moment()?, limit }).await?;
+async fn run_round(ctx: &RequestContext, limit: u32, time: Duration) -> Result<PurgeOutcome, InternalError> {
+    let began = monotonic_now();
+    let mut purged = PurgeOutcome { removed: 0, has_more: true };
+    while purged.has_more {
+        let batch = ctx.run(Purge { moment: ctx.new_moment()?, limit }).await?;
         purged.removed += u64::from(batch);
-        purged.more = batch == limit;
+        purged.has_more = batch == limit;
         if began.elapsed() >= time {
             break;
         }

@@ -5,16 +5,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::app::App;
-use crate::manage::work_on_removals;
+use crate::manage::process_removals;
 
 /// How soon it is looked again for what another node began.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Works on removals until the word to stop.
-pub(super) async fn removing(app: App, mut stop: watch::Receiver<bool>) {
+pub(super) async fn run_removals(app: App, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
-        let worked = match super::context(&app, "removal") {
-            Ok(ctx) => work_on_removals(&ctx).await,
+        let worked = match super::new_job_context(&app, "removal") {
+            Ok(ctx) => process_removals(&ctx).await,
             Err(fault) => Err(fault),
         };
         if matches!(worked, Ok(true)) {
@@ -23,10 +23,10 @@ pub(super) async fn removing(app: App, mut stop: watch::Receiver<bool>) {
         if let Err(fault) = worked {
             tracing::error!(%fault, "a removal could not be worked on");
         }
-        let woken = tokio::time::timeout(LOOK_EVERY, app.removals().notified());
+        let woken = tokio::time::timeout(POLL_INTERVAL, app.removal_notify().notified());
         tokio::select! {
             _ = woken => {}
-            () = super::stopped(&mut stop) => break,
+            () = super::wait_for_shutdown(&mut stop) => break,
         }
     }
 }

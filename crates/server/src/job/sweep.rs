@@ -2,23 +2,23 @@
 //! that broke off.
 
 use store::command::{EndOutcome, ExpireConnection, RecoverExchange};
-use store::query::{DueEnds, DueRecoveries};
+use store::query::{ListDueConnections, ListInterruptedExchanges};
 
-use crate::ctx::Ctx;
-use crate::fault::Fault;
+use crate::ctx::RequestContext;
+use crate::fault::InternalError;
 
 /// Connections, and exchanges, a round.
-const ROUND: u32 = 200;
+const BATCH_SIZE: u32 = 200;
 
 /// Ends what is due, through the kill path; says how many ended.
-pub async fn sweep(ctx: &Ctx) -> Result<usize, Fault> {
+pub async fn sweep(ctx: &RequestContext) -> Result<usize, InternalError> {
     let idle = ctx.app().config().token.refresh_idle.duration();
-    let due = ctx.ask(&DueEnds { now: ctx.now(), idle, limit: ROUND }).await?;
+    let due = ctx.ask(&ListDueConnections { now: ctx.now(), idle_timeout: idle, limit: BATCH_SIZE }).await?;
     let mut ended = 0;
     for connection_id in due {
-        let expire = ExpireConnection { moment: ctx.moment()?, connection_id, idle };
+        let expire = ExpireConnection { moment: ctx.new_moment()?, connection_id, idle_timeout: idle };
         if let (EndOutcome::Ended, Some(cause)) = ctx.run(expire).await? {
-            crate::connection::ended(ctx, cause);
+            crate::connection::record_end(ctx, cause);
             ended += 1;
         }
     }
@@ -26,14 +26,14 @@ pub async fn sweep(ctx: &Ctx) -> Result<usize, Fault> {
 }
 
 /// Hands the codes of exchanges that broke off to the outbox; says how many.
-pub async fn recover(ctx: &Ctx) -> Result<usize, Fault> {
-    let due = ctx.ask(&DueRecoveries { now: ctx.now(), limit: ROUND }).await?;
+pub async fn recover_exchanges(ctx: &RequestContext) -> Result<usize, InternalError> {
+    let due = ctx.ask(&ListInterruptedExchanges { now: ctx.now(), limit: BATCH_SIZE }).await?;
     let mut recovered = 0;
     for request_id in due {
-        let recover = RecoverExchange { moment: ctx.moment()?, request_id: request_id.clone() };
+        let recover = RecoverExchange { moment: ctx.new_moment()?, request_id: request_id.clone() };
         if ctx.run(recover).await? {
             tracing::warn!(request = %request_id, "an exchange broke off: its code is tried again and revoked");
-            ctx.app().jobs().notify_one();
+            ctx.app().job_notify().notify_one();
             recovered += 1;
         }
     }

@@ -1,21 +1,21 @@
-//! Who calls on its own account, by the token of `client_credentials`.
+//! Who calls on its own account, by the token of `build_client_credentials_request`.
 
 use domain::error::{OAuthCode, OAuthError};
 use domain::id::ClientId;
-use domain::model::access_token::Bearing;
+use domain::model::access_token::TokenSubject;
 use domain::model::audit_event::{Actor, ActorKind};
-use domain::rule::access::{ClientAccess, present_client};
+use domain::rule::access::{ClientAccess, check_client_access};
 use domain::scope::ClientScope;
-use store::query::ClientById;
+use store::query::GetClient;
 
-use crate::authz::{AuthzError, BAD_BEARER, Bearer, verified};
-use crate::ctx::Ctx;
+use crate::authz::{AuthzError, Bearer, INVALID_BEARER, verify_bearer};
+use crate::ctx::RequestContext;
 
 /// A partner that calls, and may manage.
 #[derive(Clone, Debug)]
-pub struct Partner(ClientAccess);
+pub struct AuthenticatedPartner(ClientAccess);
 
-impl Partner {
+impl AuthenticatedPartner {
     /// Its id.
     pub const fn id(&self) -> &ClientId {
         &self.0.client().id
@@ -29,9 +29,9 @@ impl Partner {
 
 /// A recipient that calls on its own account.
 #[derive(Clone, Debug)]
-pub struct Own(ClientAccess);
+pub struct AuthenticatedRecipient(ClientAccess);
 
-impl Own {
+impl AuthenticatedRecipient {
     /// Its id.
     pub const fn id(&self) -> &ClientId {
         &self.0.client().id
@@ -45,67 +45,78 @@ impl Own {
 
 /// Either of the two.
 #[derive(Clone, Debug)]
-pub enum Party {
+pub enum AuthenticatedClientKind {
     /// A partner.
-    Partner(Partner),
+    Partner(AuthenticatedPartner),
     /// A recipient.
-    Recipient(Own),
+    Recipient(AuthenticatedRecipient),
 }
 
 /// What a client that is held may still do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wants {
+pub enum AccessLevel {
     /// To look at connections and to end them: that always works.
-    Ends,
+    ReadAndEnd,
     /// Anything else.
-    More,
+    Full,
 }
 
 /// The partner that a bearer is of.
-pub async fn partner(ctx: &Ctx, bearer: Option<&Bearer>, wants: Wants) -> Result<Partner, AuthzError> {
-    Ok(Partner(client(ctx, bearer, Some(ClientScope::ClientAdmin), wants).await?))
+pub async fn authenticate_partner(
+    ctx: &RequestContext,
+    bearer: Option<&Bearer>,
+    level: AccessLevel,
+) -> Result<AuthenticatedPartner, AuthzError> {
+    Ok(AuthenticatedPartner(authorize_client(ctx, bearer, Some(ClientScope::ClientAdmin), level).await?))
 }
 
 /// The recipient that a bearer is of.
-pub async fn own(ctx: &Ctx, bearer: Option<&Bearer>, wants: Wants) -> Result<Own, AuthzError> {
-    Ok(Own(client(ctx, bearer, Some(ClientScope::ProvidersRead), wants).await?))
+pub async fn authenticate_recipient(
+    ctx: &RequestContext,
+    bearer: Option<&Bearer>,
+    level: AccessLevel,
+) -> Result<AuthenticatedRecipient, AuthzError> {
+    Ok(AuthenticatedRecipient(authorize_client(ctx, bearer, Some(ClientScope::ProvidersRead), level).await?))
 }
 
 /// Whichever a bearer is of.
-pub async fn party(ctx: &Ctx, bearer: Option<&Bearer>) -> Result<Party, AuthzError> {
-    let access = client(ctx, bearer, None, Wants::More).await?;
+pub async fn authenticate_client(
+    ctx: &RequestContext,
+    bearer: Option<&Bearer>,
+) -> Result<AuthenticatedClientKind, AuthzError> {
+    let access = authorize_client(ctx, bearer, None, AccessLevel::Full).await?;
     Ok(match access.scope() {
-        ClientScope::ClientAdmin => Party::Partner(Partner(access)),
-        ClientScope::ProvidersRead => Party::Recipient(Own(access)),
+        ClientScope::ClientAdmin => AuthenticatedClientKind::Partner(AuthenticatedPartner(access)),
+        ClientScope::ProvidersRead => AuthenticatedClientKind::Recipient(AuthenticatedRecipient(access)),
     })
 }
 
-const NO_CLIENT: OAuthError =
+const CLIENT_TOKEN_REQUIRED: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "This operation needs an access token of the client itself");
 
 /// The client that a bearer is of, with the scope that is needed, if one is.
-async fn client(
-    ctx: &Ctx,
+async fn authorize_client(
+    ctx: &RequestContext,
     bearer: Option<&Bearer>,
     needed: Option<ClientScope>,
-    wants: Wants,
+    level: AccessLevel,
 ) -> Result<ClientAccess, AuthzError> {
-    let claims = verified(ctx, bearer).map_err(|_| AuthzError::Bearer(BAD_BEARER))?;
-    let Bearing::Client { scope, .. } = &claims.bearing else {
-        return Err(AuthzError::Scope(needed.map_or(NO_CLIENT, needs)));
+    let claims = verify_bearer(ctx, bearer).map_err(|_| AuthzError::Bearer(INVALID_BEARER))?;
+    let TokenSubject::Client { scope, .. } = &claims.subject else {
+        return Err(AuthzError::Scope(needed.map_or(CLIENT_TOKEN_REQUIRED, missing_scope_error)));
     };
     if let Some(needed) = needed.filter(|needed| needed != scope) {
-        return Err(AuthzError::Scope(needs(needed)));
+        return Err(AuthzError::Scope(missing_scope_error(needed)));
     }
-    let client = ctx.ask(&ClientById { id: claims.client_id.clone() }).await?;
-    let access = present_client(&claims, client).map_err(|_| AuthzError::Bearer(BAD_BEARER))?;
-    if wants == Wants::More {
-        access.allows_more()?;
+    let client = ctx.ask(&GetClient { id: claims.client_id.clone() }).await?;
+    let access = check_client_access(&claims, client).map_err(|_| AuthzError::Bearer(INVALID_BEARER))?;
+    if level == AccessLevel::Full {
+        access.ensure_not_suspended()?;
     }
     Ok(access)
 }
 
-fn needs(scope: ClientScope) -> OAuthError {
-    let sentence = format_args!("This operation needs an access token with scope {}", scope.as_str());
-    OAuthError::about(OAuthCode::InvalidRequest, sentence)
+fn missing_scope_error(scope: ClientScope) -> OAuthError {
+    let message = format_args!("This operation needs an access token with scope {}", scope.as_str());
+    OAuthError::with_description(OAuthCode::InvalidRequest, message)
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use domain::model::provider::{AccountType, ProviderSettings};
-use domain::scope::Operation;
-use fdx::sample::whole;
+use domain::scope::DataOperation;
+use fdx::sample::complete_values;
 use fdx::{
     Account, Accounts, Customer, HateoasLink, PageLinks, PageMetadata, PaymentNetwork, PaymentNetworks,
     Transaction, Transactions,
@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::gateway::filter::{customer, narrow};
+use crate::gateway::filter::{filter_customer, remove_unconsented_fields};
 
 /// Dotted paths of FDX by what they are read with.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -28,71 +28,76 @@ pub(crate) struct Inventory {
 }
 
 /// What a provider of these settings delivers.
-pub(super) fn inventory(settings: &ProviderSettings) -> Inventory {
+pub(super) fn build_inventory(settings: &ProviderSettings) -> Inventory {
     let clusters = settings.clusters();
-    let has = |operation: Operation| operation.allowed(clusters);
+    let has = |operation: DataOperation| operation.is_allowed_by(clusters);
     let mut inventory = Inventory::default();
-    if has(Operation::CurrentCustomer) {
-        for whole in whole::<Customer>() {
-            add(&mut inventory.customers, &customer(clusters, "", whole));
+    if has(DataOperation::CurrentCustomer) {
+        for sample in complete_values::<Customer>() {
+            add_paths(&mut inventory.customers, &filter_customer(clusters, "", sample));
         }
     }
-    for mut account in whole::<Account>().into_iter().filter(|account| offers(settings, account)) {
-        narrow(clusters, &mut account);
-        if has(Operation::Account) {
-            add(&mut inventory.account, &account);
+    for mut account in
+        complete_values::<Account>().into_iter().filter(|account| offers_account(settings, account))
+    {
+        remove_unconsented_fields(clusters, &mut account);
+        if has(DataOperation::Account) {
+            add_paths(&mut inventory.account, &account);
         }
-        if has(Operation::AccountListDetailed) {
-            add(&mut inventory.detailed_accounts, &page(account.clone()));
+        if has(DataOperation::AccountListDetailed) {
+            add_paths(&mut inventory.detailed_accounts, &single_account_page(account.clone()));
         }
-        if has(Operation::AccountList) {
-            add(&mut inventory.lightweight_accounts, &page(account.lightweight()));
+        if has(DataOperation::AccountList) {
+            add_paths(&mut inventory.lightweight_accounts, &single_account_page(account.into_lightweight()));
         }
     }
-    if has(Operation::PaymentNetworks) {
-        let (page, links) = paging();
-        let networks = PaymentNetworks { page, links, payment_networks: whole::<PaymentNetwork>() };
-        add(&mut inventory.payments, &networks);
+    if has(DataOperation::PaymentNetworks) {
+        let (page, links) = sample_paging();
+        let networks = PaymentNetworks { page, links, payment_networks: complete_values::<PaymentNetwork>() };
+        add_paths(&mut inventory.payments, &networks);
     }
-    if has(Operation::Transactions) {
-        let (page, links) = paging();
-        add(&mut inventory.transactions, &Transactions { page, links, transactions: whole::<Transaction>() });
+    if has(DataOperation::Transactions) {
+        let (page, links) = sample_paging();
+        add_paths(
+            &mut inventory.transactions,
+            &Transactions { page, links, transactions: complete_values::<Transaction>() },
+        );
     }
     inventory
 }
 
-fn offers(settings: &ProviderSettings, account: &impl Serialize) -> bool {
+fn offers_account(settings: &ProviderSettings, account: &impl Serialize) -> bool {
     let value = serde_json::to_value(account).unwrap_or_default();
     let key = value.as_object().and_then(|object| object.keys().next());
-    key.and_then(|key| AccountType::from_word(key)).is_some_and(|kind| settings.has(kind))
+    key.and_then(|key| AccountType::from_word(key)).is_some_and(|kind| settings.has_account_type(kind))
 }
 
-fn page(account: Account) -> Accounts {
-    let (page, links) = paging();
+fn single_account_page(account: Account) -> Accounts {
+    let (page, links) = sample_paging();
     Accounts { page, links, accounts: vec![account] }
 }
 
 /// What a page of ours says of the next one.
-fn paging() -> (PageMetadata, PageLinks) {
+fn sample_paging() -> (PageMetadata, PageLinks) {
     let text = || Some(String::new());
     let next = HateoasLink { href: text(), action: text(), description: text(), ..HateoasLink::default() };
     let page = PageMetadata { next_offset: text(), total_elements: Some(1), ..PageMetadata::default() };
     (page, PageLinks { next: Some(next), prev: None })
 }
 
-fn add(paths: &mut BTreeSet<String>, value: &impl Serialize) {
-    collect("", &serde_json::to_value(value).unwrap_or_default(), paths);
+fn add_paths(paths: &mut BTreeSet<String>, value: &impl Serialize) {
+    collect_paths("", &serde_json::to_value(value).unwrap_or_default(), paths);
 }
 
-fn collect(at: &str, value: &Value, paths: &mut BTreeSet<String>) {
+fn collect_paths(at: &str, value: &Value, paths: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
                 let path = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
-                collect(&path, value, paths);
+                collect_paths(&path, value, paths);
             }
         }
-        Value::Array(items) => items.iter().for_each(|item| collect(at, item, paths)),
+        Value::Array(items) => items.iter().for_each(|item| collect_paths(at, item, paths)),
         _ => drop(paths.insert(at.to_owned())),
     }
 }
@@ -102,7 +107,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn of(scopes: &[&str], kinds: &[&str]) -> Inventory {
+    fn inventory_for(scopes: &[&str], kinds: &[&str]) -> Inventory {
         let scopes: serde_json::Map<String, Value> =
             scopes.iter().map(|word| ((*word).to_owned(), json!(word))).collect();
         let settings = json!({
@@ -110,12 +115,12 @@ mod tests {
             "client_id": "hub", "client_secret": {"env": "X"}, "fdx": {"base_url": "https://b/fdx", "version": "5"},
             "scopes": scopes, "account_types": kinds,
         });
-        inventory(&serde_json::from_value(settings).unwrap())
+        build_inventory(&serde_json::from_value(settings).unwrap())
     }
 
     #[test]
-    fn it_is_what_the_clusters_open_and_no_more() {
-        let basic = of(&["ACCOUNT_BASIC"], &["depositAccount"]);
+    fn inventory_lists_only_fields_of_offered_clusters() {
+        let basic = inventory_for(&["ACCOUNT_BASIC"], &["depositAccount"]);
         let light: Vec<&str> = basic.lightweight_accounts.iter().map(String::as_str).collect();
         assert_eq!(
             light,
@@ -143,9 +148,9 @@ mod tests {
     }
 
     #[test]
-    fn what_a_cluster_covers_comes_with_it() {
-        let detailed = of(&["ACCOUNT_BASIC", "ACCOUNT_DETAILED", "TRANSACTIONS"], &[]);
-        let all = of(
+    fn inventory_includes_fields_implied_by_clusters() {
+        let detailed = inventory_for(&["ACCOUNT_BASIC", "ACCOUNT_DETAILED", "TRANSACTIONS"], &[]);
+        let all = inventory_for(
             &[
                 "ACCOUNT_BASIC",
                 "ACCOUNT_DETAILED",
@@ -173,7 +178,7 @@ mod tests {
         }
         assert!(all.payments.contains("paymentNetworks.bankId"));
         assert!(detailed.customers.is_empty() && detailed.payments.is_empty());
-        let deposits = of(&["ACCOUNT_BASIC", "ACCOUNT_DETAILED"], &["depositAccount"]);
+        let deposits = inventory_for(&["ACCOUNT_BASIC", "ACCOUNT_DETAILED"], &["depositAccount"]);
         assert!(deposits.account.iter().all(|path| path.starts_with("depositAccount.")));
     }
 }

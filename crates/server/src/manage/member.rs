@@ -2,22 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use domain::rule::recipient::Invalid;
+use domain::rule::recipient::ValidationError;
 use serde_json::Value;
 
 /// What is said of a member that stands there twice.
-pub(crate) const GIVEN_TWICE: &str = "is given twice";
+pub(crate) const DUPLICATE_FIELD: &str = "is given twice";
 
 /// A request's members. Those that nobody asks for are ignored; `null` and an empty text are absent.
 #[derive(Debug, Default)]
-pub struct Members(Vec<(String, Value)>);
+pub struct JsonMembers(Vec<(String, Value)>);
 
-impl Members {
+impl JsonMembers {
     /// From an object's members in order. One that is given twice is refused and named.
-    pub fn new(members: Vec<(String, Value)>) -> Result<Self, Invalid> {
+    pub fn new(members: Vec<(String, Value)>) -> Result<Self, ValidationError> {
         let mut names = BTreeSet::new();
         match members.iter().find(|(name, _)| !names.insert(name)) {
-            Some((twice, _)) => Err(Invalid::new(shortened(twice), GIVEN_TWICE)),
+            Some((twice, _)) => Err(ValidationError::new(truncate_name(twice), DUPLICATE_FIELD)),
             None => Ok(Self(members)),
         }
     }
@@ -28,45 +28,50 @@ impl Members {
     }
 
     /// A text.
-    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, Invalid> {
+    pub(crate) fn optional_string(&self, name: &str) -> Result<Option<String>, ValidationError> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(_) => Err(Invalid::new(name, "must be a string")),
+            Some(_) => Err(ValidationError::new(name, "must be a string")),
         }
     }
 
     /// A text that must be there.
-    pub(crate) fn needed(&self, name: &str) -> Result<String, Invalid> {
-        self.text(name)?.ok_or_else(|| Invalid::missing(name))
+    pub(crate) fn required_string(&self, name: &str) -> Result<String, ValidationError> {
+        self.optional_string(name)?.ok_or_else(|| ValidationError::for_missing_field(name))
     }
 
     /// Refuses members that are not known, by their names.
-    pub(crate) fn known(self, known: &[&str]) -> Result<Self, Invalid> {
+    pub(crate) fn reject_unknown(self, known: &[&str]) -> Result<Self, ValidationError> {
         match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            Some((name, _)) => Err(Invalid::new(shortened(name), one_of(known))),
+            Some((name, _)) => Err(ValidationError::new(truncate_name(name), expected_one_of(known))),
             None => Ok(self),
         }
     }
 
     /// Everything that was given.
-    pub(crate) fn given(self) -> impl Iterator<Item = (String, Value)> {
+    pub(crate) fn into_entries(self) -> impl Iterator<Item = (String, Value)> {
         self.0.into_iter().filter(|(_, value)| !value.is_null())
     }
 
     /// A list of texts.
-    pub(crate) fn texts(&self, name: &str) -> Result<Vec<String>, Invalid> {
+    pub(crate) fn string_list(&self, name: &str) -> Result<Vec<String>, ValidationError> {
         let text = |item: &Value| item.as_str().map(str::to_owned);
-        self.items(name, "must be an array of strings", text)
+        self.parse_list(name, "must be an array of strings", text)
     }
 
     /// A list of whole numbers.
-    pub(crate) fn numbers(&self, name: &str) -> Result<Vec<i64>, Invalid> {
-        self.items(name, "must be an array of integers", Value::as_i64)
+    pub(crate) fn integer_list(&self, name: &str) -> Result<Vec<i64>, ValidationError> {
+        self.parse_list(name, "must be an array of integers", Value::as_i64)
     }
 
-    fn items<T>(&self, name: &str, told: &str, read: fn(&Value) -> Option<T>) -> Result<Vec<T>, Invalid> {
-        let expected = || Invalid::new(name, told);
+    fn parse_list<T>(
+        &self,
+        name: &str,
+        message: &str,
+        read: fn(&Value) -> Option<T>,
+    ) -> Result<Vec<T>, ValidationError> {
+        let expected = || ValidationError::new(name, message);
         match self.get(name) {
             None => Ok(Vec::new()),
             Some(Value::Array(items)) => items.iter().map(|item| read(item).ok_or_else(expected)).collect(),
@@ -75,21 +80,24 @@ impl Members {
     }
 
     /// Yes or no.
-    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Invalid> {
-        let flag = |value: &Value| value.as_bool().ok_or_else(|| Invalid::new(name, "must be true or false"));
+    pub(crate) fn boolean(&self, name: &str) -> Result<Option<bool>, ValidationError> {
+        let flag = |value: &Value| {
+            value.as_bool().ok_or_else(|| ValidationError::new(name, "must be true or false"))
+        };
         self.get(name).map(flag).transpose()
     }
 
     /// A whole number, not below zero.
-    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Invalid> {
-        let number =
-            |value: &Value| value.as_u64().ok_or_else(|| Invalid::new(name, "must be a whole number"));
+    pub(crate) fn unsigned_integer(&self, name: &str) -> Result<Option<u64>, ValidationError> {
+        let number = |value: &Value| {
+            value.as_u64().ok_or_else(|| ValidationError::new(name, "must be a whole number"))
+        };
         self.get(name).map(number).transpose()
     }
 
     /// Words: a list of texts, or one text in which spaces part them.
-    pub(super) fn words(&self, name: &str) -> Result<Vec<String>, Invalid> {
-        let expected = || Invalid::new(name, "must be a string or an array of strings");
+    pub(super) fn space_delimited_list(&self, name: &str) -> Result<Vec<String>, ValidationError> {
+        let expected = || ValidationError::new(name, "must be a string or an array of strings");
         let split = |text: &str| text.split(' ').filter(|w| !w.is_empty()).map(str::to_owned).collect();
         match self.get(name) {
             None => Ok(Vec::new()),
@@ -102,8 +110,9 @@ impl Members {
     }
 
     /// One text of each object in a list.
-    pub(super) fn each(&self, name: &str, member: &str) -> Result<Vec<String>, Invalid> {
-        let expected = || Invalid::new(name, format_args!("must be an array of objects with {member}"));
+    pub(super) fn object_list_field(&self, name: &str, member: &str) -> Result<Vec<String>, ValidationError> {
+        let expected =
+            || ValidationError::new(name, format_args!("must be an array of objects with {member}"));
         let text = |item: &Value| item.get(member).and_then(Value::as_str).map(str::to_owned);
         match self.get(name) {
             None => Ok(Vec::new()),
@@ -114,7 +123,7 @@ impl Members {
 }
 
 /// What is told of a name that is not known.
-pub(crate) fn one_of(known: &[&str]) -> String {
+pub(crate) fn expected_one_of(known: &[&str]) -> String {
     match known {
         [] => "expected nothing of the kind here".to_owned(),
         known => format!("expected one of {}", known.join(", ")),
@@ -122,7 +131,7 @@ pub(crate) fn one_of(known: &[&str]) -> String {
 }
 
 /// A name that somebody made up, as it is told back.
-fn shortened(name: &str) -> String {
+fn truncate_name(name: &str) -> String {
     name.chars().take(64).collect()
 }
 
@@ -131,15 +140,16 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn members(object: &Value) -> Members {
+    fn members_from(object: &Value) -> JsonMembers {
         let object = object.as_object().unwrap();
-        Members::new(object.iter().map(|(name, value)| (name.clone(), value.clone())).collect()).unwrap()
+        JsonMembers::new(object.iter().map(|(name, value)| (name.clone(), value.clone())).collect()).unwrap()
     }
 
     #[test]
-    fn lists_come_as_texts_or_arrays() {
-        let words =
-            |value: Value| members(&json!({"scope": value})).words("scope").map_err(|e| e.to_string());
+    fn space_delimited_list_accepts_string_or_array() {
+        let words = |value: Value| {
+            members_from(&json!({"scope": value})).space_delimited_list("scope").map_err(|e| e.to_string())
+        };
         let both = vec!["A".to_owned(), "B".to_owned()];
         assert_eq!(words(json!("A  B ")), Ok(both.clone()));
         assert_eq!(words(json!(["A", "B"])), Ok(both));
@@ -152,45 +162,47 @@ mod tests {
     }
 
     #[test]
-    fn objects_in_a_list_have_their_member() {
-        let each = |value: Value| members(&json!({"contacts": value})).each("contacts", "email");
-        assert_eq!(each(json!([{"email": "a@b.example", "name": "x"}])).unwrap(), ["a@b.example"]);
+    fn object_list_field_requires_member_in_each_object() {
+        let read_emails =
+            |value: Value| members_from(&json!({"contacts": value})).object_list_field("contacts", "email");
+        assert_eq!(read_emails(json!([{"email": "a@b.example", "name": "x"}])).unwrap(), ["a@b.example"]);
         for bad in
             [json!("a@b.example"), json!(["a@b.example"]), json!([{}]), json!([{"email": 5}]), json!({})]
         {
-            let said = each(bad).unwrap_err().to_string();
-            assert_eq!(said, "contacts must be an array of objects with email");
+            let message = read_emails(bad).unwrap_err().to_string();
+            assert_eq!(message, "contacts must be an array of objects with email");
         }
     }
 
     #[test]
-    fn lists_numbers_and_truth_are_of_their_kind_alone() {
-        let of = |value: Value| members(&json!({"x": value}));
-        assert_eq!(of(json!(["a", "b c"])).texts("x").unwrap(), ["a", "b c"]);
-        assert_eq!(of(json!([1, 2])).numbers("x").unwrap(), [1, 2]);
-        assert_eq!(of(json!(90)).number("x").unwrap(), Some(90));
-        assert_eq!(of(json!(true)).flag("x").unwrap(), Some(true));
+    fn typed_members_reject_other_json_types() {
+        let members_with = |value: Value| members_from(&json!({"x": value}));
+        assert_eq!(members_with(json!(["a", "b c"])).string_list("x").unwrap(), ["a", "b c"]);
+        assert_eq!(members_with(json!([1, 2])).integer_list("x").unwrap(), [1, 2]);
+        assert_eq!(members_with(json!(90)).unsigned_integer("x").unwrap(), Some(90));
+        assert_eq!(members_with(json!(true)).boolean("x").unwrap(), Some(true));
         for absent in [json!(null), json!("")] {
-            let none = of(absent);
-            assert!(none.texts("x").unwrap().is_empty() && none.numbers("x").unwrap().is_empty());
-            assert!(none.flag("x").unwrap().is_none() && none.number("x").unwrap().is_none());
+            let none = members_with(absent);
+            assert!(none.string_list("x").unwrap().is_empty() && none.integer_list("x").unwrap().is_empty());
+            assert!(none.boolean("x").unwrap().is_none() && none.unsigned_integer("x").unwrap().is_none());
         }
         for bad in [json!("a"), json!(["a", 5]), json!([null]), json!({}), json!(-1), json!(1.5)] {
-            let bad = of(bad);
-            assert!(bad.texts("x").is_err() && bad.numbers("x").is_err());
-            assert!(bad.flag("x").is_err() && bad.number("x").is_err());
+            let bad = members_with(bad);
+            assert!(bad.string_list("x").is_err() && bad.integer_list("x").is_err());
+            assert!(bad.boolean("x").is_err() && bad.unsigned_integer("x").is_err());
         }
     }
 
     #[test]
-    fn what_is_not_known_is_named() {
-        let told = members(&json!({"name": 1, "colour": 2})).known(&["name", "scope"]).unwrap_err();
-        assert_eq!(told.to_string(), "colour expected one of name, scope");
+    fn unknown_member_is_rejected_by_name() {
+        let error =
+            members_from(&json!({"name": 1, "colour": 2})).reject_unknown(&["name", "scope"]).unwrap_err();
+        assert_eq!(error.to_string(), "colour expected one of name, scope");
     }
 
     #[test]
-    fn a_member_that_is_given_twice_is_named() {
+    fn duplicate_member_is_rejected_by_name() {
         let twice = vec![("name".to_owned(), json!("a")), ("name".to_owned(), json!("b"))];
-        assert_eq!(Members::new(twice).unwrap_err().to_string(), "name is given twice");
+        assert_eq!(JsonMembers::new(twice).unwrap_err().to_string(), "name is given twice");
     }
 }

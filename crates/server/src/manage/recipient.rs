@@ -4,79 +4,97 @@ use domain::Secret;
 use domain::id::ClientId;
 use domain::model::audit_event::Actor;
 use domain::model::client::{ClientKind, ClientState, Recipient};
-use store::command::{ChangeClient, ClientChange, Whose};
-use store::query::{RecipientOf, RecipientsOf};
+use store::command::{ClientSelector, ClientUpdate, UpdateClient};
+use store::query::{GetRecipient, ListRecipients};
 
-use super::access::Partner;
-use super::described::{Described, loopback, redirect_uris};
+use super::access::AuthenticatedPartner;
+use super::described::{RecipientDraft, load_loopback_policy, parse_redirect_uris};
 use super::error::{ManageError, NO_RECIPIENT};
-use super::member::Members;
-use super::register::NotRegistered;
-use crate::ctx::Ctx;
-use crate::fault::Fault;
+use super::member::JsonMembers;
+use super::register::RegisterClientError;
+use crate::ctx::RequestContext;
+use crate::fault::InternalError;
 
 /// Creates a recipient. Its secret is not kept and cannot be shown again.
-pub async fn create(
-    ctx: &Ctx,
-    partner: &Partner,
-    members: &Members,
+pub async fn create_recipient(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
+    members: &JsonMembers,
 ) -> Result<(Recipient, Secret<String>), ManageError> {
-    let described = Described::by_partner(members, partner.id().clone(), loopback(ctx).await?)?;
-    Ok(described.keep(ctx, None, &partner.actor()).await?)
+    let draft = RecipientDraft::from_partner_request(
+        members,
+        partner.id().clone(),
+        load_loopback_policy(ctx).await?,
+    )?;
+    Ok(draft.register(ctx, None, &partner.actor()).await?)
 }
 
 /// Creates a recipient as an operator describes it, of a partner or of nobody.
-pub(crate) async fn create_for(
-    ctx: &Ctx,
+pub(crate) async fn create_recipient_as_operator(
+    ctx: &RequestContext,
     partner: Option<ClientId>,
-    members: &Members,
+    members: &JsonMembers,
     actor: &Actor,
-) -> Result<(Recipient, Secret<String>), NotRegistered> {
-    let described = Described::by_operator(members, loopback(ctx).await?)?;
-    Described { partner, ..described }.keep(ctx, None, actor).await
+) -> Result<(Recipient, Secret<String>), RegisterClientError> {
+    let draft = RecipientDraft::from_operator_request(members, load_loopback_policy(ctx).await?)?;
+    RecipientDraft { partner, ..draft }.register(ctx, None, actor).await
 }
 
 /// Replaces the redirect URIs of whatever recipient it is; whether there is such a recipient.
 pub(crate) async fn replace_uris(
-    ctx: &Ctx,
+    ctx: &RequestContext,
     client_id: ClientId,
-    members: &Members,
+    members: &JsonMembers,
     actor: Actor,
-) -> Result<bool, NotRegistered> {
-    let uris = redirect_uris(members.texts("redirect_uris")?, loopback(ctx).await?)?;
-    let whose = Whose::any(ClientKind::Recipient, client_id);
-    Ok(change(ctx, whose, ClientChange::RedirectUris(uris), actor).await?)
+) -> Result<bool, RegisterClientError> {
+    let uris = parse_redirect_uris(members.string_list("redirect_uris")?, load_loopback_policy(ctx).await?)?;
+    let selector = ClientSelector::for_kind(ClientKind::Recipient, client_id);
+    Ok(update_client(ctx, selector, ClientUpdate::RedirectUris(uris), actor).await?)
 }
 
 /// A recipient of this partner.
-pub async fn one(ctx: &Ctx, partner: &Partner, client_id: &str) -> Result<Recipient, ManageError> {
-    let recipient = known(ctx, partner, client_id).await?;
+pub async fn find_active_recipient(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
+    client_id: &str,
+) -> Result<Recipient, ManageError> {
+    let recipient = find_recipient(ctx, partner, client_id).await?;
     if recipient.client.state == ClientState::Closed { Err(NO_RECIPIENT) } else { Ok(recipient) }
 }
 
 /// A recipient of this partner, one that was removed included.
-pub(super) async fn known(ctx: &Ctx, partner: &Partner, client_id: &str) -> Result<Recipient, ManageError> {
+pub(super) async fn find_recipient(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
+    client_id: &str,
+) -> Result<Recipient, ManageError> {
     let client_id = ClientId::parse(client_id).map_err(|_| NO_RECIPIENT)?;
-    ctx.ask(&RecipientOf { partner: partner.id().clone(), client_id }).await?.ok_or(NO_RECIPIENT)
+    ctx.ask(&GetRecipient { partner: partner.id().clone(), client_id }).await?.ok_or(NO_RECIPIENT)
 }
 
 /// Every recipient of this partner.
-pub async fn under(ctx: &Ctx, partner: &Partner) -> Result<Vec<Recipient>, ManageError> {
-    Ok(ctx.ask(&RecipientsOf { partner: partner.id().clone() }).await?)
+pub async fn list_recipients(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
+) -> Result<Vec<Recipient>, ManageError> {
+    Ok(ctx.ask(&ListRecipients { partner: partner.id().clone() }).await?)
 }
 
 /// Replaces the redirect URIs of a recipient. Nothing else of it can be changed here.
 pub async fn replace_own_redirect_uris(
-    ctx: &Ctx,
-    partner: &Partner,
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
     client_id: &str,
-    members: &Members,
+    members: &JsonMembers,
 ) -> Result<Recipient, ManageError> {
-    let id = one(ctx, partner, client_id).await?.client.id;
-    let uris = redirect_uris(members.words("redirect_uris")?, loopback(ctx).await?)?;
-    let whose = Whose::of(partner.id().clone(), id);
-    if change(ctx, whose, ClientChange::RedirectUris(uris), partner.actor()).await? {
-        one(ctx, partner, client_id).await
+    let id = find_active_recipient(ctx, partner, client_id).await?.client.id;
+    let uris = parse_redirect_uris(
+        members.space_delimited_list("redirect_uris")?,
+        load_loopback_policy(ctx).await?,
+    )?;
+    let selector = ClientSelector::for_partner(partner.id().clone(), id);
+    if update_client(ctx, selector, ClientUpdate::RedirectUris(uris), partner.actor()).await? {
+        find_active_recipient(ctx, partner, client_id).await
     } else {
         Err(NO_RECIPIENT)
     }
@@ -84,33 +102,33 @@ pub async fn replace_own_redirect_uris(
 
 /// Gives a recipient another secret: the old one and the recipient's own tokens end, its connections live on.
 pub async fn regenerate_secret(
-    ctx: &Ctx,
-    partner: &Partner,
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
     client_id: &str,
 ) -> Result<(ClientId, Secret<String>), ManageError> {
     let client_id = ClientId::parse(client_id).map_err(|_| NO_RECIPIENT)?;
-    let whose = Whose::of(partner.id().clone(), client_id.clone());
-    let secret = another_secret(ctx, whose, partner.actor()).await?.ok_or(NO_RECIPIENT)?;
+    let selector = ClientSelector::for_partner(partner.id().clone(), client_id.clone());
+    let secret = rotate_secret(ctx, selector, partner.actor()).await?.ok_or(NO_RECIPIENT)?;
     Ok((client_id, secret))
 }
 
 /// Gives a client another secret, whoever says so; none if there is no such client.
-pub(crate) async fn another_secret(
-    ctx: &Ctx,
-    whose: Whose,
+pub(crate) async fn rotate_secret(
+    ctx: &RequestContext,
+    selector: ClientSelector,
     actor: Actor,
-) -> Result<Option<Secret<String>>, Fault> {
-    let secret = ctx.secret()?;
+) -> Result<Option<Secret<String>>, InternalError> {
+    let secret = ctx.random_secret()?;
     let hash = ctx.app().vault().hash(secret.expose());
-    Ok(change(ctx, whose, ClientChange::Secret(hash), actor).await?.then_some(secret))
+    Ok(update_client(ctx, selector, ClientUpdate::Secret(hash), actor).await?.then_some(secret))
 }
 
 /// Changes a client, whoever says so; whether there is such a client.
-pub(crate) async fn change(
-    ctx: &Ctx,
-    whose: Whose,
-    change: ClientChange,
+pub(crate) async fn update_client(
+    ctx: &RequestContext,
+    selector: ClientSelector,
+    change: ClientUpdate,
     actor: Actor,
-) -> Result<bool, Fault> {
-    Ok(ctx.run(ChangeClient { moment: ctx.moment()?, whose, change, actor }).await?)
+) -> Result<bool, InternalError> {
+    Ok(ctx.run(UpdateClient { moment: ctx.new_moment()?, selector, update: change, actor }).await?)
 }

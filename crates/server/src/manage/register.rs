@@ -3,18 +3,21 @@
 use domain::error::OAuthError;
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::{Actor, AuditHead};
-use domain::model::client::{About, Client, ClientKind, ClientState, Localized, Profile, Recipient};
-use domain::model::provider::UpstreamClient;
+use domain::model::client::{
+    Client, ClientKind, ClientProfile, ClientState, LocalizedText, Profile, Recipient,
+};
+use domain::model::provider::UpstreamClientMode;
 use domain::model::registration::RegistrationState;
 use domain::rule::recipient::{
-    Invalid, LONGEST_NAME, Loopback, are_redirect_uris, is_duration, is_text, scope,
+    LoopbackPolicy, MAX_NAME_CHARS, ValidationError, parse_scope, validate_consent_days,
+    validate_redirect_uris, validate_text,
 };
 use domain::{Clusters, Secret};
-use store::command::{ChangeClient, ClientChange, PutRegistration, Whose};
+use store::command::{ActivateRegistrationDirectly, ClientSelector, ClientUpdate, UpdateClient};
 
-use super::described::{Described, is_purpose, keep};
-use crate::ctx::Ctx;
-use crate::fault::Fault;
+use super::described::{RecipientDraft, store_client, validate_purpose};
+use crate::ctx::RequestContext;
+use crate::fault::InternalError;
 
 /// A recipient as an operator describes it.
 #[derive(Clone, Debug)]
@@ -24,7 +27,7 @@ pub struct NewRecipient {
     /// Its name, as customers should see it.
     pub name: String,
     /// Why it reads data, as customers should see it.
-    pub purpose: Localized,
+    pub purpose: LocalizedText,
     /// Where answers may go.
     pub redirect_uris: Vec<String>,
     /// The most it may ask for.
@@ -39,7 +42,7 @@ pub struct NewRecipient {
 
 /// What the recipient needs to know; the secret is not kept and cannot be shown again.
 #[derive(Debug)]
-pub struct Registered {
+pub struct NewClientCredentials {
     /// The id.
     pub client_id: ClientId,
     /// The secret.
@@ -48,69 +51,73 @@ pub struct Registered {
 
 /// Why a recipient is not registered.
 #[derive(Debug, thiserror::Error)]
-pub enum NotRegistered {
+pub enum RegisterClientError {
     /// A field is not what it should be.
     #[error(transparent)]
-    Invalid(#[from] Invalid),
+    Invalid(#[from] ValidationError),
     /// Its id is taken.
     #[error("client_id: a client of this id is registered already")]
-    Taken,
+    IdTaken,
     /// Our own trouble.
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Internal(#[from] InternalError),
 }
 
-macro_rules! faults {
+macro_rules! impl_from_internal {
     ($($type:ty),+) => {$(
-        impl From<$type> for NotRegistered {
+        impl From<$type> for RegisterClientError {
             fn from(error: $type) -> Self {
-                Self::Fault(error.into())
+                Self::Internal(error.into())
             }
         }
     )+};
 }
-faults!(store::StoreError, crate::ctx::Unfit);
+impl_from_internal!(store::StoreError, crate::ctx::ContextError);
 
-fn invalid<T>(field: &str, expected: impl std::fmt::Display) -> Result<T, NotRegistered> {
-    Err(Invalid::new(field, expected).into())
+fn reject_field<T>(field: &str, expected: impl std::fmt::Display) -> Result<T, RegisterClientError> {
+    Err(ValidationError::new(field, expected).into())
 }
 
-fn client_id(text: &str) -> Result<ClientId, NotRegistered> {
-    ClientId::parse(text).or_else(|_| invalid("client_id", "must be an id"))
+fn parse_client_id(text: &str) -> Result<ClientId, RegisterClientError> {
+    ClientId::parse(text).or_else(|_| reject_field("client_id", "must be an id"))
 }
 
 /// Registers a recipient and activates it with its providers.
-pub async fn register(ctx: &Ctx, new: NewRecipient, actor: &Actor) -> Result<Registered, NotRegistered> {
-    let scope = checked(&new)?;
+pub async fn register_active_recipient(
+    ctx: &RequestContext,
+    new: NewRecipient,
+    actor: &Actor,
+) -> Result<NewClientCredentials, RegisterClientError> {
+    let scope = validate_recipient(&new)?;
     for id in &new.providers {
-        let provider = ctx.ask(&store::query::ProviderById { id: ProviderId::new(*id) }).await?;
+        let provider = ctx.ask(&store::query::GetProvider { id: ProviderId::new(*id) }).await?;
         match provider.map(|p| p.settings.upstream_client) {
-            None => return invalid("provider", format_args!("{id} is none of this hub")),
-            Some(UpstreamClient::Hub) => {}
-            Some(UpstreamClient::Registration) => {
-                return invalid(
+            None => return reject_field("provider", format_args!("{id} is none of this hub")),
+            Some(UpstreamClientMode::Shared) => {}
+            Some(UpstreamClientMode::PerRegistration) => {
+                return reject_field(
                     "provider",
                     format_args!("{id} has a client for each registration: activate one"),
                 );
             }
         }
     }
-    let described = Described {
+    let draft = RecipientDraft {
         name: new.name,
         purpose: new.purpose,
         scope,
         redirect_uris: new.redirect_uris,
-        about: About::default(),
+        about: ClientProfile::default(),
         partner: None,
         require_pkce: new.require_pkce,
         max_duration_days: new.max_duration_days,
     };
-    let (recipient, secret) = described.keep(ctx, new.credentials, actor).await?;
+    let (recipient, secret) = draft.register(ctx, new.credentials, actor).await?;
     let id = recipient.client.id;
     for provider in new.providers {
-        activate(ctx, &id, ProviderId::new(provider), actor).await?;
+        activate_registration(ctx, &id, ProviderId::new(provider), actor).await?;
     }
-    Ok(Registered { client_id: id, client_secret: secret })
+    Ok(NewClientCredentials { client_id: id, client_secret: secret })
 }
 
 /// A partner as an operator describes it.
@@ -124,12 +131,12 @@ pub struct NewPartner {
 
 /// Registers a partner: it manages recipients and never receives data itself.
 pub async fn register_partner(
-    ctx: &Ctx,
+    ctx: &RequestContext,
     new: NewPartner,
     actor: &Actor,
-) -> Result<Registered, NotRegistered> {
-    is_text("name", &new.name, LONGEST_NAME)?;
-    let (id, secret) = credentials(ctx, new.credentials)?;
+) -> Result<NewClientCredentials, RegisterClientError> {
+    validate_text("name", &new.name, MAX_NAME_CHARS)?;
+    let (id, secret) = resolve_credentials(ctx, new.credentials)?;
     let client = Client {
         id,
         kind: ClientKind::Partner,
@@ -137,7 +144,7 @@ pub async fn register_partner(
         profile: Profile::Flinks,
         state: ClientState::Active,
         name: new.name,
-        purpose: Localized::default(),
+        purpose: LocalizedText::default(),
         scope: Clusters::NONE,
         redirect_uris: Vec::new(),
         secret_hash: ctx.app().vault().hash(secret.expose()),
@@ -146,55 +153,55 @@ pub async fn register_partner(
         max_duration_days: None,
         audit: AuditHead::default(),
     };
-    let (client_id, about) = (client.id.clone(), About::default());
-    keep(ctx, &Recipient { client, about }, actor).await?;
-    Ok(Registered { client_id, client_secret: secret })
+    let (client_id, about) = (client.id.clone(), ClientProfile::default());
+    store_client(ctx, &Recipient { client, client_profile: about }, actor).await?;
+    Ok(NewClientCredentials { client_id, client_secret: secret })
 }
 
 /// Replaces a recipient's redirect URIs; those that are the same already leave no trace.
 pub async fn replace_redirect_uris(
-    ctx: &Ctx,
+    ctx: &RequestContext,
     id: &str,
     redirect_uris: Vec<String>,
     actor: &Actor,
-) -> Result<(), NotRegistered> {
-    are_redirect_uris("redirect_uris", &redirect_uris, Loopback::Allowed)?;
-    let whose = Whose::any(ClientKind::Recipient, client_id(id)?);
-    let change = ClientChange::RedirectUris(redirect_uris);
-    let replace = ChangeClient { moment: ctx.moment()?, whose, change, actor: actor.clone() };
-    if ctx.run(replace).await? { Ok(()) } else { invalid("client_id", "is of no client") }
+) -> Result<(), RegisterClientError> {
+    validate_redirect_uris("redirect_uris", &redirect_uris, LoopbackPolicy::Allowed)?;
+    let selector = ClientSelector::for_kind(ClientKind::Recipient, parse_client_id(id)?);
+    let change = ClientUpdate::RedirectUris(redirect_uris);
+    let replace = UpdateClient { moment: ctx.new_moment()?, selector, update: change, actor: actor.clone() };
+    if ctx.run(replace).await? { Ok(()) } else { reject_field("client_id", "is of no client") }
 }
 
-pub(super) fn credentials(
-    ctx: &Ctx,
-    brought: Option<(String, Secret<String>)>,
-) -> Result<(ClientId, Secret<String>), NotRegistered> {
-    match brought {
-        Some((id, secret)) => Ok((client_id(&id)?, secret)),
-        None => Ok((ctx.ids()?.mint(), ctx.secret()?)),
+pub(super) fn resolve_credentials(
+    ctx: &RequestContext,
+    provided: Option<(String, Secret<String>)>,
+) -> Result<(ClientId, Secret<String>), RegisterClientError> {
+    match provided {
+        Some((id, secret)) => Ok((parse_client_id(&id)?, secret)),
+        None => Ok((ctx.new_id_source()?.mint(), ctx.random_secret()?)),
     }
 }
 
-async fn activate(
-    ctx: &Ctx,
+async fn activate_registration(
+    ctx: &RequestContext,
     client_id: &ClientId,
     provider_id: ProviderId,
     actor: &Actor,
-) -> Result<(), NotRegistered> {
-    let put = PutRegistration {
-        moment: ctx.moment()?,
+) -> Result<(), RegisterClientError> {
+    let command = ActivateRegistrationDirectly {
+        moment: ctx.new_moment()?,
         client_id: client_id.clone(),
         provider_id,
         state: RegistrationState::Active,
         actor: actor.clone(),
     };
-    ctx.run(put).await?.or_else(|error: OAuthError| invalid("provider", error.description))
+    ctx.run(command).await?.or_else(|error: OAuthError| reject_field("provider", error.description))
 }
 
-fn checked(new: &NewRecipient) -> Result<Clusters, Invalid> {
-    is_text("name", &new.name, LONGEST_NAME)?;
-    is_purpose(&new.purpose)?;
-    are_redirect_uris("redirect_uris", &new.redirect_uris, Loopback::Allowed)?;
-    new.max_duration_days.map_or(Ok(()), |days| is_duration("max_duration_days", days))?;
-    scope("scope", &new.scope)
+fn validate_recipient(new: &NewRecipient) -> Result<Clusters, ValidationError> {
+    validate_text("name", &new.name, MAX_NAME_CHARS)?;
+    validate_purpose(&new.purpose)?;
+    validate_redirect_uris("redirect_uris", &new.redirect_uris, LoopbackPolicy::Allowed)?;
+    new.max_duration_days.map_or(Ok(()), |days| validate_consent_days("max_duration_days", days))?;
+    parse_scope("scope", &new.scope)
 }

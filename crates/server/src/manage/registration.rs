@@ -3,84 +3,94 @@
 use domain::Secret;
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::Actor;
-use domain::model::provider::Retired;
+use domain::model::provider::ProviderRetiredError;
 use domain::model::registration::{RegistrationState, RegistrationStep};
-use domain::rule::client_registration::Management;
-use domain::rule::recipient::{Invalid, is_credential, is_text};
-use store::command::{BadPair, NotTaken, RequestRegistrations, SealedClient, StepRegistration, WhyNot};
-use store::query::{NamedRegistration, RegistrationsUnder};
+use domain::rule::client_registration::ClientManagement;
+use domain::rule::recipient::{ValidationError, validate_credential, validate_text};
+use store::command::{
+    PairRejection, RejectedPair, RequestRegistrations, SealedUpstreamClient, StepRejected,
+    TakeRegistrationStep,
+};
+use store::query::{ListPartnerRegistrations, NamedRegistration};
 
-use super::access::Partner;
+use super::access::AuthenticatedPartner;
 use super::error::ManageError;
-use super::recipient::one;
-use crate::ctx::Ctx;
-use crate::fault::Fault;
+use super::recipient::find_active_recipient;
+use crate::ctx::RequestContext;
+use crate::fault::InternalError;
 use crate::hub::seal_client;
 
 /// Pairs of one request.
-const MOST_PAIRS: usize = 1000;
-const LONGEST_REASON: usize = 500;
+const MAX_PAIRS: usize = 1000;
+const MAX_REASON_CHARS: usize = 500;
 
 const NO_REGISTRATION: ManageError =
     ManageError::NotFound("This data recipient has no registration with the provider");
 
 /// Asks for a registration of each recipient with each provider, all or none.
-pub(super) async fn request(
-    ctx: &Ctx,
-    partner: &Partner,
+pub(super) async fn request_registrations(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
     recipient_ids: &str,
     provider_ids: &str,
 ) -> Result<Vec<NamedRegistration>, ManageError> {
     let id = |text: &str| ClientId::parse(text).ok();
-    let clients = list("recipient_ids", "an id of a data recipient", recipient_ids, id)?;
-    let providers = list("provider_ids", "a positive integer", provider_ids, ProviderId::parse)?;
-    few("recipient_ids", clients.len(), providers.len())?;
-    let (whose, pairs) = (Some(partner.id().clone()), (clients.clone(), providers.clone()));
-    ask(ctx, whose, pairs, partner.actor()).await?.map_err(ManageError::Pairs)?;
-    let asked = |r: &NamedRegistration| {
+    let clients = parse_list("recipient_ids", "an id of a data recipient", recipient_ids, id)?;
+    let providers = parse_list("provider_ids", "a positive integer", provider_ids, ProviderId::parse)?;
+    ensure_pair_limit("recipient_ids", clients.len(), providers.len())?;
+    let (partner_id, pairs) = (Some(partner.id().clone()), (clients.clone(), providers.clone()));
+    submit_registrations(ctx, partner_id, pairs, partner.actor()).await?.map_err(ManageError::Pairs)?;
+    let is_requested = |r: &NamedRegistration| {
         clients.contains(&r.registration.client_id) && providers.contains(&r.registration.provider_id)
     };
-    let mut under = all(ctx, partner).await?;
-    under.retain(asked);
-    Ok(under)
+    let mut registrations = list_partner_registrations(ctx, partner).await?;
+    registrations.retain(is_requested);
+    Ok(registrations)
 }
 
 /// Refuses more pairs than one request may ask for.
-pub(crate) fn few(field: &str, clients: usize, providers: usize) -> Result<(), Invalid> {
-    if clients.saturating_mul(providers) > MOST_PAIRS {
-        let most = format_args!("and provider_ids must make at most {MOST_PAIRS} pairs");
-        return Err(Invalid::new(field, most));
+pub(crate) fn ensure_pair_limit(
+    field: &str,
+    clients: usize,
+    providers: usize,
+) -> Result<(), ValidationError> {
+    if clients.saturating_mul(providers) > MAX_PAIRS {
+        let expected = format_args!("and provider_ids must make at most {MAX_PAIRS} pairs");
+        return Err(ValidationError::new(field, expected));
     }
     Ok(())
 }
 
 /// Asks for a registration of each recipient with each provider, all or none, whoever says so. The recipients must be
 /// `partner`'s, if one is named.
-pub(crate) async fn ask(
-    ctx: &Ctx,
+pub(crate) async fn submit_registrations(
+    ctx: &RequestContext,
     partner: Option<ClientId>,
     (clients, providers): (Vec<ClientId>, Vec<ProviderId>),
     actor: Actor,
-) -> Result<Result<(), Vec<BadPair>>, Fault> {
-    Ok(ctx.run(RequestRegistrations { moment: ctx.moment()?, partner, clients, providers, actor }).await?)
+) -> Result<Result<(), Vec<RejectedPair>>, InternalError> {
+    Ok(ctx
+        .run(RequestRegistrations { moment: ctx.new_moment()?, partner, clients, providers, actor })
+        .await?)
 }
 
 /// The items of a comma-separated list, each of its kind and named once.
-fn list<T: PartialEq>(
+fn parse_list<T: PartialEq>(
     field: &str,
-    what: &str,
+    expected: &str,
     text: &str,
     parse: impl Fn(&str) -> Option<T>,
-) -> Result<Vec<T>, Invalid> {
+) -> Result<Vec<T>, ValidationError> {
     let mut items = Vec::new();
     for (nth, item) in text.split(',').enumerate() {
-        if nth == MOST_PAIRS {
-            return Err(Invalid::new(field, format_args!("must be at most {MOST_PAIRS} items")));
+        if nth == MAX_PAIRS {
+            return Err(ValidationError::new(field, format_args!("must be at most {MAX_PAIRS} items")));
         }
-        let item = parse(item)
-            .ok_or_else(|| Invalid::new(format!("{field}[{nth}]"), format_args!("must be {what}")))?;
+        let item = parse(item).ok_or_else(|| {
+            ValidationError::new(format!("{field}[{nth}]"), format_args!("must be {expected}"))
+        })?;
         if items.contains(&item) {
-            return Err(Invalid::new(format!("{field}[{nth}]"), "is given twice"));
+            return Err(ValidationError::new(format!("{field}[{nth}]"), "is given twice"));
         }
         items.push(item);
     }
@@ -88,50 +98,55 @@ fn list<T: PartialEq>(
 }
 
 /// The registrations of every recipient of a partner.
-pub(super) async fn all(ctx: &Ctx, partner: &Partner) -> Result<Vec<NamedRegistration>, ManageError> {
-    Ok(ctx.ask(&RegistrationsUnder { partner: partner.id().clone(), client_id: None }).await?)
+pub(super) async fn list_partner_registrations(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
+) -> Result<Vec<NamedRegistration>, ManageError> {
+    Ok(ctx.ask(&ListPartnerRegistrations { partner: partner.id().clone(), client_id: None }).await?)
 }
 
 /// The registrations of one recipient of a partner.
-pub(super) async fn of(
-    ctx: &Ctx,
-    partner: &Partner,
+pub(super) async fn list_recipient_registrations(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
     client_id: &str,
 ) -> Result<Vec<NamedRegistration>, ManageError> {
-    let client_id = Some(one(ctx, partner, client_id).await?.client.id);
-    Ok(ctx.ask(&RegistrationsUnder { partner: partner.id().clone(), client_id }).await?)
+    let client_id = Some(find_active_recipient(ctx, partner, client_id).await?.client.id);
+    Ok(ctx.ask(&ListPartnerRegistrations { partner: partner.id().clone(), client_id }).await?)
 }
 
 /// The registration of one recipient with one provider.
-pub(super) async fn with(
-    ctx: &Ctx,
-    partner: &Partner,
+pub(super) async fn find_registration(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
     client_id: &str,
     provider_id: &str,
 ) -> Result<NamedRegistration, ManageError> {
-    let registrations = of(ctx, partner, client_id).await?;
+    let registrations = list_recipient_registrations(ctx, partner, client_id).await?;
     let provider_id = ProviderId::parse(provider_id);
     let found = registrations.into_iter().find(|r| Some(r.registration.provider_id) == provider_id);
     found.ok_or(NO_REGISTRATION)
 }
 
 /// The word of the first version of the API.
-pub(super) fn first(state: RegistrationState) -> String {
+pub(super) fn v1_status(state: RegistrationState) -> String {
     state.as_str().to_uppercase()
 }
 
 /// What a bad pair is told.
-pub(super) fn why(pair: &BadPair) -> String {
-    match pair.why {
-        WhyNot::NoRecipient => "client_id names no data recipient of this partner".into(),
-        WhyNot::NoProvider => "provider_id names no provider of this hub".into(),
-        WhyNot::Duplicate(state) => format!("This registration was requested before and is {}", first(state)),
+pub(super) fn rejection_message(pair: &RejectedPair) -> String {
+    match pair.reason {
+        PairRejection::RecipientNotFound => "client_id names no data recipient of this partner".into(),
+        PairRejection::ProviderNotAvailable => "provider_id names no provider of this hub".into(),
+        PairRejection::Duplicate(state) => {
+            format!("This registration was requested before and is {}", v1_status(state))
+        }
     }
 }
 
 /// A recipient and a provider.
 #[derive(Clone, Debug)]
-pub struct Pair {
+pub struct RegistrationPair {
     /// The recipient.
     pub client_id: ClientId,
     /// The provider.
@@ -140,123 +155,135 @@ pub struct Pair {
 
 /// A recipient's own client at a provider.
 #[derive(Clone, Debug)]
-pub struct ClientThere {
+pub struct UpstreamClientDetails {
     /// Its id there.
     pub id: String,
     /// Its secret there.
     pub secret: Secret<String>,
     /// How it is deleted there, if the provider said so.
-    pub management: Option<Management>,
+    pub management: Option<ClientManagement>,
 }
 
 /// Why a step of a registration is not taken.
 #[derive(Debug, thiserror::Error)]
-pub enum StepRefused {
+pub enum RegistrationStepError {
     /// There is no such registration.
     #[error("there is no such registration")]
     Unknown,
     /// It stands elsewhere, or the provider works another way.
     #[error("{0}")]
-    NotTaken(String),
+    WrongState(String),
     /// The provider takes nobody any more.
     #[error(transparent)]
-    Retired(#[from] Retired),
+    Retired(#[from] ProviderRetiredError),
     /// A field is not what it should be.
     #[error(transparent)]
-    Invalid(#[from] Invalid),
+    Invalid(#[from] ValidationError),
     /// Our own trouble.
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Internal(#[from] InternalError),
 }
 
 /// The operator agrees, and sends it to the provider.
-pub async fn approve(ctx: &Ctx, pair: &Pair, actor: &Actor) -> Result<RegistrationState, StepRefused> {
-    let state = step(ctx, pair, RegistrationStep::Approve, Particulars::default(), actor).await?;
+pub async fn approve(
+    ctx: &RequestContext,
+    pair: &RegistrationPair,
+    actor: &Actor,
+) -> Result<RegistrationState, RegistrationStepError> {
+    let state = run_step(ctx, pair, RegistrationStep::Approve, StepDetails::default(), actor).await?;
     // There is a job now if the provider registers clients by itself.
-    ctx.app().jobs().notify_one();
+    ctx.app().job_notify().notify_one();
     Ok(state)
 }
 
 /// The provider has set the recipient up; with a client of its own where the provider has one for each.
 pub async fn activate(
-    ctx: &Ctx,
-    pair: &Pair,
-    client: Option<ClientThere>,
+    ctx: &RequestContext,
+    pair: &RegistrationPair,
+    client: Option<UpstreamClientDetails>,
     actor: &Actor,
-) -> Result<RegistrationState, StepRefused> {
+) -> Result<RegistrationState, RegistrationStepError> {
     let mut upstream = None;
-    if let Some(ClientThere { id, secret, management }) = client {
-        is_credential("upstream_client_id", &id)?;
-        is_credential("upstream_client_secret", secret.expose())?;
+    if let Some(UpstreamClientDetails { id, secret, management }) = client {
+        validate_credential("upstream_client_id", &id)?;
+        validate_credential("upstream_client_secret", secret.expose())?;
         let own = (id, &secret);
         upstream = Some(seal_client(ctx, &pair.client_id, pair.provider_id, own, management.as_ref())?);
     }
-    step(ctx, pair, RegistrationStep::Activate, Particulars { upstream, reason: None }, actor).await
+    run_step(ctx, pair, RegistrationStep::Activate, StepDetails { upstream, reason: None }, actor).await
 }
 
 /// It is turned down, and the partner reads why.
 pub async fn reject(
-    ctx: &Ctx,
-    pair: &Pair,
+    ctx: &RequestContext,
+    pair: &RegistrationPair,
     reason: String,
     actor: &Actor,
-) -> Result<RegistrationState, StepRefused> {
-    is_text("reason", &reason, LONGEST_REASON)?;
-    let particulars = Particulars { reason: Some(reason), upstream: None };
-    step(ctx, pair, RegistrationStep::Reject, particulars, actor).await
+) -> Result<RegistrationState, RegistrationStepError> {
+    validate_text("reason", &reason, MAX_REASON_CHARS)?;
+    let details = StepDetails { reason: Some(reason), upstream: None };
+    run_step(ctx, pair, RegistrationStep::Reject, details, actor).await
 }
 
 /// The operator holds it: tokens and data are refused, nothing is destroyed.
 pub async fn suspend(
-    ctx: &Ctx,
-    pair: &Pair,
+    ctx: &RequestContext,
+    pair: &RegistrationPair,
     reason: Option<String>,
     actor: &Actor,
-) -> Result<RegistrationState, StepRefused> {
+) -> Result<RegistrationState, RegistrationStepError> {
     if let Some(reason) = &reason {
-        is_text("reason", reason, LONGEST_REASON)?;
+        validate_text("reason", reason, MAX_REASON_CHARS)?;
     }
-    step(ctx, pair, RegistrationStep::Suspend, Particulars { reason, upstream: None }, actor).await
+    run_step(ctx, pair, RegistrationStep::Suspend, StepDetails { reason, upstream: None }, actor).await
 }
 
 /// The operator lets it go on.
-pub async fn reinstate(ctx: &Ctx, pair: &Pair, actor: &Actor) -> Result<RegistrationState, StepRefused> {
-    step(ctx, pair, RegistrationStep::Reinstate, Particulars::default(), actor).await
+pub async fn reinstate(
+    ctx: &RequestContext,
+    pair: &RegistrationPair,
+    actor: &Actor,
+) -> Result<RegistrationState, RegistrationStepError> {
+    run_step(ctx, pair, RegistrationStep::Reinstate, StepDetails::default(), actor).await
 }
 
 /// What goes with a step.
 #[derive(Default)]
-struct Particulars {
+struct StepDetails {
     reason: Option<String>,
-    upstream: Option<SealedClient>,
+    upstream: Option<SealedUpstreamClient>,
 }
 
-async fn step(
-    ctx: &Ctx,
-    pair: &Pair,
+async fn run_step(
+    ctx: &RequestContext,
+    pair: &RegistrationPair,
     step: RegistrationStep,
-    Particulars { reason, upstream }: Particulars,
+    StepDetails { reason, upstream }: StepDetails,
     actor: &Actor,
-) -> Result<RegistrationState, StepRefused> {
-    let taken = StepRegistration {
-        moment: ctx.moment().map_err(Fault::from)?,
+) -> Result<RegistrationState, RegistrationStepError> {
+    let command = TakeRegistrationStep {
+        moment: ctx.new_moment().map_err(InternalError::from)?,
         client_id: pair.client_id.clone(),
         provider_id: pair.provider_id,
         step,
         reason,
-        upstream,
+        upstream_client: upstream,
         actor: actor.clone(),
     };
-    let state = ctx.run(taken).await.map_err(Fault::from)?.map_err(|not_taken| match not_taken {
-        NotTaken::Unknown => StepRefused::Unknown,
-        NotTaken::WrongState(wrong) => StepRefused::NotTaken(wrong.to_string()),
-        NotTaken::Retired(retired) => retired.into(),
-        NotTaken::NeedsClient => Invalid::missing("upstream_client_id").into(),
-        NotTaken::TakesNoClient => {
-            Invalid::new("upstream_client_id", "must be absent: the provider knows the hub's own client")
-                .into()
-        }
-    })?;
+    let state =
+        ctx.run(command).await.map_err(InternalError::from)?.map_err(|not_taken| match not_taken {
+            StepRejected::RegistrationNotFound => RegistrationStepError::Unknown,
+            StepRejected::WrongState(wrong) => RegistrationStepError::WrongState(wrong.to_string()),
+            StepRejected::ProviderRetired(retired) => retired.into(),
+            StepRejected::UpstreamClientRequired => {
+                ValidationError::for_missing_field("upstream_client_id").into()
+            }
+            StepRejected::UpstreamClientNotAccepted => ValidationError::new(
+                "upstream_client_id",
+                "must be absent: the provider knows the hub's own client",
+            )
+            .into(),
+        })?;
     tracing::info!(client = %pair.client_id, provider = %pair.provider_id, %step, %state, "registration");
     Ok(state)
 }
@@ -266,19 +293,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_read_item_by_item() {
+    fn comma_separated_list_is_parsed_and_duplicates_rejected() {
         let read = |text: &str| {
-            list("provider_ids", "a positive integer", text, ProviderId::parse).map_err(|e| e.to_string())
+            parse_list("provider_ids", "a positive integer", text, ProviderId::parse)
+                .map_err(|e| e.to_string())
         };
         let number = |n: i64| ProviderId::new(n);
         assert_eq!(read("1000"), Ok(vec![number(1000)]));
         assert_eq!(read("1000,2000"), Ok(vec![number(1000), number(2000)]));
-        let said = |text: &str| read(text).unwrap_err();
-        assert_eq!(said(""), "provider_ids[0] must be a positive integer");
-        assert_eq!(said("1000,"), "provider_ids[1] must be a positive integer");
-        assert_eq!(said("1000, 2000"), "provider_ids[1] must be a positive integer");
-        assert_eq!(said("1,2,1"), "provider_ids[2] is given twice");
+        let error_message = |text: &str| read(text).unwrap_err();
+        assert_eq!(error_message(""), "provider_ids[0] must be a positive integer");
+        assert_eq!(error_message("1000,"), "provider_ids[1] must be a positive integer");
+        assert_eq!(error_message("1000, 2000"), "provider_ids[1] must be a positive integer");
+        assert_eq!(error_message("1,2,1"), "provider_ids[2] is given twice");
         let many = (1..=1001).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
-        assert_eq!(said(&many), "provider_ids must be at most 1000 items");
+        assert_eq!(error_message(&many), "provider_ids must be at most 1000 items");
     }
 }

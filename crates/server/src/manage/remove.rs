@@ -4,76 +4,87 @@ use std::sync::Arc;
 
 use domain::id::ClientId;
 use domain::model::audit_event::Actor;
-use domain::model::connection::Cause;
+use domain::model::connection::EndCause;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use store::command::{EndConnection, FinishRemoval, RemoveClient, RemovedClient, Whose};
-use store::query::{LiveOf, Removal, Removals};
+use store::command::{ClientSelector, EndConnection, FinishClientRemoval, RemoveClient, RemoveClientOutcome};
+use store::query::{ClientRemoval, ListClientRemovals, ListLiveConnections};
 
-use super::access::Partner;
+use super::access::AuthenticatedPartner;
 use super::error::{ManageError, NO_RECIPIENT};
-use crate::ctx::Ctx;
-use crate::fault::Fault;
+use crate::ctx::RequestContext;
+use crate::fault::InternalError;
 
 /// Connections a round.
-const ROUND: u32 = 200;
+const CONNECTIONS_PER_ROUND: u32 = 200;
 /// Ends that are under way at once: they share commits, and leave room for those of others.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT_ENDS: usize = 16;
 /// Removals that are looked at in one round.
-const MOST: u32 = 20;
+const MAX_REMOVALS_PER_ROUND: u32 = 20;
 
 /// Removes a recipient of a partner. When this is over nothing of it is served or minted any more, however many
 /// connections it has.
-pub async fn remove(ctx: &Ctx, partner: &Partner, client_id: &str) -> Result<(), ManageError> {
+pub async fn remove_recipient(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
+    client_id: &str,
+) -> Result<(), ManageError> {
     let client_id = ClientId::parse(client_id).map_err(|_| NO_RECIPIENT)?;
-    match remove_client(ctx, Whose::of(partner.id().clone(), client_id), partner.actor()).await? {
-        RemovedClient::Removed | RemovedClient::Already => Ok(()),
-        RemovedClient::Unknown => Err(NO_RECIPIENT),
+    match remove_client(ctx, ClientSelector::for_partner(partner.id().clone(), client_id), partner.actor())
+        .await?
+    {
+        RemoveClientOutcome::Removed | RemoveClientOutcome::AlreadyRemoved => Ok(()),
+        RemoveClientOutcome::NotFound => Err(NO_RECIPIENT),
     }
 }
 
 /// Removes a client, whoever says so.
-pub(crate) async fn remove_client(ctx: &Ctx, whose: Whose, actor: Actor) -> Result<RemovedClient, Fault> {
-    let client_id = whose.client_id.clone();
-    let removed = ctx.run(RemoveClient { moment: ctx.moment()?, whose, actor }).await?;
-    if removed == RemovedClient::Removed {
+pub(crate) async fn remove_client(
+    ctx: &RequestContext,
+    selector: ClientSelector,
+    actor: Actor,
+) -> Result<RemoveClientOutcome, InternalError> {
+    let client_id = selector.client_id.clone();
+    let removed = ctx.run(RemoveClient { moment: ctx.new_moment()?, selector, actor }).await?;
+    if removed == RemoveClientOutcome::Removed {
         tracing::info!(client = %client_id, "client removed");
-        ctx.app().removals().notify_one();
+        ctx.app().removal_notify().notify_one();
     }
     Ok(removed)
 }
 
 /// Ends connections of recipients that were removed; says whether there may be more.
-pub async fn work_on_removals(ctx: &Ctx) -> Result<bool, Fault> {
+pub async fn process_removals(ctx: &RequestContext) -> Result<bool, InternalError> {
     let mut more = false;
-    for removal in ctx.ask(&Removals { limit: MOST }).await? {
-        more |= work_on(ctx, &removal).await?;
+    for removal in ctx.ask(&ListClientRemovals { limit: MAX_REMOVALS_PER_ROUND }).await? {
+        more |= process_removal(ctx, &removal).await?;
     }
     Ok(more)
 }
 
-async fn work_on(ctx: &Ctx, removal: &Removal) -> Result<bool, Fault> {
+async fn process_removal(ctx: &RequestContext, removal: &ClientRemoval) -> Result<bool, InternalError> {
     let client_id = removal.client_id.clone();
-    let live = ctx.ask(&LiveOf { client_id: client_id.clone(), limit: ROUND }).await?;
+    let live =
+        ctx.ask(&ListLiveConnections { client_id: client_id.clone(), limit: CONNECTIONS_PER_ROUND }).await?;
     if live.is_empty() {
-        ctx.run(FinishRemoval { moment: ctx.moment()?, client_id }).await?;
+        ctx.run(FinishClientRemoval { moment: ctx.new_moment()?, client_id }).await?;
         return Ok(false);
     }
     // Each end is recorded as of the exchange that removed the recipient.
-    let of = Ctx::new(ctx.app().clone(), Arc::from(removal.correlation_id.as_str()))?;
+    let removal_ctx = RequestContext::new(ctx.app().clone(), Arc::from(removal.correlation_id.as_str()))?;
     let ends = live.into_iter().map(|connection_id| {
-        let of = &of;
+        let removal_ctx = &removal_ctx;
         async move {
             let end = EndConnection {
-                moment: of.moment()?,
+                moment: removal_ctx.new_moment()?,
                 connection_id,
-                cause: Cause::ClientRemoved,
+                cause: EndCause::ClientRemoved,
                 actor: removal.actor.clone(),
                 fence: None,
             };
-            crate::connection::end(of, end).await?;
-            Ok::<_, Fault>(())
+            crate::connection::end(removal_ctx, end).await?;
+            Ok::<_, InternalError>(())
         }
     });
-    stream::iter(ends).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+    stream::iter(ends).buffer_unordered(MAX_CONCURRENT_ENDS).try_collect::<()>().await?;
     Ok(true)
 }

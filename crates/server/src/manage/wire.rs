@@ -6,19 +6,19 @@ use std::collections::BTreeMap;
 use domain::error::{OAuthCode, OAuthError};
 use domain::id::{ClientId, ProviderId};
 use domain::model::client::Recipient;
-use domain::model::connection::{BankState, Cause, Status};
+use domain::model::connection::{ConnectionStatus, EndCause, UpstreamRevocation};
 use domain::model::provider::{AccountType, Provider};
 use domain::{DataCluster, Secret};
 use fdx::{HateoasLink, PageLinks, PageMetadata};
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::command::{BadPair, WhyNot};
-use store::query::{ListedConnection, NamedRegistration};
+use store::command::{PairRejection, RejectedPair};
+use store::query::{NamedRegistration, RecipientConnection};
 
-use super::connection::Page;
-use super::inventory::{Inventory, inventory};
-use super::registration::{first, why};
-use crate::wire::{Time, Word};
+use super::connection::ConnectionsPage;
+use super::inventory::{Inventory, build_inventory};
+use super::registration::{rejection_message, v1_status};
+use crate::wire::{EnumValue, Time};
 
 /// A recipient. What it does not say of itself is absent; `contacts` is always there.
 #[derive(Serialize, JsonSchema)]
@@ -63,8 +63,8 @@ struct Contact<'a> {
 
 impl<'a> RecipientBody<'a> {
     /// As it stands in a list: without scope and redirect URIs.
-    pub(super) fn listed(recipient: &'a Recipient) -> Self {
-        let Recipient { client, about } = recipient;
+    pub(super) fn for_list(recipient: &'a Recipient) -> Self {
+        let Recipient { client, client_profile: about } = recipient;
         Self {
             client_id: client.id.as_str(),
             client_secret: None,
@@ -81,18 +81,18 @@ impl<'a> RecipientBody<'a> {
     }
 
     /// Whole, without its secret.
-    pub(super) fn whole(recipient: &'a Recipient) -> Self {
+    pub(super) fn from_recipient(recipient: &'a Recipient) -> Self {
         let client = &recipient.client;
         Self {
             redirect_uris: Some(&client.redirect_uris),
             scope: Some(client.scope.to_string()),
-            ..Self::listed(recipient)
+            ..Self::for_list(recipient)
         }
     }
 
     /// Whole, once, with its secret.
-    pub(super) fn created(recipient: &'a Recipient, secret: &'a Secret<String>) -> Self {
-        Self { client_secret: Some(secret.expose()), ..Self::whole(recipient) }
+    pub(super) fn from_created(recipient: &'a Recipient, secret: &'a Secret<String>) -> Self {
+        Self { client_secret: Some(secret.expose()), ..Self::from_recipient(recipient) }
     }
 }
 
@@ -111,7 +111,7 @@ impl<'a> SecretBody<'a> {
     }
 }
 
-/// A registration. The documentation knows three words for its state; `SUSPENDED`, `REJECTED` and `reason` are ours.
+/// A registration. The documentation knows three words for its state; `CLIENT_SUSPENDED`, `REJECTED` and `reason` are ours.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Registration")]
 pub(crate) struct RegistrationBody<'a> {
@@ -133,7 +133,7 @@ pub(crate) struct RegistrationBody<'a> {
 }
 
 impl<'a> RegistrationBody<'a> {
-    pub(super) fn all(named: &'a [NamedRegistration]) -> Vec<Self> {
+    pub(super) fn list_from(named: &'a [NamedRegistration]) -> Vec<Self> {
         named.iter().map(Self::new).collect()
     }
 
@@ -145,8 +145,8 @@ impl<'a> RegistrationBody<'a> {
             provider_id: registration.provider_id,
             provider_name: &named.provider.name,
             country: &named.provider.country,
-            registration_status: first(registration.state),
-            requested_on: registration.requested_at.seven_digits(),
+            registration_status: v1_status(registration.state),
+            requested_on: registration.requested_at.to_rfc3339_seven_digits(),
             reason: registration.reason.as_deref(),
         }
     }
@@ -155,44 +155,46 @@ impl<'a> RegistrationBody<'a> {
 /// The documented error of a request for registrations, and each pair that is in its way beside it.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "PairsInTheWay")]
-pub(crate) struct PairsBody<'a> {
+pub(crate) struct RejectedPairsBody<'a> {
     #[schemars(extend("enum" = ["invalid_request"]))]
     error: &'static str,
     /// The first pair that is in the way, and how many there are.
     error_description: Cow<'static, str>,
     /// Each pair that is in the way.
-    pairs: Vec<PairBody<'a>>,
+    pairs: Vec<RejectedPairBody<'a>>,
 }
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "PairInTheWay")]
-struct PairBody<'a> {
+struct RejectedPairBody<'a> {
     client_id: &'a str,
     #[schemars(with = "u32")]
     provider_id: ProviderId,
     error_description: String,
 }
 
-impl<'a> PairsBody<'a> {
+impl<'a> RejectedPairsBody<'a> {
     /// With the status of the worst pair: what is not there, what is wrong, what is there already.
-    pub(super) fn new(pairs: &'a [BadPair]) -> (u16, Self) {
-        let status = |pair: &BadPair| match pair.why {
-            WhyNot::NoRecipient => 404,
-            WhyNot::NoProvider => 400,
-            WhyNot::Duplicate(_) => 409,
+    pub(super) fn new(pairs: &'a [RejectedPair]) -> (u16, Self) {
+        let status = |pair: &RejectedPair| match pair.reason {
+            PairRejection::RecipientNotFound => 404,
+            PairRejection::ProviderNotAvailable => 400,
+            PairRejection::Duplicate(_) => 409,
         };
         let worst = [404, 400].into_iter().find(|wanted| pairs.iter().any(|pair| status(pair) == *wanted));
         let worst = worst.unwrap_or(409);
-        let first = pairs.iter().find(|pair| status(pair) == worst).map(why).unwrap_or_default();
-        let sentence = format_args!("{first} (bad pairs: {})", pairs.len());
-        let OAuthError { code, description } = OAuthError::about(OAuthCode::InvalidRequest, sentence);
+        let first =
+            pairs.iter().find(|pair| status(pair) == worst).map(rejection_message).unwrap_or_default();
+        let message = format_args!("{first} (bad pairs: {})", pairs.len());
+        let OAuthError { code, description } =
+            OAuthError::with_description(OAuthCode::InvalidRequest, message);
         tracing::info!(error = %description, "refused");
-        let each = |pair: &'a BadPair| PairBody {
+        let to_body = |pair: &'a RejectedPair| RejectedPairBody {
             client_id: pair.client_id.as_str(),
             provider_id: pair.provider_id,
-            error_description: why(pair),
+            error_description: rejection_message(pair),
         };
-        let pairs = pairs.iter().map(each).collect();
+        let pairs = pairs.iter().map(to_body).collect();
         (worst, Self { error: code.as_str(), error_description: description, pairs })
     }
 }
@@ -213,7 +215,7 @@ impl<'a> ProviderBody<'a> {
         Self { provider_id: provider.id, name: &settings.name, country: &settings.country }
     }
 
-    pub(super) fn all(providers: &'a [Provider]) -> Vec<Self> {
+    pub(super) fn list_from(providers: &'a [Provider]) -> Vec<Self> {
         providers.iter().map(Self::new).collect()
     }
 }
@@ -221,7 +223,7 @@ impl<'a> ProviderBody<'a> {
 /// A provider in the list of the second version. Truth is a text there.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DataProviderOfV2")]
-pub(crate) struct SecondBody<'a> {
+pub(crate) struct ProviderV2Body<'a> {
     #[serde(flatten)]
     provider: ProviderBody<'a>,
     /// What it can deliver, as scope words.
@@ -240,20 +242,20 @@ pub(crate) struct SecondBody<'a> {
 /// The connector that every provider is reached through.
 const CONNECTOR: &str = "fdx";
 
-impl<'a> SecondBody<'a> {
-    pub(super) fn all(providers: &'a [(Provider, &'static str)]) -> Vec<Self> {
+impl<'a> ProviderV2Body<'a> {
+    pub(super) fn list_from(providers: &'a [(Provider, &'static str)]) -> Vec<Self> {
         providers.iter().map(|(provider, status)| Self::new(provider, status)).collect()
     }
 
     fn new(provider: &'a Provider, status: &'static str) -> Self {
         let kinds = [AccountType::Deposit, AccountType::Investment, AccountType::Loan, AccountType::Loc];
-        let truth = |kind| if provider.settings.has(kind) { "true" } else { "false" };
+        let bool_text = |kind| if provider.settings.has_account_type(kind) { "true" } else { "false" };
         Self {
             provider: ProviderBody::new(provider),
             scopes: scopes(provider),
             status,
             connector_name: CONNECTOR,
-            available_account_types: kinds.map(|kind| (format!("{kind}s"), truth(kind))).into(),
+            available_account_types: kinds.map(|kind| (format!("{kind}s"), bool_text(kind))).into(),
         }
     }
 }
@@ -261,7 +263,7 @@ impl<'a> SecondBody<'a> {
 /// A provider with all that it delivers.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DataProviderDetails")]
-pub(crate) struct DetailBody<'a> {
+pub(crate) struct ProviderDetailBody<'a> {
     #[serde(flatten)]
     provider: ProviderBody<'a>,
     /// Its site.
@@ -272,14 +274,14 @@ pub(crate) struct DetailBody<'a> {
     data_inventory: Inventory,
 }
 
-impl<'a> DetailBody<'a> {
+impl<'a> ProviderDetailBody<'a> {
     pub(super) fn new(provider: &'a Provider) -> Self {
         let settings = &provider.settings;
         Self {
             provider: ProviderBody::new(provider),
             provider_url: settings.url.as_deref().or(settings.issuer.as_deref()),
             scopes: scopes(provider),
-            data_inventory: inventory(settings),
+            data_inventory: build_inventory(settings),
         }
     }
 }
@@ -296,7 +298,7 @@ pub(crate) struct ConnectionBody<'a> {
     client_id: &'a str,
     #[schemars(with = "u32")]
     provider_id: ProviderId,
-    state: Word<Status>,
+    state: EnumValue<ConnectionStatus>,
     /// What the customer consented to: words that spaces part.
     scope: String,
     created_at: Time,
@@ -307,31 +309,31 @@ pub(crate) struct ConnectionBody<'a> {
     ended_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     /// Why it has ended.
-    cause: Option<Word<Cause>>,
+    cause: Option<EnumValue<EndCause>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     /// What the provider knows of the end.
-    bank: Option<Word<BankState>>,
+    provider_revocation: Option<EnumValue<UpstreamRevocation>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     /// What the recipient knows of the end.
-    recipient: Option<&'a str>,
+    recipient_notification: Option<&'a str>,
 }
 
 impl<'a> ConnectionBody<'a> {
-    pub(super) fn new(connection: &'a ListedConnection) -> Self {
+    pub(super) fn new(connection: &'a RecipientConnection) -> Self {
         let c = connection;
         Self {
             connection_id: c.id.as_str(),
             client_id: c.client_id.as_str(),
             provider_id: c.provider_id,
-            state: Word(c.status),
+            state: EnumValue(c.status),
             scope: c.clusters.to_string(),
             created_at: c.created_at.into(),
             activated_at: c.activated_at.map(Time),
             expires_at: c.expires_at.into(),
             ended_at: c.ended_at.map(Time),
-            cause: c.cause.map(Word),
-            bank: c.cause.map(|_| Word(c.bank)),
-            recipient: c.cause.map(|_| c.recipient.as_str()),
+            cause: c.cause.map(EnumValue),
+            provider_revocation: c.cause.map(|_| EnumValue(c.provider_revocation)),
+            recipient_notification: c.cause.map(|_| c.recipient_notification.as_str()),
         }
     }
 }
@@ -346,7 +348,7 @@ pub(crate) struct ConnectionsBody<'a> {
 }
 
 impl<'a> ConnectionsBody<'a> {
-    pub(super) fn new(page: &'a Page) -> Self {
+    pub(super) fn new(page: &'a ConnectionsPage) -> Self {
         let next = page.next.as_ref();
         let link = |(_, url): &(String, String)| HateoasLink {
             href: Some(url.clone()),

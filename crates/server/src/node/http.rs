@@ -10,32 +10,32 @@ use serde_json::json;
 use crate::app::App;
 use crate::job;
 use crate::ready::Readiness;
-use crate::web::{Face, Route};
+use crate::web::{ApiSurface, Route};
 
 /// The routes of the probes' own listener.
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::new(Face::Probe, Method::GET, "/livez", get(livez)),
-        Route::new(Face::Probe, Method::GET, "/readyz", get(readyz)),
-        Route::new(Face::Probe, Method::GET, "/metrics", get(metrics)),
+        Route::new(ApiSurface::Probe, Method::GET, "/livez", get(show_liveness)),
+        Route::new(ApiSurface::Probe, Method::GET, "/readyz", get(show_readiness)),
+        Route::new(ApiSurface::Probe, Method::GET, "/metrics", get(show_metrics)),
     ]
 }
 
-async fn livez() -> &'static str {
+async fn show_liveness() -> &'static str {
     "ok"
 }
 
-async fn readyz(State(app): State<App>) -> Response {
-    let found = Readiness::of(&app).await;
-    let Readiness { store, schema, keys, clock } = found;
+async fn show_readiness(State(app): State<App>) -> Response {
+    let readiness = Readiness::check(&app).await;
+    let Readiness { store, schema, keys, clock } = readiness;
     let checks = json!({"store": store, "schema": schema, "keys": keys, "clock": clock});
-    let status = if found.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({"ready": found.is_ready(), "checks": checks}))).into_response()
+    let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({"ready": readiness.is_ready(), "checks": checks}))).into_response()
 }
 
-async fn metrics(State(app): State<App>) -> Response {
-    if let Ok(ctx) = job::context(&app, "probe") {
-        let _ = job::count(&ctx).await;
+async fn show_metrics(State(app): State<App>) -> Response {
+    if let Ok(ctx) = job::new_job_context(&app, "probe") {
+        let _ = job::update_job_gauges(&ctx).await;
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.telemetry().render()).into_response()
 }

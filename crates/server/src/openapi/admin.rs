@@ -11,15 +11,15 @@ use http::{Method, StatusCode};
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
-use super::document::{self, About};
-use super::operation::{Answer, Content, Operation, one_of, shape};
-use crate::admin::http::problem;
-use crate::admin::{AdminError, Page};
-use crate::fault::Fault;
-use crate::web::{Problem, ProblemBody, admin_table};
+use super::document::{self, DocumentInfo};
+use super::operation::{ContentSpec, OperationSpec, ResponseSpec, schema_fn, string_enum};
+use crate::admin::http::render_problem;
+use crate::admin::{AdminError, AdminPage};
+use crate::fault::InternalError;
+use crate::web::{Problem, ProblemBody, admin_routes};
 
-pub(super) fn document() -> Value {
-    let about = About {
+pub(super) fn build_document() -> Value {
+    let about = DocumentInfo {
         title: "Bowline: operation (`/admin/v1`)",
         description: "What the operators of a hub do: they look, set up, hold and end. It is served on a listener of \
             its own (`server.admin_listen`), never on the public one, and through a socket of the machine. The bearer is \
@@ -45,22 +45,23 @@ pub(super) fn document() -> Value {
             "type": "http", "scheme": "bearer",
             "description": "The token of an operator (RFC 6750), with the least role that it must have.",
         }}),
-        path_parameter,
+        path_parameter: describe_path_parameter,
     };
-    let roles: BTreeMap<(String, &str), Role> = admin_table()
+    let roles: BTreeMap<(String, &str), Role> = admin_routes()
         .into_iter()
-        .filter_map(|route| Some(((route.method.to_string(), route.path), route.least?)))
+        .filter_map(|route| Some(((route.method.to_string(), route.path), route.required_role?)))
         .collect();
-    let least = |operation: &Operation| roles.get(&(operation.method.to_string(), operation.path)).copied();
+    let least =
+        |operation: &OperationSpec| roles.get(&(operation.method.to_string(), operation.path)).copied();
     let operations = running::operations().into_iter().chain(setup::operations());
     let operations = operations.map(|operation| {
         let role = least(&operation);
-        operation.of_operators(role)
+        operation.with_admin_defaults(role)
     });
-    document::document(&about, operations.collect())
+    document::build_document(&about, operations.collect())
 }
 
-fn path_parameter(name: &str) -> (&'static str, Value) {
+fn describe_path_parameter(name: &str) -> (&'static str, Value) {
     let text = json!({"type": "string", "minLength": 1});
     match name {
         "client_id" => ("The id of the client: of a recipient or a partner.", text),
@@ -72,111 +73,117 @@ fn path_parameter(name: &str) -> (&'static str, Value) {
 }
 
 /// An operation of this face, below a heading.
-fn row(
+fn new_operation(
     tag: &'static str,
     method: Method,
     path: &'static str,
     id: &'static str,
     summary: &'static str,
-) -> Operation {
-    Operation::new(method, path, id, summary).below(tag)
+) -> OperationSpec {
+    OperationSpec::new(method, path, id, summary).with_tag(tag)
 }
 
 /// What operations of this face have in common.
-trait OfOperators: Sized {
+trait AdminOperationExt: Sized {
     /// Who may ask, what everybody else is told, and our own trouble.
-    fn of_operators(self, least: Option<Role>) -> Self;
-    fn refuses(self, errors: impl IntoIterator<Item = AdminError>) -> Self;
-    fn unknown(self, what: &'static str) -> Self;
-    fn conflicts(self, sentence: impl Into<String>) -> Self;
+    fn with_admin_defaults(self, least: Option<Role>) -> Self;
+    fn with_errors(self, errors: impl IntoIterator<Item = AdminError>) -> Self;
+    fn with_not_found(self, what: &'static str) -> Self;
+    fn with_conflict(self, sentence: impl Into<String>) -> Self;
     /// A list, page by page, with what it can be filtered by.
-    fn lists<T: JsonSchema>(
+    fn with_list<T: JsonSchema>(
         self,
         filters: impl IntoIterator<Item = (&'static str, &'static str, Value)>,
         item: &Value,
     ) -> Self;
     /// It reads a body of these types, which is bounded in size and time.
-    fn reads_a_body(self, types: &'static str) -> Self;
+    fn with_body_errors(self, types: &'static str) -> Self;
     /// It may be tried without doing it.
-    fn can_be_tried(self) -> Self;
+    fn with_dry_run(self) -> Self;
 }
 
-impl OfOperators for Operation {
-    fn of_operators(mut self, least: Option<Role>) -> Self {
+impl AdminOperationExt for OperationSpec {
+    fn with_admin_defaults(mut self, least: Option<Role>) -> Self {
         self.role = least.map(Role::as_str);
         let small = least.filter(|role| *role != Role::Viewer).map(AdminError::Role);
         // With the token that makes the first admin, it can be made.
         let first = (self.id != "addOperator").then_some(AdminError::Bootstrap);
-        let tried = self.parameters.iter().any(|parameter| parameter.name == TRIED);
-        let in_vain = (!self.method.is_safe() && !tried)
-            .then(|| AdminError::invalid(TRIED, "expected nothing of the kind here"));
-        let deed = if self.method.is_safe() || self.body.is_some() { self } else { self.reads_a_body(JSON) };
-        deed.secured(&["operatorToken"])
-            .refuses([AdminError::Unauthorized])
-            .refuses(small.into_iter().chain(first).chain(in_vain))
-            .refuses([AdminError::Fault(Fault::new(""))])
-            .answers([refusal(&Problem::plain(
+        let has_dry_run = self.parameters.iter().any(|parameter| parameter.name == DRY_RUN_PARAMETER);
+        let unexpected_dry_run = (!self.method.is_safe() && !has_dry_run)
+            .then(|| AdminError::invalid(DRY_RUN_PARAMETER, "expected nothing of the kind here"));
+        let operation = if self.method.is_safe() || self.body.is_some() {
+            self
+        } else {
+            self.with_body_errors(JSON_TYPE_REQUIRED)
+        };
+        operation
+            .with_security(&["operatorToken"])
+            .with_errors([AdminError::Unauthorized])
+            .with_errors(small.into_iter().chain(first).chain(unexpected_dry_run))
+            .with_errors([AdminError::Internal(InternalError::new(""))])
+            .with_responses([error_response(&Problem::for_status(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The hub cannot answer at present",
             ))])
     }
 
-    fn refuses(self, errors: impl IntoIterator<Item = AdminError>) -> Self {
-        self.answers(errors.into_iter().map(|error| refusal(&problem(error))))
+    fn with_errors(self, errors: impl IntoIterator<Item = AdminError>) -> Self {
+        self.with_responses(errors.into_iter().map(|error| error_response(&render_problem(error))))
     }
 
-    fn unknown(self, what: &'static str) -> Self {
-        self.refuses([AdminError::NotFound(what)])
+    fn with_not_found(self, what: &'static str) -> Self {
+        self.with_errors([AdminError::NotFound(what)])
     }
 
-    fn conflicts(self, sentence: impl Into<String>) -> Self {
-        self.refuses([AdminError::Conflict(sentence.into())])
+    fn with_conflict(self, message: impl Into<String>) -> Self {
+        self.with_errors([AdminError::Conflict(message.into())])
     }
 
-    fn lists<T: JsonSchema>(
+    fn with_list<T: JsonSchema>(
         self,
         filters: impl IntoIterator<Item = (&'static str, &'static str, Value)>,
         item: &Value,
     ) -> Self {
-        let whole = json!({"type": "integer", "minimum": 1, "maximum": u32::MAX});
+        let positive_integer = json!({"type": "integer", "minimum": 1, "maximum": u32::MAX});
         filters
             .into_iter()
-            .fold(self, |operation, (name, description, schema)| operation.query(name, description, schema))
-            .query("limit", "How many at most; over the maximum counts as the maximum.", whole)
-            .query(
+            .fold(self, |operation, (name, description, schema)| operation.with_query(name, description, schema))
+            .with_query("limit", "How many at most; over the maximum counts as the maximum.", positive_integer)
+            .with_query(
                 "after",
                 "`next` of the former page. Opaque, of this list and these filters alone, and good for a time.",
                 json!({"type": "string", "minLength": 1}),
             )
-            .gives::<Page<T>>(200, "A page of the list", json!({"items": [item], "next": null}))
-            .refuses([AdminError::invalid("limit", "expected a positive integer")])
+            .with_json_response::<AdminPage<T>>(200, "A page of the list", json!({"items": [item], "next": null}))
+            .with_errors([AdminError::invalid("limit", "expected a positive integer")])
     }
 
-    fn reads_a_body(self, types: &'static str) -> Self {
-        let unread =
-            |status, sentence| refusal(&Problem::new(status, Problem::plain(status, "").code(), sentence));
-        self.answers([
-            unread(StatusCode::REQUEST_TIMEOUT, "The body did not arrive"),
-            unread(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
-            unread(StatusCode::UNSUPPORTED_MEDIA_TYPE, types),
+    fn with_body_errors(self, types: &'static str) -> Self {
+        let body_error = |status, sentence| {
+            error_response(&Problem::new(status, Problem::for_status(status, "").code(), sentence))
+        };
+        self.with_responses([
+            body_error(StatusCode::REQUEST_TIMEOUT, "The body did not arrive"),
+            body_error(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
+            body_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, types),
         ])
     }
 
-    fn can_be_tried(self) -> Self {
-        let told = "Whether it is only to be said what would come of it.";
-        self.query(TRIED, told, one_of(["true", "false"]))
-            .refuses([AdminError::invalid(TRIED, "expected true, false")])
+    fn with_dry_run(self) -> Self {
+        let description = "Whether it is only to be said what would come of it.";
+        self.with_query(DRY_RUN_PARAMETER, description, string_enum(["true", "false"]))
+            .with_errors([AdminError::invalid(DRY_RUN_PARAMETER, "expected true, false")])
     }
 }
 
 /// The parameter by which a deed is tried without doing it.
-const TRIED: &str = "dry_run";
+const DRY_RUN_PARAMETER: &str = "dry_run";
 
 /// The types of a body that is JSON alone.
-const JSON: &str = "The content type must be application/json";
+const JSON_TYPE_REQUIRED: &str = "The content type must be application/json";
 
 /// A problem as the face renders it.
-fn refusal(problem: &Problem) -> Answer {
+fn error_response(problem: &Problem) -> ResponseSpec {
     let body = problem.body("6b1f0c5e-3a52-4c0e-9a53-2f7f2f0a6d11");
     let (description, headers): (_, &[_]) = match body.status {
         400 => ("The request is refused", &[]),
@@ -189,6 +196,12 @@ fn refusal(problem: &Problem) -> Answer {
         503 => ("Not now", &["retry-after"]),
         _ => ("Our own trouble", &[]),
     };
-    let content = Content::Json("application/problem+json", shape::<ProblemBody<'static>>());
-    Answer { status: body.status, description, content, example: serde_json::to_value(&body).ok(), headers }
+    let content = ContentSpec::Json("application/problem+json", schema_fn::<ProblemBody<'static>>());
+    ResponseSpec {
+        status: body.status,
+        description,
+        content,
+        example: serde_json::to_value(&body).ok(),
+        headers,
+    }
 }

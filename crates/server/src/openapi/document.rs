@@ -7,10 +7,10 @@ use schemars::transform::{Transform, transform_subschemas};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::operation::{Answer, Body, Content, Operation, Parameter};
+use super::operation::{ContentSpec, OperationSpec, ParameterSpec, RequestBodySpec, ResponseSpec};
 
 /// What stands above the operations of a document.
-pub(super) struct About {
+pub(super) struct DocumentInfo {
     pub(super) title: &'static str,
     pub(super) description: &'static str,
     /// Where it is served: a server object.
@@ -24,18 +24,18 @@ pub(super) struct About {
 }
 
 /// The document of some operations.
-pub(super) fn document(about: &About, operations: Vec<Operation>) -> Value {
+pub(super) fn build_document(about: &DocumentInfo, operations: Vec<OperationSpec>) -> Value {
     let settings = SchemaSettings::draft2020_12().for_serialize().with(|s| {
         s.definitions_path = "/components/schemas".into();
         s.meta_schema = None;
     });
-    let mut generator = settings.with_transform(Plain).into_generator();
+    let mut generator = settings.with_transform(NormalizeSchema).into_generator();
     let mut schemas = Map::new();
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for operation in operations {
-        let written = written(about, &operation, &mut generator, &mut schemas);
+        let rendered = render_operation(about, &operation, &mut generator, &mut schemas);
         let methods = paths.entry(operation.path).or_default();
-        methods.insert(operation.method.as_str().to_lowercase(), written);
+        methods.insert(operation.method.as_str().to_lowercase(), rendered);
     }
     schemas.extend(generator.take_definitions(true));
     let tags: Vec<_> =
@@ -49,62 +49,63 @@ pub(super) fn document(about: &About, operations: Vec<Operation>) -> Value {
         "servers": [about.server],
         "tags": tags,
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": about.security, "headers": headers()},
+        "components": {"schemas": schemas, "securitySchemes": about.security, "headers": response_headers()},
     })
 }
 
-fn written(
-    about: &About,
-    operation: &Operation,
+fn render_operation(
+    about: &DocumentInfo,
+    operation: &OperationSpec,
     generator: &mut SchemaGenerator,
     schemas: &mut Map<String, Value>,
 ) -> Value {
-    let mut written = json!({
+    let mut rendered = json!({
         "operationId": operation.id,
         "tags": [operation.tag],
         "summary": operation.summary,
-        "security": operation.security.iter().map(|name| scheme(name, operation.role)).collect::<Vec<_>>(),
-        "responses": answers(&operation.answers, generator),
+        "security": operation.security.iter().map(|name| render_security(name, operation.role)).collect::<Vec<_>>(),
+        "responses": render_responses(&operation.responses, generator),
     });
     if !operation.description.is_empty() {
-        written["description"] = operation.description.into();
+        rendered["description"] = operation.description.into();
     }
-    let mut parameters: Vec<Value> =
-        in_path(operation.path).map(|name| path_parameter(name, about.path_parameter)).collect();
-    parameters.extend(operation.parameters.iter().map(parameter));
+    let mut parameters: Vec<Value> = find_path_parameters(operation.path)
+        .map(|name| render_path_parameter(name, about.path_parameter))
+        .collect();
+    parameters.extend(operation.parameters.iter().map(render_parameter));
     if !parameters.is_empty() {
-        written["parameters"] = parameters.into();
+        rendered["parameters"] = parameters.into();
     }
-    if let Some(sent) = &operation.body {
-        written["requestBody"] = body(sent);
-        schemas.insert(sent.schema.0.to_owned(), sent.schema.1.clone());
+    if let Some(request_body) = &operation.body {
+        rendered["requestBody"] = render_body(request_body);
+        schemas.insert(request_body.schema.0.to_owned(), request_body.schema.1.clone());
     }
-    written
+    rendered
 }
 
 /// A security scheme that is kept, with the role that it needs; by no name, that none is.
-fn scheme(name: &str, role: Option<&'static str>) -> Value {
+fn render_security(name: &str, role: Option<&'static str>) -> Value {
     if name.is_empty() { json!({}) } else { json!({name: role.as_slice()}) }
 }
 
 /// The names of the parameters of a path.
-fn in_path(path: &str) -> impl Iterator<Item = &str> {
+fn find_path_parameters(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
 }
 
-fn path_parameter(name: &str, describe: fn(&str) -> (&'static str, Value)) -> Value {
+fn render_path_parameter(name: &str, describe: fn(&str) -> (&'static str, Value)) -> Value {
     let (description, schema) = describe(name);
     json!({"name": name, "in": "path", "required": true, "description": description, "schema": schema})
 }
 
-fn parameter(parameter: &Parameter) -> Value {
+fn render_parameter(parameter: &ParameterSpec) -> Value {
     json!({
-        "name": parameter.name, "in": parameter.place, "required": parameter.required,
+        "name": parameter.name, "in": parameter.location, "required": parameter.required,
         "description": parameter.description, "schema": parameter.schema,
     })
 }
 
-fn body(body: &Body) -> Value {
+fn render_body(body: &RequestBodySpec) -> Value {
     let examples: Map<String, Value> =
         body.examples.iter().map(|(name, value)| ((*name).to_owned(), json!({"value": value}))).collect();
     let reference = json!({"$ref": format!("#/components/schemas/{}", body.schema.0)});
@@ -117,56 +118,57 @@ fn body(body: &Body) -> Value {
 }
 
 /// What each status comes with. What is told of one status several times becomes a list of examples.
-fn answers(all: &[Answer], generator: &mut SchemaGenerator) -> Value {
-    let mut by_status: BTreeMap<u16, Vec<&Answer>> = BTreeMap::new();
-    for answer in all {
-        by_status.entry(answer.status).or_default().push(answer);
+fn render_responses(all: &[ResponseSpec], generator: &mut SchemaGenerator) -> Value {
+    let mut by_status: BTreeMap<u16, Vec<&ResponseSpec>> = BTreeMap::new();
+    for response in all {
+        by_status.entry(response.status).or_default().push(response);
     }
-    let told: Map<String, Value> = by_status
+    let responses: Map<String, Value> = by_status
         .into_iter()
-        .map(|(status, answers)| (status.to_string(), answer(status, &answers, generator)))
+        .map(|(status, answers)| (status.to_string(), render_response(status, &answers, generator)))
         .collect();
-    told.into()
+    responses.into()
 }
 
-fn answer(status: u16, all: &[&Answer], generator: &mut SchemaGenerator) -> Value {
+fn render_response(status: u16, all: &[&ResponseSpec], generator: &mut SchemaGenerator) -> Value {
     let mut descriptions: Vec<&str> = Vec::new();
     let mut content: Map<String, Value> = Map::new();
     let mut headers: Map<String, Value> = Map::new();
     for name in ["ob-correlation-id", "ob-trace-id"].iter().chain(all.iter().flat_map(|a| a.headers)) {
         headers.insert((*name).to_owned(), json!({"$ref": format!("#/components/headers/{name}")}));
     }
-    for answer in all {
-        if !descriptions.contains(&answer.description) {
-            descriptions.push(answer.description);
+    for response in all {
+        if !descriptions.contains(&response.description) {
+            descriptions.push(response.description);
         }
-        match &answer.content {
-            Content::Nothing => {}
-            Content::Document(kinds) => {
+        match &response.content {
+            ContentSpec::Empty => {}
+            ContentSpec::Document(kinds) => {
                 for kind in *kinds {
                     content.insert((*kind).to_owned(), json!({"schema": {}}));
                 }
             }
-            Content::Json(media, shape) => {
+            ContentSpec::Json(media, shape) => {
                 let schema = shape(generator).to_value();
-                let told = content.entry(*media).or_insert_with(|| json!({"schema": schema, "examples": {}}));
-                also(&mut told["schema"], schema);
-                if let Some(example) = &answer.example {
-                    let nth = told["examples"].as_object().map_or(0, Map::len);
-                    told["examples"][example_name(status, nth, answer)] = json!({"value": example});
+                let media_object =
+                    content.entry(*media).or_insert_with(|| json!({"schema": schema, "examples": {}}));
+                merge_schema(&mut media_object["schema"], schema);
+                if let Some(example) = &response.example {
+                    let nth = media_object["examples"].as_object().map_or(0, Map::len);
+                    media_object["examples"][name_example(status, nth, response)] = json!({"value": example});
                 }
             }
         }
     }
-    let mut told = json!({"description": descriptions.join(". "), "headers": headers});
+    let mut response = json!({"description": descriptions.join(". "), "headers": headers});
     if !content.is_empty() {
-        told["content"] = content.into();
+        response["content"] = content.into();
     }
-    told
+    response
 }
 
 /// Lets a schema be another one as well.
-fn also(schema: &mut Value, other: Value) {
+fn merge_schema(schema: &mut Value, other: Value) {
     if let Some(any) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
         if !any.contains(&other) {
             any.push(other);
@@ -177,8 +179,8 @@ fn also(schema: &mut Value, other: Value) {
 }
 
 /// The word or number of the error; whatever is not the first of its status is numbered.
-fn example_name(status: u16, nth: usize, answer: &Answer) -> String {
-    let example = answer.example.as_ref();
+fn name_example(status: u16, nth: usize, response: &ResponseSpec) -> String {
+    let example = response.example.as_ref();
     let member = |name: &str| example.and_then(|e| e.get(name));
     let code = member("error").or_else(|| member("code").filter(|_| status >= 400));
     let word = match code {
@@ -189,7 +191,7 @@ fn example_name(status: u16, nth: usize, answer: &Answer) -> String {
     if nth == 0 { word } else { format!("{word}-{}", nth + 1) }
 }
 
-fn headers() -> Value {
+fn response_headers() -> Value {
     let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
     json!({
         "ob-correlation-id": {
@@ -212,9 +214,9 @@ fn headers() -> Value {
 
 /// Writes schemas as they are meant: what may be absent is never null, and formats are those that others know.
 #[derive(Clone)]
-struct Plain;
+struct NormalizeSchema;
 
-impl Transform for Plain {
+impl Transform for NormalizeSchema {
     fn transform(&mut self, schema: &mut Schema) {
         let format = schema.get("format").and_then(Value::as_str);
         if format.is_some_and(|format| format.starts_with("uint")) {
@@ -229,7 +231,7 @@ impl Transform for Plain {
         if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
             for (name, property) in properties.iter_mut() {
                 if !required.contains(name) {
-                    not_null(property);
+                    remove_null(property);
                 }
             }
         }
@@ -238,7 +240,7 @@ impl Transform for Plain {
 }
 
 /// Takes null away from what a property may be.
-fn not_null(property: &mut Value) {
+fn remove_null(property: &mut Value) {
     let Some(property) = property.as_object_mut() else { return };
     if let Some(Value::Array(types)) = property.get_mut("type") {
         types.retain(|kind| kind != "null");

@@ -6,18 +6,18 @@ use ::fdx::{
     Account, AccountContact, Accounts, AvailabilityList, Capability, CertificationMetrics, Customer,
     DOCUMENT_TYPES, ErrorBody, ErrorCode, PaymentNetworks, Statements, Transactions,
 };
-use domain::rule::access::{DataRefusal, Hold};
+use domain::rule::access::{DataAccessError, PauseReason};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::document::{self, About};
-use super::operation::{Answer, Content, Operation, Parameter, one_of, shape};
-use crate::fault::Fault;
+use super::document::{self, DocumentInfo};
+use super::operation::{ContentSpec, OperationSpec, ParameterSpec, ResponseSpec, schema_fn, string_enum};
+use crate::fault::InternalError;
 use crate::gateway::{DataError, OPERATIONS};
-use crate::hub::{ReadError, Upstream};
+use crate::hub::{ReadError, UpstreamError};
 
-pub(super) fn document() -> Value {
-    let about = About {
+pub(super) fn build_document() -> Value {
+    let about = DocumentInfo {
         title: "Bowline: data access (FDX 5)",
         description: "The customer's data, as far as the consent goes, in the form of FDX 5.x whatever the bank \
             speaks. The bearer is the access token of a connection. Fields differ by data provider: what it does \
@@ -39,12 +39,12 @@ pub(super) fn document() -> Value {
                 "description": "An access token of a client itself (`client_credentials`).",
             },
         }),
-        path_parameter,
+        path_parameter: describe_path_parameter,
     };
-    document::document(&about, operations())
+    document::build_document(&about, operations())
 }
 
-fn path_parameter(name: &str) -> (&'static str, Value) {
+fn describe_path_parameter(name: &str) -> (&'static str, Value) {
     let id = json!({"type": "string", "minLength": 1});
     match name {
         "account_id" => {
@@ -55,12 +55,12 @@ fn path_parameter(name: &str) -> (&'static str, Value) {
 }
 
 /// An operation of the table of those that are measured, so that all name it alike.
-fn operation(path: &'static str, tag: &'static str, summary: &'static str) -> Operation {
+fn new_operation(path: &'static str, tag: &'static str, summary: &'static str) -> OperationSpec {
     let id = OPERATIONS.iter().find(|(known, _)| *known == path).map_or("", |(_, id)| *id);
-    Operation::new(Method::GET, path, id, summary).below(tag)
+    OperationSpec::new(Method::GET, path, id, summary).with_tag(tag)
 }
 
-fn operations() -> Vec<Operation> {
+fn operations() -> Vec<OperationSpec> {
     vec![
         customer(),
         accounts(),
@@ -70,19 +70,19 @@ fn operations() -> Vec<Operation> {
         payment_networks(),
         statements(),
         statement(),
-        meta::<AvailabilityList>(
+        meta_operation::<AvailabilityList>(
             "/api/fdx/5/availability",
             "Get Availability",
             "With a connection's token: whether its data provider can be asked at present.",
             json!({"availability": [{"operationId": "getAccount", "status": "ALIVE", "description": "It can be used"}]}),
         ),
-        meta::<Capability>(
+        meta_operation::<Capability>(
             "/api/fdx/5/capability",
             "Get Capability",
             "",
             json!({"fdxVersions": ["V5.2"], "messageFormat": "JSON", "operations": ["getAccount"]}),
         ),
-        meta::<CertificationMetrics>(
+        meta_operation::<CertificationMetrics>(
             "/api/fdx/5/certification-metrics",
             "Get Certification Metrics",
             "Measured on the node that answers, since it began: milliseconds on average, and the percentage of \
@@ -96,68 +96,68 @@ fn operations() -> Vec<Operation> {
     ]
 }
 
-fn customer() -> Operation {
-    operation("/api/fdx/5/customers/current", "Customer", "Get Current Customer")
-        .says("Needs the cluster CUSTOMER_CONTACT or CUSTOMER_PERSONAL, and shows what each covers.")
-        .gives::<Customer>(
+fn customer() -> OperationSpec {
+    new_operation("/api/fdx/5/customers/current", "Customer", "Get Current Customer")
+        .with_description("Needs the cluster CUSTOMER_CONTACT or CUSTOMER_PERSONAL, and shows what each covers.")
+        .with_json_response::<Customer>(
             200,
             "The customer",
             json!({"customerId": "cus-…", "name": {"first": "Avery", "last": "Tremblay"}, "email": ["avery@example.org"]}),
         )
-        .of_customers([])
+        .with_data_errors([])
 }
 
-fn accounts() -> Operation {
-    operation("/api/fdx/5/accounts", "Accounts", "Get Accounts")
-        .says(
+fn accounts() -> OperationSpec {
+    new_operation("/api/fdx/5/accounts", "Accounts", "Get Accounts")
+        .with_description(
             "The accounts that the customer chose. `lightweight` needs ACCOUNT_BASIC, `details` needs \
              ACCOUNT_DETAILED.",
         )
-        .query("resultType", "How much of each account.", one_of(["lightweight", "details"]))
-        .query(
+        .with_query("resultType", "How much of each account.", string_enum(["lightweight", "details"]))
+        .with_query(
             "accountIds",
             "The ids of at most 100 accounts, with commas between. What this consent does not cover is not there.",
             json!({"type": "string"}),
         )
-        .paged()
-        .gives::<Accounts>(200, "A page of accounts", json!({"page": {"totalElements": 1}, "links": {}, "accounts": [deposit()]}))
-        .of_customers([DataError::invalid("resultType must be lightweight or details")])
+        .with_paging()
+        .with_json_response::<Accounts>(200, "A page of accounts", json!({"page": {"totalElements": 1}, "links": {}, "accounts": [deposit_account_example()]}))
+        .with_data_errors([DataError::invalid("resultType must be lightweight or details")])
 }
 
-fn deposit() -> Value {
+fn deposit_account_example() -> Value {
     json!({"depositAccount": {
         "accountId": "acc-…", "accountCategory": "DEPOSIT_ACCOUNT", "accountType": "CHECKING", "status": "OPEN",
         "accountNumberDisplay": "••••4321", "productName": "Everyday", "currency": {"currencyCode": "CAD"},
     }})
 }
 
-fn account() -> Operation {
-    operation("/api/fdx/5/accounts/{account_id}", "Accounts", "Get Account")
-        .says("Needs ACCOUNT_DETAILED. The account stands below the key that names its kind.")
-        .gives::<Account>(200, "The account", deposit())
-        .of_customers([])
-        .of_accounts([])
+fn account() -> OperationSpec {
+    new_operation("/api/fdx/5/accounts/{account_id}", "Accounts", "Get Account")
+        .with_description("Needs ACCOUNT_DETAILED. The account stands below the key that names its kind.")
+        .with_json_response::<Account>(200, "The account", deposit_account_example())
+        .with_data_errors([])
+        .with_account_errors([])
 }
 
-fn contact() -> Operation {
-    operation("/api/fdx/5/accounts/{account_id}/contact", "Accounts", "Get Account Contact")
-        .says("Needs the cluster CUSTOMER_CONTACT.")
-        .gives::<AccountContact>(
+fn contact() -> OperationSpec {
+    new_operation("/api/fdx/5/accounts/{account_id}/contact", "Accounts", "Get Account Contact")
+        .with_description("Needs the cluster CUSTOMER_CONTACT.")
+        .with_json_response::<AccountContact>(
             200,
             "Who holds the account, and how they are reached",
             json!({"holders": [{"relationship": "PRIMARY", "name": {"first": "Avery", "last": "Tremblay"}}]}),
         )
-        .of_customers([])
-        .of_accounts([])
+        .with_data_errors([])
+        .with_account_errors([])
 }
 
-fn transactions() -> Operation {
-    operation("/api/fdx/5/accounts/{account_id}/transactions", "Accounts", "Get Account Transactions")
-        .says("Needs the cluster TRANSACTIONS. Without `startTime`, from the first day of the history that is served; \
+fn transactions() -> OperationSpec {
+    new_operation("/api/fdx/5/accounts/{account_id}/transactions", "Accounts", "Get Account Transactions")
+        .with_description("Needs the cluster TRANSACTIONS. Without `startTime`, from the first day of the history that is served; \
              without `endTime`, to today.")
-        .days()
-        .paged()
-        .gives::<Transactions>(
+        .with_date_range()
+        .with_paging()
+        .with_json_response::<Transactions>(
             200,
             "A page of transactions",
             json!({"page": {}, "links": {}, "transactions": [{"depositTransaction": {
@@ -165,126 +165,134 @@ fn transactions() -> Operation {
                 "description": "Groceries", "debitCreditMemo": "DEBIT", "amount": 41.97, "status": "POSTED",
             }}]}),
         )
-        .of_customers([])
-        .of_accounts([])
+        .with_data_errors([])
+        .with_account_errors([])
 }
 
-fn payment_networks() -> Operation {
-    operation("/api/fdx/5/accounts/{account_id}/payment-networks", "Accounts", "Get Account Payment Networks")
-        .says("Needs the cluster ACCOUNT_PAYMENTS. For `CA_ACSS`, `bankId` is institution and transit.")
-        .paged()
-        .gives::<PaymentNetworks>(
-            200,
-            "A page of the networks that the account can be paid by",
-            json!({"page": {}, "links": {}, "paymentNetworks": [{
-                "bankId": "00300102", "identifier": "1234567", "identifierType": "ACCOUNT_NUMBER",
-                "type": "CA_ACSS", "transferIn": true, "transferOut": true,
-            }]}),
-        )
-        .of_customers([])
-        .of_accounts([])
+fn payment_networks() -> OperationSpec {
+    new_operation(
+        "/api/fdx/5/accounts/{account_id}/payment-networks",
+        "Accounts",
+        "Get Account Payment Networks",
+    )
+    .with_description(
+        "Needs the cluster ACCOUNT_PAYMENTS. For `CA_ACSS`, `bankId` is institution and transit.",
+    )
+    .with_paging()
+    .with_json_response::<PaymentNetworks>(
+        200,
+        "A page of the networks that the account can be paid by",
+        json!({"page": {}, "links": {}, "paymentNetworks": [{
+            "bankId": "00300102", "identifier": "1234567", "identifierType": "ACCOUNT_NUMBER",
+            "type": "CA_ACSS", "transferIn": true, "transferOut": true,
+        }]}),
+    )
+    .with_data_errors([])
+    .with_account_errors([])
 }
 
-fn statements() -> Operation {
-    operation("/api/fdx/5/accounts/{account_id}/statements", "Accounts", "Get Statements")
-        .says("Needs the cluster STATEMENTS. Both days or neither.")
-        .days()
-        .paged()
-        .gives::<Statements>(
+fn statements() -> OperationSpec {
+    new_operation("/api/fdx/5/accounts/{account_id}/statements", "Accounts", "Get Statements")
+        .with_description("Needs the cluster STATEMENTS. Both days or neither.")
+        .with_date_range()
+        .with_paging()
+        .with_json_response::<Statements>(
             200,
             "A page of statements",
             json!({"page": {}, "links": {}, "statements": [{
                 "accountId": "acc-…", "statementId": "stm-…", "statementDate": "2026-10-31", "status": "AVAILABLE",
             }]}),
         )
-        .of_customers([
+        .with_data_errors([
             DataError::invalid("startTime and endTime must be written YYYY-MM-DD"),
             DataError::Fdx(ErrorCode::InvalidRange, "startTime and endTime must be given together"),
         ])
-        .of_accounts([])
+        .with_account_errors([])
 }
 
-fn statement() -> Operation {
+fn statement() -> OperationSpec {
     let path = "/api/fdx/5/accounts/{account_id}/statements/{statement_id}";
-    let accept = Parameter {
-        place: "header",
+    let accept = ParameterSpec {
+        location: "header",
         name: "Accept",
         description: "The first of these that is named is served; none, or `*/*`, is PDF.",
         required: false,
         schema: json!({"type": "string", "examples": DOCUMENT_TYPES}),
     };
-    let document = Answer {
+    let document = ResponseSpec {
         status: 200,
         description: "The document, as it comes from the data provider",
-        content: Content::Document(&DOCUMENT_TYPES),
+        content: ContentSpec::Document(&DOCUMENT_TYPES),
         example: None,
         headers: &[],
     };
-    let said = |code, told| DataError::Fdx(code, told);
-    operation(path, "Accounts", "Download Statement")
-        .says("Needs the cluster STATEMENTS. Where the data provider keeps it elsewhere, the hub fetches it.")
-        .parameter(accept)
-        .answers([document])
-        .of_customers([
-            said(ErrorCode::StatementProcessing, "The data provider is still making this statement"),
-            said(ErrorCode::DataNotFound, "statementId names no statement of this account"),
-            said(
+    let fdx_error = |code, message| DataError::Fdx(code, message);
+    new_operation(path, "Accounts", "Download Statement")
+        .with_description(
+            "Needs the cluster STATEMENTS. Where the data provider keeps it elsewhere, the hub fetches it.",
+        )
+        .with_parameter(accept)
+        .with_responses([document])
+        .with_data_errors([
+            fdx_error(ErrorCode::StatementProcessing, "The data provider is still making this statement"),
+            fdx_error(ErrorCode::DataNotFound, "statementId names no statement of this account"),
+            fdx_error(
                 ErrorCode::ContentType,
                 "Accept must name application/pdf, image/gif, image/jpeg, image/tiff or image/png",
             ),
-            said(ErrorCode::ContentType, "The data provider has no such type of this statement"),
-            said(ErrorCode::TooLarge, "This statement is larger than the hub passes on"),
+            fdx_error(ErrorCode::ContentType, "The data provider has no such type of this statement"),
+            fdx_error(ErrorCode::TooLarge, "This statement is larger than the hub passes on"),
         ])
-        .of_accounts([])
+        .with_account_errors([])
 }
 
-fn meta<T: schemars::JsonSchema>(
+fn meta_operation<T: schemars::JsonSchema>(
     path: &'static str,
     summary: &'static str,
-    says: &'static str,
+    description: &'static str,
     example: Value,
-) -> Operation {
-    let operations = one_of(OPERATIONS.map(|(_, id)| id));
-    operation(path, "Meta", summary)
-        .secured(&["connectionToken", "clientToken"])
-        .says(says)
-        .query("operationId", "One operation; without it, all.", operations)
-        .gives::<T>(200, "As it stands", example)
-        .refuses([
-            DataError::BadToken,
+) -> OperationSpec {
+    let operations = string_enum(OPERATIONS.map(|(_, id)| id));
+    new_operation(path, "Meta", summary)
+        .with_security(&["connectionToken", "clientToken"])
+        .with_description(description)
+        .with_query("operationId", "One operation; without it, all.", operations)
+        .with_json_response::<T>(200, "As it stands", example)
+        .with_errors([
+            DataError::InvalidToken,
             DataError::Ended,
             DataError::invalid("operationId names no operation of this API"),
             DataError::TooMany(Duration::from_secs(1)),
         ])
-        .troubled()
+        .with_internal_errors()
 }
 
 /// What operations of this face have in common.
-trait OfData: Sized {
-    fn paged(self) -> Self;
-    fn days(self) -> Self;
+trait DataOperationExt: Sized {
+    fn with_paging(self) -> Self;
+    fn with_date_range(self) -> Self;
     /// What every read of a customer's data may be told, and more.
-    fn of_customers(self, more: impl IntoIterator<Item = DataError>) -> Self;
+    fn with_data_errors(self, more: impl IntoIterator<Item = DataError>) -> Self;
     /// What a read of one account may be told, and more.
-    fn of_accounts(self, more: impl IntoIterator<Item = DataError>) -> Self;
+    fn with_account_errors(self, more: impl IntoIterator<Item = DataError>) -> Self;
     /// Our own trouble.
-    fn troubled(self) -> Self;
-    fn refuses(self, errors: impl IntoIterator<Item = DataError>) -> Self;
+    fn with_internal_errors(self) -> Self;
+    fn with_errors(self, errors: impl IntoIterator<Item = DataError>) -> Self;
 }
 
-impl OfData for Operation {
-    fn paged(self) -> Self {
-        self.page_by_page().refuses([
+impl DataOperationExt for OperationSpec {
+    fn with_paging(self) -> Self {
+        self.with_page_parameters().with_errors([
             DataError::invalid("limit must be a positive integer, given once"),
             DataError::invalid("offset is altered, expired or of another list"),
         ])
     }
 
-    fn days(self) -> Self {
+    fn with_date_range(self) -> Self {
         let day = json!({"type": "string", "format": "date"});
-        self.query("startTime", "The first day, in UTC.", day.clone())
-            .query("endTime", "The last day, in UTC.", day)
-            .refuses([
+        self.with_query("startTime", "The first day, in UTC.", day.clone())
+            .with_query("endTime", "The last day, in UTC.", day)
+            .with_errors([
                 DataError::Fdx(
                     ErrorCode::InvalidDate,
                     "startTime and endTime must be dates of the calendar: YYYY-MM-DD",
@@ -293,46 +301,46 @@ impl OfData for Operation {
             ])
     }
 
-    fn of_customers(self, more: impl IntoIterator<Item = DataError>) -> Self {
-        let bank = |upstream| DataError::from(ReadError::Upstream(upstream));
-        self.secured(&["connectionToken"])
-            .refuses([
-                DataError::BadToken,
+    fn with_data_errors(self, more: impl IntoIterator<Item = DataError>) -> Self {
+        let provider_error = |upstream| DataError::from(ReadError::Upstream(upstream));
+        self.with_security(&["connectionToken"])
+            .with_errors([
+                DataError::InvalidToken,
                 DataError::Ended,
-                DataRefusal::NotConsented.into(),
-                bank(Upstream::TokenRefused),
-                DataRefusal::Held(Hold::Recipient).into(),
-                DataRefusal::Held(Hold::Provider).into(),
-                bank(Upstream::Said(ErrorCode::CustomerNotFound)),
-                bank(Upstream::Said(ErrorCode::SubsystemUnavailable)),
-                bank(Upstream::Said(ErrorCode::AccountClosed)),
-                bank(Upstream::Said(ErrorCode::AccountTypeNotSupported)),
-                bank(Upstream::RateLimited(Duration::from_secs(30))),
+                DataAccessError::NotConsented.into(),
+                provider_error(UpstreamError::TokenRefused),
+                DataAccessError::Paused(PauseReason::RecipientSuspended).into(),
+                DataAccessError::Paused(PauseReason::ProviderPaused).into(),
+                provider_error(UpstreamError::FdxError(ErrorCode::CustomerNotFound)),
+                provider_error(UpstreamError::FdxError(ErrorCode::SubsystemUnavailable)),
+                provider_error(UpstreamError::FdxError(ErrorCode::AccountClosed)),
+                provider_error(UpstreamError::FdxError(ErrorCode::AccountTypeNotSupported)),
+                provider_error(UpstreamError::RateLimited(Duration::from_secs(30))),
                 DataError::TooMany(Duration::from_secs(1)),
-                bank(Upstream::Failed),
+                provider_error(UpstreamError::Failed),
             ])
-            .refuses(more)
-            .troubled()
+            .with_errors(more)
+            .with_internal_errors()
     }
 
-    fn of_accounts(self, more: impl IntoIterator<Item = DataError>) -> Self {
-        let unknown = ReadError::Upstream(Upstream::Said(ErrorCode::AccountNotFound));
-        self.refuses([unknown.into()]).refuses(more)
+    fn with_account_errors(self, more: impl IntoIterator<Item = DataError>) -> Self {
+        let unknown = ReadError::Upstream(UpstreamError::FdxError(ErrorCode::AccountNotFound));
+        self.with_errors([unknown.into()]).with_errors(more)
     }
 
-    fn troubled(self) -> Self {
+    fn with_internal_errors(self) -> Self {
         let busy = DataError::Fdx(ErrorCode::Maintenance, "The hub cannot answer now");
-        self.refuses([DataError::Fault(Fault::new(""))])
-            .answers([Answer { headers: &["retry-after"], ..refusal(&busy) }])
+        self.with_errors([DataError::Internal(InternalError::new(""))])
+            .with_responses([ResponseSpec { headers: &["retry-after"], ..error_response(&busy) }])
     }
 
-    fn refuses(self, errors: impl IntoIterator<Item = DataError>) -> Self {
-        self.answers(errors.into_iter().map(|error| refusal(&error)))
+    fn with_errors(self, errors: impl IntoIterator<Item = DataError>) -> Self {
+        self.with_responses(errors.into_iter().map(|error| error_response(&error)))
     }
 }
 
 /// A refusal as the face renders it.
-fn refusal(error: &DataError) -> Answer {
+fn error_response(error: &DataError) -> ResponseSpec {
     let status = error.code().map_or(401, ErrorCode::status);
     let headers: &[&str] = match status {
         401 => &["www-authenticate"],
@@ -344,10 +352,10 @@ fn refusal(error: &DataError) -> Answer {
         None => "The access token is of no use: get another with the refresh token",
         Some(code) => code.message(),
     };
-    Answer {
+    ResponseSpec {
         status,
         description,
-        content: Content::Json("application/json", shape::<ErrorBody>()),
+        content: ContentSpec::Json("application/json", schema_fn::<ErrorBody>()),
         example: serde_json::to_value(error.body()).ok(),
         headers,
     }

@@ -9,21 +9,21 @@ use domain::error::{OAuthCode, OAuthError};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::document::{self, About};
-use super::operation::{Answer, Content, Operation, shape};
+use super::document::{self, DocumentInfo};
+use super::operation::{ContentSpec, OperationSpec, ResponseSpec, schema_fn};
 use crate::authz::AuthzError;
-use crate::fault::Fault;
-use crate::limit::TooMany;
+use crate::fault::InternalError;
+use crate::limit::RateLimitError;
 use crate::web::OAuthErrorBody;
-use authorization::{authorize, revoke, token};
+use authorization::{authorize_operation, revoke_operation, token_operation};
 use management::{connections, providers, recipients, registrations};
 
-const PARTNER: &[&str] = &["partnerToken"];
-const RECIPIENT: &[&str] = &["recipientToken"];
-const EITHER: &[&str] = &["partnerToken", "recipientToken"];
+const PARTNER_SECURITY: &[&str] = &["partnerToken"];
+const RECIPIENT_SECURITY: &[&str] = &["recipientToken"];
+const ANY_CLIENT_SECURITY: &[&str] = &["partnerToken", "recipientToken"];
 
-pub(super) fn document() -> Value {
-    let about = About {
+pub(super) fn build_document() -> Value {
+    let about = DocumentInfo {
         title: "Bowline: authorization and management (Flinks Outbound)",
         description: "Connects data recipients to data providers with the customer's consent, and cuts a connection \
             at once. Wire compatible with the Flinks Outbound (Open Banking) API. Errors are those of RFC 6749 \
@@ -38,13 +38,13 @@ pub(super) fn document() -> Value {
             ("Registrations", "Of data recipients with data providers."),
             ("Data providers", "What can be connected to."),
         ],
-        security: security(),
-        path_parameter,
+        security: security_schemes(),
+        path_parameter: describe_path_parameter,
     };
-    document::document(&about, operations())
+    document::build_document(&about, operations())
 }
 
-fn security() -> Value {
+fn security_schemes() -> Value {
     let bearer = |description: &str| json!({"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": description});
     json!({
         "clientBasic": {
@@ -57,7 +57,7 @@ fn security() -> Value {
     })
 }
 
-fn path_parameter(name: &str) -> (&'static str, Value) {
+fn describe_path_parameter(name: &str) -> (&'static str, Value) {
     let text = json!({"type": "string", "minLength": 1});
     match name {
         "client_id" => ("The id of a data recipient of this partner.", text),
@@ -70,8 +70,13 @@ fn path_parameter(name: &str) -> (&'static str, Value) {
     }
 }
 
-fn operations() -> Vec<Operation> {
-    let mut all = vec![authorize(), token(), revoke(Method::DELETE), revoke(Method::POST)];
+fn operations() -> Vec<OperationSpec> {
+    let mut all = vec![
+        authorize_operation(),
+        token_operation(),
+        revoke_operation(Method::DELETE),
+        revoke_operation(Method::POST),
+    ];
     all.extend(connections());
     all.extend(recipients());
     all.extend(registrations());
@@ -80,109 +85,117 @@ fn operations() -> Vec<Operation> {
 }
 
 /// What operations of this face have in common.
-trait OfClients: Sized {
+trait FlinksOperationExt: Sized {
     /// Whose bearer it needs, and what one that is of no use is told.
-    fn of_clients(self, security: &'static [&'static str]) -> Self;
+    fn with_client_auth(self, security: &'static [&'static str]) -> Self;
     /// What a client that is held is told.
-    fn held_with_its_client(self) -> Self;
-    fn refuses(self, errors: impl IntoIterator<Item = (OAuthCode, &'static str)>) -> Self;
-    fn also(self, errors: impl IntoIterator<Item = OAuthError>) -> Self;
-    fn missing(self, sentence: &'static str) -> Self;
-    fn unknown_recipient(self) -> Self;
-    fn unknown_connection(self) -> Self;
-    fn paged(self) -> Self;
+    fn with_suspended_error(self) -> Self;
+    fn with_oauth_errors(self, errors: impl IntoIterator<Item = (OAuthCode, &'static str)>) -> Self;
+    fn with_errors(self, errors: impl IntoIterator<Item = OAuthError>) -> Self;
+    fn with_not_found(self, sentence: &'static str) -> Self;
+    fn with_unknown_recipient(self) -> Self;
+    fn with_unknown_connection(self) -> Self;
+    fn with_paging(self) -> Self;
     /// A body is bounded in size and time.
-    fn bounded(self) -> Self;
+    fn with_body_limits(self) -> Self;
     /// A body is of a type that is read.
-    fn reads_a_body(self, types: &'static str) -> Self;
+    fn with_body_errors(self, types: &'static str) -> Self;
     /// Our own trouble.
-    fn troubled(self) -> Self;
+    fn with_internal_errors(self) -> Self;
 }
 
-impl OfClients for Operation {
-    fn of_clients(self, security: &'static [&'static str]) -> Self {
+impl FlinksOperationExt for OperationSpec {
+    fn with_client_auth(self, security: &'static [&'static str]) -> Self {
         let wrong = match security {
-            PARTNER => "This operation needs an access token with scope client:admin",
-            RECIPIENT => "This operation needs an access token with scope providers:read",
+            PARTNER_SECURITY => "This operation needs an access token with scope client:admin",
+            RECIPIENT_SECURITY => "This operation needs an access token with scope providers:read",
             _ => "This operation needs an access token of the client itself",
         };
-        let challenged = |sentence| Answer {
+        let challenged = |sentence| ResponseSpec {
             headers: &["www-authenticate"],
-            ..refusal(&OAuthError::new(OAuthCode::InvalidRequest, sentence))
+            ..error_response(&OAuthError::new(OAuthCode::InvalidRequest, sentence))
         };
-        self.secured(security)
-            .answers([challenged("The access token is missing, malformed or expired"), challenged(wrong)])
+        self.with_security(security).with_responses([
+            challenged("The access token is missing, malformed or expired"),
+            challenged(wrong),
+        ])
     }
 
-    fn held_with_its_client(self) -> Self {
-        self.refuses([(OAuthCode::UnauthorizedClient, "This client is suspended")])
+    fn with_suspended_error(self) -> Self {
+        self.with_oauth_errors([(OAuthCode::UnauthorizedClient, "This client is suspended")])
     }
 
-    fn refuses(self, errors: impl IntoIterator<Item = (OAuthCode, &'static str)>) -> Self {
-        self.also(errors.into_iter().map(|(code, sentence)| OAuthError::new(code, sentence)))
+    fn with_oauth_errors(self, errors: impl IntoIterator<Item = (OAuthCode, &'static str)>) -> Self {
+        self.with_errors(errors.into_iter().map(|(code, sentence)| OAuthError::new(code, sentence)))
     }
 
-    fn also(self, errors: impl IntoIterator<Item = OAuthError>) -> Self {
-        self.answers(errors.into_iter().map(|error| refusal(&error)))
+    fn with_errors(self, errors: impl IntoIterator<Item = OAuthError>) -> Self {
+        self.with_responses(errors.into_iter().map(|error| error_response(&error)))
     }
 
-    fn missing(self, sentence: &'static str) -> Self {
-        self.answers([Answer {
+    fn with_not_found(self, sentence: &'static str) -> Self {
+        self.with_responses([ResponseSpec {
             status: 404,
             description: "What the path names is not there, or is another's",
-            ..refusal(&OAuthError::new(OAuthCode::InvalidRequest, sentence))
+            ..error_response(&OAuthError::new(OAuthCode::InvalidRequest, sentence))
         }])
     }
 
-    fn unknown_recipient(self) -> Self {
-        self.missing("client_id names no data recipient of this partner")
+    fn with_unknown_recipient(self) -> Self {
+        self.with_not_found("client_id names no data recipient of this partner")
     }
 
-    fn unknown_connection(self) -> Self {
-        self.missing("connection_id names no connection of this data recipient").troubled()
+    fn with_unknown_connection(self) -> Self {
+        self.with_not_found("connection_id names no connection of this data recipient").with_internal_errors()
     }
 
-    fn paged(self) -> Self {
-        self.page_by_page().refuses([
+    fn with_paging(self) -> Self {
+        self.with_page_parameters().with_oauth_errors([
             (OAuthCode::InvalidRequest, "limit must be a positive integer, given once"),
             (OAuthCode::InvalidRequest, "offset is altered, expired or of another list"),
         ])
     }
 
-    fn bounded(self) -> Self {
-        let of = |status, sentence| Answer {
+    fn with_body_limits(self) -> Self {
+        let body_error = |status, sentence| ResponseSpec {
             status,
             description: "The body cannot be read",
-            ..refusal(&OAuthError::new(OAuthCode::InvalidRequest, sentence))
+            ..error_response(&OAuthError::new(OAuthCode::InvalidRequest, sentence))
         };
-        self.answers([of(408, "The body did not arrive"), of(413, "The body is too large")])
+        self.with_responses([
+            body_error(408, "The body did not arrive"),
+            body_error(413, "The body is too large"),
+        ])
     }
 
-    fn reads_a_body(self, types: &'static str) -> Self {
-        self.bounded().answers([Answer {
+    fn with_body_errors(self, types: &'static str) -> Self {
+        self.with_body_limits().with_responses([ResponseSpec {
             status: 415,
             description: "The body is of another type",
-            ..refusal(&OAuthError::new(OAuthCode::InvalidRequest, types))
+            ..error_response(&OAuthError::new(OAuthCode::InvalidRequest, types))
         }])
     }
 
-    fn troubled(self) -> Self {
-        let busy = AuthzError::TooMany(TooMany(Duration::from_secs(1)));
-        self.also([busy.shown(), AuthzError::Fault(Fault::new("")).shown()])
+    fn with_internal_errors(self) -> Self {
+        let busy = AuthzError::TooMany(RateLimitError(Duration::from_secs(1)));
+        self.with_errors([
+            busy.to_oauth_error(),
+            AuthzError::Internal(InternalError::new("")).to_oauth_error(),
+        ])
     }
 }
 
 /// A refusal as the face renders it.
-fn refusal(error: &OAuthError) -> Answer {
+fn error_response(error: &OAuthError) -> ResponseSpec {
     let status = error.code.flinks_status();
-    Answer {
+    ResponseSpec {
         status,
         description: match status {
             400 => "The request is refused",
             503 => "Not now",
             _ => "Our own trouble",
         },
-        content: Content::Json("application/json", shape::<OAuthErrorBody<'static>>()),
+        content: ContentSpec::Json("application/json", schema_fn::<OAuthErrorBody<'static>>()),
         example: serde_json::to_value(OAuthErrorBody::new(error)).ok(),
         headers: if status == 503 { &["retry-after"] } else { &[] },
     }

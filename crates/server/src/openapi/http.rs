@@ -7,54 +7,55 @@ use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
 
-use super::{Document, page};
-use crate::pages::{Notice, asset, message, published};
-use crate::web::{Face, Route, Segment};
+use super::{ApiDocument, page};
+use crate::pages::{NoticeKind, render_notice, serve_asset, serve_cached_page};
+use crate::web::{ApiSurface, Route, Segment};
 
 /// The documents, each made once.
-static TEXTS: LazyLock<[Bytes; Document::ALL.len()]> =
-    LazyLock::new(|| Document::ALL.map(|document| document.text().into()));
+static DOCUMENT_TEXTS: LazyLock<[Bytes; ApiDocument::ALL.len()]> =
+    LazyLock::new(|| ApiDocument::ALL.map(|document| document.to_json_text().into()));
 
 /// The pages, each made once.
-static PAGES: LazyLock<[askama::Result<Bytes>; Document::ALL.len()]> =
-    LazyLock::new(|| page::all().map(|html| html.map(Bytes::from)));
-static INDEX: LazyLock<askama::Result<Bytes>> = LazyLock::new(|| page::index().map(Bytes::from));
+static PAGES: LazyLock<[askama::Result<Bytes>; ApiDocument::ALL.len()]> =
+    LazyLock::new(|| page::render_all().map(|html| html.map(Bytes::from)));
+static INDEX: LazyLock<askama::Result<Bytes>> = LazyLock::new(|| page::render_index().map(Bytes::from));
 
 /// The routes of the documents and their pages.
 pub(crate) fn routes() -> Vec<Route> {
-    let mut routes = documents();
-    let page = |path, handler| Route::new(Face::Page, Method::GET, path, handler);
-    routes.push(page("/docs", get(async || shown(&INDEX))));
-    routes.push(page("/docs/{document}", get(of)));
-    routes.push(page("/static/docs.css", get(css)));
+    let mut routes = document_routes();
+    let page = |path, handler| Route::new(ApiSurface::Page, Method::GET, path, handler);
+    routes.push(page("/docs", get(async || render_page(&INDEX))));
+    routes.push(page("/docs/{document}", get(show_reference_page)));
+    routes.push(page("/static/docs.css", get(serve_stylesheet)));
     routes
 }
 
-fn documents() -> Vec<Route> {
+fn document_routes() -> Vec<Route> {
     let row = |(nth, path): (usize, &'static str)| {
-        let handler = get(move || async move { asset("application/json", TEXTS[nth].clone()) });
-        Route::new(Face::Page, Method::GET, path, handler)
+        let handler =
+            get(move || async move { serve_asset("application/json", DOCUMENT_TEXTS[nth].clone()) });
+        Route::new(ApiSurface::Page, Method::GET, path, handler)
     };
-    Document::ALL.map(Document::path).into_iter().enumerate().map(row).collect()
+    ApiDocument::ALL.map(ApiDocument::path).into_iter().enumerate().map(row).collect()
 }
 
-async fn of(Segment(name): Segment) -> Response {
-    match Document::ALL.iter().position(|document| document.name() == name) {
-        Some(nth) => shown(&PAGES[nth]),
-        None => message(StatusCode::NOT_FOUND, Notice::NotFound),
+async fn show_reference_page(Segment(name): Segment) -> Response {
+    match ApiDocument::ALL.iter().position(|document| document.name() == name) {
+        Some(nth) => render_page(&PAGES[nth]),
+        None => render_notice(StatusCode::NOT_FOUND, NoticeKind::NotFound),
     }
 }
 
-fn shown(page: &askama::Result<Bytes>) -> Response {
+fn render_page(page: &askama::Result<Bytes>) -> Response {
     match page {
-        Ok(html) => published(html.clone()),
+        Ok(html) => serve_cached_page(html.clone()),
         Err(error) => {
             tracing::error!(%error, "a page of the documents cannot be made");
-            message(StatusCode::INTERNAL_SERVER_ERROR, Notice::Fault)
+            render_notice(StatusCode::INTERNAL_SERVER_ERROR, NoticeKind::InternalError)
         }
     }
 }
 
-async fn css() -> Response {
-    asset("text/css; charset=utf-8", include_str!("../../static/docs.css"))
+async fn serve_stylesheet() -> Response {
+    serve_asset("text/css; charset=utf-8", include_str!("../../static/docs.css"))
 }

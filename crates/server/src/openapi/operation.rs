@@ -5,15 +5,15 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 /// Gives the schema of a type of the wire.
-pub(super) type Shape = fn(&mut SchemaGenerator) -> Schema;
+pub(super) type SchemaFn = fn(&mut SchemaGenerator) -> Schema;
 
 /// The shape of a type.
-pub(super) const fn shape<T: JsonSchema>() -> Shape {
+pub(super) const fn schema_fn<T: JsonSchema>() -> SchemaFn {
     |generator| generator.subschema_for::<T>()
 }
 
 /// One method of one path, as a stranger needs to know it.
-pub(super) struct Operation {
+pub(super) struct OperationSpec {
     pub(super) method: Method,
     pub(super) path: &'static str,
     pub(super) id: &'static str,
@@ -24,14 +24,14 @@ pub(super) struct Operation {
     pub(super) security: &'static [&'static str],
     /// The least role, where there are roles.
     pub(super) role: Option<&'static str>,
-    pub(super) parameters: Vec<Parameter>,
-    pub(super) body: Option<Body>,
-    pub(super) answers: Vec<Answer>,
+    pub(super) parameters: Vec<ParameterSpec>,
+    pub(super) body: Option<RequestBodySpec>,
+    pub(super) responses: Vec<ResponseSpec>,
 }
 
 /// A parameter of the query or a header.
-pub(super) struct Parameter {
-    pub(super) place: &'static str,
+pub(super) struct ParameterSpec {
+    pub(super) location: &'static str,
     pub(super) name: &'static str,
     pub(super) description: &'static str,
     pub(super) required: bool,
@@ -39,7 +39,7 @@ pub(super) struct Parameter {
 }
 
 /// What is sent.
-pub(super) struct Body {
+pub(super) struct RequestBodySpec {
     pub(super) media: &'static [&'static str],
     pub(super) required: bool,
     /// The name of the schema among the components, and the schema.
@@ -48,25 +48,25 @@ pub(super) struct Body {
 }
 
 /// What is answered with one status. Several of one status are told as one.
-pub(super) struct Answer {
+pub(super) struct ResponseSpec {
     pub(super) status: u16,
     pub(super) description: &'static str,
-    pub(super) content: Content,
+    pub(super) content: ContentSpec,
     pub(super) example: Option<Value>,
     pub(super) headers: &'static [&'static str],
 }
 
 /// The content of an answer.
-pub(super) enum Content {
+pub(super) enum ContentSpec {
     /// No body.
-    Nothing,
+    Empty,
     /// JSON of a type, of a media type.
-    Json(&'static str, Shape),
+    Json(&'static str, SchemaFn),
     /// A document, of one of these media types.
     Document(&'static [&'static str]),
 }
 
-impl Operation {
+impl OperationSpec {
     pub(super) fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str) -> Self {
         Self {
             method,
@@ -79,93 +79,116 @@ impl Operation {
             role: None,
             parameters: Vec::new(),
             body: None,
-            answers: Vec::new(),
+            responses: Vec::new(),
         }
     }
 
     /// The heading that it stands below.
-    pub(super) const fn below(mut self, tag: &'static str) -> Self {
+    pub(super) const fn with_tag(mut self, tag: &'static str) -> Self {
         self.tag = tag;
         self
     }
 
     /// The security schemes of which one must be kept.
-    pub(super) const fn secured(mut self, security: &'static [&'static str]) -> Self {
+    pub(super) const fn with_security(mut self, security: &'static [&'static str]) -> Self {
         self.security = security;
         self
     }
 
     /// `limit` and `offset` of a list.
-    pub(super) fn page_by_page(self) -> Self {
+    pub(super) fn with_page_parameters(self) -> Self {
         let limit = json!({"type": "integer", "minimum": 1});
-        self.query("limit", "How many at most; over the maximum counts as the maximum.", limit).query(
-            "offset",
-            "`page.nextOffset` of the former page. Opaque, of this list alone, and good for a time.",
-            json!({"type": "string"}),
-        )
+        self.with_query("limit", "How many at most; over the maximum counts as the maximum.", limit)
+            .with_query(
+                "offset",
+                "`page.nextOffset` of the former page. Opaque, of this list alone, and good for a time.",
+                json!({"type": "string"}),
+            )
     }
 
     /// What is to be known beyond the summary.
-    pub(super) const fn says(mut self, description: &'static str) -> Self {
+    pub(super) const fn with_description(mut self, description: &'static str) -> Self {
         self.description = description;
         self
     }
 
     /// A parameter of the query, which may be absent.
-    pub(super) fn query(self, name: &'static str, description: &'static str, schema: Value) -> Self {
-        self.parameter(Parameter { place: "query", name, description, required: false, schema })
+    pub(super) fn with_query(self, name: &'static str, description: &'static str, schema: Value) -> Self {
+        self.with_parameter(ParameterSpec { location: "query", name, description, required: false, schema })
     }
 
     /// A parameter of the query that must be given.
-    pub(super) fn needs(self, name: &'static str, description: &'static str, schema: Value) -> Self {
-        self.parameter(Parameter { place: "query", name, description, required: true, schema })
+    pub(super) fn with_required_query(
+        self,
+        name: &'static str,
+        description: &'static str,
+        schema: Value,
+    ) -> Self {
+        self.with_parameter(ParameterSpec { location: "query", name, description, required: true, schema })
     }
 
     /// A parameter.
-    pub(super) fn parameter(mut self, parameter: Parameter) -> Self {
+    pub(super) fn with_parameter(mut self, parameter: ParameterSpec) -> Self {
         self.parameters.push(parameter);
         self
     }
 
     /// A JSON body.
-    pub(super) fn takes(mut self, name: &'static str, schema: Value, example: Value) -> Self {
+    pub(super) fn with_json_body(mut self, name: &'static str, schema: Value, example: Value) -> Self {
         let media = &["application/json"];
         let examples = vec![("example", example)];
-        self.body = Some(Body { media, required: true, schema: (name, schema), examples });
+        self.body = Some(RequestBodySpec { media, required: true, schema: (name, schema), examples });
         self
     }
 
     /// A body of another kind.
-    pub(super) fn takes_body(mut self, body: Body) -> Self {
+    pub(super) fn with_body(mut self, body: RequestBodySpec) -> Self {
         self.body = Some(body);
         self
     }
 
     /// An answer of a type, as JSON.
-    pub(super) fn gives<T: JsonSchema>(self, status: u16, description: &'static str, example: Value) -> Self {
-        let content = Content::Json("application/json", shape::<T>());
-        self.answers([Answer { status, description, content, example: Some(example), headers: &[] }])
+    pub(super) fn with_json_response<T: JsonSchema>(
+        self,
+        status: u16,
+        description: &'static str,
+        example: Value,
+    ) -> Self {
+        let content = ContentSpec::Json("application/json", schema_fn::<T>());
+        self.with_responses([ResponseSpec {
+            status,
+            description,
+            content,
+            example: Some(example),
+            headers: &[],
+        }])
     }
 
     /// An answer without a body.
-    pub(super) fn gives_nothing(
+    pub(super) fn with_empty_response(
         self,
         status: u16,
         description: &'static str,
         headers: &'static [&'static str],
     ) -> Self {
-        self.answers([Answer { status, description, content: Content::Nothing, example: None, headers }])
+        self.with_responses([ResponseSpec {
+            status,
+            description,
+            content: ContentSpec::Empty,
+            example: None,
+            headers,
+        }])
     }
 
     /// Answers.
-    pub(super) fn answers(mut self, answers: impl IntoIterator<Item = Answer>) -> Self {
-        self.answers.extend(answers);
+    pub(super) fn with_responses(mut self, answers: impl IntoIterator<Item = ResponseSpec>) -> Self {
+        self.responses.extend(answers);
         self
     }
 }
 
 /// One of some words.
-pub(super) fn one_of<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> Value {
+pub(super) fn string_enum<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> Value {
     let words: Vec<String> = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
     json!({"type": "string", "enum": words})
 }

@@ -6,7 +6,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 /// Whether a URL may be called: https, or http to this machine where that is allowed.
-pub(super) fn allowed(url: &Url, allow_loopback: bool) -> bool {
+pub(super) fn is_url_allowed(url: &Url, allow_loopback: bool) -> bool {
     let literal = match url.host() {
         Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
         Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
@@ -21,20 +21,20 @@ pub(super) fn allowed(url: &Url, allow_loopback: bool) -> bool {
         }
         _ => false,
     };
-    scheme && literal.is_none_or(|address| may_reach(address, allow_loopback))
+    scheme && literal.is_none_or(|address| is_address_allowed(address, allow_loopback))
 }
 
 /// Resolves names, and keeps the addresses that may be called.
-pub(super) struct Guarded {
+pub(super) struct GuardedResolver {
     pub(super) allow_loopback: bool,
 }
 
-impl Resolve for Guarded {
+impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let allow_loopback = self.allow_loopback;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let kept: Vec<_> = found.filter(|a| may_reach(a.ip(), allow_loopback)).collect();
+            let kept: Vec<_> = found.filter(|a| is_address_allowed(a.ip(), allow_loopback)).collect();
             if kept.is_empty() {
                 return Err("no address that may be called".into());
             }
@@ -44,17 +44,17 @@ impl Resolve for Guarded {
     }
 }
 
-fn may_reach(address: IpAddr, allow_loopback: bool) -> bool {
+fn is_address_allowed(address: IpAddr, allow_loopback: bool) -> bool {
     match address {
-        IpAddr::V4(v4) => may_reach_v4(v4, allow_loopback),
+        IpAddr::V4(v4) => is_ipv4_allowed(v4, allow_loopback),
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => may_reach_v4(v4, allow_loopback),
-            None => may_reach_v6(v6, allow_loopback),
+            Some(v4) => is_ipv4_allowed(v4, allow_loopback),
+            None => is_ipv6_allowed(v6, allow_loopback),
         },
     }
 }
 
-fn may_reach_v4(address: Ipv4Addr, allow_loopback: bool) -> bool {
+fn is_ipv4_allowed(address: Ipv4Addr, allow_loopback: bool) -> bool {
     let [a, b, c, _] = address.octets();
     let carrier = a == 100 && (64..128).contains(&b);
     // IETF protocols, 6to4 relays and benchmarks (RFC 6890): not the internet, and sometimes somebody's metadata.
@@ -72,7 +72,7 @@ fn may_reach_v4(address: Ipv4Addr, allow_loopback: bool) -> bool {
     if address.is_loopback() { allow_loopback } else { !inside }
 }
 
-fn may_reach_v6(address: Ipv6Addr, allow_loopback: bool) -> bool {
+fn is_ipv6_allowed(address: Ipv6Addr, allow_loopback: bool) -> bool {
     if address.is_loopback() {
         return allow_loopback;
     }
@@ -86,8 +86,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_own_network_is_out_of_reach_whatever_its_spelling() {
-        let reach = |url: &str, loopback| allowed(&Url::parse(url).unwrap(), loopback);
+    fn outbound_rejects_private_addresses_in_any_notation() {
+        let reach = |url: &str, loopback| is_url_allowed(&Url::parse(url).unwrap(), loopback);
         assert!(reach("https://bank.example.org/token", false));
         for inside in [
             "https://127.0.0.1/",

@@ -4,17 +4,17 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::{Text, flow_page};
+use super::{PageTexts, render_flow_page};
 use crate::authz::Picker;
 
 #[derive(Template)]
 #[template(path = "picker.html")]
-struct Page {
-    text: Text,
+struct PickerPage {
+    text: PageTexts,
     picker: Picker,
 }
 
 /// The page.
-pub fn picker(picker: Picker, https: bool) -> Response {
-    flow_page(StatusCode::OK, &Page { text: Text::new(picker.language), picker }, https)
+pub fn render_picker(picker: Picker, https: bool) -> Response {
+    render_flow_page(StatusCode::OK, &PickerPage { text: PageTexts::new(picker.language), picker }, https)
 }

@@ -22,9 +22,9 @@ static FR: LanguageIdentifier = langid!("fr");
 
 /// Texts in one language.
 #[derive(Clone, Copy, Debug)]
-pub struct Text(Language);
+pub struct PageTexts(Language);
 
-impl Text {
+impl PageTexts {
     /// In a language.
     pub const fn new(language: Language) -> Self {
         Self(language)
@@ -35,7 +35,7 @@ impl Text {
         self.0.as_str()
     }
 
-    fn id(self) -> &'static LanguageIdentifier {
+    fn locale(self) -> &'static LanguageIdentifier {
         match self.0 {
             Language::En => &EN,
             Language::Fr => &FR,
@@ -44,13 +44,13 @@ impl Text {
 
     /// A text.
     pub fn t(self, key: &str) -> String {
-        LOCALES.lookup(self.id(), key)
+        LOCALES.lookup(self.locale(), key)
     }
 
     /// A text with one name in it.
     pub fn with(self, key: &str, name: &'static str, value: &str) -> String {
         let arguments = HashMap::from([(Cow::Borrowed(name), FluentValue::from(value.to_owned()))]);
-        LOCALES.lookup_with_args(self.id(), key, &arguments)
+        LOCALES.lookup_with_args(self.locale(), key, &arguments)
     }
 
     /// A day, as people write it.
@@ -61,7 +61,7 @@ impl Text {
             (Cow::Borrowed("month"), FluentValue::from(self.t(&format!("month-{}", date.month())))),
             (Cow::Borrowed("year"), FluentValue::from(date.year().to_string())),
         ]);
-        LOCALES.lookup_with_args(self.id(), "day", &arguments)
+        LOCALES.lookup_with_args(self.locale(), "day", &arguments)
     }
 }
 
@@ -70,14 +70,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_reads_as_people_write_it() {
+    fn day_is_formatted_for_each_language() {
         let at = Timestamp::from_millis(1_795_500_000_000);
-        assert_eq!(Text::new(Language::En).day(at), "November 24, 2026");
-        assert_eq!(Text::new(Language::Fr).day(at), "24 novembre 2026");
+        assert_eq!(PageTexts::new(Language::En).day(at), "November 24, 2026");
+        assert_eq!(PageTexts::new(Language::Fr).day(at), "24 novembre 2026");
     }
 
     #[test]
-    fn both_languages_have_the_same_keys() {
+    fn locales_define_the_same_keys() {
         let keys = |text: &str| -> Vec<String> {
             let lines = text.lines().filter(|l| !l.starts_with(['#', ' ']));
             lines.filter_map(|l| Some(l.split_once(" =")?.0.to_owned())).collect()

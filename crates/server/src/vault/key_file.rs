@@ -18,12 +18,12 @@ use super::DataKey;
 /// The roots: `base`, from which keys are derived by name, and those that wrap connections' keys.
 pub struct KeyFile {
     base: Secret<[u8; 32]>,
-    wraps: BTreeMap<u32, DataKey>,
+    wrapping_keys: BTreeMap<u32, DataKey>,
 }
 
 #[derive(Serialize, Deserialize, Zeroize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct KeyFileContent {
     base: String,
     #[zeroize(skip)]
     wrap: BTreeMap<String, String>,
@@ -42,7 +42,7 @@ pub enum KeyFileError {
     },
     /// Others can read it.
     #[error("key file {0}: its mode is {1:o}, and must be 600: others on this machine could read it")]
-    Readable(PathBuf, u32),
+    ReadableByOthers(PathBuf, u32),
     /// It is not a key file.
     #[error("key file {0}: expected `base` and `wrap.<n>`, each 32 bytes in base64")]
     Malformed(PathBuf),
@@ -50,12 +50,12 @@ pub enum KeyFileError {
 
 impl KeyFile {
     /// Reads the file, or makes it with fresh roots and mode 0600.
-    pub fn open_or_make(
+    pub fn open_or_create(
         path: &Path,
         random: impl Fn() -> io::Result<[u8; 32]>,
     ) -> Result<Self, KeyFileError> {
         if !path.exists() {
-            Self::make(path, random).map_err(|source| KeyFileError::Io { path: path.into(), source })?;
+            Self::create(path, random).map_err(|source| KeyFileError::Io { path: path.into(), source })?;
         }
         Self::open(path)
     }
@@ -65,29 +65,32 @@ impl KeyFile {
         let io = |source| KeyFileError::Io { path: path.into(), source };
         let mode = std::fs::metadata(path).map_err(io)?.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
-            return Err(KeyFileError::Readable(path.into(), mode));
+            return Err(KeyFileError::ReadableByOthers(path.into(), mode));
         }
         let mut text = std::fs::read_to_string(path).map_err(io)?;
-        let read = Self::read(&text);
+        let read = Self::parse(&text);
         text.zeroize();
         read.ok_or_else(|| KeyFileError::Malformed(path.into()))
     }
 
-    fn read(text: &str) -> Option<Self> {
-        let mut written: Written = toml::from_str(text).ok()?;
-        let base = root(&written.base);
-        let wraps: Option<BTreeMap<u32, DataKey>> =
-            written.wrap.iter().map(|(id, key)| Some((id.parse().ok()?, DataKey::new(root(key)?)))).collect();
+    fn parse(text: &str) -> Option<Self> {
+        let mut written: KeyFileContent = toml::from_str(text).ok()?;
+        let base = decode_root(&written.base);
+        let wraps: Option<BTreeMap<u32, DataKey>> = written
+            .wrap
+            .iter()
+            .map(|(id, key)| Some((id.parse().ok()?, DataKey::new(decode_root(key)?))))
+            .collect();
         written.zeroize();
-        Some(Self { base: base?, wraps: wraps.filter(|w| !w.is_empty())? })
+        Some(Self { base: base?, wrapping_keys: wraps.filter(|w| !w.is_empty())? })
     }
 
-    fn make(path: &Path, random: impl Fn() -> io::Result<[u8; 32]>) -> io::Result<()> {
+    fn create(path: &Path, random: impl Fn() -> io::Result<[u8; 32]>) -> io::Result<()> {
         if let Some(folder) = path.parent() {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         let fresh = || Ok::<_, io::Error>(STANDARD.encode(random()?));
-        let written = Written { base: fresh()?, wrap: BTreeMap::from([("1".to_owned(), fresh()?)]) };
+        let written = KeyFileContent { base: fresh()?, wrap: BTreeMap::from([("1".to_owned(), fresh()?)]) };
         let mut text = toml::to_string(&written).map_err(io::Error::other)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(text.as_bytes())?;
@@ -112,22 +115,22 @@ impl KeyFile {
     }
 
     /// The root of an id.
-    pub fn wrap(&self, id: u32) -> Option<&DataKey> {
-        self.wraps.get(&id)
+    pub fn wrapping_key(&self, id: u32) -> Option<&DataKey> {
+        self.wrapping_keys.get(&id)
     }
 
     /// The id of the root that wraps now.
-    pub fn newest_wrap_id(&self) -> u32 {
-        self.wraps.keys().next_back().copied().unwrap_or_default()
+    pub fn newest_wrapping_key_id(&self) -> u32 {
+        self.wrapping_keys.keys().next_back().copied().unwrap_or_default()
     }
 
     /// The root that wraps now.
-    pub fn newest_wrap(&self) -> &DataKey {
-        &self.wraps[&self.newest_wrap_id()]
+    pub fn newest_wrapping_key(&self) -> &DataKey {
+        &self.wrapping_keys[&self.newest_wrapping_key_id()]
     }
 }
 
-fn root(text: &str) -> Option<Secret<[u8; 32]>> {
+fn decode_root(text: &str) -> Option<Secret<[u8; 32]>> {
     let bytes: [u8; 32] = STANDARD.decode(text).ok()?.try_into().ok()?;
     Some(Secret::new(bytes))
 }
@@ -140,83 +143,83 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_a_key_file_or_refused(
+        fn key_file_parse_accepts_or_rejects_any_text(
             text: String,
             base: String,
             id in prop_oneof!["[0-9]{1,12}", "[a-z]{1,3}"],
             key: [u8; 32],
         ) {
-            prop_assert!(KeyFile::read(&text).is_none());
-            let of = |base: &str| KeyFile::read(&format!("base = {base:?}\n[wrap]\n{id} = {:?}\n", STANDARD.encode(key)));
-            prop_assert!(of(&base).is_none());
-            let keys = of(&STANDARD.encode([1; 32]));
-            prop_assert_eq!(keys.map(|keys| keys.newest_wrap_id()), id.parse::<u32>().ok());
+            prop_assert!(KeyFile::parse(&text).is_none());
+            let parse_with_base = |base: &str| KeyFile::parse(&format!("base = {base:?}\n[wrap]\n{id} = {:?}\n", STANDARD.encode(key)));
+            prop_assert!(parse_with_base(&base).is_none());
+            let keys = parse_with_base(&STANDARD.encode([1; 32]));
+            prop_assert_eq!(keys.map(|keys| keys.newest_wrapping_key_id()), id.parse::<u32>().ok());
         }
 
         #[test]
-        fn any_bytes_are_unwrapped_or_refused(bytes: Vec<u8>, connection: String) {
+        fn unwrap_data_key_rejects_any_bytes(bytes: Vec<u8>, connection: String) {
             let folder = tempfile::tempdir().unwrap();
-            let vault = Vault::new(KeyFile::open(&made(folder.path())).unwrap());
-            prop_assert!(vault.unwrap(&bytes, &connection).is_err());
+            let vault = Vault::new(KeyFile::open(&create_key_file(folder.path())).unwrap());
+            prop_assert!(vault.unwrap_data_key(&bytes, &connection).is_err());
             let of_root = [&1_u32.to_be_bytes()[..], &bytes].concat();
-            prop_assert!(vault.unwrap(&of_root, &connection).is_err());
+            prop_assert!(vault.unwrap_data_key(&of_root, &connection).is_err());
             prop_assert!(DataKey::new(Secret::new([1; 32])).open_text(&connection, &bytes).is_err());
         }
     }
 
-    fn made(folder: &Path) -> PathBuf {
+    fn create_key_file(folder: &Path) -> PathBuf {
         let path = folder.join("deep/bowline.keys");
-        KeyFile::open_or_make(&path, || Ok([7; 32])).unwrap();
+        KeyFile::open_or_create(&path, || Ok([7; 32])).unwrap();
         path
     }
 
     #[test]
-    fn it_is_made_once_for_its_owner_alone() {
+    fn key_file_is_created_once_with_mode_600() {
         let folder = tempfile::tempdir().unwrap();
-        let path = made(folder.path());
+        let path = create_key_file(folder.path());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let before = std::fs::read(&path).unwrap();
-        KeyFile::open_or_make(&path, || Ok([8; 32])).unwrap();
+        KeyFile::open_or_create(&path, || Ok([8; 32])).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), before);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(KeyFile::open(&path), Err(KeyFileError::Readable(_, 0o640))));
+        assert!(matches!(KeyFile::open(&path), Err(KeyFileError::ReadableByOthers(_, 0o640))));
     }
 
     #[test]
-    fn without_random_bytes_there_is_no_file() {
+    fn key_file_is_not_created_without_random_bytes() {
         let path = tempfile::tempdir().unwrap().path().join("bowline.keys");
-        let made = KeyFile::open_or_make(&path, || Err(io::Error::other("no random bytes")));
-        assert!(matches!(made, Err(KeyFileError::Io { .. })) && !path.exists());
+        let result = KeyFile::open_or_create(&path, || Err(io::Error::other("no random bytes")));
+        assert!(matches!(result, Err(KeyFileError::Io { .. })) && !path.exists());
     }
 
     #[test]
-    fn names_give_keys_that_differ_and_stay() {
+    fn derived_keys_differ_by_label_and_are_stable() {
         let folder = tempfile::tempdir().unwrap();
-        let keys = KeyFile::open(&made(folder.path())).unwrap();
+        let keys = KeyFile::open(&create_key_file(folder.path())).unwrap();
         assert_ne!(keys.derive("a").expose(), keys.derive("b").expose());
         assert_eq!(
             keys.derive("a").expose(),
-            KeyFile::open(&made(folder.path())).unwrap().derive("a").expose()
+            KeyFile::open(&create_key_file(folder.path())).unwrap().derive("a").expose()
         );
         assert_ne!(keys.derive("a").expose(), &[7; 32]);
     }
 
     #[test]
-    fn a_wrapped_key_opens_for_its_connection_alone() {
+    fn wrapped_data_key_opens_only_for_its_connection() {
         let folder = tempfile::tempdir().unwrap();
-        let vault = Vault::new(KeyFile::open(&made(folder.path())).unwrap());
-        let (key, wrapped) = vault.data_key(Secret::new([3; 32]), "con_1").unwrap();
+        let vault = Vault::new(KeyFile::open(&create_key_file(folder.path())).unwrap());
+        let (key, wrapped) = vault.create_data_key(Secret::new([3; 32]), "con_1").unwrap();
         let sealed = key.seal("con_1", b"x").unwrap();
-        assert!(vault.unwrap(&wrapped, "con_1").unwrap().open("con_1", &sealed).is_ok());
-        assert!(vault.unwrap(&wrapped, "con_2").is_err());
-        assert!(vault.unwrap(&wrapped[..3], "con_1").is_err());
+        assert!(vault.unwrap_data_key(&wrapped, "con_1").unwrap().open("con_1", &sealed).is_ok());
+        assert!(vault.unwrap_data_key(&wrapped, "con_2").is_err());
+        assert!(vault.unwrap_data_key(&wrapped[..3], "con_1").is_err());
         assert!(!wrapped.windows(32).any(|w| w == [3; 32]));
     }
 
     #[test]
-    fn garbage_is_refused_without_showing_it() {
+    fn malformed_key_file_error_hides_content() {
         let folder = tempfile::tempdir().unwrap();
-        let path = made(folder.path());
+        let path = create_key_file(folder.path());
         for bad in ["", "base = 'c2hvcnQ='\n[wrap]\n1 = 'x'", "base = 5"] {
             std::fs::write(&path, bad).unwrap();
             let error = KeyFile::open(&path).map(|_| ()).unwrap_err().to_string();

@@ -6,12 +6,12 @@ use domain::Secret;
 /// A value that does not open: altered, of another connection, or under another key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a sealed value does not open")]
-pub struct Unsealable;
+pub struct UnsealError;
 
 /// A key that seals values, each bound to a name.
 pub struct DataKey(Secret<[u8; 32]>);
 
-const NONCE: usize = 12;
+const NONCE_LEN: usize = 12;
 
 impl DataKey {
     /// A key of 32 bytes.
@@ -19,34 +19,34 @@ impl DataKey {
         Self(key)
     }
 
-    fn cipher(&self) -> Result<RandomizedNonceKey, Unsealable> {
-        RandomizedNonceKey::new(&AES_256_GCM, self.0.expose()).map_err(|_| Unsealable)
+    fn cipher(&self) -> Result<RandomizedNonceKey, UnsealError> {
+        RandomizedNonceKey::new(&AES_256_GCM, self.0.expose()).map_err(|_| UnsealError)
     }
 
     /// Seals a value: nonce, ciphertext, tag.
-    pub fn seal(&self, bound_to: &str, plain: &[u8]) -> Result<Vec<u8>, Unsealable> {
+    pub fn seal(&self, bound_to: &str, plain: &[u8]) -> Result<Vec<u8>, UnsealError> {
         let mut sealed = plain.to_vec();
         let nonce =
-            self.cipher()?.seal_in_place_append_tag(aad(bound_to), &mut sealed).map_err(|_| Unsealable)?;
+            self.cipher()?.seal_in_place_append_tag(aad(bound_to), &mut sealed).map_err(|_| UnsealError)?;
         Ok([&nonce.as_ref()[..], &sealed].concat())
     }
 
     /// Opens what was sealed with the same name.
-    pub fn open(&self, bound_to: &str, sealed: &[u8]) -> Result<Secret<Vec<u8>>, Unsealable> {
-        let (nonce, body) = sealed.split_first_chunk::<NONCE>().ok_or(Unsealable)?;
+    pub fn open(&self, bound_to: &str, sealed: &[u8]) -> Result<Secret<Vec<u8>>, UnsealError> {
+        let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(UnsealError)?;
         let mut body = body.to_vec();
         let length = {
             let plain = self.cipher()?.open_in_place(Nonce::from(nonce), aad(bound_to), &mut body);
-            plain.map_err(|_| Unsealable)?.len()
+            plain.map_err(|_| UnsealError)?.len()
         };
         body.truncate(length);
         Ok(Secret::new(body))
     }
 
     /// Opens a text.
-    pub fn open_text(&self, bound_to: &str, sealed: &[u8]) -> Result<Secret<String>, Unsealable> {
+    pub fn open_text(&self, bound_to: &str, sealed: &[u8]) -> Result<Secret<String>, UnsealError> {
         let plain = self.open(bound_to, sealed)?;
-        String::from_utf8(plain.expose().clone()).map(Secret::new).map_err(|_| Unsealable)
+        String::from_utf8(plain.expose().clone()).map(Secret::new).map_err(|_| UnsealError)
     }
 }
 
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_opens_for_its_own_name_and_key_alone() {
+    fn sealed_value_opens_only_for_its_name_and_key() {
         let key = |byte| DataKey::new(Secret::new([byte; 32]));
         let sealed = key(1).seal("con_1", b"token").unwrap();
         assert_eq!(key(1).open_text("con_1", &sealed).unwrap().expose(), "token");

@@ -6,12 +6,12 @@ use domain::error::{OAuthCode, OAuthError};
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited as LimitedBody};
 
-use super::twice::twice_within;
+use super::twice::find_duplicate_key;
 use crate::app::App;
 
 /// A body that was read whole.
 #[derive(Debug)]
-pub struct Limited {
+pub struct BoundedBody {
     /// What was sent.
     pub bytes: Bytes,
     /// The media type, in lower case and without parameters.
@@ -24,38 +24,41 @@ pub enum BodyError {
     /// It is larger than allowed.
     TooLarge,
     /// It did not come in time, or broke off.
-    Broken,
+    Incomplete,
     /// It is of another type.
-    MediaType,
+    UnsupportedMediaType,
     /// It is of another type than JSON, where nothing else is read.
     NotJson,
     /// It does not say what it should.
     Malformed(OAuthError),
     /// A member of an object in it is given twice: the way to it.
-    Twice(String),
+    DuplicateKey(String),
 }
 
 impl BodyError {
     /// The status and the error of the Flinks face.
-    pub fn shown(&self) -> (StatusCode, OAuthError) {
-        let plain = |text| OAuthError::new(OAuthCode::InvalidRequest, text);
+    pub fn to_status_and_error(&self) -> (StatusCode, OAuthError) {
+        let invalid_request = |text| OAuthError::new(OAuthCode::InvalidRequest, text);
         match self {
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, plain("The body is too large")),
-            Self::Broken => (StatusCode::REQUEST_TIMEOUT, plain("The body did not arrive")),
-            Self::MediaType => (
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, invalid_request("The body is too large")),
+            Self::Incomplete => (StatusCode::REQUEST_TIMEOUT, invalid_request("The body did not arrive")),
+            Self::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                plain("The content type must be application/json or application/x-www-form-urlencoded"),
+                invalid_request(
+                    "The content type must be application/json or application/x-www-form-urlencoded",
+                ),
             ),
-            Self::NotJson => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, plain("The content type must be application/json"))
-            }
+            Self::NotJson => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                invalid_request("The content type must be application/json"),
+            ),
             Self::Malformed(error) => (StatusCode::BAD_REQUEST, error.clone()),
-            Self::Twice(way) => (StatusCode::BAD_REQUEST, OAuthError::repeated(way)),
+            Self::DuplicateKey(way) => (StatusCode::BAD_REQUEST, OAuthError::for_repeated_field(way)),
         }
     }
 }
 
-impl Limited {
+impl BoundedBody {
     /// Reads the body of a request.
     pub async fn read(app: &App, request: Request<Body>) -> Result<Self, BodyError> {
         let server = &app.config().server;
@@ -66,7 +69,7 @@ impl Limited {
         match collected {
             Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(BodyError::TooLarge),
             Ok(Ok(body)) => Ok(Self { bytes: body.to_bytes(), media_type }),
-            Err(_) | Ok(Err(_)) => Err(BodyError::Broken),
+            Err(_) | Ok(Err(_)) => Err(BodyError::Incomplete),
         }
     }
 
@@ -76,14 +79,14 @@ impl Limited {
     }
 
     /// The fields of a form.
-    pub fn form(&self) -> Vec<(String, String)> {
+    pub fn form_fields(&self) -> Vec<(String, String)> {
         form_urlencoded::parse(&self.bytes).into_owned().collect()
     }
 
     /// The members of a JSON object, repeated names included; within them there are none.
-    pub fn members(&self) -> Result<Vec<(String, serde_json::Value)>, BodyError> {
+    pub fn json_members(&self) -> Result<Vec<(String, serde_json::Value)>, BodyError> {
         match self.media_type.as_deref() {
-            Some("application/json") => members(&self.bytes),
+            Some("application/json") => parse_json_members(&self.bytes),
             _ => Err(BodyError::NotJson),
         }
     }
@@ -91,33 +94,36 @@ impl Limited {
     /// The fields of a form or of a flat JSON object, repeated names included. Those that are known must be texts.
     pub fn fields(&self, known: &[&str]) -> Result<Vec<(String, String)>, BodyError> {
         match self.media_type.as_deref() {
-            Some("application/json") => json_fields(&self.bytes, known),
-            _ if self.is_form() => Ok(self.form()),
-            _ => Err(BodyError::MediaType),
+            Some("application/json") => parse_json_fields(&self.bytes, known),
+            _ if self.is_form() => Ok(self.form_fields()),
+            _ => Err(BodyError::UnsupportedMediaType),
         }
     }
 }
 
-fn members(bytes: &[u8]) -> Result<Vec<(String, serde_json::Value)>, BodyError> {
-    let Pairs(pairs) = serde_json::from_slice(bytes).map_err(|error| {
+fn parse_json_members(bytes: &[u8]) -> Result<Vec<(String, serde_json::Value)>, BodyError> {
+    let OrderedMembers(pairs) = serde_json::from_slice(bytes).map_err(|error| {
         let place =
             format_args!("The body is no JSON object: line {}, column {}", error.line(), error.column());
-        BodyError::Malformed(OAuthError::about(OAuthCode::InvalidRequest, place))
+        BodyError::Malformed(OAuthError::with_description(OAuthCode::InvalidRequest, place))
     })?;
-    twice_within(bytes).map_or(Ok(pairs), |way| Err(BodyError::Twice(way)))
+    find_duplicate_key(bytes).map_or(Ok(pairs), |way| Err(BodyError::DuplicateKey(way)))
 }
 
 /// A flat object's texts. `null` is an absent field; a known one of another type is named, an unknown one ignored.
-fn json_fields(bytes: &[u8], known: &[&str]) -> Result<Vec<(String, String)>, BodyError> {
+fn parse_json_fields(bytes: &[u8], known: &[&str]) -> Result<Vec<(String, String)>, BodyError> {
     let mut fields = Vec::new();
-    for (name, value) in members(bytes)? {
+    for (name, value) in parse_json_members(bytes)? {
         match value {
             serde_json::Value::String(text) => fields.push((name, text)),
             serde_json::Value::Null => {}
             _ if !known.contains(&name.as_str()) => {}
             _ => {
                 let wrong = format_args!("{name} must be a string");
-                return Err(BodyError::Malformed(OAuthError::about(OAuthCode::InvalidRequest, wrong)));
+                return Err(BodyError::Malformed(OAuthError::with_description(
+                    OAuthCode::InvalidRequest,
+                    wrong,
+                )));
             }
         }
     }
@@ -125,25 +131,25 @@ fn json_fields(bytes: &[u8], known: &[&str]) -> Result<Vec<(String, String)>, Bo
 }
 
 /// An object's members in order: a map would hide that one is given twice.
-struct Pairs(Vec<(String, serde_json::Value)>);
+struct OrderedMembers(Vec<(String, serde_json::Value)>);
 
-impl<'de> serde::Deserialize<'de> for Pairs {
+impl<'de> serde::Deserialize<'de> for OrderedMembers {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> serde::de::Visitor<'de> for Members {
-            type Value = Pairs;
+        struct OrderedMembersVisitor;
+        impl<'de> serde::de::Visitor<'de> for OrderedMembersVisitor {
+            type Value = OrderedMembers;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
             }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<OrderedMembers, A::Error> {
                 let mut pairs = Vec::new();
                 while let Some(pair) = map.next_entry()? {
                     pairs.push(pair);
                 }
-                Ok(Pairs(pairs))
+                Ok(OrderedMembers(pairs))
             }
         }
-        deserializer.deserialize_map(Members)
+        deserializer.deserialize_map(OrderedMembersVisitor)
     }
 }
 
@@ -154,47 +160,52 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_body_is_read_or_refused(bytes: Vec<u8>, text: String) {
+        fn body_parse_accepts_or_rejects_any_input(bytes: Vec<u8>, text: String) {
             for body in [&bytes[..], text.as_bytes(), format!("{{{text}}}").as_bytes()] {
-                if let Err(error) = json_fields(body, &["code"]) {
-                    let (_, error) = error.shown();
+                if let Err(error) = parse_json_fields(body, &["code"]) {
+                    let (_, error) = error.to_status_and_error();
                     prop_assert!(error.description.bytes().all(|b| b.is_ascii_graphic() || b == b' '));
                 }
-                let limited = Limited { bytes: Bytes::copy_from_slice(body), media_type: None };
-                let _ = limited.form();
+                let limited = BoundedBody { bytes: Bytes::copy_from_slice(body), media_type: None };
+                let _ = limited.form_fields();
             }
         }
 
         #[test]
-        fn fields_are_read_as_they_were_written(fields in prop::collection::vec((".*", ".*"), 0..6)) {
+        fn body_fields_round_trip_as_json_and_form(fields in prop::collection::vec((".*", ".*"), 0..6)) {
             let members = fields.iter().map(|(name, value)| {
                 format!("{}:{}", serde_json::json!(name), serde_json::json!(value))
             });
             let body = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
-            prop_assert_eq!(json_fields(body.as_bytes(), &[]).unwrap(), fields.clone());
+            prop_assert_eq!(parse_json_fields(body.as_bytes(), &[]).unwrap(), fields.clone());
             let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
-            let limited = Limited { bytes: body.into(), media_type: None };
-            prop_assert_eq!(limited.form(), fields);
+            let limited = BoundedBody { bytes: body.into(), media_type: None };
+            prop_assert_eq!(limited.form_fields(), fields);
         }
 
         #[test]
-        fn a_strange_value_is_named_in_plain_text(name: String) {
+        fn json_field_type_error_is_printable_ascii(name: String) {
             let body = serde_json::json!({name.as_str(): 5}).to_string();
-            let (_, error) = json_fields(body.as_bytes(), &[&name]).unwrap_err().shown();
+            let (_, error) = parse_json_fields(body.as_bytes(), &[&name]).unwrap_err().to_status_and_error();
             prop_assert!(error.description.bytes().all(|b| b.is_ascii_graphic() || b == b' '));
         }
     }
 
     #[test]
-    fn json_errors_name_the_position_or_the_field() {
-        let says = |text: &str| {
-            json_fields(text.as_bytes(), &["code"]).unwrap_err().shown().1.description.into_owned()
+    fn json_body_error_names_position_or_field() {
+        let description = |text: &str| {
+            parse_json_fields(text.as_bytes(), &["code"])
+                .unwrap_err()
+                .to_status_and_error()
+                .1
+                .description
+                .into_owned()
         };
-        assert_eq!(says("{\n\"a\": }"), "The body is no JSON object: line 2, column 6");
-        assert_eq!(says("[1]"), "The body is no JSON object: line 1, column 0");
-        assert_eq!(says(r#"{"code": 5}"#), "code must be a string");
-        assert_eq!(says(r#"{"code":"1","x":{"y":1,"y":1}}"#), "x.y is given twice");
-        let twice = json_fields(br#"{"a":"1","a":"2","b":null,"c":5}"#, &["code"]).unwrap();
+        assert_eq!(description("{\n\"a\": }"), "The body is no JSON object: line 2, column 6");
+        assert_eq!(description("[1]"), "The body is no JSON object: line 1, column 0");
+        assert_eq!(description(r#"{"code": 5}"#), "code must be a string");
+        assert_eq!(description(r#"{"code":"1","x":{"y":1,"y":1}}"#), "x.y is given twice");
+        let twice = parse_json_fields(br#"{"a":"1","a":"2","b":null,"c":5}"#, &["code"]).unwrap();
         assert_eq!(twice, [("a".into(), "1".into()), ("a".into(), "2".into())]);
     }
 }

@@ -14,29 +14,29 @@ pub struct Correlation {
     echo: Option<String>,
 }
 
-const INTERACTION: &str = "x-fapi-interaction-id";
+const INTERACTION_HEADER: &str = "x-fapi-interaction-id";
 
 impl Correlation {
     /// From `correlation_id`, `x-fapi-interaction-id` and `traceparent` (W3C), or from 16 random bytes.
-    pub fn of(uri: &Uri, headers: &HeaderMap, random: [u8; 16]) -> Self {
+    pub fn from_request(uri: &Uri, headers: &HeaderMap, random: [u8; 16]) -> Self {
         let query = uri.query().unwrap_or_default().as_bytes();
         let from_query = form_urlencoded::parse(query).find(|(name, _)| name == "correlation_id");
-        let from_query = from_query.map(|(_, value)| value.into_owned()).filter(|v| usable(v));
+        let from_query = from_query.map(|(_, value)| value.into_owned()).filter(|v| is_usable(v));
         let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let echo = header(INTERACTION).filter(|v| usable(v));
-        let made = || uuid::Builder::from_random_bytes(random).into_uuid().to_string();
-        let trace = header("traceparent").as_deref().and_then(trace_id).map(str::to_owned);
-        let id = from_query.or_else(|| echo.clone()).unwrap_or_else(made);
-        let trace = trace.unwrap_or_else(|| crate::telemetry::hex(&random));
+        let echo = header(INTERACTION_HEADER).filter(|v| is_usable(v));
+        let generate = || uuid::Builder::from_random_bytes(random).into_uuid().to_string();
+        let trace = header("traceparent").as_deref().and_then(parse_trace_id).map(str::to_owned);
+        let id = from_query.or_else(|| echo.clone()).unwrap_or_else(generate);
+        let trace = trace.unwrap_or_else(|| crate::telemetry::encode_hex(&random));
         Self { id: id.into(), trace, echo }
     }
 
     /// Puts the ids on an answer.
-    pub fn stamp(&self, headers: &mut HeaderMap) {
+    pub fn add_headers(&self, headers: &mut HeaderMap) {
         let pairs = [
             ("ob-correlation-id", Some(&*self.id)),
             ("ob-trace-id", Some(&*self.trace)),
-            (INTERACTION, self.echo.as_deref()),
+            (INTERACTION_HEADER, self.echo.as_deref()),
         ];
         for (name, value) in pairs {
             if let Some(Ok(value)) = value.map(HeaderValue::from_str) {
@@ -46,13 +46,13 @@ impl Correlation {
     }
 }
 
-fn usable(text: &str) -> bool {
+fn is_usable(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 /// The trace id of `00-<32 hex>-<16 hex>-<2 hex>`.
-fn trace_id(parent: &str) -> Option<&str> {
+fn parse_trace_id(parent: &str) -> Option<&str> {
     let mut parts = parent.split('-');
     let (version, trace, span, _flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let hex = |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit());
@@ -67,7 +67,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_an_id_that_can_be_logged_goes_back(
+        fn correlation_id_is_always_loggable_and_returned(
             query: String,
             interaction: Vec<u8>,
             parent in prop_oneof!["[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", ".*"],
@@ -75,42 +75,42 @@ mod tests {
             let query = form_urlencoded::byte_serialize(query.as_bytes()).collect::<String>();
             let uri: Uri = format!("/?correlation_id={query}").parse().unwrap();
             let mut headers = HeaderMap::new();
-            headers.extend(HeaderValue::from_bytes(&interaction).map(|v| (HeaderName::from_static(INTERACTION), v)));
+            headers.extend(HeaderValue::from_bytes(&interaction).map(|v| (HeaderName::from_static(INTERACTION_HEADER), v)));
             let parent = HeaderValue::from_bytes(parent.as_bytes());
             headers.extend(parent.map(|v| (HeaderName::from_static("traceparent"), v)));
-            let correlation = Correlation::of(&uri, &headers, [7; 16]);
-            prop_assert!(usable(&correlation.id), "{}", correlation.id);
+            let correlation = Correlation::from_request(&uri, &headers, [7; 16]);
+            prop_assert!(is_usable(&correlation.id), "{}", correlation.id);
             prop_assert!(correlation.trace.len() == 32 && correlation.trace.bytes().all(|b| b.is_ascii_hexdigit()));
             let mut stamped = HeaderMap::new();
-            correlation.stamp(&mut stamped);
+            correlation.add_headers(&mut stamped);
             prop_assert!(stamped.contains_key("ob-correlation-id") && stamped.contains_key("ob-trace-id"));
         }
     }
 
-    fn of(uri: &str, headers: &[(&'static str, &str)]) -> Correlation {
+    fn correlate(uri: &str, headers: &[(&'static str, &str)]) -> Correlation {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        Correlation::of(&uri.parse().unwrap(), &map, [1; 16])
+        Correlation::from_request(&uri.parse().unwrap(), &map, [1; 16])
     }
 
     #[test]
-    fn ids_are_taken_up_if_they_are_plain_and_made_if_not() {
-        assert_eq!(&*of("/?correlation_id=abc", &[(INTERACTION, "x1")]).id, "abc");
-        assert_eq!(&*of("/", &[(INTERACTION, "x1")]).id, "x1");
+    fn correlation_id_is_adopted_if_plain_else_generated() {
+        assert_eq!(&*correlate("/?correlation_id=abc", &[(INTERACTION_HEADER, "x1")]).id, "abc");
+        assert_eq!(&*correlate("/", &[(INTERACTION_HEADER, "x1")]).id, "x1");
         for bad in ["/?correlation_id=a%0d%0ab", "/?correlation_id=", "/?correlation_id=%3Cscript%3E"] {
-            assert_eq!(of(bad, &[]).id.len(), 36, "{bad}");
+            assert_eq!(correlate(bad, &[]).id.len(), 36, "{bad}");
         }
         let long = format!("/?correlation_id={}", "a".repeat(65));
-        assert_eq!(of(&long, &[]).id.len(), 36);
+        assert_eq!(correlate(&long, &[]).id.len(), 36);
     }
 
     #[test]
-    fn a_trace_is_followed() {
+    fn traceparent_trace_id_is_adopted() {
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         let parent = format!("00-{trace}-00f067aa0ba902b7-01");
-        assert_eq!(of("/", &[("traceparent", &parent)]).trace, trace);
-        assert_eq!(of("/", &[("traceparent", "00-zz-1-01")]).trace, "01".repeat(16));
+        assert_eq!(correlate("/", &[("traceparent", &parent)]).trace, trace);
+        assert_eq!(correlate("/", &[("traceparent", "00-zz-1-01")]).trace, "01".repeat(16));
     }
 }

@@ -12,7 +12,7 @@ use super::Problem;
 
 /// A surface with its own way of saying no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Face {
+pub enum ApiSurface {
     /// `/api/v1`
     Flinks,
     /// `/api/fdx/5`
@@ -25,9 +25,9 @@ pub enum Face {
     Probe,
 }
 
-impl Face {
+impl ApiSurface {
     /// The face that a path belongs to.
-    pub fn of(path: &str) -> Self {
+    pub fn from_path(path: &str) -> Self {
         if path.starts_with("/api/fdx/") {
             Self::Fdx
         } else if path.starts_with("/api/") {
@@ -49,7 +49,7 @@ impl Face {
     }
 
     /// An answer outside of the documented lists: 404, 405, 413, 415, 500, 503.
-    pub fn plain(self, status: StatusCode, message: &'static str) -> Response {
+    pub fn render_error(self, status: StatusCode, message: &'static str) -> Response {
         let mut response = match self {
             Self::Flinks => {
                 let code = match status {
@@ -57,16 +57,20 @@ impl Face {
                     status if status.is_server_error() => OAuthCode::ServerError,
                     _ => OAuthCode::InvalidRequest,
                 };
-                oauth_error(status, &OAuthError::new(code, message))
+                render_oauth_error(status, &OAuthError::new(code, message))
             }
             // 500 and 503 stand in the documented list, the others outside of it with a message alone.
             Self::Fdx => match status {
-                StatusCode::SERVICE_UNAVAILABLE => fdx_error(status, fdx::ErrorCode::Maintenance, message),
-                StatusCode::INTERNAL_SERVER_ERROR => fdx_error(status, fdx::ErrorCode::Internal, message),
+                StatusCode::SERVICE_UNAVAILABLE => {
+                    render_fdx_error(status, fdx::ErrorCode::Maintenance, message)
+                }
+                StatusCode::INTERNAL_SERVER_ERROR => {
+                    render_fdx_error(status, fdx::ErrorCode::Internal, message)
+                }
                 _ => (status, Json(json!({ "message": message }))).into_response(),
             },
-            Self::Page => crate::pages::message(status, crate::pages::Notice::of(status)),
-            Self::Admin => Problem::plain(status, message).into_response(),
+            Self::Page => crate::pages::render_notice(status, crate::pages::NoticeKind::for_status(status)),
+            Self::Admin => Problem::for_status(status, message).into_response(),
             Self::Probe => (status, message).into_response(),
         };
         if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -76,7 +80,7 @@ impl Face {
     }
 }
 
-fn fdx_error(status: StatusCode, code: fdx::ErrorCode, message: &str) -> Response {
+fn render_fdx_error(status: StatusCode, code: fdx::ErrorCode, message: &str) -> Response {
     (status, Json(fdx::ErrorBody::new(code, message))).into_response()
 }
 
@@ -98,7 +102,7 @@ impl<'a> OAuthErrorBody<'a> {
 }
 
 /// The one rendering of an OAuth error as JSON.
-pub fn oauth_error(status: StatusCode, error: &OAuthError) -> Response {
+pub fn render_oauth_error(status: StatusCode, error: &OAuthError) -> Response {
     let mut response = (status, Json(OAuthErrorBody::new(error))).into_response();
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

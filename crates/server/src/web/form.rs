@@ -4,22 +4,22 @@ use http::{HeaderMap, header};
 
 /// Where a post comes from, as far as the browser says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sameness {
+pub enum RequestOrigin {
     /// Our own page.
-    Same,
+    SameOrigin,
     /// Another site, or nothing that says so.
-    Other,
+    CrossOrigin,
 }
 
 /// `Sec-Fetch-Site` decides where the browser sends it; else `Origin` must be ours or absent.
-pub fn same_site(headers: &HeaderMap, public_url: &str) -> Sameness {
+pub fn detect_request_origin(headers: &HeaderMap, public_url: &str) -> RequestOrigin {
     let header = |name| headers.get(name).map(|value: &http::HeaderValue| value.as_bytes().to_vec());
     let same = match (header(http::HeaderName::from_static("sec-fetch-site")), header(header::ORIGIN)) {
         (Some(site), _) => site == b"same-origin",
         (None, Some(origin)) => origin == public_url.as_bytes(),
         (None, None) => true,
     };
-    if same { Sameness::Same } else { Sameness::Other }
+    if same { RequestOrigin::SameOrigin } else { RequestOrigin::CrossOrigin }
 }
 
 #[cfg(test)]
@@ -27,16 +27,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_post_from_another_site_is_seen() {
-        let of = |pairs: &[(&'static str, &str)]| {
+    fn form_post_from_other_site_is_detected() {
+        let detect = |pairs: &[(&'static str, &str)]| {
             let mut headers = HeaderMap::new();
             for (name, value) in pairs {
                 headers.insert(*name, value.parse().unwrap());
             }
-            same_site(&headers, "https://hub.example.org")
+            detect_request_origin(&headers, "https://hub.example.org")
         };
-        assert_eq!(of(&[("sec-fetch-site", "same-origin")]), Sameness::Same);
-        assert_eq!(of(&[("origin", "https://hub.example.org")]), Sameness::Same);
+        assert_eq!(detect(&[("sec-fetch-site", "same-origin")]), RequestOrigin::SameOrigin);
+        assert_eq!(detect(&[("origin", "https://hub.example.org")]), RequestOrigin::SameOrigin);
         for foreign in [
             ("sec-fetch-site", "cross-site"),
             ("sec-fetch-site", "same-site"),
@@ -44,7 +44,7 @@ mod tests {
             ("origin", "https://evil.example.org"),
             ("origin", "null"),
         ] {
-            assert_eq!(of(&[foreign]), Sameness::Other, "{foreign:?}");
+            assert_eq!(detect(&[foreign]), RequestOrigin::CrossOrigin, "{foreign:?}");
         }
     }
 }

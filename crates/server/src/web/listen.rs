@@ -17,17 +17,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{Service, ServiceExt};
 
-use super::peer::Peer;
-use super::stall::Stalling;
+use super::peer::RemotePeer;
+use super::stall::IdleTimeoutStream;
 use crate::config::ServerSection;
 
 /// How a listener stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Served {
+pub enum ShutdownOutcome {
     /// Every request that had begun was answered.
-    Whole,
+    Completed,
     /// Some took longer than the grace that they were given.
-    CutOff,
+    GraceExceeded,
 }
 
 /// What connections come from, and who is at their other end.
@@ -36,16 +36,16 @@ pub trait Listener: Send + Sync + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// Waits for the next one.
-    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, RemotePeer)>> + Send;
 }
 
 impl Listener for TcpListener {
     type Stream = TcpStream;
 
-    async fn accept(&self) -> io::Result<(TcpStream, Peer)> {
+    async fn accept(&self) -> io::Result<(TcpStream, RemotePeer)> {
         let (stream, address) = Self::accept(self).await?;
         let _ = stream.set_nodelay(true);
-        Ok((stream, Peer::address(address.ip())))
+        Ok((stream, RemotePeer::from_address(address.ip())))
     }
 }
 
@@ -55,7 +55,7 @@ pub async fn serve<L, S>(
     service: S,
     section: &ServerSection,
     stop: impl Future<Output = ()>,
-) -> Served
+) -> ShutdownOutcome
 where
     L: Listener,
     S: Service<http::Request<Body>, Response = Response, Error = Infallible, Future: Send>
@@ -63,7 +63,7 @@ where
         + Send
         + 'static,
 {
-    let builder = Arc::new(builder(section));
+    let builder = Arc::new(build_connection_builder(section));
     let open = Arc::new(Semaphore::new(section.connections));
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);
@@ -79,7 +79,7 @@ where
             request.extensions_mut().insert(peer);
             request
         });
-        let stream = TokioIo::new(Stalling::new(stream, section));
+        let stream = TokioIo::new(IdleTimeoutStream::new(stream, section));
         let connection = builder.serve_connection(stream, TowerToHyperService::new(service)).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
@@ -90,28 +90,28 @@ where
     }
     drop(listener);
     match tokio::time::timeout(section.shutdown_grace.duration(), graceful.shutdown()).await {
-        Ok(()) => Served::Whole,
-        Err(_) => Served::CutOff,
+        Ok(()) => ShutdownOutcome::Completed,
+        Err(_) => ShutdownOutcome::GraceExceeded,
     }
 }
 
 async fn accept<L: Listener>(
     listener: &L,
     open: &Arc<Semaphore>,
-) -> Option<(L::Stream, Peer, OwnedSemaphorePermit)> {
+) -> Option<(L::Stream, RemotePeer, OwnedSemaphorePermit)> {
     let permit = Arc::clone(open).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => Some((stream, peer, permit)),
         Err(error) => {
             tracing::warn!(%error, "a connection was not accepted");
-            rest_after(&error).await;
+            pause_after_accept_error(&error).await;
             None
         }
     }
 }
 
 /// Out of file descriptors: a moment without accepting, so that the loop does not spin.
-async fn rest_after(error: &io::Error) {
+async fn pause_after_accept_error(error: &io::Error) {
     let peer = matches!(
         error.kind(),
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
@@ -122,7 +122,7 @@ async fn rest_after(error: &io::Error) {
     }
 }
 
-fn builder(section: &ServerSection) -> Builder<TokioExecutor> {
+fn build_connection_builder(section: &ServerSection) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()

@@ -9,14 +9,14 @@ use domain::rule::operator::LocalPeer;
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 use super::listen::Listener;
-use super::peer::{Peer, own_user};
+use super::peer::{RemotePeer, current_user_id};
 
 /// The longest path of a socket, in bytes (unix(7): 108 with the zero at its end).
-const LONGEST: usize = 107;
+const MAX_PATH_BYTES: usize = 107;
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 128;
 /// Bits of a mode that let others than the owner write.
-const OTHERS_WRITE: u32 = 0o022;
+const OTHERS_WRITE_MASK: u32 = 0o022;
 
 /// A socket that is served; its file goes with it.
 #[derive(Debug)]
@@ -28,10 +28,10 @@ pub struct LocalSocket {
 
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
-pub enum NotBound {
+pub enum BindSocketError {
     /// The path has no room in an address.
     #[error(
-        "server.admin_socket: {path} has {length} bytes: expected at most {LONGEST}, or an empty text for none"
+        "server.admin_socket: {path} has {length} bytes: expected at most {MAX_PATH_BYTES}, or an empty text for none"
     )]
     TooLong {
         /// The path.
@@ -43,16 +43,16 @@ pub enum NotBound {
     #[error(
         "server.admin_socket: {0}: expected a folder of the hub's own user where nobody else may write (chmod go-w), or an empty text for no socket"
     )]
-    Folder(PathBuf),
+    UnsafeFolder(PathBuf),
     /// Something else is there.
     #[error("server.admin_socket: {0} is there already and is no socket")]
-    NoSocket(PathBuf),
+    NotASocket(PathBuf),
     /// Somebody serves there.
     #[error("server.admin_socket: {0} is in use by another program: name another path")]
     InUse(PathBuf),
     /// The system refuses.
     #[error("server.admin_socket: {path}: {source}")]
-    Refused {
+    Io {
         /// The path.
         path: PathBuf,
         /// What it says.
@@ -62,25 +62,25 @@ pub enum NotBound {
 
 impl LocalSocket {
     /// Makes the socket, for the hub's own user alone. One that nobody serves any more is replaced.
-    pub fn bind(path: &Path) -> Result<Self, NotBound> {
+    pub fn bind(path: &Path) -> Result<Self, BindSocketError> {
         let length = path.as_os_str().len();
-        if length > LONGEST {
-            return Err(NotBound::TooLong { path: path.into(), length });
+        if length > MAX_PATH_BYTES {
+            return Err(BindSocketError::TooLong { path: path.into(), length });
         }
-        let refused = |source| NotBound::Refused { path: path.into(), source };
+        let refused = |source| BindSocketError::Io { path: path.into(), source };
         let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        if !is_ones_own(&std::fs::metadata(folder).map_err(refused)?) {
-            return Err(NotBound::Folder(folder.into()));
+        if !is_safe_folder(&std::fs::metadata(folder).map_err(refused)?) {
+            return Err(BindSocketError::UnsafeFolder(folder.into()));
         }
-        clear(path)?;
-        let bound = || {
+        remove_stale_socket(path)?;
+        let bind_and_listen = || {
             let socket = UnixSocket::new_stream()?;
             socket.bind(path)?;
             // Before anybody is listened to.
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-            Ok((socket.listen(BACKLOG)?, identity(path)?))
+            Ok((socket.listen(BACKLOG)?, file_identity(path)?))
         };
-        let (listener, file) = bound().map_err(refused)?;
+        let (listener, file) = bind_and_listen().map_err(refused)?;
         Ok(Self { listener, path: path.into(), file })
     }
 
@@ -91,18 +91,18 @@ impl LocalSocket {
 }
 
 /// Whether a folder is the hub's own user's, or root's, and nobody else may write in it.
-fn is_ones_own(folder: &std::fs::Metadata) -> bool {
-    let owned = folder.uid() == own_user() || folder.uid() == 0;
-    owned && folder.mode() & OTHERS_WRITE == 0
+fn is_safe_folder(folder: &std::fs::Metadata) -> bool {
+    let owned = folder.uid() == current_user_id() || folder.uid() == 0;
+    owned && folder.mode() & OTHERS_WRITE_MASK == 0
 }
 
 /// Removes a socket that nobody serves.
-fn clear(path: &Path) -> Result<(), NotBound> {
-    let refused = |source| NotBound::Refused { path: path.into(), source };
+fn remove_stale_socket(path: &Path) -> Result<(), BindSocketError> {
+    let refused = |source| BindSocketError::Io { path: path.into(), source };
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(refused(error)),
-        Ok(there) if !there.file_type().is_socket() => return Err(NotBound::NoSocket(path.into())),
+        Ok(there) if !there.file_type().is_socket() => return Err(BindSocketError::NotASocket(path.into())),
         Ok(_) => {}
     }
     match Caller::connect(path) {
@@ -110,11 +110,11 @@ fn clear(path: &Path) -> Result<(), NotBound> {
             std::fs::remove_file(path).map_err(refused)
         }
         Err(error) => Err(refused(error)),
-        Ok(_) => Err(NotBound::InUse(path.into())),
+        Ok(_) => Err(BindSocketError::InUse(path.into())),
     }
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
+fn file_identity(path: &Path) -> io::Result<(u64, u64)> {
     let there = std::fs::symlink_metadata(path)?;
     Ok((there.dev(), there.ino()))
 }
@@ -122,17 +122,17 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 impl Listener for LocalSocket {
     type Stream = UnixStream;
 
-    async fn accept(&self) -> io::Result<(UnixStream, Peer)> {
+    async fn accept(&self) -> io::Result<(UnixStream, RemotePeer)> {
         let (stream, _) = self.listener.accept().await?;
         let user = stream.peer_cred()?.uid();
-        Ok((stream, Peer::local(LocalPeer { user, own: own_user() })))
+        Ok((stream, RemotePeer::from_local(LocalPeer { peer_uid: user, hub_uid: current_user_id() })))
     }
 }
 
 impl Drop for LocalSocket {
     fn drop(&mut self) {
         // What another has put in its place is not ours.
-        if identity(&self.path).is_ok_and(|there| there == self.file) {
+        if file_identity(&self.path).is_ok_and(|there| there == self.file) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -142,51 +142,51 @@ impl Drop for LocalSocket {
 mod tests {
     use super::*;
 
-    fn said(path: &Path) -> String {
+    fn bind_error_message(path: &Path) -> String {
         LocalSocket::bind(path).unwrap_err().to_string()
     }
 
     #[tokio::test]
-    async fn a_socket_is_its_owners_alone_and_goes_with_its_hub() {
+    async fn admin_socket_is_owner_only_and_removed_on_drop() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
         let socket = LocalSocket::bind(&path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        assert!(said(&path).contains("is in use by another program"));
+        assert!(bind_error_message(&path).contains("is in use by another program"));
         drop(socket);
         assert!(!path.exists());
     }
 
     #[tokio::test]
-    async fn a_socket_that_a_crash_left_behind_is_replaced() {
+    async fn admin_socket_left_by_crash_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "nobody serves there");
-        let former = LocalSocket::bind(&path).unwrap();
+        let previous = LocalSocket::bind(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         let next = LocalSocket::bind(&path).unwrap();
-        drop(former);
+        drop(previous);
         assert!(path.exists(), "what another has put in its place stays");
         drop(next);
     }
 
     #[tokio::test]
-    async fn a_place_that_is_not_fit_is_refused_by_name() {
+    async fn admin_socket_at_unusable_path_is_rejected_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "kept").unwrap();
-        assert!(said(&file).contains("file is there already and is no socket"));
+        assert!(bind_error_message(&file).contains("file is there already and is no socket"));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        assert!(said(&link).contains("is no socket"));
+        assert!(bind_error_message(&link).contains("is no socket"));
         let long = folder.path().join("x".repeat(108));
-        assert!(said(&long).contains("expected at most 107"), "{}", said(&long));
-        assert!(said(&folder.path().join("nowhere/admin.sock")).contains("No such file"));
+        assert!(bind_error_message(&long).contains("expected at most 107"), "{}", bind_error_message(&long));
+        assert!(bind_error_message(&folder.path().join("nowhere/admin.sock")).contains("No such file"));
         for mode in [0o770, 0o702] {
             std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
-            let error = said(&folder.path().join("admin.sock"));
+            let error = bind_error_message(&folder.path().join("admin.sock"));
             assert!(error.contains("where nobody else may write"), "{mode:o}: {error}");
         }
     }

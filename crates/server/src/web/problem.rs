@@ -15,13 +15,13 @@ pub struct Problem {
     code: &'static str,
     detail: Cow<'static, str>,
     field: Option<String>,
-    pairs: Vec<PairBody>,
+    pairs: Vec<PairProblemBody>,
 }
 
 /// A recipient and a provider, and what is in the way of their registration.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "PairInTheWay")]
-pub struct PairBody {
+pub struct PairProblemBody {
     /// The recipient.
     pub client_id: String,
     /// The provider.
@@ -49,8 +49,8 @@ pub struct ProblemBody<'a> {
     /// What to look for in the logs.
     correlation_id: &'a str,
     /// Each pair that is in the way of a request for registrations.
-    #[serde(skip_serializing_if = "<[PairBody]>::is_empty")]
-    pairs: &'a [PairBody],
+    #[serde(skip_serializing_if = "<[PairProblemBody]>::is_empty")]
+    pairs: &'a [PairProblemBody],
 }
 
 impl Problem {
@@ -60,7 +60,7 @@ impl Problem {
     }
 
     /// A problem that the status alone tells.
-    pub fn plain(status: StatusCode, detail: &'static str) -> Self {
+    pub fn for_status(status: StatusCode, detail: &'static str) -> Self {
         let code = match status {
             StatusCode::NOT_FOUND => "not_found",
             StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
@@ -81,7 +81,7 @@ impl Problem {
 
     /// The same, about one field.
     #[must_use]
-    pub fn about(self, field: Option<String>) -> Self {
+    pub fn with_field(self, field: Option<String>) -> Self {
         Self { field, ..self }
     }
 
@@ -101,12 +101,12 @@ impl Problem {
 
     /// The same, about pairs.
     #[must_use]
-    pub fn of_pairs(self, pairs: Vec<PairBody>) -> Self {
+    pub fn with_pairs(self, pairs: Vec<PairProblemBody>) -> Self {
         Self { pairs, ..self }
     }
 
     /// An answer with its problem written into it; any other as it is.
-    pub(super) fn told(mut response: Response, correlation_id: &str) -> Response {
+    pub(super) fn write_into_response(mut response: Response, correlation_id: &str) -> Response {
         if let Some(problem) = response.extensions_mut().remove::<Self>() {
             let body = serde_json::to_vec(&problem.body(correlation_id)).unwrap_or_default();
             *response.body_mut() = Body::from(body);

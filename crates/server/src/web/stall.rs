@@ -12,45 +12,49 @@ use tokio::time::{Instant, Sleep};
 use crate::config::ServerSection;
 
 /// So many bytes tell the versions of HTTP apart (RFC 9113 §3.4). hyper waits for them without a limit of its own.
-const PREFACE: usize = 24;
+const HTTP2_PREFACE_LEN: usize = 24;
 
 /// A stream with a limit on the time in which no byte goes either way.
-pub(super) struct Stalling<S> {
+pub(super) struct IdleTimeoutStream<S> {
     stream: S,
     /// The most that may pass between two bytes.
     idle: Duration,
-    /// Bytes heard so far, up to [`PREFACE`].
-    heard: usize,
+    /// Bytes heard so far, up to [`HTTP2_PREFACE_LEN`].
+    bytes_read: usize,
     until: Pin<Box<Sleep>>,
 }
 
-impl<S> Stalling<S> {
+impl<S> IdleTimeoutStream<S> {
     /// The first bytes must come as fast as a header; after that something must move now and then.
     pub(super) fn new(stream: S, section: &ServerSection) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the limit itself; it is never waited for alone")]
         let until = Box::pin(tokio::time::sleep(section.header_timeout.duration()));
-        Self { stream, idle: section.idle_timeout.duration(), heard: 0, until }
+        Self { stream, idle: section.idle_timeout.duration(), bytes_read: 0, until }
     }
 
     /// Bytes have moved.
-    fn moved(&mut self) {
-        if self.heard >= PREFACE {
+    fn record_progress(&mut self) {
+        if self.bytes_read >= HTTP2_PREFACE_LEN {
             let until = self.until.deadline().max(Instant::now() + self.idle);
             self.until.as_mut().reset(until);
         }
     }
 
     /// Nothing moves now: an error if that lasts too long already.
-    fn stalled<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+    fn poll_idle_timeout<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         ready!(self.until.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    fn written(&mut self, wrote: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn finish_write(
+        &mut self,
+        wrote: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         match wrote {
-            Poll::Pending => self.stalled(cx),
+            Poll::Pending => self.poll_idle_timeout(cx),
             Poll::Ready(Ok(bytes)) if bytes > 0 => {
-                self.moved();
+                self.record_progress();
                 wrote
             }
             Poll::Ready(_) => wrote,
@@ -58,7 +62,7 @@ impl<S> Stalling<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeoutStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -67,10 +71,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         match read {
-            Poll::Pending => self.stalled(cx),
+            Poll::Pending => self.poll_idle_timeout(cx),
             Poll::Ready(Ok(())) if buffer.filled().len() > before => {
-                self.heard = PREFACE.min(self.heard + buffer.filled().len() - before);
-                self.moved();
+                self.bytes_read = HTTP2_PREFACE_LEN.min(self.bytes_read + buffer.filled().len() - before);
+                self.record_progress();
                 read
             }
             Poll::Ready(_) => read,
@@ -78,10 +82,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for IdleTimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.written(wrote, cx)
+        self.finish_write(wrote, cx)
     }
 
     fn poll_write_vectored(
@@ -90,7 +94,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.written(wrote, cx)
+        self.finish_write(wrote, cx)
     }
 
     fn is_write_vectored(&self) -> bool {

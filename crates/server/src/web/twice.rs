@@ -6,35 +6,35 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// The longest part of a name that is repeated to whoever sent it, in characters.
-const LONGEST: usize = 64;
+const MAX_KEY_CHARS: usize = 64;
 
 /// The way to the first member that is given twice within a member of an object, as in `fdx.base_url` or
 /// `contacts[1].email`. Members of the object itself are nobody's here: whoever reads them sees them all.
-pub(super) fn twice_within(json: &[u8]) -> Option<String> {
+pub(super) fn find_duplicate_key(json: &[u8]) -> Option<String> {
     let mut found = None;
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     // What is no JSON has been told by whoever reads the values.
-    let _ = Look { way: &Way::Top, found: &mut found }.deserialize(&mut deserializer);
+    let _ = DuplicateKeyVisitor { path: &JsonPath::Root, found: &mut found }.deserialize(&mut deserializer);
     found
 }
 
 /// Where something stands.
-enum Way<'a> {
-    Top,
-    Member(&'a Way<'a>, &'a str),
-    Item(&'a Way<'a>, usize),
+enum JsonPath<'a> {
+    Root,
+    Member(&'a JsonPath<'a>, &'a str),
+    Item(&'a JsonPath<'a>, usize),
 }
 
-impl fmt::Display for Way<'_> {
+impl fmt::Display for JsonPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Top => Ok(()),
+            Self::Root => Ok(()),
             Self::Member(above, name) => {
                 above.fmt(f)?;
-                if !matches!(above, Self::Top) {
+                if !matches!(above, Self::Root) {
                     f.write_str(".")?;
                 }
-                name.chars().take(LONGEST).try_for_each(|c| write!(f, "{c}"))
+                name.chars().take(MAX_KEY_CHARS).try_for_each(|c| write!(f, "{c}"))
             }
             Self::Item(above, nth) => write!(f, "{above}[{nth}]"),
         }
@@ -42,12 +42,12 @@ impl fmt::Display for Way<'_> {
 }
 
 /// Looks at a value and those in it.
-struct Look<'a> {
-    way: &'a Way<'a>,
+struct DuplicateKeyVisitor<'a> {
+    path: &'a JsonPath<'a>,
     found: &'a mut Option<String>,
 }
 
-impl<'de> DeserializeSeed<'de> for Look<'_> {
+impl<'de> DeserializeSeed<'de> for DuplicateKeyVisitor<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -55,7 +55,7 @@ impl<'de> DeserializeSeed<'de> for Look<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Look<'_> {
+impl<'de> Visitor<'de> for DuplicateKeyVisitor<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,11 +65,11 @@ impl<'de> Visitor<'de> for Look<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let mut names = BTreeSet::new();
         while let Some(name) = members.next_key::<String>()? {
-            let way = Way::Member(self.way, &name);
-            if names.contains(&name) && !matches!(self.way, Way::Top) && self.found.is_none() {
-                *self.found = Some(way.to_string());
+            let path = JsonPath::Member(self.path, &name);
+            if names.contains(&name) && !matches!(self.path, JsonPath::Root) && self.found.is_none() {
+                *self.found = Some(path.to_string());
             }
-            members.next_value_seed(Look { way: &way, found: &mut *self.found })?;
+            members.next_value_seed(DuplicateKeyVisitor { path: &path, found: &mut *self.found })?;
             names.insert(name);
         }
         Ok(())
@@ -78,7 +78,10 @@ impl<'de> Visitor<'de> for Look<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let mut nth = 0;
         while items
-            .next_element_seed(Look { way: &Way::Item(self.way, nth), found: &mut *self.found })?
+            .next_element_seed(DuplicateKeyVisitor {
+                path: &JsonPath::Item(self.path, nth),
+                found: &mut *self.found,
+            })?
             .is_some()
         {
             nth += 1;
@@ -117,7 +120,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Map, Value};
 
-    fn value() -> impl Strategy<Value = Value> {
+    fn arbitrary_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
@@ -135,36 +138,36 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_stands_once_is_never_found(value in value()) {
-            prop_assert_eq!(twice_within(value.to_string().as_bytes()), None);
+        fn unique_keys_are_not_reported(value in arbitrary_json()) {
+            prop_assert_eq!(find_duplicate_key(value.to_string().as_bytes()), None);
         }
 
         #[test]
-        fn what_stands_twice_is_found_at_any_depth(depth in 1_usize..100, value in value(), list: bool) {
+        fn nested_duplicate_key_is_reported(depth in 1_usize..100, value in arbitrary_json(), list: bool) {
             let (open, close, way) = if list { ("[", "]", "[0]") } else { (r#"{"a":"#, "}", ".a") };
             let twice = format!(r#"{{"x":{value},"x":1}}"#);
             let body = format!(r#"{{"top":{}{twice}{}}}"#, open.repeat(depth), close.repeat(depth));
-            prop_assert_eq!(twice_within(body.as_bytes()), Some(format!("top{}.x", way.repeat(depth))));
+            prop_assert_eq!(find_duplicate_key(body.as_bytes()), Some(format!("top{}.x", way.repeat(depth))));
         }
 
         #[test]
-        fn anything_is_looked_at_without_a_panic(bytes: Vec<u8>, text: String) {
-            let _ = (twice_within(&bytes), twice_within(text.as_bytes()));
+        fn duplicate_key_search_never_panics(bytes: Vec<u8>, text: String) {
+            let _ = (find_duplicate_key(&bytes), find_duplicate_key(text.as_bytes()));
         }
     }
 
     #[test]
-    fn the_first_one_is_named_with_the_way_to_it() {
-        let found = |text: &str| twice_within(text.as_bytes());
+    fn first_duplicate_key_is_reported_with_path() {
+        let find = |text: &str| find_duplicate_key(text.as_bytes());
         assert_eq!(
-            found(r#"{"fdx":{"base_url":"a","version":1.5e3,"base_url":"a"}}"#).as_deref(),
+            find(r#"{"fdx":{"base_url":"a","version":1.5e3,"base_url":"a"}}"#).as_deref(),
             Some("fdx.base_url")
         );
-        assert_eq!(found(r#"{"a":[{"b":1},{"b":null,"c":{},"b":true}]}"#).as_deref(), Some("a[1].b"));
-        assert_eq!(found(r#"{"a":{"\u0062":1,"b":2},"c":{"d":1,"d":2}}"#).as_deref(), Some("a.b"));
-        assert_eq!(found(r#"{"a":1,"a":{"b":-1}}"#), None, "the object's own are read as they are");
+        assert_eq!(find(r#"{"a":[{"b":1},{"b":null,"c":{},"b":true}]}"#).as_deref(), Some("a[1].b"));
+        assert_eq!(find(r#"{"a":{"\u0062":1,"b":2},"c":{"d":1,"d":2}}"#).as_deref(), Some("a.b"));
+        assert_eq!(find(r#"{"a":1,"a":{"b":-1}}"#), None, "the object's own are read as they are");
         let long = "x".repeat(1000);
-        let told = found(&format!(r#"{{"a":{{"{long}":1,"{long}":2}}}}"#)).unwrap();
-        assert_eq!(told.len(), "a.".len() + LONGEST);
+        let reported = find(&format!(r#"{{"a":{{"{long}":1,"{long}":2}}}}"#)).unwrap();
+        assert_eq!(reported.len(), "a.".len() + MAX_KEY_CHARS);
     }
 }

@@ -4,13 +4,13 @@ use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
 
-use crate::kit::{Chrome, Kit, authorize_url, parameter};
+use crate::kit::{Chrome, TestHub, authorize_url, query_parameter};
 
 const PAGE: &str = "<!doctype html><title>app</title><p id=script>off</p>\
                     <script>document.getElementById('script').textContent = 'on'</script><p>welcome back</p>";
 
 /// A recipient of the test: a page where answers go.
-async fn listening() -> String {
+async fn spawn_redirect_page() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}/back", listener.local_addr().unwrap());
     let app = Router::new().route("/back", get(async || Html(PAGE)));
@@ -18,16 +18,16 @@ async fn listening() -> String {
     uri
 }
 
-async fn walk(language: &str, width: u32, words: [&str; 3]) {
-    let kit = Kit::new().await;
-    let recipient = kit.recipient_at(&listening().await).await;
+async fn run_in_browser(language: &str, width: u32, words: [&str; 3]) {
+    let kit = TestHub::new().await;
+    let recipient = kit.register_recipient_with_redirect(&spawn_redirect_page().await).await;
     let chrome = Chrome::new(width).await;
-    let shot = async |name: &str| chrome.shot(&format!("{name}-{language}-{width}")).await;
-    let mut query = Kit::ask(&recipient);
+    let shot = async |name: &str| chrome.take_screenshot(&format!("{name}-{language}-{width}")).await;
+    let mut query = TestHub::build_authorization_query(&recipient);
     query.push(("ui_locales", language.to_owned()));
     let url = authorize_url(kit.app().public_url(), &query);
-    chrome.go(&url).await;
-    chrome.see(&words[..2]).await;
+    chrome.navigate(&url).await;
+    chrome.wait_for_text(&words[..2]).await;
     shot("consent").await;
     chrome.click("button[value=approve]").await;
     chrome.fill("username", "alice").await;
@@ -42,29 +42,34 @@ async fn walk(language: &str, width: u32, words: [&str; 3]) {
     chrome.click("legend").await;
     shot("accounts").await;
     chrome.click("button[value=approve]").await;
-    chrome.see(&["welcome back", "off"]).await;
+    chrome.wait_for_text(&["welcome back", "off"]).await;
     let back = chrome.url().await;
     assert!(back.starts_with(&recipient.redirect_uri), "{back}");
-    let code = parameter(&back, "code").unwrap();
+    let code = query_parameter(&back, "code").unwrap();
     assert_eq!(kit.redeem(&recipient, &code).await.status, 200);
-    chrome.go(&url).await;
+    chrome.navigate(&url).await;
     chrome.click("button[value=deny]").await;
-    chrome.see(&["welcome back"]).await;
+    chrome.wait_for_text(&["welcome back"]).await;
     let back = chrome.url().await;
-    assert_eq!(parameter(&back, "error").as_deref(), Some("access_denied"), "{back}");
-    chrome.go(&kit.url("/callback/1000?code=x&state=y")).await;
-    chrome.see(&words[2..]).await;
+    assert_eq!(query_parameter(&back, "error").as_deref(), Some("access_denied"), "{back}");
+    chrome.navigate(&kit.url("/callback/1000?code=x&state=y")).await;
+    chrome.wait_for_text(&words[2..]).await;
     shot("over").await;
     chrome.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_customer_walks_in_english_at_a_desk() {
-    walk("en", 1280, ["Listening App asks to read your information", "To listen.", "start again"]).await;
+async fn authorization_works_in_english_on_desktop() {
+    run_in_browser("en", 1280, ["Listening App asks to read your information", "To listen.", "start again"])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_customer_walks_in_french_on_a_telephone() {
-    walk("fr", 375, ["Listening App demande à lire vos renseignements", "Pour écouter.", "recommencer"])
-        .await;
+async fn authorization_works_in_french_on_phone() {
+    run_in_browser(
+        "fr",
+        375,
+        ["Listening App demande à lire vos renseignements", "Pour écouter.", "recommencer"],
+    )
+    .await;
 }

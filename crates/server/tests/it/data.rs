@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use domain::model::provider::ProviderState;
-use fdx::vocabulary::strange_words;
+use fdx::vocabulary::find_unknown_words;
 use serde_json::json;
 
-use crate::kit::{Kit, StandIn, says};
+use crate::kit::{EndpointStub, TestHub, json_response};
 
 #[tokio::test]
-async fn lists_show_what_was_consented_to_and_nothing_else() {
-    let kit = Kit::new().await;
+async fn account_list_shows_consented_accounts_only() {
+    let kit = TestHub::new().await;
     let tokens = kit.connect(&kit.acme()).await;
     let light = kit.read("/accounts", &tokens.access).await.json();
     assert_eq!(light["page"]["totalElements"], 2, "two of alice's four");
@@ -40,14 +40,14 @@ async fn lists_show_what_was_consented_to_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_account_number_and_a_profile_need_their_clusters() {
-    let kit = Kit::new().await;
+async fn account_number_and_profile_require_their_clusters() {
+    let kit = TestHub::new().await;
     let acme = kit.acme();
-    let mut asked = Kit::ask(&acme);
-    asked.retain(|(name, _)| *name != "scope");
-    asked.push(("scope", "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS CUSTOMER_CONTACT".into()));
-    let back = kit.arrive(&asked, "alice", &["mt-alice-chequing"]).await;
-    let code = crate::kit::parameter(&back, "code").unwrap();
+    let mut query = TestHub::build_authorization_query(&acme);
+    query.retain(|(name, _)| *name != "scope");
+    query.push(("scope", "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS CUSTOMER_CONTACT".into()));
+    let back = kit.complete_authorization(&query, "alice", &["mt-alice-chequing"]).await;
+    let code = crate::kit::query_parameter(&back, "code").unwrap();
     let token = kit.redeem(&acme, &code).await.json()["access_token"].as_str().unwrap().to_owned();
     let account =
         kit.read("/accounts?resultType=details", &token).await.json()["accounts"][0]["depositAccount"]
@@ -69,17 +69,19 @@ async fn an_account_number_and_a_profile_need_their_clusters() {
 }
 
 #[tokio::test]
-async fn pages_show_everything_once_and_cursors_are_bound() {
-    let kit = Kit::new().await;
+async fn paging_returns_each_item_once_and_binds_cursors() {
+    let kit = TestHub::new().await;
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;
-    let id = kit.account_id(&tokens.access).await;
+    let id = kit.fetch_account_id(&tokens.access).await;
     let range = "startTime=2026-09-01&endTime=2026-10-31";
     let path = format!("/accounts/{id}/transactions");
-    let whole = kit.read(&format!("{path}?{range}&limit=500"), &tokens.access).await.json();
-    let all = whole["transactions"].as_array().unwrap().clone();
+    let full_page = kit.read(&format!("{path}?{range}&limit=500"), &tokens.access).await.json();
+    let all = full_page["transactions"].as_array().unwrap().clone();
     assert!(
-        all.len() > 20 && whole["page"].get("nextOffset").is_none() && whole["links"].get("next").is_none()
+        all.len() > 20
+            && full_page["page"].get("nextOffset").is_none()
+            && full_page["links"].get("next").is_none()
     );
     assert!(all.iter().all(|t| t["depositTransaction"]["accountId"] == id.as_str()));
     let (mut seen, mut next, mut cursor) = (Vec::new(), format!("{path}?{range}&limit=7"), String::new());
@@ -110,10 +112,10 @@ async fn pages_show_everything_once_and_cursors_are_bound() {
 }
 
 #[tokio::test]
-async fn dates_that_are_none_and_ranges_that_run_backwards_are_told_apart() {
-    let kit = Kit::new().await;
+async fn invalid_dates_and_reversed_ranges_have_own_codes() {
+    let kit = TestHub::new().await;
     let tokens = kit.connect(&kit.acme()).await;
-    let id = kit.account_id(&tokens.access).await;
+    let id = kit.fetch_account_id(&tokens.access).await;
     for (query, status, code) in [
         ("startTime=2026-02-30", 400, 702),
         ("endTime=tomorrow", 400, 702),
@@ -135,27 +137,27 @@ async fn dates_that_are_none_and_ranges_that_run_backwards_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_hold_pauses_data_and_revoking_still_works() {
-    let kit = Kit::new().await;
+async fn pause_and_suspension_block_data_but_not_revoke() {
+    let kit = TestHub::new().await;
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;
-    kit.hold_provider(1000, ProviderState::Paused).await;
+    kit.set_provider_state(1000, ProviderState::Paused).await;
     let paused = kit.read("/accounts", &tokens.access).await;
     assert_eq!((paused.status, &paused.json()["code"]), (503, &503.into()));
     assert!(paused.headers.contains_key("retry-after"));
     assert_eq!(kit.refresh(&acme, &tokens.refresh).await.status, 200, "tokens are issued");
-    kit.hold_provider(1000, ProviderState::Active).await;
+    kit.set_provider_state(1000, ProviderState::Active).await;
     kit.suspend(&acme).await;
-    let held = kit.read("/accounts", &tokens.access).await;
-    assert_eq!((held.status, &held.json()["code"]), (403, &403.into()));
+    let suspended = kit.read("/accounts", &tokens.access).await;
+    assert_eq!((suspended.status, &suspended.json()["code"]), (403, &403.into()));
     assert_eq!(kit.refresh(&acme, &tokens.refresh).await.json()["error"], "unauthorized_client");
     assert_eq!(kit.revoke(&tokens.access).await.status, 204);
     assert_eq!(kit.read("/accounts", &tokens.access).await.json()["code"], 602);
 }
 
 #[tokio::test]
-async fn tokens_expire_and_bad_ones_get_a_message_only() {
-    let kit = Kit::new().await;
+async fn expired_or_invalid_token_returns_401_without_code() {
+    let kit = TestHub::new().await;
     let tokens = kit.connect(&kit.acme()).await;
     kit.advance(Duration::from_mins(5));
     for bad in [tokens.access.as_str(), "x", ""] {
@@ -167,8 +169,8 @@ async fn tokens_expire_and_bad_ones_get_a_message_only() {
 }
 
 #[tokio::test]
-async fn a_deposit_account_names_its_payment_network_and_a_card_has_none() {
-    let kit = Kit::new().await;
+async fn payment_networks_are_listed_for_deposit_accounts_only() {
+    let kit = TestHub::new().await;
     let acme = kit.acme();
     let scope = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS";
     let accounts = ["mt-alice-chequing", "mt-alice-card"];
@@ -179,7 +181,7 @@ async fn a_deposit_account_names_its_payment_network_and_a_card_has_none() {
         format!("/accounts/{}/payment-networks", account["accountId"].as_str().unwrap())
     };
     let networks = kit.read(&path(deposit), &tokens.access).await.json();
-    assert_eq!(strange_words("paymentNetworks", &networks), Vec::<String>::new());
+    assert_eq!(find_unknown_words("paymentNetworks", &networks), Vec::<String>::new());
     assert_eq!(networks["page"]["totalElements"], 1);
     assert_eq!(
         networks["paymentNetworks"],
@@ -190,18 +192,18 @@ async fn a_deposit_account_names_its_payment_network_and_a_card_has_none() {
     );
     let none = kit.read(&path(card), &tokens.access).await;
     assert_eq!((none.status, &none.json()["paymentNetworks"]), (200, &json!([])), "{}", none.body);
-    let narrow = kit.narrowed(&acme, &tokens, "ACCOUNT_DETAILED").await;
+    let narrow = kit.request_narrowed_token(&acme, &tokens, "ACCOUNT_DETAILED").await;
     assert_eq!(kit.read(&path(deposit), &narrow).await.json()["code"], 602);
 }
 
 #[tokio::test]
-async fn a_provider_without_payment_networks_is_405_that_allows_nothing() {
-    let kit = Kit::new().await;
+async fn unsupported_payment_networks_return_405() {
+    let kit = TestHub::new().await;
     let scope = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS";
     let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], scope).await;
-    let id = kit.account_id(&tokens.access).await;
-    let bank = StandIn::new(|_| says(501, &json!({"code": "1106"}))).await;
-    kit.set_up(1000, |settings| settings.fdx.base_url.clone_from(&bank.url)).await;
+    let id = kit.fetch_account_id(&tokens.access).await;
+    let bank = EndpointStub::new(|_| json_response(501, &json!({"code": "1106"}))).await;
+    kit.update_provider_settings(1000, |settings| settings.fdx.base_url.clone_from(&bank.url)).await;
     for _ in 0..6 {
         let answer = kit.read(&format!("/accounts/{id}/payment-networks"), &tokens.access).await;
         assert_eq!((answer.status, &answer.json()["code"]), (405, &json!(501)), "it is no failure");
@@ -211,14 +213,14 @@ async fn a_provider_without_payment_networks_is_405_that_allows_nothing() {
 }
 
 #[tokio::test]
-async fn a_joint_account_names_both_holders_and_how_to_reach_them() {
-    let kit = Kit::new().await;
+async fn joint_account_contact_lists_both_holders() {
+    let kit = TestHub::new().await;
     let acme = kit.acme();
     let scope = "ACCOUNT_BASIC CUSTOMER_CONTACT CUSTOMER_PERSONAL";
     let tokens = kit.connect_at(1000, &acme, "bob", &["mt-joint-savings"], scope).await;
-    let path = format!("/accounts/{}/contact", kit.account_id(&tokens.access).await);
+    let path = format!("/accounts/{}/contact", kit.fetch_account_id(&tokens.access).await);
     let contact = kit.read(&path, &tokens.access).await.json();
-    assert_eq!(strange_words("accountContact", &contact), Vec::<String>::new());
+    assert_eq!(find_unknown_words("accountContact", &contact), Vec::<String>::new());
     let holders: Vec<_> = contact["holders"].as_array().unwrap().iter().collect();
     let named = holders.iter().map(|holder| (&holder["name"]["first"], &holder["relationship"]));
     assert!(
@@ -228,6 +230,6 @@ async fn a_joint_account_names_both_holders_and_how_to_reach_them() {
     for hidden in ["customerId", "taxId", "dateOfBirth", "mtc-"] {
         assert!(!contact.to_string().contains(hidden), "{hidden}: {contact}");
     }
-    let narrow = kit.narrowed(&acme, &tokens, "CUSTOMER_PERSONAL").await;
+    let narrow = kit.request_narrowed_token(&acme, &tokens, "CUSTOMER_PERSONAL").await;
     assert_eq!(kit.read(&path, &narrow).await.json()["code"], 602);
 }

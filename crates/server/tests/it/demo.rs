@@ -3,12 +3,12 @@
 
 use serde_json::json;
 
-use crate::kit::{Chrome, Kit};
-use bowline::cli::Sent;
+use crate::kit::{Chrome, TestHub};
+use bowline::cli::BrowserRequest;
 use http::Method;
 
 /// A way through the app: which bank, in which language, on how wide a window, and what is read on the way.
-struct Way {
+struct DemoScenario {
     provider_id: i64,
     language: &'static str,
     width: u32,
@@ -17,7 +17,7 @@ struct Way {
     search: (&'static str, &'static str),
 }
 
-const ENGLISH: Way = Way {
+const ENGLISH: DemoScenario = DemoScenario {
     provider_id: 1000,
     language: "en",
     width: 1280,
@@ -26,7 +26,7 @@ const ENGLISH: Way = Way {
     search: ("payroll", "PAYROLL NORTHWIND LTD"),
 };
 
-const FRENCH: Way = Way {
+const FRENCH: DemoScenario = DemoScenario {
     provider_id: 2000,
     language: "fr",
     width: 375,
@@ -35,17 +35,17 @@ const FRENCH: Way = Way {
     search: ("honoraires", "HONORAIRES TRADUCTION OUTAOUAIS"),
 };
 
-async fn walk(way: &Way) {
-    let kit = Kit::new().await;
-    let (site, demo) = (kit.bank(way.provider_id), kit.world.demo.clone());
+async fn run_scenario(way: &DemoScenario) {
+    let kit = TestHub::new().await;
+    let (site, demo) = (kit.bank_site(way.provider_id), kit.world.demo.clone());
     let chrome = Chrome::new(way.width).await;
     let name = |page: &str| format!("demo-{page}-{}-{}-{}", way.provider_id, way.language, way.width);
-    let shot = async |page: &str| chrome.shot(&name(page)).await;
-    chrome.go(&format!("{demo}/?lang={}", way.language)).await;
-    chrome.see(&["Maple Trust", "Caisse Rideau"]).await;
+    let shot = async |page: &str| chrome.take_screenshot(&name(page)).await;
+    chrome.navigate(&format!("{demo}/?lang={}", way.language)).await;
+    chrome.wait_for_text(&["Maple Trust", "Caisse Rideau"]).await;
     shot("home").await;
     chrome.click(&format!(r#"button[name=provider_id][value="{}"]"#, way.provider_id)).await;
-    chrome.see(&[way.consent]).await;
+    chrome.wait_for_text(&[way.consent]).await;
     chrome.click("button[value=approve]").await;
     if way.provider_id == 2000 {
         chrome.click("form[action='/request'] button[value=approve]").await;
@@ -59,7 +59,7 @@ async fn walk(way: &Way) {
     chrome.click("legend").await;
     shot("choose").await;
     chrome.click("form[action='/consent'] button[value=approve]").await;
-    chrome.see(way.accounts).await;
+    chrome.wait_for_text(way.accounts).await;
     assert!(chrome.url().await.starts_with(&demo), "{}", chrome.url().await);
     shot("accounts").await;
     chrome.click(".card.account h3 a").await;
@@ -67,64 +67,64 @@ async fn walk(way: &Way) {
     shot("account").await;
     chrome.fill("q", way.search.0).await;
     chrome.click("form.search button.primary").await;
-    chrome.see(&[way.search.1]).await;
+    chrome.wait_for_text(&[way.search.1]).await;
     shot("search").await;
-    chrome.go(&format!("{demo}/accounts")).await;
+    chrome.navigate(&format!("{demo}/accounts")).await;
     chrome.click("form[action='/refresh'] button").await;
-    chrome.see(&["/api/v1/token", "eyJ0eXAi…"]).await;
+    chrome.wait_for_text(&["/api/v1/token", "eyJ0eXAi…"]).await;
     shot("refresh").await;
-    lever(&kit, way.provider_id, json!({"fail": 503})).await;
-    chrome.go(&format!("{demo}/accounts")).await;
-    chrome.see(&["503"]).await;
+    inject_faults(&kit, way.provider_id, json!({"fail": 503})).await;
+    chrome.navigate(&format!("{demo}/accounts")).await;
+    chrome.wait_for_text(&["503"]).await;
     shot("bank-down").await;
-    lever(&kit, way.provider_id, json!({"fail": null})).await;
+    inject_faults(&kit, way.provider_id, json!({"fail": null})).await;
     chrome.click("form[action='/disconnect'] button").await;
-    chrome.see(&["/api/v1/revoke", "204", "602", "invalid_grant"]).await;
+    chrome.wait_for_text(&["/api/v1/revoke", "204", "602", "invalid_grant"]).await;
     shot("doors").await;
-    kit.until("the bank is told", async || ended(&kit, way.provider_id).await).await;
-    chrome.go(&format!("{}/levers?lang={}", site.url, way.language)).await;
-    chrome.see(&["/levers/grants"]).await;
+    kit.wait_until("the bank is told", async || is_first_grant_ended(&kit, way.provider_id).await).await;
+    chrome.navigate(&format!("{}/levers?lang={}", site.url, way.language)).await;
+    chrome.wait_for_text(&["/levers/grants"]).await;
     shot("levers").await;
     chrome.close().await;
 }
 
-async fn lever(kit: &Kit, provider_id: i64, levers: serde_json::Value) {
-    let mut sent = Sent::new(Method::PUT, &kit.bank(provider_id).levers());
+async fn inject_faults(kit: &TestHub, provider_id: i64, levers: serde_json::Value) {
+    let mut sent = BrowserRequest::new(Method::PUT, &kit.bank_site(provider_id).faults_url());
     sent.json = Some(levers);
     assert_eq!(kit.send(sent).await.status, 200);
 }
 
-async fn ended(kit: &Kit, provider_id: i64) -> bool {
-    let url = format!("{}/grants", kit.bank(provider_id).levers());
-    kit.send(Sent::new(Method::GET, &url)).await.json()[0]["state"] == "ended"
+async fn is_first_grant_ended(kit: &TestHub, provider_id: i64) -> bool {
+    let url = format!("{}/grants", kit.bank_site(provider_id).faults_url());
+    kit.send(BrowserRequest::new(Method::GET, &url)).await.json()[0]["state"] == "ended"
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_customer_uses_the_demo_app_with_the_first_bank() {
-    walk(&ENGLISH).await;
-    walk(&Way { language: "fr", width: 375, consent: FRENCH.consent, ..ENGLISH }).await;
+async fn demo_app_works_with_first_bank() {
+    run_scenario(&ENGLISH).await;
+    run_scenario(&DemoScenario { language: "fr", width: 375, consent: FRENCH.consent, ..ENGLISH }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_customer_uses_the_demo_app_with_the_second_bank() {
-    walk(&FRENCH).await;
-    walk(&Way { language: "en", width: 1280, consent: ENGLISH.consent, ..FRENCH }).await;
+async fn demo_app_works_with_second_bank() {
+    run_scenario(&FRENCH).await;
+    run_scenario(&DemoScenario { language: "en", width: 1280, consent: ENGLISH.consent, ..FRENCH }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_lets_the_hub_ask_picks_a_bank_there_and_may_decline() {
-    let kit = Kit::new().await;
+async fn demo_app_customer_picks_bank_at_hub_and_declines() {
+    let kit = TestHub::new().await;
     let demo = kit.world.demo.clone();
     let chrome = Chrome::new(375).await;
-    chrome.go(&format!("{demo}/?lang=fr")).await;
+    chrome.navigate(&format!("{demo}/?lang=fr")).await;
     chrome.click("form[action='/connect'] button.other").await;
-    chrome.see(&["Choisissez votre banque", "Maple Trust", "Caisse Rideau"]).await;
-    chrome.shot("picker-fr-375").await;
+    chrome.wait_for_text(&["Choisissez votre banque", "Maple Trust", "Caisse Rideau"]).await;
+    chrome.take_screenshot("picker-fr-375").await;
     chrome.click("button[name=provider_id][value='2000']").await;
-    chrome.see(&[FRENCH.consent, "Caisse Rideau"]).await;
+    chrome.wait_for_text(&[FRENCH.consent, "Caisse Rideau"]).await;
     chrome.click("button[value=deny]").await;
-    chrome.see(&["access_denied"]).await;
+    chrome.wait_for_text(&["access_denied"]).await;
     assert!(chrome.url().await.starts_with(&demo), "{}", chrome.url().await);
-    chrome.shot("demo-denied-fr-375").await;
+    chrome.take_screenshot("demo-denied-fr-375").await;
     chrome.close().await;
 }

@@ -5,14 +5,14 @@ use std::process::{Command, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bowline::cli::Answer;
-use bowline::openapi::Document;
+use bowline::cli::BrowserResponse;
+use bowline::openapi::ApiDocument;
 use serde_json::Value;
 
-use crate::kit::{Chrome, Kit, Raw, SCOPE};
+use crate::kit::{Chrome, RawRequest, SCOPE, TestHub};
 
 /// What people read of HTML.
-fn read(html: &str) -> String {
+fn html_to_text(html: &str) -> String {
     let text: String = html
         .split('<')
         .enumerate()
@@ -23,13 +23,13 @@ fn read(html: &str) -> String {
 }
 
 /// The section of an operation, as HTML.
-fn section<'a>(page: &'a str, id: &str) -> &'a str {
+fn find_section<'a>(page: &'a str, id: &str) -> &'a str {
     let begin = format!("<section class=\"operation\" id=\"{id}\"");
     let at = page.find(&begin).unwrap_or_else(|| panic!("{id} has no section"));
     page[at..].split("</section>").next().unwrap()
 }
 
-fn operations(document: &Value) -> impl Iterator<Item = (&String, &String, &Value)> {
+fn list_operations(document: &Value) -> impl Iterator<Item = (&String, &String, &Value)> {
     let paths = document["paths"].as_object().unwrap();
     paths.iter().flat_map(|(path, methods)| {
         methods.as_object().unwrap().iter().map(move |(method, operation)| (path, method, operation))
@@ -37,7 +37,7 @@ fn operations(document: &Value) -> impl Iterator<Item = (&String, &String, &Valu
 }
 
 /// The words that the page of an operation must have.
-fn words(path: &str, method: &str, operation: &Value) -> Vec<String> {
+fn collect_expected_texts(path: &str, method: &str, operation: &Value) -> Vec<String> {
     let mut words = vec![method.to_uppercase(), path.to_owned()];
     let text = |value: &Value| value.as_str().unwrap_or_default().replace('`', "");
     words.extend([text(&operation["summary"]), text(&operation["description"])]);
@@ -63,19 +63,19 @@ fn words(path: &str, method: &str, operation: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_operation_of_every_document_is_on_its_page_with_all_that_is_told_of_it() {
-    let kit = Kit::new().await;
+async fn docs_pages_show_every_documented_detail() {
+    let kit = TestHub::new().await;
     let index = kit.get("/docs").await;
-    for document in Document::ALL {
+    for document in ApiDocument::ALL {
         let page = kit.get(&format!("/docs/{}", document.name())).await;
         assert_eq!((page.status, &page.headers["cache-control"]), (200, &"max-age=3600".parse().unwrap()));
         let link = format!("href=\"/docs/{}\"", document.name());
         assert!(index.body.contains(&link) && page.body.contains(&link), "{link}");
-        let (told, mut number) = (document.generate(), 0);
-        for (path, method, operation) in operations(&told) {
+        let (spec, mut number) = (document.generate(), 0);
+        for (path, method, operation) in list_operations(&spec) {
             let id = operation["operationId"].as_str().unwrap();
-            let shown = read(section(&page.body, id));
-            for word in words(path, method, operation) {
+            let shown = html_to_text(find_section(&page.body, id));
+            for word in collect_expected_texts(path, method, operation) {
                 assert!(shown.contains(&word), "{id} does not show {word:?}:\n{shown}");
             }
             assert!(page.body.contains(&format!("<a href=\"#{id}\">")), "{id} is not in the index");
@@ -87,7 +87,7 @@ async fn every_operation_of_every_document_is_on_its_page_with_all_that_is_told_
 }
 
 /// The names of all properties below a schema, as far as the references lead.
-fn properties<'a>(
+fn collect_property_names<'a>(
     document: &'a Value,
     schema: &'a Value,
     seen: &mut BTreeSet<&'a str>,
@@ -95,28 +95,33 @@ fn properties<'a>(
 ) {
     if let Some(to) = schema["$ref"].as_str() {
         if seen.insert(to) {
-            properties(document, document.pointer(to.trim_start_matches('#')).unwrap(), seen, names);
+            collect_property_names(
+                document,
+                document.pointer(to.trim_start_matches('#')).unwrap(),
+                seen,
+                names,
+            );
         }
         return;
     }
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         names.insert(name.clone());
-        properties(document, property, seen, names);
+        collect_property_names(document, property, seen, names);
     }
     for inner in [&schema["items"], &schema["additionalProperties"]] {
         if inner.is_object() {
-            properties(document, inner, seen, names);
+            collect_property_names(document, inner, seen, names);
         }
     }
     for inner in ["oneOf", "anyOf", "allOf"].into_iter().filter_map(|key| schema[key].as_array()).flatten() {
-        properties(document, inner, seen, names);
+        collect_property_names(document, inner, seen, names);
     }
 }
 
 #[tokio::test]
-async fn every_field_is_told_and_every_link_within_a_page_leads_somewhere() {
-    let kit = Kit::new().await;
-    for document in Document::ALL {
+async fn docs_pages_show_every_field_and_have_no_dead_links() {
+    let kit = TestHub::new().await;
+    for document in ApiDocument::ALL {
         let page = kit.get(&format!("/docs/{}", document.name())).await.body;
         let all = |before: &str| -> Vec<&str> {
             page.split(before).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
@@ -127,29 +132,30 @@ async fn every_field_is_told_and_every_link_within_a_page_leads_somewhere() {
         let lost: Vec<_> = all("href=\"#").into_iter().filter(|to| !once.contains(to)).collect();
         assert!(lost.is_empty(), "{document:?}: {lost:?}");
         let names = page.split("<th scope=\"row\"><code>").skip(1);
-        let names: Vec<String> = names.map(|rest| read(rest.split("</code>").next().unwrap())).collect();
-        let told: BTreeSet<&str> = names.iter().flat_map(|name| name.split(['.', '['])).collect();
-        let whole = document.generate();
+        let names: Vec<String> =
+            names.map(|rest| html_to_text(rest.split("</code>").next().unwrap())).collect();
+        let shown_names: BTreeSet<&str> = names.iter().flat_map(|name| name.split(['.', '['])).collect();
+        let spec = document.generate();
         let mut fields = BTreeSet::new();
         let mut seen = BTreeSet::new();
-        for schema in whole["components"]["schemas"].as_object().unwrap().values() {
-            properties(&whole, schema, &mut seen, &mut fields);
+        for schema in spec["components"]["schemas"].as_object().unwrap().values() {
+            collect_property_names(&spec, schema, &mut seen, &mut fields);
         }
-        let missing: Vec<_> = fields.iter().filter(|name| !told.contains(name.as_str())).collect();
+        let missing: Vec<_> = fields.iter().filter(|name| !shown_names.contains(name.as_str())).collect();
         assert!(missing.is_empty(), "{document:?}: {missing:?}");
     }
 }
 
 /// What the shell makes of a line: the options of `curl` that it uses, and the body.
-fn asked(line: &str, variables: &BTreeMap<&str, String>) -> Raw {
+fn parse_curl_line(line: &str, variables: &BTreeMap<&str, String>) -> RawRequest {
     let function =
         "curl() { for word in \"$@\"; do printf '%s\\0' \"$word\"; done; printf '\\1\\0'; cat; }\n";
     let mut shell = Command::new("sh");
     shell.args(["-euc", &format!("{function}{line}")]).stdin(Stdio::null()).env_clear();
     let output = shell.env("PATH", std::env::var_os("PATH").unwrap()).envs(variables).output().unwrap();
     assert!(output.status.success(), "{line}\n{}", String::from_utf8_lossy(&output.stderr));
-    let said = String::from_utf8(output.stdout).unwrap();
-    let (words, body) = said.split_once("\u{1}\0").unwrap();
+    let output_text = String::from_utf8(output.stdout).unwrap();
+    let (words, body) = output_text.split_once("\u{1}\0").unwrap();
     let (mut method, mut target, mut headers, mut sends, mut asks) =
         ("GET", String::new(), Vec::new(), false, None);
     let mut words = words.split_terminator('\0');
@@ -179,7 +185,7 @@ fn asked(line: &str, variables: &BTreeMap<&str, String>) -> Raw {
     if let Some(mut asks) = asks {
         target = format!("{target}?{}", asks.finish());
     }
-    let raw = Raw::post(target, "application/json", if sends { body } else { "" }).method(method);
+    let raw = RawRequest::post(target, "application/json", if sends { body } else { "" }).method(method);
     headers
         .into_iter()
         .filter(|(name, _)| *name != "Content-Type")
@@ -187,8 +193,8 @@ fn asked(line: &str, variables: &BTreeMap<&str, String>) -> Raw {
 }
 
 #[tokio::test]
-async fn the_lines_of_curl_run_as_they_stand() {
-    let kit = Kit::new().await;
+async fn docs_curl_examples_run_unchanged() {
+    let kit = TestHub::new().await;
     let (acme, partner) = (kit.acme(), kit.partner());
     let scope = format!("{SCOPE} STATEMENTS");
     let tokens = kit.connect_at(1000, &acme, "alice", &["mt-alice-chequing"], &scope).await;
@@ -201,10 +207,10 @@ async fn the_lines_of_curl_run_as_they_stand() {
         ("SCOPE", "ACCOUNT_BASIC TRANSACTIONS".to_owned()),
         ("CONNECTION_ID", tokens.id.to_string()),
         ("STATE", "s-1".to_owned()),
-        ("ACCOUNT_ID", kit.account_id(&tokens.access).await),
-        ("STATEMENT_ID", kit.statement_id(&tokens.access).await),
+        ("ACCOUNT_ID", kit.fetch_account_id(&tokens.access).await),
+        ("STATEMENT_ID", kit.fetch_statement_id(&tokens.access).await),
     ]);
-    let (own, partners) = (kit.client_token(&acme).await, kit.client_token(&partner).await);
+    let (own, partners) = (kit.request_client_token(&acme).await, kit.request_client_token(&partner).await);
     for (document, id, token, status) in [
         ("flinks", "authorize", "", 200),
         ("flinks", "token", "", 200),
@@ -221,52 +227,56 @@ async fn the_lines_of_curl_run_as_they_stand() {
     ] {
         variables.insert("TOKEN", token.to_owned());
         let page = kit.get(&format!("/docs/{document}")).await.body;
-        let html = section(&page, id).split("<code class=\"curl\">").nth(1).unwrap();
-        let line = read(html.split("</code>").next().unwrap());
-        let answer: Answer = kit.wire(&asked(&line, &variables)).await;
+        let html = find_section(&page, id).split("<code class=\"curl\">").nth(1).unwrap();
+        let line = html_to_text(html.split("</code>").next().unwrap());
+        let answer: BrowserResponse = kit.send_raw(&parse_curl_line(&line, &variables)).await;
         assert_eq!(answer.status, status, "{id}: {}\n{line}", answer.body);
     }
 }
 
 #[tokio::test]
-async fn a_document_that_there_is_not_is_not_found() {
-    let kit = Kit::new().await;
+async fn unknown_docs_path_returns_404() {
+    let kit = TestHub::new().await;
     for path in ["/docs/nothing", "/docs/", "/docs/flinks.json", "/static/docs.js"] {
         assert_eq!(kit.get(path).await.status, 404, "{path}");
     }
 }
 
 /// A person goes from the list to a document, and by its index to an operation.
-async fn browse(width: u32, index: &str) {
-    let kit = Kit::new().await;
+async fn browse_docs(width: u32, index: &str) {
+    let kit = TestHub::new().await;
     let chrome = Chrome::new(width).await;
-    chrome.go(&kit.url("/docs")).await;
-    chrome.see(&["API reference"]).await;
-    chrome.shot(&format!("docs-{width}")).await;
-    for document in Document::ALL {
-        chrome.go(&kit.url("/docs")).await;
+    chrome.navigate(&kit.url("/docs")).await;
+    chrome.wait_for_text(&["API reference"]).await;
+    chrome.take_screenshot(&format!("docs-{width}")).await;
+    for document in ApiDocument::ALL {
+        chrome.navigate(&kit.url("/docs")).await;
         chrome.click(&format!(".card a[href=\"/docs/{}\"]", document.name())).await;
-        chrome.see(&["Who may call"]).await;
-        chrome.shot(&format!("docs-{}-{width}", document.name())).await;
-        assert_eq!(chrome.style(".index", "position").await, index, "the stylesheet is not there");
-        let told = document.generate();
-        let (.., first) = operations(&told).next().unwrap();
+        chrome.wait_for_text(&["Who may call"]).await;
+        chrome.take_screenshot(&format!("docs-{}-{width}", document.name())).await;
+        assert_eq!(
+            chrome.read_css_property(".index", "position").await,
+            index,
+            "the stylesheet is not there"
+        );
+        let spec = document.generate();
+        let (.., first) = list_operations(&spec).next().unwrap();
         let id = first["operationId"].as_str().unwrap();
         chrome.click(&format!(".index a[href=\"#{id}\"]")).await;
         let there = chrome.url().await;
         assert!(there.ends_with(&format!("/docs/{}#{id}", document.name())), "{there}");
-        chrome.shot(&format!("docs-{}-{id}-{width}", document.name())).await;
+        chrome.take_screenshot(&format!("docs-{}-{id}-{width}", document.name())).await;
     }
-    assert_eq!(chrome.console().await, Vec::<String>::new());
+    assert_eq!(chrome.read_console().await, Vec::<String>::new());
     chrome.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_pages_are_walked_at_a_desk() {
-    browse(1440, "sticky").await;
+async fn docs_pages_work_on_desktop() {
+    browse_docs(1440, "sticky").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_pages_are_walked_on_a_telephone() {
-    browse(375, "static").await;
+async fn docs_pages_work_on_phone() {
+    browse_docs(375, "static").await;
 }

@@ -9,24 +9,24 @@ use domain::id::ProviderId;
 use domain::model::audit_event::Actor;
 use serde_json::{Value, json};
 use store::command::UpsertProvider;
-use store::query::ProviderById;
+use store::query::GetProvider;
 
-use crate::kit::{Kit, Tokens, on_both, parameter};
+use crate::kit::{ConnectionTokens, TestHub, on_both, query_parameter};
 
-on_both!(a_token_reply_beyond_reason_opens_nothing);
+on_both!(invalid_token_responses_create_no_connection);
 
 /// Answers whatever it is told to.
 #[derive(Clone, Default)]
-struct Evil {
+struct MaliciousProvider {
     tokens: Arc<Mutex<Value>>,
     accounts: Arc<Mutex<Value>>,
 }
 
-impl Evil {
+impl MaliciousProvider {
     /// Takes the place of Maple Trust's token endpoint and data; the customer still signs in at Maple Trust.
-    async fn beside(kit: &Kit) -> Self {
+    async fn install(kit: &TestHub) -> Self {
         let evil = Self::default();
-        evil.gives(&json!({}));
+        evil.set_token_response(&json!({}));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let tokens = |State(evil): State<Self>| async move { Json(evil.tokens.lock().unwrap().clone()) };
@@ -36,17 +36,17 @@ impl Evil {
             .route("/accounts", get(accounts))
             .with_state(evil.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let ctx = bowline::job::context(kit.app(), "test").unwrap();
-        let mut provider = ctx.ask(&ProviderById { id: ProviderId::new(1000) }).await.unwrap().unwrap();
+        let ctx = bowline::job::new_job_context(kit.app(), "test").unwrap();
+        let mut provider = ctx.ask(&GetProvider { id: ProviderId::new(1000) }).await.unwrap().unwrap();
         provider.settings.token_endpoint = format!("{url}/token");
         provider.settings.fdx.base_url = url;
-        let (moment, actor) = (ctx.moment().unwrap(), Actor::system("test"));
+        let (moment, actor) = (ctx.new_moment().unwrap(), Actor::system("test"));
         ctx.run(UpsertProvider { moment, provider, actor }).await.unwrap();
         evil
     }
 
     /// A good token reply, with some fields put differently.
-    fn gives(&self, other: &Value) {
+    fn set_token_response(&self, other: &Value) {
         let mut reply = json!({"access_token": "at", "refresh_token": "rt", "token_type": "Bearer", "expires_in": 60,
             "scope": "fdx:accountbasic:read fdx:accountdetailed:read", "customer_id": "c", "grant_id": "g",
             "accounts": ["a1"]});
@@ -56,22 +56,28 @@ impl Evil {
         *self.tokens.lock().unwrap() = reply;
     }
 
-    fn lists(&self, accounts: Value) {
+    fn set_accounts(&self, accounts: Value) {
         *self.accounts.lock().unwrap() = accounts;
     }
 
-    async fn connect(kit: &Kit) -> Result<Tokens, String> {
+    async fn connect(kit: &TestHub) -> Result<ConnectionTokens, String> {
         let acme = kit.acme();
-        let back = kit.arrive(&Kit::ask(&acme), "alice", &["mt-alice-chequing"]).await;
-        match parameter(&back, "code") {
-            Some(code) => Ok(Tokens::of(&kit.redeem(&acme, &code).await, code)),
-            None => Err(parameter(&back, "error").unwrap()),
+        let back = kit
+            .complete_authorization(
+                &TestHub::build_authorization_query(&acme),
+                "alice",
+                &["mt-alice-chequing"],
+            )
+            .await;
+        match query_parameter(&back, "code") {
+            Some(code) => Ok(ConnectionTokens::from_response(&kit.redeem(&acme, &code).await, code)),
+            None => Err(query_parameter(&back, "error").unwrap()),
         }
     }
 }
 
-async fn a_token_reply_beyond_reason_opens_nothing(kit: Kit) {
-    let evil = Evil::beside(&kit).await;
+async fn invalid_token_responses_create_no_connection(kit: TestHub) {
+    let evil = MaliciousProvider::install(&kit).await;
     let crowd: Vec<String> = (0..1_001).map(|n| format!("a{n}")).collect();
     for (other, error) in [
         (json!({"access_token": "a\r\nX: y"}), "server_error"),
@@ -88,8 +94,8 @@ async fn a_token_reply_beyond_reason_opens_nothing(kit: Kit) {
         (json!({"grant_id": "g\u{0}"}), "server_error"),
         (json!({"scope": "fdx:transactions:read"}), "access_denied"),
     ] {
-        evil.gives(&other);
-        assert_eq!(Evil::connect(&kit).await.unwrap_err(), error, "{:.80}", other.to_string());
+        evil.set_token_response(&other);
+        assert_eq!(MaliciousProvider::connect(&kit).await.unwrap_err(), error, "{:.80}", other.to_string());
     }
     for harmless in [
         json!({"expires_in": -5}),
@@ -97,18 +103,18 @@ async fn a_token_reply_beyond_reason_opens_nothing(kit: Kit) {
         json!({"scope": "fdx:accountbasic:read fdx:everything fdx:payments:write"}),
         json!({"accounts": crowd[..1_000]}),
     ] {
-        evil.gives(&harmless);
-        assert!(Evil::connect(&kit).await.is_ok(), "{:.80}", harmless.to_string());
+        evil.set_token_response(&harmless);
+        assert!(MaliciousProvider::connect(&kit).await.is_ok(), "{:.80}", harmless.to_string());
     }
 }
 
 #[tokio::test]
-async fn an_offset_that_we_would_not_take_back_is_not_given() {
-    let kit = Kit::new().await;
-    let evil = Evil::beside(&kit).await;
-    let tokens = Evil::connect(&kit).await.unwrap();
+async fn oversized_upstream_offset_is_rejected() {
+    let kit = TestHub::new().await;
+    let evil = MaliciousProvider::install(&kit).await;
+    let tokens = MaliciousProvider::connect(&kit).await.unwrap();
     let gives = |next: &str| {
-        evil.lists(
+        evil.set_accounts(
             json!({"page": {"nextOffset": next}, "accounts": [{"depositAccount": {"accountId": "a1"}}]}),
         );
     };
@@ -123,12 +129,12 @@ async fn an_offset_that_we_would_not_take_back_is_not_given() {
 }
 
 #[tokio::test]
-async fn only_what_was_consented_to_is_shown_and_none_of_a_banks_words_about_errors() {
-    let kit = Kit::new().await;
-    let evil = Evil::beside(&kit).await;
-    let tokens = Evil::connect(&kit).await.unwrap();
+async fn unconsented_accounts_and_error_details_are_hidden() {
+    let kit = TestHub::new().await;
+    let evil = MaliciousProvider::install(&kit).await;
+    let tokens = MaliciousProvider::connect(&kit).await.unwrap();
     let error = json!({"code": "500", "message": "ORA-00942", "debugMessage": "at db7.internal"});
-    evil.lists(json!({"accounts": [
+    evil.set_accounts(json!({"accounts": [
         {"depositAccount": {"accountId": "a1", "error": error, "parentAccountId": "a2"}},
         {"depositAccount": {"accountId": "a2", "nickname": "somebody else's"}},
         {"depositAccount": {"nickname": "nobody's"}},

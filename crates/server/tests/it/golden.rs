@@ -2,17 +2,17 @@
 
 use std::path::PathBuf;
 
-use bowline::cli::{Answer, Sent};
+use bowline::cli::{BrowserRequest, BrowserResponse};
 use serde_json::Value;
 
-use crate::kit::{Kit, Recipient, SCOPE, on_both};
+use crate::kit::{SCOPE, TestClient, TestHub, on_both};
 
-on_both!(every_documented_example_is_taken_and_answered_in_its_shape);
+on_both!(flinks_examples_match_documented_responses);
 
 /// Who may stand behind an example, and what it may name.
-struct Cast {
-    partner: Recipient,
-    recipient: Recipient,
+struct ExampleParties {
+    partner: TestClient,
+    recipient: TestClient,
     partner_token: String,
     recipient_token: String,
     access: String,
@@ -20,7 +20,7 @@ struct Cast {
 }
 
 /// The examples by name, in the order of their numbers.
-fn examples() -> Vec<(String, Value)> {
+fn load_examples() -> Vec<(String, Value)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden");
     let mut names: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -32,14 +32,14 @@ fn examples() -> Vec<(String, Value)> {
     names.into_iter().map(read).collect()
 }
 
-async fn sent(kit: &Kit, cast: &Cast, request: &Value) -> Answer {
+async fn send_example(kit: &TestHub, cast: &ExampleParties, request: &Value) -> BrowserResponse {
     let fill = |text: &str| {
         text.replace("{client_id}", &cast.recipient.id).replace("{refresh_token}", &cast.refresh)
     };
     let method = request["method"].as_str().unwrap().parse().unwrap();
-    let mut sent = Sent::new(method, &kit.url(&fill(request["path"].as_str().unwrap())));
-    sent.bearer = request["bearer"].as_str().map(|whose| {
-        match whose {
+    let mut sent = BrowserRequest::new(method, &kit.url(&fill(request["path"].as_str().unwrap())));
+    sent.bearer = request["bearer"].as_str().map(|party| {
+        match party {
             "partner" => &cast.partner_token,
             "recipient" => &cast.recipient_token,
             _ => &cast.access,
@@ -59,12 +59,12 @@ async fn sent(kit: &Kit, cast: &Cast, request: &Value) -> Answer {
 }
 
 /// Where a value is not of the documented shape. An empty list is of every shape.
-fn differences(at: &str, documented: &Value, ours: &Value, beyond: &[&str], found: &mut Vec<String>) {
+fn collect_differences(at: &str, documented: &Value, ours: &Value, beyond: &[&str], found: &mut Vec<String>) {
     match (documented, ours) {
         (Value::Object(documented), Value::Object(ours)) => {
             for (name, value) in documented {
                 match ours.get(name) {
-                    Some(own) => differences(&format!("{at}.{name}"), value, own, beyond, found),
+                    Some(own) => collect_differences(&format!("{at}.{name}"), value, own, beyond, found),
                     None => found.push(format!("{at}.{name} is not there")),
                 }
             }
@@ -75,7 +75,7 @@ fn differences(at: &str, documented: &Value, ours: &Value, beyond: &[&str], foun
         }
         (Value::Array(documented), Value::Array(ours)) => {
             for own in ours {
-                differences(&format!("{at}[]"), &documented[0], own, beyond, found);
+                collect_differences(&format!("{at}[]"), &documented[0], own, beyond, found);
             }
         }
         (Value::String(_), Value::String(_))
@@ -85,7 +85,7 @@ fn differences(at: &str, documented: &Value, ours: &Value, beyond: &[&str], foun
     }
 }
 
-fn compare(name: &str, example: &Value, answer: &Answer) {
+fn assert_response_matches(name: &str, example: &Value, answer: &BrowserResponse) {
     let reply = &example["reply"];
     assert_eq!(reply["status"], answer.status, "{name}: {}", answer.body);
     let Some(documented) = reply.get("body") else {
@@ -96,7 +96,7 @@ fn compare(name: &str, example: &Value, answer: &Answer) {
     let words = |key: &str| {
         example[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>()
     };
-    differences("reply", documented, &ours, &words("beyond"), &mut found);
+    collect_differences("reply", documented, &ours, &words("beyond"), &mut found);
     assert!(found.is_empty(), "{name}: {found:?}\n{}", answer.body);
     assert!(ours.as_array().is_none_or(|all| !all.is_empty()), "{name} shows nothing");
     let first = |value: &Value, field: &str| value.get(0).unwrap_or(value)[field].clone();
@@ -112,41 +112,41 @@ fn compare(name: &str, example: &Value, answer: &Answer) {
     }
 }
 
-async fn every_documented_example_is_taken_and_answered_in_its_shape(kit: Kit) {
+async fn flinks_examples_match_documented_responses(kit: TestHub) {
     let partner = kit.partner();
-    let partner_token = kit.client_token(&partner).await;
-    let nobody = Recipient { id: String::new(), secret: String::new(), redirect_uri: String::new() };
-    let mut cast = Cast {
+    let partner_token = kit.request_client_token(&partner).await;
+    let placeholder = TestClient { id: String::new(), secret: String::new(), redirect_uri: String::new() };
+    let mut cast = ExampleParties {
         partner,
-        recipient: nobody,
+        recipient: placeholder,
         partner_token,
         recipient_token: String::new(),
         access: String::new(),
         refresh: String::new(),
     };
-    let examples = examples();
+    let examples = load_examples();
     assert!(examples.len() >= 18);
     for (name, example) in &examples {
-        let answer = sent(&kit, &cast, &example["request"]).await;
-        compare(name, example, &answer);
+        let answer = send_example(&kit, &cast, &example["request"]).await;
+        assert_response_matches(name, example, &answer);
         let body = answer.json();
         if let Some(secret) = body["client_secret"].as_str() {
             let (id, redirect_uri) =
                 (body["client_id"].as_str().unwrap().to_owned(), "https://flinks.fake.com/callback".into());
-            cast.recipient = Recipient { id, secret: secret.to_owned(), redirect_uri };
+            cast.recipient = TestClient { id, secret: secret.to_owned(), redirect_uri };
         }
         if name.starts_with("11_") {
-            connect(&kit, &mut cast).await;
+            connect_recipient(&kit, &mut cast).await;
         }
     }
 }
 
 /// From here on the recipient is active, and has a connection.
-async fn connect(kit: &Kit, cast: &mut Cast) {
+async fn connect_recipient(kit: &TestHub, cast: &mut ExampleParties) {
     for step in ["approve", "activate"] {
-        kit.took(&cast.recipient, step, serde_json::json!({})).await;
+        kit.complete_registration_step(&cast.recipient, step, serde_json::json!({})).await;
     }
     let tokens = kit.connect_at(1000, &cast.recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
-    cast.recipient_token = kit.client_token(&cast.recipient).await;
+    cast.recipient_token = kit.request_client_token(&cast.recipient).await;
     (cast.access, cast.refresh) = (tokens.access, tokens.refresh);
 }

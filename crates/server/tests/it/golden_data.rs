@@ -5,17 +5,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use bowline::cli::Answer;
+use bowline::cli::BrowserResponse;
 use serde_json::{Value, json};
 
-use crate::kit::{Kit, Raw, Tokens};
-use crate::whole::callers::EVERYTHING;
+use crate::kit::{ConnectionTokens, RawRequest, TestHub};
+use crate::whole::callers::FULL_SCOPE;
 
 const BANKS: [i64; 2] = [1000, 2000];
 const CUSTOMERS: [&str; 6] = ["alice", "bob", "chloe", "david", "emma", "farid"];
 
 /// The examples by name.
-fn examples() -> Vec<(String, Value)> {
+fn load_examples() -> Vec<(String, Value)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden_data");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let read = |path: PathBuf| {
@@ -27,14 +27,14 @@ fn examples() -> Vec<(String, Value)> {
 
 /// What there is in some answers of one operation.
 #[derive(Default)]
-struct Seen {
+struct ObservedFields {
     /// How many objects there are at each place.
     objects: BTreeMap<String, usize>,
     /// How often each field is there, and its types.
     fields: BTreeMap<String, (usize, BTreeSet<&'static str>)>,
 }
 
-const fn kind(value: &Value) -> &'static str {
+const fn json_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
@@ -46,18 +46,18 @@ const fn kind(value: &Value) -> &'static str {
 }
 
 /// The key that an entity is wrapped in.
-fn wrapper(value: &Value) -> Option<&String> {
+fn find_wrapper_key(value: &Value) -> Option<&String> {
     let members = value.as_object().filter(|members| members.len() == 1)?;
     members.iter().find(|(_, inside)| inside.is_object()).map(|(key, _)| key)
 }
 
 /// Whether an entity is of the documented example's kind: of the others, other examples tell.
 fn is_comparable(documented: &Value, own: &Value) -> bool {
-    wrapper(documented).is_none_or(|key| wrapper(own) == Some(key))
+    find_wrapper_key(documented).is_none_or(|key| find_wrapper_key(own) == Some(key))
 }
 
-impl Seen {
-    fn look(&mut self, at: &str, value: &Value, documented: &Value) {
+impl ObservedFields {
+    fn observe(&mut self, at: &str, value: &Value, documented: &Value) {
         match value {
             Value::Object(members) => {
                 *self.objects.entry(at.to_owned()).or_default() += 1;
@@ -65,8 +65,8 @@ impl Seen {
                     let place = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
                     let (number, kinds) = self.fields.entry(place.clone()).or_default();
                     *number += 1;
-                    kinds.insert(kind(value));
-                    self.look(&place, value, &documented[name]);
+                    kinds.insert(json_type(value));
+                    self.observe(&place, value, &documented[name]);
                 }
             }
             Value::Array(items) => {
@@ -75,8 +75,8 @@ impl Seen {
                     let place = format!("{at}[]");
                     let (number, kinds) = self.fields.entry(place.clone()).or_default();
                     *number += 1;
-                    kinds.insert(kind(item));
-                    self.look(&place, item, documented);
+                    kinds.insert(json_type(item));
+                    self.observe(&place, item, documented);
                 }
             }
             _ => {}
@@ -84,7 +84,7 @@ impl Seen {
     }
 
     /// How often a field is there, of how many times that it could be.
-    fn share(&self, place: &str) -> (usize, usize) {
+    fn count_occurrences(&self, place: &str) -> (usize, usize) {
         let own = self.fields.get(place).map_or(0, |(number, _)| *number);
         let above = place.rsplit_once('.').map_or("", |(above, _)| above);
         // Of an item there are as many as there are.
@@ -94,7 +94,7 @@ impl Seen {
 }
 
 /// Whether a place, or one that it lies below, is among those of a list of the file.
-fn listed(example: &Value, list: &str, place: &str) -> bool {
+fn is_listed(example: &Value, list: &str, place: &str) -> bool {
     let below = |known: &String| {
         place.strip_prefix(known.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
@@ -102,25 +102,26 @@ fn listed(example: &Value, list: &str, place: &str) -> bool {
 }
 
 /// Where the answers of one bank are not as the example is, and its file does not say so.
-fn differences(example: &Value, seen: &Seen) -> Vec<String> {
+fn find_differences(example: &Value, seen: &ObservedFields) -> Vec<String> {
     let body = &example["reply"]["body"];
-    let mut documented = Seen::default();
-    documented.look("", body, body);
+    let mut documented = ObservedFields::default();
+    documented.observe("", body, body);
     let mut found = Vec::new();
     for (place, (_, kinds)) in &seen.fields {
         match documented.fields.get(place) {
             Some((_, told)) if told == kinds => {}
             Some((_, told)) => found.push(format!("{place} is {kinds:?}, not {told:?}")),
-            None if listed(example, "beyond", place) || listed(example, "at_one_bank", place) => {}
+            None if is_listed(example, "beyond", place) || is_listed(example, "at_one_bank", place) => {}
             None => found.push(format!("{place} is not documented")),
         }
     }
-    for place in documented.fields.keys().filter(|place| !listed(example, "absent", place)) {
-        match seen.share(place) {
-            (0, _) if listed(example, "at_one_bank", place) => {}
+    for place in documented.fields.keys().filter(|place| !is_listed(example, "absent", place)) {
+        match seen.count_occurrences(place) {
+            (0, _) if is_listed(example, "at_one_bank", place) => {}
             (0, _) => found.push(format!("{place} is not there")),
             (own, most)
-                if own < most && !["sometimes", "at_one_bank"].iter().any(|l| listed(example, l, place)) =>
+                if own < most
+                    && !["sometimes", "at_one_bank"].iter().any(|l| is_listed(example, l, place)) =>
             {
                 found.push(format!("{place} is there {own} times of {most}"));
             }
@@ -128,7 +129,7 @@ fn differences(example: &Value, seen: &Seen) -> Vec<String> {
         }
     }
     let named = |list: &str, there: bool, what: &str| -> Vec<String> {
-        let wrong = named(example, list).filter(|place| (seen.share(place).0 > 0) == there);
+        let wrong = list_paths(example, list).filter(|place| (seen.count_occurrences(place).0 > 0) == there);
         wrong.map(|place| format!("{place} {what}")).collect()
     };
     found.extend(named("absent", true, "is there after all"));
@@ -137,51 +138,52 @@ fn differences(example: &Value, seen: &Seen) -> Vec<String> {
 }
 
 /// The places of a list of the file.
-fn named<'a>(example: &'a Value, list: &str) -> impl Iterator<Item = &'a String> {
+fn list_paths<'a>(example: &'a Value, list: &str) -> impl Iterator<Item = &'a String> {
     example[list].as_object().into_iter().flatten().map(|(place, _)| place)
 }
 
 /// What the file says of both banks together, and is not so any more.
-fn stale(example: &Value, banks: &[Seen; 2]) -> Vec<String> {
-    let at = |place: &str| banks.iter().filter(|seen| seen.share(place).0 > 0).count();
-    let always = |place: &str| banks.iter().map(|seen| seen.share(place)).all(|(own, most)| own == most);
-    let one = named(example, "at_one_bank").filter(|place| at(place) != 1);
+fn find_stale_entries(example: &Value, banks: &[ObservedFields; 2]) -> Vec<String> {
+    let at = |place: &str| banks.iter().filter(|seen| seen.count_occurrences(place).0 > 0).count();
+    let always =
+        |place: &str| banks.iter().map(|seen| seen.count_occurrences(place)).all(|(own, most)| own == most);
+    let one = list_paths(example, "at_one_bank").filter(|place| at(place) != 1);
     let one = one.map(|place| format!("{place} is not there at one bank alone"));
-    let some = named(example, "sometimes").filter(|place| always(place));
+    let some = list_paths(example, "sometimes").filter(|place| always(place));
     one.chain(some.map(|place| format!("{place} is always there"))).collect()
 }
 
 /// Those who ask at one bank.
-struct Bank<'a> {
-    kit: &'a Kit,
-    connections: Vec<Tokens>,
+struct BankConnections<'a> {
+    kit: &'a TestHub,
+    connections: Vec<ConnectionTokens>,
     /// A connection of nothing but the names of accounts.
-    narrow: Tokens,
+    narrow: ConnectionTokens,
 }
 
-impl<'a> Bank<'a> {
-    async fn new(kit: &'a Kit, provider_id: i64) -> Self {
-        let other = kit.recipient(&BANKS, "ACCOUNT_BASIC", false).await;
+impl<'a> BankConnections<'a> {
+    async fn new(kit: &'a TestHub, provider_id: i64) -> Self {
+        let other = kit.register_recipient(&BANKS, "ACCOUNT_BASIC", false).await;
         let narrow = kit.connect_at(provider_id, &other, "alice", &[], "ACCOUNT_BASIC").await;
         let mut connections = Vec::new();
         for username in CUSTOMERS {
-            connections.push(kit.connect_at(provider_id, &kit.acme(), username, &[], EVERYTHING).await);
+            connections.push(kit.connect_at(provider_id, &kit.acme(), username, &[], FULL_SCOPE).await);
         }
         Self { kit, connections, narrow }
     }
 
     /// The paths that a path with parameters stands for, in one connection.
-    async fn paths(&self, example: &Value, tokens: &Tokens) -> Vec<String> {
+    async fn expand_paths(&self, example: &Value, tokens: &ConnectionTokens) -> Vec<String> {
         let path = example["request"]["path"].as_str().unwrap();
         if !path.contains("{account_id}") {
             return vec![path.to_owned()];
         }
         let list = self.kit.read("/accounts?limit=500", &tokens.access).await.json();
         let body = &example["reply"]["body"];
-        let wanted = wrapper(body).filter(|key| key.ends_with("Account"));
+        let wanted = find_wrapper_key(body).filter(|key| key.ends_with("Account"));
         let mut paths = Vec::new();
         for account in list["accounts"].as_array().unwrap() {
-            let key = wrapper(account).unwrap();
+            let key = find_wrapper_key(account).unwrap();
             let id = account[key]["accountId"].as_str().unwrap();
             if wanted.is_some_and(|wanted| wanted != key) || account[key]["status"] == "CLOSED" {
                 continue;
@@ -199,13 +201,15 @@ impl<'a> Bank<'a> {
         paths
     }
 
-    async fn ask(&self, example: &Value, path: &str, tokens: &Tokens) -> Answer {
+    async fn send_request(&self, example: &Value, path: &str, tokens: &ConnectionTokens) -> BrowserResponse {
         let request = &example["request"];
         let bearer = if request["bearer"] == "of no use" { "x.y.z" } else { &tokens.access };
-        let raw = Raw::get(format!("/api/fdx/5{path}")).bearer(bearer);
+        let raw = RawRequest::get(format!("/api/fdx/5{path}")).bearer(bearer);
         let accept = request["accept"].as_str();
-        let answer =
-            self.kit.wire(&accept.into_iter().fold(raw, |raw, accept| raw.header("accept", accept))).await;
+        let answer = self
+            .kit
+            .send_raw(&accept.into_iter().fold(raw, |raw, accept| raw.header("accept", accept)))
+            .await;
         for header in ["ob-correlation-id", "ob-trace-id"] {
             assert!(answer.headers.contains_key(header), "{path}: {header}");
         }
@@ -213,15 +217,15 @@ impl<'a> Bank<'a> {
     }
 
     /// Where the answers to all customers are not as the example is.
-    async fn compare(&self, example: &Value) -> (Vec<String>, Seen) {
+    async fn compare(&self, example: &Value) -> (Vec<String>, ObservedFields) {
         let reply = &example["reply"];
         let narrow = std::slice::from_ref(&self.narrow);
         let of_scope = example["request"]["bearer"] == "of ACCOUNT_BASIC alone";
         let connections = if of_scope { narrow } else { &self.connections };
-        let (mut seen, mut found) = (Seen::default(), Vec::new());
+        let (mut seen, mut found) = (ObservedFields::default(), Vec::new());
         for tokens in connections {
-            for path in self.paths(example, tokens).await {
-                let answer = self.ask(example, &path, tokens).await;
+            for path in self.expand_paths(example, tokens).await {
+                let answer = self.send_request(example, &path, tokens).await;
                 if reply["status"] != answer.status {
                     found.push(format!("{path}: {} {}", answer.status, answer.body));
                     continue;
@@ -231,7 +235,7 @@ impl<'a> Bank<'a> {
                     found.push(format!("{path}: {kind:?}"));
                 }
                 let body = answer.json();
-                seen.look("", &body, &reply["body"]);
+                seen.observe("", &body, &reply["body"]);
                 let same = example["same"].as_array().into_iter().flatten().filter_map(Value::as_str);
                 found.extend(
                     same.filter(|name| body[*name] != reply["body"][*name])
@@ -243,7 +247,7 @@ impl<'a> Bank<'a> {
                 }
             }
         }
-        found.extend(differences(example, &seen));
+        found.extend(find_differences(example, &seen));
         found.sort();
         found.dedup();
         (found, seen)
@@ -251,16 +255,18 @@ impl<'a> Bank<'a> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_documented_example_of_the_data_is_answered_so_by_both_banks() {
-    let kit = Kit::new().await;
-    let examples = examples();
+async fn fdx_examples_match_responses_of_both_banks() {
+    let kit = TestHub::new().await;
+    let examples = load_examples();
     assert_eq!(examples.len(), 22, "one file each");
     let mut wrong = Vec::new();
-    let banks = [Bank::new(&kit, BANKS[0]).await, Bank::new(&kit, BANKS[1]).await];
+    let banks = [BankConnections::new(&kit, BANKS[0]).await, BankConnections::new(&kit, BANKS[1]).await];
     for (name, example) in &examples {
         let [(five, of_five), (six, of_six)] =
             [banks[0].compare(example).await, banks[1].compare(example).await];
-        let both = stale(example, &[of_five, of_six]).into_iter().map(|what| format!("both {name}: {what}"));
+        let both = find_stale_entries(example, &[of_five, of_six])
+            .into_iter()
+            .map(|what| format!("both {name}: {what}"));
         wrong.extend(five.into_iter().map(|what| format!("FDX 5 {name}: {what}")));
         wrong.extend(six.into_iter().map(|what| format!("FDX 6 {name}: {what}")));
         wrong.extend(both);
@@ -269,15 +275,15 @@ async fn every_documented_example_of_the_data_is_answered_so_by_both_banks() {
 }
 
 #[test]
-fn whatever_is_not_as_its_file_says_is_found() {
+fn golden_data_checker_reports_every_difference() {
     let example = json!({
         "reply": {"body": {"list": [{"a": {"id": "x", "amount": 1.5, "note": "n", "gone": "g"}}]}},
         "sometimes": {"list[].a.note": ""}, "absent": {"list[].a.gone": ""}, "beyond": {"list[].a.more": ""},
     });
     let found = |items: Value| {
-        let mut seen = Seen::default();
-        seen.look("", &json!({"list": items}), &example["reply"]["body"]);
-        differences(&example, &seen)
+        let mut seen = ObservedFields::default();
+        seen.observe("", &json!({"list": items}), &example["reply"]["body"]);
+        find_differences(&example, &seen)
     };
     let good = json!({"a": {"id": "1", "amount": 2, "note": "n", "more": {"deep": true}}});
     let other_kind = json!({"b": {"strange": 1}});

@@ -4,78 +4,82 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::model::provider::FdxVersion;
-use fdx::vocabulary::strange_words;
+use fdx::vocabulary::find_unknown_words;
 use serde_json::{Value, json};
 
-use crate::kit::{Kit, Raw, StandIn, Tokens, says};
+use crate::kit::{ConnectionTokens, EndpointStub, RawRequest, TestHub, json_response};
 
-const EVERYTHING: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS \
+const ALL_SCOPES: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS \
                           STATEMENTS CUSTOMER_CONTACT CUSTOMER_PERSONAL";
 const CUSTOMERS: [&str; 6] = ["alice", "bob", "chloe", "david", "emma", "farid"];
 
 /// What customers chose or hold at one bank alone: names of their own, and bonds.
-const BY_CHANCE: [&str; 4] = ["nickname", "faceValue", "rate", "expirationDate"];
+const OPTIONAL_FIELDS: [&str; 4] = ["nickname", "faceValue", "rate", "expirationDate"];
 
 /// The fields that were seen of each kind.
-type Shapes = BTreeMap<String, BTreeSet<String>>;
+type FieldsByKind = BTreeMap<String, BTreeSet<String>>;
 
-fn seen(shapes: &mut Shapes, kind: &str, entity: &Value) {
-    let fields =
-        entity.as_object().unwrap().keys().filter(|field| !BY_CHANCE.contains(&field.as_str())).cloned();
+fn record_fields(shapes: &mut FieldsByKind, kind: &str, entity: &Value) {
+    let fields = entity
+        .as_object()
+        .unwrap()
+        .keys()
+        .filter(|field| !OPTIONAL_FIELDS.contains(&field.as_str()))
+        .cloned();
     shapes.entry(kind.to_owned()).or_default().extend(fields);
 }
 
 /// The one key of a wrapped entity, and what is below it.
-fn wrapped(value: &Value) -> (&str, &Value) {
+fn unwrap_entity(value: &Value) -> (&str, &Value) {
     let (key, inside) = value.as_object().unwrap().iter().next().unwrap();
     (key, inside)
 }
 
-fn has(entity: &Value, fields: &[&str]) {
+fn assert_has_fields(entity: &Value, fields: &[&str]) {
     for field in fields {
         assert!(!entity[*field].is_null(), "{field} is missing in {entity}");
     }
 }
 
 /// The places of all fields within an entity, whichever element of a list they stand in.
-fn places(value: &Value, at: &str, found: &mut BTreeSet<String>) {
+fn collect_paths(value: &Value, at: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
                 let at = format!("{at}.{name}");
-                places(value, &at, found);
+                collect_paths(value, &at, found);
                 found.insert(at);
             }
         }
-        Value::Array(items) => items.iter().for_each(|item| places(item, at, found)),
+        Value::Array(items) => items.iter().for_each(|item| collect_paths(item, at, found)),
         _ => {}
     }
 }
 
 /// The golden text of a kind: every field that we know of it.
-fn golden(kind: &str) -> Value {
+fn load_golden(kind: &str) -> Value {
     let file = format!("{}/../fdx/tests/golden/{kind}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
 }
 
 /// Fails if an answer has a field that its golden text has not.
-fn is_golden(kind: &str, answer: &Value) {
+fn assert_fields_golden(kind: &str, answer: &Value) {
     let (mut known, mut shown) = (BTreeSet::new(), BTreeSet::new());
-    places(&golden(kind), "", &mut known);
-    places(answer, "", &mut shown);
+    collect_paths(&load_golden(kind), "", &mut known);
+    collect_paths(answer, "", &mut shown);
     let unknown: Vec<&String> = shown.difference(&known).collect();
     assert!(unknown.is_empty(), "{kind}: {unknown:?} in {answer}");
 }
 
 /// Fails if a list's page and links have a field that the golden list has not.
-fn is_a_golden_list(name: &str, answer: &Value) {
+fn assert_list_golden(name: &str, answer: &Value) {
     let frame = json!({"page": answer["page"], "links": answer["links"]});
-    is_golden(name, &frame);
+    assert_fields_golden(name, &frame);
     assert_eq!(answer.as_object().unwrap().len(), 3, "{answer}");
 }
 
 /// The fields that recipients need of each kind, the reference's floor.
-fn floor(kind: &str) -> &'static [&'static str] {
+fn required_fields(kind: &str) -> &'static [&'static str] {
     match kind {
         "depositAccount" => &["currentBalance", "availableBalance"],
         "locAccount" => &["currentBalance"],
@@ -85,54 +89,72 @@ fn floor(kind: &str) -> &'static [&'static str] {
     }
 }
 
-async fn account(kit: &Kit, tokens: &Tokens, listed: &Value, shapes: &mut Shapes) -> (String, String) {
-    let (kind, light) = wrapped(listed);
-    is_golden(kind, listed);
-    has(light, &["accountId", "accountType", "accountNumberDisplay", "productName", "status", "currency"]);
+async fn check_account(
+    kit: &TestHub,
+    tokens: &ConnectionTokens,
+    listed: &Value,
+    shapes: &mut FieldsByKind,
+) -> (String, String) {
+    let (kind, light) = unwrap_entity(listed);
+    assert_fields_golden(kind, listed);
+    assert_has_fields(
+        light,
+        &["accountId", "accountType", "accountNumberDisplay", "productName", "status", "currency"],
+    );
     let id = light["accountId"].as_str().unwrap();
     let answer = kit.read(&format!("/accounts/{id}"), &tokens.access).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
-    let whole = answer.json();
-    assert_eq!(strange_words("account", &whole), Vec::<String>::new());
-    let (same, details) = wrapped(&whole);
-    is_golden(kind, &whole);
+    let account_json = answer.json();
+    assert_eq!(find_unknown_words("account", &account_json), Vec::<String>::new());
+    let (same, details) = unwrap_entity(&account_json);
+    assert_fields_golden(kind, &account_json);
     assert_eq!((same, &details["accountId"]), (kind, &light["accountId"]));
-    has(details, floor(kind));
+    assert_has_fields(details, required_fields(kind));
     assert!(details.get("transactions").is_none(), "transactions are never embedded");
-    seen(shapes, kind, details);
-    details["holdings"].as_array().into_iter().flatten().for_each(|held| seen(shapes, "holding", held));
-    transactions(kit, tokens, id, details["status"] == "CLOSED", shapes).await;
+    record_fields(shapes, kind, details);
+    details["holdings"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .for_each(|holding| record_fields(shapes, "holding", holding));
+    check_transactions(kit, tokens, id, details["status"] == "CLOSED", shapes).await;
     for (list, name, entity) in
         [("payment-networks", "paymentNetworks", "paymentNetwork"), ("statements", "statements", "statement")]
     {
         let page = kit.read(&format!("/accounts/{id}/{list}?limit=500"), &tokens.access).await.json();
-        assert_eq!(strange_words(name, &page), Vec::<String>::new());
-        page[name].as_array().unwrap().iter().for_each(|item| seen(shapes, entity, item));
+        assert_eq!(find_unknown_words(name, &page), Vec::<String>::new());
+        page[name].as_array().unwrap().iter().for_each(|item| record_fields(shapes, entity, item));
     }
     let contact = kit.read(&format!("/accounts/{id}/contact"), &tokens.access).await.json();
-    assert_eq!(strange_words("accountContact", &contact), Vec::<String>::new());
-    contact["holders"].as_array().unwrap().iter().for_each(|holder| seen(shapes, "holder", holder));
+    assert_eq!(find_unknown_words("accountContact", &contact), Vec::<String>::new());
+    contact["holders"].as_array().unwrap().iter().for_each(|holder| record_fields(shapes, "holder", holder));
     (kind.to_owned(), details["accountType"].as_str().unwrap().to_owned())
 }
 
-async fn transactions(kit: &Kit, tokens: &Tokens, id: &str, closed: bool, shapes: &mut Shapes) {
+async fn check_transactions(
+    kit: &TestHub,
+    tokens: &ConnectionTokens,
+    id: &str,
+    closed: bool,
+    shapes: &mut FieldsByKind,
+) {
     let answer = kit.read(&format!("/accounts/{id}/transactions?limit=500"), &tokens.access).await;
     let body = answer.json();
     if closed {
         assert_eq!((answer.status, &body["code"]), (409, &705.into()), "{body}");
-        is_golden("error", &body);
+        assert_fields_golden("error", &body);
         return;
     }
     assert_eq!(answer.status, 200, "{body}");
     let list = body["transactions"].as_array().unwrap();
     assert!(!list.is_empty());
-    is_a_golden_list("transactions", &body);
+    assert_list_golden("transactions", &body);
     for transaction in list {
-        assert_eq!(strange_words("transaction", transaction), Vec::<String>::new(), "{transaction}");
-        let (kind, inside) = wrapped(transaction);
-        is_golden(kind, transaction);
-        seen(shapes, kind, inside);
-        has(
+        assert_eq!(find_unknown_words("transaction", transaction), Vec::<String>::new(), "{transaction}");
+        let (kind, inside) = unwrap_entity(transaction);
+        assert_fields_golden(kind, transaction);
+        record_fields(shapes, kind, inside);
+        assert_has_fields(
             inside,
             &["transactionId", "transactionTimestamp", "description", "debitCreditMemo", "status", "amount"],
         );
@@ -142,29 +164,29 @@ async fn transactions(kit: &Kit, tokens: &Tokens, id: &str, closed: bool, shapes
     }
 }
 
-async fn every_account_at(provider_id: i64) -> (BTreeSet<(String, String)>, Shapes) {
-    let kit = Kit::new().await;
+async fn check_all_accounts(provider_id: i64) -> (BTreeSet<(String, String)>, FieldsByKind) {
+    let kit = TestHub::new().await;
     let acme = kit.acme();
-    let (mut kinds, mut shapes) = (BTreeSet::new(), Shapes::new());
+    let (mut kinds, mut shapes) = (BTreeSet::new(), FieldsByKind::new());
     for username in CUSTOMERS {
-        let tokens = kit.connect_at(provider_id, &acme, username, &[], EVERYTHING).await;
+        let tokens = kit.connect_at(provider_id, &acme, username, &[], ALL_SCOPES).await;
         let customer = kit.read("/customers/current", &tokens.access).await;
         assert_eq!(customer.status, 200, "{}", customer.body);
-        assert_eq!(strange_words("customer", &customer.json()), Vec::<String>::new());
-        is_golden("customer", &customer.json());
+        assert_eq!(find_unknown_words("customer", &customer.json()), Vec::<String>::new());
+        assert_fields_golden("customer", &customer.json());
         let list = kit.read("/accounts", &tokens.access).await.json();
-        assert_eq!(strange_words("accounts", &list), Vec::<String>::new());
-        is_a_golden_list("accounts", &list);
+        assert_eq!(find_unknown_words("accounts", &list), Vec::<String>::new());
+        assert_list_golden("accounts", &list);
         for listed in list["accounts"].as_array().unwrap() {
-            kinds.insert(account(&kit, &tokens, listed, &mut shapes).await);
+            kinds.insert(check_account(&kit, &tokens, listed, &mut shapes).await);
         }
     }
     (kinds, shapes)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_banks_together_have_every_kind_and_each_keeps_to_the_standard() {
-    let ((maple, five), (rideau, six)) = tokio::join!(every_account_at(1000), every_account_at(2000));
+async fn banks_cover_every_account_type_and_conform_to_fdx() {
+    let ((maple, five), (rideau, six)) = tokio::join!(check_all_accounts(1000), check_all_accounts(2000));
     // One speaks FDX 5, the other FDX 6: whoever reads does not see which.
     assert_eq!(five, six);
     let types: BTreeSet<&str> = maple.union(&rideau).map(|(_, kind)| kind.as_str()).collect();
@@ -205,17 +227,17 @@ async fn both_banks_together_have_every_kind_and_each_keeps_to_the_standard() {
 }
 
 #[tokio::test]
-async fn clusters_hide_holdings_numbers_and_parts_of_the_profile() {
-    let kit = Kit::new().await;
+async fn missing_clusters_hide_holdings_and_account_numbers() {
+    let kit = TestHub::new().await;
     let acme = kit.acme();
     let accounts = ["mt-david-invest", "mt-david-chequing"];
-    let whole = kit.connect_at(1000, &acme, "david", &accounts, EVERYTHING).await;
+    let full_scope = kit.connect_at(1000, &acme, "david", &accounts, ALL_SCOPES).await;
     let seen = |json: &Value, field: &str| json.to_string().contains(&format!("\"{field}\""));
-    let list = kit.read("/accounts?resultType=details", &whole.access).await.json();
+    let list = kit.read("/accounts?resultType=details", &full_scope.access).await.json();
     for field in ["holdings", "accountNumber", "routingTransitNumber"] {
         assert!(seen(&list, field), "{field} is not in {list}");
     }
-    let customer = kit.read("/customers/current", &whole.access).await.json();
+    let customer = kit.read("/customers/current", &full_scope.access).await.json();
     assert!(seen(&customer, "addresses"), "{customer}");
     let narrow = kit
         .connect_at(1000, &acme, "david", &accounts, "ACCOUNT_BASIC ACCOUNT_DETAILED CUSTOMER_PERSONAL")
@@ -229,9 +251,9 @@ async fn clusters_hide_holdings_numbers_and_parts_of_the_profile() {
 }
 
 #[tokio::test]
-async fn two_holders_of_a_joint_account_see_the_same_money_under_names_of_their_own() {
-    let kit = Kit::new().await;
-    let (acme, other) = (kit.acme(), kit.recipient(&[1000], crate::kit::SCOPE, false).await);
+async fn joint_account_ids_differ_between_recipients() {
+    let kit = TestHub::new().await;
+    let (acme, other) = (kit.acme(), kit.register_recipient(&[1000], crate::kit::SCOPE, false).await);
     let mut seen = Vec::new();
     for (recipient, username) in [(&acme, "alice"), (&acme, "bob"), (&other, "bob")] {
         let tokens =
@@ -246,30 +268,34 @@ async fn two_holders_of_a_joint_account_see_the_same_money_under_names_of_their_
 }
 
 #[tokio::test]
-async fn a_bank_of_fdx_6_is_asked_in_its_own_words() {
-    let kit = Kit::new().await;
-    let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], EVERYTHING).await;
-    let id = kit.account_id(&tokens.access).await;
-    let bank = StandIn::new(|call| {
+async fn fdx6_provider_receives_fdx6_parameters() {
+    let kit = TestHub::new().await;
+    let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], ALL_SCOPES).await;
+    let id = kit.fetch_account_id(&tokens.access).await;
+    let bank = EndpointStub::new(|call| {
         let first = json!({"accountCategory": "DEPOSIT_ACCOUNT", "transactionId": "1"});
         let second = json!({"accountCategory": "LOAN_ACCOUNT", "transactionId": "2"});
         if call.query.contains("pageKey") {
-            says(200, &json!({"transactions": [{"accountCategory": "DIGITAL_WALLET"}, second]}))
+            json_response(200, &json!({"transactions": [{"accountCategory": "DIGITAL_WALLET"}, second]}))
         } else {
-            says(206, &json!({"page": {"nextPageKey": "second"}, "transactions": [first]}))
+            json_response(206, &json!({"page": {"nextPageKey": "second"}, "transactions": [first]}))
         }
     })
     .await;
-    kit.set_up(1000, |settings| {
+    kit.update_provider_settings(1000, |settings| {
         settings.fdx.base_url.clone_from(&bank.url);
         settings.fdx.version = FdxVersion::V6;
     })
     .await;
     let path = format!("/api/fdx/5/accounts/{id}/transactions?startTime=2026-10-01&limit=2");
-    let sent = Raw::get(path).bearer(&tokens.access).header("correlation_id", "my-own-words");
-    let page = kit.wire(&sent).await.json();
-    let ids: Vec<&Value> =
-        page["transactions"].as_array().unwrap().iter().map(|t| &wrapped(t).1["transactionId"]).collect();
+    let sent = RawRequest::get(path).bearer(&tokens.access).header("correlation_id", "my-own-words");
+    let page = kit.send_raw(&sent).await.json();
+    let ids: Vec<&Value> = page["transactions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| &unwrap_entity(t).1["transactionId"])
+        .collect();
     assert_eq!(ids, ["1", "2"], "{page}");
     let calls = bank.calls();
     assert_eq!(calls[0].query, "limit=2&startDate=2026-10-01&endDate=2026-11-24");

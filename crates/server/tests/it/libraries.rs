@@ -6,7 +6,7 @@ use oauth2::{
     PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, TokenResponse, TokenUrl,
 };
 
-use crate::kit::{Kit, parameter};
+use crate::kit::{TestHub, query_parameter};
 
 /// The library brings no HTTP of its own here.
 async fn send(request: HttpRequest) -> Result<HttpResponse, reqwest::Error> {
@@ -22,15 +22,15 @@ async fn send(request: HttpRequest) -> Result<HttpResponse, reqwest::Error> {
     Ok(response)
 }
 
-fn refused(error: BasicRequestTokenError<reqwest::Error>) -> BasicErrorResponseType {
+fn expect_server_error(error: BasicRequestTokenError<reqwest::Error>) -> BasicErrorResponseType {
     match error {
-        RequestTokenError::ServerResponse(said) => said.error().clone(),
+        RequestTokenError::ServerResponse(response) => response.error().clone(),
         other => panic!("not an answer that the library understands: {other}"),
     }
 }
 
-async fn a_whole_conversation(credentials_in: AuthType) {
-    let kit = Kit::new().await;
+async fn run_oauth2_client(credentials_in: AuthType) {
+    let kit = TestHub::new().await;
     let acme = kit.acme();
     let client = BasicClient::new(ClientId::new(acme.id.clone()))
         .set_client_secret(ClientSecret::new(acme.secret.clone()))
@@ -46,38 +46,38 @@ async fn a_whole_conversation(credentials_in: AuthType) {
         .set_pkce_challenge(challenge)
         .add_extra_param("provider_id", "1000")
         .url();
-    let back = kit.through(url.as_str(), "alice").await;
+    let back = kit.complete_flow(url.as_str(), "alice").await;
     assert!(back.starts_with(&acme.redirect_uri), "{back}");
-    assert_eq!(parameter(&back, "state").as_ref(), Some(state.secret()));
-    let code = AuthorizationCode::new(parameter(&back, "code").unwrap());
+    assert_eq!(query_parameter(&back, "state").as_ref(), Some(state.secret()));
+    let code = AuthorizationCode::new(query_parameter(&back, "code").unwrap());
 
     let other = PkceCodeVerifier::new("a-verifier-of-somebody-else-that-is-long-enough".into());
     let wrong = client.exchange_code(code.clone()).set_pkce_verifier(other).request_async(&send).await;
-    assert_eq!(refused(wrong.unwrap_err()), BasicErrorResponseType::InvalidGrant);
+    assert_eq!(expect_server_error(wrong.unwrap_err()), BasicErrorResponseType::InvalidGrant);
     let tokens = client.exchange_code(code).set_pkce_verifier(verifier).request_async(&send).await.unwrap();
     assert_eq!(tokens.expires_in().map(|life| life.as_secs()), Some(300));
     let granted: Vec<&str> = tokens.scopes().unwrap().iter().map(|scope| scope.as_str()).collect();
     assert_eq!(granted, ["ACCOUNT_BASIC", "TRANSACTIONS"]);
 
     let refresh = tokens.refresh_token().unwrap();
-    let again = client.exchange_refresh_token(refresh).request_async(&send).await.unwrap();
-    for access in [tokens.access_token(), again.access_token()] {
+    let refreshed = client.exchange_refresh_token(refresh).request_async(&send).await.unwrap();
+    for access in [tokens.access_token(), refreshed.access_token()] {
         assert_eq!(kit.read("/accounts", access.secret()).await.status, 200);
     }
     let own = client.exchange_client_credentials().request_async(&send).await.unwrap();
     assert!(own.refresh_token().is_none());
 
-    assert_eq!(kit.revoke(again.access_token().secret()).await.status, 204);
+    assert_eq!(kit.revoke(refreshed.access_token().secret()).await.status, 204);
     let over = client.exchange_refresh_token(refresh).request_async(&send).await;
-    assert_eq!(refused(over.unwrap_err()), BasicErrorResponseType::InvalidGrant);
+    assert_eq!(expect_server_error(over.unwrap_err()), BasicErrorResponseType::InvalidGrant);
 }
 
 #[tokio::test]
-async fn the_oauth2_crate_talks_to_us_with_its_secret_in_a_header() {
-    a_whole_conversation(AuthType::BasicAuth).await;
+async fn oauth2_crate_works_with_client_secret_basic() {
+    run_oauth2_client(AuthType::BasicAuth).await;
 }
 
 #[tokio::test]
-async fn the_oauth2_crate_talks_to_us_with_its_secret_in_the_body() {
-    a_whole_conversation(AuthType::RequestBody).await;
+async fn oauth2_crate_works_with_client_secret_post() {
+    run_oauth2_client(AuthType::RequestBody).await;
 }

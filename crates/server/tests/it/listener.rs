@@ -6,13 +6,14 @@ use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::kit::{Kit, listen};
-use bowline::cli::Sent;
+use crate::kit::{TestHub, spawn_listener};
+use bowline::cli::BrowserRequest;
 
 #[tokio::test]
-async fn probes_tell_the_platform() {
-    let kit = Kit::new().await;
-    let probe = |path: &str| Sent::new(Method::GET, &format!("http://{}{path}", kit.world.node.probes));
+async fn probes_report_liveness_readiness_and_metrics() {
+    let kit = TestHub::new().await;
+    let probe =
+        |path: &str| BrowserRequest::new(Method::GET, &format!("http://{}{path}", kit.world.node.probes));
     assert_eq!(kit.send(probe("/livez")).await.body, "ok");
     let ready = kit.send(probe("/readyz")).await;
     assert_eq!((ready.status, &ready.json()["ready"]), (200, &true.into()));
@@ -30,31 +31,31 @@ async fn probes_tell_the_platform() {
 }
 
 #[tokio::test]
-async fn paths_and_methods_that_are_not_served_are_answered_in_their_face() {
-    let kit = Kit::new().await;
+async fn unknown_paths_and_methods_use_format_of_their_api() {
+    let kit = TestHub::new().await;
     let flinks = kit.get("/api/v1/nothing").await;
     assert_eq!((flinks.status, &flinks.json()["error"]), (404, &"invalid_request".into()));
     let fdx = kit.get("/api/fdx/5/nothing").await;
     assert_eq!((fdx.status, fdx.json().get("code")), (404, None));
     let page = kit.get("/nothing").await;
     assert!(page.status == 404 && page.body.contains("<!doctype html>"));
-    let put = kit.send(Sent::new(Method::PUT, &kit.url("/api/v1/revoke"))).await;
+    let put = kit.send(BrowserRequest::new(Method::PUT, &kit.url("/api/v1/revoke"))).await;
     assert_eq!(put.status, 405);
     let allow = put.headers["allow"].to_str().unwrap();
     assert!(allow.contains("DELETE") && allow.contains("POST"), "{allow}");
-    let options = kit.send(Sent::new(Method::OPTIONS, &kit.url("/api/fdx/5/accounts"))).await;
+    let options = kit.send(BrowserRequest::new(Method::OPTIONS, &kit.url("/api/fdx/5/accounts"))).await;
     assert!(options.status == 204 && options.headers.contains_key("allow"));
     assert!(!options.headers.contains_key("access-control-allow-origin"));
     let doubled = kit.get("//api//v1/authorize").await;
     assert_eq!(doubled.status, 400, "a doubled slash is accepted: {}", doubled.body);
     assert!(doubled.headers.contains_key("ob-correlation-id"));
-    let head = kit.send(Sent::new(Method::HEAD, &kit.url("/"))).await;
+    let head = kit.send(BrowserRequest::new(Method::HEAD, &kit.url("/"))).await;
     assert_eq!((head.status, head.body.as_str()), (200, ""));
 }
 
 #[tokio::test]
-async fn a_path_that_is_no_text_is_answered_in_its_face() {
-    let kit = Kit::new().await;
+async fn non_utf8_path_uses_error_format_of_its_api() {
+    let kit = TestHub::new().await;
     let tokens = kit.connect(&kit.acme()).await;
     for path in ["/accounts/%FF", "/accounts/%C0%AE/transactions"] {
         assert_eq!(kit.read(path, "x").await.status, 401, "the bearer is looked at first");
@@ -69,8 +70,8 @@ async fn a_path_that_is_no_text_is_answered_in_its_face() {
 }
 
 #[tokio::test]
-async fn a_correlation_id_is_taken_up_and_a_strange_one_is_not() {
-    let kit = Kit::new().await;
+async fn valid_correlation_id_is_echoed_and_invalid_replaced() {
+    let kit = TestHub::new().await;
     let taken = kit.get("/api/v1/authorize?correlation_id=abc-1.2_3").await;
     assert_eq!(taken.headers["ob-correlation-id"], "abc-1.2_3");
     let strange = kit.get("/api/v1/authorize?correlation_id=a%0d%0aSet-Cookie:x").await;
@@ -79,8 +80,8 @@ async fn a_correlation_id_is_taken_up_and_a_strange_one_is_not() {
 }
 
 #[tokio::test]
-async fn garbage_on_the_wire_is_cut_off_and_others_are_served() {
-    let kit = Kit::new().await;
+async fn malformed_http_is_dropped_without_blocking_others() {
+    let kit = TestHub::new().await;
     let mut half = TcpStream::connect(kit.world.node.address).await.unwrap();
     half.write_all(b"GET /api/v1/authorize HTTP/1.1\r\nHost: x\r\nX-Half: ").await.unwrap();
     let mut garbage = TcpStream::connect(kit.world.node.address).await.unwrap();
@@ -99,8 +100,8 @@ async fn garbage_on_the_wire_is_cut_off_and_others_are_served() {
 }
 
 #[tokio::test]
-async fn no_token_is_on_disk_in_a_usable_form() {
-    let kit = Kit::new().await;
+async fn tokens_are_not_stored_in_plain_text() {
+    let kit = TestHub::new().await;
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;
     kit.revoke(&tokens.access).await;
@@ -114,18 +115,18 @@ async fn no_token_is_on_disk_in_a_usable_form() {
 }
 
 /// A listener whose patience is short.
-async fn impatient(kit: &Kit) -> std::net::SocketAddr {
+async fn spawn_listener_with_short_timeouts(kit: &TestHub) -> std::net::SocketAddr {
     let mut section = kit.app().config().server.clone();
     section.header_timeout = "200ms".to_owned().try_into().unwrap();
     section.idle_timeout = "400ms".to_owned().try_into().unwrap();
-    listen(kit.app(), bowline::web::table(), &section).await
+    spawn_listener(kit.app(), bowline::web::all_routes(), &section).await
 }
 
 #[tokio::test]
-async fn who_sends_nothing_more_is_cut_off_in_time() {
+async fn idle_or_partial_request_is_closed_after_timeout() {
     const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-    let kit = Kit::new().await;
-    let address = impatient(&kit).await;
+    let kit = TestHub::new().await;
+    let address = spawn_listener_with_short_timeouts(&kit).await;
     let half_headers = [HTTP2, b"\0\0\x03\x01\0\0\0\0\x01\x82\x86\x84"].concat();
     for (what, sent) in [
         ("half a header", &b"GET / HTTP/1.1\r\nX-Half: "[..]),
@@ -144,12 +145,12 @@ async fn who_sends_nothing_more_is_cut_off_in_time() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_is_cut_off_in_time() {
-    let kit = Kit::new().await;
-    let address = impatient(&kit).await;
-    let mut deaf = TcpStream::connect(address).await.unwrap();
+async fn client_that_does_not_read_is_closed_after_timeout() {
+    let kit = TestHub::new().await;
+    let address = spawn_listener_with_short_timeouts(&kit).await;
+    let mut stalled_peer = TcpStream::connect(address).await.unwrap();
     let many = b"GET /static/bowline.css HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
-    let sending = async { while deaf.write_all(&many).await.is_ok() {} };
+    let sending = async { while stalled_peer.write_all(&many).await.is_ok() {} };
     let cut = tokio::time::timeout(Duration::from_secs(20), sending).await;
     assert!(cut.is_ok(), "answers that nobody reads wait for ever");
 }

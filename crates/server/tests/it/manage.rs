@@ -2,31 +2,31 @@
 
 use std::time::Duration;
 
-use bowline::cli::Answer;
+use bowline::cli::BrowserResponse;
 use bowline::job;
 use domain::Clusters;
 use domain::id::{ClientId, ProviderId};
-use domain::model::connection::Cause;
-use domain::model::provider::{ProviderState, SecretSource, UpstreamClient};
+use domain::model::connection::EndCause;
+use domain::model::provider::{ProviderState, SecretSource, UpstreamClientMode};
 use http::Method;
 use serde_json::{Value, json};
 use store::command::FillConnections;
 
-use crate::kit::{Kit, Recipient, SCOPE, on_both, parameter};
+use crate::kit::{SCOPE, TestClient, TestHub, on_both, query_parameter};
 
 on_both!(
-    a_registration_is_walked_through_and_obeyed_at_each_step,
-    a_regenerated_secret_ends_the_old_one_and_the_clients_own_tokens,
-    a_partner_sets_a_recipient_up_and_removes_it_with_all_that_it_had,
-    connections_are_seen_and_ended_by_their_own_alone,
-    providers_are_listed_as_the_token_says,
-    a_removed_recipient_with_very_many_connections_ends_them_in_rounds,
-    what_is_under_way_during_a_removal_comes_to_nothing,
+    registration_state_is_enforced_at_each_step,
+    secret_rotation_invalidates_previous_secret,
+    recipient_removal_ends_connections_and_tokens,
+    connections_are_visible_to_recipient_and_partner_only,
+    provider_list_depends_on_token_kind,
+    recipient_removal_ends_connections_in_batches,
+    requests_during_recipient_removal_leave_nothing_active,
 );
 
-impl Kit {
+impl TestHub {
     /// A connection of a recipient's own client there: it is exchanged, read, refreshed and revoked as that client.
-    pub(crate) async fn lives_by_its_own_client(&self, recipient: &Recipient) {
+    pub(crate) async fn assert_uses_upstream_client(&self, recipient: &TestClient) {
         let tokens = self.connect_at(1000, recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
         assert_eq!(self.read("/accounts", &tokens.access).await.status, 200);
         self.advance(Duration::from_mins(30));
@@ -34,104 +34,122 @@ impl Kit {
         let later = refreshed["access_token"].as_str().unwrap();
         assert_eq!(self.read("/accounts", later).await.status, 200, "it is refreshed there as well");
         assert_eq!(self.revoke(later).await.status, 204);
-        self.until("the bank is told", async || self.grants().await == ["ended"]).await;
+        self.wait_until("the bank is told", async || self.list_grant_states().await == ["ended"]).await;
     }
 
     /// An operator takes a step of a recipient's registration with Maple Trust.
-    pub(crate) async fn step(&self, recipient: &Recipient, step: &str, body: Value) -> Answer {
-        self.admin_post(&format!("/registrations/{}/1000/{step}", recipient.id), body).await
+    pub(crate) async fn take_registration_step(
+        &self,
+        recipient: &TestClient,
+        step: &str,
+        body: Value,
+    ) -> BrowserResponse {
+        self.post_admin_request(&format!("/registrations/{}/1000/{step}", recipient.id), body).await
     }
 
     /// The same, and it is taken.
-    pub(crate) async fn took(&self, recipient: &Recipient, step: &str, body: Value) -> Value {
-        let answer = self.step(recipient, step, body).await;
+    pub(crate) async fn complete_registration_step(
+        &self,
+        recipient: &TestClient,
+        step: &str,
+        body: Value,
+    ) -> Value {
+        let answer = self.take_registration_step(recipient, step, body).await;
         assert_eq!(answer.status, 200, "{step}: {}", answer.body);
         answer.json()
     }
 }
 
 /// A recipient of the sandbox's partner with an active registration, and the partner's token.
-pub(crate) async fn active(kit: &Kit) -> (Recipient, String) {
-    let token = kit.client_token(&kit.partner()).await;
-    let recipient = kit.created(&token).await;
-    asked(kit, &recipient, &token).await;
-    kit.took(&recipient, "approve", json!({})).await;
-    kit.took(&recipient, "activate", json!({})).await;
+pub(crate) async fn create_active_recipient(kit: &TestHub) -> (TestClient, String) {
+    let token = kit.request_client_token(&kit.partner()).await;
+    let recipient = kit.create_recipient(&token).await;
+    request_registration(kit, &recipient, &token).await;
+    kit.complete_registration_step(&recipient, "approve", json!({})).await;
+    kit.complete_registration_step(&recipient, "activate", json!({})).await;
     (recipient, token)
 }
 
-async fn asked(kit: &Kit, recipient: &Recipient, token: &str) -> Answer {
+async fn request_registration(kit: &TestHub, recipient: &TestClient, token: &str) -> BrowserResponse {
     let path = format!("/api/v1/recipients/providers/requests/{}/1000", recipient.id);
     kit.call(Method::POST, &path, token).await
 }
 
 /// The partner's view of the registration.
-async fn status(kit: &Kit, recipient: &Recipient, token: &str) -> Value {
+async fn load_partner_registration(kit: &TestHub, recipient: &TestClient, token: &str) -> Value {
     let path = format!("/api/v1/recipients/{}/providers/1000", recipient.id);
     kit.call(Method::GET, &path, token).await.json()
 }
 
 /// What an authorization request comes to: the error that the recipient is told, or `None` if it goes on.
-async fn refused(kit: &Kit, recipient: &Recipient) -> Option<String> {
-    let answer = kit.authorize(&Kit::ask(recipient)).await;
+async fn get_authorize_error(kit: &TestHub, recipient: &TestClient) -> Option<String> {
+    let answer = kit.authorize(&TestHub::build_authorization_query(recipient)).await;
     if answer.status == 400 {
         return Some("page".into());
     }
-    parameter(&answer.location.unwrap(), "error")
+    query_parameter(&answer.location.unwrap(), "error")
 }
 
-async fn a_registration_is_walked_through_and_obeyed_at_each_step(kit: Kit) {
-    let token = kit.client_token(&kit.partner()).await;
-    let recipient = kit.created(&token).await;
-    assert_eq!(refused(&kit, &recipient).await.unwrap(), "page", "it may redirect nobody yet");
+async fn registration_state_is_enforced_at_each_step(kit: TestHub) {
+    let token = kit.request_client_token(&kit.partner()).await;
+    let recipient = kit.create_recipient(&token).await;
+    assert_eq!(get_authorize_error(&kit, &recipient).await.unwrap(), "page", "it may redirect nobody yet");
 
-    let answer = asked(&kit, &recipient, &token).await;
+    let answer = request_registration(&kit, &recipient, &token).await;
     assert_eq!((answer.status, answer.json().as_array().unwrap().len()), (200, 1));
-    assert_eq!(status(&kit, &recipient, &token).await["registration_status"], "PENDING_APPROVAL");
-    assert_eq!(asked(&kit, &recipient, &token).await.status, 409);
-    let rejected = kit.took(&recipient, "reject", json!({"reason": "Not a licensed company"})).await;
+    assert_eq!(
+        load_partner_registration(&kit, &recipient, &token).await["registration_status"],
+        "PENDING_APPROVAL"
+    );
+    assert_eq!(request_registration(&kit, &recipient, &token).await.status, 409);
+    let rejected = kit
+        .complete_registration_step(&recipient, "reject", json!({"reason": "Not a licensed company"}))
+        .await;
     assert_eq!(
         (&rejected["state"], &rejected["reason"]),
         (&"rejected".into(), &"Not a licensed company".into())
     );
-    let seen = status(&kit, &recipient, &token).await;
+    let seen = load_partner_registration(&kit, &recipient, &token).await;
     assert_eq!(
         (&seen["registration_status"], &seen["reason"]),
         (&"REJECTED".into(), &"Not a licensed company".into())
     );
     assert_eq!(
-        asked(&kit, &recipient, &token).await.status,
+        request_registration(&kit, &recipient, &token).await.status,
         200,
         "what was turned down may be asked for again"
     );
 
-    let early = kit.step(&recipient, "activate", json!({})).await;
+    let early = kit.take_registration_step(&recipient, "activate", json!({})).await;
     assert_eq!((early.status, &early.json()["code"]), (409, &"conflict".into()), "not before it is approved");
-    kit.took(&recipient, "approve", json!({})).await;
-    assert_eq!(status(&kit, &recipient, &token).await["registration_status"], "PENDING_ACTIVATION");
-    assert_eq!(refused(&kit, &recipient).await.unwrap(), "page");
-    kit.took(&recipient, "activate", json!({})).await;
-    let seen = status(&kit, &recipient, &token).await;
+    kit.complete_registration_step(&recipient, "approve", json!({})).await;
+    assert_eq!(
+        load_partner_registration(&kit, &recipient, &token).await["registration_status"],
+        "PENDING_ACTIVATION"
+    );
+    assert_eq!(get_authorize_error(&kit, &recipient).await.unwrap(), "page");
+    kit.complete_registration_step(&recipient, "activate", json!({})).await;
+    let seen = load_partner_registration(&kit, &recipient, &token).await;
     assert_eq!((&seen["registration_status"], seen.get("reason")), (&"ACTIVE".into(), None));
-    assert_eq!(refused(&kit, &recipient).await, None);
+    assert_eq!(get_authorize_error(&kit, &recipient).await, None);
 
     let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
-    kit.took(&recipient, "suspend", json!({})).await;
-    assert_eq!(status(&kit, &recipient, &token).await["registration_status"], "SUSPENDED");
-    let held = kit.read("/accounts", &tokens.access).await;
-    assert_eq!((held.status, &held.json()["code"]), (403, &403.into()));
+    kit.complete_registration_step(&recipient, "suspend", json!({})).await;
+    assert_eq!(load_partner_registration(&kit, &recipient, &token).await["registration_status"], "SUSPENDED");
+    let suspended = kit.read("/accounts", &tokens.access).await;
+    assert_eq!((suspended.status, &suspended.json()["code"]), (403, &403.into()));
     assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.json()["error"], "unauthorized_client");
-    kit.took(&recipient, "reinstate", json!({})).await;
+    kit.complete_registration_step(&recipient, "reinstate", json!({})).await;
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "nothing was destroyed");
-    kit.took(&recipient, "suspend", json!({})).await;
+    kit.complete_registration_step(&recipient, "suspend", json!({})).await;
     assert_eq!(kit.revoke(&tokens.access).await.status, 204, "revoking always works");
 }
 
-async fn a_regenerated_secret_ends_the_old_one_and_the_clients_own_tokens(kit: Kit) {
-    let (recipient, token) = active(&kit).await;
+async fn secret_rotation_invalidates_previous_secret(kit: TestHub) {
+    let (recipient, token) = create_active_recipient(&kit).await;
     let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
-    let other = kit.client_token(&kit.other_partner().await).await;
+    let other = kit.request_client_token(&kit.create_other_partner().await).await;
     let path = format!("/api/v1/recipients/{}/secret", recipient.id);
     assert_eq!(kit.call(Method::POST, &path, &other).await.status, 404, "it is another's");
     assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.status, 200);
@@ -139,25 +157,25 @@ async fn a_regenerated_secret_ends_the_old_one_and_the_clients_own_tokens(kit: K
     let regenerated = kit.call(Method::POST, &path, &token).await;
     assert_eq!((regenerated.status, &regenerated.json()["client_id"]), (200, &recipient.id.as_str().into()));
     let secret = regenerated.json()["client_secret"].as_str().unwrap().to_owned();
-    let renewed = Recipient { secret, ..recipient.clone() };
+    let renewed = TestClient { secret, ..recipient.clone() };
     assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.json()["error"], "invalid_client");
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "connection tokens live on");
     assert_eq!(kit.refresh(&renewed, &tokens.refresh).await.status, 200);
     let audited = "SELECT actor_kind, actor_id FROM audit_events WHERE action = 'client.secret_regenerated'";
-    assert_eq!(kit.behind(audited).await, ["partner|pt-sandbox"]);
+    assert_eq!(kit.sql(audited).await, ["partner|pt-sandbox"]);
 }
 
 /// A provider that knows a client for each registration is spoken with as that client, and as no other.
 #[tokio::test]
-async fn a_registrations_own_client_is_used_at_its_provider() {
-    let kit = Kit::new().await;
-    let token = kit.client_token(&kit.partner()).await;
-    let recipient = kit.created(&token).await;
-    asked(&kit, &recipient, &token).await;
-    kit.took(&recipient, "approve", json!({})).await;
+async fn per_registration_client_is_used_at_provider() {
+    let kit = TestHub::new().await;
+    let token = kit.request_client_token(&kit.partner()).await;
+    let recipient = kit.create_recipient(&token).await;
+    request_registration(&kit, &recipient, &token).await;
+    kit.complete_registration_step(&recipient, "approve", json!({})).await;
     let secret = std::fs::read_to_string(kit.data_folder().join("maple.secret")).unwrap();
-    kit.set_up(1000, |settings| {
-        settings.upstream_client = UpstreamClient::Registration;
+    kit.update_provider_settings(1000, |settings| {
+        settings.upstream_client = UpstreamClientMode::PerRegistration;
         settings.client_id = "nobody".into();
         settings.client_secret = SecretSource::Env("BOWLINE_NO_SUCH_SECRET".into());
     })
@@ -167,35 +185,42 @@ async fn a_registrations_own_client_is_used_at_its_provider() {
         (json!({"upstream_client_id": "bowline"}), "upstream_client_secret"),
         (json!({"upstream_client_secret": "x"}), "upstream_client_id"),
     ] {
-        let refused = kit.step(&recipient, "activate", body).await.json();
-        let told = format!("{field}: is missing");
-        assert_eq!((&refused["field"], &refused["detail"]), (&field.into(), &told.into()));
+        let refused = kit.take_registration_step(&recipient, "activate", body).await.json();
+        let expected_detail = format!("{field}: is missing");
+        assert_eq!((&refused["field"], &refused["detail"]), (&field.into(), &expected_detail.into()));
     }
     let there = json!({"upstream_client_id": "bowline", "upstream_client_secret": secret.trim_end()});
-    kit.took(&recipient, "activate", there).await;
-    let kept = kit
-        .behind("SELECT upstream_client_secret FROM registrations WHERE upstream_client_id = 'bowline'")
+    kit.complete_registration_step(&recipient, "activate", there).await;
+    let stored = kit
+        .sql("SELECT upstream_client_secret FROM registrations WHERE upstream_client_id = 'bowline'")
         .await;
     assert!(
-        kept.len() == 1 && !kept[0].contains(&crate::kit::hex(secret.trim_end().as_bytes())),
+        stored.len() == 1 && !stored[0].contains(&crate::kit::hex(secret.trim_end().as_bytes())),
         "it is sealed"
     );
-    kit.lives_by_its_own_client(&recipient).await;
+    kit.assert_uses_upstream_client(&recipient).await;
 }
 
 /// From nothing to the end, as a partner lives it.
-async fn a_partner_sets_a_recipient_up_and_removes_it_with_all_that_it_had(kit: Kit) {
-    let (recipient, token) = active(&kit).await;
+async fn recipient_removal_ends_connections_and_tokens(kit: TestHub) {
+    let (recipient, token) = create_active_recipient(&kit).await;
     let alice = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
     let bob = kit.connect_at(1000, &recipient, "bob", &["mt-bob-chequing"], SCOPE).await;
     let acme = kit.connect(&kit.acme()).await;
-    let waiting =
-        parameter(&kit.arrive(&Kit::ask(&recipient), "chloe", &["mt-chloe-chequing"]).await, "code");
-    let own = kit.client_token(&recipient).await;
+    let waiting = query_parameter(
+        &kit.complete_authorization(
+            &TestHub::build_authorization_query(&recipient),
+            "chloe",
+            &["mt-chloe-chequing"],
+        )
+        .await,
+        "code",
+    );
+    let own = kit.request_client_token(&recipient).await;
     assert_eq!(kit.read("/accounts", &alice.access).await.status, 200);
 
     let path = format!("/api/v1/recipients/{}", recipient.id);
-    let other = kit.client_token(&kit.other_partner().await).await;
+    let other = kit.request_client_token(&kit.create_other_partner().await).await;
     assert_eq!(kit.call(Method::DELETE, &path, &other).await.status, 404, "it is another's");
     assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204);
     // From the reply on, whether or not the ends are written down yet.
@@ -207,10 +232,10 @@ async fn a_partner_sets_a_recipient_up_and_removes_it_with_all_that_it_had(kit: 
     }
     let redeemed = kit.redeem(&recipient, &waiting.unwrap()).await;
     assert_eq!(redeemed.json()["error"], "invalid_grant");
-    let minted = kit.token(&recipient, &[("grant_type", "client_credentials")]).await;
+    let minted = kit.request_token(&recipient, &[("grant_type", "client_credentials")]).await;
     assert_eq!(minted.json()["error"], "invalid_client");
     assert_eq!(kit.call(Method::GET, "/api/v1/providers", &own).await.status, 400, "its own tokens are over");
-    assert_eq!(refused(&kit, &recipient).await.unwrap(), "page", "it redirects nobody");
+    assert_eq!(get_authorize_error(&kit, &recipient).await.unwrap(), "page", "it redirects nobody");
     for (method, rest) in [
         (Method::GET, ""),
         (Method::PUT, ""),
@@ -218,37 +243,37 @@ async fn a_partner_sets_a_recipient_up_and_removes_it_with_all_that_it_had(kit: 
         (Method::GET, "/providers/requests"),
     ] {
         let body = json!({"redirect_uris": "https://fake.example.org/"});
-        let gone = kit.put(method, &format!("{path}{rest}"), &token, body).await;
-        assert_eq!(gone.status, 404, "{rest}: {}", gone.body);
+        let after_removal = kit.call_with_json(method, &format!("{path}{rest}"), &token, body).await;
+        assert_eq!(after_removal.status, 404, "{rest}: {}", after_removal.body);
     }
     assert_eq!(kit.call(Method::GET, "/api/v1/recipients", &token).await.json(), json!([]));
     assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204, "again changes nothing");
 
-    kit.until("the bank is told of all three", async || {
-        kit.grants().await.iter().filter(|state| *state == "ended").count() == 3
+    kit.wait_until("the bank is told of all three", async || {
+        kit.list_grant_states().await.iter().filter(|state| *state == "ended").count() == 3
     })
     .await;
     for id in [&alice.id, &bob.id] {
-        assert_eq!(kit.cause(id).await, Some(Cause::ClientRemoved));
+        assert_eq!(kit.load_end_cause(id).await, Some(EndCause::ClientRemoved));
         let seen = kit.call(Method::GET, &format!("{path}/connections/{id}"), &token).await.json();
         assert_eq!((&seen["state"], &seen["cause"]), (&"revoked".into(), &"client_removed".into()));
     }
-    kit.until("the removal is over", async || kit.behind("SELECT 1 FROM removals").await.is_empty()).await;
+    kit.wait_until("the removal is over", async || kit.sql("SELECT 1 FROM removals").await.is_empty()).await;
     let actors = "SELECT DISTINCT actor_kind, actor_id FROM connections WHERE cause = 'client_removed'";
-    assert_eq!(kit.behind(actors).await, ["partner|pt-sandbox"]);
+    assert_eq!(kit.sql(actors).await, ["partner|pt-sandbox"]);
     assert_eq!(kit.read("/accounts", &acme.access).await.status, 200, "another's connection lives on");
 }
 
 /// What a recipient and its partner see of connections, and how each ends one.
-async fn connections_are_seen_and_ended_by_their_own_alone(kit: Kit) {
-    let (recipient, token) = active(&kit).await;
+async fn connections_are_visible_to_recipient_and_partner_only(kit: TestHub) {
+    let (recipient, token) = create_active_recipient(&kit).await;
     let mut ids = Vec::new();
     for customer in ["alice", "bob", "chloe"] {
         let account = format!("mt-{customer}-chequing");
         ids.push(kit.connect_at(1000, &recipient, customer, &[&account], SCOPE).await);
         kit.advance(Duration::from_secs(1));
     }
-    let own = kit.client_token(&recipient).await;
+    let own = kit.request_client_token(&recipient).await;
     let first = kit.call(Method::GET, "/api/v1/connections?limit=2", &own).await.json();
     let listed = |page: &Value| {
         let all = page["connections"].as_array().unwrap().iter();
@@ -262,12 +287,12 @@ async fn connections_are_seen_and_ended_by_their_own_alone(kit: Kit) {
 
     let under = format!("/api/v1/recipients/{}/connections", recipient.id);
     assert_eq!(listed(&kit.call(Method::GET, &under, &token).await.json()).len(), 3);
-    let acme = kit.client_token(&kit.acme()).await;
+    let acme = kit.request_client_token(&kit.acme()).await;
     let one = format!("/api/v1/connections/{}", ids[0].id);
     for method in [Method::GET, Method::DELETE] {
         assert_eq!(kit.call(method, &one, &acme).await.status, 404, "another's");
     }
-    assert_eq!(kit.cause(&ids[0].id).await, None);
+    assert_eq!(kit.load_end_cause(&ids[0].id).await, None);
     kit.suspend(&recipient).await;
     assert_eq!(kit.call(Method::GET, "/api/v1/providers", &own).await.json()["error"], "unauthorized_client");
     for _ in 0..2 {
@@ -277,55 +302,58 @@ async fn connections_are_seen_and_ended_by_their_own_alone(kit: Kit) {
             "ending works, held or not, and again"
         );
     }
-    assert_eq!(kit.cause(&ids[0].id).await, Some(Cause::Recipient));
+    assert_eq!(kit.load_end_cause(&ids[0].id).await, Some(EndCause::Recipient));
     assert_eq!(kit.read("/accounts", &ids[0].access).await.json()["code"], 602);
     let by_partner = format!("{under}/{}", ids[1].id);
     assert_eq!(kit.call(Method::DELETE, &by_partner, &token).await.status, 204);
-    assert_eq!(kit.cause(&ids[1].id).await, Some(Cause::Partner));
-    kit.until("the bank is told", async || {
+    assert_eq!(kit.load_end_cause(&ids[1].id).await, Some(EndCause::Partner));
+    kit.wait_until("the bank is told", async || {
         let seen = kit.call(Method::GET, &by_partner, &token).await.json();
         seen["bank"] == "accepted"
     })
     .await;
-    assert_eq!(kit.cause(&ids[2].id).await, None, "the third lives on");
+    assert_eq!(kit.load_end_cause(&ids[2].id).await, None, "the third lives on");
 
     kit.suspend(&kit.partner()).await;
-    let held = kit.call(Method::GET, "/api/v1/recipients", &token).await;
-    assert_eq!((held.status, &held.json()["error"]), (400, &"unauthorized_client".into()));
+    let suspended = kit.call(Method::GET, "/api/v1/recipients", &token).await;
+    assert_eq!((suspended.status, &suspended.json()["error"]), (400, &"unauthorized_client".into()));
     let last = format!("{under}/{}", ids[2].id);
     assert_eq!(
         kit.call(Method::DELETE, &last, &token).await.status,
         204,
         "a partner that is held may end one"
     );
-    assert_eq!(kit.cause(&ids[2].id).await, Some(Cause::Partner));
+    assert_eq!(kit.load_end_cause(&ids[2].id).await, Some(EndCause::Partner));
 }
 
 /// What is shown once is kept as a hash or sealed, and written down nowhere.
 #[tokio::test]
-async fn no_secret_that_a_partner_or_an_operator_hands_over_is_on_disk() {
-    let kit = Kit::new().await;
-    let token = kit.client_token(&kit.partner()).await;
-    let recipient = kit.created(&token).await;
+async fn submitted_and_generated_secrets_are_not_on_disk() {
+    let kit = TestHub::new().await;
+    let token = kit.request_client_token(&kit.partner()).await;
+    let recipient = kit.create_recipient(&token).await;
     let path = format!("/api/v1/recipients/{}/secret", recipient.id);
     let renewed =
         kit.call(Method::POST, &path, &token).await.json()["client_secret"].as_str().unwrap().to_owned();
-    kit.set_up(1000, |settings| settings.upstream_client = UpstreamClient::Registration).await;
-    asked(&kit, &recipient, &token).await;
-    kit.took(&recipient, "approve", json!({})).await;
+    kit.update_provider_settings(1000, |settings| {
+        settings.upstream_client = UpstreamClientMode::PerRegistration
+    })
+    .await;
+    request_registration(&kit, &recipient, &token).await;
+    kit.complete_registration_step(&recipient, "approve", json!({})).await;
     let there = json!({"upstream_client_id": "there", "upstream_client_secret": "a-secret-at-the-bank"});
-    kit.took(&recipient, "activate", there).await;
+    kit.complete_registration_step(&recipient, "activate", there).await;
     assert_ne!(renewed, recipient.secret);
-    let partner = kit.did(Method::POST, "/partners", Some(json!({"name": "Agency"}))).await;
+    let partner = kit.run_admin_operation(Method::POST, "/partners", Some(json!({"name": "Agency"}))).await;
     let partner = partner["client_secret"].as_str().unwrap().to_owned();
-    let mut provider = kit.did(Method::GET, "/providers/2000", None).await["settings"].take();
+    let mut provider = kit.run_admin_operation(Method::GET, "/providers/2000", None).await["settings"].take();
     (provider["id"], provider["client_secret"]) = (json!(4000), json!("another-secret-at-a-bank"));
-    kit.did(Method::POST, "/providers", Some(provider)).await;
-    let mut looked_at = 0;
+    kit.run_admin_operation(Method::POST, "/providers", Some(provider)).await;
+    let mut files_with_recipient = 0;
     let entries = std::fs::read_dir(kit.data_folder()).unwrap().map(|entry| entry.unwrap().path());
     for file in entries.filter(|path| path.is_file()) {
         let bytes = std::fs::read(&file).unwrap();
-        looked_at +=
+        files_with_recipient +=
             usize::from(bytes.windows(recipient.id.len()).any(|part| part == recipient.id.as_bytes()));
         let theirs = ["a-secret-at-the-bank", "another-secret-at-a-bank"];
         for secret in [recipient.secret.as_str(), &renewed, &token, &partner].into_iter().chain(theirs) {
@@ -333,13 +361,13 @@ async fn no_secret_that_a_partner_or_an_operator_hands_over_is_on_disk() {
             assert!(!found, "a secret stands in {}", file.display());
         }
     }
-    assert!(looked_at > 0, "the recipient itself is there");
+    assert!(files_with_recipient > 0, "the recipient itself is there");
 }
 
 /// The token decides what a list of providers is.
-async fn providers_are_listed_as_the_token_says(kit: Kit) {
-    let (recipient, token) = active(&kit).await;
-    let own = kit.client_token(&recipient).await;
+async fn provider_list_depends_on_token_kind(kit: TestHub) {
+    let (recipient, token) = create_active_recipient(&kit).await;
+    let own = kit.request_client_token(&recipient).await;
     let ids = async |path: &str, bearer: &str| {
         let listed = kit.call(Method::GET, path, bearer).await.json();
         listed.as_array().unwrap().iter().map(|p| p["provider_id"].as_i64().unwrap()).collect::<Vec<_>>()
@@ -357,48 +385,54 @@ async fn providers_are_listed_as_the_token_says(kit: Kit) {
         listed[0]["status"].as_str().unwrap().to_owned()
     };
     assert_eq!(words().await, "Activated");
-    kit.took(&recipient, "suspend", json!({})).await;
+    kit.complete_registration_step(&recipient, "suspend", json!({})).await;
     assert_eq!(words().await, "Suspended");
     assert!(ids("/api/v1/providers", &own).await.is_empty());
-    kit.hold_provider(2000, ProviderState::Retired).await;
+    kit.set_provider_state(2000, ProviderState::Retired).await;
     assert_eq!(ids("/api/v1/providers", &token).await, [1000, 3000], "one that leaves is not offered");
 }
 
 /// More connections than a round has: the reply does not wait for them, and all of them end behind it.
-async fn a_removed_recipient_with_very_many_connections_ends_them_in_rounds(kit: Kit) {
-    let (recipient, token) = active(&kit).await;
-    kit.set_up(1000, |settings| settings.revoke.clear()).await;
-    let ctx = job::context(kit.app(), "test").unwrap();
+async fn recipient_removal_ends_connections_in_batches(kit: TestHub) {
+    let (recipient, token) = create_active_recipient(&kit).await;
+    kit.update_provider_settings(1000, |settings| settings.revoke.clear()).await;
+    let ctx = job::new_job_context(kit.app(), "test").unwrap();
     let fill = FillConnections {
-        moment: ctx.moment().unwrap(),
+        moment: ctx.new_moment().unwrap(),
         client_id: ClientId::parse(&recipient.id).unwrap(),
         provider_id: ProviderId::new(1000),
         clusters: Clusters::parse(SCOPE).unwrap(),
         expires_at: ctx.now().plus(Duration::from_hours(24)),
         numbers: 0..450,
-        step: i64::MAX / 1_000,
+        key_step: i64::MAX / 1_000,
         data_key: vec![1],
         credential: vec![1],
     };
     ctx.run(fill).await.unwrap();
     let path = format!("/api/v1/recipients/{}", recipient.id);
     assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204);
-    kit.until("all have ended", async || kit.behind("SELECT 1 FROM removals").await.is_empty()).await;
+    kit.wait_until("all have ended", async || kit.sql("SELECT 1 FROM removals").await.is_empty()).await;
     let counted = "SELECT status, cause, count(*) FROM connections GROUP BY status, cause";
-    assert_eq!(kit.behind(counted).await, ["revoked|client_removed|450"]);
+    assert_eq!(kit.sql(counted).await, ["revoked|client_removed|450"]);
     for table in ["refresh_tokens", "upstream_credentials"] {
-        assert_eq!(kit.behind(&format!("SELECT count(*) FROM {table}")).await, ["0"], "{table}");
+        assert_eq!(kit.sql(&format!("SELECT count(*) FROM {table}")).await, ["0"], "{table}");
     }
 }
 
 /// Whatever is under way while a recipient is removed: nothing that begins after the reply succeeds, and nothing
 /// that came of it lives on.
-async fn what_is_under_way_during_a_removal_comes_to_nothing(kit: Kit) {
+async fn requests_during_recipient_removal_leave_nothing_active(kit: TestHub) {
     for round in 0..6_u64 {
-        let (recipient, token) = active(&kit).await;
+        let (recipient, token) = create_active_recipient(&kit).await;
         let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
-        let back = kit.arrive(&Kit::ask(&recipient), "bob", &["mt-bob-chequing"]).await;
-        let code = parameter(&back, "code").unwrap();
+        let back = kit
+            .complete_authorization(
+                &TestHub::build_authorization_query(&recipient),
+                "bob",
+                &["mt-bob-chequing"],
+            )
+            .await;
+        let code = query_parameter(&back, "code").unwrap();
         let path = format!("/api/v1/recipients/{}", recipient.id);
         let remove = async {
             for _ in 0..round * 100 {
@@ -415,9 +449,9 @@ async fn what_is_under_way_during_a_removal_comes_to_nothing(kit: Kit) {
             let Some(access) = answer.json()["access_token"].as_str().map(str::to_owned) else { continue };
             assert_eq!(kit.read("/accounts", &access).await.json()["code"], 602, "round {round}");
         }
-        kit.until("the removal is over", async || kit.behind("SELECT 1 FROM removals").await.is_empty())
+        kit.wait_until("the removal is over", async || kit.sql("SELECT 1 FROM removals").await.is_empty())
             .await;
-        let live = "SELECT id FROM connections WHERE status IN ('pending', 'active')";
-        assert!(kit.behind(live).await.is_empty(), "round {round}");
+        let remaining = "SELECT id FROM connections WHERE status IN ('pending', 'active')";
+        assert!(kit.sql(remaining).await.is_empty(), "round {round}");
     }
 }

@@ -1,52 +1,55 @@
 //! What the hub says of itself on the FDX face.
 
 use domain::model::provider::ProviderState;
-use fdx::vocabulary::strange_words;
+use fdx::vocabulary::find_unknown_words;
 use serde_json::{Value, json};
 
-use crate::kit::{Kit, StandIn, says};
+use crate::kit::{EndpointStub, TestHub, json_response};
 
-fn of<'a>(list: &'a Value, name: &str) -> Vec<&'a Value> {
+fn list_items<'a>(list: &'a Value, name: &str) -> Vec<&'a Value> {
     list[name].as_array().unwrap().iter().collect()
 }
 
 #[tokio::test]
-async fn what_is_counted_is_what_was_answered() {
-    let kit = Kit::new().await;
+async fn certification_metrics_count_served_responses() {
+    let kit = TestHub::new().await;
     let tokens = kit.connect(&kit.acme()).await;
     let began = kit.read("/certification-metrics", &tokens.access).await.json();
     assert_eq!(began, json!({"metrics": []}), "nobody has asked for anything");
     for path in ["/accounts", "/accounts", "/accounts?limit=0", "/accounts/acc_x"] {
         kit.read(path, &tokens.access).await;
     }
-    let bank = StandIn::new(|_| says(500, &json!({}))).await;
-    kit.set_up(1000, |settings| settings.fdx.base_url.clone_from(&bank.url)).await;
+    let bank = EndpointStub::new(|_| json_response(500, &json!({}))).await;
+    kit.update_provider_settings(1000, |settings| settings.fdx.base_url.clone_from(&bank.url)).await;
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 500);
     let metrics = kit.read("/certification-metrics", &tokens.access).await.json();
-    assert_eq!(strange_words("certificationMetrics", &metrics), Vec::<String>::new());
+    assert_eq!(find_unknown_words("certificationMetrics", &metrics), Vec::<String>::new());
     let operations: Vec<&Value> =
-        of(&metrics, "metrics").into_iter().map(|m| &m["operationIds"][0]).collect();
+        list_items(&metrics, "metrics").into_iter().map(|m| &m["operationIds"][0]).collect();
     assert_eq!(operations, ["getAccount", "getCertificationMetrics", "searchForAccounts"]);
     let accounts =
         kit.read("/certification-metrics?operationId=searchForAccounts", &tokens.access).await.json();
     let metric = &accounts["metrics"][0];
-    assert_eq!((of(&accounts, "metrics").len(), metric["averageUpTime"].to_string()), (1, "75".to_owned()));
+    assert_eq!(
+        (list_items(&accounts, "metrics").len(), metric["averageUpTime"].to_string()),
+        (1, "75".to_owned())
+    );
     let average: rust_decimal::Decimal = metric["responseTimeAverage"].to_string().parse().unwrap();
     assert!(average > rust_decimal::Decimal::ZERO, "{metric}");
     assert_eq!(metric["reportStartTimestamp"], metric["reportEndTimestamp"], "the clock of tests stands");
 }
 
 #[tokio::test]
-async fn availability_is_that_of_the_connections_bank() {
-    let kit = Kit::new().await;
+async fn availability_reflects_provider_of_connection() {
+    let kit = TestHub::new().await;
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;
-    let own = kit.client_token(&acme).await;
+    let own = kit.request_client_token(&acme).await;
     let status = async |bearer: &str| {
         let list = kit.read("/availability?operationId=getAccount", bearer).await.json();
-        assert_eq!(strange_words("availabilityList", &list), Vec::<String>::new());
+        assert_eq!(find_unknown_words("availabilityList", &list), Vec::<String>::new());
         assert_eq!(
-            (of(&list, "availability").len(), &list["availability"][0]["operationId"]),
+            (list_items(&list, "availability").len(), &list["availability"][0]["operationId"]),
             (1, &json!("getAccount"))
         );
         list["availability"][0]["status"].as_str().unwrap().to_owned()
@@ -57,11 +60,11 @@ async fn availability_is_that_of_the_connections_bank() {
         (ProviderState::Retired, "DOWN"),
         (ProviderState::Active, "ALIVE"),
     ] {
-        kit.hold_provider(1000, state).await;
+        kit.set_provider_state(1000, state).await;
         assert_eq!(status(&tokens.access).await, word);
     }
-    let bank = StandIn::new(|_| says(503, &json!({}))).await;
-    kit.set_up(1000, |settings| settings.fdx.base_url.clone_from(&bank.url)).await;
+    let bank = EndpointStub::new(|_| json_response(503, &json!({}))).await;
+    kit.update_provider_settings(1000, |settings| settings.fdx.base_url.clone_from(&bank.url)).await;
     for _ in 0..kit.app().config().upstream.breaker_failures {
         kit.read("/accounts", &tokens.access).await;
     }
@@ -71,14 +74,14 @@ async fn availability_is_that_of_the_connections_bank() {
 }
 
 #[tokio::test]
-async fn capability_names_the_version_and_every_operation() {
-    let kit = Kit::new().await;
-    let own = kit.client_token(&kit.acme()).await;
+async fn capability_lists_fdx_version_and_operations() {
+    let kit = TestHub::new().await;
+    let own = kit.request_client_token(&kit.acme()).await;
     let capability = kit.read("/capability", &own).await.json();
-    assert_eq!(strange_words("capability", &capability), Vec::<String>::new());
+    assert_eq!(find_unknown_words("capability", &capability), Vec::<String>::new());
     assert_eq!(
         (&capability["fdxVersions"], &capability["messageFormat"]),
         (&json!(["V5.2"]), &json!("JSON"))
     );
-    assert_eq!(of(&capability, "operations").len(), 11);
+    assert_eq!(list_items(&capability, "operations").len(), 11);
 }

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use bowline::openapi::Document;
-use bowline::web::{Face, table};
+use bowline::openapi::ApiDocument;
+use bowline::web::{ApiSurface, all_routes};
 use serde_json::Value;
 
-use crate::kit::validator;
+use crate::kit::build_strict_validator;
 
-fn operations<'a>(document: &'a Value) -> impl Iterator<Item = (String, &'a Value)> {
+fn list_operations<'a>(document: &'a Value) -> impl Iterator<Item = (String, &'a Value)> {
     document["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
         let of = move |(method, operation): (&'a String, &'a Value)| {
             (format!("{} {path}", method.to_uppercase()), operation)
@@ -20,39 +20,43 @@ fn operations<'a>(document: &'a Value) -> impl Iterator<Item = (String, &'a Valu
 }
 
 #[test]
-fn every_route_is_documented_and_every_documented_operation_is_a_route() {
-    let faces =
-        [(Document::Flinks, Face::Flinks), (Document::Fdx, Face::Fdx), (Document::Admin, Face::Admin)];
+fn openapi_operations_match_routes() {
+    let faces = [
+        (ApiDocument::Flinks, ApiSurface::Flinks),
+        (ApiDocument::Fdx, ApiSurface::Fdx),
+        (ApiDocument::Admin, ApiSurface::Admin),
+    ];
     for (document, face) in faces {
-        let told = document.generate();
-        let told: BTreeSet<String> = operations(&told).map(|(name, _)| name).collect();
-        let served = table().into_iter().filter(|route| route.face == face);
+        let spec = document.generate();
+        let documented: BTreeSet<String> = list_operations(&spec).map(|(name, _)| name).collect();
+        let served = all_routes().into_iter().filter(|route| route.surface == face);
         let served: BTreeSet<String> =
             served.map(|route| format!("{} {}", route.method, route.path)).collect();
-        assert_eq!(told, served, "{document:?}");
+        assert_eq!(documented, served, "{document:?}");
     }
 }
 
 #[test]
-fn operations_have_names_of_their_own_summaries_tags_and_errors() {
-    for document in Document::ALL {
-        let told = document.generate();
-        let tags: Vec<&Value> = told["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
-        let schemes = told["components"]["securitySchemes"].as_object().unwrap();
+fn openapi_operations_have_unique_ids_and_error_examples() {
+    for document in ApiDocument::ALL {
+        let spec = document.generate();
+        let tags: Vec<&Value> = spec["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
+        let schemes = spec["components"]["securitySchemes"].as_object().unwrap();
         let mut names = BTreeSet::new();
-        for (what, operation) in operations(&told) {
+        for (what, operation) in list_operations(&spec) {
             assert!(names.insert(operation["operationId"].as_str().unwrap()), "{what}: the name is taken");
             assert!(!operation["summary"].as_str().unwrap().is_empty(), "{what}");
             assert!(tags.contains(&&operation["tags"][0]), "{what}");
-            let asked = operation["security"].as_array().unwrap().iter();
-            let asked: Vec<&String> = asked.flat_map(|one| one.as_object().unwrap().keys()).collect();
-            assert!(asked.iter().all(|name| schemes.contains_key(*name)), "{what}: {asked:?}");
-            let told = operation["responses"].as_object().unwrap();
+            let security = operation["security"].as_array().unwrap().iter();
+            let scheme_names: Vec<&String> =
+                security.flat_map(|one| one.as_object().unwrap().keys()).collect();
+            assert!(scheme_names.iter().all(|name| schemes.contains_key(*name)), "{what}: {scheme_names:?}");
+            let responses = operation["responses"].as_object().unwrap();
             for status in ["500", "503"] {
-                assert!(told.contains_key(status), "{what}: {status} is not told");
+                assert!(responses.contains_key(status), "{what}: {status} is not told");
             }
-            for (status, told) in told.iter().filter(|(status, _)| *status != "204") {
-                let content = told["content"].as_object().into_iter().flatten();
+            for (status, response) in responses.iter().filter(|(status, _)| *status != "204") {
+                let content = response["content"].as_object().into_iter().flatten();
                 for (media, content) in content.filter(|(media, _)| media.contains("json")) {
                     let examples = content["examples"].as_object();
                     assert!(examples.is_some_and(|e| !e.is_empty()), "{what}: {status} {media}: no example");
@@ -63,27 +67,27 @@ fn operations_have_names_of_their_own_summaries_tags_and_errors() {
 }
 
 /// The places of a document that have a member, with its value.
-fn places<'a>(value: &'a Value, member: &str, found: &mut Vec<&'a Value>) {
+fn collect_member_values<'a>(value: &'a Value, member: &str, found: &mut Vec<&'a Value>) {
     match value {
         Value::Object(members) => {
             found.extend(members.get(member));
-            members.values().for_each(|value| places(value, member, found));
+            members.values().for_each(|value| collect_member_values(value, member, found));
         }
-        Value::Array(items) => items.iter().for_each(|item| places(item, member, found)),
+        Value::Array(items) => items.iter().for_each(|item| collect_member_values(item, member, found)),
         _ => {}
     }
 }
 
 #[test]
-fn every_reference_leads_somewhere_and_every_schema_is_used() {
-    for document in Document::ALL {
-        let told = document.generate();
+fn openapi_references_resolve_and_schemas_are_used() {
+    for document in ApiDocument::ALL {
+        let spec = document.generate();
         let mut references = Vec::new();
-        places(&told, "$ref", &mut references);
-        let leads = |r: &Value| told.pointer(r.as_str().unwrap().trim_start_matches('#')).is_some();
+        collect_member_values(&spec, "$ref", &mut references);
+        let leads = |r: &Value| spec.pointer(r.as_str().unwrap().trim_start_matches('#')).is_some();
         let lost: Vec<_> = references.iter().filter(|r| !leads(r)).collect();
         assert!(lost.is_empty(), "{document:?}: {lost:?}");
-        for name in told["components"]["schemas"].as_object().unwrap().keys() {
+        for name in spec["components"]["schemas"].as_object().unwrap().keys() {
             let own = Value::from(format!("#/components/schemas/{name}"));
             assert!(references.contains(&&own), "{document:?}: {name} is not used");
         }
@@ -91,16 +95,16 @@ fn every_reference_leads_somewhere_and_every_schema_is_used() {
 }
 
 #[test]
-fn every_example_keeps_to_its_schema() {
-    for document in Document::ALL {
-        let told = document.generate();
-        for (what, operation) in operations(&told) {
+fn openapi_examples_match_their_schemas() {
+    for document in ApiDocument::ALL {
+        let spec = document.generate();
+        for (what, operation) in list_operations(&spec) {
             let answers = operation["responses"].as_object().unwrap().values();
             for content in
-                answers.chain([&operation["requestBody"]]).filter_map(|told| told["content"].as_object())
+                answers.chain([&operation["requestBody"]]).filter_map(|body| body["content"].as_object())
             {
                 for content in content.values().filter(|content| content["examples"].is_object()) {
-                    let schema = validator(&told, &content["schema"]);
+                    let schema = build_strict_validator(&spec, &content["schema"]);
                     for (name, example) in content["examples"].as_object().unwrap() {
                         let wrong: Vec<_> =
                             schema.iter_errors(&example["value"]).map(|e| e.to_string()).collect();
@@ -113,12 +117,12 @@ fn every_example_keeps_to_its_schema() {
 }
 
 #[test]
-fn what_is_committed_is_what_the_code_makes() {
+fn committed_openapi_documents_are_current() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../openapi");
-    for document in Document::ALL {
+    for document in ApiDocument::ALL {
         let file = folder.join(format!("{}.json", document.name()));
         let committed = std::fs::read_to_string(&file).unwrap_or_default();
-        let fresh = committed == format!("{}\n", document.text());
+        let fresh = committed == format!("{}\n", document.to_json_text());
         assert!(fresh, "openapi/{}.json is stale: run `cargo xtask openapi`", document.name());
     }
 }

@@ -3,21 +3,21 @@
 use std::path::Path;
 use std::process::Command;
 
-fn read(name: &str) -> String {
+fn read_file(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)).unwrap()
 }
 
 /// The fences of a text that hold one line alone: a command.
-fn commands(text: &str) -> Vec<&str> {
+fn find_commands(text: &str) -> Vec<&str> {
     let fences = text.split("```").skip(1).step_by(2);
     let bodies = fences.filter_map(|fence| Some(fence.split_once('\n')?.1.trim()));
     bodies.filter(|body| body.starts_with("cargo ") && !body.contains('\n')).collect()
 }
 
 #[test]
-fn the_first_command_runs_and_the_second_is_what_ci_runs() {
-    let readme = read("README.md");
-    let commands = commands(&readme);
+fn readme_commands_match_tour_and_ci() {
+    let readme = read_file("README.md");
+    let commands = find_commands(&readme);
     let [first, second, ..] = commands.as_slice() else {
         panic!("two commands, each in a fence: {commands:?}")
     };
@@ -26,13 +26,13 @@ fn the_first_command_runs_and_the_second_is_what_ci_runs() {
     let shown = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(shown.contains("doors held: the connection is cut, here and at the bank."), "{shown}");
-    let ci = read(".ci/run");
+    let ci = read_file(".ci/run");
     assert_eq!(ci.lines().last(), Some(*second));
 }
 
 #[test]
-fn every_line_of_the_recording_is_one_that_the_tour_prints() {
-    let readme = read("README.md");
+fn readme_recording_matches_tour_output() {
+    let readme = read_file("README.md");
     let tour =
         Command::new(env!("CARGO_BIN_EXE_bowline")).args(["tour", "--color", "never"]).output().unwrap();
     let printed = String::from_utf8(tour.stdout).unwrap();
@@ -43,9 +43,9 @@ fn every_line_of_the_recording_is_one_that_the_tour_prints() {
         line.split_whitespace().filter(steady).map(str::to_owned).collect()
     };
     let known: Vec<_> = printed.lines().map(words).collect();
-    let told = recording.lines().skip(1).filter(|line| !line.starts_with('$') && !words(line).is_empty());
+    let recorded = recording.lines().skip(1).filter(|line| !line.starts_with('$') && !words(line).is_empty());
     let mut lines = 0;
-    for line in told {
+    for line in recorded {
         assert!(known.contains(&words(line)), "the tour does not print: {line}");
         lines += 1;
     }

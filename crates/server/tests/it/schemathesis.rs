@@ -4,23 +4,23 @@
 use std::fmt::Write as _;
 use std::process::Stdio;
 
-use bowline::openapi::Document;
+use bowline::openapi::ApiDocument;
 use http::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::kit::Kit;
-use crate::whole::callers::EVERYTHING;
+use crate::kit::TestHub;
+use crate::whole::callers::FULL_SCOPE;
 
 /// What ends, deletes or replaces something, by operation.
-const ENDING: &str = "(?i)^(revoke|end|delete|remove|regenerate|retire|close)";
+const DESTRUCTIVE_OPERATIONS: &str = "(?i)^(revoke|end|delete|remove|regenerate|retire|close)";
 
 /// The checks that know no other refusal of a bearer than 401 and 403: on the Flinks face it is 400. Every route
 /// with every wrong bearer is asked in `whole`.
-const LAXER: &[&str] = &["--exclude-checks", "ignored_auth,missing_required_header"];
+const LENIENT_CHECKS: &[&str] = &["--exclude-checks", "ignored_auth,missing_required_header"];
 
 /// A kit that nobody is limited in.
-async fn kit() -> Kit {
+async fn start_unlimited_hub() -> TestHub {
     let limits = [
         "limit.recipient",
         "limit.connection",
@@ -29,18 +29,18 @@ async fn kit() -> Kit {
         "limit.revoke",
         "limit.failed_authentication",
     ];
-    Kit::with(&limits.map(|limit| (limit, "0"))).await
+    TestHub::with_settings(&limits.map(|limit| (limit, "0"))).await
 }
 
 /// Tokens by security scheme, and values of parameters that exist.
-struct Given {
+struct RunInputs {
     tokens: Vec<(&'static str, String)>,
     values: Vec<(&'static str, Value)>,
 }
 
-impl Given {
+impl RunInputs {
     /// The configuration of a run.
-    fn configuration(&self) -> String {
+    fn render_config(&self) -> String {
         let mut text = include_str!("schemathesis.toml").to_owned();
         for (scheme, token) in &self.tokens {
             write!(text, "\n[auth.openapi.{scheme}]\nbearer = {token:?}\n").unwrap();
@@ -55,15 +55,15 @@ impl Given {
 }
 
 /// Runs the tool over the operations of a document whose names are as is told.
-async fn run(kit: &Kit, document: Document, given: &Given, arguments: &[&str]) {
+async fn run_schemathesis(kit: &TestHub, document: ApiDocument, given: &RunInputs, arguments: &[&str]) {
     let served_at = match document {
-        Document::Admin => format!("http://{}", kit.world.node.admin),
-        Document::Flinks | Document::Fdx => kit.url(""),
+        ApiDocument::Admin => format!("http://{}", kit.world.node.admin),
+        ApiDocument::Flinks | ApiDocument::Fdx => kit.url(""),
     };
     let folder = kit.data_folder().join("schemathesis");
     std::fs::create_dir_all(&folder).unwrap();
     let configuration = folder.join("schemathesis.toml");
-    std::fs::write(&configuration, given.configuration()).unwrap();
+    std::fs::write(&configuration, given.render_config()).unwrap();
     let program = std::env::var("BOWLINE_TEST_SCHEMATHESIS").unwrap();
     let ran = Command::new(program)
         .arg("--config-file")
@@ -76,36 +76,36 @@ async fn run(kit: &Kit, document: Document, given: &Given, arguments: &[&str]) {
         .output()
         .await
         .unwrap();
-    let told = String::from_utf8_lossy(&ran.stdout);
-    assert!(ran.status.success(), "{told}\n{}", String::from_utf8_lossy(&ran.stderr));
-    println!("{told}");
+    let output = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{output}\n{}", String::from_utf8_lossy(&ran.stderr));
+    println!("{output}");
 }
 
 #[tokio::test]
-async fn the_data_face_keeps_to_its_document() {
-    let kit = kit().await;
+async fn fdx_api_conforms_to_openapi() {
+    let kit = start_unlimited_hub().await;
     let acme = kit.acme();
-    let tokens = kit.connect_at(1000, &acme, "alice", &[], EVERYTHING).await;
-    let given = Given {
+    let tokens = kit.connect_at(1000, &acme, "alice", &[], FULL_SCOPE).await;
+    let given = RunInputs {
         tokens: vec![("connectionToken", tokens.access.clone())],
         values: vec![
-            ("path.account_id", json!([kit.account_id(&tokens.access).await])),
-            ("path.statement_id", json!([kit.statement_id(&tokens.access).await])),
+            ("path.account_id", json!([kit.fetch_account_id(&tokens.access).await])),
+            ("path.statement_id", json!([kit.fetch_statement_id(&tokens.access).await])),
         ],
     };
-    run(&kit, Document::Fdx, &given, &[]).await;
+    run_schemathesis(&kit, ApiDocument::Fdx, &given, &[]).await;
 }
 
 /// A world in which every operation of the Flinks face has something to do. What is to end is not what the tokens
 /// are of.
-async fn managed(kit: &Kit, ending: bool) -> Given {
-    let (acme, partner) = (kit.acme(), kit.client_token(&kit.partner()).await);
-    let tokens = kit.connect_at(1000, &acme, "alice", &[], EVERYTHING).await;
-    let client_id = if ending { kit.created(&partner).await.id } else { acme.id.clone() };
-    Given {
+async fn prepare_flinks_inputs(kit: &TestHub, ending: bool) -> RunInputs {
+    let (acme, partner) = (kit.acme(), kit.request_client_token(&kit.partner()).await);
+    let tokens = kit.connect_at(1000, &acme, "alice", &[], FULL_SCOPE).await;
+    let client_id = if ending { kit.create_recipient(&partner).await.id } else { acme.id.clone() };
+    RunInputs {
         tokens: vec![
             ("connectionToken", tokens.access.clone()),
-            ("recipientToken", kit.client_token(&acme).await),
+            ("recipientToken", kit.request_client_token(&acme).await),
             ("partnerToken", partner),
         ],
         values: vec![
@@ -124,35 +124,47 @@ async fn managed(kit: &Kit, ending: bool) -> Given {
 }
 
 #[tokio::test]
-async fn the_flinks_face_keeps_to_its_document() {
-    let kit = kit().await;
-    let given = managed(&kit, false).await;
-    run(&kit, Document::Flinks, &given, &[LAXER, &["--exclude-operation-id-regex", ENDING]].concat()).await;
+async fn flinks_api_conforms_to_openapi() {
+    let kit = start_unlimited_hub().await;
+    let given = prepare_flinks_inputs(&kit, false).await;
+    run_schemathesis(
+        &kit,
+        ApiDocument::Flinks,
+        &given,
+        &[LENIENT_CHECKS, &["--exclude-operation-id-regex", DESTRUCTIVE_OPERATIONS]].concat(),
+    )
+    .await;
 }
 
 #[tokio::test]
-async fn what_ends_something_keeps_to_its_document() {
-    let kit = kit().await;
-    let given = managed(&kit, true).await;
-    run(&kit, Document::Flinks, &given, &[LAXER, &["--include-operation-id-regex", ENDING]].concat()).await;
+async fn destructive_flinks_operations_conform_to_openapi() {
+    let kit = start_unlimited_hub().await;
+    let given = prepare_flinks_inputs(&kit, true).await;
+    run_schemathesis(
+        &kit,
+        ApiDocument::Flinks,
+        &given,
+        &[LENIENT_CHECKS, &["--include-operation-id-regex", DESTRUCTIVE_OPERATIONS]].concat(),
+    )
+    .await;
 }
 
 /// A world in which every operation of the operators' API has something to do. Whoever asks is not removed.
-async fn operated(kit: &Kit) -> Given {
+async fn prepare_admin_inputs(kit: &TestHub) -> RunInputs {
     let (acme, partner) = (kit.acme(), kit.partner());
-    let lives = kit.connect_at(1000, &acme, "alice", &[], EVERYTHING).await;
-    let ended = kit.connect_at(1000, &acme, "bob", &[], EVERYTHING).await;
+    let active = kit.connect_at(1000, &acme, "alice", &[], FULL_SCOPE).await;
+    let ended = kit.connect_at(1000, &acme, "bob", &[], FULL_SCOPE).await;
     assert_eq!(kit.revoke(&ended.access).await.status, 204);
-    let made = kit.created(&kit.client_token(&partner).await).await;
+    let created = kit.create_recipient(&kit.request_client_token(&partner).await).await;
     let other = json!({"name": "other", "role": "viewer"});
-    let other = kit.did(Method::POST, "/operators", Some(other)).await;
-    let jobs = kit.did(Method::GET, "/jobs", None).await;
+    let other = kit.run_admin_operation(Method::POST, "/operators", Some(other)).await;
+    let jobs = kit.run_admin_operation(Method::GET, "/jobs", None).await;
     let job = jobs["items"][0]["id"].as_str().unwrap();
-    Given {
+    RunInputs {
         tokens: vec![("operatorToken", kit.admin_token().to_owned())],
         values: vec![
-            ("path.client_id", json!([acme.id, made.id, partner.id])),
-            ("path.connection_id", json!([lives.id, ended.id])),
+            ("path.client_id", json!([acme.id, created.id, partner.id])),
+            ("path.connection_id", json!([active.id, ended.id])),
             ("path.provider_id", json!([1000, 2000])),
             ("path.job_id", json!([job])),
             ("path.operator_id", json!([other["operator"]["id"]])),
@@ -164,15 +176,27 @@ async fn operated(kit: &Kit) -> Given {
 }
 
 #[tokio::test]
-async fn the_operators_api_keeps_to_its_document() {
-    let kit = kit().await;
-    let given = operated(&kit).await;
-    run(&kit, Document::Admin, &given, &["--exclude-operation-id-regex", ENDING]).await;
+async fn admin_api_conforms_to_openapi() {
+    let kit = start_unlimited_hub().await;
+    let given = prepare_admin_inputs(&kit).await;
+    run_schemathesis(
+        &kit,
+        ApiDocument::Admin,
+        &given,
+        &["--exclude-operation-id-regex", DESTRUCTIVE_OPERATIONS],
+    )
+    .await;
 }
 
 #[tokio::test]
-async fn what_an_operator_ends_keeps_to_its_document() {
-    let kit = kit().await;
-    let given = operated(&kit).await;
-    run(&kit, Document::Admin, &given, &["--include-operation-id-regex", ENDING]).await;
+async fn destructive_admin_operations_conform_to_openapi() {
+    let kit = start_unlimited_hub().await;
+    let given = prepare_admin_inputs(&kit).await;
+    run_schemathesis(
+        &kit,
+        ApiDocument::Admin,
+        &given,
+        &["--include-operation-id-regex", DESTRUCTIVE_OPERATIONS],
+    )
+    .await;
 }

@@ -6,31 +6,31 @@ use base64::Engine;
 use http::Method;
 use serde_json::json;
 
-use crate::kit::{Kit, Recipient, SCOPE, on_both};
-use bowline::cli::{Answer, Sent};
+use crate::kit::{SCOPE, TestClient, TestHub, on_both};
+use bowline::cli::{BrowserRequest, BrowserResponse};
 
 on_both!(
-    a_code_becomes_tokens_with_the_documented_fields,
-    both_encodings_and_both_places_of_the_secret_work,
-    what_is_not_well_formed_is_named,
-    codes_are_bound_to_client_redirect_verifier_and_minute,
-    a_rightful_replay_ends_the_connection,
-    a_second_use_that_is_not_rightful_in_everything_is_refused_without_effect,
-    a_second_use_after_the_codes_minute_is_refused_without_effect,
-    refreshed_tokens_may_be_narrower_and_never_wider,
-    a_clients_own_token_has_the_one_scope_of_its_kind,
+    rfc6749_s4_1_4_code_exchange_returns_documented_fields,
+    rfc6749_s2_3_1_secret_in_header_or_body_is_accepted,
+    malformed_token_request_gets_specific_error,
+    code_is_bound_to_client_uri_verifier_and_lifetime,
+    rfc6749_s4_1_2_code_replay_by_owner_ends_connection,
+    unauthorized_code_replay_is_rejected_without_effect,
+    code_replay_after_expiry_is_rejected_without_effect,
+    rfc6749_s6_refresh_scope_may_only_be_narrowed,
+    client_credentials_token_has_fixed_scope,
 );
 
-fn said(answer: &Answer) -> (u16, String) {
+fn parse_status_and_error(answer: &BrowserResponse) -> (u16, String) {
     (answer.status, answer.json()["error"].as_str().unwrap_or_default().to_owned())
 }
 
-fn description(answer: &Answer) -> String {
+fn error_description(answer: &BrowserResponse) -> String {
     answer.json()["error_description"].as_str().unwrap_or_default().to_owned()
 }
 
 /// A raw request, for what the kit would not send.
-async fn raw(kit: &Kit, headers: &[(&str, &str)], body: &str) -> (u16, serde_json::Value) {
+async fn post_raw(kit: &TestHub, headers: &[(&str, &str)], body: &str) -> (u16, serde_json::Value) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut request = client.post(kit.url("/api/v1/token")).body(body.to_owned());
     for (name, value) in headers {
@@ -43,8 +43,8 @@ async fn raw(kit: &Kit, headers: &[(&str, &str)], body: &str) -> (u16, serde_jso
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
 
-async fn a_code_becomes_tokens_with_the_documented_fields(kit: Kit) {
-    let code = kit.code(&kit.acme()).await;
+async fn rfc6749_s4_1_4_code_exchange_returns_documented_fields(kit: TestHub) {
+    let code = kit.obtain_code(&kit.acme()).await;
     let answer = kit.redeem(&kit.acme(), &code).await;
     let body = answer.json();
     assert_eq!(answer.status, 200);
@@ -52,12 +52,12 @@ async fn a_code_becomes_tokens_with_the_documented_fields(kit: Kit) {
     assert_eq!(body["scope"], SCOPE);
     assert_eq!(answer.headers["cache-control"], "no-store");
     assert!(answer.headers.contains_key("ob-correlation-id") && answer.headers.contains_key("ob-trace-id"));
-    let again = kit.refresh(&kit.acme(), body["refresh_token"].as_str().unwrap()).await;
-    assert_eq!((again.status, again.json().get("refresh_token")), (200, None), "it stays the same");
-    assert_ne!(again.json()["access_token"], body["access_token"]);
+    let refreshed = kit.refresh(&kit.acme(), body["refresh_token"].as_str().unwrap()).await;
+    assert_eq!((refreshed.status, refreshed.json().get("refresh_token")), (200, None), "it stays the same");
+    assert_ne!(refreshed.json()["access_token"], body["access_token"]);
 }
 
-async fn both_encodings_and_both_places_of_the_secret_work(kit: Kit) {
+async fn rfc6749_s2_3_1_secret_in_header_or_body_is_accepted(kit: TestHub) {
     let acme = kit.acme();
     let basic = |id: &str, secret: &str| {
         let pair = format!("{id}:{secret}");
@@ -65,107 +65,123 @@ async fn both_encodings_and_both_places_of_the_secret_work(kit: Kit) {
     };
     let own = basic(&acme.id.replace('-', "%2D"), &acme.secret);
     let form = "grant_type=client_credentials";
-    assert_eq!(raw(&kit, &[FORM, ("authorization", &own)], form).await.0, 200);
+    assert_eq!(post_raw(&kit, &[FORM, ("authorization", &own)], form).await.0, 200);
     assert_eq!(
-        raw(&kit, &[JSON, ("authorization", &own)], r#"{"grant_type":"client_credentials"}"#).await.0,
+        post_raw(&kit, &[JSON, ("authorization", &own)], r#"{"grant_type":"client_credentials"}"#).await.0,
         200
     );
     let both = format!("{form}&client_id={}", acme.id);
-    assert_eq!(raw(&kit, &[FORM, ("authorization", &own)], &both).await.0, 200, "an equal id is fine");
+    assert_eq!(post_raw(&kit, &[FORM, ("authorization", &own)], &both).await.0, 200, "an equal id is fine");
     let in_body = format!("{both}&client_secret={}", acme.secret);
-    assert_eq!(raw(&kit, &[FORM], &in_body).await.0, 200);
-    let (status, body) = raw(&kit, &[FORM, ("authorization", &own)], &in_body).await;
+    assert_eq!(post_raw(&kit, &[FORM], &in_body).await.0, 200);
+    let (status, body) = post_raw(&kit, &[FORM, ("authorization", &own)], &in_body).await;
     assert_eq!((status, &body["error"]), (400, &json!("invalid_request")), "two secrets");
-    let (status, body) = raw(&kit, &[FORM, ("authorization", &basic(&acme.id, "wrong"))], form).await;
+    let (status, body) = post_raw(&kit, &[FORM, ("authorization", &basic(&acme.id, "wrong"))], form).await;
     assert_eq!((status, &body["error"]), (400, &json!("invalid_client")));
     assert_eq!(body["error_description"], "client_id or client_secret is wrong");
-    let (_, nobody) = raw(&kit, &[FORM, ("authorization", &basic("dc-nobody", "wrong"))], form).await;
-    assert_eq!(nobody, body, "a stranger does not learn which half was wrong");
+    let (_, unknown_client) =
+        post_raw(&kit, &[FORM, ("authorization", &basic("dc-nobody", "wrong"))], form).await;
+    assert_eq!(unknown_client, body, "a stranger does not learn which half was wrong");
 }
 
-async fn what_is_not_well_formed_is_named(kit: Kit) {
+async fn malformed_token_request_gets_specific_error(kit: TestHub) {
     let acme = kit.acme();
-    let (status, body) = raw(&kit, &[JSON], "{\n\"grant_type\": }").await;
+    let (status, body) = post_raw(&kit, &[JSON], "{\n\"grant_type\": }").await;
     assert_eq!(status, 400);
     assert_eq!(body["error_description"], "The body is no JSON object: line 2, column 15");
-    assert_eq!(raw(&kit, &[("content-type", "text/plain")], "x").await.0, 415);
-    assert_eq!(raw(&kit, &[], "").await.0, 415);
+    assert_eq!(post_raw(&kit, &[("content-type", "text/plain")], "x").await.0, 415);
+    assert_eq!(post_raw(&kit, &[], "").await.0, 415);
     let large = format!("{{\"grant_type\":\"{}\"}}", "x".repeat(70_000));
-    let (status, body) = raw(&kit, &[JSON], &large).await;
+    let (status, body) = post_raw(&kit, &[JSON], &large).await;
     assert_eq!((status, &body["error"]), (413, &json!("invalid_request")));
-    let (status, body) = raw(&kit, &[FORM], "grant_type=a&grant_type=b").await;
+    let (status, body) = post_raw(&kit, &[FORM], "grant_type=a&grant_type=b").await;
     assert_eq!((status, &body["error_description"]), (400, &json!("grant_type is given twice")));
-    let (_, body) = raw(&kit, &[FORM], "grant_type=client_credentials").await;
+    let (_, body) = post_raw(&kit, &[FORM], "grant_type=client_credentials").await;
     assert_eq!(body["error_description"], "client_id is missing");
-    let missing = kit.token(&acme, &[]).await;
-    assert_eq!(description(&missing), "grant_type is missing");
+    let missing = kit.request_token(&acme, &[]).await;
+    assert_eq!(error_description(&missing), "grant_type is missing");
     assert_eq!(
-        said(&kit.token(&acme, &[("grant_type", "password")]).await),
+        parse_status_and_error(&kit.request_token(&acme, &[("grant_type", "password")]).await),
         (400, "unsupported_grant_type".into())
     );
-    let no_code = kit.token(&acme, &[("grant_type", "authorization_code"), ("redirect_uri", "x")]).await;
-    assert_eq!(description(&no_code), "code is missing");
-    let mut query = Sent::new(Method::POST, &kit.url("/api/v1/token?client_secret=x"));
+    let no_code =
+        kit.request_token(&acme, &[("grant_type", "authorization_code"), ("redirect_uri", "x")]).await;
+    assert_eq!(error_description(&no_code), "code is missing");
+    let mut query = BrowserRequest::new(Method::POST, &kit.url("/api/v1/token?client_secret=x"));
     query.json = Some(json!({}));
     let answer = kit.send(query).await;
     assert!(
-        said(&answer) == (400, "invalid_request".into()) && description(&answer).contains("client_secret")
+        parse_status_and_error(&answer) == (400, "invalid_request".into())
+            && error_description(&answer).contains("client_secret")
     );
 }
 
-async fn codes_are_bound_to_client_redirect_verifier_and_minute(kit: Kit) {
-    let (acme, other) = (kit.acme(), kit.recipient(&[1000], SCOPE, false).await);
-    let code = kit.code(&acme).await;
+async fn code_is_bound_to_client_uri_verifier_and_lifetime(kit: TestHub) {
+    let (acme, other) = (kit.acme(), kit.register_recipient(&[1000], SCOPE, false).await);
+    let code = kit.obtain_code(&acme).await;
     let grant = ("grant_type", "authorization_code");
-    assert_eq!(description(&kit.token(&acme, &[grant, ("code", &code)]).await), "redirect_uri is missing");
-    let wrong =
-        kit.token(&acme, &[grant, ("code", &code), ("redirect_uri", "https://elsewhere.example.org/")]).await;
-    assert_eq!(description(&wrong), "redirect_uri does not match the authorization request");
+    assert_eq!(
+        error_description(&kit.request_token(&acme, &[grant, ("code", &code)]).await),
+        "redirect_uri is missing"
+    );
+    let wrong = kit
+        .request_token(&acme, &[grant, ("code", &code), ("redirect_uri", "https://elsewhere.example.org/")])
+        .await;
+    assert_eq!(error_description(&wrong), "redirect_uri does not match the authorization request");
     let stolen = [grant, ("code", code.as_str()), ("redirect_uri", &acme.redirect_uri)];
-    assert_eq!(said(&kit.token(&other, &stolen).await), (400, "invalid_grant".into()));
+    assert_eq!(
+        parse_status_and_error(&kit.request_token(&other, &stolen).await),
+        (400, "invalid_grant".into())
+    );
     let unasked =
         [stolen[0], stolen[1], stolen[2], ("code_verifier", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")];
-    assert_eq!(said(&kit.token(&acme, &unasked).await), (400, "invalid_grant".into()));
+    assert_eq!(
+        parse_status_and_error(&kit.request_token(&acme, &unasked).await),
+        (400, "invalid_grant".into())
+    );
     assert_eq!(kit.redeem(&acme, &code).await.status, 200, "none of these used it up");
 
-    let late = kit.code(&acme).await;
+    let late = kit.obtain_code(&acme).await;
     kit.advance(Duration::from_mins(1));
-    assert_eq!(description(&kit.redeem(&acme, &late).await), "The code is unknown, used or expired");
+    assert_eq!(error_description(&kit.redeem(&acme, &late).await), "The code is unknown, used or expired");
 
-    let mut asked = Kit::ask(&acme);
-    asked.push(("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".into()));
-    asked.push(("code_challenge_method", "S256".into()));
-    let back = kit.arrive(&asked, "alice", &["mt-alice-card"]).await;
-    let code = crate::kit::parameter(&back, "code").unwrap();
+    let mut query = TestHub::build_authorization_query(&acme);
+    query.push(("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".into()));
+    query.push(("code_challenge_method", "S256".into()));
+    let back = kit.complete_authorization(&query, "alice", &["mt-alice-card"]).await;
+    let code = crate::kit::query_parameter(&back, "code").unwrap();
     assert_eq!(
-        said(&kit.redeem(&acme, &code).await),
+        parse_status_and_error(&kit.redeem(&acme, &code).await),
         (400, "invalid_grant".into()),
         "a challenge is enforced"
     );
     let fields = [grant, ("code", &*code), ("redirect_uri", &acme.redirect_uri), unasked[3]];
-    assert_eq!(kit.token(&acme, &fields).await.status, 200);
+    assert_eq!(kit.request_token(&acme, &fields).await.status, 200);
 }
 
-async fn a_rightful_replay_ends_the_connection(kit: Kit) {
+async fn rfc6749_s4_1_2_code_replay_by_owner_ends_connection(kit: TestHub) {
     let tokens = kit.connect(&kit.acme()).await;
-    assert_eq!(said(&kit.redeem(&kit.acme(), &tokens.code).await), (400, "invalid_grant".into()));
-    assert_eq!(kit.cause(&tokens.id).await, Some(domain::model::connection::Cause::CodeReplayed));
+    assert_eq!(
+        parse_status_and_error(&kit.redeem(&kit.acme(), &tokens.code).await),
+        (400, "invalid_grant".into())
+    );
+    assert_eq!(kit.load_end_cause(&tokens.id).await, Some(domain::model::connection::EndCause::CodeReplayed));
     assert_eq!(kit.read("/accounts", &tokens.access).await.json()["code"], 602);
 }
 
-async fn a_second_use_that_is_not_rightful_in_everything_is_refused_without_effect(kit: Kit) {
-    let (acme, other) = (kit.acme(), kit.recipient(&[1000], SCOPE, false).await);
+async fn unauthorized_code_replay_is_rejected_without_effect(kit: TestHub) {
+    let (acme, other) = (kit.acme(), kit.register_recipient(&[1000], SCOPE, false).await);
     let verifier = ("code_verifier", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
-    let mut asked = Kit::ask(&acme);
-    asked.push(("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".into()));
-    asked.push(("code_challenge_method", "S256".into()));
-    let back = kit.arrive(&asked, "alice", &["mt-alice-card"]).await;
-    let code = crate::kit::parameter(&back, "code").unwrap();
+    let mut query = TestHub::build_authorization_query(&acme);
+    query.push(("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".into()));
+    query.push(("code_challenge_method", "S256".into()));
+    let back = kit.complete_authorization(&query, "alice", &["mt-alice-card"]).await;
+    let code = crate::kit::query_parameter(&back, "code").unwrap();
     let (grant, code) = (("grant_type", "authorization_code"), ("code", code.as_str()));
     let uri = ("redirect_uri", acme.redirect_uri.as_str());
-    let tokens = kit.token(&acme, &[grant, code, uri, verifier]).await.json();
+    let tokens = kit.request_token(&acme, &[grant, code, uri, verifier]).await.json();
     let access = tokens["access_token"].as_str().unwrap();
-    let id = crate::kit::connection_of(access);
+    let id = crate::kit::connection_id_from_token(access);
     let wrong_uri = ("redirect_uri", "https://elsewhere.example.org/");
     let wrong_verifier = ("code_verifier", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
     for (who, fields) in [
@@ -174,60 +190,66 @@ async fn a_second_use_that_is_not_rightful_in_everything_is_refused_without_effe
         (&acme, vec![grant, code, uri, wrong_verifier]),
         (&acme, vec![grant, code, uri]),
     ] {
-        let answer = kit.token(who, &fields).await;
-        assert_eq!(said(&answer), (400, "invalid_grant".into()), "{fields:?}");
-        assert_eq!(description(&answer), "The code is unknown, used or expired", "it tells nothing");
+        let answer = kit.request_token(who, &fields).await;
+        assert_eq!(parse_status_and_error(&answer), (400, "invalid_grant".into()), "{fields:?}");
+        assert_eq!(error_description(&answer), "The code is unknown, used or expired", "it tells nothing");
     }
-    let unauthenticated = Recipient { secret: "wrong".into(), ..acme.clone() };
-    let answer = kit.token(&unauthenticated, &[grant, code, uri, verifier]).await;
-    assert_eq!(said(&answer), (400, "invalid_client".into()));
-    assert_eq!((kit.cause(&id).await, kit.read("/accounts", access).await.status), (None, 200));
+    let unauthenticated = TestClient { secret: "wrong".into(), ..acme.clone() };
+    let answer = kit.request_token(&unauthenticated, &[grant, code, uri, verifier]).await;
+    assert_eq!(parse_status_and_error(&answer), (400, "invalid_client".into()));
+    assert_eq!((kit.load_end_cause(&id).await, kit.read("/accounts", access).await.status), (None, 200));
     kit.advance(Duration::from_secs(59));
-    let rightful = kit.token(&acme, &[grant, code, uri, verifier]).await;
-    assert_eq!(said(&rightful), (400, "invalid_grant".into()));
-    assert_eq!(kit.cause(&id).await, Some(domain::model::connection::Cause::CodeReplayed));
+    let rightful = kit.request_token(&acme, &[grant, code, uri, verifier]).await;
+    assert_eq!(parse_status_and_error(&rightful), (400, "invalid_grant".into()));
+    assert_eq!(kit.load_end_cause(&id).await, Some(domain::model::connection::EndCause::CodeReplayed));
 }
 
-async fn a_second_use_after_the_codes_minute_is_refused_without_effect(kit: Kit) {
+async fn code_replay_after_expiry_is_rejected_without_effect(kit: TestHub) {
     let tokens = kit.connect(&kit.acme()).await;
     kit.advance(Duration::from_mins(1));
-    assert_eq!(said(&kit.redeem(&kit.acme(), &tokens.code).await), (400, "invalid_grant".into()));
     assert_eq!(
-        (kit.cause(&tokens.id).await, kit.read("/accounts", &tokens.access).await.status),
+        parse_status_and_error(&kit.redeem(&kit.acme(), &tokens.code).await),
+        (400, "invalid_grant".into())
+    );
+    assert_eq!(
+        (kit.load_end_cause(&tokens.id).await, kit.read("/accounts", &tokens.access).await.status),
         (None, 200)
     );
 }
 
-async fn refreshed_tokens_may_be_narrower_and_never_wider(kit: Kit) {
-    let (acme, other) = (kit.acme(), kit.recipient(&[1000], SCOPE, false).await);
+async fn rfc6749_s6_refresh_scope_may_only_be_narrowed(kit: TestHub) {
+    let (acme, other) = (kit.acme(), kit.register_recipient(&[1000], SCOPE, false).await);
     let tokens = kit.connect(&acme).await;
     let refresh = |scope| {
         [("grant_type", "refresh_token"), ("refresh_token", tokens.refresh.as_str()), ("scope", scope)]
     };
-    let narrow = kit.token(&acme, &refresh("ACCOUNT_BASIC")).await.json();
+    let narrow = kit.request_token(&acme, &refresh("ACCOUNT_BASIC")).await.json();
     assert_eq!(narrow["scope"], "ACCOUNT_BASIC");
     let read = kit.read("/accounts?resultType=details", narrow["access_token"].as_str().unwrap()).await;
     assert_eq!(read.json()["code"], 602);
     assert_eq!(
-        said(&kit.token(&acme, &refresh("ACCOUNT_BASIC CUSTOMER_CONTACT")).await),
+        parse_status_and_error(&kit.request_token(&acme, &refresh("ACCOUNT_BASIC CUSTOMER_CONTACT")).await),
         (400, "invalid_scope".into())
     );
-    assert_eq!(said(&kit.refresh(&other, &tokens.refresh).await), (400, "invalid_grant".into()));
-    assert_eq!(said(&kit.refresh(&acme, "forged").await), (400, "invalid_grant".into()));
+    assert_eq!(
+        parse_status_and_error(&kit.refresh(&other, &tokens.refresh).await),
+        (400, "invalid_grant".into())
+    );
+    assert_eq!(parse_status_and_error(&kit.refresh(&acme, "forged").await), (400, "invalid_grant".into()));
     kit.advance(Duration::from_hours(24 * 32));
     assert_eq!(
-        said(&kit.refresh(&acme, &tokens.refresh).await),
+        parse_status_and_error(&kit.refresh(&acme, &tokens.refresh).await),
         (400, "invalid_grant".into()),
         "it idled out"
     );
 }
 
-async fn a_clients_own_token_has_the_one_scope_of_its_kind(kit: Kit) {
+async fn client_credentials_token_has_fixed_scope(kit: TestHub) {
     let grant = ("grant_type", "client_credentials");
-    let own = kit.token(&kit.acme(), &[grant]).await.json();
+    let own = kit.request_token(&kit.acme(), &[grant]).await.json();
     assert_eq!((&own["scope"], own.get("refresh_token")), (&json!("providers:read"), None));
     assert_eq!(
-        said(&kit.token(&kit.acme(), &[grant, ("scope", "client:admin")]).await),
+        parse_status_and_error(&kit.request_token(&kit.acme(), &[grant, ("scope", "client:admin")]).await),
         (400, "invalid_scope".into())
     );
     let read = kit.read("/accounts", own["access_token"].as_str().unwrap()).await;

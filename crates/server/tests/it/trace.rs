@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::kit::Site;
+use crate::kit::HubProcess;
 
 /// Whether a trace shows the log synced after its last write and before the first 204 was sent.
-fn durable(trace: &str) -> Result<(), String> {
+fn ensure_synced_before_reply(trace: &str) -> Result<(), String> {
     let mut begun: BTreeMap<&str, bool> = BTreeMap::new();
     let (mut written, mut synced) = (false, false);
     for line in trace.lines() {
@@ -35,7 +35,7 @@ fn durable(trace: &str) -> Result<(), String> {
 }
 
 #[test]
-fn the_checker_tells_a_durable_reply_from_one_that_is_not() {
+fn durability_checker_rejects_reply_before_sync() {
     let write = "7 pwrite64(12</x/hub.db-wal>, \"\"..., 4096, 32) = 4096\n";
     let sync = "7 fdatasync(12</x/hub.db-wal>) = 0\n";
     let reply = "9 writev(20<socket:[1]>, [{iov_base=\"HTTP/1.1 204 No Content\"..., 160}], 1) = 160\n";
@@ -44,7 +44,7 @@ fn the_checker_tells_a_durable_reply_from_one_that_is_not() {
     let cut = "7 fdatasync(12</x/hub.db-wal> <unfinished ...>\n";
     let failed = "7 fdatasync(12</x/hub.db-wal>) = -1 EIO (Input/output error)\n";
     for good in [[write, sync, reply], [write, split, reply]] {
-        assert_eq!(durable(&good.concat()), Ok(()));
+        assert_eq!(ensure_synced_before_reply(&good.concat()), Ok(()));
     }
     for bad in [
         [write, reply, sync],
@@ -55,20 +55,20 @@ fn the_checker_tells_a_durable_reply_from_one_that_is_not() {
         [sync, "", reply],
         [write, sync, ""],
     ] {
-        assert!(durable(&bad.concat()).is_err(), "{bad:?}");
+        assert!(ensure_synced_before_reply(&bad.concat()).is_err(), "{bad:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_log_is_synced_before_the_reply_leaves() {
+async fn revoke_syncs_wal_before_204() {
     let strace = std::env::var("BOWLINE_TEST_STRACE").expect("BOWLINE_TEST_STRACE: run `cargo xtask test`");
-    let site = Site::new(None).await;
-    let acme = site.recipient("Acme Budget");
+    let site = HubProcess::new(None).await;
+    let acme = site.add_recipient("Acme Budget");
     let trace = site.path("trace").display().to_string();
     let calls = "trace=fsync,fdatasync,pwrite64,write,writev,sendto,sendmsg";
     let _hub = site.serve(&[&strace, "-f", "-y", "-s", "24", "-e", calls, "-o", &trace]).await;
     let tokens = site.connect(&acme, "alice").await;
     assert_eq!(site.api().revoke(&tokens.access).await.status, 204);
     let seen = std::fs::read_to_string(&trace).unwrap();
-    assert_eq!(durable(&seen), Ok(()), "{}", &seen[seen.len().saturating_sub(4000)..]);
+    assert_eq!(ensure_synced_before_reply(&seen), Ok(()), "{}", &seen[seen.len().saturating_sub(4000)..]);
 }

@@ -5,20 +5,23 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use bowline::cli::{Browser, Sent};
-use domain::model::connection::BankState;
+use bowline::cli::{Browser, BrowserRequest};
+use domain::model::connection::UpstreamRevocation;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::kit::{Api, Customer, Kit, Recipient, SCOPE, Tokens, Walk, authorize_url, free_port, parameter};
+use crate::kit::{
+    AuthorizationFlow, ConnectionTokens, Customer, HubApiClient, SCOPE, TestClient, TestHub, authorize_url,
+    query_parameter, reserve_ports,
+};
 
 /// `bowline sandbox --json`, killed when dropped.
-struct Sandbox {
+struct SandboxProcess {
     line: Value,
     child: Child,
 }
 
-impl Sandbox {
+impl SandboxProcess {
     fn start(data: &Path, port: u16) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_bowline"))
             .args(["sandbox", "--json", "--port", &port.to_string(), "--data"])
@@ -32,24 +35,24 @@ impl Sandbox {
     }
 }
 
-impl Drop for Sandbox {
+impl Drop for SandboxProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-fn keys(value: &Value) -> BTreeSet<&str> {
+fn object_keys(value: &Value) -> BTreeSet<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
 #[test]
-fn its_line_is_complete_and_the_same_after_a_restart() {
+fn sandbox_json_is_complete_and_stable_across_restarts() {
     let folder = tempfile::tempdir().unwrap();
-    let port = free_port(10);
-    let first = Sandbox::start(folder.path(), port).line.clone();
+    let port = reserve_ports(10);
+    let first = SandboxProcess::start(folder.path(), port).line.clone();
     let names = ["hub", "demo", "admin", "probes", "providers", "recipients", "partner", "operator"];
-    assert_eq!(keys(&first), BTreeSet::from(names));
+    assert_eq!(object_keys(&first), BTreeSet::from(names));
     for (name, above) in [("hub", 0), ("demo", 1), ("admin", 8), ("probes", 9)] {
         assert_eq!(first[name], format!("http://127.0.0.1:{}", port + above), "{name}");
     }
@@ -68,35 +71,35 @@ fn its_line_is_complete_and_the_same_after_a_restart() {
         let mut names = BTreeSet::from(["provider_id", "name", "url", "levers", "customers"]);
         // Maple Trust alone registers clients.
         names.extend((nth == 0).then_some("registration"));
-        assert_eq!(keys(provider), names);
+        assert_eq!(object_keys(provider), names);
         let customers = provider["customers"].as_array().unwrap();
         assert_eq!(customers.len(), 6);
         assert!(customers.iter().all(|c| c["password"].as_str().is_some_and(|p| p.len() >= 12)));
     }
     for recipient in first["recipients"].as_array().unwrap() {
         let names = ["client_id", "client_secret", "redirect_uris", "scope"];
-        assert_eq!(keys(recipient), BTreeSet::from(names));
+        assert_eq!(object_keys(recipient), BTreeSet::from(names));
     }
-    let again = Sandbox::start(folder.path(), port).line.clone();
-    assert_eq!(first, again);
+    let restarted = SandboxProcess::start(folder.path(), port).line.clone();
+    assert_eq!(first, restarted);
     let other = tempfile::tempdir().unwrap();
     let arguments = ["sandbox", "--json", "--port", "0", "--seed", "another", "--data"];
     let refused =
         Command::new(env!("CARGO_BIN_EXE_bowline")).args(arguments).arg(folder.path()).output().unwrap();
     assert_eq!(refused.status.code(), Some(2), "another seed is refused");
-    let moved = Sandbox::start(other.path(), port).line.clone();
+    let moved = SandboxProcess::start(other.path(), port).line.clone();
     assert_eq!(moved, first, "the seed decides, not the folder");
 }
 
 /// What the test of a fintech would do, with nothing but the line and HTTP.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_recipients_ci_connects_breaks_the_bank_ends_and_finds_every_door_shut() {
+async fn sandbox_json_suffices_for_connect_fault_and_revoke() {
     let folder = tempfile::tempdir().unwrap();
-    let world = Sandbox::start(folder.path(), 0);
+    let world = SandboxProcess::start(folder.path(), 0);
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let (line, browser) = (&world.line, Browser::new().unwrap());
     let (hub, maple, own) = (text(&line["hub"]), &line["providers"][0], &line["recipients"][1]);
-    let recipient = Recipient {
+    let recipient = TestClient {
         id: text(&own["client_id"]),
         secret: text(&own["client_secret"]),
         redirect_uri: text(&own["redirect_uris"][0]),
@@ -107,13 +110,14 @@ async fn a_recipients_ci_connects_breaks_the_bank_ends_and_finds_every_door_shut
         password: text(&alice["password"]),
         accounts: Vec::new(),
     };
-    let walk = Walk { browser: &browser, origins: vec![hub.clone(), text(&maple["url"])] };
-    let api = Api { browser: &browser, hub: &hub };
-    let back = walk.through(&authorize_url(&hub, &Kit::ask(&recipient)), &customer).await;
-    let code = parameter(&back, "code").unwrap();
-    let tokens = Tokens::of(&api.redeem(&recipient, &code).await, code);
+    let walk = AuthorizationFlow { browser: &browser, origins: vec![hub.clone(), text(&maple["url"])] };
+    let api = HubApiClient { browser: &browser, hub: &hub };
+    let back =
+        walk.complete(&authorize_url(&hub, &TestHub::build_authorization_query(&recipient)), &customer).await;
+    let code = query_parameter(&back, "code").unwrap();
+    let tokens = ConnectionTokens::from_response(&api.redeem(&recipient, &code).await, code);
     assert_eq!(api.read("/accounts", &tokens.access).await.status, 200);
-    let mut levers = Sent::new(Method::PUT, &text(&maple["levers"]));
+    let mut levers = BrowserRequest::new(Method::PUT, &text(&maple["levers"]));
     levers.json = Some(json!({"fail": 503}));
     assert_eq!(browser.send(levers).await.unwrap().status, 200);
     let broken = api.read("/accounts", &tokens.access).await;
@@ -124,36 +128,43 @@ async fn a_recipients_ci_connects_breaks_the_bank_ends_and_finds_every_door_shut
     assert_eq!(api.refresh(&recipient, &tokens.refresh).await.json()["error"], "invalid_grant");
     assert_eq!(api.redeem(&recipient, &tokens.code).await.json()["error"], "invalid_grant");
     let partner = &line["partner"];
-    let partner = Recipient {
+    let partner = TestClient {
         id: text(&partner["client_id"]),
         secret: text(&partner["client_secret"]),
         redirect_uri: String::new(),
     };
-    let own = api.token(&partner, &[("grant_type", "client_credentials"), ("scope", "client:admin")]).await;
+    let own =
+        api.request_token(&partner, &[("grant_type", "client_credentials"), ("scope", "client:admin")]).await;
     assert_eq!((own.status, &own.json()["scope"]), (200, &json!("client:admin")), "{}", own.body);
 }
 
 #[tokio::test]
-async fn at_a_bank_with_one_grant_for_all_recipients_an_end_leaves_the_others_alive_until_the_last() {
+async fn shared_grant_is_revoked_with_last_connection_in_sandbox() {
     const PRAIRIE: i64 = 3000;
-    let kit = Kit::new().await;
-    let (one, two) =
-        (kit.recipient(&[PRAIRIE], SCOPE, false).await, kit.recipient(&[PRAIRIE], SCOPE, false).await);
+    let kit = TestHub::new().await;
+    let (one, two) = (
+        kit.register_recipient(&[PRAIRIE], SCOPE, false).await,
+        kit.register_recipient(&[PRAIRIE], SCOPE, false).await,
+    );
     let first = kit.connect_at(PRAIRIE, &one, "alice", &[], SCOPE).await;
     let second = kit.connect_at(PRAIRIE, &two, "alice", &[], SCOPE).await;
     let bob = kit.connect_at(PRAIRIE, &one, "bob", &[], SCOPE).await;
     assert_eq!(kit.revoke(&first.access).await.status, 204);
-    assert_eq!(kit.connection(&first.id).await.bank, BankState::NotNeeded, "to tell it would cut the other");
+    assert_eq!(
+        kit.load_connection(&first.id).await.provider_revocation,
+        UpstreamRevocation::NotNeeded,
+        "to tell it would cut the other"
+    );
     assert_eq!(kit.read("/accounts", &first.access).await.json()["code"], 602);
     assert_eq!(kit.read("/accounts", &second.access).await.status, 200);
     assert_eq!(kit.revoke(&second.access).await.status, 204);
-    kit.until("the bank is told of the last", async || {
-        kit.connection(&second.id).await.bank == BankState::Accepted
+    kit.wait_until("the bank is told of the last", async || {
+        kit.load_connection(&second.id).await.provider_revocation == UpstreamRevocation::Accepted
     })
     .await;
     assert_eq!(kit.read("/accounts", &bob.access).await.status, 200, "another customer is not concerned");
-    let url = format!("{}/grants", kit.bank(PRAIRIE).levers());
-    let grants = kit.send(Sent::new(Method::GET, &url)).await.json();
+    let url = format!("{}/grants", kit.bank_site(PRAIRIE).faults_url());
+    let grants = kit.send(BrowserRequest::new(Method::GET, &url)).await.json();
     let of = |name: &str| {
         let theirs = grants.as_array().unwrap().iter().filter(|g| g["username"] == name);
         theirs.map(|g| g["state"].as_str().unwrap()).collect::<BTreeSet<_>>()

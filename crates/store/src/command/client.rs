@@ -2,19 +2,19 @@
 
 use domain::Moment;
 use domain::id::ClientId;
-use domain::model::audit_event::{Action, Actor, AuditHead, SubjectKind};
-use domain::model::client::{About, Client, ClientKind, ClientState};
+use domain::model::audit_event::{Actor, AuditAction, AuditHead, SubjectKind};
+use domain::model::client::{Client, ClientKind, ClientProfile, ClientState};
 use domain::secret::TokenHash;
 use serde_json::{Value, json};
 
-use super::entry;
-use super::own_client::delete_all_of;
+use super::build_audit_entry;
+use super::own_client::queue_upstream_client_deletions;
 use crate::error::Result;
-use crate::record::{client, lock_client};
+use crate::record::{find_client, lock_client};
 use crate::sql::sql;
 use crate::tx::Tx;
-use crate::value::{json, values};
-use crate::{Command, Lane};
+use crate::value::{to_json, values};
+use crate::{Command, CommandPriority};
 
 /// Registers a client. One that is there already stays as it is.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct RegisterClient {
     /// The client; its audit head is ignored.
     pub client: Client,
     /// What it says of itself.
-    pub about: About,
+    pub client_profile: ClientProfile,
     /// By whom.
     pub actor: Actor,
 }
@@ -38,14 +38,20 @@ impl Command for RegisterClient {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
-        let (c, a) = (&self.client, &self.about);
-        if client(tx, &c.id).await?.is_some() {
+        let (c, a) = (&self.client, &self.client_profile);
+        if find_client(tx, &c.id).await?.is_some() {
             return Ok(false);
         }
         let detail = json!({"kind": c.kind.as_str(), "scope": c.scope.to_string(),
             "owner": c.owner_id.as_ref().map(ClientId::as_str)});
         let subject = (SubjectKind::Client, &c.id);
-        let entry = entry(subject, &self.moment, Action::ClientRegistered, self.actor.clone(), &detail);
+        let entry = build_audit_entry(
+            subject,
+            &self.moment,
+            AuditAction::ClientRegistered,
+            self.actor.clone(),
+            &detail,
+        );
         let head = tx.audit(&AuditHead::default(), entry);
         tx.defer(
             sql!(
@@ -59,8 +65,8 @@ impl Command for RegisterClient {
             ),
             values![
                 c.id, c.kind, c.owner_id, c.profile, c.state, c.name, c.purpose.en, c.purpose.fr, a.description,
-                a.country, a.logo_uri, a.terms_uri, a.client_uri, json(&a.contacts)?, c.scope,
-                json(&c.redirect_uris)?, c.secret_hash, c.credential_generation, c.require_pkce,
+                a.country, a.logo_uri, a.terms_uri, a.client_uri, to_json(&a.contacts)?, c.scope,
+                to_json(&c.redirect_uris)?, c.secret_hash, c.credential_generation, c.require_pkce,
                 c.max_duration_days.map(u32::from), head.seq, head.mac, self.moment.now
             ],
         );
@@ -70,7 +76,7 @@ impl Command for RegisterClient {
 
 /// A client that is there, as somebody may change it.
 #[derive(Clone, Debug)]
-pub struct Whose {
+pub struct ClientSelector {
     /// Which.
     pub client_id: ClientId,
     /// Only if it is of this kind; of either if absent.
@@ -79,14 +85,14 @@ pub struct Whose {
     pub partner: Option<ClientId>,
 }
 
-impl Whose {
+impl ClientSelector {
     /// A client of a kind, anybody's.
-    pub const fn any(kind: ClientKind, client_id: ClientId) -> Self {
+    pub const fn for_kind(kind: ClientKind, client_id: ClientId) -> Self {
         Self { client_id, kind: Some(kind), partner: None }
     }
 
     /// A recipient of a partner.
-    pub const fn of(partner: ClientId, client_id: ClientId) -> Self {
+    pub const fn for_partner(partner: ClientId, client_id: ClientId) -> Self {
         Self { client_id, kind: Some(ClientKind::Recipient), partner: Some(partner) }
     }
 
@@ -98,21 +104,21 @@ impl Whose {
     }
 
     /// The client, locked; none if it is of another kind, another partner's, or was removed.
-    pub(super) async fn lock_open(&self, tx: &mut Tx<'_>) -> Result<Option<Client>> {
+    pub(super) async fn lock_unless_closed(&self, tx: &mut Tx<'_>) -> Result<Option<Client>> {
         Ok(self.lock(tx).await?.filter(|c| c.state != ClientState::Closed))
     }
 }
 
 /// Records what happened to a locked client.
-pub(super) fn record(
+pub(super) fn record_client_event(
     tx: &mut Tx<'_>,
     moment: &Moment,
     client: &Client,
-    (action, actor): (Action, &Actor),
+    (action, actor): (AuditAction, &Actor),
     detail: &Value,
 ) {
     let subject = (SubjectKind::Client, &client.id);
-    let head = tx.audit(&client.audit, entry(subject, moment, action, actor.clone(), detail));
+    let head = tx.audit(&client.audit, build_audit_entry(subject, moment, action, actor.clone(), detail));
     tx.defer(
         sql!(
             "-- a client's chain grows
@@ -124,29 +130,29 @@ pub(super) fn record(
 
 /// Changes a client.
 #[derive(Debug)]
-pub struct ChangeClient {
+pub struct UpdateClient {
     /// When.
     pub moment: Moment,
     /// Which.
-    pub whose: Whose,
+    pub selector: ClientSelector,
     /// What of it.
-    pub change: ClientChange,
+    pub update: ClientUpdate,
     /// By whom.
     pub actor: Actor,
 }
 
 /// What may be changed of a client.
 #[derive(Debug)]
-pub enum ClientChange {
+pub enum ClientUpdate {
     /// It is held or reinstated. One that is so already stays without a trace.
-    Held(bool),
+    Suspended(bool),
     /// Every redirect URI that it has from now on. Those that are the same already leave no trace.
     RedirectUris(Vec<String>),
     /// How its secret is remembered from now on: the old one, and the client's own tokens, end with it.
     Secret(TokenHash),
 }
 
-impl Command for ChangeClient {
+impl Command for UpdateClient {
     /// Whether there is such a client.
     type Reply = bool;
 
@@ -155,28 +161,30 @@ impl Command for ChangeClient {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
-        let Some(client) = self.whose.lock_open(tx).await? else {
+        let Some(client) = self.selector.lock_unless_closed(tx).await? else {
             return Ok(false);
         };
-        let (action, detail) = match &self.change {
-            ClientChange::Held(held) if *held == (client.state == ClientState::Suspended) => return Ok(true),
-            ClientChange::Held(held) => {
-                let state = if *held { ClientState::Suspended } else { ClientState::Active };
+        let (action, detail) = match &self.update {
+            ClientUpdate::Suspended(suspended) if *suspended == (client.state == ClientState::Suspended) => {
+                return Ok(true);
+            }
+            ClientUpdate::Suspended(suspended) => {
+                let state = if *suspended { ClientState::Suspended } else { ClientState::Active };
                 tx.defer(
                     sql!("-- hold or reinstate a client\nUPDATE clients SET state = ?2 WHERE id = ?1"),
                     values![client.id, state],
                 );
-                (Action::ClientStateChanged, json!({"state": state.as_str()}))
+                (AuditAction::ClientStateChanged, json!({"state": state.as_str()}))
             }
-            ClientChange::RedirectUris(uris) if *uris == client.redirect_uris => return Ok(true),
-            ClientChange::RedirectUris(uris) => {
+            ClientUpdate::RedirectUris(uris) if *uris == client.redirect_uris => return Ok(true),
+            ClientUpdate::RedirectUris(uris) => {
                 tx.defer(
                     sql!("-- replace a client's redirect URIs\nUPDATE clients SET redirect_uris = ?2 WHERE id = ?1"),
-                    values![client.id, json(uris)?],
+                    values![client.id, to_json(uris)?],
                 );
-                (Action::RedirectUrisReplaced, json!({"redirect_uris": uris}))
+                (AuditAction::RedirectUrisReplaced, json!({"redirect_uris": uris}))
             }
-            ClientChange::Secret(hash) => {
+            ClientUpdate::Secret(hash) => {
                 let generation = client.credential_generation + 1;
                 tx.defer(
                     sql!(
@@ -185,10 +193,10 @@ impl Command for ChangeClient {
                     ),
                     values![client.id, hash, generation],
                 );
-                (Action::SecretRegenerated, json!({"generation": generation}))
+                (AuditAction::SecretRegenerated, json!({"generation": generation}))
             }
         };
-        record(tx, &self.moment, &client, (action, &self.actor), &detail);
+        record_client_event(tx, &self.moment, &client, (action, &self.actor), &detail);
         Ok(true)
     }
 }
@@ -200,36 +208,36 @@ pub struct RemoveClient {
     /// When.
     pub moment: Moment,
     /// Which.
-    pub whose: Whose,
+    pub selector: ClientSelector,
     /// By whom.
     pub actor: Actor,
 }
 
 /// What became of a client that is to be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RemovedClient {
+pub enum RemoveClientOutcome {
     /// It is removed.
     Removed,
     /// It was removed before: nothing has changed.
-    Already,
+    AlreadyRemoved,
     /// There is no such client.
-    Unknown,
+    NotFound,
 }
 
 impl Command for RemoveClient {
-    type Reply = RemovedClient;
-    const LANE: Lane = Lane::End;
+    type Reply = RemoveClientOutcome;
+    const PRIORITY: CommandPriority = CommandPriority::High;
 
     fn moment(&self) -> &Moment {
         &self.moment
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<RemovedClient> {
-        let Some(client) = self.whose.lock(tx).await? else {
-            return Ok(RemovedClient::Unknown);
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<RemoveClientOutcome> {
+        let Some(client) = self.selector.lock(tx).await? else {
+            return Ok(RemoveClientOutcome::NotFound);
         };
         if client.state == ClientState::Closed {
-            return Ok(RemovedClient::Already);
+            return Ok(RemoveClientOutcome::AlreadyRemoved);
         }
         tx.defer(
             sql!("-- close a client\nUPDATE clients SET state = ?2 WHERE id = ?1"),
@@ -249,21 +257,21 @@ impl Command for RemoveClient {
                 self.moment.now
             ],
         );
-        record(tx, &self.moment, &client, (Action::ClientRemoved, &self.actor), &json!({}));
-        Ok(RemovedClient::Removed)
+        record_client_event(tx, &self.moment, &client, (AuditAction::ClientRemoved, &self.actor), &json!({}));
+        Ok(RemoveClientOutcome::Removed)
     }
 }
 
 /// A removal is over, if nothing of the client lives: its own clients at providers are of no more use.
 #[derive(Debug)]
-pub struct FinishRemoval {
+pub struct FinishClientRemoval {
     /// When.
     pub moment: Moment,
     /// The client that was removed.
     pub client_id: ClientId,
 }
 
-impl Command for FinishRemoval {
+impl Command for FinishClientRemoval {
     type Reply = ();
 
     fn moment(&self) -> &Moment {
@@ -271,13 +279,13 @@ impl Command for FinishRemoval {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
-        let over = sql!(
+        let delete = sql!(
             "-- a removal is over
             DELETE FROM removals WHERE client_id = ?1 AND NOT EXISTS (
                 SELECT 1 FROM connections WHERE client_id = ?1 AND status IN ('pending', 'active'))"
         );
-        if tx.execute(over, values![self.client_id]).await? > 0 {
-            delete_all_of(tx, &self.moment, &self.client_id).await?;
+        if tx.execute(delete, values![self.client_id]).await? > 0 {
+            queue_upstream_client_deletions(tx, &self.moment, &self.client_id).await?;
         }
         Ok(())
     }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use domain::id::{ConnectionId, LeaseId};
-use domain::model::connection::State;
+use domain::model::connection::ConnectionState;
 use domain::{Moment, Timestamp};
 
-use super::end_connection::{Sealed, queue_late};
-use super::invalid_grant::count;
+use super::end_connection::{SealedToken, queue_late_revocation};
+use super::invalid_grant::count_refresh;
 use crate::Command;
 use crate::error::{Result, StoreError};
-use crate::record::{lock_connection, provider};
+use crate::record::{find_provider, lock_connection};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
@@ -25,7 +25,7 @@ pub struct LeaseCredential {
     /// The version that the caller found too old to use.
     pub seen_version: i64,
     /// Longer than the exchange may take.
-    pub life: Duration,
+    pub lease_ttl: Duration,
 }
 
 /// Leave to refresh.
@@ -43,40 +43,40 @@ pub struct Lease {
 
 /// What asking for the lease comes to.
 #[derive(Clone, Debug)]
-pub enum Leased {
+pub enum LeaseOutcome {
     /// It is the caller's.
-    Yours(Lease),
+    Acquired(Lease),
     /// Somebody refreshes; the end of that lease.
     Busy(Timestamp),
     /// Somebody has refreshed.
-    Fresh,
+    AlreadyRefreshed,
     /// The connection is over.
-    Over,
+    ConnectionEnded,
 }
 
 impl Command for LeaseCredential {
-    type Reply = Leased;
+    type Reply = LeaseOutcome;
 
     fn moment(&self) -> &Moment {
         &self.moment
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<Leased> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<LeaseOutcome> {
         let connection = lock_connection(tx, &self.connection_id).await?;
-        let Some(connection) = connection.filter(|c| c.state == State::Active) else {
-            return Ok(Leased::Over);
+        let Some(connection) = connection.filter(|c| c.state == ConnectionState::Active) else {
+            return Ok(LeaseOutcome::ConnectionEnded);
         };
         if connection.credential_version != self.seen_version {
-            return Ok(Leased::Fresh);
+            return Ok(LeaseOutcome::AlreadyRefreshed);
         }
-        let row = tx.query_opt(LEASE_OF, values![connection.id]).await?;
+        let row = tx.query_opt(CREDENTIAL_TO_LEASE, values![connection.id]).await?;
         let mut row =
-            row.ok_or_else(|| StoreError::Fault("an active connection has no credential".into()))?;
-        let data_key: Vec<u8> = row.take()?;
-        let refresh_token = row.take()?;
-        let until: Option<Timestamp> = row.take()?;
+            row.ok_or_else(|| StoreError::Internal("an active connection has no credential".into()))?;
+        let data_key: Vec<u8> = row.next()?;
+        let refresh_token = row.next()?;
+        let until: Option<Timestamp> = row.next()?;
         if let Some(until) = until.filter(|until| self.moment.now < *until) {
-            return Ok(Leased::Busy(until));
+            return Ok(LeaseOutcome::Busy(until));
         }
         let lease = Lease { id: tx.ids().mint(), version: self.seen_version, data_key, refresh_token };
         tx.defer(
@@ -86,13 +86,13 @@ impl Command for LeaseCredential {
                     uncertain = (CASE WHEN ?4 THEN ?4 ELSE uncertain END)
                 WHERE connection_id = ?1"
             ),
-            values![connection.id, lease.id, self.moment.now.plus(self.life), until.is_some()],
+            values![connection.id, lease.id, self.moment.now.plus(self.lease_ttl), until.is_some()],
         );
-        Ok(Leased::Yours(lease))
+        Ok(LeaseOutcome::Acquired(lease))
     }
 }
 
-pub(crate) static LEASE_OF: &Sql = sql!(
+pub(crate) static CREDENTIAL_TO_LEASE: &Sql = sql!(
     "-- the credential of a connection, to be leased
     SELECT c.data_key, u.refresh_token, u.lease_until
     FROM upstream_credentials u JOIN connections c ON c.id = u.connection_id
@@ -118,50 +118,51 @@ pub struct StoreCredential {
 
 /// What storing comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stored {
+pub enum StoreCredentialOutcome {
     /// It is the credential now, under the next version.
     Stored,
     /// The connection ended meanwhile, and a new refresh token was handed to a job where the provider can be
     /// told; or another refresh, begun when this lease had run out, was first.
-    TooLate,
+    LeaseLost,
 }
 
 impl Command for StoreCredential {
-    type Reply = Stored;
+    type Reply = StoreCredentialOutcome;
 
     fn moment(&self) -> &Moment {
         &self.moment
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<Stored> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<StoreCredentialOutcome> {
         let connection = lock_connection(tx, &self.connection_id).await?;
-        let connection = connection.ok_or_else(|| StoreError::Fault("a connection has vanished".into()))?;
-        if connection.state != State::Active {
-            let provider = provider(tx, connection.provider_id).await?;
-            let can_be_told = provider.is_some_and(|p| !p.settings.revoke.is_empty());
-            if let Some(token) = self.refresh_token.clone().filter(|_| can_be_told) {
-                let sealed = Sealed::token(self.lease.data_key.clone(), token);
-                queue_late(tx, &self.moment, &connection, sealed);
+        let connection =
+            connection.ok_or_else(|| StoreError::Internal("a connection has vanished".into()))?;
+        if connection.state != ConnectionState::Active {
+            let provider = find_provider(tx, connection.provider_id).await?;
+            let can_revoke = provider.is_some_and(|p| !p.settings.revoke.is_empty());
+            if let Some(token) = self.refresh_token.clone().filter(|_| can_revoke) {
+                let sealed = SealedToken::new(self.lease.data_key.clone(), token);
+                queue_late_revocation(tx, &self.moment, &connection, sealed);
             }
-            return Ok(Stored::TooLate);
+            return Ok(StoreCredentialOutcome::LeaseLost);
         }
         if connection.credential_version != self.lease.version {
-            tx.defer(DOUBT, values![connection.id]);
-            return Ok(Stored::TooLate);
+            tx.defer(MARK_OUTCOME_UNKNOWN, values![connection.id]);
+            return Ok(StoreCredentialOutcome::LeaseLost);
         }
-        self.replace(tx);
-        count(tx, &self.moment, connection.provider_id, false);
-        Ok(Stored::Stored)
+        self.replace_credential(tx);
+        count_refresh(tx, &self.moment, connection.provider_id, false);
+        Ok(StoreCredentialOutcome::Stored)
     }
 }
 
-static DOUBT: &Sql = sql!(
+static MARK_OUTCOME_UNKNOWN: &Sql = sql!(
     "-- a token that is not in hand may live at the provider
     UPDATE upstream_credentials SET uncertain = (1 = 1) WHERE connection_id = ?1"
 );
 
 impl StoreCredential {
-    fn replace(&self, tx: &mut Tx<'_>) {
+    fn replace_credential(&self, tx: &mut Tx<'_>) {
         tx.defer(
             sql!(
                 "-- replace a credential
@@ -194,7 +195,7 @@ pub struct ReleaseLease {
     /// Which.
     pub lease: LeaseId,
     /// Whether the provider never answered, so that it may have issued a token that nobody saw.
-    pub doubt: bool,
+    pub outcome_unknown: bool,
 }
 
 impl Command for ReleaseLease {
@@ -205,13 +206,13 @@ impl Command for ReleaseLease {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
-        release(tx, &self.connection_id, &self.lease, self.doubt);
+        release_lease(tx, &self.connection_id, &self.lease, self.outcome_unknown);
         Ok(())
     }
 }
 
 /// Gives a lease back with the commit.
-pub(super) fn release(tx: &mut Tx<'_>, id: &ConnectionId, lease: &LeaseId, doubt: bool) {
+pub(super) fn release_lease(tx: &mut Tx<'_>, id: &ConnectionId, lease: &LeaseId, outcome_unknown: bool) {
     tx.defer(
         sql!(
             "-- give a lease back
@@ -219,6 +220,6 @@ pub(super) fn release(tx: &mut Tx<'_>, id: &ConnectionId, lease: &LeaseId, doubt
                 uncertain = (CASE WHEN ?3 THEN ?3 ELSE uncertain END)
             WHERE connection_id = ?1 AND lease_id = ?2"
         ),
-        values![id, lease, doubt],
+        values![id, lease, outcome_unknown],
     );
 }

@@ -3,24 +3,27 @@
 use std::time::Duration;
 
 use domain::id::{ConnectionId, JobId};
-use domain::model::audit_event::{Action, Actor, AuditHead, SubjectKind};
-use domain::model::connection::{AlreadyEnded, BankState, Cause, Connection, End, Ending, ProviderSide, due};
+use domain::model::audit_event::{Actor, AuditAction, AuditHead, SubjectKind};
+use domain::model::connection::{
+    AlreadyEndedError, Connection, EndCause, EndDetails, EndTransition, UpstreamRevocation, UpstreamState,
+    expiry_cause,
+};
 use domain::model::job::{JobKind, JobState};
-use domain::model::provider::{BankGrant, ProviderSettings};
+use domain::model::provider::{GrantScope, ProviderSettings};
 use domain::{Moment, Timestamp};
 use serde_json::json;
 
-use super::entry;
+use super::build_audit_entry;
 use crate::error::{Result, StoreError};
-use crate::mark::Mark;
-use crate::record::{lock_connection, scalar};
+use crate::mark::CommitEffect;
+use crate::record::{lock_connection, read_scalar};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
-use crate::{Command, Lane};
+use crate::{Command, CommandPriority};
 
 /// How long a job may try before a person must look.
-pub(super) const GIVE_UP: Duration = Duration::from_hours(7 * 24);
+pub(super) const JOB_RETRY_WINDOW: Duration = Duration::from_hours(7 * 24);
 
 /// Ends a connection. Its tokens, its credential and its key die with the commit, and the provider is told
 /// by a job that commits with it.
@@ -31,7 +34,7 @@ pub struct EndConnection {
     /// Which.
     pub connection_id: ConnectionId,
     /// Why.
-    pub cause: Cause,
+    pub cause: EndCause,
     /// By whom.
     pub actor: Actor,
     /// Only if the credential is still of this version: news from the provider about an older one is no news.
@@ -44,16 +47,16 @@ pub enum EndOutcome {
     /// It ended now.
     Ended,
     /// It had ended before.
-    Already(End),
+    AlreadyEnded(EndDetails),
     /// There is no such connection.
-    Unknown,
+    NotFound,
     /// The credential is of a newer version; nothing was done.
     Fenced,
 }
 
 impl Command for EndConnection {
     type Reply = EndOutcome;
-    const LANE: Lane = Lane::End;
+    const PRIORITY: CommandPriority = CommandPriority::High;
 
     fn moment(&self) -> &Moment {
         &self.moment
@@ -61,12 +64,13 @@ impl Command for EndConnection {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<EndOutcome> {
         let Some(connection) = lock_connection(tx, &self.connection_id).await? else {
-            return Ok(EndOutcome::Unknown);
+            return Ok(EndOutcome::NotFound);
         };
         if self.fence.is_some_and(|version| version != connection.credential_version) {
             return Ok(EndOutcome::Fenced);
         }
-        end(tx, &connection, &Reason::new(&self.moment, self.cause, self.actor.clone())).await
+        end_locked_connection(tx, &connection, &EndReason::new(&self.moment, self.cause, self.actor.clone()))
+            .await
     }
 }
 
@@ -78,13 +82,13 @@ pub struct ExpireConnection {
     /// Which.
     pub connection_id: ConnectionId,
     /// How long a refresh token may lie unused.
-    pub idle: Duration,
+    pub idle_timeout: Duration,
 }
 
 impl Command for ExpireConnection {
     /// With the cause, if time has ended it.
-    type Reply = (EndOutcome, Option<Cause>);
-    const LANE: Lane = Lane::End;
+    type Reply = (EndOutcome, Option<EndCause>);
+    const PRIORITY: CommandPriority = CommandPriority::High;
 
     fn moment(&self) -> &Moment {
         &self.moment
@@ -92,14 +96,15 @@ impl Command for ExpireConnection {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let Some(connection) = lock_connection(tx, &self.connection_id).await? else {
-            return Ok((EndOutcome::Unknown, None));
+            return Ok((EndOutcome::NotFound, None));
         };
-        let used: Option<Timestamp> = scalar(tx.query_opt(LAST_USE, values![self.connection_id]).await?)?;
-        let Some(cause) = due(&connection, used, self.idle, self.moment.now) else {
+        let last_used_at: Option<Timestamp> =
+            read_scalar(tx.query_opt(LAST_USE, values![self.connection_id]).await?)?;
+        let Some(cause) = expiry_cause(&connection, last_used_at, self.idle_timeout, self.moment.now) else {
             return Ok((EndOutcome::Fenced, None));
         };
-        let reason = Reason::new(&self.moment, cause, Actor::system("sweep"));
-        Ok((end(tx, &connection, &reason).await?, Some(cause)))
+        let reason = EndReason::new(&self.moment, cause, Actor::system("sweep"));
+        Ok((end_locked_connection(tx, &connection, &reason).await?, Some(cause)))
     }
 }
 
@@ -109,52 +114,60 @@ pub(crate) static LAST_USE: &Sql = sql!(
 );
 
 /// Why, by whom and when a connection ends, and what takes its place.
-pub(super) struct Reason<'a> {
+pub(super) struct EndReason<'a> {
     moment: &'a Moment,
-    cause: Cause,
+    cause: EndCause,
     actor: Actor,
     successor: Option<&'a ConnectionId>,
 }
 
-impl<'a> Reason<'a> {
-    pub(super) const fn new(moment: &'a Moment, cause: Cause, actor: Actor) -> Self {
+impl<'a> EndReason<'a> {
+    pub(super) const fn new(moment: &'a Moment, cause: EndCause, actor: Actor) -> Self {
         Self { moment, cause, actor, successor: None }
     }
 
-    pub(super) const fn replaced_by(moment: &'a Moment, actor: Actor, successor: &'a ConnectionId) -> Self {
-        Self { moment, cause: Cause::Replaced, actor, successor: Some(successor) }
+    pub(super) const fn for_replacement(
+        moment: &'a Moment,
+        actor: Actor,
+        successor: &'a ConnectionId,
+    ) -> Self {
+        Self { moment, cause: EndCause::Replaced, actor, successor: Some(successor) }
     }
 }
 
 /// The kill itself, on a connection whose row the transaction has locked. One statement is waited for, where
 /// grants are shared two more; by then the decision stands, the writes go with the commit.
-pub(super) async fn end(tx: &mut Tx<'_>, connection: &Connection, reason: &Reason<'_>) -> Result<EndOutcome> {
-    let bank = hold(tx, &connection.id).await?;
+pub(super) async fn end_locked_connection(
+    tx: &mut Tx<'_>,
+    connection: &Connection,
+    reason: &EndReason<'_>,
+) -> Result<EndOutcome> {
+    let upstream = load_upstream_row(tx, &connection.id).await?;
     let moment = reason.moment;
-    let decided = End { cause: reason.cause, actor: reason.actor.clone(), at: moment.now };
-    let shared = shares_its_grant(tx, connection, bank.settings.bank_grant).await?;
-    let holds_token = bank.refresh_token.is_some();
-    let side = ProviderSide::new(&bank.settings, holds_token, bank.lease_until, shared);
-    let ending = match connection.end(decided, side) {
+    let end = EndDetails { cause: reason.cause, actor: reason.actor.clone(), at: moment.now };
+    let shared = has_live_sibling(tx, connection, upstream.settings.grant_scope).await?;
+    let holds_token = upstream.refresh_token.is_some();
+    let side = UpstreamState::new(&upstream.settings, holds_token, upstream.lease_until, shared);
+    let ending = match connection.end(end, side) {
         Ok(ending) => ending,
-        Err(AlreadyEnded(before)) => return Ok(EndOutcome::Already(before)),
+        Err(AlreadyEndedError(before)) => return Ok(EndOutcome::AlreadyEnded(before)),
     };
-    let uncertain = bank.uncertain || side.unheard;
-    if let (BankState::Pending, Some(data_key), Some(token)) =
-        (ending.bank, bank.data_key, bank.refresh_token)
+    let outcome_unknown = upstream.outcome_unknown || side.refresh_outcome_unknown;
+    if let (UpstreamRevocation::Pending, Some(data_key), Some(token)) =
+        (ending.provider_revocation, upstream.data_key, upstream.refresh_token)
     {
-        let sealed = Sealed { uncertain, ..Sealed::token(data_key, token) };
-        queue(tx, moment, JobKind::TellBank, connection, sealed);
+        let sealed = SealedToken { outcome_unknown, ..SealedToken::new(data_key, token) };
+        queue_job(tx, moment, JobKind::RevokeAtProvider, connection, sealed);
     }
     let subject = (SubjectKind::Connection, &connection.id);
     let detail = json!({"cause": ending.end.cause.as_str(), "status": ending.status.as_str(),
-        "bank": ending.bank.as_str(), "replaced_by": reason.successor.map(ToString::to_string)});
+        "bank": ending.provider_revocation.as_str(), "replaced_by": reason.successor.map(ToString::to_string)});
     let head = tx.audit(
         &connection.audit,
-        entry(subject, moment, Action::ConnectionEnded, ending.end.actor.clone(), &detail),
+        build_audit_entry(subject, moment, AuditAction::ConnectionEnded, ending.end.actor.clone(), &detail),
     );
-    destroy(tx, connection, reason.successor, &ending, &head);
-    tx.mark(Mark::Ended);
+    write_end(tx, connection, reason.successor, &ending, &head);
+    tx.add_effect(CommitEffect::ConnectionEnded);
     Ok(EndOutcome::Ended)
 }
 
@@ -163,12 +176,12 @@ pub(super) async fn end(tx: &mut Tx<'_>, connection: &Connection, reason: &Reaso
 ///
 /// The customer's row is locked after the connection's, in an exchange as well. Where three meet and two still
 /// wait for each other, the database breaks the knot and the loser runs again.
-async fn shares_its_grant(tx: &mut Tx<'_>, connection: &Connection, grant: BankGrant) -> Result<bool> {
+async fn has_live_sibling(tx: &mut Tx<'_>, connection: &Connection, grant: GrantScope) -> Result<bool> {
     match grant {
-        BankGrant::PerToken => Ok(false),
-        BankGrant::PerClientCustomer => {
+        GrantScope::PerToken => Ok(false),
+        GrantScope::PerClientCustomer => {
             tx.query_opt(LOCK_CUSTOMER, values![connection.customer_id]).await?;
-            let other = tx.query_opt(OTHER_LIVE, values![connection.customer_id, connection.id]).await?;
+            let other = tx.query_opt(LIVE_SIBLING, values![connection.customer_id, connection.id]).await?;
             Ok(other.is_some())
         }
     }
@@ -177,33 +190,33 @@ async fn shares_its_grant(tx: &mut Tx<'_>, connection: &Connection, grant: BankG
 pub(crate) static LOCK_CUSTOMER: &Sql =
     sql!("-- lock a customer\nSELECT id FROM customers WHERE id = ?1 FOR UPDATE");
 
-pub(crate) static OTHER_LIVE: &Sql = sql!(
+pub(crate) static LIVE_SIBLING: &Sql = sql!(
     "-- another live connection of a customer
     SELECT id FROM connections WHERE customer_id = ?1 AND id <> ?2 AND status IN ('pending', 'active') LIMIT 1"
 );
 
 /// What is held of a connection's provider side.
-struct Held {
+struct UpstreamRow {
     settings: ProviderSettings,
     data_key: Option<Vec<u8>>,
     refresh_token: Option<Vec<u8>>,
     lease_until: Option<Timestamp>,
-    uncertain: bool,
+    outcome_unknown: bool,
 }
 
-async fn hold(tx: &mut Tx<'_>, id: &ConnectionId) -> Result<Held> {
-    let row = tx.query_opt(HELD, values![id]).await?;
-    let mut row = row.ok_or_else(|| StoreError::Fault("a connection has no provider".into()))?;
-    Ok(Held {
-        settings: row.json()?,
-        data_key: row.take()?,
-        refresh_token: row.take()?,
-        lease_until: row.take()?,
-        uncertain: row.take::<Option<bool>>()?.unwrap_or(false),
+async fn load_upstream_row(tx: &mut Tx<'_>, id: &ConnectionId) -> Result<UpstreamRow> {
+    let row = tx.query_opt(UPSTREAM_ROW, values![id]).await?;
+    let mut row = row.ok_or_else(|| StoreError::Internal("a connection has no provider".into()))?;
+    Ok(UpstreamRow {
+        settings: row.next_json()?,
+        data_key: row.next()?,
+        refresh_token: row.next()?,
+        lease_until: row.next()?,
+        outcome_unknown: row.next::<Option<bool>>()?.unwrap_or(false),
     })
 }
 
-pub(crate) static HELD: &Sql = sql!(
+pub(crate) static UPSTREAM_ROW: &Sql = sql!(
     "-- what is held of a connection's provider side
     SELECT p.settings, c.data_key, u.refresh_token, u.lease_until, u.uncertain
     FROM connections c
@@ -212,15 +225,15 @@ pub(crate) static HELD: &Sql = sql!(
     WHERE c.id = ?1"
 );
 
-fn destroy(
+fn write_end(
     tx: &mut Tx<'_>,
     connection: &Connection,
     successor: Option<&ConnectionId>,
-    ending: &Ending,
+    ending: &EndTransition,
     head: &AuditHead,
 ) {
     let id = &connection.id;
-    let End { cause, actor, at } = &ending.end;
+    let EndDetails { cause, actor, at } = &ending.end;
     tx.defer(
         sql!(
             "-- end a connection
@@ -236,7 +249,7 @@ fn destroy(
             actor.kind,
             actor.id,
             *at,
-            ending.bank,
+            ending.provider_revocation,
             successor,
             head.seq,
             head.mac
@@ -257,36 +270,36 @@ fn destroy(
 }
 
 /// A token that only a provider should still see.
-pub(super) struct Sealed {
+pub(super) struct SealedToken {
     pub(super) data_key: Option<Vec<u8>>,
     pub(super) token: Option<Vec<u8>>,
     /// The verifier that goes with it, if it is a code.
     pub(super) verifier: Option<Vec<u8>>,
     /// Whose it is, where no connection tells.
     pub(super) identity: Option<Vec<u8>>,
-    pub(super) uncertain: bool,
+    pub(super) outcome_unknown: bool,
 }
 
-impl Sealed {
-    pub(super) fn token(data_key: Vec<u8>, token: Vec<u8>) -> Self {
-        Self { data_key: Some(data_key), token: Some(token), ..Self::nothing() }
+impl SealedToken {
+    pub(super) fn new(data_key: Vec<u8>, token: Vec<u8>) -> Self {
+        Self { data_key: Some(data_key), token: Some(token), ..Self::empty() }
     }
 
     /// Nothing is in hand.
-    pub(super) const fn nothing() -> Self {
-        Self { data_key: None, token: None, verifier: None, identity: None, uncertain: false }
+    pub(super) const fn empty() -> Self {
+        Self { data_key: None, token: None, verifier: None, identity: None, outcome_unknown: false }
     }
 }
 
 /// Where a job's connection stands, or would have stood; or the registration that it is about.
-pub(super) trait About {
+pub(super) trait JobSubject {
     fn connection_id(&self) -> Option<&ConnectionId>;
     fn provider_id(&self) -> domain::id::ProviderId;
     /// Whose it is.
     fn client_id(&self) -> Option<&domain::id::ClientId>;
 }
 
-impl About for Connection {
+impl JobSubject for Connection {
     fn connection_id(&self) -> Option<&ConnectionId> {
         Some(&self.id)
     }
@@ -298,7 +311,7 @@ impl About for Connection {
     }
 }
 
-impl About for domain::model::authorization_request::AuthorizationRequest {
+impl JobSubject for domain::model::authorization_request::AuthorizationRequest {
     fn connection_id(&self) -> Option<&ConnectionId> {
         Some(&self.connection_id)
     }
@@ -310,7 +323,7 @@ impl About for domain::model::authorization_request::AuthorizationRequest {
     }
 }
 
-impl About for domain::model::job::Job {
+impl JobSubject for domain::model::job::Job {
     fn connection_id(&self) -> Option<&ConnectionId> {
         self.connection_id.as_ref()
     }
@@ -324,22 +337,33 @@ impl About for domain::model::job::Job {
 
 /// Queues a job for a token that came when its connection had ended already: until it is revoked, the provider
 /// has not been told of the end.
-pub(super) fn queue_late(tx: &mut Tx<'_>, moment: &Moment, connection: &Connection, sealed: Sealed) {
-    queue(tx, moment, JobKind::TellBank, connection, sealed);
+pub(super) fn queue_late_revocation(
+    tx: &mut Tx<'_>,
+    moment: &Moment,
+    connection: &Connection,
+    sealed: SealedToken,
+) {
+    queue_job(tx, moment, JobKind::RevokeAtProvider, connection, sealed);
     tx.defer(
         sql!(
             "-- a token came after the end
             UPDATE connections SET bank_state = ?2, updated_at = ?3 WHERE id = ?1"
         ),
-        values![connection.id, BankState::Pending, moment.now],
+        values![connection.id, UpstreamRevocation::Pending, moment.now],
     );
 }
 
 /// Queues a job, most often one that revokes a token at its provider.
-pub(super) fn queue(tx: &mut Tx<'_>, moment: &Moment, kind: JobKind, about: &impl About, sealed: Sealed) {
-    let (id, seed) = (tx.ids().mint::<JobId>(), tx.ids().seed());
-    let give_up = moment.now.plus(GIVE_UP);
-    let Sealed { data_key, token, verifier, identity, uncertain } = sealed;
+pub(super) fn queue_job(
+    tx: &mut Tx<'_>,
+    moment: &Moment,
+    kind: JobKind,
+    subject: &impl JobSubject,
+    sealed: SealedToken,
+) {
+    let (id, seed) = (tx.ids().mint::<JobId>(), tx.ids().draw_seed());
+    let give_up = moment.now.plus(JOB_RETRY_WINDOW);
+    let SealedToken { data_key, token, verifier, identity, outcome_unknown: uncertain } = sealed;
     tx.defer(
         sql!(
             "-- queue a job
@@ -348,8 +372,8 @@ pub(super) fn queue(tx: &mut Tx<'_>, moment: &Moment, kind: JobKind, about: &imp
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?13, ?15)"
         ),
         values![
-            id, kind, about.connection_id(), about.provider_id(), data_key, token, verifier, identity, uncertain,
-            JobState::Pending, 0_i64, seed, moment.now, give_up, about.client_id()
+            id, kind, subject.connection_id(), subject.provider_id(), data_key, token, verifier, identity, uncertain,
+            JobState::Pending, 0_i64, seed, moment.now, give_up, subject.client_id()
         ],
     );
 }

@@ -2,25 +2,25 @@
 
 use domain::error::OAuthError;
 use domain::id::{AuthorizationRequestId, ConnectionId, CustomerId};
-use domain::model::audit_event::{Action, Actor, AuditHead, SubjectKind};
+use domain::model::audit_event::{Actor, AuditAction, AuditHead, SubjectKind};
 use domain::model::authorization_request::{AuthorizationRequest, RequestStatus};
-use domain::model::connection::{BankState, Status, Terms};
+use domain::model::connection::{ConnectionStatus, Terms, UpstreamRevocation};
 use domain::secret::TokenHash;
 use domain::{Moment, Timestamp};
 use serde_json::json;
 
-use super::entry;
-use super::request::{InHand, NO_KEY, fail_with, still_allowed};
+use super::build_audit_entry;
+use super::request::{EMPTY_KEY, UnrevokedToken, ensure_still_allowed, fail_request_and_revoke};
 use crate::Command;
 use crate::error::{Result, StoreError};
-use crate::record::{lock_request, scalar};
+use crate::record::{lock_request, read_scalar};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::{json, values};
+use crate::value::{to_json, values};
 
 /// What the provider gave, sealed under the request's key.
 #[derive(Debug)]
-pub struct OpenedWith {
+pub struct SealedGrant {
     /// The keyed hash of the customer's identity; absent where the provider names nobody.
     pub identity: Option<Vec<u8>>,
     /// The provider's name of the grant.
@@ -43,7 +43,7 @@ pub struct OpenConnection {
     /// What the customer agreed to.
     pub terms: Terms,
     /// What the provider gave.
-    pub with: OpenedWith,
+    pub grant: SealedGrant,
     /// How the recipient's code is remembered.
     pub code_hash: TokenHash,
     /// When the code dies.
@@ -70,38 +70,43 @@ impl Command for OpenConnection {
         let request = lock_request(tx, &self.request_id).await?;
         let request = request.filter(|r| r.status == RequestStatus::Exchanging);
         let request =
-            request.ok_or_else(|| StoreError::Fault("the request is not being exchanged".into()))?;
-        if let Err(error) = still_allowed(tx, &request).await? {
-            let identity = self.with.identity.clone();
-            let in_hand = self.with.refresh_token.clone().map(|token| InHand { token, identity });
-            fail_with(tx, &self.moment, &request, in_hand);
+            request.ok_or_else(|| StoreError::Internal("the request is not being exchanged".into()))?;
+        if let Err(error) = ensure_still_allowed(tx, &request).await? {
+            let identity = self.grant.identity.clone();
+            let unrevoked = self.grant.refresh_token.clone().map(|token| UnrevokedToken { token, identity });
+            fail_request_and_revoke(tx, &self.moment, &request, unrevoked);
             return Ok(OpenOutcome::Refused(error));
         }
-        let customer = self.customer(tx, &request).await?;
-        let sub = subject(tx, &self.moment, &request, &customer).await?;
-        self.write(tx, &request, &customer, &sub)?;
+        let customer = self.find_or_create_customer(tx, &request).await?;
+        let sub = find_or_create_subject(tx, &self.moment, &request, &customer).await?;
+        self.write_connection(tx, &request, &customer, &sub)?;
         Ok(OpenOutcome::Opened)
     }
 }
 
 impl OpenConnection {
     /// The customer of this identity at this provider; a new one where there is none, or no identity.
-    async fn customer(&self, tx: &mut Tx<'_>, request: &AuthorizationRequest) -> Result<CustomerId> {
+    async fn find_or_create_customer(
+        &self,
+        tx: &mut Tx<'_>,
+        request: &AuthorizationRequest,
+    ) -> Result<CustomerId> {
         let minted = tx.ids().mint::<CustomerId>();
         let insert = sql!(
             "-- remember a customer
             INSERT INTO customers (id, provider_id, identity, created_at) VALUES (?1, ?2, ?3, ?4)
             ON CONFLICT (provider_id, identity) DO NOTHING"
         );
-        let params = values![minted, request.provider_id, self.with.identity, self.moment.now];
+        let params = values![minted, request.provider_id, self.grant.identity, self.moment.now];
         if tx.execute(insert, params).await? == 1 {
             return Ok(minted);
         }
-        let known = tx.query_opt(CUSTOMER, values![request.provider_id, self.with.identity]).await?;
-        scalar(known)?.ok_or(StoreError::Race)
+        let known =
+            tx.query_opt(CUSTOMER_BY_IDENTITY, values![request.provider_id, self.grant.identity]).await?;
+        read_scalar(known)?.ok_or(StoreError::Conflict)
     }
 
-    fn write(
+    fn write_connection(
         &self,
         tx: &mut Tx<'_>,
         request: &AuthorizationRequest,
@@ -112,7 +117,13 @@ impl OpenConnection {
         let detail = json!({"client": request.client_id.as_str(), "provider": request.provider_id,
             "clusters": self.terms.clusters.to_string()});
         let subject = (SubjectKind::Connection, id);
-        let entry = entry(subject, &self.moment, Action::ConnectionOpened, Actor::customer(), &detail);
+        let entry = build_audit_entry(
+            subject,
+            &self.moment,
+            AuditAction::ConnectionOpened,
+            Actor::customer(),
+            &detail,
+        );
         let head = tx.audit(&AuditHead::default(), entry);
         tx.defer(
             sql!(
@@ -123,8 +134,8 @@ impl OpenConnection {
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 1, 1, ?8, ?9, ?10, ?11, 'none', ?12, ?13, ?14, ?14)"
             ),
             values![
-                id, request.client_id, request.provider_id, customer, sub, Status::Pending, self.code_expires_at,
-                self.terms.expires_at, self.with.grant_id, request.data_key, BankState::NotNeeded, head.seq,
+                id, request.client_id, request.provider_id, customer, sub, ConnectionStatus::Pending, self.code_expires_at,
+                self.terms.expires_at, self.grant.grant_id, request.data_key, UpstreamRevocation::NotNeeded, head.seq,
                 head.mac, self.moment.now
             ],
         );
@@ -136,7 +147,7 @@ impl OpenConnection {
 
     fn write_terms(&self, tx: &mut Tx<'_>, id: &ConnectionId) -> Result<()> {
         let terms = &self.terms;
-        let accounts = terms.accounts.as_ref().map(json).transpose()?;
+        let accounts = terms.accounts.as_ref().map(to_json).transpose()?;
         tx.defer(
             sql!(
                 "-- what the customer agreed to
@@ -159,7 +170,7 @@ impl OpenConnection {
     }
 
     fn write_credential(&self, tx: &mut Tx<'_>, id: &ConnectionId) {
-        let with = &self.with;
+        let grant = &self.grant;
         tx.defer(
             sql!(
                 "-- keep the provider's tokens
@@ -167,7 +178,7 @@ impl OpenConnection {
                     uncertain, updated_at)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
             ),
-            values![id, with.access_token, with.access_expires_at, with.refresh_token, false, self.moment.now],
+            values![id, grant.access_token, grant.access_expires_at, grant.refresh_token, false, self.moment.now],
         );
     }
 
@@ -190,18 +201,18 @@ impl OpenConnection {
                 UPDATE authorization_requests SET status = ?2, verifier = NULL, bank_code = NULL, data_key = ?3
                 WHERE id = ?1"
             ),
-            values![request.id, RequestStatus::Connected, NO_KEY.to_vec()],
+            values![request.id, RequestStatus::Connected, EMPTY_KEY.to_vec()],
         );
     }
 }
 
-pub(crate) static CUSTOMER: &Sql = sql!(
+pub(crate) static CUSTOMER_BY_IDENTITY: &Sql = sql!(
     "-- a customer by identity
     SELECT id FROM customers WHERE provider_id = ?1 AND identity = ?2"
 );
 
 /// The customer's name towards this recipient: made once, the same ever after.
-async fn subject(
+async fn find_or_create_subject(
     tx: &mut Tx<'_>,
     moment: &Moment,
     request: &AuthorizationRequest,
@@ -216,10 +227,11 @@ async fn subject(
     if tx.execute(insert, values![request.client_id, customer, minted, moment.now]).await? == 1 {
         return Ok(minted);
     }
-    scalar(tx.query_opt(SUBJECT, values![request.client_id, customer]).await?)?.ok_or(StoreError::Race)
+    read_scalar(tx.query_opt(SUBJECT_OF_CUSTOMER, values![request.client_id, customer]).await?)?
+        .ok_or(StoreError::Conflict)
 }
 
-pub(crate) static SUBJECT: &Sql = sql!(
+pub(crate) static SUBJECT_OF_CUSTOMER: &Sql = sql!(
     "-- a customer's name towards a recipient
     SELECT sub FROM subjects WHERE client_id = ?1 AND customer_id = ?2"
 );

@@ -2,22 +2,22 @@
 
 use domain::Moment;
 use domain::id::OperatorId;
-use domain::model::audit_event::{Action, Actor, ActorKind, AuditHead, SubjectKind};
-use domain::model::operator::{BOOTSTRAP, BOOTSTRAP_LIFE, OperatorToken, Role};
+use domain::model::audit_event::{Actor, ActorKind, AuditAction, AuditHead, SubjectKind};
+use domain::model::operator::{BOOTSTRAP_TOKEN_NAME, BOOTSTRAP_TOKEN_TTL, OperatorToken, Role};
 use domain::secret::TokenHash;
 use serde_json::json;
 
-use super::entry;
+use super::build_audit_entry;
 use crate::Command;
 use crate::error::Result;
-use crate::record::{Record, operator_columns};
+use crate::record::{FromRow, operator_columns};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
 /// Makes the token that makes the first admin. One that was made before and not spent is void.
 #[derive(Debug)]
-pub struct IssueBootstrap {
+pub struct IssueBootstrapToken {
     /// When.
     pub moment: Moment,
     /// How the token is remembered.
@@ -26,7 +26,7 @@ pub struct IssueBootstrap {
     pub actor: Actor,
 }
 
-impl Command for IssueBootstrap {
+impl Command for IssueBootstrapToken {
     /// Whether it was made: not if there is an admin.
     type Reply = bool;
 
@@ -36,32 +36,32 @@ impl Command for IssueBootstrap {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
         // The lock comes first: who spends the former one holds it until the admin is there.
-        let former = named(tx, BOOTSTRAP).await?;
+        let previous = lock_operator_by_name(tx, BOOTSTRAP_TOKEN_NAME).await?;
         if has_admin(tx, &self.moment).await? {
             return Ok(false);
         }
-        if let Some(former) = former {
-            end(tx, &self.moment, &former, self.actor.clone()).await?;
+        if let Some(former) = previous {
+            end_operator(tx, &self.moment, &former, self.actor.clone()).await?;
         }
         let token = OperatorToken {
             id: tx.ids().mint(),
-            name: BOOTSTRAP.into(),
+            name: BOOTSTRAP_TOKEN_NAME.into(),
             role: Role::Admin,
             bootstrap: true,
             hash: self.hash.clone(),
             created_at: self.moment.now,
-            expires_at: self.moment.now.plus(BOOTSTRAP_LIFE),
+            expires_at: self.moment.now.plus(BOOTSTRAP_TOKEN_TTL),
             ended_at: None,
             audit: AuditHead::default(),
         };
-        add(tx, &self.moment, &token, Action::BootstrapIssued, self.actor.clone());
+        insert_operator(tx, &self.moment, &token, AuditAction::BootstrapIssued, self.actor.clone());
         Ok(true)
     }
 }
 
 /// By whose right an operator is added.
 #[derive(Clone, Debug)]
-pub enum AddedBy {
+pub enum OperatorAddedBy {
     /// Somebody who may.
     Actor(Actor),
     /// The token that makes the first admin; it is spent with the commit.
@@ -70,13 +70,13 @@ pub enum AddedBy {
 
 /// What becomes of an operator to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Added {
+pub enum AddOperatorOutcome {
     /// It is there.
     Added,
     /// Its name or its id is taken.
-    Taken,
+    AlreadyExists,
     /// The token that makes the first admin was spent already, or there is an admin; or who adds was removed meanwhile.
-    Spent,
+    NotAuthorized,
 }
 
 /// Adds an operator.
@@ -87,44 +87,48 @@ pub struct AddOperator {
     /// The operator; its audit head and its times but for the expiry are ignored.
     pub token: OperatorToken,
     /// By whose right.
-    pub by: AddedBy,
+    pub added_by: OperatorAddedBy,
 }
 
 impl Command for AddOperator {
-    type Reply = Added;
+    type Reply = AddOperatorOutcome;
 
     fn moment(&self) -> &Moment {
         &self.moment
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<Added> {
-        let actor = match &self.by {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<AddOperatorOutcome> {
+        let actor = match &self.added_by {
             // Who was removed a moment ago leaves nobody behind.
-            AddedBy::Actor(actor) if !is_there(tx, &self.moment, actor).await? => return Ok(Added::Spent),
-            AddedBy::Actor(actor) => actor.clone(),
-            AddedBy::Bootstrap(id) => {
-                let Some(first) = lock(tx, id).await?.filter(|first| first.lives(self.moment.now)) else {
-                    return Ok(Added::Spent);
+            OperatorAddedBy::Actor(actor) if !is_active_admin(tx, &self.moment, actor).await? => {
+                return Ok(AddOperatorOutcome::NotAuthorized);
+            }
+            OperatorAddedBy::Actor(actor) => actor.clone(),
+            OperatorAddedBy::Bootstrap(id) => {
+                let Some(first) =
+                    lock_operator(tx, id).await?.filter(|first| first.is_usable(self.moment.now))
+                else {
+                    return Ok(AddOperatorOutcome::NotAuthorized);
                 };
                 if has_admin(tx, &self.moment).await? {
-                    return Ok(Added::Spent);
+                    return Ok(AddOperatorOutcome::NotAuthorized);
                 }
                 let actor = Actor::new(ActorKind::Operator, id.as_str());
-                end(tx, &self.moment, &first, actor.clone()).await?;
+                end_operator(tx, &self.moment, &first, actor.clone()).await?;
                 actor
             }
         };
-        let known = lock(tx, &self.token.id).await?.is_some();
+        let id_exists = lock_operator(tx, &self.token.id).await?.is_some();
         // One of the same name that time has ended makes way.
-        let former = named(tx, &self.token.name).await?;
-        if known || former.as_ref().is_some_and(|former| former.lives(self.moment.now)) {
-            return Ok(Added::Taken);
+        let previous = lock_operator_by_name(tx, &self.token.name).await?;
+        if id_exists || previous.as_ref().is_some_and(|former| former.is_usable(self.moment.now)) {
+            return Ok(AddOperatorOutcome::AlreadyExists);
         }
-        if let Some(former) = former {
-            end(tx, &self.moment, &former, Actor::system("expiry")).await?;
+        if let Some(former) = previous {
+            end_operator(tx, &self.moment, &former, Actor::system("expiry")).await?;
         }
-        add(tx, &self.moment, &self.token, Action::OperatorAdded, actor);
-        Ok(Added::Added)
+        insert_operator(tx, &self.moment, &self.token, AuditAction::OperatorAdded, actor);
+        Ok(AddOperatorOutcome::Added)
     }
 }
 
@@ -148,39 +152,39 @@ impl Command for RemoveOperator {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
-        let Some(operator) = lock(tx, &self.id).await? else {
+        let Some(operator) = lock_operator(tx, &self.id).await? else {
             return Ok(false);
         };
         if operator.ended_at.is_none() {
-            end(tx, &self.moment, &operator, self.actor.clone()).await?;
+            end_operator(tx, &self.moment, &operator, self.actor.clone()).await?;
         }
         Ok(true)
     }
 }
 
 /// Whether an admin with a token is one still; who came without a token cannot be removed.
-async fn is_there(tx: &mut Tx<'_>, moment: &Moment, actor: &Actor) -> Result<bool> {
+async fn is_active_admin(tx: &mut Tx<'_>, moment: &Moment, actor: &Actor) -> Result<bool> {
     let id = actor.id.as_deref().map(OperatorId::parse);
     let Some(Ok(id)) = id.filter(|_| actor.kind == ActorKind::Operator) else { return Ok(true) };
-    let operator = lock(tx, &id).await?;
-    Ok(operator.is_some_and(|operator| operator.lives(moment.now) && operator.role.covers(Role::Admin)))
+    let operator = lock_operator(tx, &id).await?;
+    Ok(operator.is_some_and(|operator| operator.is_usable(moment.now) && operator.role.covers(Role::Admin)))
 }
 
-async fn lock(tx: &mut Tx<'_>, id: &OperatorId) -> Result<Option<OperatorToken>> {
+async fn lock_operator(tx: &mut Tx<'_>, id: &OperatorId) -> Result<Option<OperatorToken>> {
     let row = tx.query_opt(LOCK_OPERATOR, values![id]).await?;
-    row.map(|mut row| OperatorToken::read(&mut row)).transpose()
+    row.map(|mut row| OperatorToken::from_row(&mut row)).transpose()
 }
 
 pub(crate) static LOCK_OPERATOR: &Sql =
     sql!(concat!("-- lock an operator\n", operator_columns!(), "WHERE id = ?1 FOR UPDATE"));
 
 /// The one of a name that was not removed, locked.
-async fn named(tx: &mut Tx<'_>, name: &str) -> Result<Option<OperatorToken>> {
-    let row = tx.query_opt(LOCK_NAMED, values![name]).await?;
-    row.map(|mut row| OperatorToken::read(&mut row)).transpose()
+async fn lock_operator_by_name(tx: &mut Tx<'_>, name: &str) -> Result<Option<OperatorToken>> {
+    let row = tx.query_opt(LOCK_OPERATOR_BY_NAME, values![name]).await?;
+    row.map(|mut row| OperatorToken::from_row(&mut row)).transpose()
 }
 
-pub(crate) static LOCK_NAMED: &Sql = sql!(concat!(
+pub(crate) static LOCK_OPERATOR_BY_NAME: &Sql = sql!(concat!(
     "-- lock an operator by name\n",
     operator_columns!(),
     "WHERE name = ?1 AND ended_at IS NULL FOR UPDATE"
@@ -196,11 +200,17 @@ async fn has_admin(tx: &mut Tx<'_>, moment: &Moment) -> Result<bool> {
     Ok(tx.query_opt(any, values![moment.now]).await?.is_some())
 }
 
-fn add(tx: &mut Tx<'_>, moment: &Moment, token: &OperatorToken, action: Action, actor: Actor) {
+fn insert_operator(
+    tx: &mut Tx<'_>,
+    moment: &Moment,
+    token: &OperatorToken,
+    action: AuditAction,
+    actor: Actor,
+) {
     let detail = json!({"name": token.name, "role": token.role.as_str(),
         "expires_at": token.expires_at.to_string()});
     let subject = (SubjectKind::Operator, &token.id);
-    let head = tx.audit(&AuditHead::default(), entry(subject, moment, action, actor, &detail));
+    let head = tx.audit(&AuditHead::default(), build_audit_entry(subject, moment, action, actor, &detail));
     tx.defer(
         sql!(
             "-- add an operator
@@ -215,10 +225,10 @@ fn add(tx: &mut Tx<'_>, moment: &Moment, token: &OperatorToken, action: Action, 
 }
 
 /// Ends a locked one at once, so that its name is free for what the same command adds.
-async fn end(tx: &mut Tx<'_>, moment: &Moment, token: &OperatorToken, actor: Actor) -> Result<()> {
+async fn end_operator(tx: &mut Tx<'_>, moment: &Moment, token: &OperatorToken, actor: Actor) -> Result<()> {
     let subject = (SubjectKind::Operator, &token.id);
     let detail = json!({"name": token.name});
-    let entry = entry(subject, moment, Action::OperatorRemoved, actor, &detail);
+    let entry = build_audit_entry(subject, moment, AuditAction::OperatorRemoved, actor, &detail);
     let head = tx.audit(&token.audit, entry);
     let remove = sql!(
         "-- remove an operator

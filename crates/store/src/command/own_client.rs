@@ -4,7 +4,7 @@ use domain::Moment;
 use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::model::job::JobKind;
 
-use super::end_connection::{About, Sealed, queue};
+use super::end_connection::{JobSubject, SealedToken, queue_job};
 use crate::Command;
 use crate::error::Result;
 use crate::sql::{Sql, sql};
@@ -12,12 +12,12 @@ use crate::tx::Tx;
 use crate::value::values;
 
 /// A registration that a job is about.
-pub(super) struct OfRegistration<'a> {
+pub(super) struct RegistrationSubject<'a> {
     pub(super) client_id: &'a ClientId,
     pub(super) provider_id: ProviderId,
 }
 
-impl About for OfRegistration<'_> {
+impl JobSubject for RegistrationSubject<'_> {
     fn connection_id(&self) -> Option<&ConnectionId> {
         None
     }
@@ -31,7 +31,7 @@ impl About for OfRegistration<'_> {
 
 /// Has a client deleted at its provider that no registration took.
 #[derive(Debug)]
-pub struct DisownClient {
+pub struct DetachUpstreamClient {
     /// When.
     pub moment: Moment,
     /// The recipient that it was made for.
@@ -41,10 +41,10 @@ pub struct DisownClient {
     /// The wrapped key.
     pub data_key: Vec<u8>,
     /// How it is deleted, sealed.
-    pub management: Vec<u8>,
+    pub configuration_access: Vec<u8>,
 }
 
-impl Command for DisownClient {
+impl Command for DetachUpstreamClient {
     type Reply = ();
 
     fn moment(&self) -> &Moment {
@@ -52,18 +52,28 @@ impl Command for DisownClient {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
-        let about = OfRegistration { client_id: &self.client_id, provider_id: self.provider_id };
-        let sealed = Sealed::token(self.data_key.clone(), self.management.clone());
-        queue(tx, &self.moment, JobKind::DeleteClient, &about, sealed);
+        let subject = RegistrationSubject { client_id: &self.client_id, provider_id: self.provider_id };
+        let sealed = SealedToken::new(self.data_key.clone(), self.configuration_access.clone());
+        queue_job(tx, &self.moment, JobKind::DeleteUpstreamClient, &subject, sealed);
         Ok(())
     }
 }
 
 /// Has every client of a recipient deleted that the hub knows how to delete, each once.
-pub(super) async fn delete_all_of(tx: &mut Tx<'_>, moment: &Moment, client_id: &ClientId) -> Result<()> {
-    for mut row in tx.query(DELETABLE, values![client_id]).await? {
-        let about = OfRegistration { client_id, provider_id: row.take()? };
-        queue(tx, moment, JobKind::DeleteClient, &about, Sealed::token(row.take()?, row.take()?));
+pub(super) async fn queue_upstream_client_deletions(
+    tx: &mut Tx<'_>,
+    moment: &Moment,
+    client_id: &ClientId,
+) -> Result<()> {
+    for mut row in tx.query(DELETABLE_UPSTREAM_CLIENTS, values![client_id]).await? {
+        let subject = RegistrationSubject { client_id, provider_id: row.next()? };
+        queue_job(
+            tx,
+            moment,
+            JobKind::DeleteUpstreamClient,
+            &subject,
+            SealedToken::new(row.next()?, row.next()?),
+        );
     }
     tx.defer(
         sql!(
@@ -76,7 +86,7 @@ pub(super) async fn delete_all_of(tx: &mut Tx<'_>, moment: &Moment, client_id: &
     Ok(())
 }
 
-pub(crate) static DELETABLE: &Sql = sql!(
+pub(crate) static DELETABLE_UPSTREAM_CLIENTS: &Sql = sql!(
     "-- a recipient's own clients that can be deleted
     SELECT provider_id, upstream_data_key, upstream_management FROM registrations
     WHERE client_id = ?1 AND upstream_management IS NOT NULL AND upstream_data_key IS NOT NULL

@@ -2,17 +2,17 @@
 
 use domain::Moment;
 use domain::id::ProviderId;
-use domain::model::audit_event::{Action, Actor, AuditHead, SubjectKind};
+use domain::model::audit_event::{Actor, AuditAction, AuditHead, SubjectKind};
 use domain::model::provider::{Provider, ProviderState};
 use serde_json::json;
 
-use super::entry;
+use super::build_audit_entry;
 use crate::Command;
 use crate::error::Result;
 use crate::record::lock_provider;
 use crate::sql::sql;
 use crate::tx::Tx;
-use crate::value::{json, values};
+use crate::value::{to_json, values};
 
 /// Writes a provider of the configuration. Its state is kept, an unchanged one leaves no trace.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Command for UpsertProvider {
             return Ok(());
         }
         let (state, head) = known.map_or((p.state, AuditHead::default()), |k| (k.state, k.audit));
-        let head = tx.audit(&head, changed(&self.moment, p.id, state, &self.actor));
+        let head = tx.audit(&head, build_provider_changed_entry(&self.moment, p.id, state, &self.actor));
         tx.defer(
             sql!(
                 "-- write a provider
@@ -49,7 +49,7 @@ impl Command for UpsertProvider {
                     data_key = NULL, client_secret = NULL, initial_access_token = NULL,
                     audit_seq = excluded.audit_seq, audit_mac = excluded.audit_mac, updated_at = excluded.updated_at"
             ),
-            values![p.id, state, p.source, json(&p.settings)?, head.seq, head.mac, self.moment.now],
+            values![p.id, state, p.source, to_json(&p.settings)?, head.seq, head.mac, self.moment.now],
         );
         Ok(())
     }
@@ -63,14 +63,14 @@ pub struct AddProvider {
     /// The provider; its audit head is ignored.
     pub provider: Provider,
     /// The hub's secret there, sealed.
-    pub secret: SealedSecret,
+    pub secret: SealedProviderSecret,
     /// By whom.
     pub actor: Actor,
 }
 
 /// The hub's own secrets at a provider, sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SealedSecret {
+pub struct SealedProviderSecret {
     /// The wrapped key.
     pub data_key: Vec<u8>,
     /// The sealed secret.
@@ -92,7 +92,10 @@ impl Command for AddProvider {
         if lock_provider(tx, p.id).await?.is_some() {
             return Ok(false);
         }
-        let head = tx.audit(&AuditHead::default(), changed(&self.moment, p.id, p.state, &self.actor));
+        let head = tx.audit(
+            &AuditHead::default(),
+            build_provider_changed_entry(&self.moment, p.id, p.state, &self.actor),
+        );
         tx.defer(
             sql!(
                 "-- add a provider
@@ -101,7 +104,7 @@ impl Command for AddProvider {
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10)"
             ),
             values![
-                p.id, p.state, p.source, json(&p.settings)?, self.secret.data_key, self.secret.secret, head.seq,
+                p.id, p.state, p.source, to_json(&p.settings)?, self.secret.data_key, self.secret.secret, head.seq,
                 head.mac, self.moment.now, self.secret.initial_access_token
             ],
         );
@@ -109,14 +112,20 @@ impl Command for AddProvider {
     }
 }
 
-fn changed(
+fn build_provider_changed_entry(
     moment: &Moment,
     id: ProviderId,
     state: ProviderState,
     actor: &Actor,
 ) -> domain::model::audit_event::AuditEntry {
     let detail = json!({"state": state.as_str()});
-    entry((SubjectKind::Provider, &id), moment, Action::ProviderChanged, actor.clone(), &detail)
+    build_audit_entry(
+        (SubjectKind::Provider, &id),
+        moment,
+        AuditAction::ProviderChanged,
+        actor.clone(),
+        &detail,
+    )
 }
 
 /// Holds or releases a provider.
@@ -144,23 +153,23 @@ impl Command for SetProviderState {
         let Some(provider) = lock_provider(tx, self.provider_id).await? else {
             return Ok(false);
         };
-        let particulars = json!({"state": self.state.as_str()});
-        set_state(tx, &self.moment, &provider, self.state, self.actor.clone(), &particulars);
+        let detail = json!({"state": self.state.as_str()});
+        write_provider_state(tx, &self.moment, &provider, self.state, self.actor.clone(), &detail);
         Ok(true)
     }
 }
 
 /// Sets the state of a locked provider. A change begins a new span of its refreshes, however short the last.
-pub(super) fn set_state(
+pub(super) fn write_provider_state(
     tx: &mut Tx<'_>,
     moment: &Moment,
     provider: &Provider,
     state: ProviderState,
     actor: Actor,
-    particulars: &serde_json::Value,
+    detail: &serde_json::Value,
 ) {
     let subject = (SubjectKind::Provider, &provider.id);
-    let entry = entry(subject, moment, Action::ProviderChanged, actor, particulars);
+    let entry = build_audit_entry(subject, moment, AuditAction::ProviderChanged, actor, detail);
     let head = tx.audit(&provider.audit, entry);
     tx.defer(
         sql!(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::Moment;
-use domain::rule::trip::minute;
+use domain::rule::trip::epoch_minute;
 
 use crate::Command;
 use crate::error::Result;
@@ -13,11 +13,11 @@ use crate::value::values;
 
 /// Codes are kept for so long after their end, so that a late use of one is recorded. Requests go at their end: a
 /// stranger can make them, and a late step is answered alike before and after.
-const KEPT: Duration = Duration::from_hours(1);
+const CODE_RETENTION: Duration = Duration::from_hours(1);
 /// Finished jobs are kept for so long. Dead ones stay until a person closes them.
-const JOBS_KEPT: Duration = Duration::from_hours(30 * 24);
+const FINISHED_JOB_RETENTION: Duration = Duration::from_hours(30 * 24);
 /// Counters of refreshes are kept for so long: longer than the window that is looked at.
-const COUNTS_KEPT: Duration = Duration::from_hours(1);
+const REFRESH_STATS_RETENTION: Duration = Duration::from_hours(1);
 
 /// Removes one batch of what is of no more use.
 #[derive(Debug)]
@@ -39,19 +39,20 @@ impl Command for Purge {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<u32> {
         let now = self.moment.now;
         let mut kinds: [(&'static Sql, i64); 4] = [
-            (OLD_CODES, now.minus(KEPT).millis()),
+            (OLD_CODES, now.minus(CODE_RETENTION).millis()),
             (OLD_REQUESTS, now.millis()),
-            (OLD_JOBS, now.minus(JOBS_KEPT).millis()),
-            (OLD_COUNTS, minute(now.minus(COUNTS_KEPT))),
+            (OLD_JOBS, now.minus(FINISHED_JOB_RETENTION).millis()),
+            (OLD_REFRESH_STATS, epoch_minute(now.minus(REFRESH_STATS_RETENTION))),
         ];
         // Which kind comes first is drawn, so that none waits for ever behind another.
-        kinds.rotate_left(usize::from(tx.ids().seed().bytes()[0] % 4));
-        let mut left = self.limit;
+        kinds.rotate_left(usize::from(tx.ids().draw_seed().bytes()[0] % 4));
+        let mut remaining = self.limit;
         for (delete, until) in kinds {
-            let removed = if left > 0 { tx.execute(delete, values![until, left]).await? } else { 0 };
-            left = left.saturating_sub(u32::try_from(removed).unwrap_or(u32::MAX));
+            let removed =
+                if remaining > 0 { tx.execute(delete, values![until, remaining]).await? } else { 0 };
+            remaining = remaining.saturating_sub(u32::try_from(removed).unwrap_or(u32::MAX));
         }
-        Ok(self.limit - left)
+        Ok(self.limit - remaining)
     }
 }
 
@@ -80,7 +81,7 @@ pub(crate) static OLD_JOBS: &Sql = sql!(
     )"
 );
 
-pub(crate) static OLD_COUNTS: &Sql = sql!(
+pub(crate) static OLD_REFRESH_STATS: &Sql = sql!(
     "-- remove old counters of refreshes
     DELETE FROM refresh_counts WHERE (provider_id, since, minute, shard) IN (
         SELECT provider_id, since, minute, shard FROM refresh_counts WHERE minute < ?1 ORDER BY minute LIMIT ?2

@@ -4,8 +4,8 @@ use domain::Moment;
 use domain::id::AuthorizationRequestId;
 use domain::model::job::JobKind;
 
-use super::end_connection::{Sealed, queue};
-use super::request::fail;
+use super::end_connection::{SealedToken, queue_job};
+use super::request::fail_request;
 use crate::Command;
 use crate::error::{Result, StoreError};
 use crate::record::lock_request;
@@ -34,21 +34,22 @@ impl Command for RecoverExchange {
         let Some(request) = lock_request(tx, &self.request_id).await? else {
             return Ok(false);
         };
-        let Some(mut row) = tx.query_opt(BROKEN_OFF, values![request.id, self.moment.now]).await? else {
+        let Some(mut row) = tx.query_opt(INTERRUPTED_EXCHANGE, values![request.id, self.moment.now]).await?
+        else {
             return Ok(false);
         };
-        let code: Option<Vec<u8>> = row.take()?;
-        let code = code.ok_or_else(|| StoreError::Fault("an exchange has no code".into()))?;
-        fail(tx, &request.id);
+        let code: Option<Vec<u8>> = row.next()?;
+        let code = code.ok_or_else(|| StoreError::Internal("an exchange has no code".into()))?;
+        fail_request(tx, &request.id);
         let verifier = request.verifier.clone();
-        let sealed = Sealed { verifier, ..Sealed::token(request.data_key.clone(), code) };
-        queue(tx, &self.moment, JobKind::RecoverCode, &request, sealed);
+        let sealed = SealedToken { verifier, ..SealedToken::new(request.data_key.clone(), code) };
+        queue_job(tx, &self.moment, JobKind::RecoverAuthorizationCode, &request, sealed);
         Ok(true)
     }
 }
 
 /// A row without `exchange_until` was written by a program that did not know of it.
-pub(crate) static BROKEN_OFF: &Sql = sql!(
+pub(crate) static INTERRUPTED_EXCHANGE: &Sql = sql!(
     "-- the code of an exchange that broke off
     SELECT bank_code FROM authorization_requests
     WHERE id = ?1 AND status = 'exchanging' AND COALESCE(exchange_until, expires_at) <= ?2"

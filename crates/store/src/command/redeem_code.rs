@@ -2,22 +2,25 @@
 
 use domain::error::OAuthError;
 use domain::id::ClientId;
-use domain::model::audit_event::{Action, Actor, ActorKind, AuditHead, SubjectKind};
-use domain::model::connection::{Cause, Connection, State, Status};
-use domain::model::provider::BankGrant;
+use domain::model::audit_event::{Actor, ActorKind, AuditAction, AuditHead, SubjectKind};
+use domain::model::connection::{Connection, ConnectionState, ConnectionStatus, EndCause};
+use domain::model::provider::GrantScope;
 use domain::rule::access::AccessState;
-use domain::rule::authorize::may_connect;
+use domain::rule::authorize::ensure_may_connect;
 use domain::rule::redeem::{Redemption, redeem};
 use domain::rule::token::BAD_CODE;
 use domain::secret::{TokenHash, TokenHashes};
 use domain::{Moment, Secret, Timestamp};
 use serde_json::json;
 
-use super::end_connection::{EndOutcome, LOCK_CUSTOMER, Reason, end};
-use super::entry;
+use super::build_audit_entry;
+use super::end_connection::{EndOutcome, EndReason, LOCK_CUSTOMER, end_locked_connection};
 use crate::Command;
 use crate::error::{Result, StoreError};
-use crate::record::{access_state, client, code, lock_active, lock_connection, provider, registration};
+use crate::record::{
+    find_access_state, find_client, find_code, find_provider, find_registration, lock_active_connection,
+    lock_connection,
+};
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
@@ -41,7 +44,7 @@ pub struct RedeemCode {
 
 /// What an exchange comes to.
 #[derive(Debug)]
-pub enum Redeemed {
+pub enum RedeemOutcome {
     /// The connection is active; what the access check needs to know to mint for it.
     Activated(Box<AccessState>),
     /// Nothing was issued.
@@ -50,38 +53,38 @@ pub enum Redeemed {
 
 impl Command for RedeemCode {
     /// With the cause of the end that came along, if one did.
-    type Reply = (Redeemed, Option<Cause>);
+    type Reply = (RedeemOutcome, Option<EndCause>);
 
     fn moment(&self) -> &Moment {
         &self.moment
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let Some((hash, connection)) = self.lock(tx).await? else {
-            return Ok((Redeemed::Refused(BAD_CODE), None));
+        let Some((hash, connection)) = self.lock_code_connection(tx).await? else {
+            return Ok((RedeemOutcome::Refused(BAD_CODE), None));
         };
-        let code = code(tx, &hash).await?.ok_or(StoreError::Race)?;
+        let code = find_code(tx, &hash).await?.ok_or(StoreError::Conflict)?;
         let verifier = self.verifier.as_ref().map(|v| v.expose().as_str());
         match redeem(&code, &self.client_id, &self.redirect_uri, verifier, self.moment.now) {
-            Redemption::Refused { error, suspicious } => {
+            Redemption::Rejected { error, suspicious } => {
                 if suspicious {
-                    self.suspect(tx, &connection);
+                    self.record_rejected_code(tx, &connection);
                 }
-                Ok((Redeemed::Refused(error), None))
+                Ok((RedeemOutcome::Refused(error), None))
             }
             Redemption::Replayed => {
-                let reason = Reason::new(&self.moment, Cause::CodeReplayed, self.actor());
-                let ended = end(tx, &connection, &reason).await? == EndOutcome::Ended;
-                Ok((Redeemed::Refused(BAD_CODE), ended.then_some(Cause::CodeReplayed)))
+                let reason = EndReason::new(&self.moment, EndCause::CodeReplayed, self.actor());
+                let ended = end_locked_connection(tx, &connection, &reason).await? == EndOutcome::Ended;
+                Ok((RedeemOutcome::Refused(BAD_CODE), ended.then_some(EndCause::CodeReplayed)))
             }
-            Redemption::Fresh => self.activate(tx, &hash, &connection).await,
+            Redemption::FirstUse => self.activate(tx, &hash, &connection).await,
         }
     }
 }
 
 /// Events after which refused codes are not added to a chain any more: a chain is kept for good, and whoever has a
 /// code that was used could make it grow without end.
-const MOST_TRACES: i64 = 50;
+const MAX_EVENTS_FOR_REJECTED_CODES: i64 = 50;
 
 impl RedeemCode {
     fn actor(&self) -> Actor {
@@ -89,9 +92,9 @@ impl RedeemCode {
     }
 
     /// The code's connection, locked before the code is read.
-    async fn lock(&self, tx: &mut Tx<'_>) -> Result<Option<(TokenHash, Connection)>> {
+    async fn lock_code_connection(&self, tx: &mut Tx<'_>) -> Result<Option<(TokenHash, Connection)>> {
         for hash in self.code.iter() {
-            if let Some(code) = code(tx, hash).await? {
+            if let Some(code) = find_code(tx, hash).await? {
                 let connection = lock_connection(tx, &code.connection_id).await?;
                 return Ok(connection.map(|c| (hash.clone(), c)));
             }
@@ -100,13 +103,13 @@ impl RedeemCode {
     }
 
     /// A used or foreign code leaves a trace with the connection it was for: a few dozen times, and not for ever.
-    fn suspect(&self, tx: &mut Tx<'_>, connection: &Connection) {
-        if connection.audit.seq >= MOST_TRACES {
+    fn record_rejected_code(&self, tx: &mut Tx<'_>, connection: &Connection) {
+        if connection.audit.seq >= MAX_EVENTS_FOR_REJECTED_CODES {
             return;
         }
         let subject = (SubjectKind::Connection, &connection.id);
         let detail = json!({"client": self.client_id.as_str()});
-        let entry = entry(subject, &self.moment, Action::CodeRefused, self.actor(), &detail);
+        let entry = build_audit_entry(subject, &self.moment, AuditAction::CodeRefused, self.actor(), &detail);
         let head = tx.audit(&connection.audit, entry);
         tx.defer(
             sql!("-- a connection's chain grows\nUPDATE connections SET audit_seq = ?2, audit_mac = ?3 WHERE id = ?1"),
@@ -119,50 +122,56 @@ impl RedeemCode {
         tx: &mut Tx<'_>,
         code: &TokenHash,
         connection: &Connection,
-    ) -> Result<(Redeemed, Option<Cause>)> {
-        if !matches!(connection.state, State::Pending { .. }) {
-            return Ok((Redeemed::Refused(BAD_CODE), None));
+    ) -> Result<(RedeemOutcome, Option<EndCause>)> {
+        if !matches!(connection.state, ConnectionState::Pending { .. }) {
+            return Ok((RedeemOutcome::Refused(BAD_CODE), None));
         }
-        let grant = match self.still_allowed(tx, connection).await? {
+        let grant = match self.ensure_still_allowed(tx, connection).await? {
             Ok(grant) => grant,
-            Err(error) => return Ok((Redeemed::Refused(error), None)),
+            Err(error) => return Ok((RedeemOutcome::Refused(error), None)),
         };
-        if grant == BankGrant::PerClientCustomer {
+        if grant == GrantScope::PerClientCustomer {
             // An end there locks its connection before the customer: in the same order nobody waits in a circle.
-            lock_active(tx, connection).await?;
+            lock_active_connection(tx, connection).await?;
         }
         // Two exchanges of one customer wait for each other here.
         tx.query_opt(LOCK_CUSTOMER, values![connection.customer_id]).await?;
-        let older = lock_active(tx, connection).await?;
-        let replaced = older.as_ref().map(|_| Cause::Replaced);
+        let older = lock_active_connection(tx, connection).await?;
+        let replaced = older.as_ref().map(|_| EndCause::Replaced);
         if let Some(older) = older {
-            end(tx, &older, &Reason::replaced_by(&self.moment, self.actor(), &connection.id)).await?;
+            end_locked_connection(
+                tx,
+                &older,
+                &EndReason::for_replacement(&self.moment, self.actor(), &connection.id),
+            )
+            .await?;
         }
-        let state = access_state(tx, &connection.id).await?.ok_or(StoreError::Race)?;
+        let state = find_access_state(tx, &connection.id).await?.ok_or(StoreError::Conflict)?;
         let detail = json!({"client": self.client_id.as_str()});
         let subject = (SubjectKind::Connection, &connection.id);
-        let entry = entry(subject, &self.moment, Action::ConnectionActivated, self.actor(), &detail);
+        let entry =
+            build_audit_entry(subject, &self.moment, AuditAction::ConnectionActivated, self.actor(), &detail);
         let head = tx.audit(&connection.audit, entry);
-        self.write(tx, code, connection, &head);
-        let state = Box::new(AccessState { status: Status::Active, ..state });
-        Ok((Redeemed::Activated(state), replaced))
+        self.write_activation(tx, code, connection, &head);
+        let state = Box::new(AccessState { status: ConnectionStatus::Active, ..state });
+        Ok((RedeemOutcome::Activated(state), replaced))
     }
 
-    async fn still_allowed(
+    async fn ensure_still_allowed(
         &self,
         tx: &mut Tx<'_>,
         connection: &Connection,
-    ) -> Result<Result<BankGrant, OAuthError>> {
-        let Some(client) = client(tx, &self.client_id).await? else {
+    ) -> Result<Result<GrantScope, OAuthError>> {
+        let Some(client) = find_client(tx, &self.client_id).await? else {
             return Ok(Err(BAD_CODE));
         };
-        let provider = provider(tx, connection.provider_id).await?;
-        let registration = registration(tx, &client.id, connection.provider_id).await?;
-        let grant = provider.as_ref().map(|p| p.settings.bank_grant).unwrap_or_default();
-        Ok(may_connect(&client, provider.as_ref(), registration.as_ref()).map(|()| grant))
+        let provider = find_provider(tx, connection.provider_id).await?;
+        let registration = find_registration(tx, &client.id, connection.provider_id).await?;
+        let grant = provider.as_ref().map(|p| p.settings.grant_scope).unwrap_or_default();
+        Ok(ensure_may_connect(&client, provider.as_ref(), registration.as_ref()).map(|()| grant))
     }
 
-    fn write(&self, tx: &mut Tx<'_>, code: &TokenHash, connection: &Connection, head: &AuditHead) {
+    fn write_activation(&self, tx: &mut Tx<'_>, code: &TokenHash, connection: &Connection, head: &AuditHead) {
         let (id, now): (_, Timestamp) = (&connection.id, self.moment.now);
         tx.defer(
             sql!("-- a code is used\nUPDATE authorization_codes SET used_at = ?2 WHERE code_hash = ?1"),
@@ -175,7 +184,7 @@ impl RedeemCode {
                     audit_seq = ?4, audit_mac = ?5
                 WHERE id = ?1 AND status = 'pending'"
             ),
-            values![id, Status::Active, now, head.seq, head.mac],
+            values![id, ConnectionStatus::Active, now, head.seq, head.mac],
         );
         tx.defer(
             sql!(

@@ -12,16 +12,16 @@ use crate::value::values;
 /// Records that a refresh token was used, and remembers it under the current pepper. Sent at most once in
 /// 24 hours for a token: a refresh otherwise only reads.
 #[derive(Debug)]
-pub struct RecordRefreshUse {
+pub struct RecordRefreshTokenUse {
     /// When.
     pub moment: Moment,
     /// How the token is remembered.
-    pub stored: TokenHash,
+    pub stored_hash: TokenHash,
     /// How it shall be remembered.
-    pub current: TokenHash,
+    pub current_hash: TokenHash,
 }
 
-impl Command for RecordRefreshUse {
+impl Command for RecordRefreshTokenUse {
     type Reply = ();
 
     fn moment(&self) -> &Moment {
@@ -34,7 +34,7 @@ impl Command for RecordRefreshUse {
             UPDATE refresh_tokens SET last_used_at = ?3, token_hash = ?2
             WHERE token_hash = ?1 AND last_used_at < ?3"
         );
-        tx.execute(update, values![self.stored, self.current, self.moment.now]).await?;
+        tx.execute(update, values![self.stored_hash, self.current_hash, self.moment.now]).await?;
         Ok(())
     }
 }

@@ -3,26 +3,28 @@
 use domain::Moment;
 use domain::error::OAuthError;
 use domain::id::{ClientId, ProviderId};
-use domain::model::audit_event::{Action, Actor};
+use domain::model::audit_event::{Actor, AuditAction};
 use domain::model::client::ClientKind;
 use domain::model::job::JobKind;
-use domain::model::provider::{Provider, Retired, UpstreamClient};
-use domain::model::registration::{Registration, RegistrationState, RegistrationStep, WrongState};
+use domain::model::provider::{Provider, ProviderRetiredError, UpstreamClientMode};
+use domain::model::registration::{
+    Registration, RegistrationState, RegistrationStep, RegistrationTransitionError,
+};
 use serde_json::json;
 
-use super::client::{Whose, record};
-use super::end_connection::{Sealed, queue};
-use super::own_client::OfRegistration;
+use super::client::{ClientSelector, record_client_event};
+use super::end_connection::{SealedToken, queue_job};
+use super::own_client::RegistrationSubject;
 use crate::Command;
 use crate::error::Result;
-use crate::record::{provider, registration, registrations_of};
+use crate::record::{find_provider, find_registration, list_registrations};
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
 
 /// Admits a recipient to a provider at once, as an operator may.
 #[derive(Debug)]
-pub struct PutRegistration {
+pub struct ActivateRegistrationDirectly {
     /// When.
     pub moment: Moment,
     /// The recipient.
@@ -35,7 +37,7 @@ pub struct PutRegistration {
     pub actor: Actor,
 }
 
-impl Command for PutRegistration {
+impl Command for ActivateRegistrationDirectly {
     /// Refused if the client or the provider does not exist.
     type Reply = Result<(), OAuthError>;
 
@@ -44,19 +46,32 @@ impl Command for PutRegistration {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let whose = Whose::any(ClientKind::Recipient, self.client_id.clone());
-        let (Some(client), Some(_)) = (whose.lock_open(tx).await?, provider(tx, self.provider_id).await?)
+        let selector = ClientSelector::for_kind(ClientKind::Recipient, self.client_id.clone());
+        let (Some(client), Some(_)) =
+            (selector.lock_unless_closed(tx).await?, find_provider(tx, self.provider_id).await?)
         else {
             return Ok(Err(domain::rule::authorize::NOT_REGISTERED));
         };
-        put(tx, &self.moment, &client.id, self.provider_id, self.state);
+        upsert_registration(tx, &self.moment, &client.id, self.provider_id, self.state);
         let detail = json!({"provider": self.provider_id, "state": self.state.as_str()});
-        record(tx, &self.moment, &client, (Action::RegistrationChanged, &self.actor), &detail);
+        record_client_event(
+            tx,
+            &self.moment,
+            &client,
+            (AuditAction::RegistrationChanged, &self.actor),
+            &detail,
+        );
         Ok(Ok(()))
     }
 }
 
-fn put(tx: &mut Tx<'_>, moment: &Moment, client: &ClientId, provider: ProviderId, state: RegistrationState) {
+fn upsert_registration(
+    tx: &mut Tx<'_>,
+    moment: &Moment,
+    client: &ClientId,
+    provider: ProviderId,
+    state: RegistrationState,
+) {
     tx.defer(
         sql!(
             "-- set a registration
@@ -86,29 +101,29 @@ pub struct RequestRegistrations {
 
 /// A pair that cannot be asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadPair {
+pub struct RejectedPair {
     /// The recipient.
     pub client_id: ClientId,
     /// The provider.
     pub provider_id: ProviderId,
     /// Why not.
-    pub why: WhyNot,
+    pub reason: PairRejection,
 }
 
 /// Why a registration cannot be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhyNot {
+pub enum PairRejection {
     /// There is no such recipient, or it is not this partner's.
-    NoRecipient,
+    RecipientNotFound,
     /// There is no such provider, or it takes nobody any more.
-    NoProvider,
+    ProviderNotAvailable,
     /// It was asked for before.
     Duplicate(RegistrationState),
 }
 
 impl Command for RequestRegistrations {
     /// The pairs that are in the way; nothing was done if there is one.
-    type Reply = Result<(), Vec<BadPair>>;
+    type Reply = Result<(), Vec<RejectedPair>>;
 
     fn moment(&self) -> &Moment {
         &self.moment
@@ -117,40 +132,47 @@ impl Command for RequestRegistrations {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let mut providers = Vec::new();
         for id in &self.providers {
-            let takes = |p: &Provider| p.takes_recipients().is_ok();
-            providers.push((*id, provider(tx, *id).await?.as_ref().is_some_and(takes)));
+            let accepts_recipients = |p: &Provider| p.ensure_accepts_recipients().is_ok();
+            providers.push((*id, find_provider(tx, *id).await?.as_ref().is_some_and(accepts_recipients)));
         }
         // In one order, so that two requests never wait for each other.
         let mut ids = self.clients.clone();
         ids.sort();
-        let (mut clients, mut bad) = (Vec::new(), Vec::new());
+        let (mut clients, mut rejected) = (Vec::new(), Vec::new());
         for id in &ids {
             let (client_id, partner) = (id.clone(), self.partner.clone());
-            let whose = Whose { partner, ..Whose::any(ClientKind::Recipient, client_id) };
-            let client = whose.lock_open(tx).await?;
-            let former = registrations_of(tx, id).await?;
-            for (provider_id, is_there) in &providers {
-                let known = former.iter().find(|r| r.provider_id == *provider_id).map(|r| r.state);
-                let why = match RegistrationState::requested(known) {
-                    _ if client.is_none() => WhyNot::NoRecipient,
-                    _ if !is_there => WhyNot::NoProvider,
-                    Err(duplicate) => WhyNot::Duplicate(duplicate.0),
+            let selector =
+                ClientSelector { partner, ..ClientSelector::for_kind(ClientKind::Recipient, client_id) };
+            let client = selector.lock_unless_closed(tx).await?;
+            let previous = list_registrations(tx, id).await?;
+            for (provider_id, is_available) in &providers {
+                let current_state = previous.iter().find(|r| r.provider_id == *provider_id).map(|r| r.state);
+                let reason = match RegistrationState::for_request(current_state) {
+                    _ if client.is_none() => PairRejection::RecipientNotFound,
+                    _ if !is_available => PairRejection::ProviderNotAvailable,
+                    Err(duplicate) => PairRejection::Duplicate(duplicate.0),
                     Ok(_) => continue,
                 };
-                bad.push(BadPair { client_id: id.clone(), provider_id: *provider_id, why });
+                rejected.push(RejectedPair { client_id: id.clone(), provider_id: *provider_id, reason });
             }
             clients.extend(client);
         }
-        if !bad.is_empty() {
-            return Ok(Err(bad));
+        if !rejected.is_empty() {
+            return Ok(Err(rejected));
         }
         let state = RegistrationState::PendingApproval;
         for client in &clients {
             for id in &self.providers {
-                put(tx, &self.moment, &client.id, *id, state);
+                upsert_registration(tx, &self.moment, &client.id, *id, state);
             }
             let detail = json!({"providers": self.providers, "state": state.as_str()});
-            record(tx, &self.moment, client, (Action::RegistrationChanged, &self.actor), &detail);
+            record_client_event(
+                tx,
+                &self.moment,
+                client,
+                (AuditAction::RegistrationChanged, &self.actor),
+                &detail,
+            );
         }
         Ok(Ok(()))
     }
@@ -158,7 +180,7 @@ impl Command for RequestRegistrations {
 
 /// Takes a step of a registration.
 #[derive(Debug)]
-pub struct StepRegistration {
+pub struct TakeRegistrationStep {
     /// When.
     pub moment: Moment,
     /// The recipient.
@@ -170,14 +192,14 @@ pub struct StepRegistration {
     /// Why, where somebody is turned down or held.
     pub reason: Option<String>,
     /// The recipient's own client at the provider, with the step `activate` alone.
-    pub upstream: Option<SealedClient>,
+    pub upstream_client: Option<SealedUpstreamClient>,
     /// By whom.
     pub actor: Actor,
 }
 
 /// A recipient's own client at a provider, its secret sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SealedClient {
+pub struct SealedUpstreamClient {
     /// Its id there.
     pub client_id: String,
     /// The wrapped key.
@@ -185,71 +207,81 @@ pub struct SealedClient {
     /// Its sealed secret.
     pub secret: Vec<u8>,
     /// How it is deleted there, sealed, if the provider registered it by itself.
-    pub management: Option<Vec<u8>>,
+    pub configuration_access: Option<Vec<u8>>,
 }
 
 /// Why a step is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotTaken {
+pub enum StepRejected {
     /// There is no such registration.
-    Unknown,
+    RegistrationNotFound,
     /// It stands elsewhere.
-    WrongState(WrongState),
+    WrongState(RegistrationTransitionError),
     /// The provider takes nobody any more.
-    Retired(Retired),
+    ProviderRetired(ProviderRetiredError),
     /// The provider has a client for each registration, and none was given.
-    NeedsClient,
+    UpstreamClientRequired,
     /// The provider knows the hub's own client alone, and another was given.
-    TakesNoClient,
+    UpstreamClientNotAccepted,
 }
 
-impl Command for StepRegistration {
+impl Command for TakeRegistrationStep {
     /// Where it stands now.
-    type Reply = Result<RegistrationState, NotTaken>;
+    type Reply = Result<RegistrationState, StepRejected>;
 
     fn moment(&self) -> &Moment {
         &self.moment
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let whose = Whose::any(ClientKind::Recipient, self.client_id.clone());
-        let client = whose.lock_open(tx).await?;
-        let known = registration(tx, &self.client_id, self.provider_id).await?;
-        let provider = provider(tx, self.provider_id).await?;
-        let (Some(client), Some(known), Some(provider)) = (client, known, provider) else {
-            return Ok(Err(NotTaken::Unknown));
+        let selector = ClientSelector::for_kind(ClientKind::Recipient, self.client_id.clone());
+        let client = selector.lock_unless_closed(tx).await?;
+        let current = find_registration(tx, &self.client_id, self.provider_id).await?;
+        let provider = find_provider(tx, self.provider_id).await?;
+        let (Some(client), Some(known), Some(provider)) = (client, current, provider) else {
+            return Ok(Err(StepRejected::RegistrationNotFound));
         };
-        let state = match self.check(&known, &provider) {
+        let state = match self.validate_step(&known, &provider) {
             Ok(state) => state,
-            Err(not_taken) => return Ok(Err(not_taken)),
+            Err(rejected) => return Ok(Err(rejected)),
         };
-        self.write(tx, state);
+        self.write_step(tx, state);
         // What sends it to the provider commits with the step.
         if self.step == RegistrationStep::Approve && provider.settings.dynamic_registration.is_some() {
-            let about = OfRegistration { client_id: &client.id, provider_id: provider.id };
-            queue(tx, &self.moment, JobKind::RegisterClient, &about, Sealed::nothing());
+            let subject = RegistrationSubject { client_id: &client.id, provider_id: provider.id };
+            queue_job(tx, &self.moment, JobKind::RegisterUpstreamClient, &subject, SealedToken::empty());
         }
         let detail = json!({"provider": self.provider_id, "state": state.as_str()});
-        record(tx, &self.moment, &client, (Action::RegistrationChanged, &self.actor), &detail);
+        record_client_event(
+            tx,
+            &self.moment,
+            &client,
+            (AuditAction::RegistrationChanged, &self.actor),
+            &detail,
+        );
         Ok(Ok(state))
     }
 }
 
-impl StepRegistration {
-    fn check(&self, known: &Registration, provider: &Provider) -> Result<RegistrationState, NotTaken> {
-        let state = known.state.after(self.step).map_err(NotTaken::WrongState)?;
+impl TakeRegistrationStep {
+    fn validate_step(
+        &self,
+        known: &Registration,
+        provider: &Provider,
+    ) -> Result<RegistrationState, StepRejected> {
+        let state = known.state.apply(self.step).map_err(StepRejected::WrongState)?;
         if matches!(self.step, RegistrationStep::Approve | RegistrationStep::Activate) {
-            provider.takes_recipients().map_err(NotTaken::Retired)?;
+            provider.ensure_accepts_recipients().map_err(StepRejected::ProviderRetired)?;
         }
-        let own = provider.settings.upstream_client == UpstreamClient::Registration;
-        match (&self.upstream, self.step == RegistrationStep::Activate && own) {
-            (None, true) => Err(NotTaken::NeedsClient),
-            (Some(_), false) => Err(NotTaken::TakesNoClient),
+        let per_registration = provider.settings.upstream_client == UpstreamClientMode::PerRegistration;
+        match (&self.upstream_client, self.step == RegistrationStep::Activate && per_registration) {
+            (None, true) => Err(StepRejected::UpstreamClientRequired),
+            (Some(_), false) => Err(StepRejected::UpstreamClientNotAccepted),
             (None, false) | (Some(_), true) => Ok(state),
         }
     }
 
-    fn write(&self, tx: &mut Tx<'_>, state: RegistrationState) {
+    fn write_step(&self, tx: &mut Tx<'_>, state: RegistrationState) {
         tx.defer(
             sql!(
                 "-- a registration goes a step on
@@ -258,7 +290,7 @@ impl StepRegistration {
             ),
             values![self.client_id, self.provider_id, state, self.reason, self.moment.now],
         );
-        if let Some(own) = &self.upstream {
+        if let Some(client) = &self.upstream_client {
             tx.defer(
                 sql!(
                     "-- a registration has a client of its own at the provider
@@ -269,10 +301,10 @@ impl StepRegistration {
                 values![
                     self.client_id,
                     self.provider_id,
-                    own.client_id,
-                    own.data_key,
-                    own.secret,
-                    own.management
+                    client.client_id,
+                    client.data_key,
+                    client.secret,
+                    client.configuration_access
                 ],
             );
         }

@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use domain::error::OAuthError;
 use domain::id::{AuthorizationRequestId, ProviderId};
-use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, StepRefusal};
+use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, RequestStepError};
 use domain::model::job::JobKind;
-use domain::rule::authorize::may_go_on;
+use domain::rule::authorize::ensure_may_continue;
 use domain::secret::{TokenHash, TokenHashes};
 use domain::{Moment, Timestamp};
 
-use super::end_connection::{Sealed, queue};
+use super::end_connection::{SealedToken, queue_job};
 use crate::Command;
 use crate::error::Result;
 use crate::record::{
-    LOCK_REQUEST_BY_STATE, keep_client, lock_request, provider, registration, request_by_state,
+    LOCK_REQUEST_BY_STATE, find_provider, find_registration, find_request_by_state, lock_client_shared,
+    lock_request,
 };
 use crate::sql::sql;
 use crate::tx::Tx;
@@ -77,15 +78,15 @@ pub struct SendToProvider {
 
 /// A request that has taken a step.
 #[derive(Debug)]
-pub struct Stepped {
+pub struct SendToProviderOutcome {
     /// The request as it was before.
     pub request: AuthorizationRequest,
     /// Whether it goes on; nothing comes of it if not.
-    pub goes_on: Result<(), OAuthError>,
+    pub may_continue: Result<(), OAuthError>,
 }
 
 impl Command for SendToProvider {
-    type Reply = Result<Stepped, StepRefusal>;
+    type Reply = Result<SendToProviderOutcome, RequestStepError>;
 
     fn moment(&self) -> &Moment {
         &self.moment
@@ -93,14 +94,15 @@ impl Command for SendToProvider {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let request = lock_request(tx, &self.request_id).await?;
-        let request = match step(request, RequestStatus::AwaitingConsent, &self.cookie, self.moment.now) {
+        let request = match take_step(request, RequestStatus::AwaitingConsent, &self.cookie, self.moment.now)
+        {
             Ok(request) => request,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let goes_on = still_allowed(tx, &request).await?;
-        if goes_on.is_err() {
-            fail(tx, &request.id);
-            return Ok(Ok(Stepped { request, goes_on }));
+        let may_continue = ensure_still_allowed(tx, &request).await?;
+        if may_continue.is_err() {
+            fail_request(tx, &request.id);
+            return Ok(Ok(SendToProviderOutcome { request, may_continue }));
         }
         tx.defer(
             sql!(
@@ -119,7 +121,7 @@ impl Command for SendToProvider {
                 self.moment.now
             ],
         );
-        Ok(Ok(Stepped { request, goes_on }))
+        Ok(Ok(SendToProviderOutcome { request, may_continue }))
     }
 }
 
@@ -135,7 +137,7 @@ pub struct DenyRequest {
 }
 
 impl Command for DenyRequest {
-    type Reply = Result<AuthorizationRequest, StepRefusal>;
+    type Reply = Result<AuthorizationRequest, RequestStepError>;
 
     fn moment(&self) -> &Moment {
         &self.moment
@@ -143,9 +145,9 @@ impl Command for DenyRequest {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let request = lock_request(tx, &self.request_id).await?;
-        let request = step(request, RequestStatus::AwaitingConsent, &self.cookie, self.moment.now);
+        let request = take_step(request, RequestStatus::AwaitingConsent, &self.cookie, self.moment.now);
         if let Ok(request) = &request {
-            fail(tx, &request.id);
+            fail_request(tx, &request.id);
         }
         Ok(request)
     }
@@ -163,28 +165,28 @@ pub struct ReceiveCode {
     /// The browser's flow cookies: one a request, this one's is among them or not.
     pub cookie: TokenHashes,
     /// The provider's code, sealed; absent if it sent an error.
-    pub bank_code: Option<Vec<u8>>,
+    pub provider_code: Option<Vec<u8>>,
     /// How long its exchange may be under way: one that takes longer has died.
-    pub exchange_life: Duration,
+    pub exchange_timeout: Duration,
 }
 
 impl Command for ReceiveCode {
-    type Reply = Result<Stepped, StepRefusal>;
+    type Reply = Result<SendToProviderOutcome, RequestStepError>;
 
     fn moment(&self) -> &Moment {
         &self.moment
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let request = request_by_state(tx, LOCK_REQUEST_BY_STATE, &self.state).await?;
+        let request = find_request_by_state(tx, LOCK_REQUEST_BY_STATE, &self.state).await?;
         let request = request.filter(|r| r.provider_id == self.provider_id);
-        let request = match step(request, RequestStatus::AtProvider, &self.cookie, self.moment.now) {
+        let request = match take_step(request, RequestStatus::AtProvider, &self.cookie, self.moment.now) {
             Ok(request) => request,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let goes_on = still_allowed(tx, &request).await?;
-        match self.bank_code.as_ref().filter(|_| goes_on.is_ok()) {
-            None => fail(tx, &request.id),
+        let may_continue = ensure_still_allowed(tx, &request).await?;
+        match self.provider_code.as_ref().filter(|_| may_continue.is_ok()) {
+            None => fail_request(tx, &request.id),
             Some(code) => tx.defer(
                 sql!(
                     "-- a provider's code is in hand
@@ -194,11 +196,11 @@ impl Command for ReceiveCode {
                     request.id,
                     RequestStatus::Exchanging,
                     code,
-                    self.moment.now.plus(self.exchange_life)
+                    self.moment.now.plus(self.exchange_timeout)
                 ],
             ),
         }
-        Ok(Ok(Stepped { request, goes_on }))
+        Ok(Ok(SendToProviderOutcome { request, may_continue }))
     }
 }
 
@@ -211,12 +213,12 @@ pub struct FailRequest {
     /// Which request.
     pub request_id: AuthorizationRequestId,
     /// What the provider gave, if it got that far.
-    pub in_hand: Option<InHand>,
+    pub unrevoked: Option<UnrevokedToken>,
 }
 
 /// What a provider gave that no connection came of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InHand {
+pub struct UnrevokedToken {
     /// The sealed refresh token.
     pub token: Vec<u8>,
     /// The keyed hash of the customer's identity, if the provider said whose it is.
@@ -233,59 +235,59 @@ impl Command for FailRequest {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         let request = lock_request(tx, &self.request_id).await?;
         if let Some(request) = request.filter(|r| r.status == RequestStatus::Exchanging) {
-            fail_with(tx, &self.moment, &request, self.in_hand.clone());
+            fail_request_and_revoke(tx, &self.moment, &request, self.unrevoked.clone());
         }
         Ok(())
     }
 }
 
 /// Whether a request may go on, as things stand now.
-pub(super) async fn still_allowed(
+pub(super) async fn ensure_still_allowed(
     tx: &mut Tx<'_>,
     request: &AuthorizationRequest,
 ) -> Result<Result<(), OAuthError>> {
-    let Some(client) = keep_client(tx, &request.client_id).await? else {
+    let Some(client) = lock_client_shared(tx, &request.client_id).await? else {
         return Ok(Err(domain::rule::authorize::NOT_REGISTERED));
     };
-    let provider = provider(tx, request.provider_id).await?;
-    let registration = registration(tx, &client.id, request.provider_id).await?;
-    Ok(may_go_on(&client, provider.as_ref(), registration.as_ref(), &request.redirect_uri))
+    let provider = find_provider(tx, request.provider_id).await?;
+    let registration = find_registration(tx, &client.id, request.provider_id).await?;
+    Ok(ensure_may_continue(&client, provider.as_ref(), registration.as_ref(), &request.redirect_uri))
 }
 
 /// Fails a locked request and queues the revocation of what is in hand.
-pub(super) fn fail_with(
+pub(super) fn fail_request_and_revoke(
     tx: &mut Tx<'_>,
     moment: &Moment,
     request: &AuthorizationRequest,
-    in_hand: Option<InHand>,
+    unrevoked: Option<UnrevokedToken>,
 ) {
-    fail(tx, &request.id);
-    if let Some(InHand { token, identity }) = in_hand {
-        let sealed = Sealed { identity, ..Sealed::token(request.data_key.clone(), token) };
-        queue(tx, moment, JobKind::RevokeOrphan, request, sealed);
+    fail_request(tx, &request.id);
+    if let Some(UnrevokedToken { token, identity }) = unrevoked {
+        let sealed = SealedToken { identity, ..SealedToken::new(request.data_key.clone(), token) };
+        queue_job(tx, moment, JobKind::RevokeOrphanedGrant, request, sealed);
     }
 }
 
 /// What a request has for a key when it is over: the connection's must die with the connection.
-pub(super) const NO_KEY: [u8; 0] = [];
+pub(super) const EMPTY_KEY: [u8; 0] = [];
 
-pub(super) fn fail(tx: &mut Tx<'_>, id: &AuthorizationRequestId) {
+pub(super) fn fail_request(tx: &mut Tx<'_>, id: &AuthorizationRequestId) {
     tx.defer(
         sql!(
             "-- nothing comes of a request
             UPDATE authorization_requests SET status = ?2, verifier = NULL, bank_code = NULL, data_key = ?3
             WHERE id = ?1"
         ),
-        values![id, RequestStatus::Failed, NO_KEY.to_vec()],
+        values![id, RequestStatus::Failed, EMPTY_KEY.to_vec()],
     );
 }
 
-fn step(
+fn take_step(
     request: Option<AuthorizationRequest>,
     from: RequestStatus,
     cookie: &TokenHashes,
     now: Timestamp,
-) -> Result<AuthorizationRequest, StepRefusal> {
-    let request = request.ok_or(StepRefusal::Unknown)?;
-    request.step(from, cookie, now).map(|()| request)
+) -> Result<AuthorizationRequest, RequestStepError> {
+    let request = request.ok_or(RequestStepError::Unknown)?;
+    request.ensure_step_allowed(from, cookie, now).map(|()| request)
 }

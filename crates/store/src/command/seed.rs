@@ -1,7 +1,7 @@
 //! Rows for measurements: connections as logins would have left them, without the logins.
 
 use domain::id::{ClientId, ConnectionId, CustomerId, ProviderId};
-use domain::model::connection::{BankState, Status};
+use domain::model::connection::{ConnectionStatus, UpstreamRevocation};
 use domain::secret::TokenHash;
 use domain::{Clusters, Moment, Timestamp};
 
@@ -19,9 +19,9 @@ pub struct SeededConnection {
     /// Its customer, who has no other.
     pub customer_id: CustomerId,
     /// How its refresh token is remembered, if it is active.
-    pub refresh: Option<TokenHash>,
+    pub refresh_hash: Option<TokenHash>,
     /// How its code is remembered, if it waits for the exchange.
-    pub code: Option<TokenHash>,
+    pub code_hash: Option<TokenHash>,
     /// Its wrapped key.
     pub data_key: Vec<u8>,
     /// The provider's sealed access token, which stands for the refresh token as well.
@@ -56,17 +56,17 @@ impl Command for SeedConnections {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         for connection in &self.connections {
-            self.put(tx, connection);
+            self.insert_connection(tx, connection);
         }
         Ok(())
     }
 }
 
 impl SeedConnections {
-    fn put(&self, tx: &mut Tx<'_>, c: &SeededConnection) {
+    fn insert_connection(&self, tx: &mut Tx<'_>, c: &SeededConnection) {
         let now = self.moment.now;
-        let pending = c.code.as_ref().map(|_| self.expires_at);
-        let status = if pending.is_some() { Status::Pending } else { Status::Active };
+        let pending = c.code_hash.as_ref().map(|_| self.expires_at);
+        let status = if pending.is_some() { ConnectionStatus::Pending } else { ConnectionStatus::Active };
         tx.defer(
             sql!(
                 "-- seed a customer
@@ -91,7 +91,7 @@ impl SeedConnections {
                 pending,
                 self.expires_at,
                 c.data_key,
-                BankState::NotNeeded,
+                UpstreamRevocation::NotNeeded,
                 Vec::<u8>::new(),
                 now
             ],
@@ -114,11 +114,11 @@ impl SeedConnections {
             ),
             values![c.id, c.credential, self.expires_at, false, now],
         );
-        self.put_tokens(tx, c);
+        self.insert_tokens(tx, c);
     }
 
-    fn put_tokens(&self, tx: &mut Tx<'_>, c: &SeededConnection) {
-        if let Some(hash) = &c.refresh {
+    fn insert_tokens(&self, tx: &mut Tx<'_>, c: &SeededConnection) {
+        if let Some(hash) = &c.refresh_hash {
             tx.defer(
                 sql!(
                     "-- seed a refresh token
@@ -128,7 +128,7 @@ impl SeedConnections {
                 values![hash, c.id, self.client_id, self.moment.now],
             );
         }
-        if let Some(hash) = &c.code {
+        if let Some(hash) = &c.code_hash {
             tx.defer(
                 sql!(
                     "-- seed a code
@@ -158,7 +158,7 @@ pub struct FillConnections {
     /// The numbers of the connections.
     pub numbers: std::ops::Range<i64>,
     /// How far their keys lie apart.
-    pub step: i64,
+    pub key_step: i64,
     /// The wrapped key of each.
     pub data_key: Vec<u8>,
     /// The sealed tokens of each.
@@ -175,17 +175,18 @@ impl Command for FillConnections {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         let now = self.moment.now;
         let numbers = [self.numbers.start, self.numbers.end];
-        tx.execute(FILL_CUSTOMERS, values![numbers[0], numbers[1], self.step, self.provider_id, now]).await?;
-        let [from, to] = numbers.map(|number| format!("cus_{:016x}", number.saturating_mul(self.step)));
+        tx.execute(FILL_CUSTOMERS, values![numbers[0], numbers[1], self.key_step, self.provider_id, now])
+            .await?;
+        let [from, to] = numbers.map(|number| format!("cus_{:016x}", number.saturating_mul(self.key_step)));
         let connections = values![
             from,
             to,
             self.client_id,
             self.provider_id,
-            Status::Active,
+            ConnectionStatus::Active,
             self.expires_at,
             self.data_key,
-            BankState::NotNeeded,
+            UpstreamRevocation::NotNeeded,
             now
         ];
         tx.execute(FILL_CONNECTIONS, connections).await?;
@@ -215,7 +216,7 @@ static FILL_CUSTOMERS: &Sql = sql!(
 );
 
 /// The customers that were filled in, between two keys and in the order of their keys.
-macro_rules! filled {
+macro_rules! filled_customers {
     () => {
         " FROM customers WHERE id >= ?1 AND id < ?2 AND id LIKE '%0000000000000000' ORDER BY id"
     };
@@ -228,7 +229,7 @@ static FILL_CONNECTIONS: &Sql = sql!(concat!(
         audit_mac, created_at, updated_at)
     SELECT 'con_' || substr(id, 5), ?3, CAST(?4 AS BIGINT), id, id, ?5, 1, 1, 1, CAST(?6 AS BIGINT),
         COALESCE(?7, identity), ?8, 'none', 0, identity, CAST(?9 AS BIGINT), CAST(?9 AS BIGINT)",
-    filled!()
+    filled_customers!()
 ));
 
 static FILL_TERMS: &Sql = sql!(concat!(
@@ -236,7 +237,7 @@ static FILL_TERMS: &Sql = sql!(concat!(
     INSERT INTO connection_terms (connection_id, version, clusters, purpose, language, page_version, expires_at,
         agreed_at)
     SELECT 'con_' || substr(id, 5), 1, ?3, 'measurement', 'en', '1', CAST(?4 AS BIGINT), CAST(?5 AS BIGINT)",
-    filled!()
+    filled_customers!()
 ));
 
 static FILL_CREDENTIALS: &Sql = sql!(concat!(
@@ -245,14 +246,14 @@ static FILL_CREDENTIALS: &Sql = sql!(concat!(
         updated_at)
     SELECT 'con_' || substr(id, 5), COALESCE(?3, identity), CAST(?4 AS BIGINT), COALESCE(?3, identity),
         CAST(?5 AS BOOLEAN), CAST(?6 AS BIGINT)",
-    filled!()
+    filled_customers!()
 ));
 
 static FILL_REFRESH_TOKENS: &Sql = sql!(concat!(
     "-- fill refresh tokens
     INSERT INTO refresh_tokens (token_hash, connection_id, client_id, issued_at, last_used_at)
     SELECT identity, 'con_' || substr(id, 5), ?3, CAST(?4 AS BIGINT), CAST(?4 AS BIGINT)",
-    filled!()
+    filled_customers!()
 ));
 
 /// The least that a durable command can do: one row of one connection, one commit. The floor of an end.

@@ -10,7 +10,7 @@ use crate::value::values;
 
 /// Sets a mark of the store itself, as `sandbox` or the key file's id. The first value stays.
 #[derive(Debug)]
-pub struct SetMark {
+pub struct SetMetadata {
     /// When.
     pub moment: Moment,
     /// Its name.
@@ -19,7 +19,7 @@ pub struct SetMark {
     pub value: String,
 }
 
-impl Command for SetMark {
+impl Command for SetMetadata {
     /// The value that stands.
     type Reply = String;
 
@@ -33,9 +33,9 @@ impl Command for SetMark {
             INSERT INTO marks (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING"
         );
         tx.execute(insert, values![self.name, self.value]).await?;
-        let row = tx.query_opt(MARK, values![self.name]).await?;
-        crate::record::scalar(row)?.ok_or(crate::StoreError::Race)
+        let row = tx.query_opt(METADATA_VALUE, values![self.name]).await?;
+        crate::record::read_scalar(row)?.ok_or(crate::StoreError::Conflict)
     }
 }
 
-pub(crate) static MARK: &Sql = sql!("-- a mark\nSELECT value FROM marks WHERE name = ?1");
+pub(crate) static METADATA_VALUE: &Sql = sql!("-- a mark\nSELECT value FROM marks WHERE name = ?1");

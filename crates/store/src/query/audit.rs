@@ -2,52 +2,52 @@
 
 use domain::Timestamp;
 use domain::id::AuditEventId;
-use domain::model::audit_event::{Action, Actor, ActorKind, AuditEntry, AuditEvent, SubjectKind};
+use domain::model::audit_event::{Actor, ActorKind, AuditAction, AuditEntry, AuditEvent, SubjectKind};
 
-use super::Window;
+use super::TimeRange;
 use crate::Query;
 use crate::error::Result;
-use crate::record::Record;
+use crate::record::FromRow;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{Row, values};
 
-impl Record for AuditEvent {
-    fn read(row: &mut Row) -> Result<Self> {
-        let (id, seq) = (row.take()?, row.take()?);
-        let subject = (row.take()?, row.take()?);
-        let (at, action) = (row.take()?, row.take()?);
-        let actor = Actor { kind: row.take()?, id: row.take()? };
-        let (correlation_id, detail) = (row.take()?, row.take()?);
+impl FromRow for AuditEvent {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        let (id, seq) = (row.next()?, row.next()?);
+        let subject = (row.next()?, row.next()?);
+        let (at, action) = (row.next()?, row.next()?);
+        let actor = Actor { kind: row.next()?, id: row.next()? };
+        let (correlation_id, detail) = (row.next()?, row.next()?);
         let entry = AuditEntry { subject, at, action, actor, correlation_id, detail };
-        Ok(Self { id, seq, entry, mac: row.take()? })
+        Ok(Self { id, seq, entry, mac: row.next()? })
     }
 }
 
 /// Events of every chain, the newest first.
 #[derive(Clone, Debug)]
-pub struct AuditEvents {
+pub struct ListAuditEvents {
     /// About a subject of this kind.
     pub subject_kind: Option<SubjectKind>,
     /// About this subject; its kind must be given too.
     pub subject_id: Option<String>,
     /// Of this kind.
-    pub action: Option<Action>,
+    pub action: Option<AuditAction>,
     /// By a party of this kind.
     pub actor_kind: Option<ActorKind>,
     /// By this party; its kind must be given too.
     pub actor_id: Option<String>,
     /// In this time.
-    pub at: Window,
+    pub at: TimeRange,
     /// Behind this one: its time and id.
     pub after: Option<(Timestamp, AuditEventId)>,
     /// At most so many.
     pub limit: u32,
 }
 
-impl AuditEvents {
+impl ListAuditEvents {
     /// The statement that goes along the narrowest index.
-    const fn statement(&self) -> &'static Sql {
+    const fn select_statement(&self) -> &'static Sql {
         match self {
             Self { subject_kind: Some(_), subject_id: Some(_), .. } => BY_SUBJECT,
             Self { actor_kind: Some(_), actor_id: Some(_), .. } => BY_ACTOR,
@@ -57,7 +57,7 @@ impl AuditEvents {
     }
 }
 
-impl Query for AuditEvents {
+impl Query for ListAuditEvents {
     type Reply = Vec<AuditEvent>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
@@ -78,13 +78,13 @@ impl Query for AuditEvents {
             *id,
             self.limit,
         ];
-        let rows = tx.query(self.statement(), params).await?;
-        rows.into_iter().map(|mut row| AuditEvent::read(&mut row)).collect()
+        let rows = tx.query(self.select_statement(), params).await?;
+        rows.into_iter().map(|mut row| AuditEvent::from_row(&mut row)).collect()
     }
 }
 
 /// A search along one index; what else is asked for is looked at in the rows.
-macro_rules! search {
+macro_rules! audit_search {
     ($name:literal, $along:literal) => {
         sql!(concat!(
             "-- events by ",
@@ -102,10 +102,10 @@ macro_rules! search {
     };
 }
 
-static BY_SUBJECT: &Sql = search!("subject", "subject_kind = ?1 AND subject_id = ?2");
-static BY_ACTION: &Sql = search!("action", "action = ?3");
-static BY_ACTOR: &Sql = search!("actor", "actor_kind = ?4 AND actor_id = ?5");
-static BY_TIME: &Sql = search!("time", "at >= ?7");
+static BY_SUBJECT: &Sql = audit_search!("subject", "subject_kind = ?1 AND subject_id = ?2");
+static BY_ACTION: &Sql = audit_search!("action", "action = ?3");
+static BY_ACTOR: &Sql = audit_search!("actor", "actor_kind = ?4 AND actor_id = ?5");
+static BY_TIME: &Sql = audit_search!("time", "at >= ?7");
 
 /// Every statement of this file.
 pub(super) static STATEMENTS: [&Sql; 4] = [BY_SUBJECT, BY_ACTION, BY_ACTOR, BY_TIME];

@@ -2,22 +2,22 @@
 
 use domain::Timestamp;
 use domain::id::{ClientId, ConnectionId, ProviderId};
-use domain::model::connection::{Connection, Status, Terms};
+use domain::model::connection::{Connection, ConnectionStatus, Terms};
 
 use crate::Query;
 use crate::error::Result;
-use crate::record::{Record, optional_json};
+use crate::record::{FromRow, read_optional_json};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{Row, values};
 
 /// A connection with what operators want to know beside it.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct ConnectionSummary {
     /// The connection.
     pub connection: Connection,
     /// What the recipient knows of the end.
-    pub recipient_state: String,
+    pub recipient_notification: String,
     /// The newer login that took its place.
     pub replaced_by: Option<ConnectionId>,
     /// When the provider agreed.
@@ -26,28 +26,28 @@ pub struct Found {
     pub activated_at: Option<Timestamp>,
 }
 
-impl Record for Found {
-    fn read(row: &mut Row) -> Result<Self> {
+impl FromRow for ConnectionSummary {
+    fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
-            connection: Connection::read(row)?,
-            recipient_state: row.take()?,
-            replaced_by: row.take()?,
-            created_at: row.take()?,
-            activated_at: row.take()?,
+            connection: Connection::from_row(row)?,
+            recipient_notification: row.next()?,
+            replaced_by: row.next()?,
+            created_at: row.next()?,
+            activated_at: row.next()?,
         })
     }
 }
 
 /// A time from which on, and one before which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
+pub struct TimeRange {
     /// From then on.
     pub from: Timestamp,
     /// Before then.
     pub before: Timestamp,
 }
 
-impl Window {
+impl TimeRange {
     /// All time.
     pub const ALL: Self =
         Self { from: Timestamp::from_millis(i64::MIN), before: Timestamp::from_millis(i64::MAX) };
@@ -55,7 +55,7 @@ impl Window {
 
 /// Connections, the newest first; where nothing but their end is asked for, those that ended last first.
 #[derive(Clone, Debug)]
-pub struct Connections {
+pub struct ListConnections {
     /// Of this id.
     pub id: Option<ConnectionId>,
     /// Of this recipient.
@@ -65,36 +65,38 @@ pub struct Connections {
     /// Of the customer whom a recipient knows by this name.
     pub sub: Option<String>,
     /// In this state.
-    pub status: Option<Status>,
+    pub status: Option<ConnectionStatus>,
     /// Made in this time.
-    pub created: Window,
+    pub created: TimeRange,
     /// Ended in this time.
-    pub ended: Option<Window>,
+    pub ended: Option<TimeRange>,
     /// Behind this one: its time and id.
     pub after: Option<(Timestamp, ConnectionId)>,
     /// At most so many.
     pub limit: u32,
 }
 
-impl Connections {
+impl ListConnections {
     /// The time and id by which the list goes on behind one of its connections.
-    pub fn key(&self, found: &Found) -> (Timestamp, ConnectionId) {
-        let ended = match &found.connection.state {
-            domain::model::connection::State::Ended(end) if self.by_end() => Some(end.at),
+    pub fn page_cursor(&self, summary: &ConnectionSummary) -> (Timestamp, ConnectionId) {
+        let ended = match &summary.connection.state {
+            domain::model::connection::ConnectionState::Ended(end) if self.is_ordered_by_end() => {
+                Some(end.at)
+            }
             _ => None,
         };
-        (ended.unwrap_or(found.created_at), found.connection.id.clone())
+        (ended.unwrap_or(summary.created_at), summary.connection.id.clone())
     }
 
-    fn by_end(&self) -> bool {
-        let led = self.id.is_some() || self.sub.is_some() || self.client_id.is_some();
-        self.ended.is_some() && !led && self.provider_id.is_none()
+    fn is_ordered_by_end(&self) -> bool {
+        let has_narrower_filter = self.id.is_some() || self.sub.is_some() || self.client_id.is_some();
+        self.ended.is_some() && !has_narrower_filter && self.provider_id.is_none()
     }
 
     /// The statement that goes along the narrowest index. A state has none: its entry would have to move with each end.
-    fn statement(&self) -> &'static Sql {
+    fn select_statement(&self) -> &'static Sql {
         match self {
-            _ if self.by_end() => BY_END,
+            _ if self.is_ordered_by_end() => BY_END,
             Self { id: Some(_), .. } => BY_ID,
             Self { sub: Some(_), .. } => BY_SUB,
             Self { client_id: Some(_), .. } => BY_CLIENT,
@@ -104,11 +106,11 @@ impl Connections {
     }
 }
 
-impl Query for Connections {
-    type Reply = Vec<Found>;
+impl Query for ListConnections {
+    type Reply = Vec<ConnectionSummary>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let ended = self.ended.unwrap_or(Window::ALL);
+        let ended = self.ended.unwrap_or(TimeRange::ALL);
         let (time, id) = self
             .after
             .as_ref()
@@ -128,11 +130,15 @@ impl Query for Connections {
             *id,
             self.limit,
         ];
-        tx.query(self.statement(), params).await?.into_iter().map(|mut row| Found::read(&mut row)).collect()
+        tx.query(self.select_statement(), params)
+            .await?
+            .into_iter()
+            .map(|mut row| ConnectionSummary::from_row(&mut row))
+            .collect()
     }
 }
 
-macro_rules! found_columns {
+macro_rules! connection_summary_columns {
     () => {
         "SELECT id, client_id, provider_id, customer_id, sub, status, pending_until, cause, actor_kind, actor_id,
         ended_at, terms_version, token_generation, credential_version, expires_at, bank_state, audit_seq, audit_mac,
@@ -142,13 +148,13 @@ macro_rules! found_columns {
 }
 
 /// A search along one index; what else is asked for is looked at in the rows.
-macro_rules! search {
+macro_rules! connection_search {
     ($name:literal, $along:literal, $time:literal) => {
         sql!(concat!(
             "-- connections by ",
             $name,
             "\n",
-            found_columns!(),
+            connection_summary_columns!(),
             "WHERE ",
             $along,
             " AND id = COALESCE(?1, id) AND client_id = COALESCE(?2, client_id)
@@ -164,46 +170,50 @@ macro_rules! search {
     };
 }
 
-static BY_ID: &Sql = search!("id", "id = ?1", "created_at");
-static BY_CLIENT: &Sql = search!("recipient", "client_id = ?2", "created_at");
-static BY_PROVIDER: &Sql = search!("provider", "provider_id = ?3", "created_at");
-static BY_SUB: &Sql = search!("customer", "sub = ?4", "created_at");
-static BY_TIME: &Sql = search!("time", "created_at >= ?6", "created_at");
+static BY_ID: &Sql = connection_search!("id", "id = ?1", "created_at");
+static BY_CLIENT: &Sql = connection_search!("recipient", "client_id = ?2", "created_at");
+static BY_PROVIDER: &Sql = connection_search!("provider", "provider_id = ?3", "created_at");
+static BY_SUB: &Sql = connection_search!("customer", "sub = ?4", "created_at");
+static BY_TIME: &Sql = connection_search!("time", "created_at >= ?6", "created_at");
 static BY_END: &Sql =
-    search!("end", "ended_at IS NOT NULL AND ended_at >= ?9 AND ended_at < ?10", "ended_at");
+    connection_search!("end", "ended_at IS NOT NULL AND ended_at >= ?9 AND ended_at < ?10", "ended_at");
 
 /// One connection.
 #[derive(Clone, Debug)]
-pub struct FoundById {
+pub struct GetConnectionSummary {
     /// Its id.
     pub id: ConnectionId,
 }
 
-impl Query for FoundById {
-    type Reply = Option<(Found, Terms)>;
+impl Query for GetConnectionSummary {
+    type Reply = Option<(ConnectionSummary, Terms)>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let Some(mut row) = tx.query_opt(FOUND, values![self.id]).await? else { return Ok(None) };
-        let found = Found::read(&mut row)?;
-        let Some(mut row) = tx.query_opt(TERMS, values![self.id, found.connection.terms_version]).await?
+        let Some(mut row) = tx.query_opt(CONNECTION_SUMMARY, values![self.id]).await? else {
+            return Ok(None);
+        };
+        let summary = ConnectionSummary::from_row(&mut row)?;
+        let Some(mut row) =
+            tx.query_opt(CONNECTION_TERMS, values![self.id, summary.connection.terms_version]).await?
         else {
             return Ok(None);
         };
         let terms = Terms {
-            clusters: row.take()?,
-            accounts: optional_json(&mut row)?,
-            purpose: row.take()?,
-            language: row.take()?,
-            page_version: row.take()?,
-            expires_at: row.take()?,
-            agreed_at: row.take()?,
+            clusters: row.next()?,
+            accounts: read_optional_json(&mut row)?,
+            purpose: row.next()?,
+            language: row.next()?,
+            page_version: row.next()?,
+            expires_at: row.next()?,
+            agreed_at: row.next()?,
         };
-        Ok(Some((found, terms)))
+        Ok(Some((summary, terms)))
     }
 }
 
-static FOUND: &Sql = sql!(concat!("-- a connection, for operators\n", found_columns!(), "WHERE id = ?1"));
-static TERMS: &Sql = sql!(
+static CONNECTION_SUMMARY: &Sql =
+    sql!(concat!("-- a connection, for operators\n", connection_summary_columns!(), "WHERE id = ?1"));
+static CONNECTION_TERMS: &Sql = sql!(
     "-- a connection's terms
     SELECT clusters, accounts, purpose, language, page_version, expires_at, agreed_at
     FROM connection_terms WHERE connection_id = ?1 AND version = ?2"
@@ -211,4 +221,4 @@ static TERMS: &Sql = sql!(
 
 /// Every statement of this file.
 pub(super) static STATEMENTS: [&Sql; 8] =
-    [BY_ID, BY_CLIENT, BY_PROVIDER, BY_SUB, BY_TIME, BY_END, FOUND, TERMS];
+    [BY_ID, BY_CLIENT, BY_PROVIDER, BY_SUB, BY_TIME, BY_END, CONNECTION_SUMMARY, CONNECTION_TERMS];

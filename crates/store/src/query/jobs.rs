@@ -6,14 +6,14 @@ use domain::model::job::{JobKind, JobState};
 
 use crate::Query;
 use crate::error::Result;
-use crate::record::{Record, known_kind, scalar};
+use crate::record::{FromRow, known_job_kind, read_scalar};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{Row, values};
 
 /// A job without what it holds.
 #[derive(Clone, Debug)]
-pub struct JobSeen {
+pub struct JobSummary {
     /// Its id.
     pub id: JobId,
     /// What it does.
@@ -42,27 +42,27 @@ pub struct JobSeen {
     pub finished_at: Option<Timestamp>,
 }
 
-impl Record for JobSeen {
-    fn read(row: &mut Row) -> Result<Self> {
+impl FromRow for JobSummary {
+    fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
-            id: row.take()?,
-            kind: row.take()?,
-            connection_id: row.take()?,
-            provider_id: row.take()?,
-            client_id: row.take()?,
-            state: row.take()?,
-            attempt: row.take()?,
-            outcome: row.take()?,
-            holds_token: row.take()?,
-            due_at: row.take()?,
-            give_up_at: row.take()?,
-            created_at: row.take()?,
-            finished_at: row.take()?,
+            id: row.next()?,
+            kind: row.next()?,
+            connection_id: row.next()?,
+            provider_id: row.next()?,
+            client_id: row.next()?,
+            state: row.next()?,
+            attempt: row.next()?,
+            outcome: row.next()?,
+            holds_token: row.next()?,
+            due_at: row.next()?,
+            give_up_at: row.next()?,
+            created_at: row.next()?,
+            finished_at: row.next()?,
         })
     }
 }
 
-macro_rules! seen_columns {
+macro_rules! job_summary_columns {
     () => {
         "SELECT id, kind, connection_id, provider_id, client_id, state, attempt, outcome, token IS NOT NULL, due_at, give_up_at,
         created_at, finished_at
@@ -72,31 +72,31 @@ macro_rules! seen_columns {
 
 /// The jobs of a connection, the newest first; at most a hundred.
 #[derive(Clone, Debug)]
-pub struct JobsOf {
+pub struct ListConnectionJobs {
     /// The connection.
     pub connection_id: ConnectionId,
 }
 
-impl Query for JobsOf {
-    type Reply = Vec<JobSeen>;
+impl Query for ListConnectionJobs {
+    type Reply = Vec<JobSummary>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let rows = tx.query(JOBS_OF, values![self.connection_id]).await?;
-        rows.into_iter().map(|mut row| JobSeen::read(&mut row)).collect()
+        let rows = tx.query(CONNECTION_JOBS, values![self.connection_id]).await?;
+        rows.into_iter().map(|mut row| JobSummary::from_row(&mut row)).collect()
     }
 }
 
-static JOBS_OF: &Sql = sql!(concat!(
+static CONNECTION_JOBS: &Sql = sql!(concat!(
     "-- the jobs of a connection\n",
-    seen_columns!(),
+    job_summary_columns!(),
     "WHERE connection_id = ?1 AND ",
-    known_kind!(),
+    known_job_kind!(),
     " ORDER BY id DESC LIMIT 100"
 ));
 
 /// Jobs, the newest first.
 #[derive(Clone, Debug)]
-pub struct Jobs {
+pub struct ListJobs {
     /// In this state.
     pub state: Option<JobState>,
     /// Of this kind.
@@ -109,11 +109,11 @@ pub struct Jobs {
     pub limit: u32,
 }
 
-impl Jobs {
+impl ListJobs {
     /// The statement that goes along the narrowest index.
-    const fn statement(&self) -> &'static Sql {
+    const fn select_statement(&self) -> &'static Sql {
         match self {
-            Self { state: Some(JobState::Dead | JobState::Pending), .. } => BY_STATE,
+            Self { state: Some(JobState::Failed | JobState::Pending), .. } => BY_STATE,
             Self { provider_id: Some(_), .. } => BY_PROVIDER,
             Self { kind: Some(_), .. } => BY_KIND,
             Self { state: Some(_), .. } => BY_STATE,
@@ -122,72 +122,76 @@ impl Jobs {
     }
 }
 
-impl Query for Jobs {
-    type Reply = Vec<JobSeen>;
+impl Query for ListJobs {
+    type Reply = Vec<JobSummary>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let after = self.after.as_ref().map_or("job_zzzz", JobId::as_str);
         let params = values![self.state, self.kind, self.provider_id, *after, self.limit];
-        tx.query(self.statement(), params).await?.into_iter().map(|mut row| JobSeen::read(&mut row)).collect()
+        tx.query(self.select_statement(), params)
+            .await?
+            .into_iter()
+            .map(|mut row| JobSummary::from_row(&mut row))
+            .collect()
     }
 }
 
 /// A search along one index; what else is asked for is looked at in the rows.
-macro_rules! search {
+macro_rules! job_search {
     ($name:literal, $along:literal) => {
         sql!(concat!(
             "-- jobs by ",
             $name,
             "\n",
-            seen_columns!(),
+            job_summary_columns!(),
             "WHERE ",
             $along,
             " AND state = COALESCE(?1, state) AND kind = COALESCE(?2, kind)
         AND provider_id = COALESCE(?3, provider_id) AND id < ?4 AND ",
-            known_kind!(),
+            known_job_kind!(),
             "
     ORDER BY id DESC LIMIT ?5"
         ))
     };
 }
 
-static BY_STATE: &Sql = search!("state", "state || '' = ?1");
-static BY_KIND: &Sql = search!("kind", "kind || '' = ?2");
-static BY_PROVIDER: &Sql = search!("provider", "provider_id = ?3");
-static BY_TIME: &Sql = search!("time", "id < ?4");
+static BY_STATE: &Sql = job_search!("state", "state || '' = ?1");
+static BY_KIND: &Sql = job_search!("kind", "kind || '' = ?2");
+static BY_PROVIDER: &Sql = job_search!("provider", "provider_id = ?3");
+static BY_TIME: &Sql = job_search!("time", "id < ?4");
 
 /// Whether a provider is still to be told something as the client of a recipient: a job is to tell it, or was given up
 /// and holds what a person may have it told; or a code is being exchanged, of which a grant may come.
 #[derive(Clone, Debug)]
-pub struct StillTelling {
+pub struct HasPendingRevocations {
     /// The recipient.
     pub client_id: ClientId,
     /// The provider.
     pub provider_id: ProviderId,
 }
 
-impl Query for StillTelling {
+impl Query for HasPendingRevocations {
     type Reply = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
-        let about = values![self.client_id, self.provider_id];
+        let params = values![self.client_id, self.provider_id];
         // The exchange first: what it leaves to a job commits with its end.
-        let exchanging = tx.query_opt(STILL_EXCHANGING, about).await?;
-        if scalar::<AuthorizationRequestId>(exchanging)?.is_some() {
+        let exchanging = tx.query_opt(ONGOING_EXCHANGE, params).await?;
+        if read_scalar::<AuthorizationRequestId>(exchanging)?.is_some() {
             return Ok(true);
         }
-        Ok(scalar::<JobId>(tx.query_opt(STILL_TELLING, about).await?)?.is_some())
+        Ok(read_scalar::<JobId>(tx.query_opt(PENDING_REVOCATION, params).await?)?.is_some())
     }
 }
 
-static STILL_TELLING: &Sql = sql!(
+static PENDING_REVOCATION: &Sql = sql!(
     "-- a job that speaks with a provider as a recipient's client
     SELECT id FROM jobs WHERE client_id = ?1 AND provider_id = ?2 AND state IN ('pending', 'dead')
         AND (state = 'pending' OR token IS NOT NULL)
         AND COALESCE(kind, '') IN ('tell_bank', 'revoke_orphan', 'recover_code') LIMIT 1"
 );
 
-static STILL_EXCHANGING: &Sql = sql!(
+static ONGOING_EXCHANGE: &Sql = sql!(
     "-- a code that is exchanged as a recipient's client, or was and is not left to a job yet
     SELECT id FROM authorization_requests WHERE client_id = ?1 AND COALESCE(provider_id, 0) = ?2
         AND status = 'exchanging' LIMIT 1"
@@ -195,4 +199,4 @@ static STILL_EXCHANGING: &Sql = sql!(
 
 /// Every statement of this file.
 pub(super) static STATEMENTS: [&Sql; 7] =
-    [JOBS_OF, BY_STATE, BY_KIND, BY_PROVIDER, BY_TIME, STILL_TELLING, STILL_EXCHANGING];
+    [CONNECTION_JOBS, BY_STATE, BY_KIND, BY_PROVIDER, BY_TIME, PENDING_REVOCATION, ONGOING_EXCHANGE];

@@ -7,27 +7,27 @@ use domain::model::registration::RegistrationState;
 use super::manage::NamedRegistration;
 use crate::Query;
 use crate::error::Result;
-use crate::record::Record;
+use crate::record::FromRow;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{Row, values};
 
 /// A registration with the names of both sides and the recipient's partner.
 #[derive(Clone, Debug)]
-pub struct RegistrationSeen {
+pub struct RegistrationSummary {
     /// The registration.
-    pub named: NamedRegistration,
+    pub named_registration: NamedRegistration,
     /// The partner that manages the recipient.
     pub partner: Option<ClientId>,
 }
 
-impl Record for RegistrationSeen {
-    fn read(row: &mut Row) -> Result<Self> {
-        Ok(Self { named: NamedRegistration::read(row)?, partner: row.take()? })
+impl FromRow for RegistrationSummary {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self { named_registration: NamedRegistration::from_row(row)?, partner: row.next()? })
     }
 }
 
-macro_rules! seen {
+macro_rules! registration_summary_columns {
     () => {
         "SELECT r.client_id, r.provider_id, r.state, r.requested_at, r.reason, c.name, p.settings, c.owner_id
     FROM registrations r
@@ -39,31 +39,31 @@ macro_rules! seen {
 
 /// The registration of a recipient, which was not removed, with a provider.
 #[derive(Clone, Debug)]
-pub struct RegistrationSeenOf {
+pub struct GetRegistrationSummary {
     /// The recipient.
     pub client_id: ClientId,
     /// The provider.
     pub provider_id: ProviderId,
 }
 
-impl Query for RegistrationSeenOf {
-    type Reply = Option<RegistrationSeen>;
+impl Query for GetRegistrationSummary {
+    type Reply = Option<RegistrationSummary>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let row = tx.query_opt(SEEN, values![self.client_id, self.provider_id]).await?;
-        row.map(|mut row| RegistrationSeen::read(&mut row)).transpose()
+        let row = tx.query_opt(REGISTRATION_SUMMARY, values![self.client_id, self.provider_id]).await?;
+        row.map(|mut row| RegistrationSummary::from_row(&mut row)).transpose()
     }
 }
 
-static SEEN: &Sql = sql!(concat!(
+static REGISTRATION_SUMMARY: &Sql = sql!(concat!(
     "-- a registration, for operators\n",
-    seen!(),
+    registration_summary_columns!(),
     "AND r.client_id = ?1 AND r.provider_id = ?2"
 ));
 
 /// Registrations of recipients that were not removed, the newest first.
 #[derive(Clone, Debug)]
-pub struct Registrations {
+pub struct ListRegistrations {
     /// Of this recipient.
     pub client_id: Option<ClientId>,
     /// With this provider.
@@ -78,9 +78,9 @@ pub struct Registrations {
     pub limit: u32,
 }
 
-impl Registrations {
+impl ListRegistrations {
     /// The statement that goes along the narrowest index.
-    const fn statement(&self) -> &'static Sql {
+    const fn select_statement(&self) -> &'static Sql {
         match self {
             Self { client_id: Some(_), .. } => BY_CLIENT,
             Self { partner: Some(_), .. } => BY_PARTNER,
@@ -91,8 +91,8 @@ impl Registrations {
     }
 }
 
-impl Query for Registrations {
-    type Reply = Vec<RegistrationSeen>;
+impl Query for ListRegistrations {
+    type Reply = Vec<RegistrationSummary>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         // No id is greater than this one.
@@ -109,19 +109,19 @@ impl Query for Registrations {
             provider,
             self.limit
         ];
-        let rows = tx.query(self.statement(), params).await?;
-        rows.into_iter().map(|mut row| RegistrationSeen::read(&mut row)).collect()
+        let rows = tx.query(self.select_statement(), params).await?;
+        rows.into_iter().map(|mut row| RegistrationSummary::from_row(&mut row)).collect()
     }
 }
 
 /// A search along one index; what else is asked for is looked at in the rows.
-macro_rules! search {
+macro_rules! registration_search {
     ($name:literal, $along:literal) => {
         sql!(concat!(
             "-- registrations by ",
             $name,
             "\n",
-            seen!(),
+            registration_summary_columns!(),
             "AND ",
             $along,
             " AND r.client_id = COALESCE(?1, r.client_id) AND r.provider_id = COALESCE(?2, r.provider_id)
@@ -132,11 +132,12 @@ macro_rules! search {
     };
 }
 
-static BY_CLIENT: &Sql = search!("recipient", "r.client_id = ?1");
-static BY_PROVIDER: &Sql = search!("provider", "r.provider_id = ?2");
-static BY_PARTNER: &Sql = search!("partner", "c.owner_id = ?3");
-static BY_STATE: &Sql = search!("state", "r.state || '' = ?4");
-static BY_TIME: &Sql = search!("time", "r.requested_at <= ?5");
+static BY_CLIENT: &Sql = registration_search!("recipient", "r.client_id = ?1");
+static BY_PROVIDER: &Sql = registration_search!("provider", "r.provider_id = ?2");
+static BY_PARTNER: &Sql = registration_search!("partner", "c.owner_id = ?3");
+static BY_STATE: &Sql = registration_search!("state", "r.state || '' = ?4");
+static BY_TIME: &Sql = registration_search!("time", "r.requested_at <= ?5");
 
 /// Every statement of this file.
-pub(super) static STATEMENTS: [&Sql; 6] = [SEEN, BY_CLIENT, BY_PROVIDER, BY_PARTNER, BY_STATE, BY_TIME];
+pub(super) static STATEMENTS: [&Sql; 6] =
+    [REGISTRATION_SUMMARY, BY_CLIENT, BY_PROVIDER, BY_PARTNER, BY_STATE, BY_TIME];

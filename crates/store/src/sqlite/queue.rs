@@ -4,46 +4,47 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::Lane;
+use crate::CommandPriority;
 use crate::error::{Result, StoreError};
 
 /// Ends and everything else, each with its bound.
 pub(super) struct Queue<T> {
-    lanes: Mutex<Lanes<T>>,
-    filled: Condvar,
-    bound: usize,
+    state: Mutex<QueueState<T>>,
+    not_empty: Condvar,
+    capacity: usize,
 }
 
-struct Lanes<T> {
-    end: VecDeque<T>,
-    common: VecDeque<T>,
+struct QueueState<T> {
+    high: VecDeque<T>,
+    normal: VecDeque<T>,
     /// Ends taken since the last common command: after so many, one of those has its turn.
-    ends_in_a_row: usize,
+    high_in_a_row: usize,
     closed: bool,
 }
 
 /// A common command has its turn after this many ends.
-const SHARE: usize = 8;
+const MAX_HIGH_IN_A_ROW: usize = 8;
 
 impl<T> Queue<T> {
-    pub(super) fn new(bound: usize) -> Self {
-        let lanes = Lanes { end: VecDeque::new(), common: VecDeque::new(), ends_in_a_row: 0, closed: false };
-        Self { lanes: Mutex::new(lanes), filled: Condvar::new(), bound }
+    pub(super) fn new(capacity: usize) -> Self {
+        let state =
+            QueueState { high: VecDeque::new(), normal: VecDeque::new(), high_in_a_row: 0, closed: false };
+        Self { state: Mutex::new(state), not_empty: Condvar::new(), capacity: capacity }
     }
 
     /// Waits in a lane; a full lane is busy, a closed queue is gone.
-    pub(super) fn push(&self, lane: Lane, item: T) -> Result<()> {
-        let mut lanes = self.lock();
-        if lanes.closed {
+    pub(super) fn push(&self, priority: CommandPriority, item: T) -> Result<()> {
+        let mut state = self.lock();
+        if state.closed {
             return Err(StoreError::Unavailable("the store is closed".into()));
         }
-        let queue = if lane == Lane::End { &mut lanes.end } else { &mut lanes.common };
-        if queue.len() >= self.bound {
+        let queue = if priority == CommandPriority::High { &mut state.high } else { &mut state.normal };
+        if queue.len() >= self.capacity {
             return Err(StoreError::Busy);
         }
         queue.push_back(item);
-        drop(lanes);
-        self.filled.notify_one();
+        drop(state);
+        self.not_empty.notify_one();
         Ok(())
     }
 
@@ -53,58 +54,58 @@ impl<T> Queue<T> {
     }
 
     /// The next item, or none after `patience`, or the end of the queue.
-    pub(super) fn wait(&self, patience: Duration) -> Next<T> {
-        let mut lanes = self.lock();
-        if lanes.is_empty() && !lanes.closed {
-            lanes = self.filled.wait_timeout(lanes, patience).unwrap_or_else(PoisonError::into_inner).0;
+    pub(super) fn wait(&self, timeout: Duration) -> WaitOutcome<T> {
+        let mut state = self.lock();
+        if state.is_empty() && !state.closed {
+            state = self.not_empty.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0;
         }
-        match lanes.pop() {
-            Some(item) => Next::Item(item),
-            None if lanes.closed => Next::Closed,
-            None => Next::Idle,
+        match state.pop() {
+            Some(item) => WaitOutcome::Item(item),
+            None if state.closed => WaitOutcome::Closed,
+            None => WaitOutcome::Idle,
         }
     }
 
     /// Takes nothing more; what waits is still handed out.
     pub(super) fn close(&self) {
         self.lock().closed = true;
-        self.filled.notify_all();
+        self.not_empty.notify_all();
     }
 
     /// How many wait.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        let lanes = self.lock();
-        lanes.end.len() + lanes.common.len()
+        let state = self.lock();
+        state.high.len() + state.normal.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Lanes<T>> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, QueueState<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What waiting brought.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next<T> {
+pub(super) enum WaitOutcome<T> {
     Item(T),
     Idle,
     Closed,
 }
 
-impl<T> Lanes<T> {
+impl<T> QueueState<T> {
     fn is_empty(&self) -> bool {
-        self.end.is_empty() && self.common.is_empty()
+        self.high.is_empty() && self.normal.is_empty()
     }
 
     fn pop(&mut self) -> Option<T> {
-        if (self.ends_in_a_row < SHARE || self.common.is_empty())
-            && let Some(item) = self.end.pop_front()
+        if (self.high_in_a_row < MAX_HIGH_IN_A_ROW || self.normal.is_empty())
+            && let Some(item) = self.high.pop_front()
         {
-            self.ends_in_a_row += 1;
+            self.high_in_a_row += 1;
             return Some(item);
         }
-        self.ends_in_a_row = 0;
-        self.common.pop_front()
+        self.high_in_a_row = 0;
+        self.normal.pop_front()
     }
 }
 
@@ -112,39 +113,39 @@ impl<T> Lanes<T> {
 mod tests {
     use super::*;
 
-    const NOT_LONG: Duration = Duration::from_millis(1);
+    const SHORT_TIMEOUT: Duration = Duration::from_millis(1);
 
-    fn filled(ends: usize, common: usize) -> Queue<&'static str> {
+    fn build_queue(ends: usize, normal: usize) -> Queue<&'static str> {
         let queue = Queue::new(64);
-        (0..common).for_each(|_| queue.push(Lane::Common, "common").unwrap());
-        (0..ends).for_each(|_| queue.push(Lane::End, "end").unwrap());
+        (0..normal).for_each(|_| queue.push(CommandPriority::Normal, "common").unwrap());
+        (0..ends).for_each(|_| queue.push(CommandPriority::High, "end").unwrap());
         queue
     }
 
     #[test]
-    fn ends_go_first_and_the_rest_has_a_share() {
-        let queue = filled(20, 2);
+    fn high_priority_runs_first_without_starving_normal() {
+        let queue = build_queue(20, 2);
         let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
-        assert_eq!(order.iter().position(|x| *x == "common"), Some(SHARE));
-        assert_eq!(order.iter().rposition(|x| *x == "common"), Some(2 * SHARE + 1));
+        assert_eq!(order.iter().position(|x| *x == "common"), Some(MAX_HIGH_IN_A_ROW));
+        assert_eq!(order.iter().rposition(|x| *x == "common"), Some(2 * MAX_HIGH_IN_A_ROW + 1));
         assert_eq!(order.len(), 22);
     }
 
     #[test]
-    fn a_full_lane_is_busy_and_leaves_the_other_open() {
+    fn full_priority_queue_is_busy_and_other_stays_open() {
         let queue = Queue::new(1);
-        queue.push(Lane::Common, 1).unwrap();
-        assert!(matches!(queue.push(Lane::Common, 2), Err(StoreError::Busy)));
-        assert!(queue.push(Lane::End, 3).is_ok());
+        queue.push(CommandPriority::Normal, 1).unwrap();
+        assert!(matches!(queue.push(CommandPriority::Normal, 2), Err(StoreError::Busy)));
+        assert!(queue.push(CommandPriority::High, 3).is_ok());
     }
 
     #[test]
-    fn a_closed_queue_hands_out_what_waits_and_takes_nothing() {
-        let queue = filled(1, 0);
+    fn closed_queue_drains_items_and_rejects_new_ones() {
+        let queue = build_queue(1, 0);
         queue.close();
-        assert!(queue.push(Lane::End, "late").is_err());
-        assert_eq!(queue.wait(NOT_LONG), Next::Item("end"));
-        assert_eq!(queue.wait(NOT_LONG), Next::Closed);
-        assert_eq!(filled(0, 0).wait(NOT_LONG), Next::Idle);
+        assert!(queue.push(CommandPriority::High, "late").is_err());
+        assert_eq!(queue.wait(SHORT_TIMEOUT), WaitOutcome::Item("end"));
+        assert_eq!(queue.wait(SHORT_TIMEOUT), WaitOutcome::Closed);
+        assert_eq!(build_queue(0, 0).wait(SHORT_TIMEOUT), WaitOutcome::Idle);
     }
 }

@@ -10,19 +10,22 @@ use crate::error::Result;
 
 pub(super) struct Readers {
     connections: Vec<Mutex<Connection>>,
-    next: AtomicUsize,
+    next_index: AtomicUsize,
 }
 
 impl Readers {
     pub(super) fn open(path: &Path, count: usize) -> Result<Self> {
         let open = |_| super::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map(Mutex::new);
-        Ok(Self { connections: (0..count).map(open).collect::<Result<_>>()?, next: AtomicUsize::new(0) })
+        Ok(Self {
+            connections: (0..count).map(open).collect::<Result<_>>()?,
+            next_index: AtomicUsize::new(0),
+        })
     }
 
     /// Reads on the first free connection, or waits for one.
-    pub(super) fn with<T>(&self, read: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
+    pub(super) fn with_connection<T>(&self, read: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         let count = self.connections.len();
-        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        let start = self.next_index.fetch_add(1, Ordering::Relaxed);
         for n in 0..count {
             match self.connections[(start + n) % count].try_lock() {
                 Ok(mut connection) => return read(&mut connection),

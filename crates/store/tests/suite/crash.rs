@@ -7,16 +7,16 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use domain::model::connection::{BankState, Cause, State};
+use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
 use store::Location;
-use store::query::ConnectionById;
+use store::query::GetConnection;
 
-use crate::kit::{Kit, connect, connection_id, durable_database};
+use crate::kit::{TestStore, connect, connection_id, create_durable_database};
 
-const CHILD: &str = "BOWLINE_CRASH_CHILD";
+const CHILD_URL_VAR: &str = "BOWLINE_CRASH_CHILD";
 const CONNECTIONS: usize = 60;
 
-fn place(location: &Location) -> String {
+fn location_url(location: &Location) -> String {
     match location {
         Location::Sqlite(path) => format!("sqlite:{}", path.display()),
         Location::Postgres(url) => url.expose().clone(),
@@ -26,16 +26,16 @@ fn place(location: &Location) -> String {
 /// What the killed process does; nothing when the suite runs it as a test.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
-    let Ok(url) = std::env::var(CHILD) else { return };
-    let kit = Kit::at(Location::parse(&url).unwrap(), None).await;
+    let Ok(url) = std::env::var(CHILD_URL_VAR) else { return };
+    let kit = TestStore::create(Location::parse(&url).unwrap(), None).await;
     for number in 0..CONNECTIONS {
-        kit.active(&format!("n{number}"), "dc-acme", None).await;
+        kit.create_active_connection(&format!("n{number}"), "dc-acme", None).await;
     }
     println!("ready");
     let kit = &kit;
     let streams = (0..16).map(|stream| async move {
         for number in (stream..CONNECTIONS).step_by(16) {
-            kit.end(&connection_id(&format!("n{number}")), Cause::Recipient, None).await;
+            kit.end_connection(&connection_id(&format!("n{number}")), EndCause::Recipient, None).await;
             println!("ended {number}");
         }
     });
@@ -45,10 +45,10 @@ async fn child() {
 }
 
 /// Starts the child, kills it after `patience` acknowledgements, and says which there were.
-fn acknowledged(url: &str, patience: usize) -> BTreeSet<String> {
+fn run_child_until_killed(url: &str, max_acknowledged: usize) -> BTreeSet<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["crash::child", "--exact", "--nocapture", "--test-threads=1"])
-        .env(CHILD, url)
+        .env(CHILD_URL_VAR, url)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -60,7 +60,7 @@ fn acknowledged(url: &str, patience: usize) -> BTreeSet<String> {
             ended.insert(number.to_owned());
         }
         // What is in the pipe when the child dies was acknowledged as well, and is read on.
-        if line == "over" || ended.len() == patience {
+        if line == "over" || ended.len() == max_acknowledged {
             child.kill().unwrap();
         }
     }
@@ -69,7 +69,7 @@ fn acknowledged(url: &str, patience: usize) -> BTreeSet<String> {
 }
 
 /// Waits until PostgreSQL has noticed that the process is gone: until then it may still commit what was on its way.
-async fn settled(location: &Location) {
+async fn wait_for_disconnect(location: &Location) {
     let Location::Postgres(url) = location else { return };
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let client = connect(url.expose()).await;
@@ -78,39 +78,39 @@ async fn settled(location: &Location) {
     }
 }
 
-async fn rounds(fresh: impl AsyncFn() -> (Location, Option<tempfile::TempDir>)) {
+async fn run_rounds(fresh: impl AsyncFn() -> (Location, Option<tempfile::TempDir>)) {
     let rounds: usize = std::env::var("BOWLINE_CRASH_ROUNDS").map_or(4, |text| text.parse().unwrap());
-    let mut cut_short = 0;
+    let mut interrupted = 0;
     for round in 0..rounds {
         let (location, folder) = fresh().await;
-        let ended = acknowledged(&place(&location), 1 + round * 7 % (CONNECTIONS / 2));
+        let ended = run_child_until_killed(&location_url(&location), 1 + round * 7 % (CONNECTIONS / 2));
         assert!(!ended.is_empty());
-        settled(&location).await;
-        let kit = Kit::again(location, folder).await;
-        let mut alive = 0;
+        wait_for_disconnect(&location).await;
+        let kit = TestStore::reopen(location, folder).await;
+        let mut active_count = 0;
         for number in 0..CONNECTIONS {
             let id = connection_id(&format!("n{number}"));
-            let connection = kit.store.ask(&ConnectionById { id: id.clone() }).await.unwrap().unwrap();
-            let is_ended = matches!(connection.state, State::Ended(_));
+            let connection = kit.store.query(&GetConnection { id: id.clone() }).await.unwrap().unwrap();
+            let is_ended = matches!(connection.state, ConnectionState::Ended(_));
             assert!(is_ended || !ended.contains(&number.to_string()), "n{number} came back to life");
             assert_eq!(
-                connection.bank == BankState::Pending,
+                connection.provider_revocation == UpstreamRevocation::Pending,
                 is_ended,
                 "its job is there, whole or not at all"
             );
-            alive += usize::from(!is_ended);
-            kit.record(&id).await;
+            active_count += usize::from(!is_ended);
+            kit.connection_audit_actions(&id).await;
         }
-        let told = i64::try_from(CONNECTIONS - alive).unwrap();
-        assert_eq!(kit.jobs("tell_bank", "pending").await, told);
-        cut_short += usize::from(alive > 0);
+        let expected_jobs = i64::try_from(CONNECTIONS - active_count).unwrap();
+        assert_eq!(kit.count_jobs("tell_bank", "pending").await, expected_jobs);
+        interrupted += usize::from(active_count > 0);
     }
-    assert!(cut_short > 0, "no round was killed in the middle of the stream");
+    assert!(interrupted > 0, "no round was killed in the middle of the stream");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn acknowledged_ends_survive_a_kill_on_sqlite() {
-    rounds(async || {
+async fn acknowledged_ends_survive_process_kill_on_sqlite() {
+    run_rounds(async || {
         let folder = tempfile::tempdir().unwrap();
         (Location::Sqlite(folder.path().join("hub.db")), Some(folder))
     })
@@ -118,6 +118,6 @@ async fn acknowledged_ends_survive_a_kill_on_sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn acknowledged_ends_survive_a_kill_on_postgres() {
-    rounds(async || (durable_database().await, None)).await;
+async fn acknowledged_ends_survive_process_kill_on_postgres() {
+    run_rounds(async || (create_durable_database().await, None)).await;
 }

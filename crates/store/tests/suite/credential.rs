@@ -3,39 +3,51 @@
 use std::time::Duration;
 
 use domain::id::ConnectionId;
-use domain::model::connection::{BankState, Cause};
-use domain::model::job::Attempt;
-use store::command::{Lease, LeaseCredential, Leased, ReleaseLease, StoreCredential, Stored};
-use store::query::CredentialOf;
+use domain::model::connection::{EndCause, UpstreamRevocation};
+use domain::model::job::AttemptOutcome;
+use store::command::{
+    Lease, LeaseCredential, LeaseOutcome, ReleaseLease, StoreCredential, StoreCredentialOutcome,
+};
+use store::query::GetUpstreamCredential;
 
-use crate::kit::{Kit, on_both};
+use crate::kit::{TestStore, on_both};
 
 on_both!(
-    one_refreshes_at_a_time,
-    who_loses_to_an_end_hands_the_new_token_over,
-    a_lease_that_died_leaves_a_doubt,
-    an_end_under_a_refresh_is_told_only_when_the_late_token_is_revoked,
-    a_refresh_that_dies_after_an_end_leaves_a_doubt,
-    the_first_of_two_refreshes_wins,
+    refresh_lease_is_exclusive,
+    refresh_losing_to_end_queues_token_revocation,
+    expired_lease_makes_revocation_outcome_unknown,
+    late_token_must_be_revoked_before_status_is_accepted,
+    unfinished_refresh_at_end_makes_outcome_unknown,
+    first_of_two_refreshes_is_stored,
 );
 
-const LIFE: Duration = Duration::from_secs(20);
+const LEASE_TTL: Duration = Duration::from_secs(20);
 
-async fn lease(kit: &Kit, id: &ConnectionId, seen_version: i64) -> Leased {
-    let lease = LeaseCredential { moment: kit.moment(), connection_id: id.clone(), seen_version, life: LIFE };
+async fn lease_credential(kit: &TestStore, id: &ConnectionId, seen_version: i64) -> LeaseOutcome {
+    let lease = LeaseCredential {
+        moment: kit.next_moment(),
+        connection_id: id.clone(),
+        seen_version,
+        lease_ttl: LEASE_TTL,
+    };
     kit.store.run(lease).await.unwrap()
 }
 
-pub(crate) async fn mine(kit: &Kit, id: &ConnectionId, version: i64) -> Lease {
-    match lease(kit, id, version).await {
-        Leased::Yours(lease) => lease,
+pub(crate) async fn acquire_lease(kit: &TestStore, id: &ConnectionId, version: i64) -> Lease {
+    match lease_credential(kit, id, version).await {
+        LeaseOutcome::Acquired(lease) => lease,
         other => panic!("expected the lease, got {other:?}"),
     }
 }
 
-pub(crate) async fn store(kit: &Kit, id: &ConnectionId, lease: Lease, access: &str) -> Stored {
+pub(crate) async fn store_credential(
+    kit: &TestStore,
+    id: &ConnectionId,
+    lease: Lease,
+    access: &str,
+) -> StoreCredentialOutcome {
     let stored = StoreCredential {
-        moment: kit.moment(),
+        moment: kit.next_moment(),
         connection_id: id.clone(),
         lease,
         access_token: access.as_bytes().to_vec(),
@@ -45,86 +57,112 @@ pub(crate) async fn store(kit: &Kit, id: &ConnectionId, lease: Lease, access: &s
     kit.store.run(stored).await.unwrap()
 }
 
-async fn one_refreshes_at_a_time(kit: Kit) {
-    let id = kit.active("a", "dc-acme", Some("alice")).await;
-    let held = mine(&kit, &id, 1).await;
-    assert_eq!(held.refresh_token.as_deref(), Some(&b"sealed refresh a"[..]));
-    assert!(matches!(lease(&kit, &id, 1).await, Leased::Busy(until) if until == kit.now.plus(LIFE)));
-    assert_eq!(store(&kit, &id, held, "new").await, Stored::Stored);
-    let credential = kit.store.ask(&CredentialOf { connection_id: id.clone() }).await.unwrap().unwrap();
+async fn refresh_lease_is_exclusive(kit: TestStore) {
+    let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    let refresh_lease = acquire_lease(&kit, &id, 1).await;
+    assert_eq!(refresh_lease.refresh_token.as_deref(), Some(&b"sealed refresh a"[..]));
+    assert!(
+        matches!(lease_credential(&kit, &id, 1).await, LeaseOutcome::Busy(until) if until == kit.now.plus(LEASE_TTL))
+    );
+    assert_eq!(store_credential(&kit, &id, refresh_lease, "new").await, StoreCredentialOutcome::Stored);
+    let credential =
+        kit.store.query(&GetUpstreamCredential { connection_id: id.clone() }).await.unwrap().unwrap();
     assert_eq!((credential.version, credential.access_token), (2, b"new".to_vec()));
-    assert!(matches!(lease(&kit, &id, 1).await, Leased::Fresh));
-    let next = mine(&kit, &id, 2).await;
+    assert!(matches!(lease_credential(&kit, &id, 1).await, LeaseOutcome::AlreadyRefreshed));
+    let next = acquire_lease(&kit, &id, 2).await;
     assert_eq!(next.refresh_token.as_deref(), Some(&b"refresh of new"[..]));
-    let release =
-        ReleaseLease { moment: kit.moment(), connection_id: id.clone(), lease: next.id, doubt: false };
+    let release = ReleaseLease {
+        moment: kit.next_moment(),
+        connection_id: id.clone(),
+        lease: next.id,
+        outcome_unknown: false,
+    };
     kit.store.run(release).await.unwrap();
-    mine(&kit, &id, 2).await;
+    acquire_lease(&kit, &id, 2).await;
 }
 
-async fn who_loses_to_an_end_hands_the_new_token_over(kit: Kit) {
-    let id = kit.active("a", "dc-acme", Some("alice")).await;
-    let held = mine(&kit, &id, 1).await;
-    kit.end(&id, Cause::Recipient, None).await;
-    assert_eq!(kit.jobs("tell_bank", "pending").await, 1);
-    assert_eq!(store(&kit, &id, held, "new").await, Stored::TooLate);
-    assert_eq!(kit.jobs("tell_bank", "pending").await, 2, "the token that came too late is revoked as well");
-    assert!(kit.store.ask(&CredentialOf { connection_id: id.clone() }).await.unwrap().is_none());
-    assert!(matches!(lease(&kit, &id, 1).await, Leased::Over));
+async fn refresh_losing_to_end_queues_token_revocation(kit: TestStore) {
+    let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    let refresh_lease = acquire_lease(&kit, &id, 1).await;
+    kit.end_connection(&id, EndCause::Recipient, None).await;
+    assert_eq!(kit.count_jobs("tell_bank", "pending").await, 1);
+    assert_eq!(store_credential(&kit, &id, refresh_lease, "new").await, StoreCredentialOutcome::LeaseLost);
+    assert_eq!(
+        kit.count_jobs("tell_bank", "pending").await,
+        2,
+        "the token that came too late is revoked as well"
+    );
+    assert!(kit.store.query(&GetUpstreamCredential { connection_id: id.clone() }).await.unwrap().is_none());
+    assert!(matches!(lease_credential(&kit, &id, 1).await, LeaseOutcome::ConnectionEnded));
 }
 
-async fn a_lease_that_died_leaves_a_doubt(mut kit: Kit) {
-    let id = kit.active("a", "dc-acme", Some("alice")).await;
-    mine(&kit, &id, 1).await;
-    kit.advance(LIFE);
-    mine(&kit, &id, 1).await;
-    kit.end(&id, Cause::Recipient, None).await;
-    let (job, lease) = crate::job::lease(&kit).await.unwrap();
-    assert!(job.uncertain);
-    crate::job::finish(&kit, &job, lease, Attempt::Accepted).await;
-    assert_eq!(kit.connection(&id).await.bank, BankState::Unverified);
+async fn expired_lease_makes_revocation_outcome_unknown(mut kit: TestStore) {
+    let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    acquire_lease(&kit, &id, 1).await;
+    kit.advance_clock(LEASE_TTL);
+    acquire_lease(&kit, &id, 1).await;
+    kit.end_connection(&id, EndCause::Recipient, None).await;
+    let (job, lease) = crate::job::lease_job(&kit).await.unwrap();
+    assert!(job.refresh_outcome_unknown);
+    crate::job::finish_job(&kit, &job, lease, AttemptOutcome::Accepted).await;
+    assert_eq!(kit.get_connection(&id).await.provider_revocation, UpstreamRevocation::Unknown);
 }
 
-async fn an_end_under_a_refresh_is_told_only_when_the_late_token_is_revoked(kit: Kit) {
+async fn late_token_must_be_revoked_before_status_is_accepted(kit: TestStore) {
     for (name, late_first) in [("a", true), ("b", false)] {
-        let id = kit.active(name, "dc-acme", None).await;
-        let bank = async || kit.connection(&id).await.bank;
-        let held = mine(&kit, &id, 1).await;
-        kit.end(&id, Cause::Recipient, None).await;
-        let (old, lease) = crate::job::lease(&kit).await.unwrap();
+        let id = kit.create_active_connection(name, "dc-acme", None).await;
+        let bank = async || kit.get_connection(&id).await.provider_revocation;
+        let refresh_lease = acquire_lease(&kit, &id, 1).await;
+        kit.end_connection(&id, EndCause::Recipient, None).await;
+        let (old, lease) = crate::job::lease_job(&kit).await.unwrap();
         if late_first {
-            assert_eq!(store(&kit, &id, held.clone(), "new").await, Stored::TooLate);
-            crate::job::finish(&kit, &old, lease, Attempt::Accepted).await;
+            assert_eq!(
+                store_credential(&kit, &id, refresh_lease.clone(), "new").await,
+                StoreCredentialOutcome::LeaseLost
+            );
+            crate::job::finish_job(&kit, &old, lease, AttemptOutcome::Accepted).await;
         } else {
-            crate::job::finish(&kit, &old, lease, Attempt::Accepted).await;
-            assert_eq!(bank().await, BankState::Unverified, "the refresh may have brought a token");
-            assert_eq!(store(&kit, &id, held.clone(), "new").await, Stored::TooLate);
+            crate::job::finish_job(&kit, &old, lease, AttemptOutcome::Accepted).await;
+            assert_eq!(bank().await, UpstreamRevocation::Unknown, "the refresh may have brought a token");
+            assert_eq!(
+                store_credential(&kit, &id, refresh_lease.clone(), "new").await,
+                StoreCredentialOutcome::LeaseLost
+            );
         }
-        assert_eq!(bank().await, BankState::Pending, "a token lives that the provider is still to revoke");
-        let (new, lease) = crate::job::lease(&kit).await.unwrap();
+        assert_eq!(
+            bank().await,
+            UpstreamRevocation::Pending,
+            "a token lives that the provider is still to revoke"
+        );
+        let (new, lease) = crate::job::lease_job(&kit).await.unwrap();
         assert_eq!(new.token, b"refresh of new");
-        crate::job::finish(&kit, &new, lease, Attempt::Accepted).await;
-        assert_eq!(bank().await, BankState::Accepted);
-        kit.record(&id).await;
+        crate::job::finish_job(&kit, &new, lease, AttemptOutcome::Accepted).await;
+        assert_eq!(bank().await, UpstreamRevocation::Accepted);
+        kit.connection_audit_actions(&id).await;
     }
 }
 
-async fn a_refresh_that_dies_after_an_end_leaves_a_doubt(kit: Kit) {
-    let id = kit.active("a", "dc-acme", Some("alice")).await;
-    mine(&kit, &id, 1).await;
-    kit.end(&id, Cause::Recipient, None).await;
-    let (job, lease) = crate::job::lease(&kit).await.unwrap();
-    crate::job::finish(&kit, &job, lease, Attempt::Accepted).await;
-    assert_eq!(kit.connection(&id).await.bank, BankState::Unverified, "nobody says what the refresh brought");
+async fn unfinished_refresh_at_end_makes_outcome_unknown(kit: TestStore) {
+    let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    acquire_lease(&kit, &id, 1).await;
+    kit.end_connection(&id, EndCause::Recipient, None).await;
+    let (job, lease) = crate::job::lease_job(&kit).await.unwrap();
+    crate::job::finish_job(&kit, &job, lease, AttemptOutcome::Accepted).await;
+    assert_eq!(
+        kit.get_connection(&id).await.provider_revocation,
+        UpstreamRevocation::Unknown,
+        "nobody says what the refresh brought"
+    );
 }
 
-async fn the_first_of_two_refreshes_wins(mut kit: Kit) {
-    let id = kit.active("a", "dc-acme", Some("alice")).await;
-    let slow = mine(&kit, &id, 1).await;
-    kit.advance(LIFE);
-    let quick = mine(&kit, &id, 1).await;
-    assert_eq!(store(&kit, &id, slow, "slow").await, Stored::Stored);
-    assert_eq!(store(&kit, &id, quick, "quick").await, Stored::TooLate);
-    let credential = kit.store.ask(&CredentialOf { connection_id: id.clone() }).await.unwrap().unwrap();
+async fn first_of_two_refreshes_is_stored(mut kit: TestStore) {
+    let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    let slow = acquire_lease(&kit, &id, 1).await;
+    kit.advance_clock(LEASE_TTL);
+    let quick = acquire_lease(&kit, &id, 1).await;
+    assert_eq!(store_credential(&kit, &id, slow, "slow").await, StoreCredentialOutcome::Stored);
+    assert_eq!(store_credential(&kit, &id, quick, "quick").await, StoreCredentialOutcome::LeaseLost);
+    let credential =
+        kit.store.query(&GetUpstreamCredential { connection_id: id.clone() }).await.unwrap().unwrap();
     assert_eq!((credential.version, credential.access_token), (2, b"slow".to_vec()));
 }

@@ -1,15 +1,15 @@
 //! A database that may lose what it acknowledged is refused.
 
-use store::{Location, Settings, Store, StoreError};
+use store::{Location, Store, StoreError, StoreSettings};
 
-use crate::kit::{Kit, audit_key, connect};
+use crate::kit::{TestStore, audit_key, connect};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_postgres_that_may_lose_commits_is_refused() {
-    let kit = Kit::postgres().await;
+async fn postgres_that_may_lose_commits_is_rejected() {
+    let kit = TestStore::open_postgres().await;
     let Location::Postgres(url) = &kit.location else { panic!("PostgreSQL") };
     let (_, name) = url.expose().rsplit_once('/').unwrap();
-    for (key, value, said) in [
+    for (key, value, expected_message) in [
         ("synchronous_commit", "off", Some("synchronous_commit is off")),
         ("synchronous_commit", "local", Some("synchronous_commit is local")),
         ("default_transaction_read_only", "on", Some("standby or read-only")),
@@ -19,13 +19,16 @@ async fn a_postgres_that_may_lose_commits_is_refused() {
         let client = connect(url.expose()).await;
         client.batch_execute(&format!("ALTER DATABASE {name} SET {key} = '{value}'")).await.unwrap();
         let (location, audit_key) = (kit.location.clone(), audit_key());
-        let opened = Store::open(Settings { location, connections: 1, queue: 1, audit_key }).await.err();
+        let opened =
+            Store::open(StoreSettings { location, connections: 1, queue_capacity: 1, audit_key }).await.err();
         let migrated = Store::migrate(&kit.location).await.err();
         client.batch_execute(&format!("ALTER DATABASE {name} RESET {key}")).await.unwrap();
         for refused in [opened, migrated] {
-            match (said, refused) {
+            match (expected_message, refused) {
                 (None, None) => {}
-                (Some(said), Some(StoreError::Unfit(why))) => assert!(why.contains(said), "{why}"),
+                (Some(said), Some(StoreError::Incompatible(message))) => {
+                    assert!(message.contains(said), "{message}")
+                }
                 (_, other) => panic!("{key} = {value}: {other:?}"),
             }
         }

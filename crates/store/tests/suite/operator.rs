@@ -6,20 +6,20 @@ use std::time::Duration;
 use domain::id::OperatorId;
 use domain::model::audit_event::{Actor, ActorKind, AuditHead, SubjectKind};
 use domain::model::operator::{OperatorToken, Role};
-use store::command::{AddOperator, Added, AddedBy, IssueBootstrap, RemoveOperator};
-use store::query::{OperatorBy, Operators};
+use store::command::{AddOperator, AddOperatorOutcome, IssueBootstrapToken, OperatorAddedBy, RemoveOperator};
+use store::query::{FindOperator, ListOperators};
 
-use crate::kit::{DAY, Kit, hash, hashes, on_both, operator};
+use crate::kit::{DAY, TestStore, hash, hashes, on_both, operator_actor};
 
 on_both!(
-    the_first_admin_is_made_once,
-    a_newer_bootstrap_voids_the_older,
-    of_many_that_spend_at_once_one_does,
-    who_was_removed_adds_nobody,
-    a_removed_operator_frees_its_name_and_so_does_an_expired_one
+    bootstrap_token_adds_first_admin_once,
+    newer_bootstrap_token_revokes_older,
+    concurrent_bootstrap_uses_add_one_admin,
+    removed_or_expired_admin_cannot_add_operators,
+    operator_name_is_reusable_after_removal_or_expiry
 );
 
-fn token(kit: &Kit, name: &str, role: Role) -> OperatorToken {
+fn build_operator_token(kit: &TestStore, name: &str, role: Role) -> OperatorToken {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     OperatorToken {
@@ -35,102 +35,132 @@ fn token(kit: &Kit, name: &str, role: Role) -> OperatorToken {
     }
 }
 
-impl Kit {
-    async fn bootstrap(&self, text: &str) -> bool {
-        let issue = IssueBootstrap { moment: self.moment(), hash: hash(text), actor: operator() };
+impl TestStore {
+    async fn issue_bootstrap_token(&self, text: &str) -> bool {
+        let issue =
+            IssueBootstrapToken { moment: self.next_moment(), hash: hash(text), actor: operator_actor() };
         self.store.run(issue).await.unwrap()
     }
 
-    async fn operator(&self, text: &str) -> Option<OperatorToken> {
-        self.store.ask(&OperatorBy { hashes: hashes(text) }).await.unwrap()
+    async fn find_operator(&self, text: &str) -> Option<OperatorToken> {
+        self.store.query(&FindOperator { hashes: hashes(text) }).await.unwrap()
     }
 
-    async fn add(&self, token: OperatorToken, by: AddedBy) -> Added {
-        self.store.run(AddOperator { moment: self.moment(), token, by }).await.unwrap()
+    async fn add_operator(&self, token: OperatorToken, by: OperatorAddedBy) -> AddOperatorOutcome {
+        self.store.run(AddOperator { moment: self.next_moment(), token, added_by: by }).await.unwrap()
     }
 
-    async fn operators_record(&self, id: &OperatorId) -> Vec<&'static str> {
-        let all = self.store.ask(&Operators { after: None, limit: 100 }).await.unwrap();
+    async fn operator_audit_actions(&self, id: &OperatorId) -> Vec<&'static str> {
+        let all = self.store.query(&ListOperators { after: None, limit: 100 }).await.unwrap();
         let row = all.into_iter().find(|operator| operator.id == *id).unwrap();
-        let events = self.chain(SubjectKind::Operator, id, &row.audit).await;
+        let events = self.load_verified_audit_chain(SubjectKind::Operator, id, &row.audit).await;
         events.iter().map(|event| event.entry.action.as_str()).collect()
     }
 }
 
-async fn the_first_admin_is_made_once(mut kit: Kit) {
-    assert!(kit.bootstrap("first").await);
-    let first = kit.operator("first").await.unwrap();
-    assert!(first.bootstrap && first.lives(kit.now) && !first.lives(kit.now.plus(DAY)));
-    let by = AddedBy::Bootstrap(first.id.clone());
-    let ann = token(&kit, "ann", Role::Admin);
-    assert_eq!(kit.add(ann.clone(), by.clone()).await, Added::Added);
-    assert_eq!(kit.operators_record(&first.id).await, ["operator.bootstrap_issued", "operator.removed"]);
-    assert_eq!(kit.operators_record(&ann.id).await, ["operator.added"]);
-    assert_eq!(kit.add(token(&kit, "bob", Role::Admin), by).await, Added::Spent, "once");
-    assert!(!kit.bootstrap("second").await, "there is an admin");
-    kit.advance(DAY);
-    assert!(kit.bootstrap("second").await, "the only admin has expired");
+async fn bootstrap_token_adds_first_admin_once(mut kit: TestStore) {
+    assert!(kit.issue_bootstrap_token("first").await);
+    let first = kit.find_operator("first").await.unwrap();
+    assert!(first.bootstrap && first.is_usable(kit.now) && !first.is_usable(kit.now.plus(DAY)));
+    let by = OperatorAddedBy::Bootstrap(first.id.clone());
+    let ann = build_operator_token(&kit, "ann", Role::Admin);
+    assert_eq!(kit.add_operator(ann.clone(), by.clone()).await, AddOperatorOutcome::Added);
+    assert_eq!(
+        kit.operator_audit_actions(&first.id).await,
+        ["operator.bootstrap_issued", "operator.removed"]
+    );
+    assert_eq!(kit.operator_audit_actions(&ann.id).await, ["operator.added"]);
+    assert_eq!(
+        kit.add_operator(build_operator_token(&kit, "bob", Role::Admin), by).await,
+        AddOperatorOutcome::NotAuthorized,
+        "once"
+    );
+    assert!(!kit.issue_bootstrap_token("second").await, "there is an admin");
+    kit.advance_clock(DAY);
+    assert!(kit.issue_bootstrap_token("second").await, "the only admin has expired");
 }
 
-async fn who_was_removed_adds_nobody(mut kit: Kit) {
-    let by = |id: &OperatorId| AddedBy::Actor(Actor::new(ActorKind::Operator, id.as_str()));
+async fn removed_or_expired_admin_cannot_add_operators(mut kit: TestStore) {
+    let by = |id: &OperatorId| OperatorAddedBy::Actor(Actor::new(ActorKind::Operator, id.as_str()));
     let (ann, bob, eve) = (
-        token(&kit, "ann", Role::Admin),
-        token(&kit, "bob", Role::Admin),
-        token(&kit, "eve", Role::Operator),
+        build_operator_token(&kit, "ann", Role::Admin),
+        build_operator_token(&kit, "bob", Role::Admin),
+        build_operator_token(&kit, "eve", Role::Operator),
     );
     assert_eq!(
-        kit.add(ann.clone(), AddedBy::Actor(Actor::new(ActorKind::Operator, "cli"))).await,
-        Added::Added
+        kit.add_operator(ann.clone(), OperatorAddedBy::Actor(Actor::new(ActorKind::Operator, "cli"))).await,
+        AddOperatorOutcome::Added
     );
     for new in [&bob, &eve] {
-        assert_eq!(kit.add(new.clone(), by(&ann.id)).await, Added::Added);
+        assert_eq!(kit.add_operator(new.clone(), by(&ann.id)).await, AddOperatorOutcome::Added);
     }
-    let late = async |kit: &Kit, who: &OperatorId| kit.add(token(kit, "late", Role::Admin), by(who)).await;
-    assert_eq!(late(&kit, &eve.id).await, Added::Spent, "no admin");
-    assert_eq!(late(&kit, &OperatorId::parse("opr_nobody").unwrap()).await, Added::Spent);
-    let remove = RemoveOperator { moment: kit.moment(), id: bob.id.clone(), actor: operator() };
+    let add_late_operator = async |kit: &TestStore, who: &OperatorId| {
+        kit.add_operator(build_operator_token(kit, "late", Role::Admin), by(who)).await
+    };
+    assert_eq!(add_late_operator(&kit, &eve.id).await, AddOperatorOutcome::NotAuthorized, "no admin");
+    assert_eq!(
+        add_late_operator(&kit, &OperatorId::parse("opr_nobody").unwrap()).await,
+        AddOperatorOutcome::NotAuthorized
+    );
+    let remove = RemoveOperator { moment: kit.next_moment(), id: bob.id.clone(), actor: operator_actor() };
     assert!(kit.store.run(remove).await.unwrap());
-    assert_eq!(late(&kit, &bob.id).await, Added::Spent);
-    kit.advance(DAY);
-    assert_eq!(late(&kit, &ann.id).await, Added::Spent, "expired");
+    assert_eq!(add_late_operator(&kit, &bob.id).await, AddOperatorOutcome::NotAuthorized);
+    kit.advance_clock(DAY);
+    assert_eq!(add_late_operator(&kit, &ann.id).await, AddOperatorOutcome::NotAuthorized, "expired");
 }
 
-async fn a_newer_bootstrap_voids_the_older(kit: Kit) {
-    assert!(kit.bootstrap("one").await && kit.bootstrap("two").await);
-    assert!(kit.operator("one").await.unwrap().ended_at.is_some());
-    let old = AddedBy::Bootstrap(kit.operator("one").await.unwrap().id);
-    assert_eq!(kit.add(token(&kit, "ann", Role::Admin), old).await, Added::Spent);
-    let new = AddedBy::Bootstrap(kit.operator("two").await.unwrap().id);
-    assert_eq!(kit.add(token(&kit, "ann", Role::Admin), new).await, Added::Added);
+async fn newer_bootstrap_token_revokes_older(kit: TestStore) {
+    assert!(kit.issue_bootstrap_token("one").await && kit.issue_bootstrap_token("two").await);
+    assert!(kit.find_operator("one").await.unwrap().ended_at.is_some());
+    let old = OperatorAddedBy::Bootstrap(kit.find_operator("one").await.unwrap().id);
+    assert_eq!(
+        kit.add_operator(build_operator_token(&kit, "ann", Role::Admin), old).await,
+        AddOperatorOutcome::NotAuthorized
+    );
+    let new = OperatorAddedBy::Bootstrap(kit.find_operator("two").await.unwrap().id);
+    assert_eq!(
+        kit.add_operator(build_operator_token(&kit, "ann", Role::Admin), new).await,
+        AddOperatorOutcome::Added
+    );
 }
 
-async fn of_many_that_spend_at_once_one_does(kit: Kit) {
-    assert!(kit.bootstrap("first").await);
-    let by = AddedBy::Bootstrap(kit.operator("first").await.unwrap().id);
-    let tries = (0..8).map(|n| kit.add(token(&kit, &format!("ann{n}"), Role::Admin), by.clone()));
+async fn concurrent_bootstrap_uses_add_one_admin(kit: TestStore) {
+    assert!(kit.issue_bootstrap_token("first").await);
+    let by = OperatorAddedBy::Bootstrap(kit.find_operator("first").await.unwrap().id);
+    let tries = (0..8)
+        .map(|n| kit.add_operator(build_operator_token(&kit, &format!("ann{n}"), Role::Admin), by.clone()));
     let added = futures_util::future::join_all(tries).await;
-    assert_eq!(added.iter().filter(|added| **added == Added::Added).count(), 1, "{added:?}");
+    assert_eq!(added.iter().filter(|added| **added == AddOperatorOutcome::Added).count(), 1, "{added:?}");
 }
 
-async fn a_removed_operator_frees_its_name_and_so_does_an_expired_one(mut kit: Kit) {
-    let by = || AddedBy::Actor(Actor::new(ActorKind::Operator, "test"));
-    let ann = token(&kit, "ann", Role::Viewer);
-    assert_eq!(kit.add(ann.clone(), by()).await, Added::Added);
-    assert_eq!(kit.add(token(&kit, "ann", Role::Admin), by()).await, Added::Taken);
-    let again = OperatorToken { name: "other".into(), hash: hash("other"), ..ann.clone() };
-    assert_eq!(kit.add(again, by()).await, Added::Taken, "the same id");
-    let remove = || RemoveOperator { moment: kit.moment(), id: ann.id.clone(), actor: operator() };
+async fn operator_name_is_reusable_after_removal_or_expiry(mut kit: TestStore) {
+    let by = || OperatorAddedBy::Actor(Actor::new(ActorKind::Operator, "test"));
+    let ann = build_operator_token(&kit, "ann", Role::Viewer);
+    assert_eq!(kit.add_operator(ann.clone(), by()).await, AddOperatorOutcome::Added);
+    assert_eq!(
+        kit.add_operator(build_operator_token(&kit, "ann", Role::Admin), by()).await,
+        AddOperatorOutcome::AlreadyExists
+    );
+    let duplicate = OperatorToken { name: "other".into(), hash: hash("other"), ..ann.clone() };
+    assert_eq!(kit.add_operator(duplicate, by()).await, AddOperatorOutcome::AlreadyExists, "the same id");
+    let remove = || RemoveOperator { moment: kit.next_moment(), id: ann.id.clone(), actor: operator_actor() };
     assert!(kit.store.run(remove()).await.unwrap() && kit.store.run(remove()).await.unwrap());
-    assert_eq!(kit.operators_record(&ann.id).await, ["operator.added", "operator.removed"], "once");
-    let nobody = OperatorId::parse("opr_nobody").unwrap();
-    let gone = RemoveOperator { moment: kit.moment(), id: nobody, actor: operator() };
-    assert!(!kit.store.run(gone).await.unwrap());
-    assert_eq!(kit.add(token(&kit, "ann", Role::Viewer), by()).await, Added::Added);
-    kit.advance(DAY + Duration::from_secs(1));
-    assert_eq!(kit.add(token(&kit, "ann", Role::Viewer), by()).await, Added::Added);
-    let page = |after, limit| Operators { after, limit };
-    let first = kit.store.ask(&page(None, 2)).await.unwrap();
-    let rest = kit.store.ask(&page(Some(first[1].id.clone()), 100)).await.unwrap();
+    assert_eq!(kit.operator_audit_actions(&ann.id).await, ["operator.added", "operator.removed"], "once");
+    let unknown_id = OperatorId::parse("opr_nobody").unwrap();
+    let remove_unknown =
+        RemoveOperator { moment: kit.next_moment(), id: unknown_id, actor: operator_actor() };
+    assert!(!kit.store.run(remove_unknown).await.unwrap());
+    assert_eq!(
+        kit.add_operator(build_operator_token(&kit, "ann", Role::Viewer), by()).await,
+        AddOperatorOutcome::Added
+    );
+    kit.advance_clock(DAY + Duration::from_secs(1));
+    assert_eq!(
+        kit.add_operator(build_operator_token(&kit, "ann", Role::Viewer), by()).await,
+        AddOperatorOutcome::Added
+    );
+    let page = |after, limit| ListOperators { after, limit };
+    let first = kit.store.query(&page(None, 2)).await.unwrap();
+    let rest = kit.store.query(&page(Some(first[1].id.clone()), 100)).await.unwrap();
     assert_eq!((first.len(), rest.len()), (2, 1));
 }

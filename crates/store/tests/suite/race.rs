@@ -2,131 +2,146 @@
 
 use std::time::Duration;
 
-use domain::model::connection::Cause;
+use domain::model::connection::EndCause;
 use futures_util::future::{Either, join, join_all, select};
 use store::Location;
-use store::command::{EndOutcome, LeaseCredential, LeaseJob, Leased, OpenOutcome, Redeemed, Stored};
-use store::query::{CredentialOf, RefreshTokenBy};
+use store::command::{
+    EndOutcome, LeaseCredential, LeaseJob, LeaseOutcome, OpenOutcome, RedeemOutcome, StoreCredentialOutcome,
+};
+use store::query::{FindRefreshToken, GetUpstreamCredential};
 
-use crate::credential::{mine, store};
-use crate::job::{finish, lease};
-use crate::kit::{Kit, connect, hashes, on_both};
+use crate::credential::{acquire_lease, store_credential};
+use crate::job::{finish_job, lease_job};
+use crate::kit::{TestStore, connect, hashes, on_both};
 
 on_both!(
-    of_many_that_ask_at_once_one_refreshes,
-    a_refresh_and_an_end_at_once_lose_no_token,
-    an_exchange_and_an_end_at_once_leave_nothing_alive,
-    many_ends_at_once_are_one,
-    of_many_workers_one_has_a_job,
+    concurrent_lease_requests_grant_one_lease,
+    concurrent_refresh_and_end_revoke_every_token,
+    concurrent_exchange_and_end_leave_no_refresh_token,
+    concurrent_ends_end_connection_once,
+    concurrent_job_leases_give_job_to_one_worker,
 );
 
 const ROUNDS: usize = 40;
-const LIFE: Duration = Duration::from_secs(20);
+const LEASE_TTL: Duration = Duration::from_secs(20);
 
-async fn of_many_that_ask_at_once_one_refreshes(kit: Kit) {
+async fn concurrent_lease_requests_grant_one_lease(kit: TestStore) {
     for round in 0..ROUNDS {
-        let id = kit.active(&format!("n{round}"), "dc-acme", None).await;
-        let asked = (0..6).map(|_| {
-            let (moment, connection_id) = (kit.moment(), id.clone());
-            kit.store.run(LeaseCredential { moment, connection_id, seen_version: 1, life: LIFE })
+        let id = kit.create_active_connection(&format!("n{round}"), "dc-acme", None).await;
+        let attempts = (0..6).map(|_| {
+            let (moment, connection_id) = (kit.next_moment(), id.clone());
+            kit.store.run(LeaseCredential { moment, connection_id, seen_version: 1, lease_ttl: LEASE_TTL })
         });
-        let answers = join_all(asked).await;
-        let won = answers.iter().filter(|leased| matches!(leased, Ok(Leased::Yours(_)))).count();
-        assert_eq!(won, 1, "round {round}: {won} may refresh at once");
+        let results = join_all(attempts).await;
+        let acquired =
+            results.iter().filter(|leased| matches!(leased, Ok(LeaseOutcome::Acquired(_)))).count();
+        assert_eq!(acquired, 1, "round {round}: {acquired} may refresh at once");
     }
 }
 
-async fn a_refresh_and_an_end_at_once_lose_no_token(kit: Kit) {
+async fn concurrent_refresh_and_end_revoke_every_token(kit: TestStore) {
     let (mut stored, mut late) = (0, 0);
     for round in 0..ROUNDS {
         let name = format!("n{round}");
-        let id = kit.active(&name, "dc-acme", None).await;
-        let held = mine(&kit, &id, 1).await;
-        let (came, ended) = join(store(&kit, &id, held, &name), kit.end(&id, Cause::Recipient, None)).await;
+        let id = kit.create_active_connection(&name, "dc-acme", None).await;
+        let refresh_lease = acquire_lease(&kit, &id, 1).await;
+        let (stored_outcome, ended) = join(
+            store_credential(&kit, &id, refresh_lease, &name),
+            kit.end_connection(&id, EndCause::Recipient, None),
+        )
+        .await;
         assert_eq!(ended, EndOutcome::Ended);
-        assert!(kit.store.ask(&CredentialOf { connection_id: id.clone() }).await.unwrap().is_none());
-        let mut told = Vec::new();
-        while let Some((job, held)) = lease(&kit).await {
-            told.push(String::from_utf8(job.token.clone()).unwrap());
-            finish(&kit, &job, held, domain::model::job::Attempt::Accepted).await;
+        assert!(
+            kit.store.query(&GetUpstreamCredential { connection_id: id.clone() }).await.unwrap().is_none()
+        );
+        let mut revoked_tokens = Vec::new();
+        while let Some((job, lease_id)) = lease_job(&kit).await {
+            revoked_tokens.push(String::from_utf8(job.token.clone()).unwrap());
+            finish_job(&kit, &job, lease_id, domain::model::job::AttemptOutcome::Accepted).await;
         }
         let newest = format!("refresh of {name}");
         assert!(
-            told.contains(&newest),
-            "round {round}: {came:?}, and the newest token is nobody's: {told:?}"
+            revoked_tokens.contains(&newest),
+            "round {round}: {stored_outcome:?}, and the newest token is nobody's: {revoked_tokens:?}"
         );
-        match came {
-            Stored::Stored => stored += 1,
-            Stored::TooLate => late += 1,
+        match stored_outcome {
+            StoreCredentialOutcome::Stored => stored += 1,
+            StoreCredentialOutcome::LeaseLost => late += 1,
         }
-        assert_eq!(told.len(), if came == Stored::Stored { 1 } else { 2 }, "round {round}: {told:?}");
-        kit.record(&id).await;
+        assert_eq!(
+            revoked_tokens.len(),
+            if stored_outcome == StoreCredentialOutcome::Stored { 1 } else { 2 },
+            "round {round}: {revoked_tokens:?}"
+        );
+        kit.connection_audit_actions(&id).await;
     }
     assert_eq!(stored + late, ROUNDS);
 }
 
-async fn an_exchange_and_an_end_at_once_leave_nothing_alive(kit: Kit) {
+async fn concurrent_exchange_and_end_leave_no_refresh_token(kit: TestStore) {
     for round in 0..ROUNDS {
         let name = format!("n{round}");
-        let id = kit.pending(&name, "dc-acme", None).await;
-        let (redeemed, ended) = join(kit.redeem(&name, "dc-acme"), kit.end(&id, Cause::Operator, None)).await;
+        let id = kit.create_pending_connection(&name, "dc-acme", None).await;
+        let (redeemed, ended) =
+            join(kit.redeem_code(&name, "dc-acme"), kit.end_connection(&id, EndCause::Operator, None)).await;
         assert_eq!(ended, EndOutcome::Ended);
-        let known = RefreshTokenBy { hashes: hashes(&format!("refresh-{name}")) };
-        assert!(kit.store.ask(&known).await.unwrap().is_none(), "round {round}: a token lives on");
+        let query = FindRefreshToken { hashes: hashes(&format!("refresh-{name}")) };
+        assert!(kit.store.query(&query).await.unwrap().is_none(), "round {round}: a token lives on");
         let mut words = vec!["connection.opened", "connection.ended"];
-        if matches!(redeemed, Redeemed::Activated(_)) {
+        if matches!(redeemed, RedeemOutcome::Activated(_)) {
             words.insert(1, "connection.activated");
         }
-        assert_eq!(kit.record(&id).await, words, "round {round}");
+        assert_eq!(kit.connection_audit_actions(&id).await, words, "round {round}");
     }
-    assert_eq!(kit.jobs("tell_bank", "pending").await, i64::try_from(ROUNDS).unwrap());
+    assert_eq!(kit.count_jobs("tell_bank", "pending").await, i64::try_from(ROUNDS).unwrap());
 }
 
-async fn many_ends_at_once_are_one(kit: Kit) {
+async fn concurrent_ends_end_connection_once(kit: TestStore) {
     for round in 0..ROUNDS {
-        let id = kit.active(&format!("n{round}"), "dc-acme", None).await;
-        let causes = [Cause::Recipient, Cause::Customer, Cause::Provider, Cause::Operator];
-        let outcomes = join_all(causes.map(|cause| kit.end(&id, cause, None))).await;
+        let id = kit.create_active_connection(&format!("n{round}"), "dc-acme", None).await;
+        let causes = [EndCause::Recipient, EndCause::Customer, EndCause::Provider, EndCause::Operator];
+        let outcomes = join_all(causes.map(|cause| kit.end_connection(&id, cause, None))).await;
         let ended = outcomes.iter().filter(|outcome| **outcome == EndOutcome::Ended).count();
         assert_eq!(ended, 1, "round {round}: {outcomes:?}");
-        assert_eq!(kit.record(&id).await.len(), 3, "round {round}");
+        assert_eq!(kit.connection_audit_actions(&id).await.len(), 3, "round {round}");
     }
-    assert_eq!(kit.jobs("tell_bank", "pending").await, i64::try_from(ROUNDS).unwrap());
+    assert_eq!(kit.count_jobs("tell_bank", "pending").await, i64::try_from(ROUNDS).unwrap());
 }
 
-async fn of_many_workers_one_has_a_job(kit: Kit) {
+async fn concurrent_job_leases_give_job_to_one_worker(kit: TestStore) {
     for round in 0..ROUNDS {
-        let id = kit.active(&format!("n{round}"), "dc-acme", None).await;
-        kit.end(&id, Cause::Recipient, None).await;
-        let asked = (0..4).map(|_| kit.store.run(LeaseJob { moment: kit.moment(), life: LIFE }));
-        let leased: Vec<_> = join_all(asked).await.into_iter().filter_map(Result::unwrap).collect();
+        let id = kit.create_active_connection(&format!("n{round}"), "dc-acme", None).await;
+        kit.end_connection(&id, EndCause::Recipient, None).await;
+        let attempts =
+            (0..4).map(|_| kit.store.run(LeaseJob { moment: kit.next_moment(), lease_ttl: LEASE_TTL }));
+        let leased: Vec<_> = join_all(attempts).await.into_iter().filter_map(Result::unwrap).collect();
         assert_eq!(leased.len(), 1, "round {round}: a job has more than one worker");
-        for (job, held) in leased {
-            finish(&kit, &job, held, domain::model::job::Attempt::Accepted).await;
+        for (job, lease_id) in leased {
+            finish_job(&kit, &job, lease_id, domain::model::job::AttemptOutcome::Accepted).await;
         }
-        kit.record(&id).await;
+        kit.connection_audit_actions(&id).await;
     }
 }
 
 /// On PostgreSQL a transaction sees what was committed as each of its statements began: a recipient that is being
 /// removed must be waited for, or a connection would come to be behind the end of all.
 #[tokio::test]
-async fn a_connection_that_opens_waits_for_its_recipients_removal() {
-    let kit = Kit::postgres().await;
+async fn open_connection_waits_for_client_removal_on_postgres() {
+    let kit = TestStore::open_postgres().await;
     let Location::Postgres(url) = &kit.location else { panic!("PostgreSQL") };
-    kit.exchanging("n", "dc-acme").await;
-    let (removes, looks) = (connect(url.expose()).await, connect(url.expose()).await);
-    removes.batch_execute("BEGIN; UPDATE clients SET state = 'closed' WHERE id = 'dc-acme'").await.unwrap();
-    let opening = Box::pin(kit.store.run(kit.opened("n", None)));
+    kit.create_exchanging_request("n", "dc-acme").await;
+    let (remover, observer) = (connect(url.expose()).await, connect(url.expose()).await);
+    remover.batch_execute("BEGIN; UPDATE clients SET state = 'closed' WHERE id = 'dc-acme'").await.unwrap();
+    let opening = Box::pin(kit.store.run(kit.build_open_connection("n", None)));
     let waits = Box::pin(async {
         let waiting = "SELECT count(*) FROM pg_stat_activity
             WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while looks.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+        while observer.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
     });
     let opening = match select(opening, waits).await {
         Either::Left((opened, _)) => panic!("{opened:?} while the removal was under way"),
         Either::Right(((), opening)) => opening,
     };
-    removes.batch_execute("COMMIT").await.unwrap();
+    remover.batch_execute("COMMIT").await.unwrap();
     assert!(matches!(opening.await.unwrap(), OpenOutcome::Refused(_)));
 }

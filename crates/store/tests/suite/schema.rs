@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use store::Location;
 use store::query::hot_statements;
 
-use crate::kit::{Kit, connect, on_both};
+use crate::kit::{TestStore, connect, on_both};
 
-on_both!(every_hot_statement_uses_an_index);
+on_both!(hot_statements_use_an_index);
 
-async fn every_hot_statement_uses_an_index(kit: Kit) {
+async fn hot_statements_use_an_index(kit: TestStore) {
     let statements = hot_statements();
     assert!(statements.len() > 20);
     for statement in statements {
-        let plan = kit.store.plan(&statement).await.unwrap();
+        let plan = kit.store.explain(&statement).await.unwrap();
         let scans = plan.lines().filter(|line| {
             let line = line.trim();
             line.contains("Seq Scan") || line.starts_with("SCAN ") && !line.contains("USING")
@@ -24,21 +24,21 @@ async fn every_hot_statement_uses_an_index(kit: Kit) {
 
 /// With a full outbox, an end would otherwise read every job that waits.
 #[tokio::test]
-async fn no_hot_statement_looks_through_all_jobs_of_a_state() {
-    let kit = Kit::sqlite().await;
+async fn hot_statements_do_not_use_the_job_state_index() {
+    let kit = TestStore::open_sqlite().await;
     for statement in hot_statements() {
-        let plan = kit.store.plan(&statement).await.unwrap();
+        let plan = kit.store.explain(&statement).await.unwrap();
         assert!(!plan.contains("jobs_state"), "{plan}");
     }
 }
 
 /// What a client's deletion waits for is found among the recipient's own.
 #[tokio::test]
-async fn a_deletion_looks_through_no_other_recipients_jobs_and_requests() {
-    let kit = Kit::sqlite().await;
+async fn deletion_check_uses_indexes_of_the_recipient() {
+    let kit = TestStore::open_sqlite().await;
     let mut plans = Vec::new();
     for statement in hot_statements() {
-        plans.push(kit.store.plan(&statement).await.unwrap());
+        plans.push(kit.store.explain(&statement).await.unwrap());
     }
     for index in
         ["INDEX jobs_client (client_id=? AND provider_id=?)", "INDEX authorization_requests_client ("]
@@ -49,7 +49,7 @@ async fn a_deletion_looks_through_no_other_recipients_jobs_and_requests() {
 
 /// SQLite's table of jobs is made anew by the sixth step: nothing of it may be lost.
 #[test]
-fn a_job_of_before_is_there_after_the_table_was_made_anew() {
+fn sixth_migration_keeps_existing_jobs_in_sqlite() {
     let connection = rusqlite::Connection::open_in_memory().unwrap();
     let steps = |numbers: std::ops::RangeInclusive<usize>| {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/sqlite");
@@ -92,16 +92,16 @@ fn a_job_of_before_is_there_after_the_table_was_made_anew() {
 type Columns = BTreeMap<(String, String), (String, bool)>;
 
 #[tokio::test]
-async fn both_schemas_have_the_same_tables_columns_and_indexes() {
-    let (sqlite, postgres) = (Kit::sqlite().await, Kit::postgres().await);
-    let (columns, indexes) = of_sqlite(&sqlite.location);
-    let (pg_columns, pg_indexes) = of_postgres(&postgres.location).await;
+async fn sqlite_and_postgres_schemas_are_identical() {
+    let (sqlite, postgres) = (TestStore::open_sqlite().await, TestStore::open_postgres().await);
+    let (columns, indexes) = read_sqlite_schema(&sqlite.location);
+    let (pg_columns, pg_indexes) = read_postgres_schema(&postgres.location).await;
     assert!(columns.len() > 100);
     assert_eq!(columns, pg_columns);
     assert_eq!(indexes, pg_indexes);
 }
 
-fn of_sqlite(location: &Location) -> (Columns, Vec<String>) {
+fn read_sqlite_schema(location: &Location) -> (Columns, Vec<String>) {
     let Location::Sqlite(path) = location else { panic!("SQLite") };
     let connection = rusqlite::Connection::open(path).unwrap();
     let mut columns = connection
@@ -114,14 +114,14 @@ fn of_sqlite(location: &Location) -> (Columns, Vec<String>) {
         .query_map([], |row| Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get::<_, i64>(3)? == 0))))
         .unwrap();
     let columns = columns.collect::<Result<_, _>>().unwrap();
-    let named =
+    let query =
         "SELECT name FROM sqlite_master WHERE type = 'index' AND name NOT LIKE 'sqlite_%' ORDER BY name";
-    let mut indexes = connection.prepare(named).unwrap();
+    let mut indexes = connection.prepare(query).unwrap();
     let indexes = indexes.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
     (columns, indexes)
 }
 
-async fn of_postgres(location: &Location) -> (Columns, Vec<String>) {
+async fn read_postgres_schema(location: &Location) -> (Columns, Vec<String>) {
     let Location::Postgres(url) = location else { panic!("PostgreSQL") };
     let client = connect(url.expose()).await;
     let rows = client

@@ -3,179 +3,226 @@
 use std::time::Duration;
 
 use domain::id::{ConnectionId, ProviderId};
-use domain::model::connection::{BankState, Cause, State};
-use domain::model::job::{Attempt, JobKind};
-use store::command::{ExpireConnection, OpenOutcome, StoreCredential, Stored};
-use store::query::GrantLivesOn;
+use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
+use domain::model::job::{AttemptOutcome, JobKind};
+use store::command::{ExpireConnection, OpenOutcome, StoreCredential, StoreCredentialOutcome};
+use store::query::IsGrantShared;
 
-use crate::credential::mine;
-use crate::job::{finish, lease};
-use crate::kit::{DAY, Kit, connection_id, on_both};
+use crate::credential::acquire_lease;
+use crate::job::{finish_job, lease_job};
+use crate::kit::{DAY, TestStore, connection_id, on_both};
 
 on_both!(
-    only_the_last_end_tells,
-    other_customers_and_other_settings_are_not_concerned,
-    a_replaced_connection_does_not_cut_its_successor,
-    a_login_that_was_never_redeemed_does_not_cut_the_others,
-    a_revoke_that_a_newer_grant_has_overtaken_is_dropped,
-    a_token_that_came_too_late_is_dropped_with_the_rest,
-    an_orphan_does_not_cut_a_live_connection,
-    of_two_that_end_at_once_exactly_one_tells,
-    an_end_and_a_new_login_at_once_never_cut_the_new_one,
-    an_end_and_the_exchange_that_replaces_it_get_out_of_each_others_way,
+    shared_grant_is_revoked_by_last_end_only,
+    end_with_grant_not_shared_queues_revocation,
+    shared_grant_survives_replacement_of_connection,
+    shared_grant_survives_expiry_of_unredeemed_login,
+    revocation_superseded_by_newer_grant_is_not_needed,
+    late_token_of_shared_grant_is_not_revoked,
+    orphaned_grant_shared_with_live_connection_is_detected,
+    concurrent_ends_of_shared_grant_queue_one_revocation,
+    concurrent_end_and_login_keep_grant_of_new_connection,
+    concurrent_end_and_replacing_exchange_do_not_deadlock,
 );
 
-async fn told(kit: &Kit, id: &ConnectionId) -> BankState {
-    kit.connection(id).await.bank
+async fn get_provider_revocation(kit: &TestStore, id: &ConnectionId) -> UpstreamRevocation {
+    kit.get_connection(id).await.provider_revocation
 }
 
-async fn tell_jobs(kit: &Kit) -> i64 {
-    kit.jobs("tell_bank", "pending").await
+async fn count_pending_revocations(kit: &TestStore) -> i64 {
+    kit.count_jobs("tell_bank", "pending").await
 }
 
-async fn lives_on(kit: &Kit, id: &ConnectionId, identity: Option<&str>) -> bool {
+async fn is_grant_shared(kit: &TestStore, id: &ConnectionId, identity: Option<&str>) -> bool {
     let identity = identity.map(|i| i.as_bytes().to_vec());
     let (provider_id, connection_id) = (ProviderId::new(1000), id.clone());
-    kit.store.ask(&GrantLivesOn { provider_id, connection_id, identity }).await.unwrap()
+    kit.store.query(&IsGrantShared { provider_id, connection_id, identity }).await.unwrap()
 }
 
-async fn only_the_last_end_tells(kit: Kit) {
+async fn shared_grant_is_revoked_by_last_end_only(kit: TestStore) {
     kit.share_grants().await;
-    let first = kit.active("a", "dc-acme", Some("alice")).await;
-    let last = kit.active("b", "dc-other", Some("alice")).await;
-    kit.end(&first, Cause::Recipient, None).await;
-    assert_eq!((told(&kit, &first).await, tell_jobs(&kit).await), (BankState::NotNeeded, 0));
-    assert_eq!(kit.connection(&last).await.state, State::Active);
-    kit.end(&last, Cause::Recipient, None).await;
-    assert_eq!((told(&kit, &last).await, tell_jobs(&kit).await), (BankState::Pending, 1));
-    let (job, _) = lease(&kit).await.unwrap();
+    let first = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    let last = kit.create_active_connection("b", "dc-other", Some("alice")).await;
+    kit.end_connection(&first, EndCause::Recipient, None).await;
+    assert_eq!(
+        (get_provider_revocation(&kit, &first).await, count_pending_revocations(&kit).await),
+        (UpstreamRevocation::NotNeeded, 0)
+    );
+    assert_eq!(kit.get_connection(&last).await.state, ConnectionState::Active);
+    kit.end_connection(&last, EndCause::Recipient, None).await;
+    assert_eq!(
+        (get_provider_revocation(&kit, &last).await, count_pending_revocations(&kit).await),
+        (UpstreamRevocation::Pending, 1)
+    );
+    let (job, _) = lease_job(&kit).await.unwrap();
     assert_eq!((job.connection_id, job.token), (Some(last.clone()), b"sealed refresh b".to_vec()));
-    assert!(!lives_on(&kit, &last, None).await);
-    kit.record(&first).await;
-    kit.record(&last).await;
+    assert!(!is_grant_shared(&kit, &last, None).await);
+    kit.connection_audit_actions(&first).await;
+    kit.connection_audit_actions(&last).await;
 }
 
-async fn other_customers_and_other_settings_are_not_concerned(kit: Kit) {
-    let plain = kit.active("a", "dc-acme", Some("alice")).await;
-    kit.active("b", "dc-other", Some("alice")).await;
-    kit.end(&plain, Cause::Recipient, None).await;
-    assert_eq!((told(&kit, &plain).await, tell_jobs(&kit).await), (BankState::Pending, 1), "one each");
+async fn end_with_grant_not_shared_queues_revocation(kit: TestStore) {
+    let unshared = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    kit.create_active_connection("b", "dc-other", Some("alice")).await;
+    kit.end_connection(&unshared, EndCause::Recipient, None).await;
+    assert_eq!(
+        (get_provider_revocation(&kit, &unshared).await, count_pending_revocations(&kit).await),
+        (UpstreamRevocation::Pending, 1),
+        "one each"
+    );
     kit.share_grants().await;
-    kit.active("c", "dc-acme", Some("bob")).await;
-    let lone = kit.active("d", "dc-acme", Some("chloe")).await;
-    kit.end(&lone, Cause::Recipient, None).await;
-    assert_eq!((told(&kit, &lone).await, tell_jobs(&kit).await), (BankState::Pending, 2));
+    kit.create_active_connection("c", "dc-acme", Some("bob")).await;
+    let single = kit.create_active_connection("d", "dc-acme", Some("chloe")).await;
+    kit.end_connection(&single, EndCause::Recipient, None).await;
+    assert_eq!(
+        (get_provider_revocation(&kit, &single).await, count_pending_revocations(&kit).await),
+        (UpstreamRevocation::Pending, 2)
+    );
 }
 
-async fn a_replaced_connection_does_not_cut_its_successor(kit: Kit) {
+async fn shared_grant_survives_replacement_of_connection(kit: TestStore) {
     kit.share_grants().await;
-    let first = kit.active("a", "dc-acme", Some("alice")).await;
-    let second = kit.active("b", "dc-acme", Some("alice")).await;
-    assert_eq!(kit.cause(&first).await, Some(Cause::Replaced));
-    assert_eq!((told(&kit, &first).await, tell_jobs(&kit).await), (BankState::NotNeeded, 0));
-    kit.end(&second, Cause::Customer, None).await;
-    assert_eq!((told(&kit, &second).await, tell_jobs(&kit).await), (BankState::Pending, 1));
+    let first = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    let second = kit.create_active_connection("b", "dc-acme", Some("alice")).await;
+    assert_eq!(kit.find_end_cause(&first).await, Some(EndCause::Replaced));
+    assert_eq!(
+        (get_provider_revocation(&kit, &first).await, count_pending_revocations(&kit).await),
+        (UpstreamRevocation::NotNeeded, 0)
+    );
+    kit.end_connection(&second, EndCause::Customer, None).await;
+    assert_eq!(
+        (get_provider_revocation(&kit, &second).await, count_pending_revocations(&kit).await),
+        (UpstreamRevocation::Pending, 1)
+    );
 }
 
-async fn a_login_that_was_never_redeemed_does_not_cut_the_others(mut kit: Kit) {
+async fn shared_grant_survives_expiry_of_unredeemed_login(mut kit: TestStore) {
     kit.share_grants().await;
-    let live = kit.active("a", "dc-acme", Some("alice")).await;
-    let waiting = kit.pending("b", "dc-other", Some("alice")).await;
-    let other = kit.active("c", "dc-other", Some("bob")).await;
-    kit.end(&other, Cause::Recipient, None).await;
-    kit.advance(Duration::from_mins(1));
-    let expire = ExpireConnection { moment: kit.moment(), connection_id: waiting.clone(), idle: DAY * 30 };
-    assert_eq!(kit.store.run(expire).await.unwrap().1, Some(Cause::NeverRedeemed));
-    assert_eq!((told(&kit, &waiting).await, tell_jobs(&kit).await), (BankState::NotNeeded, 1));
-    let again = kit.pending("d", "dc-other", Some("alice")).await;
-    kit.end(&live, Cause::Recipient, None).await;
-    assert_eq!(told(&kit, &live).await, BankState::NotNeeded, "a pending one counts");
-    kit.end(&again, Cause::Recipient, None).await;
-    assert_eq!((told(&kit, &again).await, tell_jobs(&kit).await), (BankState::Pending, 2));
+    let live = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    let waiting = kit.create_pending_connection("b", "dc-other", Some("alice")).await;
+    let other = kit.create_active_connection("c", "dc-other", Some("bob")).await;
+    kit.end_connection(&other, EndCause::Recipient, None).await;
+    kit.advance_clock(Duration::from_mins(1));
+    let expire = ExpireConnection {
+        moment: kit.next_moment(),
+        connection_id: waiting.clone(),
+        idle_timeout: DAY * 30,
+    };
+    assert_eq!(kit.store.run(expire).await.unwrap().1, Some(EndCause::NeverRedeemed));
+    assert_eq!(
+        (get_provider_revocation(&kit, &waiting).await, count_pending_revocations(&kit).await),
+        (UpstreamRevocation::NotNeeded, 1)
+    );
+    let again = kit.create_pending_connection("d", "dc-other", Some("alice")).await;
+    kit.end_connection(&live, EndCause::Recipient, None).await;
+    assert_eq!(
+        get_provider_revocation(&kit, &live).await,
+        UpstreamRevocation::NotNeeded,
+        "a pending one counts"
+    );
+    kit.end_connection(&again, EndCause::Recipient, None).await;
+    assert_eq!(
+        (get_provider_revocation(&kit, &again).await, count_pending_revocations(&kit).await),
+        (UpstreamRevocation::Pending, 2)
+    );
 }
 
-async fn a_revoke_that_a_newer_grant_has_overtaken_is_dropped(kit: Kit) {
+async fn revocation_superseded_by_newer_grant_is_not_needed(kit: TestStore) {
     kit.share_grants().await;
-    let old = kit.active("a", "dc-acme", Some("alice")).await;
-    kit.end(&old, Cause::Recipient, None).await;
-    assert!(!lives_on(&kit, &old, None).await);
-    let new = kit.pending("b", "dc-other", Some("alice")).await;
-    assert!(lives_on(&kit, &old, None).await);
-    let (job, held) = lease(&kit).await.unwrap();
-    finish(&kit, &job, held, Attempt::Overtaken).await;
-    assert_eq!((told(&kit, &old).await, kit.jobs("tell_bank", "done").await), (BankState::NotNeeded, 1));
-    assert_eq!(kit.record(&old).await.last(), Some(&"connection.bank_told"));
-    kit.end(&new, Cause::Recipient, None).await;
-    assert!(!lives_on(&kit, &new, None).await);
-    assert_eq!((told(&kit, &new).await, tell_jobs(&kit).await), (BankState::Pending, 1));
+    let old = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    kit.end_connection(&old, EndCause::Recipient, None).await;
+    assert!(!is_grant_shared(&kit, &old, None).await);
+    let new = kit.create_pending_connection("b", "dc-other", Some("alice")).await;
+    assert!(is_grant_shared(&kit, &old, None).await);
+    let (job, lease_id) = lease_job(&kit).await.unwrap();
+    finish_job(&kit, &job, lease_id, AttemptOutcome::Superseded).await;
+    assert_eq!(
+        (get_provider_revocation(&kit, &old).await, kit.count_jobs("tell_bank", "done").await),
+        (UpstreamRevocation::NotNeeded, 1)
+    );
+    assert_eq!(kit.connection_audit_actions(&old).await.last(), Some(&"connection.bank_told"));
+    kit.end_connection(&new, EndCause::Recipient, None).await;
+    assert!(!is_grant_shared(&kit, &new, None).await);
+    assert_eq!(
+        (get_provider_revocation(&kit, &new).await, count_pending_revocations(&kit).await),
+        (UpstreamRevocation::Pending, 1)
+    );
 }
 
-async fn a_token_that_came_too_late_is_dropped_with_the_rest(kit: Kit) {
+async fn late_token_of_shared_grant_is_not_revoked(kit: TestStore) {
     kit.share_grants().await;
-    let first = kit.active("a", "dc-acme", Some("alice")).await;
-    kit.active("b", "dc-other", Some("alice")).await;
-    let held = mine(&kit, &first, 1).await;
-    kit.end(&first, Cause::Recipient, None).await;
+    let first = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    kit.create_active_connection("b", "dc-other", Some("alice")).await;
+    let refresh_lease = acquire_lease(&kit, &first, 1).await;
+    kit.end_connection(&first, EndCause::Recipient, None).await;
     let late = StoreCredential {
-        moment: kit.moment(),
+        moment: kit.next_moment(),
         connection_id: first.clone(),
-        lease: held,
+        lease: refresh_lease,
         access_token: b"access".to_vec(),
         access_expires_at: kit.now,
         refresh_token: Some(b"refresh".to_vec()),
     };
-    assert_eq!(kit.store.run(late).await.unwrap(), Stored::TooLate);
-    let (job, held) = lease(&kit).await.unwrap();
-    assert!(lives_on(&kit, job.connection_id.as_ref().unwrap(), None).await);
-    finish(&kit, &job, held, Attempt::Overtaken).await;
-    assert_eq!(told(&kit, &first).await, BankState::NotNeeded);
+    assert_eq!(kit.store.run(late).await.unwrap(), StoreCredentialOutcome::LeaseLost);
+    let (job, lease_id) = lease_job(&kit).await.unwrap();
+    assert!(is_grant_shared(&kit, job.connection_id.as_ref().unwrap(), None).await);
+    finish_job(&kit, &job, lease_id, AttemptOutcome::Superseded).await;
+    assert_eq!(get_provider_revocation(&kit, &first).await, UpstreamRevocation::NotNeeded);
 }
 
-async fn an_orphan_does_not_cut_a_live_connection(kit: Kit) {
+async fn orphaned_grant_shared_with_live_connection_is_detected(kit: TestStore) {
     kit.share_grants().await;
-    let live = kit.active("a", "dc-acme", Some("alice")).await;
+    let live = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     let orphan = connection_id("b");
-    kit.exchanging("b", "dc-other").await;
-    kit.set_registration("dc-other", domain::model::registration::RegistrationState::Suspended).await;
-    let outcome = kit.store.run(kit.opened("b", Some("alice"))).await.unwrap();
+    kit.create_exchanging_request("b", "dc-other").await;
+    kit.activate_registration("dc-other", domain::model::registration::RegistrationState::Suspended).await;
+    let outcome = kit.store.run(kit.build_open_connection("b", Some("alice"))).await.unwrap();
     assert!(matches!(outcome, OpenOutcome::Refused(_)));
-    let (job, _) = lease(&kit).await.unwrap();
-    assert_eq!((job.kind, job.connection_id.as_ref()), (JobKind::RevokeOrphan, Some(&orphan)));
+    let (job, _) = lease_job(&kit).await.unwrap();
+    assert_eq!((job.kind, job.connection_id.as_ref()), (JobKind::RevokeOrphanedGrant, Some(&orphan)));
     assert_eq!(job.identity.as_deref(), Some(&b"alice"[..]));
-    assert!(lives_on(&kit, &orphan, Some("alice")).await);
-    assert!(!lives_on(&kit, &orphan, Some("bob")).await && !lives_on(&kit, &orphan, None).await);
-    kit.end(&live, Cause::Recipient, None).await;
-    assert!(!lives_on(&kit, &orphan, Some("alice")).await);
+    assert!(is_grant_shared(&kit, &orphan, Some("alice")).await);
+    assert!(
+        !is_grant_shared(&kit, &orphan, Some("bob")).await && !is_grant_shared(&kit, &orphan, None).await
+    );
+    kit.end_connection(&live, EndCause::Recipient, None).await;
+    assert!(!is_grant_shared(&kit, &orphan, Some("alice")).await);
 }
 
-async fn of_two_that_end_at_once_exactly_one_tells(kit: Kit) {
+async fn concurrent_ends_of_shared_grant_queue_one_revocation(kit: TestStore) {
     kit.share_grants().await;
     for round in 0..60 {
         let customer = format!("c{round}");
-        let one = kit.active(&format!("a{round}"), "dc-acme", Some(&customer)).await;
-        let two = kit.active(&format!("b{round}"), "dc-other", Some(&customer)).await;
-        tokio::join!(kit.end(&one, Cause::Recipient, None), kit.end(&two, Cause::Customer, None));
-        let mut banks = [told(&kit, &one).await.as_str(), told(&kit, &two).await.as_str()];
+        let one = kit.create_active_connection(&format!("a{round}"), "dc-acme", Some(&customer)).await;
+        let two = kit.create_active_connection(&format!("b{round}"), "dc-other", Some(&customer)).await;
+        tokio::join!(
+            kit.end_connection(&one, EndCause::Recipient, None),
+            kit.end_connection(&two, EndCause::Customer, None)
+        );
+        let mut banks = [
+            get_provider_revocation(&kit, &one).await.as_str(),
+            get_provider_revocation(&kit, &two).await.as_str(),
+        ];
         banks.sort_unstable();
         assert_eq!(banks, ["not_needed", "pending"], "round {round}");
-        assert_eq!(tell_jobs(&kit).await, round + 1);
+        assert_eq!(count_pending_revocations(&kit).await, round + 1);
     }
 }
 
-async fn an_end_and_a_new_login_at_once_never_cut_the_new_one(kit: Kit) {
+async fn concurrent_end_and_login_keep_grant_of_new_connection(kit: TestStore) {
     kit.share_grants().await;
     for round in 0..40 {
         let (customer, new) = (format!("c{round}"), format!("b{round}"));
-        let old = kit.active(&format!("a{round}"), "dc-acme", Some(&customer)).await;
-        kit.exchanging(&new, "dc-other").await;
-        let opened = kit.store.run(kit.opened(&new, Some(&customer)));
-        let (_, opened) = tokio::join!(kit.end(&old, Cause::Recipient, None), opened);
+        let old = kit.create_active_connection(&format!("a{round}"), "dc-acme", Some(&customer)).await;
+        kit.create_exchanging_request(&new, "dc-other").await;
+        let opened = kit.store.run(kit.build_open_connection(&new, Some(&customer)));
+        let (_, opened) = tokio::join!(kit.end_connection(&old, EndCause::Recipient, None), opened);
         assert_eq!(opened.unwrap(), OpenOutcome::Opened);
-        let dropped = match lease(&kit).await {
-            None => told(&kit, &old).await == BankState::NotNeeded,
+        let dropped = match lease_job(&kit).await {
+            None => get_provider_revocation(&kit, &old).await == UpstreamRevocation::NotNeeded,
             Some((job, held)) => {
-                let overtaken = lives_on(&kit, job.connection_id.as_ref().unwrap(), None).await;
-                finish(&kit, &job, held, Attempt::Overtaken).await;
+                let overtaken = is_grant_shared(&kit, job.connection_id.as_ref().unwrap(), None).await;
+                finish_job(&kit, &job, held, AttemptOutcome::Superseded).await;
                 overtaken
             }
         };
@@ -183,23 +230,27 @@ async fn an_end_and_a_new_login_at_once_never_cut_the_new_one(kit: Kit) {
     }
 }
 
-async fn an_end_and_the_exchange_that_replaces_it_get_out_of_each_others_way(kit: Kit) {
+async fn concurrent_end_and_replacing_exchange_do_not_deadlock(kit: TestStore) {
     kit.share_grants().await;
     for round in 0..10 {
         let (customer, new) = (format!("c{round}"), format!("b{round}"));
-        let old = kit.active(&format!("a{round}"), "dc-acme", Some(&customer)).await;
-        let successor = kit.pending(&new, "dc-acme", Some(&customer)).await;
+        let old = kit.create_active_connection(&format!("a{round}"), "dc-acme", Some(&customer)).await;
+        let successor = kit.create_pending_connection(&new, "dc-acme", Some(&customer)).await;
         let end = async {
             for _ in 0..round {
-                kit.connection(&old).await; // the end comes a little later in each round
+                kit.get_connection(&old).await; // the end comes a little later in each round
             }
-            kit.end(&old, Cause::Customer, None).await
+            kit.end_connection(&old, EndCause::Customer, None).await
         };
-        tokio::join!(end, kit.redeem(&new, "dc-acme"));
-        assert!(matches!(kit.cause(&old).await, Some(Cause::Customer | Cause::Replaced)));
-        assert_eq!(kit.connection(&successor).await.state, State::Active);
-        assert_eq!((told(&kit, &old).await, tell_jobs(&kit).await), (BankState::NotNeeded, 0), "{round}");
-        kit.record(&old).await;
-        kit.record(&successor).await;
+        tokio::join!(end, kit.redeem_code(&new, "dc-acme"));
+        assert!(matches!(kit.find_end_cause(&old).await, Some(EndCause::Customer | EndCause::Replaced)));
+        assert_eq!(kit.get_connection(&successor).await.state, ConnectionState::Active);
+        assert_eq!(
+            (get_provider_revocation(&kit, &old).await, count_pending_revocations(&kit).await),
+            (UpstreamRevocation::NotNeeded, 0),
+            "{round}"
+        );
+        kit.connection_audit_actions(&old).await;
+        kit.connection_audit_actions(&successor).await;
     }
 }

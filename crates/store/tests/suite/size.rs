@@ -4,27 +4,27 @@ use std::path::Path;
 use std::time::Duration;
 
 use domain::id::{ConnectionId, ProviderId};
-use domain::model::connection::{Cause, State};
+use domain::model::connection::{ConnectionState, EndCause};
 use domain::secret::TokenHash;
 use store::Location;
-use store::command::{EndOutcome, FillConnections, RecordRefreshUse};
+use store::command::{EndOutcome, FillConnections, RecordRefreshTokenUse};
 
-use crate::kit::{DAY, Kit, client, clusters, hash, on_both};
+use crate::kit::{DAY, TestStore, hash, on_both, parse_client_id, test_clusters};
 
-on_both!(a_store_is_filled_with_connections_that_live_and_end);
+on_both!(filled_connections_are_active_and_can_end);
 
-const STEP: i64 = i64::MAX / 100_000;
+const KEY_STEP: i64 = i64::MAX / 100_000;
 
-impl Kit {
-    async fn fill(&self, numbers: std::ops::Range<i64>) {
+impl TestStore {
+    async fn fill_connections(&self, numbers: std::ops::Range<i64>) {
         let fill = FillConnections {
-            moment: self.moment(),
-            client_id: client("dc-acme"),
+            moment: self.next_moment(),
+            client_id: parse_client_id("dc-acme"),
             provider_id: ProviderId::new(1000),
-            clusters: clusters(),
+            clusters: test_clusters(),
             expires_at: self.now.plus(30 * DAY),
             numbers,
-            step: STEP,
+            key_step: KEY_STEP,
             data_key: b"a wrapped key".to_vec(),
             credential: b"a sealed token".to_vec(),
         };
@@ -32,62 +32,72 @@ impl Kit {
     }
 }
 
-fn filled(number: i64) -> ConnectionId {
-    ConnectionId::parse(&format!("con_{:016x}{:016x}", number * STEP, 0)).unwrap()
+fn filled_connection_id(number: i64) -> ConnectionId {
+    ConnectionId::parse(&format!("con_{:016x}{:016x}", number * KEY_STEP, 0)).unwrap()
 }
 
-async fn a_store_is_filled_with_connections_that_live_and_end(kit: Kit) {
-    kit.fill(0..10).await;
-    let there = kit.active("a", "dc-acme", Some("alice")).await;
-    kit.fill(10..20).await;
-    for id in [filled(0), filled(9), filled(10), filled(19), there] {
-        assert_eq!(kit.connection(&id).await.state, State::Active, "{id}");
-        assert_eq!(kit.end(&id, Cause::Recipient, None).await, EndOutcome::Ended, "{id}");
+async fn filled_connections_are_active_and_can_end(kit: TestStore) {
+    kit.fill_connections(0..10).await;
+    let unfilled = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    kit.fill_connections(10..20).await;
+    for id in [
+        filled_connection_id(0),
+        filled_connection_id(9),
+        filled_connection_id(10),
+        filled_connection_id(19),
+        unfilled,
+    ] {
+        assert_eq!(kit.get_connection(&id).await.state, ConnectionState::Active, "{id}");
+        assert_eq!(kit.end_connection(&id, EndCause::Recipient, None).await, EndOutcome::Ended, "{id}");
     }
 }
 
 /// Bytes in SQLite's log since it was last emptied.
-fn logged(file: &Path) -> u64 {
+fn wal_size_bytes(file: &Path) -> u64 {
     std::fs::metadata(file.with_extension("db-wal")).map_or(0, |log| log.len())
 }
 
 /// What an end writes, once the log has been emptied.
-async fn written_by_an_end(kit: &Kit, id: &ConnectionId) -> u64 {
+async fn measure_end_bytes(kit: &TestStore, id: &ConnectionId) -> u64 {
     let Location::Sqlite(file) = kit.location.clone() else { panic!("SQLite alone has a log of its own") };
-    while logged(&file) > 0 {
+    while wal_size_bytes(&file) > 0 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(kit.end(id, Cause::Recipient, None).await, EndOutcome::Ended);
-    logged(&file)
+    assert_eq!(kit.end_connection(id, EndCause::Recipient, None).await, EndOutcome::Ended);
+    wal_size_bytes(&file)
 }
 
 /// A page with its header in the log.
-const PAGE: u64 = 4096 + 24;
+const WAL_PAGE_BYTES: u64 = 4096 + 24;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_end_writes_no_more_in_a_large_store_than_in_a_small_one() {
-    let kit = Kit::sqlite().await;
-    kit.fill(0..50).await;
-    let small = written_by_an_end(&kit, &filled(25)).await;
-    kit.fill(50..20_000).await;
-    let large = written_by_an_end(&kit, &filled(10_000)).await;
-    assert!(small > 5 * PAGE, "{small} bytes are no end");
+async fn end_writes_same_amount_in_small_and_large_store() {
+    let kit = TestStore::open_sqlite().await;
+    kit.fill_connections(0..50).await;
+    let small = measure_end_bytes(&kit, &filled_connection_id(25)).await;
+    kit.fill_connections(50..20_000).await;
+    let large = measure_end_bytes(&kit, &filled_connection_id(10_000)).await;
+    assert!(small > 5 * WAL_PAGE_BYTES, "{small} bytes are no end");
     // Each of the trees may have its leaf and its root apart, and a leaf may have to be split.
-    assert!(large <= small + 6 * PAGE, "{small} bytes among 50 connections, {large} among 20,000");
+    assert!(large <= small + 6 * WAL_PAGE_BYTES, "{small} bytes among 50 connections, {large} among 20,000");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_end_writes_no_more_behind_many_refreshes_than_behind_none() {
-    let mut kit = Kit::sqlite().await;
-    let fresh = kit.active("fresh", "dc-acme", Some("alice")).await;
-    let often = kit.active("often", "dc-acme", Some("bob")).await;
+async fn end_writes_same_amount_after_many_refreshes() {
+    let mut kit = TestStore::open_sqlite().await;
+    let fresh = kit.create_active_connection("fresh", "dc-acme", Some("alice")).await;
+    let often = kit.create_active_connection("often", "dc-acme", Some("bob")).await;
     let stored: TokenHash = hash("refresh-often");
     for _ in 0..1_000 {
-        kit.advance(Duration::from_secs(1));
-        let used = RecordRefreshUse { moment: kit.moment(), stored: stored.clone(), current: stored.clone() };
+        kit.advance_clock(Duration::from_secs(1));
+        let used = RecordRefreshTokenUse {
+            moment: kit.next_moment(),
+            stored_hash: stored.clone(),
+            current_hash: stored.clone(),
+        };
         kit.store.run(used).await.unwrap();
     }
-    let fresh = written_by_an_end(&kit, &fresh).await;
-    let often = written_by_an_end(&kit, &often).await;
-    assert!(often <= fresh + PAGE, "{fresh} bytes behind no refresh, {often} behind a thousand");
+    let fresh = measure_end_bytes(&kit, &fresh).await;
+    let often = measure_end_bytes(&kit, &often).await;
+    assert!(often <= fresh + WAL_PAGE_BYTES, "{fresh} bytes behind no refresh, {often} behind a thousand");
 }

@@ -3,151 +3,178 @@
 use std::time::Duration;
 
 use domain::id::ConnectionId;
-use domain::model::connection::{BankState, Cause, State};
+use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
 use domain::model::provider::ProviderState;
-use domain::rule::trip::{Refreshes, minute};
+use domain::rule::trip::{RefreshStats, epoch_minute};
 use serde_json::json;
-use store::command::{HeedInvalidGrant, Heeded, Lease, Stored};
-use store::query::ProviderCounts;
+use store::command::{HandleInvalidGrant, InvalidGrantOutcome, Lease, StoreCredentialOutcome};
+use store::query::CountProviders;
 
-use crate::credential::{mine, store};
-use crate::kit::{Kit, on_both};
+use crate::credential::{acquire_lease, store_credential};
+use crate::kit::{TestStore, on_both};
 
 on_both!(
-    twenty_are_believed_and_the_rest_live,
-    however_many_come_at_once_exactly_twenty_end,
-    a_window_begins_anew_when_an_operator_sets_the_provider_active,
-    what_is_older_than_the_window_does_not_count,
-    among_many_refreshes_two_in_a_hundred_are_believed,
-    old_news_and_ended_connections_do_not_count,
-    a_held_provider_ends_nobody,
+    provider_is_paused_at_twenty_first_invalid_grant,
+    concurrent_invalid_grants_end_at_most_twenty,
+    reactivating_provider_starts_new_invalid_grant_window,
+    invalid_grants_before_window_are_not_counted,
+    invalid_grants_up_to_two_percent_end_connections,
+    stale_and_repeated_invalid_grants_are_not_counted,
+    invalid_grant_at_paused_provider_ends_no_connection,
 );
 
-async fn connections(kit: &Kit, prefix: &str, number: usize) -> Vec<(ConnectionId, Lease)> {
+async fn create_leased_connections(
+    kit: &TestStore,
+    prefix: &str,
+    number: usize,
+) -> Vec<(ConnectionId, Lease)> {
     let mut all = Vec::new();
     for n in 0..number {
         let name = format!("{prefix}{n}");
-        let id = kit.active(&name, "dc-acme", Some(&name)).await;
-        let lease = mine(kit, &id, 1).await;
+        let id = kit.create_active_connection(&name, "dc-acme", Some(&name)).await;
+        let lease = acquire_lease(kit, &id, 1).await;
         all.push((id, lease));
     }
     all
 }
 
-fn command(kit: &Kit, (id, lease): &(ConnectionId, Lease)) -> HeedInvalidGrant {
-    HeedInvalidGrant { moment: kit.moment(), connection_id: id.clone(), lease: lease.clone() }
+fn build_handle_invalid_grant(kit: &TestStore, (id, lease): &(ConnectionId, Lease)) -> HandleInvalidGrant {
+    HandleInvalidGrant { moment: kit.next_moment(), connection_id: id.clone(), lease: lease.clone() }
 }
 
-async fn heed(kit: &Kit, which: &(ConnectionId, Lease)) -> Heeded {
-    kit.store.run(command(kit, which)).await.unwrap()
+async fn handle_invalid_grant(kit: &TestStore, which: &(ConnectionId, Lease)) -> InvalidGrantOutcome {
+    kit.store.run(build_handle_invalid_grant(kit, which)).await.unwrap()
 }
 
-const fn tripped(number: i64) -> Heeded {
-    Heeded::Tripped(Refreshes { answered: number, invalid: number })
+const fn auto_paused(number: i64) -> InvalidGrantOutcome {
+    InvalidGrantOutcome::ProviderAutoPaused(RefreshStats { completed: number, invalid_grants: number })
 }
 
-async fn twenty_are_believed_and_the_rest_live(kit: Kit) {
-    let all = connections(&kit, "n", 23).await;
+async fn provider_is_paused_at_twenty_first_invalid_grant(kit: TestStore) {
+    let all = create_leased_connections(&kit, "n", 23).await;
     for which in &all[..20] {
-        assert_eq!(heed(&kit, which).await, Heeded::Ended);
-        let connection = kit.connection(&which.0).await;
-        assert_eq!(kit.cause(&which.0).await, Some(Cause::Provider));
-        assert_eq!(connection.bank, BankState::Pending, "the bank is told, as by every end");
-        kit.record(&which.0).await;
+        assert_eq!(handle_invalid_grant(&kit, which).await, InvalidGrantOutcome::Ended);
+        let connection = kit.get_connection(&which.0).await;
+        assert_eq!(kit.find_end_cause(&which.0).await, Some(EndCause::Provider));
+        assert_eq!(
+            connection.provider_revocation,
+            UpstreamRevocation::Pending,
+            "the bank is told, as by every end"
+        );
+        kit.connection_audit_actions(&which.0).await;
     }
-    assert_eq!(kit.stored_provider().await.state, ProviderState::Active);
-    assert_eq!(heed(&kit, &all[20]).await, tripped(21));
-    assert_eq!(kit.stored_provider().await.state, ProviderState::Tripped);
+    assert_eq!(kit.get_provider().await.state, ProviderState::Active);
+    assert_eq!(handle_invalid_grant(&kit, &all[20]).await, auto_paused(21));
+    assert_eq!(kit.get_provider().await.state, ProviderState::AutoPaused);
     for which in &all[21..] {
-        assert_eq!(heed(&kit, which).await, Heeded::Held);
+        assert_eq!(handle_invalid_grant(&kit, which).await, InvalidGrantOutcome::ProviderPaused);
     }
     for (id, _) in &all[20..] {
-        assert_eq!(kit.connection(id).await.state, State::Active);
-        mine(&kit, id, 1).await; // the lease was given back
+        assert_eq!(kit.get_connection(id).await.state, ConnectionState::Active);
+        acquire_lease(&kit, id, 1).await; // the lease was given back
     }
-    assert_eq!(kit.jobs("tell_bank", "pending").await, 20);
-    let (word, particulars) = kit.provider_record().await.pop().unwrap();
+    assert_eq!(kit.count_jobs("tell_bank", "pending").await, 20);
+    let (word, particulars) = kit.provider_audit_events().await.pop().unwrap();
     let expected = json!({"state": "tripped", "refreshes": 21, "invalid_grants": 21});
     assert_eq!((word, particulars), ("provider.changed", expected));
-    let counts = kit.store.ask(&ProviderCounts).await.unwrap();
+    let counts = kit.store.query(&CountProviders).await.unwrap();
     assert_eq!((counts["active"], counts["tripped"]), (0, 1));
 }
 
-async fn however_many_come_at_once_exactly_twenty_end(kit: Kit) {
-    let all = connections(&kit, "n", 40).await;
-    let at_once = all.iter().map(|which| kit.store.run(command(&kit, which)));
-    let heeded = futures_util::future::join_all(at_once).await;
-    let heeded: Vec<Heeded> = heeded.into_iter().map(Result::unwrap).collect();
-    let number = |wanted: Heeded| heeded.iter().filter(|h| **h == wanted).count();
-    assert_eq!([number(Heeded::Ended), number(tripped(21)), number(Heeded::Held)], [20, 1, 19], "{heeded:?}");
-    kit.provider_record().await;
+async fn concurrent_invalid_grants_end_at_most_twenty(kit: TestStore) {
+    let all = create_leased_connections(&kit, "n", 40).await;
+    let commands = all.iter().map(|which| kit.store.run(build_handle_invalid_grant(&kit, which)));
+    let outcomes = futures_util::future::join_all(commands).await;
+    let outcomes: Vec<InvalidGrantOutcome> = outcomes.into_iter().map(Result::unwrap).collect();
+    let number = |wanted: InvalidGrantOutcome| outcomes.iter().filter(|h| **h == wanted).count();
+    assert_eq!(
+        [
+            number(InvalidGrantOutcome::Ended),
+            number(auto_paused(21)),
+            number(InvalidGrantOutcome::ProviderPaused)
+        ],
+        [20, 1, 19],
+        "{outcomes:?}"
+    );
+    kit.provider_audit_events().await;
 }
 
-async fn a_window_begins_anew_when_an_operator_sets_the_provider_active(kit: Kit) {
-    let all = connections(&kit, "n", 3 * 21).await;
+async fn reactivating_provider_starts_new_invalid_grant_window(kit: TestStore) {
+    let all = create_leased_connections(&kit, "n", 3 * 21).await;
     // The clock stands: not the time tells the spans apart, but the change.
     for span in all.chunks(21) {
         for which in &span[..20] {
-            assert_eq!(heed(&kit, which).await, Heeded::Ended);
+            assert_eq!(handle_invalid_grant(&kit, which).await, InvalidGrantOutcome::Ended);
         }
-        assert_eq!(heed(&kit, &span[20]).await, tripped(21));
-        kit.set_provider(ProviderState::Active).await;
+        assert_eq!(handle_invalid_grant(&kit, &span[20]).await, auto_paused(21));
+        kit.set_provider_state(ProviderState::Active).await;
     }
-    kit.set_provider(ProviderState::Active).await;
-    assert_eq!(kit.stored_provider().await.state, ProviderState::Active);
-    let last = mine(&kit, &all[20].0, 1).await;
-    assert_eq!(store(&kit, &all[20].0, last, "new").await, Stored::Stored, "it lives on");
+    kit.set_provider_state(ProviderState::Active).await;
+    assert_eq!(kit.get_provider().await.state, ProviderState::Active);
+    let last = acquire_lease(&kit, &all[20].0, 1).await;
+    assert_eq!(
+        store_credential(&kit, &all[20].0, last, "new").await,
+        StoreCredentialOutcome::Stored,
+        "it lives on"
+    );
 }
 
-async fn what_is_older_than_the_window_does_not_count(mut kit: Kit) {
-    let mut all = connections(&kit, "n", 22).await;
+async fn invalid_grants_before_window_are_not_counted(mut kit: TestStore) {
+    let mut all = create_leased_connections(&kit, "n", 22).await;
     for which in &all[..20] {
-        assert_eq!(heed(&kit, which).await, Heeded::Ended);
+        assert_eq!(handle_invalid_grant(&kit, which).await, InvalidGrantOutcome::Ended);
     }
-    kit.advance(Duration::from_mins(10));
+    kit.advance_clock(Duration::from_mins(10));
     for which in &mut all[20..] {
-        which.1 = mine(&kit, &which.0, 1).await;
+        which.1 = acquire_lease(&kit, &which.0, 1).await;
     }
-    assert_eq!(heed(&kit, &all[20]).await, Heeded::Ended);
-    assert_eq!(heed(&kit, &all[21]).await, Heeded::Ended);
+    assert_eq!(handle_invalid_grant(&kit, &all[20]).await, InvalidGrantOutcome::Ended);
+    assert_eq!(handle_invalid_grant(&kit, &all[21]).await, InvalidGrantOutcome::Ended);
 }
 
-async fn among_many_refreshes_two_in_a_hundred_are_believed(kit: Kit) {
-    let all = connections(&kit, "n", 3).await;
-    assert_eq!(store(&kit, &all[0].0, all[0].1.clone(), "new").await, Stored::Stored);
+async fn invalid_grants_up_to_two_percent_end_connections(kit: TestStore) {
+    let all = create_leased_connections(&kit, "n", 3).await;
+    assert_eq!(
+        store_credential(&kit, &all[0].0, all[0].1.clone(), "new").await,
+        StoreCredentialOutcome::Stored
+    );
     // With the one that was stored and the two that follow these are 1102 and 22, 1103 and 23.
     let counted = |refreshes: i64, invalid: i64| {
-        let minute = minute(kit.now);
+        let minute = epoch_minute(kit.now);
         format!("INSERT INTO refresh_counts VALUES (1000, 0, {minute}, 99, {refreshes}, {invalid})")
     };
-    kit.behind_its_back(&counted(1_100, 21)).await;
-    assert_eq!(heed(&kit, &all[1]).await, Heeded::Ended, "22 of 1102");
-    let refreshes = Refreshes { answered: 1_103, invalid: 23 };
-    assert_eq!(heed(&kit, &all[2]).await, Heeded::Tripped(refreshes), "23 of 1103");
+    kit.execute_sql(&counted(1_100, 21)).await;
+    assert_eq!(handle_invalid_grant(&kit, &all[1]).await, InvalidGrantOutcome::Ended, "22 of 1102");
+    let refreshes = RefreshStats { completed: 1_103, invalid_grants: 23 };
+    assert_eq!(
+        handle_invalid_grant(&kit, &all[2]).await,
+        InvalidGrantOutcome::ProviderAutoPaused(refreshes),
+        "23 of 1103"
+    );
 }
 
-async fn old_news_and_ended_connections_do_not_count(kit: Kit) {
-    let all = connections(&kit, "n", 22).await;
+async fn stale_and_repeated_invalid_grants_are_not_counted(kit: TestStore) {
+    let all = create_leased_connections(&kit, "n", 22).await;
     let (id, old) = all[0].clone();
-    assert_eq!(store(&kit, &id, old.clone(), "new").await, Stored::Stored);
-    kit.end(&all[1].0, Cause::Recipient, None).await;
+    assert_eq!(store_credential(&kit, &id, old.clone(), "new").await, StoreCredentialOutcome::Stored);
+    kit.end_connection(&all[1].0, EndCause::Recipient, None).await;
     for _ in 0..30 {
-        assert_eq!(heed(&kit, &(id.clone(), old.clone())).await, Heeded::Fenced);
-        assert_eq!(heed(&kit, &all[1]).await, Heeded::Over);
+        assert_eq!(handle_invalid_grant(&kit, &(id.clone(), old.clone())).await, InvalidGrantOutcome::Fenced);
+        assert_eq!(handle_invalid_grant(&kit, &all[1]).await, InvalidGrantOutcome::AlreadyEnded);
     }
     for which in &all[2..] {
-        assert_eq!(heed(&kit, which).await, Heeded::Ended);
+        assert_eq!(handle_invalid_grant(&kit, which).await, InvalidGrantOutcome::Ended);
     }
-    assert_eq!(kit.connection(&id).await.state, State::Active);
-    assert_eq!(kit.cause(&all[1].0).await, Some(Cause::Recipient));
+    assert_eq!(kit.get_connection(&id).await.state, ConnectionState::Active);
+    assert_eq!(kit.find_end_cause(&all[1].0).await, Some(EndCause::Recipient));
 }
 
-async fn a_held_provider_ends_nobody(kit: Kit) {
-    let all = connections(&kit, "n", 1).await;
+async fn invalid_grant_at_paused_provider_ends_no_connection(kit: TestStore) {
+    let all = create_leased_connections(&kit, "n", 1).await;
     for state in [ProviderState::Paused, ProviderState::Retired] {
-        kit.set_provider(state).await;
-        assert_eq!(heed(&kit, &all[0]).await, Heeded::Held);
+        kit.set_provider_state(state).await;
+        assert_eq!(handle_invalid_grant(&kit, &all[0]).await, InvalidGrantOutcome::ProviderPaused);
     }
-    kit.set_provider(ProviderState::Active).await;
-    assert_eq!(heed(&kit, &all[0]).await, Heeded::Ended);
+    kit.set_provider_state(ProviderState::Active).await;
+    assert_eq!(handle_invalid_grant(&kit, &all[0]).await, InvalidGrantOutcome::Ended);
 }

@@ -1,21 +1,21 @@
 //! Budgets: lines of a file, and how much of a crate is tests. Functions and parameters are clippy's.
 
-use super::Source;
+use super::SourceFile;
 
-const MOST_LINES: usize = 500;
-const MOST_TEST_LINES: usize = 800;
+const MAX_LINES: usize = 500;
+const MAX_TEST_LINES: usize = 800;
 
 /// Lines of code: production and tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Lines {
+struct LineCount {
     production: usize,
     tests: usize,
 }
 
 /// Counts without comments, blank lines and attributes. What follows `#[cfg(test)]` is tests.
-fn count(source: &Source) -> Lines {
+fn count_lines(source: &SourceFile) -> LineCount {
     let whole_file = source.path.contains("/tests/") || source.path.ends_with("_tests.rs");
-    let mut lines = Lines::default();
+    let mut lines = LineCount::default();
     let mut tests = whole_file;
     for line in source.text.lines().map(str::trim) {
         tests |= line == "#[cfg(test)]";
@@ -31,39 +31,38 @@ fn count(source: &Source) -> Lines {
     lines
 }
 
-fn is_rust(source: &Source) -> bool {
+fn is_crate_source(source: &SourceFile) -> bool {
     source.path.starts_with("crates/") && source.is_rust()
 }
 
-pub(super) fn check(source: &Source) -> Vec<String> {
-    if !is_rust(source) {
+pub(super) fn check(source: &SourceFile) -> Vec<String> {
+    if !is_crate_source(source) {
         return Vec::new();
     }
-    let lines = count(source);
+    let lines = count_lines(source);
     let mut findings = Vec::new();
-    if lines.production > MOST_LINES {
-        findings.push(format!("{}: {} lines, the budget is {MOST_LINES}", source.path, lines.production));
+    if lines.production > MAX_LINES {
+        findings.push(format!("{}: {} lines, the budget is {MAX_LINES}", source.path, lines.production));
     }
-    if lines.tests > MOST_TEST_LINES {
-        findings.push(format!(
-            "{}: {} lines of tests, the budget is {MOST_TEST_LINES}",
-            source.path, lines.tests
-        ));
+    if lines.tests > MAX_TEST_LINES {
+        findings
+            .push(format!("{}: {} lines of tests, the budget is {MAX_TEST_LINES}", source.path, lines.tests));
     }
     findings
 }
 
 /// Tests for each production line, in hundredths: what each crate must keep. The aim is 80 for `domain`,
 /// `store` and `server`; the floors below rise with the tests and never fall.
-const FLOORS: [(&str, usize); 6] =
+const MIN_TEST_PERCENT: [(&str, usize); 6] =
     [("domain", 45), ("fdx", 30), ("sandbox", 30), ("server", 25), ("store", 25), ("xtask", 10)];
 
-pub(super) fn ratios(sources: &[Source]) -> Vec<String> {
+pub(super) fn check_test_ratios(sources: &[SourceFile]) -> Vec<String> {
     let mut findings = Vec::new();
-    for (name, floor) in FLOORS {
+    for (name, floor) in MIN_TEST_PERCENT {
         let prefix = format!("crates/{name}/");
-        let of = sources.iter().filter(|s| is_rust(s) && s.path.starts_with(&prefix)).map(count);
-        let total = of.fold(Lines::default(), |sum, l| Lines {
+        let counts =
+            sources.iter().filter(|s| is_crate_source(s) && s.path.starts_with(&prefix)).map(count_lines);
+        let total = counts.fold(LineCount::default(), |sum, l| LineCount {
             production: sum.production + l.production,
             tests: sum.tests + l.tests,
         });
@@ -82,15 +81,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_and_attributes_do_not_count_and_tests_count_apart() {
+    fn line_count_skips_comments_and_separates_tests() {
         let text = "//! doc\nuse x;\n\n#[derive(Debug)]\nstruct A; // why\n#[cfg(test)]\nmod tests {\n}\n";
-        let source = Source { path: "crates/domain/src/x.rs".into(), text: text.into() };
-        assert_eq!(count(&source), Lines { production: 2, tests: 2 });
+        let source = SourceFile { path: "crates/domain/src/x.rs".into(), text: text.into() };
+        assert_eq!(count_lines(&source), LineCount { production: 2, tests: 2 });
     }
 
     #[test]
-    fn a_long_file_is_found() {
-        let source = Source { path: "crates/domain/src/x.rs".into(), text: "x();\n".repeat(501) };
+    fn file_over_line_budget_is_reported() {
+        let source = SourceFile { path: "crates/domain/src/x.rs".into(), text: "x();\n".repeat(501) };
         assert_eq!(check(&source).len(), 1);
     }
 }

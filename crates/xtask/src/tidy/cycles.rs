@@ -14,7 +14,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Item, UseTree, Visibility};
 
-use super::Source;
+use super::SourceFile;
 
 /// A path of module and item names from the root of its crate.
 type ModulePath = Vec<String>;
@@ -36,8 +36,8 @@ struct Module {
 }
 
 /// Reports every group of files, and of top-level modules of `server`, that import each other.
-pub(super) fn check(sources: &[Source]) -> Result<Vec<String>> {
-    let mut crates: BTreeMap<&str, Vec<(&str, &Source)>> = BTreeMap::new();
+pub(super) fn check(sources: &[SourceFile]) -> Result<Vec<String>> {
+    let mut crates: BTreeMap<&str, Vec<(&str, &SourceFile)>> = BTreeMap::new();
     for source in sources.iter().filter(|s| s.is_rust() && !s.path.ends_with("_tests.rs")) {
         if let Some((name, file)) = source.path.strip_prefix("crates/").and_then(|p| p.split_once("/src/")) {
             crates.entry(name).or_default().push((file, source));
@@ -207,7 +207,7 @@ fn absolute_path(path: &[String], module: &Module) -> Option<ModulePath> {
 fn record_inline_paths(tokens: TokenStream, module: &mut Module) {
     let mut path: ModulePath = Vec::new();
     let mut colons = 0;
-    let mut flush = |path: &mut ModulePath, module: &mut Module| {
+    let flush = |path: &mut ModulePath, module: &mut Module| {
         if path.len() > 1
             && let Some(path) = absolute_path(path, module)
         {
@@ -282,7 +282,9 @@ fn resolve(
 fn find_cycles(nodes: usize, edges: &BTreeSet<(usize, usize)>) -> Vec<Vec<usize>> {
     let mut graph = DiGraph::<(), ()>::new();
     let ids: Vec<_> = (0..nodes).map(|_| graph.add_node(())).collect();
-    edges.iter().for_each(|&(from, to)| drop(graph.add_edge(ids[from], ids[to], ())));
+    edges.iter().for_each(|&(from, to)| {
+        graph.add_edge(ids[from], ids[to], ());
+    });
     let components = tarjan_scc(&graph).into_iter().filter(|component| component.len() > 1);
     let sorted = components.map(|component| {
         let mut nodes: Vec<usize> = component.into_iter().map(petgraph::graph::NodeIndex::index).collect();
@@ -297,9 +299,9 @@ mod tests {
     use super::*;
 
     fn findings(files: &[(&str, &str)]) -> Vec<String> {
-        let sources: Vec<Source> = files
+        let sources: Vec<SourceFile> = files
             .iter()
-            .map(|(path, text)| Source {
+            .map(|(path, text)| SourceFile {
                 path: format!("crates/server/src/{path}"),
                 text: (*text).to_owned(),
             })

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-const LICENCES: [&str; 15] = [
+const ALLOWED_LICENCES: [&str; 15] = [
     "MIT",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -24,7 +24,7 @@ const LICENCES: [&str; 15] = [
 ];
 
 /// Crates that must not be built, each with its reason.
-const BANNED: [(&str, &str); 4] = [
+const BANNED_CRATES: [(&str, &str); 4] = [
     ("ring", "aws-lc-rs is the only crypto"),
     ("rsa", "aws-lc-rs is the only crypto"),
     ("openssl-sys", "rustls is the only TLS"),
@@ -32,7 +32,7 @@ const BANNED: [(&str, &str); 4] = [
 ];
 
 /// Crates of another licence that are built for tests alone, never shipped.
-const IN_TESTS: [(&str, &str); 1] = [("webdriver", "MPL-2.0")];
+const TEST_ONLY_LICENCES: [(&str, &str); 1] = [("webdriver", "MPL-2.0")];
 
 /// What is really built on the machines that we ship for: name, version, licence.
 pub(super) fn check() -> Result<Vec<String>> {
@@ -45,10 +45,10 @@ pub(super) fn check() -> Result<Vec<String>> {
         .context("cargo tree")?;
     let listed = String::from_utf8(output.stdout)?;
     ensure!(!listed.is_empty(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(judge(&listed))
+    Ok(check_packages(&listed))
 }
 
-fn judge(listed: &str) -> Vec<String> {
+fn check_packages(listed: &str) -> Vec<String> {
     let mut findings = Vec::new();
     let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (package, licence) in listed.lines().filter_map(|line| line.split_once('|')) {
@@ -58,22 +58,22 @@ fn judge(listed: &str) -> Vec<String> {
             continue;
         }
         let licence = licence.trim_end_matches(" (*)");
-        if !allowed(licence) && !IN_TESTS.contains(&(name, licence)) {
+        if !is_allowed(licence) && !TEST_ONLY_LICENCES.contains(&(name, licence)) {
             findings.push(format!("{name}: the licence {licence:?} is not on the list"));
         }
-        if let Some((_, why)) = BANNED.iter().find(|(banned, _)| *banned == name) {
+        if let Some((_, why)) = BANNED_CRATES.iter().find(|(banned, _)| *banned == name) {
             findings.push(format!("{name} is banned: {why}"));
         }
     }
-    let twice = versions.values().filter(|versions| versions.len() > 1).count();
-    println!("  {} crates, {twice} in several versions", versions.len());
+    let duplicates = versions.values().filter(|versions| versions.len() > 1).count();
+    println!("  {} crates, {duplicates} in several versions", versions.len());
     findings
 }
 
 /// Whether one side of every `AND`, or any side of an `OR`, is on the list.
-fn allowed(licence: &str) -> bool {
+fn is_allowed(licence: &str) -> bool {
     let plain = licence.replace(['(', ')'], "").replace('/', " OR ");
-    plain.split(" AND ").all(|part| part.split(" OR ").any(|one| LICENCES.contains(&one.trim())))
+    plain.split(" AND ").all(|part| part.split(" OR ").any(|one| ALLOWED_LICENCES.contains(&one.trim())))
 }
 
 #[cfg(test)]
@@ -81,19 +81,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_licence_needs_one_side_that_is_allowed() {
+    fn licence_expression_needs_one_allowed_alternative() {
         assert!(
-            allowed("MIT OR GPL-3.0")
-                && allowed("(MIT OR Apache-2.0) AND Unicode-3.0")
-                && allowed("MIT/Apache-2.0")
+            is_allowed("MIT OR GPL-3.0")
+                && is_allowed("(MIT OR Apache-2.0) AND Unicode-3.0")
+                && is_allowed("MIT/Apache-2.0")
         );
-        assert!(!allowed("GPL-3.0") && !allowed("MIT AND GPL-3.0") && !allowed("none"));
+        assert!(!is_allowed("GPL-3.0") && !is_allowed("MIT AND GPL-3.0") && !is_allowed("none"));
     }
 
     #[test]
-    fn a_banned_crate_and_a_foreign_licence_are_found_once() {
-        assert_eq!(judge("ring v0.17.1|Apache-2.0 AND ISC\nring v0.17.1|Apache-2.0 AND ISC (*)").len(), 1);
-        assert_eq!(judge("x v1.0.0|GPL-3.0").len(), 1);
-        assert!(judge("serde v1.0.0|MIT OR Apache-2.0\nwebdriver v0.53.0|MPL-2.0").is_empty());
+    fn banned_crate_and_unlisted_licence_are_reported_once() {
+        assert_eq!(
+            check_packages("ring v0.17.1|Apache-2.0 AND ISC\nring v0.17.1|Apache-2.0 AND ISC (*)").len(),
+            1
+        );
+        assert_eq!(check_packages("x v1.0.0|GPL-3.0").len(), 1);
+        assert!(check_packages("serde v1.0.0|MIT OR Apache-2.0\nwebdriver v0.53.0|MPL-2.0").is_empty());
     }
 }

@@ -1,9 +1,9 @@
 //! The layer law: who may use whom.
 
-use super::Source;
+use super::SourceFile;
 
 /// What a file may not name, and why.
-fn forbidden(path: &str) -> Vec<(&'static str, &'static str)> {
+fn list_forbidden(path: &str) -> Vec<(&'static str, &'static str)> {
     let mut rules = Vec::new();
     let Some(inside) = path.strip_prefix("crates/") else { return rules };
     if inside.contains("/tests/") || inside.starts_with("xtask/") {
@@ -25,12 +25,12 @@ fn forbidden(path: &str) -> Vec<(&'static str, &'static str)> {
         rules.extend([("axum", "`store` knows no HTTP"), ("reqwest", "`store` knows no HTTP")]);
     }
     if let Some(server) = inside.strip_prefix("server/src/") {
-        rules.extend(server_rules(server));
+        rules.extend(list_server_rules(server));
     }
     rules
 }
 
-fn server_rules(path: &str) -> Vec<(&'static str, &'static str)> {
+fn list_server_rules(path: &str) -> Vec<(&'static str, &'static str)> {
     let edge = path.ends_with("http.rs")
         || path.starts_with("web")
         || path.starts_with("pages")
@@ -51,12 +51,12 @@ fn server_rules(path: &str) -> Vec<(&'static str, &'static str)> {
     vec![("axum", "HTTP stands in `http.rs`, `web` and `pages`"), ("crate::web", "use cases never use `web`")]
 }
 
-pub(super) fn check(source: &Source) -> Vec<String> {
+pub(super) fn check(source: &SourceFile) -> Vec<String> {
     let mut findings = Vec::new();
     if !source.is_rust() {
         return findings;
     }
-    for (name, why) in forbidden(&source.path) {
+    for (name, why) in list_forbidden(&source.path) {
         for (number, line) in source.text.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
             if code.contains(name) {
@@ -71,22 +71,22 @@ pub(super) fn check(source: &Source) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn caught(path: &str, text: &str) -> bool {
-        !check(&Source { path: path.into(), text: text.into() }).is_empty()
+    fn has_violation(path: &str, text: &str) -> bool {
+        !check(&SourceFile { path: path.into(), text: text.into() }).is_empty()
     }
 
     #[test]
-    fn each_layer_is_kept() {
-        assert!(caught("crates/domain/src/id.rs", "use store::Store;"));
-        assert!(caught("crates/domain/src/id.rs", "use tokio::sync::Mutex;"));
-        assert!(caught("crates/server/src/hub/fetch.rs", "sql!(\"SELECT 1\")"));
-        assert!(caught("crates/server/src/hub/fetch.rs", "use axum::Json;"));
-        assert!(caught("crates/server/src/hub/fetch.rs", "use crate::web::Face;"));
-        assert!(caught("crates/server/src/authz/http.rs", "use store::query::ClientById;"));
-        assert!(caught("crates/server/src/pages/http.rs", "ctx.app().store().ask(&q)"));
-        assert!(caught("crates/sandbox/src/bank.rs", "use domain::Secret;"));
-        assert!(caught("crates/server/src/app.rs", "use sandbox::bank::Bank;"));
-        assert!(!caught("crates/server/src/authz/http.rs", "use axum::Json;"));
-        assert!(!caught("crates/server/src/hub/fetch.rs", "// not sql!( here"));
+    fn layer_violations_are_reported() {
+        assert!(has_violation("crates/domain/src/id.rs", "use store::Store;"));
+        assert!(has_violation("crates/domain/src/id.rs", "use tokio::sync::Mutex;"));
+        assert!(has_violation("crates/server/src/hub/fetch.rs", "sql!(\"SELECT 1\")"));
+        assert!(has_violation("crates/server/src/hub/fetch.rs", "use axum::Json;"));
+        assert!(has_violation("crates/server/src/hub/fetch.rs", "use crate::web::Face;"));
+        assert!(has_violation("crates/server/src/authz/http.rs", "use store::query::ClientById;"));
+        assert!(has_violation("crates/server/src/pages/http.rs", "ctx.app().store().ask(&q)"));
+        assert!(has_violation("crates/sandbox/src/bank.rs", "use domain::Secret;"));
+        assert!(has_violation("crates/server/src/app.rs", "use sandbox::bank::Bank;"));
+        assert!(!has_violation("crates/server/src/authz/http.rs", "use axum::Json;"));
+        assert!(!has_violation("crates/server/src/hub/fetch.rs", "// not sql!( here"));
     }
 }

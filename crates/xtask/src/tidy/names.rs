@@ -2,19 +2,21 @@
 
 use std::path::Path;
 
-use super::Source;
+use super::SourceFile;
 
 /// A test that a document names and that is nowhere.
-pub(super) fn check(sources: &[Source]) -> Vec<String> {
-    let is_document = |source: &&Source| Path::new(&source.path).extension().is_some_and(|kind| kind == "md");
+pub(super) fn check(sources: &[SourceFile]) -> Vec<String> {
+    let is_document =
+        |source: &&SourceFile| Path::new(&source.path).extension().is_some_and(|kind| kind == "md");
     let documents = sources.iter().filter(is_document);
-    let named = documents.flat_map(|document| tests_in(&document.text).map(move |test| (document, test)));
-    let missing = named.filter(|(_, (file, test))| !exists(sources, file, test));
+    let named =
+        documents.flat_map(|document| find_test_references(&document.text).map(move |test| (document, test)));
+    let missing = named.filter(|(_, (file, test))| !test_exists(sources, file, test));
     missing.map(|(document, (file, test))| format!("{}: there is no {file}::{test}", document.path)).collect()
 }
 
 /// File and function of each test that a text names.
-fn tests_in(text: &str) -> impl Iterator<Item = (&str, &str)> {
+fn find_test_references(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let spans = text.split('`').filter(|span| !span.contains(char::is_whitespace));
     let parts = spans.filter_map(|span| span.split_once(".rs::").map(|(file, path)| (span, file, path)));
     let named =
@@ -23,7 +25,7 @@ fn tests_in(text: &str) -> impl Iterator<Item = (&str, &str)> {
     named.filter(|(_, name)| name.starts_with(|c: char| c.is_ascii_lowercase()))
 }
 
-fn exists(sources: &[Source], file: &str, test: &str) -> bool {
+fn test_exists(sources: &[SourceFile], file: &str, test: &str) -> bool {
     let below = match file.split_once('/') {
         Some(("it", rest)) => format!("crates/server/tests/it/{rest}"),
         Some(("suite", rest)) => format!("crates/store/tests/suite/{rest}"),
@@ -38,20 +40,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_test_that_is_nowhere_is_found() {
-        let source = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
+    fn missing_test_named_in_document_is_reported() {
+        let source = |path: &str, text: &str| SourceFile { path: path.into(), text: text.into() };
         let code = [
             source("crates/server/tests/it/kill.rs", "async fn it_holds(kit: Kit) {}"),
             source("crates/store/tests/suite/life.rs", "fn it_holds() {}"),
             source("crates/domain/src/id.rs", "fn it_holds() {}"),
         ];
-        let said = |text: &str| {
+        let findings = |text: &str| {
             let sources = code.iter().map(|s| source(&s.path, &s.text)).chain([source("docs/a.md", text)]);
             check(&sources.collect::<Vec<_>>())
         };
         let good = "`it/kill.rs::it_holds`, `suite/life.rs::sqlite::it_holds`, `domain/src/id.rs::it_holds`, `it/kill.rs`";
-        assert!(said(good).is_empty());
-        assert_eq!(said("see `it/kill.rs::it_held`"), ["docs/a.md: there is no it/kill.rs::it_held"]);
-        assert_eq!(said("`domain/src/ids.rs::it_holds`").len(), 1);
+        assert!(findings(good).is_empty());
+        assert_eq!(findings("see `it/kill.rs::it_held`"), ["docs/a.md: there is no it/kill.rs::it_held"]);
+        assert_eq!(findings("`domain/src/ids.rs::it_holds`").len(), 1);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use anyhow::{Context, Result};
 use regex::Regex;
 
-use super::Source;
+use super::SourceFile;
 
 /// Words that `docs/style.md` replaces, in prose.
 const AVOIDED: &str = r"alone|anew|beside|by itself|by themselves|comes to|come to nothing|came of|comes of|deeds?|heeds?|heeded|in hand|meanwhile|mend(?:s|ed|ing)?|nobody|somebody|whoever|whom|our own trouble|parted|told|tells|stands|stood|for good|at once|whence|thence|hither|strangers?|lives? on|let go on|kill path|is no more|as it stands|what there is|may not be said|however many|however long|the seed of";
@@ -121,7 +121,7 @@ const MIN_REASONS_PER_1000_LINES: usize = 12;
 const MAX_REPEATED_TYPE_NAMES: usize = 12;
 
 /// Prints the figures and reports each that is over its limit.
-pub(super) fn check(sources: &[Source]) -> Result<Vec<String>> {
+pub(super) fn check(sources: &[SourceFile]) -> Result<Vec<String>> {
     let mut crates: BTreeMap<&str, Counts> = BTreeMap::new();
     let mut types: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     let mut findings = Vec::new();
@@ -225,7 +225,7 @@ fn is_test_file(path: &str) -> bool {
     path.contains("/tests/") || path.ends_with("_tests.rs")
 }
 
-fn count_rust(source: &Source) -> Counts {
+fn count_rust(source: &SourceFile) -> Counts {
     let mut counts = Counts::default();
     let mut after_doc = false;
     let mut in_tests = is_test_file(&source.path);
@@ -276,7 +276,7 @@ fn name_parts(name: &str) -> impl Iterator<Item = String> {
 }
 
 /// Reports names of tests that are too long or begin with a word that does not name the subject.
-fn unclear_tests(source: &Source) -> Vec<String> {
+fn unclear_tests(source: &SourceFile) -> Vec<String> {
     if !source.is_rust() {
         return Vec::new();
     }
@@ -297,7 +297,7 @@ fn unclear_tests(source: &Source) -> Vec<String> {
     unclear.map(|name| format!("{}: the test name {name} is too long or unclear", source.path)).collect()
 }
 
-fn declared_types(source: &Source) -> Vec<String> {
+fn declared_types(source: &SourceFile) -> Vec<String> {
     if !source.is_rust() || is_test_file(&source.path) {
         return Vec::new();
     }
@@ -325,8 +325,8 @@ fn check_subjects() -> Result<Vec<String>> {
 mod tests {
     use super::*;
 
-    fn rust(text: &str) -> Source {
-        Source { path: "crates/domain/src/x.rs".to_owned(), text: text.to_owned() }
+    fn rust(text: &str) -> SourceFile {
+        SourceFile { path: "crates/domain/src/x.rs".to_owned(), text: text.to_owned() }
     }
 
     #[test]

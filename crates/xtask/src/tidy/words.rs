@@ -1,17 +1,17 @@
 //! Names and words that do not belong.
 
-use super::Source;
+use super::SourceFile;
 
-const SUFFIXES: [&str; 5] = ["Manager", "Helper", "Util", "Utils", "Service"];
-const BARE: [&str; 4] = ["Session", "Token", "Request", "User"];
+const FORBIDDEN_SUFFIXES: [&str; 5] = ["Manager", "Helper", "Util", "Utils", "Service"];
+const FORBIDDEN_NAMES: [&str; 4] = ["Session", "Token", "Request", "User"];
 
-pub(super) fn check(source: &Source) -> Vec<String> {
+pub(super) fn check(source: &SourceFile) -> Vec<String> {
     let mut findings = Vec::new();
     let ours = source.path.starts_with("crates/") && source.is_rust();
     let own_rules = source.path.starts_with("crates/xtask/src/tidy");
     for (number, line) in source.text.lines().enumerate() {
         let mut found = |what: String| findings.push(format!("{}:{}: {what}", source.path, number + 1));
-        if !own_rules && line_has_machine_path(line) {
+        if !own_rules && has_machine_path(line) {
             found("a path of a machine".into());
         }
         if !ours || own_rules {
@@ -21,8 +21,8 @@ pub(super) fn check(source: &Source) -> Vec<String> {
         if bare_todo {
             found("a TODO without its issue: TODO(#n)".into());
         }
-        if let Some(name) = declared(line)
-            && (SUFFIXES.iter().any(|s| name.ends_with(s)) || BARE.contains(&name))
+        if let Some(name) = find_declared_type(line)
+            && (FORBIDDEN_SUFFIXES.iter().any(|s| name.ends_with(s)) || FORBIDDEN_NAMES.contains(&name))
         {
             found(format!("the name {name}: see the glossary"));
         }
@@ -36,7 +36,7 @@ pub(super) fn check(source: &Source) -> Vec<String> {
     findings
 }
 
-fn line_has_machine_path(line: &str) -> bool {
+fn has_machine_path(line: &str) -> bool {
     ["/work/", "/root/", "/home/"].iter().any(|path| {
         line.match_indices(path).any(|(at, _)| {
             let before = line[..at].chars().next_back();
@@ -46,7 +46,7 @@ fn line_has_machine_path(line: &str) -> bool {
 }
 
 /// The name that a line declares as a type.
-fn declared(line: &str) -> Option<&str> {
+fn find_declared_type(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let line = line.strip_prefix("pub ").or_else(|| line.strip_prefix("pub(crate) ")).unwrap_or(line);
     let rest = ["struct ", "enum ", "trait ", "type "].iter().find_map(|k| line.strip_prefix(k))?;
@@ -61,20 +61,20 @@ fn has_word(line: &str, word: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn caught(path: &str, text: &str) -> bool {
-        !check(&Source { path: path.into(), text: text.into() }).is_empty()
+    fn has_violation(path: &str, text: &str) -> bool {
+        !check(&SourceFile { path: path.into(), text: text.into() }).is_empty()
     }
 
     #[test]
-    fn each_word_is_found() {
+    fn forbidden_names_and_words_are_reported() {
         let path = "crates/domain/src/x.rs";
-        assert!(caught(path, "pub struct ConnectionManager;"));
-        assert!(caught(path, "pub enum Token {"));
-        assert!(caught(path, "fn f(x: f64) {}"));
-        assert!(caught(path, "// TODO later"));
-        assert!(caught("README.md", "see /home/someone/x"));
-        assert!(!caught(path, "pub struct TokenHash;"));
-        assert!(!caught(path, "// TODO(#7) later"));
-        assert!(!caught("README.md", "https://example.org/home/x"));
+        assert!(has_violation(path, "pub struct ConnectionManager;"));
+        assert!(has_violation(path, "pub enum Token {"));
+        assert!(has_violation(path, "fn f(x: f64) {}"));
+        assert!(has_violation(path, "// TODO later"));
+        assert!(has_violation("README.md", "see /home/someone/x"));
+        assert!(!has_violation(path, "pub struct TokenHash;"));
+        assert!(!has_violation(path, "// TODO(#7) later"));
+        assert!(!has_violation("README.md", "https://example.org/home/x"));
     }
 }

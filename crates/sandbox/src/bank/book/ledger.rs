@@ -24,60 +24,60 @@ pub(in crate::bank) struct Ledger {
 /// What kind of account a ledger is for. `word` is the standard's account type.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
-    Deposit { word: &'static str, term: Option<Term> },
-    Card { network: &'static str, line: i64, in_full: bool },
-    Line { word: &'static str, limit: i64 },
-    Loan { word: &'static str, terms: Loan },
-    Plan(&'static Plan),
+    Deposit { account_type: &'static str, term: Option<Term> },
+    Card { network: &'static str, credit_limit: i64, pays_in_full: bool },
+    Line { account_type: &'static str, limit: i64 },
+    Loan { account_type: &'static str, terms: Loan },
+    Plan(&'static InvestmentPlan),
 }
 
 /// A deposit for a fixed time, renewed at its end.
 #[derive(Clone, Copy)]
 pub(super) struct Term {
     pub(super) months: i64,
-    pub(super) since: Date,
+    pub(super) start_date: Date,
 }
 
 /// A loan that is paid back monthly.
 #[derive(Clone, Copy)]
 pub(super) struct Loan {
-    pub(super) since: Date,
+    pub(super) start_date: Date,
     pub(super) months: i64,
-    pub(super) original: i64,
+    pub(super) original_principal: i64,
     pub(super) payment: i64,
     /// Interest of a month, in billionths: it depends on how often interest is compounded.
-    pub(super) monthly: i64,
+    pub(super) monthly_rate_billionths: i64,
     pub(super) compounding: &'static str,
     /// A term after which the rate is agreed anew, in months.
-    pub(super) renewed_every: Option<i64>,
-    pub(super) says: &'static str,
+    pub(super) renewal_months: Option<i64>,
+    pub(super) payment_description: &'static str,
 }
 
 /// What an investment account does.
-pub(super) struct Plan {
-    pub(super) word: &'static str,
+pub(super) struct InvestmentPlan {
+    pub(super) account_type: &'static str,
     pub(super) positions: &'static [Position],
     /// Put in every month: day, cents, what is bought of it.
-    pub(super) monthly: Option<(i8, i64, &'static str)>,
+    pub(super) monthly_contribution: Option<(i8, i64, &'static str)>,
     /// A government's grant on top, in percent of what was put in.
     pub(super) grant: Option<(i64, &'static str)>,
     /// Trades of every year: month, day, symbol, units.
     pub(super) trades: &'static [(i8, i8, &'static str, i64)],
     /// A fee in December, in cents.
     pub(super) fee: i64,
-    pub(super) says: Says,
+    pub(super) wording: PlanWording,
 }
 
 /// What was held on the first day: symbol, ten-thousandths of a unit, cents paid for one, since when.
 pub(super) struct Position {
     pub(super) symbol: &'static str,
     pub(super) units: i64,
-    pub(super) paid: i64,
-    pub(super) since: Date,
+    pub(super) unit_cost: i64,
+    pub(super) acquired_on: Date,
 }
 
 /// How an investment account words its transactions.
-pub(super) struct Says {
+pub(super) struct PlanWording {
     pub(super) contribution: &'static str,
     pub(super) bought: &'static str,
     pub(super) sold: &'static str,
@@ -90,19 +90,19 @@ pub(super) struct Says {
 /// Something that happens again and again.
 #[derive(Clone, Copy)]
 pub(super) struct Habit {
-    pub(super) when: When,
-    pub(super) cents: Cents,
+    pub(super) schedule: HabitSchedule,
+    pub(super) amount: HabitAmount,
     pub(super) kind: Option<&'static str>,
     /// One of these is printed.
-    pub(super) says: &'static [&'static str],
+    pub(super) descriptions: &'static [&'static str],
     pub(super) category: &'static str,
     /// Another currency, which the cents are in.
-    pub(super) abroad: Option<&'static str>,
+    pub(super) foreign_currency: Option<&'static str>,
 }
 
 /// On which days.
 #[derive(Clone, Copy)]
-pub(super) enum When {
+pub(super) enum HabitSchedule {
     Daily,
     Day(i8),
     /// The 15th and the last of the month, or the Friday before.
@@ -117,66 +117,94 @@ pub(super) enum When {
 
 /// How much: positive if the balance grows.
 #[derive(Clone, Copy)]
-pub(super) enum Cents {
+pub(super) enum HabitAmount {
     /// Drawn between two bounds.
     Between(i64, i64),
     /// The other side of what another ledger booked with its owner.
     Mirror(&'static str),
     /// What is above a limit, in steps of 50 dollars.
-    Above(i64),
+    ExcessOver(i64),
 }
 
 /// Something that happens again and again in the account's own currency.
 pub(super) const fn habit(
-    when: When,
+    when: HabitSchedule,
     (from, to): (i64, i64),
     kind: &'static str,
     says: &'static [&'static str],
     category: &'static str,
 ) -> Habit {
-    Habit { when, cents: Cents::Between(from, to), kind: Some(kind), says, category, abroad: None }
+    Habit {
+        schedule: when,
+        amount: HabitAmount::Between(from, to),
+        kind: Some(kind),
+        descriptions: says,
+        category,
+        foreign_currency: None,
+    }
 }
 
 /// The other side of another ledger's payments.
 pub(super) const fn mirror(
-    of: &'static str,
+    source: &'static str,
     kind: &'static str,
     says: &'static [&'static str],
     category: &'static str,
 ) -> Habit {
-    Habit { when: When::Daily, cents: Cents::Mirror(of), kind: Some(kind), says, category, abroad: None }
+    Habit {
+        schedule: HabitSchedule::Daily,
+        amount: HabitAmount::Mirror(source),
+        kind: Some(kind),
+        descriptions: says,
+        category,
+        foreign_currency: None,
+    }
 }
 
 /// On the 26th, what is above a limit goes elsewhere.
 pub(super) const fn sweep(limit: i64, says: &'static [&'static str]) -> Habit {
-    let cents = Cents::Above(limit);
-    Habit { when: When::Day(26), cents, kind: Some("TRANSFER"), says, category: "transfer", abroad: None }
+    let cents = HabitAmount::ExcessOver(limit);
+    Habit {
+        schedule: HabitSchedule::Day(26),
+        amount: cents,
+        kind: Some("TRANSFER"),
+        descriptions: says,
+        category: "transfer",
+        foreign_currency: None,
+    }
 }
 
 /// A purchase by card. It has no type: FDX 5.2 has no word for it.
 pub(super) const fn purchase(
-    when: When,
+    when: HabitSchedule,
     (from, to): (i64, i64),
     says: &'static [&'static str],
     category: &'static str,
 ) -> Habit {
-    Habit { when, cents: Cents::Between(from, to), kind: None, says, category, abroad: None }
+    Habit {
+        schedule: when,
+        amount: HabitAmount::Between(from, to),
+        kind: None,
+        descriptions: says,
+        category,
+        foreign_currency: None,
+    }
 }
 
 impl Habit {
-    pub(super) const fn abroad(mut self, currency: &'static str) -> Self {
-        self.abroad = Some(currency);
+    pub(super) const fn in_currency(mut self, currency: &'static str) -> Self {
+        self.foreign_currency = Some(currency);
         self
     }
 
     /// Whether it needs a draw of its own.
-    pub(super) const fn is_drawn(&self) -> bool {
-        let by_chance = matches!(self.when, When::Weekly(..) | When::Chance(_));
-        let between = match self.cents {
-            Cents::Between(from, to) => from != to,
-            Cents::Mirror(_) | Cents::Above(_) => false,
+    pub(super) const fn needs_draw(&self) -> bool {
+        let by_chance = matches!(self.schedule, HabitSchedule::Weekly(..) | HabitSchedule::Chance(_));
+        let between = match self.amount {
+            HabitAmount::Between(from, to) => from != to,
+            HabitAmount::Mirror(_) | HabitAmount::ExcessOver(_) => false,
         };
-        by_chance || between || self.says.len() > 1
+        by_chance || between || self.descriptions.len() > 1
     }
 }
 
@@ -192,17 +220,17 @@ impl Ledger {
         name: &'static str,
         word: &'static str,
     ) -> Self {
-        Self::new(id, owners, name, Kind::Deposit { word, term: None })
+        Self::new(id, owners, name, Kind::Deposit { account_type: word, term: None })
     }
 
     /// A deposit for a fixed time.
-    pub(super) const fn locked(
+    pub(super) const fn term_deposit(
         id: &'static str,
         owners: &'static [&'static str],
         name: &'static str,
         term: Term,
     ) -> Self {
-        Self::new(id, owners, name, Kind::Deposit { word: "CD", term: Some(term) })
+        Self::new(id, owners, name, Kind::Deposit { account_type: "CD", term: Some(term) })
     }
 
     pub(super) const fn card(
@@ -211,7 +239,7 @@ impl Ledger {
         name: &'static str,
         (network, line, in_full): (&'static str, i64, bool),
     ) -> Self {
-        Self::new(id, owners, name, Kind::Card { network, line, in_full })
+        Self::new(id, owners, name, Kind::Card { network, credit_limit: line, pays_in_full: in_full })
     }
 
     pub(super) const fn line(
@@ -220,7 +248,7 @@ impl Ledger {
         name: &'static str,
         (word, limit): (&'static str, i64),
     ) -> Self {
-        Self::new(id, owners, name, Kind::Line { word, limit })
+        Self::new(id, owners, name, Kind::Line { account_type: word, limit })
     }
 
     pub(super) const fn loan(
@@ -229,14 +257,15 @@ impl Ledger {
         name: &'static str,
         (word, terms): (&'static str, Loan),
     ) -> Self {
-        Self::new(id, owners, name, Kind::Loan { word, terms }).opening(-terms.original)
+        Self::new(id, owners, name, Kind::Loan { account_type: word, terms })
+            .opening(-terms.original_principal)
     }
 
     pub(super) const fn plan(
         id: &'static str,
         owners: &'static [&'static str],
         name: &'static str,
-        plan: &'static Plan,
+        plan: &'static InvestmentPlan,
     ) -> Self {
         Self::new(id, owners, name, Kind::Plan(plan))
     }

@@ -2,7 +2,10 @@
 
 use jiff::civil::{Weekday, date};
 
-use super::ledger::{Habit, Ledger, Loan, Plan, Position, Says, Term, When, habit, mirror, purchase, sweep};
+use super::ledger::{
+    Habit, HabitSchedule, InvestmentPlan, Ledger, Loan, PlanWording, Position, Term, habit, mirror, purchase,
+    sweep,
+};
 
 pub(super) const LEDGERS: &[Ledger] = &[
     Ledger::deposit("mt-alice-chequing", &["alice"], "Everyday Chequing", "CHECKING")
@@ -26,7 +29,7 @@ pub(super) const LEDGERS: &[Ledger] = &[
         .habits(JOINT),
     Ledger::plan("mt-alice-tfsa", &["alice"], "Tax-Free Savings Account", &TFSA).opening(11_230),
     Ledger::loan("mt-alice-auto", &["alice"], "Car Loan", ("AUTOLOAN", CAR)).rate(649),
-    Ledger::locked("mt-bob-gic", &["bob"], "1-Year Guaranteed Investment Certificate", GIC)
+    Ledger::term_deposit("mt-bob-gic", &["bob"], "1-Year Guaranteed Investment Certificate", GIC)
         .opening(1_000_000)
         .rate(375),
     Ledger::plan("mt-bob-rrsp", &["bob"], "Registered Retirement Savings Plan", &RRSP).opening(40_112),
@@ -43,7 +46,7 @@ pub(super) const LEDGERS: &[Ledger] = &[
         .rate(570)
         .nickname("Kitchen")
         .habits(&[habit(
-            When::Yearly(4, 9),
+            HabitSchedule::Yearly(4, 9),
             (-280_000, -360_000),
             "WITHDRAWAL",
             &["TRANSFER TO CHEQUING"],
@@ -76,65 +79,113 @@ pub(super) const LEDGERS: &[Ledger] = &[
 
 const COFFEE: &[&str] = &["CORNER COFFEE", "TWO SUGARS CAFE", "CAFE DU PARC"];
 const GROCERIES: &[&str] = &["GROCER & SONS #118", "VALLEY FRESH MARKET", "FRUITERIE PLATEAU"];
-const TABLES: &[&str] = &["BISTRO DU COIN", "NOODLE HOUSE SAIGON", "THE COPPER POT", "PIZZERIA LUCIA"];
+const RESTAURANTS: &[&str] = &["BISTRO DU COIN", "NOODLE HOUSE SAIGON", "THE COPPER POT", "PIZZERIA LUCIA"];
 const SHOPS: &[&str] =
     &["NORTHERN ONLINE STORE", "HARBOUR BOOKS", "TRAIL & LAKE OUTFITTERS", "HOME DEPARTMENT"];
 const FUEL: &[&str] = &["PRAIRIE FUEL 0412", "ROADSIDE GAS"];
-const ABROAD: &[&str] = &["CLOUD NOTEBOOK INC SAN FRANCISCO", "RIVERSIDE BOOKSHOP NEW YORK"];
+const FOREIGN_SHOPS: &[&str] = &["CLOUD NOTEBOOK INC SAN FRANCISCO", "RIVERSIDE BOOKSHOP NEW YORK"];
 const LUNCH: &[&str] = &["CAMPUS CANTEEN", "DONAIR CORNER", "BUBBLE TEA BAR"];
 
 const fn monthly_fee(cents: i64) -> Habit {
-    habit(When::Day(28), (-cents, -cents), "FEE", &["MONTHLY ACCOUNT FEE"], "fees")
+    habit(HabitSchedule::Day(28), (-cents, -cents), "FEE", &["MONTHLY ACCOUNT FEE"], "fees")
 }
 
 const ALICE: &[Habit] = &[
-    habit(When::Payday, (203_000, 205_550), "DIRECTDEPOSIT", &["PAYROLL NORTHWIND LTD"], "income"),
-    habit(When::Day(1), (-142_500, -142_500), "BILLPAYMENT", &["RENT LAKESIDE PROPERTIES"], "housing"),
-    habit(When::Day(3), (-6_780, -6_780), "BILLPAYMENT", &["POLAR MOBILE"], "utilities"),
-    habit(When::Day(8), (-5_800, -13_200), "BILLPAYMENT", &["LAURENTIAN HYDRO"], "utilities"),
-    habit(When::Day(18), (-20_000, -20_000), "TRANSFER", &["TRANSFER TO JOINT SAVINGS"], "transfer"),
+    habit(HabitSchedule::Payday, (203_000, 205_550), "DIRECTDEPOSIT", &["PAYROLL NORTHWIND LTD"], "income"),
+    habit(
+        HabitSchedule::Day(1),
+        (-142_500, -142_500),
+        "BILLPAYMENT",
+        &["RENT LAKESIDE PROPERTIES"],
+        "housing",
+    ),
+    habit(HabitSchedule::Day(3), (-6_780, -6_780), "BILLPAYMENT", &["POLAR MOBILE"], "utilities"),
+    habit(HabitSchedule::Day(8), (-5_800, -13_200), "BILLPAYMENT", &["LAURENTIAN HYDRO"], "utilities"),
+    habit(HabitSchedule::Day(18), (-20_000, -20_000), "TRANSFER", &["TRANSFER TO JOINT SAVINGS"], "transfer"),
     mirror("mt-alice-card", "BILLPAYMENT", &["MAPLE REWARDS CARD PAYMENT"], "transfer"),
     mirror("mt-alice-auto", "BILLPAYMENT", &["MAPLE TRUST CAR LOAN"], "housing"),
     mirror("mt-alice-tfsa", "TRANSFER", &["TRANSFER TO TFSA"], "transfer"),
-    habit(When::Weekly(Weekday::Saturday, 250), (-5_200, -11_800), "POSDEBIT", GROCERIES, "groceries"),
-    habit(When::Chance(90), (-350, -780), "POSDEBIT", COFFEE, "restaurants"),
-    habit(When::Chance(50), (-335, -335), "POSDEBIT", &["CITY TRANSIT"], "transport"),
-    habit(When::Chance(9), (-6_000, -6_000), "ATMWITHDRAWAL", &["ABM WITHDRAWAL RUE ST-DENIS"], "cash"),
+    habit(
+        HabitSchedule::Weekly(Weekday::Saturday, 250),
+        (-5_200, -11_800),
+        "POSDEBIT",
+        GROCERIES,
+        "groceries",
+    ),
+    habit(HabitSchedule::Chance(90), (-350, -780), "POSDEBIT", COFFEE, "restaurants"),
+    habit(HabitSchedule::Chance(50), (-335, -335), "POSDEBIT", &["CITY TRANSIT"], "transport"),
+    habit(
+        HabitSchedule::Chance(9),
+        (-6_000, -6_000),
+        "ATMWITHDRAWAL",
+        &["ABM WITHDRAWAL RUE ST-DENIS"],
+        "cash",
+    ),
     sweep(300_000, &["TRANSFER TO RAINY DAY SAVINGS"]),
     monthly_fee(495),
 ];
 const ALICE_SAVINGS: &[Habit] = &[
     mirror("mt-alice-chequing", "TRANSFER", &["TRANSFER FROM CHEQUING"], "transfer"),
-    habit(When::Yearly(12, 3), (-90_000, -140_000), "WITHDRAWAL", &["WITHDRAWAL IN BRANCH"], "cash"),
+    habit(HabitSchedule::Yearly(12, 3), (-90_000, -140_000), "WITHDRAWAL", &["WITHDRAWAL IN BRANCH"], "cash"),
 ];
 const ALICE_CARD: &[Habit] = &[
-    purchase(When::Chance(48), (-1_500, -6_500), TABLES, "restaurants"),
-    purchase(When::Chance(22), (-2_000, -11_000), SHOPS, "shopping"),
-    purchase(When::Weekly(Weekday::Friday, 160), (-3_500, -7_500), FUEL, "transport"),
-    purchase(When::Day(7), (-1_699, -1_699), &["LANTERN STREAMING"], "entertainment"),
-    purchase(When::Chance(7), (-1_200, -5_900), ABROAD, "shopping").abroad("USD"),
-    habit(When::Yearly(2, 17), (2_400, 7_900), "ADJUSTMENT", &["REFUND NORTHERN ONLINE STORE"], "shopping"),
-    habit(When::Yearly(9, 2), (-3_900, -3_900), "FEE", &["ANNUAL CARD FEE"], "fees"),
+    purchase(HabitSchedule::Chance(48), (-1_500, -6_500), RESTAURANTS, "restaurants"),
+    purchase(HabitSchedule::Chance(22), (-2_000, -11_000), SHOPS, "shopping"),
+    purchase(HabitSchedule::Weekly(Weekday::Friday, 160), (-3_500, -7_500), FUEL, "transport"),
+    purchase(HabitSchedule::Day(7), (-1_699, -1_699), &["LANTERN STREAMING"], "entertainment"),
+    purchase(HabitSchedule::Chance(7), (-1_200, -5_900), FOREIGN_SHOPS, "shopping").in_currency("USD"),
+    habit(
+        HabitSchedule::Yearly(2, 17),
+        (2_400, 7_900),
+        "ADJUSTMENT",
+        &["REFUND NORTHERN ONLINE STORE"],
+        "shopping",
+    ),
+    habit(HabitSchedule::Yearly(9, 2), (-3_900, -3_900), "FEE", &["ANNUAL CARD FEE"], "fees"),
 ];
 const BOB: &[Habit] = &[
-    habit(When::Payday, (171_400, 173_900), "DIRECTDEPOSIT", &["PAYROLL CITY OF MONT-CLAIR"], "income"),
-    habit(When::Day(4), (-8_995, -8_995), "BILLPAYMENT", &["BOREAL INTERNET"], "utilities"),
-    habit(When::Day(18), (-20_000, -20_000), "TRANSFER", &["TRANSFER TO JOINT SAVINGS"], "transfer"),
-    habit(When::Day(22), (-45_000, -45_000), "BILLPAYMENT", &["CPE LES PETITS PAS DAYCARE"], "family"),
+    habit(
+        HabitSchedule::Payday,
+        (171_400, 173_900),
+        "DIRECTDEPOSIT",
+        &["PAYROLL CITY OF MONT-CLAIR"],
+        "income",
+    ),
+    habit(HabitSchedule::Day(4), (-8_995, -8_995), "BILLPAYMENT", &["BOREAL INTERNET"], "utilities"),
+    habit(HabitSchedule::Day(18), (-20_000, -20_000), "TRANSFER", &["TRANSFER TO JOINT SAVINGS"], "transfer"),
+    habit(
+        HabitSchedule::Day(22),
+        (-45_000, -45_000),
+        "BILLPAYMENT",
+        &["CPE LES PETITS PAS DAYCARE"],
+        "family",
+    ),
     mirror("mt-bob-rrsp", "TRANSFER", &["TRANSFER TO RRSP"], "transfer"),
-    habit(When::Weekly(Weekday::Sunday, 240), (-7_400, -16_900), "POSDEBIT", GROCERIES, "groceries"),
-    habit(When::Chance(70), (-900, -3_600), "POSDEBIT", TABLES, "restaurants"),
-    habit(When::Weekly(Weekday::Thursday, 170), (-4_500, -8_200), "POSDEBIT", FUEL, "transport"),
-    habit(When::Chance(12), (-8_000, -8_000), "ATMWITHDRAWAL", &["ABM WITHDRAWAL AV DU PARC"], "cash"),
-    habit(When::Day(27), (-60_000, -86_000), "BILLPAYMENT", &["PEAK CREDIT CARD"], "transfer"),
+    habit(HabitSchedule::Weekly(Weekday::Sunday, 240), (-7_400, -16_900), "POSDEBIT", GROCERIES, "groceries"),
+    habit(HabitSchedule::Chance(70), (-900, -3_600), "POSDEBIT", RESTAURANTS, "restaurants"),
+    habit(HabitSchedule::Weekly(Weekday::Thursday, 170), (-4_500, -8_200), "POSDEBIT", FUEL, "transport"),
+    habit(
+        HabitSchedule::Chance(12),
+        (-8_000, -8_000),
+        "ATMWITHDRAWAL",
+        &["ABM WITHDRAWAL AV DU PARC"],
+        "cash",
+    ),
+    habit(HabitSchedule::Day(27), (-60_000, -86_000), "BILLPAYMENT", &["PEAK CREDIT CARD"], "transfer"),
     sweep(380_000, &["TRANSFER TO SAVINGS ELSEWHERE"]),
     monthly_fee(495),
 ];
 const JOINT: &[Habit] = &[
-    habit(When::Day(18), (20_000, 20_000), "TRANSFER", &["TRANSFER FROM ALICE TREMBLAY"], "transfer"),
-    habit(When::Day(18), (20_000, 20_000), "TRANSFER", &["TRANSFER FROM BOB TREMBLAY"], "transfer"),
     habit(
-        When::Yearly(7, 6),
+        HabitSchedule::Day(18),
+        (20_000, 20_000),
+        "TRANSFER",
+        &["TRANSFER FROM ALICE TREMBLAY"],
+        "transfer",
+    ),
+    habit(HabitSchedule::Day(18), (20_000, 20_000), "TRANSFER", &["TRANSFER FROM BOB TREMBLAY"], "transfer"),
+    habit(
+        HabitSchedule::Yearly(7, 6),
         (-310_000, -390_000),
         "WITHDRAWAL",
         &["COTTAGE RENTAL LAC-AUX-HURONS"],
@@ -142,108 +193,162 @@ const JOINT: &[Habit] = &[
     ),
 ];
 const CHLOE: &[Habit] = &[
-    habit(When::Payday, (296_000, 298_500), "DIRECTDEPOSIT", &["PAIE CLINIQUE SAINT-ROCH"], "income"),
-    habit(When::Day(5), (-28_150, -28_150), "BILLPAYMENT", &["VILLE DE QUEBEC TAXES"], "housing"),
-    habit(When::Day(9), (-9_900, -21_000), "BILLPAYMENT", &["LAURENTIAN HYDRO"], "utilities"),
-    habit(When::Day(11), (-7_450, -7_450), "BILLPAYMENT", &["POLAR MOBILE"], "utilities"),
+    habit(
+        HabitSchedule::Payday,
+        (296_000, 298_500),
+        "DIRECTDEPOSIT",
+        &["PAIE CLINIQUE SAINT-ROCH"],
+        "income",
+    ),
+    habit(HabitSchedule::Day(5), (-28_150, -28_150), "BILLPAYMENT", &["VILLE DE QUEBEC TAXES"], "housing"),
+    habit(HabitSchedule::Day(9), (-9_900, -21_000), "BILLPAYMENT", &["LAURENTIAN HYDRO"], "utilities"),
+    habit(HabitSchedule::Day(11), (-7_450, -7_450), "BILLPAYMENT", &["POLAR MOBILE"], "utilities"),
     mirror("mt-chloe-mortgage", "BILLPAYMENT", &["MAPLE TRUST MORTGAGE"], "housing"),
     mirror("mt-chloe-card", "BILLPAYMENT", &["MAPLE CASH BACK CARD PAYMENT"], "transfer"),
     mirror("mt-chloe-heloc", "BILLPAYMENT", &["HOME EQUITY LINE PAYMENT"], "transfer"),
-    habit(When::Weekly(Weekday::Saturday, 245), (-6_200, -13_800), "POSDEBIT", GROCERIES, "groceries"),
-    habit(When::Chance(80), (-380, -850), "POSDEBIT", COFFEE, "restaurants"),
+    habit(
+        HabitSchedule::Weekly(Weekday::Saturday, 245),
+        (-6_200, -13_800),
+        "POSDEBIT",
+        GROCERIES,
+        "groceries",
+    ),
+    habit(HabitSchedule::Chance(80), (-380, -850), "POSDEBIT", COFFEE, "restaurants"),
     sweep(450_000, &["TRANSFER TO CAISSE RIDEAU"]),
     monthly_fee(1_095),
 ];
 const CHLOE_CARD: &[Habit] = &[
-    purchase(When::Chance(60), (-1_800, -8_200), TABLES, "restaurants"),
-    purchase(When::Chance(30), (-2_500, -17_500), SHOPS, "shopping"),
-    purchase(When::Weekly(Weekday::Wednesday, 190), (-4_100, -8_600), FUEL, "transport"),
+    purchase(HabitSchedule::Chance(60), (-1_800, -8_200), RESTAURANTS, "restaurants"),
+    purchase(HabitSchedule::Chance(30), (-2_500, -17_500), SHOPS, "shopping"),
+    purchase(HabitSchedule::Weekly(Weekday::Wednesday, 190), (-4_100, -8_600), FUEL, "transport"),
     purchase(
-        When::Chance(8),
+        HabitSchedule::Chance(8),
         (-1_900, -12_000),
         &["LIBRAIRIE DES QUAIS PARIS", "HOTEL DU PONT LYON"],
         "travel",
     )
-    .abroad("EUR"),
-    purchase(When::Day(12), (-1_249, -1_249), &["TEMPO MUSIC"], "entertainment"),
+    .in_currency("EUR"),
+    purchase(HabitSchedule::Day(12), (-1_249, -1_249), &["TEMPO MUSIC"], "entertainment"),
 ];
 const DAVID: &[Habit] = &[
-    habit(When::Payday, (320_000, 320_000), "DIRECTDEPOSIT", &["SINGH MILLWORK LTD SALARY"], "income"),
-    habit(When::Day(1), (-365_000, -365_000), "BILLPAYMENT", &["BAYVIEW CONDOMINIUMS"], "housing"),
-    habit(When::Day(6), (-14_230, -14_230), "BILLPAYMENT", &["BOREAL INTERNET & TV"], "utilities"),
-    habit(When::Day(13), (-70_000, -110_000), "BILLPAYMENT", &["PEAK CREDIT CARD"], "transfer"),
-    habit(When::Weekly(Weekday::Saturday, 220), (-8_000, -22_000), "POSDEBIT", GROCERIES, "groceries"),
-    habit(When::Chance(60), (-1_400, -6_800), "POSDEBIT", TABLES, "restaurants"),
+    habit(
+        HabitSchedule::Payday,
+        (320_000, 320_000),
+        "DIRECTDEPOSIT",
+        &["SINGH MILLWORK LTD SALARY"],
+        "income",
+    ),
+    habit(HabitSchedule::Day(1), (-365_000, -365_000), "BILLPAYMENT", &["BAYVIEW CONDOMINIUMS"], "housing"),
+    habit(HabitSchedule::Day(6), (-14_230, -14_230), "BILLPAYMENT", &["BOREAL INTERNET & TV"], "utilities"),
+    habit(HabitSchedule::Day(13), (-70_000, -110_000), "BILLPAYMENT", &["PEAK CREDIT CARD"], "transfer"),
+    habit(
+        HabitSchedule::Weekly(Weekday::Saturday, 220),
+        (-8_000, -22_000),
+        "POSDEBIT",
+        GROCERIES,
+        "groceries",
+    ),
+    habit(HabitSchedule::Chance(60), (-1_400, -6_800), "POSDEBIT", RESTAURANTS, "restaurants"),
     sweep(600_000, &["TRANSFER TO HIGH INTEREST SAVINGS"]),
 ];
 const MILLWORK: &[Habit] = &[
     habit(
-        When::Weekly(Weekday::Tuesday, 235),
+        HabitSchedule::Weekly(Weekday::Tuesday, 235),
         (450_000, 1_060_000),
         "DEPOSIT",
         &["DEPOSIT KINGSVIEW BUILDERS", "DEPOSIT HOLLIS HOMES INC", "MOBILE CHEQUE DEPOSIT"],
         "income",
     ),
-    habit(When::Chance(30), (90_000, 260_000), "POSCREDIT", &["MERCHANT SETTLEMENT"], "income"),
-    habit(When::Payday, (-640_000, -640_000), "WITHDRAWAL", &["PAYROLL 4 EMPLOYEES"], "wages"),
-    habit(When::Payday, (-320_000, -320_000), "TRANSFER", &["SALARY D SINGH"], "wages"),
+    habit(HabitSchedule::Chance(30), (90_000, 260_000), "POSCREDIT", &["MERCHANT SETTLEMENT"], "income"),
+    habit(HabitSchedule::Payday, (-640_000, -640_000), "WITHDRAWAL", &["PAYROLL 4 EMPLOYEES"], "wages"),
+    habit(HabitSchedule::Payday, (-320_000, -320_000), "TRANSFER", &["SALARY D SINGH"], "wages"),
     habit(
-        When::Weekly(Weekday::Thursday, 200),
+        HabitSchedule::Weekly(Weekday::Thursday, 200),
         (-120_000, -340_000),
         "CHECK",
         &["CHEQUE ALGOMA LUMBER", "CHEQUE TORONTO HARDWARE SUPPLY"],
         "supplies",
     ),
-    habit(When::Day(2), (-385_000, -385_000), "BILLPAYMENT", &["JUNCTION INDUSTRIAL RENT"], "housing"),
-    habit(When::Day(19), (-42_000, -78_000), "BILLPAYMENT", &["LAKESHORE POWER"], "utilities"),
-    habit(When::Day(25), (-180_000, -230_000), "BILLPAYMENT", &["GOVERNMENT REMITTANCE HST"], "taxes"),
+    habit(
+        HabitSchedule::Day(2),
+        (-385_000, -385_000),
+        "BILLPAYMENT",
+        &["JUNCTION INDUSTRIAL RENT"],
+        "housing",
+    ),
+    habit(HabitSchedule::Day(19), (-42_000, -78_000), "BILLPAYMENT", &["LAKESHORE POWER"], "utilities"),
+    habit(
+        HabitSchedule::Day(25),
+        (-180_000, -230_000),
+        "BILLPAYMENT",
+        &["GOVERNMENT REMITTANCE HST"],
+        "taxes",
+    ),
     sweep(4_500_000, &["TRANSFER TO RESERVE"]),
     monthly_fee(3_500),
 ];
 const DOLLARS: &[Habit] = &[
-    habit(When::Day(10), (180_000, 240_000), "DEPOSIT", &["WIRE GREAT LAKES CABINETS DETROIT"], "income"),
-    habit(When::Day(21), (-90_000, -150_000), "BILLPAYMENT", &["VERMONT HARDWOOD SUPPLY"], "supplies"),
+    habit(
+        HabitSchedule::Day(10),
+        (180_000, 240_000),
+        "DEPOSIT",
+        &["WIRE GREAT LAKES CABINETS DETROIT"],
+        "income",
+    ),
+    habit(
+        HabitSchedule::Day(21),
+        (-90_000, -150_000),
+        "BILLPAYMENT",
+        &["VERMONT HARDWOOD SUPPLY"],
+        "supplies",
+    ),
     sweep(900_000, &["TRANSFER TO BUSINESS ACCOUNT"]),
 ];
 const EMMA: &[Habit] = &[
-    habit(When::Payday, (62_000, 71_000), "DIRECTDEPOSIT", &["PAYROLL HARBOUR BOOKS"], "income"),
-    habit(When::Yearly(9, 5), (240_000, 240_000), "DEPOSIT", &["NS STUDENT ASSISTANCE"], "income"),
-    habit(When::Day(2), (-72_000, -72_000), "TRANSFER", &["E-TRANSFER RENT J BOUDREAU"], "housing"),
-    habit(When::Day(5), (-3_900, -3_900), "BILLPAYMENT", &["POLAR MOBILE STUDENT"], "utilities"),
+    habit(HabitSchedule::Payday, (62_000, 71_000), "DIRECTDEPOSIT", &["PAYROLL HARBOUR BOOKS"], "income"),
+    habit(HabitSchedule::Yearly(9, 5), (240_000, 240_000), "DEPOSIT", &["NS STUDENT ASSISTANCE"], "income"),
+    habit(HabitSchedule::Day(2), (-72_000, -72_000), "TRANSFER", &["E-TRANSFER RENT J BOUDREAU"], "housing"),
+    habit(HabitSchedule::Day(5), (-3_900, -3_900), "BILLPAYMENT", &["POLAR MOBILE STUDENT"], "utilities"),
     mirror("mt-emma-card", "BILLPAYMENT", &["FIRST CARD PAYMENT"], "transfer"),
-    habit(When::Weekly(Weekday::Sunday, 230), (-2_800, -6_400), "POSDEBIT", GROCERIES, "groceries"),
-    habit(When::Chance(70), (-420, -1_350), "POSDEBIT", LUNCH, "restaurants"),
-    habit(When::Chance(14), (-2_000, -2_000), "ATMWITHDRAWAL", &["ABM WITHDRAWAL SPRING GARDEN"], "cash"),
+    habit(HabitSchedule::Weekly(Weekday::Sunday, 230), (-2_800, -6_400), "POSDEBIT", GROCERIES, "groceries"),
+    habit(HabitSchedule::Chance(70), (-420, -1_350), "POSDEBIT", LUNCH, "restaurants"),
+    habit(
+        HabitSchedule::Chance(14),
+        (-2_000, -2_000),
+        "ATMWITHDRAWAL",
+        &["ABM WITHDRAWAL SPRING GARDEN"],
+        "cash",
+    ),
     sweep(250_000, &["TRANSFER TO TUITION FUND"]),
 ];
 const EMMA_CARD: &[Habit] = &[
-    purchase(When::Chance(26), (-900, -3_200), LUNCH, "restaurants"),
-    purchase(When::Chance(9), (-1_500, -6_800), SHOPS, "shopping"),
-    purchase(When::Day(14), (-599, -599), &["TEMPO MUSIC STUDENT"], "entertainment"),
+    purchase(HabitSchedule::Chance(26), (-900, -3_200), LUNCH, "restaurants"),
+    purchase(HabitSchedule::Chance(9), (-1_500, -6_800), SHOPS, "shopping"),
+    purchase(HabitSchedule::Day(14), (-599, -599), &["TEMPO MUSIC STUDENT"], "entertainment"),
 ];
 
 const CAR: Loan = Loan {
-    since: date(2022, 6, 12),
+    start_date: date(2022, 6, 12),
     months: 84,
-    original: 3_240_000,
+    original_principal: 3_240_000,
     payment: 48_097,
-    monthly: 5_408_333,
+    monthly_rate_billionths: 5_408_333,
     compounding: "MONTHLY",
-    renewed_every: None,
-    says: "CAR LOAN PAYMENT",
+    renewal_months: None,
+    payment_description: "CAR LOAN PAYMENT",
 };
 const MORTGAGE: Loan = Loan {
-    since: date(2022, 5, 1),
+    start_date: date(2022, 5, 1),
     months: 300,
-    original: 38_500_000,
+    original_principal: 38_500_000,
     payment: 219_339,
-    monthly: 3_952_410,
+    monthly_rate_billionths: 3_952_410,
     compounding: "SEMIANNUALLY",
-    renewed_every: Some(60),
-    says: "MORTGAGE PAYMENT",
+    renewal_months: Some(60),
+    payment_description: "MORTGAGE PAYMENT",
 };
-const GIC: Term = Term { months: 12, since: date(2022, 11, 3) };
-const SAYS: Says = Says {
+const GIC: Term = Term { months: 12, start_date: date(2022, 11, 3) };
+const PLAN_WORDING: PlanWording = PlanWording {
     contribution: "CONTRIBUTION",
     bought: "BOUGHT",
     sold: "SOLD",
@@ -252,39 +357,39 @@ const SAYS: Says = Says {
     interest: "INTEREST",
     fee: "ADMINISTRATION FEE",
 };
-const TFSA: Plan = Plan {
-    word: "TAXFREESAVINGSACCOUNT",
+const TFSA: InvestmentPlan = InvestmentPlan {
+    account_type: "TAXFREESAVINGSACCOUNT",
     positions: &[
-        Position { symbol: "EQIX", units: 1_184_000, paid: 2_241, since: date(2021, 3, 9) },
-        Position { symbol: "NRW", units: 420_000, paid: 8_805, since: date(2022, 2, 1) },
+        Position { symbol: "EQIX", units: 1_184_000, unit_cost: 2_241, acquired_on: date(2021, 3, 9) },
+        Position { symbol: "NRW", units: 420_000, unit_cost: 8_805, acquired_on: date(2022, 2, 1) },
     ],
-    monthly: Some((17, 15_000, "EQIX")),
+    monthly_contribution: Some((17, 15_000, "EQIX")),
     grant: None,
     trades: &[],
     fee: 0,
-    says: SAYS,
+    wording: PLAN_WORDING,
 };
-const RRSP: Plan = Plan {
-    word: "REGISTEREDRETIREMENTSAVINGSPLAN",
+const RRSP: InvestmentPlan = InvestmentPlan {
+    account_type: "REGISTEREDRETIREMENTSAVINGSPLAN",
     positions: &[
-        Position { symbol: "BALF", units: 9_410_500, paid: 1_549, since: date(2020, 6, 15) },
-        Position { symbol: "MAN33", units: 500_000, paid: 9_655, since: date(2021, 7, 2) },
+        Position { symbol: "BALF", units: 9_410_500, unit_cost: 1_549, acquired_on: date(2020, 6, 15) },
+        Position { symbol: "MAN33", units: 500_000, unit_cost: 9_655, acquired_on: date(2021, 7, 2) },
     ],
-    monthly: Some((16, 25_000, "BALF")),
+    monthly_contribution: Some((16, 25_000, "BALF")),
     grant: None,
     trades: &[],
     fee: 7_500,
-    says: SAYS,
+    wording: PLAN_WORDING,
 };
-const CASH_ACCOUNT: Plan = Plan {
-    word: "INVESTMENTACCOUNT",
+const CASH_ACCOUNT: InvestmentPlan = InvestmentPlan {
+    account_type: "INVESTMENTACCOUNT",
     positions: &[
-        Position { symbol: "NRW", units: 1_500_000, paid: 7_640, since: date(2020, 10, 5) },
-        Position { symbol: "MPL", units: 3_000_000, paid: 3_288, since: date(2020, 11, 16) },
-        Position { symbol: "ARX", units: 2_200_000, paid: 1_411, since: date(2022, 1, 24) },
-        Position { symbol: "MAN33", units: 800_000, paid: 9_702, since: date(2021, 7, 2) },
+        Position { symbol: "NRW", units: 1_500_000, unit_cost: 7_640, acquired_on: date(2020, 10, 5) },
+        Position { symbol: "MPL", units: 3_000_000, unit_cost: 3_288, acquired_on: date(2020, 11, 16) },
+        Position { symbol: "ARX", units: 2_200_000, unit_cost: 1_411, acquired_on: date(2022, 1, 24) },
+        Position { symbol: "MAN33", units: 800_000, unit_cost: 9_702, acquired_on: date(2021, 7, 2) },
     ],
-    monthly: None,
+    monthly_contribution: None,
     grant: None,
     trades: &[
         (3, 11, "ARX", 20),
@@ -294,5 +399,5 @@ const CASH_ACCOUNT: Plan = Plan {
         (11, 12, "MPL", 15),
     ],
     fee: 10_000,
-    says: SAYS,
+    wording: PLAN_WORDING,
 };

@@ -18,14 +18,14 @@ pub(super) struct Security {
     /// Hundredths of a percent that it swings.
     swing: i64,
     /// Hundredths of a cent that a unit pays in a quarter.
-    pub(super) pays: i64,
+    pub(super) quarterly_payout: i64,
 }
 
 macro_rules! securities {
     ($($symbol:literal $cusip:literal $kind:literal $class:literal $name:literal: $base:literal $drift:literal $swing:literal $pays:literal;)+) => {
         &[$(Security {
             symbol: $symbol, cusip: $cusip, name: $name, kind: $kind, asset_class: $class,
-            base: $base, drift: $drift, swing: $swing, pays: $pays,
+            base: $base, drift: $drift, swing: $swing, quarterly_payout: $pays,
         }),+]
     };
 }
@@ -43,7 +43,7 @@ const SECURITIES: &[Security] = securities! {
 };
 
 /// The security of a symbol.
-pub(super) fn security(symbol: &str) -> Option<&'static Security> {
+pub(super) fn find_security(symbol: &str) -> Option<&'static Security> {
     SECURITIES.iter().find(|s| s.symbol == symbol)
 }
 
@@ -56,7 +56,7 @@ impl Market<'_> {
     pub(super) fn price(self, security: &Security, day: civil::Date) -> i64 {
         let day = last_business_day(day);
         let swing = security.swing;
-        let moved = security.drift * since(day) / 365
+        let moved = security.drift * days_since_2020(day) / 365
             + self.wave(security.symbol, day, (190, swing))
             + self.wave(security.symbol, day, (23, swing / 3))
             + self.wave(security.symbol, day, (3, swing / 9));
@@ -78,11 +78,11 @@ impl Market<'_> {
     /// A line through points that are drawn every so many days, in hundredths of a percent.
     fn wave(self, name: &str, day: civil::Date, (period, swing): (i64, i64)) -> i64 {
         let point = |nth: i64| {
-            let drawn = crate::random::mac(self.0, &format!("market/{name}/{period}/{nth}"));
+            let drawn = crate::random::compute_mac(self.0, &format!("market/{name}/{period}/{nth}"));
             let number = i64::from(drawn[0]) << 8 | i64::from(drawn[1]);
             number * 2 * swing / 65_535 - swing
         };
-        let (nth, into) = (since(day).div_euclid(period), since(day).rem_euclid(period));
+        let (nth, into) = (days_since_2020(day).div_euclid(period), days_since_2020(day).rem_euclid(period));
         (point(nth) * (period - into) + point(nth + 1) * into) / period
     }
 }
@@ -107,7 +107,7 @@ pub(super) fn next_business_day(day: civil::Date) -> civil::Date {
     day.checked_add(on.days()).unwrap_or(day)
 }
 
-fn since(day: civil::Date) -> i64 {
+fn days_since_2020(day: civil::Date) -> i64 {
     let days = civil::date(2020, 1, 1).until((Unit::Day, day));
     days.map_or(0, |span| i64::from(span.get_days()))
 }
@@ -117,9 +117,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_price_moves_a_little_every_business_day_and_not_on_weekends() {
+    fn security_price_changes_on_business_days_only() {
         let market = Market(b"seed");
-        let stock = security("NRW").unwrap();
+        let stock = find_security("NRW").unwrap();
         let friday = civil::date(2026, 11, 20);
         let at = |days: i64| market.price(stock, friday.checked_add(days.days()).unwrap());
         assert_eq!((at(0), at(1)), (at(2), at(2)));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_stay_near_what_they_are() {
+    fn exchange_rate_stays_near_its_base() {
         for days in 0..1_000 {
             let day = civil::date(2025, 1, 1).checked_add(days.days()).unwrap();
             assert!((13_000..14_400).contains(&Market(b"seed").rate("USD", day)));

@@ -71,8 +71,8 @@ pub(super) static PEOPLE: [Person; 6] = [
 
 impl Book<'_> {
     /// A customer's profile, with those accounts that are named.
-    pub(in crate::bank) fn customer(&self, person: &Person, ids: &[String]) -> Customer {
-        let named = self.books.of(person).filter(|ledger| ids.iter().any(|id| id == ledger.id));
+    pub(in crate::bank) fn customer_profile(&self, person: &Person, ids: &[String]) -> Customer {
+        let named = self.books.ledgers_of(person).filter(|ledger| ids.iter().any(|id| id == ledger.id));
         Customer {
             customer_id: Some(self.customer_id(person.username)),
             r#type: Some(if person.business.is_some() { "BUSINESS" } else { "CONSUMER" }.into()),
@@ -80,20 +80,20 @@ impl Book<'_> {
             date_of_birth: Some(Date(person.born)),
             tax_id: Some(person.tax_id.into()),
             tax_id_country: Some("CA".into()),
-            business_customer: person.business.as_ref().map(|business| business.shown(person)),
+            business_customer: person.business.as_ref().map(|business| business.to_business_customer(person)),
             email: Some(vec![format!("{}@example.org", person.username)]),
             addresses: Some(vec![person.address()]),
             telephones: Some(vec![person.telephone()]),
-            accounts: Some(named.map(|ledger| person.account(ledger)).collect()),
+            accounts: Some(named.map(|ledger| person.customer_account(ledger)).collect()),
             ..Customer::default()
         }
     }
 
     /// Those who hold an account.
-    pub(in crate::bank) fn contact(&self, account: &str) -> Option<AccountContact> {
-        let ledger = self.ledger(account)?;
-        let holders = ledger.owners.iter().filter_map(|username| self.books.person(username));
-        let holders: Vec<AccountHolder> = holders.map(|person| self.holder(person, ledger)).collect();
+    pub(in crate::bank) fn account_contact(&self, account: &str) -> Option<AccountContact> {
+        let ledger = self.find_ledger(account)?;
+        let holders = ledger.owners.iter().filter_map(|username| self.books.find_customer(username));
+        let holders: Vec<AccountHolder> = holders.map(|person| self.account_holder(person, ledger)).collect();
         Some(AccountContact {
             emails: Some(holders.iter().filter_map(|holder| holder.email.clone()).flatten().collect()),
             addresses: holders.first().and_then(|holder| holder.addresses.clone()),
@@ -104,10 +104,10 @@ impl Book<'_> {
         })
     }
 
-    fn holder(&self, person: &Person, ledger: &Ledger) -> AccountHolder {
-        let customer = self.customer(person, &[]);
+    fn account_holder(&self, person: &Person, ledger: &Ledger) -> AccountHolder {
+        let customer = self.customer_profile(person, &[]);
         AccountHolder {
-            relationship: person.account(ledger).relationship,
+            relationship: person.customer_account(ledger).relationship,
             customer_id: customer.customer_id,
             r#type: customer.r#type,
             name: customer.name,
@@ -121,7 +121,7 @@ impl Book<'_> {
 
     /// The bank's stable id of a customer.
     pub(in crate::bank) fn customer_id(&self, username: &str) -> String {
-        let drawn = crate::random::derived(self.seed, &format!("{}/{username}", self.books.label));
+        let drawn = crate::random::derive_text(self.seed, &format!("{}/{username}", self.books.label));
         format!("{}{}", self.books.prefix, &drawn[..12])
     }
 }
@@ -137,7 +137,7 @@ impl Person {
     }
 
     /// As it stands on paper.
-    pub(in crate::bank) fn whole_name(&self) -> String {
+    pub(in crate::bank) fn full_name(&self) -> String {
         format!("{} {}", self.first, self.last)
     }
 
@@ -161,13 +161,13 @@ impl Person {
         }
     }
 
-    fn account(&self, ledger: &Ledger) -> CustomerAccount {
+    fn customer_account(&self, ledger: &Ledger) -> CustomerAccount {
         let joint = ledger.owners.len() > 1;
         let relationship = match (&ledger.kind, ledger.owners.first() == Some(&self.username)) {
             (_, true) if joint => "PRIMARY_JOINT",
             (_, false) => "SECONDARY_JOINT",
             (Kind::Loan { .. }, true) => "PRIMARY_BORROWER",
-            (Kind::Deposit { word: "COMMERCIALDEPOSIT", .. }, true) => "BUSINESS",
+            (Kind::Deposit { account_type: "COMMERCIALDEPOSIT", .. }, true) => "BUSINESS",
             _ => "SOLE_OWNER",
         };
         CustomerAccount {
@@ -183,7 +183,7 @@ impl Person {
 }
 
 impl Business {
-    fn shown(&self, agent: &Person) -> BusinessCustomer {
+    fn to_business_customer(&self, agent: &Person) -> BusinessCustomer {
         let text = |text: &str| Some(text.to_owned());
         BusinessCustomer {
             name: text(self.name),

@@ -2,7 +2,7 @@
 
 use jiff::civil::Weekday;
 
-use super::ledger::{Habit, Ledger, When, habit, mirror, purchase, sweep};
+use super::ledger::{Habit, HabitSchedule, Ledger, habit, mirror, purchase, sweep};
 
 pub(super) const LEDGERS: &[Ledger] = &[
     Ledger::deposit("pc-alice-chequing", &["alice"], "Member Chequing", "CHECKING")
@@ -17,7 +17,7 @@ pub(super) const LEDGERS: &[Ledger] = &[
         .opening(-18_240)
         .rate(1_899)
         .habits(&[purchase(
-            When::Chance(60),
+            HabitSchedule::Chance(60),
             (-1_200, -5_800),
             &["ELEVATOR DINER", "PRAIRIE HARDWARE"],
             "shopping",
@@ -25,17 +25,35 @@ pub(super) const LEDGERS: &[Ledger] = &[
     Ledger::deposit("pc-joint-savings", &["alice", "bob"], "Joint Savings", "SAVINGS")
         .opening(205_000)
         .rate(190)
-        .habits(&[habit(When::Day(12), (15_000, 15_000), "TRANSFER", &["TRANSFER FROM MEMBER"], "transfer")]),
+        .habits(&[habit(
+            HabitSchedule::Day(12),
+            (15_000, 15_000),
+            "TRANSFER",
+            &["TRANSFER FROM MEMBER"],
+            "transfer",
+        )]),
 ];
 
 const ALICE: &[Habit] = &[
-    habit(When::Day(30), (48_000, 52_000), "DEPOSIT", &["WHEATLAND CRAFTS MARKET"], "income"),
-    habit(When::Weekly(Weekday::Saturday, 200), (-2_000, -8_000), "POSDEBIT", &["CO-OP FOODS"], "groceries"),
+    habit(HabitSchedule::Day(30), (48_000, 52_000), "DEPOSIT", &["WHEATLAND CRAFTS MARKET"], "income"),
+    habit(
+        HabitSchedule::Weekly(Weekday::Saturday, 200),
+        (-2_000, -8_000),
+        "POSDEBIT",
+        &["CO-OP FOODS"],
+        "groceries",
+    ),
     sweep(150_000, &["TRANSFER TO MEMBER SAVINGS"]),
 ];
 const BOB: &[Habit] = &[
-    habit(When::Payday, (34_000, 37_000), "DIRECTDEPOSIT", &["WHEATLAND SCHOOL DIVISION"], "income"),
-    habit(When::Weekly(Weekday::Saturday, 160), (-2_000, -6_000), "POSDEBIT", &["CO-OP FOODS"], "groceries"),
+    habit(HabitSchedule::Payday, (34_000, 37_000), "DIRECTDEPOSIT", &["WHEATLAND SCHOOL DIVISION"], "income"),
+    habit(
+        HabitSchedule::Weekly(Weekday::Saturday, 160),
+        (-2_000, -6_000),
+        "POSDEBIT",
+        &["CO-OP FOODS"],
+        "groceries",
+    ),
     mirror("pc-bob-card", "BILLPAYMENT", &["HARVEST CARD PAYMENT"], "transfer"),
     sweep(150_000, &["TRANSFER ELSEWHERE"]),
 ];

@@ -2,7 +2,10 @@
 
 use jiff::civil::{Weekday, date};
 
-use super::ledger::{Habit, Ledger, Loan, Plan, Position, Says, Term, When, habit, mirror, purchase, sweep};
+use super::ledger::{
+    Habit, HabitSchedule, InvestmentPlan, Ledger, Loan, PlanWording, Position, Term, habit, mirror, purchase,
+    sweep,
+};
 
 pub(super) const LEDGERS: &[Ledger] = &[
     Ledger::deposit("cr-alice-courant", &["alice"], "Compte courant", "CHECKING")
@@ -22,7 +25,7 @@ pub(super) const LEDGERS: &[Ledger] = &[
         .opening(-184_300)
         .rate(945)
         .habits(&[habit(
-            When::Yearly(5, 22),
+            HabitSchedule::Yearly(5, 22),
             (-120_000, -190_000),
             "WITHDRAWAL",
             &["RETRAIT VERS LE COMPTE COURANT"],
@@ -51,13 +54,13 @@ pub(super) const LEDGERS: &[Ledger] = &[
     .opening(-640_000)
     .rate(720)
     .habits(&[habit(
-        When::Yearly(2, 4),
+        HabitSchedule::Yearly(2, 4),
         (-900_000, -1_400_000),
         "WITHDRAWAL",
         &["AVANCE SUR MARGE"],
         "transfer",
     )]),
-    Ledger::locked("cr-david-cpg", &["david"], "Certificat de placement garanti 18 mois", CPG)
+    Ledger::term_deposit("cr-david-cpg", &["david"], "Certificat de placement garanti 18 mois", CPG)
         .opening(2_500_000)
         .rate(405),
     Ledger::deposit("cr-emma-etudiant", &["emma"], "Compte Étudiant", "CHECKING")
@@ -72,43 +75,61 @@ pub(super) const LEDGERS: &[Ledger] = &[
 
 const GROCERIES: &[&str] = &["ÉPICERIE LAFOREST", "MARCHÉ DU VIEUX-HULL", "FRUITERIE DES CHUTES"];
 const COFFEE: &[&str] = &["BRÛLERIE DU CANAL", "CAFÉ LES DEUX RIVES", "PÂTISSERIE MERCIER"];
-const TABLES: &[&str] = &["RESTO LE FARFADET", "CASSE-CROÛTE CHEZ GILLES", "CRÊPERIE DU PORTAGE"];
+const RESTAURANTS: &[&str] = &["RESTO LE FARFADET", "CASSE-CROÛTE CHEZ GILLES", "CRÊPERIE DU PORTAGE"];
 const SHOPS: &[&str] = &["LIBRAIRIE DU SOLEIL LEVANT", "QUINCAILLERIE BEAUCHAMP", "BOUTIQUE LAINE ET LIN"];
 const FUEL: &[&str] = &["PÉTRO-OUTAOUAIS", "STATION DU PONT"];
 
 const fn monthly_fee(cents: i64) -> Habit {
-    habit(When::Day(27), (-cents, -cents), "FEE", &["FRAIS MENSUELS"], "fees")
+    habit(HabitSchedule::Day(27), (-cents, -cents), "FEE", &["FRAIS MENSUELS"], "fees")
 }
 
 const ALICE: &[Habit] = &[
-    habit(When::Day(2), (68_000, 79_000), "DEPOSIT", &["HONORAIRES TRADUCTION OUTAOUAIS"], "income"),
-    habit(When::Day(10), (-20_000, -20_000), "TRANSFER", &["VIREMENT AU COMPTE CONJOINT"], "transfer"),
+    habit(HabitSchedule::Day(2), (68_000, 79_000), "DEPOSIT", &["HONORAIRES TRADUCTION OUTAOUAIS"], "income"),
+    habit(
+        HabitSchedule::Day(10),
+        (-20_000, -20_000),
+        "TRANSFER",
+        &["VIREMENT AU COMPTE CONJOINT"],
+        "transfer",
+    ),
     mirror("cr-alice-celi", "TRANSFER", &["COTISATION CELI"], "transfer"),
-    habit(When::Chance(40), (-400, -1_150), "POSDEBIT", COFFEE, "restaurants"),
-    habit(When::Chance(16), (-1_800, -7_200), "POSDEBIT", SHOPS, "shopping"),
+    habit(HabitSchedule::Chance(40), (-400, -1_150), "POSDEBIT", COFFEE, "restaurants"),
+    habit(HabitSchedule::Chance(16), (-1_800, -7_200), "POSDEBIT", SHOPS, "shopping"),
     sweep(160_000, &["VIREMENT À L'ÉPARGNE"]),
     monthly_fee(295),
 ];
 const BOB: &[Habit] = &[
-    habit(When::Payday, (59_000, 62_000), "DIRECTDEPOSIT", &["PAIE COLLÈGE DE LA RIVE"], "income"),
-    habit(When::Day(10), (-20_000, -20_000), "TRANSFER", &["VIREMENT AU COMPTE CONJOINT"], "transfer"),
+    habit(HabitSchedule::Payday, (59_000, 62_000), "DIRECTDEPOSIT", &["PAIE COLLÈGE DE LA RIVE"], "income"),
+    habit(
+        HabitSchedule::Day(10),
+        (-20_000, -20_000),
+        "TRANSFER",
+        &["VIREMENT AU COMPTE CONJOINT"],
+        "transfer",
+    ),
     mirror("cr-bob-pret", "BILLPAYMENT", &["REMBOURSEMENT PRÊT PERSONNEL"], "transfer"),
     mirror("cr-bob-marge", "BILLPAYMENT", &["PAIEMENT MARGE DE CRÉDIT"], "transfer"),
-    habit(When::Chance(34), (-900, -3_300), "POSDEBIT", TABLES, "restaurants"),
-    habit(When::Chance(8), (-6_000, -6_000), "ATMWITHDRAWAL", &["RETRAIT AU GUICHET RUE LAURIER"], "cash"),
+    habit(HabitSchedule::Chance(34), (-900, -3_300), "POSDEBIT", RESTAURANTS, "restaurants"),
+    habit(
+        HabitSchedule::Chance(8),
+        (-6_000, -6_000),
+        "ATMWITHDRAWAL",
+        &["RETRAIT AU GUICHET RUE LAURIER"],
+        "cash",
+    ),
     sweep(260_000, &["VIREMENT À MAPLE TRUST"]),
     monthly_fee(295),
 ];
 const JOINT: &[Habit] = &[
-    habit(When::Day(10), (20_000, 20_000), "TRANSFER", &["VIREMENT D'ALICE TREMBLAY"], "transfer"),
-    habit(When::Day(10), (20_000, 20_000), "TRANSFER", &["VIREMENT DE BOB TREMBLAY"], "transfer"),
-    habit(When::Day(15), (-9_800, -16_400), "BILLPAYMENT", &["ÉNERGIE BORÉALE"], "utilities"),
-    habit(When::Weekly(Weekday::Friday, 190), (-3_800, -8_400), "POSDEBIT", GROCERIES, "groceries"),
+    habit(HabitSchedule::Day(10), (20_000, 20_000), "TRANSFER", &["VIREMENT D'ALICE TREMBLAY"], "transfer"),
+    habit(HabitSchedule::Day(10), (20_000, 20_000), "TRANSFER", &["VIREMENT DE BOB TREMBLAY"], "transfer"),
+    habit(HabitSchedule::Day(15), (-9_800, -16_400), "BILLPAYMENT", &["ÉNERGIE BORÉALE"], "utilities"),
+    habit(HabitSchedule::Weekly(Weekday::Friday, 190), (-3_800, -8_400), "POSDEBIT", GROCERIES, "groceries"),
     sweep(200_000, &["VIREMENT PROJET CHALET"]),
 ];
 const CHLOE: &[Habit] = &[
     habit(
-        When::Payday,
+        HabitSchedule::Payday,
         (198_000, 201_000),
         "DIRECTDEPOSIT",
         &["PAIE CLINIQUE VÉTÉRINAIRE LIMOILOU"],
@@ -117,88 +138,95 @@ const CHLOE: &[Habit] = &[
     mirror("cr-chloe-hypotheque", "BILLPAYMENT", &["HYPOTHÈQUE CAISSE RIDEAU"], "housing"),
     mirror("cr-chloe-carte", "BILLPAYMENT", &["PAIEMENT CARTE RÉCOMPENSES OR"], "transfer"),
     mirror("cr-chloe-reee", "TRANSFER", &["COTISATION REEE"], "transfer"),
-    habit(When::Day(4), (-8_490, -8_490), "BILLPAYMENT", &["TÉLÉPHONIE DU NORD"], "utilities"),
+    habit(HabitSchedule::Day(4), (-8_490, -8_490), "BILLPAYMENT", &["TÉLÉPHONIE DU NORD"], "utilities"),
     habit(
-        When::Day(21),
+        HabitSchedule::Day(21),
         (-21_500, -21_500),
         "BILLPAYMENT",
         &["TAXES MUNICIPALES VILLE DE QUÉBEC"],
         "housing",
     ),
-    habit(When::Weekly(Weekday::Saturday, 235), (-5_600, -12_700), "POSDEBIT", GROCERIES, "groceries"),
-    habit(When::Chance(60), (-390, -980), "POSDEBIT", COFFEE, "restaurants"),
+    habit(
+        HabitSchedule::Weekly(Weekday::Saturday, 235),
+        (-5_600, -12_700),
+        "POSDEBIT",
+        GROCERIES,
+        "groceries",
+    ),
+    habit(HabitSchedule::Chance(60), (-390, -980), "POSDEBIT", COFFEE, "restaurants"),
     sweep(350_000, &["VIREMENT À L'ÉPARGNE EXTERNE"]),
     monthly_fee(895),
 ];
 const CHLOE_CARD: &[Habit] = &[
-    purchase(When::Chance(44), (-1_600, -7_400), TABLES, "restaurants"),
-    purchase(When::Chance(20), (-2_200, -14_900), SHOPS, "shopping"),
-    purchase(When::Weekly(Weekday::Thursday, 170), (-3_900, -8_100), FUEL, "transport"),
+    purchase(HabitSchedule::Chance(44), (-1_600, -7_400), RESTAURANTS, "restaurants"),
+    purchase(HabitSchedule::Chance(20), (-2_200, -14_900), SHOPS, "shopping"),
+    purchase(HabitSchedule::Weekly(Weekday::Thursday, 170), (-3_900, -8_100), FUEL, "transport"),
     purchase(
-        When::Chance(6),
+        HabitSchedule::Chance(6),
         (-1_500, -9_000),
         &["LIBRAIRIE DU MARAIS PARIS", "AUBERGE DES ALPES ANNECY"],
         "travel",
     )
-    .abroad("EUR"),
-    habit(When::Yearly(10, 8), (-9_900, -9_900), "FEE", &["FRAIS ANNUELS DE CARTE"], "fees"),
+    .in_currency("EUR"),
+    habit(HabitSchedule::Yearly(10, 8), (-9_900, -9_900), "FEE", &["FRAIS ANNUELS DE CARTE"], "fees"),
 ];
 const BUSINESS: &[Habit] = &[
     habit(
-        When::Weekly(Weekday::Monday, 225),
+        HabitSchedule::Weekly(Weekday::Monday, 225),
         (190_000, 460_000),
         "DEPOSIT",
         &["DÉPÔT CONSTRUCTION BÉLANGER", "DÉPÔT HABITATIONS DU LAC"],
         "income",
     ),
     habit(
-        When::Weekly(Weekday::Wednesday, 150),
+        HabitSchedule::Weekly(Weekday::Wednesday, 150),
         (-70_000, -210_000),
         "CHECK",
         &["CHÈQUE SCIERIE GATINEAU", "CHÈQUE VERNIS ET BOIS INC"],
         "supplies",
     ),
-    habit(When::Payday, (-210_000, -230_000), "WITHDRAWAL", &["PAIE DES EMPLOYÉS"], "wages"),
-    habit(When::Day(3), (-120_000, -120_000), "BILLPAYMENT", &["LOYER PARC INDUSTRIEL"], "housing"),
+    habit(HabitSchedule::Payday, (-210_000, -230_000), "WITHDRAWAL", &["PAIE DES EMPLOYÉS"], "wages"),
+    habit(HabitSchedule::Day(3), (-120_000, -120_000), "BILLPAYMENT", &["LOYER PARC INDUSTRIEL"], "housing"),
     mirror("cr-david-marge", "BILLPAYMENT", &["REMBOURSEMENT MARGE COMMERCIALE"], "transfer"),
     sweep(2_000_000, &["VIREMENT À LA RÉSERVE"]),
     monthly_fee(2_900),
 ];
 const EMMA: &[Habit] = &[
-    habit(When::Day(1), (52_000, 60_000), "TRANSFER", &["VIREMENT DE H MACLEOD"], "income"),
+    habit(HabitSchedule::Day(1), (52_000, 60_000), "TRANSFER", &["VIREMENT DE H MACLEOD"], "income"),
     mirror("cr-emma-carte", "BILLPAYMENT", &["PAIEMENT CARTE DÉPART"], "transfer"),
-    habit(When::Weekly(Weekday::Sunday, 150), (-2_400, -5_600), "POSDEBIT", GROCERIES, "groceries"),
-    habit(When::Chance(40), (-450, -1_300), "POSDEBIT", COFFEE, "restaurants"),
+    habit(HabitSchedule::Weekly(Weekday::Sunday, 150), (-2_400, -5_600), "POSDEBIT", GROCERIES, "groceries"),
+    habit(HabitSchedule::Chance(40), (-450, -1_300), "POSDEBIT", COFFEE, "restaurants"),
     sweep(120_000, &["VIREMENT FONDS D'ÉTUDES"]),
 ];
 const EMMA_CARD: &[Habit] = &[
-    purchase(When::Chance(20), (-800, -2_900), TABLES, "restaurants"),
-    purchase(When::Day(9), (-799, -799), &["LANTERNE DIFFUSION"], "entertainment"),
-    purchase(When::Chance(5), (-900, -2_500), &["POCKET GAMES SEATTLE"], "entertainment").abroad("USD"),
+    purchase(HabitSchedule::Chance(20), (-800, -2_900), RESTAURANTS, "restaurants"),
+    purchase(HabitSchedule::Day(9), (-799, -799), &["LANTERNE DIFFUSION"], "entertainment"),
+    purchase(HabitSchedule::Chance(5), (-900, -2_500), &["POCKET GAMES SEATTLE"], "entertainment")
+        .in_currency("USD"),
 ];
 
 const LOAN: Loan = Loan {
-    since: date(2022, 9, 8),
+    start_date: date(2022, 9, 8),
     months: 84,
-    original: 1_500_000,
+    original_principal: 1_500_000,
     payment: 23_305,
-    monthly: 6_583_333,
+    monthly_rate_billionths: 6_583_333,
     compounding: "MONTHLY",
-    renewed_every: None,
-    says: "VERSEMENT PRÊT PERSONNEL",
+    renewal_months: None,
+    payment_description: "VERSEMENT PRÊT PERSONNEL",
 };
 const MORTGAGE: Loan = Loan {
-    since: date(2022, 8, 1),
+    start_date: date(2022, 8, 1),
     months: 300,
-    original: 24_800_000,
+    original_principal: 24_800_000,
     payment: 147_650,
-    monthly: 4_319_690,
+    monthly_rate_billionths: 4_319_690,
     compounding: "SEMIANNUALLY",
-    renewed_every: Some(36),
-    says: "VERSEMENT HYPOTHÉCAIRE",
+    renewal_months: Some(36),
+    payment_description: "VERSEMENT HYPOTHÉCAIRE",
 };
-const CPG: Term = Term { months: 18, since: date(2022, 9, 20) };
-const SAYS: Says = Says {
+const CPG: Term = Term { months: 18, start_date: date(2022, 9, 20) };
+const PLAN_WORDING: PlanWording = PlanWording {
     contribution: "COTISATION",
     bought: "ACHAT",
     sold: "VENTE",
@@ -207,24 +235,29 @@ const SAYS: Says = Says {
     interest: "INTÉRÊTS",
     fee: "FRAIS D'ADMINISTRATION",
 };
-const CELI: Plan = Plan {
-    word: "TAXFREESAVINGSACCOUNT",
+const CELI: InvestmentPlan = InvestmentPlan {
+    account_type: "TAXFREESAVINGSACCOUNT",
     positions: &[
-        Position { symbol: "FERV", units: 3_106_200, paid: 1_104, since: date(2021, 5, 10) },
-        Position { symbol: "OBLQ", units: 2_040_000, paid: 1_002, since: date(2022, 3, 14) },
+        Position { symbol: "FERV", units: 3_106_200, unit_cost: 1_104, acquired_on: date(2021, 5, 10) },
+        Position { symbol: "OBLQ", units: 2_040_000, unit_cost: 1_002, acquired_on: date(2022, 3, 14) },
     ],
-    monthly: Some((16, 12_500, "FERV")),
+    monthly_contribution: Some((16, 12_500, "FERV")),
     grant: None,
     trades: &[],
     fee: 0,
-    says: SAYS,
+    wording: PLAN_WORDING,
 };
-const REEE: Plan = Plan {
-    word: "REGISTEREDEDUCATIONSAVINGSPLAN",
-    positions: &[Position { symbol: "FERV", units: 5_220_000, paid: 1_071, since: date(2020, 9, 1) }],
-    monthly: Some((5, 16_500, "FERV")),
+const REEE: InvestmentPlan = InvestmentPlan {
+    account_type: "REGISTEREDEDUCATIONSAVINGSPLAN",
+    positions: &[Position {
+        symbol: "FERV",
+        units: 5_220_000,
+        unit_cost: 1_071,
+        acquired_on: date(2020, 9, 1),
+    }],
+    monthly_contribution: Some((5, 16_500, "FERV")),
     grant: Some((30, "SUBVENTIONS CANADIENNE ET QUÉBÉCOISE POUR L'ÉPARGNE-ÉTUDES")),
     trades: &[],
     fee: 0,
-    says: SAYS,
+    wording: PLAN_WORDING,
 };

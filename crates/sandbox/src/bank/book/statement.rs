@@ -3,15 +3,15 @@
 use jiff::ToSpan;
 use jiff::civil::Date;
 
-use super::bookings::{BEGINNING, Booking};
+use super::bookings::{BOOKS_START, Posting};
 use super::ledger::Ledger;
-use super::{Book, masked};
+use super::{Book, mask_number};
 
 /// How many days after its month a statement is still being made.
-const MAKING: i8 = 2;
+const PROCESSING_DAYS: i8 = 2;
 
 /// A month's statement. Amounts are cents in the customer's favour.
-pub(in crate::bank) struct Sheet {
+pub(in crate::bank) struct MonthlyStatement {
     pub(in crate::bank) id: String,
     pub(in crate::bank) account: &'static str,
     pub(in crate::bank) number: String,
@@ -21,56 +21,61 @@ pub(in crate::bank) struct Sheet {
     pub(in crate::bank) first: Date,
     pub(in crate::bank) last: Date,
     /// Whether it is ready.
-    pub(in crate::bank) is_made: bool,
+    pub(in crate::bank) is_ready: bool,
     pub(in crate::bank) opening: i64,
     pub(in crate::bank) closing: i64,
-    pub(in crate::bank) rows: Vec<Row>,
+    pub(in crate::bank) rows: Vec<StatementRow>,
 }
 
 /// What was posted, and the balance after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::bank) struct Row {
+pub(in crate::bank) struct StatementRow {
     pub(in crate::bank) day: Date,
-    pub(in crate::bank) says: String,
+    pub(in crate::bank) description: String,
     pub(in crate::bank) cents: i64,
     pub(in crate::bank) balance: i64,
 }
 
 impl Book<'_> {
     /// An account's statements, the newest first. A closed account has none.
-    pub(in crate::bank) fn statements(&self, account: &str) -> Vec<Sheet> {
-        let Some(ledger) = self.ledger(account).filter(|ledger| !ledger.closed) else {
+    pub(in crate::bank) fn statements(&self, account: &str) -> Vec<MonthlyStatement> {
+        let Some(ledger) = self.find_ledger(account).filter(|ledger| !ledger.closed) else {
             return Vec::new();
         };
-        let beginning = self.today.checked_sub(24.months()).unwrap_or(BEGINNING);
+        let beginning = self.today.checked_sub(24.months()).unwrap_or(BOOKS_START);
         let ends = self.today.first_of_month().series(-1.month()).map(Date::yesterday);
-        let ends = ends.map_while(Result::ok).take_while(|last| *last >= beginning && *last >= BEGINNING);
-        let bookings = self.bookings(ledger);
-        ends.map(|last| self.sheet(ledger, &bookings, last)).collect()
+        let ends = ends.map_while(Result::ok).take_while(|last| *last >= beginning && *last >= BOOKS_START);
+        let bookings = self.postings(ledger);
+        ends.map(|last| self.build_statement(ledger, &bookings, last)).collect()
     }
 
-    fn sheet(&self, ledger: &'static Ledger, bookings: &[Booking], last: Date) -> Sheet {
+    fn build_statement(&self, ledger: &'static Ledger, bookings: &[Posting], last: Date) -> MonthlyStatement {
         let first = last.first_of_month();
-        let before: i64 = bookings.iter().filter(|b| b.posts < first).map(|b| b.cents).sum();
+        let before: i64 = bookings.iter().filter(|b| b.posted_on < first).map(|b| b.cents).sum();
         let opening = ledger.opening + before;
-        let mut posted: Vec<&Booking> =
-            bookings.iter().filter(|b| (first..=last).contains(&b.posts) && b.cents != 0).collect();
-        posted.sort_by_key(|b| (b.posts, b.day, b.minute, b.nth));
+        let mut posted: Vec<&Posting> =
+            bookings.iter().filter(|b| (first..=last).contains(&b.posted_on) && b.cents != 0).collect();
+        posted.sort_by_key(|b| (b.posted_on, b.day, b.minute, b.nth));
         let mut balance = opening;
         let rows = posted.into_iter().map(|booking| {
             balance += booking.cents;
-            Row { day: booking.posts, says: booking.says.clone(), cents: booking.cents, balance }
+            StatementRow {
+                day: booking.posted_on,
+                description: booking.description.clone(),
+                cents: booking.cents,
+                balance,
+            }
         });
-        let rows: Vec<Row> = rows.collect();
-        Sheet {
+        let rows: Vec<StatementRow> = rows.collect();
+        MonthlyStatement {
             id: format!("{}-{}", ledger.id, first.strftime("%Y-%m")),
             account: ledger.name,
-            number: masked(&self.number(ledger)),
+            number: mask_number(&self.number(ledger)),
             owners: ledger.owners,
             currency: ledger.currency,
             first,
             last,
-            is_made: last.saturating_add(i64::from(MAKING).days()) < self.today,
+            is_ready: last.saturating_add(i64::from(PROCESSING_DAYS).days()) < self.today,
             opening,
             closing: balance,
             rows,

@@ -2,36 +2,36 @@
 //! former); a pending one has no posting time.
 
 use fdx::{
-    Amount, DepositTransaction, InvestmentTransaction, LoanTransaction, LocTransaction, PaymentDetails,
-    Timestamp, Transaction,
+    Amount, DateTime, DepositTransaction, InvestmentTransaction, LoanTransaction, LocTransaction,
+    PaymentDetails, Transaction,
 };
 use jiff::civil;
 use rust_decimal::Decimal;
 
-use super::bookings::{Booking, Detail};
+use super::bookings::{Detail, Posting};
 use super::ledger::{Kind, Ledger};
-use super::market::security;
-use super::{Book, at, money, noon, units};
+use super::market::find_security;
+use super::{Book, money, noon, timestamp_at, units};
 
 /// The fields that every kind has.
-macro_rules! common {
+macro_rules! fdx_transaction {
     ($name:ident, $book:ident, $ledger:ident, $booking:ident { $($field:ident: $value:expr),* $(,)? }) => {{
-        let pending = $booking.posts > $book.today;
+        let pending = $booking.posted_on > $book.today;
         let draw = $book.transaction_id($ledger, $booking);
-        let waited = $booking.posts > $booking.day;
-        let (abroad, currency, memo) = abroad(&$booking.detail, $ledger.currency);
+        let waited = $booking.posted_on > $booking.day;
+        let (abroad, currency, memo) = foreign_amount(&$booking.detail, $ledger.currency);
         Box::new($name {
             account_id: Some($ledger.id.into()),
             reference_transaction_id: (waited && !pending).then(|| format!("p-{draw}")),
             transaction_id: Some(format!("{}-{draw}", if pending { "p" } else { "t" })),
             posted_timestamp: (!pending).then(|| posted_at($booking)),
-            transaction_timestamp: Some(at($booking.day, $booking.minute)),
-            description: Some($booking.says.clone()),
+            transaction_timestamp: Some(timestamp_at($booking.day, $booking.minute)),
+            description: Some($booking.description.clone()),
             memo,
             debit_credit_memo: Some(direction($booking).into()),
             category: Some($booking.category.into()),
             status: Some(if pending { "PENDING" } else { "POSTED" }.into()),
-            amount: Some(money($booking.shown.abs())),
+            amount: Some(money($booking.displayed_cents.abs())),
             foreign_amount: abroad,
             foreign_currency: currency,
             transaction_type: $booking.kind.map(str::to_owned),
@@ -42,27 +42,27 @@ macro_rules! common {
 }
 
 impl Book<'_> {
-    pub(super) fn transaction(&self, ledger: &Ledger, booking: &Booking) -> Transaction {
+    pub(super) fn build_transaction(&self, ledger: &Ledger, booking: &Posting) -> Transaction {
         match &ledger.kind {
-            Kind::Deposit { .. } => self.of_deposit(ledger, booking),
+            Kind::Deposit { .. } => self.build_deposit_transaction(ledger, booking),
             Kind::Card { .. } | Kind::Line { .. } => {
-                Transaction::LocTransaction(common!(LocTransaction, self, ledger, booking {}))
+                Transaction::LocTransaction(fdx_transaction!(LocTransaction, self, ledger, booking {}))
             }
-            Kind::Loan { .. } => Transaction::LoanTransaction(common!(
+            Kind::Loan { .. } => Transaction::LoanTransaction(fdx_transaction!(
                 LoanTransaction,
                 self,
                 ledger,
-                booking { payment_details: split(&booking.detail) }
+                booking { payment_details: payment_details(&booking.detail) }
             )),
-            Kind::Plan(_) => self.of_plan(ledger, booking),
+            Kind::Plan(_) => self.build_investment_transaction(ledger, booking),
         }
     }
 
-    fn of_deposit(&self, ledger: &Ledger, booking: &Booking) -> Transaction {
+    fn build_deposit_transaction(&self, ledger: &Ledger, booking: &Posting) -> Transaction {
         let cheque = if let Detail::Cheque(number) = booking.detail { Some(number) } else { None };
-        let says = booking.says.trim_start_matches("CHEQUE ").trim_start_matches("CHÈQUE ");
+        let says = booking.description.trim_start_matches("CHEQUE ").trim_start_matches("CHÈQUE ");
         let to = matches!(booking.kind, Some("BILLPAYMENT" | "CHECK")).then(|| says.to_owned());
-        Transaction::DepositTransaction(common!(
+        Transaction::DepositTransaction(fdx_transaction!(
             DepositTransaction,
             self,
             ledger,
@@ -70,11 +70,12 @@ impl Book<'_> {
         ))
     }
 
-    fn of_plan(&self, ledger: &Ledger, booking: &Booking) -> Transaction {
+    fn build_investment_transaction(&self, ledger: &Ledger, booking: &Posting) -> Transaction {
         let draw = self.transaction_id(ledger, booking);
-        let mut shown = common!(InvestmentTransaction, self, ledger, booking { fees: Some(money(0)) });
+        let mut shown =
+            fdx_transaction!(InvestmentTransaction, self, ledger, booking { fees: Some(money(0)) });
         if let Detail::Trade { symbol, units: number, price, commission } = booking.detail
-            && let Some(security) = security(symbol)
+            && let Some(security) = find_security(symbol)
         {
             shown.symbol = Some(symbol.into());
             shown.security_id = Some(security.cusip.into());
@@ -87,18 +88,18 @@ impl Book<'_> {
             shown.price = Some(money(price));
             shown.commission = Some(money(commission));
             shown.confirmation_number = Some(draw[..8].to_uppercase());
-            shown.settlement_timestamp = Some(noon(booking.posts));
+            shown.settlement_timestamp = Some(noon(booking.posted_on));
         }
         Transaction::InvestmentTransaction(shown)
     }
 
-    fn transaction_id(&self, ledger: &Ledger, booking: &Booking) -> String {
+    fn transaction_id(&self, ledger: &Ledger, booking: &Posting) -> String {
         let label = format!("{}/{}/{}", ledger.id, booking.day, booking.nth);
-        crate::random::derived(self.seed, &label)[..20].to_owned()
+        crate::random::derive_text(self.seed, &label)[..20].to_owned()
     }
 }
 
-fn direction(booking: &Booking) -> &'static str {
+fn direction(booking: &Posting) -> &'static str {
     match booking.cents {
         0 => "MEMO",
         cents if cents < 0 => "DEBIT",
@@ -106,11 +107,15 @@ fn direction(booking: &Booking) -> &'static str {
     }
 }
 
-fn posted_at(booking: &Booking) -> Timestamp {
-    if booking.posts == booking.day { at(booking.day, booking.minute) } else { at(booking.posts, 510) }
+fn posted_at(booking: &Posting) -> DateTime {
+    if booking.posted_on == booking.day {
+        timestamp_at(booking.day, booking.minute)
+    } else {
+        timestamp_at(booking.posted_on, 510)
+    }
 }
 
-fn split(detail: &Detail) -> Option<PaymentDetails> {
+fn payment_details(detail: &Detail) -> Option<PaymentDetails> {
     let Detail::Split { principal, interest } = detail else { return None };
     Some(PaymentDetails {
         principal_amount: Some(money(*principal)),
@@ -120,15 +125,15 @@ fn split(detail: &Detail) -> Option<PaymentDetails> {
 }
 
 /// The amount in another currency, that currency, and a line that says both.
-fn abroad(detail: &Detail, own: &str) -> (Option<Amount>, Option<String>, Option<String>) {
-    let Detail::Abroad { cents, currency, rate } = detail else { return (None, None, None) };
+fn foreign_amount(detail: &Detail, own: &str) -> (Option<Amount>, Option<String>, Option<String>) {
+    let Detail::ForeignCurrency { cents, currency, rate } = detail else { return (None, None, None) };
     let (amount, rate) = (money(*cents), Decimal::new(*rate, 4));
     let memo = format!("{currency} {} @ {rate} {own}", amount.0);
     (Some(amount), Some((*currency).to_owned()), Some(memo))
 }
 
 /// When a transaction happened, for the date filter.
-pub(in crate::bank) fn happened_on(transaction: &Transaction) -> Option<civil::Date> {
+pub(in crate::bank) fn transaction_date(transaction: &Transaction) -> Option<civil::Date> {
     let at = match transaction {
         Transaction::DepositTransaction(t) => t.transaction_timestamp,
         Transaction::LocTransaction(t) => t.transaction_timestamp,

@@ -9,32 +9,32 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 
 use super::super::Bank;
-use super::super::book::{Choice, Person};
-use super::super::scope::{self, Word};
-use super::super::visits::{Ask, Over, Visit};
-use super::form::{Fields, Posted, Shown, language};
-use super::{Shell, broken, onward, rendered};
-use crate::text::Text;
+use super::super::book::{AccountChoice, Person};
+use super::super::scope::{self, ScopeLabel};
+use super::super::visits::{AuthorizeParams, SessionEndReason, SignInSession};
+use super::form::{FormFields, FormSession, VerifiedForm, request_language};
+use super::{Shell, internal_error, redirect_to, render_page};
+use crate::text::SandboxLanguage;
 
 pub(super) fn routes() -> Router<Bank> {
     Router::new()
         .route("/authorize", get(authorize))
-        .route("/request", get(show_request).post(request))
+        .route("/request", get(show_request).post(decide_request))
         .route("/sign-in", get(show_sign_in).post(sign_in))
-        .route("/consent", get(show_consent).post(consent))
+        .route("/consent", get(show_consent).post(decide_consent))
 }
 
 #[derive(Template)]
 #[template(path = "bank/request.html")]
-struct Asked<'a> {
+struct RequestPage<'a> {
     shell: Shell,
     form_token: &'a str,
-    words: Vec<&'static Word>,
+    words: Vec<&'static ScopeLabel>,
 }
 
 #[derive(Template)]
 #[template(path = "bank/sign_in.html")]
-struct SignIn<'a> {
+struct SignInPage<'a> {
     shell: Shell,
     /// Where the form goes.
     action: &'static str,
@@ -46,194 +46,233 @@ struct SignIn<'a> {
 
 #[derive(Template)]
 #[template(path = "bank/accounts.html")]
-struct Choose<'a> {
+struct ChooseAccountsPage<'a> {
     shell: Shell,
     form_token: &'a str,
     first_name: &'a str,
-    choices: Vec<Choice>,
-    words: Vec<&'static Word>,
+    choices: Vec<AccountChoice>,
+    words: Vec<&'static ScopeLabel>,
     none_chosen: bool,
 }
 
 /// The visit of this browser, by its cookie; without one, the page that says why it cannot go on.
-struct Visited {
+struct CurrentSignIn {
     id: String,
-    visit: Visit,
-    text: Text,
+    session: SignInSession,
+    text: SandboxLanguage,
 }
 
-impl FromRequestParts<Bank> for Visited {
+impl FromRequestParts<Bank> for CurrentSignIn {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, bank: &Bank) -> Result<Self, Response> {
-        let text = language(parts, bank);
-        let id = bank.cookie(&parts.headers, "visit").ok_or(Over::Unknown);
-        let visit = id.and_then(|id| Ok((id.to_owned(), bank.visits().of(id, bank.now())?.clone())));
-        visit.map(|(id, visit)| Self { id, visit, text }).map_err(|over| bank.over(text, over))
+        let text = request_language(parts, bank);
+        let id = bank.find_cookie(&parts.headers, "visit").ok_or(SessionEndReason::Unknown);
+        let visit =
+            id.and_then(|id| Ok((id.to_owned(), bank.sign_in_sessions().find(id, bank.now())?.clone())));
+        visit
+            .map(|(id, visit)| Self { id, session: visit, text })
+            .map_err(|over| bank.session_ended_page(text, over))
     }
 }
 
-impl Shown for Visited {
-    fn form_token(&self) -> &str {
-        &self.visit.form_token
+impl FormSession for CurrentSignIn {
+    fn csrf_token(&self) -> &str {
+        &self.session.csrf_token
     }
 }
 
 impl Bank {
     /// Where a visit begins.
     fn first_page(&self) -> &'static str {
-        if self.0.look.asks_first { "/request" } else { "/sign-in" }
+        if self.0.profile.shows_request_first { "/request" } else { "/sign-in" }
     }
 
     /// Whether the customer has to be told first what is asked for.
-    fn asks(&self, visit: &Visit) -> bool {
-        self.0.look.asks_first && !visit.agreed
+    fn must_show_request(&self, visit: &SignInSession) -> bool {
+        self.0.profile.shows_request_first && !visit.agreed
     }
 
     /// Ends a visit and sends the browser back.
-    fn leave(&self, id: &str, visit: &Visit, over: Over, what: (&str, &str)) -> Response {
-        self.visits().finish(id, over);
-        answer(self, &visit.ask.redirect_uri, visit.ask.state.as_deref(), what)
+    fn finish_sign_in(
+        &self,
+        id: &str,
+        visit: &SignInSession,
+        over: SessionEndReason,
+        result: (&str, &str),
+    ) -> Response {
+        self.sign_in_sessions().finish(id, over);
+        redirect_to_client(self, &visit.request.redirect_uri, visit.request.state.as_deref(), result)
     }
 }
 
-pub(super) fn sign_in_page(shell: Shell, form_token: &str, username: &str, wrong: bool) -> Response {
+pub(super) fn render_sign_in(shell: Shell, form_token: &str, username: &str, wrong: bool) -> Response {
     let consents = shell.path == "/consents";
     let (action, lead) =
         if consents { ("/consents", "bank-lead-consents") } else { ("/sign-in", "bank-lead-sign-in") };
     let status = if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    rendered(status, &SignIn { shell, action, lead, form_token, username, wrong })
+    render_page(status, &SignInPage { shell, action, lead, form_token, username, wrong })
 }
 
 async fn authorize(
     State(bank): State<Bank>,
-    Extension(text): Extension<Text>,
+    Extension(text): Extension<SandboxLanguage>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let query = Fields::of(query.unwrap_or_default().as_bytes());
+    let query = FormFields::parse(query.unwrap_or_default().as_bytes());
     let redirect_uri = query.get("redirect_uri").unwrap_or_default();
     let client_id = query.get("client_id").unwrap_or_default();
-    if !bank.sends(client_id, redirect_uri) {
-        return bank.message(text, StatusCode::BAD_REQUEST, "unknown-app");
+    if !bank.is_redirect_uri_registered(client_id, redirect_uri) {
+        return bank.message_page(text, StatusCode::BAD_REQUEST, "unknown-app");
     }
     let state = query.get("state").map(str::to_owned);
     let challenge =
         query.get("code_challenge").filter(|_| query.get("code_challenge_method") == Some("S256"));
     let (Some(challenge), Some("code")) = (challenge, query.get("response_type")) else {
-        return answer(&bank, redirect_uri, state.as_deref(), ("error", "invalid_request"));
+        return redirect_to_client(&bank, redirect_uri, state.as_deref(), ("error", "invalid_request"));
     };
-    let scope = scope::granted(query.get("scope").unwrap_or_default());
+    let scope = scope::filter_supported(query.get("scope").unwrap_or_default());
     if scope.is_empty() {
-        return answer(&bank, redirect_uri, state.as_deref(), ("error", "invalid_scope"));
+        return redirect_to_client(&bank, redirect_uri, state.as_deref(), ("error", "invalid_scope"));
     }
     let (redirect_uri, challenge) = (redirect_uri.to_owned(), challenge.to_owned());
-    let ask = Ask { client_id: client_id.to_owned(), redirect_uri, scope, state, challenge };
-    let (Ok(id), Ok(form_token)) = (crate::random::fresh(), crate::random::fresh()) else {
-        return broken();
+    let ask = AuthorizeParams { client_id: client_id.to_owned(), redirect_uri, scope, state, challenge };
+    let (Ok(id), Ok(form_token)) = (crate::random::generate_secret(), crate::random::generate_secret())
+    else {
+        return internal_error();
     };
     // The cookie outlives the visit, so that the bank can say that it is over.
     let cookie = bank.set_cookie("visit", &id, 3_600);
-    bank.visits().begin(id, ask, text, form_token, bank.now());
+    bank.sign_in_sessions().begin(id, ask, text, form_token, bank.now());
     ([(header::SET_COOKIE, cookie)], Redirect::to(bank.first_page())).into_response()
 }
 
-async fn show_request(State(bank): State<Bank>, Visited { visit, text, .. }: Visited) -> Response {
-    if !bank.asks(&visit) {
-        return onward("/sign-in");
+async fn show_request(
+    State(bank): State<Bank>,
+    CurrentSignIn { session: visit, text, .. }: CurrentSignIn,
+) -> Response {
+    if !bank.must_show_request(&visit) {
+        return redirect_to("/sign-in");
     }
-    let words = scope::known(&visit.ask.scope);
-    rendered(StatusCode::OK, &Asked { shell: bank.shell(text, ""), form_token: &visit.form_token, words })
+    let words = scope::find_labels(&visit.request.scope);
+    render_page(
+        StatusCode::OK,
+        &RequestPage { shell: bank.shell(text, ""), form_token: &visit.csrf_token, words },
+    )
 }
 
-async fn request(
+async fn decide_request(
     State(bank): State<Bank>,
-    Posted(Visited { id, visit, .. }, form): Posted<Visited>,
+    VerifiedForm(CurrentSignIn { id, session: visit, .. }, form): VerifiedForm<CurrentSignIn>,
 ) -> Response {
     if form.get("decision") != Some("approve") {
-        return bank.leave(&id, &visit, Over::Declined, ("error", "access_denied"));
+        return bank.finish_sign_in(&id, &visit, SessionEndReason::Declined, ("error", "access_denied"));
     }
-    bank.visits().agree(&id);
-    onward("/sign-in")
+    bank.sign_in_sessions().record_agreement(&id);
+    redirect_to("/sign-in")
 }
 
-async fn show_sign_in(State(bank): State<Bank>, Visited { visit, text, .. }: Visited) -> Response {
-    if bank.asks(&visit) {
-        return onward("/request");
+async fn show_sign_in(
+    State(bank): State<Bank>,
+    CurrentSignIn { session: visit, text, .. }: CurrentSignIn,
+) -> Response {
+    if bank.must_show_request(&visit) {
+        return redirect_to("/request");
     }
-    sign_in_page(bank.shell(text, ""), &visit.form_token, "", false)
+    render_sign_in(bank.shell(text, ""), &visit.csrf_token, "", false)
 }
 
 async fn sign_in(
     State(bank): State<Bank>,
-    Posted(Visited { id, visit, text }, form): Posted<Visited>,
+    VerifiedForm(CurrentSignIn { id, session: visit, text }, form): VerifiedForm<CurrentSignIn>,
 ) -> Response {
-    if bank.asks(&visit) {
-        return onward("/request");
+    if bank.must_show_request(&visit) {
+        return redirect_to("/request");
     }
     let username = form.get("username").unwrap_or_default().trim();
     let Some(person) = bank.identify(username, form.get("password").unwrap_or_default()) else {
-        return sign_in_page(bank.shell(text, ""), &visit.form_token, username, true);
+        return render_sign_in(bank.shell(text, ""), &visit.csrf_token, username, true);
     };
-    let Ok(form_token) = crate::random::fresh() else { return broken() };
-    bank.visits().sign_in(&id, person.username, form_token);
-    onward("/consent")
+    let Ok(form_token) = crate::random::generate_secret() else { return internal_error() };
+    bank.sign_in_sessions().sign_in(&id, person.username, form_token);
+    redirect_to("/consent")
 }
 
-async fn show_consent(State(bank): State<Bank>, Visited { visit, text, .. }: Visited) -> Response {
-    match bank.signed_in(&visit) {
-        Some(person) => choose(&bank, text, &visit, person, false),
-        None => onward(bank.first_page()),
+async fn show_consent(
+    State(bank): State<Bank>,
+    CurrentSignIn { session: visit, text, .. }: CurrentSignIn,
+) -> Response {
+    match bank.signed_in_customer(&visit) {
+        Some(person) => render_account_choice(&bank, text, &visit, person, false),
+        None => redirect_to(bank.first_page()),
     }
 }
 
 impl Bank {
-    fn signed_in(&self, visit: &Visit) -> Option<&'static Person> {
-        visit.username.as_deref().and_then(|username| self.0.look.books.person(username))
+    fn signed_in_customer(&self, visit: &SignInSession) -> Option<&'static Person> {
+        visit.username.as_deref().and_then(|username| self.0.profile.books.find_customer(username))
     }
 }
 
-fn choose(bank: &Bank, text: Text, visit: &Visit, person: &Person, none_chosen: bool) -> Response {
+fn render_account_choice(
+    bank: &Bank,
+    text: SandboxLanguage,
+    visit: &SignInSession,
+    person: &Person,
+    none_chosen: bool,
+) -> Response {
     let status = if none_chosen { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    let page = Choose {
+    let page = ChooseAccountsPage {
         shell: bank.shell(text, ""),
-        form_token: &visit.form_token,
+        form_token: &visit.csrf_token,
         first_name: person.first,
         choices: bank.book().choices(person),
-        words: scope::known(&visit.ask.scope),
+        words: scope::find_labels(&visit.request.scope),
         none_chosen,
     };
-    rendered(status, &page)
+    render_page(status, &page)
 }
 
-async fn consent(
+async fn decide_consent(
     State(bank): State<Bank>,
-    Posted(Visited { id, visit, text }, form): Posted<Visited>,
+    VerifiedForm(CurrentSignIn { id, session: visit, text }, form): VerifiedForm<CurrentSignIn>,
 ) -> Response {
-    let Some(person) = bank.signed_in(&visit) else {
-        return onward(bank.first_page());
+    let Some(person) = bank.signed_in_customer(&visit) else {
+        return redirect_to(bank.first_page());
     };
     if form.get("decision") != Some("approve") {
-        return bank.leave(&id, &visit, Over::Declined, ("error", "access_denied"));
+        return bank.finish_sign_in(&id, &visit, SessionEndReason::Declined, ("error", "access_denied"));
     }
     let offered = bank.book().choices(person);
-    let chosen: Vec<&Choice> =
-        offered.iter().filter(|choice| form.all("accounts").any(|id| id == choice.id)).collect();
+    let chosen: Vec<&AccountChoice> =
+        offered.iter().filter(|choice| form.get_all("accounts").any(|id| id == choice.id)).collect();
     if chosen.is_empty() {
-        return choose(&bank, text, &visit, person, true);
+        return render_account_choice(&bank, text, &visit, person, true);
     }
-    let Ok(code) = crate::random::fresh() else { return broken() };
+    let Ok(code) = crate::random::generate_secret() else { return internal_error() };
     let accounts = chosen.iter().map(|choice| choice.id.to_owned()).collect();
     let (hash, now) = (crate::random::hash(&code), bank.now());
-    bank.visits().issue(hash, visit.ask.clone(), person.username.to_owned(), accounts, now);
-    bank.leave(&id, &visit, Over::Approved, ("code", &code))
+    bank.sign_in_sessions().issue_code(
+        hash,
+        visit.request.clone(),
+        person.username.to_owned(),
+        accounts,
+        now,
+    );
+    bank.finish_sign_in(&id, &visit, SessionEndReason::Approved, ("code", &code))
 }
 
 /// Sends the browser back, naming the issuer (RFC 9207).
-fn answer(bank: &Bank, redirect_uri: &str, state: Option<&str>, what: (&str, &str)) -> Response {
+fn redirect_to_client(
+    bank: &Bank,
+    redirect_uri: &str,
+    state: Option<&str>,
+    result: (&str, &str),
+) -> Response {
     let Ok(mut url) = url::Url::parse(redirect_uri) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    url.query_pairs_mut().append_pair(what.0, what.1).append_pair("iss", &bank.0.settings.origin);
+    url.query_pairs_mut().append_pair(result.0, result.1).append_pair("iss", &bank.0.settings.origin);
     if let Some(state) = state {
         url.query_pairs_mut().append_pair("state", state);
     }

@@ -6,15 +6,15 @@ use domain::model::audit_event::Actor;
 use domain::model::client::{ClientKind, ClientState};
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::query::{ClientSeen, Clients};
+use store::query::{ClientSummary, ListClients};
 
 use super::SecretIssued;
-use super::client::{self, id_of, key, read_key, seen};
-use crate::admin::page::Asked;
-use crate::admin::{AdminError, Page, Params};
-use crate::ctx::Ctx;
-use crate::manage::{Members, NewPartner, register_partner};
-use crate::wire::{Time, Word, exposed};
+use super::client::{self, cursor_key, load_client, parse_id, parse_key};
+use crate::admin::page::PageRequest;
+use crate::admin::{AdminError, AdminPage, Params};
+use crate::ctx::RequestContext;
+use crate::manage::{JsonMembers, NewPartner, register_partner};
+use crate::wire::{EnumValue, Time, exposed};
 
 /// A partner: it manages recipients and never receives data itself.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -26,19 +26,19 @@ pub struct PartnerBody {
     /// Its name.
     name: String,
     /// Whether it is served.
-    state: Word<ClientState>,
+    state: EnumValue<ClientState>,
     /// When it was made.
     created_at: Time,
 }
 
 impl PartnerBody {
-    fn of(seen: ClientSeen) -> Self {
-        let client = seen.recipient.client;
+    fn from_summary(summary: ClientSummary) -> Self {
+        let client = summary.recipient.client;
         Self {
             client_id: client.id,
             name: client.name,
-            state: Word(client.state),
-            created_at: seen.created_at.into(),
+            state: EnumValue(client.state),
+            created_at: summary.created_at.into(),
         }
     }
 }
@@ -57,40 +57,57 @@ pub struct PartnerCreated {
 const KIND: ClientKind = ClientKind::Partner;
 
 /// Partners, the newest first.
-pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<PartnerBody>, AdminError> {
-    let params = Params::query(query, &["limit", "after"])?;
-    let asked = Asked::of(ctx, "partners", &params)?;
-    let after = asked.after(read_key)?;
-    let rows =
-        ctx.ask(&Clients { kind: KIND, partner: None, state: None, after, limit: asked.rows() }).await?;
-    asked.page(ctx, rows, key, PartnerBody::of)
+pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage<PartnerBody>, AdminError> {
+    let params = Params::from_query(query, &["limit", "after"])?;
+    let page_request = PageRequest::from_params(ctx, "partners", &params)?;
+    let after = page_request.parse_after(parse_key)?;
+    let rows = ctx
+        .ask(&ListClients { kind: KIND, partner: None, state: None, after, limit: page_request.row_limit() })
+        .await?;
+    page_request.build_page(ctx, rows, cursor_key, PartnerBody::from_summary)
 }
 
 /// One partner.
-pub async fn show(ctx: &Ctx, id: &str) -> Result<PartnerBody, AdminError> {
-    of(ctx, id_of(KIND, id)?).await
+pub async fn show(ctx: &RequestContext, id: &str) -> Result<PartnerBody, AdminError> {
+    load_partner(ctx, parse_id(KIND, id)?).await
 }
 
-async fn of(ctx: &Ctx, id: ClientId) -> Result<PartnerBody, AdminError> {
-    seen(ctx, KIND, id).await.map(PartnerBody::of)
+async fn load_partner(ctx: &RequestContext, id: ClientId) -> Result<PartnerBody, AdminError> {
+    load_client(ctx, KIND, id).await.map(PartnerBody::from_summary)
 }
 
 /// The fields of a partner to be made.
 pub const FIELDS: [&str; 1] = ["name"];
 
 /// Makes a partner.
-pub async fn create(ctx: &Ctx, members: Members, actor: &Actor) -> Result<PartnerCreated, AdminError> {
-    let name = members.known(&FIELDS)?.needed("name")?;
-    let made = register_partner(ctx, NewPartner { credentials: None, name }, actor).await?;
-    Ok(PartnerCreated { partner: of(ctx, made.client_id).await?, client_secret: made.client_secret })
+pub async fn create(
+    ctx: &RequestContext,
+    members: JsonMembers,
+    actor: &Actor,
+) -> Result<PartnerCreated, AdminError> {
+    let name = members.reject_unknown(&FIELDS)?.required_string("name")?;
+    let registered = register_partner(ctx, NewPartner { credentials: None, name }, actor).await?;
+    Ok(PartnerCreated {
+        partner: load_partner(ctx, registered.client_id).await?,
+        client_secret: registered.client_secret,
+    })
 }
 
 /// Gives a partner another secret: the old one and the partner's tokens end.
-pub async fn regenerate(ctx: &Ctx, id: &str, actor: Actor) -> Result<SecretIssued, AdminError> {
-    client::regenerate(ctx, KIND, id, actor).await
+pub async fn regenerate_secret(
+    ctx: &RequestContext,
+    id: &str,
+    actor: Actor,
+) -> Result<SecretIssued, AdminError> {
+    client::regenerate_secret(ctx, KIND, id, actor).await
 }
 
 /// Holds a partner or lets it go on. Its recipients and their connections are not touched.
-pub async fn hold(ctx: &Ctx, id: &str, held: bool, actor: Actor) -> Result<PartnerBody, AdminError> {
-    client::hold(ctx, KIND, id, held, actor).await.map(PartnerBody::of)
+pub async fn set_suspended(
+    ctx: &RequestContext,
+    id: &str,
+    suspended: bool,
+    actor: Actor,
+) -> Result<PartnerBody, AdminError> {
+    client::set_suspended(ctx, KIND, id, suspended, actor).await.map(PartnerBody::from_summary)
 }

@@ -3,25 +3,25 @@
 use domain::id::ClientId;
 use domain::model::audit_event::Actor;
 use domain::model::client::{ClientKind, ClientState};
-use domain::rule::recipient::Invalid;
+use domain::rule::recipient::ValidationError;
 use domain::{DataCluster, Secret};
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::command::{RemovedClient, Whose};
-use store::query::{ClientSeen, ClientSeenById, Clients, EndsWith};
+use store::command::{ClientSelector, RemoveClientOutcome};
+use store::query::{ClientSummary, CountConnectionsEndedByRemoval, GetClientSummary, ListClients};
 
 use super::SecretIssued;
-use super::client::{self, id_of, key, nobody, read_key, seen};
-use crate::admin::page::{Asked, dry_run};
-use crate::admin::{AdminError, Page, Params};
-use crate::ctx::Ctx;
-use crate::manage::{Members, create_for, remove_client, replace_uris};
-use crate::wire::{Time, Word, exposed};
+use super::client::{self, cursor_key, load_client, not_found, parse_id, parse_key};
+use crate::admin::page::{PageRequest, parse_dry_run};
+use crate::admin::{AdminError, AdminPage, Params};
+use crate::ctx::RequestContext;
+use crate::manage::{JsonMembers, create_recipient_as_operator, remove_client, replace_uris};
+use crate::wire::{EnumValue, Time, exposed};
 
 /// A recipient: an app that receives data with the customer's consent.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Recipient")]
-pub struct RecipientBody {
+pub struct AdminRecipientBody {
     /// Its id.
     #[schemars(with = "String")]
     client_id: ClientId,
@@ -39,7 +39,7 @@ pub struct RecipientBody {
     #[schemars(with = "Option<String>")]
     partner: Option<ClientId>,
     /// Whether it is served.
-    state: Word<ClientState>,
+    state: EnumValue<ClientState>,
     /// Whether PKCE (RFC 7636) is required of it.
     require_pkce: bool,
     /// The longest consent it asks for, in days; the hub's own maximum if absent.
@@ -60,9 +60,9 @@ pub struct RecipientBody {
     created_at: Time,
 }
 
-impl RecipientBody {
-    fn of(seen: ClientSeen) -> Self {
-        let (client, about) = (seen.recipient.client, seen.recipient.about);
+impl AdminRecipientBody {
+    fn from_summary(summary: ClientSummary) -> Self {
+        let (client, about) = (summary.recipient.client, summary.recipient.client_profile);
         Self {
             client_id: client.id,
             name: client.name,
@@ -71,7 +71,7 @@ impl RecipientBody {
             redirect_uris: client.redirect_uris,
             scope: client.scope.iter().collect(),
             partner: client.owner_id,
-            state: Word(client.state),
+            state: EnumValue(client.state),
             require_pkce: client.require_pkce,
             max_duration_days: client.max_duration_days,
             description: about.description,
@@ -80,7 +80,7 @@ impl RecipientBody {
             terms_uri: about.terms_uri,
             client_uri: about.client_uri,
             contacts: about.contacts,
-            created_at: seen.created_at.into(),
+            created_at: summary.created_at.into(),
         }
     }
 }
@@ -89,7 +89,7 @@ impl RecipientBody {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RecipientCreated {
     /// The recipient.
-    recipient: RecipientBody,
+    recipient: AdminRecipientBody,
     /// Its secret, shown this once: it is not kept.
     #[serde(serialize_with = "exposed")]
     #[schemars(with = "String")]
@@ -103,13 +103,13 @@ pub struct RecipientRemoved {
     /// once this is answered; each ends behind it.
     connections: i64,
     /// What happened, or would.
-    outcome: RemovedWord,
+    outcome: RemoveRecipientOutcome,
 }
 
 /// What a removal comes to.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum RemovedWord {
+pub enum RemoveRecipientOutcome {
     /// It was removed now.
     Removed,
     /// It was removed before; nothing has changed.
@@ -121,26 +121,29 @@ pub enum RemovedWord {
 const KIND: ClientKind = ClientKind::Recipient;
 
 /// Recipients that a query looks for, the newest first.
-pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<RecipientBody>, AdminError> {
-    let params = Params::query(query, &["partner", "state", "limit", "after"])?;
-    let asked = Asked::of(ctx, "recipients", &params)?;
-    let search = Clients {
+pub async fn list(
+    ctx: &RequestContext,
+    query: Option<&str>,
+) -> Result<AdminPage<AdminRecipientBody>, AdminError> {
+    let params = Params::from_query(query, &["partner", "state", "limit", "after"])?;
+    let page_request = PageRequest::from_params(ctx, "recipients", &params)?;
+    let search = ListClients {
         kind: KIND,
-        partner: params.client("partner")?,
-        state: params.word("state", ClientState::ALL, ClientState::as_str)?,
-        after: asked.after(read_key)?,
-        limit: asked.rows(),
+        partner: params.client_id("partner")?,
+        state: params.parse_enum("state", ClientState::ALL, ClientState::as_str)?,
+        after: page_request.parse_after(parse_key)?,
+        limit: page_request.row_limit(),
     };
-    asked.page(ctx, ctx.ask(&search).await?, key, RecipientBody::of)
+    page_request.build_page(ctx, ctx.ask(&search).await?, cursor_key, AdminRecipientBody::from_summary)
 }
 
 /// One recipient, removed or not.
-pub async fn show(ctx: &Ctx, id: &str) -> Result<RecipientBody, AdminError> {
-    of(ctx, id_of(KIND, id)?).await
+pub async fn show(ctx: &RequestContext, id: &str) -> Result<AdminRecipientBody, AdminError> {
+    load_recipient(ctx, parse_id(KIND, id)?).await
 }
 
-async fn of(ctx: &Ctx, id: ClientId) -> Result<RecipientBody, AdminError> {
-    seen(ctx, KIND, id).await.map(RecipientBody::of)
+async fn load_recipient(ctx: &RequestContext, id: ClientId) -> Result<AdminRecipientBody, AdminError> {
+    load_client(ctx, KIND, id).await.map(AdminRecipientBody::from_summary)
 }
 
 /// The fields of a recipient to be made.
@@ -162,74 +165,88 @@ pub const FIELDS: [&str; 14] = [
 ];
 
 /// Makes a recipient, of a partner or of nobody. It is registered with no provider yet.
-pub async fn create(ctx: &Ctx, members: Members, actor: &Actor) -> Result<RecipientCreated, AdminError> {
-    let members = members.known(&FIELDS)?;
-    let partner = match members.text("partner")? {
+pub async fn create(
+    ctx: &RequestContext,
+    members: JsonMembers,
+    actor: &Actor,
+) -> Result<RecipientCreated, AdminError> {
+    let members = members.reject_unknown(&FIELDS)?;
+    let partner = match members.optional_string("partner")? {
         None => None,
-        Some(id) => Some(partner(ctx, &id).await?),
+        Some(id) => Some(resolve_partner(ctx, &id).await?),
     };
-    let (recipient, client_secret) = create_for(ctx, partner, &members, actor).await?;
-    Ok(RecipientCreated { recipient: of(ctx, recipient.client.id).await?, client_secret })
+    let (recipient, client_secret) = create_recipient_as_operator(ctx, partner, &members, actor).await?;
+    Ok(RecipientCreated { recipient: load_recipient(ctx, recipient.client.id).await?, client_secret })
 }
 
-async fn partner(ctx: &Ctx, id: &str) -> Result<ClientId, AdminError> {
-    let none = || AdminError::from(Invalid::new("partner", "names no partner"));
+async fn resolve_partner(ctx: &RequestContext, id: &str) -> Result<ClientId, AdminError> {
+    let none = || AdminError::from(ValidationError::new("partner", "names no partner"));
     let id = ClientId::parse(id).map_err(|_| none())?;
-    let seen = ctx.ask(&ClientSeenById { kind: ClientKind::Partner, id }).await?;
-    seen.map(|seen| seen.recipient.client.id).ok_or_else(none)
+    let summary = ctx.ask(&GetClientSummary { kind: ClientKind::Partner, id }).await?;
+    summary.map(|seen| seen.recipient.client.id).ok_or_else(none)
 }
 
 /// What may be changed of a recipient.
-pub const CHANGES: [&str; 1] = ["redirect_uris"];
+pub const UPDATABLE_FIELDS: [&str; 1] = ["redirect_uris"];
 
 /// Replaces the redirect URIs of a recipient.
 pub async fn update(
-    ctx: &Ctx,
+    ctx: &RequestContext,
     id: &str,
-    members: Members,
+    members: JsonMembers,
     actor: Actor,
-) -> Result<RecipientBody, AdminError> {
-    let client_id = id_of(KIND, id)?;
-    of(ctx, client_id.clone()).await?;
-    let members = members.known(&CHANGES)?;
+) -> Result<AdminRecipientBody, AdminError> {
+    let client_id = parse_id(KIND, id)?;
+    load_recipient(ctx, client_id.clone()).await?;
+    let members = members.reject_unknown(&UPDATABLE_FIELDS)?;
     if replace_uris(ctx, client_id.clone(), &members, actor).await? {
-        of(ctx, client_id).await
+        load_recipient(ctx, client_id).await
     } else {
-        Err(nobody(KIND))
+        Err(not_found(KIND))
     }
 }
 
 /// Gives a recipient another secret: the old one and the recipient's own tokens end, its connections live on.
-pub async fn regenerate(ctx: &Ctx, id: &str, actor: Actor) -> Result<SecretIssued, AdminError> {
-    client::regenerate(ctx, KIND, id, actor).await
+pub async fn regenerate_secret(
+    ctx: &RequestContext,
+    id: &str,
+    actor: Actor,
+) -> Result<SecretIssued, AdminError> {
+    client::regenerate_secret(ctx, KIND, id, actor).await
 }
 
 /// Holds a recipient or lets it go on: tokens and data are refused, nothing is destroyed.
-pub async fn hold(ctx: &Ctx, id: &str, held: bool, actor: Actor) -> Result<RecipientBody, AdminError> {
-    client::hold(ctx, KIND, id, held, actor).await.map(RecipientBody::of)
+pub async fn set_suspended(
+    ctx: &RequestContext,
+    id: &str,
+    suspended: bool,
+    actor: Actor,
+) -> Result<AdminRecipientBody, AdminError> {
+    client::set_suspended(ctx, KIND, id, suspended, actor).await.map(AdminRecipientBody::from_summary)
 }
 
 /// Removes a recipient with all that it has, or says what that would come to.
 pub async fn remove(
-    ctx: &Ctx,
+    ctx: &RequestContext,
     id: &str,
     query: Option<&str>,
     actor: Actor,
 ) -> Result<RecipientRemoved, AdminError> {
-    let dry = dry_run(query)?;
-    let before = of(ctx, id_of(KIND, id)?).await?;
+    let dry = parse_dry_run(query)?;
+    let before = load_recipient(ctx, parse_id(KIND, id)?).await?;
     let client_id = before.client_id;
-    let ends_with = EndsWith { client_id: client_id.clone() };
+    let count_connections = CountConnectionsEndedByRemoval { client_id: client_id.clone() };
     if dry {
         let closed = before.state.0 == ClientState::Closed;
-        let outcome = if closed { RemovedWord::AlreadyRemoved } else { RemovedWord::WouldRemove };
-        return Ok(RecipientRemoved { connections: ctx.ask(&ends_with).await?, outcome });
+        let outcome =
+            if closed { RemoveRecipientOutcome::AlreadyRemoved } else { RemoveRecipientOutcome::WouldRemove };
+        return Ok(RecipientRemoved { connections: ctx.ask(&count_connections).await?, outcome });
     }
-    let outcome = match remove_client(ctx, Whose::any(KIND, client_id), actor).await? {
-        RemovedClient::Removed => RemovedWord::Removed,
-        RemovedClient::Already => RemovedWord::AlreadyRemoved,
-        RemovedClient::Unknown => return Err(nobody(KIND)),
+    let outcome = match remove_client(ctx, ClientSelector::for_kind(KIND, client_id), actor).await? {
+        RemoveClientOutcome::Removed => RemoveRecipientOutcome::Removed,
+        RemoveClientOutcome::AlreadyRemoved => RemoveRecipientOutcome::AlreadyRemoved,
+        RemoveClientOutcome::NotFound => return Err(not_found(KIND)),
     };
     // Behind the removal, which does not wait for so many rows: nothing can come to be any more.
-    Ok(RecipientRemoved { connections: ctx.ask(&ends_with).await?, outcome })
+    Ok(RecipientRemoved { connections: ctx.ask(&count_connections).await?, outcome })
 }

@@ -3,22 +3,25 @@
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::Actor;
 use domain::model::registration::RegistrationState;
-use domain::rule::recipient::Invalid;
+use domain::rule::recipient::ValidationError;
 use domain::{Secret, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::query::{RegistrationSeen, RegistrationSeenOf, Registrations};
+use store::query::{GetRegistrationSummary, ListRegistrations, RegistrationSummary};
 
-use crate::admin::page::Asked;
-use crate::admin::{AdminError, Page, Params};
-use crate::ctx::Ctx;
-use crate::manage::{ClientThere, Members, Pair, activate, approve, ask, few, reinstate, reject, suspend};
-use crate::wire::{Time, Word};
+use crate::admin::page::PageRequest;
+use crate::admin::{AdminError, AdminPage, Params};
+use crate::ctx::RequestContext;
+use crate::manage::{
+    JsonMembers, RegistrationPair, UpstreamClientDetails, activate, approve, ensure_pair_limit, reinstate,
+    reject, submit_registrations, suspend,
+};
+use crate::wire::{EnumValue, Time};
 
 /// A recipient's admission to a provider.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Registration")]
-pub struct RegistrationBody {
+pub struct AdminRegistrationBody {
     /// The recipient.
     #[schemars(with = "String")]
     client_id: ClientId,
@@ -33,16 +36,16 @@ pub struct RegistrationBody {
     #[schemars(with = "Option<String>")]
     partner: Option<ClientId>,
     /// Where it stands.
-    state: Word<RegistrationState>,
+    state: EnumValue<RegistrationState>,
     /// Why it was turned down or is held.
     reason: Option<String>,
     /// When it was asked for.
     requested_at: Time,
 }
 
-impl RegistrationBody {
-    fn of(seen: RegistrationSeen) -> Self {
-        let (named, partner) = (seen.named, seen.partner);
+impl AdminRegistrationBody {
+    fn from_summary(summary: RegistrationSummary) -> Self {
+        let (named, partner) = (summary.named_registration, summary.partner);
         let registration = named.registration;
         Self {
             client_id: registration.client_id,
@@ -50,7 +53,7 @@ impl RegistrationBody {
             provider_id: registration.provider_id,
             provider_name: named.provider.name,
             partner,
-            state: Word(registration.state),
+            state: EnumValue(registration.state),
             reason: registration.reason,
             requested_at: registration.requested_at.into(),
         }
@@ -59,24 +62,24 @@ impl RegistrationBody {
 
 /// The registrations that were asked for.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct RegistrationsAsked {
+pub struct RequestedRegistrations {
     /// One for each pair.
-    items: Vec<RegistrationBody>,
+    items: Vec<AdminRegistrationBody>,
 }
 
-const NOBODY: AdminError = AdminError::NotFound("registration");
+const NOT_FOUND: AdminError = AdminError::NotFound("registration");
 
-fn pair_of(client_id: &str, provider_id: &str) -> Result<Pair, AdminError> {
-    let client_id = ClientId::parse(client_id).map_err(|_| NOBODY)?;
-    Ok(Pair { client_id, provider_id: ProviderId::parse(provider_id).ok_or(NOBODY)? })
+fn parse_pair(client_id: &str, provider_id: &str) -> Result<RegistrationPair, AdminError> {
+    let client_id = ClientId::parse(client_id).map_err(|_| NOT_FOUND)?;
+    Ok(RegistrationPair { client_id, provider_id: ProviderId::parse(provider_id).ok_or(NOT_FOUND)? })
 }
 
-fn key(seen: &RegistrationSeen) -> String {
-    let registration = &seen.named.registration;
+fn cursor_key(summary: &RegistrationSummary) -> String {
+    let registration = &summary.named_registration.registration;
     format!("{}|{}|{}", registration.requested_at.millis(), registration.provider_id, registration.client_id)
 }
 
-fn read_key(text: &str) -> Option<(Timestamp, ClientId, ProviderId)> {
+fn parse_key(text: &str) -> Option<(Timestamp, ClientId, ProviderId)> {
     let mut parts = text.splitn(3, '|');
     let time = Timestamp::from_millis(parts.next()?.parse().ok()?);
     let provider_id = ProviderId::parse(parts.next()?)?;
@@ -84,69 +87,97 @@ fn read_key(text: &str) -> Option<(Timestamp, ClientId, ProviderId)> {
 }
 
 /// Registrations that a query looks for, the newest first.
-pub async fn list(ctx: &Ctx, query: Option<&str>) -> Result<Page<RegistrationBody>, AdminError> {
-    let params = Params::query(query, &["client_id", "provider_id", "partner", "state", "limit", "after"])?;
-    let asked = Asked::of(ctx, "registrations", &params)?;
-    let search = Registrations {
-        client_id: params.client("client_id")?,
-        provider_id: params.provider()?,
-        partner: params.client("partner")?,
-        state: params.word("state", RegistrationState::ALL, RegistrationState::as_str)?,
-        after: asked.after(read_key)?,
-        limit: asked.rows(),
+pub async fn list(
+    ctx: &RequestContext,
+    query: Option<&str>,
+) -> Result<AdminPage<AdminRegistrationBody>, AdminError> {
+    let params =
+        Params::from_query(query, &["client_id", "provider_id", "partner", "state", "limit", "after"])?;
+    let page_request = PageRequest::from_params(ctx, "registrations", &params)?;
+    let search = ListRegistrations {
+        client_id: params.client_id("client_id")?,
+        provider_id: params.provider_id()?,
+        partner: params.client_id("partner")?,
+        state: params.parse_enum("state", RegistrationState::ALL, RegistrationState::as_str)?,
+        after: page_request.parse_after(parse_key)?,
+        limit: page_request.row_limit(),
     };
-    asked.page(ctx, ctx.ask(&search).await?, key, RegistrationBody::of)
+    page_request.build_page(ctx, ctx.ask(&search).await?, cursor_key, AdminRegistrationBody::from_summary)
 }
 
 /// One registration.
-pub async fn show(ctx: &Ctx, [client_id, provider_id]: &[String; 2]) -> Result<RegistrationBody, AdminError> {
-    of(ctx, &pair_of(client_id, provider_id)?).await
+pub async fn show(
+    ctx: &RequestContext,
+    [client_id, provider_id]: &[String; 2],
+) -> Result<AdminRegistrationBody, AdminError> {
+    load_registration(ctx, &parse_pair(client_id, provider_id)?).await
 }
 
-async fn of(ctx: &Ctx, pair: &Pair) -> Result<RegistrationBody, AdminError> {
-    let Pair { client_id, provider_id } = pair.clone();
-    let seen = ctx.ask(&RegistrationSeenOf { client_id, provider_id }).await?;
-    seen.map(RegistrationBody::of).ok_or(NOBODY)
+async fn load_registration(
+    ctx: &RequestContext,
+    pair: &RegistrationPair,
+) -> Result<AdminRegistrationBody, AdminError> {
+    let RegistrationPair { client_id, provider_id } = pair.clone();
+    let summary = ctx.ask(&GetRegistrationSummary { client_id, provider_id }).await?;
+    summary.map(AdminRegistrationBody::from_summary).ok_or(NOT_FOUND)
 }
 
 /// The fields of a request for registrations.
 pub const FIELDS: [&str; 2] = ["client_ids", "provider_ids"];
 
 /// Asks for a registration of each recipient with each provider, all or none.
-pub async fn request(ctx: &Ctx, members: Members, actor: Actor) -> Result<RegistrationsAsked, AdminError> {
-    let members = members.known(&FIELDS)?;
+pub async fn request(
+    ctx: &RequestContext,
+    members: JsonMembers,
+    actor: Actor,
+) -> Result<RequestedRegistrations, AdminError> {
+    let members = members.reject_unknown(&FIELDS)?;
     let client = |text: String| ClientId::parse(&text).ok();
-    let clients = once("client_ids", "must be a client's id", members.texts("client_ids")?, client)?;
+    let clients = parse_unique_items(
+        "client_ids",
+        "must be a client's id",
+        members.string_list("client_ids")?,
+        client,
+    )?;
     let provider = |id: i64| (id > 0).then(|| ProviderId::new(id));
-    let told = "must be a positive integer";
-    let providers = once("provider_ids", told, members.numbers("provider_ids")?, provider)?;
-    few("client_ids", clients.len(), providers.len())?;
-    ask(ctx, None, (clients.clone(), providers.clone()), actor).await?.map_err(AdminError::from)?;
+    let expected = "must be a positive integer";
+    let providers =
+        parse_unique_items("provider_ids", expected, members.integer_list("provider_ids")?, provider)?;
+    ensure_pair_limit("client_ids", clients.len(), providers.len())?;
+    submit_registrations(ctx, None, (clients.clone(), providers.clone()), actor)
+        .await?
+        .map_err(AdminError::from)?;
     let mut items = Vec::new();
     for client_id in &clients {
         for provider_id in &providers {
-            items.push(of(ctx, &Pair { client_id: client_id.clone(), provider_id: *provider_id }).await?);
+            items.push(
+                load_registration(
+                    ctx,
+                    &RegistrationPair { client_id: client_id.clone(), provider_id: *provider_id },
+                )
+                .await?,
+            );
         }
     }
-    Ok(RegistrationsAsked { items })
+    Ok(RequestedRegistrations { items })
 }
 
 /// Items of a list, each of its kind and named once.
-fn once<F, T: PartialEq>(
+fn parse_unique_items<F, T: PartialEq>(
     field: &str,
-    told: &str,
+    expected: &str,
     items: Vec<F>,
     read: impl Fn(F) -> Option<T>,
-) -> Result<Vec<T>, Invalid> {
+) -> Result<Vec<T>, ValidationError> {
     if items.is_empty() {
-        return Err(Invalid::missing(field));
+        return Err(ValidationError::for_missing_field(field));
     }
     let mut all = Vec::new();
     for (nth, item) in items.into_iter().enumerate() {
         let nth = || format!("{field}[{nth}]");
-        let item = read(item).ok_or_else(|| Invalid::new(nth(), told))?;
+        let item = read(item).ok_or_else(|| ValidationError::new(nth(), expected))?;
         if all.contains(&item) {
-            return Err(Invalid::new(nth(), "is given twice"));
+            return Err(ValidationError::new(nth(), "is given twice"));
         }
         all.push(item);
     }
@@ -155,7 +186,7 @@ fn once<F, T: PartialEq>(
 
 /// A step of a registration, as it stands in a path.
 #[derive(Clone, Copy, Debug)]
-pub enum Step {
+pub enum RegistrationAction {
     /// The operator agrees and sends it to the provider.
     Approve,
     /// The provider has set the recipient up.
@@ -168,7 +199,7 @@ pub enum Step {
     Reinstate,
 }
 
-impl Step {
+impl RegistrationAction {
     /// The fields that go with it.
     pub(crate) const fn fields(self) -> &'static [&'static str] {
         match self {
@@ -180,32 +211,33 @@ impl Step {
 }
 
 /// Takes a step of a registration.
-pub async fn take(
-    ctx: &Ctx,
+pub async fn take_step(
+    ctx: &RequestContext,
     [client_id, provider_id]: &[String; 2],
-    (step, members): (Step, Members),
+    (step, members): (RegistrationAction, JsonMembers),
     actor: &Actor,
-) -> Result<RegistrationBody, AdminError> {
-    let pair = pair_of(client_id, provider_id)?;
-    let members = members.known(step.fields())?;
+) -> Result<AdminRegistrationBody, AdminError> {
+    let pair = parse_pair(client_id, provider_id)?;
+    let members = members.reject_unknown(step.fields())?;
     match step {
-        Step::Approve => approve(ctx, &pair, actor).await?,
-        Step::Activate => activate(ctx, &pair, client_there(&members)?, actor).await?,
-        Step::Reject => reject(ctx, &pair, members.needed("reason")?, actor).await?,
-        Step::Suspend => suspend(ctx, &pair, members.text("reason")?, actor).await?,
-        Step::Reinstate => reinstate(ctx, &pair, actor).await?,
+        RegistrationAction::Approve => approve(ctx, &pair, actor).await?,
+        RegistrationAction::Activate => activate(ctx, &pair, parse_upstream_client(&members)?, actor).await?,
+        RegistrationAction::Reject => reject(ctx, &pair, members.required_string("reason")?, actor).await?,
+        RegistrationAction::Suspend => suspend(ctx, &pair, members.optional_string("reason")?, actor).await?,
+        RegistrationAction::Reinstate => reinstate(ctx, &pair, actor).await?,
     };
-    of(ctx, &pair).await
+    load_registration(ctx, &pair).await
 }
 
 /// The recipient's own client at the provider: both halves, or none.
-fn client_there(members: &Members) -> Result<Option<ClientThere>, Invalid> {
-    match (members.text("upstream_client_id")?, members.text("upstream_client_secret")?) {
+fn parse_upstream_client(members: &JsonMembers) -> Result<Option<UpstreamClientDetails>, ValidationError> {
+    match (members.optional_string("upstream_client_id")?, members.optional_string("upstream_client_secret")?)
+    {
         (None, None) => Ok(None),
-        (None, Some(_)) => Err(Invalid::missing("upstream_client_id")),
-        (Some(_), None) => Err(Invalid::missing("upstream_client_secret")),
+        (None, Some(_)) => Err(ValidationError::for_missing_field("upstream_client_id")),
+        (Some(_), None) => Err(ValidationError::for_missing_field("upstream_client_secret")),
         (Some(id), Some(secret)) => {
-            Ok(Some(ClientThere { id, secret: Secret::new(secret), management: None }))
+            Ok(Some(UpstreamClientDetails { id, secret: Secret::new(secret), management: None }))
         }
     }
 }

@@ -10,24 +10,24 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::super::Failure;
+use super::super::CliError;
 
 /// What a load came to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Figures {
+pub(super) struct LoadStats {
     pub(super) per_second: f64,
     pub(super) p50: Duration,
     pub(super) p99: Duration,
 }
 
-impl Figures {
+impl LoadStats {
     /// From the time of the whole and of each part.
-    pub(super) fn of(took: Duration, mut each: Vec<Duration>) -> Self {
+    pub(super) fn from_durations(total: Duration, mut each: Vec<Duration>) -> Self {
         each.sort_unstable();
         let at = |share: usize| each.get((each.len() * share / 100).min(each.len().saturating_sub(1)));
         let count = u32::try_from(each.len()).unwrap_or(u32::MAX);
         Self {
-            per_second: f64::from(count) / took.as_secs_f64().max(1e-9),
+            per_second: f64::from(count) / total.as_secs_f64().max(1e-9),
             p50: at(50).copied().unwrap_or_default(),
             p99: at(99).copied().unwrap_or_default(),
         }
@@ -35,14 +35,14 @@ impl Figures {
 }
 
 /// Runs `act` so many times, by so many callers at once.
-pub(super) async fn callers<F: Future<Output = Result<(), Failure>> + Send>(
+pub(super) async fn run_callers<F: Future<Output = Result<(), CliError>> + Send>(
     callers: usize,
     times: usize,
     act: impl Fn(usize) -> F + Clone + Send + 'static,
-) -> Result<Figures, Failure> {
+) -> Result<LoadStats, CliError> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
-    let whole = crate::telemetry::stopwatch();
+    let total = crate::telemetry::monotonic_now();
     for _ in 0..callers {
         let (next, act) = (Arc::clone(&next), act.clone());
         tasks.spawn(async move {
@@ -50,78 +50,78 @@ pub(super) async fn callers<F: Future<Output = Result<(), Failure>> + Send>(
             loop {
                 let nth = next.fetch_add(1, Ordering::Relaxed);
                 if nth >= times {
-                    return Ok::<_, Failure>(each);
+                    return Ok::<_, CliError>(each);
                 }
-                let begun = crate::telemetry::stopwatch();
+                let begun = crate::telemetry::monotonic_now();
                 act(nth).await?;
                 each.push(begun.elapsed());
             }
         });
     }
-    gathered(tasks, whole).await
+    collect_stats(tasks, total).await
 }
 
 /// Sends requests that were written before, each caller over a connection of its own.
-pub(super) async fn requests(
+pub(super) async fn send_requests(
     to: SocketAddr,
     callers: usize,
     requests: Arc<[Bytes]>,
     status: u16,
-) -> Result<Figures, Failure> {
+) -> Result<LoadStats, CliError> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
     let mut lines = Vec::with_capacity(callers);
     for _ in 0..callers {
-        lines.push(Line::open(to).await?);
+        lines.push(LoadConnection::connect(to).await?);
     }
-    let whole = crate::telemetry::stopwatch();
+    let total = crate::telemetry::monotonic_now();
     for mut line in lines {
         let (next, requests) = (Arc::clone(&next), Arc::clone(&requests));
         tasks.spawn(async move {
             let mut each = Vec::with_capacity(requests.len() / callers + 1);
             while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let begun = crate::telemetry::stopwatch();
-                line.ask(request, status).await?;
+                let begun = crate::telemetry::monotonic_now();
+                line.exchange(request, status).await?;
                 each.push(begun.elapsed());
             }
-            Ok::<_, Failure>(each)
+            Ok::<_, CliError>(each)
         });
     }
-    gathered(tasks, whole).await
+    collect_stats(tasks, total).await
 }
 
-async fn gathered(
-    mut tasks: JoinSet<Result<Vec<Duration>, Failure>>,
-    whole: std::time::Instant,
-) -> Result<Figures, Failure> {
+async fn collect_stats(
+    mut tasks: JoinSet<Result<Vec<Duration>, CliError>>,
+    total: std::time::Instant,
+) -> Result<LoadStats, CliError> {
     let mut each = Vec::new();
     while let Some(done) = tasks.join_next().await {
-        each.extend(done.map_err(|e| Failure::Fault(e.into()))??);
+        each.extend(done.map_err(|e| CliError::Internal(e.into()))??);
     }
-    Ok(Figures::of(whole.elapsed(), each))
+    Ok(LoadStats::from_durations(total.elapsed(), each))
 }
 
 /// A kept connection. As little as HTTP/1.1 needs, so that the load costs little beside what it measures.
-struct Line {
+struct LoadConnection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
-impl Line {
-    async fn open(to: SocketAddr) -> Result<Self, Failure> {
-        let stream = TcpStream::connect(to).await.map_err(broken)?;
-        stream.set_nodelay(true).map_err(broken)?;
+impl LoadConnection {
+    async fn connect(to: SocketAddr) -> Result<Self, CliError> {
+        let stream = TcpStream::connect(to).await.map_err(map_io_error)?;
+        stream.set_nodelay(true).map_err(map_io_error)?;
         Ok(Self { stream, buffer: Vec::with_capacity(16 * 1024) })
     }
 
-    async fn ask(&mut self, request: &[u8], status: u16) -> Result<(), Failure> {
-        self.stream.write_all(request).await.map_err(broken)?;
+    async fn exchange(&mut self, request: &[u8], status: u16) -> Result<(), CliError> {
+        self.stream.write_all(request).await.map_err(map_io_error)?;
         self.buffer.clear();
         loop {
-            if self.stream.read_buf(&mut self.buffer).await.map_err(broken)? == 0 {
-                return Err(Failure::DoesNotHold("the hub closed a connection under load".into()));
+            if self.stream.read_buf(&mut self.buffer).await.map_err(map_io_error)? == 0 {
+                return Err(CliError::Failed("the hub closed a connection under load".into()));
             }
-            if let Some(end) = whole(&self.buffer)
+            if let Some(end) = find_response_end(&self.buffer)
                 && self.buffer.len() >= end
             {
                 break;
@@ -131,13 +131,13 @@ impl Line {
         if self.buffer.starts_with(wanted.as_bytes()) {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&self.buffer).into_owned();
-        Err(Failure::DoesNotHold(format!("expected {status}, got: {said}")))
+        let response = String::from_utf8_lossy(&self.buffer).into_owned();
+        Err(CliError::Failed(format!("expected {status}, got: {response}")))
     }
 }
 
 /// The length of the answer that a buffer begins with, once its header is whole.
-fn whole(buffer: &[u8]) -> Option<usize> {
+fn find_response_end(buffer: &[u8]) -> Option<usize> {
     let header = buffer.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&buffer[..header]).ok()?;
     let mut lines = text.lines().filter_map(|line| line.split_once(": "));
@@ -145,8 +145,8 @@ fn whole(buffer: &[u8]) -> Option<usize> {
     Some(header + body.and_then(|(_, length)| length.parse::<usize>().ok()).unwrap_or(0))
 }
 
-fn broken(error: std::io::Error) -> Failure {
-    Failure::Fault(error.into())
+fn map_io_error(error: std::io::Error) -> CliError {
+    CliError::Internal(error.into())
 }
 
 #[cfg(test)]
@@ -154,17 +154,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_whole_when_its_body_is() {
-        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-        assert_eq!(whole(answer), Some(answer.len()));
-        assert_eq!(whole(&answer[..30]), None);
-        assert_eq!(whole(b"HTTP/1.1 204 No Content\r\n\r\n"), Some(27));
+    fn response_end_is_found_from_content_length() {
+        let response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        assert_eq!(find_response_end(response), Some(response.len()));
+        assert_eq!(find_response_end(&response[..30]), None);
+        assert_eq!(find_response_end(b"HTTP/1.1 204 No Content\r\n\r\n"), Some(27));
     }
 
     #[test]
-    fn figures_are_of_the_sorted_parts() {
+    fn load_stats_compute_percentiles_and_rate() {
         let each = (1..=100).rev().map(Duration::from_millis).collect();
-        let figures = Figures::of(Duration::from_secs(2), each);
+        let figures = LoadStats::from_durations(Duration::from_secs(2), each);
         assert_eq!((figures.p50, figures.p99), (Duration::from_millis(51), Duration::from_millis(100)));
         assert!((figures.per_second - 50.0).abs() < 1e-6);
     }

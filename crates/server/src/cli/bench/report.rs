@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::Args;
-use super::load::Figures;
+use super::BenchArgs;
+use super::load::LoadStats;
 
 const METHOD: &str = "# Benchmarks
 
@@ -38,41 +38,41 @@ with its every write synced. The floors differ, so read them beside the floors.
 ";
 
 /// One measurement.
-pub(super) struct Row {
+pub(super) struct BenchRow {
     pub(super) store: &'static str,
     pub(super) connections: usize,
     pub(super) callers: usize,
     pub(super) what: &'static str,
-    pub(super) figures: Figures,
+    pub(super) figures: LoadStats,
     /// What it is held against, and how often a second that went.
     pub(super) floor: Option<(&'static str, f64)>,
 }
 
-impl Row {
+impl BenchRow {
     /// The share of its floor, in percent.
-    fn share(&self) -> Option<f64> {
+    fn percent_of_floor(&self) -> Option<f64> {
         self.floor.map(|(_, floor)| self.figures.per_second / floor * 100.0)
     }
 }
 
 /// One number that stands by itself: of a store, at so many connections.
-type Note = (&'static str, usize, &'static str, f64);
+type BenchNote = (&'static str, usize, &'static str, f64);
 
 /// What kind of store a URL names.
-pub(super) fn kind(store: &str) -> &'static str {
+pub(super) fn store_label(store: &str) -> &'static str {
     if store.starts_with("postgres") { "PostgreSQL" } else { "SQLite" }
 }
 
 /// Everything that was measured.
-pub(super) struct Report {
-    pub(super) rows: Vec<Row>,
-    notes: Vec<Note>,
+pub(super) struct BenchReport {
+    pub(super) rows: Vec<BenchRow>,
+    notes: Vec<BenchNote>,
     machine: String,
     settings: String,
 }
 
-impl Report {
-    pub(super) fn new(args: &Args) -> Self {
+impl BenchReport {
+    pub(super) fn new(args: &BenchArgs) -> Self {
         let version = env!("CARGO_PKG_VERSION");
         let build = if cfg!(debug_assertions) { "debug build: not for comparison" } else { "release build" };
         let settings = format!(
@@ -80,14 +80,14 @@ impl Report {
              requests",
             args.requests
         );
-        Self { rows: Vec::new(), notes: Vec::new(), machine: machine(), settings }
+        Self { rows: Vec::new(), notes: Vec::new(), machine: describe_machine(), settings }
     }
 
-    pub(super) fn note(&mut self, store: &str, connections: usize, what: &'static str, number: f64) {
-        self.notes.push((kind(store), connections, what, number));
+    pub(super) fn add_note(&mut self, store: &str, connections: usize, what: &'static str, number: f64) {
+        self.notes.push((store_label(store), connections, what, number));
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(super) fn render_text(&self) -> String {
         let mut out = format!("{}\n{}\n", self.machine, self.settings);
         let mut last = ("", 0, 0);
         for row in &self.rows {
@@ -101,8 +101,9 @@ impl Report {
                     "operation", "a second", "p50 ms", "p99 ms"
                 );
             }
-            let [per_second, p50, p99] = numbers(row);
-            let _ = writeln!(out, "{:<26} {per_second:>9} {p50:>9} {p99:>9}   {}", row.what, share(row));
+            let [per_second, p50, p99] = format_numbers(row);
+            let _ =
+                writeln!(out, "{:<26} {per_second:>9} {p50:>9} {p99:>9}   {}", row.what, format_share(row));
         }
         for (store, connections, what, number) in &self.notes {
             let _ = write!(out, "\n{store:<10} {connections:>9} connections: {what} {number:.1}");
@@ -110,7 +111,7 @@ impl Report {
         out
     }
 
-    pub(super) fn markdown(&self) -> String {
+    pub(super) fn render_markdown(&self) -> String {
         let mut out = format!("{METHOD}\n- {}\n- {}\n", self.machine, self.settings);
         let mut last = ("", 0, 0);
         for row in &self.rows {
@@ -124,8 +125,8 @@ impl Report {
                     last.0, last.1, last.2
                 );
             }
-            let [per_second, p50, p99] = numbers(row);
-            let _ = writeln!(out, "| {} | {per_second} | {p50} | {p99} | {} |", row.what, share(row));
+            let [per_second, p50, p99] = format_numbers(row);
+            let _ = writeln!(out, "| {} | {per_second} | {p50} | {p99} | {} |", row.what, format_share(row));
         }
         out.push_str("\n| store | connections | by itself | |\n| --- | --: | --- | --: |\n");
         for (store, connections, what, number) in &self.notes {
@@ -135,14 +136,14 @@ impl Report {
         out
     }
 
-    pub(super) fn json(&self) -> serde_json::Value {
+    pub(super) fn to_json(&self) -> serde_json::Value {
         let rows: Vec<_> = self
             .rows
             .iter()
             .map(|r| {
                 json!({"store": r.store, "connections": r.connections, "callers": r.callers, "operation": r.what,
-                    "per_second": r.figures.per_second, "p50_ms": millis(r.figures.p50), "p99_ms": millis(r.figures.p99),
-                    "floor": r.floor.map(|(name, _)| name), "percent_of_floor": r.share()})
+                    "per_second": r.figures.per_second, "p50_ms": to_millis(r.figures.p50), "p99_ms": to_millis(r.figures.p99),
+                    "floor": r.floor.map(|(name, _)| name), "percent_of_floor": r.percent_of_floor()})
             })
             .collect();
         let notes: Vec<_> = self
@@ -156,28 +157,28 @@ impl Report {
     }
 }
 
-fn numbers(row: &Row) -> [String; 3] {
+fn format_numbers(row: &BenchRow) -> [String; 3] {
     let figures = row.figures;
     [
         format!("{:.0}", figures.per_second),
-        format!("{:.3}", millis(figures.p50)),
-        format!("{:.3}", millis(figures.p99)),
+        format!("{:.3}", to_millis(figures.p50)),
+        format!("{:.3}", to_millis(figures.p99)),
     ]
 }
 
-fn share(row: &Row) -> String {
-    match (row.share(), row.floor) {
+fn format_share(row: &BenchRow) -> String {
+    match (row.percent_of_floor(), row.floor) {
         (Some(share), Some((floor, _))) => format!("{share:.0} % of {floor}"),
         _ => String::new(),
     }
 }
 
-fn millis(duration: std::time::Duration) -> f64 {
+fn to_millis(duration: std::time::Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
 /// What was measured on, as far as it says so itself.
-fn machine() -> String {
+fn describe_machine() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|m| m.1));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);

@@ -4,68 +4,68 @@ use std::io;
 use std::path::Path;
 
 use domain::{Clusters, DataCluster};
-use sandbox::bank::{Bank, Settings};
+use sandbox::bank::{Bank, BankSettings};
 
 /// How a bank is opened, and what the hub has to know of it.
-pub(super) struct Party {
+pub(super) struct SandboxProvider {
     pub(super) provider_id: i64,
     /// Names its files in the data folder.
     pub(super) key: &'static str,
     /// How far its port is above the hub's.
     pub(super) port: u16,
     pub(super) name: &'static str,
-    pub(super) open: fn(Settings) -> io::Result<Bank>,
+    pub(super) open: fn(BankSettings) -> io::Result<Bank>,
     /// Fields of its token reply: customer, accounts, grant.
     fields: [&'static str; 3],
-    bank_grant: &'static str,
+    grant_scope: &'static str,
     /// The version of FDX that it speaks.
     fdx: u8,
 }
 
 /// The banks that everybody sees.
-pub(super) const PARTIES: [Party; 2] = [
-    Party {
+pub(super) const SANDBOX_PROVIDERS: [SandboxProvider; 2] = [
+    SandboxProvider {
         provider_id: 1000,
         key: "maple",
         port: 2,
         name: "Maple Trust",
         open: Bank::maple,
         fields: ["customer_id", "accounts", "grant_id"],
-        bank_grant: "per_token",
+        grant_scope: "per_token",
         fdx: 5,
     },
-    Party {
+    SandboxProvider {
         provider_id: 2000,
         key: "rideau",
         port: 3,
         name: "Caisse Rideau",
         open: Bank::rideau,
         fields: ["membre", "comptes", "consentement"],
-        bank_grant: "per_token",
+        grant_scope: "per_token",
         fdx: 6,
     },
 ];
 
 /// The bank of tests: whoever ends one token of a customer there ends them all.
-pub(super) const HIDDEN: Party = Party {
+pub(super) const HIDDEN_PROVIDER: SandboxProvider = SandboxProvider {
     provider_id: 3000,
     key: "prairie",
     port: 4,
     name: "Prairie Credit Union",
     open: Bank::prairie,
     fields: ["customer_id", "accounts", "grant_id"],
-    bank_grant: "per_client_customer",
+    grant_scope: "per_client_customer",
     fdx: 5,
 };
 
 /// The hub's client at every bank.
 pub(super) const HUB_AT_BANK: &str = "bowline";
 
-impl Party {
+impl SandboxProvider {
     /// The `[[provider]]` of the hub's configuration.
-    pub(super) fn provider(&self, url: &str, secret: &Path) -> String {
+    pub(super) fn render_provider_config(&self, url: &str, secret: &Path) -> String {
         let scopes: Vec<String> =
-            DataCluster::ALL.iter().map(|c| format!("{} = \"{}\"", c.as_str(), word(*c))).collect();
+            DataCluster::ALL.iter().map(|c| format!("{} = \"{}\"", c.as_str(), upstream_scope(*c))).collect();
         let [customer, accounts, grant] = self.fields;
         format!(
             "[[provider]]\nid = {id}\nname = \"{name}\"\ncountry = \"CA\"\nissuer = \"{url}\"\n\
@@ -79,18 +79,18 @@ impl Party {
             name = self.name,
             secret = secret.display().to_string(),
             scopes = scopes.join(", "),
-            bank_grant = self.bank_grant,
+            bank_grant = self.grant_scope,
             fdx = self.fdx,
         )
     }
 }
 
 /// Everything that the banks offer, in one scope.
-pub(super) fn scope() -> String {
+pub(super) fn full_scope() -> String {
     Clusters::from_iter(DataCluster::ALL).to_string()
 }
 
-const fn word(cluster: DataCluster) -> &'static str {
+const fn upstream_scope(cluster: DataCluster) -> &'static str {
     match cluster {
         DataCluster::AccountBasic => "fdx:accountbasic:read",
         DataCluster::AccountDetailed => "fdx:accountdetailed:read",

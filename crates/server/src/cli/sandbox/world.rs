@@ -7,35 +7,37 @@ use std::path::Path;
 
 use domain::Secret;
 use domain::model::audit_event::{Actor, ActorKind};
-use domain::model::client::Localized;
+use domain::model::client::LocalizedText;
 use sandbox::bank::{self, Bank};
 use sandbox::demo::{self, Demo};
 use serde_json::json;
-use store::command::SetMark;
+use store::command::SetMetadata;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::super::Failure;
+use super::super::CliError;
 use super::super::start::{
-    ACTOR, DataLock, SANDBOX_MARK, bind, bind_local, build, location, migrate, owned_folder, upsert_providers,
+    ACTOR, DataLock, SANDBOX_METADATA_NAME, bind, bind_local, build_app, create_private_dir, migrate,
+    parse_store_location, upsert_providers,
 };
-use super::Args;
-use super::party::{HIDDEN, HUB_AT_BANK, PARTIES, Party, scope};
+use super::SandboxArgs;
+use super::party::{HIDDEN_PROVIDER, HUB_AT_BANK, SANDBOX_PROVIDERS, SandboxProvider, full_scope};
 use crate::admin;
 use crate::app::{App, Clock};
 use crate::config::Config;
-use crate::ctx::Ctx;
+use crate::ctx::RequestContext;
 use crate::job;
 use crate::manage::{
-    NewPartner, NewRecipient, NotRegistered, register, register_partner, replace_redirect_uris,
+    NewPartner, NewRecipient, RegisterClientError, register_active_recipient, register_partner,
+    replace_redirect_uris,
 };
-use crate::node::{Listeners as Listening, Node};
+use crate::node::{BoundListeners as Listening, Node};
 
 /// The file in its folder that configures a sandbox's hub.
-pub(super) const CONFIGURATION: &str = "bowline.toml";
+pub(super) const CONFIG_FILE_NAME: &str = "bowline.toml";
 
 /// A world that runs.
-pub struct World {
+pub struct SandboxEnvironment {
     /// The hub's app.
     pub app: App,
     /// The hub.
@@ -45,9 +47,9 @@ pub struct World {
     /// Where the demo app is.
     pub demo: String,
     /// The demo app's credentials at the hub, and those for an app of one's own.
-    pub recipients: [Credentials; 2],
+    pub recipients: [SandboxCredentials; 2],
     /// A partner's credentials.
-    pub partner: Credentials,
+    pub partner: SandboxCredentials,
     /// An operator's token, with the role of an admin.
     pub operator: Secret<String>,
     serving: JoinSet<()>,
@@ -66,19 +68,19 @@ pub struct BankSite {
 
 impl BankSite {
     /// Where its levers are.
-    pub fn levers(&self) -> String {
+    pub fn faults_url(&self) -> String {
         format!("{}/levers", self.url)
     }
 
     /// Where it registers clients (RFC 7591), if it does.
-    pub fn registration(&self) -> String {
+    pub fn registration_url(&self) -> String {
         format!("{}/register", self.url)
     }
 }
 
 /// A client of the hub, as it knows itself.
 #[derive(Clone, Debug)]
-pub struct Credentials {
+pub struct SandboxCredentials {
     /// Its id.
     pub client_id: &'static str,
     /// Its secret.
@@ -88,47 +90,53 @@ pub struct Credentials {
 }
 
 /// What is bound before anything is built.
-struct Listeners {
+struct SandboxListeners {
     hub: TcpListener,
     demo: TcpListener,
     admin: TcpListener,
     probes: TcpListener,
-    banks: Vec<(Party, TcpListener)>,
+    banks: Vec<(SandboxProvider, TcpListener)>,
 }
 
-impl World {
+impl SandboxEnvironment {
     /// Builds and starts everything.
-    pub async fn start(args: &Args, clock: Clock) -> Result<Self, Failure> {
-        owned_folder(&args.data).map_err(|e| Failure::Usage(format!("{}: {e}", args.data.display())))?;
-        let seed = kept_seed(&args.data, args.seed.as_deref())?;
-        let listeners = Listeners::bind(args).await?;
-        let (hub_url, demo_url) = (url(&listeners.hub)?, url(&listeners.demo)?);
+    pub async fn start(args: &SandboxArgs, clock: Clock) -> Result<Self, CliError> {
+        create_private_dir(&args.data)
+            .map_err(|e| CliError::Usage(format!("{}: {e}", args.data.display())))?;
+        let seed = load_or_store_seed(&args.data, args.seed.as_deref())?;
+        let listeners = SandboxListeners::bind(args).await?;
+        let (hub_url, demo_url) = (listener_url(&listeners.hub)?, listener_url(&listeners.demo)?);
         let mut serving = JoinSet::new();
         let mut banks = Vec::new();
         let mut providers = String::new();
         for (party, listener) in listeners.banks {
-            let (site, provider) = bank(&party, &listener, &seed, &hub_url, &args.data, &clock)?;
-            serve(&mut serving, listener, site.bank.router());
+            let (site, provider) = open_bank(&party, &listener, &seed, &hub_url, &args.data, &clock)?;
+            spawn_server(&mut serving, listener, site.bank.router());
             providers.push_str(&provider);
             banks.push(site);
         }
-        let config = config(args, [&listeners.hub, &listeners.admin, &listeners.probes], &providers)?;
-        let location = location(&config)?;
-        let lock = DataLock::take(&location)?;
+        let config =
+            write_and_load_config(args, [&listeners.hub, &listeners.admin, &listeners.probes], &providers)?;
+        let location = parse_store_location(&config)?;
+        let lock = DataLock::acquire(&location)?;
         migrate(&location).await?;
-        let app = build(config, clock.clone()).await?;
+        let app = build_app(config, clock.clone()).await?;
         let client = |client_id, redirect_uris| {
-            let client_secret = Secret::new(derived(&seed, client_id));
-            Credentials { client_id, client_secret, redirect_uris }
+            let client_secret = Secret::new(derive_secret(&seed, client_id));
+            SandboxCredentials { client_id, client_secret, redirect_uris }
         };
         let recipients = [
             client("dc-sandbox", vec![format!("{demo_url}/callback")]),
             client("dc-yours", args.redirect_uris.clone()),
         ];
         let partner = client("pt-sandbox", Vec::new());
-        let operator = Secret::new(derived(&seed, "operator"));
+        let operator = Secret::new(derive_secret(&seed, "operator"));
         seed_hub(&app, &recipients, &partner, &operator).await?;
-        serve(&mut serving, listeners.demo, demo(&demo_url, &hub_url, &recipients[0], &banks, &clock)?);
+        spawn_server(
+            &mut serving,
+            listeners.demo,
+            build_demo_router(&demo_url, &hub_url, &recipients[0], &banks, &clock)?,
+        );
         // A world that is not real goes on without.
         let local = bind_local(app.config()).unwrap_or_else(|failure| {
             tracing::warn!(%failure, "commands cannot reach the hub without its address");
@@ -136,7 +144,7 @@ impl World {
         });
         let listening =
             Listening { public: listeners.hub, admin: listeners.admin, local, probes: listeners.probes };
-        let node = Node::start(&app, listening).map_err(|e| Failure::Fault(e.into()))?;
+        let node = Node::start(&app, listening).map_err(|e| CliError::Internal(e.into()))?;
         Ok(Self { app, node, banks, demo: demo_url, recipients, partner, operator, serving, _lock: lock })
     }
 
@@ -146,7 +154,7 @@ impl World {
     }
 
     /// The demo app's credentials at the hub.
-    pub const fn acme(&self) -> &Credentials {
+    pub const fn acme(&self) -> &SandboxCredentials {
         &self.recipients[0]
     }
 
@@ -157,14 +165,14 @@ impl World {
     }
 }
 
-impl Listeners {
-    async fn bind(args: &Args) -> Result<Self, Failure> {
+impl SandboxListeners {
+    async fn bind(args: &SandboxArgs) -> Result<Self, CliError> {
         let place = |above: u16| if args.port == 0 { 0 } else { args.port.saturating_add(above) };
         let bind = |above| async move { bind(&format!("127.0.0.1:{}", place(above)), "--port").await };
         let (hub, demo) = (bind(0).await?, bind(1).await?);
         let (admin, probes) = (bind(8).await?, bind(9).await?);
         let mut banks = Vec::new();
-        for party in PARTIES.into_iter().chain(args.hidden_bank.then_some(HIDDEN)) {
+        for party in SANDBOX_PROVIDERS.into_iter().chain(args.hidden_bank.then_some(HIDDEN_PROVIDER)) {
             let listener = bind(party.port).await?;
             banks.push((party, listener));
         }
@@ -172,86 +180,86 @@ impl Listeners {
     }
 }
 
-fn serve(serving: &mut JoinSet<()>, listener: TcpListener, router: axum::Router) {
+fn spawn_server(serving: &mut JoinSet<()>, listener: TcpListener, router: axum::Router) {
     serving.spawn(async move {
         let _ = axum::serve(listener, router).await;
     });
 }
 
 /// Opens a bank, and says how the hub is configured for it.
-fn bank(
-    party: &Party,
+fn open_bank(
+    party: &SandboxProvider,
     listener: &TcpListener,
     seed: &str,
     hub_url: &str,
     data: &Path,
     clock: &Clock,
-) -> Result<(BankSite, String), Failure> {
-    let url = url(listener)?;
-    let client_secret = derived(seed, &format!("hub-at-{}", party.key));
+) -> Result<(BankSite, String), CliError> {
+    let url = listener_url(listener)?;
+    let client_secret = derive_secret(seed, &format!("hub-at-{}", party.key));
     let secret_file = data.join(format!("{}.secret", party.key));
-    write(&secret_file, &client_secret)?;
-    let bank = (party.open)(bank::Settings {
+    write_private_file(&secret_file, &client_secret)?;
+    let bank = (party.open)(bank::BankSettings {
         seed: seed.as_bytes().to_vec(),
         origin: url.clone(),
         client_id: HUB_AT_BANK.into(),
         client_secret,
         redirect_uris: vec![format!("{hub_url}/callback/{}", party.provider_id)],
         journal: data.join(format!("{}.jsonl", party.key)),
-        clock: clock.reader(),
+        clock: clock.to_fn(),
     });
-    let bank = bank.map_err(|e| Failure::Fault(e.into()))?;
-    let provider = party.provider(&url, &secret_file);
+    let bank = bank.map_err(|e| CliError::Internal(e.into()))?;
+    let provider = party.render_provider_config(&url, &secret_file);
     Ok((BankSite { provider_id: party.provider_id, bank, url }, provider))
 }
 
-fn demo(
+fn build_demo_router(
     origin: &str,
     hub: &str,
-    own: &Credentials,
+    own: &SandboxCredentials,
     banks: &[BankSite],
     clock: &Clock,
-) -> Result<axum::Router, Failure> {
-    let offered = banks.iter().filter(|site| site.provider_id != HIDDEN.provider_id);
+) -> Result<axum::Router, CliError> {
+    let offered = banks.iter().filter(|site| site.provider_id != HIDDEN_PROVIDER.provider_id);
     let providers =
-        offered.map(|site| demo::Choice { id: site.provider_id, name: site.bank.name().to_owned() });
-    let settings = demo::Settings {
+        offered.map(|site| demo::OfferedBank { id: site.provider_id, name: site.bank.name().to_owned() });
+    let settings = demo::DemoSettings {
         origin: origin.to_owned(),
         hub: hub.to_owned(),
         client_id: own.client_id.to_owned(),
         client_secret: own.client_secret.expose().clone(),
         redirect_uri: format!("{origin}/callback"),
-        scope: scope(),
+        scope: full_scope(),
         providers: providers.collect(),
-        clock: clock.reader(),
+        clock: clock.to_fn(),
     };
-    Ok(Demo::new(settings).map_err(|e| Failure::Fault(e.into()))?.router())
+    Ok(Demo::new(settings).map_err(|e| CliError::Internal(e.into()))?.router())
 }
 
-fn derived(seed: &str, label: &str) -> String {
+fn derive_secret(seed: &str, label: &str) -> String {
     use base64::Engine;
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, seed.as_bytes());
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, label.as_bytes()))
 }
 
 /// The seed that the folder has; another one is refused.
-fn kept_seed(data: &Path, given: Option<&str>) -> Result<String, Failure> {
+fn load_or_store_seed(data: &Path, given: Option<&str>) -> Result<String, CliError> {
     let file = data.join("seed");
     match (std::fs::read_to_string(&file), given) {
-        (Ok(kept), Some(given)) if kept != given => Err(Failure::Usage(format!(
+        (Ok(stored), Some(given)) if stored != given => Err(CliError::Usage(format!(
             "{} was made from another --seed: use that one, or another --data",
             data.display()
         ))),
-        (Ok(kept), _) => Ok(kept),
+        (Ok(stored), _) => Ok(stored),
         (Err(_), given) => {
             let seed = given.unwrap_or("bowline").to_owned();
-            write(&file, &seed)?;
+            write_private_file(&file, &seed)?;
             Ok(seed)
         }
     }
 }
 
-fn write(file: &Path, text: &str) -> Result<(), Failure> {
+fn write_private_file(file: &Path, text: &str) -> Result<(), CliError> {
     let written = File::options()
         .create(true)
         .write(true)
@@ -259,96 +267,108 @@ fn write(file: &Path, text: &str) -> Result<(), Failure> {
         .mode(0o600)
         .open(file)
         .and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|e| Failure::Usage(format!("{}: {e}", file.display())))
+    written.map_err(|e| CliError::Usage(format!("{}: {e}", file.display())))
 }
 
-fn url(listener: &TcpListener) -> Result<String, Failure> {
-    Ok(format!("http://{}", address(listener)?))
+fn listener_url(listener: &TcpListener) -> Result<String, CliError> {
+    Ok(format!("http://{}", listener_address(listener)?))
 }
 
-fn address(listener: &TcpListener) -> Result<String, Failure> {
-    Ok(listener.local_addr().map_err(|e| Failure::Fault(e.into()))?.to_string())
+fn listener_address(listener: &TcpListener) -> Result<String, CliError> {
+    Ok(listener.local_addr().map_err(|e| CliError::Internal(e.into()))?.to_string())
 }
 
-fn config(args: &Args, [hub, admin, probes]: [&TcpListener; 3], providers: &str) -> Result<Config, Failure> {
-    let file = args.data.join(CONFIGURATION);
+fn write_and_load_config(
+    args: &SandboxArgs,
+    [hub, admin, probes]: [&TcpListener; 3],
+    providers: &str,
+) -> Result<Config, CliError> {
+    let file = args.data.join(CONFIG_FILE_NAME);
     let in_data = |name: &str| args.data.join(name).display().to_string();
     let store = args.store.clone().unwrap_or_else(|| format!("sqlite:{}", in_data("bowline.db")));
     let sections = json!({
         "server": {
-            "public_url": url(hub)?, "listen": address(hub)?, "admin_listen": address(admin)?,
-            "probe_listen": address(probes)?, "admin_socket": in_data("admin.sock"),
+            "public_url": listener_url(hub)?, "listen": listener_address(hub)?, "admin_listen": listener_address(admin)?,
+            "probe_listen": listener_address(probes)?, "admin_socket": in_data("admin.sock"),
         },
         "store": {"url": store},
         "keys": {"file": in_data("bowline.keys")},
         "upstream": {"allow_loopback": true},
     });
     // Whole, so that the program's other commands find this hub by it.
-    let sections = toml::to_string(&sections).map_err(|e| Failure::Fault(e.into()))?;
-    write(&file, &format!("{sections}\n{providers}"))?;
-    Config::load(Some(&file), std::iter::empty(), &args.settings).map_err(|e| Failure::Usage(e.to_string()))
+    let sections = toml::to_string(&sections).map_err(|e| CliError::Internal(e.into()))?;
+    write_private_file(&file, &format!("{sections}\n{providers}"))?;
+    Config::load(Some(&file), std::iter::empty(), &args.settings).map_err(|e| CliError::Usage(e.to_string()))
 }
 
 /// Seeds the hub through the same use cases that its API calls.
 async fn seed_hub(
     app: &App,
-    [acme, yours]: &[Credentials; 2],
-    partner: &Credentials,
+    [acme, yours]: &[SandboxCredentials; 2],
+    partner: &SandboxCredentials,
     own: &Secret<String>,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     upsert_providers(app).await?;
-    let ctx = job::context(app, ACTOR).map_err(|e| Failure::Fault(e.into()))?;
-    let moment = ctx.moment().map_err(|e| Failure::Fault(e.into()))?;
-    let mark = SetMark { moment, name: SANDBOX_MARK, value: "yes".into() };
-    ctx.run(mark).await.map_err(super::super::start::stored)?;
-    let purpose = Localized {
+    let ctx = job::new_job_context(app, ACTOR).map_err(|e| CliError::Internal(e.into()))?;
+    let moment = ctx.new_moment().map_err(|e| CliError::Internal(e.into()))?;
+    let mark = SetMetadata { moment, name: SANDBOX_METADATA_NAME, value: "yes".into() };
+    ctx.run(mark).await.map_err(super::super::start::map_store_error)?;
+    let purpose = LocalizedText {
         en: "To show your spending and your balances in one place.".into(),
         fr: "Pour montrer vos dépenses et vos soldes en un seul endroit.".into(),
     };
     seed_recipient(&ctx, acme, "Acme Budget", purpose).await?;
-    let purpose = Localized {
+    let purpose = LocalizedText {
         en: "To try out what your own app will do.".into(),
         fr: "Pour essayer ce que fera votre propre application.".into(),
     };
     seed_recipient(&ctx, yours, "Your App", purpose).await?;
     let credentials = (partner.client_id.to_owned(), partner.client_secret.clone());
     let new = NewPartner { credentials: Some(credentials), name: "Sandbox Partner".into() };
-    fresh_or_known(register_partner(&ctx, new, &operator()).await)?;
-    admin::operator::seed(&ctx, own, &operator()).await.map_err(|e| Failure::Fault(e.into()))
+    ignore_already_registered(register_partner(&ctx, new, &sandbox_operator()).await)?;
+    admin::operator::seed_sandbox_admin(&ctx, own, &sandbox_operator())
+        .await
+        .map_err(|e| CliError::Internal(e.into()))
 }
 
-async fn seed_recipient(ctx: &Ctx, own: &Credentials, name: &str, purpose: Localized) -> Result<(), Failure> {
+async fn seed_recipient(
+    ctx: &RequestContext,
+    own: &SandboxCredentials,
+    name: &str,
+    purpose: LocalizedText,
+) -> Result<(), CliError> {
     let new = NewRecipient {
         credentials: Some((own.client_id.to_owned(), own.client_secret.clone())),
         name: name.to_owned(),
         purpose,
         redirect_uris: own.redirect_uris.clone(),
-        scope: scope(),
-        providers: PARTIES.iter().map(|party| party.provider_id).collect(),
+        scope: full_scope(),
+        providers: SANDBOX_PROVIDERS.iter().map(|party| party.provider_id).collect(),
         require_pkce: false,
         max_duration_days: Some(90),
     };
-    if fresh_or_known(register(ctx, new, &operator()).await)? {
+    if ignore_already_registered(register_active_recipient(ctx, new, &sandbox_operator()).await)? {
         return Ok(());
     }
     // Known from an earlier start: the ports, and so the places of answers, may be others now.
-    let replaced = replace_redirect_uris(ctx, own.client_id, own.redirect_uris.clone(), &operator()).await;
+    let replaced =
+        replace_redirect_uris(ctx, own.client_id, own.redirect_uris.clone(), &sandbox_operator()).await;
     replaced.map_err(|error| match error {
-        NotRegistered::Invalid(_) => Failure::Usage(error.to_string()),
-        error => Failure::Fault(error.into()),
+        RegisterClientError::Invalid(_) => CliError::Usage(error.to_string()),
+        error => CliError::Internal(error.into()),
     })
 }
 
 /// Whether it was registered now.
-fn fresh_or_known<T>(registered: Result<T, NotRegistered>) -> Result<bool, Failure> {
+fn ignore_already_registered<T>(registered: Result<T, RegisterClientError>) -> Result<bool, CliError> {
     match registered {
         Ok(_) => Ok(true),
-        Err(NotRegistered::Taken) => Ok(false),
-        Err(error @ NotRegistered::Invalid(_)) => Err(Failure::Usage(error.to_string())),
-        Err(error) => Err(Failure::Fault(error.into())),
+        Err(RegisterClientError::IdTaken) => Ok(false),
+        Err(error @ RegisterClientError::Invalid(_)) => Err(CliError::Usage(error.to_string())),
+        Err(error) => Err(CliError::Internal(error.into())),
     }
 }
 
-fn operator() -> Actor {
+fn sandbox_operator() -> Actor {
     Actor::new(ActorKind::Operator, "sandbox")
 }

@@ -16,7 +16,7 @@ pub struct Browser {
 
 /// What is sent.
 #[derive(Clone, Debug)]
-pub struct Sent {
+pub struct BrowserRequest {
     /// The method.
     pub method: Method,
     /// Where to.
@@ -30,7 +30,7 @@ pub struct Sent {
 
 /// What came back.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct BrowserResponse {
     /// The status.
     pub status: u16,
     /// Where a redirect leads.
@@ -38,19 +38,19 @@ pub struct Answer {
     /// The body.
     pub body: String,
     /// How long it took.
-    pub took: Duration,
+    pub elapsed: Duration,
     /// The headers.
     pub headers: http::HeaderMap,
 }
 
-impl Answer {
+impl BrowserResponse {
     /// The body as JSON; null if it is none.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 }
 
-impl Sent {
+impl BrowserRequest {
     /// A request without a body.
     pub fn new(method: Method, url: &str) -> Self {
         Self { method, url: url.to_owned(), bearer: None, json: None, form: None }
@@ -75,41 +75,41 @@ impl Browser {
     }
 
     /// Sends a request with the cookies of its origin, and keeps those that come back.
-    pub async fn send(&self, sent: Sent) -> reqwest::Result<Answer> {
-        let origin = origin(&sent.url);
-        let mut request = self.client.request(sent.method.clone(), &sent.url);
-        let cookies = self.cookies_of(&origin);
+    pub async fn send(&self, browser_request: BrowserRequest) -> reqwest::Result<BrowserResponse> {
+        let origin = url_origin(&browser_request.url);
+        let mut request = self.client.request(browser_request.method.clone(), &browser_request.url);
+        let cookies = self.cookie_header(&origin);
         if !cookies.is_empty() {
             request = request.header(header::COOKIE, cookies);
         }
-        if let Some(bearer) = &sent.bearer {
+        if let Some(bearer) = &browser_request.bearer {
             request = request.bearer_auth(bearer);
         }
-        if let Some(form) = &sent.form {
+        if let Some(form) = &browser_request.form {
             request = request.form(form).header(header::ORIGIN, &origin);
         }
-        if let Some(json) = &sent.json {
+        if let Some(json) = &browser_request.json {
             request = request.json(json);
         }
-        let begun = crate::telemetry::stopwatch();
+        let begun = crate::telemetry::monotonic_now();
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.text().await?;
-        let took = begun.elapsed();
+        let elapsed = begun.elapsed();
         for cookie in headers.get_all(header::SET_COOKIE) {
-            self.keep(&origin, cookie.to_str().unwrap_or_default());
+            self.store_cookie(&origin, cookie.to_str().unwrap_or_default());
         }
         let location = headers.get(header::LOCATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        Ok(Answer { status, location, body, took, headers })
+        Ok(BrowserResponse { status, location, body, elapsed, headers })
     }
 
-    fn cookies_of(&self, origin: &str) -> String {
+    fn cookie_header(&self, origin: &str) -> String {
         let cookies = self.cookies.lock().unwrap_or_else(PoisonError::into_inner);
         let theirs = cookies.iter().filter(|((of, _), _)| of == origin);
         theirs.map(|((_, name), value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 
-    fn keep(&self, origin: &str, cookie: &str) {
+    fn store_cookie(&self, origin: &str, cookie: &str) {
         let pair = cookie.split(';').next().and_then(|pair| pair.split_once('='));
         if let Some((name, value)) = pair {
             let key = (origin.to_owned(), name.to_owned());
@@ -123,31 +123,31 @@ impl Browser {
     }
 }
 
-fn origin(url: &str) -> String {
+fn url_origin(url: &str) -> String {
     Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
 }
 
 /// A location as seen from the page that it came with.
-pub fn absolute(page: &str, location: &str) -> String {
+pub fn resolve_url(page: &str, location: &str) -> String {
     let joined = Url::parse(page).and_then(|page| page.join(location));
     joined.map_or_else(|_| location.to_owned(), Into::into)
 }
 
 /// The value of a hidden field of a page.
-pub fn hidden(page: &str, name: &str) -> Option<String> {
+pub fn find_hidden_field(page: &str, name: &str) -> Option<String> {
     let (_, rest) = page.split_once(&format!(r#"name="{name}" value=""#))?;
     rest.split('"').next().map(str::to_owned)
 }
 
 /// The line of an answer that matters.
-pub(super) fn line(answer: &Answer) -> String {
-    let body = answer.json();
+pub(super) fn summarize_error(response: &BrowserResponse) -> String {
+    let body = response.json();
     let fields = ["error", "error_description", "code", "message"];
-    let said: Vec<String> = fields.iter().filter_map(|name| shown(&body[*name])).collect();
-    said.join(" · ")
+    let parts: Vec<String> = fields.iter().filter_map(|name| render_value(&body[*name])).collect();
+    parts.join(" · ")
 }
 
-fn shown(value: &Value) -> Option<String> {
+fn render_value(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),

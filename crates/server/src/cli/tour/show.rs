@@ -2,35 +2,35 @@
 
 use std::io::IsTerminal;
 
-use super::super::{Color, Globals};
-use super::Answer;
+use super::super::{Color, GlobalArgs};
+use super::BrowserResponse;
 
 /// A door that was tried after the end.
-pub(super) struct Door {
+pub(super) struct EndpointCheck {
     pub(super) name: String,
-    pub(super) answer: String,
-    pub(super) held: bool,
+    pub(super) response: String,
+    pub(super) closed: bool,
 }
 
 /// Prints exchanges as they happen.
-pub(super) struct Show {
+pub(super) struct TourPrinter {
     json: bool,
     quiet: bool,
     color: bool,
-    at: (String, String),
+    pending: (String, String),
 }
 
-impl Show {
-    pub(super) fn new(globals: &Globals) -> Self {
+impl TourPrinter {
+    pub(super) fn new(globals: &GlobalArgs) -> Self {
         let color = match globals.color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
         };
-        Self { json: globals.json, quiet: globals.quiet, color, at: Default::default() }
+        Self { json: globals.json, quiet: globals.quiet, color, pending: Default::default() }
     }
 
-    fn silent(&self) -> bool {
+    fn is_silent(&self) -> bool {
         self.quiet || self.json
     }
 
@@ -38,63 +38,63 @@ impl Show {
         if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
-    pub(super) fn chapter(&self, title: &str) {
-        if !self.silent() {
+    pub(super) fn print_chapter(&self, title: &str) {
+        if !self.is_silent() {
             println!("\n{}", self.paint("1", title));
         }
     }
 
     /// Remembers what is being asked, until it is known what to say of the answer.
-    pub(super) fn hold(&mut self, method: &str, url: &str) {
-        self.at = (method.to_owned(), url.to_owned());
+    pub(super) fn set_pending(&mut self, method: &str, url: &str) {
+        self.pending = (method.to_owned(), url.to_owned());
     }
 
     /// Says it, once.
-    pub(super) fn shown(&mut self, answer: &Answer, line: &str) {
-        let (method, url) = std::mem::take(&mut self.at);
+    pub(super) fn print_pending(&mut self, response: &BrowserResponse, line: &str) {
+        let (method, url) = std::mem::take(&mut self.pending);
         if !method.is_empty() {
-            self.exchange(&method, &url, answer, line);
+            self.print_exchange(&method, &url, response, line);
         }
     }
 
-    pub(super) fn exchange(&self, method: &str, url: &str, answer: &Answer, line: &str) {
-        if self.silent() {
+    pub(super) fn print_exchange(&self, method: &str, url: &str, response: &BrowserResponse, line: &str) {
+        if self.is_silent() {
             return;
         }
-        let place = short(url);
-        let status = if answer.status < 400 { "32" } else { "33" };
-        let millis = answer.took.as_micros() / 100;
+        let place = shorten_url(url);
+        let status = if response.status < 400 { "32" } else { "33" };
+        let millis = response.elapsed.as_micros() / 100;
         println!(
             "  {method:<6} {place:<44} {}  {:>4}.{} ms  {}",
-            self.paint(status, &answer.status.to_string()),
+            self.paint(status, &response.status.to_string()),
             millis / 10,
             millis % 10,
             self.paint("2", line)
         );
     }
 
-    pub(super) fn doors(&self, doors: &[Door]) {
+    pub(super) fn print_endpoint_checks(&self, doors: &[EndpointCheck]) {
         if self.json {
             let table: Vec<_> = doors
                 .iter()
-                .map(|d| serde_json::json!({"door": d.name, "answer": d.answer, "held": d.held}))
+                .map(|d| serde_json::json!({"door": d.name, "answer": d.response, "held": d.closed}))
                 .collect();
-            println!("{}", serde_json::json!({ "doors": table, "held": doors.iter().all(|d| d.held) }));
+            println!("{}", serde_json::json!({ "doors": table, "held": doors.iter().all(|d| d.closed) }));
             return;
         }
         println!("\n{}", self.paint("1", "Doors after the end"));
-        for door in doors {
-            let verdict = if door.held { self.paint("32", "held") } else { self.paint("31", "OPEN") };
-            println!("  {verdict}  {:<40} {}", door.name, door.answer);
+        for check in doors {
+            let verdict = if check.closed { self.paint("32", "held") } else { self.paint("31", "OPEN") };
+            println!("  {verdict}  {:<40} {}", check.name, check.response);
         }
-        if doors.iter().all(|d| d.held) {
+        if doors.iter().all(|d| d.closed) {
             println!("\nAll {} doors held: the connection is cut, here and at the bank.", doors.len());
         }
     }
 }
 
 /// A URL without its query, and with names for the parties.
-fn short(url: &str) -> String {
+fn shorten_url(url: &str) -> String {
     let Ok(parsed) = url::Url::parse(url) else { return url.to_owned() };
     let path = parsed.path();
     let party =

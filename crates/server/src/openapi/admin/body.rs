@@ -8,10 +8,10 @@ use domain::model::provider::ProviderSettings;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::super::operation::one_of;
+use super::super::operation::string_enum;
 
 /// A recipient to be made.
-pub(super) static RECIPIENT: LazyLock<Value> = LazyLock::new(|| {
+pub(super) static RECIPIENT_EXAMPLE: LazyLock<Value> = LazyLock::new(|| {
     json!({"name": "Acme Budget", "purpose_en": "To show your budget.", "purpose_fr": "Pour afficher votre budget.",
         "redirect_uris": ["https://acme.example.org/callback"], "scope": ["ACCOUNT_BASIC", "TRANSACTIONS"],
         "require_pkce": true, "description": "A budget for everybody.", "country": "CA",
@@ -20,34 +20,34 @@ pub(super) static RECIPIENT: LazyLock<Value> = LazyLock::new(|| {
 });
 
 /// An object that has these members, and nothing else.
-fn object(required: &[&str], members: &Value) -> Value {
+fn object_schema(required: &[&str], members: &Value) -> Value {
     json!({"type": "object", "required": required, "properties": members, "additionalProperties": false})
 }
 
-fn name() -> Value {
+fn name_schema() -> Value {
     json!({"type": "string", "minLength": 1, "maxLength": 256})
 }
 
-fn uris() -> Value {
+fn redirect_uri_list_schema() -> Value {
     json!({"type": "array", "minItems": 1, "maxItems": 100, "uniqueItems": true,
         "items": {"type": "string", "format": "uri", "pattern": "^https?://[^#]*$", "maxLength": 2000},
         "description": "HTTPS, without a fragment; HTTP on loopback in a sandbox. Compared as exact strings."})
 }
 
-pub(super) fn operator() -> Value {
+pub(super) fn operator_schema() -> Value {
     let described = |description: &str, more: Value| {
-        let mut whole = more;
-        whole["description"] = description.into();
-        whole
+        let mut schema = more;
+        schema["description"] = description.into();
+        schema
     };
-    object(
+    object_schema(
         &["name", "role"],
         &json!({
             "name": described(
                 "Of one operator alone, and not `bootstrap`.",
                 json!({"type": "string", "pattern": "^[A-Za-z0-9._@-]{1,64}$"}),
             ),
-            "role": described("What it may do.", one_of(Role::ALL.iter().map(|role| role.as_str()))),
+            "role": described("What it may do.", string_enum(Role::ALL.iter().map(|role| role.as_str()))),
             "expires_at": described(
                 "When its token expires: 366 days from now at most, 90 if it is absent.",
                 json!({"type": ["string", "null"], "format": "date-time"}),
@@ -56,31 +56,31 @@ pub(super) fn operator() -> Value {
     )
 }
 
-pub(super) fn partner() -> Value {
-    object(&["name"], &json!({"name": name()}))
+pub(super) fn partner_schema() -> Value {
+    object_schema(&["name"], &json!({"name": name_schema()}))
 }
 
-pub(super) fn redirect_uris() -> Value {
-    object(&["redirect_uris"], &json!({"redirect_uris": uris()}))
+pub(super) fn redirect_uris_schema() -> Value {
+    object_schema(&["redirect_uris"], &json!({"redirect_uris": redirect_uri_list_schema()}))
 }
 
-pub(super) fn recipient() -> Value {
+pub(super) fn recipient_schema() -> Value {
     let link = |description: &str| {
         json!({"type": ["string", "null"], "pattern": "^(https://.*)?$", "maxLength": 2000,
             "description": description})
     };
     let purpose = |language: &str| {
-        let told = format!("Why it reads data, as customers read it in {language}.");
-        json!({"type": "string", "minLength": 1, "maxLength": 300, "description": told})
+        let description = format!("Why it reads data, as customers read it in {language}.");
+        json!({"type": "string", "minLength": 1, "maxLength": 300, "description": description})
     };
-    let clusters = one_of(DataCluster::ALL.map(DataCluster::as_str));
-    object(
+    let clusters = string_enum(DataCluster::ALL.map(DataCluster::as_str));
+    object_schema(
         &["name", "purpose_en", "purpose_fr", "redirect_uris", "scope"],
         &json!({
-            "name": name(),
+            "name": name_schema(),
             "purpose_en": purpose("English"),
             "purpose_fr": purpose("French"),
-            "redirect_uris": uris(),
+            "redirect_uris": redirect_uri_list_schema(),
             "scope": {"type": "array", "items": clusters, "contains": {"const": "ACCOUNT_BASIC"},
                 "description": "The most that it may ask for."},
             "partner": {"type": ["string", "null"], "description": "The partner that manages it."},
@@ -97,22 +97,22 @@ pub(super) fn recipient() -> Value {
     )
 }
 
-pub(super) fn registrations() -> Value {
-    let most = "At most 1,000 pairs in a request.";
-    object(
+pub(super) fn registrations_schema() -> Value {
+    let pair_limit = "At most 1,000 pairs in a request.";
+    object_schema(
         &["client_ids", "provider_ids"],
         &json!({
             "client_ids": {"type": "array", "minItems": 1, "uniqueItems": true, "items": {"type": "string"},
-                "description": most},
+                "description": pair_limit},
             "provider_ids": {"type": "array", "minItems": 1, "uniqueItems": true,
-                "items": {"type": "integer", "minimum": 1}, "description": most},
+                "items": {"type": "integer", "minimum": 1}, "description": pair_limit},
         }),
     )
 }
 
-pub(super) fn activation() -> Value {
+pub(super) fn activation_schema() -> Value {
     let credential = |description: &str| json!({"type": ["string", "null"], "pattern": "^[ -~]*$", "maxLength": 2048, "description": description});
-    object(
+    object_schema(
         &[],
         &json!({
             "upstream_client_id": credential("The recipient's own client at the provider."),
@@ -121,18 +121,18 @@ pub(super) fn activation() -> Value {
     )
 }
 
-pub(super) fn reason(required: bool) -> Value {
+pub(super) fn reason_schema(required: bool) -> Value {
     let reason = if required {
         json!({"type": "string", "minLength": 1, "maxLength": 500})
     } else {
         json!({"type": ["string", "null"], "maxLength": 500})
     };
     let needed: &[&str] = if required { &["reason"] } else { &[] };
-    object(needed, &json!({"reason": reason}))
+    object_schema(needed, &json!({"reason": reason}))
 }
 
 /// The settings of a provider as they are sent: with an id, and with the secrets themselves.
-pub(super) fn provider() -> Value {
+pub(super) fn provider_schema() -> Value {
     let settings = SchemaSettings::draft2020_12().for_deserialize().with(|s| {
         s.inline_subschemas = true;
         s.meta_schema = None;
@@ -150,12 +150,14 @@ pub(super) fn provider() -> Value {
         secret(json!(["string", "null"]), "The initial access token, if it wants one. It is sealed at once.");
     let endpoint =
         json!({"type": "string", "description": "Its client registration endpoint (RFC 7591 §3)."});
-    let mut there = object(&["endpoint"], &json!({"endpoint": endpoint, "initial_access_token": token}));
-    there["type"] = json!(["object", "null"]);
-    there["description"] = "How it registers a client for each registration by itself (RFC 7591). Goes with \
+    let mut dynamic_registration =
+        object_schema(&["endpoint"], &json!({"endpoint": endpoint, "initial_access_token": token}));
+    dynamic_registration["type"] = json!(["object", "null"]);
+    dynamic_registration["description"] =
+        "How it registers a client for each registration by itself (RFC 7591). Goes with \
         `upstream_client` `registration` alone."
-        .into();
-    members.insert("dynamic_registration".into(), there);
+            .into();
+    members.insert("dynamic_registration".into(), dynamic_registration);
     if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
         required.push("id".into());
     }
@@ -170,25 +172,25 @@ mod tests {
 
     /// What is read of a body is what is told of it.
     #[test]
-    fn bodies_have_the_fields_that_are_read() {
-        use registration::Step;
+    fn admin_body_schemas_match_accepted_fields() {
+        use registration::RegistrationAction;
         for (schema, fields) in [
-            (operator(), &operator::FIELDS[..]),
-            (partner(), &partners::FIELDS),
-            (recipient(), &recipients::FIELDS),
-            (redirect_uris(), &recipients::CHANGES),
-            (registrations(), &registration::FIELDS),
-            (activation(), Step::Activate.fields()),
-            (reason(true), Step::Reject.fields()),
-            (reason(false), Step::Suspend.fields()),
-            (provider(), &new_provider::FIELDS),
+            (operator_schema(), &operator::FIELDS[..]),
+            (partner_schema(), &partners::FIELDS),
+            (recipient_schema(), &recipients::FIELDS),
+            (redirect_uris_schema(), &recipients::UPDATABLE_FIELDS),
+            (registrations_schema(), &registration::FIELDS),
+            (activation_schema(), RegistrationAction::Activate.fields()),
+            (reason_schema(true), RegistrationAction::Reject.fields()),
+            (reason_schema(false), RegistrationAction::Suspend.fields()),
+            (provider_schema(), &new_provider::FIELDS),
         ] {
-            let mut told: Vec<_> =
+            let mut documented: Vec<_> =
                 schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
             let mut read = fields.to_vec();
-            told.sort_unstable();
+            documented.sort_unstable();
             read.sort_unstable();
-            assert_eq!(told, read);
+            assert_eq!(documented, read);
             assert_eq!(schema["additionalProperties"], false);
         }
     }

@@ -2,35 +2,35 @@
 
 use domain::id::{ClientId, ProviderId};
 use domain::model::client::ClientState;
-use domain::model::registration::{RegistrationState, RegistrationStep, WrongState};
+use domain::model::registration::{RegistrationState, RegistrationStep, RegistrationTransitionError};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::super::operation::{Body, Operation};
-use super::running::{id, provider, with, word};
-use super::{JSON, OfOperators, body, row};
+use super::super::operation::{OperationSpec, RequestBodySpec};
+use super::running::{enum_filter, id_filter, merge_objects, provider_filter};
+use super::{AdminOperationExt, JSON_TYPE_REQUIRED, body, new_operation};
 use crate::admin::AdminError;
-use crate::admin::provider::{ProviderBody, ProviderDetail, ProviderTest};
+use crate::admin::provider::{AdminProviderBody, ProviderDetail, ProviderTest};
 use crate::admin::setup::{
-    PartnerBody, PartnerCreated, RecipientBody, RecipientCreated, RecipientRemoved, RegistrationBody,
-    RegistrationsAsked, SecretIssued,
+    AdminRecipientBody, AdminRegistrationBody, PartnerBody, PartnerCreated, RecipientCreated,
+    RecipientRemoved, RequestedRegistrations, SecretIssued,
 };
-use crate::manage::Pair;
+use crate::manage::RegistrationPair;
 
-pub(super) fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<OperationSpec> {
     let mut all = providers();
     all.extend(registrations());
-    all.extend(steps());
+    all.extend(step_operations());
     all.extend(recipients());
     all.extend(partners());
     all
 }
 
-fn one_provider() -> Value {
+fn provider_example() -> Value {
     json!({"id": 1000, "name": "Maple Trust", "country": "CA", "state": "active", "source": "api"})
 }
 
-fn settings() -> Value {
+fn settings_example() -> Value {
     json!({"name": "Maple Trust", "country": "CA", "authorization_endpoint": "https://maple.example.org/authorize",
         "token_endpoint": "https://maple.example.org/token",
         "revocation_endpoint": "https://maple.example.org/revoke", "client_id": "hub",
@@ -39,113 +39,123 @@ fn settings() -> Value {
         "bank_grant": "per_token", "customer_identity": "none", "revoke": ["rfc7009"]})
 }
 
-fn providers() -> Vec<Operation> {
+fn providers() -> Vec<OperationSpec> {
     const ALL: &str = "/admin/v1/providers";
     let (one, test) = ("/admin/v1/providers/{provider_id}", "/admin/v1/providers/{provider_id}/test");
-    let detail = with(one_provider(), json!({"settings": settings()}));
-    let row = |method, path, id, summary| row("Providers", method, path, id, summary);
-    let shown = |operation: Operation| {
-        operation.gives::<ProviderDetail>(200, "The provider", detail.clone()).unknown("provider")
+    let detail = merge_objects(provider_example(), json!({"settings": settings_example()}));
+    let row = |method, path, id, summary| new_operation("Providers", method, path, id, summary);
+    let with_provider = |operation: OperationSpec| {
+        operation
+            .with_json_response::<ProviderDetail>(200, "The provider", detail.clone())
+            .with_not_found("provider")
     };
     let checks =
         json!({"ok": true, "checks": [{"name": "token", "ok": true, "detail": "it knows the hub's client"}]});
     vec![
         row(Method::GET, ALL, "listProviders", "Look at the providers")
-            .lists::<ProviderBody>([], &one_provider()),
+            .with_list::<AdminProviderBody>([], &provider_example()),
         row(Method::POST, ALL, "addProvider", "Add a provider")
-            .says(
+            .with_description(
                 "As `[[provider]]` of the configuration, with the secret itself, which is sealed at once. What the \
                  configuration names is not changed here.",
             )
-            .takes(
+            .with_json_body(
                 "NewProvider",
-                body::provider(),
-                with(settings(), json!({"id": 1000, "client_secret": "the-hubs-secret-there"})),
+                body::provider_schema(),
+                merge_objects(settings_example(), json!({"id": 1000, "client_secret": "the-hubs-secret-there"})),
             )
-            .gives::<ProviderDetail>(201, "The provider", detail.clone())
-            .refuses([AdminError::invalid("fdx.base_url", "expected an https URL")])
-            .conflicts("A provider of this id is there already")
-            .reads_a_body(JSON),
-        shown(row(Method::GET, one, "getProvider", "Look at a provider")),
+            .with_json_response::<ProviderDetail>(201, "The provider", detail.clone())
+            .with_errors([AdminError::invalid("fdx.base_url", "expected an https URL")])
+            .with_conflict("A provider of this id is there already")
+            .with_body_errors(JSON_TYPE_REQUIRED),
+        with_provider(row(Method::GET, one, "getProvider", "Look at a provider")),
         row(Method::POST, test, "testProvider", "Test a provider")
-            .says("Asks its endpoints for what a connection would need. Nothing is changed, here or there.")
-            .gives::<ProviderTest>(200, "What was found", checks)
-            .unknown("provider"),
-        shown(row(Method::POST, "/admin/v1/providers/{provider_id}/pause", "pauseProvider", "Hold a provider"))
-            .says("Nobody is ended, nothing is read, nothing new is connected."),
-        shown(row(
+            .with_description("Asks its endpoints for what a connection would need. Nothing is changed, here or there.")
+            .with_json_response::<ProviderTest>(200, "What was found", checks)
+            .with_not_found("provider"),
+        with_provider(row(Method::POST, "/admin/v1/providers/{provider_id}/pause", "pauseProvider", "Hold a provider"))
+            .with_description("Nobody is ended, nothing is read, nothing new is connected."),
+        with_provider(row(
             Method::POST,
             "/admin/v1/providers/{provider_id}/release",
             "releaseProvider",
             "Let a provider take part again",
         )),
-        shown(row(Method::POST, "/admin/v1/providers/{provider_id}/retire", "retireProvider", "Retire a provider"))
-            .says("As held, for good: nothing new is connected."),
+        with_provider(row(Method::POST, "/admin/v1/providers/{provider_id}/retire", "retireProvider", "Retire a provider"))
+            .with_description("As held, for good: nothing new is connected."),
     ]
 }
 
-fn registration() -> Value {
+fn registration_example() -> Value {
     json!({"client_id": "dc-…", "client_name": "Acme Budget", "provider_id": 1000, "provider_name": "Maple Trust",
         "partner": "dc-…", "state": "pending_approval", "reason": null, "requested_at": "2026-11-24T12:00:00.000Z"})
 }
 
 /// A pair that is in the way.
-fn in_the_way(sentence: &str) -> Vec<(Pair, String)> {
-    let pair = |client_id| (Pair { client_id, provider_id: ProviderId::new(1000) }, sentence.to_owned());
+fn rejected_pairs(message: &str) -> Vec<(RegistrationPair, String)> {
+    let pair =
+        |client_id| (RegistrationPair { client_id, provider_id: ProviderId::new(1000) }, message.to_owned());
     ClientId::parse("dc-acme").ok().map(pair).into_iter().collect()
 }
 
-fn registrations() -> Vec<Operation> {
+fn registrations() -> Vec<OperationSpec> {
     const ALL: &str = "/admin/v1/registrations";
     let one = "/admin/v1/registrations/{client_id}/{provider_id}";
-    let row = |method, path, id, summary| row("Registrations", method, path, id, summary);
+    let row = |method, path, id, summary| new_operation("Registrations", method, path, id, summary);
     vec![
-        row(Method::GET, ALL, "listRegistrations", "Look for registrations").lists::<RegistrationBody>(
-            [
-                id("client_id", "Of this recipient."),
-                provider(),
-                id("partner", "Of the recipients of this partner."),
-                word::<RegistrationState>("state", "In this state."),
-            ],
-            &registration(),
-        ),
+        row(Method::GET, ALL, "listRegistrations", "Look for registrations")
+            .with_list::<AdminRegistrationBody>(
+                [
+                    id_filter("client_id", "Of this recipient."),
+                    provider_filter(),
+                    id_filter("partner", "Of the recipients of this partner."),
+                    enum_filter::<RegistrationState>("state", "In this state."),
+                ],
+                &registration_example(),
+            ),
         row(Method::POST, ALL, "requestRegistrations", "Ask for registrations")
-            .says("Of each recipient with each provider: all, or none.")
-            .takes(
+            .with_description("Of each recipient with each provider: all, or none.")
+            .with_json_body(
                 "RegistrationRequest",
-                body::registrations(),
+                body::registrations_schema(),
                 json!({"client_ids": ["dc-…"], "provider_ids": [1000]}),
             )
-            .gives::<RegistrationsAsked>(200, "One for each pair", json!({"items": [registration()]}))
-            .refuses([
+            .with_json_response::<RequestedRegistrations>(
+                200,
+                "One for each pair",
+                json!({"items": [registration_example()]}),
+            )
+            .with_errors([
                 AdminError::invalid("provider_ids[0]", "must be a positive integer"),
-                AdminError::Pairs { missing: true, pairs: in_the_way("There is no such recipient") },
+                AdminError::Pairs { missing: true, pairs: rejected_pairs("There is no such recipient") },
                 AdminError::Pairs {
                     missing: false,
-                    pairs: in_the_way("This registration was asked for before and is active"),
+                    pairs: rejected_pairs("This registration was asked for before and is active"),
                 },
             ])
-            .reads_a_body(JSON),
+            .with_body_errors(JSON_TYPE_REQUIRED),
         row(Method::GET, one, "getRegistration", "Look at a registration")
-            .gives::<RegistrationBody>(200, "The registration", registration())
-            .unknown("registration"),
+            .with_json_response::<AdminRegistrationBody>(200, "The registration", registration_example())
+            .with_not_found("registration"),
     ]
 }
 
 /// The steps of a registration that an operator takes.
-fn steps() -> Vec<Operation> {
+fn step_operations() -> Vec<OperationSpec> {
     let row = |step: RegistrationStep, path, id, summary| {
-        row("Registrations", Method::POST, path, id, summary)
-            .gives::<RegistrationBody>(200, "The registration", registration())
-            .unknown("registration")
-            .conflicts(WrongState { state: RegistrationState::Rejected, step }.to_string())
+        new_operation("Registrations", Method::POST, path, id, summary)
+            .with_json_response::<AdminRegistrationBody>(200, "The registration", registration_example())
+            .with_not_found("registration")
+            .with_conflict(
+                RegistrationTransitionError { state: RegistrationState::Rejected, step }.to_string(),
+            )
     };
-    let takes = |operation: Operation, schema, required, example| {
+    let with_reason_body = |operation: OperationSpec, schema, required, example| {
         let (media, examples): (&[_], _) = (&["application/json"], vec![("example", example)]);
         operation
-            .takes_body(Body { media, required, schema, examples })
-            .refuses([AdminError::invalid("reason", "must be a string")])
-            .reads_a_body(JSON)
+            .with_body(RequestBodySpec { media, required, schema, examples })
+            .with_errors([AdminError::invalid("reason", "must be a string")])
+            .with_body_errors(JSON_TYPE_REQUIRED)
     };
     let reason = || json!({"reason": "The contract has ended."});
     let approve = row(
@@ -178,73 +188,78 @@ fn steps() -> Vec<Operation> {
         "reinstateRegistration",
         "Let a registration go on",
     );
-    let there = json!({"upstream_client_id": "acme-at-maple", "upstream_client_secret": "its-secret-there"});
+    let upstream_client =
+        json!({"upstream_client_id": "acme-at-maple", "upstream_client_secret": "its-secret-there"});
     vec![
-        approve.says("It goes to the provider for activation."),
-        takes(activate, ("Activation", body::activation()), false, there).says(
+        approve.with_description("It goes to the provider for activation."),
+        with_reason_body(activate, ("Activation", body::activation_schema()), false, upstream_client).with_description(
             "The provider has set the recipient up. Its own client there goes along where the provider wants one.",
         ),
-        takes(reject, ("Rejection", body::reason(true)), true, reason()),
-        takes(suspend, ("Suspension", body::reason(false)), false, reason())
-            .says("Nothing is read and nothing connected meanwhile; no connection ends."),
+        with_reason_body(reject, ("Rejection", body::reason_schema(true)), true, reason()),
+        with_reason_body(suspend, ("Suspension", body::reason_schema(false)), false, reason())
+            .with_description("Nothing is read and nothing connected meanwhile; no connection ends."),
         reinstate,
     ]
 }
 
-fn recipient() -> Value {
-    with(
-        body::RECIPIENT.clone(),
+fn recipient_example() -> Value {
+    merge_objects(
+        body::RECIPIENT_EXAMPLE.clone(),
         json!({"client_id": "dc-…", "partner": null, "state": "active", "max_duration_days": null,
             "created_at": "2026-11-24T12:00:00.000Z"}),
     )
 }
 
 /// A secret of a kind of client.
-fn secret(operation: Operation, what: &'static str) -> Operation {
+fn with_new_secret(operation: OperationSpec, kind: &'static str) -> OperationSpec {
     operation
-        .says("The former secret and the client's own tokens are void once this is answered; connections live on.")
-        .gives::<SecretIssued>(200, "The secret, shown this once", json!({"client_id": "dc-…", "client_secret": "…"}))
-        .unknown(what)
+        .with_description("The former secret and the client's own tokens are void once this is answered; connections live on.")
+        .with_json_response::<SecretIssued>(200, "The secret, shown this once", json!({"client_id": "dc-…", "client_secret": "…"}))
+        .with_not_found(kind)
 }
 
-fn recipients() -> Vec<Operation> {
+fn recipients() -> Vec<OperationSpec> {
     const ALL: &str = "/admin/v1/recipients";
     const ONE: &str = "/admin/v1/recipients/{client_id}";
-    let row = |method, path, id, summary| row("Recipients", method, path, id, summary);
-    let shown = |operation: Operation| {
-        operation.gives::<RecipientBody>(200, "The recipient", recipient()).unknown("recipient")
+    let row = |method, path, id, summary| new_operation("Recipients", method, path, id, summary);
+    let with_recipient = |operation: OperationSpec| {
+        operation
+            .with_json_response::<AdminRecipientBody>(200, "The recipient", recipient_example())
+            .with_not_found("recipient")
     };
     let uris = json!({"redirect_uris": ["https://acme.example.org/back"]});
     vec![
-        row(Method::GET, ALL, "listRecipients", "Look for recipients").lists::<RecipientBody>(
-            [id("partner", "Of this partner."), word::<ClientState>("state", "In this state.")],
-            &recipient(),
+        row(Method::GET, ALL, "listRecipients", "Look for recipients").with_list::<AdminRecipientBody>(
+            [id_filter("partner", "Of this partner."), enum_filter::<ClientState>("state", "In this state.")],
+            &recipient_example(),
         ),
         row(Method::POST, ALL, "createRecipient", "Make a recipient")
-            .says("Of a partner, or of nobody. It is registered with no provider yet.")
-            .takes("NewRecipient", body::recipient(), body::RECIPIENT.clone())
-            .gives::<RecipientCreated>(
+            .with_description("Of a partner, or of nobody. It is registered with no provider yet.")
+            .with_json_body("NewRecipient", body::recipient_schema(), body::RECIPIENT_EXAMPLE.clone())
+            .with_json_response::<RecipientCreated>(
                 201,
                 "The recipient, with its secret",
-                json!({"recipient": recipient(), "client_secret": "…"}),
+                json!({"recipient": recipient_example(), "client_secret": "…"}),
             )
-            .refuses([AdminError::invalid("scope", "must include ACCOUNT_BASIC")])
-            .reads_a_body(JSON),
-        shown(row(Method::GET, ONE, "getRecipient", "Look at a recipient")),
-        shown(row(Method::PUT, ONE, "updateRecipient", "Replace the redirect URIs of a recipient"))
-            .takes("RedirectUris", body::redirect_uris(), uris)
-            .refuses([AdminError::invalid("redirect_uris", "is missing")])
-            .reads_a_body(JSON),
+            .with_errors([AdminError::invalid("scope", "must include ACCOUNT_BASIC")])
+            .with_body_errors(JSON_TYPE_REQUIRED),
+        with_recipient(row(Method::GET, ONE, "getRecipient", "Look at a recipient")),
+        with_recipient(row(Method::PUT, ONE, "updateRecipient", "Replace the redirect URIs of a recipient"))
+            .with_json_body("RedirectUris", body::redirect_uris_schema(), uris)
+            .with_errors([AdminError::invalid("redirect_uris", "is missing")])
+            .with_body_errors(JSON_TYPE_REQUIRED),
         row(Method::DELETE, ONE, "removeRecipient", "Remove a recipient")
-            .says("From now on it can do nothing, and all its connections end, each with its provider told.")
-            .can_be_tried()
-            .gives::<RecipientRemoved>(
+            .with_description(
+                "From now on it can do nothing, and all its connections end, each with its provider told.",
+            )
+            .with_dry_run()
+            .with_json_response::<RecipientRemoved>(
                 200,
                 "What came of it",
                 json!({"connections": 2, "outcome": "removed"}),
             )
-            .unknown("recipient"),
-        secret(
+            .with_not_found("recipient"),
+        with_new_secret(
             row(
                 Method::POST,
                 "/admin/v1/recipients/{client_id}/secret",
@@ -253,14 +268,14 @@ fn recipients() -> Vec<Operation> {
             ),
             "recipient",
         ),
-        shown(row(
+        with_recipient(row(
             Method::POST,
             "/admin/v1/recipients/{client_id}/suspend",
             "suspendRecipient",
             "Hold a recipient",
         ))
-        .says("Tokens and data are refused, nothing is destroyed."),
-        shown(row(
+        .with_description("Tokens and data are refused, nothing is destroyed."),
+        with_recipient(row(
             Method::POST,
             "/admin/v1/recipients/{client_id}/reinstate",
             "reinstateRecipient",
@@ -269,26 +284,27 @@ fn recipients() -> Vec<Operation> {
     ]
 }
 
-fn partners() -> Vec<Operation> {
+fn partners() -> Vec<OperationSpec> {
     const ALL: &str = "/admin/v1/partners";
-    let row = |method, path, id, summary| row("Partners", method, path, id, summary);
+    let row = |method, path, id, summary| new_operation("Partners", method, path, id, summary);
     let partner = || json!({"client_id": "dc-…", "name": "Flinks Fake", "state": "active", "created_at": "2026-11-24T12:00:00.000Z"});
-    let shown = |operation: Operation| {
-        operation.gives::<PartnerBody>(200, "The partner", partner()).unknown("partner")
+    let with_partner = |operation: OperationSpec| {
+        operation.with_json_response::<PartnerBody>(200, "The partner", partner()).with_not_found("partner")
     };
     vec![
-        row(Method::GET, ALL, "listPartners", "Look at the partners").lists::<PartnerBody>([], &partner()),
+        row(Method::GET, ALL, "listPartners", "Look at the partners")
+            .with_list::<PartnerBody>([], &partner()),
         row(Method::POST, ALL, "createPartner", "Make a partner")
-            .takes("NewPartner", body::partner(), json!({"name": "Flinks Fake"}))
-            .gives::<PartnerCreated>(
+            .with_json_body("NewPartner", body::partner_schema(), json!({"name": "Flinks Fake"}))
+            .with_json_response::<PartnerCreated>(
                 201,
                 "The partner, with its secret",
                 json!({"partner": partner(), "client_secret": "…"}),
             )
-            .refuses([AdminError::invalid("name", "is missing")])
-            .reads_a_body(JSON),
-        shown(row(Method::GET, "/admin/v1/partners/{client_id}", "getPartner", "Look at a partner")),
-        secret(
+            .with_errors([AdminError::invalid("name", "is missing")])
+            .with_body_errors(JSON_TYPE_REQUIRED),
+        with_partner(row(Method::GET, "/admin/v1/partners/{client_id}", "getPartner", "Look at a partner")),
+        with_new_secret(
             row(
                 Method::POST,
                 "/admin/v1/partners/{client_id}/secret",
@@ -297,14 +313,14 @@ fn partners() -> Vec<Operation> {
             ),
             "partner",
         ),
-        shown(row(
+        with_partner(row(
             Method::POST,
             "/admin/v1/partners/{client_id}/suspend",
             "suspendPartner",
             "Hold a partner",
         ))
-        .says("Its recipients and their connections are not touched."),
-        shown(row(
+        .with_description("Its recipients and their connections are not touched."),
+        with_partner(row(
             Method::POST,
             "/admin/v1/partners/{client_id}/reinstate",
             "reinstatePartner",

@@ -2,41 +2,41 @@
 
 use domain::DataCluster;
 use domain::error::OAuthCode;
-use domain::rule::authorize::{DENIED, NOT_NOW, NOT_REGISTERED};
+use domain::rule::authorize::{ACCESS_DENIED, NOT_REGISTERED, PROVIDER_UNAVAILABLE};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::super::operation::{Answer, Body, Content, Operation, one_of};
-use super::OfClients;
+use super::super::operation::{ContentSpec, OperationSpec, RequestBodySpec, ResponseSpec, string_enum};
+use super::FlinksOperationExt;
 use crate::authz::http::TokenBody;
 
-pub(super) fn authorize() -> Operation {
+pub(super) fn authorize_operation() -> OperationSpec {
     let text = || json!({"type": "string", "minLength": 1});
-    let page = |status, description| Answer {
+    let page = |status, description| ResponseSpec {
         status,
         description,
-        content: Content::Document(&["text/html"]),
+        content: ContentSpec::Document(&["text/html"]),
         example: None,
         headers: &[],
     };
-    Operation::new(Method::GET, "/api/v1/authorize", "authorize", "Authorize").below("Authorization")
-        .says(
+    OperationSpec::new(Method::GET, "/api/v1/authorize", "authorize", "Authorize").with_tag("Authorization")
+        .with_description(
             "Opened in the customer's browser. An unknown client, and a redirect URI that is not registered exactly, \
              get a page; every other refusal goes to the redirect URI with `error`, `error_description` and `state`.",
         )
-        .needs("client_id", "The id of the data recipient.", text())
-        .needs("redirect_uri", "One of its redirect URIs, exactly.", json!({"type": "string", "format": "uri"}))
-        .needs("response_type", "", one_of(["code"]))
-        .needs("scope", "Words with spaces between; ACCOUNT_BASIC is one of them.", scope_schema())
-        .needs("state", "Comes back byte for byte.", json!({"type": "string", "minLength": 1, "maxLength": 4096}))
-        .query("provider_id", "Without it the customer picks.", json!({"type": "integer", "minimum": 1}))
-        .query("code_challenge", "RFC 7636.", json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}))
-        .query("code_challenge_method", "", one_of(["S256"]))
-        .query("ui_locales", "Languages of the pages, the best first: `en`, `fr`.", text())
-        .answers([page(200, "The customer picks a data provider")])
-        .gives_nothing(302, "Back to the data recipient, with an error", &["location"])
-        .gives_nothing(303, "On to the consent page", &["location"])
-        .answers([
+        .with_required_query("client_id", "The id of the data recipient.", text())
+        .with_required_query("redirect_uri", "One of its redirect URIs, exactly.", json!({"type": "string", "format": "uri"}))
+        .with_required_query("response_type", "", string_enum(["code"]))
+        .with_required_query("scope", "Words with spaces between; ACCOUNT_BASIC is one of them.", scope_schema())
+        .with_required_query("state", "Comes back byte for byte.", json!({"type": "string", "minLength": 1, "maxLength": 4096}))
+        .with_query("provider_id", "Without it the customer picks.", json!({"type": "integer", "minimum": 1}))
+        .with_query("code_challenge", "RFC 7636.", json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}))
+        .with_query("code_challenge_method", "", string_enum(["S256"]))
+        .with_query("ui_locales", "Languages of the pages, the best first: `en`, `fr`.", text())
+        .with_responses([page(200, "The customer picks a data provider")])
+        .with_empty_response(302, "Back to the data recipient, with an error", &["location"])
+        .with_empty_response(303, "On to the consent page", &["location"])
+        .with_responses([
             page(400, "A page for the customer: the client or the redirect URI is not known"),
             page(500, "A page for the customer: an unhandled error"),
             page(503, "A page for the customer: the hub cannot answer now"),
@@ -49,20 +49,20 @@ pub(super) fn scope_schema() -> Value {
     json!({"type": "string", "pattern": format!("^ *(({words}) +)*ACCOUNT_BASIC( +({words}))* *$")})
 }
 
-pub(super) fn token() -> Operation {
+pub(super) fn token_operation() -> OperationSpec {
     let text = || json!({"type": "string", "minLength": 1});
     let fields = json!({
         "type": "object",
         "required": ["grant_type"],
         "properties": {
-            "grant_type": one_of(["authorization_code", "refresh_token", "client_credentials"]),
+            "grant_type": string_enum(["authorization_code", "refresh_token", "client_credentials"]),
             "client_id": text(), "client_secret": text(), "code": text(),
             "redirect_uri": json!({"type": "string", "format": "uri"}),
             "code_verifier": json!({"type": "string", "pattern": "^[A-Za-z0-9._~-]{43,128}$"}),
             "refresh_token": text(), "scope": text(),
         },
     });
-    let body = Body {
+    let body = RequestBodySpec {
         media: &["application/json", "application/x-www-form-urlencoded"],
         required: true,
         schema: ("TokenRequest", fields),
@@ -85,13 +85,13 @@ pub(super) fn token() -> Operation {
     };
     let example = json!({"access_token": "eyJ…", "token_type": "Bearer", "expires_in": 300,
         "scope": "ACCOUNT_BASIC TRANSACTIONS", "refresh_token": "…"});
-    Operation::new(Method::POST, "/api/v1/token", "token", "Token")
-        .below("Authorization")
-        .says("RFC 6749 §4.1.3, §6, §4.4.2. Credentials and tokens are refused in the query.")
-        .takes_body(body)
-        .secured(&["clientBasic", ""])
-        .gives::<TokenBody<'static>>(200, "Tokens", example)
-        .refuses([
+    OperationSpec::new(Method::POST, "/api/v1/token", "token", "Token")
+        .with_tag("Authorization")
+        .with_description("RFC 6749 §4.1.3, §6, §4.4.2. Credentials and tokens are refused in the query.")
+        .with_body(body)
+        .with_security(&["clientBasic", ""])
+        .with_json_response::<TokenBody<'static>>(200, "Tokens", example)
+        .with_oauth_errors([
             (OAuthCode::InvalidRequest, "grant_type is missing"),
             (OAuthCode::InvalidClient, "client_id or client_secret is wrong"),
             (OAuthCode::InvalidGrant, "The code is unknown, expired, used or was issued to another request"),
@@ -103,21 +103,21 @@ pub(super) fn token() -> Operation {
                 "grant_type must be authorization_code, refresh_token or client_credentials",
             ),
         ])
-        .also([NOT_REGISTERED, NOT_NOW, DENIED])
-        .reads_a_body("The content type must be application/json or application/x-www-form-urlencoded")
-        .troubled()
+        .with_errors([NOT_REGISTERED, PROVIDER_UNAVAILABLE, ACCESS_DENIED])
+        .with_body_errors("The content type must be application/json or application/x-www-form-urlencoded")
+        .with_internal_errors()
 }
 
-pub(super) fn revoke(method: Method) -> Operation {
+pub(super) fn revoke_operation(method: Method) -> OperationSpec {
     let id = if method == Method::DELETE { "revoke" } else { "revokeByPost" };
-    Operation::new(method, "/api/v1/revoke", id, "Revoke Connection").below("Authorization")
-        .says(
+    OperationSpec::new(method, "/api/v1/revoke", id, "Revoke Connection").with_tag("Authorization")
+        .with_description(
             "Ends the connection of the bearer: no token of it is good once this is answered, and the bank is told. \
              Repeating it is harmless. A field `token` of a form must be the bearer.",
         )
-        .secured(&["connectionToken"])
-        .gives_nothing(204, "The connection has ended", &[])
-        .refuses([
+        .with_security(&["connectionToken"])
+        .with_empty_response(204, "The connection has ended", &[])
+        .with_oauth_errors([
             (OAuthCode::InvalidRequest, "The access token is missing, malformed or expired"),
             (OAuthCode::InvalidRequest, "This token names no connection"),
             (
@@ -125,6 +125,6 @@ pub(super) fn revoke(method: Method) -> Operation {
                 "A newer login has replaced this connection: revoke with the newer login's token",
             ),
         ])
-        .bounded()
-        .troubled()
+        .with_body_limits()
+        .with_internal_errors()
 }

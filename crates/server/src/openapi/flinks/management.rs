@@ -5,64 +5,76 @@ use domain::error::OAuthCode;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::super::operation::{Answer, Content, Operation, one_of, shape};
+use super::super::operation::{ContentSpec, OperationSpec, ResponseSpec, schema_fn, string_enum};
 use super::authorization::scope_schema;
-use super::{EITHER, OfClients, PARTNER, RECIPIENT};
+use super::{ANY_CLIENT_SECURITY, FlinksOperationExt, PARTNER_SECURITY, RECIPIENT_SECURITY};
 use crate::manage::wire::{
-    ConnectionBody, ConnectionsBody, DetailBody, PairsBody, ProviderBody, RecipientBody, RegistrationBody,
-    SecondBody, SecretBody,
+    ConnectionBody, ConnectionsBody, ProviderBody, ProviderDetailBody, ProviderV2Body, RecipientBody,
+    RegistrationBody, RejectedPairsBody, SecretBody,
 };
 
-pub(super) fn connections() -> Vec<Operation> {
+pub(super) fn connections() -> Vec<OperationSpec> {
     let one = json!({"connection_id": "con_…", "client_id": "dc-…", "provider_id": 1000, "state": "active",
         "scope": "ACCOUNT_BASIC", "created_at": "2026-11-24T12:00:00.000Z",
         "activated_at": "2026-11-24T12:00:01.000Z", "expires_at": "2027-11-24T12:00:00.000Z"});
     let row = |method, path, id, summary| {
         let own = !str::contains(path, "{client_id}");
-        let security = if own { RECIPIENT } else { PARTNER };
-        Operation::new(method, path, id, summary).below("Connections").of_clients(security)
+        let security = if own { RECIPIENT_SECURITY } else { PARTNER_SECURITY };
+        OperationSpec::new(method, path, id, summary).with_tag("Connections").with_client_auth(security)
     };
-    let listed = |operation: Operation| {
+    let with_connection_page = |operation: OperationSpec| {
         operation
-            .paged()
-            .gives::<ConnectionsBody<'static>>(
+            .with_paging()
+            .with_json_response::<ConnectionsBody<'static>>(
                 200,
                 "A page of connections, the newest first",
                 json!({"page": {}, "links": {}, "connections": [one]}),
             )
-            .troubled()
+            .with_internal_errors()
     };
-    let shown = |operation: Operation| {
-        operation.gives::<ConnectionBody<'static>>(200, "The connection", one.clone()).unknown_connection()
-    };
-    let ended = |operation: Operation| {
+    let with_connection = |operation: OperationSpec| {
         operation
-            .says("No token of it is good once this is answered, and the bank is told. Repeating it is harmless.")
-            .gives_nothing(204, "The connection has ended", &[])
-            .unknown_connection()
+            .with_json_response::<ConnectionBody<'static>>(200, "The connection", one.clone())
+            .with_unknown_connection()
+    };
+    let with_end_response = |operation: OperationSpec| {
+        operation
+            .with_description("No token of it is good once this is answered, and the bank is told. Repeating it is harmless.")
+            .with_empty_response(204, "The connection has ended", &[])
+            .with_unknown_connection()
     };
     let own = "/api/v1/connections/{connection_id}";
-    let (list, under) = (
+    let (list, nested) = (
         "/api/v1/recipients/{client_id}/connections",
         "/api/v1/recipients/{client_id}/connections/{connection_id}",
     );
     vec![
-        listed(row(Method::GET, "/api/v1/connections", "listConnections", "Get Connections")),
-        shown(row(Method::GET, own, "getConnection", "Get Connection")),
-        ended(row(Method::DELETE, own, "endConnection", "End Connection")),
-        listed(row(Method::GET, list, "listRecipientConnections", "Get Data Recipient Connections"))
-            .unknown_recipient(),
-        shown(row(Method::GET, under, "getRecipientConnection", "Get Data Recipient Connection"))
-            .unknown_recipient(),
-        ended(row(Method::DELETE, under, "endRecipientConnection", "End Data Recipient Connection"))
-            .unknown_recipient(),
+        with_connection_page(row(Method::GET, "/api/v1/connections", "listConnections", "Get Connections")),
+        with_connection(row(Method::GET, own, "getConnection", "Get Connection")),
+        with_end_response(row(Method::DELETE, own, "endConnection", "End Connection")),
+        with_connection_page(row(
+            Method::GET,
+            list,
+            "listRecipientConnections",
+            "Get Data Recipient Connections",
+        ))
+        .with_unknown_recipient(),
+        with_connection(row(Method::GET, nested, "getRecipientConnection", "Get Data Recipient Connection"))
+            .with_unknown_recipient(),
+        with_end_response(row(
+            Method::DELETE,
+            nested,
+            "endRecipientConnection",
+            "End Data Recipient Connection",
+        ))
+        .with_unknown_recipient(),
     ]
 }
 
-pub(super) fn recipients() -> Vec<Operation> {
+pub(super) fn recipients() -> Vec<OperationSpec> {
     let (all, one) = ("/api/v1/recipients", "/api/v1/recipients/{client_id}");
-    let shown = |secret: bool| {
-        let mut shown = new_recipient();
+    let recipient_example = |secret: bool| {
+        let mut shown = new_recipient_example();
         shown["client_id"] = "dc-…".into();
         if secret {
             shown["client_secret"] = "…".into();
@@ -70,55 +82,68 @@ pub(super) fn recipients() -> Vec<Operation> {
         shown
     };
     let row = |method, path, id, summary| {
-        Operation::new(method, path, id, summary)
-            .below("Data recipients")
-            .of_clients(PARTNER)
-            .held_with_its_client()
+        OperationSpec::new(method, path, id, summary)
+            .with_tag("Data recipients")
+            .with_client_auth(PARTNER_SECURITY)
+            .with_suspended_error()
     };
-    let uris =
-        json!({"type": "object", "required": ["redirect_uris"], "properties": {"redirect_uris": uris()}});
+    let uris = json!({"type": "object", "required": ["redirect_uris"], "properties": {"redirect_uris": redirect_uris_schema()}});
     let listed = json!([{"client_id": "dc-…", "name": "Flinks Fake", "contacts": []}]);
     vec![
         row(Method::POST, all, "createDataRecipient", "Create Data Recipient")
-            .takes("NewDataRecipient", recipient_schema(), new_recipient())
-            .gives::<RecipientBody<'static>>(200, "The data recipient, with its secret", shown(true))
-            .refuses([
+            .with_json_body("NewDataRecipient", recipient_schema(), new_recipient_example())
+            .with_json_response::<RecipientBody<'static>>(
+                200,
+                "The data recipient, with its secret",
+                recipient_example(true),
+            )
+            .with_oauth_errors([
                 (OAuthCode::InvalidRequest, "name must be 1 to 256 characters of text"),
                 (OAuthCode::InvalidRequest, "scope must include ACCOUNT_BASIC"),
             ])
-            .reads_a_body("The content type must be application/json"),
+            .with_body_errors("The content type must be application/json"),
         row(Method::GET, all, "listDataRecipients", "Get All Data Recipients")
-            .gives::<Vec<RecipientBody<'static>>>(200, "The data recipients of this partner", listed),
+            .with_json_response::<Vec<RecipientBody<'static>>>(
+                200,
+                "The data recipients of this partner",
+                listed,
+            ),
         row(Method::GET, one, "getDataRecipient", "Get Data Recipient Details")
-            .gives::<RecipientBody<'static>>(200, "The data recipient", shown(false))
-            .unknown_recipient(),
+            .with_json_response::<RecipientBody<'static>>(200, "The data recipient", recipient_example(false))
+            .with_unknown_recipient(),
         row(Method::PUT, one, "updateDataRecipient", "Update Data Recipient")
-            .says("The redirect URIs take the place of the former ones.")
-            .takes("RedirectUris", uris, json!({"redirect_uris": ["https://fake.example.org/back"]}))
-            .gives::<RecipientBody<'static>>(200, "The data recipient", shown(false))
-            .refuses([(OAuthCode::InvalidRequest, "redirect_uris is missing")])
-            .reads_a_body("The content type must be application/json")
-            .unknown_recipient(),
+            .with_description("The redirect URIs take the place of the former ones.")
+            .with_json_body("RedirectUris", uris, json!({"redirect_uris": ["https://fake.example.org/back"]}))
+            .with_json_response::<RecipientBody<'static>>(200, "The data recipient", recipient_example(false))
+            .with_oauth_errors([(OAuthCode::InvalidRequest, "redirect_uris is missing")])
+            .with_body_errors("The content type must be application/json")
+            .with_unknown_recipient(),
         row(Method::DELETE, one, "deleteDataRecipient", "Delete Data Recipient")
-            .says("From now on it can do nothing, and all its connections end, each with its bank told.")
-            .gives_nothing(204, "The data recipient is gone", &[])
-            .unknown_recipient(),
+            .with_description(
+                "From now on it can do nothing, and all its connections end, each with its bank told.",
+            )
+            .with_empty_response(204, "The data recipient is gone", &[])
+            .with_unknown_recipient(),
         row(
             Method::POST,
             "/api/v1/recipients/{client_id}/secret",
             "regenerateDataRecipientSecret",
             "Regenerate Data Recipient Secret",
         )
-        .says("The former secret is void once this is answered.")
-        .gives::<SecretBody<'static>>(200, "The secret", json!({"client_id": "dc-…", "client_secret": "…"}))
-        .unknown_recipient(),
+        .with_description("The former secret is void once this is answered.")
+        .with_json_response::<SecretBody<'static>>(
+            200,
+            "The secret",
+            json!({"client_id": "dc-…", "client_secret": "…"}),
+        )
+        .with_unknown_recipient(),
     ]
     .into_iter()
-    .map(Operation::troubled)
+    .map(OperationSpec::with_internal_errors)
     .collect()
 }
 
-fn new_recipient() -> Value {
+fn new_recipient_example() -> Value {
     json!({
         "name": "Flinks Fake", "description": "Description of Flinks Fake", "country": "CA",
         "scope": "ACCOUNT_BASIC ACCOUNT_DETAILED TRANSACTIONS",
@@ -129,7 +154,7 @@ fn new_recipient() -> Value {
 }
 
 /// One text, in which spaces part the URIs, or an array of texts.
-fn uris() -> Value {
+fn redirect_uris_schema() -> Value {
     let one = || json!({"type": "string", "format": "uri", "pattern": "^https?://[^#]*$", "maxLength": 2000});
     json!({"oneOf": [one(), {"type": "array", "items": one(), "minItems": 1, "maxItems": 100, "uniqueItems": true}],
         "description": "HTTPS, without a fragment; HTTP on loopback in a sandbox."})
@@ -140,7 +165,7 @@ fn recipient_schema() -> Value {
         json!({"type": ["string", "null"], "pattern": "^(https://.*)?$", "maxLength": 2000,
             "description": description})
     };
-    let word = || one_of(DataCluster::ALL.map(DataCluster::as_str));
+    let word = || string_enum(DataCluster::ALL.map(DataCluster::as_str));
     let words = json!({"type": "array", "items": word(), "contains": {"const": "ACCOUNT_BASIC"}});
     json!({
         "type": "object",
@@ -148,7 +173,7 @@ fn recipient_schema() -> Value {
         "properties": {
             "name": {"type": "string", "minLength": 1, "maxLength": 256, "description": "Exactly as customers should see it."},
             "scope": {"oneOf": [scope_schema(), words], "description": "The most that it may ask for."},
-            "redirect_uris": uris(),
+            "redirect_uris": redirect_uris_schema(),
             "description": {"type": ["string", "null"], "maxLength": 512, "description": "What customers read as the purpose."},
             "country": {"type": ["string", "null"], "enum": ["CA", "US", "", null]},
             "logo_uri": link("Its logo."),
@@ -162,84 +187,88 @@ fn recipient_schema() -> Value {
     })
 }
 
-pub(super) fn registrations() -> Vec<Operation> {
+pub(super) fn registrations() -> Vec<OperationSpec> {
     let one = json!({"client_id": "dc-…", "client_name": "Flinks Fake", "provider_id": 1000,
         "provider_name": "Maple Trust", "country": "CA", "registration_status": "PENDING_APPROVAL",
         "requested_on": "2026-11-24T14:24:42.6055680Z"});
     let row = |method, path, id, summary| {
-        Operation::new(method, path, id, summary)
-            .below("Registrations")
-            .of_clients(PARTNER)
-            .held_with_its_client()
-            .troubled()
+        OperationSpec::new(method, path, id, summary)
+            .with_tag("Registrations")
+            .with_client_auth(PARTNER_SECURITY)
+            .with_suspended_error()
+            .with_internal_errors()
     };
-    let listed = |operation: Operation| {
-        operation.gives::<Vec<RegistrationBody<'static>>>(200, "Where each registration stands", json!([one]))
+    let with_registrations = |operation: OperationSpec| {
+        operation.with_json_response::<Vec<RegistrationBody<'static>>>(
+            200,
+            "Where each registration stands",
+            json!([one]),
+        )
     };
-    let pair = |status, sentence: &'static str| Answer {
+    let pair = |status, message: &'static str| ResponseSpec {
         status,
         description: "Pairs are in the way: nothing was requested",
-        content: Content::Json("application/json", shape::<PairsBody<'static>>()),
+        content: ContentSpec::Json("application/json", schema_fn::<RejectedPairsBody<'static>>()),
         example: Some(
-            json!({"error": "invalid_request", "error_description": format!("{sentence} (bad pairs: 1)"),
-            "pairs": [{"client_id": "dc-…", "provider_id": 1000, "error_description": sentence}]}),
+            json!({"error": "invalid_request", "error_description": format!("{message} (bad pairs: 1)"),
+            "pairs": [{"client_id": "dc-…", "provider_id": 1000, "error_description": message}]}),
         ),
         headers: &[],
     };
     vec![
-        listed(row(
+        with_registrations(row(
             Method::POST,
             "/api/v1/recipients/providers/requests/{recipient_ids}/{provider_ids}",
             "requestRegistrations",
             "Request Data Provider Registrations",
         ))
-        .says("Of each data recipient with each data provider: all, or none.")
-        .refuses([(OAuthCode::InvalidRequest, "provider_ids[0] must be a positive integer")])
-        .answers([
+        .with_description("Of each data recipient with each data provider: all, or none.")
+        .with_oauth_errors([(OAuthCode::InvalidRequest, "provider_ids[0] must be a positive integer")])
+        .with_responses([
             pair(400, "provider_id names no provider of this hub"),
             pair(404, "client_id names no data recipient of this partner"),
             pair(409, "This registration was requested before and is PENDING_APPROVAL"),
         ]),
-        listed(row(
+        with_registrations(row(
             Method::GET,
             "/api/v1/recipients/providers/requests",
             "listRegistrations",
             "Get Registration Status of All Data Recipients",
         )),
-        listed(row(
+        with_registrations(row(
             Method::GET,
             "/api/v1/recipients/{client_id}/providers/requests",
             "listRecipientRegistrations",
             "Get Registration Status of a Data Recipient",
         ))
-        .unknown_recipient(),
+        .with_unknown_recipient(),
         row(
             Method::GET,
             "/api/v1/recipients/{client_id}/providers/{provider_id}",
             "getRegistration",
             "Get Registration Details",
         )
-        .gives::<RegistrationBody<'static>>(200, "Where it stands", one.clone())
-        .missing("This data recipient has no registration with the provider")
-        .unknown_recipient(),
+        .with_json_response::<RegistrationBody<'static>>(200, "Where it stands", one.clone())
+        .with_not_found("This data recipient has no registration with the provider")
+        .with_unknown_recipient(),
     ]
 }
 
-pub(super) fn providers() -> Vec<Operation> {
+pub(super) fn providers() -> Vec<OperationSpec> {
     let one = json!({"provider_id": 1000, "name": "Maple Trust", "country": "CA"});
-    let with = |more: Value| {
-        let mut whole = one.clone();
+    let with_details = |more: Value| {
+        let mut merged = one.clone();
         for (name, value) in more.as_object().into_iter().flatten() {
-            whole[name] = value.clone();
+            merged[name] = value.clone();
         }
-        whole
+        merged
     };
     let row = |path, id, summary, security| {
-        Operation::new(Method::GET, path, id, summary)
-            .below("Data providers")
-            .of_clients(security)
-            .held_with_its_client()
-            .troubled()
+        OperationSpec::new(Method::GET, path, id, summary)
+            .with_tag("Data providers")
+            .with_client_auth(security)
+            .with_suspended_error()
+            .with_internal_errors()
     };
     let second = json!({"scopes": ["ACCOUNT_BASIC"], "status": "Activated", "connectorName": "fdx",
         "availableAccountTypes": {"deposits": "true", "investments": "false", "loans": "true", "locs": "true"}});
@@ -248,18 +277,18 @@ pub(super) fn providers() -> Vec<Operation> {
             "lightweight_accounts": ["accounts.depositAccount.accountId"], "payments": [], "transactions": []}});
     let all = "/api/v1/providers";
     vec![
-        row(all, "listSupportedDataProviders", "Get Supported Data Providers", EITHER)
-            .says("A partner sees the catalogue; a data recipient those that it has an active registration with.")
-            .gives::<Vec<ProviderBody<'static>>>(200, "Data providers", json!([one])),
-        row("/api/v1/authorize/providers", "listActiveDataProviders", "Get Active Data Providers", RECIPIENT)
-            .gives::<Vec<ProviderBody<'static>>>(200, "Data providers with an active registration", json!([one])),
-        row("/api/v1/providers/{provider_id}", "getDataProvider", "Get Data Provider Details", PARTNER)
-            .gives::<DetailBody<'static>>(200, "The data provider", with(detail))
-            .missing("provider_id names no provider of this hub"),
-        row("/api/v2/providers", "listDataProviders", "Get Data Providers", EITHER)
-            .query("country", "CA, US, or both with a comma between.", json!({"type": "string", "pattern": "^((CA|US)?(,(CA|US)?)*)$"}))
-            .query("isEnabledForClient", "With an active registration, or without.", json!({"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])?$"}))
-            .gives::<Vec<SecondBody<'static>>>(200, "Data providers", json!([with(second)]))
-            .refuses([(OAuthCode::InvalidRequest, "country must be CA, US or CA,US")]),
+        row(all, "listSupportedDataProviders", "Get Supported Data Providers", ANY_CLIENT_SECURITY)
+            .with_description("A partner sees the catalogue; a data recipient those that it has an active registration with.")
+            .with_json_response::<Vec<ProviderBody<'static>>>(200, "Data providers", json!([one])),
+        row("/api/v1/authorize/providers", "listActiveDataProviders", "Get Active Data Providers", RECIPIENT_SECURITY)
+            .with_json_response::<Vec<ProviderBody<'static>>>(200, "Data providers with an active registration", json!([one])),
+        row("/api/v1/providers/{provider_id}", "getDataProvider", "Get Data Provider Details", PARTNER_SECURITY)
+            .with_json_response::<ProviderDetailBody<'static>>(200, "The data provider", with_details(detail))
+            .with_not_found("provider_id names no provider of this hub"),
+        row("/api/v2/providers", "listDataProviders", "Get Data Providers", ANY_CLIENT_SECURITY)
+            .with_query("country", "CA, US, or both with a comma between.", json!({"type": "string", "pattern": "^((CA|US)?(,(CA|US)?)*)$"}))
+            .with_query("isEnabledForClient", "With an active registration, or without.", json!({"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])?$"}))
+            .with_json_response::<Vec<ProviderV2Body<'static>>>(200, "Data providers", json!([with_details(second)]))
+            .with_oauth_errors([(OAuthCode::InvalidRequest, "country must be CA, US or CA,US")]),
     ]
 }

@@ -10,7 +10,7 @@ use super::schema::Schemas;
 const VARIABLE: char = '\u{E000}';
 
 /// What a line is made of.
-pub(super) struct Asked<'a> {
+pub(super) struct CurlCommand<'a> {
     pub(super) schemas: Schemas<'a>,
     pub(super) base: &'a str,
     pub(super) method: &'a str,
@@ -19,11 +19,11 @@ pub(super) struct Asked<'a> {
     pub(super) parameters: &'a [&'a Value],
 }
 
-impl Asked<'_> {
+impl CurlCommand<'_> {
     /// The line, over several with backslashes.
-    pub(super) fn line(&self) -> String {
-        let mut parts = vec![self.first()];
-        let scheme = self.scheme();
+    pub(super) fn render(&self) -> String {
+        let mut parts = vec![self.render_first_line()];
+        let scheme = self.security_scheme();
         let basic = scheme.is_some_and(|scheme| scheme["scheme"] == "basic");
         if basic {
             parts.push("-u \"$CLIENT_ID:$CLIENT_SECRET\"".into());
@@ -33,142 +33,146 @@ impl Asked<'_> {
                 None => "-H \"Authorization: Bearer $TOKEN\"".into(),
             });
         }
-        for parameter in self.needed("header") {
-            parts.push(format!("-H \"{}: {}\"", text(parameter, "name"), self.value(parameter)));
+        for parameter in self.required_parameters("header") {
+            parts.push(format!(
+                "-H \"{}: {}\"",
+                string_member(parameter, "name"),
+                self.parameter_value(parameter)
+            ));
         }
-        let body = self.schemas.resolved(&self.operation["requestBody"]);
+        let body = self.schemas.resolve(&self.operation["requestBody"]);
         if let Some(content) = body["content"].as_object() {
-            parts.extend(sent(content, basic));
+            parts.extend(body_options(content, basic));
         }
         parts.join(" \\\n  ")
     }
 
     /// The program, the method and the address.
-    fn first(&self) -> String {
+    fn render_first_line(&self) -> String {
         let mut line = String::from("curl");
-        if self.good().is_some_and(|answer| answer.get("content").is_none()) {
+        if self.success_response().is_some_and(|answer| answer.get("content").is_none()) {
             // There is nothing to see but the status and the headers.
             line.push_str(" -i");
         }
         if self.method != "GET" {
             let _ = write!(line, " -X {}", self.method);
         }
-        let kind = self.good().and_then(|answer| answer["content"].as_object()?.keys().next());
+        let kind = self.success_response().and_then(|answer| answer["content"].as_object()?.keys().next());
         if kind.is_some_and(|kind| !kind.contains("json") && !kind.starts_with("text/")) {
             line.push_str(" -o document");
         }
-        let path: Vec<String> = self.path.split('/').map(segment).collect();
-        let mut query = self.needed("query").peekable();
+        let path: Vec<String> = self.path.split('/').map(render_segment).collect();
+        let mut query = self.required_parameters("query").peekable();
         if query.peek().is_some() {
             line.push_str(" -G");
         }
-        let _ = write!(line, " \"{}{}\"", self.base(), path.join("/"));
+        let _ = write!(line, " \"{}{}\"", self.base_url(), path.join("/"));
         for parameter in query {
             let _ = write!(
                 line,
                 " \\\n  --data-urlencode \"{}={}\"",
-                text(parameter, "name"),
-                self.value(parameter)
+                string_member(parameter, "name"),
+                self.parameter_value(parameter)
             );
         }
         line
     }
 
     /// Where the document is served: a variable of the document is one of the shell.
-    fn base(&self) -> String {
+    fn base_url(&self) -> String {
         match self.base {
-            base if base.starts_with('{') => segment(base),
+            base if base.starts_with('{') => render_segment(base),
             base if base.contains("://") => base.trim_end_matches('/').to_owned(),
             _ => "$HUB".to_owned(),
         }
     }
 
     /// The first answer that is no refusal.
-    fn good(&self) -> Option<&Value> {
+    fn success_response(&self) -> Option<&Value> {
         let answers = self.operation["responses"].as_object()?;
         let (_, answer) = answers.iter().find(|(status, _)| status.as_str() < "400")?;
-        Some(self.schemas.resolved(answer))
+        Some(self.schemas.resolve(answer))
     }
 
     /// The security scheme that the line keeps: the first.
-    fn scheme(&self) -> Option<&Value> {
-        let wanted = self.operation.get("security").unwrap_or(&self.schemas.0["security"]);
-        let (name, _) = wanted.as_array()?.iter().find_map(|one| one.as_object()?.iter().next())?;
+    fn security_scheme(&self) -> Option<&Value> {
+        let requirements = self.operation.get("security").unwrap_or(&self.schemas.0["security"]);
+        let (name, _) = requirements.as_array()?.iter().find_map(|one| one.as_object()?.iter().next())?;
         Some(&self.schemas.0["components"]["securitySchemes"][name])
     }
 
-    fn needed(&self, place: &str) -> impl Iterator<Item = &Value> {
+    fn required_parameters(&self, place: &str) -> impl Iterator<Item = &Value> {
         self.parameters.iter().copied().filter(move |p| p["in"] == place && p["required"] == true)
     }
 
     /// The only value that a parameter may have, else a variable.
-    fn value(&self, parameter: &Value) -> String {
-        let schema = self.schemas.resolved(&parameter["schema"]);
+    fn parameter_value(&self, parameter: &Value) -> String {
+        let schema = self.schemas.resolve(&parameter["schema"]);
         let known =
             schema.get("const").or_else(|| schema["enum"].get(0)).or_else(|| parameter.get("example"));
         match known.and_then(Value::as_str) {
-            Some(known) => quoted(known),
-            None => format!("${}", variable(text(parameter, "name"))),
+            Some(known) => escape_quoted(known),
+            None => format!("${}", shell_variable(string_member(parameter, "name"))),
         }
     }
 }
 
-fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+fn string_member<'a>(value: &'a Value, member: &str) -> &'a str {
     value[member].as_str().unwrap_or_default()
 }
 
 /// A segment of a path.
-fn segment(segment: &str) -> String {
+fn render_segment(segment: &str) -> String {
     let name = segment.strip_prefix('{').and_then(|inner| inner.strip_suffix('}'));
-    name.map_or_else(|| segment.to_owned(), |name| format!("${}", variable(name)))
+    name.map_or_else(|| segment.to_owned(), |name| format!("${}", shell_variable(name)))
 }
 
 /// The name of a variable of the shell.
-pub(super) fn variable(name: &str) -> String {
+pub(super) fn shell_variable(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
 /// The options that send a body: JSON where that is taken, else a form.
-fn sent(content: &serde_json::Map<String, Value>, basic: bool) -> Vec<String> {
+fn body_options(content: &serde_json::Map<String, Value>, basic: bool) -> Vec<String> {
     let json = content.iter().find(|(media, _)| media.contains("json"));
-    let Some((media, told)) = json.or_else(|| content.iter().next()) else { return Vec::new() };
-    let first = told["examples"].as_object().and_then(|examples| examples.values().next());
-    let example = first.map(|example| &example["value"]).or_else(|| told.get("example"));
+    let Some((media, media_object)) = json.or_else(|| content.iter().next()) else { return Vec::new() };
+    let first = media_object["examples"].as_object().and_then(|examples| examples.values().next());
+    let example = first.map(|example| &example["value"]).or_else(|| media_object.get("example"));
     let mut example = example.cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     if let Some(members) = example.as_object_mut().filter(|_| basic) {
         // Said already: who says it twice is refused.
         members.retain(|name, _| name != "client_id" && name != "client_secret");
     }
-    fill(&mut example, "value");
+    fill_placeholders(&mut example, "value");
     if json.is_none() {
         let members = example.as_object().into_iter().flatten();
         let field = |(name, value): (&String, &Value)| {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            format!("--data-urlencode \"{name}={}\"", quoted(&value))
+            format!("--data-urlencode \"{name}={}\"", escape_quoted(&value))
         };
         return members.map(field).collect();
     }
-    let here = format!("-d @- <<END\n{}\nEND", escaped(&format!("{example:#}")));
+    let here = format!("-d @- <<END\n{}\nEND", escape_heredoc(&format!("{example:#}")));
     vec![format!("-H \"Content-Type: {media}\""), here]
 }
 
 /// Puts variables where an example leaves something open.
-fn fill(value: &mut Value, name: &str) {
+fn fill_placeholders(value: &mut Value, name: &str) {
     match value {
-        Value::Object(members) => members.iter_mut().for_each(|(name, value)| fill(value, name)),
-        Value::Array(items) => items.iter_mut().for_each(|item| fill(item, name)),
-        Value::String(text) if text.contains('…') => *text = format!("{VARIABLE}{}", variable(name)),
+        Value::Object(members) => members.iter_mut().for_each(|(name, value)| fill_placeholders(value, name)),
+        Value::Array(items) => items.iter_mut().for_each(|item| fill_placeholders(item, name)),
+        Value::String(text) if text.contains('…') => *text = format!("{VARIABLE}{}", shell_variable(name)),
         _ => {}
     }
 }
 
 /// As it stands within double quotes.
-fn quoted(text: &str) -> String {
-    escaped(text).replace('"', "\\\"")
+fn escape_quoted(text: &str) -> String {
+    escape_heredoc(text).replace('"', "\\\"")
 }
 
 /// As it stands in a here-document, where the shell puts in its variables.
-fn escaped(text: &str) -> String {
+fn escape_heredoc(text: &str) -> String {
     let text = ['\\', '$', '`'].iter().fold(text.to_owned(), |text, c| text.replace(*c, &format!("\\{c}")));
     text.replace(VARIABLE, "$")
 }
@@ -179,18 +183,18 @@ mod tests {
 
     use super::*;
 
-    fn line(method: &str, path: &str, operation: &Value, base: &str) -> String {
+    fn render_curl(method: &str, path: &str, operation: &Value, base: &str) -> String {
         let document = json!({"components": {"securitySchemes": {
             "own": {"type": "http", "scheme": "bearer"}, "basic": {"type": "http", "scheme": "basic"},
             "key": {"type": "apiKey", "in": "header", "name": "X-Key"},
         }}});
         let parameters: Vec<&Value> = operation["parameters"].as_array().into_iter().flatten().collect();
         let schemas = Schemas(&document);
-        Asked { schemas, base, method, path, operation, parameters: &parameters }.line()
+        CurlCommand { schemas, base, method, path, operation, parameters: &parameters }.render()
     }
 
     #[test]
-    fn a_read_names_what_is_to_be_filled_in() {
+    fn curl_read_uses_variables_for_required_parameters() {
         let operation = json!({
             "security": [{"own": []}],
             "parameters": [
@@ -202,25 +206,25 @@ mod tests {
             "responses": {"200": {"content": {"application/json": {}}}},
         });
         assert_eq!(
-            line("GET", "/a/{b_id}", &operation, "/"),
+            render_curl("GET", "/a/{b_id}", &operation, "/"),
             "curl -G \"$HUB/a/$B_ID\" \\\n  --data-urlencode \"response_type=a b\" \\\n  --data-urlencode \"state=$STATE\" \\\n  -H \"Authorization: Bearer $TOKEN\" \\\n  -H \"X-Way: in\""
         );
     }
 
     #[test]
-    fn what_has_no_body_shows_its_status_and_a_document_goes_to_a_file() {
+    fn curl_shows_empty_response_headers_and_saves_documents() {
         let nothing = json!({"responses": {"204": {}, "400": {"content": {}}}, "security": [{"key": []}]});
         assert_eq!(
-            line("DELETE", "/a", &nothing, "https://hub.example.org/"),
+            render_curl("DELETE", "/a", &nothing, "https://hub.example.org/"),
             "curl -i -X DELETE \"https://hub.example.org/a\" \\\n  -H \"X-Key: $TOKEN\""
         );
         let document = json!({"responses": {"200": {"content": {"application/pdf": {}}}}});
-        assert_eq!(line("GET", "/a", &document, "/"), "curl -o document \"$HUB/a\"");
-        assert_eq!(line("GET", "/a", &document, "{admin}"), "curl -o document \"$ADMIN/a\"");
+        assert_eq!(render_curl("GET", "/a", &document, "/"), "curl -o document \"$HUB/a\"");
+        assert_eq!(render_curl("GET", "/a", &document, "{admin}"), "curl -o document \"$ADMIN/a\"");
     }
 
     #[test]
-    fn a_secret_is_said_once_and_a_body_keeps_its_dollars() {
+    fn curl_sends_basic_credentials_once_and_escapes_body() {
         let body = json!({"client_id": "dc-…", "client_secret": "…", "code": "…", "price": "5$ `x` \\", "many": ["…"]});
         let media = json!({"examples": {"one": {"value": body}}});
         let operation = json!({
@@ -228,16 +232,16 @@ mod tests {
             "requestBody": {"content": {"application/json": media, "application/x-www-form-urlencoded": media}},
             "responses": {"200": {"content": {"application/json": {}}}},
         });
-        let told = line("POST", "/t", &operation, "/");
+        let command = render_curl("POST", "/t", &operation, "/");
         let head = "curl -X POST \"$HUB/t\" \\\n  -u \"$CLIENT_ID:$CLIENT_SECRET\" \\\n  -H \"Content-Type: application/json\" \\\n  -d @- <<END\n";
-        let body = told.strip_prefix(head).unwrap().strip_suffix("\nEND").unwrap();
+        let body = command.strip_prefix(head).unwrap().strip_suffix("\nEND").unwrap();
         assert_eq!(
             body,
             "{\n  \"code\": \"$CODE\",\n  \"many\": [\n    \"$MANY\"\n  ],\n  \"price\": \"5\\$ \\`x\\` \\\\\\\\\"\n}"
         );
-        assert!(!told.contains("client_secret"), "{told}");
+        assert!(!command.contains("client_secret"), "{command}");
         let form = json!({"requestBody": {"content": {"application/x-www-form-urlencoded": media}}});
-        let told = line("POST", "/t", &form, "/");
-        assert!(told.contains("--data-urlencode \"client_secret=$CLIENT_SECRET\""), "{told}");
+        let command = render_curl("POST", "/t", &form, "/");
+        assert!(command.contains("--data-urlencode \"client_secret=$CLIENT_SECRET\""), "{command}");
     }
 }

@@ -5,89 +5,89 @@ use std::collections::{BTreeMap, BTreeSet};
 use http::StatusCode;
 use serde_json::Value;
 
-use super::curl::{Asked, variable};
-use super::piece::{Mark, Text};
+use super::curl::{CurlCommand, shell_variable};
+use super::piece::{Mark, MarkedText};
 use super::schema::{Field, Schemas};
 
 /// A document.
 pub(super) struct Reference {
     pub(super) title: String,
-    pub(super) description: Text,
+    pub(super) description: MarkedText,
     pub(super) version: String,
     /// Where it is served, if that differs from hub to hub: a variable, and what it mostly is.
     pub(super) server: Option<(String, String)>,
-    pub(super) schemes: Vec<Named>,
-    pub(super) groups: Vec<Group>,
+    pub(super) schemes: Vec<NamedItem>,
+    pub(super) groups: Vec<GroupView>,
     /// The types that are too large to be told where they are used.
     pub(super) types: Vec<Type>,
-    pub(super) headers: Vec<Named>,
+    pub(super) headers: Vec<NamedItem>,
 }
 
 /// Something with a name, and what it is.
-pub(super) struct Named {
+pub(super) struct NamedItem {
     pub(super) name: String,
-    pub(super) words: Text,
-    pub(super) description: Text,
+    pub(super) words: MarkedText,
+    pub(super) description: MarkedText,
 }
 
 /// Operations below one heading.
-pub(super) struct Group {
+pub(super) struct GroupView {
     pub(super) id: String,
     pub(super) name: String,
-    pub(super) description: Text,
-    pub(super) operations: Vec<Operation>,
+    pub(super) description: MarkedText,
+    pub(super) operations: Vec<OperationView>,
 }
 
 /// One method of one path.
-pub(super) struct Operation {
+pub(super) struct OperationView {
     pub(super) id: String,
     pub(super) method: String,
     pub(super) path: String,
     pub(super) summary: String,
-    pub(super) description: Text,
+    pub(super) description: MarkedText,
     /// The security schemes of which one must be kept.
-    pub(super) callers: Vec<Caller>,
+    pub(super) callers: Vec<CallerView>,
     /// Whether it may be called without any.
     pub(super) open: bool,
-    pub(super) parameters: Vec<Parameter>,
-    pub(super) body: Option<Body>,
-    pub(super) answers: Vec<Answer>,
-    pub(super) curl: Text,
+    pub(super) parameters: Vec<ParameterView>,
+    pub(super) body: Option<RequestBodyView>,
+    pub(super) answers: Vec<ResponseView>,
+    pub(super) curl: MarkedText,
 }
 
 /// A security scheme that an operation takes.
-pub(super) struct Caller {
+pub(super) struct CallerView {
     pub(super) name: String,
     /// The roles or scopes of which one must be had.
     pub(super) roles: Vec<String>,
 }
 
 /// A parameter.
-pub(super) struct Parameter {
+pub(super) struct ParameterView {
     pub(super) place: String,
     pub(super) name: String,
     pub(super) required: bool,
-    pub(super) words: Text,
-    pub(super) description: Text,
+    pub(super) words: MarkedText,
+    pub(super) description: MarkedText,
 }
 
 /// What is sent.
-pub(super) struct Body {
+pub(super) struct RequestBodyView {
     pub(super) required: bool,
-    pub(super) contents: Vec<Content>,
+    pub(super) contents: Vec<ContentView>,
 }
 
 /// What a status comes with.
-pub(super) struct Answer {
+pub(super) struct ResponseView {
     pub(super) status: String,
     pub(super) reason: &'static str,
-    pub(super) description: Text,
+    pub(super) description: MarkedText,
     pub(super) headers: Vec<String>,
-    pub(super) contents: Vec<Content>,
+    pub(super) contents: Vec<ContentView>,
 }
 
 /// Content of some media types that is the same in each.
-pub(super) struct Content {
+pub(super) struct ContentView {
     pub(super) media: Vec<String>,
     /// The type; none where the content is no JSON.
     pub(super) kind: Option<String>,
@@ -98,13 +98,13 @@ pub(super) struct Content {
 /// An example.
 pub(super) struct Example {
     pub(super) name: String,
-    pub(super) json: Text,
+    pub(super) json: MarkedText,
 }
 
 /// A type.
 pub(super) struct Type {
     pub(super) name: String,
-    pub(super) description: Text,
+    pub(super) description: MarkedText,
     pub(super) fields: Vec<Field>,
 }
 
@@ -112,24 +112,26 @@ const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "
 
 impl Reference {
     /// The page's content.
-    pub(super) fn of(document: &Value) -> Self {
+    pub(super) fn from_document(document: &Value) -> Self {
         let schemas = Schemas(document);
-        let groups = groups(schemas);
-        let title = string(&document["info"], "title");
+        let groups = build_groups(schemas);
+        let title = string_member(&document["info"], "title");
         Self {
-            title: capital(&title.strip_prefix("Bowline: ").unwrap_or(&title).replace('`', "")),
-            description: sentence(&document["info"]),
-            version: string(&document["info"], "version"),
-            server: members(&document["servers"][0]["variables"])
-                .next()
-                .map(|(name, told)| (variable(name), string(told, "default"))),
-            schemes: members(&document["components"]["securitySchemes"]).map(|s| scheme(s.0, s.1)).collect(),
-            types: types(schemas, &groups),
-            headers: members(&document["components"]["headers"])
-                .map(|(name, header)| Named {
+            title: capitalize(&title.strip_prefix("Bowline: ").unwrap_or(&title).replace('`', "")),
+            description: description_text(&document["info"]),
+            version: string_member(&document["info"], "version"),
+            server: iter_members(&document["servers"][0]["variables"]).next().map(
+                |(name, variable_object)| (shell_variable(name), string_member(variable_object, "default")),
+            ),
+            schemes: iter_members(&document["components"]["securitySchemes"])
+                .map(|s| build_scheme(s.0, s.1))
+                .collect(),
+            types: collect_types(schemas, &groups),
+            headers: iter_members(&document["components"]["headers"])
+                .map(|(name, header)| NamedItem {
                     name: name.clone(),
-                    words: schemas.words(&header["schema"], &BTreeSet::new()),
-                    description: sentence(header),
+                    words: schemas.describe(&header["schema"], &BTreeSet::new()),
+                    description: description_text(header),
                 })
                 .collect(),
             groups,
@@ -154,7 +156,7 @@ impl Reference {
     }
 }
 
-impl Answer {
+impl ResponseView {
     /// Whether it is no refusal.
     pub(super) fn is_good(&self) -> bool {
         self.status.as_str() < "400"
@@ -178,10 +180,10 @@ impl Answer {
     }
 }
 
-impl Operation {
+impl OperationView {
     /// The answers that are no refusals and have examples.
-    pub(super) fn shown(&self) -> impl Iterator<Item = &Answer> {
-        let has = |answer: &&Answer| answer.contents.iter().any(|content| !content.examples.is_empty());
+    pub(super) fn shown(&self) -> impl Iterator<Item = &ResponseView> {
+        let has = |answer: &&ResponseView| answer.contents.iter().any(|content| !content.examples.is_empty());
         self.answers.iter().filter(|answer| answer.is_good()).filter(has)
     }
 }
@@ -196,108 +198,119 @@ impl Example {
     }
 }
 
-fn groups(schemas: Schemas<'_>) -> Vec<Group> {
+fn build_groups(schemas: Schemas<'_>) -> Vec<GroupView> {
     let document = schemas.0;
-    let mut below: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
-    for (path, item) in members(&document["paths"]) {
-        for (method, operation) in members(item).filter(|(method, _)| METHODS.contains(&method.as_str())) {
+    let mut below: BTreeMap<String, Vec<OperationView>> = BTreeMap::new();
+    for (path, item) in iter_members(&document["paths"]) {
+        for (method, operation) in iter_members(item).filter(|(method, _)| METHODS.contains(&method.as_str()))
+        {
             let tag = operation["tags"][0].as_str().unwrap_or_default().to_owned();
-            below.entry(tag).or_default().push(self::operation(schemas, method, path, item, operation));
+            below.entry(tag).or_default().push(build_operation(schemas, method, path, item, operation));
         }
     }
     let tags: Vec<&Value> = document["tags"].as_array().into_iter().flatten().collect();
-    let mut names: Vec<String> = tags.iter().map(|tag| string(tag, "name")).collect();
+    let mut names: Vec<String> = tags.iter().map(|tag| string_member(tag, "name")).collect();
     names.extend(below.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
     let group = |name: String| {
-        let told = tags.iter().find(|tag| tag["name"] == name.as_str());
-        Some(Group {
+        let tag_object = tags.iter().find(|tag| tag["name"] == name.as_str());
+        Some(GroupView {
             id: format!("group-{}", name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")),
             operations: below.remove(&name)?,
-            description: told.map(|tag| sentence(tag)).unwrap_or_default(),
+            description: tag_object.map(|tag| description_text(tag)).unwrap_or_default(),
             name: if name.is_empty() { "Others".into() } else { name },
         })
     };
     names.into_iter().filter_map(group).collect()
 }
 
-fn operation(schemas: Schemas<'_>, method: &str, path: &str, item: &Value, operation: &Value) -> Operation {
-    let shared = [item, operation].into_iter().filter_map(|told| told["parameters"].as_array()).flatten();
-    let parameters: Vec<&Value> = shared.map(|parameter| schemas.resolved(parameter)).collect();
+fn build_operation(
+    schemas: Schemas<'_>,
+    method: &str,
+    path: &str,
+    item: &Value,
+    operation: &Value,
+) -> OperationView {
+    let shared = [item, operation].into_iter().filter_map(|object| object["parameters"].as_array()).flatten();
+    let parameters: Vec<&Value> = shared.map(|parameter| schemas.resolve(parameter)).collect();
     let base = schemas.0["servers"][0]["url"].as_str().unwrap_or("/");
     let method = method.to_uppercase();
-    let curl = Asked { schemas, base, method: &method, path, operation, parameters: &parameters }.line();
+    let curl =
+        CurlCommand { schemas, base, method: &method, path, operation, parameters: &parameters }.render();
     let wanted = operation.get("security").unwrap_or(&schemas.0["security"]).as_array();
-    let wanted: Vec<Vec<Caller>> = wanted.into_iter().flatten().map(callers).collect();
-    let body = operation.get("requestBody").map(|body| schemas.resolved(body));
-    let id = string(operation, "operationId");
-    Operation {
+    let wanted: Vec<Vec<CallerView>> = wanted.into_iter().flatten().map(build_callers).collect();
+    let body = operation.get("requestBody").map(|body| schemas.resolve(body));
+    let id = string_member(operation, "operationId");
+    OperationView {
         id: if id.is_empty() { format!("{method}-{path}").replace(['/', '{', '}'], "-") } else { id },
         path: path.to_owned(),
-        summary: string(operation, "summary"),
-        description: sentence(operation),
+        summary: string_member(operation, "summary"),
+        description: description_text(operation),
         open: wanted.is_empty() || wanted.iter().any(Vec::is_empty),
         callers: wanted.into_iter().flatten().collect(),
-        parameters: parameters.iter().map(|parameter| self::parameter(schemas, parameter)).collect(),
-        body: body.map(|body| Body {
+        parameters: parameters.iter().map(|parameter| build_parameter(schemas, parameter)).collect(),
+        body: body.map(|body| RequestBodyView {
             required: body["required"] == true,
-            contents: contents(schemas, &body["content"]),
+            contents: build_contents(schemas, &body["content"]),
         }),
-        answers: members(&operation["responses"])
-            .map(|(status, answer)| self::answer(schemas, status, schemas.resolved(answer)))
+        answers: iter_members(&operation["responses"])
+            .map(|(status, answer)| build_response(schemas, status, schemas.resolve(answer)))
             .collect(),
-        curl: Text::command(&curl),
+        curl: MarkedText::from_command(&curl),
         method,
     }
 }
 
 /// Who keeps one of the ways of an operation's security.
-fn callers(way: &Value) -> Vec<Caller> {
+fn build_callers(requirement: &Value) -> Vec<CallerView> {
     let roles = |roles: &Value| -> Vec<String> {
         roles.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     };
-    members(way).map(|(name, of)| Caller { name: name.clone(), roles: roles(of) }).collect()
+    iter_members(requirement)
+        .map(|(name, scopes)| CallerView { name: name.clone(), roles: roles(scopes) })
+        .collect()
 }
 
-fn parameter(schemas: Schemas<'_>, parameter: &Value) -> Parameter {
-    Parameter {
-        place: string(parameter, "in"),
-        name: string(parameter, "name"),
+fn build_parameter(schemas: Schemas<'_>, parameter: &Value) -> ParameterView {
+    ParameterView {
+        place: string_member(parameter, "in"),
+        name: string_member(parameter, "name"),
         required: parameter["required"] == true,
-        words: schemas.words(&parameter["schema"], &BTreeSet::new()),
-        description: sentence(parameter),
+        words: schemas.describe(&parameter["schema"], &BTreeSet::new()),
+        description: description_text(parameter),
     }
 }
 
-fn answer(schemas: Schemas<'_>, status: &str, answer: &Value) -> Answer {
+fn build_response(schemas: Schemas<'_>, status: &str, answer: &Value) -> ResponseView {
     let code = status.parse().ok().and_then(|code: u16| StatusCode::from_u16(code).ok());
-    Answer {
+    ResponseView {
         status: status.to_owned(),
         reason: code.and_then(|code| code.canonical_reason()).unwrap_or_default(),
-        description: sentence(answer),
-        headers: members(&answer["headers"]).map(|(name, _)| name.clone()).collect(),
-        contents: contents(schemas, &answer["content"]),
+        description: description_text(answer),
+        headers: iter_members(&answer["headers"]).map(|(name, _)| name.clone()).collect(),
+        contents: build_contents(schemas, &answer["content"]),
     }
 }
 
-fn contents(schemas: Schemas<'_>, content: &Value) -> Vec<Content> {
+fn build_contents(schemas: Schemas<'_>, content: &Value) -> Vec<ContentView> {
     let mut same: Vec<(Vec<String>, &Value)> = Vec::new();
-    for (media, told) in members(content) {
-        match same.iter_mut().find(|(_, known)| *known == told) {
+    for (media, media_object) in iter_members(content) {
+        match same.iter_mut().find(|(_, known)| *known == media_object) {
             Some((all, _)) => all.push(media.clone()),
-            None => same.push((vec![media.clone()], told)),
+            None => same.push((vec![media.clone()], media_object)),
         }
     }
-    let content = |(media, told): (Vec<String>, &Value)| {
-        let examples = members(&told["examples"]).map(|(name, example)| (name.clone(), &example["value"]));
-        let single = told.get("example").map(|example| ("example".to_owned(), example));
-        let kind = told["schema"].as_object().filter(|schema| !schema.is_empty());
-        Content {
+    let content = |(media, media_object): (Vec<String>, &Value)| {
+        let examples =
+            iter_members(&media_object["examples"]).map(|(name, example)| (name.clone(), &example["value"]));
+        let single = media_object.get("example").map(|example| ("example".to_owned(), example));
+        let kind = media_object["schema"].as_object().filter(|schema| !schema.is_empty());
+        ContentView {
             media,
-            kind: kind.map(|_| schemas.words(&told["schema"], &BTreeSet::new()).plain()),
-            fields: schemas.fields(&told["schema"]),
+            kind: kind.map(|_| schemas.describe(&media_object["schema"], &BTreeSet::new()).to_plain_text()),
+            fields: schemas.list_fields(&media_object["schema"]),
             examples: examples
                 .chain(single)
-                .map(|(name, value)| Example { name, json: Text::json(value) })
+                .map(|(name, value)| Example { name, json: MarkedText::from_json(value) })
                 .collect(),
         }
     };
@@ -305,54 +318,54 @@ fn contents(schemas: Schemas<'_>, content: &Value) -> Vec<Content> {
 }
 
 /// The types that fields name, and those that their fields name.
-fn types(schemas: Schemas<'_>, groups: &[Group]) -> Vec<Type> {
+fn collect_types(schemas: Schemas<'_>, groups: &[GroupView]) -> Vec<Type> {
     let operations = groups.iter().flat_map(|group| &group.operations);
     let contents = operations.flat_map(|operation| {
         let sent = operation.body.iter().flat_map(|body| &body.contents);
         sent.chain(operation.answers.iter().flat_map(|answer| &answer.contents))
     });
-    let mut open: Vec<String> = contents.flat_map(|content| named(&content.fields)).collect();
-    let mut told: BTreeMap<String, Type> = BTreeMap::new();
+    let mut open: Vec<String> = contents.flat_map(|content| list_type_names(&content.fields)).collect();
+    let mut collected: BTreeMap<String, Type> = BTreeMap::new();
     while let Some(name) = open.pop() {
-        if told.contains_key(&name) {
+        if collected.contains_key(&name) {
             continue;
         }
-        let Some((description, fields)) = schemas.component(&name) else { continue };
-        open.extend(named(&fields));
-        told.insert(name.clone(), Type { name, description, fields });
+        let Some((description, fields)) = schemas.find_component(&name) else { continue };
+        open.extend(list_type_names(&fields));
+        collected.insert(name.clone(), Type { name, description, fields });
     }
-    told.into_values().collect()
+    collected.into_values().collect()
 }
 
 /// The types that fields name.
-fn named(fields: &[Field]) -> impl Iterator<Item = String> {
+fn list_type_names(fields: &[Field]) -> impl Iterator<Item = String> {
     let pieces = fields.iter().flat_map(|field| &field.words.0);
     pieces.filter(|piece| piece.mark == Mark::Type).map(|piece| piece.text.clone())
 }
 
-fn scheme(name: &str, scheme: &Value) -> Named {
+fn build_scheme(name: &str, scheme: &Value) -> NamedItem {
     let words = match (scheme["scheme"].as_str(), scheme["name"].as_str()) {
-        (Some("bearer"), _) => Text::sentence("Bearer token"),
-        (Some("basic"), _) => Text::sentence("HTTP Basic"),
-        (_, Some(header)) => Text::sentence(&format!("`{header}`")),
-        _ => Text::sentence(&string(scheme, "type")),
+        (Some("bearer"), _) => MarkedText::from_description("Bearer token"),
+        (Some("basic"), _) => MarkedText::from_description("HTTP Basic"),
+        (_, Some(header)) => MarkedText::from_description(&format!("`{header}`")),
+        _ => MarkedText::from_description(&string_member(scheme, "type")),
     };
-    Named { name: name.to_owned(), words, description: sentence(scheme) }
+    NamedItem { name: name.to_owned(), words, description: description_text(scheme) }
 }
 
-fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+fn iter_members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }
 
-fn string(value: &Value, member: &str) -> String {
+fn string_member(value: &Value, member: &str) -> String {
     value[member].as_str().unwrap_or_default().to_owned()
 }
 
-fn sentence(value: &Value) -> Text {
-    Text::sentence(value["description"].as_str().unwrap_or_default())
+fn description_text(value: &Value) -> MarkedText {
+    MarkedText::from_description(value["description"].as_str().unwrap_or_default())
 }
 
-fn capital(text: &str) -> String {
+fn capitalize(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

@@ -44,14 +44,15 @@ fn document() -> Value {
     })
 }
 
-fn operation<'a>(reference: &'a Reference, group: &str) -> &'a Operation {
+fn first_operation<'a>(reference: &'a Reference, group: &str) -> &'a OperationView {
     &reference.groups.iter().find(|known| known.id == group).unwrap().operations[0]
 }
 
 #[test]
-fn headings_come_in_the_order_of_the_tags_and_what_has_none_comes_last() {
-    let reference = Reference::of(&document());
-    let groups: Vec<_> = reference.groups.iter().map(|g| (&*g.id, &*g.name, g.description.plain())).collect();
+fn groups_follow_tag_order_and_untagged_come_last() {
+    let reference = Reference::from_document(&document());
+    let groups: Vec<_> =
+        reference.groups.iter().map(|g| (&*g.id, &*g.name, g.description.to_plain_text())).collect();
     assert_eq!(
         groups,
         [
@@ -61,18 +62,18 @@ fn headings_come_in_the_order_of_the_tags_and_what_has_none_comes_last() {
         ]
     );
     assert_eq!((&*reference.title, reference.operations()), ("Data of x", 3));
-    assert_eq!(operation(&reference, "group-").id, "DELETE--a--id-");
+    assert_eq!(first_operation(&reference, "group-").id, "DELETE--a--id-");
     assert_eq!(["$ID", "$HUB"].map(|name| reference.has_variable(name)), [true, false]);
     assert!(reference.has_variable("$THERE"));
     assert_eq!(reference.server, Some(("THERE".into(), "https://there.example.org".into())));
 }
 
 #[test]
-fn who_may_call_is_the_operations_own_or_the_documents() {
-    let reference = Reference::of(&document());
+fn operation_security_overrides_document_security() {
+    let reference = Reference::from_document(&document());
     let callers = |group| {
-        let operation = operation(&reference, group);
-        let caller = |caller: &Caller| format!("{}{:?}", caller.name, caller.roles);
+        let operation = first_operation(&reference, group);
+        let caller = |caller: &CallerView| format!("{}{:?}", caller.name, caller.roles);
         (operation.callers.iter().map(caller).collect::<Vec<_>>(), operation.open)
     };
     assert_eq!(callers("group-first-thing"), (vec!["own[]".to_owned()], false));
@@ -84,22 +85,22 @@ fn who_may_call_is_the_operations_own_or_the_documents() {
 }
 
 #[test]
-fn parameters_of_the_path_and_references_are_taken_along() {
-    let reference = Reference::of(&document());
-    let get = operation(&reference, "group-first-thing");
-    let told: Vec<_> =
-        get.parameters.iter().map(|p| (&*p.place, &*p.name, p.required, p.words.plain())).collect();
+fn path_item_and_referenced_parameters_are_included() {
+    let reference = Reference::from_document(&document());
+    let get = first_operation(&reference, "group-first-thing");
+    let parameters: Vec<_> =
+        get.parameters.iter().map(|p| (&*p.place, &*p.name, p.required, p.words.to_plain_text())).collect();
     assert_eq!(
-        told,
+        parameters,
         [("path", "id", true, "string".to_owned()), ("query", "limit", false, "integer".to_owned())]
     );
-    assert!(get.curl.plain().contains("\"$THERE/a/$ID\""), "{}", get.curl.plain());
+    assert!(get.curl.to_plain_text().contains("\"$THERE/a/$ID\""), "{}", get.curl.to_plain_text());
 }
 
 #[test]
-fn every_answer_has_its_headers_contents_and_examples() {
-    let reference = Reference::of(&document());
-    let get = operation(&reference, "group-first-thing");
+fn responses_have_headers_contents_and_examples() {
+    let reference = Reference::from_document(&document());
+    let get = first_operation(&reference, "group-first-thing");
     let [good, bad, gone] = &get.answers[..] else { panic!() };
     assert_eq!((good.is_good(), bad.is_good(), good.class(), good.reason), (true, false, "2", "OK"));
     assert_eq!(
@@ -110,15 +111,15 @@ fn every_answer_has_its_headers_contents_and_examples() {
         good.contents.iter().map(|c| (c.media.join(" "), c.kind.clone(), c.examples.len())).collect();
     let json = ("application/json".to_owned(), Some("A".to_owned()), 2);
     assert_eq!(media, [json, ("application/pdf image/png".to_owned(), None, 0)].map(|m| m));
-    assert_eq!(bad.contents[0].examples[0].json.plain(), "{\n  \"error\": \"x\"\n}");
+    assert_eq!(bad.contents[0].examples[0].json.to_plain_text(), "{\n  \"error\": \"x\"\n}");
     assert_eq!((gone.words(), gone.contents[0].examples.len()), (vec!["gone", "lost"], 3));
     assert_eq!((good.words().len(), get.shown().count()), (0, 1));
 }
 
 #[test]
-fn types_are_those_that_fields_name_and_what_they_lead_to() {
-    let reference = Reference::of(&document());
+fn types_include_all_transitively_referenced_types() {
+    let reference = Reference::from_document(&document());
     let types: Vec<_> =
-        reference.types.iter().map(|t| (&*t.name, t.description.plain(), t.fields.len())).collect();
+        reference.types.iter().map(|t| (&*t.name, t.description.to_plain_text(), t.fields.len())).collect();
     assert_eq!(types, [("Large", "Large.".to_owned(), 12), ("Other", String::new(), 12)]);
 }

@@ -33,30 +33,30 @@ pub(super) struct Piece {
 /// Pieces in a row; it renders itself, escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Template)]
 #[template(path = "docs/text.html")]
-pub(super) struct Text(pub(super) Vec<Piece>);
+pub(super) struct MarkedText(pub(super) Vec<Piece>);
 
-impl HtmlSafe for Text {}
+impl HtmlSafe for MarkedText {}
 
-impl Text {
+impl MarkedText {
     /// A sentence with `code` between backticks.
-    pub(super) fn sentence(text: &str) -> Self {
+    pub(super) fn from_description(text: &str) -> Self {
         let parts: Vec<&str> = text.split('`').collect();
         if parts.len().is_multiple_of(2) {
-            return Self::default().with(Mark::Plain, text);
+            return Self::default().with_piece(Mark::Plain, text);
         }
         let marks = [Mark::Plain, Mark::Code].into_iter().cycle();
-        parts.into_iter().zip(marks).fold(Self::default(), |all, (part, mark)| all.with(mark, part))
+        parts.into_iter().zip(marks).fold(Self::default(), |all, (part, mark)| all.with_piece(mark, part))
     }
 
     /// JSON as people write it.
-    pub(super) fn json(value: &Value) -> Self {
+    pub(super) fn from_json(value: &Value) -> Self {
         let mut text = Self::default();
-        text.value(value, 0);
+        text.push_json(value, 0);
         text
     }
 
     /// A command: what is to be filled in stands out.
-    pub(super) fn command(line: &str) -> Self {
+    pub(super) fn from_command(line: &str) -> Self {
         let mut text = Self::default();
         for (nth, part) in line.split('$').enumerate() {
             // A dollar that a backslash stands before, or nothing that may be a name behind, is a dollar.
@@ -72,20 +72,22 @@ impl Text {
     }
 
     /// With a piece more.
-    pub(super) fn with(mut self, mark: Mark, text: &str) -> Self {
+    pub(super) fn with_piece(mut self, mark: Mark, text: &str) -> Self {
         self.push(mark, text.to_owned());
         self
     }
 
     /// With another text behind it.
-    pub(super) fn and(mut self, other: Self) -> Self {
+    pub(super) fn with_text(mut self, other: Self) -> Self {
         other.0.into_iter().for_each(|piece| self.push(piece.mark, piece.text));
         self
     }
 
     /// Texts with words between them.
-    pub(super) fn joined(all: impl IntoIterator<Item = Self>, between: &str) -> Self {
-        all.into_iter().reduce(|all, next| all.with(Mark::Plain, between).and(next)).unwrap_or_default()
+    pub(super) fn join(all: impl IntoIterator<Item = Self>, between: &str) -> Self {
+        all.into_iter()
+            .reduce(|all, next| all.with_piece(Mark::Plain, between).with_text(next))
+            .unwrap_or_default()
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -93,7 +95,7 @@ impl Text {
     }
 
     /// The words alone.
-    pub(super) fn plain(&self) -> String {
+    pub(super) fn to_plain_text(&self) -> String {
         self.0.iter().map(|piece| piece.text.as_str()).collect()
     }
 
@@ -105,18 +107,18 @@ impl Text {
         }
     }
 
-    fn value(&mut self, value: &Value, depth: usize) {
+    fn push_json(&mut self, value: &Value, depth: usize) {
         match value {
             Value::Object(members) if !members.is_empty() => {
                 let members: Vec<_> = members.iter().collect();
-                self.list(['{', '}'], &members, depth, |text, (name, value)| {
+                self.push_list(['{', '}'], &members, depth, |text, (name, value)| {
                     text.push(Mark::Key, Value::from(name.as_str()).to_string());
                     text.push(Mark::Plain, ": ".into());
-                    text.value(value, depth + 1);
+                    text.push_json(value, depth + 1);
                 });
             }
             Value::Array(items) if !items.is_empty() => {
-                self.list(['[', ']'], items, depth, |text, item| text.value(item, depth + 1));
+                self.push_list(['[', ']'], items, depth, |text, item| text.push_json(item, depth + 1));
             }
             Value::String(_) => self.push(Mark::Text, value.to_string()),
             Value::Object(_) | Value::Array(_) => self.push(Mark::Plain, value.to_string()),
@@ -124,7 +126,7 @@ impl Text {
         }
     }
 
-    fn list<T>(
+    fn push_list<T>(
         &mut self,
         brackets: [char; 2],
         items: &[T],
@@ -148,26 +150,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sentence_has_its_code_marked_and_is_escaped() {
-        let told = Text::sentence("Of a `<b>` & more").render().unwrap();
-        assert_eq!(told, "Of a <code>&#60;b&#62;</code> &#38; more");
-        assert_eq!(Text::sentence("a ` alone").plain(), "a ` alone");
+    fn description_marks_code_and_escapes_html() {
+        let html = MarkedText::from_description("Of a `<b>` & more").render().unwrap();
+        assert_eq!(html, "Of a <code>&#60;b&#62;</code> &#38; more");
+        assert_eq!(MarkedText::from_description("a ` alone").to_plain_text(), "a ` alone");
     }
 
     #[test]
-    fn json_reads_back_as_what_it_was() {
+    fn highlighted_json_round_trips() {
         let value = json!({"a": [1.50, {"b": null}, [], {}], "c": "<\"x\">", "d": true});
-        let text = Text::json(&value);
-        assert_eq!(serde_json::from_str::<Value>(&text.plain()).unwrap(), value);
-        assert_eq!(text.plain(), format!("{value:#}"));
+        let text = MarkedText::from_json(&value);
+        assert_eq!(serde_json::from_str::<Value>(&text.to_plain_text()).unwrap(), value);
+        assert_eq!(text.to_plain_text(), format!("{value:#}"));
     }
 
     #[test]
-    fn what_is_to_be_filled_in_stands_out() {
+    fn command_marks_shell_variables() {
         let line = "curl \"$HUB/x/$ACCOUNT_ID?a=\\$5\" $";
-        let text = Text::command(line);
+        let text = MarkedText::from_command(line);
         let variables: Vec<_> =
             text.0.iter().filter(|p| p.mark == Mark::Variable).map(|p| &*p.text).collect();
-        assert_eq!((variables, text.plain()), (vec!["$HUB", "$ACCOUNT_ID"], line.to_owned()));
+        assert_eq!((variables, text.to_plain_text()), (vec!["$HUB", "$ACCOUNT_ID"], line.to_owned()));
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::piece::{Mark, Text};
+use super::piece::{Mark, MarkedText};
 
 /// A type with at most so many fields is told where it is used; a larger one once, below the operations.
-const SMALL: usize = 10;
+const MAX_INLINE_FIELDS: usize = 10;
 
 /// Whether a field is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +44,8 @@ impl Presence {
 pub(super) struct Field {
     pub(super) name: String,
     pub(super) presence: Presence,
-    pub(super) words: Text,
-    pub(super) description: Text,
+    pub(super) words: MarkedText,
+    pub(super) description: MarkedText,
 }
 
 /// A document, for its schemas.
@@ -53,91 +53,96 @@ pub(super) struct Field {
 pub(super) struct Schemas<'a>(pub(super) &'a Value);
 
 /// The types that one stands within, so that none is told within itself.
-type Within<'a> = BTreeSet<&'a str>;
+type VisitedTypes<'a> = BTreeSet<&'a str>;
 
 impl<'a> Schemas<'a> {
     /// What a reference leads to.
-    pub(super) fn resolved(self, value: &'a Value) -> &'a Value {
+    pub(super) fn resolve(self, value: &'a Value) -> &'a Value {
         let target = value["$ref"].as_str().and_then(|to| self.0.pointer(to.trim_start_matches('#')));
         target.unwrap_or(value)
     }
 
     /// What a type is, and its fields.
-    pub(super) fn component(self, name: &str) -> Option<(Text, Vec<Field>)> {
+    pub(super) fn find_component(self, name: &str) -> Option<(MarkedText, Vec<Field>)> {
         let (name, schema) = self.0["components"]["schemas"].as_object()?.get_key_value(name)?;
-        let told = schema["description"].as_str().unwrap_or_default();
-        Some((Text::sentence(told), self.members(schema, "", &Within::from([name.as_str()]))))
+        let description = schema["description"].as_str().unwrap_or_default();
+        Some((
+            MarkedText::from_description(description),
+            self.collect_members(schema, "", &VisitedTypes::from([name.as_str()])),
+        ))
     }
 
     /// The fields of a schema.
-    pub(super) fn fields(self, schema: &'a Value) -> Vec<Field> {
-        let mut within: Within<'a> = named(schema).into_iter().collect();
-        let schema = self.resolved(schema);
+    pub(super) fn list_fields(self, schema: &'a Value) -> Vec<Field> {
+        let mut within: VisitedTypes<'a> = referenced_name(schema).into_iter().collect();
+        let schema = self.resolve(schema);
         if let Some(items) = schema.get("items") {
-            within.extend(named(items));
-            return self.members(self.resolved(items), "[].", &within);
+            within.extend(referenced_name(items));
+            return self.collect_members(self.resolve(items), "[].", &within);
         }
-        self.members(schema, "", &within)
+        self.collect_members(schema, "", &within)
     }
 
     /// A schema in words. Types that are told in place have no words of their own.
-    pub(super) fn words(self, schema: &'a Value, in_place: &Within<'a>) -> Text {
-        let plain = |text: &str| Text::default().with(Mark::Plain, text);
-        if let Some(name) = named(schema) {
-            let target = self.resolved(schema);
+    pub(super) fn describe(self, schema: &'a Value, in_place: &VisitedTypes<'a>) -> MarkedText {
+        let plain = |text: &str| MarkedText::default().with_piece(Mark::Plain, text);
+        if let Some(name) = referenced_name(schema) {
+            let target = self.resolve(schema);
             return match has_fields(target) {
                 _ if in_place.contains(name) => plain("object"),
-                false if named(target).is_none() => self.words(target, in_place),
-                true => Text::default().with(Mark::Type, name),
+                false if referenced_name(target).is_none() => self.describe(target, in_place),
+                true => MarkedText::default().with_piece(Mark::Type, name),
                 false => plain(name),
             };
         }
         if let Some(value) = schema.get("const") {
-            return plain("always ").and(code(value));
+            return plain("always ").with_text(code_text(value));
         }
         if let Some(words) = schema["enum"].as_array() {
-            return Text::joined(words.iter().map(code), " | ");
+            return MarkedText::join(words.iter().map(code_text), " | ");
         }
         for (key, between) in [("oneOf", " or "), ("anyOf", " or "), ("allOf", " and ")] {
             if let Some(all) = schema[key].as_array() {
-                let mut told: Vec<Text> = Vec::new();
-                for text in all.iter().map(|one| self.words(one, in_place)) {
-                    if !told.contains(&text) {
-                        told.push(text);
+                let mut descriptions: Vec<MarkedText> = Vec::new();
+                for text in all.iter().map(|one| self.describe(one, in_place)) {
+                    if !descriptions.contains(&text) {
+                        descriptions.push(text);
                     }
                 }
-                return Text::joined(told, between);
+                return MarkedText::join(descriptions, between);
             }
         }
-        let types: Vec<Text> = match &schema["type"] {
-            Value::Array(types) => types.iter().map(|kind| self.kind(kind, schema, in_place)).collect(),
+        let types: Vec<MarkedText> = match &schema["type"] {
+            Value::Array(types) => {
+                types.iter().map(|kind| self.describe_type(kind, schema, in_place)).collect()
+            }
             Value::Null if schema.get("properties").is_none() => vec![plain("anything")],
             Value::Null => vec![plain("object")],
-            kind => vec![self.kind(kind, schema, in_place)],
+            kind => vec![self.describe_type(kind, schema, in_place)],
         };
-        Text::joined(types, " or ").and(limits(schema))
+        MarkedText::join(types, " or ").with_text(describe_limits(schema))
     }
 
-    fn kind(self, kind: &Value, schema: &'a Value, in_place: &Within<'a>) -> Text {
-        let of = |text: &str, inner: &'a Value| {
-            Text::default().with(Mark::Plain, text).and(self.words(inner, in_place))
+    fn describe_type(self, kind: &Value, schema: &'a Value, in_place: &VisitedTypes<'a>) -> MarkedText {
+        let container = |text: &str, inner: &'a Value| {
+            MarkedText::default().with_piece(Mark::Plain, text).with_text(self.describe(inner, in_place))
         };
-        match (kind.as_str().unwrap_or_default(), schema.get("items"), map_of(schema)) {
-            ("array", Some(items), _) => of("array of ", items),
-            ("object", _, Some(values)) => of("map to ", values),
-            (word, ..) => Text::default().with(Mark::Plain, word),
+        match (kind.as_str().unwrap_or_default(), schema.get("items"), map_values(schema)) {
+            ("array", Some(items), _) => container("array of ", items),
+            ("object", _, Some(values)) => container("map to ", values),
+            (word, ..) => MarkedText::default().with_piece(Mark::Plain, word),
         }
     }
 
     /// The fields of a schema, with this before their names.
-    fn members(self, schema: &'a Value, prefix: &str, within: &Within<'a>) -> Vec<Field> {
-        let mut fields = self.properties(schema, prefix, within);
-        fields.extend(self.alternatives(schema, prefix, within));
+    fn collect_members(self, schema: &'a Value, prefix: &str, within: &VisitedTypes<'a>) -> Vec<Field> {
+        let mut fields = self.collect_properties(schema, prefix, within);
+        fields.extend(self.collect_alternatives(schema, prefix, within));
         fields
     }
 
     /// The properties of a schema, those that are required first, each with what is below it.
-    fn properties(self, schema: &'a Value, prefix: &str, within: &Within<'a>) -> Vec<Field> {
+    fn collect_properties(self, schema: &'a Value, prefix: &str, within: &VisitedTypes<'a>) -> Vec<Field> {
         let required = |name: &str| {
             schema["required"].as_array().is_some_and(|names| names.iter().any(|required| required == name))
         };
@@ -146,12 +151,14 @@ impl<'a> Schemas<'a> {
         let mut fields = Vec::new();
         for (own, property) in first.into_iter().chain(others) {
             let name = format!("{prefix}{own}");
-            let (below, in_place) = self.below(property, &name, within);
-            let told =
-                [property, self.resolved(property)].into_iter().find_map(|p| p["description"].as_str());
+            let (below, in_place) = self.collect_nested(property, &name, within);
+            let source =
+                [property, self.resolve(property)].into_iter().find_map(|p| p["description"].as_str());
             let presence = if required(own) { Presence::Required } else { Presence::Optional };
-            let (words, description) =
-                (self.words(property, &in_place), Text::sentence(told.unwrap_or_default()));
+            let (words, description) = (
+                self.describe(property, &in_place),
+                MarkedText::from_description(source.unwrap_or_default()),
+            );
             fields.push(Field { name, presence, words, description });
             fields.extend(below);
         }
@@ -159,15 +166,15 @@ impl<'a> Schemas<'a> {
     }
 
     /// The fields of the schemas that one may be instead, or is as well.
-    fn alternatives(self, schema: &'a Value, prefix: &str, within: &Within<'a>) -> Vec<Field> {
+    fn collect_alternatives(self, schema: &'a Value, prefix: &str, within: &VisitedTypes<'a>) -> Vec<Field> {
         let mut fields: Vec<Field> = Vec::new();
         let alternatives =
             ["oneOf", "anyOf", "allOf"].iter().filter_map(|key| Some((*key, schema[key].as_array()?)));
         for (key, all) in alternatives {
             let each = all.iter().filter_map(|one| {
                 let mut within = within.clone();
-                let fresh = named(one).is_none_or(|name| within.insert(name));
-                fresh.then(|| self.members(self.resolved(one), prefix, &within))
+                let fresh = referenced_name(one).is_none_or(|name| within.insert(name));
+                fresh.then(|| self.collect_members(self.resolve(one), prefix, &within))
             });
             let each: Vec<Vec<Field>> = each.collect();
             for field in each.iter().flatten() {
@@ -185,22 +192,27 @@ impl<'a> Schemas<'a> {
     }
 
     /// What is told below a field, and the types that are told in place with that.
-    fn below(self, schema: &'a Value, name: &str, within: &Within<'a>) -> (Vec<Field>, Within<'a>) {
-        if let Some(target) = named(schema) {
+    fn collect_nested(
+        self,
+        schema: &'a Value,
+        name: &str,
+        within: &VisitedTypes<'a>,
+    ) -> (Vec<Field>, VisitedTypes<'a>) {
+        if let Some(target) = referenced_name(schema) {
             let mut deeper = within.clone();
             if !deeper.insert(target) {
                 return Default::default();
             }
-            let fields = self.members(self.resolved(schema), &format!("{name}."), &deeper);
-            let told = !fields.is_empty() && fields.len() <= SMALL;
-            return if told { (fields, Within::from([target])) } else { Default::default() };
+            let fields = self.collect_members(self.resolve(schema), &format!("{name}."), &deeper);
+            let is_inline = !fields.is_empty() && fields.len() <= MAX_INLINE_FIELDS;
+            return if is_inline { (fields, VisitedTypes::from([target])) } else { Default::default() };
         }
-        let mut all = (self.properties(schema, &format!("{name}."), within), Within::new());
-        let inner = [(schema.get("items"), "[]"), (map_of(schema), ".*")];
+        let mut all = (self.collect_properties(schema, &format!("{name}."), within), VisitedTypes::new());
+        let inner = [(schema.get("items"), "[]"), (map_values(schema), ".*")];
         let alternatives = ["oneOf", "anyOf", "allOf"].iter().filter_map(|key| schema[key].as_array());
         let inner = inner.into_iter().filter_map(|(inner, mark)| Some((inner?, mark)));
         for (inner, mark) in inner.chain(alternatives.flatten().map(|one| (one, ""))) {
-            let (fields, in_place) = self.below(inner, &format!("{name}{mark}"), within);
+            let (fields, in_place) = self.collect_nested(inner, &format!("{name}{mark}"), within);
             let fresh =
                 fields.into_iter().filter(|field| !all.0.iter().any(|known| known.name == field.name));
             let fresh: Vec<_> = fresh.collect();
@@ -212,7 +224,7 @@ impl<'a> Schemas<'a> {
 }
 
 /// The name of the type that a schema refers to.
-fn named(schema: &Value) -> Option<&str> {
+fn referenced_name(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str()?.rsplit('/').next()
 }
 
@@ -220,30 +232,30 @@ fn named(schema: &Value) -> Option<&str> {
 fn has_fields(schema: &Value) -> bool {
     let alternatives = ["oneOf", "anyOf", "allOf"].iter().filter_map(|key| schema[key].as_array()).flatten();
     schema.get("properties").is_some()
-        || alternatives.into_iter().any(|one| named(one).is_some() || has_fields(one))
+        || alternatives.into_iter().any(|one| referenced_name(one).is_some() || has_fields(one))
 }
 
 /// What the members of a map are.
-fn map_of(schema: &Value) -> Option<&Value> {
+fn map_values(schema: &Value) -> Option<&Value> {
     schema.get("additionalProperties").filter(|values| values.is_object())
 }
 
 /// A value as code.
-fn code(value: &Value) -> Text {
+fn code_text(value: &Value) -> MarkedText {
     let text =
         value.as_str().filter(|text| !text.is_empty()).map_or_else(|| value.to_string(), str::to_owned);
-    Text::default().with(Mark::Code, &text)
+    MarkedText::default().with_piece(Mark::Code, &text)
 }
 
 /// What else a value must be.
-fn limits(schema: &Value) -> Text {
-    let mut told = Text::default();
-    let mut say = |text: Text| {
-        told = std::mem::take(&mut told).with(Mark::Plain, ", ").and(text);
+fn describe_limits(schema: &Value) -> MarkedText {
+    let mut described = MarkedText::default();
+    let mut add = |text: MarkedText| {
+        described = std::mem::take(&mut described).with_piece(Mark::Plain, ", ").with_text(text);
     };
-    let plain = |text: String| Text::default().with(Mark::Plain, &text);
+    let plain = |text: String| MarkedText::default().with_piece(Mark::Plain, &text);
     if let Some(format) = schema["format"].as_str() {
-        say(plain(format.to_owned()));
+        add(plain(format.to_owned()));
     }
     let between = |least: &Value, most: &Value, of: &str| match (least.as_number(), most.as_number()) {
         (Some(least), Some(most)) => Some(format!("{least} to {most}{of}")),
@@ -259,21 +271,21 @@ fn limits(schema: &Value) -> Text {
     let range = between(&schema["minimum"], &schema["maximum"], "");
     let items = between(&schema["minItems"], &schema["maxItems"], " items");
     for text in [length, range, items].into_iter().flatten() {
-        say(plain(text));
+        add(plain(text));
     }
     if schema["uniqueItems"] == true {
-        say(plain("no two alike".to_owned()));
+        add(plain("no two alike".to_owned()));
     }
     if let Some(value) = schema["contains"].get("const") {
-        say(code(value).and(plain(" among them".to_owned())));
+        add(code_text(value).with_text(plain(" among them".to_owned())));
     }
     if let Some(pattern) = schema["pattern"].as_str() {
-        say(plain("matching ".to_owned()).with(Mark::Code, pattern));
+        add(plain("matching ".to_owned()).with_piece(Mark::Code, pattern));
     }
     if let Some(examples) = schema["examples"].as_array() {
-        say(plain("such as ".to_owned()).and(Text::joined(examples.iter().map(code), ", ")));
+        add(plain("such as ".to_owned()).with_text(MarkedText::join(examples.iter().map(code_text), ", ")));
     }
-    told
+    described
 }
 
 #[cfg(test)]

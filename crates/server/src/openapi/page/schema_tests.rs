@@ -6,7 +6,7 @@ use super::*;
 
 fn document() -> Value {
     let large: serde_json::Map<String, Value> =
-        (0..=SMALL).map(|n| (format!("field{n:02}"), json!({"type": "string"}))).collect();
+        (0..=MAX_INLINE_FIELDS).map(|n| (format!("field{n:02}"), json!({"type": "string"}))).collect();
     json!({"components": {"schemas": {
         "Small": {"type": "object", "required": ["b"], "description": "A small one.", "properties": {
             "a": {"type": "string"}, "b": {"type": "integer", "minimum": 1, "description": "Its `b`."}}},
@@ -21,31 +21,38 @@ fn document() -> Value {
     }}})
 }
 
-fn told(schema: &Value) -> Vec<String> {
+fn describe_fields(schema: &Value) -> Vec<String> {
     let document = document();
-    let fields = Schemas(&document).fields(schema);
+    let fields = Schemas(&document).list_fields(schema);
     let line = |f: &Field| {
-        let told = format!("{} {} {}", f.name, f.presence.as_str(), f.words.plain());
-        if f.description.is_empty() { told } else { format!("{told}: {}", f.description.plain()) }
+        let described = format!("{} {} {}", f.name, f.presence.as_str(), f.words.to_plain_text());
+        if f.description.is_empty() {
+            described
+        } else {
+            format!("{described}: {}", f.description.to_plain_text())
+        }
     };
     fields.iter().map(line).collect()
 }
 
-fn to(name: &str) -> Value {
+fn reference(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
-fn in_words(schema: &Value) -> String {
+fn describe_schema(schema: &Value) -> String {
     let document = document();
-    Schemas(&document).words(schema, &Within::new()).plain()
+    Schemas(&document).describe(schema, &VisitedTypes::new()).to_plain_text()
 }
 
 #[test]
-fn what_is_required_comes_first_and_a_small_type_is_told_in_place() {
-    assert_eq!(told(&to("Small")), ["b required integer, 1 or more: Its b.", "a optional string"]);
-    let outer = json!({"properties": {"s": to("Small"), "many": {"type": "array", "items": to("Small")}}});
+fn required_fields_come_first_and_small_types_are_inlined() {
     assert_eq!(
-        told(&outer),
+        describe_fields(&reference("Small")),
+        ["b required integer, 1 or more: Its b.", "a optional string"]
+    );
+    let outer = json!({"properties": {"s": reference("Small"), "many": {"type": "array", "items": reference("Small")}}});
+    assert_eq!(
+        describe_fields(&outer),
         [
             "many optional array of object",
             "many[].b required integer, 1 or more: Its b.",
@@ -58,35 +65,39 @@ fn what_is_required_comes_first_and_a_small_type_is_told_in_place() {
 }
 
 #[test]
-fn a_large_type_is_named_and_told_when_it_is_asked_for_itself() {
-    assert_eq!(told(&json!({"properties": {"l": to("Large")}})), ["l optional Large"]);
-    assert_eq!(told(&to("Large")).len(), SMALL + 1);
+fn large_type_is_referenced_by_name_unless_it_is_the_root() {
+    assert_eq!(describe_fields(&json!({"properties": {"l": reference("Large")}})), ["l optional Large"]);
+    assert_eq!(describe_fields(&reference("Large")).len(), MAX_INLINE_FIELDS + 1);
     assert_eq!(
-        told(&json!({"type": "array", "items": to("Small")})).len(),
+        describe_fields(&json!({"type": "array", "items": reference("Small")})).len(),
         2,
         "a list has its items' fields"
     );
 }
 
 #[test]
-fn a_type_within_itself_is_named_and_does_not_go_on_for_ever() {
-    assert_eq!(told(&to("Tree")), ["below optional array of Tree", "leaf optional string"]);
-    let outer = json!({"properties": {"t": to("Tree")}});
+fn recursive_type_is_referenced_by_name() {
+    assert_eq!(describe_fields(&reference("Tree")), ["below optional array of Tree", "leaf optional string"]);
+    let outer = json!({"properties": {"t": reference("Tree")}});
     assert_eq!(
-        told(&outer),
+        describe_fields(&outer),
         ["t optional object", "t.below optional array of Tree", "t.leaf optional string"]
     );
 }
 
 #[test]
-fn of_alternatives_each_is_told_and_called_one_of_these() {
+fn schema_alternatives_are_listed_as_choices() {
     let either = ["one one of these Large", "two one of these object: A small one."];
-    assert_eq!(told(&to("Either"))[..2], either);
-    let outer = json!({"properties": {"e": to("Either")}});
-    assert!(told(&outer).contains(&"e.one one of these Large".to_owned()), "{:?}", told(&outer));
-    let inline = json!({"properties": {"x": {"oneOf": [{"type": "string"}, {"type": "array", "items": to("Small")}]}}});
+    assert_eq!(describe_fields(&reference("Either"))[..2], either);
+    let outer = json!({"properties": {"e": reference("Either")}});
+    assert!(
+        describe_fields(&outer).contains(&"e.one one of these Large".to_owned()),
+        "{:?}",
+        describe_fields(&outer)
+    );
+    let inline = json!({"properties": {"x": {"oneOf": [{"type": "string"}, {"type": "array", "items": reference("Small")}]}}});
     assert_eq!(
-        told(&inline)[..2],
+        describe_fields(&inline)[..2],
         [
             "x optional string or array of object".to_owned(),
             "x[].b required integer, 1 or more: Its b.".to_owned(),
@@ -95,14 +106,17 @@ fn of_alternatives_each_is_told_and_called_one_of_these() {
 }
 
 #[test]
-fn objects_without_a_name_are_told_by_dotted_names() {
+fn anonymous_objects_are_listed_with_dotted_names() {
     let outer = json!({"properties": {"o": {"type": "object", "required": ["p"], "properties": {
         "p": {"type": "object", "additionalProperties": {"type": "object", "properties": {"q": {"type": "null"}}}}}}}});
-    assert_eq!(told(&outer), ["o optional object", "o.p required map to object", "o.p.*.q optional null"]);
+    assert_eq!(
+        describe_fields(&outer),
+        ["o optional object", "o.p required map to object", "o.p.*.q optional null"]
+    );
 }
 
 #[test]
-fn schemas_read_as_words() {
+fn schemas_are_described_in_words() {
     for (schema, words) in [
         (json!({}), "anything"),
         (json!({"type": ["string", "null"], "maxLength": 9}), "string or null, at most 9 characters"),
@@ -112,7 +126,10 @@ fn schemas_read_as_words() {
         (json!({"type": "string", "format": "date"}), "string, date"),
         (json!({"type": "string", "enum": ["a", "", null]}), "a | \"\" | null"),
         (json!({"const": 1}), "always 1"),
-        (json!({"anyOf": [to("Large"), to("Id"), to("Large")]}), "Large or string, matching ^x$"),
+        (
+            json!({"anyOf": [reference("Large"), reference("Id"), reference("Large")]}),
+            "Large or string, matching ^x$",
+        ),
         (
             json!({"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": true, "contains": {"const": "a"}}),
             "array of string, at least 1 items, no two alike, a among them",
@@ -120,8 +137,8 @@ fn schemas_read_as_words() {
         (json!({"type": "object", "additionalProperties": {"type": "string"}}), "map to string"),
         (json!({"type": "string", "examples": ["a/b", "c/d"]}), "string, such as a/b, c/d"),
         (json!({"properties": {}}), "object"),
-        (to("Nowhere"), "Nowhere"),
+        (reference("Nowhere"), "Nowhere"),
     ] {
-        assert_eq!(in_words(&schema), words, "{schema}");
+        assert_eq!(describe_schema(&schema), words, "{schema}");
     }
 }

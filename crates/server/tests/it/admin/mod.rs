@@ -15,69 +15,71 @@ mod socket;
 use domain::model::audit_event::SubjectKind;
 use http::Method;
 use serde_json::{Value, json};
-use store::query::AuditOf;
+use store::query::GetAuditChain;
 
-use crate::kit::Kit;
+use crate::kit::TestHub;
 
 /// Texts that people may be called: whatever the script.
 const NAMES: [&str; 4] = ["Acme Budget", "L’Épargne d'Amélie & Cie <b>", "ميزانية", "Acme 💸"];
 
 /// Values that no field of texts takes.
-fn no_texts() -> Vec<Value> {
+fn list_non_string_values() -> Vec<Value> {
     vec![json!(5), json!(true), json!({}), json!(["a"])]
 }
 
-impl Kit {
+impl TestHub {
     /// What an operator does: it must go well.
-    pub(crate) async fn did(&self, method: Method, path: &str, body: Option<Value>) -> Value {
-        let answer = self.as_operator(self.admin_token(), method.clone(), path, body).await;
+    pub(crate) async fn run_admin_operation(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let answer = self.send_operator_request(self.admin_token(), method.clone(), path, body).await;
         assert!(matches!(answer.status, 200 | 201), "{method} {path}: {} {}", answer.status, answer.body);
         answer.json()
     }
 
     /// Everything that operators set up, and how long the record is.
-    async fn set_up_so_far(&self) -> Vec<String> {
+    async fn dump_admin_tables(&self) -> Vec<String> {
         let mut all = Vec::new();
         for table in ["clients", "registrations", "providers", "audit_events", "removals"] {
-            all.extend(self.behind(&format!("SELECT * FROM {table} ORDER BY 1, 2, 3")).await);
+            all.extend(self.sql(&format!("SELECT * FROM {table} ORDER BY 1, 2, 3")).await);
         }
         all
     }
 
     /// Each body is refused with 400, names its field, and nothing has changed.
-    async fn refuses(&self, method: Method, path: &str, bodies: Vec<(Value, &str)>) {
-        let before = self.set_up_so_far().await;
+    async fn assert_admin_rejects(&self, method: Method, path: &str, bodies: Vec<(Value, &str)>) {
+        let before = self.dump_admin_tables().await;
         for (body, field) in bodies {
             let what = format!("{method} {path} {:.300}", body.to_string());
-            let answer = self.as_operator(self.admin_token(), method.clone(), path, Some(body)).await;
-            let told = answer.json();
+            let answer =
+                self.send_operator_request(self.admin_token(), method.clone(), path, Some(body)).await;
+            let problem = answer.json();
             assert_eq!(
-                (answer.status, &told["code"], &told["field"]),
+                (answer.status, &problem["code"], &problem["field"]),
                 (400, &json!("invalid"), &json!(field)),
                 "{what}: {}",
                 answer.body
             );
-            let detail = told["detail"].as_str().unwrap();
+            let detail = problem["detail"].as_str().unwrap();
             assert!(detail.starts_with(&format!("{field}: ")) && detail.len() < 500, "{what}: {detail}");
         }
-        assert_eq!(self.set_up_so_far().await, before, "{method} {path}: nothing has changed");
+        assert_eq!(self.dump_admin_tables().await, before, "{method} {path}: nothing has changed");
     }
 
     /// There is nothing of this kind, and nothing has changed.
-    async fn finds_nothing(&self, calls: &[(Method, String)], what: &str) {
-        let before = self.set_up_so_far().await;
+    async fn assert_admin_not_found(&self, calls: &[(Method, String)], what: &str) {
+        let before = self.dump_admin_tables().await;
         for (method, path) in calls {
-            let answer = self.as_operator(self.admin_token(), method.clone(), path, Some(json!({}))).await;
-            let told = format!("There is no such {what}");
-            assert_eq!((answer.status, &answer.json()["detail"]), (404, &json!(told)), "{method} {path}");
+            let answer =
+                self.send_operator_request(self.admin_token(), method.clone(), path, Some(json!({}))).await;
+            let detail = format!("There is no such {what}");
+            assert_eq!((answer.status, &answer.json()["detail"]), (404, &json!(detail)), "{method} {path}");
         }
-        assert_eq!(self.set_up_so_far().await, before, "nothing has changed");
+        assert_eq!(self.dump_admin_tables().await, before, "nothing has changed");
     }
 
     /// The words of a client's record, each by whom.
-    async fn client_events(&self, id: &str) -> Vec<String> {
-        let chain = AuditOf { kind: SubjectKind::Client, id: id.to_owned() };
-        let events = self.app().store().ask(&chain).await.unwrap();
+    async fn list_client_audit_events(&self, id: &str) -> Vec<String> {
+        let chain = GetAuditChain { kind: SubjectKind::Client, id: id.to_owned() };
+        let events = self.app().store().query(&chain).await.unwrap();
         let shown = events.iter().map(|event| {
             let (action, actor) = (event.entry.action, &event.entry.actor);
             format!("{action} {}", actor.id.as_deref().unwrap_or_default())
@@ -87,7 +89,7 @@ impl Kit {
 }
 
 /// A body without one of its fields, or with another value for it.
-fn with(good: &Value, field: &str, value: Option<Value>) -> Value {
+fn replace_field(good: &Value, field: &str, value: Option<Value>) -> Value {
     let mut body = good.clone();
     match value {
         None => drop(body.as_object_mut().unwrap().remove(field)),

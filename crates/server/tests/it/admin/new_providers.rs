@@ -3,25 +3,25 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{NAMES, no_texts, with};
-use crate::kit::{Kit, Raw, SCOPE, StandIn, on_both, says};
+use super::{NAMES, list_non_string_values, replace_field};
+use crate::kit::{EndpointStub, RawRequest, SCOPE, TestHub, json_response, on_both};
 
 on_both!(
-    a_provider_of_the_apis_own_is_connected_with_a_secret_that_only_the_hub_opens,
-    a_provider_that_is_described_wrongly_is_not_added,
-    a_provider_that_is_described_twice_is_not_added,
-    a_look_at_a_provider_tells_what_is_wrong_and_changes_nothing,
+    provider_added_by_api_connects_and_secret_is_sealed,
+    add_provider_with_invalid_field_is_rejected,
+    add_provider_with_duplicate_key_is_rejected,
+    provider_test_reports_failures_and_changes_nothing,
 );
 
 /// Prairie, as an operator describes it: its own row is taken out of the store first.
-async fn prairie(kit: &Kit) -> Value {
-    let shown = kit.did(Method::GET, "/providers/3000", None).await;
+async fn take_prairie_settings(kit: &TestHub) -> Value {
+    let shown = kit.run_admin_operation(Method::GET, "/providers/3000", None).await;
     for statement in [
         "DELETE FROM refresh_counts WHERE provider_id = 3000",
         "DELETE FROM providers WHERE id = 3000",
         "DELETE FROM audit_events WHERE subject_kind = 'provider' AND subject_id = '3000'",
     ] {
-        kit.behind(statement).await;
+        kit.sql(statement).await;
     }
     let mut body = shown["settings"].clone();
     let secret = std::fs::read_to_string(kit.data_folder().join("prairie.secret")).unwrap();
@@ -29,59 +29,64 @@ async fn prairie(kit: &Kit) -> Value {
     body
 }
 
-async fn a_provider_of_the_apis_own_is_connected_with_a_secret_that_only_the_hub_opens(kit: Kit) {
-    let body = prairie(&kit).await;
-    let added = kit.admin_post("/providers", body.clone()).await;
+async fn provider_added_by_api_connects_and_secret_is_sealed(kit: TestHub) {
+    let body = take_prairie_settings(&kit).await;
+    let added = kit.post_admin_request("/providers", body.clone()).await;
     assert_eq!(added.status, 201, "{}", added.body);
     let added = added.json();
     assert_eq!((&added["source"], &added["state"]), (&json!("api"), &json!("active")));
     assert!(added["settings"].get("client_secret").is_none(), "{added}");
-    assert_eq!(kit.did(Method::GET, "/providers/3000", None).await, added);
-    let tried = kit.did(Method::POST, "/providers/3000/test", None).await;
-    assert_eq!(tried["ok"], true, "{tried}");
-    let recipient = kit.recipient(&[3000], SCOPE, false).await;
+    assert_eq!(kit.run_admin_operation(Method::GET, "/providers/3000", None).await, added);
+    let report = kit.run_admin_operation(Method::POST, "/providers/3000/test", None).await;
+    assert_eq!(report["ok"], true, "{report}");
+    let recipient = kit.register_recipient(&[3000], SCOPE, false).await;
     let tokens = kit.connect_at(3000, &recipient, "alice", &[], SCOPE).await;
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
     assert_eq!(kit.revoke(&tokens.access).await.status, 204);
-    kit.until("the bank is told", async || {
-        kit.did(Method::GET, &format!("/connections/{}", tokens.id), None).await["bank"] == "accepted"
+    kit.wait_until("the bank is told", async || {
+        kit.run_admin_operation(Method::GET, &format!("/connections/{}", tokens.id), None).await["bank"]
+            == "accepted"
     })
     .await;
     let secret = body["client_secret"].as_str().unwrap();
     let row =
-        kit.behind("SELECT settings, client_secret, data_key FROM providers WHERE id = 3000").await.concat();
+        kit.sql("SELECT settings, client_secret, data_key FROM providers WHERE id = 3000").await.concat();
     assert!(row.contains("sealed") && !row.contains(secret));
     assert!(!row.contains(&crate::kit::hex(secret.as_bytes())), "it is sealed");
-    let events = kit.did(Method::GET, "/audit?subject_kind=provider&subject_id=3000", None).await;
+    let events =
+        kit.run_admin_operation(Method::GET, "/audit?subject_kind=provider&subject_id=3000", None).await;
     assert_eq!(events["items"][0]["actor"], json!({"kind": "operator", "id": "opr_sandbox"}));
     assert!(!events.to_string().contains(secret));
 
-    let before = kit.set_up_so_far().await;
+    let before = kit.dump_admin_tables().await;
     for id in [1000, 3000] {
-        let mut other = with(&body, "id", Some(json!(id)));
+        let mut other = replace_field(&body, "id", Some(json!(id)));
         other["name"] = json!("Other");
-        let taken = kit.admin_post("/providers", other).await;
+        let taken = kit.post_admin_request("/providers", other).await;
         assert_eq!((taken.status, &taken.json()["code"]), (409, &json!("conflict")), "{}", taken.body);
     }
-    assert_eq!(kit.set_up_so_far().await, before, "what is there stays as it is");
+    assert_eq!(kit.dump_admin_tables().await, before, "what is there stays as it is");
     for (id, name) in (5000..).zip(NAMES) {
-        let mut other = with(&body, "id", Some(json!(id)));
+        let mut other = replace_field(&body, "id", Some(json!(id)));
         other["name"] = json!(name);
-        assert_eq!(kit.did(Method::POST, "/providers", Some(other)).await["name"], json!(name));
+        assert_eq!(
+            kit.run_admin_operation(Method::POST, "/providers", Some(other)).await["name"],
+            json!(name)
+        );
     }
-    let held = kit.did(Method::POST, "/providers/5000/pause", None).await;
-    assert_eq!(held["state"], "paused");
+    let paused = kit.run_admin_operation(Method::POST, "/providers/5000/pause", None).await;
+    assert_eq!(paused["state"], "paused");
 }
 
 /// A field, and what it does not take.
-fn wrong() -> Vec<(&'static str, Vec<Value>)> {
+fn list_invalid_fields() -> Vec<(&'static str, Vec<Value>)> {
     let text = || {
-        let mut all = no_texts();
+        let mut all = list_non_string_values();
         all.extend(["a\u{7}b", "a\nb"].map(|text| json!(text)));
         all
     };
     let address = || {
-        let mut all = no_texts();
+        let mut all = list_non_string_values();
         all.extend(["ftp://bank.example/", "file:///etc/passwd", "nowhere", "\u{0}"].map(|text| json!(text)));
         all
     };
@@ -129,28 +134,35 @@ fn wrong() -> Vec<(&'static str, Vec<Value>)> {
 }
 
 /// A name that stands twice, wherever: which of the two is meant nobody can know.
-async fn a_provider_that_is_described_twice_is_not_added(kit: Kit) {
-    let good = with(&prairie(&kit).await, "id", Some(json!(4000))).to_string();
-    let before = kit.set_up_so_far().await;
-    for (name, way) in
+async fn add_provider_with_duplicate_key_is_rejected(kit: TestHub) {
+    let good = replace_field(&take_prairie_settings(&kit).await, "id", Some(json!(4000))).to_string();
+    let before = kit.dump_admin_tables().await;
+    for (name, json_path) in
         [("base_url", "fdx.base_url"), ("ACCOUNT_BASIC", "scopes.ACCOUNT_BASIC"), ("name", "name")]
     {
         let member = format!(r#""{name}":"#);
-        let twice = good.replacen(&member, &format!(r#"{member}"https://elsewhere.example",{member}"#), 1);
-        assert_ne!(twice, good);
-        let raw = Raw::post("/admin/v1/providers", "application/json", twice).bearer(kit.admin_token());
-        let answer = kit.wire(&raw).await;
-        let told = (answer.status, answer.json()["field"].clone(), answer.json()["detail"].clone());
-        assert_eq!(told, (400, json!(way), json!(format!("{way}: is given twice"))), "{}", answer.body);
+        let duplicated =
+            good.replacen(&member, &format!(r#"{member}"https://elsewhere.example",{member}"#), 1);
+        assert_ne!(duplicated, good);
+        let raw =
+            RawRequest::post("/admin/v1/providers", "application/json", duplicated).bearer(kit.admin_token());
+        let answer = kit.send_raw(&raw).await;
+        let problem = (answer.status, answer.json()["field"].clone(), answer.json()["detail"].clone());
+        assert_eq!(
+            problem,
+            (400, json!(json_path), json!(format!("{json_path}: is given twice"))),
+            "{}",
+            answer.body
+        );
     }
-    assert_eq!(kit.set_up_so_far().await, before, "nothing has changed");
+    assert_eq!(kit.dump_admin_tables().await, before, "nothing has changed");
 }
 
-async fn a_provider_that_is_described_wrongly_is_not_added(kit: Kit) {
-    let good = with(&prairie(&kit).await, "id", Some(json!(4000)));
+async fn add_provider_with_invalid_field_is_rejected(kit: TestHub) {
+    let good = replace_field(&take_prairie_settings(&kit).await, "id", Some(json!(4000)));
     let mut bodies = Vec::new();
-    for (field, values) in wrong() {
-        bodies.extend(values.into_iter().map(|value| (with(&good, field, Some(value)), field)));
+    for (field, values) in list_invalid_fields() {
+        bodies.extend(values.into_iter().map(|value| (replace_field(&good, field, Some(value)), field)));
     }
     for field in [
         "id",
@@ -163,7 +175,7 @@ async fn a_provider_that_is_described_wrongly_is_not_added(kit: Kit) {
         "fdx",
         "scopes",
     ] {
-        bodies.extend([None, Some(json!(null))].map(|value| (with(&good, field, value), field)));
+        bodies.extend([None, Some(json!(null))].map(|value| (replace_field(&good, field, value), field)));
     }
     let within = |field: &str, key: &str, value: Value| {
         let mut body = good.clone();
@@ -175,69 +187,75 @@ async fn a_provider_that_is_described_wrongly_is_not_added(kit: Kit) {
         (within("fdx", "base_url", json!(5)), "fdx.base_url"),
         (within("fdx", "base_url", json!("ftp://x/")), "fdx.base_url"),
         (within("scopes", "ACCOUNT_BASIC", json!("a b")), "scopes.ACCOUNT_BASIC"),
-        (with(&good, "account_types", Some(json!(["boat"]))), "account_types[0]"),
-        (with(&good, "revoke", Some(json!(["rfc7009", "fax"]))), "revoke[1]"),
-        (with(&good, "revocation_endpoint", None), "revoke"),
-        (with(&good, "customer_identity", Some(json!("none"))), "bank_grant"),
-        (with(&good, "colour", Some(json!("red"))), "colour"),
-        (with(&good, "source", Some(json!("config"))), "source"),
-        (with(&good, "state", Some(json!("paused"))), "state"),
+        (replace_field(&good, "account_types", Some(json!(["boat"]))), "account_types[0]"),
+        (replace_field(&good, "revoke", Some(json!(["rfc7009", "fax"]))), "revoke[1]"),
+        (replace_field(&good, "revocation_endpoint", None), "revoke"),
+        (replace_field(&good, "customer_identity", Some(json!("none"))), "bank_grant"),
+        (replace_field(&good, "colour", Some(json!("red"))), "colour"),
+        (replace_field(&good, "source", Some(json!("config"))), "source"),
+        (replace_field(&good, "state", Some(json!("paused"))), "state"),
     ]);
-    kit.refuses(Method::POST, "/providers", bodies).await;
-    let told = kit.admin_post("/providers", with(&good, "auth", Some(json!("x")))).await;
-    assert!(!told.body.contains(good["client_secret"].as_str().unwrap()), "{}", told.body);
+    kit.assert_admin_rejects(Method::POST, "/providers", bodies).await;
+    let rejected = kit.post_admin_request("/providers", replace_field(&good, "auth", Some(json!("x")))).await;
+    assert!(!rejected.body.contains(good["client_secret"].as_str().unwrap()), "{}", rejected.body);
 }
 
-async fn tried(kit: &Kit, id: i64) -> Value {
-    kit.did(Method::POST, &format!("/providers/{id}/test"), None).await
+async fn test_provider(kit: &TestHub, id: i64) -> Value {
+    kit.run_admin_operation(Method::POST, &format!("/providers/{id}/test"), None).await
 }
 
-fn check<'a>(tried: &'a Value, name: &str) -> (&'a Value, &'a str) {
-    let checks = tried["checks"].as_array().unwrap();
+fn find_check<'a>(report: &'a Value, name: &str) -> (&'a Value, &'a str) {
+    let checks = report["checks"].as_array().unwrap();
     let found =
-        checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {tried}"));
+        checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {report}"));
     (&found["ok"], found["detail"].as_str().unwrap())
 }
 
-async fn a_look_at_a_provider_tells_what_is_wrong_and_changes_nothing(kit: Kit) {
-    let well = tried(&kit, 1000).await;
-    assert_eq!(well["ok"], true, "{well}");
+async fn provider_test_reports_failures_and_changes_nothing(kit: TestHub) {
+    let healthy = test_provider(&kit, 1000).await;
+    assert_eq!(healthy["ok"], true, "{healthy}");
     let names: Vec<_> =
-        well["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
+        healthy["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["client_secret", "authorization", "token", "revocation", "data"]);
-    assert_eq!(check(&well, "token").1, "HTTP 400 invalid_grant: it accepts the client");
+    assert_eq!(find_check(&healthy, "token").1, "HTTP 400 invalid_grant: it accepts the client");
 
-    let mut body = prairie(&kit).await;
+    let mut body = take_prairie_settings(&kit).await;
     body["client_secret"] = json!("wrong");
-    kit.did(Method::POST, "/providers", Some(body)).await;
-    let before = kit.set_up_so_far().await;
-    let refused = tried(&kit, 3000).await;
-    assert_eq!((&refused["ok"], check(&refused, "token").0), (&json!(false), &json!(false)), "{refused}");
-    assert!(
-        check(&refused, "token").1.ends_with("invalid_client: it does not accept the client's id and secret")
+    kit.run_admin_operation(Method::POST, "/providers", Some(body)).await;
+    let before = kit.dump_admin_tables().await;
+    let refused = test_provider(&kit, 3000).await;
+    assert_eq!(
+        (&refused["ok"], find_check(&refused, "token").0),
+        (&json!(false), &json!(false)),
+        "{refused}"
     );
-    assert_eq!(kit.set_up_so_far().await, before, "nothing is changed");
+    assert!(
+        find_check(&refused, "token")
+            .1
+            .ends_with("invalid_client: it does not accept the client's id and secret")
+    );
+    assert_eq!(kit.dump_admin_tables().await, before, "nothing is changed");
 
-    let bank = StandIn::new(|_| says(503, &json!({"error": "mine"}))).await;
+    let bank = EndpointStub::new(|_| json_response(503, &json!({"error": "mine"}))).await;
     let url = bank.url.clone();
-    kit.set_up(1000, |settings| {
+    kit.update_provider_settings(1000, |settings| {
         settings.fdx.base_url.clone_from(&url);
         settings.token_endpoint = format!("{url}/token");
         settings.revocation_endpoint = Some("http://127.0.0.1:1/revoke".into());
         settings.authorization_endpoint = "http://10.0.0.1/authorize".into();
     })
     .await;
-    let broken = tried(&kit, 1000).await;
-    for (name, told) in [
+    let broken = test_provider(&kit, 1000).await;
+    for (name, detail) in [
         ("authorization", "the address is not allowed"),
         ("token", "HTTP 503: it fails"),
         ("revocation", "no connection"),
         ("data", "HTTP 503"),
     ] {
-        assert_eq!(check(&broken, name), (&json!(false), told));
+        assert_eq!(find_check(&broken, name), (&json!(false), detail));
     }
     assert!(!broken.to_string().contains("mine"), "nothing of a bank's body is passed on: {broken}");
     for id in ["9999", "x", "0", "%00"] {
-        kit.finds_nothing(&[(Method::POST, format!("/providers/{id}/test"))], "provider").await;
+        kit.assert_admin_not_found(&[(Method::POST, format!("/providers/{id}/test"))], "provider").await;
     }
 }

@@ -2,34 +2,34 @@
 
 use std::time::Duration;
 
-use bowline::admin::operator::bootstrap;
+use bowline::admin::operator::create_bootstrap_token;
 use bowline::job;
-use bowline::web::admin_table;
+use bowline::web::admin_routes;
 use domain::model::audit_event::{Actor, ActorKind, SubjectKind};
 use domain::model::operator::Role;
 use http::Method;
 use serde_json::json;
-use store::query::AuditOf;
+use store::query::GetAuditChain;
 
-use crate::kit::{Kit, Raw, on_both};
+use crate::kit::{RawRequest, TestHub, on_both};
 
 on_both!(
-    every_route_wants_its_least_role,
-    the_first_admin_is_made_by_a_token_that_is_spent,
-    an_operator_comes_is_seen_and_goes
+    admin_routes_require_their_minimum_role,
+    bootstrap_token_creates_the_first_admin_once,
+    operator_can_be_added_listed_and_removed
 );
 
-impl Kit {
+impl TestHub {
     /// A new operator's token.
-    pub(crate) async fn operator(&self, name: &str, role: &str) -> String {
-        let added = self.admin_post("/operators", json!({"name": name, "role": role})).await;
+    pub(crate) async fn create_operator_token(&self, name: &str, role: &str) -> String {
+        let added = self.post_admin_request("/operators", json!({"name": name, "role": role})).await;
         assert_eq!(added.status, 201, "{}", added.body);
         added.json()["token"].as_str().unwrap().to_owned()
     }
 }
 
 /// An address of a route at which there is nothing.
-fn nowhere(path: &str) -> String {
+fn nonexistent_path(path: &str) -> String {
     path.replace("{operator_id}", "opr_nobody")
         .replace("{connection_id}", "con_nobody")
         .replace("{job_id}", "job_nobody")
@@ -37,28 +37,29 @@ fn nowhere(path: &str) -> String {
         .replace("{client_id}", "dc-nobody")
 }
 
-async fn every_route_wants_its_least_role(kit: Kit) {
-    let ctx = job::context(kit.app(), "test").unwrap();
+async fn admin_routes_require_their_minimum_role(kit: TestHub) {
+    let ctx = job::new_job_context(kit.app(), "test").unwrap();
     let mut tokens = Vec::new();
     for role in Role::ALL {
-        tokens.push((Some(*role), kit.operator(role.as_str(), role.as_str()).await));
+        tokens.push((Some(*role), kit.create_operator_token(role.as_str(), role.as_str()).await));
     }
-    let gone = kit.admin_post("/operators", json!({"name": "gone", "role": "admin"})).await.json();
+    let gone = kit.post_admin_request("/operators", json!({"name": "gone", "role": "admin"})).await.json();
     let id = gone["operator"]["id"].as_str().unwrap();
     let gone = gone["token"].as_str().unwrap().to_owned();
-    assert_eq!(kit.admin(Method::DELETE, &format!("/operators/{id}")).await.status, 204);
+    assert_eq!(kit.send_admin_request(Method::DELETE, &format!("/operators/{id}")).await.status, 204);
     let short = kit.app().now().unwrap().plus(Duration::from_secs(1)).to_string();
-    let late =
-        kit.admin_post("/operators", json!({"name": "late", "role": "admin", "expires_at": short})).await;
+    let late = kit
+        .post_admin_request("/operators", json!({"name": "late", "role": "admin", "expires_at": short}))
+        .await;
     let late = late.json()["token"].as_str().unwrap().to_owned();
     kit.advance(Duration::from_secs(1));
     tokens.extend([(None, gone), (None, late), (None, "a".repeat(43))]);
-    assert!(bootstrap(&ctx, Actor::system("test")).await.is_err(), "there is an admin");
-    for route in admin_table() {
-        let least = route.least.unwrap();
+    assert!(create_bootstrap_token(&ctx, Actor::system("test")).await.is_err(), "there is an admin");
+    for route in admin_routes() {
+        let least = route.required_role.unwrap();
         for (role, token) in &tokens {
-            let raw = Raw::new(route.method.as_str(), nowhere(route.path)).bearer(token);
-            let answer = kit.wire(&raw).await;
+            let raw = RawRequest::new(route.method.as_str(), nonexistent_path(route.path)).bearer(token);
+            let answer = kit.send_raw(&raw).await;
             let what =
                 format!("{} {} by {role:?}: {} {}", route.method, route.path, answer.status, answer.body);
             match role {
@@ -73,30 +74,33 @@ async fn every_route_wants_its_least_role(kit: Kit) {
     }
 }
 
-async fn the_first_admin_is_made_by_a_token_that_is_spent(kit: Kit) {
-    let ctx = job::context(kit.app(), "test").unwrap();
-    let by = || Actor::new(ActorKind::Operator, "cli");
-    let refused = bootstrap(&ctx, by()).await.unwrap_err();
+async fn bootstrap_token_creates_the_first_admin_once(kit: TestHub) {
+    let ctx = job::new_job_context(kit.app(), "test").unwrap();
+    let cli_actor = || Actor::new(ActorKind::Operator, "cli");
+    let refused = create_bootstrap_token(&ctx, cli_actor()).await.unwrap_err();
     assert_eq!(refused.to_string(), "There is an admin already: ask them for a token of your own");
-    assert_eq!(kit.admin(Method::DELETE, "/operators/opr_sandbox").await.status, 204);
+    assert_eq!(kit.send_admin_request(Method::DELETE, "/operators/opr_sandbox").await.status, 204);
     assert_eq!(
-        kit.admin(Method::GET, "/operators").await.status,
+        kit.send_admin_request(Method::GET, "/operators").await.status,
         401,
         "an operator who is gone is gone at once"
     );
-    let first = bootstrap(&ctx, by()).await.unwrap();
-    for route in admin_table()
+    let first = create_bootstrap_token(&ctx, cli_actor()).await.unwrap();
+    for route in admin_routes()
         .iter()
         .filter(|route| (route.method.as_str(), route.path) != ("POST", "/admin/v1/operators"))
     {
-        let answer =
-            kit.wire(&Raw::new(route.method.as_str(), nowhere(route.path)).bearer(first.expose())).await;
+        let answer = kit
+            .send_raw(
+                &RawRequest::new(route.method.as_str(), nonexistent_path(route.path)).bearer(first.expose()),
+            )
+            .await;
         assert_eq!(answer.status, 403, "{} {}: {}", route.method, route.path, answer.body);
         assert!(answer.body.contains("makes the first admin and may do nothing else"), "{}", answer.body);
     }
     let add = async |name: &str, role: &str| {
         let body = json!({"name": name, "role": role});
-        kit.as_operator(first.expose(), Method::POST, "/operators", Some(body)).await
+        kit.send_operator_request(first.expose(), Method::POST, "/operators", Some(body)).await
     };
     assert_eq!(
         add("ann", "viewer").await.json()["detail"],
@@ -105,23 +109,23 @@ async fn the_first_admin_is_made_by_a_token_that_is_spent(kit: Kit) {
     let ann = add("ann", "admin").await;
     assert_eq!(ann.status, 201, "{}", ann.body);
     let token = ann.json()["token"].as_str().unwrap().to_owned();
-    assert_eq!(kit.as_operator(&token, Method::GET, "/operators", None).await.status, 200);
+    assert_eq!(kit.send_operator_request(&token, Method::GET, "/operators", None).await.status, 200);
     assert_eq!(add("bob", "admin").await.status, 401, "it is spent");
-    let stale = kit.behind("SELECT count(*) FROM operators WHERE bootstrap AND ended_at IS NULL").await;
+    let stale = kit.sql("SELECT count(*) FROM operators WHERE bootstrap AND ended_at IS NULL").await;
     assert_eq!(stale, ["0"]);
 }
 
-async fn an_operator_comes_is_seen_and_goes(kit: Kit) {
-    kit.operator("ann", "viewer").await;
-    let token = kit.operator("bob", "operator").await;
-    let first = kit.admin(Method::GET, "/operators?limit=2").await.json();
+async fn operator_can_be_added_listed_and_removed(kit: TestHub) {
+    kit.create_operator_token("ann", "viewer").await;
+    let token = kit.create_operator_token("bob", "operator").await;
+    let first = kit.send_admin_request(Method::GET, "/operators?limit=2").await.json();
     let names = |list: &serde_json::Value| {
         let items = list["items"].as_array().unwrap().iter();
         items.map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(first["items"].as_array().unwrap().len(), 2);
     let next = first["next"].as_str().unwrap();
-    let rest = kit.admin(Method::GET, &format!("/operators?limit=2&after={next}")).await.json();
+    let rest = kit.send_admin_request(Method::GET, &format!("/operators?limit=2&after={next}")).await.json();
     assert!(rest["next"].is_null(), "{rest}");
     let mut all = [names(&first), names(&rest)].concat();
     all.sort();
@@ -131,25 +135,27 @@ async fn an_operator_comes_is_seen_and_goes(kit: Kit) {
     assert_eq!((&bob["role"], &bob["state"]), (&json!("operator"), &json!("active")));
     assert!(bob["expires_at"].as_str().unwrap().ends_with("000Z"), "{bob}");
     let id = bob["id"].as_str().unwrap().to_owned();
-    assert_eq!(kit.admin(Method::DELETE, &format!("/operators/{id}")).await.status, 204);
-    assert_eq!(kit.as_operator(&token, Method::GET, "/operators", None).await.status, 401);
-    let chain = AuditOf { kind: SubjectKind::Operator, id };
-    let events = kit.app().store().ask(&chain).await.unwrap();
-    let told: Vec<_> =
+    assert_eq!(kit.send_admin_request(Method::DELETE, &format!("/operators/{id}")).await.status, 204);
+    assert_eq!(kit.send_operator_request(&token, Method::GET, "/operators", None).await.status, 401);
+    let chain = GetAuditChain { kind: SubjectKind::Operator, id };
+    let events = kit.app().store().query(&chain).await.unwrap();
+    let events_by_actor: Vec<_> =
         events.iter().map(|e| (e.entry.action.as_str(), e.entry.actor.id.clone().unwrap())).collect();
     let admin = || "opr_sandbox".to_owned();
-    assert_eq!(told, [("operator.added", admin()), ("operator.removed", admin())]);
+    assert_eq!(events_by_actor, [("operator.added", admin()), ("operator.removed", admin())]);
 }
 
 #[tokio::test]
-async fn each_listener_serves_its_own_face() {
-    let kit = Kit::new().await;
-    let mut public = bowline::cli::Sent::new(Method::GET, &kit.url("/admin/v1/operators"));
+async fn each_listener_serves_only_its_own_api() {
+    let kit = TestHub::new().await;
+    let mut public = bowline::cli::BrowserRequest::new(Method::GET, &kit.url("/admin/v1/operators"));
     public.bearer = Some(kit.admin_token().to_owned());
     let answer = kit.browser.send(public).await.unwrap();
     assert_eq!(answer.status, 404, "not on the public listener");
-    let sent =
-        bowline::cli::Sent::new(Method::GET, &format!("http://{}/api/v1/authorize", kit.world.node.admin));
+    let sent = bowline::cli::BrowserRequest::new(
+        Method::GET,
+        &format!("http://{}/api/v1/authorize", kit.world.node.admin),
+    );
     let answer = kit.browser.send(sent).await.unwrap();
     assert_eq!((answer.status, &answer.json()["code"]), (404, &json!("not_found")), "{}", answer.body);
 }

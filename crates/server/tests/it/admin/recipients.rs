@@ -3,35 +3,40 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{NAMES, no_texts, with};
-use crate::kit::{Kit, Recipient, SCOPE, on_both};
+use super::{NAMES, list_non_string_values, replace_field};
+use crate::kit::{SCOPE, TestClient, TestHub, on_both};
 
 on_both!(
-    a_recipient_is_made_changed_and_held,
-    a_recipient_of_a_partner_is_the_partners,
-    a_recipient_that_is_described_wrongly_is_not_made,
-    a_removal_counts_what_it_ends,
-    what_is_no_recipient_is_not_found,
+    recipient_can_be_created_updated_and_suspended,
+    recipient_created_for_partner_is_visible_to_partner,
+    create_recipient_with_invalid_field_is_rejected,
+    remove_recipient_reports_count_of_ended_connections,
+    recipient_operations_with_unknown_id_return_404,
 );
 
-fn described() -> Value {
+fn build_recipient_body() -> Value {
     json!({
         "name": "Acme", "purpose_en": "To show your spending.", "purpose_fr": "Pour montrer vos dépenses.",
         "redirect_uris": ["https://acme.example.org/back"], "scope": SCOPE.split(' ').collect::<Vec<_>>(),
     })
 }
 
-async fn a_recipient_is_made_changed_and_held(kit: Kit) {
-    let whole = json!({
+async fn recipient_can_be_created_updated_and_suspended(kit: TestHub) {
+    let optional_fields = json!({
         "require_pkce": true, "max_duration_days": 90, "description": "Budgets 💸", "country": "CA",
         "logo_uri": "https://acme.example.org/logo.png", "terms_uri": "https://acme.example.org/terms",
         "client_uri": "https://acme.example.org/", "contacts": ["a@acme.example.org", "b@acme.example.org"],
     });
-    let mut body = described();
-    body.as_object_mut().unwrap().extend(whole.as_object().unwrap().clone());
+    let mut body = build_recipient_body();
+    body.as_object_mut().unwrap().extend(optional_fields.as_object().unwrap().clone());
     for name in NAMES {
-        let created =
-            kit.did(Method::POST, "/recipients", Some(with(&body, "name", Some(json!(name))))).await;
+        let created = kit
+            .run_admin_operation(
+                Method::POST,
+                "/recipients",
+                Some(replace_field(&body, "name", Some(json!(name)))),
+            )
+            .await;
         let shown = &created["recipient"];
         for (field, value) in body.as_object().unwrap().iter().filter(|(field, _)| *field != "name") {
             assert_eq!(&shown[field], value, "{field}");
@@ -42,16 +47,16 @@ async fn a_recipient_is_made_changed_and_held(kit: Kit) {
         );
     }
     kit.advance(std::time::Duration::from_secs(1));
-    let created = kit.did(Method::POST, "/recipients", Some(described())).await;
+    let created = kit.run_admin_operation(Method::POST, "/recipients", Some(build_recipient_body())).await;
     let id = created["recipient"]["client_id"].as_str().unwrap().to_owned();
-    let recipient = Recipient {
+    let recipient = TestClient {
         id: id.clone(),
         secret: created["client_secret"].as_str().unwrap().to_owned(),
         redirect_uri: "https://acme.example.org/back".into(),
     };
     let path = format!("/recipients/{id}");
-    assert_eq!(kit.did(Method::GET, &path, None).await, created["recipient"]);
-    let list = kit.did(Method::GET, "/recipients?limit=1&state=active", None).await;
+    assert_eq!(kit.run_admin_operation(Method::GET, &path, None).await, created["recipient"]);
+    let list = kit.run_admin_operation(Method::GET, "/recipients?limit=1&state=active", None).await;
     assert_eq!((&list["items"][0], list["next"].is_string()), (&created["recipient"], true));
     for field in ["require_pkce", "max_duration_days", "description", "country", "contacts"] {
         let absent = [json!(false), json!(null), json!([])];
@@ -59,52 +64,62 @@ async fn a_recipient_is_made_changed_and_held(kit: Kit) {
     }
 
     let uris = json!({"redirect_uris": ["https://acme.example.org/new", "http://127.0.0.1:1/cb"]});
-    let changed = kit.did(Method::PUT, &path, Some(uris.clone())).await;
+    let changed = kit.run_admin_operation(Method::PUT, &path, Some(uris.clone())).await;
     assert_eq!(changed["redirect_uris"], uris["redirect_uris"], "loopback is fine in a sandbox");
     let back = json!({"redirect_uris": [recipient.redirect_uri]});
-    kit.did(Method::PUT, &path, Some(back)).await;
+    kit.run_admin_operation(Method::PUT, &path, Some(back)).await;
 
-    let asked = json!({"client_ids": [id], "provider_ids": [1000]});
-    kit.did(Method::POST, "/registrations", Some(asked)).await;
+    let registration_request = json!({"client_ids": [id], "provider_ids": [1000]});
+    kit.run_admin_operation(Method::POST, "/registrations", Some(registration_request)).await;
     for step in ["approve", "activate"] {
-        kit.took(&recipient, step, json!({})).await;
+        kit.complete_registration_step(&recipient, step, json!({})).await;
     }
     let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
-    assert_eq!(kit.did(Method::POST, &format!("{path}/suspend"), None).await["state"], "suspended");
+    assert_eq!(
+        kit.run_admin_operation(Method::POST, &format!("{path}/suspend"), None).await["state"],
+        "suspended"
+    );
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 403);
     assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.json()["error"], "unauthorized_client");
-    let held = kit.did(Method::GET, "/recipients?state=suspended", None).await;
-    assert_eq!((held["items"].as_array().unwrap().len(), &held["items"][0]["client_id"]), (1, &json!(id)));
-    assert_eq!(kit.did(Method::POST, &format!("{path}/reinstate"), None).await["state"], "active");
+    let suspended = kit.run_admin_operation(Method::GET, "/recipients?state=suspended", None).await;
+    assert_eq!(
+        (suspended["items"].as_array().unwrap().len(), &suspended["items"][0]["client_id"]),
+        (1, &json!(id))
+    );
+    assert_eq!(
+        kit.run_admin_operation(Method::POST, &format!("{path}/reinstate"), None).await["state"],
+        "active"
+    );
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "nothing was destroyed");
-    let record = kit.client_events(&id).await;
-    assert!(record.iter().all(|event| event.ends_with(" opr_sandbox")), "{record:?}");
-    assert_eq!(record.iter().filter(|event| event.starts_with("client.redirect_uris_replaced")).count(), 2);
+    let events = kit.list_client_audit_events(&id).await;
+    assert!(events.iter().all(|event| event.ends_with(" opr_sandbox")), "{events:?}");
+    assert_eq!(events.iter().filter(|event| event.starts_with("client.redirect_uris_replaced")).count(), 2);
 }
 
-async fn a_recipient_of_a_partner_is_the_partners(kit: Kit) {
-    let body = with(&described(), "partner", Some(json!("pt-sandbox")));
-    let created = kit.did(Method::POST, "/recipients", Some(body)).await;
+async fn recipient_created_for_partner_is_visible_to_partner(kit: TestHub) {
+    let body = replace_field(&build_recipient_body(), "partner", Some(json!("pt-sandbox")));
+    let created = kit.run_admin_operation(Method::POST, "/recipients", Some(body)).await;
     let id = created["recipient"]["client_id"].as_str().unwrap();
-    let token = kit.client_token(&kit.partner()).await;
+    let token = kit.request_client_token(&kit.partner()).await;
     let seen = kit.call(Method::GET, &format!("/api/v1/recipients/{id}"), &token).await;
     assert_eq!((seen.status, &seen.json()["name"]), (200, &json!("Acme")));
-    let under = kit.did(Method::GET, "/recipients?partner=pt-sandbox", None).await;
-    assert_eq!(under["items"], json!([created["recipient"]]));
-    let nobodys = kit.did(Method::GET, "/recipients?partner=dc-sandbox", None).await;
-    assert_eq!(nobodys, json!({"items": [], "next": null}));
+    let partner_recipients =
+        kit.run_admin_operation(Method::GET, "/recipients?partner=pt-sandbox", None).await;
+    assert_eq!(partner_recipients["items"], json!([created["recipient"]]));
+    let no_recipients = kit.run_admin_operation(Method::GET, "/recipients?partner=dc-sandbox", None).await;
+    assert_eq!(no_recipients, json!({"items": [], "next": null}));
 }
 
 /// A field, and what it does not take.
-fn wrong() -> Vec<(&'static str, Vec<Value>)> {
-    let text = |most: usize| {
-        let mut all = no_texts();
+fn list_invalid_fields() -> Vec<(&'static str, Vec<Value>)> {
+    let text = |max_chars: usize| {
+        let mut all = list_non_string_values();
         all.extend(["a\u{7}b", "a\r\nb", "\u{202e}a", "  "].map(|text| json!(text)));
-        all.push(json!("x".repeat(most + 1)));
+        all.push(json!("x".repeat(max_chars + 1)));
         all
     };
     let link = || {
-        let mut all = no_texts();
+        let mut all = list_non_string_values();
         all.extend(
             ["http://acme.example.org/", "javascript:alert(1)", "https://a@acme.example.org/", "/x"]
                 .map(|text| json!(text)),
@@ -154,29 +169,30 @@ fn wrong() -> Vec<(&'static str, Vec<Value>)> {
     ]
 }
 
-async fn a_recipient_that_is_described_wrongly_is_not_made(kit: Kit) {
-    let good = described();
+async fn create_recipient_with_invalid_field_is_rejected(kit: TestHub) {
+    let good = build_recipient_body();
     let mut bodies = Vec::new();
-    for (field, values) in wrong() {
-        bodies.extend(values.into_iter().map(|value| (with(&good, field, Some(value)), field)));
+    for (field, values) in list_invalid_fields() {
+        bodies.extend(values.into_iter().map(|value| (replace_field(&good, field, Some(value)), field)));
     }
     for field in ["name", "purpose_en", "purpose_fr", "redirect_uris", "scope"] {
         bodies.extend(
-            [None, Some(json!(null)), Some(json!(""))].map(|value| (with(&good, field, value), field)),
+            [None, Some(json!(null)), Some(json!(""))]
+                .map(|value| (replace_field(&good, field, value), field)),
         );
     }
-    bodies.push((with(&good, "colour", Some(json!("red"))), "colour"));
-    bodies.push((with(&good, "client_secret", Some(json!("mine"))), "client_secret"));
+    bodies.push((replace_field(&good, "colour", Some(json!("red"))), "colour"));
+    bodies.push((replace_field(&good, "client_secret", Some(json!("mine"))), "client_secret"));
     for uri in ["http://acme.example.org/", "https://acme.example.org/#x", "nowhere", "https://a b.example/"]
     {
-        bodies.push((with(&good, "redirect_uris", Some(json!([uri]))), "redirect_uris[0]"));
+        bodies.push((replace_field(&good, "redirect_uris", Some(json!([uri]))), "redirect_uris[0]"));
     }
     bodies.push((
-        with(&good, "redirect_uris", Some(json!(["https://a.example/", "https://a.example/"]))),
+        replace_field(&good, "redirect_uris", Some(json!(["https://a.example/", "https://a.example/"]))),
         "redirect_uris[1]",
     ));
-    bodies.push((with(&good, "contacts", Some(json!(["a@b.example", "nobody"]))), "contacts[1]"));
-    kit.refuses(Method::POST, "/recipients", bodies).await;
+    bodies.push((replace_field(&good, "contacts", Some(json!(["a@b.example", "nobody"]))), "contacts[1]"));
+    kit.assert_admin_rejects(Method::POST, "/recipients", bodies).await;
     let uris = |uris: Value| json!({"redirect_uris": uris});
     let bodies = vec![
         (json!({}), "redirect_uris"),
@@ -187,36 +203,36 @@ async fn a_recipient_that_is_described_wrongly_is_not_made(kit: Kit) {
         (uris(json!(["ftp://acme.example.org/"])), "redirect_uris[0]"),
         (json!({"redirect_uris": ["https://acme.example.org/"], "name": "Other"}), "name"),
     ];
-    kit.refuses(Method::PUT, "/recipients/dc-sandbox", bodies).await;
+    kit.assert_admin_rejects(Method::PUT, "/recipients/dc-sandbox", bodies).await;
 }
 
 /// The count is of what the removal ended and is bound to end, whenever it is asked for.
-async fn a_removal_counts_what_it_ends(kit: Kit) {
+async fn remove_recipient_reports_count_of_ended_connections(kit: TestHub) {
     let acme = kit.acme();
     let ended_before = kit.connect(&acme).await;
     assert_eq!(kit.revoke(&ended_before.access).await.status, 204);
     let alice = kit.connect(&acme).await;
     let bob = kit.connect_at(1000, &acme, "bob", &[], SCOPE).await;
-    kit.code(&kit.recipient(&[1000], SCOPE, false).await).await;
+    kit.obtain_code(&kit.register_recipient(&[1000], SCOPE, false).await).await;
     let path = format!("/recipients/{}", acme.id);
-    let before = kit.set_up_so_far().await;
-    let dry = kit.did(Method::DELETE, &format!("{path}?dry_run=true"), None).await;
+    let before = kit.dump_admin_tables().await;
+    let dry = kit.run_admin_operation(Method::DELETE, &format!("{path}?dry_run=true"), None).await;
     assert_eq!(dry, json!({"connections": 2, "outcome": "would_remove"}));
-    assert_eq!(kit.set_up_so_far().await, before, "a dry run leaves no trace");
-    assert_eq!((kit.cause(&alice.id).await, kit.cause(&bob.id).await), (None, None));
-    let removed = kit.did(Method::DELETE, &path, None).await;
+    assert_eq!(kit.dump_admin_tables().await, before, "a dry run leaves no trace");
+    assert_eq!((kit.load_end_cause(&alice.id).await, kit.load_end_cause(&bob.id).await), (None, None));
+    let removed = kit.run_admin_operation(Method::DELETE, &path, None).await;
     assert_eq!(removed, json!({"connections": 2, "outcome": "removed"}));
-    kit.until("both have ended", async || {
-        kit.cause(&alice.id).await.is_some() && kit.cause(&bob.id).await.is_some()
+    kit.wait_until("both have ended", async || {
+        kit.load_end_cause(&alice.id).await.is_some() && kit.load_end_cause(&bob.id).await.is_some()
     })
     .await;
     for query in ["", "?dry_run=true"] {
-        let again = kit.did(Method::DELETE, &format!("{path}{query}"), None).await;
+        let again = kit.run_admin_operation(Method::DELETE, &format!("{path}{query}"), None).await;
         assert_eq!(again, json!({"connections": 2, "outcome": "already_removed"}), "{query}");
     }
 }
 
-async fn what_is_no_recipient_is_not_found(kit: Kit) {
+async fn recipient_operations_with_unknown_id_return_404(kit: TestHub) {
     for id in ["pt-sandbox", "dc-nobody", "%00", "..%2f"] {
         let calls = [
             (Method::GET, ""),
@@ -228,12 +244,12 @@ async fn what_is_no_recipient_is_not_found(kit: Kit) {
             (Method::POST, "/reinstate"),
         ];
         let calls = calls.map(|(method, rest)| (method, format!("/recipients/{id}{rest}")));
-        kit.finds_nothing(&calls, "recipient").await;
+        kit.assert_admin_not_found(&calls, "recipient").await;
     }
-    let before = kit.set_up_so_far().await;
+    let before = kit.dump_admin_tables().await;
     for query in ["dry_run=yes", "dryrun=true", "dry_run=true&dry_run=true"] {
-        let answer = kit.admin(Method::DELETE, &format!("/recipients/dc-sandbox?{query}")).await;
+        let answer = kit.send_admin_request(Method::DELETE, &format!("/recipients/dc-sandbox?{query}")).await;
         assert_eq!(answer.status, 400, "{query}: {}", answer.body);
     }
-    assert_eq!(kit.set_up_so_far().await, before, "a dry run that is misspelt is no removal");
+    assert_eq!(kit.dump_admin_tables().await, before, "a dry run that is misspelt is no removal");
 }

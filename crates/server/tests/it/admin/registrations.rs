@@ -3,37 +3,37 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::no_texts;
-use crate::kit::{Kit, Recipient, SCOPE, on_both};
+use super::list_non_string_values;
+use crate::kit::{SCOPE, TestClient, TestHub, on_both};
 
 on_both!(
-    registrations_are_asked_for_all_or_none_and_found,
-    each_step_is_taken_from_where_it_may_be_and_recorded,
-    what_is_asked_for_wrongly_is_not_done,
+    registrations_are_requested_atomically_and_listed,
+    registration_steps_follow_state_machine_and_are_audited,
+    registration_request_with_invalid_field_is_rejected,
 );
 
-async fn ask(kit: &Kit, clients: &[&str], providers: &[i64]) -> (u16, Value) {
+async fn request_registrations(kit: &TestHub, clients: &[&str], providers: &[i64]) -> (u16, Value) {
     let body = json!({"client_ids": clients, "provider_ids": providers});
-    let answer = kit.admin_post("/registrations", body).await;
+    let answer = kit.post_admin_request("/registrations", body).await;
     (answer.status, answer.json())
 }
 
-async fn registrations_are_asked_for_all_or_none_and_found(kit: Kit) {
-    let one = kit.recipient(&[], SCOPE, false).await;
-    let two = kit.recipient(&[], SCOPE, false).await;
-    let token = kit.client_token(&kit.partner()).await;
-    let partners = kit.created(&token).await;
+async fn registrations_are_requested_atomically_and_listed(kit: TestHub) {
+    let one = kit.register_recipient(&[], SCOPE, false).await;
+    let two = kit.register_recipient(&[], SCOPE, false).await;
+    let token = kit.request_client_token(&kit.partner()).await;
+    let partners = kit.create_recipient(&token).await;
     kit.advance(std::time::Duration::from_secs(1));
-    let (status, asked) = ask(&kit, &[&one.id, &two.id], &[1000, 2000]).await;
-    assert_eq!((status, asked["items"].as_array().unwrap().len()), (200, 4), "{asked}");
-    let shown = kit.did(Method::GET, &format!("/registrations/{}/2000", two.id), None).await;
-    assert_eq!(shown, asked["items"][3]);
+    let (status, requested) = request_registrations(&kit, &[&one.id, &two.id], &[1000, 2000]).await;
+    assert_eq!((status, requested["items"].as_array().unwrap().len()), (200, 4), "{requested}");
+    let shown = kit.run_admin_operation(Method::GET, &format!("/registrations/{}/2000", two.id), None).await;
+    assert_eq!(shown, requested["items"][3]);
     assert_eq!((&shown["state"], &shown["partner"]), (&json!("pending_approval"), &json!(null)));
     assert_eq!(shown["provider_name"], "Caisse Rideau");
     kit.advance(std::time::Duration::from_secs(1));
-    let before = kit.set_up_so_far().await;
+    let before = kit.dump_admin_tables().await;
     let clients = [partners.id.as_str(), &one.id, "dc-nobody", "pt-sandbox"];
-    let (status, refused) = ask(&kit, &clients, &[1000, 9999]).await;
+    let (status, refused) = request_registrations(&kit, &clients, &[1000, 9999]).await;
     assert_eq!((status, &refused["code"]), (404, &json!("not_found")), "{refused}");
     let pairs = refused["pairs"].as_array().unwrap();
     let bad: Vec<_> = pairs
@@ -42,15 +42,16 @@ async fn registrations_are_asked_for_all_or_none_and_found(kit: Kit) {
         .collect();
     assert_eq!(bad.len(), 7, "each bad pair is named: {refused}");
     assert!(!bad.contains(&(&partners.id, 1000)) && bad.contains(&(&partners.id, 9999)));
-    let known = pairs.iter().find(|pair| pair["client_id"] == json!(one.id) && pair["provider_id"] == 1000);
-    assert_eq!(known.unwrap()["detail"], "This registration was asked for before and is pending_approval");
-    let (status, refused) = ask(&kit, &[&one.id, &partners.id], &[1000]).await;
+    let existing =
+        pairs.iter().find(|pair| pair["client_id"] == json!(one.id) && pair["provider_id"] == 1000);
+    assert_eq!(existing.unwrap()["detail"], "This registration was asked for before and is pending_approval");
+    let (status, refused) = request_registrations(&kit, &[&one.id, &partners.id], &[1000]).await;
     assert_eq!((status, refused["pairs"].as_array().unwrap().len()), (409, 1), "{refused}");
-    assert_eq!(kit.set_up_so_far().await, before, "all or none");
+    assert_eq!(kit.dump_admin_tables().await, before, "all or none");
 
-    assert_eq!(ask(&kit, &[&partners.id], &[1000]).await.0, 200);
+    assert_eq!(request_registrations(&kit, &[&partners.id], &[1000]).await.0, 200);
     let found = async |query: &str| {
-        let list = kit.did(Method::GET, &format!("/registrations?{query}"), None).await;
+        let list = kit.run_admin_operation(Method::GET, &format!("/registrations?{query}"), None).await;
         let items = list["items"].as_array().unwrap().clone();
         (items.len(), items.first().map(|item| item["client_id"].clone()), list["next"].clone())
     };
@@ -78,45 +79,58 @@ async fn registrations_are_asked_for_all_or_none_and_found(kit: Kit) {
     assert_eq!(paged, 5, "pages leave nothing out and repeat nothing");
 }
 
-async fn each_step_is_taken_from_where_it_may_be_and_recorded(kit: Kit) {
-    let recipient = kit.recipient(&[], SCOPE, false).await;
-    assert_eq!(kit.step(&recipient, "approve", json!({})).await.status, 404, "nobody asked");
-    ask(&kit, &[&recipient.id], &[1000]).await;
+async fn registration_steps_follow_state_machine_and_are_audited(kit: TestHub) {
+    let recipient = kit.register_recipient(&[], SCOPE, false).await;
+    assert_eq!(
+        kit.take_registration_step(&recipient, "approve", json!({})).await.status,
+        404,
+        "nobody asked"
+    );
+    request_registrations(&kit, &[&recipient.id], &[1000]).await;
     let refused = async |step: &str| {
-        let answer = kit.step(&recipient, step, json!({"reason": "x"})).await;
+        let answer = kit.take_registration_step(&recipient, step, json!({"reason": "x"})).await;
         assert_eq!(answer.status, 409, "{step}: {}", answer.body);
     };
     refused("suspend").await;
-    let rejected = kit.took(&recipient, "reject", json!({"reason": "Not a licensed company 🏦"})).await;
+    let rejected = kit
+        .complete_registration_step(&recipient, "reject", json!({"reason": "Not a licensed company 🏦"}))
+        .await;
     assert_eq!(
         (&rejected["state"], &rejected["reason"]),
         (&json!("rejected"), &json!("Not a licensed company 🏦"))
     );
     refused("reject").await;
-    assert_eq!(ask(&kit, &[&recipient.id], &[1000]).await.0, 200, "it may be asked for again");
-    kit.took(&recipient, "approve", json!({})).await;
-    assert_eq!(kit.step(&recipient, "approve", json!({})).await.status, 409);
-    let there = json!({"upstream_client_id": "a", "upstream_client_secret": "b"});
-    let told = kit.step(&recipient, "activate", there).await.json();
-    assert_eq!(told["detail"], "upstream_client_id: must be absent: the provider knows the hub's own client");
+    assert_eq!(
+        request_registrations(&kit, &[&recipient.id], &[1000]).await.0,
+        200,
+        "it may be asked for again"
+    );
+    kit.complete_registration_step(&recipient, "approve", json!({})).await;
+    assert_eq!(kit.take_registration_step(&recipient, "approve", json!({})).await.status, 409);
+    let upstream_client = json!({"upstream_client_id": "a", "upstream_client_secret": "b"});
+    let problem = kit.take_registration_step(&recipient, "activate", upstream_client).await.json();
+    assert_eq!(
+        problem["detail"],
+        "upstream_client_id: must be absent: the provider knows the hub's own client"
+    );
     let path = format!("/registrations/{}/1000", recipient.id);
-    let active = kit.did(Method::POST, &format!("{path}/activate"), None).await;
+    let active = kit.run_admin_operation(Method::POST, &format!("{path}/activate"), None).await;
     assert_eq!(active["state"], "active", "no body is needed");
-    let held = kit.did(Method::POST, &format!("{path}/suspend"), None).await;
-    assert_eq!((&held["state"], &held["reason"]), (&json!("suspended"), &json!(null)));
-    kit.did(Method::POST, &format!("{path}/reinstate"), None).await;
-    let held = kit.took(&recipient, "suspend", json!({"reason": "تعليق"})).await;
-    assert_eq!(held["reason"], "تعليق");
-    kit.took(&recipient, "reinstate", json!({})).await;
-    let record = kit.client_events(&recipient.id).await;
-    let changed = record.iter().filter(|event| *event == "registration.changed opr_sandbox").count();
-    assert_eq!(changed, 9, "{record:?}");
+    let suspended = kit.run_admin_operation(Method::POST, &format!("{path}/suspend"), None).await;
+    assert_eq!((&suspended["state"], &suspended["reason"]), (&json!("suspended"), &json!(null)));
+    kit.run_admin_operation(Method::POST, &format!("{path}/reinstate"), None).await;
+    let suspended = kit.complete_registration_step(&recipient, "suspend", json!({"reason": "تعليق"})).await;
+    assert_eq!(suspended["reason"], "تعليق");
+    kit.complete_registration_step(&recipient, "reinstate", json!({})).await;
+    let events = kit.list_client_audit_events(&recipient.id).await;
+    let changed = events.iter().filter(|event| *event == "registration.changed opr_sandbox").count();
+    assert_eq!(changed, 9, "{events:?}");
 }
 
-async fn what_is_asked_for_wrongly_is_not_done(kit: Kit) {
-    let recipient = kit.recipient(&[1000], SCOPE, false).await;
-    let pending = kit.recipient(&[], SCOPE, false).await;
-    ask(&kit, &[&pending.id], &[1000]).await;
+async fn registration_request_with_invalid_field_is_rejected(kit: TestHub) {
+    let recipient = kit.register_recipient(&[1000], SCOPE, false).await;
+    let pending = kit.register_recipient(&[], SCOPE, false).await;
+    request_registrations(&kit, &[&pending.id], &[1000]).await;
     let id = recipient.id.as_str();
     let bodies = vec![
         (json!({}), "client_ids"),
@@ -135,27 +149,30 @@ async fn what_is_asked_for_wrongly_is_not_done(kit: Kit) {
         (json!({"client_ids": [id], "provider_ids": (1..=1001).collect::<Vec<_>>()}), "client_ids"),
         (json!({"client_ids": [id], "provider_ids": [2000], "state": "active"}), "state"),
     ];
-    kit.refuses(Method::POST, "/registrations", bodies).await;
-    let step = |word: &str, of: &Recipient| format!("/registrations/{}/1000/{word}", of.id);
+    kit.assert_admin_rejects(Method::POST, "/registrations", bodies).await;
+    let step =
+        |operation: &str, client: &TestClient| format!("/registrations/{}/1000/{operation}", client.id);
     let texts = |field: &'static str| {
-        let mut all: Vec<_> = no_texts().into_iter().map(|value| (json!({field: value}), field)).collect();
+        let mut all: Vec<_> =
+            list_non_string_values().into_iter().map(|value| (json!({field: value}), field)).collect();
         all.extend(["a\u{7}b", "\u{202e}", "  "].map(|text| (json!({field: text}), field)));
         all.push((json!({field: "x".repeat(501)}), field));
         all.push((json!({"colour": "red"}), "colour"));
         all
     };
-    kit.refuses(Method::POST, &step("suspend", &recipient), texts("reason")).await;
+    kit.assert_admin_rejects(Method::POST, &step("suspend", &recipient), texts("reason")).await;
     let mut bodies = texts("reason");
     bodies.extend([
         (json!({}), "reason"),
         (json!({"reason": null}), "reason"),
         (json!({"reason": ""}), "reason"),
     ]);
-    kit.refuses(Method::POST, &step("reject", &pending), bodies).await;
+    kit.assert_admin_rejects(Method::POST, &step("reject", &pending), bodies).await;
     let (own, secret) = ("upstream_client_id", "upstream_client_secret");
     let mut bodies: Vec<_> =
-        no_texts().into_iter().map(|value| (json!({own: value, secret: "x"}), own)).collect();
-    bodies.extend(no_texts().into_iter().map(|value| (json!({own: "x", secret: value}), secret)));
+        list_non_string_values().into_iter().map(|value| (json!({own: value, secret: "x"}), own)).collect();
+    bodies
+        .extend(list_non_string_values().into_iter().map(|value| (json!({own: "x", secret: value}), secret)));
     bodies.extend([
         (json!({own: "x"}), secret),
         (json!({secret: "x"}), own),
@@ -164,7 +181,7 @@ async fn what_is_asked_for_wrongly_is_not_done(kit: Kit) {
         (json!({own: "x", secret: "x".repeat(2049)}), secret),
         (json!({own: "x", secret: "x", "reason": "x"}), "reason"),
     ]);
-    kit.refuses(Method::POST, &step("activate", &pending), bodies).await;
+    kit.assert_admin_rejects(Method::POST, &step("activate", &pending), bodies).await;
     for path in [
         format!("{id}/2000"),
         "dc-nobody/1000".into(),
@@ -174,9 +191,9 @@ async fn what_is_asked_for_wrongly_is_not_done(kit: Kit) {
         format!("{id}/%00"),
     ] {
         let mut calls = vec![(Method::GET, format!("/registrations/{path}"))];
-        for word in ["approve", "activate", "suspend", "reinstate"] {
-            calls.push((Method::POST, format!("/registrations/{path}/{word}")));
+        for operation in ["approve", "activate", "suspend", "reinstate"] {
+            calls.push((Method::POST, format!("/registrations/{path}/{operation}")));
         }
-        kit.finds_nothing(&calls, "registration").await;
+        kit.assert_admin_not_found(&calls, "registration").await;
     }
 }

@@ -9,48 +9,52 @@ use domain::model::provider::ProviderState;
 use http::Method;
 use serde_json::json;
 
-use super::{Gate, deleted, good};
-use crate::kit::{Kit, Recipient, StandIn, on_both, says};
+use super::{GatedEndpoint, assert_late_client_deleted, build_registration_response};
+use crate::kit::{EndpointStub, TestClient, TestHub, json_response, on_both};
 
 on_both!(
-    a_dead_registration_endpoint_leaves_data_alone_and_data_leaves_it_alone,
-    who_is_held_is_asked_when_it_is_released,
-    who_is_retired_takes_nobody_any_more,
-    who_is_retired_meanwhile_takes_nobody,
+    registration_endpoint_failures_do_not_affect_data,
+    client_registration_waits_until_provider_is_released,
+    retired_provider_rejects_approval_and_activation,
+    provider_retired_during_registration_activates_nothing,
 );
 
-const RETIRED: &str = "the provider is retired: it takes nobody any more";
+const PROVIDER_RETIRED: &str = "the provider is retired: it takes nobody any more";
 
-impl Kit {
+impl TestHub {
     /// A step that a retired provider is in the way of.
-    async fn not_taken(&self, recipient: &Recipient, step: &str, body: serde_json::Value) {
-        let before = self.registration(recipient).await;
-        let refused = self.admin_post(&format!("/registrations/{}/1000/{step}", recipient.id), body).await;
+    async fn assert_step_rejected(&self, recipient: &TestClient, step: &str, body: serde_json::Value) {
+        let before = self.load_registration(recipient).await;
+        let refused =
+            self.post_admin_request(&format!("/registrations/{}/1000/{step}", recipient.id), body).await;
         assert_eq!(refused.status, 409, "{step}: {}", refused.body);
-        assert!(refused.body.contains(RETIRED), "{}", refused.body);
-        assert_eq!(self.registration(recipient).await, before, "{step}");
+        assert!(refused.body.contains(PROVIDER_RETIRED), "{}", refused.body);
+        assert_eq!(self.load_registration(recipient).await, before, "{step}");
     }
 }
 
-async fn a_dead_registration_endpoint_leaves_data_alone_and_data_leaves_it_alone(kit: Kit) {
+async fn registration_endpoint_failures_do_not_affect_data(kit: TestHub) {
     let tokens = kit.connect(&kit.acme()).await;
     let status = Arc::new(AtomicU16::new(503));
     let given = status.clone();
-    let endpoint = StandIn::new(move |_| says(given.load(Ordering::SeqCst), &good("there-1"))).await;
-    kit.registers_at(&format!("{}/register", endpoint.url)).await;
+    let endpoint = EndpointStub::new(move |_| {
+        json_response(given.load(Ordering::SeqCst), &build_registration_response("there-1"))
+    })
+    .await;
+    kit.enable_client_registration_at(&format!("{}/register", endpoint.url)).await;
     let most = usize::try_from(kit.app().config().upstream.breaker_failures).unwrap();
     for _ in 0..=most {
-        kit.sent_to_the_bank().await;
+        kit.create_approved_recipient().await;
     }
-    kit.until("each is asked for", async || {
-        let jobs = kit.jobs_of("register_client").await;
+    kit.wait_until("each is asked for", async || {
+        let jobs = kit.list_jobs_of_kind("register_client").await;
         jobs.len() == most + 1 && jobs.iter().all(|job| job["outcome"] == "HTTP 503")
     })
     .await;
     assert_eq!(endpoint.calls().len(), most + 1);
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "data flows");
     let page = format!("http://{}/metrics", kit.world.node.probes);
-    let page = kit.send(bowline::cli::Sent::new(Method::GET, &page)).await.body;
+    let page = kit.send(bowline::cli::BrowserRequest::new(Method::GET, &page)).await.body;
     let counted = page.lines().find(|line| line.contains("call=\"register\"")).unwrap();
     let total = format!(" {}", most + 1);
     assert!(
@@ -58,65 +62,65 @@ async fn a_dead_registration_endpoint_leaves_data_alone_and_data_leaves_it_alone
         "{counted}"
     );
 
-    kit.levers(json!({"fail": 500})).await;
+    kit.inject_faults(json!({"fail": 500})).await;
     for _ in 0..most {
         assert_eq!(kit.read("/accounts", &tokens.access).await.status, 500);
     }
-    kit.levers(json!({"fail": null})).await;
+    kit.inject_faults(json!({"fail": null})).await;
     status.store(201, Ordering::SeqCst);
-    let recipient = kit.sent_to_the_bank().await;
-    kit.until_state(&recipient, "active").await;
+    let recipient = kit.create_approved_recipient().await;
+    kit.wait_for_registration_state(&recipient, "active").await;
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 503, "the bank is still left alone");
 }
 
-async fn who_is_held_is_asked_when_it_is_released(kit: Kit) {
-    let endpoint = StandIn::new(|_| says(201, &good("there-1"))).await;
-    kit.registers_at(&format!("{}/register", endpoint.url)).await;
-    for (nth, state) in [ProviderState::Paused, ProviderState::Tripped].into_iter().enumerate() {
-        kit.hold_provider(1000, state).await;
-        let recipient = kit.sent_to_the_bank().await;
-        let job = kit.until_job("register_client", "pending").await;
-        let told = format!("the provider is {state}: it is asked when it is released");
-        assert_eq!(job["outcome"], told);
-        assert_eq!(kit.registration(&recipient).await["state"], "pending_activation");
+async fn client_registration_waits_until_provider_is_released(kit: TestHub) {
+    let endpoint = EndpointStub::new(|_| json_response(201, &build_registration_response("there-1"))).await;
+    kit.enable_client_registration_at(&format!("{}/register", endpoint.url)).await;
+    for (nth, state) in [ProviderState::Paused, ProviderState::AutoPaused].into_iter().enumerate() {
+        kit.set_provider_state(1000, state).await;
+        let recipient = kit.create_approved_recipient().await;
+        let job = kit.wait_for_job("register_client", "pending").await;
+        let expected_outcome = format!("the provider is {state}: it is asked when it is released");
+        assert_eq!(job["outcome"], expected_outcome);
+        assert_eq!(kit.load_registration(&recipient).await["state"], "pending_activation");
         assert_eq!(endpoint.calls().len(), nth, "nobody is asked");
-        kit.hold_provider(1000, ProviderState::Active).await;
+        kit.set_provider_state(1000, ProviderState::Active).await;
         kit.advance(Duration::from_mins(1));
-        kit.until_state(&recipient, "active").await;
+        kit.wait_for_registration_state(&recipient, "active").await;
     }
 }
 
-async fn who_is_retired_takes_nobody_any_more(kit: Kit) {
-    let endpoint = StandIn::new(|_| says(503, &json!({}))).await;
-    kit.registers_at(&format!("{}/register", endpoint.url)).await;
-    let recipient = kit.created(&kit.client_token(&kit.partner()).await).await;
-    kit.requested(&recipient).await;
-    kit.hold_provider(1000, ProviderState::Retired).await;
-    kit.not_taken(&recipient, "approve", json!({})).await;
-    assert!(kit.jobs_of("register_client").await.is_empty());
+async fn retired_provider_rejects_approval_and_activation(kit: TestHub) {
+    let endpoint = EndpointStub::new(|_| json_response(503, &json!({}))).await;
+    kit.enable_client_registration_at(&format!("{}/register", endpoint.url)).await;
+    let recipient = kit.create_recipient(&kit.request_client_token(&kit.partner()).await).await;
+    kit.request_registration(&recipient).await;
+    kit.set_provider_state(1000, ProviderState::Retired).await;
+    kit.assert_step_rejected(&recipient, "approve", json!({})).await;
+    assert!(kit.list_jobs_of_kind("register_client").await.is_empty());
 
-    kit.hold_provider(1000, ProviderState::Active).await;
-    kit.took(&recipient, "approve", json!({})).await;
-    kit.until_job("register_client", "pending").await;
-    kit.hold_provider(1000, ProviderState::Retired).await;
-    let asked = endpoint.calls().len();
+    kit.set_provider_state(1000, ProviderState::Active).await;
+    kit.complete_registration_step(&recipient, "approve", json!({})).await;
+    kit.wait_for_job("register_client", "pending").await;
+    kit.set_provider_state(1000, ProviderState::Retired).await;
+    let calls_before = endpoint.calls().len();
     kit.advance(Duration::from_mins(1));
-    let job = kit.until_job("register_client", "dead").await;
-    assert_eq!((&job["outcome"], endpoint.calls().len()), (&json!(RETIRED), asked));
+    let job = kit.wait_for_job("register_client", "dead").await;
+    assert_eq!((&job["outcome"], endpoint.calls().len()), (&json!(PROVIDER_RETIRED), calls_before));
     let by_hand = json!({"upstream_client_id": "by-hand", "upstream_client_secret": "x"});
-    kit.not_taken(&recipient, "activate", by_hand).await;
-    kit.took(&recipient, "reject", json!({"reason": "The provider leaves"})).await;
+    kit.assert_step_rejected(&recipient, "activate", by_hand).await;
+    kit.complete_registration_step(&recipient, "reject", json!({"reason": "The provider leaves"})).await;
 }
 
-async fn who_is_retired_meanwhile_takes_nobody(kit: Kit) {
-    let gate = Gate::new().await;
-    kit.registers_at(&format!("{}/register", gate.url)).await;
-    let recipient = kit.sent_to_the_bank().await;
-    gate.arrived().await;
-    kit.hold_provider(1000, ProviderState::Retired).await;
-    gate.answers();
-    let job = kit.until_job("register_client", "dead").await;
-    assert_eq!(job["outcome"], format!("HTTP 201: {RETIRED}; the client is deleted there"));
-    assert_eq!(kit.registration(&recipient).await["state"], "pending_activation");
-    deleted(&kit, &gate).await;
+async fn provider_retired_during_registration_activates_nothing(kit: TestHub) {
+    let gate = GatedEndpoint::new().await;
+    kit.enable_client_registration_at(&format!("{}/register", gate.url)).await;
+    let recipient = kit.create_approved_recipient().await;
+    gate.wait_for_request().await;
+    kit.set_provider_state(1000, ProviderState::Retired).await;
+    gate.release_response();
+    let job = kit.wait_for_job("register_client", "dead").await;
+    assert_eq!(job["outcome"], format!("HTTP 201: {PROVIDER_RETIRED}; the client is deleted there"));
+    assert_eq!(kit.load_registration(&recipient).await["state"], "pending_activation");
+    assert_late_client_deleted(&kit, &gate).await;
 }

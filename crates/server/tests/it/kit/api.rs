@@ -1,57 +1,62 @@
 //! The hub's API, as a recipient calls it.
 
-use bowline::cli::{Answer, Browser, Sent};
+use bowline::cli::{Browser, BrowserRequest, BrowserResponse};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Recipient, heard};
+use super::{TestClient, send_documented};
 
 /// A hub at an origin, through a browser or a client.
-pub(crate) struct Api<'a> {
+pub(crate) struct HubApiClient<'a> {
     pub(crate) browser: &'a Browser,
     pub(crate) hub: &'a str,
 }
 
-impl Api<'_> {
+impl HubApiClient<'_> {
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.hub)
     }
 
-    pub(crate) async fn post_json(&self, path: &str, body: Value) -> Answer {
-        let mut sent = Sent::new(Method::POST, &self.url(path));
+    pub(crate) async fn post_json(&self, path: &str, body: Value) -> BrowserResponse {
+        let mut sent = BrowserRequest::new(Method::POST, &self.url(path));
         sent.json = Some(body);
-        heard(self.browser, sent).await
+        send_documented(self.browser, sent).await
     }
 
     /// The token endpoint, JSON, credentials in the body.
-    pub(crate) async fn token(&self, recipient: &Recipient, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn request_token(
+        &self,
+        recipient: &TestClient,
+        fields: &[(&str, &str)],
+    ) -> BrowserResponse {
         let own = [("client_id", recipient.id.as_str()), ("client_secret", recipient.secret.as_str())];
         let body: serde_json::Map<String, Value> =
             own.iter().chain(fields).map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
         self.post_json("/api/v1/token", body.into()).await
     }
 
-    pub(crate) async fn redeem(&self, recipient: &Recipient, code: &str) -> Answer {
+    pub(crate) async fn redeem(&self, recipient: &TestClient, code: &str) -> BrowserResponse {
         let grant = ("grant_type", "authorization_code");
-        self.token(recipient, &[grant, ("code", code), ("redirect_uri", &recipient.redirect_uri)]).await
+        self.request_token(recipient, &[grant, ("code", code), ("redirect_uri", &recipient.redirect_uri)])
+            .await
     }
 
-    pub(crate) async fn refresh(&self, recipient: &Recipient, token: &str) -> Answer {
-        self.token(recipient, &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+    pub(crate) async fn refresh(&self, recipient: &TestClient, token: &str) -> BrowserResponse {
+        self.request_token(recipient, &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
     }
 
     /// A call with a bearer.
-    pub(crate) async fn call(&self, method: Method, path: &str, bearer: &str) -> Answer {
-        let mut sent = Sent::new(method, &self.url(path));
+    pub(crate) async fn call(&self, method: Method, path: &str, bearer: &str) -> BrowserResponse {
+        let mut sent = BrowserRequest::new(method, &self.url(path));
         sent.bearer = Some(bearer.to_owned());
-        heard(self.browser, sent).await
+        send_documented(self.browser, sent).await
     }
 
-    pub(crate) async fn read(&self, path: &str, bearer: &str) -> Answer {
+    pub(crate) async fn read(&self, path: &str, bearer: &str) -> BrowserResponse {
         self.call(Method::GET, &format!("/api/fdx/5{path}"), bearer).await
     }
 
-    pub(crate) async fn revoke(&self, bearer: &str) -> Answer {
+    pub(crate) async fn revoke(&self, bearer: &str) -> BrowserResponse {
         self.call(Method::DELETE, "/api/v1/revoke", bearer).await
     }
 }

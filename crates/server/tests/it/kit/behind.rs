@@ -1,15 +1,15 @@
 //! Behind the hub's back: a statement on its database, and a second node on it.
 
 use bowline::app::{App, Clock};
-use bowline::node::{Listeners, Node};
+use bowline::node::{BoundListeners, Node};
 use bowline::vault::{KeyFile, Vault};
 use store::Location;
 use tokio::net::TcpListener;
 
-use super::Kit;
+use super::TestHub;
 
 /// Runs a statement on a hub's database: what it selected, row by row, columns joined by `|`.
-pub(crate) async fn behind(store: &str, statement: &str) -> Vec<String> {
+pub(crate) async fn sql(store: &str, statement: &str) -> Vec<String> {
     match Location::parse(store).unwrap() {
         Location::Sqlite(path) => {
             let database = rusqlite::Connection::open(path).unwrap();
@@ -17,7 +17,7 @@ pub(crate) async fn behind(store: &str, statement: &str) -> Vec<String> {
             let mut statement = database.prepare(statement).unwrap();
             let columns = statement.column_count();
             let read = statement.query_map([], |row| {
-                let text = |at| row.get::<_, rusqlite::types::Value>(at).map(shown);
+                let text = |at| row.get::<_, rusqlite::types::Value>(at).map(render_value);
                 Ok((0..columns).map(text).collect::<Result<Vec<_>, _>>()?.join("|"))
             });
             read.unwrap().map(Result::unwrap).collect()
@@ -26,8 +26,8 @@ pub(crate) async fn behind(store: &str, statement: &str) -> Vec<String> {
             let (client, connection) =
                 tokio_postgres::connect(url.expose(), tokio_postgres::NoTls).await.unwrap();
             tokio::spawn(connection);
-            let said = client.simple_query(statement).await.unwrap();
-            let rows = said.iter().filter_map(|message| match message {
+            let messages = client.simple_query(statement).await.unwrap();
+            let rows = messages.iter().filter_map(|message| match message {
                 tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
                 _ => None,
             });
@@ -40,7 +40,7 @@ pub(crate) async fn behind(store: &str, statement: &str) -> Vec<String> {
     }
 }
 
-fn shown(value: rusqlite::types::Value) -> String {
+fn render_value(value: rusqlite::types::Value) -> String {
     use rusqlite::types::Value;
     match value {
         Value::Null => String::new(),
@@ -57,36 +57,36 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// A node on the store, the keys and the clock of a world.
-pub(crate) struct OtherNode {
+pub(crate) struct SecondNode {
     pub(crate) app: App,
     pub(crate) url: String,
     _node: Node,
 }
 
-impl Kit {
+impl TestHub {
     /// Runs a statement on the world's database.
-    pub(crate) async fn behind(&self, statement: &str) -> Vec<String> {
-        behind(&self.app().config().store.url, statement).await
+    pub(crate) async fn sql(&self, statement: &str) -> Vec<String> {
+        sql(&self.app().config().store.url, statement).await
     }
 
     /// The app of another node of this world's hub, with a clock of its own.
-    pub(crate) async fn other_app(&self, clock: Clock) -> App {
+    pub(crate) async fn build_other_app(&self, clock: Clock) -> App {
         let config = self.app().config().clone();
         let vault = Vault::new(KeyFile::open(&config.keys.file).unwrap());
         App::build(config, vault, clock).await.unwrap()
     }
 
     /// A second node of this world's hub.
-    pub(crate) async fn other_node(&self) -> OtherNode {
-        let app = self.other_app(self.clock()).await;
+    pub(crate) async fn start_second_node(&self) -> SecondNode {
+        let app = self.build_other_app(self.clock()).await;
         let bind = || TcpListener::bind("127.0.0.1:0");
-        let listeners = Listeners {
+        let listeners = BoundListeners {
             public: bind().await.unwrap(),
             admin: bind().await.unwrap(),
             local: None,
             probes: bind().await.unwrap(),
         };
         let node = Node::start(&app, listeners).unwrap();
-        OtherNode { app, url: format!("http://{}", node.address), _node: node }
+        SecondNode { app, url: format!("http://{}", node.address), _node: node }
     }
 }

@@ -18,13 +18,13 @@ pub(crate) struct Chrome {
     _profile: tempfile::TempDir,
 }
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const ELEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the browser has written to its console.
 #[derive(Debug)]
-struct Console;
+struct ReadConsole;
 
-impl WebDriverCompatibleCommand for Console {
+impl WebDriverCompatibleCommand for ReadConsole {
     fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
         base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
     }
@@ -36,12 +36,12 @@ impl WebDriverCompatibleCommand for Console {
 
 /// A command of the `DevTools` protocol, through the driver.
 #[derive(Debug)]
-struct Input {
+struct DevToolsCommand {
     method: &'static str,
     parameters: Value,
 }
 
-impl WebDriverCompatibleCommand for Input {
+impl WebDriverCompatibleCommand for DevToolsCommand {
     fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
         base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
     }
@@ -52,22 +52,22 @@ impl WebDriverCompatibleCommand for Input {
     }
 }
 
-fn program(variable: &str) -> String {
+fn read_program_path(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("{variable} names a program: run `cargo xtask test`"))
 }
 
 /// A driver and its port. It takes one that is free for IPv4 and wants the same for IPv6: where another program has
 /// that, it ends, and is started again.
-fn driver() -> (Child, String) {
+fn start_driver() -> (Child, String) {
     for _ in 0..5 {
-        let mut driver = Command::new(program("BOWLINE_TEST_CHROMEDRIVER"))
+        let mut driver = Command::new(read_program_path("BOWLINE_TEST_CHROMEDRIVER"))
             .arg("--port=0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut said = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = said.find_map(|line| Some(line.split_once("successfully on port ")?.1.to_owned()));
+        let mut output_lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port = output_lines.find_map(|line| Some(line.split_once("successfully on port ")?.1.to_owned()));
         if let Some(port) = port {
             return (driver, port.trim_end_matches('.').to_owned());
         }
@@ -79,7 +79,7 @@ fn driver() -> (Child, String) {
 impl Chrome {
     /// A window of this many pixels in width, as a telephone or a desk has it.
     pub(crate) async fn new(width: u32) -> Self {
-        let (driver, port) = driver();
+        let (driver, port) = start_driver();
         let profile = tempfile::tempdir().unwrap();
         let arguments = [
             "--headless=new",
@@ -94,7 +94,7 @@ impl Chrome {
         let mut arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         arguments.push(format!("--user-data-dir={}", profile.path().display()));
         let options = json!({
-            "binary": program("BOWLINE_TEST_CHROMIUM"),
+            "binary": read_program_path("BOWLINE_TEST_CHROMIUM"),
             "args": arguments,
             "prefs": {"profile.managed_default_content_settings.javascript": 2},
             "mobileEmulation": {"deviceMetrics": {"width": width, "height": 2400, "pixelRatio": 1.0, "mobile": false}},
@@ -108,40 +108,41 @@ impl Chrome {
         Self { client, driver, _profile: profile }
     }
 
-    pub(crate) async fn go(&self, url: &str) {
+    pub(crate) async fn navigate(&self, url: &str) {
         self.client.goto(url).await.unwrap();
     }
 
     /// Fills an empty field of the page, by its name.
     pub(crate) async fn fill(&self, name: &str, text: &str) {
         self.click(&format!(r#"input[name="{name}"]"#)).await;
-        self.input("Input.insertText", json!({ "text": text })).await;
+        self.send_input("Input.insertText", json!({ "text": text })).await;
     }
 
     /// Clicks what a selector names first: with the mouse, because the driver's own click runs a script in
     /// the page that follows, and there never ends.
     pub(crate) async fn click(&self, selector: &str) {
-        let element = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(selector)).await.unwrap();
+        let element =
+            self.client.wait().at_most(ELEMENT_TIMEOUT).for_element(Locator::Css(selector)).await.unwrap();
         let (x, y, width, height) = element.rectangle().await.unwrap();
         for kind in ["mousePressed", "mouseReleased"] {
             let (x, y) = (x + width / 2.0, y + height / 2.0);
             let event = json!({"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1});
-            self.input("Input.dispatchMouseEvent", event).await;
+            self.send_input("Input.dispatchMouseEvent", event).await;
         }
     }
 
-    async fn input(&self, method: &'static str, parameters: Value) {
-        self.client.issue_cmd(Input { method, parameters }).await.unwrap();
+    async fn send_input(&self, method: &'static str, parameters: Value) {
+        self.client.issue_cmd(DevToolsCommand { method, parameters }).await.unwrap();
     }
 
     /// What a person reads, once all of these words are among it.
-    pub(crate) async fn see(&self, words: &[&str]) -> String {
+    pub(crate) async fn wait_for_text(&self, words: &[&str]) -> String {
         let patience = ConstantBuilder::default().with_delay(Duration::from_millis(50)).with_max_times(200);
-        let look = || async {
+        let read_page = || async {
             let shown = self.text().await.unwrap_or_default();
             if words.iter().all(|word| shown.contains(word)) { Ok(shown) } else { Err(shown) }
         };
-        look.retry(patience).await.unwrap_or_else(|shown| panic!("{words:?} is not in {shown}"))
+        read_page.retry(patience).await.unwrap_or_else(|shown| panic!("{words:?} is not in {shown}"))
     }
 
     async fn text(&self) -> Result<String, fantoccini::error::CmdError> {
@@ -149,13 +150,13 @@ impl Chrome {
     }
 
     /// What has been written to the console since this was asked last: what a page may not do, and what is not there.
-    pub(crate) async fn console(&self) -> Vec<String> {
-        let said = self.client.issue_cmd(Console).await.unwrap();
-        said.as_array().unwrap().iter().map(|line| line["message"].to_string()).collect()
+    pub(crate) async fn read_console(&self) -> Vec<String> {
+        let entries = self.client.issue_cmd(ReadConsole).await.unwrap();
+        entries.as_array().unwrap().iter().map(|line| line["message"].to_string()).collect()
     }
 
     /// How the element that a selector names first looks.
-    pub(crate) async fn style(&self, selector: &str, property: &str) -> String {
+    pub(crate) async fn read_css_property(&self, selector: &str, property: &str) -> String {
         let element = self.client.find(Locator::Css(selector)).await.unwrap();
         element.css_value(property).await.unwrap()
     }
@@ -165,7 +166,7 @@ impl Chrome {
     }
 
     /// Keeps what is seen, if somebody wants to look.
-    pub(crate) async fn shot(&self, name: &str) {
+    pub(crate) async fn take_screenshot(&self, name: &str) {
         if let Some(folder) = std::env::var_os("BOWLINE_TEST_SHOTS") {
             let picture = self.client.screenshot().await.unwrap();
             std::fs::write(std::path::Path::new(&folder).join(format!("{name}.png")), picture).unwrap();

@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
 
-use super::free_port;
+use super::reserve_ports;
 
 /// A cluster with PostgreSQL's own defaults: what it acknowledged is on disk. Gone when dropped.
-pub(crate) struct Cluster {
+pub(crate) struct PostgresCluster {
     bin: PathBuf,
     folder: tempfile::TempDir,
     port: u16,
     server: Option<Child>,
 }
 
-impl Cluster {
+impl PostgresCluster {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         if is_root() {
             assert!(Command::new("chown").arg("postgres").arg(folder.path()).status().unwrap().success());
         }
-        let mut cluster = Self { bin: programs(), folder, port: free_port(1), server: None };
+        let mut cluster = Self { bin: find_postgres_bin(), folder, port: reserve_ports(1), server: None };
         let arguments = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"];
-        let made = cluster.program("initdb").args(arguments).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        cluster.begin().await;
+        let initialized = cluster.command("initdb").args(arguments).output().unwrap();
+        assert!(initialized.status.success(), "{}", String::from_utf8_lossy(&initialized.stderr));
+        cluster.start_server().await;
         cluster
     }
 
@@ -35,24 +35,24 @@ impl Cluster {
     }
 
     /// Starts the server, and waits until it answers.
-    pub(crate) async fn begin(&mut self) {
-        let mut server = self.program("postgres");
+    pub(crate) async fn start_server(&mut self) {
+        let mut server = self.command("postgres");
         server.args(["-p", &self.port.to_string(), "-k", "", "-c", "listen_addresses=127.0.0.1"]);
         self.server = Some(server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let patience = ConstantBuilder::default().with_delay(Duration::from_millis(20)).with_max_times(1000);
-        let asked =
+        let connected =
             (|| async { tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await.map(drop) })
                 .retry(patience)
                 .await;
-        assert!(asked.is_ok(), "PostgreSQL does not answer: {asked:?}");
+        assert!(connected.is_ok(), "PostgreSQL does not answer: {connected:?}");
     }
 
     /// Ends the server as a crash does: it saves nothing, and recovers when it begins again.
     pub(crate) fn crash(&mut self) {
-        self.stop("-QUIT");
+        self.stop_server("-QUIT");
     }
 
-    fn stop(&mut self, signal: &str) {
+    fn stop_server(&mut self, signal: &str) {
         if let Some(mut server) = self.server.take() {
             let _ = Command::new("kill").args([signal, &server.id().to_string()]).status();
             let _ = server.wait();
@@ -60,7 +60,7 @@ impl Cluster {
     }
 
     /// PostgreSQL refuses to run as root.
-    fn program(&self, name: &str) -> Command {
+    fn command(&self, name: &str) -> Command {
         let program = self.bin.join(name);
         let mut command = if is_root() {
             let mut command = Command::new("setpriv");
@@ -75,9 +75,9 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
+impl Drop for PostgresCluster {
     fn drop(&mut self) {
-        self.stop("-INT");
+        self.stop_server("-INT");
     }
 }
 
@@ -86,7 +86,7 @@ fn is_root() -> bool {
 }
 
 /// Where PostgreSQL's programs are: as told, or as Debian has them.
-fn programs() -> PathBuf {
+fn find_postgres_bin() -> PathBuf {
     if let Some(folder) = std::env::var_os("BOWLINE_TEST_POSTGRES_BIN") {
         return folder.into();
     }

@@ -4,31 +4,33 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use bowline::cli::Answer;
-use bowline::openapi::Document;
+use bowline::cli::BrowserResponse;
+use bowline::openapi::ApiDocument;
 use jsonschema::{Draft, Validator};
 use serde_json::{Value, json};
 
 /// A documented operation: each status with what it comes with.
-type Statuses = BTreeMap<u16, Status>;
+type DocumentedResponses = BTreeMap<u16, DocumentedResponse>;
 
-struct Status {
+struct DocumentedResponse {
     /// The headers that are always there.
     headers: Vec<String>,
     /// The schema of each media type; none where any bytes will do.
     content: BTreeMap<String, Option<Validator>>,
 }
 
-static OPERATIONS: LazyLock<Vec<(String, Vec<String>, Statuses)>> = LazyLock::new(|| {
-    Document::ALL.into_iter().flat_map(|document| operations(&document.generate())).collect()
+static OPERATIONS: LazyLock<Vec<(String, Vec<String>, DocumentedResponses)>> = LazyLock::new(|| {
+    ApiDocument::ALL.into_iter().flat_map(|document| collect_operations(&document.generate())).collect()
 });
 
-fn operations(document: &Value) -> Vec<(String, Vec<String>, Statuses)> {
+fn collect_operations(document: &Value) -> Vec<(String, Vec<String>, DocumentedResponses)> {
     let mut all = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
-            let told = operation["responses"].as_object().unwrap();
-            let statuses = told.iter().map(|(status, told)| (status.parse().unwrap(), of(document, told)));
+            let responses = operation["responses"].as_object().unwrap();
+            let statuses = responses
+                .iter()
+                .map(|(status, told)| (status.parse().unwrap(), parse_response_spec(document, told)));
             let segments = path.split('/').map(str::to_owned).collect();
             all.push((method.to_uppercase(), segments, statuses.collect()));
         }
@@ -36,43 +38,47 @@ fn operations(document: &Value) -> Vec<(String, Vec<String>, Statuses)> {
     all
 }
 
-fn of(document: &Value, told: &Value) -> Status {
+fn parse_response_spec(document: &Value, spec: &Value) -> DocumentedResponse {
     let none = serde_json::Map::new();
-    let content = told["content"].as_object().unwrap_or(&none);
+    let content = spec["content"].as_object().unwrap_or(&none);
     let schema = |media: &Value| {
         let schema = &media["schema"];
-        (*schema != json!({})).then(|| validator(document, schema))
+        (*schema != json!({})).then(|| build_strict_validator(document, schema))
     };
     let required = |name: &&String| document["components"]["headers"][name.as_str()]["required"] == true;
-    Status {
-        headers: told["headers"].as_object().unwrap().keys().filter(required).cloned().collect(),
+    DocumentedResponse {
+        headers: spec["headers"].as_object().unwrap().keys().filter(required).cloned().collect(),
         content: content.iter().map(|(kind, media)| (kind.clone(), schema(media))).collect(),
     }
 }
 
 /// A schema of a document, by which an object has no other members than those that are told.
-pub(crate) fn validator(document: &Value, schema: &Value) -> Validator {
-    let mut whole = schema.clone();
-    whole["components"] = json!({"schemas": document["components"]["schemas"]});
-    closed(&mut whole);
-    jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true).build(&whole).unwrap()
+pub(crate) fn build_strict_validator(document: &Value, schema: &Value) -> Validator {
+    let mut closed_schema = schema.clone();
+    closed_schema["components"] = json!({"schemas": document["components"]["schemas"]});
+    forbid_additional_properties(&mut closed_schema);
+    jsonschema::options()
+        .with_draft(Draft::Draft202012)
+        .should_validate_formats(true)
+        .build(&closed_schema)
+        .unwrap()
 }
 
-fn closed(schema: &mut Value) {
+fn forbid_additional_properties(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
             if members.get("properties").is_some_and(Value::is_object) && members.get("type").is_some() {
                 members.entry("additionalProperties").or_insert(json!(false));
             }
-            members.values_mut().for_each(closed);
+            members.values_mut().for_each(forbid_additional_properties);
         }
-        Value::Array(items) => items.iter_mut().for_each(closed),
+        Value::Array(items) => items.iter_mut().for_each(forbid_additional_properties),
         _ => {}
     }
 }
 
 /// The operation that a request is one of. A path that is written out goes before one with parameters.
-fn found(method: &str, path: &str) -> Option<&'static Statuses> {
+fn find_operation(method: &str, path: &str) -> Option<&'static DocumentedResponses> {
     let segments: Vec<&str> = path.split('/').collect();
     let fits = |known: &[String]| {
         known.len() == segments.len()
@@ -89,12 +95,12 @@ fn found(method: &str, path: &str) -> Option<&'static Statuses> {
 
 /// Asserts that an answer is documented, where its operation is. What does not come out of the routes is not: it
 /// has no correlation id.
-pub(crate) fn is_documented(method: &str, target: &str, answer: &Answer) {
+pub(crate) fn assert_documented(method: &str, target: &str, answer: &BrowserResponse) {
     let path = target.split('?').next().unwrap_or_default();
     if !answer.headers.contains_key("ob-correlation-id") {
         return;
     }
-    let Some(statuses) = found(method, path) else { return };
+    let Some(statuses) = find_operation(method, path) else { return };
     let what = format!("{method} {path}: {} {:?} {}", answer.status, answer.headers, answer.body);
     let status =
         statuses.get(&answer.status).unwrap_or_else(|| panic!("the status is not documented: {what}"));

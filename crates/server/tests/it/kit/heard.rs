@@ -10,40 +10,40 @@ use http::header;
 
 /// One exchange.
 #[derive(Clone, Debug)]
-pub(crate) struct Exchange {
+pub(crate) struct RecordedExchange {
     /// Path and query.
-    pub(crate) asked: String,
+    pub(crate) target: String,
     pub(crate) form: Vec<(String, String)>,
     /// Where a redirect led.
     pub(crate) location: Option<String>,
-    pub(crate) answer: serde_json::Value,
+    pub(crate) response: serde_json::Value,
 }
 
 /// Every exchange so far.
 #[derive(Clone, Default)]
-pub(crate) struct Heard(Arc<Mutex<Vec<Exchange>>>);
+pub(crate) struct ExchangeRecorder(Arc<Mutex<Vec<RecordedExchange>>>);
 
-impl Heard {
+impl ExchangeRecorder {
     /// A bank that is listened to.
-    pub(crate) fn at(&self, bank: Router) -> Router {
-        let heard = self.clone();
-        bank.layer(from_fn(move |request, next| heard.clone().listen(request, next)))
+    pub(crate) fn record(&self, bank: Router) -> Router {
+        let recorder = self.clone();
+        bank.layer(from_fn(move |request, next| recorder.clone().record_exchange(request, next)))
     }
 
-    async fn listen(self, request: Request, next: Next) -> axum::response::Response {
+    async fn record_exchange(self, request: Request, next: Next) -> axum::response::Response {
         let (parts, body) = request.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
-        let asked = parts.uri.to_string();
+        let target = parts.uri.to_string();
         let form = form_urlencoded::parse(&body).into_owned().collect();
         let (parts, answer) = next.run(Request::from_parts(parts, Body::from(body))).await.into_parts();
         let answer = to_bytes(answer, usize::MAX).await.unwrap();
         let location = parts.headers.get(header::LOCATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let json = serde_json::from_slice(&answer).unwrap_or_default();
-        self.0.lock().unwrap().push(Exchange { asked, form, location, answer: json });
+        self.0.lock().unwrap().push(RecordedExchange { target, form, location, response: json });
         axum::response::Response::from_parts(parts, Body::from(answer))
     }
 
-    pub(crate) fn all(&self) -> Vec<Exchange> {
+    pub(crate) fn exchanges(&self) -> Vec<RecordedExchange> {
         self.0.lock().unwrap().clone()
     }
 }

@@ -1,6 +1,6 @@
 //! A customer in front of a browser: fills in whatever page is shown, whosever it is.
 
-use bowline::cli::{Answer, Browser, Sent, absolute, hidden};
+use bowline::cli::{Browser, BrowserRequest, BrowserResponse, find_hidden_field, resolve_url};
 use http::Method;
 
 /// Who signs in, and what is shared.
@@ -12,43 +12,52 @@ pub(crate) struct Customer {
 }
 
 /// The parties that a browser is followed at; elsewhere the walk ends.
-pub(crate) struct Walk<'a> {
+pub(crate) struct AuthorizationFlow<'a> {
     pub(crate) browser: &'a Browser,
     pub(crate) origins: Vec<String>,
 }
 
-impl Walk<'_> {
+impl AuthorizationFlow<'_> {
     /// Follows redirects, up to the first page or to somebody else.
-    pub(crate) async fn follow(&self, from: &str, answer: Answer) -> (String, Answer) {
+    pub(crate) async fn follow(&self, from: &str, answer: BrowserResponse) -> (String, BrowserResponse) {
         let (mut at, mut answer) = (from.to_owned(), answer);
         while let Some(location) = answer.location.clone() {
-            at = absolute(&at, &location);
+            at = resolve_url(&at, &location);
             if !self.origins.iter().any(|origin| at.starts_with(origin.as_str())) {
                 break;
             }
-            answer = self.browser.send(Sent::new(Method::GET, &at)).await.unwrap();
+            answer = self.browser.send(BrowserRequest::new(Method::GET, &at)).await.unwrap();
         }
         (at, answer)
     }
 
     /// Opens a URL, and follows.
-    pub(crate) async fn open(&self, url: &str) -> (String, Answer) {
-        let answer = self.browser.send(Sent::new(Method::GET, url)).await.unwrap();
+    pub(crate) async fn open(&self, url: &str) -> (String, BrowserResponse) {
+        let answer = self.browser.send(BrowserRequest::new(Method::GET, url)).await.unwrap();
         self.follow(url, answer).await
     }
 
     /// Posts a page's form, and follows.
-    pub(crate) async fn submit(&self, at: &str, page: &Answer, fields: &[(&str, &str)]) -> (String, Answer) {
-        let token =
-            hidden(&page.body, "form_token").unwrap_or_else(|| panic!("no form at {at}: {}", page.body));
+    pub(crate) async fn submit(
+        &self,
+        at: &str,
+        page: &BrowserResponse,
+        fields: &[(&str, &str)],
+    ) -> (String, BrowserResponse) {
+        let token = find_hidden_field(&page.body, "form_token")
+            .unwrap_or_else(|| panic!("no form at {at}: {}", page.body));
         let mut all = vec![("form_token", token.as_str())];
         all.extend(fields);
-        let answer = self.browser.send(Sent::new(Method::POST, at).form(&all)).await.unwrap();
+        let answer = self.browser.send(BrowserRequest::new(Method::POST, at).form(&all)).await.unwrap();
         self.follow(at, answer).await
     }
 
     /// Walks from a URL until a page offers accounts, or until the browser has left.
-    pub(crate) async fn up_to_accounts(&self, url: &str, customer: &Customer) -> (String, Answer) {
+    pub(crate) async fn reach_account_page(
+        &self,
+        url: &str,
+        customer: &Customer,
+    ) -> (String, BrowserResponse) {
         let (mut at, mut page) = self.open(url).await;
         for _ in 0..6 {
             let has = |name: &str| page.body.contains(&format!(r#"name="{name}""#));
@@ -66,13 +75,13 @@ impl Walk<'_> {
     }
 
     /// Walks the whole way: where the browser arrives.
-    pub(crate) async fn through(&self, url: &str, customer: &Customer) -> String {
-        let (at, page) = self.up_to_accounts(url, customer).await;
+    pub(crate) async fn complete(&self, url: &str, customer: &Customer) -> String {
+        let (at, page) = self.reach_account_page(url, customer).await;
         if page.location.is_some() {
             return at;
         }
         let mut fields = vec![("decision", "approve")];
-        let offered = offered(&page.body);
+        let offered = parse_offered_accounts(&page.body);
         let chosen = if customer.accounts.is_empty() { &offered } else { &customer.accounts };
         fields.extend(chosen.iter().map(|account| ("accounts", account.as_str())));
         self.submit(&at, &page, &fields).await.0
@@ -80,7 +89,7 @@ impl Walk<'_> {
 }
 
 /// The accounts that a page offers.
-fn offered(page: &str) -> Vec<String> {
+fn parse_offered_accounts(page: &str) -> Vec<String> {
     let boxes = page.split("<input ").filter(|field| field.contains(r#"name="accounts""#));
     boxes.filter_map(|field| Some(field.split_once("value=\"")?.1.split('"').next()?.to_owned())).collect()
 }

@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bowline::cli::{Answer, Sent};
+use bowline::cli::{BrowserRequest, BrowserResponse};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::kit::{Kit, Recipient, StandIn, Tokens, parameter, says};
+use crate::kit::{ConnectionTokens, EndpointStub, TestClient, TestHub, json_response, query_parameter};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const TOKEN: &str = "/api/v1/token";
@@ -26,25 +26,28 @@ const REVOKE: &str = "/api/v1/revoke";
 const ACCOUNTS: &str = "/api/fdx/5/accounts";
 
 /// Status and error word.
-fn said(answer: &Answer) -> (u16, String) {
+fn status_and_error(answer: &BrowserResponse) -> (u16, String) {
     (answer.status, answer.json()["error"].as_str().unwrap_or_default().to_owned())
 }
 
-fn refused(word: &str) -> (u16, String) {
-    (400, word.to_owned())
+fn bad_request(error: &str) -> (u16, String) {
+    (400, error.to_owned())
 }
 
-fn description(answer: &Answer) -> String {
+fn error_description(answer: &BrowserResponse) -> String {
     answer.json()["error_description"].as_str().unwrap_or_default().to_owned()
 }
 
-fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
+fn header<'a>(answer: &'a BrowserResponse, name: &str) -> &'a str {
     answer.headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 
 /// An authorization request with parameters replaced or left out.
-fn changed(recipient: &Recipient, changes: &[(&'static str, Option<&str>)]) -> Vec<(&'static str, String)> {
-    let mut query = Kit::ask(recipient);
+fn build_authorize_query(
+    recipient: &TestClient,
+    changes: &[(&'static str, Option<&str>)],
+) -> Vec<(&'static str, String)> {
+    let mut query = TestHub::build_authorization_query(recipient);
     for (name, value) in changes {
         query.retain(|(known, _)| known != name);
         query.extend(value.map(|value| (*name, value.to_owned())));
@@ -53,30 +56,30 @@ fn changed(recipient: &Recipient, changes: &[(&'static str, Option<&str>)]) -> V
 }
 
 /// Where an authorization request is refused to.
-async fn refusal(
-    kit: &Kit,
-    recipient: &Recipient,
+async fn fetch_redirect_error(
+    kit: &TestHub,
+    recipient: &TestClient,
     changes: &[(&'static str, Option<&str>)],
 ) -> (String, String) {
-    let answer = kit.authorize(&changed(recipient, changes)).await;
+    let answer = kit.authorize(&build_authorize_query(recipient, changes)).await;
     let location = answer.location.unwrap_or_else(|| panic!("{changes:?}: {}", answer.body));
     assert!(location.starts_with(&recipient.redirect_uri), "{location}");
-    (parameter(&location, "error").unwrap(), parameter(&location, "error_description").unwrap())
+    (query_parameter(&location, "error").unwrap(), query_parameter(&location, "error_description").unwrap())
 }
 
 /// HTTP Basic, both halves form-encoded.
-fn basic(id: &str, secret: &str) -> String {
+fn build_basic_header(id: &str, secret: &str) -> String {
     let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     format!("Basic {}", STANDARD.encode(format!("{}:{}", encode(id), encode(secret))))
 }
 
 /// Opens a URL in the browser of the world.
-async fn open(kit: &Kit, url: &str) -> Answer {
-    kit.send(Sent::new(Method::GET, url)).await
+async fn open_url(kit: &TestHub, url: &str) -> BrowserResponse {
+    kit.send(BrowserRequest::new(Method::GET, url)).await
 }
 
 /// The reply of a token endpoint at a bank.
-fn reply(number: usize) -> Value {
+fn build_token_response(number: usize) -> Value {
     json!({
         "access_token": format!("at-{number}"), "refresh_token": format!("rt-{number}"), "token_type": "Bearer",
         "expires_in": 300, "scope": "fdx:accountbasic:read fdx:accountdetailed:read fdx:transactions:read",
@@ -85,15 +88,15 @@ fn reply(number: usize) -> Value {
 }
 
 /// From now on the endpoints of Maple Trust, behind the browser, are the test's own. Each refresh rotates.
-async fn watched(kit: &Kit) -> StandIn {
+async fn install_provider_stub(kit: &TestHub) -> EndpointStub {
     let issued = AtomicUsize::new(0);
-    let bank = StandIn::new(move |call| match call.path.as_str() {
-        "/token" => says(200, &reply(issued.fetch_add(1, Ordering::Relaxed) + 1)),
-        _ => says(200, &json!({"page": {}, "accounts": []})),
+    let bank = EndpointStub::new(move |call| match call.path.as_str() {
+        "/token" => json_response(200, &build_token_response(issued.fetch_add(1, Ordering::Relaxed) + 1)),
+        _ => json_response(200, &json!({"page": {}, "accounts": []})),
     })
     .await;
     let url = bank.url.clone();
-    kit.set_up(1000, |settings| {
+    kit.update_provider_settings(1000, |settings| {
         settings.token_endpoint = format!("{url}/token");
         settings.revocation_endpoint = Some(format!("{url}/revoke"));
         settings.fdx.base_url = format!("{url}/fdx");
@@ -103,8 +106,8 @@ async fn watched(kit: &Kit) -> StandIn {
 }
 
 /// A connection of the customer who stands at the callback.
-async fn connected(kit: &Kit, callback: &str) -> Tokens {
-    let back = open(kit, callback).await.location.unwrap();
-    let code = parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"));
-    Tokens::of(&kit.redeem(&kit.acme(), &code).await, code)
+async fn complete_connection(kit: &TestHub, callback: &str) -> ConnectionTokens {
+    let back = open_url(kit, callback).await.location.unwrap();
+    let code = query_parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"));
+    ConnectionTokens::from_response(&kit.redeem(&kit.acme(), &code).await, code)
 }

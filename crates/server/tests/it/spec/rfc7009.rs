@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use domain::model::connection::{BankState, Cause};
+use domain::model::connection::{EndCause, UpstreamRevocation};
 use http::Method;
 
-use super::{FORM, REVOKE, description, refused, said};
-use crate::kit::{Kit, Raw, SCOPE};
+use super::{FORM, REVOKE, bad_request, error_description, status_and_error};
+use crate::kit::{RawRequest, SCOPE, TestHub};
 
-fn form(bearer: &str, body: String) -> Raw {
-    Raw::post(REVOKE, FORM, body).bearer(bearer)
+fn build_revoke_request(bearer: &str, body: String) -> RawRequest {
+    RawRequest::post(REVOKE, FORM, body).bearer(bearer)
 }
 
 #[tokio::test]
-async fn s2_1_the_effect_is_immediate_and_complete() {
-    let kit = Kit::new().await;
+async fn rfc7009_s2_1_revocation_is_immediate_and_complete() {
+    let kit = TestHub::new().await;
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;
     let others: Vec<String> =
@@ -27,119 +27,130 @@ async fn s2_1_the_effect_is_immediate_and_complete() {
     for token in others.iter().chain([&tokens.access]) {
         assert_eq!(kit.read("/accounts", token).await.json()["code"], 602, "every token of the grant");
     }
-    assert_eq!(said(&kit.refresh(&acme, &tokens.refresh).await), refused("invalid_grant"));
-    assert_eq!(said(&kit.redeem(&acme, &tokens.code).await), refused("invalid_grant"));
+    assert_eq!(status_and_error(&kit.refresh(&acme, &tokens.refresh).await), bad_request("invalid_grant"));
+    assert_eq!(status_and_error(&kit.redeem(&acme, &tokens.code).await), bad_request("invalid_grant"));
 }
 
 /// On purpose: the bearer names the connection; no client authentication, `DELETE` or `POST`, and 204.
 #[tokio::test]
-async fn s2_1_deviation_the_bearer_names_what_is_revoked() {
-    let kit = Kit::new().await;
+async fn rfc7009_s2_1_deviation_bearer_selects_the_connection() {
+    let kit = TestHub::new().await;
     for method in [Method::DELETE, Method::POST] {
         let tokens = kit.connect(&kit.acme()).await;
         let answer = kit.call(method, REVOKE, &tokens.access).await;
         assert_eq!((answer.status, answer.body.as_str()), (204, ""));
         assert!(!answer.headers.contains_key("content-type"));
-        assert_eq!(kit.cause(&tokens.id).await, Some(Cause::Recipient));
+        assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::Recipient));
     }
 }
 
 #[tokio::test]
-async fn s2_1_a_token_field_that_is_not_the_bearer_revokes_nothing() {
-    let kit = Kit::new().await;
-    let (acme, other) = (kit.acme(), kit.recipient(&[1000], SCOPE, false).await);
+async fn rfc7009_s2_1_token_field_differing_from_bearer_is_rejected() {
+    let kit = TestHub::new().await;
+    let (acme, other) = (kit.acme(), kit.register_recipient(&[1000], SCOPE, false).await);
     let (tokens, foreign) = (kit.connect(&acme).await, kit.connect(&other).await);
     for wrong in [&tokens.refresh, &foreign.access, &foreign.refresh, "x", "", " "] {
-        let answer =
-            kit.wire(&form(&tokens.access, format!("token={wrong}&token_type_hint=access_token"))).await;
-        assert_eq!(said(&answer), refused("invalid_request"), "{wrong}");
-        assert_eq!(description(&answer), "token differs from the Authorization header");
+        let answer = kit
+            .send_raw(&build_revoke_request(
+                &tokens.access,
+                format!("token={wrong}&token_type_hint=access_token"),
+            ))
+            .await;
+        assert_eq!(status_and_error(&answer), bad_request("invalid_request"), "{wrong}");
+        assert_eq!(error_description(&answer), "token differs from the Authorization header");
     }
-    let twice = kit.wire(&form(&tokens.access, format!("token={}&token=x", tokens.access))).await;
-    assert_eq!(said(&twice), refused("invalid_request"));
-    assert_eq!((kit.cause(&tokens.id).await, kit.cause(&foreign.id).await), (None, None));
+    let repeated =
+        kit.send_raw(&build_revoke_request(&tokens.access, format!("token={}&token=x", tokens.access))).await;
+    assert_eq!(status_and_error(&repeated), bad_request("invalid_request"));
+    assert_eq!((kit.load_end_cause(&tokens.id).await, kit.load_end_cause(&foreign.id).await), (None, None));
 }
 
 #[tokio::test]
-async fn s2_1_a_hint_is_only_a_hint() {
-    let kit = Kit::new().await;
+async fn rfc7009_s2_1_token_type_hint_is_ignored() {
+    let kit = TestHub::new().await;
     for hint in ["access_token", "refresh_token", "urn:unknown", "", "%00"] {
         let tokens = kit.connect(&kit.acme()).await;
         let body = format!("token={}&token_type_hint={hint}", tokens.access);
-        assert_eq!(kit.wire(&form(&tokens.access, body)).await.status, 204, "{hint}");
-        assert_eq!(kit.cause(&tokens.id).await, Some(Cause::Recipient));
+        assert_eq!(kit.send_raw(&build_revoke_request(&tokens.access, body)).await.status, 204, "{hint}");
+        assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::Recipient));
     }
 }
 
 #[tokio::test]
-async fn s2_1_a_client_cannot_end_what_is_another_clients() {
-    let kit = Kit::new().await;
-    let (acme, other) = (kit.acme(), kit.recipient(&[1000], SCOPE, false).await);
+async fn rfc7009_s2_1_client_cannot_revoke_for_another_client() {
+    let kit = TestHub::new().await;
+    let (acme, other) = (kit.acme(), kit.register_recipient(&[1000], SCOPE, false).await);
     let (tokens, foreign) = (kit.connect(&acme).await, kit.connect(&other).await);
     assert_eq!(kit.revoke(&foreign.access).await.status, 204);
-    assert_eq!(said(&kit.revoke(&kit.client_token(&other).await).await), refused("invalid_request"));
     assert_eq!(
-        (kit.cause(&tokens.id).await, kit.read("/accounts", &tokens.access).await.status),
+        status_and_error(&kit.revoke(&kit.request_client_token(&other).await).await),
+        bad_request("invalid_request")
+    );
+    assert_eq!(
+        (kit.load_end_cause(&tokens.id).await, kit.read("/accounts", &tokens.access).await.status),
         (None, 200)
     );
     assert_eq!(kit.refresh(&acme, &tokens.refresh).await.status, 200);
 }
 
 #[tokio::test]
-async fn s2_1_neither_a_refresh_token_nor_a_code_is_a_bearer() {
-    let kit = Kit::new().await;
+async fn rfc7009_s2_1_refresh_token_or_code_as_bearer_is_rejected() {
+    let kit = TestHub::new().await;
     let tokens = kit.connect(&kit.acme()).await;
     for bearer in [&tokens.refresh, &tokens.code] {
-        assert_eq!(said(&kit.revoke(bearer).await), refused("invalid_request"));
+        assert_eq!(status_and_error(&kit.revoke(bearer).await), bad_request("invalid_request"));
     }
-    assert_eq!(kit.cause(&tokens.id).await, None);
+    assert_eq!(kit.load_end_cause(&tokens.id).await, None);
 }
 
 /// RFC 7009 has success for what is revoked already; RFC 6750 would have `invalid_token`: the goal is reached.
 #[tokio::test]
-async fn s2_2_revoking_again_has_reached_its_goal() {
-    let kit = Kit::new().await;
+async fn rfc7009_s2_2_repeated_revocation_returns_204() {
+    let kit = TestHub::new().await;
     let tokens = kit.connect(&kit.acme()).await;
     for _ in 0..3 {
         let answer = kit.revoke(&tokens.access).await;
         assert_eq!((answer.status, answer.body.as_str()), (204, ""));
     }
-    kit.until("the bank is told", async || kit.connection(&tokens.id).await.bank == BankState::Accepted)
-        .await;
-    let head = kit.connection(&tokens.id).await.audit.seq;
+    kit.wait_until("the bank is told", async || {
+        kit.load_connection(&tokens.id).await.provider_revocation == UpstreamRevocation::Accepted
+    })
+    .await;
+    let head = kit.load_connection(&tokens.id).await.audit.seq;
     kit.revoke(&tokens.access).await;
-    assert_eq!(kit.connection(&tokens.id).await.audit.seq, head, "and leaves no second trace");
+    assert_eq!(kit.load_connection(&tokens.id).await.audit.seq, head, "and leaves no second trace");
 }
 
 /// On purpose: the one exception, so that nobody believes that nothing lives any more.
 #[tokio::test]
-async fn s2_2_deviation_a_replaced_token_is_refused_while_its_successor_lives() {
-    let kit = Kit::new().await;
+async fn rfc7009_s2_2_deviation_superseded_token_is_rejected() {
+    let kit = TestHub::new().await;
     let (first, second) = (kit.connect(&kit.acme()).await, kit.connect(&kit.acme()).await);
-    assert_eq!(said(&kit.revoke(&first.access).await), refused("invalid_request"));
-    assert_eq!(kit.cause(&second.id).await, None);
+    assert_eq!(status_and_error(&kit.revoke(&first.access).await), bad_request("invalid_request"));
+    assert_eq!(kit.load_end_cause(&second.id).await, None);
     assert_eq!(kit.revoke(&second.access).await.status, 204);
     assert_eq!(kit.revoke(&first.access).await.status, 204, "now nothing lives");
 }
 
 /// On purpose: a bearer that is unknown or expired is no credential at all, so it is 400 and not 200.
 #[tokio::test]
-async fn s2_2_deviation_an_unknown_token_is_refused() {
-    let kit = Kit::new().await;
+async fn rfc7009_s2_2_deviation_unknown_token_is_rejected() {
+    let kit = TestHub::new().await;
     let tokens = kit.connect(&kit.acme()).await;
-    assert_eq!(said(&kit.revoke("unknown").await), refused("invalid_request"));
+    assert_eq!(status_and_error(&kit.revoke("unknown").await), bad_request("invalid_request"));
     kit.advance(Duration::from_mins(5));
-    assert_eq!(said(&kit.revoke(&tokens.access).await), refused("invalid_request"));
-    assert_eq!(kit.cause(&tokens.id).await, None);
+    assert_eq!(status_and_error(&kit.revoke(&tokens.access).await), bad_request("invalid_request"));
+    assert_eq!(kit.load_end_cause(&tokens.id).await, None);
 }
 
 #[tokio::test]
-async fn s2_2_1_a_body_beyond_the_limit_ends_nothing_and_says_so() {
-    let kit = Kit::new().await;
+async fn rfc7009_s2_2_1_oversized_body_returns_413_and_ends_nothing() {
+    let kit = TestHub::new().await;
     let tokens = kit.connect(&kit.acme()).await;
-    let answer = kit.wire(&form(&tokens.access, "x".repeat(70_000))).await;
-    assert_eq!(said(&answer), (413, "invalid_request".into()));
-    assert_eq!(kit.cause(&tokens.id).await, None);
-    let ignored = Raw::new("DELETE", REVOKE).bearer(&tokens.access).header("content-type", "text/plain; \"");
-    assert_eq!(kit.wire(&ignored).await.status, 204, "what the body is does not matter");
+    let answer = kit.send_raw(&build_revoke_request(&tokens.access, "x".repeat(70_000))).await;
+    assert_eq!(status_and_error(&answer), (413, "invalid_request".into()));
+    assert_eq!(kit.load_end_cause(&tokens.id).await, None);
+    let ignored =
+        RawRequest::new("DELETE", REVOKE).bearer(&tokens.access).header("content-type", "text/plain; \"");
+    assert_eq!(kit.send_raw(&ignored).await.status, 204, "what the body is does not matter");
 }

@@ -5,19 +5,19 @@ use std::time::Duration;
 use domain::id::ConnectionId;
 use domain::model::provider::ProviderState;
 
-use crate::kit::{Kit, Recipient, Tokens};
+use crate::kit::{ConnectionTokens, TestClient, TestHub};
 
 /// Everything that the banks offer.
-pub(crate) const EVERYTHING: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS \
+pub(crate) const FULL_SCOPE: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS \
                                      STATEMENTS CUSTOMER_CONTACT CUSTOMER_PERSONAL";
 /// What the wrong callers are registered for: all but one.
-pub(super) const ALMOST: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS STATEMENTS \
+pub(super) const LIMITED_SCOPE: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS STATEMENTS \
                                  CUSTOMER_CONTACT";
-pub(super) const BEYOND: &str = "CUSTOMER_PERSONAL";
+pub(super) const EXCLUDED_SCOPE: &str = "CUSTOMER_PERSONAL";
 
 /// Who calls, and what is wrong with it. The victim is alice's connection of Acme at Maple Trust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Caller {
+pub(super) enum UnauthorizedCaller {
     /// No credentials at all.
     Anonymous,
     /// Something in the header that is no bearer, and no Basic either.
@@ -46,7 +46,7 @@ pub(super) enum Caller {
     OtherPartner,
 }
 
-impl Caller {
+impl UnauthorizedCaller {
     pub(super) const ALL: [Self; 13] = [
         Self::Anonymous,
         Self::Malformed,
@@ -65,19 +65,24 @@ impl Caller {
 }
 
 /// What a caller has in hand.
-pub(super) struct Hand {
-    pub(super) caller: Caller,
+pub(super) struct CallerCredentials {
+    pub(super) caller: UnauthorizedCaller,
     /// The value of its `Authorization` header.
     pub(super) authorization: Option<String>,
-    pub(super) recipient: Option<Recipient>,
+    pub(super) recipient: Option<TestClient>,
     /// What it presents as a refresh token.
     pub(super) refresh: String,
     pub(super) provider_id: i64,
     pub(super) connection: Option<ConnectionId>,
 }
 
-impl Hand {
-    fn new(caller: Caller, recipient: &Recipient, tokens: &Tokens, access: &str) -> Self {
+impl CallerCredentials {
+    fn new(
+        caller: UnauthorizedCaller,
+        recipient: &TestClient,
+        tokens: &ConnectionTokens,
+        access: &str,
+    ) -> Self {
         Self {
             caller,
             authorization: Some(format!("Bearer {access}")),
@@ -89,77 +94,103 @@ impl Hand {
     }
 }
 
-async fn other(kit: &Kit, provider_id: i64) -> (Recipient, Tokens) {
-    let recipient = kit.recipient(&[provider_id], ALMOST, false).await;
-    let tokens = kit.connect_at(provider_id, &recipient, "alice", &[], ALMOST).await;
+async fn connect_other_recipient(kit: &TestHub, provider_id: i64) -> (TestClient, ConnectionTokens) {
+    let recipient = kit.register_recipient(&[provider_id], LIMITED_SCOPE, false).await;
+    let tokens = kit.connect_at(provider_id, &recipient, "alice", &[], LIMITED_SCOPE).await;
     (recipient, tokens)
 }
 
 /// The victim, and every wrong caller beside it.
-pub(super) async fn hands(kit: &Kit) -> (Tokens, Vec<Hand>) {
+pub(super) async fn prepare_callers(kit: &TestHub) -> (ConnectionTokens, Vec<CallerCredentials>) {
     let acme = kit.acme();
-    let (late, expired) = other(kit, 1000).await;
+    let (late, expired) = connect_other_recipient(kit, 1000).await;
     kit.advance(Duration::from_mins(5));
-    let victim = kit.connect_at(1000, &acme, "alice", &["mt-alice-chequing"], EVERYTHING).await;
-    let bob = kit.connect_at(1000, &acme, "bob", &["mt-bob-chequing"], EVERYTHING).await;
-    let mut hands = Vec::new();
-    for caller in Caller::ALL {
-        let hand = match caller {
-            Caller::Anonymous | Caller::Malformed | Caller::Forged => {
+    let victim = kit.connect_at(1000, &acme, "alice", &["mt-alice-chequing"], FULL_SCOPE).await;
+    let bob = kit.connect_at(1000, &acme, "bob", &["mt-bob-chequing"], FULL_SCOPE).await;
+    let mut prepared = Vec::new();
+    for caller in UnauthorizedCaller::ALL {
+        let credentials = match caller {
+            UnauthorizedCaller::Anonymous | UnauthorizedCaller::Malformed | UnauthorizedCaller::Forged => {
                 let authorization = match caller {
-                    Caller::Malformed => Some("Basic !".to_owned()),
-                    Caller::Forged => Some("Bearer a.b.c".to_owned()),
+                    UnauthorizedCaller::Malformed => Some("Basic !".to_owned()),
+                    UnauthorizedCaller::Forged => Some("Bearer a.b.c".to_owned()),
                     _ => None,
                 };
-                let recipient = Recipient { secret: "wrong".into(), ..acme.clone() };
-                let recipient = (caller == Caller::Forged).then_some(recipient);
+                let recipient = TestClient { secret: "wrong".into(), ..acme.clone() };
+                let recipient = (caller == UnauthorizedCaller::Forged).then_some(recipient);
                 let refresh = victim.refresh.clone();
-                Hand { caller, authorization, recipient, refresh, provider_id: 1000, connection: None }
+                CallerCredentials {
+                    caller,
+                    authorization,
+                    recipient,
+                    refresh,
+                    provider_id: 1000,
+                    connection: None,
+                }
             }
-            Caller::OtherPartner => {
+            UnauthorizedCaller::OtherPartner => {
                 let partner = kit.partner();
-                let authorization = Some(format!("Bearer {}", kit.client_token(&partner).await));
+                let authorization = Some(format!("Bearer {}", kit.request_client_token(&partner).await));
                 let (recipient, refresh) = (Some(partner), victim.refresh.clone());
-                Hand { caller, authorization, recipient, refresh, provider_id: 1000, connection: None }
+                CallerCredentials {
+                    caller,
+                    authorization,
+                    recipient,
+                    refresh,
+                    provider_id: 1000,
+                    connection: None,
+                }
             }
-            Caller::Expired => Hand {
+            UnauthorizedCaller::Expired => CallerCredentials {
                 refresh: expired.access.clone(),
-                ..Hand::new(caller, &late, &expired, &expired.access)
+                ..CallerCredentials::new(caller, &late, &expired, &expired.access)
             },
-            Caller::OtherCustomer => {
-                Hand { refresh: bob.access.clone(), ..Hand::new(caller, &acme, &bob, &bob.access) }
-            }
-            Caller::Paused => {
-                let (recipient, tokens) = other(kit, 2000).await;
-                Hand { provider_id: 2000, ..Hand::new(caller, &recipient, &tokens, &tokens.access) }
+            UnauthorizedCaller::OtherCustomer => CallerCredentials {
+                refresh: bob.access.clone(),
+                ..CallerCredentials::new(caller, &acme, &bob, &bob.access)
+            },
+            UnauthorizedCaller::Paused => {
+                let (recipient, tokens) = connect_other_recipient(kit, 2000).await;
+                CallerCredentials {
+                    provider_id: 2000,
+                    ..CallerCredentials::new(caller, &recipient, &tokens, &tokens.access)
+                }
             }
             _ => {
-                let (recipient, tokens) = other(kit, 1000).await;
-                of(kit, caller, &recipient, tokens, &victim).await
+                let (recipient, tokens) = connect_other_recipient(kit, 1000).await;
+                prepare_recipient_caller(kit, caller, &recipient, tokens, &victim).await
             }
         };
-        hands.push(hand);
+        prepared.push(credentials);
     }
-    kit.hold_provider(2000, ProviderState::Paused).await;
-    (victim, hands)
+    kit.set_provider_state(2000, ProviderState::Paused).await;
+    (victim, prepared)
 }
 
-async fn of(kit: &Kit, caller: Caller, recipient: &Recipient, tokens: Tokens, victim: &Tokens) -> Hand {
-    let mut hand = Hand::new(caller, recipient, &tokens, &tokens.access);
+async fn prepare_recipient_caller(
+    kit: &TestHub,
+    caller: UnauthorizedCaller,
+    recipient: &TestClient,
+    tokens: ConnectionTokens,
+    victim: &ConnectionTokens,
+) -> CallerCredentials {
+    let mut credentials = CallerCredentials::new(caller, recipient, &tokens, &tokens.access);
     match caller {
-        Caller::Foreign => hand.refresh.clone_from(&victim.refresh),
-        Caller::ClientToken => {
-            hand.authorization = Some(format!("Bearer {}", kit.client_token(recipient).await));
-            hand.recipient = None;
+        UnauthorizedCaller::Foreign => credentials.refresh.clone_from(&victim.refresh),
+        UnauthorizedCaller::ClientToken => {
+            credentials.authorization = Some(format!("Bearer {}", kit.request_client_token(recipient).await));
+            credentials.recipient = None;
         }
-        Caller::Narrow => {
-            let narrow = kit.narrowed(recipient, &tokens, "INVESTMENTS").await;
-            hand.authorization = Some(format!("Bearer {narrow}"));
+        UnauthorizedCaller::Narrow => {
+            let narrow = kit.request_narrowed_token(recipient, &tokens, "INVESTMENTS").await;
+            credentials.authorization = Some(format!("Bearer {narrow}"));
         }
-        Caller::Ended => assert_eq!(kit.revoke(&tokens.access).await.status, 204),
-        Caller::Replaced => drop(kit.connect_at(1000, recipient, "alice", &[], ALMOST).await),
-        Caller::Suspended => kit.suspend(recipient).await,
+        UnauthorizedCaller::Ended => assert_eq!(kit.revoke(&tokens.access).await.status, 204),
+        UnauthorizedCaller::Replaced => {
+            drop(kit.connect_at(1000, recipient, "alice", &[], LIMITED_SCOPE).await)
+        }
+        UnauthorizedCaller::Suspended => kit.suspend(recipient).await,
         _ => unreachable!("{caller:?} is made elsewhere"),
     }
-    hand
+    credentials
 }

@@ -7,8 +7,8 @@ mod expect;
 mod input;
 mod managing;
 
-use bowline::cli::Answer;
-use bowline::web::{Face, Route, table};
+use bowline::cli::BrowserResponse;
+use bowline::web::{ApiSurface, Route, all_routes};
 use domain::error::OAuthCode;
 use domain::id::{AuthorizationRequestId, ConnectionId};
 use domain::model::audit_event::SubjectKind;
@@ -16,36 +16,41 @@ use domain::model::authorization_request::RequestStatus;
 use fdx::ErrorCode;
 use http::Method;
 use serde_json::json;
-use store::query::{AuditOf, RequestById};
+use store::query::{GetAuditChain, GetAuthorizationRequest};
 
-use callers::{ALMOST, BEYOND, Caller, EVERYTHING, Hand, hands};
-use expect::{Expected, FOREIGN_FORM, NOTHING, OVER, UNKNOWN_CLIENT, UNKNOWN_REDIRECT, is_sound};
+use callers::{
+    CallerCredentials, EXCLUDED_SCOPE, FULL_SCOPE, LIMITED_SCOPE, UnauthorizedCaller, prepare_callers,
+};
+use expect::{
+    ExpectedResponse, FOREIGN_FORM, NOT_FOUND, START_AGAIN, UNKNOWN_CLIENT, UNKNOWN_REDIRECT,
+    assert_valid_response,
+};
 
-use crate::kit::{Kit, Raw, Recipient, on_both};
+use crate::kit::{RawRequest, TestClient, TestHub, on_both};
 
-on_both!(every_route_refuses_every_wrong_caller);
+on_both!(each_route_rejects_each_unauthorized_caller);
 
 /// Every route of both listeners.
-fn everything() -> Vec<Route> {
-    table().into_iter().chain(bowline::node::routes()).collect()
+fn routes_with_probes() -> Vec<Route> {
+    all_routes().into_iter().chain(bowline::node::routes()).collect()
 }
 
 /// What the listener of a route answers.
-async fn said(kit: &Kit, route: &Route, raw: &Raw) -> Answer {
+async fn send_to_listener(kit: &TestHub, route: &Route, raw: &RawRequest) -> BrowserResponse {
     let node = &kit.world.node;
-    let address = match route.face {
-        Face::Probe => node.probes,
-        Face::Admin => node.admin,
+    let address = match route.surface {
+        ApiSurface::Probe => node.probes,
+        ApiSurface::Admin => node.admin,
         _ => node.address,
     };
-    raw.sent_to(address).await
+    raw.send_to(address).await
 }
 
 /// A connection's row, and how many events its chain has.
-async fn state_of(kit: &Kit, id: &ConnectionId) -> (String, usize) {
-    let chain = AuditOf { kind: SubjectKind::Connection, id: id.to_string() };
-    let events = kit.app().store().ask(&chain).await.unwrap().len();
-    (format!("{:?}", kit.connection(id).await), events)
+async fn load_connection_state(kit: &TestHub, id: &ConnectionId) -> (String, usize) {
+    let chain = GetAuditChain { kind: SubjectKind::Connection, id: id.to_string() };
+    let events = kit.app().store().query(&chain).await.unwrap().len();
+    (format!("{:?}", kit.load_connection(id).await), events)
 }
 
 /// What is the victim's in this world.
@@ -59,14 +64,14 @@ struct Victim {
 }
 
 impl Victim {
-    async fn new(kit: &Kit, access: &str, connection: ConnectionId) -> Self {
-        let began = kit.authorize(&Kit::ask(&kit.acme())).await;
+    async fn new(kit: &TestHub, access: &str, connection: ConnectionId) -> Self {
+        let began = kit.authorize(&TestHub::build_authorization_query(&kit.acme())).await;
         let id = began.location.unwrap().trim_start_matches("/consent/").to_owned();
-        let callback = crate::recovery::callback(kit).await;
+        let callback = crate::recovery::approve_and_capture_callback(kit).await;
         Self {
             connection,
-            statement: kit.statement_id(access).await,
-            account: kit.account_id(access).await,
+            statement: kit.fetch_statement_id(access).await,
+            account: kit.fetch_account_id(access).await,
             request: AuthorizationRequestId::parse(&id).unwrap(),
             callback: callback.split_once("/callback/1000").unwrap().1.to_owned(),
             redirect_uri: kit.acme().redirect_uri,
@@ -86,20 +91,24 @@ impl Victim {
 }
 
 /// The request that a caller makes of a route.
-fn request(route: &Route, victim: &Victim, hand: &Hand) -> Raw {
+fn build_request(route: &Route, victim: &Victim, credentials: &CallerCredentials) -> RawRequest {
     let path = victim.path(route);
     let raw = match (route.method.as_str(), route.path) {
-        ("GET", "/api/v1/authorize") => Raw::get(format!("{path}?{}", asked(victim, hand))),
-        ("POST", "/api/v1/token") => Raw::post(path, "application/json", refresh(hand)),
-        ("POST", "/consent/{request_id}") => {
-            Raw::post(path, "application/x-www-form-urlencoded", "decision=approve&form_token=x")
+        ("GET", "/api/v1/authorize") => {
+            RawRequest::get(format!("{path}?{}", build_authorize_query(victim, credentials)))
         }
-        ("POST", "/api/v1/recipients") | ("PUT", _) => managing::described(&route.method, path),
-        ("GET", "/callback/{provider_id}") => Raw::get(format!("{path}{}", victim.callback)),
-        (method, _) => Raw::new(method, path),
+        ("POST", "/api/v1/token") => {
+            RawRequest::post(path, "application/json", build_refresh_body(credentials))
+        }
+        ("POST", "/consent/{request_id}") => {
+            RawRequest::post(path, "application/x-www-form-urlencoded", "decision=approve&form_token=x")
+        }
+        ("POST", "/api/v1/recipients") | ("PUT", _) => managing::build_recipient_request(&route.method, path),
+        ("GET", "/callback/{provider_id}") => RawRequest::get(format!("{path}{}", victim.callback)),
+        (method, _) => RawRequest::new(method, path),
     };
-    let authorization = hand.authorization.as_deref();
-    let has_secret = route.path == "/api/v1/token" && hand.recipient.is_some();
+    let authorization = credentials.authorization.as_deref();
+    let has_secret = route.path == "/api/v1/token" && credentials.recipient.is_some();
     authorization
         .filter(|_| !has_secret)
         .into_iter()
@@ -107,39 +116,45 @@ fn request(route: &Route, victim: &Victim, hand: &Hand) -> Raw {
 }
 
 /// The query of an authorization request that the caller has no right to.
-fn asked(victim: &Victim, hand: &Hand) -> String {
-    let Some(recipient) = &hand.recipient else { return String::new() };
-    let recipient = match hand.caller {
-        Caller::Foreign => Recipient { redirect_uri: victim.redirect_uri.clone(), ..recipient.clone() },
-        Caller::Forged => Recipient { id: "dc-nobody".into(), ..recipient.clone() },
-        Caller::Narrow | Caller::Suspended | Caller::Paused => recipient.clone(),
+fn build_authorize_query(victim: &Victim, credentials: &CallerCredentials) -> String {
+    let Some(recipient) = &credentials.recipient else { return String::new() };
+    let recipient = match credentials.caller {
+        UnauthorizedCaller::Foreign => {
+            TestClient { redirect_uri: victim.redirect_uri.clone(), ..recipient.clone() }
+        }
+        UnauthorizedCaller::Forged => TestClient { id: "dc-nobody".into(), ..recipient.clone() },
+        UnauthorizedCaller::Narrow | UnauthorizedCaller::Suspended | UnauthorizedCaller::Paused => {
+            recipient.clone()
+        }
         _ => return String::new(),
     };
-    let mut query = Kit::ask(&recipient);
+    let mut query = TestHub::build_authorization_query(&recipient);
     query.retain(|(name, _)| !matches!(*name, "provider_id" | "scope"));
-    let scope = if hand.caller == Caller::Narrow { EVERYTHING } else { ALMOST };
-    query.extend([("provider_id", hand.provider_id.to_string()), ("scope", scope.to_owned())]);
+    let scope = if credentials.caller == UnauthorizedCaller::Narrow { FULL_SCOPE } else { LIMITED_SCOPE };
+    query.extend([("provider_id", credentials.provider_id.to_string()), ("scope", scope.to_owned())]);
     form_urlencoded::Serializer::new(String::new()).extend_pairs(&query).finish()
 }
 
-fn refresh(hand: &Hand) -> String {
-    let mut body = json!({"grant_type": "refresh_token", "refresh_token": hand.refresh});
-    if let Some(recipient) = &hand.recipient {
+fn build_refresh_body(credentials: &CallerCredentials) -> String {
+    let mut body = json!({"grant_type": "refresh_token", "refresh_token": credentials.refresh});
+    if let Some(recipient) = &credentials.recipient {
         body["client_id"] = recipient.id.as_str().into();
         body["client_secret"] = recipient.secret.as_str().into();
     }
-    if hand.caller == Caller::Narrow {
-        body["scope"] = format!("ACCOUNT_BASIC {BEYOND}").into();
+    if credentials.caller == UnauthorizedCaller::Narrow {
+        body["scope"] = format!("ACCOUNT_BASIC {EXCLUDED_SCOPE}").into();
     }
     body.to_string()
 }
 
 /// The one table: what each route says to each wrong caller.
-fn expected(route: &Route, caller: Caller) -> Expected {
-    match (route.face, route.method.as_str(), route.path) {
-        (Face::Fdx, "GET", "/api/fdx/5/accounts" | "/api/fdx/5/customers/current") => data(caller, false),
+fn expected_response(route: &Route, caller: UnauthorizedCaller) -> ExpectedResponse {
+    match (route.surface, route.method.as_str(), route.path) {
+        (ApiSurface::Fdx, "GET", "/api/fdx/5/accounts" | "/api/fdx/5/customers/current") => {
+            expected_data_response(caller, false)
+        }
         (
-            Face::Fdx,
+            ApiSurface::Fdx,
             "GET",
             "/api/fdx/5/accounts/{account_id}"
             | "/api/fdx/5/accounts/{account_id}/contact"
@@ -147,254 +162,292 @@ fn expected(route: &Route, caller: Caller) -> Expected {
             | "/api/fdx/5/accounts/{account_id}/payment-networks"
             | "/api/fdx/5/accounts/{account_id}/statements"
             | "/api/fdx/5/accounts/{account_id}/statements/{statement_id}",
-        ) => data(caller, true),
+        ) => expected_data_response(caller, true),
         (
-            Face::Fdx,
+            ApiSurface::Fdx,
             "GET",
             "/api/fdx/5/availability" | "/api/fdx/5/capability" | "/api/fdx/5/certification-metrics",
-        ) => meta(caller),
-        (Face::Flinks, "DELETE" | "POST", "/api/v1/revoke") => revoking(caller),
-        (Face::Flinks, "POST", "/api/v1/token") => refreshing(caller),
-        (Face::Flinks, "GET", "/api/v1/authorize") => authorizing(caller),
-        (Face::Flinks, method, path) if managing::is_of(path) => managing::expected(method, path, caller),
-        (Face::Page, "GET", "/consent/{request_id}" | "/callback/{provider_id}") => Expected::Page(400, OVER),
-        (Face::Page, "POST", "/consent/{request_id}") => Expected::Page(403, FOREIGN_FORM),
-        (Face::Page, "GET", "/") => Expected::Page(200, "Bowline"),
-        (Face::Page, "GET", "/openapi/admin.json" | "/openapi/flinks.json" | "/openapi/fdx.json") => {
-            Expected::Page(200, "\"openapi\"")
+        ) => expected_metadata_response(caller),
+        (ApiSurface::Flinks, "DELETE" | "POST", "/api/v1/revoke") => expected_revoke_response(caller),
+        (ApiSurface::Flinks, "POST", "/api/v1/token") => expected_refresh_response(caller),
+        (ApiSurface::Flinks, "GET", "/api/v1/authorize") => expected_authorize_response(caller),
+        (ApiSurface::Flinks, method, path) if managing::is_management_path(path) => {
+            managing::expected_response(method, path, caller)
         }
-        (Face::Page, "GET", "/docs" | "/docs/{document}") => Expected::Page(200, "API reference"),
-        (Face::Page, "GET", "/static/bowline.svg") => Expected::Page(200, "<svg"),
-        (Face::Page, "GET", "/static/bowline.css" | "/static/docs.css") => Expected::Page(200, ":root"),
-        (Face::Admin, ..) => Expected::no_operator(),
+        (ApiSurface::Page, "GET", "/consent/{request_id}" | "/callback/{provider_id}") => {
+            ExpectedResponse::Page(400, START_AGAIN)
+        }
+        (ApiSurface::Page, "POST", "/consent/{request_id}") => ExpectedResponse::Page(403, FOREIGN_FORM),
+        (ApiSurface::Page, "GET", "/") => ExpectedResponse::Page(200, "Bowline"),
+        (ApiSurface::Page, "GET", "/openapi/admin.json" | "/openapi/flinks.json" | "/openapi/fdx.json") => {
+            ExpectedResponse::Page(200, "\"openapi\"")
+        }
+        (ApiSurface::Page, "GET", "/docs" | "/docs/{document}") => {
+            ExpectedResponse::Page(200, "API reference")
+        }
+        (ApiSurface::Page, "GET", "/static/bowline.svg") => ExpectedResponse::Page(200, "<svg"),
+        (ApiSurface::Page, "GET", "/static/bowline.css" | "/static/docs.css") => {
+            ExpectedResponse::Page(200, ":root")
+        }
+        (ApiSurface::Admin, ..) => ExpectedResponse::invalid_operator_token(),
         // Whoever reaches the probes' listener may look: what they tell is about nobody.
-        (Face::Probe, "GET", "/livez") => Expected::Text(200, "ok"),
-        (Face::Probe, "GET", "/readyz") => Expected::Data,
-        (Face::Probe, "GET", "/metrics") => Expected::Text(200, "bowline_http_requests_total"),
+        (ApiSurface::Probe, "GET", "/livez") => ExpectedResponse::Text(200, "ok"),
+        (ApiSurface::Probe, "GET", "/readyz") => ExpectedResponse::Data,
+        (ApiSurface::Probe, "GET", "/metrics") => ExpectedResponse::Text(200, "bowline_http_requests_total"),
         (_, method, path) => panic!("nobody has thought of wrong callers of {method} {path}"),
     }
 }
 
-fn data(caller: Caller, of_an_account: bool) -> Expected {
+fn expected_data_response(caller: UnauthorizedCaller, is_account_route: bool) -> ExpectedResponse {
     let ended = "The customer's consent has ended: a new authorization is needed";
     match caller {
-        Caller::Anonymous
-        | Caller::Malformed
-        | Caller::Forged
-        | Caller::ClientToken
-        | Caller::Expired
-        | Caller::OtherPartner => Expected::NoToken,
-        Caller::Foreign | Caller::OtherCustomer if of_an_account => {
-            Expected::Fdx(ErrorCode::AccountNotFound, "accountId names no account of this consent")
+        UnauthorizedCaller::Anonymous
+        | UnauthorizedCaller::Malformed
+        | UnauthorizedCaller::Forged
+        | UnauthorizedCaller::ClientToken
+        | UnauthorizedCaller::Expired
+        | UnauthorizedCaller::OtherPartner => ExpectedResponse::InvalidToken,
+        UnauthorizedCaller::Foreign | UnauthorizedCaller::OtherCustomer if is_account_route => {
+            ExpectedResponse::Fdx(ErrorCode::AccountNotFound, "accountId names no account of this consent")
         }
-        Caller::Foreign | Caller::OtherCustomer => Expected::Data,
-        Caller::Narrow => {
-            Expected::Fdx(ErrorCode::NotAuthorized, "The customer did not consent to this data")
+        UnauthorizedCaller::Foreign | UnauthorizedCaller::OtherCustomer => ExpectedResponse::Data,
+        UnauthorizedCaller::Narrow => {
+            ExpectedResponse::Fdx(ErrorCode::NotAuthorized, "The customer did not consent to this data")
         }
-        Caller::Ended | Caller::Replaced => Expected::Fdx(ErrorCode::NotAuthorized, ended),
-        Caller::Suspended => {
-            Expected::Fdx(ErrorCode::SubscriptionNotFound, "This recipient is suspended with the provider")
+        UnauthorizedCaller::Ended | UnauthorizedCaller::Replaced => {
+            ExpectedResponse::Fdx(ErrorCode::NotAuthorized, ended)
         }
-        Caller::Paused => {
-            Expected::Fdx(ErrorCode::Maintenance, "The data provider is not available at present")
+        UnauthorizedCaller::Suspended => ExpectedResponse::Fdx(
+            ErrorCode::SubscriptionNotFound,
+            "This recipient is suspended with the provider",
+        ),
+        UnauthorizedCaller::Paused => {
+            ExpectedResponse::Fdx(ErrorCode::Maintenance, "The data provider is not available at present")
         }
     }
 }
 
 /// Whoever has a token that is good may know how the hub is.
-fn meta(caller: Caller) -> Expected {
+fn expected_metadata_response(caller: UnauthorizedCaller) -> ExpectedResponse {
     match caller {
-        Caller::Foreign
-        | Caller::OtherCustomer
-        | Caller::Narrow
-        | Caller::ClientToken
-        | Caller::OtherPartner
-        | Caller::Suspended
-        | Caller::Paused => Expected::Data,
-        caller => data(caller, false),
+        UnauthorizedCaller::Foreign
+        | UnauthorizedCaller::OtherCustomer
+        | UnauthorizedCaller::Narrow
+        | UnauthorizedCaller::ClientToken
+        | UnauthorizedCaller::OtherPartner
+        | UnauthorizedCaller::Suspended
+        | UnauthorizedCaller::Paused => ExpectedResponse::Data,
+        caller => expected_data_response(caller, false),
     }
 }
 
-fn revoking(caller: Caller) -> Expected {
+fn expected_revoke_response(caller: UnauthorizedCaller) -> ExpectedResponse {
     match caller {
-        Caller::Anonymous | Caller::Malformed | Caller::Forged | Caller::Expired => {
-            Expected::invalid_request("The access token is missing, malformed or expired")
+        UnauthorizedCaller::Anonymous
+        | UnauthorizedCaller::Malformed
+        | UnauthorizedCaller::Forged
+        | UnauthorizedCaller::Expired => {
+            ExpectedResponse::invalid_request("The access token is missing, malformed or expired")
         }
-        Caller::ClientToken | Caller::OtherPartner => {
-            Expected::invalid_request("This token names no connection")
+        UnauthorizedCaller::ClientToken | UnauthorizedCaller::OtherPartner => {
+            ExpectedResponse::invalid_request("This token names no connection")
         }
-        Caller::Replaced => Expected::invalid_request(
+        UnauthorizedCaller::Replaced => ExpectedResponse::invalid_request(
             "A newer login has replaced this connection: revoke with the newer login's token",
         ),
         // A connection of its own ends, whatever else is wrong: never the victim's.
-        Caller::Foreign
-        | Caller::Narrow
-        | Caller::Ended
-        | Caller::OtherCustomer
-        | Caller::Suspended
-        | Caller::Paused => Expected::Done,
+        UnauthorizedCaller::Foreign
+        | UnauthorizedCaller::Narrow
+        | UnauthorizedCaller::Ended
+        | UnauthorizedCaller::OtherCustomer
+        | UnauthorizedCaller::Suspended
+        | UnauthorizedCaller::Paused => ExpectedResponse::NoContent,
     }
 }
 
-fn refreshing(caller: Caller) -> Expected {
-    let over = "The refresh token is unknown, expired or its connection has ended";
+fn expected_refresh_response(caller: UnauthorizedCaller) -> ExpectedResponse {
+    let invalid_refresh_token = "The refresh token is unknown, expired or its connection has ended";
     match caller {
-        Caller::Anonymous | Caller::ClientToken => Expected::invalid_request("client_id is missing"),
-        Caller::Malformed => Expected::invalid_request("The Authorization header is malformed"),
-        Caller::Forged => {
-            Expected::OAuth(400, OAuthCode::InvalidClient, "client_id or client_secret is wrong".into())
+        UnauthorizedCaller::Anonymous | UnauthorizedCaller::ClientToken => {
+            ExpectedResponse::invalid_request("client_id is missing")
         }
-        Caller::Foreign
-        | Caller::Expired
-        | Caller::Ended
-        | Caller::Replaced
-        | Caller::OtherCustomer
-        | Caller::OtherPartner => Expected::OAuth(400, OAuthCode::InvalidGrant, over.into()),
-        Caller::Narrow => {
-            let beyond = format!("scope {BEYOND} is not allowed for this client");
-            Expected::OAuth(400, OAuthCode::InvalidScope, beyond.into())
+        UnauthorizedCaller::Malformed => {
+            ExpectedResponse::invalid_request("The Authorization header is malformed")
         }
-        Caller::Suspended => {
-            Expected::OAuth(400, OAuthCode::UnauthorizedClient, "This client is suspended".into())
+        UnauthorizedCaller::Forged => ExpectedResponse::OAuth(
+            400,
+            OAuthCode::InvalidClient,
+            "client_id or client_secret is wrong".into(),
+        ),
+        UnauthorizedCaller::Foreign
+        | UnauthorizedCaller::Expired
+        | UnauthorizedCaller::Ended
+        | UnauthorizedCaller::Replaced
+        | UnauthorizedCaller::OtherCustomer
+        | UnauthorizedCaller::OtherPartner => {
+            ExpectedResponse::OAuth(400, OAuthCode::InvalidGrant, invalid_refresh_token.into())
         }
-        Caller::Paused => Expected::Tokens,
+        UnauthorizedCaller::Narrow => {
+            let beyond = format!("scope {EXCLUDED_SCOPE} is not allowed for this client");
+            ExpectedResponse::OAuth(400, OAuthCode::InvalidScope, beyond.into())
+        }
+        UnauthorizedCaller::Suspended => {
+            ExpectedResponse::OAuth(400, OAuthCode::UnauthorizedClient, "This client is suspended".into())
+        }
+        UnauthorizedCaller::Paused => ExpectedResponse::Tokens,
     }
 }
 
-fn authorizing(caller: Caller) -> Expected {
+fn expected_authorize_response(caller: UnauthorizedCaller) -> ExpectedResponse {
     match caller {
-        Caller::Foreign => Expected::Page(400, UNKNOWN_REDIRECT),
-        Caller::Narrow => {
-            let beyond = format!("scope {BEYOND} is not allowed for this client");
-            Expected::Back(OAuthCode::InvalidScope, beyond.into())
+        UnauthorizedCaller::Foreign => ExpectedResponse::Page(400, UNKNOWN_REDIRECT),
+        UnauthorizedCaller::Narrow => {
+            let beyond = format!("scope {EXCLUDED_SCOPE} is not allowed for this client");
+            ExpectedResponse::RedirectError(OAuthCode::InvalidScope, beyond.into())
         }
-        Caller::Suspended => Expected::Back(OAuthCode::UnauthorizedClient, "This client is suspended".into()),
-        Caller::Paused => Expected::Back(
+        UnauthorizedCaller::Suspended => {
+            ExpectedResponse::RedirectError(OAuthCode::UnauthorizedClient, "This client is suspended".into())
+        }
+        UnauthorizedCaller::Paused => ExpectedResponse::RedirectError(
             OAuthCode::TemporarilyUnavailable,
             "The provider cannot be connected at present".into(),
         ),
-        _ => Expected::Page(400, UNKNOWN_CLIENT),
+        _ => ExpectedResponse::Page(400, UNKNOWN_CLIENT),
     }
 }
 
-async fn every_route_refuses_every_wrong_caller(kit: Kit) {
-    let (tokens, hands) = hands(&kit).await;
+async fn each_route_rejects_each_unauthorized_caller(kit: TestHub) {
+    let (tokens, all_credentials) = prepare_callers(&kit).await;
     let victim = Victim::new(&kit, &tokens.access, tokens.id.clone()).await;
-    let before = state_of(&kit, &victim.connection).await;
-    let recipient = managing::state_of(&kit, "dc-sandbox").await;
-    let mut routes = everything();
+    let before = load_connection_state(&kit, &victim.connection).await;
+    let recipient = managing::load_client_rows(&kit, "dc-sandbox").await;
+    let mut routes = routes_with_probes();
     // Revoking comes last: it ends what the callers have.
     routes.sort_by_key(|route| route.path == "/api/v1/revoke");
     for route in &routes {
-        for hand in &hands {
-            let what = format!("{} {} by {:?}", route.method, route.path, hand.caller);
-            let own = match &hand.connection {
-                Some(id) => Some((id, state_of(&kit, id).await)),
+        for credentials in &all_credentials {
+            let what = format!("{} {} by {:?}", route.method, route.path, credentials.caller);
+            let own = match &credentials.connection {
+                Some(id) => Some((id, load_connection_state(&kit, id).await)),
                 None => None,
             };
-            let expected = expected(route, hand.caller);
-            let answer = said(&kit, route, &request(route, &victim, hand)).await;
-            expected.hold(&answer, &what);
+            let expected = expected_response(route, credentials.caller);
+            let answer = send_to_listener(&kit, route, &build_request(route, &victim, credentials)).await;
+            expected.assert_matches(&answer, &what);
             assert!(!answer.body.contains(&victim.account), "{what} shows an account: {}", answer.body);
             assert!(!answer.headers.contains_key("set-cookie"), "{what}");
-            assert_eq!(state_of(&kit, &victim.connection).await, before, "{what}");
-            if let Some((id, state)) = own.filter(|_| !matches!(expected, Expected::Done)) {
-                assert_eq!(state_of(&kit, id).await, state, "{what}");
+            assert_eq!(load_connection_state(&kit, &victim.connection).await, before, "{what}");
+            if let Some((id, state)) = own.filter(|_| !matches!(expected, ExpectedResponse::NoContent)) {
+                assert_eq!(load_connection_state(&kit, id).await, state, "{what}");
             }
         }
     }
-    assert_eq!(managing::state_of(&kit, "dc-sandbox").await, recipient);
-    is_untouched(&kit, &victim, &tokens.access).await;
+    assert_eq!(managing::load_client_rows(&kit, "dc-sandbox").await, recipient);
+    assert_victim_unaffected(&kit, &victim, &tokens.access).await;
 }
 
 /// The rightful ones still get what they want.
-async fn is_untouched(kit: &Kit, victim: &Victim, access: &str) {
-    let request = kit.app().store().ask(&RequestById { id: victim.request.clone() }).await.unwrap().unwrap();
+async fn assert_victim_unaffected(kit: &TestHub, victim: &Victim, access: &str) {
+    let request = kit
+        .app()
+        .store()
+        .query(&GetAuthorizationRequest { id: victim.request.clone() })
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(request.status, RequestStatus::AwaitingConsent);
     let callback = kit.get(&format!("/callback/1000{}", victim.callback)).await;
     assert_eq!(callback.status, 302, "the browser that began goes on: {}", callback.body);
     let read = kit.read(&format!("/accounts/{}", victim.account), access).await;
     assert_eq!(read.status, 200, "{}", read.body);
-    assert_eq!(kit.admin(Method::GET, "/operators").await.json()["items"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        kit.send_admin_request(Method::GET, "/operators").await.json()["items"].as_array().unwrap().len(),
+        1
+    );
     assert_eq!(kit.revoke(access).await.status, 204);
 }
 
 #[tokio::test]
-async fn every_method_that_a_path_does_not_have_is_405_in_its_face() {
-    let kit = Kit::new().await;
-    let routes = everything();
+async fn unsupported_method_returns_405_in_format_of_its_api() {
+    let kit = TestHub::new().await;
+    let routes = routes_with_probes();
     let paths: std::collections::BTreeSet<&str> = routes.iter().map(|route| route.path).collect();
     for path in paths {
-        let of_path: Vec<&Route> = routes.iter().filter(|route| route.path == path).collect();
+        let path_routes: Vec<&Route> = routes.iter().filter(|route| route.path == path).collect();
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"] {
-            if of_path.iter().any(|route| route.method.as_str() == method) {
+            if path_routes.iter().any(|route| route.method.as_str() == method) {
                 continue;
             }
             let what = format!("{method} {path}");
-            let raw = Raw::new(method, path.replace(['{', '}'], "x"));
-            let answer = said(&kit, of_path[0], &raw).await;
-            let words = "This method is not allowed here";
-            let expected = match of_path[0].face {
-                Face::Flinks => Expected::OAuth(405, OAuthCode::InvalidRequest, words.into()),
-                Face::Fdx => Expected::Bare(405),
-                Face::Admin => Expected::Problem(405, "method_not_allowed", None, words.into()),
-                Face::Page => Expected::Page(405, NOTHING),
-                Face::Probe => Expected::Text(405, words),
+            let raw = RawRequest::new(method, path.replace(['{', '}'], "x"));
+            let answer = send_to_listener(&kit, path_routes[0], &raw).await;
+            let message = "This method is not allowed here";
+            let expected = match path_routes[0].surface {
+                ApiSurface::Flinks => ExpectedResponse::OAuth(405, OAuthCode::InvalidRequest, message.into()),
+                ApiSurface::Fdx => ExpectedResponse::MessageOnly(405),
+                ApiSurface::Admin => {
+                    ExpectedResponse::Problem(405, "method_not_allowed", None, message.into())
+                }
+                ApiSurface::Page => ExpectedResponse::Page(405, NOT_FOUND),
+                ApiSurface::Probe => ExpectedResponse::Text(405, message),
             };
-            expected.hold(&answer, &what);
+            expected.assert_matches(&answer, &what);
             let allow = answer.headers["allow"].to_str().unwrap();
-            for route in &of_path {
+            for route in &path_routes {
                 assert!(allow.contains(route.method.as_str()), "{what}: {allow}");
             }
         }
-        let raw = Raw::new("OPTIONS", path.replace(['{', '}'], "x"));
-        let options = said(&kit, of_path[0], &raw).await;
-        Expected::Done.hold(&options, path);
+        let raw = RawRequest::new("OPTIONS", path.replace(['{', '}'], "x"));
+        let options = send_to_listener(&kit, path_routes[0], &raw).await;
+        ExpectedResponse::NoContent.assert_matches(&options, path);
         assert!(options.headers.contains_key("allow"), "{path}");
     }
 }
 
 #[tokio::test]
-async fn every_answer_to_a_rightful_caller_carries_what_all_must_have() {
-    let kit = Kit::new().await;
+async fn authorized_responses_have_required_headers() {
+    let kit = TestHub::new().await;
     let acme = kit.acme();
-    let tokens = kit.connect_at(1000, &acme, "alice", &["mt-alice-chequing"], EVERYTHING).await;
+    let tokens = kit.connect_at(1000, &acme, "alice", &["mt-alice-chequing"], FULL_SCOPE).await;
     let victim = Victim::new(&kit, &tokens.access, tokens.id.clone()).await;
     let pages = ["/", "/docs", "/docs/{document}"];
-    for route in table().iter().filter(|route| route.face == Face::Fdx || pages.contains(&route.path)) {
+    for route in
+        all_routes().iter().filter(|route| route.surface == ApiSurface::Fdx || pages.contains(&route.path))
+    {
         let answer = kit.call(route.method.clone(), &victim.path(route), &tokens.access).await;
         assert_eq!(answer.status, 200, "{}: {}", route.path, answer.body);
-        is_sound(&answer, route.path);
+        assert_valid_response(&answer, route.path);
         let head = kit.call(Method::HEAD, &victim.path(route), &tokens.access).await;
         assert_eq!((head.status, head.body.as_str()), (200, ""), "HEAD {}", route.path);
         assert_eq!(head.headers.get("content-type"), answer.headers.get("content-type"), "{}", route.path);
     }
-    let mut picked = Kit::ask(&acme);
+    let mut picked = TestHub::build_authorization_query(&acme);
     picked.retain(|(name, _)| *name != "provider_id");
     for answer in [
         kit.authorize(&picked).await,
-        kit.authorize(&Kit::ask(&acme)).await,
+        kit.authorize(&TestHub::build_authorization_query(&acme)).await,
         kit.get(&format!("/consent/{}", victim.request)).await,
         kit.get(&format!("/callback/1000{}", victim.callback)).await,
         kit.refresh(&acme, &tokens.refresh).await,
         kit.revoke(&tokens.access).await,
     ] {
         assert!(answer.status < 400, "{}", answer.body);
-        is_sound(&answer, "a rightful answer");
+        assert_valid_response(&answer, "a rightful answer");
     }
 }
 
 /// The routes of the operators' face, or all others.
-fn listed(of_operators: bool) -> String {
-    let routes = everything().into_iter().filter(|route| (route.face == Face::Admin) == of_operators);
+fn render_route_table(is_admin: bool) -> String {
+    let routes =
+        routes_with_probes().into_iter().filter(|route| (route.surface == ApiSurface::Admin) == is_admin);
     let mut listed: Vec<String> = routes.map(|route| format!("{} {}", route.method, route.path)).collect();
     listed.sort();
     listed.join("\n")
 }
 
 #[test]
-fn the_table_is_what_is_known() {
-    insta::assert_snapshot!(listed(false), @r"
+fn public_route_table_matches_snapshot() {
+    insta::assert_snapshot!(render_route_table(false), @r"
     DELETE /api/v1/connections/{connection_id}
     DELETE /api/v1/recipients/{client_id}
     DELETE /api/v1/recipients/{client_id}/connections/{connection_id}
@@ -449,8 +502,8 @@ fn the_table_is_what_is_known() {
 }
 
 #[test]
-fn the_table_of_operators_is_what_is_known() {
-    insta::assert_snapshot!(listed(true), @r"
+fn admin_route_table_matches_snapshot() {
+    insta::assert_snapshot!(render_route_table(true), @r"
     DELETE /admin/v1/operators/{operator_id}
     DELETE /admin/v1/recipients/{client_id}
     GET /admin/v1/audit

@@ -2,9 +2,9 @@
 
 use domain::error::OAuthCode;
 
-use super::super::expect::{Expected, UNKNOWN_CLIENT, UNKNOWN_REDIRECT};
-use super::{Bad, CHALLENGE, Case, Values, unknown_word};
-use crate::kit::Raw;
+use super::super::expect::{ExpectedResponse, UNKNOWN_CLIENT, UNKNOWN_REDIRECT};
+use super::{BadValue, CHALLENGE, InputCase, InputValues, expected_unknown_scope};
+use crate::kit::RawRequest;
 
 const PATH: &str = "/api/v1/authorize";
 const SCOPE: &str = "ACCOUNT_BASIC TRANSACTIONS";
@@ -25,7 +25,7 @@ const PARAMETERS: [&str; 13] = [
     "colour",
 ];
 
-fn good(values: &Values) -> Vec<(&str, &str)> {
+fn valid_parameters(values: &InputValues) -> Vec<(&str, &str)> {
     vec![
         ("client_id", &values.client_id),
         ("redirect_uri", &values.redirect_uri),
@@ -40,90 +40,119 @@ fn good(values: &Values) -> Vec<(&str, &str)> {
     ]
 }
 
-fn invalid(sentence: impl Into<std::borrow::Cow<'static, str>>) -> Expected {
-    Expected::Back(OAuthCode::InvalidRequest, sentence.into())
+fn expected_invalid_request(description: impl Into<std::borrow::Cow<'static, str>>) -> ExpectedResponse {
+    ExpectedResponse::RedirectError(OAuthCode::InvalidRequest, description.into())
 }
 
 /// What each parameter with each bad value is told.
-fn expected(name: &'static str, bad: Bad) -> Expected {
-    use Bad::{Blank, Control, Crlf, Empty, Latin1, Long, Missing, Nul, Overlong, Surrogate, Twice, Utf16};
+fn expected_response(name: &'static str, bad: BadValue) -> ExpectedResponse {
+    use BadValue::{
+        Blank, Control, Crlf, Empty, Latin1, Long, Missing, Nul, Overlong, Repeated, Surrogate, Utf16,
+    };
     match (name, bad) {
-        ("client_id", _) => Expected::Page(400, UNKNOWN_CLIENT),
-        ("redirect_uri", _) => Expected::Page(400, UNKNOWN_REDIRECT),
-        ("ui_locales" | "lang" | "language" | "correlation_id" | "colour", _) => Expected::Onward,
-        (_, Twice) => invalid(format!("{name} is given twice")),
-        ("provider_id", Missing | Empty) => Expected::Page(200, "Choisissez votre banque"),
-        ("provider_id", _) => invalid("provider_id must be a positive integer"),
-        ("code_challenge_method", _) => invalid("code_challenge_method must be S256"),
-        (_, Missing | Empty) => invalid(format!("{name} is missing")),
-        ("response_type", _) => {
-            Expected::Back(OAuthCode::UnsupportedResponseType, "response_type must be code".into())
+        ("client_id", _) => ExpectedResponse::Page(400, UNKNOWN_CLIENT),
+        ("redirect_uri", _) => ExpectedResponse::Page(400, UNKNOWN_REDIRECT),
+        ("ui_locales" | "lang" | "language" | "correlation_id" | "colour", _) => {
+            ExpectedResponse::RedirectToConsent
         }
-        ("scope", Blank) => {
-            Expected::Back(OAuthCode::InvalidScope, "scope must include ACCOUNT_BASIC".into())
-        }
-        ("scope", bad) => match unknown_word(&bad.decoded(SCOPE), "unknown") {
-            Expected::OAuth(_, code, sentence) => Expected::Back(code, sentence),
+        (_, Repeated) => expected_invalid_request(format!("{name} is given twice")),
+        ("provider_id", Missing | Empty) => ExpectedResponse::Page(200, "Choisissez votre banque"),
+        ("provider_id", _) => expected_invalid_request("provider_id must be a positive integer"),
+        ("code_challenge_method", _) => expected_invalid_request("code_challenge_method must be S256"),
+        (_, Missing | Empty) => expected_invalid_request(format!("{name} is missing")),
+        ("response_type", _) => ExpectedResponse::RedirectError(
+            OAuthCode::UnsupportedResponseType,
+            "response_type must be code".into(),
+        ),
+        ("scope", Blank) => ExpectedResponse::RedirectError(
+            OAuthCode::InvalidScope,
+            "scope must include ACCOUNT_BASIC".into(),
+        ),
+        ("scope", bad) => match expected_unknown_scope(&bad.decode(SCOPE), "unknown") {
+            ExpectedResponse::OAuth(_, code, sentence) => ExpectedResponse::RedirectError(code, sentence),
             other => other,
         },
         ("state", Nul | Control | Crlf | Latin1 | Overlong | Surrogate | Utf16) => {
-            invalid("state must be printable text")
+            expected_invalid_request("state must be printable text")
         }
-        ("state", Long) => invalid(LONG_STATE),
-        ("state", _) => Expected::Onward,
-        ("code_challenge", _) => invalid("code_challenge must be 43 characters of base64url"),
+        ("state", Long) => expected_invalid_request(LONG_STATE),
+        ("state", _) => ExpectedResponse::RedirectToConsent,
+        ("code_challenge", _) => {
+            expected_invalid_request("code_challenge must be 43 characters of base64url")
+        }
         (name, bad) => panic!("nobody has thought of {bad:?} as {name}"),
     }
 }
 
-pub(super) fn cases(values: &Values) -> Vec<Case> {
-    let good = good(values);
+pub(super) fn build_authorize_cases(values: &InputValues) -> Vec<InputCase> {
+    let good = valid_parameters(values);
     let mut cases = Vec::new();
     for name in PARAMETERS {
-        for bad in Bad::ALL {
-            let raw = Raw::get(format!("{PATH}?{}", bad.within(&good, name)));
-            cases.push(Case::new(format!("authorize: {bad:?} as {name}"), raw, expected(name, bad)));
+        for bad in BadValue::ALL {
+            let raw = RawRequest::get(format!("{PATH}?{}", bad.build_query(&good, name)));
+            cases.push(InputCase::new(
+                format!("authorize: {bad:?} as {name}"),
+                raw,
+                expected_response(name, bad),
+            ));
         }
     }
     let with = |name: &str, value: &str| {
-        let rest = Bad::Missing.within(&good, name);
-        Raw::get(
+        let rest = BadValue::Missing.build_query(&good, name);
+        RawRequest::get(
             [PATH.as_bytes(), b"?", rest.as_bytes(), b"&", name.as_bytes(), b"=", value.as_bytes()].concat(),
         )
     };
     let unknown = "scope ACCOUNT_BASIC,TRANSACTIONS is unknown";
     for (name, value, expected) in [
-        ("client_id", &*values.foreign.client_id, Expected::Page(400, UNKNOWN_REDIRECT)),
-        ("redirect_uri", &*values.foreign.redirect_uri, Expected::Page(400, UNKNOWN_REDIRECT)),
-        ("redirect_uri", "javascript:alert(1)", Expected::Page(400, UNKNOWN_REDIRECT)),
-        ("redirect_uri", "//evil.example.org", Expected::Page(400, UNKNOWN_REDIRECT)),
-        ("provider_id", "9999", invalid("provider_id names no provider of this hub")),
-        ("provider_id", "99999999999999999999", invalid("provider_id must be a positive integer")),
-        ("provider_id", "-1", invalid("provider_id must be a positive integer")),
-        ("provider_id", "01000", invalid("provider_id must be a positive integer")),
-        ("provider_id", "1e3", invalid("provider_id must be a positive integer")),
-        ("provider_id", "%D9%A1%D9%A0%D9%A0%D9%A0", invalid("provider_id must be a positive integer")),
+        ("client_id", &*values.foreign.client_id, ExpectedResponse::Page(400, UNKNOWN_REDIRECT)),
+        ("redirect_uri", &*values.foreign.redirect_uri, ExpectedResponse::Page(400, UNKNOWN_REDIRECT)),
+        ("redirect_uri", "javascript:alert(1)", ExpectedResponse::Page(400, UNKNOWN_REDIRECT)),
+        ("redirect_uri", "//evil.example.org", ExpectedResponse::Page(400, UNKNOWN_REDIRECT)),
+        ("provider_id", "9999", expected_invalid_request("provider_id names no provider of this hub")),
+        (
+            "provider_id",
+            "99999999999999999999",
+            expected_invalid_request("provider_id must be a positive integer"),
+        ),
+        ("provider_id", "-1", expected_invalid_request("provider_id must be a positive integer")),
+        ("provider_id", "01000", expected_invalid_request("provider_id must be a positive integer")),
+        ("provider_id", "1e3", expected_invalid_request("provider_id must be a positive integer")),
+        (
+            "provider_id",
+            "%D9%A1%D9%A0%D9%A0%D9%A0",
+            expected_invalid_request("provider_id must be a positive integer"),
+        ),
         (
             "provider_id",
             "3000",
-            Expected::Back(
+            ExpectedResponse::RedirectError(
                 OAuthCode::UnauthorizedClient,
                 "This client has no active registration with the provider".into(),
             ),
         ),
-        ("scope", "ACCOUNT_BASIC,TRANSACTIONS", Expected::Back(OAuthCode::InvalidScope, unknown.into())),
+        (
+            "scope",
+            "ACCOUNT_BASIC,TRANSACTIONS",
+            ExpectedResponse::RedirectError(OAuthCode::InvalidScope, unknown.into()),
+        ),
         (
             "scope",
             "TRANSACTIONS",
-            Expected::Back(OAuthCode::InvalidScope, "scope must include ACCOUNT_BASIC".into()),
+            ExpectedResponse::RedirectError(
+                OAuthCode::InvalidScope,
+                "scope must include ACCOUNT_BASIC".into(),
+            ),
         ),
-        ("state", "a\\b", Expected::Onward),
+        ("state", "a\\b", ExpectedResponse::RedirectToConsent),
     ] {
-        cases.push(Case::new(format!("authorize: {value} as {name}"), with(name, value), expected));
+        cases.push(InputCase::new(format!("authorize: {value} as {name}"), with(name, value), expected));
     }
-    for (bytes, expected) in [(4096, Expected::Onward), (4097, invalid(LONG_STATE))] {
+    for (bytes, expected) in
+        [(4096, ExpectedResponse::RedirectToConsent), (4097, expected_invalid_request(LONG_STATE))]
+    {
         let raw = with("state", &"s".repeat(bytes));
-        cases.push(Case::new(format!("authorize: a state of {bytes} bytes"), raw, expected));
+        cases.push(InputCase::new(format!("authorize: a state of {bytes} bytes"), raw, expected));
     }
     let beyond = [
         ("client_id", &*values.foreign.client_id),
@@ -134,18 +163,36 @@ pub(super) fn cases(values: &Values) -> Vec<Case> {
         ("provider_id", "1000"),
     ];
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(beyond).finish();
-    let told =
-        Expected::Back(OAuthCode::InvalidScope, "scope INVESTMENTS is not allowed for this client".into());
-    cases.push(Case::new("authorize: beyond the client's", Raw::get(format!("{PATH}?{query}")), told));
-    cases.push(Case::new("authorize: nothing at all", Raw::get(PATH), Expected::Page(400, UNKNOWN_CLIENT)));
+    let out_of_scope = ExpectedResponse::RedirectError(
+        OAuthCode::InvalidScope,
+        "scope INVESTMENTS is not allowed for this client".into(),
+    );
+    cases.push(InputCase::new(
+        "authorize: beyond the client's",
+        RawRequest::get(format!("{PATH}?{query}")),
+        out_of_scope,
+    ));
+    cases.push(InputCase::new(
+        "authorize: nothing at all",
+        RawRequest::get(PATH),
+        ExpectedResponse::Page(400, UNKNOWN_CLIENT),
+    ));
     for junk in ["?", "?&&&", "?=", "?=x&=y", "?%00=%00", "?client_id[]=x", "?a=b?c=d#e"] {
-        let raw = Raw::get(format!("{PATH}{junk}"));
-        cases.push(Case::new(format!("authorize: {junk}"), raw, Expected::Page(400, UNKNOWN_CLIENT)));
+        let raw = RawRequest::get(format!("{PATH}{junk}"));
+        cases.push(InputCase::new(
+            format!("authorize: {junk}"),
+            raw,
+            ExpectedResponse::Page(400, UNKNOWN_CLIENT),
+        ));
     }
     for byte in [0x00_u8, 0x09, 0x20, 0x7f, 0xe9] {
         let target = [PATH.as_bytes(), b"?state=a", &[byte], b"b"].concat();
-        let wire = Expected::Wire(400);
-        cases.push(Case::new(format!("authorize: a bare byte {byte:#04x}"), Raw::get(target), wire));
+        let wire = ExpectedResponse::RejectedByHttpServer(400);
+        cases.push(InputCase::new(
+            format!("authorize: a bare byte {byte:#04x}"),
+            RawRequest::get(target),
+            wire,
+        ));
     }
     cases
 }

@@ -3,9 +3,9 @@
 use domain::error::OAuthCode;
 use serde_json::{Value, json};
 
-use super::super::expect::Expected;
-use super::{Bad, Case, VERIFIER, Values, unknown_word};
-use crate::kit::Raw;
+use super::super::expect::ExpectedResponse;
+use super::{BadValue, InputCase, InputValues, VERIFIER, expected_unknown_scope};
+use crate::kit::RawRequest;
 
 const PATH: &str = "/api/v1/token";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -17,12 +17,16 @@ const BAD_CODE: &str = "The code is unknown, used or expired";
 const BAD_REFRESH: &str = "The refresh token is unknown, expired or its connection has ended";
 const WRONG_URI: &str = "redirect_uri does not match the authorization request";
 const WRONG_VERIFIER: &str = "code_verifier does not match the authorization request";
-const GRANTS: &str = "grant_type must be authorization_code, refresh_token or client_credentials";
+const UNSUPPORTED_GRANT: &str = "grant_type must be authorization_code, refresh_token or client_credentials";
 
-type Grant<'a> = Vec<(&'static str, &'a str)>;
+type GrantFields<'a> = Vec<(&'static str, &'a str)>;
 
 /// A grant that would be served.
-fn whole<'a>(values: &'a Values, grant: &'a str, more: &[(&'static str, &'a str)]) -> Grant<'a> {
+fn build_grant<'a>(
+    values: &'a InputValues,
+    grant: &'a str,
+    more: &[(&'static str, &'a str)],
+) -> GrantFields<'a> {
     let own = [
         ("grant_type", grant),
         ("client_id", values.client_id.as_str()),
@@ -31,7 +35,7 @@ fn whole<'a>(values: &'a Values, grant: &'a str, more: &[(&'static str, &'a str)
     own.into_iter().chain(more.iter().copied()).collect()
 }
 
-fn grants(values: &Values) -> [Grant<'_>; 3] {
+fn build_grants(values: &InputValues) -> [GrantFields<'_>; 3] {
     let code = [
         ("code", values.code.as_str()),
         ("redirect_uri", values.redirect_uri.as_str()),
@@ -40,145 +44,195 @@ fn grants(values: &Values) -> [Grant<'_>; 3] {
     let refresh = [("refresh_token", values.refresh.as_str()), ("scope", SCOPE), ("colour", "red")];
     let own = [("scope", "providers:read"), ("colour", "red")];
     [
-        whole(values, "authorization_code", &code),
-        whole(values, "refresh_token", &refresh),
-        whole(values, "client_credentials", &own),
+        build_grant(values, "authorization_code", &code),
+        build_grant(values, "refresh_token", &refresh),
+        build_grant(values, "client_credentials", &own),
     ]
 }
 
-fn told(code: OAuthCode, sentence: &'static str) -> Expected {
-    Expected::OAuth(400, code, sentence.into())
+fn expected_oauth_error(code: OAuthCode, description: &'static str) -> ExpectedResponse {
+    ExpectedResponse::OAuth(400, code, description.into())
 }
 
 /// What each field with each bad value is told.
-fn expected(grant: &str, name: &str, bad: Bad, good: &str) -> Expected {
-    use Bad::{Blank, Empty, Missing, Twice};
+fn expected_response(grant: &str, name: &str, bad: BadValue, good: &str) -> ExpectedResponse {
+    use BadValue::{Blank, Empty, Missing, Repeated};
     match (name, bad) {
-        (_, Twice) => Expected::invalid_request(format!("{name} is given twice")),
-        ("colour", _) | ("scope", Missing | Empty) => Expected::Tokens,
-        ("code_verifier", _) => told(OAuthCode::InvalidGrant, WRONG_VERIFIER),
-        (_, Missing | Empty) => Expected::invalid_request(format!("{name} is missing")),
-        ("grant_type", _) => told(OAuthCode::UnsupportedGrantType, GRANTS),
-        ("client_id" | "client_secret", _) => told(OAuthCode::InvalidClient, WRONG_CLIENT),
-        ("code", _) => told(OAuthCode::InvalidGrant, BAD_CODE),
-        ("redirect_uri", _) => told(OAuthCode::InvalidGrant, WRONG_URI),
-        ("refresh_token", _) => told(OAuthCode::InvalidGrant, BAD_REFRESH),
-        ("scope", Blank) => told(OAuthCode::InvalidScope, "scope names nothing"),
-        ("scope", bad) if grant == "refresh_token" => unknown_word(&bad.decoded(good), "unknown"),
-        ("scope", bad) => unknown_word(&bad.decoded(good), "not allowed for this client"),
+        (_, Repeated) => ExpectedResponse::invalid_request(format!("{name} is given twice")),
+        ("colour", _) | ("scope", Missing | Empty) => ExpectedResponse::Tokens,
+        ("code_verifier", _) => expected_oauth_error(OAuthCode::InvalidGrant, WRONG_VERIFIER),
+        (_, Missing | Empty) => ExpectedResponse::invalid_request(format!("{name} is missing")),
+        ("grant_type", _) => expected_oauth_error(OAuthCode::UnsupportedGrantType, UNSUPPORTED_GRANT),
+        ("client_id" | "client_secret", _) => expected_oauth_error(OAuthCode::InvalidClient, WRONG_CLIENT),
+        ("code", _) => expected_oauth_error(OAuthCode::InvalidGrant, BAD_CODE),
+        ("redirect_uri", _) => expected_oauth_error(OAuthCode::InvalidGrant, WRONG_URI),
+        ("refresh_token", _) => expected_oauth_error(OAuthCode::InvalidGrant, BAD_REFRESH),
+        ("scope", Blank) => expected_oauth_error(OAuthCode::InvalidScope, "scope names nothing"),
+        ("scope", bad) if grant == "refresh_token" => expected_unknown_scope(&bad.decode(good), "unknown"),
+        ("scope", bad) => expected_unknown_scope(&bad.decode(good), "not allowed for this client"),
         (name, bad) => panic!("nobody has thought of {bad:?} as {name}"),
     }
 }
 
-pub(super) fn cases(values: &Values) -> Vec<Case> {
+pub(super) fn build_token_cases(values: &InputValues) -> Vec<InputCase> {
     let mut cases = Vec::new();
-    for grant in grants(values) {
+    for grant in build_grants(values) {
         let kind = grant[0].1;
         for (name, good) in &grant {
-            for bad in Bad::ALL {
-                let expected = expected(kind, name, bad, good);
-                let form = Raw::post(PATH, FORM, bad.within(&grant, name));
-                cases.push(Case::new(
+            for bad in BadValue::ALL {
+                let expected = expected_response(kind, name, bad, good);
+                let form = RawRequest::post(PATH, FORM, bad.build_query(&grant, name));
+                cases.push(InputCase::new(
                     format!("token, {kind}, a form: {bad:?} as {name}"),
                     form,
                     expected.clone(),
                 ));
-                let json = Raw::post(PATH, JSON, members(&grant, name, bad));
-                cases.push(Case::new(format!("token, {kind}, JSON: {bad:?} as {name}"), json, expected));
+                let json = RawRequest::post(PATH, JSON, build_json_body(&grant, name, bad));
+                cases.push(InputCase::new(format!("token, {kind}, JSON: {bad:?} as {name}"), json, expected));
             }
-            cases.extend(types(&grant, name));
+            cases.extend(build_type_cases(&grant, name));
         }
     }
-    cases.extend(foreign(values));
-    cases.extend(bodies(values));
+    cases.extend(build_foreign_cases(values));
+    cases.extend(build_body_cases(values));
     cases
 }
 
 /// A JSON object in which one member is bad; repeated members included.
-fn members(grant: &Grant<'_>, name: &str, bad: Bad) -> String {
+fn build_json_body(grant: &GrantFields<'_>, name: &str, bad: BadValue) -> String {
     let member = |name: &str, value: &str| format!("{}:{}", json!(name), json!(value));
     let mut members: Vec<String> =
         grant.iter().filter(|(known, _)| *known != name).map(|(name, value)| member(name, value)).collect();
     let good = grant.iter().find(|(known, _)| *known == name).unwrap().1;
     match bad {
-        Bad::Missing => {}
-        Bad::Empty => members.push(member(name, "")),
-        Bad::Twice => members.extend([member(name, good), member(name, good)]),
-        _ => members.push(member(name, &bad.decoded(good))),
+        BadValue::Missing => {}
+        BadValue::Empty => members.push(member(name, "")),
+        BadValue::Repeated => members.extend([member(name, good), member(name, good)]),
+        _ => members.push(member(name, &bad.decode(good))),
     }
     format!("{{{}}}", members.join(","))
 }
 
 /// Another type than a text for each member. `null` is an absent one.
-fn types(grant: &Grant<'_>, name: &'static str) -> Vec<Case> {
+fn build_type_cases(grant: &GrantFields<'_>, name: &'static str) -> Vec<InputCase> {
     let kind = grant[0].1;
     let with = |value: Value| {
         let mut body: serde_json::Map<String, Value> =
             grant.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
         body.insert(name.to_owned(), value);
-        Raw::post(PATH, JSON, Value::Object(body).to_string())
+        RawRequest::post(PATH, JSON, Value::Object(body).to_string())
     };
     let wrong = [json!(5), json!(-1.5), json!(true), json!(["x"]), json!([]), json!({"x": "y"}), json!({})];
     let cases = wrong.into_iter().map(|value| {
         let what = format!("token, {kind}, JSON: {value} as {name}");
-        let named = Expected::invalid_request(format!("{name} must be a string"));
-        Case::new(what, with(value), if name == "colour" { Expected::Tokens } else { named })
+        let named = ExpectedResponse::invalid_request(format!("{name} must be a string"));
+        InputCase::new(what, with(value), if name == "colour" { ExpectedResponse::Tokens } else { named })
     });
-    let absent = expected(kind, name, Bad::Missing, "");
+    let absent = expected_response(kind, name, BadValue::Missing, "");
     cases
-        .chain([Case::new(format!("token, {kind}, JSON: null as {name}"), with(Value::Null), absent)])
+        .chain([InputCase::new(format!("token, {kind}, JSON: null as {name}"), with(Value::Null), absent)])
         .collect()
 }
 
 /// What is another party's, or of another kind, in each place.
-fn foreign(values: &Values) -> Vec<Case> {
-    let [code, refresh, own] = grants(values);
+fn build_foreign_cases(values: &InputValues) -> Vec<InputCase> {
+    let [code, refresh, own] = build_grants(values);
     let theirs = &values.foreign;
     let mut cases = Vec::new();
     for (grant, name, value, expected) in [
-        (&code, "client_id", &*theirs.client_id, told(OAuthCode::InvalidClient, WRONG_CLIENT)),
-        (&code, "code", &*theirs.code, told(OAuthCode::InvalidGrant, BAD_CODE)),
-        (&code, "code", &*values.refresh, told(OAuthCode::InvalidGrant, BAD_CODE)),
-        (&code, "code", &*values.access, told(OAuthCode::InvalidGrant, BAD_CODE)),
-        (&code, "redirect_uri", &*theirs.redirect_uri, told(OAuthCode::InvalidGrant, WRONG_URI)),
-        (&code, "code_verifier", super::CHALLENGE, told(OAuthCode::InvalidGrant, WRONG_VERIFIER)),
-        (&refresh, "client_id", &*theirs.client_id, told(OAuthCode::InvalidClient, WRONG_CLIENT)),
-        (&refresh, "refresh_token", &*theirs.refresh, told(OAuthCode::InvalidGrant, BAD_REFRESH)),
-        (&refresh, "refresh_token", &*values.access, told(OAuthCode::InvalidGrant, BAD_REFRESH)),
-        (&refresh, "refresh_token", &*values.code, told(OAuthCode::InvalidGrant, BAD_REFRESH)),
+        (
+            &code,
+            "client_id",
+            &*theirs.client_id,
+            expected_oauth_error(OAuthCode::InvalidClient, WRONG_CLIENT),
+        ),
+        (&code, "code", &*theirs.code, expected_oauth_error(OAuthCode::InvalidGrant, BAD_CODE)),
+        (&code, "code", &*values.refresh, expected_oauth_error(OAuthCode::InvalidGrant, BAD_CODE)),
+        (&code, "code", &*values.access, expected_oauth_error(OAuthCode::InvalidGrant, BAD_CODE)),
+        (
+            &code,
+            "redirect_uri",
+            &*theirs.redirect_uri,
+            expected_oauth_error(OAuthCode::InvalidGrant, WRONG_URI),
+        ),
+        (
+            &code,
+            "code_verifier",
+            super::CHALLENGE,
+            expected_oauth_error(OAuthCode::InvalidGrant, WRONG_VERIFIER),
+        ),
+        (
+            &refresh,
+            "client_id",
+            &*theirs.client_id,
+            expected_oauth_error(OAuthCode::InvalidClient, WRONG_CLIENT),
+        ),
+        (
+            &refresh,
+            "refresh_token",
+            &*theirs.refresh,
+            expected_oauth_error(OAuthCode::InvalidGrant, BAD_REFRESH),
+        ),
+        (
+            &refresh,
+            "refresh_token",
+            &*values.access,
+            expected_oauth_error(OAuthCode::InvalidGrant, BAD_REFRESH),
+        ),
+        (
+            &refresh,
+            "refresh_token",
+            &*values.code,
+            expected_oauth_error(OAuthCode::InvalidGrant, BAD_REFRESH),
+        ),
         (
             &refresh,
             "scope",
             "CUSTOMER_PERSONAL",
-            told(OAuthCode::InvalidScope, "scope CUSTOMER_PERSONAL is not allowed for this client"),
+            expected_oauth_error(
+                OAuthCode::InvalidScope,
+                "scope CUSTOMER_PERSONAL is not allowed for this client",
+            ),
         ),
         (
             &own,
             "scope",
             "client:admin",
-            told(OAuthCode::InvalidScope, "scope client:admin is not allowed for this client"),
+            expected_oauth_error(
+                OAuthCode::InvalidScope,
+                "scope client:admin is not allowed for this client",
+            ),
         ),
-        (&own, "grant_type", "password", told(OAuthCode::UnsupportedGrantType, GRANTS)),
+        (
+            &own,
+            "grant_type",
+            "password",
+            expected_oauth_error(OAuthCode::UnsupportedGrantType, UNSUPPORTED_GRANT),
+        ),
     ] {
         let fields: Vec<(&str, &str)> =
             grant.iter().map(|(known, good)| (*known, if *known == name { value } else { good })).collect();
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let what = format!("token, {}: {value} as {name}", grant[0].1);
-        cases.push(Case::new(what, Raw::post(PATH, FORM, body), expected));
+        cases.push(InputCase::new(what, RawRequest::post(PATH, FORM, body), expected));
     }
     cases
 }
 
 /// Bodies that are none, of another type, or too large.
-fn bodies(values: &Values) -> Vec<Case> {
+fn build_body_cases(values: &InputValues) -> Vec<InputCase> {
     let mut cases = Vec::new();
-    let refresh = members(&grants(values)[1], "colour", Bad::Missing);
+    let refresh = build_json_body(&build_grants(values)[1], "colour", BadValue::Missing);
     let no_object = |line: usize, column: usize| {
-        Expected::invalid_request(format!("The body is no JSON object: line {line}, column {column}"))
+        ExpectedResponse::invalid_request(format!("The body is no JSON object: line {line}, column {column}"))
     };
     let utf16: Vec<u8> = refresh.encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (what, body, expected) in [
-        ("twice within", br#"{"x":{"y":1,"y":1}}"#.to_vec(), Expected::invalid_request("x.y is given twice")),
+        (
+            "twice within",
+            br#"{"x":{"y":1,"y":1}}"#.to_vec(),
+            ExpectedResponse::invalid_request("x.y is given twice"),
+        ),
         ("nothing", Vec::new(), no_object(1, 0)),
         ("an array", b"[]".to_vec(), no_object(1, 0)),
         ("a text", b"\"grant_type\"".to_vec(), no_object(1, 12)),
@@ -194,60 +248,70 @@ fn bodies(values: &Values) -> Vec<Case> {
         ("half a surrogate", br#"{"grant_type":"\ud800"}"#.to_vec(), no_object(1, 22)),
         ("a bare control character", b"{\"grant_type\":\"\x00\"}".to_vec(), no_object(1, 16)),
         ("a number that is none", b"{\"grant_type\":01}".to_vec(), no_object(1, 16)),
-        ("an object without members", b"{}".to_vec(), Expected::invalid_request("client_id is missing")),
+        (
+            "an object without members",
+            b"{}".to_vec(),
+            ExpectedResponse::invalid_request("client_id is missing"),
+        ),
     ] {
-        cases.push(Case::new(format!("token: {what}"), Raw::post(PATH, JSON, body), expected));
+        cases.push(InputCase::new(format!("token: {what}"), RawRequest::post(PATH, JSON, body), expected));
     }
     let deep = format!("{{\"grant_type\":{}", "[".repeat(10_000));
-    cases.push(Case::new("token: very deep", Raw::post(PATH, JSON, deep), no_object(1, 141)));
+    cases.push(InputCase::new("token: very deep", RawRequest::post(PATH, JSON, deep), no_object(1, 141)));
     let media = "The content type must be application/json or application/x-www-form-urlencoded";
     for media_type in
         ["text/plain", "multipart/form-data", "application/jwt", "application/json2", "", "x", "\u{e9}"]
     {
-        let raw = Raw::post(PATH, media_type, refresh.clone());
-        let expected = Expected::OAuth(415, OAuthCode::InvalidRequest, media.into());
-        cases.push(Case::new(format!("token: a body of {media_type:?}"), raw, expected));
+        let raw = RawRequest::post(PATH, media_type, refresh.clone());
+        let expected = ExpectedResponse::OAuth(415, OAuthCode::InvalidRequest, media.into());
+        cases.push(InputCase::new(format!("token: a body of {media_type:?}"), raw, expected));
     }
-    let untyped = Raw::new("POST", PATH);
-    let expected = Expected::OAuth(415, OAuthCode::InvalidRequest, media.into());
-    cases.push(Case::new("token: no type", untyped, expected));
+    let untyped = RawRequest::new("POST", PATH);
+    let expected = ExpectedResponse::OAuth(415, OAuthCode::InvalidRequest, media.into());
+    cases.push(InputCase::new("token: no type", untyped, expected));
     for media_type in ["APPLICATION/JSON", "application/json;charset=utf-16", " application/json ; x=\"y\""] {
-        let raw = Raw::post(PATH, media_type, refresh.clone());
-        cases.push(Case::new(format!("token: a body of {media_type}"), raw, Expected::Tokens));
+        let raw = RawRequest::post(PATH, media_type, refresh.clone());
+        cases.push(InputCase::new(format!("token: a body of {media_type}"), raw, ExpectedResponse::Tokens));
     }
-    let refresh_form = Bad::Missing.within(&grants(values)[1], "colour");
-    for (more, expected) in
-        [(59, Expected::Tokens), (60, Expected::invalid_request("The request has more than 64 fields"))]
-    {
+    let refresh_form = BadValue::Missing.build_query(&build_grants(values)[1], "colour");
+    for (more, expected) in [
+        (59, ExpectedResponse::Tokens),
+        (60, ExpectedResponse::invalid_request("The request has more than 64 fields")),
+    ] {
         let body = (0..more).fold(refresh_form.clone(), |body, n| format!("{body}&x{n}=y"));
-        cases.push(Case::new(
+        cases.push(InputCase::new(
             format!("token: {more} fields too many"),
-            Raw::post(PATH, FORM, body),
+            RawRequest::post(PATH, FORM, body),
             expected,
         ));
     }
     let large = || "x".repeat(70_000);
     for media_type in [JSON, FORM] {
-        let expected = Expected::OAuth(413, OAuthCode::InvalidRequest, "The body is too large".into());
-        cases.push(Case::new(
+        let expected =
+            ExpectedResponse::OAuth(413, OAuthCode::InvalidRequest, "The body is too large".into());
+        cases.push(InputCase::new(
             format!("token: 70 kB of {media_type}"),
-            Raw::post(PATH, media_type, large()),
+            RawRequest::post(PATH, media_type, large()),
             expected,
         ));
     }
-    let broken = Raw::post(PATH, FORM, "zz\r\nno chunk\r\n").header("transfer-encoding", "chunked");
-    let expected = Expected::OAuth(408, OAuthCode::InvalidRequest, "The body did not arrive".into());
-    cases.push(Case::new("token: a body that breaks off", broken, expected));
-    cases.extend(queries(&refresh));
+    let broken = RawRequest::post(PATH, FORM, "zz\r\nno chunk\r\n").header("transfer-encoding", "chunked");
+    let expected = ExpectedResponse::OAuth(408, OAuthCode::InvalidRequest, "The body did not arrive".into());
+    cases.push(InputCase::new("token: a body that breaks off", broken, expected));
+    cases.extend(build_query_secret_cases(&refresh));
     cases
 }
 
 /// Secrets in the query, where logs would have them.
-fn queries(refresh: &str) -> impl Iterator<Item = Case> {
+fn build_query_secret_cases(refresh: &str) -> impl Iterator<Item = InputCase> {
     let names = ["client_secret", "code", "refresh_token", "access_token", "token", "code_verifier"];
     names.into_iter().map(move |name| {
-        let raw = Raw::post(format!("{PATH}?{name}=x"), JSON, refresh.to_owned());
-        let sentence = format!("{name} must not stand in the query: send it in the body or a header");
-        Case::new(format!("token: {name} in the query"), raw, Expected::invalid_request(sentence))
+        let raw = RawRequest::post(format!("{PATH}?{name}=x"), JSON, refresh.to_owned());
+        let description = format!("{name} must not stand in the query: send it in the body or a header");
+        InputCase::new(
+            format!("token: {name} in the query"),
+            raw,
+            ExpectedResponse::invalid_request(description),
+        )
     })
 }
