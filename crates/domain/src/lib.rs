@@ -12,8 +12,8 @@ pub mod model;
 pub mod rule;
 pub mod scope;
 pub mod secret;
+pub mod str_enum;
 pub mod time;
-pub mod words;
 
 #[cfg(test)]
 mod strangers_tests;

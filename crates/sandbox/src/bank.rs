@@ -1,19 +1,19 @@
 //! A bank: sign-in, account choice and consent pages, OAuth, FDX pages, and levers to make it misbehave.
 
 mod book;
+mod fault_injection;
 mod fdx_api;
+mod fdx_format;
 mod grants;
-mod levers;
-mod look;
+mod login_sessions;
 mod oauth;
 mod pages;
-mod paper;
+mod profile;
 mod register;
 mod scope;
+mod statement_pdf;
 mod statements;
 mod stays;
-mod visits;
-mod wire;
 
 use std::io;
 use std::path::PathBuf;
@@ -23,13 +23,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 
-pub use levers::{EndpointStatus, FaultSettings, RevocationBehavior};
+pub use fault_injection::{EndpointStatus, FaultSettings, RevocationBehavior};
 
 use book::PostingCache;
 use grants::Grants;
-use look::BankProfile;
+use login_sessions::SignInSessions;
+use profile::BankProfile;
 use stays::ConsentSessions;
-use visits::SignInSessions;
 
 /// What a bank is started with.
 pub struct BankSettings {
@@ -81,19 +81,19 @@ pub struct Login {
 impl Bank {
     /// The bank *Maple Trust*, English first. Grants of an earlier run are read from the journal.
     pub fn maple(settings: BankSettings) -> io::Result<Self> {
-        Self::open(&look::MAPLE, settings)
+        Self::open(&profile::MAPLE, settings)
     }
 
     /// The bank *Caisse Rideau*, French first: it says what is asked for before the customer signs in, and
     /// rotates refresh tokens.
     pub fn rideau(settings: BankSettings) -> io::Result<Self> {
-        Self::open(&look::RIDEAU, settings)
+        Self::open(&profile::RIDEAU, settings)
     }
 
     /// The bank *Prairie Credit Union*, for tests: a customer has one grant with a client, and what ends one
     /// token ends them all.
     pub fn prairie(settings: BankSettings) -> io::Result<Self> {
-        Self::open(&look::PRAIRIE, settings)
+        Self::open(&profile::PRAIRIE, settings)
     }
 
     fn open(look: &'static BankProfile, settings: BankSettings) -> io::Result<Self> {
@@ -118,12 +118,12 @@ impl Bank {
 
     /// Everything that the bank serves.
     pub fn router(&self) -> Router {
-        let faults_layer = || from_fn_with_state(self.clone(), levers::apply_faults);
+        let faults_layer = || from_fn_with_state(self.clone(), fault_injection::apply_faults);
         Router::new()
             .merge(oauth::routes().merge(register::routes()).layer(faults_layer()))
             .merge(fdx_api::routes(self.0.profile.fdx_version).layer(faults_layer()))
             .merge(pages::routes(self))
-            .layer(from_fn_with_state(self.clone(), levers::add_date_header))
+            .layer(from_fn_with_state(self.clone(), fault_injection::add_date_header))
             .with_state(self.clone())
     }
 

@@ -3,6 +3,6 @@
 pub mod bank;
 mod browser;
 pub mod demo;
+mod format;
 mod random;
 mod text;
-mod words;

@@ -9,12 +9,12 @@ use domain::jose::AccessTokenKeys;
 use store::{Store, StoreError};
 
 use crate::config::Config;
-use crate::ctx::ContextError;
-use crate::gateway::{OpaqueIds, OperationStats};
-use crate::hub::Breaker;
-use crate::limit::Limits;
+use crate::context::ContextError;
+use crate::fdx_api::{OpaqueIds, OperationStats};
 use crate::outbound::Outbound;
+use crate::rate_limit::Limits;
 use crate::telemetry::Telemetry;
+use crate::upstream::Breaker;
 use crate::vault::Vault;
 
 /// The hub. Cheap to clone.
@@ -249,6 +249,6 @@ impl App {
 
     /// Random bytes of the system.
     pub fn fill_random(&self, bytes: &mut [u8]) -> Result<(), ContextError> {
-        crate::ctx::fill_random(bytes)
+        crate::context::fill_random(bytes)
     }
 }

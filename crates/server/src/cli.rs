@@ -1,23 +1,23 @@
 //! The command line.
 
+mod admin_client;
+mod args;
 mod audit;
 mod bench;
 mod config;
 mod connection;
 mod doctor;
-mod given;
 mod job;
 mod migrate;
 mod openapi;
 mod operator;
+mod output;
 mod partner;
 mod provider;
-mod reach;
 mod recipient;
 mod registration;
 mod sandbox;
 mod serve;
-mod show;
 mod start;
 mod tour;
 
@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use reach::WithHub;
+use admin_client::WithHub;
 pub use sandbox::{BankSite, SandboxArgs, SandboxCredentials, SandboxEnvironment};
 pub use tour::{Browser, BrowserRequest, BrowserResponse, find_hidden_field, resolve_url};
 

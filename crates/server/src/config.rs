@@ -1,7 +1,7 @@
 //! Configuration: defaults, then a file, then `BOWLINE_<SECTION>__<KEY>`, then flags.
 
-mod measure;
 mod provider;
+mod units;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-pub use measure::{ByteSize, HumanDuration};
 pub use provider::ProviderEntry;
+pub use units::{ByteSize, HumanDuration};
 
 /// The documented defaults: the example file itself.
 const EXAMPLE: &str = include_str!("../../../config.example.toml");

@@ -1,24 +1,24 @@
 //! The hub: everything with IO that is not the store.
 
-pub mod admin;
+pub mod admin_api;
 pub mod app;
-pub mod authz;
 pub mod cli;
 pub mod config;
-pub mod connection;
-pub mod ctx;
-pub mod fault;
-pub mod gateway;
-pub mod hub;
-pub mod job;
-pub mod limit;
-pub mod manage;
-pub mod node;
+pub mod connections;
+pub mod context;
+pub mod error;
+pub mod fdx_api;
+pub mod http;
+pub mod jobs;
+pub mod oauth;
 pub mod openapi;
 pub mod outbound;
 pub mod pages;
+pub mod partner_api;
+pub mod rate_limit;
 pub mod ready;
+pub mod response;
+pub mod server;
 pub mod telemetry;
+pub mod upstream;
 pub mod vault;
-pub mod web;
-pub mod wire;

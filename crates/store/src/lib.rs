@@ -3,8 +3,8 @@
 //! A [`Command`] is one transaction that never leaves the store; a [`AuthorizeQuery`] only reads. Both have one body
 //! for both databases. The store has no clock: a command carries its [`domain::Moment`].
 
+mod commit_effect;
 mod error;
-mod mark;
 mod migrate;
 mod postgres;
 mod record;
@@ -23,8 +23,8 @@ use std::sync::Arc;
 use domain::Moment;
 use domain::model::audit_event::AuditKey;
 
+pub use commit_effect::CommitEffect;
 pub use error::{Result, StoreError};
-pub use mark::CommitEffect;
 pub use migrate::{Migration, SCHEMA_VERSION};
 pub use tx::Tx;
 

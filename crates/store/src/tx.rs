@@ -4,8 +4,8 @@ use domain::Moment;
 use domain::id::IdSource;
 use domain::model::audit_event::{AuditEntry, AuditHead, AuditKey};
 
+use crate::commit_effect::CommitEffect;
 use crate::error::{Result, StoreError};
-use crate::mark::CommitEffect;
 use crate::postgres::PostgresTx;
 use crate::sql::{Sql, sql};
 use crate::sqlite::SqliteTx;

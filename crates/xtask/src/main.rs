@@ -1,10 +1,10 @@
 //! The project's own checks and generators: `cargo xtask test`, `tidy`, `fuzz`, `openapi`.
 
 mod fuzz;
-mod machine;
 mod mutants;
 mod openapi;
 mod steps;
+mod test_environment;
 mod tidy;
 
 use std::process::ExitCode;
@@ -59,10 +59,12 @@ fn main() -> ExitCode {
         XtaskCommand::Openapi => openapi::write_documents(),
         XtaskCommand::Tidy => tidy::run(),
         XtaskCommand::Prepare { pretend_missing: true } => {
-            machine::print_plan();
+            test_environment::print_plan();
             Ok(())
         }
-        XtaskCommand::Prepare { pretend_missing: false } => machine::TestEnvironment::prepare().map(drop),
+        XtaskCommand::Prepare { pretend_missing: false } => {
+            test_environment::TestEnvironment::prepare().map(drop)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -59,7 +59,7 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "an answer is served without the second access check",
-        file: "crates/server/src/gateway/access.rs",
+        file: "crates/server/src/fdx_api/access.rs",
         original: "Err(Again::Ended(_)) => Err(DataError::Ended),",
         replacement: "Err(Again::Ended(_)) => Ok(Served(answer)),",
         tests: TestTarget::Integration,
@@ -179,7 +179,7 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the log shows the query of a request",
-        file: "crates/server/src/web/outer.rs",
+        file: "crates/server/src/http/middleware.rs",
         original: r#"map_or("none", MatchedPath::as_str).to_owned();"#,
         replacement: r#"map_or("none", MatchedPath::as_str).to_owned() + request.uri().query().unwrap_or_default();"#,
         tests: TestTarget::Integration,
@@ -199,7 +199,7 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a code is redeemed for a redirect URI that begins alike",
-        file: "crates/domain/src/rule/redeem.rs",
+        file: "crates/domain/src/rule/authorization_code.rs",
         original: "if code.redirect_uri != redirect_uri {",
         replacement: "if !redirect_uri.starts_with(code.redirect_uri.as_str()) {",
         tests: TestTarget::Unit("bowline-domain"),
@@ -209,7 +209,7 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a bank's document is fetched wherever the bank says",
-        file: "crates/server/src/hub/provider.rs",
+        file: "crates/server/src/upstream/endpoints.rs",
         original: "from.join(place).ok().filter(|url| is_below(base, url))",
         replacement: "from.join(place).ok()",
         tests: TestTarget::Integration,
@@ -229,7 +229,7 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "an answer of one bank is taken for another's",
-        file: "crates/store/src/command/request.rs",
+        file: "crates/store/src/command/authorization_request.rs",
         original: "let request = request.filter(|r| r.provider_id == self.provider_id);",
         replacement: "",
         tests: TestTarget::Integration,
@@ -239,7 +239,7 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "whoever comes over the network seems to come from the machine itself",
-        file: "crates/server/src/web/listen.rs",
+        file: "crates/server/src/http/listener.rs",
         original: "Ok((stream, Peer::address(address.ip())))",
         replacement: "Ok((stream, Peer::local(domain::rule::operator::LocalPeer { user: 0, own: 0 })))",
         tests: TestTarget::Integration,

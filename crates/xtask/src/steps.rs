@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::machine::TestEnvironment;
+use crate::test_environment::TestEnvironment;
 use crate::tidy;
 
 /// Numbers of tests, as cargo reports them.

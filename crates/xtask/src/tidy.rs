@@ -5,8 +5,8 @@ mod cycles;
 mod dependencies;
 mod layers;
 mod names;
+mod naming;
 mod prose;
-mod words;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,7 +34,7 @@ pub(crate) fn run() -> Result<()> {
     let mut findings = Vec::new();
     for source in &sources {
         findings.extend(layers::check(source));
-        findings.extend(words::check(source));
+        findings.extend(naming::check(source));
         findings.extend(budget::check(source));
     }
     findings.extend(check_migrations(&sources));

@@ -14,7 +14,7 @@ use crate::model::provider::{
     DynamicRegistration, Provider, ProviderRetiredError, ProviderSettings, ProviderState,
 };
 use crate::model::registration::RegistrationState;
-use crate::rule::recipient::validate_credential;
+use crate::rule::validation::validate_credential;
 
 /// What the provider is told of the client (RFC 7591 §2).
 #[derive(Debug, Serialize)]

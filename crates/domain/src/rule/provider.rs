@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::model::provider::{CustomerIdentity, GrantScope, ProviderSettings, UpstreamClientMode};
-use crate::rule::recipient::{MAX_NAME_CHARS, ValidationError, validate_credential, validate_text};
+use crate::rule::validation::{MAX_NAME_CHARS, ValidationError, validate_credential, validate_text};
 
 /// Settings that can be used. `loopback`: whether its addresses may be http.
 pub fn check(settings: &ProviderSettings, loopback: bool) -> Result<(), ValidationError> {

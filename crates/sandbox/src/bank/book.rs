@@ -1,14 +1,14 @@
 //! A bank's books: a pure function of seed, account and day. Yesterday never changes.
 
 mod account;
-mod bookings;
+mod customers;
 mod ledger;
 mod maple;
-mod market;
-mod people;
 mod plan;
+mod postings;
 mod prairie;
 mod rideau;
+mod securities;
 mod statement;
 mod transaction;
 
@@ -21,11 +21,11 @@ use jiff::ToSpan;
 use jiff::civil;
 use rust_decimal::Decimal;
 
-use bookings::{BOOKS_START, Posting};
 use ledger::Ledger;
-use market::Market;
+use postings::{BOOKS_START, Posting};
+use securities::Market;
 
-pub(super) use people::Person;
+pub(super) use customers::Person;
 pub(super) use statement::{MonthlyStatement, StatementRow};
 pub(super) use transaction::transaction_date;
 
@@ -110,7 +110,7 @@ const ENGLISH_WORDING: StatementWording = StatementWording {
 impl Books {
     /// Everybody who has an account here.
     pub(super) fn customers(&self) -> impl Iterator<Item = &'static Person> {
-        people::PEOPLE.iter().filter(|person| self.ledgers_of(person).next().is_some())
+        customers::PEOPLE.iter().filter(|person| self.ledgers_of(person).next().is_some())
     }
 
     /// The customer of a user name.

@@ -309,7 +309,7 @@ fn investment_plans_use_valid_days_and_known_securities() {
         assert!(plan.monthly_contribution.is_none_or(|(day, ..)| (1..28).contains(&day)), "{}", ledger.id);
         let symbols = plan.positions.iter().map(|p| p.symbol).chain(plan.trades.iter().map(|t| t.2));
         for symbol in symbols.chain(plan.monthly_contribution.map(|(_, _, symbol)| symbol)) {
-            assert!(market::find_security(symbol).is_some(), "{symbol}");
+            assert!(securities::find_security(symbol).is_some(), "{symbol}");
         }
     }
 }

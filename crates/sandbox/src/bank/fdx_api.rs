@@ -9,8 +9,8 @@ use fdx::{Account, Accounts, ErrorBody, ErrorCode, PageLinks, PageMetadata, Paym
 use jiff::civil;
 
 use super::book::{self, Book, Person};
+use super::fdx_format::{Parameters, Version};
 use super::grants::CustomerGrant;
-use super::wire::{Parameters, Version};
 use super::{Bank, scope, statements};
 
 const DEFAULT_PAGE_SIZE: usize = 100;

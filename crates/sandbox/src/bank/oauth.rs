@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Bank;
+use super::fault_injection::{EndpointStatus, RevocationBehavior};
 use super::grants::CustomerGrant;
-use super::levers::{EndpointStatus, RevocationBehavior};
-use super::visits::{CodeOutcome, IssuedCode};
+use super::login_sessions::{CodeOutcome, IssuedCode};
 
 /// How long an access token lives, in seconds.
 const ACCESS_TOKEN_TTL_SECS: i64 = 300;

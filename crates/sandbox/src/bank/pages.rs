@@ -1,9 +1,9 @@
 //! The bank's own pages, in two languages. Plain forms, no script.
 
 mod consents;
+mod fault_injection;
 mod flow;
 mod form;
-mod levers;
 
 use askama::Template;
 use axum::Router;
@@ -13,7 +13,7 @@ use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 
-use super::visits::SessionEndReason;
+use super::login_sessions::SessionEndReason;
 use super::{Bank, BankProfile};
 use crate::browser;
 use crate::text::SandboxLanguage;
@@ -21,7 +21,8 @@ use form::FormFields;
 
 pub(super) fn routes(bank: &Bank) -> Router<Bank> {
     let flow = flow::routes().layer(map_response(allow_external_forms));
-    let others = Router::new().route("/", get(show_home)).merge(consents::routes()).merge(levers::routes());
+    let others =
+        Router::new().route("/", get(show_home)).merge(consents::routes()).merge(fault_injection::routes());
     let pages = flow.merge(others).fallback(show_not_found);
     let localized = pages.layer(from_fn_with_state(bank.clone(), select_language));
     localized.route("/static/bank.css", get(serve_css)).layer(map_response(browser::add_security_headers))
@@ -184,7 +185,7 @@ mod tests {
     #[test]
     fn bank_page_dates_are_written_in_words() {
         let day = |text: SandboxLanguage, millis: i64| {
-            Shell { look: &super::super::look::MAPLE, text, path: "" }.day(millis)
+            Shell { look: &super::super::profile::MAPLE, text, path: "" }.day(millis)
         };
         assert_eq!(day(SandboxLanguage::En, 1_795_500_000_000), "November 24, 2026");
         assert_eq!(day(SandboxLanguage::Fr, 1_795_500_000_000), "24 novembre 2026");

@@ -7,8 +7,8 @@ use fdx::{Date, ErrorCode, HateoasLink, Statement, Statements};
 
 use super::book::MonthlyStatement;
 use super::fdx_api::{FdxApiError, paginate, parse_date_range};
-use super::wire::Parameters;
-use super::{Bank, paper};
+use super::fdx_format::Parameters;
+use super::{Bank, statement_pdf};
 
 const PDF: &str = "application/pdf";
 const STATEMENT_CLUSTERS: &[&str] = &["statements"];
@@ -80,7 +80,7 @@ pub(super) async fn show_document(
     let named =
         |username: &&str| bank.0.profile.books.find_customer(username).map(super::book::Person::full_name);
     let holders: Vec<String> = sheet.owners.iter().filter_map(named).collect();
-    let pdf = paper::render_pdf(bank.0.profile, &sheet, &holders);
+    let pdf = statement_pdf::render_pdf(bank.0.profile, &sheet, &holders);
     let pdf = pdf.ok_or(FdxApiError(ErrorCode::Internal, "The document cannot be made"))?;
     Ok(([(header::CONTENT_TYPE, PDF)], pdf).into_response())
 }

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::pages::Frame;
+use crate::format::fold_for_search;
 use crate::text::SandboxLanguage;
-use crate::words::fold_for_search;
 
 /// The fields worth showing of an account, the main balance first. Those of its kind have a name in the texts.
 const ACCOUNT_FACT_FIELDS: &str = "currentBalance currentValue principalBalance policyCoverageAmount surrenderValue \

@@ -3,7 +3,7 @@
 use axum::http::{HeaderName, Method, StatusCode};
 use serde_json::Value;
 
-use crate::kit::{BankBrowser, SCOPE, TestBank, text_member};
+use crate::support::{BankBrowser, SCOPE, TestBank, text_member};
 
 async fn sign_in<'a>(kit: &'a TestBank, username: &str) -> BankBrowser<'a> {
     let mut browser = kit.browser();

@@ -6,7 +6,7 @@ use fdx::{Account, AccountContact, Accounts, Customer, PaymentNetworks, Statemen
 use sandbox::bank::Bank;
 use serde_json::{Value, json};
 
-use crate::kit::{FULL_SCOPE, SCOPE, TestBank, VERIFIER, text_member};
+use crate::support::{FULL_SCOPE, SCOPE, TestBank, VERIFIER, text_member};
 
 /// The floor of required fields, by the key that names the kind.
 const REQUIRED_FIELDS: &[(&str, &[&str])] = &[

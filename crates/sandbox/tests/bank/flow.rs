@@ -3,7 +3,7 @@
 use axum::http::{HeaderName, Method, StatusCode, header};
 use serde_json::json;
 
-use crate::kit::{ORIGIN, REDIRECT_URI, SCOPE, TestBank, VERIFIER, text_member};
+use crate::support::{ORIGIN, REDIRECT_URI, SCOPE, TestBank, VERIFIER, text_member};
 
 #[tokio::test]
 async fn maple_client_reads_only_chosen_accounts() {
@@ -62,7 +62,7 @@ async fn rideau_shows_requested_data_before_sign_in() {
 #[tokio::test]
 async fn bank_uses_requested_language_or_its_default() {
     for (kit, own) in [(TestBank::maple(), "en"), (TestBank::rideau(), "fr"), (TestBank::prairie(), "en")] {
-        let first = |answer: &crate::kit::BankResponse| answer.location.clone();
+        let first = |answer: &crate::support::BankResponse| answer.location.clone();
         for (asked, spoken) in
             [(Some("en-CA"), "en"), (Some("fr-CA en"), "fr"), (Some("de"), own), (None, own)]
         {

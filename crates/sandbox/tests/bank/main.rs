@@ -3,8 +3,8 @@
 
 mod consents;
 mod data;
+mod fault_injection;
 mod flow;
-mod kit;
-mod levers;
 mod oauth;
 mod register;
+mod support;

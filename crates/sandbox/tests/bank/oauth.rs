@@ -3,7 +3,7 @@
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::kit::{SCOPE, TestBank, VERIFIER, text_member};
+use crate::support::{SCOPE, TestBank, VERIFIER, text_member};
 
 #[tokio::test]
 async fn bank_code_requires_verifier_and_is_single_use() {

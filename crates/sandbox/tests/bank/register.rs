@@ -3,7 +3,7 @@
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::kit::{TestBank, text_member};
+use crate::support::{TestBank, text_member};
 
 fn client_metadata() -> Value {
     json!({

@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::CliError;
-use super::given::{PageArgs, build_filtered_path};
-use super::reach::AdminClient;
+use super::admin_client::AdminClient;
+use super::args::{PageArgs, build_filtered_path};
 
 /// Looks through the record.
 #[derive(Subcommand, Debug)]

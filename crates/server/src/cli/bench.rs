@@ -17,8 +17,8 @@ use tokio::net::TcpListener;
 
 use super::start::create_temp_dir;
 use super::{CliError, GlobalArgs};
-use crate::ctx::RequestContext;
-use crate::job;
+use crate::context::RequestContext;
+use crate::jobs;
 use load::{LoadStats, run_callers, send_requests};
 use report::{BenchReport, BenchRow};
 use world::{BenchConnection, BenchHub, NON_REVOKING_PROVIDER, REVOKING_PROVIDER};
@@ -235,7 +235,7 @@ impl Bench<'_> {
     }
 
     fn ctx(&self) -> Result<RequestContext, CliError> {
-        job::new_job_context(&self.site.app, "bench").map_err(|e| CliError::Internal(e.into()))
+        jobs::new_job_context(&self.site.app, "bench").map_err(|e| CliError::Internal(e.into()))
     }
 
     /// Connections in an order that has nothing to do with the one they were made in.

@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::CliError;
-use super::given::{PageArgs, build_filtered_path, build_path, parse_id};
-use super::reach::AdminClient;
+use super::admin_client::AdminClient;
+use super::args::{PageArgs, build_filtered_path, build_path, parse_id};
 
 /// Finds, shows and ends connections.
 #[derive(Subcommand, Debug)]

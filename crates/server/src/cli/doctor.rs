@@ -12,9 +12,9 @@ use super::start::{DataLock, load_config, parse_store_location};
 use super::{CliError, GlobalArgs};
 use crate::app::{Clock, MAX_CLOCK_SKEW_MS};
 use crate::config::Config;
-use crate::hub::{ProviderCheck, UpstreamClientCredentials, read_secret};
 use crate::outbound::Outbound;
 use crate::ready::KEYS_METADATA_NAME;
+use crate::upstream::{ProviderCheck, UpstreamClientCredentials, read_secret};
 use crate::vault::{KeyFile, Vault};
 
 /// What was looked at.

@@ -5,9 +5,9 @@ use http::Method;
 use serde_json::json;
 
 use super::CliError;
-use super::given::{PageArgs, build_filtered_path, build_object, build_path, parse_id};
-use super::reach::AdminClient;
-use super::show::render_json;
+use super::admin_client::AdminClient;
+use super::args::{PageArgs, build_filtered_path, build_object, build_path, parse_id};
+use super::output::render_json;
 
 /// Looks after those who run the hub.
 #[derive(Subcommand, Debug)]

@@ -4,9 +4,9 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::CliError;
-use super::given::{ClientIdArgs, PageArgs, build_filtered_path, build_path};
-use super::reach::AdminClient;
-use super::show::render_json;
+use super::admin_client::AdminClient;
+use super::args::{ClientIdArgs, PageArgs, build_filtered_path, build_path};
+use super::output::render_json;
 
 /// Manages partners: they register and look after data recipients through the API.
 #[derive(Subcommand, Debug)]

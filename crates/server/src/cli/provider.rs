@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use toml::Table;
 
 use super::CliError;
-use super::given::{PageArgs, ProviderIdArgs, build_filtered_path, read_secret_input, read_text_input};
-use super::reach::AdminClient;
+use super::admin_client::AdminClient;
+use super::args::{PageArgs, ProviderIdArgs, build_filtered_path, read_secret_input, read_text_input};
 
 /// Looks at data providers, adds, holds and releases them.
 #[derive(Subcommand, Debug)]

@@ -5,11 +5,11 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::CliError;
-use super::given::{ClientIdArgs, PageArgs, build_filtered_path, build_object, build_path};
+use super::admin_client::AdminClient;
+use super::args::{ClientIdArgs, PageArgs, build_filtered_path, build_object, build_path};
+use super::output::{escape_terminal, render_json};
 use super::partner::{change_client_state, regenerate_secret, show_secret};
-use super::reach::AdminClient;
 use super::registration::{RequestedProvider, register_and_activate};
-use super::show::{escape_terminal, render_json};
 
 /// Manages data recipients.
 #[derive(Subcommand, Debug)]

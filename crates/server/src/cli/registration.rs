@@ -5,8 +5,8 @@ use domain::Secret;
 use serde_json::{Value, json};
 
 use super::CliError;
-use super::given::{PageArgs, build_filtered_path, build_object, build_path, parse_id, read_secret_input};
-use super::reach::AdminClient;
+use super::admin_client::AdminClient;
+use super::args::{PageArgs, build_filtered_path, build_object, build_path, parse_id, read_secret_input};
 
 /// Manages registrations: a recipient's admission to a provider.
 #[derive(Subcommand, Debug)]

@@ -4,9 +4,9 @@ use super::start::{
     bind, bind_local, load_config, open_app, read_sandbox_flag, upsert_providers, wait_for_stop_signal,
 };
 use super::{CliError, GlobalArgs};
-use crate::node::{BoundListeners, Node};
+use crate::http::ShutdownOutcome;
+use crate::server::{BoundListeners, Node};
 use crate::telemetry;
-use crate::web::ShutdownOutcome;
 
 /// Runs the hub until it is told to stop (SIGTERM or SIGINT).
 ///
@@ -36,7 +36,7 @@ pub(super) async fn run(globals: &GlobalArgs, args: ServeArgs) -> Result<(), Cli
     ];
     let flags: Vec<_> = given.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
     // The generator's first use takes as long as all the rest of the start: it runs beside it.
-    drop(tokio::task::spawn_blocking(|| crate::ctx::fill_random(&mut [0; 1])));
+    drop(tokio::task::spawn_blocking(|| crate::context::fill_random(&mut [0; 1])));
     let config = load_config(globals, &flags)?;
     telemetry::start_logs(&config.log).map_err(CliError::Usage)?;
     let (lock, app) = open_app(config).await?;

@@ -12,16 +12,16 @@ use tokio::net::TcpListener;
 use super::{CliError, GlobalArgs};
 use crate::app::{App, BuildError, Clock};
 use crate::config::{Config, store_folder};
-use crate::job;
+use crate::http::{BindSocketError, LocalSocket};
+use crate::jobs;
 use crate::ready::KEYS_METADATA_NAME;
 use crate::vault::{KeyFile, Vault};
-use crate::web::{BindSocketError, LocalSocket};
 
 /// What is found out about the one who operates from the command line.
 pub(super) use domain::rule::operator::LOCAL_ACTOR_ID as ACTOR;
 
 /// The mark of a store whose world is not real.
-pub(super) use crate::manage::SANDBOX_METADATA_NAME;
+pub(super) use crate::partner_api::SANDBOX_METADATA_NAME;
 
 /// Loads the configuration: defaults, file, environment, flags.
 pub(super) fn load_config(globals: &GlobalArgs, flags: &[(&str, String)]) -> Result<Config, CliError> {
@@ -101,12 +101,12 @@ pub(super) async fn open_app_with_lock(lock: &DataLock, config: Config) -> Resul
 pub(super) async fn build_app(config: Config, clock: Clock) -> Result<App, CliError> {
     let keys = KeyFile::open_or_create(&config.keys.file, || {
         let mut bytes = [0; 32];
-        crate::ctx::fill_random(&mut bytes).map_err(std::io::Error::other)?;
+        crate::context::fill_random(&mut bytes).map_err(std::io::Error::other)?;
         Ok(bytes)
     });
     let keys = keys.map_err(|error| CliError::Usage(error.to_string()))?;
     let app = App::build(config, Vault::new(keys), clock).await.map_err(map_build_error)?;
-    let ctx = job::new_job_context(&app, ACTOR).map_err(|e| CliError::Internal(e.into()))?;
+    let ctx = jobs::new_job_context(&app, ACTOR).map_err(|e| CliError::Internal(e.into()))?;
     let moment = ctx.new_moment().map_err(|e| CliError::Internal(e.into()))?;
     let own = app.vault().fingerprint();
     let stored_fingerprint = ctx
@@ -122,7 +122,7 @@ pub(super) async fn build_app(config: Config, clock: Clock) -> Result<App, CliEr
 
 /// Writes the providers of the configuration.
 pub(super) async fn upsert_providers(app: &App) -> Result<(), CliError> {
-    let ctx = job::new_job_context(app, ACTOR).map_err(|e| CliError::Internal(e.into()))?;
+    let ctx = jobs::new_job_context(app, ACTOR).map_err(|e| CliError::Internal(e.into()))?;
     for entry in &app.config().provider {
         let moment = ctx.new_moment().map_err(|e| CliError::Internal(e.into()))?;
         let actor = domain::model::audit_event::Actor::system("configuration");

@@ -4,7 +4,7 @@ use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
 use domain::model::provider::{Provider, ProviderSettings, ProviderSource, ProviderState};
 use domain::rule::provider::check;
-use domain::rule::recipient::ValidationError;
+use domain::rule::validation::ValidationError;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 

@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::document::{self, DocumentInfo};
 use super::operation::{ContentSpec, OperationSpec, ResponseSpec, schema_fn, string_enum};
-use crate::admin::http::render_problem;
-use crate::admin::{AdminError, AdminPage};
-use crate::fault::InternalError;
-use crate::web::{Problem, ProblemBody, admin_routes};
+use crate::admin_api::http::render_problem;
+use crate::admin_api::{AdminError, AdminPage};
+use crate::error::InternalError;
+use crate::http::{Problem, ProblemBody, admin_routes};
 
 pub(super) fn build_document() -> Value {
     let about = DocumentInfo {

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use super::document::{self, DocumentInfo};
 use super::operation::{ContentSpec, OperationSpec, ParameterSpec, ResponseSpec, schema_fn, string_enum};
-use crate::fault::InternalError;
-use crate::gateway::{DataError, OPERATIONS};
-use crate::hub::{ReadError, UpstreamError};
+use crate::error::InternalError;
+use crate::fdx_api::{DataError, OPERATIONS};
+use crate::upstream::{ReadError, UpstreamError};
 
 pub(super) fn build_document() -> Value {
     let about = DocumentInfo {

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use super::document::{self, DocumentInfo};
 use super::operation::{ContentSpec, OperationSpec, ResponseSpec, schema_fn};
-use crate::authz::AuthzError;
-use crate::fault::InternalError;
-use crate::limit::RateLimitError;
-use crate::web::OAuthErrorBody;
+use crate::error::InternalError;
+use crate::http::OAuthErrorBody;
+use crate::oauth::AuthzError;
+use crate::rate_limit::RateLimitError;
 use authorization::{authorize_operation, revoke_operation, token_operation};
 use management::{connections, providers, recipients, registrations};
 

@@ -8,8 +8,8 @@ use axum::routing::get;
 use bytes::Bytes;
 
 use super::{ApiDocument, page};
+use crate::http::{ApiSurface, Route, Segment};
 use crate::pages::{NoticeKind, render_notice, serve_asset, serve_cached_page};
-use crate::web::{ApiSurface, Route, Segment};
 
 /// The documents, each made once.
 static DOCUMENT_TEXTS: LazyLock<[Bytes; ApiDocument::ALL.len()]> =

@@ -15,12 +15,12 @@ use super::{
     render_plain_page, serve_asset,
 };
 use crate::app::App;
-use crate::ctx::RequestContext;
-use crate::hub::{self, AuthorizationStopped, Callback, ConsentError, ConsentPage};
-use crate::web::{
+use crate::context::RequestContext;
+use crate::http::{
     ApiSurface, BoundedBody, RequestOrigin, Route, Segment, detect_request_origin, expire_flow_cookie,
     read_flow_cookies,
 };
+use crate::upstream::{self, AuthorizationStopped, Callback, ConsentError, ConsentPage};
 
 /// The routes of the pages.
 pub(crate) fn routes() -> Vec<Route> {
@@ -74,7 +74,7 @@ async fn show_consent(
         return render_notice(StatusCode::NOT_FOUND, NoticeKind::NotFound);
     };
     let flow = read_flow_cookies(&app, &headers, Some(&id));
-    match hub::load_consent_page(&ctx, &id, &flow.hashes(&app)).await {
+    match upstream::load_consent_page(&ctx, &id, &flow.hashes(&app)).await {
         Ok(page) => {
             let text = PageTexts::new(Language::from_tags(&page.request.language));
             let (until, form_token) = (text.day(page.expires_at), flow.csrf_token(&app, &id));
@@ -116,10 +116,10 @@ async fn decide_consent(
     }
     match decision {
         Some("approve") => {
-            let approved = hub::approve(&ctx, &id, flow.hashes(&app)).await;
+            let approved = upstream::approve(&ctx, &id, flow.hashes(&app)).await;
             approved.map_or_else(|error| render_flow_error(&app, &id, error), |url| redirect_see_other(&url))
         }
-        Some("deny") => hub::deny(&ctx, &id, flow.hashes(&app)).await.map_or_else(
+        Some("deny") => upstream::deny(&ctx, &id, flow.hashes(&app)).await.map_or_else(
             |error| render_flow_error(&app, &id, error),
             |url| clear_flow_cookie(&app, &id, redirect_see_other(&url)),
         ),
@@ -145,7 +145,7 @@ async fn handle_callback(
     let flow = read_flow_cookies(&app, &headers, None);
     match parse_callback(&provider, &AuthorizeQuery(pairs), flow.hashes(&app)) {
         Some(callback) => {
-            hub::receive_callback(ctx, callback).await.map_or_else(render_consent_error, |answered| {
+            upstream::receive_callback(ctx, callback).await.map_or_else(render_consent_error, |answered| {
                 clear_flow_cookie(&app, &answered.request_id, redirect_found(&answered.url))
             })
         }

@@ -7,7 +7,7 @@ use domain::model::authorization_request::RequestStepError;
 use domain::rule::authorize::{AuthorizePageError, Language};
 
 use super::{PageTexts, render_plain_page};
-use crate::fault::InternalError;
+use crate::error::InternalError;
 
 /// What a person is told when there is nowhere to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

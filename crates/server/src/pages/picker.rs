@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::{PageTexts, render_flow_page};
-use crate::authz::Picker;
+use crate::oauth::Picker;
 
 #[derive(Template)]
 #[template(path = "picker.html")]

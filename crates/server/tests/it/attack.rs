@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use bowline::cli::BrowserRequest;
 use http::{Method, header};
 
-use crate::kit::{HubProcess, TestHub, on_both, query_parameter};
+use crate::support::{HubProcess, TestHub, on_both, query_parameter};
 
 on_both!(authorize_rejects_state_with_controls_or_too_long);
 

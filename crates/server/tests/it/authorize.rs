@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::kit::{SCOPE, TestClient, TestHub, query_parameter};
+use crate::support::{SCOPE, TestClient, TestHub, query_parameter};
 use bowline::cli::BrowserRequest;
 
 /// The error that a changed query brings back to the recipient.

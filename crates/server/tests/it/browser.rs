@@ -4,7 +4,7 @@ use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
 
-use crate::kit::{Chrome, TestHub, authorize_url, query_parameter};
+use crate::support::{Chrome, TestHub, authorize_url, query_parameter};
 
 const PAGE: &str = "<!doctype html><title>app</title><p id=script>off</p>\
                     <script>document.getElementById('script').textContent = 'on'</script><p>welcome back</p>";

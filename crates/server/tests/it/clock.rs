@@ -9,7 +9,7 @@ use bowline::cli::{BrowserRequest, BrowserResponse};
 use domain::Timestamp;
 use http::Method;
 
-use crate::kit::{ConnectionTokens, TestHub, create_database, on_both, spawn_listener};
+use crate::support::{ConnectionTokens, TestHub, create_database, on_both, spawn_listener};
 
 on_both!(stale_clock_measurement_makes_node_unavailable);
 
@@ -27,8 +27,8 @@ impl ClockTestNode {
         let own = Arc::new(AtomicI64::new(kit.app().now().unwrap().millis()));
         let app = kit.build_other_app(Clock::fixed_with_db_offset(Arc::clone(&own))).await;
         let section = &app.config().server;
-        let public = spawn_listener(&app, bowline::web::all_routes(), section).await;
-        let probes = spawn_listener(&app, bowline::node::routes(), section).await;
+        let public = spawn_listener(&app, bowline::http::all_routes(), section).await;
+        let probes = spawn_listener(&app, bowline::server::routes(), section).await;
         let node = Self { app, local_clock: own, public, probes };
         node.set_clock_offset(0).await;
         node

@@ -6,7 +6,7 @@ use domain::model::provider::ProviderState;
 use fdx::vocabulary::find_unknown_words;
 use serde_json::json;
 
-use crate::kit::{EndpointStub, TestHub, json_response};
+use crate::support::{EndpointStub, TestHub, json_response};
 
 #[tokio::test]
 async fn account_list_shows_consented_accounts_only() {
@@ -47,7 +47,7 @@ async fn account_number_and_profile_require_their_clusters() {
     query.retain(|(name, _)| *name != "scope");
     query.push(("scope", "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS CUSTOMER_CONTACT".into()));
     let back = kit.complete_authorization(&query, "alice", &["mt-alice-chequing"]).await;
-    let code = crate::kit::query_parameter(&back, "code").unwrap();
+    let code = crate::support::query_parameter(&back, "code").unwrap();
     let token = kit.redeem(&acme, &code).await.json()["access_token"].as_str().unwrap().to_owned();
     let account =
         kit.read("/accounts?resultType=details", &token).await.json()["accounts"][0]["depositAccount"]

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::kit::{Chrome, TestHub};
+use crate::support::{Chrome, TestHub};
 use bowline::cli::BrowserRequest;
 use http::Method;
 

@@ -9,7 +9,7 @@ use bowline::cli::BrowserResponse;
 use bowline::openapi::ApiDocument;
 use serde_json::Value;
 
-use crate::kit::{Chrome, RawRequest, SCOPE, TestHub};
+use crate::support::{Chrome, RawRequest, SCOPE, TestHub};
 
 /// What people read of HTML.
 fn html_to_text(html: &str) -> String {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bowline::cli::{BrowserRequest, BrowserResponse};
 use serde_json::Value;
 
-use crate::kit::{SCOPE, TestClient, TestHub, on_both};
+use crate::support::{SCOPE, TestClient, TestHub, on_both};
 
 on_both!(flinks_examples_match_documented_responses);
 

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use bowline::cli::BrowserResponse;
 use serde_json::{Value, json};
 
-use crate::kit::{ConnectionTokens, RawRequest, TestHub};
-use crate::whole::callers::FULL_SCOPE;
+use crate::matrix::callers::FULL_SCOPE;
+use crate::support::{ConnectionTokens, RawRequest, TestHub};
 
 const BANKS: [i64; 2] = [1000, 2000];
 const CUSTOMERS: [&str; 6] = ["alice", "bob", "chloe", "david", "emma", "farid"];

@@ -6,7 +6,7 @@ use oauth2::{
     PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, TokenResponse, TokenUrl,
 };
 
-use crate::kit::{TestHub, query_parameter};
+use crate::support::{TestHub, query_parameter};
 
 /// The library brings no HTTP of its own here.
 async fn send(request: HttpRequest) -> Result<HttpResponse, reqwest::Error> {

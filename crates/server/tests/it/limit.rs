@@ -2,8 +2,8 @@
 
 use bowline::cli::BrowserResponse;
 
-use crate::kit::{RawRequest, TestClient, TestHub};
-use crate::whole::errors::expected_rate_limit_errors;
+use crate::matrix::error_coverage::expected_rate_limit_errors;
+use crate::support::{RawRequest, TestClient, TestHub};
 
 fn parse_retry_after(answer: &BrowserResponse) -> u64 {
     answer.headers["retry-after"].to_str().unwrap().parse().unwrap()
@@ -13,7 +13,7 @@ fn parse_retry_after(answer: &BrowserResponse) -> u64 {
 async fn recipient_over_limit_gets_429_others_unaffected() {
     let kit = TestHub::with_settings(&[("limit.recipient", "3")]).await;
     let tokens = kit.connect(&kit.acme()).await;
-    let other = kit.connect(&kit.register_recipient(&[1000], crate::kit::SCOPE, false).await).await;
+    let other = kit.connect(&kit.register_recipient(&[1000], crate::support::SCOPE, false).await).await;
     for _ in 0..3 {
         assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
     }
@@ -32,7 +32,7 @@ async fn connection_limit_is_separate_per_connection() {
     let kit = TestHub::with_settings(&[("limit.connection", "2")]).await;
     let acme = kit.acme();
     let alice = kit.connect(&acme).await;
-    let bob = kit.connect_at(1000, &acme, "bob", &[], crate::kit::SCOPE).await;
+    let bob = kit.connect_at(1000, &acme, "bob", &[], crate::support::SCOPE).await;
     for _ in 0..2 {
         assert_eq!(kit.read("/accounts", &alice.access).await.status, 200);
     }
@@ -44,7 +44,7 @@ async fn connection_limit_is_separate_per_connection() {
 async fn provider_limit_reserves_share_for_other_recipients() {
     let kit = TestHub::with_settings(&[("limit.provider", "6"), ("limit.provider_share", "50")]).await;
     let tokens = kit.connect(&kit.acme()).await;
-    let other = kit.connect(&kit.register_recipient(&[1000, 2000], crate::kit::SCOPE, false).await).await;
+    let other = kit.connect(&kit.register_recipient(&[1000, 2000], crate::support::SCOPE, false).await).await;
     let read = async |access: &str| kit.read("/accounts", access).await;
     for _ in 0..3 {
         assert_eq!(read(&tokens.access).await.status, 200);
@@ -65,12 +65,12 @@ async fn token_and_revoke_over_limit_return_503() {
     let kit = TestHub::with_settings(&[("limit.token", "3"), ("limit.revoke", "1")]).await;
     let acme = kit.acme();
     let (first, second) =
-        (kit.connect(&acme).await, kit.connect_at(1000, &acme, "bob", &[], crate::kit::SCOPE).await);
+        (kit.connect(&acme).await, kit.connect_at(1000, &acme, "bob", &[], crate::support::SCOPE).await);
     assert_eq!(kit.refresh(&acme, &first.refresh).await.status, 200);
     let refused = kit.refresh(&acme, &first.refresh).await;
     expected_rate_limit_errors()[1].assert_matches(&refused, "token");
     assert!((1..=20).contains(&parse_retry_after(&refused)), "{:?}", refused.headers);
-    let other = kit.register_recipient(&[1000], crate::kit::SCOPE, false).await;
+    let other = kit.register_recipient(&[1000], crate::support::SCOPE, false).await;
     assert!(!kit.request_client_token(&other).await.is_empty());
     assert_eq!(kit.revoke(&first.access).await.status, 204);
     let refused = kit.revoke(&second.access).await;
@@ -112,7 +112,7 @@ async fn failed_authentication_blocks_client_per_network() {
         200,
         "what the caller writes is not believed"
     );
-    let other = kit.register_recipient(&[1000], crate::kit::SCOPE, false).await;
+    let other = kit.register_recipient(&[1000], crate::support::SCOPE, false).await;
     assert_eq!(try_it(&other, "203.0.113.9").await.status, 200, "another client there is not shut out");
     assert_eq!(try_it(&unknown, "203.0.113.9").await.json()["error"], "invalid_client");
 }

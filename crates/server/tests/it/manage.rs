@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bowline::cli::BrowserResponse;
-use bowline::job;
+use bowline::jobs;
 use domain::Clusters;
 use domain::id::{ClientId, ProviderId};
 use domain::model::connection::EndCause;
@@ -12,7 +12,7 @@ use http::Method;
 use serde_json::{Value, json};
 use store::command::FillConnections;
 
-use crate::kit::{SCOPE, TestClient, TestHub, on_both, query_parameter};
+use crate::support::{SCOPE, TestClient, TestHub, on_both, query_parameter};
 
 on_both!(
     registration_state_is_enforced_at_each_step,
@@ -195,7 +195,7 @@ async fn per_registration_client_is_used_at_provider() {
         .sql("SELECT upstream_client_secret FROM registrations WHERE upstream_client_id = 'bowline'")
         .await;
     assert!(
-        stored.len() == 1 && !stored[0].contains(&crate::kit::hex(secret.trim_end().as_bytes())),
+        stored.len() == 1 && !stored[0].contains(&crate::support::hex(secret.trim_end().as_bytes())),
         "it is sealed"
     );
     kit.assert_uses_upstream_client(&recipient).await;
@@ -396,7 +396,7 @@ async fn provider_list_depends_on_token_kind(kit: TestHub) {
 async fn recipient_removal_ends_connections_in_batches(kit: TestHub) {
     let (recipient, token) = create_active_recipient(&kit).await;
     kit.update_provider_settings(1000, |settings| settings.revoke.clear()).await;
-    let ctx = job::new_job_context(kit.app(), "test").unwrap();
+    let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
     let fill = FillConnections {
         moment: ctx.new_moment().unwrap(),
         client_id: ClientId::parse(&recipient.id).unwrap(),

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use bowline::http::{ApiSurface, all_routes};
 use bowline::openapi::ApiDocument;
-use bowline::web::{ApiSurface, all_routes};
 use serde_json::Value;
 
-use crate::kit::build_strict_validator;
+use crate::support::build_strict_validator;
 
 fn list_operations<'a>(document: &'a Value) -> impl Iterator<Item = (String, &'a Value)> {
     document["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {

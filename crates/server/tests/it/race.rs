@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use bowline::app::App;
 use bowline::cli::BrowserResponse;
-use bowline::job;
+use bowline::jobs;
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::connection::EndCause;
 use serde_json::json;
 use store::command::{EndConnection, EndOutcome};
 
-use crate::kit::{ConnectionTokens, HubApiClient, SecondNode, TestHub, create_database};
+use crate::support::{ConnectionTokens, HubApiClient, SecondNode, TestHub, create_database};
 
 /// What was tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,11 +256,11 @@ impl<'a> RaceRound<'a> {
                 let begun = self.counter.next();
                 let ctx = if act == RaceAction::Expire {
                     kit.advance(REMAINING_CONSENT);
-                    let ctx = job::new_job_context(nodes.app(node), "test").unwrap();
-                    job::sweep(&ctx).await.unwrap();
+                    let ctx = jobs::new_job_context(nodes.app(node), "test").unwrap();
+                    jobs::sweep(&ctx).await.unwrap();
                     ctx
                 } else {
-                    let ctx = job::new_job_context(nodes.app(node), "test").unwrap();
+                    let ctx = jobs::new_job_context(nodes.app(node), "test").unwrap();
                     let end = EndConnection {
                         moment: ctx.new_moment().unwrap(),
                         connection_id: id.clone(),
@@ -268,7 +268,7 @@ impl<'a> RaceRound<'a> {
                         actor: Actor::new(ActorKind::Provider, "1000"),
                         fence: None,
                     };
-                    let outcome = bowline::connection::end(&ctx, end).await.unwrap();
+                    let outcome = bowline::connections::end(&ctx, end).await.unwrap();
                     assert!(
                         matches!(outcome, EndOutcome::Ended | EndOutcome::AlreadyEnded(_)),
                         "{outcome:?}"

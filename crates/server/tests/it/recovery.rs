@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bowline::cli::BrowserRequest;
-use bowline::job;
+use bowline::jobs;
 use domain::id::{JobId, ProviderId, Seed};
 use domain::model::audit_event::{Actor, SubjectKind};
 use domain::model::authorization_request::AuthorizationRequest;
@@ -17,7 +17,7 @@ use store::query::{
     CountJobs, FindAuthorizationRequestByState, GetAuditChain, GetAuthorizationRequest, GetProvider,
 };
 
-use crate::kit::{TestHub, query_parameter};
+use crate::support::{TestHub, query_parameter};
 
 /// The callback of a bank that said yes, not followed.
 pub(crate) async fn approve_and_capture_callback(kit: &TestHub) -> String {
@@ -32,7 +32,7 @@ pub(crate) async fn create_interrupted_exchange(kit: &TestHub) -> (Authorization
     let callback = approve_and_capture_callback(kit).await;
     let (code, state) =
         (query_parameter(&callback, "code").unwrap(), query_parameter(&callback, "state").unwrap());
-    let (app, ctx) = (kit.app(), job::new_job_context(kit.app(), "test").unwrap());
+    let (app, ctx) = (kit.app(), jobs::new_job_context(kit.app(), "test").unwrap());
     let states = app.vault().hash_all_generations(&state);
     let request = ctx.ask(&FindAuthorizationRequestByState { state: states.clone() }).await.unwrap().unwrap();
     let connection = request.connection_id.as_str();
@@ -72,7 +72,7 @@ async fn exchange_without_response(kit: &TestHub, request: &AuthorizationRequest
 
 /// The sweep of a node that goes on.
 pub(crate) async fn run_recovery(kit: &TestHub) -> usize {
-    job::recover_exchanges(&job::new_job_context(kit.app(), "test").unwrap()).await.unwrap()
+    jobs::recover_exchanges(&jobs::new_job_context(kit.app(), "test").unwrap()).await.unwrap()
 }
 
 async fn count_jobs(kit: &TestHub, kind: &'static str, state: &'static str) -> i64 {
@@ -165,7 +165,7 @@ async fn stalled_worker_does_not_send_code_after_lease() {
     let (request, code) = create_interrupted_exchange(&kit).await;
     let connection = request.connection_id.as_str();
     let key = kit.app().vault().unwrap_data_key(&request.data_key, connection).unwrap();
-    let leased = job::new_job_context(kit.app(), "test").unwrap();
+    let leased = jobs::new_job_context(kit.app(), "test").unwrap();
     let job = Job {
         id: JobId::parse("job_1").unwrap(),
         kind: JobKind::RecoverAuthorizationCode,
@@ -182,11 +182,12 @@ async fn stalled_worker_does_not_send_code_after_lease() {
         give_up_at: leased.now().plus(Duration::from_hours(1)),
     };
     kit.advance(Duration::from_millis(5_001));
-    let late = bowline::hub::run_revocation(&leased, &job).await.unwrap();
+    let late = bowline::upstream::run_revocation(&leased, &job).await.unwrap();
     assert_eq!(late.attempt, AttemptOutcome::RetryLater { retry_after: None });
     assert!(kit.list_grant_states().await.is_empty(), "the bank was not asked");
-    let in_time =
-        bowline::hub::run_revocation(&job::new_job_context(kit.app(), "test").unwrap(), &job).await.unwrap();
+    let in_time = bowline::upstream::run_revocation(&jobs::new_job_context(kit.app(), "test").unwrap(), &job)
+        .await
+        .unwrap();
     assert_eq!((in_time.attempt, in_time.unrevoked), (AttemptOutcome::Accepted, None));
     assert_eq!(kit.list_grant_states().await, ["ended"]);
 }
@@ -208,7 +209,7 @@ async fn spawn_silent_token_endpoint() -> String {
 #[tokio::test]
 async fn exchange_without_response_is_left_to_recovery() {
     let kit = TestHub::new().await;
-    let ctx = job::new_job_context(kit.app(), "test").unwrap();
+    let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
     let stored = ctx.ask(&GetProvider { id: ProviderId::new(1000) }).await.unwrap().unwrap();
     let at = |token_endpoint: String| {
         let (mut provider, moment): (Provider, _) = (stored.clone(), ctx.new_moment().unwrap());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::model::connection::{EndCause, UpstreamRevocation};
 use http::Method;
 
-use crate::kit::{ConnectionTokens, SCOPE, TestClient, TestHub, on_both};
+use crate::support::{ConnectionTokens, SCOPE, TestClient, TestHub, on_both};
 use bowline::cli::BrowserRequest;
 
 on_both!(

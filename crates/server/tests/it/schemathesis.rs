@@ -9,8 +9,8 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::kit::TestHub;
-use crate::whole::callers::FULL_SCOPE;
+use crate::matrix::callers::FULL_SCOPE;
+use crate::support::TestHub;
 
 /// What ends, deletes or replaces something, by operation.
 const DESTRUCTIVE_OPERATIONS: &str = "(?i)^(revoke|end|delete|remove|regenerate|retire|close)";

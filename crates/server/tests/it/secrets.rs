@@ -9,7 +9,7 @@ use bowline::cli::{BrowserRequest, BrowserResponse, find_hidden_field};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::kit::{
+use crate::support::{
     HubProcess, RecordedExchange, TestClient, TestHub, authorize_url, create_durable_database, hex,
     query_parameter, wait_until,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bowline::job;
+use bowline::jobs;
 use domain::id::ProviderId;
 use domain::model::audit_event::Actor;
 use domain::model::connection::UpstreamRevocation;
@@ -11,11 +11,11 @@ use serde_json::json;
 use store::command::UpsertProvider;
 use store::query::GetProvider;
 
-use crate::kit::{SCOPE, TestHub};
 use crate::recovery::{create_interrupted_exchange, run_recovery, wait_for_orphan_outcome};
+use crate::support::{SCOPE, TestHub};
 
 async fn use_shared_grants(kit: &TestHub) {
-    let ctx = job::new_job_context(kit.app(), "test").unwrap();
+    let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
     let mut provider = ctx.ask(&GetProvider { id: ProviderId::new(1000) }).await.unwrap().unwrap();
     provider.settings.grant_scope = GrantScope::PerClientCustomer;
     let upsert = UpsertProvider { moment: ctx.new_moment().unwrap(), provider, actor: Actor::system("test") };

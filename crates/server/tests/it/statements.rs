@@ -9,7 +9,7 @@ use futures_util::stream;
 use http::{Method, Response, header};
 use serde_json::json;
 
-use crate::kit::{ConnectionTokens, EndpointStub, RawRequest, TestHub, json_response, on_both};
+use crate::support::{ConnectionTokens, EndpointStub, RawRequest, TestHub, json_response, on_both};
 
 on_both!(end_during_document_download_returns_602);
 

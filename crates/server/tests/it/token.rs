@@ -6,7 +6,7 @@ use base64::Engine;
 use http::Method;
 use serde_json::json;
 
-use crate::kit::{SCOPE, TestClient, TestHub, on_both};
+use crate::support::{SCOPE, TestClient, TestHub, on_both};
 use bowline::cli::{BrowserRequest, BrowserResponse};
 
 on_both!(
@@ -149,7 +149,7 @@ async fn code_is_bound_to_client_uri_verifier_and_lifetime(kit: TestHub) {
     query.push(("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".into()));
     query.push(("code_challenge_method", "S256".into()));
     let back = kit.complete_authorization(&query, "alice", &["mt-alice-card"]).await;
-    let code = crate::kit::query_parameter(&back, "code").unwrap();
+    let code = crate::support::query_parameter(&back, "code").unwrap();
     assert_eq!(
         parse_status_and_error(&kit.redeem(&acme, &code).await),
         (400, "invalid_grant".into()),
@@ -176,12 +176,12 @@ async fn unauthorized_code_replay_is_rejected_without_effect(kit: TestHub) {
     query.push(("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".into()));
     query.push(("code_challenge_method", "S256".into()));
     let back = kit.complete_authorization(&query, "alice", &["mt-alice-card"]).await;
-    let code = crate::kit::query_parameter(&back, "code").unwrap();
+    let code = crate::support::query_parameter(&back, "code").unwrap();
     let (grant, code) = (("grant_type", "authorization_code"), ("code", code.as_str()));
     let uri = ("redirect_uri", acme.redirect_uri.as_str());
     let tokens = kit.request_token(&acme, &[grant, code, uri, verifier]).await.json();
     let access = tokens["access_token"].as_str().unwrap();
-    let id = crate::kit::connection_id_from_token(access);
+    let id = crate::support::connection_id_from_token(access);
     let wrong_uri = ("redirect_uri", "https://elsewhere.example.org/");
     let wrong_verifier = ("code_verifier", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
     for (who, fields) in [

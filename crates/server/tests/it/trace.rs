@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::kit::HubProcess;
+use crate::support::HubProcess;
 
 /// Whether a trace shows the log synced after its last write and before the first 204 was sent.
 fn ensure_synced_before_reply(trace: &str) -> Result<(), String> {

@@ -8,7 +8,7 @@ use domain::secret::TokenHash;
 use serde_json::{Value, json};
 
 use super::build_audit_entry;
-use super::own_client::queue_upstream_client_deletions;
+use super::upstream_client::queue_upstream_client_deletions;
 use crate::error::Result;
 use crate::record::{find_client, lock_client};
 use crate::sql::sql;

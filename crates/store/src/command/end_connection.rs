@@ -14,8 +14,8 @@ use domain::{Moment, Timestamp};
 use serde_json::json;
 
 use super::build_audit_entry;
+use crate::commit_effect::CommitEffect;
 use crate::error::{Result, StoreError};
-use crate::mark::CommitEffect;
 use crate::record::{lock_connection, read_scalar};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;

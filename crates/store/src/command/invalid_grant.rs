@@ -4,7 +4,7 @@ use domain::id::{ConnectionId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::connection::{ConnectionState, EndCause};
 use domain::model::provider::ProviderState;
-use domain::rule::trip::{
+use domain::rule::invalid_grant::{
     InvalidGrantDecision, RefreshStats, epoch_minute, evaluate_invalid_grant, first_window_minute,
 };
 use domain::{Moment, Timestamp};

@@ -9,8 +9,10 @@ use domain::secret::TokenHash;
 use domain::{Moment, Timestamp};
 use serde_json::json;
 
+use super::authorization_request::{
+    EMPTY_KEY, UnrevokedToken, ensure_still_allowed, fail_request_and_revoke,
+};
 use super::build_audit_entry;
-use super::request::{EMPTY_KEY, UnrevokedToken, ensure_still_allowed, fail_request_and_revoke};
 use crate::Command;
 use crate::error::{Result, StoreError};
 use crate::record::{lock_request, read_scalar};

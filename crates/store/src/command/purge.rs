@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::Moment;
-use domain::rule::trip::epoch_minute;
+use domain::rule::invalid_grant::epoch_minute;
 
 use crate::Command;
 use crate::error::Result;

@@ -4,8 +4,8 @@ use domain::Moment;
 use domain::id::AuthorizationRequestId;
 use domain::model::job::JobKind;
 
+use super::authorization_request::fail_request;
 use super::end_connection::{SealedToken, queue_job};
-use super::request::fail_request;
 use crate::Command;
 use crate::error::{Result, StoreError};
 use crate::record::lock_request;

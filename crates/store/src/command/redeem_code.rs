@@ -6,8 +6,8 @@ use domain::model::audit_event::{Actor, ActorKind, AuditAction, AuditHead, Subje
 use domain::model::connection::{Connection, ConnectionState, ConnectionStatus, EndCause};
 use domain::model::provider::GrantScope;
 use domain::rule::access::AccessState;
+use domain::rule::authorization_code::{Redemption, redeem};
 use domain::rule::authorize::ensure_may_connect;
-use domain::rule::redeem::{Redemption, redeem};
 use domain::rule::token::BAD_CODE;
 use domain::secret::{TokenHash, TokenHashes};
 use domain::{Moment, Secret, Timestamp};

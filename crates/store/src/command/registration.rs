@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::client::{ClientSelector, record_client_event};
 use super::end_connection::{SealedToken, queue_job};
-use super::own_client::RegistrationSubject;
+use super::upstream_client::RegistrationSubject;
 use crate::Command;
 use crate::error::Result;
 use crate::record::{find_provider, find_registration, list_registrations};

@@ -18,8 +18,8 @@ use tokio::sync::oneshot;
 
 use super::queue::{Queue, WaitOutcome};
 use super::{SqliteTx, block_on_ready};
+use crate::commit_effect::CommitEffect;
 use crate::error::{Result, StoreError};
-use crate::mark::CommitEffect;
 use crate::{Command, StoreSettings, Tx};
 
 /// The most commands in one commit.

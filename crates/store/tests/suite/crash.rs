@@ -11,7 +11,7 @@ use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
 use store::Location;
 use store::query::GetConnection;
 
-use crate::kit::{TestStore, connect, connection_id, create_durable_database};
+use crate::support::{TestStore, connect, connection_id, create_durable_database};
 
 const CHILD_URL_VAR: &str = "BOWLINE_CRASH_CHILD";
 const CONNECTIONS: usize = 60;

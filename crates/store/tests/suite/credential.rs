@@ -10,7 +10,7 @@ use store::command::{
 };
 use store::query::GetUpstreamCredential;
 
-use crate::kit::{TestStore, on_both};
+use crate::support::{TestStore, on_both};
 
 on_both!(
     refresh_lease_is_exclusive,

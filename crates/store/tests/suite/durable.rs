@@ -2,7 +2,7 @@
 
 use store::{Location, Store, StoreError, StoreSettings};
 
-use crate::kit::{TestStore, audit_key, connect};
+use crate::support::{TestStore, audit_key, connect};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_that_may_lose_commits_is_rejected() {

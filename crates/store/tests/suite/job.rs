@@ -8,7 +8,7 @@ use domain::model::job::{AttemptOutcome, Job, JobState, JobStep, ResolveJobError
 use store::command::{FailedJobAction, FinishJob, LeaseJob, ResolveFailedJob, UnrevokedToken};
 use store::query::ListConnectionJobs;
 
-use crate::kit::{DAY, TestStore, on_both, operator_actor};
+use crate::support::{DAY, TestStore, on_both, operator_actor};
 
 on_both!(
     job_is_leased_once_and_done_after_acceptance,

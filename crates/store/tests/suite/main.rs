@@ -1,23 +1,23 @@
 //! Every command and query, on both databases and against a model.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
 
+mod admin_setup;
+mod authorization_request;
+mod connection;
 mod crash;
 mod credential;
 mod durable;
+mod invalid_grant;
 mod job;
-mod kit;
-mod life;
-mod manage;
+mod management;
 mod model;
 mod operator;
-mod own_client;
 mod purge;
 mod race;
 mod recovery;
-mod request;
 mod schema;
 mod search;
-mod set_up;
 mod shared_grant;
-mod size;
-mod trip;
+mod support;
+mod upstream_client;
+mod write_amplification;

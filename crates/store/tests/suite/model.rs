@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 use store::command::{ExpireConnection, RedeemOutcome};
 use store::query::FindRefreshToken;
 
-use crate::kit::{DAY, TestStore, connection_id, hashes};
+use crate::support::{DAY, TestStore, connection_id, hashes};
 
 #[derive(Clone, Debug)]
 enum HistoryStep {

@@ -9,7 +9,7 @@ use domain::model::operator::{OperatorToken, Role};
 use store::command::{AddOperator, AddOperatorOutcome, IssueBootstrapToken, OperatorAddedBy, RemoveOperator};
 use store::query::{FindOperator, ListOperators};
 
-use crate::kit::{DAY, TestStore, hash, hashes, on_both, operator_actor};
+use crate::support::{DAY, TestStore, hash, hashes, on_both, operator_actor};
 
 on_both!(
     bootstrap_token_adds_first_admin_once,

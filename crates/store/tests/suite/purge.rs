@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
 use domain::model::job::AttemptOutcome;
-use domain::rule::trip::epoch_minute;
+use domain::rule::invalid_grant::epoch_minute;
 use store::command::{OpenAuthorizationRequest, Purge};
 use store::query::{
     FindRefreshToken, GetAccessState, GetAuthorizationRequest, GetUpstreamCredential, ListDueConnections,
 };
 
 use crate::job::{finish_job, lease_job};
-use crate::kit::{DAY, TestStore, hashes, on_both};
+use crate::support::{DAY, TestStore, hashes, on_both};
 
 on_both!(
     purge_removes_ended_requests_and_codes_after_an_hour,
@@ -135,7 +135,7 @@ async fn purge_removes_done_jobs_after_30_days_and_keeps_failed(mut kit: TestSto
     assert_eq!(purge(&kit, 500).await, 0);
     let left = [kit.count_jobs("tell_bank", "done").await, kit.count_jobs("tell_bank", "dead").await];
     assert_eq!((left, kit.count_jobs("tell_bank", "pending").await), ([0, 1], 1));
-    let id = crate::kit::connection_id("a");
+    let id = crate::support::connection_id("a");
     assert_eq!(
         kit.get_connection(&id).await.provider_revocation,
         UpstreamRevocation::Accepted,

@@ -12,7 +12,7 @@ use store::query::{FindRefreshToken, GetUpstreamCredential};
 
 use crate::credential::{acquire_lease, store_credential};
 use crate::job::{finish_job, lease_job};
-use crate::kit::{TestStore, connect, hashes, on_both};
+use crate::support::{TestStore, connect, hashes, on_both};
 
 on_both!(
     concurrent_lease_requests_grant_one_lease,

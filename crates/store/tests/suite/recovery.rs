@@ -9,7 +9,7 @@ use store::command::{FailRequest, RecoverExchange, UnrevokedToken};
 use store::query::{GetAuthorizationRequest, ListInterruptedExchanges};
 
 use crate::job::{finish_job, finish_job_with, lease_job};
-use crate::kit::{DAY, EXCHANGE_TIMEOUT, TestStore, on_both};
+use crate::support::{DAY, EXCHANGE_TIMEOUT, TestStore, on_both};
 
 on_both!(
     interrupted_exchange_is_recovered_by_one_job,

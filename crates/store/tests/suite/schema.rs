@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use store::Location;
 use store::query::hot_statements;
 
-use crate::kit::{TestStore, connect, on_both};
+use crate::support::{TestStore, connect, on_both};
 
 on_both!(hot_statements_use_an_index);
 

@@ -5,7 +5,7 @@ use domain::model::connection::{ConnectionStatus, EndCause};
 use domain::model::job::{JobKind, JobState};
 use store::query::{GetConnectionSummary, ListConnectionJobs, ListConnections, ListJobs, TimeRange};
 
-use crate::kit::{DAY, TestStore, on_both, parse_client_id};
+use crate::support::{DAY, TestStore, on_both, parse_client_id};
 
 on_both!(
     connection_filters_return_matching_connections,

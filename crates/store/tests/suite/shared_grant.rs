@@ -10,7 +10,7 @@ use store::query::IsGrantShared;
 
 use crate::credential::acquire_lease;
 use crate::job::{finish_job, lease_job};
-use crate::kit::{DAY, TestStore, connection_id, on_both};
+use crate::support::{DAY, TestStore, connection_id, on_both};
 
 on_both!(
     shared_grant_is_revoked_by_last_end_only,

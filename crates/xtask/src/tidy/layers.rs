@@ -32,9 +32,9 @@ fn list_forbidden(path: &str) -> Vec<(&'static str, &'static str)> {
 
 fn list_server_rules(path: &str) -> Vec<(&'static str, &'static str)> {
     let edge = path.ends_with("http.rs")
-        || path.starts_with("web")
+        || path.starts_with("http/")
         || path.starts_with("pages")
-        || path.starts_with("node")
+        || path.starts_with("server")
         || path.starts_with("openapi");
     if path == "app.rs" {
         return vec![("sandbox", "`app.rs` never names the sandbox")];
@@ -48,7 +48,10 @@ fn list_server_rules(path: &str) -> Vec<(&'static str, &'static str)> {
             (".store()", "handlers call use cases, never the store"),
         ];
     }
-    vec![("axum", "HTTP stands in `http.rs`, `web` and `pages`"), ("crate::web", "use cases never use `web`")]
+    vec![
+        ("axum", "handlers are in `http.rs` files, `http/` and `pages/`"),
+        ("crate::http", "use cases never import `http`"),
+    ]
 }
 
 pub(super) fn check(source: &SourceFile) -> Vec<String> {
@@ -79,14 +82,14 @@ mod tests {
     fn layer_violations_are_reported() {
         assert!(has_violation("crates/domain/src/id.rs", "use store::Store;"));
         assert!(has_violation("crates/domain/src/id.rs", "use tokio::sync::Mutex;"));
-        assert!(has_violation("crates/server/src/hub/fetch.rs", "sql!(\"SELECT 1\")"));
-        assert!(has_violation("crates/server/src/hub/fetch.rs", "use axum::Json;"));
-        assert!(has_violation("crates/server/src/hub/fetch.rs", "use crate::web::Face;"));
-        assert!(has_violation("crates/server/src/authz/http.rs", "use store::query::ClientById;"));
+        assert!(has_violation("crates/server/src/upstream/fetch.rs", "sql!(\"SELECT 1\")"));
+        assert!(has_violation("crates/server/src/upstream/fetch.rs", "use axum::Json;"));
+        assert!(has_violation("crates/server/src/upstream/fetch.rs", "use crate::http::ApiSurface;"));
+        assert!(has_violation("crates/server/src/oauth/http.rs", "use store::query::GetClient;"));
         assert!(has_violation("crates/server/src/pages/http.rs", "ctx.app().store().ask(&q)"));
         assert!(has_violation("crates/sandbox/src/bank.rs", "use domain::Secret;"));
         assert!(has_violation("crates/server/src/app.rs", "use sandbox::bank::Bank;"));
-        assert!(!has_violation("crates/server/src/authz/http.rs", "use axum::Json;"));
-        assert!(!has_violation("crates/server/src/hub/fetch.rs", "// not sql!( here"));
+        assert!(!has_violation("crates/server/src/oauth/http.rs", "use axum::Json;"));
+        assert!(!has_violation("crates/server/src/upstream/fetch.rs", "// not sql!( here"));
     }
 }

@@ -1,4 +1,4 @@
-//! The tests that documents name exist: `it/kill.rs::a_test`, `suite/life.rs::a_test`, or a path below `crates/`.
+//! The tests that documents name exist: `it/crash_points.rs::a_test`, `suite/connection.rs::a_test`, or a path below `crates/`.
 
 use std::path::Path;
 
@@ -43,17 +43,20 @@ mod tests {
     fn missing_test_named_in_document_is_reported() {
         let source = |path: &str, text: &str| SourceFile { path: path.into(), text: text.into() };
         let code = [
-            source("crates/server/tests/it/kill.rs", "async fn it_holds(kit: Kit) {}"),
-            source("crates/store/tests/suite/life.rs", "fn it_holds() {}"),
+            source("crates/server/tests/it/crash_points.rs", "async fn it_holds(kit: Kit) {}"),
+            source("crates/store/tests/suite/connection.rs", "fn it_holds() {}"),
             source("crates/domain/src/id.rs", "fn it_holds() {}"),
         ];
         let findings = |text: &str| {
             let sources = code.iter().map(|s| source(&s.path, &s.text)).chain([source("docs/a.md", text)]);
             check(&sources.collect::<Vec<_>>())
         };
-        let good = "`it/kill.rs::it_holds`, `suite/life.rs::sqlite::it_holds`, `domain/src/id.rs::it_holds`, `it/kill.rs`";
+        let good = "`it/crash_points.rs::it_holds`, `suite/connection.rs::sqlite::it_holds`, `domain/src/id.rs::it_holds`, `it/crash_points.rs`";
         assert!(findings(good).is_empty());
-        assert_eq!(findings("see `it/kill.rs::it_held`"), ["docs/a.md: there is no it/kill.rs::it_held"]);
+        assert_eq!(
+            findings("see `it/crash_points.rs::it_held`"),
+            ["docs/a.md: there is no it/crash_points.rs::it_held"]
+        );
         assert_eq!(findings("`domain/src/ids.rs::it_holds`").len(), 1);
     }
 }

@@ -8,11 +8,11 @@ use jiff::ToSpan;
 use jiff::civil;
 use rust_decimal::Decimal;
 
-use super::bookings::{Posting, months_between};
 use super::ledger::{InvestmentPlan, Kind, Ledger, Loan, Term};
-use super::market::{find_security, last_business_day};
 use super::plan::{PositionBalance, compute_position_balances};
-use super::{Book, mask_number, money, noon, people, units};
+use super::postings::{Posting, months_between};
+use super::securities::{find_security, last_business_day};
+use super::{Book, customers, mask_number, money, noon, units};
 
 /// The fields that every kind has.
 macro_rules! fdx_account {
@@ -310,7 +310,7 @@ fn cash_holding(ledger: &Ledger, cash: i64) -> Holding {
 }
 
 fn domicile(ledger: &Ledger) -> Option<Domicile> {
-    let owner = people::PEOPLE.iter().find(|person| ledger.owners.first() == Some(&person.username))?;
+    let owner = customers::PEOPLE.iter().find(|person| ledger.owners.first() == Some(&person.username))?;
     Some(Domicile { region: Some(owner.region().into()), country: Some("CA".into()) })
 }
 

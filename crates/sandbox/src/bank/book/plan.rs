@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::civil;
 
-use super::bookings::{Detail, Posting, PostingRun};
 use super::ledger::InvestmentPlan;
-use super::market::{Security, find_security, next_business_day};
+use super::postings::{Detail, Posting, PostingRun};
+use super::securities::{Security, find_security, next_business_day};
 
 /// Cents that a trade of shares costs.
 const TRADE_COMMISSION_CENTS: i64 = 995;

@@ -3,8 +3,8 @@
 use jiff::ToSpan;
 use jiff::civil::Date;
 
-use super::bookings::{BOOKS_START, Posting};
 use super::ledger::Ledger;
+use super::postings::{BOOKS_START, Posting};
 use super::{Book, mask_number};
 
 /// How many days after its month a statement is still being made.

@@ -8,9 +8,9 @@ use fdx::{
 use jiff::civil;
 use rust_decimal::Decimal;
 
-use super::bookings::{Detail, Posting};
 use super::ledger::{Kind, Ledger};
-use super::market::find_security;
+use super::postings::{Detail, Posting};
+use super::securities::find_security;
 use super::{Book, money, noon, timestamp_at, units};
 
 /// The fields that every kind has.

@@ -10,8 +10,8 @@ use axum::routing::get;
 
 use super::super::Bank;
 use super::super::book::{AccountChoice, Person};
+use super::super::login_sessions::{AuthorizeParams, SessionEndReason, SignInSession};
 use super::super::scope::{self, ScopeLabel};
-use super::super::visits::{AuthorizeParams, SessionEndReason, SignInSession};
 use super::form::{FormFields, FormSession, VerifiedForm, request_language};
 use super::{Shell, internal_error, redirect_to, render_page};
 use crate::text::SandboxLanguage;

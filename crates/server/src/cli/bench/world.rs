@@ -19,10 +19,10 @@ use super::super::start::{
 };
 use crate::app::{App, Clock};
 use crate::config::Config;
-use crate::ctx::RequestContext;
-use crate::job;
-use crate::manage::{NewRecipient, RegisterClientError, register_active_recipient};
-use crate::node::{BoundListeners, Node};
+use crate::context::RequestContext;
+use crate::jobs;
+use crate::partner_api::{NewRecipient, RegisterClientError, register_active_recipient};
+use crate::server::{BoundListeners, Node};
 
 /// The bank that can be told of ends, and the one that cannot.
 pub(super) const REVOKING_PROVIDER: i64 = 1;
@@ -117,7 +117,7 @@ impl BenchHub {
     }
 
     fn ctx(&self) -> Result<RequestContext, CliError> {
-        job::new_job_context(&self.app, ACTOR).map_err(|e| CliError::Internal(e.into()))
+        jobs::new_job_context(&self.app, ACTOR).map_err(|e| CliError::Internal(e.into()))
     }
 
     /// Puts connections there: active ones, or ones that wait for their exchange.
@@ -155,7 +155,7 @@ impl BenchHub {
     ) -> Result<Vec<(BenchConnection, SeededConnection)>, CliError> {
         let vault = self.app.vault();
         let mut ids = ctx.new_id_source().map_err(|e| CliError::Internal(e.into()))?;
-        let mut build_one = || -> Result<(BenchConnection, SeededConnection), crate::fault::InternalError> {
+        let mut build_one = || -> Result<(BenchConnection, SeededConnection), crate::error::InternalError> {
             let (id, customer_id): (ConnectionId, CustomerId) =
                 (generate_connection_id(&mut ids), ids.mint());
             let (key, data_key) = vault.create_data_key(ctx.random_bytes()?, id.as_str())?;
@@ -280,7 +280,7 @@ fn render_config(folder: &Path, hub: &str, store: &str, bank: &str) -> String {
 }
 
 async fn register_recipient(app: &App) -> Result<(), CliError> {
-    let ctx = job::new_job_context(app, ACTOR).map_err(|e| CliError::Internal(e.into()))?;
+    let ctx = jobs::new_job_context(app, ACTOR).map_err(|e| CliError::Internal(e.into()))?;
     let new = NewRecipient {
         credentials: Some((CLIENT.into(), SECRET.into())),
         name: "Measurement".into(),

@@ -22,16 +22,16 @@ use super::super::start::{
 };
 use super::SandboxArgs;
 use super::party::{HIDDEN_PROVIDER, HUB_AT_BANK, SANDBOX_PROVIDERS, SandboxProvider, full_scope};
-use crate::admin;
+use crate::admin_api;
 use crate::app::{App, Clock};
 use crate::config::Config;
-use crate::ctx::RequestContext;
-use crate::job;
-use crate::manage::{
+use crate::context::RequestContext;
+use crate::jobs;
+use crate::partner_api::{
     NewPartner, NewRecipient, RegisterClientError, register_active_recipient, register_partner,
     replace_redirect_uris,
 };
-use crate::node::{BoundListeners as Listening, Node};
+use crate::server::{BoundListeners as Listening, Node};
 
 /// The file in its folder that configures a sandbox's hub.
 pub(super) const CONFIG_FILE_NAME: &str = "bowline.toml";
@@ -309,7 +309,7 @@ async fn seed_hub(
     own: &Secret<String>,
 ) -> Result<(), CliError> {
     upsert_providers(app).await?;
-    let ctx = job::new_job_context(app, ACTOR).map_err(|e| CliError::Internal(e.into()))?;
+    let ctx = jobs::new_job_context(app, ACTOR).map_err(|e| CliError::Internal(e.into()))?;
     let moment = ctx.new_moment().map_err(|e| CliError::Internal(e.into()))?;
     let mark = SetMetadata { moment, name: SANDBOX_METADATA_NAME, value: "yes".into() };
     ctx.run(mark).await.map_err(super::super::start::map_store_error)?;
@@ -326,7 +326,7 @@ async fn seed_hub(
     let credentials = (partner.client_id.to_owned(), partner.client_secret.clone());
     let new = NewPartner { credentials: Some(credentials), name: "Sandbox Partner".into() };
     ignore_already_registered(register_partner(&ctx, new, &sandbox_operator()).await)?;
-    admin::operator::seed_sandbox_admin(&ctx, own, &sandbox_operator())
+    admin_api::operator::seed_sandbox_admin(&ctx, own, &sandbox_operator())
         .await
         .map_err(|e| CliError::Internal(e.into()))
 }

@@ -167,8 +167,8 @@ pub(super) fn provider_schema() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::operator;
-    use crate::admin::setup::{new_provider, partner as partners, recipient as recipients, registration};
+    use crate::admin_api::operator;
+    use crate::admin_api::setup::{new_provider, partner as partners, recipient as recipients, registration};
 
     /// What is read of a body is what is told of it.
     #[test]

@@ -3,17 +3,17 @@
 use domain::model::audit_event::{ActorKind, AuditAction, SubjectKind};
 use domain::model::connection::ConnectionStatus;
 use domain::model::job::{JobKind, JobState};
-use domain::words::StrEnum;
+use domain::str_enum::StrEnum;
 use http::Method;
 use serde_json::{Value, json};
 
 use super::super::operation::{OperationSpec, RequestBodySpec, string_enum};
 use super::{AdminOperationExt, body, new_operation};
-use crate::admin::AdminError;
-use crate::admin::audit::EventBody;
-use crate::admin::connection::{AdminConnectionBody, ConnectionDetail, EndConnectionResponse};
-use crate::admin::job::{JobBody, ResolveJobResponse};
-use crate::admin::operator::{BootstrapIssued, OperatorBody, OperatorIssued};
+use crate::admin_api::AdminError;
+use crate::admin_api::audit::EventBody;
+use crate::admin_api::connection::{AdminConnectionBody, ConnectionDetail, EndConnectionResponse};
+use crate::admin_api::job::{JobBody, ResolveJobResponse};
+use crate::admin_api::operator::{BootstrapIssued, OperatorBody, OperatorIssued};
 
 pub(super) fn operations() -> Vec<OperationSpec> {
     let mut all = connections();

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use super::super::operation::{OperationSpec, RequestBodySpec};
 use super::running::{enum_filter, id_filter, merge_objects, provider_filter};
 use super::{AdminOperationExt, JSON_TYPE_REQUIRED, body, new_operation};
-use crate::admin::AdminError;
-use crate::admin::provider::{AdminProviderBody, ProviderDetail, ProviderTest};
-use crate::admin::setup::{
+use crate::admin_api::AdminError;
+use crate::admin_api::provider::{AdminProviderBody, ProviderDetail, ProviderTest};
+use crate::admin_api::setup::{
     AdminRecipientBody, AdminRegistrationBody, PartnerBody, PartnerCreated, RecipientCreated,
     RecipientRemoved, RequestedRegistrations, SecretIssued,
 };
-use crate::manage::RegistrationPair;
+use crate::partner_api::RegistrationPair;
 
 pub(super) fn operations() -> Vec<OperationSpec> {
     let mut all = providers();

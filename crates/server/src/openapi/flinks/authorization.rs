@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::operation::{ContentSpec, OperationSpec, RequestBodySpec, ResponseSpec, string_enum};
 use super::FlinksOperationExt;
-use crate::authz::http::TokenBody;
+use crate::oauth::http::TokenBody;
 
 pub(super) fn authorize_operation() -> OperationSpec {
     let text = || json!({"type": "string", "minLength": 1});

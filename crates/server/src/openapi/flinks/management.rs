@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::operation::{ContentSpec, OperationSpec, ResponseSpec, schema_fn, string_enum};
 use super::authorization::scope_schema;
 use super::{ANY_CLIENT_SECURITY, FlinksOperationExt, PARTNER_SECURITY, RECIPIENT_SECURITY};
-use crate::manage::wire::{
+use crate::partner_api::wire::{
     ConnectionBody, ConnectionsBody, ProviderBody, ProviderDetailBody, ProviderV2Body, RecipientBody,
     RegistrationBody, RejectedPairsBody, SecretBody,
 };

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::Value;
 
-use crate::kit::{TestHub, on_both};
+use crate::support::{TestHub, on_both};
 
 on_both!(audit_events_can_be_filtered_and_paged);
 

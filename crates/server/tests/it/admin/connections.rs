@@ -4,7 +4,7 @@ use domain::model::connection::EndCause;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::kit::{SCOPE, TestHub, on_both};
+use crate::support::{SCOPE, TestHub, on_both};
 
 on_both!(
     connections_can_be_filtered_and_paged,

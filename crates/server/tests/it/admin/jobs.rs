@@ -4,7 +4,7 @@ use domain::id::ConnectionId;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::kit::{TestHub, on_both};
+use crate::support::{TestHub, on_both};
 
 on_both!(failed_job_is_retried_on_operator_request, close_job_deletes_its_token);
 

@@ -1,8 +1,8 @@
 //! What operators do, over their API.
 
+mod attacks;
 mod audit;
 mod connections;
-mod hostile;
 mod jobs;
 mod new_providers;
 mod operators;
@@ -17,7 +17,7 @@ use http::Method;
 use serde_json::{Value, json};
 use store::query::GetAuditChain;
 
-use crate::kit::TestHub;
+use crate::support::TestHub;
 
 /// Texts that people may be called: whatever the script.
 const NAMES: [&str; 4] = ["Acme Budget", "L’Épargne d'Amélie & Cie <b>", "ميزانية", "Acme 💸"];

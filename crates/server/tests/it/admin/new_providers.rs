@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{NAMES, list_non_string_values, replace_field};
-use crate::kit::{EndpointStub, RawRequest, SCOPE, TestHub, json_response, on_both};
+use crate::support::{EndpointStub, RawRequest, SCOPE, TestHub, json_response, on_both};
 
 on_both!(
     provider_added_by_api_connects_and_secret_is_sealed,
@@ -52,7 +52,7 @@ async fn provider_added_by_api_connects_and_secret_is_sealed(kit: TestHub) {
     let row =
         kit.sql("SELECT settings, client_secret, data_key FROM providers WHERE id = 3000").await.concat();
     assert!(row.contains("sealed") && !row.contains(secret));
-    assert!(!row.contains(&crate::kit::hex(secret.as_bytes())), "it is sealed");
+    assert!(!row.contains(&crate::support::hex(secret.as_bytes())), "it is sealed");
     let events =
         kit.run_admin_operation(Method::GET, "/audit?subject_kind=provider&subject_id=3000", None).await;
     assert_eq!(events["items"][0]["actor"], json!({"kind": "operator", "id": "opr_sandbox"}));

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use bowline::admin::operator::create_bootstrap_token;
-use bowline::job;
-use bowline::web::admin_routes;
+use bowline::admin_api::operator::create_bootstrap_token;
+use bowline::http::admin_routes;
+use bowline::jobs;
 use domain::model::audit_event::{Actor, ActorKind, SubjectKind};
 use domain::model::operator::Role;
 use http::Method;
 use serde_json::json;
 use store::query::GetAuditChain;
 
-use crate::kit::{RawRequest, TestHub, on_both};
+use crate::support::{RawRequest, TestHub, on_both};
 
 on_both!(
     admin_routes_require_their_minimum_role,
@@ -38,7 +38,7 @@ fn nonexistent_path(path: &str) -> String {
 }
 
 async fn admin_routes_require_their_minimum_role(kit: TestHub) {
-    let ctx = job::new_job_context(kit.app(), "test").unwrap();
+    let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
     let mut tokens = Vec::new();
     for role in Role::ALL {
         tokens.push((Some(*role), kit.create_operator_token(role.as_str(), role.as_str()).await));
@@ -75,7 +75,7 @@ async fn admin_routes_require_their_minimum_role(kit: TestHub) {
 }
 
 async fn bootstrap_token_creates_the_first_admin_once(kit: TestHub) {
-    let ctx = job::new_job_context(kit.app(), "test").unwrap();
+    let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
     let cli_actor = || Actor::new(ActorKind::Operator, "cli");
     let refused = create_bootstrap_token(&ctx, cli_actor()).await.unwrap_err();
     assert_eq!(refused.to_string(), "There is an admin already: ask them for a token of your own");

@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{NAMES, list_non_string_values};
-use crate::kit::{RawRequest, SCOPE, TestClient, TestHub, on_both};
+use crate::support::{RawRequest, SCOPE, TestClient, TestHub, on_both};
 
 on_both!(
     partner_can_be_created_suspended_and_secret_rotated,

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::json;
 
-use crate::kit::{TestHub, on_both};
+use crate::support::{TestHub, on_both};
 
 on_both!(provider_pause_release_and_retire_end_no_connection);
 

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{NAMES, list_non_string_values, replace_field};
-use crate::kit::{SCOPE, TestClient, TestHub, on_both};
+use crate::support::{SCOPE, TestClient, TestHub, on_both};
 
 on_both!(
     recipient_can_be_created_updated_and_suspended,

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::list_non_string_values;
-use crate::kit::{SCOPE, TestClient, TestHub, on_both};
+use crate::support::{SCOPE, TestClient, TestHub, on_both};
 
 on_both!(
     registrations_are_requested_atomically_and_listed,

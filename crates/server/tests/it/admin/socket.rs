@@ -4,11 +4,11 @@ use std::os::unix::fs::PermissionsExt;
 
 use bowline::app::Clock;
 use bowline::cli::{BrowserResponse, SandboxArgs, SandboxEnvironment};
-use bowline::web::admin_routes;
+use bowline::http::admin_routes;
 use serde_json::json;
 use tokio::net::UnixStream;
 
-use crate::kit::{RawRequest, TestHub, on_both};
+use crate::support::{RawRequest, TestHub, on_both};
 
 on_both!(
     socket_peer_with_hub_user_needs_no_token,

@@ -18,7 +18,7 @@ use bowline::cli::{BrowserRequest, BrowserResponse};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::kit::{ConnectionTokens, EndpointStub, TestClient, TestHub, json_response, query_parameter};
+use crate::support::{ConnectionTokens, EndpointStub, TestClient, TestHub, json_response, query_parameter};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const TOKEN: &str = "/api/v1/token";

@@ -12,7 +12,7 @@ use super::{
     FORM, TOKEN, bad_request, build_authorize_query, build_basic_header, error_description,
     fetch_redirect_error, header, open_url, status_and_error,
 };
-use crate::kit::{RawRequest, SCOPE, TestClient, TestHub, query_parameter};
+use crate::support::{RawRequest, SCOPE, TestClient, TestHub, query_parameter};
 
 const CLIENT_CREDENTIALS: (&str, &str) = ("grant_type", "client_credentials");
 const REFRESH_TOKEN: (&str, &str) = ("grant_type", "refresh_token");
@@ -313,10 +313,12 @@ async fn rfc6749_s4_1_2_state_is_returned_unchanged() {
 /// What is not text cannot come back as it was sent, and a control character in it is nobody's state.
 #[tokio::test]
 async fn rfc6749_s4_1_2_unprintable_state_is_rejected() {
-    for kit in [TestHub::new().await, TestHub::with_store(Some(crate::kit::create_database().await)).await] {
+    for kit in
+        [TestHub::new().await, TestHub::with_store(Some(crate::support::create_database().await)).await]
+    {
         let acme = kit.acme();
         let without = build_authorize_query(&acme, &[("state", None)]);
-        let url = crate::kit::authorize_url("", &without);
+        let url = crate::support::authorize_url("", &without);
         for state in ["%00", "a%00b", "%0D%0Ab", "%FF", "%C0%AE", "a%E9", "%7F", "%C2%85"] {
             let answer = kit.send_raw(&RawRequest::get(format!("{url}&state={state}"))).await;
             assert_eq!(answer.status, 302, "{state}: {}", answer.body);

@@ -9,8 +9,8 @@ use http::Method;
 use serde_json::json;
 
 use super::{build_token_response, complete_connection, install_provider_stub, open_url};
-use crate::kit::{EndpointStub, TestHub, json_response, query_parameter};
 use crate::recovery::approve_and_capture_callback;
+use crate::support::{EndpointStub, TestHub, json_response, query_parameter};
 
 #[tokio::test]
 async fn rfc6749_s2_3_1_hub_form_encodes_upstream_credentials() {

@@ -9,8 +9,8 @@ use super::{
     ACCOUNTS, FORM, REVOKE, bad_request, complete_connection, error_description, header,
     install_provider_stub, status_and_error,
 };
-use crate::kit::{EndpointStub, RawRequest, RecordedRequest, TestHub};
 use crate::recovery::approve_and_capture_callback;
+use crate::support::{EndpointStub, RawRequest, RecordedRequest, TestHub};
 
 const INVALID_TOKEN_CHALLENGE: &str = r#"Bearer error="invalid_token""#;
 
@@ -225,7 +225,7 @@ async fn rfc6750_s5_3_redirect_with_code_or_refresh_is_not_followed() {
     })
     .await;
     let location = super::open_url(&kit, &callback).await.location.unwrap();
-    assert_eq!(crate::kit::query_parameter(&location, "error").as_deref(), Some("server_error"));
+    assert_eq!(crate::support::query_parameter(&location, "error").as_deref(), Some("server_error"));
     kit.advance(Duration::from_mins(10));
     let fresh = kit.refresh(&acme, &tokens.refresh).await.json();
     let fresh = fresh["access_token"].as_str().unwrap();

@@ -6,7 +6,7 @@ use domain::model::connection::{EndCause, UpstreamRevocation};
 use http::Method;
 
 use super::{FORM, REVOKE, bad_request, error_description, status_and_error};
-use crate::kit::{RawRequest, SCOPE, TestHub};
+use crate::support::{RawRequest, SCOPE, TestHub};
 
 fn build_revoke_request(bearer: &str, body: String) -> RawRequest {
     RawRequest::post(REVOKE, FORM, body).bearer(bearer)

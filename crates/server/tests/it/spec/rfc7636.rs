@@ -5,7 +5,7 @@ use domain::rule::pkce::compute_challenge;
 use super::{
     bad_request, complete_connection, fetch_redirect_error, install_provider_stub, status_and_error,
 };
-use crate::kit::{SCOPE, TestClient, TestHub, query_parameter};
+use crate::support::{SCOPE, TestClient, TestHub, query_parameter};
 
 /// The example of appendix B.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";

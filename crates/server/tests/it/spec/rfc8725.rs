@@ -9,7 +9,7 @@ use domain::{Secret, Timestamp};
 use serde_json::{Value, json};
 
 use super::{bad_request, status_and_error};
-use crate::kit::{EndpointStub, TestHub, json_response};
+use crate::support::{EndpointStub, TestHub, json_response};
 
 const HUB: &str = "https://hub.example.org";
 const NOW: Timestamp = Timestamp::from_seconds(1_795_500_000);

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use bowline::cli::{Browser, BrowserRequest, resolve_url};
-use bowline::job;
-use bowline::manage::replace_redirect_uris;
+use bowline::jobs;
+use bowline::partner_api::replace_redirect_uris;
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::rule::pkce::compute_challenge;
 use http::Method;
@@ -14,8 +14,8 @@ use super::{
     ACCOUNTS, TOKEN, bad_request, build_authorize_query, fetch_redirect_error, header, open_url,
     status_and_error,
 };
-use crate::kit::{RawRequest, SCOPE, TestHub, query_parameter};
 use crate::recovery::approve_and_capture_callback;
+use crate::support::{RawRequest, SCOPE, TestHub, query_parameter};
 
 const METHODS: [&str; 7] = ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"];
 
@@ -223,7 +223,7 @@ async fn rfc9700_s4_11_client_without_registration_never_redirects() {
         let answer = kit.authorize(&build_authorize_query(&unregistered, &[change])).await;
         assert_eq!((answer.status, answer.location), (400, None), "{change:?}");
     }
-    let partner = crate::kit::TestClient { id: kit.world.partner.client_id.into(), ..kit.acme() };
+    let partner = crate::support::TestClient { id: kit.world.partner.client_id.into(), ..kit.acme() };
     let answer = kit.authorize(&TestHub::build_authorization_query(&partner)).await;
     assert_eq!((answer.status, answer.location), (400, None), "a partner receives nothing");
 }
@@ -237,7 +237,7 @@ async fn rfc9700_s4_11_removed_redirect_uri_gets_error_page() {
         approve_and_capture_callback(&kit).await,
     );
     let (at, page) = kit.follow(kit.app().public_url(), denied).await;
-    let ctx = job::new_job_context(kit.app(), "test").unwrap();
+    let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
     let others = vec!["https://other.example.org/new".to_owned()];
     replace_redirect_uris(&ctx, &acme.id, others, &Actor::new(ActorKind::Operator, "test")).await.unwrap();
     let token = bowline::cli::find_hidden_field(&page.body, "form_token").unwrap();
@@ -292,7 +292,7 @@ async fn rfc9700_s4_13_forwarding_headers_do_not_affect_urls() {
     let next = list.json()["links"]["next"]["href"].as_str().unwrap().to_owned();
     assert!(next.starts_with(&kit.url(ACCOUNTS)), "{next}");
     let began = kit
-        .send_raw(&spoofed(RawRequest::get(crate::kit::authorize_url(
+        .send_raw(&spoofed(RawRequest::get(crate::support::authorize_url(
             "",
             &TestHub::build_authorization_query(&kit.acme()),
         ))))

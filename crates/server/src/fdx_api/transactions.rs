@@ -1,0 +1,116 @@
+//! `GET /accounts/{accountId}/transactions`.
+
+use domain::scope::DataOperation;
+use fdx::{ErrorCode, Transaction, Transactions};
+use jiff::civil::Date;
+
+use super::access::{ConfirmedResponse, DataReader};
+use super::accounts::provider_account_id;
+use super::dates::{self, DateRangeLimits};
+use super::error::{DataError, NO_ACCOUNT};
+use super::page::{ListQuery, PageQuery, PagedList, fetch_page};
+use crate::context::RequestContext;
+use crate::oauth::Bearer;
+
+/// A page of an account's transactions.
+pub(super) async fn list(
+    ctx: RequestContext,
+    bearer: Option<&Bearer>,
+    opaque: &str,
+    query: &ListQuery,
+) -> Result<ConfirmedResponse<Transactions>, DataError> {
+    let reader = DataReader::new(ctx, bearer, DataOperation::Transactions).await?;
+    let transactions = read(&reader, opaque, query).await?;
+    reader.confirm(transactions).await
+}
+
+async fn read(reader: &DataReader, opaque: &str, query: &ListQuery) -> Result<Transactions, DataError> {
+    let id = provider_account_id(reader, opaque).ok_or(NO_ACCOUNT)?;
+    let page = PageQuery::parse(query, &reader.ctx().app().config().page)?;
+    let (start, end) = parse_range(query, DateRangeLimits::from_context(reader.ctx()))?;
+    let (start, end) = (start.to_string(), end.to_string());
+    let dates = [("startTime", &*start), ("endTime", &*end)];
+    let path = format!("/api/fdx/5/accounts/{opaque}/transactions");
+    let mut repeated = vec![("limit", page.limit.to_string())];
+    repeated.extend(dates.map(|(name, date)| (name, date.to_owned())));
+    let list = PagedList { reader, page: &page, path: &path, query: repeated };
+    let fetch = |limit: u32, offset: Option<String>| {
+        let path = ["accounts", &id, "transactions"];
+        async move { fetch_page::<Transactions>(reader, &path, &dates, limit, offset.as_deref()).await }
+    };
+    let of_account = |transaction: &Transaction| transaction.account_id().is_none_or(|account| account == id);
+    let (page, links, mut transactions) = list.read(fetch, of_account).await?;
+    for transaction in &mut transactions {
+        transaction.set_account_id(opaque.to_owned());
+    }
+    Ok(Transactions { page, links, transactions })
+}
+
+/// The days asked for, within the history that is served. A day alone means from the beginning, or to today.
+fn parse_range(query: &ListQuery, history: DateRangeLimits) -> Result<(Date, Date), DataError> {
+    const INVALID_DATE: DataError = DataError::Fdx(
+        ErrorCode::InvalidDate,
+        "startTime and endTime must be dates of the calendar: YYYY-MM-DD",
+    );
+    let (start, end) = dates::parse_date_range(query, |_| INVALID_DATE)?;
+    Ok((
+        start.map_or(history.earliest, |day| history.clamp(day)),
+        end.map_or(history.today, |day| history.clamp(day)),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::date as day;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn transaction_dates_stay_within_history_or_fail(
+            start in prop_oneof![".*", "-?[0-9]{4}-[0-9]{2}-[0-9]{2}", "20[0-9]{2}-0[1-9]-[012][0-9]"],
+            end in prop_oneof![".*", "20[0-9]{2}-0[1-9]-[012][0-9]"],
+            raw: String,
+        ) {
+            let query = form_urlencoded::Serializer::new(String::new()).append_pair("startTime", &start).append_pair("endTime", &end).finish();
+            for raw in [query, raw] {
+                if let Ok((start, end)) = parse_raw_range(&raw) {
+                    prop_assert!(day(2024, 11, 24) <= start && start <= end && end <= day(2026, 11, 24));
+                }
+            }
+        }
+    }
+
+    fn parse_raw_range(raw: &str) -> Result<(Date, Date), u16> {
+        let history = DateRangeLimits { earliest: day(2024, 11, 24), today: day(2026, 11, 24) };
+        parse_range(&ListQuery::parse(Some(raw)), history)
+            .map_err(|error| error.code().map_or(0, ErrorCode::number))
+    }
+
+    #[test]
+    fn transaction_dates_are_defaulted_and_clamped() {
+        assert_eq!(parse_raw_range(""), Ok((day(2024, 11, 24), day(2026, 11, 24))));
+        assert_eq!(parse_raw_range("startTime=2026-01-02"), Ok((day(2026, 1, 2), day(2026, 11, 24))));
+        assert_eq!(parse_raw_range("endTime=2026-01-02"), Ok((day(2024, 11, 24), day(2026, 1, 2))));
+        assert_eq!(
+            parse_raw_range("startTime=1999-01-01&endTime=2999-01-01"),
+            Ok((day(2024, 11, 24), day(2026, 11, 24)))
+        );
+        assert_eq!(
+            parse_raw_range("startTime=2026-05-05&endTime=2026-05-05"),
+            Ok((day(2026, 5, 5), day(2026, 5, 5)))
+        );
+    }
+
+    #[test]
+    fn transaction_date_errors_are_702_and_703() {
+        for bad in
+            ["2026-02-30", "2026-1-1", "01/02/2026", "2026-01-01T00:00:00Z", "", "yesterday", "+02026-01-01"]
+        {
+            let raw = form_urlencoded::Serializer::new(String::new()).append_pair("startTime", bad).finish();
+            assert_eq!(parse_raw_range(&raw), Err(702), "{bad}");
+        }
+        assert_eq!(parse_raw_range("startTime=2026-02-02&endTime=2026-02-01"), Err(703));
+        assert_eq!(parse_raw_range("startTime=2026-02-02&startTime=2026-02-02"), Err(401));
+    }
+}

@@ -1,0 +1,72 @@
+//! What management says no with.
+
+use domain::error::{OAuthCode, OAuthError};
+use domain::rule::validation::ValidationError;
+use store::command::RejectedPair;
+
+use super::register::RegisterClientError;
+use crate::error::InternalError;
+use crate::fdx_api::DataError;
+use crate::oauth::AuthzError;
+
+/// Why an operation of a partner or a recipient is not done. Nothing is done by halves.
+#[derive(Debug)]
+pub enum ManageError {
+    /// The bearer, the client's state, or our own trouble.
+    Authz(AuthzError),
+    /// A field is not what it should be.
+    Invalid(ValidationError),
+    /// What the path names is not there, or is another's.
+    NotFound(&'static str),
+    /// Pairs of a request for registrations that are in the way.
+    Pairs(Vec<RejectedPair>),
+}
+
+/// What is told of a recipient that is not this partner's.
+pub(super) const NO_RECIPIENT: ManageError =
+    ManageError::NotFound("client_id names no data recipient of this partner");
+
+macro_rules! impl_from_authz {
+    ($($type:ty),+) => {$(
+        impl From<$type> for ManageError {
+            fn from(error: $type) -> Self {
+                Self::Authz(error.into())
+            }
+        }
+    )+};
+}
+impl_from_authz!(
+    AuthzError,
+    OAuthError,
+    InternalError,
+    store::StoreError,
+    crate::context::ContextError,
+    crate::vault::UnsealError
+);
+
+/// What the kit of lists says no with.
+impl From<DataError> for ManageError {
+    fn from(error: DataError) -> Self {
+        match error {
+            DataError::Internal(fault) => fault.into(),
+            DataError::Fdx(_, what) => OAuthError::new(OAuthCode::InvalidRequest, what).into(),
+            _ => InternalError::new("a list of ours failed as those of a provider do").into(),
+        }
+    }
+}
+
+impl From<ValidationError> for ManageError {
+    fn from(invalid: ValidationError) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl From<RegisterClientError> for ManageError {
+    fn from(error: RegisterClientError) -> Self {
+        match error {
+            RegisterClientError::Invalid(invalid) => invalid.into(),
+            RegisterClientError::IdTaken => InternalError::new("a fresh client id is taken").into(),
+            RegisterClientError::Internal(fault) => fault.into(),
+        }
+    }
+}

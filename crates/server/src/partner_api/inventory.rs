@@ -1,0 +1,184 @@
+//! What a provider can deliver through its connector, field by field: read off the types that answers are made of,
+//! narrowed by the filter that answers go through.
+
+use std::collections::BTreeSet;
+
+use domain::model::provider::{AccountType, ProviderSettings};
+use domain::scope::DataOperation;
+use fdx::sample::complete_values;
+use fdx::{
+    Account, Accounts, Customer, HateoasLink, PageLinks, PageMetadata, PaymentNetwork, PaymentNetworks,
+    Transaction, Transactions,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::fdx_api::filter::{filter_customer, remove_unconsented_fields};
+
+/// Dotted paths of FDX by what they are read with.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct Inventory {
+    account: BTreeSet<String>,
+    customers: BTreeSet<String>,
+    detailed_accounts: BTreeSet<String>,
+    lightweight_accounts: BTreeSet<String>,
+    payments: BTreeSet<String>,
+    transactions: BTreeSet<String>,
+}
+
+/// What a provider of these settings delivers.
+pub(super) fn build_inventory(settings: &ProviderSettings) -> Inventory {
+    let clusters = settings.clusters();
+    let has = |operation: DataOperation| operation.is_allowed_by(clusters);
+    let mut inventory = Inventory::default();
+    if has(DataOperation::CurrentCustomer) {
+        for sample in complete_values::<Customer>() {
+            add_paths(&mut inventory.customers, &filter_customer(clusters, "", sample));
+        }
+    }
+    for mut account in
+        complete_values::<Account>().into_iter().filter(|account| offers_account(settings, account))
+    {
+        remove_unconsented_fields(clusters, &mut account);
+        if has(DataOperation::Account) {
+            add_paths(&mut inventory.account, &account);
+        }
+        if has(DataOperation::AccountListDetailed) {
+            add_paths(&mut inventory.detailed_accounts, &single_account_page(account.clone()));
+        }
+        if has(DataOperation::AccountList) {
+            add_paths(&mut inventory.lightweight_accounts, &single_account_page(account.into_lightweight()));
+        }
+    }
+    if has(DataOperation::PaymentNetworks) {
+        let (page, links) = sample_paging();
+        let networks = PaymentNetworks { page, links, payment_networks: complete_values::<PaymentNetwork>() };
+        add_paths(&mut inventory.payments, &networks);
+    }
+    if has(DataOperation::Transactions) {
+        let (page, links) = sample_paging();
+        add_paths(
+            &mut inventory.transactions,
+            &Transactions { page, links, transactions: complete_values::<Transaction>() },
+        );
+    }
+    inventory
+}
+
+fn offers_account(settings: &ProviderSettings, account: &impl Serialize) -> bool {
+    let value = serde_json::to_value(account).unwrap_or_default();
+    let key = value.as_object().and_then(|object| object.keys().next());
+    key.and_then(|key| AccountType::from_word(key)).is_some_and(|kind| settings.has_account_type(kind))
+}
+
+fn single_account_page(account: Account) -> Accounts {
+    let (page, links) = sample_paging();
+    Accounts { page, links, accounts: vec![account] }
+}
+
+/// What a page of ours says of the next one.
+fn sample_paging() -> (PageMetadata, PageLinks) {
+    let text = || Some(String::new());
+    let next = HateoasLink { href: text(), action: text(), description: text(), ..HateoasLink::default() };
+    let page = PageMetadata { next_offset: text(), total_elements: Some(1), ..PageMetadata::default() };
+    (page, PageLinks { next: Some(next), prev: None })
+}
+
+fn add_paths(paths: &mut BTreeSet<String>, value: &impl Serialize) {
+    collect_paths("", &serde_json::to_value(value).unwrap_or_default(), paths);
+}
+
+fn collect_paths(at: &str, value: &Value, paths: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let path = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+                collect_paths(&path, value, paths);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_paths(at, item, paths)),
+        _ => drop(paths.insert(at.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn inventory_for(scopes: &[&str], kinds: &[&str]) -> Inventory {
+        let scopes: serde_json::Map<String, Value> =
+            scopes.iter().map(|word| ((*word).to_owned(), json!(word))).collect();
+        let settings = json!({
+            "name": "Maple", "country": "CA", "authorization_endpoint": "https://b/a", "token_endpoint": "https://b/t",
+            "client_id": "hub", "client_secret": {"env": "X"}, "fdx": {"base_url": "https://b/fdx", "version": "5"},
+            "scopes": scopes, "account_types": kinds,
+        });
+        build_inventory(&serde_json::from_value(settings).unwrap())
+    }
+
+    #[test]
+    fn inventory_lists_only_fields_of_offered_clusters() {
+        let basic = inventory_for(&["ACCOUNT_BASIC"], &["depositAccount"]);
+        let light: Vec<&str> = basic.lightweight_accounts.iter().map(String::as_str).collect();
+        assert_eq!(
+            light,
+            [
+                "accounts.depositAccount.accountCategory",
+                "accounts.depositAccount.accountId",
+                "accounts.depositAccount.accountNumberDisplay",
+                "accounts.depositAccount.accountType",
+                "accounts.depositAccount.currency.currencyCode",
+                "accounts.depositAccount.currency.currencyRate",
+                "accounts.depositAccount.currency.originalCurrencyCode",
+                "accounts.depositAccount.description",
+                "accounts.depositAccount.nickname",
+                "accounts.depositAccount.productName",
+                "accounts.depositAccount.status",
+                "links.next.action",
+                "links.next.description",
+                "links.next.href",
+                "page.nextOffset",
+                "page.totalElements",
+            ]
+        );
+        let rest = [&basic.account, &basic.customers, &basic.detailed_accounts, &basic.transactions];
+        assert!(rest.iter().all(|paths| paths.is_empty()));
+    }
+
+    #[test]
+    fn inventory_includes_fields_implied_by_clusters() {
+        let detailed = inventory_for(&["ACCOUNT_BASIC", "ACCOUNT_DETAILED", "TRANSACTIONS"], &[]);
+        let all = inventory_for(
+            &[
+                "ACCOUNT_BASIC",
+                "ACCOUNT_DETAILED",
+                "ACCOUNT_PAYMENTS",
+                "INVESTMENTS",
+                "TRANSACTIONS",
+                "CUSTOMER_CONTACT",
+                "CUSTOMER_PERSONAL",
+            ],
+            &[],
+        );
+        for (path, paid) in [
+            ("depositAccount.currentBalance", false),
+            ("depositAccount.routingTransitNumber", true),
+            ("depositAccount.accountNumber", true),
+            ("investmentAccount.holdings.units", true),
+        ] {
+            assert_eq!(detailed.account.contains(path), !paid, "{path}");
+            assert!(all.account.contains(path), "{path}");
+            assert!(all.detailed_accounts.contains(&format!("accounts.{path}")), "{path}");
+        }
+        assert!(all.transactions.contains("transactions.depositTransaction.amount"));
+        for path in ["customerId", "name.first", "email", "telephones.number", "dateOfBirth"] {
+            assert!(all.customers.contains(path), "{path}");
+        }
+        assert!(all.payments.contains("paymentNetworks.bankId"));
+        assert!(detailed.customers.is_empty() && detailed.payments.is_empty());
+        let deposits = inventory_for(&["ACCOUNT_BASIC", "ACCOUNT_DETAILED"], &["depositAccount"]);
+        assert!(deposits.account.iter().all(|path| path.starts_with("depositAccount.")));
+    }
+}

@@ -1,0 +1,84 @@
+//! What answers of every face are made of: words of a list, and times.
+
+use std::borrow::Cow;
+
+use domain::str_enum::StrEnum;
+use domain::{Secret, Timestamp};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Serialize, Serializer};
+
+/// One word of a list.
+#[derive(Clone, Copy, Debug)]
+pub struct EnumValue<T>(pub T);
+
+impl<T: StrEnum> Serialize for EnumValue<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.value_str())
+    }
+}
+
+impl<T: StrEnum> JsonSchema for EnumValue<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        let name = std::any::type_name::<T>();
+        name.rsplit("::").next().unwrap_or(name).into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let words: Vec<_> = T::VARIANTS.iter().map(|one| one.value_str()).collect();
+        json_schema!({"type": "string", "enum": words})
+    }
+}
+
+/// A point in time: RFC 3339 in UTC with milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Time(pub Timestamp);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl JsonSchema for Time {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "date-time"})
+    }
+}
+
+impl From<Timestamp> for Time {
+    fn from(at: Timestamp) -> Self {
+        Self(at)
+    }
+}
+
+/// A secret, written in an answer that shows it this once.
+pub(crate) fn exposed<S: Serializer>(secret: &Secret<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::model::operator::Role;
+
+    #[test]
+    fn enum_value_and_time_serialize_as_in_schema() {
+        let schema = schemars::schema_for!(EnumValue<Role>);
+        assert_eq!(schema.get("enum"), Some(&serde_json::json!(["viewer", "operator", "admin"])));
+        assert_eq!(serde_json::to_value(EnumValue(Role::Admin)).unwrap(), "admin");
+        let time = Time(Timestamp::from_millis(1_500));
+        assert_eq!(serde_json::to_value(time).unwrap(), "1970-01-01T00:00:01.500Z");
+    }
+}

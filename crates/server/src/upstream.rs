@@ -1,0 +1,29 @@
+//! Towards providers: authorization, tokens, data, and telling them of ends.
+
+mod breaker;
+mod callback;
+mod client;
+mod client_registration;
+mod consent;
+mod endpoints;
+mod fetch;
+mod provider_check;
+mod refresh;
+mod revocation;
+
+pub use breaker::Breaker;
+pub use callback::{Callback, CallbackOutcome, receive_callback};
+pub use client::{
+    HubSecrets, SealedManagement, open_management, seal_client, seal_hub_secrets, seal_management,
+};
+pub(crate) use client::{UpstreamClientCredentials, read_secret};
+pub use client_registration::{RegistrationReport, delete_upstream_client, register_upstream_client};
+pub use consent::{
+    AuthorizationStopped, ConsentError, ConsentPage, approve, build_redirect_url, deny, load_consent_page,
+    may_redirect,
+};
+pub use endpoints::{TokenResponse, UpstreamError};
+pub use fetch::{ReadError, StreamedDocument, fetch, open_document};
+pub(crate) use provider_check::ProviderCheck;
+pub use provider_check::{CheckResult, check_provider};
+pub use revocation::{AttemptReport, run_revocation};

@@ -1,0 +1,126 @@
+//! A provider's registration of clients and the rest of it: a dead endpoint leaves data alone, and whoever is held is
+//! not asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use domain::model::provider::ProviderState;
+use http::Method;
+use serde_json::json;
+
+use super::{GatedEndpoint, assert_late_client_deleted, build_registration_response};
+use crate::support::{EndpointStub, TestClient, TestHub, json_response, on_both};
+
+on_both!(
+    registration_endpoint_failures_do_not_affect_data,
+    client_registration_waits_until_provider_is_released,
+    retired_provider_rejects_approval_and_activation,
+    provider_retired_during_registration_activates_nothing,
+);
+
+const PROVIDER_RETIRED: &str = "the provider is retired: it takes nobody any more";
+
+impl TestHub {
+    /// A step that a retired provider is in the way of.
+    async fn assert_step_rejected(&self, recipient: &TestClient, step: &str, body: serde_json::Value) {
+        let before = self.load_registration(recipient).await;
+        let refused =
+            self.post_admin_request(&format!("/registrations/{}/1000/{step}", recipient.id), body).await;
+        assert_eq!(refused.status, 409, "{step}: {}", refused.body);
+        assert!(refused.body.contains(PROVIDER_RETIRED), "{}", refused.body);
+        assert_eq!(self.load_registration(recipient).await, before, "{step}");
+    }
+}
+
+async fn registration_endpoint_failures_do_not_affect_data(kit: TestHub) {
+    let tokens = kit.connect(&kit.acme()).await;
+    let status = Arc::new(AtomicU16::new(503));
+    let given = status.clone();
+    let endpoint = EndpointStub::new(move |_| {
+        json_response(given.load(Ordering::SeqCst), &build_registration_response("there-1"))
+    })
+    .await;
+    kit.enable_client_registration_at(&format!("{}/register", endpoint.url)).await;
+    let most = usize::try_from(kit.app().config().upstream.breaker_failures).unwrap();
+    for _ in 0..=most {
+        kit.create_approved_recipient().await;
+    }
+    kit.wait_until("each is asked for", async || {
+        let jobs = kit.list_jobs_of_kind("register_client").await;
+        jobs.len() == most + 1 && jobs.iter().all(|job| job["outcome"] == "HTTP 503")
+    })
+    .await;
+    assert_eq!(endpoint.calls().len(), most + 1);
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "data flows");
+    let page = format!("http://{}/metrics", kit.world.node.probes);
+    let page = kit.send(bowline::cli::BrowserRequest::new(Method::GET, &page)).await.body;
+    let counted = page.lines().find(|line| line.contains("call=\"register\"")).unwrap();
+    let total = format!(" {}", most + 1);
+    assert!(
+        counted.starts_with("bowline_upstream_requests_total{") && counted.ends_with(&total),
+        "{counted}"
+    );
+
+    kit.inject_faults(json!({"fail": 500})).await;
+    for _ in 0..most {
+        assert_eq!(kit.read("/accounts", &tokens.access).await.status, 500);
+    }
+    kit.inject_faults(json!({"fail": null})).await;
+    status.store(201, Ordering::SeqCst);
+    let recipient = kit.create_approved_recipient().await;
+    kit.wait_for_registration_state(&recipient, "active").await;
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 503, "the bank is still left alone");
+}
+
+async fn client_registration_waits_until_provider_is_released(kit: TestHub) {
+    let endpoint = EndpointStub::new(|_| json_response(201, &build_registration_response("there-1"))).await;
+    kit.enable_client_registration_at(&format!("{}/register", endpoint.url)).await;
+    for (nth, state) in [ProviderState::Paused, ProviderState::AutoPaused].into_iter().enumerate() {
+        kit.set_provider_state(1000, state).await;
+        let recipient = kit.create_approved_recipient().await;
+        let job = kit.wait_for_job("register_client", "pending").await;
+        let expected_outcome = format!("the provider is {state}: it is asked when it is released");
+        assert_eq!(job["outcome"], expected_outcome);
+        assert_eq!(kit.load_registration(&recipient).await["state"], "pending_activation");
+        assert_eq!(endpoint.calls().len(), nth, "nobody is asked");
+        kit.set_provider_state(1000, ProviderState::Active).await;
+        kit.advance(Duration::from_mins(1));
+        kit.wait_for_registration_state(&recipient, "active").await;
+    }
+}
+
+async fn retired_provider_rejects_approval_and_activation(kit: TestHub) {
+    let endpoint = EndpointStub::new(|_| json_response(503, &json!({}))).await;
+    kit.enable_client_registration_at(&format!("{}/register", endpoint.url)).await;
+    let recipient = kit.create_recipient(&kit.request_client_token(&kit.partner()).await).await;
+    kit.request_registration(&recipient).await;
+    kit.set_provider_state(1000, ProviderState::Retired).await;
+    kit.assert_step_rejected(&recipient, "approve", json!({})).await;
+    assert!(kit.list_jobs_of_kind("register_client").await.is_empty());
+
+    kit.set_provider_state(1000, ProviderState::Active).await;
+    kit.complete_registration_step(&recipient, "approve", json!({})).await;
+    kit.wait_for_job("register_client", "pending").await;
+    kit.set_provider_state(1000, ProviderState::Retired).await;
+    let calls_before = endpoint.calls().len();
+    kit.advance(Duration::from_mins(1));
+    let job = kit.wait_for_job("register_client", "dead").await;
+    assert_eq!((&job["outcome"], endpoint.calls().len()), (&json!(PROVIDER_RETIRED), calls_before));
+    let by_hand = json!({"upstream_client_id": "by-hand", "upstream_client_secret": "x"});
+    kit.assert_step_rejected(&recipient, "activate", by_hand).await;
+    kit.complete_registration_step(&recipient, "reject", json!({"reason": "The provider leaves"})).await;
+}
+
+async fn provider_retired_during_registration_activates_nothing(kit: TestHub) {
+    let gate = GatedEndpoint::new().await;
+    kit.enable_client_registration_at(&format!("{}/register", gate.url)).await;
+    let recipient = kit.create_approved_recipient().await;
+    gate.wait_for_request().await;
+    kit.set_provider_state(1000, ProviderState::Retired).await;
+    gate.release_response();
+    let job = kit.wait_for_job("register_client", "dead").await;
+    assert_eq!(job["outcome"], format!("HTTP 201: {PROVIDER_RETIRED}; the client is deleted there"));
+    assert_eq!(kit.load_registration(&recipient).await["state"], "pending_activation");
+    assert_late_client_deleted(&kit, &gate).await;
+}

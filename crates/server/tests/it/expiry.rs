@@ -1,0 +1,111 @@
+//! What time does: ends, purges, recovers.
+
+use std::time::Duration;
+
+use bowline::jobs;
+use domain::model::connection::{EndCause, UpstreamRevocation};
+
+use crate::support::{ConnectionTokens, TestClient, TestHub};
+
+const DAY: Duration = Duration::from_hours(24);
+
+async fn run_sweep(kit: &TestHub) -> usize {
+    jobs::sweep(&jobs::new_job_context(kit.app(), "test").unwrap()).await.unwrap()
+}
+
+/// An access token of a refresh, and how many seconds it lives.
+async fn refresh_token(kit: &TestHub, recipient: &TestClient, tokens: &ConnectionTokens) -> (String, u64) {
+    let body = kit.refresh(recipient, &tokens.refresh).await.json();
+    let token = body["access_token"].as_str().unwrap_or_else(|| panic!("no token: {body}"));
+    (token.to_owned(), body["expires_in"].as_u64().unwrap())
+}
+
+/// Everything is over, and the bank learns it.
+async fn assert_ended_by_sweep(
+    kit: &TestHub,
+    recipient: &TestClient,
+    tokens: &ConnectionTokens,
+    cause: EndCause,
+) {
+    let refused = kit.refresh(recipient, &tokens.refresh).await.json();
+    assert_eq!(refused["error"], "invalid_grant", "before the sweep has come by");
+    run_sweep(kit).await;
+    assert_eq!(kit.load_end_cause(&tokens.id).await, Some(cause));
+    assert_eq!(kit.refresh(recipient, &tokens.refresh).await.json()["error"], "invalid_grant");
+    kit.wait_until("the bank is told", async || {
+        kit.load_connection(&tokens.id).await.provider_revocation == UpstreamRevocation::Accepted
+    })
+    .await;
+    assert_eq!(kit.list_grant_states().await, ["ended"]);
+    assert_eq!(run_sweep(kit).await, 0, "once");
+}
+
+#[tokio::test]
+async fn consent_expires_exactly_at_its_end() {
+    let kit = TestHub::new().await;
+    let acme = kit.acme();
+    let tokens = kit.connect(&acme).await;
+    for _ in 0..3 {
+        kit.advance(DAY * 29);
+        assert_eq!(
+            refresh_token(&kit, &acme, &tokens).await.1,
+            300,
+            "it is used, so that it does not idle out"
+        );
+    }
+    // The recipient is registered for 90 days.
+    let consent_end = kit.load_connection(&tokens.id).await.expires_at;
+    kit.advance(consent_end.since(kit.app().now().unwrap()).saturating_sub(Duration::from_mins(1)));
+    assert_eq!(run_sweep(&kit).await, 0);
+    let (last, expires_in) = refresh_token(&kit, &acme, &tokens).await;
+    assert_eq!(expires_in, 60, "no token outlives the consent");
+    assert_eq!(kit.read("/accounts", &last).await.status, 200);
+    kit.advance(Duration::from_mins(1));
+    assert_eq!(kit.read("/accounts", &last).await.status, 401);
+    assert_ended_by_sweep(&kit, &acme, &tokens, EndCause::ConsentEnd).await;
+}
+
+#[tokio::test]
+async fn unused_connection_expires_and_used_one_stays_active() {
+    let kit = TestHub::new().await;
+    let acme = kit.acme();
+    let tokens = kit.connect(&acme).await;
+    // A use is recorded once a day at most: what idles for 30 days ends within 31.
+    kit.advance((DAY * 31).saturating_sub(Duration::from_millis(1)));
+    assert_eq!(run_sweep(&kit).await, 0);
+    let (fresh, _) = refresh_token(&kit, &acme, &tokens).await;
+    assert_eq!(kit.read("/accounts", &fresh).await.status, 200);
+    kit.advance(Duration::from_millis(1));
+    assert_eq!(run_sweep(&kit).await, 0, "it was used a moment ago");
+    kit.advance(DAY * 31);
+    assert_ended_by_sweep(&kit, &acme, &tokens, EndCause::Idle).await;
+}
+
+#[tokio::test]
+async fn unredeemed_code_expires_and_grant_is_revoked() {
+    let kit = TestHub::new().await;
+    let acme = kit.acme();
+    let code = kit.obtain_code(&acme).await;
+    kit.advance(Duration::from_secs(59));
+    assert_eq!(run_sweep(&kit).await, 0);
+    kit.advance(Duration::from_secs(1));
+    run_sweep(&kit).await;
+    kit.wait_until("the bank is told", async || kit.list_grant_states().await == ["ended"]).await;
+    assert_eq!(kit.redeem(&acme, &code).await.json()["error"], "invalid_grant");
+}
+
+#[tokio::test]
+async fn purge_deletes_expired_rows_only() {
+    let kit = TestHub::new().await;
+    let acme = kit.acme();
+    let tokens = kit.connect(&acme).await;
+    kit.advance(Duration::from_hours(2));
+    let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
+    let purged = |removed| jobs::PurgeOutcome { removed, has_more: false };
+    assert_eq!(jobs::purge(&ctx).await.unwrap(), purged(2), "a code and a request");
+    assert_eq!(jobs::purge(&ctx).await.unwrap(), purged(0));
+    let fresh = kit.refresh(&acme, &tokens.refresh).await.json()["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(kit.read("/accounts", &fresh).await.status, 200);
+    assert_eq!(kit.redeem(&acme, &tokens.code).await.json()["error"], "invalid_grant", "as before");
+    assert_eq!(kit.load_end_cause(&tokens.id).await, None);
+}

@@ -1,0 +1,622 @@
+//! What partners send: members of a recipient, and ids in paths.
+
+use domain::error::OAuthCode;
+use serde_json::{Value, json};
+
+use super::super::expectations::ExpectedResponse;
+use super::super::management::{BAD_BEARER, NO_CONNECTION, NO_RECIPIENT, expected_not_found};
+use super::{BadValue, InputCase, InputValues, unknown_scope_message};
+use crate::support::{ConnectionTokens, RawRequest, TestHub};
+
+const JSON: &str = "application/json";
+const RECIPIENTS: &str = "/api/v1/recipients";
+const REDIRECT_URI: &str = "https://fake.example.org/callback";
+
+/// What is the partner's, and what is another's.
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct PartnerValues {
+    pub(super) token: String,
+    pub(super) recipient: String,
+    pub(super) foreign: String,
+    /// The partner itself.
+    pub(super) partner: String,
+    /// A recipient's own token, its connection, another recipient's connection, and another list's cursor.
+    pub(super) recipient_token: String,
+    pub(super) connection: String,
+    pub(super) foreign_connection: String,
+    pub(super) cursor: String,
+}
+
+pub(super) async fn create_partner_values(kit: &TestHub) -> PartnerValues {
+    let (partner, other) = (kit.partner(), kit.create_other_partner().await);
+    let token = kit.request_client_token(&partner).await;
+    let other_token = kit.request_client_token(&other).await;
+    let recipient = kit.create_recipient(&token).await.id;
+    let path = format!("{RECIPIENTS}/providers/requests/{recipient}/1000");
+    assert_eq!(kit.call(http::Method::POST, &path, &token).await.status, 200);
+    let foreign = kit.create_recipient(&other_token).await.id;
+    let own = kit.request_client_token(&kit.acme()).await;
+    PartnerValues {
+        recipient,
+        foreign,
+        token,
+        partner: partner.id,
+        recipient_token: own,
+        ..PartnerValues::default()
+    }
+}
+
+/// The same with connections in it.
+pub(super) async fn add_connections(
+    kit: &TestHub,
+    managed: PartnerValues,
+    recipient_tokens: &ConnectionTokens,
+    foreign_tokens: &ConnectionTokens,
+) -> PartnerValues {
+    let page =
+        kit.call(http::Method::GET, "/api/v1/connections?limit=1", &managed.recipient_token).await.json();
+    PartnerValues {
+        connection: recipient_tokens.id.to_string(),
+        foreign_connection: foreign_tokens.id.to_string(),
+        cursor: page["page"]["nextOffset"].as_str().unwrap().to_owned(),
+        ..managed
+    }
+}
+
+/// Everything that partners change.
+pub(super) async fn load_managed_rows(kit: &TestHub) -> Vec<String> {
+    let clients = "SELECT id, state, name, redirect_uris, secret_hash, credential_generation, audit_seq FROM clients ORDER BY id";
+    let registrations = "SELECT client_id, provider_id, state, updated_at FROM registrations ORDER BY 1, 2";
+    [kit.sql(clients).await, kit.sql(registrations).await].concat()
+}
+
+pub(super) fn build_manage_cases(values: &InputValues) -> Vec<InputCase> {
+    let mut cases = build_member_cases(values);
+    cases.extend(build_type_cases(values));
+    cases.extend(build_list_value_cases(values));
+    cases.extend(build_name_cases(values));
+    cases.extend(build_body_cases(values));
+    cases.extend(build_recipient_cases(values));
+    cases.extend(build_registration_cases(values));
+    cases.extend(build_registration_request_cases(values));
+    cases.extend(build_provider_cases(values));
+    cases.extend(build_connection_cases(values));
+    cases
+}
+
+/// A recipient that would be created.
+fn valid_recipient() -> Vec<(&'static str, Value)> {
+    vec![
+        ("name", json!("Flinks Fake")),
+        ("scope", json!("ACCOUNT_BASIC TRANSACTIONS")),
+        ("redirect_uris", json!(REDIRECT_URI)),
+        ("logo_uri", json!("https://fake.example.org/logo.png")),
+        ("description", json!("Description of Flinks Fake")),
+        ("terms_uri", json!("https://fake.example.org/terms.html")),
+        ("client_uri", json!("https://fake.example.org")),
+        ("country", json!("CA")),
+        ("contacts", json!([{"email": "john.doe@fake.example.org"}])),
+        ("colour", json!("red")),
+    ]
+}
+
+fn to_json_object(members: &[(&str, Value)]) -> String {
+    let members: Vec<String> =
+        members.iter().map(|(name, value)| format!("{}:{value}", json!(name))).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+fn build_create_request(values: &InputValues, members: &[(&str, Value)]) -> RawRequest {
+    RawRequest::post(RECIPIENTS, JSON, to_json_object(members)).bearer(&values.manage.token)
+}
+
+/// The whole recipient with one member in another's place.
+fn replace_member(name: &str, value: &Value) -> Vec<(&'static str, Value)> {
+    let place = |(known, good)| if known == name { (known, value.clone()) } else { (known, good) };
+    valid_recipient().into_iter().map(place).collect()
+}
+
+fn expected_invalid_request(description: impl Into<String>) -> ExpectedResponse {
+    ExpectedResponse::invalid_request(description.into())
+}
+
+const INVALID_REDIRECT_URI: &str =
+    "redirect_uris[0] must be an https URL without a fragment (http on loopback)";
+
+/// What each text with each bad value is told.
+fn expected_response(name: &str, bad: BadValue, good: &str) -> ExpectedResponse {
+    use BadValue::{
+        BarePercent, Blank, Empty, InvalidHex, Latin1, Markup, Missing, Overlong, PathParameter, Quote,
+        Repeated, Surrogate, Traversal,
+    };
+    match (name, bad) {
+        (_, Repeated) => expected_invalid_request(format!("{name} is given twice")),
+        ("name" | "scope" | "redirect_uris", Missing | Empty) | ("scope" | "redirect_uris", Blank) => {
+            expected_invalid_request(format!("{name} is missing"))
+        }
+        // Unknown, absent, or odd and yet what it should be: pages show a text as it is.
+        ("colour", _)
+        | (_, Missing | Empty)
+        | ("redirect_uris" | "logo_uri" | "terms_uri", Traversal | PathParameter)
+        | ("client_uri", Traversal)
+        | (
+            "name" | "description",
+            Latin1 | Overlong | Surrogate | BarePercent | InvalidHex | Markup | Traversal | PathParameter
+            | Quote,
+        ) => ExpectedResponse::Data,
+        ("name", _) => expected_invalid_request("name must be 1 to 256 characters of text"),
+        ("description", _) => expected_invalid_request("description must be 1 to 512 characters of text"),
+        ("scope", bad) => expected_invalid_request(unknown_scope_message(&bad.decode(good), "unknown")),
+        ("redirect_uris", _) => expected_invalid_request(INVALID_REDIRECT_URI),
+        ("logo_uri" | "terms_uri" | "client_uri", _) => {
+            expected_invalid_request(format!("{name} must be an https URL"))
+        }
+        ("country", _) => expected_invalid_request("country must be CA or US"),
+        (name, bad) => panic!("nobody has thought of {bad:?} as {name}"),
+    }
+}
+
+fn build_member_cases(values: &InputValues) -> Vec<InputCase> {
+    let mut cases = Vec::new();
+    for (name, good) in valid_recipient().iter().filter_map(|(name, good)| Some((*name, good.as_str()?))) {
+        for bad in BadValue::ALL {
+            let mut sent = replace_member(name, &json!(bad.decode(good)));
+            match bad {
+                BadValue::Missing => sent.retain(|(known, _)| *known != name),
+                BadValue::Empty => sent = replace_member(name, &json!("")),
+                BadValue::Repeated => sent.push((name, json!(good))),
+                _ => {}
+            }
+            let what = format!("manage, create: {bad:?} as {name}");
+            cases.push(InputCase::new(
+                what,
+                build_create_request(values, &sent),
+                expected_response(name, bad, good),
+            ));
+        }
+    }
+    cases
+}
+
+/// Another type than each member has. `null` is an absent one.
+fn build_type_cases(values: &InputValues) -> Vec<InputCase> {
+    let mut cases = Vec::new();
+    for (name, good) in valid_recipient() {
+        let rejection = match name {
+            "colour" => ExpectedResponse::Data,
+            "scope" | "redirect_uris" => {
+                expected_invalid_request(format!("{name} must be a string or an array of strings"))
+            }
+            "contacts" => expected_invalid_request("contacts must be an array of objects with email"),
+            name => expected_invalid_request(format!("{name} must be a string")),
+        };
+        for wrong in [
+            json!(5),
+            json!(-1.5),
+            json!(true),
+            json!([5]),
+            json!([null]),
+            json!([["x"]]),
+            json!({"x": "y"}),
+            json!({}),
+        ] {
+            let what = format!("manage, create: {wrong} as {name}");
+            cases.push(InputCase::new(
+                what,
+                build_create_request(values, &replace_member(name, &wrong)),
+                rejection.clone(),
+            ));
+        }
+        let absent = if name == "contacts" {
+            ExpectedResponse::Data
+        } else {
+            expected_response(name, BadValue::Missing, good.as_str().unwrap_or(""))
+        };
+        cases.push(InputCase::new(
+            format!("manage, create: null as {name}"),
+            build_create_request(values, &replace_member(name, &Value::Null)),
+            absent,
+        ));
+    }
+    cases
+}
+
+fn build_list_value_cases(values: &InputValues) -> Vec<InputCase> {
+    let mails = |emails: &[&str]| emails.iter().map(|email| json!({"email": email})).collect::<Vec<_>>();
+    let mail = "a@fake.example.org";
+    let address =
+        |nth: usize| expected_invalid_request(format!("contacts[{nth}].email must be an e-mail address"));
+    let many = || (0..101).map(|n| format!("https://fake.example.org/{n}")).collect::<Vec<_>>();
+    let mut cases = Vec::new();
+    for (name, value, expected) in [
+        ("scope", json!(["ACCOUNT_BASIC", "TRANSACTIONS"]), ExpectedResponse::Data),
+        ("scope", json!(["ACCOUNT_BASIC TRANSACTIONS"]), ExpectedResponse::Data),
+        ("scope", json!(["TRANSACTIONS"]), expected_invalid_request("scope must include ACCOUNT_BASIC")),
+        (
+            "scope",
+            json!("client:admin ACCOUNT_BASIC"),
+            expected_invalid_request("scope client:admin is unknown"),
+        ),
+        ("scope", json!(["account_basic"]), expected_invalid_request("scope account_basic is unknown")),
+        ("scope", json!([]), expected_invalid_request("scope is missing")),
+        ("redirect_uris", json!([REDIRECT_URI, "https://two.example.org/"]), ExpectedResponse::Data),
+        ("redirect_uris", json!(format!("{REDIRECT_URI} https://two.example.org/")), ExpectedResponse::Data),
+        ("redirect_uris", json!(["http://127.0.0.1:3000/callback"]), ExpectedResponse::Data),
+        ("redirect_uris", json!([]), expected_invalid_request("redirect_uris is missing")),
+        ("redirect_uris", json!([""]), expected_invalid_request(INVALID_REDIRECT_URI)),
+        (
+            "redirect_uris",
+            json!(["http://fake.example.org/"]),
+            expected_invalid_request(INVALID_REDIRECT_URI),
+        ),
+        ("redirect_uris", json!(["javascript:alert(1)"]), expected_invalid_request(INVALID_REDIRECT_URI)),
+        (
+            "redirect_uris",
+            json!(["https://fake.example.org/#top"]),
+            expected_invalid_request(INVALID_REDIRECT_URI),
+        ),
+        (
+            "redirect_uris",
+            json!(["https://a:b@fake.example.org/"]),
+            expected_invalid_request(INVALID_REDIRECT_URI),
+        ),
+        (
+            "redirect_uris",
+            json!([REDIRECT_URI, REDIRECT_URI]),
+            expected_invalid_request("redirect_uris[1] is given twice"),
+        ),
+        ("redirect_uris", json!(many()), expected_invalid_request("redirect_uris must be at most 100 URLs")),
+        (
+            "logo_uri",
+            json!("http://127.0.0.1/logo.png"),
+            expected_invalid_request("logo_uri must be an https URL"),
+        ),
+        ("country", json!("CA,US"), expected_invalid_request("country must be CA or US")),
+        ("country", json!("ca"), expected_invalid_request("country must be CA or US")),
+        ("country", json!("US"), ExpectedResponse::Data),
+        ("contacts", json!(mails(&[mail, mail])), ExpectedResponse::Data),
+        ("contacts", json!([]), ExpectedResponse::Data),
+        ("contacts", json!([{"email": mail, "name": "John"}]), ExpectedResponse::Data),
+        ("contacts", json!(mails(&[mail, "john"])), address(1)),
+        ("contacts", json!(mails(&[""])), address(0)),
+        ("contacts", json!(mails(&["a@b.example\r\nBcc: c@d.example"])), address(0)),
+        ("contacts", json!(mails(&["<script>@b.example"])), address(0)),
+        (
+            "contacts",
+            json!(mails(&[mail; 21])),
+            expected_invalid_request("contacts must be at most 20 objects"),
+        ),
+        (
+            "contacts",
+            json!([mail]),
+            expected_invalid_request("contacts must be an array of objects with email"),
+        ),
+        (
+            "contacts",
+            json!(mail),
+            expected_invalid_request("contacts must be an array of objects with email"),
+        ),
+        (
+            "contacts",
+            json!([{"email": 5}]),
+            expected_invalid_request("contacts must be an array of objects with email"),
+        ),
+    ] {
+        let shown: String = value.to_string().chars().take(60).collect();
+        cases.push(InputCase::new(
+            format!("manage, create: {shown} as {name}"),
+            build_create_request(values, &replace_member(name, &value)),
+            expected,
+        ));
+    }
+    cases
+}
+
+/// Names as people write them, and as they should not.
+fn build_name_cases(values: &InputValues) -> Vec<InputCase> {
+    let bad = || expected_invalid_request("name must be 1 to 256 characters of text");
+    let mut cases = Vec::new();
+    for (name, expected) in [
+        ("תקציב שלי".to_owned(), ExpectedResponse::Data),
+        ("ميزانية".to_owned(), ExpectedResponse::Data),
+        ("Acme 💸🍁".to_owned(), ExpectedResponse::Data),
+        ("é".repeat(256), ExpectedResponse::Data),
+        ("é".repeat(257), bad()),
+        ("Acme\u{202e}knaB".to_owned(), bad()),
+        ("\u{2067}Acme\u{2069}".to_owned(), bad()),
+        ("👩\u{200d}💻".to_owned(), bad()),
+        ("Ac\u{200b}me".to_owned(), bad()),
+        ("\t".to_owned(), bad()),
+        ("a\u{85}b".to_owned(), bad()),
+        ("\u{7f}".to_owned(), bad()),
+    ] {
+        cases.push(InputCase::new(
+            format!("manage, create: {name:?}"),
+            build_create_request(values, &replace_member("name", &json!(name))),
+            expected,
+        ));
+    }
+    cases
+}
+
+fn build_body_cases(values: &InputValues) -> Vec<InputCase> {
+    let no_object = |line: u32, column: u32| {
+        expected_invalid_request(format!("The body is no JSON object: line {line}, column {column}"))
+    };
+    let status = |status: u16, description: &'static str| {
+        ExpectedResponse::OAuth(status, OAuthCode::InvalidRequest, description.into())
+    };
+    let recipient = format!("{RECIPIENTS}/{}", values.manage.recipient);
+    let mut cases = Vec::new();
+    for (method, path) in [("POST", RECIPIENTS), ("PUT", recipient.as_str())] {
+        let mut case = |what: &str, media_type: &str, body: Vec<u8>, expected: ExpectedResponse| {
+            let raw = RawRequest::post(path, media_type, body).method(method).bearer(&values.manage.token);
+            cases.push(InputCase::new(format!("manage, {method}: {what}"), raw, expected));
+        };
+        case("nothing", JSON, Vec::new(), no_object(1, 0));
+        case("a list", JSON, b"[1]".to_vec(), no_object(1, 0));
+        case("null", JSON, b"null".to_vec(), no_object(1, 4));
+        case("latin-1", JSON, b"{\"name\":\"\xe9\"}".to_vec(), no_object(1, 10));
+        case("70 kB", JSON, vec![b'x'; 70_000], status(413, "The body is too large"));
+        let only_json = || status(415, "The content type must be application/json");
+        for media_type in ["application/x-www-form-urlencoded", "text/plain", "", "application/json2"] {
+            case(media_type, media_type, to_json_object(&valid_recipient()).into_bytes(), only_json());
+        }
+        let stranger = RawRequest::post(path, "text/plain", "{").method(method);
+        cases.push(InputCase::new(
+            format!("manage, {method}: a stranger"),
+            stranger,
+            expected_invalid_request(BAD_BEARER),
+        ));
+    }
+    for (body, expected) in [
+        (json!({}), expected_invalid_request("redirect_uris is missing")),
+        (json!({"redirect_uris": null}), expected_invalid_request("redirect_uris is missing")),
+        (json!({"redirect_uris": ["x"]}), expected_invalid_request(INVALID_REDIRECT_URI)),
+        (
+            json!({"redirect_uris": 5}),
+            expected_invalid_request("redirect_uris must be a string or an array of strings"),
+        ),
+        // What cannot be changed here is ignored, whatever it is.
+        (
+            json!({"redirect_uris": "https://fake.example.org/back", "name": 5, "scope": "x"}),
+            ExpectedResponse::Data,
+        ),
+    ] {
+        let raw = RawRequest::post(recipient.clone(), JSON, body.to_string())
+            .method("PUT")
+            .bearer(&values.manage.token);
+        cases.push(InputCase::new(format!("manage, PUT: {body}"), raw, expected));
+    }
+    for (duplicated, description) in [
+        (
+            r#"{"redirect_uris":"https://a.example/","redirect_uris":"https://b.example/"}"#,
+            "redirect_uris is given twice",
+        ),
+        (
+            r#"{"contacts":[{"email":"a@b.example"},{"email":"a@b.example","email":"c@b.example"}]}"#,
+            "contacts[1].email is given twice",
+        ),
+    ] {
+        let raw =
+            RawRequest::post(recipient.clone(), JSON, duplicated).method("PUT").bearer(&values.manage.token);
+        cases.push(InputCase::new(
+            format!("manage, PUT: {description}"),
+            raw,
+            expected_invalid_request(description),
+        ));
+    }
+    cases
+}
+
+/// What stands in the place of a recipient's id.
+pub(super) fn list_invalid_recipient_ids(values: &InputValues) -> Vec<String> {
+    let managed = &values.manage;
+    let mut ids: Vec<String> = BadValue::ALL
+        .into_iter()
+        .filter(|bad| !matches!(bad, BadValue::Missing | BadValue::Repeated | BadValue::Empty))
+        .map(|bad| bad.encode(&managed.recipient))
+        .collect();
+    ids.extend(
+        ["dc-nobody", "dc-sandbox", "con_1", "arq_1", "1000", "acc_x", "null", "*", "%2e%2e", "..;", "-1"]
+            .map(str::to_owned),
+    );
+    ids.extend([managed.foreign.clone(), managed.partner.clone(), managed.recipient.to_uppercase()]);
+    ids
+}
+
+fn build_recipient_cases(values: &InputValues) -> Vec<InputCase> {
+    let body = to_json_object(&valid_recipient());
+    let mut cases = Vec::new();
+    for id in list_invalid_recipient_ids(values) {
+        let shown: String = id.chars().take(60).collect();
+        let rests: [(&str, &str); 4] = [
+            ("GET", "/providers/requests"),
+            ("GET", "/providers/1000"),
+            ("POST", "/secret"),
+            ("GET", "/connections"),
+        ];
+        for (method, rest) in [("GET", ""), ("PUT", ""), ("DELETE", "")].into_iter().chain(rests) {
+            let raw = RawRequest::post(format!("{RECIPIENTS}/{id}{rest}"), JSON, body.clone()).method(method);
+            let what = format!("manage, {method} {shown}{rest}");
+            cases.push(InputCase::new(
+                what,
+                raw.bearer(&values.manage.token),
+                expected_not_found(NO_RECIPIENT),
+            ));
+        }
+    }
+    cases
+}
+
+/// What stands in the place of a provider's id.
+fn build_registration_cases(values: &InputValues) -> Vec<InputCase> {
+    let none = "This data recipient has no registration with the provider";
+    let mut cases = Vec::new();
+    for id in ["2000", "9999", "0", "01", "x", "-1", "1e3", "%2e", "99999999999999999999", "con_1"] {
+        let raw = RawRequest::get(format!("{RECIPIENTS}/{}/providers/{id}", values.manage.recipient));
+        cases.push(InputCase::new(
+            format!("manage, registration with {id}"),
+            raw.bearer(&values.manage.token),
+            expected_not_found(none),
+        ));
+    }
+    let good = RawRequest::get(format!("{RECIPIENTS}/{}/providers/1000", values.manage.recipient));
+    cases.push(InputCase::new(
+        "manage, registration",
+        good.bearer(&values.manage.token),
+        ExpectedResponse::Data,
+    ));
+    cases
+}
+
+/// What stands in both lists of a request for registrations.
+fn build_registration_request_cases(values: &InputValues) -> Vec<InputCase> {
+    let PartnerValues { recipient: own, foreign, partner, token, .. } = &values.manage;
+    let unknown_recipient =
+        |count: u32| ExpectedResponse::PairErrors(404, format!("{NO_RECIPIENT} (bad pairs: {count})").into());
+    let nowhere = "provider_id names no provider of this hub (bad pairs: 1)";
+    let before = "This registration was requested before and is PENDING_APPROVAL (bad pairs: 1)";
+    let provider =
+        |nth: usize| expected_invalid_request(format!("provider_ids[{nth}] must be a positive integer"));
+    let recipient = |nth: usize| {
+        expected_invalid_request(format!("recipient_ids[{nth}] must be an id of a data recipient"))
+    };
+    let numbers = |count: u32| (1..=count).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    let forty = (1..=40).map(|n| format!("dc-{n}")).collect::<Vec<_>>().join(",");
+    let mut cases = Vec::new();
+    for (recipients, providers, expected) in [
+        (own.clone(), "1000".to_owned(), ExpectedResponse::PairErrors(409, before.into())),
+        (own.clone(), "9999".into(), ExpectedResponse::PairErrors(400, nowhere.into())),
+        (own.clone(), "2000,9999".into(), ExpectedResponse::PairErrors(400, nowhere.into())),
+        (own.clone(), "2000,1000".into(), ExpectedResponse::PairErrors(409, before.into())),
+        (foreign.clone(), "1000".into(), unknown_recipient(1)),
+        (format!("{own},{foreign}"), "2000,9999".into(), unknown_recipient(3)),
+        (partner.clone(), "1000".into(), unknown_recipient(1)),
+        ("dc-nobody".into(), "1000".into(), unknown_recipient(1)),
+        ("dc-sandbox".into(), "1000".into(), unknown_recipient(1)),
+        ("1000".into(), own.clone(), provider(0)),
+        (own.clone(), "0".into(), provider(0)),
+        (own.clone(), "-1".into(), provider(0)),
+        (own.clone(), "1e3".into(), provider(0)),
+        (own.clone(), "2000,".into(), provider(1)),
+        (own.clone(), "2000,%202000".into(), provider(1)),
+        (own.clone(), "%D9%A1".into(), provider(0)),
+        (own.clone(), "2000,2000".into(), expected_invalid_request("provider_ids[1] is given twice")),
+        (format!("{own},{own}"), "2000".into(), expected_invalid_request("recipient_ids[1] is given twice")),
+        (format!("{own},"), "2000".into(), recipient(1)),
+        (format!("{own}%00"), "2000".into(), recipient(0)),
+        (format!("{own}%E2%80%AE"), "2000".into(), recipient(0)),
+        ("%20".into(), "2000".into(), recipient(0)),
+        ("%FF".into(), "2000".into(), recipient(0)),
+        (own.clone(), numbers(1001), expected_invalid_request("provider_ids must be at most 1000 items")),
+        (
+            forty,
+            numbers(26),
+            expected_invalid_request("recipient_ids and provider_ids must make at most 1000 pairs"),
+        ),
+        (own.clone(), "2000".into(), ExpectedResponse::Data),
+    ] {
+        let shown: String = format!("{recipients} with {providers}").chars().take(90).collect();
+        let raw =
+            RawRequest::new("POST", format!("{RECIPIENTS}/providers/requests/{recipients}/{providers}"));
+        cases.push(InputCase::new(format!("manage, request {shown}"), raw.bearer(token), expected));
+    }
+    cases
+}
+
+fn build_provider_cases(values: &InputValues) -> Vec<InputCase> {
+    let PartnerValues { token, recipient_token: own, .. } = &values.manage;
+    let mut cases = Vec::new();
+    for id in ["9999", "0", "01", "x", "-1", "1e3", "%2e", "1000%00", "%FF", "99999999999999999999", "con_1"]
+    {
+        let raw = RawRequest::get(format!("/api/v1/providers/{id}")).bearer(token);
+        let none = expected_not_found("provider_id names no provider of this hub");
+        cases.push(InputCase::new(format!("manage, provider {id}"), raw, none));
+    }
+    let good = [("country", "CA"), ("isEnabledForClient", "TRUE"), ("colour", "red")];
+    for (name, _) in good {
+        for bad in BadValue::ALL {
+            let expected = match (name, bad) {
+                ("colour", _) | (_, BadValue::Missing | BadValue::Empty) => ExpectedResponse::Data,
+                (_, BadValue::Repeated) => expected_invalid_request(format!("{name} is given twice")),
+                ("country", _) => expected_invalid_request("country must be CA, US or CA,US"),
+                _ => expected_invalid_request("isEnabledForClient must be TRUE or FALSE"),
+            };
+            for bearer in [token, own] {
+                let raw = RawRequest::get(format!("/api/v2/providers?{}", bad.build_query(&good, name)))
+                    .bearer(bearer);
+                cases.push(InputCase::new(
+                    format!("manage, providers: {bad:?} as {name}"),
+                    raw,
+                    expected.clone(),
+                ));
+            }
+        }
+    }
+    for (query, expected) in [
+        ("country=CA,US", ExpectedResponse::Data),
+        ("country=CA,,US", ExpectedResponse::Data),
+        ("country=ca", expected_invalid_request("country must be CA, US or CA,US")),
+        ("country=FR", expected_invalid_request("country must be CA, US or CA,US")),
+        ("isEnabledForClient=true", ExpectedResponse::Data),
+        ("isEnabledForClient=1", expected_invalid_request("isEnabledForClient must be TRUE or FALSE")),
+        ("isEnabledForClient=yes", expected_invalid_request("isEnabledForClient must be TRUE or FALSE")),
+    ] {
+        let raw = RawRequest::get(format!("/api/v2/providers?{query}")).bearer(own);
+        cases.push(InputCase::new(format!("manage, providers: {query}"), raw, expected));
+    }
+    cases
+}
+
+fn build_connection_cases(values: &InputValues) -> Vec<InputCase> {
+    let managed = &values.manage;
+    let under = format!("{RECIPIENTS}/{}/connections", managed.recipient);
+    let mut ids: Vec<String> = BadValue::ALL
+        .into_iter()
+        .filter(|bad| !matches!(bad, BadValue::Missing | BadValue::Repeated | BadValue::Empty))
+        .map(|bad| bad.encode(&managed.connection))
+        .collect();
+    ids.extend(
+        ["con_", "con_nobody", "arq_1", "dc-sandbox", "1000", "null", "*", "%2e%2e"].map(str::to_owned),
+    );
+    ids.extend([managed.foreign_connection.clone(), managed.connection.to_uppercase()]);
+    let mut cases = Vec::new();
+    for id in &ids {
+        let shown: String = id.chars().take(60).collect();
+        for method in ["GET", "DELETE"] {
+            let own =
+                RawRequest::new(method, format!("/api/v1/connections/{id}")).bearer(&managed.recipient_token);
+            cases.push(InputCase::new(
+                format!("manage, {method} connection {shown}"),
+                own,
+                expected_not_found(NO_CONNECTION),
+            ));
+            let partners = RawRequest::new(method, format!("{under}/{id}")).bearer(&managed.token);
+            let what = format!("manage, {method} a partner's connection {shown}");
+            cases.push(InputCase::new(what, partners, expected_not_found(NO_CONNECTION)));
+        }
+    }
+    let lists = [("/api/v1/connections", &managed.recipient_token), (under.as_str(), &managed.token)];
+    for (path, bearer) in lists {
+        for name in ["limit", "offset", "colour"] {
+            for bad in BadValue::ALL {
+                let expected = match (name, bad) {
+                    ("colour", _) | (_, BadValue::Missing) => ExpectedResponse::Data,
+                    ("limit", _) => expected_invalid_request("limit must be a positive integer, given once"),
+                    (_, BadValue::Repeated) => expected_invalid_request("offset is given twice"),
+                    _ => expected_invalid_request("offset is altered, expired or of another list"),
+                };
+                let query = bad.build_query(&[("limit", "5"), ("colour", "red")], name);
+                let raw = RawRequest::get(format!("{path}?{query}")).bearer(bearer);
+                cases.push(InputCase::new(format!("manage, {path}: {bad:?} as {name}"), raw, expected));
+            }
+        }
+    }
+    for cursor in [&managed.cursor, &values.foreign.cursor] {
+        let raw = RawRequest::get(format!("{under}?offset={cursor}")).bearer(&managed.token);
+        let expected = expected_invalid_request("offset is altered, expired or of another list");
+        cases.push(InputCase::new("manage, connections: the cursor of another list", raw, expected));
+    }
+    cases
+}

@@ -1,0 +1,196 @@
+//! Those who call wrongly, each with what it has in hand.
+
+use std::time::Duration;
+
+use domain::id::ConnectionId;
+use domain::model::provider::ProviderState;
+
+use crate::support::{ConnectionTokens, TestClient, TestHub};
+
+/// Everything that the banks offer.
+pub(crate) const FULL_SCOPE: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS \
+                                     STATEMENTS CUSTOMER_CONTACT CUSTOMER_PERSONAL";
+/// What the wrong callers are registered for: all but one.
+pub(super) const LIMITED_SCOPE: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS STATEMENTS \
+                                 CUSTOMER_CONTACT";
+pub(super) const EXCLUDED_SCOPE: &str = "CUSTOMER_PERSONAL";
+
+/// Who calls, and what is wrong with it. The victim is alice's connection of Acme at Maple Trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum UnauthorizedCaller {
+    /// No credentials at all.
+    Anonymous,
+    /// Something in the header that is no bearer, and no Basic either.
+    Malformed,
+    /// A token, a name or a secret that nobody issued.
+    Forged,
+    /// Another recipient of the same customer.
+    Foreign,
+    /// A token of the client itself.
+    ClientToken,
+    /// A token without the cluster that the operation needs.
+    Narrow,
+    /// A token whose time is over.
+    Expired,
+    /// A token of a connection that was revoked.
+    Ended,
+    /// A token of a connection in whose place a newer one lives.
+    Replaced,
+    /// The same recipient, for another customer.
+    OtherCustomer,
+    /// A recipient that is held.
+    Suspended,
+    /// A recipient whose provider is held.
+    Paused,
+    /// A partner that manages others than the victim.
+    OtherPartner,
+}
+
+impl UnauthorizedCaller {
+    pub(super) const ALL: [Self; 13] = [
+        Self::Anonymous,
+        Self::Malformed,
+        Self::Forged,
+        Self::Foreign,
+        Self::ClientToken,
+        Self::Narrow,
+        Self::Expired,
+        Self::Ended,
+        Self::Replaced,
+        Self::OtherCustomer,
+        Self::Suspended,
+        Self::Paused,
+        Self::OtherPartner,
+    ];
+}
+
+/// What a caller has in hand.
+pub(super) struct CallerCredentials {
+    pub(super) caller: UnauthorizedCaller,
+    /// The value of its `Authorization` header.
+    pub(super) authorization: Option<String>,
+    pub(super) recipient: Option<TestClient>,
+    /// What it presents as a refresh token.
+    pub(super) refresh: String,
+    pub(super) provider_id: i64,
+    pub(super) connection: Option<ConnectionId>,
+}
+
+impl CallerCredentials {
+    fn new(
+        caller: UnauthorizedCaller,
+        recipient: &TestClient,
+        tokens: &ConnectionTokens,
+        access: &str,
+    ) -> Self {
+        Self {
+            caller,
+            authorization: Some(format!("Bearer {access}")),
+            recipient: Some(recipient.clone()),
+            refresh: tokens.refresh.clone(),
+            provider_id: 1000,
+            connection: Some(tokens.id.clone()),
+        }
+    }
+}
+
+async fn connect_other_recipient(kit: &TestHub, provider_id: i64) -> (TestClient, ConnectionTokens) {
+    let recipient = kit.register_recipient(&[provider_id], LIMITED_SCOPE, false).await;
+    let tokens = kit.connect_at(provider_id, &recipient, "alice", &[], LIMITED_SCOPE).await;
+    (recipient, tokens)
+}
+
+/// The victim, and every wrong caller beside it.
+pub(super) async fn prepare_callers(kit: &TestHub) -> (ConnectionTokens, Vec<CallerCredentials>) {
+    let acme = kit.acme();
+    let (late, expired) = connect_other_recipient(kit, 1000).await;
+    kit.advance(Duration::from_mins(5));
+    let victim = kit.connect_at(1000, &acme, "alice", &["mt-alice-chequing"], FULL_SCOPE).await;
+    let bob = kit.connect_at(1000, &acme, "bob", &["mt-bob-chequing"], FULL_SCOPE).await;
+    let mut prepared = Vec::new();
+    for caller in UnauthorizedCaller::ALL {
+        let credentials = match caller {
+            UnauthorizedCaller::Anonymous | UnauthorizedCaller::Malformed | UnauthorizedCaller::Forged => {
+                let authorization = match caller {
+                    UnauthorizedCaller::Malformed => Some("Basic !".to_owned()),
+                    UnauthorizedCaller::Forged => Some("Bearer a.b.c".to_owned()),
+                    _ => None,
+                };
+                let recipient = TestClient { secret: "wrong".into(), ..acme.clone() };
+                let recipient = (caller == UnauthorizedCaller::Forged).then_some(recipient);
+                let refresh = victim.refresh.clone();
+                CallerCredentials {
+                    caller,
+                    authorization,
+                    recipient,
+                    refresh,
+                    provider_id: 1000,
+                    connection: None,
+                }
+            }
+            UnauthorizedCaller::OtherPartner => {
+                let partner = kit.partner();
+                let authorization = Some(format!("Bearer {}", kit.request_client_token(&partner).await));
+                let (recipient, refresh) = (Some(partner), victim.refresh.clone());
+                CallerCredentials {
+                    caller,
+                    authorization,
+                    recipient,
+                    refresh,
+                    provider_id: 1000,
+                    connection: None,
+                }
+            }
+            UnauthorizedCaller::Expired => CallerCredentials {
+                refresh: expired.access.clone(),
+                ..CallerCredentials::new(caller, &late, &expired, &expired.access)
+            },
+            UnauthorizedCaller::OtherCustomer => CallerCredentials {
+                refresh: bob.access.clone(),
+                ..CallerCredentials::new(caller, &acme, &bob, &bob.access)
+            },
+            UnauthorizedCaller::Paused => {
+                let (recipient, tokens) = connect_other_recipient(kit, 2000).await;
+                CallerCredentials {
+                    provider_id: 2000,
+                    ..CallerCredentials::new(caller, &recipient, &tokens, &tokens.access)
+                }
+            }
+            _ => {
+                let (recipient, tokens) = connect_other_recipient(kit, 1000).await;
+                prepare_recipient_caller(kit, caller, &recipient, tokens, &victim).await
+            }
+        };
+        prepared.push(credentials);
+    }
+    kit.set_provider_state(2000, ProviderState::Paused).await;
+    (victim, prepared)
+}
+
+async fn prepare_recipient_caller(
+    kit: &TestHub,
+    caller: UnauthorizedCaller,
+    recipient: &TestClient,
+    tokens: ConnectionTokens,
+    victim: &ConnectionTokens,
+) -> CallerCredentials {
+    let mut credentials = CallerCredentials::new(caller, recipient, &tokens, &tokens.access);
+    match caller {
+        UnauthorizedCaller::Foreign => credentials.refresh.clone_from(&victim.refresh),
+        UnauthorizedCaller::ClientToken => {
+            credentials.authorization = Some(format!("Bearer {}", kit.request_client_token(recipient).await));
+            credentials.recipient = None;
+        }
+        UnauthorizedCaller::Narrow => {
+            let narrow = kit.request_narrowed_token(recipient, &tokens, "INVESTMENTS").await;
+            credentials.authorization = Some(format!("Bearer {narrow}"));
+        }
+        UnauthorizedCaller::Ended => assert_eq!(kit.revoke(&tokens.access).await.status, 204),
+        UnauthorizedCaller::Replaced => {
+            drop(kit.connect_at(1000, recipient, "alice", &[], LIMITED_SCOPE).await)
+        }
+        UnauthorizedCaller::Suspended => kit.suspend(recipient).await,
+        _ => unreachable!("{caller:?} is made elsewhere"),
+    }
+    credentials
+}

@@ -1,0 +1,173 @@
+//! The sandbox as a recipient's CI uses it: one line of JSON, and HTTP.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use bowline::cli::{Browser, BrowserRequest};
+use domain::model::connection::UpstreamRevocation;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::{
+    AuthorizationFlow, ConnectionTokens, Customer, HubApiClient, SCOPE, TestClient, TestHub, authorize_url,
+    query_parameter, reserve_ports,
+};
+
+/// `bowline sandbox --json`, killed when dropped.
+struct SandboxProcess {
+    line: Value,
+    child: Child,
+}
+
+impl SandboxProcess {
+    fn start(data: &Path, port: u16) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_bowline"))
+            .args(["sandbox", "--json", "--port", &port.to_string(), "--data"])
+            .arg(data)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { line: serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}")), child }
+    }
+}
+
+impl Drop for SandboxProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn object_keys(value: &Value) -> BTreeSet<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn sandbox_json_is_complete_and_stable_across_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = reserve_ports(10);
+    let first = SandboxProcess::start(folder.path(), port).line.clone();
+    let names = ["hub", "demo", "admin", "probes", "providers", "recipients", "partner", "operator"];
+    assert_eq!(object_keys(&first), BTreeSet::from(names));
+    for (name, above) in [("hub", 0), ("demo", 1), ("admin", 8), ("probes", 9)] {
+        assert_eq!(first[name], format!("http://127.0.0.1:{}", port + above), "{name}");
+    }
+    let written = std::fs::read_to_string(folder.path().join("bowline.toml")).unwrap();
+    for (key, above) in [("listen", 0), ("admin_listen", 8), ("probe_listen", 9)] {
+        assert!(written.contains(&format!("\n{key} = \"127.0.0.1:{}\"\n", port + above)), "{written}");
+    }
+    assert!(first["operator"]["token"].as_str().is_some_and(|token| token.len() >= 43));
+    let providers = first["providers"].as_array().unwrap();
+    let known: Vec<_> = providers.iter().map(|p| (&p["provider_id"], &p["name"])).collect();
+    assert_eq!(known, [(&json!(1000), &json!("Maple Trust")), (&json!(2000), &json!("Caisse Rideau"))]);
+    let registration = &providers[0]["registration"];
+    assert_eq!(registration["endpoint"], format!("http://127.0.0.1:{}/register", port + 2));
+    assert!(registration["initial_access_token"].as_str().is_some_and(|token| token.len() >= 43));
+    for (nth, provider) in providers.iter().enumerate() {
+        let mut names = BTreeSet::from(["provider_id", "name", "url", "levers", "customers"]);
+        // Maple Trust alone registers clients.
+        names.extend((nth == 0).then_some("registration"));
+        assert_eq!(object_keys(provider), names);
+        let customers = provider["customers"].as_array().unwrap();
+        assert_eq!(customers.len(), 6);
+        assert!(customers.iter().all(|c| c["password"].as_str().is_some_and(|p| p.len() >= 12)));
+    }
+    for recipient in first["recipients"].as_array().unwrap() {
+        let names = ["client_id", "client_secret", "redirect_uris", "scope"];
+        assert_eq!(object_keys(recipient), BTreeSet::from(names));
+    }
+    let restarted = SandboxProcess::start(folder.path(), port).line.clone();
+    assert_eq!(first, restarted);
+    let other = tempfile::tempdir().unwrap();
+    let arguments = ["sandbox", "--json", "--port", "0", "--seed", "another", "--data"];
+    let refused =
+        Command::new(env!("CARGO_BIN_EXE_bowline")).args(arguments).arg(folder.path()).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "another seed is refused");
+    let moved = SandboxProcess::start(other.path(), port).line.clone();
+    assert_eq!(moved, first, "the seed decides, not the folder");
+}
+
+/// What the test of a fintech would do, with nothing but the line and HTTP.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sandbox_json_suffices_for_connect_fault_and_revoke() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = SandboxProcess::start(folder.path(), 0);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let (line, browser) = (&world.line, Browser::new().unwrap());
+    let (hub, maple, own) = (text(&line["hub"]), &line["providers"][0], &line["recipients"][1]);
+    let recipient = TestClient {
+        id: text(&own["client_id"]),
+        secret: text(&own["client_secret"]),
+        redirect_uri: text(&own["redirect_uris"][0]),
+    };
+    let alice = &maple["customers"][0];
+    let customer = Customer {
+        username: text(&alice["username"]),
+        password: text(&alice["password"]),
+        accounts: Vec::new(),
+    };
+    let walk = AuthorizationFlow { browser: &browser, origins: vec![hub.clone(), text(&maple["url"])] };
+    let api = HubApiClient { browser: &browser, hub: &hub };
+    let back =
+        walk.complete(&authorize_url(&hub, &TestHub::build_authorization_query(&recipient)), &customer).await;
+    let code = query_parameter(&back, "code").unwrap();
+    let tokens = ConnectionTokens::from_response(&api.redeem(&recipient, &code).await, code);
+    assert_eq!(api.read("/accounts", &tokens.access).await.status, 200);
+    let mut levers = BrowserRequest::new(Method::PUT, &text(&maple["levers"]));
+    levers.json = Some(json!({"fail": 503}));
+    assert_eq!(browser.send(levers).await.unwrap().status, 200);
+    let broken = api.read("/accounts", &tokens.access).await;
+    assert_eq!((broken.status, &broken.json()["code"]), (503, &503.into()));
+    assert_eq!(api.revoke(&tokens.access).await.status, 204, "an end does not need the bank");
+    let read = api.read("/accounts", &tokens.access).await;
+    assert_eq!((read.status, &read.json()["code"]), (401, &602.into()));
+    assert_eq!(api.refresh(&recipient, &tokens.refresh).await.json()["error"], "invalid_grant");
+    assert_eq!(api.redeem(&recipient, &tokens.code).await.json()["error"], "invalid_grant");
+    let partner = &line["partner"];
+    let partner = TestClient {
+        id: text(&partner["client_id"]),
+        secret: text(&partner["client_secret"]),
+        redirect_uri: String::new(),
+    };
+    let own =
+        api.request_token(&partner, &[("grant_type", "client_credentials"), ("scope", "client:admin")]).await;
+    assert_eq!((own.status, &own.json()["scope"]), (200, &json!("client:admin")), "{}", own.body);
+}
+
+#[tokio::test]
+async fn shared_grant_is_revoked_with_last_connection_in_sandbox() {
+    const PRAIRIE: i64 = 3000;
+    let kit = TestHub::new().await;
+    let (one, two) = (
+        kit.register_recipient(&[PRAIRIE], SCOPE, false).await,
+        kit.register_recipient(&[PRAIRIE], SCOPE, false).await,
+    );
+    let first = kit.connect_at(PRAIRIE, &one, "alice", &[], SCOPE).await;
+    let second = kit.connect_at(PRAIRIE, &two, "alice", &[], SCOPE).await;
+    let bob = kit.connect_at(PRAIRIE, &one, "bob", &[], SCOPE).await;
+    assert_eq!(kit.revoke(&first.access).await.status, 204);
+    assert_eq!(
+        kit.load_connection(&first.id).await.provider_revocation,
+        UpstreamRevocation::NotNeeded,
+        "to tell it would cut the other"
+    );
+    assert_eq!(kit.read("/accounts", &first.access).await.json()["code"], 602);
+    assert_eq!(kit.read("/accounts", &second.access).await.status, 200);
+    assert_eq!(kit.revoke(&second.access).await.status, 204);
+    kit.wait_until("the bank is told of the last", async || {
+        kit.load_connection(&second.id).await.provider_revocation == UpstreamRevocation::Accepted
+    })
+    .await;
+    assert_eq!(kit.read("/accounts", &bob.access).await.status, 200, "another customer is not concerned");
+    let url = format!("{}/grants", kit.bank_site(PRAIRIE).faults_url());
+    let grants = kit.send(BrowserRequest::new(Method::GET, &url)).await.json();
+    let of = |name: &str| {
+        let theirs = grants.as_array().unwrap().iter().filter(|g| g["username"] == name);
+        theirs.map(|g| g["state"].as_str().unwrap()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!((of("alice"), of("bob")), (BTreeSet::from(["ended"]), BTreeSet::from(["active"])));
+}

@@ -1,0 +1,89 @@
+//! A party of the test's own that stands in for an endpoint of a bank: it remembers what it was sent.
+
+use std::sync::{Arc, Mutex};
+
+use domain::id::ProviderId;
+use domain::model::audit_event::Actor;
+use domain::model::provider::ProviderSettings;
+use http::{HeaderMap, Request, Response};
+use store::command::UpsertProvider;
+use store::query::GetProvider;
+
+use super::TestHub;
+
+/// What was sent.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordedRequest {
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl RecordedRequest {
+    /// A field of the form that was sent.
+    pub(crate) fn field(&self, name: &str) -> Option<String> {
+        let mut fields = form_urlencoded::parse(self.body.as_bytes());
+        fields.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+    }
+}
+
+pub(crate) struct EndpointStub {
+    pub(crate) url: String,
+    calls: Arc<Mutex<Vec<RecordedRequest>>>,
+}
+
+impl EndpointStub {
+    /// Answers every call alike.
+    pub(crate) async fn new(
+        answer: impl Fn(&RecordedRequest) -> Response<String> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let (recorded, answer) = (Arc::clone(&calls), Arc::new(answer));
+        let handler = move |request: Request<axum::body::Body>| async move {
+            let (parts, body) = request.into_parts();
+            let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+            let call = RecordedRequest {
+                path: parts.uri.path().to_owned(),
+                query: parts.uri.query().unwrap_or_default().to_owned(),
+                headers: parts.headers,
+                body: String::from_utf8(bytes.to_vec()).unwrap(),
+            };
+            let response = answer(&call);
+            recorded.lock().unwrap().push(call);
+            response
+        };
+        let router = axum::Router::new().fallback(handler);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, calls }
+    }
+
+    /// What was sent so far.
+    pub(crate) fn calls(&self) -> Vec<RecordedRequest> {
+        self.calls.lock().unwrap().clone()
+    }
+}
+
+/// An answer of a bank.
+pub(crate) fn json_response(status: u16, body: &serde_json::Value) -> Response<String> {
+    let builder = Response::builder().status(status).header("content-type", "application/json");
+    builder.body(body.to_string()).unwrap()
+}
+
+impl TestHub {
+    /// Changes how the hub speaks with a provider.
+    pub(crate) async fn update_provider_settings(
+        &self,
+        provider_id: i64,
+        change: impl FnOnce(&mut ProviderSettings),
+    ) {
+        let ctx = bowline::jobs::new_job_context(self.app(), "test").unwrap();
+        let mut provider = ctx.ask(&GetProvider { id: ProviderId::new(provider_id) }).await.unwrap().unwrap();
+        change(&mut provider.settings);
+        let upsert =
+            UpsertProvider { moment: ctx.new_moment().unwrap(), provider, actor: Actor::system("test") };
+        ctx.run(upsert).await.unwrap();
+    }
+}

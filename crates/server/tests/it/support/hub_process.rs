@@ -1,0 +1,390 @@
+//! The built program as a process of its own, configured by a file, beside a bank.
+
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use bowline::cli::{Browser, BrowserRequest};
+use bowline::vault::{KeyFile, Vault};
+use domain::id::ConnectionId;
+use domain::model::audit_event::{AuditHead, SubjectKind};
+use domain::model::connection::ConnectionState;
+use http::Method;
+use sandbox::bank::{Bank, BankSettings};
+use store::query::{GetAuditChain, GetConnection};
+use store::{Location, Store};
+
+use super::direct_sql::sql;
+use super::recorder::ExchangeRecorder;
+use super::{
+    AuthorizationFlow, ConnectionTokens, Customer, HubApiClient, TestClient, TestHub, authorize_url,
+    query_parameter, wait_until,
+};
+
+/// A data folder with a configuration, and a bank that answers.
+pub(crate) struct HubProcess {
+    pub(crate) hub_url: String,
+    pub(crate) browser: Browser,
+    /// What was said with the bank.
+    pub(crate) recorder: ExchangeRecorder,
+    bank: Bank,
+    bank_url: String,
+    store: String,
+    folder: tempfile::TempDir,
+}
+
+/// A hub that runs; killed without a word when dropped, with whatever stands in front of it.
+pub(crate) struct RunningHub(pub(crate) Child);
+
+impl RunningHub {
+    /// Whether it has not ended by itself.
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for RunningHub {
+    fn drop(&mut self) {
+        if self.is_running() {
+            let group = format!("-{}", self.0.id());
+            let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+impl HubProcess {
+    /// On SQLite, or on the store of a URL.
+    pub(crate) async fn new(store: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let hub = reserve_origin();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let bank_url = format!("http://{}", listener.local_addr().unwrap());
+        #[expect(clippy::disallowed_methods, reason = "the bank's clock and the hub's are one")]
+        let clock = || jiff::Timestamp::now().as_millisecond();
+        let bank = Bank::maple(BankSettings {
+            seed: b"site".to_vec(),
+            origin: bank_url.clone(),
+            client_id: "bowline".into(),
+            client_secret: "the-hub-at-the-bank".into(),
+            redirect_uris: vec![format!("{hub}/callback/1000")],
+            journal: folder.path().join("bank.jsonl"),
+            clock: std::sync::Arc::new(clock),
+        })
+        .unwrap();
+        let recorder = ExchangeRecorder::default();
+        let router = recorder.record(bank.router());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        std::fs::write(folder.path().join("bank.secret"), "the-hub-at-the-bank\n").unwrap();
+        let sqlite = format!("sqlite:{}", folder.path().join("hub.db").display());
+        let store = store.unwrap_or(&sqlite).to_owned();
+        let site =
+            Self { hub_url: hub, browser: Browser::new().unwrap(), recorder, bank, bank_url, store, folder };
+        std::fs::write(site.path("bowline.toml"), site.render_config()).unwrap();
+        site
+    }
+
+    fn render_config(&self) -> String {
+        format!(
+            "[server]\npublic_url = \"{hub}\"\nlisten = \"{listen}\"\nadmin_listen = \"127.0.0.1:0\"\nadmin_socket = \"{socket}\"\nprobe_listen = \"{probes}\"\n\
+             [store]\nurl = \"{store}\"\n[keys]\nfile = \"{keys}\"\n[upstream]\nallow_loopback = true\n\
+             [[provider]]\nid = 1000\nname = \"Maple Trust\"\ncountry = \"CA\"\nissuer = \"{bank}\"\n\
+             authorization_endpoint = \"{bank}/authorize\"\ntoken_endpoint = \"{bank}/token\"\n\
+             revocation_endpoint = \"{bank}/revoke\"\nclient_id = \"bowline\"\n\
+             client_secret = {{ file = \"{secret}\" }}\nfdx = {{ base_url = \"{bank}/fdx/v5\", version = \"5\" }}\n\
+             scopes = {{ ACCOUNT_BASIC = \"fdx:accountbasic:read\", ACCOUNT_DETAILED = \"fdx:accountdetailed:read\", \
+             ACCOUNT_PAYMENTS = \"fdx:paymentnetworks:read\", CUSTOMER_CONTACT = \"fdx:customercontact:read\", \
+             CUSTOMER_PERSONAL = \"fdx:customerpersonal:read\", TRANSACTIONS = \"fdx:transactions:read\" }}\n\
+             customer_identity = {{ token_field = \"customer_id\" }}\naccounts_field = \"accounts\"\n\
+             grant_field = \"grant_id\"\nrevoke = [\"rfc7009\"]\n",
+            hub = self.hub_url,
+            listen = self.hub_url.trim_start_matches("http://"),
+            probes = self.probe_url().trim_start_matches("http://"),
+            store = self.store,
+            socket = if self.store.starts_with("sqlite:") {
+                "auto".into()
+            } else {
+                self.socket().display().to_string()
+            },
+            keys = self.path("hub.keys").display(),
+            bank = self.bank_url,
+            secret = self.path("bank.secret").display(),
+        )
+    }
+
+    /// A second provider: the same bank, which registers a client for each recipient.
+    pub(crate) fn enable_client_registration(&self) {
+        std::fs::write(self.path("initial.token"), self.initial_access_token()).unwrap();
+        let file = self.path("bowline.toml");
+        let known = std::fs::read_to_string(&file).unwrap();
+        let (_, provider) = known.split_once("[[provider]]\nid = 1000\n").unwrap();
+        let registers = format!(
+            "{known}[[provider]]\nid = 2000\n{provider}upstream_client = \"registration\"\n\
+             dynamic_registration = {{ endpoint = \"{bank}/register\", initial_access_token = {{ file = \"{token}\" }} }}\n",
+            bank = self.bank_url,
+            token = self.path("initial.token").display(),
+        );
+        std::fs::write(file, registers).unwrap();
+    }
+
+    /// What opens the bank's registration of clients.
+    pub(crate) fn initial_access_token(&self) -> String {
+        self.bank.initial_access_token().unwrap()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Where operators on this machine are listened to.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path("admin.sock")
+    }
+
+    /// Where the probes are: the port above the hub's.
+    pub(crate) fn probe_url(&self) -> String {
+        let (host, port) = self.hub_url.rsplit_once(':').unwrap();
+        format!("{host}:{}", port.parse::<u16>().unwrap() + 1)
+    }
+
+    /// The program with this site's configuration; `before` stands in front of it, as in `strace -f`.
+    pub(crate) fn command(&self, before: &[&str], arguments: &[&str]) -> Command {
+        let program = Path::new(env!("CARGO_BIN_EXE_bowline"));
+        let mut command = match before {
+            [] => Command::new(program),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        };
+        command.arg("--config").arg(self.path("bowline.toml")).args(arguments);
+        command
+    }
+
+    /// Runs a command of the program to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(&[], arguments).output().unwrap()
+    }
+
+    /// Starts the hub and waits until it is ready. One that was killed before may take a while to go: its tracer ends
+    /// before it does. Once its port is free, so is its lock.
+    pub(crate) async fn serve(&self, before: &[&str]) -> RunningHub {
+        let address = self.hub_url.trim_start_matches("http://");
+        wait_until("a former hub is gone", async || TcpListener::bind(address).is_ok()).await;
+        let mut hub = self.start(before);
+        assert!(self.wait_until_ready(&mut hub).await, "the hub is not ready: {}", self.log());
+        hub
+    }
+
+    /// Starts the hub. Its log goes to `hub.log`.
+    pub(crate) fn start(&self, before: &[&str]) -> RunningHub {
+        let log = std::fs::File::options().create(true).append(true).open(self.path("hub.log")).unwrap();
+        let mut command = self.command(before, &["serve"]);
+        RunningHub(command.stdout(Stdio::null()).stderr(log).process_group(0).spawn().unwrap())
+    }
+
+    /// Waits until the hub is ready; false if it dies before.
+    pub(crate) async fn wait_until_ready(&self, hub: &mut RunningHub) -> bool {
+        let ready = format!("{}/readyz", self.probe_url());
+        let process = std::cell::RefCell::new(hub);
+        let is_up = async || {
+            let answer = self.browser.send(BrowserRequest::new(Method::GET, &ready)).await;
+            answer.is_ok_and(|answer| answer.status == 200)
+        };
+        wait_until("the hub is ready, or has died", async || {
+            !process.borrow_mut().is_running() || is_up().await
+        })
+        .await;
+        process.borrow_mut().is_running()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path("hub.log")).unwrap_or_default()
+    }
+
+    /// Registers a recipient from the command line.
+    pub(crate) fn add_recipient(&self, name: &str) -> TestClient {
+        self.add_recipient_with_scope(name, super::SCOPE)
+    }
+
+    /// Registers a recipient of a scope.
+    pub(crate) fn add_recipient_with_scope(&self, name: &str, scope: &str) -> TestClient {
+        let redirect_uri = "https://app.example.org/back".to_owned();
+        let output = self.run(&[
+            "--json",
+            "recipient",
+            "add",
+            "--name",
+            name,
+            "--purpose-en",
+            "To show balances",
+            "--purpose-fr",
+            "Pour montrer les soldes",
+            "--redirect-uri",
+            &redirect_uri,
+            "--scope",
+            scope,
+            "--provider",
+            "1000",
+        ]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let created: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let text = |name: &str| created[name].as_str().unwrap().to_owned();
+        TestClient { id: text("client_id"), secret: text("client_secret"), redirect_uri }
+    }
+
+    pub(crate) fn api(&self) -> HubApiClient<'_> {
+        HubApiClient { browser: &self.browser, hub: &self.hub_url }
+    }
+
+    /// A whole connection of a customer, who shares one account.
+    pub(crate) async fn connect(&self, recipient: &TestClient, username: &str) -> ConnectionTokens {
+        let code = self.obtain_code(recipient, username).await;
+        ConnectionTokens::from_response(&self.api().redeem(recipient, &code).await, code)
+    }
+
+    /// A code for a recipient: a customer shares one account.
+    pub(crate) async fn obtain_code(&self, recipient: &TestClient, username: &str) -> String {
+        self.obtain_code_with_scope(recipient, username, super::SCOPE).await
+    }
+
+    /// A code of a scope.
+    pub(crate) async fn obtain_code_with_scope(
+        &self,
+        recipient: &TestClient,
+        username: &str,
+        scope: &str,
+    ) -> String {
+        let walk = AuthorizationFlow {
+            browser: &self.browser,
+            origins: vec![self.hub_url.clone(), self.bank_url.clone()],
+        };
+        let customer = Customer {
+            username: username.to_owned(),
+            password: self.password(username),
+            accounts: vec![format!("mt-{username}-chequing")],
+        };
+        let mut query = TestHub::build_authorization_query(recipient);
+        query.retain(|(name, _)| *name != "scope");
+        query.push(("scope", scope.to_owned()));
+        let back = walk.complete(&authorize_url(&self.hub_url, &query), &customer).await;
+        query_parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"))
+    }
+
+    /// A customer's password at the bank.
+    pub(crate) fn password(&self, username: &str) -> String {
+        self.bank.logins().into_iter().find(|login| login.username == username).unwrap().password
+    }
+
+    /// Pulls levers of the bank.
+    pub(crate) async fn inject_faults(&self, levers: serde_json::Value) {
+        let mut sent = BrowserRequest::new(Method::PUT, &format!("{}/levers", self.bank_url));
+        sent.json = Some(levers);
+        assert_eq!(self.browser.send(sent).await.unwrap().status, 200);
+    }
+
+    /// The files that this site has made.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect()
+    }
+
+    /// How many grants live at the bank.
+    pub(crate) async fn count_active_grants(&self) -> usize {
+        let listed = BrowserRequest::new(Method::GET, &format!("{}/levers/grants", self.bank_url));
+        let listed = self.browser.send(listed).await.unwrap().json();
+        listed.as_array().unwrap().iter().filter(|grant| grant["state"] == "active").count()
+    }
+
+    /// Runs a statement on the hub's database.
+    pub(crate) async fn sql(&self, statement: &str) -> Vec<String> {
+        sql(&self.store, statement).await
+    }
+
+    /// Makes every job due, as time does: one whose worker died with its lease, one that is to be tried later.
+    pub(crate) async fn make_jobs_due(&self) {
+        self.sql("UPDATE jobs SET lease_until = 0, due_at = 0 WHERE state = 'pending'").await;
+    }
+
+    /// Whether a connection has ended. What hangs from it has ended with it or lives with it, the job that
+    /// tells the bank is there once or not at all, and its audit chain verifies up to the end that its row knows.
+    pub(crate) async fn verify_consistency(&self, id: &ConnectionId) -> bool {
+        let audit_key = Vault::new(KeyFile::open(&self.path("hub.keys")).unwrap()).audit_key();
+        let location = Location::parse(&self.store).unwrap();
+        let settings = store::StoreSettings {
+            location,
+            connections: 2,
+            queue_capacity: 1,
+            audit_key: audit_key.clone(),
+        };
+        let store = Store::open(settings).await.unwrap();
+        let row = async || store.query(&GetConnection { id: id.clone() }).await.unwrap().unwrap();
+        let events = GetAuditChain { kind: SubjectKind::Connection, id: id.to_string() };
+        let (mut connection, mut chain) = (row().await, store.query(&events).await.unwrap());
+        // A worker may be writing: both are read again until neither has changed meanwhile.
+        while row().await.audit != connection.audit {
+            (connection, chain) = (row().await, store.query(&events).await.unwrap());
+        }
+        let mut head = AuditHead::default();
+        for event in chain {
+            assert!(audit_key.verifies(&head, &event), "event {} of {id}", event.seq);
+            head = AuditHead { seq: event.seq, mac: event.mac };
+        }
+        assert_eq!(connection.audit, head, "the row of {id} knows the end of its chain");
+        let of = |table: &str, more: &str| {
+            format!("(SELECT COUNT(*) FROM {table} WHERE connection_id = '{id}'{more})")
+        };
+        let ended = matches!(connection.state, ConnectionState::Ended(_));
+        let counted = format!(
+            "SELECT {}, {}, {}",
+            of("refresh_tokens", ""),
+            of("upstream_credentials", ""),
+            of("jobs", " AND kind = 'tell_bank'")
+        );
+        let counted = self.sql(&counted).await;
+        assert_eq!(counted, [if ended { "0|0|1" } else { "1|1|0" }], "rows of {id}, ended: {ended}");
+        ended
+    }
+}
+
+fn reserve_origin() -> String {
+    format!("http://127.0.0.1:{}", reserve_ports(2))
+}
+
+/// The first of so many ports in a row that are nobody's: below those that the system hands out by itself,
+/// and never the same twice in a process.
+pub(crate) fn reserve_ports(count: u16) -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let apart = u16::try_from(std::process::id() % 200).unwrap() * 100;
+    loop {
+        let first = 10_000 + (apart + NEXT.fetch_add(count, Ordering::Relaxed)) % 22_000;
+        if (0..count).all(|above| TcpListener::bind(("127.0.0.1", first + above)).is_ok()) {
+            return first;
+        }
+    }
+}
+
+/// A PostgreSQL database of its own, on the cluster that keeps what it acknowledged.
+pub(crate) async fn create_durable_database() -> String {
+    create_database_at("BOWLINE_TEST_POSTGRES_DURABLE").await
+}
+
+/// A PostgreSQL database of its own, on the cluster that is fast.
+pub(crate) async fn create_database() -> String {
+    create_database_at("BOWLINE_TEST_POSTGRES").await
+}
+
+async fn create_database_at(variable: &str) -> String {
+    static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let url = std::env::var(variable)
+        .unwrap_or_else(|_| panic!("{variable} names a PostgreSQL: `cargo xtask test` starts one"));
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("it_{}_{number}", std::process::id());
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    format!("{}/{name}", url.rsplit_once('/').unwrap().0)
+}

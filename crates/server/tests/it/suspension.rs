@@ -1,0 +1,210 @@
+//! What is held or removed while a customer stands on the hub's pages.
+
+use bowline::cli::{BrowserRequest, BrowserResponse, find_hidden_field};
+use domain::model::provider::ProviderState;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::{SCOPE, TestClient, TestHub, on_both, query_parameter};
+
+on_both!(
+    consent_page_stops_when_client_suspended_after_request,
+    consent_rejected_when_client_suspended_during_consent,
+    removed_recipient_gets_error_page_without_redirect,
+    removed_redirect_uri_gets_error_page_without_redirect,
+    picked_provider_is_checked_again_after_suspension,
+    suspension_during_exchange_queues_one_revocation,
+);
+
+/// What holds a recipient back at provider 1000, and the word that `authorize` says it with.
+const SUSPENSIONS: [(&str, &str); 3] = [
+    ("recipients/{id}/suspend", "unauthorized_client"),
+    ("registrations/{id}/1000/suspend", "unauthorized_client"),
+    ("providers/1000/pause", "temporarily_unavailable"),
+];
+
+impl TestHub {
+    async fn run_admin_step(&self, step: &str, recipient: &TestClient) {
+        self.run_admin_operation(Method::POST, &format!("/{}", step.replace("{id}", &recipient.id)), None)
+            .await;
+    }
+
+    /// The consent page of a fresh request.
+    async fn open_consent_page(&self, recipient: &TestClient) -> (String, BrowserResponse) {
+        let answer = self.authorize(&Self::build_authorization_query(recipient)).await;
+        let (at, page) = self.follow(self.app().public_url(), answer).await;
+        assert!(page.body.contains("value=\"approve\""), "{}", page.body);
+        (at, page)
+    }
+
+    /// The customer says yes on a page that was shown before.
+    async fn submit_approval(&self, at: &str, page: &BrowserResponse) -> BrowserResponse {
+        self.submit_decision(at, page, "approve").await
+    }
+
+    async fn submit_decision(&self, at: &str, page: &BrowserResponse, decision: &str) -> BrowserResponse {
+        let token = find_hidden_field(&page.body, "form_token").unwrap();
+        let form = [("form_token", token.as_str()), ("decision", decision)];
+        self.send(BrowserRequest::new(Method::POST, at).form(&form)).await
+    }
+
+    /// Where a customer stands who has agreed at the bank: at the hub's callback.
+    pub(crate) async fn approve_at_bank(&self, recipient: &TestClient) -> String {
+        let (at, page) = self.reach_account_page(&Self::build_authorization_query(recipient), "alice").await;
+        let token = find_hidden_field(&page.body, "form_token").unwrap();
+        let chosen = [("form_token", token.as_str()), ("accounts", "mt-alice-card"), ("decision", "approve")];
+        self.send(BrowserRequest::new(Method::POST, &at).form(&chosen)).await.location.unwrap()
+    }
+
+    /// A page that says that it goes no further; where its link leads.
+    fn find_stop_page_link(answer: &BrowserResponse) -> Option<String> {
+        assert_eq!((answer.status, &answer.location), (403, &None), "{}", answer.body);
+        assert!(answer.body.contains("cannot be connected at present"), "{}", answer.body);
+        assert!(!answer.body.contains("<form"), "{}", answer.body);
+        let link = answer.body.split("href=\"").find(|part| part.starts_with("http"))?;
+        Some(link.split('"').next().unwrap().replace("&#38;", "&"))
+    }
+
+    async fn assert_nothing_stored(&self) {
+        for table in ["connections", "authorization_codes", "jobs"] {
+            let rows = self.sql(&format!("SELECT count(*) FROM {table}")).await;
+            assert_eq!(rows, ["0"], "{table}");
+        }
+        assert!(self.list_grant_states().await.is_empty(), "the bank has heard of nothing");
+    }
+}
+
+/// A recipient with two providers, so that it may redirect whatever becomes of the first.
+async fn register_app(kit: &TestHub) -> TestClient {
+    kit.register_recipient(&[1000, 2000], SCOPE, false).await
+}
+
+async fn consent_page_stops_when_client_suspended_after_request(kit: TestHub) {
+    for (suspension, word) in SUSPENSIONS {
+        let app = register_app(&kit).await;
+        let (at, page) = kit.open_consent_page(&app).await;
+        kit.run_admin_step(suspension, &app).await;
+        let page_after = kit.send(BrowserRequest::new(Method::GET, &at)).await;
+        let back = TestHub::find_stop_page_link(&page_after)
+            .unwrap_or_else(|| panic!("{suspension}: {}", page_after.body));
+        assert!(back.starts_with(&app.redirect_uri), "{back}");
+        assert_eq!(query_parameter(&back, "error").as_deref(), Some(word), "{suspension}");
+        assert_eq!(query_parameter(&back, "state").as_deref(), Some("a state/with=odd&chars"));
+        // The same words as where it asks anew.
+        let new_request_redirect =
+            kit.authorize(&TestHub::build_authorization_query(&app)).await.location.unwrap();
+        assert_eq!(new_request_redirect, back, "{suspension}");
+        if suspension.starts_with("providers") {
+            kit.set_provider_state(1000, ProviderState::Active).await;
+        } else {
+            kit.run_admin_step(&suspension.replace("suspend", "reinstate"), &app).await;
+        }
+        let (_, sent) = kit.submit(&at, &page, &[("decision", "approve")]).await;
+        assert!(sent.body.contains("username"), "looking alone has ended nothing: {}", sent.body);
+    }
+    kit.assert_nothing_stored().await;
+}
+
+async fn consent_rejected_when_client_suspended_during_consent(kit: TestHub) {
+    let app = register_app(&kit).await;
+    let (at, page) = kit.open_consent_page(&app).await;
+    kit.run_admin_step("registrations/{id}/1000/suspend", &app).await;
+    let denied = kit.submit_decision(&at, &page, "deny").await;
+    let back = denied.location.unwrap();
+    assert!(denied.status == 303 && back.starts_with(&app.redirect_uri), "it has another provider: {back}");
+    assert_eq!(query_parameter(&back, "error").as_deref(), Some("access_denied"));
+    for (suspension, word) in SUSPENSIONS {
+        let app = register_app(&kit).await;
+        let (at, page) = kit.open_consent_page(&app).await;
+        kit.run_admin_step(suspension, &app).await;
+        let refused = kit.submit_approval(&at, &page).await;
+        let back = TestHub::find_stop_page_link(&refused)
+            .unwrap_or_else(|| panic!("{suspension}: {}", refused.body));
+        assert_eq!(query_parameter(&back, "error").as_deref(), Some(word), "{suspension}");
+        assert_eq!(query_parameter(&back, "code"), None);
+    }
+    kit.assert_nothing_stored().await;
+}
+
+async fn removed_recipient_gets_error_page_without_redirect(kit: TestHub) {
+    let app = register_app(&kit).await;
+    let only = kit.register_recipient(&[1000], SCOPE, false).await;
+    let (seen, approved, unregistered) = (
+        kit.open_consent_page(&app).await,
+        kit.open_consent_page(&app).await,
+        kit.open_consent_page(&only).await,
+    );
+    let denied = [kit.open_consent_page(&app).await, kit.open_consent_page(&only).await];
+    kit.run_admin_operation(Method::DELETE, &format!("/recipients/{}", app.id), None).await;
+    kit.run_admin_step("registrations/{id}/1000/suspend", &only).await;
+    assert_eq!(
+        TestHub::find_stop_page_link(&kit.send(BrowserRequest::new(Method::GET, &seen.0)).await),
+        None
+    );
+    assert_eq!(TestHub::find_stop_page_link(&kit.submit_approval(&approved.0, &approved.1).await), None);
+    let refused = kit.submit_approval(&unregistered.0, &unregistered.1).await;
+    assert_eq!(
+        TestHub::find_stop_page_link(&refused),
+        None,
+        "without any active registration nobody is sent anywhere"
+    );
+    for (at, page) in denied {
+        assert_eq!(
+            TestHub::find_stop_page_link(&kit.submit_decision(&at, &page, "deny").await),
+            None,
+            "a no sends nobody either"
+        );
+    }
+    let over = kit.sql("SELECT count(*) FROM authorization_requests WHERE status = 'failed'").await;
+    assert_eq!(over, ["4"], "and it was a no");
+    kit.assert_nothing_stored().await;
+}
+
+async fn removed_redirect_uri_gets_error_page_without_redirect(kit: TestHub) {
+    let app = register_app(&kit).await;
+    let ((at, page), denied) = (kit.open_consent_page(&app).await, kit.open_consent_page(&app).await);
+    let callback = kit.approve_at_bank(&app).await;
+    let uris: Value = json!({"redirect_uris": ["https://other.example.org/elsewhere"]});
+    kit.run_admin_operation(Method::PUT, &format!("/recipients/{}", app.id), Some(uris)).await;
+    assert_eq!(TestHub::find_stop_page_link(&kit.send(BrowserRequest::new(Method::GET, &at)).await), None);
+    assert_eq!(TestHub::find_stop_page_link(&kit.submit_approval(&at, &page).await), None);
+    assert_eq!(TestHub::find_stop_page_link(&kit.submit_decision(&denied.0, &denied.1, "deny").await), None);
+    let answer = kit.send(BrowserRequest::new(Method::GET, &callback)).await;
+    assert_eq!((answer.status, &answer.location), (400, &None), "{}", answer.body);
+    assert_eq!(kit.sql("SELECT count(*) FROM connections").await, ["0"], "and nothing was exchanged for it");
+}
+
+async fn picked_provider_is_checked_again_after_suspension(kit: TestHub) {
+    let app = register_app(&kit).await;
+    let mut query = TestHub::build_authorization_query(&app);
+    query.retain(|(name, _)| *name != "provider_id");
+    let page = kit.authorize(&query).await;
+    assert!(page.body.contains(r#"value="1000""#), "{}", page.body);
+    kit.run_admin_step("registrations/{id}/1000/suspend", &app).await;
+    let without = kit.authorize(&query).await;
+    assert!(!without.body.contains(r#"value="1000""#) && without.body.contains(r#"value="2000""#));
+    query.push(("provider_id", "1000".into()));
+    let back = kit.authorize(&query).await.location.unwrap();
+    assert_eq!(query_parameter(&back, "error").as_deref(), Some("unauthorized_client"), "{back}");
+    kit.run_admin_step("recipients/{id}/suspend", &app).await;
+    query.pop();
+    let back = kit.authorize(&query).await.location.unwrap();
+    assert_eq!(query_parameter(&back, "error").as_deref(), Some("unauthorized_client"), "{back}");
+}
+
+async fn suspension_during_exchange_queues_one_revocation(kit: TestHub) {
+    let app = register_app(&kit).await;
+    let callback = kit.approve_at_bank(&app).await;
+    kit.inject_faults(json!({"latency_ms": 400})).await;
+    let (answer, ()) = tokio::join!(kit.send(BrowserRequest::new(Method::GET, &callback)), async {
+        let exchanging = "SELECT id FROM authorization_requests WHERE status = 'exchanging'";
+        kit.wait_until("the bank is asked", async || !kit.sql(exchanging).await.is_empty()).await;
+        kit.run_admin_step("recipients/{id}/suspend", &app).await;
+    });
+    let back = answer.location.unwrap();
+    assert_eq!(query_parameter(&back, "error").as_deref(), Some("unauthorized_client"), "{back}");
+    kit.wait_until("the bank is told", async || kit.list_grant_states().await == ["ended"]).await;
+    let jobs = "SELECT kind, state FROM jobs";
+    kit.wait_until("it is done", async || kit.sql(jobs).await.contains(&"revoke_orphan|done".into())).await;
+    assert_eq!(kit.sql(jobs).await, ["revoke_orphan|done"]);
+}

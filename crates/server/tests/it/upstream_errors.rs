@@ -1,0 +1,163 @@
+//! A bank that is slow, broken, full, forgetful, or gone.
+
+use std::time::Duration;
+
+use domain::model::connection::{EndCause, UpstreamRevocation};
+use serde_json::json;
+
+use crate::support::{TestHub, on_both, query_parameter};
+
+on_both!(
+    provider_errors_map_to_documented_codes,
+    circuit_breaker_opens_after_repeated_failures,
+    end_during_upstream_read_returns_602,
+    invalid_grant_on_refresh_ends_connection,
+    concurrent_reads_trigger_one_refresh,
+    failed_upstream_revocation_is_retried_or_reported,
+    late_refresh_token_is_revoked_before_status_accepted,
+    failed_code_exchange_leaves_no_grant_active,
+);
+
+async fn provider_errors_map_to_documented_codes(kit: TestHub) {
+    let tokens = kit.connect(&kit.acme()).await;
+    for (levers, status, code) in [
+        (json!({"fail": 500}), 500, 500),
+        (json!({"fail": 503}), 503, 503),
+        (json!({"fail": null, "rate_limited": true}), 429, 1207),
+    ] {
+        kit.inject_faults(levers.clone()).await;
+        let answer = kit.read("/accounts", &tokens.access).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (status, &code.into()), "{levers}");
+        assert_eq!(answer.headers.contains_key("retry-after"), status != 500, "{levers}");
+    }
+    kit.inject_faults(json!({"rate_limited": false})).await;
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
+    assert_eq!(kit.load_end_cause(&tokens.id).await, None);
+}
+
+async fn circuit_breaker_opens_after_repeated_failures(kit: TestHub) {
+    let tokens = kit.connect(&kit.acme()).await;
+    kit.inject_faults(json!({"fail": 500})).await;
+    for _ in 0..5 {
+        assert_eq!(kit.read("/accounts", &tokens.access).await.status, 500);
+    }
+    kit.inject_faults(json!({"fail": null})).await;
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 503, "the breaker is open");
+    kit.advance(Duration::from_secs(30));
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
+}
+
+async fn end_during_upstream_read_returns_602(kit: TestHub) {
+    let tokens = kit.connect(&kit.acme()).await;
+    kit.inject_faults(json!({"hold": true})).await;
+    let (read, ()) = tokio::join!(kit.read("/accounts", &tokens.access), async {
+        kit.wait_until("the bank has the request", async || {
+            let url = format!("{}/grants", kit.world.maple().faults_url());
+            let listed = kit.send(bowline::cli::BrowserRequest::new(http::Method::GET, &url)).await.json();
+            !listed[0]["last_used_at"].is_null()
+        })
+        .await;
+        assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+        kit.inject_faults(json!({"hold": false})).await;
+    });
+    assert_eq!((read.status, &read.json()["code"]), (401, &602.into()), "{}", read.body);
+}
+
+async fn invalid_grant_on_refresh_ends_connection(kit: TestHub) {
+    let acme = kit.acme();
+    let tokens = kit.connect(&acme).await;
+    kit.inject_faults(json!({"rotate_refresh": true})).await;
+    kit.advance(Duration::from_mins(4) + Duration::from_secs(45));
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "refreshed before it expired");
+    assert_eq!(kit.load_connection(&tokens.id).await.credential_version, 2);
+    kit.advance(Duration::from_mins(6));
+    let fresh = kit.refresh(&acme, &tokens.refresh).await.json()["access_token"].as_str().unwrap().to_owned();
+    kit.inject_faults(json!({"token_endpoint": "down"})).await;
+    assert_eq!(kit.read("/accounts", &fresh).await.status, 503);
+    assert_eq!(kit.load_end_cause(&tokens.id).await, None, "a bank that is down ends nothing");
+    kit.inject_faults(json!({"token_endpoint": "up"})).await;
+    let mut end = bowline::cli::BrowserRequest::new(
+        http::Method::POST,
+        &format!("{}/consents/end", kit.world.maple().faults_url()),
+    );
+    end.json = Some(json!({"username": "alice"}));
+    kit.send(end).await;
+    let read = kit.read("/accounts", &fresh).await;
+    assert_eq!((read.status, &read.json()["code"]), (401, &602.into()));
+    assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::Provider));
+    assert_eq!(kit.refresh(&acme, &tokens.refresh).await.json()["error"], "invalid_grant");
+}
+
+async fn concurrent_reads_trigger_one_refresh(kit: TestHub) {
+    let acme = kit.acme();
+    let tokens = kit.connect(&acme).await;
+    kit.inject_faults(json!({"rotate_refresh": true})).await;
+    kit.advance(Duration::from_mins(10));
+    let fresh = kit.refresh(&acme, &tokens.refresh).await.json()["access_token"].as_str().unwrap().to_owned();
+    let reads = (0..8).map(|_| kit.read("/accounts", &fresh));
+    for read in futures_util::future::join_all(reads).await {
+        assert_eq!(read.status, 200, "{}", read.body);
+    }
+    assert_eq!(kit.load_connection(&tokens.id).await.credential_version, 2);
+}
+
+async fn failed_upstream_revocation_is_retried_or_reported(kit: TestHub) {
+    let acme = kit.acme();
+    let tokens = kit.connect(&acme).await;
+    kit.inject_faults(json!({"revoke": "refuse"})).await;
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204, "the reply does not wait for the bank");
+    kit.wait_until("the refusal is seen", async || {
+        kit.load_connection(&tokens.id).await.provider_revocation == UpstreamRevocation::Refused
+    })
+    .await;
+    kit.inject_faults(json!({"revoke": "ok"})).await;
+    let second = kit.connect(&acme).await;
+    kit.inject_faults(json!({"fail": 503})).await;
+    assert_eq!(kit.revoke(&second.access).await.status, 204);
+    assert_eq!(kit.read("/accounts", &second.access).await.json()["code"], 602);
+    kit.inject_faults(json!({"fail": null})).await;
+    assert_eq!(kit.load_connection(&second.id).await.provider_revocation, UpstreamRevocation::Pending);
+    kit.advance(Duration::from_secs(10));
+    kit.app().job_notify().notify_one();
+    kit.wait_until("the bank is told", async || {
+        kit.load_connection(&second.id).await.provider_revocation == UpstreamRevocation::Accepted
+    })
+    .await;
+    assert_eq!(kit.list_grant_states().await.iter().filter(|state| *state == "ended").count(), 1);
+}
+
+async fn late_refresh_token_is_revoked_before_status_accepted(kit: TestHub) {
+    let tokens = kit.connect(&kit.acme()).await;
+    let leased = "SELECT lease_id FROM upstream_credentials WHERE lease_id IS NOT NULL";
+    kit.sql("UPDATE upstream_credentials SET access_expires_at = 0").await;
+    kit.inject_faults(json!({"rotate_refresh": true, "latency_ms": 250})).await;
+    let (read, ()) = tokio::join!(kit.read("/accounts", &tokens.access), async {
+        kit.wait_until("the refresh is on its way", async || !kit.sql(leased).await.is_empty()).await;
+        assert_eq!(kit.revoke(&tokens.access).await.status, 204, "the reply does not wait for the bank");
+        kit.wait_until("the bank is told of the token that came late", async || {
+            let bank = kit.load_connection(&tokens.id).await.provider_revocation;
+            let ended = kit.list_grant_states().await == ["ended"];
+            assert!(ended || bank != UpstreamRevocation::Accepted, "called accepted while the grant lives");
+            ended && bank == UpstreamRevocation::Accepted
+        })
+        .await;
+    });
+    assert_eq!((read.status, &read.json()["code"]), (401, &602.into()), "{}", read.body);
+    let jobs = kit.sql("SELECT COUNT(*) FROM jobs WHERE state = 'done' AND token IS NULL").await;
+    assert_eq!(jobs, ["2"], "one for the token that was in hand, one for the late one");
+}
+
+async fn failed_code_exchange_leaves_no_grant_active(kit: TestHub) {
+    let acme = kit.acme();
+    let (at, page) = kit.reach_account_page(&TestHub::build_authorization_query(&acme), "alice").await;
+    kit.inject_faults(json!({"token_endpoint": "down"})).await;
+    let (back, _) = kit.submit(&at, &page, &[("accounts", "mt-alice-card"), ("decision", "approve")]).await;
+    assert_eq!(query_parameter(&back, "error").as_deref(), Some("temporarily_unavailable"));
+    kit.inject_faults(json!({"token_endpoint": "up"})).await;
+    let code = kit.obtain_code(&acme).await;
+    kit.advance(Duration::from_mins(1));
+    let ctx = bowline::jobs::new_job_context(kit.app(), "test").unwrap();
+    bowline::jobs::sweep(&ctx).await.unwrap();
+    assert_eq!(kit.redeem(&acme, &code).await.json()["error"], "invalid_grant");
+    kit.wait_until("the bank is told", async || kit.list_grant_states().await == ["ended"]).await;
+}

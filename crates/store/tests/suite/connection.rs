@@ -1,0 +1,239 @@
+//! A connection's life: opened, activated, replaced, ended.
+
+use std::time::Duration;
+
+use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
+use domain::model::provider::ProviderState;
+use domain::model::registration::RegistrationState;
+use domain::rule::token::{BAD_CODE, WRONG_REDIRECT};
+use store::command::{
+    ClientUpdate, EndOutcome, ExpireConnection, FailRequest, OpenOutcome, RecordRefreshTokenUse, RedeemCode,
+    RedeemOutcome, SetProviderState,
+};
+use store::query::{
+    FindRefreshToken, GetAccessState, GetAuthorizationRequest, GetUpstreamCredential, ListDueConnections,
+};
+
+use crate::support::{DAY, TestStore, hash, hashes, on_both, operator_actor, parse_client_id};
+
+on_both!(
+    end_deletes_tokens_and_credentials,
+    request_key_is_erased_after_exchange,
+    code_exchange_replaces_older_connection_of_customer,
+    logins_without_customer_identity_do_not_replace,
+    code_is_single_use_and_replay_ends_connection,
+    rejected_codes_write_limited_number_of_audit_events,
+    code_exchange_rechecks_client_and_provider_state,
+    expired_and_inactive_connections_are_ended,
+    refresh_token_use_updates_last_use_and_hash,
+    stale_credential_version_is_ignored,
+);
+
+fn expect_refusal(redeemed: &RedeemOutcome) -> &domain::OAuthError {
+    match redeemed {
+        RedeemOutcome::Refused(error) => error,
+        RedeemOutcome::Activated(_) => panic!("must be refused"),
+    }
+}
+
+async fn end_deletes_tokens_and_credentials(kit: TestStore) {
+    let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    let other = kit.create_active_connection("b", "dc-other", Some("alice")).await;
+    let known = kit.store.query(&FindRefreshToken { hashes: hashes("refresh-a") }).await.unwrap().unwrap();
+    assert_eq!((known.token.connection_id, known.token.client_id), (id.clone(), parse_client_id("dc-acme")));
+    assert!(kit.store.query(&GetUpstreamCredential { connection_id: id.clone() }).await.unwrap().is_some());
+
+    assert_eq!(kit.end_connection(&id, EndCause::Recipient, None).await, EndOutcome::Ended);
+    assert!(
+        matches!(kit.end_connection(&id, EndCause::Operator, None).await, EndOutcome::AlreadyEnded(end) if end.cause == EndCause::Recipient)
+    );
+    assert!(kit.store.query(&FindRefreshToken { hashes: hashes("refresh-a") }).await.unwrap().is_none());
+    assert!(kit.store.query(&GetUpstreamCredential { connection_id: id.clone() }).await.unwrap().is_none());
+    assert_eq!(
+        (kit.find_end_cause(&id).await, kit.get_connection(&id).await.provider_revocation),
+        (Some(EndCause::Recipient), UpstreamRevocation::Pending)
+    );
+    assert_eq!(
+        (kit.count_jobs("tell_bank", "pending").await, kit.get_connection(&other).await.state),
+        (1, ConnectionState::Active)
+    );
+    assert_eq!(
+        kit.connection_audit_actions(&id).await,
+        ["connection.opened", "connection.activated", "connection.ended"]
+    );
+    let unknown = domain::id::ConnectionId::parse("con_nobody").unwrap();
+    assert_eq!(kit.end_connection(&unknown, EndCause::Recipient, None).await, EndOutcome::NotFound);
+}
+
+async fn request_key_is_erased_after_exchange(kit: TestStore) {
+    let key_of = async |name: &str| {
+        let id = kit.build_request(name, "dc-acme").id;
+        kit.store.query(&GetAuthorizationRequest { id }).await.unwrap().unwrap().data_key
+    };
+    kit.create_exchanging_request("a", "dc-acme").await;
+    assert!(!key_of("a").await.is_empty(), "the exchange needs it");
+    assert_eq!(
+        kit.store.run(kit.build_open_connection("a", Some("alice"))).await.unwrap(),
+        OpenOutcome::Opened
+    );
+    assert!(key_of("a").await.is_empty(), "it is the connection's now, and dies with it");
+    let request_id = kit.create_exchanging_request("b", "dc-acme").await;
+    kit.store.run(FailRequest { moment: kit.next_moment(), request_id, unrevoked: None }).await.unwrap();
+    assert!(key_of("b").await.is_empty());
+}
+
+async fn code_exchange_replaces_older_connection_of_customer(kit: TestStore) {
+    let first = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    let second = kit.create_pending_connection("b", "dc-acme", Some("alice")).await;
+    assert_eq!(
+        kit.get_connection(&first).await.state,
+        ConnectionState::Active,
+        "a login alone replaces nothing"
+    );
+    let (redeemed, ended) = kit.store.run(kit.build_redeem_code("b", "dc-acme")).await.unwrap();
+    assert!(matches!(redeemed, RedeemOutcome::Activated(_)) && ended == Some(EndCause::Replaced));
+    assert_eq!(
+        (kit.find_end_cause(&first).await, kit.find_end_cause(&second).await),
+        (Some(EndCause::Replaced), None)
+    );
+    let state = kit.store.query(&GetAccessState { connection_id: first.clone() }).await.unwrap().unwrap();
+    assert!(state.successor_active);
+    kit.end_connection(&second, EndCause::Recipient, None).await;
+    let state = kit.store.query(&GetAccessState { connection_id: first.clone() }).await.unwrap().unwrap();
+    assert!(!state.successor_active);
+    assert_eq!(
+        kit.get_connection(&first).await.sub,
+        kit.get_connection(&second).await.sub,
+        "the name of a customer stays"
+    );
+    kit.connection_audit_actions(&first).await;
+}
+
+async fn logins_without_customer_identity_do_not_replace(kit: TestStore) {
+    let first = kit.create_active_connection("a", "dc-acme", None).await;
+    let second = kit.create_active_connection("b", "dc-acme", None).await;
+    assert_eq!((kit.find_end_cause(&first).await, kit.find_end_cause(&second).await), (None, None));
+    assert_ne!(kit.get_connection(&first).await.sub, kit.get_connection(&second).await.sub);
+}
+
+async fn code_is_single_use_and_replay_ends_connection(mut kit: TestStore) {
+    let id = kit.create_pending_connection("a", "dc-acme", Some("alice")).await;
+    assert_eq!(expect_refusal(&kit.redeem_code("a", "dc-other").await), &BAD_CODE);
+    let wrong = RedeemCode {
+        redirect_uri: "https://app.example.org/Back".into(),
+        ..kit.build_redeem_code("a", "dc-acme")
+    };
+    assert_eq!(expect_refusal(&kit.store.run(wrong).await.unwrap().0), &WRONG_REDIRECT);
+    assert_eq!(expect_refusal(&kit.redeem_code("nobody", "dc-acme").await), &BAD_CODE);
+    assert!(
+        matches!(kit.redeem_code("a", "dc-acme").await, RedeemOutcome::Activated(_)),
+        "none of these spent it"
+    );
+    assert_eq!(expect_refusal(&kit.redeem_code("a", "dc-other").await), &BAD_CODE);
+    assert_eq!(kit.find_end_cause(&id).await, None, "a stranger ends nothing");
+    let (redeemed, ended) = kit.store.run(kit.build_redeem_code("a", "dc-acme")).await.unwrap();
+    assert_eq!((expect_refusal(&redeemed), ended), (&BAD_CODE, Some(EndCause::CodeReplayed)));
+    assert_eq!(kit.find_end_cause(&id).await, Some(EndCause::CodeReplayed));
+    let words = kit.connection_audit_actions(&id).await;
+    assert_eq!(words.iter().filter(|w| **w == "connection.code_refused").count(), 2);
+
+    let late = kit.create_active_connection("b", "dc-acme", Some("bob")).await;
+    kit.advance_clock(Duration::from_mins(1));
+    assert_eq!(expect_refusal(&kit.redeem_code("b", "dc-acme").await), &BAD_CODE);
+    assert_eq!(kit.find_end_cause(&late).await, None, "a late replay ends nothing");
+}
+
+async fn rejected_codes_write_limited_number_of_audit_events(kit: TestStore) {
+    let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    for _ in 0..60 {
+        assert_eq!(expect_refusal(&kit.redeem_code("a", "dc-other").await), &BAD_CODE);
+    }
+    let words = kit.connection_audit_actions(&id).await;
+    assert_eq!(words.iter().filter(|w| **w == "connection.code_refused").count(), 48, "of 50 events in all");
+    assert_eq!(kit.end_connection(&id, EndCause::Recipient, None).await, EndOutcome::Ended);
+    assert_eq!(
+        kit.connection_audit_actions(&id).await.last(),
+        Some(&"connection.ended"),
+        "what matters is recorded as ever"
+    );
+}
+
+async fn code_exchange_rechecks_client_and_provider_state(kit: TestStore) {
+    let id = kit.create_pending_connection("a", "dc-acme", Some("alice")).await;
+    let word = |redeemed: RedeemOutcome| expect_refusal(&redeemed).code.as_str();
+    kit.activate_registration("dc-acme", RegistrationState::Suspended).await;
+    assert_eq!(word(kit.redeem_code("a", "dc-acme").await), "unauthorized_client");
+    kit.activate_registration("dc-acme", RegistrationState::Active).await;
+    assert!(kit.update_client("dc-acme", ClientUpdate::Suspended(true)).await);
+    assert_eq!(word(kit.redeem_code("a", "dc-acme").await), "unauthorized_client");
+    assert!(kit.update_client("dc-acme", ClientUpdate::Suspended(false)).await);
+    let provider_state = |state| SetProviderState {
+        moment: kit.next_moment(),
+        provider_id: domain::id::ProviderId::new(1000),
+        state,
+        actor: operator_actor(),
+    };
+    assert!(kit.store.run(provider_state(ProviderState::Paused)).await.unwrap());
+    assert_eq!(word(kit.redeem_code("a", "dc-acme").await), "temporarily_unavailable");
+    kit.store.run(provider_state(ProviderState::Active)).await.unwrap();
+    assert!(matches!(kit.redeem_code("a", "dc-acme").await, RedeemOutcome::Activated(_)));
+    assert_eq!(kit.find_end_cause(&id).await, None);
+}
+
+async fn expired_and_inactive_connections_are_ended(mut kit: TestStore) {
+    let pending = kit.create_pending_connection("a", "dc-acme", Some("alice")).await;
+    let idle = kit.create_active_connection("b", "dc-acme", Some("bob")).await;
+    let fresh = kit.create_active_connection("c", "dc-acme", Some("chloe")).await;
+    let due = |kit: &TestStore| ListDueConnections { now: kit.now, idle_timeout: DAY * 30, limit: 10 };
+    assert!(kit.store.query(&due(&kit)).await.unwrap().is_empty());
+    let expire = |kit: &TestStore, id: &domain::id::ConnectionId| ExpireConnection {
+        moment: kit.next_moment(),
+        connection_id: id.clone(),
+        idle_timeout: DAY * 30,
+    };
+    assert_eq!(kit.store.run(expire(&kit, &pending)).await.unwrap().1, None, "not yet");
+    kit.advance_clock(Duration::from_mins(1));
+    assert_eq!(kit.store.query(&due(&kit)).await.unwrap(), std::slice::from_ref(&pending));
+    assert_eq!(kit.store.run(expire(&kit, &pending)).await.unwrap().1, Some(EndCause::NeverRedeemed));
+    assert_eq!(kit.count_jobs("tell_bank", "pending").await, 1, "the bank's grant must not be left alone");
+    kit.advance_clock(DAY * 20);
+    let moment = kit.next_moment();
+    kit.store
+        .run(RecordRefreshTokenUse {
+            moment,
+            stored_hash: hash("refresh-c"),
+            current_hash: hash("refresh-c"),
+        })
+        .await
+        .unwrap();
+    kit.advance_clock(DAY * 11);
+    assert_eq!(kit.store.query(&due(&kit)).await.unwrap(), std::slice::from_ref(&idle));
+    assert_eq!(kit.store.run(expire(&kit, &idle)).await.unwrap().1, Some(EndCause::Idle));
+    kit.advance_clock(DAY * 60);
+    assert_eq!(kit.store.run(expire(&kit, &fresh)).await.unwrap().1, Some(EndCause::ConsentEnd));
+    assert!(kit.store.query(&due(&kit)).await.unwrap().is_empty());
+}
+
+async fn refresh_token_use_updates_last_use_and_hash(mut kit: TestStore) {
+    kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    kit.advance_clock(DAY);
+    let moment = kit.next_moment();
+    kit.store
+        .run(RecordRefreshTokenUse {
+            moment,
+            stored_hash: hash("refresh-a"),
+            current_hash: hash("re-hashed"),
+        })
+        .await
+        .unwrap();
+    assert!(kit.store.query(&FindRefreshToken { hashes: hashes("refresh-a") }).await.unwrap().is_none());
+    let known = kit.store.query(&FindRefreshToken { hashes: hashes("re-hashed") }).await.unwrap().unwrap();
+    assert_eq!(known.token.last_used_at, kit.now);
+}
+
+async fn stale_credential_version_is_ignored(kit: TestStore) {
+    let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    assert_eq!(kit.end_connection(&id, EndCause::Provider, Some(0)).await, EndOutcome::Fenced);
+    assert_eq!(kit.find_end_cause(&id).await, None);
+    assert_eq!(kit.end_connection(&id, EndCause::Provider, Some(1)).await, EndOutcome::Ended);
+}

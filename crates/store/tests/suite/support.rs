@@ -1,0 +1,465 @@
+//! A store with a recipient and a provider in it, and the steps of a connection's life.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use domain::id::{AuthorizationRequestId, ClientId, ConnectionId, ProviderId, Seed};
+use domain::model::audit_event::{Actor, ActorKind, AuditEvent, AuditHead, AuditKey, SubjectKind};
+use domain::model::authorization_request::{AuthorizationRequest, RequestStatus};
+use domain::model::client::{Client, ClientKind, ClientProfile, ClientState, LocalizedText, Profile};
+use domain::model::connection::{Connection, ConnectionState, EndCause, Terms};
+use domain::model::provider::{
+    CustomerIdentity, GrantScope, Provider, ProviderSettings, ProviderSource, ProviderState,
+};
+use domain::model::registration::RegistrationState;
+use domain::secret::{TokenHash, TokenHashes};
+use domain::{Clusters, Moment, Secret, Timestamp};
+use store::command::{
+    ActivateRegistrationDirectly, ClientSelector, ClientUpdate, EndConnection, EndOutcome,
+    OpenAuthorizationRequest, OpenConnection, OpenOutcome, ReceiveCode, RedeemCode, RedeemOutcome,
+    RegisterClient, SealedGrant, SendToProvider, SetProviderState, UpdateClient, UpsertProvider,
+};
+use store::query::{CountJobs, GetAuditChain, GetClient, GetConnection, GetProvider};
+use store::{Location, Store, StoreSettings};
+
+pub(crate) const DAY: Duration = Duration::from_hours(24);
+pub(crate) const REDIRECT_URI: &str = "https://app.example.org/back";
+pub(crate) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(23);
+const TEST_EPOCH_MS: i64 = 1_795_500_000_000;
+
+/// Runs a test on both databases.
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::support::TestStore::open_sqlite().await).await;
+            }
+        )+}
+        mod postgres {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::support::TestStore::open_postgres().await).await;
+            }
+        )+}
+    };
+}
+pub(crate) use on_both;
+
+pub(crate) struct TestStore {
+    pub(crate) store: Store,
+    pub(crate) location: Location,
+    pub(crate) now: Timestamp,
+    counter: AtomicU64,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl TestStore {
+    pub(crate) async fn open_sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::Sqlite(folder.path().join("hub.db"));
+        Self::create(location, Some(folder)).await
+    }
+
+    pub(crate) async fn open_postgres() -> Self {
+        Self::create(create_database().await, None).await
+    }
+
+    /// In a place where nothing is yet.
+    pub(crate) async fn create(location: Location, folder: Option<tempfile::TempDir>) -> Self {
+        assert!(!Store::migrate(&location).await.unwrap().is_empty());
+        assert!(Store::migrate(&location).await.unwrap().is_empty(), "a second run does nothing");
+        let kit = Self::reopen(location, folder).await;
+        kit.seed_clients().await;
+        kit
+    }
+
+    /// In a place that another kit has been in.
+    pub(crate) async fn reopen(location: Location, folder: Option<tempfile::TempDir>) -> Self {
+        let settings = StoreSettings {
+            location: location.clone(),
+            connections: 4,
+            queue_capacity: 100,
+            audit_key: audit_key(),
+        };
+        let store = Store::open(settings).await.unwrap();
+        let now = Timestamp::from_millis(TEST_EPOCH_MS);
+        Self { store, location, now, counter: AtomicU64::new(0), _folder: folder }
+    }
+
+    async fn seed_clients(&self) {
+        let provider = build_provider(1000);
+        self.store
+            .run(UpsertProvider { moment: self.next_moment(), provider, actor: operator_actor() })
+            .await
+            .unwrap();
+        for id in ["dc-acme", "dc-other"] {
+            assert!(self.register_client(id).await);
+            self.activate_registration(id, RegistrationState::Active).await;
+        }
+    }
+
+    pub(crate) async fn register_client(&self, id: &str) -> bool {
+        let client = Client {
+            id: parse_client_id(id),
+            kind: ClientKind::Recipient,
+            owner_id: None,
+            profile: Profile::Flinks,
+            state: ClientState::Active,
+            name: "Acme".into(),
+            purpose: LocalizedText { en: "why".into(), fr: "pourquoi".into() },
+            scope: test_clusters(),
+            redirect_uris: vec![REDIRECT_URI.into()],
+            secret_hash: hash("secret"),
+            credential_generation: 1,
+            require_pkce: false,
+            max_duration_days: Some(90),
+            audit: AuditHead::default(),
+        };
+        let (moment, about) = (self.next_moment(), ClientProfile::default());
+        self.store
+            .run(RegisterClient { moment, client, client_profile: about, actor: operator_actor() })
+            .await
+            .unwrap()
+    }
+
+    /// A recipient of a partner, registered with nobody.
+    pub(crate) async fn register_under_partner(&self, id: &str, partner: &str) {
+        assert!(self.register_client(id).await);
+        self.execute_sql(&format!("UPDATE clients SET owner_id = '{partner}' WHERE id = '{id}'")).await;
+    }
+
+    /// An operator changes a client.
+    pub(crate) async fn update_client(&self, id: &str, change: ClientUpdate) -> bool {
+        let selector = ClientSelector { client_id: parse_client_id(id), kind: None, partner: None };
+        self.store
+            .run(UpdateClient {
+                moment: self.next_moment(),
+                selector,
+                update: change,
+                actor: operator_actor(),
+            })
+            .await
+            .unwrap()
+    }
+
+    /// The words of a client's chain, which must verify to the end that its row knows.
+    pub(crate) async fn client_audit_actions(&self, id: &str) -> Vec<&'static str> {
+        let stored = self.store.query(&GetClient { id: parse_client_id(id) }).await.unwrap().unwrap();
+        let events = self.load_verified_audit_chain(SubjectKind::Client, &stored.id, &stored.audit).await;
+        events.iter().map(|e| e.entry.action.as_str()).collect()
+    }
+
+    pub(crate) async fn activate_registration(&self, id: &str, state: RegistrationState) {
+        let (client_id, provider_id) = (parse_client_id(id), ProviderId::new(1000));
+        let put = ActivateRegistrationDirectly {
+            moment: self.next_moment(),
+            client_id,
+            provider_id,
+            state,
+            actor: operator_actor(),
+        };
+        self.store.run(put).await.unwrap().unwrap();
+    }
+
+    /// A moment of its own for each command.
+    pub(crate) fn next_moment(&self) -> Moment {
+        let mut seed = [0; 16];
+        seed[..8].copy_from_slice(&self.counter.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        seed[8] = 1;
+        Moment { now: self.now, seed: Seed::new(seed), correlation_id: Arc::from("test") }
+    }
+
+    pub(crate) fn advance_clock(&mut self, by: Duration) {
+        self.now = self.now.plus(by);
+    }
+
+    pub(crate) fn build_request(&self, name: &str, client_id: &str) -> AuthorizationRequest {
+        AuthorizationRequest {
+            id: AuthorizationRequestId::parse(&format!("arq_{name}")).unwrap(),
+            connection_id: connection_id(name),
+            client_id: parse_client_id(client_id),
+            provider_id: ProviderId::new(1000),
+            redirect_uri: REDIRECT_URI.into(),
+            clusters: test_clusters(),
+            client_state: Some("s".into()),
+            code_challenge: None,
+            language: "en".into(),
+            status: RequestStatus::AwaitingConsent,
+            cookie_hash: hash(&format!("cookie-{name}")),
+            data_key: b"wrapped".to_vec(),
+            verifier: None,
+            purpose: None,
+            page_version: None,
+            agreed_at: None,
+            correlation_id: "test".into(),
+            created_at: self.now,
+            expires_at: self.now.plus(Duration::from_mins(20)),
+        }
+    }
+
+    pub(crate) fn build_send_to_provider(&self, name: &str) -> SendToProvider {
+        SendToProvider {
+            moment: self.next_moment(),
+            request_id: AuthorizationRequestId::parse(&format!("arq_{name}")).unwrap(),
+            cookie: hashes(&format!("cookie-{name}")),
+            state_hash: hash(&format!("state-{name}")),
+            verifier: b"sealed verifier".to_vec(),
+            purpose: "why".into(),
+            page_version: "1".into(),
+        }
+    }
+
+    pub(crate) fn build_receive_code(&self, name: &str) -> ReceiveCode {
+        ReceiveCode {
+            moment: self.next_moment(),
+            provider_id: ProviderId::new(1000),
+            state: hashes(&format!("state-{name}")),
+            cookie: hashes(&format!("cookie-{name}")),
+            provider_code: Some(b"sealed code".to_vec()),
+            exchange_timeout: EXCHANGE_TIMEOUT,
+        }
+    }
+
+    pub(crate) fn build_open_connection(&self, name: &str, identity: Option<&str>) -> OpenConnection {
+        OpenConnection {
+            moment: self.next_moment(),
+            request_id: AuthorizationRequestId::parse(&format!("arq_{name}")).unwrap(),
+            terms: Terms {
+                clusters: test_clusters(),
+                accounts: Some(vec!["a1".into()]),
+                purpose: "why".into(),
+                language: "en".into(),
+                page_version: "1".into(),
+                expires_at: self.now.plus(DAY * 90),
+                agreed_at: self.now,
+            },
+            grant: SealedGrant {
+                identity: identity.map(|i| i.as_bytes().to_vec()),
+                grant_id: Some("grant".into()),
+                access_token: b"sealed access".to_vec(),
+                access_expires_at: self.now.plus(Duration::from_mins(5)),
+                refresh_token: Some(format!("sealed refresh {name}").into_bytes()),
+            },
+            code_hash: hash(&format!("code-{name}")),
+            code_expires_at: self.now.plus(Duration::from_mins(1)),
+        }
+    }
+
+    /// A request whose provider has answered with a code.
+    pub(crate) async fn create_exchanging_request(
+        &self,
+        name: &str,
+        client_id: &str,
+    ) -> AuthorizationRequestId {
+        let request = self.build_request(name, client_id);
+        let id = request.id.clone();
+        self.store.run(OpenAuthorizationRequest { moment: self.next_moment(), request }).await.unwrap();
+        self.store.run(self.build_send_to_provider(name)).await.unwrap().unwrap();
+        self.store.run(self.build_receive_code(name)).await.unwrap().unwrap();
+        id
+    }
+
+    /// A connection that waits for its exchange; its code is `code-{name}`.
+    pub(crate) async fn create_pending_connection(
+        &self,
+        name: &str,
+        client_id: &str,
+        identity: Option<&str>,
+    ) -> ConnectionId {
+        self.create_exchanging_request(name, client_id).await;
+        assert_eq!(
+            self.store.run(self.build_open_connection(name, identity)).await.unwrap(),
+            OpenOutcome::Opened
+        );
+        connection_id(name)
+    }
+
+    pub(crate) fn build_redeem_code(&self, name: &str, client_id: &str) -> RedeemCode {
+        RedeemCode {
+            moment: self.next_moment(),
+            client_id: parse_client_id(client_id),
+            code: hashes(&format!("code-{name}")),
+            redirect_uri: REDIRECT_URI.into(),
+            verifier: None::<Secret<String>>,
+            refresh_hash: hash(&format!("refresh-{name}")),
+        }
+    }
+
+    pub(crate) async fn redeem_code(&self, name: &str, client_id: &str) -> RedeemOutcome {
+        self.store.run(self.build_redeem_code(name, client_id)).await.unwrap().0
+    }
+
+    /// An active connection; its refresh token is `refresh-{name}`.
+    pub(crate) async fn create_active_connection(
+        &self,
+        name: &str,
+        client_id: &str,
+        identity: Option<&str>,
+    ) -> ConnectionId {
+        let id = self.create_pending_connection(name, client_id, identity).await;
+        assert!(matches!(self.redeem_code(name, client_id).await, RedeemOutcome::Activated(_)));
+        id
+    }
+
+    pub(crate) async fn end_connection(
+        &self,
+        id: &ConnectionId,
+        cause: EndCause,
+        fence: Option<i64>,
+    ) -> EndOutcome {
+        let actor = Actor::new(ActorKind::Recipient, "dc-acme");
+        let end =
+            EndConnection { moment: self.next_moment(), connection_id: id.clone(), cause, actor, fence };
+        self.store.run(end).await.unwrap()
+    }
+
+    pub(crate) async fn get_connection(&self, id: &ConnectionId) -> Connection {
+        self.store.query(&GetConnection { id: id.clone() }).await.unwrap().expect("the connection is there")
+    }
+
+    pub(crate) async fn find_end_cause(&self, id: &ConnectionId) -> Option<EndCause> {
+        match self.get_connection(id).await.state {
+            ConnectionState::Ended(end) => Some(end.cause),
+            ConnectionState::Pending { .. } | ConnectionState::Active => None,
+        }
+    }
+
+    /// Pending jobs of a kind.
+    pub(crate) async fn count_jobs(&self, kind: &'static str, state: &'static str) -> i64 {
+        self.store.query(&CountJobs).await.unwrap().get(&(kind, state)).copied().unwrap_or(0)
+    }
+
+    /// The words of a connection's chain, which must verify to the end that its row knows.
+    pub(crate) async fn connection_audit_actions(&self, id: &ConnectionId) -> Vec<&'static str> {
+        let events = self
+            .load_verified_audit_chain(SubjectKind::Connection, id, &self.get_connection(id).await.audit)
+            .await;
+        events.iter().map(|e| e.entry.action.as_str()).collect()
+    }
+
+    /// Runs a statement behind the store's back, for what would take thousands of commands.
+    pub(crate) async fn execute_sql(&self, sql: &str) {
+        match &self.location {
+            Location::Sqlite(path) => rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap(),
+            Location::Postgres(url) => connect(url.expose()).await.batch_execute(sql).await.unwrap(),
+        }
+    }
+
+    /// Holds or releases the provider, as an operator.
+    pub(crate) async fn set_provider_state(&self, state: ProviderState) {
+        let (moment, provider_id) = (self.next_moment(), ProviderId::new(1000));
+        let set = SetProviderState { moment, provider_id, state, actor: operator_actor() };
+        assert!(self.store.run(set).await.unwrap());
+    }
+
+    /// From now on a customer has one grant at the provider, whole.
+    pub(crate) async fn share_grants(&self) {
+        let mut provider = build_provider(1000);
+        provider.settings.grant_scope = GrantScope::PerClientCustomer;
+        provider.settings.customer_identity = CustomerIdentity::TokenField("customer_id".into());
+        self.store
+            .run(UpsertProvider { moment: self.next_moment(), provider, actor: operator_actor() })
+            .await
+            .unwrap();
+    }
+
+    /// The provider as stored.
+    pub(crate) async fn get_provider(&self) -> Provider {
+        self.store.query(&GetProvider { id: ProviderId::new(1000) }).await.unwrap().unwrap()
+    }
+
+    /// Words and particulars of the provider's chain, which must verify to the end that its row knows.
+    pub(crate) async fn provider_audit_events(&self) -> Vec<(&'static str, serde_json::Value)> {
+        let provider = self.get_provider().await;
+        let events =
+            self.load_verified_audit_chain(SubjectKind::Provider, &provider.id, &provider.audit).await;
+        let detail = |e: &AuditEvent| serde_json::from_str(&e.entry.detail).unwrap();
+        events.iter().map(|e| (e.entry.action.as_str(), detail(e))).collect()
+    }
+
+    pub(crate) async fn load_verified_audit_chain(
+        &self,
+        kind: SubjectKind,
+        id: &impl ToString,
+        end: &AuditHead,
+    ) -> Vec<AuditEvent> {
+        let events = self.store.query(&GetAuditChain { kind, id: id.to_string() }).await.unwrap();
+        let mut head = AuditHead::default();
+        for event in &events {
+            assert!(audit_key().verifies(&head, event), "event {} of {}", event.seq, id.to_string());
+            head = AuditHead { seq: event.seq, mac: event.mac.clone() };
+        }
+        assert_eq!(*end, head, "the row knows the end of its chain");
+        events
+    }
+}
+
+pub(crate) fn build_provider(id: i64) -> Provider {
+    let settings: ProviderSettings = serde_json::from_value(serde_json::json!({
+        "name": "Maple", "country": "CA", "authorization_endpoint": "https://b/a", "token_endpoint": "https://b/t",
+        "revocation_endpoint": "https://b/r", "client_id": "hub", "client_secret": {"env": "X"},
+        "fdx": {"base_url": "https://b/fdx", "version": "5"}, "scopes": {"ACCOUNT_BASIC": "basic"},
+        "revoke": ["rfc7009"],
+    }))
+    .unwrap();
+    let (state, source) = (ProviderState::Active, ProviderSource::Config);
+    Provider { id: ProviderId::new(id), state, source, settings, audit: AuditHead::default() }
+}
+
+/// A database of its own, on the cluster that is fast.
+pub(crate) async fn create_database() -> Location {
+    create_database_on("BOWLINE_TEST_POSTGRES").await
+}
+
+/// A database of its own, on the cluster that keeps what it acknowledged.
+pub(crate) async fn create_durable_database() -> Location {
+    create_database_on("BOWLINE_TEST_POSTGRES_DURABLE").await
+}
+
+async fn create_database_on(variable: &str) -> Location {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let url = std::env::var(variable)
+        .unwrap_or_else(|_| panic!("{variable} names a PostgreSQL: `cargo xtask test` starts one"));
+    let name = format!("suite_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    let client = connect(&url).await;
+    client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let (server, _) = url.rsplit_once('/').unwrap();
+    Location::parse(&format!("{server}/{name}")).unwrap()
+}
+
+pub(crate) async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+pub(crate) fn audit_key() -> AuditKey {
+    AuditKey::new(1, &[9; 32])
+}
+
+pub(crate) fn operator_actor() -> Actor {
+    Actor::new(ActorKind::Operator, "test")
+}
+
+pub(crate) fn parse_client_id(id: &str) -> ClientId {
+    ClientId::parse(id).unwrap()
+}
+
+pub(crate) fn connection_id(name: &str) -> ConnectionId {
+    ConnectionId::parse(&format!("con_{name}")).unwrap()
+}
+
+pub(crate) fn test_clusters() -> Clusters {
+    Clusters::parse("ACCOUNT_BASIC TRANSACTIONS").unwrap()
+}
+
+pub(crate) fn hash(token: &str) -> TokenHash {
+    TokenHash::for_token(1, &hmac::Key::new(hmac::HMAC_SHA256, b"pepper"), token.as_bytes())
+}
+
+pub(crate) fn hashes(token: &str) -> TokenHashes {
+    TokenHashes::new(vec![hash(token)])
+}

@@ -1,0 +1,305 @@
+//! Clients of recipients' own at providers that register them by themselves.
+
+use domain::id::{ClientId, ProviderId};
+use domain::model::connection::EndCause;
+use domain::model::job::{AttemptOutcome, JobKind, JobState, JobStep};
+use domain::model::provider::{DynamicRegistration, UpstreamClientMode};
+use domain::model::registration::{RegistrationState, RegistrationStep};
+use serde_json::json;
+use store::command::{
+    ClientSelector, DetachUpstreamClient, FailedJobAction, FinishClientRemoval, RecoverExchange,
+    RemoveClient, RequestRegistrations, ResolveFailedJob, SealedUpstreamClient, StepRejected,
+    TakeRegistrationStep, UpsertProvider,
+};
+use store::query::{HasPendingRevocations, ListJobs};
+
+use crate::job::{finish_job, lease_job};
+use crate::support::{
+    DAY, EXCHANGE_TIMEOUT, TestStore, build_provider, on_both, operator_actor, parse_client_id,
+};
+
+on_both!(
+    approval_queues_registration_job_at_dynamic_provider,
+    second_activation_fails_and_detached_client_is_deleted,
+    upstream_clients_are_deleted_once_after_last_connection_ends,
+    pending_exchange_blocks_upstream_client_deletion,
+    failed_revocation_blocks_upstream_client_deletion,
+    waiting_deletion_job_does_not_expire,
+    unknown_job_kind_is_not_leased,
+    failed_registration_job_can_be_retried_and_closed,
+);
+
+const ALL_JOBS: ListJobs = ListJobs { state: None, kind: None, provider_id: None, after: None, limit: 10 };
+
+/// The provider registers a client for each registration.
+async fn enable_dynamic_registration(kit: &TestStore) {
+    let mut provider = build_provider(1000);
+    provider.settings.upstream_client = UpstreamClientMode::PerRegistration;
+    provider.settings.dynamic_registration =
+        Some(DynamicRegistration { endpoint: "https://b/register".into(), initial_access_token: None });
+    kit.store
+        .run(UpsertProvider { moment: kit.next_moment(), provider, actor: operator_actor() })
+        .await
+        .unwrap();
+}
+
+async fn take_step(
+    kit: &TestStore,
+    step: RegistrationStep,
+    upstream: Option<SealedUpstreamClient>,
+) -> Result<RegistrationState, StepRejected> {
+    let (client_id, provider_id) = (parse_client_id("dc-new"), ProviderId::new(1000));
+    let (moment, actor) = (kit.next_moment(), operator_actor());
+    let reason = (step == RegistrationStep::Reject).then(|| "no".to_owned());
+    kit.store
+        .run(TakeRegistrationStep {
+            moment,
+            client_id,
+            provider_id,
+            step,
+            reason,
+            upstream_client: upstream,
+            actor,
+        })
+        .await
+        .unwrap()
+}
+
+async fn register_and_approve(kit: &TestStore) -> Result<RegistrationState, StepRejected> {
+    assert!(kit.register_client("dc-new").await);
+    request_registration(kit).await;
+    take_step(kit, RegistrationStep::Approve, None).await
+}
+
+async fn request_registration(kit: &TestStore) {
+    let (clients, providers) = (vec![parse_client_id("dc-new")], vec![ProviderId::new(1000)]);
+    let (moment, actor) = (kit.next_moment(), operator_actor());
+    let ask = RequestRegistrations { moment, partner: None, clients, providers, actor };
+    kit.store.run(ask).await.unwrap().unwrap();
+}
+
+fn build_sealed_client() -> SealedUpstreamClient {
+    SealedUpstreamClient {
+        client_id: "there".into(),
+        data_key: vec![1],
+        secret: vec![2],
+        configuration_access: Some(vec![3]),
+    }
+}
+
+async fn approval_queues_registration_job_at_dynamic_provider(kit: TestStore) {
+    register_and_approve(&kit).await.unwrap();
+    assert_eq!(kit.count_jobs("register_client", "pending").await, 0, "an operator activates here");
+    take_step(&kit, RegistrationStep::Reject, None).await.unwrap();
+    enable_dynamic_registration(&kit).await;
+    request_registration(&kit).await;
+    assert_eq!(kit.count_jobs("register_client", "pending").await, 0, "nobody has approved");
+    take_step(&kit, RegistrationStep::Approve, None).await.unwrap();
+    let (job, lease_id) = lease_job(&kit).await.unwrap();
+    assert_eq!((job.kind, job.connection_id.as_ref()), (JobKind::RegisterUpstreamClient, None));
+    assert_eq!(job.client_id, Some(parse_client_id("dc-new")));
+    assert!(job.data_key.is_empty() && job.token.is_empty(), "nothing is in hand");
+    assert_eq!(finish_job(&kit, &job, lease_id, AttemptOutcome::Accepted).await, Some(JobStep::Done));
+    assert!(take_step(&kit, RegistrationStep::Approve, None).await.is_err());
+    assert_eq!(
+        kit.count_jobs("register_client", "pending").await,
+        0,
+        "a step that is not taken queues nothing"
+    );
+}
+
+async fn second_activation_fails_and_detached_client_is_deleted(kit: TestStore) {
+    enable_dynamic_registration(&kit).await;
+    register_and_approve(&kit).await.unwrap();
+    let (job, lease_id) = lease_job(&kit).await.unwrap();
+    take_step(&kit, RegistrationStep::Activate, Some(build_sealed_client())).await.unwrap();
+    let second = take_step(&kit, RegistrationStep::Activate, Some(build_sealed_client())).await;
+    assert!(matches!(second, Err(StepRejected::WrongState(_))), "{second:?}");
+    let (client_id, provider_id) = (parse_client_id("dc-new"), ProviderId::new(1000));
+    let (data_key, management) = (vec![7], vec![8]);
+    let disown = DetachUpstreamClient {
+        moment: kit.next_moment(),
+        client_id,
+        provider_id,
+        data_key,
+        configuration_access: management,
+    };
+    kit.store.run(disown).await.unwrap();
+    finish_job(&kit, &job, lease_id, AttemptOutcome::Superseded).await;
+    let (delete, lease_id) = lease_job(&kit).await.unwrap();
+    assert_eq!(
+        (delete.kind, &delete.data_key, &delete.token),
+        (JobKind::DeleteUpstreamClient, &vec![7], &vec![8])
+    );
+    assert_eq!(finish_job(&kit, &delete, lease_id, AttemptOutcome::AlreadyGone).await, Some(JobStep::Done));
+}
+
+async fn remove_client(kit: &TestStore, id: &str) {
+    let whose = ClientSelector { client_id: parse_client_id(id), kind: None, partner: None };
+    kit.store
+        .run(RemoveClient { moment: kit.next_moment(), selector: whose, actor: operator_actor() })
+        .await
+        .unwrap();
+    finish_removal(kit, parse_client_id(id)).await;
+}
+
+async fn finish_removal(kit: &TestStore, client_id: ClientId) {
+    kit.store.run(FinishClientRemoval { moment: kit.next_moment(), client_id }).await.unwrap();
+}
+
+async fn upstream_clients_are_deleted_once_after_last_connection_ends(kit: TestStore) {
+    enable_dynamic_registration(&kit).await;
+    register_and_approve(&kit).await.unwrap();
+    let (job, lease_id) = lease_job(&kit).await.unwrap();
+    take_step(&kit, RegistrationStep::Activate, Some(build_sealed_client())).await.unwrap();
+    finish_job(&kit, &job, lease_id, AttemptOutcome::Accepted).await;
+    let connection = kit.create_active_connection("a", "dc-new", Some("alice")).await;
+    remove_client(&kit, "dc-new").await;
+    assert_eq!(kit.count_jobs("delete_client", "pending").await, 0, "a connection lives");
+    let has_pending =
+        || HasPendingRevocations { client_id: parse_client_id("dc-new"), provider_id: ProviderId::new(1000) };
+    assert!(!kit.store.query(&has_pending()).await.unwrap());
+    kit.end_connection(&connection, EndCause::ClientRemoved, None).await;
+    assert!(kit.store.query(&has_pending()).await.unwrap(), "the end is told as this client");
+    for _ in 0..2 {
+        finish_removal(&kit, parse_client_id("dc-new")).await;
+        assert_eq!(kit.count_jobs("delete_client", "pending").await, 1);
+    }
+    let (revocation, lease_id) = lease_job(&kit).await.unwrap();
+    assert_eq!(revocation.kind, JobKind::RevokeAtProvider);
+    finish_job(&kit, &revocation, lease_id, AttemptOutcome::Accepted).await;
+    assert!(!kit.store.query(&has_pending()).await.unwrap());
+    let (delete, _) = lease_job(&kit).await.unwrap();
+    assert_eq!(
+        (delete.kind, delete.data_key, delete.token),
+        (JobKind::DeleteUpstreamClient, vec![1], vec![3])
+    );
+    remove_client(&kit, "dc-other").await;
+    assert_eq!(kit.count_jobs("delete_client", "pending").await, 1, "another has none");
+}
+
+/// A recipient that was removed, whose client at the provider is to be deleted.
+async fn activate_upstream_client(kit: &TestStore) -> HasPendingRevocations {
+    enable_dynamic_registration(kit).await;
+    register_and_approve(kit).await.unwrap();
+    let (job, lease_id) = lease_job(kit).await.unwrap();
+    take_step(kit, RegistrationStep::Activate, Some(build_sealed_client())).await.unwrap();
+    finish_job(kit, &job, lease_id, AttemptOutcome::Accepted).await;
+    HasPendingRevocations { client_id: parse_client_id("dc-new"), provider_id: ProviderId::new(1000) }
+}
+
+async fn pending_exchange_blocks_upstream_client_deletion(mut kit: TestStore) {
+    let has_pending = activate_upstream_client(&kit).await;
+    kit.create_exchanging_request("other", "dc-acme").await;
+    let id = kit.create_exchanging_request("a", "dc-new").await;
+    remove_client(&kit, "dc-new").await;
+    assert_eq!(kit.count_jobs("delete_client", "pending").await, 1, "no connection lives");
+    assert!(kit.store.query(&has_pending).await.unwrap(), "the bank may give a grant");
+    let at_other_provider =
+        HasPendingRevocations { provider_id: ProviderId::new(2000), ..has_pending.clone() };
+    assert!(!kit.store.query(&at_other_provider).await.unwrap());
+    kit.advance_clock(EXCHANGE_TIMEOUT);
+    assert!(kit.store.query(&has_pending).await.unwrap(), "it broke off, and is not recovered yet");
+    let recover = RecoverExchange { moment: kit.next_moment(), request_id: id };
+    assert!(kit.store.run(recover).await.unwrap());
+    assert!(kit.store.query(&has_pending).await.unwrap(), "a job tries the code again");
+    let found = kit
+        .store
+        .query(&ListJobs { kind: Some(JobKind::RecoverAuthorizationCode), ..ALL_JOBS })
+        .await
+        .unwrap();
+    assert_eq!(found.len(), 1);
+    kit.execute_sql("UPDATE jobs SET due_at = due_at + 86400000 WHERE kind = 'delete_client'").await;
+    let (job, lease_id) = lease_job(&kit).await.unwrap();
+    assert_eq!(job.kind, JobKind::RecoverAuthorizationCode);
+    finish_job(&kit, &job, lease_id, AttemptOutcome::AlreadyGone).await;
+    assert!(!kit.store.query(&has_pending).await.unwrap());
+}
+
+async fn failed_revocation_blocks_upstream_client_deletion(mut kit: TestStore) {
+    let has_pending = activate_upstream_client(&kit).await;
+    let connection = kit.create_active_connection("a", "dc-new", Some("alice")).await;
+    kit.end_connection(&connection, EndCause::ClientRemoved, None).await;
+    let later = AttemptOutcome::RetryLater { retry_after: None };
+    for settlement in [FailedJobAction::Retry, FailedJobAction::Close] {
+        let (revocation, lease_id) = lease_job(&kit).await.unwrap();
+        finish_job(&kit, &revocation, lease_id, later).await;
+        kit.advance_clock(DAY * 7);
+        let (revocation, lease_id) = lease_job(&kit).await.unwrap();
+        assert_eq!(finish_job(&kit, &revocation, lease_id, later).await, Some(JobStep::Failed));
+        assert!(kit.store.query(&has_pending).await.unwrap(), "the grant may live, and the token is there");
+        let (moment, job_id, actor) = (kit.next_moment(), revocation.id.clone(), operator_actor());
+        kit.store
+            .run(ResolveFailedJob { moment, job_id, action: settlement, actor })
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        assert_eq!(kit.store.query(&has_pending).await.unwrap(), settlement == FailedJobAction::Retry);
+    }
+    let refused = kit.create_active_connection("b", "dc-new", Some("alice")).await;
+    kit.end_connection(&refused, EndCause::ClientRemoved, None).await;
+    let (revocation, lease_id) = lease_job(&kit).await.unwrap();
+    assert_eq!(finish_job(&kit, &revocation, lease_id, AttemptOutcome::Refused).await, Some(JobStep::Failed));
+    assert!(
+        !kit.store.query(&has_pending).await.unwrap(),
+        "it said no: there is no token to tell it again with"
+    );
+}
+
+async fn waiting_deletion_job_does_not_expire(mut kit: TestStore) {
+    activate_upstream_client(&kit).await;
+    remove_client(&kit, "dc-new").await;
+    for _ in 0..3 {
+        kit.advance_clock(DAY * 7);
+        let (delete, lease_id) = lease_job(&kit).await.unwrap();
+        let step = finish_job(&kit, &delete, lease_id, AttemptOutcome::Blocked).await;
+        assert!(matches!(step, Some(JobStep::Retry(_))), "{step:?}");
+    }
+    kit.advance_clock(DAY);
+    let (delete, lease_id) = lease_job(&kit).await.unwrap();
+    assert_eq!((delete.kind, delete.token.as_slice()), (JobKind::DeleteUpstreamClient, &[3][..]));
+    let step = finish_job(&kit, &delete, lease_id, AttemptOutcome::RetryLater { retry_after: None }).await;
+    assert!(matches!(step, Some(JobStep::Retry(_))), "its seven days begin when it need not wait: {step:?}");
+}
+
+async fn unknown_job_kind_is_not_leased(kit: TestStore) {
+    let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    let other = kit.create_active_connection("b", "dc-other", Some("bob")).await;
+    for id in [&id, &other] {
+        kit.end_connection(id, EndCause::Recipient, None).await;
+    }
+    let unknown = format!("UPDATE jobs SET kind = 'fly', due_at = 0 WHERE connection_id = '{id}'");
+    kit.execute_sql(&unknown).await;
+    let (job, lease_id) = lease_job(&kit).await.unwrap();
+    assert_eq!(job.connection_id, Some(other), "it holds nobody up");
+    finish_job(&kit, &job, lease_id, AttemptOutcome::Accepted).await;
+    assert!(lease_job(&kit).await.is_none());
+    assert_eq!(kit.store.query(&ALL_JOBS).await.unwrap().len(), 1);
+    assert_eq!(kit.count_jobs("tell_bank", "pending").await, 0);
+}
+
+async fn failed_registration_job_can_be_retried_and_closed(kit: TestStore) {
+    enable_dynamic_registration(&kit).await;
+    register_and_approve(&kit).await.unwrap();
+    let (job, lease_id) = lease_job(&kit).await.unwrap();
+    assert_eq!(finish_job(&kit, &job, lease_id, AttemptOutcome::Refused).await, Some(JobStep::Failed));
+    let settle = |settlement| ResolveFailedJob {
+        moment: kit.next_moment(),
+        job_id: job.id.clone(),
+        action: settlement,
+        actor: operator_actor(),
+    };
+    assert_eq!(kit.store.run(settle(FailedJobAction::Retry)).await.unwrap(), Some(Ok(())));
+    let (again, lease_id) = lease_job(&kit).await.unwrap();
+    assert_eq!((&again.id, again.attempt), (&job.id, 0));
+    finish_job(&kit, &again, lease_id, AttemptOutcome::Refused).await;
+    assert_eq!(kit.store.run(settle(FailedJobAction::Close)).await.unwrap(), Some(Ok(())));
+    assert_eq!(kit.count_jobs("register_client", JobState::Done.as_str()).await, 1);
+    let record = kit.provider_audit_events().await;
+    let words: Vec<_> = record.iter().map(|(word, _)| *word).collect();
+    assert_eq!(words[words.len() - 2..], ["job.retried", "job.closed"]);
+    let expected =
+        json!({"job": job.id.as_str(), "kind": "register_client", "client": "dc-new", "provider": 1000});
+    assert_eq!(record.last().unwrap().1, expected, "whose it is, at whom");
+}

@@ -1,0 +1,103 @@
+//! The cost of an end does not depend on what else there is (promise 3).
+
+use std::path::Path;
+use std::time::Duration;
+
+use domain::id::{ConnectionId, ProviderId};
+use domain::model::connection::{ConnectionState, EndCause};
+use domain::secret::TokenHash;
+use store::Location;
+use store::command::{EndOutcome, FillConnections, RecordRefreshTokenUse};
+
+use crate::support::{DAY, TestStore, hash, on_both, parse_client_id, test_clusters};
+
+on_both!(filled_connections_are_active_and_can_end);
+
+const KEY_STEP: i64 = i64::MAX / 100_000;
+
+impl TestStore {
+    async fn fill_connections(&self, numbers: std::ops::Range<i64>) {
+        let fill = FillConnections {
+            moment: self.next_moment(),
+            client_id: parse_client_id("dc-acme"),
+            provider_id: ProviderId::new(1000),
+            clusters: test_clusters(),
+            expires_at: self.now.plus(30 * DAY),
+            numbers,
+            key_step: KEY_STEP,
+            data_key: b"a wrapped key".to_vec(),
+            credential: b"a sealed token".to_vec(),
+        };
+        self.store.run(fill).await.unwrap();
+    }
+}
+
+fn filled_connection_id(number: i64) -> ConnectionId {
+    ConnectionId::parse(&format!("con_{:016x}{:016x}", number * KEY_STEP, 0)).unwrap()
+}
+
+async fn filled_connections_are_active_and_can_end(kit: TestStore) {
+    kit.fill_connections(0..10).await;
+    let unfilled = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    kit.fill_connections(10..20).await;
+    for id in [
+        filled_connection_id(0),
+        filled_connection_id(9),
+        filled_connection_id(10),
+        filled_connection_id(19),
+        unfilled,
+    ] {
+        assert_eq!(kit.get_connection(&id).await.state, ConnectionState::Active, "{id}");
+        assert_eq!(kit.end_connection(&id, EndCause::Recipient, None).await, EndOutcome::Ended, "{id}");
+    }
+}
+
+/// Bytes in SQLite's log since it was last emptied.
+fn wal_size_bytes(file: &Path) -> u64 {
+    std::fs::metadata(file.with_extension("db-wal")).map_or(0, |log| log.len())
+}
+
+/// What an end writes, once the log has been emptied.
+async fn measure_end_bytes(kit: &TestStore, id: &ConnectionId) -> u64 {
+    let Location::Sqlite(file) = kit.location.clone() else { panic!("SQLite alone has a log of its own") };
+    while wal_size_bytes(&file) > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(kit.end_connection(id, EndCause::Recipient, None).await, EndOutcome::Ended);
+    wal_size_bytes(&file)
+}
+
+/// A page with its header in the log.
+const WAL_PAGE_BYTES: u64 = 4096 + 24;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn end_writes_same_amount_in_small_and_large_store() {
+    let kit = TestStore::open_sqlite().await;
+    kit.fill_connections(0..50).await;
+    let small = measure_end_bytes(&kit, &filled_connection_id(25)).await;
+    kit.fill_connections(50..20_000).await;
+    let large = measure_end_bytes(&kit, &filled_connection_id(10_000)).await;
+    assert!(small > 5 * WAL_PAGE_BYTES, "{small} bytes are no end");
+    // Each of the trees may have its leaf and its root apart, and a leaf may have to be split.
+    assert!(large <= small + 6 * WAL_PAGE_BYTES, "{small} bytes among 50 connections, {large} among 20,000");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn end_writes_same_amount_after_many_refreshes() {
+    let mut kit = TestStore::open_sqlite().await;
+    let fresh = kit.create_active_connection("fresh", "dc-acme", Some("alice")).await;
+    let often = kit.create_active_connection("often", "dc-acme", Some("bob")).await;
+    let stored: TokenHash = hash("refresh-often");
+    for _ in 0..1_000 {
+        kit.advance_clock(Duration::from_secs(1));
+        let used = RecordRefreshTokenUse {
+            moment: kit.next_moment(),
+            stored_hash: stored.clone(),
+            current_hash: stored.clone(),
+        };
+        kit.store.run(used).await.unwrap();
+    }
+    let fresh = measure_end_bytes(&kit, &fresh).await;
+    let often = measure_end_bytes(&kit, &often).await;
+    assert!(often <= fresh + WAL_PAGE_BYTES, "{fresh} bytes behind no refresh, {often} behind a thousand");
+}
