@@ -38,7 +38,7 @@ pub async fn handle_invalid_grant(
             );
         }
         InvalidGrantOutcome::ProviderPaused => {
-            tracing::warn!(connection = %id, %provider, "invalid_grant of a held provider")
+            tracing::warn!(connection = %id, %provider, "invalid_grant of a held provider");
         }
         InvalidGrantOutcome::AlreadyEnded | InvalidGrantOutcome::Fenced => {}
     }

@@ -40,7 +40,7 @@ impl<'a> Tx<'a> {
 
     fn new(backend: TxBackend<'a>, audit_key: &'a AuditKey, moment: &Moment) -> Self {
         let ids = IdSource::new(moment.now, moment.seed);
-        Self { backend: backend, audit_key, ids, deferred: Vec::new(), effects: Vec::new(), poisoned: false }
+        Self { backend, audit_key, ids, deferred: Vec::new(), effects: Vec::new(), poisoned: false }
     }
 
     /// The ids of this command.

@@ -53,14 +53,7 @@ impl AccessTokenKeys {
         header.typ = Some(TYPE.to_owned());
         header.kid = Some(current.0.to_owned());
         let signing_key = EncodingKey::from_secret(current.1.expose());
-        Self {
-            issuer: public_url.to_owned(),
-            audience,
-            header,
-            signing_key: signing_key,
-            verifying_keys: verifying_keys,
-            validation,
-        }
+        Self { issuer: public_url.to_owned(), audience, header, signing_key, verifying_keys, validation }
     }
 
     /// The token that carries these claims.

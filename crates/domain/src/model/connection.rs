@@ -186,9 +186,9 @@ impl UpstreamState {
     ) -> Self {
         Self {
             supports_revocation: !settings.revoke.is_empty(),
-            has_refresh_token: has_refresh_token,
+            has_refresh_token,
             refresh_outcome_unknown: lease.is_some(),
-            grant_shared: grant_shared,
+            grant_shared,
         }
     }
 

@@ -73,7 +73,7 @@ pub(super) async fn run(admin: &AdminClient, command: ConnectionCommand) -> Resu
             admin.show_page(&admin.get(&build_filtered_path("/connections", &given)).await?, &columns);
         }
         ConnectionCommand::Show(connection) => {
-            admin.show_all(&admin.get(&build_path(&["connections", &connection.id])).await?)
+            admin.show_all(&admin.get(&build_path(&["connections", &connection.id])).await?);
         }
         ConnectionCommand::End(EndConnectionArgs { which, dry_run }) => {
             let end = format!("{}?dry_run={dry_run}", build_path(&["connections", &which.id, "end"]));

@@ -46,14 +46,14 @@ pub(super) async fn run(admin: &AdminClient, command: PartnerCommand) -> Result<
             admin.show_page(&admin.get(&list).await?, &["client_id", "name", "state", "created_at"]);
         }
         PartnerCommand::Show(client) => {
-            admin.show_all(&admin.get(&build_path(&["partners", &client.id])).await?)
+            admin.show_all(&admin.get(&build_path(&["partners", &client.id])).await?);
         }
         PartnerCommand::Secret(client) => regenerate_secret(admin, "partners", &client.id).await?,
         PartnerCommand::Suspend(client) => {
-            change_client_state(admin, "partners", &client.id, "suspend").await?
+            change_client_state(admin, "partners", &client.id, "suspend").await?;
         }
         PartnerCommand::Reinstate(client) => {
-            change_client_state(admin, "partners", &client.id, "reinstate").await?
+            change_client_state(admin, "partners", &client.id, "reinstate").await?;
         }
     }
     Ok(())

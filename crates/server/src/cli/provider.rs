@@ -62,7 +62,7 @@ pub(super) async fn run(admin: &AdminClient, command: ProviderCommand) -> Result
             admin.show_page(&admin.get(&list).await?, &["id", "state", "name", "country", "source"]);
         }
         ProviderCommand::Show(provider) => {
-            admin.show_all(&admin.get(&format!("/providers/{}", provider.id)).await?)
+            admin.show_all(&admin.get(&format!("/providers/{}", provider.id)).await?);
         }
         ProviderCommand::Test(provider) => {
             let tested = admin.post(&format!("/providers/{}/test", provider.id)).await?;

@@ -137,7 +137,7 @@ pub(super) async fn run(admin: &AdminClient, command: RecipientCommand) -> Resul
             admin.show_page(&list, &["client_id", "name", "state", "partner", "scope", "created_at"]);
         }
         RecipientCommand::Show(client) => {
-            admin.show_all(&admin.get(&build_path(&["recipients", &client.id])).await?)
+            admin.show_all(&admin.get(&build_path(&["recipients", &client.id])).await?);
         }
         RecipientCommand::Update(update) => {
             let body = json!({"redirect_uris": update.redirect_uris});
@@ -149,10 +149,10 @@ pub(super) async fn run(admin: &AdminClient, command: RecipientCommand) -> Resul
         }
         RecipientCommand::Secret(client) => regenerate_secret(admin, "recipients", &client.id).await?,
         RecipientCommand::Suspend(client) => {
-            change_client_state(admin, "recipients", &client.id, "suspend").await?
+            change_client_state(admin, "recipients", &client.id, "suspend").await?;
         }
         RecipientCommand::Reinstate(client) => {
-            change_client_state(admin, "recipients", &client.id, "reinstate").await?
+            change_client_state(admin, "recipients", &client.id, "reinstate").await?;
         }
         RecipientCommand::Remove(RemoveRecipientArgs { client, dry_run }) => {
             let path = format!("{}?dry_run={dry_run}", build_path(&["recipients", &client.id]));

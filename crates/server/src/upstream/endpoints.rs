@@ -121,7 +121,7 @@ impl<'a> ProviderEndpoints<'a> {
         provider: &'a Provider,
         on_behalf_of: OnBehalfOf,
     ) -> Self {
-        Self { ctx, provider, on_behalf_of: on_behalf_of }
+        Self { ctx, provider, on_behalf_of }
     }
 
     /// Asks the token endpoint.

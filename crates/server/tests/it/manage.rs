@@ -336,7 +336,7 @@ async fn submitted_and_generated_secrets_are_not_on_disk() {
     let renewed =
         kit.call(Method::POST, &path, &token).await.json()["client_secret"].as_str().unwrap().to_owned();
     kit.update_provider_settings(1000, |settings| {
-        settings.upstream_client = UpstreamClientMode::PerRegistration
+        settings.upstream_client = UpstreamClientMode::PerRegistration;
     })
     .await;
     request_registration(&kit, &recipient, &token).await;

@@ -29,7 +29,7 @@ impl<T> Queue<T> {
     pub(super) fn new(capacity: usize) -> Self {
         let state =
             QueueState { high: VecDeque::new(), normal: VecDeque::new(), high_in_a_row: 0, closed: false };
-        Self { state: Mutex::new(state), not_empty: Condvar::new(), capacity: capacity }
+        Self { state: Mutex::new(state), not_empty: Condvar::new(), capacity }
     }
 
     /// Waits in a lane; a full lane is busy, a closed queue is gone.

@@ -27,7 +27,7 @@ async fn postgres_that_may_lose_commits_is_rejected() {
             match (expected_message, refused) {
                 (None, None) => {}
                 (Some(said), Some(StoreError::Incompatible(message))) => {
-                    assert!(message.contains(said), "{message}")
+                    assert!(message.contains(said), "{message}");
                 }
                 (_, other) => panic!("{key} = {value}: {other:?}"),
             }

@@ -60,7 +60,7 @@ async fn rfc7591_s3_2_2_other_error_needs_manual_action(kit: TestHub) {
     kit.enable_client_registration().await;
     // The bank knows none of these words.
     kit.update_provider_settings(1000, |settings| {
-        settings.scopes.values_mut().for_each(|word| *word = "unheard:of".into())
+        settings.scopes.values_mut().for_each(|word| *word = "unheard:of".into());
     })
     .await;
     kit.retry_registration_job().await;
@@ -80,7 +80,7 @@ async fn rfc7591_s3_2_2_other_error_needs_manual_action(kit: TestHub) {
 
     let words = "fdx:accountbasic:read";
     kit.update_provider_settings(1000, |settings| {
-        settings.scopes.values_mut().for_each(|word| *word = words.into())
+        settings.scopes.values_mut().for_each(|word| *word = words.into());
     })
     .await;
     kit.retry_registration_job().await;

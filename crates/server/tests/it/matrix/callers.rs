@@ -187,7 +187,7 @@ async fn prepare_recipient_caller(
         }
         UnauthorizedCaller::Ended => assert_eq!(kit.revoke(&tokens.access).await.status, 204),
         UnauthorizedCaller::Replaced => {
-            drop(kit.connect_at(1000, recipient, "alice", &[], LIMITED_SCOPE).await)
+            drop(kit.connect_at(1000, recipient, "alice", &[], LIMITED_SCOPE).await);
         }
         UnauthorizedCaller::Suspended => kit.suspend(recipient).await,
         _ => unreachable!("{caller:?} is made elsewhere"),
