@@ -48,7 +48,7 @@ pub fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
 /// The context of a job.
 pub fn new_job_context(app: &App, part: &str) -> Result<RequestContext, InternalError> {
     let mut random = [0; 16];
-    app.fill_random(&mut random)?;
+    crate::context::fill_random(&mut random)?;
     let id = uuid::Builder::from_random_bytes(random).into_uuid();
     Ok(RequestContext::new(app.clone(), Arc::from(format!("{part}-{id}")))?)
 }

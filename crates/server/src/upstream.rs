@@ -1,6 +1,5 @@
 //! Towards providers: authorization, tokens, data, and telling them of ends.
 
-mod breaker;
 mod callback;
 mod client;
 mod client_registration;
@@ -11,7 +10,6 @@ mod provider_check;
 mod refresh;
 mod revocation;
 
-pub use breaker::Breaker;
 pub use callback::{Callback, CallbackOutcome, receive_callback};
 pub use client::{
     HubSecrets, SealedManagement, open_management, seal_client, seal_hub_secrets, seal_management,

@@ -239,9 +239,9 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "whoever comes over the network seems to come from the machine itself",
-        file: "crates/server/src/http/listener.rs",
-        original: "Ok((stream, Peer::address(address.ip())))",
-        replacement: "Ok((stream, Peer::local(domain::rule::operator::LocalPeer { user: 0, own: 0 })))",
+        file: "crates/server/src/server/listener.rs",
+        original: "Ok((stream, RemotePeer::from_address(address.ip())))",
+        replacement: "Ok((stream, RemotePeer::from_local(domain::rule::operator::LocalPeer { peer_uid: 0, hub_uid: 0 })))",
         tests: TestTarget::Integration,
         test: "admin::socket::network_request_is_never_local_peer",
         expected_failure: "/admin/v1/",

@@ -11,8 +11,8 @@ use reqwest::RequestBuilder;
 use serde::Deserialize;
 use url::Url;
 
-use super::breaker::Breaker;
 use super::client::{OnBehalfOf, UpstreamClientCredentials, load_upstream_credentials};
+use crate::breaker::{Breaker, BreakerOpenError};
 use crate::context::RequestContext;
 use crate::outbound::{Outbound, OutboundError, StreamingResponse, UpstreamResponse};
 
@@ -40,6 +40,12 @@ pub enum UpstreamError {
     /// Its grant is over (`invalid_grant`).
     #[error("the provider's grant is over")]
     GrantEnded,
+}
+
+impl From<BreakerOpenError> for UpstreamError {
+    fn from(_: BreakerOpenError) -> Self {
+        Self::Unavailable
+    }
 }
 
 /// What a token endpoint gave.
@@ -278,7 +284,7 @@ impl<'a> ProviderEndpoints<'a> {
 
     /// Whether the provider may be asked at present.
     fn ensure_closed(&self) -> Result<(), UpstreamError> {
-        self.breaker().ensure_closed(self.provider.id, self.ctx.now())
+        Ok(self.breaker().ensure_closed(self.provider.id, self.ctx.now())?)
     }
 
     fn breaker(&self) -> &Breaker {
