@@ -209,9 +209,9 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a bank's document is fetched wherever the bank says",
-        file: "crates/server/src/upstream/endpoints.rs",
-        original: "from.join(place).ok().filter(|url| is_below(base, url))",
-        replacement: "from.join(place).ok()",
+        file: "crates/server/src/upstream/urls.rs",
+        original: "from.join(location).ok().filter(|url| is_within_base(base, url))",
+        replacement: "from.join(location).ok()",
         tests: TestTarget::Integration,
         test: "statements::document_redirect_stays_below_provider_base_url",
         expected_failure: "assertion",
