@@ -1,6 +1,6 @@
 //! The layer law: who may use whom.
 
-use super::SourceFile;
+use super::source::SourceFile;
 
 /// What a file may not name, and why.
 fn list_forbidden(path: &str) -> Vec<(&'static str, &'static str)> {
