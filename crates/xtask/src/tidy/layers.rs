@@ -1,6 +1,6 @@
 //! The layers: which code may use which.
 
-use super::SourceFile;
+use super::source::SourceFile;
 
 /// A text that a file must not contain, with the reason.
 type Forbidden = (&'static str, &'static str);
