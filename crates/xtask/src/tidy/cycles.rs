@@ -81,7 +81,7 @@ fn display_path(path: &[String]) -> String {
     if path.is_empty() { "lib".to_owned() } else { path.join("::") }
 }
 
-/// Derives the module path from the file name: `web/body.rs` and `web/body/mod.rs` are `web::body`.
+/// Derives the module path from the file name: `http/body.rs` and `http/body/mod.rs` are `http::body`.
 fn module_path(file: &str) -> ModulePath {
     let stem = file.trim_end_matches(".rs").trim_end_matches("/mod");
     if matches!(stem, "lib" | "main" | "mod") {
