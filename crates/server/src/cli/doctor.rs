@@ -12,10 +12,10 @@ use super::data_lock::DataLock;
 use super::error::CliError;
 use super::globals::GlobalArgs;
 use super::hub::parse_store_location;
-use crate::app::{Clock, MAX_CLOCK_SKEW_MS};
+use crate::clock::{Clock, MAX_CLOCK_SKEW_MS};
 use crate::config::Config;
 use crate::outbound::Outbound;
-use crate::ready::KEYS_METADATA_NAME;
+use crate::server::KEYS_METADATA_NAME;
 use crate::upstream::{ProviderCheck, UpstreamClientCredentials, read_secret};
 use crate::vault::{KeyFile, Vault};
 

@@ -6,10 +6,10 @@ use std::path::Path;
 use store::StoreError;
 
 use crate::app::BuildError;
+use crate::clock::ContextError;
 use crate::config::ConfigError;
-use crate::context::ContextError;
 use crate::error::InternalError;
-use crate::http::BindSocketError;
+use crate::server::BindSocketError;
 use crate::vault::KeyFileError;
 
 /// The exit code of an internal error: `EX_SOFTWARE` of sysexits.h.

@@ -6,10 +6,11 @@ use store::{Location, Store};
 
 use super::data_lock::DataLock;
 use super::error::CliError;
-use crate::app::{App, Clock};
+use crate::app::App;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::jobs;
-use crate::ready::KEYS_METADATA_NAME;
+use crate::server::KEYS_METADATA_NAME;
 use crate::vault::{KeyFile, Vault};
 
 /// What is found out about the one who operates from the command line.

@@ -5,7 +5,7 @@ use tokio::net::TcpListener;
 use super::error::CliError;
 use super::private_files::create_private_dir;
 use crate::config::Config;
-use crate::http::LocalSocket;
+use crate::server::LocalSocket;
 
 /// Binds a listener. An error names the address and the flag that changes it.
 pub(super) async fn bind(address: &str, flag: &str) -> Result<TcpListener, CliError> {

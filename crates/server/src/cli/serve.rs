@@ -6,8 +6,7 @@ use super::error::CliError;
 use super::globals::GlobalArgs;
 use super::hub::{open_app, read_sandbox_flag, upsert_providers};
 use super::listeners::{bind, bind_admin_socket, wait_for_stop_signal};
-use crate::http::ShutdownOutcome;
-use crate::server::{BoundListeners, Node};
+use crate::server::{BoundListeners, Node, ShutdownOutcome};
 use crate::telemetry;
 
 /// Runs the hub until it is told to stop (SIGTERM or SIGINT).

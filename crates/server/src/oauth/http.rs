@@ -16,7 +16,7 @@ use domain::rule::token::TokenRequestFields;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{AuthorizeError, AuthorizeOutcome, AuthzError, Bearer, IssuedTokens};
+use super::{AuthorizeError, AuthorizeOutcome, AuthzError, Bearer, IssuedTokens, REQUEST_TTL};
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{
@@ -48,7 +48,7 @@ async fn authorize(
         Ok(AuthorizeOutcome::Pick(picker)) => pages::render_picker(picker, app.is_https()),
         Ok(AuthorizeOutcome::Consent { id, cookie }) => {
             let mut cookies = expire_surplus_flow_cookies(&app, &headers);
-            cookies.push(build_flow_cookie(&app, &id, &cookie));
+            cookies.push(build_flow_cookie(&app, &id, &cookie, REQUEST_TTL));
             let mut response = pages::redirect_see_other(&format!("/consent/{id}"));
             let cookies = cookies.iter().filter_map(|cookie| HeaderValue::from_str(cookie).ok());
             response.headers_mut().extend(cookies.map(|cookie| (header::SET_COOKIE, cookie)));

@@ -21,9 +21,9 @@ use super::{
 };
 use crate::app::App;
 use crate::context::RequestContext;
-use crate::fdx_api::page::ListQuery;
 use crate::http::{ApiSurface, BoundedBody, Route, Segment, Segments, render_oauth_error};
 use crate::oauth::http::{parse_bearer, render_body_error, render_error as refuse_authz};
+use crate::paging::ListQuery;
 
 /// The routes of this face.
 pub(crate) fn routes() -> Vec<Route> {

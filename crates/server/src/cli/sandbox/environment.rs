@@ -18,7 +18,8 @@ use super::super::private_files::{create_private_dir, write_private_file};
 use super::args::SandboxArgs;
 use super::providers::{HIDDEN_PROVIDER, HUB_AT_BANK, SANDBOX_PROVIDERS, SandboxProvider, full_scope};
 use super::seed::{SandboxCredentials, derive_secret, seed_hub};
-use crate::app::{App, Clock};
+use crate::app::App;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::server::{BoundListeners as Listening, Node};
 
@@ -56,9 +57,9 @@ pub struct BankSite {
 }
 
 impl BankSite {
-    /// Where its levers are.
+    /// URL of the bank's fault injection.
     pub fn faults_url(&self) -> String {
-        format!("{}/levers", self.url)
+        format!("{}/faults", self.url)
     }
 
     /// Where it registers clients (RFC 7591), if it does.

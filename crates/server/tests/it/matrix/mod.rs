@@ -8,7 +8,8 @@ mod expectations;
 mod management;
 
 use bowline::cli::BrowserResponse;
-use bowline::http::{ApiSurface, Route, all_routes};
+use bowline::http::{ApiSurface, Route};
+use bowline::router::all_routes;
 use domain::error::OAuthCode;
 use domain::id::{AuthorizationRequestId, ConnectionId};
 use domain::model::audit_event::SubjectKind;
@@ -101,7 +102,7 @@ fn build_request(route: &Route, victim: &Victim, credentials: &CallerCredentials
             RawRequest::post(path, "application/json", build_refresh_body(credentials))
         }
         ("POST", "/consent/{request_id}") => {
-            RawRequest::post(path, "application/x-www-form-urlencoded", "decision=approve&form_token=x")
+            RawRequest::post(path, "application/x-www-form-urlencoded", "decision=approve&csrf_token=x")
         }
         ("POST", "/api/v1/recipients") | ("PUT", _) => {
             management::build_recipient_request(&route.method, path)
