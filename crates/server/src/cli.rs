@@ -231,4 +231,16 @@ mod tests {
         all.clone().debug_assert();
         assert_eq!(find_unexplained(&all, ""), Vec::<String>::new());
     }
+
+    #[test]
+    fn cli_error_exit_codes_are_unchanged() {
+        let text = || "x".to_owned();
+        let errors = [
+            CliError::Failed(text()),
+            CliError::Usage(text()),
+            CliError::Unreachable(text()),
+            CliError::Internal(anyhow::anyhow!("x")),
+        ];
+        assert_eq!(errors.map(|error| error.exit_code()), [1, 2, 3, 70]);
+    }
 }

@@ -68,8 +68,16 @@ pub(super) async fn run(admin: &AdminClient, command: ConnectionCommand) -> Resu
                 ("limit", &page.limit),
                 ("after", &page.after),
             ];
-            let columns =
-                ["id", "state", "client_id", "provider_id", "created_at", "ended_at", "cause", "bank"];
+            let columns = [
+                "id",
+                "state",
+                "client_id",
+                "provider_id",
+                "created_at",
+                "ended_at",
+                "cause",
+                "provider_revocation",
+            ];
             admin.show_page(&admin.get(&build_filtered_path("/connections", &given)).await?, &columns);
         }
         ConnectionCommand::Show(connection) => {

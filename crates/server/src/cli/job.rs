@@ -10,7 +10,7 @@ use super::args::{PageArgs, build_filtered_path, build_path, parse_id};
 #[derive(Subcommand, Debug)]
 pub(super) enum JobCommand {
     /// List jobs, the newest first.
-    #[command(after_help = "Example:\n  bowline job list --state dead")]
+    #[command(after_help = "Example:\n  bowline job list --state failed")]
     List(ListJobsArgs),
     /// Have a job tried again that was given up.
     #[command(after_help = "Example:\n  bowline job retry job_1")]
@@ -26,7 +26,7 @@ pub(super) struct ListJobsArgs {
     /// pending, done or dead.
     #[arg(long)]
     state: Option<String>,
-    /// `tell_bank`, `revoke_orphan`, `recover_code`, `register_client` or `delete_client`.
+    /// `revoke_at_provider`, `revoke_orphaned_grant`, `recover_authorization_code`, `register_upstream_client` or `delete_upstream_client`.
     #[arg(long)]
     kind: Option<String>,
     /// For this provider.

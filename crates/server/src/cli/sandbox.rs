@@ -82,7 +82,9 @@ fn build_json(sandbox: &SandboxEnvironment) -> serde_json::Value {
             let customers: Vec<_> =
                 logins.map(|l| json!({"username": l.username, "password": l.password})).collect();
             let mut provider = json!({"provider_id": site.provider_id, "name": site.bank.name(), "url": site.url,
-                "levers": site.faults_url(), "customers": customers});
+                "faults": site.faults_url(), "customers": customers});
+            // The former name of the member `faults`. It is accepted until the first release, and goes then.
+            provider["levers"] = site.faults_url().into();
             if let Some(token) = site.bank.initial_access_token() {
                 provider["registration"] = json!({"endpoint": site.registration_url(), "initial_access_token": token});
             }
@@ -116,7 +118,7 @@ fn print_description(sandbox: &SandboxEnvironment, args: &SandboxArgs) {
     println!("probes       http://{}/readyz", sandbox.node.probes);
     for site in &sandbox.banks {
         println!("\nbank         {}   {}, provider_id {}", site.url, site.bank.name(), site.provider_id);
-        println!("levers       {}   make it slow, broken or forgetful", site.faults_url());
+        println!("faults       {}   make it slow, broken or forgetful", site.faults_url());
         if let Some(token) = site.bank.initial_access_token() {
             println!(
                 "registers    {}   clients, for who has its initial access token:",

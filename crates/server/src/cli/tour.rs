@@ -273,8 +273,8 @@ impl<'a> Tour<'a> {
         fields: &[(&str, &str)],
         line: &str,
     ) -> TourResult<String> {
-        let token = find_hidden_field(page, "form_token").unwrap_or_default();
-        let mut all = vec![("form_token", token.as_str())];
+        let token = find_hidden_field(page, "csrf_token").unwrap_or_default();
+        let mut all = vec![("csrf_token", token.as_str())];
         all.extend(fields);
         let response = self
             .browser

@@ -41,7 +41,7 @@ struct ConsentTemplate {
     text: PageTexts,
     page: ConsentPage,
     until: String,
-    form_token: String,
+    csrf_token: String,
 }
 
 /// The page of a request that may not go on.
@@ -77,10 +77,10 @@ async fn show_consent(
     match upstream::load_consent_page(&ctx, &id, &flow.hashes(&app)).await {
         Ok(page) => {
             let text = PageTexts::new(Language::from_tags(&page.request.language));
-            let (until, form_token) = (text.day(page.expires_at), flow.csrf_token(&app, &id));
+            let (until, csrf_token) = (text.day(page.expires_at), flow.csrf_token(&app, &id));
             render_flow_page(
                 StatusCode::OK,
-                &ConsentTemplate { text, page, until, form_token },
+                &ConsentTemplate { text, page, until, csrf_token },
                 app.is_https(),
             )
         }
@@ -105,7 +105,7 @@ async fn decide_consent(
         Err(error) => return render_notice(error.to_status_and_error().0, NoticeKind::ForeignForm),
     };
     // A field that is given twice says nothing.
-    let (Ok(token), Ok(decision)) = (form.single("form_token"), form.single("decision")) else {
+    let (Ok(token), Ok(decision)) = (form.single("csrf_token"), form.single("decision")) else {
         return render_notice(StatusCode::BAD_REQUEST, NoticeKind::ForeignForm);
     };
     let expected = flow.csrf_token(&app, &id);

@@ -68,9 +68,9 @@ pub struct BankSite {
 }
 
 impl BankSite {
-    /// Where its levers are.
+    /// URL of the bank's fault injection.
     pub fn faults_url(&self) -> String {
-        format!("{}/levers", self.url)
+        format!("{}/faults", self.url)
     }
 
     /// Where it registers clients (RFC 7591), if it does.
