@@ -6,9 +6,8 @@ use std::path::Path;
 use store::StoreError;
 
 use crate::app::BuildError;
-use crate::clock::ContextError;
 use crate::config::ConfigError;
-use crate::error::InternalError;
+use crate::error::{ContextError, InternalError};
 use crate::server::BindSocketError;
 use crate::vault::KeyFileError;
 
