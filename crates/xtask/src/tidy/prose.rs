@@ -18,6 +18,11 @@ const AVOIDED_WORDS: &str = include_str!("avoided-words.txt");
 /// The same words as parts of identifiers, one a line.
 const AVOIDED_PARTS: &str = include_str!("avoided-parts.txt");
 
+/// Words at the beginning of a doc comment that does not name its subject, one a line.
+const QUESTION_WORDS: &str = include_str!("question-words.txt");
+/// Words at the beginning of a test name that does not name its subject, one a line.
+const UNCLEAR_TEST_WORDS: &str = include_str!("unclear-test-words.txt");
+
 const COUNTED_FILES: [&str; 6] = ["rs", "md", "toml", "ftl", "html", "sql"];
 
 /// Commits after this moment follow the rule for subjects.
@@ -25,15 +30,10 @@ const SUBJECT_RULE_SINCE: &str = "2026-11-29T19:20:00Z";
 const MAX_SUBJECT_CHARS: usize = 72;
 const MAX_TEST_NAME_CHARS: usize = 60;
 
-static AVOIDED_WORD: LazyLock<Regex> = LazyLock::new(|| {
-    let words: Vec<&str> = AVOIDED_WORDS.lines().collect();
-    pattern(&format!(r"(?i)\b({})\b", words.join("|")))
-});
-static QUESTION: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"^\s*(What|Whether|Who|Whose|Whom|Where|When|How|Why|Which|By whom|Until when|Since when|It|Its)\b",
-    )
-});
+static AVOIDED_WORD: LazyLock<Regex> =
+    LazyLock::new(|| pattern(&format!(r"(?i)\b({})\b", alternatives(AVOIDED_WORDS))));
+static QUESTION: LazyLock<Regex> =
+    LazyLock::new(|| pattern(&format!(r"^\s*({})\b", alternatives(QUESTION_WORDS))));
 static DOC_COMMENT: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s*//[/!] ?(.*)$"));
 static LINE_COMMENT: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s*//($|[^/!])"));
 static STRING: LazyLock<Regex> = LazyLock::new(|| pattern(r#""((?:[^"\\]|\\.)*)""#));
@@ -45,12 +45,17 @@ static TESTS_ON_BOTH: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?s)on_both!\
 static TYPE: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^\s*(?:pub(?:\([^)]*\))? )?(?:struct|enum|trait) (\w+)"));
 static UNCLEAR_TEST: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"^(what|who|whoever|whom|whose|nobody|somebody|of|it|however)_"));
+    LazyLock::new(|| pattern(&format!("^({})_", alternatives(UNCLEAR_TEST_WORDS))));
 static DECLARED: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"\b(?:fn|struct|enum|trait|const|static|mod|let|let mut) ([A-Za-z_]\w*)|^\s*(?:pub(?:\([^)]*\))? )?(\w+): ",
     )
 });
+
+/// Joins the lines of a word list into alternatives of a pattern.
+fn alternatives(lines: &str) -> String {
+    lines.lines().collect::<Vec<_>>().join("|")
+}
 
 #[expect(clippy::expect_used, reason = "the patterns are constants, and a test compiles each")]
 fn pattern(text: &str) -> Regex {
