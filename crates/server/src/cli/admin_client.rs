@@ -22,7 +22,8 @@ use super::start::{DataLock, load_config, open_app_with_lock, parse_store_locati
 use super::{Browser, BrowserRequest, CliError, GlobalArgs};
 use crate::app::App;
 use crate::config::Config;
-use crate::http::{admin_routes, build_service, current_user_id, local_request};
+use crate::http::{current_user_id, local_request};
+use crate::router::{admin_routes, build_service};
 use crate::telemetry;
 
 /// Which hub.

@@ -10,10 +10,10 @@ use store::{Location, SCHEMA_VERSION, Store, StoreError, StoreSettings};
 
 use super::start::{DataLock, load_config, parse_store_location};
 use super::{CliError, GlobalArgs};
-use crate::app::{Clock, MAX_CLOCK_SKEW_MS};
+use crate::clock::{Clock, MAX_CLOCK_SKEW_MS};
 use crate::config::Config;
 use crate::outbound::Outbound;
-use crate::ready::KEYS_METADATA_NAME;
+use crate::server::KEYS_METADATA_NAME;
 use crate::upstream::{ProviderCheck, UpstreamClientCredentials, read_secret};
 use crate::vault::{KeyFile, Vault};
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::start::wait_for_stop_signal;
 use super::{CliError, GlobalArgs};
-use crate::app::Clock;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::telemetry;
 

@@ -4,8 +4,7 @@ use super::start::{
     bind, bind_local, load_config, open_app, read_sandbox_flag, upsert_providers, wait_for_stop_signal,
 };
 use super::{CliError, GlobalArgs};
-use crate::http::ShutdownOutcome;
-use crate::server::{BoundListeners, Node};
+use crate::server::{BoundListeners, Node, ShutdownOutcome};
 use crate::telemetry;
 
 /// Runs the hub until it is told to stop (SIGTERM or SIGINT).

@@ -10,11 +10,12 @@ use store::{Location, Store, StoreError};
 use tokio::net::TcpListener;
 
 use super::{CliError, GlobalArgs};
-use crate::app::{App, BuildError, Clock};
+use crate::app::{App, BuildError};
+use crate::clock::Clock;
 use crate::config::{Config, store_folder};
-use crate::http::{BindSocketError, LocalSocket};
 use crate::jobs;
-use crate::ready::KEYS_METADATA_NAME;
+use crate::server::KEYS_METADATA_NAME;
+use crate::server::{BindSocketError, LocalSocket};
 use crate::vault::{KeyFile, Vault};
 
 /// What is found out about the one who operates from the command line.

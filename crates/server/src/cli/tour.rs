@@ -23,7 +23,7 @@ type TourResult<T> = Result<T, CliError>;
 pub(super) async fn run(globals: &GlobalArgs) -> TourResult<()> {
     let folder = create_temp_dir(&std::env::temp_dir(), "tour")?;
     let args = SandboxArgs { hidden_bank: false, ..SandboxArgs::with_free_ports(folder.clone(), None) };
-    let sandbox = SandboxEnvironment::start(&args, crate::app::Clock::system()).await;
+    let sandbox = SandboxEnvironment::start(&args, crate::clock::Clock::system()).await;
     let outcome = match sandbox {
         Ok(sandbox) => {
             let result = Tour::new(&sandbox, globals)?.run_chapters().await;

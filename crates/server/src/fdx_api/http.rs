@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 
-use super::page::ListQuery;
 use super::{
     ConfirmedResponse, DataError, accounts, contact, customers, meta, payment_networks, statements,
     transactions,
@@ -16,6 +15,7 @@ use super::{
 use crate::context::RequestContext;
 use crate::http::{ApiSurface, Route, Segment, Segments};
 use crate::oauth::Bearer;
+use crate::paging::ListQuery;
 use crate::upstream::StreamedDocument;
 
 /// The routes of this face.

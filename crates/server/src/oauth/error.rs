@@ -44,7 +44,7 @@ macro_rules! impl_from_internal_errors {
 impl_from_internal_errors!(
     InternalError,
     store::StoreError,
-    crate::context::ContextError,
+    crate::error::ContextError,
     crate::vault::UnsealError
 );
 

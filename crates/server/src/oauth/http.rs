@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bearer::parse_authorization;
-use super::{AuthorizeError, AuthorizeOutcome, AuthzError, Bearer, IssuedTokens, ProviderPicker};
+use super::{AuthorizeError, AuthorizeOutcome, AuthzError, Bearer, IssuedTokens, ProviderPicker, REQUEST_TTL};
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{
@@ -77,7 +77,7 @@ fn redirect_to_consent(
     cookie: &Secret<String>,
 ) -> Response {
     let mut cookies = expire_surplus_flow_cookies(app, headers);
-    cookies.push(build_flow_cookie(app, id, cookie));
+    cookies.push(build_flow_cookie(app, id, cookie, REQUEST_TTL));
     let mut response = pages::redirect_see_other(&format!("/consent/{id}"));
     let values = cookies.iter().filter_map(|cookie| HeaderValue::from_str(cookie).ok());
     response.headers_mut().extend(values.map(|value| (header::SET_COOKIE, value)));

@@ -21,10 +21,10 @@ use super::{
 };
 use crate::app::App;
 use crate::context::RequestContext;
-use crate::fdx_api::page::ListQuery;
 use crate::http::{ApiSurface, BoundedBody, Route, Segment, Segments, render_oauth_error};
 use crate::oauth::Bearer;
 use crate::oauth::http::{render_body_error, render_error as refuse_authz};
+use crate::paging::ListQuery;
 
 /// The routes of this face.
 pub(crate) fn routes() -> Vec<Route> {

@@ -9,7 +9,10 @@ use store::query::{GetProvider, IsGrantShared};
 
 use super::callback::derive_identity;
 use super::client::OnBehalfOf;
-use super::endpoints::{ProviderEndpoints, TokenGrant, UpstreamError, callback_uri};
+use super::endpoints::ProviderEndpoints;
+use super::error::UpstreamError;
+use super::token_endpoint::TokenGrant;
+use super::urls::callback_uri;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::vault::DataKey;

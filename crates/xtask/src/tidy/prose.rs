@@ -3,13 +3,14 @@
 //! The limits are the counts of the last commit: a count may only fall, and a lower count lowers its limit.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
 use anyhow::{Context, Result};
 use regex::Regex;
 
-use super::SourceFile;
+use super::source::SourceFile;
 
 /// Words that `docs/style.md` replaces, in prose.
 const AVOIDED: &str = r"alone|anew|beside|by itself|by themselves|comes to|come to nothing|came of|comes of|deeds?|heeds?|heeded|in hand|meanwhile|mend(?:s|ed|ing)?|nobody|somebody|whoever|whom|our own trouble|parted|told|tells|stands|stood|for good|at once|whence|thence|hither|strangers?|lives? on|let go on|kill path|is no more|as it stands|what there is|may not be said|however many|however long|the seed of";
@@ -43,6 +44,8 @@ const AVOIDED_PARTS: [&str; 26] = [
     "whom",
     "whose",
 ];
+
+const COUNTED_FILES: [&str; 6] = ["rs", "md", "toml", "ftl", "html", "sql"];
 
 /// Commits after this moment follow the rule for subjects.
 const SUBJECT_RULE_SINCE: &str = "2026-11-29T19:20:00Z";
@@ -163,9 +166,10 @@ pub(super) fn check(sources: &[SourceFile]) -> Result<Vec<String>> {
 fn area_of(path: &str) -> Option<&str> {
     // The rules and the glossary name the words that they replace, and so does this file.
     let exempt = ["docs/style.md", "docs/glossary.md", "crates/xtask/src/tidy/prose.rs"].contains(&path)
-        || (path.contains("/fr/") && path.ends_with(".ftl"))
+        || path.contains("locales/fr/")
         || path.ends_with("Cargo.lock");
-    let counted = [".rs", ".md", ".toml", ".ftl", ".html", ".sql"].iter().any(|end| path.ends_with(end));
+    let extension = Path::new(path).extension().and_then(|extension| extension.to_str());
+    let counted = extension.is_some_and(|extension| COUNTED_FILES.contains(&extension));
     if exempt || !counted {
         return None;
     }
@@ -312,7 +316,7 @@ fn check_subjects() -> Result<Vec<String>> {
     let since = format!("--since={SUBJECT_RULE_SINCE}");
     let output = Command::new("git")
         .args(["log", "--no-merges", "--format=%h %s", since.as_str()])
-        .current_dir(super::root())
+        .current_dir(super::source::root())
         .output()
         .context("git log")?;
     let listed = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -17,7 +17,8 @@ use super::super::CliError;
 use super::super::start::{
     ACTOR, DataLock, build_app, map_store_error, migrate, parse_store_location, upsert_providers,
 };
-use crate::app::{App, Clock};
+use crate::app::App;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::context::RequestContext;
 use crate::jobs;

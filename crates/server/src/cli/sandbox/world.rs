@@ -23,7 +23,8 @@ use super::super::start::{
 use super::SandboxArgs;
 use super::party::{HIDDEN_PROVIDER, HUB_AT_BANK, SANDBOX_PROVIDERS, SandboxProvider, full_scope};
 use crate::admin_api;
-use crate::app::{App, Clock};
+use crate::app::App;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::context::RequestContext;
 use crate::jobs;

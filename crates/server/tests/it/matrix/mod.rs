@@ -8,7 +8,8 @@ mod expectations;
 mod management;
 
 use bowline::cli::BrowserResponse;
-use bowline::http::{ApiSurface, Route, all_routes};
+use bowline::http::{ApiSurface, Route};
+use bowline::router::all_routes;
 use domain::error::OAuthCode;
 use domain::id::{AuthorizationRequestId, ConnectionId};
 use domain::model::audit_event::SubjectKind;

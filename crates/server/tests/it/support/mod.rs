@@ -16,8 +16,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
-use bowline::app::{App, Clock};
+use bowline::app::App;
 use bowline::cli::{BankSite, Browser, BrowserRequest, BrowserResponse, SandboxArgs, SandboxEnvironment};
+use bowline::clock::Clock;
 use bowline::jobs;
 use bowline::partner_api::{NewPartner, NewRecipient, register_active_recipient, register_partner};
 use domain::id::{ClientId, ConnectionId, ProviderId};

@@ -7,8 +7,11 @@ use std::time::Duration;
 use domain::Timestamp;
 use domain::id::ProviderId;
 
-use super::UpstreamError;
 use crate::config::UpstreamSection;
+
+/// The provider is not called for now, after repeated failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerOpenError;
 
 /// Counts failures in a row for each provider.
 pub struct Breaker {
@@ -34,11 +37,11 @@ impl Breaker {
     }
 
     /// Whether a provider may be called. When the time is over, one call is let through to try.
-    pub(super) fn ensure_closed(&self, provider: ProviderId, now: Timestamp) -> Result<(), UpstreamError> {
+    pub(crate) fn ensure_closed(&self, provider: ProviderId, now: Timestamp) -> Result<(), BreakerOpenError> {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(state) = states.get_mut(&provider) else { return Ok(()) };
         match state.open_until {
-            Some(until) if now < until => Err(UpstreamError::Unavailable),
+            Some(until) if now < until => Err(BreakerOpenError),
             Some(_) => {
                 state.open_until = Some(now.plus(self.open_for));
                 Ok(())
@@ -54,7 +57,7 @@ impl Breaker {
     }
 
     /// How a call went.
-    pub(super) fn record_outcome(&self, provider: ProviderId, succeeded: bool, now: Timestamp) {
+    pub(crate) fn record_outcome(&self, provider: ProviderId, succeeded: bool, now: Timestamp) {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         if succeeded {
             states.remove(&provider);
@@ -80,12 +83,12 @@ mod tests {
         breaker.record_outcome(provider, false, now);
         assert_eq!(breaker.ensure_closed(provider, now), Ok(()));
         breaker.record_outcome(provider, false, now);
-        assert_eq!(breaker.ensure_closed(provider, now), Err(UpstreamError::Unavailable));
+        assert_eq!(breaker.ensure_closed(provider, now), Err(BreakerOpenError));
         assert!(breaker.is_open(provider, now) && !breaker.is_open(ProviderId::new(2), now));
         assert_eq!(breaker.ensure_closed(ProviderId::new(2), now), Ok(()), "others are not concerned");
         let later = now.plus(open_for);
         assert_eq!(breaker.ensure_closed(provider, later), Ok(()));
-        assert_eq!(breaker.ensure_closed(provider, later), Err(UpstreamError::Unavailable), "one call tries");
+        assert_eq!(breaker.ensure_closed(provider, later), Err(BreakerOpenError), "one call tries");
         breaker.record_outcome(provider, true, later);
         assert_eq!(breaker.ensure_closed(provider, later), Ok(()));
     }

@@ -29,11 +29,11 @@ pub struct OperationStats {
 
 /// What is added up of an operation's answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct OperationTotals {
-    pub(super) responses: u64,
+pub(crate) struct OperationTotals {
+    pub(crate) responses: u64,
     /// Those of them with a status of 500 and above.
-    pub(super) failures: u64,
-    pub(super) micros: u64,
+    pub(crate) failures: u64,
+    pub(crate) micros: u64,
 }
 
 impl OperationStats {
@@ -53,7 +53,7 @@ impl OperationStats {
     }
 
     /// When counting began, and what was counted.
-    pub(super) fn snapshot(&self) -> (Timestamp, BTreeMap<&'static str, OperationTotals>) {
+    pub(crate) fn snapshot(&self) -> (Timestamp, BTreeMap<&'static str, OperationTotals>) {
         (self.since, self.sums.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }

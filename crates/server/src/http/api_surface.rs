@@ -4,11 +4,13 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use domain::error::{OAuthCode, OAuthError};
 use http::{HeaderValue, StatusCode, header};
-use schemars::JsonSchema;
-use serde::Serialize;
 use serde_json::json;
 
-use super::Problem;
+use super::oauth_error::render_oauth_error;
+use super::problem::Problem;
+
+/// Renders an error of the hub's pages. The pages are a feature of their own, which `http` does not know.
+pub type PageErrorRenderer = fn(StatusCode) -> Response;
 
 /// A surface with its own way of saying no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,7 +51,12 @@ impl ApiSurface {
     }
 
     /// An answer outside of the documented lists: 404, 405, 413, 415, 500, 503.
-    pub fn render_error(self, status: StatusCode, message: &'static str) -> Response {
+    pub fn render_error(
+        self,
+        status: StatusCode,
+        message: &'static str,
+        render_page: PageErrorRenderer,
+    ) -> Response {
         let mut response = match self {
             Self::Flinks => {
                 let code = match status {
@@ -69,7 +76,7 @@ impl ApiSurface {
                 }
                 _ => (status, Json(json!({ "message": message }))).into_response(),
             },
-            Self::Page => crate::pages::render_notice(status, crate::pages::NoticeKind::for_status(status)),
+            Self::Page => render_page(status),
             Self::Admin => Problem::for_status(status, message).into_response(),
             Self::Probe => (status, message).into_response(),
         };
@@ -82,30 +89,4 @@ impl ApiSurface {
 
 fn render_fdx_error(status: StatusCode, code: fdx::ErrorCode, message: &str) -> Response {
     (status, Json(fdx::ErrorBody::new(code, message))).into_response()
-}
-
-/// An error of the Flinks face (RFC 6749 §5.2).
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "OAuthError")]
-pub(crate) struct OAuthErrorBody<'a> {
-    /// The word, for programs.
-    #[schemars(extend("enum" = OAuthCode::ALL.map(OAuthCode::as_str)))]
-    error: &'static str,
-    /// The sentence, for people: it names the field and what was expected.
-    error_description: &'a str,
-}
-
-impl<'a> OAuthErrorBody<'a> {
-    pub(crate) fn new(error: &'a OAuthError) -> Self {
-        Self { error: error.code.as_str(), error_description: &error.description }
-    }
-}
-
-/// The one rendering of an OAuth error as JSON.
-pub fn render_oauth_error(status: StatusCode, error: &OAuthError) -> Response {
-    let mut response = (status, Json(OAuthErrorBody::new(error))).into_response();
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
 }

@@ -17,9 +17,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{Service, ServiceExt};
 
-use super::client_address::RemotePeer;
 use super::idle_timeout::IdleTimeoutStream;
 use crate::config::ServerSection;
+use crate::http::RemotePeer;
 
 /// How a listener stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use axum::{Extension, Router};
 use domain::model::operator::Role;
 use http::{Method, StatusCode};
 
-use super::ApiSurface;
+use super::api_surface::{ApiSurface, PageErrorRenderer};
 use crate::app::App;
 
 /// One method of one path.
@@ -54,18 +54,6 @@ impl Route {
     }
 }
 
-/// Every route of the public listener and of the operators'.
-pub fn all_routes() -> Vec<Route> {
-    let mut routes = public_routes();
-    routes.extend(admin_routes());
-    routes
-}
-
-/// Every route of the operators' listener.
-pub fn admin_routes() -> Vec<Route> {
-    crate::admin_api::http::routes()
-}
-
 /// The face of a table that has but one, whatever is asked for there.
 pub(super) fn single_surface(table: &[Route]) -> Option<ApiSurface> {
     let face = table.first()?.surface;
@@ -74,18 +62,8 @@ pub(super) fn single_surface(table: &[Route]) -> Option<ApiSurface> {
     own.then_some(face)
 }
 
-/// Every route of the public listener.
-pub fn public_routes() -> Vec<Route> {
-    let mut routes = crate::oauth::http::routes();
-    routes.extend(crate::fdx_api::http::routes());
-    routes.extend(crate::partner_api::http::routes());
-    routes.extend(crate::openapi::http::routes());
-    routes.extend(crate::pages::http::routes());
-    routes
-}
-
 /// The router of a table. `OPTIONS` is answered with what a path allows; there is no CORS.
-pub fn build_router(table: Vec<Route>) -> Router<App> {
+pub(super) fn build_router(table: Vec<Route>, render_page: PageErrorRenderer) -> Router<App> {
     let mut paths: BTreeMap<&'static str, (ApiSurface, MethodRouter<App>)> = BTreeMap::new();
     for route in table {
         let (_, methods) = paths.remove(route.path).unwrap_or_else(|| (route.surface, MethodRouter::new()));
@@ -95,12 +73,16 @@ pub fn build_router(table: Vec<Route>) -> Router<App> {
         let otherwise = move |method: Method| async move {
             match method {
                 Method::OPTIONS => axum::response::IntoResponse::into_response(StatusCode::NO_CONTENT),
-                _ => face.render_error(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed here"),
+                _ => face.render_error(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "This method is not allowed here",
+                    render_page,
+                ),
             }
         };
         router.route(path, methods.fallback(otherwise))
     });
-    router.fallback(|Extension(face): Extension<ApiSurface>| async move {
-        face.render_error(StatusCode::NOT_FOUND, "There is nothing at this path")
+    router.fallback(move |Extension(face): Extension<ApiSurface>| async move {
+        face.render_error(StatusCode::NOT_FOUND, "There is nothing at this path", render_page)
     })
 }

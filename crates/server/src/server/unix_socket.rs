@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use domain::rule::operator::LocalPeer;
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
-use super::client_address::{RemotePeer, current_user_id};
 use super::listener::Listener;
+use crate::http::{RemotePeer, current_user_id};
 
 /// The longest path of a socket, in bytes (unix(7): 108 with the zero at its end).
 const MAX_PATH_BYTES: usize = 107;

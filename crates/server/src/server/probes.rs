@@ -7,10 +7,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
 
+use super::readiness::Readiness;
 use crate::app::App;
 use crate::http::{ApiSurface, Route};
 use crate::jobs;
-use crate::ready::Readiness;
 
 /// The routes of the probes' own listener.
 pub fn routes() -> Vec<Route> {
