@@ -42,7 +42,7 @@ struct ConsentTemplate {
     texts: PageTexts,
     page: ConsentPage,
     expiry_day: String,
-    form_token: String,
+    csrf_token: String,
 }
 
 /// The page for an authorization request that cannot continue.
@@ -78,8 +78,8 @@ async fn show_consent(
     match upstream::load_consent_page(&ctx, &id, &flow.hashes(&app)).await {
         Ok(page) => {
             let texts = PageTexts::new(Language::from_tags(&page.request.language));
-            let (expiry_day, form_token) = (texts.format_day(page.expires_at), flow.csrf_token(&app, &id));
-            let template = ConsentTemplate { texts, page, expiry_day, form_token };
+            let (expiry_day, csrf_token) = (texts.format_day(page.expires_at), flow.csrf_token(&app, &id));
+            let template = ConsentTemplate { texts, page, expiry_day, csrf_token };
             render_flow_page(StatusCode::OK, &template, app.is_https())
         }
         Err(error) => render_consent_error(error),
@@ -128,7 +128,7 @@ async fn read_consent_form(
     }
     let form = AuthorizeQuery(body.form_fields());
     // A repeated field is ambiguous: which value counts must not depend on the parser.
-    let (Ok(token), Ok(decision)) = (form.single("form_token"), form.single("decision")) else {
+    let (Ok(token), Ok(decision)) = (form.single("csrf_token"), form.single("decision")) else {
         return Err(StatusCode::BAD_REQUEST);
     };
     let token_matches =

@@ -102,7 +102,7 @@ fn build_request(route: &Route, victim: &Victim, credentials: &CallerCredentials
             RawRequest::post(path, "application/json", build_refresh_body(credentials))
         }
         ("POST", "/consent/{request_id}") => {
-            RawRequest::post(path, "application/x-www-form-urlencoded", "decision=approve&form_token=x")
+            RawRequest::post(path, "application/x-www-form-urlencoded", "decision=approve&csrf_token=x")
         }
         ("POST", "/api/v1/recipients") | ("PUT", _) => {
             management::build_recipient_request(&route.method, path)
