@@ -19,7 +19,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bearer::parse_authorization;
-use super::{AuthorizeError, AuthorizeOutcome, AuthzError, Bearer, IssuedTokens, ProviderPicker, REQUEST_TTL};
+use super::{
+    AuthorizeError, AuthorizeOutcome, AuthzError, Bearer, IssuedTokens, ProviderPicker, REQUEST_TTL,
+};
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{
