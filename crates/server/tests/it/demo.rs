@@ -21,7 +21,7 @@ const ENGLISH: DemoScenario = DemoScenario {
     provider_id: 1000,
     language: "en",
     width: 1280,
-    consent: "Acme Budget asks to read your information",
+    consent: "Acme Budget would like to read your information",
     accounts: &["Everyday Chequing", "Maple Rewards Card"],
     search: ("payroll", "PAYROLL NORTHWIND LTD"),
 };
@@ -30,7 +30,7 @@ const FRENCH: DemoScenario = DemoScenario {
     provider_id: 2000,
     language: "fr",
     width: 375,
-    consent: "Acme Budget demande à lire vos renseignements",
+    consent: "Acme Budget souhaite lire vos renseignements",
     accounts: &["Caisse Rideau"],
     search: ("honoraires", "HONORAIRES TRADUCTION OUTAOUAIS"),
 };

@@ -6,7 +6,7 @@ use bowline::cli::find_hidden_field;
 use domain::id::AuthorizationRequestId;
 use store::query::{FindAuthorizationRequestByState, GetAuthorizationRequest};
 
-use super::super::expectations::{ExpectedResponse, FOREIGN_FORM, NOT_FOUND, START_AGAIN};
+use super::super::expectations::{ExpectedResponse, INVALID_FORM, NOT_FOUND, START_AGAIN};
 use super::super::load_connection_state;
 use super::{BadValue, CHALLENGE, ForeignValues, InputCase, InputValues};
 use crate::support::{ConnectionTokens, RawRequest, SCOPE, TestHub, query_parameter};
@@ -178,14 +178,14 @@ pub(in super::super) fn build_consent_cases(values: &InputValues) -> Vec<InputCa
         cases.push(InputCase::new(
             format!("consent, form, cookie {shown}"),
             raw,
-            ExpectedResponse::Page(403, FOREIGN_FORM),
+            ExpectedResponse::Page(403, INVALID_FORM),
         ));
     }
     cases.extend(build_consent_form_cases(values, &path));
     cases
 }
 
-/// Forms that did not come from our page, or say neither yes nor no.
+/// Forms that another site sent, or without a valid decision.
 fn build_consent_form_cases(values: &InputValues, path: &str) -> Vec<InputCase> {
     let good = [("csrf_token", values.csrf_token.as_str()), ("decision", "approve")];
     let post = |body: String| RawRequest::post(path, FORM, body).header("cookie", values.cookie.as_str());
@@ -194,19 +194,19 @@ fn build_consent_form_cases(values: &InputValues, path: &str) -> Vec<InputCase> 
         let token = if bad == BadValue::Repeated { 400 } else { 403 };
         for (name, status) in [("csrf_token", token), ("decision", 400)] {
             let raw = post(bad.build_query(&good, name));
-            let expected = ExpectedResponse::Page(status, FOREIGN_FORM);
+            let expected = ExpectedResponse::Page(status, INVALID_FORM);
             cases.push(InputCase::new(format!("consent: {bad:?} as {name}"), raw, expected));
         }
     }
     let valid_form = || format!("csrf_token={}&decision=approve", values.csrf_token);
     let both = format!("{}&decision=deny", valid_form());
-    cases.push(InputCase::new("consent: yes and no", post(both), ExpectedResponse::Page(400, FOREIGN_FORM)));
+    cases.push(InputCase::new("consent: yes and no", post(both), ExpectedResponse::Page(400, INVALID_FORM)));
     for decision in ["APPROVE", "yes", "true", "approve,deny"] {
         let raw = post(valid_form().replace("approve", decision));
         cases.push(InputCase::new(
             format!("consent: {decision}"),
             raw,
-            ExpectedResponse::Page(400, FOREIGN_FORM),
+            ExpectedResponse::Page(400, INVALID_FORM),
         ));
     }
     for (name, value) in [
@@ -221,7 +221,7 @@ fn build_consent_form_cases(values: &InputValues, path: &str) -> Vec<InputCase> 
         cases.push(InputCase::new(
             format!("consent: {name} {value}"),
             raw,
-            ExpectedResponse::Page(403, FOREIGN_FORM),
+            ExpectedResponse::Page(403, INVALID_FORM),
         ));
     }
     for media_type in ["application/json", "text/plain", "multipart/form-data; boundary=x", ""] {
@@ -229,13 +229,13 @@ fn build_consent_form_cases(values: &InputValues, path: &str) -> Vec<InputCase> 
         cases.push(InputCase::new(
             format!("consent: {media_type}"),
             raw,
-            ExpectedResponse::Page(415, FOREIGN_FORM),
+            ExpectedResponse::Page(415, INVALID_FORM),
         ));
     }
     cases.push(InputCase::new(
         "consent: 70 kB",
         post("x".repeat(70_000)),
-        ExpectedResponse::Page(413, FOREIGN_FORM),
+        ExpectedResponse::Page(413, INVALID_FORM),
     ));
     cases
 }
