@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use super::data_lock::DataLock;
 use super::error::CliError;
 use super::globals::GlobalArgs;
-use super::hub::{ACTOR, build_app, migrate, parse_store_location, upsert_providers};
+use super::hub::{ACTOR, create_or_open_app, migrate, parse_store_location, upsert_providers};
 use super::private_files::create_temp_dir;
 use crate::app::App;
 use crate::clock::Clock;
@@ -30,10 +30,7 @@ use crate::jobs;
 use crate::partner_api::{NewRecipient, RegisterClientError, register_active_recipient};
 use crate::server::{BoundListeners, Node};
 
-/// Measure each operation of the hub over HTTP, relative to a floor measured in the same run
-///
-/// The load generator shares one process and its cores with the hub and a stub provider: read the shares, not the
-/// absolute numbers.
+/// Arguments of `bench`.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  bowline bench\n  bowline bench --connections 1000,1000000 --callers 1,16,64,256 --markdown docs/benchmarks.md\n  bowline bench --store sqlite --store postgres://bench@127.0.0.1/empty_database"
@@ -134,7 +131,7 @@ impl BenchmarkTarget for HubTarget {
         let location = parse_store_location(&config)?;
         let lock = DataLock::acquire(&location)?;
         migrate(&location).await?;
-        let app = build_app(config, Clock::system()).await?;
+        let app = create_or_open_app(config, Clock::system()).await?;
         upsert_providers(&app).await?;
         register_recipient(&app, settings).await?;
         let listeners = BoundListeners { public, admin, local: None, probes };
