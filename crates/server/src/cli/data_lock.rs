@@ -36,8 +36,8 @@ impl DataLock {
         }
     }
 
-    /// Whether another process has locked the data folder of a SQLite store. Creates nothing.
-    pub(super) fn is_held(store: &Path) -> Result<bool, CliError> {
+    /// Returns whether another process has locked the data folder of a SQLite store. Creates nothing.
+    pub(super) fn is_locked(store: &Path) -> Result<bool, CliError> {
         let path = lock_path(store);
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -78,16 +78,16 @@ mod tests {
     }
 
     #[test]
-    fn held_lock_is_detected_without_creating_a_file() {
+    fn lock_of_other_process_is_detected_without_file() {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("hub.db");
 
-        let before = DataLock::is_held(&store).unwrap();
+        let before = DataLock::is_locked(&store).unwrap();
         let files_before = std::fs::read_dir(folder.path()).unwrap().count();
         let lock = DataLock::acquire(&Location::Sqlite(store.clone())).unwrap();
-        let during = DataLock::is_held(&store).unwrap();
+        let during = DataLock::is_locked(&store).unwrap();
         drop(lock);
-        let after = DataLock::is_held(&store).unwrap();
+        let after = DataLock::is_locked(&store).unwrap();
 
         assert_eq!(([before, during, after], files_before), ([false, true, false], 0));
     }

@@ -25,7 +25,7 @@ use crate::vault::{KeyFile, Vault};
 struct CheckFinding {
     check: String,
     detail: String,
-    /// How to fix the problem; `None` if there is none.
+    /// The way to fix the problem; `None` if there is none.
     fix: Option<String>,
 }
 
@@ -130,7 +130,7 @@ async fn check_store(config: &Config, vault: Option<&Vault>) -> Vec<CheckFinding
 fn check_data_folder(store: &Path) -> CheckFinding {
     let folder = store_folder(store).display().to_string();
     // Taking the lock would create its file, which would belong to the user of this command, such as root.
-    match DataLock::is_held(store) {
+    match DataLock::is_locked(store) {
         Ok(false) => CheckFinding::ok("data folder", format!("{folder}, no hub is running")),
         Ok(true) => CheckFinding::ok("data folder", format!("{folder}, a hub is running")),
         Err(error) => CheckFinding::problem(

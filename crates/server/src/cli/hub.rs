@@ -80,7 +80,7 @@ fn missing_key_file_error(config: &Config) -> CliError {
     ))
 }
 
-/// Whether the store belongs to a key file.
+/// Returns whether the store belongs to a key file.
 async fn has_keys(config: &Config) -> Result<bool, CliError> {
     let location = parse_store_location(config)?;
     // The audit key is of no importance: it is used by commands, and this is a query.
@@ -116,7 +116,7 @@ pub(super) async fn upsert_providers(app: &App) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Whether the store belongs to a sandbox.
+/// Returns whether the store belongs to a sandbox.
 pub(super) async fn is_sandbox_store(app: &App) -> Result<bool, CliError> {
     Ok(app.store().query(&GetMetadata { name: SANDBOX_METADATA_NAME }).await?.is_some())
 }

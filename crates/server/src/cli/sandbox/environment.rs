@@ -215,7 +215,7 @@ fn build_demo_router(
     Ok(Demo::new(settings).context("cannot start the demo app")?.router())
 }
 
-/// Returns the seed of the folder, and stores it in a new folder.
+/// Returns the stored seed. In a new folder it stores the requested one.
 fn load_or_store_seed(data: &Path, requested: Option<&str>) -> Result<String, CliError> {
     let file = data.join("seed");
     match (std::fs::read_to_string(&file), requested) {

@@ -93,7 +93,7 @@ async fn seed_recipient(
     })
 }
 
-/// Whether it was registered now.
+/// Returns whether the client was registered now.
 fn ignore_already_registered<T>(registered: Result<T, RegisterClientError>) -> Result<bool, CliError> {
     match registered {
         Ok(_) => Ok(true),
