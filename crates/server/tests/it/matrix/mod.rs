@@ -211,7 +211,7 @@ fn expected_data_response(caller: UnauthorizedCaller, is_account_route: bool) ->
         | UnauthorizedCaller::Expired
         | UnauthorizedCaller::OtherPartner => ExpectedResponse::InvalidToken,
         UnauthorizedCaller::Foreign | UnauthorizedCaller::OtherCustomer if is_account_route => {
-            ExpectedResponse::Fdx(ErrorCode::AccountNotFound, "accountId names no account of this consent")
+            ExpectedResponse::Fdx(ErrorCode::AccountNotFound, "accountId is not an account of this consent")
         }
         UnauthorizedCaller::Foreign | UnauthorizedCaller::OtherCustomer => ExpectedResponse::Data,
         UnauthorizedCaller::Narrow => {
@@ -225,7 +225,7 @@ fn expected_data_response(caller: UnauthorizedCaller, is_account_route: bool) ->
             "This recipient is suspended with the provider",
         ),
         UnauthorizedCaller::Paused => {
-            ExpectedResponse::Fdx(ErrorCode::Maintenance, "The data provider is not available at present")
+            ExpectedResponse::Fdx(ErrorCode::Maintenance, "The data provider is temporarily unavailable")
         }
     }
 }
