@@ -21,7 +21,7 @@ pub(super) struct FdxRequest {
 pub(super) enum FdxCaller {
     /// A recipient with access to a connection.
     Connection(Box<GrantedAccess>),
-    /// A client with a token of its own, which gives no access to customer data.
+    /// A client with a token from the client credentials grant, which allows no access to customer data.
     Client,
 }
 

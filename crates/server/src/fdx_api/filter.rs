@@ -24,7 +24,7 @@ pub(super) fn filter_account(
 
 /// Removes the fields of an account that the granted clusters do not cover, and the provider's error messages.
 pub(crate) fn remove_unconsented_fields(clusters: Clusters, account: &mut Account) {
-    // Free text of the provider may contain any data, whatever the customer consented to.
+    // Free text of the provider may contain data that the customer did not consent to.
     account.remove_error_messages();
     if !clusters.contains(DataCluster::AccountPayments) {
         account.remove_payment_details();
