@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use bowline::gateway::open_cursor;
+use bowline::paging::open_cursor;
 use bowline::vault::DataKey;
 use domain::{Secret, Timestamp};
 use libfuzzer_sys::fuzz_target;

@@ -1,20 +1,21 @@
 //! The app: built once, the only place that knows every part.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use domain::Timestamp;
 use domain::jose::AccessTokenKeys;
 use store::{Store, StoreError};
 
+use crate::breaker::Breaker;
+use crate::clock::{Clock, DatabaseClock};
 use crate::config::Config;
-use crate::context::ContextError;
-use crate::fdx_api::{OpaqueIds, OperationStats};
+use crate::error::ContextError;
+use crate::opaque_ids::OpaqueIds;
 use crate::outbound::Outbound;
 use crate::rate_limit::Limits;
+use crate::stats::OperationStats;
 use crate::telemetry::Telemetry;
-use crate::upstream::Breaker;
 use crate::vault::Vault;
 
 /// The hub. Cheap to clone.
@@ -32,49 +33,9 @@ struct Parts {
     telemetry: Telemetry,
     operation_stats: OperationStats,
     limits: Limits,
-    clock: Clock,
+    clock: DatabaseClock,
     job_notify: tokio::sync::Notify,
     removal_notify: tokio::sync::Notify,
-    /// Milliseconds that the database's clock is ahead of ours, and when that was measured.
-    offset: AtomicI64,
-    offset_measured_at: AtomicI64,
-}
-
-/// A clock: milliseconds since the epoch.
-#[derive(Clone)]
-pub struct Clock {
-    read: Arc<dyn Fn() -> i64 + Send + Sync>,
-    /// Whether it is the truth itself, so that the database's is not asked: a clock of tests.
-    ignores_db_offset: bool,
-}
-
-impl Clock {
-    /// The system's clock: the only place that reads it.
-    pub fn system() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "every time of the hub is read here")]
-        let read = || jiff::Timestamp::now().as_millisecond();
-        Self { read: Arc::new(read), ignores_db_offset: false }
-    }
-
-    /// A clock that stands where it is put.
-    pub fn fixed(at: Arc<AtomicI64>) -> Self {
-        Self { read: Arc::new(move || at.load(Ordering::Relaxed)), ignores_db_offset: true }
-    }
-
-    /// A clock that stands, and that the database corrects like the system's.
-    pub fn fixed_with_db_offset(at: Arc<AtomicI64>) -> Self {
-        Self { ignores_db_offset: false, ..Self::fixed(at) }
-    }
-
-    /// What it shows, without the database's correction.
-    pub fn now(&self) -> Timestamp {
-        Timestamp::from_millis((self.read)())
-    }
-
-    /// The same for another party.
-    pub fn to_fn(&self) -> Arc<dyn Fn() -> i64 + Send + Sync> {
-        Arc::clone(&self.read)
-    }
 }
 
 /// Why the hub cannot be built.
@@ -90,11 +51,6 @@ pub enum BuildError {
     #[error("outbound: {0}")]
     Outbound(String),
 }
-
-/// A node whose clock is further off than this refuses.
-pub(crate) const MAX_CLOCK_SKEW_MS: i64 = 2_000;
-/// An offset that was measured longer ago than this is not known any more.
-const MAX_OFFSET_AGE_MS: i64 = 30_000;
 
 /// How long after its lease was taken an exchange may begin.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
@@ -122,11 +78,9 @@ impl App {
             config,
             store,
             vault,
-            clock,
+            clock: DatabaseClock::new(clock),
             job_notify: tokio::sync::Notify::new(),
             removal_notify: tokio::sync::Notify::new(),
-            offset: AtomicI64::new(0),
-            offset_measured_at: AtomicI64::new(i64::MIN),
         }));
         app.measure_clock().await?;
         Ok(app)
@@ -224,31 +178,11 @@ impl App {
 
     /// The time on the database's clock; none if that is not known well enough.
     pub fn now(&self) -> Result<Timestamp, ContextError> {
-        let own = (self.0.clock.read)();
-        if self.0.clock.ignores_db_offset {
-            return Ok(Timestamp::from_millis(own));
-        }
-        let offset = self.0.offset.load(Ordering::Relaxed);
-        if own.saturating_sub(self.0.offset_measured_at.load(Ordering::Relaxed)) > MAX_OFFSET_AGE_MS {
-            return Err(ContextError("the offset to the database's clock is not known"));
-        }
-        if offset.abs() > MAX_CLOCK_SKEW_MS {
-            return Err(ContextError("the clock is more than two seconds off the database's"));
-        }
-        Ok(Timestamp::from_millis(own + offset))
+        self.0.clock.now()
     }
 
     /// Measures how far the database's clock is ahead.
     pub async fn measure_clock(&self) -> Result<(), StoreError> {
-        let own = (self.0.clock.read)();
-        let ahead = self.0.store.clock_offset_ms(Timestamp::from_millis(own)).await?;
-        self.0.offset.store(ahead, Ordering::Relaxed);
-        self.0.offset_measured_at.store((self.0.clock.read)(), Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Random bytes of the system.
-    pub fn fill_random(&self, bytes: &mut [u8]) -> Result<(), ContextError> {
-        crate::context::fill_random(bytes)
+        self.0.clock.measure(&self.0.store).await
     }
 }

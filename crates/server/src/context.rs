@@ -10,6 +10,7 @@ use domain::{Moment, Secret, Timestamp};
 use store::{Command, Query, StoreError};
 
 use crate::app::App;
+use crate::error::ContextError;
 
 /// The app, and the moment that a request or job happens in.
 #[derive(Clone)]
@@ -18,17 +19,12 @@ pub struct RequestContext {
     moment: Moment,
 }
 
-/// The system gives no random bytes, or no time that could be trusted: nothing can be done safely.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the node cannot go on: {0}")]
-pub struct ContextError(pub &'static str);
-
 impl RequestContext {
     /// Reads the clock and draws the seed.
     pub fn new(app: App, correlation_id: Arc<str>) -> Result<Self, ContextError> {
         let now = app.now()?;
         let mut seed = [0; 16];
-        app.fill_random(&mut seed)?;
+        fill_random(&mut seed)?;
         Ok(Self { app, moment: Moment { now, seed: Seed::new(seed), correlation_id } })
     }
 
@@ -66,7 +62,7 @@ impl RequestContext {
     /// 256 fresh bits.
     pub fn random_bytes(&self) -> Result<Secret<[u8; 32]>, ContextError> {
         let mut bytes = [0; 32];
-        self.app.fill_random(&mut bytes)?;
+        fill_random(&mut bytes)?;
         Ok(Secret::new(bytes))
     }
 

@@ -1,8 +1,12 @@
 //! Our own trouble: opaque to the caller, whole in the log.
 
-use crate::context::ContextError;
 use crate::vault::UnsealError;
 use store::StoreError;
+
+/// The system gives no random bytes, or no time that could be trusted: nothing can be done safely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the node cannot go on: {0}")]
+pub struct ContextError(pub &'static str);
 
 /// Something that is not the caller's fault.
 #[derive(Debug, thiserror::Error)]

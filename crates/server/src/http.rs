@@ -1,20 +1,19 @@
 //! The HTTP kit that every face shares.
 
+mod api_surface;
 mod body;
 mod client_address;
 mod cookies;
 mod correlation;
 mod csrf;
 mod duplicate_keys;
-mod face;
-mod idle_timeout;
-mod listener;
 mod middleware;
+mod oauth_error;
 mod path;
 mod problem;
-mod routes;
-mod unix_socket;
+mod route;
 
+pub use api_surface::{ApiSurface, PageErrorRenderer};
 pub use body::{BodyError, BoundedBody};
 pub use client_address::{
     RemotePeer, caller_network, current_user_id, find_local_peer, local_request, round_up_to_seconds,
@@ -22,13 +21,9 @@ pub use client_address::{
 pub use cookies::{build_flow_cookie, expire_flow_cookie, expire_surplus_flow_cookies, read_flow_cookies};
 pub use correlation::Correlation;
 pub use csrf::{RequestOrigin, detect_request_origin};
-pub(crate) use face::OAuthErrorBody;
-pub use face::{ApiSurface, render_oauth_error};
-pub use listener::{Listener, ShutdownOutcome, serve};
 pub use middleware::build_service;
+pub(crate) use oauth_error::OAuthErrorBody;
+pub use oauth_error::render_oauth_error;
 pub use path::{Segment, Segments};
 pub use problem::{PairProblemBody, Problem, ProblemBody};
-pub use routes::{
-    RequiredRole, Route, SupportsDryRun, admin_routes, all_routes, build_router, public_routes,
-};
-pub use unix_socket::{BindSocketError, LocalSocket};
+pub use route::{RequiredRole, Route, SupportsDryRun};

@@ -2,7 +2,9 @@
 
 pub mod admin_api;
 pub mod app;
+pub mod breaker;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod connections;
 pub mod context;
@@ -11,14 +13,17 @@ pub mod fdx_api;
 pub mod http;
 pub mod jobs;
 pub mod oauth;
+pub mod opaque_ids;
 pub mod openapi;
 pub mod outbound;
 pub mod pages;
+pub mod paging;
 pub mod partner_api;
 pub mod rate_limit;
-pub mod ready;
 pub mod response;
+pub mod router;
 pub mod server;
+pub mod stats;
 pub mod telemetry;
 pub mod upstream;
 pub mod vault;

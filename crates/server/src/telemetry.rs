@@ -68,15 +68,6 @@ fn key(name: &'static str, labels: &[(&'static str, String)]) -> Key {
     Key::from_parts(KeyName::from_const_str(name), labels)
 }
 
-/// Bytes as people read them.
-pub fn encode_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// Measures a duration, for logs, metrics and the pace of background work: nothing that is stored depends on it.
 pub fn monotonic_now() -> std::time::Instant {
     #[expect(clippy::disallowed_methods, reason = "a duration of this process, never stored")]

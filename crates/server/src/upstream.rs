@@ -1,17 +1,20 @@
 //! Towards providers: authorization, tokens, data, and telling them of ends.
 
-mod breaker;
 mod callback;
 mod client;
 mod client_registration;
 mod consent;
+mod data_endpoint;
 mod endpoints;
+mod error;
 mod fetch;
 mod provider_check;
 mod refresh;
+mod response;
 mod revocation;
+mod token_endpoint;
+mod urls;
 
-pub use breaker::Breaker;
 pub use callback::{Callback, CallbackOutcome, receive_callback};
 pub use client::{
     HubSecrets, SealedManagement, open_management, seal_client, seal_hub_secrets, seal_management,
@@ -22,8 +25,9 @@ pub use consent::{
     AuthorizationStopped, ConsentError, ConsentPage, approve, build_redirect_url, deny, load_consent_page,
     may_redirect,
 };
-pub use endpoints::{TokenResponse, UpstreamError};
-pub use fetch::{ReadError, StreamedDocument, fetch, open_document};
+pub use error::{ReadError, UpstreamError};
+pub use fetch::{StreamedDocument, fetch, open_document};
 pub(crate) use provider_check::ProviderCheck;
 pub use provider_check::{CheckResult, check_provider};
 pub use revocation::{AttemptReport, run_revocation};
+pub use token_endpoint::TokenResponse;

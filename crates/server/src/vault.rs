@@ -88,7 +88,8 @@ impl Vault {
     pub fn fingerprint(&self) -> String {
         let digest =
             aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.keys.derive("fingerprint").expose());
-        crate::telemetry::encode_hex(&digest.as_ref()[..8])
+        let head = digest.as_ref()[..8].iter().fold(0_u64, |head, byte| head << 8 | u64::from(*byte));
+        format!("{head:016x}")
     }
 
     /// A new key for what belongs to one connection: itself, and wrapped under the newest root.

@@ -1,4 +1,4 @@
-//! The fuzz targets, built with the machine's own compiler and run for a while each.
+//! Builds the fuzz targets with the installed compiler and runs each for a given time.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::tidy;
 
-/// What libFuzzer needs to see of a program: its edges and its compares (what `cargo fuzz` sets, without a sanitizer:
-/// the project forbids unsafe code).
+/// Compiler flags that report edges and comparisons to libFuzzer: those of `cargo fuzz`, without a sanitizer, because
+/// the project forbids unsafe code.
 const COVERAGE_FLAGS: [&str; 6] = [
     "--cfg=fuzzing",
     "-Cpasses=sancov-module",
@@ -17,15 +17,16 @@ const COVERAGE_FLAGS: [&str; 6] = [
     "-Cllvm-args=-sanitizer-coverage-pc-table",
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
 ];
-/// With a target named, build scripts and macros are built without these flags.
+/// The target is named explicitly, so that build scripts and procedural macros are built without these flags.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Runs each target for so many seconds. What it was about to try when it failed is kept beside its corpus.
+/// Runs each target for `seconds`. The input of a failure is kept next to its corpus.
 pub(crate) fn run(seconds: u32) -> Result<()> {
     let fuzz = tidy::root().join("fuzz");
     let built = Command::new("cargo")
         .args(["build", "--locked", "--bins", "--target", TARGET])
         .current_dir(&fuzz)
+        // The stable compiler accepts the coverage passes only with this.
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", COVERAGE_FLAGS.join(" "))
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")

@@ -4,6 +4,7 @@ mod fuzz;
 mod mutants;
 mod openapi;
 mod steps;
+mod stopwatch;
 mod test_environment;
 mod tidy;
 
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Checks of the project.
+/// Checks and generators of the project.
 #[derive(Parser)]
 #[command(name = "xtask")]
 struct XtaskCli {
@@ -21,31 +22,31 @@ struct XtaskCli {
 
 #[derive(Subcommand)]
 enum XtaskCommand {
-    /// Format, tidy, clippy, docs, and every test; installs and starts what it needs.
+    /// Check format, tidy, clippy, tests, seeded bugs and documentation; install and start what the tests need.
     Test {
-        /// Longer loops as well: 200 crashes, 2,000 races, every broken build, and the tour in release.
+        /// Also run 200 crashes, 2,000 races, every seeded bug, and the tour in a release build.
         #[arg(long)]
         full: bool,
     },
-    /// The deliberately broken builds alone: those of every run, or all.
+    /// Check only that tests catch the seeded bugs.
     Mutants {
-        /// Every one.
+        /// Check every seeded bug, not only those of every run.
         #[arg(long)]
         full: bool,
     },
-    /// Each fuzz target for a while: what a stranger writes is read or refused.
+    /// Run each fuzz target: untrusted input is parsed or rejected, and nothing panics.
     Fuzz {
-        /// Seconds for each.
+        /// Seconds for each target.
         #[arg(default_value_t = 30)]
         seconds: u32,
     },
-    /// Write `openapi/`: what the code makes of it.
+    /// Generate the OpenAPI documents in `openapi/` from the code.
     Openapi,
-    /// Our own rules over the sources.
+    /// Check the project's own rules for the sources.
     Tidy,
-    /// Say what the machine lacks for the tests, and install it.
+    /// Install the programs that the tests need.
     Prepare {
-        /// Decide as if nothing was there, and print the plan without doing it.
+        /// Print the plan for a machine without any of them, and install nothing.
         #[arg(long)]
         pretend_missing: bool,
     },

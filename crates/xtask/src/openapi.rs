@@ -1,4 +1,4 @@
-//! `openapi/`: the documents, as the program prints them.
+//! Writes the OpenAPI documents to `openapi/`, as the program prints them.
 
 use std::process::Command;
 
@@ -8,17 +8,16 @@ use crate::tidy;
 
 const DOCUMENTS: [&str; 3] = ["flinks", "fdx", "admin"];
 
-/// Writes every document.
 pub(crate) fn write_documents() -> Result<()> {
     let folder = tidy::root().join("openapi");
     std::fs::create_dir_all(&folder)?;
-    for face in DOCUMENTS {
+    for name in DOCUMENTS {
         let printed = Command::new("cargo")
-            .args(["run", "--quiet", "-p", "bowline", "--", "openapi", face])
+            .args(["run", "--quiet", "-p", "bowline", "--", "openapi", name])
             .stderr(std::process::Stdio::inherit())
             .output()?;
-        ensure!(printed.status.success(), "bowline openapi {face} failed");
-        let file = folder.join(format!("{face}.json"));
+        ensure!(printed.status.success(), "bowline openapi {name} failed");
+        let file = folder.join(format!("{name}.json"));
         std::fs::write(&file, printed.stdout).with_context(|| file.display().to_string())?;
     }
     Ok(())

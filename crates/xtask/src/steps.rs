@@ -5,10 +5,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail, ensure};
 
+use crate::stopwatch::start_stopwatch;
 use crate::test_environment::TestEnvironment;
 use crate::tidy;
 
-/// Numbers of tests, as cargo reports them.
+/// The numbers of tests that cargo reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct TestCount {
     passed: u64,
@@ -30,10 +31,10 @@ impl TestCount {
     }
 }
 
-/// Everything, in the order in which it fails soonest.
+/// Runs the whole check. Steps that fail soonest come first.
 pub(crate) fn run_tests(full: bool) -> Result<()> {
-    let begun = start_stopwatch();
-    let machine = run_step("prepare the machine", TestEnvironment::prepare)?;
+    let started = start_stopwatch();
+    let machine = run_step("prepare the test environment", TestEnvironment::prepare)?;
     run_step("format", || run_cargo(&["fmt", "--all", "--check"], &[]))?;
     run_step("tidy", tidy::run)?;
     // Clippy and the tests share the dependencies' check and build artefacts of one profile each; a second
@@ -48,11 +49,11 @@ pub(crate) fn run_tests(full: bool) -> Result<()> {
         environment.push(("BOWLINE_RACE_ROUNDS", "2000".into()));
     }
     let tested = run_step("tests", || run_and_count_tests(&mut count, &environment));
-    let broken = tested.and_then(|()| {
-        run_step("broken builds are caught", || crate::mutants::run(&tidy::root(), &environment, full))
+    let caught = tested.and_then(|()| {
+        run_step("seeded bugs are caught", || crate::mutants::run(&tidy::root(), &environment, full))
     });
-    let documented = broken.and_then(|()| {
-        run_step("docs", || {
+    let documented = caught.and_then(|()| {
+        run_step("documentation", || {
             let doc = ["doc", "--workspace", "--no-deps", "--document-private-items"];
             run_cargo(
                 &doc,
@@ -60,15 +61,16 @@ pub(crate) fn run_tests(full: bool) -> Result<()> {
             )
         })
     });
-    let done = documented
-        .and_then(|()| if full { run_step("the tour in release", run_release_tour) } else { Ok(()) });
+    let result = documented
+        .and_then(|()| if full { run_step("the tour in a release build", run_release_tour) } else { Ok(()) });
+    // The database servers end before the last lines are printed.
     drop(machine);
-    println!("everything took {} s", begun.elapsed().as_secs());
+    println!("the whole check took {} s", started.elapsed().as_secs());
     println!("{} passed, {} failed", count.passed, count.failed);
-    done
+    result
 }
 
-/// The broken builds alone.
+/// Builds and tests the seeded bugs only.
 pub(crate) fn run_mutants(full: bool) -> Result<()> {
     let machine = TestEnvironment::prepare()?;
     crate::mutants::run(&tidy::root(), &machine.environment, full)
@@ -92,7 +94,7 @@ fn run_and_count_tests(count: &mut TestCount, environment: &[(&str, String)]) ->
     }
     let status = child.wait()?;
     ensure!(count.passed > 0, "no tests were run");
-    ensure!(count.ignored == 0, "{} tests were skipped: a skipped test is no green one", count.ignored);
+    ensure!(count.ignored == 0, "{} tests were skipped; a skipped test counts as a failure", count.ignored);
     ensure!(status.success() && count.failed == 0, "{} tests failed", count.failed);
     Ok(())
 }
@@ -108,19 +110,14 @@ fn run_cargo(arguments: &[&str], environment: &[(&str, String)]) -> Result<()> {
 
 fn run_step<T>(name: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
     println!("== {name}");
-    let begun = start_stopwatch();
-    let done = act();
+    let started = start_stopwatch();
+    let result = act();
     println!(
         "== {name}: {} in {:.1} s",
-        if done.is_ok() { "done" } else { "FAILED" },
-        begun.elapsed().as_secs_f32()
+        if result.is_ok() { "done" } else { "FAILED" },
+        started.elapsed().as_secs_f32()
     );
-    done
-}
-
-pub(crate) fn start_stopwatch() -> std::time::Instant {
-    #[expect(clippy::disallowed_methods, reason = "how long a step took, for people")]
-    std::time::Instant::now()
+    result
 }
 
 #[cfg(test)]

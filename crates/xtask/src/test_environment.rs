@@ -1,5 +1,5 @@
-//! What the tests need of the machine: PostgreSQL, Chromium, strace, Python with schemathesis. Found, or installed, or a failure that
-//! says what to run; never a skip.
+//! Programs that the tests need: PostgreSQL, Chromium, chromedriver, strace, Python and schemathesis. Each is found or
+//! installed; otherwise the run fails and names the command to install it. No test is skipped for a missing program.
 
 use std::env;
 use std::net::TcpListener;
@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Something that the tests need.
+/// A program that the tests need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Requirement {
     name: &'static str,
-    /// Any one of these programs.
+    /// Alternative names of the program.
     programs: &'static [&'static str],
-    /// The Debian packages that bring it.
+    /// The Debian packages that contain the program.
     packages: &'static [&'static str],
 }
 
@@ -31,7 +31,7 @@ const REQUIREMENTS: [Requirement; 5] = [
     Requirement { name: "Python", programs: &["python3"], packages: &["python3", "python3-venv"] },
 ];
 
-/// What is to be done about a need.
+/// The way to obtain a required program.
 #[derive(Debug, PartialEq, Eq)]
 enum InstallPlan {
     Found(PathBuf),
@@ -39,7 +39,7 @@ enum InstallPlan {
     Fail(String),
 }
 
-/// The decision, from what is known: where the program is, whether packages can be installed.
+/// Decides how to obtain a program.
 fn plan_installation(need: Requirement, found: Option<PathBuf>, can_install: bool) -> InstallPlan {
     match found {
         Some(path) => InstallPlan::Found(path),
@@ -52,7 +52,7 @@ fn plan_installation(need: Requirement, found: Option<PathBuf>, can_install: boo
     }
 }
 
-/// Prints what would be done on a machine where nothing is there.
+/// Prints the plan for a machine that has none of the programs.
 pub(crate) fn print_plan() {
     for need in REQUIREMENTS {
         for can_install in [true, false] {
@@ -70,7 +70,7 @@ fn find_program(need: Requirement) -> Option<PathBuf> {
         folders.extend(versions.into_iter().rev());
     }
     let candidates = folders.iter().flat_map(|folder| need.programs.iter().map(move |p| folder.join(p)));
-    // Where a link leads counts: what is needed beside the program lies there, not beside the link.
+    // Links are resolved, because the programs next to `initdb` are needed too and are not next to the link.
     candidates.filter(|path| path.is_file()).find_map(|path| path.canonicalize().ok())
 }
 
@@ -79,26 +79,26 @@ fn is_root() -> bool {
     id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
-/// The machine, ready for the tests.
+/// The environment of the test processes. Dropping it stops the database servers.
 pub(crate) struct TestEnvironment {
-    /// Variables for the test processes.
+    /// Environment variables for the test processes.
     pub(crate) environment: Vec<(&'static str, String)>,
     clusters: Vec<PrivatePostgres>,
 }
 
 impl TestEnvironment {
-    /// Finds, installs and starts what the tests need, and says so.
+    /// Finds or installs the programs and starts the database servers, and prints each step.
     pub(crate) fn prepare() -> Result<Self> {
         let mut places = Vec::new();
         for need in REQUIREMENTS {
             places.push(ensure_installed(need)?);
         }
         let [initdb, chromium, driver, strace, python] = places.as_slice() else {
-            bail!("five needs, five places")
+            bail!("expected one program for each of the five requirements")
         };
         let schemathesis = ensure_schemathesis(python)?;
         let bin = initdb.parent().context("initdb has no folder")?.to_path_buf();
-        let fast = PrivatePostgres::start(&bin, "stories", &["fsync=off"])?;
+        let fast = PrivatePostgres::start(&bin, "scenarios", &["fsync=off"])?;
         let durable = PrivatePostgres::start(&bin, "crashes", &[])?;
         let display = |path: &Path| path.display().to_string();
         let environment = vec![
@@ -138,11 +138,11 @@ fn ensure_installed(need: Requirement) -> Result<PathBuf> {
     }
 }
 
-/// What the tests need of Python's packages, each with its version.
+/// The pinned versions of schemathesis and its dependencies.
 const PACKAGES: &str = include_str!("../schemathesis.txt");
 
-/// The property-based tester of APIs, in an environment of its own below `target/`; made anew when its packages
-/// have changed.
+/// Returns the path of schemathesis in a virtual environment below `target/`. The environment is rebuilt when its list
+/// of packages has changed.
 fn ensure_schemathesis(python: &Path) -> Result<PathBuf> {
     let folder = crate::tidy::root().join("target/schemathesis");
     let (program, package_list) = (folder.join("bin/schemathesis"), folder.join("packages.txt"));
@@ -154,22 +154,26 @@ fn ensure_schemathesis(python: &Path) -> Result<PathBuf> {
     println!("  schemathesis is missing: installing it into {}", folder.display());
     let _ = std::fs::remove_dir_all(&folder);
     if !create_virtualenv(python, &folder)? {
-        ensure!(is_root(), "Python makes no environments. Run: sudo apt-get install -y python3-venv");
-        println!("  Python makes no environments: installing python3-venv");
+        ensure!(
+            is_root(),
+            "Python cannot create virtual environments. Run: sudo apt-get install -y python3-venv"
+        );
+        println!("  Python cannot create virtual environments: installing python3-venv");
         install_packages(&["python3-venv"])?;
         ensure!(create_virtualenv(python, &folder)?, "{} -m venv failed", python.display());
     }
-    let packages = folder.join("wanted.txt");
+    let packages = folder.join("new-packages.txt");
     std::fs::write(&packages, PACKAGES)?;
     let mut pip = Command::new(folder.join("bin/pip"));
     pip.args(["install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "-r"]);
     run_checked(pip.arg(&packages))?;
+    // The list is put in place last: an interrupted installation is repeated by the next run.
     std::fs::rename(packages, package_list)?;
     ensure!(program.is_file(), "schemathesis is still missing after its installation");
     Ok(program)
 }
 
-/// Whether an environment could be made.
+/// Creates a virtual environment; returns false if Python cannot.
 fn create_virtualenv(python: &Path, folder: &Path) -> Result<bool> {
     let created = Command::new(python).args(["-m", "venv"]).arg(folder).stdout(Stdio::null()).status();
     Ok(created.with_context(|| python.display().to_string())?.success())
@@ -187,7 +191,7 @@ fn install_packages(packages: &[&str]) -> Result<()> {
     apt(&[&["install", "-y", "-q", "--no-install-recommends"], packages].concat())
 }
 
-/// A private PostgreSQL, gone when the tests are over.
+/// A PostgreSQL server of the tests. Its folder is removed at the end.
 struct PrivatePostgres {
     folder: PathBuf,
     url: String,
@@ -237,10 +241,10 @@ impl PrivatePostgres {
             if probe.status().with_context(|| format!("{probe:?}"))?.success() {
                 return Ok(());
             }
-            ensure!(self.server.try_wait()?.is_none(), "PostgreSQL ended as it began");
+            ensure!(self.server.try_wait()?.is_none(), "PostgreSQL ended during its start");
             #[expect(
                 clippy::disallowed_methods,
-                reason = "another program starts: there is nothing to wait on"
+                reason = "another process starts; it offers nothing to wait for"
             )]
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -248,14 +252,14 @@ impl PrivatePostgres {
     }
 
     fn stop(&mut self) {
-        // SIGINT: fast shutdown. The wrapper passes it on, or dies and takes the server along.
+        // SIGINT requests a fast shutdown. `setpriv` replaces itself by the server, so the signal reaches it.
         let _ = Command::new("kill").args(["-INT", &self.server.id().to_string()]).status();
         let _ = self.server.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
-/// PostgreSQL refuses to run as root.
+/// Runs a program of PostgreSQL as its own user, because it refuses to run as root.
 fn postgres_command(root: bool, program: &Path) -> Command {
     if !root {
         return Command::new(program);

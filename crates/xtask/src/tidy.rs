@@ -1,34 +1,21 @@
-//! Our own rules over the sources. Each is a function over a text, with a test that it catches a violation.
+//! Rules for the sources that no other tool checks. Each is a function of a text, with a test that it reports a violation.
 
 mod budget;
 mod cycles;
 mod dependencies;
 mod layers;
-mod names;
 mod naming;
 mod prose;
+mod references;
+mod source;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use anyhow::{Result, bail};
 
-use anyhow::{Context, Result, bail};
+use source::{SourceFile, list_tracked_files};
 
-/// A source file of the project.
-pub(crate) struct SourceFile {
-    /// Its path from the root, with `/`.
-    pub(crate) path: String,
-    /// Its text.
-    pub(crate) text: String,
-}
+pub(crate) use source::root;
 
-impl SourceFile {
-    /// Whether it is Rust.
-    pub(crate) fn is_rust(&self) -> bool {
-        Path::new(&self.path).extension().is_some_and(|extension| extension == "rs")
-    }
-}
-
-/// Runs every rule and prints what breaks them.
+/// Runs every rule, prints the figures and the violations, and fails if there is a violation.
 pub(crate) fn run() -> Result<()> {
     let sources = list_tracked_files()?;
     let mut findings = Vec::new();
@@ -38,7 +25,7 @@ pub(crate) fn run() -> Result<()> {
         findings.extend(budget::check(source));
     }
     findings.extend(check_migrations(&sources));
-    findings.extend(names::check(&sources));
+    findings.extend(references::check(&sources));
     findings.extend(dependencies::check()?);
     findings.extend(budget::check_test_ratios(&sources));
     findings.extend(cycles::check(&sources)?);
@@ -52,28 +39,7 @@ pub(crate) fn run() -> Result<()> {
     }
 }
 
-pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// The text files that git knows or would know.
-fn list_tracked_files() -> Result<Vec<SourceFile>> {
-    let output = Command::new("git")
-        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
-        .current_dir(root())
-        .output()
-        .context("git ls-files")?;
-    let listed = String::from_utf8(output.stdout)?;
-    let mut sources = Vec::new();
-    for path in listed.lines() {
-        if let Ok(text) = std::fs::read_to_string(root().join(path)) {
-            sources.push(SourceFile { path: path.to_owned(), text });
-        }
-    }
-    Ok(sources)
-}
-
-/// Migrations have the same numbers and names for both databases.
+/// Reports migrations whose numbers and names differ between the two databases.
 fn check_migrations(sources: &[SourceFile]) -> Vec<String> {
     let list_of = |dialect: &str| -> Vec<&str> {
         let prefix = format!("migrations/{dialect}/");

@@ -182,3 +182,15 @@ async fn faults_page_ends_grants_and_rejects_foreign_form() {
     assert_eq!(state(bank.get("/faults/grants").await.json()), "ended");
     assert_eq!(bank.read(text_member(&tokens, "access_token"), "/accounts").await.json()["code"], 602);
 }
+
+/// The alias is removed with the first release.
+#[tokio::test]
+async fn former_path_levers_serves_fault_injection() {
+    let bank = TestBank::maple();
+
+    let set = bank.send_json(Method::PUT, "/levers", &json!({"fail": 503})).await;
+
+    assert_eq!(set.status, StatusCode::OK);
+    assert_eq!(bank.get("/faults").await.json()["fail"], 503);
+    assert_eq!(bank.get("/levers/grants").await.json(), json!([]));
+}

@@ -66,7 +66,8 @@ async fn rideau_shows_requested_data_before_sign_in() {
     let page = browser.get("/consent").await;
     assert!(page.text.contains("Bonjour Alice") && page.text.contains("Compte courant"));
 
-    let callback = browser.submit("/consent", &[("accounts", "cr-alice-celi"), ("decision", "approve")]).await;
+    let callback =
+        browser.submit("/consent", &[("accounts", "cr-alice-celi"), ("decision", "approve")]).await;
     assert_eq!(callback.parameter("iss").as_deref(), Some("http://127.0.0.1:8402"));
 
     let tokens = bank.redeem_code(&callback.parameter("code").unwrap(), VERIFIER).await.json();

@@ -125,9 +125,4 @@ macro_rules! impl_from_internal {
         }
     )+};
 }
-impl_from_internal!(
-    InternalError,
-    store::StoreError,
-    crate::context::ContextError,
-    crate::vault::UnsealError
-);
+impl_from_internal!(InternalError, store::StoreError, crate::error::ContextError, crate::vault::UnsealError);

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::AdminError;
 use crate::context::RequestContext;
-use crate::fdx_api::{open_cursor, seal_cursor, truncate_page};
+use crate::paging::{open_cursor, seal_cursor, truncate_page};
 use crate::partner_api::expected_one_of;
 
 /// Parameters of a query or a body: each is known, and given once.

@@ -6,9 +6,10 @@ use fdx::{Account, Accounts};
 use super::access::{ConfirmedResponse, DataReader};
 use super::error::{DataError, NO_ACCOUNT};
 use super::filter;
-use super::page::{ListQuery, PageQuery, PagedList, fetch_page};
+use super::page::{PagedList, fetch_page};
 use crate::context::RequestContext;
 use crate::oauth::Bearer;
+use crate::paging::{ListQuery, PageQuery};
 use crate::upstream::{self, ReadError, fetch};
 
 const ACCOUNTS_PATH: &str = "/api/fdx/5/accounts";

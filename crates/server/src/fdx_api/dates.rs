@@ -4,8 +4,8 @@ use fdx::ErrorCode;
 use jiff::civil::Date;
 
 use super::error::DataError;
-use super::page::ListQuery;
 use crate::context::RequestContext;
+use crate::paging::ListQuery;
 
 /// The days whose data is served.
 #[derive(Clone, Copy)]

@@ -6,6 +6,7 @@ use domain::rule::access::{DataAccessError, PauseReason};
 use fdx::{ErrorBody, ErrorCode};
 
 use crate::error::InternalError;
+use crate::paging::PagingError;
 use crate::rate_limit::RateLimitError;
 use crate::upstream::{ReadError, UpstreamError};
 
@@ -78,6 +79,18 @@ impl DataError {
     }
 }
 
+impl From<PagingError> for DataError {
+    fn from(error: PagingError) -> Self {
+        match error {
+            PagingError::Invalid(message) => Self::invalid(message),
+            PagingError::CursorTooLong => {
+                Self::Fdx(ErrorCode::Internal, "The data provider's pages cannot be followed")
+            }
+            PagingError::Internal(error) => Self::Internal(error),
+        }
+    }
+}
+
 impl From<RateLimitError> for DataError {
     fn from(RateLimitError(wait): RateLimitError) -> Self {
         Self::TooMany(wait)
@@ -143,6 +156,6 @@ macro_rules! impl_from_internal_errors {
 impl_from_internal_errors!(
     InternalError,
     store::StoreError,
-    crate::context::ContextError,
+    crate::error::ContextError,
     crate::vault::UnsealError
 );

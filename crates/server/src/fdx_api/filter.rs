@@ -4,7 +4,7 @@ use domain::rule::access::GrantedAccess;
 use domain::{Clusters, DataCluster};
 use fdx::{Account, AccountContact, AccountHolder, Customer};
 
-use super::opaque_ids::OpaqueIds;
+use crate::opaque_ids::OpaqueIds;
 
 /// An account as its recipient may see it, with our ids; none if the consent does not cover it.
 pub(super) fn filter_account(

@@ -9,11 +9,11 @@ use store::query::GetProvider;
 
 use super::access::FdxCaller;
 use super::error::DataError;
-use super::page::ListQuery;
-use super::stats::{OPERATIONS, OperationTotals};
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::oauth::Bearer;
+use crate::paging::ListQuery;
+use crate::stats::{OPERATIONS, OperationTotals};
 
 /// Whether each operation can be used: for the provider of the caller's connection, else for the hub itself.
 pub(super) async fn get_availability(

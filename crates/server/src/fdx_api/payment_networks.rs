@@ -6,9 +6,10 @@ use fdx::PaymentNetworks;
 use super::access::{ConfirmedResponse, DataReader};
 use super::accounts::provider_account_id;
 use super::error::{DataError, NO_ACCOUNT};
-use super::page::{ListQuery, PageQuery, PagedList, fetch_page};
+use super::page::{PagedList, fetch_page};
 use crate::context::RequestContext;
 use crate::oauth::Bearer;
+use crate::paging::{ListQuery, PageQuery};
 
 /// A page of the networks that an account can be paid by.
 pub(super) async fn list(

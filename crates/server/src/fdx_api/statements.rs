@@ -10,9 +10,10 @@ use super::access::{ConfirmedResponse, DataReader};
 use super::accounts::provider_account_id;
 use super::dates::{self, DateError, DateRangeLimits};
 use super::error::{DataError, NO_ACCOUNT};
-use super::page::{ListQuery, PageQuery, PagedList, fetch_page};
+use super::page::{PagedList, fetch_page};
 use crate::context::RequestContext;
 use crate::oauth::Bearer;
+use crate::paging::{ListQuery, PageQuery};
 use crate::upstream::{self, ReadError, StreamedDocument, open_document};
 
 /// A page of an account's statements.

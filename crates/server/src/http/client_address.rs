@@ -23,11 +23,11 @@ enum PeerKind {
 }
 
 impl RemotePeer {
-    pub(super) const fn from_address(address: IpAddr) -> Self {
+    pub(crate) const fn from_address(address: IpAddr) -> Self {
         Self(PeerKind::Address(address))
     }
 
-    pub(super) const fn from_local(peer: LocalPeer) -> Self {
+    pub(crate) const fn from_local(peer: LocalPeer) -> Self {
         Self(PeerKind::Local(peer))
     }
 }

@@ -7,15 +7,19 @@ use domain::secret::TokenHashes;
 use http::{HeaderMap, header};
 
 use crate::app::App;
-use crate::oauth::REQUEST_TTL;
 
 const PREFIX: &str = "bowline_flow_";
 /// More requests than this no browser has under way.
 const MAX_COOKIE_VALUES: usize = 50;
 
 /// The cookie that binds a browser to a request. Over TLS its name binds it to this origin (`__Host-`).
-pub fn build_flow_cookie(app: &App, id: &AuthorizationRequestId, value: &Secret<String>) -> String {
-    build_cookie(app, id, value.expose(), Duration::try_from(REQUEST_TTL).unwrap_or(Duration::ZERO))
+pub fn build_flow_cookie(
+    app: &App,
+    id: &AuthorizationRequestId,
+    value: &Secret<String>,
+    lifetime: std::time::Duration,
+) -> String {
+    build_cookie(app, id, value.expose(), Duration::try_from(lifetime).unwrap_or(Duration::ZERO))
 }
 
 /// What makes a browser forget a request that is over.

@@ -27,7 +27,7 @@ impl Correlation {
         let generate = || uuid::Builder::from_random_bytes(random).into_uuid().to_string();
         let trace = header("traceparent").as_deref().and_then(parse_trace_id).map(str::to_owned);
         let id = from_query.or_else(|| echo.clone()).unwrap_or_else(generate);
-        let trace = trace.unwrap_or_else(|| crate::telemetry::encode_hex(&random));
+        let trace = trace.unwrap_or_else(|| format!("{:032x}", u128::from_be_bytes(random)));
         Self { id: id.into(), trace, echo }
     }
 

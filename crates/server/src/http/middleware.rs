@@ -14,21 +14,24 @@ use http::request::Parts;
 use http::{Extensions, HeaderName, HeaderValue, StatusCode, Uri, header};
 use tower::{Service, ServiceExt};
 
-use super::routes::single_surface;
-use super::{ApiSurface, Correlation, Problem, Route, build_router};
+use super::api_surface::{ApiSurface, PageErrorRenderer};
+use super::correlation::Correlation;
+use super::problem::Problem;
+use super::route::{Route, build_router, single_surface};
 use crate::app::App;
-use crate::context::RequestContext;
+use crate::context::{RequestContext, fill_random};
 
 /// A table of routes with everything around it.
 pub fn build_service(
     app: &App,
     table: Vec<Route>,
+    render_page: PageErrorRenderer,
 ) -> impl Service<http::Request<Body>, Response = Response, Error = Infallible, Future: Send>
 + Clone
 + Send
 + 'static {
-    let outer = MiddlewareState { app: app.clone(), single_surface: single_surface(&table) };
-    let inside: Router<App> = build_router(table);
+    let outer = MiddlewareState { app: app.clone(), single_surface: single_surface(&table), render_page };
+    let inside: Router<App> = build_router(table, render_page);
     let inside =
         inside.layer(axum::middleware::from_fn_with_state(outer, wrap_request)).with_state(app.clone());
     // Outside of the router, so that it matches the path as it is written here.
@@ -55,16 +58,21 @@ struct MiddlewareState {
     app: App,
     /// The one face of a listener that has but one.
     single_surface: Option<ApiSurface>,
+    render_page: PageErrorRenderer,
 }
 
 async fn wrap_request(State(outer): State<MiddlewareState>, mut request: Request, next: Next) -> Response {
-    let MiddlewareState { app, single_surface: own } = outer;
+    let MiddlewareState { app, single_surface: own, render_page } = outer;
     let surface = own.unwrap_or_else(|| ApiSurface::from_path(request.uri().path()));
     // Probes answer whatever the hub's state is, for they tell of it.
     let is_probe = surface == ApiSurface::Probe;
     let mut random = [0; 16];
-    if app.fill_random(&mut random).is_err() {
-        return surface.render_error(StatusCode::SERVICE_UNAVAILABLE, "The hub cannot answer now");
+    if fill_random(&mut random).is_err() {
+        return surface.render_error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The hub cannot answer now",
+            render_page,
+        );
     }
     request.extensions_mut().insert(surface);
     let correlation = Correlation::from_request(request.uri(), request.headers(), random);
@@ -75,11 +83,11 @@ async fn wrap_request(State(outer): State<MiddlewareState>, mut request: Request
     let mut response = match RequestContext::new(app.clone(), correlation.id.clone()) {
         Err(unfit) if !is_probe => {
             tracing::error!(%unfit, "refusing");
-            surface.render_error(StatusCode::SERVICE_UNAVAILABLE, "The hub cannot answer now")
+            surface.render_error(StatusCode::SERVICE_UNAVAILABLE, "The hub cannot answer now", render_page)
         }
         ctx => {
             request.extensions_mut().extend(ctx.map(wrap_context).unwrap_or_default());
-            run_handler(surface, limit, next.run(request)).await
+            run_handler(surface, render_page, limit, next.run(request)).await
         }
     };
     response = Problem::write_into_response(response, &correlation.id);
@@ -104,6 +112,7 @@ fn wrap_context(ctx: RequestContext) -> Extensions {
 /// The answer, or one in its place if it takes too long or panics.
 async fn run_handler(
     surface: ApiSurface,
+    render_page: PageErrorRenderer,
     limit: Duration,
     handler: impl Future<Output = Response>,
 ) -> Response {
@@ -111,12 +120,17 @@ async fn run_handler(
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
             tracing::error!("a handler panicked");
-            surface
-                .render_error(StatusCode::INTERNAL_SERVER_ERROR, "An unhandled error occurred on the server")
+            surface.render_error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "An unhandled error occurred on the server",
+                render_page,
+            )
         }
-        Err(_) => {
-            surface.render_error(StatusCode::SERVICE_UNAVAILABLE, "The hub took too long, please try again")
-        }
+        Err(_) => surface.render_error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The hub took too long, please try again",
+            render_page,
+        ),
     }
 }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::context::new_job_context;
+use super::schedule::wait_for_shutdown;
 use crate::app::App;
 use crate::partner_api::process_removals;
 
@@ -13,7 +15,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Works on removals until the word to stop.
 pub(super) async fn run_removals(app: App, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
-        let worked = match super::new_job_context(&app, "removal") {
+        let worked = match new_job_context(&app, "removal") {
             Ok(ctx) => process_removals(&ctx).await,
             Err(fault) => Err(fault),
         };
@@ -26,7 +28,7 @@ pub(super) async fn run_removals(app: App, mut stop: watch::Receiver<bool>) {
         let woken = tokio::time::timeout(POLL_INTERVAL, app.removal_notify().notified());
         tokio::select! {
             _ = woken => {}
-            () = super::wait_for_shutdown(&mut stop) => break,
+            () = wait_for_shutdown(&mut stop) => break,
         }
     }
 }

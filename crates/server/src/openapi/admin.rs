@@ -16,7 +16,7 @@ use super::operation::{ContentSpec, OperationSpec, ResponseSpec, schema_fn, stri
 use crate::admin_api::http::render_problem;
 use crate::admin_api::{AdminError, AdminPage};
 use crate::error::InternalError;
-use crate::http::{Problem, ProblemBody, admin_routes};
+use crate::http::{Problem, ProblemBody};
 
 pub(super) fn build_document() -> Value {
     let about = DocumentInfo {
@@ -47,7 +47,7 @@ pub(super) fn build_document() -> Value {
         }}),
         path_parameter: describe_path_parameter,
     };
-    let roles: BTreeMap<(String, &str), Role> = admin_routes()
+    let roles: BTreeMap<(String, &str), Role> = crate::admin_api::http::routes()
         .into_iter()
         .filter_map(|route| Some(((route.method.to_string(), route.path), route.required_role?)))
         .collect();

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use super::document::{self, DocumentInfo};
 use super::operation::{ContentSpec, OperationSpec, ParameterSpec, ResponseSpec, schema_fn, string_enum};
 use crate::error::InternalError;
-use crate::fdx_api::{DataError, OPERATIONS};
+use crate::fdx_api::DataError;
+use crate::stats::OPERATIONS;
 use crate::upstream::{ReadError, UpstreamError};
 
 pub(super) fn build_document() -> Value {

@@ -10,8 +10,7 @@ use super::access::AuthenticatedPartner;
 use super::error::ManageError;
 use super::recipient::find_recipient;
 use crate::context::RequestContext;
-use crate::fdx_api::cursor;
-use crate::fdx_api::page::{ListQuery, PageQuery};
+use crate::paging::{self, ListQuery, PageQuery};
 
 const NO_CONNECTION: ManageError =
     ManageError::NotFound("connection_id names no connection of this data recipient");
@@ -33,12 +32,13 @@ pub(super) async fn list(
 ) -> Result<ConnectionsPage, ManageError> {
     let page = PageQuery::parse(query, &ctx.app().config().page)?;
     let bound_to = format!("{client_id}\n{path}");
-    let before = cursor::open(ctx, &bound_to, &page)?.and_then(|id| ConnectionId::parse(&id).ok());
+    let before =
+        paging::open_page_cursor(ctx, &bound_to, &page)?.and_then(|id| ConnectionId::parse(&id).ok());
     let client_id = client_id.clone();
     let mut connections =
         ctx.ask(&ListRecipientConnections { client_id, before, limit: page.limit + 1 }).await?;
-    let last = cursor::truncate_page(&mut connections, page.limit);
-    let next = last.map(|last| cursor::seal(ctx, &bound_to, last.id.as_str())).transpose()?;
+    let last = paging::truncate_page(&mut connections, page.limit);
+    let next = last.map(|last| paging::seal_page_cursor(ctx, &bound_to, last.id.as_str())).transpose()?;
     let next = next.map(|cursor| {
         let url = format!("{}{path}?limit={}&offset={cursor}", ctx.app().public_url(), page.limit);
         (cursor, url)

@@ -6,8 +6,8 @@ use store::command::RejectedPair;
 
 use super::register::RegisterClientError;
 use crate::error::InternalError;
-use crate::fdx_api::DataError;
 use crate::oauth::AuthzError;
+use crate::paging::PagingError;
 
 /// Why an operation of a partner or a recipient is not done. Nothing is done by halves.
 #[derive(Debug)]
@@ -40,17 +40,17 @@ impl_from_authz!(
     OAuthError,
     InternalError,
     store::StoreError,
-    crate::context::ContextError,
+    crate::error::ContextError,
     crate::vault::UnsealError
 );
 
-/// What the kit of lists says no with.
-impl From<DataError> for ManageError {
-    fn from(error: DataError) -> Self {
+impl From<PagingError> for ManageError {
+    fn from(error: PagingError) -> Self {
         match error {
-            DataError::Internal(fault) => fault.into(),
-            DataError::Fdx(_, what) => OAuthError::new(OAuthCode::InvalidRequest, what).into(),
-            _ => InternalError::new("a list of ours failed as those of a provider do").into(),
+            PagingError::Invalid(message) => OAuthError::new(OAuthCode::InvalidRequest, message).into(),
+            // Positions in lists of ours are ids, which always fit into a cursor.
+            PagingError::CursorTooLong => InternalError::new("an id does not fit into a cursor").into(),
+            PagingError::Internal(error) => error.into(),
         }
     }
 }

@@ -9,7 +9,7 @@ use store::query::{GetProvider, ListProviders, ListRecipientProviders, ListRecip
 use super::access::{AuthenticatedClientKind, AuthenticatedRecipient};
 use super::error::ManageError;
 use crate::context::RequestContext;
-use crate::fdx_api::page::ListQuery;
+use crate::paging::ListQuery;
 
 const NO_PROVIDER: ManageError = ManageError::NotFound("provider_id names no provider of this hub");
 

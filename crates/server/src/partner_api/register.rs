@@ -72,7 +72,7 @@ macro_rules! impl_from_internal {
         }
     )+};
 }
-impl_from_internal!(store::StoreError, crate::context::ContextError);
+impl_from_internal!(store::StoreError, crate::error::ContextError);
 
 fn reject_field<T>(field: &str, expected: impl std::fmt::Display) -> Result<T, RegisterClientError> {
     Err(ValidationError::new(field, expected).into())

@@ -14,7 +14,10 @@ use store::query::FindAuthorizationRequestByState;
 
 use super::client::OnBehalfOf;
 use super::consent::{ConsentError, build_client_redirect, load_client_and_provider, max_consent_duration};
-use super::endpoints::{ProviderEndpoints, TokenGrant, TokenResponse, UpstreamError, callback_uri};
+use super::endpoints::ProviderEndpoints;
+use super::error::UpstreamError;
+use super::token_endpoint::{TokenGrant, TokenResponse};
+use super::urls::callback_uri;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::vault::DataKey;

@@ -2,13 +2,18 @@
 
 use domain::Secret;
 use domain::id::{ClientId, ConnectionId, ProviderId};
-use domain::model::provider::{DynamicRegistration, Provider, SecretSource, UpstreamClientMode};
+use domain::model::provider::{
+    ClientAuthentication, DynamicRegistration, Provider, SecretSource, UpstreamClientMode,
+};
 use domain::rule::client_registration::ClientManagement;
+use reqwest::RequestBuilder;
 use store::command::{SealedProviderSecret, SealedUpstreamClient};
 use store::query::{GetConnection, GetProviderSecret, GetUpstreamClient};
+use url::Url;
 
 use crate::context::RequestContext;
 use crate::error::InternalError;
+use crate::outbound::{Outbound, OutboundError};
 use crate::vault::DataKey;
 
 /// For whom a provider is spoken with.
@@ -52,6 +57,28 @@ pub(super) async fn load_upstream_credentials(
                 secret: key.open_text(&name, &sealed.secret)?,
                 id: sealed.client_id,
             })
+        }
+    }
+}
+
+/// A form that a client of ours at a provider posts (RFC 6749 §2.3.1).
+pub(super) fn build_authenticated_form<'f>(
+    outbound: &Outbound,
+    auth: ClientAuthentication,
+    url: &Url,
+    mut fields: Vec<(&'f str, &'f str)>,
+    own: &'f UpstreamClientCredentials,
+) -> Result<RequestBuilder, OutboundError> {
+    match auth {
+        ClientAuthentication::ClientSecretPost => {
+            fields.extend([("client_id", own.id.as_str()), ("client_secret", own.secret.expose())]);
+            outbound.post_form(url, &fields)
+        }
+        ClientAuthentication::ClientSecretBasic => {
+            // Both halves are form-encoded first.
+            let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            let request = outbound.post_form(url, &fields)?;
+            Ok(request.basic_auth(encode(&own.id), Some(encode(own.secret.expose()))))
         }
     }
 }

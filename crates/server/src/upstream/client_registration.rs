@@ -14,8 +14,10 @@ use reqwest::RequestBuilder;
 use url::Url;
 
 use super::client::{OnBehalfOf, load_initial_access_token};
-use super::endpoints::{ProviderEndpoints, callback_uri, parse_retry_after};
+use super::endpoints::ProviderEndpoints;
+use super::response::parse_retry_after;
 use super::revocation::AttemptReport;
+use super::urls::callback_uri;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::outbound::{OutboundError, StreamingResponse};

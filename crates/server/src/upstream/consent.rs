@@ -16,7 +16,7 @@ use store::query::{
 };
 
 use super::client::load_upstream_client_id;
-use super::endpoints::{authorization_url, callback_uri};
+use super::urls::{authorization_url, callback_uri};
 use crate::context::RequestContext;
 use crate::error::InternalError;
 

@@ -12,31 +12,14 @@ use store::query::GetProvider;
 use url::Url;
 
 use super::client::OnBehalfOf;
-use super::endpoints::{ProviderEndpoints, UpstreamError};
+use super::endpoints::ProviderEndpoints;
+use super::error::{ReadError, UpstreamError};
 use super::refresh::obtain_access_token;
+use super::urls::build_resource_url;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::outbound::OutboundError;
 use crate::rate_limit::RateLimitError;
-
-/// Why there is nothing to serve.
-#[derive(Debug)]
-pub enum ReadError {
-    /// The connection ended meanwhile.
-    ConnectionEnded,
-    /// The provider is held meanwhile.
-    ProviderPaused,
-    /// The provider's trouble.
-    Upstream(UpstreamError),
-    /// Our own trouble.
-    Internal(InternalError),
-}
-
-impl<E: Into<InternalError>> From<E> for ReadError {
-    fn from(error: E) -> Self {
-        Self::Internal(error.into())
-    }
-}
 
 /// Reads a resource with the connection's token, in whichever version the provider speaks. Parameters are named as
 /// 5.x has them.
@@ -172,30 +155,5 @@ impl<'a> ConnectionSource<'a> {
             }
             other => ReadError::Upstream(other),
         })
-    }
-}
-
-/// A resource below the configured base; path segments are encoded.
-fn build_resource_url(base: &str, path: &[&str], query: &[(String, String)]) -> Option<Url> {
-    let mut url = Url::parse(base).ok()?;
-    url.path_segments_mut().ok()?.pop_if_empty().extend(path);
-    if !query.is_empty() {
-        url.query_pairs_mut().extend_pairs(query);
-    }
-    Some(url)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resource_id_is_encoded_as_one_path_segment() {
-        let url = |id| {
-            build_resource_url("https://bank.example.org/fdx/v5", &["accounts", id], &[]).unwrap().to_string()
-        };
-        assert_eq!(url("a1"), "https://bank.example.org/fdx/v5/accounts/a1");
-        assert_eq!(url("../x?y#z"), "https://bank.example.org/fdx/v5/accounts/..%2Fx%3Fy%23z");
-        assert_eq!(url(".."), "https://bank.example.org/fdx/v5/accounts");
     }
 }

@@ -8,8 +8,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use url::Url;
 
-use super::client::{UpstreamClientCredentials, load_hub_secret, load_initial_access_token};
-use super::endpoints::{TokenErrorBody, build_authenticated_form, callback_uri};
+use super::client::{
+    UpstreamClientCredentials, build_authenticated_form, load_hub_secret, load_initial_access_token,
+};
+use super::token_endpoint::TokenErrorBody;
+use super::urls::callback_uri;
 use crate::context::RequestContext;
 use crate::outbound::{Outbound, OutboundError, UpstreamResponse};
 

@@ -13,8 +13,9 @@ use store::command::{
 use store::query::GetUpstreamCredential;
 
 use super::client::OnBehalfOf;
-use super::endpoints::{ProviderEndpoints, TokenGrant, TokenResponse, UpstreamError};
-use super::fetch::ReadError;
+use super::endpoints::ProviderEndpoints;
+use super::error::{ReadError, UpstreamError};
+use super::token_endpoint::{TokenGrant, TokenResponse};
 use crate::context::RequestContext;
 
 /// A token that dies within this time is not used any more.

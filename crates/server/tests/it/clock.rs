@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use bowline::app::{App, Clock};
+use bowline::app::App;
 use bowline::cli::{BrowserRequest, BrowserResponse};
+use bowline::clock::Clock;
 use domain::Timestamp;
 use http::Method;
 
@@ -27,7 +28,7 @@ impl ClockTestNode {
         let own = Arc::new(AtomicI64::new(kit.app().now().unwrap().millis()));
         let app = kit.build_other_app(Clock::fixed_with_db_offset(Arc::clone(&own))).await;
         let section = &app.config().server;
-        let public = spawn_listener(&app, bowline::http::all_routes(), section).await;
+        let public = spawn_listener(&app, bowline::router::all_routes(), section).await;
         let probes = spawn_listener(&app, bowline::server::routes(), section).await;
         let node = Self { app, local_clock: own, public, probes };
         node.set_clock_offset(0).await;

@@ -119,7 +119,7 @@ async fn spawn_listener_with_short_timeouts(kit: &TestHub) -> std::net::SocketAd
     let mut section = kit.app().config().server.clone();
     section.header_timeout = "200ms".to_owned().try_into().unwrap();
     section.idle_timeout = "400ms".to_owned().try_into().unwrap();
-    spawn_listener(kit.app(), bowline::http::all_routes(), &section).await
+    spawn_listener(kit.app(), bowline::router::all_routes(), &section).await
 }
 
 #[tokio::test]

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use bowline::http::{ApiSurface, all_routes};
+use bowline::http::ApiSurface;
 use bowline::openapi::ApiDocument;
+use bowline::router::all_routes;
 use serde_json::Value;
 
 use crate::support::build_strict_validator;

@@ -1,6 +1,6 @@
 //! Import cycles between the files of a crate, and between the top-level modules of `server`.
 //!
-//! Files are parsed with `syn`. A reference counts if it stands in a `use` tree or as an inline path that begins with
+//! Files are parsed with `syn`. A reference counts if it is a `use` tree or an inline path that begins with
 //! `crate`, `super`, `self`, a child module or an imported module; paths inside macro calls count too. Re-exports are
 //! followed to the file that defines the name, so that a facade does not hide a cycle. A module's `mod` and
 //! `pub use` of its own children and everything under `#[cfg(test)]` do not count.
@@ -14,7 +14,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Item, UseTree, Visibility};
 
-use super::SourceFile;
+use super::source::SourceFile;
 
 /// A path of module and item names from the root of its crate.
 type ModulePath = Vec<String>;
@@ -81,7 +81,7 @@ fn display_path(path: &[String]) -> String {
     if path.is_empty() { "lib".to_owned() } else { path.join("::") }
 }
 
-/// Derives the module path from the file name: `web/body.rs` and `web/body/mod.rs` are `web::body`.
+/// Derives the module path from the file name: `http/body.rs` and `http/body/mod.rs` are `http::body`.
 fn module_path(file: &str) -> ModulePath {
     let stem = file.trim_end_matches(".rs").trim_end_matches("/mod");
     if matches!(stem, "lib" | "main" | "mod") {
@@ -124,7 +124,9 @@ fn record_names(item: &Item, module: &mut Module) {
             let mut leaves = Vec::new();
             flatten_use_tree(&item.tree, &mut Vec::new(), &mut leaves);
             let is_public = !matches!(item.vis, Visibility::Inherited);
-            leaves.into_iter().for_each(|leaf| record_use(leaf, is_public, module));
+            for leaf in leaves {
+                record_use(leaf, is_public, module);
+            }
             return;
         }
         Item::Mod(item) => {
@@ -282,9 +284,9 @@ fn resolve(
 fn find_cycles(nodes: usize, edges: &BTreeSet<(usize, usize)>) -> Vec<Vec<usize>> {
     let mut graph = DiGraph::<(), ()>::new();
     let ids: Vec<_> = (0..nodes).map(|_| graph.add_node(())).collect();
-    edges.iter().for_each(|&(from, to)| {
+    for &(from, to) in edges {
         graph.add_edge(ids[from], ids[to], ());
-    });
+    }
     let components = tarjan_scc(&graph).into_iter().filter(|component| component.len() > 1);
     let sorted = components.map(|component| {
         let mut nodes: Vec<usize> = component.into_iter().map(petgraph::graph::NodeIndex::index).collect();

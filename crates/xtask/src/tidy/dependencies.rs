@@ -1,4 +1,4 @@
-//! Dependencies: licences, banned crates, versions that stand twice.
+//! Licences and banned crates among the dependencies, and how many have several versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -23,7 +23,7 @@ const ALLOWED_LICENCES: [&str; 15] = [
     "BSL-1.0",
 ];
 
-/// Crates that must not be built, each with its reason.
+/// Crates that must not be built, with the reason.
 const BANNED_CRATES: [(&str, &str); 4] = [
     ("ring", "aws-lc-rs is the only crypto"),
     ("rsa", "aws-lc-rs is the only crypto"),
@@ -31,16 +31,16 @@ const BANNED_CRATES: [(&str, &str); 4] = [
     ("native-tls", "rustls is the only TLS"),
 ];
 
-/// Crates of another licence that are built for tests alone, never shipped.
+/// Crates with another licence that only tests use; they are never shipped.
 const TEST_ONLY_LICENCES: [(&str, &str); 1] = [("webdriver", "MPL-2.0")];
 
-/// What is really built on the machines that we ship for: name, version, licence.
+/// Checks the crates that are built for the platform that we ship for.
 pub(super) fn check() -> Result<Vec<String>> {
     let tree = ["tree", "--workspace", "--locked", "--prefix=none", "--format={p}|{l}"];
     let output = Command::new("cargo")
         .args(tree)
         .args(["--target=x86_64-unknown-linux-gnu", "--edges=normal,build,dev"])
-        .current_dir(super::root())
+        .current_dir(super::source::root())
         .output()
         .context("cargo tree")?;
     let listed = String::from_utf8(output.stdout)?;
@@ -70,7 +70,7 @@ fn check_packages(listed: &str) -> Vec<String> {
     findings
 }
 
-/// Whether one side of every `AND`, or any side of an `OR`, is on the list.
+/// Returns whether every part of an `AND`, and one side of each `OR`, is on the list.
 fn is_allowed(licence: &str) -> bool {
     let plain = licence.replace(['(', ')'], "").replace('/', " OR ");
     plain.split(" AND ").all(|part| part.split(" OR ").any(|one| ALLOWED_LICENCES.contains(&one.trim())))

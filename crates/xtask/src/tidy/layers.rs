@@ -1,28 +1,47 @@
-//! The layer law: who may use whom.
+//! The layers: which code may use which.
 
-use super::SourceFile;
+use super::source::SourceFile;
 
-/// What a file may not name, and why.
-fn list_forbidden(path: &str) -> Vec<(&'static str, &'static str)> {
+/// A text that a file must not contain, with the reason.
+type Forbidden = (&'static str, &'static str);
+
+/// The features of the server, which `http` does not know.
+const FEATURES: [&str; 12] = [
+    "crate::admin_api",
+    "crate::cli",
+    "crate::connections",
+    "crate::fdx_api",
+    "crate::jobs",
+    "crate::oauth",
+    "crate::openapi",
+    "crate::pages",
+    "crate::partner_api",
+    "crate::router",
+    "crate::server",
+    "crate::upstream",
+];
+
+fn list_forbidden(path: &str) -> Vec<Forbidden> {
     let mut rules = Vec::new();
     let Some(inside) = path.strip_prefix("crates/") else { return rules };
+    // Tests may reach below the layer that they test.
     if inside.contains("/tests/") || inside.starts_with("xtask/") {
         return rules;
     }
     if !inside.starts_with("store/") {
-        rules.push(("sql!(", "SQL stands in `store` alone"));
+        rules.push(("sql!(", "only `store` contains SQL"));
     }
     if inside.starts_with("domain/") || inside.starts_with("fdx/") {
-        let why = "`domain` and `fdx` use nothing of ours, no HTTP, no SQL, no runtime";
+        let reason = "`domain` and `fdx` use no other crate of the workspace, no HTTP, no SQL and no runtime";
         for name in ["store::", "bowline::", "sandbox::", "axum", "tokio", "rusqlite", "reqwest"] {
-            rules.push((name, why));
+            rules.push((name, reason));
         }
     }
     if inside.starts_with("fdx/") || inside.starts_with("sandbox/") {
-        rules.push(("domain::", "`fdx` and `sandbox` know nothing of the hub"));
+        rules.push(("domain::", "`fdx` and `sandbox` do not know the hub"));
     }
     if inside.starts_with("store/") {
-        rules.extend([("axum", "`store` knows no HTTP"), ("reqwest", "`store` knows no HTTP")]);
+        rules.extend([("axum", "`store` does not know HTTP"), ("reqwest", "`store` does not know HTTP")]);
     }
     if let Some(server) = inside.strip_prefix("server/src/") {
         rules.extend(list_server_rules(server));
@@ -30,40 +49,57 @@ fn list_forbidden(path: &str) -> Vec<(&'static str, &'static str)> {
     rules
 }
 
-fn list_server_rules(path: &str) -> Vec<(&'static str, &'static str)> {
-    let edge = path.ends_with("http.rs")
-        || path.starts_with("http/")
-        || path.starts_with("pages")
-        || path.starts_with("server")
-        || path.starts_with("openapi");
+fn list_server_rules(path: &str) -> Vec<Forbidden> {
     if path == "app.rs" {
-        return vec![("sandbox", "`app.rs` never names the sandbox")];
+        return vec![("sandbox", "`app.rs` does not know the sandbox")];
     }
+    // The commands compose everything: they build the app, open the store and call the API.
     if path.starts_with("cli") || path == "lib.rs" || path == "main.rs" {
         return Vec::new();
     }
-    if edge {
-        return vec![
-            ("store::", "handlers call use cases, never the store"),
-            (".store()", "handlers call use cases, never the store"),
-        ];
+    let mut rules = Vec::new();
+    if is_edge(path) {
+        let reason = "handlers call use cases, never the store";
+        rules.extend([("store::", reason), (".store()", reason)]);
+    } else {
+        rules.push(("axum", "handlers are in `http.rs` files, `http/`, `pages/` and `server/`"));
+        rules.push(("crate::http", "use cases never import `http`"));
     }
-    vec![
-        ("axum", "handlers are in `http.rs` files, `http/` and `pages/`"),
-        ("crate::http", "use cases never import `http`"),
-    ]
+    if is_http_kit(path) {
+        rules.extend(FEATURES.map(|feature| (feature, "`http` imports no feature")));
+    }
+    rules
 }
 
+/// Returns whether a file of the server receives requests and renders responses.
+fn is_edge(path: &str) -> bool {
+    // The readiness check is the one use case of the server itself: the probes only render it.
+    let is_use_case_of_server = path == "server/readiness.rs";
+    let is_handler = path.ends_with("/http.rs") || path.contains("/http/");
+    let in_edge_module = ["pages", "server", "openapi"].iter().any(|module| is_in(path, module));
+    !is_use_case_of_server && (is_handler || is_http_kit(path) || in_edge_module || path == "router.rs")
+}
+
+fn is_http_kit(path: &str) -> bool {
+    is_in(path, "http")
+}
+
+/// Returns whether a file is a top-level module or below it.
+fn is_in(path: &str, module: &str) -> bool {
+    path.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+}
+
+/// Reports each line of a file that uses code of a layer that the file must not know.
 pub(super) fn check(source: &SourceFile) -> Vec<String> {
     let mut findings = Vec::new();
     if !source.is_rust() {
         return findings;
     }
-    for (name, why) in list_forbidden(&source.path) {
+    for (name, reason) in list_forbidden(&source.path) {
         for (number, line) in source.text.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
             if code.contains(name) {
-                findings.push(format!("{}:{}: `{name}`: {why}", source.path, number + 1));
+                findings.push(format!("{}:{}: `{name}`: {reason}", source.path, number + 1));
             }
         }
     }
@@ -91,5 +127,31 @@ mod tests {
         assert!(has_violation("crates/server/src/app.rs", "use sandbox::bank::Bank;"));
         assert!(!has_violation("crates/server/src/oauth/http.rs", "use axum::Json;"));
         assert!(!has_violation("crates/server/src/upstream/fetch.rs", "// not sql!( here"));
+    }
+
+    #[test]
+    fn edge_that_touches_the_store_is_reported() {
+        for edge in
+            ["http.rs", "http/body.rs", "pages.rs", "server/node.rs", "router.rs", "admin_api/http/jobs.rs"]
+        {
+            assert!(has_violation(&format!("crates/server/src/{edge}"), "use store::Store;"), "{edge}");
+        }
+        assert!(!has_violation("crates/server/src/server/readiness.rs", "use store::SCHEMA_VERSION;"));
+        assert!(has_violation("crates/server/src/server/readiness.rs", "use axum::Json;"));
+    }
+
+    #[test]
+    fn http_that_imports_a_feature_is_reported() {
+        for feature in FEATURES {
+            assert!(
+                has_violation("crates/server/src/http/body.rs", &format!("use {feature}::X;")),
+                "{feature}"
+            );
+            assert!(
+                !has_violation("crates/server/src/router.rs", &format!("use {feature}::X;")),
+                "{feature}"
+            );
+        }
+        assert!(!has_violation("crates/server/src/http/body.rs", "use crate::app::App;"));
     }
 }

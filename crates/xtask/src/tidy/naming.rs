@@ -1,6 +1,6 @@
-//! Names and words that do not belong.
+//! Names that say nothing, paths of a machine, bare TODOs, and floating-point numbers next to money.
 
-use super::SourceFile;
+use super::source::SourceFile;
 
 const FORBIDDEN_SUFFIXES: [&str; 5] = ["Manager", "Helper", "Util", "Utils", "Service"];
 const FORBIDDEN_NAMES: [&str; 4] = ["Session", "Token", "Request", "User"];
@@ -12,25 +12,25 @@ pub(super) fn check(source: &SourceFile) -> Vec<String> {
     for (number, line) in source.text.lines().enumerate() {
         let mut found = |what: String| findings.push(format!("{}:{}: {what}", source.path, number + 1));
         if !own_rules && has_machine_path(line) {
-            found("a path of a machine".into());
+            found("a path of one machine".into());
         }
         if !ours || own_rules {
             continue;
         }
         let bare_todo = line.split("TODO").skip(1).any(|rest| !rest.starts_with("(#"));
         if bare_todo {
-            found("a TODO without its issue: TODO(#n)".into());
+            found("a TODO must name its issue: TODO(#n)".into());
         }
         if let Some(name) = find_declared_type(line)
             && (FORBIDDEN_SUFFIXES.iter().any(|s| name.ends_with(s)) || FORBIDDEN_NAMES.contains(&name))
         {
-            found(format!("the name {name}: see the glossary"));
+            found(format!("the type name {name} says too little; see docs/style.md"));
         }
         let exact =
             ["crates/domain/", "crates/fdx/", "crates/store/"].iter().any(|c| source.path.starts_with(c));
         let code = line.split("//").next().unwrap_or_default();
         if exact && (has_word(code, "f32") || has_word(code, "f64")) {
-            found("a binary fraction where money may pass".into());
+            found("f32 and f64 cannot represent amounts of money".into());
         }
     }
     findings
@@ -45,7 +45,7 @@ fn has_machine_path(line: &str) -> bool {
     })
 }
 
-/// The name that a line declares as a type.
+/// Returns the type name that a line declares.
 fn find_declared_type(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let line = line.strip_prefix("pub ").or_else(|| line.strip_prefix("pub(crate) ")).unwrap_or(line);

@@ -6,14 +6,14 @@ use jiff::civil::{Date, Weekday};
 
 /// An account of a bank, before any posting.
 #[derive(Clone, Copy)]
-pub(in crate::bank) struct AccountSpec {
-    pub(in crate::bank) id: &'static str,
+pub(crate) struct AccountSpec {
+    pub(crate) id: &'static str,
     /// User names; the first is the primary holder.
-    pub(in crate::bank) owners: &'static [&'static str],
+    pub(crate) owners: &'static [&'static str],
     /// The product name.
-    pub(in crate::bank) name: &'static str,
+    pub(crate) name: &'static str,
     pub(super) nickname: Option<&'static str>,
-    pub(in crate::bank) closed: bool,
+    pub(crate) closed: bool,
     pub(super) currency: &'static str,
     /// The annual interest rate in hundredths of a percent: paid on deposits, charged on debts.
     pub(super) rate: i64,

@@ -5,29 +5,29 @@ use super::customers::{BankCustomer, CUSTOMERS};
 use super::{maple, prairie, rideau};
 
 /// The static description of everything in a bank's ledger.
-pub(in crate::bank) struct AccountCatalog {
+pub(crate) struct AccountCatalog {
     /// The accounts, in the order in which pages and lists show them.
-    pub(in crate::bank) accounts: &'static [AccountSpec],
+    pub(crate) accounts: &'static [AccountSpec],
     pub(super) customer_id_prefix: &'static str,
     /// The label that customer identifiers are derived from, together with the seed.
     pub(super) customer_id_label: &'static str,
     /// Institution and transit number in the format of electronic payments: `0YYYXXXXX`.
     pub(super) routing_number: &'static str,
-    pub(in crate::bank) wording: StatementWording,
+    pub(crate) wording: StatementWording,
 }
 
 /// The bank's own texts on postings and statements.
-pub(in crate::bank) struct StatementWording {
+pub(crate) struct StatementWording {
     interest_paid: &'static str,
     interest_charged: &'static str,
     payment: &'static str,
-    pub(in crate::bank) title: &'static str,
+    pub(crate) title: &'static str,
     /// The headings of the columns: day, description, amount, balance.
-    pub(in crate::bank) columns: [&'static str; 4],
-    pub(in crate::bank) opening: &'static str,
-    pub(in crate::bank) closing: &'static str,
+    pub(crate) columns: [&'static str; 4],
+    pub(crate) opening: &'static str,
+    pub(crate) closing: &'static str,
     /// The decimal separator and the thousands separator.
-    pub(in crate::bank) separators: [char; 2],
+    pub(crate) separators: [char; 2],
 }
 
 impl StatementWording {
@@ -40,7 +40,7 @@ impl StatementWording {
     }
 }
 
-pub(in crate::bank) const MAPLE: AccountCatalog = AccountCatalog {
+pub(crate) const MAPLE: AccountCatalog = AccountCatalog {
     accounts: maple::ACCOUNTS,
     customer_id_prefix: "mtc-",
     customer_id_label: "customer",
@@ -48,7 +48,7 @@ pub(in crate::bank) const MAPLE: AccountCatalog = AccountCatalog {
     wording: ENGLISH_WORDING,
 };
 
-pub(in crate::bank) const RIDEAU: AccountCatalog = AccountCatalog {
+pub(crate) const RIDEAU: AccountCatalog = AccountCatalog {
     accounts: rideau::ACCOUNTS,
     customer_id_prefix: "crc-",
     customer_id_label: "customer/rideau",
@@ -65,7 +65,7 @@ pub(in crate::bank) const RIDEAU: AccountCatalog = AccountCatalog {
     },
 };
 
-pub(in crate::bank) const PRAIRIE: AccountCatalog = AccountCatalog {
+pub(crate) const PRAIRIE: AccountCatalog = AccountCatalog {
     accounts: prairie::ACCOUNTS,
     customer_id_prefix: "pcc-",
     customer_id_label: "customer/prairie",
@@ -86,11 +86,11 @@ const ENGLISH_WORDING: StatementWording = StatementWording {
 
 impl AccountCatalog {
     /// Returns every customer with at least one account at the bank.
-    pub(in crate::bank) fn customers(&self) -> impl Iterator<Item = &'static BankCustomer> {
+    pub(crate) fn customers(&self) -> impl Iterator<Item = &'static BankCustomer> {
         CUSTOMERS.iter().filter(|customer| self.accounts_of(customer).next().is_some())
     }
 
-    pub(in crate::bank) fn find_customer(&self, username: &str) -> Option<&'static BankCustomer> {
+    pub(crate) fn find_customer(&self, username: &str) -> Option<&'static BankCustomer> {
         self.customers().find(|customer| customer.username == username)
     }
 

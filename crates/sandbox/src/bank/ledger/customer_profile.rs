@@ -11,7 +11,7 @@ use super::snapshot::Ledger;
 
 impl Ledger<'_> {
     /// Returns a customer's profile, which lists only the accounts whose ids are given.
-    pub(in crate::bank) fn customer_profile(&self, customer: &BankCustomer, ids: &[String]) -> Customer {
+    pub(crate) fn customer_profile(&self, customer: &BankCustomer, ids: &[String]) -> Customer {
         let granted = self.catalog.accounts_of(customer).filter(|spec| ids.iter().any(|id| id == spec.id));
         Customer {
             customer_id: Some(self.customer_id(customer.username)),
@@ -30,7 +30,7 @@ impl Ledger<'_> {
     }
 
     /// Returns the holders of an account with their contact data.
-    pub(in crate::bank) fn account_contact(&self, account: &str) -> Option<AccountContact> {
+    pub(crate) fn account_contact(&self, account: &str) -> Option<AccountContact> {
         let spec = self.find_spec(account)?;
         let owners = spec.owners.iter().filter_map(|username| self.catalog.find_customer(username));
         let holders: Vec<AccountHolder> = owners.map(|owner| self.account_holder(owner, spec)).collect();
@@ -60,7 +60,7 @@ impl Ledger<'_> {
     }
 
     /// Returns the bank's identifier of a customer, which stays the same across restarts and consents.
-    pub(in crate::bank) fn customer_id(&self, username: &str) -> String {
+    pub(crate) fn customer_id(&self, username: &str) -> String {
         let label = format!("{}/{username}", self.catalog.customer_id_label);
         let derived = crate::random::derive_text(self.seed, &label);
         format!("{}{}", self.catalog.customer_id_prefix, &derived[..12])

@@ -3,9 +3,9 @@
 use jiff::civil;
 
 /// A person who can sign in at a bank.
-pub(in crate::bank) struct BankCustomer {
-    pub(in crate::bank) username: &'static str,
-    pub(in crate::bank) first_name: &'static str,
+pub(crate) struct BankCustomer {
+    pub(crate) username: &'static str,
+    pub(crate) first_name: &'static str,
     pub(super) last_name: &'static str,
     pub(super) date_of_birth: civil::Date,
     pub(super) address_line: &'static str,
@@ -64,7 +64,7 @@ pub(super) static CUSTOMERS: [BankCustomer; 6] = [
 ];
 
 impl BankCustomer {
-    pub(in crate::bank) fn full_name(&self) -> String {
+    pub(crate) fn full_name(&self) -> String {
         format!("{} {}", self.first_name, self.last_name)
     }
 }

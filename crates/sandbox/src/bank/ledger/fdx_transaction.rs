@@ -141,7 +141,7 @@ fn foreign_amount(
 }
 
 /// Returns the day of a transaction for the date filter.
-pub(in crate::bank) fn transaction_date(transaction: &Transaction) -> Option<civil::Date> {
+pub(crate) fn transaction_date(transaction: &Transaction) -> Option<civil::Date> {
     let at = match transaction {
         Transaction::DepositTransaction(t) => t.transaction_timestamp,
         Transaction::LocTransaction(t) => t.transaction_timestamp,

@@ -7,7 +7,7 @@ pub(super) const LEDGER_START: civil::Date = civil::date(2023, 1, 1);
 
 /// One change of an account's balance.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(in crate::bank) struct Posting {
+pub(crate) struct Posting {
     pub(super) day: civil::Date,
     /// The position among the postings of the same day.
     pub(super) nth: usize,

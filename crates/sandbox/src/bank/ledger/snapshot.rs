@@ -11,18 +11,18 @@ use super::posting::Posting;
 use super::securities::Market;
 
 /// The accounts of a bank with everything posted up to and including one day.
-pub(in crate::bank) struct Ledger<'a> {
-    pub(in crate::bank) catalog: &'static AccountCatalog,
-    pub(in crate::bank) seed: &'a [u8],
-    pub(in crate::bank) today: civil::Date,
-    pub(in crate::bank) cache: &'a PostingCache,
+pub(crate) struct Ledger<'a> {
+    pub(crate) catalog: &'static AccountCatalog,
+    pub(crate) seed: &'a [u8],
+    pub(crate) today: civil::Date,
+    pub(crate) cache: &'a PostingCache,
 }
 
 /// The postings of each account for the last day that was requested.
 ///
 /// Generating them again would give the same result, so an entry is only ever replaced when the day changes.
 #[derive(Default)]
-pub(in crate::bank) struct PostingCache(Mutex<BTreeMap<&'static str, CachedPostings>>);
+pub(crate) struct PostingCache(Mutex<BTreeMap<&'static str, CachedPostings>>);
 
 type CachedPostings = (civil::Date, Arc<Vec<Posting>>);
 
@@ -43,7 +43,7 @@ impl Ledger<'_> {
         self.catalog.accounts.iter().find(|spec| spec.id == id)
     }
 
-    pub(in crate::bank) fn wording(&self) -> &'static StatementWording {
+    pub(crate) fn wording(&self) -> &'static StatementWording {
         &self.catalog.wording
     }
 

@@ -11,34 +11,34 @@ use super::snapshot::{Ledger, mask_number};
 const PROCESSING_DAYS: i8 = 2;
 
 /// The statement of one month. Amounts are in cents; a positive balance is in the customer's favour.
-pub(in crate::bank) struct MonthlyStatement {
-    pub(in crate::bank) id: String,
+pub(crate) struct MonthlyStatement {
+    pub(crate) id: String,
     /// The product name of the account.
-    pub(in crate::bank) account: &'static str,
-    pub(in crate::bank) number: String,
+    pub(crate) account: &'static str,
+    pub(crate) number: String,
     /// The owners, the primary holder first.
-    pub(in crate::bank) owners: &'static [&'static str],
-    pub(in crate::bank) currency: &'static str,
-    pub(in crate::bank) first_day: Date,
-    pub(in crate::bank) last_day: Date,
-    pub(in crate::bank) is_ready: bool,
-    pub(in crate::bank) opening: i64,
-    pub(in crate::bank) closing: i64,
-    pub(in crate::bank) rows: Vec<StatementRow>,
+    pub(crate) owners: &'static [&'static str],
+    pub(crate) currency: &'static str,
+    pub(crate) first_day: Date,
+    pub(crate) last_day: Date,
+    pub(crate) is_ready: bool,
+    pub(crate) opening: i64,
+    pub(crate) closing: i64,
+    pub(crate) rows: Vec<StatementRow>,
 }
 
 /// A posting on a statement, with the balance after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::bank) struct StatementRow {
-    pub(in crate::bank) day: Date,
-    pub(in crate::bank) description: String,
-    pub(in crate::bank) cents: i64,
-    pub(in crate::bank) balance: i64,
+pub(crate) struct StatementRow {
+    pub(crate) day: Date,
+    pub(crate) description: String,
+    pub(crate) cents: i64,
+    pub(crate) balance: i64,
 }
 
 impl Ledger<'_> {
     /// Returns the statements of an account, the newest first. A closed account has none.
-    pub(in crate::bank) fn statements(&self, account: &str) -> Vec<MonthlyStatement> {
+    pub(crate) fn statements(&self, account: &str) -> Vec<MonthlyStatement> {
         let Some(spec) = self.find_spec(account).filter(|spec| !spec.closed) else {
             return Vec::new();
         };

@@ -25,7 +25,7 @@ pub(super) fn routes() -> Router<Bank> {
         .put(fault_injection::set_faults)
         .delete(fault_injection::reset_faults);
     let router = Router::new();
-    // `/levers` is the former name of these paths. It keeps working until the first release, and goes then.
+    // `/levers` is the former name of these paths. It is removed with the first release.
     [PATH, "/levers"].into_iter().fold(router, |router, path| {
         router
             .route(path, faults.clone())

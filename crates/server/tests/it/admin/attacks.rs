@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use bowline::http::admin_routes;
+use bowline::router::admin_routes;
 
 use crate::support::{
     EndpointStub, HubProcess, RawRequest, SCOPE, TestClient, TestHub, json_response, on_both,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bowline::admin_api::operator::create_bootstrap_token;
-use bowline::http::admin_routes;
 use bowline::jobs;
+use bowline::router::admin_routes;
 use domain::model::audit_event::{Actor, ActorKind, SubjectKind};
 use domain::model::operator::Role;
 use http::Method;

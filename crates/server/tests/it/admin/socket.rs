@@ -2,9 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use bowline::app::Clock;
 use bowline::cli::{BrowserResponse, SandboxArgs, SandboxEnvironment};
-use bowline::http::admin_routes;
+use bowline::clock::Clock;
+use bowline::router::admin_routes;
 use serde_json::json;
 use tokio::net::UnixStream;
 

@@ -1,6 +1,7 @@
 //! Behind the hub's back: a statement on its database, and a second node on it.
 
-use bowline::app::{App, Clock};
+use bowline::app::App;
+use bowline::clock::Clock;
 use bowline::server::{BoundListeners, Node};
 use bowline::vault::{KeyFile, Vault};
 use store::Location;

@@ -16,8 +16,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
-use bowline::app::{App, Clock};
+use bowline::app::App;
 use bowline::cli::{BankSite, Browser, BrowserRequest, BrowserResponse, SandboxArgs, SandboxEnvironment};
+use bowline::clock::Clock;
 use bowline::jobs;
 use bowline::partner_api::{NewPartner, NewRecipient, register_active_recipient, register_partner};
 use domain::id::{ClientId, ConnectionId, ProviderId};
@@ -533,9 +534,9 @@ impl TestHub {
         self.send(sent).await
     }
 
-    pub(crate) async fn inject_faults(&self, levers: Value) {
+    pub(crate) async fn inject_faults(&self, faults: Value) {
         let mut sent = BrowserRequest::new(Method::PUT, &self.world.maple().faults_url());
-        sent.json = Some(levers);
+        sent.json = Some(faults);
         assert_eq!(self.send(sent).await.status, 200);
     }
 

@@ -1,0 +1,95 @@
+//! The clock of the hub: the system's clock, corrected by its offset to the clock of the database.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use domain::Timestamp;
+use store::{Store, StoreError};
+
+use crate::error::ContextError;
+
+/// The largest offset to the database's clock at which a node still serves requests.
+pub(crate) const MAX_CLOCK_SKEW_MS: i64 = 2_000;
+/// The age at which a measured offset is no longer trusted.
+const MAX_OFFSET_AGE_MS: i64 = 30_000;
+
+/// A source of the time in milliseconds since the epoch.
+#[derive(Clone)]
+pub struct Clock {
+    read: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// The clock is not corrected by the offset to the database: a clock of tests.
+    ignores_db_offset: bool,
+}
+
+impl Clock {
+    /// Returns the system's clock. Nothing else in the hub reads the time of day.
+    pub fn system() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "every time of the hub is read here")]
+        let read = || jiff::Timestamp::now().as_millisecond();
+        Self { read: Arc::new(read), ignores_db_offset: false }
+    }
+
+    /// Creates a clock that shows `at` until it is changed.
+    pub fn fixed(at: Arc<AtomicI64>) -> Self {
+        Self { read: Arc::new(move || at.load(Ordering::Relaxed)), ignores_db_offset: true }
+    }
+
+    /// Creates a fixed clock that is corrected by the offset to the database, as the system's clock is.
+    pub fn fixed_with_db_offset(at: Arc<AtomicI64>) -> Self {
+        Self { ignores_db_offset: false, ..Self::fixed(at) }
+    }
+
+    /// Returns the time without the correction.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_millis((self.read)())
+    }
+
+    /// Returns the reading function, for a component that does not know this type.
+    pub fn to_fn(&self) -> Arc<dyn Fn() -> i64 + Send + Sync> {
+        Arc::clone(&self.read)
+    }
+}
+
+/// A clock together with its measured offset to the clock of the database.
+///
+/// Several nodes share one database. Leases and expiry times are comparable between them because every node counts
+/// in the database's time.
+pub(crate) struct DatabaseClock {
+    clock: Clock,
+    /// Milliseconds by which the database's clock is ahead of ours.
+    offset: AtomicI64,
+    offset_measured_at: AtomicI64,
+}
+
+impl DatabaseClock {
+    /// Creates a clock whose offset has not been measured yet.
+    pub(crate) const fn new(clock: Clock) -> Self {
+        Self { clock, offset: AtomicI64::new(0), offset_measured_at: AtomicI64::new(i64::MIN) }
+    }
+
+    /// Returns the time on the database's clock, or an error if the offset is unknown, outdated or too large.
+    pub(crate) fn now(&self) -> Result<Timestamp, ContextError> {
+        let own = (self.clock.read)();
+        if self.clock.ignores_db_offset {
+            return Ok(Timestamp::from_millis(own));
+        }
+        let offset = self.offset.load(Ordering::Relaxed);
+        if own.saturating_sub(self.offset_measured_at.load(Ordering::Relaxed)) > MAX_OFFSET_AGE_MS {
+            return Err(ContextError("the offset to the database's clock is not known"));
+        }
+        // A small offset is corrected. A large one means that one of the two clocks is wrong, and we cannot know which.
+        if offset.abs() > MAX_CLOCK_SKEW_MS {
+            return Err(ContextError("the clock is more than two seconds off the database's"));
+        }
+        Ok(Timestamp::from_millis(own + offset))
+    }
+
+    /// Measures the offset to the database's clock.
+    pub(crate) async fn measure(&self, store: &Store) -> Result<(), StoreError> {
+        let offset = store.clock_offset_ms(self.clock.now()).await?;
+        self.offset.store(offset, Ordering::Relaxed);
+        // The time is stored after the offset: a reader in between sees the new offset as older than it is.
+        self.offset_measured_at.store((self.clock.read)(), Ordering::Relaxed);
+        Ok(())
+    }
+}

@@ -1,0 +1,41 @@
+//! Probes for the platform: alive, ready, measured.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+
+use super::readiness::Readiness;
+use crate::app::App;
+use crate::http::{ApiSurface, Route};
+use crate::jobs;
+
+/// The routes of the probes' own listener.
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::new(ApiSurface::Probe, Method::GET, "/livez", get(show_liveness)),
+        Route::new(ApiSurface::Probe, Method::GET, "/readyz", get(show_readiness)),
+        Route::new(ApiSurface::Probe, Method::GET, "/metrics", get(show_metrics)),
+    ]
+}
+
+async fn show_liveness() -> &'static str {
+    "ok"
+}
+
+async fn show_readiness(State(app): State<App>) -> Response {
+    let readiness = Readiness::check(&app).await;
+    let Readiness { store, schema, keys, clock } = readiness;
+    let checks = json!({"store": store, "schema": schema, "keys": keys, "clock": clock});
+    let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({"ready": readiness.is_ready(), "checks": checks}))).into_response()
+}
+
+async fn show_metrics(State(app): State<App>) -> Response {
+    if let Ok(ctx) = jobs::new_job_context(&app, "probe") {
+        let _ = jobs::update_job_gauges(&ctx).await;
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.telemetry().render()).into_response()
+}

@@ -1,0 +1,85 @@
+//! Error responses of providers.
+
+use std::time::Duration;
+
+use domain::model::job::AttemptOutcome;
+use http::{HeaderMap, StatusCode, header};
+
+use super::error::UpstreamError;
+use crate::outbound::UpstreamResponse;
+
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
+
+pub(super) fn retry_later(response: &UpstreamResponse) -> AttemptOutcome {
+    AttemptOutcome::RetryLater { retry_after: parse_retry_after(&response.headers) }
+}
+
+pub(super) fn parse_retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// What an answer that is not 200 means.
+pub(super) fn classify_error_response(response: &UpstreamResponse) -> UpstreamError {
+    let code = fdx::parse::<fdx::ErrorBody>(&response.body).ok().and_then(|body| body.value.code);
+    let code = code.and_then(map_error_code);
+    match (response.status, code) {
+        (StatusCode::TOO_MANY_REQUESTS, _) | (_, Some(fdx::ErrorCode::TooManyRequests)) => {
+            UpstreamError::RateLimited(
+                parse_retry_after(&response.headers).unwrap_or(Duration::from_secs(1)).min(MAX_RETRY_AFTER),
+            )
+        }
+        (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT, _)
+        | (_, Some(fdx::ErrorCode::Maintenance)) => UpstreamError::Unavailable,
+        (StatusCode::UNAUTHORIZED, _) | (_, Some(fdx::ErrorCode::NotAuthorized)) => {
+            UpstreamError::TokenRefused
+        }
+        (StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED, None)
+        | (_, Some(fdx::ErrorCode::SubsystemUnavailable)) => {
+            UpstreamError::FdxError(fdx::ErrorCode::SubsystemUnavailable)
+        }
+        (StatusCode::NOT_ACCEPTABLE, None) => UpstreamError::FdxError(fdx::ErrorCode::ContentType),
+        (StatusCode::PAYLOAD_TOO_LARGE, None) => UpstreamError::FdxError(fdx::ErrorCode::TooLarge),
+        (status, Some(code)) if status.is_client_error() => UpstreamError::FdxError(code),
+        _ => UpstreamError::Failed,
+    }
+}
+
+/// What a number means: one of the documented codes, or one of FDX's own that says the same.
+fn map_error_code(number: u16) -> Option<fdx::ErrorCode> {
+    match number {
+        1104 | 1108 => Some(fdx::ErrorCode::DataNotFound),
+        901 => Some(fdx::ErrorCode::AccountNotFound),
+        1106 => Some(fdx::ErrorCode::SubsystemUnavailable),
+        number => fdx::ErrorCode::from_number(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn response(status: u16, body: &[u8], retry: &[u8]) -> UpstreamResponse {
+        let mut headers = HeaderMap::new();
+        headers.extend(http::HeaderValue::from_bytes(retry).map(|value| (header::RETRY_AFTER, value)));
+        UpstreamResponse {
+            status: StatusCode::from_u16(status).unwrap_or_default(),
+            headers,
+            body: body.to_vec().into(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn provider_error_of_any_shape_is_classified(status in 100_u16..600, body: Vec<u8>, retry in prop_oneof!["[0-9]{1,30}", ".*"], code: i64) {
+            for body in [body, json!({"code": code}).to_string().into_bytes(), br#"{"code":"x"}"#.to_vec()] {
+                if let UpstreamError::RateLimited(after) = classify_error_response(&response(status, &body, retry.as_bytes())) {
+                    prop_assert!(after <= MAX_RETRY_AFTER);
+                }
+                let _ = retry_later(&response(status, &body, retry.as_bytes()));
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! URLs at providers: authorization, callback, FDX resources and the redirects that are followed.
+
+use domain::id::ProviderId;
+use domain::model::provider::Provider;
+use http::header;
+use url::Url;
+
+use crate::outbound::StreamingResponse;
+
+/// Where a customer is sent (RFC 6749 §4.1.1, RFC 7636).
+pub(super) fn authorization_url(provider: &Provider, fields: &[(&str, &str)]) -> Option<String> {
+    let mut url = Url::parse(&provider.settings.authorization_endpoint).ok()?;
+    url.query_pairs_mut().extend_pairs(fields);
+    Some(url.into())
+}
+
+/// The callback that a provider sends browsers to: one a provider, so that answers cannot be mixed up.
+pub(super) fn callback_uri(public_url: &str, provider: ProviderId) -> String {
+    format!("{public_url}/callback/{provider}")
+}
+
+/// A resource below the configured base; path segments are encoded.
+pub(super) fn build_resource_url(base: &str, path: &[&str], query: &[(String, String)]) -> Option<Url> {
+    let mut url = Url::parse(base).ok()?;
+    url.path_segments_mut().ok()?.pop_if_empty().extend(path);
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    Some(url)
+}
+
+/// Where a redirect leads, if that is below the base.
+pub(super) fn resolve_redirect(base: &Url, from: &Url, opened: &StreamingResponse) -> Option<Url> {
+    let location = opened.headers.get(header::LOCATION)?.to_str().ok()?;
+    from.join(location).ok().filter(|url| is_within_base(base, url))
+}
+
+/// Whether an address is below the base: the same origin, a path that goes on from it, and no step back, however it
+/// is written.
+fn is_within_base(base: &Url, url: &Url) -> bool {
+    let root = format!("{}/", base.path().trim_end_matches('/'));
+    let path = url.path().to_ascii_lowercase();
+    let steps_back =
+        path.split('/').any(|part| part.starts_with("..")) || path.contains("%2f") || path.contains("%5c");
+    url.origin() == base.origin()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.path().starts_with(&root)
+        && !steps_back
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirect_target_must_be_within_base() {
+        let base = Url::parse("https://bank.example.org/fdx/v5").unwrap();
+        let from = Url::parse("https://bank.example.org/fdx/v5/accounts/a/statements/s").unwrap();
+        let is_within = |place: &str| from.join(place).is_ok_and(|url| is_within_base(&base, &url));
+        for place in ["/fdx/v5/documents/1?x=/../y", "other", "https://bank.example.org:443/fdx/v5/x"] {
+            assert!(is_within(place), "{place}");
+        }
+        for place in [
+            "/fdx/v5",
+            "/fdx/v55/x",
+            "/admin",
+            "/fdx/v5/../../admin",
+            "/fdx/v5/%2e%2E/admin",
+            "/fdx/v5/..%2fadmin",
+            "/fdx/v5/..;/admin",
+            "/fdx/v5/x%5C..%5Cadmin",
+            "/fdx/v5\\..\\admin",
+            "//evil.example.org/fdx/v5/x",
+            "http://bank.example.org/fdx/v5/x",
+            "https://bank.example.org:444/fdx/v5/x",
+            "https://bank.example.org@evil.example.org/fdx/v5/x",
+            "https://me:x@bank.example.org/fdx/v5/x",
+            "https://bank.example.org.evil.example.org/fdx/v5/x",
+            "file:///fdx/v5/x",
+            "data:,x",
+        ] {
+            assert!(!is_within(place), "{place}");
+        }
+    }
+
+    #[test]
+    fn resource_id_is_encoded_as_one_path_segment() {
+        let url = |id| {
+            build_resource_url("https://bank.example.org/fdx/v5", &["accounts", id], &[]).unwrap().to_string()
+        };
+        assert_eq!(url("a1"), "https://bank.example.org/fdx/v5/accounts/a1");
+        assert_eq!(url("../x?y#z"), "https://bank.example.org/fdx/v5/accounts/..%2Fx%3Fy%23z");
+        assert_eq!(url(".."), "https://bank.example.org/fdx/v5/accounts");
+    }
+}

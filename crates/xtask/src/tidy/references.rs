@@ -1,0 +1,90 @@
+//! Symbols that documents name exist: `it/crash_points.rs::a_test`, `suite/connection.rs::a_test`, a path below
+//! `crates/`, or a path from the root such as `config.example.toml::public_url`.
+
+use std::path::Path;
+
+use regex::Regex;
+
+use super::source::SourceFile;
+
+/// Reports each reference of a document to a file or symbol that does not exist.
+pub(super) fn check(sources: &[SourceFile]) -> Vec<String> {
+    let mut findings = Vec::new();
+    for document in sources.iter().filter(|source| is_document(&source.path)) {
+        for (file, symbol) in find_references(&document.text) {
+            if !symbol_exists(sources, file, symbol) {
+                findings.push(format!("{}: there is no {file}::{symbol}", document.path));
+            }
+        }
+    }
+    findings
+}
+
+fn is_document(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|kind| kind == "md")
+}
+
+/// Finds the pairs of file and symbol that stand between backticks in a text, such as `a/b.rs::c`.
+fn find_references(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let spans = text.split('`').filter(|span| !span.contains(char::is_whitespace));
+    let pairs = spans.filter_map(|span| span.split_once("::"));
+    let in_files = pairs.filter(|(file, _)| Path::new(file).extension().is_some() && file.contains('/'));
+    in_files.map(|(file, path)| (file, path.rsplit("::").next().unwrap_or(path)))
+}
+
+fn symbol_exists(sources: &[SourceFile], file: &str, symbol: &str) -> bool {
+    let below_crates = match file.split_once('/') {
+        Some(("it", rest)) => format!("crates/server/tests/it/{rest}"),
+        Some(("suite", rest)) => format!("crates/store/tests/suite/{rest}"),
+        _ => format!("crates/{file}"),
+    };
+    let source = sources.iter().find(|source| source.path == below_crates || source.path == file);
+    source
+        .is_some_and(|source| if source.is_rust() { declares(source, symbol) } else { names(source, symbol) })
+}
+
+/// Returns whether a Rust file declares a function, type, constant, variant, field or macro of this name.
+fn declares(source: &SourceFile, symbol: &str) -> bool {
+    let keyword = r"\b(fn|struct|enum|trait|type|const|static|mod|macro_rules!) ";
+    let symbol = regex::escape(symbol);
+    let declaration =
+        Regex::new(&format!(r"(?m){keyword}{symbol}\b|^\s*(pub(\([a-z]+\))? )?{symbol}(:|,| \{{|\(| =)"));
+    declaration.is_ok_and(|declaration| declaration.is_match(&source.text))
+}
+
+fn names(source: &SourceFile, symbol: &str) -> bool {
+    let word = Regex::new(&format!(r"(^|[^\w-]){}($|[^\w-])", regex::escape(symbol)));
+    word.is_ok_and(|word| source.text.lines().any(|line| word.is_match(line)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(text: &str) -> Vec<String> {
+        let source = |path: &str, text: &str| SourceFile { path: path.into(), text: text.into() };
+        check(&[
+            source("crates/server/tests/it/crash_points.rs", "async fn it_holds(hub: TestHub) {}"),
+            source("crates/store/tests/suite/connection.rs", "fn it_holds() {}"),
+            source("crates/domain/src/id.rs", "pub struct JobId;\npub enum E {\n    Variant,\n}\n"),
+            source("docs/x/a.toml", "public_url = \"\""),
+            source("docs/a.md", text),
+        ])
+    }
+
+    #[test]
+    fn existing_symbols_are_accepted() {
+        let text = "`it/crash_points.rs::it_holds`, `suite/connection.rs::sqlite::it_holds`, \
+                    `domain/src/id.rs::JobId`, `domain/src/id.rs::Variant`, `docs/x/a.toml::public_url`, `a/b.rs`";
+        assert_eq!(findings(text), Vec::<String>::new());
+    }
+
+    #[test]
+    fn missing_file_or_symbol_is_reported() {
+        assert_eq!(
+            findings("see `it/crash_points.rs::missing`"),
+            ["docs/a.md: there is no it/crash_points.rs::missing"]
+        );
+        assert_eq!(findings("`domain/src/ids.rs::JobId` and `docs/x/a.toml::public`").len(), 2);
+    }
+}
