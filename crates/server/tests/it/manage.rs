@@ -34,7 +34,8 @@ impl TestHub {
         let later = refreshed["access_token"].as_str().unwrap();
         assert_eq!(self.read("/accounts", later).await.status, 200, "it is refreshed there as well");
         assert_eq!(self.revoke(later).await.status, 204);
-        self.wait_until("the provider is notified", async || self.list_grant_states().await == ["ended"]).await;
+        self.wait_until("the provider is notified", async || self.list_grant_states().await == ["ended"])
+            .await;
     }
 
     /// An operator takes a step of a recipient's registration with Maple Trust.

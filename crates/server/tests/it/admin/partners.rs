@@ -156,8 +156,10 @@ async fn partner_lifecycle_from_creation_to_recipient_removal(kit: TestHub) {
         assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.json()["error"], "invalid_grant");
     }
     assert_eq!(kit.call(Method::GET, &format!("/api/v1{path}"), &token).await.status, 404);
-    kit.wait_until("the provider is notified of both ends", async || kit.list_grant_states().await == ["ended", "ended"])
-        .await;
+    kit.wait_until("the provider is notified of both ends", async || {
+        kit.list_grant_states().await == ["ended", "ended"]
+    })
+    .await;
     kit.wait_until("the removal is over", async || kit.sql("SELECT 1 FROM client_removals").await.is_empty())
         .await;
     for tokens in [&alice, &bob] {
