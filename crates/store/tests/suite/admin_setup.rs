@@ -119,7 +119,7 @@ async fn registration_filters_and_pages_return_matches(mut kit: TestStore) {
     let by_partner = |id| ListRegistrations { partner: Some(parse_client_id(id)), ..all.clone() };
     for (query, expected) in [
         (by_client("dc-first"), &["dc-first"][..]),
-        (by_client("dc-nobody"), &[]),
+        (by_client("dc-unknown"), &[]),
         (by_provider(1000), &everything),
         (by_provider(2000), &[]),
         (by_partner("pt-one"), &["dc-second", "dc-first"]),

@@ -115,7 +115,7 @@ async fn reactivating_provider_starts_new_invalid_grant_window(kit: TestStore) {
     assert_eq!(
         store_credential(&kit, &all[20].0, last, "new").await,
         StoreCredentialOutcome::Stored,
-        "it lives on"
+        "it remains active"
     );
 }
 

@@ -41,7 +41,7 @@ async fn client_update_writes_one_audit_event_unless_unchanged(kit: TestStore) {
     assert!(kit.update_client("dc-acme", ClientUpdate::Secret(hash("other"))).await);
     assert!(kit.update_client("dc-acme", ClientUpdate::Suspended(true)).await);
     assert!(kit.update_client("dc-acme", ClientUpdate::Suspended(true)).await, "held already");
-    assert!(!kit.update_client("dc-nobody", ClientUpdate::Suspended(true)).await);
+    assert!(!kit.update_client("dc-unknown", ClientUpdate::Suspended(true)).await);
     let stored = kit.store.query(&GetClient { id: parse_client_id("dc-acme") }).await.unwrap().unwrap();
     assert_eq!((stored.credential_generation, stored.secret_hash), (2, hash("other")));
     assert_eq!(
@@ -65,7 +65,7 @@ async fn client_removal_closes_client_before_its_connections_end(kit: TestStore)
         actor: operator_actor(),
     };
     for (id, outcome) in [
-        ("dc-nobody", RemoveClientOutcome::NotFound),
+        ("dc-unknown", RemoveClientOutcome::NotFound),
         ("dc-acme", RemoveClientOutcome::Removed),
         ("dc-acme", RemoveClientOutcome::AlreadyRemoved),
     ] {
@@ -100,7 +100,7 @@ async fn client_removal_closes_client_before_its_connections_end(kit: TestStore)
     assert!(kit.store.query(&ListClientRemovals { limit: 10 }).await.unwrap().is_empty());
     assert_eq!(kit.find_end_cause(&active).await, Some(EndCause::ClientRemoved));
     assert!(matches!(kit.get_connection(&pending).await.state, ConnectionState::Ended(_)));
-    assert_eq!(kit.find_end_cause(&other).await, None, "another's connection lives on");
+    assert_eq!(kit.find_end_cause(&other).await, None, "another's connection remains active");
     let removed = kit.client_audit_actions("dc-acme").await;
     assert_eq!(removed.iter().filter(|word| **word == "client.removed").count(), 1);
 }

@@ -86,7 +86,7 @@ async fn concurrent_exchange_and_end_leave_no_refresh_token(kit: TestStore) {
             join(kit.redeem_code(&name, "dc-acme"), kit.end_connection(&id, EndCause::Operator, None)).await;
         assert_eq!(ended, EndOutcome::Ended);
         let query = FindRefreshToken { hashes: hashes(&format!("refresh-{name}")) };
-        assert!(kit.store.query(&query).await.unwrap().is_none(), "round {round}: a token lives on");
+        assert!(kit.store.query(&query).await.unwrap().is_none(), "round {round}: a token remains active");
         let mut words = vec!["connection.opened", "connection.ended"];
         if matches!(redeemed, RedeemOutcome::Activated(_)) {
             words.insert(1, "connection.activated");

@@ -125,7 +125,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         replacement: "DELETE FROM refresh_tokens WHERE connection_id = ?1 AND 1 = 0",
         tests: TestTarget::StoreSuite,
         test: "race::sqlite::concurrent_exchange_and_end_leave_no_refresh_token",
-        expected_failure: "a token lives on",
+        expected_failure: "a token remains active",
         always: false,
     },
     Mutant {

@@ -125,7 +125,7 @@ fn build_authorize_query(victim: &Victim, credentials: &CallerCredentials) -> St
         UnauthorizedCaller::Foreign => {
             TestClient { redirect_uri: victim.redirect_uri.clone(), ..recipient.clone() }
         }
-        UnauthorizedCaller::Forged => TestClient { id: "dc-nobody".into(), ..recipient.clone() },
+        UnauthorizedCaller::Forged => TestClient { id: "dc-unknown".into(), ..recipient.clone() },
         UnauthorizedCaller::Narrow | UnauthorizedCaller::Suspended | UnauthorizedCaller::Paused => {
             recipient.clone()
         }
@@ -197,7 +197,7 @@ fn expected_response(route: &Route, caller: UnauthorizedCaller) -> ExpectedRespo
         (ApiSurface::Probe, "GET", "/livez") => ExpectedResponse::Text(200, "ok"),
         (ApiSurface::Probe, "GET", "/readyz") => ExpectedResponse::Data,
         (ApiSurface::Probe, "GET", "/metrics") => ExpectedResponse::Text(200, "bowline_http_requests_total"),
-        (_, method, path) => panic!("nobody has thought of wrong callers of {method} {path}"),
+        (_, method, path) => panic!("no unauthorized callers are listed for {method} {path}"),
     }
 }
 

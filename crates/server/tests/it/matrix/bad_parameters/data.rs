@@ -152,7 +152,7 @@ fn expected_list_response(name: &str, bad: BadValue) -> ExpectedResponse {
         ("accountIds", _) => ExpectedResponse::Data,
         ("offset", BadValue::Repeated) => expected_invalid_input("offset is given twice"),
         ("offset", _) => expected_invalid_input("offset is altered, expired or of another list"),
-        (name, bad) => panic!("nobody has thought of {bad:?} as {name}"),
+        (name, bad) => panic!("no expectation is listed for {bad:?} as {name}"),
     }
 }
 
