@@ -25,7 +25,10 @@ fn readme_commands_match_tour_and_ci() {
     let output = Command::new(env!("CARGO_BIN_EXE_bowline")).args(arguments).output().unwrap();
     let shown = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(shown.contains("endpoints are closed: the connection has ended, at the hub and at the bank."), "{shown}");
+    assert!(
+        shown.contains("endpoints are closed: the connection has ended, at the hub and at the bank."),
+        "{shown}"
+    );
     let ci = read_file(".ci/run");
     assert_eq!(ci.lines().last(), Some(*second));
 }

@@ -134,7 +134,10 @@ async fn doctor_reports_problems_with_fixes() {
     let site = HubProcess::new(None).await;
     let assert_fix = |what: &str, how: &str| {
         let problems = run_doctor(&site);
-        assert!(problems.iter().any(|(check, fix)| check == what && fix.contains(how)), "{what}: {problems:?}");
+        assert!(
+            problems.iter().any(|(check, fix)| check == what && fix.contains(how)),
+            "{what}: {problems:?}"
+        );
         problems.len()
     };
     assert_eq!(assert_fix("store", "bowline serve"), 2, "nothing was started yet, the keys are missing too");
