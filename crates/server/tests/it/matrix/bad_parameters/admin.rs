@@ -163,7 +163,7 @@ const LISTS: [ListParameters; 8] = [
     (
         "/admin/v1/jobs",
         &[
-            ("state", "failed", "expected pending, done, dead"),
+            ("state", "failed", "expected pending, done, failed"),
             (
                 "kind",
                 "revoke_at_provider",
