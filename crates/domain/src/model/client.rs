@@ -100,7 +100,7 @@ pub struct Client {
     pub secret_hash: TokenHash,
     /// The number of the current secret. A new secret invalidates the tokens issued to the client itself.
     pub credential_generation: i64,
-    /// Whether authorization requests must contain a PKCE challenge.
+    /// Authorization requests must contain a PKCE challenge.
     pub require_pkce: bool,
     /// The longest consent that the client requests, in days; if absent, the hub's maximum.
     pub max_duration_days: Option<u16>,

@@ -114,7 +114,7 @@ pub struct ManagedJob {
     pub kind: JobKind,
     /// The state.
     pub state: JobState,
-    /// Whether the job still has its sealed token.
+    /// The job still has its sealed token.
     pub has_token: bool,
 }
 

@@ -53,7 +53,7 @@ pub struct OperatorToken {
     pub name: String,
     /// The role.
     pub role: Role,
-    /// Whether this is a bootstrap token, which can only create the first administrator, once.
+    /// The token is a bootstrap token, which can only create the first administrator, once.
     pub bootstrap: bool,
     /// The hash of the token.
     pub hash: TokenHash,

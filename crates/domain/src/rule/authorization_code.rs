@@ -19,7 +19,7 @@ pub enum Redemption {
     Rejected {
         /// The error for the caller.
         error: OAuthError,
-        /// Whether to write an audit event: the code was used already, or belongs to another client.
+        /// The code was used already or belongs to another client, so the attempt must be in the audit log.
         suspicious: bool,
     },
 }
@@ -41,7 +41,8 @@ pub fn redeem(
     if now >= code.expires_at {
         return reject(BAD_CODE, code.used_at.is_some());
     }
-    // For a used code every mismatch is reported as an unusable code. Otherwise whoever stole it could test guesses.
+    // For a used code every mismatch is reported as an unusable code. Otherwise a thief could
+    // test guesses of the other parameters.
     let used = code.used_at.is_some();
     if code.redirect_uri != redirect_uri {
         return reject(if used { BAD_CODE } else { WRONG_REDIRECT }, used);

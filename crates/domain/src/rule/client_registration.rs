@@ -220,7 +220,7 @@ fn parse_registered_client(
     let Ok(mut fields) = serde_json::from_slice::<Map<String, Value>>(body) else {
         return RegistrationResponse::Unusable { problem: "the response cannot be parsed", management: None };
     };
-    // Problems are reported in an order that tells most about the provider: what differs from the request comes first.
+    // A difference to the request is reported before a missing credential: it explains more about the provider.
     let secret = take_credential(&mut fields, "client_secret").map(Secret::new);
     let id = take_credential(&mut fields, "client_id");
     let management = parse_management(&mut fields, id.as_deref(), provider);

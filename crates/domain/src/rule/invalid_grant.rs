@@ -27,7 +27,7 @@ pub struct RefreshStats {
 
 impl RefreshStats {
     const fn has_too_many_failures(self) -> bool {
-        // The percentage alone would pause a small provider after its first failure.
+        // A limit in percent only would pause a small provider after its first failure.
         self.invalid_grants > TRUSTED_FAILURES
             && self.invalid_grants.saturating_mul(100) > self.completed.saturating_mul(MAX_FAILURE_PERCENT)
     }

@@ -117,9 +117,9 @@ fn parse_web_url(uri: &str, loopback: LoopbackPolicy) -> Option<Url> {
 /// Returns whether a text has only the characters of a URI (RFC 3986 §2). The parser follows the rules of browsers and
 /// accepts more than that.
 fn is_uri_text(text: &[u8]) -> bool {
-    let escaped = |rest: &[u8]| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit);
+    let is_escape = |rest: &[u8]| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit);
     text.iter().enumerate().all(|(at, byte)| match byte {
-        b'%' => escaped(&text[at + 1..]),
+        b'%' => is_escape(&text[at + 1..]),
         byte => byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=".contains(byte),
     })
 }
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn validate_text_rejects_invisible_and_control_characters() {
-        for good in [
+        for valid in [
             "Acme Budget",
             "L’Épargne d'Amélie & Cie",
             "銀行",
@@ -198,7 +198,7 @@ mod tests {
             "Acme 💸",
             &"x".repeat(256),
         ] {
-            assert!(validate_text("name", good, 256).is_ok(), "{good}");
+            assert!(validate_text("name", valid, 256).is_ok(), "{valid}");
         }
         for bad in [
             "",
@@ -224,13 +224,13 @@ mod tests {
 
     #[test]
     fn redirect_uris_must_be_https_or_allowed_loopback_http() {
-        let here = ["http://127.0.0.1:3000/cb?x=1", "http://localhost/cb", "http://[::1]/cb"];
-        for good in here.into_iter().chain(["https://app.example.org/back"]) {
-            assert!(validate_redirect_uri(good, LoopbackPolicy::Allowed).is_ok(), "{good}");
+        let loopback = ["http://127.0.0.1:3000/cb?x=1", "http://localhost/cb", "http://[::1]/cb"];
+        for valid in loopback.into_iter().chain(["https://app.example.org/back"]) {
+            assert!(validate_redirect_uri(valid, LoopbackPolicy::Allowed).is_ok(), "{valid}");
             assert_eq!(
-                validate_redirect_uri(good, LoopbackPolicy::Refused).is_ok(),
-                good.starts_with("https"),
-                "{good}"
+                validate_redirect_uri(valid, LoopbackPolicy::Refused).is_ok(),
+                valid.starts_with("https"),
+                "{valid}"
             );
         }
         for bad in [
@@ -287,8 +287,8 @@ mod tests {
     fn contacts_must_be_deliverable_email_addresses() {
         let validate_email =
             |email: &str| validate_contacts("contacts", ".email", &["a@b.example".into(), email.to_owned()]);
-        for good in ["john.doe@flinks.fake.com", "a+b@sub.example.org"] {
-            assert!(validate_email(good).is_ok(), "{good}");
+        for valid in ["john.doe@flinks.fake.com", "a+b@sub.example.org"] {
+            assert!(validate_email(valid).is_ok(), "{valid}");
         }
         for bad in [
             "",

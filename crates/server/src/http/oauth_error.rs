@@ -12,7 +12,7 @@ use serde::Serialize;
 #[schemars(rename = "OAuthError")]
 pub(crate) struct OAuthErrorBody<'a> {
     /// The word, for programs.
-    #[schemars(extend("enum" = OAuthCode::ALL.map(OAuthCode::as_str)))]
+    #[schemars(extend("enum" = OAuthCode::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>()))]
     error: &'static str,
     /// The sentence, for people: it names the field and what was expected.
     error_description: &'a str,
