@@ -45,12 +45,12 @@ pub enum InvalidGrantDecision {
 }
 
 /// Decides the consequence of an `invalid_grant`.
-pub const fn evaluate_invalid_grant(state: ProviderState, stats: RefreshStats) -> InvalidGrantDecision {
+pub const fn evaluate_invalid_grant(state: ProviderState, refreshes: RefreshStats) -> InvalidGrantDecision {
     match state {
         ProviderState::Paused | ProviderState::Retired | ProviderState::AutoPaused => {
             InvalidGrantDecision::ProviderPaused
         }
-        ProviderState::Active if stats.has_too_many_failures() => InvalidGrantDecision::PauseProvider,
+        ProviderState::Active if refreshes.has_too_many_failures() => InvalidGrantDecision::PauseProvider,
         ProviderState::Active => InvalidGrantDecision::EndConnection,
     }
 }
