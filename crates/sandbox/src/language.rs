@@ -1,9 +1,8 @@
-//! Texts of the sandbox's pages, in the language of the reader.
+//! The languages of the sandbox's pages, and their texts.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use fluent_templates::fluent_bundle::FluentValue;
 use fluent_templates::{Loader, static_loader};
 use unic_langid::{LanguageIdentifier, langid};
 
@@ -18,7 +17,7 @@ static_loader! {
 static EN: LanguageIdentifier = langid!("en");
 static FR: LanguageIdentifier = langid!("fr");
 
-/// Texts in one language.
+/// A language in which pages are available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SandboxLanguage {
     En,
@@ -26,7 +25,7 @@ pub(crate) enum SandboxLanguage {
 }
 
 impl SandboxLanguage {
-    /// The first language of a list of tags (`ui_locales`, `Accept-Language`) that is served.
+    /// Returns the first available language of a list of tags, as in `ui_locales` or `Accept-Language`.
     pub(crate) fn from_tags(tags: &str) -> Option<Self> {
         let mut tags = tags.split([' ', ',', ';']).map(str::trim);
         tags.find_map(|tag| match tag.split('-').next() {
@@ -36,7 +35,7 @@ impl SandboxLanguage {
         })
     }
 
-    /// The value of `lang`.
+    /// Returns the value of the HTML attribute `lang`.
     pub(crate) const fn lang(self) -> &'static str {
         match self {
             Self::En => "en",
@@ -44,7 +43,7 @@ impl SandboxLanguage {
         }
     }
 
-    /// The language that the pages offer instead.
+    /// Returns the language that pages offer instead of this one.
     pub(crate) const fn other(self) -> Self {
         match self {
             Self::En => Self::Fr,
@@ -59,26 +58,20 @@ impl SandboxLanguage {
         }
     }
 
-    /// A text.
+    /// Returns the text with a key.
     pub(crate) fn t(self, key: &str) -> String {
         LOCALES.lookup(self.id(), key)
     }
 
-    /// A text, if there is one of that key.
-    pub(crate) fn find(self, key: &str) -> Option<String> {
+    /// Returns the text with a key, or none if there is no such text.
+    pub(crate) fn find_text(self, key: &str) -> Option<String> {
         LOCALES.try_lookup(self.id(), key)
     }
 
-    /// A text with one name in it.
-    pub(crate) fn translate_with(self, key: &str, name: &'static str, value: &str) -> String {
-        let arguments = HashMap::from([(Cow::Borrowed(name), FluentValue::from(value.to_owned()))]);
-        LOCALES.lookup_with_args(self.id(), key, &arguments)
-    }
-
-    /// A text with several names in it.
-    pub(crate) fn translate_with_args(self, key: &str, values: &[(&'static str, &str)]) -> String {
-        let named = values.iter().map(|(name, value)| (Cow::Borrowed(*name), (*value).into()));
-        LOCALES.lookup_with_args(self.id(), key, &named.collect())
+    /// Returns the text with a key, in which placeholders are replaced by values.
+    pub(crate) fn t_with(self, key: &str, values: &[(&'static str, &str)]) -> String {
+        let arguments = values.iter().map(|(name, value)| (Cow::Borrowed(*name), (*value).into()));
+        LOCALES.lookup_with_args(self.id(), key, &arguments.collect::<HashMap<_, _>>())
     }
 }
 
@@ -99,10 +92,11 @@ mod tests {
             let lines = text.lines().filter(|l| !l.starts_with(['#', ' ']));
             lines.filter_map(|l| Some(l.split_once(" =")?.0.to_owned())).collect()
         };
+
         for (en, fr) in [
             (include_str!("../locales/en/bank.ftl"), include_str!("../locales/fr/bank.ftl")),
             (include_str!("../locales/en/demo.ftl"), include_str!("../locales/fr/demo.ftl")),
-            (include_str!("../locales/en/words.ftl"), include_str!("../locales/fr/words.ftl")),
+            (include_str!("../locales/en/dates.ftl"), include_str!("../locales/fr/dates.ftl")),
         ] {
             assert_eq!(keys(en), keys(fr));
         }

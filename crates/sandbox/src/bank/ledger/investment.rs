@@ -1,39 +1,41 @@
-//! What investment accounts do: contributions, trades, dividends, fees.
+//! Postings of investment accounts: contributions, trades, dividends and fees.
 
 use std::collections::BTreeMap;
 
 use jiff::civil;
 
-use super::ledger::InvestmentPlan;
-use super::postings::{Detail, Posting, PostingRun};
+use super::account_spec::InvestmentPlan;
+use super::posting::{Posting, PostingDetail};
+use super::posting_generator::PostingGenerator;
 use super::securities::{Security, find_security, next_business_day};
 
-/// Cents that a trade of shares costs.
+/// The commission on a trade of shares. Funds and bonds are traded without one.
 const TRADE_COMMISSION_CENTS: i64 = 995;
 
-/// What is held of a security, in ten-thousandths of a unit and in cents.
+/// The current units (in ten-thousandths) and the total cost (in cents) of a position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct PositionBalance {
     pub(super) units: i64,
     pub(super) cost: i64,
 }
 
-/// What is held after some bookings, by symbol.
+/// Computes the positions after some postings, by symbol.
 pub(super) fn compute_position_balances(
     plan: &InvestmentPlan,
-    booked: &[Posting],
+    postings: &[Posting],
 ) -> BTreeMap<&'static str, PositionBalance> {
     let mut balances: BTreeMap<&'static str, PositionBalance> = BTreeMap::new();
     for position in plan.positions {
         let cost = position.units * position.unit_cost / 10_000;
         balances.insert(position.symbol, PositionBalance { units: position.units, cost });
     }
-    for booking in booked {
-        if let Detail::Trade { symbol, units, price, .. } = booking.detail {
+    for posting in postings {
+        if let PostingDetail::Trade { symbol, units, price, .. } = posting.detail {
             let balance = balances.entry(symbol).or_default();
             if units > 0 {
                 balance.cost += units * price / 10_000;
             } else if balance.units > 0 {
+                // A sale removes its share of the cost, so the average cost of a unit stays the same.
                 balance.cost += balance.cost * units / balance.units;
             }
             balance.units += units;
@@ -42,25 +44,26 @@ pub(super) fn compute_position_balances(
     balances
 }
 
-impl PostingRun<'_> {
+impl PostingGenerator<'_> {
     pub(super) fn post_plan(&mut self, day: civil::Date, plan: &InvestmentPlan) {
         if let Some((number, cents, symbol)) = plan.monthly_contribution {
             if day.day() == number {
                 self.post_contribution(day, cents, plan);
             }
-            if let Some(fund) = find_security(symbol).filter(|_| is_business_day(day, number + 1)) {
-                let granted = plan.grant.map_or(0, |(percent, _)| cents * percent / 100);
-                let price = self.book.market().price(fund, day);
-                self.post_trade(day, fund, (cents + granted) * 10_000 / price, plan);
+            // The money arrives on the day of the contribution and is invested on the business day after.
+            if let Some(fund) = find_security(symbol).filter(|_| is_trading_day(day, number + 1)) {
+                let grant_cents = plan.grant.map_or(0, |(percent, _)| cents * percent / 100);
+                let price = self.ledger.market().price(fund, day);
+                self.post_trade(day, fund, (cents + grant_cents) * 10_000 / price, plan);
             }
         }
         for (month, number, symbol, units) in plan.trades {
-            let due = day.month() == *month && is_business_day(day, *number);
-            if let Some(security) = find_security(symbol).filter(|_| due) {
+            let is_due = day.month() == *month && is_trading_day(day, *number);
+            if let Some(security) = find_security(symbol).filter(|_| is_due) {
                 self.post_trade(day, security, units * 10_000, plan);
             }
         }
-        if day.month() % 3 == 0 && is_business_day(day, 28) {
+        if day.month() % 3 == 0 && is_trading_day(day, 28) {
             self.post_payouts(day, plan);
         }
         if (day.month(), day.day()) == (12, 15) && plan.fee > 0 {
@@ -72,13 +75,13 @@ impl PostingRun<'_> {
     fn post_contribution(&mut self, day: civil::Date, cents: i64, plan: &InvestmentPlan) {
         let contribution = Posting { is_mirrored: true, ..cash_posting(day, cents, "CONTRIBUTION") };
         self.post(Posting { description: plan.wording.contribution.into(), ..contribution });
-        if let Some((percent, says)) = plan.grant {
+        if let Some((percent, description)) = plan.grant {
             let grant = cash_posting(day, cents * percent / 100, "CONTRIBUTION");
-            self.post(Posting { description: says.into(), ..grant });
+            self.post(Posting { description: description.into(), ..grant });
         }
     }
 
-    /// Buys, or sells if the units are negative. It settles on the next day of business.
+    /// Posts a purchase, or a sale if the units are negative, that settles on the next business day.
     fn post_trade(
         &mut self,
         day: civil::Date,
@@ -86,7 +89,7 @@ impl PostingRun<'_> {
         units: i64,
         plan: &InvestmentPlan,
     ) {
-        let price = self.book.market().price(security, day);
+        let price = self.ledger.market().price(security, day);
         let commission = if security.kind == "STOCK" { TRADE_COMMISSION_CENTS } else { 0 };
         let cents = -(units * price / 10_000) - commission;
         if units == 0 {
@@ -98,12 +101,12 @@ impl PostingRun<'_> {
         self.post(Posting {
             description: format!("{verb} {}", security.name),
             posted_on: next_business_day(day.tomorrow().unwrap_or(day)),
-            detail: Detail::Trade { symbol: security.symbol, units, price, commission },
+            detail: PostingDetail::Trade { symbol: security.symbol, units, price, commission },
             ..trade
         });
     }
 
-    /// Dividends of shares in cash, those of funds in units, interest of bonds.
+    /// Posts the quarterly dividends and interest: of shares and bonds in cash, of funds in units.
     fn post_payouts(&mut self, day: civil::Date, plan: &InvestmentPlan) {
         for (symbol, balance) in compute_position_balances(plan, &self.postings) {
             let Some(security) = find_security(symbol) else { continue };
@@ -120,23 +123,24 @@ impl PostingRun<'_> {
                 description: format!("{verb} {}", security.name),
                 ..cash_posting(day, cents, kind)
             };
+            // A reinvested dividend buys units and leaves the cash of the account unchanged.
             if security.kind == "MUTUALFUND" {
-                let price = self.book.market().price(security, day);
+                let price = self.ledger.market().price(security, day);
                 let units = cents * 10_000 / price;
                 payout.cents = 0;
-                payout.detail = Detail::Trade { symbol: security.symbol, units, price, commission: 0 };
+                payout.detail = PostingDetail::Trade { symbol: security.symbol, units, price, commission: 0 };
             }
             self.post(payout);
         }
     }
 }
 
-/// Whether a day is that of a month's number, or the Monday after it if that was on a weekend.
-fn is_business_day(day: civil::Date, number: i8) -> bool {
+/// Returns true if a day is the given day of its month, or the Monday after if that is on a weekend.
+fn is_trading_day(day: civil::Date, number: i8) -> bool {
     day == next_business_day(civil::date(day.year(), day.month(), number))
 }
 
-/// A booking that changes the cash of an account.
+/// Creates a posting that changes the cash of an investment account.
 fn cash_posting(day: civil::Date, cents: i64, kind: &'static str) -> Posting {
     Posting { kind: Some(kind), category: "investment", ..Posting::new(day, cents, "") }
 }

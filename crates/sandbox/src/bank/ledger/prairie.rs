@@ -1,19 +1,21 @@
-//! The accounts of *Prairie Credit Union*: few, as it is there for one rule only.
+//! The accounts of *Prairie Credit Union*: only as many as its grant rule (one grant for each customer) needs.
 
 use jiff::civil::Weekday;
 
-use super::ledger::{Habit, HabitSchedule, Ledger, habit, mirror, purchase, sweep};
+use super::account_spec::{AccountSpec, Habit, HabitSchedule, habit, mirror, purchase, sweep};
 
-pub(super) const LEDGERS: &[Ledger] = &[
-    Ledger::deposit("pc-alice-chequing", &["alice"], "Member Chequing", "CHECKING")
+pub(super) const ACCOUNTS: &[AccountSpec] = &[
+    AccountSpec::deposit("pc-alice-chequing", &["alice"], "Member Chequing", "CHECKING")
         .opening(143_300)
         .habits(ALICE),
-    Ledger::deposit("pc-alice-savings", &["alice"], "Member Savings", "SAVINGS")
+    AccountSpec::deposit("pc-alice-savings", &["alice"], "Member Savings", "SAVINGS")
         .opening(318_000)
         .rate(160)
         .habits(&[mirror("pc-alice-chequing", "TRANSFER", &["TRANSFER FROM CHEQUING"], "transfer")]),
-    Ledger::deposit("pc-bob-chequing", &["bob"], "Member Chequing", "CHECKING").opening(96_450).habits(BOB),
-    Ledger::card("pc-bob-card", &["bob"], "Harvest Card", ("MASTERCARD", 300_000, true))
+    AccountSpec::deposit("pc-bob-chequing", &["bob"], "Member Chequing", "CHECKING")
+        .opening(96_450)
+        .habits(BOB),
+    AccountSpec::card("pc-bob-card", &["bob"], "Harvest Card", ("MASTERCARD", 300_000, true))
         .opening(-18_240)
         .rate(1_899)
         .habits(&[purchase(
@@ -22,11 +24,11 @@ pub(super) const LEDGERS: &[Ledger] = &[
             &["ELEVATOR DINER", "PRAIRIE HARDWARE"],
             "shopping",
         )]),
-    Ledger::deposit("pc-joint-savings", &["alice", "bob"], "Joint Savings", "SAVINGS")
+    AccountSpec::deposit("pc-joint-savings", &["alice", "bob"], "Joint Savings", "SAVINGS")
         .opening(205_000)
         .rate(190)
         .habits(&[habit(
-            HabitSchedule::Day(12),
+            HabitSchedule::MonthDay(12),
             (15_000, 15_000),
             "TRANSFER",
             &["TRANSFER FROM MEMBER"],
@@ -35,7 +37,7 @@ pub(super) const LEDGERS: &[Ledger] = &[
 ];
 
 const ALICE: &[Habit] = &[
-    habit(HabitSchedule::Day(30), (48_000, 52_000), "DEPOSIT", &["WHEATLAND CRAFTS MARKET"], "income"),
+    habit(HabitSchedule::MonthDay(30), (48_000, 52_000), "DEPOSIT", &["WHEATLAND CRAFTS MARKET"], "income"),
     habit(
         HabitSchedule::Weekly(Weekday::Saturday, 200),
         (-2_000, -8_000),

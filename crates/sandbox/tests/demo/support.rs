@@ -1,4 +1,4 @@
-//! A hub that says what a test wants it to say, and a browser before the app.
+//! Test support: a stub of the hub with configurable responses, and a browser of the app.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,7 +16,7 @@ use tower::ServiceExt;
 
 pub(crate) const NOW: i64 = 1_795_500_000_000;
 pub(crate) const ORIGIN: &str = "http://127.0.0.1:8401";
-pub(crate) const SECRET: &str = "s3cret-of-acme-budget-that-nobody-sees";
+pub(crate) const SECRET: &str = "s3cret-of-acme-budget-that-no-page-shows";
 pub(crate) const ACCESS: &str = "eyJhbGciOi.first-access-token.signature";
 pub(crate) const NEWER_ACCESS: &str = "eyJhbGciOi.newer-access-token.signature";
 pub(crate) const REFRESH: &str = "rt-0123456789-refresh-token";
@@ -30,7 +30,7 @@ pub(crate) const LIST_TRANSACTIONS: &str = "GET /api/fdx/5/accounts/a1/transacti
 
 pub(crate) type CannedResponse = (u16, &'static [(&'static str, &'static str)], String);
 
-/// What the app sent.
+/// A request that the app sent to the hub.
 #[derive(Clone, Debug)]
 pub(crate) struct ReceivedRequest {
     pub(crate) target: String,
@@ -39,7 +39,7 @@ pub(crate) struct ReceivedRequest {
     pub(crate) body: Value,
 }
 
-/// A hub that answers as told: first what was said once, then what was said for good.
+/// A hub that responds first with the queued response for a request, then with the default response.
 #[derive(Clone, Default)]
 pub(crate) struct HubStub {
     pub(crate) url: String,
@@ -83,10 +83,10 @@ impl HubStub {
     }
 
     pub(crate) fn requests_to(&self, target: &str) -> Vec<ReceivedRequest> {
-        self.received.lock().unwrap().iter().filter(|seen| seen.target == target).cloned().collect()
+        self.received.lock().unwrap().iter().filter(|request| request.target == target).cloned().collect()
     }
 
-    /// From now on the hub acts as for an ended connection.
+    /// Makes the hub respond as for an ended connection.
     pub(crate) fn end_connection(&self) {
         self.respond_always(LIST_ACCOUNTS, 401, &json!({"code": 602, "message": "Customer not authorized"}));
         self.respond_always(TOKEN, 400, &json!({"error": "invalid_grant"}));
@@ -110,10 +110,10 @@ pub(crate) async fn respond(
     let (query, body) =
         (uri.query().unwrap_or_default().into(), serde_json::from_str(&body).unwrap_or_default());
     hub.received.lock().unwrap().push(ReceivedRequest { target: target.clone(), query, bearer, body });
-    let mut once = hub.queued.lock().unwrap();
-    let queued = once.iter().position(|(known, _)| *known == target).and_then(|at| once.remove(at));
-    let always = || hub.defaults.lock().unwrap().iter().find(|(known, _)| *known == target).cloned();
-    let Some((_, (status, headers, body))) = queued.or_else(always) else {
+    let mut queue = hub.queued.lock().unwrap();
+    let queued = queue.iter().position(|(known, _)| *known == target).and_then(|at| queue.remove(at));
+    let default = || hub.defaults.lock().unwrap().iter().find(|(known, _)| *known == target).cloned();
+    let Some((_, (status, headers, body))) = queued.or_else(default) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
@@ -139,7 +139,7 @@ impl DemoFixture {
     pub(crate) async fn new() -> Self {
         let hub = HubStub::start().await;
         let clock = Arc::new(AtomicI64::new(NOW));
-        let ticking = Arc::clone(&clock);
+        let app_clock = Arc::clone(&clock);
         let demo = Demo::new(DemoSettings {
             origin: ORIGIN.into(),
             hub: hub.url.clone(),
@@ -151,7 +151,7 @@ impl DemoFixture {
                 OfferedBank { id: 1000, name: "Maple Trust".into() },
                 OfferedBank { id: 2000, name: "Caisse Rideau".into() },
             ],
-            clock: Arc::new(move || ticking.load(Ordering::Relaxed)),
+            clock: Arc::new(move || app_clock.load(Ordering::Relaxed)),
         })
         .unwrap();
         Self { router: demo.router(), hub, clock }
@@ -166,16 +166,16 @@ impl DemoFixture {
         }
     }
 
-    /// A browser with a connection to Maple Trust.
+    /// Returns a browser with a connection to Maple Trust.
     pub(crate) async fn connected_browser(&self) -> DemoBrowser {
         let mut browser = self.browser();
-        let back = browser.complete_authorization(Some("1000"), &format!("code={CODE}")).await;
-        assert_eq!((back.status, &*back.location), (StatusCode::SEE_OTHER, "/accounts"));
+        let callback = browser.complete_authorization(Some("1000"), &format!("code={CODE}")).await;
+        assert_eq!((callback.status, &*callback.location), (StatusCode::SEE_OTHER, "/accounts"));
         browser
     }
 }
 
-/// A browser: one cookie, the form token of the last page, and everything that it was ever shown.
+/// A browser with its cookie, the CSRF token of the last page, and the text of all pages it has shown.
 pub(crate) struct DemoBrowser {
     pub(crate) router: Router,
     pub(crate) cookie: String,
@@ -210,7 +210,7 @@ impl DemoBrowser {
         if let Some((_, rest)) = text.split_once(r#"name="csrf_token" value=""#) {
             rest.split('"').next().unwrap().clone_into(&mut self.csrf_token);
         }
-        assert!(!text.contains("Unknown localization"), "a text is missing: {text}");
+        assert!(!text.contains("Unknown localization"), "a text key has no text: {text}");
         assert!(!text.contains("<script") && !text.contains("style="), "{text}");
         self.seen_text.push_str(&text);
         DemoPage { status: parts.status, location, headers: parts.headers, text }
@@ -242,13 +242,17 @@ impl DemoBrowser {
         self.send(request.body(Body::from(form)).unwrap()).await
     }
 
-    /// Begins a connection, and comes back from the hub with that answer.
-    pub(crate) async fn complete_authorization(&mut self, provider: Option<&str>, answer: &str) -> DemoPage {
+    /// Begins an authorization and returns to the app with a response of the hub.
+    pub(crate) async fn complete_authorization(
+        &mut self,
+        provider: Option<&str>,
+        response: &str,
+    ) -> DemoPage {
         let state = self.begin_authorization(provider).await.1;
-        self.get(&format!("/callback?{answer}&state={state}")).await
+        self.get(&format!("/callback?{response}&state={state}")).await
     }
 
-    /// Begins a connection: the address at the hub, and the state in it.
+    /// Begins an authorization and returns the URL at the hub and its `state`.
     pub(crate) async fn begin_authorization(&mut self, provider: Option<&str>) -> (url::Url, String) {
         self.get("/").await;
         let fields: Vec<_> = provider.map(|id| ("provider_id", id)).into_iter().collect();
@@ -262,4 +266,13 @@ impl DemoBrowser {
 
 pub(crate) fn query_parameter(url: &url::Url, name: &str) -> Option<String> {
     url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+}
+
+/// Returns a deposit transaction with some fields in JSON syntax.
+pub(crate) fn transaction_json(id: usize, fields: &str) -> Value {
+    let text = format!(
+        r#"{{"depositTransaction":{{"transactionId":"t{id}","transactionTimestamp":"2026-10-0{}T12:00:00Z",{fields}}}}}"#,
+        id % 9 + 1
+    );
+    serde_json::from_str(&text).unwrap()
 }

@@ -1,4 +1,4 @@
-# Dates, as every party writes them.
+# Dates on the pages of the banks and the demo app.
 day = { $month } { $day }, { $year }
 month-short-1 = Jan
 month-short-2 = Feb

@@ -1,4 +1,4 @@
-# Dates, as every party writes them.
+# Dates on the pages of the banks and the demo app.
 day = { $day } { $month } { $year }
 month-short-1 = janv.
 month-short-2 = févr.

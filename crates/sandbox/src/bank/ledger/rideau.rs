@@ -1,51 +1,65 @@
-//! Les comptes de la *Caisse Rideau*: products and payees are French, and made up.
+//! The accounts of *Caisse Rideau*. Products and payees are French and invented.
 
 use jiff::civil::{Weekday, date};
 
-use super::ledger::{
-    Habit, HabitSchedule, InvestmentPlan, Ledger, Loan, PlanWording, Position, Term, habit, mirror, purchase,
-    sweep,
+use super::account_spec::{
+    AccountSpec, DepositTerm, Habit, HabitSchedule, InvestmentPlan, LoanTerms, PlanWording, Position, habit,
+    mirror, purchase, sweep,
 };
 
-pub(super) const LEDGERS: &[Ledger] = &[
-    Ledger::deposit("cr-alice-courant", &["alice"], "Compte courant", "CHECKING")
+pub(super) const ACCOUNTS: &[AccountSpec] = &[
+    AccountSpec::deposit("cr-alice-courant", &["alice"], "Compte courant", "CHECKING")
         .opening(121_740)
         .habits(ALICE),
-    Ledger::deposit("cr-alice-epargne", &["alice"], "Épargne à intérêt élevé", "HIGHINTERESTSAVINGSACCOUNT")
-        .opening(455_000)
-        .rate(265)
-        .habits(&[mirror("cr-alice-courant", "TRANSFER", &["VIREMENT DU COMPTE COURANT"], "transfer")]),
-    Ledger::plan("cr-alice-celi", &["alice"], "CELI Placements", &CELI).opening(8_015),
-    Ledger::deposit("cr-bob-courant", &["bob"], "Compte courant", "CHECKING").opening(160_480).habits(BOB),
-    Ledger::deposit("cr-conjoint", &["alice", "bob"], "Compte conjoint", "CHECKING")
+    AccountSpec::deposit(
+        "cr-alice-epargne",
+        &["alice"],
+        "Épargne à intérêt élevé",
+        "HIGHINTERESTSAVINGSACCOUNT",
+    )
+    .opening(455_000)
+    .rate(265)
+    .habits(&[mirror("cr-alice-courant", "TRANSFER", &["VIREMENT DU COMPTE COURANT"], "transfer")]),
+    AccountSpec::investment("cr-alice-celi", &["alice"], "CELI Placements", &CELI).opening(8_015),
+    AccountSpec::deposit("cr-bob-courant", &["bob"], "Compte courant", "CHECKING")
+        .opening(160_480)
+        .habits(BOB),
+    AccountSpec::deposit("cr-conjoint", &["alice", "bob"], "Compte conjoint", "CHECKING")
         .opening(92_160)
         .nickname("Maison")
         .habits(JOINT),
-    Ledger::line("cr-bob-marge", &["bob"], "Marge de crédit personnelle", ("LINEOFCREDIT", 1_000_000))
-        .opening(-184_300)
-        .rate(945)
-        .habits(&[habit(
-            HabitSchedule::Yearly(5, 22),
-            (-120_000, -190_000),
-            "WITHDRAWAL",
-            &["RETRAIT VERS LE COMPTE COURANT"],
-            "transfer",
-        )]),
-    Ledger::loan("cr-bob-pret", &["bob"], "Prêt personnel", ("PERSONALLOAN", LOAN)).rate(790),
-    Ledger::deposit("cr-chloe-courant", &["chloe"], "Compte Profil", "CHECKING")
+    AccountSpec::credit_line(
+        "cr-bob-marge",
+        &["bob"],
+        "Marge de crédit personnelle",
+        ("LINEOFCREDIT", 1_000_000),
+    )
+    .opening(-184_300)
+    .rate(945)
+    .habits(&[habit(
+        HabitSchedule::Yearly(5, 22),
+        (-120_000, -190_000),
+        "WITHDRAWAL",
+        &["RETRAIT VERS LE COMPTE COURANT"],
+        "transfer",
+    )]),
+    AccountSpec::loan("cr-bob-pret", &["bob"], "Prêt personnel", ("PERSONALLOAN", LOAN)).rate(790),
+    AccountSpec::deposit("cr-chloe-courant", &["chloe"], "Compte Profil", "CHECKING")
         .opening(233_900)
         .habits(CHLOE),
-    Ledger::card("cr-chloe-carte", &["chloe"], "Carte Récompenses Or", ("VISA", 700_000, false))
+    AccountSpec::card("cr-chloe-carte", &["chloe"], "Carte Récompenses Or", ("VISA", 700_000, false))
         .opening(-61_050)
         .rate(1_990)
         .habits(CHLOE_CARD),
-    Ledger::loan("cr-chloe-hypotheque", &["chloe"], "Hypothèque fixe 3 ans", ("MORTGAGE", MORTGAGE))
+    AccountSpec::loan("cr-chloe-hypotheque", &["chloe"], "Hypothèque fixe 3 ans", ("MORTGAGE", MORTGAGE))
         .rate(524),
-    Ledger::plan("cr-chloe-reee", &["chloe"], "REEE familial", &REEE).opening(0).nickname("Études de Léa"),
-    Ledger::deposit("cr-david-entreprise", &["david"], "Compte Entreprise", "COMMERCIALDEPOSIT")
+    AccountSpec::investment("cr-chloe-reee", &["chloe"], "REEE familial", &REEE)
+        .opening(0)
+        .nickname("Études de Léa"),
+    AccountSpec::deposit("cr-david-entreprise", &["david"], "Compte Entreprise", "COMMERCIALDEPOSIT")
         .opening(980_000)
         .habits(BUSINESS),
-    Ledger::line(
+    AccountSpec::credit_line(
         "cr-david-marge",
         &["david"],
         "Marge de crédit commerciale",
@@ -60,17 +74,17 @@ pub(super) const LEDGERS: &[Ledger] = &[
         &["AVANCE SUR MARGE"],
         "transfer",
     )]),
-    Ledger::term_deposit("cr-david-cpg", &["david"], "Certificat de placement garanti 18 mois", CPG)
+    AccountSpec::term_deposit("cr-david-cpg", &["david"], "Certificat de placement garanti 18 mois", CPG)
         .opening(2_500_000)
         .rate(405),
-    Ledger::deposit("cr-emma-etudiant", &["emma"], "Compte Étudiant", "CHECKING")
+    AccountSpec::deposit("cr-emma-etudiant", &["emma"], "Compte Étudiant", "CHECKING")
         .opening(64_120)
         .habits(EMMA),
-    Ledger::card("cr-emma-carte", &["emma"], "Carte Départ", ("MASTERCARD", 100_000, true))
+    AccountSpec::card("cr-emma-carte", &["emma"], "Carte Départ", ("MASTERCARD", 100_000, true))
         .opening(-9_980)
         .rate(2_090)
         .habits(EMMA_CARD),
-    Ledger::deposit("cr-farid-courant", &["farid"], "Compte courant", "CHECKING").closed(),
+    AccountSpec::deposit("cr-farid-courant", &["farid"], "Compte courant", "CHECKING").closed(),
 ];
 
 const GROCERIES: &[&str] = &["ÉPICERIE LAFOREST", "MARCHÉ DU VIEUX-HULL", "FRUITERIE DES CHUTES"];
@@ -80,13 +94,19 @@ const SHOPS: &[&str] = &["LIBRAIRIE DU SOLEIL LEVANT", "QUINCAILLERIE BEAUCHAMP"
 const FUEL: &[&str] = &["PÉTRO-OUTAOUAIS", "STATION DU PONT"];
 
 const fn monthly_fee(cents: i64) -> Habit {
-    habit(HabitSchedule::Day(27), (-cents, -cents), "FEE", &["FRAIS MENSUELS"], "fees")
+    habit(HabitSchedule::MonthDay(27), (-cents, -cents), "FEE", &["FRAIS MENSUELS"], "fees")
 }
 
 const ALICE: &[Habit] = &[
-    habit(HabitSchedule::Day(2), (68_000, 79_000), "DEPOSIT", &["HONORAIRES TRADUCTION OUTAOUAIS"], "income"),
     habit(
-        HabitSchedule::Day(10),
+        HabitSchedule::MonthDay(2),
+        (68_000, 79_000),
+        "DEPOSIT",
+        &["HONORAIRES TRADUCTION OUTAOUAIS"],
+        "income",
+    ),
+    habit(
+        HabitSchedule::MonthDay(10),
         (-20_000, -20_000),
         "TRANSFER",
         &["VIREMENT AU COMPTE CONJOINT"],
@@ -101,7 +121,7 @@ const ALICE: &[Habit] = &[
 const BOB: &[Habit] = &[
     habit(HabitSchedule::Payday, (59_000, 62_000), "DIRECTDEPOSIT", &["PAIE COLLÈGE DE LA RIVE"], "income"),
     habit(
-        HabitSchedule::Day(10),
+        HabitSchedule::MonthDay(10),
         (-20_000, -20_000),
         "TRANSFER",
         &["VIREMENT AU COMPTE CONJOINT"],
@@ -121,9 +141,21 @@ const BOB: &[Habit] = &[
     monthly_fee(295),
 ];
 const JOINT: &[Habit] = &[
-    habit(HabitSchedule::Day(10), (20_000, 20_000), "TRANSFER", &["VIREMENT D'ALICE TREMBLAY"], "transfer"),
-    habit(HabitSchedule::Day(10), (20_000, 20_000), "TRANSFER", &["VIREMENT DE BOB TREMBLAY"], "transfer"),
-    habit(HabitSchedule::Day(15), (-9_800, -16_400), "BILLPAYMENT", &["ÉNERGIE BORÉALE"], "utilities"),
+    habit(
+        HabitSchedule::MonthDay(10),
+        (20_000, 20_000),
+        "TRANSFER",
+        &["VIREMENT D'ALICE TREMBLAY"],
+        "transfer",
+    ),
+    habit(
+        HabitSchedule::MonthDay(10),
+        (20_000, 20_000),
+        "TRANSFER",
+        &["VIREMENT DE BOB TREMBLAY"],
+        "transfer",
+    ),
+    habit(HabitSchedule::MonthDay(15), (-9_800, -16_400), "BILLPAYMENT", &["ÉNERGIE BORÉALE"], "utilities"),
     habit(HabitSchedule::Weekly(Weekday::Friday, 190), (-3_800, -8_400), "POSDEBIT", GROCERIES, "groceries"),
     sweep(200_000, &["VIREMENT PROJET CHALET"]),
 ];
@@ -138,9 +170,9 @@ const CHLOE: &[Habit] = &[
     mirror("cr-chloe-hypotheque", "BILLPAYMENT", &["HYPOTHÈQUE CAISSE RIDEAU"], "housing"),
     mirror("cr-chloe-carte", "BILLPAYMENT", &["PAIEMENT CARTE RÉCOMPENSES OR"], "transfer"),
     mirror("cr-chloe-reee", "TRANSFER", &["COTISATION REEE"], "transfer"),
-    habit(HabitSchedule::Day(4), (-8_490, -8_490), "BILLPAYMENT", &["TÉLÉPHONIE DU NORD"], "utilities"),
+    habit(HabitSchedule::MonthDay(4), (-8_490, -8_490), "BILLPAYMENT", &["TÉLÉPHONIE DU NORD"], "utilities"),
     habit(
-        HabitSchedule::Day(21),
+        HabitSchedule::MonthDay(21),
         (-21_500, -21_500),
         "BILLPAYMENT",
         &["TAXES MUNICIPALES VILLE DE QUÉBEC"],
@@ -186,13 +218,19 @@ const BUSINESS: &[Habit] = &[
         "supplies",
     ),
     habit(HabitSchedule::Payday, (-210_000, -230_000), "WITHDRAWAL", &["PAIE DES EMPLOYÉS"], "wages"),
-    habit(HabitSchedule::Day(3), (-120_000, -120_000), "BILLPAYMENT", &["LOYER PARC INDUSTRIEL"], "housing"),
+    habit(
+        HabitSchedule::MonthDay(3),
+        (-120_000, -120_000),
+        "BILLPAYMENT",
+        &["LOYER PARC INDUSTRIEL"],
+        "housing",
+    ),
     mirror("cr-david-marge", "BILLPAYMENT", &["REMBOURSEMENT MARGE COMMERCIALE"], "transfer"),
     sweep(2_000_000, &["VIREMENT À LA RÉSERVE"]),
     monthly_fee(2_900),
 ];
 const EMMA: &[Habit] = &[
-    habit(HabitSchedule::Day(1), (52_000, 60_000), "TRANSFER", &["VIREMENT DE H MACLEOD"], "income"),
+    habit(HabitSchedule::MonthDay(1), (52_000, 60_000), "TRANSFER", &["VIREMENT DE H MACLEOD"], "income"),
     mirror("cr-emma-carte", "BILLPAYMENT", &["PAIEMENT CARTE DÉPART"], "transfer"),
     habit(HabitSchedule::Weekly(Weekday::Sunday, 150), (-2_400, -5_600), "POSDEBIT", GROCERIES, "groceries"),
     habit(HabitSchedule::Chance(40), (-450, -1_300), "POSDEBIT", COFFEE, "restaurants"),
@@ -200,12 +238,12 @@ const EMMA: &[Habit] = &[
 ];
 const EMMA_CARD: &[Habit] = &[
     purchase(HabitSchedule::Chance(20), (-800, -2_900), RESTAURANTS, "restaurants"),
-    purchase(HabitSchedule::Day(9), (-799, -799), &["LANTERNE DIFFUSION"], "entertainment"),
+    purchase(HabitSchedule::MonthDay(9), (-799, -799), &["LANTERNE DIFFUSION"], "entertainment"),
     purchase(HabitSchedule::Chance(5), (-900, -2_500), &["POCKET GAMES SEATTLE"], "entertainment")
         .in_currency("USD"),
 ];
 
-const LOAN: Loan = Loan {
+const LOAN: LoanTerms = LoanTerms {
     start_date: date(2022, 9, 8),
     months: 84,
     original_principal: 1_500_000,
@@ -215,7 +253,7 @@ const LOAN: Loan = Loan {
     renewal_months: None,
     payment_description: "VERSEMENT PRÊT PERSONNEL",
 };
-const MORTGAGE: Loan = Loan {
+const MORTGAGE: LoanTerms = LoanTerms {
     start_date: date(2022, 8, 1),
     months: 300,
     original_principal: 24_800_000,
@@ -225,7 +263,7 @@ const MORTGAGE: Loan = Loan {
     renewal_months: Some(36),
     payment_description: "VERSEMENT HYPOTHÉCAIRE",
 };
-const CPG: Term = Term { months: 18, start_date: date(2022, 9, 20) };
+const CPG: DepositTerm = DepositTerm { months: 18, start_date: date(2022, 9, 20) };
 const PLAN_WORDING: PlanWording = PlanWording {
     contribution: "COTISATION",
     bought: "ACHAT",

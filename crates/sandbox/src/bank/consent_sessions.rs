@@ -1,11 +1,11 @@
-//! Stays: a browser at the page where a customer looks after consents.
+//! Sessions of customers who manage their consents on the bank's pages.
 
 use std::collections::BTreeMap;
 
 const SESSION_TTL_MS: i64 = 900_000;
 const MAX_SESSIONS: usize = 10_000;
 
-/// A browser, and who signed in with it.
+/// The session of a browser; without a user name until the customer signs in.
 #[derive(Clone, Debug)]
 pub(super) struct ConsentSession {
     pub(super) csrf_token: String,
@@ -13,14 +13,13 @@ pub(super) struct ConsentSession {
     expires_at: i64,
 }
 
-/// Stays by cookie.
+/// The sessions by the value of their cookie.
 #[derive(Default)]
 pub(super) struct ConsentSessions(BTreeMap<String, ConsentSession>);
 
 impl ConsentSessions {
-    /// Begins one. Signing in begins another, so that no cookie outlives a change of identity.
     pub(super) fn begin(&mut self, id: String, csrf_token: String, username: Option<String>, now: i64) {
-        self.0.retain(|_, stay| now < stay.expires_at);
+        self.0.retain(|_, session| now < session.expires_at);
         if self.0.len() >= MAX_SESSIONS {
             self.0.pop_first();
         }
@@ -28,7 +27,7 @@ impl ConsentSessions {
     }
 
     pub(super) fn find(&self, id: &str, now: i64) -> Option<&ConsentSession> {
-        self.0.get(id).filter(|stay| now < stay.expires_at)
+        self.0.get(id).filter(|session| now < session.expires_at)
     }
 
     pub(super) fn end(&mut self, id: &str) {

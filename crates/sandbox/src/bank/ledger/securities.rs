@@ -3,34 +3,34 @@
 use jiff::civil::{self, Weekday};
 use jiff::{ToSpan, Unit};
 
-/// Something that can be held.
+/// A security of the sandbox market.
 pub(super) struct Security {
     pub(super) symbol: &'static str,
     pub(super) cusip: &'static str,
     pub(super) name: &'static str,
-    /// The standard's word: STOCK, MUTUALFUND or BOND.
+    /// The FDX security type: STOCK, MUTUALFUND or BOND.
     pub(super) kind: &'static str,
     pub(super) asset_class: &'static str,
-    /// Cents in 2020.
+    /// The price of a unit at the beginning of 2020, in cents.
     base: i64,
-    /// Hundredths of a percent that it gains in a year.
+    /// The average gain of a year, in hundredths of a percent.
     drift: i64,
-    /// Hundredths of a percent that it swings.
+    /// The largest deviation from the average, in hundredths of a percent.
     swing: i64,
-    /// Hundredths of a cent that a unit pays in a quarter.
+    /// The dividend or interest of one unit in a quarter, in hundredths of a cent.
     pub(super) quarterly_payout: i64,
 }
 
 macro_rules! securities {
-    ($($symbol:literal $cusip:literal $kind:literal $class:literal $name:literal: $base:literal $drift:literal $swing:literal $pays:literal;)+) => {
+    ($($symbol:literal $cusip:literal $kind:literal $class:literal $name:literal: $base:literal $drift:literal $swing:literal $payout:literal;)+) => {
         &[$(Security {
             symbol: $symbol, cusip: $cusip, name: $name, kind: $kind, asset_class: $class,
-            base: $base, drift: $drift, swing: $swing, quarterly_payout: $pays,
+            base: $base, drift: $drift, swing: $swing, quarterly_payout: $payout,
         }),+]
     };
 }
 
-/// None of these exists.
+/// The securities of the sandbox. All of them are invented.
 const SECURITIES: &[Security] = securities! {
     "NRW" "66500R108" "STOCK" "LARGESTOCK" "Northern Railway Company": 8_420 650 1_400 4_200;
     "MPL" "56500M204" "STOCK" "LARGESTOCK" "Maple Power & Light Inc.": 3_315 380 900 3_150;
@@ -42,28 +42,28 @@ const SECURITIES: &[Security] = securities! {
     "MAN33" "563469VK7" "BOND" "DOMESTICBOND" "Province of Manitou 3.10% 1 June 2033": 9_790 30 380 7_750;
 };
 
-/// The security of a symbol.
 pub(super) fn find_security(symbol: &str) -> Option<&'static Security> {
     SECURITIES.iter().find(|s| s.symbol == symbol)
 }
 
-/// The market as a seed makes it.
+/// The prices and exchange rates that follow from a seed.
 #[derive(Clone, Copy)]
 pub(super) struct Market<'a>(pub(super) &'a [u8]);
 
 impl Market<'_> {
-    /// Cents for a unit on the last day of business.
+    /// Returns the price of a unit in cents. A weekend has the price of the Friday before.
     pub(super) fn price(self, security: &Security, day: civil::Date) -> i64 {
         let day = last_business_day(day);
         let swing = security.swing;
-        let moved = security.drift * days_since_2020(day) / 365
+        // A yearly trend plus three waves of different length, so that a chart looks like that of a real security.
+        let change = security.drift * days_since_2020(day) / 365
             + self.wave(security.symbol, day, (190, swing))
             + self.wave(security.symbol, day, (23, swing / 3))
             + self.wave(security.symbol, day, (3, swing / 9));
-        (security.base * (10_000 + moved) / 10_000).max(1)
+        (security.base * (10_000 + change) / 10_000).max(1)
     }
 
-    /// Canadian dollars for one of another currency, in ten-thousandths.
+    /// Returns the price of one unit of a foreign currency in ten-thousandths of a Canadian dollar.
     pub(super) fn rate(self, currency: &str, day: civil::Date) -> i64 {
         let base = match currency {
             "USD" => 13_680,
@@ -75,36 +75,37 @@ impl Market<'_> {
         base + base * (self.wave(currency, day, (160, 260)) + self.wave(currency, day, (11, 70))) / 10_000
     }
 
-    /// A line through points that are drawn every so many days, in hundredths of a percent.
+    /// Interpolates between random points that are `period` days apart; the result is in hundredths of a percent.
     fn wave(self, name: &str, day: civil::Date, (period, swing): (i64, i64)) -> i64 {
         let point = |nth: i64| {
-            let drawn = crate::random::compute_mac(self.0, &format!("market/{name}/{period}/{nth}"));
-            let number = i64::from(drawn[0]) << 8 | i64::from(drawn[1]);
+            let random = crate::random::compute_mac(self.0, &format!("market/{name}/{period}/{nth}"));
+            let number = i64::from(random[0]) << 8 | i64::from(random[1]);
             number * 2 * swing / 65_535 - swing
         };
-        let (nth, into) = (days_since_2020(day).div_euclid(period), days_since_2020(day).rem_euclid(period));
-        (point(nth) * (period - into) + point(nth + 1) * into) / period
+        let days = days_since_2020(day);
+        let (nth, offset) = (days.div_euclid(period), days.rem_euclid(period));
+        (point(nth) * (period - offset) + point(nth + 1) * offset) / period
     }
 }
 
-/// The day itself, or the Friday before a weekend.
+/// Returns the day itself, or the Friday before if it is on a weekend.
 pub(super) fn last_business_day(day: civil::Date) -> civil::Date {
-    let back = match day.weekday() {
+    let days_back = match day.weekday() {
         Weekday::Saturday => 1,
         Weekday::Sunday => 2,
         _ => 0,
     };
-    day.checked_sub(back.days()).unwrap_or(day)
+    day.checked_sub(days_back.days()).unwrap_or(day)
 }
 
-/// The day itself, or the Monday after a weekend.
+/// Returns the day itself, or the Monday after if it is on a weekend.
 pub(super) fn next_business_day(day: civil::Date) -> civil::Date {
-    let on = match day.weekday() {
+    let days_forward = match day.weekday() {
         Weekday::Saturday => 2,
         Weekday::Sunday => 1,
         _ => 0,
     };
-    day.checked_add(on.days()).unwrap_or(day)
+    day.checked_add(days_forward.days()).unwrap_or(day)
 }
 
 fn days_since_2020(day: civil::Date) -> i64 {
@@ -122,7 +123,9 @@ mod tests {
         let stock = find_security("NRW").unwrap();
         let friday = civil::date(2026, 11, 20);
         let at = |days: i64| market.price(stock, friday.checked_add(days.days()).unwrap());
+
         assert_eq!((at(0), at(1)), (at(2), at(2)));
+
         let moves: Vec<i64> = (3..60).map(|d| (at(d + 1) - at(d)).abs()).collect();
         assert!(moves.iter().filter(|m| **m > 0).count() > 30, "{moves:?}");
         assert!(moves.iter().all(|m| *m < at(0) / 12), "{moves:?}");

@@ -1,80 +1,88 @@
-//! The accounts of *Maple Trust*. Payees are made up.
+//! The accounts of *Maple Trust*. The payees are invented.
 
 use jiff::civil::{Weekday, date};
 
-use super::ledger::{
-    Habit, HabitSchedule, InvestmentPlan, Ledger, Loan, PlanWording, Position, Term, habit, mirror, purchase,
-    sweep,
+use super::account_spec::{
+    AccountSpec, DepositTerm, Habit, HabitSchedule, InvestmentPlan, LoanTerms, PlanWording, Position, habit,
+    mirror, purchase, sweep,
 };
 
-pub(super) const LEDGERS: &[Ledger] = &[
-    Ledger::deposit("mt-alice-chequing", &["alice"], "Everyday Chequing", "CHECKING")
+pub(super) const ACCOUNTS: &[AccountSpec] = &[
+    AccountSpec::deposit("mt-alice-chequing", &["alice"], "Everyday Chequing", "CHECKING")
         .opening(264_018)
         .habits(ALICE),
-    Ledger::deposit("mt-alice-savings", &["alice"], "Rainy Day Savings", "SAVINGS")
+    AccountSpec::deposit("mt-alice-savings", &["alice"], "Rainy Day Savings", "SAVINGS")
         .opening(612_044)
         .rate(185)
         .habits(ALICE_SAVINGS),
-    Ledger::card("mt-alice-card", &["alice"], "Maple Rewards Card", ("VISA", 500_000, true))
+    AccountSpec::card("mt-alice-card", &["alice"], "Maple Rewards Card", ("VISA", 500_000, true))
         .opening(-41_877)
         .rate(1_999)
         .habits(ALICE_CARD),
-    Ledger::deposit("mt-bob-chequing", &["bob"], "Everyday Chequing", "CHECKING")
+    AccountSpec::deposit("mt-bob-chequing", &["bob"], "Everyday Chequing", "CHECKING")
         .opening(198_210)
         .habits(BOB),
-    Ledger::deposit("mt-joint-savings", &["alice", "bob"], "Joint Savings", "SAVINGS")
+    AccountSpec::deposit("mt-joint-savings", &["alice", "bob"], "Joint Savings", "SAVINGS")
         .opening(840_500)
         .rate(215)
         .nickname("Cottage fund")
         .habits(JOINT),
-    Ledger::plan("mt-alice-tfsa", &["alice"], "Tax-Free Savings Account", &TFSA).opening(11_230),
-    Ledger::loan("mt-alice-auto", &["alice"], "Car Loan", ("AUTOLOAN", CAR)).rate(649),
-    Ledger::term_deposit("mt-bob-gic", &["bob"], "1-Year Guaranteed Investment Certificate", GIC)
+    AccountSpec::investment("mt-alice-tfsa", &["alice"], "Tax-Free Savings Account", &TFSA).opening(11_230),
+    AccountSpec::loan("mt-alice-auto", &["alice"], "Car Loan", ("AUTOLOAN", CAR)).rate(649),
+    AccountSpec::term_deposit("mt-bob-gic", &["bob"], "1-Year Guaranteed Investment Certificate", GIC)
         .opening(1_000_000)
         .rate(375),
-    Ledger::plan("mt-bob-rrsp", &["bob"], "Registered Retirement Savings Plan", &RRSP).opening(40_112),
-    Ledger::deposit("mt-chloe-chequing", &["chloe"], "Everyday Chequing", "CHECKING")
+    AccountSpec::investment("mt-bob-rrsp", &["bob"], "Registered Retirement Savings Plan", &RRSP)
+        .opening(40_112),
+    AccountSpec::deposit("mt-chloe-chequing", &["chloe"], "Everyday Chequing", "CHECKING")
         .opening(311_905)
         .habits(CHLOE),
-    Ledger::card("mt-chloe-card", &["chloe"], "Maple Cash Back Card", ("MASTERCARD", 800_000, true))
+    AccountSpec::card("mt-chloe-card", &["chloe"], "Maple Cash Back Card", ("MASTERCARD", 800_000, true))
         .opening(-63_290)
         .rate(2_099)
         .habits(CHLOE_CARD),
-    Ledger::loan("mt-chloe-mortgage", &["chloe"], "5-Year Fixed Mortgage", ("MORTGAGE", MORTGAGE)).rate(479),
-    Ledger::line("mt-chloe-heloc", &["chloe"], "Home Equity Line", ("HOMELINEOFCREDIT", 6_500_000))
-        .opening(-412_500)
-        .rate(570)
-        .nickname("Kitchen")
-        .habits(&[habit(
-            HabitSchedule::Yearly(4, 9),
-            (-280_000, -360_000),
-            "WITHDRAWAL",
-            &["TRANSFER TO CHEQUING"],
-            "transfer",
-        )]),
-    Ledger::deposit("mt-david-chequing", &["david"], "Everyday Chequing", "CHECKING")
+    AccountSpec::loan("mt-chloe-mortgage", &["chloe"], "5-Year Fixed Mortgage", ("MORTGAGE", MORTGAGE))
+        .rate(479),
+    AccountSpec::credit_line(
+        "mt-chloe-heloc",
+        &["chloe"],
+        "Home Equity Line",
+        ("HOMELINEOFCREDIT", 6_500_000),
+    )
+    .opening(-412_500)
+    .rate(570)
+    .nickname("Kitchen")
+    .habits(&[habit(
+        HabitSchedule::Yearly(4, 9),
+        (-280_000, -360_000),
+        "WITHDRAWAL",
+        &["TRANSFER TO CHEQUING"],
+        "transfer",
+    )]),
+    AccountSpec::deposit("mt-david-chequing", &["david"], "Everyday Chequing", "CHECKING")
         .opening(705_560)
         .habits(DAVID),
-    Ledger::deposit("mt-david-savings", &["david"], "High Interest Savings", "SAVINGS")
+    AccountSpec::deposit("mt-david-savings", &["david"], "High Interest Savings", "SAVINGS")
         .opening(2_480_000)
         .rate(290)
         .habits(&[mirror("mt-david-chequing", "TRANSFER", &["TRANSFER FROM CHEQUING"], "transfer")]),
-    Ledger::deposit("mt-david-business", &["david"], "Business Operating Account", "COMMERCIALDEPOSIT")
+    AccountSpec::deposit("mt-david-business", &["david"], "Business Operating Account", "COMMERCIALDEPOSIT")
         .opening(3_465_300)
         .habits(MILLWORK),
-    Ledger::deposit("mt-david-usd", &["david"], "U.S. Dollar Chequing", "CHECKING")
+    AccountSpec::deposit("mt-david-usd", &["david"], "U.S. Dollar Chequing", "CHECKING")
         .opening(420_000)
         .currency("USD")
         .habits(DOLLARS),
-    Ledger::plan("mt-david-invest", &["david"], "Direct Investing Account", &CASH_ACCOUNT).opening(356_400),
-    Ledger::deposit("mt-emma-chequing", &["emma"], "Student Chequing", "CHECKING")
+    AccountSpec::investment("mt-david-invest", &["david"], "Direct Investing Account", &CASH_ACCOUNT)
+        .opening(356_400),
+    AccountSpec::deposit("mt-emma-chequing", &["emma"], "Student Chequing", "CHECKING")
         .opening(188_450)
         .habits(EMMA),
-    Ledger::card("mt-emma-card", &["emma"], "First Card", ("VISA", 150_000, false))
+    AccountSpec::card("mt-emma-card", &["emma"], "First Card", ("VISA", 150_000, false))
         .opening(-22_480)
         .rate(1_999)
         .habits(EMMA_CARD),
-    Ledger::deposit("mt-farid-chequing", &["farid"], "Everyday Chequing", "CHECKING").closed(),
+    AccountSpec::deposit("mt-farid-chequing", &["farid"], "Everyday Chequing", "CHECKING").closed(),
 ];
 
 const COFFEE: &[&str] = &["CORNER COFFEE", "TWO SUGARS CAFE", "CAFE DU PARC"];
@@ -87,21 +95,27 @@ const FOREIGN_SHOPS: &[&str] = &["CLOUD NOTEBOOK INC SAN FRANCISCO", "RIVERSIDE 
 const LUNCH: &[&str] = &["CAMPUS CANTEEN", "DONAIR CORNER", "BUBBLE TEA BAR"];
 
 const fn monthly_fee(cents: i64) -> Habit {
-    habit(HabitSchedule::Day(28), (-cents, -cents), "FEE", &["MONTHLY ACCOUNT FEE"], "fees")
+    habit(HabitSchedule::MonthDay(28), (-cents, -cents), "FEE", &["MONTHLY ACCOUNT FEE"], "fees")
 }
 
 const ALICE: &[Habit] = &[
     habit(HabitSchedule::Payday, (203_000, 205_550), "DIRECTDEPOSIT", &["PAYROLL NORTHWIND LTD"], "income"),
     habit(
-        HabitSchedule::Day(1),
+        HabitSchedule::MonthDay(1),
         (-142_500, -142_500),
         "BILLPAYMENT",
         &["RENT LAKESIDE PROPERTIES"],
         "housing",
     ),
-    habit(HabitSchedule::Day(3), (-6_780, -6_780), "BILLPAYMENT", &["POLAR MOBILE"], "utilities"),
-    habit(HabitSchedule::Day(8), (-5_800, -13_200), "BILLPAYMENT", &["LAURENTIAN HYDRO"], "utilities"),
-    habit(HabitSchedule::Day(18), (-20_000, -20_000), "TRANSFER", &["TRANSFER TO JOINT SAVINGS"], "transfer"),
+    habit(HabitSchedule::MonthDay(3), (-6_780, -6_780), "BILLPAYMENT", &["POLAR MOBILE"], "utilities"),
+    habit(HabitSchedule::MonthDay(8), (-5_800, -13_200), "BILLPAYMENT", &["LAURENTIAN HYDRO"], "utilities"),
+    habit(
+        HabitSchedule::MonthDay(18),
+        (-20_000, -20_000),
+        "TRANSFER",
+        &["TRANSFER TO JOINT SAVINGS"],
+        "transfer",
+    ),
     mirror("mt-alice-card", "BILLPAYMENT", &["MAPLE REWARDS CARD PAYMENT"], "transfer"),
     mirror("mt-alice-auto", "BILLPAYMENT", &["MAPLE TRUST CAR LOAN"], "housing"),
     mirror("mt-alice-tfsa", "TRANSFER", &["TRANSFER TO TFSA"], "transfer"),
@@ -132,7 +146,7 @@ const ALICE_CARD: &[Habit] = &[
     purchase(HabitSchedule::Chance(48), (-1_500, -6_500), RESTAURANTS, "restaurants"),
     purchase(HabitSchedule::Chance(22), (-2_000, -11_000), SHOPS, "shopping"),
     purchase(HabitSchedule::Weekly(Weekday::Friday, 160), (-3_500, -7_500), FUEL, "transport"),
-    purchase(HabitSchedule::Day(7), (-1_699, -1_699), &["LANTERN STREAMING"], "entertainment"),
+    purchase(HabitSchedule::MonthDay(7), (-1_699, -1_699), &["LANTERN STREAMING"], "entertainment"),
     purchase(HabitSchedule::Chance(7), (-1_200, -5_900), FOREIGN_SHOPS, "shopping").in_currency("USD"),
     habit(
         HabitSchedule::Yearly(2, 17),
@@ -151,10 +165,16 @@ const BOB: &[Habit] = &[
         &["PAYROLL CITY OF MONT-CLAIR"],
         "income",
     ),
-    habit(HabitSchedule::Day(4), (-8_995, -8_995), "BILLPAYMENT", &["BOREAL INTERNET"], "utilities"),
-    habit(HabitSchedule::Day(18), (-20_000, -20_000), "TRANSFER", &["TRANSFER TO JOINT SAVINGS"], "transfer"),
+    habit(HabitSchedule::MonthDay(4), (-8_995, -8_995), "BILLPAYMENT", &["BOREAL INTERNET"], "utilities"),
     habit(
-        HabitSchedule::Day(22),
+        HabitSchedule::MonthDay(18),
+        (-20_000, -20_000),
+        "TRANSFER",
+        &["TRANSFER TO JOINT SAVINGS"],
+        "transfer",
+    ),
+    habit(
+        HabitSchedule::MonthDay(22),
         (-45_000, -45_000),
         "BILLPAYMENT",
         &["CPE LES PETITS PAS DAYCARE"],
@@ -171,19 +191,25 @@ const BOB: &[Habit] = &[
         &["ABM WITHDRAWAL AV DU PARC"],
         "cash",
     ),
-    habit(HabitSchedule::Day(27), (-60_000, -86_000), "BILLPAYMENT", &["PEAK CREDIT CARD"], "transfer"),
+    habit(HabitSchedule::MonthDay(27), (-60_000, -86_000), "BILLPAYMENT", &["PEAK CREDIT CARD"], "transfer"),
     sweep(380_000, &["TRANSFER TO SAVINGS ELSEWHERE"]),
     monthly_fee(495),
 ];
 const JOINT: &[Habit] = &[
     habit(
-        HabitSchedule::Day(18),
+        HabitSchedule::MonthDay(18),
         (20_000, 20_000),
         "TRANSFER",
         &["TRANSFER FROM ALICE TREMBLAY"],
         "transfer",
     ),
-    habit(HabitSchedule::Day(18), (20_000, 20_000), "TRANSFER", &["TRANSFER FROM BOB TREMBLAY"], "transfer"),
+    habit(
+        HabitSchedule::MonthDay(18),
+        (20_000, 20_000),
+        "TRANSFER",
+        &["TRANSFER FROM BOB TREMBLAY"],
+        "transfer",
+    ),
     habit(
         HabitSchedule::Yearly(7, 6),
         (-310_000, -390_000),
@@ -200,9 +226,15 @@ const CHLOE: &[Habit] = &[
         &["PAIE CLINIQUE SAINT-ROCH"],
         "income",
     ),
-    habit(HabitSchedule::Day(5), (-28_150, -28_150), "BILLPAYMENT", &["VILLE DE QUEBEC TAXES"], "housing"),
-    habit(HabitSchedule::Day(9), (-9_900, -21_000), "BILLPAYMENT", &["LAURENTIAN HYDRO"], "utilities"),
-    habit(HabitSchedule::Day(11), (-7_450, -7_450), "BILLPAYMENT", &["POLAR MOBILE"], "utilities"),
+    habit(
+        HabitSchedule::MonthDay(5),
+        (-28_150, -28_150),
+        "BILLPAYMENT",
+        &["VILLE DE QUEBEC TAXES"],
+        "housing",
+    ),
+    habit(HabitSchedule::MonthDay(9), (-9_900, -21_000), "BILLPAYMENT", &["LAURENTIAN HYDRO"], "utilities"),
+    habit(HabitSchedule::MonthDay(11), (-7_450, -7_450), "BILLPAYMENT", &["POLAR MOBILE"], "utilities"),
     mirror("mt-chloe-mortgage", "BILLPAYMENT", &["MAPLE TRUST MORTGAGE"], "housing"),
     mirror("mt-chloe-card", "BILLPAYMENT", &["MAPLE CASH BACK CARD PAYMENT"], "transfer"),
     mirror("mt-chloe-heloc", "BILLPAYMENT", &["HOME EQUITY LINE PAYMENT"], "transfer"),
@@ -228,7 +260,7 @@ const CHLOE_CARD: &[Habit] = &[
         "travel",
     )
     .in_currency("EUR"),
-    purchase(HabitSchedule::Day(12), (-1_249, -1_249), &["TEMPO MUSIC"], "entertainment"),
+    purchase(HabitSchedule::MonthDay(12), (-1_249, -1_249), &["TEMPO MUSIC"], "entertainment"),
 ];
 const DAVID: &[Habit] = &[
     habit(
@@ -238,9 +270,21 @@ const DAVID: &[Habit] = &[
         &["SINGH MILLWORK LTD SALARY"],
         "income",
     ),
-    habit(HabitSchedule::Day(1), (-365_000, -365_000), "BILLPAYMENT", &["BAYVIEW CONDOMINIUMS"], "housing"),
-    habit(HabitSchedule::Day(6), (-14_230, -14_230), "BILLPAYMENT", &["BOREAL INTERNET & TV"], "utilities"),
-    habit(HabitSchedule::Day(13), (-70_000, -110_000), "BILLPAYMENT", &["PEAK CREDIT CARD"], "transfer"),
+    habit(
+        HabitSchedule::MonthDay(1),
+        (-365_000, -365_000),
+        "BILLPAYMENT",
+        &["BAYVIEW CONDOMINIUMS"],
+        "housing",
+    ),
+    habit(
+        HabitSchedule::MonthDay(6),
+        (-14_230, -14_230),
+        "BILLPAYMENT",
+        &["BOREAL INTERNET & TV"],
+        "utilities",
+    ),
+    habit(HabitSchedule::MonthDay(13), (-70_000, -110_000), "BILLPAYMENT", &["PEAK CREDIT CARD"], "transfer"),
     habit(
         HabitSchedule::Weekly(Weekday::Saturday, 220),
         (-8_000, -22_000),
@@ -270,15 +314,15 @@ const MILLWORK: &[Habit] = &[
         "supplies",
     ),
     habit(
-        HabitSchedule::Day(2),
+        HabitSchedule::MonthDay(2),
         (-385_000, -385_000),
         "BILLPAYMENT",
         &["JUNCTION INDUSTRIAL RENT"],
         "housing",
     ),
-    habit(HabitSchedule::Day(19), (-42_000, -78_000), "BILLPAYMENT", &["LAKESHORE POWER"], "utilities"),
+    habit(HabitSchedule::MonthDay(19), (-42_000, -78_000), "BILLPAYMENT", &["LAKESHORE POWER"], "utilities"),
     habit(
-        HabitSchedule::Day(25),
+        HabitSchedule::MonthDay(25),
         (-180_000, -230_000),
         "BILLPAYMENT",
         &["GOVERNMENT REMITTANCE HST"],
@@ -289,14 +333,14 @@ const MILLWORK: &[Habit] = &[
 ];
 const DOLLARS: &[Habit] = &[
     habit(
-        HabitSchedule::Day(10),
+        HabitSchedule::MonthDay(10),
         (180_000, 240_000),
         "DEPOSIT",
         &["WIRE GREAT LAKES CABINETS DETROIT"],
         "income",
     ),
     habit(
-        HabitSchedule::Day(21),
+        HabitSchedule::MonthDay(21),
         (-90_000, -150_000),
         "BILLPAYMENT",
         &["VERMONT HARDWOOD SUPPLY"],
@@ -307,8 +351,20 @@ const DOLLARS: &[Habit] = &[
 const EMMA: &[Habit] = &[
     habit(HabitSchedule::Payday, (62_000, 71_000), "DIRECTDEPOSIT", &["PAYROLL HARBOUR BOOKS"], "income"),
     habit(HabitSchedule::Yearly(9, 5), (240_000, 240_000), "DEPOSIT", &["NS STUDENT ASSISTANCE"], "income"),
-    habit(HabitSchedule::Day(2), (-72_000, -72_000), "TRANSFER", &["E-TRANSFER RENT J BOUDREAU"], "housing"),
-    habit(HabitSchedule::Day(5), (-3_900, -3_900), "BILLPAYMENT", &["POLAR MOBILE STUDENT"], "utilities"),
+    habit(
+        HabitSchedule::MonthDay(2),
+        (-72_000, -72_000),
+        "TRANSFER",
+        &["E-TRANSFER RENT J BOUDREAU"],
+        "housing",
+    ),
+    habit(
+        HabitSchedule::MonthDay(5),
+        (-3_900, -3_900),
+        "BILLPAYMENT",
+        &["POLAR MOBILE STUDENT"],
+        "utilities",
+    ),
     mirror("mt-emma-card", "BILLPAYMENT", &["FIRST CARD PAYMENT"], "transfer"),
     habit(HabitSchedule::Weekly(Weekday::Sunday, 230), (-2_800, -6_400), "POSDEBIT", GROCERIES, "groceries"),
     habit(HabitSchedule::Chance(70), (-420, -1_350), "POSDEBIT", LUNCH, "restaurants"),
@@ -324,10 +380,10 @@ const EMMA: &[Habit] = &[
 const EMMA_CARD: &[Habit] = &[
     purchase(HabitSchedule::Chance(26), (-900, -3_200), LUNCH, "restaurants"),
     purchase(HabitSchedule::Chance(9), (-1_500, -6_800), SHOPS, "shopping"),
-    purchase(HabitSchedule::Day(14), (-599, -599), &["TEMPO MUSIC STUDENT"], "entertainment"),
+    purchase(HabitSchedule::MonthDay(14), (-599, -599), &["TEMPO MUSIC STUDENT"], "entertainment"),
 ];
 
-const CAR: Loan = Loan {
+const CAR: LoanTerms = LoanTerms {
     start_date: date(2022, 6, 12),
     months: 84,
     original_principal: 3_240_000,
@@ -337,7 +393,7 @@ const CAR: Loan = Loan {
     renewal_months: None,
     payment_description: "CAR LOAN PAYMENT",
 };
-const MORTGAGE: Loan = Loan {
+const MORTGAGE: LoanTerms = LoanTerms {
     start_date: date(2022, 5, 1),
     months: 300,
     original_principal: 38_500_000,
@@ -347,7 +403,7 @@ const MORTGAGE: Loan = Loan {
     renewal_months: Some(60),
     payment_description: "MORTGAGE PAYMENT",
 };
-const GIC: Term = Term { months: 12, start_date: date(2022, 11, 3) };
+const GIC: DepositTerm = DepositTerm { months: 12, start_date: date(2022, 11, 3) };
 const PLAN_WORDING: PlanWording = PlanWording {
     contribution: "CONTRIBUTION",
     bought: "BOUGHT",
