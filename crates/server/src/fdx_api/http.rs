@@ -160,9 +160,7 @@ fn render_error(error: &DataError) -> Response {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("OPTIONS"));
     }
     if let Some(after) = error.retry_after() {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from(crate::http::round_up_to_seconds(after)));
+        crate::http::set_retry_after(&mut response, after);
     }
     response
 }

@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{
     ApiSurface, BodyError, BoundedBody, Route, build_flow_cookie, caller_network,
-    expire_surplus_flow_cookies, render_oauth_error, round_up_to_seconds,
+    expire_surplus_flow_cookies, render_oauth_error, set_retry_after,
 };
 use crate::pages;
 use crate::rate_limit::RateLimitError;
@@ -213,10 +213,7 @@ pub(crate) fn render_error(error: &AuthzError) -> Response {
         AuthzError::Internal(fault) => tracing::error!(%fault, "an authorization request failed"),
         AuthzError::Bearer(_) => add_challenge(&mut response, r#"Bearer error="invalid_token""#),
         AuthzError::Scope(_) => add_challenge(&mut response, r#"Bearer error="insufficient_scope""#),
-        AuthzError::TooMany(RateLimitError(wait)) => {
-            let after = HeaderValue::from(round_up_to_seconds(*wait));
-            response.headers_mut().insert(header::RETRY_AFTER, after);
-        }
+        AuthzError::TooMany(RateLimitError(wait)) => set_retry_after(&mut response, *wait),
         AuthzError::Refused(error) => tracing::info!(%error, "refused"),
     }
     response
