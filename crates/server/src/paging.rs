@@ -102,7 +102,7 @@ pub(crate) fn seal_page_cursor(
     if sealed.len() > MAX_CURSOR_BYTES { Err(PagingError::CursorTooLong) } else { Ok(sealed) }
 }
 
-/// Returns the position that the query's cursor stands for; `None` for the first page.
+/// Returns the position in the cursor of the query; `None` for the first page.
 pub(crate) fn open_page_cursor(
     ctx: &RequestContext,
     bound_to: &str,
