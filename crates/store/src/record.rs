@@ -185,7 +185,7 @@ impl FromRow for Job {
             refresh_outcome_unknown: row.next()?,
             attempt: row.next()?,
             seed: row.next()?,
-            give_up_at: row.next()?,
+            retry_until: row.next()?,
         })
     }
 }
@@ -356,7 +356,7 @@ pub(crate) static RECIPIENT_REGISTRATIONS: &Sql = sql!(
 macro_rules! connection_columns {
     () => {
         "SELECT id, client_id, provider_id, customer_id, sub, status, pending_until, cause, actor_kind, actor_id,
-        ended_at, terms_version, token_generation, credential_version, expires_at, bank_state, audit_seq, audit_mac
+        ended_at, terms_version, token_generation, credential_version, expires_at, provider_revocation, audit_seq, audit_mac
     FROM connections "
     };
 }
@@ -470,7 +470,7 @@ pub(crate) async fn find_access_state(tx: &mut Tx<'_>, id: &ConnectionId) -> Res
 /// The columns of an access state, from a connection `c` and what `access_joins` joins to it.
 macro_rules! access_columns {
     () => {
-        "c.id, c.client_id, c.provider_id, c.sub, c.status, c.cause, s.status, c.bank_state, c.expires_at,
+        "c.id, c.client_id, c.provider_id, c.sub, c.status, c.cause, s.status, c.provider_revocation, c.expires_at,
         c.token_generation, t.clusters, t.accounts, l.state, l.profile, r.state, p.state\n"
     };
 }
@@ -502,8 +502,8 @@ pub(crate) async fn lock_due_job(tx: &mut Tx<'_>, now: domain::Timestamp) -> Res
 
 macro_rules! job_columns {
     () => {
-        "SELECT id, kind, connection_id, provider_id, client_id, data_key, token, verifier, identity, uncertain, attempt,
-        seed, give_up_at
+        "SELECT id, kind, connection_id, provider_id, client_id, data_key, token, verifier, identity, outcome_unknown, attempt,
+        seed, retry_until
     FROM jobs "
     };
 }
@@ -511,7 +511,7 @@ macro_rules! job_columns {
 /// A kind of jobs that this program knows: what a newer one queued is left to it. No index is looked for.
 macro_rules! known_job_kind {
     () => {
-        "COALESCE(kind, '') IN ('tell_bank', 'revoke_orphan', 'recover_code', 'register_client', 'delete_client')"
+        "COALESCE(kind, '') IN ('revoke_at_provider', 'revoke_orphaned_grant', 'recover_authorization_code', 'register_upstream_client', 'delete_upstream_client')"
     };
 }
 pub(crate) use known_job_kind;

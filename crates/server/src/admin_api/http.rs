@@ -127,7 +127,7 @@ impl AuthorizationCheck {
 /// What somebody shows. A credential that is none counts as one that is wrong: only who shows none at all can come
 /// from the machine itself.
 fn presented_credential(headers: &HeaderMap, extensions: &Extensions) -> operator::PresentedCredential {
-    let bearer = crate::oauth::http::parse_bearer(headers).map(|bearer| bearer.0);
+    let bearer = crate::oauth::Bearer::from_headers(headers).map(|bearer| bearer.0);
     let has_header = headers.contains_key(header::AUTHORIZATION);
     let bearer = bearer.or_else(|| has_header.then(|| Secret::new(String::new())));
     operator::PresentedCredential { bearer, local: find_local_peer(extensions) }

@@ -42,7 +42,7 @@ pub struct JobBody {
     /// When it is tried next.
     due_at: Time,
     /// When it is given up.
-    give_up_at: Time,
+    retry_until: Time,
     /// When it was made.
     created_at: Time,
     /// When it was done or given up.
@@ -62,7 +62,7 @@ impl JobBody {
             outcome: job.outcome,
             holds_token: job.holds_token,
             due_at: job.due_at.into(),
-            give_up_at: job.give_up_at.into(),
+            retry_until: job.retry_until.into(),
             created_at: job.created_at.into(),
             finished_at: job.finished_at.map(Time),
         }

@@ -101,15 +101,16 @@ async fn authorize_client(
     needed: Option<ClientScope>,
     level: AccessLevel,
 ) -> Result<ClientAccess, AuthzError> {
-    let claims = verify_bearer(ctx, bearer).map_err(|_| AuthzError::Bearer(INVALID_BEARER))?;
+    let claims = verify_bearer(ctx, bearer).map_err(|_| AuthzError::InvalidToken(INVALID_BEARER))?;
     let TokenSubject::Client { scope, .. } = &claims.subject else {
-        return Err(AuthzError::Scope(needed.map_or(CLIENT_TOKEN_REQUIRED, missing_scope_error)));
+        return Err(AuthzError::InsufficientScope(needed.map_or(CLIENT_TOKEN_REQUIRED, missing_scope_error)));
     };
     if let Some(needed) = needed.filter(|needed| needed != scope) {
-        return Err(AuthzError::Scope(missing_scope_error(needed)));
+        return Err(AuthzError::InsufficientScope(missing_scope_error(needed)));
     }
     let client = ctx.ask(&GetClient { id: claims.client_id.clone() }).await?;
-    let access = check_client_access(&claims, client).map_err(|_| AuthzError::Bearer(INVALID_BEARER))?;
+    let access =
+        check_client_access(&claims, client).map_err(|_| AuthzError::InvalidToken(INVALID_BEARER))?;
     if level == AccessLevel::Full {
         access.ensure_not_suspended()?;
     }

@@ -22,7 +22,8 @@ use super::{
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{ApiSurface, BoundedBody, Route, Segment, Segments, render_oauth_error};
-use crate::oauth::http::{parse_bearer, render_body_error, render_error as refuse_authz};
+use crate::oauth::Bearer;
+use crate::oauth::http::{render_body_error, render_error as refuse_authz};
 use crate::paging::ListQuery;
 
 /// The routes of this face.
@@ -71,7 +72,7 @@ macro_rules! caller_extractors {
 
             async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
                 let ctx = RequestContext::from_request_parts(parts, app).await.map_err(IntoResponse::into_response)?;
-                let ($ctx, $bearer) = (&ctx, parse_bearer(&parts.headers));
+                let ($ctx, $bearer) = (&ctx, Bearer::from_headers(&parts.headers));
                 let $bearer = $bearer.as_ref();
                 $who.await.map(Self).map_err(|error| refuse_authz(&error))
             }
@@ -293,7 +294,7 @@ async fn read_members(
     ctx: &RequestContext,
     request: Request<Body>,
 ) -> Result<JsonMembers, Response> {
-    let bearer = parse_bearer(request.headers());
+    let bearer = Bearer::from_headers(request.headers());
     let body = BoundedBody::read(app, request).await.map_err(|error| render_body_error(&error))?;
     let fresh_ctx = ctx.refreshed().map_err(|unfit| refuse_authz(&unfit.into()))?;
     super::authenticate_partner(&fresh_ctx, bearer.as_ref(), AccessLevel::Full)

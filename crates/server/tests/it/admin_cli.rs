@@ -181,7 +181,7 @@ async fn operator_lifecycle_and_connection_end(site: HubProcess) {
     assert_eq!(run_text(&site, &["connection", "end", &id]), format!("{id}  ended\n"));
     let shown = run_json(&site, &["connection", "show", &id]);
     assert_eq!((&shown["cause"], &shown["actor"]["id"]), (&json!("operator"), &json!("cli")), "{shown}");
-    let jobs = run_text(&site, &["job", "list", "--state", "pending", "--kind", "tell_bank"]);
+    let jobs = run_text(&site, &["job", "list", "--state", "pending", "--kind", "revoke_at_provider"]);
     assert!(jobs.lines().count() == 2 && jobs.contains(&id), "{jobs}");
     for unknown in [
         &["connection", "show", "con_nobody"][..],

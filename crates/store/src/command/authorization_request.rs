@@ -190,7 +190,7 @@ impl Command for ReceiveCode {
             Some(code) => tx.defer(
                 sql!(
                     "-- a provider's code is in hand
-                    UPDATE authorization_requests SET status = ?2, bank_code = ?3, exchange_until = ?4 WHERE id = ?1"
+                    UPDATE authorization_requests SET status = ?2, provider_code = ?3, exchange_until = ?4 WHERE id = ?1"
                 ),
                 values![
                     request.id,
@@ -275,7 +275,7 @@ pub(super) fn fail_request(tx: &mut Tx<'_>, id: &AuthorizationRequestId) {
     tx.defer(
         sql!(
             "-- nothing comes of a request
-            UPDATE authorization_requests SET status = ?2, verifier = NULL, bank_code = NULL, data_key = ?3
+            UPDATE authorization_requests SET status = ?2, verifier = NULL, provider_code = NULL, data_key = ?3
             WHERE id = ?1"
         ),
         values![id, RequestStatus::Failed, EMPTY_KEY.to_vec()],

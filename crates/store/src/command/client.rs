@@ -246,7 +246,7 @@ impl Command for RemoveClient {
         tx.defer(
             sql!(
                 "-- a client's connections are to end
-                INSERT INTO removals (client_id, actor_kind, actor_id, correlation_id, began_at)
+                INSERT INTO client_removals (client_id, actor_kind, actor_id, correlation_id, began_at)
                 VALUES (?1, ?2, ?3, ?4, ?5)"
             ),
             values![
@@ -281,7 +281,7 @@ impl Command for FinishClientRemoval {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         let delete = sql!(
             "-- a removal is over
-            DELETE FROM removals WHERE client_id = ?1 AND NOT EXISTS (
+            DELETE FROM client_removals WHERE client_id = ?1 AND NOT EXISTS (
                 SELECT 1 FROM connections WHERE client_id = ?1 AND status IN ('pending', 'active'))"
         );
         if tx.execute(delete, values![self.client_id]).await? > 0 {

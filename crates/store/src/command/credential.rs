@@ -83,7 +83,7 @@ impl Command for LeaseCredential {
             sql!(
                 "-- lease a credential; a lease that died leaves a doubt
                 UPDATE upstream_credentials SET lease_id = ?2, lease_until = ?3,
-                    uncertain = (CASE WHEN ?4 THEN ?4 ELSE uncertain END)
+                    outcome_unknown = (CASE WHEN ?4 THEN ?4 ELSE outcome_unknown END)
                 WHERE connection_id = ?1"
             ),
             values![connection.id, lease.id, self.moment.now.plus(self.lease_ttl), until.is_some()],
@@ -158,7 +158,7 @@ impl Command for StoreCredential {
 
 static MARK_OUTCOME_UNKNOWN: &Sql = sql!(
     "-- a token that is not in hand may live at the provider
-    UPDATE upstream_credentials SET uncertain = (1 = 1) WHERE connection_id = ?1"
+    UPDATE upstream_credentials SET outcome_unknown = (1 = 1) WHERE connection_id = ?1"
 );
 
 impl StoreCredential {
@@ -217,7 +217,7 @@ pub(super) fn release_lease(tx: &mut Tx<'_>, id: &ConnectionId, lease: &LeaseId,
         sql!(
             "-- give a lease back
             UPDATE upstream_credentials SET lease_id = NULL, lease_until = NULL,
-                uncertain = (CASE WHEN ?3 THEN ?3 ELSE uncertain END)
+                outcome_unknown = (CASE WHEN ?3 THEN ?3 ELSE outcome_unknown END)
             WHERE connection_id = ?1 AND lease_id = ?2"
         ),
         values![id, lease, outcome_unknown],

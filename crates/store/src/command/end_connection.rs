@@ -161,7 +161,7 @@ pub(super) async fn end_locked_connection(
     }
     let subject = (SubjectKind::Connection, &connection.id);
     let detail = json!({"cause": ending.end.cause.as_str(), "status": ending.status.as_str(),
-        "bank": ending.provider_revocation.as_str(), "replaced_by": reason.successor.map(ToString::to_string)});
+        "provider_revocation": ending.provider_revocation.as_str(), "replaced_by": reason.successor.map(ToString::to_string)});
     let head = tx.audit(
         &connection.audit,
         build_audit_entry(subject, moment, AuditAction::ConnectionEnded, ending.end.actor.clone(), &detail),
@@ -218,7 +218,7 @@ async fn load_upstream_row(tx: &mut Tx<'_>, id: &ConnectionId) -> Result<Upstrea
 
 pub(crate) static UPSTREAM_ROW: &Sql = sql!(
     "-- what is held of a connection's provider side
-    SELECT p.settings, c.data_key, u.refresh_token, u.lease_until, u.uncertain
+    SELECT p.settings, c.data_key, u.refresh_token, u.lease_until, u.outcome_unknown
     FROM connections c
     JOIN providers p ON p.id = c.provider_id
     LEFT JOIN upstream_credentials u ON u.connection_id = c.id
@@ -238,7 +238,7 @@ fn write_end(
         sql!(
             "-- end a connection
             UPDATE connections SET status = ?2, cause = ?3, actor_kind = ?4, actor_id = ?5, ended_at = ?6,
-                bank_state = ?7, replaced_by = ?8, audit_seq = ?9, audit_mac = ?10, data_key = NULL,
+                provider_revocation = ?7, replaced_by = ?8, audit_seq = ?9, audit_mac = ?10, data_key = NULL,
                 pending_until = NULL, updated_at = ?6
             WHERE id = ?1 AND status IN ('pending', 'active')"
         ),
@@ -347,7 +347,7 @@ pub(super) fn queue_late_revocation(
     tx.defer(
         sql!(
             "-- a token came after the end
-            UPDATE connections SET bank_state = ?2, updated_at = ?3 WHERE id = ?1"
+            UPDATE connections SET provider_revocation = ?2, updated_at = ?3 WHERE id = ?1"
         ),
         values![connection.id, UpstreamRevocation::Pending, moment.now],
     );
@@ -363,16 +363,16 @@ pub(super) fn queue_job(
 ) {
     let (id, seed) = (tx.ids().mint::<JobId>(), tx.ids().draw_seed());
     let give_up = moment.now.plus(JOB_RETRY_WINDOW);
-    let SealedToken { data_key, token, verifier, identity, outcome_unknown: uncertain } = sealed;
+    let SealedToken { data_key, token, verifier, identity, outcome_unknown } = sealed;
     tx.defer(
         sql!(
             "-- queue a job
-            INSERT INTO jobs (id, kind, connection_id, provider_id, data_key, token, verifier, identity, uncertain,
-                state, attempt, seed, due_at, give_up_at, created_at, client_id)
+            INSERT INTO jobs (id, kind, connection_id, provider_id, data_key, token, verifier, identity, outcome_unknown,
+                state, attempt, seed, due_at, retry_until, created_at, client_id)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?13, ?15)"
         ),
         values![
-            id, kind, subject.connection_id(), subject.provider_id(), data_key, token, verifier, identity, uncertain,
+            id, kind, subject.connection_id(), subject.provider_id(), data_key, token, verifier, identity, outcome_unknown,
             JobState::Pending, 0_i64, seed, moment.now, give_up, subject.client_id()
         ],
     );

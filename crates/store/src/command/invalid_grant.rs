@@ -105,7 +105,7 @@ async fn load_refresh_stats(tx: &mut Tx<'_>, provider: ProviderId, now: Timestam
 pub(crate) static REFRESH_STATS: &Sql = sql!(
     "-- refreshes at a provider within the window, since its state last changed
     SELECT CAST(COALESCE(SUM(r.refreshes), 0) AS BIGINT), CAST(COALESCE(SUM(r.invalid_grants), 0) AS BIGINT)
-    FROM refresh_counts r
+    FROM provider_refresh_stats r
     JOIN providers p ON p.id = r.provider_id AND r.since = COALESCE(p.state_changed_at, 0)
     WHERE r.provider_id = ?1 AND r.minute >= ?2"
 );
@@ -119,11 +119,11 @@ pub(super) fn count_refresh(tx: &mut Tx<'_>, moment: &Moment, provider: Provider
     tx.defer(
         sql!(
             "-- count a refresh
-            INSERT INTO refresh_counts (provider_id, since, minute, shard, refreshes, invalid_grants)
+            INSERT INTO provider_refresh_stats (provider_id, since, minute, shard, refreshes, invalid_grants)
             SELECT id, COALESCE(state_changed_at, 0), ?2, ?3, 1, ?4 FROM providers WHERE id = ?1
             ON CONFLICT (provider_id, since, minute, shard) DO UPDATE
-                SET refreshes = refresh_counts.refreshes + 1,
-                    invalid_grants = refresh_counts.invalid_grants + excluded.invalid_grants"
+                SET refreshes = provider_refresh_stats.refreshes + 1,
+                    invalid_grants = provider_refresh_stats.invalid_grants + excluded.invalid_grants"
         ),
         values![provider, epoch_minute(moment.now), shard, i64::from(invalid)],
     );

@@ -132,7 +132,7 @@ impl OpenConnection {
                 "-- open a connection
                 INSERT INTO connections (id, client_id, provider_id, customer_id, sub, status, pending_until,
                     terms_version, token_generation, credential_version, expires_at, upstream_grant_id, data_key,
-                    bank_state, recipient_state, audit_seq, audit_mac, created_at, updated_at)
+                    provider_revocation, recipient_notification, audit_seq, audit_mac, created_at, updated_at)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 1, 1, ?8, ?9, ?10, ?11, 'none', ?12, ?13, ?14, ?14)"
             ),
             values![
@@ -177,7 +177,7 @@ impl OpenConnection {
             sql!(
                 "-- keep the provider's tokens
                 INSERT INTO upstream_credentials (connection_id, access_token, access_expires_at, refresh_token,
-                    uncertain, updated_at)
+                    outcome_unknown, updated_at)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
             ),
             values![id, grant.access_token, grant.access_expires_at, grant.refresh_token, false, self.moment.now],
@@ -200,7 +200,7 @@ impl OpenConnection {
         tx.defer(
             sql!(
                 "-- a connection came of a request, and has its key
-                UPDATE authorization_requests SET status = ?2, verifier = NULL, bank_code = NULL, data_key = ?3
+                UPDATE authorization_requests SET status = ?2, verifier = NULL, provider_code = NULL, data_key = ?3
                 WHERE id = ?1"
             ),
             values![request.id, RequestStatus::Connected, EMPTY_KEY.to_vec()],
@@ -223,7 +223,7 @@ async fn find_or_create_subject(
     let minted = tx.ids().random_uuid().to_string();
     let insert = sql!(
         "-- name a customer towards a recipient
-        INSERT INTO subjects (client_id, customer_id, sub, created_at) VALUES (?1, ?2, ?3, ?4)
+        INSERT INTO subject_identifiers (client_id, customer_id, sub, created_at) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT (client_id, customer_id) DO NOTHING"
     );
     if tx.execute(insert, values![request.client_id, customer, minted, moment.now]).await? == 1 {
@@ -235,5 +235,5 @@ async fn find_or_create_subject(
 
 pub(crate) static SUBJECT_OF_CUSTOMER: &Sql = sql!(
     "-- a customer's name towards a recipient
-    SELECT sub FROM subjects WHERE client_id = ?1 AND customer_id = ?2"
+    SELECT sub FROM subject_identifiers WHERE client_id = ?1 AND customer_id = ?2"
 );

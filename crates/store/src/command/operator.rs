@@ -54,7 +54,7 @@ impl Command for IssueBootstrapToken {
             ended_at: None,
             audit: AuditHead::default(),
         };
-        insert_operator(tx, &self.moment, &token, AuditAction::BootstrapIssued, self.actor.clone());
+        insert_operator(tx, &self.moment, &token, AuditAction::BootstrapTokenIssued, self.actor.clone());
         Ok(true)
     }
 }

@@ -83,8 +83,8 @@ pub(crate) static OLD_JOBS: &Sql = sql!(
 
 pub(crate) static OLD_REFRESH_STATS: &Sql = sql!(
     "-- remove old counters of refreshes
-    DELETE FROM refresh_counts WHERE (provider_id, since, minute, shard) IN (
-        SELECT provider_id, since, minute, shard FROM refresh_counts WHERE minute < ?1 ORDER BY minute LIMIT ?2
+    DELETE FROM provider_refresh_stats WHERE (provider_id, since, minute, shard) IN (
+        SELECT provider_id, since, minute, shard FROM provider_refresh_stats WHERE minute < ?1 ORDER BY minute LIMIT ?2
         FOR UPDATE SKIP LOCKED
     )"
 );

@@ -51,6 +51,6 @@ impl Command for RecoverExchange {
 /// A row without `exchange_until` was written by a program that did not know of it.
 pub(crate) static INTERRUPTED_EXCHANGE: &Sql = sql!(
     "-- the code of an exchange that broke off
-    SELECT bank_code FROM authorization_requests
+    SELECT provider_code FROM authorization_requests
     WHERE id = ?1 AND status = 'exchanging' AND COALESCE(exchange_until, expires_at) <= ?2"
 );

@@ -109,7 +109,8 @@ impl RedeemCode {
         }
         let subject = (SubjectKind::Connection, &connection.id);
         let detail = json!({"client": self.client_id.as_str()});
-        let entry = build_audit_entry(subject, &self.moment, AuditAction::CodeRefused, self.actor(), &detail);
+        let entry =
+            build_audit_entry(subject, &self.moment, AuditAction::CodeRejected, self.actor(), &detail);
         let head = tx.audit(&connection.audit, entry);
         tx.defer(
             sql!("-- a connection's chain grows\nUPDATE connections SET audit_seq = ?2, audit_mac = ?3 WHERE id = ?1"),

@@ -295,7 +295,7 @@ impl TakeRegistrationStep {
                 sql!(
                     "-- a registration has a client of its own at the provider
                     UPDATE registrations SET upstream_client_id = ?3, upstream_data_key = ?4,
-                        upstream_client_secret = ?5, upstream_management = ?6
+                        upstream_client_secret = ?5, client_configuration = ?6
                     WHERE client_id = ?1 AND provider_id = ?2"
                 ),
                 values![

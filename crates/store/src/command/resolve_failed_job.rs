@@ -69,7 +69,7 @@ impl Command for ResolveFailedJob {
             FailedJobAction::Retry => tx.defer(
                 sql!(
                     "-- a job that was given up is tried again
-                    UPDATE jobs SET state = ?2, attempt = 0, due_at = ?3, give_up_at = ?4, finished_at = NULL
+                    UPDATE jobs SET state = ?2, attempt = 0, due_at = ?3, retry_until = ?4, finished_at = NULL
                     WHERE id = ?1"
                 ),
                 values![self.job_id, state, self.moment.now, self.moment.now.plus(JOB_RETRY_WINDOW)],
@@ -133,7 +133,7 @@ impl ResolveFailedJob {
             tx.defer(
                 sql!(
                     "-- a job of a connection was settled
-                    UPDATE connections SET bank_state = ?2, audit_seq = ?3, audit_mac = ?4, updated_at = ?5
+                    UPDATE connections SET provider_revocation = ?2, audit_seq = ?3, audit_mac = ?4, updated_at = ?5
                     WHERE id = ?1"
                 ),
                 values![known.id, revocation, head.seq, head.mac, self.moment.now],

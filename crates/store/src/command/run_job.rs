@@ -50,7 +50,7 @@ impl Command for LeaseJob {
 
 pub(crate) static OTHER_PENDING_REVOCATION: &Sql = sql!(
     "-- another job that tells of a connection's end
-    SELECT id FROM jobs WHERE connection_id = ?1 AND id <> ?2 AND kind = 'tell_bank' AND state = 'pending' LIMIT 1"
+    SELECT id FROM jobs WHERE connection_id = ?1 AND id <> ?2 AND kind = 'revoke_at_provider' AND state = 'pending' LIMIT 1"
 );
 
 /// Records how a try of a leased job went, and what the provider now knows.
@@ -90,7 +90,7 @@ impl Command for FinishJob {
                 sql!(
                     "-- a job is tried again
                     UPDATE jobs SET attempt = attempt + 1, due_at = ?2, outcome = ?3, lease_id = NULL,
-                        lease_until = NULL, give_up_at = COALESCE(?4, give_up_at)
+                        lease_until = NULL, retry_until = COALESCE(?4, retry_until)
                     WHERE id = ?1"
                 ),
                 values![job.id, due, self.outcome, extended_give_up_at],
@@ -142,12 +142,12 @@ impl FinishJob {
         &self,
         tx: &mut Tx<'_>,
         job: &Job,
-        orphan: OrphanedGrantStatus,
+        grant: OrphanedGrantStatus,
     ) -> Result<()> {
         let Some(provider) = lock_provider(tx, job.provider_id).await? else {
             return Ok(());
         };
-        let detail = json!({"connection": job.connection_id.as_ref().map(ConnectionId::as_str), "orphan": orphan.as_str()});
+        let detail = json!({"connection": job.connection_id.as_ref().map(ConnectionId::as_str), "grant": grant.as_str()});
         let subject = (SubjectKind::Provider, &provider.id);
         let entry = build_audit_entry(
             subject,
@@ -182,7 +182,7 @@ impl FinishJob {
             AttemptOutcome::Superseded => Actor::system("outbox"),
             _ => Actor::new(ActorKind::Provider, job.provider_id.to_string()),
         };
-        let detail = json!({"bank": revocation.as_str(), "job": job.id.as_str()});
+        let detail = json!({"provider_revocation": revocation.as_str(), "job": job.id.as_str()});
         let head = tx.audit(
             &connection.audit,
             build_audit_entry(subject, &self.moment, AuditAction::ProviderRevocationChanged, actor, &detail),
@@ -190,7 +190,7 @@ impl FinishJob {
         tx.defer(
             sql!(
                 "-- what the provider knows of an end
-                UPDATE connections SET bank_state = ?2, audit_seq = ?3, audit_mac = ?4, updated_at = ?5
+                UPDATE connections SET provider_revocation = ?2, audit_seq = ?3, audit_mac = ?4, updated_at = ?5
                 WHERE id = ?1"
             ),
             values![connection.id, revocation, head.seq, head.mac, self.moment.now],

@@ -78,8 +78,8 @@ impl SeedConnections {
             sql!(
                 "-- seed a connection
                 INSERT INTO connections (id, client_id, provider_id, customer_id, sub, status, pending_until,
-                    terms_version, token_generation, credential_version, expires_at, data_key, bank_state,
-                    recipient_state, audit_seq, audit_mac, created_at, updated_at)
+                    terms_version, token_generation, credential_version, expires_at, data_key, provider_revocation,
+                    recipient_notification, audit_seq, audit_mac, created_at, updated_at)
                 VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, 1, 1, 1, ?7, ?8, ?9, 'none', 0, ?10, ?11, ?11)"
             ),
             values![
@@ -109,7 +109,7 @@ impl SeedConnections {
             sql!(
                 "-- seed a credential
                 INSERT INTO upstream_credentials (connection_id, access_token, access_expires_at, refresh_token,
-                    uncertain, updated_at)
+                    outcome_unknown, updated_at)
                 VALUES (?1, ?2, ?3, ?2, ?4, ?5)"
             ),
             values![c.id, c.credential, self.expires_at, false, now],
@@ -225,7 +225,7 @@ macro_rules! filled_customers {
 static FILL_CONNECTIONS: &Sql = sql!(concat!(
     "-- fill connections
     INSERT INTO connections (id, client_id, provider_id, customer_id, sub, status, terms_version,
-        token_generation, credential_version, expires_at, data_key, bank_state, recipient_state, audit_seq,
+        token_generation, credential_version, expires_at, data_key, provider_revocation, recipient_notification, audit_seq,
         audit_mac, created_at, updated_at)
     SELECT 'con_' || substr(id, 5), ?3, CAST(?4 AS BIGINT), id, id, ?5, 1, 1, 1, CAST(?6 AS BIGINT),
         COALESCE(?7, identity), ?8, 'none', 0, identity, CAST(?9 AS BIGINT), CAST(?9 AS BIGINT)",
@@ -242,7 +242,7 @@ static FILL_TERMS: &Sql = sql!(concat!(
 
 static FILL_CREDENTIALS: &Sql = sql!(concat!(
     "-- fill credentials
-    INSERT INTO upstream_credentials (connection_id, access_token, access_expires_at, refresh_token, uncertain,
+    INSERT INTO upstream_credentials (connection_id, access_token, access_expires_at, refresh_token, outcome_unknown,
         updated_at)
     SELECT 'con_' || substr(id, 5), COALESCE(?3, identity), CAST(?4 AS BIGINT), COALESCE(?3, identity),
         CAST(?5 AS BOOLEAN), CAST(?6 AS BIGINT)",

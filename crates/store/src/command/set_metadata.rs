@@ -30,7 +30,7 @@ impl Command for SetMetadata {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<String> {
         let insert = sql!(
             "-- set a mark
-            INSERT INTO marks (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING"
+            INSERT INTO store_metadata (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING"
         );
         tx.execute(insert, values![self.name, self.value]).await?;
         let row = tx.query_opt(METADATA_VALUE, values![self.name]).await?;
@@ -38,4 +38,4 @@ impl Command for SetMetadata {
     }
 }
 
-pub(crate) static METADATA_VALUE: &Sql = sql!("-- a mark\nSELECT value FROM marks WHERE name = ?1");
+pub(crate) static METADATA_VALUE: &Sql = sql!("-- a mark\nSELECT value FROM store_metadata WHERE name = ?1");

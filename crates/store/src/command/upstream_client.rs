@@ -78,8 +78,8 @@ pub(super) async fn queue_upstream_client_deletions(
     tx.defer(
         sql!(
             "-- a recipient's own clients are being deleted
-            UPDATE registrations SET upstream_management = NULL
-            WHERE client_id = ?1 AND upstream_management IS NOT NULL"
+            UPDATE registrations SET client_configuration = NULL
+            WHERE client_id = ?1 AND client_configuration IS NOT NULL"
         ),
         values![client_id],
     );
@@ -88,7 +88,7 @@ pub(super) async fn queue_upstream_client_deletions(
 
 pub(crate) static DELETABLE_UPSTREAM_CLIENTS: &Sql = sql!(
     "-- a recipient's own clients that can be deleted
-    SELECT provider_id, upstream_data_key, upstream_management FROM registrations
-    WHERE client_id = ?1 AND upstream_management IS NOT NULL AND upstream_data_key IS NOT NULL
+    SELECT provider_id, upstream_data_key, client_configuration FROM registrations
+    WHERE client_id = ?1 AND client_configuration IS NOT NULL AND upstream_data_key IS NOT NULL
     ORDER BY provider_id"
 );

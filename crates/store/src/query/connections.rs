@@ -141,8 +141,8 @@ impl Query for ListConnections {
 macro_rules! connection_summary_columns {
     () => {
         "SELECT id, client_id, provider_id, customer_id, sub, status, pending_until, cause, actor_kind, actor_id,
-        ended_at, terms_version, token_generation, credential_version, expires_at, bank_state, audit_seq, audit_mac,
-        recipient_state, replaced_by, created_at, activated_at
+        ended_at, terms_version, token_generation, credential_version, expires_at, provider_revocation, audit_seq, audit_mac,
+        recipient_notification, replaced_by, created_at, activated_at
     FROM connections "
     };
 }

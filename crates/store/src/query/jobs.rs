@@ -35,7 +35,7 @@ pub struct JobSummary {
     /// When it is tried next.
     pub due_at: Timestamp,
     /// When it is given up.
-    pub give_up_at: Timestamp,
+    pub retry_until: Timestamp,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was done or given up.
@@ -55,7 +55,7 @@ impl FromRow for JobSummary {
             outcome: row.next()?,
             holds_token: row.next()?,
             due_at: row.next()?,
-            give_up_at: row.next()?,
+            retry_until: row.next()?,
             created_at: row.next()?,
             finished_at: row.next()?,
         })
@@ -64,7 +64,7 @@ impl FromRow for JobSummary {
 
 macro_rules! job_summary_columns {
     () => {
-        "SELECT id, kind, connection_id, provider_id, client_id, state, attempt, outcome, token IS NOT NULL, due_at, give_up_at,
+        "SELECT id, kind, connection_id, provider_id, client_id, state, attempt, outcome, token IS NOT NULL, due_at, retry_until,
         created_at, finished_at
     FROM jobs "
     };
@@ -186,9 +186,9 @@ impl Query for HasPendingRevocations {
 
 static PENDING_REVOCATION: &Sql = sql!(
     "-- a job that speaks with a provider as a recipient's client
-    SELECT id FROM jobs WHERE client_id = ?1 AND provider_id = ?2 AND state IN ('pending', 'dead')
+    SELECT id FROM jobs WHERE client_id = ?1 AND provider_id = ?2 AND state IN ('pending', 'failed')
         AND (state = 'pending' OR token IS NOT NULL)
-        AND COALESCE(kind, '') IN ('tell_bank', 'revoke_orphan', 'recover_code') LIMIT 1"
+        AND COALESCE(kind, '') IN ('revoke_at_provider', 'revoke_orphaned_grant', 'recover_authorization_code') LIMIT 1"
 );
 
 static ONGOING_EXCHANGE: &Sql = sql!(

@@ -153,7 +153,7 @@ impl Query for GetUpstreamClient {
 
 pub(super) static UPSTREAM_CLIENT: &Sql = sql!(
     "-- a recipient's own client at a provider
-    SELECT upstream_client_id, upstream_data_key, upstream_client_secret, upstream_management FROM registrations
+    SELECT upstream_client_id, upstream_data_key, upstream_client_secret, client_configuration FROM registrations
     WHERE client_id = ?1 AND provider_id = ?2 AND upstream_client_secret IS NOT NULL"
 );
 
@@ -247,7 +247,7 @@ impl FromRow for RecipientConnection {
 macro_rules! recipient_connection_columns {
     () => {
         "SELECT c.id, c.client_id, c.provider_id, c.status, c.cause, c.ended_at, t.clusters, c.created_at,
-        c.activated_at, c.expires_at, c.bank_state, c.recipient_state
+        c.activated_at, c.expires_at, c.provider_revocation, c.recipient_notification
     FROM connections c
     JOIN connection_terms t ON t.connection_id = c.id AND t.version = c.terms_version
     WHERE c.client_id = ?1"
@@ -324,7 +324,7 @@ impl Query for ListClientRemovals {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let ongoing = sql!(
             "-- removals that are under way
-            SELECT client_id, actor_kind, actor_id, correlation_id FROM removals ORDER BY began_at LIMIT ?1"
+            SELECT client_id, actor_kind, actor_id, correlation_id FROM client_removals ORDER BY began_at LIMIT ?1"
         );
         let rows = tx.query(ongoing, values![self.limit]).await?;
         let removal = |mut row: Row| {

@@ -335,7 +335,7 @@ mod tests {
         }
 
         async fn run(&self, tx: &mut Tx<'_>) -> Result<String> {
-            let put = sql!("-- a test's mark\nINSERT INTO marks (name, value) VALUES (?1, 'x')");
+            let put = sql!("-- a test's mark\nINSERT INTO store_metadata (name, value) VALUES (?1, 'x')");
             tx.execute(put, values![self.name]).await?;
             match &self.action {
                 TestAction::Succeed => {}

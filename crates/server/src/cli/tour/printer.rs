@@ -1,9 +1,7 @@
 //! How the tour is shown.
 
-use std::io::IsTerminal;
-
-use super::super::{Color, GlobalArgs};
-use super::BrowserResponse;
+use super::super::browser::BrowserResponse;
+use super::super::globals::GlobalArgs;
 
 /// A door that was tried after the end.
 pub(super) struct EndpointCheck {
@@ -22,11 +20,7 @@ pub(super) struct TourPrinter {
 
 impl TourPrinter {
     pub(super) fn new(globals: &GlobalArgs) -> Self {
-        let color = match globals.color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-        };
+        let color = globals.use_color();
         Self { json: globals.json, quiet: globals.quiet, color, pending: Default::default() }
     }
 

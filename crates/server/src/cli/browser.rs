@@ -138,19 +138,3 @@ pub fn find_hidden_field(page: &str, name: &str) -> Option<String> {
     let (_, rest) = page.split_once(&format!(r#"name="{name}" value=""#))?;
     rest.split('"').next().map(str::to_owned)
 }
-
-/// The line of an answer that matters.
-pub(super) fn summarize_error(response: &BrowserResponse) -> String {
-    let body = response.json();
-    let fields = ["error", "error_description", "code", "message"];
-    let parts: Vec<String> = fields.iter().filter_map(|name| render_value(&body[*name])).collect();
-    parts.join(" · ")
-}
-
-fn render_value(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    }
-}

@@ -72,14 +72,14 @@ impl SandboxProvider {
              authorization_endpoint = \"{url}/authorize\"\ntoken_endpoint = \"{url}/token\"\n\
              revocation_endpoint = \"{url}/revoke\"\nclient_id = \"{HUB_AT_BANK}\"\n\
              client_secret = {{ file = {secret:?} }}\nfdx = {{ base_url = \"{url}/fdx/v{fdx}\", version = \"{fdx}\" }}\n\
-             scopes = {{ {scopes} }}\nbank_grant = \"{bank_grant}\"\n\
+             scopes = {{ {scopes} }}\ngrant_scope = \"{grant_scope}\"\n\
              customer_identity = {{ token_field = \"{customer}\" }}\naccounts_field = \"{accounts}\"\n\
              grant_field = \"{grant}\"\nrevoke = [\"rfc7009\"]\n\n",
             id = self.provider_id,
             name = self.name,
             secret = secret.display().to_string(),
             scopes = scopes.join(", "),
-            bank_grant = self.grant_scope,
+            grant_scope = self.grant_scope,
             fdx = self.fdx,
         )
     }

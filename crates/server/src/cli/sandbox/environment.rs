@@ -1,37 +1,26 @@
 //! The world itself: listeners, banks, demo app and hub, seeded through the hub's own use cases.
 
-use std::fs::File;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use anyhow::Context;
 use domain::Secret;
-use domain::model::audit_event::{Actor, ActorKind};
-use domain::model::client::LocalizedText;
 use sandbox::bank::{self, Bank};
 use sandbox::demo::{self, Demo};
 use serde_json::json;
-use store::command::SetMetadata;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::super::CliError;
-use super::super::start::{
-    ACTOR, DataLock, SANDBOX_METADATA_NAME, bind, bind_local, build_app, create_private_dir, migrate,
-    parse_store_location, upsert_providers,
-};
-use super::SandboxArgs;
-use super::party::{HIDDEN_PROVIDER, HUB_AT_BANK, SANDBOX_PROVIDERS, SandboxProvider, full_scope};
-use crate::admin_api;
+use super::super::data_lock::DataLock;
+use super::super::error::CliError;
+use super::super::hub::{build_app, migrate, parse_store_location};
+use super::super::listeners::{bind, bind_admin_socket};
+use super::super::private_files::{create_private_dir, write_private_file};
+use super::args::SandboxArgs;
+use super::providers::{HIDDEN_PROVIDER, HUB_AT_BANK, SANDBOX_PROVIDERS, SandboxProvider, full_scope};
+use super::seed::{SandboxCredentials, derive_secret, seed_hub};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::context::RequestContext;
-use crate::jobs;
-use crate::partner_api::{
-    NewPartner, NewRecipient, RegisterClientError, register_active_recipient, register_partner,
-    replace_redirect_uris,
-};
 use crate::server::{BoundListeners as Listening, Node};
 
 /// The file in its folder that configures a sandbox's hub.
@@ -68,26 +57,15 @@ pub struct BankSite {
 }
 
 impl BankSite {
-    /// Where its levers are.
+    /// URL of the bank's fault injection.
     pub fn faults_url(&self) -> String {
-        format!("{}/levers", self.url)
+        format!("{}/faults", self.url)
     }
 
     /// Where it registers clients (RFC 7591), if it does.
     pub fn registration_url(&self) -> String {
         format!("{}/register", self.url)
     }
-}
-
-/// A client of the hub, as it knows itself.
-#[derive(Clone, Debug)]
-pub struct SandboxCredentials {
-    /// Its id.
-    pub client_id: &'static str,
-    /// Its secret.
-    pub client_secret: Secret<String>,
-    /// Where its answers go.
-    pub redirect_uris: Vec<String>,
 }
 
 /// What is bound before anything is built.
@@ -102,8 +80,7 @@ struct SandboxListeners {
 impl SandboxEnvironment {
     /// Builds and starts everything.
     pub async fn start(args: &SandboxArgs, clock: Clock) -> Result<Self, CliError> {
-        create_private_dir(&args.data)
-            .map_err(|e| CliError::Usage(format!("{}: {e}", args.data.display())))?;
+        create_private_dir(&args.data).map_err(|error| CliError::for_path(&args.data, error))?;
         let seed = load_or_store_seed(&args.data, args.seed.as_deref())?;
         let listeners = SandboxListeners::bind(args).await?;
         let (hub_url, demo_url) = (listener_url(&listeners.hub)?, listener_url(&listeners.demo)?);
@@ -139,13 +116,13 @@ impl SandboxEnvironment {
             build_demo_router(&demo_url, &hub_url, &recipients[0], &banks, &clock)?,
         );
         // A world that is not real goes on without.
-        let local = bind_local(app.config()).unwrap_or_else(|failure| {
+        let local = bind_admin_socket(app.config()).unwrap_or_else(|failure| {
             tracing::warn!(%failure, "commands cannot reach the hub without its address");
             None
         });
         let listening =
             Listening { public: listeners.hub, admin: listeners.admin, local, probes: listeners.probes };
-        let node = Node::start(&app, listening).map_err(|e| CliError::Internal(e.into()))?;
+        let node = Node::start(&app, listening).context("cannot start the hub")?;
         Ok(Self { app, node, banks, demo: demo_url, recipients, partner, operator, serving, _lock: lock })
     }
 
@@ -209,7 +186,7 @@ fn open_bank(
         journal: data.join(format!("{}.jsonl", party.key)),
         clock: clock.to_fn(),
     });
-    let bank = bank.map_err(|e| CliError::Internal(e.into()))?;
+    let bank = bank.context("cannot open a sandbox bank")?;
     let provider = party.render_provider_config(&url, &secret_file);
     Ok((BankSite { provider_id: party.provider_id, bank, url }, provider))
 }
@@ -234,13 +211,7 @@ fn build_demo_router(
         providers: providers.collect(),
         clock: clock.to_fn(),
     };
-    Ok(Demo::new(settings).map_err(|e| CliError::Internal(e.into()))?.router())
-}
-
-fn derive_secret(seed: &str, label: &str) -> String {
-    use base64::Engine;
-    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, seed.as_bytes());
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, label.as_bytes()))
+    Ok(Demo::new(settings).context("cannot start the demo app")?.router())
 }
 
 /// The seed that the folder has; another one is refused.
@@ -260,23 +231,12 @@ fn load_or_store_seed(data: &Path, given: Option<&str>) -> Result<String, CliErr
     }
 }
 
-fn write_private_file(file: &Path, text: &str) -> Result<(), CliError> {
-    let written = File::options()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(file)
-        .and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|e| CliError::Usage(format!("{}: {e}", file.display())))
-}
-
 fn listener_url(listener: &TcpListener) -> Result<String, CliError> {
     Ok(format!("http://{}", listener_address(listener)?))
 }
 
 fn listener_address(listener: &TcpListener) -> Result<String, CliError> {
-    Ok(listener.local_addr().map_err(|e| CliError::Internal(e.into()))?.to_string())
+    Ok(listener.local_addr().context("a listener has no address")?.to_string())
 }
 
 fn write_and_load_config(
@@ -297,79 +257,7 @@ fn write_and_load_config(
         "upstream": {"allow_loopback": true},
     });
     // Whole, so that the program's other commands find this hub by it.
-    let sections = toml::to_string(&sections).map_err(|e| CliError::Internal(e.into()))?;
+    let sections = toml::to_string(&sections).context("cannot render the configuration")?;
     write_private_file(&file, &format!("{sections}\n{providers}"))?;
-    Config::load(Some(&file), std::iter::empty(), &args.settings).map_err(|e| CliError::Usage(e.to_string()))
-}
-
-/// Seeds the hub through the same use cases that its API calls.
-async fn seed_hub(
-    app: &App,
-    [acme, yours]: &[SandboxCredentials; 2],
-    partner: &SandboxCredentials,
-    own: &Secret<String>,
-) -> Result<(), CliError> {
-    upsert_providers(app).await?;
-    let ctx = jobs::new_job_context(app, ACTOR).map_err(|e| CliError::Internal(e.into()))?;
-    let moment = ctx.new_moment().map_err(|e| CliError::Internal(e.into()))?;
-    let mark = SetMetadata { moment, name: SANDBOX_METADATA_NAME, value: "yes".into() };
-    ctx.run(mark).await.map_err(super::super::start::map_store_error)?;
-    let purpose = LocalizedText {
-        en: "To show your spending and your balances in one place.".into(),
-        fr: "Pour montrer vos dépenses et vos soldes en un seul endroit.".into(),
-    };
-    seed_recipient(&ctx, acme, "Acme Budget", purpose).await?;
-    let purpose = LocalizedText {
-        en: "To try out what your own app will do.".into(),
-        fr: "Pour essayer ce que fera votre propre application.".into(),
-    };
-    seed_recipient(&ctx, yours, "Your App", purpose).await?;
-    let credentials = (partner.client_id.to_owned(), partner.client_secret.clone());
-    let new = NewPartner { credentials: Some(credentials), name: "Sandbox Partner".into() };
-    ignore_already_registered(register_partner(&ctx, new, &sandbox_operator()).await)?;
-    admin_api::operator::seed_sandbox_admin(&ctx, own, &sandbox_operator())
-        .await
-        .map_err(|e| CliError::Internal(e.into()))
-}
-
-async fn seed_recipient(
-    ctx: &RequestContext,
-    own: &SandboxCredentials,
-    name: &str,
-    purpose: LocalizedText,
-) -> Result<(), CliError> {
-    let new = NewRecipient {
-        credentials: Some((own.client_id.to_owned(), own.client_secret.clone())),
-        name: name.to_owned(),
-        purpose,
-        redirect_uris: own.redirect_uris.clone(),
-        scope: full_scope(),
-        providers: SANDBOX_PROVIDERS.iter().map(|party| party.provider_id).collect(),
-        require_pkce: false,
-        max_duration_days: Some(90),
-    };
-    if ignore_already_registered(register_active_recipient(ctx, new, &sandbox_operator()).await)? {
-        return Ok(());
-    }
-    // Known from an earlier start: the ports, and so the places of answers, may be others now.
-    let replaced =
-        replace_redirect_uris(ctx, own.client_id, own.redirect_uris.clone(), &sandbox_operator()).await;
-    replaced.map_err(|error| match error {
-        RegisterClientError::Invalid(_) => CliError::Usage(error.to_string()),
-        error => CliError::Internal(error.into()),
-    })
-}
-
-/// Whether it was registered now.
-fn ignore_already_registered<T>(registered: Result<T, RegisterClientError>) -> Result<bool, CliError> {
-    match registered {
-        Ok(_) => Ok(true),
-        Err(RegisterClientError::IdTaken) => Ok(false),
-        Err(error @ RegisterClientError::Invalid(_)) => Err(CliError::Usage(error.to_string())),
-        Err(error) => Err(CliError::Internal(error.into())),
-    }
-}
-
-fn sandbox_operator() -> Actor {
-    Actor::new(ActorKind::Operator, "sandbox")
+    Ok(Config::load(Some(&file), std::iter::empty(), &args.settings)?)
 }
