@@ -14,7 +14,7 @@ pub enum AuthzError {
     InvalidToken(OAuthError),
     /// The access token is valid, but was issued for something else: the challenge reports `insufficient_scope`.
     InsufficientScope(OAuthError),
-    /// Too many requests: `temporarily_unavailable`, because the Flinks API never answers 429.
+    /// Too many requests: `temporarily_unavailable`, because the Flinks API does not use the status 429.
     RateLimited(RateLimitError),
     /// An internal error: `server_error`, or `temporarily_unavailable` if a retry may succeed.
     Internal(InternalError),

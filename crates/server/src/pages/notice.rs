@@ -102,7 +102,7 @@ pub fn render_notice(status: StatusCode, notice: NoticeKind) -> Response {
     render_plain_page(status, &NoticeTemplate { title: sections[0].heading.clone(), sections })
 }
 
-/// Logs an internal error and renders a notice page that reveals nothing of it.
+/// Logs an internal error and renders a notice page without its details.
 pub fn render_internal_error(error: &InternalError) -> Response {
     tracing::error!(%error, "page request failed with an internal error");
     if !error.is_transient() {

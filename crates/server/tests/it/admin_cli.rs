@@ -300,7 +300,7 @@ async fn cli_recipient_lifecycle_from_partner_to_removal(site: HubProcess) {
     let refreshed = site.api().refresh(&acme, &tokens.refresh).await.json();
     assert_eq!(refreshed["error"], "invalid_client", "the old secret is void");
     let acme = TestClient { secret, ..acme };
-    assert_eq!(site.api().refresh(&acme, &tokens.refresh).await.status, 200, "the connection lives on");
+    assert_eq!(site.api().refresh(&acme, &tokens.refresh).await.status, 200, "the connection remains active");
     let elsewhere = ["recipient", "update", &acme.id, "--redirect-uri", "https://new.example.org/back"];
     assert_eq!(run_json(&site, &elsewhere)["redirect_uris"], json!(["https://new.example.org/back"]));
     let remove = |more: &[&str]| run_text(&site, &[&["recipient", "remove", &*acme.id], more].concat());
@@ -310,7 +310,7 @@ async fn cli_recipient_lifecycle_from_partner_to_removal(site: HubProcess) {
     let ended_read = site.api().read("/accounts", &tokens.access).await;
     assert_eq!((ended_read.status, &ended_read.json()["code"]), (401, &json!(602)));
     assert_eq!(site.api().refresh(&acme, &tokens.refresh).await.json()["error"], "invalid_grant");
-    wait_until("the bank was told", async || site.count_active_grants().await == 0).await;
+    wait_until("the provider was notified", async || site.count_active_grants().await == 0).await;
     stop_hub(hub);
 
     let recipient_without_connections = set_up_recipient(&site);
@@ -331,7 +331,7 @@ async fn cli_reports_invalid_arguments_and_unknown_ids(site: HubProcess) {
         (odd(5, ""), "purpose_en"),
         (odd(9, "back"), "redirect_uris"),
         (odd(11, "EVERYTHING"), "scope"),
-        (more(&["--partner", "pt-nobody"]), "partner"),
+        (more(&["--partner", "pt-unknown"]), "partner"),
         (more(&["--country", "FR"]), "country"),
         (more(&["--provider", "9"]), "provider: 9"),
         (vec!["partner", "add", "--name", ""], "name"),
@@ -346,15 +346,15 @@ async fn cli_reports_invalid_arguments_and_unknown_ids(site: HubProcess) {
     }
     assert_eq!(run_json(&site, &["recipient", "list"]), before, "nobody was added");
     for arguments in [
-        &["partner", "show", "pt-nobody"][..],
-        &["partner", "secret", "pt-nobody"],
-        &["recipient", "show", "dc-nobody"],
-        &["recipient", "secret", "dc-nobody"],
-        &["recipient", "remove", "dc-nobody", "--dry-run"],
-        &["recipient", "update", "dc-nobody", "--redirect-uri", REDIRECT_URI],
-        &["registration", "show", "dc-nobody", "1000"],
-        &["registration", "approve", "dc-nobody", "1000"],
-        &["registration", "reject", "dc-nobody", "1000", "--reason", "Why not"],
+        &["partner", "show", "pt-unknown"][..],
+        &["partner", "secret", "pt-unknown"],
+        &["recipient", "show", "dc-unknown"],
+        &["recipient", "secret", "dc-unknown"],
+        &["recipient", "remove", "dc-unknown", "--dry-run"],
+        &["recipient", "update", "dc-unknown", "--redirect-uri", REDIRECT_URI],
+        &["registration", "show", "dc-unknown", "1000"],
+        &["registration", "approve", "dc-unknown", "1000"],
+        &["registration", "reject", "dc-unknown", "1000", "--reason", "Why not"],
         &["provider", "test", "9"],
     ] {
         assert_eq!(assert_command_fails(&site, arguments, "There is no such"), Some(1), "{arguments:?}");

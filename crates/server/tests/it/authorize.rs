@@ -83,7 +83,7 @@ async fn rfc6749_s4_1_2_1_invalid_redirect_uri_never_redirects() {
         assert_eq!((answer.status, &answer.location), (400, &None), "{wrong}");
         assert!(answer.headers["content-type"].to_str().unwrap().starts_with("text/html"));
     }
-    for unknown in ["dc-nobody", "", "dc nobody", "<script>"] {
+    for unknown in ["dc-unknown", "", "dc nobody", "<script>"] {
         let parameters =
             TestHub::build_authorization_query(&TestClient { id: unknown.into(), ..acme.clone() });
         let answer = kit.authorize(&parameters).await;

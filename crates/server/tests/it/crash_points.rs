@@ -39,7 +39,7 @@ impl CrashScenario {
             }
         }
         let process = std::cell::RefCell::new(&mut hub);
-        wait_until("the bank is told, or the hub has died", async || {
+        wait_until("the provider is notified, or the hub was killed", async || {
             let done_job = "SELECT id FROM jobs WHERE state = 'done' AND connection_id = ";
             !process.borrow_mut().is_running()
                 || !site.sql(&format!("{done_job}'{}'", tokens.id)).await.is_empty()
@@ -56,7 +56,7 @@ impl CrashScenario {
         assert_eq!(read.status, if ended { 401 } else { 200 }, "{what}: {}", read.body);
         assert_eq!(site.api().revoke(&tokens.access).await.status, 204, "{what}: repeating is safe");
         site.make_jobs_due().await;
-        wait_until(&format!("the bank is told ({what})"), async || {
+        wait_until(&format!("the provider is notified ({what})"), async || {
             let state = format!("SELECT provider_revocation FROM connections WHERE id = '{}'", tokens.id);
             site.count_active_grants().await == 0 && site.sql(&state).await == ["accepted"]
         })

@@ -66,7 +66,7 @@ async fn hub_returns_503_without_database_and_recovers() {
     assert_eq!(api.redeem(&acme, &code).await.status, 200, "a code is not spent by a refusal");
     assert_eq!(api.revoke(&active.access).await.status, 204);
     site.make_jobs_due().await;
-    wait_until("the bank is told of both", async || site.count_active_grants().await == 1).await;
+    wait_until("the provider is notified of both ends", async || site.count_active_grants().await == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -106,7 +106,7 @@ async fn acknowledged_ends_survive_database_crash() {
         site.verify_consistency(&tokens.id).await;
     }
     site.make_jobs_due().await;
-    wait_until("the bank is told of all", async || site.count_active_grants().await == 0).await;
+    wait_until("the provider is notified of all ends", async || site.count_active_grants().await == 0).await;
 }
 
 /// Starts the hub so that a limit on the size of its files is an error to it and not its death.
@@ -133,5 +133,5 @@ async fn full_disk_returns_503_and_changes_nothing() {
     assert_eq!(site.count_active_grants().await, 1);
     assert_eq!(site.api().revoke(&tokens.access).await.status, 204);
     assert_eq!(site.api().read("/accounts", &tokens.access).await.json()["code"], 602);
-    wait_until("the bank is told", async || site.count_active_grants().await == 0).await;
+    wait_until("the provider is notified", async || site.count_active_grants().await == 0).await;
 }

@@ -81,7 +81,8 @@ async fn run_scenario(way: &DemoScenario) {
     chrome.click("form[action='/disconnect'] button").await;
     chrome.wait_for_text(&["/api/v1/revoke", "204", "602", "invalid_grant"]).await;
     shot("doors").await;
-    kit.wait_until("the bank is told", async || is_first_grant_ended(&kit, way.provider_id).await).await;
+    kit.wait_until("the provider is notified", async || is_first_grant_ended(&kit, way.provider_id).await)
+        .await;
     chrome.navigate(&format!("{}/faults?lang={}", site.url, way.language)).await;
     chrome.wait_for_text(&["/faults/grants"]).await;
     shot("faults").await;

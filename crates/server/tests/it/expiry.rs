@@ -32,7 +32,7 @@ async fn assert_ended_by_sweep(
     run_sweep(kit).await;
     assert_eq!(kit.load_end_cause(&tokens.id).await, Some(cause));
     assert_eq!(kit.refresh(recipient, &tokens.refresh).await.json()["error"], "invalid_grant");
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         kit.load_connection(&tokens.id).await.provider_revocation == UpstreamRevocation::Accepted
     })
     .await;
@@ -90,7 +90,7 @@ async fn unredeemed_code_expires_and_grant_is_revoked() {
     assert_eq!(run_sweep(&kit).await, 0);
     kit.advance(Duration::from_secs(1));
     run_sweep(&kit).await;
-    kit.wait_until("the bank is told", async || kit.list_grant_states().await == ["ended"]).await;
+    kit.wait_until("the provider is notified", async || kit.list_grant_states().await == ["ended"]).await;
     assert_eq!(kit.redeem(&acme, &code).await.json()["error"], "invalid_grant");
 }
 

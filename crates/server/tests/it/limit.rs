@@ -94,7 +94,7 @@ async fn failed_authentication_blocks_client_per_network() {
             .await;
     let acme = kit.acme();
     let wrong = TestClient { secret: "guess".into(), ..acme.clone() };
-    let unknown = TestClient { id: "dc-nobody".into(), ..acme.clone() };
+    let unknown = TestClient { id: "dc-unknown".into(), ..acme.clone() };
     let try_it =
         async |who: &TestClient, from: &str| kit.send_raw(&build_client_credentials_request(who, from)).await;
     for _ in 0..3 {

@@ -34,7 +34,8 @@ impl TestHub {
         let later = refreshed["access_token"].as_str().unwrap();
         assert_eq!(self.read("/accounts", later).await.status, 200, "it is refreshed there as well");
         assert_eq!(self.revoke(later).await.status, 204);
-        self.wait_until("the bank is told", async || self.list_grant_states().await == ["ended"]).await;
+        self.wait_until("the provider is notified", async || self.list_grant_states().await == ["ended"])
+            .await;
     }
 
     /// An operator takes a step of a recipient's registration with Maple Trust.
@@ -249,7 +250,7 @@ async fn recipient_removal_ends_connections_and_tokens(kit: TestHub) {
     assert_eq!(kit.call(Method::GET, "/api/v1/recipients", &token).await.json(), json!([]));
     assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204, "again changes nothing");
 
-    kit.wait_until("the bank is told of all three", async || {
+    kit.wait_until("the provider is notified of all three ends", async || {
         kit.list_grant_states().await.iter().filter(|state| *state == "ended").count() == 3
     })
     .await;
@@ -262,7 +263,7 @@ async fn recipient_removal_ends_connections_and_tokens(kit: TestHub) {
         .await;
     let actors = "SELECT DISTINCT actor_kind, actor_id FROM connections WHERE cause = 'client_removed'";
     assert_eq!(kit.sql(actors).await, ["partner|pt-sandbox"]);
-    assert_eq!(kit.read("/accounts", &acme.access).await.status, 200, "another's connection lives on");
+    assert_eq!(kit.read("/accounts", &acme.access).await.status, 200, "another's connection remains active");
 }
 
 /// What a recipient and its partner see of connections, and how each ends one.
@@ -308,12 +309,12 @@ async fn connections_are_visible_to_recipient_and_partner_only(kit: TestHub) {
     let by_partner = format!("{under}/{}", ids[1].id);
     assert_eq!(kit.call(Method::DELETE, &by_partner, &token).await.status, 204);
     assert_eq!(kit.load_end_cause(&ids[1].id).await, Some(EndCause::Partner));
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         let seen = kit.call(Method::GET, &by_partner, &token).await.json();
         seen["provider_revocation"] == "accepted"
     })
     .await;
-    assert_eq!(kit.load_end_cause(&ids[2].id).await, None, "the third lives on");
+    assert_eq!(kit.load_end_cause(&ids[2].id).await, None, "the third remains active");
 
     kit.suspend(&kit.partner()).await;
     let suspended = kit.call(Method::GET, "/api/v1/recipients", &token).await;

@@ -37,7 +37,7 @@ async fn revoke_invalidates_tokens_and_notifies_provider(kit: TestHub) {
     assert_eq!((answer.status, answer.body.as_str()), (204, ""));
     assert_connection_ended(&kit, &acme, &tokens).await;
     assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::Recipient));
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         kit.load_connection(&tokens.id).await.provider_revocation == UpstreamRevocation::Accepted
     })
     .await;
@@ -98,7 +98,7 @@ async fn revoke_leaves_other_connections_of_customer_active(kit: TestHub) {
     assert_ne!(of_first, of_second);
     assert_eq!(kit.read(&format!("/accounts/{of_first}"), &second.access).await.json()["code"], 701);
     kit.revoke(&first.access).await;
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         kit.load_connection(&first.id).await.provider_revocation == UpstreamRevocation::Accepted
     })
     .await;

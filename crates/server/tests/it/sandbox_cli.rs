@@ -159,7 +159,7 @@ async fn shared_grant_is_revoked_with_last_connection_in_sandbox() {
     assert_eq!(kit.read("/accounts", &first.access).await.json()["code"], 602);
     assert_eq!(kit.read("/accounts", &second.access).await.status, 200);
     assert_eq!(kit.revoke(&second.access).await.status, 204);
-    kit.wait_until("the bank is told of the last", async || {
+    kit.wait_until("the provider is notified of the last end", async || {
         kit.load_connection(&second.id).await.provider_revocation == UpstreamRevocation::Accepted
     })
     .await;

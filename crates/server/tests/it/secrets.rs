@@ -314,7 +314,7 @@ async fn check_no_secret_written(database: Option<String>) {
     let hub = story.site.serve(&TRACE_LOGGING).await;
     story.site.inject_faults(json!({"fail": null})).await;
     story.site.make_jobs_due().await;
-    wait_until("the bank is told", async || story.site.count_active_grants().await == 0).await;
+    wait_until("the provider is notified", async || story.site.count_active_grants().await == 0).await;
     assert_eq!(story.site.api().read("/accounts", &access).await.json()["code"], 602);
     let second = story.site.obtain_code_with_scope(&acme, "alice", SCOPE).await;
     story.add_secret("a second code", &second);

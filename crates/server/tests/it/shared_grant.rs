@@ -34,7 +34,7 @@ async fn shared_grant_is_revoked_with_last_connection_only() {
     assert_eq!(kit.read("/accounts", &last.access).await.status, 200);
     assert_eq!(kit.list_grant_states().await, ["active", "active"], "the bank knows of nothing");
     assert_eq!(kit.revoke(&last.access).await.status, 204);
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         kit.load_connection(&last.id).await.provider_revocation == UpstreamRevocation::Accepted
     })
     .await;

@@ -203,7 +203,7 @@ async fn suspension_during_exchange_queues_one_revocation(kit: TestHub) {
     });
     let back = answer.location.unwrap();
     assert_eq!(query_parameter(&back, "error").as_deref(), Some("unauthorized_client"), "{back}");
-    kit.wait_until("the bank is told", async || kit.list_grant_states().await == ["ended"]).await;
+    kit.wait_until("the provider is notified", async || kit.list_grant_states().await == ["ended"]).await;
     let jobs = "SELECT kind, state FROM jobs";
     kit.wait_until("it is done", async || kit.sql(jobs).await.contains(&"revoke_orphaned_grant|done".into()))
         .await;

@@ -80,7 +80,7 @@ async fn rfc6749_s2_3_1_secret_in_header_or_body_is_accepted(kit: TestHub) {
     assert_eq!((status, &body["error"]), (400, &json!("invalid_client")));
     assert_eq!(body["error_description"], "client_id or client_secret is wrong");
     let (_, unknown_client) =
-        post_raw(&kit, &[FORM, ("authorization", &basic("dc-nobody", "wrong"))], form).await;
+        post_raw(&kit, &[FORM, ("authorization", &basic("dc-unknown", "wrong"))], form).await;
     assert_eq!(unknown_client, body, "a stranger does not learn which half was wrong");
 }
 

@@ -119,7 +119,7 @@ async fn failed_upstream_revocation_is_retried_or_reported(kit: TestHub) {
     assert_eq!(kit.load_connection(&second.id).await.provider_revocation, UpstreamRevocation::Pending);
     kit.advance(Duration::from_secs(10));
     kit.app().job_notify().notify_one();
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         kit.load_connection(&second.id).await.provider_revocation == UpstreamRevocation::Accepted
     })
     .await;
@@ -134,7 +134,7 @@ async fn late_refresh_token_is_revoked_before_status_accepted(kit: TestHub) {
     let (read, ()) = tokio::join!(kit.read("/accounts", &tokens.access), async {
         kit.wait_until("the refresh is on its way", async || !kit.sql(leased).await.is_empty()).await;
         assert_eq!(kit.revoke(&tokens.access).await.status, 204, "the reply does not wait for the bank");
-        kit.wait_until("the bank is told of the token that came late", async || {
+        kit.wait_until("the late token is revoked at the provider", async || {
             let bank = kit.load_connection(&tokens.id).await.provider_revocation;
             let ended = kit.list_grant_states().await == ["ended"];
             assert!(ended || bank != UpstreamRevocation::Accepted, "called accepted while the grant lives");
@@ -159,5 +159,5 @@ async fn failed_code_exchange_leaves_no_grant_active(kit: TestHub) {
     let ctx = bowline::jobs::new_job_context(kit.app(), "test").unwrap();
     bowline::jobs::sweep(&ctx).await.unwrap();
     assert_eq!(kit.redeem(&acme, &code).await.json()["error"], "invalid_grant");
-    kit.wait_until("the bank is told", async || kit.list_grant_states().await == ["ended"]).await;
+    kit.wait_until("the provider is notified", async || kit.list_grant_states().await == ["ended"]).await;
 }

@@ -95,7 +95,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         replacement: " FROM connections WHERE id = ?1",
         tests: TestTarget::StoreSuite,
         test: "race::postgres::concurrent_lease_requests_grant_one_lease",
-        expected_failure: "may refresh at once",
+        expected_failure: "refreshes run concurrently",
         always: true,
     },
     Mutant {
@@ -105,7 +105,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         replacement: " FROM connections WHERE id = ?1",
         tests: TestTarget::StoreSuite,
         test: "race::postgres::concurrent_refresh_and_end_revoke_every_token",
-        expected_failure: "the newest token is nobody's",
+        expected_failure: "the newest token is not revoked",
         always: false,
     },
     Mutant {
@@ -125,7 +125,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         replacement: "DELETE FROM refresh_tokens WHERE connection_id = ?1 AND 1 = 0",
         tests: TestTarget::StoreSuite,
         test: "race::sqlite::concurrent_exchange_and_end_leave_no_refresh_token",
-        expected_failure: "a token lives on",
+        expected_failure: "a token remains active",
         always: false,
     },
     Mutant {

@@ -25,7 +25,8 @@ async fn audit_events_can_be_filtered_and_paged(kit: TestHub) {
     let path = format!("/connections/{}/end", tokens.id);
     assert_eq!(kit.send_operator_request(kit.admin_token(), Method::POST, &path, None).await.status, 200);
     let subject_query = format!("subject_kind=connection&subject_id={}", tokens.id);
-    kit.wait_until("the bank is told", async || list_events(&kit, &subject_query).await.len() == 4).await;
+    kit.wait_until("the provider is notified", async || list_events(&kit, &subject_query).await.len() == 4)
+        .await;
     let mut actions = list_event_actions(&kit, &subject_query).await;
     actions.sort();
     let all = [

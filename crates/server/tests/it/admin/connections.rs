@@ -77,7 +77,7 @@ async fn operator_end_invalidates_tokens_and_notifies_provider(kit: TestHub) {
     assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::Operator));
     assert_eq!(kit.read("/accounts", &tokens.access).await.json()["code"], 602);
     assert_eq!(kit.refresh(&kit.acme(), &tokens.refresh).await.json()["error"], "invalid_grant");
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         show_connection(&kit, &tokens.id).await["provider_revocation"] == "accepted"
     })
     .await;

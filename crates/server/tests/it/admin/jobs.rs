@@ -46,7 +46,7 @@ async fn failed_job_is_retried_on_operator_request(kit: TestHub) {
         post(&kit, &format!("/jobs/{job}/retry")).await,
         (200, json!({"outcome": "retried", "id": job}))
     );
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         get_provider_revocation(&kit, &connection).await == "accepted"
     })
     .await;

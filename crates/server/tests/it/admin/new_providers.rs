@@ -43,7 +43,7 @@ async fn provider_added_by_api_connects_and_secret_is_sealed(kit: TestHub) {
     let tokens = kit.connect_at(3000, &recipient, "alice", &[], SCOPE).await;
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
     assert_eq!(kit.revoke(&tokens.access).await.status, 204);
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         kit.run_admin_operation(Method::GET, &format!("/connections/{}", tokens.id), None).await["provider_revocation"]
             == "accepted"
     })

@@ -34,7 +34,7 @@ fn nonexistent_path(path: &str) -> String {
         .replace("{connection_id}", "con_nobody")
         .replace("{job_id}", "job_nobody")
         .replace("{provider_id}", "9999")
-        .replace("{client_id}", "dc-nobody")
+        .replace("{client_id}", "dc-unknown")
 }
 
 async fn admin_routes_require_their_minimum_role(kit: TestHub) {

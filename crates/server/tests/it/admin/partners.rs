@@ -73,7 +73,7 @@ async fn partner_can_be_created_suspended_and_secret_rotated(kit: TestHub) {
         expected_events,
         "what was so already leaves no trace"
     );
-    for id in ["dc-sandbox", "pt-nobody", "%00", "..%2f", "x y"] {
+    for id in ["dc-sandbox", "pt-unknown", "%00", "..%2f", "x y"] {
         let calls = [
             (Method::GET, ""),
             (Method::POST, "/secret"),
@@ -156,8 +156,10 @@ async fn partner_lifecycle_from_creation_to_recipient_removal(kit: TestHub) {
         assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.json()["error"], "invalid_grant");
     }
     assert_eq!(kit.call(Method::GET, &format!("/api/v1{path}"), &token).await.status, 404);
-    kit.wait_until("the bank is told of both", async || kit.list_grant_states().await == ["ended", "ended"])
-        .await;
+    kit.wait_until("the provider is notified of both ends", async || {
+        kit.list_grant_states().await == ["ended", "ended"]
+    })
+    .await;
     kit.wait_until("the removal is over", async || kit.sql("SELECT 1 FROM client_removals").await.is_empty())
         .await;
     for tokens in [&alice, &bob] {

@@ -165,7 +165,7 @@ fn list_invalid_fields() -> Vec<(&'static str, Vec<Value>)> {
             "max_duration_days",
             vec![json!(0), json!(367), json!(-1), json!(1.5), json!("90"), json!(99_999_999_999_u64)],
         ),
-        ("partner", vec![json!("pt-nobody"), json!("dc-sandbox"), json!("\u{0}"), json!(5)]),
+        ("partner", vec![json!("pt-unknown"), json!("dc-sandbox"), json!("\u{0}"), json!(5)]),
     ]
 }
 
@@ -233,7 +233,7 @@ async fn remove_recipient_reports_count_of_ended_connections(kit: TestHub) {
 }
 
 async fn recipient_operations_with_unknown_id_return_404(kit: TestHub) {
-    for id in ["pt-sandbox", "dc-nobody", "%00", "..%2f"] {
+    for id in ["pt-sandbox", "dc-unknown", "%00", "..%2f"] {
         let calls = [
             (Method::GET, ""),
             (Method::PUT, ""),

@@ -32,7 +32,7 @@ async fn registrations_are_requested_atomically_and_listed(kit: TestHub) {
     assert_eq!(shown["provider_name"], "Caisse Rideau");
     kit.advance(std::time::Duration::from_secs(1));
     let before = kit.dump_admin_tables().await;
-    let clients = [partners.id.as_str(), &one.id, "dc-nobody", "pt-sandbox"];
+    let clients = [partners.id.as_str(), &one.id, "dc-unknown", "pt-sandbox"];
     let (status, refused) = request_registrations(&kit, &clients, &[1000, 9999]).await;
     assert_eq!((status, &refused["code"]), (404, &json!("not_found")), "{refused}");
     let pairs = refused["pairs"].as_array().unwrap();
@@ -63,7 +63,7 @@ async fn registrations_are_requested_atomically_and_listed(kit: TestHub) {
         ("state=pending_approval&provider_id=2000".to_owned(), 2),
         (format!("provider_id=2000&client_id={}", one.id), 1),
         ("partner=pt-sandbox".to_owned(), 1),
-        ("partner=pt-nobody".to_owned(), 0),
+        ("partner=pt-unknown".to_owned(), 0),
         ("state=rejected".to_owned(), 0),
         ("provider_id=3000".to_owned(), 0),
     ] {
@@ -184,7 +184,7 @@ async fn registration_request_with_invalid_field_is_rejected(kit: TestHub) {
     kit.assert_admin_rejects(Method::POST, &step("activate", &pending), bodies).await;
     for path in [
         format!("{id}/2000"),
-        "dc-nobody/1000".into(),
+        "dc-unknown/1000".into(),
         "pt-sandbox/1000".into(),
         format!("{id}/x"),
         "%00/1000".into(),

@@ -26,17 +26,17 @@ use crate::support::{EndpointStub, RawRequest, TestHub, json_response};
 /// Data errors of the documented list that nothing produces.
 const UNPRODUCED_CODES: [(ErrorCode, &str); 0] = [];
 
-const REPORTED_BY_PROVIDER: &str = "The data provider says so";
-const PROVIDER_FAILED: &str = "The data provider failed to answer as it should";
+const REPORTED_BY_PROVIDER: &str = "The data provider reported this error";
+const PROVIDER_FAILED: &str = "The data provider did not return a valid response";
 const NOT_OFFERED_BY_PROVIDER: &str = "The data provider does not offer this";
-const PROVIDER_UNAVAILABLE: &str = "The data provider is not available at present";
-const PROVIDER_RATE_LIMITED: &str = "The data provider limits requests at present";
+const PROVIDER_UNAVAILABLE: &str = "The data provider is temporarily unavailable";
+const PROVIDER_RATE_LIMITED: &str = "The data provider limits the number of requests";
 const NO_CUSTOMER: &str = "The data provider does not find this customer";
-const NO_ACCOUNT: &str = "accountId names no account of this consent";
-const NO_STATEMENT: &str = "statementId names no statement of this account";
-const CONTENT_TYPE_NOT_OFFERED: &str = "The data provider has no such type of this statement";
-const TOO_LARGE: &str = "This statement is larger than the hub passes on";
-const INTERNAL_ERROR: &str = "The hub cannot answer at present";
+const NO_ACCOUNT: &str = "accountId is not an account of this consent";
+const NO_STATEMENT: &str = "statementId is not a statement of this account";
+const CONTENT_TYPE_NOT_OFFERED: &str = "The data provider does not offer this statement in this type";
+const TOO_LARGE: &str = "This statement exceeds the hub's size limit";
+const INTERNAL_ERROR: &str = "The hub could not process the request";
 const UNHANDLED: &str = "An unhandled error occurred on the server";
 
 /// What a bank may answer to a read, and what the recipient is told.
@@ -98,7 +98,10 @@ fn expected_denial() -> ExpectedResponse {
 pub(crate) fn expected_rate_limit_errors() -> [ExpectedResponse; 2] {
     let retry_later = "Too many requests, please try again later";
     [
-        ExpectedResponse::Fdx(ErrorCode::TooManyRequests, "This recipient or this connection asks too often"),
+        ExpectedResponse::Fdx(
+            ErrorCode::TooManyRequests,
+            "Too many requests from this recipient or for this connection",
+        ),
         ExpectedResponse::OAuth(503, OAuthCode::TemporarilyUnavailable, retry_later.into()),
     ]
 }
@@ -145,21 +148,21 @@ fn each_fdx_error_code_is_covered_by_a_case_or_listed() {
 fn list_data_errors() -> Vec<DataError> {
     let all = vec![
         DataError::InvalidToken,
-        DataError::Ended,
+        DataError::ConnectionEnded,
         DataError::Fdx(ErrorCode::AccountNotFound, NO_ACCOUNT),
-        DataError::Unavailable(Duration::from_secs(1)),
-        DataError::RateLimited(Duration::from_secs(1)),
+        DataError::ProviderUnavailable(Duration::from_secs(1)),
+        DataError::ProviderRateLimited(Duration::from_secs(1)),
         DataError::Internal(InternalError::new("broken")),
-        DataError::TooMany(Duration::from_secs(1)),
+        DataError::RateLimited(Duration::from_secs(1)),
     ];
     let number = |error: &DataError| match error {
         DataError::InvalidToken => 0,
-        DataError::Ended => 1,
+        DataError::ConnectionEnded => 1,
         DataError::Fdx(..) => 2,
-        DataError::Unavailable(_) => 3,
-        DataError::RateLimited(_) => 4,
+        DataError::ProviderUnavailable(_) => 3,
+        DataError::ProviderRateLimited(_) => 4,
         DataError::Internal(_) => 5,
-        DataError::TooMany(_) => 6,
+        DataError::RateLimited(_) => 6,
     };
     assert!(all.iter().map(number).eq(0..7));
     all
@@ -238,7 +241,7 @@ fn list_admin_errors() -> Vec<AdminError> {
 }
 
 fn build_rejected_pair() -> (RegistrationPair, String) {
-    let client_id = ClientId::parse("dc-nobody").unwrap();
+    let client_id = ClientId::parse("dc-unknown").unwrap();
     (RegistrationPair { client_id, provider_id: ProviderId::new(9999) }, String::new())
 }
 
@@ -317,7 +320,7 @@ const UPSTREAM_DOWNLOAD_ERRORS: [(u16, Option<u16>, ErrorCode, &str); 11] = [
     (404, Some(1104), ErrorCode::DataNotFound, NO_STATEMENT),
     (404, Some(1107), ErrorCode::DataNotFound, NO_STATEMENT),
     (404, Some(1108), ErrorCode::DataNotFound, NO_STATEMENT),
-    (400, Some(1300), ErrorCode::StatementProcessing, "The data provider is still making this statement"),
+    (400, Some(1300), ErrorCode::StatementProcessing, "The data provider is still preparing this statement"),
     (406, Some(1203), ErrorCode::ContentType, CONTENT_TYPE_NOT_OFFERED),
     (406, None, ErrorCode::ContentType, CONTENT_TYPE_NOT_OFFERED),
     (413, None, ErrorCode::TooLarge, TOO_LARGE),

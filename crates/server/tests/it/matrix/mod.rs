@@ -125,7 +125,7 @@ fn build_authorize_query(victim: &Victim, credentials: &CallerCredentials) -> St
         UnauthorizedCaller::Foreign => {
             TestClient { redirect_uri: victim.redirect_uri.clone(), ..recipient.clone() }
         }
-        UnauthorizedCaller::Forged => TestClient { id: "dc-nobody".into(), ..recipient.clone() },
+        UnauthorizedCaller::Forged => TestClient { id: "dc-unknown".into(), ..recipient.clone() },
         UnauthorizedCaller::Narrow | UnauthorizedCaller::Suspended | UnauthorizedCaller::Paused => {
             recipient.clone()
         }
@@ -197,7 +197,7 @@ fn expected_response(route: &Route, caller: UnauthorizedCaller) -> ExpectedRespo
         (ApiSurface::Probe, "GET", "/livez") => ExpectedResponse::Text(200, "ok"),
         (ApiSurface::Probe, "GET", "/readyz") => ExpectedResponse::Data,
         (ApiSurface::Probe, "GET", "/metrics") => ExpectedResponse::Text(200, "bowline_http_requests_total"),
-        (_, method, path) => panic!("nobody has thought of wrong callers of {method} {path}"),
+        (_, method, path) => panic!("no unauthorized callers are listed for {method} {path}"),
     }
 }
 
@@ -211,7 +211,7 @@ fn expected_data_response(caller: UnauthorizedCaller, is_account_route: bool) ->
         | UnauthorizedCaller::Expired
         | UnauthorizedCaller::OtherPartner => ExpectedResponse::InvalidToken,
         UnauthorizedCaller::Foreign | UnauthorizedCaller::OtherCustomer if is_account_route => {
-            ExpectedResponse::Fdx(ErrorCode::AccountNotFound, "accountId names no account of this consent")
+            ExpectedResponse::Fdx(ErrorCode::AccountNotFound, "accountId is not an account of this consent")
         }
         UnauthorizedCaller::Foreign | UnauthorizedCaller::OtherCustomer => ExpectedResponse::Data,
         UnauthorizedCaller::Narrow => {
@@ -225,7 +225,7 @@ fn expected_data_response(caller: UnauthorizedCaller, is_account_route: bool) ->
             "This recipient is suspended with the provider",
         ),
         UnauthorizedCaller::Paused => {
-            ExpectedResponse::Fdx(ErrorCode::Maintenance, "The data provider is not available at present")
+            ExpectedResponse::Fdx(ErrorCode::Maintenance, "The data provider is temporarily unavailable")
         }
     }
 }

@@ -254,7 +254,7 @@ async fn rfc6749_s4_1_2_code_reuse_ends_connection() {
     assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::CodeReplayed));
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 401);
     assert_eq!(status_and_error(&kit.refresh(&acme, &tokens.refresh).await), bad_request("invalid_grant"));
-    kit.wait_until("the bank is told", async || kit.list_grant_states().await == ["ended"]).await;
+    kit.wait_until("the provider is notified", async || kit.list_grant_states().await == ["ended"]).await;
 }
 
 /// On purpose: only a rightful second use ends anything; what is found in a log is of no use.

@@ -198,7 +198,10 @@ async fn rfc6749_s6_rotated_refresh_token_replaces_previous_one() {
     }
     let fresh = kit.refresh(&acme, &tokens.refresh).await.json();
     assert_eq!(kit.revoke(fresh["access_token"].as_str().unwrap()).await.status, 204);
-    kit.wait_until("the bank is told", async || bank.calls().iter().any(|call| call.path == "/revoke")).await;
+    kit.wait_until("the provider is notified", async || {
+        bank.calls().iter().any(|call| call.path == "/revoke")
+    })
+    .await;
     let revocation = bank.calls().into_iter().find(|call| call.path == "/revoke").unwrap();
     assert_eq!(revocation.field("token").as_deref(), Some("rt-4"), "of the grant that lives");
 }

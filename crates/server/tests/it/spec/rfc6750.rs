@@ -231,6 +231,9 @@ async fn rfc6750_s5_3_redirect_with_code_or_refresh_is_not_followed() {
     let fresh = fresh["access_token"].as_str().unwrap();
     assert_eq!(kit.read("/accounts", fresh).await.status, 500);
     assert_eq!(kit.call(Method::POST, REVOKE, fresh).await.status, 204);
-    kit.wait_until("the bank is told", async || bank.calls().iter().any(|call| call.path == "/revoke")).await;
+    kit.wait_until("the provider is notified", async || {
+        bank.calls().iter().any(|call| call.path == "/revoke")
+    })
+    .await;
     assert!(thief.calls().is_empty(), "{:?}", thief.calls());
 }

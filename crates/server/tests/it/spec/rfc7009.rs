@@ -112,7 +112,7 @@ async fn rfc7009_s2_2_repeated_revocation_returns_204() {
         let answer = kit.revoke(&tokens.access).await;
         assert_eq!((answer.status, answer.body.as_str()), (204, ""));
     }
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         kit.load_connection(&tokens.id).await.provider_revocation == UpstreamRevocation::Accepted
     })
     .await;

@@ -80,7 +80,7 @@ fn expected_response(name: &'static str, bad: BadValue) -> ExpectedResponse {
         ("code_challenge", _) => {
             expected_invalid_request("code_challenge must be 43 characters of base64url")
         }
-        (name, bad) => panic!("nobody has thought of {bad:?} as {name}"),
+        (name, bad) => panic!("no expectation is listed for {bad:?} as {name}"),
     }
 }
 

@@ -152,7 +152,7 @@ fn expected_response(name: &str, bad: BadValue, good: &str) -> ExpectedResponse 
             expected_invalid_request(format!("{name} must be an https URL"))
         }
         ("country", _) => expected_invalid_request("country must be CA or US"),
-        (name, bad) => panic!("nobody has thought of {bad:?} as {name}"),
+        (name, bad) => panic!("no expectation is listed for {bad:?} as {name}"),
     }
 }
 
@@ -418,7 +418,7 @@ pub(super) fn list_invalid_recipient_ids(values: &InputValues) -> Vec<String> {
         .map(|bad| bad.encode(&managed.recipient))
         .collect();
     ids.extend(
-        ["dc-nobody", "dc-sandbox", "con_1", "arq_1", "1000", "acc_x", "null", "*", "%2e%2e", "..;", "-1"]
+        ["dc-unknown", "dc-sandbox", "con_1", "arq_1", "1000", "acc_x", "null", "*", "%2e%2e", "..;", "-1"]
             .map(str::to_owned),
     );
     ids.extend([managed.foreign.clone(), managed.partner.clone(), managed.recipient.to_uppercase()]);
@@ -493,7 +493,7 @@ fn build_registration_request_cases(values: &InputValues) -> Vec<InputCase> {
         (foreign.clone(), "1000".into(), unknown_recipient(1)),
         (format!("{own},{foreign}"), "2000,9999".into(), unknown_recipient(3)),
         (partner.clone(), "1000".into(), unknown_recipient(1)),
-        ("dc-nobody".into(), "1000".into(), unknown_recipient(1)),
+        ("dc-unknown".into(), "1000".into(), unknown_recipient(1)),
         ("dc-sandbox".into(), "1000".into(), unknown_recipient(1)),
         ("1000".into(), own.clone(), provider(0)),
         (own.clone(), "0".into(), provider(0)),

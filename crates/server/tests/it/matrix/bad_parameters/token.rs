@@ -70,7 +70,7 @@ fn expected_response(grant: &str, name: &str, bad: BadValue, good: &str) -> Expe
         ("scope", Blank) => expected_oauth_error(OAuthCode::InvalidScope, "scope names nothing"),
         ("scope", bad) if grant == "refresh_token" => expected_unknown_scope(&bad.decode(good), "unknown"),
         ("scope", bad) => expected_unknown_scope(&bad.decode(good), "not allowed for this client"),
-        (name, bad) => panic!("nobody has thought of {bad:?} as {name}"),
+        (name, bad) => panic!("no expectation is listed for {bad:?} as {name}"),
     }
 }
 
