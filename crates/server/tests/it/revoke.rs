@@ -1,4 +1,4 @@
-//! `DELETE /api/v1/revoke`: the seed of it all.
+//! `DELETE /api/v1/revoke`.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn revoke_invalidates_tokens_and_notifies_provider(kit: TestHub) {
     })
     .await;
     assert_eq!(kit.list_grant_states().await, ["ended"]);
-    assert_eq!(kit.revoke(&tokens.access).await.status, 204, "a lost reply can be retried");
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204, "a client can retry after a lost response");
 }
 
 async fn post_revoke_behaves_like_delete_and_ignores_body(kit: TestHub) {
@@ -52,7 +52,7 @@ async fn post_revoke_behaves_like_delete_and_ignores_body(kit: TestHub) {
     sent.bearer = Some(tokens.access.clone());
     let other = sent.clone().form(&[("token", "another")]);
     assert_eq!(kit.send(other).await.json()["error"], "invalid_request");
-    assert_eq!(kit.load_end_cause(&tokens.id).await, None, "a mistake ends nothing");
+    assert_eq!(kit.load_end_cause(&tokens.id).await, None, "connection must stay active");
     sent.json = Some(serde_json::json!({"LoginId": "x", "MostRecentCached": true}));
     assert_eq!(kit.send(sent).await.status, 204);
     assert_connection_ended(&kit, &acme, &tokens).await;

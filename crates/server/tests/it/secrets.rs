@@ -198,11 +198,11 @@ impl SecretScenario {
     /// Errors of every kind, each with a secret in it that somebody might write down.
     async fn provoke_errors(&mut self, acme: &TestClient, access: &str, refresh: &str, code: &str) {
         let api = self.site.api();
-        let wrong = TestClient { secret: "wr0ng-secret-of-somebody".into(), ..acme.clone() };
+        let wrong = TestClient { secret: "wr0ng-secret-of-another".into(), ..acme.clone() };
         assert_eq!(api.refresh(&wrong, refresh).await.status, 400);
-        assert_eq!(api.redeem(acme, "wr0ng-code-of-somebody").await.status, 400);
-        assert_eq!(api.refresh(acme, "wr0ng-refresh-of-somebody").await.status, 400);
-        assert_eq!(api.read("/accounts", "wr0ng.bearer.of-somebody").await.status, 401);
+        assert_eq!(api.redeem(acme, "wr0ng-code-of-another").await.status, 400);
+        assert_eq!(api.refresh(acme, "wr0ng-refresh-of-another").await.status, 400);
+        assert_eq!(api.read("/accounts", "wr0ng.bearer.of-another").await.status, 401);
         assert_eq!(api.read(&format!("/accounts?offset={access}"), access).await.status, 400);
         assert_eq!(api.read(&format!("/accounts/{access}"), access).await.status, 404);
         assert_eq!(api.read(&format!("/{access}"), access).await.status, 404);
@@ -234,10 +234,10 @@ impl SecretScenario {
         assert_eq!(api.read("/accounts", access).await.status, 503);
         self.site.inject_faults(json!({"token_endpoint": "up", "rotate_refresh": true})).await;
         for (name, secret) in [
-            ("a wrong secret", "wr0ng-secret-of-somebody"),
-            ("a wrong code", "wr0ng-code-of-somebody"),
-            ("a wrong refresh token", "wr0ng-refresh-of-somebody"),
-            ("a wrong bearer", "wr0ng.bearer.of-somebody"),
+            ("a wrong secret", "wr0ng-secret-of-another"),
+            ("a wrong code", "wr0ng-code-of-another"),
+            ("a wrong refresh token", "wr0ng-refresh-of-another"),
+            ("a wrong bearer", "wr0ng.bearer.of-another"),
         ] {
             self.add_secret(name, secret);
         }

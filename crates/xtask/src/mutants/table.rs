@@ -45,7 +45,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         replacement: "let state = current.state.apply(self.step).unwrap_or(RegistrationState::Active);",
         tests: TestTarget::Integration,
         test: "dynamic_registration::sqlite::rejection_during_client_registration_deletes_client",
-        expected_failure: "the rejection stands",
+        expected_failure: "the rejection remains",
         always: false,
     },
     Mutant {
