@@ -96,7 +96,7 @@ async fn malformed_token_request_gets_specific_error(kit: TestHub) {
     let acme = kit.acme();
     let (status, body) = post_raw(&kit, &[JSON], "{\n\"grant_type\": }").await;
     assert_eq!(status, 400);
-    assert_eq!(body["error_description"], "The body is no JSON object: line 2, column 15");
+    assert_eq!(body["error_description"], "The body is not a JSON object: line 2, column 15");
     assert_eq!(post_raw(&kit, &[("content-type", "text/plain")], "x").await.0, 415);
     assert_eq!(post_raw(&kit, &[], "").await.0, 415);
     let large = format!("{{\"grant_type\":\"{}\"}}", "x".repeat(70_000));

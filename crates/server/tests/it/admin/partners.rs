@@ -110,8 +110,8 @@ async fn create_partner_with_invalid_body_is_rejected(kit: TestHub) {
     let before = kit.dump_admin_tables().await;
     for (kind, body, status, detail) in [
         ("application/json", r#"{"name":"a","name":"b"}"#, 400, "name: is given twice"),
-        ("application/json", "[]", 400, "The body is no JSON object: line 1, column 0"),
-        ("application/json", "", 400, "The body is no JSON object: line 1, column 0"),
+        ("application/json", "[]", 400, "The body is not a JSON object: line 1, column 0"),
+        ("application/json", "", 400, "The body is not a JSON object: line 1, column 0"),
         ("application/x-www-form-urlencoded", "name=a", 415, "The content type must be application/json"),
     ] {
         let answer = kit.send_raw(&post(kind, body)).await;
