@@ -87,7 +87,7 @@ impl SandboxProvider {
 
 /// Returns the scope with every data cluster.
 pub(super) fn full_scope() -> String {
-    Clusters::from_iter(DataCluster::ALL).to_string()
+    DataCluster::ALL.iter().copied().collect::<Clusters>().to_string()
 }
 
 const fn upstream_scope(cluster: DataCluster) -> &'static str {
