@@ -223,8 +223,8 @@ async fn serve_rejects_unsafe_admin_socket_path() {
     std::fs::create_dir(site.path("open")).unwrap();
     std::fs::set_permissions(site.path("open"), std::fs::Permissions::from_mode(0o777)).unwrap();
     for (path, expected) in [
-        (site.path("file"), "is no socket"),
-        (site.path("open").join("admin.sock"), "nobody else may write"),
+        (site.path("file"), "is not a socket"),
+        (site.path("open").join("admin.sock"), "no other user may write"),
         (site.path(&"x".repeat(108)), "expected at most 107"),
     ] {
         let (code, _, error) = serve(&path.display().to_string());

@@ -102,7 +102,7 @@ fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
     for path in
         ["/admin/v1/partners", "/admin/v1/recipients", "/admin/v1/registrations", "/admin/v1/providers"]
     {
-        let no_object = "The body is no JSON object: line 1, column 0";
+        let no_object = "The body is not a JSON object: line 1, column 0";
         cases.push(("POST", path.into(), "[]", problem(400, "invalid", no_object)));
     }
     let case = |(method, path, body, expected): (&str, String, &str, ExpectedResponse)| {
@@ -380,7 +380,7 @@ fn build_operator_cases(values: &InputValues) -> Vec<InputCase> {
             r#"{"name":1,"role":"admin"}"#,
             problem(400, "invalid", "name must be a string"),
         ),
-        ("application/json", "{", problem(400, "invalid", "The body is no JSON object: line 1, column 1")),
+        ("application/json", "{", problem(400, "invalid", "The body is not a JSON object: line 1, column 1")),
         (
             "text/plain",
             "x",

@@ -341,7 +341,7 @@ fn build_name_cases(values: &InputValues) -> Vec<InputCase> {
 
 fn build_body_cases(values: &InputValues) -> Vec<InputCase> {
     let no_object = |line: u32, column: u32| {
-        expected_invalid_request(format!("The body is no JSON object: line {line}, column {column}"))
+        expected_invalid_request(format!("The body is not a JSON object: line {line}, column {column}"))
     };
     let status = |status: u16, description: &'static str| {
         ExpectedResponse::OAuth(status, OAuthCode::InvalidRequest, description.into())

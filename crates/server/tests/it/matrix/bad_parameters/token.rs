@@ -224,7 +224,9 @@ fn build_body_cases(values: &InputValues) -> Vec<InputCase> {
     let mut cases = Vec::new();
     let refresh = build_json_body(&build_grants(values)[1], "colour", BadValue::Missing);
     let no_object = |line: usize, column: usize| {
-        ExpectedResponse::invalid_request(format!("The body is no JSON object: line {line}, column {column}"))
+        ExpectedResponse::invalid_request(format!(
+            "The body is not a JSON object: line {line}, column {column}"
+        ))
     };
     let utf16: Vec<u8> = refresh.encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (what, body, expected) in [
