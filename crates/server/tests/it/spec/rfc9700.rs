@@ -57,7 +57,7 @@ async fn rfc9700_s2_1_1_s4_8_pkce_downgrade_is_rejected() {
     assert_eq!(
         status_and_error(&kit.request_token(&acme, &fields).await),
         bad_request("invalid_grant"),
-        "the first authorization is still valid"
+        "a verifier without a challenge is rejected"
     );
     let sent = compute_challenge(verifier);
     let query = build_authorize_query(
