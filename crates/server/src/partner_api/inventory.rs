@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::fdx_api::filter::{filter_customer, remove_unconsented_fields};
+use crate::fdx_api::{filter_customer, remove_unconsented_fields};
 
 /// Dotted paths of FDX by what they are read with.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
