@@ -16,7 +16,7 @@ use super::retry_after::set_retry_after;
 #[schemars(rename = "OAuthError")]
 pub(crate) struct OAuthErrorBody<'a> {
     /// The error code, for programs.
-    #[schemars(extend("enum" = OAuthCode::ALL.map(OAuthCode::as_str)))]
+    #[schemars(extend("enum" = OAuthCode::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>()))]
     error: &'static str,
     /// A description for developers. It names the field and the expected value.
     error_description: &'a str,

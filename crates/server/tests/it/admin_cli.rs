@@ -406,7 +406,7 @@ async fn recipient_add_with_providers_is_atomic(site: HubProcess) {
     run_json(&site, &["provider", "retire", "1000"]);
     let approve = ["registration", "approve", &*waiting, "1000"];
     assert_eq!(
-        assert_command_fails(&site, &approve, "the provider is retired: it takes nobody any more"),
+        assert_command_fails(&site, &approve, "the provider is retired and accepts no recipients"),
         Some(1)
     );
     run_json(&site, &["provider", "release", "1000"]);

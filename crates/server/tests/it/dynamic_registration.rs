@@ -234,8 +234,7 @@ async fn rejection_during_client_registration_deletes_client(kit: TestHub) {
     let found = kit.load_registration(&recipient).await;
     assert_eq!(found["state"], "rejected", "the rejection remains");
     assert_eq!(found["reason"], "Not a licensed company");
-    let expected_outcome =
-        "HTTP 201: the registration does not wait for the provider any more; the client is deleted there";
+    let expected_outcome = "HTTP 201: the registration is no longer pending; the client is deleted there";
     assert_eq!(job["outcome"], expected_outcome);
     assert_late_client_deleted(&kit, &gate).await;
     let stored =
@@ -292,7 +291,7 @@ async fn rfc7591_s3_2_1_unusable_response_activates_nothing(kit: TestHub) {
     let deleted = "; the client is deleted there";
     let left = "; a client may be left at the provider, which does not say how to delete it";
     let evil = [
-        ("{".into(), "its answer cannot be read", left),
+        ("{".into(), "the response cannot be parsed", left),
         ("x".repeat(100_000), "its answer is too large", left),
         (with("client_id", json!("a\r\nb")), "client_id is missing, too long or not printable", left),
         (
@@ -302,17 +301,17 @@ async fn rfc7591_s3_2_1_unusable_response_activates_nothing(kit: TestHub) {
         ),
         (
             with("client_secret_expires_at", json!(1)),
-            "the client's secret expires, and nothing renews it",
+            "the client secret expires, and the hub cannot renew it",
             deleted,
         ),
         (
             with("token_endpoint_auth_method", json!("private_key_jwt")),
-            "the client authenticates otherwise than the provider's settings say",
+            "the client's authentication method differs from the provider's settings",
             deleted,
         ),
         (
             with("redirect_uris", json!(["https://evil.example.org/"])),
-            "the client may not be called back by the hub's URI",
+            "the client is registered without the hub's redirect URI",
             deleted,
         ),
     ];
@@ -470,7 +469,7 @@ async fn decided_registration_requests_no_client(kit: TestHub) {
     kit.complete_registration_step(&recipient, "reject", json!({"reason": "no"})).await;
     kit.advance(Duration::from_mins(1));
     let job = kit.wait_for_job("register_upstream_client", "done").await;
-    assert_eq!(job["outcome"], "the registration does not wait for the provider any more");
+    assert_eq!(job["outcome"], "the registration is no longer pending");
     kit.update_provider_settings(1000, |settings| settings.dynamic_registration = None).await;
     kit.request_registration(&recipient).await;
     kit.complete_registration_step(&recipient, "approve", json!({})).await;

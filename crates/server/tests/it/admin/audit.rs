@@ -31,9 +31,9 @@ async fn audit_events_can_be_filtered_and_paged(kit: TestHub) {
     actions.sort();
     let all = [
         "connection.activated",
-        "connection.provider_revocation_changed",
         "connection.ended",
         "connection.opened",
+        "connection.provider_revocation_changed",
     ];
     assert_eq!(actions, all);
     for query in [

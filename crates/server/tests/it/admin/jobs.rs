@@ -53,7 +53,7 @@ async fn failed_job_is_retried_on_operator_request(kit: TestHub) {
     assert!(list_jobs(&kit, "state=failed").await.is_empty());
     let (status, refused) = post(&kit, &format!("/jobs/{job}/retry")).await;
     assert_eq!((status, &refused["code"]), (409, &json!("conflict")));
-    assert_eq!(refused["detail"], "The job is done: only one that has failed can be retried or closed");
+    assert_eq!(refused["detail"], "The job is done; only a failed job can be retried or closed");
 }
 
 async fn close_job_deletes_its_token(kit: TestHub) {

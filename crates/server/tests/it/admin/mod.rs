@@ -38,7 +38,7 @@ impl TestHub {
     /// Dumps the tables of the admin API and the length of the audit log.
     async fn dump_admin_tables(&self) -> Vec<String> {
         let mut all = Vec::new();
-        for table in ["clients", "registrations", "providers", "audit_events", "removals"] {
+        for table in ["clients", "registrations", "providers", "audit_events", "client_removals"] {
             all.extend(self.sql(&format!("SELECT * FROM {table} ORDER BY 1, 2, 3")).await);
         }
         all

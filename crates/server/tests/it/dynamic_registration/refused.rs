@@ -36,7 +36,7 @@ async fn rfc7591_s3_2_2_software_statement_error_rejects(kit: TestHub) {
         *word.lock().unwrap() = refusal;
         let recipient = kit.create_approved_recipient().await;
         kit.wait_for_registration_state(&recipient, "rejected").await;
-        let reason = json!(format!("The data provider refuses the registration: {refusal}"));
+        let reason = json!(format!("The data provider rejected the registration: {refusal}"));
         assert_eq!(kit.load_registration(&recipient).await["reason"], reason);
         assert_eq!(kit.load_partner_view(&recipient).await, (json!("REJECTED"), reason));
         let job = kit.wait_for_job("register_upstream_client", "done").await;

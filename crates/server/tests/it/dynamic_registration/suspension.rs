@@ -18,7 +18,7 @@ on_both!(
     provider_retired_during_registration_activates_nothing,
 );
 
-const PROVIDER_RETIRED: &str = "the provider is retired: it takes nobody any more";
+const PROVIDER_RETIRED: &str = "the provider is retired and accepts no recipients";
 
 impl TestHub {
     /// Asserts that a step is rejected because the provider is retired.
@@ -79,7 +79,7 @@ async fn client_registration_waits_until_provider_is_released(kit: TestHub) {
         kit.set_provider_state(1000, state).await;
         let recipient = kit.create_approved_recipient().await;
         let job = kit.wait_for_job("register_upstream_client", "pending").await;
-        let expected_outcome = format!("the provider is {state}: it is asked when it is released");
+        let expected_outcome = format!("the provider is {state}: the client is requested after its release");
         assert_eq!(job["outcome"], expected_outcome);
         assert_eq!(kit.load_registration(&recipient).await["state"], "pending_activation");
         assert_eq!(endpoint.calls().len(), nth, "no request is sent");

@@ -127,7 +127,7 @@ fn collect_expected_responses() -> Vec<ExpectedResponse> {
 #[test]
 fn each_oauth_error_code_is_covered_by_a_case() {
     let all = collect_expected_responses();
-    for code in OAuthCode::ALL {
+    for code in OAuthCode::ALL.iter().copied() {
         let matches_code = |e: &ExpectedResponse| matches!(e, ExpectedResponse::OAuth(_, c, _) | ExpectedResponse::RedirectError(c, _) if *c == code);
         assert!(all.iter().any(matches_code), "no case produces {}", code.as_str());
     }

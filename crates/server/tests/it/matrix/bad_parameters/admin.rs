@@ -65,7 +65,7 @@ fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
             "POST",
             "/admin/v1/registrations/dc-sandbox/1000/approve".into(),
             "",
-            problem(409, "conflict", "a registration that is active cannot take the step approve"),
+            problem(409, "conflict", "the registration is active: approve is not possible in this state"),
         ),
         ("POST", "/admin/v1/registrations/dc-sandbox/1000/reject".into(), "{}", missing("reason")),
         ("POST", "/admin/v1/providers".into(), "{}", missing("id")),
@@ -163,7 +163,7 @@ const LISTS: [ListParameters; 8] = [
     (
         "/admin/v1/jobs",
         &[
-            ("state", "failed", "expected pending, done, dead"),
+            ("state", "failed", "expected pending, done, failed"),
             (
                 "kind",
                 "revoke_at_provider",
