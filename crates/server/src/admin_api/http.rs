@@ -327,7 +327,7 @@ pub(crate) fn render_problem(error: AdminError) -> Problem {
             } else {
                 StatusCode::INTERNAL_SERVER_ERROR
             };
-            Problem::for_status(status, "The hub cannot answer at present")
+            Problem::for_status(status, "The hub could not process the request")
         }
     }
 }

@@ -123,7 +123,7 @@ impl AdminOperationExt for OperationSpec {
             .with_errors([AdminError::Internal(InternalError::new(""))])
             .with_responses([error_response(&Problem::for_status(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "The hub cannot answer at present",
+                "The hub could not process the request",
             ))])
     }
 

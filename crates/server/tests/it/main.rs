@@ -1,4 +1,4 @@
-//! Stories of the hub, over HTTP, with a bank that is another party.
+//! Integration tests of the hub over HTTP, with sandbox banks as providers.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod account_types;
@@ -27,6 +27,7 @@ mod listener;
 mod malicious_provider;
 mod manage;
 mod matrix;
+mod missing_hub;
 mod openapi;
 mod race;
 mod readme;

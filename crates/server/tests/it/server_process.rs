@@ -1,6 +1,8 @@
-//! The built program as an operator runs it: configured by a file, killed without a word, told to stop.
+//! The built program as an operator runs it: configured by a file, killed, and stopped.
 
 use std::process::Command;
+
+use bowline::vault::KeyFile;
 
 use crate::support::{HubProcess, create_durable_database};
 
@@ -12,10 +14,9 @@ pub(crate) fn decode_output(output: &std::process::Output) -> (Option<i32>, Stri
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hub_is_configured_served_and_stopped_by_cli() {
     let site = HubProcess::new(None).await;
-    assert_eq!(
-        decode_output(&site.run(&["config", "check"])).1,
-        "the configuration is fine: 1 provider(s)\n"
-    );
+    let (_, checked, _) = decode_output(&site.run(&["config", "check"]));
+    assert_eq!(checked, "The configuration is valid: 1 provider(s).\n");
+    site.initialize().await;
     let acme = site.add_recipient("Acme Budget");
     let mut hub = site.serve(&[]).await;
     let (code, _, error) = decode_output(&site.run(&["serve"]));
@@ -27,7 +28,7 @@ async fn hub_is_configured_served_and_stopped_by_cli() {
     assert_eq!(site.api().revoke(refreshed["access_token"].as_str().unwrap()).await.status, 204);
     let pid = hub.0.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    assert_eq!(hub.0.wait().unwrap().code(), Some(0), "a clean end: {}", site.log());
+    assert_eq!(hub.0.wait().unwrap().code(), Some(0), "the hub must stop cleanly: {}", site.log());
     let log = site.log();
     for line in log.lines() {
         let line: serde_json::Value =
@@ -38,7 +39,7 @@ async fn hub_is_configured_served_and_stopped_by_cli() {
     let fresh = refreshed["access_token"].as_str().unwrap();
     for secret in [&acme.secret, &tokens.access, &tokens.refresh, &tokens.code, fresh, "Alice", "the-hub-at"]
     {
-        assert!(!log.contains(secret), "a secret or a name is in the log");
+        assert!(!log.contains(secret), "the log contains a secret or a name");
     }
 }
 
@@ -49,8 +50,10 @@ async fn postgres_store_requires_migration_before_serve() {
     assert_eq!(code, Some(2), "{error}");
     assert!(error.contains("run `bowline migrate`"), "{error}");
     let (code, applied, _) = decode_output(&site.run(&["migrate"]));
-    assert!(code == Some(0) && applied.contains("applied 0001 hub"), "{applied}");
-    assert!(!decode_output(&site.run(&["migrate"])).1.contains("applied"), "a second run has nothing to do");
+    assert!(code == Some(0) && applied.contains("Applied migration 0001"), "{applied}");
+    let (_, repeated, _) = decode_output(&site.run(&["migrate"]));
+    assert!(!repeated.contains("Applied"), "a second migration changes nothing");
+    site.initialize().await;
     let acme = site.add_recipient("Acme Budget");
     let _hub = site.serve(&[]).await;
     let tokens = site.connect(&acme, "bob").await;
@@ -58,12 +61,10 @@ async fn postgres_store_requires_migration_before_serve() {
     assert_eq!(site.api().read("/accounts", &tokens.access).await.json()["code"], 602);
 }
 
-/// What was answered with 204 stays ended, though the program was killed before it could do anything else.
+/// A connection whose end was acknowledged stays ended, although the process is killed immediately afterwards.
 async fn assert_ends_survive_kill(store: Option<&str>) {
     let site = HubProcess::new(store).await;
-    if store.is_some() {
-        assert_eq!(decode_output(&site.run(&["migrate"])).0, Some(0));
-    }
+    site.initialize().await;
     let (acme, other) = (site.add_recipient("Acme Budget"), site.add_recipient("Other App"));
     let hub = site.serve(&[]).await;
     let mut ended = Vec::new();
@@ -85,7 +86,11 @@ async fn assert_ends_survive_kill(store: Option<&str>) {
         assert_eq!(site.api().refresh(recipient, &tokens.refresh).await.json()["error"], "invalid_grant");
     }
     for tokens in &active {
-        assert_eq!(site.api().read("/accounts", &tokens.access).await.status, 200, "others live on");
+        assert_eq!(
+            site.api().read("/accounts", &tokens.access).await.status,
+            200,
+            "other connections remain active"
+        );
     }
 }
 
@@ -102,8 +107,9 @@ async fn acknowledged_ends_survive_kill_postgres() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn serve_rejects_store_of_other_keys_or_sandbox() {
     let site = HubProcess::new(None).await;
-    site.add_recipient("Acme Budget");
+    site.initialize().await;
     std::fs::rename(site.path("hub.keys"), site.path("lost.keys")).unwrap();
+    KeyFile::open_or_create(&site.path("hub.keys"), || Ok([7; 32])).unwrap();
     let (code, _, error) = decode_output(&site.run(&["serve"]));
     assert_eq!(code, Some(2));
     assert!(error.contains("belongs to another key file"), "{error}");
@@ -113,34 +119,37 @@ async fn serve_rejects_store_of_other_keys_or_sandbox() {
     drop(database);
     let (code, _, error) = decode_output(&site.run(&["serve"]));
     assert_eq!(code, Some(2));
-    assert!(error.contains("this store is a sandbox's"), "{error}");
+    assert!(error.contains("the store belongs to a sandbox"), "{error}");
 }
 
-/// What doctor finds wrong: the check, and what to do.
+/// Returns the failed checks of `doctor` with their fixes.
 fn run_doctor(site: &HubProcess) -> Vec<(String, String)> {
     let (code, list, _) = decode_output(&site.run(&["--json", "doctor"]));
     let list: serde_json::Value = serde_json::from_str(&list).unwrap();
     let checks = list["checks"].as_array().unwrap().iter();
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let wrong: Vec<_> =
-        checks.filter(|c| c["well"] == false).map(|c| (text(&c["check"]), text(&c["mend"]))).collect();
-    assert_eq!(code, Some(i32::from(!wrong.is_empty())), "{wrong:?}");
-    wrong
+    let problems: Vec<_> =
+        checks.filter(|c| c["ok"] == false).map(|c| (text(&c["check"]), text(&c["fix"]))).collect();
+    assert_eq!(code, Some(i32::from(!problems.is_empty())), "{problems:?}");
+    problems
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doctor_reports_problems_with_fixes() {
     let site = HubProcess::new(None).await;
     let assert_fix = |what: &str, how: &str| {
-        let wrong = run_doctor(&site);
-        assert!(wrong.iter().any(|(check, mend)| check == what && mend.contains(how)), "{what}: {wrong:?}");
-        wrong.len()
+        let problems = run_doctor(&site);
+        assert!(
+            problems.iter().any(|(check, fix)| check == what && fix.contains(how)),
+            "{what}: {problems:?}"
+        );
+        problems.len()
     };
-    assert_eq!(assert_fix("store", "bowline serve"), 2, "nothing was started yet, the keys are missing too");
-    site.add_recipient("Acme Budget");
-    assert_eq!(run_doctor(&site), [], "all is well");
+    assert_eq!(assert_fix("store", "bowline serve"), 2, "before the first start the keys are missing too");
+    site.initialize().await;
+    assert_eq!(run_doctor(&site), [], "every check passes");
     let hub = site.serve(&[]).await;
-    assert_eq!(run_doctor(&site), [], "also beside a hub that runs");
+    assert_eq!(run_doctor(&site), [], "every check passes while a hub runs");
     drop(hub);
     let keys = site.path("hub.keys");
     let mode = |mode| {
@@ -207,9 +216,11 @@ fn tour_succeeds_and_sandbox_reports_port_in_use() {
     assert_eq!(code, Some(3), "{error}");
     assert!(error.contains(&port) && error.contains("--port"), "{error}");
     let tour = Command::new(env!("CARGO_BIN_EXE_bowline")).args(["tour", "--json"]).output().unwrap();
-    let (code, doors, error) = decode_output(&tour);
+    let (code, report, error) = decode_output(&tour);
     assert_eq!(code, Some(0), "{error}");
-    let doors: serde_json::Value = serde_json::from_str(&doors).unwrap();
-    assert_eq!(doors["held"], true);
-    assert!(doors["doors"].as_array().unwrap().len() >= 7, "{doors}");
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["closed"], true);
+    let endpoints = report["endpoints"].as_array().unwrap();
+    assert!(endpoints.len() >= 7, "{report}");
+    assert!(endpoints.iter().all(|e| e["endpoint"].is_string() && e["closed"] == true), "{report}");
 }
