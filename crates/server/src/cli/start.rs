@@ -22,7 +22,7 @@ use crate::vault::{KeyFile, Vault};
 pub(super) use domain::rule::operator::LOCAL_ACTOR_ID as ACTOR;
 
 /// The mark of a store whose world is not real.
-pub(super) use crate::partner_api::SANDBOX_METADATA_NAME;
+pub(super) use crate::recipients::SANDBOX_METADATA_NAME;
 
 /// Loads the configuration: defaults, file, environment, flags.
 pub(super) fn load_config(globals: &GlobalArgs, flags: &[(&str, String)]) -> Result<Config, CliError> {
