@@ -16,6 +16,8 @@ pub mod str_enum;
 pub mod time;
 
 #[cfg(test)]
+mod stored_value_tests;
+#[cfg(test)]
 mod strangers_tests;
 
 pub use error::{OAuthCode, OAuthError};

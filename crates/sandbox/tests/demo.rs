@@ -622,10 +622,10 @@ async fn demo_foreign_form_is_rejected() {
     let token = browser.csrf_token.clone();
     for path in ["/connect", "/refresh", "/disconnect"] {
         let bank = ("bank", "1000");
-        let right = [bank, ("form_token", &*token)];
+        let right = [bank, ("csrf_token", &*token)];
         for (headers, fields) in [
             (&[][..], &[bank][..]),
-            (&[], &[bank, ("form_token", "wrong")]),
+            (&[], &[bank, ("csrf_token", "wrong")]),
             (&[("sec-fetch-site", "cross-site")], &right),
             (&[("sec-fetch-site", "same-site")], &right),
             (&[("origin", "http://127.0.0.1:8402")], &right),
@@ -638,7 +638,7 @@ async fn demo_foreign_form_is_rejected() {
     }
     assert_eq!((world.hub.requests_to(TOKEN).len(), world.hub.requests_to(REVOKE).len()), (1, 0));
     for headers in [[("sec-fetch-site", "same-origin")], [("origin", ORIGIN)]] {
-        let page = browser.post_with("/refresh", &headers, &[("bank", "1000"), ("form_token", &token)]).await;
+        let page = browser.post_with("/refresh", &headers, &[("bank", "1000"), ("csrf_token", &token)]).await;
         assert_eq!(page.status, StatusCode::SEE_OTHER);
     }
     let mut other = world.browser();

@@ -4,31 +4,39 @@ mod admin_client;
 mod args;
 mod audit;
 mod bench;
+mod browser;
 mod config;
 mod connection;
+mod data_lock;
 mod doctor;
+mod error;
+mod globals;
+mod hub;
 mod job;
+mod listeners;
 mod migrate;
 mod openapi;
 mod operator;
 mod output;
 mod partner;
+mod private_files;
 mod provider;
 mod recipient;
 mod registration;
 mod sandbox;
 mod serve;
-mod start;
 mod tour;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 use admin_client::WithHub;
+pub use browser::{Browser, BrowserRequest, BrowserResponse, find_hidden_field, resolve_url};
+pub use error::CliError;
+use error::INTERNAL_EXIT_CODE;
+use globals::GlobalArgs;
 pub use sandbox::{BankSite, SandboxArgs, SandboxCredentials, SandboxEnvironment};
-pub use tour::{Browser, BrowserRequest, BrowserResponse, find_hidden_field, resolve_url};
 
 /// An open-banking hub in one binary: it connects apps to banks with the customer's consent, serves the data
 /// in FDX form, and cuts a connection everywhere, at once, for good.
@@ -43,34 +51,6 @@ pub struct Cli {
     globals: GlobalArgs,
     #[command(subcommand)]
     command: CliCommand,
-}
-
-/// Flags of every command.
-#[derive(clap::Args, Debug, Clone)]
-pub struct GlobalArgs {
-    /// The configuration file; without it ./bowline.toml, if there is one.
-    #[arg(long, global = true, env = "BOWLINE_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Print results as JSON.
-    #[arg(long, global = true)]
-    json: bool,
-    /// Print nothing but results.
-    #[arg(long, short, global = true)]
-    quiet: bool,
-    /// Colour the output.
-    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
-    color: Color,
-}
-
-/// When output is coloured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Color {
-    /// On a terminal, unless `NO_COLOR` is set.
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
 }
 
 #[derive(Subcommand, Debug)]
@@ -110,34 +90,6 @@ enum CliCommand {
     Operator(WithHub<operator::OperatorCommand>),
 }
 
-/// How a command ends otherwise than well.
-#[derive(Debug, thiserror::Error)]
-pub enum CliError {
-    /// What was to be shown does not hold.
-    #[error("{0}")]
-    Failed(String),
-    /// The command line or the configuration is not usable.
-    #[error("{0}")]
-    Usage(String),
-    /// Another party cannot be reached, or a port or lock is taken.
-    #[error("{0}")]
-    Unreachable(String),
-    /// Our own trouble.
-    #[error(transparent)]
-    Internal(#[from] anyhow::Error),
-}
-
-impl CliError {
-    const fn exit_code(&self) -> u8 {
-        match self {
-            Self::Failed(_) => 1,
-            Self::Usage(_) => 2,
-            Self::Unreachable(_) => 3,
-            Self::Internal(_) => 70,
-        }
-    }
-}
-
 /// Runs the command line.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -151,7 +103,7 @@ pub fn run() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: {error}");
-            return ExitCode::from(70);
+            return ExitCode::from(INTERNAL_EXIT_CODE);
         }
     };
     match runtime.block_on(execute(cli)) {

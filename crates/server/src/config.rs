@@ -433,7 +433,7 @@ mod tests {
             .replace("customer_identity = { token_field = \"customer_id\" }", "customer_identity = \"none\"");
         assert_error_contains(
             &anonymous,
-            "provider 1000: bank_grant: per_client_customer needs a customer_identity",
+            "provider 1000: grant_scope: per_client_customer needs a customer_identity",
         );
         let error = load("", &[("BOWLINE_STORE__CONNECTIONS", "many")]).unwrap_err().to_string();
         assert_eq!(error, "BOWLINE_STORE__CONNECTIONS: expected a number");

@@ -1,4 +1,4 @@
-//! The authorization server: the Flinks face.
+//! The OAuth 2.0 authorization server: the authorize, token and revoke endpoints of the Flinks API.
 
 mod authorize;
 mod bearer;
@@ -8,7 +8,7 @@ mod token;
 
 pub(crate) mod http;
 
-pub use authorize::{AuthorizeError, AuthorizeOutcome, Picker, REQUEST_TTL, begin_authorization};
+pub use authorize::{AuthorizeError, AuthorizeOutcome, ProviderPicker, REQUEST_TTL, begin_authorization};
 pub use bearer::{Bearer, INVALID_BEARER, verify_bearer};
 pub use error::AuthzError;
 pub use revoke::revoke;

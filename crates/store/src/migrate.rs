@@ -14,38 +14,11 @@ pub struct Migration {
 
 macro_rules! migrations {
     ($dialect:literal) => {
-        &[
-            Migration {
-                version: 1,
-                name: "hub",
-                sql: include_str!(concat!("../../../migrations/", $dialect, "/0001_hub.sql")),
-            },
-            Migration {
-                version: 2,
-                name: "upkeep",
-                sql: include_str!(concat!("../../../migrations/", $dialect, "/0002_upkeep.sql")),
-            },
-            Migration {
-                version: 3,
-                name: "management",
-                sql: include_str!(concat!("../../../migrations/", $dialect, "/0003_management.sql")),
-            },
-            Migration {
-                version: 4,
-                name: "operators",
-                sql: include_str!(concat!("../../../migrations/", $dialect, "/0004_operators.sql")),
-            },
-            Migration {
-                version: 5,
-                name: "set_up",
-                sql: include_str!(concat!("../../../migrations/", $dialect, "/0005_set_up.sql")),
-            },
-            Migration {
-                version: 6,
-                name: "own_clients",
-                sql: include_str!(concat!("../../../migrations/", $dialect, "/0006_own_clients.sql")),
-            },
-        ]
+        &[Migration {
+            version: 1,
+            name: "baseline",
+            sql: include_str!(concat!("../../../migrations/", $dialect, "/0001_baseline.sql")),
+        }]
     };
 }
 
@@ -54,7 +27,7 @@ pub(crate) const POSTGRES_MIGRATIONS: &[Migration] = migrations!("postgres");
 
 /// The schema that this code is written for. It also runs on one that is a step ahead, so that nodes can be
 /// replaced one by one after a migration.
-pub const SCHEMA_VERSION: i64 = 6;
+pub const SCHEMA_VERSION: i64 = 1;
 
 pub(crate) const CREATE_MIGRATIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL)";
@@ -111,6 +84,11 @@ pub(crate) fn ensure_up_to_date(all: &'static [Migration], applied: &[(i64, Stri
 mod tests {
     use super::*;
 
+    static TWO_MIGRATIONS: &[Migration] = &[
+        Migration { version: 1, name: "first", sql: "CREATE TABLE a (id TEXT)" },
+        Migration { version: 2, name: "second", sql: "CREATE TABLE b (id TEXT)" },
+    ];
+
     fn build_first_applied(digest: &str) -> Vec<(i64, String)> {
         vec![(1, digest.to_owned())]
     }
@@ -122,12 +100,16 @@ mod tests {
     #[test]
     fn pending_migrations_exclude_applied_ones() {
         assert_eq!(list_pending_migrations(SQLITE_MIGRATIONS, &[]).unwrap(), SQLITE_MIGRATIONS);
-        assert_eq!(
-            list_pending_migrations(SQLITE_MIGRATIONS, &build_first_applied(&SQLITE_MIGRATIONS[0].digest()))
-                .unwrap(),
-            SQLITE_MIGRATIONS[1..]
-        );
+        let first = build_first_applied(&TWO_MIGRATIONS[0].digest());
+        assert_eq!(list_pending_migrations(TWO_MIGRATIONS, &first).unwrap(), TWO_MIGRATIONS[1..]);
         assert_eq!(list_pending_migrations(SQLITE_MIGRATIONS, &build_all_applied()).unwrap(), []);
+    }
+
+    #[test]
+    fn store_that_lacks_a_migration_is_not_up_to_date() {
+        let first = build_first_applied(&TWO_MIGRATIONS[0].digest());
+        let error = ensure_up_to_date(TWO_MIGRATIONS, &first).unwrap_err().to_string();
+        assert!(error.contains("migration 2 (second)"), "{error}");
     }
 
     #[test]

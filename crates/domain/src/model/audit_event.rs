@@ -52,8 +52,8 @@ crate::str_enum! {
         ClientRemoved = "client.removed",
         /// A provider was set up or changed.
         ProviderChanged = "provider.changed",
-        /// What became of a grant there that no connection came of.
-        OrphanedGrantResolved = "provider.orphan_settled",
+        /// The job for an orphaned grant ended: the provider has revoked the grant, or it may still be active.
+        OrphanedGrantResolved = "provider.orphaned_grant_resolved",
         /// A registration was asked for, or went a step on.
         RegistrationChanged = "registration.changed",
         /// The provider agreed and a connection waits for its exchange.
@@ -63,15 +63,15 @@ crate::str_enum! {
         /// The connection ended.
         ConnectionEnded = "connection.ended",
         /// A used or foreign code was presented.
-        CodeRefused = "connection.code_refused",
+        CodeRejected = "connection.code_rejected",
         /// What the provider answered to the end.
-        ProviderRevocationChanged = "connection.bank_told",
+        ProviderRevocationChanged = "connection.provider_revocation_changed",
         /// A person had a job tried again that was given up.
         JobRetried = "job.retried",
         /// A person closed a job that was given up; its token is gone.
         JobClosed = "job.closed",
         /// A token was printed that makes the first admin.
-        BootstrapIssued = "operator.bootstrap_issued",
+        BootstrapTokenIssued = "operator.bootstrap_token_issued",
         /// An operator was added.
         OperatorAdded = "operator.added",
         /// An operator was removed, or the token that made the first admin was spent.

@@ -67,13 +67,13 @@ crate::str_enum! {
         /// It said no.
         Refused = "refused",
         /// A refresh died without a word: a token that we never saw may live there.
-        Unknown = "unverified",
+        Unknown = "unknown",
         /// It offers no way to be told.
         Unsupported = "unsupported",
         /// It told us, or there is nothing to tell.
         NotNeeded = "not_needed",
         /// It could not be told in time; a person must look.
-        Failed = "dead",
+        Failed = "failed",
     }
 }
 

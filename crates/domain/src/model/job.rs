@@ -11,15 +11,15 @@ crate::str_enum! {
     /// What a job does.
     pub enum JobKind {
         /// Tells the provider that a connection has ended.
-        RevokeAtProvider = "tell_bank",
+        RevokeAtProvider = "revoke_at_provider",
         /// Revokes what is in hand at the provider of an authorization that failed on the way.
-        RevokeOrphanedGrant = "revoke_orphan",
+        RevokeOrphanedGrant = "revoke_orphaned_grant",
         /// Asks the provider once more with the code of an exchange that broke off, and revokes what comes.
-        RecoverAuthorizationCode = "recover_code",
+        RecoverAuthorizationCode = "recover_authorization_code",
         /// Has the provider register a recipient's own client, and activates the registration with it.
-        RegisterUpstreamClient = "register_client",
+        RegisterUpstreamClient = "register_upstream_client",
         /// Has the provider delete a client of a recipient's own that is of no more use.
-        DeleteUpstreamClient = "delete_client",
+        DeleteUpstreamClient = "delete_upstream_client",
     }
 }
 
@@ -31,17 +31,17 @@ crate::str_enum! {
         /// Done; its sealed token is gone.
         Done = "done",
         /// Given up after the time allowed, or refused for good; a person must look.
-        Failed = "dead",
+        Failed = "failed",
     }
 }
 
 crate::str_enum! {
-    /// What became of a grant at a provider that no connection came of.
+    /// The state of an orphaned grant after its job has ended.
     pub enum OrphanedGrantStatus {
         /// The provider has revoked it.
-        Cleared = "cleared",
-        /// It may live there.
-        Possible = "possible",
+        Revoked = "revoked",
+        /// The grant may still be active at the provider.
+        PossiblyActive = "possibly_active",
     }
 }
 
@@ -73,7 +73,7 @@ pub struct Job {
     /// Its own entropy, for the spread of its back-off.
     pub seed: Seed,
     /// When it is given up.
-    pub give_up_at: Timestamp,
+    pub retry_until: Timestamp,
 }
 
 /// How a try went.
@@ -122,7 +122,7 @@ pub struct ManagedJob {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveJobError {
     /// It was not given up.
-    #[error("The job is {0}: only one that is dead can be retried or closed")]
+    #[error("The job is {0}: only one that has failed can be retried or closed")]
     NotFailed(JobState),
     /// The provider has refused it for good and its token is gone.
     #[error("The job holds no token any more: it can only be closed")]
@@ -190,9 +190,9 @@ impl Job {
             )
             | (_, _, JobStep::Retry(_)) => None,
             (_, AttemptOutcome::Accepted, _) if !self.refresh_outcome_unknown => {
-                Some(OrphanedGrantStatus::Cleared)
+                Some(OrphanedGrantStatus::Revoked)
             }
-            _ => Some(OrphanedGrantStatus::Possible),
+            _ => Some(OrphanedGrantStatus::PossiblyActive),
         }
     }
 
@@ -207,7 +207,7 @@ impl Job {
             AttemptOutcome::RetryLater { retry_after } => {
                 let wait = self.backoff().max(retry_after.unwrap_or_default().min(MAX_BACKOFF));
                 let due = now.plus(wait);
-                if due >= self.give_up_at { JobStep::Failed } else { JobStep::Retry(due) }
+                if due >= self.retry_until { JobStep::Failed } else { JobStep::Retry(due) }
             }
         }
     }
@@ -242,7 +242,7 @@ mod tests {
             refresh_outcome_unknown: false,
             attempt,
             seed: Seed::new(seed),
-            give_up_at: NOW.plus(Duration::from_hours(7 * 24)),
+            retry_until: NOW.plus(Duration::from_hours(7 * 24)),
         }
     }
 
@@ -271,8 +271,8 @@ mod tests {
 
     #[test]
     fn orphaned_grant_is_cleared_only_by_accepted_revocation() {
-        let status_after = |kind, attempt, give_up_at| {
-            let job = Job { kind, give_up_at, ..job(0, [0; 16]) };
+        let status_after = |kind, attempt, retry_until| {
+            let job = Job { kind, retry_until, ..job(0, [0; 16]) };
             job.orphaned_grant_after(attempt, job.next_step(attempt, NOW))
         };
         let later = AttemptOutcome::RetryLater { retry_after: None };
@@ -280,22 +280,26 @@ mod tests {
             let in_time = NOW.plus(Duration::from_hours(1));
             assert_eq!(
                 status_after(kind, AttemptOutcome::Accepted, in_time),
-                Some(OrphanedGrantStatus::Cleared)
+                Some(OrphanedGrantStatus::Revoked)
             );
             assert_eq!(
                 status_after(kind, AttemptOutcome::Refused, in_time),
-                Some(OrphanedGrantStatus::Possible)
+                Some(OrphanedGrantStatus::PossiblyActive)
             );
             assert_eq!(
                 status_after(kind, AttemptOutcome::AlreadyGone, in_time),
-                Some(OrphanedGrantStatus::Possible)
+                Some(OrphanedGrantStatus::PossiblyActive)
             );
             assert_eq!(
                 status_after(kind, AttemptOutcome::Superseded, in_time),
-                Some(OrphanedGrantStatus::Possible)
+                Some(OrphanedGrantStatus::PossiblyActive)
             );
             assert_eq!(status_after(kind, later, in_time), None, "it is tried again");
-            assert_eq!(status_after(kind, later, NOW), Some(OrphanedGrantStatus::Possible), "it is given up");
+            assert_eq!(
+                status_after(kind, later, NOW),
+                Some(OrphanedGrantStatus::PossiblyActive),
+                "it is given up"
+            );
         }
         for kind in
             [JobKind::RevokeAtProvider, JobKind::RegisterUpstreamClient, JobKind::DeleteUpstreamClient]
@@ -332,7 +336,7 @@ mod tests {
     #[test]
     fn job_fails_when_next_attempt_would_pass_deadline() {
         let mut job = job(0, [0; 16]);
-        job.give_up_at = NOW.plus(Duration::from_secs(1));
+        job.retry_until = NOW.plus(Duration::from_secs(1));
         assert_eq!(job.next_step(AttemptOutcome::RetryLater { retry_after: None }, NOW), JobStep::Failed);
         assert!(
             matches!(job.next_step(AttemptOutcome::Blocked, NOW), JobStep::Retry(_)),

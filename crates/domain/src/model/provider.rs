@@ -20,7 +20,7 @@ crate::str_enum! {
         /// Leaving: as paused, and nothing new is connected.
         Retired = "retired",
         /// Held by the hub, because too many refreshes failed at once.
-        AutoPaused = "tripped",
+        AutoPaused = "auto_paused",
     }
 }
 
@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn provider_settings_reject_unknown_key() {
         let mut value = serde_json::to_value(settings()).unwrap();
-        value["recipient_show_by"] = "hub".into();
+        value["consent_show_by"] = "hub".into();
         assert!(serde_json::from_value::<ProviderSettings>(value).is_err());
     }
 }

@@ -34,12 +34,15 @@ pub fn check(settings: &ProviderSettings, loopback: bool) -> Result<(), Validati
     if s.grant_scope == GrantScope::PerClientCustomer && s.customer_identity == CustomerIdentity::None {
         let expected =
             "per_client_customer needs a customer_identity, or nobody knows which connections share a grant";
-        return Err(ValidationError::new("bank_grant", expected));
+        return Err(ValidationError::new("grant_scope", expected));
     }
     if s.grant_scope == GrantScope::PerClientCustomer
         && s.upstream_client == UpstreamClientMode::PerRegistration
     {
-        return Err(ValidationError::new("upstream_client", "registration needs bank_grant = \"per_token\""));
+        return Err(ValidationError::new(
+            "upstream_client",
+            "registration needs grant_scope = \"per_token\"",
+        ));
     }
     if s.dynamic_registration.is_some() && s.upstream_client == UpstreamClientMode::Shared {
         return Err(ValidationError::new("dynamic_registration", "needs upstream_client = \"registration\""));
@@ -156,9 +159,9 @@ mod tests {
             ),
             ("revoke", json!(["rfc7009"]), "revoke: needs a revocation_endpoint"),
             (
-                "bank_grant",
+                "grant_scope",
                 json!("per_client_customer"),
-                "bank_grant: per_client_customer needs a customer_identity, \
+                "grant_scope: per_client_customer needs a customer_identity, \
                 or nobody knows which connections share a grant",
             ),
         ] {

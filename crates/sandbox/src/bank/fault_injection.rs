@@ -121,7 +121,7 @@ impl FaultSettings {
 const MAX_LATENCY_MS: u64 = 60_000;
 const MAX_CLOCK_SKEW_SECS: u64 = 366 * 86_400;
 
-/// `PUT /levers`: pulls those that are named.
+/// `PUT /faults`: pulls those that are named.
 pub(super) async fn set_faults(State(bank): State<Bank>, body: Bytes) -> Response {
     let wanted = serde_json::from_slice(&body).map_err(|error| format!("the body is not JSON: {error}"));
     match wanted.and_then(|wanted| bank.set_faults(&wanted)) {
@@ -130,12 +130,12 @@ pub(super) async fn set_faults(State(bank): State<Bank>, body: Bytes) -> Respons
     }
 }
 
-/// `DELETE /levers`: back to the bank's own positions.
+/// `DELETE /faults`: back to the bank's own positions.
 pub(super) async fn reset_faults(State(bank): State<Bank>) -> Json<FaultSettings> {
     Json(bank.reset_faults())
 }
 
-/// `GET /levers/grants`.
+/// `GET /faults/grants`.
 pub(super) async fn list_grants(State(bank): State<Bank>) -> Response {
     Json(bank.grants().list_all()).into_response()
 }

@@ -88,7 +88,7 @@ impl SignInSessions {
         id: String,
         ask: AuthorizeParams,
         text: SandboxLanguage,
-        form_token: String,
+        csrf_token: String,
         now: i64,
     ) {
         self.sessions.retain(|_, visit| now < visit.started_at + ENDED_SESSION_RETENTION_MS);
@@ -101,7 +101,7 @@ impl SignInSessions {
             SignInSession {
                 request: ask,
                 language: text,
-                csrf_token: form_token,
+                csrf_token,
                 agreed,
                 username,
                 started_at: now,
@@ -138,10 +138,10 @@ impl SignInSessions {
     }
 
     /// Signs the visitor in. The form's token changes with the identity.
-    pub(super) fn sign_in(&mut self, id: &str, username: &str, form_token: String) {
+    pub(super) fn sign_in(&mut self, id: &str, username: &str, csrf_token: String) {
         if let Some(visit) = self.sessions.get_mut(id) {
             visit.username = Some(username.to_owned());
-            visit.csrf_token = form_token;
+            visit.csrf_token = csrf_token;
         }
     }
 

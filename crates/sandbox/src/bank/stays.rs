@@ -19,15 +19,12 @@ pub(super) struct ConsentSessions(BTreeMap<String, ConsentSession>);
 
 impl ConsentSessions {
     /// Begins one. Signing in begins another, so that no cookie outlives a change of identity.
-    pub(super) fn begin(&mut self, id: String, form_token: String, username: Option<String>, now: i64) {
+    pub(super) fn begin(&mut self, id: String, csrf_token: String, username: Option<String>, now: i64) {
         self.0.retain(|_, stay| now < stay.expires_at);
         if self.0.len() >= MAX_SESSIONS {
             self.0.pop_first();
         }
-        self.0.insert(
-            id,
-            ConsentSession { csrf_token: form_token, username, expires_at: now + SESSION_TTL_MS },
-        );
+        self.0.insert(id, ConsentSession { csrf_token, username, expires_at: now + SESSION_TTL_MS });
     }
 
     pub(super) fn find(&self, id: &str, now: i64) -> Option<&ConsentSession> {

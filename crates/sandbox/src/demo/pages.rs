@@ -24,7 +24,7 @@ const MIN_MATCHES: usize = 25;
 /// What every page has.
 pub(super) struct Frame {
     pub(super) text: SandboxLanguage,
-    form_token: String,
+    csrf_token: String,
     step: DemoStep,
     /// This page in the other language.
     other: String,
@@ -32,8 +32,8 @@ pub(super) struct Frame {
 
 impl Frame {
     fn new(visit: &DemoVisit, log: Vec<LoggedExchange>) -> Self {
-        let (step, form_token) = (visit.current_step(log), visit.session().csrf_token.clone());
-        Self { text: visit.text, form_token, step, other: visit.other.clone() }
+        let (step, csrf_token) = (visit.current_step(log), visit.session().csrf_token.clone());
+        Self { text: visit.text, csrf_token, step, other: visit.other.clone() }
     }
 
     fn t(&self, key: &str) -> String {

@@ -181,7 +181,7 @@ impl FromRequest<Demo> for DemoForm {
         let form = Form::<HashMap<String, String>>::from_request(request, demo).await;
         let Form(fields) = form.map_err(IntoResponse::into_response)?;
         let right = fields
-            .get("form_token")
+            .get("csrf_token")
             .is_some_and(|token| constant_time_eq(token, &visit.session().csrf_token));
         if is_same_origin && right {
             return Ok(Self(visit, fields));

@@ -32,7 +32,7 @@ async fn consent_end_leaves_other_consents_active() {
         assert!(page.text.contains(says[0]) && !page.text.contains(says[1]));
         let name = if ids[0].starts_with("mt") { "Maple Rewards Card" } else { "CELI Placements" };
         assert!(page.text.contains(name), "accounts by name");
-        let fields = [("form_token", &*page.csrf_token()), ("grant_id", text_member(&first, id_name))];
+        let fields = [("csrf_token", &*page.csrf_token()), ("grant_id", text_member(&first, id_name))];
         assert_eq!(browser.post("/consents/end", &fields).await.location, "/consents?ended");
         assert!(!is_active(&kit, &first).await && is_active(&kit, &second).await);
         assert_eq!(
@@ -52,7 +52,7 @@ async fn consent_of_other_customer_is_hidden_and_cannot_be_ended() {
     let mut bob = sign_in(&kit, "bob").await;
     let page = bob.get("/consents").await;
     assert!(!page.text.contains(text_member(&reply, "grant_id")) && page.text.contains("nobody may read"));
-    let fields = [("form_token", &*page.csrf_token()), ("grant_id", text_member(&reply, "grant_id"))];
+    let fields = [("csrf_token", &*page.csrf_token()), ("grant_id", text_member(&reply, "grant_id"))];
     assert_eq!(bob.post("/consents/end", &fields).await.location, "/consents");
     assert!(is_active(&kit, &reply).await);
 }
@@ -65,7 +65,7 @@ async fn consent_end_requires_sign_in_and_csrf_token() {
     let mut anonymous = kit.browser();
     assert_eq!(anonymous.post("/consents/end", &[grant]).await.status, StatusCode::BAD_REQUEST);
     let token = anonymous.get("/consents").await.csrf_token();
-    anonymous.post("/consents/end", &[grant, ("form_token", &token)]).await;
+    anonymous.post("/consents/end", &[grant, ("csrf_token", &token)]).await;
     assert!(is_active(&kit, &reply).await, "not signed in");
     let wrong = anonymous.sign_in("/consents", "alice", "wrong").await;
     assert!(wrong.status == StatusCode::UNPROCESSABLE_ENTITY && wrong.text.contains("is wrong"));
@@ -73,13 +73,13 @@ async fn consent_end_requires_sign_in_and_csrf_token() {
     let token = alice.get("/consents").await.csrf_token();
     let cross = [(HeaderName::from_static("sec-fetch-site"), "cross-site")];
     for (headers, token) in [(&cross[..], &*token), (&[][..], "forged")] {
-        let fields = [grant, ("form_token", token)];
+        let fields = [grant, ("csrf_token", token)];
         let answer = alice.send(Method::POST, "/consents/end", headers, &fields).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     }
     assert!(is_active(&kit, &reply).await);
-    assert_eq!(alice.post("/consents/sign-out", &[("form_token", &token)]).await.location, "/consents");
-    let after = [grant, ("form_token", &*token)];
+    assert_eq!(alice.post("/consents/sign-out", &[("csrf_token", &token)]).await.location, "/consents");
+    let after = [grant, ("csrf_token", &*token)];
     assert_eq!(alice.post("/consents/end", &after).await.status, StatusCode::BAD_REQUEST);
     assert!(alice.get("/consents").await.text.contains(r#"name="password""#));
     assert!(is_active(&kit, &reply).await);
@@ -107,7 +107,7 @@ async fn prairie_consent_end_ends_all_consents_of_customer() {
     let mut alice = sign_in(&kit, "alice").await;
     let token = alice.get("/consents").await.csrf_token();
     alice
-        .post("/consents/end", &[("form_token", &token), ("grant_id", text_member(&first, "grant_id"))])
+        .post("/consents/end", &[("csrf_token", &token), ("grant_id", text_member(&first, "grant_id"))])
         .await;
     assert!(!is_active(&kit, &first).await && !is_active(&kit, &second).await && is_active(&kit, &bob).await);
 }

@@ -35,7 +35,7 @@ async fn rideau_shows_requested_data_before_sign_in() {
     assert!(asked.text.contains(r#"lang="fr""#) && asked.text.contains("demande à lire vos renseignements"));
     assert!(asked.text.contains("Les opérations") && !asked.text.contains("placement"), "what was asked for");
     let early =
-        [("form_token", &*asked.csrf_token()), ("username", "alice"), ("password", &kit.password("alice"))];
+        [("csrf_token", &*asked.csrf_token()), ("username", "alice"), ("password", &kit.password("alice"))];
     assert_eq!(browser.post("/sign-in", &early).await.location, "/request");
     let agreed = browser.submit("/request", &[("decision", "approve")]).await;
     assert_eq!(agreed.location, "/sign-in");
@@ -176,7 +176,7 @@ async fn bank_ended_sign_in_session_explains_reason() {
     done.sign_in("/sign-in", "alice", &kit.password("alice")).await;
     let page = done.get("/consent").await;
     let fields =
-        [("form_token", &*page.csrf_token()), ("accounts", "mt-alice-card"), ("decision", "approve")];
+        [("csrf_token", &*page.csrf_token()), ("accounts", "mt-alice-card"), ("decision", "approve")];
     assert!(done.post("/consent", &fields).await.location.starts_with(REDIRECT_URI));
     let again = done.post("/consent", &fields).await;
     assert!(again.status == StatusCode::BAD_REQUEST && again.text.contains("has been used"));
@@ -206,8 +206,8 @@ async fn bank_sign_in_rejects_foreign_form() {
     let token = browser.get("/sign-in").await.csrf_token();
     let (site, origin) = (HeaderName::from_static("sec-fetch-site"), header::ORIGIN);
     let password = kit.password("alice");
-    let good = [("form_token", &*token), ("username", "alice"), ("password", &*password)];
-    let forged = [("form_token", "x"), ("username", "alice"), ("password", &*password)];
+    let good = [("csrf_token", &*token), ("username", "alice"), ("password", &*password)];
+    let forged = [("csrf_token", "x"), ("username", "alice"), ("password", &*password)];
     for (headers, fields) in [
         (&[][..], &forged),
         (&[(site.clone(), "cross-site")][..], &good),
@@ -231,7 +231,7 @@ async fn bank_pages_send_security_headers() {
     for (page, form_action) in [
         ("/request", "form-action https: http://127.0.0.1:*"),
         ("/consents", "form-action 'self'"),
-        ("/levers", "form-action 'self'"),
+        ("/faults", "form-action 'self'"),
         ("/", "form-action 'self'"),
         ("/static/bank.css", "form-action 'self'"),
     ] {

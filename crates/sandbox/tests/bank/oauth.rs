@@ -92,7 +92,7 @@ async fn rideau_rotates_refresh_tokens_by_default() {
     assert_eq!(kit.refresh_tokens(old).await.json()["error"], "invalid_grant");
     kit.set_faults(&json!({"rotate_refresh": false})).await;
     assert!(kit.refresh_tokens(new).await.json().get("refresh_token").is_none());
-    let reset = kit.send(Method::DELETE, "/levers", &[], String::new()).await.json();
+    let reset = kit.send(Method::DELETE, "/faults", &[], String::new()).await.json();
     assert_eq!(reset["rotate_refresh"], true, "its own way of being");
     assert!(kit.refresh_tokens(new).await.json()["refresh_token"].is_string());
 }

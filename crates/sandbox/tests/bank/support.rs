@@ -48,7 +48,7 @@ impl BankResponse {
     }
 
     pub(crate) fn csrf_token(&self) -> String {
-        let found = self.text.split_once(r#"name="form_token" value=""#);
+        let found = self.text.split_once(r#"name="csrf_token" value=""#);
         let (_, rest) = found.unwrap_or_else(|| panic!("no form: {}", self.text));
         rest.split('"').next().unwrap().to_owned()
     }
@@ -181,8 +181,8 @@ impl TestBank {
         self.send(method, uri, &headers, body.to_string()).await
     }
 
-    pub(crate) async fn set_faults(&self, levers: &Value) -> BankResponse {
-        self.send_json(Method::PUT, "/levers", levers).await
+    pub(crate) async fn set_faults(&self, faults: &Value) -> BankResponse {
+        self.send_json(Method::PUT, "/faults", faults).await
     }
 
     /// Where the bank's resources are.
@@ -315,7 +315,7 @@ impl BankBrowser<'_> {
     /// Shows a page and sends its form.
     pub(crate) async fn submit(&mut self, page: &str, fields: &[(&str, &str)]) -> BankResponse {
         let token = self.get(page).await.csrf_token();
-        self.post(page, &[&[("form_token", token.as_str())], fields].concat()).await
+        self.post(page, &[&[("csrf_token", token.as_str())], fields].concat()).await
     }
 
     pub(crate) async fn approve_request_if_shown(&mut self) {

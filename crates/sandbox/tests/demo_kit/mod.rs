@@ -207,7 +207,7 @@ impl DemoBrowser {
         if let Some(cookie) = header(header::SET_COOKIE).split(';').next().filter(|c| !c.is_empty()) {
             cookie.clone_into(&mut self.cookie);
         }
-        if let Some((_, rest)) = text.split_once(r#"name="form_token" value=""#) {
+        if let Some((_, rest)) = text.split_once(r#"name="csrf_token" value=""#) {
             rest.split('"').next().unwrap().clone_into(&mut self.csrf_token);
         }
         assert!(!text.contains("Unknown localization"), "a text is missing: {text}");
@@ -223,7 +223,7 @@ impl DemoBrowser {
 
     pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> DemoPage {
         let token = self.csrf_token.clone();
-        self.post_with(path, &[], &[fields, &[("form_token", &token)]].concat()).await
+        self.post_with(path, &[], &[fields, &[("csrf_token", &token)]].concat()).await
     }
 
     pub(crate) async fn post_with(

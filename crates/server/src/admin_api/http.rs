@@ -390,7 +390,7 @@ impl AuthorizationCheck {
 
 /// Returns the credentials of a request.
 fn presented_credential(headers: &HeaderMap, extensions: &Extensions) -> PresentedCredential {
-    let bearer = crate::oauth::http::parse_bearer(headers).map(|bearer| bearer.0);
+    let bearer = crate::oauth::Bearer::from_headers(headers).map(|bearer| bearer.0);
     let has_header = headers.contains_key(header::AUTHORIZATION);
     // A malformed credential counts as a wrong one and not as none: without one, a local user would be an admin.
     let bearer = bearer.or_else(|| has_header.then(|| Secret::new(String::new())));

@@ -40,7 +40,7 @@ pub struct JobBody {
     /// The time of the next attempt.
     due_at: Time,
     /// The time after which the job fails instead of being retried.
-    give_up_at: Time,
+    retry_until: Time,
     created_at: Time,
     /// The time when the job was done or failed.
     finished_at: Option<Time>,
@@ -59,7 +59,7 @@ impl JobBody {
             outcome: job.outcome,
             holds_token: job.holds_token,
             due_at: job.due_at.into(),
-            give_up_at: job.give_up_at.into(),
+            retry_until: job.retry_until.into(),
             created_at: job.created_at.into(),
             finished_at: job.finished_at.map(Time),
         }

@@ -6,7 +6,7 @@ use domain::Secret;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::CliError;
+use super::error::CliError;
 
 /// Which page of a list.
 #[derive(clap::Args, Debug)]

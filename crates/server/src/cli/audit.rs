@@ -2,9 +2,9 @@
 
 use clap::Subcommand;
 
-use super::CliError;
 use super::admin_client::AdminClient;
 use super::args::{PageArgs, build_filtered_path};
+use super::error::CliError;
 
 /// Looks through the record.
 #[derive(Subcommand, Debug)]
@@ -58,6 +58,6 @@ pub(super) async fn run(admin: &AdminClient, command: AuditCommand) -> Result<()
         ("after", &list.page.after),
     ];
     let columns = ["at", "action", "subject.kind", "subject.id", "actor.kind", "actor.id"];
-    admin.show_page(&admin.get(&build_filtered_path("/audit", &given)).await?, &columns);
+    admin.output.print_page(&admin.get(&build_filtered_path("/audit", &given)).await?, &columns);
     Ok(())
 }

@@ -15,8 +15,9 @@ use bytes::Bytes;
 use store::command::TouchConnection;
 use tokio::net::TcpListener;
 
-use super::start::create_temp_dir;
-use super::{CliError, GlobalArgs};
+use super::error::CliError;
+use super::globals::GlobalArgs;
+use super::private_files::create_temp_dir;
 use crate::context::RequestContext;
 use crate::jobs;
 use load::{LoadStats, run_callers, send_requests};

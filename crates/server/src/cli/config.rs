@@ -1,9 +1,10 @@
 //! `bowline config`
 
+use anyhow::Context;
 use clap::Subcommand;
 
-use super::start::load_config;
-use super::{CliError, GlobalArgs};
+use super::error::CliError;
+use super::globals::GlobalArgs;
 
 /// Looks at the configuration.
 #[derive(Subcommand, Debug)]
@@ -15,16 +16,16 @@ pub(super) enum ConfigCommand {
 }
 
 pub(super) fn run(globals: &GlobalArgs, command: &ConfigCommand) -> Result<(), CliError> {
-    let config = load_config(globals, &[])?;
+    let config = globals.load_config(&[])?;
     match command {
         ConfigCommand::Check => println!("the configuration is fine: {} provider(s)", config.provider.len()),
         ConfigCommand::Show if globals.json => {
             let shown =
-                serde_json::to_string(&config.to_redacted()).map_err(|e| CliError::Internal(e.into()))?;
+                serde_json::to_string(&config.to_redacted()).context("cannot render the configuration")?;
             println!("{shown}");
         }
         ConfigCommand::Show => {
-            print!("{}", toml::to_string(&config.to_redacted()).map_err(|e| CliError::Internal(e.into()))?);
+            print!("{}", toml::to_string(&config.to_redacted()).context("cannot render the configuration")?);
         }
     }
     Ok(())

@@ -2,9 +2,9 @@
 
 use clap::Subcommand;
 
-use super::CliError;
 use super::admin_client::AdminClient;
 use super::args::{PageArgs, build_filtered_path, build_path, parse_id};
+use super::error::CliError;
 
 /// Finds, shows and ends connections.
 #[derive(Subcommand, Debug)]
@@ -68,16 +68,26 @@ pub(super) async fn run(admin: &AdminClient, command: ConnectionCommand) -> Resu
                 ("limit", &page.limit),
                 ("after", &page.after),
             ];
-            let columns =
-                ["id", "state", "client_id", "provider_id", "created_at", "ended_at", "cause", "bank"];
-            admin.show_page(&admin.get(&build_filtered_path("/connections", &given)).await?, &columns);
+            let columns = [
+                "id",
+                "state",
+                "client_id",
+                "provider_id",
+                "created_at",
+                "ended_at",
+                "cause",
+                "provider_revocation",
+            ];
+            admin
+                .output
+                .print_page(&admin.get(&build_filtered_path("/connections", &given)).await?, &columns);
         }
         ConnectionCommand::Show(connection) => {
-            admin.show_all(&admin.get(&build_path(&["connections", &connection.id])).await?);
+            admin.output.print_object(&admin.get(&build_path(&["connections", &connection.id])).await?);
         }
         ConnectionCommand::End(EndConnectionArgs { which, dry_run }) => {
             let end = format!("{}?dry_run={dry_run}", build_path(&["connections", &which.id, "end"]));
-            admin.show_line(&admin.post(&end).await?, &["connection.id", "outcome"]);
+            admin.output.print_fields(&admin.post(&end).await?, &["connection.id", "outcome"]);
         }
     }
     Ok(())

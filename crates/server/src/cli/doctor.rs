@@ -8,8 +8,10 @@ use domain::model::provider::{SecretSource, UpstreamClientMode};
 use store::query::GetMetadata;
 use store::{Location, SCHEMA_VERSION, Store, StoreError, StoreSettings};
 
-use super::start::{DataLock, load_config, parse_store_location};
-use super::{CliError, GlobalArgs};
+use super::data_lock::DataLock;
+use super::error::CliError;
+use super::globals::GlobalArgs;
+use super::hub::parse_store_location;
 use crate::clock::{Clock, MAX_CLOCK_SKEW_MS};
 use crate::config::Config;
 use crate::outbound::Outbound;
@@ -37,7 +39,7 @@ impl CheckFinding {
 
 /// Looks at everything that the hub rests on. Nothing is changed.
 pub(super) async fn run(globals: &GlobalArgs) -> Result<(), CliError> {
-    let findings = match load_config(globals, &[]) {
+    let findings = match globals.load_config(&[]) {
         Ok(config) => run_checks(&config).await,
         Err(failure) => {
             let fix = "correct the place that is named; `bowline config check` looks at it alone";

@@ -2,15 +2,15 @@
 
 use clap::Subcommand;
 
-use super::CliError;
 use super::admin_client::AdminClient;
 use super::args::{PageArgs, build_filtered_path, build_path, parse_id};
+use super::error::CliError;
 
 /// Looks at deferred work, and after what was given up.
 #[derive(Subcommand, Debug)]
 pub(super) enum JobCommand {
     /// List jobs, the newest first.
-    #[command(after_help = "Example:\n  bowline job list --state dead")]
+    #[command(after_help = "Example:\n  bowline job list --state failed")]
     List(ListJobsArgs),
     /// Have a job tried again that was given up.
     #[command(after_help = "Example:\n  bowline job retry job_1")]
@@ -26,7 +26,7 @@ pub(super) struct ListJobsArgs {
     /// pending, done or dead.
     #[arg(long)]
     state: Option<String>,
-    /// `tell_bank`, `revoke_orphan`, `recover_code`, `register_client` or `delete_client`.
+    /// `revoke_at_provider`, `revoke_orphaned_grant`, `recover_authorization_code`, `register_upstream_client` or `delete_upstream_client`.
     #[arg(long)]
     kind: Option<String>,
     /// For this provider.
@@ -65,7 +65,7 @@ pub(super) async fn run(admin: &AdminClient, command: JobCommand) -> Result<(), 
                 "due_at",
                 "outcome",
             ];
-            admin.show_page(&admin.get(&build_filtered_path("/jobs", &given)).await?, &columns);
+            admin.output.print_page(&admin.get(&build_filtered_path("/jobs", &given)).await?, &columns);
         }
         JobCommand::Retry(job) => resolve_job(admin, &job.id, "retry").await?,
         JobCommand::Close(job) => resolve_job(admin, &job.id, "close").await?,
@@ -74,6 +74,6 @@ pub(super) async fn run(admin: &AdminClient, command: JobCommand) -> Result<(), 
 }
 
 async fn resolve_job(admin: &AdminClient, id: &str, action: &str) -> Result<(), CliError> {
-    admin.show_line(&admin.post(&build_path(&["jobs", id, action])).await?, &["id", "outcome"]);
+    admin.output.print_fields(&admin.post(&build_path(&["jobs", id, action])).await?, &["id", "outcome"]);
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! `bowline migrate`
 
-use super::start::{DataLock, load_config, migrate, parse_store_location};
-use super::{CliError, GlobalArgs};
+use super::data_lock::DataLock;
+use super::error::CliError;
+use super::globals::GlobalArgs;
+use super::hub::{migrate, parse_store_location};
 
 /// Brings the schema up to date and says what was done.
 pub(super) async fn run(globals: &GlobalArgs) -> Result<(), CliError> {
-    let location = parse_store_location(&load_config(globals, &[])?)?;
+    let location = parse_store_location(&globals.load_config(&[])?)?;
     let _lock = DataLock::acquire(&location)?;
     let applied = migrate(&location).await?;
     if globals.json {

@@ -4,10 +4,9 @@ use clap::Subcommand;
 use http::Method;
 use serde_json::json;
 
-use super::CliError;
 use super::admin_client::AdminClient;
 use super::args::{PageArgs, build_filtered_path, build_object, build_path, parse_id};
-use super::output::render_json;
+use super::error::CliError;
 
 /// Looks after those who run the hub.
 #[derive(Subcommand, Debug)]
@@ -54,12 +53,14 @@ pub(super) async fn run(admin: &AdminClient, command: OperatorCommand) -> Result
     match command {
         OperatorCommand::Bootstrap => {
             let created = admin.post("/operators/bootstrap").await?;
-            admin.show_line(&created, &["token"]);
-            admin.print_note("It makes the first admin by POST /admin/v1/operators: once, within 24 hours.");
+            admin.output.print_fields(&created, &["token"]);
+            admin
+                .output
+                .print_note("It makes the first admin by POST /admin/v1/operators: once, within 24 hours.");
         }
         OperatorCommand::List(page) => {
             let list = build_filtered_path("/operators", &[("limit", &page.limit), ("after", &page.after)]);
-            admin.show_page(
+            admin.output.print_page(
                 &admin.get(&list).await?,
                 &["id", "name", "role", "state", "expires_at", "ended_at"],
             );
@@ -71,16 +72,16 @@ pub(super) async fn run(admin: &AdminClient, command: OperatorCommand) -> Result
                 ("expires_at", json!(expires_at)),
             ]);
             let added = admin.post_json("/operators", &body).await?;
-            if admin.globals.json {
-                println!("{}", render_json(&added));
+            if admin.output.is_json() {
+                admin.output.print_json(&added);
             } else {
-                admin.show_all(&json!({"id": added["operator"]["id"], "token": added["token"]}));
-                admin.print_note("Keep the token: it is not stored and cannot be shown again.");
+                admin.output.print_object(&json!({"id": added["operator"]["id"], "token": added["token"]}));
+                admin.output.print_note("Keep the token: it is not stored and cannot be shown again.");
             }
         }
         OperatorCommand::Remove(operator) => {
             admin.call(Method::DELETE, &build_path(&["operators", &operator.id]), None).await?;
-            admin.show_line(&json!({"id": operator.id, "outcome": "removed"}), &["id", "outcome"]);
+            admin.output.print_fields(&json!({"id": operator.id, "outcome": "removed"}), &["id", "outcome"]);
         }
     }
     Ok(())

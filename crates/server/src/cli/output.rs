@@ -1,80 +1,105 @@
-//! How results are printed: tables for people, JSON for scripts.
+//! Output of commands: tables for the terminal, JSON for scripts.
+//!
+//! Texts from the hub may contain anything. Every text passes [`escape_terminal`] or [`render_json`] before it is
+//! printed, so that it cannot move the cursor, change the writing direction or hide characters.
 
 use std::fmt::Write;
 
+use comfy_table::{ContentArrangement, Table, presets};
 use domain::rule::validation::is_invisible;
 use serde_json::Value;
 
-use super::admin_client::AdminClient;
+use super::globals::GlobalArgs;
 
-impl AdminClient {
-    /// Prints a page of a list: of each item these fields.
-    pub(super) fn show_page(&self, page: &Value, columns: &[&str]) {
-        if self.globals.json {
-            println!("{}", render_json(page));
+/// The form in which a command prints its results.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Output {
+    json: bool,
+    quiet: bool,
+}
+
+impl Output {
+    pub(super) const fn new(globals: &GlobalArgs) -> Self {
+        Self { json: globals.json, quiet: globals.quiet }
+    }
+
+    /// Whether results are printed as JSON.
+    pub(super) const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    pub(super) fn print_json(&self, value: &Value) {
+        println!("{}", render_json(value));
+    }
+
+    /// Prints a page of a list as a table with these columns, which are paths into each item.
+    pub(super) fn print_page(&self, page: &Value, columns: &[&str]) {
+        if self.json {
+            self.print_json(page);
             return;
         }
         let items = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-        print!("{}", render_table(items, columns));
-        if let (Some(next), false) = (page["next"].as_str(), self.globals.quiet) {
-            eprintln!("There is more: --after {}", escape_terminal(next));
+        print!("{}", render_items(items, columns));
+        if let Some(next) = page["next"].as_str() {
+            self.print_note(&format!("There are more results: --after {}", escape_terminal(next)));
         }
     }
 
-    /// Prints one thing with all that is known of it.
-    pub(super) fn show_all(&self, thing: &Value) {
-        if self.globals.json {
-            println!("{}", render_json(thing));
+    /// Prints every field of an object.
+    pub(super) fn print_object(&self, object: &Value) {
+        if self.json {
+            self.print_json(object);
         } else {
-            print!("{}", render_object(thing));
+            print!("{}", render_object(object));
         }
     }
 
-    /// Prints one line: these fields of a thing.
-    pub(super) fn show_line(&self, thing: &Value, fields: &[&str]) {
-        if self.globals.json {
-            println!("{}", render_json(thing));
+    /// Prints these fields of an object on one line.
+    pub(super) fn print_fields(&self, object: &Value, fields: &[&str]) {
+        if self.json {
+            self.print_json(object);
         } else {
-            let cells: Vec<_> = fields.iter().map(|field| render_cell(find_field(thing, field))).collect();
+            let cells: Vec<_> = fields.iter().map(|field| render_cell(find_field(object, field))).collect();
             println!("{}", cells.join("  "));
         }
     }
 
-    /// Says something that is no result.
+    /// Prints a note to standard error, which keeps standard output for results.
     pub(super) fn print_note(&self, text: &str) {
-        if !self.globals.quiet && !self.globals.json {
+        if !self.quiet && !self.json {
             eprintln!("{text}");
         }
     }
 }
 
-/// A field by its way, as in `subject.kind`.
-fn find_field<'a>(thing: &'a Value, path: &str) -> &'a Value {
-    path.split('.').fold(thing, |inner, name| &inner[name])
+/// Returns a field by its path, such as `subject.kind`.
+fn find_field<'a>(object: &'a Value, path: &str) -> &'a Value {
+    path.split('.').fold(object, |inner, name| &inner[name])
 }
 
-/// A text as it may stand on a terminal: what would move its cursor, turn the direction or not be seen is written out.
+/// Replaces control and invisible characters by escape sequences that a terminal shows as text.
 pub(super) fn escape_terminal(text: &str) -> String {
-    let shown = |c: char| if is_printable(c) { c.into() } else { c.escape_default().to_string() };
-    text.chars().map(shown).collect()
+    let escape = |c: char| if is_printable(c) { c.into() } else { c.escape_default().to_string() };
+    text.chars().map(escape).collect()
 }
 
-/// A value as JSON, in which the same characters are escaped: they stand within texts alone.
+/// Renders a value as JSON in which control and invisible characters are escaped.
 pub(super) fn render_json(value: &Value) -> String {
-    let escaped = |c: char| {
+    let escape_utf16 = |c: char| {
         let units =
             c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>();
         units.concat()
     };
-    let shown = |c: char| if is_printable(c) { c.into() } else { escaped(c) };
-    value.to_string().chars().map(shown).collect::<String>()
+    // The replacement keeps the JSON valid: these characters occur inside strings only.
+    let escape = |c: char| if is_printable(c) { c.into() } else { escape_utf16(c) };
+    value.to_string().chars().map(escape).collect::<String>()
 }
 
 fn is_printable(c: char) -> bool {
     !c.is_control() && !is_invisible(c)
 }
 
-/// A value on one line.
+/// Renders a value on one line.
 fn render_cell(value: &Value) -> String {
     let text = match value {
         Value::Null => "-".to_owned(),
@@ -85,55 +110,55 @@ fn render_cell(value: &Value) -> String {
     escape_terminal(&text)
 }
 
-fn render_table(items: &[Value], columns: &[&str]) -> String {
-    let mut rows: Vec<Vec<String>> = vec![columns.iter().map(|column| escape_terminal(column)).collect()];
-    rows.extend(
-        items.iter().map(|item| columns.iter().map(|column| render_cell(find_field(item, column))).collect()),
-    );
-    align_rows(&rows)
+fn render_items(items: &[Value], columns: &[&str]) -> String {
+    let header = columns.iter().map(|column| escape_terminal(column)).collect();
+    let rows =
+        items.iter().map(|item| columns.iter().map(|column| render_cell(find_field(item, column))).collect());
+    render_table(std::iter::once(header).chain(rows))
 }
 
-/// Rows with their cells below each other.
-fn align_rows(rows: &[Vec<String>]) -> String {
-    let wide = |text: &String| text.chars().count();
-    let count = rows.first().map_or(0, Vec::len);
-    let widths: Vec<usize> =
-        (0..count).map(|nth| rows.iter().map(|row| wide(&row[nth])).max().unwrap_or_default()).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
+/// Aligns rows of escaped cells without borders.
+fn render_table(rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    // Long cells are neither wrapped nor cut: ids must stay in one piece for copying and for grep.
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let text = table.trim_fmt();
+    if text.is_empty() { text } else { text + "\n" }
 }
 
-/// Everything of a thing: its fields, and below them a table for each list of things.
-fn render_object(thing: &Value) -> String {
+/// Renders the fields of an object, and below them one table for each list of objects.
+fn render_object(object: &Value) -> String {
     let (mut rows, mut tables) = (Vec::new(), String::new());
-    flatten("", thing, &mut rows, &mut tables);
-    align_rows(&rows) + &tables
+    flatten("", object, &mut rows, &mut tables);
+    render_table(rows.into_iter()) + &tables
 }
 
-fn flatten(name: &str, value: &Value, rows: &mut Vec<Vec<String>>, tables: &mut String) {
+fn flatten(path: &str, value: &Value, rows: &mut Vec<Vec<String>>, tables: &mut String) {
     match value {
         Value::Object(fields) => {
-            for (field, value) in fields {
-                let name = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
-                flatten(&name, value, rows, tables);
+            for (name, value) in fields {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                flatten(&path, value, rows, tables);
             }
         }
         Value::Array(items) if items.first().is_some_and(Value::is_object) => {
             let columns: Vec<&str> =
                 items[0].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-            let _ = write!(tables, "\n{}\n{}", escape_terminal(name), render_table(items, &columns));
+            let _ = write!(tables, "\n{}\n{}", escape_terminal(path), render_items(items, &columns));
         }
-        value => rows.push(vec![escape_terminal(name), render_cell(value)]),
+        value => rows.push(vec![escape_terminal(path), render_cell(value)]),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn table_columns_are_aligned_and_control_chars_escaped() {
@@ -141,29 +166,55 @@ mod tests {
             json!({"id": "a", "who": {"kind": "operator"}, "scope": ["X", "Y"], "at": null}),
             json!({"id": "économe", "who": {"kind": "\u{1b}[2J"}, "scope": [], "at": 7}),
         ];
-        let columns = ["id", "who.kind", "scope", "at"];
+
+        let table = render_items(&items, &["id", "who.kind", "scope", "at"]);
+
         let expected = "id       who.kind   scope  at\n\
                         a        operator   X Y    -\n\
                         économe  \\u{1b}[2J         7\n";
-        assert_eq!(render_table(&items, &columns), expected);
+        assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn table_row_stays_on_one_line_however_long() {
+        let items = [json!({"id": "x".repeat(500), "note": "a\nb\tc\u{1b}]0;title\u{7}"})];
+
+        let table = render_items(&items, &["id", "note"]);
+
+        assert_eq!(table.lines().count(), 2);
+        assert!(table.ends_with("x  a\\nb\\tc\\u{1b}]0;title\\u{7}\n"), "{table}");
+        assert_eq!(render_items(&[], &["id", "note"]), "id  note\n");
+    }
+
+    #[test]
+    fn oversized_cell_is_printed_completely() {
+        let items = [json!({"id": "x".repeat(100_000), "note": "y"})];
+
+        let table = render_items(&items, &["id", "note"]);
+
+        assert_eq!(table.matches('x').count(), 100_000);
     }
 
     #[test]
     fn invisible_characters_are_escaped_and_json_round_trips() {
-        assert_eq!(escape_terminal("é \u{202e}\u{9b}\u{e0041}"), "é \\u{202e}\\u{9b}\\u{e0041}");
-        let odd = json!({"a\u{9b}": ["\u{202e}", "\u{1b}", "\u{e0041}", "é💸"]});
-        let text = render_json(&odd);
+        let value = json!({"a\u{9b}": ["\u{202e}", "\u{1b}", "\u{e0041}", "é💸"]});
+
+        let text = render_json(&value);
+
         assert_eq!(text, r#"{"a\u009b":["\u202e","\u001b","\udb40\udc41","é💸"]}"#);
-        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), odd);
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+        assert_eq!(escape_terminal("é \u{202e}\u{9b}\u{e0041}"), "é \\u{202e}\\u{9b}\\u{e0041}");
     }
 
     #[test]
-    fn show_all_prints_nested_fields_and_list_tables() {
-        let thing =
+    fn object_is_rendered_with_nested_fields_and_tables() {
+        let object =
             json!({"id": "a", "terms": {"version": 1}, "jobs": [], "events": [{"at": "now", "seq": 1}]});
-        let shown = render_object(&thing);
+
+        let text = render_object(&object);
+
         for line in ["id             a\n", "terms.version  1\n", "\nevents\nat   seq\nnow  1\n"] {
-            assert!(shown.contains(line), "{line:?} in {shown}");
+            assert!(text.contains(line), "{line:?} in {text}");
         }
     }
 }

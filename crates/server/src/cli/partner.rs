@@ -3,10 +3,9 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::CliError;
 use super::admin_client::AdminClient;
 use super::args::{ClientIdArgs, PageArgs, build_filtered_path, build_path};
-use super::output::render_json;
+use super::error::CliError;
 
 /// Manages partners: they register and look after data recipients through the API.
 #[derive(Subcommand, Debug)]
@@ -43,10 +42,10 @@ pub(super) async fn run(admin: &AdminClient, command: PartnerCommand) -> Result<
         }
         PartnerCommand::List(page) => {
             let list = build_filtered_path("/partners", &[("limit", &page.limit), ("after", &page.after)]);
-            admin.show_page(&admin.get(&list).await?, &["client_id", "name", "state", "created_at"]);
+            admin.output.print_page(&admin.get(&list).await?, &["client_id", "name", "state", "created_at"]);
         }
         PartnerCommand::Show(client) => {
-            admin.show_all(&admin.get(&build_path(&["partners", &client.id])).await?);
+            admin.output.print_object(&admin.get(&build_path(&["partners", &client.id])).await?);
         }
         PartnerCommand::Secret(client) => regenerate_secret(admin, "partners", &client.id).await?,
         PartnerCommand::Suspend(client) => {
@@ -67,7 +66,7 @@ pub(super) async fn change_client_state(
     step: &str,
 ) -> Result<(), CliError> {
     let client = admin.post(&build_path(&[kind, id, step])).await?;
-    admin.show_line(&client, &["client_id", "state"]);
+    admin.output.print_fields(&client, &["client_id", "state"]);
     Ok(())
 }
 
@@ -80,10 +79,10 @@ pub(super) async fn regenerate_secret(admin: &AdminClient, kind: &str, id: &str)
 
 /// Shows an answer that holds a client's secret.
 pub(super) fn show_secret(admin: &AdminClient, response: &Value, id: &Value) {
-    if admin.globals.json {
-        println!("{}", render_json(response));
+    if admin.output.is_json() {
+        admin.output.print_json(response);
         return;
     }
-    admin.show_all(&json!({"client_id": id, "client_secret": response["client_secret"]}));
-    admin.print_note("Keep the secret: it is not stored and cannot be shown again.");
+    admin.output.print_object(&json!({"client_id": id, "client_secret": response["client_secret"]}));
+    admin.output.print_note("Keep the secret: it is not stored and cannot be shown again.");
 }

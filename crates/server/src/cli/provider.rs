@@ -1,5 +1,6 @@
 //! `bowline provider`
 
+use anyhow::Context;
 use clap::Subcommand;
 use domain::Secret;
 use domain::model::provider::SecretSource;
@@ -7,9 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use toml::Table;
 
-use super::CliError;
 use super::admin_client::AdminClient;
 use super::args::{PageArgs, ProviderIdArgs, build_filtered_path, read_secret_input, read_text_input};
+use super::error::CliError;
 
 /// Looks at data providers, adds, holds and releases them.
 #[derive(Subcommand, Debug)]
@@ -55,18 +56,18 @@ pub(super) async fn run(admin: &AdminClient, command: ProviderCommand) -> Result
     match command {
         ProviderCommand::Add(new) => {
             let added = admin.post_json("/providers", &build_provider_body(&new)?).await?;
-            admin.show_line(&added, &COLUMNS);
+            admin.output.print_fields(&added, &COLUMNS);
         }
         ProviderCommand::List(page) => {
             let list = build_filtered_path("/providers", &[("limit", &page.limit), ("after", &page.after)]);
-            admin.show_page(&admin.get(&list).await?, &["id", "state", "name", "country", "source"]);
+            admin.output.print_page(&admin.get(&list).await?, &["id", "state", "name", "country", "source"]);
         }
         ProviderCommand::Show(provider) => {
-            admin.show_all(&admin.get(&format!("/providers/{}", provider.id)).await?);
+            admin.output.print_object(&admin.get(&format!("/providers/{}", provider.id)).await?);
         }
         ProviderCommand::Test(provider) => {
             let tested = admin.post(&format!("/providers/{}/test", provider.id)).await?;
-            admin.show_all(&tested);
+            admin.output.print_object(&tested);
             if tested["ok"] != true {
                 return Err(CliError::Failed(format!(
                     "provider {} does not answer as it should",
@@ -88,7 +89,7 @@ async fn set_provider_state(
     provider: &ProviderIdArgs,
     action: &str,
 ) -> Result<(), CliError> {
-    admin.show_line(&admin.post(&format!("/providers/{}/{action}", provider.id)).await?, &COLUMNS);
+    admin.output.print_fields(&admin.post(&format!("/providers/{}/{action}", provider.id)).await?, &COLUMNS);
     Ok(())
 }
 
@@ -115,7 +116,7 @@ fn build_provider_body(new: &AddProviderArgs) -> Result<Value, CliError> {
             SecretReference::from_toml("dynamic_registration.initial_access_token", token.clone())?;
         *token = toml::Value::String(reference.read()?.expose().clone());
     }
-    let mut body = serde_json::to_value(table).map_err(|e| CliError::Internal(e.into()))?;
+    let mut body = serde_json::to_value(table).context("cannot convert the provider to JSON")?;
     if let Some(secret) = secret {
         body["client_secret"] = json!(secret.expose());
     }

@@ -4,10 +4,10 @@ use clap::Subcommand;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::CliError;
 use super::admin_client::AdminClient;
 use super::args::{ClientIdArgs, PageArgs, build_filtered_path, build_object, build_path};
-use super::output::{escape_terminal, render_json};
+use super::error::CliError;
+use super::output::escape_terminal;
 use super::partner::{change_client_state, regenerate_secret, show_secret};
 use super::registration::{RequestedProvider, register_and_activate};
 
@@ -134,15 +134,15 @@ pub(super) async fn run(admin: &AdminClient, command: RecipientCommand) -> Resul
             let given =
                 [("partner", &partner), ("state", &state), ("limit", &page.limit), ("after", &page.after)];
             let list = admin.get(&build_filtered_path("/recipients", &given)).await?;
-            admin.show_page(&list, &["client_id", "name", "state", "partner", "scope", "created_at"]);
+            admin.output.print_page(&list, &["client_id", "name", "state", "partner", "scope", "created_at"]);
         }
         RecipientCommand::Show(client) => {
-            admin.show_all(&admin.get(&build_path(&["recipients", &client.id])).await?);
+            admin.output.print_object(&admin.get(&build_path(&["recipients", &client.id])).await?);
         }
         RecipientCommand::Update(update) => {
             let body = json!({"redirect_uris": update.redirect_uris});
             let path = build_path(&["recipients", &update.client.id]);
-            admin.show_line(
+            admin.output.print_fields(
                 &admin.call(Method::PUT, &path, Some(&body)).await?,
                 &["client_id", "redirect_uris"],
             );
@@ -157,8 +157,8 @@ pub(super) async fn run(admin: &AdminClient, command: RecipientCommand) -> Resul
         RecipientCommand::Remove(RemoveRecipientArgs { client, dry_run }) => {
             let path = format!("{}?dry_run={dry_run}", build_path(&["recipients", &client.id]));
             let removed = admin.call(Method::DELETE, &path, None).await?;
-            if admin.globals.json {
-                println!("{}", render_json(&removed));
+            if admin.output.is_json() {
+                admin.output.print_json(&removed);
             } else {
                 let (outcome, count) =
                     (removed["outcome"].as_str().unwrap_or_default(), &removed["connections"]);
@@ -198,7 +198,7 @@ async fn add_recipient(admin: &AdminClient, new: AddRecipientArgs) -> Result<(),
     for provider in
         providers.iter().filter(|provider| provider.activates_automatically).map(|provider| provider.id)
     {
-        admin.print_note(&format!(
+        admin.output.print_note(&format!(
             "Provider {provider} is asked for a client; its answer activates the registration: \
              bowline registration show {client_id} {provider}"
         ));
@@ -236,10 +236,5 @@ async fn roll_back(admin: &AdminClient, client_id: &str, failure: CliError) -> C
         Ok(_) => "no recipient was added".to_owned(),
         Err(error) => format!("and {client_id}, which was added, could not be removed: {error}"),
     };
-    match failure {
-        CliError::Failed(why) => CliError::Failed(format!("{why}; {rest}")),
-        CliError::Usage(why) => CliError::Usage(format!("{why}; {rest}")),
-        CliError::Unreachable(why) => CliError::Unreachable(format!("{why}; {rest}")),
-        CliError::Internal(fault) => CliError::Internal(fault.context(rest)),
-    }
+    failure.with_message(&rest)
 }

@@ -4,9 +4,9 @@ use clap::Subcommand;
 use domain::Secret;
 use serde_json::{Value, json};
 
-use super::CliError;
 use super::admin_client::AdminClient;
 use super::args::{PageArgs, build_filtered_path, build_object, build_path, parse_id, read_secret_input};
+use super::error::CliError;
 
 /// Manages registrations: a recipient's admission to a provider.
 #[derive(Subcommand, Debug)]
@@ -122,7 +122,7 @@ const COLUMNS: [&str; 3] = ["client_id", "provider_id", "state"];
 pub(super) async fn run(admin: &AdminClient, command: RegistrationCommand) -> Result<(), CliError> {
     match command {
         RegistrationCommand::Request(RequestRegistrationsArgs { clients, providers }) => {
-            admin.show_page(&request_registrations(admin, &clients, &providers).await?, &COLUMNS);
+            admin.output.print_page(&request_registrations(admin, &clients, &providers).await?, &COLUMNS);
         }
         RegistrationCommand::List(ListRegistrationsArgs { client, provider, partner, state, page }) => {
             let given = [
@@ -133,9 +133,11 @@ pub(super) async fn run(admin: &AdminClient, command: RegistrationCommand) -> Re
                 ("limit", &page.limit),
                 ("after", &page.after),
             ];
-            admin.show_page(&admin.get(&build_filtered_path("/registrations", &given)).await?, &COLUMNS);
+            admin
+                .output
+                .print_page(&admin.get(&build_filtered_path("/registrations", &given)).await?, &COLUMNS);
         }
-        RegistrationCommand::Show(pair) => admin.show_all(&admin.get(&pair.path(None)).await?),
+        RegistrationCommand::Show(pair) => admin.output.print_object(&admin.get(&pair.path(None)).await?),
         RegistrationCommand::Approve(pair) => run_step(admin, &pair, "approve", Value::Null).await?,
         RegistrationCommand::Activate(ActivateRegistrationArgs {
             pair,
@@ -183,7 +185,7 @@ async fn run_step(
     step: &str,
     body: Value,
 ) -> Result<(), CliError> {
-    admin.show_line(&pair.post_step(admin, step, &body).await?, &COLUMNS);
+    admin.output.print_fields(&pair.post_step(admin, step, &body).await?, &COLUMNS);
     Ok(())
 }
 

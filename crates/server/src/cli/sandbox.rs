@@ -1,63 +1,26 @@
 //! `bowline sandbox`: a whole world on this machine, from nothing.
 
-mod party;
-mod world;
-
-use std::path::PathBuf;
+mod args;
+mod environment;
+mod providers;
+mod seed;
 
 use serde_json::json;
 
-use super::start::wait_for_stop_signal;
-use super::{CliError, GlobalArgs};
+use super::error::CliError;
+use super::globals::GlobalArgs;
+use super::listeners::wait_for_stop_signal;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::telemetry;
 
-use world::CONFIG_FILE_NAME;
-pub use world::{BankSite, SandboxCredentials, SandboxEnvironment};
-
-/// Runs the hub, two banks with customers in them, and a demo app, on loopback alone.
-///
-/// Passwords and secrets follow from a seed that is kept in the data directory: a restart prints the same.
-#[derive(clap::Args, Debug, Clone)]
-#[command(
-    after_help = "Examples:\n  bowline sandbox                        open the demo app that it names, sign in as alice\n  bowline sandbox --json --quiet         one line of JSON with every address and secret, for scripts\n  bowline sandbox --redirect-uri http://127.0.0.1:3000/callback\n                                         develop an app of your own against it"
-)]
-pub struct SandboxArgs {
-    /// The hub's port; the demo app's is one above, the banks' two and three, the operators' eight, the probes'
-    /// nine. 0 takes any that are free.
-    #[arg(long, default_value_t = 8400, value_name = "PORT")]
-    pub port: u16,
-    /// Where the world is kept.
-    #[arg(long, default_value = "data/sandbox", value_name = "FOLDER")]
-    pub data: PathBuf,
-    /// What everything follows from; any text. Kept with the data.
-    #[arg(long, value_name = "TEXT")]
-    pub seed: Option<String>,
-    /// The hub's store: sqlite:PATH or <postgres://USER@HOST/DATABASE>. Without it SQLite in the data folder.
-    #[arg(long, value_name = "URL")]
-    pub store: Option<String>,
-    /// Where answers to an app of your own may go. May be given several times.
-    #[arg(long = "redirect-uri", default_value = "http://127.0.0.1:3000/callback", value_name = "URI")]
-    pub redirect_uris: Vec<String>,
-    /// A third bank, whose customers have one grant for all recipients.
-    #[arg(long, hide = true)]
-    pub hidden_bank: bool,
-    /// Keys of the hub's configuration that differ from their defaults, for tests.
-    #[arg(skip)]
-    pub settings: Vec<(&'static str, String)>,
-}
-
-impl SandboxArgs {
-    /// A world on free ports, with the hidden bank, for tests.
-    pub fn with_free_ports(data: PathBuf, store: Option<String>) -> Self {
-        let redirect_uris = vec!["http://127.0.0.1:3000/callback".to_owned()];
-        Self { port: 0, data, seed: None, store, redirect_uris, hidden_bank: true, settings: Vec::new() }
-    }
-}
+pub use args::SandboxArgs;
+use environment::CONFIG_FILE_NAME;
+pub use environment::{BankSite, SandboxEnvironment};
+pub use seed::SandboxCredentials;
 
 pub(super) async fn run(globals: &GlobalArgs, args: SandboxArgs) -> Result<(), CliError> {
-    let config = Config::load(None, std::iter::empty(), &[]).map_err(|e| CliError::Usage(e.to_string()))?;
+    let config = Config::load(None, std::iter::empty(), &[])?;
     let mut log = config.log;
     "warn".clone_into(&mut log.level);
     telemetry::start_logs(&log).map_err(CliError::Usage)?;
@@ -82,7 +45,9 @@ fn build_json(sandbox: &SandboxEnvironment) -> serde_json::Value {
             let customers: Vec<_> =
                 logins.map(|l| json!({"username": l.username, "password": l.password})).collect();
             let mut provider = json!({"provider_id": site.provider_id, "name": site.bank.name(), "url": site.url,
-                "levers": site.faults_url(), "customers": customers});
+                "faults": site.faults_url(), "customers": customers});
+            // The former name of the member `faults`. It is accepted until the first release, and goes then.
+            provider["levers"] = site.faults_url().into();
             if let Some(token) = site.bank.initial_access_token() {
                 provider["registration"] = json!({"endpoint": site.registration_url(), "initial_access_token": token});
             }
@@ -94,7 +59,7 @@ fn build_json(sandbox: &SandboxEnvironment) -> serde_json::Value {
         .iter()
         .map(|r| {
             json!({"client_id": r.client_id, "client_secret": r.client_secret.expose(),
-                "redirect_uris": r.redirect_uris, "scope": party::full_scope()})
+                "redirect_uris": r.redirect_uris, "scope": providers::full_scope()})
         })
         .collect();
     let partner = &sandbox.partner;
@@ -116,7 +81,7 @@ fn print_description(sandbox: &SandboxEnvironment, args: &SandboxArgs) {
     println!("probes       http://{}/readyz", sandbox.node.probes);
     for site in &sandbox.banks {
         println!("\nbank         {}   {}, provider_id {}", site.url, site.bank.name(), site.provider_id);
-        println!("levers       {}   make it slow, broken or forgetful", site.faults_url());
+        println!("faults       {}   make it slow, broken or forgetful", site.faults_url());
         if let Some(token) = site.bank.initial_access_token() {
             println!(
                 "registers    {}   clients, for who has its initial access token:",

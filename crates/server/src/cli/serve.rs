@@ -1,9 +1,11 @@
 //! `bowline serve`
 
-use super::start::{
-    bind, bind_local, load_config, open_app, read_sandbox_flag, upsert_providers, wait_for_stop_signal,
-};
-use super::{CliError, GlobalArgs};
+use anyhow::Context;
+
+use super::error::CliError;
+use super::globals::GlobalArgs;
+use super::hub::{open_app, read_sandbox_flag, upsert_providers};
+use super::listeners::{bind, bind_admin_socket, wait_for_stop_signal};
 use crate::server::{BoundListeners, Node, ShutdownOutcome};
 use crate::telemetry;
 
@@ -36,7 +38,7 @@ pub(super) async fn run(globals: &GlobalArgs, args: ServeArgs) -> Result<(), Cli
     let flags: Vec<_> = given.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
     // The generator's first use takes as long as all the rest of the start: it runs beside it.
     drop(tokio::task::spawn_blocking(|| crate::context::fill_random(&mut [0; 1])));
-    let config = load_config(globals, &flags)?;
+    let config = globals.load_config(&flags)?;
     telemetry::start_logs(&config.log).map_err(CliError::Usage)?;
     let (lock, app) = open_app(config).await?;
     if read_sandbox_flag(&app).await? {
@@ -49,11 +51,11 @@ pub(super) async fn run(globals: &GlobalArgs, args: ServeArgs) -> Result<(), Cli
     let listeners = BoundListeners {
         public: bind(&server.listen, "--listen").await?,
         admin: bind(&server.admin_listen, "--admin-listen").await?,
-        local: bind_local(app.config())?,
+        local: bind_admin_socket(app.config())?,
         probes: bind(&server.probe_listen, "--probe-listen").await?,
     };
     let socket = listeners.local.as_ref().map(|socket| socket.path().display().to_string());
-    let node = Node::start(&app, listeners).map_err(|e| CliError::Internal(e.into()))?;
+    let node = Node::start(&app, listeners).context("cannot start the hub")?;
     tracing::info!(address = %node.address, admin = %node.admin, socket, probes = %node.probes, public_url = app.public_url(), "serving");
     wait_for_stop_signal().await;
     tracing::info!("stopping");

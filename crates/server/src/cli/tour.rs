@@ -1,20 +1,20 @@
 //! `bowline tour`: the whole story in a few seconds, every exchange shown, every door tried.
 
-mod browser;
-mod show;
+mod printer;
 
 use std::time::Duration;
 
+use anyhow::Context;
 use backon::{ConstantBuilder, Retryable};
 use http::Method;
 use serde_json::Value;
 
-pub use browser::{Browser, BrowserRequest, BrowserResponse, find_hidden_field, resolve_url};
-
+use super::browser::{Browser, BrowserRequest, BrowserResponse, find_hidden_field, resolve_url};
+use super::error::CliError;
+use super::globals::GlobalArgs;
+use super::private_files::create_temp_dir;
 use super::sandbox::{SandboxArgs, SandboxEnvironment};
-use super::start::create_temp_dir;
-use super::{CliError, GlobalArgs};
-use show::{EndpointCheck, TourPrinter};
+use printer::{EndpointCheck, TourPrinter};
 
 /// Where the story failed.
 type TourResult<T> = Result<T, CliError>;
@@ -53,7 +53,7 @@ const SCOPE: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED TRANSACTIONS";
 
 impl<'a> Tour<'a> {
     fn new(sandbox: &'a SandboxEnvironment, globals: &GlobalArgs) -> TourResult<Self> {
-        let browser = Browser::new().map_err(|e| CliError::Internal(e.into()))?;
+        let browser = Browser::new().context("cannot create an HTTP client")?;
         Ok(Self { sandbox, browser, printer: TourPrinter::new(globals) })
     }
 
@@ -251,7 +251,7 @@ impl<'a> Tour<'a> {
         let line = if response.body.is_empty() {
             "it is over already".to_owned()
         } else {
-            browser::summarize_error(response)
+            summarize_error(response)
         };
         self.printer.print_pending(response, &line);
         let body = response.json();
@@ -273,8 +273,8 @@ impl<'a> Tour<'a> {
         fields: &[(&str, &str)],
         line: &str,
     ) -> TourResult<String> {
-        let token = find_hidden_field(page, "form_token").unwrap_or_default();
-        let mut all = vec![("form_token", token.as_str())];
+        let token = find_hidden_field(page, "csrf_token").unwrap_or_default();
+        let mut all = vec![("csrf_token", token.as_str())];
         all.extend(fields);
         let response = self
             .browser
@@ -330,6 +330,22 @@ impl<'a> Tour<'a> {
             return Ok(());
         }
         Err(CliError::Failed(format!("expected {status}, got {}: {}", response.status, response.body)))
+    }
+}
+
+/// The line of an answer that matters.
+fn summarize_error(response: &BrowserResponse) -> String {
+    let body = response.json();
+    let fields = ["error", "error_description", "code", "message"];
+    let parts: Vec<String> = fields.iter().filter_map(|name| render_value(&body[*name])).collect();
+    parts.join(" · ")
+}
+
+fn render_value(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
     }
 }
 

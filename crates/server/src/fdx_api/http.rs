@@ -38,12 +38,12 @@ pub(crate) fn routes() -> Vec<Route> {
 
 async fn show_availability(ctx: RequestContext, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let query = ListQuery::parse(query.as_deref());
-    render_result(meta::get_availability(ctx, parse_bearer(&headers).as_ref(), &query).await)
+    render_result(meta::get_availability(ctx, Bearer::from_headers(&headers).as_ref(), &query).await)
 }
 
 async fn show_capability(ctx: RequestContext, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let query = ListQuery::parse(query.as_deref());
-    render_result(meta::get_capability(ctx, parse_bearer(&headers).as_ref(), &query).await)
+    render_result(meta::get_capability(ctx, Bearer::from_headers(&headers).as_ref(), &query).await)
 }
 
 async fn show_certification_metrics(
@@ -52,24 +52,24 @@ async fn show_certification_metrics(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());
-    render_result(meta::get_certification_metrics(ctx, parse_bearer(&headers).as_ref(), &query).await)
+    render_result(meta::get_certification_metrics(ctx, Bearer::from_headers(&headers).as_ref(), &query).await)
 }
 
 async fn show_current_customer(ctx: RequestContext, headers: HeaderMap) -> Response {
-    render_confirmed(customers::get_current_customer(ctx, parse_bearer(&headers).as_ref()).await)
+    render_confirmed(customers::get_current_customer(ctx, Bearer::from_headers(&headers).as_ref()).await)
 }
 
 async fn list_accounts(ctx: RequestContext, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let query = ListQuery::parse(query.as_deref());
-    render_confirmed(accounts::list(ctx, parse_bearer(&headers).as_ref(), &query).await)
+    render_confirmed(accounts::list(ctx, Bearer::from_headers(&headers).as_ref(), &query).await)
 }
 
 async fn show_account(ctx: RequestContext, headers: HeaderMap, Segment(id): Segment) -> Response {
-    render_confirmed(accounts::get_account(ctx, parse_bearer(&headers).as_ref(), &id).await)
+    render_confirmed(accounts::get_account(ctx, Bearer::from_headers(&headers).as_ref(), &id).await)
 }
 
 async fn show_account_contact(ctx: RequestContext, headers: HeaderMap, Segment(id): Segment) -> Response {
-    render_confirmed(contact::get_contact(ctx, parse_bearer(&headers).as_ref(), &id).await)
+    render_confirmed(contact::get_contact(ctx, Bearer::from_headers(&headers).as_ref(), &id).await)
 }
 
 async fn list_transactions(
@@ -79,7 +79,7 @@ async fn list_transactions(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());
-    render_confirmed(transactions::list(ctx, parse_bearer(&headers).as_ref(), &id, &query).await)
+    render_confirmed(transactions::list(ctx, Bearer::from_headers(&headers).as_ref(), &id, &query).await)
 }
 
 async fn list_payment_networks(
@@ -89,7 +89,7 @@ async fn list_payment_networks(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());
-    render_confirmed(payment_networks::list(ctx, parse_bearer(&headers).as_ref(), &id, &query).await)
+    render_confirmed(payment_networks::list(ctx, Bearer::from_headers(&headers).as_ref(), &id, &query).await)
 }
 
 async fn list_statements(
@@ -99,12 +99,12 @@ async fn list_statements(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());
-    render_confirmed(statements::list(ctx, parse_bearer(&headers).as_ref(), &id, &query).await)
+    render_confirmed(statements::list(ctx, Bearer::from_headers(&headers).as_ref(), &id, &query).await)
 }
 
 async fn download_statement(ctx: RequestContext, headers: HeaderMap, Segments(ids): Segments<2>) -> Response {
     let [account, statement] = &ids;
-    let (bearer, accept) = (parse_bearer(&headers), parse_accept(&headers));
+    let (bearer, accept) = (Bearer::from_headers(&headers), parse_accept(&headers));
     match statements::download(ctx, bearer.as_ref(), (account, statement), accept.as_deref()).await {
         Ok(served) => render_document(served.into_inner()),
         Err(error) => render_error(&error),
@@ -125,11 +125,6 @@ fn render_document(document: StreamedDocument) -> Response {
         (header::CONTENT_LENGTH, HeaderValue::from(document.length)),
     ];
     (headers, Body::from_stream(document.body)).into_response()
-}
-
-/// A token in the header alone counts: one in the query is as good as none.
-fn parse_bearer(headers: &HeaderMap) -> Option<Bearer> {
-    crate::oauth::http::parse_bearer(headers)
 }
 
 /// Renders a customer's data that was confirmed, or says no.

@@ -1,4 +1,5 @@
-//! `GET /api/v1/authorize`: who asks, where the answer goes, for what; then the consent page.
+//! `GET /api/v1/authorize`: validates an authorization request (RFC 6749 §4.1.1) and stores it until the customer
+//! decides on the consent page.
 
 use std::time::Duration;
 
@@ -19,39 +20,41 @@ use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::upstream::{build_redirect_url, may_redirect};
 
-/// How long a browser may take from here to the provider's answer.
+/// The time from this endpoint to the provider's callback, after which the customer must start again.
 pub const REQUEST_TTL: Duration = Duration::from_mins(20);
 
-/// What a well-formed request begins with.
+/// The page that follows a valid authorization request.
 #[derive(Debug)]
 pub enum AuthorizeOutcome {
-    /// Its consent page waits.
+    /// The request is stored; the browser goes to its consent page.
     Consent {
-        /// The request.
+        /// The stored request.
         id: AuthorizationRequestId,
-        /// What binds the browser to it.
+        /// The value of the flow cookie, which binds the request to this browser.
         cookie: Secret<String>,
     },
-    /// The customer picks a provider first. Nothing is kept yet: the same request comes again with it.
-    Pick(Picker),
+    /// The customer chooses a provider first. Nothing is stored: the page sends the same request again with
+    /// `provider_id` added.
+    PickProvider(ProviderPicker),
 }
 
-/// What the page to pick a provider shows.
+/// The content of the page on which the customer chooses a provider.
 #[derive(Debug)]
-pub struct Picker {
+pub struct ProviderPicker {
     /// The language of the page.
     pub language: Language,
     /// The recipient's name.
     pub recipient: String,
-    /// The providers that can be connected, by name.
+    /// The providers that can be connected now, with their names.
     pub providers: Vec<(ProviderId, String)>,
-    /// The parameters of the request, to be sent again.
+    /// The parameters of the request, which the page sends again.
     pub parameters: Vec<(String, String)>,
-    /// Where the browser goes if the customer does not want to.
-    pub declined: String,
+    /// The recipient's redirect URI with `access_denied`, for a customer who does not want to continue.
+    pub decline_url: String,
 }
 
-/// The parameters that a picker sends again. What is not known is left behind.
+/// The parameters that the provider picker sends again. Others have no meaning here and are dropped, so that the
+/// page does not repeat arbitrary input.
 const FORWARDED_PARAMETERS: [&str; 11] = [
     "response_type",
     "client_id",
@@ -66,14 +69,14 @@ const FORWARDED_PARAMETERS: [&str; 11] = [
     "correlation_id",
 ];
 
-/// Why nothing began.
+/// A rejected authorization request.
 #[derive(Debug)]
 pub enum AuthorizeError {
-    /// A page for the person in front of the browser: the recipient is not one that may redirect.
+    /// A page for the customer: the client or its redirect URI is not verified, so nothing may be redirected.
     Page(AuthorizePageError),
-    /// An answer to the recipient: where the browser goes.
+    /// The recipient's redirect URI with the error in its query (RFC 6749 §4.1.2.1).
     Redirect(String),
-    /// Our own trouble.
+    /// An internal error.
     Internal(InternalError),
 }
 
@@ -83,118 +86,130 @@ impl<E: Into<InternalError>> From<E> for AuthorizeError {
     }
 }
 
-/// Checks a request and keeps it.
+/// Validates an authorization request and stores it, or asks for the provider if the request names none.
 pub async fn begin_authorization(
     ctx: &RequestContext,
     query: &AuthorizeQuery,
 ) -> Result<AuthorizeOutcome, AuthorizeError> {
+    // A missing, repeated or malformed client_id is treated like an unknown client: without a client there is no
+    // redirect URI that an error could be sent to (RFC 6749 §4.1.2.1).
     let client = match query.single("client_id").ok().flatten().map(ClientId::parse) {
         Some(Ok(id)) => ctx.ask(&GetClient { id }).await?,
         _ => None,
     };
-    let to = resolve_redirect(query, client.as_ref()).map_err(AuthorizeError::Page)?;
+    let redirect = resolve_redirect(query, client.as_ref()).map_err(AuthorizeError::Page)?;
     let client = client.ok_or(AuthorizeError::Page(AuthorizePageError::UnknownClient))?;
-    let checked = match check_request(ctx, query, &client).await? {
-        Ok(checked) => checked,
-        Err(error) => return Err(build_rejection(ctx, query, &client, &to, &error).await?),
-    };
-    match checked.provider_id {
-        Some(provider_id) => open_request(ctx, query, client, to, provider_id, checked).await,
-        None => match build_picker(ctx, query, &client, &to).await? {
-            Ok(picker) => Ok(AuthorizeOutcome::Pick(picker)),
-            Err(error) => Err(build_rejection(ctx, query, &client, &to, &error).await?),
-        },
+    let request = RedirectableRequest { ctx, query, client, redirect };
+    match request.validate_and_store().await? {
+        Ok(outcome) => Ok(outcome),
+        Err(error) => Err(request.reject(&error).await?),
     }
 }
 
-/// The providers that the recipient may use now; an error if there is none.
-async fn build_picker(
-    ctx: &RequestContext,
-    query: &AuthorizeQuery,
-    client: &Client,
-    to: &VerifiedRedirect,
-) -> Result<Result<Picker, OAuthError>, InternalError> {
-    let registered = ctx.ask(&ListRecipientProviders { client_id: client.id.clone() }).await?;
-    let open = registered.iter().filter(|p| p.state == ProviderState::Active);
-    let providers: Vec<_> = open.map(|p| (p.id, p.settings.name.clone())).collect();
-    if providers.is_empty() {
-        return Ok(Err(if registered.is_empty() { NOT_REGISTERED } else { PROVIDER_UNAVAILABLE }));
-    }
-    let kept = query.0.iter().filter(|(name, _)| FORWARDED_PARAMETERS.contains(&name.as_str()));
-    Ok(Ok(Picker {
-        language: Language::from_query(query),
-        recipient: client.name.clone(),
-        providers,
-        parameters: kept.cloned().collect(),
-        declined: build_redirect_url(to, query.state().ok().flatten(), Err(&ACCESS_DENIED)),
-    }))
-}
-
-async fn check_request(
-    ctx: &RequestContext,
-    query: &AuthorizeQuery,
-    client: &Client,
-) -> Result<Result<CheckedRequest, OAuthError>, InternalError> {
-    let checked = match check(query, client) {
-        Ok(checked) => checked,
-        Err(error) => return Ok(Err(error)),
-    };
-    let Some(provider_id) = checked.provider_id else { return Ok(Ok(checked)) };
-    let provider = ctx.ask(&GetProvider { id: provider_id }).await?;
-    let client_id = client.id.clone();
-    let registration = ctx.ask(&GetRegistration { client_id, provider_id }).await?;
-    Ok(ensure_may_connect(client, provider.as_ref(), registration.as_ref()).map(|()| checked))
-}
-
-/// An answer to a recipient that may have it; a page otherwise.
-async fn build_rejection(
-    ctx: &RequestContext,
-    query: &AuthorizeQuery,
-    client: &Client,
-    to: &VerifiedRedirect,
-    error: &OAuthError,
-) -> Result<AuthorizeError, InternalError> {
-    if !may_redirect(ctx, client).await? {
-        return Ok(AuthorizeError::Page(AuthorizePageError::UnknownClient));
-    }
-    let state = query.state().ok().flatten();
-    Ok(AuthorizeError::Redirect(build_redirect_url(to, state, Err(error))))
-}
-
-async fn open_request(
-    ctx: &RequestContext,
-    query: &AuthorizeQuery,
+/// A request whose client and redirect URI are verified: from here on, errors are returned to the client.
+struct RedirectableRequest<'a> {
+    ctx: &'a RequestContext,
+    query: &'a AuthorizeQuery,
     client: Client,
-    to: VerifiedRedirect,
-    provider_id: ProviderId,
-    checked: CheckedRequest,
-) -> Result<AuthorizeOutcome, AuthorizeError> {
-    let mut ids = ctx.new_id_source()?;
-    let (id, connection_id) = (ids.mint::<AuthorizationRequestId>(), ids.mint::<ConnectionId>());
-    let vault = ctx.app().vault();
-    let (_, data_key) = vault.create_data_key(ctx.random_bytes()?, connection_id.as_str())?;
-    let cookie = ctx.random_secret()?;
-    let request = AuthorizationRequest {
-        id: id.clone(),
-        connection_id,
-        client_id: client.id,
-        provider_id,
-        redirect_uri: to.as_str().to_owned(),
-        clusters: checked.clusters,
-        client_state: Some(checked.state),
-        code_challenge: checked.code_challenge,
-        language: Language::from_query(query).as_str().to_owned(),
-        status: RequestStatus::AwaitingConsent,
-        cookie_hash: vault.hash(cookie.expose()),
-        data_key,
-        verifier: None,
-        purpose: None,
-        page_version: None,
-        agreed_at: None,
-        correlation_id: ctx.correlation_id().to_owned(),
-        created_at: ctx.now(),
-        expires_at: ctx.now().plus(REQUEST_TTL),
-    };
-    ctx.run(OpenAuthorizationRequest { moment: ctx.new_moment()?, request }).await?;
-    Ok(AuthorizeOutcome::Consent { id, cookie })
+    redirect: VerifiedRedirect,
+}
+
+impl RedirectableRequest<'_> {
+    async fn validate_and_store(&self) -> Result<Result<AuthorizeOutcome, OAuthError>, InternalError> {
+        let checked = match check(self.query, &self.client) {
+            Ok(checked) => checked,
+            Err(error) => return Ok(Err(error)),
+        };
+        let Some(provider_id) = checked.provider_id else {
+            return Ok(self.build_picker().await?.map(AuthorizeOutcome::PickProvider));
+        };
+        match self.validate_provider(provider_id).await? {
+            Ok(()) => Ok(Ok(self.store(provider_id, checked).await?)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Lists the providers that the recipient can connect to now; an error if there is none.
+    async fn build_picker(&self) -> Result<Result<ProviderPicker, OAuthError>, InternalError> {
+        let client_id = self.client.id.clone();
+        let registered = self.ctx.ask(&ListRecipientProviders { client_id }).await?;
+        let active = registered.iter().filter(|provider| provider.state == ProviderState::Active);
+        let providers: Vec<_> =
+            active.map(|provider| (provider.id, provider.settings.name.clone())).collect();
+        if providers.is_empty() {
+            // A paused provider may come back; a missing registration needs an operator.
+            return Ok(Err(if registered.is_empty() { NOT_REGISTERED } else { PROVIDER_UNAVAILABLE }));
+        }
+        let forwarded = self.query.0.iter().filter(|(name, _)| FORWARDED_PARAMETERS.contains(&name.as_str()));
+        Ok(Ok(ProviderPicker {
+            language: Language::from_query(self.query),
+            recipient: self.client.name.clone(),
+            providers,
+            parameters: forwarded.cloned().collect(),
+            decline_url: self.error_redirect(&ACCESS_DENIED),
+        }))
+    }
+
+    async fn validate_provider(
+        &self,
+        provider_id: ProviderId,
+    ) -> Result<Result<(), OAuthError>, InternalError> {
+        let provider = self.ctx.ask(&GetProvider { id: provider_id }).await?;
+        let client_id = self.client.id.clone();
+        let registration = self.ctx.ask(&GetRegistration { client_id, provider_id }).await?;
+        Ok(ensure_may_connect(&self.client, provider.as_ref(), registration.as_ref()))
+    }
+
+    /// Returns an error to the recipient by redirect if it may redirect browsers, and shows a page otherwise.
+    async fn reject(&self, error: &OAuthError) -> Result<AuthorizeError, InternalError> {
+        // Anyone could send browsers through this endpoint with a request that is certain to fail. Only recipients
+        // with an active registration may redirect, so that the hub is no open redirector (RFC 9700 §4.11.2).
+        if !may_redirect(self.ctx, &self.client).await? {
+            return Ok(AuthorizeError::Page(AuthorizePageError::UnknownClient));
+        }
+        Ok(AuthorizeError::Redirect(self.error_redirect(error)))
+    }
+
+    fn error_redirect(&self, error: &OAuthError) -> String {
+        // A state that is repeated or not printable cannot be returned unchanged, so it is left out.
+        build_redirect_url(&self.redirect, self.query.state().ok().flatten(), Err(error))
+    }
+
+    async fn store(
+        &self,
+        provider_id: ProviderId,
+        checked: CheckedRequest,
+    ) -> Result<AuthorizeOutcome, InternalError> {
+        let ctx = self.ctx;
+        let mut ids = ctx.new_id_source()?;
+        // The connection's id is chosen before the connection exists: whatever is sealed on the way is bound to it.
+        let (id, connection_id) = (ids.mint::<AuthorizationRequestId>(), ids.mint::<ConnectionId>());
+        let vault = ctx.app().vault();
+        let (_, data_key) = vault.create_data_key(ctx.random_bytes()?, connection_id.as_str())?;
+        let cookie = ctx.random_secret()?;
+        let request = AuthorizationRequest {
+            id: id.clone(),
+            connection_id,
+            client_id: self.client.id.clone(),
+            provider_id,
+            redirect_uri: self.redirect.as_str().to_owned(),
+            clusters: checked.clusters,
+            client_state: Some(checked.state),
+            code_challenge: checked.code_challenge,
+            language: Language::from_query(self.query).as_str().to_owned(),
+            status: RequestStatus::AwaitingConsent,
+            // Only a hash is stored, so that read access to the store is not enough to continue a request.
+            cookie_hash: vault.hash(cookie.expose()),
+            data_key,
+            verifier: None,
+            purpose: None,
+            page_version: None,
+            agreed_at: None,
+            correlation_id: ctx.correlation_id().to_owned(),
+            created_at: ctx.now(),
+            expires_at: ctx.now().plus(REQUEST_TTL),
+        };
+        ctx.run(OpenAuthorizationRequest { moment: ctx.new_moment()?, request }).await?;
+        Ok(AuthorizeOutcome::Consent { id, cookie })
+    }
 }

@@ -1,34 +1,34 @@
-//! What the authorization server says no with.
+//! Errors of the authorization server.
 
 use domain::error::{OAuthCode, OAuthError};
 
 use crate::error::InternalError;
 use crate::rate_limit::RateLimitError;
 
-/// A refusal for the caller, or our own trouble.
+/// A rejected request to the authorization server, or an internal error.
 #[derive(Debug)]
 pub enum AuthzError {
-    /// The caller or a policy.
-    Refused(OAuthError),
-    /// The bearer is missing, forged, expired or foreign.
-    Bearer(OAuthError),
-    /// The bearer is authentic, and for something else.
-    Scope(OAuthError),
-    /// Too often: `temporarily_unavailable`, never 429 on this face.
-    TooMany(RateLimitError),
-    /// Our own trouble: `to_server_error`, or `temporarily_unavailable` where trying again may help.
+    /// The request is invalid or not allowed.
+    Rejected(OAuthError),
+    /// The access token is missing, forged, expired or revoked: the challenge reports `invalid_token`.
+    InvalidToken(OAuthError),
+    /// The access token is valid, but was issued for something else: the challenge reports `insufficient_scope`.
+    InsufficientScope(OAuthError),
+    /// Too many requests: `temporarily_unavailable`, because the Flinks API never answers 429.
+    RateLimited(RateLimitError),
+    /// An internal error: `server_error`, or `temporarily_unavailable` if a retry may succeed.
     Internal(InternalError),
 }
 
 impl From<OAuthError> for AuthzError {
     fn from(error: OAuthError) -> Self {
-        Self::Refused(error)
+        Self::Rejected(error)
     }
 }
 
 impl From<RateLimitError> for AuthzError {
-    fn from(too_many: RateLimitError) -> Self {
-        Self::TooMany(too_many)
+    fn from(error: RateLimitError) -> Self {
+        Self::RateLimited(error)
     }
 }
 
@@ -49,17 +49,19 @@ impl_from_internal_errors!(
 );
 
 impl AuthzError {
-    /// The error as the caller sees it. Faults are logged where they are rendered, and say nothing.
+    /// Returns the error as the client sees it. An internal error reveals no detail; the renderer logs it.
     pub fn to_oauth_error(&self) -> OAuthError {
         match self {
-            Self::Refused(error) | Self::Bearer(error) | Self::Scope(error) => error.clone(),
-            Self::TooMany(_) => OAuthError::new(
+            Self::Rejected(error) | Self::InvalidToken(error) | Self::InsufficientScope(error) => {
+                error.clone()
+            }
+            Self::RateLimited(_) => OAuthError::new(
                 OAuthCode::TemporarilyUnavailable,
                 "Too many requests, please try again later",
             ),
-            Self::Internal(fault) if fault.is_transient() => OAuthError::new(
+            Self::Internal(error) if error.is_transient() => OAuthError::new(
                 OAuthCode::TemporarilyUnavailable,
-                "The hub cannot answer now, please try again",
+                "The hub is temporarily unavailable, please try again",
             ),
             Self::Internal(_) => {
                 OAuthError::new(OAuthCode::ServerError, "An unhandled error occurred on the server")

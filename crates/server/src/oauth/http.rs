@@ -1,5 +1,6 @@
-//! The Flinks face of the authorization server: parse, call, render.
+//! HTTP handlers of the OAuth endpoints: read the request, call the use case, render the response.
 
+use askama::Template;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -10,29 +11,34 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::Secret;
 use domain::error::{OAuthCode, OAuthError};
+use domain::id::AuthorizationRequestId;
 use domain::rule::authorize::AuthorizeQuery;
 use domain::rule::client_auth::{ClientCredentials, select_credentials};
 use domain::rule::token::TokenRequestFields;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{AuthorizeError, AuthorizeOutcome, AuthzError, Bearer, IssuedTokens, REQUEST_TTL};
+use super::bearer::parse_authorization;
+use super::{
+    AuthorizeError, AuthorizeOutcome, AuthzError, Bearer, IssuedTokens, ProviderPicker, REQUEST_TTL,
+};
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{
     ApiSurface, BodyError, BoundedBody, Route, build_flow_cookie, caller_network,
     expire_surplus_flow_cookies, render_oauth_error, round_up_to_seconds,
 };
-use crate::pages;
+use crate::pages::{self, PageTexts};
 use crate::rate_limit::RateLimitError;
 
-/// The routes of this face.
+/// Returns the routes of the OAuth endpoints.
 pub(crate) fn routes() -> Vec<Route> {
     let revoke_path = "/api/v1/revoke";
     vec![
         Route::new(ApiSurface::Flinks, Method::GET, "/api/v1/authorize", get(authorize)),
-        Route::new(ApiSurface::Flinks, Method::POST, "/api/v1/token", post(handle_token_request)),
+        Route::new(ApiSurface::Flinks, Method::POST, "/api/v1/token", post(create_token)),
         Route::new(ApiSurface::Flinks, Method::DELETE, revoke_path, delete(revoke)),
+        // Flinks documents DELETE; clients of RFC 7009 send POST.
         Route::new(ApiSurface::Flinks, Method::POST, revoke_path, post(revoke)),
     ]
 }
@@ -45,57 +51,69 @@ async fn authorize(
 ) -> Response {
     let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
     match super::begin_authorization(&ctx, &AuthorizeQuery(pairs)).await {
-        Ok(AuthorizeOutcome::Pick(picker)) => pages::render_picker(picker, app.is_https()),
-        Ok(AuthorizeOutcome::Consent { id, cookie }) => {
-            let mut cookies = expire_surplus_flow_cookies(&app, &headers);
-            cookies.push(build_flow_cookie(&app, &id, &cookie, REQUEST_TTL));
-            let mut response = pages::redirect_see_other(&format!("/consent/{id}"));
-            let cookies = cookies.iter().filter_map(|cookie| HeaderValue::from_str(cookie).ok());
-            response.headers_mut().extend(cookies.map(|cookie| (header::SET_COOKIE, cookie)));
-            response
-        }
+        Ok(AuthorizeOutcome::PickProvider(picker)) => render_picker(&app, picker),
+        Ok(AuthorizeOutcome::Consent { id, cookie }) => redirect_to_consent(&app, &headers, &id, &cookie),
         Err(AuthorizeError::Redirect(url)) => pages::redirect_found(&url),
-        Err(AuthorizeError::Page(refusal)) => pages::render_notice(StatusCode::BAD_REQUEST, refusal.into()),
-        Err(AuthorizeError::Internal(fault)) => pages::render_internal_error(&fault),
+        Err(AuthorizeError::Page(error)) => pages::render_notice(StatusCode::BAD_REQUEST, error.into()),
+        Err(AuthorizeError::Internal(error)) => pages::render_internal_error(&error),
     }
 }
 
-async fn handle_token_request(
-    State(app): State<App>,
-    ctx: RequestContext,
-    request: Request<Body>,
+/// The page on which the customer chooses a provider.
+#[derive(Template)]
+#[template(path = "picker.html")]
+struct PickerTemplate {
+    texts: PageTexts,
+    picker: ProviderPicker,
+}
+
+fn render_picker(app: &App, picker: ProviderPicker) -> Response {
+    let page = PickerTemplate { texts: PageTexts::new(picker.language), picker };
+    pages::render_flow_page(StatusCode::OK, &page, app.is_https())
+}
+
+fn redirect_to_consent(
+    app: &App,
+    headers: &HeaderMap,
+    id: &AuthorizationRequestId,
+    cookie: &Secret<String>,
 ) -> Response {
-    if let Err(refused) = reject_secrets_in_query(request.uri().query()) {
-        return render_error(&AuthzError::Refused(refused));
+    let mut cookies = expire_surplus_flow_cookies(app, headers);
+    cookies.push(build_flow_cookie(app, id, cookie, REQUEST_TTL));
+    let mut response = pages::redirect_see_other(&format!("/consent/{id}"));
+    let values = cookies.iter().filter_map(|cookie| HeaderValue::from_str(cookie).ok());
+    response.headers_mut().extend(values.map(|value| (header::SET_COOKIE, value)));
+    response
+}
+
+async fn create_token(State(app): State<App>, ctx: RequestContext, request: Request<Body>) -> Response {
+    if let Err(error) = reject_secrets_in_query(request.uri().query()) {
+        return render_error(&error.into());
     }
-    let (basic, from) = (parse_basic_credentials(request.headers()), caller_network(&app, &request));
-    let fields = match BoundedBody::read(&app, request)
-        .await
-        .and_then(|body| body.fields(&TokenRequestFields::ALL_NAMES))
-    {
+    let (basic, network) = (parse_basic_credentials(request.headers()), caller_network(&app, &request));
+    let body = BoundedBody::read(&app, request).await;
+    let fields = match body.and_then(|body| body.fields(&TokenRequestFields::ALL_NAMES)) {
         Ok(fields) => fields,
         Err(error) => return render_body_error(&error),
     };
-    match parse_token_request(basic, fields) {
-        Err(refused) => render_error(&refused.into()),
-        Ok((credentials, fields)) => match super::issue_tokens(&ctx, from, credentials, &fields).await {
-            Ok(issued) => render_tokens(&issued),
-            Err(error) => render_error(&error),
-        },
-    }
+    let issued = match parse_token_request(basic, fields) {
+        Ok((credentials, fields)) => super::issue_tokens(&ctx, network, credentials, &fields).await,
+        Err(error) => Err(error.into()),
+    };
+    issued.map_or_else(|error| render_error(&error), |tokens| render_tokens(&tokens))
 }
 
 async fn revoke(State(app): State<App>, ctx: RequestContext, request: Request<Body>) -> Response {
-    if let Err(refused) = reject_secrets_in_query(request.uri().query()) {
-        return render_error(&AuthzError::Refused(refused));
+    if let Err(error) = reject_secrets_in_query(request.uri().query()) {
+        return render_error(&error.into());
     }
-    let bearer = parse_bearer(request.headers());
+    let bearer = Bearer::from_headers(request.headers());
     let body = match BoundedBody::read(&app, request).await {
         Ok(body) => body,
         Err(error) => return render_body_error(&error),
     };
-    if let Err(refused) = ensure_token_matches_bearer(&body, bearer.as_ref()) {
-        return render_error(&AuthzError::Refused(refused));
+    if let Err(error) = ensure_token_matches_bearer(&body, bearer.as_ref()) {
+        return render_error(&error.into());
     }
     match super::revoke(&ctx, bearer.as_ref()).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
@@ -112,48 +130,36 @@ fn parse_token_request(
     Ok((credentials, fields))
 }
 
-/// Secrets in a URL end up in logs and histories: such a request is refused, so that the mistake is seen.
+/// Rejects a request whose query contains a secret.
 fn reject_secrets_in_query(query: Option<&str>) -> Result<(), OAuthError> {
+    // URLs are written to access logs and browser histories. The request is rejected instead of ignoring the
+    // parameter, so that the developer of the client notices the leak (RFC 6749 §2.3.1, RFC 6750 §2.3).
     let secrets = ["client_secret", "code", "refresh_token", "access_token", "token", "code_verifier"];
     let mut names = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).map(|(name, _)| name);
     match names.find(|name| secrets.contains(&&**name)) {
         None => Ok(()),
         Some(name) => Err(OAuthError::with_description(
             OAuthCode::InvalidRequest,
-            format_args!("{name} must not stand in the query: send it in the body or a header"),
+            format_args!("{name} must not be sent in the query: use the body or a header"),
         )),
     }
 }
 
-/// A form field `token` that is not the bearer is a mistake that must not end another connection.
+/// Rejects a form field `token` that differs from the bearer token.
 fn ensure_token_matches_bearer(body: &BoundedBody, bearer: Option<&Bearer>) -> Result<(), OAuthError> {
     const TOKEN_MISMATCH: OAuthError =
         OAuthError::new(OAuthCode::InvalidRequest, "token differs from the Authorization header");
     if !body.is_form() {
         return Ok(());
     }
-    let is_bearer = |token: &str| bearer.is_some_and(|b| b.0 == Secret::from(token));
+    // The client may mean the token in the body (RFC 7009 §2.1), but the connection of the bearer token would end,
+    // and an end cannot be undone.
+    let is_bearer = |token: &str| bearer.is_some_and(|bearer| bearer.0 == Secret::from(token));
     let differs = body.form_fields().iter().any(|(name, value)| name == "token" && !is_bearer(value));
     if differs { Err(TOKEN_MISMATCH) } else { Ok(()) }
 }
 
-/// The bearer of the one `Authorization` header.
-pub(crate) fn parse_bearer(headers: &HeaderMap) -> Option<Bearer> {
-    let token = parse_authorization(headers, "bearer")?;
-    (!token.is_empty()).then(|| Bearer(Secret::from(token)))
-}
-
-fn parse_authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = match (values.next(), values.next()) {
-        (Some(value), None) => value.to_str().ok()?,
-        _ => return None,
-    };
-    let (named, rest) = value.split_once(' ')?;
-    named.eq_ignore_ascii_case(scheme).then(|| rest.trim())
-}
-
-/// HTTP Basic credentials, form-decoded (RFC 6749 §2.3.1).
+/// Reads HTTP Basic credentials, whose parts are form-encoded (RFC 6749 §2.3.1).
 fn parse_basic_credentials(headers: &HeaderMap) -> Result<Option<ClientCredentials>, OAuthError> {
     const MALFORMED: OAuthError =
         OAuthError::new(OAuthCode::InvalidRequest, "The Authorization header is malformed");
@@ -164,26 +170,27 @@ fn parse_basic_credentials(headers: &HeaderMap) -> Result<Option<ClientCredentia
     let text =
         STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or(MALFORMED)?;
     let (id, secret) = text.split_once(':').ok_or(MALFORMED)?;
-    let decode = |part: &str| {
-        let plain = part.replace('+', " ");
-        percent_encoding::percent_decode_str(&plain).decode_utf8().map(std::borrow::Cow::into_owned)
+    let form_decode = |part: &str| {
+        let without_plus = part.replace('+', " ");
+        let decoded = percent_encoding::percent_decode_str(&without_plus).decode_utf8();
+        decoded.map(std::borrow::Cow::into_owned).map_err(|_| MALFORMED)
     };
-    let (client_id, secret) = (decode(id).map_err(|_| MALFORMED)?, decode(secret).map_err(|_| MALFORMED)?);
-    Ok(Some(ClientCredentials { client_id, secret: Secret::new(secret) }))
+    Ok(Some(ClientCredentials { client_id: form_decode(id)?, secret: Secret::new(form_decode(secret)?) }))
 }
 
-/// Tokens (RFC 6749 §5.1).
+/// The response of the token endpoint (RFC 6749 §5.1).
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Tokens")]
 pub(crate) struct TokenBody<'a> {
     access_token: &'a str,
     #[schemars(extend("const" = "Bearer"))]
     token_type: &'static str,
-    /// Seconds that the access token is good for.
+    /// Lifetime of the access token in seconds.
     expires_in: i64,
-    /// What it is good for: words that spaces part.
+    /// Granted scope, space-delimited.
     scope: &'a str,
-    /// With a new connection alone: it stays the same until the connection ends or idles out.
+    /// Returned only with a new connection. The refresh token stays the same until the connection ends or has not
+    /// been used for the configured time.
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<&'a str>,
 }
@@ -196,32 +203,37 @@ fn render_tokens(issued: &IssuedTokens) -> Response {
         scope: &issued.scope,
         refresh_token: issued.refresh_token.as_ref().map(|token| token.expose().as_str()),
     };
+    // Both headers are required by RFC 6749 §5.1.
     ([(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], Json(body)).into_response()
 }
 
+/// Renders an unusable request body as an OAuth error.
 pub(crate) fn render_body_error(error: &BodyError) -> Response {
     let (status, error) = error.to_status_and_error();
     render_oauth_error(status, &error)
 }
 
-/// The one rendering of what the authorization server says no with.
+/// Renders an error of the authorization server, with its challenge and `Retry-After`, and logs it.
 pub(crate) fn render_error(error: &AuthzError) -> Response {
-    let shown = error.to_oauth_error();
-    let status = StatusCode::from_u16(shown.code.flinks_status()).unwrap_or(StatusCode::BAD_REQUEST);
-    let mut response = render_oauth_error(status, &shown);
+    let body = error.to_oauth_error();
+    let status = StatusCode::from_u16(body.code.flinks_status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut response = render_oauth_error(status, &body);
     match error {
-        AuthzError::Internal(fault) => tracing::error!(%fault, "an authorization request failed"),
-        AuthzError::Bearer(_) => add_challenge(&mut response, r#"Bearer error="invalid_token""#),
-        AuthzError::Scope(_) => add_challenge(&mut response, r#"Bearer error="insufficient_scope""#),
-        AuthzError::TooMany(RateLimitError(wait)) => {
-            let after = HeaderValue::from(round_up_to_seconds(*wait));
-            response.headers_mut().insert(header::RETRY_AFTER, after);
+        AuthzError::Internal(error) => tracing::error!(%error, "OAuth request failed with an internal error"),
+        AuthzError::InvalidToken(_) => add_challenge(&mut response, r#"Bearer error="invalid_token""#),
+        AuthzError::InsufficientScope(_) => {
+            add_challenge(&mut response, r#"Bearer error="insufficient_scope""#);
         }
-        AuthzError::Refused(error) => tracing::info!(%error, "refused"),
+        AuthzError::RateLimited(RateLimitError(wait)) => {
+            let retry_after = HeaderValue::from(round_up_to_seconds(*wait));
+            response.headers_mut().insert(header::RETRY_AFTER, retry_after);
+        }
+        AuthzError::Rejected(error) => tracing::info!(%error, "OAuth request rejected"),
     }
     response
 }
 
+/// Adds the challenge that RFC 6750 §3 requires. The status stays 400, as Flinks documents it.
 fn add_challenge(response: &mut Response, challenge: &'static str) {
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
 }
@@ -242,7 +254,7 @@ mod tests {
             let values = [bytes, format!("Bearer {text}").into(), format!("Basic {text}").into(), format!("basic {encoded}").into()];
             for value in values {
                 let headers = authorization_headers(&value);
-                let bearer = parse_bearer(&headers);
+                let bearer = Bearer::from_headers(&headers);
                 prop_assert!(bearer.is_none_or(|b| !b.0.expose().is_empty()));
                 let _ = parse_basic_credentials(&headers);
             }
@@ -283,6 +295,6 @@ mod tests {
                 all.append(name, value);
                 all
             });
-        assert!(parse_bearer(&headers).is_none() && parse_basic_credentials(&headers).is_err());
+        assert!(Bearer::from_headers(&headers).is_none() && parse_basic_credentials(&headers).is_err());
     }
 }

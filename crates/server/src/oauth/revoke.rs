@@ -1,4 +1,4 @@
-//! `DELETE /api/v1/revoke`: the connection of the bearer ends, everywhere, for good.
+//! `DELETE /api/v1/revoke`: permanently ends the connection that the access token belongs to.
 
 use domain::error::{OAuthCode, OAuthError};
 use domain::model::access_token::TokenSubject;
@@ -12,24 +12,27 @@ use super::bearer::{Bearer, INVALID_BEARER, verify_bearer};
 use super::error::AuthzError;
 use crate::context::RequestContext;
 
-const NO_CONNECTION: OAuthError =
-    OAuthError::new(OAuthCode::InvalidRequest, "This token names no connection");
+const NOT_A_CONNECTION_TOKEN: OAuthError =
+    OAuthError::new(OAuthCode::InvalidRequest, "This access token does not belong to a connection");
 const REPLACED: OAuthError = OAuthError::new(
     OAuthCode::InvalidRequest,
     "A newer login has replaced this connection: revoke with the newer login's token",
 );
 
-/// Ends the connection that the bearer names. Repeating it is harmless: an ended connection stays ended.
+/// Ends the connection of an access token. Revoking again succeeds and changes nothing, as in RFC 7009 §2.2.
 pub async fn revoke(ctx: &RequestContext, bearer: Option<&Bearer>) -> Result<(), AuthzError> {
-    let claims = verify_bearer(ctx, bearer).map_err(|_| AuthzError::Bearer(INVALID_BEARER))?;
+    let claims = verify_bearer(ctx, bearer).map_err(|_| AuthzError::InvalidToken(INVALID_BEARER))?;
     let TokenSubject::Connection { id, .. } = &claims.subject else {
-        return Err(AuthzError::Refused(NO_CONNECTION));
+        return Err(AuthzError::Rejected(NOT_A_CONNECTION_TOKEN));
     };
     let state = ctx.ask(&GetAccessState { connection_id: id.clone() }).await?;
     match check_access(claims, state, ctx.now()) {
-        AccessDecision::Rejected(_) => Err(AuthzError::Bearer(INVALID_BEARER)),
-        AccessDecision::Ended(ended) if ended.successor_active => Err(AuthzError::Refused(REPLACED)),
+        AccessDecision::Rejected(_) => Err(AuthzError::InvalidToken(INVALID_BEARER)),
+        // A success here would let the recipient believe that its access has ended, while the connection that
+        // replaced this one is still active.
+        AccessDecision::Ended(ended) if ended.successor_active => Err(AuthzError::Rejected(REPLACED)),
         AccessDecision::Ended(_) => Ok(()),
+        // Suspended recipients and paused providers are not checked: revoking works in every state.
         AccessDecision::Granted(access) => {
             ctx.app().limits().ensure_revocation_allowed(access.client_id())?;
             let end = EndConnection {
@@ -40,11 +43,12 @@ pub async fn revoke(ctx: &RequestContext, bearer: Option<&Bearer>) -> Result<(),
                 fence: None,
             };
             match crate::connections::end(ctx, end).await? {
-                EndOutcome::AlreadyEnded(before) if before.cause == EndCause::Replaced => {
-                    Err(AuthzError::Refused(REPLACED))
+                // A newer login was stored after the check above.
+                EndOutcome::AlreadyEnded(previous) if previous.cause == EndCause::Replaced => {
+                    Err(AuthzError::Rejected(REPLACED))
                 }
                 EndOutcome::Ended | EndOutcome::AlreadyEnded(_) => Ok(()),
-                EndOutcome::NotFound | EndOutcome::Fenced => Err(AuthzError::Bearer(INVALID_BEARER)),
+                EndOutcome::NotFound | EndOutcome::Fenced => Err(AuthzError::InvalidToken(INVALID_BEARER)),
             }
         }
     }

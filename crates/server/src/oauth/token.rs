@@ -1,4 +1,4 @@
-//! `POST /api/v1/token`: three grants.
+//! `POST /api/v1/token`: the grants `authorization_code`, `refresh_token` and `client_credentials`.
 
 use domain::error::{OAuthCode, OAuthError};
 use domain::id::ClientId;
@@ -19,27 +19,28 @@ use super::error::AuthzError;
 use crate::context::RequestContext;
 use crate::rate_limit::Network;
 
-/// What was issued.
+/// The tokens of a successful token request.
 #[derive(Debug)]
 pub struct IssuedTokens {
     /// The access token.
     pub access_token: Secret<String>,
-    /// Its life in seconds.
+    /// The lifetime of the access token in seconds.
     pub expires_in: i64,
-    /// The refresh token: with a new connection only.
+    /// The refresh token, issued only with a new connection.
     pub refresh_token: Option<Secret<String>>,
-    /// What was granted.
+    /// The granted scope, space-delimited.
     pub scope: String,
 }
 
-/// Authenticates the client and serves its grant.
+/// Authenticates the client and issues the tokens of the requested grant.
 pub async fn issue_tokens(
     ctx: &RequestContext,
-    from: Network,
+    network: Network,
     credentials: ClientCredentials,
     fields: &TokenRequestFields,
 ) -> Result<IssuedTokens, AuthzError> {
-    let client = authenticate_client(ctx, from, &credentials).await?;
+    let client = authenticate_client(ctx, network, &credentials).await?;
+    // Counted only now: before authentication, anyone could use up another client's quota.
     ctx.app().limits().ensure_token_request_allowed(&client.client().id)?;
     let token_request = TokenRequest::parse(fields)?;
     if client.client().profile != Profile::Flinks {
@@ -61,15 +62,19 @@ pub async fn issue_tokens(
             let scope = resolve_client_scope(client.client(), scope.as_deref())?;
             let claims =
                 mint_for_client(&client, scope, ctx.new_id_source()?.mint(), ctx.now(), access_ttl(ctx))?;
+            // No refresh token for this grant (RFC 6749 §4.4.3).
             build_issued_tokens(ctx, &claims, scope.as_str().to_owned(), None)
         }
     }
 }
 
-/// Wrong secrets are counted for each client and network, never for a client alone: nobody can shut another out.
+/// Authenticates a client by its secret.
+///
+/// Failures are counted per client and network, never per client only: otherwise anyone could lock out a client by
+/// sending wrong secrets.
 async fn authenticate_client(
     ctx: &RequestContext,
-    from: Network,
+    network: Network,
     credentials: &ClientCredentials,
 ) -> Result<AuthenticatedClient, AuthzError> {
     let client = match ClientId::parse(&credentials.client_id) {
@@ -77,15 +82,18 @@ async fn authenticate_client(
         Err(_) => None,
     };
     let (limits, id) = (ctx.app().limits(), client.as_ref().map(|client| client.id.clone()));
-    limits.ensure_auth_attempt_allowed(id.as_ref(), from)?;
-    let authenticated =
-        authenticate(client, &ctx.app().vault().hash_all_generations(credentials.secret.expose()));
+    // A locked-out caller is rejected even with the correct secret, so that it learns nothing by guessing on.
+    limits.ensure_auth_attempt_allowed(id.as_ref(), network)?;
+    // The secret is hashed for unknown clients too: the response time must not reveal which ids exist.
+    let presented_secret = ctx.app().vault().hash_all_generations(credentials.secret.expose());
+    let authenticated = authenticate(client, &presented_secret);
     if authenticated.is_err() {
-        limits.record_failed_auth(id.as_ref(), from);
+        limits.record_failed_auth(id.as_ref(), network);
     }
     Ok(authenticated?)
 }
 
+/// Exchanges an authorization code and activates its connection (RFC 6749 §4.1.3).
 async fn redeem_code(
     ctx: &RequestContext,
     client: &AuthenticatedClient,
@@ -103,11 +111,13 @@ async fn redeem_code(
         verifier,
         refresh_hash: vault.hash(refresh_token.expose()),
     };
-    let (redeemed, ended) = ctx.run(redeem).await?;
-    if let Some(cause) = ended {
+    let (outcome, end_cause) = ctx.run(redeem).await?;
+    // A replayed code ends its connection (RFC 6749 §4.1.2), and a new connection replaces an older one. Both ends
+    // are committed by now, also if no token can be issued below.
+    if let Some(cause) = end_cause {
         crate::connections::record_end(ctx, cause);
     }
-    let state = match redeemed {
+    let state = match outcome {
         RedeemOutcome::Activated(state) => state,
         RedeemOutcome::Refused(error) => return Err(error.into()),
     };
@@ -115,42 +125,42 @@ async fn redeem_code(
     build_issued_tokens(ctx, &claims, state.clusters.to_string(), Some(refresh_token))
 }
 
+/// Issues a new access token for a refresh token (RFC 6749 §6). Refresh tokens do not rotate.
 async fn refresh_access_token(
     ctx: &RequestContext,
     client: &AuthenticatedClient,
     token: &Secret<String>,
-    wanted: Option<Clusters>,
+    requested_scope: Option<Clusters>,
 ) -> Result<IssuedTokens, AuthzError> {
     let hashes = ctx.app().vault().hash_all_generations(token.expose());
-    let known = ctx.ask(&FindRefreshToken { hashes }).await?;
-    let idle = ctx.app().config().token.refresh_idle.duration();
-    let known = known
-        .filter(|k| k.token.client_id == client.client().id)
-        .filter(|k| ctx.now() < idle_expiry(k.token.last_used_at, idle))
+    let max_idle = ctx.app().config().token.refresh_idle.duration();
+    let stored = ctx.ask(&FindRefreshToken { hashes }).await?;
+    // One error for all cases: another client's token must look like an unknown one (RFC 6749 §5.2).
+    let stored = stored
+        .filter(|stored| stored.token.client_id == client.client().id)
+        .filter(|stored| ctx.now() < idle_expiry(stored.token.last_used_at, max_idle))
         .ok_or(BAD_REFRESH_TOKEN)?;
-    let clusters = narrow_refresh_scope(known.access_state.clusters, wanted)?;
-    let claims = mint_connection_token(ctx, &known.access_state, clusters, BAD_REFRESH_TOKEN)?;
-    if known.token.should_record_use(ctx.now()) {
-        let current = ctx.app().vault().hash(token.expose());
-        ctx.run(RecordRefreshTokenUse {
-            moment: ctx.new_moment()?,
-            stored_hash: known.hash,
-            current_hash: current,
-        })
-        .await?;
+    let clusters = narrow_refresh_scope(stored.access_state.clusters, requested_scope)?;
+    let claims = mint_connection_token(ctx, &stored.access_state, clusters, BAD_REFRESH_TOKEN)?;
+    // Most refreshes only read. Recording every use would be one write for each access token.
+    if stored.token.should_record_use(ctx.now()) {
+        let current_hash = ctx.app().vault().hash(token.expose());
+        let moment = ctx.new_moment()?;
+        ctx.run(RecordRefreshTokenUse { moment, stored_hash: stored.hash, current_hash }).await?;
     }
     build_issued_tokens(ctx, &claims, clusters.to_string(), None)
 }
 
+/// Checks access once more and returns the claims of a new token; `ended_error` if the connection has ended.
 fn mint_connection_token(
     ctx: &RequestContext,
     state: &AccessState,
     clusters: Clusters,
-    ended: OAuthError,
+    ended_error: OAuthError,
 ) -> Result<Claims, AuthzError> {
     let claims = mint(state, ctx.new_id_source()?.mint(), clusters, ctx.now(), access_ttl(ctx));
-    claims.map_err(|refusal| match refusal {
-        MintError::Ended => ended.into(),
+    claims.map_err(|error| match error {
+        MintError::Ended => ended_error.into(),
         MintError::Suspended => CLIENT_SUSPENDED.into(),
     })
 }
@@ -167,7 +177,8 @@ fn build_issued_tokens(
 ) -> Result<IssuedTokens, AuthzError> {
     let signed = ctx.app().access_keys().sign(claims);
     let access_token =
-        signed.map_err(|_| crate::error::InternalError::new("an access token cannot be signed"))?;
+        signed.map_err(|_| crate::error::InternalError::new("signing an access token failed"))?;
+    // Read from the claims: a token never outlives the consent, so it may live shorter than configured.
     let expires_in = claims.expires_at.seconds() - claims.issued_at.seconds();
     Ok(IssuedTokens { access_token, expires_in, refresh_token, scope })
 }

@@ -177,7 +177,7 @@ impl FlinksOperationExt for OperationSpec {
     }
 
     fn with_internal_errors(self) -> Self {
-        let busy = AuthzError::TooMany(RateLimitError(Duration::from_secs(1)));
+        let busy = AuthzError::RateLimited(RateLimitError(Duration::from_secs(1)));
         self.with_errors([
             busy.to_oauth_error(),
             AuthzError::Internal(InternalError::new("")).to_oauth_error(),

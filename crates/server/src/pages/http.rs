@@ -1,4 +1,4 @@
-//! The pages of the flow: the hub's consent, and the provider's way back.
+//! HTTP handlers of the pages: home, the hub's consent page, and the callback to which a provider redirects.
 
 use askama::Template;
 use axum::body::Body;
@@ -9,11 +9,12 @@ use axum::routing::{get, post};
 use domain::Secret;
 use domain::id::{AuthorizationRequestId, ProviderId};
 use domain::rule::authorize::{AuthorizeQuery, Language};
+use domain::secret::{TokenHashes, constant_time_eq};
 
-use super::{
-    NoticeKind, PageTexts, redirect_found, redirect_see_other, render_flow_page, render_notice,
-    render_plain_page, serve_asset,
-};
+use super::notice::{NoticeKind, render_internal_error, render_notice};
+use super::redirect::{redirect_found, redirect_see_other};
+use super::render::{render_flow_page, render_plain_page, serve_asset};
+use super::text::PageTexts;
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{
@@ -22,7 +23,7 @@ use crate::http::{
 };
 use crate::upstream::{self, AuthorizationStopped, Callback, ConsentError, ConsentPage};
 
-/// The routes of the pages.
+/// Returns the routes of the pages.
 pub(crate) fn routes() -> Vec<Route> {
     let consent_path = "/consent/{request_id}";
     vec![
@@ -38,17 +39,17 @@ pub(crate) fn routes() -> Vec<Route> {
 #[derive(Template)]
 #[template(path = "consent.html")]
 struct ConsentTemplate {
-    text: PageTexts,
+    texts: PageTexts,
     page: ConsentPage,
-    until: String,
-    form_token: String,
+    expiry_day: String,
+    csrf_token: String,
 }
 
-/// The page of a request that may not go on.
+/// The page for an authorization request that cannot continue.
 #[derive(Template)]
 #[template(path = "stopped.html")]
 struct StoppedTemplate {
-    text: PageTexts,
+    texts: PageTexts,
     page: AuthorizationStopped,
 }
 
@@ -76,13 +77,10 @@ async fn show_consent(
     let flow = read_flow_cookies(&app, &headers, Some(&id));
     match upstream::load_consent_page(&ctx, &id, &flow.hashes(&app)).await {
         Ok(page) => {
-            let text = PageTexts::new(Language::from_tags(&page.request.language));
-            let (until, form_token) = (text.day(page.expires_at), flow.csrf_token(&app, &id));
-            render_flow_page(
-                StatusCode::OK,
-                &ConsentTemplate { text, page, until, form_token },
-                app.is_https(),
-            )
+            let texts = PageTexts::new(Language::from_tags(&page.request.language));
+            let (expiry_day, csrf_token) = (texts.format_day(page.expires_at), flow.csrf_token(&app, &id));
+            let template = ConsentTemplate { texts, page, expiry_day, csrf_token };
+            render_flow_page(StatusCode::OK, &template, app.is_https())
         }
         Err(error) => render_consent_error(error),
     }
@@ -97,37 +95,56 @@ async fn decide_consent(
     let Ok(id) = AuthorizationRequestId::parse(&id) else {
         return render_notice(StatusCode::NOT_FOUND, NoticeKind::NotFound);
     };
-    let headers = request.headers().clone();
-    let flow = read_flow_cookies(&app, &headers, Some(&id));
-    let form = match BoundedBody::read(&app, request).await {
-        Ok(body) if body.is_form() => AuthorizeQuery(body.form_fields()),
-        Ok(_) => return render_notice(StatusCode::UNSUPPORTED_MEDIA_TYPE, NoticeKind::ForeignForm),
-        Err(error) => return render_notice(error.to_status_and_error().0, NoticeKind::ForeignForm),
-    };
-    // A field that is given twice says nothing.
-    let (Ok(token), Ok(decision)) = (form.single("form_token"), form.single("decision")) else {
-        return render_notice(StatusCode::BAD_REQUEST, NoticeKind::ForeignForm);
-    };
-    let expected = flow.csrf_token(&app, &id);
-    let ours =
-        token.is_some_and(|token| domain::secret::constant_time_eq(token.as_bytes(), expected.as_bytes()));
-    if !ours || detect_request_origin(&headers, app.public_url()) == RequestOrigin::CrossOrigin {
-        return render_notice(StatusCode::FORBIDDEN, NoticeKind::ForeignForm);
-    }
-    match decision {
-        Some("approve") => {
-            let approved = upstream::approve(&ctx, &id, flow.hashes(&app)).await;
-            approved.map_or_else(|error| render_flow_error(&app, &id, error), |url| redirect_see_other(&url))
-        }
-        Some("deny") => upstream::deny(&ctx, &id, flow.hashes(&app)).await.map_or_else(
-            |error| render_flow_error(&app, &id, error),
-            |url| clear_flow_cookie(&app, &id, redirect_see_other(&url)),
-        ),
-        _ => render_notice(StatusCode::BAD_REQUEST, NoticeKind::ForeignForm),
+    let flow = read_flow_cookies(&app, request.headers(), Some(&id));
+    match read_consent_form(&app, &flow.csrf_token(&app, &id), request).await {
+        Ok(ConsentDecision::Approve) => match upstream::approve(&ctx, &id, flow.hashes(&app)).await {
+            Ok(url) => redirect_see_other(&url),
+            Err(error) => render_decision_error(&app, &id, error),
+        },
+        Ok(ConsentDecision::Deny) => match upstream::deny(&ctx, &id, flow.hashes(&app)).await {
+            Ok(url) => clear_flow_cookie(&app, &id, redirect_see_other(&url)),
+            Err(error) => render_decision_error(&app, &id, error),
+        },
+        Err(status) => render_notice(status, NoticeKind::InvalidForm),
     }
 }
 
-/// Lets the browser forget a request that is over.
+/// The customer's decision on the consent page.
+enum ConsentDecision {
+    Approve,
+    Deny,
+}
+
+/// Reads the form of the consent page and verifies that the hub's own page sent it; the error is the status.
+async fn read_consent_form(
+    app: &App,
+    expected_token: &str,
+    request: Request<Body>,
+) -> Result<ConsentDecision, StatusCode> {
+    let origin = detect_request_origin(request.headers(), app.public_url());
+    let body = BoundedBody::read(app, request).await.map_err(|error| error.to_status_and_error().0)?;
+    if !body.is_form() {
+        return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    let form = AuthorizeQuery(body.form_fields());
+    // A repeated field is ambiguous: which value counts must not depend on the parser.
+    let (Ok(token), Ok(decision)) = (form.single("csrf_token"), form.single("decision")) else {
+        return Err(StatusCode::BAD_REQUEST);
+    };
+    let token_matches =
+        token.is_some_and(|token| constant_time_eq(token.as_bytes(), expected_token.as_bytes()));
+    // Two independent defences against CSRF: the token is bound to the flow cookie, the origin is set by the browser.
+    if !token_matches || origin == RequestOrigin::CrossOrigin {
+        return Err(StatusCode::FORBIDDEN);
+    }
+    match decision {
+        Some("approve") => Ok(ConsentDecision::Approve),
+        Some("deny") => Ok(ConsentDecision::Deny),
+        _ => Err(StatusCode::BAD_REQUEST),
+    }
+}
+
+/// Deletes the flow cookie of a request that is complete. Cookies of other requests in the same browser stay.
 fn clear_flow_cookie(app: &App, id: &AuthorizationRequestId, mut response: Response) -> Response {
     let cookie = HeaderValue::from_str(&expire_flow_cookie(app, id));
     response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
@@ -142,47 +159,44 @@ async fn handle_callback(
     headers: HeaderMap,
 ) -> Response {
     let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
+    // The path names the provider, not the request: all flow cookies are tried.
     let flow = read_flow_cookies(&app, &headers, None);
-    match parse_callback(&provider, &AuthorizeQuery(pairs), flow.hashes(&app)) {
-        Some(callback) => {
-            upstream::receive_callback(ctx, callback).await.map_or_else(render_consent_error, |answered| {
-                clear_flow_cookie(&app, &answered.request_id, redirect_found(&answered.url))
-            })
-        }
-        None => render_notice(StatusCode::BAD_REQUEST, NoticeKind::FlowEnded),
+    let Some(callback) = parse_callback(&provider, &AuthorizeQuery(pairs), flow.hashes(&app)) else {
+        return render_notice(StatusCode::BAD_REQUEST, NoticeKind::FlowEnded);
+    };
+    match upstream::receive_callback(ctx, callback).await {
+        Ok(outcome) => clear_flow_cookie(&app, &outcome.request_id, redirect_found(&outcome.url)),
+        Err(error) => render_consent_error(error),
     }
 }
 
-/// What the provider's redirect carried; none if it is no answer at all.
-fn parse_callback(
-    provider: &str,
-    query: &AuthorizeQuery,
-    cookies: domain::secret::TokenHashes,
-) -> Option<Callback> {
+/// Parses a provider's authorization response (RFC 6749 §4.1.2); `None` if it is not a valid one.
+fn parse_callback(provider: &str, query: &AuthorizeQuery, cookies: TokenHashes) -> Option<Callback> {
     let single = |name| query.single(name).ok().map(|value| value.map(str::to_owned));
-    let answer = match (single("code")?, single("error")?) {
+    let result = match (single("code")?, single("error")?) {
         (Some(code), None) => Ok(Secret::new(code)),
         (None, Some(error)) => Err(error),
+        // Neither, or both: not a response that RFC 6749 knows.
         _ => return None,
     };
     let (provider_id, state) = (ProviderId::parse(provider)?, single("state")??);
-    Some(Callback { provider_id, state: Secret::new(state), issuer: single("iss")?, result: answer, cookies })
+    Some(Callback { provider_id, state: Secret::new(state), issuer: single("iss")?, result, cookies })
 }
 
-/// As [`refuse`], where a request that is stopped is over with it.
-fn render_flow_error(app: &App, id: &AuthorizationRequestId, error: ConsentError) -> Response {
-    let stopped = matches!(error, ConsentError::Stopped(_));
+/// Renders a failed decision. A request that was stopped is complete, so its flow cookie is deleted.
+fn render_decision_error(app: &App, id: &AuthorizationRequestId, error: ConsentError) -> Response {
+    let is_complete = matches!(error, ConsentError::Stopped(_));
     let response = render_consent_error(error);
-    if stopped { clear_flow_cookie(app, id, response) } else { response }
+    if is_complete { clear_flow_cookie(app, id, response) } else { response }
 }
 
 fn render_consent_error(error: ConsentError) -> Response {
     match error {
         ConsentError::Stopped(page) => {
-            let shown = StoppedTemplate { text: PageTexts::new(page.language), page: *page };
-            render_plain_page(StatusCode::FORBIDDEN, &shown)
+            let template = StoppedTemplate { texts: PageTexts::new(page.language), page: *page };
+            render_plain_page(StatusCode::FORBIDDEN, &template)
         }
-        ConsentError::Rejected(refusal) => render_notice(StatusCode::BAD_REQUEST, refusal.into()),
-        ConsentError::Internal(fault) => super::render_internal_error(&fault),
+        ConsentError::Rejected(error) => render_notice(StatusCode::BAD_REQUEST, error.into()),
+        ConsentError::Internal(error) => render_internal_error(&error),
     }
 }

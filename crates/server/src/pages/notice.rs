@@ -1,4 +1,4 @@
-//! Notices: one page in both languages, where nothing else is known of the reader.
+//! Notices: short pages in both languages, for cases where the customer's language is not known.
 
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -6,45 +6,46 @@ use axum::response::Response;
 use domain::model::authorization_request::RequestStepError;
 use domain::rule::authorize::{AuthorizePageError, Language};
 
-use super::{PageTexts, render_plain_page};
+use super::render::render_plain_page;
+use super::text::PageTexts;
 use crate::error::InternalError;
 
-/// What a person is told when there is nowhere to go on.
+/// The message of a notice page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoticeKind {
-    /// The service that sent the browser is not known, or may not send it.
+    /// The recipient that sent the browser is unknown or not allowed to.
     UnknownClient,
-    /// The address to come back to is not registered.
+    /// The redirect URI is not registered for the recipient.
     UnknownRedirect,
-    /// The visit is over, was used, or is another browser's.
+    /// The authorization request has expired, was already used or belongs to another browser.
     FlowEnded,
-    /// The form did not come from our page.
-    ForeignForm,
-    /// There is nothing here.
+    /// A form was not sent by the hub's own page, or is incomplete.
+    InvalidForm,
+    /// There is no page at this address.
     NotFound,
-    /// Try again.
+    /// A retry may succeed soon.
     TemporarilyUnavailable,
-    /// Our own trouble.
+    /// An internal error.
     InternalError,
-    /// The front door.
+    /// The home page.
     Welcome,
 }
 
 impl NoticeKind {
-    const fn key(self) -> &'static str {
+    const fn locale_key(self) -> &'static str {
         match self {
             Self::UnknownClient => "unknown-client",
             Self::UnknownRedirect => "unknown-redirect",
-            Self::FlowEnded => "over",
-            Self::ForeignForm => "foreign-form",
+            Self::FlowEnded => "flow-ended",
+            Self::InvalidForm => "invalid-form",
             Self::NotFound => "not-found",
-            Self::TemporarilyUnavailable => "later",
-            Self::InternalError => "fault",
+            Self::TemporarilyUnavailable => "temporarily-unavailable",
+            Self::InternalError => "internal-error",
             Self::Welcome => "welcome",
         }
     }
 
-    /// What fits a status that has no page of its own.
+    /// Returns the notice for an error that has only a status.
     pub fn for_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Self::NotFound,
@@ -55,8 +56,8 @@ impl NoticeKind {
 }
 
 impl From<AuthorizePageError> for NoticeKind {
-    fn from(refusal: AuthorizePageError) -> Self {
-        match refusal {
+    fn from(error: AuthorizePageError) -> Self {
+        match error {
             AuthorizePageError::UnknownClient => Self::UnknownClient,
             AuthorizePageError::UnknownRedirect => Self::UnknownRedirect,
         }
@@ -64,38 +65,47 @@ impl From<AuthorizePageError> for NoticeKind {
 }
 
 impl From<RequestStepError> for NoticeKind {
-    /// One page for all: a stranger learns nothing of whose request it is.
     fn from(_: RequestStepError) -> Self {
+        // One notice for all: an attacker with a guessed id must not learn whether the request exists.
         Self::FlowEnded
     }
 }
 
 #[derive(Template)]
 #[template(path = "notice.html")]
-struct NoticePage {
-    texts: [PageTexts; 2],
+struct NoticeTemplate {
     title: String,
-    text: String,
+    sections: [NoticeSection; 2],
 }
 
-impl NoticePage {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the template iterates by reference")]
-    fn of(&self, text: &PageTexts, part: &str) -> String {
-        text.t(&format!("{}-{part}", self.text))
+/// A notice in one language.
+struct NoticeSection {
+    lang: &'static str,
+    heading: String,
+    message: String,
+}
+
+impl NoticeSection {
+    fn new(language: Language, notice: NoticeKind) -> Self {
+        let (texts, key) = (PageTexts::new(language), notice.locale_key());
+        Self {
+            lang: texts.lang(),
+            heading: texts.get(&format!("{key}-title")),
+            message: texts.get(&format!("{key}-text")),
+        }
     }
 }
 
-/// A notice as a page.
+/// Renders a notice page.
 pub fn render_notice(status: StatusCode, notice: NoticeKind) -> Response {
-    let texts = [PageTexts::new(Language::En), PageTexts::new(Language::Fr)];
-    let title = texts[0].t(&format!("{}-title", notice.key()));
-    render_plain_page(status, &NoticePage { texts, title, text: notice.key().to_owned() })
+    let sections = [Language::En, Language::Fr].map(|language| NoticeSection::new(language, notice));
+    render_plain_page(status, &NoticeTemplate { title: sections[0].heading.clone(), sections })
 }
 
-/// Our own trouble as a page; the log has the whole of it.
-pub fn render_internal_error(fault: &InternalError) -> Response {
-    tracing::error!(%fault, "a page failed");
-    if !fault.is_transient() {
+/// Logs an internal error and renders a notice page that reveals nothing of it.
+pub fn render_internal_error(error: &InternalError) -> Response {
+    tracing::error!(%error, "page request failed with an internal error");
+    if !error.is_transient() {
         return render_notice(StatusCode::INTERNAL_SERVER_ERROR, NoticeKind::InternalError);
     }
     let mut response = render_notice(StatusCode::SERVICE_UNAVAILABLE, NoticeKind::TemporarilyUnavailable);

@@ -1,4 +1,4 @@
-//! Texts of the pages, in the language of the request.
+//! Translated texts of the pages.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -20,17 +20,17 @@ static_loader! {
 static EN: LanguageIdentifier = langid!("en");
 static FR: LanguageIdentifier = langid!("fr");
 
-/// Texts in one language.
+/// The texts of the pages in one language.
 #[derive(Clone, Copy, Debug)]
 pub struct PageTexts(Language);
 
 impl PageTexts {
-    /// In a language.
+    /// Selects a language.
     pub const fn new(language: Language) -> Self {
         Self(language)
     }
 
-    /// The value of `lang`.
+    /// Returns the language tag for the HTML attribute `lang`.
     pub const fn lang(self) -> &'static str {
         self.0.as_str()
     }
@@ -42,23 +42,23 @@ impl PageTexts {
         }
     }
 
-    /// A text.
-    pub fn t(self, key: &str) -> String {
+    /// Returns a text without placeholders.
+    pub fn get(self, key: &str) -> String {
         LOCALES.lookup(self.locale(), key)
     }
 
-    /// A text with one name in it.
-    pub fn with(self, key: &str, name: &'static str, value: &str) -> String {
-        let arguments = HashMap::from([(Cow::Borrowed(name), FluentValue::from(value.to_owned()))]);
+    /// Returns a text with its only placeholder filled in.
+    pub fn format(self, key: &str, placeholder: &'static str, value: &str) -> String {
+        let arguments = HashMap::from([(Cow::Borrowed(placeholder), FluentValue::from(value.to_owned()))]);
         LOCALES.lookup_with_args(self.locale(), key, &arguments)
     }
 
-    /// A day, as people write it.
-    pub fn day(self, at: Timestamp) -> String {
+    /// Writes a day out: `November 24, 2026`, `24 novembre 2026`.
+    pub fn format_day(self, at: Timestamp) -> String {
         let date = at.date();
         let arguments = HashMap::from([
             (Cow::Borrowed("day"), FluentValue::from(date.day().to_string())),
-            (Cow::Borrowed("month"), FluentValue::from(self.t(&format!("month-{}", date.month())))),
+            (Cow::Borrowed("month"), FluentValue::from(self.get(&format!("month-{}", date.month())))),
             (Cow::Borrowed("year"), FluentValue::from(date.year().to_string())),
         ]);
         LOCALES.lookup_with_args(self.locale(), "day", &arguments)
@@ -72,8 +72,8 @@ mod tests {
     #[test]
     fn day_is_formatted_for_each_language() {
         let at = Timestamp::from_millis(1_795_500_000_000);
-        assert_eq!(PageTexts::new(Language::En).day(at), "November 24, 2026");
-        assert_eq!(PageTexts::new(Language::Fr).day(at), "24 novembre 2026");
+        assert_eq!(PageTexts::new(Language::En).format_day(at), "November 24, 2026");
+        assert_eq!(PageTexts::new(Language::Fr).format_day(at), "24 novembre 2026");
     }
 
     #[test]

@@ -98,17 +98,20 @@ async fn authorize_client(
     required_scope: Option<ClientScope>,
     level: AccessLevel,
 ) -> Result<ClientAccess, AuthzError> {
-    let claims = verify_bearer(ctx, bearer).map_err(|_| AuthzError::Bearer(INVALID_BEARER))?;
+    let claims = verify_bearer(ctx, bearer).map_err(|_| AuthzError::InvalidToken(INVALID_BEARER))?;
     let TokenSubject::Client { scope, .. } = &claims.subject else {
         // The token of a connection is valid, but it stands for a customer and not for the client.
-        return Err(AuthzError::Scope(required_scope.map_or(CLIENT_TOKEN_REQUIRED, missing_scope_error)));
+        return Err(AuthzError::InsufficientScope(
+            required_scope.map_or(CLIENT_TOKEN_REQUIRED, missing_scope_error),
+        ));
     };
     if let Some(required) = required_scope.filter(|required| required != scope) {
-        return Err(AuthzError::Scope(missing_scope_error(required)));
+        return Err(AuthzError::InsufficientScope(missing_scope_error(required)));
     }
     // The token is only a claim: the client may have been removed, or its secret replaced, since it was issued.
     let client = ctx.ask(&GetClient { id: claims.client_id.clone() }).await?;
-    let access = check_client_access(&claims, client).map_err(|_| AuthzError::Bearer(INVALID_BEARER))?;
+    let access =
+        check_client_access(&claims, client).map_err(|_| AuthzError::InvalidToken(INVALID_BEARER))?;
     if level == AccessLevel::Full {
         access.ensure_not_suspended()?;
     }

@@ -23,7 +23,8 @@ use super::{
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{ApiSurface, BoundedBody, Route, Segment, Segments, render_oauth_error};
-use crate::oauth::http::{parse_bearer, render_body_error, render_error as render_authz_error};
+use crate::oauth::Bearer;
+use crate::oauth::http::{render_body_error, render_error as render_authz_error};
 use crate::paging::ListQuery;
 use crate::request::{RequestBody, parse_members};
 
@@ -70,7 +71,7 @@ macro_rules! caller_extractors {
 
             async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
                 let ctx = RequestContext::from_request_parts(parts, app).await.map_err(IntoResponse::into_response)?;
-                let ($ctx, $bearer) = (&ctx, parse_bearer(&parts.headers));
+                let ($ctx, $bearer) = (&ctx, Bearer::from_headers(&parts.headers));
                 let $bearer = $bearer.as_ref();
                 $authenticate.await.map(Self).map_err(|error| render_authz_error(&error))
             }
@@ -103,7 +104,7 @@ impl<B: RequestBody> FromRequest<App> for PartnerRequest<B> {
         AsPartner::from_request_parts(&mut parts, app).await?;
         let ctx =
             RequestContext::from_request_parts(&mut parts, app).await.map_err(IntoResponse::into_response)?;
-        let bearer = parse_bearer(&parts.headers);
+        let bearer = Bearer::from_headers(&parts.headers);
         let body = BoundedBody::read(app, Request::from_parts(parts, body))
             .await
             .map_err(|error| render_body_error(&error))?;

@@ -53,7 +53,7 @@ pub async fn run_revocation(ctx: &RequestContext, job: &Job) -> Result<AttemptRe
     let token = key.open_text(connection.as_str(), &job.token)?;
     let revocation = RevocationJob { ctx, job, connection, provider: &provider, key };
     if job.kind == JobKind::RecoverAuthorizationCode {
-        revocation.recover_code(&token).await
+        revocation.recover_authorization_code(&token).await
     } else {
         revocation.revoke(&token).await
     }
@@ -95,7 +95,10 @@ impl RevocationJob<'_> {
     }
 
     /// An exchange that broke off: what the provider gives for its code now is revoked at once.
-    async fn recover_code(&self, code: &Secret<String>) -> Result<AttemptReport, InternalError> {
+    async fn recover_authorization_code(
+        &self,
+        code: &Secret<String>,
+    ) -> Result<AttemptReport, InternalError> {
         let connection = self.connection.as_str();
         let sealed =
             self.job.verifier.as_deref().ok_or(InternalError::new("a code has lost its verifier"))?;

@@ -181,7 +181,7 @@ async fn operator_lifecycle_and_connection_end(site: HubProcess) {
     assert_eq!(run_text(&site, &["connection", "end", &id]), format!("{id}  ended\n"));
     let shown = run_json(&site, &["connection", "show", &id]);
     assert_eq!((&shown["cause"], &shown["actor"]["id"]), (&json!("operator"), &json!("cli")), "{shown}");
-    let jobs = run_text(&site, &["job", "list", "--state", "pending", "--kind", "tell_bank"]);
+    let jobs = run_text(&site, &["job", "list", "--state", "pending", "--kind", "revoke_at_provider"]);
     assert!(jobs.lines().count() == 2 && jobs.contains(&id), "{jobs}");
     for unknown in [
         &["connection", "show", "con_nobody"][..],
@@ -391,10 +391,7 @@ async fn cli_adds_provider_from_file_with_secret_file(site: HubProcess) {
 async fn recipient_add_with_providers_is_atomic(site: HubProcess) {
     assert_eq!(run_json(&site, &["provider", "retire", "1000"])["state"], "retired");
     let add = [&ADD_RECIPIENT[..], &["--provider", "1000"]].concat();
-    assert_eq!(
-        assert_command_fails(&site, &add, "or it is retired; no recipient was added"),
-        Some(1)
-    );
+    assert_eq!(assert_command_fails(&site, &add, "or it is retired; no recipient was added"), Some(1));
     let active = ["recipient", "list", "--state", "active"];
     assert_eq!(run_json(&site, &active)["items"], json!([]));
     run_json(&site, &["provider", "release", "1000"]);

@@ -74,8 +74,8 @@ async fn code_injected_from_other_flow_is_rejected() {
     let acme = kit.acme();
     let callback = async || {
         let (at, page) = kit.reach_account_page(&TestHub::build_authorization_query(&acme), "alice").await;
-        let token = bowline::cli::find_hidden_field(&page.body, "form_token").unwrap();
-        let chosen = [("form_token", token.as_str()), ("accounts", "mt-alice-card"), ("decision", "approve")];
+        let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
+        let chosen = [("csrf_token", token.as_str()), ("accounts", "mt-alice-card"), ("decision", "approve")];
         kit.send(BrowserRequest::new(Method::POST, &at).form(&chosen)).await.location.unwrap()
     };
     let (own, others) = (callback().await, callback().await);

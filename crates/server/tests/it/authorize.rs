@@ -179,16 +179,16 @@ async fn authorization_flow_is_bound_to_its_browser() {
     let other_browser = bowline::cli::Browser::new().unwrap();
     assert_eq!(other_browser.send(BrowserRequest::new(Method::GET, &consent)).await.unwrap().status, 400);
     let (at, page) = kit.follow(kit.app().public_url(), answer).await;
-    let token = bowline::cli::find_hidden_field(&page.body, "form_token").unwrap();
-    let form = [("form_token", token.as_str()), ("decision", "approve")];
+    let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
+    let form = [("csrf_token", token.as_str()), ("decision", "approve")];
     let forged = other_browser.send(BrowserRequest::new(Method::POST, &at).form(&form)).await.unwrap();
     assert_eq!((forged.status, forged.location), (403, None));
     let without = kit.send(BrowserRequest::new(Method::POST, &at).form(&[("decision", "approve")])).await;
     assert_eq!(without.status, 403, "a post without the form's token does nothing");
 
     let (at, page) = kit.reach_account_page(&TestHub::build_authorization_query(&kit.acme()), "alice").await;
-    let token = bowline::cli::find_hidden_field(&page.body, "form_token").unwrap();
-    let chosen = [("form_token", token.as_str()), ("accounts", "mt-alice-card"), ("decision", "approve")];
+    let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
+    let chosen = [("csrf_token", token.as_str()), ("accounts", "mt-alice-card"), ("decision", "approve")];
     let callback = kit.send(BrowserRequest::new(Method::POST, &at).form(&chosen)).await.location.unwrap();
     let stolen = other_browser.send(BrowserRequest::new(Method::GET, &callback)).await.unwrap();
     assert_eq!((stolen.status, stolen.location), (400, None), "a stolen callback is of no use");
@@ -207,8 +207,8 @@ async fn consent_form_with_duplicate_fields_is_rejected() {
     let (at, page) = kit
         .follow(kit.app().public_url(), kit.authorize(&TestHub::build_authorization_query(&kit.acme())).await)
         .await;
-    let token = bowline::cli::find_hidden_field(&page.body, "form_token").unwrap();
-    let (token, yes, no) = (("form_token", token.as_str()), ("decision", "approve"), ("decision", "deny"));
+    let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
+    let (token, yes, no) = (("csrf_token", token.as_str()), ("decision", "approve"), ("decision", "deny"));
     for form in [vec![token, yes, no], vec![token, no, yes], vec![token, yes, yes], vec![token, token, yes]] {
         let answer = kit.send(BrowserRequest::new(Method::POST, &at).form(&form)).await;
         assert_eq!((answer.status, answer.location), (400, None), "{form:?}");

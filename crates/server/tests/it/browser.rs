@@ -60,8 +60,12 @@ async fn run_in_browser(language: &str, width: u32, words: [&str; 3]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn authorization_works_in_english_on_desktop() {
-    run_in_browser("en", 1280, ["Listening App asks to read your information", "To listen.", "start again"])
-        .await;
+    run_in_browser(
+        "en",
+        1280,
+        ["Listening App would like to read your information", "To listen.", "start again"],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,7 +73,7 @@ async fn authorization_works_in_french_on_phone() {
     run_in_browser(
         "fr",
         375,
-        ["Listening App demande à lire vos renseignements", "Pour écouter.", "recommencer"],
+        ["Listening App souhaite lire vos renseignements", "Pour écouter.", "recommencer"],
     )
     .await;
 }

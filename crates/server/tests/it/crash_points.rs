@@ -57,7 +57,7 @@ impl CrashScenario {
         assert_eq!(site.api().revoke(&tokens.access).await.status, 204, "{what}: repeating is safe");
         site.make_jobs_due().await;
         wait_until(&format!("the bank is told ({what})"), async || {
-            let state = format!("SELECT bank_state FROM connections WHERE id = '{}'", tokens.id);
+            let state = format!("SELECT provider_revocation FROM connections WHERE id = '{}'", tokens.id);
             site.count_active_grants().await == 0 && site.sql(&state).await == ["accepted"]
         })
         .await;

@@ -21,7 +21,7 @@ const ENGLISH: DemoScenario = DemoScenario {
     provider_id: 1000,
     language: "en",
     width: 1280,
-    consent: "Acme Budget asks to read your information",
+    consent: "Acme Budget would like to read your information",
     accounts: &["Everyday Chequing", "Maple Rewards Card"],
     search: ("payroll", "PAYROLL NORTHWIND LTD"),
 };
@@ -30,7 +30,7 @@ const FRENCH: DemoScenario = DemoScenario {
     provider_id: 2000,
     language: "fr",
     width: 375,
-    consent: "Acme Budget demande à lire vos renseignements",
+    consent: "Acme Budget souhaite lire vos renseignements",
     accounts: &["Caisse Rideau"],
     search: ("honoraires", "HONORAIRES TRADUCTION OUTAOUAIS"),
 };
@@ -82,15 +82,15 @@ async fn run_scenario(way: &DemoScenario) {
     chrome.wait_for_text(&["/api/v1/revoke", "204", "602", "invalid_grant"]).await;
     shot("doors").await;
     kit.wait_until("the bank is told", async || is_first_grant_ended(&kit, way.provider_id).await).await;
-    chrome.navigate(&format!("{}/levers?lang={}", site.url, way.language)).await;
-    chrome.wait_for_text(&["/levers/grants"]).await;
-    shot("levers").await;
+    chrome.navigate(&format!("{}/faults?lang={}", site.url, way.language)).await;
+    chrome.wait_for_text(&["/faults/grants"]).await;
+    shot("faults").await;
     chrome.close().await;
 }
 
-async fn inject_faults(kit: &TestHub, provider_id: i64, levers: serde_json::Value) {
+async fn inject_faults(kit: &TestHub, provider_id: i64, faults: serde_json::Value) {
     let mut sent = BrowserRequest::new(Method::PUT, &kit.bank_site(provider_id).faults_url());
-    sent.json = Some(levers);
+    sent.json = Some(faults);
     assert_eq!(kit.send(sent).await.status, 200);
 }
 

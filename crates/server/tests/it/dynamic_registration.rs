@@ -166,9 +166,9 @@ async fn dynamic_registration_activates_and_uses_new_client(kit: TestHub) {
     kit.wait_for_registration_state(&recipient, "active").await;
     let clients = kit.world.maple().bank.client_ids();
     let stored_client_ids =
-        kit.sql("SELECT upstream_client_id FROM registrations WHERE upstream_management IS NOT NULL").await;
+        kit.sql("SELECT upstream_client_id FROM registrations WHERE client_configuration IS NOT NULL").await;
     assert_eq!((clients.len(), &stored_client_ids), (1, &clients));
-    let job = kit.wait_for_job("register_client", "done").await;
+    let job = kit.wait_for_job("register_upstream_client", "done").await;
     assert_eq!((&job["outcome"], &job["attempts"]), (&json!("HTTP 201: activated"), &json!(1)));
     assert_eq!((&job["connection_id"], &job["client_id"]), (&Value::Null, &json!(recipient.id)));
     let steps = ["partner pending_approval", "operator pending_activation", "provider active"];
@@ -180,23 +180,25 @@ async fn client_registration_is_retried_after_provider_failure(kit: TestHub) {
     kit.enable_client_registration().await;
     kit.inject_faults(json!({"fail": 503})).await;
     let recipient = kit.create_approved_recipient().await;
-    let job = kit.wait_for_job("register_client", "pending").await;
+    let job = kit.wait_for_job("register_upstream_client", "pending").await;
     assert_eq!(job["outcome"], "HTTP 503");
     assert_eq!(kit.load_registration(&recipient).await["state"], "pending_activation");
     kit.inject_faults(json!({"fail": null, "rate_limited": true})).await;
     kit.advance(Duration::from_secs(6));
     kit.wait_until("it is asked again", async || {
-        kit.list_jobs_of_kind("register_client").await[0]["attempts"] == 2
+        kit.list_jobs_of_kind("register_upstream_client").await[0]["attempts"] == 2
     })
     .await;
-    assert_eq!(kit.list_jobs_of_kind("register_client").await[0]["outcome"], "HTTP 429");
+    assert_eq!(kit.list_jobs_of_kind("register_upstream_client").await[0]["outcome"], "HTTP 429");
     kit.inject_faults(json!({"rate_limited": false})).await;
     std::fs::write(kit.data_folder().join("initial.token"), "wrong").unwrap();
     kit.advance(Duration::from_secs(24));
-    kit.wait_until("and again", async || kit.list_jobs_of_kind("register_client").await[0]["attempts"] == 3)
-        .await;
+    kit.wait_until("and again", async || {
+        kit.list_jobs_of_kind("register_upstream_client").await[0]["attempts"] == 3
+    })
+    .await;
     assert_eq!(
-        kit.list_jobs_of_kind("register_client").await[0]["outcome"],
+        kit.list_jobs_of_kind("register_upstream_client").await[0]["outcome"],
         "HTTP 401",
         "which may be set right"
     );
@@ -212,7 +214,7 @@ async fn client_registration_is_retried_after_provider_failure(kit: TestHub) {
 
 /// The client that came too late is deleted where it was registered, by its own token.
 async fn assert_late_client_deleted(kit: &TestHub, gate: &GatedEndpoint) {
-    let job = kit.wait_for_job("delete_client", "done").await;
+    let job = kit.wait_for_job("delete_upstream_client", "done").await;
     assert_eq!(job["outcome"], "HTTP 204");
     let (request_line, bearer) = gate.calls().pop().unwrap();
     assert_eq!(
@@ -228,7 +230,7 @@ async fn rejection_during_client_registration_deletes_client(kit: TestHub) {
     gate.wait_for_request().await;
     kit.complete_registration_step(&recipient, "reject", json!({"reason": "Not a licensed company"})).await;
     gate.release_response();
-    let job = kit.wait_for_job("register_client", "done").await;
+    let job = kit.wait_for_job("register_upstream_client", "done").await;
     let found = kit.load_registration(&recipient).await;
     assert_eq!(found["state"], "rejected", "the rejection stands");
     assert_eq!(found["reason"], "Not a licensed company");
@@ -323,10 +325,10 @@ async fn rfc7591_s3_2_1_unusable_response_activates_nothing(kit: TestHub) {
         if nth > 0 {
             *answer.lock().unwrap() = (201, body.clone());
             let failed_job =
-                kit.list_jobs_of_kind("register_client").await[0]["id"].as_str().unwrap().to_owned();
+                kit.list_jobs_of_kind("register_upstream_client").await[0]["id"].as_str().unwrap().to_owned();
             kit.run_admin_operation(Method::POST, &format!("/jobs/{failed_job}/retry"), None).await;
         }
-        let job = kit.wait_for_job("register_client", "dead").await;
+        let job = kit.wait_for_job("register_upstream_client", "failed").await;
         assert_eq!(job["outcome"], format!("HTTP 201: {why}{consequence}"));
         assert_eq!(kit.load_registration(&recipient).await["state"], "pending_activation", "{why}");
         deletions += usize::from(*consequence == deleted);
@@ -340,11 +342,12 @@ async fn rfc7591_s3_2_1_unusable_response_activates_nothing(kit: TestHub) {
         201,
         with("registration_client_uri", json!("http://127.0.0.1:1/steal")).replace("there-2", "there-3"),
     );
-    let failed_job = kit.list_jobs_of_kind("register_client").await[0]["id"].as_str().unwrap().to_owned();
+    let failed_job =
+        kit.list_jobs_of_kind("register_upstream_client").await[0]["id"].as_str().unwrap().to_owned();
     kit.run_admin_operation(Method::POST, &format!("/jobs/{failed_job}/retry"), None).await;
     kit.wait_for_registration_state(&recipient, "active").await;
     let stored =
-        kit.sql("SELECT upstream_management FROM registrations WHERE upstream_client_id = 'there-3'").await;
+        kit.sql("SELECT client_configuration FROM registrations WHERE upstream_client_id = 'there-3'").await;
     assert_eq!(stored, [""], "it is not kept");
 }
 
@@ -358,7 +361,7 @@ async fn removed_recipient_client_is_deleted_after_revocations(kit: TestHub) {
     let path = format!("/api/v1/recipients/{}", recipient.id);
     let token = kit.request_client_token(&kit.partner()).await;
     assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204);
-    let job = kit.wait_for_job("delete_client", "pending").await;
+    let job = kit.wait_for_job("delete_upstream_client", "pending").await;
     assert_eq!(job["outcome"], "the provider is still to be told of ends by this client");
     assert_eq!(kit.world.maple().bank.client_ids().len(), 1);
     kit.inject_faults(json!({"fail": null})).await;
@@ -367,12 +370,12 @@ async fn removed_recipient_client_is_deleted_after_revocations(kit: TestHub) {
         kit.world.maple().bank.client_ids().is_empty()
     })
     .await;
-    let revocation_job = kit.wait_for_job("tell_bank", "done").await;
+    let revocation_job = kit.wait_for_job("revoke_at_provider", "done").await;
     assert_eq!(revocation_job["outcome"], "HTTP 200", "by the client itself, before it went");
     let mut grants = kit.list_grant_states().await;
     grants.sort();
     assert_eq!(grants, ["active", "ended"], "nobody else's grant ended");
-    assert_eq!(kit.wait_for_job("delete_client", "done").await["holds_token"], false);
+    assert_eq!(kit.wait_for_job("delete_upstream_client", "done").await["holds_token"], false);
 }
 
 impl TestHub {
@@ -462,16 +465,16 @@ async fn decided_registration_requests_no_client(kit: TestHub) {
     let bank = EndpointStub::new(|_| json_response(503, &json!({}))).await;
     kit.enable_client_registration_at(&format!("{}/register", bank.url)).await;
     let recipient = kit.create_approved_recipient().await;
-    kit.wait_for_job("register_client", "pending").await;
+    kit.wait_for_job("register_upstream_client", "pending").await;
     let calls_before = bank.calls().len();
     kit.complete_registration_step(&recipient, "reject", json!({"reason": "no"})).await;
     kit.advance(Duration::from_mins(1));
-    let job = kit.wait_for_job("register_client", "done").await;
+    let job = kit.wait_for_job("register_upstream_client", "done").await;
     assert_eq!(job["outcome"], "the registration does not wait for the provider any more");
     kit.update_provider_settings(1000, |settings| settings.dynamic_registration = None).await;
     kit.request_registration(&recipient).await;
     kit.complete_registration_step(&recipient, "approve", json!({})).await;
-    assert_eq!(kit.list_jobs_of_kind("register_client").await.len(), 1, "it is activated by hand");
+    assert_eq!(kit.list_jobs_of_kind("register_upstream_client").await.len(), 1, "it is activated by hand");
     assert_eq!(bank.calls().len(), calls_before, "the bank is not asked in vain");
     let sent: Value = serde_json::from_str(&bank.calls()[0].body).unwrap();
     assert_eq!((&sent["client_name"], &sent["software_id"]), (&json!("Flinks Fake"), &json!(recipient.id)));

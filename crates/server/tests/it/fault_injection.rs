@@ -30,18 +30,18 @@ async fn injected_faults_map_to_documented_responses(kit: TestHub) {
     let internal = (500, json!(500), json!("Internal server error"), false);
     let limited =
         (429, json!(1207), json!("Too many requests were sent within a short period of time"), true);
-    for (levers, expected) in [
+    for (faults, expected) in [
         (json!({"fail": 503}), maintenance.clone()),
         (json!({"fail": 500}), internal),
         (json!({"rate_limited": true}), limited),
         (json!({"latency_ms": 5}), (200, Value::Null, Value::Null, false)),
     ] {
-        kit.inject_faults(levers.clone()).await;
-        assert_eq!(summarize(&kit.read("/accounts", &tokens.access).await), expected, "{levers}");
+        kit.inject_faults(faults.clone()).await;
+        assert_eq!(summarize(&kit.read("/accounts", &tokens.access).await), expected, "{faults}");
         let refresh = kit.refresh(&acme, &tokens.refresh).await;
-        assert_eq!(refresh.status, 200, "our refresh never calls the bank: {levers}");
+        assert_eq!(refresh.status, 200, "our refresh never calls the bank: {faults}");
         kit.inject_faults(json!({"fail": null, "rate_limited": false, "latency_ms": 0})).await;
-        assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "it is over with the lever");
+        assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "it is over with the fault");
     }
     kit.advance(std::time::Duration::from_mins(10));
     let fresh = kit.refresh(&acme, &tokens.refresh).await.json()["access_token"].as_str().unwrap().to_owned();
@@ -96,20 +96,20 @@ async fn single_invalid_grant_ends_connection_with_602(kit: TestHub) {
 
 async fn revocation_response_sets_provider_revocation_status(kit: TestHub) {
     let acme = kit.acme();
-    for (lever, shown, at_the_bank) in [
+    for (fault, shown, at_the_bank) in [
         ("ok", UpstreamRevocation::Accepted, "ended"),
         ("refuse", UpstreamRevocation::Refused, "active"),
         ("already", UpstreamRevocation::Accepted, "active"),
     ] {
         let tokens = kit.connect(&acme).await;
-        kit.inject_faults(json!({"revoke": lever})).await;
-        assert_eq!(kit.revoke(&tokens.access).await.status, 204, "{lever}");
-        assert_eq!(kit.read("/accounts", &tokens.access).await.json()["code"], 602, "{lever}");
+        kit.inject_faults(json!({"revoke": fault})).await;
+        assert_eq!(kit.revoke(&tokens.access).await.status, 204, "{fault}");
+        assert_eq!(kit.read("/accounts", &tokens.access).await.json()["code"], 602, "{fault}");
         kit.wait_until("the bank has answered", async || {
             kit.load_connection(&tokens.id).await.provider_revocation == shown
         })
         .await;
-        assert!(kit.list_grant_states().await.iter().any(|state| state == at_the_bank), "{lever}");
+        assert!(kit.list_grant_states().await.iter().any(|state| state == at_the_bank), "{fault}");
     }
 }
 

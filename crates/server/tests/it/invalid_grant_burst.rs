@@ -53,7 +53,7 @@ async fn invalid_grant_burst_ends_twenty_and_pauses_provider() {
     assert_eq!((ended, paused.len()), (20, CONNECTIONS - 20));
     assert!(paused.iter().all(|read| read.headers.contains_key("retry-after")));
     assert_eq!(load_provider_state(&kit).await, ProviderState::AutoPaused);
-    assert!(fetch_metrics(&kit).await.contains(r#"bowline_providers{state="tripped"} 1"#));
+    assert!(fetch_metrics(&kit).await.contains(r#"bowline_providers{state="auto_paused"} 1"#));
     let mut active = Vec::new();
     for (recipient, tokens) in all {
         match kit.load_end_cause(&tokens.id).await {
@@ -78,6 +78,6 @@ async fn invalid_grant_burst_ends_twenty_and_pauses_provider() {
         assert_eq!(kit.load_end_cause(&tokens.id).await, None);
     }
     let shown = fetch_metrics(&kit).await;
-    assert!(shown.contains(r#"bowline_providers{state="tripped"} 0"#), "{shown}");
+    assert!(shown.contains(r#"bowline_providers{state="auto_paused"} 0"#), "{shown}");
     assert!(shown.contains(r#"bowline_ends_total{cause="provider"} 20"#), "{shown}");
 }

@@ -9,6 +9,7 @@ mod authorize;
 mod availability;
 mod browser;
 mod clock;
+mod command_line;
 mod crash_points;
 mod data;
 mod database_failures;

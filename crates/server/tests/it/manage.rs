@@ -258,7 +258,8 @@ async fn recipient_removal_ends_connections_and_tokens(kit: TestHub) {
         let seen = kit.call(Method::GET, &format!("{path}/connections/{id}"), &token).await.json();
         assert_eq!((&seen["state"], &seen["cause"]), (&"revoked".into(), &"client_removed".into()));
     }
-    kit.wait_until("the removal is over", async || kit.sql("SELECT 1 FROM removals").await.is_empty()).await;
+    kit.wait_until("the removal is over", async || kit.sql("SELECT 1 FROM client_removals").await.is_empty())
+        .await;
     let actors = "SELECT DISTINCT actor_kind, actor_id FROM connections WHERE cause = 'client_removed'";
     assert_eq!(kit.sql(actors).await, ["partner|pt-sandbox"]);
     assert_eq!(kit.read("/accounts", &acme.access).await.status, 200, "another's connection lives on");
@@ -309,7 +310,7 @@ async fn connections_are_visible_to_recipient_and_partner_only(kit: TestHub) {
     assert_eq!(kit.load_end_cause(&ids[1].id).await, Some(EndCause::Partner));
     kit.wait_until("the bank is told", async || {
         let seen = kit.call(Method::GET, &by_partner, &token).await.json();
-        seen["bank"] == "accepted"
+        seen["provider_revocation"] == "accepted"
     })
     .await;
     assert_eq!(kit.load_end_cause(&ids[2].id).await, None, "the third lives on");
@@ -411,7 +412,8 @@ async fn recipient_removal_ends_connections_in_batches(kit: TestHub) {
     ctx.run(fill).await.unwrap();
     let path = format!("/api/v1/recipients/{}", recipient.id);
     assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204);
-    kit.wait_until("all have ended", async || kit.sql("SELECT 1 FROM removals").await.is_empty()).await;
+    kit.wait_until("all have ended", async || kit.sql("SELECT 1 FROM client_removals").await.is_empty())
+        .await;
     let counted = "SELECT status, cause, count(*) FROM connections GROUP BY status, cause";
     assert_eq!(kit.sql(counted).await, ["revoked|client_removed|450"]);
     for table in ["refresh_tokens", "upstream_credentials"] {
@@ -449,8 +451,10 @@ async fn requests_during_recipient_removal_leave_nothing_active(kit: TestHub) {
             let Some(access) = answer.json()["access_token"].as_str().map(str::to_owned) else { continue };
             assert_eq!(kit.read("/accounts", &access).await.json()["code"], 602, "round {round}");
         }
-        kit.wait_until("the removal is over", async || kit.sql("SELECT 1 FROM removals").await.is_empty())
-            .await;
+        kit.wait_until("the removal is over", async || {
+            kit.sql("SELECT 1 FROM client_removals").await.is_empty()
+        })
+        .await;
         let remaining = "SELECT id FROM connections WHERE status IN ('pending', 'active')";
         assert!(kit.sql(remaining).await.is_empty(), "round {round}");
     }

@@ -22,8 +22,8 @@ use crate::support::{TestHub, query_parameter};
 /// The callback of a bank that said yes, not followed.
 pub(crate) async fn approve_and_capture_callback(kit: &TestHub) -> String {
     let (at, page) = kit.reach_account_page(&TestHub::build_authorization_query(&kit.acme()), "alice").await;
-    let token = bowline::cli::find_hidden_field(&page.body, "form_token").unwrap();
-    let chosen = [("form_token", token.as_str()), ("accounts", "mt-alice-card"), ("decision", "approve")];
+    let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
+    let chosen = [("csrf_token", token.as_str()), ("accounts", "mt-alice-card"), ("decision", "approve")];
     kit.send(BrowserRequest::new(Method::POST, &at).form(&chosen)).await.location.unwrap()
 }
 
@@ -79,19 +79,22 @@ async fn count_jobs(kit: &TestHub, kind: &'static str, state: &'static str) -> i
     kit.app().store().query(&CountJobs).await.unwrap().get(&(kind, state)).copied().unwrap_or(0)
 }
 
-/// What the provider's chain says of the request's grant.
-async fn load_orphan_outcome(kit: &TestHub, request: &AuthorizationRequest) -> Option<String> {
+/// Returns the status of the request's orphaned grant from the audit log of the provider.
+async fn load_grant_status(kit: &TestHub, request: &AuthorizationRequest) -> Option<String> {
     let chain = GetAuditChain { kind: SubjectKind::Provider, id: "1000".into() };
     let events = kit.app().store().query(&chain).await.unwrap();
     let of = |detail: &str| serde_json::from_str::<Value>(detail).unwrap();
     let mut details = events.iter().map(|e| of(&e.entry.detail));
     let settled = details.find(|detail| detail["connection"] == request.connection_id.as_str())?;
-    settled["orphan"].as_str().map(str::to_owned)
+    settled["grant"].as_str().map(str::to_owned)
 }
 
-pub(crate) async fn wait_for_orphan_outcome(kit: &TestHub, request: &AuthorizationRequest, expected: &str) {
-    kit.wait_until("the orphan is settled", async || load_orphan_outcome(kit, request).await.is_some()).await;
-    assert_eq!(load_orphan_outcome(kit, request).await.as_deref(), Some(expected));
+pub(crate) async fn wait_for_grant_status(kit: &TestHub, request: &AuthorizationRequest, expected: &str) {
+    kit.wait_until("job for the orphaned grant ends", async || {
+        load_grant_status(kit, request).await.is_some()
+    })
+    .await;
+    assert_eq!(load_grant_status(kit, request).await.as_deref(), Some(expected));
 }
 
 #[tokio::test]
@@ -102,10 +105,13 @@ async fn unsent_code_is_exchanged_by_recovery_and_grant_ended() {
     kit.advance(kit.app().refresh_lease_duration());
     run_recovery(&kit).await;
     run_recovery(&kit).await;
-    wait_for_orphan_outcome(&kit, &request, "cleared").await;
+    wait_for_grant_status(&kit, &request, "revoked").await;
     assert_eq!(kit.list_grant_states().await, ["ended"], "it was granted, and revoked at once");
     assert_eq!(
-        (count_jobs(&kit, "recover_code", "done").await, count_jobs(&kit, "recover_code", "pending").await),
+        (
+            count_jobs(&kit, "recover_authorization_code", "done").await,
+            count_jobs(&kit, "recover_authorization_code", "pending").await
+        ),
         (1, 0)
     );
     let stored =
@@ -114,15 +120,19 @@ async fn unsent_code_is_exchanged_by_recovery_and_grant_ended() {
 }
 
 #[tokio::test]
-async fn lost_exchange_response_records_possible_orphan() {
+async fn lost_exchange_response_records_possibly_active_grant() {
     let kit = TestHub::new().await;
     let (request, code) = create_interrupted_exchange(&kit).await;
     exchange_without_response(&kit, &request, &code).await;
     kit.advance(kit.app().refresh_lease_duration());
     run_recovery(&kit).await;
-    wait_for_orphan_outcome(&kit, &request, "possible").await;
+    wait_for_grant_status(&kit, &request, "possibly_active").await;
     assert_eq!(kit.list_grant_states().await, ["ended"], "by the bank's own rule of a code that comes twice");
-    assert_eq!(count_jobs(&kit, "recover_code", "dead").await, 0, "nothing is left for a person to do");
+    assert_eq!(
+        count_jobs(&kit, "recover_authorization_code", "failed").await,
+        0,
+        "nothing is left for a person to do"
+    );
 }
 
 #[tokio::test]
@@ -136,11 +146,11 @@ async fn code_recovery_is_retried_after_provider_failure() {
         kit.app().telemetry().render().lines().any(|line| line.contains("outcome=\"503\""))
     })
     .await;
-    assert_eq!(load_orphan_outcome(&kit, &request).await, None);
+    assert_eq!(load_grant_status(&kit, &request).await, None);
     kit.inject_faults(json!({"token_endpoint": "up"})).await;
     kit.advance(Duration::from_secs(10));
     kit.app().job_notify().notify_one();
-    wait_for_orphan_outcome(&kit, &request, "cleared").await;
+    wait_for_grant_status(&kit, &request, "revoked").await;
     assert_eq!(kit.list_grant_states().await, ["ended"]);
 }
 
@@ -151,9 +161,12 @@ async fn refused_revocation_in_recovery_gets_job_of_its_own() {
     kit.inject_faults(json!({"revoke": "refuse"})).await;
     kit.advance(kit.app().refresh_lease_duration());
     run_recovery(&kit).await;
-    wait_for_orphan_outcome(&kit, &request, "possible").await;
+    wait_for_grant_status(&kit, &request, "possibly_active").await;
     assert_eq!(
-        (count_jobs(&kit, "recover_code", "done").await, count_jobs(&kit, "revoke_orphan", "dead").await),
+        (
+            count_jobs(&kit, "recover_authorization_code", "done").await,
+            count_jobs(&kit, "revoke_orphaned_grant", "failed").await
+        ),
         (1, 1)
     );
     assert_eq!(kit.list_grant_states().await, ["active"], "a person must look");
@@ -179,7 +192,7 @@ async fn stalled_worker_does_not_send_code_after_lease() {
         refresh_outcome_unknown: false,
         attempt: 0,
         seed: Seed::new([0; 16]),
-        give_up_at: leased.now().plus(Duration::from_hours(1)),
+        retry_until: leased.now().plus(Duration::from_hours(1)),
     };
     kit.advance(Duration::from_millis(5_001));
     let late = bowline::upstream::run_revocation(&leased, &job).await.unwrap();
@@ -226,6 +239,6 @@ async fn exchange_without_response_is_left_to_recovery() {
     assert_eq!((run_recovery(&kit).await, kit.list_grant_states().await.len()), (0, 0));
     kit.advance(kit.app().refresh_lease_duration());
     run_recovery(&kit).await;
-    wait_for_orphan_outcome(&kit, &request, "cleared").await;
+    wait_for_grant_status(&kit, &request, "revoked").await;
     assert_eq!(kit.list_grant_states().await, ["ended"]);
 }

@@ -64,7 +64,7 @@ async fn revoke_with_foreign_or_forged_token_has_no_effect(kit: TestHub) {
     let own = kit.request_token(&acme, &[("grant_type", "client_credentials")]).await.json();
     let client_token = own["access_token"].as_str().unwrap();
     let answer = kit.revoke(client_token).await;
-    assert_eq!(answer.json()["error_description"], "This token names no connection");
+    assert_eq!(answer.json()["error_description"], "This access token does not belong to a connection");
     let mut altered = tokens.access.clone();
     altered.pop();
     for bad in ["", "x", "a.b.c", &altered, &tokens.refresh, &tokens.code] {

@@ -68,7 +68,7 @@ fn sandbox_json_is_complete_and_stable_across_restarts() {
     assert_eq!(registration["endpoint"], format!("http://127.0.0.1:{}/register", port + 2));
     assert!(registration["initial_access_token"].as_str().is_some_and(|token| token.len() >= 43));
     for (nth, provider) in providers.iter().enumerate() {
-        let mut names = BTreeSet::from(["provider_id", "name", "url", "levers", "customers"]);
+        let mut names = BTreeSet::from(["provider_id", "name", "url", "faults", "levers", "customers"]);
         // Maple Trust alone registers clients.
         names.extend((nth == 0).then_some("registration"));
         assert_eq!(object_keys(provider), names);
@@ -117,9 +117,10 @@ async fn sandbox_json_suffices_for_connect_fault_and_revoke() {
     let code = query_parameter(&back, "code").unwrap();
     let tokens = ConnectionTokens::from_response(&api.redeem(&recipient, &code).await, code);
     assert_eq!(api.read("/accounts", &tokens.access).await.status, 200);
-    let mut levers = BrowserRequest::new(Method::PUT, &text(&maple["levers"]));
-    levers.json = Some(json!({"fail": 503}));
-    assert_eq!(browser.send(levers).await.unwrap().status, 200);
+    assert_eq!(maple["levers"], maple["faults"], "the former name still works");
+    let mut faults = BrowserRequest::new(Method::PUT, &text(&maple["faults"]));
+    faults.json = Some(json!({"fail": 503}));
+    assert_eq!(browser.send(faults).await.unwrap().status, 200);
     let broken = api.read("/accounts", &tokens.access).await;
     assert_eq!((broken.status, &broken.json()["code"]), (503, &503.into()));
     assert_eq!(api.revoke(&tokens.access).await.status, 204, "an end does not need the bank");

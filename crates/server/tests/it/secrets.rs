@@ -117,7 +117,7 @@ impl SecretScenario {
         for RecordedExchange { target: asked, form, location, response: answer } in
             self.site.recorder.exchanges()
         {
-            if asked.starts_with("/levers") {
+            if asked.starts_with("/faults") {
                 continue;
             }
             for (name, value) in form {
@@ -223,10 +223,10 @@ impl SecretScenario {
         let callback = format!("{}/callback/1000?state={code}&code={code}&iss={secret}", self.site.hub_url);
         let callback = self.site.browser.send(BrowserRequest::new(Method::GET, &callback)).await.unwrap();
         assert_eq!(callback.status, 400);
-        for levers in
+        for faults in
             [json!({"fail": 500}), json!({"fail": 503}), json!({"fail": null, "rate_limited": true})]
         {
-            self.site.inject_faults(levers).await;
+            self.site.inject_faults(faults).await;
             assert!(api.read("/accounts", access).await.status >= 429);
         }
         self.site.inject_faults(json!({"rate_limited": false, "token_endpoint": "down"})).await;
@@ -268,7 +268,7 @@ impl SecretScenario {
         self.add_secret("a flow cookie", value);
         let page = format!("{}{}", self.site.hub_url, begun.location.unwrap());
         let page = self.site.browser.send(BrowserRequest::new(Method::GET, &page)).await.unwrap();
-        self.add_secret("a form token", &find_hidden_field(&page.body, "form_token").unwrap());
+        self.add_secret("a form token", &find_hidden_field(&page.body, "csrf_token").unwrap());
     }
 }
 

@@ -109,7 +109,7 @@ async fn serve_rejects_store_of_other_keys_or_sandbox() {
     assert!(error.contains("belongs to another key file"), "{error}");
     std::fs::rename(site.path("lost.keys"), site.path("hub.keys")).unwrap();
     let database = rusqlite::Connection::open(site.path("hub.db")).unwrap();
-    database.execute("INSERT INTO marks (name, value) VALUES ('sandbox', 'yes')", []).unwrap();
+    database.execute("INSERT INTO store_metadata (name, value) VALUES ('sandbox', 'yes')", []).unwrap();
     drop(database);
     let (code, _, error) = decode_output(&site.run(&["serve"]));
     assert_eq!(code, Some(2));

@@ -11,7 +11,7 @@ use serde_json::json;
 use store::command::UpsertProvider;
 use store::query::GetProvider;
 
-use crate::recovery::{create_interrupted_exchange, run_recovery, wait_for_orphan_outcome};
+use crate::recovery::{create_interrupted_exchange, run_recovery, wait_for_grant_status};
 use crate::support::{SCOPE, TestHub};
 
 async fn use_shared_grants(kit: &TestHub) {
@@ -76,7 +76,7 @@ async fn recovered_code_leaves_shared_grant_active() {
     let (request, _) = create_interrupted_exchange(&kit).await;
     kit.advance(kit.app().refresh_lease_duration());
     run_recovery(&kit).await;
-    wait_for_orphan_outcome(&kit, &request, "possible").await;
+    wait_for_grant_status(&kit, &request, "possibly_active").await;
     assert_eq!(kit.list_grant_states().await, ["active", "active"]);
     assert_eq!(kit.read("/accounts", &active.access).await.status, 200);
 }

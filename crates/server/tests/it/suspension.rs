@@ -43,16 +43,16 @@ impl TestHub {
     }
 
     async fn submit_decision(&self, at: &str, page: &BrowserResponse, decision: &str) -> BrowserResponse {
-        let token = find_hidden_field(&page.body, "form_token").unwrap();
-        let form = [("form_token", token.as_str()), ("decision", decision)];
+        let token = find_hidden_field(&page.body, "csrf_token").unwrap();
+        let form = [("csrf_token", token.as_str()), ("decision", decision)];
         self.send(BrowserRequest::new(Method::POST, at).form(&form)).await
     }
 
     /// Where a customer stands who has agreed at the bank: at the hub's callback.
     pub(crate) async fn approve_at_bank(&self, recipient: &TestClient) -> String {
         let (at, page) = self.reach_account_page(&Self::build_authorization_query(recipient), "alice").await;
-        let token = find_hidden_field(&page.body, "form_token").unwrap();
-        let chosen = [("form_token", token.as_str()), ("accounts", "mt-alice-card"), ("decision", "approve")];
+        let token = find_hidden_field(&page.body, "csrf_token").unwrap();
+        let chosen = [("csrf_token", token.as_str()), ("accounts", "mt-alice-card"), ("decision", "approve")];
         self.send(BrowserRequest::new(Method::POST, &at).form(&chosen)).await.location.unwrap()
     }
 
@@ -205,6 +205,7 @@ async fn suspension_during_exchange_queues_one_revocation(kit: TestHub) {
     assert_eq!(query_parameter(&back, "error").as_deref(), Some("unauthorized_client"), "{back}");
     kit.wait_until("the bank is told", async || kit.list_grant_states().await == ["ended"]).await;
     let jobs = "SELECT kind, state FROM jobs";
-    kit.wait_until("it is done", async || kit.sql(jobs).await.contains(&"revoke_orphan|done".into())).await;
-    assert_eq!(kit.sql(jobs).await, ["revoke_orphan|done"]);
+    kit.wait_until("it is done", async || kit.sql(jobs).await.contains(&"revoke_orphaned_grant|done".into()))
+        .await;
+    assert_eq!(kit.sql(jobs).await, ["revoke_orphaned_grant|done"]);
 }

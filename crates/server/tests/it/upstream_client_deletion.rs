@@ -26,7 +26,10 @@ async fn upstream_client_is_kept_during_code_exchange(kit: TestHub) {
         let exchanging = "SELECT id FROM authorization_requests WHERE status = 'exchanging'";
         kit.wait_until("the bank is asked", async || !kit.sql(exchanging).await.is_empty()).await;
         kit.run_admin_operation(Method::DELETE, &format!("/recipients/{}", recipient.id), None).await;
-        assert_eq!(kit.wait_for_job("delete_client", "pending").await["outcome"], WAITING_FOR_REVOCATIONS);
+        assert_eq!(
+            kit.wait_for_job("delete_upstream_client", "pending").await["outcome"],
+            WAITING_FOR_REVOCATIONS
+        );
     });
     assert_eq!(query_parameter(&answer.location.unwrap(), "error").as_deref(), Some("unauthorized_client"));
     kit.inject_faults(json!({"latency_ms": 0})).await;
@@ -35,7 +38,7 @@ async fn upstream_client_is_kept_during_code_exchange(kit: TestHub) {
         kit.world.maple().bank.client_ids().is_empty()
     })
     .await;
-    assert_eq!(kit.wait_for_job("revoke_orphan", "done").await["outcome"], "HTTP 200");
+    assert_eq!(kit.wait_for_job("revoke_orphaned_grant", "done").await["outcome"], "HTTP 200");
     assert_eq!(kit.list_grant_states().await, ["ended"]);
 }
 
@@ -46,22 +49,22 @@ async fn upstream_client_is_kept_until_failed_revocation_settled(kit: TestHub) {
     kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
     kit.inject_faults(json!({"fail": 503})).await;
     kit.run_admin_operation(Method::DELETE, &format!("/recipients/{}", recipient.id), None).await;
-    kit.wait_for_job("delete_client", "pending").await;
-    kit.wait_for_job("tell_bank", "pending").await;
+    kit.wait_for_job("delete_upstream_client", "pending").await;
+    kit.wait_for_job("revoke_at_provider", "pending").await;
     kit.advance(Duration::from_hours(8 * 24));
-    let failed = kit.wait_for_job("tell_bank", "dead").await;
+    let failed = kit.wait_for_job("revoke_at_provider", "failed").await;
     kit.inject_faults(json!({"fail": null})).await;
-    let tries = kit.list_jobs_of_kind("delete_client").await[0]["attempts"].as_i64().unwrap();
+    let tries = kit.list_jobs_of_kind("delete_upstream_client").await[0]["attempts"].as_i64().unwrap();
     kit.advance(Duration::from_hours(8 * 24));
     kit.wait_until("the deletion is tried", async || {
-        kit.list_jobs_of_kind("delete_client").await[0]["attempts"].as_i64() > Some(tries)
+        kit.list_jobs_of_kind("delete_upstream_client").await[0]["attempts"].as_i64() > Some(tries)
     })
     .await;
-    let waits = kit.wait_for_job("delete_client", "pending").await;
+    let waits = kit.wait_for_job("delete_upstream_client", "pending").await;
     assert_eq!((&waits["outcome"], &waits["holds_token"]), (&json!(WAITING_FOR_REVOCATIONS), &json!(true)));
     kit.run_admin_operation(Method::POST, &format!("/jobs/{}/retry", failed["id"].as_str().unwrap()), None)
         .await;
-    assert_eq!(kit.wait_for_job("tell_bank", "done").await["outcome"], "HTTP 200");
+    assert_eq!(kit.wait_for_job("revoke_at_provider", "done").await["outcome"], "HTTP 200");
     kit.advance(Duration::from_hours(8));
     kit.wait_until("the client is gone", async || kit.world.maple().bank.client_ids().is_empty()).await;
     assert_eq!(kit.list_grant_states().await, ["ended"]);

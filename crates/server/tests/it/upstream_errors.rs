@@ -20,15 +20,15 @@ on_both!(
 
 async fn provider_errors_map_to_documented_codes(kit: TestHub) {
     let tokens = kit.connect(&kit.acme()).await;
-    for (levers, status, code) in [
+    for (faults, status, code) in [
         (json!({"fail": 500}), 500, 500),
         (json!({"fail": 503}), 503, 503),
         (json!({"fail": null, "rate_limited": true}), 429, 1207),
     ] {
-        kit.inject_faults(levers.clone()).await;
+        kit.inject_faults(faults.clone()).await;
         let answer = kit.read("/accounts", &tokens.access).await;
-        assert_eq!((answer.status, &answer.json()["code"]), (status, &code.into()), "{levers}");
-        assert_eq!(answer.headers.contains_key("retry-after"), status != 500, "{levers}");
+        assert_eq!((answer.status, &answer.json()["code"]), (status, &code.into()), "{faults}");
+        assert_eq!(answer.headers.contains_key("retry-after"), status != 500, "{faults}");
     }
     kit.inject_faults(json!({"rate_limited": false})).await;
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);

@@ -86,7 +86,7 @@ async fn failed_exchange_queues_revocation_of_obtained_token(kit: TestStore) {
     kit.store.run(kit.build_receive_code("a")).await.unwrap().unwrap();
     let request_id = kit.build_request("a", "dc-acme").id;
     kit.store.run(build_fail_request(&kit, "a")).await.unwrap();
-    assert_eq!(kit.count_jobs("revoke_orphan", "pending").await, 1);
+    assert_eq!(kit.count_jobs("revoke_orphaned_grant", "pending").await, 1);
     let request = kit.store.query(&GetAuthorizationRequest { id: request_id }).await.unwrap().unwrap();
     assert_eq!((request.status.as_str(), request.verifier), ("failed", None));
     open_request(&kit, "b").await;
@@ -111,12 +111,16 @@ async fn suspension_during_authorization_rejects_next_step(kit: TestStore) {
     let outcome = kit.store.run(kit.build_open_connection("a", Some("alice"))).await.unwrap();
     assert!(matches!(outcome, OpenOutcome::Refused(error) if error.code.as_str() == "unauthorized_client"));
     assert_eq!(
-        kit.count_jobs("revoke_orphan", "pending").await,
+        kit.count_jobs("revoke_orphaned_grant", "pending").await,
         1,
         "the bank's grant must not be left alone"
     );
     kit.store.run(build_fail_request(&kit, "a")).await.unwrap();
-    assert_eq!(kit.count_jobs("revoke_orphan", "pending").await, 1, "it has failed, and has no key any more");
+    assert_eq!(
+        kit.count_jobs("revoke_orphaned_grant", "pending").await,
+        1,
+        "it has failed, and has no key any more"
+    );
     let agreed = kit.store.run(kit.build_send_to_provider("b")).await.unwrap().unwrap();
     assert_eq!(agreed.may_continue.unwrap_err().code.as_str(), "unauthorized_client", "nor is a yes taken");
     assert_eq!(

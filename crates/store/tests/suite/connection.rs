@@ -54,7 +54,7 @@ async fn end_deletes_tokens_and_credentials(kit: TestStore) {
         (Some(EndCause::Recipient), UpstreamRevocation::Pending)
     );
     assert_eq!(
-        (kit.count_jobs("tell_bank", "pending").await, kit.get_connection(&other).await.state),
+        (kit.count_jobs("revoke_at_provider", "pending").await, kit.get_connection(&other).await.state),
         (1, ConnectionState::Active)
     );
     assert_eq!(
@@ -135,7 +135,7 @@ async fn code_is_single_use_and_replay_ends_connection(mut kit: TestStore) {
     assert_eq!((expect_refusal(&redeemed), ended), (&BAD_CODE, Some(EndCause::CodeReplayed)));
     assert_eq!(kit.find_end_cause(&id).await, Some(EndCause::CodeReplayed));
     let words = kit.connection_audit_actions(&id).await;
-    assert_eq!(words.iter().filter(|w| **w == "connection.code_refused").count(), 2);
+    assert_eq!(words.iter().filter(|w| **w == "connection.code_rejected").count(), 2);
 
     let late = kit.create_active_connection("b", "dc-acme", Some("bob")).await;
     kit.advance_clock(Duration::from_mins(1));
@@ -149,7 +149,7 @@ async fn rejected_codes_write_limited_number_of_audit_events(kit: TestStore) {
         assert_eq!(expect_refusal(&kit.redeem_code("a", "dc-other").await), &BAD_CODE);
     }
     let words = kit.connection_audit_actions(&id).await;
-    assert_eq!(words.iter().filter(|w| **w == "connection.code_refused").count(), 48, "of 50 events in all");
+    assert_eq!(words.iter().filter(|w| **w == "connection.code_rejected").count(), 48, "of 50 events in all");
     assert_eq!(kit.end_connection(&id, EndCause::Recipient, None).await, EndOutcome::Ended);
     assert_eq!(
         kit.connection_audit_actions(&id).await.last(),
@@ -195,7 +195,11 @@ async fn expired_and_inactive_connections_are_ended(mut kit: TestStore) {
     kit.advance_clock(Duration::from_mins(1));
     assert_eq!(kit.store.query(&due(&kit)).await.unwrap(), std::slice::from_ref(&pending));
     assert_eq!(kit.store.run(expire(&kit, &pending)).await.unwrap().1, Some(EndCause::NeverRedeemed));
-    assert_eq!(kit.count_jobs("tell_bank", "pending").await, 1, "the bank's grant must not be left alone");
+    assert_eq!(
+        kit.count_jobs("revoke_at_provider", "pending").await,
+        1,
+        "the bank's grant must not be left alone"
+    );
     kit.advance_clock(DAY * 20);
     let moment = kit.next_moment();
     kit.store

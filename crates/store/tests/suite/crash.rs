@@ -102,7 +102,7 @@ async fn run_rounds(fresh: impl AsyncFn() -> (Location, Option<tempfile::TempDir
             kit.connection_audit_actions(&id).await;
         }
         let expected_jobs = i64::try_from(CONNECTIONS - active_count).unwrap();
-        assert_eq!(kit.count_jobs("tell_bank", "pending").await, expected_jobs);
+        assert_eq!(kit.count_jobs("revoke_at_provider", "pending").await, expected_jobs);
         interrupted += usize::from(active_count > 0);
     }
     assert!(interrupted > 0, "no round was killed in the middle of the stream");

@@ -85,10 +85,10 @@ async fn refresh_losing_to_end_queues_token_revocation(kit: TestStore) {
     let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     let refresh_lease = acquire_lease(&kit, &id, 1).await;
     kit.end_connection(&id, EndCause::Recipient, None).await;
-    assert_eq!(kit.count_jobs("tell_bank", "pending").await, 1);
+    assert_eq!(kit.count_jobs("revoke_at_provider", "pending").await, 1);
     assert_eq!(store_credential(&kit, &id, refresh_lease, "new").await, StoreCredentialOutcome::LeaseLost);
     assert_eq!(
-        kit.count_jobs("tell_bank", "pending").await,
+        kit.count_jobs("revoke_at_provider", "pending").await,
         2,
         "the token that came too late is revoked as well"
     );

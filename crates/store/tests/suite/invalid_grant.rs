@@ -73,12 +73,12 @@ async fn provider_is_paused_at_twenty_first_invalid_grant(kit: TestStore) {
         assert_eq!(kit.get_connection(id).await.state, ConnectionState::Active);
         acquire_lease(&kit, id, 1).await; // the lease was given back
     }
-    assert_eq!(kit.count_jobs("tell_bank", "pending").await, 20);
+    assert_eq!(kit.count_jobs("revoke_at_provider", "pending").await, 20);
     let (word, particulars) = kit.provider_audit_events().await.pop().unwrap();
-    let expected = json!({"state": "tripped", "refreshes": 21, "invalid_grants": 21});
+    let expected = json!({"state": "auto_paused", "refreshes": 21, "invalid_grants": 21});
     assert_eq!((word, particulars), ("provider.changed", expected));
     let counts = kit.store.query(&CountProviders).await.unwrap();
-    assert_eq!((counts["active"], counts["tripped"]), (0, 1));
+    assert_eq!((counts["active"], counts["auto_paused"]), (0, 1));
 }
 
 async fn concurrent_invalid_grants_end_at_most_twenty(kit: TestStore) {
@@ -141,7 +141,7 @@ async fn invalid_grants_up_to_two_percent_end_connections(kit: TestStore) {
     // With the one that was stored and the two that follow these are 1102 and 22, 1103 and 23.
     let counted = |refreshes: i64, invalid: i64| {
         let minute = epoch_minute(kit.now);
-        format!("INSERT INTO refresh_counts VALUES (1000, 0, {minute}, 99, {refreshes}, {invalid})")
+        format!("INSERT INTO provider_refresh_stats VALUES (1000, 0, {minute}, 99, {refreshes}, {invalid})")
     };
     kit.execute_sql(&counted(1_100, 21)).await;
     assert_eq!(handle_invalid_grant(&kit, &all[1]).await, InvalidGrantOutcome::Ended, "22 of 1102");

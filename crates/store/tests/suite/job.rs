@@ -58,8 +58,11 @@ async fn job_is_leased_once_and_done_after_acceptance(mut kit: TestStore) {
     assert_eq!(finish_job(&kit, &job, first, AttemptOutcome::Accepted).await, None, "the lease ran out");
     assert_eq!(finish_job(&kit, &job, second, AttemptOutcome::Accepted).await, Some(JobStep::Done));
     assert_eq!(kit.get_connection(&id).await.provider_revocation, UpstreamRevocation::Accepted);
-    assert_eq!(kit.count_jobs("tell_bank", "done").await, 1);
-    assert_eq!(kit.connection_audit_actions(&id).await.last(), Some(&"connection.bank_told"));
+    assert_eq!(kit.count_jobs("revoke_at_provider", "done").await, 1);
+    assert_eq!(
+        kit.connection_audit_actions(&id).await.last(),
+        Some(&"connection.provider_revocation_changed")
+    );
 }
 
 async fn job_is_retried_and_fails_after_retry_window(mut kit: TestStore) {
@@ -78,7 +81,10 @@ async fn job_is_retried_and_fails_after_retry_window(mut kit: TestStore) {
     assert_eq!(job.attempt, 1);
     assert_eq!(finish_job(&kit, &job, lease_id, later).await, Some(JobStep::Failed));
     assert_eq!(
-        (kit.get_connection(&id).await.provider_revocation, kit.count_jobs("tell_bank", "dead").await),
+        (
+            kit.get_connection(&id).await.provider_revocation,
+            kit.count_jobs("revoke_at_provider", "failed").await
+        ),
         (UpstreamRevocation::Failed, 1)
     );
 }
@@ -135,7 +141,15 @@ async fn failed_job_can_be_retried_or_closed_by_operator(mut kit: TestStore) {
         Some(Err(ResolveJobError::NotFailed(JobState::Done)))
     );
     let record = kit.connection_audit_actions(&id).await;
-    assert_eq!(record[3..], ["connection.bank_told", "job.retried", "connection.bank_told", "job.closed"]);
+    assert_eq!(
+        record[3..],
+        [
+            "connection.provider_revocation_changed",
+            "job.retried",
+            "connection.provider_revocation_changed",
+            "job.closed"
+        ]
+    );
     assert_eq!(resolve_job(&kit, &JobId::parse("job_nobody").unwrap(), FailedJobAction::Retry).await, None);
 }
 

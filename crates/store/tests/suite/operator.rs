@@ -67,7 +67,7 @@ async fn bootstrap_token_adds_first_admin_once(mut kit: TestStore) {
     assert_eq!(kit.add_operator(ann.clone(), by.clone()).await, AddOperatorOutcome::Added);
     assert_eq!(
         kit.operator_audit_actions(&first.id).await,
-        ["operator.bootstrap_issued", "operator.removed"]
+        ["operator.bootstrap_token_issued", "operator.removed"]
     );
     assert_eq!(kit.operator_audit_actions(&ann.id).await, ["operator.added"]);
     assert_eq!(

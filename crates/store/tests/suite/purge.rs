@@ -85,7 +85,7 @@ async fn concurrent_purges_remove_each_row_once(mut kit: TestStore) {
 async fn purge_removes_refresh_stats_after_an_hour(mut kit: TestStore) {
     let minute = epoch_minute(kit.now);
     let row = |minute: i64, shard: u8| {
-        format!("INSERT INTO refresh_counts VALUES (1000, 0, {minute}, {shard}, 1, 0);")
+        format!("INSERT INTO provider_refresh_stats VALUES (1000, 0, {minute}, {shard}, 1, 0);")
     };
     kit.execute_sql(&format!("{}{}{}", row(minute, 0), row(minute, 1), row(minute + 1, 0))).await;
     kit.advance_clock(Duration::from_hours(1));
@@ -128,13 +128,16 @@ async fn purge_removes_done_jobs_after_30_days_and_keeps_failed(mut kit: TestSto
     finish_job(&kit, &job, lease_id, AttemptOutcome::Refused).await;
     kit.advance_clock(minutes_less_one_ms(30 * 24 * 60));
     assert_eq!(purge(&kit, 500).await, 6, "three codes and three requests");
-    assert_eq!(kit.count_jobs("tell_bank", "done").await, 1);
+    assert_eq!(kit.count_jobs("revoke_at_provider", "done").await, 1);
     kit.advance_clock(ONE_MS);
     assert_eq!(purge(&kit, 500).await, 1);
     kit.advance_clock(DAY * 400);
     assert_eq!(purge(&kit, 500).await, 0);
-    let left = [kit.count_jobs("tell_bank", "done").await, kit.count_jobs("tell_bank", "dead").await];
-    assert_eq!((left, kit.count_jobs("tell_bank", "pending").await), ([0, 1], 1));
+    let left = [
+        kit.count_jobs("revoke_at_provider", "done").await,
+        kit.count_jobs("revoke_at_provider", "failed").await,
+    ];
+    assert_eq!((left, kit.count_jobs("revoke_at_provider", "pending").await), ([0, 1], 1));
     let id = crate::support::connection_id("a");
     assert_eq!(
         kit.get_connection(&id).await.provider_revocation,

@@ -93,7 +93,7 @@ async fn concurrent_exchange_and_end_leave_no_refresh_token(kit: TestStore) {
         }
         assert_eq!(kit.connection_audit_actions(&id).await, words, "round {round}");
     }
-    assert_eq!(kit.count_jobs("tell_bank", "pending").await, i64::try_from(ROUNDS).unwrap());
+    assert_eq!(kit.count_jobs("revoke_at_provider", "pending").await, i64::try_from(ROUNDS).unwrap());
 }
 
 async fn concurrent_ends_end_connection_once(kit: TestStore) {
@@ -105,7 +105,7 @@ async fn concurrent_ends_end_connection_once(kit: TestStore) {
         assert_eq!(ended, 1, "round {round}: {outcomes:?}");
         assert_eq!(kit.connection_audit_actions(&id).await.len(), 3, "round {round}");
     }
-    assert_eq!(kit.count_jobs("tell_bank", "pending").await, i64::try_from(ROUNDS).unwrap());
+    assert_eq!(kit.count_jobs("revoke_at_provider", "pending").await, i64::try_from(ROUNDS).unwrap());
 }
 
 async fn concurrent_job_leases_give_job_to_one_worker(kit: TestStore) {

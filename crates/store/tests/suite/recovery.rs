@@ -79,17 +79,17 @@ async fn finished_exchange_is_not_recovered(mut kit: TestStore) {
     for id in [connected, failed, AuthorizationRequestId::parse("arq_nobody").unwrap()] {
         assert!(!kit.store.run(build_recover_exchange(&kit, &id)).await.unwrap());
     }
-    assert_eq!(kit.count_jobs("recover_code", "pending").await, 0);
+    assert_eq!(kit.count_jobs("recover_authorization_code", "pending").await, 0);
 }
 
 async fn orphaned_grant_outcome_is_in_provider_audit_log(mut kit: TestStore) {
     let later = AttemptOutcome::RetryLater { retry_after: None };
     let before = kit.provider_audit_events().await.len();
     let cases = [
-        ("a", AttemptOutcome::Accepted, "cleared"),
-        ("b", AttemptOutcome::AlreadyGone, "possible"),
-        ("c", AttemptOutcome::Refused, "possible"),
-        ("d", later, "possible"),
+        ("a", AttemptOutcome::Accepted, "revoked"),
+        ("b", AttemptOutcome::AlreadyGone, "possibly_active"),
+        ("c", AttemptOutcome::Refused, "possibly_active"),
+        ("d", later, "possibly_active"),
     ];
     for (n, (name, attempt, _)) in cases.into_iter().enumerate() {
         let id = kit.create_exchanging_request(name, "dc-acme").await;
@@ -116,13 +116,16 @@ async fn orphaned_grant_outcome_is_in_provider_audit_log(mut kit: TestStore) {
     let (job, lease_id) = lease_job(&kit).await.unwrap();
     assert_eq!(job.kind, JobKind::RevokeOrphanedGrant);
     finish_job(&kit, &job, lease_id, AttemptOutcome::Accepted).await;
-    let expected = |name: &str, orphan| {
-        ("provider.orphan_settled", json!({"connection": format!("con_{name}"), "orphan": orphan}))
+    let expected = |name: &str, status| {
+        ("provider.orphaned_grant_resolved", json!({"connection": format!("con_{name}"), "grant": status}))
     };
-    let mut wanted: Vec<_> = cases.iter().map(|(name, _, orphan)| expected(name, *orphan)).collect();
-    wanted.push(expected("e", "cleared"));
+    let mut wanted: Vec<_> = cases.iter().map(|(name, _, status)| expected(name, *status)).collect();
+    wanted.push(expected("e", "revoked"));
     assert_eq!(kit.provider_audit_events().await[before..], wanted);
-    let dead = [kit.count_jobs("recover_code", "done").await, kit.count_jobs("recover_code", "dead").await];
+    let dead = [
+        kit.count_jobs("recover_authorization_code", "done").await,
+        kit.count_jobs("recover_authorization_code", "failed").await,
+    ];
     assert_eq!(dead, [2, 2]);
 }
 
@@ -150,7 +153,7 @@ async fn unrevoked_recovered_token_gets_its_own_job(mut kit: TestStore) {
     assert_eq!(next.identity.as_deref(), Some(&b"alice"[..]));
     finish_job(&kit, &next, lease_id, AttemptOutcome::Accepted).await;
     let record = kit.provider_audit_events().await;
-    assert_eq!(record[before..].iter().map(|(_, d)| &d["orphan"]).collect::<Vec<_>>(), ["cleared"]);
+    assert_eq!(record[before..].iter().map(|(_, d)| &d["grant"]).collect::<Vec<_>>(), ["revoked"]);
 }
 
 async fn exchange_is_either_connected_or_recovered(mut kit: TestStore) {

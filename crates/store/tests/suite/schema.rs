@@ -47,47 +47,6 @@ async fn deletion_check_uses_indexes_of_the_recipient() {
     }
 }
 
-/// SQLite's table of jobs is made anew by the sixth step: nothing of it may be lost.
-#[test]
-fn sixth_migration_keeps_existing_jobs_in_sqlite() {
-    let connection = rusqlite::Connection::open_in_memory().unwrap();
-    let steps = |numbers: std::ops::RangeInclusive<usize>| {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/sqlite");
-        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
-        files.sort();
-        for file in &files[numbers] {
-            connection.execute_batch(&std::fs::read_to_string(file).unwrap()).unwrap();
-        }
-    };
-    steps(0..=4);
-    connection
-        .execute_batch(
-            "INSERT INTO providers (id, state, source, settings, audit_seq, audit_mac, created_at, updated_at)
-                VALUES (1000, 'active', 'api', '{}', 1, x'00', 1, 1);
-            INSERT INTO jobs (id, kind, connection_id, provider_id, data_key, token, uncertain, state, attempt, seed,
-                due_at, give_up_at, lease_id, lease_until, outcome, created_at, finished_at, verifier, identity, client_id)
-            VALUES ('job_1', 'tell_bank', 'con_1', 1000, x'01', x'02', 1, 'pending', 3, x'03', 4, 5, 'l', 6, 'o', 7, 8,
-                x'09', x'0a', 'dc-1')",
-        )
-        .unwrap();
-    let rows = || {
-        let names: Vec<String> = connection
-            .prepare("SELECT name FROM pragma_table_info('jobs') ORDER BY name")
-            .unwrap()
-            .query_map([], |row| row.get(0))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
-        let quoted: Vec<_> = names.iter().map(|name| format!("quote({name})")).collect();
-        let all = format!("SELECT {} FROM jobs", quoted.join(" || ' ' || "));
-        (names, connection.query_one(&all, [], |row| row.get::<_, String>(0)).unwrap())
-    };
-    let before = rows();
-    assert_eq!(before.0.len(), 20);
-    steps(5..=5);
-    assert_eq!(rows(), before);
-}
-
 /// Table and column: its type in SQLite's words, and whether it may be null.
 type Columns = BTreeMap<(String, String), (String, bool)>;
 

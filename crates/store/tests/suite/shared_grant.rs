@@ -30,7 +30,7 @@ async fn get_provider_revocation(kit: &TestStore, id: &ConnectionId) -> Upstream
 }
 
 async fn count_pending_revocations(kit: &TestStore) -> i64 {
-    kit.count_jobs("tell_bank", "pending").await
+    kit.count_jobs("revoke_at_provider", "pending").await
 }
 
 async fn is_grant_shared(kit: &TestStore, id: &ConnectionId, identity: Option<&str>) -> bool {
@@ -137,10 +137,13 @@ async fn revocation_superseded_by_newer_grant_is_not_needed(kit: TestStore) {
     let (job, lease_id) = lease_job(&kit).await.unwrap();
     finish_job(&kit, &job, lease_id, AttemptOutcome::Superseded).await;
     assert_eq!(
-        (get_provider_revocation(&kit, &old).await, kit.count_jobs("tell_bank", "done").await),
+        (get_provider_revocation(&kit, &old).await, kit.count_jobs("revoke_at_provider", "done").await),
         (UpstreamRevocation::NotNeeded, 1)
     );
-    assert_eq!(kit.connection_audit_actions(&old).await.last(), Some(&"connection.bank_told"));
+    assert_eq!(
+        kit.connection_audit_actions(&old).await.last(),
+        Some(&"connection.provider_revocation_changed")
+    );
     kit.end_connection(&new, EndCause::Recipient, None).await;
     assert!(!is_grant_shared(&kit, &new, None).await);
     assert_eq!(

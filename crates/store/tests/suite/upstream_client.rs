@@ -89,11 +89,11 @@ fn build_sealed_client() -> SealedUpstreamClient {
 
 async fn approval_queues_registration_job_at_dynamic_provider(kit: TestStore) {
     register_and_approve(&kit).await.unwrap();
-    assert_eq!(kit.count_jobs("register_client", "pending").await, 0, "an operator activates here");
+    assert_eq!(kit.count_jobs("register_upstream_client", "pending").await, 0, "an operator activates here");
     take_step(&kit, RegistrationStep::Reject, None).await.unwrap();
     enable_dynamic_registration(&kit).await;
     request_registration(&kit).await;
-    assert_eq!(kit.count_jobs("register_client", "pending").await, 0, "nobody has approved");
+    assert_eq!(kit.count_jobs("register_upstream_client", "pending").await, 0, "nobody has approved");
     take_step(&kit, RegistrationStep::Approve, None).await.unwrap();
     let (job, lease_id) = lease_job(&kit).await.unwrap();
     assert_eq!((job.kind, job.connection_id.as_ref()), (JobKind::RegisterUpstreamClient, None));
@@ -102,7 +102,7 @@ async fn approval_queues_registration_job_at_dynamic_provider(kit: TestStore) {
     assert_eq!(finish_job(&kit, &job, lease_id, AttemptOutcome::Accepted).await, Some(JobStep::Done));
     assert!(take_step(&kit, RegistrationStep::Approve, None).await.is_err());
     assert_eq!(
-        kit.count_jobs("register_client", "pending").await,
+        kit.count_jobs("register_upstream_client", "pending").await,
         0,
         "a step that is not taken queues nothing"
     );
@@ -155,7 +155,7 @@ async fn upstream_clients_are_deleted_once_after_last_connection_ends(kit: TestS
     finish_job(&kit, &job, lease_id, AttemptOutcome::Accepted).await;
     let connection = kit.create_active_connection("a", "dc-new", Some("alice")).await;
     remove_client(&kit, "dc-new").await;
-    assert_eq!(kit.count_jobs("delete_client", "pending").await, 0, "a connection lives");
+    assert_eq!(kit.count_jobs("delete_upstream_client", "pending").await, 0, "a connection lives");
     let has_pending =
         || HasPendingRevocations { client_id: parse_client_id("dc-new"), provider_id: ProviderId::new(1000) };
     assert!(!kit.store.query(&has_pending()).await.unwrap());
@@ -163,7 +163,7 @@ async fn upstream_clients_are_deleted_once_after_last_connection_ends(kit: TestS
     assert!(kit.store.query(&has_pending()).await.unwrap(), "the end is told as this client");
     for _ in 0..2 {
         finish_removal(&kit, parse_client_id("dc-new")).await;
-        assert_eq!(kit.count_jobs("delete_client", "pending").await, 1);
+        assert_eq!(kit.count_jobs("delete_upstream_client", "pending").await, 1);
     }
     let (revocation, lease_id) = lease_job(&kit).await.unwrap();
     assert_eq!(revocation.kind, JobKind::RevokeAtProvider);
@@ -175,7 +175,7 @@ async fn upstream_clients_are_deleted_once_after_last_connection_ends(kit: TestS
         (JobKind::DeleteUpstreamClient, vec![1], vec![3])
     );
     remove_client(&kit, "dc-other").await;
-    assert_eq!(kit.count_jobs("delete_client", "pending").await, 1, "another has none");
+    assert_eq!(kit.count_jobs("delete_upstream_client", "pending").await, 1, "another has none");
 }
 
 /// A recipient that was removed, whose client at the provider is to be deleted.
@@ -193,7 +193,7 @@ async fn pending_exchange_blocks_upstream_client_deletion(mut kit: TestStore) {
     kit.create_exchanging_request("other", "dc-acme").await;
     let id = kit.create_exchanging_request("a", "dc-new").await;
     remove_client(&kit, "dc-new").await;
-    assert_eq!(kit.count_jobs("delete_client", "pending").await, 1, "no connection lives");
+    assert_eq!(kit.count_jobs("delete_upstream_client", "pending").await, 1, "no connection lives");
     assert!(kit.store.query(&has_pending).await.unwrap(), "the bank may give a grant");
     let at_other_provider =
         HasPendingRevocations { provider_id: ProviderId::new(2000), ..has_pending.clone() };
@@ -209,7 +209,7 @@ async fn pending_exchange_blocks_upstream_client_deletion(mut kit: TestStore) {
         .await
         .unwrap();
     assert_eq!(found.len(), 1);
-    kit.execute_sql("UPDATE jobs SET due_at = due_at + 86400000 WHERE kind = 'delete_client'").await;
+    kit.execute_sql("UPDATE jobs SET due_at = due_at + 86400000 WHERE kind = 'delete_upstream_client'").await;
     let (job, lease_id) = lease_job(&kit).await.unwrap();
     assert_eq!(job.kind, JobKind::RecoverAuthorizationCode);
     finish_job(&kit, &job, lease_id, AttemptOutcome::AlreadyGone).await;
@@ -276,7 +276,7 @@ async fn unknown_job_kind_is_not_leased(kit: TestStore) {
     finish_job(&kit, &job, lease_id, AttemptOutcome::Accepted).await;
     assert!(lease_job(&kit).await.is_none());
     assert_eq!(kit.store.query(&ALL_JOBS).await.unwrap().len(), 1);
-    assert_eq!(kit.count_jobs("tell_bank", "pending").await, 0);
+    assert_eq!(kit.count_jobs("revoke_at_provider", "pending").await, 0);
 }
 
 async fn failed_registration_job_can_be_retried_and_closed(kit: TestStore) {
@@ -295,11 +295,10 @@ async fn failed_registration_job_can_be_retried_and_closed(kit: TestStore) {
     assert_eq!((&again.id, again.attempt), (&job.id, 0));
     finish_job(&kit, &again, lease_id, AttemptOutcome::Refused).await;
     assert_eq!(kit.store.run(settle(FailedJobAction::Close)).await.unwrap(), Some(Ok(())));
-    assert_eq!(kit.count_jobs("register_client", JobState::Done.as_str()).await, 1);
+    assert_eq!(kit.count_jobs("register_upstream_client", JobState::Done.as_str()).await, 1);
     let record = kit.provider_audit_events().await;
     let words: Vec<_> = record.iter().map(|(word, _)| *word).collect();
     assert_eq!(words[words.len() - 2..], ["job.retried", "job.closed"]);
-    let expected =
-        json!({"job": job.id.as_str(), "kind": "register_client", "client": "dc-new", "provider": 1000});
+    let expected = json!({"job": job.id.as_str(), "kind": "register_upstream_client", "client": "dc-new", "provider": 1000});
     assert_eq!(record.last().unwrap().1, expected, "whose it is, at whom");
 }

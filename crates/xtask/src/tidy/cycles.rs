@@ -1,6 +1,6 @@
 //! Import cycles between the files of a crate, and between the top-level modules of `server`.
 //!
-//! Files are parsed with `syn`. A reference counts if it stands in a `use` tree or as an inline path that begins with
+//! Files are parsed with `syn`. A reference counts if it is a `use` tree or an inline path that begins with
 //! `crate`, `super`, `self`, a child module or an imported module; paths inside macro calls count too. Re-exports are
 //! followed to the file that defines the name, so that a facade does not hide a cycle. A module's `mod` and
 //! `pub use` of its own children and everything under `#[cfg(test)]` do not count.

@@ -42,7 +42,7 @@ struct ConsentView {
 #[template(path = "bank/consents.html")]
 struct ConsentsPage<'a> {
     shell: Shell,
-    form_token: &'a str,
+    csrf_token: &'a str,
     first_name: &'a str,
     /// Those that live, then some that ended.
     listed: Vec<ConsentView>,
@@ -81,10 +81,10 @@ impl Bank {
 
     /// Begins a stay: its cookie and its form token.
     fn begin_consent_session(&self, username: Option<&str>) -> std::io::Result<(String, String)> {
-        let (id, form_token) = (crate::random::generate_secret()?, crate::random::generate_secret()?);
+        let (id, csrf_token) = (crate::random::generate_secret()?, crate::random::generate_secret()?);
         let cookie = self.set_cookie("customer", &id, 900);
-        self.consent_sessions().begin(id, form_token.clone(), username.map(str::to_owned), self.now());
-        Ok((cookie, form_token))
+        self.consent_sessions().begin(id, csrf_token.clone(), username.map(str::to_owned), self.now());
+        Ok((cookie, csrf_token))
     }
 }
 
@@ -100,7 +100,7 @@ async fn show_consents(
     if let (Some(stay), Some(person)) = (&stay, person) {
         let listed = list_consents(&bank, &shell, person.username);
         let page = ConsentsPage {
-            form_token: &stay.csrf_token,
+            csrf_token: &stay.csrf_token,
             first_name: person.first,
             live: listed.iter().filter(|c| c.ended.is_none()).count(),
             listed,
@@ -113,8 +113,8 @@ async fn show_consents(
         return render_sign_in(shell, &stay.csrf_token, "", false);
     }
     match bank.begin_consent_session(None) {
-        Ok((cookie, form_token)) => {
-            ([(header::SET_COOKIE, cookie)], render_sign_in(shell, &form_token, "", false)).into_response()
+        Ok((cookie, csrf_token)) => {
+            ([(header::SET_COOKIE, cookie)], render_sign_in(shell, &csrf_token, "", false)).into_response()
         }
         Err(_) => internal_error(),
     }

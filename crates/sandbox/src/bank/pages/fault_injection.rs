@@ -15,24 +15,28 @@ use super::form::FormFields;
 use super::{Shell, accepts_html, redirect_to, render_page};
 use crate::text::SandboxLanguage;
 
-const PATH: &str = "/levers";
+const PATH: &str = "/faults";
 
 pub(super) fn routes() -> Router<Bank> {
-    let levers = get(show_faults)
+    let faults = get(show_faults)
         .post(submit_faults)
         .put(fault_injection::set_faults)
         .delete(fault_injection::reset_faults);
-    Router::new()
-        .route(PATH, levers)
-        .route("/levers/grants", get(fault_injection::list_grants))
-        .route("/levers/consents/end", axum::routing::post(end_consents))
+    let router = Router::new();
+    // `/levers` is the former name of these paths. It keeps working until the first release, and goes then.
+    [PATH, "/levers"].into_iter().fold(router, |router, path| {
+        router
+            .route(path, faults.clone())
+            .route(&format!("{path}/grants"), get(fault_injection::list_grants))
+            .route(&format!("{path}/consents/end"), axum::routing::post(end_consents))
+    })
 }
 
 #[derive(Template)]
 #[template(path = "bank/levers.html")]
 struct FaultsPage<'a> {
     shell: Shell,
-    form_token: &'a str,
+    csrf_token: &'a str,
     levers: FaultSettings,
     grants: Vec<GrantSummary>,
     logins: Vec<Login>,
@@ -92,7 +96,7 @@ fn render_faults_page(
     let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let page = FaultsPage {
         shell: bank.shell(text, PATH),
-        form_token: &bank.0.csrf_token,
+        csrf_token: &bank.0.csrf_token,
         levers: bank.0.faults.borrow().clone(),
         grants: bank.grants().list_all(),
         logins: bank.logins(),
@@ -104,7 +108,7 @@ fn render_faults_page(
 
 impl Bank {
     fn is_own_form(&self, headers: &HeaderMap, form: &FormFields) -> bool {
-        let token = form.get("form_token").unwrap_or_default();
+        let token = form.get("csrf_token").unwrap_or_default();
         self.is_same_origin(headers) && crate::random::constant_time_eq(token, &self.0.csrf_token)
     }
 }
@@ -121,10 +125,10 @@ async fn submit_faults(
     }
     if form.get("action") == Some("reset") {
         bank.reset_faults();
-        return redirect_to("/levers?reset");
+        return redirect_to("/faults?reset");
     }
     match bank.set_faults(&parse_fault_form(&form)) {
-        Ok(_) => redirect_to("/levers?set"),
+        Ok(_) => redirect_to("/faults?set"),
         Err(wrong) => render_faults_page(&bank, text, None, Some(wrong)),
     }
 }
@@ -161,7 +165,7 @@ async fn end_consents(
             return bank.reject_foreign_form(text);
         }
         return match bank.end_consents_for(form.get("username").unwrap_or_default()) {
-            Ok(_) => redirect_to("/levers?ended"),
+            Ok(_) => redirect_to("/faults?ended"),
             Err(wrong) => render_faults_page(&bank, text, None, Some(wrong)),
         };
     }

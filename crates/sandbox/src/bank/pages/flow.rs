@@ -28,7 +28,7 @@ pub(super) fn routes() -> Router<Bank> {
 #[template(path = "bank/request.html")]
 struct RequestPage<'a> {
     shell: Shell,
-    form_token: &'a str,
+    csrf_token: &'a str,
     words: Vec<&'static ScopeLabel>,
 }
 
@@ -39,7 +39,7 @@ struct SignInPage<'a> {
     /// Where the form goes.
     action: &'static str,
     lead: &'static str,
-    form_token: &'a str,
+    csrf_token: &'a str,
     username: &'a str,
     wrong: bool,
 }
@@ -48,7 +48,7 @@ struct SignInPage<'a> {
 #[template(path = "bank/accounts.html")]
 struct ChooseAccountsPage<'a> {
     shell: Shell,
-    form_token: &'a str,
+    csrf_token: &'a str,
     first_name: &'a str,
     choices: Vec<AccountChoice>,
     words: Vec<&'static ScopeLabel>,
@@ -106,12 +106,12 @@ impl Bank {
     }
 }
 
-pub(super) fn render_sign_in(shell: Shell, form_token: &str, username: &str, wrong: bool) -> Response {
+pub(super) fn render_sign_in(shell: Shell, csrf_token: &str, username: &str, wrong: bool) -> Response {
     let consents = shell.path == "/consents";
     let (action, lead) =
         if consents { ("/consents", "bank-lead-consents") } else { ("/sign-in", "bank-lead-sign-in") };
     let status = if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    render_page(status, &SignInPage { shell, action, lead, form_token, username, wrong })
+    render_page(status, &SignInPage { shell, action, lead, csrf_token, username, wrong })
 }
 
 async fn authorize(
@@ -137,13 +137,13 @@ async fn authorize(
     }
     let (redirect_uri, challenge) = (redirect_uri.to_owned(), challenge.to_owned());
     let ask = AuthorizeParams { client_id: client_id.to_owned(), redirect_uri, scope, state, challenge };
-    let (Ok(id), Ok(form_token)) = (crate::random::generate_secret(), crate::random::generate_secret())
+    let (Ok(id), Ok(csrf_token)) = (crate::random::generate_secret(), crate::random::generate_secret())
     else {
         return internal_error();
     };
     // The cookie outlives the visit, so that the bank can say that it is over.
     let cookie = bank.set_cookie("visit", &id, 3_600);
-    bank.sign_in_sessions().begin(id, ask, text, form_token, bank.now());
+    bank.sign_in_sessions().begin(id, ask, text, csrf_token, bank.now());
     ([(header::SET_COOKIE, cookie)], Redirect::to(bank.first_page())).into_response()
 }
 
@@ -157,7 +157,7 @@ async fn show_request(
     let words = scope::find_labels(&visit.request.scope);
     render_page(
         StatusCode::OK,
-        &RequestPage { shell: bank.shell(text, ""), form_token: &visit.csrf_token, words },
+        &RequestPage { shell: bank.shell(text, ""), csrf_token: &visit.csrf_token, words },
     )
 }
 
@@ -193,8 +193,8 @@ async fn sign_in(
     let Some(person) = bank.identify(username, form.get("password").unwrap_or_default()) else {
         return render_sign_in(bank.shell(text, ""), &visit.csrf_token, username, true);
     };
-    let Ok(form_token) = crate::random::generate_secret() else { return internal_error() };
-    bank.sign_in_sessions().sign_in(&id, person.username, form_token);
+    let Ok(csrf_token) = crate::random::generate_secret() else { return internal_error() };
+    bank.sign_in_sessions().sign_in(&id, person.username, csrf_token);
     redirect_to("/consent")
 }
 
@@ -224,7 +224,7 @@ fn render_account_choice(
     let status = if none_chosen { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let page = ChooseAccountsPage {
         shell: bank.shell(text, ""),
-        form_token: &visit.csrf_token,
+        csrf_token: &visit.csrf_token,
         first_name: person.first,
         choices: bank.book().choices(person),
         words: scope::find_labels(&visit.request.scope),

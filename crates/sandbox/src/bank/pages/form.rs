@@ -67,7 +67,7 @@ impl<B: FormSession> FromRequest<Bank> for VerifiedForm<B> {
         let form = RawForm::from_request(Request::from_parts(parts, body), bank).await;
         let RawForm(form) = form.map_err(IntoResponse::into_response)?;
         let form = FormFields::parse(&form);
-        let token = form.get("form_token").unwrap_or_default();
+        let token = form.get("csrf_token").unwrap_or_default();
         if is_same_origin && crate::random::constant_time_eq(token, browser.csrf_token()) {
             return Ok(Self(browser, form));
         }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::super::CliError;
+use super::super::error::CliError;
 
 /// What a load came to.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,7 @@ use backon::{ConstantBuilder, Retryable};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::super::CliError;
+use super::super::error::CliError;
 
 const SYNC_COUNT: u32 = 200;
 

@@ -13,10 +13,9 @@ use domain::{Clusters, Secret};
 use store::command::{FillConnections, SeedConnections, SeededConnection};
 use tokio::net::TcpListener;
 
-use super::super::CliError;
-use super::super::start::{
-    ACTOR, DataLock, build_app, map_store_error, migrate, parse_store_location, upsert_providers,
-};
+use super::super::data_lock::DataLock;
+use super::super::error::CliError;
+use super::super::hub::{ACTOR, build_app, migrate, parse_store_location, upsert_providers};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -111,7 +110,7 @@ impl BenchHub {
                 data_key: data_key.clone(),
                 credential: credential.clone(),
             };
-            ctx.run(fill).await.map_err(map_store_error)?;
+            ctx.run(fill).await?;
             from = to;
         }
         Ok(())
@@ -143,7 +142,7 @@ impl BenchHub {
                 redirect_uri: REDIRECT_URI.into(),
                 connections,
             };
-            ctx.run(seed).await.map_err(map_store_error)?;
+            ctx.run(seed).await?;
         }
         Ok(created)
     }

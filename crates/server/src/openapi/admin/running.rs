@@ -52,14 +52,14 @@ fn connection_example() -> Value {
     json!({"id": "con_…", "client_id": "dc-…", "provider_id": 1000, "sub": "0b2f6a3e-8a1c-4f0e-9d7e-2f4f0a6d1153",
         "state": "active", "created_at": "2026-11-24T12:00:00.000Z", "activated_at": "2026-11-24T12:00:01.000Z",
         "expires_at": "2027-11-24T12:00:00.000Z", "ended_at": null, "cause": null, "actor": null,
-        "replaced_by": null, "bank": null, "recipient": null})
+        "replaced_by": null, "provider_revocation": null, "recipient_notification": null})
 }
 
 fn ended_connection_example() -> Value {
     merge_objects(
         connection_example(),
         json!({"state": "revoked", "ended_at": "2026-11-25T08:00:00.000Z", "cause": "operator",
-            "actor": {"kind": "operator", "id": "opr_…"}, "bank": "pending", "recipient": "none"}),
+            "actor": {"kind": "operator", "id": "opr_…"}, "provider_revocation": "pending", "recipient_notification": "none"}),
     )
 }
 
@@ -112,9 +112,9 @@ fn connections() -> Vec<OperationSpec> {
 }
 
 fn job_example() -> Value {
-    json!({"id": "job_…", "kind": "tell_bank", "state": "dead", "connection_id": "con_…", "provider_id": 1000, "client_id": "dc-…",
+    json!({"id": "job_…", "kind": "revoke_at_provider", "state": "failed", "connection_id": "con_…", "provider_id": 1000, "client_id": "dc-…",
         "attempts": 36, "outcome": "HTTP 503", "holds_token": true,
-        "due_at": "2026-12-01T12:00:00.000Z", "give_up_at": "2026-12-01T12:00:00.000Z",
+        "due_at": "2026-12-01T12:00:00.000Z", "retry_until": "2026-12-01T12:00:00.000Z",
         "created_at": "2026-11-24T12:00:00.000Z", "finished_at": "2026-12-01T12:00:00.000Z"})
 }
 
@@ -128,13 +128,13 @@ fn jobs() -> Vec<OperationSpec> {
                 json!({"outcome": outcome, "id": "job_…"}),
             )
             .with_not_found("job")
-            .with_conflict("The job is pending: only one that is dead can be retried or closed")
+            .with_conflict("The job is pending: only one that has failed can be retried or closed")
     };
     vec![
         new_operation("Jobs", Method::GET, "/admin/v1/jobs", "listJobs", "Look for jobs")
             .with_list::<JobBody>(
                 [
-                    enum_filter::<JobState>("state", "In this state; those that were given up are `dead`."),
+                    enum_filter::<JobState>("state", "In this state; those that were given up are `failed`."),
                     enum_filter::<JobKind>("kind", "Of this kind."),
                     provider_filter(),
                 ],

@@ -41,8 +41,8 @@ fn settings_example() -> Value {
         "token_endpoint": "https://maple.example.org/token",
         "revocation_endpoint": "https://maple.example.org/revoke", "client_id": "hub",
         "auth": "client_secret_basic", "fdx": {"base_url": "https://maple.example.org/fdx/v5", "version": "5"},
-        "scopes": {"ACCOUNT_BASIC": "accounts", "TRANSACTIONS": "transactions"}, "recipient_shown_by": "hub",
-        "bank_grant": "per_token", "customer_identity": "none", "revoke": ["rfc7009"]})
+        "scopes": {"ACCOUNT_BASIC": "accounts", "TRANSACTIONS": "transactions"}, "consent_shown_by": "hub",
+        "grant_scope": "per_token", "customer_identity": "none", "revoke": ["rfc7009"]})
 }
 
 fn providers() -> Vec<OperationSpec> {

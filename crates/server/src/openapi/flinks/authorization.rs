@@ -119,7 +119,7 @@ pub(super) fn revoke_operation(method: Method) -> OperationSpec {
         .with_empty_response(204, "The connection has ended", &[])
         .with_oauth_errors([
             (OAuthCode::InvalidRequest, "The access token is missing, malformed or expired"),
-            (OAuthCode::InvalidRequest, "This token names no connection"),
+            (OAuthCode::InvalidRequest, "This access token does not belong to a connection"),
             (
                 OAuthCode::InvalidRequest,
                 "A newer login has replaced this connection: revoke with the newer login's token",

@@ -28,7 +28,12 @@ async fn audit_events_can_be_filtered_and_paged(kit: TestHub) {
     kit.wait_until("the bank is told", async || list_events(&kit, &subject_query).await.len() == 4).await;
     let mut actions = list_event_actions(&kit, &subject_query).await;
     actions.sort();
-    let all = ["connection.activated", "connection.bank_told", "connection.ended", "connection.opened"];
+    let all = [
+        "connection.activated",
+        "connection.provider_revocation_changed",
+        "connection.ended",
+        "connection.opened",
+    ];
     assert_eq!(actions, all);
     for query in [
         "action=connection.ended".to_owned(),

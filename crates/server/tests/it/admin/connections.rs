@@ -78,7 +78,7 @@ async fn operator_end_invalidates_tokens_and_notifies_provider(kit: TestHub) {
     assert_eq!(kit.read("/accounts", &tokens.access).await.json()["code"], 602);
     assert_eq!(kit.refresh(&kit.acme(), &tokens.refresh).await.json()["error"], "invalid_grant");
     kit.wait_until("the bank is told", async || {
-        show_connection(&kit, &tokens.id).await["bank"] == "accepted"
+        show_connection(&kit, &tokens.id).await["provider_revocation"] == "accepted"
     })
     .await;
     let shown = show_connection(&kit, &tokens.id).await;
@@ -95,7 +95,12 @@ async fn operator_end_invalidates_tokens_and_notifies_provider(kit: TestHub) {
     let actions: Vec<_> = events.iter().map(|event| event["action"].as_str().unwrap()).collect();
     assert_eq!(
         actions,
-        ["connection.opened", "connection.activated", "connection.ended", "connection.bank_told"]
+        [
+            "connection.opened",
+            "connection.activated",
+            "connection.ended",
+            "connection.provider_revocation_changed"
+        ]
     );
     for secret in ["mt-alice", &tokens.access, &tokens.refresh, &tokens.code] {
         assert!(!shown.to_string().contains(secret), "{shown}");

@@ -16,8 +16,8 @@ async fn create_failed_job(kit: &TestHub) -> (ConnectionId, String) {
     kit.wait_until("it was tried", async || list_jobs(kit, "state=pending").await[0]["attempts"] == 1).await;
     kit.advance(std::time::Duration::from_hours(7 * 24));
     kit.app().job_notify().notify_one();
-    kit.wait_until("the job is given up", async || !list_jobs(kit, "state=dead").await.is_empty()).await;
-    let job = list_jobs(kit, "state=dead&kind=tell_bank&provider_id=1000").await.remove(0);
+    kit.wait_until("the job is given up", async || !list_jobs(kit, "state=failed").await.is_empty()).await;
+    let job = list_jobs(kit, "state=failed&kind=revoke_at_provider&provider_id=1000").await.remove(0);
     assert_eq!((&job["connection_id"], &job["holds_token"]), (&json!(tokens.id), &json!(true)), "{job}");
     (tokens.id, job["id"].as_str().unwrap().to_owned())
 }
@@ -34,12 +34,13 @@ async fn post(kit: &TestHub, path: &str) -> (u16, Value) {
 }
 
 async fn get_provider_revocation(kit: &TestHub, id: &ConnectionId) -> Value {
-    kit.send_admin_request(Method::GET, &format!("/connections/{id}")).await.json()["bank"].clone()
+    kit.send_admin_request(Method::GET, &format!("/connections/{id}")).await.json()["provider_revocation"]
+        .clone()
 }
 
 async fn failed_job_is_retried_on_operator_request(kit: TestHub) {
     let (connection, job) = create_failed_job(&kit).await;
-    assert_eq!(get_provider_revocation(&kit, &connection).await, "dead");
+    assert_eq!(get_provider_revocation(&kit, &connection).await, "failed");
     kit.inject_faults(json!({"fail": null})).await;
     assert_eq!(
         post(&kit, &format!("/jobs/{job}/retry")).await,
@@ -49,10 +50,10 @@ async fn failed_job_is_retried_on_operator_request(kit: TestHub) {
         get_provider_revocation(&kit, &connection).await == "accepted"
     })
     .await;
-    assert!(list_jobs(&kit, "state=dead").await.is_empty());
+    assert!(list_jobs(&kit, "state=failed").await.is_empty());
     let (status, refused) = post(&kit, &format!("/jobs/{job}/retry")).await;
     assert_eq!((status, &refused["code"]), (409, &json!("conflict")));
-    assert_eq!(refused["detail"], "The job is done: only one that is dead can be retried or closed");
+    assert_eq!(refused["detail"], "The job is done: only one that has failed can be retried or closed");
 }
 
 async fn close_job_deletes_its_token(kit: TestHub) {
@@ -64,7 +65,7 @@ async fn close_job_deletes_its_token(kit: TestHub) {
     );
     assert_eq!(
         get_provider_revocation(&kit, &connection).await,
-        "dead",
+        "failed",
         "what was not told is not called told"
     );
     let shown = kit.send_admin_request(Method::GET, &format!("/connections/{connection}")).await.json();

@@ -17,7 +17,7 @@ on_both!(
 async fn take_prairie_settings(kit: &TestHub) -> Value {
     let shown = kit.run_admin_operation(Method::GET, "/providers/3000", None).await;
     for statement in [
-        "DELETE FROM refresh_counts WHERE provider_id = 3000",
+        "DELETE FROM provider_refresh_stats WHERE provider_id = 3000",
         "DELETE FROM providers WHERE id = 3000",
         "DELETE FROM audit_events WHERE subject_kind = 'provider' AND subject_id = '3000'",
     ] {
@@ -44,7 +44,7 @@ async fn provider_added_by_api_connects_and_secret_is_sealed(kit: TestHub) {
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
     assert_eq!(kit.revoke(&tokens.access).await.status, 204);
     kit.wait_until("the bank is told", async || {
-        kit.run_admin_operation(Method::GET, &format!("/connections/{}", tokens.id), None).await["bank"]
+        kit.run_admin_operation(Method::GET, &format!("/connections/{}", tokens.id), None).await["provider_revocation"]
             == "accepted"
     })
     .await;
@@ -124,8 +124,8 @@ fn list_invalid_fields() -> Vec<(&'static str, Vec<Value>)> {
         ),
         ("scopes", vec![json!({}), json!([]), json!("x")]),
         ("account_types", vec![json!("depositAccount"), json!({})]),
-        ("recipient_shown_by", vec![json!("bank"), json!(5)]),
-        ("bank_grant", vec![json!("mine"), json!(5)]),
+        ("consent_shown_by", vec![json!("provider"), json!(5)]),
+        ("grant_scope", vec![json!("mine"), json!(5)]),
         ("customer_identity", vec![json!("mine"), json!(5)]),
         ("accounts_field", text()),
         ("grant_field", text()),
@@ -190,7 +190,7 @@ async fn add_provider_with_invalid_field_is_rejected(kit: TestHub) {
         (replace_field(&good, "account_types", Some(json!(["boat"]))), "account_types[0]"),
         (replace_field(&good, "revoke", Some(json!(["rfc7009", "fax"]))), "revoke[1]"),
         (replace_field(&good, "revocation_endpoint", None), "revoke"),
-        (replace_field(&good, "customer_identity", Some(json!("none"))), "bank_grant"),
+        (replace_field(&good, "customer_identity", Some(json!("none"))), "grant_scope"),
         (replace_field(&good, "colour", Some(json!("red"))), "colour"),
         (replace_field(&good, "source", Some(json!("config"))), "source"),
         (replace_field(&good, "state", Some(json!("paused"))), "state"),

@@ -158,7 +158,8 @@ async fn partner_lifecycle_from_creation_to_recipient_removal(kit: TestHub) {
     assert_eq!(kit.call(Method::GET, &format!("/api/v1{path}"), &token).await.status, 404);
     kit.wait_until("the bank is told of both", async || kit.list_grant_states().await == ["ended", "ended"])
         .await;
-    kit.wait_until("the removal is over", async || kit.sql("SELECT 1 FROM removals").await.is_empty()).await;
+    kit.wait_until("the removal is over", async || kit.sql("SELECT 1 FROM client_removals").await.is_empty())
+        .await;
     for tokens in [&alice, &bob] {
         assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::ClientRemoved));
         let seen: Value =

@@ -21,7 +21,7 @@ impl TestHub {
 
     async fn retry_registration_job(&self) {
         let failed_job =
-            self.list_jobs_of_kind("register_client").await[0]["id"].as_str().unwrap().to_owned();
+            self.list_jobs_of_kind("register_upstream_client").await[0]["id"].as_str().unwrap().to_owned();
         self.run_admin_operation(Method::POST, &format!("/jobs/{failed_job}/retry"), None).await;
     }
 }
@@ -39,7 +39,7 @@ async fn rfc7591_s3_2_2_software_statement_error_rejects(kit: TestHub) {
         let reason = json!(format!("The data provider refuses the registration: {refusal}"));
         assert_eq!(kit.load_registration(&recipient).await["reason"], reason);
         assert_eq!(kit.load_partner_view(&recipient).await, (json!("REJECTED"), reason));
-        let job = kit.wait_for_job("register_client", "done").await;
+        let job = kit.wait_for_job("register_upstream_client", "done").await;
         assert_eq!(job["outcome"], format!("HTTP 400 {refusal}: rejected"));
         assert_eq!(kit.list_registration_steps(&recipient).await.last().unwrap(), "provider rejected");
         // It may be asked for again.
@@ -54,7 +54,7 @@ async fn rfc7591_s3_2_2_other_error_needs_manual_action(kit: TestHub) {
     kit.enable_client_registration_at(&format!("{}/register", bank.url)).await;
     let recipient = kit.create_approved_recipient().await;
     let rest = "correct the provider's settings and try again, or reject the registration";
-    let job = kit.wait_for_job("register_client", "dead").await;
+    let job = kit.wait_for_job("register_upstream_client", "failed").await;
     assert_eq!(job["outcome"], format!("HTTP 400 invalid_redirect_uri: {rest}"));
 
     kit.enable_client_registration().await;
@@ -66,10 +66,10 @@ async fn rfc7591_s3_2_2_other_error_needs_manual_action(kit: TestHub) {
     kit.retry_registration_job().await;
     let outcome = format!("HTTP 400 invalid_client_metadata: {rest}");
     kit.wait_until("it is refused again", async || {
-        kit.list_jobs_of_kind("register_client").await[0]["outcome"] == outcome
+        kit.list_jobs_of_kind("register_upstream_client").await[0]["outcome"] == outcome
     })
     .await;
-    assert_eq!(kit.wait_for_job("register_client", "dead").await["outcome"], outcome);
+    assert_eq!(kit.wait_for_job("register_upstream_client", "failed").await["outcome"], outcome);
     assert_eq!(kit.load_registration(&recipient).await["reason"], Value::Null);
     assert_eq!(
         kit.load_partner_view(&recipient).await,

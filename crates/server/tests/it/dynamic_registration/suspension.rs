@@ -47,7 +47,7 @@ async fn registration_endpoint_failures_do_not_affect_data(kit: TestHub) {
         kit.create_approved_recipient().await;
     }
     kit.wait_until("each is asked for", async || {
-        let jobs = kit.list_jobs_of_kind("register_client").await;
+        let jobs = kit.list_jobs_of_kind("register_upstream_client").await;
         jobs.len() == most + 1 && jobs.iter().all(|job| job["outcome"] == "HTTP 503")
     })
     .await;
@@ -79,7 +79,7 @@ async fn client_registration_waits_until_provider_is_released(kit: TestHub) {
     for (nth, state) in [ProviderState::Paused, ProviderState::AutoPaused].into_iter().enumerate() {
         kit.set_provider_state(1000, state).await;
         let recipient = kit.create_approved_recipient().await;
-        let job = kit.wait_for_job("register_client", "pending").await;
+        let job = kit.wait_for_job("register_upstream_client", "pending").await;
         let expected_outcome = format!("the provider is {state}: it is asked when it is released");
         assert_eq!(job["outcome"], expected_outcome);
         assert_eq!(kit.load_registration(&recipient).await["state"], "pending_activation");
@@ -97,15 +97,15 @@ async fn retired_provider_rejects_approval_and_activation(kit: TestHub) {
     kit.request_registration(&recipient).await;
     kit.set_provider_state(1000, ProviderState::Retired).await;
     kit.assert_step_rejected(&recipient, "approve", json!({})).await;
-    assert!(kit.list_jobs_of_kind("register_client").await.is_empty());
+    assert!(kit.list_jobs_of_kind("register_upstream_client").await.is_empty());
 
     kit.set_provider_state(1000, ProviderState::Active).await;
     kit.complete_registration_step(&recipient, "approve", json!({})).await;
-    kit.wait_for_job("register_client", "pending").await;
+    kit.wait_for_job("register_upstream_client", "pending").await;
     kit.set_provider_state(1000, ProviderState::Retired).await;
     let calls_before = endpoint.calls().len();
     kit.advance(Duration::from_mins(1));
-    let job = kit.wait_for_job("register_client", "dead").await;
+    let job = kit.wait_for_job("register_upstream_client", "failed").await;
     assert_eq!((&job["outcome"], endpoint.calls().len()), (&json!(PROVIDER_RETIRED), calls_before));
     let by_hand = json!({"upstream_client_id": "by-hand", "upstream_client_secret": "x"});
     kit.assert_step_rejected(&recipient, "activate", by_hand).await;
@@ -119,7 +119,7 @@ async fn provider_retired_during_registration_activates_nothing(kit: TestHub) {
     gate.wait_for_request().await;
     kit.set_provider_state(1000, ProviderState::Retired).await;
     gate.release_response();
-    let job = kit.wait_for_job("register_client", "dead").await;
+    let job = kit.wait_for_job("register_upstream_client", "failed").await;
     assert_eq!(job["outcome"], format!("HTTP 201: {PROVIDER_RETIRED}; the client is deleted there"));
     assert_eq!(kit.load_registration(&recipient).await["state"], "pending_activation");
     assert_late_client_deleted(&kit, &gate).await;

@@ -9,11 +9,11 @@ use fdx::ErrorCode;
 use crate::support::query_parameter;
 
 /// The titles of pages that say no.
-pub(super) const UNKNOWN_CLIENT: &str = "This service is not known here";
-pub(super) const UNKNOWN_REDIRECT: &str = "This service sent you the wrong way";
+pub(super) const UNKNOWN_CLIENT: &str = "We do not recognize this service";
+pub(super) const UNKNOWN_REDIRECT: &str = "The link from this service is incorrect";
 pub(super) const START_AGAIN: &str = "Please start again";
-pub(super) const FOREIGN_FORM: &str = "This did not come from our page";
-pub(super) const NOT_FOUND: &str = "There is nothing here";
+pub(super) const INVALID_FORM: &str = "We could not accept this form";
+pub(super) const NOT_FOUND: &str = "Page not found";
 
 /// The one answer that a request may get.
 #[derive(Clone, Debug)]

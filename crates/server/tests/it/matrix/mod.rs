@@ -23,7 +23,7 @@ use callers::{
     CallerCredentials, EXCLUDED_SCOPE, FULL_SCOPE, LIMITED_SCOPE, UnauthorizedCaller, prepare_callers,
 };
 use expectations::{
-    ExpectedResponse, FOREIGN_FORM, NOT_FOUND, START_AGAIN, UNKNOWN_CLIENT, UNKNOWN_REDIRECT,
+    ExpectedResponse, INVALID_FORM, NOT_FOUND, START_AGAIN, UNKNOWN_CLIENT, UNKNOWN_REDIRECT,
     assert_valid_response,
 };
 
@@ -102,7 +102,7 @@ fn build_request(route: &Route, victim: &Victim, credentials: &CallerCredentials
             RawRequest::post(path, "application/json", build_refresh_body(credentials))
         }
         ("POST", "/consent/{request_id}") => {
-            RawRequest::post(path, "application/x-www-form-urlencoded", "decision=approve&form_token=x")
+            RawRequest::post(path, "application/x-www-form-urlencoded", "decision=approve&csrf_token=x")
         }
         ("POST", "/api/v1/recipients") | ("PUT", _) => {
             management::build_recipient_request(&route.method, path)
@@ -180,7 +180,7 @@ fn expected_response(route: &Route, caller: UnauthorizedCaller) -> ExpectedRespo
         (ApiSurface::Page, "GET", "/consent/{request_id}" | "/callback/{provider_id}") => {
             ExpectedResponse::Page(400, START_AGAIN)
         }
-        (ApiSurface::Page, "POST", "/consent/{request_id}") => ExpectedResponse::Page(403, FOREIGN_FORM),
+        (ApiSurface::Page, "POST", "/consent/{request_id}") => ExpectedResponse::Page(403, INVALID_FORM),
         (ApiSurface::Page, "GET", "/") => ExpectedResponse::Page(200, "Bowline"),
         (ApiSurface::Page, "GET", "/openapi/admin.json" | "/openapi/flinks.json" | "/openapi/fdx.json") => {
             ExpectedResponse::Page(200, "\"openapi\"")
@@ -253,7 +253,7 @@ fn expected_revoke_response(caller: UnauthorizedCaller) -> ExpectedResponse {
             ExpectedResponse::invalid_request("The access token is missing, malformed or expired")
         }
         UnauthorizedCaller::ClientToken | UnauthorizedCaller::OtherPartner => {
-            ExpectedResponse::invalid_request("This token names no connection")
+            ExpectedResponse::invalid_request("This access token does not belong to a connection")
         }
         UnauthorizedCaller::Replaced => ExpectedResponse::invalid_request(
             "A newer login has replaced this connection: revoke with the newer login's token",

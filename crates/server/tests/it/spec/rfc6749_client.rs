@@ -85,8 +85,8 @@ async fn rfc6749_s4_1_1_upstream_request_uses_only_hub_values() {
     for _ in 0..2 {
         let began = kit.authorize(&TestHub::build_authorization_query(&kit.acme())).await;
         let (at, page) = kit.follow(kit.app().public_url(), began).await;
-        let token = bowline::cli::find_hidden_field(&page.body, "form_token").unwrap();
-        let yes = [("form_token", token.as_str()), ("decision", "approve")];
+        let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
+        let yes = [("csrf_token", token.as_str()), ("decision", "approve")];
         let answer = kit.send(bowline::cli::BrowserRequest::new(Method::POST, &at).form(&yes)).await;
         assert_eq!(answer.status, 303);
         let to = answer.location.unwrap();

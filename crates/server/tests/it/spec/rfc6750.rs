@@ -72,7 +72,7 @@ async fn rfc6750_s2_2_s2_3_token_in_body_or_query_is_rejected() {
         bad_request("invalid_request"),
         "even beside the header: the mistake is seen"
     );
-    assert!(error_description(&query).starts_with("access_token must not stand in the query"));
+    assert!(error_description(&query).starts_with("access_token must not be sent in the query"));
     assert_eq!(kit.load_end_cause(&tokens.id).await, None);
 }
 

@@ -123,8 +123,8 @@ async fn rfc7636_s7_1_hub_uses_fresh_verifier_for_each_upstream_code() {
     for _ in 0..2 {
         let answer = kit.authorize(&TestHub::build_authorization_query(&kit.acme())).await;
         let (at, page) = kit.follow(kit.app().public_url(), answer).await;
-        let token = bowline::cli::find_hidden_field(&page.body, "form_token").unwrap();
-        let yes = [("form_token", token.as_str()), ("decision", "approve")];
+        let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
+        let yes = [("csrf_token", token.as_str()), ("decision", "approve")];
         let sent = bowline::cli::BrowserRequest::new(http::Method::POST, &at).form(&yes);
         let to = kit.send(sent).await.location.unwrap();
         assert_eq!(query_parameter(&to, "code_challenge_method").as_deref(), Some("S256"));
@@ -152,8 +152,8 @@ async fn rfc7636_s7_1_upstream_challenge_is_not_the_recipients() {
     let query = super::build_authorize_query(&kit.acme(), &[("code_challenge", Some(CHALLENGE)), METHOD]);
     let answer = kit.authorize(&query).await;
     let (at, page) = kit.follow(kit.app().public_url(), answer).await;
-    let token = bowline::cli::find_hidden_field(&page.body, "form_token").unwrap();
-    let yes = [("form_token", token.as_str()), ("decision", "approve")];
+    let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
+    let yes = [("csrf_token", token.as_str()), ("decision", "approve")];
     let to = kit
         .send(bowline::cli::BrowserRequest::new(http::Method::POST, &at).form(&yes))
         .await

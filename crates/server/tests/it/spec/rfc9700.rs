@@ -180,8 +180,8 @@ async fn rfc9700_s4_4_code_from_another_provider_is_rejected() {
     let at_maple = approve_and_capture_callback(&kit).await;
     let query = build_authorize_query(&kit.acme(), &[("provider_id", Some("2000"))]);
     let (at, page) = kit.follow(kit.app().public_url(), kit.authorize(&query).await).await;
-    let token = bowline::cli::find_hidden_field(&page.body, "form_token").unwrap();
-    let yes = [("form_token", token.as_str()), ("decision", "approve")];
+    let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
+    let yes = [("csrf_token", token.as_str()), ("decision", "approve")];
     let to = kit.send(BrowserRequest::new(Method::POST, &at).form(&yes)).await.location.unwrap();
     let (code, state) = (query_parameter(&at_maple, "code").unwrap(), query_parameter(&to, "state").unwrap());
     let injected = kit.url(&format!("/callback/2000?code={code}&state={state}"));
@@ -245,8 +245,8 @@ async fn rfc9700_s4_11_removed_redirect_uri_gets_error_page() {
     let selector = ClientSelector::for_kind(ClientKind::Recipient, ClientId::parse(&acme.id).unwrap());
     let actor = Actor::new(ActorKind::Operator, "test");
     assert!(replace_redirect_uris(&ctx, selector, others, actor).await.unwrap());
-    let token = bowline::cli::find_hidden_field(&page.body, "form_token").unwrap();
-    let no = [("form_token", token.as_str()), ("decision", "deny")];
+    let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
+    let no = [("csrf_token", token.as_str()), ("decision", "deny")];
     let answer = kit.send(BrowserRequest::new(Method::POST, &at).form(&no)).await;
     assert_eq!((answer.status, answer.location), (403, None));
     let answer = open_url(&kit, &accepted).await;
@@ -260,14 +260,14 @@ async fn rfc9700_s4_12_redirect_after_post_uses_303() {
     assert_eq!(began.status, 303);
     let at = resolve_url(kit.app().public_url(), began.location.as_deref().unwrap());
     let page = open_url(&kit, &at).await;
-    let token = bowline::cli::find_hidden_field(&page.body, "form_token").unwrap();
-    let yes = [("form_token", token.as_str()), ("decision", "approve")];
+    let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
+    let yes = [("csrf_token", token.as_str()), ("decision", "approve")];
     assert_eq!(kit.send(BrowserRequest::new(Method::POST, &at).form(&yes)).await.status, 303, "to the bank");
     let (at, page) = kit
         .follow(kit.app().public_url(), kit.authorize(&TestHub::build_authorization_query(&kit.acme())).await)
         .await;
-    let token = bowline::cli::find_hidden_field(&page.body, "form_token").unwrap();
-    let no = [("form_token", token.as_str()), ("decision", "deny")];
+    let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
+    let no = [("csrf_token", token.as_str()), ("decision", "deny")];
     assert_eq!(
         kit.send(BrowserRequest::new(Method::POST, &at).form(&no)).await.status,
         303,

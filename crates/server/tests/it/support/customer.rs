@@ -44,9 +44,9 @@ impl AuthorizationFlow<'_> {
         page: &BrowserResponse,
         fields: &[(&str, &str)],
     ) -> (String, BrowserResponse) {
-        let token = find_hidden_field(&page.body, "form_token")
+        let token = find_hidden_field(&page.body, "csrf_token")
             .unwrap_or_else(|| panic!("no form at {at}: {}", page.body));
-        let mut all = vec![("form_token", token.as_str())];
+        let mut all = vec![("csrf_token", token.as_str())];
         all.extend(fields);
         let answer = self.browser.send(BrowserRequest::new(Method::POST, at).form(&all)).await.unwrap();
         self.follow(at, answer).await

@@ -279,10 +279,10 @@ impl HubProcess {
         self.bank.logins().into_iter().find(|login| login.username == username).unwrap().password
     }
 
-    /// Pulls levers of the bank.
-    pub(crate) async fn inject_faults(&self, levers: serde_json::Value) {
-        let mut sent = BrowserRequest::new(Method::PUT, &format!("{}/levers", self.bank_url));
-        sent.json = Some(levers);
+    /// Injects faults into the bank.
+    pub(crate) async fn inject_faults(&self, faults: serde_json::Value) {
+        let mut sent = BrowserRequest::new(Method::PUT, &format!("{}/faults", self.bank_url));
+        sent.json = Some(faults);
         assert_eq!(self.browser.send(sent).await.unwrap().status, 200);
     }
 
@@ -294,7 +294,7 @@ impl HubProcess {
 
     /// How many grants live at the bank.
     pub(crate) async fn count_active_grants(&self) -> usize {
-        let listed = BrowserRequest::new(Method::GET, &format!("{}/levers/grants", self.bank_url));
+        let listed = BrowserRequest::new(Method::GET, &format!("{}/faults/grants", self.bank_url));
         let listed = self.browser.send(listed).await.unwrap().json();
         listed.as_array().unwrap().iter().filter(|grant| grant["state"] == "active").count()
     }
@@ -342,7 +342,7 @@ impl HubProcess {
             "SELECT {}, {}, {}",
             of("refresh_tokens", ""),
             of("upstream_credentials", ""),
-            of("jobs", " AND kind = 'tell_bank'")
+            of("jobs", " AND kind = 'revoke_at_provider'")
         );
         let counted = self.sql(&counted).await;
         assert_eq!(counted, [if ended { "0|0|1" } else { "1|1|0" }], "rows of {id}, ended: {ended}");

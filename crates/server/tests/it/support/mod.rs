@@ -260,7 +260,8 @@ impl TestHub {
             ..RecipientDraft::default()
         };
         let client_id = ClientId::parse(id).unwrap();
-        self.register(draft, Some(ClientCredentials { client_id, client_secret: secret.into() }), &[1000]).await
+        self.register(draft, Some(ClientCredentials { client_id, client_secret: secret.into() }), &[1000])
+            .await
     }
 
     async fn register(
@@ -533,9 +534,9 @@ impl TestHub {
         self.send(sent).await
     }
 
-    pub(crate) async fn inject_faults(&self, levers: Value) {
+    pub(crate) async fn inject_faults(&self, faults: Value) {
         let mut sent = BrowserRequest::new(Method::PUT, &self.world.maple().faults_url());
-        sent.json = Some(levers);
+        sent.json = Some(faults);
         assert_eq!(self.send(sent).await.status, 200);
     }
 

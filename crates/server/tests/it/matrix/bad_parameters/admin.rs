@@ -53,13 +53,21 @@ fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
             "POST",
             "/admin/v1/registrations".into(),
             r#"{"client_ids":["dc-nobody"],"provider_ids":[1000]}"#,
-            problem(404, "not_found", "No registration was requested, because pairs were rejected (rejected pairs: 1)"),
+            problem(
+                404,
+                "not_found",
+                "No registration was requested, because pairs were rejected (rejected pairs: 1)",
+            ),
         ),
         (
             "POST",
             "/admin/v1/registrations".into(),
             r#"{"client_ids":["dc-sandbox"],"provider_ids":[1000]}"#,
-            problem(409, "conflict", "No registration was requested, because pairs were rejected (rejected pairs: 1)"),
+            problem(
+                409,
+                "conflict",
+                "No registration was requested, because pairs were rejected (rejected pairs: 1)",
+            ),
         ),
         (
             "POST",
@@ -143,9 +151,9 @@ fn build_end_cases(values: &InputValues) -> Vec<InputCase> {
 /// The lists, the parameters of each with a good value, and what a bad one is told.
 type ListParameters = (&'static str, &'static [(&'static str, &'static str, &'static str)]);
 const EXPECTED_ACTION: &str = "expected client.registered, client.state_changed, client.redirect_uris_replaced, \
-    client.secret_regenerated, client.removed, provider.changed, provider.orphan_settled, registration.changed, \
-    connection.opened, connection.activated, connection.ended, connection.code_refused, connection.bank_told, \
-    job.retried, job.closed, operator.bootstrap_issued, operator.added, operator.removed";
+    client.secret_regenerated, client.removed, provider.changed, provider.orphaned_grant_resolved, registration.changed, \
+    connection.opened, connection.activated, connection.ended, connection.code_rejected, connection.provider_revocation_changed, \
+    job.retried, job.closed, operator.bootstrap_token_issued, operator.added, operator.removed";
 const EXPECTED_TIME: &str = "expected a time in RFC 3339";
 const EXPECTED_CLIENT_ID: &str = "expected a client's id";
 const LISTS: [ListParameters; 8] = [
@@ -163,11 +171,11 @@ const LISTS: [ListParameters; 8] = [
     (
         "/admin/v1/jobs",
         &[
-            ("state", "dead", "expected pending, done, dead"),
+            ("state", "failed", "expected pending, done, dead"),
             (
                 "kind",
-                "tell_bank",
-                "expected tell_bank, revoke_orphan, recover_code, register_client, delete_client",
+                "revoke_at_provider",
+                "expected revoke_at_provider, revoke_orphaned_grant, recover_authorization_code, register_upstream_client, delete_upstream_client",
             ),
             ("provider_id", "9999", "expected a positive integer"),
         ],

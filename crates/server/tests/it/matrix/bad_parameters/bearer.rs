@@ -109,7 +109,7 @@ fn build_revoke_cases(values: &InputValues) -> Vec<InputCase> {
     for name in ["client_secret", "code", "refresh_token", "access_token", "token", "code_verifier"] {
         for method in ["DELETE", "POST"] {
             let raw = RawRequest::new(method, format!("/api/v1/revoke?{name}=x")).bearer(&values.access);
-            let description = format!("{name} must not stand in the query: send it in the body or a header");
+            let description = format!("{name} must not be sent in the query: use the body or a header");
             let expected = ExpectedResponse::invalid_request(description);
             cases.push(InputCase::new(format!("revoke: {name} in the query"), raw, expected));
         }

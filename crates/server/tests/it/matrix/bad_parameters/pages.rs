@@ -6,7 +6,7 @@ use bowline::cli::find_hidden_field;
 use domain::id::AuthorizationRequestId;
 use store::query::{FindAuthorizationRequestByState, GetAuthorizationRequest};
 
-use super::super::expectations::{ExpectedResponse, FOREIGN_FORM, NOT_FOUND, START_AGAIN};
+use super::super::expectations::{ExpectedResponse, INVALID_FORM, NOT_FOUND, START_AGAIN};
 use super::super::load_connection_state;
 use super::{BadValue, CHALLENGE, ForeignValues, InputCase, InputValues};
 use crate::support::{ConnectionTokens, RawRequest, SCOPE, TestHub, query_parameter};
@@ -65,7 +65,7 @@ pub(super) async fn create_input_values(kit: &TestHub) -> (InputValues, Connecti
         },
         request,
         cookie: read_set_cookie(&began),
-        csrf_token: find_hidden_field(&page.body, "form_token").unwrap(),
+        csrf_token: find_hidden_field(&page.body, "csrf_token").unwrap(),
         state,
         cookies,
         issuer: kit.bank_site(1000).url.clone(),
@@ -88,7 +88,7 @@ async fn approve_consent(kit: &TestHub, url: &str) -> (String, String) {
     let (at, cookie) = (began.location.clone().unwrap(), read_set_cookie(&began));
     let page = kit.send_raw(&RawRequest::get(at.clone()).header("cookie", cookie.clone())).await;
     let body =
-        format!("form_token={}&decision=approve", find_hidden_field(&page.body, "form_token").unwrap());
+        format!("csrf_token={}&decision=approve", find_hidden_field(&page.body, "csrf_token").unwrap());
     let sent = kit.send_raw(&RawRequest::post(at, FORM, body).header("cookie", cookie.clone())).await;
     ExpectedResponse::RedirectToProvider.assert_matches(&sent, "the way to the bank");
     (query_parameter(&sent.location.unwrap(), "state").unwrap(), cookie)
@@ -108,7 +108,7 @@ pub(super) async fn load_request_states(
 
 /// Both browsers can still take their step.
 pub(super) async fn assert_flows_can_continue(kit: &TestHub, values: &InputValues) {
-    let declined = format!("form_token={}&decision=deny", values.csrf_token);
+    let declined = format!("csrf_token={}&decision=deny", values.csrf_token);
     let consent = RawRequest::post(format!("/consent/{}", values.request), FORM, declined);
     let answer = kit.send_raw(&consent.header("cookie", values.cookie.as_str())).await;
     let denied = || {
@@ -173,40 +173,40 @@ pub(in super::super) fn build_consent_cases(values: &InputValues) -> Vec<InputCa
             raw,
             ExpectedResponse::Page(400, START_AGAIN),
         ));
-        let form = format!("form_token={}&decision=approve", values.csrf_token);
+        let form = format!("csrf_token={}&decision=approve", values.csrf_token);
         let raw = RawRequest::post(path.clone(), FORM, form).header("cookie", wrong);
         cases.push(InputCase::new(
             format!("consent, form, cookie {shown}"),
             raw,
-            ExpectedResponse::Page(403, FOREIGN_FORM),
+            ExpectedResponse::Page(403, INVALID_FORM),
         ));
     }
     cases.extend(build_consent_form_cases(values, &path));
     cases
 }
 
-/// Forms that did not come from our page, or say neither yes nor no.
+/// Forms that another site sent, or without a valid decision.
 fn build_consent_form_cases(values: &InputValues, path: &str) -> Vec<InputCase> {
-    let good = [("form_token", values.csrf_token.as_str()), ("decision", "approve")];
+    let good = [("csrf_token", values.csrf_token.as_str()), ("decision", "approve")];
     let post = |body: String| RawRequest::post(path, FORM, body).header("cookie", values.cookie.as_str());
     let mut cases = Vec::new();
     for bad in BadValue::ALL {
         let token = if bad == BadValue::Repeated { 400 } else { 403 };
-        for (name, status) in [("form_token", token), ("decision", 400)] {
+        for (name, status) in [("csrf_token", token), ("decision", 400)] {
             let raw = post(bad.build_query(&good, name));
-            let expected = ExpectedResponse::Page(status, FOREIGN_FORM);
+            let expected = ExpectedResponse::Page(status, INVALID_FORM);
             cases.push(InputCase::new(format!("consent: {bad:?} as {name}"), raw, expected));
         }
     }
-    let valid_form = || format!("form_token={}&decision=approve", values.csrf_token);
+    let valid_form = || format!("csrf_token={}&decision=approve", values.csrf_token);
     let both = format!("{}&decision=deny", valid_form());
-    cases.push(InputCase::new("consent: yes and no", post(both), ExpectedResponse::Page(400, FOREIGN_FORM)));
+    cases.push(InputCase::new("consent: yes and no", post(both), ExpectedResponse::Page(400, INVALID_FORM)));
     for decision in ["APPROVE", "yes", "true", "approve,deny"] {
         let raw = post(valid_form().replace("approve", decision));
         cases.push(InputCase::new(
             format!("consent: {decision}"),
             raw,
-            ExpectedResponse::Page(400, FOREIGN_FORM),
+            ExpectedResponse::Page(400, INVALID_FORM),
         ));
     }
     for (name, value) in [
@@ -221,7 +221,7 @@ fn build_consent_form_cases(values: &InputValues, path: &str) -> Vec<InputCase> 
         cases.push(InputCase::new(
             format!("consent: {name} {value}"),
             raw,
-            ExpectedResponse::Page(403, FOREIGN_FORM),
+            ExpectedResponse::Page(403, INVALID_FORM),
         ));
     }
     for media_type in ["application/json", "text/plain", "multipart/form-data; boundary=x", ""] {
@@ -229,13 +229,13 @@ fn build_consent_form_cases(values: &InputValues, path: &str) -> Vec<InputCase> 
         cases.push(InputCase::new(
             format!("consent: {media_type}"),
             raw,
-            ExpectedResponse::Page(415, FOREIGN_FORM),
+            ExpectedResponse::Page(415, INVALID_FORM),
         ));
     }
     cases.push(InputCase::new(
         "consent: 70 kB",
         post("x".repeat(70_000)),
-        ExpectedResponse::Page(413, FOREIGN_FORM),
+        ExpectedResponse::Page(413, INVALID_FORM),
     ));
     cases
 }

@@ -307,7 +307,7 @@ fn build_query_secret_cases(refresh: &str) -> impl Iterator<Item = InputCase> {
     let names = ["client_secret", "code", "refresh_token", "access_token", "token", "code_verifier"];
     names.into_iter().map(move |name| {
         let raw = RawRequest::post(format!("{PATH}?{name}=x"), JSON, refresh.to_owned());
-        let description = format!("{name} must not stand in the query: send it in the body or a header");
+        let description = format!("{name} must not be sent in the query: use the body or a header");
         InputCase::new(
             format!("token: {name} in the query"),
             raw,

@@ -1,0 +1,249 @@
+//! Fixes every value that the hub stores or sends: a renamed value breaks existing stores, audit chains and clients.
+
+use schemars::JsonSchema;
+use serde_json::Value;
+
+use crate::error::OAuthCode;
+use crate::id::{
+    AccessTokenId, AuditEventId, AuthorizationRequestId, ClientId, ConnectionId, CustomerId, JobId, LeaseId,
+    OperatorId,
+};
+use crate::model::audit_event::{ActorKind, AuditAction, SubjectKind};
+use crate::model::authorization_request::RequestStatus;
+use crate::model::client::{ClientKind, ClientState, Profile};
+use crate::model::connection::{ConnectionStatus, EndCause, UpstreamRevocation};
+use crate::model::job::{JobKind, JobState, OrphanedGrantStatus};
+use crate::model::operator::Role;
+use crate::model::provider::{
+    AccountType, ClientAuthentication, ConsentShownBy, CustomerIdentity, DynamicRegistration, FdxEndpoint,
+    FdxVersion, GrantScope, ProviderSettings, ProviderSource, ProviderState, RevokeMethod, SecretSource,
+    UpstreamClientMode,
+};
+use crate::model::registration::{RegistrationState, RegistrationStep};
+use crate::rule::client_registration::RegistrationErrorCode;
+use crate::scope::{ClientScope, DataCluster};
+use crate::str_enum::StrEnum;
+
+/// Returns the values of an enum, in the order of its variants.
+fn values<E: StrEnum>() -> Vec<&'static str> {
+    E::VARIANTS.iter().map(|variant| variant.value_str()).collect()
+}
+
+#[test]
+fn stored_enum_values_are_unchanged() {
+    assert_eq!(values::<ClientKind>(), ["recipient", "partner"]);
+    assert_eq!(values::<Profile>(), ["flinks", "fapi2"]);
+    assert_eq!(values::<ClientState>(), ["active", "suspended", "closed"]);
+    assert_eq!(values::<ProviderState>(), ["active", "paused", "retired", "auto_paused"]);
+    assert_eq!(values::<ProviderSource>(), ["config", "api"]);
+    assert_eq!(
+        values::<RegistrationState>(),
+        ["pending_approval", "pending_activation", "active", "suspended", "rejected"]
+    );
+    assert_eq!(values::<RegistrationStep>(), ["approve", "activate", "reject", "suspend", "reinstate"]);
+    assert_eq!(
+        values::<RequestStatus>(),
+        ["awaiting_consent", "at_provider", "exchanging", "connected", "failed"]
+    );
+    assert_eq!(values::<ConnectionStatus>(), ["pending", "active", "revoked", "expired", "abandoned"]);
+    assert_eq!(
+        values::<EndCause>(),
+        [
+            "recipient",
+            "customer",
+            "provider",
+            "operator",
+            "partner",
+            "client_removed",
+            "provider_removed",
+            "replaced",
+            "code_replayed",
+            "consent_end",
+            "idle",
+            "never_redeemed",
+        ]
+    );
+    assert_eq!(
+        values::<UpstreamRevocation>(),
+        ["pending", "accepted", "verified", "refused", "unknown", "unsupported", "not_needed", "failed"]
+    );
+    assert_eq!(
+        values::<JobKind>(),
+        [
+            "revoke_at_provider",
+            "revoke_orphaned_grant",
+            "recover_authorization_code",
+            "register_upstream_client",
+            "delete_upstream_client",
+        ]
+    );
+    assert_eq!(values::<JobState>(), ["pending", "done", "failed"]);
+    assert_eq!(values::<OrphanedGrantStatus>(), ["revoked", "possibly_active"]);
+    assert_eq!(values::<Role>(), ["viewer", "operator", "admin"]);
+}
+
+#[test]
+fn audit_values_are_unchanged() {
+    assert_eq!(values::<SubjectKind>(), ["connection", "client", "provider", "operator"]);
+    assert_eq!(values::<ActorKind>(), ["recipient", "customer", "provider", "operator", "partner", "system"]);
+    assert_eq!(
+        values::<AuditAction>(),
+        [
+            "client.registered",
+            "client.state_changed",
+            "client.redirect_uris_replaced",
+            "client.secret_regenerated",
+            "client.removed",
+            "provider.changed",
+            "provider.orphaned_grant_resolved",
+            "registration.changed",
+            "connection.opened",
+            "connection.activated",
+            "connection.ended",
+            "connection.code_rejected",
+            "connection.provider_revocation_changed",
+            "job.retried",
+            "job.closed",
+            "operator.bootstrap_token_issued",
+            "operator.added",
+            "operator.removed",
+        ]
+    );
+}
+
+/// Returns every enum value and member name of a type's JSON schema, sorted.
+fn schema_names<T: JsonSchema>() -> Vec<String> {
+    fn collect(schema: &Value, names: &mut Vec<String>) {
+        let strings = |value: &Value| value.as_str().map(str::to_owned);
+        names.extend(schema.get("const").and_then(strings));
+        names.extend(schema["enum"].as_array().into_iter().flatten().filter_map(strings));
+        for (name, _) in schema["properties"].as_object().into_iter().flatten() {
+            names.push(name.clone());
+        }
+        for alternative in schema["oneOf"].as_array().into_iter().flatten() {
+            collect(alternative, names);
+        }
+    }
+    let mut names = Vec::new();
+    collect(schemars::schema_for!(T).as_value(), &mut names);
+    names.sort();
+    names
+}
+
+#[test]
+fn provider_setting_names_are_unchanged() {
+    assert_eq!(
+        schema_names::<ProviderSettings>(),
+        [
+            "account_types",
+            "accounts_field",
+            "auth",
+            "authorization_endpoint",
+            "client_id",
+            "client_secret",
+            "consent_shown_by",
+            "country",
+            "customer_identity",
+            "dynamic_registration",
+            "fdx",
+            "grant_field",
+            "grant_scope",
+            "issuer",
+            "name",
+            "revocation_endpoint",
+            "revoke",
+            "scopes",
+            "token_endpoint",
+            "upstream_client",
+            "url",
+        ]
+    );
+    assert_eq!(schema_names::<DynamicRegistration>(), ["endpoint", "initial_access_token"]);
+    assert_eq!(schema_names::<FdxEndpoint>(), ["base_url", "version"]);
+}
+
+#[test]
+fn provider_setting_values_are_unchanged() {
+    assert_eq!(schema_names::<ClientAuthentication>(), ["client_secret_basic", "client_secret_post"]);
+    assert_eq!(schema_names::<ConsentShownBy>(), ["hub"]);
+    assert_eq!(schema_names::<CustomerIdentity>(), ["none", "token_field"]);
+    assert_eq!(schema_names::<FdxVersion>(), ["5", "6"]);
+    assert_eq!(schema_names::<GrantScope>(), ["per_client_customer", "per_token"]);
+    assert_eq!(schema_names::<RevokeMethod>(), ["rfc7009"]);
+    assert_eq!(schema_names::<SecretSource>(), ["env", "file", "sealed"]);
+    assert_eq!(schema_names::<UpstreamClientMode>(), ["hub", "registration"]);
+    assert_eq!(
+        values::<AccountType>(),
+        [
+            "depositAccount",
+            "locAccount",
+            "loanAccount",
+            "investmentAccount",
+            "insuranceAccount",
+            "annuityAccount",
+            "commercialAccount",
+        ]
+    );
+}
+
+#[test]
+fn scope_values_and_error_codes_are_unchanged() {
+    assert_eq!(
+        DataCluster::ALL.map(DataCluster::as_str),
+        [
+            "ACCOUNT_BASIC",
+            "ACCOUNT_DETAILED",
+            "ACCOUNT_PAYMENTS",
+            "INVESTMENTS",
+            "TRANSACTIONS",
+            "STATEMENTS",
+            "CUSTOMER_CONTACT",
+            "CUSTOMER_PERSONAL",
+        ]
+    );
+    assert_eq!(schema_names::<DataCluster>().len(), DataCluster::ALL.len());
+    assert_eq!(
+        [ClientScope::ProvidersRead, ClientScope::ClientAdmin].map(ClientScope::as_str),
+        ["providers:read", "client:admin"]
+    );
+    assert_eq!(
+        OAuthCode::ALL.map(OAuthCode::as_str),
+        [
+            "access_denied",
+            "invalid_request",
+            "invalid_client",
+            "invalid_grant",
+            "invalid_scope",
+            "unauthorized_client",
+            "unsupported_grant_type",
+            "unsupported_response_type",
+            "server_error",
+            "temporarily_unavailable",
+        ]
+    );
+    assert_eq!(
+        values::<RegistrationErrorCode>(),
+        [
+            "invalid_redirect_uri",
+            "invalid_client_metadata",
+            "invalid_software_statement",
+            "unapproved_software_statement",
+        ]
+    );
+}
+
+#[test]
+fn id_prefixes_are_unchanged() {
+    let prefixes = [
+        ClientId::PREFIX,
+        ConnectionId::PREFIX,
+        CustomerId::PREFIX,
+        AuthorizationRequestId::PREFIX,
+        JobId::PREFIX,
+        LeaseId::PREFIX,
+        AuditEventId::PREFIX,
+        OperatorId::PREFIX,
+        AccessTokenId::PREFIX,
+    ];
+    assert_eq!(prefixes, ["dc-", "con_", "cus_", "arq_", "job_", "lea_", "aud_", "opr_", "at_"]);
+}

@@ -1,0 +1,67 @@
+//! Flags that every command has, and the configuration that they select.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::error::CliError;
+use crate::config::Config;
+
+/// The configuration file that is used if none is named.
+const DEFAULT_CONFIG_FILE: &str = "bowline.toml";
+
+/// Flags of every command.
+#[derive(clap::Args, Debug, Clone)]
+pub(super) struct GlobalArgs {
+    /// Configuration file [default: ./bowline.toml, if it exists]
+    #[arg(long, global = true, env = "BOWLINE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Print results only, without notes or progress
+    #[arg(long, short, global = true)]
+    pub(super) quiet: bool,
+    /// Use of color in the output
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    color: Color,
+}
+
+/// Use of color in the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Color {
+    /// Use color on a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always use color
+    Always,
+    /// Never use color
+    Never,
+}
+
+impl GlobalArgs {
+    /// Returns the configuration file that is in use, if there is one.
+    pub(super) fn config_file(&self) -> Option<PathBuf> {
+        let default = PathBuf::from(DEFAULT_CONFIG_FILE);
+        self.config.clone().or_else(|| default.exists().then_some(default))
+    }
+
+    /// Loads the configuration from defaults, file, environment and flags; later layers take precedence.
+    pub(super) fn load_config(&self, flags: &[(&str, String)]) -> Result<Config, CliError> {
+        // `std::env::vars` panics on a variable that is not UTF-8, and the panic would print its value, which may be
+        // a secret. None of our variables can be such a value, so these are skipped.
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
+        Ok(Config::load(self.config_file().as_deref(), environment, flags)?)
+    }
+
+    /// Decides whether standard output is colored.
+    pub(super) fn use_color(&self) -> bool {
+        match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            // https://no-color.org: the variable counts whatever its value is.
+            Color::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        }
+    }
+}

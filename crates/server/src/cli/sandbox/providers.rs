@@ -1,0 +1,104 @@
+//! The sandbox's banks as the hub is configured for them.
+
+use std::io;
+use std::path::Path;
+
+use domain::{Clusters, DataCluster};
+use sandbox::bank::{Bank, BankSettings};
+
+/// How a bank is opened, and what the hub has to know of it.
+pub(super) struct SandboxProvider {
+    pub(super) provider_id: i64,
+    /// Names its files in the data folder.
+    pub(super) key: &'static str,
+    /// How far its port is above the hub's.
+    pub(super) port: u16,
+    pub(super) name: &'static str,
+    pub(super) open: fn(BankSettings) -> io::Result<Bank>,
+    /// Fields of its token reply: customer, accounts, grant.
+    fields: [&'static str; 3],
+    grant_scope: &'static str,
+    /// The version of FDX that it speaks.
+    fdx: u8,
+}
+
+/// The banks that everybody sees.
+pub(super) const SANDBOX_PROVIDERS: [SandboxProvider; 2] = [
+    SandboxProvider {
+        provider_id: 1000,
+        key: "maple",
+        port: 2,
+        name: "Maple Trust",
+        open: Bank::maple,
+        fields: ["customer_id", "accounts", "grant_id"],
+        grant_scope: "per_token",
+        fdx: 5,
+    },
+    SandboxProvider {
+        provider_id: 2000,
+        key: "rideau",
+        port: 3,
+        name: "Caisse Rideau",
+        open: Bank::rideau,
+        fields: ["membre", "comptes", "consentement"],
+        grant_scope: "per_token",
+        fdx: 6,
+    },
+];
+
+/// The bank of tests: whoever ends one token of a customer there ends them all.
+pub(super) const HIDDEN_PROVIDER: SandboxProvider = SandboxProvider {
+    provider_id: 3000,
+    key: "prairie",
+    port: 4,
+    name: "Prairie Credit Union",
+    open: Bank::prairie,
+    fields: ["customer_id", "accounts", "grant_id"],
+    grant_scope: "per_client_customer",
+    fdx: 5,
+};
+
+/// The hub's client at every bank.
+pub(super) const HUB_AT_BANK: &str = "bowline";
+
+impl SandboxProvider {
+    /// The `[[provider]]` of the hub's configuration.
+    pub(super) fn render_provider_config(&self, url: &str, secret: &Path) -> String {
+        let scopes: Vec<String> =
+            DataCluster::ALL.iter().map(|c| format!("{} = \"{}\"", c.as_str(), upstream_scope(*c))).collect();
+        let [customer, accounts, grant] = self.fields;
+        format!(
+            "[[provider]]\nid = {id}\nname = \"{name}\"\ncountry = \"CA\"\nissuer = \"{url}\"\n\
+             authorization_endpoint = \"{url}/authorize\"\ntoken_endpoint = \"{url}/token\"\n\
+             revocation_endpoint = \"{url}/revoke\"\nclient_id = \"{HUB_AT_BANK}\"\n\
+             client_secret = {{ file = {secret:?} }}\nfdx = {{ base_url = \"{url}/fdx/v{fdx}\", version = \"{fdx}\" }}\n\
+             scopes = {{ {scopes} }}\ngrant_scope = \"{grant_scope}\"\n\
+             customer_identity = {{ token_field = \"{customer}\" }}\naccounts_field = \"{accounts}\"\n\
+             grant_field = \"{grant}\"\nrevoke = [\"rfc7009\"]\n\n",
+            id = self.provider_id,
+            name = self.name,
+            secret = secret.display().to_string(),
+            scopes = scopes.join(", "),
+            grant_scope = self.grant_scope,
+            fdx = self.fdx,
+        )
+    }
+}
+
+/// Everything that the banks offer, in one scope.
+pub(super) fn full_scope() -> String {
+    Clusters::from_iter(DataCluster::ALL).to_string()
+}
+
+const fn upstream_scope(cluster: DataCluster) -> &'static str {
+    match cluster {
+        DataCluster::AccountBasic => "fdx:accountbasic:read",
+        DataCluster::AccountDetailed => "fdx:accountdetailed:read",
+        DataCluster::AccountPayments => "fdx:paymentnetworks:read",
+        DataCluster::Transactions => "fdx:transactions:read",
+        DataCluster::Investments => "fdx:investments:read",
+        DataCluster::CustomerContact => "fdx:customercontact:read",
+        DataCluster::CustomerPersonal => "fdx:customerpersonal:read",
+        DataCluster::Statements => "fdx:statements:read",
+    }
+}
