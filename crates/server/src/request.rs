@@ -160,6 +160,8 @@ impl de::Error for FieldError {
             "a boolean" => "must be true or false".to_owned(),
             "a sequence" => "must be an array".to_owned(),
             "a map" => "must be an object".to_owned(),
+            // An empty object where serde expects the name of a variant.
+            "enum" => "must be one of the documented values".to_owned(),
             text => format!("must be {text}"),
         })
     }
