@@ -458,7 +458,7 @@ pub(crate) fn render_problem(error: AdminError) -> Problem {
 }
 
 /// The message of an internal error.
-pub(crate) const UNAVAILABLE: &str = "The hub cannot answer at present";
+pub(crate) const UNAVAILABLE: &str = "The hub could not process the request";
 
 fn render_pairs(pairs: Vec<(RegistrationPair, String)>) -> Vec<PairProblemBody> {
     let to_body = |(pair, detail): (RegistrationPair, String)| PairProblemBody {

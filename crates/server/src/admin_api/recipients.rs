@@ -161,7 +161,7 @@ pub struct CreateRecipientRequest {
 impl RequestBody for CreateRecipientRequest {}
 
 fn scope_schema(_: &mut SchemaGenerator) -> Schema {
-    let clusters = DataCluster::ALL.map(DataCluster::as_str);
+    let clusters: Vec<_> = DataCluster::ALL.iter().map(|cluster| cluster.as_str()).collect();
     json_schema!({"type": "array", "items": {"type": "string", "enum": clusters},
         "contains": {"const": "ACCOUNT_BASIC"}})
 }

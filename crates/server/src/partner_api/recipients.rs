@@ -100,7 +100,7 @@ pub(crate) struct UpdateDataRecipientRequest {
 impl RequestBody for UpdateDataRecipientRequest {}
 
 fn scope_schema(_: &mut SchemaGenerator) -> Schema {
-    let clusters = DataCluster::ALL.map(DataCluster::as_str);
+    let clusters: Vec<_> = DataCluster::ALL.iter().map(|cluster| cluster.as_str()).collect();
     let any = clusters.join("|");
     json_schema!({"oneOf": [
         {"type": "string", "pattern": format!("^ *(({any}) +)*ACCOUNT_BASIC( +({any}))* *$")},

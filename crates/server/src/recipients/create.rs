@@ -31,19 +31,14 @@ pub enum RecipientError {
     IdTaken,
     /// An internal error.
     #[error(transparent)]
-    Internal(#[from] InternalError),
+    Internal(InternalError),
 }
 
-macro_rules! impl_from_internal {
-    ($($type:ty),+) => {$(
-        impl From<$type> for RecipientError {
-            fn from(error: $type) -> Self {
-                Self::Internal(error.into())
-            }
-        }
-    )+};
+impl<E: Into<InternalError>> From<E> for RecipientError {
+    fn from(error: E) -> Self {
+        Self::Internal(error.into())
+    }
 }
-impl_from_internal!(store::StoreError, crate::error::ContextError);
 
 /// Creates a recipient, and returns it with its secret, which cannot be read again. It is not registered with any
 /// provider yet.

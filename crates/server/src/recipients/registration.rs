@@ -49,7 +49,13 @@ pub enum RegistrationStepError {
     #[error(transparent)]
     Invalid(#[from] ValidationError),
     #[error(transparent)]
-    Internal(#[from] InternalError),
+    Internal(InternalError),
+}
+
+impl<E: Into<InternalError>> From<E> for RegistrationStepError {
+    fn from(error: E) -> Self {
+        Self::Internal(error.into())
+    }
 }
 
 /// Rejects a request for more pairs than [`MAX_PAIRS`]. The error names `field`.
@@ -180,7 +186,7 @@ async fn run_step(
     actor: &Actor,
 ) -> Result<RegistrationState, RegistrationStepError> {
     let command = TakeRegistrationStep {
-        moment: ctx.new_moment().map_err(InternalError::from)?,
+        moment: ctx.new_moment()?,
         client_id: pair.client_id.clone(),
         provider_id: pair.provider_id,
         step,
@@ -188,7 +194,7 @@ async fn run_step(
         upstream_client: upstream,
         actor: actor.clone(),
     };
-    let outcome = ctx.run(command).await.map_err(InternalError::from)?;
+    let outcome = ctx.run(command).await?;
     let state = outcome.map_err(|rejected| match rejected {
         StepRejected::RegistrationNotFound => RegistrationStepError::Unknown,
         StepRejected::WrongState(error) => RegistrationStepError::WrongState(error.to_string()),

@@ -62,8 +62,8 @@ impl Command for HandleInvalidGrant {
         // those before it and exactly the trusted number of connections ends.
         let provider = lock_provider(tx, connection.provider_id).await?;
         let provider = provider.ok_or_else(|| StoreError::Internal("a connection has no provider".into()))?;
-        let stats = load_refresh_stats(tx, provider.id, self.moment.now).await?;
-        match evaluate_invalid_grant(provider.state, stats) {
+        let refresh_stats = load_refresh_stats(tx, provider.id, self.moment.now).await?;
+        match evaluate_invalid_grant(provider.state, refresh_stats) {
             InvalidGrantDecision::EndConnection => {
                 count_refresh(tx, &self.moment, provider.id, true);
                 let actor = Actor::new(ActorKind::Provider, provider.id.to_string());
@@ -74,11 +74,11 @@ impl Command for HandleInvalidGrant {
             InvalidGrantDecision::PauseProvider => {
                 release_lease(tx, &connection.id, &self.lease.id, false);
                 let state = ProviderState::AutoPaused;
-                let detail = json!({"state": state.as_str(), "refreshes": stats.completed,
-                    "invalid_grants": stats.invalid_grants});
+                let detail = json!({"state": state.as_str(), "refreshes": refresh_stats.completed,
+                    "invalid_grants": refresh_stats.invalid_grants});
                 let actor = Actor::system("refresh");
                 write_provider_state(tx, &self.moment, &provider, state, actor, &detail);
-                Ok(InvalidGrantOutcome::ProviderAutoPaused(stats))
+                Ok(InvalidGrantOutcome::ProviderAutoPaused(refresh_stats))
             }
             InvalidGrantDecision::ProviderPaused => {
                 release_lease(tx, &connection.id, &self.lease.id, false);

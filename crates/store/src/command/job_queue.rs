@@ -46,23 +46,23 @@ impl SealedToken {
 /// The connection or the registration that a job belongs to.
 pub(super) struct JobSubject<'a> {
     /// The connection; one that was reserved for an authorization request may never have been opened.
-    connection_id: Option<&'a ConnectionId>,
-    provider_id: ProviderId,
-    client_id: Option<&'a ClientId>,
+    connection: Option<&'a ConnectionId>,
+    provider: ProviderId,
+    client: Option<&'a ClientId>,
 }
 
 impl<'a> JobSubject<'a> {
-    pub(super) const fn for_registration(client_id: &'a ClientId, provider_id: ProviderId) -> Self {
-        Self { connection_id: None, provider_id, client_id: Some(client_id) }
+    pub(super) const fn for_registration(client: &'a ClientId, provider: ProviderId) -> Self {
+        Self { connection: None, provider, client: Some(client) }
     }
 }
 
 impl<'a> From<&'a Connection> for JobSubject<'a> {
     fn from(connection: &'a Connection) -> Self {
         Self {
-            connection_id: Some(&connection.id),
-            provider_id: connection.provider_id,
-            client_id: Some(&connection.client_id),
+            connection: Some(&connection.id),
+            provider: connection.provider_id,
+            client: Some(&connection.client_id),
         }
     }
 }
@@ -70,9 +70,9 @@ impl<'a> From<&'a Connection> for JobSubject<'a> {
 impl<'a> From<&'a AuthorizationRequest> for JobSubject<'a> {
     fn from(request: &'a AuthorizationRequest) -> Self {
         Self {
-            connection_id: Some(&request.connection_id),
-            provider_id: request.provider_id,
-            client_id: Some(&request.client_id),
+            connection: Some(&request.connection_id),
+            provider: request.provider_id,
+            client: Some(&request.client_id),
         }
     }
 }
@@ -80,9 +80,9 @@ impl<'a> From<&'a AuthorizationRequest> for JobSubject<'a> {
 impl<'a> From<&'a Job> for JobSubject<'a> {
     fn from(job: &'a Job) -> Self {
         Self {
-            connection_id: job.connection_id.as_ref(),
-            provider_id: job.provider_id,
-            client_id: job.client_id.as_ref(),
+            connection: job.connection_id.as_ref(),
+            provider: job.provider_id,
+            client: job.client_id.as_ref(),
         }
     }
 }
@@ -97,7 +97,7 @@ pub(super) fn queue_job<'a>(
 ) {
     let (id, seed) = (tx.ids().mint::<JobId>(), tx.ids().draw_seed());
     let retry_until = moment.now.plus(JOB_RETRY_WINDOW);
-    let JobSubject { connection_id, provider_id, client_id } = subject.into();
+    let JobSubject { connection, provider, client } = subject.into();
     let SealedToken { data_key, token, verifier, identity, outcome_unknown } = sealed;
     tx.defer(
         sql!(
@@ -109,8 +109,8 @@ pub(super) fn queue_job<'a>(
         values![
             id,
             kind,
-            connection_id,
-            provider_id,
+            connection,
+            provider,
             data_key,
             token,
             verifier,
@@ -121,7 +121,7 @@ pub(super) fn queue_job<'a>(
             seed,
             moment.now,
             retry_until,
-            client_id
+            client
         ],
     );
 }

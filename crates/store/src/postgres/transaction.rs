@@ -51,8 +51,8 @@ impl<'a> PostgresTx<'a> {
         }
         // `join` polls in this order, and a client sends requests in the order of their first polls.
         let begin = self.client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED");
-        let (began, result) = future::join(begin, statement).await;
-        began?;
+        let (begin_result, result) = future::join(begin, statement).await;
+        begin_result?;
         Ok(result?)
     }
 }
