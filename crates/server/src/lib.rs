@@ -1,4 +1,4 @@
-//! The hub: everything with IO that is not the store.
+//! The hub: the APIs, the pages, the calls to providers, the jobs and the command line.
 
 pub mod admin_api;
 pub mod app;

@@ -183,9 +183,9 @@ impl<T: ToValue + ?Sized> ToValue for &T {
     }
 }
 
-/// Implements the conversions for types that are stored as text and parsed by the named function.
+/// Implements the conversions for types that are stored as text.
 macro_rules! impl_text_value {
-    ($parse:ident: $($type:ty),+ $(,)?) => {$(
+    ($($type:ty),+ $(,)?) => {$(
         impl ToValue for $type {
             fn to_value(&self) -> Value {
                 Value::Text(self.as_str().to_owned())
@@ -193,39 +193,39 @@ macro_rules! impl_text_value {
         }
         impl FromValue for $type {
             fn from_value(value: Value) -> Result<Self, InvalidValueError> {
-                let parsed = <$type>::$parse(&String::from_value(value)?).into_option();
-                parsed.map_or_else(|| invalid_value(concat!("a ", stringify!($type))), Ok)
+                let parsed = String::from_value(value)?.parse();
+                parsed.or_else(|_| invalid_value(concat!("a ", stringify!($type))))
             }
         }
     )+};
 }
 
-/// A parse result: enums return an `Option`, ids a `Result`.
-trait IntoOption<T> {
-    fn into_option(self) -> Option<T>;
-}
-impl<T, E> IntoOption<T> for Result<T, E> {
-    fn into_option(self) -> Option<T> {
-        self.ok()
-    }
-}
-impl<T> IntoOption<T> for Option<T> {
-    fn into_option(self) -> Self {
-        self
-    }
-}
-
-impl_text_value!(parse: domain::id::ClientId, domain::id::ConnectionId, domain::id::CustomerId,
-    domain::id::AuthorizationRequestId, domain::id::JobId, domain::id::LeaseId, domain::id::AuditEventId,
-    domain::id::OperatorId);
-impl_text_value!(from_word: domain::model::client::ClientKind, domain::model::client::Profile,
-    domain::model::client::ClientState, domain::model::provider::ProviderState,
-    domain::model::provider::ProviderSource, domain::model::registration::RegistrationState,
-    domain::model::authorization_request::RequestStatus, domain::model::connection::ConnectionStatus,
-    domain::model::connection::EndCause, domain::model::connection::UpstreamRevocation, domain::model::job::JobKind,
-    domain::model::job::JobState, domain::model::audit_event::SubjectKind,
-    domain::model::audit_event::ActorKind, domain::model::audit_event::AuditAction,
-    domain::model::operator::Role);
+impl_text_value!(
+    domain::id::ClientId,
+    domain::id::ConnectionId,
+    domain::id::CustomerId,
+    domain::id::AuthorizationRequestId,
+    domain::id::JobId,
+    domain::id::LeaseId,
+    domain::id::AuditEventId,
+    domain::id::OperatorId,
+    domain::model::client::ClientKind,
+    domain::model::client::Profile,
+    domain::model::client::ClientState,
+    domain::model::provider::ProviderState,
+    domain::model::provider::ProviderSource,
+    domain::model::registration::RegistrationState,
+    domain::model::authorization_request::RequestStatus,
+    domain::model::connection::ConnectionStatus,
+    domain::model::connection::EndCause,
+    domain::model::connection::UpstreamRevocation,
+    domain::model::job::JobKind,
+    domain::model::job::JobState,
+    domain::model::audit_event::SubjectKind,
+    domain::model::audit_event::ActorKind,
+    domain::model::audit_event::AuditAction,
+    domain::model::operator::Role
+);
 
 /// Serializes a value for a text column; both databases store JSON as text.
 pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {

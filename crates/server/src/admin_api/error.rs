@@ -116,13 +116,8 @@ impl From<RegistrationStepError> for AdminError {
     }
 }
 
-macro_rules! impl_from_internal {
-    ($($type:ty),+) => {$(
-        impl From<$type> for AdminError {
-            fn from(error: $type) -> Self {
-                Self::Internal(error.into())
-            }
-        }
-    )+};
+impl<E: Into<InternalError>> From<E> for AdminError {
+    fn from(error: E) -> Self {
+        Self::Internal(error.into())
+    }
 }
-impl_from_internal!(InternalError, store::StoreError, crate::error::ContextError, crate::vault::UnsealError);

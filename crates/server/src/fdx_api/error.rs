@@ -166,18 +166,8 @@ impl From<UpstreamError> for DataError {
     }
 }
 
-macro_rules! impl_from_internal_errors {
-    ($($type:ty),+) => {$(
-        impl From<$type> for DataError {
-            fn from(error: $type) -> Self {
-                Self::Internal(error.into())
-            }
-        }
-    )+};
+impl<E: Into<InternalError>> From<E> for DataError {
+    fn from(error: E) -> Self {
+        Self::Internal(error.into())
+    }
 }
-impl_from_internal_errors!(
-    InternalError,
-    store::StoreError,
-    crate::error::ContextError,
-    crate::vault::UnsealError
-);

@@ -146,7 +146,7 @@ fn render_error(error: &DataError) -> Response {
         headers.insert(header::ALLOW, HeaderValue::from_static("OPTIONS"));
     }
     if let Some(wait) = error.retry_after() {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(crate::http::round_up_to_seconds(wait)));
+        crate::http::set_retry_after(&mut response, wait);
     }
     response
 }

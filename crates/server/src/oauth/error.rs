@@ -32,21 +32,11 @@ impl From<RateLimitError> for AuthzError {
     }
 }
 
-macro_rules! impl_from_internal_errors {
-    ($($type:ty),+) => {$(
-        impl From<$type> for AuthzError {
-            fn from(error: $type) -> Self {
-                Self::Internal(error.into())
-            }
-        }
-    )+};
+impl<E: Into<InternalError>> From<E> for AuthzError {
+    fn from(error: E) -> Self {
+        Self::Internal(error.into())
+    }
 }
-impl_from_internal_errors!(
-    InternalError,
-    store::StoreError,
-    crate::error::ContextError,
-    crate::vault::UnsealError
-);
 
 impl AuthzError {
     /// Returns the error as the client sees it. An internal error reveals no detail; the renderer logs it.

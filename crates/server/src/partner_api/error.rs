@@ -26,23 +26,11 @@ pub enum ManageError {
 pub(super) const NO_RECIPIENT: ManageError =
     ManageError::NotFound("client_id names no data recipient of this partner");
 
-macro_rules! impl_from_authz {
-    ($($type:ty),+) => {$(
-        impl From<$type> for ManageError {
-            fn from(error: $type) -> Self {
-                Self::Authz(error.into())
-            }
-        }
-    )+};
+impl<E: Into<AuthzError>> From<E> for ManageError {
+    fn from(error: E) -> Self {
+        Self::Authz(error.into())
+    }
 }
-impl_from_authz!(
-    AuthzError,
-    OAuthError,
-    InternalError,
-    store::StoreError,
-    crate::error::ContextError,
-    crate::vault::UnsealError
-);
 
 impl From<PagingError> for ManageError {
     fn from(error: PagingError) -> Self {

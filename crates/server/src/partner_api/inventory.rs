@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::model::provider::{AccountType, ProviderSettings};
+use domain::model::provider::ProviderSettings;
 use domain::scope::DataOperation;
 use fdx::sample::complete_values;
 use fdx::{
@@ -69,7 +69,7 @@ pub(super) fn build_inventory(settings: &ProviderSettings) -> Inventory {
 fn offers_account(settings: &ProviderSettings, account: &impl Serialize) -> bool {
     let value = serde_json::to_value(account).unwrap_or_default();
     let key = value.as_object().and_then(|object| object.keys().next());
-    key.and_then(|key| AccountType::from_word(key)).is_some_and(|kind| settings.has_account_type(kind))
+    key.and_then(|key| key.parse().ok()).is_some_and(|kind| settings.has_account_type(kind))
 }
 
 fn single_account_page(account: Account) -> Accounts {

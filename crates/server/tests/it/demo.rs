@@ -1,5 +1,4 @@
-//! The demo app in a real browser with JavaScript switched off: both banks, both languages, a desk and a
-//! telephone.
+//! The demo app in a real browser with JavaScript disabled: both banks, both languages, desktop and phone.
 
 use serde_json::json;
 
@@ -7,7 +6,7 @@ use crate::support::{Chrome, TestHub};
 use bowline::cli::BrowserRequest;
 use http::Method;
 
-/// A way through the app: which bank, in which language, on how wide a window, and what is read on the way.
+/// A scenario: bank, language, width of the window, and the texts that must appear.
 struct DemoScenario {
     provider_id: i64,
     language: &'static str,

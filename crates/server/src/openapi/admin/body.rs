@@ -73,7 +73,7 @@ pub(super) fn recipient_schema() -> Value {
         let description = format!("Why it reads data, as customers read it in {language}.");
         json!({"type": "string", "minLength": 1, "maxLength": 300, "description": description})
     };
-    let clusters = string_enum(DataCluster::ALL.map(DataCluster::as_str));
+    let clusters = string_enum(DataCluster::ALL.iter().map(|cluster| cluster.as_str()));
     object_schema(
         &["name", "purpose_en", "purpose_fr", "redirect_uris", "scope"],
         &json!({

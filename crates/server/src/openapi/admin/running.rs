@@ -128,7 +128,7 @@ fn jobs() -> Vec<OperationSpec> {
                 json!({"outcome": outcome, "id": "job_…"}),
             )
             .with_not_found("job")
-            .with_conflict("The job is pending: only one that has failed can be retried or closed")
+            .with_conflict("The job is pending; only a failed job can be retried or closed")
     };
     vec![
         new_operation("Jobs", Method::GET, "/admin/v1/jobs", "listJobs", "Look for jobs")

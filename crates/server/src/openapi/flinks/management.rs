@@ -165,7 +165,7 @@ fn recipient_schema() -> Value {
         json!({"type": ["string", "null"], "pattern": "^(https://.*)?$", "maxLength": 2000,
             "description": description})
     };
-    let word = || string_enum(DataCluster::ALL.map(DataCluster::as_str));
+    let word = || string_enum(DataCluster::ALL.iter().map(|cluster| cluster.as_str()));
     let words = json!({"type": "array", "items": word(), "contains": {"const": "ACCOUNT_BASIC"}});
     json!({
         "type": "object",

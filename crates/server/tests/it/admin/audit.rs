@@ -1,4 +1,4 @@
-//! The record, looked through.
+//! Searches of the audit log.
 
 use http::Method;
 use serde_json::Value;
@@ -31,9 +31,9 @@ async fn audit_events_can_be_filtered_and_paged(kit: TestHub) {
     actions.sort();
     let all = [
         "connection.activated",
-        "connection.provider_revocation_changed",
         "connection.ended",
         "connection.opened",
+        "connection.provider_revocation_changed",
     ];
     assert_eq!(actions, all);
     for query in [
@@ -56,5 +56,5 @@ async fn audit_events_can_be_filtered_and_paged(kit: TestHub) {
         let Some(after) = page["next"].as_str() else { break };
         next = format!("&after={after}");
     }
-    assert_eq!(paged, list_events(&kit, "limit=500").await, "pages leave nothing out and repeat nothing");
+    assert_eq!(paged, list_events(&kit, "limit=500").await, "paging must return each event once");
 }

@@ -1,4 +1,4 @@
-//! Connections: looked for, looked at, ended.
+//! Connections: search, show, end.
 
 use domain::model::connection::EndCause;
 use http::Method;
@@ -61,7 +61,7 @@ async fn connections_can_be_filtered_and_paged(kit: TestHub) {
     assert_eq!(
         (strange.status, &strange.json()["field"]),
         (400, &json!("after")),
-        "a cursor of another search"
+        "a cursor of another search is rejected"
     );
 }
 

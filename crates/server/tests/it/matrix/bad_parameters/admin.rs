@@ -1,4 +1,4 @@
-//! `/admin/v1`: every parameter of the operators' API.
+//! Every parameter of the admin API (`/admin/v1`).
 
 use super::super::expectations::ExpectedResponse;
 use super::{BadValue, InputCase, InputValues};
@@ -19,7 +19,7 @@ pub(super) fn build_admin_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Bodies of what operators set up, each with what is wrong in it; `admin::recipients` and its like try every field.
+/// Invalid bodies of the admin API with the expected errors; `admin::recipients` and others test every field.
 fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
     const JSON: &str = "application/json";
     let missing = |field| expected_invalid_field(field, "is missing");
@@ -65,7 +65,7 @@ fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
             "POST",
             "/admin/v1/registrations/dc-sandbox/1000/approve".into(),
             "",
-            problem(409, "conflict", "a registration that is active cannot take the step approve"),
+            problem(409, "conflict", "the registration is active: approve is not possible in this state"),
         ),
         ("POST", "/admin/v1/registrations/dc-sandbox/1000/reject".into(), "{}", missing("reason")),
         ("POST", "/admin/v1/providers".into(), "{}", missing("id")),
@@ -102,7 +102,7 @@ fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
     for path in
         ["/admin/v1/partners", "/admin/v1/recipients", "/admin/v1/registrations", "/admin/v1/providers"]
     {
-        let no_object = "The body is no JSON object: line 1, column 0";
+        let no_object = "The body is not a JSON object: line 1, column 0";
         cases.push(("POST", path.into(), "[]", problem(400, "invalid", no_object)));
     }
     let case = |(method, path, body, expected): (&str, String, &str, ExpectedResponse)| {
@@ -115,7 +115,7 @@ fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
     cases.into_iter().map(case).chain([InputCase::new("set up: a form", form, unsupported_type)]).collect()
 }
 
-/// A dry run that is misspelt must not be an end.
+/// A misspelt dry run must not end a connection.
 fn build_end_cases(values: &InputValues) -> Vec<InputCase> {
     let path = format!("/admin/v1/connections/{}/end", values.connection);
     let mut cases = Vec::new();
@@ -140,7 +140,7 @@ fn build_end_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// The lists, the parameters of each with a good value, and what a bad one is told.
+/// The lists, each with its parameters, a valid value, and the error for an invalid one.
 type ListParameters = (&'static str, &'static [(&'static str, &'static str, &'static str)]);
 const EXPECTED_ACTION: &str = "expected client.registered, client.state_changed, client.redirect_uris_replaced, \
     client.secret_regenerated, client.removed, provider.changed, provider.orphaned_grant_resolved, registration.changed, \
@@ -163,7 +163,7 @@ const LISTS: [ListParameters; 8] = [
     (
         "/admin/v1/jobs",
         &[
-            ("state", "failed", "expected pending, done, dead"),
+            ("state", "failed", "expected pending, done, failed"),
             (
                 "kind",
                 "revoke_at_provider",
@@ -250,7 +250,7 @@ fn build_list_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// An id of the record says nothing without its kind.
+/// An id in the audit log requires its kind.
 fn build_audit_id_cases(values: &InputValues) -> Vec<InputCase> {
     let mut cases = Vec::new();
     for (kind, id) in [("subject_kind", "subject_id"), ("actor_kind", "actor_id")] {
@@ -280,7 +280,7 @@ fn build_audit_id_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// What is named in a path, and what is said of one that is not there.
+/// Ids in paths, and the errors for objects that do not exist.
 const IDS: [(&str, &str, &str, &str); 23] = [
     ("GET", "/admin/v1/providers/{}", "9999", "There is no such provider"),
     ("POST", "/admin/v1/providers/{}/pause", "9999", "There is no such provider"),
@@ -380,7 +380,7 @@ fn build_operator_cases(values: &InputValues) -> Vec<InputCase> {
             r#"{"name":1,"role":"admin"}"#,
             problem(400, "invalid", "name must be a string"),
         ),
-        ("application/json", "{", problem(400, "invalid", "The body is no JSON object: line 1, column 1")),
+        ("application/json", "{", problem(400, "invalid", "The body is not a JSON object: line 1, column 1")),
         (
             "text/plain",
             "x",

@@ -44,7 +44,7 @@ fn expected_invalid_request(description: impl Into<std::borrow::Cow<'static, str
     ExpectedResponse::RedirectError(OAuthCode::InvalidRequest, description.into())
 }
 
-/// What each parameter with each bad value is told.
+/// Returns the expected response for each parameter with each bad value.
 fn expected_response(name: &'static str, bad: BadValue) -> ExpectedResponse {
     use BadValue::{
         Blank, Control, Crlf, Empty, Latin1, Long, Missing, Nul, Overlong, Repeated, Surrogate, Utf16,

@@ -37,7 +37,7 @@ pub(super) fn build_data_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// What stands in the place of an account's id, in every operation of an account.
+/// Invalid account ids, for every operation on an account.
 fn build_account_id_cases(values: &InputValues) -> Vec<InputCase> {
     let account = &values.account;
     let mut ids: Vec<String> = BadValue::ALL
@@ -140,7 +140,7 @@ fn build_account_list_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// What each parameter of a list with each bad value is told.
+/// Returns the expected response for each parameter of a list with each bad value.
 fn expected_list_response(name: &str, bad: BadValue) -> ExpectedResponse {
     match (name, bad) {
         ("colour", _) | (_, BadValue::Missing) => ExpectedResponse::Data,
@@ -148,7 +148,7 @@ fn expected_list_response(name: &str, bad: BadValue) -> ExpectedResponse {
         ("resultType", BadValue::Repeated) => expected_invalid_input("resultType is given twice"),
         ("resultType", _) => expected_invalid_input("resultType must be lightweight or details"),
         ("accountIds", BadValue::Repeated) => expected_invalid_input("accountIds is given twice"),
-        // Ids that are none are not there: so is what is asked for.
+        // Invalid ids match no account, so the list is empty.
         ("accountIds", _) => ExpectedResponse::Data,
         ("offset", BadValue::Repeated) => expected_invalid_input("offset is given twice"),
         ("offset", _) => expected_invalid_input("offset is altered, expired or of another list"),
@@ -291,7 +291,7 @@ fn build_download_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// A list of an account that knows `limit` and `offset` alone.
+/// A list of an account that accepts only `limit` and `offset`.
 fn build_page_cases(values: &InputValues, list: &str) -> Vec<InputCase> {
     let path = format!("{BASE}/accounts/{}/{list}", values.account);
     let mut cases = Vec::new();
@@ -333,7 +333,7 @@ fn build_metadata_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Paths that are almost right.
+/// Nearly valid paths.
 fn build_path_cases(values: &InputValues) -> Vec<InputCase> {
     let (account, message) = (&values.account, "There is nothing at this path");
     let nowhere = || ExpectedResponse::OAuth(404, OAuthCode::InvalidRequest, message.into());

@@ -1,5 +1,4 @@
-//! Whatever a provider answers is read or refused; nothing panics, and what is read is written so that it reads
-//! the same again.
+//! Properties of the parser: any response is parsed or rejected, nothing panics, and parsed values round-trip.
 
 use proptest::prelude::*;
 use serde::Serialize;
@@ -8,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{Account, Accounts, Customer, ErrorBody, Transaction, Transactions, parse};
 
-/// Answers as they should be: their words are what the made-up ones are made of.
+/// Valid responses. Generated responses use their names and values.
 const SAMPLES: [&str; 4] = [
     r#"{"page":{"nextOffset":"n","totalElements":10},"links":{"next":{"href":"/x"}},"accounts":[{"depositAccount":
     {"accountId":"a1","accountCategory":"DEPOSIT_ACCOUNT","accountType":"CHECKING","status":"OPEN",
@@ -41,7 +40,7 @@ fn collect_words() -> Vec<String> {
     words
 }
 
-/// JSON of our words and of strange values.
+/// Generates JSON of known names and unusual values.
 fn arbitrary_json() -> impl Strategy<Value = Value> {
     let numbers = [
         "0",
@@ -71,7 +70,7 @@ fn arbitrary_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A sample with a value somewhere in it put in the place of another.
+/// Generates a sample in which one value is replaced.
 fn mutated_sample() -> impl Strategy<Value = Value> {
     (prop::sample::select(SAMPLES.to_vec()), arbitrary_json(), any::<prop::sample::Index>()).prop_map(
         |(sample, by, at)| {

@@ -1,5 +1,5 @@
-//! Whatever a stranger writes is read for what it is or refused; nothing panics, and what is read can be written
-//! again as it came.
+//! Properties of all parsers of untrusted input: any input is parsed or rejected, nothing panics, and parsed values have
+//! the same text again.
 
 use std::time::Duration;
 
@@ -44,15 +44,16 @@ fn claims() -> Claims {
     }
 }
 
-/// Text that is nearly what is expected, or anything at all.
+/// Generates an expected text, one with a changed character, or any text.
 fn near_miss_text(expected: &'static [&'static str]) -> impl Strategy<Value = String> {
     let known = prop::sample::select(expected);
-    let mutated = (known.clone(), any::<prop::sample::Index>(), any::<char>()).prop_map(|(word, at, by)| {
-        let mut letters: Vec<char> = word.chars().collect();
-        let at = at.index(letters.len() + 1);
-        letters.splice(at..(at + 1).min(letters.len()), [by]);
-        letters.into_iter().collect()
-    });
+    let mutated =
+        (known.clone(), any::<prop::sample::Index>(), any::<char>()).prop_map(|(text, at, replacement)| {
+            let mut letters: Vec<char> = text.chars().collect();
+            let at = at.index(letters.len() + 1);
+            letters.splice(at..(at + 1).min(letters.len()), [replacement]);
+            letters.into_iter().collect()
+        });
     prop_oneof![known.prop_map(str::to_owned), mutated, any::<String>()]
 }
 
@@ -95,7 +96,7 @@ const TOKEN_PARAMETERS: &[&str] = &[
     "client_secret",
 ];
 
-/// JSON that may or may not be the payload of a token.
+/// Generates JSON that may be the payload of a token.
 fn arbitrary_payload() -> impl Strategy<Value = serde_json::Value> {
     let value = prop_oneof![
         any::<String>().prop_map(serde_json::Value::from),
@@ -138,12 +139,12 @@ proptest! {
     fn scope_parse_returns_exactly_the_given_clusters(text in near_miss_text(&["ACCOUNT_BASIC", "ACCOUNT_BASIC  TRANSACTIONS", ""])) {
         match Clusters::parse(&text) {
             Ok(clusters) => {
-                for word in text.split(' ').filter(|word| !word.is_empty()) {
-                    prop_assert!(DataCluster::from_word(word).is_some_and(|c| clusters.contains(c)));
+                for value in text.split(' ').filter(|value| !value.is_empty()) {
+                    prop_assert!(value.parse().is_ok_and(|c: DataCluster| clusters.contains(c)));
                 }
                 prop_assert_eq!(Clusters::parse(&clusters.to_string()), Ok(clusters));
             }
-            Err(unknown) => prop_assert!(text.contains(&unknown.0) && DataCluster::from_word(&unknown.0).is_none()),
+            Err(unknown) => prop_assert!(text.contains(&unknown.0) && unknown.0.parse::<DataCluster>().is_err()),
         }
     }
 
@@ -181,12 +182,12 @@ proptest! {
     }
 
     #[test]
-    fn redirect_response_parameters_are_encoded(state: String, word: String) {
-        let to = VerifiedRedirect::verify(&client(), REDIRECT_URI).unwrap().with_params(&[("state", &state), ("error", &word)]);
-        prop_assert!(to.bytes().all(|byte| byte.is_ascii_graphic()), "it can stand in a header: {}", to);
+    fn redirect_response_parameters_are_encoded(state: String, error: String) {
+        let to = VerifiedRedirect::verify(&client(), REDIRECT_URI).unwrap().with_params(&[("state", &state), ("error", &error)]);
+        prop_assert!(to.bytes().all(|byte| byte.is_ascii_graphic()), "must be valid in a header: {}", to);
         let parsed = url::Url::parse(&to).unwrap();
         let pairs: Vec<_> = parsed.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
-        prop_assert_eq!(pairs, [("a".into(), "1".into()), ("state".into(), state), ("error".into(), word)]);
+        prop_assert_eq!(pairs, [("a".into(), "1".into()), ("state".into(), state), ("error".into(), error)]);
     }
 
     #[test]
