@@ -200,12 +200,12 @@ async fn stalled_worker_does_not_send_code_after_lease() {
     };
     kit.advance(Duration::from_millis(5_001));
     let late = bowline::upstream::run_revocation(&leased, &job).await.unwrap();
-    assert_eq!(late.attempt, AttemptOutcome::RetryLater { retry_after: None });
+    assert_eq!(late.outcome, AttemptOutcome::RetryLater { retry_after: None });
     assert!(kit.list_grant_states().await.is_empty(), "the provider was not called");
     let in_time = bowline::upstream::run_revocation(&jobs::new_job_context(kit.app(), "test").unwrap(), &job)
         .await
         .unwrap();
-    assert_eq!((in_time.attempt, in_time.unrevoked), (AttemptOutcome::Accepted, None));
+    assert_eq!((in_time.outcome, in_time.unrevoked), (AttemptOutcome::Accepted, None));
     assert_eq!(kit.list_grant_states().await, ["ended"]);
 }
 
