@@ -2,14 +2,14 @@
 
 use crate::openapi::ApiDocument;
 
-/// Prints the OpenAPI 3.1 document of a face: what `/openapi/FACE.json` serves.
+/// Arguments of `openapi`.
 #[derive(clap::Args, Debug)]
 pub(super) struct OpenapiArgs {
-    /// Which.
-    #[arg(value_enum, value_name = "FACE")]
-    face: ApiDocument,
+    /// API to document
+    #[arg(value_enum, value_name = "API")]
+    api: ApiDocument,
 }
 
 pub(super) fn run(args: &OpenapiArgs) {
-    println!("{}", args.face.to_json_text());
+    println!("{}", args.api.to_json_text());
 }

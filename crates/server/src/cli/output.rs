@@ -23,7 +23,7 @@ impl Output {
         Self { json: globals.json, quiet: globals.quiet }
     }
 
-    /// Whether results are printed as JSON.
+    /// Returns whether results are printed as JSON.
     pub(super) const fn is_json(&self) -> bool {
         self.json
     }
