@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::id::{AccessTokenId, AuthorizationRequestId, ClientId, ConnectionId, ProviderId};
+use crate::id::{AuthorizationRequestId, ClientId, ConnectionId, ProviderId};
 use crate::jose::{AccessTokenKeys, TokenError};
 use crate::model::access_token::{Claims, TokenSubject};
 use crate::model::client::Client;

@@ -93,9 +93,8 @@ impl AccessTokenKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{AccessTokenId, ClientId, ConnectionId};
     use crate::model::access_token::TokenSubject;
-    use crate::scope::{ClientScope, Clusters};
+    use crate::scope::ClientScope;
 
     const URL: &str = "https://hub.example";
     const NOW: Timestamp = Timestamp::from_seconds(1_709_146_734);

@@ -58,7 +58,6 @@ pub fn redeem(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::ConnectionId;
     use crate::secret::TokenHash;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);

@@ -1,5 +1,4 @@
 use super::*;
-use crate::id::ClientId;
 use crate::model::audit_event::AuditHead;
 use crate::model::client::ClientState;
 use crate::model::client::LocalizedText;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use bowline::cli::BrowserResponse;
 use bowline::jobs;
-use domain::Clusters;
-use domain::id::{ClientId, ProviderId};
+use domain::id::ProviderId;
 use domain::model::connection::EndCause;
 use domain::model::provider::{ProviderState, SecretSource, UpstreamClientMode};
 use http::Method;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bowline::cli::BrowserRequest;
 use bowline::jobs;
-use domain::id::{JobId, ProviderId, Seed};
+use domain::id::{ProviderId, Seed};
 use domain::model::audit_event::{Actor, SubjectKind};
 use domain::model::authorization_request::AuthorizationRequest;
 use domain::model::job::{AttemptOutcome, Job, JobKind};
