@@ -48,12 +48,11 @@ impl SandboxLanguage {
         self.format_date("month", date)
     }
 
-    fn format_date(self, month_keys: &str, Date(date): Date) -> String {
+    fn format_date(self, month_prefix: &str, Date(date): Date) -> String {
         // French uses an ordinal for the first day of a month.
         let is_french_first = self == Self::Fr && date.day() == 1;
         let day = if is_french_first { "1er".to_owned() } else { date.day().to_string() };
-        let (month, year) = (self.t(&format!("{month_keys}-{}", date.month())), date.year().to_string());
-        self.t_with("day", &[("day", &day), ("month", &month), ("year", &year)])
+        self.texts().format_date(month_prefix, &day, date.month(), date.year())
     }
 
     /// Formats a month from `2026-11` to `November 2026`.

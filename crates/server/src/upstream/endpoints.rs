@@ -1,4 +1,4 @@
-//! What all calls to a provider have in common: client authentication, the circuit breaker and metrics.
+//! The common part of all calls to a provider: client authentication, the circuit breaker and metrics.
 
 use domain::model::provider::Provider;
 use http::{StatusCode, header};

@@ -32,7 +32,7 @@ pub struct CheckResult {
     /// The checked item: `client_secret`, `authorization`, `token`, `revocation` or `data`; also
     /// `initial_access_token` and `registration` if the provider registers clients.
     pub name: &'static str,
-    /// Whether the item works as a connection needs it.
+    /// The item works as a connection needs it.
     pub ok: bool,
     /// A description of the result. It contains no text from the provider other than an error code of RFC 6749.
     pub detail: String,
