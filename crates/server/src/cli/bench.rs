@@ -1,5 +1,6 @@
 //! `bowline bench`, and the hub as the benchmark starts it.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -207,7 +208,8 @@ fn write_config(settings: &TargetSettings<'_>, address: SocketAddr) -> Result<Pa
     );
     for provider in *providers {
         let revoke = if provider.supports_revocation { "[\"rfc7009\"]" } else { "[]" };
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "[[provider]]\nid = {id}\nname = \"Provider {id}\"\ncountry = \"CA\"\n\
              authorization_endpoint = \"{provider_url}/authorize\"\ntoken_endpoint = \"{provider_url}/token\"\n\
              revocation_endpoint = \"{provider_url}/revoke\"\nclient_id = \"hub\"\n\
@@ -217,7 +219,7 @@ fn write_config(settings: &TargetSettings<'_>, address: SocketAddr) -> Result<Pa
              revoke = {revoke}\n",
             id = provider.id,
             secret = secret_file.display().to_string(),
-        ));
+        );
     }
     let config_file = folder.join("bowline.toml");
     std::fs::write(&config_file, text).map_err(|error| CliError::for_path(&config_file, error))?;

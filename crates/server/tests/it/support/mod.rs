@@ -487,7 +487,7 @@ impl TestHub {
     pub(crate) async fn suspend(&self, recipient: &TestClient) {
         let ctx = jobs::new_job_context(self.app(), "test").unwrap();
         let actor = Actor::new(ActorKind::Operator, "test");
-        let client_id = ClientId::parse(&recipient.id).unwrap();
+        let client_id = recipient.id.parse::<ClientId>().unwrap();
         let selector = ClientSelector { client_id, kind: None, partner: None };
         let (moment, change) = (ctx.new_moment().unwrap(), ClientUpdate::Suspended(true));
         assert!(ctx.run(UpdateClient { moment, selector, update: change, actor }).await.unwrap());
@@ -587,5 +587,5 @@ pub(crate) fn connection_id_from_token(token: &str) -> ConnectionId {
     let payload = token.split('.').nth(1).unwrap();
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
     let claims: Value = serde_json::from_slice(&bytes).unwrap();
-    ConnectionId::parse(claims["fdxConsentId"].as_str().unwrap()).unwrap()
+    claims["fdxConsentId"].as_str().unwrap().parse::<ConnectionId>().unwrap()
 }
