@@ -140,7 +140,7 @@ fn build_connection<T: BenchmarkTarget>(
 /// times, so their rows lie far from each other; ids of one moment would lie on few pages.
 fn generate_connection_id(ids: &mut IdSource) -> ConnectionId {
     let text = format!("con_{}", ids.random_uuid().simple());
-    ConnectionId::parse(&text).unwrap_or_else(|_| ids.mint())
+    text.parse::<ConnectionId>().unwrap_or_else(|_| ids.mint())
 }
 
 /// Signs an access token for a seeded connection.
@@ -165,11 +165,11 @@ pub(crate) fn sign_access_token<T: BenchmarkTarget>(
 }
 
 fn client_id() -> Result<ClientId, BenchmarkError> {
-    Ok(ClientId::parse(RECIPIENT.client_id).context("the client id of the benchmark is invalid")?)
+    Ok(RECIPIENT.client_id.parse::<ClientId>().context("the client id of the benchmark is invalid")?)
 }
 
 fn clusters() -> Result<Clusters, BenchmarkError> {
-    Ok(Clusters::parse(RECIPIENT.scope).context("the scope of the benchmark is invalid")?)
+    Ok(RECIPIENT.scope.parse::<Clusters>().context("the scope of the benchmark is invalid")?)
 }
 
 #[cfg(test)]

@@ -235,7 +235,7 @@ mod tests {
         };
         report.add_rows(vec![row("bare update, no HTTP", 1, 2000.0, None), row("revoke", 1, 500.0, floor)]);
         report.add_rows(vec![row("revoke", 16, 1000.0, floor)]);
-        report.add_note("postgres://x", 1000, "seconds to fill the store", 1.25);
+        report.add_note("postgres://x", 1000, "seconds to fill the store", 1.5);
         report
     }
 
@@ -248,10 +248,10 @@ mod tests {
             text.contains("revoke                           500     0.500     2.000   25 % of bare update"),
             "{text}"
         );
-        assert!(text.ends_with("PostgreSQL      1000 connections: seconds to fill the store 1.2"), "{text}");
+        assert!(text.ends_with("PostgreSQL      1000 connections: seconds to fill the store 1.5"), "{text}");
         assert!(markdown.contains("\nSQLite, 1000 connections, 16 callers:\n"), "{markdown}");
         assert!(markdown.contains("| revoke | 1000 | 0.500 | 2.000 | 50 % of bare update |\n"), "{markdown}");
-        assert!(markdown.contains("| PostgreSQL | 1000 | seconds to fill the store | 1.2 |\n"), "{markdown}");
+        assert!(markdown.contains("| PostgreSQL | 1000 | seconds to fill the store | 1.5 |\n"), "{markdown}");
     }
 
     #[test]
@@ -264,7 +264,7 @@ mod tests {
                 "p50_ms": 0.5, "p99_ms": 2.0, "floor": "bare update", "percent_of_floor": 25.0})
         );
         assert_eq!(json["rows"][0]["floor"], Value::Null);
-        let note = json!({"store": "PostgreSQL", "connections": 1000, "what": "seconds to fill the store", "number": 1.25});
+        let note = json!({"store": "PostgreSQL", "connections": 1000, "what": "seconds to fill the store", "number": 1.5});
         assert_eq!(json["notes"], json!([note]));
     }
 }

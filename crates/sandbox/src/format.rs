@@ -13,6 +13,7 @@ const MINUS_SIGN: &str = "\u{2212}";
 impl SandboxLanguage {
     /// Formats an amount of money: `$1,234.50`, `1 234,50 $`. Currencies other than the Canadian dollar are named.
     pub(crate) fn format_money(self, amount: Amount, currency: &str) -> String {
+        // These currencies have no minor unit (ISO 4217).
         let min_decimals = if matches!(currency, "JPY" | "KRW" | "CLP" | "VND") { 0 } else { 2 };
         let number = self.group_digits(amount.0, min_decimals);
         let formatted = match (self, currency) {

@@ -22,6 +22,7 @@ impl SandboxLanguage {
     /// Returns the first available language of a list of tags, as in `ui_locales` or `Accept-Language`.
     pub(crate) fn from_tags(tags: &str) -> Option<Self> {
         let mut tags = tags.split([' ', ',', ';']).map(str::trim);
+        // Quality values are ignored: browsers and clients list languages in the order of preference.
         tags.find_map(|tag| match tag.split('-').next() {
             Some(language) if language.eq_ignore_ascii_case("en") => Some(Self::En),
             Some(language) if language.eq_ignore_ascii_case("fr") => Some(Self::Fr),

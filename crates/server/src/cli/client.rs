@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::admin_client::AdminClient;
 use super::args::build_path;
 use super::error::CliError;
+use super::output::print_json;
 
 /// Suspends or reinstates a client and prints its state.
 pub(super) async fn change_client_state(
@@ -28,7 +29,7 @@ pub(super) async fn rotate_secret(admin: &AdminClient, collection: &str, id: &st
 /// Prints a response that contains a client secret.
 pub(super) fn print_secret(admin: &AdminClient, response: &Value, client_id: &Value) {
     if admin.output.is_json() {
-        admin.output.print_json(response);
+        print_json(response);
         return;
     }
     let credentials = json!({"client_id": client_id, "client_secret": response["client_secret"]});

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::admin_client::AdminClient;
 use super::args::{PageArgs, build_filtered_path, build_object, build_path, parse_id};
 use super::error::CliError;
+use super::output::print_json;
 
 /// Commands on operators.
 #[derive(Subcommand, Debug)]
@@ -71,7 +72,7 @@ pub(super) async fn run(admin: &AdminClient, command: OperatorCommand) -> Result
             ]);
             let added = admin.post_json("/operators", &body).await?;
             if admin.output.is_json() {
-                admin.output.print_json(&added);
+                print_json(&added);
             } else {
                 let result = json!({"id": added["operator"]["id"], "token": added["token"]});
                 admin.output.print_object(&result);

@@ -8,7 +8,7 @@ use super::admin_client::AdminClient;
 use super::args::{ClientIdArgs, PageArgs, build_filtered_path, build_object, build_path};
 use super::client::{change_client_state, print_secret, rotate_secret};
 use super::error::CliError;
-use super::output::escape_terminal;
+use super::output::{escape_terminal, print_json};
 use super::registration::{RequestedProvider, register_and_activate};
 
 /// Commands on data recipients.
@@ -59,7 +59,7 @@ pub(super) struct AddRecipientArgs {
     /// Redirect URI, compared as an exact string; repeat for several
     #[arg(long = "redirect-uri", required = true, value_name = "URI")]
     redirect_uris: Vec<String>,
-    /// Maximum scope, space-delimited, such as `ACCOUNT_BASIC` TRANSACTIONS
+    /// Maximum scope, space-delimited, such as `ACCOUNT_BASIC TRANSACTIONS`
     #[arg(long)]
     scope: String,
     /// Id of a provider to register and activate the recipient with; repeat for several
@@ -237,7 +237,7 @@ async fn remove_recipient(admin: &AdminClient, args: &RemoveRecipientArgs) -> Re
     let path = format!("{}?dry_run={}", build_path(&["recipients", id]), args.dry_run);
     let removed = admin.call(Method::DELETE, &path, None).await?;
     if admin.output.is_json() {
-        admin.output.print_json(&removed);
+        print_json(&removed);
     } else {
         let (outcome, count) = (removed["outcome"].as_str().unwrap_or_default(), &removed["connections"]);
         println!("{}", escape_terminal(&format!("{id}  {outcome}  {count} connections")));

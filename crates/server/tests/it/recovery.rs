@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bowline::cli::BrowserRequest;
 use bowline::jobs;
-use domain::id::{JobId, ProviderId, Seed};
+use domain::id::{ProviderId, Seed};
 use domain::model::audit_event::{Actor, SubjectKind};
 use domain::model::authorization_request::AuthorizationRequest;
 use domain::model::job::{AttemptOutcome, Job, JobKind};
@@ -184,7 +184,7 @@ async fn stalled_worker_does_not_send_code_after_lease() {
     let key = kit.app().vault().unwrap_data_key(&request.data_key, connection).unwrap();
     let leased = jobs::new_job_context(kit.app(), "test").unwrap();
     let job = Job {
-        id: JobId::parse("job_1").unwrap(),
+        id: "job_1".parse().unwrap(),
         kind: JobKind::RecoverAuthorizationCode,
         connection_id: Some(request.connection_id.clone()),
         provider_id: request.provider_id,

@@ -61,7 +61,7 @@ async fn end_deletes_tokens_and_credentials(kit: TestStore) {
         kit.connection_audit_actions(&id).await,
         ["connection.opened", "connection.activated", "connection.ended"]
     );
-    let unknown = domain::id::ConnectionId::parse("con_nobody").unwrap();
+    let unknown = "con_nobody".parse::<domain::id::ConnectionId>().unwrap();
     assert_eq!(kit.end_connection(&unknown, EndCause::Recipient, None).await, EndOutcome::NotFound);
 }
 

@@ -82,7 +82,7 @@ async fn finished_exchange_is_not_recovered(mut kit: TestStore) {
     kit.advance_clock(DAY);
     assert_eq!(list_due_recoveries(&kit).await, []);
     let connected = kit.build_request("a", "dc-acme").id;
-    for id in [connected, failed, AuthorizationRequestId::parse("arq_nobody").unwrap()] {
+    for id in [connected, failed, "arq_nobody".parse::<AuthorizationRequestId>().unwrap()] {
         assert!(!kit.store.run(build_recover_exchange(&kit, &id)).await.unwrap());
     }
     assert_eq!(kit.count_jobs("recover_authorization_code", "pending").await, 0);
