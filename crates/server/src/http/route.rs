@@ -75,6 +75,7 @@ pub(super) fn single_surface(table: &[Route]) -> Option<ApiSurface> {
 /// calls these APIs.
 pub(super) fn build_router(table: Vec<Route>, render_page: PageErrorRenderer) -> Router<App> {
     let mut paths: BTreeMap<&'static str, (ApiSurface, MethodRouter<App>)> = BTreeMap::new();
+    // Methods are merged by path first: `axum` panics if one path gets two fallbacks.
     for route in table {
         let (_, methods) = paths.remove(route.path).unwrap_or_else(|| (route.surface, MethodRouter::new()));
         paths.insert(route.path, (route.surface, methods.merge(route.handler)));
