@@ -20,6 +20,8 @@ pub mod pages;
 pub mod paging;
 pub mod partner_api;
 pub mod rate_limit;
+pub mod recipients;
+pub mod request;
 pub mod response;
 pub mod router;
 pub mod server;

@@ -10,6 +10,7 @@ use bench::{
     BenchmarkError, BenchmarkReport, BenchmarkSettings, BenchmarkTarget, SealedCredential, TargetRecipient,
     TargetSettings,
 };
+use domain::id::{ClientId, ProviderId};
 use domain::model::access_token::Claims;
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::client::LocalizedText;
@@ -28,7 +29,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::context::RequestContext;
 use crate::jobs;
-use crate::partner_api::{NewRecipient, RegisterClientError, register_active_recipient};
+use crate::recipients::{self, ClientCredentials, RecipientDraft, RecipientError};
 use crate::server::{BoundListeners, Node};
 
 /// Arguments of `bench`.
@@ -228,19 +229,22 @@ fn write_config(settings: &TargetSettings<'_>, address: SocketAddr) -> Result<Pa
 async fn register_recipient(app: &App, settings: &TargetSettings<'_>) -> Result<(), CliError> {
     let TargetRecipient { client_id, client_secret, redirect_uri, scope } = settings.recipient;
     let ctx = jobs::new_job_context(app, ACTOR)?;
-    let new = NewRecipient {
-        credentials: Some((client_id.into(), client_secret.into())),
+    let actor = Actor::new(ActorKind::Operator, "bench");
+    let client_id = ClientId::parse(client_id).context("the client id of the benchmark is malformed")?;
+    let draft = RecipientDraft {
         name: "Benchmark".into(),
-        purpose: LocalizedText { en: "To measure.".into(), fr: "Pour mesurer.".into() },
+        purpose: Some(LocalizedText { en: "To measure.".into(), fr: "Pour mesurer.".into() }),
         redirect_uris: vec![redirect_uri.into()],
         scope: scope.into(),
-        providers: settings.providers.iter().map(|provider| provider.id).collect(),
-        require_pkce: false,
-        max_duration_days: None,
+        ..RecipientDraft::default()
     };
-    match register_active_recipient(&ctx, new, &Actor::new(ActorKind::Operator, "bench")).await {
+    let credentials = ClientCredentials { client_id: client_id.clone(), client_secret: client_secret.into() };
+    match recipients::create_recipient(&ctx, draft, Some(credentials), &actor).await {
         // The store of an earlier size has the recipient already.
-        Ok(_) | Err(RegisterClientError::IdTaken) => Ok(()),
-        Err(error) => Err(CliError::Internal(error.into())),
+        Err(RecipientError::IdTaken) => return Ok(()),
+        result => result.map(drop).map_err(|error| CliError::Internal(error.into()))?,
     }
+    let providers: Vec<_> = settings.providers.iter().map(|provider| ProviderId::new(provider.id)).collect();
+    let activated = recipients::activate_with_providers(&ctx, &client_id, &providers, &actor).await;
+    activated.map_err(|error| CliError::Internal(error.into()))
 }

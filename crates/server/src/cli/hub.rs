@@ -21,7 +21,7 @@ use crate::vault::{KeyFile, Vault};
 pub(super) use domain::rule::operator::LOCAL_ACTOR_ID as ACTOR;
 
 /// The metadata entry that marks the store of a sandbox.
-pub(super) use crate::partner_api::SANDBOX_METADATA_NAME;
+pub(super) use crate::recipients::SANDBOX_METADATA_NAME;
 
 pub(super) fn parse_store_location(config: &Config) -> Result<Location, CliError> {
     let message = "store.url: expected sqlite:PATH or postgres://USER@HOST/DATABASE";

@@ -18,7 +18,7 @@ use store::query::{GetClientSummary, GetProvider, GetRegistration, HasPendingRev
 
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::partner_api::{RegistrationPair, RegistrationStepError, UpstreamClientDetails, activate, reject};
+use crate::recipients::{RegistrationPair, RegistrationStepError, UpstreamClientDetails, activate, reject};
 use crate::upstream::{self, AttemptReport, SealedClientConfiguration};
 
 const CORRECTION_HINT: &str = "correct the provider's settings and retry the job, or reject the registration";

@@ -13,7 +13,7 @@ use super::schedule::{Queue, process_queue, run_periodically, wait_for_shutdown}
 use super::sweep::{recover_exchanges, sweep};
 use crate::app::App;
 use crate::error::InternalError;
-use crate::partner_api::process_removals;
+use crate::recipients::process_removals;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 const PURGE_INTERVAL: Duration = Duration::from_mins(1);

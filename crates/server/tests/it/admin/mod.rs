@@ -68,8 +68,12 @@ impl TestHub {
     async fn assert_admin_not_found(&self, calls: &[(Method, String)], what: &str) {
         let before = self.dump_admin_tables().await;
         for (method, path) in calls {
+            let body = match *method {
+                Method::PUT => json!({"redirect_uris": ["https://acme.example.org/"]}),
+                _ => json!({}),
+            };
             let answer =
-                self.send_operator_request(self.admin_token(), method.clone(), path, Some(json!({}))).await;
+                self.send_operator_request(self.admin_token(), method.clone(), path, Some(body)).await;
             let detail = format!("There is no such {what}");
             assert_eq!((answer.status, &answer.json()["detail"]), (404, &json!(detail)), "{method} {path}");
         }

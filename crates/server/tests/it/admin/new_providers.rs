@@ -113,15 +113,7 @@ fn list_invalid_fields() -> Vec<(&'static str, Vec<Value>)> {
         ),
         ("auth", vec![json!("none"), json!(5), json!({})]),
         ("upstream_client", vec![json!("mine"), json!(5), json!("registration")]),
-        (
-            "fdx",
-            vec![
-                json!("https://bank.example"),
-                json!({}),
-                json!([]),
-                json!({"base_url": "https://bank.example"}),
-            ],
-        ),
+        ("fdx", vec![json!("https://bank.example"), json!([]), json!(["https://bank.example", "5"])]),
         ("scopes", vec![json!({}), json!([]), json!("x")]),
         ("account_types", vec![json!("depositAccount"), json!({})]),
         ("consent_shown_by", vec![json!("provider"), json!(5)]),
@@ -183,6 +175,8 @@ async fn add_provider_with_invalid_field_is_rejected(kit: TestHub) {
         body
     };
     bodies.extend([
+        (replace_field(&good, "fdx", Some(json!({}))), "fdx.base_url"),
+        (replace_field(&good, "fdx", Some(json!({"base_url": "https://bank.example"}))), "fdx.version"),
         (within("fdx", "version", json!("7")), "fdx.version"),
         (within("fdx", "base_url", json!(5)), "fdx.base_url"),
         (within("fdx", "base_url", json!("ftp://x/")), "fdx.base_url"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bowline::admin_api::operator::create_bootstrap_token;
+use bowline::admin_api::operators::create_bootstrap_token;
 use bowline::jobs;
 use bowline::router::admin_routes;
 use domain::model::audit_event::{Actor, ActorKind, SubjectKind};
@@ -78,7 +78,7 @@ async fn bootstrap_token_creates_the_first_admin_once(kit: TestHub) {
     let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
     let cli_actor = || Actor::new(ActorKind::Operator, "cli");
     let refused = create_bootstrap_token(&ctx, cli_actor()).await.unwrap_err();
-    assert_eq!(refused.to_string(), "There is an admin already: ask them for a token of your own");
+    assert_eq!(refused.to_string(), "An admin exists already: ask an admin to add you as an operator");
     assert_eq!(kit.send_admin_request(Method::DELETE, "/operators/opr_sandbox").await.status, 204);
     assert_eq!(
         kit.send_admin_request(Method::GET, "/operators").await.status,
@@ -96,7 +96,7 @@ async fn bootstrap_token_creates_the_first_admin_once(kit: TestHub) {
             )
             .await;
         assert_eq!(answer.status, 403, "{} {}: {}", route.method, route.path, answer.body);
-        assert!(answer.body.contains("makes the first admin and may do nothing else"), "{}", answer.body);
+        assert!(answer.body.contains("The bootstrap token can only add the first admin"), "{}", answer.body);
     }
     let add = async |name: &str, role: &str| {
         let body = json!({"name": name, "role": role});
@@ -104,7 +104,7 @@ async fn bootstrap_token_creates_the_first_admin_once(kit: TestHub) {
     };
     assert_eq!(
         add("ann", "viewer").await.json()["detail"],
-        "role: expected admin: the first operator is one"
+        "role: expected admin: the first operator must be an admin"
     );
     let ann = add("ann", "admin").await;
     assert_eq!(ann.status, 201, "{}", ann.body);

@@ -44,7 +44,7 @@ async fn registrations_are_requested_atomically_and_listed(kit: TestHub) {
     assert!(!bad.contains(&(&partners.id, 1000)) && bad.contains(&(&partners.id, 9999)));
     let existing =
         pairs.iter().find(|pair| pair["client_id"] == json!(one.id) && pair["provider_id"] == 1000);
-    assert_eq!(existing.unwrap()["detail"], "This registration was asked for before and is pending_approval");
+    assert_eq!(existing.unwrap()["detail"], "This registration was requested before and is pending_approval");
     let (status, refused) = request_registrations(&kit, &[&one.id, &partners.id], &[1000]).await;
     assert_eq!((status, refused["pairs"].as_array().unwrap().len()), (409, 1), "{refused}");
     assert_eq!(kit.dump_admin_tables().await, before, "the request is all-or-nothing");
@@ -111,7 +111,7 @@ async fn registration_steps_follow_state_machine_and_are_audited(kit: TestHub) {
     let problem = kit.take_registration_step(&recipient, "activate", upstream_client).await.json();
     assert_eq!(
         problem["detail"],
-        "upstream_client_id: must be absent: the provider knows the hub's own client"
+        "upstream_client_id: must be absent: the provider knows one client of the hub for all recipients"
     );
     let path = format!("/registrations/{}/1000", recipient.id);
     let active = kit.run_admin_operation(Method::POST, &format!("{path}/activate"), None).await;

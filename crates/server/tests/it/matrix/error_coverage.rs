@@ -7,7 +7,7 @@ use bowline::admin_api::AdminError;
 use bowline::error::InternalError;
 use bowline::fdx_api::DataError;
 use bowline::http::BodyError;
-use bowline::partner_api::RegistrationPair;
+use bowline::recipients::RegistrationPair;
 use bowline::router::all_routes;
 use domain::OAuthError;
 use domain::error::OAuthCode;
@@ -83,8 +83,8 @@ fn expected_store_failures() -> [ExpectedResponse; 5] {
 
 /// The errors for an insufficient role and for a bootstrap token, which `admin::operators` tests.
 fn expected_role_errors() -> [ExpectedResponse; 2] {
-    let bootstrap_only = "This token makes the first admin and may do nothing else";
-    ["This needs the role admin", bootstrap_only]
+    let bootstrap_only = "The bootstrap token can only add the first admin";
+    ["This operation needs the role admin", bootstrap_only]
         .map(|told| ExpectedResponse::Problem(403, "forbidden", None, told.into()))
 }
 
@@ -219,7 +219,7 @@ fn list_admin_errors() -> Vec<AdminError> {
         AdminError::Bootstrap,
         AdminError::invalid("name", "is missing"),
         AdminError::NotFound("partner"),
-        AdminError::Conflict("An operator of this name is there already".into()),
+        AdminError::Conflict("An operator with this name exists already".into()),
         AdminError::Pairs { missing: true, pairs: vec![build_rejected_pair()] },
         AdminError::Pairs { missing: false, pairs: vec![build_rejected_pair()] },
         AdminError::Internal(InternalError::new("broken")),

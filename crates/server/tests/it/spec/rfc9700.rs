@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use bowline::cli::{Browser, BrowserRequest, resolve_url};
 use bowline::jobs;
-use bowline::partner_api::replace_redirect_uris;
+use bowline::recipients::replace_redirect_uris;
+use domain::id::ClientId;
 use domain::model::audit_event::{Actor, ActorKind};
+use domain::model::client::ClientKind;
 use domain::rule::pkce::compute_challenge;
 use http::Method;
 use serde_json::Value;
+use store::command::ClientSelector;
 
 use super::{
     ACCOUNTS, TOKEN, bad_request, build_authorize_query, fetch_redirect_error, header, open_url,
@@ -243,7 +246,9 @@ async fn rfc9700_s4_11_removed_redirect_uri_gets_error_page() {
     let (at, page) = kit.follow(kit.app().public_url(), denied).await;
     let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
     let others = vec!["https://other.example.org/new".to_owned()];
-    replace_redirect_uris(&ctx, &acme.id, others, &Actor::new(ActorKind::Operator, "test")).await.unwrap();
+    let selector = ClientSelector::for_kind(ClientKind::Recipient, ClientId::parse(&acme.id).unwrap());
+    let actor = Actor::new(ActorKind::Operator, "test");
+    assert!(replace_redirect_uris(&ctx, selector, others, actor).await.unwrap());
     let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
     let no = [("csrf_token", token.as_str()), ("decision", "deny")];
     let answer = kit.send(BrowserRequest::new(Method::POST, &at).form(&no)).await;

@@ -20,7 +20,9 @@ use bowline::app::App;
 use bowline::cli::{BankSite, Browser, BrowserRequest, BrowserResponse, SandboxArgs, SandboxEnvironment};
 use bowline::clock::Clock;
 use bowline::jobs;
-use bowline::partner_api::{NewPartner, NewRecipient, register_active_recipient, register_partner};
+use bowline::recipients::{
+    ClientCredentials, RecipientDraft, activate_with_providers, create_partner, create_recipient,
+};
 use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::client::LocalizedText;
@@ -179,8 +181,8 @@ impl TestHub {
     /// Creates another partner.
     pub(crate) async fn create_other_partner(&self) -> TestClient {
         let ctx = jobs::new_job_context(self.app(), "test").unwrap();
-        let new = NewPartner { credentials: None, name: "Other Partner".into() };
-        let partner = register_partner(&ctx, new, &Actor::new(ActorKind::Operator, "test")).await.unwrap();
+        let actor = Actor::new(ActorKind::Operator, "test");
+        let partner = create_partner(&ctx, "Other Partner".into(), None, &actor).await.unwrap();
         let (id, secret) = (partner.client_id.to_string(), partner.client_secret.expose().clone());
         TestClient { id, secret, redirect_uri: String::new() }
     }
@@ -218,32 +220,27 @@ impl TestHub {
         scope: &str,
         require_pkce: bool,
     ) -> TestClient {
-        self.register(NewRecipient {
-            credentials: None,
+        let draft = RecipientDraft {
             name: "Other <b>App</b>".into(),
-            purpose: LocalizedText { en: "Because.".into(), fr: "Parce que.".into() },
+            purpose: Some(LocalizedText { en: "Because.".into(), fr: "Parce que.".into() }),
             redirect_uris: vec!["https://other.example.org/back".into()],
             scope: scope.into(),
-            providers: providers.to_vec(),
             require_pkce,
-            max_duration_days: None,
-        })
-        .await
+            ..RecipientDraft::default()
+        };
+        self.register(draft, None, providers).await
     }
 
     /// Creates a recipient with a redirect URI of the test.
     pub(crate) async fn register_recipient_with_redirect(&self, redirect_uri: &str) -> TestClient {
-        self.register(NewRecipient {
-            credentials: None,
+        let draft = RecipientDraft {
             name: "Listening App".into(),
-            purpose: LocalizedText { en: "To listen.".into(), fr: "Pour écouter.".into() },
+            purpose: Some(LocalizedText { en: "To listen.".into(), fr: "Pour écouter.".into() }),
             redirect_uris: vec![redirect_uri.to_owned()],
             scope: SCOPE.into(),
-            providers: vec![1000],
-            require_pkce: false,
-            max_duration_days: None,
-        })
-        .await
+            ..RecipientDraft::default()
+        };
+        self.register(draft, None, &[1000]).await
     }
 
     /// Creates a recipient with this secret and these redirect URIs.
@@ -253,29 +250,32 @@ impl TestHub {
         secret: &str,
         redirect_uris: &[&str],
     ) -> TestClient {
-        self.register(NewRecipient {
-            credentials: Some((id.to_owned(), domain::Secret::from(secret))),
+        let draft = RecipientDraft {
             name: "Odd App".into(),
-            purpose: LocalizedText { en: "To be odd.".into(), fr: "Pour être étrange.".into() },
+            purpose: Some(LocalizedText { en: "To be odd.".into(), fr: "Pour être étrange.".into() }),
             redirect_uris: redirect_uris.iter().map(|uri| (*uri).to_owned()).collect(),
             scope: SCOPE.into(),
-            providers: vec![1000],
-            require_pkce: false,
-            max_duration_days: None,
-        })
-        .await
+            ..RecipientDraft::default()
+        };
+        let client_id = ClientId::parse(id).unwrap();
+        self.register(draft, Some(ClientCredentials { client_id, client_secret: secret.into() }), &[1000])
+            .await
     }
 
-    async fn register(&self, new: NewRecipient) -> TestClient {
-        let redirect_uri = new.redirect_uris[0].clone();
+    async fn register(
+        &self,
+        draft: RecipientDraft,
+        credentials: Option<ClientCredentials>,
+        providers: &[i64],
+    ) -> TestClient {
+        let redirect_uri = draft.redirect_uris[0].clone();
         let ctx = jobs::new_job_context(self.app(), "test").unwrap();
-        let registered =
-            register_active_recipient(&ctx, new, &Actor::new(ActorKind::Operator, "test")).await.unwrap();
-        TestClient {
-            id: registered.client_id.to_string(),
-            secret: registered.client_secret.expose().clone(),
-            redirect_uri,
-        }
+        let actor = Actor::new(ActorKind::Operator, "test");
+        let (recipient, secret) = create_recipient(&ctx, draft, credentials, &actor).await.unwrap();
+        let id = recipient.client.id;
+        let providers: Vec<_> = providers.iter().map(|id| ProviderId::new(*id)).collect();
+        activate_with_providers(&ctx, &id, &providers, &actor).await.unwrap();
+        TestClient { id: id.to_string(), secret: secret.expose().clone(), redirect_uri }
     }
 
     pub(crate) async fn send(&self, sent: BrowserRequest) -> BrowserResponse {

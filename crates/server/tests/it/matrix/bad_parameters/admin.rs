@@ -53,13 +53,21 @@ fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
             "POST",
             "/admin/v1/registrations".into(),
             r#"{"client_ids":["dc-unknown"],"provider_ids":[1000]}"#,
-            problem(404, "not_found", "Registrations are asked for all or none (bad pairs: 1)"),
+            problem(
+                404,
+                "not_found",
+                "No registration was requested, because pairs were rejected (rejected pairs: 1)",
+            ),
         ),
         (
             "POST",
             "/admin/v1/registrations".into(),
             r#"{"client_ids":["dc-sandbox"],"provider_ids":[1000]}"#,
-            problem(409, "conflict", "Registrations are asked for all or none (bad pairs: 1)"),
+            problem(
+                409,
+                "conflict",
+                "No registration was requested, because pairs were rejected (rejected pairs: 1)",
+            ),
         ),
         (
             "POST",
@@ -337,7 +345,11 @@ fn build_operator_cases(values: &InputValues) -> Vec<InputCase> {
         ("expires_at", "expected a time in RFC 3339, at most 366 days from now"),
     ] {
         for bad in BadValue::ALL.into_iter().filter(|bad| name != "expires_at" || *bad != BadValue::Missing) {
-            let expectation = if bad == BadValue::Repeated { "expected once" } else { expectation };
+            let expectation = match bad {
+                BadValue::Repeated => "is given twice",
+                BadValue::Missing => "is missing",
+                _ => expectation,
+            };
             let raw = post(FORM, &bad.build_query(&good, name));
             cases.push(InputCase::new(
                 format!("operators: {bad:?} as {name}"),
@@ -373,12 +385,12 @@ fn build_operator_cases(values: &InputValues) -> Vec<InputCase> {
         (
             FORM,
             "name=sandbox&role=viewer",
-            problem(409, "conflict", "An operator of this name is there already"),
+            problem(409, "conflict", "An operator with this name exists already"),
         ),
         (
             "application/json",
             r#"{"name":1,"role":"admin"}"#,
-            problem(400, "invalid", "name must be a string"),
+            expected_invalid_field("name", "must be a string"),
         ),
         ("application/json", "{", problem(400, "invalid", "The body is not a JSON object: line 1, column 1")),
         (

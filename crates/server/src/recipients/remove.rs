@@ -1,77 +1,59 @@
-//! Removing a recipient: closed at once, its connections end in batches behind it.
+//! Removes recipients: the recipient is closed immediately, its connections end in batches afterwards.
 
 use std::sync::Arc;
 
-use domain::id::ClientId;
 use domain::model::audit_event::Actor;
 use domain::model::connection::EndCause;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use store::command::{ClientSelector, EndConnection, FinishClientRemoval, RemoveClient, RemoveClientOutcome};
 use store::query::{ClientRemoval, ListClientRemovals, ListLiveConnections};
 
-use super::access::AuthenticatedPartner;
-use super::error::{ManageError, NO_RECIPIENT};
 use crate::context::RequestContext;
 use crate::error::InternalError;
 
-/// Connections a round.
+/// Connections of one recipient that end in one round.
 const CONNECTIONS_PER_ROUND: u32 = 200;
-/// Ends that are under way at once: they share commits, and leave room for those of others.
+/// Ends that run concurrently: enough to share commits, few enough to leave room for ends that customers request.
 const MAX_CONCURRENT_ENDS: usize = 16;
-/// Removals that are looked at in one round.
+/// Removals that one round works on.
 const MAX_REMOVALS_PER_ROUND: u32 = 20;
 
-/// Removes a recipient of a partner. When this is over nothing of it is served or minted any more, however many
-/// connections it has.
-pub async fn remove_recipient(
-    ctx: &RequestContext,
-    partner: &AuthenticatedPartner,
-    client_id: &str,
-) -> Result<(), ManageError> {
-    let client_id = ClientId::parse(client_id).map_err(|_| NO_RECIPIENT)?;
-    match remove_client(ctx, ClientSelector::for_partner(partner.id().clone(), client_id), partner.actor())
-        .await?
-    {
-        RemoveClientOutcome::Removed | RemoveClientOutcome::AlreadyRemoved => Ok(()),
-        RemoveClientOutcome::NotFound => Err(NO_RECIPIENT),
-    }
-}
-
-/// Removes a client, whoever says so.
-pub(crate) async fn remove_client(
+/// Removes a client. As soon as this returns, its tokens are rejected and none is issued, however many connections
+/// it has: the access check reads the state of the client.
+pub async fn remove_client(
     ctx: &RequestContext,
     selector: ClientSelector,
     actor: Actor,
 ) -> Result<RemoveClientOutcome, InternalError> {
     let client_id = selector.client_id.clone();
-    let removed = ctx.run(RemoveClient { moment: ctx.new_moment()?, selector, actor }).await?;
-    if removed == RemoveClientOutcome::Removed {
+    let outcome = ctx.run(RemoveClient { moment: ctx.new_moment()?, selector, actor }).await?;
+    if outcome == RemoveClientOutcome::Removed {
         tracing::info!(client = %client_id, "client removed");
         ctx.app().removal_notify().notify_one();
     }
-    Ok(removed)
+    Ok(outcome)
 }
 
-/// Ends connections of recipients that were removed; says whether there may be more.
+/// Ends a batch of connections of removed recipients. Returns `true` if more may be left.
 pub async fn process_removals(ctx: &RequestContext) -> Result<bool, InternalError> {
-    let mut more = false;
+    let mut has_more = false;
     for removal in ctx.ask(&ListClientRemovals { limit: MAX_REMOVALS_PER_ROUND }).await? {
-        more |= process_removal(ctx, &removal).await?;
+        has_more |= process_removal(ctx, &removal).await?;
     }
-    Ok(more)
+    Ok(has_more)
 }
 
 async fn process_removal(ctx: &RequestContext, removal: &ClientRemoval) -> Result<bool, InternalError> {
     let client_id = removal.client_id.clone();
-    let live =
+    let connections =
         ctx.ask(&ListLiveConnections { client_id: client_id.clone(), limit: CONNECTIONS_PER_ROUND }).await?;
-    if live.is_empty() {
+    if connections.is_empty() {
         ctx.run(FinishClientRemoval { moment: ctx.new_moment()?, client_id }).await?;
         return Ok(false);
     }
-    // Each end is recorded as of the exchange that removed the recipient.
+    // The audit event of each end carries the correlation id of the request that removed the recipient.
     let removal_ctx = RequestContext::new(ctx.app().clone(), Arc::from(removal.correlation_id.as_str()))?;
-    let ends = live.into_iter().map(|connection_id| {
+    let ends = connections.into_iter().map(|connection_id| {
         let removal_ctx = &removal_ctx;
         async move {
             let end = EndConnection {

@@ -1,4 +1,4 @@
-//! Connections: looked for, looked at, ended.
+//! Connections: listed, read and ended.
 
 use domain::Timestamp;
 use domain::id::{ClientId, ConnectionId, ProviderId};
@@ -8,16 +8,19 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use store::command::{EndConnection, EndOutcome};
 use store::query::{
-    ConnectionSummary, GetAuditChain, GetConnectionSummary, ListConnectionJobs, ListConnections, TimeRange,
+    ConnectionSummary, GetAuditChain, GetConnectionSummary, ListConnectionJobs, ListConnections,
 };
 
-use super::audit::{ActorBody, EventBody};
-use super::job::JobBody;
-use super::page::{PageRequest, parse_dry_run};
-use super::{AdminError, AdminPage, Params};
+use super::audit_log::{ActorBody, EventBody};
+use super::error::AdminError;
+use super::jobs::JobBody;
+use super::page::{AdminPage, PageRequest};
+use super::params::{Params, parse_dry_run};
 use crate::connections;
 use crate::context::RequestContext;
 use crate::response::{EnumValue, Time};
+
+const NOT_FOUND: AdminError = AdminError::NotFound("connection");
 
 const FILTERS: [&str; 11] = [
     "id",
@@ -33,16 +36,16 @@ const FILTERS: [&str; 11] = [
     "after",
 ];
 
-/// Connections that a query looks for.
+/// Lists the connections that match a query.
 pub async fn list(
     ctx: &RequestContext,
     query: Option<&str>,
 ) -> Result<AdminPage<AdminConnectionBody>, AdminError> {
     let params = Params::from_query(query, &FILTERS)?;
-    let page_request = PageRequest::from_params(ctx, "connections", &params)?;
+    let page = PageRequest::from_params(ctx, "connections", &params)?;
     let search = ListConnections {
-        after: page_request.parse_after(parse_key)?,
-        limit: page_request.row_limit(),
+        after: page.parse_after(parse_key)?,
+        limit: page.row_limit(),
         ..parse_filter(&params)?
     };
     let rows = ctx.ask(&search).await?;
@@ -50,7 +53,7 @@ pub async fn list(
         let (time, id) = search.page_cursor(row);
         format!("{}|{id}", time.millis())
     };
-    page_request.build_page(ctx, rows, key, AdminConnectionBody::from_summary)
+    page.build_page(ctx, rows, key, AdminConnectionBody::from_summary)
 }
 
 fn parse_key(text: &str) -> Option<(Timestamp, ConnectionId)> {
@@ -60,80 +63,54 @@ fn parse_key(text: &str) -> Option<(Timestamp, ConnectionId)> {
 
 fn parse_filter(params: &Params) -> Result<ListConnections, AdminError> {
     let uuid = |text: &str| uuid::Uuid::try_parse(text).ok().map(|_| text.to_owned());
-    let ended = params.text("ended_from").or_else(|| params.text("ended_before")).is_some();
-    let times = (
-        params.time_range("ended_from", "ended_before")?,
-        params.time_range("created_from", "created_before")?,
-    );
+    // An open range would match connections that have not ended too.
+    let filters_by_end = params.text("ended_from").or_else(|| params.text("ended_before")).is_some();
+    let ended_at = params.time_range("ended_from", "ended_before")?;
     Ok(ListConnections {
         id: params.parse("id", "expected a connection's id", |text| ConnectionId::parse(text).ok())?,
         client_id: params.client_id("client_id")?,
         provider_id: params.provider_id()?,
         sub: params.parse("sub", "expected a UUID", uuid)?,
         status: params.parse_enum("state", ConnectionStatus::ALL, ConnectionStatus::as_str)?,
-        created: times.1,
-        ended: ended.then_some(times.0),
+        created: params.time_range("created_from", "created_before")?,
+        ended: filters_by_end.then_some(ended_at),
         after: None,
         limit: 0,
     })
 }
 
-impl Params {
-    /// A client that is asked for.
-    pub(super) fn client_id(&self, name: &str) -> Result<Option<ClientId>, AdminError> {
-        self.parse(name, "expected a client's id", |text| ClientId::parse(text).ok())
-    }
-
-    /// The provider that is asked for.
-    pub(super) fn provider_id(&self) -> Result<Option<ProviderId>, AdminError> {
-        self.parse("provider_id", "expected a positive integer", ProviderId::parse)
-    }
-
-    /// A window of time; all time if neither end is given.
-    pub(super) fn time_range(&self, from: &str, before: &str) -> Result<TimeRange, AdminError> {
-        let expected = "expected a time in RFC 3339";
-        Ok(TimeRange {
-            from: self.parse(from, expected, Timestamp::parse)?.unwrap_or(TimeRange::ALL.from),
-            before: self.parse(before, expected, Timestamp::parse)?.unwrap_or(TimeRange::ALL.before),
-        })
-    }
-}
-
-/// A connection in a list. A cause, an actor and what the sides know stand there once it has ended.
+/// A connection in a list. The members about its end are `null` while it is active.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Connection")]
 pub struct AdminConnectionBody {
-    /// Its id; also the FDX consent id.
+    /// The id, which is also the FDX consent id.
     #[schemars(with = "String")]
     id: ConnectionId,
-    /// The recipient that reads.
+    /// The recipient.
     #[schemars(with = "String")]
     client_id: ClientId,
-    /// The provider that is read from.
     #[schemars(with = "i64")]
     provider_id: ProviderId,
-    /// The recipient's name for the customer: a UUID.
+    /// The identifier of the customer for this recipient: a UUID.
     sub: String,
-    /// Where it stands.
     state: EnumValue<ConnectionStatus>,
-    /// When the provider agreed.
+    /// The time when the provider granted access.
     created_at: Time,
-    /// When the recipient redeemed the code.
+    /// The time when the recipient redeemed the authorization code.
     activated_at: Option<Time>,
-    /// When the consent ends.
+    /// The end of the consent.
     expires_at: Time,
-    /// When it ended.
     ended_at: Option<Time>,
-    /// Why it ended.
+    /// The reason of the end.
     cause: Option<EnumValue<EndCause>>,
-    /// Who ended it.
+    /// The party that ended it.
     actor: Option<ActorBody>,
-    /// The newer login that took its place.
+    /// The newer connection that replaced it.
     #[schemars(with = "Option<String>")]
     replaced_by: Option<ConnectionId>,
-    /// What the provider knows of the end.
+    /// The progress of the revocation at the provider.
     provider_revocation: Option<EnumValue<UpstreamRevocation>>,
-    /// What the recipient knows of the end.
+    /// The progress of the notification of the recipient.
     recipient_notification: Option<String>,
 }
 
@@ -164,25 +141,25 @@ impl AdminConnectionBody {
     }
 }
 
-/// What the customer agreed to, without the names of accounts: those are the bank's.
+/// The terms that the customer consented to. The accounts are only counted: their names belong to the provider.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Terms")]
 pub struct TermsBody {
-    /// Counts the times that they changed, from 1.
+    /// The number of the version, from 1.
     version: i64,
-    /// The data clusters, parted by spaces.
+    /// The data clusters, space-delimited.
     clusters: String,
-    /// How many accounts the customer chose; absent if the provider does not say.
+    /// The number of accounts that the customer selected; `null` if the provider does not report it.
     accounts: Option<usize>,
-    /// The purpose as it was shown.
+    /// The purpose, as the customer read it.
     purpose: String,
-    /// The language of the page.
+    /// The language of the consent page.
     language: String,
-    /// Version and hash of the page's text.
+    /// The version and hash of the text of the consent page.
     page_version: String,
-    /// When the consent ends.
+    /// The end of the consent.
     expires_at: Time,
-    /// When the customer agreed.
+    /// The time when the customer consented.
     agreed_at: Time,
 }
 
@@ -201,77 +178,74 @@ impl TermsBody {
     }
 }
 
-/// A connection with everything that is known of it.
+/// A connection with its terms, jobs and audit events.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ConnectionDetail {
     #[serde(flatten)]
     connection: AdminConnectionBody,
-    /// What the customer agreed to.
+    /// The terms that the customer consented to.
     terms: TermsBody,
-    /// Its deferred work, the newest first; at most a hundred.
+    /// The background jobs of the connection, newest first; at most 100.
     jobs: Vec<JobBody>,
-    /// Its record, from the first event on.
+    /// The audit events of the connection, oldest first.
     events: Vec<EventBody>,
 }
 
-/// What came of an end.
+/// The result of a request to end a connection.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct EndConnectionResponse {
-    /// What happened, or would.
     outcome: ConnectionEndOutcome,
-    /// The connection as it stands now.
+    /// The connection after the request.
     connection: AdminConnectionBody,
 }
 
-/// What an end comes to.
+/// The outcome of a request to end a connection.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectionEndOutcome {
-    /// It was ended now.
+    /// The connection was ended by this request.
     Ended,
-    /// It had ended before; nothing has changed.
+    /// The connection had ended before; nothing has changed.
     AlreadyEnded,
-    /// A dry run: it lives, and would be ended.
+    /// Dry run: the connection is active and would be ended.
     WouldEnd,
 }
-
-const NOT_FOUND: AdminError = AdminError::NotFound("connection");
 
 async fn find_connection(ctx: &RequestContext, id: &str) -> Result<(ConnectionSummary, Terms), AdminError> {
     let id = ConnectionId::parse(id).map_err(|_| NOT_FOUND)?;
     ctx.ask(&GetConnectionSummary { id }).await?.ok_or(NOT_FOUND)
 }
 
-/// A connection with everything that is known of it.
-pub async fn show(ctx: &RequestContext, id: &str) -> Result<ConnectionDetail, AdminError> {
-    let (summary, agreed) = find_connection(ctx, id).await?;
+/// Returns a connection with its terms, jobs and audit events.
+pub async fn show(ctx: &RequestContext, [id]: &[String; 1]) -> Result<ConnectionDetail, AdminError> {
+    let (summary, terms) = find_connection(ctx, id).await?;
     let id = summary.connection.id.clone();
     let events = ctx.ask(&GetAuditChain { kind: SubjectKind::Connection, id: id.to_string() }).await?;
     let jobs = ctx.ask(&ListConnectionJobs { connection_id: id }).await?;
     Ok(ConnectionDetail {
-        terms: TermsBody::new(summary.connection.terms_version, agreed),
+        terms: TermsBody::new(summary.connection.terms_version, terms),
         connection: AdminConnectionBody::from_summary(summary),
         jobs: jobs.into_iter().map(JobBody::from_summary).collect(),
         events: events.into_iter().map(EventBody::from_event).collect(),
     })
 }
 
-/// Ends a connection, or says what an end would come to.
+/// Ends a connection; a dry run only reports what would happen.
 pub async fn end(
     ctx: &RequestContext,
     id: &str,
     query: Option<&str>,
     actor: Actor,
 ) -> Result<EndConnectionResponse, AdminError> {
-    let dry = parse_dry_run(query)?;
-    let before = find_connection(ctx, id).await?.0;
-    let already = matches!(before.connection.state, ConnectionState::Ended(_));
-    if dry {
+    let dry_run = parse_dry_run(query)?;
+    let (summary, _) = find_connection(ctx, id).await?;
+    if dry_run {
+        let has_ended = matches!(summary.connection.state, ConnectionState::Ended(_));
         let outcome =
-            if already { ConnectionEndOutcome::AlreadyEnded } else { ConnectionEndOutcome::WouldEnd };
-        return Ok(EndConnectionResponse { outcome, connection: AdminConnectionBody::from_summary(before) });
+            if has_ended { ConnectionEndOutcome::AlreadyEnded } else { ConnectionEndOutcome::WouldEnd };
+        return Ok(EndConnectionResponse { outcome, connection: AdminConnectionBody::from_summary(summary) });
     }
-    let connection_id = before.connection.id;
+    let connection_id = summary.connection.id;
     let (moment, cause) = (ctx.new_moment()?, EndCause::Operator);
     let command = EndConnection { moment, connection_id, cause, actor, fence: None };
     let outcome = match connections::end(ctx, command).await? {
@@ -279,8 +253,6 @@ pub async fn end(
         EndOutcome::AlreadyEnded(_) => ConnectionEndOutcome::AlreadyEnded,
         EndOutcome::NotFound | EndOutcome::Fenced => return Err(NOT_FOUND),
     };
-    Ok(EndConnectionResponse {
-        outcome,
-        connection: AdminConnectionBody::from_summary(find_connection(ctx, id).await?.0),
-    })
+    let (summary, _) = find_connection(ctx, id).await?;
+    Ok(EndConnectionResponse { outcome, connection: AdminConnectionBody::from_summary(summary) })
 }

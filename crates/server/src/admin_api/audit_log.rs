@@ -1,4 +1,4 @@
-//! The record, looked through.
+//! The audit log: searched, newest event first.
 
 use domain::Timestamp;
 use domain::id::AuditEventId;
@@ -8,21 +8,21 @@ use serde::Serialize;
 use serde_json::Value;
 use store::query::ListAuditEvents;
 
-use super::page::PageRequest;
-use super::{AdminError, AdminPage, Params};
+use super::error::AdminError;
+use super::page::{AdminPage, PageRequest};
+use super::params::Params;
 use crate::context::RequestContext;
 use crate::response::{EnumValue, Time};
 
 const FILTERS: [&str; 9] =
     ["subject_kind", "subject_id", "action", "actor_kind", "actor_id", "from", "before", "limit", "after"];
 
-/// Who acted.
+/// The party that acted.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Actor")]
 pub struct ActorBody {
-    /// What kind of party it is.
     kind: EnumValue<ActorKind>,
-    /// Which; absent for a customer.
+    /// The id; `null` for a customer.
     id: Option<String>,
 }
 
@@ -32,36 +32,31 @@ impl From<Actor> for ActorBody {
     }
 }
 
-/// What an event is about.
+/// The object that an event belongs to.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Subject")]
 pub struct SubjectBody {
-    /// What kind of thing it is.
     kind: EnumValue<SubjectKind>,
-    /// Which.
     id: String,
 }
 
-/// An event of the record.
+/// An event of the audit log.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "AuditEvent")]
 pub struct EventBody {
-    /// Its id.
     #[schemars(with = "String")]
     id: AuditEventId,
-    /// What it is about.
+    /// The object that the event belongs to.
     subject: SubjectBody,
-    /// Its place in its subject's chain, from 1.
+    /// The position in the chain of the subject, from 1.
     seq: i64,
-    /// When it happened.
     at: Time,
-    /// What happened.
     action: EnumValue<AuditAction>,
-    /// Who acted.
+    /// The party that acted.
     actor: ActorBody,
-    /// The exchange in which it happened.
+    /// The correlation id of the request or job.
     correlation_id: String,
-    /// Particulars, by the kind of event; no secrets, nothing of a customer.
+    /// Details that depend on the action. They contain no secrets and no customer data.
     detail: Value,
 }
 
@@ -82,13 +77,14 @@ impl EventBody {
     }
 }
 
-/// Events that a query looks for, the newest first.
+/// Lists the events that match a query, newest first.
 pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage<EventBody>, AdminError> {
     let params = Params::from_query(query, &FILTERS)?;
-    let page_request = PageRequest::from_params(ctx, "audit", &params)?;
+    let page = PageRequest::from_params(ctx, "audit", &params)?;
     let id = |text: &str| {
-        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'));
-        (plain && (1..=200).contains(&text.len())).then(|| text.to_owned())
+        let is_plain =
+            text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'));
+        (is_plain && (1..=200).contains(&text.len())).then(|| text.to_owned())
     };
     let search = ListAuditEvents {
         subject_kind: params.parse_enum("subject_kind", SubjectKind::ALL, SubjectKind::as_str)?,
@@ -97,9 +93,10 @@ pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage
         actor_kind: params.parse_enum("actor_kind", ActorKind::ALL, ActorKind::as_str)?,
         actor_id: params.parse("actor_id", "expected an id", id)?,
         at: params.time_range("from", "before")?,
-        after: page_request.parse_after(parse_key)?,
-        limit: page_request.row_limit(),
+        after: page.parse_after(parse_key)?,
+        limit: page.row_limit(),
     };
+    // The index starts with the kind: a search by id without a kind would read the whole log.
     if search.subject_id.is_some() && search.subject_kind.is_none() {
         return Err(AdminError::invalid("subject_kind", "expected with subject_id"));
     }
@@ -107,12 +104,7 @@ pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage
         return Err(AdminError::invalid("actor_kind", "expected with actor_id"));
     }
     let rows = ctx.ask(&search).await?;
-    page_request.build_page(
-        ctx,
-        rows,
-        |row| format!("{}|{}", row.entry.at.millis(), row.id),
-        EventBody::from_event,
-    )
+    page.build_page(ctx, rows, |row| format!("{}|{}", row.entry.at.millis(), row.id), EventBody::from_event)
 }
 
 fn parse_key(text: &str) -> Option<(Timestamp, AuditEventId)> {

@@ -1,4 +1,4 @@
-//! Providers: what a recipient may use, what there is, and what each delivers.
+//! Providers: the catalogue for partners, and the providers that a recipient may use.
 
 use domain::id::ProviderId;
 use domain::model::provider::{Provider, ProviderState};
@@ -7,48 +7,49 @@ use domain::rule::validation::ValidationError;
 use store::query::{GetProvider, ListProviders, ListRecipientProviders, ListRecipientRegistrations};
 
 use super::access::{AuthenticatedClientKind, AuthenticatedRecipient};
-use super::error::ManageError;
+use super::error::PartnerApiError;
 use crate::context::RequestContext;
 use crate::paging::ListQuery;
 
-const NO_PROVIDER: ManageError = ManageError::NotFound("provider_id names no provider of this hub");
+const NO_PROVIDER: PartnerApiError = PartnerApiError::NotFound("provider_id names no provider of this hub");
 
-/// A recipient's own providers, or every provider for a partner.
-pub(super) async fn list_visible_providers(
+/// Lists all providers to a partner, and to a recipient those with which it has an active registration.
+pub(super) async fn list_visible(
     ctx: &RequestContext,
-    party: &AuthenticatedClientKind,
-) -> Result<Vec<Provider>, ManageError> {
-    match party {
-        AuthenticatedClientKind::Recipient(own) => list_active_providers(ctx, own).await,
-        AuthenticatedClientKind::Partner(_) => list_all_providers(ctx).await,
+    client: &AuthenticatedClientKind,
+) -> Result<Vec<Provider>, PartnerApiError> {
+    match client {
+        AuthenticatedClientKind::Recipient(recipient) => list_active(ctx, recipient).await,
+        AuthenticatedClientKind::Partner(_) => list_all(ctx).await,
     }
 }
 
-/// The providers that a recipient has an active registration with.
-pub(super) async fn list_active_providers(
+/// Lists the providers with which a recipient has an active registration.
+pub(super) async fn list_active(
     ctx: &RequestContext,
-    own: &AuthenticatedRecipient,
-) -> Result<Vec<Provider>, ManageError> {
-    let mut providers = ctx.ask(&ListRecipientProviders { client_id: own.id().clone() }).await?;
+    recipient: &AuthenticatedRecipient,
+) -> Result<Vec<Provider>, PartnerApiError> {
+    let mut providers = ctx.ask(&ListRecipientProviders { client_id: recipient.id().clone() }).await?;
     providers.retain(|p| p.state != ProviderState::Retired);
     Ok(providers)
 }
 
-async fn list_all_providers(ctx: &RequestContext) -> Result<Vec<Provider>, ManageError> {
+async fn list_all(ctx: &RequestContext) -> Result<Vec<Provider>, PartnerApiError> {
     let mut providers = ctx.ask(&ListProviders).await?;
     providers.retain(|p| p.state != ProviderState::Retired);
     Ok(providers)
 }
 
-/// One provider.
-pub(super) async fn find_provider(ctx: &RequestContext, id: &str) -> Result<Provider, ManageError> {
+/// Returns one provider.
+pub(super) async fn find(ctx: &RequestContext, id: &str) -> Result<Provider, PartnerApiError> {
     let id = ProviderId::parse(id).ok_or(NO_PROVIDER)?;
     ctx.ask(&GetProvider { id }).await?.ok_or(NO_PROVIDER)
 }
 
-/// The words of the second version for where a registration stands.
+/// Returns the state of a registration as version 2 of the API spells it.
 pub(super) const fn v2_status(state: Option<RegistrationState>) -> &'static str {
     match state {
+        // A rejected registration may be requested again.
         None | Some(RegistrationState::Rejected) => "Available",
         Some(RegistrationState::PendingApproval | RegistrationState::PendingActivation) => {
             "PendingActivation"
@@ -58,14 +59,14 @@ pub(super) const fn v2_status(state: Option<RegistrationState>) -> &'static str 
     }
 }
 
-/// Which providers of the second version's list are wanted.
+/// The filter of the provider list in version 2.
 struct ProviderFilter {
     countries: Vec<String>,
     enabled: Option<bool>,
 }
 
 impl ProviderFilter {
-    fn parse(query: &ListQuery) -> Result<Self, ManageError> {
+    fn parse(query: &ListQuery) -> Result<Self, PartnerApiError> {
         let country = query.get("country", "country is given twice")?.unwrap_or_default();
         let countries: Vec<String> =
             country.split(',').map(str::to_owned).filter(|c| !c.is_empty()).collect();
@@ -84,30 +85,31 @@ impl ProviderFilter {
     }
 }
 
-/// Every provider with where the caller's registration stands; a partner has none of its own.
-pub(super) async fn list_providers_v2(
+/// Lists the providers that match the query, each with the state of the caller's registration. A partner has no
+/// registrations of its own.
+pub(super) async fn list_v2(
     ctx: &RequestContext,
-    party: &AuthenticatedClientKind,
+    client: &AuthenticatedClientKind,
     query: &ListQuery,
-) -> Result<Vec<(Provider, &'static str)>, ManageError> {
+) -> Result<Vec<(Provider, &'static str)>, PartnerApiError> {
     let filter = ProviderFilter::parse(query)?;
-    let registrations = match party {
-        AuthenticatedClientKind::Recipient(own) => {
-            ctx.ask(&ListRecipientRegistrations { client_id: own.id().clone() }).await?
+    let registrations = match client {
+        AuthenticatedClientKind::Recipient(recipient) => {
+            ctx.ask(&ListRecipientRegistrations { client_id: recipient.id().clone() }).await?
         }
         AuthenticatedClientKind::Partner(_) => Vec::new(),
     };
     let with_status = |provider: Provider| {
-        let own = registrations.iter().find(|r| r.provider_id == provider.id).map(|r| r.state);
-        (provider, v2_status(own))
+        let state = registrations.iter().find(|r| r.provider_id == provider.id).map(|r| r.state);
+        (provider, v2_status(state))
     };
-    let mut all: Vec<_> = list_all_providers(ctx).await?.into_iter().map(with_status).collect();
-    all.retain(|(provider, status)| {
+    let mut providers: Vec<_> = list_all(ctx).await?.into_iter().map(with_status).collect();
+    providers.retain(|(provider, status)| {
         let country_matches =
             filter.countries.is_empty() || filter.countries.contains(&provider.settings.country);
         country_matches && filter.enabled.is_none_or(|enabled| enabled == (*status == "Activated"))
     });
-    Ok(all)
+    Ok(providers)
 }
 
 #[cfg(test)]
@@ -116,17 +118,19 @@ mod tests {
 
     #[test]
     fn provider_filter_parses_or_rejects_v2_parameters() {
-        let read = |raw: &str| {
-            ProviderFilter::parse(&ListQuery::parse(Some(raw))).map(|w| (w.countries.len(), w.enabled)).ok()
+        let parse = |raw: &str| {
+            ProviderFilter::parse(&ListQuery::parse(Some(raw)))
+                .map(|filter| (filter.countries.len(), filter.enabled))
+                .ok()
         };
-        assert_eq!(read(""), Some((0, None)));
-        assert_eq!(read("country=&isEnabledForClient="), Some((0, None)));
-        assert_eq!(read("country=CA&isEnabledForClient=TRUE"), Some((1, Some(true))));
-        assert_eq!(read("country=CA,US&isEnabledForClient=false&colour=red"), Some((2, Some(false))));
+        assert_eq!(parse(""), Some((0, None)));
+        assert_eq!(parse("country=&isEnabledForClient="), Some((0, None)));
+        assert_eq!(parse("country=CA&isEnabledForClient=TRUE"), Some((1, Some(true))));
+        assert_eq!(parse("country=CA,US&isEnabledForClient=false&colour=red"), Some((2, Some(false))));
         for bad in
             ["country=ca", "country=FR", "country=CA&country=US", "isEnabledForClient=1", "country=CA US"]
         {
-            assert_eq!(read(bad), None, "{bad}");
+            assert_eq!(parse(bad), None, "{bad}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Jobs: deferred work, as a person looks at it and after it.
+//! Background jobs: listed, and retried or closed after they have failed.
 
 use domain::id::{ClientId, ConnectionId, JobId, ProviderId};
 use domain::model::audit_event::Actor;
@@ -8,44 +8,41 @@ use serde::Serialize;
 use store::command::{FailedJobAction, ResolveFailedJob};
 use store::query::{JobSummary, ListJobs};
 
-use super::page::PageRequest;
-use super::{AdminError, AdminPage, Params};
+use super::error::AdminError;
+use super::page::{AdminPage, PageRequest};
+use super::params::Params;
 use crate::context::RequestContext;
 use crate::response::{EnumValue, Time};
 
-/// A job without what it holds.
+/// A background job, without the token that it contains.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Job")]
 pub struct JobBody {
-    /// Its id.
     #[schemars(with = "String")]
     id: JobId,
-    /// What it does.
     kind: EnumValue<JobKind>,
-    /// Where it stands.
     state: EnumValue<JobState>,
-    /// The connection it is about; none if it is about a registration.
+    /// The connection that the job belongs to; `null` for the job of a registration.
     #[schemars(with = "Option<String>")]
     connection_id: Option<ConnectionId>,
-    /// The provider to tell.
+    /// The provider that the job calls.
     #[schemars(with = "i64")]
     provider_id: ProviderId,
-    /// The recipient, where the provider has a client for each, or it is about a registration.
+    /// The recipient, if the provider has one client for each registration.
     #[schemars(with = "Option<String>")]
     client_id: Option<ClientId>,
-    /// Tries so far.
+    /// The number of attempts so far.
     attempts: u32,
-    /// How the last try went, in words.
+    /// The description of the last attempt.
     outcome: Option<String>,
-    /// Whether it holds a sealed token.
+    /// Whether the job contains a sealed token.
     holds_token: bool,
-    /// When it is tried next.
+    /// The time of the next attempt.
     due_at: Time,
-    /// When it is given up.
+    /// The time after which the job fails instead of being retried.
     retry_until: Time,
-    /// When it was made.
     created_at: Time,
-    /// When it was done or given up.
+    /// The time when the job was done or failed.
     finished_at: Option<Time>,
 }
 
@@ -69,52 +66,58 @@ impl JobBody {
     }
 }
 
-/// What became of a job that was given up.
+/// The result of an action on a failed job.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ResolveJobResponse {
-    /// What was done.
     outcome: ResolveJobOutcome,
-    /// The job.
     #[schemars(with = "String")]
     id: JobId,
 }
 
-/// What a person does with a job that was given up.
+/// The action that was taken on a failed job.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ResolveJobOutcome {
-    /// It is tried again, for seven days more.
+    /// The job is retried for another seven days.
     Retried,
-    /// It is closed: its token is gone, the provider stays untold.
+    /// The job is closed: its token is deleted, and the provider is not called.
     Closed,
 }
 
-/// Jobs that a query looks for.
+/// Lists the jobs that match a query, newest first.
 pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage<JobBody>, AdminError> {
     let params = Params::from_query(query, &["state", "kind", "provider_id", "limit", "after"])?;
-    let page_request = PageRequest::from_params(ctx, "jobs", &params)?;
+    let page = PageRequest::from_params(ctx, "jobs", &params)?;
     let search = ListJobs {
         state: params.parse_enum("state", JobState::ALL, JobState::as_str)?,
         kind: params.parse_enum("kind", JobKind::ALL, JobKind::as_str)?,
         provider_id: params.provider_id()?,
-        after: page_request.parse_after(|text| JobId::parse(text).ok())?,
-        limit: page_request.row_limit(),
+        after: page.parse_after(|text| JobId::parse(text).ok())?,
+        limit: page.row_limit(),
     };
-    page_request.build_page(ctx, ctx.ask(&search).await?, |job| job.id.to_string(), JobBody::from_summary)
+    page.build_page(ctx, ctx.ask(&search).await?, |job| job.id.to_string(), JobBody::from_summary)
 }
 
-/// Has a job that was given up tried again.
-pub async fn retry(ctx: &RequestContext, id: &str, actor: Actor) -> Result<ResolveJobResponse, AdminError> {
+/// Schedules a failed job again.
+pub async fn retry(
+    ctx: &RequestContext,
+    [id]: &[String; 1],
+    actor: Actor,
+) -> Result<ResolveJobResponse, AdminError> {
     let job_id = resolve_failed_job(ctx, id, FailedJobAction::Retry, actor).await?;
     ctx.app().job_notify().notify_one();
-    tracing::info!(job = %job_id, "a person has a job tried again");
+    tracing::info!(job = %job_id, "failed job scheduled again");
     Ok(ResolveJobResponse { outcome: ResolveJobOutcome::Retried, id: job_id })
 }
 
-/// Closes a job that was given up: its token goes.
-pub async fn close(ctx: &RequestContext, id: &str, actor: Actor) -> Result<ResolveJobResponse, AdminError> {
+/// Closes a failed job and deletes its token.
+pub async fn close(
+    ctx: &RequestContext,
+    [id]: &[String; 1],
+    actor: Actor,
+) -> Result<ResolveJobResponse, AdminError> {
     let job_id = resolve_failed_job(ctx, id, FailedJobAction::Close, actor).await?;
-    tracing::info!(job = %job_id, "a person closed a job");
+    tracing::info!(job = %job_id, "failed job closed");
     Ok(ResolveJobResponse { outcome: ResolveJobOutcome::Closed, id: job_id })
 }
 
@@ -127,6 +130,6 @@ async fn resolve_failed_job(
     const NOT_FOUND: AdminError = AdminError::NotFound("job");
     let job_id = JobId::parse(id).map_err(|_| NOT_FOUND)?;
     let command = ResolveFailedJob { moment: ctx.new_moment()?, job_id: job_id.clone(), action, actor };
-    ctx.run(command).await?.ok_or(NOT_FOUND)?.map_err(|why| AdminError::Conflict(why.to_string()))?;
+    ctx.run(command).await?.ok_or(NOT_FOUND)?.map_err(|error| AdminError::Conflict(error.to_string()))?;
     Ok(job_id)
 }

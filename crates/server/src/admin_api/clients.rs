@@ -1,28 +1,41 @@
-//! What goes for partners and recipients alike: they are found, paged, held, and given other secrets.
+//! The operations that partners and recipients have in common.
 
-use domain::Timestamp;
 use domain::id::ClientId;
 use domain::model::audit_event::Actor;
 use domain::model::client::ClientKind;
+use domain::{Secret, Timestamp};
+use schemars::JsonSchema;
+use serde::Serialize;
 use store::command::{ClientSelector, ClientUpdate};
 use store::query::{ClientSummary, GetClientSummary};
 
-use super::SecretIssued;
-use crate::admin_api::AdminError;
+use super::error::AdminError;
 use crate::context::RequestContext;
-use crate::partner_api::{rotate_secret, update_client};
+use crate::recipients;
+use crate::response::exposed;
 
-/// What is told where no client of a kind is.
+/// The new secret of a client. It cannot be read again; the previous one is invalid.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SecretIssued {
+    #[schemars(with = "String")]
+    client_id: ClientId,
+    /// The secret (RFC 6749 §2.3.1), returned only once.
+    #[serde(serialize_with = "exposed")]
+    #[schemars(with = "String")]
+    client_secret: Secret<String>,
+}
+
+/// Returns the error for a client that does not exist.
 pub(super) const fn not_found(kind: ClientKind) -> AdminError {
     AdminError::NotFound(kind.as_str())
 }
 
-/// The id of a client of a kind.
+/// Parses the id of a client. A malformed id is one that does not exist.
 pub(super) fn parse_id(kind: ClientKind, text: &str) -> Result<ClientId, AdminError> {
     ClientId::parse(text).map_err(|_| not_found(kind))
 }
 
-/// A client of a kind, removed or not.
+/// Returns a client of a kind, even if it was removed.
 pub(super) async fn load_client(
     ctx: &RequestContext,
     kind: ClientKind,
@@ -31,7 +44,7 @@ pub(super) async fn load_client(
     ctx.ask(&GetClientSummary { kind, id }).await?.ok_or(not_found(kind))
 }
 
-/// Where a list of clients goes on: the time and id of the last.
+/// Returns the key by which lists of clients are paged.
 pub(super) fn cursor_key(summary: &ClientSummary) -> String {
     format!("{}|{}", summary.created_at.millis(), summary.recipient.client.id)
 }
@@ -41,19 +54,21 @@ pub(super) fn parse_key(text: &str) -> Option<(Timestamp, ClientId)> {
     Some((Timestamp::from_millis(time.parse().ok()?), ClientId::parse(id).ok()?))
 }
 
-/// Gives a client another secret: the old one and the client's own tokens end.
-pub(super) async fn regenerate_secret(
+/// Replaces the secret of a client. The previous secret and the client's own tokens become invalid, its connections
+/// stay active.
+pub(super) async fn rotate_secret(
     ctx: &RequestContext,
     kind: ClientKind,
     id: &str,
     actor: Actor,
 ) -> Result<SecretIssued, AdminError> {
     let client_id = parse_id(kind, id)?;
-    let client_secret = rotate_secret(ctx, ClientSelector::for_kind(kind, client_id.clone()), actor).await?;
-    Ok(SecretIssued { client_id, client_secret: client_secret.ok_or(not_found(kind))? })
+    let selector = ClientSelector::for_kind(kind, client_id.clone());
+    let client_secret = recipients::rotate_secret(ctx, selector, actor).await?.ok_or(not_found(kind))?;
+    Ok(SecretIssued { client_id, client_secret })
 }
 
-/// Holds a client or lets it go on.
+/// Suspends or reinstates a client.
 pub(super) async fn set_suspended(
     ctx: &RequestContext,
     kind: ClientKind,
@@ -63,7 +78,7 @@ pub(super) async fn set_suspended(
 ) -> Result<ClientSummary, AdminError> {
     let client_id = parse_id(kind, id)?;
     let selector = ClientSelector::for_kind(kind, client_id.clone());
-    if update_client(ctx, selector, ClientUpdate::Suspended(suspended), actor).await? {
+    if recipients::update_client(ctx, selector, ClientUpdate::Suspended(suspended), actor).await? {
         load_client(ctx, kind, client_id).await
     } else {
         Err(not_found(kind))
