@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn upkeep_keeps_recorded_histogram_samples() {
         let telemetry = Telemetry::new();
-        let labels = [("face", "page".to_owned())];
+        let labels = [("api", "page".to_owned())];
 
         for _ in 0..3 {
             telemetry.record_duration("bowline_http_request_seconds", &labels, Duration::from_millis(2));
@@ -103,6 +103,6 @@ mod tests {
         }
 
         let shown = telemetry.render();
-        assert!(shown.contains("bowline_http_request_seconds_count{face=\"page\"} 3"), "{shown}");
+        assert!(shown.contains("bowline_http_request_seconds_count{api=\"page\"} 3"), "{shown}");
     }
 }

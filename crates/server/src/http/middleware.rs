@@ -97,7 +97,7 @@ async fn wrap_request(State(state): State<MiddlewareState>, mut request: Request
     tracing::info!(%method, route, status, micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         correlation_id = %correlation.id, "served");
     app.operation_stats().record(&route, status, took);
-    let labels = [("face", surface.as_str().to_owned()), ("route", route), ("status", status.to_string())];
+    let labels = [("api", surface.as_str().to_owned()), ("route", route), ("status", status.to_string())];
     app.telemetry().count("bowline_http_requests_total", &labels);
     app.telemetry().record_duration("bowline_http_request_seconds", &labels[..2], took);
     response
