@@ -21,29 +21,24 @@ use crate::http::{Problem, ProblemBody};
 pub(super) fn build_document() -> Value {
     let about = DocumentInfo {
         title: "Bowline: operation (`/admin/v1`)",
-        description: "What the operators of a hub do: they look, set up, hold and end. It is served on a listener of \
-            its own (`server.admin_listen`), never on the public one, and through a socket of the machine. The bearer is \
-            an operator's token, and its role must cover that of the operation: `viewer` looks, `operator` holds \
-            and ends, `admin` sets up. Refusals are problems (RFC 9457). A parameter or member that is not known is \
-            refused; one that is known is given once. A member that is null or empty is as good as absent. Times are \
-            RFC 3339 in UTC with milliseconds.",
+        description: "The API for operators of a hub. It is served on a listener of its own (`server.admin_listen`), never on the public one, and through a Unix socket. The bearer token is an operator's token. Each operation requires a minimum role: `viewer` reads, `operator` also pauses and ends, `admin` also creates and removes. Errors are problems (RFC 9457). Unknown parameters and members are rejected; a known one must not be repeated; null and empty members are treated as absent. Times are RFC 3339 in UTC with milliseconds.",
         server: json!({"url": "{admin}", "variables": {"admin": {
             "default": "http://127.0.0.1:8408",
-            "description": "Where the operators' listener is reached (`server.admin_listen`).",
+            "description": "The origin of the operators' listener (`server.admin_listen`).",
         }}}),
         tags: &[
-            ("Connections", "Looked for, looked at, ended."),
-            ("Jobs", "Deferred work, and what was given up of it."),
-            ("Audit", "The record of every deed."),
-            ("Providers", "Added, tested, held, released, retired."),
-            ("Registrations", "Of recipients with providers: each step of an operator."),
+            ("Connections", "Search, show and end connections."),
+            ("Jobs", "Background jobs; retry or close failed ones."),
+            ("Audit", "The audit log of all operations."),
+            ("Providers", "Add, test, pause, release and retire providers."),
+            ("Registrations", "Registrations of recipients with providers, and their steps."),
             ("Recipients", "Apps that receive data with the customer's consent."),
-            ("Partners", "They manage recipients and never receive data themselves."),
-            ("Operators", "Who may use this API."),
+            ("Partners", "Organisations that manage recipients and receive no data."),
+            ("Operators", "The users of this API."),
         ],
         security: json!({"operatorToken": {
             "type": "http", "scheme": "bearer",
-            "description": "The token of an operator (RFC 6750), with the least role that it must have.",
+            "description": "The token of an operator (RFC 6750), with the minimum role.",
         }}),
         path_parameter: describe_path_parameter,
     };
@@ -64,7 +59,7 @@ pub(super) fn build_document() -> Value {
 fn describe_path_parameter(name: &str) -> (&'static str, Value) {
     let text = json!({"type": "string", "minLength": 1});
     match name {
-        "client_id" => ("The id of the client: of a recipient or a partner.", text),
+        "client_id" => ("The id of the client: a recipient or a partner.", text),
         "connection_id" => ("The id of the connection.", text),
         "job_id" => ("The id of the job.", text),
         "operator_id" => ("The id of the operator.", text),
@@ -148,10 +143,10 @@ impl AdminOperationExt for OperationSpec {
         filters
             .into_iter()
             .fold(self, |operation, (name, description, schema)| operation.with_query(name, description, schema))
-            .with_query("limit", "How many at most; over the maximum counts as the maximum.", positive_integer)
+            .with_query("limit", "Maximum number of results. A larger value is treated as the maximum.", positive_integer)
             .with_query(
                 "after",
-                "`next` of the former page. Opaque, of this list and these filters alone, and good for a time.",
+                "`next` of the previous page. Opaque, valid only for this list with these filters and for a limited time.",
                 json!({"type": "string", "minLength": 1}),
             )
             .with_json_response::<AdminPage<T>>(200, "A page of the list", json!({"items": [item], "next": null}))
@@ -170,7 +165,7 @@ impl AdminOperationExt for OperationSpec {
     }
 
     fn with_dry_run(self) -> Self {
-        let description = "Whether it is only to be said what would come of it.";
+        let description = "`true` returns the effect without carrying out the operation.";
         self.with_query(DRY_RUN_PARAMETER, description, string_enum(["true", "false"]))
             .with_errors([AdminError::invalid(DRY_RUN_PARAMETER, "expected true, false")])
     }
@@ -186,15 +181,15 @@ const JSON_TYPE_REQUIRED: &str = "The content type must be application/json";
 fn error_response(problem: &Problem) -> ResponseSpec {
     let body = problem.body("6b1f0c5e-3a52-4c0e-9a53-2f7f2f0a6d11");
     let (description, headers): (_, &[_]) = match body.status {
-        400 => ("The request is refused", &[]),
-        401 => ("Nobody who is known here", &["www-authenticate"]),
-        403 => ("Somebody who may not do this", &[]),
-        404 => ("There is no such thing", &[]),
-        408 | 413 => ("The body cannot be read", &[]),
-        409 => ("It does not fit to how things stand", &[]),
-        415 => ("The body is of another type", &[]),
-        503 => ("Not now", &["retry-after"]),
-        _ => ("Our own trouble", &[]),
+        400 => ("The request is invalid", &[]),
+        401 => ("Missing or invalid credentials", &["www-authenticate"]),
+        403 => ("The operator's role is insufficient", &[]),
+        404 => ("The object does not exist", &[]),
+        408 | 413 => ("The request body could not be read", &[]),
+        409 => ("The operation conflicts with the current state", &[]),
+        415 => ("The content type of the request body is not supported", &[]),
+        503 => ("Service temporarily unavailable", &["retry-after"]),
+        _ => ("Internal server error", &[]),
     };
     let content = ContentSpec::Json("application/problem+json", schema_fn::<ProblemBody<'static>>());
     ResponseSpec {

@@ -195,20 +195,20 @@ fn response_headers() -> Value {
     let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
     json!({
         "ob-correlation-id": {
-            "description": "The id of this exchange: `correlation_id` of the query, else `x-fapi-interaction-id`, else made here. Quote it to support.",
+            "description": "The correlation id: `correlation_id` of the query, otherwise `x-fapi-interaction-id`, otherwise generated. Include it in support requests.",
             "required": true, "schema": {"type": "string", "minLength": 1, "maxLength": 64},
         },
         "ob-trace-id": {
-            "description": "The trace that this exchange belongs to (W3C Trace Context).",
+            "description": "The trace id of the request (W3C Trace Context).",
             "required": true, "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
         },
         "retry-after": {
-            "description": "Seconds to wait before the next attempt (RFC 9110 §10.2.3).",
+            "description": "Seconds to wait before the next request (RFC 9110 §10.2.3).",
             "required": true, "schema": {"type": "string", "pattern": "^[0-9]+$"},
         },
-        "www-authenticate": text("The challenge (RFC 6750 §3)."),
-        "location": text("Where the browser goes on."),
-        "allow": text("What is allowed here (RFC 9110 §10.2.1)."),
+        "www-authenticate": text("The authentication challenge (RFC 6750 §3)."),
+        "location": text("The URI to which the browser is redirected."),
+        "allow": text("The allowed methods (RFC 9110 §10.2.1)."),
     })
 }
 

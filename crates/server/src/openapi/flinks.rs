@@ -25,18 +25,14 @@ const ANY_CLIENT_SECURITY: &[&str] = &["partnerToken", "recipientToken"];
 pub(super) fn build_document() -> Value {
     let about = DocumentInfo {
         title: "Bowline: authorization and management (Flinks Outbound)",
-        description: "Connects data recipients to data providers with the customer's consent, and cuts a connection \
-            at once. Wire compatible with the Flinks Outbound (Open Banking) API. Errors are those of RFC 6749 \
-            §5.2 with the documented statuses: a refusal is 400 with a word and a sentence, also where a bearer is \
-            of no use. A member of a body that is not known is ignored, one that is known is given once; one that is null or \
-            empty is as good as absent.",
+        description: "Connects data recipients to data providers with the customer's consent, and ends connections immediately. Wire compatible with the Flinks Outbound (Open Banking) API. Errors have the form of RFC 6749 §5.2 with the documented statuses: a rejected request is 400 with an error code and a description, also if the bearer token is invalid. Unknown members of a body are ignored; a known member must not be repeated; null and empty members are treated as absent.",
         server: json!({"url": "/"}),
         tags: &[
-            ("Authorization", "From the customer's consent to tokens, and to their end."),
-            ("Connections", "What a data recipient is connected to."),
-            ("Data recipients", "Partners look after their data recipients."),
-            ("Registrations", "Of data recipients with data providers."),
-            ("Data providers", "What can be connected to."),
+            ("Authorization", "The customer's consent, tokens, and their revocation."),
+            ("Connections", "Connections of a data recipient."),
+            ("Data recipients", "Data recipients, managed by their partner."),
+            ("Registrations", "Registrations of data recipients with data providers."),
+            ("Data providers", "Data providers that can be connected."),
         ],
         security: security_schemes(),
         path_parameter: describe_path_parameter,
@@ -49,11 +45,11 @@ fn security_schemes() -> Value {
     json!({
         "clientBasic": {
             "type": "http", "scheme": "basic",
-            "description": "`client_id` and `client_secret`, each form-encoded (RFC 6749 §2.3.1). They may stand in the body instead.",
+            "description": "`client_id` and `client_secret`, each form-encoded (RFC 6749 §2.3.1). They may be sent in the body instead.",
         },
-        "partnerToken": bearer("Of a partner: `client_credentials` with `client:admin`."),
-        "recipientToken": bearer("Of a data recipient itself: `client_credentials`."),
-        "connectionToken": bearer("Of a connection: `authorization_code` or `refresh_token`."),
+        "partnerToken": bearer("The access token of a partner: `client_credentials` with scope `client:admin`."),
+        "recipientToken": bearer("The access token of a data recipient: `client_credentials`."),
+        "connectionToken": bearer("The access token of a connection: `authorization_code` or `refresh_token`."),
     })
 }
 
@@ -64,9 +60,9 @@ fn describe_path_parameter(name: &str) -> (&'static str, Value) {
         "connection_id" => ("The id of a connection of this data recipient.", text),
         "provider_id" => ("The id of a data provider.", json!({"type": "integer", "minimum": 1})),
         "recipient_ids" => {
-            ("Ids of data recipients, with commas between: at most 1,000 pairs a request.", text)
+            ("Comma-separated ids of data recipients; at most 1,000 pairs in a request.", text)
         }
-        _ => ("Ids of data providers, with commas between.", text),
+        _ => ("Comma-separated ids of data providers.", text),
     }
 }
 
@@ -136,7 +132,7 @@ impl FlinksOperationExt for OperationSpec {
     fn with_not_found(self, sentence: &'static str) -> Self {
         self.with_responses([ResponseSpec {
             status: 404,
-            description: "What the path names is not there, or is another's",
+            description: "The object does not exist or belongs to another client",
             ..error_response(&OAuthError::new(OAuthCode::InvalidRequest, sentence))
         }])
     }
@@ -159,7 +155,7 @@ impl FlinksOperationExt for OperationSpec {
     fn with_body_limits(self) -> Self {
         let body_error = |status, sentence| ResponseSpec {
             status,
-            description: "The body cannot be read",
+            description: "The request body could not be read",
             ..error_response(&OAuthError::new(OAuthCode::InvalidRequest, sentence))
         };
         self.with_responses([
@@ -171,7 +167,7 @@ impl FlinksOperationExt for OperationSpec {
     fn with_body_errors(self, types: &'static str) -> Self {
         self.with_body_limits().with_responses([ResponseSpec {
             status: 415,
-            description: "The body is of another type",
+            description: "The content type of the request body is not supported",
             ..error_response(&OAuthError::new(OAuthCode::InvalidRequest, types))
         }])
     }
@@ -191,9 +187,9 @@ fn error_response(error: &OAuthError) -> ResponseSpec {
     ResponseSpec {
         status,
         description: match status {
-            400 => "The request is refused",
-            503 => "Not now",
-            _ => "Our own trouble",
+            400 => "The request is invalid",
+            503 => "Service temporarily unavailable",
+            _ => "Internal server error",
         },
         content: ContentSpec::Json("application/json", schema_fn::<OAuthErrorBody<'static>>()),
         example: serde_json::to_value(OAuthErrorBody::new(error)).ok(),

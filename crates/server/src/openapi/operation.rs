@@ -98,10 +98,10 @@ impl OperationSpec {
     /// `limit` and `offset` of a list.
     pub(super) fn with_page_parameters(self) -> Self {
         let limit = json!({"type": "integer", "minimum": 1});
-        self.with_query("limit", "How many at most; over the maximum counts as the maximum.", limit)
+        self.with_query("limit", "Maximum number of results. A larger value is treated as the maximum.", limit)
             .with_query(
                 "offset",
-                "`page.nextOffset` of the former page. Opaque, of this list alone, and good for a time.",
+                "`page.nextOffset` of the previous page. Opaque, valid only for this list and for a limited time.",
                 json!({"type": "string"}),
             )
     }

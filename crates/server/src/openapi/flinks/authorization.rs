@@ -21,25 +21,24 @@ pub(super) fn authorize_operation() -> OperationSpec {
     };
     OperationSpec::new(Method::GET, "/api/v1/authorize", "authorize", "Authorize").with_tag("Authorization")
         .with_description(
-            "Opened in the customer's browser. An unknown client, and a redirect URI that is not registered exactly, \
-             get a page; every other refusal goes to the redirect URI with `error`, `error_description` and `state`.",
+            "Opened in the customer's browser. An unknown client, or a redirect URI that does not exactly match a registered one, results in a page. Every other error is sent to the redirect URI with `error`, `error_description` and `state`.",
         )
         .with_required_query("client_id", "The id of the data recipient.", text())
-        .with_required_query("redirect_uri", "One of its redirect URIs, exactly.", json!({"type": "string", "format": "uri"}))
+        .with_required_query("redirect_uri", "A redirect URI that exactly matches a registered one.", json!({"type": "string", "format": "uri"}))
         .with_required_query("response_type", "", string_enum(["code"]))
-        .with_required_query("scope", "Words with spaces between; ACCOUNT_BASIC is one of them.", scope_schema())
-        .with_required_query("state", "Comes back byte for byte.", json!({"type": "string", "minLength": 1, "maxLength": 4096}))
-        .with_query("provider_id", "Without it the customer picks.", json!({"type": "integer", "minimum": 1}))
-        .with_query("code_challenge", "RFC 7636.", json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}))
+        .with_required_query("scope", "Space-delimited scope (RFC 6749 §3.3). It must include ACCOUNT_BASIC.", scope_schema())
+        .with_required_query("state", "An opaque value that is returned unchanged (RFC 6749 §4.1.1).", json!({"type": "string", "minLength": 1, "maxLength": 4096}))
+        .with_query("provider_id", "The data provider. If absent, the customer chooses one on a page.", json!({"type": "integer", "minimum": 1}))
+        .with_query("code_challenge", "The PKCE code challenge (RFC 7636).", json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}))
         .with_query("code_challenge_method", "", string_enum(["S256"]))
-        .with_query("ui_locales", "Languages of the pages, the best first: `en`, `fr`.", text())
-        .with_responses([page(200, "The customer picks a data provider")])
-        .with_empty_response(302, "Back to the data recipient, with an error", &["location"])
-        .with_empty_response(303, "On to the consent page", &["location"])
+        .with_query("ui_locales", "Space-delimited preferred languages of the pages: `en`, `fr`.", text())
+        .with_responses([page(200, "A page where the customer chooses a data provider")])
+        .with_empty_response(302, "Redirect to the data recipient with an error", &["location"])
+        .with_empty_response(303, "Redirect to the consent page", &["location"])
         .with_responses([
-            page(400, "A page for the customer: the client or the redirect URI is not known"),
-            page(500, "A page for the customer: an unhandled error"),
-            page(503, "A page for the customer: the hub cannot answer now"),
+            page(400, "A page for the customer: the client is unknown, or the redirect URI is not registered"),
+            page(500, "A page for the customer: internal server error"),
+            page(503, "A page for the customer: service temporarily unavailable"),
         ])
 }
 
@@ -68,17 +67,17 @@ pub(super) fn token_operation() -> OperationSpec {
         schema: ("TokenRequest", fields),
         examples: vec![
             (
-                "A code for tokens",
+                "Exchange an authorization code",
                 json!({"grant_type": "authorization_code", "client_id": "dc-…", "client_secret": "…",
                     "code": "…", "redirect_uri": "https://app.example.org/callback"}),
             ),
             (
-                "A fresh access token",
+                "Refresh an access token",
                 json!({"grant_type": "refresh_token", "client_id": "dc-…", "client_secret": "…",
                     "refresh_token": "…"}),
             ),
             (
-                "A client's own token",
+                "Get a token of the client",
                 json!({"grant_type": "client_credentials", "client_id": "dc-…", "client_secret": "…"}),
             ),
         ],
@@ -87,7 +86,7 @@ pub(super) fn token_operation() -> OperationSpec {
         "scope": "ACCOUNT_BASIC TRANSACTIONS", "refresh_token": "…"});
     OperationSpec::new(Method::POST, "/api/v1/token", "token", "Token")
         .with_tag("Authorization")
-        .with_description("RFC 6749 §4.1.3, §6, §4.4.2. Credentials and tokens are refused in the query.")
+        .with_description("Token endpoint (RFC 6749 §4.1.3, §4.4.2 and §6). Credentials and tokens in the query are rejected.")
         .with_body(body)
         .with_security(&["clientBasic", ""])
         .with_json_response::<TokenBody<'static>>(200, "Tokens", example)
@@ -112,8 +111,7 @@ pub(super) fn revoke_operation(method: Method) -> OperationSpec {
     let id = if method == Method::DELETE { "revoke" } else { "revokeByPost" };
     OperationSpec::new(method, "/api/v1/revoke", id, "Revoke Connection").with_tag("Authorization")
         .with_description(
-            "Ends the connection of the bearer: no token of it is good once this is answered, and the bank is told. \
-             Repeating it is harmless. A field `token` of a form must be the bearer.",
+            "Ends the connection of the bearer token. After the response no token of the connection is accepted; the data provider is notified in the background. The call can be repeated safely. A form field `token` must equal the bearer token.",
         )
         .with_security(&["connectionToken"])
         .with_empty_response(204, "The connection has ended", &[])
