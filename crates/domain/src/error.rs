@@ -1,94 +1,64 @@
-//! The OAuth errors that the Flinks face can give.
+//! The OAuth errors of the Flinks API.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// The error words of the documented list (Flinks Outbound, authorization errors).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each variant is the word of RFC 6749 that `as_str` gives")]
-pub enum OAuthCode {
-    AccessDenied,
-    InvalidRequest,
-    InvalidClient,
-    InvalidGrant,
-    InvalidScope,
-    UnauthorizedClient,
-    UnsupportedGrantType,
-    UnsupportedResponseType,
-    ServerError,
-    TemporarilyUnavailable,
+crate::str_enum! {
+    /// An error code of RFC 6749 that Flinks documents (Flinks Outbound, authorization errors).
+    #[expect(missing_docs, reason = "each variant is named after its code")]
+    pub enum OAuthCode {
+        AccessDenied = "access_denied",
+        InvalidRequest = "invalid_request",
+        InvalidClient = "invalid_client",
+        InvalidGrant = "invalid_grant",
+        InvalidScope = "invalid_scope",
+        UnauthorizedClient = "unauthorized_client",
+        UnsupportedGrantType = "unsupported_grant_type",
+        UnsupportedResponseType = "unsupported_response_type",
+        ServerError = "server_error",
+        TemporarilyUnavailable = "temporarily_unavailable",
+    }
 }
 
 impl OAuthCode {
-    /// Every code, for tables that must not miss one.
-    pub const ALL: [Self; 10] = [
-        Self::AccessDenied,
-        Self::InvalidRequest,
-        Self::InvalidClient,
-        Self::InvalidGrant,
-        Self::InvalidScope,
-        Self::UnauthorizedClient,
-        Self::UnsupportedGrantType,
-        Self::UnsupportedResponseType,
-        Self::ServerError,
-        Self::TemporarilyUnavailable,
-    ];
-
-    /// The word on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AccessDenied => "access_denied",
-            Self::InvalidRequest => "invalid_request",
-            Self::InvalidClient => "invalid_client",
-            Self::InvalidGrant => "invalid_grant",
-            Self::InvalidScope => "invalid_scope",
-            Self::UnauthorizedClient => "unauthorized_client",
-            Self::UnsupportedGrantType => "unsupported_grant_type",
-            Self::UnsupportedResponseType => "unsupported_response_type",
-            Self::ServerError => "server_error",
-            Self::TemporarilyUnavailable => "temporarily_unavailable",
-        }
-    }
-
-    /// The HTTP status on the Flinks face, where a JSON body carries the error.
+    /// Returns the HTTP status of an error in a JSON body of the Flinks API.
     pub const fn flinks_status(self) -> u16 {
         match self {
             Self::ServerError => 500,
             Self::TemporarilyUnavailable => 503,
+            // Flinks documents 400 for `invalid_client`; RFC 6749 §5.2 requires 401 if HTTP Basic was used.
             _ => 400,
         }
     }
 }
 
-/// An OAuth error: a word, and a sentence for the person who reads it.
-///
-/// The sentence keeps to the characters that RFC 6749 §5.2 allows: what cannot be shown becomes `.`.
+/// An OAuth error: a code for programs and a description for developers (RFC 6749 §5.2).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {description}", code.as_str())]
+#[error("{code}: {description}")]
 pub struct OAuthError {
-    /// The error word.
+    /// The error code.
     pub code: OAuthCode,
-    /// The sentence.
+    /// The error description.
     pub description: Cow<'static, str>,
 }
 
 impl OAuthError {
-    /// An error with a fixed sentence.
+    /// Creates an error with a constant description.
     pub const fn new(code: OAuthCode, description: &'static str) -> Self {
         Self { code, description: Cow::Borrowed(description) }
     }
 
-    /// An error whose sentence names something that the caller sent.
+    /// Creates an error whose description quotes untrusted input.
     pub fn with_description(code: OAuthCode, description: impl fmt::Display) -> Self {
         Self { code, description: Cow::Owned(replace_unprintable(&description.to_string())) }
     }
 
-    /// A parameter that was not sent.
+    /// Creates the error for a required parameter that is missing.
     pub fn for_missing_field(field: &str) -> Self {
         Self::with_description(OAuthCode::InvalidRequest, format_args!("{field} is missing"))
     }
 
-    /// A parameter that was sent more than once.
+    /// Creates the error for a repeated parameter (RFC 6749 §3.1).
     pub fn for_repeated_field(field: &str) -> Self {
         Self::with_description(OAuthCode::InvalidRequest, format_args!("{field} is given twice"))
     }
@@ -96,6 +66,7 @@ impl OAuthError {
 
 const MAX_DESCRIPTION_CHARS: usize = 200;
 
+/// Replaces the characters that RFC 6749 §5.2 forbids in an error description, and limits its length.
 fn replace_unprintable(text: &str) -> String {
     text.chars()
         .take(MAX_DESCRIPTION_CHARS)

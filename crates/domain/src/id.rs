@@ -1,35 +1,37 @@
-//! Typed, prefixed, time-ordered ids.
+//! Typed ids with a prefix, ordered by creation time.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
-/// The entropy of one command: every id born inside derives from it, so a body that is repeated after a
-/// serialization failure writes the same rows.
+/// Entropy of one command. All ids of the command derive from it, so a command that is repeated after a serialization
+/// failure writes the same rows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Seed([u8; 16]);
 
 impl Seed {
-    /// From sixteen bytes of a generator.
+    /// Creates a seed from random bytes.
     pub const fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes, to be stored with a job whose back-off derives from them.
+    /// Returns the bytes, which are stored with a job to derive the jitter of its back-off.
     pub const fn bytes(&self) -> &[u8; 16] {
         &self.0
     }
 }
 
 impl fmt::Debug for Seed {
+    // Ids derive from a seed, so it is kept out of logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Seed")
     }
 }
 
-/// Mints the ids of one command in a fixed order.
+/// Generator of the ids of one command, in a fixed order.
 #[derive(Debug)]
 pub struct IdSource {
     now: Timestamp,
@@ -38,30 +40,31 @@ pub struct IdSource {
 }
 
 impl IdSource {
-    /// A source that starts over: same time and seed, same ids.
+    /// Creates a source. Sources with the same time and seed generate the same ids.
     pub const fn new(now: Timestamp, seed: Seed) -> Self {
         Self { now, seed, counter: 0 }
     }
 
-    /// Mints the next id.
+    /// Generates the next id.
     pub fn mint<I: TypedId>(&mut self) -> I {
         I::from_uuid(self.next_uuid())
     }
 
-    /// Sixteen bytes for a purpose of their own (a job's seed).
+    /// Derives a seed for another purpose, such as the back-off of a job.
     pub fn draw_seed(&mut self) -> Seed {
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&self.draw()[..16]);
         Seed(bytes)
     }
 
-    /// A random UUID (version 4), which says nothing of when it was made: for a `sub`.
+    /// Generates a random UUID (version 4), which does not reveal when it was created, for a `sub`.
     pub fn random_uuid(&mut self) -> uuid::Uuid {
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&self.draw()[..16]);
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 
+    /// Generates a UUID of version 7: rows that are inserted together are adjacent in their index.
     fn next_uuid(&mut self) -> uuid::Uuid {
         let mut random = [0; 10];
         random.copy_from_slice(&self.draw()[..10]);
@@ -71,6 +74,7 @@ impl IdSource {
 
     fn draw(&mut self) -> [u8; 32] {
         self.counter = self.counter.wrapping_add(1);
+        // A hash of seed and counter is a deterministic generator whose outputs reveal neither the seed nor each other.
         let input = [&self.seed.0[..], &self.counter.to_be_bytes()].concat();
         let mut out = [0; 32];
         out.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &input).as_ref());
@@ -78,22 +82,23 @@ impl IdSource {
     }
 }
 
-/// An id that an [`IdSource`] can mint.
+/// An id that an [`IdSource`] can generate.
 pub trait TypedId {
-    /// The id with its prefix, from a time-ordered UUID.
+    /// Creates an id with its prefix from a time-ordered UUID.
     fn from_uuid(uuid: uuid::Uuid) -> Self;
 }
 
-/// A text that is not an id of the wanted kind.
+/// Error for a text that is not an id of the expected type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected an id that begins with {prefix}")]
 pub struct ParseIdError {
-    /// What such an id begins with.
+    /// The required prefix.
     pub prefix: &'static str,
 }
 
 const MAX_ID_BYTES: usize = 128;
 
+/// Accepts unreserved characters only (RFC 3986 §2.3), so that an id needs no escaping in a path, a header or a cookie.
 fn is_valid_id_text(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= MAX_ID_BYTES
@@ -108,21 +113,29 @@ macro_rules! typed_id {
         pub struct $name(String);
 
         impl $name {
-            /// What a generated id begins with.
+            /// The prefix of generated ids.
             pub const PREFIX: &'static str = $prefix;
 
-            /// Checks a text.
+            /// Parses an id; the same as `FromStr`.
             pub fn parse(text: &str) -> Result<Self, ParseIdError> {
+                text.parse()
+            }
+
+            /// Returns the id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
                 if is_valid_id_text(text) && text.starts_with($required) {
                     Ok(Self(text.to_owned()))
                 } else {
                     Err(ParseIdError { prefix: $required })
                 }
-            }
-
-            /// The text of the id.
-            pub fn as_str(&self) -> &str {
-                &self.0
             }
         }
 
@@ -134,8 +147,9 @@ macro_rules! typed_id {
 
         impl TryFrom<String> for $name {
             type Error = ParseIdError;
+
             fn try_from(text: String) -> Result<Self, ParseIdError> {
-                Self::parse(&text)
+                text.parse()
             }
         }
 
@@ -160,53 +174,69 @@ macro_rules! typed_id {
 }
 
 typed_id!(
-    /// A client's id. Recipients' begin with `dc-`; ids brought along from elsewhere keep their shape.
+    /// The id of a client. Generated ids begin with `dc-`; ids that were migrated from another system keep their form.
     ClientId, "dc-", "");
 typed_id!(
-    /// A connection's id; also the FDX consent id and the grant id.
+    /// The id of a connection, which is also the FDX consent id and the grant id.
     ConnectionId, "con_", "con_");
 typed_id!(
-    /// A customer's id within the hub; never shown to a recipient.
+    /// The id of a customer inside the hub. Recipients never see it.
     CustomerId, "cus_", "cus_");
 typed_id!(
-    /// An authorization request's id.
+    /// The id of an authorization request.
     AuthorizationRequestId, "arq_", "arq_");
 typed_id!(
-    /// A job's id.
+    /// The id of a job.
     JobId, "job_", "job_");
 typed_id!(
-    /// A lease's id: whoever holds it may finish what it leased.
+    /// The id of a lease, which proves that its holder may finish the leased work.
     LeaseId, "lea_", "lea_");
 typed_id!(
-    /// An audit event's id.
+    /// The id of an audit event.
     AuditEventId, "aud_", "aud_");
 typed_id!(
     /// The id of an operator's token.
     OperatorId, "opr_", "opr_");
 typed_id!(
-    /// An access token's id (`jti`).
+    /// The id of an access token (`jti`).
     AccessTokenId, "at_", "at_");
 
-/// A provider's id: a positive integer, as the documented API has it.
+/// The id of a provider: a positive integer, as the Flinks API prescribes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ProviderId(i64);
 
+/// Error for a text that is not the id of a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected a positive integer")]
+pub struct ParseProviderIdError;
+
 impl ProviderId {
-    /// From the stored or configured number.
+    /// Creates an id from a stored or configured number.
     pub const fn new(number: i64) -> Self {
         Self(number)
     }
 
-    /// From a query parameter: digits only, no sign, no leading zero.
+    /// Parses an id; the same as `FromStr`.
     pub fn parse(text: &str) -> Option<Self> {
-        let is_plain_number = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
-        is_plain_number.then(|| text.parse().ok().map(Self)).flatten()
+        text.parse().ok()
     }
 
-    /// The number.
+    /// Returns the number.
     pub const fn number(self) -> i64 {
         self.0
+    }
+}
+
+impl FromStr for ProviderId {
+    type Err = ParseProviderIdError;
+
+    /// Parses digits without a sign and without leading zeros, so that one id has one spelling.
+    fn from_str(text: &str) -> Result<Self, ParseProviderIdError> {
+        if text.starts_with('0') || !text.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(ParseProviderIdError);
+        }
+        text.parse().map(Self).map_err(|_| ParseProviderIdError)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Signed values: bytes in, claims out. Nothing here fetches a key.
+//! Signed tokens. Keys are arguments; nothing here loads or fetches one.
 
 mod access_token;
 

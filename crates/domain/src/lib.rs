@@ -1,10 +1,11 @@
 //! Values, states and protocol rules of the hub.
 //!
-//! Nothing here does IO, reads a clock or draws randomness: time and seeds are arguments, so that every
-//! rule can be tested in milliseconds and a command that runs twice writes the same rows.
+//! Nothing here does I/O, reads a clock or generates random numbers. Time and seeds are arguments, so every rule can be
+//! tested in milliseconds, and a command that is repeated writes the same rows.
 
 #![deny(missing_docs)]
 
+pub mod context;
 pub mod error;
 pub mod id;
 pub mod jose;
@@ -18,9 +19,10 @@ pub mod time;
 #[cfg(test)]
 mod stored_value_tests;
 #[cfg(test)]
-mod strangers_tests;
+mod untrusted_input_tests;
 
+pub use context::Moment;
 pub use error::{OAuthCode, OAuthError};
 pub use scope::{Clusters, DataCluster};
 pub use secret::Secret;
-pub use time::{Moment, Timestamp};
+pub use time::Timestamp;

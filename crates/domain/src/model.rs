@@ -1,4 +1,4 @@
-//! The entities: one a file, a value, its state, and the transitions that can refuse.
+//! The entities, one in each file, with their states and state transitions.
 
 pub mod access_token;
 pub mod audit_event;

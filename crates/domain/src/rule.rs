@@ -1,4 +1,4 @@
-//! The protocol rules: pure decisions, named after what they check.
+//! The protocol rules: pure functions that decide, each module named after its subject.
 
 pub mod access;
 pub mod authorization_code;

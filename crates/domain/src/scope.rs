@@ -1,107 +1,83 @@
-//! Scope, FDX data cluster, endpoint: the one table.
+//! Scopes, FDX data clusters and the operations that each cluster allows.
 
 use std::fmt;
+use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// An FDX data cluster: the unit of consent. The Flinks scope words are the same words.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[repr(u8)]
-#[expect(missing_docs, reason = "each variant is the word of FDX 5.2 that `as_str` gives")]
-pub enum DataCluster {
-    AccountBasic,
-    AccountDetailed,
-    AccountPayments,
-    Investments,
-    Transactions,
-    Statements,
-    CustomerContact,
-    CustomerPersonal,
-}
-
-impl DataCluster {
-    /// Every cluster, in the order in which a scope is printed.
-    pub const ALL: [Self; 8] = [
-        Self::AccountBasic,
-        Self::AccountDetailed,
-        Self::AccountPayments,
-        Self::Investments,
-        Self::Transactions,
-        Self::Statements,
-        Self::CustomerContact,
-        Self::CustomerPersonal,
-    ];
-
-    /// The scope word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AccountBasic => "ACCOUNT_BASIC",
-            Self::AccountDetailed => "ACCOUNT_DETAILED",
-            Self::AccountPayments => "ACCOUNT_PAYMENTS",
-            Self::Investments => "INVESTMENTS",
-            Self::Transactions => "TRANSACTIONS",
-            Self::Statements => "STATEMENTS",
-            Self::CustomerContact => "CUSTOMER_CONTACT",
-            Self::CustomerPersonal => "CUSTOMER_PERSONAL",
-        }
-    }
-
-    /// The cluster that a scope word names.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|c| c.as_str() == word)
+crate::str_enum! {
+    /// An FDX data cluster, the unit of consent. The scope values of Flinks have the same names.
+    #[derive(PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+    #[repr(u8)]
+    #[expect(missing_docs, reason = "each variant is named after its cluster of FDX 5.2")]
+    pub enum DataCluster {
+        AccountBasic = "ACCOUNT_BASIC",
+        AccountDetailed = "ACCOUNT_DETAILED",
+        AccountPayments = "ACCOUNT_PAYMENTS",
+        Investments = "INVESTMENTS",
+        Transactions = "TRANSACTIONS",
+        Statements = "STATEMENTS",
+        CustomerContact = "CUSTOMER_CONTACT",
+        CustomerPersonal = "CUSTOMER_PERSONAL",
     }
 }
 
-/// A set of clusters; what a scope string of a recipient means.
+/// A set of data clusters: the parsed form of a scope.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Clusters(u8);
 
-/// A scope that cannot be read.
+/// Error for a scope value that names no data cluster.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("scope {0} is unknown")]
 pub struct UnknownScopeError(pub String);
 
 impl Clusters {
-    /// No cluster.
+    /// The empty set.
     pub const NONE: Self = Self(0);
 
-    /// Reads a scope: words separated by spaces (RFC 6749 §3.3); order and repetition mean nothing.
+    /// Parses a scope; the same as `FromStr`.
     pub fn parse(scope: &str) -> Result<Self, UnknownScopeError> {
-        scope.split(' ').filter(|w| !w.is_empty()).try_fold(Self::NONE, |set, word| {
-            DataCluster::from_word(word)
-                .map(|c| set.with_cluster(c))
-                .ok_or_else(|| UnknownScopeError(word.to_owned()))
-        })
+        scope.parse()
     }
 
-    /// This set and one more.
+    /// Returns this set with another cluster.
     #[must_use]
     pub const fn with_cluster(self, cluster: DataCluster) -> Self {
         Self(self.0 | 1 << cluster as u8)
     }
 
-    /// What both sets have.
+    /// Returns the clusters that are in both sets.
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Whether the cluster is in the set.
+    /// Returns whether the set contains a cluster.
     pub const fn contains(self, cluster: DataCluster) -> bool {
         self.0 & 1 << cluster as u8 != 0
     }
 
-    /// The first cluster of this set that `other` lacks.
+    /// Returns the first cluster of this set that is not in `other`.
     pub fn first_missing_from(self, other: Self) -> Option<DataCluster> {
         self.iter().find(|c| !other.contains(*c))
     }
 
-    /// The clusters, in printing order.
+    /// Iterates over the clusters in the order of their declaration, which is the order of a printed scope.
     pub fn iter(self) -> impl Iterator<Item = DataCluster> {
-        DataCluster::ALL.into_iter().filter(move |c| self.contains(*c))
+        DataCluster::ALL.iter().copied().filter(move |c| self.contains(*c))
+    }
+}
+
+impl FromStr for Clusters {
+    type Err = UnknownScopeError;
+
+    /// Parses a space-delimited scope (RFC 6749 §3.3). Order and repetition have no meaning.
+    fn from_str(scope: &str) -> Result<Self, UnknownScopeError> {
+        let values = scope.split(' ').filter(|value| !value.is_empty());
+        values.map(|value| value.parse().map_err(|_| UnknownScopeError(value.to_owned()))).collect()
     }
 }
 
@@ -113,8 +89,9 @@ impl FromIterator<DataCluster> for Clusters {
 
 impl TryFrom<String> for Clusters {
     type Error = UnknownScopeError;
+
     fn try_from(scope: String) -> Result<Self, UnknownScopeError> {
-        Self::parse(&scope)
+        scope.parse()
     }
 }
 
@@ -142,7 +119,7 @@ impl fmt::Debug for Clusters {
     }
 }
 
-/// A data operation of the FDX face.
+/// A data operation of the FDX API.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum DataOperation {
     /// `GET /customers/current`
@@ -159,12 +136,12 @@ pub enum DataOperation {
     Contact,
     /// `GET /accounts/{accountId}/payment-networks`
     PaymentNetworks,
-    /// `GET /accounts/{accountId}/statements`, and one of them
+    /// `GET /accounts/{accountId}/statements` and `GET /accounts/{accountId}/statements/{statementId}`
     Statements,
 }
 
 impl DataOperation {
-    /// Any one of these clusters opens the operation.
+    /// Returns the clusters of which any one allows the operation.
     const fn required_clusters(self) -> &'static [DataCluster] {
         match self {
             Self::CurrentCustomer => &[DataCluster::CustomerContact, DataCluster::CustomerPersonal],
@@ -177,33 +154,19 @@ impl DataOperation {
         }
     }
 
-    /// Whether these clusters open the operation.
+    /// Returns whether a set of clusters allows the operation.
     pub fn is_allowed_by(self, clusters: Clusters) -> bool {
         self.required_clusters().iter().any(|c| clusters.contains(*c))
     }
 }
 
-/// What a token without a connection may do (`build_client_credentials_request`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum ClientScope {
-    /// A recipient lists its own active providers.
-    ProvidersRead,
-    /// A partner manages its recipients.
-    ClientAdmin,
-}
-
-impl ClientScope {
-    /// The scope word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ProvidersRead => "providers:read",
-            Self::ClientAdmin => "client:admin",
-        }
-    }
-
-    /// The scope that a word names.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::ProvidersRead, Self::ClientAdmin].into_iter().find(|s| s.as_str() == word)
+crate::str_enum! {
+    /// The scope of a token without a connection, issued for the grant `client_credentials`.
+    pub enum ClientScope {
+        /// A recipient lists the providers with which it has an active registration.
+        ProvidersRead = "providers:read",
+        /// A partner manages its recipients.
+        ClientAdmin = "client:admin",
     }
 }
 

@@ -1,10 +1,12 @@
-//! Values that must not be printed, and how they are compared and remembered.
+//! Secrets: how they are kept out of logs, compared and stored.
 
 use std::fmt;
 
 use zeroize::Zeroize;
 
-/// A value that never shows itself: no `Display`, no `Serialize`, wiped when dropped.
+/// A secret value. It has no `Display` and no `Serialize`, and is wiped from memory when it is dropped.
+// The crate `secrecy` offers the same without comparison: `PartialEq` in constant time, `const fn new` and the fixed
+// output of `Debug` would have to be added around it, which is more code than this type.
 #[derive(Clone)]
 pub struct Secret<T: Zeroize>(T);
 
@@ -14,7 +16,7 @@ impl<T: Zeroize> Secret<T> {
         Self(value)
     }
 
-    /// The value itself. Each call is a place to look at in a review.
+    /// Returns the value. The explicit call makes every use of a secret easy to find in a review.
     pub const fn expose(&self) -> &T {
         &self.0
     }
@@ -46,23 +48,23 @@ impl From<&str> for Secret<String> {
     }
 }
 
-/// Whether two byte strings are equal, in a time that depends on their lengths alone.
+/// Compares two byte strings in a time that depends only on their lengths.
 pub fn constant_time_eq(left: &[u8], right: &[u8]) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(left, right).is_ok()
 }
 
-/// How a token, code or client secret that we generated is remembered: HMAC-SHA-256 under a pepper.
-///
-/// It carries the pepper's generation, so that a rotation can tell old rows from new ones. The input has
-/// 256 bits of entropy: a slow hash would add nothing but a way to exhaust the hub.
+/// The stored form of a token, code or client secret that the hub generated: HMAC-SHA-256 under a secret pepper.
+// The input has 256 bits of entropy, so it cannot be guessed. A slow password hash would add no security, only a way
+// to exhaust the hub's processors.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenHash {
+    /// The generation of the pepper, so that rows from before and after a rotation can be distinguished.
     generation: u32,
     digest: [u8; 32],
 }
 
 impl TokenHash {
-    /// The hash of `token` under one generation of the pepper.
+    /// Computes the hash of a token under one generation of the pepper.
     pub fn for_token(generation: u32, pepper: &aws_lc_rs::hmac::Key, token: &[u8]) -> Self {
         let tag = aws_lc_rs::hmac::sign(pepper, token);
         let mut digest = [0; 32];
@@ -70,19 +72,20 @@ impl TokenHash {
         Self { generation, digest }
     }
 
-    /// The stored form: four bytes of generation, thirty-two of digest.
+    /// Returns the stored form: four bytes of generation, then 32 bytes of digest.
     pub fn to_bytes(&self) -> Vec<u8> {
         [&self.generation.to_be_bytes()[..], &self.digest].concat()
     }
 
-    /// Reads the stored form back; `None` if it is not one.
+    /// Reads the stored form; returns `None` for any other length.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (generation, digest) = bytes.split_first_chunk::<4>()?;
         Some(Self { generation: u32::from_be_bytes(*generation), digest: digest.try_into().ok()? })
     }
 
-    /// Whether one of the candidates is this hash, in constant time each.
+    /// Returns whether one of the candidates is this hash.
     pub fn matches(&self, candidates: &TokenHashes) -> bool {
+        // All candidates are compared: stopping at the first match would reveal which pepper was used.
         candidates.iter().fold(false, |found, c| {
             found | (c.generation == self.generation && constant_time_eq(&c.digest, &self.digest))
         })
@@ -100,12 +103,12 @@ impl fmt::Debug for TokenHash {
 pub struct TokenHashes(Vec<TokenHash>);
 
 impl TokenHashes {
-    /// From the candidates, the current pepper's first.
+    /// Creates a list of candidates, that of the current pepper first.
     pub fn new(candidates: Vec<TokenHash>) -> Self {
         Self(candidates)
     }
 
-    /// Each candidate, the current pepper's first.
+    /// Iterates over the candidates, that of the current pepper first.
     pub fn iter(&self) -> impl Iterator<Item = &TokenHash> {
         self.0.iter()
     }

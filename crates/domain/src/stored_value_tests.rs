@@ -1,5 +1,8 @@
 //! Fixes every value that the hub stores or sends: a renamed value breaks existing stores, audit chains and clients.
 
+use std::fmt::{Debug, Display};
+use std::str::FromStr;
+
 use schemars::JsonSchema;
 use serde_json::Value;
 
@@ -24,8 +27,13 @@ use crate::rule::client_registration::RegistrationErrorCode;
 use crate::scope::{ClientScope, DataCluster};
 use crate::str_enum::StrEnum;
 
-/// Returns the values of an enum, in the order of its variants.
-fn values<E: StrEnum>() -> Vec<&'static str> {
+/// Returns the values of an enum, in the order of its variants, and checks that each parses to its variant.
+fn values<E: StrEnum + FromStr + Display + Debug + PartialEq>() -> Vec<&'static str> {
+    for variant in E::VARIANTS {
+        assert_eq!(variant.value_str().parse().ok(), Some(*variant));
+        assert_eq!(variant.to_string(), variant.value_str());
+        assert!(format!("{variant:?}").parse::<E>().is_err(), "{variant:?} is a name, not a value");
+    }
     E::VARIANTS.iter().map(|variant| variant.value_str()).collect()
 }
 
@@ -189,7 +197,7 @@ fn provider_setting_values_are_unchanged() {
 #[test]
 fn scope_values_and_error_codes_are_unchanged() {
     assert_eq!(
-        DataCluster::ALL.map(DataCluster::as_str),
+        values::<DataCluster>(),
         [
             "ACCOUNT_BASIC",
             "ACCOUNT_DETAILED",
@@ -201,13 +209,12 @@ fn scope_values_and_error_codes_are_unchanged() {
             "CUSTOMER_PERSONAL",
         ]
     );
-    assert_eq!(schema_names::<DataCluster>().len(), DataCluster::ALL.len());
+    let mut clusters = values::<DataCluster>();
+    clusters.sort_unstable();
+    assert_eq!(schema_names::<DataCluster>(), clusters, "JSON must use the same values");
+    assert_eq!(values::<ClientScope>(), ["providers:read", "client:admin"]);
     assert_eq!(
-        [ClientScope::ProvidersRead, ClientScope::ClientAdmin].map(ClientScope::as_str),
-        ["providers:read", "client:admin"]
-    );
-    assert_eq!(
-        OAuthCode::ALL.map(OAuthCode::as_str),
+        values::<OAuthCode>(),
         [
             "access_denied",
             "invalid_request",

@@ -1,48 +1,36 @@
-//! Enums that are one word each in the database and in logs.
+//! Enums that are stored and sent as text.
 
-/// An enum whose variants are words.
-pub trait StrEnum: Copy + 'static {
-    /// Every variant.
-    const VARIANTS: &'static [Self];
-
-    /// The word.
-    fn value_str(self) -> &'static str;
+/// An enum with one text value for each variant.
+pub trait StrEnum: Copy + Into<&'static str> + strum::VariantArray {
+    /// Returns the text value.
+    fn value_str(self) -> &'static str {
+        self.into()
+    }
 }
 
-/// An enum whose variants are words: `as_str`, `from_word`, `ALL`, `Display`.
+impl<E: Copy + Into<&'static str> + strum::VariantArray> StrEnum for E {}
+
+/// Declares an enum with the text value of each variant, and implements `as_str`, `ALL`, `Display` and `FromStr`.
+///
+/// The values are explicit and not derived from the names of the variants: they are in stores and audit chains, and a
+/// renamed variant must not change them.
 #[macro_export]
 macro_rules! str_enum {
-    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $variant:ident = $value:literal,)+ }) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$doc])* $variant,)+ }
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, strum::Display, strum::EnumString, strum::IntoStaticStr,
+            strum::VariantArray
+        )]
+        pub enum $name { $($(#[$doc])* #[strum(serialize = $value)] $variant,)+ }
 
         impl $name {
-            /// Every variant.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+            /// Every variant, in the order of the declaration.
+            pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
-            /// The word.
+            /// Returns the text value.
             pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-
-            /// The variant that a word names.
-            pub fn from_word(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$variant),)+ _ => None }
-            }
-        }
-
-        impl $crate::str_enum::StrEnum for $name {
-            const VARIANTS: &'static [Self] = Self::ALL;
-
-            fn value_str(self) -> &'static str {
-                self.as_str()
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
+                match self { $(Self::$variant => $value),+ }
             }
         }
     };

@@ -1,70 +1,74 @@
 //! Points in time, in milliseconds.
 
 use std::fmt;
-use std::sync::Arc;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::Seed;
-
 /// A point in time: milliseconds since the Unix epoch, UTC.
 ///
-/// It is always handed in. Arithmetic saturates, because a far future is as good as any other.
+/// Callers pass it as an argument; nothing in this crate reads a clock. Arithmetic saturates: a time outside of the range
+/// is as good as the far future or past, and a request must not fail because of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
+/// Error for a text that is not a point in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected a time in the form of RFC 3339, with a time zone")]
+pub struct ParseTimestampError;
+
 impl Timestamp {
-    /// The epoch itself; older than anything the hub stores.
+    /// The Unix epoch, which is earlier than every stored time.
     pub const EPOCH: Self = Self(0);
 
-    /// From milliseconds since the epoch.
+    /// Creates a timestamp from milliseconds since the epoch.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// From whole seconds since the epoch (the unit of JWT times).
+    /// Creates a timestamp from whole seconds since the epoch, the unit of JWT (RFC 7519 §2, `NumericDate`).
     pub const fn from_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))
     }
 
-    /// From RFC 3339, as in `2026-11-24T04:16:52Z`.
+    /// Parses a timestamp; the same as `FromStr`.
     pub fn parse(text: &str) -> Option<Self> {
-        text.parse::<jiff::Timestamp>().ok().map(|time| Self(time.as_millisecond()))
+        text.parse().ok()
     }
 
-    /// Milliseconds since the epoch.
+    /// Returns the milliseconds since the epoch.
     pub const fn millis(self) -> i64 {
         self.0
     }
 
-    /// Whole seconds since the epoch, rounded down.
+    /// Returns the whole seconds since the epoch, rounded down.
     pub const fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// This much later.
+    /// Returns the time that is later by a duration.
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration_millis(duration)))
     }
 
-    /// This much earlier.
+    /// Returns the time that is earlier by a duration.
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(duration_millis(duration)))
     }
 
-    /// How long after `earlier` this is; zero if it is not after.
+    /// Returns the duration since `earlier`, or zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// The civil date in UTC.
+    /// Returns the date in UTC.
     pub fn date(self) -> jiff::civil::Date {
         self.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date()
     }
 
-    /// RFC 3339 in UTC with seven fraction digits, as the documented API writes when something was asked for.
+    /// Formats the time as RFC 3339 in UTC with seven fraction digits, as the Flinks API shows the time of a request.
     pub fn to_rfc3339_seven_digits(self) -> String {
         format!("{:.7}", self.to_jiff())
     }
@@ -74,23 +78,22 @@ impl Timestamp {
     }
 }
 
-/// When a request or job happens, with the entropy and the name it has: read and drawn once, at its edge.
-#[derive(Clone, Debug)]
-pub struct Moment {
-    /// The time, on the database's clock.
-    pub now: Timestamp,
-    /// What ids derive from.
-    pub seed: Seed,
-    /// The correlation id of the exchange.
-    pub correlation_id: Arc<str>,
-}
-
 fn duration_millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+impl FromStr for Timestamp {
+    type Err = ParseTimestampError;
+
+    /// Parses RFC 3339, as in `2026-11-24T04:16:52Z`.
+    fn from_str(text: &str) -> Result<Self, ParseTimestampError> {
+        let time: jiff::Timestamp = text.parse().map_err(|_| ParseTimestampError)?;
+        Ok(Self(time.as_millisecond()))
+    }
+}
+
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC with milliseconds, as in `2026-11-24T04:16:52.000Z`.
+    /// Formats the time as RFC 3339 in UTC with milliseconds, as in `2026-11-24T04:16:52.000Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3}", self.to_jiff())
     }

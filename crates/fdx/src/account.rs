@@ -1,26 +1,16 @@
-//! Accounts: seven kinds, each an object below a key that names its kind (FDX 5.x).
+//! Accounts of seven types. In FDX 5.x each is an object below a key that names its type.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::common::{Currency, Domicile, FiAttribute};
 use crate::entity::entity;
+use crate::error::ErrorBody;
 use crate::investment::{
     Contribution, Holding, InvestmentBalance, InvestmentLoan, OpenOrder, PensionSource, Vesting,
 };
-use crate::{Amount, Date, DateTime, ErrorBody};
+use crate::scalar::{Amount, Date, DateTime};
 
-entity! {
-    /// A currency, as in `{"currencyCode":"CAD"}` (ISO 4217).
-    Currency { currency_code: String, currency_rate: Amount, original_currency_code: String }
-}
-entity! {
-    /// What an institution says beyond the standard.
-    FiAttribute { name: String, value: String }
-}
-entity! {
-    /// Where an account or a business is at home.
-    Domicile { region: String, country: String }
-}
 entity! {
     /// A bill of an insurance policy.
     Bill {
@@ -30,11 +20,12 @@ entity! {
     }
 }
 entity! {
-    /// How a card looks. `imageUri` is not read: no address of a provider is passed on.
+    /// The appearance of a card.
+    // `imageUri` is omitted: the hub passes no URL of a provider on to recipients.
     CardArt { label: String }
 }
 
-/// An account: the fields that every kind has, and its own.
+/// Declares an account type from its own fields and those of every account.
 macro_rules! account {
     ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         entity! {
@@ -83,7 +74,7 @@ account! {
     }
 }
 account! {
-    /// A line of credit, credit cards among them.
+    /// A line of credit, including credit cards.
     LocAccount {
         credit_line: Amount, available_credit: Amount, next_payment_amount: Amount, next_payment_date: Date,
         principal_balance: Amount, current_balance: Amount, minimum_payment_amount: Amount,
@@ -134,10 +125,10 @@ account! {
     }
 }
 
-/// An account below the key that names its kind, as in `{"depositAccount":{…}}`.
+/// An account below the key that names its type, as in `{"depositAccount":{…}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "variants are the keys of the standard")]
+#[expect(missing_docs, reason = "each variant is named after its key in the standard")]
 pub enum Account {
     DepositAccount(Box<DepositAccount>),
     LocAccount(Box<LocAccount>),
@@ -162,7 +153,7 @@ macro_rules! match_account {
     };
 }
 
-/// The fields of `resultType=lightweight`, moved out of an account of any kind.
+/// Moves the fields of `resultType=lightweight` out of an account of any type.
 macro_rules! lightweight_account {
     ($name:ident, $account:expr) => {
         Box::new($name {
@@ -181,22 +172,22 @@ macro_rules! lightweight_account {
 }
 
 impl Account {
-    /// The account's id.
+    /// Returns the id of the account.
     pub fn id(&self) -> Option<&str> {
         match_account!(self, account => account.account_id.as_deref())
     }
 
-    /// Gives the account another id.
+    /// Replaces the id of the account.
     pub fn set_id(&mut self, id: String) {
         match_account!(self, account => account.account_id = Some(id));
     }
 
-    /// Its parent's id, to be renamed along with its own.
+    /// Returns the id of the parent account, so that it can be replaced like the account's own.
     pub const fn parent_id_mut(&mut self) -> &mut Option<String> {
         match_account!(self, account => &mut account.parent_account_id)
     }
 
-    /// Leaves what `resultType=lightweight` shows.
+    /// Keeps only the fields of `resultType=lightweight`.
     #[must_use]
     pub fn into_lightweight(self) -> Self {
         match self {
@@ -210,16 +201,17 @@ impl Account {
         }
     }
 
-    /// Takes away what money could be moved with: the full number, routing and MICR.
+    /// Removes the fields that allow payments: the full account number, routing number and MICR number.
     pub fn remove_payment_details(&mut self) {
         match_account!(self, account => {
+            // `accountNumberDisplay` stays: it shows only the last digits.
             account.account_number = None;
             account.routing_transit_number = None;
             account.micr_number = None;
         });
     }
 
-    /// Takes away what the institution says of an error in words of its own; the code stays.
+    /// Removes the texts of an institution's error. The code remains.
     pub fn remove_error_messages(&mut self) {
         match_account!(self, account => if let Some(error) = &mut account.error {
             error.message = None;
@@ -227,7 +219,7 @@ impl Account {
         });
     }
 
-    /// Takes away what the cluster INVESTMENTS covers: positions, and what belongs to them.
+    /// Removes the fields of the data cluster INVESTMENTS: holdings and everything related to them.
     pub fn remove_holdings(&mut self) {
         if let Self::InvestmentAccount(account) = self {
             account.holdings = None;

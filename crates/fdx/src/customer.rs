@@ -1,12 +1,11 @@
-//! The customer's profile.
+//! Customers and their contact data.
 
-use crate::Date;
-use crate::account::Domicile;
+use crate::common::{Domicile, HateoasLink};
 use crate::entity::entity;
-use crate::page::HateoasLink;
+use crate::scalar::Date;
 
 entity! {
-    /// A person's or a business's name.
+    /// The name of a person or a business.
     CustomerName { first: String, middle: String, last: String, suffix: String, prefix: String, company: String }
 }
 entity! {
@@ -21,22 +20,22 @@ entity! {
     TelephoneNumber { r#type: String, country: String, number: String }
 }
 entity! {
-    /// An account of a customer, by reference.
+    /// A reference to an account of a customer.
     CustomerAccount { account_id: String, relationship: String, links: Vec<HateoasLink> }
 }
 entity! {
-    /// What a business does, as in `{"type":"NAICS","code":"321911"}`.
+    /// The industry of a business, as in `{"type":"NAICS","code":"321911"}`.
     IndustryCode { r#type: String, code: String }
 }
 entity! {
-    /// What a business is beside its people.
+    /// The data of a customer that is a business.
     BusinessCustomer {
         name: String, registered_agents: Vec<CustomerName>, registered_id: String,
         industry_code: IndustryCode, domicile: Domicile,
     }
 }
 entity! {
-    /// A customer. `email` is an array under a singular name (FDX 5.x).
+    /// A customer. `email` is an array, although its name is singular (FDX 5.x).
     Customer {
         customer_id: String, r#type: String, name: CustomerName, date_of_birth: Date, tax_id: String,
         tax_id_country: String, government_id: String, business_customer: BusinessCustomer, email: Vec<String>, addresses: Vec<DeliveryAddress>,
@@ -45,7 +44,7 @@ entity! {
 }
 
 entity! {
-    /// Somebody who holds an account: a customer, and what it is to the account.
+    /// A holder of an account: a customer with the relationship to the account.
     AccountHolder {
         relationship: String, customer_id: String, r#type: String, name: CustomerName, date_of_birth: Date,
         tax_id: String, tax_id_country: String, government_id: String, business_customer: BusinessCustomer,
@@ -55,7 +54,7 @@ entity! {
 }
 
 entity! {
-    /// How those who hold an account are reached. `emails` is plural here.
+    /// The contact data of an account's holders. In contrast to `Customer`, `emails` is plural.
     AccountContact {
         holders: Vec<AccountHolder>, emails: Vec<String>, addresses: Vec<DeliveryAddress>,
         telephones: Vec<TelephoneNumber>,

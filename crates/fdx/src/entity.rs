@@ -1,7 +1,8 @@
-//! How entities of the standard are declared. Words of its enumerations are texts: a provider's new word
-//! is passed on, it does not spoil an answer.
+//! The declaration of an entity of the standard.
 
-/// An object whose fields are all optional and are named in camel case on the wire.
+/// Declares an object whose fields are optional and in camel case on the wire.
+// Enumerations of the standard are fields of type `String`: a value that a provider adds is passed on, and does not make
+// the whole response unreadable.
 macro_rules! entity {
     ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         $(#[$meta])*

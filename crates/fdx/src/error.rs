@@ -1,30 +1,30 @@
-//! Data errors: the documented codes, their words and their HTTP statuses.
+//! Errors of the FDX API: the documented codes, messages and HTTP statuses.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $message:literal;)+) => {
-        /// A documented error code. The statuses are those of the Flinks list.
+        /// A documented error code. The HTTP statuses are those that Flinks documents.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[expect(missing_docs, reason = "each variant is the message of its row")]
+        #[expect(missing_docs, reason = "each variant is described by its message")]
         pub enum ErrorCode { $($name),+ }
 
         impl ErrorCode {
             /// Every code.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
-            /// The number on the wire.
+            /// Returns the number on the wire.
             pub const fn number(self) -> u16 {
                 match self { $(Self::$name => $code),+ }
             }
 
-            /// The HTTP status.
+            /// Returns the HTTP status.
             pub const fn status(self) -> u16 {
                 match self { $(Self::$name => $status),+ }
             }
 
-            /// The documented message.
+            /// Returns the documented message.
             pub const fn message(self) -> &'static str {
                 match self { $(Self::$name => $message),+ }
             }
@@ -53,30 +53,30 @@ error_codes! {
 }
 
 impl ErrorCode {
-    /// The code of a number.
+    /// Returns the code with a number.
     pub fn from_number(number: u16) -> Option<Self> {
         Self::ALL.iter().copied().find(|c| c.number() == number)
     }
 }
 
-/// An error as it stands in a body. Absent fields belong to answers outside the documented list.
+/// The body of an error response. Errors outside the documented list have no code.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "Error")]
 pub struct ErrorBody {
-    /// The number: written as a number, read as a number or a text.
+    /// The number of the code. It is serialized as a number, and parsed from a number or a string.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "number_or_text")]
     pub code: Option<u16>,
     /// The documented message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What a developer should know.
+    /// Details for developers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub debug_message: Option<String>,
 }
 
 impl ErrorBody {
-    /// The body of a documented error.
+    /// Creates the body of a documented error.
     pub fn new(code: ErrorCode, debug_message: impl Into<String>) -> Self {
         Self {
             code: Some(code.number()),
@@ -86,6 +86,7 @@ impl ErrorBody {
     }
 }
 
+// Data providers send the code as a number or as a string.
 fn number_or_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     let number = value.as_u64().and_then(|n| u16::try_from(n).ok());

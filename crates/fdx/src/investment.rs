@@ -1,19 +1,19 @@
-//! What an investment account holds.
+//! Entities of an investment account.
 
-use crate::account::FiAttribute;
+use crate::common::{Currency, FiAttribute};
 use crate::entity::entity;
-use crate::{Amount, Currency, Date};
+use crate::scalar::{Amount, Date};
 
 entity! {
-    /// The share of a class of assets in a holding.
+    /// The share of an asset class in a holding.
     Portion { asset_class: String, percent: Amount }
 }
 entity! {
-    /// The share of a class of assets as the institution names it.
+    /// The share of an asset class that the institution defines.
     FiPortion { asset_class: String, percent: Amount }
 }
 entity! {
-    /// A position. `averageCost` says whether the cost is an average of all purchases.
+    /// A holding. `averageCost` is true if the cost is an average of all purchases.
     Holding {
         holding_id: String, security_id: String, security_id_type: String, holding_name: String,
         holding_type: String, holding_sub_type: String, position_type: String, held_in_account: String,
@@ -34,7 +34,7 @@ entity! {
     }
 }
 entity! {
-    /// How new contributions are spread over securities.
+    /// The allocation of new contributions to a security.
     Contribution {
         security_id: String, security_id_type: String, employer_match_percentage: Amount,
         employer_match_amount: Amount, employee_pre_tax_amount: Amount, employee_pre_tax_percentage: Amount,
@@ -45,7 +45,7 @@ entity! {
     }
 }
 entity! {
-    /// What becomes the customer's own, and when.
+    /// The vesting of an employer's contributions.
     Vesting {
         vesting_date: Date, symbol: String, strike_price: Amount, vesting_percentage: Amount,
         other_vest_amount: Amount, other_vest_percentage: Amount, vested_balance: Amount,
@@ -69,7 +69,7 @@ entity! {
     }
 }
 entity! {
-    /// Where a pension comes from.
+    /// A source of a pension.
     PensionSource {
         display_name: String, amount: Amount, payment_option: String, as_of_date: Date, frequency: String,
         start_date: Date,

@@ -1,9 +1,10 @@
-//! The wire types of FDX 5.x, how 6.x writes the same ([`v6`]), and nothing else.
+//! The wire types of FDX 5.x and their form in FDX 6.x ([`v6`]).
 //!
-//! A producer may leave any field out: every field is optional, an absent one is not written. What a type
-//! does not know is dropped and counted by [`parse()`].
+//! A data provider may omit any field, so every field is optional, and absent fields are not serialized. [`parse()`] drops
+//! and counts fields that a type does not define.
 
 mod account;
+mod common;
 mod customer;
 mod entity;
 mod error;
@@ -20,12 +21,13 @@ pub mod v6;
 pub mod vocabulary;
 
 #[cfg(test)]
-mod strangers_tests;
+mod untrusted_input_tests;
 
 pub use account::{
-    Account, AnnuityAccount, Bill, CardArt, CommercialAccount, Currency, DepositAccount, Domicile,
-    FiAttribute, InsuranceAccount, InvestmentAccount, LoanAccount, LocAccount,
+    Account, AnnuityAccount, Bill, CardArt, CommercialAccount, DepositAccount, InsuranceAccount,
+    InvestmentAccount, LoanAccount, LocAccount,
 };
+pub use common::{Currency, Domicile, FiAttribute, HateoasLink};
 pub use customer::{
     AccountContact, AccountHolder, BusinessCustomer, Customer, CustomerAccount, CustomerName,
     DeliveryAddress, IndustryCode, TelephoneNumber,
@@ -36,7 +38,7 @@ pub use investment::{
     Vesting,
 };
 pub use meta::{Availability, AvailabilityList, Capability, CertificationMetric, CertificationMetrics};
-pub use page::{Accounts, HateoasLink, PageLinks, PageMetadata, PaymentNetworks, Statements, Transactions};
+pub use page::{Accounts, PageLinks, PageMetadata, PaymentNetworks, Statements, Transactions};
 pub use parse::{ParseError, Parsed, parse};
 pub use payment::PaymentNetwork;
 pub use scalar::{Amount, Date, DateTime};

@@ -1,22 +1,22 @@
-//! What an implementation says of itself.
+//! Capabilities, availability and metrics of an FDX implementation.
 
 use crate::entity::entity;
-use crate::{Amount, DateTime};
+use crate::scalar::{Amount, DateTime};
 
 entity! {
-    /// Whether an operation can be used.
+    /// The availability of an operation.
     Availability { status: String, description: String, operation_id: String }
 }
 entity! {
-    /// Whether each operation can be used.
+    /// The availability of each operation.
     AvailabilityList { availability: Vec<Availability> }
 }
 entity! {
-    /// What there is.
+    /// The capabilities of an implementation.
     Capability { fdx_versions: Vec<String>, message_format: String, operations: Vec<String> }
 }
 entity! {
-    /// How an operation has done: milliseconds of an answer on average, and the percentage that was no failure.
+    /// The metrics of an operation: the average response time in milliseconds and the percentage of successful calls.
     CertificationMetric {
         report_start_timestamp: DateTime, report_end_timestamp: DateTime, metrics_name: String,
         operation_ids: Vec<String>, response_time_average: Amount, average_up_time: Amount,
@@ -24,6 +24,6 @@ entity! {
     }
 }
 entity! {
-    /// How each operation has done.
+    /// The metrics of each operation.
     CertificationMetrics { metrics: Vec<CertificationMetric> }
 }

@@ -3,32 +3,33 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::account::Account;
+use crate::common::HateoasLink;
 use crate::entity::entity;
-use crate::{Account, PaymentNetwork, Statement, Transaction};
+use crate::payment::PaymentNetwork;
+use crate::statement::Statement;
+use crate::transaction::Transaction;
 
 entity! {
-    /// Where a page stands. `next_offset` is absent on the last page; it is opaque.
+    /// The position of a page. `nextOffset` is opaque, and absent on the last page.
     PageMetadata { next_offset: String, prev_offset: String, total_elements: u64 }
-}
-entity! {
-    /// A link.
-    HateoasLink { href: String, action: String, rel: String, description: String, types: Vec<String> }
 }
 entity! {
     /// The links of a page.
     PageLinks { next: HateoasLink, prev: HateoasLink }
 }
 
-/// A page of a list.
+/// Declares a page of a list.
 macro_rules! list_page {
     ($(#[$meta:meta])* $name:ident { $(#[$items_meta:meta])* $items:ident: $item:ty }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+        // `default`: a provider may omit the page and the links of a short list.
         #[serde(rename_all = "camelCase", default)]
         pub struct $name {
-            /// Where the page stands.
+            /// The position of the page.
             pub page: PageMetadata,
-            /// Where the others are.
+            /// Links to the next and the previous page.
             pub links: PageLinks,
             $(#[$items_meta])*
             pub $items: Vec<$item>,
@@ -51,7 +52,7 @@ list_page! {
     }
 }
 list_page! {
-    /// A page of the networks that an account can be paid by.
+    /// A page of the payment networks of an account.
     PaymentNetworks {
         /// The networks.
         payment_networks: PaymentNetwork

@@ -1,23 +1,23 @@
-//! Reading what another party wrote.
+//! The parsing of responses from data providers.
 
 use serde::de::DeserializeOwned;
 
-/// What was read, and how many fields of it no type here knows.
+/// A parsed value, with the number of fields that its type does not define.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed<T> {
     /// The value.
     pub value: T,
-    /// Fields that were dropped.
+    /// The number of dropped fields.
     pub dropped: usize,
 }
 
-/// A text that is not what was expected. It names a place, never a value.
+/// Error for a text that cannot be parsed. It contains a position and no value, so that it can be logged.
 #[derive(Debug, thiserror::Error)]
 #[error("unreadable at line {line}, column {column}")]
 pub struct ParseError {
-    /// The line, from one on.
+    /// The line, starting at one.
     pub line: usize,
-    /// The column, from one on.
+    /// The column, starting at one.
     pub column: usize,
 }
 
@@ -27,11 +27,12 @@ impl From<serde_json::Error> for ParseError {
     }
 }
 
-/// Reads a JSON text; unknown fields are dropped and counted.
+/// Parses a JSON text. Unknown fields are dropped and counted.
 pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<Parsed<T>, ParseError> {
     let mut dropped = 0;
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value = serde_ignored::deserialize(&mut deserializer, |_| dropped += 1)?;
+    // Text after the value makes the response invalid.
     deserializer.end()?;
     Ok(Parsed { value, dropped })
 }

@@ -1,10 +1,10 @@
-//! How money reaches an account.
+//! Payment networks of an account.
 
 use crate::entity::entity;
 
 entity! {
-    /// A network that an account can be paid by. For `CA_ACSS` the `bankId` is the institution (three digits) and
-    /// the transit (five), leading zeroes kept.
+    /// A payment network through which an account can receive money. For `CA_ACSS` the `bankId` consists of the institution
+    /// number (three digits) and the transit number (five digits), with leading zeros.
     PaymentNetwork {
         bank_id: String, identifier: String, identifier_type: String, r#type: String, transfer_in: bool,
         transfer_out: bool,

@@ -1,4 +1,4 @@
-//! Values in which everything is there that a type can hold: what could be delivered, field by field.
+//! Sample values with every field of a type, which show the fields that the hub can deliver.
 
 use std::cell::Cell;
 
@@ -8,10 +8,11 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-/// A value with every field there: one for each variant, where the type is or holds an enumeration.
+/// Creates values with every field. If the type is or contains an enum, there is one value for each variant.
 pub fn complete_values<T: DeserializeOwned>() -> Vec<T> {
     let variants = Cell::new(1);
     let mut all = Vec::new();
+    // The number of variants is known only after the first value asked for one, so the loop starts with one variant.
     while all.len() < variants.get() {
         match T::deserialize(SampleDeserializer { variant_count: &variants, variant_index: all.len() }) {
             Ok(value) => all.push(value),
@@ -21,15 +22,15 @@ pub fn complete_values<T: DeserializeOwned>() -> Vec<T> {
     all
 }
 
-/// A text that is a date and a point in time as well.
+/// A text that can be parsed as a date and as a point in time.
 const TEXT: &str = "2026-01-01T00:00:00+00:00";
 
-/// Answers every question of a type with a value that it takes.
+/// A deserializer that provides a valid value for every field of a type.
 #[derive(Clone, Copy)]
 struct SampleDeserializer<'a> {
-    /// How many variants the enumeration has.
+    /// The number of variants of the enum, known after the first value.
     variant_count: &'a Cell<usize>,
-    /// Which of them is wanted.
+    /// The index of the requested variant.
     variant_index: usize,
 }
 
@@ -37,6 +38,7 @@ impl<'de> Deserializer<'de> for SampleDeserializer<'_> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        // Every numeric type accepts an integer, and no other type gets here.
         visitor.visit_i64(1)
     }
 
@@ -179,7 +181,7 @@ mod tests {
     #[test]
     fn complete_values_fill_every_field_and_variant() {
         let accounts = complete_values::<Account>();
-        assert_eq!(accounts.len(), 7, "one of each kind");
+        assert_eq!(accounts.len(), 7, "one account of each type");
         assert_eq!(complete_values::<Transaction>().len(), 6);
         assert_eq!((complete_values::<Customer>().len(), complete_values::<Accounts>().len()), (1, 7));
         for account in accounts {

@@ -1,11 +1,12 @@
-//! Values of one JSON scalar.
+//! Scalar values.
 
 use rust_decimal::Decimal;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An amount, rate or number of units: a JSON number of any precision, never a binary fraction.
+/// An amount, rate or number of units: a JSON number whose digits are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+// A binary fraction cannot represent 0.1, so amounts are never converted to `f64`.
 pub struct Amount(pub Decimal);
 
 impl Serialize for Amount {
@@ -20,17 +21,17 @@ impl<'de> Deserialize<'de> for Amount {
     }
 }
 
-/// A civil date, `YYYY-MM-DD`.
+/// A date, `YYYY-MM-DD`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Date(pub jiff::civil::Date);
 
-/// A point in time, RFC 3339.
+/// A point in time in the form of RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DateTime(pub jiff::Timestamp);
 
-/// How a scalar is described, in place where it stands.
+/// Implements the JSON schema of scalar types, which is inlined where they are used.
 macro_rules! impl_scalar_schema {
     ($($name:ident = $schema:tt;)+) => {$(
         impl JsonSchema for $name {

@@ -1,17 +1,17 @@
-//! Statements: what there is to be downloaded, and as what.
+//! Statements and the media types of their documents.
 
-use crate::Date;
+use crate::common::HateoasLink;
 use crate::entity::entity;
-use crate::page::HateoasLink;
+use crate::scalar::Date;
 
 entity! {
-    /// A statement of an account. `links` lead to the document.
+    /// A statement of an account. `links` refer to the document.
     Statement {
         account_id: String, statement_id: String, statement_date: Date, description: String,
         links: Vec<HateoasLink>, status: String,
     }
 }
 
-/// The types that a document may be asked for as, in the order of the standard.
+/// The media types in which a document can be requested, in the order of the standard.
 pub const DOCUMENT_TYPES: [&str; 5] =
     ["application/pdf", "image/gif", "image/jpeg", "image/tiff", "image/png"];

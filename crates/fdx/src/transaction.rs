@@ -1,12 +1,12 @@
-//! Transactions: each below a key that names its kind (FDX 5.x). `amount` is absolute, its sign is in
-//! `debitCreditMemo`.
+//! Transactions. In FDX 5.x each is an object below a key that names its type. `amount` is an absolute value; its sign is
+//! in `debitCreditMemo`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::account::FiAttribute;
+use crate::common::FiAttribute;
 use crate::entity::entity;
-use crate::{Amount, Date, DateTime};
+use crate::scalar::{Amount, Date, DateTime};
 
 entity! {
     /// A part of a transaction.
@@ -16,23 +16,23 @@ entity! {
     }
 }
 entity! {
-    /// A bank's code of a commercial transaction.
+    /// An institution's code for a commercial transaction.
     CommercialCode { r#type: String, code: String }
 }
 entity! {
-    /// What a transaction earned in a reward program.
+    /// The rewards of a transaction in a reward program.
     Reward { category_id: String, accrued: Amount, adjusted: Amount }
 }
 entity! {
-    /// How a payment to a debt is split.
+    /// The parts of a payment on a debt.
     PaymentDetails {
         principal_amount: Amount, interest_amount: Amount, insurance_amount: Amount, escrow_amount: Amount,
         pmi_amount: Amount, fees_amount: Amount,
     }
 }
 
-/// A transaction: the fields that every kind has, and its own. `links` are not read: no address of a provider
-/// is passed on.
+/// Declares a transaction type from its own fields and those of every transaction.
+// `links` is omitted: the hub passes no URL of a provider on to recipients.
 macro_rules! transaction {
     ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         entity! {
@@ -105,10 +105,10 @@ transaction! {
     }
 }
 
-/// A transaction below the key that names its kind, as in `{"depositTransaction":{…}}`.
+/// A transaction below the key that names its type, as in `{"depositTransaction":{…}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "variants are the keys of the standard")]
+#[expect(missing_docs, reason = "each variant is named after its key in the standard")]
 pub enum Transaction {
     DepositTransaction(Box<DepositTransaction>),
     LocTransaction(Box<LocTransaction>),
@@ -132,17 +132,17 @@ macro_rules! match_transaction {
 }
 
 impl Transaction {
-    /// The transaction's id.
+    /// Returns the id of the transaction.
     pub fn id(&self) -> Option<&str> {
         match_transaction!(self, transaction => transaction.transaction_id.as_deref())
     }
 
-    /// The account it belongs to.
+    /// Returns the id of its account.
     pub fn account_id(&self) -> Option<&str> {
         match_transaction!(self, transaction => transaction.account_id.as_deref())
     }
 
-    /// Names its account anew.
+    /// Replaces the id of its account.
     pub fn set_account_id(&mut self, id: String) {
         match_transaction!(self, transaction => transaction.account_id = Some(id));
     }

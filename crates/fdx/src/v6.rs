@@ -1,6 +1,8 @@
-//! FDX 6.x, beside 5.x. The entities are the same; what differs is how they are written: elements are flat and
-//! name their category instead of standing below the key of their kind, a security has a list of ids, and pages go
-//! by keys. So each entity is described once, and rewritten on its way in and out.
+//! The conversion between FDX 6.x and FDX 5.x.
+//!
+//! The entities are the same in both versions; only their form differs. In FDX 6.x an account or transaction is a flat object
+//! with a category instead of an object below the key of its type, a security has a list of ids, and pages use keys instead
+//! of offsets. Each entity is therefore declared once, and converted when it is read or written.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,22 +13,22 @@ use crate::{
     Transaction, Transactions,
 };
 
-/// How an entity is written in 6.x.
+/// The form of an entity in FDX 6.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// As in 5.x.
+    /// The same as in FDX 5.x.
     Unchanged,
-    /// A page of a list that stands under a name, of elements of a form.
+    /// A page: the name of its list and the form of the elements.
     Page(&'static str, &'static Self),
-    /// An account: flat, with `accountCategory`.
+    /// A flat account with `accountCategory`.
     Account,
-    /// A transaction: flat, with `accountCategory`.
+    /// A flat transaction with `accountCategory`.
     Transaction,
 }
 
-/// What both versions have.
+/// An entity of both versions.
 pub trait CrossVersion: Serialize + DeserializeOwned {
-    /// How 6.x writes it.
+    /// The form in FDX 6.x.
     const FORM: Form;
 }
 
@@ -48,17 +50,17 @@ impl_cross_version! {
     AccountContact: Form::Unchanged,
 }
 
-/// The parameters of a query that have other names in 6.x: first as 5.x has it.
+/// The query parameters with different names: the name in FDX 5.x, then in FDX 6.x.
 pub const PARAMETERS: [(&str, &str); 3] =
     [("offset", "pageKey"), ("startTime", "startDate"), ("endTime", "endDate")];
 
-/// What a parameter of 5.x is called in 6.x.
+/// Returns the name in FDX 6.x of a query parameter of FDX 5.x.
 pub fn v6_parameter_name(name: &str) -> &str {
     PARAMETERS.iter().find(|(five, _)| *five == name).map_or(name, |(_, six)| six)
 }
 
-/// Reads what a provider of 6.x wrote. Unknown fields are dropped and counted, and so are elements of a list for
-/// which 5.x has no kind.
+/// Parses a response of a provider with FDX 6.x. Unknown fields are dropped and counted, and so are elements of a list
+/// that have no type in FDX 5.x.
 pub fn parse<T: CrossVersion>(text: &[u8]) -> Result<Parsed<T>, ParseError> {
     let mut dropped = 0;
     let value = wrap(T::FORM, serde_json::from_slice(text)?, &mut dropped).ok_or(UNKNOWN_KIND)?;
@@ -66,15 +68,15 @@ pub fn parse<T: CrossVersion>(text: &[u8]) -> Result<Parsed<T>, ParseError> {
     Ok(Parsed { value, dropped })
 }
 
-/// One account of a kind that 5.x does not have is no account.
+/// Error for a single account or transaction that has no type in FDX 5.x.
 const UNKNOWN_KIND: ParseError = ParseError { line: 0, column: 0 };
 
-/// Writes what a provider of 6.x says.
+/// Converts an entity to the form of FDX 6.x.
 pub fn write<T: CrossVersion>(value: &T) -> Result<Value, ParseError> {
     Ok(flatten(T::FORM, serde_json::to_value(value)?))
 }
 
-/// The categories: key of an account and of a transaction in 5.x, word in 6.x.
+/// The categories: the keys of accounts and transactions in FDX 5.x, and the category in FDX 6.x.
 const CATEGORIES: [(&str, &str, &str); 7] = [
     ("depositAccount", "depositTransaction", "DEPOSIT_ACCOUNT"),
     ("locAccount", "locTransaction", "LOC_ACCOUNT"),
@@ -85,7 +87,7 @@ const CATEGORIES: [(&str, &str, &str); 7] = [
     ("commercialAccount", "commercialTransaction", "COMMERCIAL_ACCOUNT"),
 ];
 
-/// The category that a commercial account has in 5.x, which has no word of its own for it.
+/// The category of a commercial account in FDX 5.x, which has no category for all commercial accounts.
 const COMMERCIAL_CATEGORIES: [(&str, &str); 4] = [
     ("COMMERCIALDEPOSIT", "DEPOSIT_ACCOUNT"),
     ("COMMERCIALLOAN", "LOAN_ACCOUNT"),
@@ -93,14 +95,14 @@ const COMMERCIAL_CATEGORIES: [(&str, &str); 4] = [
     ("COMMERCIALINVESTMENT", "INVESTMENT_ACCOUNT"),
 ];
 
-/// Types of accounts that came after 5.2, and the nearest before.
+/// Account types that were added after FDX 5.2, and the closest type of FDX 5.2.
 const NEWER_TYPES: [(&str, &str); 3] = [
     ("HIGHINTERESTSAVINGSACCOUNT", "SAVINGS"),
     ("FIRSTHOMESAVINGSACCOUNT", "OTHERINVESTMENT"),
     ("PREPAID", "OTHERDEPOSIT"),
 ];
 
-/// The keys of a page: as 5.x has them, and as 6.x has them.
+/// The fields of a page: in FDX 5.x, then in FDX 6.x.
 const PAGE_KEYS: [(&str, &str); 2] = [("nextOffset", "nextPageKey"), ("prevOffset", "previousPageKey")];
 
 fn wrap(form: Form, value: Value, dropped: &mut usize) -> Option<Value> {
@@ -127,24 +129,26 @@ fn wrap(form: Form, value: Value, dropped: &mut usize) -> Option<Value> {
 
 fn wrap_element(form: Form, mut fields: Map<String, Value>) -> Option<Value> {
     let category = fields.remove("accountCategory")?;
-    let (account, transaction, word) = CATEGORIES.into_iter().find(|(.., word)| category == *word)?;
+    let (account, transaction, name) = CATEGORIES.into_iter().find(|(.., name)| category == *name)?;
     rewrite_securities(&mut fields, flatten_security_ids);
     if form == Form::Transaction {
-        // A purchase by card has no type in 5.2.
-        if word == "LOC_ACCOUNT" && fields.get("transactionType").is_some_and(|kind| kind == "PURCHASE") {
+        // FDX 5.2 has no transaction type for a card purchase.
+        if name == "LOC_ACCOUNT" && fields.get("transactionType").is_some_and(|kind| kind == "PURCHASE") {
             fields.remove("transactionType");
         }
+        // FDX 5.x has no transaction type for annuities.
         return Some(json!({ transaction: fields })).filter(|_| !transaction.is_empty());
     }
-    let known = |words: &[(&str, &'static str)], kind: &Value| {
-        words.iter().find(|(six, _)| kind == six).map(|(_, five)| Value::from(*five))
+    let translate = |table: &[(&str, &'static str)], kind: &Value| {
+        table.iter().find(|(six, _)| kind == six).map(|(_, five)| Value::from(*five))
     };
     let kind = fields.get("accountType").cloned().unwrap_or_default();
-    let commercial = known(&COMMERCIAL_CATEGORIES, &kind).filter(|_| word == "COMMERCIAL_ACCOUNT");
+    let commercial = translate(&COMMERCIAL_CATEGORIES, &kind).filter(|_| name == "COMMERCIAL_ACCOUNT");
     fields.insert("accountCategory".into(), commercial.unwrap_or(category));
-    if let Some(older) = known(&NEWER_TYPES, &kind) {
+    if let Some(older) = translate(&NEWER_TYPES, &kind) {
+        // The category decides between a deposit and an investment account of the same newer type.
         let older =
-            if word == "DEPOSIT_ACCOUNT" && older == "OTHERINVESTMENT" { "SAVINGS".into() } else { older };
+            if name == "DEPOSIT_ACCOUNT" && older == "OTHERINVESTMENT" { "SAVINGS".into() } else { older };
         fields.insert("accountType".into(), older);
     }
     Some(json!({ account: fields }))
@@ -169,7 +173,7 @@ fn flatten(form: Form, value: Value) -> Value {
             let Some((key, Value::Object(mut inner))) = fields.into_iter().next() else { return Value::Null };
             let category =
                 CATEGORIES.iter().find(|(account, transaction, _)| key == *account || key == *transaction);
-            inner.insert("accountCategory".into(), category.map_or(Value::Null, |(.., word)| (*word).into()));
+            inner.insert("accountCategory".into(), category.map_or(Value::Null, |(.., name)| (*name).into()));
             rewrite_securities(&mut inner, expand_security_id);
             return inner.into();
         }
@@ -183,7 +187,7 @@ fn rename_key(fields: &mut Map<String, Value>, from: &str, to: &str) {
     }
 }
 
-/// Rewrites an element, and what it holds, wherever a security is named.
+/// Rewrites the security ids of an element and of the entities in it.
 fn rewrite_securities(fields: &mut Map<String, Value>, rewrite: fn(&mut Map<String, Value>)) {
     rewrite(fields);
     for list in ["holdings", "openOrders", "contribution"] {
@@ -192,7 +196,7 @@ fn rewrite_securities(fields: &mut Map<String, Value>, rewrite: fn(&mut Map<Stri
     }
 }
 
-/// `securityIds` to `securityId` and `securityIdType`: the first one.
+/// Replaces `securityIds` with `securityId` and `securityIdType`, from the first id: FDX 5.x has only one.
 fn flatten_security_ids(fields: &mut Map<String, Value>) {
     let Some(Value::Array(ids)) = fields.remove("securityIds") else { return };
     if let Some(Value::Object(mut first)) = ids.into_iter().next() {
@@ -202,13 +206,13 @@ fn flatten_security_ids(fields: &mut Map<String, Value>) {
     }
 }
 
-/// `securityId` and `securityIdType` to `securityIds`.
+/// Replaces `securityId` and `securityIdType` with `securityIds`.
 fn expand_security_id(fields: &mut Map<String, Value>) {
     if let Some(id) = fields.remove("securityId") {
         let kind = fields.remove("securityIdType");
-        let mut one = Map::from_iter([("id".to_owned(), id)]);
-        one.extend(kind.map(|kind| ("idType".to_owned(), kind)));
-        fields.insert("securityIds".into(), json!([one]));
+        let mut first = Map::from_iter([("id".to_owned(), id)]);
+        first.extend(kind.map(|kind| ("idType".to_owned(), kind)));
+        fields.insert("securityIds".into(), json!([first]));
     }
 }
 

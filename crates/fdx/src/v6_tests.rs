@@ -15,7 +15,7 @@ const ACCOUNTS: &str = r#"{"page":{"nextPageKey":"n","totalElements":9},"links":
 #[test]
 fn v6_flat_list_parses_to_v5_wrapped_list() {
     let read = parse::<Accounts>(ACCOUNTS.as_bytes()).unwrap();
-    assert_eq!(read.dropped, 2, "a field and an element that 5.x has no place for");
+    assert_eq!(read.dropped, 2, "a field and an element that FDX 5.x does not define");
     assert_eq!(read.value.page.next_offset.as_deref(), Some("n"));
     let value = serde_json::to_value(&read.value).unwrap();
     assert_eq!(find_unknown_words("accounts", &value), Vec::<String>::new());
@@ -55,7 +55,7 @@ fn v6_element_of_unknown_category_is_rejected() {
     assert!(parse::<Account>(br#"{"accountId":"w"}"#).is_err());
     assert!(
         parse::<Account>(br#"{"depositAccount":{"accountId":"w"}}"#).is_err(),
-        "the form of 5.x is not 6.x"
+        "the form of FDX 5.x must be rejected"
     );
     assert!(parse::<Accounts>(br#"{"accounts":[7]}"#).is_err() && parse::<Accounts>(b"<html>").is_err());
     let card = br#"{"accountCategory":"LOC_ACCOUNT","transactionType":"PURCHASE","status":"POSTED"}"#;

@@ -1,9 +1,10 @@
-//! The words of the standard's enumerations, by entity and field. Types carry texts, so that a provider's new
-//! word does not spoil an answer; this says which words are strange.
+//! The values of the standard's enumerations, by entity and field.
 //!
-//! The words stand in `vocabulary.json`: below the name of an entity, a field is either a list of words, a list
-//! by its name (`@…`), or the name of the entity that the field holds, alone or in a list. The field `*` stands
-//! for all others.
+//! The types contain strings, so that a value that a provider adds does not make a response unreadable. This module finds the
+//! values that the standard does not define.
+//!
+//! The file `vocabulary.json` describes the fields of each entity: by a list of values, by the name of a shared list (`@…`), or
+//! by the name of the entity that the field contains, once or as a list. The field `*` describes all other fields.
 
 use std::sync::LazyLock;
 
@@ -12,10 +13,10 @@ use serde_json::{Map, Value};
 static ENTITIES: LazyLock<Map<String, Value>> =
     LazyLock::new(|| serde_json::from_str(include_str!("../vocabulary.json")).unwrap_or_default());
 
-/// Each field of an entity, and of what it holds, whose word is not one of the standard's: `path: word`.
+/// Finds all values in an entity, at any depth, that the standard does not define. Each is reported as `path: value`.
 ///
-/// `kind` is the name of an entity as the standard writes it (`depositAccount`, `holding`, `customer`), the key
-/// of a page's list (`accounts`, `transactions`), or `account` and `transaction` for one below its own key.
+/// `kind` is the name of an entity in the standard (`depositAccount`, `holding`, `customer`), the name of a page's list
+/// (`accounts`, `transactions`), or `account` or `transaction` for an element below the key of its type.
 pub fn find_unknown_words(kind: &str, value: &Value) -> Vec<String> {
     let mut found = Vec::new();
     check_entity(kind, kind, value, &mut found);
@@ -34,11 +35,13 @@ fn check_entity(kind: &str, path: &str, value: &Value, found: &mut Vec<String>) 
     for (name, value) in fields {
         let path = format!("{path}.{name}");
         match known.get(name).or_else(|| known.get("*")) {
+            // The names of shared lists begin with `@`, so that they cannot be confused with entities.
             Some(Value::String(list)) if list.starts_with('@') => {
                 check_word(ENTITIES.get(list), &path, value, found);
             }
             Some(Value::String(kind)) => check_entities(kind, &path, value, found),
             Some(words) => check_word(Some(words), &path, value, found),
+            // A field with free text, a number or a date.
             None => {}
         }
     }
@@ -51,14 +54,14 @@ fn check_entities(kind: &str, path: &str, value: &Value, found: &mut Vec<String>
                 check_entity(kind, &format!("{path}[{nth}]"), item, found);
             }
         }
-        one => check_entity(kind, path, one, found),
+        single => check_entity(kind, path, single, found),
     }
 }
 
 fn check_word(words: Option<&Value>, path: &str, value: &Value, found: &mut Vec<String>) {
-    let several = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
     let words = words.and_then(Value::as_array);
-    for value in several.iter().filter(|value| words.is_none_or(|words| !words.contains(value))) {
+    for value in values.iter().filter(|value| words.is_none_or(|words| !words.contains(value))) {
         found.push(format!("{path}: {value}"));
     }
 }
@@ -108,7 +111,7 @@ mod tests {
         );
     }
 
-    /// The fields that hold several.
+    /// The fields that contain lists.
     const LISTS: [&str; 17] = [
         "holdings",
         "openOrders",
@@ -129,7 +132,7 @@ mod tests {
         "operationIds",
     ];
 
-    /// An entity with the first word in every field that has words, and with all that it holds.
+    /// Creates an entity with every field, from the first of the allowed values.
     fn sample_entity(kind: &str) -> Value {
         let mut fields = Map::new();
         for (name, rule) in ENTITIES[kind].as_object().unwrap() {

@@ -1,5 +1,5 @@
-//! Every entity of FDX 5 that we carry, with every field that we know of it, and again with the fields alone that
-//! recipients require: read into our types and written again, nothing is lost and no decimal changes.
+//! Golden files for every supported entity of FDX 5: one with every field, and one with only the fields that recipients
+//! require. Both must round-trip through the types without a lost field or a changed digit.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use std::collections::BTreeSet;
@@ -27,7 +27,7 @@ fn golden_names() -> Vec<String> {
     files.map(|name| name.to_str().unwrap().strip_suffix(".json").unwrap().to_owned()).collect()
 }
 
-/// Reads a text as the type of its name, and writes it: what came of it, and how many fields were dropped.
+/// Parses a text as the type of its name and serializes it; returns the JSON and the number of dropped fields.
 fn round_trip(name: &str, text: &str) -> Option<(Value, usize)> {
     fn round_trip_as<T: DeserializeOwned + Serialize>(text: &str) -> Option<(Value, usize)> {
         let read = parse::<T>(text.as_bytes()).ok()?;
@@ -44,7 +44,7 @@ fn round_trip(name: &str, text: &str) -> Option<(Value, usize)> {
     }
 }
 
-/// What the vocabulary says of a text of that name.
+/// Returns the values in a text of that name that the vocabulary does not define.
 fn find_unknown(name: &str, value: &Value) -> Vec<String> {
     match name.trim_end_matches(".minimal") {
         "error" => Vec::new(),
@@ -54,7 +54,7 @@ fn find_unknown(name: &str, value: &Value) -> Vec<String> {
     }
 }
 
-/// Calls `act` with the pointer of every object within.
+/// Calls `act` with the JSON pointer of every object in a value.
 fn visit_objects(value: &Value, at: &str, act: &mut impl FnMut(&str)) {
     match value {
         Value::Object(fields) => {
@@ -72,7 +72,7 @@ fn visit_objects(value: &Value, at: &str, act: &mut impl FnMut(&str)) {
 #[test]
 fn golden_file_round_trips_unchanged() {
     let names = golden_names();
-    assert_eq!(names.len(), 36, "18 texts, each whole and minimal");
+    assert_eq!(names.len(), 36, "18 entities, each complete and minimal");
     for name in names {
         let (written, dropped) =
             round_trip(&name, &read_golden_text(&name)).unwrap_or_else(|| panic!("{name} is unreadable"));
@@ -88,7 +88,7 @@ fn unknown_field_is_counted_at_any_depth() {
     for name in golden_names() {
         let original = read_golden_json(&name);
         visit_objects(&original, "", &mut |at| {
-            // Below a kind's key alone: another key beside it is another kind, which is refused.
+            // Next to the key of a type another key would be another type, which is rejected.
             let is_kind_key = at.is_empty() && (name.contains("Account") || name.contains("Transaction"));
             let listed = ["/accounts/0", "/transactions/0"].contains(&at) && !name.starts_with("customer");
             let mut extended = original.clone();
@@ -103,7 +103,7 @@ fn unknown_field_is_counted_at_any_depth() {
     assert!(places > 100, "{places}");
 }
 
-/// The names of a type's fields, as its reader asks for them.
+/// Returns the names of a type's fields, which its `Deserialize` implementation requests.
 fn field_names<T: DeserializeOwned>() -> BTreeSet<&'static str> {
     struct FieldNameCollector<'a>(&'a mut &'static [&'static str]);
     impl<'de> Deserializer<'de> for FieldNameCollector<'_> {
@@ -218,13 +218,13 @@ fn golden_files_cover_every_field_of_every_type() {
 #[test]
 fn deliberately_omitted_fields_are_dropped() {
     for (name, at, field, value) in [
-        // Transactions are never embedded; the holders' contact is the customer's profile.
+        // Transactions are never embedded, and contact data belongs to another data cluster.
         ("depositAccount", "/depositAccount", "transactions", json!([])),
         ("depositAccount", "/depositAccount", "contact", json!({"emails": ["a@example.org"]})),
-        // No address of a provider is passed on.
+        // No URL of a provider is passed on.
         ("locAccount", "/locAccount/cardArt", "imageUri", json!("https://bank.example/c.png")),
         ("depositTransaction", "/depositTransaction", "links", json!([{"href": "https://bank.example"}])),
-        // Not carried yet.
+        // Not supported yet.
         ("investmentAccount", "/investmentAccount/holdings/0", "taxLots", json!([])),
         ("commercialAccount", "/commercialAccount", "commercialBalances", json!([])),
     ] {
@@ -235,7 +235,7 @@ fn deliberately_omitted_fields_are_dropped() {
     }
 }
 
-/// What recipients require of each: one large recipient's published subset of FDX.
+/// The fields that recipients require: the published subset of a large recipient.
 const REQUIRED_ACCOUNT_FIELDS: [&str; 6] =
     ["accountCategory", "accountId", "accountType", "currency", "productName", "status"];
 const REQUIRED_TRANSACTION_FIELDS: [&str; 6] =
@@ -243,7 +243,7 @@ const REQUIRED_TRANSACTION_FIELDS: [&str; 6] =
 
 #[test]
 fn minimal_golden_file_has_only_required_fields() {
-    for (kind, floor, own) in [
+    for (kind, required, own) in [
         ("depositAccount", REQUIRED_ACCOUNT_FIELDS, &["availableBalance", "currentBalance"][..]),
         ("loanAccount", REQUIRED_ACCOUNT_FIELDS, &["interestRate", "interestRateType", "principalBalance"]),
         ("locAccount", REQUIRED_ACCOUNT_FIELDS, &["currentBalance"]),
@@ -260,11 +260,11 @@ fn minimal_golden_file_has_only_required_fields() {
     ] {
         let minimal = read_golden_json(&format!("{kind}.minimal"));
         let shown: BTreeSet<&str> = minimal[kind].as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(shown, floor.iter().chain(own).copied().collect(), "{kind}");
+        assert_eq!(shown, required.iter().chain(own).copied().collect(), "{kind}");
     }
 }
 
-/// A deposit account whose `field` is that JSON, written again.
+/// Round-trips a deposit account with one field; returns `None` if it is rejected.
 fn round_trip_field(field: &str, json: &str) -> Option<String> {
     let text = format!(r#"{{"depositAccount":{{"{field}":{json}}}}}"#);
     let read = parse::<Account>(text.as_bytes()).ok()?;

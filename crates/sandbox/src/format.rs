@@ -1,20 +1,21 @@
-//! Money and dates as each language writes them. An amount is a decimal from the wire to the page.
+//! Amounts, numbers and dates in the notation of each language. Amounts stay decimals; nothing is converted to floats.
 
 use fdx::{Amount, Date};
 use rust_decimal::Decimal;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use crate::text::SandboxLanguage;
+use crate::language::SandboxLanguage;
 
 const NO_BREAK_SPACE: &str = "\u{a0}";
+const MINUS_SIGN: &str = "\u{2212}";
 
 impl SandboxLanguage {
-    /// `$1,234.50`, `1 234,50 $`; a currency other than the Canadian dollar is named.
-    pub(crate) fn money(self, amount: Amount, currency: &str) -> String {
-        let digits = if matches!(currency, "JPY" | "KRW" | "CLP" | "VND") { 0 } else { 2 };
-        let number = self.group_digits(amount.0, digits);
-        let written = match (self, currency) {
+    /// Formats an amount of money: `$1,234.50`, `1 234,50 $`. Currencies other than the Canadian dollar are named.
+    pub(crate) fn format_money(self, amount: Amount, currency: &str) -> String {
+        let min_decimals = if matches!(currency, "JPY" | "KRW" | "CLP" | "VND") { 0 } else { 2 };
+        let number = self.group_digits(amount.0, min_decimals);
+        let formatted = match (self, currency) {
             (Self::En, "CAD") => format!("${number}"),
             (Self::En, "USD") => format!("US${number}"),
             (Self::En, code) => format!("{code}{NO_BREAK_SPACE}{number}"),
@@ -22,65 +23,66 @@ impl SandboxLanguage {
             (Self::Fr, "USD") => format!("{number}{NO_BREAK_SPACE}$ US"),
             (Self::Fr, code) => format!("{number}{NO_BREAK_SPACE}{code}"),
         };
-        if amount.0 < Decimal::ZERO { format!("\u{2212}{written}") } else { written }
+        if amount.0 < Decimal::ZERO { format!("{MINUS_SIGN}{formatted}") } else { formatted }
     }
 
-    /// A number of units, or a price of any precision.
+    /// Formats a number of units with all its decimals.
     pub(crate) fn format_number(self, amount: Amount) -> String {
-        let minus = if amount.0 < Decimal::ZERO { "\u{2212}" } else { "" };
+        let minus = if amount.0 < Decimal::ZERO { MINUS_SIGN } else { "" };
         format!("{minus}{}", self.group_digits(amount.0, 0))
     }
 
-    /// A rate in percent.
+    /// Formats a rate in percent.
     pub(crate) fn format_rate(self, rate: Amount) -> String {
         let space = if self == Self::Fr { NO_BREAK_SPACE } else { "" };
         format!("{}{space}%", self.format_number(rate))
     }
 
-    /// `Nov 24, 2026`, `24 nov. 2026`.
+    /// Formats a day with a short month: `Nov 24, 2026`, `24 nov. 2026`.
     pub(crate) fn format_day(self, date: Date) -> String {
         self.format_date("month-short", date)
     }
 
-    /// `November 24, 2026`, `24 novembre 2026`.
+    /// Formats a day with the full month: `November 24, 2026`, `24 novembre 2026`.
     pub(crate) fn format_long_day(self, date: Date) -> String {
         self.format_date("month", date)
     }
 
-    fn format_date(self, months: &str, Date(date): Date) -> String {
-        let first = self == Self::Fr && date.day() == 1;
-        let day = if first { "1er".to_owned() } else { date.day().to_string() };
-        let (month, year) = (self.t(&format!("{months}-{}", date.month())), date.year().to_string());
-        self.translate_with_args("day", &[("day", &day), ("month", &month), ("year", &year)])
+    fn format_date(self, month_keys: &str, Date(date): Date) -> String {
+        // French uses an ordinal for the first day of a month.
+        let is_french_first = self == Self::Fr && date.day() == 1;
+        let day = if is_french_first { "1er".to_owned() } else { date.day().to_string() };
+        let (month, year) = (self.t(&format!("{month_keys}-{}", date.month())), date.year().to_string());
+        self.t_with("day", &[("day", &day), ("month", &month), ("year", &year)])
     }
 
-    /// `November 2026`, from `2026-11`.
+    /// Formats a month from `2026-11` to `November 2026`.
     pub(crate) fn format_month(self, month: &str) -> String {
         let (year, number) = month.split_once('-').unwrap_or((month, ""));
         format!("{} {year}", self.t(&format!("month-{}", number.trim_start_matches('0'))))
     }
 
-    /// The amount without its sign: grouped by three, with at least so many decimals, and never rounded.
+    /// Formats the absolute value with digits in groups of three and at least the given decimals. Never rounds.
     fn group_digits(self, amount: Decimal, min_decimals: usize) -> String {
-        let (group, point) = if self == Self::Fr { (NO_BREAK_SPACE, ",") } else { (",", ".") };
-        let plain = amount.abs().normalize().to_string();
-        let (whole, rest) = plain.split_once('.').unwrap_or((&plain, ""));
+        let (separator, point) = if self == Self::Fr { (NO_BREAK_SPACE, ",") } else { (",", ".") };
+        let digits = amount.abs().normalize().to_string();
+        let (integer, decimals) = digits.split_once('.').unwrap_or((&digits, ""));
         let mut grouped = String::new();
-        for (at, digit) in whole.chars().enumerate() {
-            if at > 0 && (whole.len() - at).is_multiple_of(3) {
-                grouped.push_str(group);
+        for (nth, digit) in integer.chars().enumerate() {
+            if nth > 0 && (integer.len() - nth).is_multiple_of(3) {
+                grouped.push_str(separator);
             }
             grouped.push(digit);
         }
-        if rest.is_empty() && min_decimals == 0 {
+        if decimals.is_empty() && min_decimals == 0 {
             grouped
         } else {
-            format!("{grouped}{point}{rest:0<min_decimals$}")
+            format!("{grouped}{point}{decimals:0<min_decimals$}")
         }
     }
 }
 
-/// A text as it is searched: small letters without their accents.
+/// Normalizes a text for searching: lower case without accents.
 pub(crate) fn fold_for_search(text: &str) -> String {
     let letters = text.nfd().filter(|letter| !is_combining_mark(*letter));
     letters.flat_map(char::to_lowercase).collect()
@@ -111,8 +113,8 @@ mod tests {
                 "12\u{a0}345\u{a0}678\u{a0}901\u{a0}234\u{a0}567\u{a0}890,123456\u{a0}$",
             ),
         ] {
-            assert_eq!(SandboxLanguage::En.money(amount(text), currency), en);
-            assert_eq!(SandboxLanguage::Fr.money(amount(text), currency), fr);
+            assert_eq!(SandboxLanguage::En.format_money(amount(text), currency), en);
+            assert_eq!(SandboxLanguage::Fr.format_money(amount(text), currency), fr);
         }
     }
 
@@ -126,6 +128,7 @@ mod tests {
             ("19.99%".into(), "19,99\u{a0}%".into())
         );
         assert_eq!(SandboxLanguage::Fr.format_number(amount("-1200.125")), "\u{2212}1\u{a0}200,125");
+
         let day = |y, m, d| Date(jiff::civil::date(y, m, d));
         assert_eq!(SandboxLanguage::En.format_day(day(2026, 11, 24)), "Nov 24, 2026");
         assert_eq!(SandboxLanguage::Fr.format_day(day(2026, 11, 24)), "24 nov. 2026");

@@ -1,8 +1,8 @@
-//! The sandbox's other parties, banks and a demo app: they speak HTTP with the hub and know nothing else of it.
+//! The other parties of the sandbox: banks and a demo app. They know the hub only through its HTTP APIs.
 
 pub mod bank;
 mod browser;
 pub mod demo;
 mod format;
+mod language;
 mod random;
-mod text;

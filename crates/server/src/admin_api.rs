@@ -1,15 +1,22 @@
-//! The operators' API: use cases, one a file, and their edge.
+//! The admin API (`/admin/v1`): one file for the use cases of each resource.
 
-pub mod audit;
-pub mod connection;
-pub mod job;
-pub mod operator;
-pub mod provider;
-pub mod setup;
+pub mod audit_log;
+pub mod auth;
+pub mod connections;
+pub mod jobs;
+pub mod operators;
+pub mod partners;
+pub mod providers;
+pub mod recipients;
+pub mod registrations;
 
+mod clients;
 mod error;
 pub(crate) mod http;
 mod page;
+mod params;
 
+pub use clients::SecretIssued;
 pub use error::AdminError;
-pub use page::{AdminPage, Params};
+pub use page::AdminPage;
+pub use params::Params;

@@ -1,4 +1,4 @@
-//! The app: built once, the only place that knows every part.
+//! The composition root: builds every part of the hub once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::stats::OperationStats;
 use crate::telemetry::Telemetry;
 use crate::vault::Vault;
 
-/// The hub. Cheap to clone.
+/// The parts of the hub. A clone shares them.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
 
@@ -38,28 +38,28 @@ struct Parts {
     removal_notify: tokio::sync::Notify,
 }
 
-/// Why the hub cannot be built.
+/// The reason why the hub cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The store is not usable.
+    /// The store cannot be opened.
     #[error("store: {0}")]
     Store(#[from] StoreError),
-    /// A key does not work.
+    /// A key is invalid.
     #[error("keys: {0}")]
     Keys(String),
-    /// No HTTP client can be built.
+    /// The HTTP client cannot be built.
     #[error("outbound: {0}")]
     Outbound(String),
 }
 
-/// How long after its lease was taken an exchange may begin.
+/// The time after acquiring a lease within which a call to a provider must begin, so that it ends before the lease.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 impl App {
-    /// Puts the parts together.
+    /// Opens the store, derives the keys and builds all parts.
     pub async fn build(config: Config, vault: Vault, clock: Clock) -> Result<Self, BuildError> {
         let location = store::Location::parse(&config.store.url)
-            .ok_or_else(|| StoreError::Incompatible("store.url is no store".into()))?;
+            .ok_or_else(|| StoreError::Incompatible("store.url is not the URL of a store".into()))?;
         let settings = store::StoreSettings {
             location,
             connections: config.store.connections,
@@ -82,6 +82,7 @@ impl App {
             job_notify: tokio::sync::Notify::new(),
             removal_notify: tokio::sync::Notify::new(),
         }));
+        // Without a first measurement the node would reject all requests until the clock job runs.
         app.measure_clock().await?;
         Ok(app)
     }
@@ -101,67 +102,67 @@ impl App {
         &self.0.vault
     }
 
-    /// The keys of access tokens.
+    /// The keys that sign access tokens.
     pub fn access_keys(&self) -> &AccessTokenKeys {
         &self.0.access_keys
     }
 
-    /// The names of accounts and transactions towards recipients.
+    /// The mapping between account ids of providers and the ids that recipients see.
     pub fn opaque_ids(&self) -> &OpaqueIds {
         &self.0.opaque_ids
     }
 
-    /// The only way out.
+    /// The HTTP client. Nothing else calls other parties.
     pub fn outbound(&self) -> &Outbound {
         &self.0.outbound
     }
 
-    /// Which providers are left alone for now.
+    /// The circuit breakers of the providers.
     pub fn breaker(&self) -> &Breaker {
         &self.0.breaker
     }
 
-    /// Tells the workers that there may be work.
+    /// Wakes a worker after a job was queued.
     pub fn job_notify(&self) -> &tokio::sync::Notify {
         &self.0.job_notify
     }
 
-    /// Tells the worker that a recipient was removed.
+    /// Wakes the removal worker after a recipient was removed.
     pub fn removal_notify(&self) -> &tokio::sync::Notify {
         &self.0.removal_notify
     }
 
-    /// What is counted.
+    /// The metrics.
     pub fn telemetry(&self) -> &Telemetry {
         &self.0.telemetry
     }
 
-    /// How often who may ask.
+    /// The rate limits.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
     }
 
-    /// How each operation of the FDX face has done.
+    /// The statistics of the FDX operations.
     pub fn operation_stats(&self) -> &OperationStats {
         &self.0.operation_stats
     }
 
-    /// The origin that everybody sees.
+    /// The origin of all public URLs, without a trailing slash.
     pub fn public_url(&self) -> &str {
         &self.0.config.server.public_url
     }
 
-    /// Whether pages are served over TLS, so that cookies may be bound to that.
+    /// Returns whether the public origin uses TLS.
     pub fn is_https(&self) -> bool {
         self.public_url().starts_with("https:")
     }
 
-    /// How long a lease on an exchange with a provider lasts: longer than the exchange may take.
+    /// The duration of a refresh lease: longer than the call to the provider can take.
     pub fn refresh_lease_duration(&self) -> Duration {
         self.max_call_duration() + LEASE_MARGIN
     }
 
-    /// How long a lease on a job lasts: a job makes two calls at most.
+    /// The duration of a job lease. A job makes at most two calls to a provider.
     pub fn job_lease_duration(&self) -> Duration {
         self.max_call_duration() * 2 + LEASE_MARGIN
     }
@@ -171,17 +172,17 @@ impl App {
         upstream.timeout.duration() + upstream.connect_timeout.duration()
     }
 
-    /// Whether an exchange that was leased then may still begin: it would be over before the lease is.
+    /// Returns whether a call under a lease acquired at `leased_at` may still begin, and would end before the lease does.
     pub fn has_time_left(&self, leased_at: Timestamp) -> Result<bool, ContextError> {
         Ok(self.now()? <= leased_at.plus(LEASE_MARGIN))
     }
 
-    /// The time on the database's clock; none if that is not known well enough.
+    /// Returns the time on the database's clock, or an error if its offset is unknown, outdated or too large.
     pub fn now(&self) -> Result<Timestamp, ContextError> {
         self.0.clock.now()
     }
 
-    /// Measures how far the database's clock is ahead.
+    /// Measures the offset to the database's clock.
     pub async fn measure_clock(&self) -> Result<(), StoreError> {
         self.0.clock.measure(&self.0.store).await
     }

@@ -1,4 +1,6 @@
-//! A provider that fails again and again is left alone for a while, for its sake and ours.
+//! The circuit breaker: a provider that fails repeatedly is not called for some time.
+//!
+//! Failing calls would occupy our requests until their timeout, and would load a provider that is recovering.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,11 +11,11 @@ use domain::id::ProviderId;
 
 use crate::config::UpstreamSection;
 
-/// The provider is not called for now, after repeated failures.
+/// The breaker of a provider is open: the provider must not be called now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerOpenError;
 
-/// Counts failures in a row for each provider.
+/// The circuit breakers of all providers, in the memory of this node.
 pub struct Breaker {
     failure_threshold: u32,
     open_for: Duration,
@@ -27,7 +29,7 @@ struct BreakerState {
 }
 
 impl Breaker {
-    /// Closed for everybody.
+    /// Creates breakers that are closed.
     pub fn new(section: &UpstreamSection) -> Self {
         Self {
             failure_threshold: section.breaker_failures.max(1),
@@ -36,12 +38,13 @@ impl Breaker {
         }
     }
 
-    /// Whether a provider may be called. When the time is over, one call is let through to try.
+    /// Returns an error if a provider must not be called now. After the open time, one trial call is allowed.
     pub(crate) fn ensure_closed(&self, provider: ProviderId, now: Timestamp) -> Result<(), BreakerOpenError> {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(state) = states.get_mut(&provider) else { return Ok(()) };
         match state.open_until {
             Some(until) if now < until => Err(BreakerOpenError),
+            // The trial call: other calls stay blocked until its outcome is recorded or the time has passed again.
             Some(_) => {
                 state.open_until = Some(now.plus(self.open_for));
                 Ok(())
@@ -50,13 +53,13 @@ impl Breaker {
         }
     }
 
-    /// Whether a provider is left alone at this moment.
+    /// Returns whether the breaker of a provider is open.
     pub fn is_open(&self, provider: ProviderId, now: Timestamp) -> bool {
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         states.get(&provider).and_then(|state| state.open_until).is_some_and(|until| now < until)
     }
 
-    /// How a call went.
+    /// Records the outcome of a call. A success closes the breaker.
     pub(crate) fn record_outcome(&self, provider: ProviderId, succeeded: bool, now: Timestamp) {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         if succeeded {
@@ -85,10 +88,18 @@ mod tests {
         breaker.record_outcome(provider, false, now);
         assert_eq!(breaker.ensure_closed(provider, now), Err(BreakerOpenError));
         assert!(breaker.is_open(provider, now) && !breaker.is_open(ProviderId::new(2), now));
-        assert_eq!(breaker.ensure_closed(ProviderId::new(2), now), Ok(()), "others are not concerned");
+        assert_eq!(
+            breaker.ensure_closed(ProviderId::new(2), now),
+            Ok(()),
+            "other providers are not affected"
+        );
         let later = now.plus(open_for);
         assert_eq!(breaker.ensure_closed(provider, later), Ok(()));
-        assert_eq!(breaker.ensure_closed(provider, later), Err(BreakerOpenError), "one call tries");
+        assert_eq!(
+            breaker.ensure_closed(provider, later),
+            Err(BreakerOpenError),
+            "only one trial call is allowed"
+        );
         breaker.record_outcome(provider, true, later);
         assert_eq!(breaker.ensure_closed(provider, later), Ok(()));
     }

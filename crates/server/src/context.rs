@@ -1,4 +1,4 @@
-//! The context of one request or job: the app, and the moment, read and drawn once.
+//! The context of one request or job: the app, the time and the random seed.
 
 use std::sync::Arc;
 
@@ -12,7 +12,9 @@ use store::{Command, Query, StoreError};
 use crate::app::App;
 use crate::error::ContextError;
 
-/// The app, and the moment that a request or job happens in.
+/// The app together with the time, seed and correlation id of one request or job.
+///
+/// The time is read when the context is created, so that the checks of a request agree on it.
 #[derive(Clone)]
 pub struct RequestContext {
     app: App,
@@ -20,7 +22,7 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
-    /// Reads the clock and draws the seed.
+    /// Reads the clock and generates a seed.
     pub fn new(app: App, correlation_id: Arc<str>) -> Result<Self, ContextError> {
         let now = app.now()?;
         let mut seed = [0; 16];
@@ -28,7 +30,7 @@ impl RequestContext {
         Ok(Self { app, moment: Moment { now, seed: Seed::new(seed), correlation_id } })
     }
 
-    /// Everything that the hub is made of.
+    /// The parts of the hub.
     pub const fn app(&self) -> &App {
         &self.app
     }
@@ -38,12 +40,14 @@ impl RequestContext {
         self.moment.now
     }
 
-    /// The moment, for one command. Each command of a request has a seed of its own.
+    /// Returns the moment for one command.
+    ///
+    /// Each command gets the current time, and a seed of its own: two commands with one seed would generate the same ids.
     pub fn new_moment(&self) -> Result<Moment, ContextError> {
         Ok(Self::new(self.app.clone(), Arc::clone(&self.moment.correlation_id))?.moment)
     }
 
-    /// The same request, later: with a time that is read anew.
+    /// Returns the context of the same request with the current time, for use after a call to a provider.
     pub fn refreshed(&self) -> Result<Self, ContextError> {
         Self::new(self.app.clone(), Arc::clone(&self.moment.correlation_id))
     }
@@ -53,36 +57,38 @@ impl RequestContext {
         &self.moment.correlation_id
     }
 
-    /// Ids of this request, for what is born outside of a command.
+    /// Returns a source of ids for objects that are created outside of a command.
     pub fn new_id_source(&self) -> Result<IdSource, ContextError> {
         let moment = self.new_moment()?;
         Ok(IdSource::new(moment.now, moment.seed))
     }
 
-    /// 256 fresh bits.
+    /// Generates 256 random bits.
     pub fn random_bytes(&self) -> Result<Secret<[u8; 32]>, ContextError> {
         let mut bytes = [0; 32];
         fill_random(&mut bytes)?;
         Ok(Secret::new(bytes))
     }
 
-    /// 256 fresh bits as text that needs no encoding anywhere.
+    /// Generates 256 random bits as text that needs no encoding in URLs, headers and cookies.
     pub fn random_secret(&self) -> Result<Secret<String>, ContextError> {
         Ok(Secret::new(URL_SAFE_NO_PAD.encode(self.random_bytes()?.expose())))
     }
 
-    /// Runs a command.
+    /// Runs a command in a transaction of its own.
     pub async fn run<C: Command>(&self, command: C) -> Result<C::Reply, StoreError> {
         self.app.store().run(command).await
     }
 
-    /// Answers a query.
+    /// Runs a query.
     pub async fn ask<Q: Query>(&self, query: &Q) -> Result<Q::Reply, StoreError> {
         self.app.store().query(query).await
     }
 }
 
-/// The system's generator.
+/// Fills a buffer with random bytes of the operating system.
 pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), ContextError> {
-    aws_lc_rs::rand::SystemRandom::new().fill(bytes).map_err(|_| ContextError("no random bytes"))
+    aws_lc_rs::rand::SystemRandom::new()
+        .fill(bytes)
+        .map_err(|_| ContextError("the random generator of the system failed"))
 }

@@ -1,4 +1,4 @@
-//! The FDX resource server: the customer's data, as far as the consent goes.
+//! The FDX API: the resource server for the customer's data, limited to the customer's consent.
 
 mod access;
 mod accounts;
@@ -6,7 +6,7 @@ mod contact;
 mod customers;
 mod dates;
 mod error;
-pub(crate) mod filter;
+mod filter;
 mod meta;
 mod page;
 mod payment_networks;
@@ -15,5 +15,5 @@ mod transactions;
 
 pub(crate) mod http;
 
-pub use access::{ConfirmedResponse, DataReader};
 pub use error::DataError;
+pub(crate) use filter::{filter_customer, remove_unconsented_fields};

@@ -1,4 +1,4 @@
-//! The HTTP kit that every face shares.
+//! The HTTP parts that every API shares. No feature is imported here: features use `http`, never the reverse.
 
 mod api_surface;
 mod body;
@@ -11,13 +11,12 @@ mod middleware;
 mod oauth_error;
 mod path;
 mod problem;
+mod retry_after;
 mod route;
 
 pub use api_surface::{ApiSurface, PageErrorRenderer};
 pub use body::{BodyError, BoundedBody};
-pub use client_address::{
-    RemotePeer, caller_network, current_user_id, find_local_peer, local_request, round_up_to_seconds,
-};
+pub use client_address::{RemotePeer, caller_network, current_user_id, find_local_peer, local_request};
 pub use cookies::{build_flow_cookie, expire_flow_cookie, expire_surplus_flow_cookies, read_flow_cookies};
 pub use correlation::Correlation;
 pub use csrf::{RequestOrigin, detect_request_origin};
@@ -26,4 +25,5 @@ pub(crate) use oauth_error::OAuthErrorBody;
 pub use oauth_error::render_oauth_error;
 pub use path::{Segment, Segments};
 pub use problem::{PairProblemBody, Problem, ProblemBody};
+pub use retry_after::set_retry_after;
 pub use route::{RequiredRole, Route, SupportsDryRun};

@@ -1,4 +1,4 @@
-//! The hub: everything with IO that is not the store.
+//! The hub: the APIs, the pages, the calls to providers, the jobs and the command line.
 
 pub mod admin_api;
 pub mod app;
@@ -20,6 +20,8 @@ pub mod pages;
 pub mod paging;
 pub mod partner_api;
 pub mod rate_limit;
+pub mod recipients;
+pub mod request;
 pub mod response;
 pub mod router;
 pub mod server;

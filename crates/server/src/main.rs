@@ -1,8 +1,8 @@
-//! `bowline`
+//! The program `bowline`.
 
 use std::process::ExitCode;
 
-/// Most of what a request allocates is small and short-lived; see `docs/decisions/0012`.
+// Most allocations of a request are small and short-lived; the benefit was measured in `docs/decisions/0012`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,5 +1,7 @@
-//! Opaque ids of accounts and statements: deterministic and sealed for one recipient and provider, so that no table is needed
-//! and two recipients cannot compare.
+//! Opaque ids of accounts and statements.
+//!
+//! The id of the provider is encrypted deterministically for one recipient and provider. No table of ids is needed, an
+//! account keeps its id, and two recipients cannot find out that they see the same account.
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use base64::Engine;
@@ -10,37 +12,38 @@ use domain::rule::access::GrantedAccess;
 
 use crate::vault::UnsealError;
 
-/// Makes and reads opaque ids.
+/// The cipher for opaque ids.
 pub struct OpaqueIds(LessSafeKey);
 
 const ACCOUNT: &str = "acc_";
 const STATEMENT: &str = "stm_";
-/// The same at every use: AES-GCM-SIV stays safe, and equal ids are meant to look equal.
+/// A constant nonce. Equal ids must have equal ciphertexts, and AES-GCM-SIV remains secure when a nonce is repeated:
+/// it reveals only that two plaintexts are equal (RFC 8452, section 1).
 const NONCE: [u8; 12] = [0; 12];
 
 impl OpaqueIds {
-    /// From the key of ids.
+    /// Creates the cipher from its key.
     pub fn new(key: &Secret<[u8; 32]>) -> Result<Self, UnsealError> {
         let key = UnboundKey::new(&AES_256_GCM_SIV, key.expose()).map_err(|_| UnsealError)?;
         Ok(Self(LessSafeKey::new(key)))
     }
 
-    /// How an access's recipient sees a provider's account id; none for an id that is too long to be one.
+    /// Returns the opaque id of an account; `None` if the provider's id is empty or too long.
     pub fn seal(&self, access: &GrantedAccess, id: &str) -> Option<String> {
         self.seal_for(ACCOUNT, recipient_binding(access), id)
     }
 
-    /// The provider's account id; none if the opaque one is not of this access's recipient and provider.
+    /// Returns the provider's account id; `None` if the opaque id belongs to another recipient or provider.
     pub fn open(&self, access: &GrantedAccess, opaque: &str) -> Option<String> {
         self.open_for(ACCOUNT, recipient_binding(access), opaque)
     }
 
-    /// How a statement of an account is seen.
+    /// Returns the opaque id of a statement; `None` if the provider's id is empty or too long.
     pub fn seal_statement(&self, access: &GrantedAccess, account: &str, id: &str) -> Option<String> {
         self.seal_for(STATEMENT, account_binding(access, account), id)
     }
 
-    /// The provider's id of a statement; none if the opaque one is not of this account.
+    /// Returns the provider's id of a statement; `None` if the opaque id belongs to another account.
     pub fn open_statement(&self, access: &GrantedAccess, account: &str, opaque: &str) -> Option<String> {
         self.open_for(STATEMENT, account_binding(access, account), opaque)
     }
@@ -67,7 +70,8 @@ fn recipient_binding(access: &GrantedAccess) -> String {
     format!("{}\n{}", access.client_id(), access.provider_id())
 }
 
-/// An account's own ids are bound to it as well, so that none is taken for another account's, or for an account's.
+/// Binds the ids of an account's statements to the account, so that they are valid neither for another account nor as
+/// account ids.
 fn account_binding(access: &GrantedAccess, account: &str) -> String {
     format!("{}\n{account}", recipient_binding(access))
 }
@@ -88,7 +92,7 @@ mod tests {
             let opaque = ids().seal_for(ACCOUNT, binding(), &id);
             prop_assert_eq!(opaque.is_some(), (1..=MAX_ACCOUNT_ID_BYTES).contains(&id.len()));
             if let Some(opaque) = opaque {
-                prop_assert_eq!(ids().seal_for(ACCOUNT, binding(), &id), Some(opaque.clone()), "the same at every use");
+                prop_assert_eq!(ids().seal_for(ACCOUNT, binding(), &id), Some(opaque.clone()), "the opaque id is deterministic");
                 prop_assert_eq!(ids().open_for(ACCOUNT, other, &opaque), None);
                 prop_assert_eq!(ids().open_for(STATEMENT, binding(), &opaque), None);
                 prop_assert_eq!(ids().open_for(ACCOUNT, binding(), &opaque), Some(id));

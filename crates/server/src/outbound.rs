@@ -1,4 +1,6 @@
-//! The only place that builds an HTTP client: no redirects, no proxy, bounded answers, guarded addresses.
+//! The HTTP client for calls to providers. Nothing else in the hub builds one.
+//!
+//! It follows no redirect, uses no proxy, limits time and size, and calls no address of an internal network.
 
 mod guard;
 
@@ -12,40 +14,41 @@ use url::Url;
 
 use crate::config::UpstreamSection;
 
-/// Calls other parties.
+/// The HTTP client, with its limits.
 pub struct Outbound {
     client: reqwest::Client,
     max_body: usize,
     allow_loopback: bool,
 }
 
-/// A whole answer. It may hold tokens, and is never printed.
+/// A complete response. It may contain tokens, so it implements neither `Debug` nor `Display`.
 pub struct UpstreamResponse {
-    /// Its status.
+    /// The HTTP status.
     pub status: StatusCode,
-    /// Its headers.
+    /// The response headers.
     pub headers: HeaderMap,
-    /// Its body, within the limit.
+    /// The body.
     pub body: Bytes,
 }
 
-/// An answer whose body is not read yet.
+/// A response whose body has not been read yet.
 pub struct StreamingResponse {
-    /// Its status.
+    /// The HTTP status.
     pub status: StatusCode,
-    /// Its headers.
+    /// The response headers.
     pub headers: HeaderMap,
     response: reqwest::Response,
 }
 
 impl StreamingResponse {
-    /// How long the body is, if that was said.
+    /// Returns the declared length of the body, if any.
     pub fn content_length(&self) -> Option<u64> {
         self.response.content_length()
     }
 
-    /// The whole answer, up to a limit.
+    /// Reads the body up to a limit.
     pub async fn read_body(mut self, max_bytes: usize) -> Result<UpstreamResponse, OutboundError> {
+        // Counted while reading: `Content-Length` may be absent or wrong.
         let mut body = Vec::new();
         while let Some(chunk) = self.response.chunk().await.map_err(|e| classify_error(&e))? {
             if body.len() + chunk.len() > max_bytes {
@@ -56,7 +59,7 @@ impl StreamingResponse {
         Ok(UpstreamResponse { status: self.status, headers: self.headers, body: body.into() })
     }
 
-    /// The body as it comes.
+    /// Returns the body as a stream of chunks.
     pub fn into_chunks(self) -> BoxStream<'static, Result<Bytes, OutboundError>> {
         let next = |mut response: reqwest::Response| async move {
             let chunk = response.chunk().await.map_err(|e| classify_error(&e)).transpose()?;
@@ -66,33 +69,36 @@ impl StreamingResponse {
     }
 }
 
-/// Why there is no answer. Nothing of an answer's body is in it.
+/// The reason why there is no response. It contains nothing of a response body.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
-    /// The address is not one that the hub may call.
+    /// The hub must not call this address.
     #[error("the address is not allowed")]
     Forbidden,
-    /// Nobody listens, or TLS failed.
+    /// The connection or the TLS handshake failed. The request was not sent.
     #[error("no connection")]
     Connect,
-    /// It took too long.
-    #[error("no answer in time")]
+    /// The timeout passed. The request may have been processed.
+    #[error("no response in time")]
     Timeout,
-    /// The answer is larger than allowed.
-    #[error("the answer is too large")]
+    /// The response is larger than allowed.
+    #[error("the response is too large")]
     TooLarge,
-    /// The answer broke off.
-    #[error("the answer broke off")]
+    /// The connection was closed before the end of the response.
+    #[error("the response was interrupted")]
     Interrupted,
 }
 
 impl Outbound {
-    /// A client with the configured limits.
+    /// Builds a client with the configured limits.
     pub fn new(section: &UpstreamSection) -> reqwest::Result<Self> {
         let builder = reqwest::Client::builder()
             .connect_timeout(section.connect_timeout.duration())
             .timeout(section.timeout.duration())
+            // A redirect would send a bearer token to an address that the operator has not configured (RFC 6750,
+            // section 5.3), and could lead into an internal network.
             .redirect(reqwest::redirect::Policy::none())
+            // A proxy from the environment would resolve names itself, past the guard.
             .no_proxy()
             .user_agent(concat!("bowline/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(Arc::new(guard::GuardedResolver { allow_loopback: section.allow_loopback }));
@@ -103,25 +109,25 @@ impl Outbound {
         })
     }
 
-    /// A `GET` with a bearer.
+    /// Creates a `GET` request with a bearer token.
     pub fn get(&self, url: &Url, bearer: &str) -> Result<RequestBuilder, OutboundError> {
         self.ensure_url_allowed(url)?;
         Ok(self.client.get(url.clone()).bearer_auth(bearer))
     }
 
-    /// A `GET` without credentials, to see whether anybody answers.
+    /// Creates a `GET` request without credentials, to check that a server is reachable.
     pub fn get_unauthenticated(&self, url: &Url) -> Result<RequestBuilder, OutboundError> {
         self.ensure_url_allowed(url)?;
         Ok(self.client.get(url.clone()))
     }
 
-    /// A `POST` of form fields.
+    /// Creates a `POST` request with form fields.
     pub fn post_form(&self, url: &Url, fields: &[(&str, &str)]) -> Result<RequestBuilder, OutboundError> {
         self.ensure_url_allowed(url)?;
         Ok(self.client.post(url.clone()).form(fields))
     }
 
-    /// A `POST` of JSON, with a bearer if there is one.
+    /// Creates a `POST` request with JSON, and with a bearer token if there is one.
     pub fn post_json(
         &self,
         url: &Url,
@@ -136,18 +142,18 @@ impl Outbound {
         })
     }
 
-    /// A `DELETE` with a bearer.
+    /// Creates a `DELETE` request with a bearer token.
     pub fn delete(&self, url: &Url, bearer: &str) -> Result<RequestBuilder, OutboundError> {
         self.ensure_url_allowed(url)?;
         Ok(self.client.delete(url.clone()).bearer_auth(bearer))
     }
 
-    /// Sends a request and reads the whole answer, up to the limit.
+    /// Sends a request and reads the response, up to the configured size.
     pub async fn send(&self, request: RequestBuilder) -> Result<UpstreamResponse, OutboundError> {
         self.open(request).await?.read_body(self.max_body).await
     }
 
-    /// Sends a request and reads the head of the answer.
+    /// Sends a request and reads the status and headers of the response.
     pub async fn open(&self, request: RequestBuilder) -> Result<StreamingResponse, OutboundError> {
         let response = request.send().await.map_err(|e| classify_error(&e))?;
         Ok(StreamingResponse { status: response.status(), headers: response.headers().clone(), response })
@@ -159,6 +165,7 @@ impl Outbound {
 }
 
 fn classify_error(error: &reqwest::Error) -> OutboundError {
+    // A timeout while connecting is both. It counts as a failed connection, because the request was not sent.
     if error.is_connect() {
         OutboundError::Connect
     } else if error.is_timeout() {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::PageSection;
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::vault::{DataKey, UnsealError};
+use crate::vault::DataKey;
 
 /// The longest cursor that is accepted, so that a long parameter is rejected before it is decoded.
 const MAX_CURSOR_BYTES: usize = 4096;
@@ -26,14 +26,8 @@ pub enum PagingError {
     Internal(InternalError),
 }
 
-impl From<InternalError> for PagingError {
-    fn from(error: InternalError) -> Self {
-        Self::Internal(error)
-    }
-}
-
-impl From<UnsealError> for PagingError {
-    fn from(error: UnsealError) -> Self {
+impl<E: Into<InternalError>> From<E> for PagingError {
+    fn from(error: E) -> Self {
         Self::Internal(error.into())
     }
 }
@@ -108,7 +102,7 @@ pub(crate) fn seal_page_cursor(
     if sealed.len() > MAX_CURSOR_BYTES { Err(PagingError::CursorTooLong) } else { Ok(sealed) }
 }
 
-/// Returns the position that the query's cursor stands for; `None` for the first page.
+/// Returns the position in the cursor of the query; `None` for the first page.
 pub(crate) fn open_page_cursor(
     ctx: &RequestContext,
     bound_to: &str,

@@ -1,4 +1,4 @@
-//! How often who may ask: token buckets of this node, in memory. Nothing that is stored depends on them.
+//! Rate limits: token buckets in the memory of this node. Several nodes count separately.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -16,16 +16,18 @@ use governor::{Quota, RateLimiter};
 
 use crate::config::LimitSection;
 
-/// Too many: when to come back.
+/// Too many requests. The duration is the time until the next one is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimitError(pub Duration);
 
-/// A network that a caller belongs to: an IPv4 /24 or an IPv6 /64.
+/// The network of a client: an IPv4 /24 or an IPv6 /64.
+///
+/// A limit for single addresses would be useless: one client can use many addresses of its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network(IpAddr);
 
 impl Network {
-    /// The network of an address.
+    /// Returns the network of an address. An IPv4-mapped IPv6 address counts as IPv4.
     pub fn from_address(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self((v4 & std::net::Ipv4Addr::new(255, 255, 255, 0)).into()),
@@ -36,14 +38,15 @@ impl Network {
 
 type Limiter<K, C> = RateLimiter<K, DefaultKeyedStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
-/// A bucket for each key; none if there is no limit.
+/// A token bucket for each key.
 struct Buckets<K: Hash + Eq + Clone, C: Clock = MonotonicClock> {
+    /// `None` if there is no limit.
     limiter: Option<Limiter<K, C>>,
     clock: C,
 }
 
 impl<K: Hash + Eq + Clone> Buckets<K> {
-    /// So many a minute, and as many at once; zero is no limit.
+    /// Allows `per_minute` requests a minute, all of which may come in one burst. Zero means no limit.
     fn new(per_minute: u32) -> Self {
         Self::with_clock(per_minute, MonotonicClock)
     }
@@ -51,8 +54,8 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
 
 impl<K: Hash + Eq + Clone, C: Clock + Clone> Buckets<K, C> {
     fn with_clock(per_minute: u32, clock: C) -> Self {
-        let limiter = NonZeroU32::new(per_minute).map(|most| {
-            let quota = Quota::per_minute(most);
+        let limiter = NonZeroU32::new(per_minute).map(|limit| {
+            let quota = Quota::per_minute(limit);
             RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone())
         });
         Self { limiter, clock }
@@ -60,10 +63,10 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Buckets<K, C> {
 
     fn take(&self, key: &K) -> Result<(), RateLimitError> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
-        limiter.check_key(key).map_err(|not_yet| RateLimitError(not_yet.wait_time_from(self.clock.now())))
+        limiter.check_key(key).map_err(|limited| RateLimitError(limited.wait_time_from(self.clock.now())))
     }
 
-    /// Forgets those whose bucket is full again.
+    /// Removes the keys whose bucket is full again.
     fn evict_idle(&self) {
         if let Some(limiter) = &self.limiter {
             limiter.retain_recent();
@@ -72,26 +75,28 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Buckets<K, C> {
     }
 }
 
-/// Every limit of the hub.
+/// All rate limits of the hub.
 pub struct Limits {
     recipient: Buckets<ClientId>,
     connection: Buckets<ConnectionId>,
     provider: Buckets<ProviderId>,
+    /// The part of a provider's limit that one recipient may use.
     share: Buckets<(ProviderId, ClientId)>,
     token: Buckets<ClientId>,
     revoke: Buckets<ClientId>,
     failed_auth: Buckets<AuthAttempt>,
-    /// Who failed too often, and until when nothing of it is looked at.
+    /// The end of each lockout after too many failed authentications.
     locked_out: Mutex<HashMap<AuthAttempt, Instant>>,
 }
 
-/// Whose secret was tried, and from where; a client that is not known is nobody's.
+/// The client whose secret was tried, and the network of the caller. All unknown clients count as one (`None`).
 type AuthAttempt = (Option<ClientId>, Network);
 
 impl Limits {
-    /// As configured.
+    /// Creates the limits of a configuration.
     pub fn new(section: &LimitSection) -> Self {
         let share = u64::from(section.provider) * u64::from(section.provider_share) / 100;
+        // Rounding must not turn a small limit into 0, which means "no limit".
         let share = u32::try_from(share).unwrap_or(u32::MAX).max(section.provider.min(1));
         Self {
             recipient: Buckets::new(section.recipient),
@@ -105,7 +110,7 @@ impl Limits {
         }
     }
 
-    /// A call to the data face by a client, for a connection if it names one.
+    /// Counts a request to the FDX API against the limits of the client and of its connection, if it names one.
     pub fn ensure_read_allowed(
         &self,
         client: &ClientId,
@@ -115,23 +120,24 @@ impl Limits {
         connection.map_or(Ok(()), |connection| self.connection.take(connection))
     }
 
-    /// A call to a provider: within the recipient's share of what it is asked for, then within the whole.
+    /// Counts a call to a provider against the recipient's share, and then against the limit of the provider.
     pub fn ensure_provider_call_allowed(&self, access: &GrantedAccess) -> Result<(), RateLimitError> {
+        // The share comes first: a recipient above its share must not use up the limit of the others.
         self.share.take(&(access.provider_id(), access.client_id().clone()))?;
         self.provider.take(&access.provider_id())
     }
 
-    /// A call of an authenticated client to the token endpoint.
+    /// Counts a request of an authenticated client to the token endpoint.
     pub fn ensure_token_request_allowed(&self, client: &ClientId) -> Result<(), RateLimitError> {
         self.token.take(client)
     }
 
-    /// A recipient's revocation.
+    /// Counts a revocation by a recipient.
     pub fn ensure_revocation_allowed(&self, recipient: &ClientId) -> Result<(), RateLimitError> {
         self.revoke.take(recipient)
     }
 
-    /// Whether a client's secret may be tried from a network.
+    /// Returns an error while a client is locked out from a network. The secret is then not checked at all.
     pub fn ensure_auth_attempt_allowed(
         &self,
         client: Option<&ClientId>,
@@ -139,12 +145,13 @@ impl Limits {
     ) -> Result<(), RateLimitError> {
         let locked_out = self.locked_out.lock().unwrap_or_else(PoisonError::into_inner);
         let until = locked_out.get(&(client.cloned(), from));
-        let left = until.map(|until| until.saturating_duration_since(crate::telemetry::monotonic_now()));
-        left.filter(|left| !left.is_zero()).map_or(Ok(()), |left| Err(RateLimitError(left)))
+        let wait = until.map(|until| until.saturating_duration_since(crate::telemetry::monotonic_now()));
+        wait.filter(|wait| !wait.is_zero()).map_or(Ok(()), |wait| Err(RateLimitError(wait)))
     }
 
-    /// A wrong secret was tried.
+    /// Counts a failed authentication, and locks the client out from this network after too many.
     pub fn record_failed_auth(&self, client: Option<&ClientId>, from: Network) {
+        // The network is part of the key: an attacker elsewhere must not be able to lock out the real client.
         let attempt = (client.cloned(), from);
         if let Err(RateLimitError(wait)) = self.failed_auth.take(&attempt) {
             let mut locked_out = self.locked_out.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,7 +159,7 @@ impl Limits {
         }
     }
 
-    /// Forgets what is over, so that memory stays bounded by who asks at present.
+    /// Removes idle entries, so that memory is bounded by the number of active clients.
     pub fn run_upkeep(&self) {
         self.recipient.evict_idle();
         self.connection.evict_idle();
@@ -199,10 +206,12 @@ mod tests {
         let (acme, other) = (client("dc-acme"), client("dc-other"));
         let network = |text: &str| Network::from_address(text.parse().unwrap());
         let here = network("192.0.2.7");
+
         for _ in 0..4 {
             assert_eq!(limits.ensure_auth_attempt_allowed(Some(&acme), here), Ok(()));
             limits.record_failed_auth(Some(&acme), here);
         }
+
         assert!(
             limits
                 .ensure_auth_attempt_allowed(Some(&acme), here)
@@ -210,14 +219,18 @@ mod tests {
         );
         assert!(
             limits.ensure_auth_attempt_allowed(Some(&acme), network("192.0.2.200")).is_err(),
-            "the same network"
+            "another address of the same network is locked out too"
         );
         assert_eq!(
             limits.ensure_auth_attempt_allowed(Some(&acme), network("198.51.100.7")),
             Ok(()),
-            "the rightful one elsewhere"
+            "the client is not locked out from another network"
         );
-        assert_eq!(limits.ensure_auth_attempt_allowed(Some(&other), here), Ok(()), "another client here");
+        assert_eq!(
+            limits.ensure_auth_attempt_allowed(Some(&other), here),
+            Ok(()),
+            "another client of this network is not locked out"
+        );
         assert_eq!(limits.ensure_auth_attempt_allowed(None, here), Ok(()));
     }
 

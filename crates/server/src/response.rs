@@ -1,4 +1,4 @@
-//! What answers of every face are made of: words of a list, and times.
+//! Types that the responses of several APIs share.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use domain::{Secret, Timestamp};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-/// One word of a list.
+/// An enum value, serialized as its string.
 #[derive(Clone, Copy, Debug)]
 pub struct EnumValue<T>(pub T);
 
@@ -28,8 +28,8 @@ impl<T: StrEnum> JsonSchema for EnumValue<T> {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let words: Vec<_> = T::VARIANTS.iter().map(|one| one.value_str()).collect();
-        json_schema!({"type": "string", "enum": words})
+        let values: Vec<_> = T::VARIANTS.iter().map(|variant| variant.value_str()).collect();
+        json_schema!({"type": "string", "enum": values})
     }
 }
 
@@ -63,7 +63,7 @@ impl From<Timestamp> for Time {
     }
 }
 
-/// A secret, written in an answer that shows it this once.
+/// Serializes a secret into the response that returns it once. Secrets do not implement `Serialize` otherwise.
 pub(crate) fn exposed<S: Serializer>(secret: &Secret<String>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose())
 }
@@ -76,6 +76,7 @@ mod tests {
     #[test]
     fn enum_value_and_time_serialize_as_in_schema() {
         let schema = schemars::schema_for!(EnumValue<Role>);
+
         assert_eq!(schema.get("enum"), Some(&serde_json::json!(["viewer", "operator", "admin"])));
         assert_eq!(serde_json::to_value(EnumValue(Role::Admin)).unwrap(), "admin");
         let time = Time(Timestamp::from_millis(1_500));

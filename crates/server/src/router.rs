@@ -1,4 +1,4 @@
-//! The table of all routes: the only file that names every feature.
+//! The table of all routes. This is the only file that names every feature.
 
 use std::convert::Infallible;
 
@@ -11,19 +11,19 @@ use crate::app::App;
 use crate::http::Route;
 use crate::pages::{NoticeKind, render_notice};
 
-/// Every route of the public and of the admin listener.
+/// Returns every route of the public and the admin listener.
 pub fn all_routes() -> Vec<Route> {
     let mut routes = public_routes();
     routes.extend(admin_routes());
     routes
 }
 
-/// Every route of the admin listener.
+/// Returns every route of the admin listener.
 pub fn admin_routes() -> Vec<Route> {
     crate::admin_api::http::routes()
 }
 
-/// Every route of the public listener.
+/// Returns every route of the public listener.
 pub fn public_routes() -> Vec<Route> {
     let mut routes = crate::oauth::http::routes();
     routes.extend(crate::fdx_api::http::routes());

@@ -1,4 +1,4 @@
-//! The server: listeners, probes, workers, and a graceful stop.
+//! The server process: listeners, workers, probes, and a graceful shutdown.
 
 mod idle_timeout;
 mod listener;

@@ -1,4 +1,4 @@
-//! How each operation of the FDX face has done since this node began.
+//! Statistics of the FDX operations since this node started, for `GET /certification-metrics`.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::Timestamp;
 
-/// The operations, by the path that each is served at.
+/// The path and the FDX operation id of each operation.
 pub(crate) const OPERATIONS: [(&str, &str); 11] = [
     ("/api/fdx/5/accounts", "searchForAccounts"),
     ("/api/fdx/5/accounts/{account_id}", "getAccount"),
@@ -21,28 +21,28 @@ pub(crate) const OPERATIONS: [(&str, &str); 11] = [
     ("/api/fdx/5/customers/current", "getCustomerInfo"),
 ];
 
-/// Sums over answers, each operation by itself.
+/// The totals of every operation.
 pub struct OperationStats {
     since: Timestamp,
     sums: Mutex<BTreeMap<&'static str, OperationTotals>>,
 }
 
-/// What is added up of an operation's answers.
+/// The totals over the responses of one operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OperationTotals {
     pub(crate) responses: u64,
-    /// Those of them with a status of 500 and above.
+    /// Responses with a status of 500 or above. A 4xx is an error of the caller and counts as a success here.
     pub(crate) failures: u64,
     pub(crate) micros: u64,
 }
 
 impl OperationStats {
-    /// Nothing yet.
+    /// Creates empty statistics that begin at `since`.
     pub fn new(since: Timestamp) -> Self {
         Self { since, sums: Mutex::default() }
     }
 
-    /// Adds an answer of a route; other faces' are not counted.
+    /// Records a response of a route. Routes of other APIs are ignored.
     pub fn record(&self, route: &str, status: u16, took: Duration) {
         let Some((_, operation)) = OPERATIONS.iter().find(|(path, _)| *path == route) else { return };
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,7 +52,7 @@ impl OperationStats {
         sum.micros = sum.micros.saturating_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// When counting began, and what was counted.
+    /// Returns the start of counting and the totals so far.
     pub(crate) fn snapshot(&self) -> (Timestamp, BTreeMap<&'static str, OperationTotals>) {
         (self.since, self.sums.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
@@ -64,15 +64,17 @@ mod tests {
 
     #[test]
     fn operation_stats_are_summed_per_operation() {
-        let measured = OperationStats::new(Timestamp::from_millis(1));
-        measured.record("/api/fdx/5/accounts", 200, Duration::from_millis(3));
-        measured.record("/api/fdx/5/accounts", 503, Duration::from_millis(5));
-        measured.record("/api/fdx/5/accounts/{account_id}", 404, Duration::from_millis(1));
-        measured.record("/api/v1/token", 200, Duration::from_millis(1));
-        let (since, sums) = measured.snapshot();
+        let stats = OperationStats::new(Timestamp::from_millis(1));
+        stats.record("/api/fdx/5/accounts", 200, Duration::from_millis(3));
+        stats.record("/api/fdx/5/accounts", 503, Duration::from_millis(5));
+        stats.record("/api/fdx/5/accounts/{account_id}", 404, Duration::from_millis(1));
+        stats.record("/api/v1/token", 200, Duration::from_millis(1));
+
+        let (since, sums) = stats.snapshot();
+
         assert_eq!((since, sums.len()), (Timestamp::from_millis(1), 2));
         assert_eq!(sums["searchForAccounts"], OperationTotals { responses: 2, failures: 1, micros: 8_000 });
-        assert_eq!(sums["getAccount"].failures, 0, "a caller's mistake is no failure");
+        assert_eq!(sums["getAccount"].failures, 0, "an error of the caller is not a failure");
     }
 
     #[test]

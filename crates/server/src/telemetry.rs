@@ -1,4 +1,4 @@
-//! Logs and metrics. No id, token or name is a label; no query is logged.
+//! Logs and metrics. No id, token or name is a label of a metric, and no query string is logged.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 
 use crate::config::{LogFormat, LogSection};
 
-/// The hub's own metrics: not global, so that two hubs in one process count apart.
+/// The metrics of one hub. They are not global, so that several hubs in one process (as in tests) count separately.
 pub struct Telemetry {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
@@ -17,7 +17,7 @@ static METADATA: Metadata<'static> = Metadata::new("bowline", Level::INFO, None)
 const LATENCY_BUCKETS_SECS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
 impl Telemetry {
-    /// Counters at zero.
+    /// Creates an empty set of metrics.
     pub fn new() -> Self {
         let builder = PrometheusBuilder::new();
         let recorder = builder.set_buckets(&LATENCY_BUCKETS_SECS).unwrap_or_default().build_recorder();
@@ -25,33 +25,35 @@ impl Telemetry {
         Self { recorder, handle }
     }
 
-    /// Counts one.
+    /// Increments a counter by one.
     pub fn count(&self, name: &'static str, labels: &[(&'static str, String)]) {
         self.recorder.register_counter(&key(name, labels), &METADATA).increment(1);
     }
 
-    /// Counts several.
+    /// Increments a counter by `number`.
     pub fn count_many(&self, name: &'static str, labels: &[(&'static str, String)], number: u64) {
         self.recorder.register_counter(&key(name, labels), &METADATA).increment(number);
     }
 
-    /// Records how long something took.
+    /// Adds a duration to a histogram.
     pub fn record_duration(&self, name: &'static str, labels: &[(&'static str, String)], duration: Duration) {
         self.recorder.register_histogram(&key(name, labels), &METADATA).record(duration.as_secs_f64());
     }
 
-    /// Sets a level.
+    /// Sets a gauge.
     pub fn set_gauge(&self, name: &'static str, labels: &[(&'static str, String)], value: u32) {
         self.recorder.register_gauge(&key(name, labels), &METADATA).set(f64::from(value));
     }
 
-    /// Sums up what was recorded. Each sample waits in memory until then, or until somebody asks: to be done now and
-    /// then, whether anybody asks or not.
+    /// Aggregates the recorded samples.
+    ///
+    /// Samples are kept one by one until they are aggregated or rendered. Without a scraper, memory would grow without
+    /// bound if this were not called regularly.
     pub fn run_upkeep(&self) {
         self.handle.run_upkeep();
     }
 
-    /// The exposition format of Prometheus.
+    /// Renders all metrics in the text format of Prometheus.
     pub fn render(&self) -> String {
         self.handle.render()
     }
@@ -68,13 +70,13 @@ fn key(name: &'static str, labels: &[(&'static str, String)]) -> Key {
     Key::from_parts(KeyName::from_const_str(name), labels)
 }
 
-/// Measures a duration, for logs, metrics and the pace of background work: nothing that is stored depends on it.
+/// Reads the monotonic clock, for durations in logs, metrics, limits and background work. It is never stored.
 pub fn monotonic_now() -> std::time::Instant {
-    #[expect(clippy::disallowed_methods, reason = "a duration of this process, never stored")]
+    #[expect(clippy::disallowed_methods, reason = "only for durations within this process")]
     std::time::Instant::now()
 }
 
-/// Starts logging to standard error. A filter that cannot be read is an error that names it.
+/// Starts logging to standard error. Returns an error if `log.level` is not a valid filter.
 pub fn start_logs(section: &LogSection) -> Result<(), String> {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_new(&section.level).map_err(|e| format!("log.level: {e}"))?;
@@ -94,10 +96,12 @@ mod tests {
     fn upkeep_keeps_recorded_histogram_samples() {
         let telemetry = Telemetry::new();
         let labels = [("face", "page".to_owned())];
+
         for _ in 0..3 {
             telemetry.record_duration("bowline_http_request_seconds", &labels, Duration::from_millis(2));
             telemetry.run_upkeep();
         }
+
         let shown = telemetry.render();
         assert!(shown.contains("bowline_http_request_seconds_count{face=\"page\"} 3"), "{shown}");
     }

@@ -1,4 +1,4 @@
-//! Sealing and keys: everything that is secret at rest goes through here.
+//! Keys, hashes and encryption of everything secret that is stored.
 
 mod key_file;
 mod seal;
@@ -12,10 +12,10 @@ use domain::secret::{TokenHash, TokenHashes};
 pub use key_file::{KeyFile, KeyFileError};
 pub use seal::{DataKey, UnsealError};
 
-/// The generation of every derived key. None rotates yet.
+/// The generation of every derived key. It is stored with each hash, so that keys can be rotated later.
 const GENERATION: u32 = 1;
 
-/// The hub's keys, derived from the roots of one key file.
+/// The keys of the hub, derived from one key file.
 pub struct Vault {
     keys: KeyFile,
     pepper: hmac::Key,
@@ -26,7 +26,7 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// Derives the keys.
+    /// Derives all keys.
     pub fn new(keys: KeyFile) -> Self {
         let mac = |label: &str| hmac::Key::new(hmac::HMAC_SHA256, keys.derive(label).expose());
         Self {
@@ -39,52 +39,54 @@ impl Vault {
         }
     }
 
-    /// How a presented token, code or client secret may be remembered.
+    /// Returns the hashes under which a token, code or client secret may be stored: one for each key generation.
     pub fn hash_all_generations(&self, token: &str) -> TokenHashes {
         TokenHashes::new(vec![self.hash(token)])
     }
 
-    /// How a token, code or client secret is remembered.
+    /// Returns the hash under which a token, code or client secret is stored.
     pub fn hash(&self, token: &str) -> TokenHash {
         TokenHash::for_token(GENERATION, &self.pepper, token.as_bytes())
     }
 
-    /// How a customer's identity at a provider is remembered.
+    /// Returns the hash under which a customer's identity at a provider is stored.
     pub fn hash_identity(&self, provider: domain::id::ProviderId, identity: &str) -> Vec<u8> {
         let mut context = hmac::Context::with_key(&self.identity);
+        // The provider is part of the hash: one customer at two providers must not be linkable.
         context.update(&provider.number().to_be_bytes());
         context.update(identity.as_bytes());
         context.sign().as_ref().to_vec()
     }
 
-    /// The token of a form that is bound to what the browser holds.
+    /// Returns the CSRF token of a form, bound to the cookie of the browser.
     pub fn csrf_token(&self, bound_to: &str) -> String {
         use base64::Engine;
         let tag = hmac::sign(&self.csrf, bound_to.as_bytes());
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(tag)
     }
 
-    /// The key that paging cursors are sealed under.
+    /// The key that seals paging cursors.
     pub const fn cursor_key(&self) -> &DataKey {
         &self.cursor_key
     }
 
-    /// The key of the opaque ids that recipients see.
+    /// The key of the opaque ids that recipients receive.
     pub const fn opaque_id_key(&self) -> &Secret<[u8; 32]> {
         &self.opaque_id_key
     }
 
-    /// The keys of access tokens.
+    /// Returns the keys that sign access tokens.
     pub fn access_token_keys(&self, public_url: &str) -> AccessTokenKeys {
         AccessTokenKeys::new(public_url, ("at.flinks/1", &self.keys.derive("at.flinks/1")), &[])
     }
 
-    /// The key of the audit chains.
+    /// Returns the key of the audit chains.
     pub fn audit_key(&self) -> AuditKey {
         AuditKey::new(GENERATION, self.keys.derive("audit/1").expose())
     }
 
-    /// Names the key file without telling anything of it: a store remembers which one it belongs to.
+    /// Returns an identifier of the key file that reveals nothing about the keys. A store keeps it to recognize its key
+    /// file.
     pub fn fingerprint(&self) -> String {
         let digest =
             aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.keys.derive("fingerprint").expose());
@@ -92,20 +94,21 @@ impl Vault {
         format!("{head:016x}")
     }
 
-    /// A new key for what belongs to one connection: itself, and wrapped under the newest root.
+    /// Creates the data key of a connection from random bytes. Returns the key, and the key wrapped under the newest root.
     pub fn create_data_key(
         &self,
         random: Secret<[u8; 32]>,
         connection: &str,
     ) -> Result<(DataKey, Vec<u8>), UnsealError> {
+        // The id of the root is stored in front of the wrapped key, so that older keys open after a new root is added.
         let wrapped = self.keys.newest_wrapping_key().seal(connection, random.expose())?;
         Ok((DataKey::new(random), [&self.keys.newest_wrapping_key_id().to_be_bytes()[..], &wrapped].concat()))
     }
 
-    /// Opens a wrapped key. It opens for its own connection alone.
+    /// Unwraps the data key of a connection. A key that was wrapped for another connection is rejected.
     pub fn unwrap_data_key(&self, wrapped: &[u8], connection: &str) -> Result<DataKey, UnsealError> {
-        let (id, sealed) = wrapped.split_first_chunk::<4>().ok_or(UnsealError)?;
-        let root = self.keys.wrapping_key(u32::from_be_bytes(*id)).ok_or(UnsealError)?;
+        let (root_id, sealed) = wrapped.split_first_chunk::<4>().ok_or(UnsealError)?;
+        let root = self.keys.wrapping_key(u32::from_be_bytes(*root_id)).ok_or(UnsealError)?;
         let opened = root.open(connection, sealed)?;
         let key: [u8; 32] = opened.expose().as_slice().try_into().map_err(|_| UnsealError)?;
         Ok(DataKey::new(Secret::new(key)))

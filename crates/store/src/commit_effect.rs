@@ -1,8 +1,8 @@
-//! What a commit means to the outside, applied only after it.
+//! Effects of a commit outside the database.
 
-/// A mark left by a command.
+/// An effect that a command requests and that is applied after its commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CommitEffect {
-    /// A connection ended: its sealed tokens must leave the log of the database soon.
+pub(crate) enum CommitEffect {
+    /// A connection ended: its sealed tokens must soon leave SQLite's write-ahead log, too.
     ConnectionEnded,
 }

@@ -1,25 +1,25 @@
-//! What can go wrong in the store, by who should act.
+//! Errors of the store, distinguished by what the caller or the operator can do about them.
 
-/// A store's result.
+/// The result of a store operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// Why a command or query has no answer. None of these say that a command had no effect, but `Busy`.
+/// The reason why a command or query has no reply. Only `Busy` guarantees that a command had no effect.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Too many commands wait; nothing was done.
+    /// The queue of waiting commands is full; nothing was done.
     #[error("too many commands are waiting")]
     Busy,
-    /// Another transaction was in the way, again and again.
-    #[error("lost a race too often")]
+    /// The transaction conflicted with others in every attempt.
+    #[error("the transaction conflicted with others in every attempt")]
     Conflict,
-    /// The database cannot be reached or cannot acknowledge.
-    #[error("the database cannot acknowledge: {0}")]
+    /// The database cannot be reached, or cannot make a commit durable.
+    #[error("the database is not available: {0}")]
     Unavailable(String),
-    /// The database is not what this code can work with.
+    /// The database has a version, a schema or a setting that this program does not support.
     #[error("{0}")]
     Incompatible(String),
-    /// A fault of ours or of the stored rows.
-    #[error("store fault: {0}")]
+    /// A bug in the store, or stored rows that contradict each other.
+    #[error("internal store error: {0}")]
     Internal(String),
 }
 
@@ -28,7 +28,7 @@ impl StoreError {
         Self::Internal(error.to_string())
     }
 
-    /// Whether repeating the request later may help.
+    /// Returns whether a later attempt of the same request may succeed.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Busy | Self::Conflict | Self::Unavailable(_))
     }
@@ -38,6 +38,7 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
         match error.sqlite_error_code() {
+            // Like a unique violation on PostgreSQL: another command wrote the same key first.
             Some(ErrorCode::ConstraintViolation) if is_unique_violation(&error) => Self::Conflict,
             Some(
                 ErrorCode::DiskFull
@@ -59,6 +60,7 @@ fn is_unique_violation(error: &rusqlite::Error) -> bool {
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         use tokio_postgres::error::SqlState;
+        // A unique violation is retried because the second attempt sees the row that the other transaction wrote.
         let retried = [
             SqlState::T_R_SERIALIZATION_FAILURE,
             SqlState::T_R_DEADLOCK_DETECTED,
@@ -66,18 +68,20 @@ impl From<tokio_postgres::Error> for StoreError {
         ];
         match error.code() {
             Some(code) if retried.contains(code) => Self::Conflict,
-            // class 08 connection, 25006 read-only, 53 resources, 57 operator intervention
+            // Classes of SQLSTATE: 08 connection exception, 53 insufficient resources, 57 operator intervention.
             Some(code) if ["08", "53", "57"].contains(&&code.code()[..2]) => {
                 Self::Unavailable(describe(&error))
             }
+            // The server has become a standby since the connection was checked.
             Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable(describe(&error)),
             Some(_) => Self::Internal(describe(&error)),
+            // An error without an SQLSTATE was not reported by the server; in practice the connection failed.
             None => Self::Unavailable(error.to_string()),
         }
     }
 }
 
-/// The server's message without its detail line, which may quote stored values.
+/// Returns the server's message without its detail line, which may quote stored values.
 fn describe(error: &tokio_postgres::Error) -> String {
     error
         .as_db_error()
@@ -88,6 +92,7 @@ impl From<deadpool_postgres::PoolError> for StoreError {
     fn from(error: deadpool_postgres::PoolError) -> Self {
         match error {
             deadpool_postgres::PoolError::Backend(error) => error.into(),
+            // The hook is `ensure_durable`.
             deadpool_postgres::PoolError::PostCreateHook(hook) => Self::Incompatible(hook.to_string()),
             other => Self::Unavailable(other.to_string()),
         }

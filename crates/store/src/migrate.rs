@@ -1,13 +1,15 @@
-//! Migrations: append-only, equal in number and name for both databases, checked by their digest.
+//! Migrations of the schema.
+//!
+//! Both databases have the same migrations, by version and name. A released migration never changes: its digest is stored
+//! when it is applied and compared at every start.
 
 use crate::error::{Result, StoreError};
 
-/// One step of the schema.
+/// A migration of the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migration {
-    /// Its number, from one on.
+    /// The number of the migration; the first one is 1.
     pub version: i64,
-    /// Its name.
     pub name: &'static str,
     pub(crate) sql: &'static str,
 }
@@ -25,15 +27,15 @@ macro_rules! migrations {
 pub(crate) const SQLITE_MIGRATIONS: &[Migration] = migrations!("sqlite");
 pub(crate) const POSTGRES_MIGRATIONS: &[Migration] = migrations!("postgres");
 
-/// The schema that this code is written for. It also runs on one that is a step ahead, so that nodes can be
-/// replaced one by one after a migration.
+/// The version of the schema that this program needs. It also runs on the next version, so that the nodes of a cluster can
+/// be replaced one by one after a migration.
 pub const SCHEMA_VERSION: i64 = 1;
 
 pub(crate) const CREATE_MIGRATIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL)";
 
 impl Migration {
-    /// SHA-256 of the text, in hexadecimal.
+    /// Returns the SHA-256 digest of the text, in hexadecimal.
     pub(crate) fn digest(&self) -> String {
         use std::fmt::Write as _;
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.sql.as_bytes());
@@ -44,32 +46,35 @@ impl Migration {
     }
 }
 
-/// Those that are still to be applied, if what was applied is what this code knows.
+/// Returns the migrations that were not applied yet. Fails if an applied one has another text than in this program, or is
+/// unknown to it.
 pub(crate) fn list_pending_migrations(
     all: &'static [Migration],
     applied: &[(i64, String)],
 ) -> Result<Vec<Migration>> {
     for (version, digest) in applied {
-        let known = all.iter().find(|m| m.version == *version);
-        match known {
+        match all.iter().find(|migration| migration.version == *version) {
             None if *version == SCHEMA_VERSION + 1 => {}
             None => {
                 return Err(StoreError::Incompatible(format!(
-                    "the database has schema {version}, this program knows schema {SCHEMA_VERSION}: use a newer program"
+                    "the database has schema version {version}, and this program supports version {SCHEMA_VERSION}: \
+                    use a newer version of the program"
                 )));
             }
             Some(known) if known.digest() != *digest => {
                 return Err(StoreError::Incompatible(format!(
-                    "migration {version} of the database is not the one that this program knows"
+                    "migration {version} of the database differs from migration {version} of this program"
                 )));
             }
             Some(_) => {}
         }
     }
-    Ok(all.iter().filter(|m| applied.iter().all(|(version, _)| *version != m.version)).cloned().collect())
+    let is_pending =
+        |migration: &&Migration| applied.iter().all(|(version, _)| *version != migration.version);
+    Ok(all.iter().filter(is_pending).cloned().collect())
 }
 
-/// Refuses a schema that this code cannot run on.
+/// Checks that every migration was applied.
 pub(crate) fn ensure_up_to_date(all: &'static [Migration], applied: &[(i64, String)]) -> Result<()> {
     match list_pending_migrations(all, applied)?.first() {
         None => Ok(()),
@@ -99,8 +104,9 @@ mod tests {
 
     #[test]
     fn pending_migrations_exclude_applied_ones() {
-        assert_eq!(list_pending_migrations(SQLITE_MIGRATIONS, &[]).unwrap(), SQLITE_MIGRATIONS);
         let first = build_first_applied(&TWO_MIGRATIONS[0].digest());
+
+        assert_eq!(list_pending_migrations(SQLITE_MIGRATIONS, &[]).unwrap(), SQLITE_MIGRATIONS);
         assert_eq!(list_pending_migrations(TWO_MIGRATIONS, &first).unwrap(), TWO_MIGRATIONS[1..]);
         assert_eq!(list_pending_migrations(SQLITE_MIGRATIONS, &build_all_applied()).unwrap(), []);
     }
@@ -108,7 +114,9 @@ mod tests {
     #[test]
     fn store_that_lacks_a_migration_is_not_up_to_date() {
         let first = build_first_applied(&TWO_MIGRATIONS[0].digest());
+
         let error = ensure_up_to_date(TWO_MIGRATIONS, &first).unwrap_err().to_string();
+
         assert!(error.contains("migration 2 (second)"), "{error}");
     }
 
@@ -120,7 +128,7 @@ mod tests {
         ));
         let mut newer = build_all_applied();
         newer.push((SCHEMA_VERSION + 1, "next".into()));
-        assert!(ensure_up_to_date(SQLITE_MIGRATIONS, &newer).is_ok(), "one newer is fine");
+        assert!(ensure_up_to_date(SQLITE_MIGRATIONS, &newer).is_ok(), "the next version is supported");
         newer.push((SCHEMA_VERSION + 2, "after".into()));
         assert!(ensure_up_to_date(SQLITE_MIGRATIONS, &newer).is_err());
         assert!(ensure_up_to_date(SQLITE_MIGRATIONS, &[]).is_err());
@@ -128,8 +136,9 @@ mod tests {
 
     #[test]
     fn migrations_have_same_versions_for_both_databases() {
-        let steps = |all: &[Migration]| all.iter().map(|m| (m.version, m.name)).collect::<Vec<_>>();
-        assert_eq!(steps(SQLITE_MIGRATIONS), steps(POSTGRES_MIGRATIONS));
+        let versions = |all: &[Migration]| all.iter().map(|m| (m.version, m.name)).collect::<Vec<_>>();
+
+        assert_eq!(versions(SQLITE_MIGRATIONS), versions(POSTGRES_MIGRATIONS));
         assert_eq!(SQLITE_MIGRATIONS.last().map(|m| m.version), Some(SCHEMA_VERSION));
     }
 }

@@ -1,36 +1,67 @@
-//! One SQL text for both databases, made at compile time.
+//! One SQL text for both databases, translated at compile time.
 //!
-//! Texts are written with `?1 ?2`. PostgreSQL gets `$1 $2`; SQLite gets the text with every line's
-//! `FOR UPDATE …`, `FOR NO KEY UPDATE …` or `FOR MAX_HIGH_IN_A_ROW …` blanked. `$1` and a bare `?` do not compile: rusqlite numbers `$1` by
-//! first appearance, and would bind the wrong values without an error.
+//! Texts use `?1 ?2`. PostgreSQL gets `$1 $2`. SQLite has no row locks, because it has one writer, and gets the text
+//! without `FOR UPDATE …`, `FOR NO KEY UPDATE …` and `FOR SHARE …` up to the end of the line. `$1` and a bare `?` do not
+//! compile: rusqlite numbers `$1` by its first appearance and would bind the wrong values without an error.
 
-/// A statement in both dialects.
+use std::sync::OnceLock;
+
+use crate::error::Result;
+use crate::row::Columns;
+
+/// A statement in both dialects. The first line of its text is a comment with its name.
 #[derive(Debug)]
 pub(crate) struct Sql {
     pub(crate) sqlite: &'static str,
     pub(crate) postgres: &'static str,
     pub(crate) params: usize,
+    columns: OnceLock<Columns>,
 }
 
-/// Makes a [`Sql`] from one text; from two where the databases have no words in common.
+/// A statement of this crate, opaque outside.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub struct Statement(pub(crate) &'static Sql);
+
+impl Sql {
+    pub(crate) const fn new(sqlite: &'static str, postgres: &'static str, params: usize) -> Self {
+        Self { sqlite, postgres, params, columns: OnceLock::new() }
+    }
+
+    /// Returns the name of the statement.
+    pub(crate) fn name(&self) -> &'static str {
+        self.sqlite.lines().next().unwrap_or_default().trim_start_matches("--").trim()
+    }
+
+    /// Returns the names of the result's columns. They are listed once for each statement, and not for each row.
+    pub(crate) fn columns<'a, N>(&'static self, list: impl FnOnce() -> N) -> Result<&'static Columns>
+    where
+        N: IntoIterator<Item = &'a str>,
+    {
+        if let Some(columns) = self.columns.get() {
+            return Ok(columns);
+        }
+        let columns = Columns::new(self.name(), list())?;
+        // Two threads may list the names concurrently; both lists are equal.
+        Ok(self.columns.get_or_init(|| columns))
+    }
+}
+
+/// Creates a [`Sql`] from one text, or from two where the dialects differ.
 macro_rules! sql {
+    ($text:expr) => {
+        $crate::sql::sql!(sqlite: $text, postgres: $text)
+    };
     (sqlite: $sqlite:expr, postgres: $postgres:expr) => {{
-        static STATEMENT: $crate::sql::Sql = $crate::sql::Sql {
-            sqlite: $crate::sql::sql!($sqlite).sqlite,
-            postgres: $crate::sql::sql!($postgres).postgres,
-            params: $crate::sql::count_params($sqlite),
-        };
-        &STATEMENT
-    }};
-    ($text:expr) => {{
-        const TEXT: &str = $text;
-        const SQLITE: [u8; TEXT.len()] = $crate::sql::to_sqlite(TEXT);
-        const POSTGRES: [u8; TEXT.len()] = $crate::sql::to_postgres(TEXT);
-        static STATEMENT: $crate::sql::Sql = $crate::sql::Sql {
-            sqlite: $crate::sql::str_from_utf8(&SQLITE),
-            postgres: $crate::sql::str_from_utf8(&POSTGRES),
-            params: $crate::sql::count_params(TEXT),
-        };
+        const SQLITE_TEXT: &str = $sqlite;
+        const POSTGRES_TEXT: &str = $postgres;
+        const SQLITE: [u8; SQLITE_TEXT.len()] = $crate::sql::to_sqlite(SQLITE_TEXT);
+        const POSTGRES: [u8; POSTGRES_TEXT.len()] = $crate::sql::to_postgres(POSTGRES_TEXT);
+        static STATEMENT: $crate::sql::Sql = $crate::sql::Sql::new(
+            $crate::sql::str_from_utf8(&SQLITE),
+            $crate::sql::str_from_utf8(&POSTGRES),
+            $crate::sql::count_params(SQLITE_TEXT),
+        );
         &STATEMENT
     }};
 }
@@ -43,7 +74,7 @@ pub(crate) const fn str_from_utf8(bytes: &[u8]) -> &str {
     }
 }
 
-/// The highest parameter; refuses `$1` and a bare `?`.
+/// Returns the highest parameter number. Panics at compile time on `$1` and a bare `?`.
 pub(crate) const fn count_params(sql: &str) -> usize {
     let bytes = sql.as_bytes();
     let (mut at, mut highest) = (0, 0);
@@ -65,6 +96,7 @@ pub(crate) const fn count_params(sql: &str) -> usize {
     highest
 }
 
+/// Replaces `?1` by `$1`. The length stays the same, so that the text can be translated in a constant.
 pub(crate) const fn to_postgres<const N: usize>(sql: &str) -> [u8; N] {
     let mut out = copy(sql);
     let mut at = 0;
@@ -77,12 +109,14 @@ pub(crate) const fn to_postgres<const N: usize>(sql: &str) -> [u8; N] {
     out
 }
 
+/// Replaces lock clauses by spaces, each up to the end of its line.
 pub(crate) const fn to_sqlite<const N: usize>(sql: &str) -> [u8; N] {
     let mut out = copy(sql);
     let mut at = 0;
     while at < N {
-        let lock = starts_with(&out, at, b"FOR UPDATE") || starts_with(&out, at, b"FOR NO KEY UPDATE");
-        if lock || starts_with(&out, at, b"FOR SHARE") {
+        let locks_for_update =
+            starts_with(&out, at, b"FOR UPDATE") || starts_with(&out, at, b"FOR NO KEY UPDATE");
+        if locks_for_update || starts_with(&out, at, b"FOR SHARE") {
             while at < N && out[at] != b'\n' {
                 out[at] = b' ';
                 at += 1;
@@ -120,6 +154,22 @@ const fn starts_with(bytes: &[u8], at: usize, word: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn statement_name_is_first_line() {
+        assert_eq!(sql!("-- a client\nSELECT 1 AS id").name(), "a client");
+    }
+
+    #[test]
+    fn columns_are_listed_once_and_must_be_unique() {
+        let statement = sql!("-- a client\nSELECT id, name FROM clients");
+
+        assert!(statement.columns(|| ["id", "id"]).is_err());
+        let first = statement.columns(|| ["id", "name"]).unwrap();
+        let second = statement.columns(|| -> [&str; 0] { panic!("listed again") }).unwrap();
+
+        assert!(std::ptr::eq(first, second));
+    }
+
     #[test]
     fn sql_macro_translates_parameters_for_both_databases() {
         let sql = sql!("SELECT a FROM t WHERE b = ?2 AND c = ?1\nFOR UPDATE OF t");

@@ -1,7 +1,9 @@
-//! The whole type mapping between the domain and the two databases.
+//! Conversions between types of the domain and the value types that both databases store.
 
+use domain::id::{ProviderId, Seed};
 use domain::secret::TokenHash;
 use domain::{Clusters, Timestamp};
+use rusqlite::types::{FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use tokio_postgres::types::{IsNull, ToSql, Type, private::BytesMut};
 
 use crate::error::{Result, StoreError};
@@ -16,25 +18,32 @@ pub(crate) enum Value {
     Blob(Vec<u8>),
 }
 
-/// Something that can be bound.
+/// A type that can be bound to a parameter.
 pub(crate) trait ToValue {
     fn to_value(&self) -> Value;
 }
 
-/// Something that can be read; a wrong stored value is a fault, never a panic.
+/// A type that can be read from a column.
 pub(crate) trait FromValue: Sized {
-    fn from_value(value: Value) -> Result<Self>;
+    fn from_value(value: Value) -> Result<Self, InvalidValueError>;
 }
 
-/// Binds values in the order of their parameters.
+/// A stored value has another type, or is outside of the type's range. The value itself is not shown: it may be secret.
+#[derive(Debug, thiserror::Error)]
+#[error("the stored value is not {expected}")]
+pub(crate) struct InvalidValueError {
+    expected: &'static str,
+}
+
+const fn invalid_value<T>(expected: &'static str) -> Result<T, InvalidValueError> {
+    Err(InvalidValueError { expected })
+}
+
+/// Converts values to a slice of parameters, the first one for `?1`.
 macro_rules! values {
     ($($value:expr),* $(,)?) => { &[$($crate::value::ToValue::to_value(&$value)),*] };
 }
 pub(crate) use values;
-
-fn invalid_value<T>(expected: &str) -> Result<T> {
-    Err(StoreError::Internal(format!("a stored value is not {expected}")))
-}
 
 impl ToValue for i64 {
     fn to_value(&self) -> Value {
@@ -42,42 +51,42 @@ impl ToValue for i64 {
     }
 }
 impl FromValue for i64 {
-    fn from_value(value: Value) -> Result<Self> {
-        if let Value::Int(number) = value { Ok(number) } else { invalid_value("a number") }
+    fn from_value(value: Value) -> Result<Self, InvalidValueError> {
+        if let Value::Int(number) = value { Ok(number) } else { invalid_value("an integer") }
     }
 }
-impl ToValue for u32 {
-    fn to_value(&self) -> Value {
-        Value::Int(i64::from(*self))
-    }
+
+/// Implements the conversions for integer types that are stored in 64 bits, because both databases have that type.
+macro_rules! impl_small_integer {
+    ($($type:ty),+) => {$(
+        impl ToValue for $type {
+            fn to_value(&self) -> Value {
+                Value::Int(i64::from(*self))
+            }
+        }
+        impl FromValue for $type {
+            fn from_value(value: Value) -> Result<Self, InvalidValueError> {
+                Self::try_from(i64::from_value(value)?)
+                    .or_else(|_| invalid_value(concat!("in the range of ", stringify!($type))))
+            }
+        }
+    )+};
 }
-impl FromValue for u32 {
-    fn from_value(value: Value) -> Result<Self> {
-        Self::try_from(i64::from_value(value)?).or_else(|_| invalid_value("a small number"))
-    }
-}
-impl ToValue for u16 {
-    fn to_value(&self) -> Value {
-        Value::Int(i64::from(*self))
-    }
-}
-impl FromValue for u16 {
-    fn from_value(value: Value) -> Result<Self> {
-        Self::try_from(i64::from_value(value)?).or_else(|_| invalid_value("a small number"))
-    }
-}
+impl_small_integer!(u16, u32);
+
 impl ToValue for bool {
     fn to_value(&self) -> Value {
         Value::Bool(*self)
     }
 }
 impl FromValue for bool {
-    fn from_value(value: Value) -> Result<Self> {
+    fn from_value(value: Value) -> Result<Self, InvalidValueError> {
         match value {
-            Value::Bool(truth) => Ok(truth),
+            Value::Bool(flag) => Ok(flag),
+            // SQLite has no boolean type and stores 0 and 1.
             Value::Int(0) => Ok(false),
             Value::Int(1) => Ok(true),
-            _ => invalid_value("a truth value"),
+            _ => invalid_value("a boolean"),
         }
     }
 }
@@ -92,7 +101,7 @@ impl ToValue for String {
     }
 }
 impl FromValue for String {
-    fn from_value(value: Value) -> Result<Self> {
+    fn from_value(value: Value) -> Result<Self, InvalidValueError> {
         if let Value::Text(text) = value { Ok(text) } else { invalid_value("a text") }
     }
 }
@@ -102,7 +111,7 @@ impl ToValue for Vec<u8> {
     }
 }
 impl FromValue for Vec<u8> {
-    fn from_value(value: Value) -> Result<Self> {
+    fn from_value(value: Value) -> Result<Self, InvalidValueError> {
         if let Value::Blob(bytes) = value { Ok(bytes) } else { invalid_value("a blob") }
     }
 }
@@ -112,7 +121,7 @@ impl ToValue for Timestamp {
     }
 }
 impl FromValue for Timestamp {
-    fn from_value(value: Value) -> Result<Self> {
+    fn from_value(value: Value) -> Result<Self, InvalidValueError> {
         i64::from_value(value).map(Self::from_millis)
     }
 }
@@ -122,7 +131,7 @@ impl ToValue for TokenHash {
     }
 }
 impl FromValue for TokenHash {
-    fn from_value(value: Value) -> Result<Self> {
+    fn from_value(value: Value) -> Result<Self, InvalidValueError> {
         Self::from_bytes(&Vec::from_value(value)?).map_or_else(|| invalid_value("a token hash"), Ok)
     }
 }
@@ -132,29 +141,29 @@ impl ToValue for Clusters {
     }
 }
 impl FromValue for Clusters {
-    fn from_value(value: Value) -> Result<Self> {
+    fn from_value(value: Value) -> Result<Self, InvalidValueError> {
         Self::parse(&String::from_value(value)?).or_else(|_| invalid_value("a scope"))
     }
 }
-impl ToValue for domain::id::ProviderId {
+impl ToValue for ProviderId {
     fn to_value(&self) -> Value {
         Value::Int(self.number())
     }
 }
-impl FromValue for domain::id::ProviderId {
-    fn from_value(value: Value) -> Result<Self> {
+impl FromValue for ProviderId {
+    fn from_value(value: Value) -> Result<Self, InvalidValueError> {
         i64::from_value(value).map(Self::new)
     }
 }
-impl ToValue for domain::id::Seed {
+impl ToValue for Seed {
     fn to_value(&self) -> Value {
         Value::Blob(self.bytes().to_vec())
     }
 }
-impl FromValue for domain::id::Seed {
-    fn from_value(value: Value) -> Result<Self> {
+impl FromValue for Seed {
+    fn from_value(value: Value) -> Result<Self, InvalidValueError> {
         let bytes: Result<[u8; 16], _> = Vec::from_value(value)?.try_into();
-        bytes.map_or_else(|_| invalid_value("a seed"), |b| Ok(Self::new(b)))
+        bytes.map_or_else(|_| invalid_value("a seed"), |bytes| Ok(Self::new(bytes)))
     }
 }
 
@@ -164,7 +173,7 @@ impl<T: ToValue> ToValue for Option<T> {
     }
 }
 impl<T: FromValue> FromValue for Option<T> {
-    fn from_value(value: Value) -> Result<Self> {
+    fn from_value(value: Value) -> Result<Self, InvalidValueError> {
         if value == Value::Null { Ok(None) } else { T::from_value(value).map(Some) }
     }
 }
@@ -174,79 +183,61 @@ impl<T: ToValue + ?Sized> ToValue for &T {
     }
 }
 
-/// Types that are stored as their text.
+/// Implements the conversions for types that are stored as text.
 macro_rules! impl_text_value {
-    ($read:ident: $($type:ty),+ $(,)?) => {$(
+    ($($type:ty),+ $(,)?) => {$(
         impl ToValue for $type {
             fn to_value(&self) -> Value {
                 Value::Text(self.as_str().to_owned())
             }
         }
         impl FromValue for $type {
-            fn from_value(value: Value) -> Result<Self> {
-                <$type>::$read(&String::from_value(value)?).into_option().map_or_else(|| invalid_value(stringify!($type)), Ok)
+            fn from_value(value: Value) -> Result<Self, InvalidValueError> {
+                let parsed = String::from_value(value)?.parse();
+                parsed.or_else(|_| invalid_value(concat!("a ", stringify!($type))))
             }
         }
     )+};
 }
 
-trait IntoOption<T> {
-    fn into_option(self) -> Option<T>;
-}
-impl<T, E> IntoOption<T> for std::result::Result<T, E> {
-    fn into_option(self) -> Option<T> {
-        self.ok()
-    }
-}
-impl<T> IntoOption<T> for Option<T> {
-    fn into_option(self) -> Self {
-        self
-    }
-}
+impl_text_value!(
+    domain::id::ClientId,
+    domain::id::ConnectionId,
+    domain::id::CustomerId,
+    domain::id::AuthorizationRequestId,
+    domain::id::JobId,
+    domain::id::LeaseId,
+    domain::id::AuditEventId,
+    domain::id::OperatorId,
+    domain::model::client::ClientKind,
+    domain::model::client::Profile,
+    domain::model::client::ClientState,
+    domain::model::provider::ProviderState,
+    domain::model::provider::ProviderSource,
+    domain::model::registration::RegistrationState,
+    domain::model::authorization_request::RequestStatus,
+    domain::model::connection::ConnectionStatus,
+    domain::model::connection::EndCause,
+    domain::model::connection::UpstreamRevocation,
+    domain::model::job::JobKind,
+    domain::model::job::JobState,
+    domain::model::audit_event::SubjectKind,
+    domain::model::audit_event::ActorKind,
+    domain::model::audit_event::AuditAction,
+    domain::model::operator::Role
+);
 
-impl_text_value!(parse: domain::id::ClientId, domain::id::ConnectionId, domain::id::CustomerId,
-    domain::id::AuthorizationRequestId, domain::id::JobId, domain::id::LeaseId, domain::id::AuditEventId,
-    domain::id::OperatorId);
-impl_text_value!(from_word: domain::model::client::ClientKind, domain::model::client::Profile,
-    domain::model::client::ClientState, domain::model::provider::ProviderState,
-    domain::model::provider::ProviderSource, domain::model::registration::RegistrationState,
-    domain::model::authorization_request::RequestStatus, domain::model::connection::ConnectionStatus,
-    domain::model::connection::EndCause, domain::model::connection::UpstreamRevocation, domain::model::job::JobKind,
-    domain::model::job::JobState, domain::model::audit_event::SubjectKind,
-    domain::model::audit_event::ActorKind, domain::model::audit_event::AuditAction,
-    domain::model::operator::Role);
-
-/// A row that is read from left to right, in the order of its statement's columns.
-#[derive(Debug)]
-pub(crate) struct Row(std::vec::IntoIter<Value>);
-
-impl Row {
-    pub(crate) fn new(values: Vec<Value>) -> Self {
-        Self(values.into_iter())
-    }
-
-    /// The next column.
-    pub(crate) fn next<T: FromValue>(&mut self) -> Result<T> {
-        self.0.next().map_or_else(|| invalid_value("there"), T::from_value)
-    }
-
-    /// The next column, as JSON of a type.
-    pub(crate) fn next_json<T: serde::de::DeserializeOwned>(&mut self) -> Result<T> {
-        serde_json::from_str(&self.next::<String>()?).map_err(StoreError::internal)
-    }
-}
-
+/// Serializes a value for a text column; both databases store JSON as text.
 pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(StoreError::internal)
 }
 
 impl rusqlite::ToSql for Value {
-    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
-        use rusqlite::types::{ToSqlOutput, ValueRef};
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self {
             Self::Null => ValueRef::Null,
             Self::Int(number) => ValueRef::Integer(*number),
-            Self::Bool(truth) => ValueRef::Integer(i64::from(*truth)),
+            Self::Bool(flag) => ValueRef::Integer(i64::from(*flag)),
             Self::Text(text) => ValueRef::Text(text.as_bytes()),
             Self::Blob(bytes) => ValueRef::Blob(bytes),
         }))
@@ -254,8 +245,7 @@ impl rusqlite::ToSql for Value {
 }
 
 impl rusqlite::types::FromSql for Value {
-    fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
-        use rusqlite::types::{FromSqlError, ValueRef};
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         match value {
             ValueRef::Null => Ok(Self::Null),
             ValueRef::Integer(number) => Ok(Self::Int(number)),
@@ -268,14 +258,14 @@ impl rusqlite::types::FromSql for Value {
     }
 }
 
-type PostgresError = Box<dyn std::error::Error + Sync + Send>;
+type PostgresValueError = Box<dyn std::error::Error + Sync + Send>;
 
 impl ToSql for Value {
-    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, PostgresError> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, PostgresValueError> {
         match self {
             Self::Null => Ok(IsNull::Yes),
             Self::Int(number) => number.to_sql(ty, out),
-            Self::Bool(truth) => truth.to_sql(ty, out),
+            Self::Bool(flag) => flag.to_sql(ty, out),
             Self::Text(text) => text.to_sql(ty, out),
             Self::Blob(bytes) => bytes.to_sql(ty, out),
         }
@@ -285,20 +275,21 @@ impl ToSql for Value {
         matches!(*ty, Type::INT8 | Type::BOOL | Type::TEXT | Type::BYTEA)
     }
 
-    fn to_sql_checked(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, PostgresError> {
-        let fits = match self {
+    // `accepts` cannot see the value, and `i64::to_sql` would write eight bytes for a parameter of any type.
+    fn to_sql_checked(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, PostgresValueError> {
+        let has_type = match self {
             Self::Null => true,
             Self::Int(_) => *ty == Type::INT8,
             Self::Bool(_) => *ty == Type::BOOL,
             Self::Text(_) => *ty == Type::TEXT,
             Self::Blob(_) => *ty == Type::BYTEA,
         };
-        if fits { self.to_sql(ty, out) } else { Err(format!("a parameter is not of type {ty}").into()) }
+        if has_type { self.to_sql(ty, out) } else { Err(format!("the parameter is not of type {ty}").into()) }
     }
 }
 
 impl<'a> tokio_postgres::types::FromSql<'a> for Value {
-    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, PostgresError> {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, PostgresValueError> {
         match *ty {
             Type::INT8 => i64::from_sql(ty, raw).map(Self::Int),
             Type::BOOL => bool::from_sql(ty, raw).map(Self::Bool),
@@ -307,7 +298,7 @@ impl<'a> tokio_postgres::types::FromSql<'a> for Value {
         }
     }
 
-    fn from_sql_null(_: &Type) -> Result<Self, PostgresError> {
+    fn from_sql_null(_: &Type) -> Result<Self, PostgresValueError> {
         Ok(Self::Null)
     }
 
@@ -318,27 +309,22 @@ impl<'a> tokio_postgres::types::FromSql<'a> for Value {
 
 #[cfg(test)]
 mod tests {
+    use domain::model::connection::ConnectionStatus;
+
     use super::*;
 
     #[test]
-    fn row_columns_are_read_in_order_until_exhausted() {
-        let mut row = Row::new(vec![Value::Int(1), Value::Null, Value::Text("active".into())]);
-        assert_eq!(row.next::<i64>().unwrap(), 1);
-        assert_eq!(row.next::<Option<String>>().unwrap(), None);
-        assert!(row.next::<domain::model::connection::ConnectionStatus>().is_ok());
-        assert!(row.next::<i64>().is_err());
+    fn invalid_stored_value_returns_error() {
+        assert!(ConnectionStatus::from_value(Value::Text("sleeping".into())).is_err());
+        assert!(bool::from_value(Value::Int(2)).is_err());
+        assert!(TokenHash::from_value(Value::Blob(vec![1])).is_err());
+        assert!(u16::from_value(Value::Int(-1)).is_err());
     }
 
     #[test]
-    fn row_with_invalid_stored_value_returns_error() {
-        let read = |value| Row::new(vec![value]);
-        assert!(
-            read(Value::Text("sleeping".into()))
-                .next::<domain::model::connection::ConnectionStatus>()
-                .is_err()
-        );
-        assert!(read(Value::Int(2)).next::<bool>().is_err());
-        assert!(read(Value::Blob(vec![1])).next::<TokenHash>().is_err());
-        assert!(read(Value::Int(-1)).next::<u16>().is_err());
+    fn null_is_read_only_as_option() {
+        assert_eq!(Option::<i64>::from_value(Value::Null).unwrap(), None);
+
+        assert!(i64::from_value(Value::Null).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! The access token of the Flinks face: a JWT under a key that only the hub holds (RFC 9068's shape).
+//! The access token of the Flinks API: a JWT (RFC 9068), signed with a symmetric key that only the hub has.
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 
@@ -6,13 +6,13 @@ use crate::model::access_token::{Claims, Payload};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
-/// Why a text is not a usable access token. A stranger is told none of it.
+/// Error for a text that is not a valid access token. Responses do not contain it; an untrusted client could use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// It is not a token that we made.
+    /// The hub did not issue the token.
     #[error("forged or malformed")]
     Forged,
-    /// It was ours, and its time is over.
+    /// The hub issued the token, and it has expired.
     #[error("expired")]
     Expired,
 }
@@ -20,7 +20,7 @@ pub enum TokenError {
 const TYPE: &str = "at+jwt";
 const MAX_TOKEN_BYTES: usize = 4096;
 
-/// The keys of access tokens: one signs, and every one that is still in use verifies.
+/// The keys of access tokens: the current one signs; all that are still in use verify.
 pub struct AccessTokenKeys {
     issuer: String,
     audience: String,
@@ -31,9 +31,9 @@ pub struct AccessTokenKeys {
 }
 
 impl AccessTokenKeys {
-    /// From the current key and those still in use, each with its id.
+    /// Creates the keys from the current key and the retired ones that are still in use, each with its key id.
     ///
-    /// `public_url` is the issuer; the audience is the FDX face below it.
+    /// `public_url` is the issuer; the audience is the FDX API below it.
     pub fn new(
         public_url: &str,
         current: (&str, &Secret<[u8; 32]>),
@@ -44,7 +44,8 @@ impl AccessTokenKeys {
         validation.set_issuer(&[public_url]);
         validation.set_audience(&[&audience]);
         validation.set_required_spec_claims(&["iss", "aud", "exp"]);
-        validation.validate_exp = false; // the caller's time decides, below
+        // The library reads the system clock for `exp`. The hub checks it below, with the time of the request.
+        validation.validate_exp = false;
         validation.validate_aud = true;
         let keys = std::iter::once(&current).chain(retired);
         let verifying_keys =
@@ -56,7 +57,7 @@ impl AccessTokenKeys {
         Self { issuer: public_url.to_owned(), audience, header, signing_key, verifying_keys, validation }
     }
 
-    /// The token that carries these claims.
+    /// Signs a token with these claims.
     pub fn sign(&self, claims: &Claims) -> Result<Secret<String>, TokenError> {
         let payload = Payload::from_claims(claims, &self.issuer, &self.audience);
         jsonwebtoken::encode(&self.header, &payload, &self.signing_key)
@@ -64,17 +65,18 @@ impl AccessTokenKeys {
             .map_err(|_| TokenError::Forged)
     }
 
-    /// The claims of an authentic token that has not expired (RFC 8725: one algorithm, one type, our
-    /// issuer and audience; a key id is a name to look up, nothing else).
+    /// Verifies a token and returns its claims. One algorithm, type, issuer and audience are accepted (RFC 8725 §3).
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
+        // Untrusted input: a long text is rejected before it is decoded.
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Forged);
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Forged)?;
-        // What must be understood and is not makes a token invalid (RFC 7515 §4.1.11): we write no `crit`.
+        // An extension in `crit` that is not understood makes a token invalid (RFC 7515 §4.1.11); the hub writes none.
         if header.typ.as_deref() != Some(TYPE) || header.crit.is_some() {
             return Err(TokenError::Forged);
         }
+        // A key id only selects one of the hub's own keys; no other key is ever loaded for it (RFC 8725 §3.10).
         let key = self
             .verifying_keys
             .iter()
@@ -159,8 +161,8 @@ mod tests {
 
     #[test]
     fn rfc8725_foreign_issuer_type_or_algorithm_is_rejected() {
-        let elsewhere = AccessTokenKeys::new("https://other.example", ("at.flinks/2", &key(2)), &[]);
-        let foreign = elsewhere.sign(&claims()).unwrap();
+        let other_issuer = AccessTokenKeys::new("https://other.example", ("at.flinks/2", &key(2)), &[]);
+        let foreign = other_issuer.sign(&claims()).unwrap();
         let payload = Payload::from_claims(&claims(), URL, "https://hub.example/api/fdx/5");
         let signed = |header: &Header| {
             jsonwebtoken::encode(header, &payload, &EncodingKey::from_secret(&[2; 32])).unwrap()

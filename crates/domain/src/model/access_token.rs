@@ -1,4 +1,4 @@
-//! An access token's claims. The token itself is never stored.
+//! The claims of an access token. The token itself is never stored.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,45 +6,45 @@ use crate::id::{AccessTokenId, ClientId, ConnectionId};
 use crate::scope::{ClientScope, Clusters};
 use crate::time::Timestamp;
 
-/// What a token names: a connection, or the client alone.
+/// The subject of an access token: a connection or a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenSubject {
-    /// A customer's connection, and the token generation it was issued in.
+    /// A customer's connection.
     Connection {
         /// The connection (claim `fdxConsentId`).
         id: ConnectionId,
-        /// The customer's name towards this recipient.
+        /// The subject identifier of the customer at this recipient.
         sub: String,
-        /// What was granted.
+        /// The granted data clusters.
         clusters: Clusters,
-        /// The connection's token generation (claim `gen`).
+        /// The token generation of the connection at issuance (claim `gen`).
         generation: i64,
     },
-    /// The client itself (`build_client_credentials_request`).
+    /// The client itself, by the grant `client_credentials`.
     Client {
-        /// What it may do.
+        /// The granted scope.
         scope: ClientScope,
-        /// The client's credential generation (claim `cgen`).
+        /// The credential generation of the client at issuance (claim `cgen`).
         generation: i64,
     },
 }
 
-/// An authentic token's content.
+/// The claims of an access token that the hub issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// The token's id.
+    /// The id of the token.
     pub id: AccessTokenId,
-    /// To whom it was issued.
+    /// The client to which the token was issued.
     pub client_id: ClientId,
-    /// When.
+    /// The time of issuance.
     pub issued_at: Timestamp,
-    /// Until when (whole seconds).
+    /// The end of the token's lifetime, in whole seconds.
     pub expires_at: Timestamp,
-    /// What it names.
+    /// The subject.
     pub subject: TokenSubject,
 }
 
-/// The JWT payload: the documented claims (`parse_client_id`, `sub`, `exp`) beside those of RFC 9068.
+/// The JWT payload: the claims that Flinks documents (`client_id`, `sub`, `exp`) and those of RFC 9068.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Payload {
     pub(crate) iss: String,
@@ -70,8 +70,9 @@ impl Payload {
                 (sub.clone(), clusters.to_string(), Some(id.to_string()), Some(*generation), None)
             }
             TokenSubject::Client { scope, generation } => (
+                // RFC 9068 §2.2 requires `sub`. The prefix keeps it apart from the subject identifier of a customer.
                 format!("client:{}", claims.client_id),
-                scope.as_str().to_owned(),
+                scope.to_string(),
                 None,
                 None,
                 Some(*generation),
@@ -92,23 +93,24 @@ impl Payload {
         }
     }
 
-    /// The claims, or `None` if the payload is not one that we write.
+    /// Converts the payload to claims; returns `None` for a payload that the hub does not issue.
     pub(crate) fn into_claims(self) -> Option<Claims> {
+        // Exactly one kind of generation decides the subject. A payload with both or with none is ambiguous.
         let subject = match (self.connection_id, self.generation, self.credential_generation) {
             (Some(id), Some(generation), None) => TokenSubject::Connection {
-                id: ConnectionId::parse(&id).ok()?,
+                id: id.parse().ok()?,
                 sub: self.sub,
-                clusters: Clusters::parse(&self.scope).ok()?,
+                clusters: self.scope.parse().ok()?,
                 generation,
             },
             (None, None, Some(generation)) => {
-                TokenSubject::Client { scope: ClientScope::from_word(&self.scope)?, generation }
+                TokenSubject::Client { scope: self.scope.parse().ok()?, generation }
             }
             _ => return None,
         };
         Some(Claims {
-            id: AccessTokenId::parse(&self.jti).ok()?,
-            client_id: ClientId::parse(&self.client_id).ok()?,
+            id: self.jti.parse().ok()?,
+            client_id: self.client_id.parse().ok()?,
             issued_at: Timestamp::from_seconds(self.iat),
             expires_at: Timestamp::from_seconds(self.exp),
             subject,

@@ -1,4 +1,4 @@
-//! The record: what happened to a subject, chained and keyed.
+//! The audit log: a chain of events for each subject, protected by a keyed MAC.
 
 use aws_lc_rs::hmac;
 
@@ -6,7 +6,7 @@ use crate::id::AuditEventId;
 use crate::time::Timestamp;
 
 crate::str_enum! {
-    /// What an event is about; each subject has a chain of its own.
+    /// The kind of subject of an event. Each subject has a chain of its own.
     pub enum SubjectKind {
         /// A connection.
         Connection = "connection",
@@ -20,7 +20,7 @@ crate::str_enum! {
 }
 
 crate::str_enum! {
-    /// Who acted.
+    /// The kind of party that acted.
     pub enum ActorKind {
         /// A recipient.
         Recipient = "recipient",
@@ -28,7 +28,7 @@ crate::str_enum! {
         Customer = "customer",
         /// A provider.
         Provider = "provider",
-        /// A person who runs the hub.
+        /// An operator of the hub.
         Operator = "operator",
         /// A partner.
         Partner = "partner",
@@ -38,113 +38,113 @@ crate::str_enum! {
 }
 
 crate::str_enum! {
-    /// What happened.
+    /// The recorded action.
     pub enum AuditAction {
-        /// A client was registered.
+        /// A client was created.
         ClientRegistered = "client.registered",
         /// A client was suspended or reinstated.
         ClientStateChanged = "client.state_changed",
-        /// A client's redirect URIs were replaced.
+        /// The redirect URIs of a client were replaced.
         RedirectUrisReplaced = "client.redirect_uris_replaced",
-        /// A client's secret was regenerated.
+        /// The secret of a client was regenerated.
         SecretRegenerated = "client.secret_regenerated",
         /// A client was removed.
         ClientRemoved = "client.removed",
-        /// A provider was set up or changed.
+        /// A provider was added or changed.
         ProviderChanged = "provider.changed",
         /// The job for an orphaned grant ended: the provider has revoked the grant, or it may still be active.
         OrphanedGrantResolved = "provider.orphaned_grant_resolved",
-        /// A registration was asked for, or went a step on.
+        /// A registration was requested, or changed its state.
         RegistrationChanged = "registration.changed",
-        /// The provider agreed and a connection waits for its exchange.
+        /// The provider granted access, and a connection waits for the exchange of its code.
         ConnectionOpened = "connection.opened",
-        /// The recipient redeemed the code.
+        /// The recipient exchanged the code.
         ConnectionActivated = "connection.activated",
         /// The connection ended.
         ConnectionEnded = "connection.ended",
-        /// A used or foreign code was presented.
+        /// A client presented a used code, or the code of another client.
         CodeRejected = "connection.code_rejected",
-        /// What the provider answered to the end.
+        /// The status of the revocation at the provider changed.
         ProviderRevocationChanged = "connection.provider_revocation_changed",
-        /// A person had a job tried again that was given up.
+        /// An operator had a failed job retried.
         JobRetried = "job.retried",
-        /// A person closed a job that was given up; its token is gone.
+        /// An operator closed a failed job, which deleted its token.
         JobClosed = "job.closed",
-        /// A token was printed that makes the first admin.
+        /// A bootstrap token was issued, with which the first administrator is created.
         BootstrapTokenIssued = "operator.bootstrap_token_issued",
         /// An operator was added.
         OperatorAdded = "operator.added",
-        /// An operator was removed, or the token that made the first admin was spent.
+        /// An operator was removed, or a bootstrap token was used.
         OperatorRemoved = "operator.removed",
     }
 }
 
-/// Who acted: a kind, and an id where there is one.
+/// The party that acted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
-    /// What kind of party.
+    /// The kind of the party.
     pub kind: ActorKind,
-    /// Which one, or which part of the hub.
+    /// The id of the party, or the name of the hub's component.
     pub id: Option<String>,
 }
 
 impl Actor {
-    /// A party with an id.
+    /// Creates an actor with an id.
     pub fn new(kind: ActorKind, id: impl Into<String>) -> Self {
         Self { kind, id: Some(id.into()) }
     }
 
-    /// The customer in front of a browser: named by nothing.
+    /// Creates the actor for the customer in front of a browser, who is not identified.
     pub const fn customer() -> Self {
         Self { kind: ActorKind::Customer, id: None }
     }
 
-    /// A part of the hub.
-    pub fn system(part: &'static str) -> Self {
-        Self::new(ActorKind::System, part)
+    /// Creates the actor for a component of the hub.
+    pub fn system(component: &'static str) -> Self {
+        Self::new(ActorKind::System, component)
     }
 }
 
-/// The end of a subject's chain, held by the subject's own row.
+/// The end of a subject's chain. It is stored in the row of the subject, so one lock protects both.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct AuditHead {
-    /// Number of the last event; zero before the first.
+    /// The number of the last event; zero before the first.
     pub seq: i64,
-    /// MAC of the last event; empty before the first.
+    /// The MAC of the last event; empty before the first.
     pub mac: Vec<u8>,
 }
 
-/// What is to be recorded.
+/// The content of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// What the event is about.
+    /// The kind and id of the subject.
     pub subject: (SubjectKind, String),
-    /// When.
+    /// The time of the action.
     pub at: Timestamp,
-    /// What happened.
+    /// The action.
     pub action: AuditAction,
-    /// By whom.
+    /// The party that acted.
     pub actor: Actor,
-    /// The correlation id of the exchange that caused it.
+    /// The correlation id of the HTTP exchange that caused the action.
     pub correlation_id: String,
-    /// Particulars as JSON: ids and words only, never a token, a name or an account number.
+    /// Details as JSON: ids and enum values only, never a token, a personal name or an account number.
     pub detail: String,
 }
 
-/// An event as stored.
+/// A stored event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEvent {
-    /// Its id.
+    /// The id.
     pub id: AuditEventId,
-    /// Its place in the subject's chain, from one on.
+    /// The number in the subject's chain, starting at one.
     pub seq: i64,
-    /// What is recorded.
+    /// The content.
     pub entry: AuditEntry,
-    /// HMAC-SHA-256 over the former event's MAC and this event.
+    /// HMAC-SHA-256 over the previous event's MAC and this event.
     pub mac: Vec<u8>,
 }
 
-/// The key of the chains, and the generation that each row names.
+/// The key of the audit chains, with the key generation that each row stores.
 #[derive(Clone)]
 pub struct AuditKey {
     generation: u32,
@@ -152,24 +152,24 @@ pub struct AuditKey {
 }
 
 impl AuditKey {
-    /// A key of a generation.
+    /// Creates the key of a generation.
     pub fn new(generation: u32, key: &[u8; 32]) -> Self {
         Self { generation, key: hmac::Key::new(hmac::HMAC_SHA256, key) }
     }
 
-    /// The generation that rows under this key name.
+    /// Returns the generation of the key.
     pub const fn generation(&self) -> u32 {
         self.generation
     }
 
-    /// Links an entry to a chain: the event, and the chain's new end.
+    /// Appends an entry to a chain; returns the event and the new end of the chain.
     pub fn link(&self, head: &AuditHead, id: AuditEventId, entry: AuditEntry) -> (AuditEvent, AuditHead) {
         let seq = head.seq + 1;
         let mac = self.mac(&head.mac, &id, seq, &entry);
         (AuditEvent { id, seq, entry, mac: mac.clone() }, AuditHead { seq, mac })
     }
 
-    /// Whether an event stands unchanged behind `head`.
+    /// Returns whether an event is the unchanged successor of `head`.
     pub fn verifies(&self, head: &AuditHead, event: &AuditEvent) -> bool {
         let expected = self.mac(&head.mac, &event.id, event.seq, &event.entry);
         event.seq == head.seq + 1 && crate::secret::constant_time_eq(&expected, &event.mac)
@@ -177,6 +177,7 @@ impl AuditKey {
 
     fn mac(&self, previous: &[u8], id: &AuditEventId, seq: i64, entry: &AuditEntry) -> Vec<u8> {
         let mut context = hmac::Context::with_key(&self.key);
+        // The length before each field keeps adjacent fields apart: ("ab", "c") and ("a", "bc") get different MACs.
         let mut field = |bytes: &[u8]| {
             context.update(&(bytes.len() as u64).to_be_bytes());
             context.update(bytes);
@@ -229,10 +230,13 @@ mod tests {
         let (second, _) = key.link(&middle, id(2), entry("{}"));
         assert!(key.verifies(&start, &first) && key.verifies(&middle, &second));
 
-        assert!(!key.verifies(&start, &second), "a missing event is seen");
+        assert!(!key.verifies(&start, &second), "missing event must be detected");
         let altered = AuditEvent { entry: entry("{\"x\":1}"), ..second.clone() };
-        assert!(!key.verifies(&middle, &altered), "a changed event is seen");
-        assert!(!AuditKey::new(1, &[2; 32]).verifies(&middle, &second), "another key does not verify");
+        assert!(!key.verifies(&middle, &altered), "altered event must be detected");
+        assert!(
+            !AuditKey::new(1, &[2; 32]).verifies(&middle, &second),
+            "event must not verify under another key"
+        );
     }
 
     #[test]

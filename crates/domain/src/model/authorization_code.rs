@@ -1,24 +1,24 @@
-//! An authorization code: works once, for 60 seconds.
+//! The authorization code: usable once, within 60 seconds.
 
 use crate::id::{ClientId, ConnectionId};
 use crate::secret::TokenHash;
 use crate::time::Timestamp;
 
-/// A code as stored.
+/// A stored authorization code.
 #[derive(Clone, Debug)]
 pub struct AuthorizationCode {
-    /// How it is remembered.
+    /// The hash of the code.
     pub hash: TokenHash,
-    /// The connection that its exchange activates.
+    /// The connection that the exchange of the code activates.
     pub connection_id: ConnectionId,
-    /// Who may redeem it.
+    /// The client to which the code was issued.
     pub client_id: ClientId,
     /// The redirect URI of the authorization request.
     pub redirect_uri: String,
     /// The PKCE challenge of the authorization request.
     pub code_challenge: Option<String>,
-    /// When it dies.
+    /// The end of the code's lifetime.
     pub expires_at: Timestamp,
-    /// When it was redeemed.
+    /// The time of its exchange.
     pub used_at: Option<Timestamp>,
 }

@@ -1,90 +1,91 @@
-//! An authorization request: a browser on its way from a recipient to a provider and back.
+//! The authorization request: the flow of a browser from a recipient to a provider and back.
 
 use crate::id::{AuthorizationRequestId, ClientId, ConnectionId, ProviderId};
 use crate::scope::Clusters;
-use crate::secret::TokenHash;
+use crate::secret::{TokenHash, TokenHashes};
 use crate::time::Timestamp;
 
 crate::str_enum! {
-    /// How far a request has come. Each step is taken once.
+    /// The progress of an authorization request. Each step is taken at most once.
     pub enum RequestStatus {
-        /// The hub's consent page is shown.
+        /// The hub shows its consent page.
         AwaitingConsent = "awaiting_consent",
-        /// The customer agreed and was sent to the provider.
+        /// The customer consented and was redirected to the provider.
         AtProvider = "at_provider",
-        /// The provider's code is in hand, sealed; its exchange is under way.
+        /// The provider's code is stored, sealed, and is being exchanged.
         Exchanging = "exchanging",
-        /// A connection came of it.
+        /// The request opened a connection.
         Connected = "connected",
-        /// Nothing came of it.
+        /// The request ended without a connection.
         Failed = "failed",
     }
 }
 
-/// A request as stored.
+/// A stored authorization request.
 #[derive(Clone, Debug)]
 pub struct AuthorizationRequest {
-    /// Its id; stands in the consent page's path.
+    /// The id, which is part of the path of the consent page.
     pub id: AuthorizationRequestId,
-    /// The id that the connection will have: what is sealed on the way is bound to it.
+    /// The id of the future connection. Sealed values are bound to it, so they stay readable when the connection opens.
     pub connection_id: ConnectionId,
     /// The recipient.
     pub client_id: ClientId,
     /// The provider.
     pub provider_id: ProviderId,
-    /// Where the answer goes.
+    /// The redirect URI for the response.
     pub redirect_uri: String,
-    /// What was asked for and may be granted.
+    /// The requested data clusters, all of which the recipient may have.
     pub clusters: Clusters,
-    /// The recipient's `state`, returned byte for byte.
+    /// The recipient's `state`, returned unchanged.
     pub client_state: Option<String>,
     /// The recipient's PKCE challenge.
     pub code_challenge: Option<String>,
     /// The language of the pages.
     pub language: String,
-    /// How far it has come.
+    /// The progress.
     pub status: RequestStatus,
-    /// How the browser's flow cookie is remembered.
+    /// The hash of the browser's flow cookie.
     pub cookie_hash: TokenHash,
-    /// The wrapped key that its sealed values, and later the connection's, are under.
+    /// The wrapped key of the sealed values. The connection takes it over.
     pub data_key: Vec<u8>,
-    /// The sealed PKCE verifier towards the provider.
+    /// The sealed PKCE verifier for the provider.
     pub verifier: Option<Vec<u8>>,
     /// The purpose that the consent page showed.
     pub purpose: Option<String>,
-    /// Which page text was agreed to.
+    /// The version of the page text to which the customer consented.
     pub page_version: Option<String>,
-    /// When the customer agreed.
+    /// The time of the consent.
     pub agreed_at: Option<Timestamp>,
-    /// The correlation id that it began with.
+    /// The correlation id of the HTTP exchange that created the request.
     pub correlation_id: String,
-    /// When it began.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it is too old to go on.
+    /// The time after which no step may be taken.
     pub expires_at: Timestamp,
 }
 
-/// Why a step of a request was refused. Each is a page, never a redirect.
+/// Error for a step that must not be taken. It is shown on a page and never redirected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestStepError {
-    /// There is no such request.
+    /// No such request exists.
     Unknown,
-    /// The browser is not the one that began it.
+    /// Another browser started the request.
     ForeignBrowser,
-    /// This step was taken before.
+    /// The step was already taken.
     AlreadyTaken,
-    /// It is too old.
+    /// The request has expired.
     Expired,
 }
 
 impl AuthorizationRequest {
-    /// Whether the browser that holds a cookie may take the step that `from` waits for.
+    /// Ensures that the browser with a cookie may take the step that follows a status.
     pub fn ensure_step_allowed(
         &self,
         from: RequestStatus,
-        cookie: &crate::secret::TokenHashes,
+        cookie: &TokenHashes,
         now: Timestamp,
     ) -> Result<(), RequestStepError> {
+        // The cookie comes first: another browser must not learn the progress of the request.
         if !self.cookie_hash.matches(cookie) {
             return Err(RequestStepError::ForeignBrowser);
         }

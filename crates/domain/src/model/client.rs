@@ -1,4 +1,4 @@
-//! A client: whoever authenticates to the hub with a `parse_client_id`.
+//! Clients: recipients and partners that authenticate to the hub with a `client_id`.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,38 +9,38 @@ use crate::secret::TokenHash;
 use super::audit_event::AuditHead;
 
 crate::str_enum! {
-    /// What a client is.
+    /// The kind of a client.
     pub enum ClientKind {
-        /// Receives data with the customer's consent.
+        /// A data recipient, which reads data with the customer's consent.
         Recipient = "recipient",
-        /// Manages recipients through the API.
+        /// A partner, which manages recipients through the API.
         Partner = "partner",
     }
 }
 
 crate::str_enum! {
-    /// Which authorization face a client may use.
+    /// The authorization API that a client uses.
     pub enum Profile {
-        /// The Flinks-compatible face.
+        /// The Flinks-compatible API.
         Flinks = "flinks",
-        /// The FAPI 2.0 face.
+        /// The FAPI 2.0 API.
         Fapi2 = "fapi2",
     }
 }
 
 crate::str_enum! {
-    /// Whether a client may be served.
+    /// The state of a client.
     pub enum ClientState {
-        /// It may.
+        /// The client may use the hub.
         Active = "active",
-        /// Held: tokens and data are refused, nothing is destroyed, revoking works.
+        /// The client gets no tokens and no data. Its connections remain, and it can revoke them.
         Suspended = "suspended",
-        /// Removed, for good: nothing of it is served or minted any more, its connections end.
+        /// The client was removed permanently. It gets no tokens and no data, and its connections are being ended.
         Closed = "closed",
     }
 }
 
-/// A text that customers read, in the two languages of the pages.
+/// A text for customers, in the two languages of the pages.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LocalizedText {
     /// English.
@@ -49,61 +49,61 @@ pub struct LocalizedText {
     pub fr: String,
 }
 
-/// What a recipient says of itself beyond what the protocol needs. None of it is read on the way of a token.
+/// Descriptive fields of a recipient. No token or data request depends on them.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct ClientProfile {
-    /// What it does.
+    /// A description of the recipient's service.
     pub description: Option<String>,
-    /// Where it is registered: `CA` or `US`.
+    /// The country of registration: `CA` or `US`.
     pub country: Option<String>,
-    /// Its logo.
+    /// The URL of the logo.
     pub logo_uri: Option<String>,
-    /// The terms between it and its customers.
+    /// The URL of the terms between the recipient and its customers.
     pub terms_uri: Option<String>,
-    /// Its site.
+    /// The URL of the website.
     pub client_uri: Option<String>,
-    /// The e-mail addresses of those who answer for it.
+    /// The e-mail addresses of the people responsible for the recipient.
     pub contacts: Vec<String>,
 }
 
-/// A recipient with what it says of itself.
+/// A recipient with its descriptive fields.
 #[derive(Clone, Debug)]
 pub struct Recipient {
     /// The client.
     pub client: Client,
-    /// The rest.
+    /// The descriptive fields.
     pub client_profile: ClientProfile,
 }
 
-/// A client as stored.
+/// A stored client.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Its id.
+    /// The id.
     pub id: ClientId,
-    /// What it is.
+    /// The kind.
     pub kind: ClientKind,
-    /// The partner that manages it; an operator alone does if absent.
+    /// The partner that manages the client; if absent, only operators manage it.
     pub owner_id: Option<ClientId>,
-    /// Which face it uses.
+    /// The authorization API that the client uses.
     pub profile: Profile,
-    /// Whether it may be served.
+    /// The state.
     pub state: ClientState,
-    /// Its name, exactly as customers should see it.
+    /// The name, exactly as customers see it.
     pub name: String,
-    /// Why it reads data, as customers should see it.
+    /// The purpose of reading data, as customers see it.
     pub purpose: LocalizedText,
-    /// The most it may ask for.
+    /// The largest scope that the client may request.
     pub scope: Clusters,
-    /// Where answers may go: compared as exact strings (RFC 9700 §2.1).
+    /// The registered redirect URIs, compared as exact strings (RFC 9700 §2.1).
     pub redirect_uris: Vec<String>,
-    /// How its secret is remembered.
+    /// The hash of the client secret.
     pub secret_hash: TokenHash,
-    /// Counts regenerated secrets; ends the client's own tokens.
+    /// The number of the current secret. A new secret invalidates the tokens issued to the client itself.
     pub credential_generation: i64,
-    /// Whether an authorization request must carry a PKCE challenge.
+    /// Authorization requests must contain a PKCE challenge.
     pub require_pkce: bool,
-    /// The longest consent it asks for, in days; the hub's maximum if absent.
+    /// The longest consent that the client requests, in days; if absent, the hub's maximum.
     pub max_duration_days: Option<u16>,
-    /// The end of its audit chain.
+    /// The end of the client's audit chain.
     pub audit: AuditHead,
 }

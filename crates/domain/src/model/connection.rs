@@ -1,4 +1,4 @@
-//! The connection: one customer's standing permission for one recipient to read from one provider.
+//! The connection: the permission of one recipient to read the data of one customer at one provider.
 
 use std::time::Duration;
 
@@ -10,102 +10,102 @@ use super::audit_event::{Actor, AuditHead};
 use super::provider::ProviderSettings;
 
 crate::str_enum! {
-    /// Why a connection ended.
+    /// The cause of the end of a connection.
     pub enum EndCause {
-        /// The recipient revoked it.
+        /// The recipient revoked the connection.
         Recipient = "recipient",
-        /// The customer ended it.
+        /// The customer ended the connection.
         Customer = "customer",
-        /// The provider ended it.
+        /// The provider ended the grant.
         Provider = "provider",
-        /// An operator ended it.
+        /// An operator ended the connection.
         Operator = "operator",
-        /// The recipient's partner ended it.
+        /// The recipient's partner ended the connection.
         Partner = "partner",
         /// The recipient was removed.
         ClientRemoved = "client_removed",
         /// The provider was removed.
         ProviderRemoved = "provider_removed",
-        /// A newer login of the same customer took its place.
+        /// A newer connection of the same customer replaced it.
         Replaced = "replaced",
-        /// Its authorization code was used twice.
+        /// The authorization code was used twice.
         CodeReplayed = "code_replayed",
-        /// The consent came to its end.
+        /// The consent expired.
         ConsentEnd = "consent_end",
-        /// Its refresh token was not used for too long.
+        /// The refresh token expired after inactivity.
         Idle = "idle",
-        /// Its authorization code was never redeemed.
+        /// The authorization code was never exchanged.
         NeverRedeemed = "never_redeemed",
     }
 }
 
 crate::str_enum! {
-    /// The state as one word; what the database stores.
+    /// The stored status of a connection.
     pub enum ConnectionStatus {
-        /// The provider agreed, the recipient has not redeemed the code yet.
+        /// The provider granted access; the recipient has not exchanged the code yet.
         Pending = "pending",
-        /// Data may flow.
+        /// Data can be read.
         Active = "active",
-        /// Ended by somebody.
+        /// A party ended the connection.
         Revoked = "revoked",
-        /// Ended by time.
+        /// The connection ended because of its age or inactivity.
         Expired = "expired",
-        /// Never redeemed.
+        /// The code was never exchanged.
         Abandoned = "abandoned",
     }
 }
 
 crate::str_enum! {
-    /// What the provider knows of an end.
+    /// The status of the revocation at the provider after a connection has ended.
     pub enum UpstreamRevocation {
-        /// It is being told.
+        /// A job will revoke the token, or is doing so.
         Pending = "pending",
-        /// It said yes.
+        /// The provider accepted the revocation.
         Accepted = "accepted",
-        /// It was seen to refuse the old token.
+        /// The provider was observed to reject the revoked token.
         Verified = "verified",
-        /// It said no.
+        /// The provider refused the revocation.
         Refused = "refused",
-        /// A refresh died without a word: a token that we never saw may live there.
+        /// A refresh had no known outcome. The provider may have issued a token that the hub never stored.
         Unknown = "unknown",
-        /// It offers no way to be told.
+        /// The provider offers no revocation.
         Unsupported = "unsupported",
-        /// It told us, or there is nothing to tell.
+        /// The provider ended the grant itself, or there is nothing to revoke.
         NotNeeded = "not_needed",
-        /// It could not be told in time; a person must look.
+        /// The provider could not be notified in time; manual action required.
         Failed = "failed",
     }
 }
 
-/// How a connection ended. Ends are final.
+/// The end of a connection. It is final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndDetails {
-    /// Why.
+    /// The cause.
     pub cause: EndCause,
-    /// By whom.
+    /// The party that ended the connection.
     pub actor: Actor,
-    /// When.
+    /// The time of the end.
     pub at: Timestamp,
 }
 
-/// Where a connection stands.
+/// The state of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConnectionState {
-    /// The provider agreed; waits for the exchange until then.
+    /// The provider granted access; the connection waits for the exchange of its code.
     Pending {
-        /// The end of the code's life.
+        /// The expiry of the code.
         until: Timestamp,
     },
-    /// Data may flow.
+    /// Data can be read.
     Active,
-    /// Over.
+    /// The connection has ended.
     Ended(EndDetails),
 }
 
-/// A connection as stored.
+/// A stored connection.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// Its id; also the FDX consent id and the grant id.
+    /// The id, which is also the FDX consent id and the grant id.
     pub id: ConnectionId,
     /// The recipient.
     pub client_id: ClientId,
@@ -113,71 +113,70 @@ pub struct Connection {
     pub provider_id: ProviderId,
     /// The customer.
     pub customer_id: CustomerId,
-    /// The customer's name towards this recipient.
+    /// The subject identifier of the customer at this recipient.
     pub sub: String,
-    /// Where it stands.
+    /// The state.
     pub state: ConnectionState,
-    /// The last agreed terms.
+    /// The version of the current terms.
     pub terms_version: i64,
-    /// Ends access tokens: those of another generation are refused.
+    /// The number of the current access tokens. Tokens of another generation are rejected.
     pub token_generation: i64,
-    /// Fences refreshes at the provider.
+    /// The version of the provider's tokens. A refresh stores its result only if the version has not changed.
     pub credential_version: i64,
-    /// When the consent ends.
+    /// The end of the consent.
     pub expires_at: Timestamp,
-    /// What the provider knows of the end.
+    /// The status of the revocation at the provider.
     pub provider_revocation: UpstreamRevocation,
-    /// The end of its audit chain.
+    /// The end of the connection's audit chain.
     pub audit: AuditHead,
 }
 
-/// What a customer agreed to. Versioned: a change is a new version.
+/// The terms to which a customer consented. A change creates a new version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// What may be read.
+    /// The data clusters.
     pub clusters: Clusters,
-    /// Of which accounts (the provider's ids); all that the provider shows if absent.
+    /// The accounts, by the provider's ids; if absent, every account that the provider returns.
     pub accounts: Option<Vec<String>>,
-    /// The purpose that was shown.
+    /// The displayed purpose.
     pub purpose: String,
-    /// The language it was shown in.
+    /// The language of the page.
     pub language: String,
-    /// Which page text was shown (its version).
+    /// The version of the page text.
     pub page_version: String,
-    /// Until when.
+    /// The end of the consent.
     pub expires_at: Timestamp,
-    /// When the customer agreed.
+    /// The time of the consent.
     pub agreed_at: Timestamp,
 }
 
-/// What ending a connection means for its row and its provider.
+/// The changes of a connection's row when it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndTransition {
     /// The new status.
     pub status: ConnectionStatus,
-    /// Why, by whom, when.
+    /// Cause, actor and time.
     pub end: EndDetails,
-    /// What the provider knows, to begin with.
+    /// The initial status of the revocation at the provider.
     pub provider_revocation: UpstreamRevocation,
 }
 
-/// What is known of the provider's side when a connection ends.
+/// Facts about the provider's side of a connection that is being ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is found out by itself")]
+#[expect(clippy::struct_excessive_bools, reason = "the four facts are independent of each other")]
 pub struct UpstreamState {
-    /// Whether the provider offers a way to be told.
+    /// The provider offers revocation.
     pub supports_revocation: bool,
-    /// Whether a refresh token is in hand.
+    /// The hub has a refresh token of the provider.
     pub has_refresh_token: bool,
-    /// Whether a refresh began and has neither stored its answer nor given up: it may bring a token yet, or die
-    /// with one that nobody saw.
+    /// A refresh is in flight or has no known outcome; the provider may have issued a token that is not stored.
     pub refresh_outcome_unknown: bool,
-    /// Whether another live connection hangs from the same grant: to revoke would end that one too.
+    /// Another live connection uses the same grant, which a revocation would end too.
     pub grant_shared: bool,
 }
 
 impl UpstreamState {
-    /// From what is held. A refresh that is under way hands its token to a job of its own, if it lives to.
+    /// Determines the facts from stored values. `lease` is the expiry of the lease of a refresh.
     pub fn new(
         settings: &ProviderSettings,
         has_refresh_token: bool,
@@ -187,6 +186,8 @@ impl UpstreamState {
         Self {
             supports_revocation: !settings.revoke.is_empty(),
             has_refresh_token,
+            // Even an expired lease counts: a refresh that finished would have released it. One that still runs queues
+            // a revocation job for the token that it gets.
             refresh_outcome_unknown: lease.is_some(),
             grant_shared,
         }
@@ -196,6 +197,7 @@ impl UpstreamState {
         if !self.supports_revocation {
             UpstreamRevocation::Unsupported
         } else if self.grant_shared {
+            // The last connection of the grant revokes it.
             UpstreamRevocation::NotNeeded
         } else if self.has_refresh_token {
             UpstreamRevocation::Pending
@@ -207,12 +209,12 @@ impl UpstreamState {
     }
 }
 
-/// The connection has already ended.
+/// Error for a connection that has already ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlreadyEndedError(pub EndDetails);
 
 impl Connection {
-    /// The one transition to an end, whatever the cause.
+    /// Computes the transition to the end, the same for every cause.
     pub fn end(&self, end: EndDetails, upstream: UpstreamState) -> Result<EndTransition, AlreadyEndedError> {
         if let ConnectionState::Ended(previous_end) = &self.state {
             return Err(AlreadyEndedError(previous_end.clone()));
@@ -226,7 +228,7 @@ impl Connection {
 }
 
 impl EndCause {
-    /// The status that an end of this cause leads to.
+    /// Returns the status of a connection that ended by this cause.
     pub const fn status(self) -> ConnectionStatus {
         match self {
             Self::ConsentEnd | Self::Idle => ConnectionStatus::Expired,
@@ -236,7 +238,8 @@ impl EndCause {
     }
 }
 
-/// Why time ends a connection now, if it does. `last_used_at` is of its refresh token.
+/// Returns the cause of a connection's end if it is due by time. `last_used_at` is the last use of its refresh token,
+/// and `idle` the time after which an unused token expires.
 pub fn expiry_cause(
     connection: &Connection,
     last_used_at: Option<Timestamp>,
@@ -252,17 +255,18 @@ pub fn expiry_cause(
     }
 }
 
-/// The longest account id of a provider: a longer one could not be shown to a recipient.
+/// The maximum length of a provider's account id. A longer one would not fit into the id that recipients see.
 pub const MAX_ACCOUNT_ID_BYTES: usize = 150;
 const MAX_ACCOUNTS: usize = 1000;
 const MAX_GRANT_ID_BYTES: usize = 255;
 
-/// Whether a provider's list of the chosen accounts can be kept: it is read at every use of the connection.
+/// Returns whether a provider's list of consented accounts may be stored. The limits exist because every use of the
+/// connection reads the list.
 pub fn is_valid_account_list(ids: &[String]) -> bool {
     ids.len() <= MAX_ACCOUNTS && ids.iter().all(|id| is_short_text(id, MAX_ACCOUNT_ID_BYTES))
 }
 
-/// Whether a provider's name of a grant can be kept.
+/// Returns whether a provider's grant id may be stored.
 pub fn is_valid_grant_id(id: &str) -> bool {
     is_short_text(id, MAX_GRANT_ID_BYTES)
 }
@@ -271,7 +275,7 @@ fn is_short_text(text: &str, max_bytes: usize) -> bool {
     (1..=max_bytes).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-/// When a consent ends: the earliest of the recipient's registered duration and the hub's maximum.
+/// Returns the end of a consent: after the recipient's registered duration, but at most the hub's maximum.
 pub fn consent_expiry(agreed_at: Timestamp, registered_days: Option<u16>, maximum: Duration) -> Timestamp {
     const DAY: Duration = Duration::from_hours(24);
     let registered = registered_days.map_or(maximum, |days| DAY * u32::from(days));

@@ -1,4 +1,4 @@
-//! Deferred work that commits with what caused it (the outbox).
+//! Deferred work that is committed together with its cause (transactional outbox).
 
 use std::time::Duration;
 
@@ -8,29 +8,29 @@ use crate::time::Timestamp;
 use super::connection::UpstreamRevocation;
 
 crate::str_enum! {
-    /// What a job does.
+    /// The kind of a job.
     pub enum JobKind {
-        /// Tells the provider that a connection has ended.
+        /// Revokes the tokens of an ended connection at the provider.
         RevokeAtProvider = "revoke_at_provider",
-        /// Revokes what is in hand at the provider of an authorization that failed on the way.
+        /// Revokes the obtained tokens of an authorization that failed.
         RevokeOrphanedGrant = "revoke_orphaned_grant",
-        /// Asks the provider once more with the code of an exchange that broke off, and revokes what comes.
+        /// Repeats an interrupted exchange of the provider's code and revokes the tokens that result.
         RecoverAuthorizationCode = "recover_authorization_code",
-        /// Has the provider register a recipient's own client, and activates the registration with it.
+        /// Registers an upstream client at the provider (RFC 7591) and activates the registration.
         RegisterUpstreamClient = "register_upstream_client",
-        /// Has the provider delete a client of a recipient's own that is of no more use.
+        /// Deletes an upstream client that is no longer needed at the provider (RFC 7592).
         DeleteUpstreamClient = "delete_upstream_client",
     }
 }
 
 crate::str_enum! {
-    /// Where a job stands.
+    /// The state of a job.
     pub enum JobState {
-        /// To be done when due.
+        /// The job runs when it is due.
         Pending = "pending",
-        /// Done; its sealed token is gone.
+        /// The job is done; its sealed token was deleted.
         Done = "done",
-        /// Given up after the time allowed, or refused for good; a person must look.
+        /// The retry window is over or the provider refused permanently; manual action required.
         Failed = "failed",
     }
 }
@@ -38,106 +38,106 @@ crate::str_enum! {
 crate::str_enum! {
     /// The state of an orphaned grant after its job has ended.
     pub enum OrphanedGrantStatus {
-        /// The provider has revoked it.
+        /// The provider has revoked the grant.
         Revoked = "revoked",
         /// The grant may still be active at the provider.
         PossiblyActive = "possibly_active",
     }
 }
 
-/// A job as leased by a worker.
+/// A job that a worker has leased.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Its id.
+    /// The id.
     pub id: JobId,
-    /// What it does.
+    /// The kind.
     pub kind: JobKind,
-    /// The connection it is about, to which the sealed token is bound; none if it is about a registration.
+    /// The connection, to which the sealed token is bound; absent if the job concerns a registration.
     pub connection_id: Option<ConnectionId>,
-    /// The provider to tell.
+    /// The provider that the job calls.
     pub provider_id: ProviderId,
-    /// The recipient that it is for, where the provider has a client for each.
+    /// The recipient, if the provider has an upstream client for each registration.
     pub client_id: Option<ClientId>,
-    /// The wrapped key that the token is sealed under; empty if there is nothing that is sealed.
+    /// The wrapped key of the sealed values; empty if there are none.
     pub data_key: Vec<u8>,
-    /// The sealed token, the sealed code of an exchange that broke off, or how to delete a client, sealed.
+    /// The sealed token; for an interrupted exchange the sealed code, for a deletion the client configuration access.
     pub token: Vec<u8>,
-    /// The sealed PKCE verifier of that code.
+    /// The sealed PKCE verifier of an interrupted exchange.
     pub verifier: Option<Vec<u8>>,
-    /// The keyed hash of the customer's identity, where no connection tells whose token it is.
+    /// The keyed hash of the customer's identity, if no connection identifies the customer of the token.
     pub identity: Option<Vec<u8>>,
-    /// Whether a refresh died without a word, so that a token which we never saw may live.
+    /// A refresh had no known outcome, so the provider may have issued another token that is not stored.
     pub refresh_outcome_unknown: bool,
-    /// Tries so far.
+    /// The number of previous attempts.
     pub attempt: u32,
-    /// Its own entropy, for the spread of its back-off.
+    /// The entropy for the jitter of the back-off.
     pub seed: Seed,
-    /// When it is given up.
+    /// The end of the retry window.
     pub retry_until: Timestamp,
 }
 
-/// How a try went.
+/// The outcome of one attempt to run a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptOutcome {
-    /// The provider said yes.
+    /// The provider accepted the call.
     Accepted,
-    /// The provider said no, and would say so again.
+    /// The provider refused the call, and a retry would not change that.
     Refused,
-    /// The provider knows no more of what is in hand: there is nothing left to try.
+    /// The provider does not know the token, code or client; there is nothing left to do.
     AlreadyGone,
-    /// A live connection hangs from the same grant: to revoke would end that one too.
+    /// A live connection uses the same grant, which a revocation would end too.
     Superseded,
-    /// It must wait for something else, however long that takes: the time allowed begins when it need not wait.
+    /// The job waits for something else, for any time. The retry window starts when nothing blocks it.
     Blocked,
-    /// It may go better later; the provider may have said when.
+    /// A later attempt may succeed.
     RetryLater {
-        /// `Retry-After`, if it was given.
+        /// The value of `Retry-After`, if the provider sent it.
         retry_after: Option<Duration>,
     },
 }
 
-/// What becomes of a job after a try.
+/// The state of a job after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStep {
-    /// Finished.
+    /// The job is done.
     Done,
-    /// Over without success.
+    /// The job has failed.
     Failed,
-    /// Again at this time.
+    /// The job is due again at this time.
     Retry(Timestamp),
 }
 
-/// A job as a person looks after it: what was given up can be tried again or closed.
+/// The part of a job that decides whether an operator may retry or close it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ManagedJob {
-    /// What it does.
+    /// The kind.
     pub kind: JobKind,
-    /// Where it stands.
+    /// The state.
     pub state: JobState,
-    /// Whether it holds a sealed token still.
+    /// The job still has its sealed token.
     pub has_token: bool,
 }
 
-/// Why a person can do nothing with a job.
+/// Error for a job that an operator cannot retry or close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveJobError {
-    /// It was not given up.
-    #[error("The job is {0}: only one that has failed can be retried or closed")]
+    /// The job has not failed.
+    #[error("The job is {0}; only a failed job can be retried or closed")]
     NotFailed(JobState),
-    /// The provider has refused it for good and its token is gone.
-    #[error("The job holds no token any more: it can only be closed")]
+    /// The provider refused permanently, and the token was deleted.
+    #[error("The token of the job was deleted; the job can only be closed")]
     NoToken,
 }
 
 impl ManagedJob {
-    /// It is tried again, from the first try on.
+    /// Returns the state after the job is scheduled again, with a new retry window.
     pub fn retry(self) -> Result<JobState, ResolveJobError> {
         self.ensure_failed()?;
         let can_retry = self.has_token || !self.kind.needs_token();
         if can_retry { Ok(JobState::Pending) } else { Err(ResolveJobError::NoToken) }
     }
 
-    /// Nobody tries it again, and its token goes. What the provider knows stays as it is.
+    /// Returns the state after the job is closed: its token is deleted, and no further attempt is made.
     pub fn close(self) -> Result<JobState, ResolveJobError> {
         self.ensure_failed()?;
         Ok(JobState::Done)
@@ -149,8 +149,8 @@ impl ManagedJob {
 }
 
 impl JobKind {
-    /// Whether there is nothing to do without a token in hand.
     const fn needs_token(self) -> bool {
+        // A registration starts without a token; every other kind revokes or deletes something with it.
         !matches!(self, Self::RegisterUpstreamClient)
     }
 }
@@ -159,13 +159,14 @@ const INITIAL_BACKOFF: Duration = Duration::from_secs(5);
 const MAX_BACKOFF: Duration = Duration::from_hours(6);
 
 impl Job {
-    /// What the provider knows of the end after a step; unchanged if there is nothing new.
+    /// Returns the new revocation status of the connection after an attempt; `None` if it does not change.
     pub fn provider_revocation_after(
         &self,
         attempt: AttemptOutcome,
         step: JobStep,
     ) -> Option<UpstreamRevocation> {
         match (attempt, step) {
+            // The provider revoked the token that the hub has, but another one may exist.
             (AttemptOutcome::Accepted, _) if self.refresh_outcome_unknown => {
                 Some(UpstreamRevocation::Unknown)
             }
@@ -177,7 +178,7 @@ impl Job {
         }
     }
 
-    /// What became of the grant that an orphan's job is about; none while that is open.
+    /// Returns the status of the orphaned grant after an attempt; `None` while it is open, and for jobs of other kinds.
     pub fn orphaned_grant_after(
         &self,
         attempt: AttemptOutcome,
@@ -192,11 +193,12 @@ impl Job {
             (_, AttemptOutcome::Accepted, _) if !self.refresh_outcome_unknown => {
                 Some(OrphanedGrantStatus::Revoked)
             }
+            // Without an accepted revocation nothing proves that the grant has ended.
             _ => Some(OrphanedGrantStatus::PossiblyActive),
         }
     }
 
-    /// What to do after a try that ended at `now`.
+    /// Returns the next step after an attempt that ended at `now`.
     pub fn next_step(&self, attempt: AttemptOutcome, now: Timestamp) -> JobStep {
         match attempt {
             AttemptOutcome::Accepted | AttemptOutcome::AlreadyGone | AttemptOutcome::Superseded => {
@@ -205,6 +207,7 @@ impl Job {
             AttemptOutcome::Refused => JobStep::Failed,
             AttemptOutcome::Blocked => JobStep::Retry(now.plus(self.backoff())),
             AttemptOutcome::RetryLater { retry_after } => {
+                // A provider may ask for a longer pause, but not for one that would use up the retry window.
                 let wait = self.backoff().max(retry_after.unwrap_or_default().min(MAX_BACKOFF));
                 let due = now.plus(wait);
                 if due >= self.retry_until { JobStep::Failed } else { JobStep::Retry(due) }
@@ -212,9 +215,10 @@ impl Job {
         }
     }
 
-    /// `min(5 s × 4ⁿ, 6 h)`, spread by ± 20 % from the job's own seed.
+    /// Returns the delay before the next attempt: min(5 s × 4ⁿ, 6 h) ± 20 %.
     fn backoff(&self) -> Duration {
         let base = INITIAL_BACKOFF.saturating_mul(4_u32.saturating_pow(self.attempt)).min(MAX_BACKOFF);
+        // The jitter comes from the stored seed, so that a repeated transaction computes the same time.
         let draw = self.seed.bytes()[self.attempt as usize % 16];
         let percent = 80 + u32::from(draw) * 40 / 255;
         base * percent / 100
@@ -294,7 +298,7 @@ mod tests {
                 status_after(kind, AttemptOutcome::Superseded, in_time),
                 Some(OrphanedGrantStatus::PossiblyActive)
             );
-            assert_eq!(status_after(kind, later, in_time), None, "it is tried again");
+            assert_eq!(status_after(kind, later, in_time), None, "{kind} is retried");
             assert_eq!(
                 status_after(kind, later, NOW),
                 Some(OrphanedGrantStatus::PossiblyActive),
@@ -307,7 +311,7 @@ mod tests {
             assert_eq!(
                 status_after(kind, AttemptOutcome::Accepted, NOW),
                 None,
-                "{kind} is about no grant that is nobody's"
+                "{kind} concerns no orphaned grant"
             );
         }
     }
@@ -315,11 +319,10 @@ mod tests {
     #[test]
     fn only_failed_jobs_can_be_retried_or_closed() {
         for state in JobState::ALL.iter().copied() {
-            let managed_job =
-                |holds_token| ManagedJob { kind: JobKind::RevokeAtProvider, state, has_token: holds_token };
+            let managed_job = |has_token| ManagedJob { kind: JobKind::RevokeAtProvider, state, has_token };
             if state == JobState::Failed {
                 let register = ManagedJob { kind: JobKind::RegisterUpstreamClient, state, has_token: false };
-                assert_eq!(register.retry(), Ok(JobState::Pending), "it needs nothing in hand");
+                assert_eq!(register.retry(), Ok(JobState::Pending), "registration needs no token");
                 assert_eq!(managed_job(true).retry(), Ok(JobState::Pending));
                 assert_eq!(managed_job(false).retry(), Err(ResolveJobError::NoToken));
                 assert_eq!(
@@ -340,7 +343,7 @@ mod tests {
         assert_eq!(job.next_step(AttemptOutcome::RetryLater { retry_after: None }, NOW), JobStep::Failed);
         assert!(
             matches!(job.next_step(AttemptOutcome::Blocked, NOW), JobStep::Retry(_)),
-            "it waits for a person, say"
+            "blocked job must not fail"
         );
         assert_eq!(job.next_step(AttemptOutcome::Accepted, NOW), JobStep::Done);
         assert_eq!(job.next_step(AttemptOutcome::AlreadyGone, NOW), JobStep::Done);

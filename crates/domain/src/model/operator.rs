@@ -1,4 +1,4 @@
-//! Those who run the hub, known by tokens: named, with a role, expiring.
+//! Operators of the hub: tokens with a name, a role and an expiry.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use crate::time::Timestamp;
 use super::audit_event::AuditHead;
 
 crate::str_enum! {
-    /// What an operator may do; each role may also do what those before it may.
+    /// The role of an operator. Each role includes the permissions of the roles before it.
     pub enum Role {
-        /// Looks.
+        /// Reads everything.
         Viewer = "viewer",
-        /// Ends connections, holds providers, settles jobs.
+        /// Ends connections, pauses providers, and retries or closes jobs.
         Operator = "operator",
-        /// Makes and removes operators.
+        /// Adds and removes operators.
         Admin = "admin",
     }
 }
 
 impl Role {
-    /// Whether this role may do what `least` may.
+    /// Returns whether this role includes the permissions of another.
     pub const fn covers(self, required: Self) -> bool {
         self.rank() >= required.rank()
     }
@@ -35,40 +35,40 @@ impl Role {
     }
 }
 
-/// The longest that an operator's token may live.
+/// The maximum lifetime of an operator's token.
 pub const MAX_OPERATOR_TOKEN_TTL: Duration = Duration::from_hours(366 * 24);
 
-/// How long the token lives that makes the first admin.
+/// The lifetime of a bootstrap token.
 pub const BOOTSTRAP_TOKEN_TTL: Duration = Duration::from_hours(24);
 
-/// The name of the token that makes the first admin.
+/// The name of the bootstrap token.
 pub const BOOTSTRAP_TOKEN_NAME: &str = "bootstrap";
 
-/// An operator's token as stored.
+/// A stored operator token.
 #[derive(Clone, Debug)]
 pub struct OperatorToken {
-    /// Its id; what the record names as the actor.
+    /// The id, which the audit log shows as the actor.
     pub id: OperatorId,
-    /// Its name: one that lives has a name of its own.
+    /// The name, unique among the tokens that have not ended.
     pub name: String,
-    /// What it may do.
+    /// The role.
     pub role: Role,
-    /// Whether it makes the first admin, once, and may do nothing else.
+    /// The token is a bootstrap token, which can only create the first administrator, once.
     pub bootstrap: bool,
-    /// How it is remembered.
+    /// The hash of the token.
     pub hash: TokenHash,
-    /// When it was made.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it dies.
+    /// The end of the token's lifetime.
     pub expires_at: Timestamp,
-    /// When it was removed or spent.
+    /// The time of removal or, for a bootstrap token, of its use.
     pub ended_at: Option<Timestamp>,
-    /// The end of its audit chain.
+    /// The end of the operator's audit chain.
     pub audit: AuditHead,
 }
 
 impl OperatorToken {
-    /// Whether it may be used.
+    /// Returns whether the token has neither ended nor expired.
     pub fn is_usable(&self, now: Timestamp) -> bool {
         self.ended_at.is_none() && now < self.expires_at
     }

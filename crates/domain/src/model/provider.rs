@@ -1,4 +1,4 @@
-//! A data provider: configuration, not code.
+//! Data providers: described by settings, not by code.
 
 use std::collections::BTreeMap;
 
@@ -11,51 +11,51 @@ use crate::scope::{Clusters, DataCluster};
 use super::audit_event::AuditHead;
 
 crate::str_enum! {
-    /// Whether a provider takes part.
+    /// The state of a provider.
     pub enum ProviderState {
-        /// It does.
+        /// The provider is in use.
         Active = "active",
-        /// Held by an operator: tokens are issued, data answers 503.
+        /// An operator paused the provider: tokens are issued, data requests get 503.
         Paused = "paused",
-        /// Leaving: as paused, and nothing new is connected.
+        /// The provider is being withdrawn: as paused, and new connections are rejected.
         Retired = "retired",
-        /// Held by the hub, because too many refreshes failed at once.
+        /// The hub paused the provider because too many refreshes failed within a short time.
         AutoPaused = "auto_paused",
     }
 }
 
 crate::str_enum! {
-    /// Who owns a provider's row.
+    /// The source that owns the settings of a provider.
     pub enum ProviderSource {
-        /// The configuration file: written at each start, refused for change by the API.
+        /// The configuration file. It is written to the store at each start, and the API rejects changes.
         Config = "config",
-        /// The API.
+        /// The admin API.
         Api = "api",
     }
 }
 
-/// A provider as stored.
+/// A stored provider.
 #[derive(Clone, Debug)]
 pub struct Provider {
-    /// Its id.
+    /// The id.
     pub id: ProviderId,
-    /// Whether it takes part.
+    /// The state.
     pub state: ProviderState,
-    /// Who owns the row.
+    /// The source that owns the settings.
     pub source: ProviderSource,
-    /// How to speak with it.
+    /// The settings.
     pub settings: ProviderSettings,
-    /// The end of its audit chain.
+    /// The end of the provider's audit chain.
     pub audit: AuditHead,
 }
 
-/// The provider is retired.
+/// Error for a provider that is retired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the provider is retired: it takes nobody any more")]
+#[error("the provider is retired and accepts no recipients")]
 pub struct ProviderRetiredError;
 
 impl Provider {
-    /// Whether recipients may come to it: one that is held takes them later, one that leaves takes nobody any more.
+    /// Ensures that recipients may be registered. A paused provider will be released later; a retired one will not.
     pub const fn ensure_accepts_recipients(&self) -> Result<(), ProviderRetiredError> {
         match self.state {
             ProviderState::Active | ProviderState::Paused | ProviderState::AutoPaused => Ok(()),
@@ -64,117 +64,118 @@ impl Provider {
     }
 }
 
-/// How to speak with a provider.
+/// The settings of a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderSettings {
-    /// Its name, as customers know it.
+    /// Name, as customers know it.
     pub name: String,
     /// ISO 3166 country.
     pub country: String,
-    /// Its issuer identifier: checked against `iss` of the callback where the provider sends one (RFC 9207).
+    /// Issuer identifier. It is compared with `iss` of the callback if the provider sends one (RFC 9207).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
-    /// Where the customer's browser goes.
+    /// Authorization endpoint, to which the customer's browser is redirected.
     pub authorization_endpoint: String,
-    /// Where codes and refresh tokens are exchanged.
+    /// Token endpoint.
     pub token_endpoint: String,
-    /// RFC 7009 endpoint.
+    /// Revocation endpoint (RFC 7009).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation_endpoint: Option<String>,
-    /// The hub's client there.
+    /// Client id of the hub at this provider.
     pub client_id: String,
-    /// Where the hub's secret is kept.
+    /// Location of the hub's client secret.
     pub client_secret: SecretSource,
-    /// Whose client is used there.
+    /// Client that is used at this provider.
     #[serde(default, skip_serializing_if = "UpstreamClientMode::is_shared")]
     pub upstream_client: UpstreamClientMode,
-    /// How it registers a client for each registration by itself (RFC 7591). Goes with `registration` alone.
+    /// Dynamic client registration (RFC 7591), which creates a client for each registration. Requires
+    /// `upstream_client` to be `registration`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dynamic_registration: Option<DynamicRegistration>,
-    /// How the hub authenticates.
+    /// Authentication method of the hub at the token endpoint.
     #[serde(default)]
     pub auth: ClientAuthentication,
-    /// Its FDX resource server.
+    /// FDX resource server.
     pub fdx: FdxEndpoint,
-    /// Its site, for people.
+    /// URL of the provider's website.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The kinds of accounts that it has; all that the connector can read if it is empty.
+    /// Account types that the provider offers; if empty, every type that the hub supports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub account_types: Vec<AccountType>,
-    /// What each cluster is called there; a cluster that is absent is not offered.
+    /// Scope value of the provider for each data cluster. A cluster that is absent is not offered.
     pub scopes: BTreeMap<DataCluster, String>,
-    /// Who names the recipient to the customer.
+    /// Party that shows the consent page with the recipient's name.
     #[serde(default)]
     pub consent_shown_by: ConsentShownBy,
-    /// What a grant at the provider hangs from.
+    /// Extent of a grant at this provider.
     #[serde(default)]
     pub grant_scope: GrantScope,
-    /// Whence the customer's identity comes.
+    /// Source of the customer's identity.
     #[serde(default)]
     pub customer_identity: CustomerIdentity,
-    /// The field of the token reply that names the accounts which the customer chose, if it has one.
+    /// Field of the token response that lists the accounts which the customer selected, if the provider sends one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accounts_field: Option<String>,
-    /// The field of the token reply that names the grant, if it has one.
+    /// Field of the token response that contains the grant id, if the provider sends one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant_field: Option<String>,
-    /// How ends are told, in this order; empty if the provider offers no way.
+    /// Revocation methods, in order of preference; empty if the provider offers none.
     #[serde(default)]
     pub revoke: Vec<RevokeMethod>,
 }
 
 impl ProviderSettings {
-    /// The clusters that it offers.
+    /// Returns the data clusters that the provider offers.
     pub fn clusters(&self) -> Clusters {
         self.scopes.keys().copied().collect()
     }
 
-    /// Whether it has accounts of a kind.
-    pub fn has_account_type(&self, kind: AccountType) -> bool {
-        self.account_types.is_empty() || self.account_types.contains(&kind)
+    /// Returns whether the provider offers an account type.
+    pub fn has_account_type(&self, account_type: AccountType) -> bool {
+        self.account_types.is_empty() || self.account_types.contains(&account_type)
     }
 
-    /// The scope to ask for, in its own words.
+    /// Translates data clusters to a scope of the provider.
     pub fn scope_for(&self, clusters: Clusters) -> String {
-        let words: Vec<&str> =
+        let values: Vec<&str> =
             clusters.iter().filter_map(|c| self.scopes.get(&c)).map(String::as_str).collect();
-        words.join(" ")
+        values.join(" ")
     }
 
-    /// What its scope words mean, unknown ones left out.
+    /// Translates a scope of the provider to data clusters. Unknown values are ignored.
     pub fn clusters_from_scope(&self, scope: &str) -> Clusters {
         let granted: Vec<&str> = scope.split(' ').collect();
-        self.scopes.iter().filter(|(_, word)| granted.contains(&word.as_str())).map(|(c, _)| *c).collect()
+        self.scopes.iter().filter(|(_, value)| granted.contains(&value.as_str())).map(|(c, _)| *c).collect()
     }
 }
 
-/// Where a secret is kept: never in the configuration itself, and never in the open.
+/// Location of a secret. The configuration never contains the secret itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SecretSource {
-    /// A file whose content, without trailing line ends, is the secret.
+    /// Path of a file that contains the secret. Trailing line breaks are ignored.
     File(String),
-    /// An environment variable.
+    /// Name of an environment variable.
     Env(String),
-    /// The store, sealed: what an operator brought through the API. The configuration cannot name it.
+    /// The store, which contains the sealed secret that an operator sent to the API. Not allowed in the configuration.
     Sealed,
 }
 
-/// How the hub authenticates at a provider.
+/// Authentication method at the token endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuthentication {
     /// HTTP Basic (RFC 6749 §2.3.1).
     #[default]
     ClientSecretBasic,
-    /// Form fields (RFC 6749 §2.3.1).
+    /// Form parameters (RFC 6749 §2.3.1).
     ClientSecretPost,
 }
 
 impl ClientAuthentication {
-    /// The word of RFC 7591 §2.
+    /// Returns the name of the method in RFC 7591 §2.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ClientSecretBasic => "client_secret_basic",
@@ -183,43 +184,43 @@ impl ClientAuthentication {
     }
 }
 
-/// An FDX resource server.
+/// FDX resource server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FdxEndpoint {
-    /// The URL that paths such as `/accounts` are appended to.
+    /// Base URL, to which paths such as `/accounts` are appended.
     pub base_url: String,
-    /// Its wire format.
+    /// Version of FDX.
     pub version: FdxVersion,
 }
 
-/// The wire format of an FDX resource server.
+/// Version of FDX of a resource server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum FdxVersion {
-    /// 5.x: entities wrapped by kind.
+    /// FDX 5.x.
     #[serde(rename = "5")]
     V5,
-    /// 6.x: entities flat, pages by keys.
+    /// FDX 6.x.
     #[serde(rename = "6")]
     V6,
 }
 
 crate::str_enum! {
-    /// A kind of accounts: the key of FDX 5 that an account stands below.
+    /// An account type: the key of FDX 5 that contains an account.
     pub enum AccountType {
-        /// Deposits.
+        /// Deposit account.
         Deposit = "depositAccount",
-        /// Lines of credit, cards among them.
+        /// Line of credit, including credit cards.
         Loc = "locAccount",
-        /// Loans.
+        /// Loan.
         Loan = "loanAccount",
-        /// Investments.
+        /// Investment account.
         Investment = "investmentAccount",
-        /// Insurance policies.
+        /// Insurance policy.
         Insurance = "insuranceAccount",
-        /// Annuities.
+        /// Annuity.
         Annuity = "annuityAccount",
-        /// Commercial accounts.
+        /// Commercial account.
         Commercial = "commercialAccount",
     }
 }
@@ -232,9 +233,8 @@ impl Serialize for AccountType {
 
 impl<'de> Deserialize<'de> for AccountType {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let word = String::deserialize(deserializer)?;
-        Self::from_word(&word)
-            .ok_or_else(|| serde::de::Error::custom(format_args!("{word} is no kind of accounts")))
+        let value = String::deserialize(deserializer)?;
+        value.parse().map_err(|_| serde::de::Error::custom(format_args!("{value} is not an account type")))
     }
 }
 
@@ -244,80 +244,80 @@ impl JsonSchema for AccountType {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let words: Vec<_> = Self::ALL.iter().map(|kind| kind.as_str()).collect();
-        schemars::json_schema!({"type": "string", "enum": words})
+        let values: Vec<_> = Self::ALL.iter().map(|account_type| account_type.as_str()).collect();
+        schemars::json_schema!({"type": "string", "enum": values})
     }
 }
 
-/// Whose client is used at a provider.
+/// Client that is used at a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UpstreamClientMode {
-    /// The hub's own, for all recipients.
+    /// The hub's client, for all recipients.
     #[default]
     #[serde(rename = "hub")]
     Shared,
-    /// One for each registration: its id and secret are given when the registration is activated, by an operator or by
-    /// the provider's answer (`dynamic_registration`).
+    /// One client for each registration. Its id and secret are stored when the registration is activated, by an
+    /// operator or by the provider's response (`dynamic_registration`).
     #[serde(rename = "registration")]
     PerRegistration,
 }
 
 impl UpstreamClientMode {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     fn is_shared(&self) -> bool {
         *self == Self::Shared
     }
 }
 
-/// OAuth 2.0 Dynamic Client Registration at a provider (RFC 7591).
+/// Dynamic client registration at a provider (RFC 7591).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DynamicRegistration {
-    /// Its client registration endpoint (RFC 7591 §3).
+    /// Client registration endpoint (RFC 7591 §3).
     pub endpoint: String,
-    /// Where the initial access token is kept, if it wants one.
+    /// Location of the initial access token, if the provider requires one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_access_token: Option<SecretSource>,
 }
 
-/// Who names the recipient to the customer.
+/// Party that shows the consent page with the recipient's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConsentShownBy {
-    /// The hub's own consent page, before anything goes to the provider.
+    /// The hub, before it redirects the customer to the provider.
     #[default]
     Hub,
 }
 
-/// What a grant at the provider hangs from.
+/// Extent of a grant at a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantScope {
-    /// Each refresh token is a grant of its own: revoking one leaves the others.
+    /// Each refresh token is a grant of its own. Revoking one does not affect the others.
     #[default]
     PerToken,
-    /// A customer has one grant for the hub's client there, and revoking any of its tokens ends it whole: the
-    /// provider is told when the last connection of a customer ends.
+    /// A customer has one grant for each client of the hub, and revoking any of its tokens ends the whole grant. The
+    /// grant is revoked when the customer's last connection ends.
     PerClientCustomer,
 }
 
-/// Whence the customer's identity comes. It is stored only as a keyed hash.
+/// Source of the customer's identity. The identity is stored only as a keyed hash.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum CustomerIdentity {
-    /// A field of the token reply.
+    /// A field of the token response.
     TokenField(String),
-    /// Nowhere: each connection has a customer of its own.
+    /// No source: each connection has a customer of its own.
     #[default]
     None,
 }
 
-/// A way to tell a provider that a connection has ended.
+/// Method of notifying a provider that a connection has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RevokeMethod {
-    /// RFC 7009, with the refresh token.
+    /// Token revocation (RFC 7009) with the refresh token.
     Rfc7009,
 }
 

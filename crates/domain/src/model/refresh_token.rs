@@ -1,31 +1,36 @@
-//! A refresh token: bound to the client, does not rotate, idles out.
+//! The refresh token: bound to its client, not rotated, expires after inactivity.
 
 use std::time::Duration;
 
 use crate::id::{ClientId, ConnectionId};
 use crate::time::Timestamp;
 
-/// A refresh token as stored.
+/// The precision of the recorded use of a token.
+const USE_PRECISION: Duration = Duration::from_hours(24);
+
+/// A stored refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefreshToken {
-    /// The connection it hangs from.
+    /// The connection.
     pub connection_id: ConnectionId,
-    /// Who may use it.
+    /// The client to which the token was issued.
     pub client_id: ClientId,
-    /// The last recorded use. A use is recorded at most once in 24 hours, so that a refresh only reads.
+    /// The last recorded use.
     pub last_used_at: Timestamp,
 }
 
 impl RefreshToken {
-    /// Whether a use at `now` should be recorded.
+    /// Returns whether a use at `now` must be recorded.
     pub fn should_record_use(&self, now: Timestamp) -> bool {
-        now.since(self.last_used_at) >= Duration::from_hours(24)
+        // One write in 24 hours is enough: all other refreshes then only read from the store.
+        now.since(self.last_used_at) >= USE_PRECISION
     }
 }
 
-/// When a token last used then idles out: after the configured time and the day that recording may lag behind.
+/// Returns the time at which a token expires without further use.
 pub fn idle_expiry(last_used_at: Timestamp, idle: Duration) -> Timestamp {
-    last_used_at.plus(idle).plus(Duration::from_hours(24))
+    // The last use may be up to 24 hours later than the recorded one.
+    last_used_at.plus(idle).plus(USE_PRECISION)
 }
 
 #[cfg(test)]

@@ -1,71 +1,71 @@
-//! A registration: a recipient's admission to a provider.
+//! The registration: the permission of a recipient to use a provider.
 
 use crate::id::{ClientId, ProviderId};
 use crate::time::Timestamp;
 
 crate::str_enum! {
-    /// Where a registration stands.
+    /// The state of a registration.
     pub enum RegistrationState {
-        /// A partner asked; no operator has approved.
+        /// A partner requested the registration; an operator must approve it.
         PendingApproval = "pending_approval",
-        /// Approved and sent to the provider.
+        /// An operator approved the registration; the provider must set the recipient up.
         PendingActivation = "pending_activation",
         /// The recipient may use the provider.
         Active = "active",
-        /// Held: tokens and data are refused, nothing is destroyed, revoking works.
+        /// The recipient gets no tokens and no data of this provider. Its connections remain, and it can revoke them.
         Suspended = "suspended",
-        /// Turned down by the operator or the provider; it may be asked for again.
+        /// An operator or the provider rejected the registration. It can be requested again.
         Rejected = "rejected",
     }
 }
 
 crate::str_enum! {
-    /// A step of a registration.
+    /// A step that changes the state of a registration.
     pub enum RegistrationStep {
-        /// The operator agrees and sends it to the provider.
+        /// An operator approves the registration and sends it to the provider.
         Approve = "approve",
         /// The provider has set the recipient up.
         Activate = "activate",
-        /// The operator or the provider turns it down.
+        /// An operator or the provider rejects the registration.
         Reject = "reject",
-        /// The operator holds it.
+        /// An operator suspends the registration.
         Suspend = "suspend",
-        /// The operator lets it go on.
+        /// An operator ends the suspension.
         Reinstate = "reinstate",
     }
 }
 
-/// A registration as stored.
+/// A stored registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
     /// The recipient.
     pub client_id: ClientId,
     /// The provider.
     pub provider_id: ProviderId,
-    /// Where it stands.
+    /// The state.
     pub state: RegistrationState,
-    /// When it was asked for.
+    /// The time of the request.
     pub requested_at: Timestamp,
-    /// Why it was rejected or suspended.
+    /// The reason for a rejection or suspension.
     pub reason: Option<String>,
 }
 
-/// A step that cannot be taken from where the registration stands.
+/// Error for a step that the state of the registration does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a registration that is {state} cannot take the step {step}")]
+#[error("the registration is {state}: {step} is not possible in this state")]
 pub struct RegistrationTransitionError {
-    /// Where it stands.
+    /// The state of the registration.
     pub state: RegistrationState,
-    /// The step.
+    /// The requested step.
     pub step: RegistrationStep,
 }
 
-/// The recipient has a registration there already.
+/// Error for a registration that already exists, with its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DuplicateRegistrationError(pub RegistrationState);
 
 impl RegistrationState {
-    /// Where a step leads.
+    /// Returns the state after a step.
     pub fn apply(self, step: RegistrationStep) -> Result<Self, RegistrationTransitionError> {
         use RegistrationStep::{Activate, Approve, Reinstate, Reject, Suspend};
         match (self, step) {
@@ -77,7 +77,7 @@ impl RegistrationState {
         }
     }
 
-    /// Where a registration begins that is asked for, whatever there is of it yet.
+    /// Returns the initial state of a requested registration. `previous` is the state of an existing one.
     pub const fn for_request(previous: Option<Self>) -> Result<Self, DuplicateRegistrationError> {
         match previous {
             None | Some(Self::Rejected) => Ok(Self::PendingApproval),

@@ -1,6 +1,7 @@
-//! The one access check: whether a connection may be used now.
+//! The access check, which decides whether a connection may be used now.
 //!
-//! Everything that serves or mints goes through [`standing`]. [`GrantedAccess`] has no other constructor.
+//! Every data response and every new access token depends on [`effective_status`]. Only [`check_access`] creates a
+//! [`GrantedAccess`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,74 +18,75 @@ use crate::time::Timestamp;
 
 use super::client_auth::{AuthenticatedClient, ensure_client_active};
 
-/// Everything that the check needs to know, read from the store at each use.
+/// The input of the access check, read from the store at each use.
 #[derive(Clone, Debug)]
 pub struct AccessState {
     /// The connection.
     pub connection_id: ConnectionId,
-    /// Its recipient.
+    /// The recipient.
     pub client_id: ClientId,
-    /// Its provider.
+    /// The provider.
     pub provider_id: ProviderId,
-    /// The customer's name towards the recipient.
+    /// The subject identifier of the customer at the recipient.
     pub sub: String,
-    /// Where the connection stands.
+    /// The stored status of the connection.
     pub status: ConnectionStatus,
-    /// Why it ended.
+    /// The cause of its end.
     pub cause: Option<EndCause>,
-    /// Whether a newer connection that took its place is active.
+    /// The newer connection that replaced this one is active.
     pub successor_active: bool,
-    /// What the provider knows of the end.
+    /// The status of the revocation at the provider.
     pub provider_revocation: UpstreamRevocation,
-    /// When the consent ends.
+    /// The end of the consent.
     pub expires_at: Timestamp,
-    /// Access tokens of another generation are refused.
+    /// The generation of valid access tokens.
     pub token_generation: i64,
-    /// What the customer agreed to.
+    /// The consented data clusters.
     pub clusters: Clusters,
-    /// Of which accounts (the provider's ids); all if absent.
+    /// The consented accounts, by the provider's ids; if absent, all accounts.
     pub accounts: Option<Arc<[String]>>,
-    /// Whether the recipient is held.
+    /// The state of the recipient.
     pub client_state: ClientState,
-    /// Which face the recipient uses.
+    /// The authorization API that the recipient uses.
     pub profile: Profile,
-    /// Where the recipient's registration with the provider stands.
+    /// The state of the recipient's registration with the provider.
     pub registration_state: Option<RegistrationState>,
-    /// Whether the provider is held.
+    /// The state of the provider.
     pub provider_state: ProviderState,
 }
 
-/// A pause: nothing is destroyed, revoking works.
+/// The reason why a live connection cannot be used at present. Revocation still works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PauseReason {
     /// The recipient or its registration is suspended.
     RecipientSuspended,
-    /// The provider is paused, retired or tripped.
+    /// The provider is paused or retired.
     ProviderPaused,
 }
 
-/// A connection that has ended, or whose time is over.
+/// A connection that has ended or whose consent has expired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedConnection {
     /// The connection.
     pub id: ConnectionId,
-    /// Whether a newer login's connection lives in its place.
+    /// A newer connection of the same customer replaced it and is active.
     pub successor_active: bool,
 }
 
-/// How a connection stands now.
+/// The status of a connection after expiry and removal are taken into account.
 #[derive(Debug, PartialEq, Eq)]
 enum EffectiveStatus {
-    /// It may be used, unless it is held.
+    /// The connection is live, and can be used unless there is a reason for a pause.
     Active(Option<PauseReason>),
-    /// It is over.
+    /// The connection has ended.
     Ended(EndedConnection),
-    /// Its code was not redeemed yet: no token of it can exist.
+    /// The code was not exchanged yet, so no token of the connection can exist.
     Pending,
 }
 
 fn effective_status(state: &AccessState, now: Timestamp) -> EffectiveStatus {
-    // A recipient that was removed is over with all that it had, before each of its connections is written down.
+    // Connections of a removed recipient and expired consents count as ended from this moment on. A worker stores their
+    // ends later, in batches, and the check must not wait for it.
     let is_open = state.client_state != ClientState::Closed && now < state.expires_at;
     match state.status {
         ConnectionStatus::Pending => EffectiveStatus::Pending,
@@ -110,7 +112,7 @@ fn pause_reason(state: &AccessState) -> Option<PauseReason> {
     }
 }
 
-/// Leave to use a connection, as of the moment it was checked.
+/// Proof that the access check passed at a point in time.
 #[derive(Clone, Debug)]
 pub struct GrantedAccess {
     state: AccessState,
@@ -120,37 +122,37 @@ pub struct GrantedAccess {
 }
 
 impl GrantedAccess {
-    /// The connection.
+    /// Returns the connection.
     pub const fn connection_id(&self) -> &ConnectionId {
         &self.state.connection_id
     }
 
-    /// The recipient.
+    /// Returns the recipient.
     pub const fn client_id(&self) -> &ClientId {
         &self.state.client_id
     }
 
-    /// The provider.
+    /// Returns the provider.
     pub const fn provider_id(&self) -> ProviderId {
         self.state.provider_id
     }
 
-    /// The customer's name towards the recipient.
+    /// Returns the subject identifier of the customer at the recipient.
     pub fn sub(&self) -> &str {
         &self.state.sub
     }
 
-    /// What the token and the customer's terms both allow.
+    /// Returns the data clusters that both the token and the current terms allow.
     pub const fn clusters(&self) -> Clusters {
         self.clusters
     }
 
-    /// Whether the consent covers an account, by the provider's id.
+    /// Returns whether the consent covers an account, by the provider's id.
     pub fn covers(&self, account: &str) -> bool {
         self.state.accounts.as_deref().is_none_or(|accounts| accounts.iter().any(|a| a == account))
     }
 
-    /// Leave to read: no hold, and a cluster that opens the operation.
+    /// Ensures that nothing pauses the connection and that a consented data cluster allows the operation.
     pub fn ensure_allows(&self, operation: DataOperation) -> Result<(), DataAccessError> {
         match self.pause_reason {
             Some(reason) => Err(DataAccessError::Paused(reason)),
@@ -159,7 +161,8 @@ impl GrantedAccess {
         }
     }
 
-    /// The second passage of the same token, with a fresh time and a freshly read state.
+    /// Repeats the access check for the same token, with a current time and a newly read state. It runs before a response
+    /// is sent, so that nothing is served that ended while the provider responded.
     pub fn recheck(
         &self,
         state: Option<AccessState>,
@@ -179,51 +182,49 @@ impl GrantedAccess {
     }
 }
 
-/// Why a live connection does not serve an operation.
+/// Error for an operation that a live connection does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataAccessError {
-    /// It is held.
+    /// The connection is paused.
     Paused(PauseReason),
-    /// The customer did not agree to it.
+    /// The customer did not consent to the data.
     NotConsented,
 }
 
-/// Why a read that was under way is cut off.
+/// Error of the second access check.
 #[derive(Debug)]
 pub enum RecheckError {
-    /// The connection ended meanwhile.
+    /// The connection has ended since the first check.
     Ended(EndedConnection),
-    /// It is held or narrowed meanwhile.
+    /// The connection was paused or its terms were narrowed since the first check.
     Data(DataAccessError),
-    /// The token died meanwhile.
+    /// The token expired or became invalid since the first check.
     TokenRejected(TokenRejection),
 }
 
-/// Why a token is not accepted. The caller is told nothing of it.
+/// The reason why a token is rejected. Responses do not contain it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenRejection {
-    /// It names no connection that it could name.
+    /// No connection or client matches the token.
     Unknown,
-    /// It is of an older generation.
+    /// The token belongs to an older generation.
     Superseded,
-    /// It is of another face.
+    /// The client uses another authorization API.
     WrongProfile,
 }
 
-/// What a presented, authentic, unexpired connection token comes to.
+/// The result of the access check for a verified connection token.
 #[derive(Debug)]
 pub enum AccessDecision {
-    /// The connection lives.
+    /// The connection is live.
     Granted(Box<GrantedAccess>),
     /// The connection has ended.
     Ended(EndedConnection),
-    /// The token is not accepted.
+    /// The token is rejected.
     Rejected(TokenRejection),
 }
 
-/// The access check of a connection token on the Flinks face.
-///
-/// The sender (the face) is checked before the state, so that a thief learns nothing of it.
+/// Checks a verified connection token of the Flinks API against the current state of its connection.
 pub fn check_access(claims: Claims, state: Option<AccessState>, now: Timestamp) -> AccessDecision {
     let TokenSubject::Connection { id, clusters, generation, .. } = &claims.subject else {
         return AccessDecision::Rejected(TokenRejection::Unknown);
@@ -231,6 +232,7 @@ pub fn check_access(claims: Claims, state: Option<AccessState>, now: Timestamp) 
     let Some(state) = state.filter(|s| s.connection_id == *id && s.client_id == claims.client_id) else {
         return AccessDecision::Rejected(TokenRejection::Unknown);
     };
+    // The API comes before the status: a stolen token that is used at the wrong API must not reveal the status.
     if state.profile != Profile::Flinks {
         return AccessDecision::Rejected(TokenRejection::WrongProfile);
     }
@@ -241,22 +243,23 @@ pub fn check_access(claims: Claims, state: Option<AccessState>, now: Timestamp) 
             AccessDecision::Rejected(TokenRejection::Superseded)
         }
         EffectiveStatus::Active(reason) => {
+            // The terms may have been narrowed after the token was issued.
             let clusters = clusters.intersection(state.clusters);
             AccessDecision::Granted(Box::new(GrantedAccess { state, claims, clusters, pause_reason: reason }))
         }
     }
 }
 
-/// Why no token is minted.
+/// Error for a connection that gets no access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MintError {
-    /// The connection is over, or not there yet.
+    /// The connection has ended, or its code was not exchanged yet.
     Ended,
-    /// The recipient or its registration is suspended. A held provider does not matter here.
+    /// The recipient or its registration is suspended.
     Suspended,
 }
 
-/// The claims of a new access token: the same check, then a life within the consent's.
+/// Creates the claims of a new access token, after the same check. The token expires no later than the consent.
 pub fn mint(
     state: &AccessState,
     id: AccessTokenId,
@@ -267,6 +270,7 @@ pub fn mint(
     match effective_status(state, now) {
         EffectiveStatus::Ended(_) | EffectiveStatus::Pending => return Err(MintError::Ended),
         EffectiveStatus::Active(Some(PauseReason::RecipientSuspended)) => return Err(MintError::Suspended),
+        // Apps keep their tokens while a provider is paused; only data requests are refused.
         EffectiveStatus::Active(Some(PauseReason::ProviderPaused) | None) => {}
     }
     Ok(Claims {
@@ -283,7 +287,7 @@ pub fn mint(
     })
 }
 
-/// The claims of a client's own token (`build_client_credentials_request`): the client has proven its secret and is not held.
+/// Creates the claims of a client token, for the grant `client_credentials`.
 pub fn mint_for_client(
     client: &AuthenticatedClient,
     scope: ClientScope,
@@ -302,7 +306,7 @@ pub fn mint_for_client(
     })
 }
 
-/// Leave of a client on its own account, as of the moment it was checked.
+/// Proof that the access check of a client token passed at a point in time.
 #[derive(Clone, Debug)]
 pub struct ClientAccess {
     client: Client,
@@ -310,24 +314,24 @@ pub struct ClientAccess {
 }
 
 impl ClientAccess {
-    /// The client.
+    /// Returns the client.
     pub const fn client(&self) -> &Client {
         &self.client
     }
 
-    /// What its token is for.
+    /// Returns the scope of the token.
     pub const fn scope(&self) -> ClientScope {
         self.scope
     }
 
-    /// Leave to do more than to look at connections and to end them, which always works.
+    /// Ensures that the client is active. A suspended client may only list and end connections.
     pub fn ensure_not_suspended(&self) -> Result<(), OAuthError> {
         ensure_client_active(&self.client)
     }
 }
 
-/// The access check of a client's own token on the Flinks face: its client is there, its secret is still the one
-/// that the token was asked for with.
+/// Checks a verified client token of the Flinks API against the current state of the client. A new client secret
+/// invalidates the token.
 pub fn check_client_access(claims: &Claims, client: Option<Client>) -> Result<ClientAccess, TokenRejection> {
     let TokenSubject::Client { scope, generation } = &claims.subject else {
         return Err(TokenRejection::Unknown);

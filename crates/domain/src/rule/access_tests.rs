@@ -84,9 +84,9 @@ fn ended_connection_denies_access_and_minting() {
 
 #[test]
 fn expired_consent_denies_access_before_end_is_stored() {
-    let over = AccessState { expires_at: NOW, ..state() };
-    assert!(matches!(check_access(claims(), Some(over.clone()), NOW), AccessDecision::Ended(_)));
-    assert_eq!(mint(&over, claims().id, over.clusters, NOW, TTL).unwrap_err(), MintError::Ended);
+    let expired = AccessState { expires_at: NOW, ..state() };
+    assert!(matches!(check_access(claims(), Some(expired.clone()), NOW), AccessDecision::Ended(_)));
+    assert_eq!(mint(&expired, claims().id, expired.clusters, NOW, TTL).unwrap_err(), MintError::Ended);
 }
 
 #[test]
@@ -178,14 +178,14 @@ proptest! {
     }
 
     #[test]
-    fn minted_token_scope_is_limited_to_terms(wanted: u8, agreed: u8) {
+    fn minted_token_scope_is_limited_to_terms(requested: u8, consented: u8) {
         let from_bits = |bits: u8| -> Clusters {
-            crate::DataCluster::ALL.into_iter().filter(|c| bits & 1 << *c as u8 != 0).collect()
+            crate::DataCluster::ALL.iter().copied().filter(|c| bits & 1 << *c as u8 != 0).collect()
         };
-        let state = AccessState { clusters: from_bits(agreed), ..state() };
-        let claims = mint(&state, claims().id, from_bits(wanted), NOW, TTL).unwrap();
+        let state = AccessState { clusters: from_bits(consented), ..state() };
+        let claims = mint(&state, claims().id, from_bits(requested), NOW, TTL).unwrap();
         let TokenSubject::Connection { clusters, .. } = claims.subject else { unreachable!() };
-        prop_assert!(clusters.first_missing_from(from_bits(agreed)).is_none());
+        prop_assert!(clusters.first_missing_from(from_bits(consented)).is_none());
     }
 }
 
@@ -222,6 +222,6 @@ fn client_token_is_rejected_after_client_or_secret_change() {
     assert_eq!(
         check_client_access(&claims(), Some(client())).unwrap_err(),
         TokenRejection::Unknown,
-        "a connection's"
+        "token of a connection must be rejected"
     );
 }

@@ -8,25 +8,24 @@ use crate::time::Timestamp;
 use super::pkce;
 use super::token::{BAD_CODE, WRONG_REDIRECT, WRONG_VERIFIER};
 
-/// What an exchange of a code comes to.
+/// The outcome of an exchange of a code.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Redemption {
-    /// First use, everything fits.
+    /// The first use, with matching parameters.
     FirstUse,
-    /// Second use by its rightful client with everything right, within its life: its connection must end.
+    /// A second use by the code's client with matching parameters, before expiry. The connection must end.
     Replayed,
-    /// Refused without effect; a used or foreign code is worth a trace in the record.
+    /// The exchange is rejected and has no effect.
     Rejected {
-        /// What the caller is told.
+        /// The error for the caller.
         error: OAuthError,
-        /// Whether to record it.
+        /// The code was used already or belongs to another client, so the attempt must be in the audit log.
         suspicious: bool,
     },
 }
 
-/// Decides on a code that exists.
-///
-/// A foreign code stays usable by its owner; a wrong redirect URI or verifier spends nothing.
+/// Decides on the exchange of a stored code. A rejected exchange does not use up the code, so that its client can
+/// still exchange it.
 pub fn redeem(
     code: &AuthorizationCode,
     client_id: &ClientId,
@@ -35,12 +34,15 @@ pub fn redeem(
     now: Timestamp,
 ) -> Redemption {
     let reject = |error, suspicious| Redemption::Rejected { error, suspicious };
+    // The client comes first: another client must not learn anything else about the code.
     if code.client_id != *client_id {
         return reject(BAD_CODE, true);
     }
     if now >= code.expires_at {
         return reject(BAD_CODE, code.used_at.is_some());
     }
+    // For a used code every mismatch is reported as an unusable code. Otherwise a thief could
+    // test guesses of the other parameters.
     let used = code.used_at.is_some();
     if code.redirect_uri != redirect_uri {
         return reject(if used { BAD_CODE } else { WRONG_REDIRECT }, used);
@@ -48,6 +50,8 @@ pub fn redeem(
     if !pkce::verifier_matches(code.code_challenge.as_deref(), verifier) {
         return reject(if used { BAD_CODE } else { WRONG_VERIFIER }, used);
     }
+    // Only a replay with every secret proves that the tokens may be in the wrong hands (RFC 6749 §4.1.2). A weaker test
+    // would let anyone who saw the code end the connection.
     if used { Redemption::Replayed } else { Redemption::FirstUse }
 }
 

@@ -1,4 +1,4 @@
-//! The authorization request (RFC 6749 §4.1.1): who asks, where the answer goes, for what.
+//! The validation of an authorization request (RFC 6749 §4.1.1).
 
 use crate::error::{OAuthCode, OAuthError};
 use crate::id::ProviderId;
@@ -9,12 +9,12 @@ use crate::scope::{Clusters, DataCluster};
 
 use super::pkce;
 
-/// The query of a request as it came: repeated and empty parameters still in it.
+/// The query parameters of a request as received, including repeated and empty ones.
 #[derive(Debug, Clone, Default)]
 pub struct AuthorizeQuery(pub Vec<(String, String)>);
 
 impl AuthorizeQuery {
-    /// The value of a parameter that is sent once; an empty one is absent (§3.1).
+    /// Returns the value of a parameter. An empty value counts as absent, and a repeated parameter is an error (§3.1).
     pub fn single(&self, name: &str) -> Result<Option<&str>, OAuthError> {
         let mut values = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
@@ -23,9 +23,9 @@ impl AuthorizeQuery {
         }
     }
 
-    /// `state`, if it can come back byte for byte: text without control characters. What was no UTF-8 was
-    /// replaced by U+FFFD when the query was read.
+    /// Returns `state` if it can be returned unchanged (§4.1.2): valid UTF-8 without control characters.
     pub fn state(&self) -> Result<Option<&str>, OAuthError> {
+        // Bytes that are not UTF-8 were replaced by U+FFFD when the query was parsed.
         let state = self.single("state")?;
         match state.filter(|text| text.chars().any(|c| c.is_control() || c == char::REPLACEMENT_CHARACTER)) {
             None => Ok(state),
@@ -38,22 +38,21 @@ impl AuthorizeQuery {
     }
 }
 
-/// Why the person in front of the browser sees a page and nothing is redirected (§4.1.2.1).
+/// Error that must be shown on a page and must not be redirected (§4.1.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthorizePageError {
-    /// `parse_client_id` is missing, repeated or of nobody.
+    /// `client_id` is missing, repeated or unknown.
     UnknownClient,
-    /// `redirect_uri` is missing, repeated or not registered exactly.
+    /// `redirect_uri` is missing, repeated or not exactly a registered one.
     UnknownRedirect,
 }
 
-/// A redirect URI that its client has registered: only its holder can redirect anything.
+/// A redirect URI that its client has registered. Every redirect requires this type, so an unchecked URI is never used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedRedirect(String);
 
 impl VerifiedRedirect {
-    /// Verifies a URI against the client's registered ones, as exact strings (RFC 9700 §2.1). A client that was
-    /// removed has none.
+    /// Verifies that the client has registered exactly this URI (RFC 9700 §2.1). A removed client has no redirect URIs.
     pub fn verify(client: &Client, uri: &str) -> Option<Self> {
         if client.state == ClientState::Closed {
             return None;
@@ -61,25 +60,25 @@ impl VerifiedRedirect {
         client.redirect_uris.iter().any(|known| known == uri).then(|| Self(uri.to_owned()))
     }
 
-    /// The URI as registered.
+    /// Returns the URI as registered.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The URI with an answer appended; a query that it has is kept (§3.1.2).
+    /// Returns the URI with the parameters of the response. An existing query is kept (§3.1.2).
     pub fn with_params(&self, params: &[(&str, &str)]) -> String {
         match url::Url::parse(&self.0) {
             Ok(mut url) => {
                 url.query_pairs_mut().extend_pairs(params);
                 url.into()
             }
-            // Registered URIs were parsed when they were registered.
+            // Unreachable: the URI was parsed when it was registered.
             Err(_) => self.0.clone(),
         }
     }
 }
 
-/// The first stage: who asks and where the answer goes.
+/// Determines the redirect URI of a request. As long as this fails, errors are shown on a page.
 pub fn resolve_redirect(
     query: &AuthorizeQuery,
     client: Option<&Client>,
@@ -100,14 +99,14 @@ pub enum Language {
 }
 
 impl Language {
-    /// From `ui_locales`, `lang` or `language`: the first tag that we speak.
+    /// Determines the language from the first of `ui_locales`, `lang` and `language` that is present.
     pub fn from_query(query: &AuthorizeQuery) -> Self {
         let names = ["ui_locales", "lang", "language"];
-        let wanted = names.into_iter().find_map(|name| query.single(name).ok().flatten());
-        wanted.map_or(Self::En, Self::from_tags)
+        let tags = names.into_iter().find_map(|name| query.single(name).ok().flatten());
+        tags.map_or(Self::En, Self::from_tags)
     }
 
-    /// From language tags separated by spaces.
+    /// Returns the first supported language of a list of language tags.
     pub fn from_tags(tags: &str) -> Self {
         let known = |tag: &str| match tag.split(['-', '_']).next() {
             Some(primary) if primary.eq_ignore_ascii_case("fr") => Some(Self::Fr),
@@ -117,7 +116,7 @@ impl Language {
         tags.split([' ', ',']).find_map(known).unwrap_or(Self::En)
     }
 
-    /// The language tag.
+    /// Returns the language tag.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::En => "en",
@@ -126,23 +125,23 @@ impl Language {
     }
 }
 
-/// The second stage: a request whose parameters are in order.
+/// An authorization request with valid parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedRequest {
-    /// The provider; the customer picks one if it is absent.
+    /// The provider; if absent, the customer selects one.
     pub provider_id: Option<ProviderId>,
-    /// What is asked for.
+    /// The requested data clusters.
     pub clusters: Clusters,
     /// The PKCE challenge.
     pub code_challenge: Option<String>,
-    /// `state`, to be returned byte for byte.
+    /// `state`, which is returned unchanged.
     pub state: String,
 }
 
-/// Checks the parameters of a request whose client and redirect URI are known.
+/// Validates the parameters of a request whose client and redirect URI are known.
 pub fn check(query: &AuthorizeQuery, client: &Client) -> Result<CheckedRequest, OAuthError> {
     if client.profile != Profile::Flinks {
-        return Err(OAuthError::new(OAuthCode::UnauthorizedClient, "This client must use the FAPI face"));
+        return Err(OAuthError::new(OAuthCode::UnauthorizedClient, "This client must use the FAPI 2.0 API"));
     }
     super::client_auth::ensure_client_active(client)?;
     let state = query.state()?.ok_or_else(|| OAuthError::for_missing_field("state"))?.to_owned();
@@ -159,7 +158,7 @@ pub fn check(query: &AuthorizeQuery, client: &Client) -> Result<CheckedRequest, 
     Ok(CheckedRequest { provider_id, clusters, code_challenge: parse_code_challenge(query, client)?, state })
 }
 
-/// Whoever asks is a stranger, and the request is kept until it is over.
+/// The maximum length of `state`. Untrusted clients send it, and it is stored until the request expires.
 const MAX_STATE_BYTES: usize = 4096;
 
 const STATE_TOO_LONG: OAuthError =
@@ -177,6 +176,7 @@ fn parse_requested_scope(scope: &str, client: &Client) -> Result<Clusters, OAuth
             format_args!("scope {} is not allowed for this client", beyond.as_str()),
         ));
     }
+    // Every connection starts with the list of accounts, which needs this cluster.
     if !clusters.contains(DataCluster::AccountBasic) {
         return Err(OAuthError::new(OAuthCode::InvalidScope, "scope must include ACCOUNT_BASIC"));
     }
@@ -184,22 +184,24 @@ fn parse_requested_scope(scope: &str, client: &Client) -> Result<Clusters, OAuth
 }
 
 fn parse_code_challenge(query: &AuthorizeQuery, client: &Client) -> Result<Option<String>, OAuthError> {
-    let refuse = |description| Err(OAuthError::new(OAuthCode::InvalidRequest, description));
+    let reject = |description| Err(OAuthError::new(OAuthCode::InvalidRequest, description));
     match (query.single("code_challenge")?, query.single("code_challenge_method")?) {
         (None, None) if client.require_pkce => Err(OAuthError::for_missing_field("code_challenge")),
         (None, None) => Ok(None),
         (None, Some(_)) => Err(OAuthError::for_missing_field("code_challenge")),
-        // An absent method means `plain` (RFC 7636 §4.3), which is not served.
+        // An absent method means `plain` (RFC 7636 §4.3), which the hub does not support.
         (Some(challenge), Some("S256")) if pkce::is_valid_challenge(challenge) => {
             Ok(Some(challenge.to_owned()))
         }
-        (Some(_), Some("S256")) => refuse("code_challenge must be 43 characters of base64url"),
-        (Some(_), _) => refuse("code_challenge_method must be S256"),
+        (Some(_), Some("S256")) => reject("code_challenge must be 43 characters of base64url"),
+        (Some(_), _) => reject("code_challenge_method must be S256"),
     }
 }
 
-/// Whether a recipient may connect to a provider now. Checked at the request, on the consent page, at the
-/// provider's callback and at the exchange, because minutes may have passed.
+/// Ensures that a recipient may connect to a provider now.
+///
+/// This is checked again on the consent page, at the provider's callback and at the exchange of the code, because minutes
+/// may pass between these steps.
 pub fn ensure_may_connect(
     client: &Client,
     provider: Option<&Provider>,
@@ -219,7 +221,8 @@ pub fn ensure_may_connect(
     }
 }
 
-/// Whether a request that began may go on: its recipient may connect still, and its answer has a place to go.
+/// Ensures that an authorization request may continue: the recipient may still connect, and its redirect URI is still
+/// registered.
 pub fn ensure_may_continue(
     client: &Client,
     provider: Option<&Provider>,
@@ -233,17 +236,18 @@ pub fn ensure_may_continue(
 const REDIRECT_URI_REMOVED: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "redirect_uri is registered no more");
 
-/// What is told where a provider is held.
+/// Error for a provider that is paused or retired.
 pub const PROVIDER_UNAVAILABLE: OAuthError =
     OAuthError::new(OAuthCode::TemporarilyUnavailable, "The provider cannot be connected at present");
 
-/// What a recipient without an active registration is told.
+/// Error for a recipient without an active registration.
 pub const NOT_REGISTERED: OAuthError = OAuthError::new(
     OAuthCode::UnauthorizedClient,
     "This client has no active registration with the provider",
 );
 
-/// What was granted: requested, by the bank, to the recipient, by the provider; at least `ACCOUNT_BASIC`.
+/// Computes the granted scope: the data clusters that were requested, that the provider granted, that the recipient may
+/// have and that the provider offers. Without `ACCOUNT_BASIC` the authorization is denied.
 pub fn compute_granted_scope(
     requested: Clusters,
     provider_granted: Clusters,
@@ -254,7 +258,7 @@ pub fn compute_granted_scope(
     if granted.contains(DataCluster::AccountBasic) { Ok(granted) } else { Err(ACCESS_DENIED) }
 }
 
-/// What a recipient is told when the customer said no.
+/// Error for a customer who denied the consent.
 pub const ACCESS_DENIED: OAuthError = OAuthError::new(OAuthCode::AccessDenied, "The user denied the access");
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-/// A recipient in good standing.
+/// Creates an active recipient.
 pub(crate) fn client() -> Client {
     let pepper = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[0; 32]);
     Client {

@@ -1,41 +1,41 @@
-//! Client authentication at the token endpoint, without looking at the secret itself.
+//! Client authentication at the token endpoint (RFC 6749 §2.3).
 
 use crate::error::{OAuthCode, OAuthError};
 use crate::model::client::{Client, ClientState};
 use crate::secret::{Secret, TokenHashes};
 
-/// The credentials of a request: exactly one way was used (RFC 6749 §2.3).
+/// The credentials of a request, sent by exactly one method (RFC 6749 §2.3).
 #[derive(Debug, Clone)]
 pub struct ClientCredentials {
-    /// Who says it is calling.
+    /// The claimed client id.
     pub client_id: String,
-    /// With which secret.
+    /// The presented secret.
     pub secret: Secret<String>,
 }
 
-/// What every failed authentication is told: which half was wrong is nobody's business.
+/// Error for every failed authentication. It does not reveal whether the client exists.
 pub(super) const WRONG_CREDENTIALS: OAuthError =
     OAuthError::new(OAuthCode::InvalidClient, "client_id or client_secret is wrong");
 
-/// What a held client is told.
+/// Error for a suspended client.
 pub const CLIENT_SUSPENDED: OAuthError =
     OAuthError::new(OAuthCode::UnauthorizedClient, "This client is suspended");
 
-/// Chooses between HTTP Basic and the body.
-///
-/// Two secrets are `invalid_request`; an equal `parse_client_id` beside Basic is fine.
+/// Selects the credentials from HTTP Basic or the request body.
 pub fn select_credentials(
     basic: Option<ClientCredentials>,
     body_id: Option<&str>,
     body_secret: Option<&str>,
 ) -> Result<ClientCredentials, OAuthError> {
     match (basic, body_id, body_secret) {
+        // A client must not use more than one authentication method (RFC 6749 §2.3).
         (Some(_), _, Some(_)) => {
             Err(OAuthError::new(OAuthCode::InvalidRequest, "The client secret is given in two places"))
         }
         (Some(basic), Some(id), None) if id != basic.client_id => {
             Err(OAuthError::new(OAuthCode::InvalidRequest, "client_id differs from the Authorization header"))
         }
+        // Many libraries repeat the `client_id` in the body. An equal one is harmless.
         (Some(basic), _, None) => Ok(basic),
         (None, Some(id), Some(secret)) => {
             Ok(ClientCredentials { client_id: id.to_owned(), secret: secret.into() })
@@ -45,18 +45,18 @@ pub fn select_credentials(
     }
 }
 
-/// A client that has proven its secret.
+/// A client that presented its secret. Only [`authenticate`] creates it.
 #[derive(Clone, Debug)]
 pub struct AuthenticatedClient(Client);
 
 impl AuthenticatedClient {
-    /// The client.
+    /// Returns the client.
     pub const fn client(&self) -> &Client {
         &self.0
     }
 }
 
-/// Compares the presented secret with the stored one; an unknown client is answered alike.
+/// Compares the presented secret with the stored one. An unknown client gets the same error as a wrong secret.
 pub fn authenticate(
     client: Option<Client>,
     presented: &TokenHashes,
@@ -65,11 +65,11 @@ pub fn authenticate(
     Ok(AuthenticatedClient(client))
 }
 
-/// What a client is told that was removed meanwhile.
+/// Error for a client that was removed.
 pub const CLIENT_REMOVED: OAuthError =
     OAuthError::new(OAuthCode::UnauthorizedClient, "This client was removed");
 
-/// Refuses a client that is held or removed.
+/// Ensures that a client is neither suspended nor removed.
 pub fn ensure_client_active(client: &Client) -> Result<(), OAuthError> {
     match client.state {
         ClientState::Active => Ok(()),

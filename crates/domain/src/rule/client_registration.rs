@@ -1,5 +1,5 @@
-//! A recipient's own client at a provider: how it is asked for (RFC 7591), what the answer means, and how it is left
-//! again (RFC 7592). The answer is a stranger's: what cannot be used is not taken.
+//! Upstream clients of recipients: the registration request and the evaluation of its response (RFC 7591), and the
+//! deletion (RFC 7592). Responses of providers are untrusted input.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use crate::model::provider::{
 use crate::model::registration::RegistrationState;
 use crate::rule::validation::validate_credential;
 
-/// What the provider is told of the client (RFC 7591 §2).
+/// The metadata of a client in a registration request (RFC 7591 §2).
 #[derive(Debug, Serialize)]
 pub struct ClientMetadata<'a> {
     client_name: &'a str,
@@ -25,7 +25,7 @@ pub struct ClientMetadata<'a> {
     response_types: [&'static str; 1],
     token_endpoint_auth_method: &'static str,
     scope: String,
-    /// The recipient's id at this hub: the same at every try, so that the provider can tell.
+    /// The recipient's id at the hub. It is the same in every attempt, so the provider can recognize a repetition.
     software_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_uri: Option<&'a str>,
@@ -35,13 +35,13 @@ pub struct ClientMetadata<'a> {
     tos_uri: Option<&'a str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     contacts: &'a [String],
-    /// A name of FDX.
+    /// A field that FDX adds.
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
 }
 
 impl<'a> ClientMetadata<'a> {
-    /// What is said of a recipient whose customers the provider sends back to `redirect_uri`.
+    /// Creates the metadata of a recipient. `redirect_uri` is the hub's callback.
     pub fn new(recipient: &'a Recipient, provider: &ProviderSettings, redirect_uri: &'a str) -> Self {
         let (client, profile) = (&recipient.client, &recipient.client_profile);
         Self {
@@ -61,24 +61,25 @@ impl<'a> ClientMetadata<'a> {
     }
 }
 
-/// Why nothing is asked for at present.
+/// The reason why no client is requested at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistrationNotDue {
-    /// Somebody decided meanwhile, and that stands.
-    #[error("the registration does not wait for the provider any more")]
+    /// The registration has changed its state in the meantime.
+    #[error("the registration is no longer pending")]
     AlreadyDecided,
-    /// The provider takes nobody any more.
+    /// The provider is retired.
     #[error(transparent)]
     Retired(#[from] ProviderRetiredError),
-    /// The provider is not set up to register clients any more: an operator must activate.
-    #[error("the provider is not set up to register clients any more: activate it by hand")]
+    /// The provider's settings no longer contain dynamic registration.
+    #[error("the provider's settings contain no dynamic registration: activate the registration by hand")]
     ManualActivation,
-    /// The provider is held, in this state.
-    #[error("the provider is {0}: it is asked when it is released")]
+    /// The provider is paused; this is its state.
+    #[error("the provider is {0}: the client is requested after its release")]
     ProviderPaused(ProviderState),
 }
 
-/// Whether a client is to be asked for, and where. `state` is none where there is no registration of an open client.
+/// Ensures that a client must be requested, and returns the endpoint. `state` is that of the registration, if it exists
+/// and the recipient was not removed.
 pub fn ensure_due(
     state: Option<RegistrationState>,
     provider: &Provider,
@@ -96,11 +97,11 @@ pub fn ensure_due(
 }
 
 crate::str_enum! {
-    /// The errors that no repetition mends (RFC 7591 §3.2.2).
+    /// An error code that a repetition cannot fix (RFC 7591 §3.2.2).
     pub enum RegistrationErrorCode {
         /// The value of a redirection URI is invalid.
         InvalidRedirectUri = "invalid_redirect_uri",
-        /// A field of the metadata is invalid, or the provider takes nobody like this.
+        /// A field of the metadata is invalid or not acceptable to the provider.
         InvalidClientMetadata = "invalid_client_metadata",
         /// A software statement is invalid.
         InvalidSoftwareStatement = "invalid_software_statement",
@@ -110,36 +111,37 @@ crate::str_enum! {
 }
 
 impl RegistrationErrorCode {
-    /// Whether it turns the recipient down. The others may be a mistake of the hub: the callback is its own, and so are
-    /// the words for scopes and the way to authenticate.
+    /// Returns whether the error rejects the recipient.
     pub const fn rejects_recipient(self) -> bool {
         match self {
             Self::InvalidSoftwareStatement | Self::UnapprovedSoftwareStatement => true,
+            // The hub chooses the callback, the scope values and the authentication method. An error in them must not
+            // reject the recipient.
             Self::InvalidRedirectUri | Self::InvalidClientMetadata => false,
         }
     }
 
-    /// What the partner reads. The provider's own words are not passed on.
+    /// Returns the reason for partners. It never contains text of the provider.
     pub fn reason(self) -> String {
-        format!("The data provider refuses the registration: {self}")
+        format!("The data provider rejected the registration: {self}")
     }
 }
 
-/// A client that a provider registered.
+/// A client that a provider has registered.
 #[derive(Debug)]
 pub struct RegisteredClient {
-    /// Its id there.
+    /// The client id.
     pub id: String,
-    /// Its secret there.
+    /// The client secret.
     pub secret: Secret<String>,
-    /// How to delete it there, if the provider offers that.
+    /// The access for its deletion, if the provider offers it.
     pub management: Option<ClientManagement>,
 }
 
-/// How a client is managed at its provider (RFC 7592 §3).
+/// The client configuration access of an upstream client (RFC 7592 §3).
 #[derive(Clone, Debug)]
 pub struct ClientManagement {
-    /// The client configuration endpoint: of the origin of the registration endpoint.
+    /// The client configuration endpoint. It has the origin of the registration endpoint.
     pub uri: Url,
     /// The registration access token.
     pub token: Secret<String>,
@@ -152,7 +154,7 @@ struct StoredManagement<'a> {
 }
 
 impl ClientManagement {
-    /// One text, to be sealed.
+    /// Serializes the access to one text, which is then sealed.
     pub fn to_text(&self) -> Secret<String> {
         let stored = StoredManagement {
             registration_client_uri: self.uri.as_str().into(),
@@ -161,7 +163,7 @@ impl ClientManagement {
         Secret::new(serde_json::to_string(&stored).unwrap_or_default())
     }
 
-    /// Reads that text back.
+    /// Parses the serialized text.
     pub fn from_text(text: &str) -> Option<Self> {
         let stored: StoredManagement<'_> = serde_json::from_str(text).ok()?;
         let token = Secret::from(&*stored.registration_access_token);
@@ -169,27 +171,27 @@ impl ClientManagement {
     }
 }
 
-/// What an answer to a registration request means.
+/// The meaning of a response to a registration request.
 #[derive(Debug)]
 pub enum RegistrationResponse {
     /// The client is registered.
     Registered(RegisteredClient),
-    /// The provider refuses what it was asked for, and would do so again.
+    /// The provider rejected the request permanently.
     Rejected(RegistrationErrorCode),
-    /// Something was registered that the hub cannot use: a person must look, and it is deleted if that can be done.
+    /// The provider registered a client that the hub cannot use. It is deleted if possible; manual action required.
     Unusable {
-        /// What is wrong with it.
+        /// A description of the problem.
         problem: &'static str,
-        /// How to delete it.
+        /// The access for its deletion.
         management: Option<ClientManagement>,
     },
-    /// Nothing was registered, and it may go better later.
+    /// No client was registered; a later attempt may succeed.
     RetryLater,
 }
 
 const MAX_URI_BYTES: usize = 2048;
 
-/// Reads an answer (RFC 7591 §3.2). `redirect_uri` is what was asked for.
+/// Evaluates a response (RFC 7591 §3.2). `redirect_uri` is the hub's callback in the request.
 pub fn parse_response(
     status: u16,
     body: &[u8],
@@ -197,12 +199,13 @@ pub fn parse_response(
     redirect_uri: &str,
 ) -> RegistrationResponse {
     match status {
-        // 201 by the letter; some say 200.
+        // RFC 7591 §3.2.1 requires 201. Some providers send 200.
         200 | 201 => parse_registered_client(body, provider, redirect_uri),
         400 => {
             let fields: Option<Map<String, Value>> = serde_json::from_slice(body).ok();
-            let word = fields.as_ref().and_then(|fields| fields.get("error")?.as_str());
-            word.and_then(RegistrationErrorCode::from_word)
+            let code = fields.as_ref().and_then(|fields| fields.get("error")?.as_str());
+            // An unknown code says nothing about the recipient, so it is not final.
+            code.and_then(|code| code.parse().ok())
                 .map_or(RegistrationResponse::RetryLater, RegistrationResponse::Rejected)
         }
         _ => RegistrationResponse::RetryLater,
@@ -215,8 +218,9 @@ fn parse_registered_client(
     redirect_uri: &str,
 ) -> RegistrationResponse {
     let Ok(mut fields) = serde_json::from_slice::<Map<String, Value>>(body) else {
-        return RegistrationResponse::Unusable { problem: "its answer cannot be read", management: None };
+        return RegistrationResponse::Unusable { problem: "the response cannot be parsed", management: None };
     };
+    // A difference to the request is reported before a missing credential: it explains more about the provider.
     let secret = take_credential(&mut fields, "client_secret").map(Secret::new);
     let id = take_credential(&mut fields, "client_id");
     let management = parse_management(&mut fields, id.as_deref(), provider);
@@ -236,40 +240,45 @@ fn parse_registered_client(
     }
 }
 
-/// What the provider made of the request may differ from it (RFC 7591 §3.2.1): whether that can be lived with.
+/// Returns the first difference to the request that makes the client unusable. A provider may change any requested
+/// value (RFC 7591 §3.2.1).
 fn find_mismatch(
     fields: &Map<String, Value>,
     provider: &ProviderSettings,
     redirect_uri: &str,
 ) -> Option<&'static str> {
-    // What is null is absent.
-    let given = |field: &str| fields.get(field).filter(|value| !value.is_null());
+    // A value of null counts as absent.
+    let present = |field: &str| fields.get(field).filter(|value| !value.is_null());
     let auth_differs =
-        given("token_endpoint_auth_method").is_some_and(|method| method != provider.auth.as_str());
-    let includes = |field: &str, wanted: &str| {
-        let among = |given: &Value| given.as_array().is_some_and(|given| given.iter().any(|g| g == wanted));
-        given(field).is_none_or(among)
+        present("token_endpoint_auth_method").is_some_and(|method| method != provider.auth.as_str());
+    let includes = |field: &str, required: &str| {
+        let contains =
+            |value: &Value| value.as_array().is_some_and(|items| items.iter().any(|item| item == required));
+        present(field).is_none_or(contains)
     };
-    let expires = given("client_secret_expires_at").is_some_and(|at| at.as_i64() != Some(0));
+    // Zero means that the secret does not expire (RFC 7591 §3.2.1).
+    let expires = present("client_secret_expires_at").is_some_and(|at| at.as_i64() != Some(0));
     match () {
-        () if auth_differs => Some("the client authenticates otherwise than the provider's settings say"),
+        () if auth_differs => Some("the client's authentication method differs from the provider's settings"),
         () if !includes("redirect_uris", redirect_uri) => {
-            Some("the client may not be called back by the hub's URI")
+            Some("the client is registered without the hub's redirect URI")
         }
-        () if !includes("grant_types", "authorization_code") => Some("the client may not use codes"),
-        () if expires => Some("the client's secret expires, and nothing renews it"),
+        () if !includes("grant_types", "authorization_code") => {
+            Some("the client is registered without the grant type authorization_code")
+        }
+        () if expires => Some("the client secret expires, and the hub cannot renew it"),
         () => None,
     }
 }
 
-/// A text that can stand in a header and in a form.
+/// Removes a credential from the response; returns it if it can be sent in a header and in a form.
 fn take_credential(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
     let Some(Value::String(text)) = fields.remove(name) else { return None };
     validate_credential(name, &text).ok()?;
     text.bytes().all(|b| b.is_ascii_graphic()).then_some(text)
 }
 
-/// No address of another origin is asked, whatever the answer says. FDX leaves the address away.
+/// Extracts the client configuration access from a response.
 fn parse_management(
     fields: &mut Map<String, Value>,
     client_id: Option<&str>,
@@ -278,23 +287,25 @@ fn parse_management(
     let token = take_credential(fields, "registration_access_token").map(Secret::new)?;
     let endpoint = Url::parse(&provider.dynamic_registration.as_ref()?.endpoint).ok()?;
     let uri = match fields.remove("registration_client_uri") {
+        // FDX omits the URI: the client is addressed by its id below the registration endpoint.
         None | Some(Value::Null) => {
             let mut uri = endpoint.clone();
             uri.path_segments_mut().ok()?.pop_if_empty().push(client_id?);
             uri
         }
-        Some(given) => Url::parse(given.as_str().filter(|uri| uri.len() <= MAX_URI_BYTES)?).ok()?,
+        Some(value) => Url::parse(value.as_str().filter(|uri| uri.len() <= MAX_URI_BYTES)?).ok()?,
     };
+    // The registration access token is sent to this URI. A response must not direct it to another origin.
     let is_same_origin =
         uri.origin() == endpoint.origin() && uri.username().is_empty() && uri.password().is_none();
     is_same_origin.then_some(ClientManagement { uri, token })
 }
 
-/// What the answer to the deletion of a client means (RFC 7592 §2.3).
+/// Returns the outcome of the deletion of a client (RFC 7592 §2.3); `None` for a status that a retry may change.
 pub const fn deletion_outcome(status: u16) -> Option<AttemptOutcome> {
     match status {
         200 | 204 => Some(AttemptOutcome::Accepted),
-        // 401: there is no such client any more.
+        // With 401 the client and its registration access token no longer exist (RFC 7592 §2.3).
         401 | 404 | 410 => Some(AttemptOutcome::AlreadyGone),
         400 | 403 | 405 | 501 => Some(AttemptOutcome::Refused),
         _ => None,

@@ -41,7 +41,7 @@ fn parse_json_response(status: u16, body: &Value) -> RegistrationResponse {
     parse_response(status, body.to_string().as_bytes(), &provider(), CALLBACK_URI)
 }
 
-/// What is wrong with a client, and where it can be deleted.
+/// Returns the problem of an unusable client, and the URI for its deletion.
 fn expect_unusable(body: &Value) -> (&'static str, Option<String>) {
     match parse_json_response(201, body) {
         RegistrationResponse::Unusable { problem, management } => {
@@ -51,7 +51,7 @@ fn expect_unusable(body: &Value) -> (&'static str, Option<String>) {
     }
 }
 
-/// Where a client that can be used can be deleted.
+/// Returns the URI for the deletion of a usable client.
 fn management_uri(body: &Value) -> Option<String> {
     match parse_json_response(201, body) {
         RegistrationResponse::Registered(client) => client.management.map(|m| m.uri.to_string()),
@@ -68,12 +68,12 @@ fn rfc7591_s2_client_metadata_describes_recipient() {
     };
     let recipient = Recipient { client: client(), client_profile };
     let metadata = serde_json::to_value(ClientMetadata::new(&recipient, &provider(), CALLBACK_URI)).unwrap();
-    let wanted = json!({
+    let expected = json!({
         "client_name": "App", "redirect_uris": [CALLBACK_URI], "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"], "token_endpoint_auth_method": "client_secret_basic", "scope": "accounts tx:read",
         "software_id": "dc-1", "tos_uri": "https://app.example/terms", "contacts": ["dev@app.example"],
     });
-    assert_eq!(metadata, wanted);
+    assert_eq!(metadata, expected);
 }
 
 fn provider_in_state(state: ProviderState, settings: ProviderSettings) -> Provider {
@@ -85,22 +85,22 @@ fn provider_in_state(state: ProviderState, settings: ProviderSettings) -> Provid
 fn only_pending_activation_registration_is_due() {
     let active = provider_in_state(ProviderState::Active, provider());
     for state in RegistrationState::ALL.iter().copied() {
-        let waits = state == RegistrationState::PendingActivation;
+        let is_due = state == RegistrationState::PendingActivation;
         assert_eq!(
             ensure_due(Some(state), &active).err(),
-            (!waits).then_some(RegistrationNotDue::AlreadyDecided),
+            (!is_due).then_some(RegistrationNotDue::AlreadyDecided),
             "{state}"
         );
     }
     assert_eq!(ensure_due(None, &active), Err(RegistrationNotDue::AlreadyDecided));
-    let by_hand = ProviderSettings { dynamic_registration: None, ..provider() };
-    let waits = Some(RegistrationState::PendingActivation);
+    let without_registration = ProviderSettings { dynamic_registration: None, ..provider() };
+    let pending = Some(RegistrationState::PendingActivation);
     assert_eq!(
-        ensure_due(waits, &provider_in_state(ProviderState::Active, by_hand.clone())),
+        ensure_due(pending, &provider_in_state(ProviderState::Active, without_registration.clone())),
         Err(RegistrationNotDue::ManualActivation)
     );
     assert_eq!(
-        ensure_due(waits, &provider_in_state(ProviderState::Paused, by_hand)),
+        ensure_due(pending, &provider_in_state(ProviderState::Paused, without_registration)),
         Err(RegistrationNotDue::ManualActivation)
     );
 }
@@ -108,7 +108,7 @@ fn only_pending_activation_registration_is_due() {
 #[test]
 fn registration_is_not_due_while_provider_is_paused() {
     for state in ProviderState::ALL.iter().copied() {
-        let wanted = match state {
+        let expected = match state {
             ProviderState::Active => None,
             ProviderState::Retired => Some(RegistrationNotDue::Retired(ProviderRetiredError)),
             ProviderState::Paused | ProviderState::AutoPaused => {
@@ -118,7 +118,7 @@ fn registration_is_not_due_while_provider_is_paused() {
         let provider = provider_in_state(state, provider());
         assert_eq!(
             ensure_due(Some(RegistrationState::PendingActivation), &provider).err(),
-            wanted,
+            expected,
             "{state}"
         );
         assert_eq!(
@@ -166,23 +166,26 @@ fn unusable_registration_response_names_the_problem() {
         assert_eq!(expect_unusable(&response_with("client_id", bad.clone())).0, id, "{bad}");
         assert_eq!(expect_unusable(&response_with("client_secret", bad.clone())).0, secret, "{bad}");
     }
-    let expires = "the client's secret expires, and nothing renews it";
+    let expires = "the client secret expires, and the hub cannot renew it";
     for bad in [json!(1), json!(1_900_000_000), json!("0"), json!(false), json!(0.5)] {
         assert_eq!(expect_unusable(&response_with("client_secret_expires_at", bad)).0, expires);
     }
-    for (field, bad) in [
-        ("token_endpoint_auth_method", json!("none")),
-        ("token_endpoint_auth_method", json!("client_secret_post")),
-        ("redirect_uris", json!([format!("{CALLBACK_URI}/")])),
-        ("redirect_uris", json!(CALLBACK_URI)),
-        ("grant_types", json!(["client_credentials"])),
+    let auth_method = "the client's authentication method differs from the provider's settings";
+    let redirect_uri = "the client is registered without the hub's redirect URI";
+    let grant_type = "the client is registered without the grant type authorization_code";
+    for (field, bad, expected) in [
+        ("token_endpoint_auth_method", json!("none"), auth_method),
+        ("token_endpoint_auth_method", json!("client_secret_post"), auth_method),
+        ("redirect_uris", json!([format!("{CALLBACK_URI}/")]), redirect_uri),
+        ("redirect_uris", json!(CALLBACK_URI), redirect_uri),
+        ("grant_types", json!(["client_credentials"]), grant_type),
     ] {
         let (problem, deleted_at) = expect_unusable(&response_with(field, bad.clone()));
-        assert!(problem.starts_with("the client "), "{field} {bad}: {problem}");
+        assert_eq!(problem, expected, "{field} {bad}");
         assert_eq!(deleted_at.as_deref(), Some("https://maple.example/clients?id=c-1"));
     }
     assert_eq!(expect_unusable(&json!({})).0, id);
-    assert_eq!(expect_unusable(&json!([])), ("its answer cannot be read", None));
+    assert_eq!(expect_unusable(&json!([])), ("the response cannot be parsed", None));
 }
 
 #[test]
@@ -212,9 +215,9 @@ fn rfc7592_s3_management_uri_must_have_endpoint_origin() {
 #[test]
 fn rfc7591_s3_2_2_only_permanent_errors_reject_registration() {
     for code in RegistrationErrorCode::ALL {
-        let body = json!({"error": code.as_str(), "error_description": "mine"});
+        let body = json!({"error": code.as_str(), "error_description": "x"});
         assert!(
-            matches!(parse_json_response(400, &body), RegistrationResponse::Rejected(word) if word == *code)
+            matches!(parse_json_response(400, &body), RegistrationResponse::Rejected(rejected) if rejected == *code)
         );
         assert!(code.reason().ends_with(code.as_str()));
         assert_eq!(code.rejects_recipient(), code.as_str().contains("software_statement"), "{code}");
@@ -225,7 +228,7 @@ fn rfc7591_s3_2_2_only_permanent_errors_reject_registration() {
             );
         }
     }
-    for body in [json!({"error": "mine"}), json!({}), json!([]), json!({"error": 5})] {
+    for body in [json!({"error": "unknown"}), json!({}), json!([]), json!({"error": 5})] {
         assert!(matches!(parse_json_response(400, &body), RegistrationResponse::RetryLater), "{body}");
     }
     for status in [202, 204, 302] {
@@ -238,7 +241,7 @@ fn rfc7591_s3_2_2_only_permanent_errors_reject_registration() {
 
 #[test]
 fn rfc7592_s2_3_deletion_status_maps_to_outcome() {
-    let wanted = [
+    let expected = [
         (204, Some(AttemptOutcome::Accepted)),
         (401, Some(AttemptOutcome::AlreadyGone)),
         (404, Some(AttemptOutcome::AlreadyGone)),
@@ -248,8 +251,8 @@ fn rfc7592_s2_3_deletion_status_maps_to_outcome() {
         (429, None),
         (503, None),
     ];
-    for (status, attempt) in wanted {
-        assert_eq!(deletion_outcome(status), attempt, "{status}");
+    for (status, outcome) in expected {
+        assert_eq!(deletion_outcome(status), outcome, "{status}");
     }
 }
 
@@ -273,13 +276,13 @@ proptest! {
         let mut bare = object.clone();
         bare.retain(|_, value| !value.is_null());
         let [nulls, bare] = [object.clone(), bare].map(|object| format!("{:?}", parse_json_response(201, &Value::Object(object))));
-        prop_assert_eq!(nulls, bare, "what is null is absent");
+        prop_assert_eq!(nulls, bare, "null must count as absent");
         for (status, body) in [(status, bytes), (201, Value::Object(object).to_string().into_bytes())] {
             let RegistrationResponse::Registered(client) = parse_response(status, &body, &provider(), CALLBACK_URI) else { continue };
-            let plain = |text: &str| !text.is_empty() && text.len() <= 2048 && text.bytes().all(|b| b.is_ascii_graphic());
-            prop_assert!(plain(&client.id) && plain(client.secret.expose()));
+            let is_valid = |text: &str| !text.is_empty() && text.len() <= 2048 && text.bytes().all(|b| b.is_ascii_graphic());
+            prop_assert!(is_valid(&client.id) && is_valid(client.secret.expose()));
             if let Some(management) = client.management {
-                prop_assert!(plain(management.token.expose()));
+                prop_assert!(is_valid(management.token.expose()));
                 prop_assert_eq!(management.uri.host_str(), Some("maple.example"));
                 prop_assert!(ClientManagement::from_text(management.to_text().expose()).is_some());
             }

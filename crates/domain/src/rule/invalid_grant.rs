@@ -1,65 +1,66 @@
-//! When a provider that answers `invalid_grant` to many is not believed any more.
+//! The decision to pause a provider that rejects too many refreshes with `invalid_grant`.
 //!
-//! One such answer means that a customer has ended a grant there. Many at once mean that the provider has lost
-//! its grants, or us: nobody's connection must end by that before a person has looked.
+//! A single `invalid_grant` means that the customer has ended the grant at the provider. Many of them within a short time
+//! mean that the provider has lost its grants or does not recognize the hub. No connection may end because of that, so
+//! the hub pauses the provider until an operator releases it.
 
 use std::time::Duration;
 
 use crate::model::provider::ProviderState;
 use crate::time::Timestamp;
 
-/// How far back refreshes are counted.
+/// The period in which refreshes are counted.
 const REFRESH_WINDOW: Duration = Duration::from_mins(10);
-/// So many are always believed.
+/// The number of failures that are always attributed to customers.
 const TRUSTED_FAILURES: i64 = 20;
-/// Above that one in so many: two of a hundred.
-const MIN_REFRESHES_PER_FAILURE: i64 = 50;
+/// The percentage of failures above which a provider is paused.
+const MAX_FAILURE_PERCENT: i64 = 2;
 
-/// Refreshes at a provider within the window, the one that is judged included.
+/// Counts of refreshes at a provider within the period, including the refresh that is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefreshStats {
-    /// All that the provider answered.
+    /// Refreshes with a response.
     pub completed: i64,
-    /// Those that it answered with `invalid_grant`.
+    /// Refreshes that were rejected with `invalid_grant`.
     pub invalid_grants: i64,
 }
 
 impl RefreshStats {
-    /// Whether there are too many that failed.
     const fn has_too_many_failures(self) -> bool {
+        // A limit in percent only would pause a small provider after its first failure.
         self.invalid_grants > TRUSTED_FAILURES
-            && self.invalid_grants.saturating_mul(MIN_REFRESHES_PER_FAILURE) > self.completed
+            && self.invalid_grants.saturating_mul(100) > self.completed.saturating_mul(MAX_FAILURE_PERCENT)
     }
 }
 
-/// What an `invalid_grant` comes to.
+/// The consequence of an `invalid_grant`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidGrantDecision {
-    /// The grant is over, and so is its connection.
+    /// The grant has ended, and the connection ends too.
     EndConnection,
-    /// The provider is not believed from now on; nothing ends.
+    /// The provider is paused; no connection ends.
     PauseProvider,
-    /// The provider is held already; nothing ends.
+    /// The provider was already paused; no connection ends.
     ProviderPaused,
 }
 
-/// Judges an `invalid_grant` of a provider in a state.
-pub const fn evaluate_invalid_grant(state: ProviderState, stats: RefreshStats) -> InvalidGrantDecision {
+/// Decides the consequence of an `invalid_grant`.
+pub const fn evaluate_invalid_grant(state: ProviderState, refreshes: RefreshStats) -> InvalidGrantDecision {
     match state {
         ProviderState::Paused | ProviderState::Retired | ProviderState::AutoPaused => {
             InvalidGrantDecision::ProviderPaused
         }
-        ProviderState::Active if stats.has_too_many_failures() => InvalidGrantDecision::PauseProvider,
+        ProviderState::Active if refreshes.has_too_many_failures() => InvalidGrantDecision::PauseProvider,
         ProviderState::Active => InvalidGrantDecision::EndConnection,
     }
 }
 
-/// The minute that a refresh is counted in.
+/// Returns the minute, counted from the Unix epoch, in which a refresh is counted.
 pub const fn epoch_minute(at: Timestamp) -> i64 {
     at.seconds().div_euclid(60)
 }
 
-/// The first minute that is looked at: the running one and those before it make up the window.
+/// Returns the first minute of the period that ends with the current minute.
 pub fn first_window_minute(now: Timestamp) -> i64 {
     epoch_minute(now.minus(REFRESH_WINDOW)) + 1
 }
@@ -109,8 +110,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn failure_check_is_monotonic_in_failures_and_successes(answered in 0..100_000_i64, invalid in 0..2_000_i64) {
-            let these = stats(answered.max(invalid), invalid);
+        fn failure_check_is_monotonic_in_failures_and_successes(completed in 0..100_000_i64, invalid in 0..2_000_i64) {
+            let these = stats(completed.max(invalid), invalid);
             let worse = stats(these.completed + 1, invalid + 1);
             let better = stats(these.completed + 1, invalid);
             prop_assert!(!these.has_too_many_failures() || worse.has_too_many_failures());

@@ -1,4 +1,4 @@
-//! Who may use the operators' API: the only way to an [`Operator`].
+//! Authentication and authorization of operators for the admin API.
 
 use crate::id::OperatorId;
 use crate::model::audit_event::{Actor, ActorKind};
@@ -6,10 +6,10 @@ use crate::model::operator::{OperatorToken, Role};
 use crate::secret::TokenHashes;
 use crate::time::Timestamp;
 
-/// What the record calls an operator who came without a token, from the machine itself.
+/// The actor id of an operator who was admitted without a token, through the local socket.
 pub const LOCAL_ACTOR_ID: &str = "cli";
 
-/// An operator who was let in. It has no other constructors than [`admit`] and [`admit_local`].
+/// An admitted operator. Only [`admit`] and [`admit_local`] create it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {
     id: String,
@@ -17,42 +17,42 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// What it may do.
+    /// Returns the role.
     pub const fn role(&self) -> Role {
         self.role
     }
 
-    /// The operator as the record names it.
+    /// Returns the actor for audit events.
     pub fn actor(&self) -> Actor {
         Actor::new(ActorKind::Operator, self.id.as_str())
     }
 }
 
-/// Why nobody is let in.
+/// Error for a caller who is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperatorAuthError {
-    /// The token is unknown, expired, removed or spent.
+    /// The token is unknown, expired, removed or used up.
     Unknown,
-    /// The role is too small.
+    /// The operation requires this role.
     InsufficientRole(Role),
-    /// The token makes the first admin, and nothing else.
+    /// The token is a bootstrap token, which can only create the first administrator.
     BootstrapTokenOnly,
-    /// Another user of the machine.
+    /// The caller is another user of the machine.
     OtherLocalUser,
 }
 
-/// Who is at the other end of the hub's own socket, as the kernel says: users of the machine, by their numbers.
+/// The two ends of a connection to the hub's socket: user ids, as the kernel reports them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalPeer {
-    /// The one who calls.
+    /// The user id of the caller.
     pub peer_uid: u32,
-    /// The one that the hub runs as.
+    /// The user id of the hub.
     pub hub_uid: u32,
 }
 
-/// Lets in who calls through the hub's own socket, if that is the hub's own user or root: whoever may read the hub's
-/// keys may do everything already, so they are admins and need no token.
+/// Admits a caller through the hub's socket as an administrator if it is the hub's user or root.
 pub fn admit_local(peer: LocalPeer) -> Result<Operator, OperatorAuthError> {
+    // Both can read the hub's keys and store, so a token would not protect anything from them.
     const ROOT: u32 = 0;
     if peer.peer_uid != peer.hub_uid && peer.peer_uid != ROOT {
         return Err(OperatorAuthError::OtherLocalUser);
@@ -60,7 +60,7 @@ pub fn admit_local(peer: LocalPeer) -> Result<Operator, OperatorAuthError> {
     Ok(Operator { id: LOCAL_ACTOR_ID.to_owned(), role: Role::Admin })
 }
 
-/// Lets the bearer of a token in, if it lives and its role covers `least`.
+/// Admits the bearer of a usable token whose role covers the required one.
 pub fn admit(
     presented: &TokenHashes,
     stored: Option<&OperatorToken>,
@@ -77,7 +77,7 @@ pub fn admit(
     Ok(Operator { id: stored.id.to_string(), role: stored.role })
 }
 
-/// The token that makes the first admin, if it is that one and lives.
+/// Returns the id of a presented bootstrap token that is usable.
 pub fn verify_bootstrap_token(
     presented: &TokenHashes,
     stored: Option<&OperatorToken>,
@@ -131,13 +131,13 @@ mod tests {
     #[test]
     fn usable_operator_token_is_admitted_up_to_its_role() {
         for role in Role::ALL {
-            for least in Role::ALL {
-                let expected = if role.covers(*least) {
+            for required in Role::ALL {
+                let expected = if role.covers(*required) {
                     Ok(*role)
                 } else {
-                    Err(OperatorAuthError::InsufficientRole(*least))
+                    Err(OperatorAuthError::InsufficientRole(*required))
                 };
-                assert_eq!(admit_token(&token(*role), *least), expected);
+                assert_eq!(admit_token(&token(*role), *required), expected);
             }
         }
     }
@@ -158,14 +158,14 @@ mod tests {
     fn local_peer_is_admin_only_as_hub_user_or_root() {
         let admitted_role =
             |peer_uid, hub_uid| admit_local(LocalPeer { peer_uid, hub_uid }).map(|operator| operator.role());
-        for (user, own) in [(0, 0), (0, 1000), (1000, 1000)] {
-            assert_eq!(admitted_role(user, own), Ok(Role::Admin), "{user} at a hub of {own}");
+        for (peer_uid, hub_uid) in [(0, 0), (0, 1000), (1000, 1000)] {
+            assert_eq!(admitted_role(peer_uid, hub_uid), Ok(Role::Admin), "user {peer_uid}, hub {hub_uid}");
         }
-        for (user, own) in [(1000, 0), (1000, 1001), (u32::MAX, 1000)] {
+        for (peer_uid, hub_uid) in [(1000, 0), (1000, 1001), (u32::MAX, 1000)] {
             assert_eq!(
-                admitted_role(user, own),
+                admitted_role(peer_uid, hub_uid),
                 Err(OperatorAuthError::OtherLocalUser),
-                "{user} at a hub of {own}"
+                "user {peer_uid}, hub {hub_uid}"
             );
         }
         let local = admit_local(LocalPeer { peer_uid: 0, hub_uid: 0 }).unwrap();

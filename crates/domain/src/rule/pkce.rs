@@ -3,20 +3,18 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Whether a text can be an `S256` challenge: 43 characters of base64url, the hash of 32 bytes (§4.2).
+/// Returns whether a text can be an `S256` challenge: 43 characters of base64url that encode 32 bytes (§4.2).
 pub fn is_valid_challenge(text: &str) -> bool {
     text.len() == 43 && URL_SAFE_NO_PAD.decode(text).is_ok_and(|hash| hash.len() == 32)
 }
 
-/// The `S256` challenge of a verifier.
+/// Computes the `S256` challenge of a verifier.
 pub fn compute_challenge(verifier: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, verifier.as_bytes());
     URL_SAFE_NO_PAD.encode(digest)
 }
 
-/// Whether the verifier of a token request fits the challenge of the authorization request.
-///
-/// A challenge once sent is enforced; a verifier without a challenge is refused (RFC 9700 §4.8.2).
+/// Returns whether the verifier of a token request matches the challenge of the authorization request.
 pub fn verifier_matches(challenge_sent: Option<&str>, verifier: Option<&str>) -> bool {
     match (challenge_sent, verifier) {
         (None, None) => true,
@@ -24,11 +22,12 @@ pub fn verifier_matches(challenge_sent: Option<&str>, verifier: Option<&str>) ->
             is_valid_verifier(verifier)
                 && crate::secret::constant_time_eq(compute_challenge(verifier).as_bytes(), sent.as_bytes())
         }
+        // A challenge requires a verifier, and a verifier without a challenge indicates a downgrade (RFC 9700 §4.8.2).
         _ => false,
     }
 }
 
-/// 43 to 128 unreserved characters (§4.1).
+/// Accepts 43 to 128 unreserved characters (§4.1).
 fn is_valid_verifier(text: &str) -> bool {
     (43..=128).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))

@@ -1,87 +1,94 @@
-//! What a provider's settings must be, whoever brings them: the configuration or the API.
+//! The validation of a provider's settings, which come from the configuration or the admin API.
 
 use url::Url;
 
 use crate::model::provider::{CustomerIdentity, GrantScope, ProviderSettings, UpstreamClientMode};
 use crate::rule::validation::{MAX_NAME_CHARS, ValidationError, validate_credential, validate_text};
 
-/// Settings that can be used. `loopback`: whether its addresses may be http.
-pub fn check(settings: &ProviderSettings, loopback: bool) -> Result<(), ValidationError> {
-    let s = settings;
-    validate_text("name", &s.name, MAX_NAME_CHARS)?;
-    if s.country.len() != 2 || !s.country.bytes().all(|b| b.is_ascii_uppercase()) {
+/// Validates the settings of a provider. With `allow_http`, URLs may use plain http, for providers on the same machine.
+pub fn check(settings: &ProviderSettings, allow_http: bool) -> Result<(), ValidationError> {
+    validate_text("name", &settings.name, MAX_NAME_CHARS)?;
+    if settings.country.len() != 2 || !settings.country.bytes().all(|b| b.is_ascii_uppercase()) {
         return Err(ValidationError::new("country", "expected two letters of ISO 3166, as in CA"));
     }
-    let addresses = [
-        ("authorization_endpoint", Some(&s.authorization_endpoint)),
-        ("token_endpoint", Some(&s.token_endpoint)),
-        ("revocation_endpoint", s.revocation_endpoint.as_ref()),
-        ("fdx.base_url", Some(&s.fdx.base_url)),
-        ("issuer", s.issuer.as_ref()),
-        ("url", s.url.as_ref()),
-        ("dynamic_registration.endpoint", s.dynamic_registration.as_ref().map(|there| &there.endpoint)),
+    validate_urls(settings, allow_http)?;
+    validate_credential("client_id", &settings.client_id)?;
+    validate_scopes_and_fields(settings)?;
+    validate_combinations(settings)
+}
+
+fn validate_urls(settings: &ProviderSettings, allow_http: bool) -> Result<(), ValidationError> {
+    let registration = settings.dynamic_registration.as_ref();
+    let urls = [
+        ("authorization_endpoint", Some(&settings.authorization_endpoint)),
+        ("token_endpoint", Some(&settings.token_endpoint)),
+        ("revocation_endpoint", settings.revocation_endpoint.as_ref()),
+        ("fdx.base_url", Some(&settings.fdx.base_url)),
+        ("issuer", settings.issuer.as_ref()),
+        ("url", settings.url.as_ref()),
+        ("dynamic_registration.endpoint", registration.map(|registration| &registration.endpoint)),
     ];
-    for (field, address) in addresses {
-        if address.is_some_and(|address| !is_allowed_url(address, loopback)) {
-            return Err(ValidationError::new(field, "expected an https URL"));
-        }
+    match urls.into_iter().find(|(_, url)| url.is_some_and(|url| !is_allowed_url(url, allow_http))) {
+        Some((field, _)) => Err(ValidationError::new(field, "expected an https URL")),
+        None => Ok(()),
     }
-    validate_credential("client_id", &s.client_id)?;
-    validate_scopes_and_fields(s)?;
-    if !s.revoke.is_empty() && s.revocation_endpoint.is_none() {
-        return Err(ValidationError::new("revoke", "needs a revocation_endpoint"));
-    }
-    if s.grant_scope == GrantScope::PerClientCustomer && s.customer_identity == CustomerIdentity::None {
-        let expected =
-            "per_client_customer needs a customer_identity, or nobody knows which connections share a grant";
-        return Err(ValidationError::new("grant_scope", expected));
-    }
-    if s.grant_scope == GrantScope::PerClientCustomer
-        && s.upstream_client == UpstreamClientMode::PerRegistration
-    {
-        return Err(ValidationError::new(
-            "upstream_client",
-            "registration needs grant_scope = \"per_token\"",
-        ));
-    }
-    if s.dynamic_registration.is_some() && s.upstream_client == UpstreamClientMode::Shared {
-        return Err(ValidationError::new("dynamic_registration", "needs upstream_client = \"registration\""));
-    }
-    Ok(())
 }
 
-fn is_allowed_url(address: &str, loopback: bool) -> bool {
-    let url = Url::parse(address).ok();
-    url.is_some_and(|url| url.scheme() == "https" || loopback && url.scheme() == "http")
+fn is_allowed_url(url: &str, allow_http: bool) -> bool {
+    let url = Url::parse(url).ok();
+    url.is_some_and(|url| url.scheme() == "https" || allow_http && url.scheme() == "http")
 }
 
-/// The provider's own words: of scopes (RFC 6749 §3.3), and of fields in its token reply.
-fn validate_scopes_and_fields(s: &ProviderSettings) -> Result<(), ValidationError> {
-    let is_word = |word: &str| {
-        (1..=200).contains(&word.len()) && word.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+/// Validates the provider's scope values (RFC 6749 §3.3) and the names of fields in its token response.
+fn validate_scopes_and_fields(settings: &ProviderSettings) -> Result<(), ValidationError> {
+    // The characters of a scope token: printable ASCII without space, `"` and `\`.
+    let is_token = |text: &str| {
+        (1..=200).contains(&text.len()) && text.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
     };
-    if s.scopes.is_empty() {
-        return Err(ValidationError::new("scopes", "expected the provider's word for one cluster at least"));
+    if settings.scopes.is_empty() {
+        return Err(ValidationError::new("scopes", "expected a scope value for at least one data cluster"));
     }
-    for (cluster, word) in &s.scopes {
-        if !is_word(word) {
-            let field = format!("scopes.{}", cluster.as_str());
-            return Err(ValidationError::new(field, "expected one word of a scope"));
-        }
+    if let Some((cluster, _)) = settings.scopes.iter().find(|(_, value)| !is_token(value)) {
+        return Err(ValidationError::new(format!("scopes.{cluster}"), "expected a single scope value"));
     }
-    let identity = match &s.customer_identity {
+    let identity = match &settings.customer_identity {
         CustomerIdentity::TokenField(field) => Some(field),
         CustomerIdentity::None => None,
     };
     let fields = [
         ("customer_identity.token_field", identity),
-        ("accounts_field", s.accounts_field.as_ref()),
-        ("grant_field", s.grant_field.as_ref()),
+        ("accounts_field", settings.accounts_field.as_ref()),
+        ("grant_field", settings.grant_field.as_ref()),
     ];
-    match fields.into_iter().find(|(_, field)| field.is_some_and(|field| !is_word(field))) {
-        Some((name, _)) => Err(ValidationError::new(name, "expected the name of a field")),
+    match fields.into_iter().find(|(_, field)| field.is_some_and(|field| !is_token(field))) {
+        Some((name, _)) => Err(ValidationError::new(name, "expected a field name")),
         None => Ok(()),
     }
+}
+
+/// Validates settings that depend on each other.
+fn validate_combinations(settings: &ProviderSettings) -> Result<(), ValidationError> {
+    let reject = |field: &str, expected: &str| Err(ValidationError::new(field, expected));
+    if !settings.revoke.is_empty() && settings.revocation_endpoint.is_none() {
+        return reject("revoke", "needs a revocation_endpoint");
+    }
+    let is_grant_shared = settings.grant_scope == GrantScope::PerClientCustomer;
+    let has_shared_client = settings.upstream_client == UpstreamClientMode::Shared;
+    // Without the identity the hub could not know which end is the last one, and would revoke too early or never.
+    if is_grant_shared && settings.customer_identity == CustomerIdentity::None {
+        let expected =
+            "per_client_customer needs a customer_identity, which shows the connections that share a grant";
+        return reject("grant_scope", expected);
+    }
+    // The search for connections that share a grant covers all recipients. With a client for each registration, a grant
+    // belongs to one recipient.
+    if is_grant_shared && !has_shared_client {
+        return reject("upstream_client", "registration needs grant_scope = \"per_token\"");
+    }
+    if settings.dynamic_registration.is_some() && has_shared_client {
+        return reject("dynamic_registration", "needs upstream_client = \"registration\"");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -149,20 +156,24 @@ mod tests {
             ("url", json!("javascript:alert(1)"), "url: expected an https URL"),
             ("issuer", json!(""), "issuer: expected an https URL"),
             ("client_id", json!("é"), "client_id: must be 1 to 2048 printable characters of ASCII"),
-            ("scopes", json!({}), "scopes: expected the provider's word for one cluster at least"),
-            ("scopes", json!({"ACCOUNT_BASIC": "a b"}), "scopes.ACCOUNT_BASIC: expected one word of a scope"),
-            ("accounts_field", json!(""), "accounts_field: expected the name of a field"),
+            ("scopes", json!({}), "scopes: expected a scope value for at least one data cluster"),
+            (
+                "scopes",
+                json!({"ACCOUNT_BASIC": "a b"}),
+                "scopes.ACCOUNT_BASIC: expected a single scope value",
+            ),
+            ("accounts_field", json!(""), "accounts_field: expected a field name"),
             (
                 "customer_identity",
                 json!({"token_field": "a\n"}),
-                "customer_identity.token_field: expected the name of a field",
+                "customer_identity.token_field: expected a field name",
             ),
             ("revoke", json!(["rfc7009"]), "revoke: needs a revocation_endpoint"),
             (
                 "grant_scope",
                 json!("per_client_customer"),
                 "grant_scope: per_client_customer needs a customer_identity, \
-                or nobody knows which connections share a grant",
+                which shows the connections that share a grant",
             ),
         ] {
             assert_eq!(validation_message(|v| v[field] = value.clone(), false).as_deref(), Some(expected));

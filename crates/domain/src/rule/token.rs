@@ -1,4 +1,4 @@
-//! The token request: which grant, with what (RFC 6749 §4.1.3, §4.4.2, §6).
+//! The validation of a token request (RFC 6749 §4.1.3, §4.4.2, §6).
 
 use crate::error::{OAuthCode, OAuthError};
 use crate::model::client::{Client, ClientKind, ClientState};
@@ -7,18 +7,19 @@ use crate::secret::Secret;
 
 use super::client_auth::{CLIENT_SUSPENDED, WRONG_CREDENTIALS};
 
-/// The fields of a request, whatever its encoding: each at most once, empty ones absent (§3.2).
+/// The fields of a request in any encoding. Each occurs at most once, and empty ones count as absent (§3.2).
 #[derive(Debug, Default)]
 pub struct TokenRequestFields(Vec<(String, Secret<String>)>);
 
-/// More fields than any grant has: each is compared with every other, before anybody is authenticated.
+/// The maximum number of fields. Each name is compared with all others before the client is authenticated, so an unlimited
+/// number would let an untrusted client occupy the hub.
 const MAX_FIELDS: usize = 64;
 
 const TOO_MANY_FIELDS: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "The request has more than 64 fields");
 
 impl TokenRequestFields {
-    /// Every field that a token request may have.
+    /// The names of all fields that a token request may have.
     pub const ALL_NAMES: [&str; 8] = [
         "grant_type",
         "client_id",
@@ -30,7 +31,7 @@ impl TokenRequestFields {
         "scope",
     ];
 
-    /// Collects fields; a repeated name is refused and named.
+    /// Collects fields; returns an error that names the field if one is repeated.
     pub fn collect(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, OAuthError> {
         let mut fields: Vec<(String, Secret<String>)> = Vec::new();
         for (name, value) in pairs {
@@ -45,7 +46,7 @@ impl TokenRequestFields {
         Ok(Self(fields))
     }
 
-    /// A field that has a value.
+    /// Returns the value of a field, if it is not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.expose().as_str());
         value.filter(|v| !v.is_empty())
@@ -72,18 +73,18 @@ pub enum TokenRequest {
     RefreshToken {
         /// The token.
         token: Secret<String>,
-        /// A narrower scope, if one is wanted.
+        /// A narrower scope, if requested.
         scope: Option<Clusters>,
     },
-    /// `build_client_credentials_request`
+    /// `client_credentials`
     ClientCredentials {
-        /// What is wanted, if it is said.
+        /// The requested scope.
         scope: Option<String>,
     },
 }
 
 impl TokenRequest {
-    /// Reads the fields of a request.
+    /// Parses the fields of a request.
     pub fn parse(fields: &TokenRequestFields) -> Result<Self, OAuthError> {
         match fields.require("grant_type")? {
             "authorization_code" => Ok(Self::AuthorizationCode {
@@ -106,12 +107,12 @@ impl TokenRequest {
     }
 }
 
-/// Whether a client that has proven its secret may be served a grant. One that was removed is told that what it
-/// holds is over, and that it is nobody any more.
+/// Ensures that an authenticated client may use a grant.
 pub fn ensure_grant_allowed(client: &Client, request: &TokenRequest) -> Result<(), OAuthError> {
     match (client.state, request) {
         (ClientState::Active, _) => Ok(()),
         (ClientState::Suspended, _) => Err(CLIENT_SUSPENDED),
+        // `invalid_grant` makes the app of a removed client discard its codes and tokens.
         (ClientState::Closed, TokenRequest::AuthorizationCode { .. }) => Err(BAD_CODE),
         (ClientState::Closed, TokenRequest::RefreshToken { .. }) => Err(BAD_REFRESH_TOKEN),
         (ClientState::Closed, TokenRequest::ClientCredentials { .. }) => Err(WRONG_CREDENTIALS),
@@ -126,34 +127,34 @@ fn parse_data_scope(scope: &str) -> Result<Clusters, OAuthError> {
     }
 }
 
-/// What a scope of spaces alone is told: it is sent, and asks for nothing.
+/// Error for a scope that consists of spaces: it is present, so it cannot count as absent, and requests nothing.
 const EMPTY_SCOPE: OAuthError = OAuthError::new(OAuthCode::InvalidScope, "scope names nothing");
 
-/// What a client may do on its own account: the one scope of its kind.
-pub fn resolve_client_scope(client: &Client, wanted: Option<&str>) -> Result<ClientScope, OAuthError> {
+/// Returns the scope of a client token: each kind of client has exactly one.
+pub fn resolve_client_scope(client: &Client, requested: Option<&str>) -> Result<ClientScope, OAuthError> {
     let allowed = match client.kind {
         ClientKind::Recipient => ClientScope::ProvidersRead,
         ClientKind::Partner => ClientScope::ClientAdmin,
     };
-    if wanted.is_some_and(|words| words.trim_matches(' ').is_empty()) {
+    if requested.is_some_and(|scope| scope.trim_matches(' ').is_empty()) {
         return Err(EMPTY_SCOPE);
     }
-    for word in wanted.unwrap_or_default().split(' ').filter(|w| !w.is_empty()) {
-        if ClientScope::from_word(word) != Some(allowed) {
+    for value in requested.unwrap_or_default().split(' ').filter(|value| !value.is_empty()) {
+        if value != allowed.as_str() {
             return Err(OAuthError::with_description(
                 OAuthCode::InvalidScope,
-                format_args!("scope {word} is not allowed for this client"),
+                format_args!("scope {value} is not allowed for this client"),
             ));
         }
     }
     Ok(allowed)
 }
 
-/// The scope of a refreshed access token: what was granted, or less (RFC 6749 §6).
-pub fn narrow_refresh_scope(granted: Clusters, wanted: Option<Clusters>) -> Result<Clusters, OAuthError> {
-    let wanted = wanted.unwrap_or(granted);
-    match wanted.first_missing_from(granted) {
-        None => Ok(wanted),
+/// Returns the scope of a refreshed access token: the granted scope or a part of it (RFC 6749 §6).
+pub fn narrow_refresh_scope(granted: Clusters, requested: Option<Clusters>) -> Result<Clusters, OAuthError> {
+    let requested = requested.unwrap_or(granted);
+    match requested.first_missing_from(granted) {
+        None => Ok(requested),
         Some(beyond) => Err(OAuthError::with_description(
             OAuthCode::InvalidScope,
             format_args!("scope {} is not allowed for this client", beyond.as_str()),
@@ -161,21 +162,21 @@ pub fn narrow_refresh_scope(granted: Clusters, wanted: Option<Clusters>) -> Resu
     }
 }
 
-/// What an unknown, used, expired or foreign code is told.
+/// Error for a code that is unknown, used, expired or was issued to another client.
 pub const BAD_CODE: OAuthError =
     OAuthError::new(OAuthCode::InvalidGrant, "The code is unknown, used or expired");
 
-/// What an unusable refresh token is told.
+/// Error for a refresh token that is unknown, expired or whose connection has ended.
 pub const BAD_REFRESH_TOKEN: OAuthError = OAuthError::new(
     OAuthCode::InvalidGrant,
     "The refresh token is unknown, expired or its connection has ended",
 );
 
-/// What a redirect URI that differs is told.
+/// Error for a redirect URI that differs from the one in the authorization request.
 pub const WRONG_REDIRECT: OAuthError =
     OAuthError::new(OAuthCode::InvalidGrant, "redirect_uri does not match the authorization request");
 
-/// What a wrong, missing or unasked verifier is told (RFC 7636 §4.6).
+/// Error for a PKCE verifier that is wrong, missing or unexpected (RFC 7636 §4.6).
 pub const WRONG_VERIFIER: OAuthError =
     OAuthError::new(OAuthCode::InvalidGrant, "code_verifier does not match the authorization request");
 

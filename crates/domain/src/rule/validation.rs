@@ -1,4 +1,4 @@
-//! What a recipient may say of itself.
+//! The validation of fields of recipients, partners, providers and credentials.
 
 use std::fmt;
 
@@ -7,37 +7,37 @@ use url::{Host, Url};
 
 use crate::scope::{Clusters, DataCluster};
 
-/// A field that is not what it should be.
+/// Error for an invalid field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {expected}")]
 pub struct ValidationError {
-    /// Which.
+    /// The name of the field.
     pub field: String,
-    /// What was expected, as a sentence goes on.
+    /// The expectation, as the rest of a sentence that begins with the field.
     pub expected: String,
 }
 
 impl ValidationError {
-    /// A field, and what was expected of it.
+    /// Creates an error from a field and an expectation.
     pub fn new(field: impl Into<String>, expected: impl fmt::Display) -> Self {
         Self { field: field.into(), expected: expected.to_string() }
     }
 
-    /// A field that was not given.
+    /// Creates the error for a missing field.
     pub fn for_missing_field(field: &str) -> Self {
         Self::new(field, "is missing")
     }
 }
 
-/// The longest name of a client, in characters.
+/// The maximum length of a client's name.
 pub const MAX_NAME_CHARS: usize = 256;
-/// The longest description of a recipient, in characters.
+/// The maximum length of a recipient's description.
 pub const MAX_DESCRIPTION_CHARS: usize = 512;
 const MAX_URI_BYTES: usize = 2000;
 const MAX_URIS: usize = 100;
 const MAX_CONTACTS: usize = 20;
 
-/// A text that people read.
+/// Validates a text that is displayed.
 pub fn validate_text(field: &str, text: &str, max_chars: usize) -> Result<(), ValidationError> {
     let length = text.trim().chars().count();
     if length == 0 || length > max_chars || text.chars().any(|c| c.is_control() || is_invisible(c)) {
@@ -46,22 +46,23 @@ pub fn validate_text(field: &str, text: &str, max_chars: usize) -> Result<(), Va
     Ok(())
 }
 
-/// Characters that turn the reading direction, join, break or show nothing: with them a name could pass for another.
+/// Returns whether a character is invisible or changes the text direction. With such characters a name could look like
+/// another.
 pub const fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Who may have answers sent to this machine.
+/// The policy for redirect URIs with plain http on a loopback address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoopbackPolicy {
-    /// Redirect URIs may be http on loopback.
+    /// Such redirect URIs are allowed.
     Allowed,
-    /// They may not.
+    /// Such redirect URIs are rejected.
     Refused,
 }
 
-/// Redirect URIs: absolute, https, without a fragment (RFC 6749 §3.1.2).
+/// Validates redirect URIs: absolute, https, without a fragment (RFC 6749 §3.1.2).
 pub fn validate_redirect_uris(
     field: &str,
     uris: &[String],
@@ -79,6 +80,7 @@ pub fn validate_redirect_uris(
             LoopbackPolicy::Refused => "must be an https URL without a fragment",
         };
         let has_no_fragment = parse_web_url(uri, loopback).is_some_and(|url| url.fragment().is_none());
+        // The parser drops an empty fragment, so the text is checked too.
         if !has_no_fragment || uri.contains('#') {
             return Err(ValidationError::new(format!("{field}[{nth}]"), expected));
         }
@@ -89,7 +91,7 @@ pub fn validate_redirect_uris(
     Ok(())
 }
 
-/// A link that people follow.
+/// Validates the URL of a link.
 pub fn validate_url(field: &str, uri: &str) -> Result<(), ValidationError> {
     match parse_web_url(uri, LoopbackPolicy::Refused) {
         Some(_) => Ok(()),
@@ -100,30 +102,32 @@ pub fn validate_url(field: &str, uri: &str) -> Result<(), ValidationError> {
 fn parse_web_url(uri: &str, loopback: LoopbackPolicy) -> Option<Url> {
     let url = Url::parse(uri).ok()?;
     let is_loopback = matches!(url.host_str()?, "127.0.0.1" | "localhost" | "[::1]");
-    let scheme = url.scheme() == "https"
+    let is_allowed_scheme = url.scheme() == "https"
         || loopback == LoopbackPolicy::Allowed && url.scheme() == "http" && is_loopback;
     let is_printable = uri.len() <= MAX_URI_BYTES && is_uri_text(uri.as_bytes());
-    let named = match url.host()? {
+    // Other characters in a host would let it look like a trusted one, or be rejected by browsers.
+    let has_plain_host = match url.host()? {
         Host::Domain(name) => name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.')),
         Host::Ipv4(_) | Host::Ipv6(_) => true,
     };
     let has_no_userinfo = url.username().is_empty() && url.password().is_none();
-    (scheme && is_printable && named && has_no_userinfo).then_some(url)
+    (is_allowed_scheme && is_printable && has_plain_host && has_no_userinfo).then_some(url)
 }
 
-/// Characters that a URI may have (RFC 3986 §2): a parser of browsers takes more than that.
+/// Returns whether a text has only the characters of a URI (RFC 3986 §2). The parser follows the rules of browsers and
+/// accepts more than that.
 fn is_uri_text(text: &[u8]) -> bool {
-    let escaped = |rest: &[u8]| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit);
+    let is_escape = |rest: &[u8]| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit);
     text.iter().enumerate().all(|(at, byte)| match byte {
-        b'%' => escaped(&text[at + 1..]),
+        b'%' => is_escape(&text[at + 1..]),
         byte => byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=".contains(byte),
     })
 }
 
-/// The longest consent that a recipient may ask for, in days.
+/// The longest consent that a recipient may request.
 const MAX_CONSENT_DAYS: u16 = 366;
 
-/// How long the consents are that a recipient asks for, in days.
+/// Validates the duration of a recipient's consents.
 pub fn validate_consent_days(field: &str, days: u16) -> Result<(), ValidationError> {
     match days {
         1..=MAX_CONSENT_DAYS => Ok(()),
@@ -131,10 +135,10 @@ pub fn validate_consent_days(field: &str, days: u16) -> Result<(), ValidationErr
     }
 }
 
-/// The longest id and secret of a client at a provider, in characters.
+/// The maximum length of the id and the secret of an upstream client.
 const MAX_CREDENTIAL_BYTES: usize = 2048;
 
-/// What is sent to a provider in a form or a header (RFC 6749 §A.1, §A.2).
+/// Validates a client id or client secret that is sent to a provider (RFC 6749 §A.1, §A.2).
 pub fn validate_credential(field: &str, text: &str) -> Result<(), ValidationError> {
     let printable = text.bytes().all(|b| (0x20..0x7f).contains(&b));
     if (1..=MAX_CREDENTIAL_BYTES).contains(&text.len()) && printable {
@@ -146,12 +150,12 @@ pub fn validate_credential(field: &str, text: &str) -> Result<(), ValidationErro
     ))
 }
 
-/// The country that a recipient is registered in.
+/// Validates the country in which a recipient is registered.
 pub fn validate_country(field: &str, country: &str) -> Result<(), ValidationError> {
     if matches!(country, "CA" | "US") { Ok(()) } else { Err(ValidationError::new(field, "must be CA or US")) }
 }
 
-/// E-mail addresses of people; `member` is where each stands in its item, if the items are objects.
+/// Validates e-mail addresses. If the items are objects, `member` is the path of the address in an item.
 pub fn validate_contacts(field: &str, member: &str, contacts: &[String]) -> Result<(), ValidationError> {
     if contacts.len() > MAX_CONTACTS {
         let items = if member.is_empty() { "addresses" } else { "objects" };
@@ -167,9 +171,9 @@ pub fn validate_contacts(field: &str, member: &str, contacts: &[String]) -> Resu
     }
 }
 
-/// The most that a recipient may ask for.
-pub fn parse_scope(field: &str, words: &str) -> Result<Clusters, ValidationError> {
-    let clusters = Clusters::parse(words)
+/// Parses the scope that a recipient may request.
+pub fn parse_scope(field: &str, scope: &str) -> Result<Clusters, ValidationError> {
+    let clusters = Clusters::parse(scope)
         .map_err(|unknown| ValidationError::new(field, format_args!("{} is unknown", unknown.0)))?;
     if clusters.contains(DataCluster::AccountBasic) {
         Ok(clusters)
@@ -184,7 +188,7 @@ mod tests {
 
     #[test]
     fn validate_text_rejects_invisible_and_control_characters() {
-        for good in [
+        for valid in [
             "Acme Budget",
             "L’Épargne d'Amélie & Cie",
             "銀行",
@@ -194,7 +198,7 @@ mod tests {
             "Acme 💸",
             &"x".repeat(256),
         ] {
-            assert!(validate_text("name", good, 256).is_ok(), "{good}");
+            assert!(validate_text("name", valid, 256).is_ok(), "{valid}");
         }
         for bad in [
             "",
@@ -220,13 +224,13 @@ mod tests {
 
     #[test]
     fn redirect_uris_must_be_https_or_allowed_loopback_http() {
-        let here = ["http://127.0.0.1:3000/cb?x=1", "http://localhost/cb", "http://[::1]/cb"];
-        for good in here.into_iter().chain(["https://app.example.org/back"]) {
-            assert!(validate_redirect_uri(good, LoopbackPolicy::Allowed).is_ok(), "{good}");
+        let loopback = ["http://127.0.0.1:3000/cb?x=1", "http://localhost/cb", "http://[::1]/cb"];
+        for valid in loopback.into_iter().chain(["https://app.example.org/back"]) {
+            assert!(validate_redirect_uri(valid, LoopbackPolicy::Allowed).is_ok(), "{valid}");
             assert_eq!(
-                validate_redirect_uri(good, LoopbackPolicy::Refused).is_ok(),
-                good.starts_with("https"),
-                "{good}"
+                validate_redirect_uri(valid, LoopbackPolicy::Refused).is_ok(),
+                valid.starts_with("https"),
+                "{valid}"
             );
         }
         for bad in [
@@ -283,8 +287,8 @@ mod tests {
     fn contacts_must_be_deliverable_email_addresses() {
         let validate_email =
             |email: &str| validate_contacts("contacts", ".email", &["a@b.example".into(), email.to_owned()]);
-        for good in ["john.doe@flinks.fake.com", "a+b@sub.example.org"] {
-            assert!(validate_email(good).is_ok(), "{good}");
+        for valid in ["john.doe@flinks.fake.com", "a+b@sub.example.org"] {
+            assert!(validate_email(valid).is_ok(), "{valid}");
         }
         for bad in [
             "",

@@ -1,4 +1,4 @@
-//! Grants: kept in memory, and in an append-only journal that a restart reads back.
+//! Grants and registered clients: in memory, and in an append-only journal that is read at the next start.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -8,22 +8,30 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::register::BankClient;
-
-/// What a customer granted to the client.
+/// The consent of a customer to a client's access.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct CustomerGrant {
     pub(super) id: String,
     pub(super) username: String,
     pub(super) accounts: Vec<String>,
     pub(super) scope: String,
-    /// None in journals of before clients could register by themselves.
+    /// None in old journals, which were written before clients could register; the grant is then the hub's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) client_id: Option<String>,
     pub(super) refresh_hash: String,
     /// Milliseconds since the epoch.
     #[serde(default)]
     pub(super) granted_at: i64,
+}
+
+/// A dynamically registered client (RFC 7591).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct BankClient {
+    pub(super) id: String,
+    pub(super) secret_hash: String,
+    pub(super) redirect_uris: Vec<String>,
+    /// The hash of the registration access token (RFC 7592).
+    pub(super) access_hash: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -49,7 +57,7 @@ enum JournalEntry {
     },
 }
 
-/// A grant and what became of it.
+/// A grant with its current state.
 #[derive(Clone, Debug)]
 pub(super) struct GrantRecord {
     pub(super) grant: CustomerGrant,
@@ -57,7 +65,7 @@ pub(super) struct GrantRecord {
     pub(super) last_used_at: Option<i64>,
 }
 
-/// A grant as the levers show it.
+/// A grant as the fault injection API and page show it.
 #[derive(Debug, Serialize)]
 pub(super) struct GrantSummary {
     pub(super) grant_id: String,
@@ -67,12 +75,13 @@ pub(super) struct GrantSummary {
     pub(super) last_used_at: Option<i64>,
 }
 
-/// Every grant ever made, and the clients that registered by themselves.
+/// All grants, active and ended, and all registered clients of a bank.
 pub(super) struct Grants {
     journal: File,
     state: JournalState,
 }
 
+/// The state that results from the journal.
 #[derive(Default)]
 struct JournalState {
     grants: BTreeMap<String, GrantRecord>,
@@ -80,7 +89,7 @@ struct JournalState {
 }
 
 impl Grants {
-    /// Reads the journal back; a last line that a crash cut short is left out.
+    /// Opens the journal and reads its entries.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
@@ -88,12 +97,15 @@ impl Grants {
         let mut state = JournalState::default();
         if path.exists() {
             for line in BufReader::new(File::open(path)?).lines() {
+                // A crash can leave an incomplete last line. It was never acknowledged, so it is skipped.
                 if let Ok(entry) = serde_json::from_str(&line?) {
                     state.apply(entry);
                 }
             }
         }
-        Ok(Self { journal: OpenOptions::new().create(true).append(true).mode(0o600).open(path)?, state })
+        // The journal holds hashes of secrets and names of customers: no other user of the machine may read it.
+        let journal = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        Ok(Self { journal, state })
     }
 
     pub(super) fn add(&mut self, grant: CustomerGrant) -> io::Result<()> {
@@ -108,68 +120,71 @@ impl Grants {
         self.record(JournalEntry::Ended { grant_id: id.to_owned(), at: now })
     }
 
-    /// Ends every live grant of a customer; says how many there were.
+    /// Ends every active grant of a customer and returns their number.
     pub(super) fn end_all_for_customer(&mut self, username: &str, now: i64) -> io::Result<usize> {
-        let theirs =
-            self.state.grants.values().filter(|k| k.ended_at.is_none() && k.grant.username == username);
-        let ids: Vec<String> = theirs.map(|k| k.grant.id.clone()).collect();
+        self.end_all(now, |grant| grant.username == username)
+    }
+
+    fn end_all(&mut self, now: i64, is_selected: impl Fn(&CustomerGrant) -> bool) -> io::Result<usize> {
+        let ids: Vec<String> = self.active().filter(|g| is_selected(g)).map(|g| g.id.clone()).collect();
         ids.iter().try_for_each(|id| self.end(id, now))?;
         Ok(ids.len())
     }
 
-    /// The live grant of an id.
+    fn active(&self) -> impl Iterator<Item = &CustomerGrant> {
+        self.state.grants.values().filter(|record| record.ended_at.is_none()).map(|record| &record.grant)
+    }
+
     pub(super) fn find_active(&self, id: &str) -> Option<&CustomerGrant> {
-        self.state.grants.get(id).filter(|k| k.ended_at.is_none()).map(|k| &k.grant)
+        self.state.grants.get(id).filter(|record| record.ended_at.is_none()).map(|record| &record.grant)
     }
 
-    /// The grant of an id, ended or not.
+    /// Returns a grant, whether it is active or ended.
     pub(super) fn find(&self, id: &str) -> Option<&CustomerGrant> {
-        self.state.grants.get(id).map(|k| &k.grant)
+        self.state.grants.get(id).map(|record| &record.grant)
     }
 
-    /// A customer's grants: those that live first, then the newest first.
+    /// Lists a customer's grants: the active ones first, each group with the newest first.
     pub(super) fn list_for_customer(&self, username: &str) -> Vec<GrantRecord> {
-        let theirs = self.state.grants.values().filter(|k| k.grant.username == username);
-        let mut theirs: Vec<GrantRecord> = theirs.cloned().collect();
-        theirs.sort_by_key(|k| (k.ended_at.is_some(), std::cmp::Reverse(k.grant.granted_at)));
-        theirs
+        let records = self.state.grants.values().filter(|record| record.grant.username == username);
+        let mut records: Vec<GrantRecord> = records.cloned().collect();
+        records.sort_by_key(|r| (r.ended_at.is_some(), std::cmp::Reverse(r.grant.granted_at)));
+        records
     }
 
-    /// The live grant whose present refresh token this is.
+    /// Returns the active grant whose current refresh token has this hash.
     pub(super) fn find_by_refresh_hash(&self, refresh_hash: &str) -> Option<&CustomerGrant> {
-        let mut live = self.state.grants.values().filter(|k| k.ended_at.is_none()).map(|k| &k.grant);
-        live.find(|grant| crate::random::constant_time_eq(&grant.refresh_hash, refresh_hash))
+        self.active().find(|grant| crate::random::constant_time_eq(&grant.refresh_hash, refresh_hash))
     }
 
+    /// Records the time of the last use, in memory only: it is informative and need not survive a restart.
     pub(super) fn mark_used(&mut self, id: &str, now: i64) {
-        if let Some(kept) = self.state.grants.get_mut(id) {
-            kept.last_used_at = Some(now);
+        if let Some(record) = self.state.grants.get_mut(id) {
+            record.last_used_at = Some(now);
         }
     }
 
-    /// Every grant, the oldest first.
+    /// Lists every grant, the oldest first.
     pub(super) fn list_all(&self) -> Vec<GrantSummary> {
-        let mut kept: Vec<&GrantRecord> = self.state.grants.values().collect();
-        kept.sort_by_key(|kept| kept.grant.granted_at);
-        let listed = kept.into_iter().map(|kept| GrantSummary {
-            grant_id: kept.grant.id.clone(),
-            username: kept.grant.username.clone(),
-            state: if kept.ended_at.is_some() { "ended" } else { "active" },
-            accounts: kept.grant.accounts.clone(),
-            last_used_at: kept.last_used_at,
+        let mut records: Vec<&GrantRecord> = self.state.grants.values().collect();
+        records.sort_by_key(|record| record.grant.granted_at);
+        let summaries = records.into_iter().map(|record| GrantSummary {
+            grant_id: record.grant.id.clone(),
+            username: record.grant.username.clone(),
+            state: if record.ended_at.is_some() { "ended" } else { "active" },
+            accounts: record.grant.accounts.clone(),
+            last_used_at: record.last_used_at,
         });
-        listed.collect()
+        summaries.collect()
     }
 
     pub(super) fn add_client(&mut self, client: BankClient) -> io::Result<()> {
         self.record(JournalEntry::ClientRegistered { client })
     }
 
-    /// Deletes a client: what was granted to it ends (RFC 7592 §2.3).
+    /// Deletes a client and ends its grants (RFC 7592, section 2.3).
     pub(super) fn delete_client(&mut self, id: &str, now: i64) -> io::Result<()> {
-        let theirs = self.state.grants.values().filter(|k| k.grant.client_id.as_deref() == Some(id));
-        let ids: Vec<String> = theirs.filter(|k| k.ended_at.is_none()).map(|k| k.grant.id.clone()).collect();
-        ids.iter().try_for_each(|id| self.end(id, now))?;
+        self.end_all(now, |grant| grant.client_id.as_deref() == Some(id))?;
         self.record(JournalEntry::ClientDeleted { client_id: id.to_owned() })
     }
 
@@ -184,6 +199,7 @@ impl Grants {
     fn record(&mut self, entry: JournalEntry) -> io::Result<()> {
         let mut line = serde_json::to_vec(&entry)?;
         line.push(b'\n');
+        // The entry takes effect only after it is written: a confirmed change must survive a restart.
         self.journal.write_all(&line)?;
         self.state.apply(entry);
         Ok(())
@@ -198,13 +214,13 @@ impl JournalState {
                     .insert(grant.id.clone(), GrantRecord { grant, ended_at: None, last_used_at: None });
             }
             JournalEntry::Rotated { grant_id, refresh_hash } => {
-                if let Some(kept) = self.grants.get_mut(&grant_id) {
-                    kept.grant.refresh_hash = refresh_hash;
+                if let Some(record) = self.grants.get_mut(&grant_id) {
+                    record.grant.refresh_hash = refresh_hash;
                 }
             }
             JournalEntry::Ended { grant_id, at } => {
-                if let Some(kept) = self.grants.get_mut(&grant_id) {
-                    kept.ended_at.get_or_insert(at);
+                if let Some(record) = self.grants.get_mut(&grant_id) {
+                    record.ended_at.get_or_insert(at);
                 }
             }
             JournalEntry::ClientRegistered { client } => {

@@ -1,16 +1,16 @@
-//! Visits: a browser between the authorization request and the bank's answer, and the codes that follow.
+//! Sign-in sessions: a browser between the authorization request and the bank's response, and the issued codes.
 
 use std::collections::BTreeMap;
 
-use crate::text::SandboxLanguage;
+use crate::language::SandboxLanguage;
 
 const SESSION_TTL_MS: i64 = 600_000;
-/// How long the bank remembers that a visit is over, to say so.
+/// Ended sessions are kept for this long, so that a page can explain why a sign-in cannot continue.
 const ENDED_SESSION_RETENTION_MS: i64 = 3_600_000;
 const CODE_TTL_MS: i64 = 60_000;
 const MAX_SESSIONS: usize = 10_000;
 
-/// An authorization request whose client and redirect URI are known.
+/// An authorization request whose client and redirect URI have been validated.
 #[derive(Clone, Debug)]
 pub(super) struct AuthorizeParams {
     pub(super) client_id: String,
@@ -25,29 +25,28 @@ pub(super) struct SignInSession {
     pub(super) request: AuthorizeParams,
     pub(super) language: SandboxLanguage,
     pub(super) csrf_token: String,
-    /// Whether the customer agreed to what is asked for, at a bank that begins with that.
-    pub(super) agreed: bool,
+    /// The customer agreed to the requested data, at a bank that shows it first.
+    pub(super) agreed_to_request: bool,
     pub(super) username: Option<String>,
     started_at: i64,
     end_reason: Option<SessionEndReason>,
 }
 
-/// Why there is no visit to go on with.
+/// The reason why a sign-in cannot continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SessionEndReason {
-    /// It began in another browser, or too long ago.
+    /// The session started in another browser or has been deleted.
     Unknown,
-    /// Ten minutes have passed.
     Expired,
-    /// The customer agreed, and was sent back.
+    /// The customer approved and was sent back to the client.
     Approved,
-    /// The customer declined, and was sent back.
+    /// The customer declined and was sent back to the client.
     Declined,
 }
 
 impl SessionEndReason {
-    /// The middle of its texts' keys.
-    pub(super) const fn key(self) -> &'static str {
+    /// Returns the part of the text keys that names the reason.
+    pub(super) const fn text_key(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::Expired => "expired",
@@ -57,25 +56,35 @@ impl SessionEndReason {
     }
 }
 
-/// What a code stands for.
+/// The data that an authorization code refers to.
 #[derive(Clone, Debug)]
 pub(super) struct IssuedCode {
     pub(super) request: AuthorizeParams,
     pub(super) username: String,
     pub(super) accounts: Vec<String>,
     expires_at: i64,
-    /// The grant that came of it: a second use ends that (RFC 6749 §4.1.2).
+    /// The grant that the code was exchanged for. A second use of the code ends it (RFC 6749, section 4.1.2).
     grant_id: Option<String>,
 }
 
-/// What a presented code is worth.
-pub(super) enum CodeOutcome {
-    Valid(IssuedCode),
-    Reused { grant: Option<String> },
-    Unknown,
+/// The parameters of a token request with an authorization code.
+pub(super) struct CodeRedemption<'a> {
+    pub(super) code_hash: &'a str,
+    pub(super) client_id: &'a str,
+    pub(super) redirect_uri: &'a str,
+    pub(super) verifier: &'a str,
+    /// The id of the grant that is created if the code is valid.
+    pub(super) grant_id: &'a str,
 }
 
-/// Visits by cookie, codes by hash.
+/// The result of checking an authorization code.
+pub(super) enum CodeOutcome {
+    Valid(IssuedCode),
+    Reused { grant_id: Option<String> },
+    Invalid,
+}
+
+/// The sign-in sessions by the value of their cookie, and the issued codes by hash.
 #[derive(Default)]
 pub(super) struct SignInSessions {
     sessions: BTreeMap<String, SignInSession>,
@@ -86,106 +95,98 @@ impl SignInSessions {
     pub(super) fn begin(
         &mut self,
         id: String,
-        ask: AuthorizeParams,
-        text: SandboxLanguage,
+        request: AuthorizeParams,
+        language: SandboxLanguage,
         csrf_token: String,
         now: i64,
     ) {
-        self.sessions.retain(|_, visit| now < visit.started_at + ENDED_SESSION_RETENTION_MS);
+        self.sessions.retain(|_, session| now < session.started_at + ENDED_SESSION_RETENTION_MS);
         if self.sessions.len() >= MAX_SESSIONS {
             self.sessions.pop_first();
         }
-        let (agreed, username, over) = (false, None, None);
-        self.sessions.insert(
-            id,
-            SignInSession {
-                request: ask,
-                language: text,
-                csrf_token,
-                agreed,
-                username,
-                started_at: now,
-                end_reason: over,
-            },
-        );
+        let session = SignInSession {
+            request,
+            language,
+            csrf_token,
+            agreed_to_request: false,
+            username: None,
+            started_at: now,
+            end_reason: None,
+        };
+        self.sessions.insert(id, session);
     }
 
-    /// The visit of a cookie, or why it cannot go on.
+    /// Returns a session that can continue, or the reason why it cannot.
     pub(super) fn find(&self, id: &str, now: i64) -> Result<&SignInSession, SessionEndReason> {
-        let visit = self.sessions.get(id).ok_or(SessionEndReason::Unknown)?;
-        match visit.end_reason {
-            Some(over) => Err(over),
-            None if now >= visit.started_at + SESSION_TTL_MS => Err(SessionEndReason::Expired),
-            None => Ok(visit),
+        let session = self.sessions.get(id).ok_or(SessionEndReason::Unknown)?;
+        match session.end_reason {
+            Some(reason) => Err(reason),
+            None if now >= session.started_at + SESSION_TTL_MS => Err(SessionEndReason::Expired),
+            None => Ok(session),
         }
     }
 
-    /// The language of a visit, over or not.
+    /// Returns the language of a session, which may have ended: its last page is in the same language.
     pub(super) fn language_of(&self, id: &str) -> Option<SandboxLanguage> {
-        self.sessions.get(id).map(|visit| visit.language)
+        self.sessions.get(id).map(|session| session.language)
     }
 
-    pub(super) fn set_language(&mut self, id: &str, text: SandboxLanguage) {
-        if let Some(visit) = self.sessions.get_mut(id) {
-            visit.language = text;
+    pub(super) fn set_language(&mut self, id: &str, language: SandboxLanguage) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.language = language;
         }
     }
 
     pub(super) fn record_agreement(&mut self, id: &str) {
-        if let Some(visit) = self.sessions.get_mut(id) {
-            visit.agreed = true;
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.agreed_to_request = true;
         }
     }
 
-    /// Signs the visitor in. The form's token changes with the identity.
+    /// Signs the customer in and replaces the CSRF token, so that a form from before the sign-in is rejected.
     pub(super) fn sign_in(&mut self, id: &str, username: &str, csrf_token: String) {
-        if let Some(visit) = self.sessions.get_mut(id) {
-            visit.username = Some(username.to_owned());
-            visit.csrf_token = csrf_token;
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.username = Some(username.to_owned());
+            session.csrf_token = csrf_token;
         }
     }
 
-    pub(super) fn finish(&mut self, id: &str, over: SessionEndReason) {
-        if let Some(visit) = self.sessions.get_mut(id) {
-            visit.end_reason = Some(over);
+    pub(super) fn finish(&mut self, id: &str, reason: SessionEndReason) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.end_reason = Some(reason);
         }
     }
 
     pub(super) fn issue_code(
         &mut self,
-        hash: String,
-        ask: AuthorizeParams,
+        code_hash: String,
+        request: AuthorizeParams,
         username: String,
         accounts: Vec<String>,
         now: i64,
     ) {
+        // Expired codes are kept for a while, so that a late reuse still ends the grant.
         self.codes.retain(|_, code| now < code.expires_at + SESSION_TTL_MS);
-        self.codes.insert(
-            hash,
-            IssuedCode { request: ask, username, accounts, expires_at: now + CODE_TTL_MS, grant_id: None },
-        );
+        let expires_at = now + CODE_TTL_MS;
+        self.codes.insert(code_hash, IssuedCode { request, username, accounts, expires_at, grant_id: None });
     }
 
-    pub(super) fn redeem_code(
-        &mut self,
-        hash: &str,
-        grant: &str,
-        (client_id, redirect_uri): (&str, &str),
-        verifier: &str,
-        now: i64,
-    ) -> CodeOutcome {
-        let Some(code) = self.codes.get_mut(hash).filter(|code| code.request.client_id == client_id) else {
-            return CodeOutcome::Unknown;
+    pub(super) fn redeem_code(&mut self, redemption: &CodeRedemption<'_>, now: i64) -> CodeOutcome {
+        let code = self.codes.get_mut(redemption.code_hash);
+        // The code of another client is treated as unknown: its reuse must not end a grant of the rightful client.
+        let Some(code) = code.filter(|code| code.request.client_id == redemption.client_id) else {
+            return CodeOutcome::Invalid;
         };
         if code.grant_id.is_some() {
-            return CodeOutcome::Reused { grant: code.grant_id.clone() };
+            return CodeOutcome::Reused { grant_id: code.grant_id.clone() };
         }
-        let fits = code.request.redirect_uri == redirect_uri
-            && crate::random::constant_time_eq(&code.request.challenge, &crate::random::hash(verifier));
-        if !fits || now >= code.expires_at {
-            return CodeOutcome::Unknown;
+        let challenge = crate::random::hash(redemption.verifier);
+        let is_matching = code.request.redirect_uri == redemption.redirect_uri
+            && crate::random::constant_time_eq(&code.request.challenge, &challenge);
+        if !is_matching || now >= code.expires_at {
+            return CodeOutcome::Invalid;
         }
-        code.grant_id = Some(grant.to_owned());
+        code.grant_id = Some(redemption.grant_id.to_owned());
         CodeOutcome::Valid(code.clone())
     }
 }

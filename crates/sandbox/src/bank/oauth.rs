@@ -1,4 +1,4 @@
-//! OAuth at the bank: the token endpoint (RFC 6749, RFC 7636) and revocation (RFC 7009).
+//! The OAuth endpoints of a bank: token endpoint (RFC 6749, RFC 7636) and revocation (RFC 7009).
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -8,20 +8,21 @@ use axum::{Form, Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::Bank;
-use super::fault_injection::{EndpointStatus, RevocationBehavior};
+use super::fault_settings::{EndpointStatus, RevocationBehavior};
 use super::grants::CustomerGrant;
-use super::login_sessions::{CodeOutcome, IssuedCode};
+use super::login_sessions::{CodeOutcome, CodeRedemption, IssuedCode};
+use super::state::Bank;
+use crate::random::{constant_time_eq, derive_text, hash};
 
-/// How long an access token lives, in seconds.
 const ACCESS_TOKEN_TTL_SECS: i64 = 300;
 
 pub(super) fn routes() -> Router<Bank> {
     Router::new().route("/token", post(issue_token)).route("/revoke", post(revoke_token))
 }
 
+/// The form fields of the token endpoint and the revocation endpoint.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct TokenForm {
@@ -35,6 +36,7 @@ struct TokenForm {
     client_secret: Option<String>,
 }
 
+/// An OAuth error response: status, error code and description.
 pub(super) struct BankOAuthError(pub(super) StatusCode, pub(super) &'static str, pub(super) &'static str);
 
 impl IntoResponse for BankOAuthError {
@@ -54,7 +56,7 @@ pub(super) const TEMPORARILY_UNAVAILABLE: BankOAuthError =
     BankOAuthError(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "Try again later");
 
 async fn issue_token(State(bank): State<Bank>, headers: HeaderMap, Form(form): Form<TokenForm>) -> Response {
-    if bank.0.faults.borrow().token_endpoint == EndpointStatus::Down {
+    if bank.faults().borrow().token_endpoint == EndpointStatus::Down {
         return TEMPORARILY_UNAVAILABLE.into_response();
     }
     let issued = bank.authenticate(&headers, &form).and_then(|client| match form.grant_type.as_str() {
@@ -66,17 +68,17 @@ async fn issue_token(State(bank): State<Bank>, headers: HeaderMap, Form(form): F
         )),
     });
     match issued {
-        Ok(reply) => Json(reply).into_response(),
-        Err(refused) => refused.into_response(),
+        Ok(body) => Json(body).into_response(),
+        Err(error) => error.into_response(),
     }
 }
 
 async fn revoke_token(State(bank): State<Bank>, headers: HeaderMap, Form(form): Form<TokenForm>) -> Response {
     let client = match bank.authenticate(&headers, &form) {
         Ok(client) => client,
-        Err(refused) => return refused.into_response(),
+        Err(error) => return error.into_response(),
     };
-    let behavior = bank.0.faults.borrow().revoke;
+    let behavior = bank.faults().borrow().revoke;
     match behavior {
         RevocationBehavior::Refuse => {
             bad_request("unsupported_token_type", "This token cannot be revoked").into_response()
@@ -90,7 +92,7 @@ async fn revoke_token(State(bank): State<Bank>, headers: HeaderMap, Form(form): 
 }
 
 impl Bank {
-    /// The client that asks.
+    /// Authenticates the client and returns its id.
     fn authenticate(&self, headers: &HeaderMap, form: &TokenForm) -> Result<String, BankOAuthError> {
         let (id, secret) = match (parse_basic_credentials(headers), &form.client_id, &form.client_secret) {
             (Some(basic), ..) => basic,
@@ -103,21 +105,21 @@ impl Bank {
         Err(BankOAuthError(StatusCode::UNAUTHORIZED, "invalid_client", "Unknown client or wrong secret"))
     }
 
-    fn exchange_code(&self, form: &TokenForm, client: &str) -> Result<serde_json::Value, BankOAuthError> {
-        let grant_id = format!("{}{}", self.0.profile.grant_prefix, &generate_secret()?[..20]);
-        let hash = crate::random::hash(&form.code);
-        let spent = self.sign_in_sessions().redeem_code(
-            &hash,
-            &grant_id,
-            (client, &form.redirect_uri),
-            &form.code_verifier,
-            self.now(),
-        );
-        match spent {
+    fn exchange_code(&self, form: &TokenForm, client: &str) -> Result<Value, BankOAuthError> {
+        let grant_id = format!("{}{}", self.profile().grant_prefix, &generate_secret()?[..20]);
+        let redemption = CodeRedemption {
+            code_hash: &hash(&form.code),
+            client_id: client,
+            redirect_uri: &form.redirect_uri,
+            verifier: &form.code_verifier,
+            grant_id: &grant_id,
+        };
+        let outcome = self.sign_in_sessions().redeem_code(&redemption, self.now());
+        match outcome {
             CodeOutcome::Valid(code) => self.create_grant(grant_id, code),
-            CodeOutcome::Unknown => Err(INVALID_GRANT),
-            CodeOutcome::Reused { grant } => {
-                if let Some(id) = grant {
+            CodeOutcome::Invalid => Err(INVALID_GRANT),
+            CodeOutcome::Reused { grant_id } => {
+                if let Some(id) = grant_id {
                     self.end_grant(&mut self.grants(), &id).map_err(|_| TEMPORARILY_UNAVAILABLE)?;
                 }
                 Err(INVALID_GRANT)
@@ -125,70 +127,66 @@ impl Bank {
         }
     }
 
-    fn create_grant(&self, id: String, code: IssuedCode) -> Result<serde_json::Value, BankOAuthError> {
-        let refresh = generate_secret()?;
+    fn create_grant(&self, id: String, code: IssuedCode) -> Result<Value, BankOAuthError> {
+        let refresh_token = generate_secret()?;
         let grant = CustomerGrant {
             id,
             username: code.username,
             accounts: code.accounts,
             scope: code.request.scope,
             client_id: Some(code.request.client_id),
-            refresh_hash: crate::random::hash(&refresh),
+            refresh_hash: hash(&refresh_token),
             granted_at: self.now(),
         };
-        let reply = self.token_response(&grant, Some(&refresh));
+        let body = self.token_response(&grant, Some(&refresh_token));
         self.grants().add(grant).map_err(|_| TEMPORARILY_UNAVAILABLE)?;
-        Ok(reply)
+        Ok(body)
     }
 
-    fn refresh_tokens(&self, form: &TokenForm, client: &str) -> Result<serde_json::Value, BankOAuthError> {
+    fn refresh_tokens(&self, form: &TokenForm, client: &str) -> Result<Value, BankOAuthError> {
         let (refuse_all, rotate) = {
-            let levers = self.0.faults.borrow();
-            (levers.invalid_grant_to_all, levers.rotate_refresh)
+            let faults = self.faults().borrow();
+            (faults.invalid_grant_to_all, faults.rotate_refresh)
         };
-        let grant = self.grants().find_by_refresh_hash(&crate::random::hash(&form.refresh_token)).cloned();
+        let grant = self.grants().find_by_refresh_hash(&hash(&form.refresh_token)).cloned();
         let grant =
             grant.filter(|g| !refuse_all && self.is_grant_of_client(g, client)).ok_or(INVALID_GRANT)?;
         if !rotate {
             return Ok(self.token_response(&grant, None));
         }
-        let refresh = generate_secret()?;
-        self.grants()
-            .rotate(&grant.id, crate::random::hash(&refresh))
-            .map_err(|_| TEMPORARILY_UNAVAILABLE)?;
-        Ok(self.token_response(&grant, Some(&refresh)))
+        let refresh_token = generate_secret()?;
+        self.grants().rotate(&grant.id, hash(&refresh_token)).map_err(|_| TEMPORARILY_UNAVAILABLE)?;
+        Ok(self.token_response(&grant, Some(&refresh_token)))
     }
 
-    fn token_response(&self, grant: &CustomerGrant, refresh: Option<&str>) -> serde_json::Value {
-        let mut reply = json!({
+    fn token_response(&self, grant: &CustomerGrant, refresh_token: Option<&str>) -> Value {
+        let mut body = json!({
             "access_token": self.sign_access_token(&grant.id, self.now() / 1000 + ACCESS_TOKEN_TTL_SECS),
             "token_type": "Bearer",
             "expires_in": ACCESS_TOKEN_TTL_SECS,
             "scope": grant.scope,
         });
-        let names = &self.0.profile.reply_names;
-        reply[names.customer] = self.book().customer_id(&grant.username).into();
-        reply[names.grant] = grant.id.as_str().into();
-        reply[names.accounts] = grant.accounts.clone().into();
-        if let Some(refresh) = refresh {
-            reply["refresh_token"] = refresh.into();
+        let names = &self.profile().token_response_names;
+        body[names.customer] = self.ledger().customer_id(&grant.username).into();
+        body[names.grant] = grant.id.as_str().into();
+        body[names.accounts] = grant.accounts.clone().into();
+        if let Some(refresh_token) = refresh_token {
+            body["refresh_token"] = refresh_token.into();
         }
-        reply
+        body
     }
 
-    /// An access token names its grant and its end, under a MAC.
-    fn sign_access_token(&self, grant: &str, until: i64) -> String {
-        format!("{grant}.{until}.{}", self.compute_access_mac(grant, until))
+    /// Creates an access token: grant id, expiry and a MAC over both, so that no token has to be stored.
+    fn sign_access_token(&self, grant_id: &str, expires_at: i64) -> String {
+        format!("{grant_id}.{expires_at}.{}", self.compute_access_mac(grant_id, expires_at))
     }
 
-    fn compute_access_mac(&self, grant: &str, until: i64) -> String {
-        crate::random::derive_text(
-            &self.0.settings.seed,
-            &format!("access/{}/{grant}/{until}", self.0.profile.key),
-        )
+    fn compute_access_mac(&self, grant_id: &str, expires_at: i64) -> String {
+        let label = format!("access/{}/{grant_id}/{expires_at}", self.profile().key);
+        derive_text(&self.settings().seed, &label)
     }
 
-    /// The live grant of an access token.
+    /// Returns the active grant of the bearer token and records its use.
     pub(super) fn authenticate_bearer(&self, headers: &HeaderMap) -> Option<CustomerGrant> {
         let token = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
         let now = self.now();
@@ -199,25 +197,27 @@ impl Bank {
         grant
     }
 
-    fn verify_access_token(&self, token: &str, now: i64) -> Option<String> {
+    fn verify_access_token(&self, token: &str, now_secs: i64) -> Option<String> {
         let mut parts = token.splitn(3, '.');
-        let (grant, until, mac) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
-        (crate::random::constant_time_eq(mac, &self.compute_access_mac(grant, until)) && now < until)
-            .then(|| grant.to_owned())
+        let (grant_id, expires_at, mac) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
+        (constant_time_eq(mac, &self.compute_access_mac(grant_id, expires_at)) && now_secs < expires_at)
+            .then(|| grant_id.to_owned())
     }
 
-    /// Whether a grant is a client's: one without a name is of before others could register.
+    /// Returns true if a grant was given to a client. A grant without a client id is the hub's (see
+    /// `CustomerGrant::client_id`).
     fn is_grant_of_client(&self, grant: &CustomerGrant, client: &str) -> bool {
-        grant.client_id.as_deref().unwrap_or(&self.0.settings.client_id) == client
+        grant.client_id.as_deref().unwrap_or(&self.settings().client_id) == client
     }
 
     fn end_grant_of_token(&self, token: &str, client: &str) -> std::io::Result<()> {
         let mut grants = self.grants();
-        let by_refresh = grants.find_by_refresh_hash(&crate::random::hash(token)).map(|g| g.id.clone());
-        match by_refresh.or_else(|| self.verify_access_token(token, self.now() / 1000)) {
+        let by_refresh_token = grants.find_by_refresh_hash(&hash(token)).map(|grant| grant.id.clone());
+        match by_refresh_token.or_else(|| self.verify_access_token(token, self.now() / 1000)) {
             Some(id) if grants.find_active(&id).is_some_and(|g| self.is_grant_of_client(g, client)) => {
                 self.end_grant(&mut grants, &id)
             }
+            // An invalid token, or one of another client, is no error (RFC 7009, section 2.2).
             _ => Ok(()),
         }
     }
@@ -227,11 +227,11 @@ pub(super) fn generate_secret() -> Result<String, BankOAuthError> {
     crate::random::generate_secret().map_err(|_| TEMPORARILY_UNAVAILABLE)
 }
 
-/// HTTP Basic credentials, form-decoded (RFC 6749 §2.3.1).
+/// Parses HTTP Basic credentials, which are form-encoded (RFC 6749, section 2.3.1).
 fn parse_basic_credentials(headers: &HeaderMap) -> Option<(String, String)> {
     let encoded = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
-    let text = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
-    let (id, secret) = text.split_once(':')?;
+    let credentials = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    let (id, secret) = credentials.split_once(':')?;
     let decode =
         |part: &str| form_urlencoded::parse(part.as_bytes()).next().map(|(name, _)| name.into_owned());
     Some((decode(id)?, decode(secret)?))

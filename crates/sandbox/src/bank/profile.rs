@@ -1,47 +1,46 @@
-//! How one bank differs from another: data, no code.
+//! The profiles of the banks: all data and options in which one bank differs from another.
 
-use super::book::{self, Books};
-use super::fdx_format::Version;
-use crate::text::SandboxLanguage;
+use super::fdx_version::FdxVersion;
+use super::ledger::{self, AccountCatalog};
+use crate::language::SandboxLanguage;
 
-#[expect(clippy::struct_excessive_bools, reason = "each is a habit of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "the options are independent of each other")]
 pub(crate) struct BankProfile {
     pub(crate) name: &'static str,
-    /// What its cookies, texts and secrets are named after.
+    /// The short name in cookies, text keys and labels of derived secrets.
     pub(crate) key: &'static str,
     pub(crate) css: &'static str,
-    /// The language of its pages unless another is asked for.
+    /// The language of the pages unless the browser or the client requests another.
     pub(crate) language: SandboxLanguage,
-    /// Whether it says what is asked for before the customer signs in.
+    /// The bank shows the requested data before the customer signs in.
     pub(super) shows_request_first: bool,
-    /// Whether answers leave out what the scope does not name. A bank that does not is there to show that the
-    /// hub does.
+    /// FDX responses leave out what the scope does not cover. A bank that returns everything shows that the hub
+    /// filters.
     pub(super) filters_by_scope: bool,
-    /// Whether a refresh brings another refresh token, unless a lever says otherwise.
+    /// A refresh returns a new refresh token, unless the fault settings override it.
     pub(super) rotates_refresh_tokens: bool,
-    /// Whether a customer has one grant with a client: what ends one token ends them all.
+    /// All tokens of a customer and a client belong to one grant: revoking one of them ends them all.
     pub(super) has_single_grant_per_client: bool,
-    /// The version of FDX that it speaks.
-    pub(super) fdx_version: Version,
-    /// Whether a statement's own address says where the document is.
+    pub(super) fdx_version: FdxVersion,
+    /// The endpoint of a statement redirects to a separate endpoint for the document.
     pub(super) has_document_endpoint: bool,
-    /// Whether clients may register by themselves.
+    /// Clients can register dynamically (RFC 7591).
     pub(super) supports_registration: bool,
     pub(super) grant_prefix: &'static str,
     pub(super) client_prefix: &'static str,
-    pub(super) reply_names: ReplyNames,
-    pub(super) books: &'static Books,
+    pub(super) token_response_names: TokenResponseNames,
+    pub(super) catalog: &'static AccountCatalog,
 }
 
-/// What the token endpoint calls that which OAuth has no name for.
-pub(super) struct ReplyNames {
+/// The names of the members of a token response that OAuth does not define.
+pub(super) struct TokenResponseNames {
     pub(super) customer: &'static str,
     pub(super) accounts: &'static str,
     pub(super) grant: &'static str,
 }
 
-const ENGLISH_REPLY_NAMES: ReplyNames =
-    ReplyNames { customer: "customer_id", accounts: "accounts", grant: "grant_id" };
+const ENGLISH_NAMES: TokenResponseNames =
+    TokenResponseNames { customer: "customer_id", accounts: "accounts", grant: "grant_id" };
 
 pub(super) const MAPLE: BankProfile = BankProfile {
     name: "Maple Trust",
@@ -55,13 +54,13 @@ pub(super) const MAPLE: BankProfile = BankProfile {
     filters_by_scope: false,
     rotates_refresh_tokens: false,
     has_single_grant_per_client: false,
-    fdx_version: Version::V5,
+    fdx_version: FdxVersion::V5,
     has_document_endpoint: false,
     supports_registration: true,
     grant_prefix: "mg_",
     client_prefix: "mc_",
-    reply_names: ENGLISH_REPLY_NAMES,
-    books: &book::MAPLE,
+    token_response_names: ENGLISH_NAMES,
+    catalog: &ledger::MAPLE,
 };
 
 pub(super) const RIDEAU: BankProfile = BankProfile {
@@ -76,13 +75,18 @@ pub(super) const RIDEAU: BankProfile = BankProfile {
     filters_by_scope: true,
     rotates_refresh_tokens: true,
     has_single_grant_per_client: false,
-    fdx_version: Version::V6,
+    fdx_version: FdxVersion::V6,
     has_document_endpoint: true,
     supports_registration: false,
     grant_prefix: "crg_",
     client_prefix: "crc_",
-    reply_names: ReplyNames { customer: "membre", accounts: "comptes", grant: "consentement" },
-    books: &book::RIDEAU,
+    // French names show that the hub reads these members by configuration, not by fixed names.
+    token_response_names: TokenResponseNames {
+        customer: "membre",
+        accounts: "comptes",
+        grant: "consentement",
+    },
+    catalog: &ledger::RIDEAU,
 };
 
 pub(super) const PRAIRIE: BankProfile = BankProfile {
@@ -97,11 +101,11 @@ pub(super) const PRAIRIE: BankProfile = BankProfile {
     filters_by_scope: false,
     rotates_refresh_tokens: false,
     has_single_grant_per_client: true,
-    fdx_version: Version::V5,
+    fdx_version: FdxVersion::V5,
     has_document_endpoint: false,
     supports_registration: false,
     grant_prefix: "pcg_",
     client_prefix: "pcc_",
-    reply_names: ENGLISH_REPLY_NAMES,
-    books: &book::PRAIRIE,
+    token_response_names: ENGLISH_NAMES,
+    catalog: &ledger::PRAIRIE,
 };

@@ -1,18 +1,17 @@
-//! The scopes that the bank knows, and what its pages call them.
+//! The scopes that the banks support, and the texts that describe them on pages.
 
-/// A word of a scope.
+/// A scope value with the key of its text.
 pub(super) struct ScopeLabel {
-    /// As OAuth names it.
     pub(super) scope: &'static str,
-    /// The end of the key of its text.
-    pub(super) text: &'static str,
+    /// The last part of the text key.
+    pub(super) text_key: &'static str,
 }
 
-const fn label(scope: &'static str, text: &'static str) -> ScopeLabel {
-    ScopeLabel { scope, text }
+const fn label(scope: &'static str, text_key: &'static str) -> ScopeLabel {
+    ScopeLabel { scope, text_key }
 }
 
-/// Account numbers have three names in the wild.
+/// The supported scopes in the order of the pages. Three names for account numbers are in use among FDX providers.
 const SCOPE_LABELS: &[ScopeLabel] = &[
     label("fdx:accountbasic:read", "accounts"),
     label("fdx:accountdetailed:read", "balances"),
@@ -26,25 +25,28 @@ const SCOPE_LABELS: &[ScopeLabel] = &[
     label("fdx:customerpersonal:read", "personal"),
 ];
 
-/// What a scope asks for, in the order of the pages, each once.
+/// Returns the labels of a scope in the order of the pages, without duplicate texts.
 pub(super) fn find_labels(scope: &str) -> Vec<&'static ScopeLabel> {
     let requested: Vec<&str> = scope.split(' ').collect();
-    let mut labels: Vec<&ScopeLabel> = SCOPE_LABELS.iter().filter(|w| requested.contains(&w.scope)).collect();
-    labels.dedup_by_key(|w| w.text);
+    let mut labels: Vec<&ScopeLabel> =
+        SCOPE_LABELS.iter().filter(|label| requested.contains(&label.scope)).collect();
+    labels.dedup_by_key(|label| label.text_key);
     labels
 }
 
-/// The part of a scope that the bank knows, as it was written.
+/// Returns the supported values of a scope in their original order.
 pub(super) fn filter_supported(scope: &str) -> String {
-    let words = scope.split(' ').filter(|asked| SCOPE_LABELS.iter().any(|w| w.scope == *asked));
-    words.collect::<Vec<_>>().join(" ")
+    let supported = scope.split(' ').filter(|value| SCOPE_LABELS.iter().any(|label| label.scope == *value));
+    supported.collect::<Vec<_>>().join(" ")
 }
 
-/// Whether a scope covers one of some clusters, named as between the colons.
-pub(super) fn covers(scope: &str, any_of: &[&str]) -> bool {
-    let cluster =
-        |word: &str| word.strip_prefix("fdx:").and_then(|w| w.strip_suffix(":read")).map(str::to_owned);
-    scope.split(' ').filter_map(cluster).any(|granted| any_of.contains(&granted.as_str()))
+/// Returns true if a scope covers one of the clusters, which are named by the middle part of a scope value.
+pub(super) fn covers(scope: &str, clusters: &[&str]) -> bool {
+    let cluster = |value: &str| {
+        let cluster = value.strip_prefix("fdx:").and_then(|rest| rest.strip_suffix(":read"));
+        cluster.is_some_and(|cluster| clusters.contains(&cluster))
+    };
+    scope.split(' ').any(cluster)
 }
 
 #[cfg(test)]
@@ -59,7 +61,8 @@ mod tests {
             filter_supported(requested),
             "fdx:accountbasic:read fdx:paymentsupport:read fdx:paymentnetworks:read"
         );
-        let texts: Vec<&str> = find_labels(requested).iter().map(|w| w.text).collect();
+
+        let texts: Vec<&str> = find_labels(requested).iter().map(|label| label.text_key).collect();
         assert_eq!(texts, ["accounts", "numbers"]);
         assert!(covers(requested, &["x", "paymentsupport"]) && !covers(requested, &["transactions"]));
     }

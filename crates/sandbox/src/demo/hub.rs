@@ -1,53 +1,29 @@
-//! Lesson 2: the hub, called over HTTP. Every call is written down for the panel, its secrets left out.
+//! Lesson 2: every call to the hub. The panel shows each call, with its secrets redacted.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use fdx::PageMetadata;
-use reqwest::{Client, Method, RequestBuilder, header, redirect};
+use reqwest::{Method, RequestBuilder, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::DemoSettings;
+use super::entity::{Entity, EntityList};
 use super::notice::CustomerNotice;
 use super::panel::{EndpointProbe, LoggedExchange, shorten_path, summarize_body};
-use super::session::DemoVisit;
-use super::view::Entity;
+use super::session::BankConnection;
+use super::state::DemoSettings;
+use super::visit::DemoVisit;
 
-/// How many pages of a list are read in one go.
+/// The number of pages of a list that are read for one page of the app.
 const MAX_PAGES: usize = 5;
 
-/// A connection to a bank: what the hub gave for the customer's yes.
-#[derive(Clone, Default)]
-pub(super) struct BankConnection {
-    /// The `provider_id`, or a word for a bank that was picked at the hub.
-    pub(super) bank: String,
-    pub(super) access_token: String,
-    pub(super) refresh_token: String,
-    /// Kept for one purpose: to show that it does not work twice.
-    pub(super) code: String,
-    pub(super) verifier: String,
-}
-
-/// The fields of a query.
+/// The fields of a query or a token request.
 type QueryFields = [(&'static str, String)];
 
-/// What a call gives, or what the customer is told instead.
-pub(super) type Result<T> = std::result::Result<T, CustomerNotice>;
+/// The result of a call, or the notice that the customer gets instead.
+pub(super) type HubResult<T> = Result<T, CustomerNotice>;
 
-/// A page of a list, or what was found in several of them.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub(super) struct EntityList {
-    #[serde(alias = "accounts", alias = "transactions")]
-    pub(super) items: Vec<Entity>,
-    pub(super) page: PageMetadata,
-    #[serde(skip)]
-    pub(super) examined: usize,
-}
-
-/// What the token endpoint gives. The refresh token comes with the exchange alone, and does not change.
+/// The response of the token endpoint. Only the exchange of a code returns a refresh token, which stays the same.
 #[derive(Deserialize)]
 struct TokenPair {
     access_token: String,
@@ -61,64 +37,69 @@ struct HubResponse {
 }
 
 impl HubResponse {
-    async fn from_result(sent: reqwest::Result<reqwest::Response>) -> reqwest::Result<Self> {
-        let response = sent?;
-        let after = response.headers().get(header::RETRY_AFTER);
-        let retry_after = after.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+    async fn from_result(result: reqwest::Result<reqwest::Response>) -> reqwest::Result<Self> {
+        let response = result?;
+        let retry_after = response.headers().get(header::RETRY_AFTER);
+        let retry_after = retry_after.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
         let status = response.status().as_u16();
         let body = serde_json::from_slice(&response.bytes().await?).unwrap_or_default();
         Ok(Self { status, retry_after, body })
     }
 
-    /// The answer of a call that went well.
-    fn parse_body<T: DeserializeOwned>(self) -> Result<T> {
+    /// Parses the body of a response with status 200; any other response becomes a notice.
+    fn parse_body<T: DeserializeOwned>(self) -> HubResult<T> {
         if self.status != 200 {
             return Err(self.to_notice());
         }
         serde_json::from_value(self.body).map_err(|_| CustomerNotice::from_code("unreadable"))
     }
 
-    /// The FDX code or the OAuth error, without quotes.
+    /// Returns the FDX code or the OAuth error.
     fn error_code(&self) -> Option<String> {
-        let word = [&self.body["code"], &self.body["error"]].into_iter().find(|word| !word.is_null())?;
-        Some(word.as_str().map_or_else(|| word.to_string(), str::to_owned))
+        let code = [&self.body["code"], &self.body["error"]].into_iter().find(|code| !code.is_null())?;
+        // FDX codes are numbers in one error and strings in another.
+        Some(code.as_str().map_or_else(|| code.to_string(), str::to_owned))
     }
 
     fn to_notice(&self) -> CustomerNotice {
-        let word = self.error_code().unwrap_or_else(|| format!("HTTP-{}", self.status));
-        CustomerNotice { retry_after_secs: self.retry_after, ..CustomerNotice::from_code(&word) }
+        let code = self.error_code().unwrap_or_else(|| format!("HTTP-{}", self.status));
+        CustomerNotice { retry_after_secs: self.retry_after, ..CustomerNotice::from_code(&code) }
     }
 
-    /// A token that has run out is told with a message alone; an ended connection with a code.
+    /// Returns true for an expired access token. Its error has a message only, while that of an ended connection has
+    /// a code.
     fn is_token_expired(&self) -> bool {
         matches!(self.status, 401 | 403) && self.error_code().is_none()
     }
 }
 
-/// No redirects: a bearer goes to the hub and nowhere else.
-pub(super) fn build_client() -> reqwest::Result<Client> {
-    let client = Client::builder().redirect(redirect::Policy::none()).no_proxy();
-    client.connect_timeout(Duration::from_secs(3)).timeout(Duration::from_secs(20)).build()
-}
-
-/// The calls of one step for one connection, and what came of them.
+/// The calls to the hub for one connection during one step.
 pub(super) struct HubClient<'a> {
     pub(super) visit: &'a DemoVisit,
     pub(super) connection: BankConnection,
     pub(super) log: Vec<LoggedExchange>,
 }
 
-impl HubClient<'_> {
+impl<'a> HubClient<'a> {
+    /// Creates a client; `log` contains the exchanges of the step before.
+    pub(super) const fn new(
+        visit: &'a DemoVisit,
+        connection: BankConnection,
+        log: Vec<LoggedExchange>,
+    ) -> Self {
+        Self { visit, connection, log }
+    }
+
     fn settings(&self) -> &DemoSettings {
-        &self.visit.demo.0.settings
+        self.visit.demo.settings()
     }
 
     fn build_request(&self, method: Method, path: &[&str]) -> RequestBuilder {
-        self.visit.demo.0.client.request(method, self.visit.demo.hub_url(path))
+        self.visit.demo.client().request(method, self.visit.demo.hub_url(path))
     }
 
-    /// Redeems the code for the tokens of the connection.
-    pub(super) async fn exchange_code(&mut self) -> Result<()> {
+    /// Exchanges the authorization code for the tokens of the connection.
+    pub(super) async fn exchange_code(&mut self) -> HubResult<()> {
         let tokens: TokenPair = self.redeem_code().await?.parse_body()?;
         self.connection.refresh_token =
             tokens.refresh_token.ok_or_else(|| CustomerNotice::from_code("refresh_token"))?;
@@ -126,132 +107,132 @@ impl HubClient<'_> {
         Ok(())
     }
 
-    async fn redeem_code(&mut self) -> Result<HubResponse> {
+    async fn redeem_code(&mut self) -> HubResult<HubResponse> {
         let (redirect_uri, BankConnection { code, verifier, .. }) =
             (&self.settings().redirect_uri, &self.connection);
         let fields = [("code", code), ("code_verifier", verifier), ("redirect_uri", redirect_uri)];
         self.request_token("authorization_code", &fields.map(|(name, value)| (name, value.clone()))).await
     }
 
-    async fn request_refresh(&mut self) -> Result<HubResponse> {
+    async fn request_refresh(&mut self) -> HubResult<HubResponse> {
         self.request_token("refresh_token", &[("refresh_token", self.connection.refresh_token.clone())]).await
     }
 
-    async fn request_token(&mut self, grant_type: &'static str, fields: &QueryFields) -> Result<HubResponse> {
+    async fn request_token(
+        &mut self,
+        grant_type: &'static str,
+        fields: &QueryFields,
+    ) -> HubResult<HubResponse> {
         let DemoSettings { client_id, client_secret, .. } = self.settings();
-        let own = [("grant_type", grant_type), ("client_id", client_id), ("client_secret", client_secret)];
+        let client = [("grant_type", grant_type), ("client_id", client_id), ("client_secret", client_secret)];
         let fields = fields.iter().map(|(name, value)| (*name, &**value));
-        let body: BTreeMap<_, _> = own.into_iter().chain(fields).collect();
+        let body: BTreeMap<_, _> = client.into_iter().chain(fields).collect();
         let request = self.build_request(Method::POST, &["api", "v1", "token"]).json(&body);
         self.send(grant_type, request).await
     }
 
-    /// Another access token. The session keeps it.
-    pub(super) async fn refresh_access_token(&mut self) -> Result<()> {
+    /// Requests a new access token and stores it in the session.
+    pub(super) async fn refresh_access_token(&mut self) -> HubResult<()> {
         self.connection.access_token = self.request_refresh().await?.parse_body::<TokenPair>()?.access_token;
         self.visit.session().store_refreshed(&self.connection);
         Ok(())
     }
 
-    /// Reads data. An access token lives 5 minutes: when it has run out, it is refreshed and the call repeated.
+    /// Reads data. An access token is valid for 5 minutes: if it has expired, it is refreshed and the call repeated.
     pub(super) async fn read<T: DeserializeOwned>(
         &mut self,
         path: &[&str],
         query: &QueryFields,
-    ) -> Result<T> {
-        let mut answer = self.get(path, query).await?;
-        if answer.is_token_expired() {
+    ) -> HubResult<T> {
+        let mut response = self.get(path, query).await?;
+        if response.is_token_expired() {
             self.refresh_access_token().await?;
-            answer = self.get(path, query).await?;
+            response = self.get(path, query).await?;
         }
-        answer.parse_body()
+        response.parse_body()
     }
 
-    async fn get(&mut self, path: &[&str], query: &QueryFields) -> Result<HubResponse> {
+    async fn get(&mut self, path: &[&str], query: &QueryFields) -> HubResult<HubResponse> {
         let request = self.build_request(Method::GET, &[&["api", "fdx", "5"], path].concat());
         let request = request.bearer_auth(&self.connection.access_token);
         self.send("", if query.is_empty() { request } else { request.query(query) }).await
     }
 
-    /// All accounts: lightweight, or with their details.
-    pub(super) async fn list_accounts(&mut self, kind: &str) -> Result<Vec<Entity>> {
-        let query = vec![("resultType", kind.to_owned())];
+    /// Lists all accounts; `result_type` is `lightweight` or `details`.
+    pub(super) async fn list_accounts(&mut self, result_type: &str) -> HubResult<Vec<Entity>> {
+        let query = vec![("resultType", result_type.to_owned())];
         Ok(self.list_entities(&["accounts"], query, usize::MAX, |_| true).await?.items)
     }
 
-    /// Reads a list page by page and keeps what is looked for, until there is enough of it.
+    /// Reads pages of a list and collects the matching entities, until there are at least `min_matches`.
     pub(super) async fn list_entities(
         &mut self,
         path: &[&str],
         mut query: Vec<(&'static str, String)>,
         min_matches: usize,
         is_match: impl Fn(&Entity) -> bool,
-    ) -> Result<EntityList> {
-        let mut found = EntityList::default();
+    ) -> HubResult<EntityList> {
+        let mut matches = EntityList::default();
         for _ in 0..MAX_PAGES {
-            let list: EntityList = self.read(path, &query).await?;
-            found.examined += list.items.len();
-            found.items.extend(list.items.into_iter().filter(&is_match));
-            found.page = list.page;
-            let next = found.page.next_offset.clone().filter(|_| found.items.len() < min_matches);
+            let page: EntityList = self.read(path, &query).await?;
+            matches.examined += page.items.len();
+            matches.items.extend(page.items.into_iter().filter(&is_match));
+            matches.page = page.page;
+            let next = matches.page.next_offset.clone().filter(|_| matches.items.len() < min_matches);
             let Some(next) = next else { break };
             query.retain(|(name, _)| *name != "offset");
             query.push(("offset", next));
         }
-        Ok(found)
+        Ok(matches)
     }
 
-    /// Ends the connection, everywhere. The bearer names it; one that has run out is refreshed first. Whatever
-    /// is not acknowledged may be repeated.
-    pub(super) async fn end_connection(&mut self) -> Result<()> {
-        let mut answer = self.revoke_connection().await?;
-        if answer.status == 400 {
+    /// Ends the connection. A call that the hub does not confirm may be repeated.
+    pub(super) async fn end_connection(&mut self) -> HubResult<()> {
+        let mut response = self.revoke_connection().await?;
+        // The access token identifies the connection, so an expired one has to be refreshed first.
+        if response.status == 400 {
             match self.refresh_access_token().await {
-                Err(notice) if notice.is_over() => return Ok(()),
+                Err(notice) if notice.has_connection_ended() => return Ok(()),
                 refreshed => refreshed?,
             }
-            answer = self.revoke_connection().await?;
+            response = self.revoke_connection().await?;
         }
-        if answer.status == 204 { Ok(()) } else { Err(answer.to_notice()) }
+        if response.status == 204 { Ok(()) } else { Err(response.to_notice()) }
     }
 
-    async fn revoke_connection(&mut self) -> Result<HubResponse> {
+    async fn revoke_connection(&mut self) -> HubResult<HubResponse> {
         let request = self.build_request(Method::DELETE, &["api", "v1", "revoke"]);
         self.send("", request.bearer_auth(&self.connection.access_token)).await
     }
 
-    /// After the end: every way to the data is tried, and every one must be closed.
+    /// Calls every endpoint with the tokens and the code of an ended connection.
     pub(super) async fn probe_endpoints(&mut self) -> Vec<EndpointProbe> {
         let (accounts, refresh) = (self.get(&["accounts"], &[]).await, self.request_refresh().await);
-        let (code, again) = (self.redeem_code().await, self.revoke_connection().await);
-        let door = |key, answer: Result<HubResponse>, closed| {
-            let answer = answer.ok().map(|answer| (answer.status, answer.error_code().unwrap_or_default()));
-            EndpointProbe::new(key, answer, closed)
+        let (code, revoke) = (self.redeem_code().await, self.revoke_connection().await);
+        let probe = |key, response: HubResult<HubResponse>, expected| {
+            let response = response.ok().map(|r| (r.status, r.error_code().unwrap_or_default()));
+            EndpointProbe::new(key, response, expected)
         };
         vec![
-            door("demo-door-accounts", accounts, (401, "602")),
-            door("demo-door-refresh", refresh, (400, "invalid_grant")),
-            door("demo-door-code", code, (400, "invalid_grant")),
-            door("demo-door-revoke", again, (204, "")),
+            probe("demo-probe-accounts", accounts, (401, "602")),
+            probe("demo-probe-refresh", refresh, (400, "invalid_grant")),
+            probe("demo-probe-code", code, (400, "invalid_grant")),
+            // Ending a connection twice is a success, so that a client can repeat a call without a response.
+            probe("demo-probe-revoke", revoke, (204, "")),
         ]
     }
 
-    async fn send(&mut self, note: &str, request: RequestBuilder) -> Result<HubResponse> {
+    async fn send(&mut self, note: &str, request: RequestBuilder) -> HubResult<HubResponse> {
         let request = request.build().map_err(|_| CustomerNotice::from_code("request"))?;
         let (method, path) = (request.method().to_string(), shorten_path(request.url()));
-        let started = (self.settings().clock)();
-        let answer = HubResponse::from_result(self.visit.demo.0.client.execute(request).await).await;
-        let elapsed = Some(((self.settings().clock)() - started).max(0));
-        let mut lines = answer.as_ref().map(|answer| summarize_body(&answer.body)).unwrap_or_default();
-        lines.insert(0, note.to_owned());
-        let line = lines.join(" · ").trim_start_matches(" · ").to_owned();
-        self.log.push(LoggedExchange {
-            method,
-            path,
-            status: answer.as_ref().ok().map(|a| a.status),
-            line,
-            took: elapsed,
-        });
-        answer.map_err(|_| CustomerNotice::new("demo-down", 502))
+        let started = self.visit.demo.now();
+        let response = HubResponse::from_result(self.visit.demo.client().execute(request).await).await;
+        let elapsed_ms = Some((self.visit.demo.now() - started).max(0));
+        let mut parts = response.as_ref().map(|r| summarize_body(&r.body)).unwrap_or_default();
+        parts.insert(0, note.to_owned());
+        let summary = parts.join(" · ").trim_start_matches(" · ").to_owned();
+        let status = response.as_ref().ok().map(|r| r.status);
+        self.log.push(LoggedExchange { method, path, status, summary, elapsed_ms });
+        response.map_err(|_| CustomerNotice::new("demo-hub-unreachable", 502))
     }
 }

@@ -1,14 +1,14 @@
-//! Lesson 3: an error is a sentence for the customer, what to do about it, and the code for whoever helps.
+//! Lesson 3: an error is a sentence for the customer, advice on what to do, and a code for the support team.
 
-/// What a customer is told: the text of `key`, and the advice of `key-do`.
+/// A message to the customer: the text `key` and the advice `key-advice`.
 #[derive(Clone)]
 pub(super) struct CustomerNotice {
     pub(super) key: &'static str,
-    /// The hub's word for it, or what a good end shows.
+    /// The error code of the hub; for a success, details to show.
     pub(super) code: String,
-    /// Seconds, where the hub says when to come back.
+    /// The number of seconds after which the hub allows another attempt.
     pub(super) retry_after_secs: Option<u64>,
-    /// The HTTP status of a page that says this alone.
+    /// The HTTP status of a page that consists of this message.
     pub(super) status: u16,
 }
 
@@ -17,27 +17,28 @@ impl CustomerNotice {
         Self { key, code: String::new(), retry_after_secs: None, status }
     }
 
-    /// What a code of the hub means: an OAuth `error`, an FDX `code`, or else a status.
+    /// Translates an error code of the hub: an OAuth `error`, an FDX `code`, or else an HTTP status.
     pub(super) fn from_code(error_code: &str) -> Self {
         let (key, status) = match error_code {
-            "602" | "invalid_grant" => ("demo-over", 403),
+            "602" | "invalid_grant" => ("demo-ended", 403),
             "access_denied" => ("demo-denied", 502),
-            "503" | "1207" | "temporarily_unavailable" => ("demo-busy", 503),
-            "401" | "702" | "703" => ("demo-input", 400),
+            "503" | "1207" | "temporarily_unavailable" => ("demo-unavailable", 503),
+            "401" | "702" | "703" => ("demo-invalid-input", 400),
             "403" => ("demo-suspended", 502),
-            "601" | "701" => ("demo-gone", 404),
+            "601" | "701" => ("demo-unknown-account", 404),
             "704" | "705" => ("demo-closed", 502),
             "invalid_client" | "invalid_request" | "invalid_scope" | "unauthorized_client" => {
                 ("demo-setup", 502)
             }
             _ => ("demo-failed", 502),
         };
+        // The code may come from the query of a callback, which anyone can write: only short, printable text is shown.
         let code = error_code.chars().filter(char::is_ascii_graphic).take(40).collect();
         Self { code, ..Self::new(key, status) }
     }
 
-    /// Whether the connection has ended, so that only a new login helps.
-    pub(super) fn is_over(&self) -> bool {
-        self.key == "demo-over"
+    /// Returns true if the connection has ended, so that only a new authorization helps.
+    pub(super) fn has_connection_ended(&self) -> bool {
+        self.key == "demo-ended"
     }
 }

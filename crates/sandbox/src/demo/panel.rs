@@ -1,5 +1,5 @@
-//! The panel *What just happened*: no part of a recipient, an exhibit of this demo. It shows every call with its
-//! secrets left out, and every door that was tried.
+//! The panel *What just happened*, which exists only in this demo. It shows every call without its secrets, and the
+//! result of every probed endpoint.
 
 use serde_json::Value;
 use url::{Position, Url};
@@ -7,40 +7,42 @@ use url::{Position, Url};
 use super::notice::CustomerNotice;
 use crate::random::hash;
 
-/// One HTTP exchange as the panel shows it: of the app, or of the browser (which has no time).
+/// An HTTP exchange that the panel shows.
 #[derive(Clone)]
 pub(super) struct LoggedExchange {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) status: Option<u16>,
-    pub(super) line: String,
-    pub(super) took: Option<i64>,
+    pub(super) summary: String,
+    /// None for a request of the browser, whose duration the app does not know.
+    pub(super) elapsed_ms: Option<i64>,
 }
 
-/// A way to the data, tried after the end.
+/// The result of calling an endpoint after the connection has ended.
 #[derive(Clone)]
 pub(super) struct EndpointProbe {
     pub(super) key: &'static str,
     pub(super) status: Option<u16>,
-    pub(super) word: String,
-    pub(super) held: bool,
+    pub(super) code: String,
+    /// The response is the one expected for an ended connection.
+    pub(super) is_closed: bool,
 }
 
 impl EndpointProbe {
-    /// A door whose closed state is known by a status and a word.
-    pub(super) fn new(key: &'static str, answer: Option<(u16, String)>, closed: (u16, &str)) -> Self {
-        let held = answer.as_ref().is_some_and(|(status, word)| (*status, &**word) == closed);
-        let (status, word) = answer.map_or((None, String::new()), |(status, word)| (Some(status), word));
-        Self { key, status, word, held }
+    /// Creates a probe from the response, if there was one, and the response expected of a closed endpoint.
+    pub(super) fn new(key: &'static str, response: Option<(u16, String)>, expected: (u16, &str)) -> Self {
+        let is_closed = response.as_ref().is_some_and(|(status, code)| (*status, &**code) == expected);
+        let (status, code) = response.map_or((None, String::new()), |(status, code)| (Some(status), code));
+        Self { key, status, code, is_closed }
     }
 }
 
-/// What just happened: the panel of every page.
+/// The content of the panel, and the notice at the top of the page.
 #[derive(Clone, Default)]
 pub(super) struct DemoStep {
     pub(super) notice: Option<CustomerNotice>,
     pub(super) exchanges: Vec<LoggedExchange>,
-    pub(super) doors: Vec<EndpointProbe>,
+    pub(super) probes: Vec<EndpointProbe>,
     was_shown: bool,
 }
 
@@ -48,50 +50,50 @@ impl DemoStep {
     pub(super) const fn new(
         notice: CustomerNotice,
         exchanges: Vec<LoggedExchange>,
-        doors: Vec<EndpointProbe>,
+        probes: Vec<EndpointProbe>,
     ) -> Self {
-        Self { notice: Some(notice), exchanges, doors, was_shown: false }
+        Self { notice: Some(notice), exchanges, probes, was_shown: false }
     }
 
-    /// The step that led to a page, and what the page itself did. A notice is shown once, and again in the other
-    /// language.
-    pub(super) fn show(&mut self, exchanges: Vec<LoggedExchange>, switched: bool) -> Self {
+    /// Returns the step for a page: what led to the page, and the calls of the page itself.
+    pub(super) fn show(&mut self, exchanges: Vec<LoggedExchange>, language_switched: bool) -> Self {
         if self.was_shown && !exchanges.is_empty() {
             *self = Self::default();
         }
-        self.notice.take_if(|_| self.was_shown && !switched);
+        // A notice is shown once. It stays when the customer only switches the language of the page.
+        self.notice.take_if(|_| self.was_shown && !language_switched);
         self.exchanges.extend(exchanges);
         self.was_shown = true;
         self.clone()
     }
 }
 
-/// A path and query with their ids and cursors cut short.
+/// Returns path and query with long segments, such as ids and cursors, shortened.
 pub(super) fn shorten_path(url: &Url) -> String {
     const SEPARATORS: [char; 4] = ['/', '?', '&', '='];
-    let whole = &url[Position::BeforePath..Position::AfterQuery];
-    let short = |piece: &str| match piece.trim_end_matches(SEPARATORS) {
-        word if word.len() > 24 => format!("{}…{}", &word[..8], &piece[word.len()..]),
+    let path = &url[Position::BeforePath..Position::AfterQuery];
+    let shorten = |piece: &str| match piece.trim_end_matches(SEPARATORS) {
+        segment if segment.len() > 24 => format!("{}…{}", &segment[..8], &piece[segment.len()..]),
         _ => piece.to_owned(),
     };
-    whole.split_inclusive(SEPARATORS).map(short).collect()
+    path.split_inclusive(SEPARATORS).map(shorten).collect()
 }
 
-/// What matters of an answer.
+/// Returns the interesting members of a response body, with tokens redacted.
 pub(super) fn summarize_body(body: &Value) -> Vec<String> {
-    let plain = ["error", "error_description", "code", "message", "expires_in", "scope"];
-    let names = plain.into_iter().chain(["access_token", "refresh_token", "accounts", "transactions"]);
-    let fact = |name: &str| match &body[name] {
+    let names = ["error", "error_description", "code", "message", "expires_in", "scope"];
+    let names = names.into_iter().chain(["access_token", "refresh_token", "accounts", "transactions"]);
+    let summarize = |name: &str| match &body[name] {
         Value::Null => None,
         Value::Array(list) => Some(format!("{name} {}", list.len())),
         Value::String(secret) if name.ends_with("_token") => Some(format!("{name} {}", redact(secret))),
         Value::String(text) => Some(format!("{name} {text}")),
         other => Some(format!("{name} {other}")),
     };
-    names.filter_map(fact).collect()
+    names.filter_map(summarize).collect()
 }
 
-/// As much of a secret as may be seen: its first 8 characters, its length, and a fingerprint to tell it by.
+/// Returns the first 8 characters of a secret, its length, and a fingerprint that tells two secrets apart.
 pub(super) fn redact(secret: &str) -> String {
     let (start, length) = (secret.chars().take(8).collect::<String>(), secret.chars().count());
     format!("{start}… ({length}, #{})", &hash(secret)[..6])

@@ -1,4 +1,4 @@
-//! What the banks serve, read as a client reads it: every account and transaction of everybody.
+//! The data of the banks as an API client reads it: every account and transaction of every customer.
 
 use axum::http::{Method, StatusCode, header};
 use fdx::vocabulary::find_unknown_words;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{FULL_SCOPE, SCOPE, TestBank, VERIFIER, text_member};
 
-/// The floor of required fields, by the key that names the kind.
+/// The required fields of each kind of account, by the key that names the kind.
 const REQUIRED_FIELDS: &[(&str, &[&str])] = &[
     ("depositAccount", &["currentBalance", "availableBalance"]),
     ("loanAccount", &["principalBalance", "interestRate", "interestRateType"]),
@@ -27,7 +27,7 @@ const REQUIRED_TRANSACTION_FIELDS: &[&str] = &[
     "amount",
 ];
 
-/// What stands below the key that names the kind, and that key.
+/// Returns the key that names the kind of an entity, and the entity.
 fn unwrap_entity(element: &Value) -> (&str, &Value) {
     let (kind, value) = element.as_object().unwrap().iter().next().unwrap();
     (kind, value)
@@ -37,11 +37,11 @@ fn missing_fields(value: &Value, fields: &[&str]) -> Vec<String> {
     fields.iter().filter(|field| value.get(**field).is_none()).map(|field| (*field).to_owned()).collect()
 }
 
-/// Every page of a list.
-async fn list_all(kit: &TestBank, token: &str, path: &str, name: &str) -> Vec<Value> {
+/// Reads all pages of a list.
+async fn list_all(bank: &TestBank, token: &str, path: &str, name: &str) -> Vec<Value> {
     let (mut items, mut next) = (Vec::new(), path.to_owned());
     loop {
-        let page = kit.read(token, &next).await;
+        let page = bank.read(token, &next).await;
         assert_eq!(page.status, StatusCode::OK, "{next}: {}", page.text);
         assert_eq!(find_unknown_words(name, &page.json()), Vec::<String>::new());
         let dropped = match name {
@@ -50,11 +50,11 @@ async fn list_all(kit: &TestBank, token: &str, path: &str, name: &str) -> Vec<Va
             "statements" => fdx::parse::<Statements>(page.text.as_bytes()).unwrap().dropped,
             _ => fdx::parse::<Transactions>(page.text.as_bytes()).unwrap().dropped,
         };
-        assert_eq!(dropped, 0, "{next}: fields that the types do not know");
+        assert_eq!(dropped, 0, "{next}: the types must know every field");
         let page = page.json();
         items.extend(page[name].as_array().unwrap().clone());
         match page["links"]["next"]["href"].as_str() {
-            Some(href) => next = to_v5_parameters(href.trim_start_matches(kit.base_path())),
+            Some(href) => next = to_v5_parameters(href.trim_start_matches(bank.base_path())),
             None => return items,
         }
     }
@@ -64,12 +64,12 @@ fn to_v5_parameters(path: &str) -> String {
     fdx::v6::PARAMETERS.iter().fold(path.to_owned(), |path, (five, six)| path.replace(six, five))
 }
 
-async fn check_bank(kit: &TestBank) -> (Vec<Value>, usize) {
+async fn check_bank(bank: &TestBank) -> (Vec<Value>, usize) {
     let (mut accounts, mut transactions) = (Vec::new(), 0);
-    for login in kit.bank.logins() {
-        let reply = kit.grant_all_accounts(login.username, FULL_SCOPE).await;
-        let token = text_member(&reply, "access_token");
-        let profile = kit.read(token, "/customers/current").await;
+    for login in bank.inner.logins() {
+        let tokens = bank.grant_all_accounts(login.username, FULL_SCOPE).await;
+        let token = text_member(&tokens, "access_token");
+        let profile = bank.read(token, "/customers/current").await;
         assert_eq!(find_unknown_words("customer", &profile.json()), Vec::<String>::new());
         assert_eq!(fdx::parse::<Customer>(profile.text.as_bytes()).unwrap().dropped, 0);
         let profile = profile.json();
@@ -78,7 +78,7 @@ async fn check_bank(kit: &TestBank) -> (Vec<Value>, usize) {
         let address = ["line1", "city", "region", "postalCode", "country"];
         assert_eq!(missing_fields(&profile["addresses"][0], &address), Vec::<String>::new());
         assert_eq!(missing_fields(&profile["telephones"][0], &["type", "number"]), Vec::<String>::new());
-        for element in list_all(kit, token, "/accounts?resultType=details&limit=500", "accounts").await {
+        for element in list_all(bank, token, "/accounts?resultType=details&limit=500", "accounts").await {
             let (kind, account) = unwrap_entity(&element);
             assert_eq!(missing_fields(account, REQUIRED_ACCOUNT_FIELDS), Vec::<String>::new(), "{account}");
             assert_eq!(
@@ -86,8 +86,8 @@ async fn check_bank(kit: &TestBank) -> (Vec<Value>, usize) {
                 Vec::<String>::new(),
                 "{account}"
             );
-            let floor = REQUIRED_FIELDS.iter().find(|(floor, _)| floor == &kind).unwrap();
-            assert_eq!(missing_fields(account, floor.1), Vec::<String>::new(), "{account}");
+            let required = REQUIRED_FIELDS.iter().find(|(known, _)| known == &kind).unwrap();
+            assert_eq!(missing_fields(account, required.1), Vec::<String>::new(), "{account}");
             for holding in account["holdings"].as_array().into_iter().flatten() {
                 assert_eq!(
                     missing_fields(holding, &["cashAccount", "marketValue"]),
@@ -96,8 +96,9 @@ async fn check_bank(kit: &TestBank) -> (Vec<Value>, usize) {
                 );
             }
             if account["status"] != "CLOSED" {
-                transactions += check_transactions(kit, token, kind, text_member(account, "accountId")).await;
-                check_networks_and_statements(kit, token, account).await;
+                transactions +=
+                    check_transactions(bank, token, kind, text_member(account, "accountId")).await;
+                check_networks_and_statements(bank, token, account).await;
             }
             accounts.push(element);
         }
@@ -105,8 +106,8 @@ async fn check_bank(kit: &TestBank) -> (Vec<Value>, usize) {
     (accounts, transactions)
 }
 
-async fn check_transactions(kit: &TestBank, token: &str, kind: &str, id: &str) -> usize {
-    let list = list_all(kit, token, &format!("/accounts/{id}/transactions?limit=500"), "transactions").await;
+async fn check_transactions(bank: &TestBank, token: &str, kind: &str, id: &str) -> usize {
+    let list = list_all(bank, token, &format!("/accounts/{id}/transactions?limit=500"), "transactions").await;
     assert!(!list.is_empty(), "{id}");
     for element in &list {
         let (key, row) = unwrap_entity(element);
@@ -125,9 +126,9 @@ async fn check_transactions(kit: &TestBank, token: &str, kind: &str, id: &str) -
     list.len()
 }
 
-async fn check_networks_and_statements(kit: &TestBank, token: &str, account: &Value) {
+async fn check_networks_and_statements(bank: &TestBank, token: &str, account: &Value) {
     let path = format!("/accounts/{}", text_member(account, "accountId"));
-    let contact = kit.read(token, &format!("{path}/contact")).await;
+    let contact = bank.read(token, &format!("{path}/contact")).await;
     assert_eq!(find_unknown_words("accountContact", &contact.json()), Vec::<String>::new());
     assert_eq!(fdx::parse::<AccountContact>(contact.text.as_bytes()).unwrap().dropped, 0);
     let contact = contact.json();
@@ -139,14 +140,14 @@ async fn check_networks_and_statements(kit: &TestBank, token: &str, account: &Va
         missing_fields(&contact["holders"][0], &["name", "relationship", "customerId"]),
         Vec::<String>::new()
     );
-    let networks = list_all(kit, token, &format!("{path}/payment-networks"), "paymentNetworks").await;
+    let networks = list_all(bank, token, &format!("{path}/payment-networks"), "paymentNetworks").await;
     let payable = account["transferIn"] == true && account["accountCategory"] == "DEPOSIT_ACCOUNT";
     assert_eq!(networks.len(), usize::from(payable), "{account}");
     for network in networks {
         assert_eq!((text_member(&network, "type"), text_member(&network, "bankId").len()), ("CA_ACSS", 8));
         assert_eq!(network["identifier"], account["accountNumber"]);
     }
-    let statements = list_all(kit, token, &format!("{path}/statements?limit=10"), "statements").await;
+    let statements = list_all(bank, token, &format!("{path}/statements?limit=10"), "statements").await;
     assert_eq!(statements.len(), 24, "{account}");
     let fields = ["accountId", "statementId", "statementDate", "description", "status", "links"];
     assert!(statements.iter().all(|statement| missing_fields(statement, &fields).is_empty()));
@@ -213,15 +214,16 @@ async fn prairie_data_conforms_to_fdx() {
 
 #[tokio::test]
 async fn maple_lists_accounts_of_alice_in_fixed_order() {
-    let kit = TestBank::maple();
-    let reply = kit.grant_all_accounts("alice", SCOPE).await;
-    let list = kit.read(text_member(&reply, "access_token"), "/accounts").await.json();
+    let bank = TestBank::maple();
+    let tokens = bank.grant_all_accounts("alice", SCOPE).await;
+    let list = bank.read(text_member(&tokens, "access_token"), "/accounts").await.json();
     let ids: Vec<&str> = list["accounts"]
         .as_array()
         .unwrap()
         .iter()
         .map(|a| text_member(unwrap_entity(a).1, "accountId"))
         .collect();
+
     assert_eq!(
         ids,
         [
@@ -238,40 +240,41 @@ async fn maple_lists_accounts_of_alice_in_fixed_order() {
 
 #[tokio::test]
 async fn closed_account_transactions_return_705() {
-    for (kit, id) in [(TestBank::maple(), "mt-farid-chequing"), (TestBank::rideau(), "cr-farid-courant")] {
-        let code = kit.obtain_code("farid", &[id], SCOPE).await;
-        let reply = kit.redeem_code(&code, VERIFIER).await.json();
-        let token = text_member(&reply, "access_token");
-        let account = kit.read(token, &format!("/accounts/{id}")).await.json();
+    for (bank, id) in [(TestBank::maple(), "mt-farid-chequing"), (TestBank::rideau(), "cr-farid-courant")] {
+        let code = bank.obtain_code("farid", &[id], SCOPE).await;
+        let tokens = bank.redeem_code(&code, VERIFIER).await.json();
+        let token = text_member(&tokens, "access_token");
+        let account = bank.read(token, &format!("/accounts/{id}")).await.json();
         assert_eq!(account["depositAccount"]["status"], "CLOSED");
-        let transactions = kit.read(token, &format!("/accounts/{id}/transactions")).await;
+        let transactions = bank.read(token, &format!("/accounts/{id}/transactions")).await;
         assert_eq!((transactions.status, &transactions.json()["code"]), (StatusCode::CONFLICT, &json!(705)));
-        let bad = kit.read(token, &format!("/accounts/{id}/transactions?startTime=x")).await;
-        assert_eq!(bad.json()["code"], 702, "what is wrong with the question comes first");
+        let bad = bank.read(token, &format!("/accounts/{id}/transactions?startTime=x")).await;
+        assert_eq!(bad.json()["code"], 702, "an invalid parameter must be reported first");
     }
 }
 
 #[tokio::test]
 async fn business_customer_profile_has_business_type() {
-    for kit in [TestBank::maple(), TestBank::rideau()] {
-        let reply = kit.grant_all_accounts("david", FULL_SCOPE).await;
-        let profile = kit.read(text_member(&reply, "access_token"), "/customers/current").await.json();
+    for bank in [TestBank::maple(), TestBank::rideau()] {
+        let tokens = bank.grant_all_accounts("david", FULL_SCOPE).await;
+        let profile = bank.read(text_member(&tokens, "access_token"), "/customers/current").await.json();
         assert_eq!(profile["type"], "BUSINESS");
         assert_eq!(profile["businessCustomer"]["name"], "Singh Millwork Ltd.");
         let relationships: Vec<&str> =
             profile["accounts"].as_array().unwrap().iter().map(|a| text_member(a, "relationship")).collect();
         assert!(relationships.contains(&"BUSINESS"), "{relationships:?}");
-        let alice = kit.grant_all_accounts("alice", FULL_SCOPE).await;
-        let alice = kit.read(text_member(&alice, "access_token"), "/customers/current").await.json();
+        let alice = bank.grant_all_accounts("alice", FULL_SCOPE).await;
+        let alice = bank.read(text_member(&alice, "access_token"), "/customers/current").await.json();
         assert_eq!((&alice["type"], alice.get("businessCustomer")), (&json!("CONSUMER"), None));
     }
 }
 
 #[tokio::test]
 async fn rideau_omits_fields_outside_granted_scope() {
-    let details = |kit: TestBank, scope: &'static str| async move {
-        let reply = kit.grant_all_accounts("alice", scope).await;
-        let list = kit.read(text_member(&reply, "access_token"), "/accounts?resultType=details").await.json();
+    let details = |bank: TestBank, scope: &'static str| async move {
+        let tokens = bank.grant_all_accounts("alice", scope).await;
+        let list =
+            bank.read(text_member(&tokens, "access_token"), "/accounts?resultType=details").await.json();
         let has = |field: &str| {
             list["accounts"].as_array().unwrap().iter().any(|a| unwrap_entity(a).1.get(field).is_some())
         };
@@ -279,12 +282,12 @@ async fn rideau_omits_fields_outside_granted_scope() {
     };
     assert_eq!(details(TestBank::rideau(), SCOPE).await, (false, false));
     assert_eq!(details(TestBank::rideau(), FULL_SCOPE).await, (true, true));
-    assert_eq!(details(TestBank::maple(), SCOPE).await, (true, true), "the hub has to do it");
+    assert_eq!(details(TestBank::maple(), SCOPE).await, (true, true), "the hub has to filter");
 }
 
 #[tokio::test]
 async fn bank_scope_limits_readable_resources() {
-    let kit = TestBank::maple();
+    let bank = TestBank::maple();
     for (scope, path, covered) in [
         ("fdx:accountbasic:read", "/accounts", true),
         ("fdx:accountbasic:read", "/accounts?resultType=details", false),
@@ -295,34 +298,37 @@ async fn bank_scope_limits_readable_resources() {
         ("fdx:transactions:read", "/customers/current", false),
         ("fdx:customercontact:read", "/customers/current", true),
     ] {
-        let code = kit.obtain_code("alice", &["mt-alice-card"], scope).await;
-        let reply = kit.redeem_code(&code, VERIFIER).await.json();
-        let answer = kit.read(text_member(&reply, "access_token"), path).await;
-        assert_eq!(answer.status == StatusCode::OK, covered, "{scope} {path}: {}", answer.text);
-        assert!(covered || answer.json()["code"] == 602);
+        let code = bank.obtain_code("alice", &["mt-alice-card"], scope).await;
+        let tokens = bank.redeem_code(&code, VERIFIER).await.json();
+        let response = bank.read(text_member(&tokens, "access_token"), path).await;
+        assert_eq!(response.status == StatusCode::OK, covered, "{scope} {path}: {}", response.text);
+        assert!(covered || response.json()["code"] == 602);
     }
 }
 
 #[tokio::test]
 async fn bank_paging_returns_each_item_once() {
-    let kit = TestBank::maple();
-    let reply = kit.grant_accounts(&["mt-alice-chequing"]).await;
-    let token = text_member(&reply, "access_token");
+    let bank = TestBank::maple();
+    let tokens = bank.grant_accounts(&["mt-alice-chequing"]).await;
+    let token = text_member(&tokens, "access_token");
     let path = "/accounts/mt-alice-chequing/transactions?startTime=2026-01-01&endTime=2026-06-30";
-    let whole = kit.read(token, &format!("{path}&limit=500")).await.json();
-    assert!(whole["links"].get("next").is_none());
-    let paged = list_all(&kit, token, &format!("{path}&limit=7"), "transactions").await;
+    let single_page = bank.read(token, &format!("{path}&limit=500")).await.json();
+
+    assert!(single_page["links"].get("next").is_none());
+
+    let paged = list_all(&bank, token, &format!("{path}&limit=7"), "transactions").await;
     assert!(paged.len() > 100);
-    assert_eq!(Value::from(paged), whole["transactions"]);
+    assert_eq!(Value::from(paged), single_page["transactions"]);
+
     for (query, code) in [
         ("startTime=2026-02-30", 702),
         ("startTime=2026-03-02&endTime=2026-03-01", 703),
         ("limit=ten", 401),
         ("offset=nowhere", 401),
     ] {
-        let answer = kit.read(token, &format!("/accounts/mt-alice-chequing/transactions?{query}")).await;
+        let response = bank.read(token, &format!("/accounts/mt-alice-chequing/transactions?{query}")).await;
         assert_eq!(
-            (answer.status, &answer.json()["code"]),
+            (response.status, &response.json()["code"]),
             (StatusCode::BAD_REQUEST, &json!(code)),
             "{query}"
         );
@@ -331,12 +337,13 @@ async fn bank_paging_returns_each_item_once() {
 
 #[tokio::test]
 async fn bank_account_ids_filter_stays_within_grant() {
-    let kit = TestBank::rideau();
-    let reply = kit.grant_accounts(&["cr-alice-courant", "cr-alice-celi"]).await;
-    let picked = kit
-        .read(text_member(&reply, "access_token"), "/accounts?accountIds=cr-alice-celi,cr-alice-epargne")
+    let bank = TestBank::rideau();
+    let tokens = bank.grant_accounts(&["cr-alice-courant", "cr-alice-celi"]).await;
+    let picked = bank
+        .read(text_member(&tokens, "access_token"), "/accounts?accountIds=cr-alice-celi,cr-alice-epargne")
         .await;
     let picked = fdx::parse::<Accounts>(picked.text.as_bytes()).unwrap().value.accounts;
+
     assert_eq!(picked.iter().map(Account::id).collect::<Vec<_>>(), [Some("cr-alice-celi")]);
 }
 
@@ -345,13 +352,13 @@ async fn bank_data_is_deterministic_for_seed_and_day() {
     for open in [Bank::maple, Bank::rideau] {
         let mut seen = Vec::new();
         for _ in 0..2 {
-            let kit = TestBank::new(open);
-            let reply = kit.grant_all_accounts("chloe", FULL_SCOPE).await;
-            let token = text_member(&reply, "access_token").to_owned();
-            let mut texts = vec![kit.read(&token, "/accounts?resultType=details").await.text];
-            for id in reply.as_object().unwrap().values().find_map(Value::as_array).unwrap() {
+            let bank = TestBank::new(open);
+            let tokens = bank.grant_all_accounts("chloe", FULL_SCOPE).await;
+            let token = text_member(&tokens, "access_token").to_owned();
+            let mut texts = vec![bank.read(&token, "/accounts?resultType=details").await.text];
+            for id in tokens.as_object().unwrap().values().find_map(Value::as_array).unwrap() {
                 let path = format!("/accounts/{}/transactions?limit=500", id.as_str().unwrap());
-                texts.push(kit.read(&token, &path).await.text);
+                texts.push(bank.read(&token, &path).await.text);
             }
             seen.push(texts);
         }
@@ -362,42 +369,46 @@ async fn bank_data_is_deterministic_for_seed_and_day() {
 
 #[tokio::test]
 async fn bank_statement_is_served_as_pdf() {
-    for (kit, account, apart) in
+    for (bank, account, has_document_endpoint) in
         [(TestBank::maple(), "mt-alice-chequing", false), (TestBank::rideau(), "cr-alice-courant", true)]
     {
-        let reply = kit.grant_all_accounts("alice", FULL_SCOPE).await;
-        let token = text_member(&reply, "access_token");
+        let tokens = bank.grant_all_accounts("alice", FULL_SCOPE).await;
+        let token = text_member(&tokens, "access_token");
         let path = format!("/accounts/{account}/statements/{account}-2026-10");
-        let mut pdf = kit.read(token, &path).await;
-        if apart {
+        let mut pdf = bank.read(token, &path).await;
+        if has_document_endpoint {
             assert_eq!((pdf.status, pdf.text.as_str()), (StatusCode::FOUND, ""));
-            let place = pdf.location.trim_start_matches(kit.base_path()).to_owned();
-            assert_eq!(kit.read("stranger", &place).await.status, StatusCode::UNAUTHORIZED);
-            pdf = kit.read(token, &place).await;
+            let location = pdf.location.trim_start_matches(bank.base_path()).to_owned();
+            assert_eq!(bank.read("unknown-token", &location).await.status, StatusCode::UNAUTHORIZED);
+            pdf = bank.read(token, &location).await;
         }
         assert_eq!(
             (pdf.status, &pdf.headers["content-type"]),
             (StatusCode::OK, &"application/pdf".parse().unwrap())
         );
         assert!(pdf.text.starts_with("%PDF-1.") && pdf.text.trim_end().ends_with("%%EOF"));
-        assert!(kit.read(token, &path).await.text == pdf.text || apart, "the same bytes at every use");
-        let unknown = kit.read(token, &format!("/accounts/{account}/statements/other-2026-10")).await;
+        assert!(
+            bank.read(token, &path).await.text == pdf.text || has_document_endpoint,
+            "the document must be the same at every request"
+        );
+        let unknown = bank.read(token, &format!("/accounts/{account}/statements/other-2026-10")).await;
         assert_eq!((unknown.status, &unknown.json()["code"]), (StatusCode::NOT_FOUND, &json!(1107)));
-        kit.advance(8 * 86_400_000);
-        let reply = kit.grant_all_accounts("alice", FULL_SCOPE).await;
+        bank.advance(8 * 86_400_000);
+        let tokens = bank.grant_all_accounts("alice", FULL_SCOPE).await;
         let path = format!("/accounts/{account}/statements/{account}-2026-11");
-        let unready = kit.read(text_member(&reply, "access_token"), &path).await;
+        let unready = bank.read(text_member(&tokens, "access_token"), &path).await;
         assert_eq!((unready.status, &unready.json()["code"]), (StatusCode::BAD_REQUEST, &json!(1300)));
     }
 }
 
 #[tokio::test]
 async fn rideau_serves_fdx_6_only() {
-    let kit = TestBank::rideau();
-    let reply = kit.grant_all_accounts("alice", FULL_SCOPE).await;
-    let token = text_member(&reply, "access_token");
-    let list = kit.read_raw(token, "/accounts?resultType=details&limit=2").await.json();
+    let bank = TestBank::rideau();
+    let tokens = bank.grant_all_accounts("alice", FULL_SCOPE).await;
+    let token = text_member(&tokens, "access_token");
+    let list = bank.read_raw(token, "/accounts?resultType=details&limit=2").await.json();
     let account = &list["accounts"][0];
+
     assert_eq!(
         (&account["accountCategory"], &account["accountId"]),
         (&json!("DEPOSIT_ACCOUNT"), &json!("cr-alice-courant"))
@@ -405,8 +416,10 @@ async fn rideau_serves_fdx_6_only() {
     assert_eq!(list["accounts"][1]["accountType"], "HIGHINTERESTSAVINGSACCOUNT");
     assert!(list["page"]["nextPageKey"].is_string() && list["page"].get("nextOffset").is_none());
     assert!(list["links"]["next"]["href"].as_str().unwrap().contains("pageKey="));
-    let plan = kit.read_raw(token, "/accounts/cr-alice-celi").await.json();
+
+    let plan = bank.read_raw(token, "/accounts/cr-alice-celi").await.json();
     assert_eq!(plan["holdings"][0]["securityIds"][0]["idType"], "CUSIP");
+
     let path = "/accounts/cr-alice-courant/transactions";
     for (query, code) in [
         ("startDate=2026-10-01", 703),
@@ -414,17 +427,20 @@ async fn rideau_serves_fdx_6_only() {
         ("startDate=x&endDate=2026-10-01", 702),
         ("pageKey=nowhere", 401),
     ] {
-        let answer = kit.read_raw(token, &format!("{path}?{query}")).await;
-        assert_eq!(answer.json()["code"], code, "{query}");
+        let response = bank.read_raw(token, &format!("{path}?{query}")).await;
+        assert_eq!(response.json()["code"], code, "{query}");
     }
-    let day = kit
+    let day = bank
         .read_raw(token, &format!("{path}?startTime=2026-10-02&endTime=2026-10-02&limit=500"))
         .await
         .json();
-    assert!(day["transactions"].as_array().unwrap().len() > 100, "names of 5.x mean nothing");
+
+    assert!(day["transactions"].as_array().unwrap().len() > 100, "parameter names of FDX 5 must be ignored");
+
     let bearer = format!("Bearer {token}");
     let headers = [(header::AUTHORIZATION, &*bearer)];
-    let bare = kit.send(Method::GET, "/fdx/v6/accounts", &headers, String::new()).await;
+    let bare = bank.send(Method::GET, "/fdx/v6/accounts", &headers, String::new()).await;
+
     assert_eq!((bare.status, &bare.json()["code"]), (StatusCode::BAD_REQUEST, &json!(401)));
-    assert_eq!(kit.get("/fdx/v5/accounts").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(bank.get("/fdx/v5/accounts").await.status, StatusCode::NOT_FOUND);
 }

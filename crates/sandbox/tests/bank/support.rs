@@ -1,4 +1,4 @@
-//! A bank of its own for each test, a client of it, and browsers.
+//! Test support: a bank for each test, an API client and browsers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub(crate) type OpenBank = fn(BankSettings) -> std::io::Result<Bank>;
 pub(crate) struct TestBank {
     open: OpenBank,
     router: Router,
-    pub(crate) bank: Bank,
+    pub(crate) inner: Bank,
     pub(crate) clock: Arc<AtomicI64>,
     folder: tempfile::TempDir,
 }
@@ -53,13 +53,13 @@ impl BankResponse {
         rest.split('"').next().unwrap().to_owned()
     }
 
-    /// A parameter of where the browser is sent.
+    /// Returns a query parameter of the redirect.
     pub(crate) fn parameter(&self, name: &str) -> Option<String> {
         let url = url::Url::parse(&self.location).ok()?;
         url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
     }
 
-    /// The ids of the accounts on the page, and whether each is ticked.
+    /// Returns the account ids on the page, each with `true` if its box is checked.
     pub(crate) fn account_choices(&self) -> Vec<(String, bool)> {
         let boxes = self.text.split(r#"name="accounts" value=""#).skip(1);
         let choice = |rest: &str| {
@@ -72,7 +72,7 @@ impl BankResponse {
 
 fn convert_to_v5<T: v6::CrossVersion>(text: &str) -> String {
     let read = v6::parse::<T>(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"));
-    assert_eq!(read.dropped, 0, "fields or elements that the types do not know: {text}");
+    assert_eq!(read.dropped, 0, "the types must know every field and element: {text}");
     serde_json::to_string(&read.value).unwrap()
 }
 
@@ -107,14 +107,14 @@ impl TestBank {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicI64::new(NOW));
         let bank = open_at(open, &folder.path().join("grants.jsonl"), &clock);
-        Self { open, router: bank.router(), bank, clock, folder }
+        Self { open, router: bank.router(), inner: bank, clock, folder }
     }
 
-    /// The same bank after a restart.
+    /// Opens the same bank again with the same journal.
     pub(crate) fn restart(&self) -> Self {
         let bank = open_at(self.open, &self.folder.path().join("grants.jsonl"), &self.clock);
         let (clock, folder) = (Arc::clone(&self.clock), tempfile::tempdir().unwrap());
-        Self { open: self.open, router: bank.router(), bank, clock, folder }
+        Self { open: self.open, router: bank.router(), inner: bank, clock, folder }
     }
 
     pub(crate) fn advance(&self, millis: i64) {
@@ -151,7 +151,7 @@ impl TestBank {
         self.send(Method::GET, uri, &[], String::new()).await
     }
 
-    /// A form of the hub's, with its secret.
+    /// Posts a form with the credentials of the hub.
     pub(crate) async fn post_as_hub(&self, uri: &str, fields: &[(&str, &str)]) -> BankResponse {
         let hub_credentials = [("client_id", "hub"), ("client_secret", "hub-secret")];
         self.post_form(uri, &[&hub_credentials[..], fields].concat()).await
@@ -167,7 +167,7 @@ impl TestBank {
         self.send(method, uri, &[(header::CONTENT_TYPE, "application/json")], body.to_string()).await
     }
 
-    /// JSON with a bearer, if there is one.
+    /// Sends JSON with a bearer token, if there is one.
     pub(crate) async fn send_json_with_bearer(
         &self,
         method: Method,
@@ -185,42 +185,42 @@ impl TestBank {
         self.send_json(Method::PUT, "/faults", faults).await
     }
 
-    /// Where the bank's resources are.
+    /// Returns the path prefix of the FDX API.
     pub(crate) fn base_path(&self) -> &'static str {
         if self.is_fdx_v6() { "/fdx/v6" } else { "/fdx/v5" }
     }
 
     fn is_fdx_v6(&self) -> bool {
-        self.bank.name() == "Caisse Rideau"
+        self.inner.name() == "Caisse Rideau"
     }
 
-    /// A read in the words of 5.x, whichever the bank speaks: what 6.x says is read as a client of it would.
+    /// Reads a resource with parameters and response in FDX 5, whichever version the bank implements.
     pub(crate) async fn read(&self, token: &str, path: &str) -> BankResponse {
         if !self.is_fdx_v6() {
             return self.read_raw(token, path).await;
         }
-        let (place, query) = path.split_once('?').unwrap_or((path, ""));
-        let named = query.split('&').map(|pair| {
+        let (resource, query) = path.split_once('?').unwrap_or((path, ""));
+        let pairs = query.split('&').map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             format!("{}={value}", v6::v6_parameter_name(name))
         });
-        let query: Vec<String> = named.filter(|pair| pair != "=").collect();
-        let mut answer = self.read_raw(token, &format!("{place}?{}", query.join("&"))).await;
-        let is_element = place.starts_with("/accounts/") && place.matches('/').count() == 2;
-        if answer.status == StatusCode::OK {
-            answer.text = match place.rsplit('/').next().unwrap() {
-                "transactions" => convert_to_v5::<Transactions>(&answer.text),
-                "payment-networks" => convert_to_v5::<PaymentNetworks>(&answer.text),
-                "statements" => convert_to_v5::<Statements>(&answer.text),
-                "accounts" => convert_to_v5::<Accounts>(&answer.text),
-                _ if is_element => convert_to_v5::<Account>(&answer.text),
-                _ => answer.text,
+        let query: Vec<String> = pairs.filter(|pair| pair != "=").collect();
+        let mut response = self.read_raw(token, &format!("{resource}?{}", query.join("&"))).await;
+        let is_element = resource.starts_with("/accounts/") && resource.matches('/').count() == 2;
+        if response.status == StatusCode::OK {
+            response.text = match resource.rsplit('/').next().unwrap() {
+                "transactions" => convert_to_v5::<Transactions>(&response.text),
+                "payment-networks" => convert_to_v5::<PaymentNetworks>(&response.text),
+                "statements" => convert_to_v5::<Statements>(&response.text),
+                "accounts" => convert_to_v5::<Accounts>(&response.text),
+                _ if is_element => convert_to_v5::<Account>(&response.text),
+                _ => response.text,
             };
         }
-        answer
+        response
     }
 
-    /// A read as the bank has it.
+    /// Reads a resource in the FDX version of the bank.
     pub(crate) async fn read_raw(&self, token: &str, path: &str) -> BankResponse {
         let bearer = format!("Bearer {token}");
         let interaction = HeaderName::from_static("x-fapi-interaction-id");
@@ -230,28 +230,28 @@ impl TestBank {
     }
 
     pub(crate) fn password(&self, username: &str) -> String {
-        self.bank.logins().into_iter().find(|l| l.username == username).unwrap().password
+        self.inner.logins().into_iter().find(|l| l.username == username).unwrap().password
     }
 
     pub(crate) fn browser(&self) -> BankBrowser<'_> {
-        BankBrowser { kit: self, cookies: BTreeMap::new() }
+        BankBrowser { bank: self, cookies: BTreeMap::new() }
     }
 
-    /// The way to a code, whatever pages the bank shows on it.
+    /// Completes the authorization flow of the bank and returns the code.
     pub(crate) async fn obtain_code(&self, username: &str, accounts: &[&str], scope: &str) -> String {
         let mut browser = self.browser();
-        let mut at = browser.begin_authorization(scope, None).await.location;
-        if at == "/request" {
-            at = browser.submit("/request", &[("decision", "approve")]).await.location;
+        let mut location = browser.begin_authorization(scope, None).await.location;
+        if location == "/request" {
+            location = browser.submit("/request", &[("decision", "approve")]).await.location;
         }
-        assert_eq!(at, "/sign-in");
-        let signed = browser.sign_in("/sign-in", username, &self.password(username)).await;
-        assert_eq!(signed.location, "/consent", "{}", signed.text);
+        assert_eq!(location, "/sign-in");
+        let signed_in = browser.sign_in("/sign-in", username, &self.password(username)).await;
+        assert_eq!(signed_in.location, "/consent", "{}", signed_in.text);
         let chosen = accounts.iter().map(|id| ("accounts", *id));
         let fields: Vec<_> = chosen.chain([("decision", "approve")]).collect();
-        let sent = browser.submit("/consent", &fields).await;
-        assert!(sent.location.starts_with(REDIRECT_URI), "{} {}", sent.location, sent.text);
-        sent.parameter("code").unwrap()
+        let callback = browser.submit("/consent", &fields).await;
+        assert!(callback.location.starts_with(REDIRECT_URI), "{} {}", callback.location, callback.text);
+        callback.parameter("code").unwrap()
     }
 
     pub(crate) async fn redeem_code(&self, code: &str, verifier: &str) -> BankResponse {
@@ -260,7 +260,7 @@ impl TestBank {
         self.post_as_hub("/token", &fields).await
     }
 
-    /// A grant of everything that a customer has.
+    /// Grants all accounts of a customer and returns the token response.
     pub(crate) async fn grant_all_accounts(&self, username: &str, scope: &str) -> Value {
         let mut browser = self.browser();
         browser.begin_authorization(scope, None).await;
@@ -273,7 +273,7 @@ impl TestBank {
         self.redeem_code(&code, VERIFIER).await.json()
     }
 
-    /// A grant of some accounts of alice's.
+    /// Grants some accounts of Alice and returns the token response.
     pub(crate) async fn grant_accounts(&self, accounts: &[&str]) -> Value {
         let code = self.obtain_code("alice", accounts, SCOPE).await;
         self.redeem_code(&code, VERIFIER).await.json()
@@ -284,9 +284,9 @@ impl TestBank {
     }
 }
 
-/// As much of a browser as the pages need.
+/// A browser that keeps cookies and sends forms.
 pub(crate) struct BankBrowser<'a> {
-    kit: &'a TestBank,
+    bank: &'a TestBank,
     pub(crate) cookies: BTreeMap<String, String>,
 }
 
@@ -312,7 +312,7 @@ impl BankBrowser<'_> {
         page
     }
 
-    /// Shows a page and sends its form.
+    /// Opens a page and submits its form.
     pub(crate) async fn submit(&mut self, page: &str, fields: &[(&str, &str)]) -> BankResponse {
         let token = self.get(page).await.csrf_token();
         self.post(page, &[&[("csrf_token", token.as_str())], fields].concat()).await
@@ -345,12 +345,12 @@ impl BankBrowser<'_> {
         let cookies = cookies.join("; ");
         let own =
             [(header::COOKIE, cookies.as_str()), (header::CONTENT_TYPE, "application/x-www-form-urlencoded")];
-        let answer = self.kit.send(method, uri, &[&own[..], headers].concat(), body).await;
-        for cookie in &answer.cookies {
+        let response = self.bank.send(method, uri, &[&own[..], headers].concat(), body).await;
+        for cookie in &response.cookies {
             let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
             self.cookies.insert(name.to_owned(), value.to_owned());
         }
-        answer
+        response
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the operators' API says no with.
+//! The errors of the admin API.
 
 use domain::model::operator::Role;
 use domain::rule::operator::OperatorAuthError;
@@ -6,49 +6,44 @@ use domain::rule::validation::ValidationError;
 use store::command::{PairRejection, RejectedPair};
 
 use crate::error::InternalError;
-use crate::partner_api::{RegisterClientError, RegistrationPair, RegistrationStepError};
+use crate::recipients::{RecipientError, RegistrationPair, RegistrationStepError};
 
-/// A refusal for the operator, or our own trouble.
+/// The longest message of a rejected field, in characters: it may repeat what the caller has sent.
+const MAX_EXPECTED_CHARS: usize = 300;
+
+/// The reason why an operation of an operator was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// The token is missing, unknown, expired, removed or spent.
     #[error("The operator token is missing, unknown, expired or removed")]
     Unauthorized,
-    /// The role is too small.
-    #[error("This needs the role {0}")]
+    /// The role of the operator does not cover the required role.
+    #[error("This operation needs the role {0}")]
     Role(Role),
-    /// The token makes the first admin, and nothing else.
-    #[error("This token makes the first admin and may do nothing else")]
+    /// The bootstrap token was presented for an operation other than adding the first admin.
+    #[error("The bootstrap token can only add the first admin")]
     Bootstrap,
-    /// A field is not what it should be.
+    /// A field is invalid.
     #[error("{field}: {expected}")]
-    Invalid {
-        /// Which.
-        field: String,
-        /// What was expected.
-        expected: String,
-    },
-    /// There is no such thing.
+    Invalid { field: String, expected: String },
     #[error("There is no such {0}")]
     NotFound(&'static str),
-    /// It does not fit to how things stand.
+    /// The operation conflicts with the current state.
     #[error("{0}")]
     Conflict(String),
-    /// Pairs of a request for registrations that are in the way. Nothing was done.
-    #[error("Registrations are asked for all or none (bad pairs: {})", .pairs.len())]
+    /// Pairs in a request for registrations were rejected. Nothing has changed.
+    #[error("No registration was requested, because pairs were rejected (rejected pairs: {})", .pairs.len())]
     Pairs {
-        /// Whether something that was named is not there.
+        /// A recipient or a provider does not exist.
         missing: bool,
-        /// Each, and what is in its way.
+        /// The rejected pairs, each with the reason.
         pairs: Vec<(RegistrationPair, String)>,
     },
-    /// Our own trouble.
     #[error(transparent)]
     Internal(InternalError),
 }
 
 impl AdminError {
-    /// A field that is not what it should be.
+    /// Returns the error for an invalid field.
     pub fn invalid(field: impl Into<String>, expected: impl Into<String>) -> Self {
         Self::Invalid { field: field.into(), expected: expected.into() }
     }
@@ -58,48 +53,42 @@ impl From<OperatorAuthError> for AdminError {
     fn from(error: OperatorAuthError) -> Self {
         match error {
             OperatorAuthError::Unknown | OperatorAuthError::OtherLocalUser => Self::Unauthorized,
-            OperatorAuthError::InsufficientRole(least) => Self::Role(least),
+            OperatorAuthError::InsufficientRole(required) => Self::Role(required),
             OperatorAuthError::BootstrapTokenOnly => Self::Bootstrap,
         }
     }
 }
 
 impl From<ValidationError> for AdminError {
-    fn from(invalid: ValidationError) -> Self {
-        // What a caller sent may be in it.
-        let expected = invalid.expected.chars().take(300).collect::<String>();
-        Self::Invalid { field: invalid.field, expected }
+    fn from(error: ValidationError) -> Self {
+        let expected = error.expected.chars().take(MAX_EXPECTED_CHARS).collect::<String>();
+        Self::Invalid { field: error.field, expected }
     }
 }
 
 impl From<Vec<RejectedPair>> for AdminError {
-    fn from(bad: Vec<RejectedPair>) -> Self {
-        let missing = bad.iter().any(|pair| !matches!(pair.reason, PairRejection::Duplicate(_)));
-        let describe = |why: PairRejection| match why {
+    fn from(rejected: Vec<RejectedPair>) -> Self {
+        let missing = rejected.iter().any(|pair| !matches!(pair.reason, PairRejection::Duplicate(_)));
+        let describe = |reason: PairRejection| match reason {
             PairRejection::RecipientNotFound => "There is no such recipient".to_owned(),
-            PairRejection::ProviderNotAvailable => {
-                "There is no such provider, or it takes nobody any more".to_owned()
-            }
+            PairRejection::ProviderNotAvailable => "There is no such provider, or it is retired".to_owned(),
             PairRejection::Duplicate(state) => {
-                format!("This registration was asked for before and is {state}")
+                format!("This registration was requested before and is {state}")
             }
         };
-        let pair = |bad: RejectedPair| {
-            (
-                RegistrationPair { client_id: bad.client_id, provider_id: bad.provider_id },
-                describe(bad.reason),
-            )
+        let to_pair = |RejectedPair { client_id, provider_id, reason }| {
+            (RegistrationPair { client_id, provider_id }, describe(reason))
         };
-        Self::Pairs { missing, pairs: bad.into_iter().map(pair).collect() }
+        Self::Pairs { missing, pairs: rejected.into_iter().map(to_pair).collect() }
     }
 }
 
-impl From<RegisterClientError> for AdminError {
-    fn from(error: RegisterClientError) -> Self {
+impl From<RecipientError> for AdminError {
+    fn from(error: RecipientError) -> Self {
         match error {
-            RegisterClientError::Invalid(invalid) => invalid.into(),
-            RegisterClientError::IdTaken => Self::Internal(InternalError::new("a fresh client id is taken")),
-            RegisterClientError::Internal(fault) => Self::Internal(fault),
+            RecipientError::Invalid(error) => error.into(),
+            RecipientError::IdTaken => InternalError::new("a generated client id is taken").into(),
+            RecipientError::Internal(error) => error.into(),
         }
     }
 }
@@ -108,21 +97,16 @@ impl From<RegistrationStepError> for AdminError {
     fn from(error: RegistrationStepError) -> Self {
         match error {
             RegistrationStepError::Unknown => Self::NotFound("registration"),
-            RegistrationStepError::WrongState(why) => Self::Conflict(why),
-            RegistrationStepError::Retired(retired) => Self::Conflict(retired.to_string()),
-            RegistrationStepError::Invalid(invalid) => invalid.into(),
-            RegistrationStepError::Internal(fault) => Self::Internal(fault),
+            RegistrationStepError::WrongState(message) => Self::Conflict(message),
+            RegistrationStepError::Retired(error) => Self::Conflict(error.to_string()),
+            RegistrationStepError::Invalid(error) => error.into(),
+            RegistrationStepError::Internal(error) => error.into(),
         }
     }
 }
 
-macro_rules! impl_from_internal {
-    ($($type:ty),+) => {$(
-        impl From<$type> for AdminError {
-            fn from(error: $type) -> Self {
-                Self::Internal(error.into())
-            }
-        }
-    )+};
+impl<E: Into<InternalError>> From<E> for AdminError {
+    fn from(error: E) -> Self {
+        Self::Internal(error.into())
+    }
 }
-impl_from_internal!(InternalError, store::StoreError, crate::error::ContextError, crate::vault::UnsealError);

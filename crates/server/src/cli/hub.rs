@@ -17,7 +17,7 @@ use crate::vault::{KeyFile, Vault};
 pub(super) use domain::rule::operator::LOCAL_ACTOR_ID as ACTOR;
 
 /// The mark of a store whose world is not real.
-pub(super) use crate::partner_api::SANDBOX_METADATA_NAME;
+pub(super) use crate::recipients::SANDBOX_METADATA_NAME;
 
 /// The store's place.
 pub(super) fn parse_store_location(config: &Config) -> Result<Location, CliError> {

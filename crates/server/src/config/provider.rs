@@ -1,4 +1,4 @@
-//! `[[provider]]`: an id, and how to speak with the provider.
+//! `[[provider]]`: the id and the settings of a provider.
 
 use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
@@ -12,14 +12,14 @@ use toml::Table;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Table", into = "Table")]
 pub struct ProviderEntry {
-    /// Its id.
+    /// The id of the provider.
     pub id: i64,
-    /// How to speak with it.
+    /// The endpoints, credentials and capabilities.
     pub settings: ProviderSettings,
 }
 
 impl ProviderEntry {
-    /// The row that it becomes.
+    /// Returns the provider as it is written to the store.
     pub fn to_provider(&self) -> Provider {
         Provider {
             id: ProviderId::new(self.id),
@@ -30,12 +30,11 @@ impl ProviderEntry {
         }
     }
 
-    /// Refuses what could not be used.
-    pub(super) fn check(&self, allow_loopback: bool) -> Result<(), String> {
-        let refused = |invalid: ValidationError| {
+    /// Validates the settings.
+    pub(super) fn validate(&self, allow_loopback: bool) -> Result<(), String> {
+        check(&self.settings, allow_loopback).map_err(|invalid: ValidationError| {
             format!("provider {}: {}: {}", self.id, invalid.field, invalid.expected)
-        };
-        check(&self.settings, allow_loopback).map_err(refused)
+        })
     }
 }
 
@@ -44,17 +43,18 @@ impl TryFrom<Table> for ProviderEntry {
     fn try_from(mut table: Table) -> Result<Self, String> {
         let id = table.remove("id").and_then(|id| id.as_integer()).filter(|id| *id > 0);
         let id = id.ok_or("provider: id: expected a positive integer")?;
-        // Looked at first: what is said of a wrong value would show it.
-        let elsewhere = |secret: &toml::Value| {
+        // Secrets are checked before deserialization, whose error messages would quote a secret written here.
+        let is_reference = |secret: &toml::Value| {
             secret.as_table().is_some_and(|source| source.contains_key("file") || source.contains_key("env"))
         };
-        let token = table.get("dynamic_registration").and_then(|there| there.get("initial_access_token"));
+        let token =
+            table.get("dynamic_registration").and_then(|settings| settings.get("initial_access_token"));
         let secrets = [
             ("client_secret", table.get("client_secret")),
             ("dynamic_registration.initial_access_token", token),
         ];
         for (field, secret) in secrets {
-            if secret.is_some_and(|secret| !elsewhere(secret)) {
+            if secret.is_some_and(|secret| !is_reference(secret)) {
                 let expected = "expected { file = \"PATH\" } or { env = \"NAME\" }, never the secret itself";
                 return Err(format!("provider {id}: {field}: {expected}"));
             }

@@ -1,25 +1,29 @@
 //! Durations such as `"10s"` and sizes such as `"64KiB"`.
+//!
+//! Both keep the text of the configuration, so that `config show` prints what the operator wrote. Crates for sizes and
+//! durations do not fit: `bytesize` prints a rounded value and accepts a number without a unit, which is a frequent
+//! mistake; `humantime` has no calendar units, which the period of data needs. Durations are parsed by `jiff`.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A duration, written as `"300s"`, `"30d"` or `"24 months"`: days have 24 hours, months 30.4375 days.
+/// A duration, written as `"300s"`, `"30d"` or `"24 months"`. Days have 24 hours.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HumanDuration {
-    written: String,
+    text: String,
     span: jiff::Span,
     duration: Duration,
 }
 
 impl HumanDuration {
-    /// How long.
+    /// The exact duration.
     pub const fn duration(&self) -> Duration {
         self.duration
     }
 
-    /// The same in calendar units, for dates.
+    /// The duration in calendar units, for calculations with dates.
     pub const fn span(&self) -> jiff::Span {
         self.span
     }
@@ -27,21 +31,21 @@ impl HumanDuration {
 
 impl TryFrom<String> for HumanDuration {
     type Error = String;
-    fn try_from(written: String) -> Result<Self, String> {
-        let wrong =
-            |_| format!("{written:?} is no duration: expected one as in \"10s\", \"30d\" or \"24 months\"");
-        let span: jiff::Span = written.parse().map_err(wrong)?;
-        // Calendar units are counted from a fixed day: only `span` is used for dates.
-        let from = jiff::civil::date(2001, 1, 1);
-        let exact = span.to_duration(from).map_err(wrong)?;
-        let duration = exact.try_into().map_err(wrong)?;
-        Ok(Self { written, span, duration })
+    fn try_from(text: String) -> Result<Self, String> {
+        let invalid =
+            |_| format!("{text:?} is not a duration: expected one as in \"10s\", \"30d\" or \"24 months\"");
+        let span: jiff::Span = text.parse().map_err(invalid)?;
+        // A month has no fixed length. It is counted from an arbitrary fixed day; dates are calculated with `span`.
+        let reference = jiff::civil::date(2001, 1, 1);
+        let exact = span.to_duration(reference).map_err(invalid)?;
+        let duration = exact.try_into().map_err(invalid)?;
+        Ok(Self { text, span, duration })
     }
 }
 
 impl From<HumanDuration> for String {
-    fn from(lasting: HumanDuration) -> Self {
-        lasting.written
+    fn from(duration: HumanDuration) -> Self {
+        duration.text
     }
 }
 
@@ -49,12 +53,12 @@ impl From<HumanDuration> for String {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ByteSize {
-    written: String,
+    text: String,
     bytes: usize,
 }
 
 impl ByteSize {
-    /// How many bytes.
+    /// The number of bytes.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -62,22 +66,22 @@ impl ByteSize {
 
 impl TryFrom<String> for ByteSize {
     type Error = String;
-    fn try_from(written: String) -> Result<Self, String> {
+    fn try_from(text: String) -> Result<Self, String> {
         let units = [("KiB", 1024), ("MiB", 1024 * 1024), ("B", 1)];
-        let read = units.iter().find_map(|(unit, factor)| {
-            let number: usize = written.strip_suffix(unit)?.parse().ok()?;
+        let bytes = units.iter().find_map(|(unit, factor)| {
+            let number: usize = text.strip_suffix(unit)?.parse().ok()?;
             number.checked_mul(*factor)
         });
-        match read {
-            Some(bytes) => Ok(Self { written, bytes }),
-            None => Err(format!("{written:?} is no size: expected one as in \"64KiB\" or \"4MiB\"")),
+        match bytes {
+            Some(bytes) => Ok(Self { text, bytes }),
+            None => Err(format!("{text:?} is not a size: expected one as in \"64KiB\" or \"4MiB\"")),
         }
     }
 }
 
 impl From<ByteSize> for String {
     fn from(size: ByteSize) -> Self {
-        size.written
+        size.text
     }
 }
 
@@ -89,10 +93,10 @@ mod tests {
     proptest! {
         #[test]
         fn duration_and_size_parsers_accept_or_reject_any_text(text in prop_oneof![".*", "-?[0-9]{1,25}( ?(ns|ms|s|m|h|d|w|y|month|months|years))?", "[0-9]{1,25}(B|KiB|MiB)"]) {
-            if let Ok(lasting) = HumanDuration::try_from(text.clone()) {
-                prop_assert_eq!(String::from(lasting.clone()), text.clone());
-                prop_assert!(domain::Timestamp::EPOCH.plus(lasting.duration()) >= domain::Timestamp::EPOCH);
-                let _ = jiff::civil::date(2026, 11, 24).checked_sub(lasting.span());
+            if let Ok(duration) = HumanDuration::try_from(text.clone()) {
+                prop_assert_eq!(String::from(duration.clone()), text.clone());
+                prop_assert!(domain::Timestamp::EPOCH.plus(duration.duration()) >= domain::Timestamp::EPOCH);
+                let _ = jiff::civil::date(2026, 11, 24).checked_sub(duration.span());
             }
             if let Ok(size) = ByteSize::try_from(text.clone()) {
                 prop_assert!(text.starts_with(|c: char| c.is_ascii_digit() || c == '+'), "{}", size.bytes());
@@ -103,11 +107,11 @@ mod tests {
 
     #[test]
     fn duration_and_size_parse_to_exact_values() {
-        let lasts = |text: &str| HumanDuration::try_from(text.to_owned()).map(|l| l.duration().as_secs());
-        assert_eq!(lasts("300s"), Ok(300));
-        assert_eq!(lasts("30d"), Ok(30 * 86_400));
-        assert_eq!(lasts("24 months"), Ok(730 * 86_400));
-        assert!(lasts("-5s").is_err() && lasts("5").is_err() && lasts("").is_err());
+        let seconds = |text: &str| HumanDuration::try_from(text.to_owned()).map(|l| l.duration().as_secs());
+        assert_eq!(seconds("300s"), Ok(300));
+        assert_eq!(seconds("30d"), Ok(30 * 86_400));
+        assert_eq!(seconds("24 months"), Ok(730 * 86_400));
+        assert!(seconds("-5s").is_err() && seconds("5").is_err() && seconds("").is_err());
         let bytes = |text: &str| ByteSize::try_from(text.to_owned()).map(|s| s.bytes());
         assert_eq!((bytes("64KiB"), bytes("10B"), bytes("4MiB")), (Ok(65_536), Ok(10), Ok(4_194_304)));
         assert!(bytes("64").is_err() && bytes("KiB").is_err() && bytes("-1B").is_err());

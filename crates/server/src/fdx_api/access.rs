@@ -1,5 +1,4 @@
-//! The access check of a data read: passed once before the provider is asked, and once more before the
-//! first byte of the answer.
+//! The access check of a data read: before the provider is called, and again before the response is sent.
 
 use domain::model::access_token::TokenSubject;
 use domain::rule::access::{AccessDecision, GrantedAccess, RecheckError, check_access, check_client_access};
@@ -9,95 +8,107 @@ use store::query::{GetAccessState, GetClient};
 use super::error::DataError;
 use crate::context::RequestContext;
 use crate::oauth::{Bearer, verify_bearer};
+use crate::paging::{ListQuery, PageQuery};
 
-/// Whoever presents an authentic token that is still good.
+/// A request to the FDX API whose access token is not verified yet.
+pub(super) struct FdxRequest {
+    pub(super) ctx: RequestContext,
+    pub(super) bearer: Option<Bearer>,
+    pub(super) query: ListQuery,
+}
+
+/// The holder of a verified access token.
 pub(super) enum FdxCaller {
-    /// A recipient, for a connection.
+    /// A recipient with access to a connection.
     Connection(Box<GrantedAccess>),
-    /// A client, for itself.
+    /// A client with a token from the client credentials grant, which allows no access to customer data.
     Client,
 }
 
 impl FdxCaller {
-    /// Looks at the bearer, and at the state of what it names as it is now.
-    pub(super) async fn authenticate(
-        ctx: &RequestContext,
-        bearer: Option<&Bearer>,
-    ) -> Result<Self, DataError> {
-        let claims = verify_bearer(ctx, bearer).map_err(|_| DataError::InvalidToken)?;
+    /// Verifies the token of a request, and checks the current state of its connection or client.
+    pub(super) async fn authenticate(request: &FdxRequest) -> Result<Self, DataError> {
+        let ctx = &request.ctx;
+        let claims = verify_bearer(ctx, request.bearer.as_ref()).map_err(|_| DataError::InvalidToken)?;
+        // Calls are counted only after the check, so that forged tokens cannot use up a client's quota.
+        let limits = ctx.app().limits();
         let TokenSubject::Connection { id, .. } = &claims.subject else {
             let client = ctx.ask(&GetClient { id: claims.client_id.clone() }).await?;
-            let client = check_client_access(&claims, client);
-            client.map_err(|_| DataError::InvalidToken)?;
-            ctx.app().limits().ensure_read_allowed(&claims.client_id, None)?;
+            check_client_access(&claims, client).map_err(|_| DataError::InvalidToken)?;
+            limits.ensure_read_allowed(&claims.client_id, None)?;
             return Ok(Self::Client);
         };
         let state = ctx.ask(&GetAccessState { connection_id: id.clone() }).await?;
         match check_access(claims, state, ctx.now()) {
             AccessDecision::Rejected(_) => Err(DataError::InvalidToken),
-            AccessDecision::Ended(_) => Err(DataError::Ended),
+            AccessDecision::Ended(_) => Err(DataError::ConnectionEnded),
             AccessDecision::Granted(access) => {
-                ctx.app().limits().ensure_read_allowed(access.client_id(), Some(access.connection_id()))?;
+                limits.ensure_read_allowed(access.client_id(), Some(access.connection_id()))?;
                 Ok(Self::Connection(access))
             }
         }
     }
 }
 
-/// Leave to read, and what it was given for.
-pub struct DataReader {
-    ctx: RequestContext,
+/// A request that passed the first access check, for one operation.
+pub(super) struct DataReader {
+    request: FdxRequest,
     access: GrantedAccess,
     operation: DataOperation,
 }
 
-/// An answer that may be sent: its connection was alive after the provider had answered. There is no other
-/// way to make one.
-pub struct ConfirmedResponse<T>(T);
+/// A response that passed the second access check. Only [`DataReader::confirm`] creates one, and only these are sent:
+/// no read can skip the check.
+pub(super) struct ConfirmedResponse<T>(T);
 
 impl<T> ConfirmedResponse<T> {
-    /// The answer.
-    pub fn into_inner(self) -> T {
+    pub(super) fn into_inner(self) -> T {
         self.0
     }
 }
 
 impl DataReader {
-    /// Looks at the bearer and at its connection's state as it is now.
-    pub async fn new(
-        ctx: RequestContext,
-        bearer: Option<&Bearer>,
-        operation: DataOperation,
-    ) -> Result<Self, DataError> {
-        match FdxCaller::authenticate(&ctx, bearer).await? {
+    /// Authenticates a request and checks that the connection allows an operation.
+    pub(super) async fn authorize(request: FdxRequest, operation: DataOperation) -> Result<Self, DataError> {
+        match FdxCaller::authenticate(&request).await? {
             FdxCaller::Client => Err(DataError::InvalidToken),
             FdxCaller::Connection(access) => {
                 access.ensure_allows(operation)?;
-                Ok(Self { ctx, access: *access, operation })
+                Ok(Self { request, access: *access, operation })
             }
         }
     }
 
-    /// The request.
-    pub const fn ctx(&self) -> &RequestContext {
-        &self.ctx
+    pub(super) const fn ctx(&self) -> &RequestContext {
+        &self.request.ctx
     }
 
-    /// What the check found.
-    pub const fn access(&self) -> &GrantedAccess {
+    pub(super) const fn query(&self) -> &ListQuery {
+        &self.request.query
+    }
+
+    pub(super) const fn access(&self) -> &GrantedAccess {
         &self.access
     }
 
-    /// The second passage, with a time and a state that are read anew: what ended meanwhile is not served.
-    pub async fn confirm<T>(self, response: T) -> Result<ConfirmedResponse<T>, DataError> {
-        let refreshed = self.ctx.refreshed()?;
-        let state =
-            refreshed.ask(&GetAccessState { connection_id: self.access.connection_id().clone() }).await?;
-        match self.access.recheck(state, self.operation, refreshed.now()) {
+    /// Reads `limit` and `offset`.
+    pub(super) fn parse_page_query(&self) -> Result<PageQuery, DataError> {
+        Ok(PageQuery::parse(&self.request.query, &self.ctx().app().config().page)?)
+    }
+
+    /// Checks access again, with the current time and a newly read state.
+    ///
+    /// The connection may have ended while the provider was called. Without this check the customer's data would be
+    /// returned after the end was confirmed.
+    pub(super) async fn confirm<T>(self, response: T) -> Result<ConfirmedResponse<T>, DataError> {
+        let ctx = self.request.ctx.refreshed()?;
+        let connection_id = self.access.connection_id().clone();
+        let state = ctx.ask(&GetAccessState { connection_id }).await?;
+        match self.access.recheck(state, self.operation, ctx.now()) {
             Ok(_) => Ok(ConfirmedResponse(response)),
-            Err(RecheckError::Ended(_)) => Err(DataError::Ended),
+            Err(RecheckError::Ended(_)) => Err(DataError::ConnectionEnded),
             Err(RecheckError::TokenRejected(_)) => Err(DataError::InvalidToken),
-            Err(RecheckError::Data(refusal)) => Err(refusal.into()),
+            Err(RecheckError::Data(error)) => Err(error.into()),
         }
     }
 }

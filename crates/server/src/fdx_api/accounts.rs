@@ -1,101 +1,102 @@
 //! `GET /accounts` and `GET /accounts/{accountId}`.
 
 use domain::scope::DataOperation;
-use fdx::{Account, Accounts};
+use fdx::{Account, Accounts, ErrorCode};
 
-use super::access::{ConfirmedResponse, DataReader};
+use super::access::{ConfirmedResponse, DataReader, FdxRequest};
 use super::error::{DataError, NO_ACCOUNT};
 use super::filter;
-use super::page::{PagedList, fetch_page};
-use crate::context::RequestContext;
-use crate::oauth::Bearer;
-use crate::paging::{ListQuery, PageQuery};
-use crate::upstream::{self, ReadError, fetch};
+use super::page::PagedList;
+use crate::paging::{ListQuery, PagingError};
+use crate::upstream::fetch;
 
 const ACCOUNTS_PATH: &str = "/api/fdx/5/accounts";
 const MAX_ACCOUNT_IDS: usize = 100;
 
-/// A page of the accounts that the consent covers.
-pub(super) async fn list(
-    ctx: RequestContext,
-    bearer: Option<&Bearer>,
-    query: &ListQuery,
-) -> Result<ConfirmedResponse<Accounts>, DataError> {
-    let kind = query.get("resultType", "resultType is given twice");
-    let details = matches!(kind, Ok(Some("details")));
+/// Reads a page of the accounts that the consent covers.
+pub(super) async fn list(request: FdxRequest) -> Result<ConfirmedResponse<Accounts>, DataError> {
+    // The operation that the token must allow depends on the parameter. An invalid value is reported only after the
+    // access check, like any other invalid parameter.
+    let details = matches!(get_result_type(&request.query), Ok(Some("details")));
     let operation = if details { DataOperation::AccountListDetailed } else { DataOperation::AccountList };
-    let reader = DataReader::new(ctx, bearer, operation).await?;
-    if !matches!(kind?, None | Some("lightweight" | "details")) {
-        return Err(DataError::invalid("resultType must be lightweight or details"));
-    }
-    let accounts = read(&reader, query, details).await?;
+    let reader = DataReader::authorize(request, operation).await?;
+    let accounts = read(&reader, details).await?;
     reader.confirm(accounts).await
 }
 
-async fn read(reader: &DataReader, query: &ListQuery, details: bool) -> Result<Accounts, DataError> {
-    let page = PageQuery::parse(query, &reader.ctx().app().config().page)?;
-    let wanted = query.get("accountIds", "accountIds is given twice")?;
-    let ids = wanted.map(|wanted| visible_account_ids(reader, wanted)).transpose()?;
+async fn read(reader: &DataReader, details: bool) -> Result<Accounts, DataError> {
+    let query = reader.query();
+    if !matches!(get_result_type(query)?, None | Some("lightweight" | "details")) {
+        return Err(DataError::invalid("resultType must be lightweight or details"));
+    }
+    let page = reader.parse_page_query()?;
+    let requested_ids = query.get("accountIds", "accountIds is given twice")?;
+    let ids = requested_ids.map(|requested| visible_account_ids(reader, requested)).transpose()?;
+    // Not sent to the provider: an empty `accountIds` might select all accounts.
     if ids.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Accounts::default());
     }
-    let kind = if details { "details" } else { "lightweight" };
-    let joined = ids.as_ref().map(|ids| ids.join(","));
-    let mut repeated = vec![("limit", page.limit.to_string()), ("resultType", kind.to_owned())];
-    repeated.extend(wanted.map(|wanted| ("accountIds", wanted.to_owned())));
-    let list = PagedList { reader, page: &page, path: ACCOUNTS_PATH, query: repeated };
-    let mut upstream = vec![("resultType", kind)];
-    upstream.extend(joined.as_deref().map(|ids| ("accountIds", ids)));
-    let fetch = |limit: u32, offset: Option<String>| {
-        let upstream = &upstream;
-        async move { fetch_page::<Accounts>(reader, &["accounts"], upstream, limit, offset.as_deref()).await }
+    let upstream_ids = ids.as_ref().map(|ids| ids.join(","));
+    let result_type = ("resultType", if details { "details" } else { "lightweight" });
+    let query_with = |ids| [Some(result_type), ids].into_iter().flatten().collect::<Vec<_>>();
+    let list = PagedList {
+        reader,
+        page,
+        path: ACCOUNTS_PATH,
+        query: &query_with(requested_ids.map(|ids| ("accountIds", ids))),
+        upstream_path: &["accounts"],
+        upstream_query: &query_with(upstream_ids.as_deref().map(|ids| ("accountIds", ids))),
     };
-    let keep = |account: &Account| {
-        let Some(id) = account.id() else { return false };
-        reader.access().covers(id) && ids.as_ref().is_none_or(|ids| ids.iter().any(|known| known == id))
+    // The provider's selection is not relied on: every account is compared with the consent and the requested ids.
+    let is_requested = |account: &Account| {
+        account.id().is_some_and(|id| {
+            let matches_ids = ids.as_ref().is_none_or(|ids| ids.iter().any(|requested| requested == id));
+            reader.access().covers(id) && matches_ids
+        })
     };
-    let (page, links, accounts) = list.read(fetch, keep).await?;
-    let filtered = accounts.into_iter().filter_map(|account| to_visible_account(reader, account));
+    let response: Accounts = list.read(is_requested).await?;
+    let visible = response.accounts.into_iter().filter_map(|account| to_visible_account(reader, account));
     let accounts =
-        filtered.map(|account| if details { account } else { account.into_lightweight() }).collect();
-    Ok(Accounts { page, links, accounts })
+        visible.map(|account| if details { account } else { account.into_lightweight() }).collect();
+    Ok(Accounts { accounts, ..response })
 }
 
-/// The provider's ids of a comma list. What is not ours or not consented to is not there.
-fn visible_account_ids(reader: &DataReader, wanted: &str) -> Result<Vec<String>, DataError> {
-    if wanted.split(',').count() > MAX_ACCOUNT_IDS {
+fn get_result_type(query: &ListQuery) -> Result<Option<&str>, PagingError> {
+    query.get("resultType", "resultType is given twice")
+}
+
+/// Opens a comma-separated list of opaque ids. Ids that are invalid or outside of the consent are left out: the
+/// response does not reveal whether such accounts exist.
+fn visible_account_ids(reader: &DataReader, requested: &str) -> Result<Vec<String>, DataError> {
+    if requested.split(',').count() > MAX_ACCOUNT_IDS {
         return Err(DataError::invalid("accountIds must name at most 100 accounts"));
     }
-    let ids = wanted.split(',').filter_map(|opaque| provider_account_id(reader, opaque.trim()));
+    let ids = requested.split(',').filter_map(|opaque_id| provider_account_id(reader, opaque_id.trim()));
     Ok(ids.collect())
 }
 
-/// One account.
+/// Reads one account.
 pub(super) async fn get_account(
-    ctx: RequestContext,
-    bearer: Option<&Bearer>,
-    opaque: &str,
+    request: FdxRequest,
+    opaque_id: &str,
 ) -> Result<ConfirmedResponse<Account>, DataError> {
-    let reader = DataReader::new(ctx, bearer, DataOperation::Account).await?;
-    let id = provider_account_id(&reader, opaque).ok_or(NO_ACCOUNT)?;
+    let reader = DataReader::authorize(request, DataOperation::Account).await?;
+    let id = provider_account_id(&reader, opaque_id).ok_or(NO_ACCOUNT)?;
     let account = fetch::<Account>(reader.ctx(), reader.access(), &["accounts", &id], &[]).await;
-    let account = account.map_err(|error| match error {
-        ReadError::Upstream(upstream::UpstreamError::FdxError(fdx::ErrorCode::DataNotFound)) => NO_ACCOUNT,
-        error => error.into(),
-    })?;
+    let account = account.map_err(|error| DataError::from_read_error(error, NO_ACCOUNT))?;
     if account.id() != Some(&id) {
-        return Err(DataError::Fdx(
-            fdx::ErrorCode::Internal,
-            "The data provider answered with another account",
-        ));
+        // The consent was checked for the requested account only.
+        return Err(DataError::Fdx(ErrorCode::Internal, "The data provider returned a different account"));
     }
     let account = to_visible_account(&reader, account).ok_or(NO_ACCOUNT)?;
     reader.confirm(account).await
 }
 
-/// The provider's id of an account that the consent covers.
-pub(super) fn provider_account_id(reader: &DataReader, opaque: &str) -> Option<String> {
-    let id = reader.ctx().app().opaque_ids().open(reader.access(), opaque)?;
+/// Returns the provider's id of an account; `None` if the opaque id is invalid or the consent does not cover it.
+pub(super) fn provider_account_id(reader: &DataReader, opaque_id: &str) -> Option<String> {
+    let id = reader.ctx().app().opaque_ids().open(reader.access(), opaque_id)?;
+    // Opaque ids are bound to the recipient and the provider, not to the connection: this one may come from the
+    // connection of another customer.
     reader.access().covers(&id).then_some(id)
 }
 

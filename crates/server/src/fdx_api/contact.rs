@@ -1,29 +1,22 @@
 //! `GET /accounts/{accountId}/contact`.
 
 use domain::scope::DataOperation;
-use fdx::{AccountContact, ErrorCode};
+use fdx::AccountContact;
 
-use super::access::{ConfirmedResponse, DataReader};
+use super::access::{ConfirmedResponse, DataReader, FdxRequest};
 use super::accounts::provider_account_id;
 use super::error::{DataError, NO_ACCOUNT};
 use super::filter;
-use crate::context::RequestContext;
-use crate::oauth::Bearer;
-use crate::upstream::{self, ReadError, fetch};
+use crate::upstream::fetch;
 
-/// How those who hold an account are reached.
+/// Reads the contact data of an account's holders.
 pub(super) async fn get_contact(
-    ctx: RequestContext,
-    bearer: Option<&Bearer>,
-    opaque: &str,
+    request: FdxRequest,
+    opaque_id: &str,
 ) -> Result<ConfirmedResponse<AccountContact>, DataError> {
-    let reader = DataReader::new(ctx, bearer, DataOperation::Contact).await?;
-    let id = provider_account_id(&reader, opaque).ok_or(NO_ACCOUNT)?;
-    let path = ["accounts", &id, "contact"];
-    let contact: Result<AccountContact, ReadError> = fetch(reader.ctx(), reader.access(), &path, &[]).await;
-    let contact = contact.map_err(|error| match error {
-        ReadError::Upstream(upstream::UpstreamError::FdxError(ErrorCode::DataNotFound)) => NO_ACCOUNT,
-        error => error.into(),
-    })?;
+    let reader = DataReader::authorize(request, DataOperation::Contact).await?;
+    let id = provider_account_id(&reader, opaque_id).ok_or(NO_ACCOUNT)?;
+    let contact = fetch(reader.ctx(), reader.access(), &["accounts", &id, "contact"], &[]).await;
+    let contact = contact.map_err(|error| DataError::from_read_error(error, NO_ACCOUNT))?;
     reader.confirm(filter::filter_contact(contact)).await
 }

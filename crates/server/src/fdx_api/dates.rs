@@ -1,4 +1,4 @@
-//! The days that a list is asked for.
+//! The parameters `startTime` and `endTime` of a list.
 
 use fdx::ErrorCode;
 use jiff::civil::Date;
@@ -7,7 +7,7 @@ use super::error::DataError;
 use crate::context::RequestContext;
 use crate::paging::ListQuery;
 
-/// The days whose data is served.
+/// The range of days whose data is served.
 #[derive(Clone, Copy)]
 pub(super) struct DateRangeLimits {
     pub(super) earliest: Date,
@@ -15,35 +15,36 @@ pub(super) struct DateRangeLimits {
 }
 
 impl DateRangeLimits {
+    /// Returns the configured history up to today (UTC).
     pub(super) fn from_context(ctx: &RequestContext) -> Self {
         let today = ctx.now().date();
-        let span = ctx.app().config().connection.history.span();
-        Self { earliest: today.checked_sub(span).unwrap_or(Date::MIN), today }
+        let history = ctx.app().config().connection.history.span();
+        Self { earliest: today.checked_sub(history).unwrap_or(Date::MIN), today }
     }
 
-    /// The served day that is nearest to a day.
+    /// Moves a day outside of the range to the nearest day within it.
     pub(super) fn clamp(self, day: Date) -> Date {
         day.clamp(self.earliest, self.today)
     }
 }
 
-/// What is wrong with a text that should be a day.
+/// An invalid date. Statements report the two cases with different error codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DateError {
-    /// It is not written `YYYY-MM-DD`.
+    /// The text does not have the form `YYYY-MM-DD`.
     Malformed,
     /// The calendar has no such day.
     Impossible,
 }
 
-/// `startTime` and `endTime` as they are given, in this order.
+/// Reads `startTime` and `endTime`, in this order; each may be absent.
 pub(super) fn parse_date_range(
     query: &ListQuery,
     to_error: impl Fn(DateError) -> DataError,
 ) -> Result<(Option<Date>, Option<Date>), DataError> {
-    let day = |text: Option<&str>| text.map(parse_date).transpose().map_err(&to_error);
-    let start = day(query.get("startTime", "startTime is given twice")?)?;
-    let end = day(query.get("endTime", "endTime is given twice")?)?;
+    let parse = |text: Option<&str>| text.map(parse_date).transpose().map_err(&to_error);
+    let start = parse(query.get("startTime", "startTime is given twice")?)?;
+    let end = parse(query.get("endTime", "endTime is given twice")?)?;
     if start.zip(end).is_some_and(|(start, end)| start > end) {
         return Err(DataError::Fdx(ErrorCode::InvalidRange, "startTime must not be after endTime"));
     }
@@ -51,7 +52,9 @@ pub(super) fn parse_date_range(
 }
 
 fn parse_date(text: &str) -> Result<Date, DateError> {
-    let fits = |(at, b): (usize, u8)| if matches!(at, 4 | 7) { b == b'-' } else { b.is_ascii_digit() };
+    // The parser of `jiff` accepts more forms, such as times and signed years, which FDX does not allow here.
+    let fits =
+        |(at, byte): (usize, u8)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() };
     if text.len() != 10 || !text.bytes().enumerate().all(fits) {
         return Err(DateError::Malformed);
     }

@@ -1,4 +1,4 @@
-//! Data errors: the documented list, and the two that lie outside of it.
+//! Errors of the FDX API.
 
 use std::time::Duration;
 
@@ -10,70 +10,82 @@ use crate::paging::PagingError;
 use crate::rate_limit::RateLimitError;
 use crate::upstream::{ReadError, UpstreamError};
 
-/// Why no data is served.
+/// A failed request to the FDX API.
 #[derive(Debug)]
 pub enum DataError {
-    /// The token is missing, malformed, forged, expired or without a connection: 401, a message only.
+    /// The access token is missing, malformed, forged, expired, or does not belong to a connection: 401 without an
+    /// FDX code.
     InvalidToken,
-    /// The connection has ended: 602, with a challenge.
-    Ended,
-    /// A documented error, with what a developer should know.
+    /// The connection has ended: code 602.
+    ConnectionEnded,
+    /// Another documented error, with a message for the developer of the client.
     Fdx(ErrorCode, &'static str),
-    /// The provider is not there for now: 503.
-    Unavailable(Duration),
-    /// The provider limits our rate, or we theirs: 1207.
+    /// The provider is not available: code 503, with the time to wait.
+    ProviderUnavailable(Duration),
+    /// The provider limits the rate of requests, or the hub limits the requests to it: code 1207.
+    ProviderRateLimited(Duration),
+    /// The recipient or the connection sends too many requests: code 1207.
     RateLimited(Duration),
-    /// The caller asks too often: 1207.
-    TooMany(Duration),
-    /// Our own trouble.
+    /// An internal error.
     Internal(InternalError),
 }
 
-/// What an account outside of the consent is told: it does not exist.
+/// Error for an account that does not exist or is outside of the consent. Both look the same, so that a recipient
+/// cannot find out which accounts exist.
 pub(super) const NO_ACCOUNT: DataError =
-    DataError::Fdx(ErrorCode::AccountNotFound, "accountId names no account of this consent");
+    DataError::Fdx(ErrorCode::AccountNotFound, "accountId is not an account of this consent");
 
 impl DataError {
-    /// A parameter that cannot be used.
+    /// Creates the error for an invalid parameter.
     pub const fn invalid(message: &'static str) -> Self {
         Self::Fdx(ErrorCode::InvalidInput, message)
     }
 
-    /// The documented code, if there is one.
+    /// Converts a failed read, where "data not found" (1107) of the provider becomes `not_found`.
+    pub(super) fn from_read_error(error: ReadError, not_found: Self) -> Self {
+        match error {
+            ReadError::Upstream(UpstreamError::FdxError(ErrorCode::DataNotFound)) => not_found,
+            error => error.into(),
+        }
+    }
+
+    /// Returns the FDX error code; `None` for an invalid token, for which FDX defines none.
     pub const fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::InvalidToken => None,
-            Self::Ended => Some(ErrorCode::NotAuthorized),
+            Self::ConnectionEnded => Some(ErrorCode::NotAuthorized),
             Self::Fdx(code, _) => Some(*code),
-            Self::Unavailable(_) => Some(ErrorCode::Maintenance),
-            Self::RateLimited(_) | Self::TooMany(_) => Some(ErrorCode::TooManyRequests),
-            Self::Internal(fault) if fault.is_transient() => Some(ErrorCode::Maintenance),
+            Self::ProviderUnavailable(_) => Some(ErrorCode::Maintenance),
+            Self::ProviderRateLimited(_) | Self::RateLimited(_) => Some(ErrorCode::TooManyRequests),
+            Self::Internal(error) if error.is_transient() => Some(ErrorCode::Maintenance),
             Self::Internal(_) => Some(ErrorCode::Internal),
         }
     }
 
-    /// When to come back, where that is known.
+    /// Returns the time to wait before a retry, if it is known.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Unavailable(after) | Self::RateLimited(after) | Self::TooMany(after) => Some(*after),
-            Self::Internal(fault) if fault.is_transient() => Some(Duration::from_secs(1)),
+            Self::ProviderUnavailable(wait) | Self::ProviderRateLimited(wait) | Self::RateLimited(wait) => {
+                Some(*wait)
+            }
+            Self::Internal(error) if error.is_transient() => Some(Duration::from_secs(1)),
             _ => None,
         }
     }
 
-    /// The body. A provider's own words are never in it.
+    /// Returns the response body. It never contains text of the provider, which might include customer data.
     pub fn body(&self) -> ErrorBody {
         let message = match self {
             Self::InvalidToken => {
                 let message = Some("The access token is missing, malformed or expired".to_owned());
                 return ErrorBody { message, ..ErrorBody::default() };
             }
-            Self::Ended => "The customer's consent has ended: a new authorization is needed",
+            Self::ConnectionEnded => "The customer's consent has ended: a new authorization is needed",
             Self::Fdx(_, message) => message,
-            Self::Unavailable(_) => "The data provider is not available at present",
-            Self::RateLimited(_) => "The data provider limits requests at present",
-            Self::TooMany(_) => "This recipient or this connection asks too often",
-            Self::Internal(_) => "The hub cannot answer at present",
+            Self::ProviderUnavailable(_) => "The data provider is temporarily unavailable",
+            Self::ProviderRateLimited(_) => "The data provider limits the number of requests",
+            Self::RateLimited(_) => "Too many requests from this recipient or for this connection",
+            Self::Internal(_) => "The hub could not process the request",
         };
         self.code().map_or_else(ErrorBody::default, |code| ErrorBody::new(code, message))
     }
@@ -84,7 +96,7 @@ impl From<PagingError> for DataError {
         match error {
             PagingError::Invalid(message) => Self::invalid(message),
             PagingError::CursorTooLong => {
-                Self::Fdx(ErrorCode::Internal, "The data provider's pages cannot be followed")
+                Self::Fdx(ErrorCode::Internal, "The data provider's page offset is too long")
             }
             PagingError::Internal(error) => Self::Internal(error),
         }
@@ -93,17 +105,19 @@ impl From<PagingError> for DataError {
 
 impl From<RateLimitError> for DataError {
     fn from(RateLimitError(wait): RateLimitError) -> Self {
-        Self::TooMany(wait)
+        Self::RateLimited(wait)
     }
 }
 
 impl From<DataAccessError> for DataError {
-    fn from(refusal: DataAccessError) -> Self {
-        match refusal {
+    fn from(error: DataAccessError) -> Self {
+        match error {
             DataAccessError::Paused(PauseReason::RecipientSuspended) => {
                 Self::Fdx(ErrorCode::SubscriptionNotFound, "This recipient is suspended with the provider")
             }
-            DataAccessError::Paused(PauseReason::ProviderPaused) => Self::Unavailable(Duration::from_mins(1)),
+            DataAccessError::Paused(PauseReason::ProviderPaused) => {
+                Self::ProviderUnavailable(Duration::from_mins(1))
+            }
             DataAccessError::NotConsented => {
                 Self::Fdx(ErrorCode::NotAuthorized, "The customer did not consent to this data")
             }
@@ -113,49 +127,47 @@ impl From<DataAccessError> for DataError {
 
 impl From<ReadError> for DataError {
     fn from(error: ReadError) -> Self {
-        const RETRY_AFTER: Duration = Duration::from_secs(5);
         match error {
-            ReadError::ConnectionEnded => Self::Ended,
+            ReadError::ConnectionEnded => Self::ConnectionEnded,
             ReadError::ProviderPaused => DataAccessError::Paused(PauseReason::ProviderPaused).into(),
-            ReadError::Internal(fault) => Self::Internal(fault),
-            ReadError::Upstream(upstream) => match upstream {
-                UpstreamError::Unavailable | UpstreamError::NoResponse => Self::Unavailable(RETRY_AFTER),
-                UpstreamError::RateLimited(after) => Self::RateLimited(after),
-                UpstreamError::FdxError(ErrorCode::CustomerNotFound) => {
-                    Self::Fdx(ErrorCode::CustomerNotFound, "The data provider does not find this customer")
-                }
-                UpstreamError::FdxError(ErrorCode::AccountNotFound) => NO_ACCOUNT,
-                UpstreamError::FdxError(code @ ErrorCode::SubsystemUnavailable) => {
-                    Self::Fdx(code, "The data provider does not offer this")
-                }
-                UpstreamError::FdxError(
-                    code @ (ErrorCode::AccountClosed
-                    | ErrorCode::AccountTypeNotSupported
-                    | ErrorCode::NotAuthorized),
-                ) => Self::Fdx(code, "The data provider says so"),
-                UpstreamError::TokenRefused | UpstreamError::GrantEnded => {
-                    Self::Fdx(ErrorCode::NotAuthorized, "The data provider says so")
-                }
-                UpstreamError::FdxError(_) | UpstreamError::Failed => {
-                    Self::Fdx(ErrorCode::Internal, "The data provider failed to answer as it should")
-                }
-            },
+            ReadError::Internal(error) => Self::Internal(error),
+            ReadError::Upstream(error) => error.into(),
         }
     }
 }
 
-macro_rules! impl_from_internal_errors {
-    ($($type:ty),+) => {$(
-        impl From<$type> for DataError {
-            fn from(error: $type) -> Self {
-                Self::Internal(error.into())
+impl From<UpstreamError> for DataError {
+    fn from(error: UpstreamError) -> Self {
+        const RETRY_AFTER: Duration = Duration::from_secs(5);
+        match error {
+            UpstreamError::Unavailable | UpstreamError::NoResponse => Self::ProviderUnavailable(RETRY_AFTER),
+            UpstreamError::RateLimited(wait) => Self::ProviderRateLimited(wait),
+            UpstreamError::FdxError(code @ ErrorCode::CustomerNotFound) => {
+                Self::Fdx(code, "The data provider does not find this customer")
+            }
+            UpstreamError::FdxError(ErrorCode::AccountNotFound) => NO_ACCOUNT,
+            UpstreamError::FdxError(code @ ErrorCode::SubsystemUnavailable) => {
+                Self::Fdx(code, "The data provider does not offer this")
+            }
+            UpstreamError::FdxError(
+                code @ (ErrorCode::AccountClosed
+                | ErrorCode::AccountTypeNotSupported
+                | ErrorCode::NotAuthorized),
+            ) => Self::Fdx(code, "The data provider reported this error"),
+            UpstreamError::TokenRefused | UpstreamError::GrantEnded => {
+                Self::Fdx(ErrorCode::NotAuthorized, "The data provider reported this error")
+            }
+            // Other codes are about the hub's own request, such as an invalid parameter: the recipient did not cause
+            // them and could not correct them.
+            UpstreamError::FdxError(_) | UpstreamError::Failed => {
+                Self::Fdx(ErrorCode::Internal, "The data provider did not return a valid response")
             }
         }
-    )+};
+    }
 }
-impl_from_internal_errors!(
-    InternalError,
-    store::StoreError,
-    crate::error::ContextError,
-    crate::vault::UnsealError
-);
+
+impl<E: Into<InternalError>> From<E> for DataError {
+    fn from(error: E) -> Self {
+        Self::Internal(error.into())
+    }
+}

@@ -1,4 +1,4 @@
-//! The consent over FDX types: pure.
+//! Filters that reduce FDX data to what the consent covers. They are pure functions.
 
 use domain::rule::access::GrantedAccess;
 use domain::{Clusters, DataCluster};
@@ -6,22 +6,25 @@ use fdx::{Account, AccountContact, AccountHolder, Customer};
 
 use crate::opaque_ids::OpaqueIds;
 
-/// An account as its recipient may see it, with our ids; none if the consent does not cover it.
+/// Replaces the provider's ids of an account with opaque ones, and removes the fields without consent; `None` if the
+/// consent does not cover the account.
 pub(super) fn filter_account(
     ids: &OpaqueIds,
     access: &GrantedAccess,
     mut account: Account,
 ) -> Option<Account> {
-    let opaque = account.id().filter(|id| access.covers(id)).and_then(|id| ids.seal(access, id))?;
-    account.set_id(opaque);
-    let parent = account.parent_id_mut().take().filter(|id| access.covers(id));
-    *account.parent_id_mut() = parent.and_then(|id| ids.seal(access, &id));
+    let opaque_id = account.id().filter(|id| access.covers(id)).and_then(|id| ids.seal(access, id))?;
+    account.set_id(opaque_id);
+    // The parent may be an account without consent, whose id must not be revealed.
+    let parent_id = account.parent_id_mut().take().filter(|id| access.covers(id));
+    *account.parent_id_mut() = parent_id.and_then(|id| ids.seal(access, &id));
     remove_unconsented_fields(access.clusters(), &mut account);
     Some(account)
 }
 
-/// Takes away what clusters do not cover, and what nobody is shown.
+/// Removes the fields of an account that the granted clusters do not cover, and the provider's error messages.
 pub(crate) fn remove_unconsented_fields(clusters: Clusters, account: &mut Account) {
+    // Free text of the provider may contain data that the customer did not consent to.
     account.remove_error_messages();
     if !clusters.contains(DataCluster::AccountPayments) {
         account.remove_payment_details();
@@ -31,11 +34,13 @@ pub(crate) fn remove_unconsented_fields(clusters: Clusters, account: &mut Accoun
     }
 }
 
-/// A customer's profile: the fields of the clusters that were granted, under the id that the recipient knows.
+/// Reduces a customer's profile to the fields of the granted clusters, under the id that the recipient knows.
 pub(crate) fn filter_customer(clusters: Clusters, sub: &str, customer: Customer) -> Customer {
     let contact = clusters.contains(DataCluster::CustomerContact);
     let personal = clusters.contains(DataCluster::CustomerPersonal);
+    // Every field is named: a new field of `Customer` must be assigned to a cluster before this compiles.
     Customer {
+        // The provider's id would let two recipients recognize the same customer.
         customer_id: Some(sub.to_owned()),
         r#type: customer.r#type,
         name: customer.name.filter(|_| contact || personal),
@@ -47,15 +52,15 @@ pub(crate) fn filter_customer(clusters: Clusters, sub: &str, customer: Customer)
         tax_id: customer.tax_id.filter(|_| personal),
         tax_id_country: customer.tax_id_country.filter(|_| personal),
         government_id: customer.government_id.filter(|_| personal),
-        // Accounts come from the accounts' own endpoint, where the consent is applied.
+        // Accounts are served by their own endpoint, which applies the consent.
         accounts: None,
     }
 }
 
-/// How those who hold an account are reached, and no more of them: others than the customer may be among them,
-/// under ids of the provider's.
+/// Keeps the contact data of an account's holders and removes everything else about them.
 pub(super) fn filter_contact(contact: AccountContact) -> AccountContact {
-    let holder = |holder: AccountHolder| AccountHolder {
+    // The other holders of a joint account did not consent, and their ids at the provider are not sealed.
+    let filter_holder = |holder: AccountHolder| AccountHolder {
         relationship: holder.relationship,
         r#type: holder.r#type,
         name: holder.name,
@@ -65,7 +70,7 @@ pub(super) fn filter_contact(contact: AccountContact) -> AccountContact {
         telephones: holder.telephones,
         ..AccountHolder::default()
     };
-    let holders = contact.holders.map(|holders| holders.into_iter().map(holder).collect());
+    let holders = contact.holders.map(|holders| holders.into_iter().map(filter_holder).collect());
     AccountContact { holders, ..contact }
 }
 
@@ -75,7 +80,7 @@ mod tests {
 
     #[test]
     fn contact_filter_keeps_contact_data_and_drops_ids() {
-        let whole = AccountHolder {
+        let holder = AccountHolder {
             customer_id: Some("bank-id".into()),
             relationship: Some("PRIMARY_JOINT".into()),
             tax_id: Some("046454286".into()),
@@ -85,28 +90,32 @@ mod tests {
             accounts: Some(Vec::new()),
             ..AccountHolder::default()
         };
-        let shown =
-            filter_contact(AccountContact { holders: Some(vec![whole]), ..AccountContact::default() });
-        let shown = serde_json::to_value(shown).unwrap();
-        let reached = serde_json::json!({"relationship": "PRIMARY_JOINT", "email": ["a@example.org"]});
-        assert_eq!(shown["holders"], serde_json::json!([reached]));
+
+        let filtered =
+            filter_contact(AccountContact { holders: Some(vec![holder]), ..AccountContact::default() });
+
+        let filtered = serde_json::to_value(filtered).unwrap();
+        let expected = serde_json::json!({"relationship": "PRIMARY_JOINT", "email": ["a@example.org"]});
+        assert_eq!(filtered["holders"], serde_json::json!([expected]));
     }
 
     #[test]
     fn customer_filter_keeps_only_granted_clusters() {
-        let whole = || Customer {
+        let customer = || Customer {
             customer_id: Some("bank-id".into()),
             date_of_birth: Some(fdx::Date(jiff::civil::date(1990, 1, 1))),
             tax_id: Some("046454286".into()),
             email: Some(vec!["a@example.org".into()]),
             ..Customer::default()
         };
+
         let contact =
-            filter_customer(Clusters::NONE.with_cluster(DataCluster::CustomerContact), "sub", whole());
+            filter_customer(Clusters::NONE.with_cluster(DataCluster::CustomerContact), "sub", customer());
+        let personal =
+            filter_customer(Clusters::NONE.with_cluster(DataCluster::CustomerPersonal), "sub", customer());
+
         assert_eq!(contact.customer_id.as_deref(), Some("sub"));
         assert!(contact.email.is_some() && contact.tax_id.is_none() && contact.date_of_birth.is_none());
-        let personal =
-            filter_customer(Clusters::NONE.with_cluster(DataCluster::CustomerPersonal), "sub", whole());
         assert!(personal.email.is_none() && personal.tax_id.is_some() && personal.date_of_birth.is_some());
     }
 }

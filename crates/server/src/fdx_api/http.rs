@@ -1,24 +1,23 @@
-//! The FDX face: parse, call, render.
+//! HTTP handlers of the FDX API: read the request, call the use case, render the response.
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::RawQuery;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 
-use super::{
-    ConfirmedResponse, DataError, accounts, contact, customers, meta, payment_networks, statements,
-    transactions,
-};
+use super::access::{ConfirmedResponse, FdxRequest};
+use super::{DataError, accounts, contact, customers, meta, payment_networks, statements, transactions};
 use crate::context::RequestContext;
 use crate::http::{ApiSurface, Route, Segment, Segments};
 use crate::oauth::Bearer;
 use crate::paging::ListQuery;
 use crate::upstream::StreamedDocument;
 
-/// The routes of this face.
+/// Returns the routes of the FDX API.
 pub(crate) fn routes() -> Vec<Route> {
     let get_route = |path, handler| Route::new(ApiSurface::Fdx, Method::GET, path, handler);
     vec![
@@ -36,85 +35,75 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn show_availability(ctx: RequestContext, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    let query = ListQuery::parse(query.as_deref());
-    render_result(meta::get_availability(ctx, Bearer::from_headers(&headers).as_ref(), &query).await)
+impl<S: Sync> FromRequestParts<S> for FdxRequest {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StatusCode> {
+        Ok(Self {
+            ctx: RequestContext::from_request_parts(parts, state).await?,
+            bearer: Bearer::from_headers(&parts.headers),
+            query: ListQuery::parse(parts.uri.query()),
+        })
+    }
 }
 
-async fn show_capability(ctx: RequestContext, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    let query = ListQuery::parse(query.as_deref());
-    render_result(meta::get_capability(ctx, Bearer::from_headers(&headers).as_ref(), &query).await)
+async fn show_availability(request: FdxRequest) -> Response {
+    render_result(meta::get_availability(request).await)
 }
 
-async fn show_certification_metrics(
-    ctx: RequestContext,
+async fn show_capability(request: FdxRequest) -> Response {
+    render_result(meta::get_capability(request).await)
+}
+
+async fn show_certification_metrics(request: FdxRequest) -> Response {
+    render_result(meta::get_certification_metrics(request).await)
+}
+
+async fn show_current_customer(request: FdxRequest) -> Response {
+    render_confirmed(customers::get_current_customer(request).await)
+}
+
+async fn list_accounts(request: FdxRequest) -> Response {
+    render_confirmed(accounts::list(request).await)
+}
+
+async fn show_account(Segment(id): Segment, request: FdxRequest) -> Response {
+    render_confirmed(accounts::get_account(request, &id).await)
+}
+
+async fn show_account_contact(Segment(id): Segment, request: FdxRequest) -> Response {
+    render_confirmed(contact::get_contact(request, &id).await)
+}
+
+async fn list_transactions(Segment(id): Segment, request: FdxRequest) -> Response {
+    render_confirmed(transactions::list(request, &id).await)
+}
+
+async fn list_payment_networks(Segment(id): Segment, request: FdxRequest) -> Response {
+    render_confirmed(payment_networks::list(request, &id).await)
+}
+
+async fn list_statements(Segment(id): Segment, request: FdxRequest) -> Response {
+    render_confirmed(statements::list(request, &id).await)
+}
+
+async fn download_statement(
+    Segments([account, statement]): Segments<2>,
     headers: HeaderMap,
-    RawQuery(query): RawQuery,
+    request: FdxRequest,
 ) -> Response {
-    let query = ListQuery::parse(query.as_deref());
-    render_result(meta::get_certification_metrics(ctx, Bearer::from_headers(&headers).as_ref(), &query).await)
-}
-
-async fn show_current_customer(ctx: RequestContext, headers: HeaderMap) -> Response {
-    render_confirmed(customers::get_current_customer(ctx, Bearer::from_headers(&headers).as_ref()).await)
-}
-
-async fn list_accounts(ctx: RequestContext, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    let query = ListQuery::parse(query.as_deref());
-    render_confirmed(accounts::list(ctx, Bearer::from_headers(&headers).as_ref(), &query).await)
-}
-
-async fn show_account(ctx: RequestContext, headers: HeaderMap, Segment(id): Segment) -> Response {
-    render_confirmed(accounts::get_account(ctx, Bearer::from_headers(&headers).as_ref(), &id).await)
-}
-
-async fn show_account_contact(ctx: RequestContext, headers: HeaderMap, Segment(id): Segment) -> Response {
-    render_confirmed(contact::get_contact(ctx, Bearer::from_headers(&headers).as_ref(), &id).await)
-}
-
-async fn list_transactions(
-    ctx: RequestContext,
-    headers: HeaderMap,
-    Segment(id): Segment,
-    RawQuery(query): RawQuery,
-) -> Response {
-    let query = ListQuery::parse(query.as_deref());
-    render_confirmed(transactions::list(ctx, Bearer::from_headers(&headers).as_ref(), &id, &query).await)
-}
-
-async fn list_payment_networks(
-    ctx: RequestContext,
-    headers: HeaderMap,
-    Segment(id): Segment,
-    RawQuery(query): RawQuery,
-) -> Response {
-    let query = ListQuery::parse(query.as_deref());
-    render_confirmed(payment_networks::list(ctx, Bearer::from_headers(&headers).as_ref(), &id, &query).await)
-}
-
-async fn list_statements(
-    ctx: RequestContext,
-    headers: HeaderMap,
-    Segment(id): Segment,
-    RawQuery(query): RawQuery,
-) -> Response {
-    let query = ListQuery::parse(query.as_deref());
-    render_confirmed(statements::list(ctx, Bearer::from_headers(&headers).as_ref(), &id, &query).await)
-}
-
-async fn download_statement(ctx: RequestContext, headers: HeaderMap, Segments(ids): Segments<2>) -> Response {
-    let [account, statement] = &ids;
-    let (bearer, accept) = (Bearer::from_headers(&headers), parse_accept(&headers));
-    match statements::download(ctx, bearer.as_ref(), (account, statement), accept.as_deref()).await {
-        Ok(served) => render_document(served.into_inner()),
+    let accept = combine_accept_headers(&headers);
+    match statements::download(request, (&account, &statement), accept.as_deref()).await {
+        Ok(confirmed) => render_document(confirmed.into_inner()),
         Err(error) => render_error(&error),
     }
 }
 
-/// What is accepted, in whichever headers it stands. What is no text accepts nothing.
-fn parse_accept(headers: &HeaderMap) -> Option<String> {
+/// Joins the values of all `Accept` headers, which are equivalent to one list (RFC 9110 §5.3).
+fn combine_accept_headers(headers: &HeaderMap) -> Option<String> {
     let mut values = headers.get_all(header::ACCEPT).iter().peekable();
     values.peek()?;
+    // A value that is not text becomes `-`, which matches no media type.
     let texts: Vec<&str> = values.map(|value| value.to_str().unwrap_or("-")).collect();
     Some(texts.join(","))
 }
@@ -127,12 +116,12 @@ fn render_document(document: StreamedDocument) -> Response {
     (headers, Body::from_stream(document.body)).into_response()
 }
 
-/// Renders a customer's data that was confirmed, or says no.
+/// Renders customer data, which must have passed the second access check.
 fn render_confirmed<T: Serialize>(result: Result<ConfirmedResponse<T>, DataError>) -> Response {
     render_result(result.map(ConfirmedResponse::into_inner))
 }
 
-/// Renders what is no customer's, or says no.
+/// Renders a result as JSON. Customer data goes through [`render_confirmed`] instead.
 fn render_result<T: Serialize>(result: Result<T, DataError>) -> Response {
     match result {
         Ok(body) => Json(body).into_response(),
@@ -141,31 +130,31 @@ fn render_result<T: Serialize>(result: Result<T, DataError>) -> Response {
 }
 
 fn render_error(error: &DataError) -> Response {
-    if let DataError::Internal(fault) = error {
-        tracing::error!(%fault, "a data read failed");
+    if let DataError::Internal(error) = error {
+        tracing::error!(%error, "FDX request failed with an internal error");
     }
     let status = error.code().map_or(401, fdx::ErrorCode::status);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, Json(error.body())).into_response();
+    let headers = response.headers_mut();
     if let Some(challenge) = bearer_challenge(error) {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        // A provider without the resource: reading it is not allowed either (RFC 9110 §15.5.6).
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("OPTIONS"));
+        // A 405 must list the allowed methods (RFC 9110 §15.5.6). The provider does not offer the resource, so not
+        // even GET is allowed.
+        headers.insert(header::ALLOW, HeaderValue::from_static("OPTIONS"));
     }
-    if let Some(after) = error.retry_after() {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from(crate::http::round_up_to_seconds(after)));
+    if let Some(wait) = error.retry_after() {
+        crate::http::set_retry_after(&mut response, wait);
     }
     response
 }
 
-/// What a 401 carries (RFC 9110 §15.5.2, RFC 6750 §3).
+/// Returns the challenge that a 401 must contain (RFC 9110 §15.5.2, RFC 6750 §3).
 const fn bearer_challenge(error: &DataError) -> Option<&'static str> {
     match error {
-        DataError::InvalidToken | DataError::Ended => Some(r#"Bearer error="invalid_token""#),
+        DataError::InvalidToken | DataError::ConnectionEnded => Some(r#"Bearer error="invalid_token""#),
         DataError::Fdx(fdx::ErrorCode::NotAuthorized, _) => Some(r#"Bearer error="insufficient_scope""#),
         _ => None,
     }

@@ -1,5 +1,6 @@
-//! What the hub says of itself: `GET /availability`, `/capability`, `/certification-metrics`. Any token that is good
-//! may ask.
+//! Capabilities of the hub: `GET /availability`, `/capability` and `/certification-metrics`.
+//!
+//! Every valid access token may read them, also one of a suspended recipient.
 
 use domain::Timestamp;
 use domain::model::provider::ProviderState;
@@ -7,34 +8,32 @@ use fdx::{Amount, Availability, AvailabilityList, Capability, CertificationMetri
 use rust_decimal::Decimal;
 use store::query::GetProvider;
 
-use super::access::FdxCaller;
+use super::access::{FdxCaller, FdxRequest};
 use super::error::DataError;
-use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::oauth::Bearer;
 use crate::paging::ListQuery;
 use crate::stats::{OPERATIONS, OperationTotals};
 
-/// Whether each operation can be used: for the provider of the caller's connection, else for the hub itself.
-pub(super) async fn get_availability(
-    ctx: RequestContext,
-    bearer: Option<&Bearer>,
-    query: &ListQuery,
-) -> Result<AvailabilityList, DataError> {
-    let (status, description) = match FdxCaller::authenticate(&ctx, bearer).await? {
+const ALIVE: (&str, &str) = ("ALIVE", "It can be used");
+
+/// Returns the status of each operation: of the provider of the caller's connection, or of the hub for a client token.
+pub(super) async fn get_availability(request: FdxRequest) -> Result<AvailabilityList, DataError> {
+    let ctx = &request.ctx;
+    let (status, description) = match FdxCaller::authenticate(&request).await? {
         FdxCaller::Client => ALIVE,
         FdxCaller::Connection(access) => {
             let provider = ctx.ask(&GetProvider { id: access.provider_id() }).await?;
-            let provider = provider.ok_or(InternalError::new("a connection has lost its provider"))?;
+            let provider =
+                provider.ok_or(InternalError::new("the provider of a connection does not exist"))?;
             match provider.state {
                 ProviderState::Active if ctx.app().breaker().is_open(provider.id, ctx.now()) => {
-                    ("DOWN", "The data provider does not answer at present")
+                    ("DOWN", "The data provider is not responding")
                 }
                 ProviderState::Active => ALIVE,
                 ProviderState::Paused | ProviderState::AutoPaused => {
-                    ("MAINTENANCE", "The data provider is paused at present")
+                    ("MAINTENANCE", "The data provider is temporarily paused")
                 }
-                ProviderState::Retired => ("DOWN", "The data provider is served no longer"),
+                ProviderState::Retired => ("DOWN", "The data provider is no longer supported"),
             }
         }
     };
@@ -43,71 +42,66 @@ pub(super) async fn get_availability(
         description: Some(description.to_owned()),
         operation_id: Some(operation.to_owned()),
     };
-    Ok(AvailabilityList {
-        availability: Some(requested_operations(query)?.into_iter().map(to_availability).collect()),
-    })
+    let operations = requested_operations(&request.query)?;
+    Ok(AvailabilityList { availability: Some(operations.into_iter().map(to_availability).collect()) })
 }
 
-const ALIVE: (&str, &str) = ("ALIVE", "It can be used");
-
-/// What there is.
-pub(super) async fn get_capability(
-    ctx: RequestContext,
-    bearer: Option<&Bearer>,
-    query: &ListQuery,
-) -> Result<Capability, DataError> {
-    FdxCaller::authenticate(&ctx, bearer).await?;
+/// Returns the supported version, format and operations.
+pub(super) async fn get_capability(request: FdxRequest) -> Result<Capability, DataError> {
+    FdxCaller::authenticate(&request).await?;
+    let operations = requested_operations(&request.query)?;
     Ok(Capability {
         fdx_versions: Some(vec!["V5.2".to_owned()]),
         message_format: Some("JSON".to_owned()),
-        operations: Some(requested_operations(query)?.into_iter().map(str::to_owned).collect()),
+        operations: Some(operations.into_iter().map(str::to_owned).collect()),
     })
 }
 
-/// How each operation has done on this node since it began. What nobody has asked for is left out.
+/// Returns response times and success rates since this node started. Operations without any call are left out.
 pub(super) async fn get_certification_metrics(
-    ctx: RequestContext,
-    bearer: Option<&Bearer>,
-    query: &ListQuery,
+    request: FdxRequest,
 ) -> Result<CertificationMetrics, DataError> {
-    FdxCaller::authenticate(&ctx, bearer).await?;
-    let wanted = requested_operations(query)?;
-    let (since, sums) = ctx.app().operation_stats().snapshot();
-    let done = sums.into_iter().filter(|(operation, _)| wanted.contains(operation));
-    let metrics = done.map(|(operation, sum)| build_metric(operation, sum, since, ctx.now())).collect();
-    Ok(CertificationMetrics { metrics: Some(metrics) })
+    FdxCaller::authenticate(&request).await?;
+    let ctx = &request.ctx;
+    let requested = requested_operations(&request.query)?;
+    let (since, totals) = ctx.app().operation_stats().snapshot();
+    let metrics = totals.into_iter().filter(|(operation, _)| requested.contains(operation));
+    let metrics = metrics.map(|(operation, totals)| build_metric(operation, totals, since, ctx.now()));
+    Ok(CertificationMetrics { metrics: Some(metrics.collect()) })
 }
 
 fn build_metric(
     operation: &str,
-    sum: OperationTotals,
+    totals: OperationTotals,
     since: Timestamp,
     now: Timestamp,
 ) -> CertificationMetric {
-    let at = |time: Timestamp| jiff::Timestamp::from_millisecond(time.millis()).ok().map(fdx::DateTime);
-    let responses = Decimal::from(sum.responses.max(1));
-    let average = Decimal::from(sum.micros) / responses / Decimal::ONE_THOUSAND;
-    let success_percent = Decimal::from(sum.responses - sum.failures) * Decimal::ONE_HUNDRED / responses;
+    let fdx_time = |time: Timestamp| jiff::Timestamp::from_millisecond(time.millis()).ok().map(fdx::DateTime);
+    let responses = Decimal::from(totals.responses.max(1));
+    let average_millis = Decimal::from(totals.micros) / responses / Decimal::ONE_THOUSAND;
+    let successes = Decimal::from(totals.responses - totals.failures);
+    let success_percent = successes * Decimal::ONE_HUNDRED / responses;
     CertificationMetric {
-        report_start_timestamp: at(since),
-        report_end_timestamp: at(now),
-        metrics_name: Some("Answers of this node since it began".to_owned()),
+        report_start_timestamp: fdx_time(since),
+        report_end_timestamp: fdx_time(now),
+        metrics_name: Some("Responses of this node since it started".to_owned()),
         operation_ids: Some(vec![operation.to_owned()]),
-        response_time_average: Some(Amount(average.round_dp(3))),
+        response_time_average: Some(Amount(average_millis.round_dp(3))),
         average_up_time: Some(Amount(success_percent.round_dp(3))),
-        report_timestamp: at(now),
+        report_timestamp: fdx_time(now),
     }
 }
 
-/// The operations that a query is about: one, or all.
+/// Returns the operation that `operationId` selects, or all operations without it.
 fn requested_operations(query: &ListQuery) -> Result<Vec<&'static str>, DataError> {
-    let wanted = query.get("operationId", "operationId is given twice")?;
+    let operation_id = query.get("operationId", "operationId is given twice")?;
     let all = OPERATIONS.iter().map(|(_, operation)| *operation);
-    let found: Vec<&str> = all.filter(|operation| wanted.is_none_or(|wanted| wanted == *operation)).collect();
-    if found.is_empty() {
-        Err(DataError::invalid("operationId names no operation of this API"))
+    let selected: Vec<&str> =
+        all.filter(|operation| operation_id.is_none_or(|id| id == *operation)).collect();
+    if selected.is_empty() {
+        Err(DataError::invalid("operationId is not an operation of this API"))
     } else {
-        Ok(found)
+        Ok(selected)
     }
 }
 
@@ -118,8 +112,8 @@ mod tests {
     #[test]
     fn certification_metric_is_exact_to_a_thousandth() {
         let at = Timestamp::from_millis;
-        let sum = OperationTotals { responses: 3, failures: 1, micros: 10_000 };
-        let metric = serde_json::to_value(build_metric("getAccount", sum, at(0), at(60_000))).unwrap();
+        let totals = OperationTotals { responses: 3, failures: 1, micros: 10_000 };
+        let metric = serde_json::to_value(build_metric("getAccount", totals, at(0), at(60_000))).unwrap();
         assert_eq!(metric["responseTimeAverage"].to_string(), "3.333");
         assert_eq!(metric["averageUpTime"].to_string(), "66.667");
         assert_eq!(metric["reportEndTimestamp"], "1970-01-01T00:01:00Z");

@@ -1,25 +1,22 @@
-//! Pages of a list at a provider: links, and a page that the consent has thinned is filled up.
+//! Reading a list page by page from a provider, with the hub's own cursors and links.
 
 use fdx::v6::CrossVersion;
-use fdx::{Accounts, HateoasLink, PageLinks, PageMetadata, PaymentNetworks, Statements, Transactions};
+use fdx::{
+    Accounts, ErrorCode, HateoasLink, PageLinks, PageMetadata, PaymentNetworks, Statements, Transactions,
+};
 
 use super::access::DataReader;
 use super::error::DataError;
 use crate::paging::{self, PageQuery};
-use crate::upstream::{self, ReadError, fetch};
+use crate::upstream::{ReadError, UpstreamError, fetch};
 
-/// One answer of a provider.
-pub(super) struct UpstreamPage<T> {
-    pub(super) items: Vec<T>,
-    pub(super) next: Option<String>,
-    pub(super) total: Option<u64>,
-}
-
-/// A page of the standard, whatever it lists.
+/// An FDX list response.
 pub(super) trait ListPage: Default + CrossVersion {
     type Item;
 
-    fn parts(self) -> (PageMetadata, Vec<Self::Item>);
+    fn from_parts(page: PageMetadata, links: PageLinks, items: Vec<Self::Item>) -> Self;
+
+    fn into_parts(self) -> (PageMetadata, Vec<Self::Item>);
 }
 
 macro_rules! impl_list_page {
@@ -27,7 +24,11 @@ macro_rules! impl_list_page {
         impl ListPage for $page {
             type Item = $item;
 
-            fn parts(self) -> (PageMetadata, Vec<$item>) {
+            fn from_parts(page: PageMetadata, links: PageLinks, $items: Vec<$item>) -> Self {
+                Self { page, links, $items }
+            }
+
+            fn into_parts(self) -> (PageMetadata, Vec<$item>) {
                 (self.page, self.$items)
             }
         }
@@ -40,99 +41,95 @@ impl_list_page! {
     Statements { statements: fdx::Statement },
 }
 
-/// Asks the provider for a page of a list.
-pub(super) async fn fetch_page<P: ListPage>(
-    reader: &DataReader,
-    path: &[&str],
-    query: &[(&str, &str)],
-    limit: u32,
-    offset: Option<&str>,
-) -> Result<UpstreamPage<P::Item>, DataError> {
-    let limit = limit.to_string();
-    let mut full_query = vec![("limit", limit.as_str())];
-    full_query.extend(query);
-    full_query.extend(offset.map(|offset| ("offset", offset)));
-    let response = empty_if_not_found(fetch::<P>(reader.ctx(), reader.access(), path, &full_query).await)?;
-    let (page, items) = response.parts();
-    Ok(UpstreamPage { items, next: page.next_offset, total: page.total_elements })
-}
-
-/// A list that a provider says it has nothing for (1107) is an empty list.
-fn empty_if_not_found<T: Default>(result: Result<T, ReadError>) -> Result<T, ReadError> {
-    match result {
-        Err(ReadError::Upstream(upstream::UpstreamError::FdxError(fdx::ErrorCode::DataNotFound))) => {
-            Ok(T::default())
-        }
-        other => other,
-    }
-}
+/// The maximum number of provider pages that are read to fill one page of the recipient.
+///
+/// A page whose items the consent does not cover would be empty otherwise. The limit bounds the work for a customer
+/// with many accounts who shares few of them.
+const MAX_REFILL_PAGES: usize = 5;
 
 /// A list that is read page by page.
 pub(super) struct PagedList<'a> {
     pub(super) reader: &'a DataReader,
-    pub(super) page: &'a PageQuery,
-    /// The path, as the recipient sees it.
+    pub(super) page: PageQuery,
+    /// The path on the hub, used in links and cursors.
     pub(super) path: &'a str,
-    /// The query without `offset`, as it is repeated in links and bound to cursors.
-    pub(super) query: Vec<(&'a str, String)>,
+    /// The query on the hub without `limit` and `offset`, used in links and cursors.
+    pub(super) query: &'a [(&'a str, &'a str)],
+    /// The path segments at the provider.
+    pub(super) upstream_path: &'a [&'a str],
+    /// The query at the provider without `limit` and `offset`.
+    pub(super) upstream_query: &'a [(&'a str, &'a str)],
 }
 
-/// How many pages of a provider one page may be filled from.
-const MAX_REFILL_PAGES: usize = 5;
-
 impl PagedList<'_> {
-    /// Reads the page: `fetch` asks the provider, `keep` leaves out what the consent does not cover.
-    pub(super) async fn read<T, F>(
-        &self,
-        fetch: impl Fn(u32, Option<String>) -> F,
-        keep: impl Fn(&T) -> bool,
-    ) -> Result<(PageMetadata, PageLinks, Vec<T>), DataError>
-    where
-        F: Future<Output = Result<UpstreamPage<T>, DataError>>,
-    {
+    /// Reads the page, without the items that `keep` rejects.
+    pub(super) async fn read<P: ListPage>(&self, keep: impl Fn(&P::Item) -> bool) -> Result<P, DataError> {
         let ctx = self.reader.ctx();
         let bound_to = self.cursor_binding();
-        let mut offset = paging::open_page_cursor(ctx, &bound_to, self.page)?;
-        let first = offset.is_none();
-        let (mut items, mut total, mut dropped) = (Vec::new(), None, false);
+        let mut offset = paging::open_page_cursor(ctx, &bound_to, &self.page)?;
+        let starts_at_first = offset.is_none();
+        let (mut items, mut upstream_total, mut dropped_any) = (Vec::new(), None, false);
         for _ in 0..MAX_REFILL_PAGES {
-            let have = u32::try_from(items.len()).unwrap_or(u32::MAX);
-            let response = fetch(self.page.limit.saturating_sub(have).max(1), offset.clone()).await?;
-            let before = response.items.len() + items.len();
-            items.extend(response.items.into_iter().filter(|item| keep(item)));
-            dropped |= items.len() < before;
-            total = response.total;
-            let next = response.next.filter(|next| !next.is_empty());
-            if next.is_some() && next == offset {
-                return Err(DataError::Fdx(
-                    fdx::ErrorCode::Internal,
-                    "The data provider's pages run in a circle",
-                ));
+            let missing = self.page.limit.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
+            let (upstream_page, upstream_items) = self.fetch::<P>(missing, offset.as_deref()).await?;
+            let received = items.len() + upstream_items.len();
+            items.extend(upstream_items.into_iter().filter(|item| keep(item)));
+            dropped_any |= items.len() < received;
+            upstream_total = upstream_page.total_elements;
+            let next_offset = upstream_page.next_offset.filter(|next| !next.is_empty());
+            if next_offset.is_some() && next_offset == offset {
+                // A recipient that follows the links would never reach the end of the list.
+                let description = "The data provider returned the same page offset again";
+                return Err(DataError::Fdx(ErrorCode::Internal, description));
             }
-            offset = next;
+            offset = next_offset;
             if offset.is_none() || items.len() >= self.page.limit as usize {
                 break;
             }
         }
-        let exact =
-            if first && offset.is_none() { Some(items.len() as u64) } else { total.filter(|_| !dropped) };
-        let next = offset.map(|upstream| paging::seal_page_cursor(ctx, &bound_to, &upstream)).transpose()?;
-        let links = PageLinks { next: next.as_deref().map(|cursor| self.next_link(cursor)), prev: None };
-        Ok((
-            PageMetadata { next_offset: next, total_elements: exact, ..PageMetadata::default() },
-            links,
-            items,
-        ))
+        let total_elements = if starts_at_first && offset.is_none() {
+            Some(items.len() as u64)
+        } else {
+            // The provider's total includes the items that were left out: it would be wrong, and would reveal them.
+            upstream_total.filter(|_| !dropped_any)
+        };
+        let cursor = offset.map(|offset| paging::seal_page_cursor(ctx, &bound_to, &offset)).transpose()?;
+        // There is no link to the previous page: the hub does not store which pages it has served.
+        let links = PageLinks { next: cursor.as_deref().map(|cursor| self.next_link(cursor)), prev: None };
+        let page = PageMetadata { next_offset: cursor, total_elements, ..PageMetadata::default() };
+        Ok(P::from_parts(page, links, items))
     }
 
+    /// Reads one page from the provider.
+    async fn fetch<P: ListPage>(
+        &self,
+        limit: u32,
+        offset: Option<&str>,
+    ) -> Result<(PageMetadata, Vec<P::Item>), DataError> {
+        let limit = limit.to_string();
+        let mut query = vec![("limit", limit.as_str())];
+        query.extend(self.upstream_query);
+        query.extend(offset.map(|offset| ("offset", offset)));
+        let response = fetch::<P>(self.reader.ctx(), self.reader.access(), self.upstream_path, &query).await;
+        match response {
+            Ok(page) => Ok(page.into_parts()),
+            // Some providers report an empty list as "data not found" (1107).
+            Err(ReadError::Upstream(UpstreamError::FdxError(ErrorCode::DataNotFound))) => {
+                Ok(P::default().into_parts())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Returns the list that a cursor is sealed for. A cursor opens for no other connection, path or query.
     fn cursor_binding(&self) -> String {
-        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(self.own_query()).finish();
         format!("{}\n{}\n{query}", self.reader.access().connection_id(), self.path)
     }
 
     fn next_link(&self, cursor: &str) -> HateoasLink {
         let query = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(&self.query)
+            .extend_pairs(self.own_query())
             .append_pair("offset", cursor)
             .finish();
         let href = format!("{}{}?{query}", self.reader.ctx().app().public_url(), self.path);
@@ -142,5 +139,11 @@ impl PagedList<'_> {
             description: Some("The next page".into()),
             ..HateoasLink::default()
         }
+    }
+
+    /// Returns the query on the hub without `offset`.
+    fn own_query(&self) -> impl Iterator<Item = (&str, String)> {
+        let limit = [("limit", self.page.limit.to_string())];
+        limit.into_iter().chain(self.query.iter().map(|(name, value)| (*name, (*value).to_owned())))
     }
 }

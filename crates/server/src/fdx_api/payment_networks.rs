@@ -3,36 +3,30 @@
 use domain::scope::DataOperation;
 use fdx::PaymentNetworks;
 
-use super::access::{ConfirmedResponse, DataReader};
+use super::access::{ConfirmedResponse, DataReader, FdxRequest};
 use super::accounts::provider_account_id;
 use super::error::{DataError, NO_ACCOUNT};
-use super::page::{PagedList, fetch_page};
-use crate::context::RequestContext;
-use crate::oauth::Bearer;
-use crate::paging::{ListQuery, PageQuery};
+use super::page::PagedList;
 
-/// A page of the networks that an account can be paid by.
+/// Reads a page of the payment networks of an account.
 pub(super) async fn list(
-    ctx: RequestContext,
-    bearer: Option<&Bearer>,
-    opaque: &str,
-    query: &ListQuery,
+    request: FdxRequest,
+    opaque_id: &str,
 ) -> Result<ConfirmedResponse<PaymentNetworks>, DataError> {
-    let reader = DataReader::new(ctx, bearer, DataOperation::PaymentNetworks).await?;
-    let networks = read(&reader, opaque, query).await?;
+    let reader = DataReader::authorize(request, DataOperation::PaymentNetworks).await?;
+    let networks = read(&reader, opaque_id).await?;
     reader.confirm(networks).await
 }
 
-async fn read(reader: &DataReader, opaque: &str, query: &ListQuery) -> Result<PaymentNetworks, DataError> {
-    let id = provider_account_id(reader, opaque).ok_or(NO_ACCOUNT)?;
-    let page = PageQuery::parse(query, &reader.ctx().app().config().page)?;
-    let path = format!("/api/fdx/5/accounts/{opaque}/payment-networks");
-    let repeated = vec![("limit", page.limit.to_string())];
-    let list = PagedList { reader, page: &page, path: &path, query: repeated };
-    let fetch = |limit: u32, offset: Option<String>| {
-        let path = ["accounts", &id, "payment-networks"];
-        async move { fetch_page::<PaymentNetworks>(reader, &path, &[], limit, offset.as_deref()).await }
+async fn read(reader: &DataReader, opaque_id: &str) -> Result<PaymentNetworks, DataError> {
+    let id = provider_account_id(reader, opaque_id).ok_or(NO_ACCOUNT)?;
+    let list = PagedList {
+        reader,
+        page: reader.parse_page_query()?,
+        path: &format!("/api/fdx/5/accounts/{opaque_id}/payment-networks"),
+        query: &[],
+        upstream_path: &["accounts", &id, "payment-networks"],
+        upstream_query: &[],
     };
-    let (page, links, payment_networks) = list.read(fetch, |_| true).await?;
-    Ok(PaymentNetworks { page, links, payment_networks })
+    list.read(|_| true).await
 }

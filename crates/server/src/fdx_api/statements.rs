@@ -1,4 +1,4 @@
-//! `GET /accounts/{accountId}/statements`, and the document of one.
+//! `GET /accounts/{accountId}/statements` and the download of one statement.
 
 use std::cmp::Reverse;
 
@@ -6,57 +6,59 @@ use domain::scope::DataOperation;
 use fdx::{DOCUMENT_TYPES, ErrorCode, HateoasLink, Statement, Statements};
 use jiff::civil::Date;
 
-use super::access::{ConfirmedResponse, DataReader};
+use super::access::{ConfirmedResponse, DataReader, FdxRequest};
 use super::accounts::provider_account_id;
 use super::dates::{self, DateError, DateRangeLimits};
 use super::error::{DataError, NO_ACCOUNT};
-use super::page::{PagedList, fetch_page};
-use crate::context::RequestContext;
-use crate::oauth::Bearer;
-use crate::paging::{ListQuery, PageQuery};
-use crate::upstream::{self, ReadError, StreamedDocument, open_document};
+use super::page::PagedList;
+use crate::paging::ListQuery;
+use crate::upstream::{ReadError, StreamedDocument, UpstreamError, open_document};
 
-/// A page of an account's statements.
+const NO_STATEMENT: DataError =
+    DataError::Fdx(ErrorCode::DataNotFound, "statementId is not a statement of this account");
+
+/// Reads a page of the statements of an account.
 pub(super) async fn list(
-    ctx: RequestContext,
-    bearer: Option<&Bearer>,
-    opaque: &str,
-    query: &ListQuery,
+    request: FdxRequest,
+    opaque_id: &str,
 ) -> Result<ConfirmedResponse<Statements>, DataError> {
-    let reader = DataReader::new(ctx, bearer, DataOperation::Statements).await?;
-    let statements = read(&reader, opaque, query).await?;
+    let reader = DataReader::authorize(request, DataOperation::Statements).await?;
+    let statements = read(&reader, opaque_id).await?;
     reader.confirm(statements).await
 }
 
-async fn read(reader: &DataReader, opaque: &str, query: &ListQuery) -> Result<Statements, DataError> {
-    let id = provider_account_id(reader, opaque).ok_or(NO_ACCOUNT)?;
-    let page = PageQuery::parse(query, &reader.ctx().app().config().page)?;
-    let (start, end) = parse_range(query, DateRangeLimits::from_context(reader.ctx()))?;
+async fn read(reader: &DataReader, opaque_id: &str) -> Result<Statements, DataError> {
+    let id = provider_account_id(reader, opaque_id).ok_or(NO_ACCOUNT)?;
+    let page = reader.parse_page_query()?;
+    let (start, end) = parse_range(reader.query(), DateRangeLimits::from_context(reader.ctx()))?;
     let (start, end) = (start.to_string(), end.to_string());
     let dates = [("startTime", &*start), ("endTime", &*end)];
-    let path = format!("/api/fdx/5/accounts/{opaque}/statements");
-    let mut repeated = vec![("limit", page.limit.to_string())];
-    repeated.extend(dates.map(|(name, date)| (name, date.to_owned())));
-    let list = PagedList { reader, page: &page, path: &path, query: repeated };
-    let fetch = |limit: u32, offset: Option<String>| {
-        let path = ["accounts", &id, "statements"];
-        async move { fetch_page::<Statements>(reader, &path, &dates, limit, offset.as_deref()).await }
+    let path = format!("/api/fdx/5/accounts/{opaque_id}/statements");
+    let list = PagedList {
+        reader,
+        page,
+        path: &path,
+        query: &dates,
+        upstream_path: &["accounts", &id, "statements"],
+        upstream_query: &dates,
     };
-    let of_account = |statement: &Statement| statement.account_id.as_deref().is_none_or(|of| of == id);
-    let (page, links, statements) = list.read(fetch, of_account).await?;
-    let here = format!("{}{path}", reader.ctx().app().public_url());
+    let belongs_to_account =
+        |statement: &Statement| statement.account_id.as_deref().is_none_or(|account_id| account_id == id);
+    let response: Statements = list.read(belongs_to_account).await?;
+    let list_url = format!("{}{path}", reader.ctx().app().public_url());
+    let statements = response.statements.into_iter();
     let statements =
-        statements.into_iter().filter_map(|s| to_visible_statement(reader, &id, opaque, &here, s)).collect();
-    Ok(Statements { page, links, statements })
+        statements.filter_map(|s| to_visible_statement(reader, &id, opaque_id, &list_url, s)).collect();
+    Ok(Statements { statements, ..response })
 }
 
-/// The days asked for, within the history that is served: both or neither.
+/// Reads the requested days and limits them to the served history. Statements require both dates or none.
 fn parse_range(query: &ListQuery, history: DateRangeLimits) -> Result<(Date, Date), DataError> {
-    let to_error = |wrong| match wrong {
-        DateError::Malformed => DataError::invalid("startTime and endTime must be written YYYY-MM-DD"),
+    let to_error = |error| match error {
+        DateError::Malformed => DataError::invalid("startTime and endTime must have the form YYYY-MM-DD"),
         DateError::Impossible => DataError::Fdx(
             ErrorCode::InvalidDate,
-            "startTime and endTime must be dates of the calendar: YYYY-MM-DD",
+            "startTime and endTime must be calendar dates in the form YYYY-MM-DD",
         ),
     };
     match dates::parse_date_range(query, to_error)? {
@@ -66,137 +68,140 @@ fn parse_range(query: &ListQuery, history: DateRangeLimits) -> Result<(Date, Dat
     }
 }
 
-/// A statement as its recipient may see it: with our ids, and a link to us.
+/// Replaces the provider's ids and links of a statement with the hub's own.
 fn to_visible_statement(
     reader: &DataReader,
-    id: &str,
-    opaque: &str,
-    here: &str,
+    account_id: &str,
+    opaque_account_id: &str,
+    list_url: &str,
     mut statement: Statement,
 ) -> Option<Statement> {
-    let own = statement.statement_id.take()?;
-    let own = reader.ctx().app().opaque_ids().seal_statement(reader.access(), id, &own)?;
-    let offered = statement.links.take().unwrap_or_default().into_iter().find_map(|link| link.types);
-    let types = offered.map(|mut types| {
-        types.retain(|kind| DOCUMENT_TYPES.contains(&kind.as_str()));
+    let id = statement.statement_id.take()?;
+    let opaque_id = reader.ctx().app().opaque_ids().seal_statement(reader.access(), account_id, &id)?;
+    let offered_types = statement.links.take().unwrap_or_default().into_iter().find_map(|link| link.types);
+    // Types that the hub does not serve are left out, so that clients do not request them.
+    let types = offered_types.map(|mut types| {
+        types.retain(|media_type| DOCUMENT_TYPES.contains(&media_type.as_str()));
         types
     });
     statement.links = Some(vec![HateoasLink {
-        href: Some(format!("{here}/{own}")),
+        href: Some(format!("{list_url}/{opaque_id}")),
         action: Some("GET".into()),
         types,
         ..HateoasLink::default()
     }]);
-    statement.account_id = Some(opaque.to_owned());
-    statement.statement_id = Some(own);
+    statement.account_id = Some(opaque_account_id.to_owned());
+    statement.statement_id = Some(opaque_id);
     Some(statement)
 }
 
-/// The document of a statement, in the first of the types that it is asked for in and the bank has.
+/// Opens the document of a statement, in the most preferred type that the provider offers.
 pub(super) async fn download(
-    ctx: RequestContext,
-    bearer: Option<&Bearer>,
-    (account, statement): (&str, &str),
+    request: FdxRequest,
+    (opaque_account_id, opaque_statement_id): (&str, &str),
     accept: Option<&str>,
 ) -> Result<ConfirmedResponse<StreamedDocument>, DataError> {
-    let reader = DataReader::new(ctx, bearer, DataOperation::Statements).await?;
-    let opened = open_negotiated_document(&reader, account, statement, accept).await?;
-    reader.confirm(opened).await
+    let reader = DataReader::authorize(request, DataOperation::Statements).await?;
+    let document = open_preferred_type(&reader, opaque_account_id, opaque_statement_id, accept).await?;
+    reader.confirm(document).await
 }
 
-async fn open_negotiated_document(
+async fn open_preferred_type(
     reader: &DataReader,
-    account: &str,
-    statement: &str,
+    opaque_account_id: &str,
+    opaque_statement_id: &str,
     accept: Option<&str>,
 ) -> Result<StreamedDocument, DataError> {
-    let account = provider_account_id(reader, account).ok_or(NO_ACCOUNT)?;
+    let account_id = provider_account_id(reader, opaque_account_id).ok_or(NO_ACCOUNT)?;
     let ids = reader.ctx().app().opaque_ids();
-    let id = ids.open_statement(reader.access(), &account, statement).ok_or(NO_STATEMENT)?;
-    let path = ["accounts", &account, "statements", &id];
+    let id = ids.open_statement(reader.access(), &account_id, opaque_statement_id).ok_or(NO_STATEMENT)?;
+    let path = ["accounts", &account_id, "statements", &id];
     let mut not_acceptable = DataError::Fdx(
         ErrorCode::ContentType,
         "Accept must name application/pdf, image/gif, image/jpeg, image/tiff or image/png",
     );
-    // Each is asked for once: at most as many as there are types.
-    for kind in negotiate_types(accept) {
-        match open_document(reader.ctx(), reader.access(), &path, kind).await {
-            Err(ReadError::Upstream(upstream::UpstreamError::FdxError(code @ ErrorCode::ContentType))) => {
-                not_acceptable = DataError::Fdx(code, "The data provider has no such type of this statement");
+    // One request for each type, because the list of statements need not name the types that are offered. The number
+    // of types bounds the number of requests.
+    for media_type in negotiate_types(accept) {
+        match open_document(reader.ctx(), reader.access(), &path, media_type).await {
+            Err(ReadError::Upstream(UpstreamError::FdxError(code @ ErrorCode::ContentType))) => {
+                not_acceptable =
+                    DataError::Fdx(code, "The data provider does not offer this statement in this type");
             }
-            opened => return opened.map_err(map_read_error),
+            result => return result.map_err(map_download_error),
         }
     }
     Err(not_acceptable)
 }
 
-const NO_STATEMENT: DataError =
-    DataError::Fdx(ErrorCode::DataNotFound, "statementId names no statement of this account");
-
-fn map_read_error(error: ReadError) -> DataError {
+fn map_download_error(error: ReadError) -> DataError {
     match error {
-        ReadError::Upstream(upstream::UpstreamError::FdxError(ErrorCode::DataNotFound)) => NO_STATEMENT,
-        ReadError::Upstream(upstream::UpstreamError::FdxError(code @ ErrorCode::StatementProcessing)) => {
-            DataError::Fdx(code, "The data provider is still making this statement")
+        ReadError::Upstream(UpstreamError::FdxError(code @ ErrorCode::StatementProcessing)) => {
+            DataError::Fdx(code, "The data provider is still preparing this statement")
         }
-        ReadError::Upstream(upstream::UpstreamError::FdxError(code @ ErrorCode::TooLarge)) => {
-            DataError::Fdx(code, "This statement is larger than the hub passes on")
+        ReadError::Upstream(UpstreamError::FdxError(code @ ErrorCode::TooLarge)) => {
+            DataError::Fdx(code, "This statement exceeds the hub's size limit")
         }
-        error => error.into(),
+        error => DataError::from_read_error(error, NO_STATEMENT),
     }
 }
 
-/// What of it a bank is asked for, in this order (RFC 9110 §12.5.1): by quality, then as it is given. Without `Accept`
-/// every type will do, PDF first.
+/// Returns the media types to request from the provider, in this order (RFC 9110 §12.5.1): by quality, then by
+/// position in `Accept`. Without `Accept` every type is acceptable, PDF first.
 fn negotiate_types(accept: Option<&str>) -> Vec<&'static str> {
     let accept = accept.filter(|accept| !accept.trim().is_empty()).unwrap_or("*/*");
     let ranges: Vec<MediaRange> = accept.split(',').enumerate().map(MediaRange::parse).collect();
-    let mut wanted: Vec<_> = DOCUMENT_TYPES
+    let mut candidates: Vec<_> = DOCUMENT_TYPES
         .into_iter()
-        .filter_map(|kind| Some((match_media_ranges(&ranges, kind)?, kind)))
+        .filter_map(|media_type| Some((match_media_ranges(&ranges, media_type)?, media_type)))
         .collect();
-    wanted.sort_by_key(|((quality, place), _)| (Reverse(*quality), *place));
-    wanted.into_iter().map(|(_, kind)| kind).collect()
+    // The sort is stable: types of one range stay in the order of `DOCUMENT_TYPES`.
+    candidates.sort_by_key(|((quality, position), _)| (Reverse(*quality), *position));
+    candidates.into_iter().map(|(_, media_type)| media_type).collect()
 }
 
-/// How much a type is wanted, and where that stands: the range that names it most closely says so.
-fn match_media_ranges(ranges: &[MediaRange], kind: &str) -> Option<(u16, usize)> {
-    let closest = ranges.iter().rev().max_by_key(|range| range.specificity(kind))?;
-    (closest.specificity(kind) > 0 && closest.quality > 0).then_some((closest.quality, closest.place))
+/// Returns the quality and the position of the most specific range that matches a type; `None` if the type is not
+/// acceptable.
+fn match_media_ranges(ranges: &[MediaRange], media_type: &str) -> Option<(u16, usize)> {
+    // `max_by_key` returns the last maximum; in reverse order this is the first of equally specific ranges.
+    let closest = ranges.iter().rev().max_by_key(|range| range.specificity(media_type))?;
+    (closest.specificity(media_type) > 0 && closest.quality > 0)
+        .then_some((closest.quality, closest.position))
 }
 
 /// An element of `Accept`.
 struct MediaRange {
-    kind: String,
-    /// In thousandths.
+    media_range: String,
+    /// The quality in thousandths.
     quality: u16,
-    place: usize,
+    position: usize,
 }
 
 impl MediaRange {
-    fn parse((place, text): (usize, &str)) -> Self {
+    fn parse((position, text): (usize, &str)) -> Self {
         let mut parts = text.split(';').map(str::trim);
-        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let media_range = parts.next().unwrap_or_default().to_ascii_lowercase();
         let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-        Self { kind, quality: quality.map_or(1000, parse_quality), place }
+        Self { media_range, quality: quality.map_or(1000, parse_quality), position }
     }
 
-    /// How closely it names a type; 0 if it does not.
-    fn specificity(&self, kind: &str) -> u8 {
-        match self.kind.split_once('/') {
+    /// Ranks how closely the range matches a type: 3 for the type itself, 0 for no match.
+    fn specificity(&self, media_type: &str) -> u8 {
+        match self.media_range.split_once('/') {
             Some(("*", "*")) => 1,
-            Some((family, "*")) if kind.split('/').next() == Some(family) => 2,
-            _ if self.kind == kind => 3,
+            Some((main_type, "*")) if media_type.split('/').next() == Some(main_type) => 2,
+            _ if self.media_range == media_type => 3,
             _ => 0,
         }
     }
 }
 
-/// A quality (RFC 9110 §12.4.2). What is none says nothing: as if it were not there.
+/// Parses a quality (RFC 9110 §12.4.2) into thousandths.
 fn parse_quality(text: &str) -> u16 {
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    match (whole, format!("{part:0<3}").get(..3).map(str::parse)) {
-        ("0" | "", Some(Ok(part))) if !text.is_empty() => part,
+    let (integer, fraction) = text.split_once('.').unwrap_or((text, ""));
+    match (integer, format!("{fraction:0<3}").get(..3).map(str::parse)) {
+        ("0" | "", Some(Ok(thousandths))) if !text.is_empty() => thousandths,
+        // An invalid quality is ignored, as if it was not sent.
         _ => 1000,
     }
 }

@@ -4,54 +4,54 @@ use domain::scope::DataOperation;
 use fdx::{ErrorCode, Transaction, Transactions};
 use jiff::civil::Date;
 
-use super::access::{ConfirmedResponse, DataReader};
+use super::access::{ConfirmedResponse, DataReader, FdxRequest};
 use super::accounts::provider_account_id;
 use super::dates::{self, DateRangeLimits};
 use super::error::{DataError, NO_ACCOUNT};
-use super::page::{PagedList, fetch_page};
-use crate::context::RequestContext;
-use crate::oauth::Bearer;
-use crate::paging::{ListQuery, PageQuery};
+use super::page::PagedList;
+use crate::paging::ListQuery;
 
-/// A page of an account's transactions.
+/// Reads a page of the transactions of an account.
 pub(super) async fn list(
-    ctx: RequestContext,
-    bearer: Option<&Bearer>,
-    opaque: &str,
-    query: &ListQuery,
+    request: FdxRequest,
+    opaque_id: &str,
 ) -> Result<ConfirmedResponse<Transactions>, DataError> {
-    let reader = DataReader::new(ctx, bearer, DataOperation::Transactions).await?;
-    let transactions = read(&reader, opaque, query).await?;
+    let reader = DataReader::authorize(request, DataOperation::Transactions).await?;
+    let transactions = read(&reader, opaque_id).await?;
     reader.confirm(transactions).await
 }
 
-async fn read(reader: &DataReader, opaque: &str, query: &ListQuery) -> Result<Transactions, DataError> {
-    let id = provider_account_id(reader, opaque).ok_or(NO_ACCOUNT)?;
-    let page = PageQuery::parse(query, &reader.ctx().app().config().page)?;
-    let (start, end) = parse_range(query, DateRangeLimits::from_context(reader.ctx()))?;
+async fn read(reader: &DataReader, opaque_id: &str) -> Result<Transactions, DataError> {
+    let id = provider_account_id(reader, opaque_id).ok_or(NO_ACCOUNT)?;
+    let page = reader.parse_page_query()?;
+    let (start, end) = parse_range(reader.query(), DateRangeLimits::from_context(reader.ctx()))?;
     let (start, end) = (start.to_string(), end.to_string());
+    // The resolved dates are repeated in the links, so that all pages of a list cover the same days.
     let dates = [("startTime", &*start), ("endTime", &*end)];
-    let path = format!("/api/fdx/5/accounts/{opaque}/transactions");
-    let mut repeated = vec![("limit", page.limit.to_string())];
-    repeated.extend(dates.map(|(name, date)| (name, date.to_owned())));
-    let list = PagedList { reader, page: &page, path: &path, query: repeated };
-    let fetch = |limit: u32, offset: Option<String>| {
-        let path = ["accounts", &id, "transactions"];
-        async move { fetch_page::<Transactions>(reader, &path, &dates, limit, offset.as_deref()).await }
+    let list = PagedList {
+        reader,
+        page,
+        path: &format!("/api/fdx/5/accounts/{opaque_id}/transactions"),
+        query: &dates,
+        upstream_path: &["accounts", &id, "transactions"],
+        upstream_query: &dates,
     };
-    let of_account = |transaction: &Transaction| transaction.account_id().is_none_or(|account| account == id);
-    let (page, links, mut transactions) = list.read(fetch, of_account).await?;
-    for transaction in &mut transactions {
-        transaction.set_account_id(opaque.to_owned());
+    // Some providers leave out the account id; one that differs belongs to an account without consent.
+    let belongs_to_account =
+        |transaction: &Transaction| transaction.account_id().is_none_or(|account_id| account_id == id);
+    let mut response: Transactions = list.read(belongs_to_account).await?;
+    for transaction in &mut response.transactions {
+        transaction.set_account_id(opaque_id.to_owned());
     }
-    Ok(Transactions { page, links, transactions })
+    Ok(response)
 }
 
-/// The days asked for, within the history that is served. A day alone means from the beginning, or to today.
+/// Reads the requested days and limits them to the served history. Without a start or an end, the range is open on
+/// that side.
 fn parse_range(query: &ListQuery, history: DateRangeLimits) -> Result<(Date, Date), DataError> {
     const INVALID_DATE: DataError = DataError::Fdx(
         ErrorCode::InvalidDate,
-        "startTime and endTime must be dates of the calendar: YYYY-MM-DD",
+        "startTime and endTime must be calendar dates in the form YYYY-MM-DD",
     );
     let (start, end) = dates::parse_date_range(query, |_| INVALID_DATE)?;
     Ok((

@@ -1,35 +1,39 @@
-//! The faces: how each says what lies outside of its own errors.
+//! The APIs of the hub, each with its own format for errors outside of its documented lists.
+
+use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use domain::error::{OAuthCode, OAuthError};
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use serde_json::json;
 
 use super::oauth_error::render_oauth_error;
 use super::problem::Problem;
+use super::retry_after::set_retry_after;
 
-/// Renders an error of the hub's pages. The pages are a feature of their own, which `http` does not know.
+/// Renders an error of the hub's pages. The pages are a feature, which `http` does not import.
 pub type PageErrorRenderer = fn(StatusCode) -> Response;
 
-/// A surface with its own way of saying no.
+/// An API, or the pages, with its own error format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ApiSurface {
     /// `/api/v1`
     Flinks,
     /// `/api/fdx/5`
     Fdx,
-    /// Pages for people.
+    /// Pages for customers.
     Page,
-    /// `/admin/v1`, on a listener of its own.
+    /// `/admin/v1`, on its own listener.
     Admin,
-    /// Probes for the platform.
+    /// Probes for the platform, on their own listener.
     Probe,
 }
 
 impl ApiSurface {
-    /// The face that a path belongs to.
+    /// Returns the API that a path of the public listener belongs to.
     pub fn from_path(path: &str) -> Self {
+        // The order matters: `/api/fdx/` is below `/api/`.
         if path.starts_with("/api/fdx/") {
             Self::Fdx
         } else if path.starts_with("/api/") {
@@ -39,7 +43,7 @@ impl ApiSurface {
         }
     }
 
-    /// Its name in metrics.
+    /// The name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Flinks => "flinks",
@@ -50,7 +54,7 @@ impl ApiSurface {
         }
     }
 
-    /// An answer outside of the documented lists: 404, 405, 413, 415, 500, 503.
+    /// Renders an error that no handler has produced: 404, 405, 413, 415, 500 or 503.
     pub fn render_error(
         self,
         status: StatusCode,
@@ -59,6 +63,7 @@ impl ApiSurface {
     ) -> Response {
         let mut response = match self {
             Self::Flinks => {
+                // RFC 6749 defines these two codes for the authorization endpoint (section 4.1.2.1); this API uses them everywhere.
                 let code = match status {
                     StatusCode::SERVICE_UNAVAILABLE => OAuthCode::TemporarilyUnavailable,
                     status if status.is_server_error() => OAuthCode::ServerError,
@@ -66,27 +71,24 @@ impl ApiSurface {
                 };
                 render_oauth_error(status, &OAuthError::new(code, message))
             }
-            // 500 and 503 stand in the documented list, the others outside of it with a message alone.
-            Self::Fdx => match status {
-                StatusCode::SERVICE_UNAVAILABLE => {
-                    render_fdx_error(status, fdx::ErrorCode::Maintenance, message)
-                }
-                StatusCode::INTERNAL_SERVER_ERROR => {
-                    render_fdx_error(status, fdx::ErrorCode::Internal, message)
-                }
-                _ => (status, Json(json!({ "message": message }))).into_response(),
-            },
+            Self::Fdx => render_fdx_error(status, message),
             Self::Page => render_page(status),
             Self::Admin => Problem::for_status(status, message).into_response(),
             Self::Probe => (status, message).into_response(),
         };
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            set_retry_after(&mut response, Duration::from_secs(1));
         }
         response
     }
 }
 
-fn render_fdx_error(status: StatusCode, code: fdx::ErrorCode, message: &str) -> Response {
+/// Renders an error of the FDX API. FDX has codes for 500 and 503; the other statuses carry a message only.
+fn render_fdx_error(status: StatusCode, message: &str) -> Response {
+    let code = match status {
+        StatusCode::SERVICE_UNAVAILABLE => fdx::ErrorCode::Maintenance,
+        StatusCode::INTERNAL_SERVER_ERROR => fdx::ErrorCode::Internal,
+        _ => return (status, Json(json!({ "message": message }))).into_response(),
+    };
     (status, Json(fdx::ErrorBody::new(code, message))).into_response()
 }

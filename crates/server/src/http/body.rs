@@ -1,42 +1,42 @@
-//! Bodies: bounded in size and time, of a type that is served.
+//! Request bodies: limited in size and time, and of a supported media type.
 
 use axum::body::Body;
 use bytes::Bytes;
 use domain::error::{OAuthCode, OAuthError};
 use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited as LimitedBody};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::duplicate_keys::find_duplicate_key;
 use crate::app::App;
 
-/// A body that was read whole.
+/// A complete request body.
 #[derive(Debug)]
 pub struct BoundedBody {
-    /// What was sent.
+    /// The content.
     pub bytes: Bytes,
-    /// The media type, in lower case and without parameters.
+    /// The media type in lower case, without parameters.
     pub media_type: Option<String>,
 }
 
-/// Why a body cannot be used.
+/// The reason why a body is rejected.
 #[derive(Debug)]
 pub enum BodyError {
-    /// It is larger than allowed.
+    /// The body is larger than `server.body_limit`.
     TooLarge,
-    /// It did not come in time, or broke off.
+    /// The body was not received in time, or the client closed the connection.
     Incomplete,
-    /// It is of another type.
+    /// The body is neither JSON nor a form.
     UnsupportedMediaType,
-    /// It is of another type than JSON, where nothing else is read.
+    /// The body is not JSON, at an endpoint that accepts only JSON.
     NotJson,
-    /// It does not say what it should.
+    /// The content is invalid.
     Malformed(OAuthError),
-    /// A member of an object in it is given twice: the way to it.
+    /// A nested JSON object has a duplicate key, given by its path.
     DuplicateKey(String),
 }
 
 impl BodyError {
-    /// The status and the error of the Flinks face.
+    /// Returns the status and the error of the Flinks API.
     pub fn to_status_and_error(&self) -> (StatusCode, OAuthError) {
         let invalid_request = |text| OAuthError::new(OAuthCode::InvalidRequest, text);
         match self {
@@ -53,37 +53,37 @@ impl BodyError {
                 invalid_request("The content type must be application/json"),
             ),
             Self::Malformed(error) => (StatusCode::BAD_REQUEST, error.clone()),
-            Self::DuplicateKey(way) => (StatusCode::BAD_REQUEST, OAuthError::for_repeated_field(way)),
+            Self::DuplicateKey(path) => (StatusCode::BAD_REQUEST, OAuthError::for_repeated_field(path)),
         }
     }
 }
 
 impl BoundedBody {
-    /// Reads the body of a request.
+    /// Reads the body of a request within the configured size and time.
     pub async fn read(app: &App, request: Request<Body>) -> Result<Self, BodyError> {
         let server = &app.config().server;
         let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
         let media_type = media_type.and_then(|v| v.split(';').next()).map(|v| v.trim().to_ascii_lowercase());
-        let body = LimitedBody::new(request.into_body(), server.body_limit.bytes()).collect();
-        let collected = tokio::time::timeout(server.header_timeout.duration(), body).await;
-        match collected {
+        let body = Limited::new(request.into_body(), server.body_limit.bytes()).collect();
+        // Bodies are small, so a body gets the same time as a header: a slow client must not occupy a handler.
+        match tokio::time::timeout(server.header_timeout.duration(), body).await {
             Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(BodyError::TooLarge),
             Ok(Ok(body)) => Ok(Self { bytes: body.to_bytes(), media_type }),
             Err(_) | Ok(Err(_)) => Err(BodyError::Incomplete),
         }
     }
 
-    /// Whether it is a form.
+    /// Returns whether the media type is that of an HTML form.
     pub fn is_form(&self) -> bool {
         self.media_type.as_deref() == Some("application/x-www-form-urlencoded")
     }
 
-    /// The fields of a form.
+    /// Returns the fields of a form in order, repeated names included.
     pub fn form_fields(&self) -> Vec<(String, String)> {
         form_urlencoded::parse(&self.bytes).into_owned().collect()
     }
 
-    /// The members of a JSON object, repeated names included; within them there are none.
+    /// Returns the members of a JSON object in order. Repeated names are included at the top level and rejected below.
     pub fn json_members(&self) -> Result<Vec<(String, serde_json::Value)>, BodyError> {
         match self.media_type.as_deref() {
             Some("application/json") => parse_json_members(&self.bytes),
@@ -91,7 +91,9 @@ impl BoundedBody {
         }
     }
 
-    /// The fields of a form or of a flat JSON object, repeated names included. Those that are known must be texts.
+    /// Returns the fields of a form or of a flat JSON object in order, repeated names included.
+    ///
+    /// JSON members named in `known` must be strings.
     pub fn fields(&self, known: &[&str]) -> Result<Vec<(String, String)>, BodyError> {
         match self.media_type.as_deref() {
             Some("application/json") => parse_json_fields(&self.bytes, known),
@@ -102,15 +104,16 @@ impl BoundedBody {
 }
 
 fn parse_json_members(bytes: &[u8]) -> Result<Vec<(String, serde_json::Value)>, BodyError> {
-    let OrderedMembers(pairs) = serde_json::from_slice(bytes).map_err(|error| {
-        let place =
-            format_args!("The body is no JSON object: line {}, column {}", error.line(), error.column());
-        BodyError::Malformed(OAuthError::with_description(OAuthCode::InvalidRequest, place))
+    let OrderedMembers(members) = serde_json::from_slice(bytes).map_err(|error| {
+        // Only the position is reported: serde's own message may repeat a secret from the body.
+        let message =
+            format_args!("The body is not a JSON object: line {}, column {}", error.line(), error.column());
+        BodyError::Malformed(OAuthError::with_description(OAuthCode::InvalidRequest, message))
     })?;
-    find_duplicate_key(bytes).map_or(Ok(pairs), |way| Err(BodyError::DuplicateKey(way)))
+    find_duplicate_key(bytes).map_or(Ok(members), |path| Err(BodyError::DuplicateKey(path)))
 }
 
-/// A flat object's texts. `null` is an absent field; a known one of another type is named, an unknown one ignored.
+/// Returns the string members of an object. `null` is an absent field; an unknown member of another type is ignored.
 fn parse_json_fields(bytes: &[u8], known: &[&str]) -> Result<Vec<(String, String)>, BodyError> {
     let mut fields = Vec::new();
     for (name, value) in parse_json_members(bytes)? {
@@ -119,10 +122,10 @@ fn parse_json_fields(bytes: &[u8], known: &[&str]) -> Result<Vec<(String, String
             serde_json::Value::Null => {}
             _ if !known.contains(&name.as_str()) => {}
             _ => {
-                let wrong = format_args!("{name} must be a string");
+                let message = format_args!("{name} must be a string");
                 return Err(BodyError::Malformed(OAuthError::with_description(
                     OAuthCode::InvalidRequest,
-                    wrong,
+                    message,
                 )));
             }
         }
@@ -130,7 +133,7 @@ fn parse_json_fields(bytes: &[u8], known: &[&str]) -> Result<Vec<(String, String
     Ok(fields)
 }
 
-/// An object's members in order: a map would hide that one is given twice.
+/// The members of an object in order. A map would silently keep only one of two members of the same name.
 struct OrderedMembers(Vec<(String, serde_json::Value)>);
 
 impl<'de> serde::Deserialize<'de> for OrderedMembers {
@@ -142,11 +145,11 @@ impl<'de> serde::Deserialize<'de> for OrderedMembers {
                 f.write_str("an object")
             }
             fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<OrderedMembers, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
                 }
-                Ok(OrderedMembers(pairs))
+                Ok(OrderedMembers(members))
             }
         }
         deserializer.deserialize_map(OrderedMembersVisitor)
@@ -201,8 +204,8 @@ mod tests {
                 .description
                 .into_owned()
         };
-        assert_eq!(description("{\n\"a\": }"), "The body is no JSON object: line 2, column 6");
-        assert_eq!(description("[1]"), "The body is no JSON object: line 1, column 0");
+        assert_eq!(description("{\n\"a\": }"), "The body is not a JSON object: line 2, column 6");
+        assert_eq!(description("[1]"), "The body is not a JSON object: line 1, column 0");
         assert_eq!(description(r#"{"code": 5}"#), "code must be a string");
         assert_eq!(description(r#"{"code":"1","x":{"y":1,"y":1}}"#), "x.y is given twice");
         let twice = parse_json_fields(br#"{"a":"1","a":"2","b":null,"c":5}"#, &["code"]).unwrap();

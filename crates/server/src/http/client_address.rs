@@ -1,7 +1,6 @@
-//! Whom a request comes from, as its listener says: no other part of the program can say so.
+//! The address of the client, as the listener or a trusted proxy reports it.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
 
 use axum::body::Body;
 use domain::rule::operator::LocalPeer;
@@ -10,15 +9,16 @@ use http::{Extensions, HeaderMap, Request};
 use crate::app::App;
 use crate::rate_limit::Network;
 
-/// Who is at the other end of a connection.
+/// The other end of a connection. The listener adds it to each request as an extension.
+///
+/// A request can claim nothing about its peer: extensions are not sent over the network.
 #[derive(Clone, Copy, Debug)]
 pub struct RemotePeer(PeerKind);
 
 #[derive(Clone, Copy, Debug)]
 enum PeerKind {
-    /// An address of a network.
     Address(IpAddr),
-    /// A user of this machine, at the hub's own socket.
+    /// A user of this machine, connected to the hub's Unix socket.
     Local(LocalPeer),
 }
 
@@ -32,7 +32,7 @@ impl RemotePeer {
     }
 }
 
-/// The user of this machine who calls through the hub's own socket; none if the request came another way.
+/// Returns the user who sent a request through the hub's Unix socket; `None` for a request over the network.
 pub fn find_local_peer(extensions: &Extensions) -> Option<LocalPeer> {
     match extensions.get::<RemotePeer>()?.0 {
         PeerKind::Local(peer) => Some(peer),
@@ -40,42 +40,42 @@ pub fn find_local_peer(extensions: &Extensions) -> Option<LocalPeer> {
     }
 }
 
-/// A request that this very process makes of its own service, as its own user.
+/// Marks a request as sent by this process to its own service.
+///
+/// Commands that open the store themselves use it: their user can read the key file, so no token protects anything.
 pub fn local_request(mut request: Request<Body>) -> Request<Body> {
     let own = current_user_id();
     request.extensions_mut().insert(RemotePeer::from_local(LocalPeer { peer_uid: own, hub_uid: own }));
     request
 }
 
-/// The user that this process runs as.
+/// Returns the id of the user that this process runs as.
 pub fn current_user_id() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// The caller's network: as seen here, or as the configured number of proxies in front have seen it.
+/// Returns the client's network, as seen by the hub or by the configured number of trusted proxies.
 pub fn caller_network(app: &App, request: &Request<Body>) -> Network {
     let peer = match request.extensions().get::<RemotePeer>() {
         Some(RemotePeer(PeerKind::Address(address))) => *address,
+        // Requests through the Unix socket have no address. They share one network.
         _ => Ipv4Addr::UNSPECIFIED.into(),
     };
     Network::from_address(caller_address(peer, request.headers(), app.config().server.trusted_proxies))
 }
 
-/// The last proxy appends whom it has seen, and so on: what stands further left anybody may have written.
-fn caller_address(peer: IpAddr, headers: &HeaderMap, proxies: usize) -> IpAddr {
+/// Returns the address that the outermost trusted proxy saw.
+fn caller_address(peer: IpAddr, headers: &HeaderMap, trusted_proxies: usize) -> IpAddr {
+    // Each proxy appends the address that it sees. Entries are counted from the right: the client itself may have
+    // sent everything further left.
     let lines = headers.get_all("x-forwarded-for").iter().rev();
-    let texts = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
-    let mut seen = texts.map(|text| text.trim().parse::<IpAddr>());
-    match proxies {
+    let entries = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+    let mut addresses = entries.map(|entry| entry.trim().parse::<IpAddr>());
+    match trusted_proxies {
         0 => peer,
-        nth => seen.nth(nth - 1).and_then(Result::ok).unwrap_or(peer),
+        // Without a valid entry the proxy's own address is used, which limits all of its clients together.
+        nth => addresses.nth(nth - 1).and_then(Result::ok).unwrap_or(peer),
     }
-}
-
-/// A wait as `Retry-After` has it: whole seconds, at least one.
-pub fn round_up_to_seconds(wait: Duration) -> u64 {
-    let rounded_up = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    rounded_up.max(1)
 }
 
 #[cfg(test)]
@@ -88,18 +88,15 @@ mod tests {
         headers.append("x-forwarded-for", "203.0.113.9, 198.51.100.1".parse().unwrap());
         headers.append("x-forwarded-for", "192.0.2.2".parse().unwrap());
         let peer: IpAddr = "10.0.0.1".parse().unwrap();
-        let seen = |proxies| caller_address(peer, &headers, proxies).to_string();
+
+        let caller = |proxies| caller_address(peer, &headers, proxies).to_string();
         assert_eq!(
-            [seen(0), seen(1), seen(2), seen(9)],
+            [caller(0), caller(1), caller(2), caller(9)],
             ["10.0.0.1", "192.0.2.2", "198.51.100.1", "10.0.0.1"]
         );
-        headers.insert("x-forwarded-for", "unknown".parse().unwrap());
-        assert_eq!(caller_address(peer, &headers, 1), peer);
-    }
 
-    #[test]
-    fn retry_after_is_rounded_up_to_seconds() {
-        let wait = |millis| round_up_to_seconds(Duration::from_millis(millis));
-        assert_eq!([wait(0), wait(1), wait(1_000), wait(1_001)], [1, 1, 1, 2]);
+        headers.insert("x-forwarded-for", "unknown".parse().unwrap());
+
+        assert_eq!(caller_address(peer, &headers, 1), peer);
     }
 }

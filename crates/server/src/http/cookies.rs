@@ -1,4 +1,6 @@
-//! Flow cookies: one for each authorization request, so that two at once do not mix.
+//! Flow cookies: each binds a browser to one authorization request.
+//!
+//! Every request has a cookie of its own, so that two flows in one browser do not interfere.
 
 use cookie::{Cookie, SameSite, time::Duration};
 use domain::Secret;
@@ -9,10 +11,15 @@ use http::{HeaderMap, header};
 use crate::app::App;
 
 const PREFIX: &str = "bowline_flow_";
-/// More requests than this no browser has under way.
+/// The maximum number of cookie values that are read from one request. Each value costs a hash.
 const MAX_COOKIE_VALUES: usize = 50;
+/// The maximum number of flows that one browser may have open.
+///
+/// A site that sends a browser here again and again must not fill the `Cookie` header, which the browser sends with
+/// every request and whose size we limit.
+const MAX_FLOWS: usize = 20;
 
-/// The cookie that binds a browser to a request. Over TLS its name binds it to this origin (`__Host-`).
+/// Builds the cookie that binds a browser to an authorization request.
 pub fn build_flow_cookie(
     app: &App,
     id: &AuthorizationRequestId,
@@ -22,7 +29,7 @@ pub fn build_flow_cookie(
     build_cookie(app, id, value.expose(), Duration::try_from(lifetime).unwrap_or(Duration::ZERO))
 }
 
-/// What makes a browser forget a request that is over.
+/// Builds an expired cookie, with which a browser deletes the cookie of a finished request.
 pub fn expire_flow_cookie(app: &App, id: &AuthorizationRequestId) -> String {
     build_cookie(app, id, "", Duration::ZERO)
 }
@@ -32,64 +39,67 @@ fn build_cookie(app: &App, id: &AuthorizationRequestId, value: &str, max_age: Du
         .path("/")
         .http_only(true)
         .secure(app.is_https())
+        // Not `Strict`: the browser returns from the provider through a cross-site redirect and must send the cookie.
         .same_site(SameSite::Lax)
         .max_age(max_age);
     cookie.build().to_string()
 }
 
-/// The values of every flow cookie that a browser sent: the first is that of `id`, if one is given.
+/// Reads the flow cookies of a request: the one of `id`, or all of them if no id is given.
 pub fn read_flow_cookies(app: &App, headers: &HeaderMap, id: Option<&AuthorizationRequestId>) -> FlowCookies {
     FlowCookies(cookie_values(headers, &cookie_prefix(app), id.map(|id| cookie_name(app, id)).as_deref()))
 }
 
-/// The values of the cookies of a name, or of every name that begins so.
-fn cookie_values(headers: &HeaderMap, prefix: &str, wanted: Option<&str>) -> Vec<String> {
-    let sent = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let cookies = sent.flat_map(|value| Cookie::split_parse(value.to_owned())).filter_map(Result::ok);
-    let matching = cookies.filter(|c| wanted.map_or_else(|| c.name().starts_with(prefix), |w| c.name() == w));
-    matching.map(|c| c.value().to_owned()).take(MAX_COOKIE_VALUES).collect()
+/// Returns the values of the cookies named `name`, or of every name that begins with `prefix`.
+fn cookie_values(headers: &HeaderMap, prefix: &str, name: Option<&str>) -> Vec<String> {
+    let matches = |cookie: &Cookie<'_>| match name {
+        Some(name) => cookie.name() == name,
+        None => cookie.name().starts_with(prefix),
+    };
+    let values = parse_cookies(headers).filter(matches).map(|cookie| cookie.value().to_owned());
+    values.take(MAX_COOKIE_VALUES).collect()
 }
 
-/// What a browser holds of its requests.
+fn parse_cookies(headers: &HeaderMap) -> impl Iterator<Item = Cookie<'static>> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| Cookie::split_parse(line.to_owned())).filter_map(Result::ok)
+}
+
+/// The values of the flow cookies of one browser.
 pub struct FlowCookies(Vec<String>);
 
 impl FlowCookies {
-    /// How the values may be remembered.
+    /// Returns the hashes under which the values are stored.
     pub fn hashes(&self, app: &App) -> TokenHashes {
         TokenHashes::new(self.0.iter().map(|value| app.vault().hash(value)).collect())
     }
 
-    /// The form token of a request's page.
+    /// Returns the CSRF token of a request's page. It is bound to the browser's cookie.
     pub fn csrf_token(&self, app: &App, id: &AuthorizationRequestId) -> String {
         app.vault().csrf_token(&format!("{id}\n{}", self.0.first().map_or("", String::as_str)))
     }
 }
 
-/// Visits that a browser may have under way. A page that sends it here again and again must not fill the header
-/// that it sends with every request.
-const MAX_FLOWS: usize = 20;
-
-/// What makes a browser forget its oldest visits, so that one more stays within bounds.
+/// Builds expired cookies for the oldest flows of a browser, so that one more flow stays within the limit.
 pub fn expire_surplus_flow_cookies(app: &App, headers: &HeaderMap) -> Vec<String> {
     let prefix = cookie_prefix(app);
-    let sent = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let names = sent.flat_map(|value| Cookie::split_parse(value.to_owned())).filter_map(Result::ok);
-    let own = names.filter_map(|c| {
-        AuthorizationRequestId::parse(&format!("arq_{}", c.name().strip_prefix(&prefix)?)).ok()
-    });
-    let ids: std::collections::BTreeSet<AuthorizationRequestId> = own.collect();
-    // Ids begin with the time: the first are the oldest.
+    let parse_id = |cookie: Cookie<'_>| {
+        AuthorizationRequestId::parse(&format!("arq_{}", cookie.name().strip_prefix(&prefix)?)).ok()
+    };
+    let ids: std::collections::BTreeSet<_> = parse_cookies(headers).filter_map(parse_id).collect();
+    // Ids begin with their creation time, so the first ones in order are the oldest.
     let surplus = (ids.len() + 1).saturating_sub(MAX_FLOWS);
     ids.iter().take(surplus).map(|id| expire_flow_cookie(app, id)).collect()
 }
 
 fn cookie_prefix(app: &App) -> String {
+    // A browser accepts a `__Host-` cookie only over TLS and from this very host (RFC 6265bis, section 4.1.3.2).
+    // Another subdomain cannot set it.
     if app.is_https() { format!("__Host-{PREFIX}") } else { PREFIX.to_owned() }
 }
 
 fn cookie_name(app: &App, id: &AuthorizationRequestId) -> String {
-    let own = id.as_str().trim_start_matches("arq_");
-    format!("{}{own}", cookie_prefix(app))
+    format!("{}{}", cookie_prefix(app), id.as_str().trim_start_matches("arq_"))
 }
 
 #[cfg(test)]
@@ -122,6 +132,7 @@ mod tests {
     #[test]
     fn cookie_values_are_limited_in_number() {
         let line = format!("{PREFIX}a=1; ").repeat(1000).into_bytes();
+
         assert_eq!(cookie_values(&cookie_headers(&[line]), PREFIX, None).len(), MAX_COOKIE_VALUES);
     }
 }

@@ -1,42 +1,46 @@
-//! Correlation: one id that ties an exchange together, taken up, echoed and logged.
+//! Correlation ids: taken from the request or generated, logged, and returned with the response.
 
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-/// The ids of one exchange.
+/// The ids that identify one exchange in the logs of several parties.
 #[derive(Clone, Debug)]
 pub struct Correlation {
-    /// `ob-correlation-id`
+    /// The value of `ob-correlation-id`.
     pub id: Arc<str>,
-    /// `ob-trace-id`
+    /// The value of `ob-trace-id`.
     pub trace: String,
-    echo: Option<String>,
+    /// The interaction id of the request, which FAPI requires to be returned.
+    interaction_id: Option<String>,
 }
 
 const INTERACTION_HEADER: &str = "x-fapi-interaction-id";
+/// The longest id that is adopted: it is written to every log line of the request.
+const MAX_ID_CHARS: usize = 64;
 
 impl Correlation {
-    /// From `correlation_id`, `x-fapi-interaction-id` and `traceparent` (W3C), or from 16 random bytes.
+    /// Adopts the ids of `correlation_id`, `x-fapi-interaction-id` and `traceparent` (W3C Trace Context), or generates
+    /// them from 16 random bytes.
     pub fn from_request(uri: &Uri, headers: &HeaderMap, random: [u8; 16]) -> Self {
         let query = uri.query().unwrap_or_default().as_bytes();
         let from_query = form_urlencoded::parse(query).find(|(name, _)| name == "correlation_id");
         let from_query = from_query.map(|(_, value)| value.into_owned()).filter(|v| is_usable(v));
         let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let echo = header(INTERACTION_HEADER).filter(|v| is_usable(v));
+        let interaction_id = header(INTERACTION_HEADER).filter(|v| is_usable(v));
         let generate = || uuid::Builder::from_random_bytes(random).into_uuid().to_string();
+        let id = from_query.or_else(|| interaction_id.clone()).unwrap_or_else(generate);
         let trace = header("traceparent").as_deref().and_then(parse_trace_id).map(str::to_owned);
-        let id = from_query.or_else(|| echo.clone()).unwrap_or_else(generate);
         let trace = trace.unwrap_or_else(|| format!("{:032x}", u128::from_be_bytes(random)));
-        Self { id: id.into(), trace, echo }
+        Self { id: id.into(), trace, interaction_id }
     }
 
-    /// Puts the ids on an answer.
+    /// Adds the ids to the headers of a response.
     pub fn add_headers(&self, headers: &mut HeaderMap) {
         let pairs = [
             ("ob-correlation-id", Some(&*self.id)),
             ("ob-trace-id", Some(&*self.trace)),
-            (INTERACTION_HEADER, self.echo.as_deref()),
+            (INTERACTION_HEADER, self.interaction_id.as_deref()),
         ];
         for (name, value) in pairs {
             if let Some(Ok(value)) = value.map(HeaderValue::from_str) {
@@ -46,18 +50,20 @@ impl Correlation {
     }
 }
 
+/// Returns whether an id can be logged and returned as it is: no line break, no markup, not too long.
 fn is_usable(text: &str) -> bool {
-    (1..=64).contains(&text.len())
+    (1..=MAX_ID_CHARS).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
-/// The trace id of `00-<32 hex>-<16 hex>-<2 hex>`.
+/// Extracts the trace id of `00-<32 hex>-<16 hex>-<2 hex>`.
 fn parse_trace_id(parent: &str) -> Option<&str> {
     let mut parts = parent.split('-');
     let (version, trace, span, _flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let hex = |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit());
-    let fits = hex(version, 2) && hex(trace, 32) && hex(span, 16) && trace.bytes().any(|b| b != b'0');
-    fits.then_some(trace)
+    let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit());
+    // A trace id of zeros only is invalid (W3C Trace Context, section 3.2.2.3).
+    let is_nonzero = trace.bytes().any(|b| b != b'0');
+    (is_hex(version, 2) && is_hex(trace, 32) && is_hex(span, 16) && is_nonzero).then_some(trace)
 }
 
 #[cfg(test)]
@@ -81,9 +87,9 @@ mod tests {
             let correlation = Correlation::from_request(&uri, &headers, [7; 16]);
             prop_assert!(is_usable(&correlation.id), "{}", correlation.id);
             prop_assert!(correlation.trace.len() == 32 && correlation.trace.bytes().all(|b| b.is_ascii_hexdigit()));
-            let mut stamped = HeaderMap::new();
-            correlation.add_headers(&mut stamped);
-            prop_assert!(stamped.contains_key("ob-correlation-id") && stamped.contains_key("ob-trace-id"));
+            let mut response = HeaderMap::new();
+            correlation.add_headers(&mut response);
+            prop_assert!(response.contains_key("ob-correlation-id") && response.contains_key("ob-trace-id"));
         }
     }
 

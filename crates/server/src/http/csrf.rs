@@ -1,25 +1,27 @@
-//! Whether a form was posted from our own page.
+//! Detection of forms that were posted from another site.
 
 use http::{HeaderMap, header};
 
-/// Where a post comes from, as far as the browser says.
+/// The site that a request was sent from, according to the browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestOrigin {
-    /// Our own page.
+    /// The hub's own origin, or a client that sends neither header.
     SameOrigin,
-    /// Another site, or nothing that says so.
+    /// Another site, or no site at all (as for a bookmark).
     CrossOrigin,
 }
 
-/// `Sec-Fetch-Site` decides where the browser sends it; else `Origin` must be ours or absent.
+/// Determines the origin of a post. `Sec-Fetch-Site` decides if it is present, then `Origin`.
 pub fn detect_request_origin(headers: &HeaderMap, public_url: &str) -> RequestOrigin {
     let header = |name| headers.get(name).map(|value: &http::HeaderValue| value.as_bytes().to_vec());
-    let same = match (header(http::HeaderName::from_static("sec-fetch-site")), header(header::ORIGIN)) {
+    let is_same = match (header(http::HeaderName::from_static("sec-fetch-site")), header(header::ORIGIN)) {
+        // Not `same-site`: another subdomain is not trusted either.
         (Some(site), _) => site == b"same-origin",
         (None, Some(origin)) => origin == public_url.as_bytes(),
+        // Old browsers send neither header with a form. The CSRF token still protects them.
         (None, None) => true,
     };
-    if same { RequestOrigin::SameOrigin } else { RequestOrigin::CrossOrigin }
+    if is_same { RequestOrigin::SameOrigin } else { RequestOrigin::CrossOrigin }
 }
 
 #[cfg(test)]

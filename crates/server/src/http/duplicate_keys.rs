@@ -1,24 +1,28 @@
-//! Names that stand twice within a JSON value: which of the two counts nobody can know (RFC 8259 §4).
+//! Detection of duplicate keys in JSON.
+//!
+//! RFC 8259, section 4, leaves open which of two members of the same name counts. A reviewer and the hub could then read
+//! different values from one body, so such a body is rejected. serde rejects duplicates only in structs, not in maps.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// The longest part of a name that is repeated to whoever sent it, in characters.
+/// The longest part of a key that is repeated in an error message.
 const MAX_KEY_CHARS: usize = 64;
 
-/// The way to the first member that is given twice within a member of an object, as in `fdx.base_url` or
-/// `contacts[1].email`. Members of the object itself are nobody's here: whoever reads them sees them all.
+/// Returns the path of the first duplicate key below the top level, such as `fdx.base_url` or `contacts[1].email`.
+///
+/// Duplicates at the top level are not reported: the caller sees all members and reports them by name.
 pub(super) fn find_duplicate_key(json: &[u8]) -> Option<String> {
     let mut found = None;
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    // What is no JSON has been told by whoever reads the values.
+    // Invalid JSON is reported by the caller, which parses the values before.
     let _ = DuplicateKeyVisitor { path: &JsonPath::Root, found: &mut found }.deserialize(&mut deserializer);
     found
 }
 
-/// Where something stands.
+/// The position of a value.
 enum JsonPath<'a> {
     Root,
     Member(&'a JsonPath<'a>, &'a str),
@@ -29,19 +33,19 @@ impl fmt::Display for JsonPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => Ok(()),
-            Self::Member(above, name) => {
-                above.fmt(f)?;
-                if !matches!(above, Self::Root) {
+            Self::Member(parent, name) => {
+                parent.fmt(f)?;
+                if !matches!(parent, Self::Root) {
                     f.write_str(".")?;
                 }
                 name.chars().take(MAX_KEY_CHARS).try_for_each(|c| write!(f, "{c}"))
             }
-            Self::Item(above, nth) => write!(f, "{above}[{nth}]"),
+            Self::Item(parent, index) => write!(f, "{parent}[{index}]"),
         }
     }
 }
 
-/// Looks at a value and those in it.
+/// Visits a value and everything in it, and records the first duplicate key.
 struct DuplicateKeyVisitor<'a> {
     path: &'a JsonPath<'a>,
     found: &'a mut Option<String>,
@@ -76,15 +80,15 @@ impl<'de> Visitor<'de> for DuplicateKeyVisitor<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let mut nth = 0;
+        let mut index = 0;
         while items
             .next_element_seed(DuplicateKeyVisitor {
-                path: &JsonPath::Item(self.path, nth),
+                path: &JsonPath::Item(self.path, index),
                 found: &mut *self.found,
             })?
             .is_some()
         {
-            nth += 1;
+            index += 1;
         }
         Ok(())
     }
@@ -144,10 +148,10 @@ mod tests {
 
         #[test]
         fn nested_duplicate_key_is_reported(depth in 1_usize..100, value in arbitrary_json(), list: bool) {
-            let (open, close, way) = if list { ("[", "]", "[0]") } else { (r#"{"a":"#, "}", ".a") };
-            let twice = format!(r#"{{"x":{value},"x":1}}"#);
-            let body = format!(r#"{{"top":{}{twice}{}}}"#, open.repeat(depth), close.repeat(depth));
-            prop_assert_eq!(find_duplicate_key(body.as_bytes()), Some(format!("top{}.x", way.repeat(depth))));
+            let (open, close, step) = if list { ("[", "]", "[0]") } else { (r#"{"a":"#, "}", ".a") };
+            let duplicate = format!(r#"{{"x":{value},"x":1}}"#);
+            let body = format!(r#"{{"top":{}{duplicate}{}}}"#, open.repeat(depth), close.repeat(depth));
+            prop_assert_eq!(find_duplicate_key(body.as_bytes()), Some(format!("top{}.x", step.repeat(depth))));
         }
 
         #[test]
@@ -165,7 +169,11 @@ mod tests {
         );
         assert_eq!(find(r#"{"a":[{"b":1},{"b":null,"c":{},"b":true}]}"#).as_deref(), Some("a[1].b"));
         assert_eq!(find(r#"{"a":{"\u0062":1,"b":2},"c":{"d":1,"d":2}}"#).as_deref(), Some("a.b"));
-        assert_eq!(find(r#"{"a":1,"a":{"b":-1}}"#), None, "the object's own are read as they are");
+        assert_eq!(
+            find(r#"{"a":1,"a":{"b":-1}}"#),
+            None,
+            "members of the top-level object are not checked here"
+        );
         let long = "x".repeat(1000);
         let reported = find(&format!(r#"{{"a":{{"{long}":1,"{long}":2}}}}"#)).unwrap();
         assert_eq!(reported.len(), "a.".len() + MAX_KEY_CHARS);

@@ -1,4 +1,4 @@
-//! What surrounds every route: ids, context, time limit, counts, one log line, headers for all.
+//! Everything that surrounds the handlers: ids, context, time limit, metrics, one log line, common headers.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -21,7 +21,7 @@ use super::route::{Route, build_router, single_surface};
 use crate::app::App;
 use crate::context::{RequestContext, fill_random};
 
-/// A table of routes with everything around it.
+/// Builds the service of one listener: a table of routes with everything that surrounds it.
 pub fn build_service(
     app: &App,
     table: Vec<Route>,
@@ -30,63 +30,63 @@ pub fn build_service(
 + Clone
 + Send
 + 'static {
-    let outer = MiddlewareState { app: app.clone(), single_surface: single_surface(&table), render_page };
-    let inside: Router<App> = build_router(table, render_page);
-    let inside =
-        inside.layer(axum::middleware::from_fn_with_state(outer, wrap_request)).with_state(app.clone());
-    // Outside of the router, so that it matches the path as it is written here.
-    inside.map_request(collapse_slashes)
+    let state = MiddlewareState { app: app.clone(), single_surface: single_surface(&table), render_page };
+    let router: Router<App> = build_router(table, render_page);
+    let router =
+        router.layer(axum::middleware::from_fn_with_state(state, wrap_request)).with_state(app.clone());
+    // Outside of the router: a layer of the router would run after the path has been matched.
+    router.map_request(collapse_slashes)
 }
 
-/// A doubled slash in a path is accepted. One that trails is as wrong as a single one.
+/// Replaces repeated slashes in the path by one, for clients that join a base URL and a path carelessly.
+///
+/// A trailing slash remains and matches no route, whether it is doubled or not.
 fn collapse_slashes(mut request: http::Request<Body>) -> http::Request<Body> {
     let path = request.uri().path();
     if path.contains("//") {
-        let mut before = None;
-        let single: String = path.chars().filter(|c| before.replace(*c) != Some('/') || *c != '/').collect();
+        let mut previous = None;
+        let collapsed: String =
+            path.chars().filter(|c| previous.replace(*c) != Some('/') || *c != '/').collect();
         let query = request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
-        if let Ok(uri) = format!("{single}{query}").parse::<Uri>() {
+        if let Ok(uri) = format!("{collapsed}{query}").parse::<Uri>() {
             *request.uri_mut() = uri;
         }
     }
     request
 }
 
-/// What is known of a table of routes.
 #[derive(Clone)]
 struct MiddlewareState {
     app: App,
-    /// The one face of a listener that has but one.
+    /// The API of a listener that serves only one. Its errors have one format, whatever the path is.
     single_surface: Option<ApiSurface>,
     render_page: PageErrorRenderer,
 }
 
-async fn wrap_request(State(outer): State<MiddlewareState>, mut request: Request, next: Next) -> Response {
-    let MiddlewareState { app, single_surface: own, render_page } = outer;
-    let surface = own.unwrap_or_else(|| ApiSurface::from_path(request.uri().path()));
-    // Probes answer whatever the hub's state is, for they tell of it.
-    let is_probe = surface == ApiSurface::Probe;
+async fn wrap_request(State(state): State<MiddlewareState>, mut request: Request, next: Next) -> Response {
+    let MiddlewareState { app, single_surface, render_page } = state;
+    let surface = single_surface.unwrap_or_else(|| ApiSurface::from_path(request.uri().path()));
+    let unavailable =
+        || surface.render_error(StatusCode::SERVICE_UNAVAILABLE, "The hub cannot answer now", render_page);
     let mut random = [0; 16];
     if fill_random(&mut random).is_err() {
-        return surface.render_error(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The hub cannot answer now",
-            render_page,
-        );
+        return unavailable();
     }
     request.extensions_mut().insert(surface);
     let correlation = Correlation::from_request(request.uri(), request.headers(), random);
+    // Logs and metrics get the pattern of the route. The path and the query of the request may contain ids and secrets.
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
     let started = crate::telemetry::monotonic_now();
     let limit = app.config().server.request_timeout.duration();
     let mut response = match RequestContext::new(app.clone(), correlation.id.clone()) {
-        Err(unfit) if !is_probe => {
-            tracing::error!(%unfit, "refusing");
-            surface.render_error(StatusCode::SERVICE_UNAVAILABLE, "The hub cannot answer now", render_page)
+        // Without a trusted clock nothing that expires can be checked. Probes run all the same: they report the cause.
+        Err(error) if surface != ApiSurface::Probe => {
+            tracing::error!(%error, "request rejected because the clock or the random generator is unavailable");
+            unavailable()
         }
-        ctx => {
-            request.extensions_mut().extend(ctx.map(wrap_context).unwrap_or_default());
+        context => {
+            request.extensions_mut().extend(context.map(wrap_context).unwrap_or_default());
             run_handler(surface, render_page, limit, next.run(request)).await
         }
     };
@@ -103,19 +103,22 @@ async fn wrap_request(State(outer): State<MiddlewareState>, mut request: Request
     response
 }
 
-fn wrap_context(ctx: RequestContext) -> Extensions {
+fn wrap_context(context: RequestContext) -> Extensions {
     let mut extensions = Extensions::new();
-    extensions.insert(ctx);
+    extensions.insert(context);
     extensions
 }
 
-/// The answer, or one in its place if it takes too long or panics.
+/// Runs a handler, and returns an error in its place if it takes too long or panics.
 async fn run_handler(
     surface: ApiSurface,
     render_page: PageErrorRenderer,
     limit: Duration,
     handler: impl Future<Output = Response>,
 ) -> Response {
+    // A panic must end one request, not the connection with the other requests on it (HTTP/2).
+    // `AssertUnwindSafe` is sound here: the handler is dropped, and what it shares with others is behind locks or in
+    // the database.
     match tokio::time::timeout(limit, AssertUnwindSafe(handler).catch_unwind()).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
@@ -135,10 +138,12 @@ async fn run_handler(
 }
 
 fn add_common_headers(headers: &mut http::HeaderMap, https: bool) {
+    // Browsers ignore this header over plain HTTP (RFC 6797, section 8.1).
     if https {
-        let year = HeaderValue::from_static("max-age=31536000");
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+        let one_year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, one_year);
     }
+    // Responses contain tokens or a customer's data, unless a handler has decided otherwise.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers
@@ -161,12 +166,16 @@ mod tests {
     #[test]
     fn hsts_header_is_sent_only_over_tls() {
         let mut headers = http::HeaderMap::new();
+
         add_common_headers(&mut headers, false);
+
         assert_eq!(
             (headers.get("strict-transport-security"), &headers["cache-control"]),
             (None, &"no-store".parse().unwrap())
         );
+
         add_common_headers(&mut headers, true);
+
         assert_eq!(headers["strict-transport-security"], "max-age=31536000");
     }
 }

@@ -1,20 +1,24 @@
 //! Errors of the Flinks API (RFC 6749, section 5.2).
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use domain::error::{OAuthCode, OAuthError};
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// An error of the Flinks face (RFC 6749 §5.2).
+use super::retry_after::set_retry_after;
+
+/// An error of the Flinks API (RFC 6749, section 5.2).
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "OAuthError")]
 pub(crate) struct OAuthErrorBody<'a> {
-    /// The word, for programs.
-    #[schemars(extend("enum" = OAuthCode::ALL.map(OAuthCode::as_str)))]
+    /// The error code, for programs.
+    #[schemars(extend("enum" = OAuthCode::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>()))]
     error: &'static str,
-    /// The sentence, for people: it names the field and what was expected.
+    /// A description for developers. It names the field and the expected value.
     error_description: &'a str,
 }
 
@@ -24,11 +28,11 @@ impl<'a> OAuthErrorBody<'a> {
     }
 }
 
-/// The one rendering of an OAuth error as JSON.
+/// Renders an OAuth error as JSON. Every error of the Flinks API is rendered here.
 pub fn render_oauth_error(status: StatusCode, error: &OAuthError) -> Response {
     let mut response = (status, Json(OAuthErrorBody::new(error))).into_response();
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        set_retry_after(&mut response, Duration::from_secs(1));
     }
     response
 }

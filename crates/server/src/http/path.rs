@@ -1,4 +1,4 @@
-//! The parameters of a path.
+//! Extractors for path parameters.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -7,7 +7,10 @@ use axum::extract::{FromRequestParts, MatchedPath, Path};
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
-/// The one parameter of a path. What is no text is empty: an id that nobody has, for each face to say so.
+/// The only parameter of a path.
+///
+/// A value that is not UTF-8 becomes an empty string. No object has an empty id, so the use case reports "not found" in
+/// the format of its API; the rejection of `axum` would have another format.
 pub struct Segment(pub String);
 
 impl<S: Sync + Send> FromRequestParts<S> for Segment {
@@ -19,13 +22,14 @@ impl<S: Sync + Send> FromRequestParts<S> for Segment {
     }
 }
 
-/// Several parameters of a path, in order. What is no text is empty, the others are not.
+/// Several parameters of a path, in order. A value that is not UTF-8 becomes an empty string.
 pub struct Segments<const N: usize>(pub [String; N]);
 
 impl<S: Sync + Send, const N: usize> FromRequestParts<S> for Segments<N> {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        // `axum` rejects all parameters if one of them is not UTF-8, so they are decoded one by one.
         let pattern = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
         let pairs = pattern.split('/').zip(parts.uri.path().split('/'));
         let mut raw = pairs.filter(|(name, _)| name.starts_with('{')).map(|(_, segment)| segment);

@@ -1,6 +1,7 @@
-//! Problems (RFC 9457): how the operators' face says no.
+//! Problems (RFC 9457): the error format of the admin API.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -8,7 +9,12 @@ use http::{HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// A problem, for whoever reads it. What surrounds the routes writes it down, with the correlation id.
+use super::retry_after::set_retry_after;
+
+/// An error of the admin API.
+///
+/// A handler returns it as an extension of an empty response. The middleware writes the body, because only the
+/// middleware knows the correlation id.
 #[derive(Clone, Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -18,48 +24,48 @@ pub struct Problem {
     pairs: Vec<PairProblemBody>,
 }
 
-/// A recipient and a provider, and what is in the way of their registration.
+/// A recipient and a provider that cannot be registered with each other.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "PairInTheWay")]
 pub struct PairProblemBody {
-    /// The recipient.
+    /// The id of the recipient.
     pub client_id: String,
-    /// The provider.
+    /// The id of the provider.
     pub provider_id: i64,
-    /// What is in the way.
+    /// The reason why this registration is not possible.
     pub detail: String,
 }
 
-/// A problem as it stands in a body (RFC 9457).
+/// The body of an error (RFC 9457).
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
 pub struct ProblemBody<'a> {
     #[schemars(extend("const" = "about:blank"))]
     r#type: &'static str,
-    /// The status in words.
+    /// The reason phrase of the status.
     title: &'static str,
-    /// The status.
+    /// The HTTP status.
     pub status: u16,
-    /// The sentence, for people.
+    /// A message for operators.
     detail: &'a str,
-    /// The word, for programs.
+    /// The error code, for programs.
     code: &'static str,
-    /// The field that is not what it should be.
+    /// The name of the invalid field.
     field: Option<&'a str>,
-    /// What to look for in the logs.
+    /// The id under which the log has the details.
     correlation_id: &'a str,
-    /// Each pair that is in the way of a request for registrations.
+    /// The pairs that cannot be registered, if several registrations were requested.
     #[serde(skip_serializing_if = "<[PairProblemBody]>::is_empty")]
     pairs: &'a [PairProblemBody],
 }
 
 impl Problem {
-    /// A problem with a word for programs and a sentence for people.
+    /// Creates a problem from a status, an error code for programs and a message for operators.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { status, code, detail: detail.into(), field: None, pairs: Vec::new() }
     }
 
-    /// A problem that the status alone tells.
+    /// Creates a problem whose error code follows from the status.
     pub fn for_status(status: StatusCode, detail: &'static str) -> Self {
         let code = match status {
             StatusCode::NOT_FOUND => "not_found",
@@ -74,20 +80,27 @@ impl Problem {
         Self::new(status, code, detail)
     }
 
-    /// The word for programs.
+    /// The error code, for programs.
     pub const fn code(&self) -> &'static str {
         self.code
     }
 
-    /// The same, about one field.
+    /// Names the field that is invalid.
     #[must_use]
     pub fn with_field(self, field: Option<String>) -> Self {
         Self { field, ..self }
     }
 
-    /// What is written of it.
+    /// Names the pairs that cannot be registered.
+    #[must_use]
+    pub fn with_pairs(self, pairs: Vec<PairProblemBody>) -> Self {
+        Self { pairs, ..self }
+    }
+
+    /// Returns the body with the correlation id of a request.
     pub fn body<'a>(&'a self, correlation_id: &'a str) -> ProblemBody<'a> {
         ProblemBody {
+            // RFC 9457, section 4.2.1: "about:blank" means that the title is the reason phrase of the status.
             r#type: "about:blank",
             title: self.status.canonical_reason().unwrap_or("Problem"),
             status: self.status.as_u16(),
@@ -99,19 +112,13 @@ impl Problem {
         }
     }
 
-    /// The same, about pairs.
-    #[must_use]
-    pub fn with_pairs(self, pairs: Vec<PairProblemBody>) -> Self {
-        Self { pairs, ..self }
-    }
-
-    /// An answer with its problem written into it; any other as it is.
+    /// Writes the body of a response that carries a problem. Other responses are returned unchanged.
     pub(super) fn write_into_response(mut response: Response, correlation_id: &str) -> Response {
         if let Some(problem) = response.extensions_mut().remove::<Self>() {
             let body = serde_json::to_vec(&problem.body(correlation_id)).unwrap_or_default();
             *response.body_mut() = Body::from(body);
-            let kind = HeaderValue::from_static("application/problem+json");
-            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            let media_type = HeaderValue::from_static("application/problem+json");
+            response.headers_mut().insert(header::CONTENT_TYPE, media_type);
         }
         response
     }
@@ -121,11 +128,12 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         if self.status == StatusCode::UNAUTHORIZED {
+            // A 401 must carry a challenge (RFC 9110, section 15.5.2; RFC 6750, section 3).
             let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            set_retry_after(&mut response, Duration::from_secs(1));
         }
         response.extensions_mut().insert(self);
         response

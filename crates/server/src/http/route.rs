@@ -1,7 +1,11 @@
-//! The one table of routes: what is served is what stands here.
+//! Routes: one method of one path, with the API that it belongs to.
+//!
+//! The hub has a table of routes of its own, because `axum::Router` cannot be enumerated. With a table, tests send every
+//! kind of caller to every route, and compare the routes with the OpenAPI documents.
 
 use std::collections::BTreeMap;
 
+use axum::response::IntoResponse;
 use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 use domain::model::operator::Role;
@@ -12,32 +16,32 @@ use crate::app::App;
 
 /// One method of one path.
 pub struct Route {
-    /// Whose it is.
+    /// The API that the route belongs to.
     pub surface: ApiSurface,
-    /// The method. `HEAD` goes with `GET`.
+    /// The HTTP method. A `GET` route serves `HEAD` too.
     pub method: Method,
-    /// The path, with `{parameters}`.
+    /// The path pattern, with `{parameters}`.
     pub path: &'static str,
-    /// The least role that it is served to, on the operators' face.
+    /// The minimum role of the operator, for routes of the admin API.
     pub required_role: Option<Role>,
     handler: MethodRouter<App>,
 }
 
-/// The least role of the route that a request has come to.
+/// The minimum role for the route of a request, as an extension of the request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequiredRole(pub Role);
 
-/// A deed that can be tried: its handler reads the query. The query of any other deed is empty.
+/// Marks requests to routes with the parameter `dry_run`. Other operations of the admin API reject every query parameter.
 #[derive(Clone, Copy, Debug)]
 pub struct SupportsDryRun;
 
 impl Route {
-    /// A row of the table.
+    /// Creates a route.
     pub fn new(surface: ApiSurface, method: Method, path: &'static str, handler: MethodRouter<App>) -> Self {
         Self { surface, method, path, required_role: None, handler }
     }
 
-    /// A row of the operators' face, for those whose role covers `least`.
+    /// Creates a route of the admin API, for operators with at least `required_role`.
     pub fn admin(
         required_role: Role,
         method: Method,
@@ -48,41 +52,47 @@ impl Route {
         Self { required_role: Some(required_role), ..Self::new(ApiSurface::Admin, method, path, handler) }
     }
 
-    /// The same for a deed that can be tried.
+    /// Adds the parameter `dry_run`.
+    #[must_use]
     pub fn with_dry_run(self) -> Self {
         Self { handler: self.handler.layer(Extension(SupportsDryRun)), ..self }
     }
 }
 
-/// The face of a table that has but one, whatever is asked for there.
+/// Returns the API of a listener that serves only the admin API or only probes.
+///
+/// The other APIs share the public listener, where the path decides.
 pub(super) fn single_surface(table: &[Route]) -> Option<ApiSurface> {
-    let face = table.first()?.surface;
-    let own = matches!(face, ApiSurface::Admin | ApiSurface::Probe)
-        && table.iter().all(|route| route.surface == face);
-    own.then_some(face)
+    let surface = table.first()?.surface;
+    let is_single = matches!(surface, ApiSurface::Admin | ApiSurface::Probe)
+        && table.iter().all(|route| route.surface == surface);
+    is_single.then_some(surface)
 }
 
-/// The router of a table. `OPTIONS` is answered with what a path allows; there is no CORS.
+/// Builds the router of a table.
+///
+/// `OPTIONS` returns the methods of a path in `Allow`. There are no CORS headers: no browser script of another origin
+/// calls these APIs.
 pub(super) fn build_router(table: Vec<Route>, render_page: PageErrorRenderer) -> Router<App> {
     let mut paths: BTreeMap<&'static str, (ApiSurface, MethodRouter<App>)> = BTreeMap::new();
     for route in table {
         let (_, methods) = paths.remove(route.path).unwrap_or_else(|| (route.surface, MethodRouter::new()));
         paths.insert(route.path, (route.surface, methods.merge(route.handler)));
     }
-    let router = paths.into_iter().fold(Router::new(), |router, (path, (face, methods))| {
-        let otherwise = move |method: Method| async move {
+    let router = paths.into_iter().fold(Router::new(), |router, (path, (surface, methods))| {
+        let fallback = move |method: Method| async move {
             match method {
-                Method::OPTIONS => axum::response::IntoResponse::into_response(StatusCode::NO_CONTENT),
-                _ => face.render_error(
+                Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
+                _ => surface.render_error(
                     StatusCode::METHOD_NOT_ALLOWED,
                     "This method is not allowed here",
                     render_page,
                 ),
             }
         };
-        router.route(path, methods.fallback(otherwise))
+        router.route(path, methods.fallback(fallback))
     });
-    router.fallback(move |Extension(face): Extension<ApiSurface>| async move {
-        face.render_error(StatusCode::NOT_FOUND, "There is nothing at this path", render_page)
+    router.fallback(move |Extension(surface): Extension<ApiSurface>| async move {
+        surface.render_error(StatusCode::NOT_FOUND, "There is nothing at this path", render_page)
     })
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::context::new_job_context;
 use super::schedule::wait_for_shutdown;
 use crate::app::App;
-use crate::partner_api::process_removals;
+use crate::recipients::process_removals;
 
 /// How soon it is looked again for what another node began.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);

@@ -19,7 +19,7 @@ use store::query::{GetClientSummary, GetProvider, GetRegistration, HasPendingRev
 
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::partner_api::{RegistrationPair, RegistrationStepError, UpstreamClientDetails, activate, reject};
+use crate::recipients::{RegistrationPair, RegistrationStepError, UpstreamClientDetails, activate, reject};
 use crate::upstream::{self, AttemptReport, RegistrationReport, open_management, seal_management};
 
 const CORRECTION_HINT: &str = "correct the provider's settings and try again, or reject the registration";

@@ -182,7 +182,8 @@ impl RedirectableRequest<'_> {
     ) -> Result<AuthorizeOutcome, InternalError> {
         let ctx = self.ctx;
         let mut ids = ctx.new_id_source()?;
-        // The connection's id is chosen before the connection exists: whatever is sealed on the way is bound to it.
+        // The connection's id is chosen before the connection exists, because sealed values are bound to it: the PKCE
+        // verifier and the provider's code are sealed before the connection is created.
         let (id, connection_id) = (ids.mint::<AuthorizationRequestId>(), ids.mint::<ConnectionId>());
         let vault = ctx.app().vault();
         let (_, data_key) = vault.create_data_key(ctx.random_bytes()?, connection_id.as_str())?;

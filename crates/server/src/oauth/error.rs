@@ -14,7 +14,7 @@ pub enum AuthzError {
     InvalidToken(OAuthError),
     /// The access token is valid, but was issued for something else: the challenge reports `insufficient_scope`.
     InsufficientScope(OAuthError),
-    /// Too many requests: `temporarily_unavailable`, because the Flinks API never answers 429.
+    /// Too many requests: `temporarily_unavailable`, because the Flinks API does not use the status 429.
     RateLimited(RateLimitError),
     /// An internal error: `server_error`, or `temporarily_unavailable` if a retry may succeed.
     Internal(InternalError),
@@ -32,21 +32,11 @@ impl From<RateLimitError> for AuthzError {
     }
 }
 
-macro_rules! impl_from_internal_errors {
-    ($($type:ty),+) => {$(
-        impl From<$type> for AuthzError {
-            fn from(error: $type) -> Self {
-                Self::Internal(error.into())
-            }
-        }
-    )+};
+impl<E: Into<InternalError>> From<E> for AuthzError {
+    fn from(error: E) -> Self {
+        Self::Internal(error.into())
+    }
 }
-impl_from_internal_errors!(
-    InternalError,
-    store::StoreError,
-    crate::error::ContextError,
-    crate::vault::UnsealError
-);
 
 impl AuthzError {
     /// Returns the error as the client sees it. An internal error reveals no detail; the renderer logs it.

@@ -26,7 +26,7 @@ use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{
     ApiSurface, BodyError, BoundedBody, Route, build_flow_cookie, caller_network,
-    expire_surplus_flow_cookies, render_oauth_error, round_up_to_seconds,
+    expire_surplus_flow_cookies, render_oauth_error, set_retry_after,
 };
 use crate::pages::{self, PageTexts};
 use crate::rate_limit::RateLimitError;
@@ -224,10 +224,7 @@ pub(crate) fn render_error(error: &AuthzError) -> Response {
         AuthzError::InsufficientScope(_) => {
             add_challenge(&mut response, r#"Bearer error="insufficient_scope""#);
         }
-        AuthzError::RateLimited(RateLimitError(wait)) => {
-            let retry_after = HeaderValue::from(round_up_to_seconds(*wait));
-            response.headers_mut().insert(header::RETRY_AFTER, retry_after);
-        }
+        AuthzError::RateLimited(RateLimitError(wait)) => set_retry_after(&mut response, *wait),
         AuthzError::Rejected(error) => tracing::info!(%error, "OAuth request rejected"),
     }
     response

@@ -82,7 +82,7 @@ async fn authenticate_client(
         Err(_) => None,
     };
     let (limits, id) = (ctx.app().limits(), client.as_ref().map(|client| client.id.clone()));
-    // A locked-out caller is rejected even with the correct secret, so that it learns nothing by guessing on.
+    // A locked-out caller is rejected even with the correct secret. Otherwise the lockout would not stop it from guessing.
     limits.ensure_auth_attempt_allowed(id.as_ref(), network)?;
     // The secret is hashed for unknown clients too: the response time must not reveal which ids exist.
     let presented_secret = ctx.app().vault().hash_all_generations(credentials.secret.expose());

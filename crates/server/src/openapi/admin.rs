@@ -1,6 +1,5 @@
 //! The operators' API.
 
-mod body;
 mod running;
 mod setup;
 
@@ -13,10 +12,11 @@ use serde_json::{Value, json};
 
 use super::document::{self, DocumentInfo};
 use super::operation::{ContentSpec, OperationSpec, ResponseSpec, schema_fn, string_enum};
-use crate::admin_api::http::render_problem;
+use crate::admin_api::http::{UNAVAILABLE, render_problem};
 use crate::admin_api::{AdminError, AdminPage};
 use crate::error::InternalError;
 use crate::http::{Problem, ProblemBody};
+use crate::request::expected_one_of;
 
 pub(super) fn build_document() -> Value {
     let about = DocumentInfo {
@@ -105,7 +105,7 @@ impl AdminOperationExt for OperationSpec {
         let first = (self.id != "addOperator").then_some(AdminError::Bootstrap);
         let has_dry_run = self.parameters.iter().any(|parameter| parameter.name == DRY_RUN_PARAMETER);
         let unexpected_dry_run = (!self.method.is_safe() && !has_dry_run)
-            .then(|| AdminError::invalid(DRY_RUN_PARAMETER, "expected nothing of the kind here"));
+            .then(|| AdminError::invalid(DRY_RUN_PARAMETER, expected_one_of(&[])));
         let operation = if self.method.is_safe() || self.body.is_some() {
             self
         } else {
@@ -118,7 +118,7 @@ impl AdminOperationExt for OperationSpec {
             .with_errors([AdminError::Internal(InternalError::new(""))])
             .with_responses([error_response(&Problem::for_status(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "The hub cannot answer at present",
+                UNAVAILABLE,
             ))])
     }
 

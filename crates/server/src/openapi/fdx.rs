@@ -85,7 +85,7 @@ fn operations() -> Vec<OperationSpec> {
             "Get Certification Metrics",
             "Measured by the responding node since its start: the average response time in milliseconds, and the percentage of successful responses. An operation that was not called is absent.",
             json!({"metrics": [{
-                "metricsName": "Responses of this node since its start", "operationIds": ["getAccount"],
+                "metricsName": "Responses of this node since it started", "operationIds": ["getAccount"],
                 "reportStartTimestamp": "2026-11-24T00:00:00Z", "reportEndTimestamp": "2026-11-24T12:00:00Z",
                 "reportTimestamp": "2026-11-24T12:00:00Z", "responseTimeAverage": 41.25, "averageUpTime": 99.98,
             }]}),
@@ -199,7 +199,7 @@ fn statements() -> OperationSpec {
             }]}),
         )
         .with_data_errors([
-            DataError::invalid("startTime and endTime must be written YYYY-MM-DD"),
+            DataError::invalid("startTime and endTime must have the form YYYY-MM-DD"),
             DataError::Fdx(ErrorCode::InvalidRange, "startTime and endTime must be given together"),
         ])
         .with_account_errors([])
@@ -229,14 +229,14 @@ fn statement() -> OperationSpec {
         .with_parameter(accept)
         .with_responses([document])
         .with_data_errors([
-            fdx_error(ErrorCode::StatementProcessing, "The data provider is still making this statement"),
-            fdx_error(ErrorCode::DataNotFound, "statementId names no statement of this account"),
+            fdx_error(ErrorCode::StatementProcessing, "The data provider is still preparing this statement"),
+            fdx_error(ErrorCode::DataNotFound, "statementId is not a statement of this account"),
             fdx_error(
                 ErrorCode::ContentType,
                 "Accept must name application/pdf, image/gif, image/jpeg, image/tiff or image/png",
             ),
-            fdx_error(ErrorCode::ContentType, "The data provider has no such type of this statement"),
-            fdx_error(ErrorCode::TooLarge, "This statement is larger than the hub passes on"),
+            fdx_error(ErrorCode::ContentType, "The data provider does not offer this statement in this type"),
+            fdx_error(ErrorCode::TooLarge, "This statement exceeds the hub's size limit"),
         ])
         .with_account_errors([])
 }
@@ -255,9 +255,9 @@ fn meta_operation<T: schemars::JsonSchema>(
         .with_json_response::<T>(200, "The current state", example)
         .with_errors([
             DataError::InvalidToken,
-            DataError::Ended,
-            DataError::invalid("operationId names no operation of this API"),
-            DataError::TooMany(Duration::from_secs(1)),
+            DataError::ConnectionEnded,
+            DataError::invalid("operationId is not an operation of this API"),
+            DataError::RateLimited(Duration::from_secs(1)),
         ])
         .with_internal_errors()
 }
@@ -290,7 +290,7 @@ impl DataOperationExt for OperationSpec {
             .with_errors([
                 DataError::Fdx(
                     ErrorCode::InvalidDate,
-                    "startTime and endTime must be dates of the calendar: YYYY-MM-DD",
+                    "startTime and endTime must be calendar dates in the form YYYY-MM-DD",
                 ),
                 DataError::Fdx(ErrorCode::InvalidRange, "startTime must not be after endTime"),
             ])
@@ -301,7 +301,7 @@ impl DataOperationExt for OperationSpec {
         self.with_security(&["connectionToken"])
             .with_errors([
                 DataError::InvalidToken,
-                DataError::Ended,
+                DataError::ConnectionEnded,
                 DataAccessError::NotConsented.into(),
                 provider_error(UpstreamError::TokenRefused),
                 DataAccessError::Paused(PauseReason::RecipientSuspended).into(),
@@ -311,7 +311,7 @@ impl DataOperationExt for OperationSpec {
                 provider_error(UpstreamError::FdxError(ErrorCode::AccountClosed)),
                 provider_error(UpstreamError::FdxError(ErrorCode::AccountTypeNotSupported)),
                 provider_error(UpstreamError::RateLimited(Duration::from_secs(30))),
-                DataError::TooMany(Duration::from_secs(1)),
+                DataError::RateLimited(Duration::from_secs(1)),
                 provider_error(UpstreamError::Failed),
             ])
             .with_errors(more)

@@ -1,6 +1,8 @@
 //! How an operation is described.
 
 use http::Method;
+use schemars::generate::SchemaSettings;
+use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
@@ -10,6 +12,31 @@ pub(super) type SchemaFn = fn(&mut SchemaGenerator) -> Schema;
 /// The shape of a type.
 pub(super) const fn schema_fn<T: JsonSchema>() -> SchemaFn {
     |generator| generator.subschema_for::<T>()
+}
+
+/// Returns the schema of the type that a request body is read into, without references to other components.
+pub(super) fn request_schema<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_deserialize().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let settings = settings.with_transform(RemoveRustNames);
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// Removes what describes the Rust types and not the JSON: their names, and the widths of their integers.
+#[derive(Clone)]
+struct RemoveRustNames;
+
+impl Transform for RemoveRustNames {
+    fn transform(&mut self, schema: &mut Schema) {
+        schema.remove("title");
+        let format = schema.get("format").and_then(Value::as_str).unwrap_or_default();
+        if format.starts_with("int") || format.starts_with("uint") {
+            schema.remove("format");
+        }
+        transform_subschemas(self, schema);
+    }
 }
 
 /// One method of one path, as a stranger needs to know it.

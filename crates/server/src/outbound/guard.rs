@@ -1,11 +1,17 @@
-//! Which addresses may be called: a configured name must not lead into our own network.
+//! The guard against server-side request forgery (SSRF): the hub must not be led into an internal network.
+//!
+//! URLs of providers are configured by operators, and some come from responses of providers. The guard is our own code,
+//! because it must be the resolver of the HTTP client. A check before the call would resolve the name a second time, and
+//! an attacker could return another address for the call itself (DNS rebinding).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-/// Whether a URL may be called: https, or http to this machine where that is allowed.
+/// Returns whether a URL may be called: `https`, or `http` to this machine if loopback is allowed.
+///
+/// Addresses in the URL are checked here, because they are never resolved.
 pub(super) fn is_url_allowed(url: &Url, allow_loopback: bool) -> bool {
     let literal = match url.host() {
         Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
@@ -13,7 +19,7 @@ pub(super) fn is_url_allowed(url: &Url, allow_loopback: bool) -> bool {
         Some(Host::Domain(_)) => None,
         None => return false,
     };
-    let scheme = match url.scheme() {
+    let is_scheme_allowed = match url.scheme() {
         "https" => true,
         "http" => {
             allow_loopback
@@ -21,10 +27,10 @@ pub(super) fn is_url_allowed(url: &Url, allow_loopback: bool) -> bool {
         }
         _ => false,
     };
-    scheme && literal.is_none_or(|address| is_address_allowed(address, allow_loopback))
+    is_scheme_allowed && literal.is_none_or(|address| is_address_allowed(address, allow_loopback))
 }
 
-/// Resolves names, and keeps the addresses that may be called.
+/// A resolver that returns only addresses that may be called.
 pub(super) struct GuardedResolver {
     pub(super) allow_loopback: bool,
 }
@@ -33,12 +39,12 @@ impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let allow_loopback = self.allow_loopback;
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let kept: Vec<_> = found.filter(|a| is_address_allowed(a.ip(), allow_loopback)).collect();
-            if kept.is_empty() {
-                return Err("no address that may be called".into());
+            let addresses = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed: Vec<_> = addresses.filter(|a| is_address_allowed(a.ip(), allow_loopback)).collect();
+            if allowed.is_empty() {
+                return Err("the name has no address that may be called".into());
             }
-            let addresses: Addrs = Box::new(kept.into_iter());
+            let addresses: Addrs = Box::new(allowed.into_iter());
             Ok(addresses)
         })
     }
@@ -47,6 +53,7 @@ impl Resolve for GuardedResolver {
 fn is_address_allowed(address: IpAddr, allow_loopback: bool) -> bool {
     match address {
         IpAddr::V4(v4) => is_ipv4_allowed(v4, allow_loopback),
+        // ::ffff:10.0.0.1 reaches the same host as 10.0.0.1.
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
             Some(v4) => is_ipv4_allowed(v4, allow_loopback),
             None => is_ipv6_allowed(v6, allow_loopback),
@@ -56,20 +63,21 @@ fn is_address_allowed(address: IpAddr, allow_loopback: bool) -> bool {
 
 fn is_ipv4_allowed(address: Ipv4Addr, allow_loopback: bool) -> bool {
     let [a, b, c, _] = address.octets();
-    let carrier = a == 100 && (64..128).contains(&b);
-    // IETF protocols, 6to4 relays and benchmarks (RFC 6890): not the internet, and sometimes somebody's metadata.
-    let special = matches!((a, b, c), (192, 0, 0) | (192, 88, 99) | (198, 18..=19, _));
-    let inside = address.is_private()
+    // 100.64.0.0/10, carrier-grade NAT (RFC 6598).
+    let is_carrier_nat = a == 100 && (64..128).contains(&b);
+    // IETF protocol assignments, 6to4 relays and benchmarking (RFC 6890). Some clouds serve instance metadata there.
+    let is_special = matches!((a, b, c), (192, 0, 0) | (192, 88, 99) | (198, 18..=19, _));
+    let is_internal = address.is_private()
         || address.is_link_local()
         || address.is_unspecified()
         || address.is_broadcast()
         || address.is_documentation()
         || address.is_multicast()
-        || carrier
-        || special
+        || is_carrier_nat
+        || is_special
         || a == 0
         || a >= 240;
-    if address.is_loopback() { allow_loopback } else { !inside }
+    if address.is_loopback() { allow_loopback } else { !is_internal }
 }
 
 fn is_ipv6_allowed(address: Ipv6Addr, allow_loopback: bool) -> bool {
@@ -77,7 +85,8 @@ fn is_ipv6_allowed(address: Ipv6Addr, allow_loopback: bool) -> bool {
         return allow_loopback;
     }
     let [a, b, ..] = address.segments();
-    // 2000::/3 is what is routed; of it, 2002::/16 and 64:ff9b::/96 carry IPv4 addresses inside.
+    // Only 2000::/3 is routed on the internet (RFC 4291, section 2.4). Of it, 2002::/16 (6to4) embeds IPv4 addresses and
+    // 2001::/23 is reserved for protocols (RFC 2928). NAT64 (64:ff9b::/96) lies outside.
     (0x2000..0x4000).contains(&a) && a != 0x2002 && !(a == 0x2001 && b < 0x200)
 }
 
@@ -87,9 +96,10 @@ mod tests {
 
     #[test]
     fn outbound_rejects_private_addresses_in_any_notation() {
-        let reach = |url: &str, loopback| is_url_allowed(&Url::parse(url).unwrap(), loopback);
-        assert!(reach("https://bank.example.org/token", false));
-        for inside in [
+        let is_allowed = |url: &str, loopback| is_url_allowed(&Url::parse(url).unwrap(), loopback);
+        assert!(is_allowed("https://bank.example.org/token", false));
+
+        for internal in [
             "https://127.0.0.1/",
             "https://10.1.2.3/",
             "https://192.168.0.1/",
@@ -110,11 +120,12 @@ mod tests {
             "https://[2002:a00:1::]/",
             "https://2130706433/",
         ] {
-            assert!(!reach(inside, false), "{inside}");
+            assert!(!is_allowed(internal, false), "{internal}");
         }
-        assert!(reach("http://127.0.0.1:8402/token", true));
-        assert!(!reach("http://127.0.0.1:8402/token", false));
-        assert!(!reach("http://bank.example.org/", true), "http leaves this machine");
-        assert!(!reach("ftp://bank.example.org/", true) && !reach("https://10.0.0.1/", true));
+
+        assert!(is_allowed("http://127.0.0.1:8402/token", true));
+        assert!(!is_allowed("http://127.0.0.1:8402/token", false));
+        assert!(!is_allowed("http://bank.example.org/", true), "http is only allowed to this machine");
+        assert!(!is_allowed("ftp://bank.example.org/", true) && !is_allowed("https://10.0.0.1/", true));
     }
 }

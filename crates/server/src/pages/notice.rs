@@ -1,7 +1,7 @@
 //! Notices: short pages in both languages, for cases where the customer's language is not known.
 
 use askama::Template;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 use domain::model::authorization_request::RequestStepError;
 use domain::rule::authorize::{AuthorizePageError, Language};
@@ -102,13 +102,13 @@ pub fn render_notice(status: StatusCode, notice: NoticeKind) -> Response {
     render_plain_page(status, &NoticeTemplate { title: sections[0].heading.clone(), sections })
 }
 
-/// Logs an internal error and renders a notice page that reveals nothing of it.
+/// Logs an internal error and renders a notice page without its details.
 pub fn render_internal_error(error: &InternalError) -> Response {
     tracing::error!(%error, "page request failed with an internal error");
     if !error.is_transient() {
         return render_notice(StatusCode::INTERNAL_SERVER_ERROR, NoticeKind::InternalError);
     }
     let mut response = render_notice(StatusCode::SERVICE_UNAVAILABLE, NoticeKind::TemporarilyUnavailable);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    crate::http::set_retry_after(&mut response, std::time::Duration::from_secs(1));
     response
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 /// The policy of pages of the authorization flow.
 ///
-/// Their forms are answered with a redirect to a provider or a recipient, and Chromium applies `form-action` to
-/// redirects too: it would block them with `'self'`.
+/// The response to their forms is a redirect to a provider or a recipient. Chromium applies `form-action` to redirects
+/// too and would block them with `'self'`.
 const FLOW_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
                     frame-ancestors 'none'; form-action https:";
 /// The same for a hub without TLS, as in the sandbox, whose providers listen on loopback addresses.

@@ -1,4 +1,5 @@
-//! Who calls on its own account, by the token of `build_client_credentials_request`.
+//! Authenticates partners and recipients by the access tokens that they get for themselves (client credentials grant,
+//! RFC 6749 §4.4).
 
 use domain::error::{OAuthCode, OAuthError};
 use domain::id::ClientId;
@@ -11,57 +12,53 @@ use store::query::GetClient;
 use crate::context::RequestContext;
 use crate::oauth::{AuthzError, Bearer, INVALID_BEARER, verify_bearer};
 
-/// A partner that calls, and may manage.
+/// A partner with a valid token for scope `client:admin`.
 #[derive(Clone, Debug)]
 pub struct AuthenticatedPartner(ClientAccess);
 
 impl AuthenticatedPartner {
-    /// Its id.
     pub const fn id(&self) -> &ClientId {
         &self.0.client().id
     }
 
-    /// How it is recorded.
+    /// Returns the partner as the actor of audit events.
     pub fn actor(&self) -> Actor {
         Actor::new(ActorKind::Partner, self.id().as_str())
     }
 }
 
-/// A recipient that calls on its own account.
+/// A recipient with a valid token of its own.
 #[derive(Clone, Debug)]
 pub struct AuthenticatedRecipient(ClientAccess);
 
 impl AuthenticatedRecipient {
-    /// Its id.
     pub const fn id(&self) -> &ClientId {
         &self.0.client().id
     }
 
-    /// How it is recorded.
+    /// Returns the recipient as the actor of audit events.
     pub fn actor(&self) -> Actor {
         Actor::new(ActorKind::Recipient, self.id().as_str())
     }
 }
 
-/// Either of the two.
+/// An authenticated client of either kind.
 #[derive(Clone, Debug)]
 pub enum AuthenticatedClientKind {
-    /// A partner.
     Partner(AuthenticatedPartner),
-    /// A recipient.
     Recipient(AuthenticatedRecipient),
 }
 
-/// What a client that is held may still do.
+/// The access that an operation needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessLevel {
-    /// To look at connections and to end them: that always works.
+    /// Reading and ending connections: allowed to a suspended client too, because an end must always be possible.
     ReadAndEnd,
-    /// Anything else.
+    /// Anything else: rejected while the client is suspended.
     Full,
 }
 
-/// The partner that a bearer is of.
+/// Authenticates the partner that sent a bearer token.
 pub async fn authenticate_partner(
     ctx: &RequestContext,
     bearer: Option<&Bearer>,
@@ -70,7 +67,7 @@ pub async fn authenticate_partner(
     Ok(AuthenticatedPartner(authorize_client(ctx, bearer, Some(ClientScope::ClientAdmin), level).await?))
 }
 
-/// The recipient that a bearer is of.
+/// Authenticates the recipient that sent a bearer token.
 pub async fn authenticate_recipient(
     ctx: &RequestContext,
     bearer: Option<&Bearer>,
@@ -79,7 +76,7 @@ pub async fn authenticate_recipient(
     Ok(AuthenticatedRecipient(authorize_client(ctx, bearer, Some(ClientScope::ProvidersRead), level).await?))
 }
 
-/// Whichever a bearer is of.
+/// Authenticates the partner or recipient that sent a bearer token.
 pub async fn authenticate_client(
     ctx: &RequestContext,
     bearer: Option<&Bearer>,
@@ -94,20 +91,24 @@ pub async fn authenticate_client(
 const CLIENT_TOKEN_REQUIRED: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "This operation needs an access token of the client itself");
 
-/// The client that a bearer is of, with the scope that is needed, if one is.
+/// Verifies a bearer token of a client; its scope must be `required_scope`, if one is given.
 async fn authorize_client(
     ctx: &RequestContext,
     bearer: Option<&Bearer>,
-    needed: Option<ClientScope>,
+    required_scope: Option<ClientScope>,
     level: AccessLevel,
 ) -> Result<ClientAccess, AuthzError> {
     let claims = verify_bearer(ctx, bearer).map_err(|_| AuthzError::InvalidToken(INVALID_BEARER))?;
     let TokenSubject::Client { scope, .. } = &claims.subject else {
-        return Err(AuthzError::InsufficientScope(needed.map_or(CLIENT_TOKEN_REQUIRED, missing_scope_error)));
+        // The token of a connection is valid, but it stands for a customer and not for the client.
+        return Err(AuthzError::InsufficientScope(
+            required_scope.map_or(CLIENT_TOKEN_REQUIRED, missing_scope_error),
+        ));
     };
-    if let Some(needed) = needed.filter(|needed| needed != scope) {
-        return Err(AuthzError::InsufficientScope(missing_scope_error(needed)));
+    if let Some(required) = required_scope.filter(|required| required != scope) {
+        return Err(AuthzError::InsufficientScope(missing_scope_error(required)));
     }
+    // The token is only a claim: the client may have been removed, or its secret replaced, since it was issued.
     let client = ctx.ask(&GetClient { id: claims.client_id.clone() }).await?;
     let access =
         check_client_access(&claims, client).map_err(|_| AuthzError::InvalidToken(INVALID_BEARER))?;

@@ -1,50 +1,38 @@
-//! What management says no with.
+//! The errors of the partner API.
 
 use domain::error::{OAuthCode, OAuthError};
 use domain::rule::validation::ValidationError;
 use store::command::RejectedPair;
 
-use super::register::RegisterClientError;
 use crate::error::InternalError;
 use crate::oauth::AuthzError;
 use crate::paging::PagingError;
+use crate::recipients::RecipientError;
 
-/// Why an operation of a partner or a recipient is not done. Nothing is done by halves.
+/// The reason why an operation of a partner or a recipient was not done. Nothing has changed.
 #[derive(Debug)]
-pub enum ManageError {
-    /// The bearer, the client's state, or our own trouble.
+pub enum PartnerApiError {
+    /// The token or the state of the client does not allow the operation, or an internal error.
     Authz(AuthzError),
-    /// A field is not what it should be.
     Invalid(ValidationError),
-    /// What the path names is not there, or is another's.
+    /// The object in the path does not exist, or belongs to another client. The message is the same for both, so that
+    /// it does not disclose which ids exist.
     NotFound(&'static str),
-    /// Pairs of a request for registrations that are in the way.
+    /// Pairs in a request for registrations were rejected.
     Pairs(Vec<RejectedPair>),
 }
 
-/// What is told of a recipient that is not this partner's.
-pub(super) const NO_RECIPIENT: ManageError =
-    ManageError::NotFound("client_id names no data recipient of this partner");
+/// The error for the id of a recipient that does not exist or belongs to another partner.
+pub(super) const NO_RECIPIENT: PartnerApiError =
+    PartnerApiError::NotFound("client_id names no data recipient of this partner");
 
-macro_rules! impl_from_authz {
-    ($($type:ty),+) => {$(
-        impl From<$type> for ManageError {
-            fn from(error: $type) -> Self {
-                Self::Authz(error.into())
-            }
-        }
-    )+};
+impl<E: Into<AuthzError>> From<E> for PartnerApiError {
+    fn from(error: E) -> Self {
+        Self::Authz(error.into())
+    }
 }
-impl_from_authz!(
-    AuthzError,
-    OAuthError,
-    InternalError,
-    store::StoreError,
-    crate::error::ContextError,
-    crate::vault::UnsealError
-);
 
-impl From<PagingError> for ManageError {
+impl From<PagingError> for PartnerApiError {
     fn from(error: PagingError) -> Self {
         match error {
             PagingError::Invalid(message) => OAuthError::new(OAuthCode::InvalidRequest, message).into(),
@@ -55,18 +43,18 @@ impl From<PagingError> for ManageError {
     }
 }
 
-impl From<ValidationError> for ManageError {
-    fn from(invalid: ValidationError) -> Self {
-        Self::Invalid(invalid)
+impl From<ValidationError> for PartnerApiError {
+    fn from(error: ValidationError) -> Self {
+        Self::Invalid(error)
     }
 }
 
-impl From<RegisterClientError> for ManageError {
-    fn from(error: RegisterClientError) -> Self {
+impl From<RecipientError> for PartnerApiError {
+    fn from(error: RecipientError) -> Self {
         match error {
-            RegisterClientError::Invalid(invalid) => invalid.into(),
-            RegisterClientError::IdTaken => InternalError::new("a fresh client id is taken").into(),
-            RegisterClientError::Internal(fault) => fault.into(),
+            RecipientError::Invalid(error) => error.into(),
+            RecipientError::IdTaken => InternalError::new("a generated client id is taken").into(),
+            RecipientError::Internal(error) => error.into(),
         }
     }
 }

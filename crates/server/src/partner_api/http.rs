@@ -1,8 +1,8 @@
-//! Management on the Flinks face: parse, call, render.
+//! The routes and handlers of the partner API.
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{FromRequestParts, RawQuery, State};
+use axum::extract::{FromRequest, FromRequestParts, RawQuery};
 use axum::http::request::Parts;
 use axum::http::{Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -16,54 +16,53 @@ use super::wire::{
     RegistrationBody, RejectedPairsBody, SecretBody,
 };
 use super::{
-    AccessLevel, AuthenticatedClientKind, AuthenticatedPartner, AuthenticatedRecipient, JsonMembers,
-    ManageError,
+    AccessLevel, AuthenticatedClientKind, AuthenticatedPartner, AuthenticatedRecipient,
+    CreateDataRecipientRequest, PartnerApiError, UpdateDataRecipientRequest, connections, providers,
+    recipients, registrations,
 };
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{ApiSurface, BoundedBody, Route, Segment, Segments, render_oauth_error};
 use crate::oauth::Bearer;
-use crate::oauth::http::{render_body_error, render_error as refuse_authz};
+use crate::oauth::http::{render_body_error, render_error as render_authz_error};
 use crate::paging::ListQuery;
+use crate::request::{RequestBody, parse_members};
 
-/// The routes of this face.
+const OWN_CONNECTIONS: &str = "/api/v1/connections";
+
+/// The routes of the partner API.
 pub(crate) fn routes() -> Vec<Route> {
-    let row = |method, path, handler| Route::new(ApiSurface::Flinks, method, path, handler);
-    let recipient = "/api/v1/recipients/{client_id}";
-    let connection_path = "/api/v1/recipients/{client_id}/connections/{connection_id}";
+    const RECIPIENT: &str = "/api/v1/recipients/{client_id}";
+    const CONNECTION: &str = "/api/v1/recipients/{client_id}/connections/{connection_id}";
+    const REQUESTS: &str = "/api/v1/recipients/providers/requests/{recipient_ids}/{provider_ids}";
+    let route = |method, path, handler| Route::new(ApiSurface::Flinks, method, path, handler);
     vec![
-        row(Method::POST, "/api/v1/recipients", post(create_recipient)),
-        row(Method::GET, "/api/v1/recipients", get(list_recipients)),
-        row(Method::GET, recipient, get(show_recipient)),
-        row(Method::PUT, recipient, put(update_recipient)),
-        row(Method::DELETE, recipient, delete(remove_recipient)),
-        row(Method::POST, "/api/v1/recipients/{client_id}/secret", post(regenerate_secret)),
-        row(
-            Method::POST,
-            "/api/v1/recipients/providers/requests/{recipient_ids}/{provider_ids}",
-            post(request_registrations),
-        ),
-        row(Method::GET, "/api/v1/recipients/providers/requests", get(list_all_registrations)),
-        row(Method::GET, "/api/v1/recipients/{client_id}/providers/requests", get(list_registrations)),
-        row(Method::GET, "/api/v1/recipients/{client_id}/providers/{provider_id}", get(show_registration)),
-        row(Method::GET, "/api/v1/providers", get(list_providers)),
-        row(Method::GET, "/api/v1/authorize/providers", get(list_own_providers)),
-        row(Method::GET, "/api/v1/providers/{provider_id}", get(show_provider)),
-        row(Method::GET, "/api/v2/providers", get(list_providers_v2)),
-        row(Method::GET, OWN_CONNECTIONS_PATH, get(list_own_connections)),
-        row(Method::GET, "/api/v1/connections/{connection_id}", get(show_own_connection)),
-        row(Method::DELETE, "/api/v1/connections/{connection_id}", delete(end_own_connection)),
-        row(Method::GET, "/api/v1/recipients/{client_id}/connections", get(list_connections)),
-        row(Method::GET, connection_path, get(show_connection)),
-        row(Method::DELETE, connection_path, delete(end_connection)),
+        route(Method::POST, "/api/v1/recipients", post(create_recipient)),
+        route(Method::GET, "/api/v1/recipients", get(list_recipients)),
+        route(Method::GET, RECIPIENT, get(show_recipient)),
+        route(Method::PUT, RECIPIENT, put(update_recipient)),
+        route(Method::DELETE, RECIPIENT, delete(remove_recipient)),
+        route(Method::POST, "/api/v1/recipients/{client_id}/secret", post(rotate_secret)),
+        route(Method::POST, REQUESTS, post(request_registrations)),
+        route(Method::GET, "/api/v1/recipients/providers/requests", get(list_all_registrations)),
+        route(Method::GET, "/api/v1/recipients/{client_id}/providers/requests", get(list_registrations)),
+        route(Method::GET, "/api/v1/recipients/{client_id}/providers/{provider_id}", get(show_registration)),
+        route(Method::GET, "/api/v1/providers", get(list_providers)),
+        route(Method::GET, "/api/v1/authorize/providers", get(list_own_providers)),
+        route(Method::GET, "/api/v1/providers/{provider_id}", get(show_provider)),
+        route(Method::GET, "/api/v2/providers", get(list_providers_v2)),
+        route(Method::GET, OWN_CONNECTIONS, get(list_own_connections)),
+        route(Method::GET, "/api/v1/connections/{connection_id}", get(show_own_connection)),
+        route(Method::DELETE, "/api/v1/connections/{connection_id}", delete(end_own_connection)),
+        route(Method::GET, "/api/v1/recipients/{client_id}/connections", get(list_connections)),
+        route(Method::GET, CONNECTION, get(show_connection)),
+        route(Method::DELETE, CONNECTION, delete(end_connection)),
     ]
 }
 
-const OWN_CONNECTIONS_PATH: &str = "/api/v1/connections";
-
-/// Declares extractors of who calls: whoever is not gets no further.
+/// Declares extractors that authenticate the caller and reject everyone else.
 macro_rules! caller_extractors {
-    ($($(#[$doc:meta])* $name:ident($type:ty) = |$ctx:ident, $bearer:ident| $who:expr;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident($type:ty) = |$ctx:ident, $bearer:ident| $authenticate:expr;)+) => {$(
         $(#[$doc])*
         struct $name($type);
 
@@ -74,43 +73,65 @@ macro_rules! caller_extractors {
                 let ctx = RequestContext::from_request_parts(parts, app).await.map_err(IntoResponse::into_response)?;
                 let ($ctx, $bearer) = (&ctx, Bearer::from_headers(&parts.headers));
                 let $bearer = $bearer.as_ref();
-                $who.await.map(Self).map_err(|error| refuse_authz(&error))
+                $authenticate.await.map(Self).map_err(|error| render_authz_error(&error))
             }
         }
     )+};
 }
 
 caller_extractors! {
-    /// A partner.
+    /// A partner that is not suspended.
     AsPartner(AuthenticatedPartner) = |ctx, bearer| super::authenticate_partner(ctx, bearer, AccessLevel::Full);
-    /// A partner that looks at connections or ends one, held or not.
+    /// A partner, suspended or not, that reads or ends connections.
     AsEndingPartner(AuthenticatedPartner) = |ctx, bearer| super::authenticate_partner(ctx, bearer, AccessLevel::ReadAndEnd);
-    /// A recipient.
+    /// A recipient that is not suspended.
     AsRecipient(AuthenticatedRecipient) = |ctx, bearer| super::authenticate_recipient(ctx, bearer, AccessLevel::Full);
-    /// A recipient that looks at its connections or ends one, held or not.
+    /// A recipient, suspended or not, that reads or ends connections.
     AsEndingRecipient(AuthenticatedRecipient) = |ctx, bearer| super::authenticate_recipient(ctx, bearer, AccessLevel::ReadAndEnd);
-    /// A partner or a recipient.
-    AsParty(AuthenticatedClientKind) = |ctx, bearer| super::authenticate_client(ctx, bearer);
+    /// A partner or a recipient that is not suspended.
+    AsClient(AuthenticatedClientKind) = |ctx, bearer| super::authenticate_client(ctx, bearer);
 }
 
-async fn create_recipient(
-    State(app): State<App>,
-    ctx: RequestContext,
-    AsPartner(partner): AsPartner,
-    request: Request<Body>,
-) -> Response {
-    match read_members(&app, &ctx, request).await {
-        Ok(members) => {
-            render_result(super::create_recipient(&ctx, &partner, &members).await, |(recipient, secret)| {
-                json(&RecipientBody::from_created(recipient, secret))
-            })
-        }
-        Err(refused) => refused,
+/// A partner that is not suspended, and the body that it sent.
+struct PartnerRequest<B>(AuthenticatedPartner, B);
+
+impl<B: RequestBody> FromRequest<App> for PartnerRequest<B> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request<Body>, app: &App) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        // Before the body is read: only a partner may make the hub buffer one.
+        AsPartner::from_request_parts(&mut parts, app).await?;
+        let ctx =
+            RequestContext::from_request_parts(&mut parts, app).await.map_err(IntoResponse::into_response)?;
+        let bearer = Bearer::from_headers(&parts.headers);
+        let body = BoundedBody::read(app, Request::from_parts(parts, body))
+            .await
+            .map_err(|error| render_body_error(&error))?;
+        // Again, with the current time: the partner may have been suspended, or its token may have expired, while the
+        // body was on its way.
+        let ctx = ctx.refreshed().map_err(|error| render_authz_error(&error.into()))?;
+        let partner = super::authenticate_partner(&ctx, bearer.as_ref(), AccessLevel::Full)
+            .await
+            .map_err(|error| render_authz_error(&error))?;
+        let members = body.json_members().map_err(|error| render_body_error(&error))?;
+        parse_members(members)
+            .map(|body| Self(partner, body))
+            .map_err(|invalid| render_error(&invalid.into()))
     }
 }
 
+async fn create_recipient(
+    ctx: RequestContext,
+    PartnerRequest(partner, body): PartnerRequest<CreateDataRecipientRequest>,
+) -> Response {
+    render(recipients::create(&ctx, &partner, body).await, |(recipient, secret)| {
+        json(&RecipientBody::from_created(recipient, secret))
+    })
+}
+
 async fn list_recipients(ctx: RequestContext, AsPartner(partner): AsPartner) -> Response {
-    render_result(super::list_recipients(&ctx, &partner).await, |recipients| {
+    render(recipients::list(&ctx, &partner).await, |recipients| {
         json(&recipients.iter().map(RecipientBody::for_list).collect::<Vec<_>>())
     })
 }
@@ -120,25 +141,19 @@ async fn show_recipient(
     AsPartner(partner): AsPartner,
     Segment(id): Segment,
 ) -> Response {
-    render_result(super::find_active_recipient(&ctx, &partner, &id).await, |recipient| {
+    render(recipients::find_active(&ctx, &partner, &id).await, |recipient| {
         json(&RecipientBody::from_recipient(recipient))
     })
 }
 
 async fn update_recipient(
-    State(app): State<App>,
     ctx: RequestContext,
-    AsPartner(partner): AsPartner,
     Segment(id): Segment,
-    request: Request<Body>,
+    PartnerRequest(partner, body): PartnerRequest<UpdateDataRecipientRequest>,
 ) -> Response {
-    match read_members(&app, &ctx, request).await {
-        Ok(members) => {
-            let replaced = super::replace_own_redirect_uris(&ctx, &partner, &id, &members).await;
-            render_result(replaced, |recipient| json(&RecipientBody::from_recipient(recipient)))
-        }
-        Err(refused) => refused,
-    }
+    render(recipients::update(&ctx, &partner, &id, body).await, |recipient| {
+        json(&RecipientBody::from_recipient(recipient))
+    })
 }
 
 async fn remove_recipient(
@@ -146,17 +161,11 @@ async fn remove_recipient(
     AsPartner(partner): AsPartner,
     Segment(id): Segment,
 ) -> Response {
-    render_result(super::remove_recipient(&ctx, &partner, &id).await, |()| {
-        StatusCode::NO_CONTENT.into_response()
-    })
+    render(recipients::remove(&ctx, &partner, &id).await, no_content)
 }
 
-async fn regenerate_secret(
-    ctx: RequestContext,
-    AsPartner(partner): AsPartner,
-    Segment(id): Segment,
-) -> Response {
-    render_result(super::regenerate_secret(&ctx, &partner, &id).await, |(client_id, secret)| {
+async fn rotate_secret(ctx: RequestContext, AsPartner(partner): AsPartner, Segment(id): Segment) -> Response {
+    render(recipients::rotate_secret(&ctx, &partner, &id).await, |(client_id, secret)| {
         json(&SecretBody::new(client_id, secret))
     })
 }
@@ -164,18 +173,15 @@ async fn regenerate_secret(
 async fn request_registrations(
     ctx: RequestContext,
     AsPartner(partner): AsPartner,
-    Segments([recipients, providers]): Segments<2>,
+    Segments([recipient_ids, provider_ids]): Segments<2>,
 ) -> Response {
-    render_result(
-        super::registration::request_registrations(&ctx, &partner, &recipients, &providers).await,
-        |all| json(&RegistrationBody::list_from(all)),
-    )
+    render(registrations::request(&ctx, &partner, &recipient_ids, &provider_ids).await, |all| {
+        json(&RegistrationBody::list_from(all))
+    })
 }
 
 async fn list_all_registrations(ctx: RequestContext, AsPartner(partner): AsPartner) -> Response {
-    render_result(super::registration::list_partner_registrations(&ctx, &partner).await, |all| {
-        json(&RegistrationBody::list_from(all))
-    })
+    render(registrations::list_all(&ctx, &partner).await, |all| json(&RegistrationBody::list_from(all)))
 }
 
 async fn list_registrations(
@@ -183,7 +189,7 @@ async fn list_registrations(
     AsPartner(partner): AsPartner,
     Segment(id): Segment,
 ) -> Response {
-    render_result(super::registration::list_recipient_registrations(&ctx, &partner, &id).await, |all| {
+    render(registrations::list_for_recipient(&ctx, &partner, &id).await, |all| {
         json(&RegistrationBody::list_from(all))
     })
 }
@@ -193,69 +199,60 @@ async fn show_registration(
     AsPartner(partner): AsPartner,
     Segments([id, provider]): Segments<2>,
 ) -> Response {
-    render_result(
-        super::registration::find_registration(&ctx, &partner, &id, &provider).await,
-        |registration| json(&RegistrationBody::new(registration)),
-    )
-}
-
-async fn list_providers(ctx: RequestContext, AsParty(party): AsParty) -> Response {
-    render_result(super::provider::list_visible_providers(&ctx, &party).await, |all| {
-        json(&ProviderBody::list_from(all))
+    render(registrations::find(&ctx, &partner, &id, &provider).await, |registration| {
+        json(&RegistrationBody::new(registration))
     })
 }
 
-async fn list_own_providers(ctx: RequestContext, AsRecipient(own): AsRecipient) -> Response {
-    render_result(super::provider::list_active_providers(&ctx, &own).await, |all| {
-        json(&ProviderBody::list_from(all))
-    })
+async fn list_providers(ctx: RequestContext, AsClient(client): AsClient) -> Response {
+    render(providers::list_visible(&ctx, &client).await, |all| json(&ProviderBody::list_from(all)))
+}
+
+async fn list_own_providers(ctx: RequestContext, AsRecipient(recipient): AsRecipient) -> Response {
+    render(providers::list_active(&ctx, &recipient).await, |all| json(&ProviderBody::list_from(all)))
 }
 
 async fn show_provider(ctx: RequestContext, AsPartner(_): AsPartner, Segment(id): Segment) -> Response {
-    render_result(super::provider::find_provider(&ctx, &id).await, |provider| {
-        json(&ProviderDetailBody::new(provider))
-    })
+    render(providers::find(&ctx, &id).await, |provider| json(&ProviderDetailBody::new(provider)))
 }
 
 async fn list_providers_v2(
     ctx: RequestContext,
-    AsParty(party): AsParty,
+    AsClient(client): AsClient,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());
-    render_result(super::provider::list_providers_v2(&ctx, &party, &query).await, |all| {
-        json(&ProviderV2Body::list_from(all))
-    })
+    render(providers::list_v2(&ctx, &client, &query).await, |all| json(&ProviderV2Body::list_from(all)))
 }
 
 async fn list_own_connections(
     ctx: RequestContext,
-    AsEndingRecipient(own): AsEndingRecipient,
+    AsEndingRecipient(recipient): AsEndingRecipient,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());
-    render_result(super::connection::list(&ctx, own.id(), OWN_CONNECTIONS_PATH, &query).await, |page| {
+    render(connections::list(&ctx, recipient.id(), OWN_CONNECTIONS, &query).await, |page| {
         json(&ConnectionsBody::new(page))
     })
 }
 
 async fn show_own_connection(
     ctx: RequestContext,
-    AsEndingRecipient(own): AsEndingRecipient,
+    AsEndingRecipient(recipient): AsEndingRecipient,
     Segment(id): Segment,
 ) -> Response {
-    render_result(super::connection::find_connection(&ctx, own.id(), &id).await, |found| {
-        json(&ConnectionBody::new(found))
+    render(connections::find(&ctx, recipient.id(), &id).await, |connection| {
+        json(&ConnectionBody::new(connection))
     })
 }
 
 async fn end_own_connection(
     ctx: RequestContext,
-    AsEndingRecipient(own): AsEndingRecipient,
+    AsEndingRecipient(recipient): AsEndingRecipient,
     Segment(id): Segment,
 ) -> Response {
-    let ended = super::connection::end(&ctx, own.id(), &id, EndCause::Recipient, own.actor()).await;
-    render_result(ended, |()| StatusCode::NO_CONTENT.into_response())
+    let (cause, actor) = (EndCause::Recipient, recipient.actor());
+    render(connections::end(&ctx, recipient.id(), &id, cause, actor).await, no_content)
 }
 
 async fn list_connections(
@@ -265,8 +262,9 @@ async fn list_connections(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());
-    let page = super::connection::list_recipient_connections(&ctx, &partner, &client_id, &query).await;
-    render_result(page, |page| json(&ConnectionsBody::new(page)))
+    render(connections::list_for_partner(&ctx, &partner, &client_id, &query).await, |page| {
+        json(&ConnectionsBody::new(page))
+    })
 }
 
 async fn show_connection(
@@ -274,8 +272,9 @@ async fn show_connection(
     AsEndingPartner(partner): AsEndingPartner,
     Segments([client_id, id]): Segments<2>,
 ) -> Response {
-    let connection = super::connection::find_recipient_connection(&ctx, &partner, &client_id, &id).await;
-    render_result(connection, |found| json(&ConnectionBody::new(found)))
+    render(connections::find_for_partner(&ctx, &partner, &client_id, &id).await, |connection| {
+        json(&ConnectionBody::new(connection))
+    })
 }
 
 async fn end_connection(
@@ -283,53 +282,39 @@ async fn end_connection(
     AsEndingPartner(partner): AsEndingPartner,
     Segments([client_id, id]): Segments<2>,
 ) -> Response {
-    let ended = super::connection::end_recipient_connection(&ctx, &partner, &client_id, &id).await;
-    render_result(ended, |()| StatusCode::NO_CONTENT.into_response())
-}
-
-/// The members of a partner's JSON object, or the answer that says no. A partner that was held, or whose token has
-/// ended, while the body was on its way does nothing with it.
-async fn read_members(
-    app: &App,
-    ctx: &RequestContext,
-    request: Request<Body>,
-) -> Result<JsonMembers, Response> {
-    let bearer = Bearer::from_headers(request.headers());
-    let body = BoundedBody::read(app, request).await.map_err(|error| render_body_error(&error))?;
-    let fresh_ctx = ctx.refreshed().map_err(|unfit| refuse_authz(&unfit.into()))?;
-    super::authenticate_partner(&fresh_ctx, bearer.as_ref(), AccessLevel::Full)
-        .await
-        .map_err(|error| refuse_authz(&error))?;
-    let members = body.json_members().map_err(|error| render_body_error(&error))?;
-    JsonMembers::new(members).map_err(|invalid| error_response(&invalid.into()))
+    render(connections::end_for_partner(&ctx, &partner, &client_id, &id).await, no_content)
 }
 
 fn json<T: Serialize>(body: &T) -> Response {
     Json(body).into_response()
 }
 
-fn render_result<T>(result: Result<T, ManageError>, show: impl FnOnce(&T) -> Response) -> Response {
+fn no_content(&(): &()) -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
+
+fn render<T>(result: Result<T, PartnerApiError>, to_response: impl FnOnce(&T) -> Response) -> Response {
     match result {
-        Ok(done) => show(&done),
-        Err(error) => error_response(&error),
+        Ok(value) => to_response(&value),
+        Err(error) => render_error(&error),
     }
 }
 
-fn error_response(error: &ManageError) -> Response {
+fn render_error(error: &PartnerApiError) -> Response {
     let (status, error) = match error {
-        ManageError::Authz(error) => return refuse_authz(error),
-        ManageError::Invalid(invalid) => {
+        PartnerApiError::Authz(error) => return render_authz_error(error),
+        PartnerApiError::Invalid(invalid) => {
             (StatusCode::BAD_REQUEST, OAuthError::with_description(OAuthCode::InvalidRequest, invalid))
         }
-        ManageError::Pairs(pairs) => {
+        PartnerApiError::Pairs(pairs) => {
             let (status, body) = RejectedPairsBody::new(pairs);
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
             return (status, Json(body)).into_response();
         }
-        ManageError::NotFound(what) => {
-            (StatusCode::NOT_FOUND, OAuthError::new(OAuthCode::InvalidRequest, what))
+        PartnerApiError::NotFound(message) => {
+            (StatusCode::NOT_FOUND, OAuthError::new(OAuthCode::InvalidRequest, message))
         }
     };
-    tracing::info!(%error, "refused");
+    tracing::info!(%error, "request rejected");
     render_oauth_error(status, &error)
 }

@@ -1,9 +1,9 @@
-//! What a provider can deliver through its connector, field by field: read off the types that answers are made of,
-//! narrowed by the filter that answers go through.
+//! The FDX fields that a provider can deliver. They are derived from samples of the FDX types, which pass through the
+//! same consent filter as responses, so that the inventory cannot differ from what is served.
 
 use std::collections::BTreeSet;
 
-use domain::model::provider::{AccountType, ProviderSettings};
+use domain::model::provider::ProviderSettings;
 use domain::scope::DataOperation;
 use fdx::sample::complete_values;
 use fdx::{
@@ -14,9 +14,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::fdx_api::filter::{filter_customer, remove_unconsented_fields};
+use crate::fdx_api::{filter_customer, remove_unconsented_fields};
 
-/// Dotted paths of FDX by what they are read with.
+/// The dotted paths of FDX fields, by the operation that reads them.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Inventory {
     account: BTreeSet<String>,
@@ -27,7 +27,7 @@ pub(crate) struct Inventory {
     transactions: BTreeSet<String>,
 }
 
-/// What a provider of these settings delivers.
+/// Returns the fields that a provider with these settings can deliver.
 pub(super) fn build_inventory(settings: &ProviderSettings) -> Inventory {
     let clusters = settings.clusters();
     let has = |operation: DataOperation| operation.is_allowed_by(clusters);
@@ -69,7 +69,7 @@ pub(super) fn build_inventory(settings: &ProviderSettings) -> Inventory {
 fn offers_account(settings: &ProviderSettings, account: &impl Serialize) -> bool {
     let value = serde_json::to_value(account).unwrap_or_default();
     let key = value.as_object().and_then(|object| object.keys().next());
-    key.and_then(|key| AccountType::from_word(key)).is_some_and(|kind| settings.has_account_type(kind))
+    key.and_then(|key| key.parse().ok()).is_some_and(|kind| settings.has_account_type(kind))
 }
 
 fn single_account_page(account: Account) -> Accounts {
@@ -77,7 +77,7 @@ fn single_account_page(account: Account) -> Accounts {
     Accounts { page, links, accounts: vec![account] }
 }
 
-/// What a page of ours says of the next one.
+/// Returns the paging members of a page that another one follows.
 fn sample_paging() -> (PageMetadata, PageLinks) {
     let text = || Some(String::new());
     let next = HateoasLink { href: text(), action: text(), description: text(), ..HateoasLink::default() };

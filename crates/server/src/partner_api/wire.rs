@@ -1,4 +1,4 @@
-//! What management answers with: the documented names, in the documented order.
+//! The response bodies of the partner API: the members that Flinks documents, in the documented order.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,21 +15,20 @@ use serde::Serialize;
 use store::command::{PairRejection, RejectedPair};
 use store::query::{NamedRegistration, RecipientConnection};
 
-use super::connection::ConnectionsPage;
+use super::connections::ConnectionsPage;
 use super::inventory::{Inventory, build_inventory};
-use super::registration::{rejection_message, v1_status};
+use super::registrations::{rejection_message, v1_status};
 use crate::response::{EnumValue, Time};
 
-/// A recipient. What it does not say of itself is absent; `contacts` is always there.
+/// A data recipient. Members without a value are absent, except `contacts`.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DataRecipient")]
 pub(crate) struct RecipientBody<'a> {
-    /// The id of the data recipient.
     client_id: &'a str,
-    /// Its secret. It is shown when it is made, and never again.
+    /// The secret. It is returned only once, when it is created.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret: Option<&'a str>,
-    /// Its name, exactly as customers see it.
+    /// The name, exactly as customers see it.
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "uri"))]
@@ -49,20 +48,20 @@ pub(crate) struct RecipientBody<'a> {
     #[schemars(with = "Option<Vec<String>>")]
     redirect_uris: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// The most that it may ask for: words that spaces part.
+    /// The data clusters that it may request, space-delimited.
     scope: Option<String>,
-    /// Whom to write to.
+    /// The contact persons.
     contacts: Vec<Contact<'a>>,
 }
 
 #[derive(Serialize, JsonSchema)]
 struct Contact<'a> {
-    /// An e-mail address.
+    /// The e-mail address.
     email: &'a str,
 }
 
 impl<'a> RecipientBody<'a> {
-    /// As it stands in a list: without scope and redirect URIs.
+    /// Returns the short form of lists, without scope and redirect URIs.
     pub(super) fn for_list(recipient: &'a Recipient) -> Self {
         let Recipient { client, client_profile: about } = recipient;
         Self {
@@ -80,7 +79,7 @@ impl<'a> RecipientBody<'a> {
         }
     }
 
-    /// Whole, without its secret.
+    /// Returns every member except the secret.
     pub(super) fn from_recipient(recipient: &'a Recipient) -> Self {
         let client = &recipient.client;
         Self {
@@ -90,18 +89,18 @@ impl<'a> RecipientBody<'a> {
         }
     }
 
-    /// Whole, once, with its secret.
+    /// Returns every member, with the secret: only in the response that creates the recipient.
     pub(super) fn from_created(recipient: &'a Recipient, secret: &'a Secret<String>) -> Self {
         Self { client_secret: Some(secret.expose()), ..Self::from_recipient(recipient) }
     }
 }
 
-/// A fresh secret.
+/// A new secret of a client.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Secret")]
 pub(crate) struct SecretBody<'a> {
     client_id: &'a str,
-    /// It is shown now, and never again. The former one is void.
+    /// The secret. It is returned only once; the previous one is invalid.
     client_secret: &'a str,
 }
 
@@ -111,7 +110,7 @@ impl<'a> SecretBody<'a> {
     }
 }
 
-/// A registration. The documentation knows three words for its state; `CLIENT_SUSPENDED`, `REJECTED` and `reason` are ours.
+/// A registration. Flinks documents three states; `SUSPENDED`, `REJECTED` and `reason` are additions of this hub.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Registration")]
 pub(crate) struct RegistrationBody<'a> {
@@ -120,14 +119,14 @@ pub(crate) struct RegistrationBody<'a> {
     #[schemars(with = "u32")]
     provider_id: ProviderId,
     provider_name: &'a str,
-    /// The provider's country.
+    /// The country of the provider.
     country: &'a str,
     #[schemars(extend("enum" = ["PENDING_APPROVAL", "PENDING_ACTIVATION", "ACTIVE", "SUSPENDED", "REJECTED"]))]
     registration_status: String,
-    /// When it was requested, with seven digits of a second.
+    /// The time of the request, with seven digits of a second.
     #[schemars(extend("format" = "date-time"))]
     requested_on: String,
-    /// Why it was turned down or is held.
+    /// The reason of a rejection or suspension.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
@@ -152,15 +151,15 @@ impl<'a> RegistrationBody<'a> {
     }
 }
 
-/// The documented error of a request for registrations, and each pair that is in its way beside it.
+/// The error of a request for registrations, with the rejected pairs.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "PairsInTheWay")]
 pub(crate) struct RejectedPairsBody<'a> {
     #[schemars(extend("enum" = ["invalid_request"]))]
     error: &'static str,
-    /// The first pair that is in the way, and how many there are.
+    /// The message of the first rejected pair, and the number of rejected pairs.
     error_description: Cow<'static, str>,
-    /// Each pair that is in the way.
+    /// The rejected pairs.
     pairs: Vec<RejectedPairBody<'a>>,
 }
 
@@ -174,7 +173,7 @@ struct RejectedPairBody<'a> {
 }
 
 impl<'a> RejectedPairsBody<'a> {
-    /// With the status of the worst pair: what is not there, what is wrong, what is there already.
+    /// Returns the body, and the status of the worst pair: unknown (404), then invalid (400), then duplicate (409).
     pub(super) fn new(pairs: &'a [RejectedPair]) -> (u16, Self) {
         let status = |pair: &RejectedPair| match pair.reason {
             PairRejection::RecipientNotFound => 404,
@@ -188,7 +187,7 @@ impl<'a> RejectedPairsBody<'a> {
         let message = format_args!("{first} (bad pairs: {})", pairs.len());
         let OAuthError { code, description } =
             OAuthError::with_description(OAuthCode::InvalidRequest, message);
-        tracing::info!(error = %description, "refused");
+        tracing::info!(error = %description, "request rejected");
         let to_body = |pair: &'a RejectedPair| RejectedPairBody {
             client_id: pair.client_id.as_str(),
             provider_id: pair.provider_id,
@@ -199,7 +198,7 @@ impl<'a> RejectedPairsBody<'a> {
     }
 }
 
-/// A provider in a list of the first version.
+/// A provider in version 1 of the API.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DataProvider")]
 pub(crate) struct ProviderBody<'a> {
@@ -220,26 +219,26 @@ impl<'a> ProviderBody<'a> {
     }
 }
 
-/// A provider in the list of the second version. Truth is a text there.
+/// A provider in version 2 of the API, which writes booleans as strings.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DataProviderOfV2")]
 pub(crate) struct ProviderV2Body<'a> {
     #[serde(flatten)]
     provider: ProviderBody<'a>,
-    /// What it can deliver, as scope words.
+    /// The data clusters that the provider offers.
     scopes: Vec<&'static str>,
-    /// Where the caller's registration with it stands.
+    /// The state of the caller's registration with the provider.
     #[schemars(extend("enum" = ["Available", "PendingActivation", "Activated", "Suspended"]))]
     status: &'static str,
     #[serde(rename = "connectorName")]
     connector_name: &'static str,
     #[serde(rename = "availableAccountTypes")]
-    /// Which kinds of account it has: `true` and `false` are texts.
+    /// The account types that the provider offers; `true` and `false` are strings.
     #[schemars(extend("additionalProperties" = {"type": "string", "enum": ["true", "false"]}))]
     available_account_types: BTreeMap<String, &'static str>,
 }
 
-/// The connector that every provider is reached through.
+/// The only connector of this hub.
 const CONNECTOR: &str = "fdx";
 
 impl<'a> ProviderV2Body<'a> {
@@ -260,17 +259,17 @@ impl<'a> ProviderV2Body<'a> {
     }
 }
 
-/// A provider with all that it delivers.
+/// A provider with every documented field.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DataProviderDetails")]
 pub(crate) struct ProviderDetailBody<'a> {
     #[serde(flatten)]
     provider: ProviderBody<'a>,
-    /// Its site.
+    /// The website of the provider.
     provider_url: Option<&'a str>,
-    /// What it can deliver, as scope words.
+    /// The data clusters that the provider offers.
     scopes: Vec<&'static str>,
-    /// What it can deliver, field by field.
+    /// The FDX fields that the provider can deliver.
     data_inventory: Inventory,
 }
 
@@ -290,7 +289,7 @@ fn scopes(provider: &Provider) -> Vec<&'static str> {
     provider.settings.clusters().iter().map(DataCluster::as_str).collect()
 }
 
-/// A connection. What is only known of an end is absent before it.
+/// A connection. The members about its end are absent while it is active.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Connection")]
 pub(crate) struct ConnectionBody<'a> {
@@ -299,7 +298,7 @@ pub(crate) struct ConnectionBody<'a> {
     #[schemars(with = "u32")]
     provider_id: ProviderId,
     state: EnumValue<ConnectionStatus>,
-    /// What the customer consented to: words that spaces part.
+    /// The data clusters of the consent, space-delimited.
     scope: String,
     created_at: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -308,13 +307,13 @@ pub(crate) struct ConnectionBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// Why it has ended.
+    /// The reason of the end.
     cause: Option<EnumValue<EndCause>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// What the provider knows of the end.
+    /// The progress of the revocation at the provider.
     provider_revocation: Option<EnumValue<UpstreamRevocation>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// What the recipient knows of the end.
+    /// The progress of the notification of the recipient.
     recipient_notification: Option<&'a str>,
 }
 
@@ -338,7 +337,7 @@ impl<'a> ConnectionBody<'a> {
     }
 }
 
-/// A page of connections, in the form of the data face.
+/// A page of connections, in the form of FDX lists.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Connections")]
 pub(crate) struct ConnectionsBody<'a> {

@@ -1,4 +1,6 @@
-//! A stream that breaks off when nothing moves on it: who is silent, or does not read, holds no connection.
+//! A stream that fails when no byte is sent or received for too long.
+//!
+//! A client that sends nothing, or does not read its response, would otherwise occupy a connection indefinitely.
 
 use std::future::Future;
 use std::io;
@@ -11,53 +13,57 @@ use tokio::time::{Instant, Sleep};
 
 use crate::config::ServerSection;
 
-/// So many bytes tell the versions of HTTP apart (RFC 9113 §3.4). hyper waits for them without a limit of its own.
+/// The number of bytes that distinguish HTTP/2 from HTTP/1.1 (RFC 9113, section 3.4). hyper waits for them without a
+/// timeout.
 const HTTP2_PREFACE_LEN: usize = 24;
 
-/// A stream with a limit on the time in which no byte goes either way.
+/// A stream with a limit on the time between two bytes, in either direction.
 pub(super) struct IdleTimeoutStream<S> {
     stream: S,
-    /// The most that may pass between two bytes.
     idle: Duration,
-    /// Bytes heard so far, up to [`HTTP2_PREFACE_LEN`].
+    /// The number of bytes received, counted up to [`HTTP2_PREFACE_LEN`].
     bytes_read: usize,
-    until: Pin<Box<Sleep>>,
+    deadline: Pin<Box<Sleep>>,
 }
 
 impl<S> IdleTimeoutStream<S> {
-    /// The first bytes must come as fast as a header; after that something must move now and then.
+    /// Wraps a stream. The first bytes must arrive within the header timeout, later ones within the idle timeout.
     pub(super) fn new(stream: S, section: &ServerSection) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "the limit itself; it is never waited for alone")]
-        let until = Box::pin(tokio::time::sleep(section.header_timeout.duration()));
-        Self { stream, idle: section.idle_timeout.duration(), bytes_read: 0, until }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the timeout itself; it is only polled together with the stream"
+        )]
+        let deadline = Box::pin(tokio::time::sleep(section.header_timeout.duration()));
+        Self { stream, idle: section.idle_timeout.duration(), bytes_read: 0, deadline }
     }
 
-    /// Bytes have moved.
+    /// Extends the deadline after bytes were sent or received.
     fn record_progress(&mut self) {
+        // Until the preface is complete, the deadline is fixed: a client must not extend it byte by byte.
         if self.bytes_read >= HTTP2_PREFACE_LEN {
-            let until = self.until.deadline().max(Instant::now() + self.idle);
-            self.until.as_mut().reset(until);
+            let deadline = self.deadline.deadline().max(Instant::now() + self.idle);
+            self.deadline.as_mut().reset(deadline);
         }
     }
 
-    /// Nothing moves now: an error if that lasts too long already.
+    /// Returns an error if the deadline has passed. Called when the stream is not ready.
     fn poll_idle_timeout<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        ready!(self.until.as_mut().poll(context));
+        ready!(self.deadline.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn finish_write(
         &mut self,
-        wrote: Poll<io::Result<usize>>,
+        written: Poll<io::Result<usize>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        match wrote {
+        match written {
             Poll::Pending => self.poll_idle_timeout(cx),
             Poll::Ready(Ok(bytes)) if bytes > 0 => {
                 self.record_progress();
-                wrote
+                written
             }
-            Poll::Ready(_) => wrote,
+            Poll::Ready(_) => written,
         }
     }
 }
@@ -84,8 +90,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeoutStream<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for IdleTimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.finish_write(wrote, cx)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.finish_write(written, cx)
     }
 
     fn poll_write_vectored(
@@ -93,8 +99,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for IdleTimeoutStream<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.finish_write(wrote, cx)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.finish_write(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,4 +1,4 @@
-//! The accept loop: a half-sent header, a silent peer, one that does not read and a crowd are all bounded.
+//! The accept loop. It limits the number of connections, the time for a header and the time without traffic.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -21,21 +21,21 @@ use super::idle_timeout::IdleTimeoutStream;
 use crate::config::ServerSection;
 use crate::http::RemotePeer;
 
-/// How a listener stopped.
+/// The result of a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShutdownOutcome {
-    /// Every request that had begun was answered.
+    /// Every request in progress was completed.
     Completed,
-    /// Some took longer than the grace that they were given.
+    /// Some requests were aborted after the grace period.
     GraceExceeded,
 }
 
-/// What connections come from, and who is at their other end.
+/// A source of connections.
 pub trait Listener: Send + Sync + 'static {
-    /// A connection.
+    /// The type of a connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// Waits for the next one.
+    /// Waits for the next connection and returns it with its peer.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, RemotePeer)>> + Send;
 }
 
@@ -44,12 +44,13 @@ impl Listener for TcpListener {
 
     async fn accept(&self) -> io::Result<(TcpStream, RemotePeer)> {
         let (stream, address) = Self::accept(self).await?;
+        // A small response must not wait until earlier packets are acknowledged (Nagle's algorithm).
         let _ = stream.set_nodelay(true);
         Ok((stream, RemotePeer::from_address(address.ip())))
     }
 }
 
-/// Serves until `stop`, then lets what is under way finish.
+/// Serves until `stop`, then waits for the requests in progress, up to the grace period.
 pub async fn serve<L, S>(
     listener: L,
     service: S,
@@ -64,14 +65,15 @@ where
         + 'static,
 {
     let builder = Arc::new(build_connection_builder(section));
-    let open = Arc::new(Semaphore::new(section.connections));
+    let connection_limit = Arc::new(Semaphore::new(section.connections));
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
+            // Under load a connection is always ready; `stop` must win.
             biased;
             () = &mut stop => break,
-            accepted = accept(&listener, &open) => accepted,
+            accepted = accept(&listener, &connection_limit) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
         let service = service.clone().map_request(move |request: http::Request<hyper::body::Incoming>| {
@@ -83,11 +85,12 @@ where
         let connection = builder.serve_connection(stream, TowerToHyperService::new(service)).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            // A peer that breaks off is no event of ours.
+            // Errors here are aborted connections, which any client can cause: they are not worth a log line.
             let _ = connection.await;
             drop(permit);
         });
     }
+    // New connections are refused immediately instead of waiting for a process that is about to exit.
     drop(listener);
     match tokio::time::timeout(section.shutdown_grace.duration(), graceful.shutdown()).await {
         Ok(()) => ShutdownOutcome::Completed,
@@ -97,40 +100,43 @@ where
 
 async fn accept<L: Listener>(
     listener: &L,
-    open: &Arc<Semaphore>,
+    connection_limit: &Arc<Semaphore>,
 ) -> Option<(L::Stream, RemotePeer, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(open).acquire_owned().await.ok()?;
+    // The permit comes first: connections above the limit wait in the backlog of the kernel, and cost us nothing.
+    let permit = Arc::clone(connection_limit).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => Some((stream, peer, permit)),
         Err(error) => {
-            tracing::warn!(%error, "a connection was not accepted");
+            tracing::warn!(%error, "failed to accept a connection");
             pause_after_accept_error(&error).await;
             None
         }
     }
 }
 
-/// Out of file descriptors: a moment without accepting, so that the loop does not spin.
+/// Pauses after an error of the system, such as no free file descriptor, so that the accept loop does not spin.
 async fn pause_after_accept_error(error: &io::Error) {
-    let peer = matches!(
+    // These errors concern one connection. The next one may succeed immediately.
+    let is_peer_error = matches!(
         error.kind(),
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
     );
-    if !peer {
-        #[expect(clippy::disallowed_methods, reason = "back-off of the accept loop itself")]
+    if !is_peer_error {
+        #[expect(clippy::disallowed_methods, reason = "back-off of the accept loop")]
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
 fn build_connection_builder(section: &ServerSection) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
+    // The bounds are far above real requests, and keep the memory of a connection small.
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(section.header_timeout.duration())
         .max_buf_size(32 * 1024)
         .max_headers(64);
-    // No pings of ours: an answer to them would keep a connection open that nobody uses.
+    // No keep-alive pings: the acknowledgements count as traffic and would defeat the idle timeout.
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(100);
     builder
 }

@@ -1,4 +1,4 @@
-//! A node: listeners, workers, and a clean end.
+//! A node: the listeners and workers of one process.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ use crate::http::Route;
 use crate::jobs;
 use crate::router::{admin_routes, build_service, public_routes};
 
-/// What a node listens on; each is bound already.
+/// The listeners of a node. They are bound before the node starts, so that an occupied port is an error at startup.
 pub struct BoundListeners {
     /// For customers, recipients and partners.
     pub public: TcpListener,
@@ -22,56 +22,56 @@ pub struct BoundListeners {
     pub admin: TcpListener,
     /// For operators on this machine.
     pub local: Option<LocalSocket>,
-    /// For the platform.
+    /// For probes of the platform.
     pub probes: TcpListener,
 }
 
-/// A hub that serves.
+/// A running hub.
 pub struct Node {
-    /// Where the public listener is.
+    /// The address of the public listener.
     pub address: SocketAddr,
-    /// Where the operators' listener is.
+    /// The address of the admin listener.
     pub admin: SocketAddr,
-    /// Where the probes are.
+    /// The address of the probe listener.
     pub probes: SocketAddr,
     stop: watch::Sender<bool>,
     public: JoinHandle<ShutdownOutcome>,
-    others: JoinSet<ShutdownOutcome>,
+    other_listeners: JoinSet<ShutdownOutcome>,
     workers: JoinSet<()>,
 }
 
 impl Node {
-    /// Serves on listeners that are bound already.
+    /// Starts serving, and starts the workers for background jobs.
     pub fn start(app: &App, listeners: BoundListeners) -> std::io::Result<Self> {
         let BoundListeners { public, admin, local, probes } = listeners;
         let (stop, stopped) = watch::channel(false);
         let (address, admin_address, probe_address) =
             (public.local_addr()?, admin.local_addr()?, probes.local_addr()?);
-        let mut others = JoinSet::new();
-        others.spawn(listen(app, admin, admin_routes(), &stopped));
-        others.spawn(listen(app, probes, routes(), &stopped));
+        let mut other_listeners = JoinSet::new();
+        other_listeners.spawn(listen(app, admin, admin_routes(), &stopped));
+        other_listeners.spawn(listen(app, probes, routes(), &stopped));
         if let Some(local) = local {
-            others.spawn(listen(app, local, admin_routes(), &stopped));
+            other_listeners.spawn(listen(app, local, admin_routes(), &stopped));
         }
         Ok(Self {
             address,
             admin: admin_address,
             probes: probe_address,
             public: tokio::spawn(listen(app, public, public_routes(), &stopped)),
-            others,
+            other_listeners,
             workers: jobs::start(app, &stopped),
             stop,
         })
     }
 
-    /// Stops accepting, lets requests under way finish within the grace, and jobs after what they have in hand,
-    /// which the upstream timeouts bound.
+    /// Stops the node: requests finish within the grace period, workers finish their current job.
     pub async fn stop(mut self) -> ShutdownOutcome {
         let _ = self.stop.send(true);
-        let served = self.public.await.unwrap_or(ShutdownOutcome::GraceExceeded);
-        while self.others.join_next().await.is_some() {}
+        let outcome = self.public.await.unwrap_or(ShutdownOutcome::GraceExceeded);
+        while self.other_listeners.join_next().await.is_some() {}
+        // No timeout is needed: the timeouts of calls to providers bound the duration of a job.
         while self.workers.join_next().await.is_some() {}
-        served
+        outcome
     }
 }
 

@@ -1,4 +1,4 @@
-//! Probes for the platform: alive, ready, measured.
+//! Probes for the platform: liveness, readiness and metrics.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::http::{ApiSurface, Route};
 use crate::jobs;
 
-/// The routes of the probes' own listener.
+/// Returns the routes of the probe listener.
 pub fn routes() -> Vec<Route> {
     vec![
         Route::new(ApiSurface::Probe, Method::GET, "/livez", get(show_liveness)),
@@ -21,6 +21,7 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
+/// Reports that the process runs. Nothing else is checked: a restart does not repair a database.
 async fn show_liveness() -> &'static str {
     "ok"
 }
@@ -34,6 +35,7 @@ async fn show_readiness(State(app): State<App>) -> Response {
 }
 
 async fn show_metrics(State(app): State<App>) -> Response {
+    // The job gauges are read from the store. If it fails, the other metrics are still needed.
     if let Ok(ctx) = jobs::new_job_context(&app, "probe") {
         let _ = jobs::update_job_gauges(&ctx).await;
     }

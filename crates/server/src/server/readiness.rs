@@ -1,41 +1,42 @@
-//! Whether a request could be decided now.
+//! The readiness check: everything that a request needs.
 
 use store::SCHEMA_VERSION;
 use store::query::{GetMetadata, GetSchemaVersion};
 
 use crate::app::App;
 
-/// The mark that names the key file of a store.
+/// The name of the metadata entry with the fingerprint of the store's key file.
 pub const KEYS_METADATA_NAME: &str = "keys";
 
-/// What readiness rests on, as it is at this moment.
+/// The result of the readiness check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each check holds or does not, by itself")]
+#[expect(clippy::struct_excessive_bools, reason = "independent checks, each reported by name")]
 pub struct Readiness {
-    /// The store answers.
+    /// The store can be read.
     pub store: bool,
-    /// It has the schema that this program needs.
+    /// The store has the schema of this program or a newer one.
     pub schema: bool,
-    /// It belongs to this key file.
+    /// The store belongs to this key file.
     pub keys: bool,
-    /// The time is known well enough.
+    /// The offset to the database's clock is known and small.
     pub clock: bool,
 }
 
 impl Readiness {
-    /// Looks.
+    /// Performs all checks.
     pub async fn check(app: &App) -> Self {
         let version = app.store().query(&GetSchemaVersion).await;
         let fingerprint = app.store().query(&GetMetadata { name: KEYS_METADATA_NAME }).await;
         Self {
             store: version.is_ok(),
+            // A newer schema is accepted: during an upgrade the next version migrates the store first.
             schema: version.is_ok_and(|version| version >= SCHEMA_VERSION),
-            keys: fingerprint.is_ok_and(|mark| mark.as_deref() == Some(&app.vault().fingerprint())),
+            keys: fingerprint.is_ok_and(|stored| stored.as_deref() == Some(&app.vault().fingerprint())),
             clock: app.now().is_ok(),
         }
     }
 
-    /// Whether all of it holds.
+    /// Returns whether every check passed.
     pub const fn is_ready(self) -> bool {
         self.store && self.schema && self.keys && self.clock
     }

@@ -1,4 +1,4 @@
-//! The key file: the roots that everything secret hangs from. It is never in the database.
+//! The key file: the root keys from which all other keys are derived. It is never stored in the database.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -15,9 +15,11 @@ use zeroize::Zeroize;
 
 use super::DataKey;
 
-/// The roots: `base`, from which keys are derived by name, and those that wrap connections' keys.
+/// The root keys.
 pub struct KeyFile {
+    /// The root from which keys are derived by label.
     base: Secret<[u8; 32]>,
+    /// The roots that wrap the data keys of connections, by id. The one with the highest id wraps new data keys.
     wrapping_keys: BTreeMap<u32, DataKey>,
 }
 
@@ -29,27 +31,29 @@ struct KeyFileContent {
     wrap: BTreeMap<String, String>,
 }
 
-/// Why a key file cannot be used. No variant shows its content.
+/// The reason why a key file cannot be used. No message contains keys.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// It cannot be read or written.
+    /// The file cannot be read or written.
     #[error("key file {path}: {source}")]
     Io {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What happened.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Others can read it.
-    #[error("key file {0}: its mode is {1:o}, and must be 600: others on this machine could read it")]
+    /// Other users can read the file.
+    #[error("key file {0}: mode {1:o} lets other users of this machine access it: expected 600 (chmod 600)")]
     ReadableByOthers(PathBuf, u32),
-    /// It is not a key file.
-    #[error("key file {0}: expected `base` and `wrap.<n>`, each 32 bytes in base64")]
+    /// The content is not that of a key file.
+    #[error(
+        "key file {0}: expected `base` and `wrap.<n>`, each 32 bytes in base64: restore the file from a backup"
+    )]
     Malformed(PathBuf),
 }
 
 impl KeyFile {
-    /// Reads the file, or makes it with fresh roots and mode 0600.
+    /// Reads the file. If it does not exist, creates it first, with new roots and mode 0600.
     pub fn open_or_create(
         path: &Path,
         random: impl Fn() -> io::Result<[u8; 32]>,
@@ -60,71 +64,74 @@ impl KeyFile {
         Self::open(path)
     }
 
-    /// Reads the file.
+    /// Reads the file. Access for other users is an error.
     pub fn open(path: &Path) -> Result<Self, KeyFileError> {
-        let io = |source| KeyFileError::Io { path: path.into(), source };
-        let mode = std::fs::metadata(path).map_err(io)?.permissions().mode() & 0o777;
+        let io_error = |source| KeyFileError::Io { path: path.into(), source };
+        let mode = std::fs::metadata(path).map_err(io_error)?.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(KeyFileError::ReadableByOthers(path.into(), mode));
         }
-        let mut text = std::fs::read_to_string(path).map_err(io)?;
-        let read = Self::parse(&text);
+        let mut text = std::fs::read_to_string(path).map_err(io_error)?;
+        let keys = Self::parse(&text);
         text.zeroize();
-        read.ok_or_else(|| KeyFileError::Malformed(path.into()))
+        keys.ok_or_else(|| KeyFileError::Malformed(path.into()))
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let mut written: KeyFileContent = toml::from_str(text).ok()?;
-        let base = decode_root(&written.base);
-        let wraps: Option<BTreeMap<u32, DataKey>> = written
+        let mut content: KeyFileContent = toml::from_str(text).ok()?;
+        let base = decode_root(&content.base);
+        let wrapping_keys: Option<BTreeMap<u32, DataKey>> = content
             .wrap
             .iter()
             .map(|(id, key)| Some((id.parse().ok()?, DataKey::new(decode_root(key)?))))
             .collect();
-        written.zeroize();
-        Some(Self { base: base?, wrapping_keys: wraps.filter(|w| !w.is_empty())? })
+        content.zeroize();
+        Some(Self { base: base?, wrapping_keys: wrapping_keys.filter(|keys| !keys.is_empty())? })
     }
 
     fn create(path: &Path, random: impl Fn() -> io::Result<[u8; 32]>) -> io::Result<()> {
         if let Some(folder) = path.parent() {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
-        let fresh = || Ok::<_, io::Error>(STANDARD.encode(random()?));
-        let written = KeyFileContent { base: fresh()?, wrap: BTreeMap::from([("1".to_owned(), fresh()?)]) };
-        let mut text = toml::to_string(&written).map_err(io::Error::other)?;
+        let new_root = || Ok::<_, io::Error>(STANDARD.encode(random()?));
+        let content =
+            KeyFileContent { base: new_root()?, wrap: BTreeMap::from([("1".to_owned(), new_root()?)]) };
+        let mut text = toml::to_string(&content).map_err(io::Error::other)?;
+        // `create_new`: two processes that start concurrently must not overwrite each other's keys.
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(text.as_bytes())?;
         text.zeroize();
         file.sync_all()?;
-        // The name too must survive a power cut.
+        // The directory entry must survive a power failure too: data sealed with lost keys cannot be recovered.
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         std::fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
     }
 
-    /// The key of a name (HKDF-SHA-256 from `base`).
+    /// Derives the key of a label (HKDF-SHA-256, RFC 5869).
     pub fn derive(&self, label: &str) -> Secret<[u8; 32]> {
         let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"bowline");
         let mut key = [0; 32];
         let info = [label.as_bytes()];
-        let filled = salt
+        let result = salt
             .extract(self.base.expose())
             .expand(&info, hkdf::HKDF_SHA256)
             .and_then(|okm| okm.fill(&mut key));
-        debug_assert!(filled.is_ok(), "32 bytes are a length that HKDF-SHA-256 gives");
+        // HKDF-SHA-256 fails only for outputs of more than 255 blocks of 32 bytes.
+        debug_assert!(result.is_ok(), "HKDF-SHA-256 can produce 32 bytes");
         Secret::new(key)
     }
 
-    /// The root of an id.
+    /// Returns the wrapping root with an id.
     pub fn wrapping_key(&self, id: u32) -> Option<&DataKey> {
         self.wrapping_keys.get(&id)
     }
 
-    /// The id of the root that wraps now.
+    /// Returns the id of the root that wraps new data keys.
     pub fn newest_wrapping_key_id(&self) -> u32 {
         self.wrapping_keys.keys().next_back().copied().unwrap_or_default()
     }
 
-    /// The root that wraps now.
+    /// Returns the root that wraps new data keys.
     pub fn newest_wrapping_key(&self) -> &DataKey {
         &self.wrapping_keys[&self.newest_wrapping_key_id()]
     }
@@ -161,8 +168,8 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let vault = Vault::new(KeyFile::open(&create_key_file(folder.path())).unwrap());
             prop_assert!(vault.unwrap_data_key(&bytes, &connection).is_err());
-            let of_root = [&1_u32.to_be_bytes()[..], &bytes].concat();
-            prop_assert!(vault.unwrap_data_key(&of_root, &connection).is_err());
+            let with_root_id = [&1_u32.to_be_bytes()[..], &bytes].concat();
+            prop_assert!(vault.unwrap_data_key(&with_root_id, &connection).is_err());
             prop_assert!(DataKey::new(Secret::new([1; 32])).open_text(&connection, &bytes).is_err());
         }
     }

@@ -1,20 +1,20 @@
-//! AES-256-GCM under random nonces.
+//! Authenticated encryption: AES-256-GCM with random nonces.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use domain::Secret;
 
-/// A value that does not open: altered, of another connection, or under another key.
+/// A sealed value was altered, is bound to another name, or was sealed with another key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a sealed value does not open")]
+#[error("a sealed value cannot be opened")]
 pub struct UnsealError;
 
-/// A key that seals values, each bound to a name.
+/// A key that seals values. Each value is bound to a name, such as the id of its connection.
 pub struct DataKey(Secret<[u8; 32]>);
 
 const NONCE_LEN: usize = 12;
 
 impl DataKey {
-    /// A key of 32 bytes.
+    /// Wraps 32 secret bytes as a key.
     pub const fn new(key: Secret<[u8; 32]>) -> Self {
         Self(key)
     }
@@ -23,7 +23,7 @@ impl DataKey {
         RandomizedNonceKey::new(&AES_256_GCM, self.0.expose()).map_err(|_| UnsealError)
     }
 
-    /// Seals a value: nonce, ciphertext, tag.
+    /// Seals a value. The result is nonce, ciphertext and tag.
     pub fn seal(&self, bound_to: &str, plain: &[u8]) -> Result<Vec<u8>, UnsealError> {
         let mut sealed = plain.to_vec();
         let nonce =
@@ -31,7 +31,7 @@ impl DataKey {
         Ok([&nonce.as_ref()[..], &sealed].concat())
     }
 
-    /// Opens what was sealed with the same name.
+    /// Opens a value that was sealed under the same name.
     pub fn open(&self, bound_to: &str, sealed: &[u8]) -> Result<Secret<Vec<u8>>, UnsealError> {
         let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(UnsealError)?;
         let mut body = body.to_vec();
@@ -43,14 +43,14 @@ impl DataKey {
         Ok(Secret::new(body))
     }
 
-    /// Opens a text.
+    /// Opens a value that is UTF-8 text.
     pub fn open_text(&self, bound_to: &str, sealed: &[u8]) -> Result<Secret<String>, UnsealError> {
         let plain = self.open(bound_to, sealed)?;
         String::from_utf8(plain.expose().clone()).map(Secret::new).map_err(|_| UnsealError)
     }
 }
 
-/// What a sealed value is bound to.
+/// The name is not stored but authenticated: a value that was copied to another row of the database cannot be opened.
 fn aad(bound_to: &str) -> Aad<&[u8]> {
     Aad::from(bound_to.as_bytes())
 }

@@ -1,5 +1,5 @@
-//! Every account of every customer at both banks, as a recipient sees it: fields of the golden texts, the standard's
-//! words.
+//! Every account of every customer at both banks, as a recipient sees it: the fields of the golden files and the enum
+//! values of FDX.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,10 @@ const ALL_SCOPES: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVEST
                           STATEMENTS CUSTOMER_CONTACT CUSTOMER_PERSONAL";
 const CUSTOMERS: [&str; 6] = ["alice", "bob", "chloe", "david", "emma", "farid"];
 
-/// What customers chose or hold at one bank alone: names of their own, and bonds.
+/// Fields that only one bank has: nicknames that customers chose, and bonds.
 const OPTIONAL_FIELDS: [&str; 4] = ["nickname", "faceValue", "rate", "expirationDate"];
 
-/// The fields that were seen of each kind.
+/// The fields that responses contained, by kind of account.
 type FieldsByKind = BTreeMap<String, BTreeSet<String>>;
 
 fn record_fields(shapes: &mut FieldsByKind, kind: &str, entity: &Value) {
@@ -29,7 +29,7 @@ fn record_fields(shapes: &mut FieldsByKind, kind: &str, entity: &Value) {
     shapes.entry(kind.to_owned()).or_default().extend(fields);
 }
 
-/// The one key of a wrapped entity, and what is below it.
+/// Returns the single key of a wrapped entity and its value.
 fn unwrap_entity(value: &Value) -> (&str, &Value) {
     let (key, inside) = value.as_object().unwrap().iter().next().unwrap();
     (key, inside)
@@ -41,7 +41,7 @@ fn assert_has_fields(entity: &Value, fields: &[&str]) {
     }
 }
 
-/// The places of all fields within an entity, whichever element of a list they stand in.
+/// Collects the paths of all fields of an entity; elements of a list share one path.
 fn collect_paths(value: &Value, at: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
@@ -56,13 +56,13 @@ fn collect_paths(value: &Value, at: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// The golden text of a kind: every field that we know of it.
+/// Returns the golden file of a kind: every field that our types know.
 fn load_golden(kind: &str) -> Value {
     let file = format!("{}/../fdx/tests/golden/{kind}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
 }
 
-/// Fails if an answer has a field that its golden text has not.
+/// Fails if a response has a field that its golden file lacks.
 fn assert_fields_golden(kind: &str, answer: &Value) {
     let (mut known, mut shown) = (BTreeSet::new(), BTreeSet::new());
     collect_paths(&load_golden(kind), "", &mut known);
@@ -71,14 +71,14 @@ fn assert_fields_golden(kind: &str, answer: &Value) {
     assert!(unknown.is_empty(), "{kind}: {unknown:?} in {answer}");
 }
 
-/// Fails if a list's page and links have a field that the golden list has not.
+/// Fails if the page or links of a list have a field that the golden file lacks.
 fn assert_list_golden(name: &str, answer: &Value) {
     let frame = json!({"page": answer["page"], "links": answer["links"]});
     assert_fields_golden(name, &frame);
     assert_eq!(answer.as_object().unwrap().len(), 3, "{answer}");
 }
 
-/// The fields that recipients need of each kind, the reference's floor.
+/// The fields that the Flinks documentation requires for each kind.
 fn required_fields(kind: &str) -> &'static [&'static str] {
     match kind {
         "depositAccount" => &["currentBalance", "availableBalance"],
@@ -158,7 +158,7 @@ async fn check_transactions(
             inside,
             &["transactionId", "transactionTimestamp", "description", "debitCreditMemo", "status", "amount"],
         );
-        assert_eq!(inside["accountId"], id, "the recipient's own name of the account");
+        assert_eq!(inside["accountId"], id, "the account id of this recipient");
         assert_eq!(inside["postedTimestamp"].is_null(), inside["status"] == "PENDING", "{inside}");
         assert!(!inside["amount"].to_string().starts_with('-'), "the sign is in debitCreditMemo: {inside}");
     }
@@ -187,7 +187,7 @@ async fn check_all_accounts(provider_id: i64) -> (BTreeSet<(String, String)>, Fi
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn banks_cover_every_account_type_and_conform_to_fdx() {
     let ((maple, five), (rideau, six)) = tokio::join!(check_all_accounts(1000), check_all_accounts(2000));
-    // One speaks FDX 5, the other FDX 6: whoever reads does not see which.
+    // One bank uses FDX 5, the other FDX 6; a recipient cannot tell which.
     assert_eq!(five, six);
     let types: BTreeSet<&str> = maple.union(&rideau).map(|(_, kind)| kind.as_str()).collect();
     for wanted in [
@@ -206,7 +206,7 @@ async fn banks_cover_every_account_type_and_conform_to_fdx() {
         assert!(types.contains(wanted), "no {wanted} among {types:?}");
     }
     assert!(types.contains("AUTOLOAN") || types.contains("PERSONALLOAN"), "{types:?}");
-    // Neither bank sells policies or annuities, or keeps commercial accounts of that kind.
+    // Neither bank offers insurance, annuities, or commercial accounts.
     let elsewhere = [
         "insuranceAccount",
         "annuityAccount",
@@ -263,8 +263,8 @@ async fn joint_account_ids_differ_between_recipients() {
         seen.push((account["accountId"].clone(), account["currentBalance"].clone()));
     }
     assert_eq!(seen[0].1, seen[1].1);
-    assert_eq!(seen[0].0, seen[1].0, "one recipient, one account");
-    assert_ne!(seen[1].0, seen[2].0, "two recipients cannot compare");
+    assert_eq!(seen[0].0, seen[1].0, "the id is stable for one recipient");
+    assert_ne!(seen[1].0, seen[2].0, "two recipients get different ids");
 }
 
 #[tokio::test]

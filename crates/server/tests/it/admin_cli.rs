@@ -1,5 +1,4 @@
-//! What operators do from the command line: with a hub that runs, at its address or through its socket, and without
-//! one, on the store itself.
+//! Operators use the command line with a running hub, by URL or socket, and directly on the store when no hub runs.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use crate::server_process::decode_output;
 use crate::support::{HubProcess, RunningHub, SCOPE, TestClient, create_durable_database, wait_until};
 
-/// A site that is ready to be served, on either database.
+/// Prepares a hub on either database without starting it.
 async fn create_site(on_postgres: bool) -> HubProcess {
     if !on_postgres {
         return HubProcess::new(None).await;
@@ -48,41 +47,41 @@ on_both!(
     cli_reports_invalid_arguments_and_unknown_ids,
 );
 
-/// What a command printed for scripts.
+/// Runs a command with `--json` and returns its output.
 fn run_json(site: &HubProcess, arguments: &[&str]) -> Value {
     let (code, printed, error) = decode_output(&site.run(&[&["--json"], arguments].concat()));
     assert_eq!(code, Some(0), "{arguments:?}: {error}");
     serde_json::from_str(&printed).unwrap_or_else(|_| panic!("{arguments:?}: {printed}"))
 }
 
-/// A field of what a command printed for scripts.
+/// Runs a command with `--json` and returns one member of its output.
 fn run_json_field(site: &HubProcess, arguments: &[&str], field: &str) -> String {
     let printed = run_json(site, arguments);
     printed[field].as_str().unwrap_or_else(|| panic!("{arguments:?}: {printed}")).to_owned()
 }
 
-/// What a command printed for people.
+/// Runs a command and returns its text output.
 fn run_text(site: &HubProcess, arguments: &[&str]) -> String {
     let (code, printed, error) = decode_output(&site.run(arguments));
     assert_eq!(code, Some(0), "{arguments:?}: {error}");
     printed
 }
 
-/// How a command fails: its code, if it says what it should.
+/// Asserts that a command fails with this message, and returns its exit code.
 fn assert_command_fails(site: &HubProcess, arguments: &[&str], expected: &str) -> Option<i32> {
     let (code, printed, error) = decode_output(&site.run(arguments));
     assert!(error.contains(expected) && printed.is_empty(), "{arguments:?}: {printed}{error}");
     code
 }
 
-/// Ends a hub as the platform does.
+/// Stops a hub with SIGTERM.
 fn stop_hub(mut hub: RunningHub) {
     let pid = hub.0.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert_eq!(hub.0.wait().unwrap().code(), Some(0));
 }
 
-/// Where a hub that runs has its operators' listener: it takes any port that is free.
+/// Returns the URL of the operators' listener, which uses any free port.
 fn find_admin_url(site: &HubProcess) -> String {
     let log = site.log();
     let address = log.rsplit("\"admin\":\"").next().unwrap_or_else(|| panic!("{log}"));
@@ -97,18 +96,18 @@ async fn provider_pause_and_release_affect_reads(site: HubProcess) {
     let tokens = site.connect(&acme, "alice").await;
     let read = async || site.api().read("/accounts", &tokens.access).await.status;
     assert_eq!(run_text(&site, &["provider", "pause", "1000"]), "1000  paused  Maple Trust\n");
-    assert_eq!(read().await, 503, "the hub that runs was told");
+    assert_eq!(read().await, 503, "the running hub applied the change");
     assert_eq!(run_json(&site, &["provider", "release", "1000"])["state"], "active");
     assert_eq!(read().await, 200);
     assert_eq!(assert_command_fails(&site, &["provider", "show", "9"], "no such provider"), Some(1));
     assert_eq!(assert_command_fails(&site, &["provider", "show", "nine"], "PROVIDER_ID"), Some(2));
     drop(hub); // SIGKILL: its socket stays
     assert!(site.socket().exists());
-    assert_eq!(run_json(&site, &["provider", "retire", "1000"])["state"], "retired", "on the store itself");
+    assert_eq!(run_json(&site, &["provider", "retire", "1000"])["state"], "retired", "directly on the store");
     let hub = site.serve(&[]).await;
     assert_eq!(read().await, 503);
     assert_eq!(run_json(&site, &["provider", "release", "1000"])["state"], "active");
-    assert_eq!(read().await, 200, "the socket is the new hub's");
+    assert_eq!(read().await, 200, "the new hub has replaced the socket");
     stop_hub(hub);
     assert!(!site.socket().exists());
 }
@@ -134,7 +133,7 @@ async fn operator_lifecycle_and_connection_end(site: HubProcess) {
     assert_eq!(
         table,
         run_text(&site, &["connection", "list", "--state", "active"]),
-        "the same by either way"
+        "the output is the same through URL and socket"
     );
     let (_, list, next) =
         decode_output(&with(token, &["--json", "connection", "list", "--limit", "1", "--client", &acme.id]));
@@ -162,7 +161,7 @@ async fn operator_lifecycle_and_connection_end(site: HubProcess) {
     let file = site.path("token");
     std::fs::write(&file, format!("{token}\n")).unwrap();
     let of_file = ["job", "list", "--url", &url, "--token-file", file.to_str().unwrap()];
-    assert_eq!(decode_output(&site.run(&of_file)).0, Some(0), "a token that nobody sees on the command line");
+    assert_eq!(decode_output(&site.run(&of_file)).0, Some(0), "the token comes from a file");
     let wrong = decode_output(&with("wrong", &["job", "list"]));
     assert!(wrong.0 == Some(2) && wrong.2.contains("operator token"), "{wrong:?}");
     assert_eq!(
@@ -176,7 +175,7 @@ async fn operator_lifecycle_and_connection_end(site: HubProcess) {
     );
 
     stop_hub(hub);
-    assert_eq!(decode_output(&with(token, &["connection", "list"])).0, Some(3), "nobody is there");
+    assert_eq!(decode_output(&with(token, &["connection", "list"])).0, Some(3), "no hub listens at this URL");
     let id = bob.id.to_string();
     assert_eq!(run_text(&site, &["connection", "end", &id]), format!("{id}  ended\n"));
     let shown = run_json(&site, &["connection", "show", &id]);
@@ -194,7 +193,7 @@ async fn operator_lifecycle_and_connection_end(site: HubProcess) {
     }
     let ann = ann["operator"]["id"].as_str().unwrap();
     assert_eq!(run_text(&site, &["operator", "remove", ann]), format!("{ann}  removed\n"));
-    assert_eq!(run_text(&site, &["operator", "bootstrap"]).trim().len(), 43, "nobody is an admin any more");
+    assert_eq!(run_text(&site, &["operator", "bootstrap"]).trim().len(), 43, "no admin is left");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -210,7 +209,7 @@ async fn cli_without_admin_socket_requires_url() {
         "{error}"
     );
     drop(hub);
-    assert_eq!(without(&["job", "list"]).0, Some(0), "nobody runs");
+    assert_eq!(without(&["job", "list"]).0, Some(0), "no hub is running");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,8 +223,8 @@ async fn serve_rejects_unsafe_admin_socket_path() {
     std::fs::create_dir(site.path("open")).unwrap();
     std::fs::set_permissions(site.path("open"), std::fs::Permissions::from_mode(0o777)).unwrap();
     for (path, expected) in [
-        (site.path("file"), "is no socket"),
-        (site.path("open").join("admin.sock"), "nobody else may write"),
+        (site.path("file"), "is not a socket"),
+        (site.path("open").join("admin.sock"), "no other user may write"),
         (site.path(&"x".repeat(108)), "expected at most 107"),
     ] {
         let (code, _, error) = serve(&path.display().to_string());
@@ -249,7 +248,7 @@ const ADD_RECIPIENT: [&str; 12] = [
     SCOPE,
 ];
 
-/// A partner, a recipient of it, and the registration's whole way to active.
+/// Creates a partner, its recipient, and an active registration.
 fn set_up_recipient(site: &HubProcess) -> TestClient {
     let partner = run_json(site, &["partner", "add", "--name", "Flock of Apps"]);
     let partner_id = partner["partner"]["client_id"].as_str().unwrap();
@@ -273,12 +272,12 @@ fn set_up_recipient(site: &HubProcess) -> TestClient {
     TestClient { id, secret, redirect_uri: REDIRECT_URI.into() }
 }
 
-/// Every step of a registration, up to active.
+/// Takes every step of a registration up to active.
 fn activate_registration(site: &HubProcess, partner: &str, id: &str) {
     let state = |word: &str| run_json_field(site, &["registration", word, id, "1000"], "state");
     let request = ["registration", "request", "--client", id, "--provider", "1000"];
     assert_eq!(run_json(site, &request)["items"][0]["state"], "pending_approval");
-    assert_eq!(assert_command_fails(site, &request, "all or none"), Some(1), "it was asked for before");
+    assert_eq!(assert_command_fails(site, &request, "was requested before"), Some(1));
     let waiting = ["registration", "list", "--partner", partner, "--state", "pending_approval"];
     assert!(run_text(site, &waiting).contains(id));
     assert_eq!(state("approve"), "pending_activation");
@@ -292,15 +291,15 @@ async fn cli_recipient_lifecycle_from_partner_to_removal(site: HubProcess) {
     let acme = set_up_recipient(&site);
     let tokens = site.connect(&acme, "alice").await;
     let read = async || site.api().read("/accounts", &tokens.access).await.status;
-    assert_eq!(read().await, 200, "data flows");
+    assert_eq!(read().await, 200, "data is served");
     assert_eq!(run_text(&site, &["recipient", "suspend", &acme.id]), format!("{}  suspended\n", acme.id));
     assert_eq!(read().await, 403);
     assert_eq!(run_json_field(&site, &["recipient", "reinstate", &acme.id], "state"), "active");
     let secret = run_json_field(&site, &["recipient", "secret", &acme.id], "client_secret");
     let refreshed = site.api().refresh(&acme, &tokens.refresh).await.json();
-    assert_eq!(refreshed["error"], "invalid_client", "the old secret is void");
+    assert_eq!(refreshed["error"], "invalid_client", "the old secret is invalid");
     let acme = TestClient { secret, ..acme };
-    assert_eq!(site.api().refresh(&acme, &tokens.refresh).await.status, 200, "the connection lives on");
+    assert_eq!(site.api().refresh(&acme, &tokens.refresh).await.status, 200, "the connection remains active");
     let elsewhere = ["recipient", "update", &acme.id, "--redirect-uri", "https://new.example.org/back"];
     assert_eq!(run_json(&site, &elsewhere)["redirect_uris"], json!(["https://new.example.org/back"]));
     let remove = |more: &[&str]| run_text(&site, &[&["recipient", "remove", &*acme.id], more].concat());
@@ -310,7 +309,7 @@ async fn cli_recipient_lifecycle_from_partner_to_removal(site: HubProcess) {
     let ended_read = site.api().read("/accounts", &tokens.access).await;
     assert_eq!((ended_read.status, &ended_read.json()["code"]), (401, &json!(602)));
     assert_eq!(site.api().refresh(&acme, &tokens.refresh).await.json()["error"], "invalid_grant");
-    wait_until("the bank was told", async || site.count_active_grants().await == 0).await;
+    wait_until("the provider was notified", async || site.count_active_grants().await == 0).await;
     stop_hub(hub);
 
     let recipient_without_connections = set_up_recipient(&site);
@@ -331,7 +330,7 @@ async fn cli_reports_invalid_arguments_and_unknown_ids(site: HubProcess) {
         (odd(5, ""), "purpose_en"),
         (odd(9, "back"), "redirect_uris"),
         (odd(11, "EVERYTHING"), "scope"),
-        (more(&["--partner", "pt-nobody"]), "partner"),
+        (more(&["--partner", "pt-unknown"]), "partner"),
         (more(&["--country", "FR"]), "country"),
         (more(&["--provider", "9"]), "provider: 9"),
         (vec!["partner", "add", "--name", ""], "name"),
@@ -344,17 +343,17 @@ async fn cli_reports_invalid_arguments_and_unknown_ids(site: HubProcess) {
     ] {
         assert_eq!(assert_command_fails(&site, &arguments, named), Some(2), "{arguments:?}");
     }
-    assert_eq!(run_json(&site, &["recipient", "list"]), before, "nobody was added");
+    assert_eq!(run_json(&site, &["recipient", "list"]), before, "no recipient was added");
     for arguments in [
-        &["partner", "show", "pt-nobody"][..],
-        &["partner", "secret", "pt-nobody"],
-        &["recipient", "show", "dc-nobody"],
-        &["recipient", "secret", "dc-nobody"],
-        &["recipient", "remove", "dc-nobody", "--dry-run"],
-        &["recipient", "update", "dc-nobody", "--redirect-uri", REDIRECT_URI],
-        &["registration", "show", "dc-nobody", "1000"],
-        &["registration", "approve", "dc-nobody", "1000"],
-        &["registration", "reject", "dc-nobody", "1000", "--reason", "Why not"],
+        &["partner", "show", "pt-unknown"][..],
+        &["partner", "secret", "pt-unknown"],
+        &["recipient", "show", "dc-unknown"],
+        &["recipient", "secret", "dc-unknown"],
+        &["recipient", "remove", "dc-unknown", "--dry-run"],
+        &["recipient", "update", "dc-unknown", "--redirect-uri", REDIRECT_URI],
+        &["registration", "show", "dc-unknown", "1000"],
+        &["registration", "approve", "dc-unknown", "1000"],
+        &["registration", "reject", "dc-unknown", "1000", "--reason", "Why not"],
         &["provider", "test", "9"],
     ] {
         assert_eq!(assert_command_fails(&site, arguments, "There is no such"), Some(1), "{arguments:?}");
@@ -373,7 +372,7 @@ async fn cli_adds_provider_from_file_with_secret_file(site: HubProcess) {
     let secret = site.path("bank.secret").display().to_string();
     let add = ["provider", "add", &*file, "--client-secret-file", &*secret];
     assert_eq!(run_text(&site, &add), "2000  active  Maple Trust\n");
-    assert_eq!(assert_command_fails(&site, &add, "is there already"), Some(1));
+    assert_eq!(assert_command_fails(&site, &add, "exists already"), Some(1));
     let shown = run_json(&site, &["provider", "show", "2000"]);
     assert_eq!((&shown["source"], shown["settings"].get("client_secret")), (&json!("api"), None), "{shown}");
     assert_eq!(run_json(&site, &["provider", "test", "2000"])["ok"], true);
@@ -391,10 +390,7 @@ async fn cli_adds_provider_from_file_with_secret_file(site: HubProcess) {
 async fn recipient_add_with_providers_is_atomic(site: HubProcess) {
     assert_eq!(run_json(&site, &["provider", "retire", "1000"])["state"], "retired");
     let add = [&ADD_RECIPIENT[..], &["--provider", "1000"]].concat();
-    assert_eq!(
-        assert_command_fails(&site, &add, "it takes nobody any more; no recipient was added"),
-        Some(1)
-    );
+    assert_eq!(assert_command_fails(&site, &add, "or it is retired; no recipient was added"), Some(1));
     let active = ["recipient", "list", "--state", "active"];
     assert_eq!(run_json(&site, &active)["items"], json!([]));
     run_json(&site, &["provider", "release", "1000"]);
@@ -403,7 +399,7 @@ async fn recipient_add_with_providers_is_atomic(site: HubProcess) {
     run_json(&site, &["provider", "retire", "1000"]);
     let approve = ["registration", "approve", &*waiting, "1000"];
     assert_eq!(
-        assert_command_fails(&site, &approve, "the provider is retired: it takes nobody any more"),
+        assert_command_fails(&site, &approve, "the provider is retired and accepts no recipients"),
         Some(1)
     );
     run_json(&site, &["provider", "release", "1000"]);

@@ -1,4 +1,4 @@
-//! What a stranger tries who has nothing but a keyboard.
+//! Attacks by clients without credentials.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -42,7 +42,7 @@ async fn data_files_are_owner_readable_only() {
     kit.connect(&kit.acme()).await;
     let files: Vec<_> = std::fs::read_dir(kit.data_folder()).unwrap().map(Result::unwrap).collect();
     for name in ["bowline.db", "bowline.db-wal", "bowline.keys", "maple.jsonl", "maple.secret", "seed"] {
-        assert!(files.iter().any(|file| file.file_name() == name), "{name} is not there");
+        assert!(files.iter().any(|file| file.file_name() == name), "{name} does not exist");
     }
     for file in files {
         let mode = file.metadata().unwrap().permissions().mode() & 0o777;
@@ -50,8 +50,8 @@ async fn data_files_are_owner_readable_only() {
     }
 }
 
-/// A page that sends a browser to `authorize` again and again must not fill its cookies: a header that is too
-/// large would lock it out of the whole hub.
+/// A page that repeatedly redirects a browser to `authorize` must not fill its cookies: a cookie header that is too large
+/// would lock the browser out of the hub.
 #[tokio::test]
 async fn authorize_keeps_at_most_twenty_flow_cookies() {
     let kit = TestHub::new().await;
@@ -63,11 +63,11 @@ async fn authorize_keeps_at_most_twenty_flow_cookies() {
             if cookie.to_str().unwrap().contains("Max-Age=0") { cleared += 1 } else { set += 1 }
         }
     }
-    assert_eq!((set, cleared), (30, 10), "the newest twenty are kept");
+    assert_eq!((set, cleared), (30, 10), "the newest twenty flows are kept");
     kit.connect(&kit.acme()).await;
 }
 
-/// Somebody's own code from the bank, put into another's visit: the verifier towards the bank does not fit.
+/// An attacker's own provider code in a victim's flow: the PKCE verifier does not match.
 #[tokio::test]
 async fn code_injected_from_other_flow_is_rejected() {
     let kit = TestHub::new().await;
@@ -90,7 +90,7 @@ async fn code_injected_from_other_flow_is_rejected() {
 async fn unrelated_environment_variables_are_not_printed() {
     use std::os::unix::ffi::OsStrExt;
     let site = HubProcess::new(None).await;
-    let secret = std::ffi::OsStr::from_bytes(b"somebody's secret \xff");
+    let secret = std::ffi::OsStr::from_bytes(b"another user's secret \xff");
     let checked = site.command(&[], &["config", "check"]).env("OTHERS_SECRET", secret).output().unwrap();
     let stderr = String::from_utf8_lossy(&checked.stderr);
     assert!(checked.status.success() && !stderr.contains("secret"), "{stderr}");

@@ -1,11 +1,11 @@
-//! `GET /api/v1/authorize` and the way through the browser.
+//! `GET /api/v1/authorize` and the authorization flow in a browser.
 
 use http::Method;
 
 use crate::support::{SCOPE, TestClient, TestHub, query_parameter};
 use bowline::cli::BrowserRequest;
 
-/// The error that a changed query brings back to the recipient.
+/// Sends a changed authorization request and returns the error at the redirect URI.
 async fn get_authorize_error(
     kit: &TestHub,
     recipient: &TestClient,
@@ -83,7 +83,7 @@ async fn rfc6749_s4_1_2_1_invalid_redirect_uri_never_redirects() {
         assert_eq!((answer.status, &answer.location), (400, &None), "{wrong}");
         assert!(answer.headers["content-type"].to_str().unwrap().starts_with("text/html"));
     }
-    for unknown in ["dc-nobody", "", "dc nobody", "<script>"] {
+    for unknown in ["dc-unknown", "", "dc unknown", "<script>"] {
         let parameters =
             TestHub::build_authorization_query(&TestClient { id: unknown.into(), ..acme.clone() });
         let answer = kit.authorize(&parameters).await;
@@ -95,7 +95,7 @@ async fn rfc6749_s4_1_2_1_invalid_redirect_uri_never_redirects() {
     assert_eq!(kit.authorize(&twice).await.status, 400);
     let unregistered = kit.register_recipient(&[], SCOPE, false).await;
     let answer = kit.authorize(&TestHub::build_authorization_query(&unregistered)).await;
-    assert_eq!((answer.status, answer.location), (400, None), "no active registration: no redirector");
+    assert_eq!((answer.status, answer.location), (400, None), "no redirect without an active registration");
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn consent_page_is_localized_and_escapes_recipient_name() {
     assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
     assert_eq!(english.headers["referrer-policy"], "same-origin");
     let cookie = english.headers.get("set-cookie");
-    assert!(cookie.is_none(), "the cookie came with the redirect");
+    assert!(cookie.is_none(), "the cookie was set by the redirect");
 }
 
 #[tokio::test]
@@ -184,21 +184,25 @@ async fn authorization_flow_is_bound_to_its_browser() {
     let forged = other_browser.send(BrowserRequest::new(Method::POST, &at).form(&form)).await.unwrap();
     assert_eq!((forged.status, forged.location), (403, None));
     let without = kit.send(BrowserRequest::new(Method::POST, &at).form(&[("decision", "approve")])).await;
-    assert_eq!(without.status, 403, "a post without the form's token does nothing");
+    assert_eq!(without.status, 403, "a form without its CSRF token has no effect");
 
     let (at, page) = kit.reach_account_page(&TestHub::build_authorization_query(&kit.acme()), "alice").await;
     let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
     let chosen = [("csrf_token", token.as_str()), ("accounts", "mt-alice-card"), ("decision", "approve")];
     let callback = kit.send(BrowserRequest::new(Method::POST, &at).form(&chosen)).await.location.unwrap();
     let stolen = other_browser.send(BrowserRequest::new(Method::GET, &callback)).await.unwrap();
-    assert_eq!((stolen.status, stolen.location), (400, None), "a stolen callback is of no use");
+    assert_eq!((stolen.status, stolen.location), (400, None), "a stolen callback is rejected");
     let mixed = callback.replace("/callback/1000", "/callback/2000");
     assert_eq!(kit.send(BrowserRequest::new(Method::GET, &mixed)).await.status, 400);
     let issuer = callback.replace("iss=http", "iss=https");
     assert_eq!(kit.send(BrowserRequest::new(Method::GET, &issuer)).await.status, 400);
     let own = kit.send(BrowserRequest::new(Method::GET, &callback)).await;
-    assert_eq!(own.status, 302, "none of these used it up: {}", own.body);
-    assert_eq!(kit.send(BrowserRequest::new(Method::GET, &callback)).await.status, 400, "it works once");
+    assert_eq!(own.status, 302, "the failed attempts did not use up the callback: {}", own.body);
+    assert_eq!(
+        kit.send(BrowserRequest::new(Method::GET, &callback)).await.status,
+        400,
+        "the callback works once"
+    );
 }
 
 #[tokio::test]
@@ -229,7 +233,7 @@ async fn authorize_without_provider_shows_picker() {
         assert!(page.body.contains(shown), "{shown} is not in {}", page.body);
     }
     assert!(!page.body.contains("Prairie") && !page.body.contains("colour"), "{}", page.body);
-    assert!(!page.headers.contains_key("set-cookie"), "nothing is kept yet");
+    assert!(!page.headers.contains_key("set-cookie"), "nothing is stored yet");
     assert!(page.body.contains(r#"name="state" value="a state/with=odd&#38;chars""#), "{}", page.body);
     query.push(("provider_id", "1000".into()));
     let back = kit.complete_authorization(&query, "alice", &["mt-alice-card"]).await;
@@ -237,7 +241,7 @@ async fn authorize_without_provider_shows_picker() {
     query.last_mut().unwrap().1.clear();
     query.push(("ui_locales", "fr".into()));
     let page = kit.authorize(&query).await.body;
-    assert!(page.contains("Choisissez votre banque"), "an empty one is an absent one: {page}");
+    assert!(page.contains("Choisissez votre banque"), "an empty parameter is treated as absent: {page}");
     let declined = page.split("href=\"").find(|part| part.starts_with("http")).unwrap();
     let declined = declined.split('"').next().unwrap().replace("&#38;", "&");
     assert!(declined.starts_with(&acme.redirect_uri), "{declined}");
@@ -252,7 +256,7 @@ async fn authorize_without_active_provider_shows_no_picker() {
     let mut query = TestHub::build_authorization_query(&unregistered);
     query.retain(|(name, _)| *name != "provider_id");
     let answer = kit.authorize(&query).await;
-    assert_eq!((answer.status, &answer.location), (400, &None), "no registration, no redirect");
+    assert_eq!((answer.status, &answer.location), (400, &None), "no redirect without a registration");
     kit.set_provider_state(1000, domain::model::provider::ProviderState::Paused).await;
     let only = kit.register_recipient(&[1000], SCOPE, false).await;
     assert_eq!(get_authorize_error(&kit, &only, &[("provider_id", None)]).await, "temporarily_unavailable");

@@ -1,4 +1,4 @@
-//! What the hub says of itself on the FDX face.
+//! Availability, capability and metrics of the FDX API.
 
 use domain::model::provider::ProviderState;
 use fdx::vocabulary::find_unknown_words;
@@ -15,7 +15,7 @@ async fn certification_metrics_count_served_responses() {
     let kit = TestHub::new().await;
     let tokens = kit.connect(&kit.acme()).await;
     let began = kit.read("/certification-metrics", &tokens.access).await.json();
-    assert_eq!(began, json!({"metrics": []}), "nobody has asked for anything");
+    assert_eq!(began, json!({"metrics": []}), "no operation was called yet");
     for path in ["/accounts", "/accounts", "/accounts?limit=0", "/accounts/acc_x"] {
         kit.read(path, &tokens.access).await;
     }
@@ -36,7 +36,7 @@ async fn certification_metrics_count_served_responses() {
     );
     let average: rust_decimal::Decimal = metric["responseTimeAverage"].to_string().parse().unwrap();
     assert!(average > rust_decimal::Decimal::ZERO, "{metric}");
-    assert_eq!(metric["reportStartTimestamp"], metric["reportEndTimestamp"], "the clock of tests stands");
+    assert_eq!(metric["reportStartTimestamp"], metric["reportEndTimestamp"], "the clock is fixed");
 }
 
 #[tokio::test]

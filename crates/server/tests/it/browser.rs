@@ -1,4 +1,4 @@
-//! The way hub → bank → hub → recipient in a real browser, with JavaScript switched off.
+//! The authorization flow in a real browser, with JavaScript disabled.
 
 use axum::Router;
 use axum::response::Html;
@@ -9,7 +9,7 @@ use crate::support::{Chrome, TestHub, authorize_url, query_parameter};
 const PAGE: &str = "<!doctype html><title>app</title><p id=script>off</p>\
                     <script>document.getElementById('script').textContent = 'on'</script><p>welcome back</p>";
 
-/// A recipient of the test: a page where answers go.
+/// Starts a page for the redirect URI of a recipient.
 async fn spawn_redirect_page() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}/back", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! A node that does not know the time: it refuses in every face, does nothing, and says so to the platform.
+//! A node whose clock cannot be trusted: it rejects requests on every API, does nothing, and reports not ready.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::support::{ConnectionTokens, TestHub, create_database, on_both, spawn_
 
 on_both!(stale_clock_measurement_makes_node_unavailable);
 
-/// A node beside the world's own, without workers: its clock is measured when a test says so.
+/// A second node without workers, whose clock is measured only by the test.
 struct ClockTestNode {
     app: App,
     local_clock: Arc<AtomicI64>,
@@ -23,7 +23,7 @@ struct ClockTestNode {
 }
 
 impl ClockTestNode {
-    /// With a clock that shows what the database's does.
+    /// Starts the node with a clock equal to the database's.
     async fn new(kit: &TestHub) -> Self {
         let own = Arc::new(AtomicI64::new(kit.app().now().unwrap().millis()));
         let app = kit.build_other_app(Clock::fixed_with_db_offset(Arc::clone(&own))).await;
@@ -35,7 +35,7 @@ impl ClockTestNode {
         node
     }
 
-    /// Sets its clock so far off the database's, and measures that.
+    /// Sets the difference to the database's clock, and measures it.
     async fn set_clock_offset(&self, off: i64) {
         let own = Timestamp::from_millis(self.local_clock.load(Ordering::Relaxed));
         self.advance(self.app.store().clock_offset_ms(own).await.unwrap() + off);
@@ -54,14 +54,14 @@ impl ClockTestNode {
 
     async fn is_clock_ready(&self, kit: &TestHub) -> bool {
         let url = |path| BrowserRequest::new(Method::GET, &format!("http://{}{path}", self.probes));
-        assert_eq!(kit.send(url("/livez")).await.status, 200, "it lives whatever the time is");
+        assert_eq!(kit.send(url("/livez")).await.status, 200, "liveness does not depend on the clock");
         let ready = kit.send(url("/readyz")).await;
         let clock = ready.json()["checks"]["clock"] == true;
         assert_eq!(ready.status, if clock { 200 } else { 503 }, "{}", ready.body);
         clock
     }
 
-    /// It serves as any node does: a token that nobody issued is looked at.
+    /// Asserts that the node serves requests: a forged token is rejected as invalid, not with 503.
     async fn assert_serves(&self, kit: &TestHub) {
         assert!(self.is_clock_ready(kit).await);
         assert_eq!(self.send(kit, Method::GET, "/api/fdx/5/accounts", "x").await.status, 401);
@@ -69,7 +69,7 @@ impl ClockTestNode {
         assert_eq!(self.send(kit, Method::GET, "/", "x").await.status, 200);
     }
 
-    /// It refuses in every face, the rightful too.
+    /// Asserts that the node rejects requests on every API, valid ones too.
     async fn assert_unavailable(&self, kit: &TestHub, tokens: &ConnectionTokens) {
         assert!(!self.is_clock_ready(kit).await);
         let read = self.send(kit, Method::GET, "/api/fdx/5/accounts", &tokens.access).await;
@@ -94,7 +94,7 @@ async fn stale_clock_measurement_makes_node_unavailable(kit: TestHub) {
     node.assert_unavailable(&kit, &tokens).await;
     node.advance(-1);
     node.assert_serves(&kit).await;
-    assert_eq!(kit.revoke(&tokens.access).await.status, 204, "what was refused was not done");
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204, "the rejected request had no effect");
 }
 
 #[tokio::test]
@@ -108,5 +108,5 @@ async fn clock_skew_to_database_makes_node_unavailable() {
         node.set_clock_offset(0).await;
         node.assert_serves(&kit).await;
     }
-    assert_eq!(kit.revoke(&tokens.access).await.status, 204, "what was refused was not done");
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204, "the rejected request had no effect");
 }

@@ -1,41 +1,34 @@
 //! Fixes the names of all commands and flags: scripts depend on them.
 
 use bowline::cli::Cli;
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, ArgAction, Command, CommandFactory as _};
 
-/// Renders a flag or argument as `--name <VALUE>`, in square brackets if it is optional.
+/// Renders a flag as `--name <VALUE>` and a positional argument as `<VALUE>`, in square brackets if it is optional.
+/// Names of values are left out: they are part of the help texts.
 fn render_argument(argument: &Arg) -> String {
-    let takes_value = argument.get_action().takes_values();
-    let value = argument
-        .get_value_names()
-        .filter(|_| takes_value)
-        .map(|names| names.iter().map(|name| format!("<{name}>")).collect::<Vec<_>>().join(" "));
     let flag = argument.get_long().map(|long| match argument.get_short() {
         Some(short) => format!("-{short}|--{long}"),
         None => format!("--{long}"),
     });
+    let value = argument.get_action().takes_values().then(|| "<VALUE>".to_owned());
     let text = flag.into_iter().chain(value).collect::<Vec<_>>().join(" ");
-    let repeated = if argument.get_num_args().is_some_and(|number| number.max_values() > 1)
-        || matches!(argument.get_action(), clap::ArgAction::Append)
-    {
-        "..."
-    } else {
-        ""
-    };
-    if argument.is_required_set() { format!("{text}{repeated}") } else { format!("[{text}]{repeated}") }
+    let text = if argument.is_required_set() { text } else { format!("[{text}]") };
+    if matches!(argument.get_action(), ArgAction::Append) { format!("{text}...") } else { text }
 }
 
-/// Renders a command and its subcommands, one a line, without help texts and flags that every command has.
-fn render_command(command: &Command, parent: &str, lines: &mut Vec<String>) {
-    let name = format!("{parent}{}", command.get_name());
-    let arguments = command
-        .get_arguments()
-        .filter(|argument| parent.is_empty() || !argument.is_global_set())
-        .filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version"));
-    let line: Vec<_> = std::iter::once(name.clone()).chain(arguments.map(render_argument)).collect();
-    lines.push(line.join(" "));
+/// Renders a command and its subcommands, one a line. Flags that a command has from its parent are left out.
+fn render_command(command: &Command, parent: Option<&Command>, path: &str, lines: &mut Vec<String>) {
+    let name = format!("{path}{}", command.get_name());
+    let is_inherited = |argument: &&Arg| {
+        parent.is_some_and(|parent| parent.get_arguments().any(|own| own.get_id() == argument.get_id()))
+    };
+    let is_builtin = |argument: &&Arg| matches!(argument.get_id().as_str(), "help" | "version");
+    let arguments =
+        command.get_arguments().filter(|argument| !is_inherited(argument) && !is_builtin(argument));
+    let words: Vec<_> = std::iter::once(name.clone()).chain(arguments.map(render_argument)).collect();
+    lines.push(words.join(" "));
     for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
-        render_command(subcommand, &format!("{name} "), lines);
+        render_command(subcommand, Some(command), &format!("{name} "), lines);
     }
 }
 
@@ -45,7 +38,67 @@ fn command_names_and_flags_are_unchanged() {
     command.build();
 
     let mut lines = Vec::new();
-    render_command(&command, "", &mut lines);
+    render_command(&command, None, "", &mut lines);
 
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    bowline [--config <VALUE>] [--json] [-q|--quiet] [--color <VALUE>]
+    bowline tour
+    bowline sandbox [--port <VALUE>] [--data <VALUE>] [--seed <VALUE>] [--store <VALUE>] [--redirect-uri <VALUE>]... [--hidden-bank]
+    bowline serve [--listen <VALUE>] [--admin-listen <VALUE>] [--probe-listen <VALUE>] [--store <VALUE>]
+    bowline migrate
+    bowline bench [--store <VALUE>]... [--connections <VALUE>]... [--callers <VALUE>]... [--requests <VALUE>] [--only <VALUE>] [--data <VALUE>] [--markdown <VALUE>]
+    bowline doctor
+    bowline openapi <VALUE>
+    bowline config
+    bowline config check
+    bowline config show
+    bowline partner [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
+    bowline partner add --name <VALUE>
+    bowline partner list [--limit <VALUE>] [--after <VALUE>]
+    bowline partner show <VALUE>
+    bowline partner secret <VALUE>
+    bowline partner suspend <VALUE>
+    bowline partner reinstate <VALUE>
+    bowline recipient [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
+    bowline recipient add --name <VALUE> --purpose-en <VALUE> --purpose-fr <VALUE> --redirect-uri <VALUE>... --scope <VALUE> [--provider <VALUE>]... [--require-pkce] [--max-duration-days <VALUE>] [--partner <VALUE>] [--description <VALUE>] [--country <VALUE>] [--logo-uri <VALUE>] [--terms-uri <VALUE>] [--client-uri <VALUE>] [--contact <VALUE>]...
+    bowline recipient list [--partner <VALUE>] [--state <VALUE>] [--limit <VALUE>] [--after <VALUE>]
+    bowline recipient show <VALUE>
+    bowline recipient update <VALUE> --redirect-uri <VALUE>...
+    bowline recipient secret <VALUE>
+    bowline recipient suspend <VALUE>
+    bowline recipient reinstate <VALUE>
+    bowline recipient remove <VALUE> [--dry-run]
+    bowline provider [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
+    bowline provider add <VALUE> [--client-secret-file <VALUE>]
+    bowline provider list [--limit <VALUE>] [--after <VALUE>]
+    bowline provider show <VALUE>
+    bowline provider test <VALUE>
+    bowline provider pause <VALUE>
+    bowline provider release <VALUE>
+    bowline provider retire <VALUE>
+    bowline registration [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
+    bowline registration request --client <VALUE>... --provider <VALUE>...
+    bowline registration list [--client <VALUE>] [--provider <VALUE>] [--partner <VALUE>] [--state <VALUE>] [--limit <VALUE>] [--after <VALUE>]
+    bowline registration show <VALUE> <VALUE>
+    bowline registration approve <VALUE> <VALUE>
+    bowline registration activate <VALUE> <VALUE> [--upstream-client-id <VALUE>] [--upstream-client-secret-file <VALUE>]
+    bowline registration reject <VALUE> <VALUE> --reason <VALUE>
+    bowline registration suspend <VALUE> <VALUE> [--reason <VALUE>]
+    bowline registration reinstate <VALUE> <VALUE>
+    bowline connection [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
+    bowline connection list [--client <VALUE>] [--provider <VALUE>] [--sub <VALUE>] [--state <VALUE>] [--limit <VALUE>] [--after <VALUE>]
+    bowline connection show <VALUE>
+    bowline connection end <VALUE> [--dry-run]
+    bowline job [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
+    bowline job list [--state <VALUE>] [--kind <VALUE>] [--provider <VALUE>] [--limit <VALUE>] [--after <VALUE>]
+    bowline job retry <VALUE>
+    bowline job close <VALUE>
+    bowline audit [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
+    bowline audit list [--subject-kind <VALUE>] [--subject-id <VALUE>] [--action <VALUE>] [--actor-kind <VALUE>] [--actor-id <VALUE>] [--from <VALUE>] [--before <VALUE>] [--limit <VALUE>] [--after <VALUE>]
+    bowline operator [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
+    bowline operator bootstrap
+    bowline operator list [--limit <VALUE>] [--after <VALUE>]
+    bowline operator add --name <VALUE> --role <VALUE> [--expires-at <VALUE>]
+    bowline operator remove <VALUE>
+    ");
 }

@@ -1,13 +1,13 @@
-//! `kill -9` at every step: the program dies as it enters its n-th write, sync or send, and so before and after
-//! each commit, reply, lease, delivery and finish. Whatever had happened by then happened whole, the bank is
-//! told of every end, and the audit chain verifies.
+//! `kill -9` at every step: the process is killed when it enters its n-th write, sync or send, so before and after each
+//! commit, response, lease and delivery. Every step is atomic, the provider is notified of every end, and the audit
+//! chain verifies.
 
 use bowline::cli::BrowserRequest;
 use http::Method;
 
 use crate::support::{HubProcess, TestClient, create_durable_database, wait_until};
 
-/// System calls of a kind, and how far apart the steps are that a short run tries; a long one tries each.
+/// System calls of a kind, and the distance between the steps of a short run; a full run tries each step.
 type SyscallFamily = (&'static str, usize);
 
 struct CrashScenario {
@@ -17,7 +17,7 @@ struct CrashScenario {
 }
 
 impl CrashScenario {
-    /// One connection, revoked while the program dies at the `number`-th call. Whether it died by that.
+    /// Revokes a connection while the process is killed at the `number`-th call; returns whether it was killed.
     async fn crash_at(&self, call: &str, number: usize) -> bool {
         let site = &self.site;
         let plain = site.serve(&[]).await;
@@ -32,14 +32,14 @@ impl CrashScenario {
         if site.wait_until_ready(&mut hub).await {
             let mut revoke = BrowserRequest::new(Method::DELETE, &format!("{}/api/v1/revoke", site.hub_url));
             revoke.bearer = Some(tokens.access.clone());
-            // A connection that breaks off says nothing: the end may have happened or not.
+            // An interrupted connection proves nothing: the end may be stored or not.
             if let Ok(answer) = site.browser.send(revoke).await {
                 assert_eq!(answer.status, 204, "{}", answer.body);
                 acknowledged = true;
             }
         }
         let process = std::cell::RefCell::new(&mut hub);
-        wait_until("the bank is told, or the hub has died", async || {
+        wait_until("the provider is notified, or the hub was killed", async || {
             let done_job = "SELECT id FROM jobs WHERE state = 'done' AND connection_id = ";
             !process.borrow_mut().is_running()
                 || !site.sql(&format!("{done_job}'{}'", tokens.id)).await.is_empty()
@@ -51,12 +51,12 @@ impl CrashScenario {
         let what = format!("killed at {call} {number}");
         let _hub = site.serve(&[]).await;
         let ended = site.verify_consistency(&tokens.id).await;
-        assert!(ended || !acknowledged, "{what}: what was acknowledged is alive");
+        assert!(ended || !acknowledged, "{what}: an acknowledged end was lost");
         let read = site.api().read("/accounts", &tokens.access).await;
         assert_eq!(read.status, if ended { 401 } else { 200 }, "{what}: {}", read.body);
         assert_eq!(site.api().revoke(&tokens.access).await.status, 204, "{what}: repeating is safe");
         site.make_jobs_due().await;
-        wait_until(&format!("the bank is told ({what})"), async || {
+        wait_until(&format!("the provider is notified ({what})"), async || {
             let state = format!("SELECT provider_revocation FROM connections WHERE id = '{}'", tokens.id);
             site.count_active_grants().await == 0 && site.sql(&state).await == ["accepted"]
         })
@@ -81,7 +81,7 @@ async fn crash_at_every_step(database: Option<&str>, families: &[SyscallFamily])
         while story.crash_at(call, 1 + deaths * step).await {
             deaths += 1;
         }
-        assert!(deaths > 0, "nobody enters {call}");
+        assert!(deaths > 0, "the process never calls {call}");
     }
 }
 

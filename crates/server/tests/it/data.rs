@@ -1,4 +1,4 @@
-//! The FDX face.
+//! Data of the FDX API.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ async fn account_list_shows_consented_accounts_only() {
     let kit = TestHub::new().await;
     let tokens = kit.connect(&kit.acme()).await;
     let light = kit.read("/accounts", &tokens.access).await.json();
-    assert_eq!(light["page"]["totalElements"], 2, "two of alice's four");
+    assert_eq!(light["page"]["totalElements"], 2, "two of alice's four accounts");
     let account = light["accounts"][0]["depositAccount"].as_object().unwrap();
     assert!(account["accountId"].as_str().unwrap().starts_with("acc_"));
     assert!(!account.contains_key("currentBalance") && !account.contains_key("accountNumber"));
@@ -57,7 +57,7 @@ async fn account_number_and_profile_require_their_clusters() {
     let profile = kit.read("/customers/current", &token).await.json();
     assert_eq!(profile["name"]["first"], "Alice");
     assert!(profile["telephones"].is_array() && profile.get("dateOfBirth").is_none());
-    assert!(!profile["customerId"].as_str().unwrap().starts_with("mtc-"), "the bank's own id stays inside");
+    assert!(!profile["customerId"].as_str().unwrap().starts_with("mtc-"), "the provider's id is not shown");
     assert_eq!(
         kit.read(&format!("/accounts/{}/transactions", account["accountId"].as_str().unwrap()), &token)
             .await
@@ -99,7 +99,7 @@ async fn paging_returns_each_item_once_and_binds_cursors() {
         let (kit, tokens, path) = (&kit, &tokens, &path);
         async move { kit.read(&format!("{path}?{query}"), &tokens.access).await.json()["code"].clone() }
     };
-    assert_eq!(bad(format!("{range}&limit=8&offset={cursor}")).await, 401, "of another query");
+    assert_eq!(bad(format!("{range}&limit=8&offset={cursor}")).await, 401, "a cursor of another query");
     let other = if cursor.starts_with('A') { 'B' } else { 'A' };
     let altered = format!("{other}{}", &cursor[1..]);
     assert_eq!(bad(format!("{range}&limit=7&offset={altered}")).await, 401);
@@ -132,7 +132,7 @@ async fn invalid_dates_and_reversed_ranges_have_own_codes() {
     let empty = kit
         .read(&format!("/accounts/{id}/transactions?startTime=1990-01-01&endTime=1990-02-01"), &tokens.access)
         .await;
-    assert_eq!(empty.status, 200, "beyond the history is clamped");
+    assert_eq!(empty.status, 200, "dates beyond the history are clamped");
     assert_eq!(kit.read("/accounts?resultType=everything", &tokens.access).await.json()["code"], 401);
 }
 
@@ -145,7 +145,7 @@ async fn pause_and_suspension_block_data_but_not_revoke() {
     let paused = kit.read("/accounts", &tokens.access).await;
     assert_eq!((paused.status, &paused.json()["code"]), (503, &503.into()));
     assert!(paused.headers.contains_key("retry-after"));
-    assert_eq!(kit.refresh(&acme, &tokens.refresh).await.status, 200, "tokens are issued");
+    assert_eq!(kit.refresh(&acme, &tokens.refresh).await.status, 200, "tokens are still issued");
     kit.set_provider_state(1000, ProviderState::Active).await;
     kit.suspend(&acme).await;
     let suspended = kit.read("/accounts", &tokens.access).await;
@@ -206,7 +206,11 @@ async fn unsupported_payment_networks_return_405() {
     kit.update_provider_settings(1000, |settings| settings.fdx.base_url.clone_from(&bank.url)).await;
     for _ in 0..6 {
         let answer = kit.read(&format!("/accounts/{id}/payment-networks"), &tokens.access).await;
-        assert_eq!((answer.status, &answer.json()["code"]), (405, &json!(501)), "it is no failure");
+        assert_eq!(
+            (answer.status, &answer.json()["code"]),
+            (405, &json!(501)),
+            "an unsupported feature is no failure"
+        );
         assert_eq!(answer.headers["allow"], "OPTIONS");
     }
     assert_eq!(bank.calls().len(), 6);

@@ -1,5 +1,5 @@
-//! The ground gives way under a running hub: its database goes away, its disk is full. It refuses, it never
-//! guesses, and what it acknowledged holds when the ground is back.
+//! The database of a running hub becomes unavailable, or its disk is full. The hub returns 503, never guesses, and keeps
+//! what it acknowledged.
 
 use std::process::Command;
 
@@ -9,13 +9,13 @@ use http::Method;
 
 use crate::support::{HubProcess, PostgresCluster, wait_until};
 
-/// Asks a probe.
+/// Gets a probe.
 async fn call_probe(site: &HubProcess, path: &str) -> BrowserResponse {
     let url = format!("{}{path}", site.probe_url());
     site.browser.send(BrowserRequest::new(Method::GET, &url)).await.unwrap()
 }
 
-/// An answer that decides nothing: 503, with a word of when to come back.
+/// Asserts 503 with `Retry-After`: the response leaves the result open.
 fn assert_unavailable(answer: &BrowserResponse, what: &str) {
     assert_eq!(answer.status, 503, "{what}: {}", answer.body);
     assert!(answer.headers.contains_key("retry-after"), "{what}: no Retry-After");
@@ -43,7 +43,7 @@ async fn hub_returns_503_without_database_and_recovers() {
             assert_unavailable(&api.revoke(&tokens.access).await, "revoke");
         }
         assert_unavailable(&api.refresh(&other, &active.refresh).await, "refresh");
-        assert_unavailable(&api.refresh(&acme, &ended.refresh).await, "refresh of what has ended");
+        assert_unavailable(&api.refresh(&acme, &ended.refresh).await, "refresh of an ended connection");
         assert_unavailable(&api.redeem(&acme, &code).await, "exchange");
         assert_unavailable(
             &api.request_token(&acme, &[("grant_type", "client_credentials")]).await,
@@ -54,19 +54,19 @@ async fn hub_returns_503_without_database_and_recovers() {
         assert_eq!((ready.status, &ready.json()["checks"]["store"]), (503, &false.into()));
     }
     let forged = api.read("/accounts", "no.such.token").await;
-    assert_eq!(forged.status, 401, "what needs no database is answered: {}", forged.body);
+    assert_eq!(forged.status, 401, "a forged token is rejected without the database: {}", forged.body);
 
     cluster.start_server().await;
     wait_until("the hub is ready again", async || call_probe(&site, "/readyz").await.status == 200).await;
     let read = api.read("/accounts", &ended.access).await;
-    assert_eq!((read.status, &read.json()["code"]), (401, &602.into()), "what was ended stays so");
+    assert_eq!((read.status, &read.json()["code"]), (401, &602.into()), "the connection is still ended");
     assert_eq!(api.refresh(&acme, &ended.refresh).await.json()["error"], "invalid_grant");
     assert_eq!(api.read("/accounts", &active.access).await.status, 200, "{}", site.log());
     assert_eq!(api.refresh(&other, &active.refresh).await.status, 200);
-    assert_eq!(api.redeem(&acme, &code).await.status, 200, "a code is not spent by a refusal");
+    assert_eq!(api.redeem(&acme, &code).await.status, 200, "a failed request does not use up the code");
     assert_eq!(api.revoke(&active.access).await.status, 204);
     site.make_jobs_due().await;
-    wait_until("the bank is told of both", async || site.count_active_grants().await == 1).await;
+    wait_until("the provider is notified of both ends", async || site.count_active_grants().await == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,7 +85,7 @@ async fn acknowledged_ends_survive_database_crash() {
     let api = site.api();
     let first = api.revoke(&all[0].access).await;
     assert_eq!(first.status, 204);
-    // The rest are on their way while the database crashes.
+    // The others are in flight while the database crashes.
     let crash = async {
         tokio::task::yield_now().await;
         tokio::task::block_in_place(|| cluster.crash());
@@ -100,16 +100,16 @@ async fn acknowledged_ends_survive_database_crash() {
     for (tokens, answer) in all.iter().zip(std::iter::once(&first).chain(&answers)) {
         let read = api.read("/accounts", &tokens.access).await;
         let ended = read.json()["code"] == 602;
-        assert!(ended || answer.status == 503, "acknowledged, and it lives: {}", read.body);
+        assert!(ended || answer.status == 503, "an acknowledged end was lost: {}", read.body);
         assert!(ended || read.status == 200, "{}", read.body);
         assert_eq!(api.revoke(&tokens.access).await.status, 204, "repeating is safe");
         site.verify_consistency(&tokens.id).await;
     }
     site.make_jobs_due().await;
-    wait_until("the bank is told of all", async || site.count_active_grants().await == 0).await;
+    wait_until("the provider is notified of all ends", async || site.count_active_grants().await == 0).await;
 }
 
-/// Starts the hub so that a limit on the size of its files is an error to it and not its death.
+/// Starts the hub so that exceeding the file size limit is an error instead of a fatal signal.
 const IGNORE_FILE_SIZE_SIGNAL: [&str; 4] = ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\"", "env"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,9 +129,13 @@ async fn full_disk_returns_503_and_changes_nothing() {
 
     let _hub = site.serve(&[]).await;
     site.verify_consistency(&tokens.id).await;
-    assert_eq!(site.api().read("/accounts", &tokens.access).await.status, 200, "it was not ended");
+    assert_eq!(
+        site.api().read("/accounts", &tokens.access).await.status,
+        200,
+        "the connection was not ended"
+    );
     assert_eq!(site.count_active_grants().await, 1);
     assert_eq!(site.api().revoke(&tokens.access).await.status, 204);
     assert_eq!(site.api().read("/accounts", &tokens.access).await.json()["code"], 602);
-    wait_until("the bank is told", async || site.count_active_grants().await == 0).await;
+    wait_until("the provider is notified", async || site.count_active_grants().await == 0).await;
 }

@@ -1,5 +1,4 @@
-//! The demo app in a real browser with JavaScript switched off: both banks, both languages, a desk and a
-//! telephone.
+//! The demo app in a real browser with JavaScript disabled: both banks, both languages, desktop and phone.
 
 use serde_json::json;
 
@@ -7,7 +6,7 @@ use crate::support::{Chrome, TestHub};
 use bowline::cli::BrowserRequest;
 use http::Method;
 
-/// A way through the app: which bank, in which language, on how wide a window, and what is read on the way.
+/// A scenario: bank, language, width of the window, and the texts that must appear.
 struct DemoScenario {
     provider_id: i64,
     language: &'static str,
@@ -81,7 +80,8 @@ async fn run_scenario(way: &DemoScenario) {
     chrome.click("form[action='/disconnect'] button").await;
     chrome.wait_for_text(&["/api/v1/revoke", "204", "602", "invalid_grant"]).await;
     shot("doors").await;
-    kit.wait_until("the bank is told", async || is_first_grant_ended(&kit, way.provider_id).await).await;
+    kit.wait_until("the provider is notified", async || is_first_grant_ended(&kit, way.provider_id).await)
+        .await;
     chrome.navigate(&format!("{}/faults?lang={}", site.url, way.language)).await;
     chrome.wait_for_text(&["/faults/grants"]).await;
     shot("faults").await;

@@ -1,4 +1,4 @@
-//! Providers that register a client for each recipient by themselves (RFC 7591): their answer activates.
+//! Providers that register a client for each recipient (RFC 7591): their response activates the registration.
 
 mod refused;
 mod suspension;
@@ -28,14 +28,14 @@ on_both!(
 );
 
 impl TestHub {
-    /// Maple Trust knows a client for each registration, which it registers at an address.
+    /// Configures Maple Trust with a client for each registration, registered at an endpoint.
     async fn enable_client_registration_at(&self, endpoint: &str) {
         let file = self.data_folder().join("initial.token");
         std::fs::write(&file, self.world.maple().bank.initial_access_token().unwrap()).unwrap();
         let (endpoint, file) = (endpoint.to_owned(), file.display().to_string());
         self.update_provider_settings(1000, |settings| {
             settings.upstream_client = UpstreamClientMode::PerRegistration;
-            settings.client_id = "nobody".into();
+            settings.client_id = "unused".into();
             settings.client_secret = SecretSource::Env("BOWLINE_NO_SUCH_SECRET".into());
             let initial_access_token = Some(SecretSource::File(file));
             settings.dynamic_registration = Some(DynamicRegistration { endpoint, initial_access_token });
@@ -47,7 +47,7 @@ impl TestHub {
         self.enable_client_registration_at(&format!("{}/register", self.world.maple().url)).await;
     }
 
-    /// A recipient whose registration an operator has just approved.
+    /// Creates a recipient whose registration is approved.
     pub(crate) async fn create_approved_recipient(&self) -> TestClient {
         let recipient = self.create_recipient(&self.request_client_token(&self.partner()).await).await;
         self.request_registration(&recipient).await;
@@ -70,13 +70,13 @@ impl TestHub {
         self.wait_until(state, async || self.load_registration(recipient).await["state"] == state).await;
     }
 
-    /// The jobs of a kind, the newest first.
+    /// Lists the jobs of a kind, newest first.
     pub(crate) async fn list_jobs_of_kind(&self, kind: &str) -> Vec<Value> {
         let listed = self.run_admin_operation(Method::GET, &format!("/jobs?kind={kind}"), None).await;
         listed["items"].as_array().unwrap().clone()
     }
 
-    /// What the newest job of a kind came to, when it is over or was tried.
+    /// Waits until the newest job of a kind has finished or was attempted, and returns it.
     pub(crate) async fn wait_for_job(&self, kind: &str, state: &str) -> Value {
         let newest = async || self.list_jobs_of_kind(kind).await.first().cloned().unwrap_or_default();
         let tried = async || {
@@ -87,7 +87,7 @@ impl TestHub {
         newest().await
     }
 
-    /// Who took the steps of a recipient's registration.
+    /// Lists the actor and the state of each step of a recipient's registration.
     async fn list_registration_steps(&self, recipient: &TestClient) -> Vec<String> {
         let steps = format!(
             "SELECT actor_kind, detail FROM audit_events WHERE action = 'registration.changed' AND subject_id = '{}' \
@@ -103,7 +103,7 @@ impl TestHub {
     }
 }
 
-/// A registration endpoint of the test's own: it keeps its answer back until it is told to give it.
+/// A registration endpoint of the test, which delays its response until the test releases it.
 struct GatedEndpoint {
     url: String,
     calls: Arc<Mutex<Vec<(String, String)>>>,
@@ -138,7 +138,7 @@ impl GatedEndpoint {
         gate
     }
 
-    /// Waits until somebody asks for a client.
+    /// Waits for a registration request.
     async fn wait_for_request(&self) {
         self.arrived.acquire().await.unwrap().forget();
     }
@@ -152,7 +152,7 @@ impl GatedEndpoint {
     }
 }
 
-/// A client as a provider answers that has registered it.
+/// Returns the response of a provider that registered a client (RFC 7591 §3.2.1).
 fn build_registration_response(id: &str) -> Value {
     json!({
         "client_id": id, "client_secret": "secret-there", "client_secret_expires_at": 0,
@@ -200,7 +200,7 @@ async fn client_registration_is_retried_after_provider_failure(kit: TestHub) {
     assert_eq!(
         kit.list_jobs_of_kind("register_upstream_client").await[0]["outcome"],
         "HTTP 401",
-        "which may be set right"
+        "the settings can be corrected"
     );
     std::fs::write(
         kit.data_folder().join("initial.token"),
@@ -212,7 +212,7 @@ async fn client_registration_is_retried_after_provider_failure(kit: TestHub) {
     assert_eq!(kit.world.maple().bank.client_ids().len(), 1);
 }
 
-/// The client that came too late is deleted where it was registered, by its own token.
+/// Asserts that the late client is deleted where it was registered, with its registration access token.
 async fn assert_late_client_deleted(kit: &TestHub, gate: &GatedEndpoint) {
     let job = kit.wait_for_job("delete_upstream_client", "done").await;
     assert_eq!(job["outcome"], "HTTP 204");
@@ -232,10 +232,9 @@ async fn rejection_during_client_registration_deletes_client(kit: TestHub) {
     gate.release_response();
     let job = kit.wait_for_job("register_upstream_client", "done").await;
     let found = kit.load_registration(&recipient).await;
-    assert_eq!(found["state"], "rejected", "the rejection stands");
+    assert_eq!(found["state"], "rejected", "the rejection remains");
     assert_eq!(found["reason"], "Not a licensed company");
-    let expected_outcome =
-        "HTTP 201: the registration does not wait for the provider any more; the client is deleted there";
+    let expected_outcome = "HTTP 201: the registration is no longer pending; the client is deleted there";
     assert_eq!(job["outcome"], expected_outcome);
     assert_late_client_deleted(&kit, &gate).await;
     let stored =
@@ -292,7 +291,7 @@ async fn rfc7591_s3_2_1_unusable_response_activates_nothing(kit: TestHub) {
     let deleted = "; the client is deleted there";
     let left = "; a client may be left at the provider, which does not say how to delete it";
     let evil = [
-        ("{".into(), "its answer cannot be read", left),
+        ("{".into(), "the response cannot be parsed", left),
         ("x".repeat(100_000), "its answer is too large", left),
         (with("client_id", json!("a\r\nb")), "client_id is missing, too long or not printable", left),
         (
@@ -302,17 +301,17 @@ async fn rfc7591_s3_2_1_unusable_response_activates_nothing(kit: TestHub) {
         ),
         (
             with("client_secret_expires_at", json!(1)),
-            "the client's secret expires, and nothing renews it",
+            "the client secret expires, and the hub cannot renew it",
             deleted,
         ),
         (
             with("token_endpoint_auth_method", json!("private_key_jwt")),
-            "the client authenticates otherwise than the provider's settings say",
+            "the client's authentication method differs from the provider's settings",
             deleted,
         ),
         (
             with("redirect_uris", json!(["https://evil.example.org/"])),
-            "the client may not be called back by the hub's URI",
+            "the client is registered without the hub's redirect URI",
             deleted,
         ),
     ];
@@ -337,7 +336,7 @@ async fn rfc7591_s3_2_1_unusable_response_activates_nothing(kit: TestHub) {
         })
         .await;
     }
-    // Who stands at another origin is never asked.
+    // A host of another origin is never called.
     *answer.lock().unwrap() = (
         201,
         with("registration_client_uri", json!("http://127.0.0.1:1/steal")).replace("there-2", "there-3"),
@@ -348,7 +347,7 @@ async fn rfc7591_s3_2_1_unusable_response_activates_nothing(kit: TestHub) {
     kit.wait_for_registration_state(&recipient, "active").await;
     let stored =
         kit.sql("SELECT client_configuration FROM registrations WHERE upstream_client_id = 'there-3'").await;
-    assert_eq!(stored, [""], "it is not kept");
+    assert_eq!(stored, [""], "the URI is not stored");
 }
 
 async fn removed_recipient_client_is_deleted_after_revocations(kit: TestHub) {
@@ -371,15 +370,15 @@ async fn removed_recipient_client_is_deleted_after_revocations(kit: TestHub) {
     })
     .await;
     let revocation_job = kit.wait_for_job("revoke_at_provider", "done").await;
-    assert_eq!(revocation_job["outcome"], "HTTP 200", "by the client itself, before it went");
+    assert_eq!(revocation_job["outcome"], "HTTP 200", "the client revokes before it is deleted");
     let mut grants = kit.list_grant_states().await;
     grants.sort();
-    assert_eq!(grants, ["active", "ended"], "nobody else's grant ended");
+    assert_eq!(grants, ["active", "ended"], "no other grant ended");
     assert_eq!(kit.wait_for_job("delete_upstream_client", "done").await["holds_token"], false);
 }
 
 impl TestHub {
-    /// Acme, with the hub's former client as its own at Maple Trust.
+    /// Gives Acme the hub's previous client as its upstream client at Maple Trust.
     async fn create_recipient_with_hub_client(&self) -> TestClient {
         let secret = std::fs::read_to_string(self.data_folder().join("maple.secret")).unwrap();
         let other = self.create_recipient(&self.request_client_token(&self.partner()).await).await;
@@ -400,7 +399,7 @@ async fn provider_added_by_api_seals_initial_access_token(kit: TestHub) {
     let endpoint = format!("{}/register", kit.world.maple().url);
     for (field, value) in [
         ("id", json!(4000)),
-        ("client_secret", json!("nobody-needs-it")),
+        ("client_secret", json!("unused-secret")),
         ("upstream_client", json!("registration")),
         ("dynamic_registration", json!({"endpoint": endpoint, "initial_access_token": token})),
     ] {
@@ -435,7 +434,7 @@ async fn provider_added_by_api_seals_initial_access_token(kit: TestHub) {
     assert_eq!(added.status, 201, "{}", added.body);
     assert_eq!(added.json()["settings"]["dynamic_registration"], json!({"endpoint": endpoint}));
     let row = kit.sql("SELECT settings, initial_access_token FROM providers WHERE id = 4000").await.concat();
-    assert!(!row.contains(&token) && !row.contains(&hex(token.as_bytes())), "it is sealed");
+    assert!(!row.contains(&token) && !row.contains(&hex(token.as_bytes())), "the token is sealed");
     let check = kit.run_admin_operation(Method::POST, "/providers/4000/test", None).await;
     assert_eq!(check["ok"], true, "{check}");
     let names: Vec<_> =
@@ -470,12 +469,16 @@ async fn decided_registration_requests_no_client(kit: TestHub) {
     kit.complete_registration_step(&recipient, "reject", json!({"reason": "no"})).await;
     kit.advance(Duration::from_mins(1));
     let job = kit.wait_for_job("register_upstream_client", "done").await;
-    assert_eq!(job["outcome"], "the registration does not wait for the provider any more");
+    assert_eq!(job["outcome"], "the registration is no longer pending");
     kit.update_provider_settings(1000, |settings| settings.dynamic_registration = None).await;
     kit.request_registration(&recipient).await;
     kit.complete_registration_step(&recipient, "approve", json!({})).await;
-    assert_eq!(kit.list_jobs_of_kind("register_upstream_client").await.len(), 1, "it is activated by hand");
-    assert_eq!(bank.calls().len(), calls_before, "the bank is not asked in vain");
+    assert_eq!(
+        kit.list_jobs_of_kind("register_upstream_client").await.len(),
+        1,
+        "the registration is activated manually"
+    );
+    assert_eq!(bank.calls().len(), calls_before, "the provider is not called needlessly");
     let sent: Value = serde_json::from_str(&bank.calls()[0].body).unwrap();
     assert_eq!((&sent["client_name"], &sent["software_id"]), (&json!("Flinks Fake"), &json!(recipient.id)));
     assert_eq!(sent["redirect_uris"], json!([kit.url("/callback/1000")]));

@@ -1,4 +1,4 @@
-//! What time does: ends, purges, recovers.
+//! Time-driven work: expiry, purge, recovery.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ async fn run_sweep(kit: &TestHub) -> usize {
     jobs::sweep(&jobs::new_job_context(kit.app(), "test").unwrap()).await.unwrap()
 }
 
-/// An access token of a refresh, and how many seconds it lives.
+/// Refreshes, and returns the access token with its lifetime in seconds.
 async fn refresh_token(kit: &TestHub, recipient: &TestClient, tokens: &ConnectionTokens) -> (String, u64) {
     let body = kit.refresh(recipient, &tokens.refresh).await.json();
     let token = body["access_token"].as_str().unwrap_or_else(|| panic!("no token: {body}"));
     (token.to_owned(), body["expires_in"].as_u64().unwrap())
 }
 
-/// Everything is over, and the bank learns it.
+/// Asserts that the connection has ended and the provider is notified.
 async fn assert_ended_by_sweep(
     kit: &TestHub,
     recipient: &TestClient,
@@ -28,11 +28,11 @@ async fn assert_ended_by_sweep(
     cause: EndCause,
 ) {
     let refused = kit.refresh(recipient, &tokens.refresh).await.json();
-    assert_eq!(refused["error"], "invalid_grant", "before the sweep has come by");
+    assert_eq!(refused["error"], "invalid_grant", "the sweep has not run yet");
     run_sweep(kit).await;
     assert_eq!(kit.load_end_cause(&tokens.id).await, Some(cause));
     assert_eq!(kit.refresh(recipient, &tokens.refresh).await.json()["error"], "invalid_grant");
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         kit.load_connection(&tokens.id).await.provider_revocation == UpstreamRevocation::Accepted
     })
     .await;
@@ -47,18 +47,14 @@ async fn consent_expires_exactly_at_its_end() {
     let tokens = kit.connect(&acme).await;
     for _ in 0..3 {
         kit.advance(DAY * 29);
-        assert_eq!(
-            refresh_token(&kit, &acme, &tokens).await.1,
-            300,
-            "it is used, so that it does not idle out"
-        );
+        assert_eq!(refresh_token(&kit, &acme, &tokens).await.1, 300, "each use prevents the expiry");
     }
     // The recipient is registered for 90 days.
     let consent_end = kit.load_connection(&tokens.id).await.expires_at;
     kit.advance(consent_end.since(kit.app().now().unwrap()).saturating_sub(Duration::from_mins(1)));
     assert_eq!(run_sweep(&kit).await, 0);
     let (last, expires_in) = refresh_token(&kit, &acme, &tokens).await;
-    assert_eq!(expires_in, 60, "no token outlives the consent");
+    assert_eq!(expires_in, 60, "the token expires with the consent");
     assert_eq!(kit.read("/accounts", &last).await.status, 200);
     kit.advance(Duration::from_mins(1));
     assert_eq!(kit.read("/accounts", &last).await.status, 401);
@@ -70,13 +66,13 @@ async fn unused_connection_expires_and_used_one_stays_active() {
     let kit = TestHub::new().await;
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;
-    // A use is recorded once a day at most: what idles for 30 days ends within 31.
+    // A use is recorded at most once a day, so a token expires after 30 to 31 days without use.
     kit.advance((DAY * 31).saturating_sub(Duration::from_millis(1)));
     assert_eq!(run_sweep(&kit).await, 0);
     let (fresh, _) = refresh_token(&kit, &acme, &tokens).await;
     assert_eq!(kit.read("/accounts", &fresh).await.status, 200);
     kit.advance(Duration::from_millis(1));
-    assert_eq!(run_sweep(&kit).await, 0, "it was used a moment ago");
+    assert_eq!(run_sweep(&kit).await, 0, "the token was just used");
     kit.advance(DAY * 31);
     assert_ended_by_sweep(&kit, &acme, &tokens, EndCause::Idle).await;
 }
@@ -90,7 +86,7 @@ async fn unredeemed_code_expires_and_grant_is_revoked() {
     assert_eq!(run_sweep(&kit).await, 0);
     kit.advance(Duration::from_secs(1));
     run_sweep(&kit).await;
-    kit.wait_until("the bank is told", async || kit.list_grant_states().await == ["ended"]).await;
+    kit.wait_until("the provider is notified", async || kit.list_grant_states().await == ["ended"]).await;
     assert_eq!(kit.redeem(&acme, &code).await.json()["error"], "invalid_grant");
 }
 
@@ -102,10 +98,14 @@ async fn purge_deletes_expired_rows_only() {
     kit.advance(Duration::from_hours(2));
     let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
     let purged = |removed| jobs::PurgeOutcome { removed, has_more: false };
-    assert_eq!(jobs::purge(&ctx).await.unwrap(), purged(2), "a code and a request");
+    assert_eq!(jobs::purge(&ctx).await.unwrap(), purged(2), "a code and a request are deleted");
     assert_eq!(jobs::purge(&ctx).await.unwrap(), purged(0));
     let fresh = kit.refresh(&acme, &tokens.refresh).await.json()["access_token"].as_str().unwrap().to_owned();
     assert_eq!(kit.read("/accounts", &fresh).await.status, 200);
-    assert_eq!(kit.redeem(&acme, &tokens.code).await.json()["error"], "invalid_grant", "as before");
+    assert_eq!(
+        kit.redeem(&acme, &tokens.code).await.json()["error"],
+        "invalid_grant",
+        "the code stays invalid"
+    );
     assert_eq!(kit.load_end_cause(&tokens.id).await, None);
 }

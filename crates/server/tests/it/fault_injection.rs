@@ -1,4 +1,4 @@
-//! What a recipient sees of each trouble that a bank can be put into, and how its connection stands after it.
+//! The responses to a recipient for each fault of a sandbox bank, and the state of the connection afterwards.
 
 use domain::model::connection::{EndCause, UpstreamRevocation};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ on_both!(
     intermittent_provider_failures_are_passed_to_client,
 );
 
-/// Status, code, words, and whether the answer says when to come back.
+/// Summarizes a response: status, code, message, and whether it has `Retry-After`.
 fn summarize(answer: &BrowserResponse) -> (u16, Value, Value, bool) {
     let body = answer.json();
     (answer.status, body["code"].clone(), body["message"].clone(), answer.headers.contains_key("retry-after"))
@@ -39,14 +39,22 @@ async fn injected_faults_map_to_documented_responses(kit: TestHub) {
         kit.inject_faults(faults.clone()).await;
         assert_eq!(summarize(&kit.read("/accounts", &tokens.access).await), expected, "{faults}");
         let refresh = kit.refresh(&acme, &tokens.refresh).await;
-        assert_eq!(refresh.status, 200, "our refresh never calls the bank: {faults}");
+        assert_eq!(refresh.status, 200, "a refresh at the hub never calls the provider: {faults}");
         kit.inject_faults(json!({"fail": null, "rate_limited": false, "latency_ms": 0})).await;
-        assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "it is over with the fault");
+        assert_eq!(
+            kit.read("/accounts", &tokens.access).await.status,
+            200,
+            "reads succeed again without the fault"
+        );
     }
     kit.advance(std::time::Duration::from_mins(10));
     let fresh = kit.refresh(&acme, &tokens.refresh).await.json()["access_token"].as_str().unwrap().to_owned();
     kit.inject_faults(json!({"token_endpoint": "down"})).await;
-    assert_eq!(summarize(&kit.read("/accounts", &fresh).await), maintenance, "the bank's token ran out");
+    assert_eq!(
+        summarize(&kit.read("/accounts", &fresh).await),
+        maintenance,
+        "the provider's token has expired"
+    );
     kit.inject_faults(json!({"token_endpoint": "up"})).await;
     assert_eq!(kit.read("/accounts", &fresh).await.status, 200);
     assert_eq!(kit.load_end_cause(&tokens.id).await, None);
@@ -63,7 +71,7 @@ async fn consent_ended_at_provider_ends_connection(kit: TestHub) {
     assert_eq!(summarize(&kit.read("/accounts", &tokens.access).await), expected);
     assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::Provider));
     assert_eq!(kit.refresh(&acme, &tokens.refresh).await.json()["error"], "invalid_grant");
-    assert_eq!(kit.revoke(&tokens.access).await.status, 204, "revoking what is over has reached its goal");
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204, "revoking an ended connection succeeds");
 }
 
 async fn rotated_refresh_tokens_are_stored(kit: TestHub) {
@@ -86,7 +94,11 @@ async fn single_invalid_grant_ends_connection_with_602(kit: TestHub) {
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;
     kit.inject_faults(json!({"invalid_grant_to_all": true})).await;
-    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "while the bank's token lasts");
+    assert_eq!(
+        kit.read("/accounts", &tokens.access).await.status,
+        200,
+        "the provider's token is still valid"
+    );
     kit.advance(std::time::Duration::from_mins(10));
     let fresh = kit.refresh(&acme, &tokens.refresh).await.json()["access_token"].as_str().unwrap().to_owned();
     let expected = (401, json!(602), json!("Customer not authorized"), false);
@@ -122,7 +134,7 @@ async fn provider_clock_skew_does_not_break_reads(kit: TestHub) {
     }
     kit.inject_faults(json!({"clock_skew_s": 3600})).await;
     let read = kit.read("/accounts", &tokens.access).await;
-    assert_eq!(read.status, 200, "the bank thinks the token old: it is refreshed once: {}", read.body);
+    assert_eq!(read.status, 200, "a token that the provider rejects is refreshed once: {}", read.body);
     assert_eq!(kit.load_end_cause(&tokens.id).await, None);
 }
 

@@ -1,4 +1,4 @@
-//! The documented examples: what each operation is sent and answers, compared field by field with what ours does.
+//! The documented examples of the Flinks API: each request is sent, and the response is compared field by field.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::support::{SCOPE, TestClient, TestHub, on_both};
 
 on_both!(flinks_examples_match_documented_responses);
 
-/// Who may stand behind an example, and what it may name.
+/// The clients and objects that an example may use.
 struct ExampleParties {
     partner: TestClient,
     recipient: TestClient,
@@ -19,7 +19,7 @@ struct ExampleParties {
     refresh: String,
 }
 
-/// The examples by name, in the order of their numbers.
+/// Lists the examples in the order of their numbers.
 fn load_examples() -> Vec<(String, Value)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden");
     let mut names: Vec<PathBuf> =
@@ -58,7 +58,7 @@ async fn send_example(kit: &TestHub, cast: &ExampleParties, request: &Value) -> 
     kit.send(sent).await
 }
 
-/// Where a value is not of the documented shape. An empty list is of every shape.
+/// Lists the paths where a value differs from the documented form. An empty list matches every form.
 fn collect_differences(at: &str, documented: &Value, ours: &Value, beyond: &[&str], found: &mut Vec<String>) {
     match (documented, ours) {
         (Value::Object(documented), Value::Object(ours)) => {
@@ -98,7 +98,7 @@ fn assert_response_matches(name: &str, example: &Value, answer: &BrowserResponse
     };
     collect_differences("reply", documented, &ours, &words("beyond"), &mut found);
     assert!(found.is_empty(), "{name}: {found:?}\n{}", answer.body);
-    assert!(ours.as_array().is_none_or(|all| !all.is_empty()), "{name} shows nothing");
+    assert!(ours.as_array().is_none_or(|all| !all.is_empty()), "{name}: the list is empty");
     let first = |value: &Value, field: &str| value.get(0).unwrap_or(value)[field].clone();
     for field in words("same") {
         assert_eq!(first(&ours, field), first(documented, field), "{name}: {field}");
@@ -141,7 +141,7 @@ async fn flinks_examples_match_documented_responses(kit: TestHub) {
     }
 }
 
-/// From here on the recipient is active, and has a connection.
+/// Activates the recipient and connects a customer.
 async fn connect_recipient(kit: &TestHub, cast: &mut ExampleParties) {
     for step in ["approve", "activate"] {
         kit.complete_registration_step(&cast.recipient, step, serde_json::json!({})).await;

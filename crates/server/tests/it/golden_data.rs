@@ -1,6 +1,6 @@
-//! The documented examples of the data face: each is compared field by field with what every customer of both banks is
-//! answered. One bank speaks FDX 5, the other FDX 6, and the comparison is the same. What of ours is not as the
-//! example stands in its file, each with its reason, and must be so.
+//! The documented examples of the FDX API, compared field by field with the responses to every customer of both banks.
+//! One bank uses FDX 5, the other FDX 6; the comparison is the same. Each difference is listed in the file of the example
+//! with its reason, and must exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::support::{ConnectionTokens, RawRequest, TestHub};
 const BANKS: [i64; 2] = [1000, 2000];
 const CUSTOMERS: [&str; 6] = ["alice", "bob", "chloe", "david", "emma", "farid"];
 
-/// The examples by name.
+/// Lists the examples by name.
 fn load_examples() -> Vec<(String, Value)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden_data");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -25,12 +25,12 @@ fn load_examples() -> Vec<(String, Value)> {
     files.map(read).collect::<BTreeMap<_, _>>().into_iter().collect()
 }
 
-/// What there is in some answers of one operation.
+/// Statistics of the responses of one operation.
 #[derive(Default)]
 struct ObservedFields {
-    /// How many objects there are at each place.
+    /// The number of objects by path.
     objects: BTreeMap<String, usize>,
-    /// How often each field is there, and its types.
+    /// The number and the types of each field, by path.
     fields: BTreeMap<String, (usize, BTreeSet<&'static str>)>,
 }
 
@@ -45,13 +45,13 @@ const fn json_type(value: &Value) -> &'static str {
     }
 }
 
-/// The key that an entity is wrapped in.
+/// Returns the key that wraps an entity.
 fn find_wrapper_key(value: &Value) -> Option<&String> {
     let members = value.as_object().filter(|members| members.len() == 1)?;
     members.iter().find(|(_, inside)| inside.is_object()).map(|(key, _)| key)
 }
 
-/// Whether an entity is of the documented example's kind: of the others, other examples tell.
+/// Returns whether an entity is of the kind of the documented example; other kinds have their own examples.
 fn is_comparable(documented: &Value, own: &Value) -> bool {
     find_wrapper_key(documented).is_none_or(|key| find_wrapper_key(own) == Some(key))
 }
@@ -83,17 +83,17 @@ impl ObservedFields {
         }
     }
 
-    /// How often a field is there, of how many times that it could be.
+    /// Returns how often a field is present, and how often it could be.
     fn count_occurrences(&self, place: &str) -> (usize, usize) {
         let own = self.fields.get(place).map_or(0, |(number, _)| *number);
         let above = place.rsplit_once('.').map_or("", |(above, _)| above);
-        // Of an item there are as many as there are.
+        // The number of items of a list is free.
         let most = if place.ends_with("[]") { own } else { self.objects.get(above).copied().unwrap_or(0) };
         (own, most)
     }
 }
 
-/// Whether a place, or one that it lies below, is among those of a list of the file.
+/// Returns whether a path, or one of its parents, is in a list of the file.
 fn is_listed(example: &Value, list: &str, place: &str) -> bool {
     let below = |known: &String| {
         place.strip_prefix(known.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
@@ -101,7 +101,7 @@ fn is_listed(example: &Value, list: &str, place: &str) -> bool {
     example[list].as_object().is_some_and(|all| all.keys().any(below))
 }
 
-/// Where the answers of one bank are not as the example is, and its file does not say so.
+/// Lists the differences between the responses of one bank and the example that the file does not list.
 fn find_differences(example: &Value, seen: &ObservedFields) -> Vec<String> {
     let body = &example["reply"]["body"];
     let mut documented = ObservedFields::default();
@@ -132,32 +132,32 @@ fn find_differences(example: &Value, seen: &ObservedFields) -> Vec<String> {
         let wrong = list_paths(example, list).filter(|place| (seen.count_occurrences(place).0 > 0) == there);
         wrong.map(|place| format!("{place} {what}")).collect()
     };
-    found.extend(named("absent", true, "is there after all"));
-    found.extend(named("beyond", false, "is never there"));
+    found.extend(named("absent", true, "exists, but is listed as absent"));
+    found.extend(named("beyond", false, "never exists"));
     found
 }
 
-/// The places of a list of the file.
+/// Returns the paths of a list of the file.
 fn list_paths<'a>(example: &'a Value, list: &str) -> impl Iterator<Item = &'a String> {
     example[list].as_object().into_iter().flatten().map(|(place, _)| place)
 }
 
-/// What the file says of both banks together, and is not so any more.
+/// Lists the entries of the file for both banks that no longer apply.
 fn find_stale_entries(example: &Value, banks: &[ObservedFields; 2]) -> Vec<String> {
     let at = |place: &str| banks.iter().filter(|seen| seen.count_occurrences(place).0 > 0).count();
     let always =
         |place: &str| banks.iter().map(|seen| seen.count_occurrences(place)).all(|(own, most)| own == most);
     let one = list_paths(example, "at_one_bank").filter(|place| at(place) != 1);
-    let one = one.map(|place| format!("{place} is not there at one bank alone"));
+    let one = one.map(|place| format!("{place} is not absent at only one bank"));
     let some = list_paths(example, "sometimes").filter(|place| always(place));
     one.chain(some.map(|place| format!("{place} is always there"))).collect()
 }
 
-/// Those who ask at one bank.
+/// The connections at one bank.
 struct BankConnections<'a> {
     kit: &'a TestHub,
     connections: Vec<ConnectionTokens>,
-    /// A connection of nothing but the names of accounts.
+    /// A connection with the scope ACCOUNT_BASIC only.
     narrow: ConnectionTokens,
 }
 
@@ -172,7 +172,7 @@ impl<'a> BankConnections<'a> {
         Self { kit, connections, narrow }
     }
 
-    /// The paths that a path with parameters stands for, in one connection.
+    /// Expands a path with parameters to the paths of one connection.
     async fn expand_paths(&self, example: &Value, tokens: &ConnectionTokens) -> Vec<String> {
         let path = example["request"]["path"].as_str().unwrap();
         if !path.contains("{account_id}") {
@@ -216,11 +216,11 @@ impl<'a> BankConnections<'a> {
         answer
     }
 
-    /// Where the answers to all customers are not as the example is.
+    /// Lists the differences between the responses to all customers and the example.
     async fn compare(&self, example: &Value) -> (Vec<String>, ObservedFields) {
         let reply = &example["reply"];
         let narrow = std::slice::from_ref(&self.narrow);
-        let of_scope = example["request"]["bearer"] == "of ACCOUNT_BASIC alone";
+        let of_scope = example["request"]["bearer"] == "with ACCOUNT_BASIC only";
         let connections = if of_scope { narrow } else { &self.connections };
         let (mut seen, mut found) = (ObservedFields::default(), Vec::new());
         for tokens in connections {
@@ -258,7 +258,7 @@ impl<'a> BankConnections<'a> {
 async fn fdx_examples_match_responses_of_both_banks() {
     let kit = TestHub::new().await;
     let examples = load_examples();
-    assert_eq!(examples.len(), 22, "one file each");
+    assert_eq!(examples.len(), 22, "each example has a file");
     let mut wrong = Vec::new();
     let banks = [BankConnections::new(&kit, BANKS[0]).await, BankConnections::new(&kit, BANKS[1]).await];
     for (name, example) in &examples {
@@ -303,7 +303,7 @@ fn golden_data_checker_reports_every_difference() {
     };
     assert_eq!(without("note"), (vec![], vec!["list[].a.note is not there".to_owned()]));
     assert_eq!(without("id").0, ["list[].a.id is there 1 times of 2"]);
-    assert_eq!(without("more"), (vec![], vec!["list[].a.more is never there".to_owned()]));
+    assert_eq!(without("more"), (vec![], vec!["list[].a.more never exists".to_owned()]));
     assert_eq!(
         found(json!([])),
         [
@@ -312,7 +312,7 @@ fn golden_data_checker_reports_every_difference() {
             "list[].a.amount is not there",
             "list[].a.id is not there",
             "list[].a.note is not there",
-            "list[].a.more is never there"
+            "list[].a.more never exists"
         ]
     );
 }

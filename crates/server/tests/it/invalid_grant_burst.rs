@@ -1,4 +1,4 @@
-//! A bank that says `invalid_grant` to all: a few are believed, the rest live.
+//! A provider that returns `invalid_grant` for every refresh: a few connections end, the others remain active.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn load_provider_state(kit: &TestHub) -> ProviderState {
     stored.unwrap().state
 }
 
-/// Fresh access tokens of the hub, while those of the bank have expired.
+/// Refreshes the hub's access tokens while the provider's have expired.
 async fn refresh_after_expiry(kit: &TestHub, all: &mut [(TestClient, ConnectionTokens)]) {
     kit.advance(Duration::from_mins(6));
     for (recipient, tokens) in all {
@@ -63,7 +63,7 @@ async fn invalid_grant_burst_ends_twenty_and_pauses_provider() {
     }
     assert_eq!(active.len(), CONNECTIONS - 20);
 
-    // Whoever asks again waits; whoever revokes is heard.
+    // Reads must wait; revocations succeed.
     for (_, tokens) in &active {
         assert_eq!(kit.read("/accounts", &tokens.access).await.status, 503);
     }

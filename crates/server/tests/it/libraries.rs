@@ -1,4 +1,4 @@
-//! A recipient that was written with somebody else's OAuth client (the `oauth2` crate), by nothing but its documentation.
+//! A recipient that uses an independent OAuth client, the `oauth2` crate, as its documentation describes.
 
 use oauth2::basic::{BasicClient, BasicErrorResponseType, BasicRequestTokenError};
 use oauth2::{
@@ -8,7 +8,7 @@ use oauth2::{
 
 use crate::support::{TestHub, query_parameter};
 
-/// The library brings no HTTP of its own here.
+/// Sends the requests of the library, which is built without an HTTP client.
 async fn send(request: HttpRequest) -> Result<HttpResponse, reqwest::Error> {
     let (parts, body) = request.into_parts();
     #[expect(clippy::disallowed_methods, reason = "a recipient's own client, not the hub's")]
@@ -51,7 +51,7 @@ async fn run_oauth2_client(credentials_in: AuthType) {
     assert_eq!(query_parameter(&back, "state").as_ref(), Some(state.secret()));
     let code = AuthorizationCode::new(query_parameter(&back, "code").unwrap());
 
-    let other = PkceCodeVerifier::new("a-verifier-of-somebody-else-that-is-long-enough".into());
+    let other = PkceCodeVerifier::new("a-verifier-of-another-client-that-is-long-enough".into());
     let wrong = client.exchange_code(code.clone()).set_pkce_verifier(other).request_async(&send).await;
     assert_eq!(expect_server_error(wrong.unwrap_err()), BasicErrorResponseType::InvalidGrant);
     let tokens = client.exchange_code(code).set_pkce_verifier(verifier).request_async(&send).await.unwrap();

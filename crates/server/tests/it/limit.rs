@@ -1,4 +1,4 @@
-//! Asking too often: who is told so, how, and that nobody else is.
+//! Rate limits: the responses over a limit, and that other callers are not affected.
 
 use bowline::cli::BrowserResponse;
 
@@ -24,7 +24,11 @@ async fn recipient_over_limit_gets_429_others_unaffected() {
     }
     assert_eq!(kit.read("/accounts", &other.access).await.status, 200);
     assert_eq!(kit.revoke(&tokens.access).await.status, 204, "revoking works");
-    assert_eq!(kit.read("/accounts", &tokens.access).await.json()["code"], 602, "an end is told first");
+    assert_eq!(
+        kit.read("/accounts", &tokens.access).await.json()["code"],
+        602,
+        "an ended connection is reported before the limit"
+    );
 }
 
 #[tokio::test]
@@ -53,11 +57,11 @@ async fn provider_limit_reserves_share_for_other_recipients() {
     assert_eq!((refused.status, &refused.json()["code"]), (429, &1207.into()), "{}", refused.body);
     assert!(parse_retry_after(&refused) >= 1);
     for _ in 0..3 {
-        assert_eq!(read(&other.access).await.status, 200, "the other half is left");
+        assert_eq!(read(&other.access).await.status, 200, "the other recipient still has its share");
     }
     assert_eq!(read(&other.access).await.status, 429);
     let metrics = kit.read("/availability", &tokens.access).await;
-    assert_eq!(metrics.status, 200, "what the hub knows itself is no call to the bank");
+    assert_eq!(metrics.status, 200, "a request that needs no provider is not counted");
 }
 
 #[tokio::test]
@@ -77,7 +81,7 @@ async fn token_and_revoke_over_limit_return_503() {
     expected_rate_limit_errors()[1].assert_matches(&refused, "revoke");
     assert!((1..=60).contains(&parse_retry_after(&refused)));
     assert_eq!(kit.load_end_cause(&second.id).await, None);
-    assert_eq!(kit.revoke(&first.access).await.status, 204, "what has ended is said without a limit");
+    assert_eq!(kit.revoke(&first.access).await.status, 204, "revoking an ended connection is not limited");
 }
 
 fn build_client_credentials_request(client: &TestClient, from: &str) -> RawRequest {
@@ -94,7 +98,7 @@ async fn failed_authentication_blocks_client_per_network() {
             .await;
     let acme = kit.acme();
     let wrong = TestClient { secret: "guess".into(), ..acme.clone() };
-    let unknown = TestClient { id: "dc-nobody".into(), ..acme.clone() };
+    let unknown = TestClient { id: "dc-unknown".into(), ..acme.clone() };
     let try_it =
         async |who: &TestClient, from: &str| kit.send_raw(&build_client_credentials_request(who, from)).await;
     for _ in 0..3 {
@@ -103,16 +107,25 @@ async fn failed_authentication_blocks_client_per_network() {
     }
     for who in [&wrong, &acme] {
         let shut = try_it(who, "203.0.113.77").await;
-        expected_rate_limit_errors()[1].assert_matches(&shut, "from the same network, right or wrong");
+        expected_rate_limit_errors()[1]
+            .assert_matches(&shut, "from the same network, with the right and the wrong secret");
         assert!((1..=30).contains(&parse_retry_after(&shut)));
     }
-    assert_eq!(try_it(&acme, "198.51.100.1").await.status, 200, "the rightful one is not shut out");
+    assert_eq!(
+        try_it(&acme, "198.51.100.1").await.status,
+        200,
+        "the client is not blocked in its own network"
+    );
     assert_eq!(
         try_it(&acme, "203.0.113.9, 198.51.100.1").await.status,
         200,
-        "what the caller writes is not believed"
+        "the caller's own X-Forwarded-For entry is ignored"
     );
     let other = kit.register_recipient(&[1000], crate::support::SCOPE, false).await;
-    assert_eq!(try_it(&other, "203.0.113.9").await.status, 200, "another client there is not shut out");
+    assert_eq!(
+        try_it(&other, "203.0.113.9").await.status,
+        200,
+        "another client in that network is not blocked"
+    );
     assert_eq!(try_it(&unknown, "203.0.113.9").await.json()["error"], "invalid_client");
 }

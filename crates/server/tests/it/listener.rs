@@ -1,4 +1,4 @@
-//! The listener itself: half-sent headers, odd methods, probes, a clean end, a store of its own.
+//! The listeners: partial headers, unusual methods, probes, shutdown, and tokens at rest.
 
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ async fn probes_report_liveness_readiness_and_metrics() {
     {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
     }
-    assert!(!metrics.contains(tokens.id.as_str()), "no ids as labels");
-    assert_eq!(kit.get("/metrics").await.status, 404, "not on the public listener");
+    assert!(!metrics.contains(tokens.id.as_str()), "metrics contain no ids");
+    assert_eq!(kit.get("/metrics").await.status, 404, "metrics are not on the public listener");
     let nothing = kit.send(probe("/api/v1/token")).await;
     assert_eq!((nothing.status, nothing.body.as_str()), (404, "There is nothing at this path"));
 }
@@ -47,7 +47,7 @@ async fn unknown_paths_and_methods_use_format_of_their_api() {
     assert!(options.status == 204 && options.headers.contains_key("allow"));
     assert!(!options.headers.contains_key("access-control-allow-origin"));
     let doubled = kit.get("//api//v1/authorize").await;
-    assert_eq!(doubled.status, 400, "a doubled slash is accepted: {}", doubled.body);
+    assert_eq!(doubled.status, 400, "a double slash is accepted: {}", doubled.body);
     assert!(doubled.headers.contains_key("ob-correlation-id"));
     let head = kit.send(BrowserRequest::new(Method::HEAD, &kit.url("/"))).await;
     assert_eq!((head.status, head.body.as_str()), (200, ""));
@@ -58,7 +58,7 @@ async fn non_utf8_path_uses_error_format_of_its_api() {
     let kit = TestHub::new().await;
     let tokens = kit.connect(&kit.acme()).await;
     for path in ["/accounts/%FF", "/accounts/%C0%AE/transactions"] {
-        assert_eq!(kit.read(path, "x").await.status, 401, "the bearer is looked at first");
+        assert_eq!(kit.read(path, "x").await.status, 401, "the bearer token is checked first");
         let answer = kit.read(path, &tokens.access).await;
         assert_eq!((answer.status, &answer.json()["code"]), (404, &701.into()), "{path}: {}", answer.body);
     }
@@ -89,7 +89,7 @@ async fn malformed_http_is_dropped_without_blocking_others() {
     let mut answer = Vec::new();
     garbage.read_to_end(&mut answer).await.unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 400") || answer.is_empty(), "{answer:?}");
-    assert_eq!(kit.get("/").await.status, 200, "the half-sent one holds nobody up");
+    assert_eq!(kit.get("/").await.status, 200, "a partial request does not block others");
     let mut large = TcpStream::connect(kit.world.node.address).await.unwrap();
     let header = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "x".repeat(64 * 1024));
     let _ = large.write_all(header.as_bytes()).await;
@@ -110,11 +110,11 @@ async fn tokens_are_not_stored_in_plain_text() {
     let log = std::fs::read(folder.join("bowline.db-wal")).unwrap_or_default();
     for secret in [&tokens.refresh, &tokens.code, &tokens.access] {
         let found = |bytes: &[u8]| bytes.windows(secret.len()).any(|w| w == secret.as_bytes());
-        assert!(!found(&file) && !found(&log), "no token is on disk in a usable form");
+        assert!(!found(&file) && !found(&log), "no token may be on disk in usable form");
     }
 }
 
-/// A listener whose patience is short.
+/// Starts a listener with short timeouts.
 async fn spawn_listener_with_short_timeouts(kit: &TestHub) -> std::net::SocketAddr {
     let mut section = kit.app().config().server.clone();
     section.header_timeout = "200ms".to_owned().try_into().unwrap();
@@ -132,7 +132,7 @@ async fn idle_or_partial_request_is_closed_after_timeout() {
         ("half a header", &b"GET / HTTP/1.1\r\nX-Half: "[..]),
         ("nothing", b""),
         ("half a preface", b"PRI * HT"),
-        ("a preface alone", HTTP2),
+        ("only a preface", HTTP2),
         ("headers that go on", &half_headers),
         ("a request, and silence", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
     ] {
@@ -140,7 +140,7 @@ async fn idle_or_partial_request_is_closed_after_timeout() {
         peer.write_all(sent).await.unwrap();
         let mut rest = Vec::new();
         let cut = tokio::time::timeout(Duration::from_secs(20), peer.read_to_end(&mut rest)).await;
-        assert!(cut.is_ok(), "the peer that sends {what} waits for ever");
+        assert!(cut.is_ok(), "the connection that sends {what} must be closed");
     }
 }
 
@@ -152,5 +152,5 @@ async fn client_that_does_not_read_is_closed_after_timeout() {
     let many = b"GET /static/bowline.css HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
     let sending = async { while stalled_peer.write_all(&many).await.is_ok() {} };
     let cut = tokio::time::timeout(Duration::from_secs(20), sending).await;
-    assert!(cut.is_ok(), "answers that nobody reads wait for ever");
+    assert!(cut.is_ok(), "a connection whose client does not read must be closed");
 }

@@ -1,4 +1,4 @@
-//! Stories of the hub, over HTTP, with a bank that is another party.
+//! Integration tests of the hub over HTTP, with sandbox banks as providers.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod account_types;

@@ -1,4 +1,4 @@
-//! A provider that lies: what its token endpoint and its data may say, and what comes of it.
+//! A malicious provider: invalid token responses and data, and their consequences.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +15,7 @@ use crate::support::{ConnectionTokens, TestHub, on_both, query_parameter};
 
 on_both!(invalid_token_responses_create_no_connection);
 
-/// Answers whatever it is told to.
+/// A stub that returns the configured responses.
 #[derive(Clone, Default)]
 struct MaliciousProvider {
     tokens: Arc<Mutex<Value>>,
@@ -23,7 +23,7 @@ struct MaliciousProvider {
 }
 
 impl MaliciousProvider {
-    /// Takes the place of Maple Trust's token endpoint and data; the customer still signs in at Maple Trust.
+    /// Replaces Maple Trust's token endpoint and data; the customer still signs in at Maple Trust.
     async fn install(kit: &TestHub) -> Self {
         let evil = Self::default();
         evil.set_token_response(&json!({}));
@@ -45,7 +45,7 @@ impl MaliciousProvider {
         evil
     }
 
-    /// A good token reply, with some fields put differently.
+    /// Returns a valid token response with some fields replaced.
     fn set_token_response(&self, other: &Value) {
         let mut reply = json!({"access_token": "at", "refresh_token": "rt", "token_type": "Bearer", "expires_in": 60,
             "scope": "fdx:accountbasic:read fdx:accountdetailed:read", "customer_id": "c", "grant_id": "g",
@@ -122,7 +122,7 @@ async fn oversized_upstream_offset_is_rejected() {
     assert_eq!(kit.read("/accounts?limit=1", &tokens.access).await.json()["code"], 500);
     gives("");
     let last = kit.read("/accounts?limit=1", &tokens.access).await.json();
-    assert_eq!(last["page"].get("nextOffset"), None, "an empty offset is none: {last}");
+    assert_eq!(last["page"].get("nextOffset"), None, "an empty offset ends the list: {last}");
     gives("2");
     let first = kit.read("/accounts?limit=1", &tokens.access).await.json();
     assert!(first["page"]["nextOffset"].is_string());
@@ -136,8 +136,8 @@ async fn unconsented_accounts_and_error_details_are_hidden() {
     let error = json!({"code": "500", "message": "ORA-00942", "debugMessage": "at db7.internal"});
     evil.set_accounts(json!({"accounts": [
         {"depositAccount": {"accountId": "a1", "error": error, "parentAccountId": "a2"}},
-        {"depositAccount": {"accountId": "a2", "nickname": "somebody else's"}},
-        {"depositAccount": {"nickname": "nobody's"}},
+        {"depositAccount": {"accountId": "a2", "nickname": "another customer's"}},
+        {"depositAccount": {"nickname": "without an id"}},
     ]}));
     let list = kit.read("/accounts?resultType=details", &tokens.access).await;
     assert_eq!(list.json()["accounts"].as_array().unwrap().len(), 1, "{}", list.body);

@@ -1,4 +1,4 @@
-//! Partners: their recipients, registrations, secrets, and the end of all of it.
+//! Partners manage recipients, registrations and secrets, and remove recipients.
 
 use std::time::Duration;
 
@@ -25,19 +25,24 @@ on_both!(
 );
 
 impl TestHub {
-    /// A connection of a recipient's own client there: it is exchanged, read, refreshed and revoked as that client.
+    /// Asserts that a connection is exchanged, read, refreshed and revoked with the upstream client of its recipient.
     pub(crate) async fn assert_uses_upstream_client(&self, recipient: &TestClient) {
         let tokens = self.connect_at(1000, recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
         assert_eq!(self.read("/accounts", &tokens.access).await.status, 200);
         self.advance(Duration::from_mins(30));
         let refreshed = self.refresh(recipient, &tokens.refresh).await.json();
         let later = refreshed["access_token"].as_str().unwrap();
-        assert_eq!(self.read("/accounts", later).await.status, 200, "it is refreshed there as well");
+        assert_eq!(
+            self.read("/accounts", later).await.status,
+            200,
+            "the token is refreshed with this client"
+        );
         assert_eq!(self.revoke(later).await.status, 204);
-        self.wait_until("the bank is told", async || self.list_grant_states().await == ["ended"]).await;
+        self.wait_until("the provider is notified", async || self.list_grant_states().await == ["ended"])
+            .await;
     }
 
-    /// An operator takes a step of a recipient's registration with Maple Trust.
+    /// Takes a step of a recipient's registration with Maple Trust as an operator.
     pub(crate) async fn take_registration_step(
         &self,
         recipient: &TestClient,
@@ -47,7 +52,7 @@ impl TestHub {
         self.post_admin_request(&format!("/registrations/{}/1000/{step}", recipient.id), body).await
     }
 
-    /// The same, and it is taken.
+    /// Takes a step and asserts success.
     pub(crate) async fn complete_registration_step(
         &self,
         recipient: &TestClient,
@@ -60,7 +65,7 @@ impl TestHub {
     }
 }
 
-/// A recipient of the sandbox's partner with an active registration, and the partner's token.
+/// Creates a recipient with an active registration for the sandbox partner; returns the partner's token too.
 pub(crate) async fn create_active_recipient(kit: &TestHub) -> (TestClient, String) {
     let token = kit.request_client_token(&kit.partner()).await;
     let recipient = kit.create_recipient(&token).await;
@@ -75,13 +80,13 @@ async fn request_registration(kit: &TestHub, recipient: &TestClient, token: &str
     kit.call(Method::POST, &path, token).await
 }
 
-/// The partner's view of the registration.
+/// Returns the registration as the partner sees it.
 async fn load_partner_registration(kit: &TestHub, recipient: &TestClient, token: &str) -> Value {
     let path = format!("/api/v1/recipients/{}/providers/1000", recipient.id);
     kit.call(Method::GET, &path, token).await.json()
 }
 
-/// What an authorization request comes to: the error that the recipient is told, or `None` if it goes on.
+/// Sends an authorization request and returns the error code, `page` for an error page, or `None` if it continues.
 async fn get_authorize_error(kit: &TestHub, recipient: &TestClient) -> Option<String> {
     let answer = kit.authorize(&TestHub::build_authorization_query(recipient)).await;
     if answer.status == 400 {
@@ -93,7 +98,11 @@ async fn get_authorize_error(kit: &TestHub, recipient: &TestClient) -> Option<St
 async fn registration_state_is_enforced_at_each_step(kit: TestHub) {
     let token = kit.request_client_token(&kit.partner()).await;
     let recipient = kit.create_recipient(&token).await;
-    assert_eq!(get_authorize_error(&kit, &recipient).await.unwrap(), "page", "it may redirect nobody yet");
+    assert_eq!(
+        get_authorize_error(&kit, &recipient).await.unwrap(),
+        "page",
+        "no redirect before the registration is active"
+    );
 
     let answer = request_registration(&kit, &recipient, &token).await;
     assert_eq!((answer.status, answer.json().as_array().unwrap().len()), (200, 1));
@@ -117,11 +126,15 @@ async fn registration_state_is_enforced_at_each_step(kit: TestHub) {
     assert_eq!(
         request_registration(&kit, &recipient, &token).await.status,
         200,
-        "what was turned down may be asked for again"
+        "a rejected registration can be requested again"
     );
 
     let early = kit.take_registration_step(&recipient, "activate", json!({})).await;
-    assert_eq!((early.status, &early.json()["code"]), (409, &"conflict".into()), "not before it is approved");
+    assert_eq!(
+        (early.status, &early.json()["code"]),
+        (409, &"conflict".into()),
+        "activation requires approval"
+    );
     kit.complete_registration_step(&recipient, "approve", json!({})).await;
     assert_eq!(
         load_partner_registration(&kit, &recipient, &token).await["registration_status"],
@@ -151,7 +164,11 @@ async fn secret_rotation_invalidates_previous_secret(kit: TestHub) {
     let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
     let other = kit.request_client_token(&kit.create_other_partner().await).await;
     let path = format!("/api/v1/recipients/{}/secret", recipient.id);
-    assert_eq!(kit.call(Method::POST, &path, &other).await.status, 404, "it is another's");
+    assert_eq!(
+        kit.call(Method::POST, &path, &other).await.status,
+        404,
+        "the recipient belongs to another partner"
+    );
     assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.status, 200);
 
     let regenerated = kit.call(Method::POST, &path, &token).await;
@@ -165,7 +182,7 @@ async fn secret_rotation_invalidates_previous_secret(kit: TestHub) {
     assert_eq!(kit.sql(audited).await, ["partner|pt-sandbox"]);
 }
 
-/// A provider that knows a client for each registration is spoken with as that client, and as no other.
+/// A provider with a client for each registration is called with that client and no other.
 #[tokio::test]
 async fn per_registration_client_is_used_at_provider() {
     let kit = TestHub::new().await;
@@ -176,7 +193,7 @@ async fn per_registration_client_is_used_at_provider() {
     let secret = std::fs::read_to_string(kit.data_folder().join("maple.secret")).unwrap();
     kit.update_provider_settings(1000, |settings| {
         settings.upstream_client = UpstreamClientMode::PerRegistration;
-        settings.client_id = "nobody".into();
+        settings.client_id = "unused".into();
         settings.client_secret = SecretSource::Env("BOWLINE_NO_SUCH_SECRET".into());
     })
     .await;
@@ -196,12 +213,12 @@ async fn per_registration_client_is_used_at_provider() {
         .await;
     assert!(
         stored.len() == 1 && !stored[0].contains(&crate::support::hex(secret.trim_end().as_bytes())),
-        "it is sealed"
+        "the secret is sealed"
     );
     kit.assert_uses_upstream_client(&recipient).await;
 }
 
-/// From nothing to the end, as a partner lives it.
+/// The lifecycle of a recipient as its partner sees it.
 async fn recipient_removal_ends_connections_and_tokens(kit: TestHub) {
     let (recipient, token) = create_active_recipient(&kit).await;
     let alice = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
@@ -221,21 +238,33 @@ async fn recipient_removal_ends_connections_and_tokens(kit: TestHub) {
 
     let path = format!("/api/v1/recipients/{}", recipient.id);
     let other = kit.request_client_token(&kit.create_other_partner().await).await;
-    assert_eq!(kit.call(Method::DELETE, &path, &other).await.status, 404, "it is another's");
+    assert_eq!(
+        kit.call(Method::DELETE, &path, &other).await.status,
+        404,
+        "the recipient belongs to another partner"
+    );
     assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204);
-    // From the reply on, whether or not the ends are written down yet.
+    // This holds from the response on, before the ends are stored.
     for tokens in [&alice, &bob] {
         let read = kit.read("/accounts", &tokens.access).await;
         assert_eq!((read.status, &read.json()["code"]), (401, &602.into()));
         assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.json()["error"], "invalid_grant");
-        assert_eq!(kit.revoke(&tokens.access).await.status, 204, "it has reached its goal");
+        assert_eq!(kit.revoke(&tokens.access).await.status, 204, "revoking an ended connection succeeds");
     }
     let redeemed = kit.redeem(&recipient, &waiting.unwrap()).await;
     assert_eq!(redeemed.json()["error"], "invalid_grant");
     let minted = kit.request_token(&recipient, &[("grant_type", "client_credentials")]).await;
     assert_eq!(minted.json()["error"], "invalid_client");
-    assert_eq!(kit.call(Method::GET, "/api/v1/providers", &own).await.status, 400, "its own tokens are over");
-    assert_eq!(get_authorize_error(&kit, &recipient).await.unwrap(), "page", "it redirects nobody");
+    assert_eq!(
+        kit.call(Method::GET, "/api/v1/providers", &own).await.status,
+        400,
+        "the recipient's own tokens are invalid"
+    );
+    assert_eq!(
+        get_authorize_error(&kit, &recipient).await.unwrap(),
+        "page",
+        "no redirect for a removed recipient"
+    );
     for (method, rest) in [
         (Method::GET, ""),
         (Method::PUT, ""),
@@ -247,9 +276,9 @@ async fn recipient_removal_ends_connections_and_tokens(kit: TestHub) {
         assert_eq!(after_removal.status, 404, "{rest}: {}", after_removal.body);
     }
     assert_eq!(kit.call(Method::GET, "/api/v1/recipients", &token).await.json(), json!([]));
-    assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204, "again changes nothing");
+    assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204, "repeating the removal succeeds");
 
-    kit.wait_until("the bank is told of all three", async || {
+    kit.wait_until("the provider is notified of all three ends", async || {
         kit.list_grant_states().await.iter().filter(|state| *state == "ended").count() == 3
     })
     .await;
@@ -262,10 +291,10 @@ async fn recipient_removal_ends_connections_and_tokens(kit: TestHub) {
         .await;
     let actors = "SELECT DISTINCT actor_kind, actor_id FROM connections WHERE cause = 'client_removed'";
     assert_eq!(kit.sql(actors).await, ["partner|pt-sandbox"]);
-    assert_eq!(kit.read("/accounts", &acme.access).await.status, 200, "another's connection lives on");
+    assert_eq!(kit.read("/accounts", &acme.access).await.status, 200, "another's connection remains active");
 }
 
-/// What a recipient and its partner see of connections, and how each ends one.
+/// A recipient and its partner list connections, and each ends one.
 async fn connections_are_visible_to_recipient_and_partner_only(kit: TestHub) {
     let (recipient, token) = create_active_recipient(&kit).await;
     let mut ids = Vec::new();
@@ -280,7 +309,7 @@ async fn connections_are_visible_to_recipient_and_partner_only(kit: TestHub) {
         let all = page["connections"].as_array().unwrap().iter();
         all.map(|c| c["connection_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(listed(&first), [ids[2].id.to_string(), ids[1].id.to_string()], "the newest first");
+    assert_eq!(listed(&first), [ids[2].id.to_string(), ids[1].id.to_string()], "newest first");
     let next = first["links"]["next"]["href"].as_str().unwrap();
     let second = kit.call(Method::GET, next.strip_prefix(kit.app().public_url()).unwrap(), &own).await.json();
     assert_eq!((listed(&second), second["page"].get("nextOffset")), (vec![ids[0].id.to_string()], None));
@@ -300,7 +329,7 @@ async fn connections_are_visible_to_recipient_and_partner_only(kit: TestHub) {
         assert_eq!(
             kit.call(Method::DELETE, &one, &own).await.status,
             204,
-            "ending works, held or not, and again"
+            "ending works while suspended, and repeatedly"
         );
     }
     assert_eq!(kit.load_end_cause(&ids[0].id).await, Some(EndCause::Recipient));
@@ -308,12 +337,12 @@ async fn connections_are_visible_to_recipient_and_partner_only(kit: TestHub) {
     let by_partner = format!("{under}/{}", ids[1].id);
     assert_eq!(kit.call(Method::DELETE, &by_partner, &token).await.status, 204);
     assert_eq!(kit.load_end_cause(&ids[1].id).await, Some(EndCause::Partner));
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         let seen = kit.call(Method::GET, &by_partner, &token).await.json();
         seen["provider_revocation"] == "accepted"
     })
     .await;
-    assert_eq!(kit.load_end_cause(&ids[2].id).await, None, "the third lives on");
+    assert_eq!(kit.load_end_cause(&ids[2].id).await, None, "the third remains active");
 
     kit.suspend(&kit.partner()).await;
     let suspended = kit.call(Method::GET, "/api/v1/recipients", &token).await;
@@ -322,12 +351,12 @@ async fn connections_are_visible_to_recipient_and_partner_only(kit: TestHub) {
     assert_eq!(
         kit.call(Method::DELETE, &last, &token).await.status,
         204,
-        "a partner that is held may end one"
+        "a suspended partner can end a connection"
     );
     assert_eq!(kit.load_end_cause(&ids[2].id).await, Some(EndCause::Partner));
 }
 
-/// What is shown once is kept as a hash or sealed, and written down nowhere.
+/// Secrets that are returned once are stored as hashes or sealed, and written nowhere else.
 #[tokio::test]
 async fn submitted_and_generated_secrets_are_not_on_disk() {
     let kit = TestHub::new().await;
@@ -359,13 +388,13 @@ async fn submitted_and_generated_secrets_are_not_on_disk() {
         let theirs = ["a-secret-at-the-bank", "another-secret-at-a-bank"];
         for secret in [recipient.secret.as_str(), &renewed, &token, &partner].into_iter().chain(theirs) {
             let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
-            assert!(!found, "a secret stands in {}", file.display());
+            assert!(!found, "a secret is in {}", file.display());
         }
     }
-    assert!(files_with_recipient > 0, "the recipient itself is there");
+    assert!(files_with_recipient > 0, "the recipient is stored");
 }
 
-/// The token decides what a list of providers is.
+/// The kind of token decides which providers are listed.
 async fn provider_list_depends_on_token_kind(kit: TestHub) {
     let (recipient, token) = create_active_recipient(&kit).await;
     let own = kit.request_client_token(&recipient).await;
@@ -374,7 +403,7 @@ async fn provider_list_depends_on_token_kind(kit: TestHub) {
         listed.as_array().unwrap().iter().map(|p| p["provider_id"].as_i64().unwrap()).collect::<Vec<_>>()
     };
     for path in ["/api/v1/providers", "/api/v1/authorize/providers"] {
-        assert_eq!(ids(path, &own).await, [1000], "{path}: its own active ones");
+        assert_eq!(ids(path, &own).await, [1000], "{path}: only its active providers");
     }
     assert_eq!(ids("/api/v1/providers", &token).await, [1000, 2000, 3000], "the catalogue");
     assert_eq!(ids("/api/v2/providers", &own).await, [1000, 2000, 3000]);
@@ -390,10 +419,10 @@ async fn provider_list_depends_on_token_kind(kit: TestHub) {
     assert_eq!(words().await, "Suspended");
     assert!(ids("/api/v1/providers", &own).await.is_empty());
     kit.set_provider_state(2000, ProviderState::Retired).await;
-    assert_eq!(ids("/api/v1/providers", &token).await, [1000, 3000], "one that leaves is not offered");
+    assert_eq!(ids("/api/v1/providers", &token).await, [1000, 3000], "a retired provider is not listed");
 }
 
-/// More connections than a round has: the reply does not wait for them, and all of them end behind it.
+/// Removing a recipient with more connections than a batch: the response does not wait, and all connections end.
 async fn recipient_removal_ends_connections_in_batches(kit: TestHub) {
     let (recipient, token) = create_active_recipient(&kit).await;
     kit.update_provider_settings(1000, |settings| settings.revoke.clear()).await;
@@ -421,8 +450,8 @@ async fn recipient_removal_ends_connections_in_batches(kit: TestHub) {
     }
 }
 
-/// Whatever is under way while a recipient is removed: nothing that begins after the reply succeeds, and nothing
-/// that came of it lives on.
+/// Requests during the removal of a recipient: none that begins after the response succeeds, and nothing that they
+/// created remains active.
 async fn requests_during_recipient_removal_leave_nothing_active(kit: TestHub) {
     for round in 0..6_u64 {
         let (recipient, token) = create_active_recipient(&kit).await;
@@ -441,7 +470,7 @@ async fn requests_during_recipient_removal_leave_nothing_active(kit: TestHub) {
                 tokio::task::yield_now().await;
             }
             assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204);
-            // Everything here begins after the reply.
+            // Each request here begins after the response.
             assert_eq!(kit.read("/accounts", &tokens.access).await.json()["code"], 602);
             assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.json()["error"], "invalid_grant");
         };

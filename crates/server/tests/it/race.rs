@@ -1,5 +1,5 @@
-//! Ends of every kind against refresh, reads and a read that the bank keeps back, on one node and on two: who
-//! begins after an end was acknowledged gets nothing, on any node, and what was won in the race is worth nothing.
+//! Ends of every kind run concurrently with refreshes, reads and delayed reads, on one node and on two. No request that
+//! begins after an acknowledged end succeeds on any node, and tokens that were issued during the race are useless.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,19 +14,19 @@ use store::command::{EndConnection, EndOutcome};
 
 use crate::support::{ConnectionTokens, HubApiClient, SecondNode, TestHub, create_database};
 
-/// What was tried.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RaceAction {
     Revoke,
     /// The exchange of a newer login's code, which replaces the connection.
     Replace,
-    /// The bank's word that its consent is over.
+    /// The provider ends the consent.
     ProviderEnd,
-    /// The sweep, at a moment when the consent is over.
+    /// The sweep, after the consent has expired.
     Expire,
     Refresh,
     Read,
-    /// A read whose answer the bank kept back until the moment given.
+    /// A read whose response the provider delayed until this time.
     DelayedRead {
         released_at: u64,
     },
@@ -35,18 +35,18 @@ enum RaceAction {
 const ENDS: [RaceAction; 4] =
     [RaceAction::Revoke, RaceAction::Replace, RaceAction::ProviderEnd, RaceAction::Expire];
 
-/// One try, by a clock that only counts.
+/// One request, with logical times.
 #[derive(Clone, Debug)]
 struct RecordedAttempt {
     action: RaceAction,
-    /// The node that was asked.
+    /// The node that received the request.
     node: usize,
     started_at: u64,
     finished_at: u64,
     succeeded: bool,
 }
 
-/// What a log of tries on one connection shows that must not be.
+/// Lists the requests on one connection that must not have succeeded.
 fn find_violations(tries: &[RecordedAttempt]) -> Vec<String> {
     let ends = |t: &&RecordedAttempt| ENDS.contains(&t.action) && t.succeeded;
     let Some(end) = tries.iter().filter(ends).min_by_key(|t| t.finished_at) else { return Vec::new() };
@@ -95,7 +95,7 @@ fn race_checker_reports_success_after_end_only() {
     }
 }
 
-/// A counter that every beginning and end takes a number from.
+/// A logical clock: each start and each end of a request takes the next number.
 #[derive(Default)]
 struct EventCounter(AtomicU64);
 
@@ -105,7 +105,7 @@ impl EventCounter {
     }
 }
 
-/// Numbers that follow from a round, so that a failure can be repeated.
+/// Random numbers that depend only on the round, so that a failure can be repeated.
 struct SeededRandom(u64);
 
 impl SeededRandom {
@@ -114,12 +114,12 @@ impl SeededRandom {
         (self.0 >> 33) % below
     }
 
-    /// One time in two.
+    /// Returns true half of the time.
     fn next_bool(&mut self) -> bool {
         self.next_below(2) == 0
     }
 
-    /// Who goes to which node, after how many turns of the others.
+    /// Returns the node of a request and the number of yields before it.
     fn next_start_slot(&mut self, nodes: usize) -> StartSlot {
         StartSlot {
             node: usize::try_from(self.next_below(nodes as u64)).unwrap(),
@@ -135,7 +135,7 @@ struct StartSlot {
 }
 
 impl StartSlot {
-    /// Gives others their turn.
+    /// Yields to the other tasks.
     async fn wait(self) -> usize {
         for _ in 0..self.turns {
             tokio::task::yield_now().await;
@@ -144,7 +144,7 @@ impl StartSlot {
     }
 }
 
-/// The hub's nodes: that of the world, and the other one if there are two.
+/// The nodes of the hub: one, or two with a shared store.
 struct HubNodes<'a> {
     kit: &'a TestHub,
     other: Option<SecondNode>,
@@ -166,7 +166,7 @@ impl HubNodes<'_> {
     }
 }
 
-/// How long a consent lasts that the sweep is to end.
+/// The duration of a consent that the sweep ends.
 const REMAINING_CONSENT: Duration = Duration::from_millis(10);
 
 struct RaceRound<'a> {
@@ -177,12 +177,12 @@ struct RaceRound<'a> {
     newer_code: Option<String>,
     ends: Vec<(RaceAction, StartSlot)>,
     starts: [StartSlot; 5],
-    /// Whether the bank keeps answers back.
+    /// The provider delays its responses.
     delay_read: bool,
 }
 
 impl<'a> RaceRound<'a> {
-    /// A connection, and what will be tried on it: one end or two, each of any kind.
+    /// Creates a connection and the requests of a round: one or two ends of any kind, and others.
     async fn new(nodes: &'a HubNodes<'a>, number: u64) -> Self {
         let (kit, acme) = (nodes.kit, nodes.kit.acme());
         let mut draws = SeededRandom(number + 1);
@@ -198,7 +198,7 @@ impl<'a> RaceRound<'a> {
             kit.sql(&format!("UPDATE connections SET expires_at = {until} WHERE id = '{id}'")).await;
         }
         if draws.next_bool() {
-            // Whoever reads refreshes at the bank first, and the bank gives a new refresh token.
+            // Each read refreshes at the provider first, which issues a new refresh token.
             kit.sql(&format!(
                 "UPDATE upstream_credentials SET access_expires_at = 0 WHERE connection_id = '{id}'"
             ))
@@ -384,7 +384,7 @@ async fn run_rounds(kit: TestHub, other: Option<SecondNode>) {
             "round {number} ends its connection: {tries:#?}"
         );
     }
-    // Whatever was won late at the bank is given back there: no grant outlives its connection.
+    // Late tokens are revoked at the provider: no grant outlives its connection.
     let last = kit.connect(&acme).await;
     assert_eq!(kit.revoke(&last.access).await.status, 204);
     kit.wait_until("every grant is ended at the bank", async || {
@@ -411,7 +411,7 @@ async fn no_read_succeeds_after_acknowledged_end_other_node() {
     run_rounds(kit, Some(other)).await;
 }
 
-/// How often the bank has given a new refresh token, by its own journal.
+/// Counts the refresh tokens that the provider has issued, from its journal.
 fn count_rotations(kit: &TestHub) -> usize {
     let journal = std::fs::read_to_string(kit.data_folder().join("maple.jsonl")).unwrap();
     journal.lines().filter(|line| line.contains(r#""event":"rotated""#)).count()

@@ -7,7 +7,7 @@ fn read_file(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)).unwrap()
 }
 
-/// The fences of a text that hold one line alone: a command.
+/// Returns the code blocks of a text that consist of one command.
 fn find_commands(text: &str) -> Vec<&str> {
     let fences = text.split("```").skip(1).step_by(2);
     let bodies = fences.filter_map(|fence| Some(fence.split_once('\n')?.1.trim()));

@@ -1,4 +1,4 @@
-//! A process that died, or never heard back, while a bank's code was being exchanged.
+//! A process that is killed, or gets no response, while it exchanges a provider's code.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use store::query::{
 
 use crate::support::{TestHub, query_parameter};
 
-/// The callback of a bank that said yes, not followed.
+/// Returns the callback URL after the customer consented, without opening it.
 pub(crate) async fn approve_and_capture_callback(kit: &TestHub) -> String {
     let (at, page) = kit.reach_account_page(&TestHub::build_authorization_query(&kit.acme()), "alice").await;
     let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
@@ -27,7 +27,7 @@ pub(crate) async fn approve_and_capture_callback(kit: &TestHub) -> String {
     kit.send(BrowserRequest::new(Method::POST, &at).form(&chosen)).await.location.unwrap()
 }
 
-/// A request whose code is in hand, of a process that died right then; and the code.
+/// Stores a code as a process does that is killed before the exchange; returns the request and the code.
 pub(crate) async fn create_interrupted_exchange(kit: &TestHub) -> (AuthorizationRequest, String) {
     let callback = approve_and_capture_callback(kit).await;
     let (code, state) =
@@ -49,7 +49,7 @@ pub(crate) async fn create_interrupted_exchange(kit: &TestHub) -> (Authorization
     (request, code)
 }
 
-/// What the process that died may have done: the exchange, whose answer nobody heard.
+/// Sends the exchange as the killed process may have done, and ignores the response.
 async fn exchange_without_response(kit: &TestHub, request: &AuthorizationRequest, code: &str) {
     let connection = request.connection_id.as_str();
     let key = kit.app().vault().unwrap_data_key(&request.data_key, connection).unwrap();
@@ -70,7 +70,7 @@ async fn exchange_without_response(kit: &TestHub, request: &AuthorizationRequest
     assert_eq!(kit.list_grant_states().await, ["active"]);
 }
 
-/// The sweep of a node that goes on.
+/// Runs the sweep on a running node.
 pub(crate) async fn run_recovery(kit: &TestHub) -> usize {
     jobs::recover_exchanges(&jobs::new_job_context(kit.app(), "test").unwrap()).await.unwrap()
 }
@@ -101,12 +101,12 @@ pub(crate) async fn wait_for_grant_status(kit: &TestHub, request: &Authorization
 async fn unsent_code_is_exchanged_by_recovery_and_grant_ended() {
     let kit = TestHub::new().await;
     let (request, _) = create_interrupted_exchange(&kit).await;
-    assert_eq!(run_recovery(&kit).await, 0, "the exchange may be under way");
+    assert_eq!(run_recovery(&kit).await, 0, "the exchange may still be running");
     kit.advance(kit.app().refresh_lease_duration());
     run_recovery(&kit).await;
     run_recovery(&kit).await;
     wait_for_grant_status(&kit, &request, "revoked").await;
-    assert_eq!(kit.list_grant_states().await, ["ended"], "it was granted, and revoked at once");
+    assert_eq!(kit.list_grant_states().await, ["ended"], "the grant is created and revoked immediately");
     assert_eq!(
         (
             count_jobs(&kit, "recover_authorization_code", "done").await,
@@ -127,11 +127,15 @@ async fn lost_exchange_response_records_possibly_active_grant() {
     kit.advance(kit.app().refresh_lease_duration());
     run_recovery(&kit).await;
     wait_for_grant_status(&kit, &request, "possibly_active").await;
-    assert_eq!(kit.list_grant_states().await, ["ended"], "by the bank's own rule of a code that comes twice");
+    assert_eq!(
+        kit.list_grant_states().await,
+        ["ended"],
+        "the provider revokes the grant when the code is repeated"
+    );
     assert_eq!(
         count_jobs(&kit, "recover_authorization_code", "failed").await,
         0,
-        "nothing is left for a person to do"
+        "no manual action is required"
     );
 }
 
@@ -169,7 +173,7 @@ async fn refused_revocation_in_recovery_gets_job_of_its_own() {
         ),
         (1, 1)
     );
-    assert_eq!(kit.list_grant_states().await, ["active"], "a person must look");
+    assert_eq!(kit.list_grant_states().await, ["active"], "manual action is required");
 }
 
 #[tokio::test]
@@ -197,7 +201,7 @@ async fn stalled_worker_does_not_send_code_after_lease() {
     kit.advance(Duration::from_millis(5_001));
     let late = bowline::upstream::run_revocation(&leased, &job).await.unwrap();
     assert_eq!(late.attempt, AttemptOutcome::RetryLater { retry_after: None });
-    assert!(kit.list_grant_states().await.is_empty(), "the bank was not asked");
+    assert!(kit.list_grant_states().await.is_empty(), "the provider was not called");
     let in_time = bowline::upstream::run_revocation(&jobs::new_job_context(kit.app(), "test").unwrap(), &job)
         .await
         .unwrap();
@@ -205,7 +209,7 @@ async fn stalled_worker_does_not_send_code_after_lease() {
     assert_eq!(kit.list_grant_states().await, ["ended"]);
 }
 
-/// A token endpoint that takes the request and hangs up.
+/// A token endpoint that accepts the request and closes the connection.
 async fn spawn_silent_token_endpoint() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! `DELETE /api/v1/revoke`: the seed of it all.
+//! `DELETE /api/v1/revoke`.
 
 use std::time::Duration;
 
@@ -37,12 +37,12 @@ async fn revoke_invalidates_tokens_and_notifies_provider(kit: TestHub) {
     assert_eq!((answer.status, answer.body.as_str()), (204, ""));
     assert_connection_ended(&kit, &acme, &tokens).await;
     assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::Recipient));
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         kit.load_connection(&tokens.id).await.provider_revocation == UpstreamRevocation::Accepted
     })
     .await;
     assert_eq!(kit.list_grant_states().await, ["ended"]);
-    assert_eq!(kit.revoke(&tokens.access).await.status, 204, "a lost reply can be retried");
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204, "a client can retry after a lost response");
 }
 
 async fn post_revoke_behaves_like_delete_and_ignores_body(kit: TestHub) {
@@ -52,7 +52,7 @@ async fn post_revoke_behaves_like_delete_and_ignores_body(kit: TestHub) {
     sent.bearer = Some(tokens.access.clone());
     let other = sent.clone().form(&[("token", "another")]);
     assert_eq!(kit.send(other).await.json()["error"], "invalid_request");
-    assert_eq!(kit.load_end_cause(&tokens.id).await, None, "a mistake ends nothing");
+    assert_eq!(kit.load_end_cause(&tokens.id).await, None, "connection must stay active");
     sent.json = Some(serde_json::json!({"LoginId": "x", "MostRecentCached": true}));
     assert_eq!(kit.send(sent).await.status, 204);
     assert_connection_ended(&kit, &acme, &tokens).await;
@@ -79,7 +79,7 @@ async fn revoke_with_foreign_or_forged_token_has_no_effect(kit: TestHub) {
     assert_eq!(kit.revoke(&unsigned).await.status, 400);
     let without = kit.send(BrowserRequest::new(Method::DELETE, &kit.url("/api/v1/revoke"))).await;
     assert_eq!(without.status, 400);
-    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "it lives");
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "the connection is active");
     kit.advance(Duration::from_mins(5));
     assert_eq!(kit.revoke(&tokens.access).await.status, 400, "expired");
     assert_eq!(kit.load_end_cause(&tokens.id).await, None);
@@ -91,14 +91,14 @@ async fn revoke_leaves_other_connections_of_customer_active(kit: TestHub) {
     assert_ne!(
         kit.load_connection(&first.id).await.sub,
         kit.load_connection(&second.id).await.sub,
-        "names cannot be compared"
+        "ids of two recipients cannot be correlated"
     );
     let (of_first, of_second) =
         (kit.fetch_account_id(&first.access).await, kit.fetch_account_id(&second.access).await);
     assert_ne!(of_first, of_second);
     assert_eq!(kit.read(&format!("/accounts/{of_first}"), &second.access).await.json()["code"], 701);
     kit.revoke(&first.access).await;
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         kit.load_connection(&first.id).await.provider_revocation == UpstreamRevocation::Accepted
     })
     .await;
@@ -110,13 +110,17 @@ async fn newer_login_replaces_connection_and_old_token_is_inert(kit: TestHub) {
     let acme = kit.acme();
     let first = kit.connect(&acme).await;
     let code = kit.obtain_code(&acme).await;
-    assert_eq!(kit.read("/accounts", &first.access).await.status, 200, "until the exchange");
+    assert_eq!(
+        kit.read("/accounts", &first.access).await.status,
+        200,
+        "the older connection is active until the exchange"
+    );
     assert_eq!(kit.redeem(&acme, &code).await.status, 200);
     assert_connection_ended(&kit, &acme, &ConnectionTokens { code, ..first.clone() }).await;
     assert_eq!(kit.load_end_cause(&first.id).await, Some(EndCause::Replaced));
     let second = kit.connect(&acme).await;
     let answer = kit.revoke(&first.access).await;
-    assert_eq!(answer.status, 204, "its own successor ended with the replay above");
+    assert_eq!(answer.status, 204, "the successor ended with the replay above");
     let third = kit.connect(&acme).await;
     let answer = kit.revoke(&second.access).await;
     assert_eq!((answer.status, &answer.json()["error"]), (400, &"invalid_request".into()));

@@ -1,4 +1,4 @@
-//! The sandbox as a recipient's CI uses it: one line of JSON, and HTTP.
+//! The sandbox as a recipient's CI uses it: one line of JSON, then HTTP.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -15,7 +15,7 @@ use crate::support::{
     query_parameter, reserve_ports,
 };
 
-/// `bowline sandbox --json`, killed when dropped.
+/// A running `bowline sandbox --json`, which is killed when dropped.
 struct SandboxProcess {
     line: Value,
     child: Child,
@@ -69,7 +69,7 @@ fn sandbox_json_is_complete_and_stable_across_restarts() {
     assert!(registration["initial_access_token"].as_str().is_some_and(|token| token.len() >= 43));
     for (nth, provider) in providers.iter().enumerate() {
         let mut names = BTreeSet::from(["provider_id", "name", "url", "faults", "levers", "customers"]);
-        // Maple Trust alone registers clients.
+        // Only Maple Trust registers clients.
         names.extend((nth == 0).then_some("registration"));
         assert_eq!(object_keys(provider), names);
         let customers = provider["customers"].as_array().unwrap();
@@ -86,12 +86,12 @@ fn sandbox_json_is_complete_and_stable_across_restarts() {
     let arguments = ["sandbox", "--json", "--port", "0", "--seed", "another", "--data"];
     let refused =
         Command::new(env!("CARGO_BIN_EXE_bowline")).args(arguments).arg(folder.path()).output().unwrap();
-    assert_eq!(refused.status.code(), Some(2), "another seed is refused");
+    assert_eq!(refused.status.code(), Some(2), "a different seed is rejected");
     let moved = SandboxProcess::start(other.path(), port).line.clone();
-    assert_eq!(moved, first, "the seed decides, not the folder");
+    assert_eq!(moved, first, "the output depends on the seed, not on the folder");
 }
 
-/// What the test of a fintech would do, with nothing but the line and HTTP.
+/// A test as a recipient would write it, using only the line of JSON and HTTP.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sandbox_json_suffices_for_connect_fault_and_revoke() {
     let folder = tempfile::tempdir().unwrap();
@@ -117,13 +117,13 @@ async fn sandbox_json_suffices_for_connect_fault_and_revoke() {
     let code = query_parameter(&back, "code").unwrap();
     let tokens = ConnectionTokens::from_response(&api.redeem(&recipient, &code).await, code);
     assert_eq!(api.read("/accounts", &tokens.access).await.status, 200);
-    assert_eq!(maple["levers"], maple["faults"], "the former name still works");
+    assert_eq!(maple["levers"], maple["faults"], "the old name still works");
     let mut faults = BrowserRequest::new(Method::PUT, &text(&maple["faults"]));
     faults.json = Some(json!({"fail": 503}));
     assert_eq!(browser.send(faults).await.unwrap().status, 200);
     let broken = api.read("/accounts", &tokens.access).await;
     assert_eq!((broken.status, &broken.json()["code"]), (503, &503.into()));
-    assert_eq!(api.revoke(&tokens.access).await.status, 204, "an end does not need the bank");
+    assert_eq!(api.revoke(&tokens.access).await.status, 204, "an end does not depend on the provider");
     let read = api.read("/accounts", &tokens.access).await;
     assert_eq!((read.status, &read.json()["code"]), (401, &602.into()));
     assert_eq!(api.refresh(&recipient, &tokens.refresh).await.json()["error"], "invalid_grant");
@@ -154,16 +154,16 @@ async fn shared_grant_is_revoked_with_last_connection_in_sandbox() {
     assert_eq!(
         kit.load_connection(&first.id).await.provider_revocation,
         UpstreamRevocation::NotNeeded,
-        "to tell it would cut the other"
+        "revoking would end the other connection"
     );
     assert_eq!(kit.read("/accounts", &first.access).await.json()["code"], 602);
     assert_eq!(kit.read("/accounts", &second.access).await.status, 200);
     assert_eq!(kit.revoke(&second.access).await.status, 204);
-    kit.wait_until("the bank is told of the last", async || {
+    kit.wait_until("the provider is notified of the last end", async || {
         kit.load_connection(&second.id).await.provider_revocation == UpstreamRevocation::Accepted
     })
     .await;
-    assert_eq!(kit.read("/accounts", &bob.access).await.status, 200, "another customer is not concerned");
+    assert_eq!(kit.read("/accounts", &bob.access).await.status, 200, "another customer is not affected");
     let url = format!("{}/grants", kit.bank_site(PRAIRIE).faults_url());
     let grants = kit.send(BrowserRequest::new(Method::GET, &url)).await.json();
     let of = |name: &str| {

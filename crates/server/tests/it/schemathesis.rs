@@ -1,5 +1,5 @@
-//! A property-based run of the documents against a running world, by a tool that was not written here
-//! (schemathesis): no 500, no status, header or body that is not documented, no bad input that is taken.
+//! Property-based tests of the OpenAPI documents against a running hub by an independent tool (schemathesis): no 500, no
+//! undocumented status, header or body, no accepted invalid input.
 
 use std::fmt::Write as _;
 use std::process::Stdio;
@@ -12,14 +12,14 @@ use tokio::process::Command;
 use crate::matrix::callers::FULL_SCOPE;
 use crate::support::TestHub;
 
-/// What ends, deletes or replaces something, by operation.
+/// Operations that end, delete or replace something.
 const DESTRUCTIVE_OPERATIONS: &str = "(?i)^(revoke|end|delete|remove|regenerate|retire|close)";
 
-/// The checks that know no other refusal of a bearer than 401 and 403: on the Flinks face it is 400. Every route
-/// with every wrong bearer is asked in `whole`.
+/// Checks that accept only 401 and 403 for a rejected bearer token: on the Flinks API it is 400. The matrix tests every
+/// route with every wrong token.
 const LENIENT_CHECKS: &[&str] = &["--exclude-checks", "ignored_auth,missing_required_header"];
 
-/// A kit that nobody is limited in.
+/// Starts a hub without rate limits.
 async fn start_unlimited_hub() -> TestHub {
     let limits = [
         "limit.recipient",
@@ -32,14 +32,14 @@ async fn start_unlimited_hub() -> TestHub {
     TestHub::with_settings(&limits.map(|limit| (limit, "0"))).await
 }
 
-/// Tokens by security scheme, and values of parameters that exist.
+/// Tokens by security scheme, and existing values of parameters.
 struct RunInputs {
     tokens: Vec<(&'static str, String)>,
     values: Vec<(&'static str, Value)>,
 }
 
 impl RunInputs {
-    /// The configuration of a run.
+    /// Renders the configuration of a run.
     fn render_config(&self) -> String {
         let mut text = include_str!("schemathesis.toml").to_owned();
         for (scheme, token) in &self.tokens {
@@ -54,7 +54,7 @@ impl RunInputs {
     }
 }
 
-/// Runs the tool over the operations of a document whose names are as is told.
+/// Runs the tool over the selected operations of a document.
 async fn run_schemathesis(kit: &TestHub, document: ApiDocument, given: &RunInputs, arguments: &[&str]) {
     let served_at = match document {
         ApiDocument::Admin => format!("http://{}", kit.world.node.admin),
@@ -96,8 +96,7 @@ async fn fdx_api_conforms_to_openapi() {
     run_schemathesis(&kit, ApiDocument::Fdx, &given, &[]).await;
 }
 
-/// A world in which every operation of the Flinks face has something to do. What is to end is not what the tokens
-/// are of.
+/// Creates objects for every operation of the Flinks API. Objects that are ended or deleted are not those of the tokens.
 async fn prepare_flinks_inputs(kit: &TestHub, ending: bool) -> RunInputs {
     let (acme, partner) = (kit.acme(), kit.request_client_token(&kit.partner()).await);
     let tokens = kit.connect_at(1000, &acme, "alice", &[], FULL_SCOPE).await;
@@ -149,7 +148,7 @@ async fn destructive_flinks_operations_conform_to_openapi() {
     .await;
 }
 
-/// A world in which every operation of the operators' API has something to do. Whoever asks is not removed.
+/// Creates objects for every operation of the admin API. The calling operator is not removed.
 async fn prepare_admin_inputs(kit: &TestHub) -> RunInputs {
     let (acme, partner) = (kit.acme(), kit.partner());
     let active = kit.connect_at(1000, &acme, "alice", &[], FULL_SCOPE).await;

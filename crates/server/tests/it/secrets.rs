@@ -1,5 +1,5 @@
-//! A whole story with everything logged, errors and a crash in it; then every place that the hub writes to is
-//! searched for every secret of the story, in every form that a secret takes.
+//! A complete scenario with the most verbose log, errors and a crash; then every place that the hub writes to is
+//! searched for every secret of the scenario, in every encoding.
 
 use std::collections::BTreeSet;
 
@@ -17,10 +17,10 @@ use crate::support::{
 const SCOPE: &str =
     "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS TRANSACTIONS CUSTOMER_CONTACT CUSTOMER_PERSONAL";
 
-/// The places that must hold a secret: the hub's keys, its secrets at the bank, and the bank's own journal.
+/// Files that must contain secrets: the hub's keys, its secrets at the bank, and the bank's journal.
 const EXCLUDED_FILES: [&str; 4] = ["hub.keys", "bank.secret", "initial.token", "bank.jsonl"];
 
-/// The forms that a secret may be written in.
+/// Lists the encodings of a secret.
 fn encode_secret(secret: &str) -> Vec<Vec<u8>> {
     let bytes = secret.as_bytes();
     let hex = hex(bytes);
@@ -29,7 +29,7 @@ fn encode_secret(secret: &str) -> Vec<Vec<u8>> {
     forms.push(bytes.iter().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat().into());
     forms.push(json!(secret).to_string().trim_matches('"').into());
     for engine in [&STANDARD, &URL_SAFE] {
-        // Wherever in a longer text it begins; the letters that its neighbours change are left out.
+        // Base64 depends on the position in a longer text; characters that depend on the neighbours are omitted.
         for before in 0..3 {
             let text = engine.encode([&vec![0; before][..], bytes].concat());
             let first = [0, 2, 3][before];
@@ -40,9 +40,9 @@ fn encode_secret(secret: &str) -> Vec<Vec<u8>> {
     forms
 }
 
-/// What of the secrets stands in a place.
+/// Finds the secrets that a file or table contains.
 fn find_secrets<'s>(place: &[u8], secrets: &'s BTreeSet<(String, String)>) -> Vec<&'s str> {
-    // A letter a byte, so that the search of texts can be used: it is quick, also in a build for tests.
+    // One character for each byte, because text search is fast even in a debug build.
     let letters = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect::<String>();
     let place = letters(place);
     let holds = |secret: &str| encode_secret(secret).iter().any(|form| place.contains(&letters(form)));
@@ -59,9 +59,9 @@ async fn deleted_credentials_leave_database_file_and_wal() {
         let both = [read("bowline.db"), read("bowline.db-wal")].join(" ");
         sealed.split('|').filter(|token| both.contains(token)).count()
     };
-    assert_eq!(written(), 2, "they are looked for as they are written");
+    assert_eq!(written(), 2, "the search must find what is written");
     assert_eq!(kit.revoke(&tokens.access).await.status, 204);
-    kit.wait_until("the log is emptied, and the bank has been told", async || written() == 0).await;
+    kit.wait_until("the log is emptied and the provider is notified", async || written() == 0).await;
     assert_eq!(std::fs::metadata(kit.data_folder().join("bowline.db-wal")).unwrap().len(), 0);
 }
 
@@ -96,7 +96,7 @@ struct SecretScenario {
 
 impl SecretScenario {
     fn add_secret(&mut self, name: &str, secret: &str) {
-        assert!(secret.len() >= 5, "{name} is too short to be looked for: {secret:?}");
+        assert!(secret.len() >= 5, "{name} is too short for the search: {secret:?}");
         self.secrets.insert((name.to_owned(), secret.to_owned()));
     }
 
@@ -112,7 +112,7 @@ impl SecretScenario {
         (access, refresh)
     }
 
-    /// What the bank heard and said.
+    /// The exchanges with the bank.
     fn add_exchanged_secrets(&mut self) {
         for RecordedExchange { target: asked, form, location, response: answer } in
             self.site.recorder.exchanges()
@@ -174,7 +174,7 @@ impl SecretScenario {
         }
     }
 
-    /// Searches every file of the hub, and every row where the database is another program's.
+    /// Searches every file of the hub, and on PostgreSQL every row.
     async fn assert_no_secret_written(&self, when: &str) {
         for path in self.site.files() {
             let name = path.file_name().unwrap().to_str().unwrap();
@@ -195,14 +195,14 @@ impl SecretScenario {
         }
     }
 
-    /// Errors of every kind, each with a secret in it that somebody might write down.
+    /// Causes errors of every kind, each with a secret in the request.
     async fn provoke_errors(&mut self, acme: &TestClient, access: &str, refresh: &str, code: &str) {
         let api = self.site.api();
-        let wrong = TestClient { secret: "wr0ng-secret-of-somebody".into(), ..acme.clone() };
+        let wrong = TestClient { secret: "wr0ng-secret-of-another".into(), ..acme.clone() };
         assert_eq!(api.refresh(&wrong, refresh).await.status, 400);
-        assert_eq!(api.redeem(acme, "wr0ng-code-of-somebody").await.status, 400);
-        assert_eq!(api.refresh(acme, "wr0ng-refresh-of-somebody").await.status, 400);
-        assert_eq!(api.read("/accounts", "wr0ng.bearer.of-somebody").await.status, 401);
+        assert_eq!(api.redeem(acme, "wr0ng-code-of-another").await.status, 400);
+        assert_eq!(api.refresh(acme, "wr0ng-refresh-of-another").await.status, 400);
+        assert_eq!(api.read("/accounts", "wr0ng.bearer.of-another").await.status, 401);
         assert_eq!(api.read(&format!("/accounts?offset={access}"), access).await.status, 400);
         assert_eq!(api.read(&format!("/accounts/{access}"), access).await.status, 404);
         assert_eq!(api.read(&format!("/{access}"), access).await.status, 404);
@@ -234,16 +234,16 @@ impl SecretScenario {
         assert_eq!(api.read("/accounts", access).await.status, 503);
         self.site.inject_faults(json!({"token_endpoint": "up", "rotate_refresh": true})).await;
         for (name, secret) in [
-            ("a wrong secret", "wr0ng-secret-of-somebody"),
-            ("a wrong code", "wr0ng-code-of-somebody"),
-            ("a wrong refresh token", "wr0ng-refresh-of-somebody"),
-            ("a wrong bearer", "wr0ng.bearer.of-somebody"),
+            ("a wrong secret", "wr0ng-secret-of-another"),
+            ("a wrong code", "wr0ng-code-of-another"),
+            ("a wrong refresh token", "wr0ng-refresh-of-another"),
+            ("a wrong bearer", "wr0ng.bearer.of-another"),
         ] {
             self.add_secret(name, secret);
         }
     }
 
-    /// The bank registers a client for the recipient, and the registration is activated with it.
+    /// Lets the bank register a client for the recipient, which activates the registration.
     async fn register_upstream_client(&mut self, acme: &TestClient) {
         let token = self.site.initial_access_token();
         self.add_secret("the initial access token", &token);
@@ -259,7 +259,7 @@ impl SecretScenario {
         wait_until("the bank's answer activates", async || self.site.sql(state).await == ["active"]).await;
     }
 
-    /// A request that a browser begins and leaves: its cookie and the token of its page.
+    /// Starts an authorization request and abandons it; returns its cookie and CSRF token.
     async fn abandon_authorization(&mut self, acme: &TestClient) {
         let url = authorize_url(&self.site.hub_url, &TestHub::build_authorization_query(acme));
         let begun = self.site.browser.send(BrowserRequest::new(Method::GET, &url)).await.unwrap();
@@ -272,7 +272,7 @@ impl SecretScenario {
     }
 }
 
-/// Everything is logged that any part can log.
+/// The most verbose log filter.
 const TRACE_LOGGING: [&str; 2] = ["env", "BOWLINE_LOG__LEVEL=trace"];
 
 async fn check_no_secret_written(database: Option<String>) {
@@ -309,17 +309,17 @@ async fn check_no_secret_written(database: Option<String>) {
     assert_eq!(story.site.api().revoke(&access).await.status, 204);
     drop(hub); // SIGKILL
     story.add_exchanged_secrets();
-    story.assert_no_secret_written("killed with an end that the bank was not told of").await;
+    story.assert_no_secret_written("killed before the provider was notified of an end").await;
 
     let hub = story.site.serve(&TRACE_LOGGING).await;
     story.site.inject_faults(json!({"fail": null})).await;
     story.site.make_jobs_due().await;
-    wait_until("the bank is told", async || story.site.count_active_grants().await == 0).await;
+    wait_until("the provider is notified", async || story.site.count_active_grants().await == 0).await;
     assert_eq!(story.site.api().read("/accounts", &access).await.json()["code"], 602);
     let second = story.site.obtain_code_with_scope(&acme, "alice", SCOPE).await;
     story.add_secret("a second code", &second);
     story.add_issued_tokens(&story.site.api().redeem(&acme, &second).await);
-    assert_eq!(story.site.api().redeem(&acme, &second).await.status, 400, "a replay ends it");
+    assert_eq!(story.site.api().redeem(&acme, &second).await.status, 400, "a replay ends the connection");
     story.add_exchanged_secrets();
     story.assert_no_secret_written("at last").await;
     drop(hub);
@@ -342,10 +342,10 @@ async fn check_no_secret_written(database: Option<String>) {
         "accountNumber of the bank",
         "e-mail of the bank",
     ] {
-        assert!(names.contains(name), "{name} was never looked for: {names:?}");
+        assert!(names.contains(name), "{name} was not searched: {names:?}");
     }
     let log = story.site.log();
-    assert!(log.contains("TRACE") && log.contains("connection ended"), "the log was to be loud");
+    assert!(log.contains("TRACE") && log.contains("connection ended"), "the log must be verbose");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! The built program as an operator runs it: configured by a file, killed without a word, told to stop.
+//! The built program as an operator runs it: configured by a file, killed, and stopped.
 
 use std::process::Command;
 
@@ -27,7 +27,7 @@ async fn hub_is_configured_served_and_stopped_by_cli() {
     assert_eq!(site.api().revoke(refreshed["access_token"].as_str().unwrap()).await.status, 204);
     let pid = hub.0.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    assert_eq!(hub.0.wait().unwrap().code(), Some(0), "a clean end: {}", site.log());
+    assert_eq!(hub.0.wait().unwrap().code(), Some(0), "the hub must stop cleanly: {}", site.log());
     let log = site.log();
     for line in log.lines() {
         let line: serde_json::Value =
@@ -38,7 +38,7 @@ async fn hub_is_configured_served_and_stopped_by_cli() {
     let fresh = refreshed["access_token"].as_str().unwrap();
     for secret in [&acme.secret, &tokens.access, &tokens.refresh, &tokens.code, fresh, "Alice", "the-hub-at"]
     {
-        assert!(!log.contains(secret), "a secret or a name is in the log");
+        assert!(!log.contains(secret), "the log contains a secret or a name");
     }
 }
 
@@ -50,7 +50,10 @@ async fn postgres_store_requires_migration_before_serve() {
     assert!(error.contains("run `bowline migrate`"), "{error}");
     let (code, applied, _) = decode_output(&site.run(&["migrate"]));
     assert!(code == Some(0) && applied.contains("applied 0001 hub"), "{applied}");
-    assert!(!decode_output(&site.run(&["migrate"])).1.contains("applied"), "a second run has nothing to do");
+    assert!(
+        !decode_output(&site.run(&["migrate"])).1.contains("applied"),
+        "a second migration changes nothing"
+    );
     let acme = site.add_recipient("Acme Budget");
     let _hub = site.serve(&[]).await;
     let tokens = site.connect(&acme, "bob").await;
@@ -58,7 +61,7 @@ async fn postgres_store_requires_migration_before_serve() {
     assert_eq!(site.api().read("/accounts", &tokens.access).await.json()["code"], 602);
 }
 
-/// What was answered with 204 stays ended, though the program was killed before it could do anything else.
+/// A connection whose end was acknowledged stays ended, although the process is killed immediately afterwards.
 async fn assert_ends_survive_kill(store: Option<&str>) {
     let site = HubProcess::new(store).await;
     if store.is_some() {
@@ -85,7 +88,11 @@ async fn assert_ends_survive_kill(store: Option<&str>) {
         assert_eq!(site.api().refresh(recipient, &tokens.refresh).await.json()["error"], "invalid_grant");
     }
     for tokens in &active {
-        assert_eq!(site.api().read("/accounts", &tokens.access).await.status, 200, "others live on");
+        assert_eq!(
+            site.api().read("/accounts", &tokens.access).await.status,
+            200,
+            "other connections remain active"
+        );
     }
 }
 
@@ -116,7 +123,7 @@ async fn serve_rejects_store_of_other_keys_or_sandbox() {
     assert!(error.contains("this store is a sandbox's"), "{error}");
 }
 
-/// What doctor finds wrong: the check, and what to do.
+/// Returns the failed checks of `doctor` with their fixes.
 fn run_doctor(site: &HubProcess) -> Vec<(String, String)> {
     let (code, list, _) = decode_output(&site.run(&["--json", "doctor"]));
     let list: serde_json::Value = serde_json::from_str(&list).unwrap();
@@ -136,11 +143,11 @@ async fn doctor_reports_problems_with_fixes() {
         assert!(wrong.iter().any(|(check, mend)| check == what && mend.contains(how)), "{what}: {wrong:?}");
         wrong.len()
     };
-    assert_eq!(assert_fix("store", "bowline serve"), 2, "nothing was started yet, the keys are missing too");
+    assert_eq!(assert_fix("store", "bowline serve"), 2, "before the first start the keys are missing too");
     site.add_recipient("Acme Budget");
-    assert_eq!(run_doctor(&site), [], "all is well");
+    assert_eq!(run_doctor(&site), [], "every check passes");
     let hub = site.serve(&[]).await;
-    assert_eq!(run_doctor(&site), [], "also beside a hub that runs");
+    assert_eq!(run_doctor(&site), [], "every check passes while a hub runs");
     drop(hub);
     let keys = site.path("hub.keys");
     let mode = |mode| {

@@ -1,4 +1,4 @@
-//! A bank where a customer has one grant, whole: it is told when the last connection ends.
+//! A provider with one grant for each customer: it is notified when the last connection ends.
 
 use std::time::Duration;
 
@@ -32,16 +32,16 @@ async fn shared_grant_is_revoked_with_last_connection_only() {
     assert_eq!(kit.load_connection(&first.id).await.provider_revocation, UpstreamRevocation::NotNeeded);
     assert_eq!(kit.read("/accounts", &first.access).await.json()["code"], 602);
     assert_eq!(kit.read("/accounts", &last.access).await.status, 200);
-    assert_eq!(kit.list_grant_states().await, ["active", "active"], "the bank knows of nothing");
+    assert_eq!(kit.list_grant_states().await, ["active", "active"], "no grant was revoked");
     assert_eq!(kit.revoke(&last.access).await.status, 204);
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         kit.load_connection(&last.id).await.provider_revocation == UpstreamRevocation::Accepted
     })
     .await;
     assert_eq!(
         kit.list_grant_states().await.iter().filter(|state| *state == "ended").count(),
         1,
-        "by one call"
+        "one call revokes the grant"
     );
 }
 

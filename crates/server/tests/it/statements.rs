@@ -1,4 +1,4 @@
-//! Statements: the list, and documents on their way through the hub.
+//! Statements: the list, and documents that the hub passes through.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn connect_and_list_path(kit: &TestHub, provider_id: i64) -> (ConnectionTo
     (tokens, format!("/accounts/{account}/statements"))
 }
 
-/// The path of the newest statement's document.
+/// Returns the path of the newest statement's document.
 async fn find_newest_statement_path(kit: &TestHub, access: &str, path: &str) -> String {
     format!("{path}/{}", kit.fetch_statement_id(access).await)
 }
@@ -58,7 +58,7 @@ async fn statements_cover_two_years_and_links_open() {
         let pdf = kit.send_raw(&RawRequest::get(target.clone()).bearer(&tokens.access)).await;
         assert_eq!((pdf.status, &pdf.headers["content-type"]), (200, &"application/pdf".parse().unwrap()));
         assert!(pdf.body.starts_with("%PDF-1.") && pdf.body.trim_end().ends_with("%%EOF"));
-        assert_eq!(pdf.location, None, "no address of the bank is passed on");
+        assert_eq!(pdf.location, None, "no URL of the provider is passed on");
         let head = kit.send_raw(&RawRequest::new("HEAD", target).bearer(&tokens.access)).await;
         assert_eq!((head.status, head.body.as_str()), (200, ""));
         assert_eq!(head.headers["content-length"], pdf.headers["content-length"]);
@@ -105,7 +105,7 @@ async fn statement_ids_are_bound_to_account_and_recipient() {
     }
 }
 
-/// A bank that sends whoever wants a document to a place.
+/// Starts a provider that redirects requests for documents.
 async fn install_redirecting_stub(kit: &TestHub, place: &str) -> EndpointStub {
     let place = place.to_owned();
     let bank = EndpointStub::new(move |call| {
@@ -148,13 +148,13 @@ async fn document_redirect_stays_below_provider_base_url() {
         assert!(!answer.body.contains("the-document") && answer.location.is_none());
         assert!(bank.calls().iter().all(|call| call.path.starts_with("/fdx/v5/")), "{:?}", bank.calls());
     }
-    assert!(foreign_host.calls().is_empty(), "nothing is asked of a stranger");
+    assert!(foreign_host.calls().is_empty(), "a foreign host is never called");
     let circle = install_redirecting_stub(&kit, "/fdx/v5/again").await;
     assert_eq!(kit.read(&document, &tokens.access).await.status, 500);
-    assert_eq!(circle.calls().len(), 4, "three hops are enough");
+    assert_eq!(circle.calls().len(), 4, "at most three redirects are followed");
 }
 
-/// A bank whose documents are of so many bytes; it says how many, or it does not.
+/// Starts a provider with documents of this size, with or without `Content-Length`.
 async fn install_document_of_size(kit: &TestHub, bytes: usize, stated: bool) {
     let answer = move || async move {
         let chunks = (0..bytes.div_ceil(1 << 16)).map(move |nth| (bytes - (nth << 16)).min(1 << 16));
@@ -188,7 +188,7 @@ async fn document_over_limit_returns_413_with_or_without_length() {
     }
 }
 
-/// A bank that has its documents in some types alone; what it is asked for.
+/// Starts a provider that offers only some document types, and records the requested ones.
 async fn install_stub_with_types(kit: &TestHub, kinds: &'static [&'static str]) -> EndpointStub {
     let bank = EndpointStub::new(move |call| {
         let kind = call.headers["accept"].to_str().unwrap();
@@ -256,11 +256,11 @@ async fn each_requested_document_type_counts_toward_limit() {
     let refused = kit.send_raw(&raw).await;
     assert_eq!((refused.status, &refused.json()["code"]), (429, &json!(1207)), "{}", refused.body);
     assert!(refused.headers.contains_key("retry-after"));
-    // Three reads went before: of accounts, twice, and of statements.
+    // Three reads came before: two of accounts and one of statements.
     assert_eq!(
         list_requested_types(&bank),
         ["application/pdf", "image/gif"],
-        "the recipient's half is used up"
+        "the recipient's share is used up"
     );
 }
 

@@ -1,4 +1,4 @@
-//! What is held or removed while a customer stands on the hub's pages.
+//! Suspensions, pauses and removals while a customer is on the hub's pages.
 
 use bowline::cli::{BrowserRequest, BrowserResponse, find_hidden_field};
 use domain::model::provider::ProviderState;
@@ -16,7 +16,7 @@ on_both!(
     suspension_during_exchange_queues_one_revocation,
 );
 
-/// What holds a recipient back at provider 1000, and the word that `authorize` says it with.
+/// The ways to block a recipient at provider 1000, with the error code of `authorize`.
 const SUSPENSIONS: [(&str, &str); 3] = [
     ("recipients/{id}/suspend", "unauthorized_client"),
     ("registrations/{id}/1000/suspend", "unauthorized_client"),
@@ -29,7 +29,7 @@ impl TestHub {
             .await;
     }
 
-    /// The consent page of a fresh request.
+    /// Opens the consent page of a new request.
     async fn open_consent_page(&self, recipient: &TestClient) -> (String, BrowserResponse) {
         let answer = self.authorize(&Self::build_authorization_query(recipient)).await;
         let (at, page) = self.follow(self.app().public_url(), answer).await;
@@ -37,7 +37,7 @@ impl TestHub {
         (at, page)
     }
 
-    /// The customer says yes on a page that was shown before.
+    /// Approves on a consent page that was opened before.
     async fn submit_approval(&self, at: &str, page: &BrowserResponse) -> BrowserResponse {
         self.submit_decision(at, page, "approve").await
     }
@@ -48,7 +48,7 @@ impl TestHub {
         self.send(BrowserRequest::new(Method::POST, at).form(&form)).await
     }
 
-    /// Where a customer stands who has agreed at the bank: at the hub's callback.
+    /// Returns the callback URL of a customer who consented at the bank.
     pub(crate) async fn approve_at_bank(&self, recipient: &TestClient) -> String {
         let (at, page) = self.reach_account_page(&Self::build_authorization_query(recipient), "alice").await;
         let token = find_hidden_field(&page.body, "csrf_token").unwrap();
@@ -56,7 +56,7 @@ impl TestHub {
         self.send(BrowserRequest::new(Method::POST, &at).form(&chosen)).await.location.unwrap()
     }
 
-    /// A page that says that it goes no further; where its link leads.
+    /// Asserts that the page stops the flow, and returns the target of its link.
     fn find_stop_page_link(answer: &BrowserResponse) -> Option<String> {
         assert_eq!((answer.status, &answer.location), (403, &None), "{}", answer.body);
         assert!(answer.body.contains("cannot be connected at present"), "{}", answer.body);
@@ -70,11 +70,11 @@ impl TestHub {
             let rows = self.sql(&format!("SELECT count(*) FROM {table}")).await;
             assert_eq!(rows, ["0"], "{table}");
         }
-        assert!(self.list_grant_states().await.is_empty(), "the bank has heard of nothing");
+        assert!(self.list_grant_states().await.is_empty(), "the provider was not called");
     }
 }
 
-/// A recipient with two providers, so that it may redirect whatever becomes of the first.
+/// Creates a recipient with two providers, so that it may be redirected to although the first is blocked.
 async fn register_app(kit: &TestHub) -> TestClient {
     kit.register_recipient(&[1000, 2000], SCOPE, false).await
 }
@@ -90,7 +90,7 @@ async fn consent_page_stops_when_client_suspended_after_request(kit: TestHub) {
         assert!(back.starts_with(&app.redirect_uri), "{back}");
         assert_eq!(query_parameter(&back, "error").as_deref(), Some(word), "{suspension}");
         assert_eq!(query_parameter(&back, "state").as_deref(), Some("a state/with=odd&chars"));
-        // The same words as where it asks anew.
+        // A new request gets the same error.
         let new_request_redirect =
             kit.authorize(&TestHub::build_authorization_query(&app)).await.location.unwrap();
         assert_eq!(new_request_redirect, back, "{suspension}");
@@ -100,7 +100,7 @@ async fn consent_page_stops_when_client_suspended_after_request(kit: TestHub) {
             kit.run_admin_step(&suspension.replace("suspend", "reinstate"), &app).await;
         }
         let (_, sent) = kit.submit(&at, &page, &[("decision", "approve")]).await;
-        assert!(sent.body.contains("username"), "looking alone has ended nothing: {}", sent.body);
+        assert!(sent.body.contains("username"), "showing the page has no effect: {}", sent.body);
     }
     kit.assert_nothing_stored().await;
 }
@@ -111,7 +111,10 @@ async fn consent_rejected_when_client_suspended_during_consent(kit: TestHub) {
     kit.run_admin_step("registrations/{id}/1000/suspend", &app).await;
     let denied = kit.submit_decision(&at, &page, "deny").await;
     let back = denied.location.unwrap();
-    assert!(denied.status == 303 && back.starts_with(&app.redirect_uri), "it has another provider: {back}");
+    assert!(
+        denied.status == 303 && back.starts_with(&app.redirect_uri),
+        "the recipient has another active provider: {back}"
+    );
     assert_eq!(query_parameter(&back, "error").as_deref(), Some("access_denied"));
     for (suspension, word) in SUSPENSIONS {
         let app = register_app(&kit).await;
@@ -143,20 +146,16 @@ async fn removed_recipient_gets_error_page_without_redirect(kit: TestHub) {
     );
     assert_eq!(TestHub::find_stop_page_link(&kit.submit_approval(&approved.0, &approved.1).await), None);
     let refused = kit.submit_approval(&unregistered.0, &unregistered.1).await;
-    assert_eq!(
-        TestHub::find_stop_page_link(&refused),
-        None,
-        "without any active registration nobody is sent anywhere"
-    );
+    assert_eq!(TestHub::find_stop_page_link(&refused), None, "no redirect without an active registration");
     for (at, page) in denied {
         assert_eq!(
             TestHub::find_stop_page_link(&kit.submit_decision(&at, &page, "deny").await),
             None,
-            "a no sends nobody either"
+            "a denial does not redirect either"
         );
     }
     let over = kit.sql("SELECT count(*) FROM authorization_requests WHERE status = 'failed'").await;
-    assert_eq!(over, ["4"], "and it was a no");
+    assert_eq!(over, ["4"], "the denial is recorded");
     kit.assert_nothing_stored().await;
 }
 
@@ -171,7 +170,7 @@ async fn removed_redirect_uri_gets_error_page_without_redirect(kit: TestHub) {
     assert_eq!(TestHub::find_stop_page_link(&kit.submit_decision(&denied.0, &denied.1, "deny").await), None);
     let answer = kit.send(BrowserRequest::new(Method::GET, &callback)).await;
     assert_eq!((answer.status, &answer.location), (400, &None), "{}", answer.body);
-    assert_eq!(kit.sql("SELECT count(*) FROM connections").await, ["0"], "and nothing was exchanged for it");
+    assert_eq!(kit.sql("SELECT count(*) FROM connections").await, ["0"], "no connection was opened");
 }
 
 async fn picked_provider_is_checked_again_after_suspension(kit: TestHub) {
@@ -203,7 +202,7 @@ async fn suspension_during_exchange_queues_one_revocation(kit: TestHub) {
     });
     let back = answer.location.unwrap();
     assert_eq!(query_parameter(&back, "error").as_deref(), Some("unauthorized_client"), "{back}");
-    kit.wait_until("the bank is told", async || kit.list_grant_states().await == ["ended"]).await;
+    kit.wait_until("the provider is notified", async || kit.list_grant_states().await == ["ended"]).await;
     let jobs = "SELECT kind, state FROM jobs";
     kit.wait_until("it is done", async || kit.sql(jobs).await.contains(&"revoke_orphaned_grant|done".into()))
         .await;

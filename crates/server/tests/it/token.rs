@@ -1,4 +1,4 @@
-//! `POST /api/v1/token`: three grants, two encodings, two places for the secret.
+//! `POST /api/v1/token`: three grants, JSON and form, secret in the header or the body.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn error_description(answer: &BrowserResponse) -> String {
     answer.json()["error_description"].as_str().unwrap_or_default().to_owned()
 }
 
-/// A raw request, for what the kit would not send.
+/// Sends a raw token request, for input that the test client cannot send.
 async fn post_raw(kit: &TestHub, headers: &[(&str, &str)], body: &str) -> (u16, serde_json::Value) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut request = client.post(kit.url("/api/v1/token")).body(body.to_owned());
@@ -53,7 +53,11 @@ async fn rfc6749_s4_1_4_code_exchange_returns_documented_fields(kit: TestHub) {
     assert_eq!(answer.headers["cache-control"], "no-store");
     assert!(answer.headers.contains_key("ob-correlation-id") && answer.headers.contains_key("ob-trace-id"));
     let refreshed = kit.refresh(&kit.acme(), body["refresh_token"].as_str().unwrap()).await;
-    assert_eq!((refreshed.status, refreshed.json().get("refresh_token")), (200, None), "it stays the same");
+    assert_eq!(
+        (refreshed.status, refreshed.json().get("refresh_token")),
+        (200, None),
+        "the refresh token does not change"
+    );
     assert_ne!(refreshed.json()["access_token"], body["access_token"]);
 }
 
@@ -71,24 +75,28 @@ async fn rfc6749_s2_3_1_secret_in_header_or_body_is_accepted(kit: TestHub) {
         200
     );
     let both = format!("{form}&client_id={}", acme.id);
-    assert_eq!(post_raw(&kit, &[FORM, ("authorization", &own)], &both).await.0, 200, "an equal id is fine");
+    assert_eq!(
+        post_raw(&kit, &[FORM, ("authorization", &own)], &both).await.0,
+        200,
+        "an equal client_id is accepted"
+    );
     let in_body = format!("{both}&client_secret={}", acme.secret);
     assert_eq!(post_raw(&kit, &[FORM], &in_body).await.0, 200);
     let (status, body) = post_raw(&kit, &[FORM, ("authorization", &own)], &in_body).await;
-    assert_eq!((status, &body["error"]), (400, &json!("invalid_request")), "two secrets");
+    assert_eq!((status, &body["error"]), (400, &json!("invalid_request")), "two secrets are rejected");
     let (status, body) = post_raw(&kit, &[FORM, ("authorization", &basic(&acme.id, "wrong"))], form).await;
     assert_eq!((status, &body["error"]), (400, &json!("invalid_client")));
     assert_eq!(body["error_description"], "client_id or client_secret is wrong");
     let (_, unknown_client) =
-        post_raw(&kit, &[FORM, ("authorization", &basic("dc-nobody", "wrong"))], form).await;
-    assert_eq!(unknown_client, body, "a stranger does not learn which half was wrong");
+        post_raw(&kit, &[FORM, ("authorization", &basic("dc-unknown", "wrong"))], form).await;
+    assert_eq!(unknown_client, body, "the response does not show whether the client exists");
 }
 
 async fn malformed_token_request_gets_specific_error(kit: TestHub) {
     let acme = kit.acme();
     let (status, body) = post_raw(&kit, &[JSON], "{\n\"grant_type\": }").await;
     assert_eq!(status, 400);
-    assert_eq!(body["error_description"], "The body is no JSON object: line 2, column 15");
+    assert_eq!(body["error_description"], "The body is not a JSON object: line 2, column 15");
     assert_eq!(post_raw(&kit, &[("content-type", "text/plain")], "x").await.0, 415);
     assert_eq!(post_raw(&kit, &[], "").await.0, 415);
     let large = format!("{{\"grant_type\":\"{}\"}}", "x".repeat(70_000));
@@ -139,7 +147,7 @@ async fn code_is_bound_to_client_uri_verifier_and_lifetime(kit: TestHub) {
         parse_status_and_error(&kit.request_token(&acme, &unasked).await),
         (400, "invalid_grant".into())
     );
-    assert_eq!(kit.redeem(&acme, &code).await.status, 200, "none of these used it up");
+    assert_eq!(kit.redeem(&acme, &code).await.status, 200, "the failed attempts did not use up the code");
 
     let late = kit.obtain_code(&acme).await;
     kit.advance(Duration::from_mins(1));
@@ -153,7 +161,7 @@ async fn code_is_bound_to_client_uri_verifier_and_lifetime(kit: TestHub) {
     assert_eq!(
         parse_status_and_error(&kit.redeem(&acme, &code).await),
         (400, "invalid_grant".into()),
-        "a challenge is enforced"
+        "a challenge must be enforced"
     );
     let fields = [grant, ("code", &*code), ("redirect_uri", &acme.redirect_uri), unasked[3]];
     assert_eq!(kit.request_token(&acme, &fields).await.status, 200);
@@ -192,7 +200,11 @@ async fn unauthorized_code_replay_is_rejected_without_effect(kit: TestHub) {
     ] {
         let answer = kit.request_token(who, &fields).await;
         assert_eq!(parse_status_and_error(&answer), (400, "invalid_grant".into()), "{fields:?}");
-        assert_eq!(error_description(&answer), "The code is unknown, used or expired", "it tells nothing");
+        assert_eq!(
+            error_description(&answer),
+            "The code is unknown, used or expired",
+            "the response reveals nothing"
+        );
     }
     let unauthenticated = TestClient { secret: "wrong".into(), ..acme.clone() };
     let answer = kit.request_token(&unauthenticated, &[grant, code, uri, verifier]).await;
@@ -240,7 +252,7 @@ async fn rfc6749_s6_refresh_scope_may_only_be_narrowed(kit: TestHub) {
     assert_eq!(
         parse_status_and_error(&kit.refresh(&acme, &tokens.refresh).await),
         (400, "invalid_grant".into()),
-        "it idled out"
+        "the refresh token has expired"
     );
 }
 
@@ -253,5 +265,5 @@ async fn client_credentials_token_has_fixed_scope(kit: TestHub) {
         (400, "invalid_scope".into())
     );
     let read = kit.read("/accounts", own["access_token"].as_str().unwrap()).await;
-    assert_eq!((read.status, read.json().get("code")), (401, None), "it is no token for data");
+    assert_eq!((read.status, read.json().get("code")), (401, None), "a client's token reads no data");
 }

@@ -1,11 +1,11 @@
-//! Durable before 204, as the kernel sees it: the write-ahead log is synced between the last write to it and
-//! the reply. A crash of the process alone cannot show that, for the page cache survives it.
+//! Durability before 204, checked by system calls: the write-ahead log is synced between the last write to it and the
+//! response. Killing the process cannot show this, because the page cache survives.
 
 use std::collections::BTreeMap;
 
 use crate::support::HubProcess;
 
-/// Whether a trace shows the log synced after its last write and before the first 204 was sent.
+/// Returns whether the trace shows a sync of the log after its last write and before the first 204.
 fn ensure_synced_before_reply(trace: &str) -> Result<(), String> {
     let mut begun: BTreeMap<&str, bool> = BTreeMap::new();
     let (mut written, mut synced) = (false, false);

@@ -1,4 +1,4 @@
-//! A recipient's own client at a provider stays there for as long as somebody may have to speak as it.
+//! An upstream client is not deleted while a code exchange or a revocation may still need it.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ on_both!(
     upstream_client_is_kept_until_failed_revocation_settled,
 );
 
-/// What the job says that waits.
+/// The outcome of a waiting job.
 const WAITING_FOR_REVOCATIONS: &str = "the provider is still to be told of ends by this client";
 
 async fn upstream_client_is_kept_during_code_exchange(kit: TestHub) {

@@ -1,4 +1,4 @@
-//! A bank that is slow, broken, full, forgetful, or gone.
+//! A provider that is slow, broken, overloaded, forgetful, or unreachable.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn circuit_breaker_opens_after_repeated_failures(kit: TestHub) {
         assert_eq!(kit.read("/accounts", &tokens.access).await.status, 500);
     }
     kit.inject_faults(json!({"fail": null})).await;
-    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 503, "the breaker is open");
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 503, "the circuit breaker is open");
     kit.advance(Duration::from_secs(30));
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
 }
@@ -68,13 +68,17 @@ async fn invalid_grant_on_refresh_ends_connection(kit: TestHub) {
     let tokens = kit.connect(&acme).await;
     kit.inject_faults(json!({"rotate_refresh": true})).await;
     kit.advance(Duration::from_mins(4) + Duration::from_secs(45));
-    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "refreshed before it expired");
+    assert_eq!(
+        kit.read("/accounts", &tokens.access).await.status,
+        200,
+        "the token is refreshed before it expires"
+    );
     assert_eq!(kit.load_connection(&tokens.id).await.credential_version, 2);
     kit.advance(Duration::from_mins(6));
     let fresh = kit.refresh(&acme, &tokens.refresh).await.json()["access_token"].as_str().unwrap().to_owned();
     kit.inject_faults(json!({"token_endpoint": "down"})).await;
     assert_eq!(kit.read("/accounts", &fresh).await.status, 503);
-    assert_eq!(kit.load_end_cause(&tokens.id).await, None, "a bank that is down ends nothing");
+    assert_eq!(kit.load_end_cause(&tokens.id).await, None, "an unavailable provider ends no connection");
     kit.inject_faults(json!({"token_endpoint": "up"})).await;
     let mut end = bowline::cli::BrowserRequest::new(
         http::Method::POST,
@@ -105,7 +109,7 @@ async fn failed_upstream_revocation_is_retried_or_reported(kit: TestHub) {
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;
     kit.inject_faults(json!({"revoke": "refuse"})).await;
-    assert_eq!(kit.revoke(&tokens.access).await.status, 204, "the reply does not wait for the bank");
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204, "the response does not wait for the provider");
     kit.wait_until("the refusal is seen", async || {
         kit.load_connection(&tokens.id).await.provider_revocation == UpstreamRevocation::Refused
     })
@@ -119,7 +123,7 @@ async fn failed_upstream_revocation_is_retried_or_reported(kit: TestHub) {
     assert_eq!(kit.load_connection(&second.id).await.provider_revocation, UpstreamRevocation::Pending);
     kit.advance(Duration::from_secs(10));
     kit.app().job_notify().notify_one();
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         kit.load_connection(&second.id).await.provider_revocation == UpstreamRevocation::Accepted
     })
     .await;
@@ -133,18 +137,22 @@ async fn late_refresh_token_is_revoked_before_status_accepted(kit: TestHub) {
     kit.inject_faults(json!({"rotate_refresh": true, "latency_ms": 250})).await;
     let (read, ()) = tokio::join!(kit.read("/accounts", &tokens.access), async {
         kit.wait_until("the refresh is on its way", async || !kit.sql(leased).await.is_empty()).await;
-        assert_eq!(kit.revoke(&tokens.access).await.status, 204, "the reply does not wait for the bank");
-        kit.wait_until("the bank is told of the token that came late", async || {
+        assert_eq!(
+            kit.revoke(&tokens.access).await.status,
+            204,
+            "the response does not wait for the provider"
+        );
+        kit.wait_until("the late token is revoked at the provider", async || {
             let bank = kit.load_connection(&tokens.id).await.provider_revocation;
             let ended = kit.list_grant_states().await == ["ended"];
-            assert!(ended || bank != UpstreamRevocation::Accepted, "called accepted while the grant lives");
+            assert!(ended || bank != UpstreamRevocation::Accepted, "accepted although the grant is active");
             ended && bank == UpstreamRevocation::Accepted
         })
         .await;
     });
     assert_eq!((read.status, &read.json()["code"]), (401, &602.into()), "{}", read.body);
     let jobs = kit.sql("SELECT COUNT(*) FROM jobs WHERE state = 'done' AND token IS NULL").await;
-    assert_eq!(jobs, ["2"], "one for the token that was in hand, one for the late one");
+    assert_eq!(jobs, ["2"], "one job for the stored token, one for the late token");
 }
 
 async fn failed_code_exchange_leaves_no_grant_active(kit: TestHub) {
@@ -159,5 +167,5 @@ async fn failed_code_exchange_leaves_no_grant_active(kit: TestHub) {
     let ctx = bowline::jobs::new_job_context(kit.app(), "test").unwrap();
     bowline::jobs::sweep(&ctx).await.unwrap();
     assert_eq!(kit.redeem(&acme, &code).await.json()["error"], "invalid_grant");
-    kit.wait_until("the bank is told", async || kit.list_grant_states().await == ["ended"]).await;
+    kit.wait_until("the provider is notified", async || kit.list_grant_states().await == ["ended"]).await;
 }

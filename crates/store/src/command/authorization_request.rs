@@ -1,4 +1,4 @@
-//! The steps of an authorization request up to the provider's answer.
+//! The steps of an authorization request, up to the exchange of the provider's code.
 
 use std::time::Duration;
 
@@ -6,27 +6,25 @@ use domain::error::OAuthError;
 use domain::id::{AuthorizationRequestId, ProviderId};
 use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, RequestStepError};
 use domain::model::job::JobKind;
-use domain::rule::authorize::ensure_may_continue;
+use domain::rule::authorize::{NOT_REGISTERED, ensure_may_continue};
 use domain::secret::{TokenHash, TokenHashes};
 use domain::{Moment, Timestamp};
 
-use super::end_connection::{SealedToken, queue_job};
-use crate::Command;
+use super::job_queue::{SealedToken, queue_job};
+use crate::entity::authorization_request::{lock_request, lock_request_by_state};
+use crate::entity::client::lock_client_shared;
+use crate::entity::provider::find_provider;
+use crate::entity::registration::find_registration;
 use crate::error::Result;
-use crate::record::{
-    LOCK_REQUEST_BY_STATE, find_provider, find_registration, find_request_by_state, lock_client_shared,
-    lock_request,
-};
+use crate::operation::Command;
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Keeps a request whose consent page is about to be shown.
+/// Stores a new request before its consent page is shown.
 #[derive(Debug)]
 pub struct OpenAuthorizationRequest {
-    /// When.
     pub moment: Moment,
-    /// The request.
     pub request: AuthorizationRequest,
 }
 
@@ -57,31 +55,29 @@ impl Command for OpenAuthorizationRequest {
     }
 }
 
-/// The customer agreed on the hub's page and is sent to the provider.
+/// Records the customer's consent on the hub's page; the browser is then sent to the provider.
 #[derive(Debug)]
 pub struct SendToProvider {
-    /// When.
     pub moment: Moment,
-    /// Which request.
     pub request_id: AuthorizationRequestId,
-    /// The browser's flow cookie.
+    /// The hashes of the browser's flow cookie.
     pub cookie: TokenHashes,
-    /// How the `state` towards the provider is remembered.
+    /// The hash of the `state` that is sent to the provider.
     pub state_hash: TokenHash,
     /// The sealed PKCE verifier towards the provider.
     pub verifier: Vec<u8>,
-    /// The purpose that was shown.
+    /// The purpose that the page showed.
     pub purpose: String,
-    /// Which page text was shown.
+    /// The version of the page's text.
     pub page_version: String,
 }
 
-/// A request that has taken a step.
+/// The outcome of a step that needs the recipient's permission to continue.
 #[derive(Debug)]
 pub struct SendToProviderOutcome {
-    /// The request as it was before.
+    /// The request as it was before the step.
     pub request: AuthorizationRequest,
-    /// Whether it goes on; nothing comes of it if not.
+    /// An error if the recipient must no longer connect; the request has then failed.
     pub may_continue: Result<(), OAuthError>,
 }
 
@@ -97,7 +93,7 @@ impl Command for SendToProvider {
         let request = match take_step(request, RequestStatus::AwaitingConsent, &self.cookie, self.moment.now)
         {
             Ok(request) => request,
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(error) => return Ok(Err(error)),
         };
         let may_continue = ensure_still_allowed(tx, &request).await?;
         if may_continue.is_err() {
@@ -106,7 +102,7 @@ impl Command for SendToProvider {
         }
         tx.defer(
             sql!(
-                "-- the customer agreed
+                "-- record the customer's consent
                 UPDATE authorization_requests SET status = ?2, state_hash = ?3, verifier = ?4, purpose = ?5,
                     page_version = ?6, agreed_at = ?7
                 WHERE id = ?1"
@@ -125,14 +121,12 @@ impl Command for SendToProvider {
     }
 }
 
-/// The customer declined on the hub's page.
+/// Records that the customer denied the request on the hub's page.
 #[derive(Debug)]
 pub struct DenyRequest {
-    /// When.
     pub moment: Moment,
-    /// Which request.
     pub request_id: AuthorizationRequestId,
-    /// The browser's flow cookie.
+    /// The hashes of the browser's flow cookie.
     pub cookie: TokenHashes,
 }
 
@@ -153,20 +147,19 @@ impl Command for DenyRequest {
     }
 }
 
-/// The provider sent the browser back: its `state` works once, in the browser that began.
+/// Records a provider's callback. The `state` is accepted once, and only from the browser that started the request.
 #[derive(Debug)]
 pub struct ReceiveCode {
-    /// When.
     pub moment: Moment,
-    /// The provider whose callback was called.
+    /// The provider whose callback URL was called.
     pub provider_id: ProviderId,
-    /// The `state` of the callback.
+    /// The hashes of the callback's `state`.
     pub state: TokenHashes,
-    /// The browser's flow cookies: one a request, this one's is among them or not.
+    /// The hashes of all flow cookies of the browser: it has one for each request.
     pub cookie: TokenHashes,
-    /// The provider's code, sealed; absent if it sent an error.
+    /// The sealed code of the provider; `None` if the callback has an error.
     pub provider_code: Option<Vec<u8>>,
-    /// How long its exchange may be under way: one that takes longer has died.
+    /// The time after which an exchange without a result counts as interrupted.
     pub exchange_timeout: Duration,
 }
 
@@ -178,18 +171,21 @@ impl Command for ReceiveCode {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let request = find_request_by_state(tx, LOCK_REQUEST_BY_STATE, &self.state).await?;
+        let request = lock_request_by_state(tx, &self.state).await?;
+        // A `state` is valid only at the callback of its own provider. Otherwise a provider could inject its code into
+        // the flow of another one (mix-up attack, RFC 9700 section 4.4).
         let request = request.filter(|r| r.provider_id == self.provider_id);
         let request = match take_step(request, RequestStatus::AtProvider, &self.cookie, self.moment.now) {
             Ok(request) => request,
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(error) => return Ok(Err(error)),
         };
         let may_continue = ensure_still_allowed(tx, &request).await?;
         match self.provider_code.as_ref().filter(|_| may_continue.is_ok()) {
             None => fail_request(tx, &request.id),
+            // The code is stored before it is sent, so that a job can recover the grant if this node crashes.
             Some(code) => tx.defer(
                 sql!(
-                    "-- a provider's code is in hand
+                    "-- store a provider's code
                     UPDATE authorization_requests SET status = ?2, provider_code = ?3, exchange_until = ?4 WHERE id = ?1"
                 ),
                 values![
@@ -204,24 +200,22 @@ impl Command for ReceiveCode {
     }
 }
 
-/// Nothing came of an exchange. What is in hand is revoked at the provider. A request that is not being exchanged any
-/// more stays as it is: whoever ended it has seen to what was in hand, and its key is gone.
+/// Records that an exchange failed, and queues the revocation of a token that it obtained. Does nothing if the request is
+/// not being exchanged any more: the command that ended the exchange has handled the token and deleted the key.
 #[derive(Debug)]
 pub struct FailRequest {
-    /// When.
     pub moment: Moment,
-    /// Which request.
     pub request_id: AuthorizationRequestId,
-    /// What the provider gave, if it got that far.
+    /// The token that the provider issued, if the exchange got that far.
     pub unrevoked: Option<UnrevokedToken>,
 }
 
-/// What a provider gave that no connection came of.
+/// A refresh token of a grant for which no connection was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnrevokedToken {
     /// The sealed refresh token.
     pub token: Vec<u8>,
-    /// The keyed hash of the customer's identity, if the provider said whose it is.
+    /// The keyed hash of the customer's identity, if the provider disclosed it.
     pub identity: Option<Vec<u8>>,
 }
 
@@ -241,20 +235,21 @@ impl Command for FailRequest {
     }
 }
 
-/// Whether a request may go on, as things stand now.
+/// Checks that the recipient may still connect to the provider. The shared lock keeps the recipient from being suspended
+/// or removed before the commit, so that the step is not taken after that.
 pub(super) async fn ensure_still_allowed(
     tx: &mut Tx<'_>,
     request: &AuthorizationRequest,
 ) -> Result<Result<(), OAuthError>> {
     let Some(client) = lock_client_shared(tx, &request.client_id).await? else {
-        return Ok(Err(domain::rule::authorize::NOT_REGISTERED));
+        return Ok(Err(NOT_REGISTERED));
     };
     let provider = find_provider(tx, request.provider_id).await?;
     let registration = find_registration(tx, &client.id, request.provider_id).await?;
     Ok(ensure_may_continue(&client, provider.as_ref(), registration.as_ref(), &request.redirect_uri))
 }
 
-/// Fails a locked request and queues the revocation of what is in hand.
+/// Fails a locked request and queues the revocation of the token that its exchange obtained.
 pub(super) fn fail_request_and_revoke(
     tx: &mut Tx<'_>,
     moment: &Moment,
@@ -268,13 +263,14 @@ pub(super) fn fail_request_and_revoke(
     }
 }
 
-/// What a request has for a key when it is over: the connection's must die with the connection.
+/// Replaces the key of a finished request. The key belongs to the connection and must be deleted with it, so no copy may
+/// remain in the request.
 pub(super) const EMPTY_KEY: [u8; 0] = [];
 
 pub(super) fn fail_request(tx: &mut Tx<'_>, id: &AuthorizationRequestId) {
     tx.defer(
         sql!(
-            "-- nothing comes of a request
+            "-- fail an authorization request
             UPDATE authorization_requests SET status = ?2, verifier = NULL, provider_code = NULL, data_key = ?3
             WHERE id = ?1"
         ),

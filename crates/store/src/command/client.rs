@@ -1,4 +1,4 @@
-//! Clients: registered, changed, removed. Each change is an event of the client's own chain.
+//! Clients: registration, changes and removal. Each of them appends an event to the client's audit chain.
 
 use domain::Moment;
 use domain::id::ClientId;
@@ -7,30 +7,27 @@ use domain::model::client::{Client, ClientKind, ClientProfile, ClientState};
 use domain::secret::TokenHash;
 use serde_json::{Value, json};
 
-use super::build_audit_entry;
+use super::audit_entry::build_audit_entry;
 use super::upstream_client::queue_upstream_client_deletions;
+use crate::entity::client::{find_client, lock_client};
 use crate::error::Result;
-use crate::record::{find_client, lock_client};
+use crate::operation::{Command, CommandPriority};
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::{to_json, values};
-use crate::{Command, CommandPriority};
 
-/// Registers a client. One that is there already stays as it is.
+/// Registers a client. Does nothing if the id exists.
 #[derive(Debug)]
 pub struct RegisterClient {
-    /// When.
     pub moment: Moment,
-    /// The client; its audit head is ignored.
+    /// The client. Its audit head is ignored.
     pub client: Client,
-    /// What it says of itself.
     pub client_profile: ClientProfile,
-    /// By whom.
     pub actor: Actor,
 }
 
 impl Command for RegisterClient {
-    /// Whether it is new.
+    /// `false` if the id exists.
     type Reply = bool;
 
     fn moment(&self) -> &Moment {
@@ -38,20 +35,15 @@ impl Command for RegisterClient {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
-        let (c, a) = (&self.client, &self.client_profile);
-        if find_client(tx, &c.id).await?.is_some() {
+        let (client, profile) = (&self.client, &self.client_profile);
+        if find_client(tx, &client.id).await?.is_some() {
             return Ok(false);
         }
-        let detail = json!({"kind": c.kind.as_str(), "scope": c.scope.to_string(),
-            "owner": c.owner_id.as_ref().map(ClientId::as_str)});
-        let subject = (SubjectKind::Client, &c.id);
-        let entry = build_audit_entry(
-            subject,
-            &self.moment,
-            AuditAction::ClientRegistered,
-            self.actor.clone(),
-            &detail,
-        );
+        let detail = json!({"kind": client.kind.as_str(), "scope": client.scope.to_string(),
+            "owner": client.owner_id.as_ref().map(ClientId::as_str)});
+        let subject = (SubjectKind::Client, &client.id);
+        let actor = self.actor.clone();
+        let entry = build_audit_entry(subject, &self.moment, AuditAction::ClientRegistered, actor, &detail);
         let head = tx.audit(&AuditHead::default(), entry);
         tx.defer(
             sql!(
@@ -64,52 +56,53 @@ impl Command for RegisterClient {
                     ?21, ?22, ?23, ?23)"
             ),
             values![
-                c.id, c.kind, c.owner_id, c.profile, c.state, c.name, c.purpose.en, c.purpose.fr, a.description,
-                a.country, a.logo_uri, a.terms_uri, a.client_uri, to_json(&a.contacts)?, c.scope,
-                to_json(&c.redirect_uris)?, c.secret_hash, c.credential_generation, c.require_pkce,
-                c.max_duration_days.map(u32::from), head.seq, head.mac, self.moment.now
+                client.id, client.kind, client.owner_id, client.profile, client.state, client.name,
+                client.purpose.en, client.purpose.fr, profile.description, profile.country, profile.logo_uri,
+                profile.terms_uri, profile.client_uri, to_json(&profile.contacts)?, client.scope,
+                to_json(&client.redirect_uris)?, client.secret_hash, client.credential_generation,
+                client.require_pkce, client.max_duration_days.map(u32::from), head.seq, head.mac, self.moment.now
             ],
         );
         Ok(true)
     }
 }
 
-/// A client that is there, as somebody may change it.
+/// A selector for one client, with the conditions under which the caller may change it.
 #[derive(Clone, Debug)]
 pub struct ClientSelector {
-    /// Which.
     pub client_id: ClientId,
-    /// Only if it is of this kind; of either if absent.
+    /// The required kind.
     pub kind: Option<ClientKind>,
-    /// Only if it is this partner's; anybody's if absent.
+    /// The partner that must manage the client.
     pub partner: Option<ClientId>,
 }
 
 impl ClientSelector {
-    /// A client of a kind, anybody's.
+    /// Selects a client of a kind, whichever partner manages it.
     pub const fn for_kind(kind: ClientKind, client_id: ClientId) -> Self {
         Self { client_id, kind: Some(kind), partner: None }
     }
 
-    /// A recipient of a partner.
+    /// Selects a recipient that the partner manages.
     pub const fn for_partner(partner: ClientId, client_id: ClientId) -> Self {
         Self { client_id, kind: Some(ClientKind::Recipient), partner: Some(partner) }
     }
 
-    /// The client, locked; none if it is of another kind or another partner's.
+    /// Locks the client, if it meets the conditions.
     pub(super) async fn lock(&self, tx: &mut Tx<'_>) -> Result<Option<Client>> {
         let client = lock_client(tx, &self.client_id).await?;
-        let kind = |c: &Client| self.kind.is_none_or(|kind| c.kind == kind);
-        Ok(client.filter(|c| kind(c) && (self.partner.is_none() || c.owner_id == self.partner)))
+        let has_kind = |client: &Client| self.kind.is_none_or(|kind| client.kind == kind);
+        let has_partner = |client: &Client| self.partner.is_none() || client.owner_id == self.partner;
+        Ok(client.filter(|client| has_kind(client) && has_partner(client)))
     }
 
-    /// The client, locked; none if it is of another kind, another partner's, or was removed.
+    /// Locks the client, if it meets the conditions and was not removed.
     pub(super) async fn lock_unless_closed(&self, tx: &mut Tx<'_>) -> Result<Option<Client>> {
-        Ok(self.lock(tx).await?.filter(|c| c.state != ClientState::Closed))
+        Ok(self.lock(tx).await?.filter(|client| client.state != ClientState::Closed))
     }
 }
 
-/// Records what happened to a locked client.
+/// Appends an event to the audit chain of a locked client.
 pub(super) fn record_client_event(
     tx: &mut Tx<'_>,
     moment: &Moment,
@@ -121,7 +114,7 @@ pub(super) fn record_client_event(
     let head = tx.audit(&client.audit, build_audit_entry(subject, moment, action, actor.clone(), detail));
     tx.defer(
         sql!(
-            "-- a client's chain grows
+            "-- advance the audit chain of a client
             UPDATE clients SET audit_seq = ?2, audit_mac = ?3, updated_at = ?4 WHERE id = ?1"
         ),
         values![client.id, head.seq, head.mac, moment.now],
@@ -131,29 +124,25 @@ pub(super) fn record_client_event(
 /// Changes a client.
 #[derive(Debug)]
 pub struct UpdateClient {
-    /// When.
     pub moment: Moment,
-    /// Which.
     pub selector: ClientSelector,
-    /// What of it.
     pub update: ClientUpdate,
-    /// By whom.
     pub actor: Actor,
 }
 
-/// What may be changed of a client.
+/// A change of a client.
 #[derive(Debug)]
 pub enum ClientUpdate {
-    /// It is held or reinstated. One that is so already stays without a trace.
+    /// Suspends (`true`) or reinstates the client. Without an effect, no event is recorded.
     Suspended(bool),
-    /// Every redirect URI that it has from now on. Those that are the same already leave no trace.
+    /// Replaces all redirect URIs. If they are equal, no event is recorded.
     RedirectUris(Vec<String>),
-    /// How its secret is remembered from now on: the old one, and the client's own tokens, end with it.
+    /// Replaces the hash of the secret. The previous secret and the client's own tokens become invalid.
     Secret(TokenHash),
 }
 
 impl Command for UpdateClient {
-    /// Whether there is such a client.
+    /// `false` if there is no such client.
     type Reply = bool;
 
     fn moment(&self) -> &Moment {
@@ -171,7 +160,7 @@ impl Command for UpdateClient {
             ClientUpdate::Suspended(suspended) => {
                 let state = if *suspended { ClientState::Suspended } else { ClientState::Active };
                 tx.defer(
-                    sql!("-- hold or reinstate a client\nUPDATE clients SET state = ?2 WHERE id = ?1"),
+                    sql!("-- suspend or reinstate a client\nUPDATE clients SET state = ?2 WHERE id = ?1"),
                     values![client.id, state],
                 );
                 (AuditAction::ClientStateChanged, json!({"state": state.as_str()}))
@@ -179,16 +168,20 @@ impl Command for UpdateClient {
             ClientUpdate::RedirectUris(uris) if *uris == client.redirect_uris => return Ok(true),
             ClientUpdate::RedirectUris(uris) => {
                 tx.defer(
-                    sql!("-- replace a client's redirect URIs\nUPDATE clients SET redirect_uris = ?2 WHERE id = ?1"),
+                    sql!(
+                        "-- replace the redirect URIs of a client
+                        UPDATE clients SET redirect_uris = ?2 WHERE id = ?1"
+                    ),
                     values![client.id, to_json(uris)?],
                 );
                 (AuditAction::RedirectUrisReplaced, json!({"redirect_uris": uris}))
             }
             ClientUpdate::Secret(hash) => {
+                // Tokens of the client carry the generation, and those of an earlier one are rejected.
                 let generation = client.credential_generation + 1;
                 tx.defer(
                     sql!(
-                        "-- a client has another secret
+                        "-- replace the secret of a client
                         UPDATE clients SET secret_hash = ?2, credential_generation = ?3 WHERE id = ?1"
                     ),
                     values![client.id, hash, generation],
@@ -201,26 +194,20 @@ impl Command for UpdateClient {
     }
 }
 
-/// Removes a client, for good. With the commit nothing of it is served or minted any more, whatever it has; its
-/// connections end one after the other, by whoever works on its removal.
+/// Removes a client permanently. From the commit on, every access check rejects the client and its connections. The
+/// connections themselves end afterwards, one by one, because a client may have more than fit into one transaction.
 #[derive(Debug)]
 pub struct RemoveClient {
-    /// When.
     pub moment: Moment,
-    /// Which.
     pub selector: ClientSelector,
-    /// By whom.
     pub actor: Actor,
 }
 
-/// What became of a client that is to be removed.
+/// The outcome of [`RemoveClient`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemoveClientOutcome {
-    /// It is removed.
     Removed,
-    /// It was removed before: nothing has changed.
     AlreadyRemoved,
-    /// There is no such client.
     NotFound,
 }
 
@@ -245,7 +232,7 @@ impl Command for RemoveClient {
         );
         tx.defer(
             sql!(
-                "-- a client's connections are to end
+                "-- start the removal of a client
                 INSERT INTO client_removals (client_id, actor_kind, actor_id, correlation_id, began_at)
                 VALUES (?1, ?2, ?3, ?4, ?5)"
             ),
@@ -262,10 +249,10 @@ impl Command for RemoveClient {
     }
 }
 
-/// A removal is over, if nothing of the client lives: its own clients at providers are of no more use.
+/// Finishes a removal once all connections of the client have ended, and queues the deletion of its upstream clients,
+/// which were needed until then to revoke grants.
 #[derive(Debug)]
 pub struct FinishClientRemoval {
-    /// When.
     pub moment: Moment,
     /// The client that was removed.
     pub client_id: ClientId,
@@ -280,10 +267,11 @@ impl Command for FinishClientRemoval {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         let delete = sql!(
-            "-- a removal is over
+            "-- finish the removal of a client
             DELETE FROM client_removals WHERE client_id = ?1 AND NOT EXISTS (
                 SELECT 1 FROM connections WHERE client_id = ?1 AND status IN ('pending', 'active'))"
         );
+        // Only the node whose statement deletes the row queues the deletions.
         if tx.execute(delete, values![self.client_id]).await? > 0 {
             queue_upstream_client_deletions(tx, &self.moment, &self.client_id).await?;
         }

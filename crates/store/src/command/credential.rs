@@ -1,4 +1,8 @@
-//! The provider's tokens of a connection: refreshed once at a time across nodes, fenced against ends.
+//! Refresh of a connection's upstream credential.
+//!
+//! A provider that rotates refresh tokens may revoke the grant if an old token is sent again (RFC 9700 section 4.14.2). So
+//! only one refresh of a connection runs at a time, across all nodes: it takes a lease, calls the provider outside of any
+//! transaction, and stores the result only if the credential still has the version that was sent.
 
 use std::time::Duration;
 
@@ -6,51 +10,38 @@ use domain::id::{ConnectionId, LeaseId};
 use domain::model::connection::ConnectionState;
 use domain::{Moment, Timestamp};
 
-use super::end_connection::{SealedToken, queue_late_revocation};
-use super::invalid_grant::count_refresh;
-use crate::Command;
+use super::job_queue::{SealedToken, queue_late_revocation};
+use super::lease::{Lease, release_lease};
+use super::refresh_stats::count_refresh;
+use crate::entity::connection::lock_connection;
+use crate::entity::provider::find_provider;
 use crate::error::{Result, StoreError};
-use crate::record::{find_provider, lock_connection};
+use crate::operation::Command;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Takes the lease of a connection's refresh at the provider.
+/// Takes the lease for a refresh of a connection's credential.
 #[derive(Debug)]
 pub struct LeaseCredential {
-    /// When.
     pub moment: Moment,
-    /// Whose.
     pub connection_id: ConnectionId,
-    /// The version that the caller found too old to use.
+    /// The version of the credential that the caller read and found expired.
     pub seen_version: i64,
-    /// Longer than the exchange may take.
+    /// The duration of the lease; it must be longer than the call of the provider may take.
     pub lease_ttl: Duration,
 }
 
-/// Leave to refresh.
-#[derive(Clone, Debug)]
-pub struct Lease {
-    /// The lease.
-    pub id: LeaseId,
-    /// The version that will be sent.
-    pub version: i64,
-    /// The wrapped key of the connection: it seals what comes back, even if the connection has ended by then.
-    pub data_key: Vec<u8>,
-    /// The sealed refresh token, if the provider gave one.
-    pub refresh_token: Option<Vec<u8>>,
-}
-
-/// What asking for the lease comes to.
+/// The outcome of [`LeaseCredential`].
 #[derive(Clone, Debug)]
 pub enum LeaseOutcome {
-    /// It is the caller's.
+    /// The caller has the lease and may refresh.
     Acquired(Lease),
-    /// Somebody refreshes; the end of that lease.
+    /// Another refresh has the lease until this time.
     Busy(Timestamp),
-    /// Somebody has refreshed.
+    /// Another refresh has stored a newer version.
     AlreadyRefreshed,
-    /// The connection is over.
+    /// The connection is not active.
     ConnectionEnded,
 }
 
@@ -69,60 +60,64 @@ impl Command for LeaseCredential {
         if connection.credential_version != self.seen_version {
             return Ok(LeaseOutcome::AlreadyRefreshed);
         }
-        let row = tx.query_opt(CREDENTIAL_TO_LEASE, values![connection.id]).await?;
+        let row = tx.fetch_row(CREDENTIAL_TO_LEASE, values![connection.id]).await?;
         let mut row =
             row.ok_or_else(|| StoreError::Internal("an active connection has no credential".into()))?;
-        let data_key: Vec<u8> = row.next()?;
-        let refresh_token = row.next()?;
-        let until: Option<Timestamp> = row.next()?;
-        if let Some(until) = until.filter(|until| self.moment.now < *until) {
+        let (data_key, refresh_token) = (row.get("data_key")?, row.get("refresh_token")?);
+        let previous_lease_until: Option<Timestamp> = row.get("lease_until")?;
+        if let Some(until) = previous_lease_until.filter(|until| self.moment.now < *until) {
             return Ok(LeaseOutcome::Busy(until));
         }
         let lease = Lease { id: tx.ids().mint(), version: self.seen_version, data_key, refresh_token };
         tx.defer(
+            // A lease that expired without being released was of a refresh that broke off: the provider may have
+            // issued a token that was never stored.
             sql!(
-                "-- lease a credential; a lease that died leaves a doubt
+                "-- lease a credential
                 UPDATE upstream_credentials SET lease_id = ?2, lease_until = ?3,
                     outcome_unknown = (CASE WHEN ?4 THEN ?4 ELSE outcome_unknown END)
                 WHERE connection_id = ?1"
             ),
-            values![connection.id, lease.id, self.moment.now.plus(self.lease_ttl), until.is_some()],
+            values![
+                connection.id,
+                lease.id,
+                self.moment.now.plus(self.lease_ttl),
+                previous_lease_until.is_some()
+            ],
         );
         Ok(LeaseOutcome::Acquired(lease))
     }
 }
 
-pub(crate) static CREDENTIAL_TO_LEASE: &Sql = sql!(
-    "-- the credential of a connection, to be leased
+static CREDENTIAL_TO_LEASE: &Sql = sql!(
+    "-- find a credential to lease
     SELECT c.data_key, u.refresh_token, u.lease_until
     FROM upstream_credentials u JOIN connections c ON c.id = u.connection_id
     WHERE u.connection_id = ?1"
 );
 
-/// Stores what a leased refresh brought, if the version that was sent is still the stored one.
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[CREDENTIAL_TO_LEASE];
+
+/// Stores the tokens of a leased refresh, if the credential still has the version that was sent.
 #[derive(Debug)]
 pub struct StoreCredential {
-    /// When.
     pub moment: Moment,
-    /// Whose.
     pub connection_id: ConnectionId,
-    /// Under which lease.
     pub lease: Lease,
     /// The sealed access token.
     pub access_token: Vec<u8>,
-    /// When the access token dies.
     pub access_expires_at: Timestamp,
-    /// The sealed refresh token, if a new one came.
+    /// The sealed refresh token, if the provider issued a new one.
     pub refresh_token: Option<Vec<u8>>,
 }
 
-/// What storing comes to.
+/// The outcome of [`StoreCredential`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreCredentialOutcome {
-    /// It is the credential now, under the next version.
+    /// The tokens are stored as the next version.
     Stored,
-    /// The connection ended meanwhile, and a new refresh token was handed to a job where the provider can be
-    /// told; or another refresh, begun when this lease had run out, was first.
+    /// The tokens are not stored. Either the connection has ended, and the revocation of a new refresh token is queued if
+    /// the provider supports it; or the lease expired and another refresh was stored first.
     LeaseLost,
 }
 
@@ -136,10 +131,11 @@ impl Command for StoreCredential {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<StoreCredentialOutcome> {
         let connection = lock_connection(tx, &self.connection_id).await?;
         let connection =
-            connection.ok_or_else(|| StoreError::Internal("a connection has vanished".into()))?;
+            connection.ok_or_else(|| StoreError::Internal("a leased connection does not exist".into()))?;
         if connection.state != ConnectionState::Active {
             let provider = find_provider(tx, connection.provider_id).await?;
             let can_revoke = provider.is_some_and(|p| !p.settings.revoke.is_empty());
+            // The end revoked the token that was stored at that time. This one is newer.
             if let Some(token) = self.refresh_token.clone().filter(|_| can_revoke) {
                 let sealed = SealedToken::new(self.lease.data_key.clone(), token);
                 queue_late_revocation(tx, &self.moment, &connection, sealed);
@@ -147,6 +143,7 @@ impl Command for StoreCredential {
             return Ok(StoreCredentialOutcome::LeaseLost);
         }
         if connection.credential_version != self.lease.version {
+            // Both refreshes got tokens, and only those of the other one are stored.
             tx.defer(MARK_OUTCOME_UNKNOWN, values![connection.id]);
             return Ok(StoreCredentialOutcome::LeaseLost);
         }
@@ -157,13 +154,15 @@ impl Command for StoreCredential {
 }
 
 static MARK_OUTCOME_UNKNOWN: &Sql = sql!(
-    "-- a token that is not in hand may live at the provider
-    UPDATE upstream_credentials SET outcome_unknown = (1 = 1) WHERE connection_id = ?1"
+    "-- mark the outcome of a refresh as unknown
+    UPDATE upstream_credentials SET outcome_unknown = TRUE WHERE connection_id = ?1"
 );
 
 impl StoreCredential {
     fn replace_credential(&self, tx: &mut Tx<'_>) {
         tx.defer(
+            // A provider that does not rotate refresh tokens omits it; the previous one then stays valid (RFC 6749
+            // section 6).
             sql!(
                 "-- replace a credential
                 UPDATE upstream_credentials SET access_token = ?2, access_expires_at = ?3,
@@ -176,7 +175,7 @@ impl StoreCredential {
         );
         tx.defer(
             sql!(
-                "-- a credential's next version
+                "-- increment a credential's version
                 UPDATE connections SET credential_version = credential_version + 1, updated_at = ?2
                 WHERE id = ?1"
             ),
@@ -185,16 +184,13 @@ impl StoreCredential {
     }
 }
 
-/// Gives a lease back that brought nothing.
+/// Releases a lease without a result.
 #[derive(Debug)]
 pub struct ReleaseLease {
-    /// When.
     pub moment: Moment,
-    /// Whose.
     pub connection_id: ConnectionId,
-    /// Which.
     pub lease: LeaseId,
-    /// Whether the provider never answered, so that it may have issued a token that nobody saw.
+    /// The provider did not respond, so it may have issued a token that was never stored.
     pub outcome_unknown: bool,
 }
 
@@ -209,17 +205,4 @@ impl Command for ReleaseLease {
         release_lease(tx, &self.connection_id, &self.lease, self.outcome_unknown);
         Ok(())
     }
-}
-
-/// Gives a lease back with the commit.
-pub(super) fn release_lease(tx: &mut Tx<'_>, id: &ConnectionId, lease: &LeaseId, outcome_unknown: bool) {
-    tx.defer(
-        sql!(
-            "-- give a lease back
-            UPDATE upstream_credentials SET lease_id = NULL, lease_until = NULL,
-                outcome_unknown = (CASE WHEN ?3 THEN ?3 ELSE outcome_unknown END)
-            WHERE connection_id = ?1 AND lease_id = ?2"
-        ),
-        values![id, lease, outcome_unknown],
-    );
 }

@@ -1,4 +1,4 @@
-//! The provider agreed: a pending connection, and the code that activates it.
+//! The start of a connection: the provider has issued tokens, and the recipient gets a code that activates the connection.
 
 use domain::error::OAuthError;
 use domain::id::{AuthorizationRequestId, ConnectionId, CustomerId};
@@ -9,55 +9,50 @@ use domain::secret::TokenHash;
 use domain::{Moment, Timestamp};
 use serde_json::json;
 
+use super::audit_entry::build_audit_entry;
 use super::authorization_request::{
     EMPTY_KEY, UnrevokedToken, ensure_still_allowed, fail_request_and_revoke,
 };
-use super::build_audit_entry;
-use crate::Command;
+use crate::entity::authorization_request::lock_request;
 use crate::error::{Result, StoreError};
-use crate::record::{lock_request, read_scalar};
+use crate::operation::Command;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{to_json, values};
 
-/// What the provider gave, sealed under the request's key.
+/// The tokens that the provider issued, sealed with the request's key.
 #[derive(Debug)]
 pub struct SealedGrant {
-    /// The keyed hash of the customer's identity; absent where the provider names nobody.
+    /// The keyed hash of the customer's identity; `None` if the provider does not identify its customers.
     pub identity: Option<Vec<u8>>,
-    /// The provider's name of the grant.
+    /// The provider's id of the grant.
     pub grant_id: Option<String>,
     /// The sealed access token.
     pub access_token: Vec<u8>,
-    /// When the access token dies.
     pub access_expires_at: Timestamp,
-    /// The sealed refresh token.
+    /// The sealed refresh token, if the provider issued one.
     pub refresh_token: Option<Vec<u8>>,
 }
 
-/// Opens a pending connection from a request whose exchange succeeded.
+/// Opens a pending connection for a request whose exchange succeeded.
 #[derive(Debug)]
 pub struct OpenConnection {
-    /// When.
     pub moment: Moment,
-    /// The request.
     pub request_id: AuthorizationRequestId,
-    /// What the customer agreed to.
+    /// The terms that the customer consented to.
     pub terms: Terms,
-    /// What the provider gave.
     pub grant: SealedGrant,
-    /// How the recipient's code is remembered.
+    /// The hash of the authorization code for the recipient.
     pub code_hash: TokenHash,
-    /// When the code dies.
     pub code_expires_at: Timestamp,
 }
 
-/// What opening comes to.
+/// The outcome of [`OpenConnection`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenOutcome {
-    /// The connection waits for the exchange of its code.
+    /// The connection is pending until the recipient redeems the code.
     Opened,
-    /// The recipient may no longer connect: what is in hand is being revoked at the provider.
+    /// The recipient must no longer connect; the revocation of the provider's grant is queued.
     Refused(OAuthError),
 }
 
@@ -74,6 +69,7 @@ impl Command for OpenConnection {
         let request =
             request.ok_or_else(|| StoreError::Internal("the request is not being exchanged".into()))?;
         if let Err(error) = ensure_still_allowed(tx, &request).await? {
+            // The recipient lost its permission in the meantime, so the new grant must not stay active at the provider.
             let identity = self.grant.identity.clone();
             let unrevoked = self.grant.refresh_token.clone().map(|token| UnrevokedToken { token, identity });
             fail_request_and_revoke(tx, &self.moment, &request, unrevoked);
@@ -87,25 +83,25 @@ impl Command for OpenConnection {
 }
 
 impl OpenConnection {
-    /// The customer of this identity at this provider; a new one where there is none, or no identity.
+    /// Finds the customer by identity, or creates one. Without an identity every connection gets a customer of its own.
     async fn find_or_create_customer(
         &self,
         tx: &mut Tx<'_>,
         request: &AuthorizationRequest,
     ) -> Result<CustomerId> {
-        let minted = tx.ids().mint::<CustomerId>();
+        let new_id = tx.ids().mint::<CustomerId>();
         let insert = sql!(
-            "-- remember a customer
+            "-- create a customer
             INSERT INTO customers (id, provider_id, identity, created_at) VALUES (?1, ?2, ?3, ?4)
             ON CONFLICT (provider_id, identity) DO NOTHING"
         );
-        let params = values![minted, request.provider_id, self.grant.identity, self.moment.now];
+        // Insert first, then search: two concurrent requests of one customer cannot both insert.
+        let params = values![new_id, request.provider_id, self.grant.identity, self.moment.now];
         if tx.execute(insert, params).await? == 1 {
-            return Ok(minted);
+            return Ok(new_id);
         }
-        let known =
-            tx.query_opt(CUSTOMER_BY_IDENTITY, values![request.provider_id, self.grant.identity]).await?;
-        read_scalar(known)?.ok_or(StoreError::Conflict)
+        let params = values![request.provider_id, self.grant.identity];
+        tx.fetch_value(CUSTOMER_BY_IDENTITY, params, "id").await?.ok_or(StoreError::Conflict)
     }
 
     fn write_connection(
@@ -119,13 +115,8 @@ impl OpenConnection {
         let detail = json!({"client": request.client_id.as_str(), "provider": request.provider_id,
             "clusters": self.terms.clusters.to_string()});
         let subject = (SubjectKind::Connection, id);
-        let entry = build_audit_entry(
-            subject,
-            &self.moment,
-            AuditAction::ConnectionOpened,
-            Actor::customer(),
-            &detail,
-        );
+        let action = AuditAction::ConnectionOpened;
+        let entry = build_audit_entry(subject, &self.moment, action, Actor::customer(), &detail);
         let head = tx.audit(&AuditHead::default(), entry);
         tx.defer(
             sql!(
@@ -152,7 +143,7 @@ impl OpenConnection {
         let accounts = terms.accounts.as_ref().map(to_json).transpose()?;
         tx.defer(
             sql!(
-                "-- what the customer agreed to
+                "-- store the terms of a connection
                 INSERT INTO connection_terms (connection_id, version, clusters, accounts, purpose, language,
                     page_version, expires_at, agreed_at)
                 VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
@@ -175,7 +166,7 @@ impl OpenConnection {
         let grant = &self.grant;
         tx.defer(
             sql!(
-                "-- keep the provider's tokens
+                "-- store the upstream credential of a connection
                 INSERT INTO upstream_credentials (connection_id, access_token, access_expires_at, refresh_token,
                     outcome_unknown, updated_at)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
@@ -199,7 +190,7 @@ impl OpenConnection {
         );
         tx.defer(
             sql!(
-                "-- a connection came of a request, and has its key
+                "-- finish an authorization request; its key belongs to the connection now
                 UPDATE authorization_requests SET status = ?2, verifier = NULL, provider_code = NULL, data_key = ?3
                 WHERE id = ?1"
             ),
@@ -208,32 +199,35 @@ impl OpenConnection {
     }
 }
 
-pub(crate) static CUSTOMER_BY_IDENTITY: &Sql = sql!(
-    "-- a customer by identity
+static CUSTOMER_BY_IDENTITY: &Sql = sql!(
+    "-- find a customer by identity
     SELECT id FROM customers WHERE provider_id = ?1 AND identity = ?2"
 );
 
-/// The customer's name towards this recipient: made once, the same ever after.
+/// Finds the subject identifier by which the recipient knows the customer, or creates one. It never changes, so that the
+/// recipient recognizes the customer in later connections.
 async fn find_or_create_subject(
     tx: &mut Tx<'_>,
     moment: &Moment,
     request: &AuthorizationRequest,
     customer: &CustomerId,
 ) -> Result<String> {
-    let minted = tx.ids().random_uuid().to_string();
+    let new_sub = tx.ids().random_uuid().to_string();
     let insert = sql!(
-        "-- name a customer towards a recipient
+        "-- create a subject identifier
         INSERT INTO subject_identifiers (client_id, customer_id, sub, created_at) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT (client_id, customer_id) DO NOTHING"
     );
-    if tx.execute(insert, values![request.client_id, customer, minted, moment.now]).await? == 1 {
-        return Ok(minted);
+    if tx.execute(insert, values![request.client_id, customer, new_sub, moment.now]).await? == 1 {
+        return Ok(new_sub);
     }
-    read_scalar(tx.query_opt(SUBJECT_OF_CUSTOMER, values![request.client_id, customer]).await?)?
-        .ok_or(StoreError::Conflict)
+    let params = values![request.client_id, customer];
+    tx.fetch_value(SUBJECT_IDENTIFIER, params, "sub").await?.ok_or(StoreError::Conflict)
 }
 
-pub(crate) static SUBJECT_OF_CUSTOMER: &Sql = sql!(
-    "-- a customer's name towards a recipient
+static SUBJECT_IDENTIFIER: &Sql = sql!(
+    "-- find a subject identifier
     SELECT sub FROM subject_identifiers WHERE client_id = ?1 AND customer_id = ?2"
 );
+
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[CUSTOMER_BY_IDENTITY, SUBJECT_IDENTIFIER];

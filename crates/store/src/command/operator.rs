@@ -1,4 +1,4 @@
-//! Operators: how the first comes, and how others come and go.
+//! Operators: the creation of the first administrator, and the addition and removal of others.
 
 use domain::Moment;
 use domain::id::OperatorId;
@@ -7,27 +7,25 @@ use domain::model::operator::{BOOTSTRAP_TOKEN_NAME, BOOTSTRAP_TOKEN_TTL, Operato
 use domain::secret::TokenHash;
 use serde_json::json;
 
-use super::build_audit_entry;
-use crate::Command;
+use super::audit_entry::build_audit_entry;
+use crate::entity::operator::{lock_operator, lock_operator_by_name};
 use crate::error::Result;
-use crate::record::{FromRow, operator_columns};
-use crate::sql::{Sql, sql};
+use crate::operation::Command;
+use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Makes the token that makes the first admin. One that was made before and not spent is void.
+/// Issues the bootstrap token, with which the first administrator is created. An unused previous one is revoked.
 #[derive(Debug)]
 pub struct IssueBootstrapToken {
-    /// When.
     pub moment: Moment,
-    /// How the token is remembered.
+    /// The hash of the token.
     pub hash: TokenHash,
-    /// By whom.
     pub actor: Actor,
 }
 
 impl Command for IssueBootstrapToken {
-    /// Whether it was made: not if there is an admin.
+    /// `false` if there is an administrator.
     type Reply = bool;
 
     fn moment(&self) -> &Moment {
@@ -35,13 +33,14 @@ impl Command for IssueBootstrapToken {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
-        // The lock comes first: who spends the former one holds it until the admin is there.
+        // Lock before the search for an administrator: a concurrent use of the previous token holds this lock until it
+        // has added one.
         let previous = lock_operator_by_name(tx, BOOTSTRAP_TOKEN_NAME).await?;
         if has_admin(tx, &self.moment).await? {
             return Ok(false);
         }
-        if let Some(former) = previous {
-            end_operator(tx, &self.moment, &former, self.actor.clone()).await?;
+        if let Some(previous) = previous {
+            end_operator(tx, &self.moment, &previous, self.actor.clone()).await?;
         }
         let token = OperatorToken {
             id: tx.ids().mint(),
@@ -59,34 +58,32 @@ impl Command for IssueBootstrapToken {
     }
 }
 
-/// By whose right an operator is added.
+/// The authority by which an operator is added.
 #[derive(Clone, Debug)]
 pub enum OperatorAddedBy {
-    /// Somebody who may.
+    /// An administrator, or the local user of the hub.
     Actor(Actor),
-    /// The token that makes the first admin; it is spent with the commit.
+    /// The bootstrap token, which the commit revokes.
     Bootstrap(OperatorId),
 }
 
-/// What becomes of an operator to be added.
+/// The outcome of [`AddOperator`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddOperatorOutcome {
-    /// It is there.
     Added,
-    /// Its name or its id is taken.
+    /// An operator with the same name or id exists.
     AlreadyExists,
-    /// The token that makes the first admin was spent already, or there is an admin; or who adds was removed meanwhile.
+    /// The bootstrap token was used before, or an administrator exists; or the administrator who adds the operator was
+    /// removed in the meantime.
     NotAuthorized,
 }
 
 /// Adds an operator.
 #[derive(Debug)]
 pub struct AddOperator {
-    /// When.
     pub moment: Moment,
-    /// The operator; its audit head and its times but for the expiry are ignored.
+    /// The operator. Its audit head and all its times except the expiry are ignored.
     pub token: OperatorToken,
-    /// By whose right.
     pub added_by: OperatorAddedBy,
 }
 
@@ -99,52 +96,48 @@ impl Command for AddOperator {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<AddOperatorOutcome> {
         let actor = match &self.added_by {
-            // Who was removed a moment ago leaves nobody behind.
+            // Checked in the same transaction, so that a removed administrator cannot leave an operator behind.
             OperatorAddedBy::Actor(actor) if !is_active_admin(tx, &self.moment, actor).await? => {
                 return Ok(AddOperatorOutcome::NotAuthorized);
             }
             OperatorAddedBy::Actor(actor) => actor.clone(),
             OperatorAddedBy::Bootstrap(id) => {
-                let Some(first) =
-                    lock_operator(tx, id).await?.filter(|first| first.is_usable(self.moment.now))
-                else {
+                let token = lock_operator(tx, id).await?;
+                let Some(token) = token.filter(|token| token.is_usable(self.moment.now)) else {
                     return Ok(AddOperatorOutcome::NotAuthorized);
                 };
                 if has_admin(tx, &self.moment).await? {
                     return Ok(AddOperatorOutcome::NotAuthorized);
                 }
                 let actor = Actor::new(ActorKind::Operator, id.as_str());
-                end_operator(tx, &self.moment, &first, actor.clone()).await?;
+                end_operator(tx, &self.moment, &token, actor.clone()).await?;
                 actor
             }
         };
         let id_exists = lock_operator(tx, &self.token.id).await?.is_some();
-        // One of the same name that time has ended makes way.
         let previous = lock_operator_by_name(tx, &self.token.name).await?;
-        if id_exists || previous.as_ref().is_some_and(|former| former.is_usable(self.moment.now)) {
+        if id_exists || previous.as_ref().is_some_and(|previous| previous.is_usable(self.moment.now)) {
             return Ok(AddOperatorOutcome::AlreadyExists);
         }
-        if let Some(former) = previous {
-            end_operator(tx, &self.moment, &former, Actor::system("expiry")).await?;
+        // An expired operator of the same name has not been removed; names are unique among those that are not removed.
+        if let Some(expired) = previous {
+            end_operator(tx, &self.moment, &expired, Actor::system("expiry")).await?;
         }
         insert_operator(tx, &self.moment, &self.token, AuditAction::OperatorAdded, actor);
         Ok(AddOperatorOutcome::Added)
     }
 }
 
-/// Removes an operator: its token is void from the commit on.
+/// Removes an operator; the commit revokes its token.
 #[derive(Debug)]
 pub struct RemoveOperator {
-    /// When.
     pub moment: Moment,
-    /// Which.
     pub id: OperatorId,
-    /// By whom.
     pub actor: Actor,
 }
 
 impl Command for RemoveOperator {
-    /// Whether there is such an operator; one that is gone already leaves no trace.
+    /// `false` if there is no such operator. If it was removed before, no event is recorded.
     type Reply = bool;
 
     fn moment(&self) -> &Moment {
@@ -162,7 +155,8 @@ impl Command for RemoveOperator {
     }
 }
 
-/// Whether an admin with a token is one still; who came without a token cannot be removed.
+/// Returns whether the actor is still an administrator. An actor without a token, the local user of the hub, cannot be
+/// removed.
 async fn is_active_admin(tx: &mut Tx<'_>, moment: &Moment, actor: &Actor) -> Result<bool> {
     let id = actor.id.as_deref().map(OperatorId::parse);
     let Some(Ok(id)) = id.filter(|_| actor.kind == ActorKind::Operator) else { return Ok(true) };
@@ -170,34 +164,14 @@ async fn is_active_admin(tx: &mut Tx<'_>, moment: &Moment, actor: &Actor) -> Res
     Ok(operator.is_some_and(|operator| operator.is_usable(moment.now) && operator.role.covers(Role::Admin)))
 }
 
-async fn lock_operator(tx: &mut Tx<'_>, id: &OperatorId) -> Result<Option<OperatorToken>> {
-    let row = tx.query_opt(LOCK_OPERATOR, values![id]).await?;
-    row.map(|mut row| OperatorToken::from_row(&mut row)).transpose()
-}
-
-pub(crate) static LOCK_OPERATOR: &Sql =
-    sql!(concat!("-- lock an operator\n", operator_columns!(), "WHERE id = ?1 FOR UPDATE"));
-
-/// The one of a name that was not removed, locked.
-async fn lock_operator_by_name(tx: &mut Tx<'_>, name: &str) -> Result<Option<OperatorToken>> {
-    let row = tx.query_opt(LOCK_OPERATOR_BY_NAME, values![name]).await?;
-    row.map(|mut row| OperatorToken::from_row(&mut row)).transpose()
-}
-
-pub(crate) static LOCK_OPERATOR_BY_NAME: &Sql = sql!(concat!(
-    "-- lock an operator by name\n",
-    operator_columns!(),
-    "WHERE name = ?1 AND ended_at IS NULL FOR UPDATE"
-));
-
 async fn has_admin(tx: &mut Tx<'_>, moment: &Moment) -> Result<bool> {
-    // Operators are few: a handful of rows.
-    let any = sql!(
-        "-- whether there is an admin
+    // There are few operators, so this statement needs no index.
+    let admin = sql!(
+        "-- find an administrator
         SELECT id FROM operators
         WHERE role = 'admin' AND NOT bootstrap AND ended_at IS NULL AND expires_at > ?1 LIMIT 1"
     );
-    Ok(tx.query_opt(any, values![moment.now]).await?.is_some())
+    tx.exists(admin, values![moment.now]).await
 }
 
 fn insert_operator(
@@ -224,7 +198,8 @@ fn insert_operator(
     );
 }
 
-/// Ends a locked one at once, so that its name is free for what the same command adds.
+/// Ends a locked operator immediately and not with the commit, because the same command may then add an operator of the
+/// same name.
 async fn end_operator(tx: &mut Tx<'_>, moment: &Moment, token: &OperatorToken, actor: Actor) -> Result<()> {
     let subject = (SubjectKind::Operator, &token.id);
     let detail = json!({"name": token.name});

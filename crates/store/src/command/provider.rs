@@ -1,27 +1,25 @@
-//! Providers: what the configuration writes, what operators add, and who holds them.
+//! Providers: those of the configuration, those that operators add, and their pause and release.
 
 use domain::Moment;
 use domain::id::ProviderId;
-use domain::model::audit_event::{Actor, AuditAction, AuditHead, SubjectKind};
+use domain::model::audit_event::{Actor, AuditAction, AuditEntry, AuditHead, SubjectKind};
 use domain::model::provider::{Provider, ProviderState};
 use serde_json::json;
 
-use super::build_audit_entry;
-use crate::Command;
+use super::audit_entry::build_audit_entry;
+use crate::entity::provider::{SealedProviderSecret, lock_provider};
 use crate::error::Result;
-use crate::record::lock_provider;
+use crate::operation::Command;
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::{to_json, values};
 
-/// Writes a provider of the configuration. Its state is kept, an unchanged one leaves no trace.
+/// Writes a provider of the configuration. Keeps its state, and does nothing if its settings are unchanged.
 #[derive(Debug)]
 pub struct UpsertProvider {
-    /// When.
     pub moment: Moment,
     /// The provider; its audit head is ignored.
     pub provider: Provider,
-    /// By whom.
     pub actor: Actor,
 }
 
@@ -33,54 +31,49 @@ impl Command for UpsertProvider {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
-        let p = &self.provider;
-        let known = lock_provider(tx, p.id).await?;
-        if known.as_ref().is_some_and(|k| k.settings == p.settings && k.source == p.source) {
+        let provider = &self.provider;
+        let stored = lock_provider(tx, provider.id).await?;
+        let is_unchanged =
+            |stored: &Provider| stored.settings == provider.settings && stored.source == provider.source;
+        if stored.as_ref().is_some_and(is_unchanged) {
             return Ok(());
         }
-        let (state, head) = known.map_or((p.state, AuditHead::default()), |k| (k.state, k.audit));
-        let head = tx.audit(&head, build_provider_changed_entry(&self.moment, p.id, state, &self.actor));
+        let (state, head) =
+            stored.map_or((provider.state, AuditHead::default()), |stored| (stored.state, stored.audit));
+        let entry = build_provider_changed_entry(&self.moment, provider.id, state, &self.actor);
+        let head = tx.audit(&head, entry);
         tx.defer(
+            // The secrets of a provider that an operator added are deleted when the configuration takes it over, because
+            // the configuration has its own.
             sql!(
-                "-- write a provider
+                "-- write a configured provider
                 INSERT INTO providers (id, state, source, settings, audit_seq, audit_mac, created_at, updated_at)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
                 ON CONFLICT (id) DO UPDATE SET source = excluded.source, settings = excluded.settings,
                     data_key = NULL, client_secret = NULL, initial_access_token = NULL,
                     audit_seq = excluded.audit_seq, audit_mac = excluded.audit_mac, updated_at = excluded.updated_at"
             ),
-            values![p.id, state, p.source, to_json(&p.settings)?, head.seq, head.mac, self.moment.now],
+            values![
+                provider.id, state, provider.source, to_json(&provider.settings)?, head.seq, head.mac, self.moment.now
+            ],
         );
         Ok(())
     }
 }
 
-/// Adds a provider that an operator describes. One that is there already stays as it is.
+/// Adds a provider for an operator. Does nothing if the id exists.
 #[derive(Debug)]
 pub struct AddProvider {
-    /// When.
     pub moment: Moment,
     /// The provider; its audit head is ignored.
     pub provider: Provider,
-    /// The hub's secret there, sealed.
+    /// The hub's secrets at the provider.
     pub secret: SealedProviderSecret,
-    /// By whom.
     pub actor: Actor,
 }
 
-/// The hub's own secrets at a provider, sealed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SealedProviderSecret {
-    /// The wrapped key.
-    pub data_key: Vec<u8>,
-    /// The sealed secret.
-    pub secret: Vec<u8>,
-    /// The sealed initial access token, if there is one.
-    pub initial_access_token: Option<Vec<u8>>,
-}
-
 impl Command for AddProvider {
-    /// Whether it is new.
+    /// `false` if the id exists.
     type Reply = bool;
 
     fn moment(&self) -> &Moment {
@@ -88,14 +81,12 @@ impl Command for AddProvider {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
-        let p = &self.provider;
-        if lock_provider(tx, p.id).await?.is_some() {
+        let provider = &self.provider;
+        if lock_provider(tx, provider.id).await?.is_some() {
             return Ok(false);
         }
-        let head = tx.audit(
-            &AuditHead::default(),
-            build_provider_changed_entry(&self.moment, p.id, p.state, &self.actor),
-        );
+        let entry = build_provider_changed_entry(&self.moment, provider.id, provider.state, &self.actor);
+        let head = tx.audit(&AuditHead::default(), entry);
         tx.defer(
             sql!(
                 "-- add a provider
@@ -104,8 +95,8 @@ impl Command for AddProvider {
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10)"
             ),
             values![
-                p.id, p.state, p.source, to_json(&p.settings)?, self.secret.data_key, self.secret.secret, head.seq,
-                head.mac, self.moment.now, self.secret.initial_access_token
+                provider.id, provider.state, provider.source, to_json(&provider.settings)?, self.secret.data_key,
+                self.secret.secret, head.seq, head.mac, self.moment.now, self.secret.initial_access_token
             ],
         );
         Ok(true)
@@ -117,32 +108,23 @@ fn build_provider_changed_entry(
     id: ProviderId,
     state: ProviderState,
     actor: &Actor,
-) -> domain::model::audit_event::AuditEntry {
+) -> AuditEntry {
+    let subject = (SubjectKind::Provider, &id);
     let detail = json!({"state": state.as_str()});
-    build_audit_entry(
-        (SubjectKind::Provider, &id),
-        moment,
-        AuditAction::ProviderChanged,
-        actor.clone(),
-        &detail,
-    )
+    build_audit_entry(subject, moment, AuditAction::ProviderChanged, actor.clone(), &detail)
 }
 
-/// Holds or releases a provider.
+/// Pauses, retires or releases a provider.
 #[derive(Debug)]
 pub struct SetProviderState {
-    /// When.
     pub moment: Moment,
-    /// Which.
     pub provider_id: ProviderId,
-    /// To what.
     pub state: ProviderState,
-    /// By whom.
     pub actor: Actor,
 }
 
 impl Command for SetProviderState {
-    /// Whether there is such a provider.
+    /// `false` if there is no such provider.
     type Reply = bool;
 
     fn moment(&self) -> &Moment {
@@ -159,7 +141,8 @@ impl Command for SetProviderState {
     }
 }
 
-/// Sets the state of a locked provider. A change begins a new span of its refreshes, however short the last.
+/// Sets the state of a locked provider. A change starts new counters of refreshes, even if the previous change was in the
+/// same millisecond.
 pub(super) fn write_provider_state(
     tx: &mut Tx<'_>,
     moment: &Moment,
@@ -173,7 +156,7 @@ pub(super) fn write_provider_state(
     let head = tx.audit(&provider.audit, entry);
     tx.defer(
         sql!(
-            "-- hold or release a provider
+            "-- set the state of a provider
             UPDATE providers SET state = ?2, audit_seq = ?3, audit_mac = ?4, updated_at = ?5,
                 state_changed_at = (CASE WHEN state = ?2 THEN state_changed_at
                     WHEN state_changed_at >= ?5 THEN state_changed_at + 1 ELSE ?5 END)

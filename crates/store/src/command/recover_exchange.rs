@@ -1,29 +1,28 @@
-//! An exchange that broke off: its code is tried once more by a job, so that no grant stays at the provider.
+//! Recovery of an interrupted exchange: a job exchanges the code again and revokes the result, so that no unknown grant stays
+//! active at the provider.
 
 use domain::Moment;
 use domain::id::AuthorizationRequestId;
 use domain::model::job::JobKind;
 
 use super::authorization_request::fail_request;
-use super::end_connection::{SealedToken, queue_job};
-use crate::Command;
+use super::job_queue::{SealedToken, queue_job};
+use crate::entity::authorization_request::lock_request;
 use crate::error::{Result, StoreError};
-use crate::record::lock_request;
+use crate::operation::Command;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Fails a request whose exchange cannot be under way any more, and hands its sealed code to a job.
+/// Fails a request whose exchange was interrupted, and queues a job with its sealed code.
 #[derive(Debug)]
 pub struct RecoverExchange {
-    /// When.
     pub moment: Moment,
-    /// Which request.
     pub request_id: AuthorizationRequestId,
 }
 
 impl Command for RecoverExchange {
-    /// Whether there was something to recover.
+    /// `false` if the request is not in an interrupted exchange.
     type Reply = bool;
 
     fn moment(&self) -> &Moment {
@@ -34,11 +33,12 @@ impl Command for RecoverExchange {
         let Some(request) = lock_request(tx, &self.request_id).await? else {
             return Ok(false);
         };
-        let Some(mut row) = tx.query_opt(INTERRUPTED_EXCHANGE, values![request.id, self.moment.now]).await?
-        else {
+        let params = values![request.id, self.moment.now];
+        let code: Option<Option<Vec<u8>>> =
+            tx.fetch_value(INTERRUPTED_EXCHANGE, params, "provider_code").await?;
+        let Some(code) = code else {
             return Ok(false);
         };
-        let code: Option<Vec<u8>> = row.next()?;
         let code = code.ok_or_else(|| StoreError::Internal("an exchange has no code".into()))?;
         fail_request(tx, &request.id);
         let verifier = request.verifier.clone();
@@ -48,9 +48,10 @@ impl Command for RecoverExchange {
     }
 }
 
-/// A row without `exchange_until` was written by a program that did not know of it.
-pub(crate) static INTERRUPTED_EXCHANGE: &Sql = sql!(
-    "-- the code of an exchange that broke off
+static INTERRUPTED_EXCHANGE: &Sql = sql!(
+    "-- find the code of an interrupted exchange
     SELECT provider_code FROM authorization_requests
     WHERE id = ?1 AND status = 'exchanging' AND COALESCE(exchange_until, expires_at) <= ?2"
 );
+
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[INTERRUPTED_EXCHANGE];

@@ -1,4 +1,4 @@
-//! The exchange: a code becomes an active connection, and an older one of the same customer gives way.
+//! The redemption of an authorization code: it activates the connection, which replaces an older one of the same customer.
 
 use domain::error::OAuthError;
 use domain::id::ClientId;
@@ -13,46 +13,47 @@ use domain::secret::{TokenHash, TokenHashes};
 use domain::{Moment, Secret, Timestamp};
 use serde_json::json;
 
-use super::build_audit_entry;
-use super::end_connection::{EndOutcome, EndReason, LOCK_CUSTOMER, end_locked_connection};
-use crate::Command;
+use super::audit_entry::build_audit_entry;
+use super::end_connection::{EndOutcome, EndReason, end_locked_connection};
+use crate::entity::access_state::find_access_state;
+use crate::entity::authorization_code::find_code;
+use crate::entity::client::find_client;
+use crate::entity::connection::{lock_active_connection, lock_connection, lock_customer};
+use crate::entity::provider::find_provider;
+use crate::entity::registration::find_registration;
 use crate::error::{Result, StoreError};
-use crate::record::{
-    find_access_state, find_client, find_code, find_provider, find_registration, lock_active_connection,
-    lock_connection,
-};
+use crate::operation::Command;
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Redeems a code (RFC 6749 §4.1.3). A rightful second use ends the connection.
+/// Redeems a code (RFC 6749 section 4.1.3). A second use by the right client ends the connection.
 #[derive(Debug)]
 pub struct RedeemCode {
-    /// When.
     pub moment: Moment,
     /// The authenticated client.
     pub client_id: ClientId,
-    /// The presented code.
+    /// The hashes of the presented code.
     pub code: TokenHashes,
     /// The presented redirect URI.
     pub redirect_uri: String,
     /// The presented PKCE verifier.
     pub verifier: Option<Secret<String>>,
-    /// How the new refresh token is remembered.
+    /// The hash of the new refresh token.
     pub refresh_hash: TokenHash,
 }
 
-/// What an exchange comes to.
+/// The outcome of [`RedeemCode`].
 #[derive(Debug)]
 pub enum RedeemOutcome {
-    /// The connection is active; what the access check needs to know to mint for it.
+    /// The connection is active. The access state serves to mint its first token.
     Activated(Box<AccessState>),
-    /// Nothing was issued.
+    /// No tokens were issued.
     Refused(OAuthError),
 }
 
 impl Command for RedeemCode {
-    /// With the cause of the end that came along, if one did.
+    /// The outcome, with the cause if a connection was ended: this one or the replaced one.
     type Reply = (RedeemOutcome, Option<EndCause>);
 
     fn moment(&self) -> &Moment {
@@ -73,6 +74,7 @@ impl Command for RedeemCode {
                 Ok((RedeemOutcome::Refused(error), None))
             }
             Redemption::Replayed => {
+                // RFC 6749 section 4.1.2: a code that is used twice may have been stolen, so its tokens are revoked.
                 let reason = EndReason::new(&self.moment, EndCause::CodeReplayed, self.actor());
                 let ended = end_locked_connection(tx, &connection, &reason).await? == EndOutcome::Ended;
                 Ok((RedeemOutcome::Refused(BAD_CODE), ended.then_some(EndCause::CodeReplayed)))
@@ -82,8 +84,8 @@ impl Command for RedeemCode {
     }
 }
 
-/// Events after which refused codes are not added to a chain any more: a chain is kept for good, and whoever has a
-/// code that was used could make it grow without end.
+/// The length of an audit chain from which rejected codes are not appended any more. Chains are kept permanently, and a
+/// client with a used code could let one grow without limit.
 const MAX_EVENTS_FOR_REJECTED_CODES: i64 = 50;
 
 impl RedeemCode {
@@ -91,7 +93,8 @@ impl RedeemCode {
         Actor::new(ActorKind::Recipient, self.client_id.as_str())
     }
 
-    /// The code's connection, locked before the code is read.
+    /// Locks the connection that the code belongs to. The caller reads the code again under this lock, which all commands
+    /// that change codes hold.
     async fn lock_code_connection(&self, tx: &mut Tx<'_>) -> Result<Option<(TokenHash, Connection)>> {
         for hash in self.code.iter() {
             if let Some(code) = find_code(tx, hash).await? {
@@ -102,18 +105,21 @@ impl RedeemCode {
         Ok(None)
     }
 
-    /// A used or foreign code leaves a trace with the connection it was for: a few dozen times, and not for ever.
+    /// Records that a used or foreign code was presented, unless the audit chain of the connection is long.
     fn record_rejected_code(&self, tx: &mut Tx<'_>, connection: &Connection) {
         if connection.audit.seq >= MAX_EVENTS_FOR_REJECTED_CODES {
             return;
         }
         let subject = (SubjectKind::Connection, &connection.id);
         let detail = json!({"client": self.client_id.as_str()});
-        let entry =
-            build_audit_entry(subject, &self.moment, AuditAction::CodeRejected, self.actor(), &detail);
+        let action = AuditAction::CodeRejected;
+        let entry = build_audit_entry(subject, &self.moment, action, self.actor(), &detail);
         let head = tx.audit(&connection.audit, entry);
         tx.defer(
-            sql!("-- a connection's chain grows\nUPDATE connections SET audit_seq = ?2, audit_mac = ?3 WHERE id = ?1"),
+            sql!(
+                "-- advance the audit chain of a connection
+                UPDATE connections SET audit_seq = ?2, audit_mac = ?3 WHERE id = ?1"
+            ),
             values![connection.id, head.seq, head.mac],
         );
     }
@@ -132,28 +138,28 @@ impl RedeemCode {
             Err(error) => return Ok((RedeemOutcome::Refused(error), None)),
         };
         if grant == GrantScope::PerClientCustomer {
-            // An end there locks its connection before the customer: in the same order nobody waits in a circle.
+            // With shared grants an end locks its connection before the customer. In another order here, an end of the
+            // older connection and this exchange would deadlock.
             lock_active_connection(tx, connection).await?;
         }
-        // Two exchanges of one customer wait for each other here.
-        tx.query_opt(LOCK_CUSTOMER, values![connection.customer_id]).await?;
+        // Two exchanges of one customer wait for each other here. After that, the older connection is searched again,
+        // because the other exchange may have activated one.
+        lock_customer(tx, &connection.customer_id).await?;
         let older = lock_active_connection(tx, connection).await?;
         let replaced = older.as_ref().map(|_| EndCause::Replaced);
         if let Some(older) = older {
-            end_locked_connection(
-                tx,
-                &older,
-                &EndReason::for_replacement(&self.moment, self.actor(), &connection.id),
-            )
-            .await?;
+            // Before the activation below, since a unique index allows one active connection.
+            let reason = EndReason::for_replacement(&self.moment, self.actor(), &connection.id);
+            end_locked_connection(tx, &older, &reason).await?;
         }
         let state = find_access_state(tx, &connection.id).await?.ok_or(StoreError::Conflict)?;
         let detail = json!({"client": self.client_id.as_str()});
         let subject = (SubjectKind::Connection, &connection.id);
-        let entry =
-            build_audit_entry(subject, &self.moment, AuditAction::ConnectionActivated, self.actor(), &detail);
+        let action = AuditAction::ConnectionActivated;
+        let entry = build_audit_entry(subject, &self.moment, action, self.actor(), &detail);
         let head = tx.audit(&connection.audit, entry);
         self.write_activation(tx, code, connection, &head);
+        // The state was read before the activation, which is written with the commit.
         let state = Box::new(AccessState { status: ConnectionStatus::Active, ..state });
         Ok((RedeemOutcome::Activated(state), replaced))
     }
@@ -175,7 +181,7 @@ impl RedeemCode {
     fn write_activation(&self, tx: &mut Tx<'_>, code: &TokenHash, connection: &Connection, head: &AuditHead) {
         let (id, now): (_, Timestamp) = (&connection.id, self.moment.now);
         tx.defer(
-            sql!("-- a code is used\nUPDATE authorization_codes SET used_at = ?2 WHERE code_hash = ?1"),
+            sql!("-- mark a code as used\nUPDATE authorization_codes SET used_at = ?2 WHERE code_hash = ?1"),
             values![code, now],
         );
         tx.defer(

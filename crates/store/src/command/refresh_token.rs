@@ -1,23 +1,22 @@
-//! The use of a refresh token.
+//! Uses of refresh tokens that the hub issued.
 
 use domain::Moment;
 use domain::secret::TokenHash;
 
-use crate::Command;
 use crate::error::Result;
+use crate::operation::Command;
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Records that a refresh token was used, and remembers it under the current pepper. Sent at most once in
-/// 24 hours for a token: a refresh otherwise only reads.
+/// Records that a refresh token was used, and replaces its hash by one with the current pepper. The caller does this at
+/// most once in 24 hours for a token, because a refresh otherwise only reads.
 #[derive(Debug)]
 pub struct RecordRefreshTokenUse {
-    /// When.
     pub moment: Moment,
-    /// How the token is remembered.
+    /// The hash that the token is stored under.
     pub stored_hash: TokenHash,
-    /// How it shall be remembered.
+    /// The hash of the same token with the current pepper.
     pub current_hash: TokenHash,
 }
 

@@ -1,4 +1,4 @@
-//! Registrations: asked for by a partner, and the steps that an operator and a provider take.
+//! Registrations of recipients with providers: requests of partners, and the steps of operators and providers.
 
 use domain::Moment;
 use domain::error::OAuthError;
@@ -13,32 +13,27 @@ use domain::model::registration::{
 use serde_json::json;
 
 use super::client::{ClientSelector, record_client_event};
-use super::end_connection::{SealedToken, queue_job};
-use super::upstream_client::RegistrationSubject;
-use crate::Command;
+use super::job_queue::{JobSubject, SealedToken, queue_job};
+use crate::entity::provider::find_provider;
+use crate::entity::registration::{SealedUpstreamClient, find_registration, list_registrations};
 use crate::error::Result;
-use crate::record::{find_provider, find_registration, list_registrations};
+use crate::operation::Command;
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Admits a recipient to a provider at once, as an operator may.
+/// Sets the state of a registration directly, without the steps of an approval.
 #[derive(Debug)]
 pub struct ActivateRegistrationDirectly {
-    /// When.
     pub moment: Moment,
-    /// The recipient.
     pub client_id: ClientId,
-    /// The provider.
     pub provider_id: ProviderId,
-    /// Where it stands from now on.
     pub state: RegistrationState,
-    /// By whom.
     pub actor: Actor,
 }
 
 impl Command for ActivateRegistrationDirectly {
-    /// Refused if the client or the provider does not exist.
+    /// An error if the client or the provider does not exist.
     type Reply = Result<(), OAuthError>;
 
     fn moment(&self) -> &Moment {
@@ -84,45 +79,38 @@ fn upsert_registration(
     );
 }
 
-/// Asks for registrations of recipients with providers: each with each, all or none.
+/// Requests the registration of each recipient with each provider, all-or-nothing.
 #[derive(Debug)]
 pub struct RequestRegistrations {
-    /// When.
     pub moment: Moment,
-    /// Whose recipients they must be; anybody's if absent.
+    /// The partner that must manage the recipients.
     pub partner: Option<ClientId>,
-    /// The recipients.
     pub clients: Vec<ClientId>,
-    /// The providers.
     pub providers: Vec<ProviderId>,
-    /// By whom.
     pub actor: Actor,
 }
 
-/// A pair that cannot be asked for.
+/// A pair of recipient and provider whose registration cannot be requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectedPair {
-    /// The recipient.
     pub client_id: ClientId,
-    /// The provider.
     pub provider_id: ProviderId,
-    /// Why not.
     pub reason: PairRejection,
 }
 
-/// Why a registration cannot be asked for.
+/// The reason why a registration cannot be requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PairRejection {
-    /// There is no such recipient, or it is not this partner's.
+    /// The recipient does not exist, or another partner manages it.
     RecipientNotFound,
-    /// There is no such provider, or it takes nobody any more.
+    /// The provider does not exist, or is retired.
     ProviderNotAvailable,
-    /// It was asked for before.
+    /// The registration exists in this state.
     Duplicate(RegistrationState),
 }
 
 impl Command for RequestRegistrations {
-    /// The pairs that are in the way; nothing was done if there is one.
+    /// The rejected pairs. Nothing was done if there is one.
     type Reply = Result<(), Vec<RejectedPair>>;
 
     fn moment(&self) -> &Moment {
@@ -135,7 +123,7 @@ impl Command for RequestRegistrations {
             let accepts_recipients = |p: &Provider| p.ensure_accepts_recipients().is_ok();
             providers.push((*id, find_provider(tx, *id).await?.as_ref().is_some_and(accepts_recipients)));
         }
-        // In one order, so that two requests never wait for each other.
+        // Clients are locked in the order of their ids, so that two requests for the same clients do not deadlock.
         let mut ids = self.clients.clone();
         ids.sort();
         let (mut clients, mut rejected) = (Vec::new(), Vec::new());
@@ -181,52 +169,33 @@ impl Command for RequestRegistrations {
 /// Takes a step of a registration.
 #[derive(Debug)]
 pub struct TakeRegistrationStep {
-    /// When.
     pub moment: Moment,
-    /// The recipient.
     pub client_id: ClientId,
-    /// The provider.
     pub provider_id: ProviderId,
     /// The step.
     pub step: RegistrationStep,
-    /// Why, where somebody is turned down or held.
+    /// The reason of a rejection or suspension, for the partner.
     pub reason: Option<String>,
-    /// The recipient's own client at the provider, with the step `activate` alone.
+    /// The upstream client; only with the step `activate`.
     pub upstream_client: Option<SealedUpstreamClient>,
-    /// By whom.
     pub actor: Actor,
 }
 
-/// A recipient's own client at a provider, its secret sealed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SealedUpstreamClient {
-    /// Its id there.
-    pub client_id: String,
-    /// The wrapped key.
-    pub data_key: Vec<u8>,
-    /// Its sealed secret.
-    pub secret: Vec<u8>,
-    /// How it is deleted there, sealed, if the provider registered it by itself.
-    pub configuration_access: Option<Vec<u8>>,
-}
-
-/// Why a step is not taken.
+/// The reason why a step is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepRejected {
-    /// There is no such registration.
     RegistrationNotFound,
-    /// It stands elsewhere.
+    /// The registration is in a state from which this step cannot be taken.
     WrongState(RegistrationTransitionError),
-    /// The provider takes nobody any more.
     ProviderRetired(ProviderRetiredError),
-    /// The provider has a client for each registration, and none was given.
+    /// The provider has an upstream client for each registration, and none was given.
     UpstreamClientRequired,
-    /// The provider knows the hub's own client alone, and another was given.
+    /// An upstream client was given, and the provider has one for all registrations or the step is not `activate`.
     UpstreamClientNotAccepted,
 }
 
 impl Command for TakeRegistrationStep {
-    /// Where it stands now.
+    /// The new state of the registration.
     type Reply = Result<RegistrationState, StepRejected>;
 
     fn moment(&self) -> &Moment {
@@ -238,18 +207,18 @@ impl Command for TakeRegistrationStep {
         let client = selector.lock_unless_closed(tx).await?;
         let current = find_registration(tx, &self.client_id, self.provider_id).await?;
         let provider = find_provider(tx, self.provider_id).await?;
-        let (Some(client), Some(known), Some(provider)) = (client, current, provider) else {
+        let (Some(client), Some(current), Some(provider)) = (client, current, provider) else {
             return Ok(Err(StepRejected::RegistrationNotFound));
         };
-        let state = match self.validate_step(&known, &provider) {
+        let state = match self.validate_step(&current, &provider) {
             Ok(state) => state,
             Err(rejected) => return Ok(Err(rejected)),
         };
         self.write_step(tx, state);
-        // What sends it to the provider commits with the step.
+        // RFC 7591: the hub registers the upstream client itself, and the job then activates the registration.
         if self.step == RegistrationStep::Approve && provider.settings.dynamic_registration.is_some() {
-            let subject = RegistrationSubject { client_id: &client.id, provider_id: provider.id };
-            queue_job(tx, &self.moment, JobKind::RegisterUpstreamClient, &subject, SealedToken::empty());
+            let subject = JobSubject::for_registration(&client.id, provider.id);
+            queue_job(tx, &self.moment, JobKind::RegisterUpstreamClient, subject, SealedToken::empty());
         }
         let detail = json!({"provider": self.provider_id, "state": state.as_str()});
         record_client_event(
@@ -266,10 +235,10 @@ impl Command for TakeRegistrationStep {
 impl TakeRegistrationStep {
     fn validate_step(
         &self,
-        known: &Registration,
+        current: &Registration,
         provider: &Provider,
     ) -> Result<RegistrationState, StepRejected> {
-        let state = known.state.apply(self.step).map_err(StepRejected::WrongState)?;
+        let state = current.state.apply(self.step).map_err(StepRejected::WrongState)?;
         if matches!(self.step, RegistrationStep::Approve | RegistrationStep::Activate) {
             provider.ensure_accepts_recipients().map_err(StepRejected::ProviderRetired)?;
         }
@@ -284,7 +253,7 @@ impl TakeRegistrationStep {
     fn write_step(&self, tx: &mut Tx<'_>, state: RegistrationState) {
         tx.defer(
             sql!(
-                "-- a registration goes a step on
+                "-- take a step of a registration
                 UPDATE registrations SET state = ?3, reason = ?4, updated_at = ?5
                 WHERE client_id = ?1 AND provider_id = ?2"
             ),
@@ -293,7 +262,7 @@ impl TakeRegistrationStep {
         if let Some(client) = &self.upstream_client {
             tx.defer(
                 sql!(
-                    "-- a registration has a client of its own at the provider
+                    "-- store the upstream client of a registration
                     UPDATE registrations SET upstream_client_id = ?3, upstream_data_key = ?4,
                         upstream_client_secret = ?5, client_configuration = ?6
                     WHERE client_id = ?1 AND provider_id = ?2"

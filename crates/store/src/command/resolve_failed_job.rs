@@ -1,4 +1,4 @@
-//! A person looks after a job that was given up: has it tried again, or closes it.
+//! The resolution of a failed job by an operator, who retries or closes it.
 
 use domain::Moment;
 use domain::id::{ClientId, ConnectionId, JobId, ProviderId};
@@ -7,39 +7,38 @@ use domain::model::connection::UpstreamRevocation;
 use domain::model::job::{JobKind, ManagedJob, ResolveJobError};
 use serde_json::{Value, json};
 
-use super::build_audit_entry;
-use super::end_connection::JOB_RETRY_WINDOW;
-use crate::Command;
+use super::audit_entry::build_audit_entry;
+use super::job_queue::JOB_RETRY_WINDOW;
+use crate::entity::connection::lock_connection;
+use crate::entity::job::known_job_kind;
+use crate::entity::provider::lock_provider;
 use crate::error::Result;
-use crate::record::{known_job_kind, lock_connection, lock_provider};
+use crate::operation::Command;
+use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// What a person decides.
+/// The operator's decision on a failed job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailedJobAction {
-    /// It is tried again at once, and for seven days more.
+    /// Retries the job immediately, and again for seven days.
     Retry,
-    /// Nobody tries it again; its token is gone with the commit.
+    /// Closes the job; the commit deletes its token.
     Close,
 }
 
-/// Settles a job that was given up.
+/// Retries or closes a failed job.
 #[derive(Debug)]
 pub struct ResolveFailedJob {
-    /// When.
     pub moment: Moment,
-    /// Which.
     pub job_id: JobId,
-    /// How.
     pub action: FailedJobAction,
-    /// By whom.
     pub actor: Actor,
 }
 
 impl Command for ResolveFailedJob {
-    /// None if there is no such job.
+    /// `None` if there is no such job; an error if it has not failed, or cannot be retried.
     type Reply = Option<Result<(), ResolveJobError>>;
 
     fn moment(&self) -> &Moment {
@@ -47,28 +46,21 @@ impl Command for ResolveFailedJob {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let Some(mut row) = tx.query_opt(LOCK_JOB, values![self.job_id]).await? else {
+        let Some(job): Option<ResolvedJob> = tx.fetch_optional(LOCK_JOB, values![self.job_id]).await? else {
             return Ok(None);
         };
-        let resolved = ResolvedJob {
-            kind: row.next()?,
-            connection: row.next()?,
-            provider: row.next()?,
-            client: row.next()?,
+        let new_state = match self.action {
+            FailedJobAction::Retry => job.managed.retry(),
+            FailedJobAction::Close => job.managed.close(),
         };
-        let failed_job = ManagedJob { kind: resolved.kind, state: row.next()?, has_token: row.next()? };
-        let decided = match self.action {
-            FailedJobAction::Retry => failed_job.retry(),
-            FailedJobAction::Close => failed_job.close(),
-        };
-        let state = match decided {
+        let state = match new_state {
             Ok(state) => state,
             Err(error) => return Ok(Some(Err(error))),
         };
         match self.action {
             FailedJobAction::Retry => tx.defer(
                 sql!(
-                    "-- a job that was given up is tried again
+                    "-- retry a failed job
                     UPDATE jobs SET state = ?2, attempt = 0, due_at = ?3, retry_until = ?4, finished_at = NULL
                     WHERE id = ?1"
                 ),
@@ -76,31 +68,47 @@ impl Command for ResolveFailedJob {
             ),
             FailedJobAction::Close => tx.defer(
                 sql!(
-                    "-- a person closes a job, its token is wiped
-                    UPDATE jobs SET state = ?2, outcome = 'closed by a person', finished_at = ?3, data_key = NULL,
+                    "-- close a failed job and delete its token
+                    UPDATE jobs SET state = ?2, outcome = 'closed by an operator', finished_at = ?3, data_key = NULL,
                         token = NULL, verifier = NULL
                     WHERE id = ?1"
                 ),
                 values![self.job_id, state, self.moment.now],
             ),
         }
-        self.record_event(tx, &resolved).await?;
+        self.record_event(tx, &job).await?;
         Ok(Some(Ok(())))
     }
 }
 
-/// What a job is about that a person settles.
+/// A job that an operator resolves.
 struct ResolvedJob {
-    kind: JobKind,
+    managed: ManagedJob,
     connection: Option<ConnectionId>,
     provider: ProviderId,
     client: Option<ClientId>,
 }
 
+impl FromRow for ResolvedJob {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            managed: ManagedJob {
+                kind: row.get("kind")?,
+                state: row.get("state")?,
+                has_token: row.get("has_token")?,
+            },
+            connection: row.get("connection_id")?,
+            provider: row.get("provider_id")?,
+            client: row.get("client_id")?,
+        })
+    }
+}
+
 impl ResolvedJob {
-    /// A connection says whose it is and at whom; where there is none, the recipient and the provider are named.
+    /// Returns the details of the audit event. A connection identifies its recipient and provider; for a job without a
+    /// connection they are listed.
     fn audit_detail(&self, job: &JobId) -> Value {
-        let (job, kind) = (job.as_str(), self.kind.as_str());
+        let (job, kind) = (job.as_str(), self.managed.kind.as_str());
         if let Some(connection) = &self.connection {
             return json!({"job": job, "kind": kind, "connection": connection.as_str()});
         }
@@ -110,49 +118,58 @@ impl ResolvedJob {
 }
 
 impl ResolveFailedJob {
-    /// In the connection's chain; in the provider's where no connection came of it.
-    async fn record_event(&self, tx: &mut Tx<'_>, resolved: &ResolvedJob) -> Result<()> {
-        let audit_action = match self.action {
+    /// Appends the event to the audit chain of the connection; of the provider, if no connection was opened.
+    async fn record_event(&self, tx: &mut Tx<'_>, job: &ResolvedJob) -> Result<()> {
+        let action = match self.action {
             FailedJobAction::Retry => AuditAction::JobRetried,
             FailedJobAction::Close => AuditAction::JobClosed,
         };
-        let detail = resolved.audit_detail(&self.job_id);
+        let detail = job.audit_detail(&self.job_id);
         let build_entry =
-            |subject| build_audit_entry(subject, &self.moment, audit_action, self.actor.clone(), &detail);
-        let known = match &resolved.connection {
-            Some(connection) => lock_connection(tx, connection).await?,
+            |subject| build_audit_entry(subject, &self.moment, action, self.actor.clone(), &detail);
+        let connection = match &job.connection {
+            Some(id) => lock_connection(tx, id).await?,
             None => None,
         };
-        if let Some(known) = known {
+        if let Some(connection) = connection {
             let is_revocation_retry =
-                resolved.kind == JobKind::RevokeAtProvider && self.action == FailedJobAction::Retry;
-            let revocation =
-                if is_revocation_retry { UpstreamRevocation::Pending } else { known.provider_revocation };
-            let id = known.id.to_string();
-            let head = tx.audit(&known.audit, build_entry((SubjectKind::Connection, &id)));
+                job.managed.kind == JobKind::RevokeAtProvider && self.action == FailedJobAction::Retry;
+            let revocation = if is_revocation_retry {
+                UpstreamRevocation::Pending
+            } else {
+                connection.provider_revocation
+            };
+            let id = connection.id.to_string();
+            let head = tx.audit(&connection.audit, build_entry((SubjectKind::Connection, &id)));
             tx.defer(
                 sql!(
-                    "-- a job of a connection was settled
+                    "-- record the resolution of a connection's job
                     UPDATE connections SET provider_revocation = ?2, audit_seq = ?3, audit_mac = ?4, updated_at = ?5
                     WHERE id = ?1"
                 ),
-                values![known.id, revocation, head.seq, head.mac, self.moment.now],
+                values![connection.id, revocation, head.seq, head.mac, self.moment.now],
             );
-        } else if let Some(known) = lock_provider(tx, resolved.provider).await? {
-            let id = known.id.to_string();
-            let head = tx.audit(&known.audit, build_entry((SubjectKind::Provider, &id)));
+        } else if let Some(provider) = lock_provider(tx, job.provider).await? {
+            let id = provider.id.to_string();
+            let head = tx.audit(&provider.audit, build_entry((SubjectKind::Provider, &id)));
             tx.defer(
-                sql!("-- a job of a provider was settled\nUPDATE providers SET audit_seq = ?2, audit_mac = ?3 WHERE id = ?1"),
-                values![known.id, head.seq, head.mac],
+                sql!(
+                    "-- record the resolution of a provider's job
+                    UPDATE providers SET audit_seq = ?2, audit_mac = ?3 WHERE id = ?1"
+                ),
+                values![provider.id, head.seq, head.mac],
             );
         }
         Ok(())
     }
 }
 
-pub(crate) static LOCK_JOB: &Sql = sql!(concat!(
-    "-- lock a job
-    SELECT kind, connection_id, provider_id, client_id, state, token IS NOT NULL FROM jobs WHERE id = ?1 AND ",
+static LOCK_JOB: &Sql = sql!(concat!(
+    "-- lock a job for its resolution
+    SELECT kind, state, token IS NOT NULL AS has_token, connection_id, provider_id, client_id
+    FROM jobs WHERE id = ?1 AND ",
     known_job_kind!(),
     " FOR UPDATE"
 ));
+
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[LOCK_JOB];

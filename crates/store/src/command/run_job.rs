@@ -1,4 +1,4 @@
-//! The outbox: jobs are leased, tried outside any transaction, and finished.
+//! Attempts of jobs: a worker leases a job, calls the provider outside of any transaction, and records the outcome.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use domain::model::connection::UpstreamRevocation;
 use domain::model::job::{AttemptOutcome, Job, JobKind, JobState, JobStep, OrphanedGrantStatus};
 use serde_json::json;
 
+use super::audit_entry::build_audit_entry;
 use super::authorization_request::UnrevokedToken;
-use super::build_audit_entry;
-use super::end_connection::{JOB_RETRY_WINDOW, SealedToken, queue_job};
-use crate::Command;
+use super::job_queue::{JOB_RETRY_WINDOW, SealedToken, queue_job};
+use crate::entity::connection::lock_connection;
+use crate::entity::job::{lock_due_job, lock_leased_job};
+use crate::entity::provider::lock_provider;
 use crate::error::Result;
-use crate::record::{lock_connection, lock_due_job, lock_leased_job, lock_provider};
+use crate::operation::Command;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Leases the next due job, if there is one. A lease that runs out is free again.
+/// Leases the next due job, if there is one. After its lease has expired, a job can be leased again.
 #[derive(Debug)]
 pub struct LeaseJob {
-    /// When.
     pub moment: Moment,
-    /// For how long.
     pub lease_ttl: Duration,
 }
 
@@ -48,29 +48,30 @@ impl Command for LeaseJob {
     }
 }
 
-pub(crate) static OTHER_PENDING_REVOCATION: &Sql = sql!(
-    "-- another job that tells of a connection's end
-    SELECT id FROM jobs WHERE connection_id = ?1 AND id <> ?2 AND kind = 'revoke_at_provider' AND state = 'pending' LIMIT 1"
+static OTHER_PENDING_REVOCATION: &Sql = sql!(
+    "-- find another pending revocation of a connection
+    SELECT id FROM jobs
+    WHERE connection_id = ?1 AND id <> ?2 AND kind = 'revoke_at_provider' AND state = 'pending' LIMIT 1"
 );
 
-/// Records how a try of a leased job went, and what the provider now knows.
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[OTHER_PENDING_REVOCATION];
+
+/// Records the outcome of an attempt, and its consequences for the connection or the orphaned grant.
 #[derive(Debug)]
 pub struct FinishJob {
-    /// When.
     pub moment: Moment,
-    /// Which.
     pub job_id: JobId,
-    /// Under which lease.
+    /// The lease of the attempt.
     pub lease: LeaseId,
-    /// How it went.
     pub attempt: AttemptOutcome,
-    /// What happened, in words for a person: never a token.
+    /// A description of the outcome for operators. It must not contain a token.
     pub outcome: String,
-    /// What came of the try and could not be revoked: a job of its own goes on with it.
+    /// A token that the attempt obtained and could not revoke: another job is queued for it.
     pub unrevoked: Option<UnrevokedToken>,
 }
 
 impl Command for FinishJob {
+    /// `None` if the lease has expired and another worker has taken the job.
     type Reply = Option<JobStep>;
 
     fn moment(&self) -> &Moment {
@@ -79,21 +80,21 @@ impl Command for FinishJob {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Option<JobStep>> {
         let Some(job) = lock_leased_job(tx, &self.job_id, &self.lease).await? else {
-            return Ok(None); // the lease ran out and somebody else took the job
+            return Ok(None);
         };
         let step = job.next_step(self.attempt, self.moment.now);
-        // The time allowed is for tries: waiting for something else uses none of it up.
-        let extended_give_up_at =
+        // The retry window is for attempts: it starts again after the job had to wait for another condition.
+        let extended_retry_until =
             matches!(self.attempt, AttemptOutcome::Blocked).then(|| self.moment.now.plus(JOB_RETRY_WINDOW));
         match step {
             JobStep::Retry(due) => tx.defer(
                 sql!(
-                    "-- a job is tried again
+                    "-- schedule the next attempt of a job
                     UPDATE jobs SET attempt = attempt + 1, due_at = ?2, outcome = ?3, lease_id = NULL,
                         lease_until = NULL, retry_until = COALESCE(?4, retry_until)
                     WHERE id = ?1"
                 ),
-                values![job.id, due, self.outcome, extended_give_up_at],
+                values![job.id, due, self.outcome, extended_retry_until],
             ),
             JobStep::Done => self.close(tx, &job, JobState::Done),
             JobStep::Failed => self.close(tx, &job, JobState::Failed),
@@ -110,7 +111,7 @@ impl Command for FinishJob {
                     SealedToken { identity, ..SealedToken::new(job.data_key.clone(), token.clone()) };
                 queue_job(tx, &self.moment, JobKind::RevokeOrphanedGrant, &job, sealed);
             }
-            (None, Some(orphan)) => self.record_orphaned_grant(tx, &job, orphan).await?,
+            (None, Some(grant)) => self.record_orphaned_grant(tx, &job, grant).await?,
             (None, None) => {}
         }
         Ok(Some(step))
@@ -118,26 +119,27 @@ impl Command for FinishJob {
 }
 
 impl FinishJob {
-    /// A token that was answered is of no more use; one that was given up on may be needed by a person.
+    /// Finishes the job, and deletes its token if the provider responded to it. A token without a response is kept,
+    /// because an operator may retry the job.
     fn close(&self, tx: &mut Tx<'_>, job: &Job, state: JobState) {
         let keep_token = matches!(self.attempt, AttemptOutcome::RetryLater { .. });
-        let wipe = sql!(
-            "-- a job is over, its token is wiped
+        let finish_and_wipe = sql!(
+            "-- finish a job and delete its token
             UPDATE jobs SET state = ?2, attempt = attempt + 1, outcome = ?3, finished_at = ?4, lease_id = NULL,
                 lease_until = NULL, data_key = NULL, token = NULL, verifier = NULL
             WHERE id = ?1"
         );
-        let give_up = sql!(
-            "-- a job is given up, its token kept
+        let finish = sql!(
+            "-- finish a job and keep its token
             UPDATE jobs SET state = ?2, attempt = attempt + 1, outcome = ?3, finished_at = ?4, lease_id = NULL,
                 lease_until = NULL
             WHERE id = ?1"
         );
         let params = values![job.id, state, self.outcome, self.moment.now];
-        tx.defer(if keep_token { give_up } else { wipe }, params);
+        tx.defer(if keep_token { finish } else { finish_and_wipe }, params);
     }
 
-    /// What became of a grant that no connection came of stands in the provider's chain.
+    /// Appends the state of an orphaned grant to the audit chain of the provider, because there is no connection.
     async fn record_orphaned_grant(
         &self,
         tx: &mut Tx<'_>,
@@ -147,18 +149,17 @@ impl FinishJob {
         let Some(provider) = lock_provider(tx, job.provider_id).await? else {
             return Ok(());
         };
-        let detail = json!({"connection": job.connection_id.as_ref().map(ConnectionId::as_str), "grant": grant.as_str()});
+        let connection = job.connection_id.as_ref().map(ConnectionId::as_str);
+        let detail = json!({"connection": connection, "grant": grant.as_str()});
         let subject = (SubjectKind::Provider, &provider.id);
-        let entry = build_audit_entry(
-            subject,
-            &self.moment,
-            AuditAction::OrphanedGrantResolved,
-            Actor::system("outbox"),
-            &detail,
-        );
+        let action = AuditAction::OrphanedGrantResolved;
+        let entry = build_audit_entry(subject, &self.moment, action, Actor::system("outbox"), &detail);
         let head = tx.audit(&provider.audit, entry);
         tx.defer(
-            sql!("-- a provider's chain grows\nUPDATE providers SET audit_seq = ?2, audit_mac = ?3 WHERE id = ?1"),
+            sql!(
+                "-- advance the audit chain of a provider
+                UPDATE providers SET audit_seq = ?2, audit_mac = ?3 WHERE id = ?1"
+            ),
             values![provider.id, head.seq, head.mac],
         );
         Ok(())
@@ -174,22 +175,21 @@ impl FinishJob {
         let Some(connection) = lock_connection(tx, id).await? else {
             return Ok(());
         };
-        // What was said of one token is not said of another that is still to be revoked.
-        let other = tx.query_opt(OTHER_PENDING_REVOCATION, values![connection.id, job.id]).await?;
-        let revocation = if other.is_some() { UpstreamRevocation::Pending } else { revocation };
+        // The response concerns one token only. Another one of the connection may still have to be revoked.
+        let has_other = tx.exists(OTHER_PENDING_REVOCATION, values![connection.id, job.id]).await?;
+        let revocation = if has_other { UpstreamRevocation::Pending } else { revocation };
         let subject = (SubjectKind::Connection, &connection.id);
         let actor = match self.attempt {
             AttemptOutcome::Superseded => Actor::system("outbox"),
             _ => Actor::new(ActorKind::Provider, job.provider_id.to_string()),
         };
         let detail = json!({"provider_revocation": revocation.as_str(), "job": job.id.as_str()});
-        let head = tx.audit(
-            &connection.audit,
-            build_audit_entry(subject, &self.moment, AuditAction::ProviderRevocationChanged, actor, &detail),
-        );
+        let action = AuditAction::ProviderRevocationChanged;
+        let entry = build_audit_entry(subject, &self.moment, action, actor, &detail);
+        let head = tx.audit(&connection.audit, entry);
         tx.defer(
             sql!(
-                "-- what the provider knows of an end
+                "-- record the revocation at the provider
                 UPDATE connections SET provider_revocation = ?2, audit_seq = ?3, audit_mac = ?4, updated_at = ?5
                 WHERE id = ?1"
             ),

@@ -1,49 +1,43 @@
-//! Rows for measurements: connections as logins would have left them, without the logins.
+//! Rows for benchmarks and tests: connections as logins would create them, without the logins.
 
 use domain::id::{ClientId, ConnectionId, CustomerId, ProviderId};
 use domain::model::connection::{ConnectionStatus, UpstreamRevocation};
 use domain::secret::TokenHash;
 use domain::{Clusters, Moment, Timestamp};
 
-use crate::Command;
 use crate::error::Result;
+use crate::operation::Command;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// A connection to be put there.
+/// A connection to insert.
 #[derive(Clone, Debug)]
 pub struct SeededConnection {
-    /// Its id.
     pub id: ConnectionId,
-    /// Its customer, who has no other.
+    /// The customer, who has no other connection.
     pub customer_id: CustomerId,
-    /// How its refresh token is remembered, if it is active.
+    /// The hash of the refresh token, if the connection is active.
     pub refresh_hash: Option<TokenHash>,
-    /// How its code is remembered, if it waits for the exchange.
+    /// The hash of the authorization code, if the connection is pending.
     pub code_hash: Option<TokenHash>,
-    /// Its wrapped key.
+    /// The wrapped key of the connection.
     pub data_key: Vec<u8>,
-    /// The provider's sealed access token, which stands for the refresh token as well.
+    /// The sealed access token; stored as the refresh token, too.
     pub credential: Vec<u8>,
 }
 
-/// Puts connections of one recipient and provider there, in one transaction.
+/// Inserts connections of one recipient and provider, in one transaction.
 #[derive(Debug)]
 pub struct SeedConnections {
-    /// When.
     pub moment: Moment,
-    /// The recipient.
     pub client_id: ClientId,
-    /// The provider.
     pub provider_id: ProviderId,
-    /// What was agreed to.
+    /// The data clusters of the consent.
     pub clusters: Clusters,
-    /// Until when.
+    /// The end of the consent.
     pub expires_at: Timestamp,
-    /// Where answers go.
     pub redirect_uri: String,
-    /// The connections.
     pub connections: Vec<SeededConnection>,
 }
 
@@ -78,8 +72,8 @@ impl SeedConnections {
             sql!(
                 "-- seed a connection
                 INSERT INTO connections (id, client_id, provider_id, customer_id, sub, status, pending_until,
-                    terms_version, token_generation, credential_version, expires_at, data_key, provider_revocation,
-                    recipient_notification, audit_seq, audit_mac, created_at, updated_at)
+                    terms_version, token_generation, credential_version, expires_at, data_key,
+                    provider_revocation, recipient_notification, audit_seq, audit_mac, created_at, updated_at)
                 VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, 1, 1, 1, ?7, ?8, ?9, 'none', 0, ?10, ?11, ?11)"
             ),
             values![
@@ -141,27 +135,24 @@ impl SeedConnections {
     }
 }
 
-/// Puts connections there that are never asked for: what a store of that size holds beside those that are. Their
-/// keys ascend over the whole range of keys, so that they are quickly written and lie between all others.
+/// Inserts connections that are never read, to bring a store to the size of a benchmark. Their keys ascend, so that they
+/// are written quickly, and are distributed over the whole range of keys, so that they lie between all others.
 #[derive(Debug)]
 pub struct FillConnections {
-    /// When.
     pub moment: Moment,
-    /// The recipient.
     pub client_id: ClientId,
-    /// The provider.
     pub provider_id: ProviderId,
-    /// What was agreed to.
+    /// The data clusters of the consent.
     pub clusters: Clusters,
-    /// Until when.
+    /// The end of the consent.
     pub expires_at: Timestamp,
     /// The numbers of the connections.
     pub numbers: std::ops::Range<i64>,
-    /// How far their keys lie apart.
+    /// The distance between two keys.
     pub key_step: i64,
-    /// The wrapped key of each.
+    /// The wrapped key of every connection.
     pub data_key: Vec<u8>,
-    /// The sealed tokens of each.
+    /// The sealed tokens of every connection.
     pub credential: Vec<u8>,
 }
 
@@ -197,7 +188,8 @@ impl Command for FillConnections {
     }
 }
 
-/// The two databases name hexadecimal digits differently. A customer's identity here has the form of a token's hash.
+// Two texts, because the databases have different functions for hexadecimal digits. The identity of a customer has the
+// form of a token hash, because it also serves as the hash of the refresh token.
 static FILL_CUSTOMERS: &Sql = sql!(
     sqlite: "-- fill customers
     WITH RECURSIVE numbers (n) AS (SELECT ?1 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ?2)
@@ -215,7 +207,7 @@ static FILL_CUSTOMERS: &Sql = sql!(
     FROM numbers"
 );
 
-/// The customers that were filled in, between two keys and in the order of their keys.
+/// Selects the filled customers between two keys, in the order of their keys.
 macro_rules! filled_customers {
     () => {
         " FROM customers WHERE id >= ?1 AND id < ?2 AND id LIKE '%0000000000000000' ORDER BY id"
@@ -225,8 +217,8 @@ macro_rules! filled_customers {
 static FILL_CONNECTIONS: &Sql = sql!(concat!(
     "-- fill connections
     INSERT INTO connections (id, client_id, provider_id, customer_id, sub, status, terms_version,
-        token_generation, credential_version, expires_at, data_key, provider_revocation, recipient_notification, audit_seq,
-        audit_mac, created_at, updated_at)
+        token_generation, credential_version, expires_at, data_key, provider_revocation,
+        recipient_notification, audit_seq, audit_mac, created_at, updated_at)
     SELECT 'con_' || substr(id, 5), ?3, CAST(?4 AS BIGINT), id, id, ?5, 1, 1, 1, CAST(?6 AS BIGINT),
         COALESCE(?7, identity), ?8, 'none', 0, identity, CAST(?9 AS BIGINT), CAST(?9 AS BIGINT)",
     filled_customers!()
@@ -242,8 +234,8 @@ static FILL_TERMS: &Sql = sql!(concat!(
 
 static FILL_CREDENTIALS: &Sql = sql!(concat!(
     "-- fill credentials
-    INSERT INTO upstream_credentials (connection_id, access_token, access_expires_at, refresh_token, outcome_unknown,
-        updated_at)
+    INSERT INTO upstream_credentials (connection_id, access_token, access_expires_at, refresh_token,
+        outcome_unknown, updated_at)
     SELECT 'con_' || substr(id, 5), COALESCE(?3, identity), CAST(?4 AS BIGINT), COALESCE(?3, identity),
         CAST(?5 AS BOOLEAN), CAST(?6 AS BIGINT)",
     filled_customers!()
@@ -256,12 +248,10 @@ static FILL_REFRESH_TOKENS: &Sql = sql!(concat!(
     filled_customers!()
 ));
 
-/// The least that a durable command can do: one row of one connection, one commit. The floor of an end.
+/// Updates one row: the cheapest durable command, as the baseline for measurements of ends.
 #[derive(Debug)]
 pub struct TouchConnection {
-    /// When.
     pub moment: Moment,
-    /// Which.
     pub id: ConnectionId,
 }
 

@@ -1,26 +1,23 @@
-//! Marks of the store itself.
+//! Metadata of the store.
 
 use domain::Moment;
 
-use crate::Command;
-use crate::error::Result;
+use crate::error::{Result, StoreError};
+use crate::operation::Command;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Sets a mark of the store itself, as `sandbox` or the key file's id. The first value stays.
+/// Sets a metadata entry, such as the id of the key file. A value that was set before is kept.
 #[derive(Debug)]
 pub struct SetMetadata {
-    /// When.
     pub moment: Moment,
-    /// Its name.
     pub name: &'static str,
-    /// Its value.
     pub value: String,
 }
 
 impl Command for SetMetadata {
-    /// The value that stands.
+    /// The stored value.
     type Reply = String;
 
     fn moment(&self) -> &Moment {
@@ -29,13 +26,16 @@ impl Command for SetMetadata {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<String> {
         let insert = sql!(
-            "-- set a mark
+            "-- set a metadata entry
             INSERT INTO store_metadata (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING"
         );
         tx.execute(insert, values![self.name, self.value]).await?;
-        let row = tx.query_opt(METADATA_VALUE, values![self.name]).await?;
-        crate::record::read_scalar(row)?.ok_or(crate::StoreError::Conflict)
+        // Two nodes that start at the same time both read the value of the first one.
+        tx.fetch_value(METADATA_VALUE, values![self.name], "value").await?.ok_or(StoreError::Conflict)
     }
 }
 
-pub(crate) static METADATA_VALUE: &Sql = sql!("-- a mark\nSELECT value FROM store_metadata WHERE name = ?1");
+pub(crate) static METADATA_VALUE: &Sql =
+    sql!("-- find a metadata entry\nSELECT value FROM store_metadata WHERE name = ?1");
+
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[METADATA_VALUE];

@@ -1,46 +1,26 @@
-//! Clients of recipients' own that are of no more use at their provider: a job has each deleted there.
+//! Upstream clients that are no longer needed: a job deletes each of them at its provider (RFC 7592 section 2.3).
 
 use domain::Moment;
-use domain::id::{ClientId, ConnectionId, ProviderId};
+use domain::id::{ClientId, ProviderId};
 use domain::model::job::JobKind;
 
-use super::end_connection::{JobSubject, SealedToken, queue_job};
-use crate::Command;
+use super::job_queue::{JobSubject, SealedToken, queue_job};
 use crate::error::Result;
+use crate::operation::Command;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// A registration that a job is about.
-pub(super) struct RegistrationSubject<'a> {
-    pub(super) client_id: &'a ClientId,
-    pub(super) provider_id: ProviderId,
-}
-
-impl JobSubject for RegistrationSubject<'_> {
-    fn connection_id(&self) -> Option<&ConnectionId> {
-        None
-    }
-    fn provider_id(&self) -> ProviderId {
-        self.provider_id
-    }
-    fn client_id(&self) -> Option<&ClientId> {
-        Some(self.client_id)
-    }
-}
-
-/// Has a client deleted at its provider that no registration took.
+/// Queues the deletion of an upstream client that the hub registered and that no registration uses.
 #[derive(Debug)]
 pub struct DetachUpstreamClient {
-    /// When.
     pub moment: Moment,
-    /// The recipient that it was made for.
+    /// The recipient that the upstream client was registered for.
     pub client_id: ClientId,
-    /// The provider.
     pub provider_id: ProviderId,
-    /// The wrapped key.
+    /// The wrapped key that the access is sealed with.
     pub data_key: Vec<u8>,
-    /// How it is deleted, sealed.
+    /// The sealed client configuration access (RFC 7592).
     pub configuration_access: Vec<u8>,
 }
 
@@ -52,32 +32,28 @@ impl Command for DetachUpstreamClient {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
-        let subject = RegistrationSubject { client_id: &self.client_id, provider_id: self.provider_id };
+        let subject = JobSubject::for_registration(&self.client_id, self.provider_id);
         let sealed = SealedToken::new(self.data_key.clone(), self.configuration_access.clone());
-        queue_job(tx, &self.moment, JobKind::DeleteUpstreamClient, &subject, sealed);
+        queue_job(tx, &self.moment, JobKind::DeleteUpstreamClient, subject, sealed);
         Ok(())
     }
 }
 
-/// Has every client of a recipient deleted that the hub knows how to delete, each once.
+/// Queues the deletion of every upstream client of a recipient for which the hub has client configuration access. The
+/// access moves to the jobs, so that each deletion is queued once.
 pub(super) async fn queue_upstream_client_deletions(
     tx: &mut Tx<'_>,
     moment: &Moment,
     client_id: &ClientId,
 ) -> Result<()> {
-    for mut row in tx.query(DELETABLE_UPSTREAM_CLIENTS, values![client_id]).await? {
-        let subject = RegistrationSubject { client_id, provider_id: row.next()? };
-        queue_job(
-            tx,
-            moment,
-            JobKind::DeleteUpstreamClient,
-            &subject,
-            SealedToken::new(row.next()?, row.next()?),
-        );
+    for mut row in tx.fetch_rows(DELETABLE_UPSTREAM_CLIENTS, values![client_id]).await? {
+        let subject = JobSubject::for_registration(client_id, row.get("provider_id")?);
+        let sealed = SealedToken::new(row.get("upstream_data_key")?, row.get("client_configuration")?);
+        queue_job(tx, moment, JobKind::DeleteUpstreamClient, subject, sealed);
     }
     tx.defer(
         sql!(
-            "-- a recipient's own clients are being deleted
+            "-- delete the client configuration access of a recipient
             UPDATE registrations SET client_configuration = NULL
             WHERE client_id = ?1 AND client_configuration IS NOT NULL"
         ),
@@ -86,9 +62,11 @@ pub(super) async fn queue_upstream_client_deletions(
     Ok(())
 }
 
-pub(crate) static DELETABLE_UPSTREAM_CLIENTS: &Sql = sql!(
-    "-- a recipient's own clients that can be deleted
+static DELETABLE_UPSTREAM_CLIENTS: &Sql = sql!(
+    "-- list the upstream clients of a recipient that can be deleted
     SELECT provider_id, upstream_data_key, client_configuration FROM registrations
     WHERE client_id = ?1 AND client_configuration IS NOT NULL AND upstream_data_key IS NOT NULL
     ORDER BY provider_id"
 );
+
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[DELETABLE_UPSTREAM_CLIENTS];

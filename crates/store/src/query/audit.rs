@@ -1,52 +1,72 @@
-//! The record as operators look through it: each search goes along an index.
+//! Queries of the audit log.
 
 use domain::Timestamp;
 use domain::id::AuditEventId;
-use domain::model::audit_event::{Actor, ActorKind, AuditAction, AuditEntry, AuditEvent, SubjectKind};
+use domain::model::audit_event::{ActorKind, AuditAction, AuditEvent, SubjectKind};
 
-use super::TimeRange;
-use crate::Query;
+use crate::entity::audit_event::audit_event_columns;
 use crate::error::Result;
-use crate::record::FromRow;
+use crate::keyset_search::keyset_search;
+use crate::operation::Query;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::{Row, values};
+use crate::value::values;
 
-impl FromRow for AuditEvent {
-    fn from_row(row: &mut Row) -> Result<Self> {
-        let (id, seq) = (row.next()?, row.next()?);
-        let subject = (row.next()?, row.next()?);
-        let (at, action) = (row.next()?, row.next()?);
-        let actor = Actor { kind: row.next()?, id: row.next()? };
-        let (correlation_id, detail) = (row.next()?, row.next()?);
-        let entry = AuditEntry { subject, at, action, actor, correlation_id, detail };
-        Ok(Self { id, seq, entry, mac: row.next()? })
+/// Lists the audit chain of a subject, from its first event.
+#[derive(Clone, Debug)]
+pub struct GetAuditChain {
+    pub kind: SubjectKind,
+    pub id: String,
+}
+
+impl Query for GetAuditChain {
+    type Reply = Vec<AuditEvent>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        tx.fetch_all(AUDIT_CHAIN, values![self.kind, self.id]).await
     }
 }
 
-/// Events of every chain, the newest first.
+static AUDIT_CHAIN: &Sql = sql!(concat!(
+    "-- list the audit chain of a subject\nSELECT ",
+    audit_event_columns!(),
+    " FROM audit_events WHERE subject_kind = ?1 AND subject_id = ?2 ORDER BY seq"
+));
+
+/// A range of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeRange {
+    /// The first moment of the range.
+    pub from: Timestamp,
+    /// The first moment after the range.
+    pub before: Timestamp,
+}
+
+impl TimeRange {
+    /// The range that contains every stored time.
+    pub const ALL: Self =
+        Self { from: Timestamp::from_millis(i64::MIN), before: Timestamp::from_millis(i64::MAX) };
+}
+
+/// Lists audit events of all chains that match every filter, the newest first.
 #[derive(Clone, Debug)]
 pub struct ListAuditEvents {
-    /// About a subject of this kind.
     pub subject_kind: Option<SubjectKind>,
-    /// About this subject; its kind must be given too.
+    /// Requires `subject_kind`, since ids of different kinds may be equal.
     pub subject_id: Option<String>,
-    /// Of this kind.
     pub action: Option<AuditAction>,
-    /// By a party of this kind.
     pub actor_kind: Option<ActorKind>,
-    /// By this party; its kind must be given too.
+    /// Requires `actor_kind`.
     pub actor_id: Option<String>,
-    /// In this time.
     pub at: TimeRange,
-    /// Behind this one: its time and id.
+    /// Time and id of the last event of the previous page.
     pub after: Option<(Timestamp, AuditEventId)>,
-    /// At most so many.
+    /// The maximum number of results.
     pub limit: u32,
 }
 
 impl ListAuditEvents {
-    /// The statement that goes along the narrowest index.
+    /// Returns the statement for the filter that selects the fewest events.
     const fn select_statement(&self) -> &'static Sql {
         match self {
             Self { subject_kind: Some(_), subject_id: Some(_), .. } => BY_SUBJECT,
@@ -61,16 +81,16 @@ impl Query for ListAuditEvents {
     type Reply = Vec<AuditEvent>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let (time, id) = self
-            .after
-            .as_ref()
-            .map_or((Timestamp::from_millis(i64::MAX), "aud_zzzz"), |after| (after.0, after.1.as_str()));
+        // No time and no id is greater than these.
+        let start = (Timestamp::from_millis(i64::MAX), "aud_zzzz");
+        let (time, id) = self.after.as_ref().map_or(start, |after| (after.0, after.1.as_str()));
         let params = values![
             self.subject_kind,
             self.subject_id,
             self.action,
             self.actor_kind,
             self.actor_id,
+            // An actor may have no id, so `COALESCE` cannot express the absence of this filter.
             self.actor_id.is_none(),
             self.at.from,
             self.at.before,
@@ -78,34 +98,22 @@ impl Query for ListAuditEvents {
             *id,
             self.limit,
         ];
-        let rows = tx.query(self.select_statement(), params).await?;
-        rows.into_iter().map(|mut row| AuditEvent::from_row(&mut row)).collect()
+        tx.fetch_all(self.select_statement(), params).await
     }
 }
 
-/// A search along one index; what else is asked for is looked at in the rows.
-macro_rules! audit_search {
-    ($name:literal, $along:literal) => {
-        sql!(concat!(
-            "-- events by ",
-            $name,
-            "
-    SELECT id, seq, subject_kind, subject_id, at, action, actor_kind, actor_id, correlation_id, detail, mac
-    FROM audit_events
-    WHERE ",
-            $along,
-            " AND subject_kind = COALESCE(?1, subject_kind) AND subject_id = COALESCE(?2, subject_id)
+keyset_search! {
+    "search audit events",
+    select: concat!("SELECT ", audit_event_columns!(), " FROM audit_events"),
+    filter: "subject_kind = COALESCE(?1, subject_kind) AND subject_id = COALESCE(?2, subject_id)
         AND action = COALESCE(?3, action) AND actor_kind = COALESCE(?4, actor_kind) AND (actor_id = ?5 OR ?6)
-        AND at >= ?7 AND at < ?8 AND (at, id) < (?9, ?10)
-    ORDER BY at DESC, id DESC LIMIT ?11"
-        ))
-    };
+        AND at >= ?7 AND at < ?8",
+    after: "?9, ?10",
+    limit: "?11",
+    BY_SUBJECT: "subject" along "subject_kind = ?1 AND subject_id = ?2" by ("at", "id");
+    BY_ACTION: "action" along "action = ?3" by ("at", "id");
+    BY_ACTOR: "actor" along "actor_kind = ?4 AND actor_id = ?5" by ("at", "id");
+    BY_TIME: "time" along "at >= ?7" by ("at", "id");
 }
 
-static BY_SUBJECT: &Sql = audit_search!("subject", "subject_kind = ?1 AND subject_id = ?2");
-static BY_ACTION: &Sql = audit_search!("action", "action = ?3");
-static BY_ACTOR: &Sql = audit_search!("actor", "actor_kind = ?4 AND actor_id = ?5");
-static BY_TIME: &Sql = audit_search!("time", "at >= ?7");
-
-/// Every statement of this file.
-pub(super) static STATEMENTS: [&Sql; 4] = [BY_SUBJECT, BY_ACTION, BY_ACTOR, BY_TIME];
+pub(super) static HOT_STATEMENTS: &[&Sql] = &[AUDIT_CHAIN];

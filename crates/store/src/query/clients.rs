@@ -1,49 +1,54 @@
-//! Recipients and partners as operators look for them: each search goes along an index.
+//! Queries of clients, for the admin API.
 
 use domain::Timestamp;
 use domain::id::ClientId;
-use domain::model::client::{ClientKind, ClientState, Recipient};
-use domain::model::connection::EndCause;
+use domain::model::client::{Client, ClientKind, ClientState, Recipient};
 
-use crate::Query;
+use super::lookup::lookup;
+use crate::entity::client::{client_columns, client_profile_columns, find_client};
 use crate::error::Result;
-use crate::record::{FromRow, client_columns};
+use crate::keyset_search::keyset_search;
+use crate::operation::Query;
+use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::{Row, values};
+use crate::value::values;
 
-/// A client with what it says of itself, removed or not.
+lookup! {
+    /// Reads a client.
+    GetClient { id: ClientId } -> Option<Client> = |tx, query| find_client(tx, &query.id);
+}
+
+/// A client with its profile, removed or not.
 #[derive(Clone, Debug)]
 pub struct ClientSummary {
-    /// The client; a partner says nothing of itself.
+    /// The client; the profile of a partner is empty.
     pub recipient: Recipient,
-    /// When it was registered.
     pub created_at: Timestamp,
 }
 
 impl FromRow for ClientSummary {
     fn from_row(row: &mut Row) -> Result<Self> {
-        Ok(Self { recipient: Recipient::from_row(row)?, created_at: row.next()? })
+        Ok(Self { recipient: Recipient::from_row(row)?, created_at: row.get("created_at")? })
     }
 }
 
-macro_rules! client_summary_columns {
+macro_rules! select_client_summaries {
     () => {
         concat!(
             "SELECT ",
             client_columns!(),
-            ", description, country, logo_uri, terms_uri, client_uri, contacts, created_at
-    FROM clients "
+            ", ",
+            client_profile_columns!(),
+            ", created_at\n    FROM clients"
         )
     };
 }
 
-/// One client of a kind.
+/// Reads the summary of a client, if it has the given kind.
 #[derive(Clone, Debug)]
 pub struct GetClientSummary {
-    /// Of this kind.
     pub kind: ClientKind,
-    /// Its id.
     pub id: ClientId,
 }
 
@@ -51,26 +56,26 @@ impl Query for GetClientSummary {
     type Reply = Option<ClientSummary>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let row = tx.query_opt(CLIENT_SUMMARY, values![self.id, self.kind]).await?;
-        row.map(|mut row| ClientSummary::from_row(&mut row)).transpose()
+        tx.fetch_optional(CLIENT_SUMMARY, values![self.id, self.kind]).await
     }
 }
 
-static CLIENT_SUMMARY: &Sql =
-    sql!(concat!("-- a client, for operators\n", client_summary_columns!(), "WHERE id = ?1 AND kind = ?2"));
+static CLIENT_SUMMARY: &Sql = sql!(concat!(
+    "-- find the summary of a client\n",
+    select_client_summaries!(),
+    " WHERE id = ?1 AND kind = ?2"
+));
 
-/// Clients of a kind, the newest first.
+/// Lists clients of a kind that match every filter, the newest first.
 #[derive(Clone, Debug)]
 pub struct ListClients {
-    /// Of this kind.
     pub kind: ClientKind,
-    /// Of this partner.
+    /// The partner that manages the client.
     pub partner: Option<ClientId>,
-    /// In this state.
     pub state: Option<ClientState>,
-    /// Behind this one: its time and id.
+    /// Time and id of the last client of the previous page.
     pub after: Option<(Timestamp, ClientId)>,
-    /// At most so many.
+    /// The maximum number of results.
     pub limit: u32,
 }
 
@@ -78,62 +83,23 @@ impl Query for ListClients {
     type Reply = Vec<ClientSummary>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        // No id is greater than this one.
-        let end = (Timestamp::from_millis(i64::MAX), "~");
-        let (time, id) = self.after.as_ref().map_or(end, |after| (after.0, after.1.as_str()));
+        // No time and no id is greater than these.
+        let start = (Timestamp::from_millis(i64::MAX), "~");
+        let (time, id) = self.after.as_ref().map_or(start, |after| (after.0, after.1.as_str()));
         let statement = if self.partner.is_some() { BY_PARTNER } else { BY_KIND };
-        let params = values![self.kind, self.partner, self.state, time, *id, self.limit];
-        tx.query(statement, params)
-            .await?
-            .into_iter()
-            .map(|mut row| ClientSummary::from_row(&mut row))
-            .collect()
+        tx.fetch_all(statement, values![self.kind, self.partner, self.state, time, *id, self.limit]).await
     }
 }
 
-/// A search along one index; what else is asked for is looked at in the rows.
-macro_rules! client_search {
-    ($name:literal, $along:literal) => {
-        sql!(concat!(
-            "-- clients by ",
-            $name,
-            "\n",
-            client_summary_columns!(),
-            "WHERE ",
-            $along,
-            " AND kind = COALESCE(?1, kind) AND COALESCE(owner_id, '') = COALESCE(?2, owner_id, '') AND state = COALESCE(?3, state)
-        AND (created_at, id) < (?4, ?5)
-    ORDER BY created_at DESC, id DESC LIMIT ?6"
-        ))
-    };
+keyset_search! {
+    "search clients",
+    select: select_client_summaries!(),
+    filter: "kind = COALESCE(?1, kind) AND COALESCE(owner_id, '') = COALESCE(?2, owner_id, '')
+        AND state = COALESCE(?3, state)",
+    after: "?4, ?5",
+    limit: "?6",
+    BY_KIND: "kind" along "kind || '' = ?1" by ("created_at", "id");
+    BY_PARTNER: "partner" along "owner_id = ?2" by ("created_at", "id");
 }
 
-static BY_KIND: &Sql = client_search!("kind", "kind || '' = ?1");
-static BY_PARTNER: &Sql = client_search!("partner", "owner_id = ?2");
-
-/// How many connections the removal of a recipient ends: those that it has ended already, and those that live. Once
-/// the recipient is removed no other comes to be, so that the number is the same whenever it is asked for.
-#[derive(Clone, Debug)]
-pub struct CountConnectionsEndedByRemoval {
-    /// The recipient.
-    pub client_id: ClientId,
-}
-
-impl Query for CountConnectionsEndedByRemoval {
-    type Reply = i64;
-
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<i64> {
-        let row = tx
-            .query_opt(CONNECTIONS_ENDED_BY_REMOVAL, values![self.client_id, EndCause::ClientRemoved])
-            .await?;
-        Ok(crate::record::read_scalar(row)?.unwrap_or_default())
-    }
-}
-
-static CONNECTIONS_ENDED_BY_REMOVAL: &Sql = sql!(
-    "-- how many connections end with a recipient
-    SELECT count(*) FROM connections WHERE client_id = ?1 AND (status IN ('pending', 'active') OR cause = ?2)"
-);
-
-/// Every statement of this file.
-pub(super) static STATEMENTS: [&Sql; 4] = [CLIENT_SUMMARY, BY_KIND, BY_PARTNER, CONNECTIONS_ENDED_BY_REMOVAL];
+pub(super) static HOT_STATEMENTS: &[&Sql] = &[CLIENT_SUMMARY];

@@ -1,28 +1,36 @@
-//! Connections as operators look for them: each search goes along an index.
+//! Queries of connections, for the admin API and the sweep.
+
+use std::time::Duration;
 
 use domain::Timestamp;
 use domain::id::{ClientId, ConnectionId, ProviderId};
-use domain::model::connection::{Connection, ConnectionStatus, Terms};
+use domain::model::connection::{Connection, ConnectionState, ConnectionStatus, Terms};
 
-use crate::Query;
+use super::audit::TimeRange;
+use super::lookup::lookup;
+use crate::entity::connection::{connection_columns, find_connection};
 use crate::error::Result;
-use crate::record::{FromRow, read_optional_json};
+use crate::keyset_search::keyset_search;
+use crate::operation::Query;
+use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::{Row, values};
+use crate::value::values;
 
-/// A connection with what operators want to know beside it.
+lookup! {
+    /// Reads a connection.
+    GetConnection { id: ConnectionId } -> Option<Connection> = |tx, query| find_connection(tx, &query.id);
+}
+
+/// A connection with details for operators.
 #[derive(Clone, Debug)]
 pub struct ConnectionSummary {
-    /// The connection.
     pub connection: Connection,
-    /// What the recipient knows of the end.
     pub recipient_notification: String,
-    /// The newer login that took its place.
+    /// The newer connection of the same customer that replaced this one.
     pub replaced_by: Option<ConnectionId>,
-    /// When the provider agreed.
     pub created_at: Timestamp,
-    /// When the recipient redeemed the code.
+    /// The time when the recipient redeemed the authorization code.
     pub activated_at: Option<Timestamp>,
 }
 
@@ -30,62 +38,51 @@ impl FromRow for ConnectionSummary {
     fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
             connection: Connection::from_row(row)?,
-            recipient_notification: row.next()?,
-            replaced_by: row.next()?,
-            created_at: row.next()?,
-            activated_at: row.next()?,
+            recipient_notification: row.get("recipient_notification")?,
+            replaced_by: row.get("replaced_by")?,
+            created_at: row.get("created_at")?,
+            activated_at: row.get("activated_at")?,
         })
     }
 }
 
-/// A time from which on, and one before which.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimeRange {
-    /// From then on.
-    pub from: Timestamp,
-    /// Before then.
-    pub before: Timestamp,
+macro_rules! select_connection_summaries {
+    () => {
+        concat!(
+            "SELECT ",
+            connection_columns!(),
+            ",\n        recipient_notification, replaced_by, created_at, activated_at\n    FROM connections"
+        )
+    };
 }
 
-impl TimeRange {
-    /// All time.
-    pub const ALL: Self =
-        Self { from: Timestamp::from_millis(i64::MIN), before: Timestamp::from_millis(i64::MAX) };
-}
-
-/// Connections, the newest first; where nothing but their end is asked for, those that ended last first.
+/// Lists connections that match every filter, the newest first; those that ended last first, if the time of the end is
+/// the only filter with an index.
 #[derive(Clone, Debug)]
 pub struct ListConnections {
-    /// Of this id.
     pub id: Option<ConnectionId>,
-    /// Of this recipient.
     pub client_id: Option<ClientId>,
-    /// At this provider.
     pub provider_id: Option<ProviderId>,
-    /// Of the customer whom a recipient knows by this name.
+    /// The subject identifier by which a recipient knows the customer.
     pub sub: Option<String>,
-    /// In this state.
     pub status: Option<ConnectionStatus>,
-    /// Made in this time.
     pub created: TimeRange,
-    /// Ended in this time.
+    /// Excludes connections that have not ended.
     pub ended: Option<TimeRange>,
-    /// Behind this one: its time and id.
+    /// The cursor of the last connection of the previous page.
     pub after: Option<(Timestamp, ConnectionId)>,
-    /// At most so many.
+    /// The maximum number of results.
     pub limit: u32,
 }
 
 impl ListConnections {
-    /// The time and id by which the list goes on behind one of its connections.
+    /// Returns the cursor with which the list continues after a connection.
     pub fn page_cursor(&self, summary: &ConnectionSummary) -> (Timestamp, ConnectionId) {
-        let ended = match &summary.connection.state {
-            domain::model::connection::ConnectionState::Ended(end) if self.is_ordered_by_end() => {
-                Some(end.at)
-            }
+        let ended_at = match &summary.connection.state {
+            ConnectionState::Ended(end) if self.is_ordered_by_end() => Some(end.at),
             _ => None,
         };
-        (ended.unwrap_or(summary.created_at), summary.connection.id.clone())
+        (ended_at.unwrap_or(summary.created_at), summary.connection.id.clone())
     }
 
     fn is_ordered_by_end(&self) -> bool {
@@ -93,7 +90,8 @@ impl ListConnections {
         self.ended.is_some() && !has_narrower_filter && self.provider_id.is_none()
     }
 
-    /// The statement that goes along the narrowest index. A state has none: its entry would have to move with each end.
+    /// Returns the statement for the filter that selects the fewest connections. There is no index on the status,
+    /// because each end of a connection would have to move its entry.
     fn select_statement(&self) -> &'static Sql {
         match self {
             _ if self.is_ordered_by_end() => BY_END,
@@ -111,10 +109,9 @@ impl Query for ListConnections {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let ended = self.ended.unwrap_or(TimeRange::ALL);
-        let (time, id) = self
-            .after
-            .as_ref()
-            .map_or((Timestamp::from_millis(i64::MAX), "con_zzzz"), |after| (after.0, after.1.as_str()));
+        // No time and no id is greater than these.
+        let start = (Timestamp::from_millis(i64::MAX), "con_zzzz");
+        let (time, id) = self.after.as_ref().map_or(start, |after| (after.0, after.1.as_str()));
         let params = values![
             self.id,
             self.client_id,
@@ -130,58 +127,29 @@ impl Query for ListConnections {
             *id,
             self.limit,
         ];
-        tx.query(self.select_statement(), params)
-            .await?
-            .into_iter()
-            .map(|mut row| ConnectionSummary::from_row(&mut row))
-            .collect()
+        tx.fetch_all(self.select_statement(), params).await
     }
 }
 
-macro_rules! connection_summary_columns {
-    () => {
-        "SELECT id, client_id, provider_id, customer_id, sub, status, pending_until, cause, actor_kind, actor_id,
-        ended_at, terms_version, token_generation, credential_version, expires_at, provider_revocation, audit_seq, audit_mac,
-        recipient_notification, replaced_by, created_at, activated_at
-    FROM connections "
-    };
-}
-
-/// A search along one index; what else is asked for is looked at in the rows.
-macro_rules! connection_search {
-    ($name:literal, $along:literal, $time:literal) => {
-        sql!(concat!(
-            "-- connections by ",
-            $name,
-            "\n",
-            connection_summary_columns!(),
-            "WHERE ",
-            $along,
-            " AND id = COALESCE(?1, id) AND client_id = COALESCE(?2, client_id)
+keyset_search! {
+    "search connections",
+    select: select_connection_summaries!(),
+    filter: "id = COALESCE(?1, id) AND client_id = COALESCE(?2, client_id)
         AND provider_id = COALESCE(?3, provider_id) AND sub = COALESCE(?4, sub) AND status = COALESCE(?5, status)
-        AND created_at >= ?6 AND created_at < ?7 AND (?8 OR (ended_at >= ?9 AND ended_at < ?10))
-        AND (",
-            $time,
-            ", id) < (?11, ?12)
-    ORDER BY ",
-            $time,
-            " DESC, id DESC LIMIT ?13"
-        ))
-    };
+        AND created_at >= ?6 AND created_at < ?7 AND (?8 OR (ended_at >= ?9 AND ended_at < ?10))",
+    after: "?11, ?12",
+    limit: "?13",
+    BY_ID: "id" along "id = ?1" by ("created_at", "id");
+    BY_CLIENT: "recipient" along "client_id = ?2" by ("created_at", "id");
+    BY_PROVIDER: "provider" along "provider_id = ?3" by ("created_at", "id");
+    BY_SUB: "subject identifier" along "sub = ?4" by ("created_at", "id");
+    BY_TIME: "time" along "created_at >= ?6" by ("created_at", "id");
+    BY_END: "end" along "ended_at IS NOT NULL AND ended_at >= ?9 AND ended_at < ?10" by ("ended_at", "id");
 }
 
-static BY_ID: &Sql = connection_search!("id", "id = ?1", "created_at");
-static BY_CLIENT: &Sql = connection_search!("recipient", "client_id = ?2", "created_at");
-static BY_PROVIDER: &Sql = connection_search!("provider", "provider_id = ?3", "created_at");
-static BY_SUB: &Sql = connection_search!("customer", "sub = ?4", "created_at");
-static BY_TIME: &Sql = connection_search!("time", "created_at >= ?6", "created_at");
-static BY_END: &Sql =
-    connection_search!("end", "ended_at IS NOT NULL AND ended_at >= ?9 AND ended_at < ?10", "ended_at");
-
-/// One connection.
+/// Reads the summary of a connection and the terms that the customer consented to.
 #[derive(Clone, Debug)]
 pub struct GetConnectionSummary {
-    /// Its id.
     pub id: ConnectionId,
 }
 
@@ -189,36 +157,65 @@ impl Query for GetConnectionSummary {
     type Reply = Option<(ConnectionSummary, Terms)>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let Some(mut row) = tx.query_opt(CONNECTION_SUMMARY, values![self.id]).await? else {
-            return Ok(None);
-        };
-        let summary = ConnectionSummary::from_row(&mut row)?;
-        let Some(mut row) =
-            tx.query_opt(CONNECTION_TERMS, values![self.id, summary.connection.terms_version]).await?
-        else {
-            return Ok(None);
-        };
-        let terms = Terms {
-            clusters: row.next()?,
-            accounts: read_optional_json(&mut row)?,
-            purpose: row.next()?,
-            language: row.next()?,
-            page_version: row.next()?,
-            expires_at: row.next()?,
-            agreed_at: row.next()?,
-        };
-        Ok(Some((summary, terms)))
+        let summary: Option<ConnectionSummary> =
+            tx.fetch_optional(CONNECTION_SUMMARY, values![self.id]).await?;
+        let Some(summary) = summary else { return Ok(None) };
+        let params = values![self.id, summary.connection.terms_version];
+        let terms = tx.fetch_optional(CONNECTION_TERMS, params).await?;
+        Ok(terms.map(|terms| (summary, terms)))
     }
 }
 
 static CONNECTION_SUMMARY: &Sql =
-    sql!(concat!("-- a connection, for operators\n", connection_summary_columns!(), "WHERE id = ?1"));
+    sql!(concat!("-- find the summary of a connection\n", select_connection_summaries!(), " WHERE id = ?1"));
 static CONNECTION_TERMS: &Sql = sql!(
-    "-- a connection's terms
+    "-- find the terms of a connection
     SELECT clusters, accounts, purpose, language, page_version, expires_at, agreed_at
     FROM connection_terms WHERE connection_id = ?1 AND version = ?2"
 );
 
-/// Every statement of this file.
-pub(super) static STATEMENTS: [&Sql; 8] =
-    [BY_ID, BY_CLIENT, BY_PROVIDER, BY_SUB, BY_TIME, BY_END, CONNECTION_SUMMARY, CONNECTION_TERMS];
+/// Lists connections that may have expired, the most overdue of each cause first.
+#[derive(Clone, Debug)]
+pub struct ListDueConnections {
+    pub now: Timestamp,
+    /// The time without use after which a refresh token expires.
+    pub idle_timeout: Duration,
+    /// The maximum number of results.
+    pub limit: u32,
+}
+
+impl Query for ListDueConnections {
+    type Reply = Vec<ConnectionId>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        // The inverse of `idle_expiry`, which adds 24 hours because a use is recorded at most once in that time.
+        let last_used_before = self.now.minus(self.idle_timeout + Duration::from_hours(24));
+        let mut due: Vec<ConnectionId> = Vec::new();
+        for (sql, until) in [(DUE_PENDING, self.now), (DUE_CONSENT, self.now), (DUE_IDLE, last_used_before)] {
+            for id in tx.fetch_column(sql, values![until, self.limit], "id").await? {
+                // The consent may have ended and the token been idle, too.
+                if !due.contains(&id) {
+                    due.push(id);
+                }
+            }
+        }
+        due.truncate(self.limit as usize);
+        Ok(due)
+    }
+}
+
+static DUE_PENDING: &Sql = sql!(
+    "-- list connections whose code was not redeemed in time
+    SELECT id FROM connections WHERE status = 'pending' AND pending_until <= ?1 ORDER BY pending_until LIMIT ?2"
+);
+static DUE_CONSENT: &Sql = sql!(
+    "-- list connections whose consent has expired
+    SELECT id FROM connections WHERE status = 'active' AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2"
+);
+static DUE_IDLE: &Sql = sql!(
+    "-- list connections whose refresh token has expired after inactivity
+    SELECT connection_id AS id FROM refresh_tokens WHERE last_used_at <= ?1 ORDER BY last_used_at LIMIT ?2"
+);
+
+pub(super) static HOT_STATEMENTS: &[&Sql] =
+    &[CONNECTION_SUMMARY, CONNECTION_TERMS, DUE_PENDING, DUE_CONSENT, DUE_IDLE];

@@ -1,79 +1,78 @@
-//! Jobs as operators look for them: each search goes along an index.
+//! Queries of jobs.
+
+use std::collections::BTreeMap;
 
 use domain::Timestamp;
-use domain::id::{AuthorizationRequestId, ClientId, ConnectionId, JobId, ProviderId};
+use domain::id::{ClientId, ConnectionId, JobId, ProviderId};
 use domain::model::job::{JobKind, JobState};
 
-use crate::Query;
+use crate::entity::job::known_job_kind;
 use crate::error::Result;
-use crate::record::{FromRow, known_job_kind, read_scalar};
+use crate::keyset_search::keyset_search;
+use crate::operation::Query;
+use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::{Row, values};
+use crate::value::values;
 
-/// A job without what it holds.
+/// A job without its secrets.
 #[derive(Clone, Debug)]
 pub struct JobSummary {
-    /// Its id.
     pub id: JobId,
-    /// What it does.
     pub kind: JobKind,
-    /// The connection it is about; none if it is about a registration.
+    /// The connection that the job belongs to; `None` if it belongs to a registration.
     pub connection_id: Option<ConnectionId>,
-    /// The provider to tell.
+    /// The provider that the job calls.
     pub provider_id: ProviderId,
-    /// The recipient, where the provider has a client for each, or it is about a registration.
+    /// The recipient whose upstream client the job uses or manages.
     pub client_id: Option<ClientId>,
-    /// Where it stands.
     pub state: JobState,
-    /// Tries so far.
+    /// The number of attempts so far.
     pub attempt: u32,
-    /// How the last try went, in words.
+    /// A description of the last attempt's outcome.
     pub outcome: Option<String>,
-    /// Whether it holds a sealed token.
+    /// The job still has its sealed token, code or client configuration access.
     pub holds_token: bool,
-    /// When it is tried next.
+    /// The time of the next attempt.
     pub due_at: Timestamp,
-    /// When it is given up.
+    /// The time after which the job fails instead of being retried.
     pub retry_until: Timestamp,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// When it was done or given up.
+    /// The time when the job was done or failed.
     pub finished_at: Option<Timestamp>,
 }
 
 impl FromRow for JobSummary {
     fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
-            id: row.next()?,
-            kind: row.next()?,
-            connection_id: row.next()?,
-            provider_id: row.next()?,
-            client_id: row.next()?,
-            state: row.next()?,
-            attempt: row.next()?,
-            outcome: row.next()?,
-            holds_token: row.next()?,
-            due_at: row.next()?,
-            retry_until: row.next()?,
-            created_at: row.next()?,
-            finished_at: row.next()?,
+            id: row.get("id")?,
+            kind: row.get("kind")?,
+            connection_id: row.get("connection_id")?,
+            provider_id: row.get("provider_id")?,
+            client_id: row.get("client_id")?,
+            state: row.get("state")?,
+            attempt: row.get("attempt")?,
+            outcome: row.get("outcome")?,
+            holds_token: row.get("holds_token")?,
+            due_at: row.get("due_at")?,
+            retry_until: row.get("retry_until")?,
+            created_at: row.get("created_at")?,
+            finished_at: row.get("finished_at")?,
         })
     }
 }
 
-macro_rules! job_summary_columns {
+macro_rules! select_job_summaries {
     () => {
-        "SELECT id, kind, connection_id, provider_id, client_id, state, attempt, outcome, token IS NOT NULL, due_at, retry_until,
-        created_at, finished_at
-    FROM jobs "
+        "SELECT id, kind, connection_id, provider_id, client_id, state, attempt, outcome,
+        token IS NOT NULL AS holds_token, due_at, retry_until, created_at, finished_at
+    FROM jobs"
     };
 }
 
-/// The jobs of a connection, the newest first; at most a hundred.
+/// Lists the newest 100 jobs of a connection.
 #[derive(Clone, Debug)]
 pub struct ListConnectionJobs {
-    /// The connection.
     pub connection_id: ConnectionId,
 }
 
@@ -81,36 +80,33 @@ impl Query for ListConnectionJobs {
     type Reply = Vec<JobSummary>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let rows = tx.query(CONNECTION_JOBS, values![self.connection_id]).await?;
-        rows.into_iter().map(|mut row| JobSummary::from_row(&mut row)).collect()
+        tx.fetch_all(CONNECTION_JOBS, values![self.connection_id]).await
     }
 }
 
 static CONNECTION_JOBS: &Sql = sql!(concat!(
-    "-- the jobs of a connection\n",
-    job_summary_columns!(),
-    "WHERE connection_id = ?1 AND ",
+    "-- list the jobs of a connection\n",
+    select_job_summaries!(),
+    " WHERE connection_id = ?1 AND ",
     known_job_kind!(),
     " ORDER BY id DESC LIMIT 100"
 ));
 
-/// Jobs, the newest first.
+/// Lists jobs that match every filter, the newest first.
 #[derive(Clone, Debug)]
 pub struct ListJobs {
-    /// In this state.
     pub state: Option<JobState>,
-    /// Of this kind.
     pub kind: Option<JobKind>,
-    /// For this provider.
     pub provider_id: Option<ProviderId>,
-    /// Older than this one.
+    /// The last job of the previous page.
     pub after: Option<JobId>,
-    /// At most so many.
+    /// The maximum number of results.
     pub limit: u32,
 }
 
 impl ListJobs {
-    /// The statement that goes along the narrowest index.
+    /// Returns the statement for the filter that selects the fewest jobs. Most jobs are done, so that state comes after
+    /// provider and kind.
     const fn select_statement(&self) -> &'static Sql {
         match self {
             Self { state: Some(JobState::Failed | JobState::Pending), .. } => BY_STATE,
@@ -126,47 +122,59 @@ impl Query for ListJobs {
     type Reply = Vec<JobSummary>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        // No id is greater than this one.
         let after = self.after.as_ref().map_or("job_zzzz", JobId::as_str);
         let params = values![self.state, self.kind, self.provider_id, *after, self.limit];
-        tx.query(self.select_statement(), params)
-            .await?
-            .into_iter()
-            .map(|mut row| JobSummary::from_row(&mut row))
-            .collect()
+        tx.fetch_all(self.select_statement(), params).await
     }
 }
 
-/// A search along one index; what else is asked for is looked at in the rows.
-macro_rules! job_search {
-    ($name:literal, $along:literal) => {
-        sql!(concat!(
-            "-- jobs by ",
-            $name,
-            "\n",
-            job_summary_columns!(),
-            "WHERE ",
-            $along,
-            " AND state = COALESCE(?1, state) AND kind = COALESCE(?2, kind)
-        AND provider_id = COALESCE(?3, provider_id) AND id < ?4 AND ",
-            known_job_kind!(),
-            "
-    ORDER BY id DESC LIMIT ?5"
-        ))
-    };
+keyset_search! {
+    "search jobs",
+    select: select_job_summaries!(),
+    filter: concat!(
+        "state = COALESCE(?1, state) AND kind = COALESCE(?2, kind) AND provider_id = COALESCE(?3, provider_id)
+        AND ",
+        known_job_kind!()
+    ),
+    after: "?4",
+    limit: "?5",
+    BY_STATE: "state" along "state || '' = ?1" by ("id");
+    BY_KIND: "kind" along "kind || '' = ?2" by ("id");
+    BY_PROVIDER: "provider" along "provider_id = ?3" by ("id");
+    BY_TIME: "time" along "id < ?4" by ("id");
 }
 
-static BY_STATE: &Sql = job_search!("state", "state || '' = ?1");
-static BY_KIND: &Sql = job_search!("kind", "kind || '' = ?2");
-static BY_PROVIDER: &Sql = job_search!("provider", "provider_id = ?3");
-static BY_TIME: &Sql = job_search!("time", "id < ?4");
+/// Counts the jobs of each kind and state. Pairs without a job are included with zero, so that each has a metric.
+#[derive(Clone, Debug)]
+pub struct CountJobs;
 
-/// Whether a provider is still to be told something as the client of a recipient: a job is to tell it, or was given up
-/// and holds what a person may have it told; or a code is being exchanged, of which a grant may come.
+impl Query for CountJobs {
+    type Reply = BTreeMap<(&'static str, &'static str), i64>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let count = sql!(concat!(
+            "-- count jobs by kind and state\nSELECT kind, state, count(*) AS jobs FROM jobs WHERE ",
+            known_job_kind!(),
+            " GROUP BY kind, state"
+        ));
+        let pairs = JobKind::ALL
+            .iter()
+            .flat_map(|kind| JobState::ALL.iter().map(|state| (kind.as_str(), state.as_str())));
+        let mut counts: BTreeMap<_, _> = pairs.map(|pair| (pair, 0)).collect();
+        for mut row in tx.fetch_rows(count, &[]).await? {
+            let (kind, state) = (row.get::<JobKind>("kind")?, row.get::<JobState>("state")?);
+            counts.insert((kind.as_str(), state.as_str()), row.get("jobs")?);
+        }
+        Ok(counts)
+    }
+}
+
+/// Returns whether the upstream client of a registration is still needed to revoke something at the provider: a job is
+/// pending, or has failed and could be retried; or a code is being exchanged, which may result in a grant.
 #[derive(Clone, Debug)]
 pub struct HasPendingRevocations {
-    /// The recipient.
     pub client_id: ClientId,
-    /// The provider.
     pub provider_id: ProviderId,
 }
 
@@ -175,28 +183,24 @@ impl Query for HasPendingRevocations {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
         let params = values![self.client_id, self.provider_id];
-        // The exchange first: what it leaves to a job commits with its end.
-        let exchanging = tx.query_opt(ONGOING_EXCHANGE, params).await?;
-        if read_scalar::<AuthorizationRequestId>(exchanging)?.is_some() {
-            return Ok(true);
-        }
-        Ok(read_scalar::<JobId>(tx.query_opt(PENDING_REVOCATION, params).await?)?.is_some())
+        // Exchanges first: an exchange that ends queues its job in the same commit, so that at least one of the two
+        // statements sees it.
+        Ok(tx.exists(ONGOING_EXCHANGE, params).await? || tx.exists(PENDING_REVOCATION, params).await?)
     }
 }
 
 static PENDING_REVOCATION: &Sql = sql!(
-    "-- a job that speaks with a provider as a recipient's client
+    "-- find a job that revokes a grant as the client of a recipient
     SELECT id FROM jobs WHERE client_id = ?1 AND provider_id = ?2 AND state IN ('pending', 'failed')
         AND (state = 'pending' OR token IS NOT NULL)
-        AND COALESCE(kind, '') IN ('revoke_at_provider', 'revoke_orphaned_grant', 'recover_authorization_code') LIMIT 1"
+        AND COALESCE(kind, '') IN ('revoke_at_provider', 'revoke_orphaned_grant', 'recover_authorization_code')
+    LIMIT 1"
 );
 
 static ONGOING_EXCHANGE: &Sql = sql!(
-    "-- a code that is exchanged as a recipient's client, or was and is not left to a job yet
+    "-- find a code exchange as the client of a recipient, ongoing or interrupted and not yet recovered
     SELECT id FROM authorization_requests WHERE client_id = ?1 AND COALESCE(provider_id, 0) = ?2
         AND status = 'exchanging' LIMIT 1"
 );
 
-/// Every statement of this file.
-pub(super) static STATEMENTS: [&Sql; 7] =
-    [CONNECTION_JOBS, BY_STATE, BY_KIND, BY_PROVIDER, BY_TIME, PENDING_REVOCATION, ONGOING_EXCHANGE];
+pub(super) static HOT_STATEMENTS: &[&Sql] = &[CONNECTION_JOBS, PENDING_REVOCATION, ONGOING_EXCHANGE];

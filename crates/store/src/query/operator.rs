@@ -1,20 +1,20 @@
-//! Operators: by their token, and all of them.
+//! Queries of operators.
 
 use domain::id::OperatorId;
 use domain::model::operator::OperatorToken;
 use domain::secret::TokenHashes;
 
-use crate::Query;
+use crate::entity::operator::operator_columns;
 use crate::error::Result;
-use crate::record::{FromRow, operator_columns};
+use crate::operation::Query;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// The operator that a presented token names.
-#[derive(Debug, Clone)]
+/// Finds the operator that a presented token belongs to.
+#[derive(Clone, Debug)]
 pub struct FindOperator {
-    /// The presented token's hashes.
+    /// The hashes of the presented token, one for each pepper.
     pub hashes: TokenHashes,
 }
 
@@ -23,23 +23,27 @@ impl Query for FindOperator {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         for hash in self.hashes.iter() {
-            if let Some(mut row) = tx.query_opt(OPERATOR_BY_TOKEN, values![hash]).await? {
-                return OperatorToken::from_row(&mut row).map(Some);
+            let operator = tx.fetch_optional(OPERATOR_BY_TOKEN, values![hash]).await?;
+            if operator.is_some() {
+                return Ok(operator);
             }
         }
         Ok(None)
     }
 }
 
-pub(super) static OPERATOR_BY_TOKEN: &Sql =
-    sql!(concat!("-- an operator by its token\n", operator_columns!(), "WHERE token_hash = ?1"));
+static OPERATOR_BY_TOKEN: &Sql = sql!(concat!(
+    "-- find an operator by token\nSELECT ",
+    operator_columns!(),
+    " FROM operators WHERE token_hash = ?1"
+));
 
-/// Operators, the newest first, those that are gone as well.
-#[derive(Debug, Clone)]
+/// Lists operators, the newest first, including removed ones.
+#[derive(Clone, Debug)]
 pub struct ListOperators {
-    /// Older than this one.
+    /// The last operator of the previous page.
     pub after: Option<OperatorId>,
-    /// At most so many.
+    /// The maximum number of results.
     pub limit: u32,
 }
 
@@ -47,11 +51,16 @@ impl Query for ListOperators {
     type Reply = Vec<OperatorToken>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        // No id is greater than this one.
         let after = self.after.as_ref().map_or("opr_zzzz", OperatorId::as_str);
-        let rows = tx.query(OPERATORS, values![*after, self.limit]).await?;
-        rows.into_iter().map(|mut row| OperatorToken::from_row(&mut row)).collect()
+        tx.fetch_all(OPERATORS, values![*after, self.limit]).await
     }
 }
 
-pub(super) static OPERATORS: &Sql =
-    sql!(concat!("-- operators\n", operator_columns!(), "WHERE id < ?1 ORDER BY id DESC LIMIT ?2"));
+static OPERATORS: &Sql = sql!(concat!(
+    "-- list operators\nSELECT ",
+    operator_columns!(),
+    " FROM operators WHERE id < ?1 ORDER BY id DESC LIMIT ?2"
+));
+
+pub(super) static HOT_STATEMENTS: &[&Sql] = &[OPERATOR_BY_TOKEN, OPERATORS];

@@ -1,21 +1,98 @@
-//! Registrations as operators look for them: each search goes along an index.
+//! Queries of registrations, for the partner API and the admin API.
 
 use domain::Timestamp;
 use domain::id::{ClientId, ProviderId};
-use domain::model::registration::RegistrationState;
+use domain::model::provider::ProviderSettings;
+use domain::model::registration::{Registration, RegistrationState};
 
-use super::manage::NamedRegistration;
-use crate::Query;
+use super::lookup::lookup;
+use crate::entity::registration::{find_registration, list_registrations, registration_columns};
 use crate::error::Result;
-use crate::record::FromRow;
+use crate::keyset_search::keyset_search;
+use crate::operation::Query;
+use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::{Row, values};
+use crate::value::values;
 
-/// A registration with the names of both sides and the recipient's partner.
+lookup! {
+    /// Reads a registration.
+    GetRegistration { client_id: ClientId, provider_id: ProviderId } -> Option<Registration>
+        = |tx, query| find_registration(tx, &query.client_id, query.provider_id);
+    /// Lists the registrations of a recipient.
+    ListRecipientRegistrations { client_id: ClientId } -> Vec<Registration>
+        = |tx, query| list_registrations(tx, &query.client_id);
+}
+
+/// Lists the registrations of a partner's recipients that were not removed.
+#[derive(Clone, Debug)]
+pub struct ListPartnerRegistrations {
+    pub partner: ClientId,
+    /// Lists the registrations of this recipient only.
+    pub client_id: Option<ClientId>,
+}
+
+/// A registration with the names of the recipient and the provider.
+#[derive(Clone, Debug)]
+pub struct NamedRegistration {
+    pub registration: Registration,
+    /// The name of the recipient.
+    pub client_name: String,
+    /// The settings of the provider, which contain its name and country.
+    pub provider: ProviderSettings,
+}
+
+impl FromRow for NamedRegistration {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            registration: Registration::from_row(row)?,
+            client_name: row.get("client_name")?,
+            provider: row.get_json("settings")?,
+        })
+    }
+}
+
+impl Query for ListPartnerRegistrations {
+    type Reply = Vec<NamedRegistration>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        match &self.client_id {
+            None => tx.fetch_all(PARTNER_REGISTRATIONS, values![self.partner]).await,
+            Some(client_id) => {
+                tx.fetch_all(PARTNER_RECIPIENT_REGISTRATIONS, values![self.partner, client_id]).await
+            }
+        }
+    }
+}
+
+macro_rules! select_partner_registrations {
+    () => {
+        concat!(
+            "SELECT ",
+            registration_columns!(),
+            ", c.name AS client_name, p.settings
+    FROM clients c
+    JOIN registrations r ON r.client_id = c.id
+    JOIN providers p ON p.id = r.provider_id
+    WHERE c.owner_id = ?1 AND c.kind = 'recipient' AND c.state <> 'closed'"
+        )
+    };
+}
+
+static PARTNER_REGISTRATIONS: &Sql = sql!(concat!(
+    "-- list the registrations of a partner's recipients\n",
+    select_partner_registrations!(),
+    " ORDER BY c.created_at, c.id, r.provider_id"
+));
+static PARTNER_RECIPIENT_REGISTRATIONS: &Sql = sql!(concat!(
+    "-- list the registrations of one recipient of a partner\n",
+    select_partner_registrations!(),
+    " AND c.id = ?2 ORDER BY r.provider_id"
+));
+
+/// A registration with the names of the recipient and the provider, and the recipient's partner.
 #[derive(Clone, Debug)]
 pub struct RegistrationSummary {
-    /// The registration.
     pub named_registration: NamedRegistration,
     /// The partner that manages the recipient.
     pub partner: Option<ClientId>,
@@ -23,26 +100,27 @@ pub struct RegistrationSummary {
 
 impl FromRow for RegistrationSummary {
     fn from_row(row: &mut Row) -> Result<Self> {
-        Ok(Self { named_registration: NamedRegistration::from_row(row)?, partner: row.next()? })
+        Ok(Self { named_registration: NamedRegistration::from_row(row)?, partner: row.get("owner_id")? })
     }
 }
 
-macro_rules! registration_summary_columns {
+macro_rules! select_registration_summaries {
     () => {
-        "SELECT r.client_id, r.provider_id, r.state, r.requested_at, r.reason, c.name, p.settings, c.owner_id
+        concat!(
+            "SELECT ",
+            registration_columns!(),
+            ", c.name AS client_name, p.settings, c.owner_id
     FROM registrations r
     JOIN clients c ON c.id = r.client_id
-    JOIN providers p ON p.id = r.provider_id
-    WHERE c.state <> 'closed' "
+    JOIN providers p ON p.id = r.provider_id"
+        )
     };
 }
 
-/// The registration of a recipient, which was not removed, with a provider.
+/// Reads a registration, unless its recipient was removed.
 #[derive(Clone, Debug)]
 pub struct GetRegistrationSummary {
-    /// The recipient.
     pub client_id: ClientId,
-    /// The provider.
     pub provider_id: ProviderId,
 }
 
@@ -50,36 +128,33 @@ impl Query for GetRegistrationSummary {
     type Reply = Option<RegistrationSummary>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let row = tx.query_opt(REGISTRATION_SUMMARY, values![self.client_id, self.provider_id]).await?;
-        row.map(|mut row| RegistrationSummary::from_row(&mut row)).transpose()
+        tx.fetch_optional(REGISTRATION_SUMMARY, values![self.client_id, self.provider_id]).await
     }
 }
 
 static REGISTRATION_SUMMARY: &Sql = sql!(concat!(
-    "-- a registration, for operators\n",
-    registration_summary_columns!(),
-    "AND r.client_id = ?1 AND r.provider_id = ?2"
+    "-- find the summary of a registration\n",
+    select_registration_summaries!(),
+    "\n    WHERE c.state <> 'closed' AND r.client_id = ?1 AND r.provider_id = ?2"
 ));
 
-/// Registrations of recipients that were not removed, the newest first.
+/// Lists registrations of recipients that were not removed and that match every filter, the newest first.
 #[derive(Clone, Debug)]
 pub struct ListRegistrations {
-    /// Of this recipient.
     pub client_id: Option<ClientId>,
-    /// With this provider.
     pub provider_id: Option<ProviderId>,
-    /// Of recipients of this partner.
+    /// The partner that manages the recipient.
     pub partner: Option<ClientId>,
-    /// In this state.
     pub state: Option<RegistrationState>,
-    /// Behind this one: its time, recipient and provider.
+    /// Time, recipient and provider of the last registration of the previous page.
     pub after: Option<(Timestamp, ClientId, ProviderId)>,
-    /// At most so many.
+    /// The maximum number of results.
     pub limit: u32,
 }
 
 impl ListRegistrations {
-    /// The statement that goes along the narrowest index.
+    /// Returns the statement for the filter that selects the fewest registrations. Most registrations are active, so
+    /// that state comes after the provider.
     const fn select_statement(&self) -> &'static Sql {
         match self {
             Self { client_id: Some(_), .. } => BY_CLIENT,
@@ -95,49 +170,38 @@ impl Query for ListRegistrations {
     type Reply = Vec<RegistrationSummary>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        // No id is greater than this one.
-        let end = (Timestamp::from_millis(i64::MAX), "~", ProviderId::new(i64::MAX));
-        let (time, client, provider) =
-            self.after.as_ref().map_or(end, |after| (after.0, after.1.as_str(), after.2));
+        // No time and no id is greater than these.
+        let start = (Timestamp::from_millis(i64::MAX), "~", ProviderId::new(i64::MAX));
+        let (time, client_id, provider_id) =
+            self.after.as_ref().map_or(start, |after| (after.0, after.1.as_str(), after.2));
         let params = values![
             self.client_id,
             self.provider_id,
             self.partner,
             self.state,
             time,
-            *client,
-            provider,
+            *client_id,
+            provider_id,
             self.limit
         ];
-        let rows = tx.query(self.select_statement(), params).await?;
-        rows.into_iter().map(|mut row| RegistrationSummary::from_row(&mut row)).collect()
+        tx.fetch_all(self.select_statement(), params).await
     }
 }
 
-/// A search along one index; what else is asked for is looked at in the rows.
-macro_rules! registration_search {
-    ($name:literal, $along:literal) => {
-        sql!(concat!(
-            "-- registrations by ",
-            $name,
-            "\n",
-            registration_summary_columns!(),
-            "AND ",
-            $along,
-            " AND r.client_id = COALESCE(?1, r.client_id) AND r.provider_id = COALESCE(?2, r.provider_id)
-        AND COALESCE(c.owner_id, '') = COALESCE(?3, c.owner_id, '') AND r.state = COALESCE(?4, r.state)
-        AND (r.requested_at, r.client_id, r.provider_id) < (?5, ?6, ?7)
-    ORDER BY r.requested_at DESC, r.client_id DESC, r.provider_id DESC LIMIT ?8"
-        ))
-    };
+keyset_search! {
+    "search registrations",
+    select: select_registration_summaries!(),
+    filter: "c.state <> 'closed'
+        AND r.client_id = COALESCE(?1, r.client_id) AND r.provider_id = COALESCE(?2, r.provider_id)
+        AND COALESCE(c.owner_id, '') = COALESCE(?3, c.owner_id, '') AND r.state = COALESCE(?4, r.state)",
+    after: "?5, ?6, ?7",
+    limit: "?8",
+    BY_CLIENT: "recipient" along "r.client_id = ?1" by ("r.requested_at", "r.client_id", "r.provider_id");
+    BY_PROVIDER: "provider" along "r.provider_id = ?2" by ("r.requested_at", "r.client_id", "r.provider_id");
+    BY_PARTNER: "partner" along "c.owner_id = ?3" by ("r.requested_at", "r.client_id", "r.provider_id");
+    BY_STATE: "state" along "r.state || '' = ?4" by ("r.requested_at", "r.client_id", "r.provider_id");
+    BY_TIME: "time" along "r.requested_at <= ?5" by ("r.requested_at", "r.client_id", "r.provider_id");
 }
 
-static BY_CLIENT: &Sql = registration_search!("recipient", "r.client_id = ?1");
-static BY_PROVIDER: &Sql = registration_search!("provider", "r.provider_id = ?2");
-static BY_PARTNER: &Sql = registration_search!("partner", "c.owner_id = ?3");
-static BY_STATE: &Sql = registration_search!("state", "r.state || '' = ?4");
-static BY_TIME: &Sql = registration_search!("time", "r.requested_at <= ?5");
-
-/// Every statement of this file.
-pub(super) static STATEMENTS: [&Sql; 6] =
-    [REGISTRATION_SUMMARY, BY_CLIENT, BY_PROVIDER, BY_PARTNER, BY_STATE, BY_TIME];
+pub(super) static HOT_STATEMENTS: &[&Sql] =
+    &[PARTNER_REGISTRATIONS, PARTNER_RECIPIENT_REGISTRATIONS, REGISTRATION_SUMMARY];

@@ -1,13 +1,13 @@
-//! The two bounded lanes in front of the writer.
+//! The bounded queues of the writer, one for each priority.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::CommandPriority;
 use crate::error::{Result, StoreError};
+use crate::operation::CommandPriority;
 
-/// Ends and everything else, each with its bound.
+/// Two queues, each with the same capacity, so that waiting commands of normal priority cannot keep out an end.
 pub(super) struct Queue<T> {
     state: Mutex<QueueState<T>>,
     not_empty: Condvar,
@@ -17,12 +17,12 @@ pub(super) struct Queue<T> {
 struct QueueState<T> {
     high: VecDeque<T>,
     normal: VecDeque<T>,
-    /// Ends taken since the last common command: after so many, one of those has its turn.
+    /// The number of items of high priority that were taken since the last one of normal priority.
     high_in_a_row: usize,
     closed: bool,
 }
 
-/// A common command has its turn after this many ends.
+/// After this many items of high priority, one of normal priority is next, so that none waits forever.
 const MAX_HIGH_IN_A_ROW: usize = 8;
 
 impl<T> Queue<T> {
@@ -32,7 +32,7 @@ impl<T> Queue<T> {
         Self { state: Mutex::new(state), not_empty: Condvar::new(), capacity }
     }
 
-    /// Waits in a lane; a full lane is busy, a closed queue is gone.
+    /// Adds an item. Fails if the queue of its priority is full, or after `close`.
     pub(super) fn push(&self, priority: CommandPriority, item: T) -> Result<()> {
         let mut state = self.lock();
         if state.closed {
@@ -48,12 +48,12 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// The next item without waiting.
+    /// Takes the next item without waiting.
     pub(super) fn pop(&self) -> Option<T> {
         self.lock().pop()
     }
 
-    /// The next item, or none after `patience`, or the end of the queue.
+    /// Waits for the next item, at most for `timeout`.
     pub(super) fn wait(&self, timeout: Duration) -> WaitOutcome<T> {
         let mut state = self.lock();
         if state.is_empty() && !state.closed {
@@ -66,13 +66,12 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Takes nothing more; what waits is still handed out.
+    /// Rejects further items. Items that wait are still taken.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.not_empty.notify_all();
     }
 
-    /// How many wait.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         let state = self.lock();
@@ -84,7 +83,6 @@ impl<T> Queue<T> {
     }
 }
 
-/// What waiting brought.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum WaitOutcome<T> {
     Item(T),
@@ -115,19 +113,21 @@ mod tests {
 
     const SHORT_TIMEOUT: Duration = Duration::from_millis(1);
 
-    fn build_queue(ends: usize, normal: usize) -> Queue<&'static str> {
+    fn build_queue(high: usize, normal: usize) -> Queue<&'static str> {
         let queue = Queue::new(64);
-        (0..normal).for_each(|_| queue.push(CommandPriority::Normal, "common").unwrap());
-        (0..ends).for_each(|_| queue.push(CommandPriority::High, "end").unwrap());
+        (0..normal).for_each(|_| queue.push(CommandPriority::Normal, "normal").unwrap());
+        (0..high).for_each(|_| queue.push(CommandPriority::High, "high").unwrap());
         queue
     }
 
     #[test]
     fn high_priority_runs_first_without_starving_normal() {
         let queue = build_queue(20, 2);
+
         let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
-        assert_eq!(order.iter().position(|x| *x == "common"), Some(MAX_HIGH_IN_A_ROW));
-        assert_eq!(order.iter().rposition(|x| *x == "common"), Some(2 * MAX_HIGH_IN_A_ROW + 1));
+
+        assert_eq!(order.iter().position(|item| *item == "normal"), Some(MAX_HIGH_IN_A_ROW));
+        assert_eq!(order.iter().rposition(|item| *item == "normal"), Some(2 * MAX_HIGH_IN_A_ROW + 1));
         assert_eq!(order.len(), 22);
     }
 
@@ -135,6 +135,7 @@ mod tests {
     fn full_priority_queue_is_busy_and_other_stays_open() {
         let queue = Queue::new(1);
         queue.push(CommandPriority::Normal, 1).unwrap();
+
         assert!(matches!(queue.push(CommandPriority::Normal, 2), Err(StoreError::Busy)));
         assert!(queue.push(CommandPriority::High, 3).is_ok());
     }
@@ -143,8 +144,9 @@ mod tests {
     fn closed_queue_drains_items_and_rejects_new_ones() {
         let queue = build_queue(1, 0);
         queue.close();
+
         assert!(queue.push(CommandPriority::High, "late").is_err());
-        assert_eq!(queue.wait(SHORT_TIMEOUT), WaitOutcome::Item("end"));
+        assert_eq!(queue.wait(SHORT_TIMEOUT), WaitOutcome::Item("high"));
         assert_eq!(queue.wait(SHORT_TIMEOUT), WaitOutcome::Closed);
         assert_eq!(build_queue(0, 0).wait(SHORT_TIMEOUT), WaitOutcome::Idle);
     }

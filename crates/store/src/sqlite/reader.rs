@@ -1,4 +1,6 @@
-//! A fixed set of read-only connections, used inline: a read takes about ten microseconds.
+//! A fixed set of read-only connections.
+//!
+//! Reads run on the caller's thread, because one takes only about ten microseconds.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,6 +8,7 @@ use std::sync::{Mutex, PoisonError, TryLockError};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::connection;
 use crate::error::Result;
 
 pub(super) struct Readers {
@@ -15,20 +18,22 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn open(path: &Path, count: usize) -> Result<Self> {
-        let open = |_| super::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map(Mutex::new);
+        let open = |_| connection::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map(Mutex::new);
         Ok(Self {
             connections: (0..count).map(open).collect::<Result<_>>()?,
             next_index: AtomicUsize::new(0),
         })
     }
 
-    /// Reads on the first free connection, or waits for one.
+    /// Reads on the first free connection. Waits if all of them are in use.
     pub(super) fn with_connection<T>(&self, read: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         let count = self.connections.len();
+        // Callers start at different connections, so that they rarely try one that is in use.
         let start = self.next_index.fetch_add(1, Ordering::Relaxed);
         for n in 0..count {
             match self.connections[(start + n) % count].try_lock() {
                 Ok(mut connection) => return read(&mut connection),
+                // A reader changes nothing, so a connection is usable after a panic.
                 Err(TryLockError::Poisoned(poisoned)) => return read(&mut poisoned.into_inner()),
                 Err(TryLockError::WouldBlock) => {}
             }

@@ -1,11 +1,12 @@
-//! The writer: one thread, many commands a commit.
+//! The writer: one thread that commits many commands together.
 //!
-//! A batch first runs as one: savepoints copy every page that a command changes, and hardly a command fails. If one
-//! does, the batch is rolled back and its commands run again, each in a savepoint, so that the one fails alone; a
-//! body writes the same however often it runs.
+//! The commands of a batch first run in one transaction without savepoints, since a savepoint copies every page that a
+//! command changes, and commands rarely fail. If one fails, the batch is rolled back and its commands run again, each in
+//! a savepoint, so that only the failing one is undone. A body writes the same rows however often it runs.
 //!
-//! Every reply, refusals too, waits for the commit. If a savepoint, a rollback or a commit fails the store
-//! is lost: an fsync that failed must not be tried again, so all that wait get an error and the process ends.
+//! Every reply is sent after the commit, rejections too. If a savepoint, a rollback or a commit fails, the writer gives
+//! up the store: after a failed fsync, a retry may report success although pages were lost. All waiting callers get an
+//! error, and the process exits.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,21 +18,22 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::queue::{Queue, WaitOutcome};
-use super::{SqliteTx, block_on_ready};
+use super::transaction::{SqliteTx, poll_ready};
 use crate::commit_effect::CommitEffect;
 use crate::error::{Result, StoreError};
-use crate::{Command, StoreSettings, Tx};
+use crate::operation::Command;
+use crate::settings::StoreSettings;
+use crate::tx::Tx;
 
-/// The most commands in one commit.
+/// The maximum number of commands in one commit.
 const MAX_BATCH_SIZE: usize = 512;
-/// How long the writer waits before it tidies the log.
+/// The time without a command after which the writer truncates the log.
 const IDLE_INTERVAL: Duration = Duration::from_millis(500);
-/// The longest that an ended connection's sealed tokens stay in the log under load.
+/// The longest time that sealed tokens of an ended connection may stay in the log while commands keep coming.
 const WAL_SECRET_TTL: Duration = Duration::from_secs(55);
-/// Log pages after which the log is copied back even under load.
+/// The number of pages in the log after which a checkpoint runs even while commands keep coming.
 const MAX_WAL_PAGES: i32 = 16_000;
-
-/// How long a process whose store is lost lives on, so that its refusals reach their callers.
+/// The time between the last replies and the exit of a process that lost its store, so that callers can respond.
 const EXIT_DELAY: Duration = Duration::from_millis(250);
 
 type BoxedCommand = Box<dyn ErasedCommand>;
@@ -43,14 +45,10 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn start(mut connection: Connection, settings: &StoreSettings) -> Result<Self> {
-        let log = WriteAheadLog::new(&mut connection)?;
+        let wal = WriteAheadLog::new(&mut connection)?;
         let queue = Arc::new(Queue::new(settings.queue_capacity));
-        let thread = WriterThread {
-            connection,
-            queue: queue.clone(),
-            audit_key: settings.audit_key.clone(),
-            wal: log,
-        };
+        let thread =
+            WriterThread { connection, queue: queue.clone(), audit_key: settings.audit_key.clone(), wal };
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || thread.run())
@@ -66,7 +64,7 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// Waits for what was accepted to be durable.
+    /// Waits until every accepted command is durable.
     fn drop(&mut self) {
         self.queue.close();
         if let Some(thread) = self.thread.take() {
@@ -75,37 +73,41 @@ impl Drop for Writer {
     }
 }
 
-/// A command in the queue, whatever its type.
+/// A queued command without its type.
 trait ErasedCommand: Send {
-    /// Runs the body; says whether it succeeded. `Err` means that the store is lost.
+    /// Runs the body. `Err` means that the store is lost, not that the body failed.
     fn run(&mut self, connection: &mut Connection, key: &AuditKey) -> Result<RunOutcome>;
-    /// Answers once the commit is durable, or was not.
+    /// Sends the reply after the commit, or the error that prevented the commit.
     fn send_reply(self: Box<Self>, store_error: Option<&str>);
 }
 
-/// How a body went.
+/// The outcome of a body.
 enum RunOutcome {
-    /// It left these marks.
+    /// The body succeeded and requested these effects.
     Ok(Vec<CommitEffect>),
-    /// What it wrote must go.
+    /// The body failed: its writes must be rolled back.
     Failed,
 }
 
 struct QueuedCommand<C: Command> {
     command: C,
+    /// The result of the last run.
     reply: Option<Result<C::Reply>>,
     sender: oneshot::Sender<Result<C::Reply>>,
 }
 
 impl<C: Command> ErasedCommand for QueuedCommand<C> {
     fn run(&mut self, connection: &mut Connection, key: &AuditKey) -> Result<RunOutcome> {
+        // A panic must fail one command only: the writer thread serves all of them.
         let result = catch_unwind(AssertUnwindSafe(|| run_body(&self.command, connection, key)))
             .unwrap_or_else(|_| Err(StoreError::Internal("a command panicked".into())));
+        // Some errors, such as a full disk, make SQLite roll back the transaction. Statements would then commit one by
+        // one, so the batch cannot continue.
         if connection.is_autocommit() {
-            return Err(StoreError::Internal("SQLite rolled the whole batch back".into()));
+            return Err(StoreError::Internal("SQLite rolled back the whole batch".into()));
         }
         let (reply, outcome) = match result {
-            Ok((reply, marks)) => (Ok(reply), RunOutcome::Ok(marks)),
+            Ok((reply, effects)) => (Ok(reply), RunOutcome::Ok(effects)),
             Err(error) => (Err(error), RunOutcome::Failed),
         };
         self.reply = Some(reply);
@@ -115,13 +117,14 @@ impl<C: Command> ErasedCommand for QueuedCommand<C> {
     fn send_reply(self: Box<Self>, store_error: Option<&str>) {
         let reply = match (store_error, self.reply) {
             (None, Some(reply)) => reply,
-            (lost, _) => Err(StoreError::Unavailable(lost.unwrap_or("the store was lost").to_owned())),
+            (error, _) => Err(StoreError::Unavailable(error.unwrap_or("the store was lost").to_owned())),
         };
+        // The caller may have gone away.
         let _ = self.sender.send(reply);
     }
 }
 
-/// Runs a statement that every command needs, prepared once.
+/// Executes a statement that is prepared once for each connection.
 fn execute_cached(connection: &Connection, sql: &str) -> Result<()> {
     connection.prepare_cached(sql)?.execute([])?;
     Ok(())
@@ -132,12 +135,12 @@ fn run_body<C: Command>(
     connection: &mut Connection,
     key: &AuditKey,
 ) -> Result<(C::Reply, Vec<CommitEffect>)> {
-    let mut tx = Tx::for_sqlite(SqliteTx(connection), key, command.moment());
-    let reply = block_on_ready(command.run(&mut tx))?;
+    let mut tx = Tx::for_command(SqliteTx::new(connection), key, command.moment());
+    let reply = poll_ready(command.run(&mut tx))?;
     let (deferred, effects) = tx.finish()?;
-    let mut arm = SqliteTx(connection);
+    let mut tx = SqliteTx::new(connection);
     for (sql, params) in deferred {
-        arm.execute(sql, &params)?;
+        tx.execute(sql, &params)?;
     }
     Ok((reply, effects))
 }
@@ -163,21 +166,21 @@ impl WriterThread {
     fn commit(&mut self, first: BoxedCommand) {
         let mut batch = Vec::new();
         match self.run_and_commit(first, &mut batch) {
-            Ok(marks) => {
-                for slot in batch {
-                    slot.send_reply(None);
+            Ok(effects) => {
+                for command in batch {
+                    command.send_reply(None);
                 }
-                self.wal.record_commit(&marks, &self.connection);
+                self.wal.record_commit(&effects, &self.connection);
             }
             Err(error) => {
                 tracing::error!(%error, "the store is lost");
-                let lost = error.to_string();
-                for slot in batch {
-                    slot.send_reply(Some(&lost));
+                let error = error.to_string();
+                for command in batch {
+                    command.send_reply(Some(&error));
                 }
                 self.queue.close();
-                while let Some(slot) = self.queue.pop() {
-                    slot.send_reply(Some(&lost));
+                while let Some(command) = self.queue.pop() {
+                    command.send_reply(Some(&error));
                 }
                 exit_process();
             }
@@ -191,68 +194,73 @@ impl WriterThread {
     ) -> Result<Vec<CommitEffect>> {
         execute_cached(&self.connection, "BEGIN IMMEDIATE")?;
         let effects = match self.run_batch(first, batch)? {
-            Some(marks) => marks,
+            Some(effects) => effects,
             None => self.run_isolated(batch)?,
         };
         execute_cached(&self.connection, "COMMIT")?;
         Ok(effects)
     }
 
-    /// Runs what waits, and what comes meanwhile, without savepoints; none if a command failed.
+    /// Runs the waiting commands, and those that arrive in the meantime, without savepoints. Returns `None` if one
+    /// failed.
     fn run_batch(
         &mut self,
         first: BoxedCommand,
         batch: &mut Vec<BoxedCommand>,
     ) -> Result<Option<Vec<CommitEffect>>> {
-        let (mut marks, mut next) = (Vec::new(), Some(first));
-        while let Some(mut slot) = next {
-            let outcome = slot.run(&mut self.connection, &self.audit_key);
-            batch.push(slot);
+        let (mut effects, mut next) = (Vec::new(), Some(first));
+        while let Some(mut command) = next {
+            let outcome = command.run(&mut self.connection, &self.audit_key);
+            // Into the batch before `?`: its caller must get a reply in any case.
+            batch.push(command);
             match outcome? {
-                RunOutcome::Ok(left) => marks.extend(left),
+                RunOutcome::Ok(requested) => effects.extend(requested),
                 RunOutcome::Failed => return Ok(None),
             }
             next = if batch.len() < MAX_BATCH_SIZE { self.queue.pop() } else { None };
         }
-        Ok(Some(marks))
+        Ok(Some(effects))
     }
 
-    /// Runs a batch anew, so that only those fail that fail by themselves.
+    /// Runs a batch again, each command in a savepoint, so that a failing command does not affect the others.
     fn run_isolated(&mut self, batch: &mut [BoxedCommand]) -> Result<Vec<CommitEffect>> {
         execute_cached(&self.connection, "ROLLBACK")?;
         execute_cached(&self.connection, "BEGIN IMMEDIATE")?;
         let mut effects = Vec::new();
-        for slot in batch {
+        for command in batch {
             execute_cached(&self.connection, "SAVEPOINT command")?;
-            match slot.run(&mut self.connection, &self.audit_key)? {
-                RunOutcome::Ok(left) => effects.extend(left),
+            match command.run(&mut self.connection, &self.audit_key)? {
+                RunOutcome::Ok(requested) => effects.extend(requested),
                 RunOutcome::Failed => execute_cached(&self.connection, "ROLLBACK TO command")?,
             }
+            // `ROLLBACK TO` keeps the savepoint, so it is released in both cases.
             execute_cached(&self.connection, "RELEASE command")?;
         }
         Ok(effects)
     }
 }
 
-/// Ends the process: what is in memory no longer agrees with what is on disk. Those that wait have been
-/// answered; they get the time to say so to their callers.
+/// Exits, since the state in memory no longer agrees with the file.
 fn exit_process() -> ! {
     #[expect(
         clippy::disallowed_methods,
-        reason = "a thread of its own that has nothing else to do any more"
+        reason = "the writer thread has nothing else to do, and callers need time to send their error responses"
     )]
     std::thread::sleep(EXIT_DELAY);
+    // 70 is EX_SOFTWARE of sysexits.h.
     std::process::exit(70)
 }
 
-/// The write-ahead log: copied back when there is time, and emptied soon after an end, because it may hold
-/// the sealed tokens of a connection that is over.
+/// The write-ahead log. A checkpoint copies it into the database file when the writer is idle. After a connection ended
+/// it is also emptied within a minute, because it may contain the sealed tokens of that connection.
 struct WriteAheadLog {
+    /// The log contains commits that are not in the database file.
     is_dirty: bool,
+    /// The time of the oldest end of a connection whose tokens may be in the log.
     secret_since: Option<Instant>,
-    /// Pages in the log since it was last begun anew, as SQLite says after each commit.
+    /// The number of pages in the log, as SQLite reports it after each commit.
     pages: Arc<AtomicI32>,
-    /// Under load the log is copied back when it has so many pages.
+    /// The number of pages at which the next checkpoint runs while commands keep coming.
     next_checkpoint_pages: i32,
 }
 
@@ -260,14 +268,14 @@ impl WriteAheadLog {
     fn new(connection: &mut Connection) -> Result<Self> {
         let pages = Arc::new(AtomicI32::new(0));
         let page_count = Arc::clone(&pages);
-        connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, now| {
-            page_count.store(now, Ordering::Relaxed);
+        connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, count| {
+            page_count.store(count, Ordering::Relaxed);
             Ok(())
         }))?;
         Ok(Self { is_dirty: false, secret_since: None, pages, next_checkpoint_pages: MAX_WAL_PAGES })
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a span of this process, never stored")]
+    #[expect(clippy::disallowed_methods, reason = "a duration within this process that is not stored")]
     fn record_commit(&mut self, effects: &[CommitEffect], connection: &Connection) {
         self.is_dirty = true;
         if effects.contains(&CommitEffect::ConnectionEnded) && self.secret_since.is_none() {
@@ -279,7 +287,8 @@ impl WriteAheadLog {
         } else if pages < MAX_WAL_PAGES {
             self.next_checkpoint_pages = MAX_WAL_PAGES;
         } else if pages >= self.next_checkpoint_pages {
-            // A reader may keep the log from beginning anew: it is not copied again until it has grown.
+            // A reader may prevent SQLite from restarting the log. The same pages are then not copied again: the next
+            // checkpoint waits until the log has grown by as many pages.
             checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)");
             self.next_checkpoint_pages = pages.saturating_add(MAX_WAL_PAGES);
         }
@@ -294,9 +303,9 @@ impl WriteAheadLog {
     }
 }
 
-/// Whether the whole log was copied back.
+/// Runs a checkpoint and returns whether it completed. A reader may prevent that; the next one tries again.
 fn checkpoint(connection: &Connection, pragma: &str) -> bool {
-    connection.query_row(pragma, [], |row| row.get::<_, i64>(0)).is_ok_and(|busy| busy == 0)
+    connection.query_row(pragma, [], |row| row.get::<_, i64>("busy")).is_ok_and(|busy| busy == 0)
 }
 
 #[cfg(test)]
@@ -308,11 +317,11 @@ mod tests {
     use domain::{Moment, Timestamp};
 
     use super::*;
-    use crate::Location;
+    use crate::settings::Location;
     use crate::sql::sql;
     use crate::value::values;
 
-    /// Writes a mark, and then does what it is told.
+    /// Writes a metadata entry, and then succeeds, fails or waits.
     struct PutMetadata {
         moment: Moment,
         name: String,
@@ -323,7 +332,7 @@ mod tests {
         Succeed,
         Fail,
         Panic,
-        /// Says that it runs, and holds the writer until the rest of the batch waits.
+        /// Reports that it runs, and blocks the writer until the other commands of the batch wait.
         Wait(mpsc::SyncSender<()>, Mutex<mpsc::Receiver<()>>),
     }
 
@@ -335,24 +344,26 @@ mod tests {
         }
 
         async fn run(&self, tx: &mut Tx<'_>) -> Result<String> {
-            let put = sql!("-- a test's mark\nINSERT INTO store_metadata (name, value) VALUES (?1, 'x')");
+            let put = sql!(
+                "-- write a metadata entry of a test\nINSERT INTO store_metadata (name, value) VALUES (?1, 'x')"
+            );
             tx.execute(put, values![self.name]).await?;
             match &self.action {
                 TestAction::Succeed => {}
-                TestAction::Fail => return Err(StoreError::Internal("told to fail".into())),
-                TestAction::Panic => panic!("told to panic"),
-                TestAction::Wait(runs, go) => {
-                    let _ = runs.try_send(());
-                    let _ = go.lock().map(|go| go.recv());
+                TestAction::Fail => return Err(StoreError::Internal("the test's error".into())),
+                TestAction::Panic => panic!("the test's panic"),
+                TestAction::Wait(started, resume) => {
+                    let _ = started.try_send(());
+                    let _ = resume.lock().map(|resume| resume.recv());
                 }
             }
             Ok(self.name.clone())
         }
     }
 
-    fn build_put_metadata(name: &str, then: TestAction) -> PutMetadata {
+    fn build_put_metadata(name: &str, action: TestAction) -> PutMetadata {
         let moment = Moment { now: Timestamp::EPOCH, seed: Seed::new([0; 16]), correlation_id: "".into() };
-        PutMetadata { moment, name: name.into(), action: then }
+        PutMetadata { moment, name: name.into(), action }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -364,14 +375,15 @@ mod tests {
         let location = Location::Sqlite(path.clone());
         let settings = StoreSettings { location, connections: 1, queue_capacity: 100, audit_key };
         let store = Arc::new(crate::sqlite::Sqlite::open(&path, &settings).unwrap());
-        let (runs, running) = mpsc::sync_channel(1);
-        let (go, wait) = mpsc::channel();
-        let run = |name, then| {
+        let (started_sender, started) = mpsc::sync_channel(1);
+        let (resume_sender, resume) = mpsc::channel();
+        let run = |name, action| {
             let store = Arc::clone(&store);
-            tokio::spawn(async move { store.run(build_put_metadata(name, then)).await })
+            tokio::spawn(async move { store.run(build_put_metadata(name, action)).await })
         };
-        let mut waiting = vec![run("first", TestAction::Wait(runs, Mutex::new(wait)))];
-        running.recv().unwrap();
+        let mut waiting = vec![run("first", TestAction::Wait(started_sender, Mutex::new(resume)))];
+        started.recv().unwrap();
+
         waiting.push(run("second", TestAction::Succeed));
         waiting.push(run("fails", TestAction::Fail));
         waiting.push(run("panics", TestAction::Panic));
@@ -379,11 +391,12 @@ mod tests {
         while store.writer.queue.len() < 4 {
             tokio::task::yield_now().await;
         }
-        drop(go);
+        drop(resume_sender);
         let mut replies = Vec::new();
         for reply in waiting {
             replies.push(reply.await.unwrap().ok());
         }
+
         let names: Vec<_> = replies.iter().map(Option::as_deref).collect();
         assert_eq!(names, [Some("first"), Some("second"), None, None, Some("last")]);
         for (name, is_stored) in

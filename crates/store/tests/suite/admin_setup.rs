@@ -1,4 +1,4 @@
-//! What operators set up and look for: clients, registrations, providers of their own.
+//! Commands and searches of the admin API: clients, registrations, and providers that operators add.
 
 use domain::id::ProviderId;
 use domain::model::client::{ClientKind, ClientState};
@@ -30,7 +30,7 @@ async fn list_client_ids(kit: &TestStore, query: &ListClients) -> Vec<String> {
     found.iter().map(|seen| seen.recipient.client.id.to_string()).collect()
 }
 
-/// A partner with two recipients, beside the two that every kit has; each made a day after the other.
+/// Creates a partner with two recipients, in addition to the two of every test store, one day after the other.
 async fn create_partner_with_recipients(kit: &mut TestStore) {
     kit.advance_clock(DAY);
     assert!(kit.register_client("pt-one").await);
@@ -45,7 +45,7 @@ async fn client_filters_and_pages_return_matching_clients(mut kit: TestStore) {
     create_partner_with_recipients(&mut kit).await;
     kit.update_client("dc-first", ClientUpdate::Suspended(true)).await;
     let all = ["dc-second", "dc-first", "dc-other", "dc-acme"];
-    assert_eq!(list_client_ids(&kit, &ALL_RECIPIENTS).await, all, "the newest first");
+    assert_eq!(list_client_ids(&kit, &ALL_RECIPIENTS).await, all, "newest first");
     let partners = ListClients { kind: ClientKind::Partner, ..ALL_RECIPIENTS };
     assert_eq!(list_client_ids(&kit, &partners).await, ["pt-one"]);
     for (query, expected) in [
@@ -112,14 +112,14 @@ async fn registration_filters_and_pages_return_matches(mut kit: TestStore) {
             .collect::<Vec<_>>()
     };
     let everything = ["dc-second", "dc-first", "dc-other", "dc-acme"];
-    assert_eq!(found(&all).await, everything, "the newest first");
+    assert_eq!(found(&all).await, everything, "newest first");
     let by_client = |id| ListRegistrations { client_id: Some(parse_client_id(id)), ..all.clone() };
     let in_state = |state| ListRegistrations { state: Some(state), ..all.clone() };
     let by_provider = |id| ListRegistrations { provider_id: Some(ProviderId::new(id)), ..all.clone() };
     let by_partner = |id| ListRegistrations { partner: Some(parse_client_id(id)), ..all.clone() };
     for (query, expected) in [
         (by_client("dc-first"), &["dc-first"][..]),
-        (by_client("dc-nobody"), &[]),
+        (by_client("dc-unknown"), &[]),
         (by_provider(1000), &everything),
         (by_provider(2000), &[]),
         (by_partner("pt-one"), &["dc-second", "dc-first"]),
@@ -160,10 +160,7 @@ async fn registration_filters_and_pages_return_matches(mut kit: TestStore) {
     let (moment, whose) =
         (kit.next_moment(), ClientSelector::for_kind(ClientKind::Recipient, parse_client_id("dc-first")));
     kit.store.run(RemoveClient { moment, selector: whose, actor: operator_actor() }).await.unwrap();
-    assert!(
-        kit.store.query(&get_first).await.unwrap().is_none(),
-        "a removed recipient is registered with nobody"
-    );
+    assert!(kit.store.query(&get_first).await.unwrap().is_none(), "a removed recipient has no registrations");
     assert_eq!(found(&all).await, ["dc-second", "dc-other", "dc-acme"]);
 }
 
@@ -202,15 +199,19 @@ async fn config_takes_over_added_provider_and_drops_its_secret(kit: TestStore) {
     assert!(kit.store.run(add(&added)).await.unwrap());
     let mut other = added.clone();
     other.settings.name = "Other".into();
-    assert!(!kit.store.run(add(&other)).await.unwrap(), "its id is taken");
+    assert!(!kit.store.run(add(&other)).await.unwrap(), "the id already exists");
     let get_secret = GetProviderSecret { provider_id: ProviderId::new(3000) };
     assert_eq!(kit.store.query(&get_secret).await.unwrap(), Some(secret.clone()));
     let stored = kit.store.query(&GetProvider { id: ProviderId::new(3000) }).await.unwrap().unwrap();
     assert_eq!((stored.settings, stored.source), (added.settings.clone(), ProviderSource::Api));
     let one = Provider { id: ProviderId::new(1000), ..added.clone() };
-    assert!(!kit.store.run(add(&one)).await.unwrap(), "one of the configuration stays as it is");
+    assert!(!kit.store.run(add(&one)).await.unwrap(), "a provider from the configuration is not replaced");
     assert_eq!(kit.get_provider().await.settings, build_provider(1000).settings);
     let (moment, provider) = (kit.next_moment(), build_provider(3000));
     kit.store.run(UpsertProvider { moment, provider, actor: operator_actor() }).await.unwrap();
-    assert_eq!(kit.store.query(&get_secret).await.unwrap(), None, "what nobody needs is not kept");
+    assert_eq!(
+        kit.store.query(&get_secret).await.unwrap(),
+        None,
+        "the secret is deleted when it is no longer needed"
+    );
 }

@@ -1,4 +1,4 @@
-//! The browser's way: each step once, in the browser that began, in time.
+//! The authorization flow: each step is taken once, by the browser that started it, in time.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn open_request(kit: &TestStore, name: &str) {
     kit.store.run(OpenAuthorizationRequest { moment: kit.next_moment(), request }).await.unwrap();
 }
 
-/// An exchange that failed with a token in hand.
+/// Fails a request after the exchange returned a token.
 fn build_fail_request(kit: &TestStore, name: &str) -> FailRequest {
     let unrevoked = Some(UnrevokedToken { token: b"sealed".to_vec(), identity: None });
     FailRequest { moment: kit.next_moment(), request_id: kit.build_request(name, "dc-acme").id, unrevoked }
@@ -113,16 +113,20 @@ async fn suspension_during_authorization_rejects_next_step(kit: TestStore) {
     assert_eq!(
         kit.count_jobs("revoke_orphaned_grant", "pending").await,
         1,
-        "the bank's grant must not be left alone"
+        "the grant at the provider must be revoked"
     );
     kit.store.run(build_fail_request(&kit, "a")).await.unwrap();
     assert_eq!(
         kit.count_jobs("revoke_orphaned_grant", "pending").await,
         1,
-        "it has failed, and has no key any more"
+        "a failed request has no data key"
     );
     let agreed = kit.store.run(kit.build_send_to_provider("b")).await.unwrap().unwrap();
-    assert_eq!(agreed.may_continue.unwrap_err().code.as_str(), "unauthorized_client", "nor is a yes taken");
+    assert_eq!(
+        agreed.may_continue.unwrap_err().code.as_str(),
+        "unauthorized_client",
+        "consent is rejected too"
+    );
     assert_eq!(
         kit.store.run(kit.build_send_to_provider("b")).await.unwrap().unwrap_err(),
         RequestStepError::AlreadyTaken

@@ -1,4 +1,4 @@
-//! A connection's life: opened, activated, replaced, ended.
+//! Connections are opened, activated, replaced and ended.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ on_both!(
 fn expect_refusal(redeemed: &RedeemOutcome) -> &domain::OAuthError {
     match redeemed {
         RedeemOutcome::Refused(error) => error,
-        RedeemOutcome::Activated(_) => panic!("must be refused"),
+        RedeemOutcome::Activated(_) => panic!("the exchange must be rejected"),
     }
 }
 
@@ -71,12 +71,12 @@ async fn request_key_is_erased_after_exchange(kit: TestStore) {
         kit.store.query(&GetAuthorizationRequest { id }).await.unwrap().unwrap().data_key
     };
     kit.create_exchanging_request("a", "dc-acme").await;
-    assert!(!key_of("a").await.is_empty(), "the exchange needs it");
+    assert!(!key_of("a").await.is_empty(), "the exchange needs the data key");
     assert_eq!(
         kit.store.run(kit.build_open_connection("a", Some("alice"))).await.unwrap(),
         OpenOutcome::Opened
     );
-    assert!(key_of("a").await.is_empty(), "it is the connection's now, and dies with it");
+    assert!(key_of("a").await.is_empty(), "the data key now belongs to the connection only");
     let request_id = kit.create_exchanging_request("b", "dc-acme").await;
     kit.store.run(FailRequest { moment: kit.next_moment(), request_id, unrevoked: None }).await.unwrap();
     assert!(key_of("b").await.is_empty());
@@ -88,7 +88,7 @@ async fn code_exchange_replaces_older_connection_of_customer(kit: TestStore) {
     assert_eq!(
         kit.get_connection(&first).await.state,
         ConnectionState::Active,
-        "a login alone replaces nothing"
+        "a login without an exchange replaces nothing"
     );
     let (redeemed, ended) = kit.store.run(kit.build_redeem_code("b", "dc-acme")).await.unwrap();
     assert!(matches!(redeemed, RedeemOutcome::Activated(_)) && ended == Some(EndCause::Replaced));
@@ -104,7 +104,7 @@ async fn code_exchange_replaces_older_connection_of_customer(kit: TestStore) {
     assert_eq!(
         kit.get_connection(&first).await.sub,
         kit.get_connection(&second).await.sub,
-        "the name of a customer stays"
+        "the sub of a customer does not change"
     );
     kit.connection_audit_actions(&first).await;
 }
@@ -127,10 +127,10 @@ async fn code_is_single_use_and_replay_ends_connection(mut kit: TestStore) {
     assert_eq!(expect_refusal(&kit.redeem_code("nobody", "dc-acme").await), &BAD_CODE);
     assert!(
         matches!(kit.redeem_code("a", "dc-acme").await, RedeemOutcome::Activated(_)),
-        "none of these spent it"
+        "none of these uses up the code"
     );
     assert_eq!(expect_refusal(&kit.redeem_code("a", "dc-other").await), &BAD_CODE);
-    assert_eq!(kit.find_end_cause(&id).await, None, "a stranger ends nothing");
+    assert_eq!(kit.find_end_cause(&id).await, None, "a foreign client ends nothing");
     let (redeemed, ended) = kit.store.run(kit.build_redeem_code("a", "dc-acme")).await.unwrap();
     assert_eq!((expect_refusal(&redeemed), ended), (&BAD_CODE, Some(EndCause::CodeReplayed)));
     assert_eq!(kit.find_end_cause(&id).await, Some(EndCause::CodeReplayed));
@@ -140,7 +140,7 @@ async fn code_is_single_use_and_replay_ends_connection(mut kit: TestStore) {
     let late = kit.create_active_connection("b", "dc-acme", Some("bob")).await;
     kit.advance_clock(Duration::from_mins(1));
     assert_eq!(expect_refusal(&kit.redeem_code("b", "dc-acme").await), &BAD_CODE);
-    assert_eq!(kit.find_end_cause(&late).await, None, "a late replay ends nothing");
+    assert_eq!(kit.find_end_cause(&late).await, None, "a replay after the lifetime of the code ends nothing");
 }
 
 async fn rejected_codes_write_limited_number_of_audit_events(kit: TestStore) {
@@ -149,12 +149,16 @@ async fn rejected_codes_write_limited_number_of_audit_events(kit: TestStore) {
         assert_eq!(expect_refusal(&kit.redeem_code("a", "dc-other").await), &BAD_CODE);
     }
     let words = kit.connection_audit_actions(&id).await;
-    assert_eq!(words.iter().filter(|w| **w == "connection.code_rejected").count(), 48, "of 50 events in all");
+    assert_eq!(
+        words.iter().filter(|w| **w == "connection.code_rejected").count(),
+        48,
+        "the chain has at most 50 events"
+    );
     assert_eq!(kit.end_connection(&id, EndCause::Recipient, None).await, EndOutcome::Ended);
     assert_eq!(
         kit.connection_audit_actions(&id).await.last(),
         Some(&"connection.ended"),
-        "what matters is recorded as ever"
+        "the end is still recorded"
     );
 }
 
@@ -191,14 +195,14 @@ async fn expired_and_inactive_connections_are_ended(mut kit: TestStore) {
         connection_id: id.clone(),
         idle_timeout: DAY * 30,
     };
-    assert_eq!(kit.store.run(expire(&kit, &pending)).await.unwrap().1, None, "not yet");
+    assert_eq!(kit.store.run(expire(&kit, &pending)).await.unwrap().1, None, "the code has not expired yet");
     kit.advance_clock(Duration::from_mins(1));
     assert_eq!(kit.store.query(&due(&kit)).await.unwrap(), std::slice::from_ref(&pending));
     assert_eq!(kit.store.run(expire(&kit, &pending)).await.unwrap().1, Some(EndCause::NeverRedeemed));
     assert_eq!(
         kit.count_jobs("revoke_at_provider", "pending").await,
         1,
-        "the bank's grant must not be left alone"
+        "the grant at the provider must be revoked"
     );
     kit.advance_clock(DAY * 20);
     let moment = kit.next_moment();

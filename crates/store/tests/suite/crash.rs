@@ -1,7 +1,7 @@
-//! `kill -9` under a stream of ends: what was acknowledged is ended when the store is opened again.
+//! `kill -9` during a stream of ends: every acknowledged end is stored when the store is opened again.
 //!
-//! The test starts itself as another process, which opens connections, ends them sixteen at a time and
-//! prints each one once it was acknowledged; then it is killed at a moment that the round decides.
+//! The test starts itself as another process, which opens connections, ends sixteen of them concurrently, and prints
+//! each acknowledged one. Each round kills the process at another moment.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -23,7 +23,7 @@ fn location_url(location: &Location) -> String {
     }
 }
 
-/// What the killed process does; nothing when the suite runs it as a test.
+/// The body of the killed process. It does nothing when the suite runs it as a test.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
     let Ok(url) = std::env::var(CHILD_URL_VAR) else { return };
@@ -44,7 +44,7 @@ async fn child() {
     std::future::pending::<()>().await;
 }
 
-/// Starts the child, kills it after `patience` acknowledgements, and says which there were.
+/// Starts the child, kills it after `patience` acknowledgements, and returns the acknowledged numbers.
 fn run_child_until_killed(url: &str, max_acknowledged: usize) -> BTreeSet<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["crash::child", "--exact", "--nocapture", "--test-threads=1"])
@@ -59,7 +59,7 @@ fn run_child_until_killed(url: &str, max_acknowledged: usize) -> BTreeSet<String
         if let Some(number) = line.strip_prefix("ended ") {
             ended.insert(number.to_owned());
         }
-        // What is in the pipe when the child dies was acknowledged as well, and is read on.
+        // Lines that are in the pipe when the child is killed were acknowledged too.
         if line == "over" || ended.len() == max_acknowledged {
             child.kill().unwrap();
         }
@@ -68,7 +68,7 @@ fn run_child_until_killed(url: &str, max_acknowledged: usize) -> BTreeSet<String
     ended
 }
 
-/// Waits until PostgreSQL has noticed that the process is gone: until then it may still commit what was on its way.
+/// Waits until PostgreSQL has noticed the death of the process: until then it may still commit its last commands.
 async fn wait_for_disconnect(location: &Location) {
     let Location::Postgres(url) = location else { return };
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
@@ -92,11 +92,11 @@ async fn run_rounds(fresh: impl AsyncFn() -> (Location, Option<tempfile::TempDir
             let id = connection_id(&format!("n{number}"));
             let connection = kit.store.query(&GetConnection { id: id.clone() }).await.unwrap().unwrap();
             let is_ended = matches!(connection.state, ConnectionState::Ended(_));
-            assert!(is_ended || !ended.contains(&number.to_string()), "n{number} came back to life");
+            assert!(is_ended || !ended.contains(&number.to_string()), "connection n{number} is active again");
             assert_eq!(
                 connection.provider_revocation == UpstreamRevocation::Pending,
                 is_ended,
-                "its job is there, whole or not at all"
+                "the job is stored completely or not at all"
             );
             active_count += usize::from(!is_ended);
             kit.connection_audit_actions(&id).await;
@@ -105,7 +105,7 @@ async fn run_rounds(fresh: impl AsyncFn() -> (Location, Option<tempfile::TempDir
         assert_eq!(kit.count_jobs("revoke_at_provider", "pending").await, expected_jobs);
         interrupted += usize::from(active_count > 0);
     }
-    assert!(interrupted > 0, "no round was killed in the middle of the stream");
+    assert!(interrupted > 0, "no round was killed during the stream");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! Refreshes at the provider: once at a time, fenced, and nothing is lost to an end.
+//! Refreshes at the provider: one at a time, fenced by version, and no token is lost to an end.
 
 use std::time::Duration;
 
@@ -87,11 +87,7 @@ async fn refresh_losing_to_end_queues_token_revocation(kit: TestStore) {
     kit.end_connection(&id, EndCause::Recipient, None).await;
     assert_eq!(kit.count_jobs("revoke_at_provider", "pending").await, 1);
     assert_eq!(store_credential(&kit, &id, refresh_lease, "new").await, StoreCredentialOutcome::LeaseLost);
-    assert_eq!(
-        kit.count_jobs("revoke_at_provider", "pending").await,
-        2,
-        "the token that came too late is revoked as well"
-    );
+    assert_eq!(kit.count_jobs("revoke_at_provider", "pending").await, 2, "the late token is revoked too");
     assert!(kit.store.query(&GetUpstreamCredential { connection_id: id.clone() }).await.unwrap().is_none());
     assert!(matches!(lease_credential(&kit, &id, 1).await, LeaseOutcome::ConnectionEnded));
 }
@@ -123,17 +119,13 @@ async fn late_token_must_be_revoked_before_status_is_accepted(kit: TestStore) {
             crate::job::finish_job(&kit, &old, lease, AttemptOutcome::Accepted).await;
         } else {
             crate::job::finish_job(&kit, &old, lease, AttemptOutcome::Accepted).await;
-            assert_eq!(bank().await, UpstreamRevocation::Unknown, "the refresh may have brought a token");
+            assert_eq!(bank().await, UpstreamRevocation::Unknown, "the refresh may have returned a token");
             assert_eq!(
                 store_credential(&kit, &id, refresh_lease.clone(), "new").await,
                 StoreCredentialOutcome::LeaseLost
             );
         }
-        assert_eq!(
-            bank().await,
-            UpstreamRevocation::Pending,
-            "a token lives that the provider is still to revoke"
-        );
+        assert_eq!(bank().await, UpstreamRevocation::Pending, "an active token still has to be revoked");
         let (new, lease) = crate::job::lease_job(&kit).await.unwrap();
         assert_eq!(new.token, b"refresh of new");
         crate::job::finish_job(&kit, &new, lease, AttemptOutcome::Accepted).await;
@@ -151,7 +143,7 @@ async fn unfinished_refresh_at_end_makes_outcome_unknown(kit: TestStore) {
     assert_eq!(
         kit.get_connection(&id).await.provider_revocation,
         UpstreamRevocation::Unknown,
-        "nobody says what the refresh brought"
+        "the result of the refresh is unknown"
     );
 }
 

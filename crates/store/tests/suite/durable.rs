@@ -1,4 +1,4 @@
-//! A database that may lose what it acknowledged is refused.
+//! A database that may lose acknowledged commits is rejected.
 
 use store::{Location, Store, StoreError, StoreSettings};
 

@@ -1,4 +1,4 @@
-//! A provider that answers `invalid_grant` to many: few are believed, the rest live.
+//! A provider that returns `invalid_grant` for many connections: few of them end, the others remain active.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ async fn provider_is_paused_at_twenty_first_invalid_grant(kit: TestStore) {
         assert_eq!(
             connection.provider_revocation,
             UpstreamRevocation::Pending,
-            "the bank is told, as by every end"
+            "the provider is notified, as at every end"
         );
         kit.connection_audit_actions(&which.0).await;
     }
@@ -101,7 +101,7 @@ async fn concurrent_invalid_grants_end_at_most_twenty(kit: TestStore) {
 
 async fn reactivating_provider_starts_new_invalid_grant_window(kit: TestStore) {
     let all = create_leased_connections(&kit, "n", 3 * 21).await;
-    // The clock stands: not the time tells the spans apart, but the change.
+    // The clock is fixed: the window is identified by the change of state, not by the time.
     for span in all.chunks(21) {
         for which in &span[..20] {
             assert_eq!(handle_invalid_grant(&kit, which).await, InvalidGrantOutcome::Ended);
@@ -115,7 +115,7 @@ async fn reactivating_provider_starts_new_invalid_grant_window(kit: TestStore) {
     assert_eq!(
         store_credential(&kit, &all[20].0, last, "new").await,
         StoreCredentialOutcome::Stored,
-        "it lives on"
+        "it remains active"
     );
 }
 
@@ -138,7 +138,7 @@ async fn invalid_grants_up_to_two_percent_end_connections(kit: TestStore) {
         store_credential(&kit, &all[0].0, all[0].1.clone(), "new").await,
         StoreCredentialOutcome::Stored
     );
-    // With the one that was stored and the two that follow these are 1102 and 22, 1103 and 23.
+    // Together with the stored one and the two that follow, these are 1102 and 22, then 1103 and 23.
     let counted = |refreshes: i64, invalid: i64| {
         let minute = epoch_minute(kit.now);
         format!("INSERT INTO provider_refresh_stats VALUES (1000, 0, {minute}, 99, {refreshes}, {invalid})")

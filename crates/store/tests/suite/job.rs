@@ -1,4 +1,4 @@
-//! The outbox.
+//! Background jobs (the outbox).
 
 use std::time::Duration;
 
@@ -51,11 +51,11 @@ async fn job_is_leased_once_and_done_after_acceptance(mut kit: TestStore) {
     kit.end_connection(&id, EndCause::Recipient, None).await;
     let (job, first) = lease_job(&kit).await.unwrap();
     assert_eq!((job.token.as_slice(), job.data_key.as_slice()), (&b"sealed refresh a"[..], &b"wrapped"[..]));
-    assert!(lease_job(&kit).await.is_none(), "it is leased");
+    assert!(lease_job(&kit).await.is_none(), "a leased job is not leased again");
     kit.advance_clock(Duration::from_secs(20));
     let (again, second) = lease_job(&kit).await.unwrap();
     assert_eq!(again.id, job.id);
-    assert_eq!(finish_job(&kit, &job, first, AttemptOutcome::Accepted).await, None, "the lease ran out");
+    assert_eq!(finish_job(&kit, &job, first, AttemptOutcome::Accepted).await, None, "the lease has expired");
     assert_eq!(finish_job(&kit, &job, second, AttemptOutcome::Accepted).await, Some(JobStep::Done));
     assert_eq!(kit.get_connection(&id).await.provider_revocation, UpstreamRevocation::Accepted);
     assert_eq!(kit.count_jobs("revoke_at_provider", "done").await, 1);
@@ -71,7 +71,7 @@ async fn job_is_retried_and_fails_after_retry_window(mut kit: TestStore) {
     let later = AttemptOutcome::RetryLater { retry_after: Some(Duration::from_hours(1)) };
     let (job, lease_id) = lease_job(&kit).await.unwrap();
     let Some(JobStep::Retry(at)) = finish_job(&kit, &job, lease_id, later).await else {
-        panic!("tried again")
+        panic!("expected another attempt")
     };
     assert!(at >= kit.now.plus(Duration::from_hours(1)));
     assert!(lease_job(&kit).await.is_none());
@@ -122,7 +122,7 @@ async fn failed_job_can_be_retried_or_closed_by_operator(mut kit: TestStore) {
     assert_eq!((&again.id, again.attempt, &again.token), (&job.id, 0, &job.token));
     assert!(
         matches!(finish_job(&kit, &again, lease_id, later).await, Some(JobStep::Retry(_))),
-        "it has seven days more"
+        "the job is retried for another seven days"
     );
     kit.advance_clock(DAY * 7);
     let (again, lease_id) = lease_job(&kit).await.unwrap();
@@ -130,11 +130,11 @@ async fn failed_job_can_be_retried_or_closed_by_operator(mut kit: TestStore) {
 
     assert_eq!(resolve_job(&kit, &job.id, FailedJobAction::Close).await, Some(Ok(())));
     let seen = kit.store.query(&ListConnectionJobs { connection_id: id.clone() }).await.unwrap();
-    assert_eq!((seen[0].state, seen[0].holds_token), (JobState::Done, false), "its token is gone");
+    assert_eq!((seen[0].state, seen[0].holds_token), (JobState::Done, false), "the token is deleted");
     assert_eq!(
         kit.get_connection(&id).await.provider_revocation,
         UpstreamRevocation::Failed,
-        "the bank was not told"
+        "the provider was not notified"
     );
     assert_eq!(
         resolve_job(&kit, &job.id, FailedJobAction::Close).await,

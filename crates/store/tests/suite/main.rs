@@ -1,5 +1,5 @@
-//! Every command and query, on both databases and against a model.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
+//! Every command and query, on both databases and compared with a model.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
 
 mod admin_setup;
 mod authorization_request;

@@ -1,4 +1,4 @@
-//! What partners manage: recipients, their secrets and removal; registrations and their steps.
+//! Partners manage recipients, their secrets and their removal, and registrations with their steps.
 
 use domain::id::{ClientId, ProviderId};
 use domain::model::client::ClientState;
@@ -36,12 +36,15 @@ async fn client_update_writes_one_audit_event_unless_unchanged(kit: TestStore) {
     assert!(kit.update_client("dc-acme", uris("https://new.example.org/")).await);
     assert!(
         kit.update_client("dc-acme", uris("https://new.example.org/")).await,
-        "the same again leaves no trace"
+        "a repeated change writes no event"
     );
     assert!(kit.update_client("dc-acme", ClientUpdate::Secret(hash("other"))).await);
     assert!(kit.update_client("dc-acme", ClientUpdate::Suspended(true)).await);
-    assert!(kit.update_client("dc-acme", ClientUpdate::Suspended(true)).await, "held already");
-    assert!(!kit.update_client("dc-nobody", ClientUpdate::Suspended(true)).await);
+    assert!(
+        kit.update_client("dc-acme", ClientUpdate::Suspended(true)).await,
+        "the client is already suspended"
+    );
+    assert!(!kit.update_client("dc-unknown", ClientUpdate::Suspended(true)).await);
     let stored = kit.store.query(&GetClient { id: parse_client_id("dc-acme") }).await.unwrap().unwrap();
     assert_eq!((stored.credential_generation, stored.secret_hash), (2, hash("other")));
     assert_eq!(
@@ -65,14 +68,17 @@ async fn client_removal_closes_client_before_its_connections_end(kit: TestStore)
         actor: operator_actor(),
     };
     for (id, outcome) in [
-        ("dc-nobody", RemoveClientOutcome::NotFound),
+        ("dc-unknown", RemoveClientOutcome::NotFound),
         ("dc-acme", RemoveClientOutcome::Removed),
         ("dc-acme", RemoveClientOutcome::AlreadyRemoved),
     ] {
         assert_eq!(kit.store.run(remove(id)).await.unwrap(), outcome);
     }
-    assert!(!kit.update_client("dc-acme", ClientUpdate::Suspended(false)).await, "nothing brings it back");
-    assert_eq!(kit.find_end_cause(&active).await, None, "closing does not wait for its connections");
+    assert!(
+        !kit.update_client("dc-acme", ClientUpdate::Suspended(false)).await,
+        "a removed client cannot be reinstated"
+    );
+    assert_eq!(kit.find_end_cause(&active).await, None, "closing does not wait for connections to end");
 
     let removals = kit.store.query(&ListClientRemovals { limit: 10 }).await.unwrap();
     assert_eq!((removals.len(), &removals[0].client_id), (1, &parse_client_id("dc-acme")));
@@ -82,7 +88,7 @@ async fn client_removal_closes_client_before_its_connections_end(kit: TestStore)
     assert_eq!(
         kit.store.query(&ListClientRemovals { limit: 10 }).await.unwrap().len(),
         1,
-        "something lives yet"
+        "an active connection is left"
     );
     let mut live = kit
         .store
@@ -100,12 +106,12 @@ async fn client_removal_closes_client_before_its_connections_end(kit: TestStore)
     assert!(kit.store.query(&ListClientRemovals { limit: 10 }).await.unwrap().is_empty());
     assert_eq!(kit.find_end_cause(&active).await, Some(EndCause::ClientRemoved));
     assert!(matches!(kit.get_connection(&pending).await.state, ConnectionState::Ended(_)));
-    assert_eq!(kit.find_end_cause(&other).await, None, "another's connection lives on");
+    assert_eq!(kit.find_end_cause(&other).await, None, "another's connection remains active");
     let removed = kit.client_audit_actions("dc-acme").await;
     assert_eq!(removed.iter().filter(|word| **word == "client.removed").count(), 1);
 }
 
-/// Two partners; the first has a recipient.
+/// Creates two partners, the first with a recipient.
 async fn register_partners(kit: &TestStore) {
     for id in ["pt-one", "pt-two"] {
         assert!(kit.register_client(id).await);
@@ -183,7 +189,7 @@ async fn registration_requests_are_all_or_nothing(kit: TestStore) {
     let list_registrations = |id: &str| ListRecipientRegistrations { client_id: parse_client_id(id) };
     assert!(
         kit.store.query(&list_registrations("dc-mine")).await.unwrap().is_empty(),
-        "nothing is half done"
+        "the request is all-or-nothing"
     );
 
     let both = build_registration_requests(&kit, "pt-one", &["dc-mine", "dc-second"], &[1000, 2000]);
@@ -246,7 +252,11 @@ async fn registration_steps_follow_allowed_transitions(kit: TestStore) {
     );
     let refused =
         kit.store.run(build_registration_step(&kit, Activate, Some(sealed_client.clone()))).await.unwrap();
-    assert_eq!(refused, Err(StepRejected::UpstreamClientNotAccepted), "the provider knows the hub alone");
+    assert_eq!(
+        refused,
+        Err(StepRejected::UpstreamClientNotAccepted),
+        "the provider knows only the hub's client"
+    );
 
     let mut settings = build_provider(1000);
     settings.settings.upstream_client = domain::model::provider::UpstreamClientMode::PerRegistration;
@@ -280,7 +290,7 @@ async fn registration_steps_follow_allowed_transitions(kit: TestStore) {
     assert_eq!(
         kit.store.query(&get_upstream_client).await.unwrap(),
         Some(sealed_client),
-        "what tells the provider of ends is kept"
+        "credentials for revocations are kept"
     );
     assert_eq!(
         expect_state(kit.store.run(build_registration_step(&kit, Reinstate, None)).await.unwrap()),

@@ -1,4 +1,4 @@
-//! A state machine: random histories on a store and on a model that is simple enough to be seen right.
+//! Random histories of commands on a store and on a model that is obviously correct.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ enum HistoryStep {
     Sweep { nth: usize },
 }
 
-/// What a connection is, as far as the model knows.
+/// The state of a connection in the model.
 #[derive(Clone, Debug, PartialEq)]
 struct ExpectedConnection {
     customer: u8,
@@ -56,7 +56,7 @@ impl Model {
             return;
         }
         if code.redeemed || code.end_cause.is_some() {
-            // A rightful second use; of an ended connection it changes nothing.
+            // A legitimate replay; for an ended connection it changes nothing.
             if code.end_cause.is_none() {
                 self.end(name, EndCause::CodeReplayed);
             }
@@ -135,7 +135,7 @@ async fn compare_with_model(kit: &TestStore, model: &Model) {
         assert_eq!(
             token.is_some(),
             expected.is_active(),
-            "a refresh token lives as long as its connection: {name}"
+            "a refresh token must exist exactly as long as its connection is active: {name}"
         );
         *active.entry(expected.customer).or_insert(0) +=
             i32::from(connection.state == ConnectionState::Active);

@@ -1,4 +1,4 @@
-//! Operators: how the first comes, and how others come and go.
+//! Operators: the bootstrap token, adding and removing.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -75,7 +75,7 @@ async fn bootstrap_token_adds_first_admin_once(mut kit: TestStore) {
         AddOperatorOutcome::NotAuthorized,
         "once"
     );
-    assert!(!kit.issue_bootstrap_token("second").await, "there is an admin");
+    assert!(!kit.issue_bootstrap_token("second").await, "an admin exists");
     kit.advance_clock(DAY);
     assert!(kit.issue_bootstrap_token("second").await, "the only admin has expired");
 }
@@ -97,7 +97,11 @@ async fn removed_or_expired_admin_cannot_add_operators(mut kit: TestStore) {
     let add_late_operator = async |kit: &TestStore, who: &OperatorId| {
         kit.add_operator(build_operator_token(kit, "late", Role::Admin), by(who)).await
     };
-    assert_eq!(add_late_operator(&kit, &eve.id).await, AddOperatorOutcome::NotAuthorized, "no admin");
+    assert_eq!(
+        add_late_operator(&kit, &eve.id).await,
+        AddOperatorOutcome::NotAuthorized,
+        "the caller is no admin"
+    );
     assert_eq!(
         add_late_operator(&kit, &OperatorId::parse("opr_nobody").unwrap()).await,
         AddOperatorOutcome::NotAuthorized
@@ -142,7 +146,11 @@ async fn operator_name_is_reusable_after_removal_or_expiry(mut kit: TestStore) {
         AddOperatorOutcome::AlreadyExists
     );
     let duplicate = OperatorToken { name: "other".into(), hash: hash("other"), ..ann.clone() };
-    assert_eq!(kit.add_operator(duplicate, by()).await, AddOperatorOutcome::AlreadyExists, "the same id");
+    assert_eq!(
+        kit.add_operator(duplicate, by()).await,
+        AddOperatorOutcome::AlreadyExists,
+        "the id already exists"
+    );
     let remove = || RemoveOperator { moment: kit.next_moment(), id: ann.id.clone(), actor: operator_actor() };
     assert!(kit.store.run(remove()).await.unwrap() && kit.store.run(remove()).await.unwrap());
     assert_eq!(kit.operator_audit_actions(&ann.id).await, ["operator.added", "operator.removed"], "once");

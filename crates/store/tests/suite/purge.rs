@@ -1,4 +1,4 @@
-//! What is of no more use goes, and nothing else.
+//! The purge deletes rows that are no longer needed, and nothing else.
 
 use std::time::Duration;
 
@@ -49,15 +49,15 @@ async fn purge_removes_ended_requests_and_codes_after_an_hour(mut kit: TestStore
     kit.advance_clock(minutes_less_one_ms(20));
     assert_eq!(purge(&kit, 10).await, 0);
     kit.advance_clock(ONE_MS);
-    assert_eq!(purge(&kit, 10).await, 2, "what was connected and what was never begun");
+    assert_eq!(purge(&kit, 10).await, 2, "a connected request and one that was never started");
     assert!(!request_exists(&kit, "a").await && !request_exists(&kit, "b").await);
     kit.advance_clock(minutes_less_one_ms(41));
-    assert_eq!(purge(&kit, 10).await, 0, "the code has ended less than an hour ago");
+    assert_eq!(purge(&kit, 10).await, 0, "the code expired less than an hour ago");
     kit.advance_clock(ONE_MS);
-    assert_eq!(purge(&kit, 10).await, 1, "the code");
+    assert_eq!(purge(&kit, 10).await, 1, "the code is deleted");
     kit.advance_clock(DAY * 400);
     assert_eq!(purge(&kit, 10).await, 0);
-    assert!(request_exists(&kit, "c").await, "a provider's code is in hand: it must be recovered first");
+    assert!(request_exists(&kit, "c").await, "a stored provider code must be recovered first");
 }
 
 async fn purge_batch_is_limited_and_next_batch_continues(mut kit: TestStore) {
@@ -79,7 +79,7 @@ async fn concurrent_purges_remove_each_row_once(mut kit: TestStore) {
     while let more @ 1.. = purge(&kit, 10).await {
         removed += more;
     }
-    assert_eq!(removed, 30, "each row once");
+    assert_eq!(removed, 30, "each row is deleted once");
 }
 
 async fn purge_removes_refresh_stats_after_an_hour(mut kit: TestStore) {
@@ -100,17 +100,17 @@ async fn purge_keeps_everything_of_live_connections(mut kit: TestStore) {
     let active = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     let waiting = kit.create_pending_connection("b", "dc-acme", Some("bob")).await;
     kit.advance_clock(DAY * 40);
-    assert_eq!(purge(&kit, 500).await, 4, "two codes and two requests, and nothing else");
+    assert_eq!(purge(&kit, 500).await, 4, "two codes and two requests");
     assert_eq!(kit.get_connection(&active).await.state, ConnectionState::Active);
     let access = kit.store.query(&GetAccessState { connection_id: active.clone() }).await.unwrap();
-    assert!(access.unwrap().accounts.is_some(), "its terms");
+    assert!(access.unwrap().accounts.is_some(), "the terms are kept");
     assert!(
         kit.store.query(&GetUpstreamCredential { connection_id: active.clone() }).await.unwrap().is_some()
     );
     assert!(kit.store.query(&FindRefreshToken { hashes: hashes("refresh-a") }).await.unwrap().is_some());
     assert!(
         matches!(kit.get_connection(&waiting).await.state, ConnectionState::Pending { .. }),
-        "the sweep ends it"
+        "the sweep ends the connection"
     );
     let due = ListDueConnections { now: kit.now, idle_timeout: DAY * 90, limit: 10 };
     assert_eq!(kit.store.query(&due).await.unwrap(), [waiting]);
@@ -142,6 +142,6 @@ async fn purge_removes_done_jobs_after_30_days_and_keeps_failed(mut kit: TestSto
     assert_eq!(
         kit.get_connection(&id).await.provider_revocation,
         UpstreamRevocation::Accepted,
-        "what came of it is remembered"
+        "the outcome is kept"
     );
 }

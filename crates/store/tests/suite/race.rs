@@ -1,4 +1,4 @@
-//! Commands on one connection at once: whoever comes first, its rows agree in the end.
+//! Concurrent commands on one connection: the rows are consistent in every order.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn concurrent_lease_requests_grant_one_lease(kit: TestStore) {
         let results = join_all(attempts).await;
         let acquired =
             results.iter().filter(|leased| matches!(leased, Ok(LeaseOutcome::Acquired(_)))).count();
-        assert_eq!(acquired, 1, "round {round}: {acquired} may refresh at once");
+        assert_eq!(acquired, 1, "round {round}: {acquired} refreshes run concurrently");
     }
 }
 
@@ -62,7 +62,7 @@ async fn concurrent_refresh_and_end_revoke_every_token(kit: TestStore) {
         let newest = format!("refresh of {name}");
         assert!(
             revoked_tokens.contains(&newest),
-            "round {round}: {stored_outcome:?}, and the newest token is nobody's: {revoked_tokens:?}"
+            "round {round}: {stored_outcome:?}, and the newest token is not revoked: {revoked_tokens:?}"
         );
         match stored_outcome {
             StoreCredentialOutcome::Stored => stored += 1,
@@ -86,7 +86,7 @@ async fn concurrent_exchange_and_end_leave_no_refresh_token(kit: TestStore) {
             join(kit.redeem_code(&name, "dc-acme"), kit.end_connection(&id, EndCause::Operator, None)).await;
         assert_eq!(ended, EndOutcome::Ended);
         let query = FindRefreshToken { hashes: hashes(&format!("refresh-{name}")) };
-        assert!(kit.store.query(&query).await.unwrap().is_none(), "round {round}: a token lives on");
+        assert!(kit.store.query(&query).await.unwrap().is_none(), "round {round}: a token remains active");
         let mut words = vec!["connection.opened", "connection.ended"];
         if matches!(redeemed, RedeemOutcome::Activated(_)) {
             words.insert(1, "connection.activated");
@@ -123,8 +123,8 @@ async fn concurrent_job_leases_give_job_to_one_worker(kit: TestStore) {
     }
 }
 
-/// On PostgreSQL a transaction sees what was committed as each of its statements began: a recipient that is being
-/// removed must be waited for, or a connection would come to be behind the end of all.
+/// On PostgreSQL each statement of a transaction sees what was committed when it began. Opening a connection must wait for
+/// the removal of its recipient; otherwise the connection would be opened after all others have ended.
 #[tokio::test]
 async fn open_connection_waits_for_client_removal_on_postgres() {
     let kit = TestStore::open_postgres().await;

@@ -1,4 +1,4 @@
-//! Exchanges that broke off, and grants that no connection came of.
+//! Interrupted exchanges, and grants without a connection.
 
 use std::time::Duration;
 
@@ -36,11 +36,17 @@ async fn interrupted_exchange_is_recovered_by_one_job(mut kit: TestStore) {
     let id = kit.create_exchanging_request("a", "dc-acme").await;
     kit.advance_clock(EXCHANGE_TIMEOUT.saturating_sub(Duration::from_millis(1)));
     assert_eq!(list_due_recoveries(&kit).await, []);
-    assert!(!kit.store.run(build_recover_exchange(&kit, &id)).await.unwrap(), "it may still be under way");
+    assert!(
+        !kit.store.run(build_recover_exchange(&kit, &id)).await.unwrap(),
+        "the exchange may still be running"
+    );
     kit.advance_clock(Duration::from_millis(1));
     assert_eq!(list_due_recoveries(&kit).await, std::slice::from_ref(&id));
     assert!(kit.store.run(build_recover_exchange(&kit, &id)).await.unwrap());
-    assert!(!kit.store.run(build_recover_exchange(&kit, &id)).await.unwrap(), "another node was first");
+    assert!(
+        !kit.store.run(build_recover_exchange(&kit, &id)).await.unwrap(),
+        "another node has recovered it"
+    );
     assert_eq!(list_due_recoveries(&kit).await, []);
     let request = kit.store.query(&GetAuthorizationRequest { id }).await.unwrap().unwrap();
     assert_eq!((request.status.as_str(), request.verifier), ("failed", None));
@@ -51,10 +57,10 @@ async fn interrupted_exchange_is_recovered_by_one_job(mut kit: TestStore) {
     );
     assert_eq!((job.token.as_slice(), job.data_key.as_slice()), (&b"sealed code"[..], &b"wrapped"[..]));
     assert_eq!(job.verifier.as_deref(), Some(&b"sealed verifier"[..]));
-    assert!(lease_job(&kit).await.is_none(), "one job");
+    assert!(lease_job(&kit).await.is_none(), "only one job is queued");
     assert!(
         kit.store.run(kit.build_open_connection("a", Some("alice"))).await.is_err(),
-        "nothing comes of it any more"
+        "a recovered request opens no connection"
     );
 }
 
@@ -98,7 +104,7 @@ async fn orphaned_grant_outcome_is_in_provider_audit_log(mut kit: TestStore) {
         let (job, lease_id) = lease_job(&kit).await.unwrap();
         if attempt == later {
             finish_job(&kit, &job, lease_id, later).await;
-            assert_eq!(kit.provider_audit_events().await.len(), before + n, "it is tried again");
+            assert_eq!(kit.provider_audit_events().await.len(), before + n, "the job is retried");
             kit.advance_clock(DAY * 7);
             let (job, lease_id) = lease_job(&kit).await.unwrap();
             finish_job(&kit, &job, lease_id, later).await;
@@ -143,7 +149,7 @@ async fn unrevoked_recovered_token_gets_its_own_job(mut kit: TestStore) {
         Some(build_unrevoked_token("sealed refresh")),
     )
     .await;
-    assert_eq!(kit.provider_audit_events().await.len(), before, "that is still open");
+    assert_eq!(kit.provider_audit_events().await.len(), before, "the outcome is still open");
     let (next, lease_id) = lease_job(&kit).await.unwrap();
     assert_eq!((next.kind, &next.connection_id), (JobKind::RevokeOrphanedGrant, &job.connection_id));
     assert_eq!(

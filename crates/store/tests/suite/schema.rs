@@ -1,4 +1,4 @@
-//! Both schemas are one; every hot statement uses an index.
+//! The schemas of both databases are equal; every statement on a hot path uses an index.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ async fn hot_statements_use_an_index(kit: TestStore) {
     }
 }
 
-/// With a full outbox, an end would otherwise read every job that waits.
+/// Otherwise an end would read every pending job.
 #[tokio::test]
 async fn hot_statements_do_not_use_the_job_state_index() {
     let kit = TestStore::open_sqlite().await;
@@ -32,7 +32,7 @@ async fn hot_statements_do_not_use_the_job_state_index() {
     }
 }
 
-/// What a client's deletion waits for is found among the recipient's own.
+/// The jobs and requests that delay a client's deletion are found by the recipient.
 #[tokio::test]
 async fn deletion_check_uses_indexes_of_the_recipient() {
     let kit = TestStore::open_sqlite().await;
@@ -47,7 +47,7 @@ async fn deletion_check_uses_indexes_of_the_recipient() {
     }
 }
 
-/// Table and column: its type in SQLite's words, and whether it may be null.
+/// Type (in SQLite's terms) and nullability by table and column.
 type Columns = BTreeMap<(String, String), (String, bool)>;
 
 #[tokio::test]

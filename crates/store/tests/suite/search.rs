@@ -1,4 +1,4 @@
-//! What operators look for: every filter finds what it says, and pages leave nothing out.
+//! Searches of operators: each filter returns the matching rows, and paging skips nothing.
 
 use domain::id::{ConnectionId, ProviderId};
 use domain::model::connection::{ConnectionStatus, EndCause};

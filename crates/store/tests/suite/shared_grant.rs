@@ -1,4 +1,4 @@
-//! A provider where a customer has one grant, whole: only the end of the last connection tells it.
+//! A provider with one grant for each customer: only the end of the last connection revokes it.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ async fn end_with_grant_not_shared_queues_revocation(kit: TestStore) {
     assert_eq!(
         (get_provider_revocation(&kit, &unshared).await, count_pending_revocations(&kit).await),
         (UpstreamRevocation::Pending, 1),
-        "one each"
+        "each customer has one grant"
     );
     kit.share_grants().await;
     kit.create_active_connection("c", "dc-acme", Some("bob")).await;
@@ -118,7 +118,7 @@ async fn shared_grant_survives_expiry_of_unredeemed_login(mut kit: TestStore) {
     assert_eq!(
         get_provider_revocation(&kit, &live).await,
         UpstreamRevocation::NotNeeded,
-        "a pending one counts"
+        "a pending connection counts"
     );
     kit.end_connection(&again, EndCause::Recipient, None).await;
     assert_eq!(

@@ -1,4 +1,4 @@
-//! A store with a recipient and a provider in it, and the steps of a connection's life.
+//! A test store with a recipient and a provider, and helpers for the steps of a connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,16 +67,16 @@ impl TestStore {
         Self::create(create_database().await, None).await
     }
 
-    /// In a place where nothing is yet.
+    /// Opens a new store.
     pub(crate) async fn create(location: Location, folder: Option<tempfile::TempDir>) -> Self {
         assert!(!Store::migrate(&location).await.unwrap().is_empty());
-        assert!(Store::migrate(&location).await.unwrap().is_empty(), "a second run does nothing");
+        assert!(Store::migrate(&location).await.unwrap().is_empty(), "a second migration changes nothing");
         let kit = Self::reopen(location, folder).await;
         kit.seed_clients().await;
         kit
     }
 
-    /// In a place that another kit has been in.
+    /// Opens a store that another test store has created.
     pub(crate) async fn reopen(location: Location, folder: Option<tempfile::TempDir>) -> Self {
         let settings = StoreSettings {
             location: location.clone(),
@@ -125,13 +125,13 @@ impl TestStore {
             .unwrap()
     }
 
-    /// A recipient of a partner, registered with nobody.
+    /// Creates a recipient of a partner, without registrations.
     pub(crate) async fn register_under_partner(&self, id: &str, partner: &str) {
         assert!(self.register_client(id).await);
         self.execute_sql(&format!("UPDATE clients SET owner_id = '{partner}' WHERE id = '{id}'")).await;
     }
 
-    /// An operator changes a client.
+    /// Changes a client as an operator.
     pub(crate) async fn update_client(&self, id: &str, change: ClientUpdate) -> bool {
         let selector = ClientSelector { client_id: parse_client_id(id), kind: None, partner: None };
         self.store
@@ -145,7 +145,7 @@ impl TestStore {
             .unwrap()
     }
 
-    /// The words of a client's chain, which must verify to the end that its row knows.
+    /// Returns the audit actions of a client, and verifies the chain up to the head in its row.
     pub(crate) async fn client_audit_actions(&self, id: &str) -> Vec<&'static str> {
         let stored = self.store.query(&GetClient { id: parse_client_id(id) }).await.unwrap().unwrap();
         let events = self.load_verified_audit_chain(SubjectKind::Client, &stored.id, &stored.audit).await;
@@ -164,7 +164,7 @@ impl TestStore {
         self.store.run(put).await.unwrap().unwrap();
     }
 
-    /// A moment of its own for each command.
+    /// Creates a new moment; each command needs its own.
     pub(crate) fn next_moment(&self) -> Moment {
         let mut seed = [0; 16];
         seed[..8].copy_from_slice(&self.counter.fetch_add(1, Ordering::Relaxed).to_be_bytes());
@@ -248,7 +248,7 @@ impl TestStore {
         }
     }
 
-    /// A request whose provider has answered with a code.
+    /// Creates a request whose provider has returned a code.
     pub(crate) async fn create_exchanging_request(
         &self,
         name: &str,
@@ -262,7 +262,7 @@ impl TestStore {
         id
     }
 
-    /// A connection that waits for its exchange; its code is `code-{name}`.
+    /// Creates a pending connection with the code `code-{name}`.
     pub(crate) async fn create_pending_connection(
         &self,
         name: &str,
@@ -292,7 +292,7 @@ impl TestStore {
         self.store.run(self.build_redeem_code(name, client_id)).await.unwrap().0
     }
 
-    /// An active connection; its refresh token is `refresh-{name}`.
+    /// Creates an active connection with the refresh token `refresh-{name}`.
     pub(crate) async fn create_active_connection(
         &self,
         name: &str,
@@ -317,7 +317,7 @@ impl TestStore {
     }
 
     pub(crate) async fn get_connection(&self, id: &ConnectionId) -> Connection {
-        self.store.query(&GetConnection { id: id.clone() }).await.unwrap().expect("the connection is there")
+        self.store.query(&GetConnection { id: id.clone() }).await.unwrap().expect("the connection exists")
     }
 
     pub(crate) async fn find_end_cause(&self, id: &ConnectionId) -> Option<EndCause> {
@@ -327,12 +327,12 @@ impl TestStore {
         }
     }
 
-    /// Pending jobs of a kind.
+    /// Counts jobs of a kind and state.
     pub(crate) async fn count_jobs(&self, kind: &'static str, state: &'static str) -> i64 {
         self.store.query(&CountJobs).await.unwrap().get(&(kind, state)).copied().unwrap_or(0)
     }
 
-    /// The words of a connection's chain, which must verify to the end that its row knows.
+    /// Returns the audit actions of a connection, and verifies the chain up to the head in its row.
     pub(crate) async fn connection_audit_actions(&self, id: &ConnectionId) -> Vec<&'static str> {
         let events = self
             .load_verified_audit_chain(SubjectKind::Connection, id, &self.get_connection(id).await.audit)
@@ -340,7 +340,7 @@ impl TestStore {
         events.iter().map(|e| e.entry.action.as_str()).collect()
     }
 
-    /// Runs a statement behind the store's back, for what would take thousands of commands.
+    /// Runs SQL directly, for changes that would take thousands of commands.
     pub(crate) async fn execute_sql(&self, sql: &str) {
         match &self.location {
             Location::Sqlite(path) => rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap(),
@@ -348,14 +348,14 @@ impl TestStore {
         }
     }
 
-    /// Holds or releases the provider, as an operator.
+    /// Pauses or releases the provider as an operator.
     pub(crate) async fn set_provider_state(&self, state: ProviderState) {
         let (moment, provider_id) = (self.next_moment(), ProviderId::new(1000));
         let set = SetProviderState { moment, provider_id, state, actor: operator_actor() };
         assert!(self.store.run(set).await.unwrap());
     }
 
-    /// From now on a customer has one grant at the provider, whole.
+    /// Sets the provider to one grant for each customer.
     pub(crate) async fn share_grants(&self) {
         let mut provider = build_provider(1000);
         provider.settings.grant_scope = GrantScope::PerClientCustomer;
@@ -366,12 +366,12 @@ impl TestStore {
             .unwrap();
     }
 
-    /// The provider as stored.
+    /// Loads the provider.
     pub(crate) async fn get_provider(&self) -> Provider {
         self.store.query(&GetProvider { id: ProviderId::new(1000) }).await.unwrap().unwrap()
     }
 
-    /// Words and particulars of the provider's chain, which must verify to the end that its row knows.
+    /// Returns the audit actions and details of the provider, and verifies the chain up to the head in its row.
     pub(crate) async fn provider_audit_events(&self) -> Vec<(&'static str, serde_json::Value)> {
         let provider = self.get_provider().await;
         let events =
@@ -392,7 +392,7 @@ impl TestStore {
             assert!(audit_key().verifies(&head, event), "event {} of {}", event.seq, id.to_string());
             head = AuditHead { seq: event.seq, mac: event.mac.clone() };
         }
-        assert_eq!(*end, head, "the row knows the end of its chain");
+        assert_eq!(*end, head, "the row contains the head of its chain");
         events
     }
 }
@@ -409,12 +409,12 @@ pub(crate) fn build_provider(id: i64) -> Provider {
     Provider { id: ProviderId::new(id), state, source, settings, audit: AuditHead::default() }
 }
 
-/// A database of its own, on the cluster that is fast.
+/// Creates a database on the fast cluster (without fsync).
 pub(crate) async fn create_database() -> Location {
     create_database_on("BOWLINE_TEST_POSTGRES").await
 }
 
-/// A database of its own, on the cluster that keeps what it acknowledged.
+/// Creates a database on the durable cluster (with fsync).
 pub(crate) async fn create_durable_database() -> Location {
     create_database_on("BOWLINE_TEST_POSTGRES_DURABLE").await
 }

@@ -1,4 +1,4 @@
-//! Clients of recipients' own at providers that register them by themselves.
+//! Upstream clients: one for each registration, created by the provider (RFC 7591).
 
 use domain::id::{ClientId, ProviderId};
 use domain::model::connection::EndCause;
@@ -31,7 +31,7 @@ on_both!(
 
 const ALL_JOBS: ListJobs = ListJobs { state: None, kind: None, provider_id: None, after: None, limit: 10 };
 
-/// The provider registers a client for each registration.
+/// Configures the provider to register a client for each registration.
 async fn enable_dynamic_registration(kit: &TestStore) {
     let mut provider = build_provider(1000);
     provider.settings.upstream_client = UpstreamClientMode::PerRegistration;
@@ -93,18 +93,22 @@ async fn approval_queues_registration_job_at_dynamic_provider(kit: TestStore) {
     take_step(&kit, RegistrationStep::Reject, None).await.unwrap();
     enable_dynamic_registration(&kit).await;
     request_registration(&kit).await;
-    assert_eq!(kit.count_jobs("register_upstream_client", "pending").await, 0, "nobody has approved");
+    assert_eq!(
+        kit.count_jobs("register_upstream_client", "pending").await,
+        0,
+        "the registration is not approved yet"
+    );
     take_step(&kit, RegistrationStep::Approve, None).await.unwrap();
     let (job, lease_id) = lease_job(&kit).await.unwrap();
     assert_eq!((job.kind, job.connection_id.as_ref()), (JobKind::RegisterUpstreamClient, None));
     assert_eq!(job.client_id, Some(parse_client_id("dc-new")));
-    assert!(job.data_key.is_empty() && job.token.is_empty(), "nothing is in hand");
+    assert!(job.data_key.is_empty() && job.token.is_empty(), "the job has no token yet");
     assert_eq!(finish_job(&kit, &job, lease_id, AttemptOutcome::Accepted).await, Some(JobStep::Done));
     assert!(take_step(&kit, RegistrationStep::Approve, None).await.is_err());
     assert_eq!(
         kit.count_jobs("register_upstream_client", "pending").await,
         0,
-        "a step that is not taken queues nothing"
+        "a rejected step queues no job"
     );
 }
 
@@ -155,12 +159,12 @@ async fn upstream_clients_are_deleted_once_after_last_connection_ends(kit: TestS
     finish_job(&kit, &job, lease_id, AttemptOutcome::Accepted).await;
     let connection = kit.create_active_connection("a", "dc-new", Some("alice")).await;
     remove_client(&kit, "dc-new").await;
-    assert_eq!(kit.count_jobs("delete_upstream_client", "pending").await, 0, "a connection lives");
+    assert_eq!(kit.count_jobs("delete_upstream_client", "pending").await, 0, "a connection is active");
     let has_pending =
         || HasPendingRevocations { client_id: parse_client_id("dc-new"), provider_id: ProviderId::new(1000) };
     assert!(!kit.store.query(&has_pending()).await.unwrap());
     kit.end_connection(&connection, EndCause::ClientRemoved, None).await;
-    assert!(kit.store.query(&has_pending()).await.unwrap(), "the end is told as this client");
+    assert!(kit.store.query(&has_pending()).await.unwrap(), "the revocation uses this client");
     for _ in 0..2 {
         finish_removal(&kit, parse_client_id("dc-new")).await;
         assert_eq!(kit.count_jobs("delete_upstream_client", "pending").await, 1);
@@ -175,10 +179,14 @@ async fn upstream_clients_are_deleted_once_after_last_connection_ends(kit: TestS
         (JobKind::DeleteUpstreamClient, vec![1], vec![3])
     );
     remove_client(&kit, "dc-other").await;
-    assert_eq!(kit.count_jobs("delete_upstream_client", "pending").await, 1, "another has none");
+    assert_eq!(
+        kit.count_jobs("delete_upstream_client", "pending").await,
+        1,
+        "the other recipient has no upstream client"
+    );
 }
 
-/// A recipient that was removed, whose client at the provider is to be deleted.
+/// Creates a removed recipient whose upstream client must be deleted.
 async fn activate_upstream_client(kit: &TestStore) -> HasPendingRevocations {
     enable_dynamic_registration(kit).await;
     register_and_approve(kit).await.unwrap();
@@ -193,16 +201,19 @@ async fn pending_exchange_blocks_upstream_client_deletion(mut kit: TestStore) {
     kit.create_exchanging_request("other", "dc-acme").await;
     let id = kit.create_exchanging_request("a", "dc-new").await;
     remove_client(&kit, "dc-new").await;
-    assert_eq!(kit.count_jobs("delete_upstream_client", "pending").await, 1, "no connection lives");
-    assert!(kit.store.query(&has_pending).await.unwrap(), "the bank may give a grant");
+    assert_eq!(kit.count_jobs("delete_upstream_client", "pending").await, 1, "no connection is active");
+    assert!(kit.store.query(&has_pending).await.unwrap(), "the provider may create a grant");
     let at_other_provider =
         HasPendingRevocations { provider_id: ProviderId::new(2000), ..has_pending.clone() };
     assert!(!kit.store.query(&at_other_provider).await.unwrap());
     kit.advance_clock(EXCHANGE_TIMEOUT);
-    assert!(kit.store.query(&has_pending).await.unwrap(), "it broke off, and is not recovered yet");
+    assert!(
+        kit.store.query(&has_pending).await.unwrap(),
+        "the exchange was interrupted and is not recovered yet"
+    );
     let recover = RecoverExchange { moment: kit.next_moment(), request_id: id };
     assert!(kit.store.run(recover).await.unwrap());
-    assert!(kit.store.query(&has_pending).await.unwrap(), "a job tries the code again");
+    assert!(kit.store.query(&has_pending).await.unwrap(), "a job exchanges the code again");
     let found = kit
         .store
         .query(&ListJobs { kind: Some(JobKind::RecoverAuthorizationCode), ..ALL_JOBS })
@@ -227,7 +238,10 @@ async fn failed_revocation_blocks_upstream_client_deletion(mut kit: TestStore) {
         kit.advance_clock(DAY * 7);
         let (revocation, lease_id) = lease_job(&kit).await.unwrap();
         assert_eq!(finish_job(&kit, &revocation, lease_id, later).await, Some(JobStep::Failed));
-        assert!(kit.store.query(&has_pending).await.unwrap(), "the grant may live, and the token is there");
+        assert!(
+            kit.store.query(&has_pending).await.unwrap(),
+            "the grant may be active, and the job has its token"
+        );
         let (moment, job_id, actor) = (kit.next_moment(), revocation.id.clone(), operator_actor());
         kit.store
             .run(ResolveFailedJob { moment, job_id, action: settlement, actor })
@@ -243,7 +257,7 @@ async fn failed_revocation_blocks_upstream_client_deletion(mut kit: TestStore) {
     assert_eq!(finish_job(&kit, &revocation, lease_id, AttemptOutcome::Refused).await, Some(JobStep::Failed));
     assert!(
         !kit.store.query(&has_pending).await.unwrap(),
-        "it said no: there is no token to tell it again with"
+        "the provider refused, and no token is left for another attempt"
     );
 }
 
@@ -260,7 +274,10 @@ async fn waiting_deletion_job_does_not_expire(mut kit: TestStore) {
     let (delete, lease_id) = lease_job(&kit).await.unwrap();
     assert_eq!((delete.kind, delete.token.as_slice()), (JobKind::DeleteUpstreamClient, &[3][..]));
     let step = finish_job(&kit, &delete, lease_id, AttemptOutcome::RetryLater { retry_after: None }).await;
-    assert!(matches!(step, Some(JobStep::Retry(_))), "its seven days begin when it need not wait: {step:?}");
+    assert!(
+        matches!(step, Some(JobStep::Retry(_))),
+        "the retry window begins when the job no longer has to wait: {step:?}"
+    );
 }
 
 async fn unknown_job_kind_is_not_leased(kit: TestStore) {
@@ -272,7 +289,7 @@ async fn unknown_job_kind_is_not_leased(kit: TestStore) {
     let unknown = format!("UPDATE jobs SET kind = 'fly', due_at = 0 WHERE connection_id = '{id}'");
     kit.execute_sql(&unknown).await;
     let (job, lease_id) = lease_job(&kit).await.unwrap();
-    assert_eq!(job.connection_id, Some(other), "it holds nobody up");
+    assert_eq!(job.connection_id, Some(other), "an unknown kind delays no other job");
     finish_job(&kit, &job, lease_id, AttemptOutcome::Accepted).await;
     assert!(lease_job(&kit).await.is_none());
     assert_eq!(kit.store.query(&ALL_JOBS).await.unwrap().len(), 1);
@@ -300,5 +317,5 @@ async fn failed_registration_job_can_be_retried_and_closed(kit: TestStore) {
     let words: Vec<_> = record.iter().map(|(word, _)| *word).collect();
     assert_eq!(words[words.len() - 2..], ["job.retried", "job.closed"]);
     let expected = json!({"job": job.id.as_str(), "kind": "register_upstream_client", "client": "dc-new", "provider": 1000});
-    assert_eq!(record.last().unwrap().1, expected, "whose it is, at whom");
+    assert_eq!(record.last().unwrap().1, expected, "the event names the client and the provider");
 }

@@ -1,4 +1,4 @@
-//! The cost of an end does not depend on what else there is (promise 3).
+//! The cost of an end does not depend on the size of the store (promise 3).
 
 use std::path::Path;
 use std::time::Duration;
@@ -52,14 +52,14 @@ async fn filled_connections_are_active_and_can_end(kit: TestStore) {
     }
 }
 
-/// Bytes in SQLite's log since it was last emptied.
+/// Returns the size of SQLite's log in bytes.
 fn wal_size_bytes(file: &Path) -> u64 {
     std::fs::metadata(file.with_extension("db-wal")).map_or(0, |log| log.len())
 }
 
-/// What an end writes, once the log has been emptied.
+/// Returns the number of bytes that an end writes to an empty log.
 async fn measure_end_bytes(kit: &TestStore, id: &ConnectionId) -> u64 {
-    let Location::Sqlite(file) = kit.location.clone() else { panic!("SQLite alone has a log of its own") };
+    let Location::Sqlite(file) = kit.location.clone() else { panic!("only SQLite has a log file") };
     while wal_size_bytes(&file) > 0 {
         tokio::task::yield_now().await;
     }
@@ -67,7 +67,7 @@ async fn measure_end_bytes(kit: &TestStore, id: &ConnectionId) -> u64 {
     wal_size_bytes(&file)
 }
 
-/// A page with its header in the log.
+/// The size of a page and its header in the log, in bytes.
 const WAL_PAGE_BYTES: u64 = 4096 + 24;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,7 +78,7 @@ async fn end_writes_same_amount_in_small_and_large_store() {
     kit.fill_connections(50..20_000).await;
     let large = measure_end_bytes(&kit, &filled_connection_id(10_000)).await;
     assert!(small > 5 * WAL_PAGE_BYTES, "{small} bytes are no end");
-    // Each of the trees may have its leaf and its root apart, and a leaf may have to be split.
+    // Each B-tree may have its leaf and root on separate pages, and a leaf may have to be split.
     assert!(large <= small + 6 * WAL_PAGE_BYTES, "{small} bytes among 50 connections, {large} among 20,000");
 }
 

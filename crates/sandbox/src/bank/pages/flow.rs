@@ -1,4 +1,4 @@
-//! From the authorization request to the bank's answer: what is asked for, sign-in, accounts.
+//! The authorization flow: authorization request, requested data, sign-in, choice of accounts, redirect back.
 
 use askama::Template;
 use axum::Router;
@@ -8,13 +8,14 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 
-use super::super::Bank;
-use super::super::book::{AccountChoice, Person};
+use super::super::ledger::{AccountChoice, BankCustomer};
 use super::super::login_sessions::{AuthorizeParams, SessionEndReason, SignInSession};
 use super::super::scope::{self, ScopeLabel};
+use super::super::state::Bank;
 use super::form::{FormFields, FormSession, VerifiedForm, request_language};
-use super::{Shell, internal_error, redirect_to, render_page};
-use crate::text::SandboxLanguage;
+use super::page::{BankPageFrame, internal_error, redirect_to, render_page};
+use crate::language::SandboxLanguage;
+use crate::random::{generate_secret, hash};
 
 pub(super) fn routes() -> Router<Bank> {
     Router::new()
@@ -27,52 +28,54 @@ pub(super) fn routes() -> Router<Bank> {
 #[derive(Template)]
 #[template(path = "bank/request.html")]
 struct RequestPage<'a> {
-    shell: Shell,
+    frame: BankPageFrame,
     csrf_token: &'a str,
-    words: Vec<&'static ScopeLabel>,
+    scopes: Vec<&'static ScopeLabel>,
 }
 
 #[derive(Template)]
 #[template(path = "bank/sign_in.html")]
 struct SignInPage<'a> {
-    shell: Shell,
-    /// Where the form goes.
+    frame: BankPageFrame,
+    /// The path that the form is sent to.
     action: &'static str,
-    lead: &'static str,
+    /// The key of the text above the form.
+    lead_key: &'static str,
     csrf_token: &'a str,
     username: &'a str,
-    wrong: bool,
+    has_failed: bool,
 }
 
 #[derive(Template)]
 #[template(path = "bank/accounts.html")]
 struct ChooseAccountsPage<'a> {
-    shell: Shell,
+    frame: BankPageFrame,
     csrf_token: &'a str,
     first_name: &'a str,
     choices: Vec<AccountChoice>,
-    words: Vec<&'static ScopeLabel>,
+    scopes: Vec<&'static ScopeLabel>,
     none_chosen: bool,
 }
 
-/// The visit of this browser, by its cookie; without one, the page that says why it cannot go on.
+/// The sign-in session of the browser, found by its cookie. The rejection is a page that explains why the sign-in
+/// cannot continue.
 struct CurrentSignIn {
     id: String,
     session: SignInSession,
-    text: SandboxLanguage,
+    language: SandboxLanguage,
 }
 
 impl FromRequestParts<Bank> for CurrentSignIn {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, bank: &Bank) -> Result<Self, Response> {
-        let text = request_language(parts, bank);
+        let language = request_language(parts, bank);
         let id = bank.find_cookie(&parts.headers, "visit").ok_or(SessionEndReason::Unknown);
-        let visit =
-            id.and_then(|id| Ok((id.to_owned(), bank.sign_in_sessions().find(id, bank.now())?.clone())));
-        visit
-            .map(|(id, visit)| Self { id, session: visit, text })
-            .map_err(|over| bank.session_ended_page(text, over))
+        let session = id.and_then(|id| {
+            let session = bank.sign_in_sessions().find(id, bank.now())?.clone();
+            Ok(Self { id: id.to_owned(), session, language })
+        });
+        session.map_err(|reason| bank.session_ended_page(language, reason))
     }
 }
 
@@ -83,47 +86,57 @@ impl FormSession for CurrentSignIn {
 }
 
 impl Bank {
-    /// Where a visit begins.
+    /// Returns the path of the first page of the flow.
     fn first_page(&self) -> &'static str {
-        if self.0.profile.shows_request_first { "/request" } else { "/sign-in" }
+        if self.profile().shows_request_first { "/request" } else { "/sign-in" }
     }
 
-    /// Whether the customer has to be told first what is asked for.
-    fn must_show_request(&self, visit: &SignInSession) -> bool {
-        self.0.profile.shows_request_first && !visit.agreed
+    /// Returns true if the customer must agree to the requested data before signing in.
+    fn must_show_request(&self, session: &SignInSession) -> bool {
+        self.profile().shows_request_first && !session.agreed_to_request
     }
 
-    /// Ends a visit and sends the browser back.
+    /// Ends a sign-in session and redirects the browser to the client.
     fn finish_sign_in(
         &self,
         id: &str,
-        visit: &SignInSession,
-        over: SessionEndReason,
+        session: &SignInSession,
+        reason: SessionEndReason,
         result: (&str, &str),
     ) -> Response {
-        self.sign_in_sessions().finish(id, over);
-        redirect_to_client(self, &visit.request.redirect_uri, visit.request.state.as_deref(), result)
+        self.sign_in_sessions().finish(id, reason);
+        redirect_to_client(self, &session.request.redirect_uri, session.request.state.as_deref(), result)
+    }
+
+    fn signed_in_customer(&self, session: &SignInSession) -> Option<&'static BankCustomer> {
+        session.username.as_deref().and_then(|username| self.profile().catalog.find_customer(username))
     }
 }
 
-pub(super) fn render_sign_in(shell: Shell, csrf_token: &str, username: &str, wrong: bool) -> Response {
-    let consents = shell.path == "/consents";
-    let (action, lead) =
-        if consents { ("/consents", "bank-lead-consents") } else { ("/sign-in", "bank-lead-sign-in") };
-    let status = if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    render_page(status, &SignInPage { shell, action, lead, csrf_token, username, wrong })
+pub(super) fn render_sign_in(
+    frame: BankPageFrame,
+    csrf_token: &str,
+    username: &str,
+    has_failed: bool,
+) -> Response {
+    let is_for_consents = frame.path == "/consents";
+    let (action, lead_key) =
+        if is_for_consents { ("/consents", "bank-lead-consents") } else { ("/sign-in", "bank-lead-sign-in") };
+    let status = if has_failed { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    render_page(status, &SignInPage { frame, action, lead_key, csrf_token, username, has_failed })
 }
 
 async fn authorize(
     State(bank): State<Bank>,
-    Extension(text): Extension<SandboxLanguage>,
+    Extension(language): Extension<SandboxLanguage>,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = FormFields::parse(query.unwrap_or_default().as_bytes());
     let redirect_uri = query.get("redirect_uri").unwrap_or_default();
     let client_id = query.get("client_id").unwrap_or_default();
+    // Without a registered redirect URI the browser must not be redirected (RFC 6749, section 4.1.2.1).
     if !bank.is_redirect_uri_registered(client_id, redirect_uri) {
-        return bank.message_page(text, StatusCode::BAD_REQUEST, "unknown-app");
+        return bank.message_page(language, StatusCode::BAD_REQUEST, "unknown-app");
     }
     let state = query.get("state").map(str::to_owned);
     let challenge =
@@ -135,38 +148,40 @@ async fn authorize(
     if scope.is_empty() {
         return redirect_to_client(&bank, redirect_uri, state.as_deref(), ("error", "invalid_scope"));
     }
-    let (redirect_uri, challenge) = (redirect_uri.to_owned(), challenge.to_owned());
-    let ask = AuthorizeParams { client_id: client_id.to_owned(), redirect_uri, scope, state, challenge };
-    let (Ok(id), Ok(csrf_token)) = (crate::random::generate_secret(), crate::random::generate_secret())
-    else {
+    let request = AuthorizeParams {
+        client_id: client_id.to_owned(),
+        redirect_uri: redirect_uri.to_owned(),
+        scope,
+        state,
+        challenge: challenge.to_owned(),
+    };
+    let (Ok(id), Ok(csrf_token)) = (generate_secret(), generate_secret()) else {
         return internal_error();
     };
-    // The cookie outlives the visit, so that the bank can say that it is over.
+    // The cookie lives longer than the session, so that the bank can tell an expired session from an unknown one.
     let cookie = bank.set_cookie("visit", &id, 3_600);
-    bank.sign_in_sessions().begin(id, ask, text, csrf_token, bank.now());
+    bank.sign_in_sessions().begin(id, request, language, csrf_token, bank.now());
     ([(header::SET_COOKIE, cookie)], Redirect::to(bank.first_page())).into_response()
 }
 
 async fn show_request(
     State(bank): State<Bank>,
-    CurrentSignIn { session: visit, text, .. }: CurrentSignIn,
+    CurrentSignIn { session, language, .. }: CurrentSignIn,
 ) -> Response {
-    if !bank.must_show_request(&visit) {
+    if !bank.must_show_request(&session) {
         return redirect_to("/sign-in");
     }
-    let words = scope::find_labels(&visit.request.scope);
-    render_page(
-        StatusCode::OK,
-        &RequestPage { shell: bank.shell(text, ""), csrf_token: &visit.csrf_token, words },
-    )
+    let scopes = scope::find_labels(&session.request.scope);
+    let frame = bank.page_frame(language, "");
+    render_page(StatusCode::OK, &RequestPage { frame, csrf_token: &session.csrf_token, scopes })
 }
 
 async fn decide_request(
     State(bank): State<Bank>,
-    VerifiedForm(CurrentSignIn { id, session: visit, .. }, form): VerifiedForm<CurrentSignIn>,
+    VerifiedForm(CurrentSignIn { id, session, .. }, form): VerifiedForm<CurrentSignIn>,
 ) -> Response {
     if form.get("decision") != Some("approve") {
-        return bank.finish_sign_in(&id, &visit, SessionEndReason::Declined, ("error", "access_denied"));
+        return bank.finish_sign_in(&id, &session, SessionEndReason::Declined, ("error", "access_denied"));
     }
     bank.sign_in_sessions().record_agreement(&id);
     redirect_to("/sign-in")
@@ -174,60 +189,54 @@ async fn decide_request(
 
 async fn show_sign_in(
     State(bank): State<Bank>,
-    CurrentSignIn { session: visit, text, .. }: CurrentSignIn,
+    CurrentSignIn { session, language, .. }: CurrentSignIn,
 ) -> Response {
-    if bank.must_show_request(&visit) {
+    if bank.must_show_request(&session) {
         return redirect_to("/request");
     }
-    render_sign_in(bank.shell(text, ""), &visit.csrf_token, "", false)
+    render_sign_in(bank.page_frame(language, ""), &session.csrf_token, "", false)
 }
 
 async fn sign_in(
     State(bank): State<Bank>,
-    VerifiedForm(CurrentSignIn { id, session: visit, text }, form): VerifiedForm<CurrentSignIn>,
+    VerifiedForm(CurrentSignIn { id, session, language }, form): VerifiedForm<CurrentSignIn>,
 ) -> Response {
-    if bank.must_show_request(&visit) {
+    if bank.must_show_request(&session) {
         return redirect_to("/request");
     }
     let username = form.get("username").unwrap_or_default().trim();
-    let Some(person) = bank.identify(username, form.get("password").unwrap_or_default()) else {
-        return render_sign_in(bank.shell(text, ""), &visit.csrf_token, username, true);
+    let Some(customer) = bank.identify(username, form.get("password").unwrap_or_default()) else {
+        return render_sign_in(bank.page_frame(language, ""), &session.csrf_token, username, true);
     };
-    let Ok(csrf_token) = crate::random::generate_secret() else { return internal_error() };
-    bank.sign_in_sessions().sign_in(&id, person.username, csrf_token);
+    let Ok(csrf_token) = generate_secret() else { return internal_error() };
+    bank.sign_in_sessions().sign_in(&id, customer.username, csrf_token);
     redirect_to("/consent")
 }
 
 async fn show_consent(
     State(bank): State<Bank>,
-    CurrentSignIn { session: visit, text, .. }: CurrentSignIn,
+    CurrentSignIn { session, language, .. }: CurrentSignIn,
 ) -> Response {
-    match bank.signed_in_customer(&visit) {
-        Some(person) => render_account_choice(&bank, text, &visit, person, false),
+    match bank.signed_in_customer(&session) {
+        Some(customer) => render_account_choice(&bank, language, &session, customer, false),
         None => redirect_to(bank.first_page()),
-    }
-}
-
-impl Bank {
-    fn signed_in_customer(&self, visit: &SignInSession) -> Option<&'static Person> {
-        visit.username.as_deref().and_then(|username| self.0.profile.books.find_customer(username))
     }
 }
 
 fn render_account_choice(
     bank: &Bank,
-    text: SandboxLanguage,
-    visit: &SignInSession,
-    person: &Person,
+    language: SandboxLanguage,
+    session: &SignInSession,
+    customer: &BankCustomer,
     none_chosen: bool,
 ) -> Response {
     let status = if none_chosen { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let page = ChooseAccountsPage {
-        shell: bank.shell(text, ""),
-        csrf_token: &visit.csrf_token,
-        first_name: person.first,
-        choices: bank.book().choices(person),
-        words: scope::find_labels(&visit.request.scope),
+        frame: bank.page_frame(language, ""),
+        csrf_token: &session.csrf_token,
+        first_name: customer.first_name,
+        choices: bank.ledger().choices(customer),
+        scopes: scope::find_labels(&session.request.scope),
         none_chosen,
     };
     render_page(status, &page)
@@ -235,44 +244,40 @@ fn render_account_choice(
 
 async fn decide_consent(
     State(bank): State<Bank>,
-    VerifiedForm(CurrentSignIn { id, session: visit, text }, form): VerifiedForm<CurrentSignIn>,
+    VerifiedForm(CurrentSignIn { id, session, language }, form): VerifiedForm<CurrentSignIn>,
 ) -> Response {
-    let Some(person) = bank.signed_in_customer(&visit) else {
+    let Some(customer) = bank.signed_in_customer(&session) else {
         return redirect_to(bank.first_page());
     };
     if form.get("decision") != Some("approve") {
-        return bank.finish_sign_in(&id, &visit, SessionEndReason::Declined, ("error", "access_denied"));
+        return bank.finish_sign_in(&id, &session, SessionEndReason::Declined, ("error", "access_denied"));
     }
-    let offered = bank.book().choices(person);
-    let chosen: Vec<&AccountChoice> =
-        offered.iter().filter(|choice| form.get_all("accounts").any(|id| id == choice.id)).collect();
-    if chosen.is_empty() {
-        return render_account_choice(&bank, text, &visit, person, true);
+    // Only the customer's own accounts count, whatever ids the form contains.
+    let offered = bank.ledger().choices(customer).into_iter().map(|choice| choice.id);
+    let accounts: Vec<String> = offered
+        .filter(|id| form.get_all("accounts").any(|chosen| chosen == *id))
+        .map(str::to_owned)
+        .collect();
+    if accounts.is_empty() {
+        return render_account_choice(&bank, language, &session, customer, true);
     }
-    let Ok(code) = crate::random::generate_secret() else { return internal_error() };
-    let accounts = chosen.iter().map(|choice| choice.id.to_owned()).collect();
-    let (hash, now) = (crate::random::hash(&code), bank.now());
-    bank.sign_in_sessions().issue_code(
-        hash,
-        visit.request.clone(),
-        person.username.to_owned(),
-        accounts,
-        now,
-    );
-    bank.finish_sign_in(&id, &visit, SessionEndReason::Approved, ("code", &code))
+    let Ok(code) = generate_secret() else { return internal_error() };
+    let (request, username) = (session.request.clone(), customer.username.to_owned());
+    bank.sign_in_sessions().issue_code(hash(&code), request, username, accounts, bank.now());
+    bank.finish_sign_in(&id, &session, SessionEndReason::Approved, ("code", &code))
 }
 
-/// Sends the browser back, naming the issuer (RFC 9207).
+/// Redirects the browser to the client, with the result and the issuer (RFC 9207).
 fn redirect_to_client(
     bank: &Bank,
     redirect_uri: &str,
     state: Option<&str>,
-    result: (&str, &str),
+    (name, value): (&str, &str),
 ) -> Response {
     let Ok(mut url) = url::Url::parse(redirect_uri) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    url.query_pairs_mut().append_pair(result.0, result.1).append_pair("iss", &bank.0.settings.origin);
+    url.query_pairs_mut().append_pair(name, value).append_pair("iss", &bank.settings().origin);
     if let Some(state) = state {
         url.query_pairs_mut().append_pair("state", state);
     }

@@ -1,15 +1,15 @@
-//! What browsers send: fields, cookies, and whether a form is our own.
+//! Input from browsers: form fields, cookies, and the check that a form comes from a page of the bank.
 
 use axum::extract::{FromRequest, FromRequestParts, RawForm, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
-use super::super::Bank;
+use super::super::state::Bank;
 use crate::browser;
-use crate::text::SandboxLanguage;
+use crate::language::SandboxLanguage;
 
-/// The fields of a query or a form, repeated ones included.
+/// The fields of a query string or a form, including repeated ones.
 pub(super) struct FormFields(Vec<(String, String)>);
 
 impl FormFields {
@@ -17,6 +17,7 @@ impl FormFields {
         Self(form_urlencoded::parse(encoded).into_owned().collect())
     }
 
+    /// Returns the first value of a field.
     pub(super) fn get<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         self.get_all(name).next()
     }
@@ -27,50 +28,53 @@ impl FormFields {
 }
 
 impl Bank {
-    /// One of the bank's cookies. Parties share a host, so that names begin with the bank's.
-    pub(super) fn find_cookie<'a>(&self, headers: &'a HeaderMap, what: &str) -> Option<&'a str> {
-        browser::find_cookie(headers, &format!("{}_{what}", self.0.profile.key))
+    /// Returns the value of one of the bank's cookies. All parties of the sandbox share a host and therefore their
+    /// cookies, so the names begin with the key of the bank.
+    pub(super) fn find_cookie<'a>(&self, headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+        browser::find_cookie(headers, &format!("{}_{name}", self.profile().key))
     }
 
-    pub(super) fn set_cookie(&self, what: &str, value: &str, seconds: u32) -> String {
-        let key = self.0.profile.key;
-        format!("{key}_{what}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}")
+    pub(super) fn set_cookie(&self, name: &str, value: &str, max_age_secs: u32) -> String {
+        let key = self.profile().key;
+        format!("{key}_{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age_secs}")
     }
 
-    /// Whether a post may have come from a page of ours.
     pub(super) fn is_same_origin(&self, headers: &HeaderMap) -> bool {
-        browser::is_from_origin(headers, &self.0.settings.origin)
+        browser::is_from_origin(headers, &self.settings().origin)
     }
 }
 
-/// The language that was found for the page.
+/// Returns the language that was selected for the request.
 pub(super) fn request_language(parts: &Parts, bank: &Bank) -> SandboxLanguage {
-    parts.extensions.get().copied().unwrap_or(bank.0.profile.language)
+    parts.extensions.get().copied().unwrap_or(bank.profile().language)
 }
 
-/// A browser that was shown forms.
+/// The session of a browser that forms are shown to.
 pub(super) trait FormSession: FromRequestParts<Bank, Rejection = Response> + Send {
-    /// What they prove themselves with.
+    /// Returns the token that the forms of this session contain.
     fn csrf_token(&self) -> &str;
 }
 
-/// A form that this browser was shown, and its fields. There is no other way to get at them.
-pub(super) struct VerifiedForm<B>(pub(super) B, pub(super) FormFields);
+/// The session and the fields of a form that was shown in this session.
+///
+/// Handlers get form fields only through this type, so that no handler can forget the CSRF check.
+pub(super) struct VerifiedForm<S>(pub(super) S, pub(super) FormFields);
 
-impl<B: FormSession> FromRequest<Bank> for VerifiedForm<B> {
+impl<S: FormSession> FromRequest<Bank> for VerifiedForm<S> {
     type Rejection = Response;
 
     async fn from_request(request: Request, bank: &Bank) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
-        let browser = B::from_request_parts(&mut parts, bank).await?;
-        let (text, is_same_origin) = (request_language(&parts, bank), bank.is_same_origin(&parts.headers));
+        let session = S::from_request_parts(&mut parts, bank).await?;
+        let (language, is_same_origin) =
+            (request_language(&parts, bank), bank.is_same_origin(&parts.headers));
         let form = RawForm::from_request(Request::from_parts(parts, body), bank).await;
         let RawForm(form) = form.map_err(IntoResponse::into_response)?;
         let form = FormFields::parse(&form);
         let token = form.get("csrf_token").unwrap_or_default();
-        if is_same_origin && crate::random::constant_time_eq(token, browser.csrf_token()) {
-            return Ok(Self(browser, form));
+        if is_same_origin && crate::random::constant_time_eq(token, session.csrf_token()) {
+            return Ok(Self(session, form));
         }
-        Err(bank.reject_foreign_form(text))
+        Err(bank.reject_foreign_form(language))
     }
 }

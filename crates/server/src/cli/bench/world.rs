@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::context::RequestContext;
 use crate::jobs;
-use crate::partner_api::{NewRecipient, RegisterClientError, register_active_recipient};
+use crate::recipients::{self, ClientCredentials, RecipientDraft, RecipientError};
 use crate::server::{BoundListeners, Node};
 
 /// The bank that can be told of ends, and the one that cannot.
@@ -280,19 +280,24 @@ fn render_config(folder: &Path, hub: &str, store: &str, bank: &str) -> String {
 }
 
 async fn register_recipient(app: &App) -> Result<(), CliError> {
-    let ctx = jobs::new_job_context(app, ACTOR).map_err(|e| CliError::Internal(e.into()))?;
-    let new = NewRecipient {
-        credentials: Some((CLIENT.into(), SECRET.into())),
+    let internal = |error: anyhow::Error| CliError::Internal(error);
+    let ctx = jobs::new_job_context(app, ACTOR).map_err(|e| internal(e.into()))?;
+    let actor = Actor::new(ActorKind::Operator, "bench");
+    let client_id = ClientId::parse(CLIENT).map_err(|e| internal(e.into()))?;
+    let draft = RecipientDraft {
         name: "Measurement".into(),
-        purpose: LocalizedText { en: "To measure.".into(), fr: "Pour mesurer.".into() },
+        purpose: Some(LocalizedText { en: "To measure.".into(), fr: "Pour mesurer.".into() }),
         redirect_uris: vec![REDIRECT_URI.into()],
         scope: SCOPE.into(),
-        providers: vec![REVOKING_PROVIDER, NON_REVOKING_PROVIDER],
-        require_pkce: false,
-        max_duration_days: None,
+        ..RecipientDraft::default()
     };
-    match register_active_recipient(&ctx, new, &Actor::new(ActorKind::Operator, "bench")).await {
-        Ok(_) | Err(RegisterClientError::IdTaken) => Ok(()),
-        Err(error) => Err(CliError::Internal(error.into())),
-    }
+    let credentials = ClientCredentials { client_id: client_id.clone(), client_secret: SECRET.into() };
+    match recipients::create_recipient(&ctx, draft, Some(credentials), &actor).await {
+        // The recipient exists since an earlier run with the same store.
+        Err(RecipientError::IdTaken) => return Ok(()),
+        result => result.map_err(|e| internal(e.into()))?,
+    };
+    let providers = [REVOKING_PROVIDER, NON_REVOKING_PROVIDER].map(ProviderId::new);
+    let activated = recipients::activate_with_providers(&ctx, &client_id, &providers, &actor).await;
+    activated.map_err(|e| internal(e.into()))
 }

@@ -87,7 +87,7 @@ impl SandboxProvider {
 
 /// Everything that the banks offer, in one scope.
 pub(super) fn full_scope() -> String {
-    Clusters::from_iter(DataCluster::ALL).to_string()
+    DataCluster::ALL.iter().copied().collect::<Clusters>().to_string()
 }
 
 const fn upstream_scope(cluster: DataCluster) -> &'static str {

@@ -1,9 +1,10 @@
 //! The clients and the operator of a sandbox, and how they get into its hub.
 
 use domain::Secret;
+use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind};
-use domain::model::client::LocalizedText;
-use store::command::SetMetadata;
+use domain::model::client::{ClientKind, LocalizedText};
+use store::command::{ClientSelector, SetMetadata};
 
 use super::super::error::CliError;
 use super::super::hub::{ACTOR, SANDBOX_METADATA_NAME, upsert_providers};
@@ -12,10 +13,7 @@ use crate::admin_api;
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::jobs;
-use crate::partner_api::{
-    NewPartner, NewRecipient, RegisterClientError, register_active_recipient, register_partner,
-    replace_redirect_uris,
-};
+use crate::recipients::{self, ClientCredentials, RecipientDraft, RecipientError};
 
 /// A client of the hub, as it knows itself.
 #[derive(Clone, Debug)]
@@ -26,6 +24,13 @@ pub struct SandboxCredentials {
     pub client_secret: Secret<String>,
     /// Where its answers go.
     pub redirect_uris: Vec<String>,
+}
+
+impl SandboxCredentials {
+    fn to_client_credentials(&self) -> Result<ClientCredentials, CliError> {
+        let client_id = ClientId::parse(self.client_id).map_err(|e| CliError::Internal(e.into()))?;
+        Ok(ClientCredentials { client_id, client_secret: self.client_secret.clone() })
+    }
 }
 
 pub(super) fn derive_secret(seed: &str, label: &str) -> String {
@@ -56,10 +61,11 @@ pub(super) async fn seed_hub(
         fr: "Pour essayer ce que fera votre propre application.".into(),
     };
     seed_recipient(&ctx, yours, "Your App", purpose).await?;
-    let credentials = (partner.client_id.to_owned(), partner.client_secret.clone());
-    let new = NewPartner { credentials: Some(credentials), name: "Sandbox Partner".into() };
-    ignore_already_registered(register_partner(&ctx, new, &sandbox_operator()).await)?;
-    admin_api::operator::seed_sandbox_admin(&ctx, own, &sandbox_operator())
+    let credentials = Some(partner.to_client_credentials()?);
+    let created =
+        recipients::create_partner(&ctx, "Sandbox Partner".into(), credentials, &sandbox_operator()).await;
+    ignore_already_created(created)?;
+    admin_api::operators::seed_sandbox_admin(&ctx, own, &sandbox_operator())
         .await
         .map_err(|e| CliError::Internal(e.into()))
 }
@@ -70,35 +76,44 @@ async fn seed_recipient(
     name: &str,
     purpose: LocalizedText,
 ) -> Result<(), CliError> {
-    let new = NewRecipient {
-        credentials: Some((own.client_id.to_owned(), own.client_secret.clone())),
+    let credentials = own.to_client_credentials()?;
+    let client_id = credentials.client_id.clone();
+    let draft = RecipientDraft {
         name: name.to_owned(),
-        purpose,
+        purpose: Some(purpose),
         redirect_uris: own.redirect_uris.clone(),
         scope: full_scope(),
-        providers: SANDBOX_PROVIDERS.iter().map(|party| party.provider_id).collect(),
-        require_pkce: false,
         max_duration_days: Some(90),
+        ..RecipientDraft::default()
     };
-    if ignore_already_registered(register_active_recipient(ctx, new, &sandbox_operator()).await)? {
-        return Ok(());
+    let created = recipients::create_recipient(ctx, draft, Some(credentials), &sandbox_operator()).await;
+    if ignore_already_created(created)? {
+        let providers = SANDBOX_PROVIDERS.map(|provider| ProviderId::new(provider.provider_id));
+        let actor = sandbox_operator();
+        let activated = recipients::activate_with_providers(ctx, &client_id, &providers, &actor).await;
+        return activated.map_err(|e| CliError::Internal(e.into()));
     }
-    // Known from an earlier start: the ports, and so the places of answers, may be others now.
-    let replaced =
-        replace_redirect_uris(ctx, own.client_id, own.redirect_uris.clone(), &sandbox_operator()).await;
-    replaced.map_err(|error| match error {
-        RegisterClientError::Invalid(_) => CliError::Usage(error.to_string()),
-        error => CliError::Internal(error.into()),
-    })
+    // The recipient exists since an earlier start, after which the ports of its redirect URIs may have changed.
+    let selector = ClientSelector::for_kind(ClientKind::Recipient, client_id);
+    let uris = own.redirect_uris.clone();
+    let replaced = recipients::replace_redirect_uris(ctx, selector, uris, sandbox_operator()).await;
+    replaced.map(drop).map_err(map_recipient_error)
 }
 
-/// Whether it was registered now.
-fn ignore_already_registered<T>(registered: Result<T, RegisterClientError>) -> Result<bool, CliError> {
-    match registered {
+/// Returns `false` if the client exists since an earlier start.
+fn ignore_already_created<T>(result: Result<T, RecipientError>) -> Result<bool, CliError> {
+    match result {
         Ok(_) => Ok(true),
-        Err(RegisterClientError::IdTaken) => Ok(false),
-        Err(error @ RegisterClientError::Invalid(_)) => Err(CliError::Usage(error.to_string())),
-        Err(error) => Err(CliError::Internal(error.into())),
+        Err(RecipientError::IdTaken) => Ok(false),
+        Err(error) => Err(map_recipient_error(error)),
+    }
+}
+
+fn map_recipient_error(error: RecipientError) -> CliError {
+    match error {
+        // The redirect URIs come from the command line.
+        RecipientError::Invalid(_) => CliError::Usage(error.to_string()),
+        RecipientError::IdTaken | RecipientError::Internal(_) => CliError::Internal(error.into()),
     }
 }
 

@@ -7,13 +7,13 @@ use domain::str_enum::StrEnum;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::super::operation::{OperationSpec, RequestBodySpec, string_enum};
-use super::{AdminOperationExt, body, new_operation};
+use super::super::operation::{OperationSpec, RequestBodySpec, request_schema, string_enum};
+use super::{AdminOperationExt, new_operation};
 use crate::admin_api::AdminError;
-use crate::admin_api::audit::EventBody;
-use crate::admin_api::connection::{AdminConnectionBody, ConnectionDetail, EndConnectionResponse};
-use crate::admin_api::job::{JobBody, ResolveJobResponse};
-use crate::admin_api::operator::{BootstrapIssued, OperatorBody, OperatorIssued};
+use crate::admin_api::audit_log::EventBody;
+use crate::admin_api::connections::{AdminConnectionBody, ConnectionDetail, EndConnectionResponse};
+use crate::admin_api::jobs::{JobBody, ResolveJobResponse};
+use crate::admin_api::operators::{AddOperatorRequest, BootstrapIssued, OperatorBody, OperatorIssued};
 
 pub(super) fn operations() -> Vec<OperationSpec> {
     let mut all = connections();
@@ -128,7 +128,7 @@ fn jobs() -> Vec<OperationSpec> {
                 json!({"outcome": outcome, "id": "job_…"}),
             )
             .with_not_found("job")
-            .with_conflict("The job is pending: only one that has failed can be retried or closed")
+            .with_conflict("The job is pending; only a failed job can be retried or closed")
     };
     vec![
         new_operation("Jobs", Method::GET, "/admin/v1/jobs", "listJobs", "Look for jobs")
@@ -184,7 +184,7 @@ fn operators() -> Vec<OperationSpec> {
     let body = RequestBodySpec {
         media: &["application/json", "application/x-www-form-urlencoded"],
         required: true,
-        schema: ("NewOperator", body::operator_schema()),
+        schema: ("NewOperator", request_schema::<AddOperatorRequest>()),
         examples: vec![("example", json!({"name": "dana", "role": "operator"}))],
     };
     vec![
@@ -198,7 +198,7 @@ fn operators() -> Vec<OperationSpec> {
             .with_body(body)
             .with_json_response::<OperatorIssued>(201, "The operator, with its token", json!({"operator": operator, "token": "…"}))
             .with_errors([AdminError::invalid("role", "expected viewer, operator, admin")])
-            .with_conflict("An operator of this name is there already")
+            .with_conflict("An operator with this name exists already")
             .with_body_errors("The content type must be application/json or application/x-www-form-urlencoded"),
         new_operation("Operators", Method::DELETE, one, "removeOperator", "Remove an operator")
             .with_description("Its token is void once this is answered.")
@@ -207,6 +207,6 @@ fn operators() -> Vec<OperationSpec> {
         new_operation("Operators", Method::POST, bootstrap, "bootstrapOperators", "Make the token that makes the first admin")
             .with_description("Refused once there is an admin. The token adds one admin and may do nothing else; it is shown this once.")
             .with_json_response::<BootstrapIssued>(201, "The token", json!({"token": "…"}))
-            .with_conflict("There is an admin already: ask them for a token of your own"),
+            .with_conflict("An admin exists already: ask an admin to add you as an operator"),
     ]
 }

@@ -4,18 +4,24 @@ use domain::id::{ClientId, ProviderId};
 use domain::model::client::ClientState;
 use domain::model::registration::{RegistrationState, RegistrationStep, RegistrationTransitionError};
 use http::Method;
+use schemars::JsonSchema;
 use serde_json::{Value, json};
 
-use super::super::operation::{OperationSpec, RequestBodySpec};
+use super::super::operation::{OperationSpec, RequestBodySpec, request_schema};
 use super::running::{enum_filter, id_filter, merge_objects, provider_filter};
-use super::{AdminOperationExt, JSON_TYPE_REQUIRED, body, new_operation};
-use crate::admin_api::AdminError;
-use crate::admin_api::provider::{AdminProviderBody, ProviderDetail, ProviderTest};
-use crate::admin_api::setup::{
-    AdminRecipientBody, AdminRegistrationBody, PartnerBody, PartnerCreated, RecipientCreated,
-    RecipientRemoved, RequestedRegistrations, SecretIssued,
+use super::{AdminOperationExt, JSON_TYPE_REQUIRED, new_operation};
+use crate::admin_api::partners::{CreatePartnerRequest, PartnerBody, PartnerCreated};
+use crate::admin_api::providers::{AddProviderRequest, AdminProviderBody, ProviderDetail, ProviderTest};
+use crate::admin_api::recipients::{
+    AdminRecipientBody, CreateRecipientRequest, RecipientCreated, RecipientRemoved, UpdateRecipientRequest,
 };
-use crate::partner_api::RegistrationPair;
+use crate::admin_api::registrations::{
+    ActivateRegistrationRequest, AdminRegistrationBody, RejectRegistrationRequest,
+    RequestRegistrationsRequest, RequestedRegistrations, SuspendRegistrationRequest,
+};
+use crate::admin_api::{AdminError, SecretIssued};
+use crate::recipients::RegistrationPair;
+use crate::request::RequestBody;
 
 pub(super) fn operations() -> Vec<OperationSpec> {
     let mut all = providers();
@@ -61,12 +67,12 @@ fn providers() -> Vec<OperationSpec> {
             )
             .with_json_body(
                 "NewProvider",
-                body::provider_schema(),
+                request_schema::<AddProviderRequest>(),
                 merge_objects(settings_example(), json!({"id": 1000, "client_secret": "the-hubs-secret-there"})),
             )
             .with_json_response::<ProviderDetail>(201, "The provider", detail.clone())
             .with_errors([AdminError::invalid("fdx.base_url", "expected an https URL")])
-            .with_conflict("A provider of this id is there already")
+            .with_conflict("A provider with this id exists already")
             .with_body_errors(JSON_TYPE_REQUIRED),
         with_provider(row(Method::GET, one, "getProvider", "Look at a provider")),
         row(Method::POST, test, "testProvider", "Test a provider")
@@ -117,7 +123,7 @@ fn registrations() -> Vec<OperationSpec> {
             .with_description("Of each recipient with each provider: all, or none.")
             .with_json_body(
                 "RegistrationRequest",
-                body::registrations_schema(),
+                request_schema::<RequestRegistrationsRequest>(),
                 json!({"client_ids": ["dc-…"], "provider_ids": [1000]}),
             )
             .with_json_response::<RequestedRegistrations>(
@@ -130,7 +136,7 @@ fn registrations() -> Vec<OperationSpec> {
                 AdminError::Pairs { missing: true, pairs: rejected_pairs("There is no such recipient") },
                 AdminError::Pairs {
                     missing: false,
-                    pairs: rejected_pairs("This registration was asked for before and is active"),
+                    pairs: rejected_pairs("This registration was requested before and is active"),
                 },
             ])
             .with_body_errors(JSON_TYPE_REQUIRED),
@@ -149,13 +155,6 @@ fn step_operations() -> Vec<OperationSpec> {
             .with_conflict(
                 RegistrationTransitionError { state: RegistrationState::Rejected, step }.to_string(),
             )
-    };
-    let with_reason_body = |operation: OperationSpec, schema, required, example| {
-        let (media, examples): (&[_], _) = (&["application/json"], vec![("example", example)]);
-        operation
-            .with_body(RequestBodySpec { media, required, schema, examples })
-            .with_errors([AdminError::invalid("reason", "must be a string")])
-            .with_body_errors(JSON_TYPE_REQUIRED)
     };
     let reason = || json!({"reason": "The contract has ended."});
     let approve = row(
@@ -192,19 +191,41 @@ fn step_operations() -> Vec<OperationSpec> {
         json!({"upstream_client_id": "acme-at-maple", "upstream_client_secret": "its-secret-there"});
     vec![
         approve.with_description("It goes to the provider for activation."),
-        with_reason_body(activate, ("Activation", body::activation_schema()), false, upstream_client).with_description(
+        with_step_body::<ActivateRegistrationRequest>(activate, "Activation", upstream_client).with_description(
             "The provider has set the recipient up. Its own client there goes along where the provider wants one.",
         ),
-        with_reason_body(reject, ("Rejection", body::reason_schema(true)), true, reason()),
-        with_reason_body(suspend, ("Suspension", body::reason_schema(false)), false, reason())
+        with_step_body::<RejectRegistrationRequest>(reject, "Rejection", reason()),
+        with_step_body::<SuspendRegistrationRequest>(suspend, "Suspension", reason())
             .with_description("Nothing is read and nothing connected meanwhile; no connection ends."),
         reinstate,
     ]
 }
 
+/// Adds the body of a step, under the name `schema_name`.
+fn with_step_body<T: RequestBody + JsonSchema>(
+    operation: OperationSpec,
+    schema_name: &'static str,
+    example: Value,
+) -> OperationSpec {
+    let (media, examples): (&[_], _) = (&["application/json"], vec![("example", example)]);
+    let schema = (schema_name, request_schema::<T>());
+    operation
+        .with_body(RequestBodySpec { media, required: T::REQUIRED, schema, examples })
+        .with_errors([AdminError::invalid("reason", "must be a string")])
+        .with_body_errors(JSON_TYPE_REQUIRED)
+}
+
+fn new_recipient_example() -> Value {
+    json!({"name": "Acme Budget", "purpose_en": "To show your budget.", "purpose_fr": "Pour afficher votre budget.",
+        "redirect_uris": ["https://acme.example.org/callback"], "scope": ["ACCOUNT_BASIC", "TRANSACTIONS"],
+        "require_pkce": true, "description": "A budget for everybody.", "country": "CA",
+        "logo_uri": "https://acme.example.org/logo.png", "terms_uri": "https://acme.example.org/terms",
+        "client_uri": "https://acme.example.org", "contacts": ["dana@acme.example.org"]})
+}
+
 fn recipient_example() -> Value {
     merge_objects(
-        body::RECIPIENT_EXAMPLE.clone(),
+        new_recipient_example(),
         json!({"client_id": "dc-…", "partner": null, "state": "active", "max_duration_days": null,
             "created_at": "2026-11-24T12:00:00.000Z"}),
     )
@@ -235,7 +256,11 @@ fn recipients() -> Vec<OperationSpec> {
         ),
         row(Method::POST, ALL, "createRecipient", "Make a recipient")
             .with_description("Of a partner, or of nobody. It is registered with no provider yet.")
-            .with_json_body("NewRecipient", body::recipient_schema(), body::RECIPIENT_EXAMPLE.clone())
+            .with_json_body(
+                "NewRecipient",
+                request_schema::<CreateRecipientRequest>(),
+                new_recipient_example(),
+            )
             .with_json_response::<RecipientCreated>(
                 201,
                 "The recipient, with its secret",
@@ -245,7 +270,7 @@ fn recipients() -> Vec<OperationSpec> {
             .with_body_errors(JSON_TYPE_REQUIRED),
         with_recipient(row(Method::GET, ONE, "getRecipient", "Look at a recipient")),
         with_recipient(row(Method::PUT, ONE, "updateRecipient", "Replace the redirect URIs of a recipient"))
-            .with_json_body("RedirectUris", body::redirect_uris_schema(), uris)
+            .with_json_body("RedirectUris", request_schema::<UpdateRecipientRequest>(), uris)
             .with_errors([AdminError::invalid("redirect_uris", "is missing")])
             .with_body_errors(JSON_TYPE_REQUIRED),
         row(Method::DELETE, ONE, "removeRecipient", "Remove a recipient")
@@ -295,7 +320,11 @@ fn partners() -> Vec<OperationSpec> {
         row(Method::GET, ALL, "listPartners", "Look at the partners")
             .with_list::<PartnerBody>([], &partner()),
         row(Method::POST, ALL, "createPartner", "Make a partner")
-            .with_json_body("NewPartner", body::partner_schema(), json!({"name": "Flinks Fake"}))
+            .with_json_body(
+                "NewPartner",
+                request_schema::<CreatePartnerRequest>(),
+                json!({"name": "Flinks Fake"}),
+            )
             .with_json_response::<PartnerCreated>(
                 201,
                 "The partner, with its secret",

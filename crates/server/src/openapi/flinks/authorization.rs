@@ -44,7 +44,8 @@ pub(super) fn authorize_operation() -> OperationSpec {
 
 /// What may be asked for.
 pub(super) fn scope_schema() -> Value {
-    let words = DataCluster::ALL.map(DataCluster::as_str).join("|");
+    let values: Vec<_> = DataCluster::ALL.iter().map(|cluster| cluster.as_str()).collect();
+    let words = values.join("|");
     json!({"type": "string", "pattern": format!("^ *(({words}) +)*ACCOUNT_BASIC( +({words}))* *$")})
 }
 

@@ -1,17 +1,16 @@
 //! Data recipients, their registrations and connections, and data providers.
 
-use domain::DataCluster;
 use domain::error::OAuthCode;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::super::operation::{ContentSpec, OperationSpec, ResponseSpec, schema_fn, string_enum};
-use super::authorization::scope_schema;
+use super::super::operation::{ContentSpec, OperationSpec, ResponseSpec, request_schema, schema_fn};
 use super::{ANY_CLIENT_SECURITY, FlinksOperationExt, PARTNER_SECURITY, RECIPIENT_SECURITY};
 use crate::partner_api::wire::{
     ConnectionBody, ConnectionsBody, ProviderBody, ProviderDetailBody, ProviderV2Body, RecipientBody,
     RegistrationBody, RejectedPairsBody, SecretBody,
 };
+use crate::partner_api::{CreateDataRecipientRequest, UpdateDataRecipientRequest};
 
 pub(super) fn connections() -> Vec<OperationSpec> {
     let one = json!({"connection_id": "con_…", "client_id": "dc-…", "provider_id": 1000, "state": "active",
@@ -87,11 +86,14 @@ pub(super) fn recipients() -> Vec<OperationSpec> {
             .with_client_auth(PARTNER_SECURITY)
             .with_suspended_error()
     };
-    let uris = json!({"type": "object", "required": ["redirect_uris"], "properties": {"redirect_uris": redirect_uris_schema()}});
     let listed = json!([{"client_id": "dc-…", "name": "Flinks Fake", "contacts": []}]);
     vec![
         row(Method::POST, all, "createDataRecipient", "Create Data Recipient")
-            .with_json_body("NewDataRecipient", recipient_schema(), new_recipient_example())
+            .with_json_body(
+                "NewDataRecipient",
+                request_schema::<CreateDataRecipientRequest>(),
+                new_recipient_example(),
+            )
             .with_json_response::<RecipientBody<'static>>(
                 200,
                 "The data recipient, with its secret",
@@ -113,7 +115,11 @@ pub(super) fn recipients() -> Vec<OperationSpec> {
             .with_unknown_recipient(),
         row(Method::PUT, one, "updateDataRecipient", "Update Data Recipient")
             .with_description("The redirect URIs take the place of the former ones.")
-            .with_json_body("RedirectUris", uris, json!({"redirect_uris": ["https://fake.example.org/back"]}))
+            .with_json_body(
+                "RedirectUris",
+                request_schema::<UpdateDataRecipientRequest>(),
+                json!({"redirect_uris": ["https://fake.example.org/back"]}),
+            )
             .with_json_response::<RecipientBody<'static>>(200, "The data recipient", recipient_example(false))
             .with_oauth_errors([(OAuthCode::InvalidRequest, "redirect_uris is missing")])
             .with_body_errors("The content type must be application/json")
@@ -150,40 +156,6 @@ fn new_recipient_example() -> Value {
         "redirect_uris": ["https://fake.example.org/callback"],
         "logo_uri": "https://fake.example.org/logo.png", "terms_uri": "https://fake.example.org/terms",
         "client_uri": "https://fake.example.org", "contacts": [{"email": "john.doe@fake.example.org"}],
-    })
-}
-
-/// One text, in which spaces part the URIs, or an array of texts.
-fn redirect_uris_schema() -> Value {
-    let one = || json!({"type": "string", "format": "uri", "pattern": "^https?://[^#]*$", "maxLength": 2000});
-    json!({"oneOf": [one(), {"type": "array", "items": one(), "minItems": 1, "maxItems": 100, "uniqueItems": true}],
-        "description": "HTTPS, without a fragment; HTTP on loopback in a sandbox."})
-}
-
-fn recipient_schema() -> Value {
-    let link = |description: &str| {
-        json!({"type": ["string", "null"], "pattern": "^(https://.*)?$", "maxLength": 2000,
-            "description": description})
-    };
-    let word = || string_enum(DataCluster::ALL.map(DataCluster::as_str));
-    let words = json!({"type": "array", "items": word(), "contains": {"const": "ACCOUNT_BASIC"}});
-    json!({
-        "type": "object",
-        "required": ["name", "scope", "redirect_uris"],
-        "properties": {
-            "name": {"type": "string", "minLength": 1, "maxLength": 256, "description": "Exactly as customers should see it."},
-            "scope": {"oneOf": [scope_schema(), words], "description": "The most that it may ask for."},
-            "redirect_uris": redirect_uris_schema(),
-            "description": {"type": ["string", "null"], "maxLength": 512, "description": "What customers read as the purpose."},
-            "country": {"type": ["string", "null"], "enum": ["CA", "US", "", null]},
-            "logo_uri": link("Its logo."),
-            "terms_uri": link("The terms between the customer and it."),
-            "client_uri": link("Its site."),
-            "contacts": {
-                "type": ["array", "null"], "maxItems": 20,
-                "items": {"type": "object", "required": ["email"], "properties": {"email": {"type": "string", "format": "email"}}},
-            },
-        },
     })
 }
 

@@ -1,4 +1,4 @@
-//! What strangers, and colleagues who mean ill or make mistakes, try on the operators' listener and socket.
+//! Attacks on the operators' listener and socket by untrusted clients and by operators.
 
 use std::net::SocketAddr;
 
@@ -22,7 +22,7 @@ on_both!(
 );
 
 impl TestHub {
-    /// A new operator: its id and its token.
+    /// Adds an operator; returns its id and token.
     async fn create_operator_with_token(&self, name: &str, role: &str) -> (String, String) {
         let added = self
             .run_admin_operation(Method::POST, "/operators", Some(json!({"name": name, "role": role})))
@@ -37,7 +37,7 @@ impl TestHub {
     }
 }
 
-/// The routes that read a body, each with one that would be taken.
+/// Lists the routes that read a body, each with a valid body.
 async fn list_operations_with_body(kit: &TestHub) -> Vec<(&'static str, String, Value)> {
     let active = kit.register_recipient(&[1000], SCOPE, false).await;
     let pending = kit.register_recipient(&[], SCOPE, false).await;
@@ -63,7 +63,7 @@ async fn list_operations_with_body(kit: &TestHub) -> Vec<(&'static str, String, 
     ]
 }
 
-/// A request whose sender has been let in, and whose body is still to come.
+/// An authorized request whose body has not been sent yet.
 async fn begin_request(address: SocketAddr, target: &str, token: &str, body: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
@@ -74,7 +74,10 @@ async fn begin_request(address: SocketAddr, target: &str, token: &str, body: &st
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut interim_response = [0; 25];
     stream.read_exact(&mut interim_response).await.unwrap();
-    assert_eq!(&interim_response, b"HTTP/1.1 100 Continue\r\n\r\n", "{target}: it was let in");
+    assert_eq!(
+        &interim_response, b"HTTP/1.1 100 Continue\r\n\r\n",
+        "{target}: the request must be authorized first"
+    );
     stream
 }
 
@@ -85,7 +88,7 @@ async fn finish_request(stream: &mut TcpStream, body: &str) -> String {
     response
 }
 
-/// The same of a partner: with its old secret its token is over, and so is what it has begun.
+/// A partner's token is invalid after its secret was regenerated, and so are its unfinished requests.
 async fn partner_suspended_during_upload_is_rejected(kit: TestHub) {
     let (partner, token) = (kit.partner().id, kit.request_client_token(&kit.partner()).await);
     let recipient = kit.create_recipient(&token).await;
@@ -107,14 +110,14 @@ async fn partner_suspended_during_upload_is_rejected(kit: TestHub) {
             let response = finish_request(&mut stream, &body).await;
             assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{step}, {target}: {response}");
         }
-        assert_eq!(kit.dump_admin_tables().await, before, "{step}: nothing was done");
+        assert_eq!(kit.dump_admin_tables().await, before, "{step}: nothing must change");
         if let Some(undo) = undo {
             kit.run_admin_operation(Method::POST, &format!("/partners/{partner}/{undo}"), None).await;
         }
     }
 }
 
-/// An operator who is about to be removed begins a request for each deed, is let in, and sends the body later.
+/// An operator starts a request for each operation, is authorized and then removed, and sends the body afterwards.
 async fn operator_removed_during_upload_is_rejected(kit: TestHub) {
     let operations = list_operations_with_body(&kit).await;
     let (id, token) = kit.create_operator_with_token("mallory", "admin").await;
@@ -130,11 +133,11 @@ async fn operator_removed_during_upload_is_rejected(kit: TestHub) {
         let response = finish_request(&mut stream, &body).await;
         assert!(response.starts_with("HTTP/1.1 401 "), "{path}: {response}");
     }
-    assert_eq!(kit.dump_admin_tables().await, before, "nothing was done");
+    assert_eq!(kit.dump_admin_tables().await, before, "nothing must change");
     assert_eq!(kit.sql("SELECT count(*) FROM operators WHERE name = 'left-behind'").await, ["0"]);
 }
 
-/// Every route that changes something, in an order in which each can.
+/// Lists every route that changes something, in an order in which each can succeed.
 async fn admin_operations_write_audit_event_with_actor(kit: TestHub) {
     let (id, token) = kit.create_operator_with_token("deborah", "admin").await;
     let (other, _) = kit.create_operator_with_token("to-be-removed", "viewer").await;
@@ -196,10 +199,10 @@ async fn admin_operations_write_audit_event_with_actor(kit: TestHub) {
             .send_operator_request(&token, method.parse().unwrap(), &format!("/{path}"), body.clone())
             .await;
         assert!(matches!(answer.status, 200 | 201 | 204), "{route}: {} {}", answer.status, answer.body);
-        assert!(latest().await > before, "{route} leaves no event of who did it");
+        assert!(latest().await > before, "{route} writes no audit event with its operator");
     }
-    // The first admin is there; jobs that were given up have a test of their own, `new_providers` another; a look
-    // changes nothing.
+    // Excluded: bootstrap, since an admin exists; failed jobs and new providers, which have tests of their own; and
+    // provider checks, which change nothing.
     let elsewhere = [
         "POST operators/bootstrap",
         "POST jobs/{job_id}/retry",
@@ -215,10 +218,10 @@ async fn admin_operations_write_audit_event_with_actor(kit: TestHub) {
         .collect();
     known.sort_unstable();
     all.sort_unstable();
-    assert_eq!(known, all, "a deed that is added is tried here as well");
+    assert_eq!(known, all, "every operation must be listed here");
 }
 
-/// `parse_dry_run` where nobody asks for it, or in the wrong place, must not be the deed itself.
+/// `dry_run` on an operation without support for it, or in the wrong place, must not carry out the operation.
 async fn unsupported_dry_run_is_rejected_and_changes_nothing(kit: TestHub) {
     let tokens = kit.connect(&kit.acme()).await;
     let (other, _) = kit.create_operator_with_token("to-be-kept", "viewer").await;
@@ -286,12 +289,12 @@ async fn unsupported_dry_run_is_rejected_and_changes_nothing(kit: TestHub) {
         let answer = kit.send_raw(&text.bearer(kit.admin_token())).await;
         assert_eq!(answer.status, 415, "{method} {path}: {}", answer.body);
     }
-    assert_eq!(kit.dump_admin_tables().await, before, "nothing was done");
+    assert_eq!(kit.dump_admin_tables().await, before, "nothing must change");
     assert_eq!(kit.load_end_cause(&tokens.id).await, None);
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
 }
 
-/// Whoever shows a credential is measured by it, also where it is none: a mistake must not make an admin.
+/// A credential that is sent is always checked, even if it is malformed: a mistake must not make the caller an admin.
 async fn malformed_credential_on_socket_returns_401(kit: TestHub) {
     let viewer = kit.create_operator_token("vera", "viewer").await;
     for credential in ["", "Bearer", "Bearer ", "Basic YTpi", "Negotiate x", viewer.as_str()] {
@@ -307,8 +310,8 @@ async fn malformed_credential_on_socket_returns_401(kit: TestHub) {
     assert_eq!(latin.send_over(socket).await.status, 401);
 }
 
-/// A page of somebody else, in a browser of the machine that the hub runs on: by a name of its own that leads to
-/// 127.0.0.1 (DNS rebinding), or across origins. It has no token, and is told nothing that it could read.
+/// A foreign web page in a browser on the hub's machine, which uses DNS rebinding or cross-origin requests. It has no
+/// token, and cannot read any response.
 #[tokio::test]
 async fn cross_origin_page_cannot_use_admin_api_on_loopback() {
     let kit = TestHub::new().await;
@@ -333,7 +336,7 @@ async fn cross_origin_page_cannot_use_admin_api_on_loopback() {
     }
 }
 
-/// Lines for people: with words of strangers in them they must not become two, nor colour anything.
+/// Untrusted input in text logs must not create additional lines or terminal colours.
 #[tokio::test]
 async fn untrusted_input_cannot_forge_log_lines() {
     let site = HubProcess::new(None).await;
@@ -381,17 +384,17 @@ async fn untrusted_input_cannot_forge_log_lines() {
     assert!(!log.lines().any(|line| line.trim_start().starts_with("FORGED")), "{log}");
 }
 
-/// What would move a terminal's cursor, retitle its window, or turn the direction of a text.
+/// Characters that move a terminal's cursor, change its title, or change the text direction.
 const TERMINAL_ESCAPES: &str = "a\u{1b}[2J\u{1b}]0;b\u{7}\u{9b}31m\u{202e}c\u{200b}\r";
 
-/// Somebody who says to be a hub.
+/// Starts a false hub.
 async fn start_malicious_hub() -> EndpointStub {
     EndpointStub::new(|call| {
         let thing = json!({"id": TERMINAL_ESCAPES, "client_id": TERMINAL_ESCAPES, "outcome": TERMINAL_ESCAPES, "token": TERMINAL_ESCAPES, "connections": TERMINAL_ESCAPES,
             "operator": {"id": TERMINAL_ESCAPES}, "client_secret": TERMINAL_ESCAPES, TERMINAL_ESCAPES: {TERMINAL_ESCAPES: [TERMINAL_ESCAPES]}, "list": [{TERMINAL_ESCAPES: TERMINAL_ESCAPES}],
             "items": [{"id": TERMINAL_ESCAPES, "state": [TERMINAL_ESCAPES]}], "next": TERMINAL_ESCAPES});
         match call.path.as_str() {
-            path if path.ends_with("/nobody") => {
+            path if path.ends_with("/unknown") => {
                 let pairs = json!([{"client_id": TERMINAL_ESCAPES, "provider_id": TERMINAL_ESCAPES, "detail": TERMINAL_ESCAPES}]);
                 json_response(404, &json!({"detail": TERMINAL_ESCAPES, "pairs": pairs}))
             }
@@ -408,7 +411,7 @@ async fn terminal_escapes_in_server_output_are_escaped() {
     for arguments in [
         &["connection", "list"][..],
         &["connection", "show", "con_1"],
-        &["connection", "show", "nobody"],
+        &["connection", "show", "unknown"],
         &["connection", "show", "strange"],
         &["connection", "end", "con_1"],
         &["audit", "list"],
@@ -433,7 +436,7 @@ async fn terminal_escapes_in_server_output_are_escaped() {
                 let read: Value = serde_json::from_str(output.trim()).unwrap();
                 assert!(
                     read.to_string().contains("\u{202e}"),
-                    "what a program reads is what was said: {read}"
+                    "JSON output contains the original value: {read}"
                 );
             }
         }

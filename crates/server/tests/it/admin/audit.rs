@@ -1,4 +1,4 @@
-//! The record, looked through.
+//! Searches of the audit log.
 
 use http::Method;
 use serde_json::Value;
@@ -25,14 +25,15 @@ async fn audit_events_can_be_filtered_and_paged(kit: TestHub) {
     let path = format!("/connections/{}/end", tokens.id);
     assert_eq!(kit.send_operator_request(kit.admin_token(), Method::POST, &path, None).await.status, 200);
     let subject_query = format!("subject_kind=connection&subject_id={}", tokens.id);
-    kit.wait_until("the bank is told", async || list_events(&kit, &subject_query).await.len() == 4).await;
+    kit.wait_until("the provider is notified", async || list_events(&kit, &subject_query).await.len() == 4)
+        .await;
     let mut actions = list_event_actions(&kit, &subject_query).await;
     actions.sort();
     let all = [
         "connection.activated",
-        "connection.provider_revocation_changed",
         "connection.ended",
         "connection.opened",
+        "connection.provider_revocation_changed",
     ];
     assert_eq!(actions, all);
     for query in [
@@ -55,5 +56,5 @@ async fn audit_events_can_be_filtered_and_paged(kit: TestHub) {
         let Some(after) = page["next"].as_str() else { break };
         next = format!("&after={after}");
     }
-    assert_eq!(paged, list_events(&kit, "limit=500").await, "pages leave nothing out and repeat nothing");
+    assert_eq!(paged, list_events(&kit, "limit=500").await, "paging must return each event once");
 }

@@ -1,4 +1,4 @@
-//! Connections: looked for, looked at, ended.
+//! Connections: search, show, end.
 
 use domain::model::connection::EndCause;
 use http::Method;
@@ -61,7 +61,7 @@ async fn connections_can_be_filtered_and_paged(kit: TestHub) {
     assert_eq!(
         (strange.status, &strange.json()["field"]),
         (400, &json!("after")),
-        "a cursor of another search"
+        "a cursor of another search is rejected"
     );
 }
 
@@ -77,7 +77,7 @@ async fn operator_end_invalidates_tokens_and_notifies_provider(kit: TestHub) {
     assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::Operator));
     assert_eq!(kit.read("/accounts", &tokens.access).await.json()["code"], 602);
     assert_eq!(kit.refresh(&kit.acme(), &tokens.refresh).await.json()["error"], "invalid_grant");
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         show_connection(&kit, &tokens.id).await["provider_revocation"] == "accepted"
     })
     .await;

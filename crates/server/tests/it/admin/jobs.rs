@@ -1,4 +1,4 @@
-//! Jobs that were given up: a person has them tried again, or closes them.
+//! Failed jobs: an operator retries or closes them.
 
 use domain::id::ConnectionId;
 use http::Method;
@@ -8,7 +8,7 @@ use crate::support::{TestHub, on_both};
 
 on_both!(failed_job_is_retried_on_operator_request, close_job_deletes_its_token);
 
-/// A connection whose bank could not be told for a week.
+/// Creates an ended connection whose revocation at the provider has failed.
 async fn create_failed_job(kit: &TestHub) -> (ConnectionId, String) {
     let tokens = kit.connect(&kit.acme()).await;
     kit.inject_faults(json!({"fail": 503})).await;
@@ -46,14 +46,14 @@ async fn failed_job_is_retried_on_operator_request(kit: TestHub) {
         post(&kit, &format!("/jobs/{job}/retry")).await,
         (200, json!({"outcome": "retried", "id": job}))
     );
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         get_provider_revocation(&kit, &connection).await == "accepted"
     })
     .await;
     assert!(list_jobs(&kit, "state=failed").await.is_empty());
     let (status, refused) = post(&kit, &format!("/jobs/{job}/retry")).await;
     assert_eq!((status, &refused["code"]), (409, &json!("conflict")));
-    assert_eq!(refused["detail"], "The job is done: only one that has failed can be retried or closed");
+    assert_eq!(refused["detail"], "The job is done; only a failed job can be retried or closed");
 }
 
 async fn close_job_deletes_its_token(kit: TestHub) {
@@ -66,7 +66,7 @@ async fn close_job_deletes_its_token(kit: TestHub) {
     assert_eq!(
         get_provider_revocation(&kit, &connection).await,
         "failed",
-        "what was not told is not called told"
+        "a closed job must not count as a revocation"
     );
     let shown = kit.send_admin_request(Method::GET, &format!("/connections/{connection}")).await.json();
     let last = shown["events"].as_array().unwrap().last().unwrap().clone();

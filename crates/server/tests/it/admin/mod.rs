@@ -1,4 +1,4 @@
-//! What operators do, over their API.
+//! The admin API.
 
 mod attacks;
 mod audit;
@@ -19,32 +19,32 @@ use store::query::GetAuditChain;
 
 use crate::support::TestHub;
 
-/// Texts that people may be called: whatever the script.
+/// Valid names in different scripts.
 const NAMES: [&str; 4] = ["Acme Budget", "L’Épargne d'Amélie & Cie <b>", "ميزانية", "Acme 💸"];
 
-/// Values that no field of texts takes.
+/// Values that no text field accepts.
 fn list_non_string_values() -> Vec<Value> {
     vec![json!(5), json!(true), json!({}), json!(["a"])]
 }
 
 impl TestHub {
-    /// What an operator does: it must go well.
+    /// Calls an operation and asserts success.
     pub(crate) async fn run_admin_operation(&self, method: Method, path: &str, body: Option<Value>) -> Value {
         let answer = self.send_operator_request(self.admin_token(), method.clone(), path, body).await;
         assert!(matches!(answer.status, 200 | 201), "{method} {path}: {} {}", answer.status, answer.body);
         answer.json()
     }
 
-    /// Everything that operators set up, and how long the record is.
+    /// Dumps the tables of the admin API and the length of the audit log.
     async fn dump_admin_tables(&self) -> Vec<String> {
         let mut all = Vec::new();
-        for table in ["clients", "registrations", "providers", "audit_events", "removals"] {
+        for table in ["clients", "registrations", "providers", "audit_events", "client_removals"] {
             all.extend(self.sql(&format!("SELECT * FROM {table} ORDER BY 1, 2, 3")).await);
         }
         all
     }
 
-    /// Each body is refused with 400, names its field, and nothing has changed.
+    /// Asserts that each body is rejected with 400 and its field, and that nothing changes.
     async fn assert_admin_rejects(&self, method: Method, path: &str, bodies: Vec<(Value, &str)>) {
         let before = self.dump_admin_tables().await;
         for (body, field) in bodies {
@@ -61,22 +61,26 @@ impl TestHub {
             let detail = problem["detail"].as_str().unwrap();
             assert!(detail.starts_with(&format!("{field}: ")) && detail.len() < 500, "{what}: {detail}");
         }
-        assert_eq!(self.dump_admin_tables().await, before, "{method} {path}: nothing has changed");
+        assert_eq!(self.dump_admin_tables().await, before, "{method} {path}: nothing must change");
     }
 
-    /// There is nothing of this kind, and nothing has changed.
+    /// Asserts that the object does not exist, and that nothing changes.
     async fn assert_admin_not_found(&self, calls: &[(Method, String)], what: &str) {
         let before = self.dump_admin_tables().await;
         for (method, path) in calls {
+            let body = match *method {
+                Method::PUT => json!({"redirect_uris": ["https://acme.example.org/"]}),
+                _ => json!({}),
+            };
             let answer =
-                self.send_operator_request(self.admin_token(), method.clone(), path, Some(json!({}))).await;
+                self.send_operator_request(self.admin_token(), method.clone(), path, Some(body)).await;
             let detail = format!("There is no such {what}");
             assert_eq!((answer.status, &answer.json()["detail"]), (404, &json!(detail)), "{method} {path}");
         }
-        assert_eq!(self.dump_admin_tables().await, before, "nothing has changed");
+        assert_eq!(self.dump_admin_tables().await, before, "nothing must change");
     }
 
-    /// The words of a client's record, each by whom.
+    /// Lists the audit actions of a client with their actors.
     async fn list_client_audit_events(&self, id: &str) -> Vec<String> {
         let chain = GetAuditChain { kind: SubjectKind::Client, id: id.to_owned() };
         let events = self.app().store().query(&chain).await.unwrap();
@@ -88,7 +92,7 @@ impl TestHub {
     }
 }
 
-/// A body without one of its fields, or with another value for it.
+/// Returns a body without one of its fields, or with another value for it.
 fn replace_field(good: &Value, field: &str, value: Option<Value>) -> Value {
     let mut body = good.clone();
     match value {

@@ -1,4 +1,4 @@
-//! Providers of operators' own: added, tried out, connected.
+//! Providers that operators add: validation, checks, connections.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ on_both!(
     provider_test_reports_failures_and_changes_nothing,
 );
 
-/// Prairie, as an operator describes it: its own row is taken out of the store first.
+/// Returns the settings of Prairie, after removing it from the store.
 async fn take_prairie_settings(kit: &TestHub) -> Value {
     let shown = kit.run_admin_operation(Method::GET, "/providers/3000", None).await;
     for statement in [
@@ -43,7 +43,7 @@ async fn provider_added_by_api_connects_and_secret_is_sealed(kit: TestHub) {
     let tokens = kit.connect_at(3000, &recipient, "alice", &[], SCOPE).await;
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
     assert_eq!(kit.revoke(&tokens.access).await.status, 204);
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         kit.run_admin_operation(Method::GET, &format!("/connections/{}", tokens.id), None).await["provider_revocation"]
             == "accepted"
     })
@@ -52,7 +52,7 @@ async fn provider_added_by_api_connects_and_secret_is_sealed(kit: TestHub) {
     let row =
         kit.sql("SELECT settings, client_secret, data_key FROM providers WHERE id = 3000").await.concat();
     assert!(row.contains("sealed") && !row.contains(secret));
-    assert!(!row.contains(&crate::support::hex(secret.as_bytes())), "it is sealed");
+    assert!(!row.contains(&crate::support::hex(secret.as_bytes())), "the secret is sealed");
     let events =
         kit.run_admin_operation(Method::GET, "/audit?subject_kind=provider&subject_id=3000", None).await;
     assert_eq!(events["items"][0]["actor"], json!({"kind": "operator", "id": "opr_sandbox"}));
@@ -65,7 +65,7 @@ async fn provider_added_by_api_connects_and_secret_is_sealed(kit: TestHub) {
         let taken = kit.post_admin_request("/providers", other).await;
         assert_eq!((taken.status, &taken.json()["code"]), (409, &json!("conflict")), "{}", taken.body);
     }
-    assert_eq!(kit.dump_admin_tables().await, before, "what is there stays as it is");
+    assert_eq!(kit.dump_admin_tables().await, before, "an existing provider is not changed");
     for (id, name) in (5000..).zip(NAMES) {
         let mut other = replace_field(&body, "id", Some(json!(id)));
         other["name"] = json!(name);
@@ -78,7 +78,7 @@ async fn provider_added_by_api_connects_and_secret_is_sealed(kit: TestHub) {
     assert_eq!(paused["state"], "paused");
 }
 
-/// A field, and what it does not take.
+/// Fields with invalid values.
 fn list_invalid_fields() -> Vec<(&'static str, Vec<Value>)> {
     let text = || {
         let mut all = list_non_string_values();
@@ -113,15 +113,7 @@ fn list_invalid_fields() -> Vec<(&'static str, Vec<Value>)> {
         ),
         ("auth", vec![json!("none"), json!(5), json!({})]),
         ("upstream_client", vec![json!("mine"), json!(5), json!("registration")]),
-        (
-            "fdx",
-            vec![
-                json!("https://bank.example"),
-                json!({}),
-                json!([]),
-                json!({"base_url": "https://bank.example"}),
-            ],
-        ),
+        ("fdx", vec![json!("https://bank.example"), json!([]), json!(["https://bank.example", "5"])]),
         ("scopes", vec![json!({}), json!([]), json!("x")]),
         ("account_types", vec![json!("depositAccount"), json!({})]),
         ("consent_shown_by", vec![json!("provider"), json!(5)]),
@@ -133,7 +125,7 @@ fn list_invalid_fields() -> Vec<(&'static str, Vec<Value>)> {
     ]
 }
 
-/// A name that stands twice, wherever: which of the two is meant nobody can know.
+/// A repeated member is ambiguous, so it is rejected at any depth.
 async fn add_provider_with_duplicate_key_is_rejected(kit: TestHub) {
     let good = replace_field(&take_prairie_settings(&kit).await, "id", Some(json!(4000))).to_string();
     let before = kit.dump_admin_tables().await;
@@ -155,7 +147,7 @@ async fn add_provider_with_duplicate_key_is_rejected(kit: TestHub) {
             answer.body
         );
     }
-    assert_eq!(kit.dump_admin_tables().await, before, "nothing has changed");
+    assert_eq!(kit.dump_admin_tables().await, before, "nothing must change");
 }
 
 async fn add_provider_with_invalid_field_is_rejected(kit: TestHub) {
@@ -183,6 +175,8 @@ async fn add_provider_with_invalid_field_is_rejected(kit: TestHub) {
         body
     };
     bodies.extend([
+        (replace_field(&good, "fdx", Some(json!({}))), "fdx.base_url"),
+        (replace_field(&good, "fdx", Some(json!({"base_url": "https://bank.example"}))), "fdx.version"),
         (within("fdx", "version", json!("7")), "fdx.version"),
         (within("fdx", "base_url", json!(5)), "fdx.base_url"),
         (within("fdx", "base_url", json!("ftp://x/")), "fdx.base_url"),
@@ -234,7 +228,7 @@ async fn provider_test_reports_failures_and_changes_nothing(kit: TestHub) {
             .1
             .ends_with("invalid_client: it does not accept the client's id and secret")
     );
-    assert_eq!(kit.dump_admin_tables().await, before, "nothing is changed");
+    assert_eq!(kit.dump_admin_tables().await, before, "nothing must change");
 
     let bank = EndpointStub::new(|_| json_response(503, &json!({"error": "mine"}))).await;
     let url = bank.url.clone();
@@ -254,7 +248,7 @@ async fn provider_test_reports_failures_and_changes_nothing(kit: TestHub) {
     ] {
         assert_eq!(find_check(&broken, name), (&json!(false), detail));
     }
-    assert!(!broken.to_string().contains("mine"), "nothing of a bank's body is passed on: {broken}");
+    assert!(!broken.to_string().contains("mine"), "nothing of the provider's body must be shown: {broken}");
     for id in ["9999", "x", "0", "%00"] {
         kit.assert_admin_not_found(&[(Method::POST, format!("/providers/{id}/test"))], "provider").await;
     }

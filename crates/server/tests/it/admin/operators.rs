@@ -1,8 +1,8 @@
-//! Who is let in, how the first admin comes, and how others come and go.
+//! Authentication and roles of operators; the bootstrap token; adding and removing operators.
 
 use std::time::Duration;
 
-use bowline::admin_api::operator::create_bootstrap_token;
+use bowline::admin_api::operators::create_bootstrap_token;
 use bowline::jobs;
 use bowline::router::admin_routes;
 use domain::model::audit_event::{Actor, ActorKind, SubjectKind};
@@ -20,7 +20,7 @@ on_both!(
 );
 
 impl TestHub {
-    /// A new operator's token.
+    /// Adds an operator and returns its token.
     pub(crate) async fn create_operator_token(&self, name: &str, role: &str) -> String {
         let added = self.post_admin_request("/operators", json!({"name": name, "role": role})).await;
         assert_eq!(added.status, 201, "{}", added.body);
@@ -28,13 +28,13 @@ impl TestHub {
     }
 }
 
-/// An address of a route at which there is nothing.
+/// Fills the parameters of a path with ids that do not exist.
 fn nonexistent_path(path: &str) -> String {
     path.replace("{operator_id}", "opr_nobody")
         .replace("{connection_id}", "con_nobody")
         .replace("{job_id}", "job_nobody")
         .replace("{provider_id}", "9999")
-        .replace("{client_id}", "dc-nobody")
+        .replace("{client_id}", "dc-unknown")
 }
 
 async fn admin_routes_require_their_minimum_role(kit: TestHub) {
@@ -54,7 +54,7 @@ async fn admin_routes_require_their_minimum_role(kit: TestHub) {
     let late = late.json()["token"].as_str().unwrap().to_owned();
     kit.advance(Duration::from_secs(1));
     tokens.extend([(None, gone), (None, late), (None, "a".repeat(43))]);
-    assert!(create_bootstrap_token(&ctx, Actor::system("test")).await.is_err(), "there is an admin");
+    assert!(create_bootstrap_token(&ctx, Actor::system("test")).await.is_err(), "an admin exists");
     for route in admin_routes() {
         let least = route.required_role.unwrap();
         for (role, token) in &tokens {
@@ -78,12 +78,12 @@ async fn bootstrap_token_creates_the_first_admin_once(kit: TestHub) {
     let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
     let cli_actor = || Actor::new(ActorKind::Operator, "cli");
     let refused = create_bootstrap_token(&ctx, cli_actor()).await.unwrap_err();
-    assert_eq!(refused.to_string(), "There is an admin already: ask them for a token of your own");
+    assert_eq!(refused.to_string(), "An admin exists already: ask an admin to add you as an operator");
     assert_eq!(kit.send_admin_request(Method::DELETE, "/operators/opr_sandbox").await.status, 204);
     assert_eq!(
         kit.send_admin_request(Method::GET, "/operators").await.status,
         401,
-        "an operator who is gone is gone at once"
+        "the token is invalid immediately"
     );
     let first = create_bootstrap_token(&ctx, cli_actor()).await.unwrap();
     for route in admin_routes()
@@ -96,7 +96,7 @@ async fn bootstrap_token_creates_the_first_admin_once(kit: TestHub) {
             )
             .await;
         assert_eq!(answer.status, 403, "{} {}: {}", route.method, route.path, answer.body);
-        assert!(answer.body.contains("makes the first admin and may do nothing else"), "{}", answer.body);
+        assert!(answer.body.contains("The bootstrap token can only add the first admin"), "{}", answer.body);
     }
     let add = async |name: &str, role: &str| {
         let body = json!({"name": name, "role": role});
@@ -104,13 +104,13 @@ async fn bootstrap_token_creates_the_first_admin_once(kit: TestHub) {
     };
     assert_eq!(
         add("ann", "viewer").await.json()["detail"],
-        "role: expected admin: the first operator is one"
+        "role: expected admin: the first operator must be an admin"
     );
     let ann = add("ann", "admin").await;
     assert_eq!(ann.status, 201, "{}", ann.body);
     let token = ann.json()["token"].as_str().unwrap().to_owned();
     assert_eq!(kit.send_operator_request(&token, Method::GET, "/operators", None).await.status, 200);
-    assert_eq!(add("bob", "admin").await.status, 401, "it is spent");
+    assert_eq!(add("bob", "admin").await.status, 401, "the bootstrap token is used up");
     let stale = kit.sql("SELECT count(*) FROM operators WHERE bootstrap AND ended_at IS NULL").await;
     assert_eq!(stale, ["0"]);
 }
@@ -151,7 +151,7 @@ async fn each_listener_serves_only_its_own_api() {
     let mut public = bowline::cli::BrowserRequest::new(Method::GET, &kit.url("/admin/v1/operators"));
     public.bearer = Some(kit.admin_token().to_owned());
     let answer = kit.browser.send(public).await.unwrap();
-    assert_eq!(answer.status, 404, "not on the public listener");
+    assert_eq!(answer.status, 404, "the admin API is not on the public listener");
     let sent = bowline::cli::BrowserRequest::new(
         Method::GET,
         &format!("http://{}/api/v1/authorize", kit.world.node.admin),

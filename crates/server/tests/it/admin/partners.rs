@@ -1,4 +1,4 @@
-//! Partners: made, held, given other secrets; and what one lives through from nothing to the end.
+//! Partners: create, suspend, rotate secrets; and their complete lifecycle.
 
 use domain::model::connection::EndCause;
 use http::Method;
@@ -13,7 +13,7 @@ on_both!(
     partner_lifecycle_from_creation_to_recipient_removal,
 );
 
-/// A partner that an operator makes, as it knows itself.
+/// Creates a partner as an operator; returns its credentials.
 async fn create_partner(kit: &TestHub, name: &str) -> TestClient {
     let created = kit.run_admin_operation(Method::POST, "/partners", Some(json!({"name": name}))).await;
     assert_eq!((&created["partner"]["name"], &created["partner"]["state"]), (&json!(name), &json!("active")));
@@ -35,7 +35,7 @@ async fn partner_can_be_created_suspended_and_secret_rotated(kit: TestHub) {
     let shown = kit.run_admin_operation(Method::GET, &format!("/partners/{}", partner.id), None).await;
     assert!(shown["created_at"].as_str().unwrap().ends_with('Z') && shown.get("client_secret").is_none());
     let list = kit.run_admin_operation(Method::GET, "/partners?limit=2", None).await;
-    assert_eq!(list["items"][0], shown, "the newest first");
+    assert_eq!(list["items"][0], shown, "newest first");
     let next = format!("/partners?after={}", list["next"].as_str().unwrap());
     let rest = kit.run_admin_operation(Method::GET, &next, None).await;
     let rest: Vec<_> = rest["items"].as_array().unwrap().iter().map(|p| p["client_id"].clone()).collect();
@@ -56,11 +56,15 @@ async fn partner_can_be_created_suspended_and_secret_rotated(kit: TestHub) {
     assert_eq!(
         kit.call(Method::GET, "/api/v1/recipients", &token).await.status,
         200,
-        "nothing was destroyed"
+        "nothing must be destroyed"
     );
     let renewed = kit.run_admin_operation(Method::POST, &partner_path("secret"), None).await;
     assert_eq!(renewed["client_id"], json!(partner.id));
-    assert_eq!(kit.call(Method::GET, "/api/v1/recipients", &token).await.status, 400, "its tokens ended");
+    assert_eq!(
+        kit.call(Method::GET, "/api/v1/recipients", &token).await.status,
+        400,
+        "its tokens are invalid"
+    );
     let grant = [("grant_type", "client_credentials")];
     assert_eq!(kit.request_token(&partner, &grant).await.json()["error"], "invalid_client");
     let secret = renewed["client_secret"].as_str().unwrap().to_owned();
@@ -71,9 +75,9 @@ async fn partner_can_be_created_suspended_and_secret_rotated(kit: TestHub) {
     assert_eq!(
         kit.list_client_audit_events(&partner.id).await,
         expected_events,
-        "what was so already leaves no trace"
+        "a repeated change writes no event"
     );
-    for id in ["dc-sandbox", "pt-nobody", "%00", "..%2f", "x y"] {
+    for id in ["dc-sandbox", "pt-unknown", "%00", "..%2f", "x y"] {
         let calls = [
             (Method::GET, ""),
             (Method::POST, "/secret"),
@@ -106,8 +110,8 @@ async fn create_partner_with_invalid_body_is_rejected(kit: TestHub) {
     let before = kit.dump_admin_tables().await;
     for (kind, body, status, detail) in [
         ("application/json", r#"{"name":"a","name":"b"}"#, 400, "name: is given twice"),
-        ("application/json", "[]", 400, "The body is no JSON object: line 1, column 0"),
-        ("application/json", "", 400, "The body is no JSON object: line 1, column 0"),
+        ("application/json", "[]", 400, "The body is not a JSON object: line 1, column 0"),
+        ("application/json", "", 400, "The body is not a JSON object: line 1, column 0"),
         ("application/x-www-form-urlencoded", "name=a", 415, "The content type must be application/json"),
     ] {
         let answer = kit.send_raw(&post(kind, body)).await;
@@ -116,8 +120,8 @@ async fn create_partner_with_invalid_body_is_rejected(kit: TestHub) {
     assert_eq!(kit.dump_admin_tables().await, before);
 }
 
-/// Over `/admin/v1` and the public face alone: a partner comes, its recipient is admitted, a customer connects, and
-/// the recipient goes with all that it had.
+/// Only with `/admin/v1` and the public API: create a partner, register its recipient, connect a customer, and remove
+/// the recipient with everything that belongs to it.
 async fn partner_lifecycle_from_creation_to_recipient_removal(kit: TestHub) {
     let partner = create_partner(&kit, "Agency").await;
     let token = kit.request_client_token(&partner).await;
@@ -156,8 +160,10 @@ async fn partner_lifecycle_from_creation_to_recipient_removal(kit: TestHub) {
         assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.json()["error"], "invalid_grant");
     }
     assert_eq!(kit.call(Method::GET, &format!("/api/v1{path}"), &token).await.status, 404);
-    kit.wait_until("the bank is told of both", async || kit.list_grant_states().await == ["ended", "ended"])
-        .await;
+    kit.wait_until("the provider is notified of both ends", async || {
+        kit.list_grant_states().await == ["ended", "ended"]
+    })
+    .await;
     kit.wait_until("the removal is over", async || kit.sql("SELECT 1 FROM client_removals").await.is_empty())
         .await;
     for tokens in [&alice, &bob] {

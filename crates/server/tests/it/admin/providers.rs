@@ -1,4 +1,4 @@
-//! Providers: looked at, held, released, retired.
+//! Providers: show, pause, release, retire.
 
 use http::Method;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Recipients: made by operators, of a partner or of nobody; changed, held, removed.
+//! Recipients: create with or without a partner, change, suspend, remove.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ async fn recipient_can_be_created_updated_and_suspended(kit: TestHub) {
 
     let uris = json!({"redirect_uris": ["https://acme.example.org/new", "http://127.0.0.1:1/cb"]});
     let changed = kit.run_admin_operation(Method::PUT, &path, Some(uris.clone())).await;
-    assert_eq!(changed["redirect_uris"], uris["redirect_uris"], "loopback is fine in a sandbox");
+    assert_eq!(changed["redirect_uris"], uris["redirect_uris"], "loopback is allowed in a sandbox");
     let back = json!({"redirect_uris": [recipient.redirect_uri]});
     kit.run_admin_operation(Method::PUT, &path, Some(back)).await;
 
@@ -90,7 +90,7 @@ async fn recipient_can_be_created_updated_and_suspended(kit: TestHub) {
         kit.run_admin_operation(Method::POST, &format!("{path}/reinstate"), None).await["state"],
         "active"
     );
-    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "nothing was destroyed");
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "nothing must be destroyed");
     let events = kit.list_client_audit_events(&id).await;
     assert!(events.iter().all(|event| event.ends_with(" opr_sandbox")), "{events:?}");
     assert_eq!(events.iter().filter(|event| event.starts_with("client.redirect_uris_replaced")).count(), 2);
@@ -110,7 +110,7 @@ async fn recipient_created_for_partner_is_visible_to_partner(kit: TestHub) {
     assert_eq!(no_recipients, json!({"items": [], "next": null}));
 }
 
-/// A field, and what it does not take.
+/// Fields with invalid values.
 fn list_invalid_fields() -> Vec<(&'static str, Vec<Value>)> {
     let text = |max_chars: usize| {
         let mut all = list_non_string_values();
@@ -165,7 +165,7 @@ fn list_invalid_fields() -> Vec<(&'static str, Vec<Value>)> {
             "max_duration_days",
             vec![json!(0), json!(367), json!(-1), json!(1.5), json!("90"), json!(99_999_999_999_u64)],
         ),
-        ("partner", vec![json!("pt-nobody"), json!("dc-sandbox"), json!("\u{0}"), json!(5)]),
+        ("partner", vec![json!("pt-unknown"), json!("dc-sandbox"), json!("\u{0}"), json!(5)]),
     ]
 }
 
@@ -191,7 +191,8 @@ async fn create_recipient_with_invalid_field_is_rejected(kit: TestHub) {
         replace_field(&good, "redirect_uris", Some(json!(["https://a.example/", "https://a.example/"]))),
         "redirect_uris[1]",
     ));
-    bodies.push((replace_field(&good, "contacts", Some(json!(["a@b.example", "nobody"]))), "contacts[1]"));
+    bodies
+        .push((replace_field(&good, "contacts", Some(json!(["a@b.example", "no-address"]))), "contacts[1]"));
     kit.assert_admin_rejects(Method::POST, "/recipients", bodies).await;
     let uris = |uris: Value| json!({"redirect_uris": uris});
     let bodies = vec![
@@ -206,7 +207,7 @@ async fn create_recipient_with_invalid_field_is_rejected(kit: TestHub) {
     kit.assert_admin_rejects(Method::PUT, "/recipients/dc-sandbox", bodies).await;
 }
 
-/// The count is of what the removal ended and is bound to end, whenever it is asked for.
+/// The count includes the connections that the removal has ended and will end, whenever it is requested.
 async fn remove_recipient_reports_count_of_ended_connections(kit: TestHub) {
     let acme = kit.acme();
     let ended_before = kit.connect(&acme).await;
@@ -233,7 +234,7 @@ async fn remove_recipient_reports_count_of_ended_connections(kit: TestHub) {
 }
 
 async fn recipient_operations_with_unknown_id_return_404(kit: TestHub) {
-    for id in ["pt-sandbox", "dc-nobody", "%00", "..%2f"] {
+    for id in ["pt-sandbox", "dc-unknown", "%00", "..%2f"] {
         let calls = [
             (Method::GET, ""),
             (Method::PUT, ""),
@@ -251,5 +252,5 @@ async fn recipient_operations_with_unknown_id_return_404(kit: TestHub) {
         let answer = kit.send_admin_request(Method::DELETE, &format!("/recipients/dc-sandbox?{query}")).await;
         assert_eq!(answer.status, 400, "{query}: {}", answer.body);
     }
-    assert_eq!(kit.dump_admin_tables().await, before, "a dry run that is misspelt is no removal");
+    assert_eq!(kit.dump_admin_tables().await, before, "a misspelt dry run removes nothing");
 }

@@ -1,4 +1,4 @@
-//! Registrations: asked for all or none, found, and walked through by operators.
+//! Registrations: all-or-nothing requests, searches, and the steps of operators.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ async fn registrations_are_requested_atomically_and_listed(kit: TestHub) {
     assert_eq!(shown["provider_name"], "Caisse Rideau");
     kit.advance(std::time::Duration::from_secs(1));
     let before = kit.dump_admin_tables().await;
-    let clients = [partners.id.as_str(), &one.id, "dc-nobody", "pt-sandbox"];
+    let clients = [partners.id.as_str(), &one.id, "dc-unknown", "pt-sandbox"];
     let (status, refused) = request_registrations(&kit, &clients, &[1000, 9999]).await;
     assert_eq!((status, &refused["code"]), (404, &json!("not_found")), "{refused}");
     let pairs = refused["pairs"].as_array().unwrap();
@@ -40,14 +40,14 @@ async fn registrations_are_requested_atomically_and_listed(kit: TestHub) {
         .iter()
         .map(|pair| (pair["client_id"].as_str().unwrap(), pair["provider_id"].as_i64().unwrap()))
         .collect();
-    assert_eq!(bad.len(), 7, "each bad pair is named: {refused}");
+    assert_eq!(bad.len(), 7, "each rejected pair is listed: {refused}");
     assert!(!bad.contains(&(&partners.id, 1000)) && bad.contains(&(&partners.id, 9999)));
     let existing =
         pairs.iter().find(|pair| pair["client_id"] == json!(one.id) && pair["provider_id"] == 1000);
-    assert_eq!(existing.unwrap()["detail"], "This registration was asked for before and is pending_approval");
+    assert_eq!(existing.unwrap()["detail"], "This registration was requested before and is pending_approval");
     let (status, refused) = request_registrations(&kit, &[&one.id, &partners.id], &[1000]).await;
     assert_eq!((status, refused["pairs"].as_array().unwrap().len()), (409, 1), "{refused}");
-    assert_eq!(kit.dump_admin_tables().await, before, "all or none");
+    assert_eq!(kit.dump_admin_tables().await, before, "the request is all-or-nothing");
 
     assert_eq!(request_registrations(&kit, &[&partners.id], &[1000]).await.0, 200);
     let found = async |query: &str| {
@@ -63,7 +63,7 @@ async fn registrations_are_requested_atomically_and_listed(kit: TestHub) {
         ("state=pending_approval&provider_id=2000".to_owned(), 2),
         (format!("provider_id=2000&client_id={}", one.id), 1),
         ("partner=pt-sandbox".to_owned(), 1),
-        ("partner=pt-nobody".to_owned(), 0),
+        ("partner=pt-unknown".to_owned(), 0),
         ("state=rejected".to_owned(), 0),
         ("provider_id=3000".to_owned(), 0),
     ] {
@@ -76,7 +76,7 @@ async fn registrations_are_requested_atomically_and_listed(kit: TestHub) {
         let Some(next) = next.as_str() else { break };
         after = format!("&after={next}");
     }
-    assert_eq!(paged, 5, "pages leave nothing out and repeat nothing");
+    assert_eq!(paged, 5, "paging must return each registration once");
 }
 
 async fn registration_steps_follow_state_machine_and_are_audited(kit: TestHub) {
@@ -84,7 +84,7 @@ async fn registration_steps_follow_state_machine_and_are_audited(kit: TestHub) {
     assert_eq!(
         kit.take_registration_step(&recipient, "approve", json!({})).await.status,
         404,
-        "nobody asked"
+        "the provider was not requested"
     );
     request_registrations(&kit, &[&recipient.id], &[1000]).await;
     let refused = async |step: &str| {
@@ -103,7 +103,7 @@ async fn registration_steps_follow_state_machine_and_are_audited(kit: TestHub) {
     assert_eq!(
         request_registrations(&kit, &[&recipient.id], &[1000]).await.0,
         200,
-        "it may be asked for again"
+        "the registration can be requested again"
     );
     kit.complete_registration_step(&recipient, "approve", json!({})).await;
     assert_eq!(kit.take_registration_step(&recipient, "approve", json!({})).await.status, 409);
@@ -111,11 +111,11 @@ async fn registration_steps_follow_state_machine_and_are_audited(kit: TestHub) {
     let problem = kit.take_registration_step(&recipient, "activate", upstream_client).await.json();
     assert_eq!(
         problem["detail"],
-        "upstream_client_id: must be absent: the provider knows the hub's own client"
+        "upstream_client_id: must be absent: the provider knows one client of the hub for all recipients"
     );
     let path = format!("/registrations/{}/1000", recipient.id);
     let active = kit.run_admin_operation(Method::POST, &format!("{path}/activate"), None).await;
-    assert_eq!(active["state"], "active", "no body is needed");
+    assert_eq!(active["state"], "active", "no body is required");
     let suspended = kit.run_admin_operation(Method::POST, &format!("{path}/suspend"), None).await;
     assert_eq!((&suspended["state"], &suspended["reason"]), (&json!("suspended"), &json!(null)));
     kit.run_admin_operation(Method::POST, &format!("{path}/reinstate"), None).await;
@@ -184,7 +184,7 @@ async fn registration_request_with_invalid_field_is_rejected(kit: TestHub) {
     kit.assert_admin_rejects(Method::POST, &step("activate", &pending), bodies).await;
     for path in [
         format!("{id}/2000"),
-        "dc-nobody/1000".into(),
+        "dc-unknown/1000".into(),
         "pt-sandbox/1000".into(),
         format!("{id}/x"),
         "%00/1000".into(),

@@ -1,4 +1,4 @@
-//! The hub's own socket: who comes through it, and that nobody else can seem to.
+//! The admin socket: local users are authenticated by their user id, network clients never are.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -17,7 +17,7 @@ on_both!(
 );
 
 impl TestHub {
-    /// Sends a request through the hub's own socket.
+    /// Sends a request through the admin socket.
     async fn send_over_admin_socket(&self, raw: &RawRequest) -> BrowserResponse {
         raw.send_over(UnixStream::connect(self.data_folder().join("admin.sock")).await.unwrap()).await
     }
@@ -28,7 +28,7 @@ async fn socket_peer_with_hub_user_needs_no_token(kit: TestHub) {
     assert_eq!(
         kit.send_over_admin_socket(&RawRequest::get("/admin/v1/operators")).await.status,
         200,
-        "an admin"
+        "the local user is an admin"
     );
     let ended = kit
         .send_over_admin_socket(&RawRequest::new("POST", format!("/admin/v1/connections/{}/end", tokens.id)))
@@ -47,7 +47,7 @@ async fn socket_peer_with_hub_user_needs_no_token(kit: TestHub) {
         assert_eq!(
             kit.send_over_admin_socket(&RawRequest::get(path)).await.status,
             404,
-            "{path} is not the operators'"
+            "{path} is not an admin route"
         );
     }
 }
@@ -109,5 +109,5 @@ async fn socket_is_removed_on_clean_shutdown() {
     assert!(socket.exists());
     let (world, folder) = kit.into_parts();
     world.stop().await;
-    assert!(!socket.exists(), "and only then the folder goes: {folder:?}");
+    assert!(!socket.exists(), "the folder can be removed afterwards: {folder:?}");
 }

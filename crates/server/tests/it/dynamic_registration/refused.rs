@@ -1,4 +1,4 @@
-//! What a provider's refusal means (RFC 7591 §3.2.2): of the recipient, or of what the hub said.
+//! A provider's error response (RFC 7591 §3.2.2) concerns either the recipient or the hub's request.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::support::{EndpointStub, TestClient, TestHub, json_response, on_both};
 on_both!(rfc7591_s3_2_2_software_statement_error_rejects, rfc7591_s3_2_2_other_error_needs_manual_action);
 
 impl TestHub {
-    /// The status and the reason that a partner sees.
+    /// Returns the status and the reason that a partner sees.
     async fn load_partner_view(&self, recipient: &TestClient) -> (Value, Value) {
         let path = format!("/api/v1/recipients/{}/providers/1000", recipient.id);
         let token = self.request_client_token(&self.partner()).await;
@@ -36,15 +36,15 @@ async fn rfc7591_s3_2_2_software_statement_error_rejects(kit: TestHub) {
         *word.lock().unwrap() = refusal;
         let recipient = kit.create_approved_recipient().await;
         kit.wait_for_registration_state(&recipient, "rejected").await;
-        let reason = json!(format!("The data provider refuses the registration: {refusal}"));
+        let reason = json!(format!("The data provider rejected the registration: {refusal}"));
         assert_eq!(kit.load_registration(&recipient).await["reason"], reason);
         assert_eq!(kit.load_partner_view(&recipient).await, (json!("REJECTED"), reason));
         let job = kit.wait_for_job("register_upstream_client", "done").await;
         assert_eq!(job["outcome"], format!("HTTP 400 {refusal}: rejected"));
         assert_eq!(kit.list_registration_steps(&recipient).await.last().unwrap(), "provider rejected");
-        // It may be asked for again.
+        // The registration can be requested again.
         kit.request_registration(&recipient).await;
-        // The next job is the newest.
+        // The next job is listed first.
         kit.advance(Duration::from_secs(1));
     }
 }
@@ -58,7 +58,7 @@ async fn rfc7591_s3_2_2_other_error_needs_manual_action(kit: TestHub) {
     assert_eq!(job["outcome"], format!("HTTP 400 invalid_redirect_uri: {rest}"));
 
     kit.enable_client_registration().await;
-    // The bank knows none of these words.
+    // These error codes are not registered.
     kit.update_provider_settings(1000, |settings| {
         settings.scopes.values_mut().for_each(|word| *word = "unheard:of".into());
     })

@@ -1,5 +1,4 @@
-//! A provider's registration of clients and the rest of it: a dead endpoint leaves data alone, and whoever is held is
-//! not asked.
+//! A failing registration endpoint does not affect data, and a paused provider receives no registrations.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -19,10 +18,10 @@ on_both!(
     provider_retired_during_registration_activates_nothing,
 );
 
-const PROVIDER_RETIRED: &str = "the provider is retired: it takes nobody any more";
+const PROVIDER_RETIRED: &str = "the provider is retired and accepts no recipients";
 
 impl TestHub {
-    /// A step that a retired provider is in the way of.
+    /// Asserts that a step is rejected because the provider is retired.
     async fn assert_step_rejected(&self, recipient: &TestClient, step: &str, body: serde_json::Value) {
         let before = self.load_registration(recipient).await;
         let refused =
@@ -52,7 +51,7 @@ async fn registration_endpoint_failures_do_not_affect_data(kit: TestHub) {
     })
     .await;
     assert_eq!(endpoint.calls().len(), most + 1);
-    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "data flows");
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "data is served");
     let page = format!("http://{}/metrics", kit.world.node.probes);
     let page = kit.send(bowline::cli::BrowserRequest::new(Method::GET, &page)).await.body;
     let counted = page.lines().find(|line| line.contains("call=\"register\"")).unwrap();
@@ -70,7 +69,7 @@ async fn registration_endpoint_failures_do_not_affect_data(kit: TestHub) {
     status.store(201, Ordering::SeqCst);
     let recipient = kit.create_approved_recipient().await;
     kit.wait_for_registration_state(&recipient, "active").await;
-    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 503, "the bank is still left alone");
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 503, "the circuit breaker is still open");
 }
 
 async fn client_registration_waits_until_provider_is_released(kit: TestHub) {
@@ -80,10 +79,10 @@ async fn client_registration_waits_until_provider_is_released(kit: TestHub) {
         kit.set_provider_state(1000, state).await;
         let recipient = kit.create_approved_recipient().await;
         let job = kit.wait_for_job("register_upstream_client", "pending").await;
-        let expected_outcome = format!("the provider is {state}: it is asked when it is released");
+        let expected_outcome = format!("the provider is {state}: the client is requested after its release");
         assert_eq!(job["outcome"], expected_outcome);
         assert_eq!(kit.load_registration(&recipient).await["state"], "pending_activation");
-        assert_eq!(endpoint.calls().len(), nth, "nobody is asked");
+        assert_eq!(endpoint.calls().len(), nth, "no request is sent");
         kit.set_provider_state(1000, ProviderState::Active).await;
         kit.advance(Duration::from_mins(1));
         kit.wait_for_registration_state(&recipient, "active").await;

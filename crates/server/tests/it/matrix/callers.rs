@@ -1,4 +1,4 @@
-//! Those who call wrongly, each with what it has in hand.
+//! The unauthorized callers, each with its credentials.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use domain::model::provider::ProviderState;
 
 use crate::support::{ConnectionTokens, TestClient, TestHub};
 
-/// Everything that the banks offer.
+/// Every scope that the banks offer.
 pub(crate) const FULL_SCOPE: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS \
                                      STATEMENTS CUSTOMER_CONTACT CUSTOMER_PERSONAL";
-/// What the wrong callers are registered for: all but one.
+/// The scope of the unauthorized callers: all clusters but one.
 pub(super) const LIMITED_SCOPE: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS STATEMENTS \
                                  CUSTOMER_CONTACT";
 pub(super) const EXCLUDED_SCOPE: &str = "CUSTOMER_PERSONAL";
 
-/// Who calls, and what is wrong with it. The victim is alice's connection of Acme at Maple Trust.
+/// An unauthorized caller. The target is alice's connection of Acme at Maple Trust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum UnauthorizedCaller {
-    /// No credentials at all.
+    /// A caller without credentials.
     Anonymous,
-    /// Something in the header that is no bearer, and no Basic either.
+    /// A malformed `Authorization` header.
     Malformed,
-    /// A token, a name or a secret that nobody issued.
+    /// A token, id or secret that was never issued.
     Forged,
     /// Another recipient of the same customer.
     Foreign,
@@ -30,19 +30,19 @@ pub(super) enum UnauthorizedCaller {
     ClientToken,
     /// A token without the cluster that the operation needs.
     Narrow,
-    /// A token whose time is over.
+    /// An expired token.
     Expired,
-    /// A token of a connection that was revoked.
+    /// A token of a revoked connection.
     Ended,
-    /// A token of a connection in whose place a newer one lives.
+    /// A token of a connection that a newer one has replaced.
     Replaced,
     /// The same recipient, for another customer.
     OtherCustomer,
-    /// A recipient that is held.
+    /// A suspended recipient.
     Suspended,
-    /// A recipient whose provider is held.
+    /// A recipient whose provider is paused.
     Paused,
-    /// A partner that manages others than the victim.
+    /// A partner of other recipients.
     OtherPartner,
 }
 
@@ -64,13 +64,13 @@ impl UnauthorizedCaller {
     ];
 }
 
-/// What a caller has in hand.
+/// The credentials of a caller.
 pub(super) struct CallerCredentials {
     pub(super) caller: UnauthorizedCaller,
-    /// The value of its `Authorization` header.
+    /// The value of the `Authorization` header.
     pub(super) authorization: Option<String>,
     pub(super) recipient: Option<TestClient>,
-    /// What it presents as a refresh token.
+    /// The value that it sends as a refresh token.
     pub(super) refresh: String,
     pub(super) provider_id: i64,
     pub(super) connection: Option<ConnectionId>,
@@ -100,7 +100,7 @@ async fn connect_other_recipient(kit: &TestHub, provider_id: i64) -> (TestClient
     (recipient, tokens)
 }
 
-/// The victim, and every wrong caller beside it.
+/// Creates the target and the credentials of every unauthorized caller.
 pub(super) async fn prepare_callers(kit: &TestHub) -> (ConnectionTokens, Vec<CallerCredentials>) {
     let acme = kit.acme();
     let (late, expired) = connect_other_recipient(kit, 1000).await;

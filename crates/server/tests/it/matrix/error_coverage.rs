@@ -1,4 +1,4 @@
-//! The error table: every error that there is comes out of at least one case, or stands here with its reason.
+//! Error coverage: every error is produced by at least one case, or listed here with its reason.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use bowline::admin_api::AdminError;
 use bowline::error::InternalError;
 use bowline::fdx_api::DataError;
 use bowline::http::BodyError;
-use bowline::partner_api::RegistrationPair;
+use bowline::recipients::RegistrationPair;
 use bowline::router::all_routes;
 use domain::OAuthError;
 use domain::error::OAuthCode;
@@ -23,23 +23,23 @@ use super::expectations::ExpectedResponse;
 use super::{expected_response, load_connection_state};
 use crate::support::{EndpointStub, RawRequest, TestHub, json_response};
 
-/// Data errors of the documented list that nothing produces.
+/// Documented data errors that the hub never returns.
 const UNPRODUCED_CODES: [(ErrorCode, &str); 0] = [];
 
-const REPORTED_BY_PROVIDER: &str = "The data provider says so";
-const PROVIDER_FAILED: &str = "The data provider failed to answer as it should";
+const REPORTED_BY_PROVIDER: &str = "The data provider reported this error";
+const PROVIDER_FAILED: &str = "The data provider did not return a valid response";
 const NOT_OFFERED_BY_PROVIDER: &str = "The data provider does not offer this";
-const PROVIDER_UNAVAILABLE: &str = "The data provider is not available at present";
-const PROVIDER_RATE_LIMITED: &str = "The data provider limits requests at present";
+const PROVIDER_UNAVAILABLE: &str = "The data provider is temporarily unavailable";
+const PROVIDER_RATE_LIMITED: &str = "The data provider limits the number of requests";
 const NO_CUSTOMER: &str = "The data provider does not find this customer";
-const NO_ACCOUNT: &str = "accountId names no account of this consent";
-const NO_STATEMENT: &str = "statementId names no statement of this account";
-const CONTENT_TYPE_NOT_OFFERED: &str = "The data provider has no such type of this statement";
-const TOO_LARGE: &str = "This statement is larger than the hub passes on";
-const INTERNAL_ERROR: &str = "The hub cannot answer at present";
+const NO_ACCOUNT: &str = "accountId is not an account of this consent";
+const NO_STATEMENT: &str = "statementId is not a statement of this account";
+const CONTENT_TYPE_NOT_OFFERED: &str = "The data provider does not offer this statement in this type";
+const TOO_LARGE: &str = "This statement exceeds the hub's size limit";
+const INTERNAL_ERROR: &str = "The hub could not process the request";
 const UNHANDLED: &str = "An unhandled error occurred on the server";
 
-/// What a bank may answer to a read, and what the recipient is told.
+/// Responses of a provider to a read, and the resulting responses to the recipient.
 const UPSTREAM_READ_ERRORS: [(u16, Option<u16>, ErrorCode, &str); 26] = [
     (500, None, ErrorCode::Internal, PROVIDER_FAILED),
     (500, Some(500), ErrorCode::Internal, PROVIDER_FAILED),
@@ -69,7 +69,7 @@ const UPSTREAM_READ_ERRORS: [(u16, Option<u16>, ErrorCode, &str); 26] = [
     (409, Some(705), ErrorCode::AccountClosed, REPORTED_BY_PROVIDER),
 ];
 
-/// What each face says when the store is broken.
+/// The responses of each API when the store fails.
 fn expected_store_failures() -> [ExpectedResponse; 5] {
     let server_error = || ExpectedResponse::OAuth(500, OAuthCode::ServerError, UNHANDLED.into());
     [
@@ -81,29 +81,31 @@ fn expected_store_failures() -> [ExpectedResponse; 5] {
     ]
 }
 
-/// What operators are told whose role is too small, and what the token that makes the first admin is told:
-/// `admin::operators` proves both.
+/// The errors for an insufficient role and for a bootstrap token, which `admin::operators` tests.
 fn expected_role_errors() -> [ExpectedResponse; 2] {
-    let bootstrap_only = "This token makes the first admin and may do nothing else";
-    ["This needs the role admin", bootstrap_only]
+    let bootstrap_only = "The bootstrap token can only add the first admin";
+    ["This operation needs the role admin", bootstrap_only]
         .map(|told| ExpectedResponse::Problem(403, "forbidden", None, told.into()))
 }
 
-/// What the customer's no comes to: `input::pages::assert_flows_can_continue` and `spec::rfc6749_client` prove it.
+/// The error after the customer denied, which `bad_parameters::pages` and `spec::rfc6749_client` test.
 fn expected_denial() -> ExpectedResponse {
     ExpectedResponse::RedirectError(OAuthCode::AccessDenied, "The user denied the access".into())
 }
 
-/// What asking too often comes to: `limit` proves it.
+/// The errors over a rate limit, which `limit` tests.
 pub(crate) fn expected_rate_limit_errors() -> [ExpectedResponse; 2] {
     let retry_later = "Too many requests, please try again later";
     [
-        ExpectedResponse::Fdx(ErrorCode::TooManyRequests, "This recipient or this connection asks too often"),
+        ExpectedResponse::Fdx(
+            ErrorCode::TooManyRequests,
+            "Too many requests from this recipient or for this connection",
+        ),
         ExpectedResponse::OAuth(503, OAuthCode::TemporarilyUnavailable, retry_later.into()),
     ]
 }
 
-/// Every answer that a case of these tests is there to produce.
+/// Lists the responses that the cases of these tests produce.
 fn collect_expected_responses() -> Vec<ExpectedResponse> {
     let mut all: Vec<ExpectedResponse> =
         build_all_cases(&InputValues::default()).into_iter().map(|case| case.expected).collect();
@@ -125,7 +127,7 @@ fn collect_expected_responses() -> Vec<ExpectedResponse> {
 #[test]
 fn each_oauth_error_code_is_covered_by_a_case() {
     let all = collect_expected_responses();
-    for code in OAuthCode::ALL {
+    for code in OAuthCode::ALL.iter().copied() {
         let matches_code = |e: &ExpectedResponse| matches!(e, ExpectedResponse::OAuth(_, c, _) | ExpectedResponse::RedirectError(c, _) if *c == code);
         assert!(all.iter().any(matches_code), "no case produces {}", code.as_str());
     }
@@ -141,25 +143,25 @@ fn each_fdx_error_code_is_covered_by_a_case_or_listed() {
     }
 }
 
-/// One of each kind. A kind that is added must be added here.
+/// Lists one value of each variant. A new variant must be added here.
 fn list_data_errors() -> Vec<DataError> {
     let all = vec![
         DataError::InvalidToken,
-        DataError::Ended,
+        DataError::ConnectionEnded,
         DataError::Fdx(ErrorCode::AccountNotFound, NO_ACCOUNT),
-        DataError::Unavailable(Duration::from_secs(1)),
-        DataError::RateLimited(Duration::from_secs(1)),
+        DataError::ProviderUnavailable(Duration::from_secs(1)),
+        DataError::ProviderRateLimited(Duration::from_secs(1)),
         DataError::Internal(InternalError::new("broken")),
-        DataError::TooMany(Duration::from_secs(1)),
+        DataError::RateLimited(Duration::from_secs(1)),
     ];
     let number = |error: &DataError| match error {
         DataError::InvalidToken => 0,
-        DataError::Ended => 1,
+        DataError::ConnectionEnded => 1,
         DataError::Fdx(..) => 2,
-        DataError::Unavailable(_) => 3,
-        DataError::RateLimited(_) => 4,
+        DataError::ProviderUnavailable(_) => 3,
+        DataError::ProviderRateLimited(_) => 4,
         DataError::Internal(_) => 5,
-        DataError::TooMany(_) => 6,
+        DataError::RateLimited(_) => 6,
     };
     assert!(all.iter().map(number).eq(0..7));
     all
@@ -209,7 +211,7 @@ fn each_body_error_variant_is_covered_by_a_case() {
     }
 }
 
-/// One of each kind. A kind that is added must be added here.
+/// Lists one value of each variant. A new variant must be added here.
 fn list_admin_errors() -> Vec<AdminError> {
     let all = vec![
         AdminError::Unauthorized,
@@ -217,7 +219,7 @@ fn list_admin_errors() -> Vec<AdminError> {
         AdminError::Bootstrap,
         AdminError::invalid("name", "is missing"),
         AdminError::NotFound("partner"),
-        AdminError::Conflict("An operator of this name is there already".into()),
+        AdminError::Conflict("An operator with this name exists already".into()),
         AdminError::Pairs { missing: true, pairs: vec![build_rejected_pair()] },
         AdminError::Pairs { missing: false, pairs: vec![build_rejected_pair()] },
         AdminError::Internal(InternalError::new("broken")),
@@ -238,7 +240,7 @@ fn list_admin_errors() -> Vec<AdminError> {
 }
 
 fn build_rejected_pair() -> (RegistrationPair, String) {
-    let client_id = ClientId::parse("dc-nobody").unwrap();
+    let client_id = ClientId::parse("dc-unknown").unwrap();
     (RegistrationPair { client_id, provider_id: ProviderId::new(9999) }, String::new())
 }
 
@@ -263,7 +265,7 @@ fn each_admin_error_variant_is_covered_by_a_case() {
     }
 }
 
-/// A bank whose answer to a read can be set.
+/// A provider whose response to a read can be set.
 async fn start_provider_stub(kit: &TestHub) -> (EndpointStub, Arc<Mutex<(u16, Value)>>) {
     let response = Arc::new(Mutex::new((200, json!({"accounts": []}))));
     let shared = Arc::clone(&response);
@@ -312,17 +314,17 @@ async fn upstream_read_error_maps_to_documented_error() {
     assert_eq!(kit.load_end_cause(&tokens.id).await, None);
 }
 
-/// What a bank may answer to the download of a statement, where that is another answer than to a list.
+/// Responses of a provider to a download that differ from those to a list.
 const UPSTREAM_DOWNLOAD_ERRORS: [(u16, Option<u16>, ErrorCode, &str); 11] = [
     (404, Some(1104), ErrorCode::DataNotFound, NO_STATEMENT),
     (404, Some(1107), ErrorCode::DataNotFound, NO_STATEMENT),
     (404, Some(1108), ErrorCode::DataNotFound, NO_STATEMENT),
-    (400, Some(1300), ErrorCode::StatementProcessing, "The data provider is still making this statement"),
+    (400, Some(1300), ErrorCode::StatementProcessing, "The data provider is still preparing this statement"),
     (406, Some(1203), ErrorCode::ContentType, CONTENT_TYPE_NOT_OFFERED),
     (406, None, ErrorCode::ContentType, CONTENT_TYPE_NOT_OFFERED),
     (413, None, ErrorCode::TooLarge, TOO_LARGE),
     (413, Some(413), ErrorCode::TooLarge, TOO_LARGE),
-    // JSON where a PDF was asked for, an address without one, and one that is not below the base.
+    // JSON instead of a PDF, a redirect without `Location`, and one that leaves the base URL.
     (200, None, ErrorCode::Internal, PROVIDER_FAILED),
     (302, None, ErrorCode::Internal, PROVIDER_FAILED),
     (304, None, ErrorCode::Internal, PROVIDER_FAILED),
@@ -352,7 +354,7 @@ async fn upstream_download_error_maps_to_documented_error() {
     }
 }
 
-/// FDX 5.2 has 1107 for a list that is empty; ours is an empty list, whichever way the bank says so.
+/// FDX 5.2 has 1107 for an empty list; the hub returns an empty list in both cases.
 #[tokio::test]
 async fn upstream_code_1107_returns_empty_list() {
     let kit = TestHub::new().await;
@@ -404,7 +406,7 @@ async fn store_failure_returns_500_in_each_api_without_details() {
     assert_eq!(kit.call(Method::POST, "/api/v1/revoke", &tokens.access).await.status, 204);
 }
 
-/// What the HTTP library refuses before there is a request: no body, and the connection is closed.
+/// Malformed HTTP that the HTTP library rejects: no body, and the connection is closed.
 #[tokio::test]
 async fn malformed_http_is_rejected_without_body() {
     let kit = TestHub::new().await;

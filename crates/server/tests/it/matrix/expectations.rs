@@ -1,4 +1,4 @@
-//! What an answer must be, and what every answer must have.
+//! Expected responses, and properties of every response.
 
 use std::borrow::Cow;
 
@@ -8,35 +8,35 @@ use fdx::ErrorCode;
 
 use crate::support::query_parameter;
 
-/// The titles of pages that say no.
+/// The titles of error pages.
 pub(super) const UNKNOWN_CLIENT: &str = "We do not recognize this service";
 pub(super) const UNKNOWN_REDIRECT: &str = "The link from this service is incorrect";
 pub(super) const START_AGAIN: &str = "Please start again";
 pub(super) const INVALID_FORM: &str = "We could not accept this form";
 pub(super) const NOT_FOUND: &str = "Page not found";
 
-/// The one answer that a request may get.
+/// The only acceptable response to a request.
 #[derive(Clone, Debug)]
 pub(crate) enum ExpectedResponse {
-    /// An OAuth error as JSON: status, word, sentence.
+    /// An OAuth error as JSON: status, code, description.
     OAuth(u16, OAuthCode, Cow<'static, str>),
-    /// An OAuth error as JSON, with the pairs that are in the way beside it.
+    /// An OAuth error as JSON with the rejected pairs.
     PairErrors(u16, Cow<'static, str>),
-    /// An OAuth error at the recipient's redirect URI: word, sentence.
+    /// An OAuth error at the recipient's redirect URI: code, description.
     RedirectError(OAuthCode, Cow<'static, str>),
-    /// A data error with its code, and what a developer is told.
+    /// A data error with its code and debug message.
     Fdx(ErrorCode, &'static str),
-    /// 401 with a message alone.
+    /// 401 with a message only.
     InvalidToken,
-    /// On the data face, outside of the documented list: a message alone.
+    /// An FDX API error outside of the documented list: a message only.
     MessageOnly(u16),
-    /// A page for a person, by its title.
+    /// A page, by its title.
     Page(u16, &'static str),
-    /// The browser goes on to the consent page.
+    /// A redirect to the consent page.
     RedirectToConsent,
-    /// The browser goes on to the bank.
+    /// A redirect to the provider.
     RedirectToProvider,
-    /// A problem of the operators' face: status, word, field, sentence.
+    /// A problem of the admin API: status, code, field, detail.
     Problem(u16, &'static str, Option<&'static str>, Cow<'static, str>),
     /// Tokens.
     Tokens,
@@ -44,11 +44,11 @@ pub(crate) enum ExpectedResponse {
     Data,
     /// A document.
     PdfFile,
-    /// A text for the platform.
+    /// A text of the probes.
     Text(u16, &'static str),
     /// 204.
     NoContent,
-    /// Refused by the HTTP library before there is a request: no body.
+    /// An error of the HTTP library without a body.
     RejectedByHttpServer(u16),
 }
 
@@ -57,20 +57,20 @@ impl ExpectedResponse {
         Self::OAuth(400, OAuthCode::InvalidRequest, description.into())
     }
 
-    /// What whoever is no operator is told.
+    /// The response to a caller without a valid operator token.
     pub(super) fn invalid_operator_token() -> Self {
         let detail = "The operator token is missing, unknown, expired or removed";
         Self::Problem(401, "unauthorized", None, detail.into())
     }
 
-    /// Whether an answer is this one, and sound; else what it is.
+    /// Checks that a response matches and is well-formed; otherwise returns a description of it.
     pub(super) fn check(&self, answer: &BrowserResponse, what: &str) -> Result<(), String> {
         let outcome =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.assert_matches(answer, what)));
         outcome.map_err(|panic| panic.downcast_ref::<String>().cloned().unwrap_or_else(|| what.to_owned()))
     }
 
-    /// Asserts that an answer is this one, and sound.
+    /// Asserts that a response matches and is well-formed.
     pub(crate) fn assert_matches(&self, answer: &BrowserResponse, what: &str) {
         let body = answer.json();
         let context = || {
@@ -150,7 +150,7 @@ impl ExpectedResponse {
     }
 }
 
-/// Every header that an answer of ours may have: a header that a caller smuggles in is not among them.
+/// Every header that a response may have; a header that a caller injects is not in this list.
 const ALLOWED_HEADERS: [&str; 18] = [
     "allow",
     "cache-control",
@@ -172,7 +172,7 @@ const ALLOWED_HEADERS: [&str; 18] = [
     "x-frame-options",
 ];
 
-/// What every answer of a face has, whatever it says.
+/// Checks the properties that every response of an API has.
 pub(super) fn assert_valid_response(answer: &BrowserResponse, what: &str) {
     assert_common_headers(answer, what);
     let context = || format!("{what}: {} {:?} {}", answer.status, answer.headers, answer.body);
@@ -189,7 +189,7 @@ pub(super) fn assert_valid_response(answer: &BrowserResponse, what: &str) {
     }
 }
 
-/// The headers that every answer has, and no others.
+/// Checks that the required headers exist, and no others.
 fn assert_common_headers(answer: &BrowserResponse, what: &str) {
     let context = || format!("{what}: {} {:?} {}", answer.status, answer.headers, answer.body);
     let header = |name: &str| answer.headers.get(name).map_or("", |value| value.to_str().unwrap());

@@ -1,4 +1,4 @@
-//! What management says to wrong callers.
+//! Expected responses of the management operations to unauthorized callers.
 
 use bowline::cli::BrowserResponse;
 use http::Method;
@@ -23,7 +23,7 @@ pub(super) fn is_management_path(path: &str) -> bool {
     ours.iter().any(|ours| path.starts_with(ours))
 }
 
-/// Whose token an operation needs.
+/// The kind of token that an operation requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RequiredTokenKind {
     Partner,
@@ -44,19 +44,19 @@ pub(super) fn expected_not_found(description: &'static str) -> ExpectedResponse 
     ExpectedResponse::OAuth(404, OAuthCode::InvalidRequest, description.into())
 }
 
-/// A recipient's row and its chain.
+/// Dumps a recipient's row and the length of its audit chain.
 pub(super) async fn load_client_rows(kit: &TestHub, id: &str) -> Vec<String> {
     kit.sql(&format!("SELECT * FROM clients WHERE id = '{id}'")).await
 }
 
-/// A request that describes a recipient as it should be.
+/// Builds a valid request to create a recipient.
 pub(super) fn build_recipient_request(method: &Method, path: String) -> RawRequest {
     let body =
         json!({"name": "Fake", "scope": "ACCOUNT_BASIC", "redirect_uris": "https://fake.example.org/"});
     RawRequest::post(path, "application/json", body.to_string()).method(method.as_str())
 }
 
-/// What each operation says to each wrong caller.
+/// Returns the expected response of each operation to each unauthorized caller.
 pub(super) fn expected_response(method: &str, path: &str, caller: UnauthorizedCaller) -> ExpectedResponse {
     let required = required_token_kind(path);
     match caller {
@@ -71,7 +71,7 @@ pub(super) fn expected_response(method: &str, path: &str, caller: UnauthorizedCa
             "/api/v1/connections/{connection_id}" => expected_not_found(NO_CONNECTION),
             _ => ExpectedResponse::Data,
         },
-        // A connection's token, or a client's of the other kind.
+        // A token of a connection, or of the other kind of client.
         _ => ExpectedResponse::invalid_request(match required {
             RequiredTokenKind::Partner => NEEDS_PARTNER,
             RequiredTokenKind::Recipient => NEEDS_RECIPIENT,
@@ -80,7 +80,7 @@ pub(super) fn expected_response(method: &str, path: &str, caller: UnauthorizedCa
     }
 }
 
-/// What a partner is told of what is another's.
+/// Returns the expected response for an object of another partner.
 fn expected_for_other_partner(method: &str, path: &str) -> ExpectedResponse {
     match (method, path) {
         (_, "/api/v1/recipients" | "/api/v1/recipients/providers/requests") => ExpectedResponse::Data,
@@ -92,7 +92,7 @@ fn expected_for_other_partner(method: &str, path: &str) -> ExpectedResponse {
     }
 }
 
-/// The word that a challenge names.
+/// Returns the error code of a challenge.
 fn challenge_header(answer: &BrowserResponse) -> &str {
     answer.headers["www-authenticate"].to_str().unwrap()
 }

@@ -1,5 +1,5 @@
-//! Every route with every wrong caller, and every parameter with every bad value: a route that is not thought of
-//! here fails.
+//! Every route with every unauthorized caller, and every parameter with every bad value. A route without expectations
+//! fails.
 
 mod bad_parameters;
 pub(crate) mod callers;
@@ -31,12 +31,12 @@ use crate::support::{RawRequest, TestClient, TestHub, on_both};
 
 on_both!(each_route_rejects_each_unauthorized_caller);
 
-/// Every route of both listeners.
+/// Lists the routes of all listeners.
 fn routes_with_probes() -> Vec<Route> {
     all_routes().into_iter().chain(bowline::server::routes()).collect()
 }
 
-/// What the listener of a route answers.
+/// Sends a request to the listener of a route.
 async fn send_to_listener(kit: &TestHub, route: &Route, raw: &RawRequest) -> BrowserResponse {
     let node = &kit.world.node;
     let address = match route.surface {
@@ -47,14 +47,14 @@ async fn send_to_listener(kit: &TestHub, route: &Route, raw: &RawRequest) -> Bro
     raw.send_to(address).await
 }
 
-/// A connection's row, and how many events its chain has.
+/// Dumps a connection's row and the length of its audit chain.
 async fn load_connection_state(kit: &TestHub, id: &ConnectionId) -> (String, usize) {
     let chain = GetAuditChain { kind: SubjectKind::Connection, id: id.to_string() };
     let events = kit.app().store().query(&chain).await.unwrap().len();
     (format!("{:?}", kit.load_connection(id).await), events)
 }
 
-/// What is the victim's in this world.
+/// The objects of the target.
 struct Victim {
     connection: ConnectionId,
     account: String,
@@ -79,7 +79,7 @@ impl Victim {
         }
     }
 
-    /// The path of a route, aimed at what is the victim's.
+    /// Fills the path of a route with the ids of the target.
     fn path(&self, route: &Route) -> String {
         let path = route.path.replace("{account_id}", &self.account);
         let path = path.replace("{statement_id}", &self.statement);
@@ -91,7 +91,7 @@ impl Victim {
     }
 }
 
-/// The request that a caller makes of a route.
+/// Builds the request of a caller to a route.
 fn build_request(route: &Route, victim: &Victim, credentials: &CallerCredentials) -> RawRequest {
     let path = victim.path(route);
     let raw = match (route.method.as_str(), route.path) {
@@ -118,14 +118,14 @@ fn build_request(route: &Route, victim: &Victim, credentials: &CallerCredentials
         .fold(raw, |raw, value| raw.header("authorization", value))
 }
 
-/// The query of an authorization request that the caller has no right to.
+/// Builds an unauthorized authorization request.
 fn build_authorize_query(victim: &Victim, credentials: &CallerCredentials) -> String {
     let Some(recipient) = &credentials.recipient else { return String::new() };
     let recipient = match credentials.caller {
         UnauthorizedCaller::Foreign => {
             TestClient { redirect_uri: victim.redirect_uri.clone(), ..recipient.clone() }
         }
-        UnauthorizedCaller::Forged => TestClient { id: "dc-nobody".into(), ..recipient.clone() },
+        UnauthorizedCaller::Forged => TestClient { id: "dc-unknown".into(), ..recipient.clone() },
         UnauthorizedCaller::Narrow | UnauthorizedCaller::Suspended | UnauthorizedCaller::Paused => {
             recipient.clone()
         }
@@ -150,7 +150,7 @@ fn build_refresh_body(credentials: &CallerCredentials) -> String {
     body.to_string()
 }
 
-/// The one table: what each route says to each wrong caller.
+/// Returns the expected response of each route to each unauthorized caller.
 fn expected_response(route: &Route, caller: UnauthorizedCaller) -> ExpectedResponse {
     match (route.surface, route.method.as_str(), route.path) {
         (ApiSurface::Fdx, "GET", "/api/fdx/5/accounts" | "/api/fdx/5/customers/current") => {
@@ -193,11 +193,11 @@ fn expected_response(route: &Route, caller: UnauthorizedCaller) -> ExpectedRespo
             ExpectedResponse::Page(200, ":root")
         }
         (ApiSurface::Admin, ..) => ExpectedResponse::invalid_operator_token(),
-        // Whoever reaches the probes' listener may look: what they tell is about nobody.
+        // Probes need no credentials: their responses contain no data of clients or customers.
         (ApiSurface::Probe, "GET", "/livez") => ExpectedResponse::Text(200, "ok"),
         (ApiSurface::Probe, "GET", "/readyz") => ExpectedResponse::Data,
         (ApiSurface::Probe, "GET", "/metrics") => ExpectedResponse::Text(200, "bowline_http_requests_total"),
-        (_, method, path) => panic!("nobody has thought of wrong callers of {method} {path}"),
+        (_, method, path) => panic!("no unauthorized callers are listed for {method} {path}"),
     }
 }
 
@@ -211,7 +211,7 @@ fn expected_data_response(caller: UnauthorizedCaller, is_account_route: bool) ->
         | UnauthorizedCaller::Expired
         | UnauthorizedCaller::OtherPartner => ExpectedResponse::InvalidToken,
         UnauthorizedCaller::Foreign | UnauthorizedCaller::OtherCustomer if is_account_route => {
-            ExpectedResponse::Fdx(ErrorCode::AccountNotFound, "accountId names no account of this consent")
+            ExpectedResponse::Fdx(ErrorCode::AccountNotFound, "accountId is not an account of this consent")
         }
         UnauthorizedCaller::Foreign | UnauthorizedCaller::OtherCustomer => ExpectedResponse::Data,
         UnauthorizedCaller::Narrow => {
@@ -225,12 +225,12 @@ fn expected_data_response(caller: UnauthorizedCaller, is_account_route: bool) ->
             "This recipient is suspended with the provider",
         ),
         UnauthorizedCaller::Paused => {
-            ExpectedResponse::Fdx(ErrorCode::Maintenance, "The data provider is not available at present")
+            ExpectedResponse::Fdx(ErrorCode::Maintenance, "The data provider is temporarily unavailable")
         }
     }
 }
 
-/// Whoever has a token that is good may know how the hub is.
+/// Returns the expected response of the meta operations, which accept any valid token.
 fn expected_metadata_response(caller: UnauthorizedCaller) -> ExpectedResponse {
     match caller {
         UnauthorizedCaller::Foreign
@@ -258,7 +258,7 @@ fn expected_revoke_response(caller: UnauthorizedCaller) -> ExpectedResponse {
         UnauthorizedCaller::Replaced => ExpectedResponse::invalid_request(
             "A newer login has replaced this connection: revoke with the newer login's token",
         ),
-        // A connection of its own ends, whatever else is wrong: never the victim's.
+        // The caller's own connection may end, never the target's.
         UnauthorizedCaller::Foreign
         | UnauthorizedCaller::Narrow
         | UnauthorizedCaller::Ended
@@ -325,7 +325,7 @@ async fn each_route_rejects_each_unauthorized_caller(kit: TestHub) {
     let before = load_connection_state(&kit, &victim.connection).await;
     let recipient = management::load_client_rows(&kit, "dc-sandbox").await;
     let mut routes = routes_with_probes();
-    // Revoking comes last: it ends what the callers have.
+    // Revocation comes last, because it ends the callers' connections.
     routes.sort_by_key(|route| route.path == "/api/v1/revoke");
     for route in &routes {
         for credentials in &all_credentials {
@@ -349,7 +349,7 @@ async fn each_route_rejects_each_unauthorized_caller(kit: TestHub) {
     assert_victim_unaffected(&kit, &victim, &tokens.access).await;
 }
 
-/// The rightful ones still get what they want.
+/// Asserts that the authorized callers still succeed.
 async fn assert_victim_unaffected(kit: &TestHub, victim: &Victim, access: &str) {
     let request = kit
         .app()
@@ -439,7 +439,7 @@ async fn authorized_responses_have_required_headers() {
     }
 }
 
-/// The routes of the operators' face, or all others.
+/// Lists the routes of the admin API, or all others.
 fn render_route_table(is_admin: bool) -> String {
     let routes =
         routes_with_probes().into_iter().filter(|route| (route.surface == ApiSurface::Admin) == is_admin);

@@ -1,6 +1,6 @@
-//! One file a specification; each test is named after the clause that it proves.
+//! One file for each specification; each test is named after the clause that it proves.
 //!
-//! Where we differ on purpose the test says so and proves the difference: `docs/deviations.md` gives the reason.
+//! Tests of intended deviations say so and prove the deviation; `docs/deviations.md` gives the reason.
 
 mod rfc6749;
 mod rfc6749_client;
@@ -25,7 +25,7 @@ const TOKEN: &str = "/api/v1/token";
 const REVOKE: &str = "/api/v1/revoke";
 const ACCOUNTS: &str = "/api/fdx/5/accounts";
 
-/// Status and error word.
+/// Returns status and error code.
 fn status_and_error(answer: &BrowserResponse) -> (u16, String) {
     (answer.status, answer.json()["error"].as_str().unwrap_or_default().to_owned())
 }
@@ -42,7 +42,7 @@ fn header<'a>(answer: &'a BrowserResponse, name: &str) -> &'a str {
     answer.headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 
-/// An authorization request with parameters replaced or left out.
+/// Sends an authorization request with parameters replaced or omitted.
 fn build_authorize_query(
     recipient: &TestClient,
     changes: &[(&'static str, Option<&str>)],
@@ -55,7 +55,7 @@ fn build_authorize_query(
     query
 }
 
-/// Where an authorization request is refused to.
+/// Returns the redirect of a rejected authorization request.
 async fn fetch_redirect_error(
     kit: &TestHub,
     recipient: &TestClient,
@@ -67,18 +67,18 @@ async fn fetch_redirect_error(
     (query_parameter(&location, "error").unwrap(), query_parameter(&location, "error_description").unwrap())
 }
 
-/// HTTP Basic, both halves form-encoded.
+/// Builds HTTP Basic credentials, form-encoded (RFC 6749 §2.3.1).
 fn build_basic_header(id: &str, secret: &str) -> String {
     let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     format!("Basic {}", STANDARD.encode(format!("{}:{}", encode(id), encode(secret))))
 }
 
-/// Opens a URL in the browser of the world.
+/// Opens a URL in the test browser.
 async fn open_url(kit: &TestHub, url: &str) -> BrowserResponse {
     kit.send(BrowserRequest::new(Method::GET, url)).await
 }
 
-/// The reply of a token endpoint at a bank.
+/// Builds a token response of a provider.
 fn build_token_response(number: usize) -> Value {
     json!({
         "access_token": format!("at-{number}"), "refresh_token": format!("rt-{number}"), "token_type": "Bearer",
@@ -87,7 +87,7 @@ fn build_token_response(number: usize) -> Value {
     })
 }
 
-/// From now on the endpoints of Maple Trust, behind the browser, are the test's own. Each refresh rotates.
+/// Replaces the back-channel endpoints of Maple Trust by stubs. Each refresh rotates the token.
 async fn install_provider_stub(kit: &TestHub) -> EndpointStub {
     let issued = AtomicUsize::new(0);
     let bank = EndpointStub::new(move |call| match call.path.as_str() {
@@ -105,7 +105,7 @@ async fn install_provider_stub(kit: &TestHub) -> EndpointStub {
     bank
 }
 
-/// A connection of the customer who stands at the callback.
+/// Completes the connection of a customer at the callback.
 async fn complete_connection(kit: &TestHub, callback: &str) -> ConnectionTokens {
     let back = open_url(kit, callback).await.location.unwrap();
     let code = query_parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"));

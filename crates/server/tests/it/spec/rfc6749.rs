@@ -1,4 +1,4 @@
-//! RFC 6749, the OAuth 2.0 framework: the authorization server of the Flinks face.
+//! RFC 6749, the OAuth 2.0 framework: the authorization server of the Flinks API.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn rfc6749_s2_3_multiple_auth_methods_are_rejected() {
     assert_eq!(
         kit.send_raw(&ask(&format!("client_id={}", acme.id))).await.status,
         200,
-        "the same name is no method"
+        "a client id without a secret does not authenticate"
     );
 }
 
@@ -59,7 +59,7 @@ async fn rfc6749_s2_3_1_basic_credentials_are_form_decoded() {
     assert_eq!(
         status_and_error(&kit.send_raw(&ask(bare)).await),
         bad_request("invalid_client"),
-        "a plus is a space"
+        "a plus sign is a space"
     );
     for malformed in ["Basic !", "Basic QUJD", "Basic /w==", "Basic Og==x"] {
         let answer = kit.send_raw(&ask(malformed.to_owned())).await;
@@ -67,7 +67,7 @@ async fn rfc6749_s2_3_1_basic_credentials_are_form_decoded() {
         assert_eq!(error_description(&answer), "The Authorization header is malformed");
     }
     let body_fields = [CLIENT_CREDENTIALS, ("client_id", &*odd.id), ("client_secret", &*odd.secret)];
-    assert_eq!(kit.post_form(TOKEN, &body_fields).await.status, 200, "in the body nothing is encoded twice");
+    assert_eq!(kit.post_form(TOKEN, &body_fields).await.status, 200, "body values are form-encoded once");
     assert_eq!(kit.request_token(&odd, &[CLIENT_CREDENTIALS]).await.status, 200);
 }
 
@@ -82,12 +82,16 @@ async fn rfc6749_s2_3_1_credentials_in_query_are_rejected() {
                 format!("grant_type=client_credentials&client_id={}&client_secret={}", acme.id, acme.secret);
             let answer = kit.send_raw(&RawRequest::post(target, FORM, body)).await;
             assert_eq!(status_and_error(&answer), bad_request("invalid_request"), "{path} {name}");
-            assert!(error_description(&answer).starts_with(name), "the mistake is named: {}", answer.body);
+            assert!(
+                error_description(&answer).starts_with(name),
+                "the error names the parameter: {}",
+                answer.body
+            );
         }
     }
     let target = format!("{TOKEN}?grant_type=client_credentials&client_id={}", acme.id);
     let answer = kit.send_raw(&RawRequest::post(target, FORM, "")).await;
-    assert_eq!(error_description(&answer), "client_id is missing", "nothing is taken from the query");
+    assert_eq!(error_description(&answer), "client_id is missing", "credentials in the query are ignored");
 }
 
 #[tokio::test]
@@ -108,7 +112,7 @@ async fn rfc6749_s3_1_repeated_rejected_unknown_ignored_empty_absent() {
     }
     let mut query = TestHub::build_authorization_query(&acme);
     query.extend([("nonce", "n".to_owned()), ("prompt", "x".into()), ("prompt", "y".into())]);
-    assert_eq!(kit.authorize(&query).await.status, 303, "unknown ones are ignored");
+    assert_eq!(kit.authorize(&query).await.status, 303, "unknown parameters are ignored");
     for name in ["response_type", "scope", "state"] {
         let (error, description) = fetch_redirect_error(&kit, &acme, &[(name, Some(""))]).await;
         assert_eq!((error.as_str(), description), ("invalid_request", format!("{name} is missing")));
@@ -130,7 +134,7 @@ async fn rfc6749_s3_1_2_2_query_of_redirect_uri_is_preserved() {
     assert_eq!(error, "unsupported_response_type");
     let reordered = "https://odd.example.org/back?dummy2=ipsum%20x&dummy1=lorem&dummy1=again";
     let answer = kit.authorize(&build_authorize_query(&odd, &[("redirect_uri", Some(reordered))])).await;
-    assert_eq!((answer.status, answer.location), (400, None), "a query in another order is another URI");
+    assert_eq!((answer.status, answer.location), (400, None), "redirect URIs are compared as strings");
 }
 
 #[tokio::test]
@@ -232,7 +236,7 @@ async fn rfc6749_s3_3_blank_scope_returns_invalid_scope() {
         assert_eq!(
             status_and_error(&refresh),
             bad_request("invalid_scope"),
-            "a token for nothing is not issued"
+            "no token is issued for an empty scope"
         );
         assert_eq!(
             status_and_error(&kit.request_token(&acme, &[CLIENT_CREDENTIALS, ("scope", blank)]).await),
@@ -254,10 +258,10 @@ async fn rfc6749_s4_1_2_code_reuse_ends_connection() {
     assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::CodeReplayed));
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 401);
     assert_eq!(status_and_error(&kit.refresh(&acme, &tokens.refresh).await), bad_request("invalid_grant"));
-    kit.wait_until("the bank is told", async || kit.list_grant_states().await == ["ended"]).await;
+    kit.wait_until("the provider is notified", async || kit.list_grant_states().await == ["ended"]).await;
 }
 
-/// On purpose: only a rightful second use ends anything; what is found in a log is of no use.
+/// Intended deviation: only a legitimate replay ends the connection; a code from a log has no effect.
 #[tokio::test]
 async fn rfc6749_s4_1_2_deviation_unauthorized_reuse_ends_nothing() {
     let kit = TestHub::new().await;
@@ -299,18 +303,18 @@ async fn rfc6749_s4_1_2_state_is_returned_unchanged() {
             )
             .await;
         assert!(query_parameter(&back, "code").is_some() && back.is_ascii());
-        assert_eq!(query_parameter(&back, "state").as_ref(), Some(&state), "with a code");
+        assert_eq!(query_parameter(&back, "state").as_ref(), Some(&state), "state is returned with a code");
         let error =
             kit.authorize(&build_authorize_query(&acme, &[("state", Some(&state)), ("scope", None)])).await;
         assert_eq!(
             query_parameter(&error.location.unwrap(), "state").as_ref(),
             Some(&state),
-            "with an error"
+            "state is returned with an error"
         );
     }
 }
 
-/// What is not text cannot come back as it was sent, and a control character in it is nobody's state.
+/// Invalid UTF-8 cannot be returned unchanged, and control characters are rejected.
 #[tokio::test]
 async fn rfc6749_s4_1_2_unprintable_state_is_rejected() {
     for kit in
@@ -329,7 +333,7 @@ async fn rfc6749_s4_1_2_unprintable_state_is_rejected() {
                 query_parameter(&location, "error_description").as_deref(),
                 Some("state must be printable text")
             );
-            assert_eq!(query_parameter(&location, "state"), None, "it is not echoed as something else");
+            assert_eq!(query_parameter(&location, "state"), None, "an invalid state is not returned");
         }
     }
 }
@@ -361,7 +365,7 @@ async fn rfc6749_s4_1_2_1_error_redirect_returns_the_sent_state() {
     assert_eq!(fetch_redirect_error(&kit, &acme, &[]).await.0, "unauthorized_client");
 }
 
-/// On purpose: Flinks has `state` and `scope` as required.
+/// Intended deviation: Flinks requires `state` and `scope`.
 #[tokio::test]
 async fn rfc6749_s4_1_1_deviation_state_and_scope_are_required() {
     let kit = TestHub::new().await;
@@ -387,15 +391,15 @@ async fn rfc6749_s4_1_3_code_is_bound_to_client_and_redirect_uri() {
     assert_eq!(
         status_and_error(&answer),
         bad_request("invalid_grant"),
-        "registered, and not the one of the request"
+        "a registered URI that differs from the request"
     );
     assert_eq!(error_description(&kit.request_token(&odd, &two[..2]).await), "redirect_uri is missing");
     let foreign = TestClient { redirect_uri: odd.redirect_uri.clone(), ..other };
     assert_eq!(status_and_error(&kit.redeem(&foreign, &code).await), bad_request("invalid_grant"));
-    assert_eq!(kit.redeem(&odd, &code).await.status, 200, "none of these used it up");
+    assert_eq!(kit.redeem(&odd, &code).await.status, 200, "the failed attempts did not use up the code");
 }
 
-/// On purpose: Flinks documents JSON, libraries send forms.
+/// Intended deviation: Flinks documents JSON, libraries send forms.
 #[tokio::test]
 async fn rfc6749_s4_1_3_deviation_token_endpoint_accepts_json() {
     let kit = TestHub::new().await;
@@ -422,7 +426,7 @@ async fn rfc6749_s4_1_3_deviation_token_endpoint_accepts_json() {
     assert_eq!(
         kit.send_raw(&json(&unknown)).await.status,
         200,
-        "unknown members are ignored, whatever they hold"
+        "unknown members are ignored, whatever their value"
     );
     let answer = kit.send_raw(&json(&json!({"scope": ["providers:read"]}))).await;
     assert_eq!(error_description(&answer), "scope must be a string");
@@ -473,7 +477,7 @@ async fn rfc6749_s5_1_token_response_is_uncacheable_json() {
         assert_eq!((answer.status, header(&answer, "content-type")), (200, "application/json"), "{body}");
         assert_eq!((header(&answer, "cache-control"), header(&answer, "pragma")), ("no-store", "no-cache"));
         assert_eq!((&body["token_type"], &body["expires_in"]), (&json!("Bearer"), &json!(300)));
-        assert!(body["scope"].is_string(), "what was granted is always said: {body}");
+        assert!(body["scope"].is_string(), "the granted scope is always returned: {body}");
     }
     let wrong = kit.refresh(&acme, "x").await;
     assert_eq!(
@@ -516,7 +520,7 @@ async fn rfc6749_s5_2_error_response_uses_allowed_characters() {
     assert_eq!(description, "scope .........<script>. is unknown");
 }
 
-/// On purpose: Flinks has 400 for `invalid_client`, whichever way the credentials came.
+/// Intended deviation: Flinks documents 400 for `invalid_client`, also with HTTP Basic.
 #[tokio::test]
 async fn rfc6749_s5_2_deviation_invalid_client_is_400_unchallenged() {
     let kit = TestHub::new().await;
@@ -557,8 +561,12 @@ async fn rfc6749_s6_refresh_is_bound_to_client_and_granted_scope() {
     let narrow = kit.request_token(&acme, &with("ACCOUNT_BASIC")).await.json();
     assert_eq!(narrow["scope"], "ACCOUNT_BASIC");
     let read = kit.read("/accounts?resultType=details", narrow["access_token"].as_str().unwrap()).await;
-    assert_eq!(read.status, 401, "the token is as narrow as it says");
-    assert_eq!(kit.refresh(&acme, &tokens.refresh).await.json()["scope"], SCOPE, "the grant is not narrowed");
+    assert_eq!(read.status, 401, "the token is limited to the narrower scope");
+    assert_eq!(
+        kit.refresh(&acme, &tokens.refresh).await.json()["scope"],
+        SCOPE,
+        "the refresh token keeps its scope"
+    );
 }
 
 #[tokio::test]
@@ -570,7 +578,7 @@ async fn rfc6749_s10_5_s10_10_codes_and_tokens_are_unguessable() {
         seen.extend([tokens.code, tokens.refresh]);
     }
     for secret in &seen {
-        assert_eq!(secret.len(), 43, "256 bits of base64url");
+        assert_eq!(secret.len(), 43, "256 bits in base64url");
         assert!(secret.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')));
         let kinds = secret.chars().collect::<std::collections::BTreeSet<_>>().len();
         assert!(kinds > 16, "{kinds} kinds of characters");
@@ -586,5 +594,5 @@ async fn rfc6749_s10_12_callback_from_other_browser_is_rejected() {
     let stranger = bowline::cli::Browser::new().unwrap();
     let stolen = stranger.send(bowline::cli::BrowserRequest::new(Method::GET, &callback)).await.unwrap();
     assert_eq!((stolen.status, stolen.location), (400, None));
-    assert_eq!(open_url(&kit, &callback).await.status, 302, "the rightful one goes on");
+    assert_eq!(open_url(&kit, &callback).await.status, 302, "the flow continues in its own browser");
 }

@@ -1,4 +1,4 @@
-//! RFC 6749, the OAuth 2.0 framework: the hub as a client of banks.
+//! RFC 6749, the OAuth 2.0 framework: the hub as a client of providers.
 
 use std::time::Duration;
 
@@ -31,8 +31,12 @@ async fn rfc6749_s2_3_1_hub_form_encodes_upstream_credentials() {
     let sent = call.headers["authorization"].to_str().unwrap().strip_prefix("Basic ").unwrap();
     let pair = String::from_utf8(STANDARD.decode(sent).unwrap()).unwrap();
     assert_eq!(pair, "hub+%2B%3A%C3%A9:s+p%2Ba%2525%3A%C3%A9%26%3D%2F%7E");
-    assert_eq!((call.field("client_id"), call.field("client_secret")), (None, None), "one way at a time");
-    assert_eq!(call.query, "", "credentials never stand in the URI");
+    assert_eq!(
+        (call.field("client_id"), call.field("client_secret")),
+        (None, None),
+        "credentials are sent in one place only"
+    );
+    assert_eq!(call.query, "", "credentials are never in the URI");
 }
 
 #[tokio::test]
@@ -101,9 +105,12 @@ async fn rfc6749_s4_1_1_upstream_request_uses_only_hub_values() {
             get_parameter("scope"),
             "fdx:accountbasic:read fdx:accountdetailed:read fdx:transactions:read"
         );
-        assert_eq!(get_parameter("state").len(), 43, "256 bits of its own");
+        assert_eq!(get_parameter("state").len(), 43, "256 random bits");
         for recipient_value in [kit.acme().id, kit.acme().redirect_uri, "odd".into()] {
-            assert!(!to.contains(&recipient_value), "{recipient_value} is the bank's business: {to}");
+            assert!(
+                !to.contains(&recipient_value),
+                "{recipient_value} must not be sent to the provider: {to}"
+            );
         }
         states.push(get_parameter("state"));
     }
@@ -129,7 +136,7 @@ async fn rfc6749_s4_1_2_1_provider_errors_map_to_hub_errors() {
         let location = answer.location.unwrap();
         assert_eq!(query_parameter(&location, "error").as_deref(), Some(expected_error), "{provider_error}");
         assert!(!location.contains("mine") && !location.contains("script%3E"), "{location}");
-        assert_eq!(open_url(&kit, &callback).await.status, 400, "the request is over");
+        assert_eq!(open_url(&kit, &callback).await.status, 400, "the request has ended");
     }
     assert!(kit.list_grant_states().await.is_empty());
 }
@@ -193,14 +200,25 @@ async fn rfc6749_s6_rotated_refresh_token_replaces_previous_one() {
         assert_eq!(read.status, 200, "{}", read.body);
         let calls = bank.calls();
         let refresh = calls.iter().rfind(|call| call.path == "/token").unwrap();
-        assert_eq!(refresh.field("refresh_token"), Some(format!("rt-{}", round - 1)), "the newest is sent");
+        assert_eq!(
+            refresh.field("refresh_token"),
+            Some(format!("rt-{}", round - 1)),
+            "the newest refresh token is sent"
+        );
         assert_eq!(calls.last().unwrap().headers["authorization"], format!("Bearer at-{round}"));
     }
     let fresh = kit.refresh(&acme, &tokens.refresh).await.json();
     assert_eq!(kit.revoke(fresh["access_token"].as_str().unwrap()).await.status, 204);
-    kit.wait_until("the bank is told", async || bank.calls().iter().any(|call| call.path == "/revoke")).await;
+    kit.wait_until("the provider is notified", async || {
+        bank.calls().iter().any(|call| call.path == "/revoke")
+    })
+    .await;
     let revocation = bank.calls().into_iter().find(|call| call.path == "/revoke").unwrap();
-    assert_eq!(revocation.field("token").as_deref(), Some("rt-4"), "of the grant that lives");
+    assert_eq!(
+        revocation.field("token").as_deref(),
+        Some("rt-4"),
+        "the token of the active grant is revoked"
+    );
 }
 
 #[tokio::test]
@@ -248,6 +266,6 @@ async fn rfc6749_s10_12_upstream_state_is_single_use() {
     assert_eq!(
         kit.list_grant_states().await,
         ["active"],
-        "the second was not sent to the bank, which would have ended it"
+        "a repeated code is not sent to the provider, which would revoke the grant"
     );
 }

@@ -14,7 +14,7 @@ use crate::support::{EndpointStub, RawRequest, RecordedRequest, TestHub};
 
 const INVALID_TOKEN_CHALLENGE: &str = r#"Bearer error="invalid_token""#;
 
-/// 401, a message alone, with the challenge.
+/// Asserts 401 with a message only and the challenge.
 fn assert_invalid_token(answer: &BrowserResponse) {
     let body = answer.json();
     assert_eq!((answer.status, header(answer, "www-authenticate")), (401, INVALID_TOKEN_CHALLENGE), "{body}");
@@ -70,7 +70,7 @@ async fn rfc6750_s2_2_s2_3_token_in_body_or_query_is_rejected() {
     assert_eq!(
         status_and_error(&query),
         bad_request("invalid_request"),
-        "even beside the header: the mistake is seen"
+        "a token in the query is rejected, even with a valid header"
     );
     assert!(error_description(&query).starts_with("access_token must not be sent in the query"));
     assert_eq!(kit.load_end_cause(&tokens.id).await, None);
@@ -91,7 +91,7 @@ async fn rfc6750_s3_every_401_has_a_challenge() {
     assert_invalid_token(&kit.read("/accounts", "x").await);
 }
 
-/// On purpose: a request without credentials is answered like one with bad ones.
+/// Intended deviation: missing credentials get the same response as invalid ones.
 #[tokio::test]
 async fn rfc6750_s3_deviation_missing_token_is_treated_as_invalid() {
     let kit = TestHub::new().await;
@@ -120,7 +120,7 @@ async fn rfc6750_s3_1_invalid_token_returns_401_on_fdx_api() {
     assert_invalid_token(&kit.read("/accounts", &tokens.access).await);
 }
 
-/// On purpose: Flinks has 400 `invalid_request` on its own face, and does not know `invalid_token`.
+/// Intended deviation: the Flinks API documents 400 `invalid_request`, and does not know `invalid_token`.
 #[tokio::test]
 async fn rfc6750_s3_1_deviation_invalid_token_is_400_on_flinks_api() {
     let kit = TestHub::new().await;
@@ -136,7 +136,7 @@ async fn rfc6750_s3_1_deviation_invalid_token_is_400_on_flinks_api() {
     }
 }
 
-/// On purpose: Flinks has code 602 with 401 where the standard has 403.
+/// Intended deviation: Flinks documents code 602 with 401 instead of 403.
 #[tokio::test]
 async fn rfc6750_s3_1_deviation_insufficient_scope_is_401_code_602() {
     let kit = TestHub::new().await;
@@ -173,10 +173,13 @@ async fn rfc6750_s5_3_upstream_token_is_sent_only_in_header() {
     );
     assert!(!call.query.contains("at-1") && call.body.is_empty());
     let sent = format!("{:?}", bank.calls());
-    assert!(!sent.contains(&tokens.access) && !sent.contains(&tokens.refresh), "ours never leave the hub");
+    assert!(
+        !sent.contains(&tokens.access) && !sent.contains(&tokens.refresh),
+        "the hub's tokens are never sent to a provider"
+    );
 }
 
-/// Sends whoever asks to another place, with every kind of redirect in turn.
+/// Starts a provider that redirects to another host, with each redirect status in turn.
 async fn start_redirecting_stub(to: &EndpointStub) -> EndpointStub {
     let (to, turn) = (to.url.clone(), std::sync::atomic::AtomicUsize::new(0));
     EndpointStub::new(move |_: &RecordedRequest| {
@@ -203,7 +206,11 @@ async fn rfc6750_s5_3_redirect_with_bearer_token_is_not_followed() {
     for _ in 0..5 {
         answers.push(kit.read("/accounts", &tokens.access).await);
     }
-    assert_eq!((bank.calls().len(), thief.calls().len()), (5, 0), "a bearer was sent on");
+    assert_eq!(
+        (bank.calls().len(), thief.calls().len()),
+        (5, 0),
+        "a bearer token was sent to the redirect target"
+    );
     for answer in answers {
         assert_eq!((answer.status, &answer.json()["code"]), (500, &500.into()));
         assert!(!answer.body.contains(&thief.url) && answer.location.is_none());
@@ -231,6 +238,9 @@ async fn rfc6750_s5_3_redirect_with_code_or_refresh_is_not_followed() {
     let fresh = fresh["access_token"].as_str().unwrap();
     assert_eq!(kit.read("/accounts", fresh).await.status, 500);
     assert_eq!(kit.call(Method::POST, REVOKE, fresh).await.status, 204);
-    kit.wait_until("the bank is told", async || bank.calls().iter().any(|call| call.path == "/revoke")).await;
+    kit.wait_until("the provider is notified", async || {
+        bank.calls().iter().any(|call| call.path == "/revoke")
+    })
+    .await;
     assert!(thief.calls().is_empty(), "{:?}", thief.calls());
 }

@@ -1,4 +1,4 @@
-//! RFC 7009, token revocation, as far as `/api/v1/revoke` keeps to it.
+//! RFC 7009, token revocation, as far as `/api/v1/revoke` follows it.
 
 use std::time::Duration;
 
@@ -25,13 +25,17 @@ async fn rfc7009_s2_1_revocation_is_immediate_and_complete() {
             .collect();
     assert_eq!(kit.revoke(&others[0]).await.status, 204);
     for token in others.iter().chain([&tokens.access]) {
-        assert_eq!(kit.read("/accounts", token).await.json()["code"], 602, "every token of the grant");
+        assert_eq!(
+            kit.read("/accounts", token).await.json()["code"],
+            602,
+            "every token of the connection is invalid"
+        );
     }
     assert_eq!(status_and_error(&kit.refresh(&acme, &tokens.refresh).await), bad_request("invalid_grant"));
     assert_eq!(status_and_error(&kit.redeem(&acme, &tokens.code).await), bad_request("invalid_grant"));
 }
 
-/// On purpose: the bearer names the connection; no client authentication, `DELETE` or `POST`, and 204.
+/// Intended deviation: the bearer token names the connection; no client authentication, `DELETE` or `POST`, and 204.
 #[tokio::test]
 async fn rfc7009_s2_1_deviation_bearer_selects_the_connection() {
     let kit = TestHub::new().await;
@@ -103,7 +107,7 @@ async fn rfc7009_s2_1_refresh_token_or_code_as_bearer_is_rejected() {
     assert_eq!(kit.load_end_cause(&tokens.id).await, None);
 }
 
-/// RFC 7009 has success for what is revoked already; RFC 6750 would have `invalid_token`: the goal is reached.
+/// RFC 7009 returns success for a revoked token, RFC 6750 requires `invalid_token`. Success is right: the goal is reached.
 #[tokio::test]
 async fn rfc7009_s2_2_repeated_revocation_returns_204() {
     let kit = TestHub::new().await;
@@ -112,16 +116,20 @@ async fn rfc7009_s2_2_repeated_revocation_returns_204() {
         let answer = kit.revoke(&tokens.access).await;
         assert_eq!((answer.status, answer.body.as_str()), (204, ""));
     }
-    kit.wait_until("the bank is told", async || {
+    kit.wait_until("the provider is notified", async || {
         kit.load_connection(&tokens.id).await.provider_revocation == UpstreamRevocation::Accepted
     })
     .await;
     let head = kit.load_connection(&tokens.id).await.audit.seq;
     kit.revoke(&tokens.access).await;
-    assert_eq!(kit.load_connection(&tokens.id).await.audit.seq, head, "and leaves no second trace");
+    assert_eq!(
+        kit.load_connection(&tokens.id).await.audit.seq,
+        head,
+        "a repeated revocation writes no event"
+    );
 }
 
-/// On purpose: the one exception, so that nobody believes that nothing lives any more.
+/// Intended deviation: the only exception, so that the caller does not assume that no connection is active.
 #[tokio::test]
 async fn rfc7009_s2_2_deviation_superseded_token_is_rejected() {
     let kit = TestHub::new().await;
@@ -129,10 +137,10 @@ async fn rfc7009_s2_2_deviation_superseded_token_is_rejected() {
     assert_eq!(status_and_error(&kit.revoke(&first.access).await), bad_request("invalid_request"));
     assert_eq!(kit.load_end_cause(&second.id).await, None);
     assert_eq!(kit.revoke(&second.access).await.status, 204);
-    assert_eq!(kit.revoke(&first.access).await.status, 204, "now nothing lives");
+    assert_eq!(kit.revoke(&first.access).await.status, 204, "no connection is active now");
 }
 
-/// On purpose: a bearer that is unknown or expired is no credential at all, so it is 400 and not 200.
+/// Intended deviation: an unknown or expired bearer token does not authenticate, so the response is 400, not 200.
 #[tokio::test]
 async fn rfc7009_s2_2_deviation_unknown_token_is_rejected() {
     let kit = TestHub::new().await;
@@ -152,5 +160,5 @@ async fn rfc7009_s2_2_1_oversized_body_returns_413_and_ends_nothing() {
     assert_eq!(kit.load_end_cause(&tokens.id).await, None);
     let ignored =
         RawRequest::new("DELETE", REVOKE).bearer(&tokens.access).header("content-type", "text/plain; \"");
-    assert_eq!(kit.send_raw(&ignored).await.status, 204, "what the body is does not matter");
+    assert_eq!(kit.send_raw(&ignored).await.status, 204, "the body is ignored");
 }

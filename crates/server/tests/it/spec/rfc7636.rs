@@ -1,4 +1,4 @@
-//! RFC 7636, PKCE: offered to recipients, always used towards banks.
+//! RFC 7636, PKCE: offered to recipients, always used with providers.
 
 use domain::rule::pkce::compute_challenge;
 
@@ -7,12 +7,12 @@ use super::{
 };
 use crate::support::{SCOPE, TestClient, TestHub, query_parameter};
 
-/// The example of appendix B.
+/// The example of RFC 7636 appendix B.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const METHOD: (&str, Option<&str>) = ("code_challenge_method", Some("S256"));
 
-/// A code that is bound to a challenge, if there is one.
+/// Gets a code, bound to a challenge if there is one.
 async fn obtain_code(kit: &TestHub, recipient: &TestClient, challenge: Option<&str>) -> String {
     let method = challenge.and(METHOD.1);
     let query = super::build_authorize_query(recipient, &[("code_challenge", challenge), (METHOD.0, method)]);
@@ -55,7 +55,7 @@ async fn rfc7636_s4_2_challenge_must_be_43_base64url_characters() {
     let kit = TestHub::new().await;
     let padded = format!("{CHALLENGE}=");
     let standard = CHALLENGE.replace('-', "+");
-    // The last character has two bits of nothing, which must be zero.
+    // The last character has two unused bits, which must be zero.
     let loose = format!("{}N", &CHALLENGE[..42]);
     for wrong in ["x", &CHALLENGE[1..], &padded, &standard, &loose, VERIFIER.trim_end_matches('k')] {
         let (error, description) =
@@ -65,7 +65,7 @@ async fn rfc7636_s4_2_challenge_must_be_43_base64url_characters() {
     }
 }
 
-/// On purpose: an absent method means `plain`, which protects nothing.
+/// Intended deviation: a missing method would mean `plain`, which protects nothing.
 #[tokio::test]
 async fn rfc7636_s4_3_deviation_missing_or_plain_method_is_rejected() {
     let kit = TestHub::new().await;
@@ -82,7 +82,7 @@ async fn rfc7636_s4_3_deviation_missing_or_plain_method_is_rejected() {
     assert_eq!((error.as_str(), description.as_str()), ("invalid_request", "code_challenge is missing"));
 }
 
-/// On purpose: optional for those who do not use it yet; required of a recipient where that is set.
+/// Intended deviation: PKCE is optional unless the recipient is registered with `require_pkce`.
 #[tokio::test]
 async fn rfc7636_s4_4_1_required_challenge_missing_is_rejected() {
     let kit = TestHub::new().await;
@@ -91,7 +91,7 @@ async fn rfc7636_s4_4_1_required_challenge_missing_is_rejected() {
     assert_eq!(error, ("invalid_request".into(), "code_challenge is missing".into()));
     assert!(!obtain_code(&kit, &strict, Some(CHALLENGE)).await.is_empty());
     let code = obtain_code(&kit, &kit.acme(), None).await;
-    assert_eq!(redeem(&kit, &code, None).await.0, 200, "of others it is not");
+    assert_eq!(redeem(&kit, &code, None).await.0, 200, "PKCE is optional for other recipients");
 }
 
 #[tokio::test]
@@ -106,13 +106,13 @@ async fn rfc7636_s4_6_wrong_verifier_does_not_consume_the_code() {
     assert_eq!(redeem(&kit, &code, Some(VERIFIER)).await.0, 200);
 }
 
-/// Listed because many servers ignore it; RFC 9700 §4.8.2 has it as a defence against a downgrade.
+/// Many servers ignore this clause; RFC 9700 §4.8.2 requires it against a downgrade.
 #[tokio::test]
 async fn rfc7636_s4_6_verifier_without_challenge_is_invalid_grant() {
     let kit = TestHub::new().await;
     let code = obtain_code(&kit, &kit.acme(), None).await;
     assert_eq!(redeem(&kit, &code, Some(VERIFIER)).await, bad_request("invalid_grant"));
-    assert_eq!(redeem(&kit, &code, None).await.0, 200, "it was not spent");
+    assert_eq!(redeem(&kit, &code, None).await.0, 200, "the code was not used up");
 }
 
 #[tokio::test]

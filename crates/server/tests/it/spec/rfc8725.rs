@@ -1,4 +1,4 @@
-//! RFC 8725, best current practice for JWTs: the access tokens that we make are the only ones that we take.
+//! RFC 8725, best current practice for JWTs: the hub accepts only access tokens that it has issued.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -43,7 +43,7 @@ fn remove_member(value: &Value, name: &str) -> Value {
     value
 }
 
-/// A token of any header and payload, with an authentic MAC.
+/// Builds a token with any header and payload and an authentic MAC.
 fn sign_token(algorithm: hmac::Algorithm, key: &[u8], header: &str, payload: &str) -> String {
     let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
     let mac = hmac::sign(&hmac::Key::new(algorithm, key), signed.as_bytes());
@@ -103,7 +103,7 @@ fn rfc8725_s3_2_s3_3_altered_token_is_rejected() {
         assert_eq!(verify(&altered), Err(TokenError::Forged), "{altered}");
     }
     let nested = build_token(&replace_member(&valid_header(), "cty", json!("JWT")), &json!(good));
-    assert_eq!(verify(&nested), Err(TokenError::Forged), "a token in a token is none");
+    assert_eq!(verify(&nested), Err(TokenError::Forged), "a nested token is rejected");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn rfc8725_s3_5_token_signed_with_other_key_is_rejected() {
     }
     let retired =
         sign_token(hmac::HMAC_SHA256, &[1; 32], &valid_header().to_string(), &valid_payload().to_string());
-    assert_eq!(verify(&retired), Err(TokenError::Forged), "a key signs under its own name");
+    assert_eq!(verify(&retired), Err(TokenError::Forged), "a key verifies only tokens with its own kid");
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn rfc8725_s3_12_client_and_connection_tokens_are_distinct() {
     assert_eq!(
         verify(&build_token(&valid_header(), &data_scope)),
         Err(TokenError::Forged),
-        "ACCOUNT_BASIC is no client's scope"
+        "ACCOUNT_BASIC is not a scope for clients"
     );
     let client_scope = replace_member(&valid_payload(), "scope", json!("client:admin"));
     assert_eq!(verify(&build_token(&valid_header(), &client_scope)), Err(TokenError::Forged));
@@ -239,7 +239,7 @@ fn rfc7519_s4_1_4_exp_in_whole_seconds_expires_the_token() {
 
 #[test]
 fn rfc7515_s4_1_11_unknown_critical_header_is_rejected() {
-    // RFC 7515 §4.1.11: what stands in `crit` and is not known makes a token invalid.
+    // RFC 7515 §4.1.11: an unknown parameter in `crit` makes a token invalid.
     let critical = replace_member(
         &replace_member(&valid_header(), "crit", json!(["exp-policy"])),
         "exp-policy",

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use bowline::cli::{Browser, BrowserRequest, resolve_url};
 use bowline::jobs;
-use bowline::partner_api::replace_redirect_uris;
+use bowline::recipients::replace_redirect_uris;
+use domain::id::ClientId;
 use domain::model::audit_event::{Actor, ActorKind};
+use domain::model::client::ClientKind;
 use domain::rule::pkce::compute_challenge;
 use http::Method;
 use serde_json::Value;
+use store::command::ClientSelector;
 
 use super::{
     ACCOUNTS, TOKEN, bad_request, build_authorize_query, fetch_redirect_error, header, open_url,
@@ -24,7 +27,7 @@ async fn count_grants(kit: &TestHub, provider_id: i64) -> usize {
     open_url(kit, &url).await.json().as_array().unwrap().len()
 }
 
-/// On purpose: the port of a loopback redirect URI is compared too; all clients are confidential.
+/// Intended deviation: the port of a loopback redirect URI is compared too, because all clients are confidential.
 #[tokio::test]
 async fn rfc9700_s2_1_redirect_uri_must_match_including_port() {
     let kit = TestHub::new().await;
@@ -57,7 +60,7 @@ async fn rfc9700_s2_1_1_s4_8_pkce_downgrade_is_rejected() {
     assert_eq!(
         status_and_error(&kit.request_token(&acme, &fields).await),
         bad_request("invalid_grant"),
-        "the client believes in one"
+        "a verifier without a challenge is rejected"
     );
     let sent = compute_challenge(verifier);
     let query = build_authorize_query(
@@ -100,7 +103,7 @@ async fn rfc9700_s2_3_token_is_limited_to_audience_and_granted_scope() {
     assert!((1..=300).contains(&life), "{life}");
 }
 
-/// The claims of a token.
+/// Decodes the claims of a token.
 fn decode_claims(token: &str) -> Value {
     use base64::Engine;
     let payload = token.split('.').nth(1).unwrap();
@@ -131,13 +134,13 @@ async fn rfc9700_s4_2_4_referrer_policy_hides_urls() {
     let kit = TestHub::new().await;
     let acme = kit.acme();
     let began = kit.authorize(&TestHub::build_authorization_query(&acme)).await;
-    assert_eq!(header(&began, "referrer-policy"), "no-referrer", "a redirect");
+    assert_eq!(header(&began, "referrer-policy"), "no-referrer", "redirects send no referrer");
     let (_, page) = kit.follow(kit.app().public_url(), began).await;
     let picker = kit.authorize(&build_authorize_query(&acme, &[("provider_id", None)])).await;
     let notice = kit.authorize(&build_authorize_query(&acme, &[("client_id", None)])).await;
     for page in [page, picker, notice] {
-        assert_eq!(header(&page, "referrer-policy"), "same-origin", "a page with a form keeps its origin");
-        assert!(!page.body.contains("src=") && !page.body.contains("//cdn"), "nothing of others is loaded");
+        assert_eq!(header(&page, "referrer-policy"), "same-origin", "pages with a form need their origin");
+        assert!(!page.body.contains("src=") && !page.body.contains("//cdn"), "no foreign resource is loaded");
     }
 }
 
@@ -160,14 +163,18 @@ async fn rfc9700_s4_4_callback_with_other_issuer_is_rejected() {
         callback.replace("code=", "error=access_denied&x=").replace(&encoded(&maple), &encoded(&rideau)),
     ] {
         let answer = open_url(&kit, &mixed).await;
-        assert_eq!((answer.status, answer.location), (400, None), "it was taken for another's: {mixed}");
+        assert_eq!(
+            (answer.status, answer.location),
+            (400, None),
+            "the response of another provider was accepted: {mixed}"
+        );
     }
     assert_eq!(
         (count_grants(&kit, 1000).await, count_grants(&kit, 2000).await),
         (0, 0),
-        "no code went anywhere"
+        "no code was exchanged"
     );
-    assert_eq!(open_url(&kit, &callback).await.status, 302, "the rightful answer is still taken");
+    assert_eq!(open_url(&kit, &callback).await.status, 302, "the provider's own response is still accepted");
     assert_eq!((count_grants(&kit, 1000).await, count_grants(&kit, 2000).await), (1, 0));
 }
 
@@ -225,7 +232,7 @@ async fn rfc9700_s4_11_client_without_registration_never_redirects() {
     }
     let partner = crate::support::TestClient { id: kit.world.partner.client_id.into(), ..kit.acme() };
     let answer = kit.authorize(&TestHub::build_authorization_query(&partner)).await;
-    assert_eq!((answer.status, answer.location), (400, None), "a partner receives nothing");
+    assert_eq!((answer.status, answer.location), (400, None), "a partner cannot receive data");
 }
 
 #[tokio::test]
@@ -239,7 +246,9 @@ async fn rfc9700_s4_11_removed_redirect_uri_gets_error_page() {
     let (at, page) = kit.follow(kit.app().public_url(), denied).await;
     let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
     let others = vec!["https://other.example.org/new".to_owned()];
-    replace_redirect_uris(&ctx, &acme.id, others, &Actor::new(ActorKind::Operator, "test")).await.unwrap();
+    let selector = ClientSelector::for_kind(ClientKind::Recipient, ClientId::parse(&acme.id).unwrap());
+    let actor = Actor::new(ActorKind::Operator, "test");
+    assert!(replace_redirect_uris(&ctx, selector, others, actor).await.unwrap());
     let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
     let no = [("csrf_token", token.as_str()), ("decision", "deny")];
     let answer = kit.send(BrowserRequest::new(Method::POST, &at).form(&no)).await;
@@ -257,7 +266,11 @@ async fn rfc9700_s4_12_redirect_after_post_uses_303() {
     let page = open_url(&kit, &at).await;
     let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
     let yes = [("csrf_token", token.as_str()), ("decision", "approve")];
-    assert_eq!(kit.send(BrowserRequest::new(Method::POST, &at).form(&yes)).await.status, 303, "to the bank");
+    assert_eq!(
+        kit.send(BrowserRequest::new(Method::POST, &at).form(&yes)).await.status,
+        303,
+        "redirect to the bank"
+    );
     let (at, page) = kit
         .follow(kit.app().public_url(), kit.authorize(&TestHub::build_authorization_query(&kit.acme())).await)
         .await;
@@ -266,12 +279,12 @@ async fn rfc9700_s4_12_redirect_after_post_uses_303() {
     assert_eq!(
         kit.send(BrowserRequest::new(Method::POST, &at).form(&no)).await.status,
         303,
-        "to the recipient"
+        "redirect to the recipient"
     );
     assert_eq!(
         open_url(&kit, &approve_and_capture_callback(&kit).await).await.status,
         302,
-        "after a GET, as Flinks has it"
+        "302 after a GET, as Flinks documents"
     );
     assert_eq!(kit.authorize(&build_authorize_query(&kit.acme(), &[("scope", None)])).await.status, 302);
 }
@@ -300,10 +313,14 @@ async fn rfc9700_s4_13_forwarding_headers_do_not_affect_urls() {
     assert!(began.location.as_ref().unwrap().starts_with("/consent/arq_"));
     assert!(!header(&began, "set-cookie").contains("evil"));
     let revoke = kit.send_raw(&spoofed(RawRequest::get("/api/v1/revoke")).bearer(&tokens.access)).await;
-    assert_eq!((revoke.status, kit.load_end_cause(&tokens.id).await), (405, None), "a method is what it is");
+    assert_eq!(
+        (revoke.status, kit.load_end_cause(&tokens.id).await),
+        (405, None),
+        "a method override has no effect"
+    );
 }
 
-/// On purpose: confidential clients, so no rotation; a new login makes the older one's token useless.
+/// Intended deviation: refresh tokens of confidential clients do not rotate; a new login invalidates the older token.
 #[tokio::test]
 async fn rfc9700_s4_14_2_deviation_refresh_token_does_not_rotate() {
     let kit = TestHub::new().await;

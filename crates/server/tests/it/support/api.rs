@@ -1,4 +1,4 @@
-//! The hub's API, as a recipient calls it.
+//! The hub's API as a recipient calls it.
 
 use bowline::cli::{Browser, BrowserRequest, BrowserResponse};
 use http::Method;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{TestClient, send_documented};
 
-/// A hub at an origin, through a browser or a client.
+/// A client of a hub at an origin.
 pub(crate) struct HubApiClient<'a> {
     pub(crate) browser: &'a Browser,
     pub(crate) hub: &'a str,
@@ -23,7 +23,7 @@ impl HubApiClient<'_> {
         send_documented(self.browser, sent).await
     }
 
-    /// The token endpoint, JSON, credentials in the body.
+    /// Calls the token endpoint with JSON and credentials in the body.
     pub(crate) async fn request_token(
         &self,
         recipient: &TestClient,
@@ -45,7 +45,7 @@ impl HubApiClient<'_> {
         self.request_token(recipient, &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
     }
 
-    /// A call with a bearer.
+    /// Calls an endpoint with a bearer token.
     pub(crate) async fn call(&self, method: Method, path: &str, bearer: &str) -> BrowserResponse {
         let mut sent = BrowserRequest::new(method, &self.url(path));
         sent.bearer = Some(bearer.to_owned());

@@ -1,4 +1,4 @@
-//! A real browser with JavaScript switched off.
+//! A real browser with JavaScript disabled.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -11,7 +11,7 @@ use http::Method;
 use serde_json::{Value, json};
 use url::Url;
 
-/// Chromium behind its driver. Set `BOWLINE_TEST_SHOTS` to a folder to keep what it saw.
+/// Chromium, controlled through its driver. Screenshots are stored in the folder `BOWLINE_TEST_SHOTS` if it is set.
 pub(crate) struct Chrome {
     pub(crate) client: Client,
     driver: Child,
@@ -20,7 +20,7 @@ pub(crate) struct Chrome {
 
 const ELEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the browser has written to its console.
+/// Reads the browser's console.
 #[derive(Debug)]
 struct ReadConsole;
 
@@ -34,7 +34,7 @@ impl WebDriverCompatibleCommand for ReadConsole {
     }
 }
 
-/// A command of the `DevTools` protocol, through the driver.
+/// Sends a command of the `DevTools` protocol through the driver.
 #[derive(Debug)]
 struct DevToolsCommand {
     method: &'static str,
@@ -56,8 +56,8 @@ fn read_program_path(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("{variable} names a program: run `cargo xtask test`"))
 }
 
-/// A driver and its port. It takes one that is free for IPv4 and wants the same for IPv6: where another program has
-/// that, it ends, and is started again.
+/// Starts a driver and returns its port. The driver chooses a free IPv4 port and needs the same IPv6 port; if another
+/// process has it, the driver ends and is started again.
 fn start_driver() -> (Child, String) {
     for _ in 0..5 {
         let mut driver = Command::new(read_program_path("BOWLINE_TEST_CHROMEDRIVER"))
@@ -73,11 +73,11 @@ fn start_driver() -> (Child, String) {
         }
         driver.wait().unwrap();
     }
-    panic!("chromedriver finds no port");
+    panic!("chromedriver found no free port");
 }
 
 impl Chrome {
-    /// A window of this many pixels in width, as a telephone or a desk has it.
+    /// Opens a window of this width in pixels.
     pub(crate) async fn new(width: u32) -> Self {
         let (driver, port) = start_driver();
         let profile = tempfile::tempdir().unwrap();
@@ -112,14 +112,14 @@ impl Chrome {
         self.client.goto(url).await.unwrap();
     }
 
-    /// Fills an empty field of the page, by its name.
+    /// Fills an empty field of the page.
     pub(crate) async fn fill(&self, name: &str, text: &str) {
         self.click(&format!(r#"input[name="{name}"]"#)).await;
         self.send_input("Input.insertText", json!({ "text": text })).await;
     }
 
-    /// Clicks what a selector names first: with the mouse, because the driver's own click runs a script in
-    /// the page that follows, and there never ends.
+    /// Clicks the first element that a selector matches, with the mouse: the driver's own click runs a script in the next
+    /// page, which never ends without JavaScript.
     pub(crate) async fn click(&self, selector: &str) {
         let element =
             self.client.wait().at_most(ELEMENT_TIMEOUT).for_element(Locator::Css(selector)).await.unwrap();
@@ -135,7 +135,7 @@ impl Chrome {
         self.client.issue_cmd(DevToolsCommand { method, parameters }).await.unwrap();
     }
 
-    /// What a person reads, once all of these words are among it.
+    /// Waits until the page shows all of these texts, and returns its text.
     pub(crate) async fn wait_for_text(&self, words: &[&str]) -> String {
         let patience = ConstantBuilder::default().with_delay(Duration::from_millis(50)).with_max_times(200);
         let read_page = || async {
@@ -149,13 +149,13 @@ impl Chrome {
         self.client.find(Locator::Css("body")).await?.text().await
     }
 
-    /// What has been written to the console since this was asked last: what a page may not do, and what is not there.
+    /// Returns new lines of the console: blocked actions and missing resources of the page.
     pub(crate) async fn read_console(&self) -> Vec<String> {
         let entries = self.client.issue_cmd(ReadConsole).await.unwrap();
         entries.as_array().unwrap().iter().map(|line| line["message"].to_string()).collect()
     }
 
-    /// How the element that a selector names first looks.
+    /// Returns a style property of the first element that a selector matches.
     pub(crate) async fn read_css_property(&self, selector: &str, property: &str) -> String {
         let element = self.client.find(Locator::Css(selector)).await.unwrap();
         element.css_value(property).await.unwrap()
@@ -165,7 +165,7 @@ impl Chrome {
         self.client.current_url().await.unwrap().to_string()
     }
 
-    /// Keeps what is seen, if somebody wants to look.
+    /// Stores a screenshot if a folder is set.
     pub(crate) async fn take_screenshot(&self, name: &str) {
         if let Some(folder) = std::env::var_os("BOWLINE_TEST_SHOTS") {
             let picture = self.client.screenshot().await.unwrap();

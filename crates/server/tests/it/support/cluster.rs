@@ -1,4 +1,4 @@
-//! A PostgreSQL of a test's own, which it may crash and bring back.
+//! A PostgreSQL server of one test, which can be crashed and restarted.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -8,7 +8,7 @@ use backon::{ConstantBuilder, Retryable};
 
 use super::reserve_ports;
 
-/// A cluster with PostgreSQL's own defaults: what it acknowledged is on disk. Gone when dropped.
+/// A cluster with PostgreSQL's defaults: acknowledged commits are on disk. It is removed when dropped.
 pub(crate) struct PostgresCluster {
     bin: PathBuf,
     folder: tempfile::TempDir,
@@ -34,7 +34,7 @@ impl PostgresCluster {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Starts the server, and waits until it answers.
+    /// Starts the server and waits until it responds.
     pub(crate) async fn start_server(&mut self) {
         let mut server = self.command("postgres");
         server.args(["-p", &self.port.to_string(), "-k", "", "-c", "listen_addresses=127.0.0.1"]);
@@ -44,10 +44,10 @@ impl PostgresCluster {
             (|| async { tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await.map(drop) })
                 .retry(patience)
                 .await;
-        assert!(connected.is_ok(), "PostgreSQL does not answer: {connected:?}");
+        assert!(connected.is_ok(), "PostgreSQL does not respond: {connected:?}");
     }
 
-    /// Ends the server as a crash does: it saves nothing, and recovers when it begins again.
+    /// Stops the server like a crash: it writes nothing, and recovers at the next start.
     pub(crate) fn crash(&mut self) {
         self.stop_server("-QUIT");
     }
@@ -85,7 +85,7 @@ fn is_root() -> bool {
     Command::new("id").arg("-u").output().unwrap().stdout.trim_ascii() == b"0"
 }
 
-/// Where PostgreSQL's programs are: as told, or as Debian has them.
+/// Returns the folder of PostgreSQL's programs, from the environment or Debian's default.
 fn find_postgres_bin() -> PathBuf {
     if let Some(folder) = std::env::var_os("BOWLINE_TEST_POSTGRES_BIN") {
         return folder.into();

@@ -1,9 +1,9 @@
-//! A customer in front of a browser: fills in whatever page is shown, whosever it is.
+//! A customer with a browser, who fills in the pages of hub and banks.
 
 use bowline::cli::{Browser, BrowserRequest, BrowserResponse, find_hidden_field, resolve_url};
 use http::Method;
 
-/// Who signs in, and what is shared.
+/// The customer who signs in, and the accounts to share.
 #[derive(Clone, Debug)]
 pub(crate) struct Customer {
     pub(crate) username: String,
@@ -11,14 +11,14 @@ pub(crate) struct Customer {
     pub(crate) accounts: Vec<String>,
 }
 
-/// The parties that a browser is followed at; elsewhere the walk ends.
+/// The origins at which redirects are followed.
 pub(crate) struct AuthorizationFlow<'a> {
     pub(crate) browser: &'a Browser,
     pub(crate) origins: Vec<String>,
 }
 
 impl AuthorizationFlow<'_> {
-    /// Follows redirects, up to the first page or to somebody else.
+    /// Follows redirects up to the first page or another origin.
     pub(crate) async fn follow(&self, from: &str, answer: BrowserResponse) -> (String, BrowserResponse) {
         let (mut at, mut answer) = (from.to_owned(), answer);
         while let Some(location) = answer.location.clone() {
@@ -31,13 +31,13 @@ impl AuthorizationFlow<'_> {
         (at, answer)
     }
 
-    /// Opens a URL, and follows.
+    /// Opens a URL and follows redirects.
     pub(crate) async fn open(&self, url: &str) -> (String, BrowserResponse) {
         let answer = self.browser.send(BrowserRequest::new(Method::GET, url)).await.unwrap();
         self.follow(url, answer).await
     }
 
-    /// Posts a page's form, and follows.
+    /// Submits the form of a page and follows redirects.
     pub(crate) async fn submit(
         &self,
         at: &str,
@@ -52,7 +52,7 @@ impl AuthorizationFlow<'_> {
         self.follow(at, answer).await
     }
 
-    /// Walks from a URL until a page offers accounts, or until the browser has left.
+    /// Continues from a URL until a page offers accounts or the browser leaves the known origins.
     pub(crate) async fn reach_account_page(
         &self,
         url: &str,
@@ -74,7 +74,7 @@ impl AuthorizationFlow<'_> {
         panic!("the walk goes in a circle at {at}: {}", page.body);
     }
 
-    /// Walks the whole way: where the browser arrives.
+    /// Completes the flow and returns the final URL.
     pub(crate) async fn complete(&self, url: &str, customer: &Customer) -> String {
         let (at, page) = self.reach_account_page(url, customer).await;
         if page.location.is_some() {
@@ -88,7 +88,7 @@ impl AuthorizationFlow<'_> {
     }
 }
 
-/// The accounts that a page offers.
+/// Returns the accounts that a page offers.
 fn parse_offered_accounts(page: &str) -> Vec<String> {
     let boxes = page.split("<input ").filter(|field| field.contains(r#"name="accounts""#));
     boxes.filter_map(|field| Some(field.split_once("value=\"")?.1.split('"').next()?.to_owned())).collect()

@@ -1,4 +1,4 @@
-//! Behind the hub's back: a statement on its database, and a second node on it.
+//! Direct access to the hub's database, and a second node on the same store.
 
 use bowline::app::App;
 use bowline::clock::Clock;
@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use super::TestHub;
 
-/// Runs a statement on a hub's database: what it selected, row by row, columns joined by `|`.
+/// Runs a statement on a hub's database and returns the rows, with columns joined by `|`.
 pub(crate) async fn sql(store: &str, statement: &str) -> Vec<String> {
     match Location::parse(store).unwrap() {
         Location::Sqlite(path) => {
@@ -52,12 +52,12 @@ fn render_value(value: rusqlite::types::Value) -> String {
     }
 }
 
-/// Bytes as a database's dump shows them.
+/// Formats bytes as a database dump does.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
-/// A node on the store, the keys and the clock of a world.
+/// A second node with the store, keys and clock of the test hub.
 pub(crate) struct SecondNode {
     pub(crate) app: App,
     pub(crate) url: String,
@@ -65,19 +65,19 @@ pub(crate) struct SecondNode {
 }
 
 impl TestHub {
-    /// Runs a statement on the world's database.
+    /// Runs a statement on the test hub's database.
     pub(crate) async fn sql(&self, statement: &str) -> Vec<String> {
         sql(&self.app().config().store.url, statement).await
     }
 
-    /// The app of another node of this world's hub, with a clock of its own.
+    /// Builds the app of another node with a clock of its own.
     pub(crate) async fn build_other_app(&self, clock: Clock) -> App {
         let config = self.app().config().clone();
         let vault = Vault::new(KeyFile::open(&config.keys.file).unwrap());
         App::build(config, vault, clock).await.unwrap()
     }
 
-    /// A second node of this world's hub.
+    /// Starts a second node of the hub.
     pub(crate) async fn start_second_node(&self) -> SecondNode {
         let app = self.build_other_app(self.clock()).await;
         let bind = || TcpListener::bind("127.0.0.1:0");

@@ -1,4 +1,4 @@
-//! A party of the test's own that stands in for an endpoint of a bank: it remembers what it was sent.
+//! A stub for an endpoint of a provider, which records the calls.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use store::query::GetProvider;
 
 use super::TestHub;
 
-/// What was sent.
+/// A recorded call.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedRequest {
     pub(crate) path: String,
@@ -21,7 +21,7 @@ pub(crate) struct RecordedRequest {
 }
 
 impl RecordedRequest {
-    /// A field of the form that was sent.
+    /// Returns a field of the form.
     pub(crate) fn field(&self, name: &str) -> Option<String> {
         let mut fields = form_urlencoded::parse(self.body.as_bytes());
         fields.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
@@ -34,7 +34,7 @@ pub(crate) struct EndpointStub {
 }
 
 impl EndpointStub {
-    /// Answers every call alike.
+    /// Starts a stub with the same response for every call.
     pub(crate) async fn new(
         answer: impl Fn(&RecordedRequest) -> Response<String> + Send + Sync + 'static,
     ) -> Self {
@@ -60,20 +60,20 @@ impl EndpointStub {
         Self { url, calls }
     }
 
-    /// What was sent so far.
+    /// Returns the calls so far.
     pub(crate) fn calls(&self) -> Vec<RecordedRequest> {
         self.calls.lock().unwrap().clone()
     }
 }
 
-/// An answer of a bank.
+/// Builds a response of a provider.
 pub(crate) fn json_response(status: u16, body: &serde_json::Value) -> Response<String> {
     let builder = Response::builder().status(status).header("content-type", "application/json");
     builder.body(body.to_string()).unwrap()
 }
 
 impl TestHub {
-    /// Changes how the hub speaks with a provider.
+    /// Changes the settings of a provider.
     pub(crate) async fn update_provider_settings(
         &self,
         provider_id: i64,

@@ -1,4 +1,4 @@
-//! The built program as a process of its own, configured by a file, beside a bank.
+//! The built program as a separate process, configured by a file, with a sandbox bank.
 
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -23,11 +23,11 @@ use super::{
     query_parameter, wait_until,
 };
 
-/// A data folder with a configuration, and a bank that answers.
+/// A data folder with a configuration, and a running bank.
 pub(crate) struct HubProcess {
     pub(crate) hub_url: String,
     pub(crate) browser: Browser,
-    /// What was said with the bank.
+    /// Records the exchanges with the bank.
     pub(crate) recorder: ExchangeRecorder,
     bank: Bank,
     bank_url: String,
@@ -35,11 +35,11 @@ pub(crate) struct HubProcess {
     folder: tempfile::TempDir,
 }
 
-/// A hub that runs; killed without a word when dropped, with whatever stands in front of it.
+/// A running hub, which is killed with its wrapper process when dropped.
 pub(crate) struct RunningHub(pub(crate) Child);
 
 impl RunningHub {
-    /// Whether it has not ended by itself.
+    /// Returns whether the process is still running.
     pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(None))
     }
@@ -56,7 +56,7 @@ impl Drop for RunningHub {
 }
 
 impl HubProcess {
-    /// On SQLite, or on the store of a URL.
+    /// Prepares a hub on SQLite, or on the store with a URL.
     pub(crate) async fn new(store: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let hub = reserve_origin();
@@ -114,7 +114,7 @@ impl HubProcess {
         )
     }
 
-    /// A second provider: the same bank, which registers a client for each recipient.
+    /// Adds a second provider: the same bank with a client for each recipient.
     pub(crate) fn enable_client_registration(&self) {
         std::fs::write(self.path("initial.token"), self.initial_access_token()).unwrap();
         let file = self.path("bowline.toml");
@@ -129,7 +129,7 @@ impl HubProcess {
         std::fs::write(file, registers).unwrap();
     }
 
-    /// What opens the bank's registration of clients.
+    /// Returns the initial access token of the bank.
     pub(crate) fn initial_access_token(&self) -> String {
         self.bank.initial_access_token().unwrap()
     }
@@ -138,18 +138,18 @@ impl HubProcess {
         self.folder.path().join(name)
     }
 
-    /// Where operators on this machine are listened to.
+    /// Returns the path of the admin socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.path("admin.sock")
     }
 
-    /// Where the probes are: the port above the hub's.
+    /// Returns the origin of the probes: the port above the hub's.
     pub(crate) fn probe_url(&self) -> String {
         let (host, port) = self.hub_url.rsplit_once(':').unwrap();
         format!("{host}:{}", port.parse::<u16>().unwrap() + 1)
     }
 
-    /// The program with this site's configuration; `before` stands in front of it, as in `strace -f`.
+    /// Builds the command with this configuration; `before` is a wrapper such as `strace -f`.
     pub(crate) fn command(&self, before: &[&str], arguments: &[&str]) -> Command {
         let program = Path::new(env!("CARGO_BIN_EXE_bowline"));
         let mut command = match before {
@@ -164,13 +164,13 @@ impl HubProcess {
         command
     }
 
-    /// Runs a command of the program to its end.
+    /// Runs a command of the program and returns its output.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(&[], arguments).output().unwrap()
     }
 
-    /// Starts the hub and waits until it is ready. One that was killed before may take a while to go: its tracer ends
-    /// before it does. Once its port is free, so is its lock.
+    /// Starts the hub and waits until it is ready. A hub that was killed under strace may end after its tracer; once its
+    /// port is free, its lock is free too.
     pub(crate) async fn serve(&self, before: &[&str]) -> RunningHub {
         let address = self.hub_url.trim_start_matches("http://");
         wait_until("a former hub is gone", async || TcpListener::bind(address).is_ok()).await;
@@ -186,7 +186,7 @@ impl HubProcess {
         RunningHub(command.stdout(Stdio::null()).stderr(log).process_group(0).spawn().unwrap())
     }
 
-    /// Waits until the hub is ready; false if it dies before.
+    /// Waits until the hub is ready; returns false if it ends before.
     pub(crate) async fn wait_until_ready(&self, hub: &mut RunningHub) -> bool {
         let ready = format!("{}/readyz", self.probe_url());
         let process = std::cell::RefCell::new(hub);
@@ -205,12 +205,12 @@ impl HubProcess {
         std::fs::read_to_string(self.path("hub.log")).unwrap_or_default()
     }
 
-    /// Registers a recipient from the command line.
+    /// Adds a recipient from the command line.
     pub(crate) fn add_recipient(&self, name: &str) -> TestClient {
         self.add_recipient_with_scope(name, super::SCOPE)
     }
 
-    /// Registers a recipient of a scope.
+    /// Adds a recipient with a scope.
     pub(crate) fn add_recipient_with_scope(&self, name: &str, scope: &str) -> TestClient {
         let redirect_uri = "https://app.example.org/back".to_owned();
         let output = self.run(&[
@@ -240,18 +240,18 @@ impl HubProcess {
         HubApiClient { browser: &self.browser, hub: &self.hub_url }
     }
 
-    /// A whole connection of a customer, who shares one account.
+    /// Connects a customer who shares one account.
     pub(crate) async fn connect(&self, recipient: &TestClient, username: &str) -> ConnectionTokens {
         let code = self.obtain_code(recipient, username).await;
         ConnectionTokens::from_response(&self.api().redeem(recipient, &code).await, code)
     }
 
-    /// A code for a recipient: a customer shares one account.
+    /// Gets a code for a recipient; the customer shares one account.
     pub(crate) async fn obtain_code(&self, recipient: &TestClient, username: &str) -> String {
         self.obtain_code_with_scope(recipient, username, super::SCOPE).await
     }
 
-    /// A code of a scope.
+    /// Gets a code for a scope.
     pub(crate) async fn obtain_code_with_scope(
         &self,
         recipient: &TestClient,
@@ -274,7 +274,7 @@ impl HubProcess {
         query_parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"))
     }
 
-    /// A customer's password at the bank.
+    /// Returns a customer's password at the bank.
     pub(crate) fn password(&self, username: &str) -> String {
         self.bank.logins().into_iter().find(|login| login.username == username).unwrap().password
     }
@@ -286,13 +286,13 @@ impl HubProcess {
         assert_eq!(self.browser.send(sent).await.unwrap().status, 200);
     }
 
-    /// The files that this site has made.
+    /// Lists the files of this hub.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.folder.path()).unwrap();
         entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect()
     }
 
-    /// How many grants live at the bank.
+    /// Counts the active grants at the bank.
     pub(crate) async fn count_active_grants(&self) -> usize {
         let listed = BrowserRequest::new(Method::GET, &format!("{}/faults/grants", self.bank_url));
         let listed = self.browser.send(listed).await.unwrap().json();
@@ -304,13 +304,13 @@ impl HubProcess {
         sql(&self.store, statement).await
     }
 
-    /// Makes every job due, as time does: one whose worker died with its lease, one that is to be tried later.
+    /// Makes every job due: leased jobs of killed workers, and jobs that wait for another attempt.
     pub(crate) async fn make_jobs_due(&self) {
         self.sql("UPDATE jobs SET lease_until = 0, due_at = 0 WHERE state = 'pending'").await;
     }
 
-    /// Whether a connection has ended. What hangs from it has ended with it or lives with it, the job that
-    /// tells the bank is there once or not at all, and its audit chain verifies up to the end that its row knows.
+    /// Returns whether a connection has ended. Asserts that its tokens and credentials are consistent with that, that at
+    /// most one job revokes at the provider, and that its audit chain verifies up to the head in its row.
     pub(crate) async fn verify_consistency(&self, id: &ConnectionId) -> bool {
         let audit_key = Vault::new(KeyFile::open(&self.path("hub.keys")).unwrap()).audit_key();
         let location = Location::parse(&self.store).unwrap();
@@ -324,7 +324,7 @@ impl HubProcess {
         let row = async || store.query(&GetConnection { id: id.clone() }).await.unwrap().unwrap();
         let events = GetAuditChain { kind: SubjectKind::Connection, id: id.to_string() };
         let (mut connection, mut chain) = (row().await, store.query(&events).await.unwrap());
-        // A worker may be writing: both are read again until neither has changed meanwhile.
+        // A worker may be writing, so both are read until they are stable.
         while row().await.audit != connection.audit {
             (connection, chain) = (row().await, store.query(&events).await.unwrap());
         }
@@ -333,7 +333,7 @@ impl HubProcess {
             assert!(audit_key.verifies(&head, &event), "event {} of {id}", event.seq);
             head = AuditHead { seq: event.seq, mac: event.mac };
         }
-        assert_eq!(connection.audit, head, "the row of {id} knows the end of its chain");
+        assert_eq!(connection.audit, head, "the row of {id} contains the head of its chain");
         let of = |table: &str, more: &str| {
             format!("(SELECT COUNT(*) FROM {table} WHERE connection_id = '{id}'{more})")
         };
@@ -354,8 +354,8 @@ fn reserve_origin() -> String {
     format!("http://127.0.0.1:{}", reserve_ports(2))
 }
 
-/// The first of so many ports in a row that are nobody's: below those that the system hands out by itself,
-/// and never the same twice in a process.
+/// Returns the first of several consecutive free ports, below the range that the system assigns automatically, and never
+/// the same twice in a process.
 pub(crate) fn reserve_ports(count: u16) -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let apart = u16::try_from(std::process::id() % 200).unwrap() * 100;
@@ -367,12 +367,12 @@ pub(crate) fn reserve_ports(count: u16) -> u16 {
     }
 }
 
-/// A PostgreSQL database of its own, on the cluster that keeps what it acknowledged.
+/// Creates a database on the durable cluster (with fsync).
 pub(crate) async fn create_durable_database() -> String {
     create_database_at("BOWLINE_TEST_POSTGRES_DURABLE").await
 }
 
-/// A PostgreSQL database of its own, on the cluster that is fast.
+/// Creates a database on the fast cluster (without fsync).
 pub(crate) async fn create_database() -> String {
     create_database_at("BOWLINE_TEST_POSTGRES").await
 }

@@ -1,4 +1,4 @@
-//! A world of its own for each test: hub, bank, a clock that stands, and personas.
+//! A test environment for each test: hub, banks, a fixed clock, and clients.
 
 mod api;
 mod chrome;
@@ -20,7 +20,9 @@ use bowline::app::App;
 use bowline::cli::{BankSite, Browser, BrowserRequest, BrowserResponse, SandboxArgs, SandboxEnvironment};
 use bowline::clock::Clock;
 use bowline::jobs;
-use bowline::partner_api::{NewPartner, NewRecipient, register_active_recipient, register_partner};
+use bowline::recipients::{
+    ClientCredentials, RecipientDraft, activate_with_providers, create_partner, create_recipient,
+};
 use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::client::LocalizedText;
@@ -44,7 +46,7 @@ pub(crate) use openapi_check::{assert_documented, build_strict_validator};
 pub(crate) use raw_http::{RawRequest, spawn_listener};
 pub(crate) use recorder::RecordedExchange;
 
-/// Runs a story on both databases.
+/// Runs a test on both databases.
 macro_rules! on_both {
     ($($name:ident),+ $(,)?) => {
         mod sqlite {$(
@@ -81,7 +83,7 @@ pub(crate) struct TestClient {
     pub(crate) redirect_uri: String,
 }
 
-/// What a recipient holds of a connection.
+/// The tokens of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionTokens {
     pub(crate) access: String,
@@ -91,7 +93,7 @@ pub(crate) struct ConnectionTokens {
 }
 
 impl ConnectionTokens {
-    /// From the answer to the exchange of a code.
+    /// Reads the response to a code exchange.
     pub(crate) fn from_response(answer: &BrowserResponse, code: String) -> Self {
         assert_eq!(answer.status, 200, "{}", answer.body);
         let body = answer.json();
@@ -101,7 +103,7 @@ impl ConnectionTokens {
     }
 }
 
-/// Sends a request, and holds the answer against the documents.
+/// Sends a request, and validates the response against the OpenAPI documents.
 async fn send_documented(browser: &Browser, sent: BrowserRequest) -> BrowserResponse {
     let (method, url) = (sent.method.to_string(), sent.url.clone());
     let answer = browser.send(sent).await.unwrap();
@@ -111,17 +113,17 @@ async fn send_documented(browser: &Browser, sent: BrowserRequest) -> BrowserResp
 }
 
 impl TestHub {
-    /// On SQLite.
+    /// Starts a hub on SQLite.
     pub(crate) async fn new() -> Self {
         Self::with_store(None).await
     }
 
-    /// With keys of the configuration that differ from their defaults.
+    /// Starts a hub with changed configuration keys.
     pub(crate) async fn with_settings(settings: &[(&'static str, &str)]) -> Self {
         Self::start(None, settings).await
     }
 
-    /// On a store of its own.
+    /// Starts a hub on a store.
     pub(crate) async fn with_store(store: Option<String>) -> Self {
         Self::start(store, &[]).await
     }
@@ -135,7 +137,7 @@ impl TestHub {
         Self { world, browser: Browser::new().unwrap(), clock, folder }
     }
 
-    /// The world, and the folder that it lies in.
+    /// Starts a sandbox in a folder.
     pub(crate) fn into_parts(self) -> (SandboxEnvironment, tempfile::TempDir) {
         (self.world, self.folder)
     }
@@ -160,7 +162,7 @@ impl TestHub {
         self.clock.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
-    /// The recipient that every sandbox has.
+    /// Returns the recipient of the sandbox.
     pub(crate) fn acme(&self) -> TestClient {
         TestClient {
             id: self.world.acme().client_id.to_owned(),
@@ -169,7 +171,7 @@ impl TestHub {
         }
     }
 
-    /// The partner that every sandbox has.
+    /// Returns the partner of the sandbox.
     pub(crate) fn partner(&self) -> TestClient {
         TestClient {
             id: self.world.partner.client_id.to_owned(),
@@ -178,16 +180,16 @@ impl TestHub {
         }
     }
 
-    /// Another partner.
+    /// Creates another partner.
     pub(crate) async fn create_other_partner(&self) -> TestClient {
         let ctx = jobs::new_job_context(self.app(), "test").unwrap();
-        let new = NewPartner { credentials: None, name: "Other Partner".into() };
-        let partner = register_partner(&ctx, new, &Actor::new(ActorKind::Operator, "test")).await.unwrap();
+        let actor = Actor::new(ActorKind::Operator, "test");
+        let partner = create_partner(&ctx, "Other Partner".into(), None, &actor).await.unwrap();
         let (id, secret) = (partner.client_id.to_string(), partner.client_secret.expose().clone());
         TestClient { id, secret, redirect_uri: String::new() }
     }
 
-    /// A call with a bearer and a JSON body.
+    /// Calls an endpoint with a bearer token and a JSON body.
     pub(crate) async fn call_with_json(
         &self,
         method: Method,
@@ -200,7 +202,7 @@ impl TestHub {
         self.send(sent).await
     }
 
-    /// A recipient that a partner creates, registered with nobody.
+    /// Creates a recipient as a partner, without registrations.
     pub(crate) async fn create_recipient(&self, partner_token: &str) -> TestClient {
         let body = json!({"name": "Flinks Fake", "scope": SCOPE, "redirect_uris": ["https://fake.example.org/back"]});
         let created = self.call_with_json(Method::POST, "/api/v1/recipients", partner_token, body).await;
@@ -213,71 +215,69 @@ impl TestHub {
         }
     }
 
-    /// Another recipient.
+    /// Creates another recipient.
     pub(crate) async fn register_recipient(
         &self,
         providers: &[i64],
         scope: &str,
         require_pkce: bool,
     ) -> TestClient {
-        self.register(NewRecipient {
-            credentials: None,
+        let draft = RecipientDraft {
             name: "Other <b>App</b>".into(),
-            purpose: LocalizedText { en: "Because.".into(), fr: "Parce que.".into() },
+            purpose: Some(LocalizedText { en: "Because.".into(), fr: "Parce que.".into() }),
             redirect_uris: vec!["https://other.example.org/back".into()],
             scope: scope.into(),
-            providers: providers.to_vec(),
             require_pkce,
-            max_duration_days: None,
-        })
-        .await
+            ..RecipientDraft::default()
+        };
+        self.register(draft, None, providers).await
     }
 
-    /// A recipient whose answers go to a place of the test.
+    /// Creates a recipient with a redirect URI of the test.
     pub(crate) async fn register_recipient_with_redirect(&self, redirect_uri: &str) -> TestClient {
-        self.register(NewRecipient {
-            credentials: None,
+        let draft = RecipientDraft {
             name: "Listening App".into(),
-            purpose: LocalizedText { en: "To listen.".into(), fr: "Pour écouter.".into() },
+            purpose: Some(LocalizedText { en: "To listen.".into(), fr: "Pour écouter.".into() }),
             redirect_uris: vec![redirect_uri.to_owned()],
             scope: SCOPE.into(),
-            providers: vec![1000],
-            require_pkce: false,
-            max_duration_days: None,
-        })
-        .await
+            ..RecipientDraft::default()
+        };
+        self.register(draft, None, &[1000]).await
     }
 
-    /// A recipient with a secret and redirect URIs of the test's own.
+    /// Creates a recipient with this secret and these redirect URIs.
     pub(crate) async fn register_recipient_with_credentials(
         &self,
         id: &str,
         secret: &str,
         redirect_uris: &[&str],
     ) -> TestClient {
-        self.register(NewRecipient {
-            credentials: Some((id.to_owned(), domain::Secret::from(secret))),
+        let draft = RecipientDraft {
             name: "Odd App".into(),
-            purpose: LocalizedText { en: "To be odd.".into(), fr: "Pour être étrange.".into() },
+            purpose: Some(LocalizedText { en: "To be odd.".into(), fr: "Pour être étrange.".into() }),
             redirect_uris: redirect_uris.iter().map(|uri| (*uri).to_owned()).collect(),
             scope: SCOPE.into(),
-            providers: vec![1000],
-            require_pkce: false,
-            max_duration_days: None,
-        })
-        .await
+            ..RecipientDraft::default()
+        };
+        let client_id = ClientId::parse(id).unwrap();
+        self.register(draft, Some(ClientCredentials { client_id, client_secret: secret.into() }), &[1000])
+            .await
     }
 
-    async fn register(&self, new: NewRecipient) -> TestClient {
-        let redirect_uri = new.redirect_uris[0].clone();
+    async fn register(
+        &self,
+        draft: RecipientDraft,
+        credentials: Option<ClientCredentials>,
+        providers: &[i64],
+    ) -> TestClient {
+        let redirect_uri = draft.redirect_uris[0].clone();
         let ctx = jobs::new_job_context(self.app(), "test").unwrap();
-        let registered =
-            register_active_recipient(&ctx, new, &Actor::new(ActorKind::Operator, "test")).await.unwrap();
-        TestClient {
-            id: registered.client_id.to_string(),
-            secret: registered.client_secret.expose().clone(),
-            redirect_uri,
-        }
+        let actor = Actor::new(ActorKind::Operator, "test");
+        let (recipient, secret) = create_recipient(&ctx, draft, credentials, &actor).await.unwrap();
+        let id = recipient.client.id;
+        let providers: Vec<_> = providers.iter().map(|id| ProviderId::new(*id)).collect();
+        activate_with_providers(&ctx, &id, &providers, &actor).await.unwrap();
+        TestClient { id: id.to_string(), secret: secret.expose().clone(), redirect_uri }
     }
 
     pub(crate) async fn send(&self, sent: BrowserRequest) -> BrowserResponse {
@@ -288,7 +288,7 @@ impl TestHub {
         self.send(BrowserRequest::new(Method::GET, &self.url(path))).await
     }
 
-    /// The documented query of an authorization request.
+    /// Returns the documented query of an authorization request.
     pub(crate) fn build_authorization_query(recipient: &TestClient) -> Vec<(&'static str, String)> {
         vec![
             ("response_type", "code".into()),
@@ -314,17 +314,17 @@ impl TestHub {
         AuthorizationFlow { browser: &self.browser, origins }
     }
 
-    /// A customer of Maple Trust walks from a URL to wherever the browser arrives, and shares what is offered.
+    /// Completes the flow from a URL as a customer of Maple Trust, sharing all offered accounts; returns the final URL.
     pub(crate) async fn complete_flow(&self, url: &str, username: &str) -> String {
         self.authorization_flow().complete(url, &self.customer_at(1000, username, &[])).await
     }
 
-    /// Follows redirects within the world, up to the first page or the recipient.
+    /// Follows redirects up to the first page or the recipient.
     pub(crate) async fn follow(&self, from: &str, answer: BrowserResponse) -> (String, BrowserResponse) {
         self.authorization_flow().follow(from, answer).await
     }
 
-    /// Posts a page's form, and follows.
+    /// Submits the form of a page and follows redirects.
     pub(crate) async fn submit(
         &self,
         at: &str,
@@ -355,7 +355,7 @@ impl TestHub {
         }
     }
 
-    /// A whole connection at a bank: of every account that is offered, if none is named.
+    /// Connects a customer at a bank; all offered accounts if none is named.
     pub(crate) async fn connect_at(
         &self,
         provider_id: i64,
@@ -373,7 +373,7 @@ impl TestHub {
         ConnectionTokens::from_response(&self.redeem(recipient, &code).await, code)
     }
 
-    /// From the authorization request to the bank's account page.
+    /// Continues from the authorization request to the bank's account page.
     pub(crate) async fn reach_account_page(
         &self,
         query: &[(&'static str, String)],
@@ -384,7 +384,7 @@ impl TestHub {
             .await
     }
 
-    /// Where the browser arrives after the customer has chosen accounts.
+    /// Chooses accounts and returns the final URL.
     pub(crate) async fn complete_authorization(
         &self,
         query: &[(&'static str, String)],
@@ -396,7 +396,7 @@ impl TestHub {
             .await
     }
 
-    /// A code for a recipient: alice shares two accounts.
+    /// Gets a code for a recipient; alice shares two accounts.
     pub(crate) async fn obtain_code(&self, recipient: &TestClient) -> String {
         let back = self
             .complete_authorization(
@@ -412,12 +412,12 @@ impl TestHub {
         HubApiClient { browser: &self.browser, hub: self.app().public_url() }
     }
 
-    /// A form, as libraries of OAuth send it.
+    /// Posts a form, as OAuth libraries do.
     pub(crate) async fn post_form(&self, path: &str, fields: &[(&str, &str)]) -> BrowserResponse {
         self.send(BrowserRequest::new(Method::POST, &self.url(path)).form(fields)).await
     }
 
-    /// The token endpoint, JSON, credentials in the body.
+    /// Calls the token endpoint with JSON and credentials in the body.
     pub(crate) async fn request_token(
         &self,
         recipient: &TestClient,
@@ -434,13 +434,13 @@ impl TestHub {
         self.api().refresh(recipient, token).await
     }
 
-    /// A whole connection.
+    /// Connects alice to a recipient.
     pub(crate) async fn connect(&self, recipient: &TestClient) -> ConnectionTokens {
         let code = self.obtain_code(recipient).await;
         ConnectionTokens::from_response(&self.redeem(recipient, &code).await, code)
     }
 
-    /// A call with a bearer.
+    /// Calls an endpoint with a bearer token.
     pub(crate) async fn call(&self, method: Method, path: &str, bearer: &str) -> BrowserResponse {
         self.api().call(method, path, bearer).await
     }
@@ -453,13 +453,13 @@ impl TestHub {
         self.api().revoke(bearer).await
     }
 
-    /// The first account as the recipient knows it.
+    /// Returns the id of the first account.
     pub(crate) async fn fetch_account_id(&self, bearer: &str) -> String {
         let list = self.read("/accounts", bearer).await.json();
         list["accounts"][0]["depositAccount"]["accountId"].as_str().unwrap().to_owned()
     }
 
-    /// The newest statement of the first account as the recipient knows it.
+    /// Returns the path of the newest statement of the first account.
     pub(crate) async fn fetch_statement_id(&self, bearer: &str) -> String {
         let account = self.fetch_account_id(bearer).await;
         let list = self.read(&format!("/accounts/{account}/statements"), bearer).await.json();
@@ -467,13 +467,13 @@ impl TestHub {
         newest.unwrap_or_else(|| panic!("no statement: {list}")).to_owned()
     }
 
-    /// A token of the client itself.
+    /// Gets a token of the client (`client_credentials`).
     pub(crate) async fn request_client_token(&self, recipient: &TestClient) -> String {
         let own = self.request_token(recipient, &[("grant_type", "client_credentials")]).await.json();
         own["access_token"].as_str().unwrap().to_owned()
     }
 
-    /// An access token of a connection, narrowed to a scope.
+    /// Refreshes with a narrower scope.
     pub(crate) async fn request_narrowed_token(
         &self,
         recipient: &TestClient,
@@ -485,7 +485,7 @@ impl TestHub {
         narrow["access_token"].as_str().unwrap_or_else(|| panic!("{narrow}")).to_owned()
     }
 
-    /// An operator suspends a recipient.
+    /// Suspends a recipient as an operator.
     pub(crate) async fn suspend(&self, recipient: &TestClient) {
         let ctx = jobs::new_job_context(self.app(), "test").unwrap();
         let actor = Actor::new(ActorKind::Operator, "test");
@@ -495,7 +495,7 @@ impl TestHub {
         assert!(ctx.run(UpdateClient { moment, selector, update: change, actor }).await.unwrap());
     }
 
-    /// An operator holds a provider, or releases it.
+    /// Sets the state of a provider as an operator.
     pub(crate) async fn set_provider_state(&self, id: i64, state: ProviderState) {
         let ctx = jobs::new_job_context(self.app(), "test").unwrap();
         let actor = Actor::new(ActorKind::Operator, "test");
@@ -504,22 +504,22 @@ impl TestHub {
         assert!(ctx.run(set).await.unwrap());
     }
 
-    /// The token of the admin that every world has.
+    /// Returns the token of the sandbox admin.
     pub(crate) fn admin_token(&self) -> &str {
         self.world.operator.expose()
     }
 
-    /// The admin calls the operators' API.
+    /// Calls the admin API as the admin.
     pub(crate) async fn send_admin_request(&self, method: Method, path: &str) -> BrowserResponse {
         self.send_operator_request(self.admin_token(), method, path, None).await
     }
 
-    /// The admin posts JSON to the operators' API.
+    /// Posts JSON to the admin API as the admin.
     pub(crate) async fn post_admin_request(&self, path: &str, body: Value) -> BrowserResponse {
         self.send_operator_request(self.admin_token(), Method::POST, path, Some(body)).await
     }
 
-    /// Whoever holds a token calls the operators' API.
+    /// Calls the admin API with a token.
     pub(crate) async fn send_operator_request(
         &self,
         token: &str,
@@ -551,12 +551,12 @@ impl TestHub {
         }
     }
 
-    /// Waits until something that the workers do has happened.
+    /// Waits until the workers have done something.
     pub(crate) async fn wait_until(&self, what: &str, happened: impl AsyncFn() -> bool) {
         wait_until(what, happened).await;
     }
 
-    /// The grants as the bank lists them: state by grant.
+    /// Lists the states of the grants at the bank.
     pub(crate) async fn list_grant_states(&self) -> Vec<String> {
         let url = format!("{}/grants", self.world.maple().faults_url());
         let listed = self.send(BrowserRequest::new(Method::GET, &url)).await.json();
@@ -564,26 +564,26 @@ impl TestHub {
     }
 }
 
-/// Waits until something that others do has happened.
+/// Waits until a condition holds.
 pub(crate) async fn wait_until(what: &str, happened: impl AsyncFn() -> bool) {
     let patience = ConstantBuilder::default().with_delay(Duration::from_millis(20)).with_max_times(1000);
     let outcome = (|| async { if happened().await { Ok(()) } else { Err(()) } }).retry(patience).await;
     assert!(outcome.is_ok(), "{what} did not happen");
 }
 
-/// The URL of an authorization request.
+/// Builds the URL of an authorization request.
 pub(crate) fn authorize_url(hub: &str, query: &[(&'static str, String)]) -> String {
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
     format!("{hub}/api/v1/authorize?{query}")
 }
 
-/// A parameter of a URL.
+/// Returns a query parameter of a URL.
 pub(crate) fn query_parameter(url: &str, name: &str) -> Option<String> {
     let url = url::Url::parse(url).ok()?;
     url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
 }
 
-/// The connection that a token names.
+/// Returns the id of the connection that a token names.
 pub(crate) fn connection_id_from_token(token: &str) -> ConnectionId {
     use base64::Engine;
     let payload = token.split('.').nth(1).unwrap();

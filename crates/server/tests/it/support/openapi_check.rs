@@ -1,5 +1,5 @@
-//! Every answer that the kit hears is held against the OpenAPI documents: its status, type, body and headers stand
-//! there, and nothing else does.
+//! Validates each response that the test support receives against the OpenAPI documents: status, type, body and headers
+//! must be documented, and no other member may exist.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -9,13 +9,13 @@ use bowline::openapi::ApiDocument;
 use jsonschema::{Draft, Validator};
 use serde_json::{Value, json};
 
-/// A documented operation: each status with what it comes with.
+/// The documented responses of an operation, by status.
 type DocumentedResponses = BTreeMap<u16, DocumentedResponse>;
 
 struct DocumentedResponse {
-    /// The headers that are always there.
+    /// The required headers.
     headers: Vec<String>,
-    /// The schema of each media type; none where any bytes will do.
+    /// The schema of each media type; none if any content is allowed.
     content: BTreeMap<String, Option<Validator>>,
 }
 
@@ -52,7 +52,7 @@ fn parse_response_spec(document: &Value, spec: &Value) -> DocumentedResponse {
     }
 }
 
-/// A schema of a document, by which an object has no other members than those that are told.
+/// Builds a validator that rejects members that the schema does not document.
 pub(crate) fn build_strict_validator(document: &Value, schema: &Value) -> Validator {
     let mut closed_schema = schema.clone();
     closed_schema["components"] = json!({"schemas": document["components"]["schemas"]});
@@ -77,7 +77,7 @@ fn forbid_additional_properties(schema: &mut Value) {
     }
 }
 
-/// The operation that a request is one of. A path that is written out goes before one with parameters.
+/// Finds the operation of a request. A literal path takes precedence over one with parameters.
 fn find_operation(method: &str, path: &str) -> Option<&'static DocumentedResponses> {
     let segments: Vec<&str> = path.split('/').collect();
     let fits = |known: &[String]| {
@@ -93,8 +93,8 @@ fn find_operation(method: &str, path: &str) -> Option<&'static DocumentedRespons
     all().find(|(known, segments, _)| known == method && segments == path).map(|(.., statuses)| statuses)
 }
 
-/// Asserts that an answer is documented, where its operation is. What does not come out of the routes is not: it
-/// has no correlation id.
+/// Asserts that a response is documented if its operation is. Responses without a correlation id do not come from a
+/// route and are skipped.
 pub(crate) fn assert_documented(method: &str, target: &str, answer: &BrowserResponse) {
     let path = target.split('?').next().unwrap_or_default();
     if !answer.headers.contains_key("ob-correlation-id") {
@@ -105,7 +105,7 @@ pub(crate) fn assert_documented(method: &str, target: &str, answer: &BrowserResp
     let status =
         statuses.get(&answer.status).unwrap_or_else(|| panic!("the status is not documented: {what}"));
     for header in &status.headers {
-        assert!(answer.headers.contains_key(header), "{header} is documented, and not there: {what}");
+        assert!(answer.headers.contains_key(header), "the documented header {header} is missing: {what}");
     }
     let kind = answer.headers.get("content-type").map(|kind| kind.to_str().unwrap());
     let kind = kind.map(|kind| kind.split(';').next().unwrap());

@@ -1,4 +1,4 @@
-//! Requests byte for byte: what no client would send.
+//! Raw requests that no HTTP client would send.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{TestHub, assert_documented};
 
-/// A request whose target, headers and body are sent as they stand.
+/// A request whose target, headers and body are sent unchanged.
 #[derive(Clone, Debug)]
 pub(crate) struct RawRequest {
     method: String,
@@ -38,7 +38,7 @@ impl RawRequest {
         Self { body: body.into(), ..post }
     }
 
-    /// The same with another method.
+    /// Sets the method.
     pub(crate) fn method(mut self, method: &str) -> Self {
         method.clone_into(&mut self.method);
         self
@@ -53,14 +53,14 @@ impl RawRequest {
         self.header("authorization", format!("Bearer {token}"))
     }
 
-    /// Sends it over a connection of its own, and hears the whole answer. Status 0: none came.
+    /// Sends the request over a new connection and reads the response. Status 0 means no response.
     pub(crate) async fn send_to(&self, address: SocketAddr) -> BrowserResponse {
         self.send_over(TcpStream::connect(address).await.unwrap()).await
     }
 
-    /// The same over any stream.
+    /// Sends the request over a stream.
     pub(crate) async fn send_over(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> BrowserResponse {
-        // A request that is refused in its midst is not read to its end.
+        // A request that is rejected early is not read completely.
         let _ = stream.write_all(&self.to_bytes()).await;
         let mut received = Vec::new();
         let _ = stream.read_to_end(&mut received).await;
@@ -85,7 +85,7 @@ impl RawRequest {
     }
 }
 
-/// A listener of its own, for as long as the test lasts.
+/// Starts a listener for the duration of the test.
 pub(crate) async fn spawn_listener(app: &App, table: Vec<Route>, section: &ServerSection) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -95,7 +95,7 @@ pub(crate) async fn spawn_listener(app: &App, table: Vec<Route>, section: &Serve
 }
 
 impl TestHub {
-    /// Sends a request to the listener that serves its target: operators have one of their own.
+    /// Sends a request to the public or the admin listener, depending on its target.
     pub(crate) async fn send_raw(&self, raw: &RawRequest) -> BrowserResponse {
         let node = &self.world.node;
         raw.send_to(if raw.target.starts_with(b"/admin/") { node.admin } else { node.address }).await
@@ -114,7 +114,7 @@ fn parse_response(received: &[u8]) -> BrowserResponse {
         let name = HeaderName::from_bytes(&line[..colon]).unwrap();
         headers.append(name, HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).unwrap());
     }
-    assert!(!headers.contains_key("transfer-encoding"), "answers are whole: {headers:?}");
+    assert!(!headers.contains_key("transfer-encoding"), "responses have a length: {headers:?}");
     let location = headers.get("location").map(|value| value.to_str().unwrap().to_owned());
     let body = String::from_utf8_lossy(received.get(end + 4..).unwrap_or_default()).into_owned();
     BrowserResponse { status, location, body, elapsed: Duration::ZERO, headers }

@@ -1,4 +1,4 @@
-//! What a bank hears and says: every exchange with it, to be looked through afterwards.
+//! Records every exchange with a bank.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,23 +8,23 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use http::header;
 
-/// One exchange.
+/// A request and its response.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedExchange {
     /// Path and query.
     pub(crate) target: String,
     pub(crate) form: Vec<(String, String)>,
-    /// Where a redirect led.
+    /// The target of a redirect.
     pub(crate) location: Option<String>,
     pub(crate) response: serde_json::Value,
 }
 
-/// Every exchange so far.
+/// The exchanges so far.
 #[derive(Clone, Default)]
 pub(crate) struct ExchangeRecorder(Arc<Mutex<Vec<RecordedExchange>>>);
 
 impl ExchangeRecorder {
-    /// A bank that is listened to.
+    /// Records the exchanges of a bank.
     pub(crate) fn record(&self, bank: Router) -> Router {
         let recorder = self.clone();
         bank.layer(from_fn(move |request, next| recorder.clone().record_exchange(request, next)))

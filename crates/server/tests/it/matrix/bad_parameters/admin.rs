@@ -1,4 +1,4 @@
-//! `/admin/v1`: every parameter of the operators' API.
+//! Every parameter of the admin API (`/admin/v1`).
 
 use super::super::expectations::ExpectedResponse;
 use super::{BadValue, InputCase, InputValues};
@@ -19,7 +19,7 @@ pub(super) fn build_admin_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Bodies of what operators set up, each with what is wrong in it; `admin::recipients` and its like try every field.
+/// Invalid bodies of the admin API with the expected errors; `admin::recipients` and others test every field.
 fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
     const JSON: &str = "application/json";
     let missing = |field| expected_invalid_field(field, "is missing");
@@ -52,20 +52,28 @@ fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
         (
             "POST",
             "/admin/v1/registrations".into(),
-            r#"{"client_ids":["dc-nobody"],"provider_ids":[1000]}"#,
-            problem(404, "not_found", "Registrations are asked for all or none (bad pairs: 1)"),
+            r#"{"client_ids":["dc-unknown"],"provider_ids":[1000]}"#,
+            problem(
+                404,
+                "not_found",
+                "No registration was requested, because pairs were rejected (rejected pairs: 1)",
+            ),
         ),
         (
             "POST",
             "/admin/v1/registrations".into(),
             r#"{"client_ids":["dc-sandbox"],"provider_ids":[1000]}"#,
-            problem(409, "conflict", "Registrations are asked for all or none (bad pairs: 1)"),
+            problem(
+                409,
+                "conflict",
+                "No registration was requested, because pairs were rejected (rejected pairs: 1)",
+            ),
         ),
         (
             "POST",
             "/admin/v1/registrations/dc-sandbox/1000/approve".into(),
             "",
-            problem(409, "conflict", "a registration that is active cannot take the step approve"),
+            problem(409, "conflict", "the registration is active: approve is not possible in this state"),
         ),
         ("POST", "/admin/v1/registrations/dc-sandbox/1000/reject".into(), "{}", missing("reason")),
         ("POST", "/admin/v1/providers".into(), "{}", missing("id")),
@@ -102,7 +110,7 @@ fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
     for path in
         ["/admin/v1/partners", "/admin/v1/recipients", "/admin/v1/registrations", "/admin/v1/providers"]
     {
-        let no_object = "The body is no JSON object: line 1, column 0";
+        let no_object = "The body is not a JSON object: line 1, column 0";
         cases.push(("POST", path.into(), "[]", problem(400, "invalid", no_object)));
     }
     let case = |(method, path, body, expected): (&str, String, &str, ExpectedResponse)| {
@@ -115,7 +123,7 @@ fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
     cases.into_iter().map(case).chain([InputCase::new("set up: a form", form, unsupported_type)]).collect()
 }
 
-/// A dry run that is misspelt must not be an end.
+/// A misspelt dry run must not end a connection.
 fn build_end_cases(values: &InputValues) -> Vec<InputCase> {
     let path = format!("/admin/v1/connections/{}/end", values.connection);
     let mut cases = Vec::new();
@@ -140,7 +148,7 @@ fn build_end_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// The lists, the parameters of each with a good value, and what a bad one is told.
+/// The lists, each with its parameters, a valid value, and the error for an invalid one.
 type ListParameters = (&'static str, &'static [(&'static str, &'static str, &'static str)]);
 const EXPECTED_ACTION: &str = "expected client.registered, client.state_changed, client.redirect_uris_replaced, \
     client.secret_regenerated, client.removed, provider.changed, provider.orphaned_grant_resolved, registration.changed, \
@@ -163,7 +171,7 @@ const LISTS: [ListParameters; 8] = [
     (
         "/admin/v1/jobs",
         &[
-            ("state", "failed", "expected pending, done, dead"),
+            ("state", "failed", "expected pending, done, failed"),
             (
                 "kind",
                 "revoke_at_provider",
@@ -176,7 +184,7 @@ const LISTS: [ListParameters; 8] = [
         "/admin/v1/connections",
         &[
             ("id", "con_nobody", "expected a connection's id"),
-            ("client_id", "dc-nobody", "expected a client's id"),
+            ("client_id", "dc-unknown", "expected a client's id"),
             ("provider_id", "9999", "expected a positive integer"),
             ("sub", "00000000-0000-4000-8000-000000000000", "expected a UUID"),
             ("state", "active", "expected pending, active, revoked, expired, abandoned"),
@@ -191,16 +199,16 @@ const LISTS: [ListParameters; 8] = [
     (
         "/admin/v1/recipients",
         &[
-            ("partner", "pt-nobody", EXPECTED_CLIENT_ID),
+            ("partner", "pt-unknown", EXPECTED_CLIENT_ID),
             ("state", "active", "expected active, suspended, closed"),
         ],
     ),
     (
         "/admin/v1/registrations",
         &[
-            ("client_id", "dc-nobody", EXPECTED_CLIENT_ID),
+            ("client_id", "dc-unknown", EXPECTED_CLIENT_ID),
             ("provider_id", "9999", "expected a positive integer"),
-            ("partner", "pt-nobody", EXPECTED_CLIENT_ID),
+            ("partner", "pt-unknown", EXPECTED_CLIENT_ID),
             ("state", "active", "expected pending_approval, pending_activation, active, suspended, rejected"),
         ],
     ),
@@ -250,7 +258,7 @@ fn build_list_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// An id of the record says nothing without its kind.
+/// An id in the audit log requires its kind.
 fn build_audit_id_cases(values: &InputValues) -> Vec<InputCase> {
     let mut cases = Vec::new();
     for (kind, id) in [("subject_kind", "subject_id"), ("actor_kind", "actor_id")] {
@@ -280,7 +288,7 @@ fn build_audit_id_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// What is named in a path, and what is said of one that is not there.
+/// Ids in paths, and the errors for objects that do not exist.
 const IDS: [(&str, &str, &str, &str); 23] = [
     ("GET", "/admin/v1/providers/{}", "9999", "There is no such provider"),
     ("POST", "/admin/v1/providers/{}/pause", "9999", "There is no such provider"),
@@ -292,15 +300,15 @@ const IDS: [(&str, &str, &str, &str); 23] = [
     ("GET", "/admin/v1/connections/{}", "con_nobody", "There is no such connection"),
     ("POST", "/admin/v1/connections/{}/end", "con_nobody", "There is no such connection"),
     ("POST", "/admin/v1/providers/{}/test", "9999", "There is no such provider"),
-    ("GET", "/admin/v1/partners/{}", "pt-nobody", "There is no such partner"),
-    ("POST", "/admin/v1/partners/{}/secret", "pt-nobody", "There is no such partner"),
-    ("POST", "/admin/v1/partners/{}/suspend", "pt-nobody", "There is no such partner"),
-    ("POST", "/admin/v1/partners/{}/reinstate", "pt-nobody", "There is no such partner"),
-    ("GET", "/admin/v1/recipients/{}", "dc-nobody", "There is no such recipient"),
-    ("DELETE", "/admin/v1/recipients/{}", "dc-nobody", "There is no such recipient"),
-    ("POST", "/admin/v1/recipients/{}/secret", "dc-nobody", "There is no such recipient"),
-    ("POST", "/admin/v1/recipients/{}/suspend", "dc-nobody", "There is no such recipient"),
-    ("POST", "/admin/v1/recipients/{}/reinstate", "dc-nobody", "There is no such recipient"),
+    ("GET", "/admin/v1/partners/{}", "pt-unknown", "There is no such partner"),
+    ("POST", "/admin/v1/partners/{}/secret", "pt-unknown", "There is no such partner"),
+    ("POST", "/admin/v1/partners/{}/suspend", "pt-unknown", "There is no such partner"),
+    ("POST", "/admin/v1/partners/{}/reinstate", "pt-unknown", "There is no such partner"),
+    ("GET", "/admin/v1/recipients/{}", "dc-unknown", "There is no such recipient"),
+    ("DELETE", "/admin/v1/recipients/{}", "dc-unknown", "There is no such recipient"),
+    ("POST", "/admin/v1/recipients/{}/secret", "dc-unknown", "There is no such recipient"),
+    ("POST", "/admin/v1/recipients/{}/suspend", "dc-unknown", "There is no such recipient"),
+    ("POST", "/admin/v1/recipients/{}/reinstate", "dc-unknown", "There is no such recipient"),
     ("POST", "/admin/v1/registrations/dc-sandbox/{}/approve", "9999", "There is no such registration"),
     ("POST", "/admin/v1/registrations/dc-sandbox/{}/activate", "9999", "There is no such registration"),
     ("POST", "/admin/v1/registrations/dc-sandbox/{}/suspend", "9999", "There is no such registration"),
@@ -337,7 +345,11 @@ fn build_operator_cases(values: &InputValues) -> Vec<InputCase> {
         ("expires_at", "expected a time in RFC 3339, at most 366 days from now"),
     ] {
         for bad in BadValue::ALL.into_iter().filter(|bad| name != "expires_at" || *bad != BadValue::Missing) {
-            let expectation = if bad == BadValue::Repeated { "expected once" } else { expectation };
+            let expectation = match bad {
+                BadValue::Repeated => "is given twice",
+                BadValue::Missing => "is missing",
+                _ => expectation,
+            };
             let raw = post(FORM, &bad.build_query(&good, name));
             cases.push(InputCase::new(
                 format!("operators: {bad:?} as {name}"),
@@ -373,14 +385,14 @@ fn build_operator_cases(values: &InputValues) -> Vec<InputCase> {
         (
             FORM,
             "name=sandbox&role=viewer",
-            problem(409, "conflict", "An operator of this name is there already"),
+            problem(409, "conflict", "An operator with this name exists already"),
         ),
         (
             "application/json",
             r#"{"name":1,"role":"admin"}"#,
-            problem(400, "invalid", "name must be a string"),
+            expected_invalid_field("name", "must be a string"),
         ),
-        ("application/json", "{", problem(400, "invalid", "The body is no JSON object: line 1, column 1")),
+        ("application/json", "{", problem(400, "invalid", "The body is not a JSON object: line 1, column 1")),
         (
             "text/plain",
             "x",

@@ -44,7 +44,7 @@ fn expected_invalid_request(description: impl Into<std::borrow::Cow<'static, str
     ExpectedResponse::RedirectError(OAuthCode::InvalidRequest, description.into())
 }
 
-/// What each parameter with each bad value is told.
+/// Returns the expected response for each parameter with each bad value.
 fn expected_response(name: &'static str, bad: BadValue) -> ExpectedResponse {
     use BadValue::{
         Blank, Control, Crlf, Empty, Latin1, Long, Missing, Nul, Overlong, Repeated, Surrogate, Utf16,
@@ -80,7 +80,7 @@ fn expected_response(name: &'static str, bad: BadValue) -> ExpectedResponse {
         ("code_challenge", _) => {
             expected_invalid_request("code_challenge must be 43 characters of base64url")
         }
-        (name, bad) => panic!("nobody has thought of {bad:?} as {name}"),
+        (name, bad) => panic!("no expectation is listed for {bad:?} as {name}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The bearer of the data operations and of revoking, and the body of the latter.
+//! The bearer token of data operations and revocation, and the body of revocation.
 
 use domain::error::OAuthCode;
 
@@ -8,7 +8,7 @@ use crate::support::RawRequest;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Every operation that takes a bearer.
+/// Every operation with a bearer token.
 fn build_operations(values: &InputValues) -> Vec<RawRequest> {
     let account = &values.account;
     vec![
@@ -28,7 +28,7 @@ fn expected_without_token(operation: usize) -> ExpectedResponse {
     }
 }
 
-/// Values of the header that name no token.
+/// Header values that contain no token.
 fn build_invalid_headers(values: &InputValues) -> Vec<Vec<u8>> {
     let access = values.access.as_str();
     let (head, rest) = access.split_once('.').unwrap_or((access, ""));
@@ -80,7 +80,7 @@ pub(super) fn build_bearer_cases(values: &InputValues) -> Vec<InputCase> {
         for byte in [0x00_u8, 0x0a, 0x7f] {
             let value = [b"Bearer ", values.access.as_bytes(), &[byte], b"x"].concat();
             let raw = operation.clone().header("authorization", value);
-            // A line feed ends the header: what follows is none.
+            // A line feed ends the header, so the rest is no header.
             case(format!("a bare byte {byte:#04x}"), raw, ExpectedResponse::RejectedByHttpServer(400));
         }
         let elsewhere = operation.clone().header("x-access-token", values.access.as_str());
@@ -91,7 +91,7 @@ pub(super) fn build_bearer_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// What stands beside a good bearer, and must not end its connection.
+/// Additions to a valid bearer token that must not end its connection.
 fn build_revoke_cases(values: &InputValues) -> Vec<InputCase> {
     let differs = || ExpectedResponse::invalid_request("token differs from the Authorization header");
     let with = |body: String| RawRequest::post("/api/v1/revoke", FORM, body).bearer(&values.access);

@@ -9,7 +9,7 @@ use crate::support::RawRequest;
 
 const BASE: &str = "/api/fdx/5";
 const NO_ACCOUNT: ExpectedResponse =
-    ExpectedResponse::Fdx(ErrorCode::AccountNotFound, "accountId names no account of this consent");
+    ExpectedResponse::Fdx(ErrorCode::AccountNotFound, "accountId is not an account of this consent");
 
 const fn expected_invalid_input(debug_message: &'static str) -> ExpectedResponse {
     ExpectedResponse::Fdx(ErrorCode::InvalidInput, debug_message)
@@ -37,7 +37,7 @@ pub(super) fn build_data_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// What stands in the place of an account's id, in every operation of an account.
+/// Invalid account ids, for every operation on an account.
 fn build_account_id_cases(values: &InputValues) -> Vec<InputCase> {
     let account = &values.account;
     let mut ids: Vec<String> = BadValue::ALL
@@ -140,7 +140,7 @@ fn build_account_list_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// What each parameter of a list with each bad value is told.
+/// Returns the expected response for each parameter of a list with each bad value.
 fn expected_list_response(name: &str, bad: BadValue) -> ExpectedResponse {
     match (name, bad) {
         ("colour", _) | (_, BadValue::Missing) => ExpectedResponse::Data,
@@ -148,18 +148,18 @@ fn expected_list_response(name: &str, bad: BadValue) -> ExpectedResponse {
         ("resultType", BadValue::Repeated) => expected_invalid_input("resultType is given twice"),
         ("resultType", _) => expected_invalid_input("resultType must be lightweight or details"),
         ("accountIds", BadValue::Repeated) => expected_invalid_input("accountIds is given twice"),
-        // Ids that are none are not there: so is what is asked for.
+        // Invalid ids match no account, so the list is empty.
         ("accountIds", _) => ExpectedResponse::Data,
         ("offset", BadValue::Repeated) => expected_invalid_input("offset is given twice"),
         ("offset", _) => expected_invalid_input("offset is altered, expired or of another list"),
-        (name, bad) => panic!("nobody has thought of {bad:?} as {name}"),
+        (name, bad) => panic!("no expectation is listed for {bad:?} as {name}"),
     }
 }
 
 fn build_transaction_cases(values: &InputValues) -> Vec<InputCase> {
     const INVALID_DATE: ExpectedResponse = ExpectedResponse::Fdx(
         ErrorCode::InvalidDate,
-        "startTime and endTime must be dates of the calendar: YYYY-MM-DD",
+        "startTime and endTime must be calendar dates in the form YYYY-MM-DD",
     );
     let good = [("startTime", "2026-10-01"), ("endTime", "2026-10-31"), ("limit", "5")];
     let path = format!("{BASE}/accounts/{}/transactions", values.account);
@@ -203,10 +203,10 @@ fn build_transaction_cases(values: &InputValues) -> Vec<InputCase> {
 
 fn build_statement_cases(values: &InputValues) -> Vec<InputCase> {
     const INVALID_DATE_FORMAT: ExpectedResponse =
-        expected_invalid_input("startTime and endTime must be written YYYY-MM-DD");
+        expected_invalid_input("startTime and endTime must have the form YYYY-MM-DD");
     const INVALID_DATE: ExpectedResponse = ExpectedResponse::Fdx(
         ErrorCode::InvalidDate,
-        "startTime and endTime must be dates of the calendar: YYYY-MM-DD",
+        "startTime and endTime must be calendar dates in the form YYYY-MM-DD",
     );
     const INCOMPLETE_RANGE: ExpectedResponse =
         ExpectedResponse::Fdx(ErrorCode::InvalidRange, "startTime and endTime must be given together");
@@ -246,7 +246,7 @@ fn build_statement_cases(values: &InputValues) -> Vec<InputCase> {
 
 fn build_download_cases(values: &InputValues) -> Vec<InputCase> {
     const NO_STATEMENT: ExpectedResponse =
-        ExpectedResponse::Fdx(ErrorCode::DataNotFound, "statementId names no statement of this account");
+        ExpectedResponse::Fdx(ErrorCode::DataNotFound, "statementId is not a statement of this account");
     const NO_TYPE: ExpectedResponse = ExpectedResponse::Fdx(
         ErrorCode::ContentType,
         "Accept must name application/pdf, image/gif, image/jpeg, image/tiff or image/png",
@@ -281,15 +281,17 @@ fn build_download_cases(values: &InputValues) -> Vec<InputCase> {
             ExpectedResponse::PdfFile,
         ));
     }
-    let no_image =
-        ExpectedResponse::Fdx(ErrorCode::ContentType, "The data provider has no such type of this statement");
+    let no_image = ExpectedResponse::Fdx(
+        ErrorCode::ContentType,
+        "The data provider does not offer this statement in this type",
+    );
     cases.push(InputCase::new("an image", own().header("accept", "image/png"), no_image));
     let two = own().header("accept", "text/html").header("accept", "application/pdf");
     cases.push(InputCase::new("two headers are one list", two, ExpectedResponse::PdfFile));
     cases
 }
 
-/// A list of an account that knows `limit` and `offset` alone.
+/// A list of an account that accepts only `limit` and `offset`.
 fn build_page_cases(values: &InputValues, list: &str) -> Vec<InputCase> {
     let path = format!("{BASE}/accounts/{}/{list}", values.account);
     let mut cases = Vec::new();
@@ -315,7 +317,7 @@ fn build_metadata_cases(values: &InputValues) -> Vec<InputCase> {
             let expected = match bad {
                 BadValue::Missing => ExpectedResponse::Data,
                 BadValue::Repeated => expected_invalid_input("operationId is given twice"),
-                _ => expected_invalid_input("operationId names no operation of this API"),
+                _ => expected_invalid_input("operationId is not an operation of this API"),
             };
             let query = bad.build_query(&[("operationId", "getAccount")], "operationId");
             let raw = RawRequest::get(format!("{BASE}/{place}?{query}")).bearer(&values.access);
@@ -331,7 +333,7 @@ fn build_metadata_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Paths that are almost right.
+/// Nearly valid paths.
 fn build_path_cases(values: &InputValues) -> Vec<InputCase> {
     let (account, message) = (&values.account, "There is nothing at this path");
     let nowhere = || ExpectedResponse::OAuth(404, OAuthCode::InvalidRequest, message.into());

@@ -1,4 +1,4 @@
-//! What partners send: members of a recipient, and ids in paths.
+//! The partner API: members of a recipient, and ids in paths.
 
 use domain::error::OAuthCode;
 use serde_json::{Value, json};
@@ -12,15 +12,15 @@ const JSON: &str = "application/json";
 const RECIPIENTS: &str = "/api/v1/recipients";
 const REDIRECT_URI: &str = "https://fake.example.org/callback";
 
-/// What is the partner's, and what is another's.
+/// Objects of the partner, and of others.
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct PartnerValues {
     pub(super) token: String,
     pub(super) recipient: String,
     pub(super) foreign: String,
-    /// The partner itself.
+    /// The partner.
     pub(super) partner: String,
-    /// A recipient's own token, its connection, another recipient's connection, and another list's cursor.
+    /// A recipient's own token, its connection, another recipient's connection, and a cursor of another list.
     pub(super) recipient_token: String,
     pub(super) connection: String,
     pub(super) foreign_connection: String,
@@ -46,7 +46,7 @@ pub(super) async fn create_partner_values(kit: &TestHub) -> PartnerValues {
     }
 }
 
-/// The same with connections in it.
+/// Adds connections.
 pub(super) async fn add_connections(
     kit: &TestHub,
     managed: PartnerValues,
@@ -63,7 +63,7 @@ pub(super) async fn add_connections(
     }
 }
 
-/// Everything that partners change.
+/// Dumps everything that partners can change.
 pub(super) async fn load_managed_rows(kit: &TestHub) -> Vec<String> {
     let clients = "SELECT id, state, name, redirect_uris, secret_hash, credential_generation, audit_seq FROM clients ORDER BY id";
     let registrations = "SELECT client_id, provider_id, state, updated_at FROM registrations ORDER BY 1, 2";
@@ -84,7 +84,7 @@ pub(super) fn build_manage_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// A recipient that would be created.
+/// Builds a valid request to create a recipient.
 fn valid_recipient() -> Vec<(&'static str, Value)> {
     vec![
         ("name", json!("Flinks Fake")),
@@ -110,7 +110,7 @@ fn build_create_request(values: &InputValues, members: &[(&str, Value)]) -> RawR
     RawRequest::post(RECIPIENTS, JSON, to_json_object(members)).bearer(&values.manage.token)
 }
 
-/// The whole recipient with one member in another's place.
+/// Replaces one member of a recipient.
 fn replace_member(name: &str, value: &Value) -> Vec<(&'static str, Value)> {
     let place = |(known, good)| if known == name { (known, value.clone()) } else { (known, good) };
     valid_recipient().into_iter().map(place).collect()
@@ -123,7 +123,7 @@ fn expected_invalid_request(description: impl Into<String>) -> ExpectedResponse 
 const INVALID_REDIRECT_URI: &str =
     "redirect_uris[0] must be an https URL without a fragment (http on loopback)";
 
-/// What each text with each bad value is told.
+/// Returns the expected response for each text member with each bad value.
 fn expected_response(name: &str, bad: BadValue, good: &str) -> ExpectedResponse {
     use BadValue::{
         BarePercent, Blank, Empty, InvalidHex, Latin1, Markup, Missing, Overlong, PathParameter, Quote,
@@ -134,7 +134,7 @@ fn expected_response(name: &str, bad: BadValue, good: &str) -> ExpectedResponse 
         ("name" | "scope" | "redirect_uris", Missing | Empty) | ("scope" | "redirect_uris", Blank) => {
             expected_invalid_request(format!("{name} is missing"))
         }
-        // Unknown, absent, or odd and yet what it should be: pages show a text as it is.
+        // Unknown, absent, or unusual but valid: pages show a text unchanged.
         ("colour", _)
         | (_, Missing | Empty)
         | ("redirect_uris" | "logo_uri" | "terms_uri", Traversal | PathParameter)
@@ -152,7 +152,7 @@ fn expected_response(name: &str, bad: BadValue, good: &str) -> ExpectedResponse 
             expected_invalid_request(format!("{name} must be an https URL"))
         }
         ("country", _) => expected_invalid_request("country must be CA or US"),
-        (name, bad) => panic!("nobody has thought of {bad:?} as {name}"),
+        (name, bad) => panic!("no expectation is listed for {bad:?} as {name}"),
     }
 }
 
@@ -178,7 +178,7 @@ fn build_member_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Another type than each member has. `null` is an absent one.
+/// Values of another type for each member. `null` is treated as absent.
 fn build_type_cases(values: &InputValues) -> Vec<InputCase> {
     let mut cases = Vec::new();
     for (name, good) in valid_recipient() {
@@ -312,7 +312,7 @@ fn build_list_value_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Names as people write them, and as they should not.
+/// Valid names in many scripts, and invalid ones.
 fn build_name_cases(values: &InputValues) -> Vec<InputCase> {
     let bad = || expected_invalid_request("name must be 1 to 256 characters of text");
     let mut cases = Vec::new();
@@ -341,7 +341,7 @@ fn build_name_cases(values: &InputValues) -> Vec<InputCase> {
 
 fn build_body_cases(values: &InputValues) -> Vec<InputCase> {
     let no_object = |line: u32, column: u32| {
-        expected_invalid_request(format!("The body is no JSON object: line {line}, column {column}"))
+        expected_invalid_request(format!("The body is not a JSON object: line {line}, column {column}"))
     };
     let status = |status: u16, description: &'static str| {
         ExpectedResponse::OAuth(status, OAuthCode::InvalidRequest, description.into())
@@ -364,7 +364,7 @@ fn build_body_cases(values: &InputValues) -> Vec<InputCase> {
         }
         let stranger = RawRequest::post(path, "text/plain", "{").method(method);
         cases.push(InputCase::new(
-            format!("manage, {method}: a stranger"),
+            format!("manage, {method}: an unauthenticated client"),
             stranger,
             expected_invalid_request(BAD_BEARER),
         ));
@@ -377,7 +377,7 @@ fn build_body_cases(values: &InputValues) -> Vec<InputCase> {
             json!({"redirect_uris": 5}),
             expected_invalid_request("redirect_uris must be a string or an array of strings"),
         ),
-        // What cannot be changed here is ignored, whatever it is.
+        // Members that cannot be changed are ignored.
         (
             json!({"redirect_uris": "https://fake.example.org/back", "name": 5, "scope": "x"}),
             ExpectedResponse::Data,
@@ -409,7 +409,7 @@ fn build_body_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// What stands in the place of a recipient's id.
+/// Invalid recipient ids.
 pub(super) fn list_invalid_recipient_ids(values: &InputValues) -> Vec<String> {
     let managed = &values.manage;
     let mut ids: Vec<String> = BadValue::ALL
@@ -418,7 +418,7 @@ pub(super) fn list_invalid_recipient_ids(values: &InputValues) -> Vec<String> {
         .map(|bad| bad.encode(&managed.recipient))
         .collect();
     ids.extend(
-        ["dc-nobody", "dc-sandbox", "con_1", "arq_1", "1000", "acc_x", "null", "*", "%2e%2e", "..;", "-1"]
+        ["dc-unknown", "dc-sandbox", "con_1", "arq_1", "1000", "acc_x", "null", "*", "%2e%2e", "..;", "-1"]
             .map(str::to_owned),
     );
     ids.extend([managed.foreign.clone(), managed.partner.clone(), managed.recipient.to_uppercase()]);
@@ -449,7 +449,7 @@ fn build_recipient_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// What stands in the place of a provider's id.
+/// Invalid provider ids.
 fn build_registration_cases(values: &InputValues) -> Vec<InputCase> {
     let none = "This data recipient has no registration with the provider";
     let mut cases = Vec::new();
@@ -470,7 +470,7 @@ fn build_registration_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// What stands in both lists of a request for registrations.
+/// Invalid lists in a request for registrations.
 fn build_registration_request_cases(values: &InputValues) -> Vec<InputCase> {
     let PartnerValues { recipient: own, foreign, partner, token, .. } = &values.manage;
     let unknown_recipient =
@@ -493,7 +493,7 @@ fn build_registration_request_cases(values: &InputValues) -> Vec<InputCase> {
         (foreign.clone(), "1000".into(), unknown_recipient(1)),
         (format!("{own},{foreign}"), "2000,9999".into(), unknown_recipient(3)),
         (partner.clone(), "1000".into(), unknown_recipient(1)),
-        ("dc-nobody".into(), "1000".into(), unknown_recipient(1)),
+        ("dc-unknown".into(), "1000".into(), unknown_recipient(1)),
         ("dc-sandbox".into(), "1000".into(), unknown_recipient(1)),
         ("1000".into(), own.clone(), provider(0)),
         (own.clone(), "0".into(), provider(0)),

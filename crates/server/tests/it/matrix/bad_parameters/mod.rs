@@ -1,4 +1,4 @@
-//! Every parameter of every operation with every bad value: the documented answer, and nothing has changed.
+//! Every parameter of every operation with every bad value: the response is as documented, and nothing changes.
 
 mod admin;
 mod authorize;
@@ -18,7 +18,7 @@ pub(super) use pages::{build_callback_cases, build_consent_cases};
 
 on_both!(each_bad_parameter_value_returns_documented_error);
 
-/// A value that does not belong, as it is made of one that does.
+/// An invalid value, derived from a valid one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BadValue {
     Missing,
@@ -63,7 +63,7 @@ impl BadValue {
         Self::Quote,
     ];
 
-    /// What stands behind the good value; none if something else takes its place.
+    /// The suffix to append to the valid value; none if it is replaced.
     const fn suffix(self) -> Option<&'static str> {
         Some(match self {
             Self::Nul => "%00",
@@ -87,7 +87,7 @@ impl BadValue {
         })
     }
 
-    /// The value, percent-encoded.
+    /// Returns the value, percent-encoded.
     pub(super) fn encode(self, good: &str) -> String {
         let encoded_good: String = form_urlencoded::byte_serialize(good.as_bytes()).collect();
         match (self, self.suffix()) {
@@ -102,13 +102,13 @@ impl BadValue {
         }
     }
 
-    /// The value as a reader of forms has it.
+    /// Returns the value after form decoding.
     pub(super) fn decode(self, good: &str) -> String {
         let pair = format!("x={}", self.encode(good));
         form_urlencoded::parse(pair.as_bytes()).next().unwrap().1.into_owned()
     }
 
-    /// `name=value`, as often as it is sent.
+    /// Returns `name=value`, repeated as often as it is sent.
     fn to_pairs(self, name: &str, good: &str) -> Vec<String> {
         let pair = |value: &str| format!("{name}={value}");
         match self {
@@ -119,7 +119,7 @@ impl BadValue {
         }
     }
 
-    /// A query or a form in which one parameter is bad.
+    /// Builds a query or form with one invalid parameter.
     pub(super) fn build_query(self, good: &[(&str, &str)], name: &str) -> String {
         let encode_pair = |(name, value): &(&str, &str)| {
             format!("{name}={}", form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>())
@@ -132,12 +132,12 @@ impl BadValue {
     }
 }
 
-/// What a scope is told that has a word which nobody knows.
+/// Returns the error for a scope with an unknown value.
 pub(super) fn expected_unknown_scope(scope: &str, problem: &str) -> ExpectedResponse {
     ExpectedResponse::OAuth(400, OAuthCode::InvalidScope, unknown_scope_message(scope, problem).into())
 }
 
-/// The sentence that names a word which nobody knows, in characters that may be shown.
+/// Returns the description that names an unknown scope value, with unprintable characters replaced.
 pub(super) fn unknown_scope_message(scope: &str, problem: &str) -> String {
     let known = ["ACCOUNT_BASIC", "ACCOUNT_DETAILED", "TRANSACTIONS"];
     let unknown = scope.split(' ').find(|word| !word.is_empty() && !known.contains(word)).unwrap();
@@ -146,7 +146,7 @@ pub(super) fn unknown_scope_message(scope: &str, problem: &str) -> String {
     message.chars().take(200).map(|c| if allowed(c) { c } else { '.' }).collect()
 }
 
-/// One request, and the one answer that it may get.
+/// A request and its only acceptable response.
 pub(super) struct InputCase {
     pub(super) name: String,
     pub(super) raw: RawRequest,
@@ -159,31 +159,31 @@ impl InputCase {
     }
 }
 
-/// What the cases are made of.
+/// The objects that the cases use.
 #[derive(Clone, Debug, Default)]
 pub(super) struct InputValues {
     pub(super) client_id: String,
     pub(super) client_secret: String,
     pub(super) redirect_uri: String,
-    /// A code that is bound to the verifier, and not used.
+    /// An unused code that is bound to the verifier.
     pub(super) code: String,
     pub(super) refresh: String,
     pub(super) access: String,
     pub(super) account: String,
     pub(super) statement: String,
-    /// The same, of another recipient.
+    /// An unused code of another recipient.
     pub(super) foreign: ForeignValues,
-    /// A consent page that waits, its cookie and its form's token.
+    /// A pending consent page with its cookie and CSRF token.
     pub(super) request: String,
     pub(super) cookie: String,
     pub(super) csrf_token: String,
-    /// The state of a browser that stands at the bank, and its cookies.
+    /// The state and cookies of a browser that is at the bank.
     pub(super) state: String,
     pub(super) cookies: String,
     pub(super) issuer: String,
-    /// An admin's token.
+    /// The token of an admin.
     pub(super) operator: String,
-    /// The connection that is to stay as it is.
+    /// The connection that must not change.
     pub(super) connection: String,
     pub(super) manage: manage::PartnerValues,
 }
@@ -203,7 +203,7 @@ pub(super) struct ForeignValues {
 pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub(super) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-/// Every case of the sweep, of whatever values.
+/// Lists every case.
 pub(super) fn build_all_cases(values: &InputValues) -> Vec<InputCase> {
     let mut cases = authorize::build_authorize_cases(values);
     cases.extend(token::build_token_cases(values));
@@ -239,7 +239,7 @@ async fn each_bad_parameter_value_returns_documented_error(kit: TestHub) {
     assert_still_usable(&kit, &values, &tokens).await;
 }
 
-/// What was attacked still does what it is for.
+/// Asserts that the objects of the cases still work.
 async fn assert_still_usable(kit: &TestHub, values: &InputValues, tokens: &ConnectionTokens) {
     let fields = [
         ("grant_type", "authorization_code"),

@@ -13,12 +13,12 @@ use crate::support::{ConnectionTokens, RawRequest, SCOPE, TestHub, query_paramet
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The cookie that an answer sets.
+/// Returns the cookie that a response sets.
 fn read_set_cookie(answer: &bowline::cli::BrowserResponse) -> String {
     answer.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
 }
 
-/// A connection that is to stay as it is, another recipient's, and a browser at each step.
+/// A connection that must not change, one of another recipient, and a browser at each step of the flow.
 pub(super) async fn create_input_values(kit: &TestHub) -> (InputValues, ConnectionTokens, ConnectionTokens) {
     let scope = format!("{SCOPE} STATEMENTS");
     let (acme, other) = (kit.acme(), kit.register_recipient(&[1000], &scope, false).await);
@@ -82,7 +82,7 @@ pub(super) async fn create_input_values(kit: &TestHub) -> (InputValues, Connecti
     (values, tokens, foreign)
 }
 
-/// A browser that was sent to the bank: the hub's state, and the cookie.
+/// Sends a browser to the bank; returns the hub's state and the cookie.
 async fn approve_consent(kit: &TestHub, url: &str) -> (String, String) {
     let began = kit.send_raw(&RawRequest::get(url)).await;
     let (at, cookie) = (began.location.clone().unwrap(), read_set_cookie(&began));
@@ -94,7 +94,7 @@ async fn approve_consent(kit: &TestHub, url: &str) -> (String, String) {
     (query_parameter(&sent.location.unwrap(), "state").unwrap(), cookie)
 }
 
-/// How far the two browsers have come.
+/// Dumps the steps of the two browsers.
 pub(super) async fn load_request_states(
     kit: &TestHub,
     values: &InputValues,
@@ -106,7 +106,7 @@ pub(super) async fn load_request_states(
     BTreeMap::from([("at the hub", format!("{waiting:?}")), ("at the bank", format!("{away:?}"))])
 }
 
-/// Both browsers can still take their step.
+/// Asserts that both browsers can still continue.
 pub(super) async fn assert_flows_can_continue(kit: &TestHub, values: &InputValues) {
     let declined = format!("csrf_token={}&decision=deny", values.csrf_token);
     let consent = RawRequest::post(format!("/consent/{}", values.request), FORM, declined);
@@ -185,7 +185,7 @@ pub(in super::super) fn build_consent_cases(values: &InputValues) -> Vec<InputCa
     cases
 }
 
-/// Forms that another site sent, or without a valid decision.
+/// Forms from another site, or without a valid decision.
 fn build_consent_form_cases(values: &InputValues, path: &str) -> Vec<InputCase> {
     let good = [("csrf_token", values.csrf_token.as_str()), ("decision", "approve")];
     let post = |body: String| RawRequest::post(path, FORM, body).header("cookie", values.cookie.as_str());
@@ -246,7 +246,7 @@ pub(in super::super) fn build_callback_cases(values: &InputValues) -> Vec<InputC
     let mut cases = Vec::new();
     for name in ["code", "state", "iss"] {
         for bad in BadValue::ALL {
-            // A code is whatever the bank says; an `iss` that is not sent is not looked at.
+            // The format of a code is the provider's choice; a missing `iss` is accepted.
             let is_accepted = match name {
                 "code" => !matches!(bad, BadValue::Missing | BadValue::Repeated | BadValue::Empty),
                 "iss" => matches!(bad, BadValue::Missing | BadValue::Empty),
@@ -301,7 +301,7 @@ pub(in super::super) fn build_callback_cases(values: &InputValues) -> Vec<InputC
     cases
 }
 
-/// The pages of the documents: there are those of the documents, and no others.
+/// Pages of the API reference exist only for the documents.
 pub(super) fn build_docs_cases() -> Vec<InputCase> {
     let mut paths: Vec<String> = vec!["FLINKS", "flinks.json", "..", ".", "flinks/x", "docs", "0"]
         .into_iter()
@@ -328,7 +328,7 @@ pub(super) fn build_docs_cases() -> Vec<InputCase> {
     cases
 }
 
-/// What a bank, or whoever writes its redirect, may put into a code: the visit is over, nothing is shown of it.
+/// Codes with unexpected content in the provider's redirect: the flow ends, and the content is not shown.
 #[tokio::test]
 async fn callback_with_unknown_code_ends_only_its_login_flow() {
     for kit in

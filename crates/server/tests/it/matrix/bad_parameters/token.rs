@@ -1,4 +1,4 @@
-//! `POST /api/v1/token`: three grants, two encodings.
+//! `POST /api/v1/token`: three grants, JSON and form.
 
 use domain::error::OAuthCode;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ const UNSUPPORTED_GRANT: &str = "grant_type must be authorization_code, refresh_
 
 type GrantFields<'a> = Vec<(&'static str, &'a str)>;
 
-/// A grant that would be served.
+/// Builds a valid request for a grant.
 fn build_grant<'a>(
     values: &'a InputValues,
     grant: &'a str,
@@ -54,7 +54,7 @@ fn expected_oauth_error(code: OAuthCode, description: &'static str) -> ExpectedR
     ExpectedResponse::OAuth(400, code, description.into())
 }
 
-/// What each field with each bad value is told.
+/// Returns the expected response for each field with each bad value.
 fn expected_response(grant: &str, name: &str, bad: BadValue, good: &str) -> ExpectedResponse {
     use BadValue::{Blank, Empty, Missing, Repeated};
     match (name, bad) {
@@ -70,7 +70,7 @@ fn expected_response(grant: &str, name: &str, bad: BadValue, good: &str) -> Expe
         ("scope", Blank) => expected_oauth_error(OAuthCode::InvalidScope, "scope names nothing"),
         ("scope", bad) if grant == "refresh_token" => expected_unknown_scope(&bad.decode(good), "unknown"),
         ("scope", bad) => expected_unknown_scope(&bad.decode(good), "not allowed for this client"),
-        (name, bad) => panic!("nobody has thought of {bad:?} as {name}"),
+        (name, bad) => panic!("no expectation is listed for {bad:?} as {name}"),
     }
 }
 
@@ -98,7 +98,7 @@ pub(super) fn build_token_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// A JSON object in which one member is bad; repeated members included.
+/// Builds a JSON object with one invalid member, which may be repeated.
 fn build_json_body(grant: &GrantFields<'_>, name: &str, bad: BadValue) -> String {
     let member = |name: &str, value: &str| format!("{}:{}", json!(name), json!(value));
     let mut members: Vec<String> =
@@ -113,7 +113,7 @@ fn build_json_body(grant: &GrantFields<'_>, name: &str, bad: BadValue) -> String
     format!("{{{}}}", members.join(","))
 }
 
-/// Another type than a text for each member. `null` is an absent one.
+/// Values of another type for each member. `null` is treated as absent.
 fn build_type_cases(grant: &GrantFields<'_>, name: &'static str) -> Vec<InputCase> {
     let kind = grant[0].1;
     let with = |value: Value| {
@@ -134,7 +134,7 @@ fn build_type_cases(grant: &GrantFields<'_>, name: &'static str) -> Vec<InputCas
         .collect()
 }
 
-/// What is another party's, or of another kind, in each place.
+/// Values of another client, or of another kind, in each field.
 fn build_foreign_cases(values: &InputValues) -> Vec<InputCase> {
     let [code, refresh, own] = build_grants(values);
     let theirs = &values.foreign;
@@ -219,12 +219,14 @@ fn build_foreign_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Bodies that are none, of another type, or too large.
+/// Bodies that are missing, of another type, or too large.
 fn build_body_cases(values: &InputValues) -> Vec<InputCase> {
     let mut cases = Vec::new();
     let refresh = build_json_body(&build_grants(values)[1], "colour", BadValue::Missing);
     let no_object = |line: usize, column: usize| {
-        ExpectedResponse::invalid_request(format!("The body is no JSON object: line {line}, column {column}"))
+        ExpectedResponse::invalid_request(format!(
+            "The body is not a JSON object: line {line}, column {column}"
+        ))
     };
     let utf16: Vec<u8> = refresh.encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (what, body, expected) in [
@@ -302,7 +304,7 @@ fn build_body_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Secrets in the query, where logs would have them.
+/// Secrets in the query, where they would be logged.
 fn build_query_secret_cases(refresh: &str) -> impl Iterator<Item = InputCase> {
     let names = ["client_secret", "code", "refresh_token", "access_token", "token", "code_verifier"];
     names.into_iter().map(move |name| {

@@ -1,0 +1,21 @@
+//! Entities that several other entities contain.
+
+use crate::entity::entity;
+use crate::scalar::Amount;
+
+entity! {
+    /// A currency, as in `{"currencyCode":"CAD"}` (ISO 4217).
+    Currency { currency_code: String, currency_rate: Amount, original_currency_code: String }
+}
+entity! {
+    /// An attribute that an institution adds to the standard.
+    FiAttribute { name: String, value: String }
+}
+entity! {
+    /// The region and country of an account or a business.
+    Domicile { region: String, country: String }
+}
+entity! {
+    /// A link.
+    HateoasLink { href: String, action: String, rel: String, description: String, types: Vec<String> }
+}

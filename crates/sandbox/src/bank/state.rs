@@ -1,0 +1,166 @@
+//! The state of a running bank, shared by all of its handlers.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::consent_sessions::ConsentSessions;
+use super::fault_settings::FaultSettings;
+use super::grants::Grants;
+use super::ledger::{BankCustomer, Ledger, PostingCache};
+use super::login_sessions::SignInSessions;
+use super::profile::BankProfile;
+
+/// The settings that a bank is opened with.
+pub struct BankSettings {
+    /// The secret that passwords, account data and access tokens are derived from.
+    pub seed: Vec<u8>,
+    /// The origin of the bank, for example `http://127.0.0.1:8402`; also its issuer identifier (RFC 9207).
+    pub origin: String,
+    /// The client that is registered from the start: the hub.
+    pub client_id: String,
+    /// The secret of that client.
+    pub client_secret: String,
+    /// The redirect URIs of that client.
+    pub redirect_uris: Vec<String>,
+    /// The journal file in which grants and registered clients are stored.
+    pub journal: PathBuf,
+    /// The clock of the bank.
+    pub clock: BankClock,
+}
+
+/// Returns the current time in milliseconds since the epoch.
+pub type BankClock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// A bank that can be served. Clones share one state.
+#[derive(Clone)]
+pub struct Bank(Arc<BankInner>);
+
+struct BankInner {
+    profile: &'static BankProfile,
+    settings: BankSettings,
+    posting_cache: PostingCache,
+    grants: Mutex<Grants>,
+    sign_in_sessions: Mutex<SignInSessions>,
+    consent_sessions: Mutex<ConsentSessions>,
+    faults: watch::Sender<FaultSettings>,
+    csrf_token: String,
+    calls: AtomicU64,
+}
+
+/// The credentials of a customer who can sign in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The user name.
+    pub username: &'static str,
+    /// The password.
+    pub password: String,
+}
+
+impl Bank {
+    pub(super) fn open(profile: &'static BankProfile, settings: BankSettings) -> io::Result<Self> {
+        let grants = Grants::open(&settings.journal)?;
+        Ok(Self(Arc::new(BankInner {
+            profile,
+            settings,
+            posting_cache: PostingCache::default(),
+            grants: Mutex::new(grants),
+            sign_in_sessions: Mutex::default(),
+            consent_sessions: Mutex::default(),
+            faults: watch::Sender::new(FaultSettings::for_profile(profile)),
+            csrf_token: crate::random::generate_secret()?,
+            calls: AtomicU64::new(0),
+        })))
+    }
+
+    /// Returns the name of the bank.
+    pub fn name(&self) -> &'static str {
+        self.profile().name
+    }
+
+    /// Returns the credentials of all customers.
+    pub fn logins(&self) -> Vec<Login> {
+        let customers = self.profile().catalog.customers();
+        customers.map(|c| Login { username: c.username, password: self.password(c.username) }).collect()
+    }
+
+    /// Returns the number of FDX responses that the `hold` fault is delaying at the moment.
+    pub fn delayed_response_count(&self) -> usize {
+        // Every delayed response subscribes to the fault settings; nothing else does.
+        self.0.faults.receiver_count()
+    }
+
+    pub(super) fn profile(&self) -> &'static BankProfile {
+        self.0.profile
+    }
+
+    pub(super) fn settings(&self) -> &BankSettings {
+        &self.0.settings
+    }
+
+    pub(super) fn faults(&self) -> &watch::Sender<FaultSettings> {
+        &self.0.faults
+    }
+
+    /// Returns the token of the forms on the fault injection page, which has no session.
+    pub(super) fn csrf_token(&self) -> &str {
+        &self.0.csrf_token
+    }
+
+    /// Returns the counter of calls that the `fail_share` fault has been applied to.
+    pub(super) fn calls(&self) -> &AtomicU64 {
+        &self.0.calls
+    }
+
+    fn password(&self, username: &str) -> String {
+        let label = format!("password/{}/{username}", self.profile().key);
+        crate::random::derive_text(&self.settings().seed, &label)[..16].to_owned()
+    }
+
+    /// Returns the customer with this user name if the password is right.
+    pub(super) fn identify(&self, username: &str, password: &str) -> Option<&'static BankCustomer> {
+        // The password is compared before the user name is looked up, so that unknown names take as long.
+        let is_right = crate::random::constant_time_eq(password, &self.password(username));
+        self.profile().catalog.find_customer(username).filter(|_| is_right)
+    }
+
+    /// Returns the time of the bank's own clock, which includes the clock skew fault.
+    pub(super) fn now(&self) -> i64 {
+        (self.settings().clock)() + self.faults().borrow().clock_skew_s * 1000
+    }
+
+    /// Returns the ledger as of the current day of the bank.
+    pub(super) fn ledger(&self) -> Ledger<'_> {
+        let now = jiff::Timestamp::from_millisecond(self.now()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        Ledger {
+            catalog: self.profile().catalog,
+            seed: &self.settings().seed,
+            today: now.to_zoned(jiff::tz::TimeZone::UTC).date(),
+            cache: &self.0.posting_cache,
+        }
+    }
+
+    pub(super) fn grants(&self) -> MutexGuard<'_, Grants> {
+        self.0.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn sign_in_sessions(&self) -> MutexGuard<'_, SignInSessions> {
+        self.0.sign_in_sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn consent_sessions(&self) -> MutexGuard<'_, ConsentSessions> {
+        self.0.consent_sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends a grant. At a bank with one grant for each customer and client, ends all grants of the customer.
+    pub(super) fn end_grant(&self, grants: &mut Grants, id: &str) -> io::Result<()> {
+        let username = grants.find(id).map(|grant| grant.username.clone());
+        match username.filter(|_| self.profile().has_single_grant_per_client) {
+            Some(username) => grants.end_all_for_customer(&username, self.now()).map(|_| ()),
+            None => grants.end(id, self.now()),
+        }
+    }
+}

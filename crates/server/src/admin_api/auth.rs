@@ -1,0 +1,54 @@
+//! Authenticates operators, by a token or by the local user of the hub's own socket.
+
+use domain::Secret;
+use domain::model::operator::Role;
+use domain::rule::operator::{self, LocalPeer, Operator, admit_local, verify_bootstrap_token};
+use store::command::OperatorAddedBy;
+use store::query::FindOperator;
+
+use super::error::AdminError;
+use crate::context::RequestContext;
+
+/// The credentials of a request: a token, a connection through the hub's own socket, or both.
+#[derive(Debug)]
+pub struct PresentedCredential {
+    pub bearer: Option<Secret<String>>,
+    /// The process at the other end of the hub's own socket.
+    pub local: Option<LocalPeer>,
+}
+
+/// Authenticates an operator whose role covers `required_role`.
+///
+/// A token decides, if there is one. Without a token, a user who may use the socket is an operator.
+pub async fn authenticate(
+    ctx: &RequestContext,
+    credential: &PresentedCredential,
+    required_role: Role,
+) -> Result<Operator, AdminError> {
+    let local = credential.local.map(admit_local).transpose()?;
+    let Some(bearer) = &credential.bearer else {
+        return local
+            .filter(|operator| operator.role().covers(required_role))
+            .ok_or(AdminError::Unauthorized);
+    };
+    let hashes = ctx.app().vault().hash_all_generations(bearer.expose());
+    let stored = ctx.ask(&FindOperator { hashes: hashes.clone() }).await?;
+    Ok(operator::admit(&hashes, stored.as_ref(), required_role, ctx.now())?)
+}
+
+/// Authenticates an admin, or the bootstrap token, which may add the first admin.
+pub async fn authenticate_adder(
+    ctx: &RequestContext,
+    credential: &PresentedCredential,
+) -> Result<OperatorAddedBy, AdminError> {
+    match authenticate(ctx, credential, Role::Admin).await {
+        Err(AdminError::Bootstrap) => {}
+        result => return Ok(OperatorAddedBy::Actor(result?.actor())),
+    }
+    let bearer = credential.bearer.as_ref().ok_or(AdminError::Unauthorized)?;
+    let hashes = ctx.app().vault().hash_all_generations(bearer.expose());
+    let stored = ctx.ask(&FindOperator { hashes: hashes.clone() }).await?;
+    let token_id =
+        verify_bootstrap_token(&hashes, stored.as_ref(), ctx.now()).ok_or(AdminError::Unauthorized)?;
+    Ok(OperatorAddedBy::Bootstrap(token_id))
+}

@@ -1,0 +1,343 @@
+//! Providers: added, read, checked, paused, released and retired.
+
+use std::borrow::Cow;
+
+use domain::Secret;
+use domain::id::ProviderId;
+use domain::model::audit_event::{Actor, AuditHead};
+use domain::model::provider::{
+    DynamicRegistration, Provider, ProviderSettings, ProviderSource, ProviderState, SecretSource,
+};
+use domain::rule::provider::check;
+use domain::rule::validation::{ValidationError, validate_credential};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value, json};
+use store::command::{AddProvider, SetProviderState};
+use store::query::{GetProvider, ListProviders};
+
+use super::error::AdminError;
+use super::page::{AdminPage, PageRequest};
+use super::params::Params;
+use crate::context::RequestContext;
+use crate::error::InternalError;
+use crate::request::{RequestBody, parse_members};
+use crate::response::EnumValue;
+use crate::upstream::{CheckResult, HubSecrets, check_provider, seal_hub_secrets};
+
+const NOT_FOUND: AdminError = AdminError::NotFound("provider");
+
+/// A provider in a list.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Provider")]
+pub struct AdminProviderBody {
+    /// The id: a positive integer.
+    #[schemars(with = "i64")]
+    id: ProviderId,
+    /// The name that customers know.
+    name: String,
+    /// The ISO 3166 country code.
+    country: String,
+    state: EnumValue<ProviderState>,
+    /// The owner of the settings: the configuration file, or this API.
+    source: EnumValue<ProviderSource>,
+}
+
+impl AdminProviderBody {
+    fn from_provider(provider: &Provider) -> Self {
+        Self {
+            id: provider.id,
+            name: provider.settings.name.clone(),
+            country: provider.settings.country.clone(),
+            state: EnumValue(provider.state),
+            source: EnumValue(provider.source),
+        }
+    }
+}
+
+/// A provider with its settings.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ProviderDetail {
+    #[serde(flatten)]
+    provider: AdminProviderBody,
+    /// The settings, without the hub's secrets and without their location.
+    settings: RedactedSettings,
+}
+
+impl ProviderDetail {
+    fn from_provider(provider: Provider) -> Self {
+        Self {
+            provider: AdminProviderBody::from_provider(&provider),
+            settings: RedactedSettings(provider.settings),
+        }
+    }
+}
+
+/// The settings of a provider without secrets. The location of a secret is left out too: it is a path or a variable
+/// of the machine that the hub runs on.
+#[derive(Debug)]
+pub struct RedactedSettings(ProviderSettings);
+
+const CLIENT_SECRET: &str = "client_secret";
+const DYNAMIC_REGISTRATION: &str = "dynamic_registration";
+const INITIAL_ACCESS_TOKEN: &str = "initial_access_token";
+
+/// The dynamic client registration (RFC 7591) of a provider, without the initial access token.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it exists only for its schema")]
+struct ShownRegistration {
+    /// The client registration endpoint.
+    endpoint: String,
+}
+
+impl Serialize for RedactedSettings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut settings = serde_json::to_value(&self.0).map_err(serde::ser::Error::custom)?;
+        if let Some(settings) = settings.as_object_mut() {
+            settings.remove(CLIENT_SECRET);
+        }
+        if let Some(registration) = settings.get_mut(DYNAMIC_REGISTRATION).and_then(Value::as_object_mut) {
+            registration.remove(INITIAL_ACCESS_TOKEN);
+        }
+        settings.serialize(serializer)
+    }
+}
+
+impl JsonSchema for RedactedSettings {
+    fn schema_name() -> Cow<'static, str> {
+        "ProviderSettings".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = ProviderSettings::json_schema(generator);
+        // Only the members that are removed below refer to these types.
+        for hidden in [SecretSource::schema_name(), DynamicRegistration::schema_name()] {
+            generator.definitions_mut().remove(hidden.as_ref());
+        }
+        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.remove(CLIENT_SECRET);
+            let registration = generator.subschema_for::<Option<ShownRegistration>>();
+            properties.insert(DYNAMIC_REGISTRATION.into(), registration.into());
+        }
+        if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
+            required.retain(|name| name != CLIENT_SECRET);
+        }
+        schema
+    }
+}
+
+/// A provider to add: the members of a `[[provider]]` section of the configuration, with an id, and with the secrets
+/// themselves instead of their location.
+#[derive(Deserialize)]
+pub struct AddProviderRequest {
+    id: i64,
+    client_secret: String,
+    #[serde(flatten)]
+    settings: Map<String, Value>,
+}
+
+impl RequestBody for AddProviderRequest {}
+
+impl AddProviderRequest {
+    /// Validates every member, and separates the settings from the secrets.
+    fn validate(
+        mut self,
+        allow_loopback: bool,
+    ) -> Result<(ProviderId, ProviderSettings, HubSecrets), ValidationError> {
+        if self.id <= 0 {
+            return Err(ValidationError::new("id", "must be a positive integer"));
+        }
+        validate_credential(CLIENT_SECRET, &self.client_secret)?;
+        let initial_access_token = self.take_initial_access_token()?;
+        // The stored settings say that the secret is sealed next to them.
+        self.settings.insert(CLIENT_SECRET.into(), json!("sealed"));
+        let settings = parse_members(self.settings.into_iter().collect())?;
+        check(&settings, allow_loopback)?;
+        let client_secret = Secret::new(self.client_secret);
+        Ok((ProviderId::new(self.id), settings, HubSecrets { client_secret, initial_access_token }))
+    }
+
+    /// Takes the initial access token out of the settings, which say afterwards that it is sealed.
+    fn take_initial_access_token(&mut self) -> Result<Option<Secret<String>>, ValidationError> {
+        const FIELD: &str = "dynamic_registration.initial_access_token";
+        let registration = self.settings.get_mut(DYNAMIC_REGISTRATION).and_then(Value::as_object_mut);
+        match registration.and_then(|registration| registration.get_mut(INITIAL_ACCESS_TOKEN)) {
+            None | Some(Value::Null) => Ok(None),
+            Some(token) => match std::mem::replace(token, json!("sealed")) {
+                Value::String(token) => {
+                    validate_credential(FIELD, &token)?;
+                    Ok(Some(Secret::new(token)))
+                }
+                _ => Err(ValidationError::new(FIELD, "must be a string")),
+            },
+        }
+    }
+}
+
+impl JsonSchema for AddProviderRequest {
+    fn schema_name() -> Cow<'static, str> {
+        "AddProviderRequest".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = ProviderSettings::json_schema(generator);
+        let secret = |kind: Value, description: &str| json!({"type": kind, "minLength": 1, "maxLength": 2048, "pattern": "^[ -~]+$", "description": description});
+        let client_secret =
+            secret(json!("string"), "The secret of the hub's client. It is sealed before it is stored.");
+        let token = secret(
+            json!(["string", "null"]),
+            "The initial access token, if the provider requires one. It is sealed before it is stored.",
+        );
+        let registration = json!({
+            "type": ["object", "null"], "required": ["endpoint"], "additionalProperties": false,
+            "description": "Dynamic registration of a client for each registration (RFC 7591). Requires \
+                `upstream_client` `registration`.",
+            "properties": {
+                "endpoint": {"type": "string", "description": "The client registration endpoint (RFC 7591 §3)."},
+                INITIAL_ACCESS_TOKEN: token,
+            },
+        });
+        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            let id = json!({"type": "integer", "minimum": 1, "description": "The id of the provider."});
+            properties.insert("id".into(), id);
+            properties.insert(CLIENT_SECRET.into(), client_secret);
+            properties.insert(DYNAMIC_REGISTRATION.into(), registration);
+        }
+        if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
+            required.push("id".into());
+        }
+        schema
+    }
+}
+
+/// The report of a provider check.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ProviderTest {
+    /// Whether every check has passed.
+    ok: bool,
+    checks: Vec<CheckResult>,
+}
+
+/// Lists providers, ordered by id.
+pub async fn list(
+    ctx: &RequestContext,
+    query: Option<&str>,
+) -> Result<AdminPage<AdminProviderBody>, AdminError> {
+    let params = Params::from_query(query, &["limit", "after"])?;
+    let page = PageRequest::from_params(ctx, "providers", &params)?;
+    let after = page.parse_after(ProviderId::parse)?;
+    let mut rows = ctx.ask(&ListProviders).await?;
+    rows.retain(|provider| after.is_none_or(|after| provider.id > after));
+    let to_item = |provider: Provider| AdminProviderBody::from_provider(&provider);
+    page.build_page(ctx, rows, |provider| provider.id.to_string(), to_item)
+}
+
+/// Returns one provider with its settings.
+pub async fn show(ctx: &RequestContext, [id]: &[String; 1]) -> Result<ProviderDetail, AdminError> {
+    find_provider(ctx, id).await.map(ProviderDetail::from_provider)
+}
+
+async fn find_provider(ctx: &RequestContext, id: &str) -> Result<Provider, AdminError> {
+    let id = ProviderId::parse(id).ok_or(NOT_FOUND)?;
+    ctx.ask(&GetProvider { id }).await?.ok_or(NOT_FOUND)
+}
+
+/// Adds a provider that this API owns. The hub's secrets are sealed before they are stored.
+pub async fn add(
+    ctx: &RequestContext,
+    request: AddProviderRequest,
+    actor: Actor,
+) -> Result<ProviderDetail, AdminError> {
+    let (id, settings, secrets) = request.validate(ctx.app().config().upstream.allow_loopback)?;
+    let secret = seal_hub_secrets(ctx, id, &secrets)?;
+    let (state, source, audit) = (ProviderState::Active, ProviderSource::Api, AuditHead::default());
+    let provider = Provider { id, state, source, settings, audit };
+    if !ctx.run(AddProvider { moment: ctx.new_moment()?, provider, secret, actor }).await? {
+        return Err(AdminError::Conflict("A provider with this id exists already".into()));
+    }
+    tracing::info!(provider = %id, "provider added");
+    let added = ctx.ask(&GetProvider { id }).await?;
+    let added = added.ok_or(InternalError::new("a provider that was added does not exist"))?;
+    Ok(ProviderDetail::from_provider(added))
+}
+
+/// Checks whether a connection could be created with a provider. Nothing is changed, here or at the provider.
+pub async fn test(ctx: &RequestContext, id: &str) -> Result<ProviderTest, AdminError> {
+    let checks = check_provider(ctx, &find_provider(ctx, id).await?).await;
+    Ok(ProviderTest { ok: checks.iter().all(|check| check.ok), checks })
+}
+
+/// Pauses a provider: nothing is read from it, and nothing new is connected. Connections stay.
+pub async fn pause(
+    ctx: &RequestContext,
+    [id]: &[String; 1],
+    actor: Actor,
+) -> Result<ProviderDetail, AdminError> {
+    set_state(ctx, id, ProviderState::Paused, actor).await
+}
+
+/// Makes a provider active again.
+pub async fn release(
+    ctx: &RequestContext,
+    [id]: &[String; 1],
+    actor: Actor,
+) -> Result<ProviderDetail, AdminError> {
+    set_state(ctx, id, ProviderState::Active, actor).await
+}
+
+/// Retires a provider: it is paused, and accepts no registrations any more.
+pub async fn retire(
+    ctx: &RequestContext,
+    [id]: &[String; 1],
+    actor: Actor,
+) -> Result<ProviderDetail, AdminError> {
+    set_state(ctx, id, ProviderState::Retired, actor).await
+}
+
+async fn set_state(
+    ctx: &RequestContext,
+    id: &str,
+    state: ProviderState,
+    actor: Actor,
+) -> Result<ProviderDetail, AdminError> {
+    let provider_id = ProviderId::parse(id).ok_or(NOT_FOUND)?;
+    if !ctx.run(SetProviderState { moment: ctx.new_moment()?, provider_id, state, actor }).await? {
+        return Err(NOT_FOUND);
+    }
+    tracing::info!(provider = %provider_id, %state, "provider state changed");
+    find_provider(ctx, id).await.map(ProviderDetail::from_provider)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn provider_settings_and_schema_hide_secret_source() {
+        let schema = serde_json::to_value(schemars::schema_for!(RedactedSettings)).unwrap();
+        let required = schema["required"].as_array().unwrap();
+        assert!(
+            schema["properties"].get(CLIENT_SECRET).is_none()
+                && required.iter().all(|name| name != CLIENT_SECRET)
+        );
+        assert!(schema["properties"].get("token_endpoint").is_some());
+        let registration = &schema["$defs"]["ShownRegistration"]["properties"];
+        assert!(
+            registration.get("endpoint").is_some() && registration.get("initial_access_token").is_none(),
+            "{schema}"
+        );
+        let settings: ProviderSettings = serde_json::from_value(serde_json::json!({
+            "name": "Maple", "country": "CA", "authorization_endpoint": "https://b/a", "token_endpoint": "https://b/t",
+            "client_id": "hub", "client_secret": {"env": "MINE"}, "fdx": {"base_url": "https://b/fdx", "version": "5"},
+            "scopes": {"ACCOUNT_BASIC": "basic"}, "upstream_client": "registration",
+            "dynamic_registration": {"endpoint": "https://b/r", "initial_access_token": {"env": "MINE"}},
+        }))
+        .unwrap();
+        let shown = serde_json::to_string(&RedactedSettings(settings)).unwrap();
+        assert!(shown.contains(r#""dynamic_registration":{"endpoint":"https://b/r"}"#), "{shown}");
+        assert!(
+            shown.contains("https://b/t") && !shown.contains("MINE") && !shown.contains("\"client_secret\""),
+            "{shown}"
+        );
+    }
+}

@@ -1,0 +1,49 @@
+//! Paths and URLs that follow from the configuration.
+
+use std::path::{Path, PathBuf};
+
+use super::sections::Config;
+
+impl Config {
+    /// Returns the path of the Unix socket for operators on this machine, if there is one.
+    ///
+    /// `auto` is a file next to a SQLite store. A PostgreSQL store has no folder.
+    pub fn admin_socket(&self) -> Option<PathBuf> {
+        match (self.server.admin_socket.as_str(), store::Location::parse(&self.store.url)) {
+            ("auto", Some(store::Location::Sqlite(path))) => Some(store_folder(&path).join("admin.sock")),
+            ("" | "auto", _) => None,
+            (path, _) => Some(path.into()),
+        }
+    }
+
+    /// Returns a copy without passwords, for display. Secrets of providers are references and contain none.
+    pub fn to_redacted(&self) -> Self {
+        let mut redacted = self.clone();
+        if !redacted.store.url.starts_with("sqlite:") {
+            redacted.store.url = redact_url(&redacted.store.url);
+        }
+        redacted
+    }
+}
+
+/// Returns the folder of a SQLite store. A symbolic link is resolved: SQLite keeps its other files next to the target.
+pub fn store_folder(store: &Path) -> PathBuf {
+    let path = if store.is_symlink() { store.canonicalize() } else { Ok(store.to_owned()) };
+    let path = path.unwrap_or_else(|_| store.to_owned());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
+/// Removes the password from the URL of a database. A URL that cannot be parsed is replaced completely.
+fn redact_url(text: &str) -> String {
+    let fully_redacted = || "postgres://redacted".to_owned();
+    let Ok(mut url) = url::Url::parse(text) else { return fully_redacted() };
+    if url.password().is_some() && url.set_password(Some("redacted")).is_err() {
+        return fully_redacted();
+    }
+    // PostgreSQL accepts the password as a parameter too.
+    if url.query_pairs().any(|(name, _)| name.contains("password")) {
+        url.set_query(Some("redacted"));
+    }
+    url.into()
+}

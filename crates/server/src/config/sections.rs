@@ -1,0 +1,98 @@
+//! The sections of the configuration. `config.example.toml` explains each key.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::provider::ProviderEntry;
+use super::units::{ByteSize, HumanDuration};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is explained in config.example.toml")]
+pub struct Config {
+    pub server: ServerSection,
+    pub store: StoreSection,
+    pub keys: KeysSection,
+    pub token: TokenSection,
+    pub connection: ConnectionSection,
+    pub page: PageSection,
+    pub upstream: UpstreamSection,
+    pub limit: LimitSection,
+    pub job: JobSection,
+    pub log: LogSection,
+    #[serde(default)]
+    pub provider: Vec<ProviderEntry>,
+}
+
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(missing_docs, reason = "each key is explained in config.example.toml")]
+        pub struct $name { $(pub $field: $type),+ }
+    };
+}
+
+section! {
+    /// Addresses, and limits of connections and requests.
+    ServerSection {
+        public_url: String, listen: String, admin_listen: String, admin_socket: String, probe_listen: String,
+        body_limit: ByteSize, header_timeout: HumanDuration,
+        request_timeout: HumanDuration, idle_timeout: HumanDuration, shutdown_grace: HumanDuration, connections: usize,
+        trusted_proxies: usize,
+    }
+}
+section! {
+    /// The database.
+    StoreSection { url: String, connections: usize, queue: usize }
+}
+section! {
+    /// The key file.
+    KeysSection { file: PathBuf }
+}
+section! {
+    /// Lifetimes of tokens and codes.
+    TokenSection { access_ttl: HumanDuration, code_ttl: HumanDuration, refresh_idle: HumanDuration }
+}
+section! {
+    /// Limits of connections: their duration, and the period of data.
+    ConnectionSection { max_duration: HumanDuration, history: HumanDuration }
+}
+section! {
+    /// Paging of lists.
+    PageSection { size: u32, max: u32, cursor_ttl: HumanDuration }
+}
+section! {
+    /// Calls to providers.
+    UpstreamSection { connect_timeout: HumanDuration, timeout: HumanDuration, max_body: ByteSize, statement_timeout: HumanDuration,
+        max_statement: ByteSize, allow_loopback: bool,
+        breaker_failures: u32, breaker_open: HumanDuration,
+    }
+}
+section! {
+    /// Rate limits: requests per minute, all of which may come in one burst. Zero means no limit.
+    LimitSection { recipient: u32, connection: u32, provider: u32, provider_share: u32, token: u32, revoke: u32,
+        failed_authentication: u32,
+    }
+}
+section! {
+    /// Background jobs.
+    JobSection { workers: usize, poll: HumanDuration }
+}
+section! {
+    /// Logging.
+    LogSection { format: LogFormat, level: String }
+}
+
+/// The format of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// Text for a terminal.
+    Text,
+}

@@ -1,0 +1,88 @@
+//! Checks of a complete configuration.
+
+use std::time::Duration;
+
+use super::sections::Config;
+
+impl Config {
+    /// Validates the configuration, and removes the trailing slash of `server.public_url`.
+    pub(super) fn validate(mut self) -> Result<Self, String> {
+        let url = url::Url::parse(&self.server.public_url)
+            .map_err(|_| "server.public_url: expected an absolute URL, as in https://hub.example.org")?;
+        let is_loopback = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+        if url.scheme() != "https" && !is_loopback {
+            return Err("server.public_url: expected https (http only on loopback)".into());
+        }
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+            return Err("server.public_url: expected an origin without a path".into());
+        }
+        url.as_str().trim_end_matches('/').clone_into(&mut self.server.public_url);
+        self.validate_addresses()?;
+        self.validate_bounds()?;
+        self.validate_providers()?;
+        Ok(self)
+    }
+
+    fn validate_addresses(&self) -> Result<(), String> {
+        let addresses = [
+            ("server.listen", &self.server.listen),
+            ("server.admin_listen", &self.server.admin_listen),
+            ("server.probe_listen", &self.server.probe_listen),
+        ];
+        for (key, address) in addresses {
+            address
+                .parse::<std::net::SocketAddr>()
+                .map_err(|_| format!("{key}: expected an address and a port, as in 127.0.0.1:8400"))?;
+        }
+        store::Location::parse(&self.store.url)
+            .ok_or("store.url: expected sqlite:PATH or postgres://USER@HOST/DATABASE")?;
+        Ok(())
+    }
+
+    /// Rejects values with which the hub would break a documented limit, or could serve no one.
+    fn validate_bounds(&self) -> Result<(), String> {
+        const DAY: u64 = 86_400;
+        // These limits are documented for customers and recipients. A consent lasts at most one year, which may have 366
+        // days.
+        let max_durations = [
+            ("token.access_ttl", &self.token.access_ttl, 300, "300s"),
+            ("token.code_ttl", &self.token.code_ttl, 60, "60s"),
+            ("connection.max_duration", &self.connection.max_duration, 366 * DAY, "366d"),
+        ];
+        for (key, value, max_seconds, max_text) in max_durations {
+            if value.duration() > Duration::from_secs(max_seconds) {
+                return Err(format!("{key}: expected at most {max_text}"));
+            }
+        }
+        let positive_numbers = [
+            ("server.connections", self.server.connections),
+            ("store.connections", self.store.connections),
+            ("store.queue", self.store.queue),
+        ];
+        if let Some((key, _)) = positive_numbers.iter().find(|(_, number)| *number == 0) {
+            return Err(format!("{key}: expected at least 1"));
+        }
+        // No byte is sent while a handler runs. A shorter idle timeout would close the connection of a slow request.
+        if self.server.idle_timeout.duration() <= self.server.request_timeout.duration() {
+            return Err("server.idle_timeout: expected longer than server.request_timeout".into());
+        }
+        if !(1..=100).contains(&self.limit.provider_share) {
+            return Err("limit.provider_share: expected a percentage from 1 to 100".into());
+        }
+        if !(1..=self.page.max).contains(&self.page.size) {
+            return Err("page.size: expected a number from 1 to page.max".into());
+        }
+        Ok(())
+    }
+
+    fn validate_providers(&self) -> Result<(), String> {
+        let mut ids: Vec<i64> = self.provider.iter().map(|provider| provider.id).collect();
+        ids.sort_unstable();
+        if let Some([duplicate, _]) = ids.array_windows().find(|[id, next]| id == next) {
+            return Err(format!(
+                "provider: id: {duplicate} is used twice: expected a different id for each provider"
+            ));
+        }
+        self.provider.iter().try_for_each(|provider| provider.validate(self.upstream.allow_loopback))
+    }
+}

@@ -1,0 +1,118 @@
+//! The connections of a recipient, listed, read and ended by the recipient or by its partner. They show nothing about
+//! the customer.
+
+use domain::id::{ClientId, ConnectionId};
+use domain::model::audit_event::Actor;
+use domain::model::connection::EndCause;
+use store::command::{EndConnection, EndOutcome};
+use store::query::{GetRecipientConnection, ListRecipientConnections, RecipientConnection};
+
+use super::access::AuthenticatedPartner;
+use super::error::PartnerApiError;
+use super::recipients;
+use crate::context::RequestContext;
+use crate::paging::{self, ListQuery, PageQuery};
+
+const NO_CONNECTION: PartnerApiError =
+    PartnerApiError::NotFound("connection_id names no connection of this data recipient");
+
+/// A page of connections, newest first.
+#[derive(Debug)]
+pub(super) struct ConnectionsPage {
+    pub(super) connections: Vec<RecipientConnection>,
+    /// The cursor of the next page, and its URL.
+    pub(super) next: Option<(String, String)>,
+}
+
+/// Lists the connections of a recipient. `path` is the URL path of the list.
+pub(super) async fn list(
+    ctx: &RequestContext,
+    client_id: &ClientId,
+    path: &str,
+    query: &ListQuery,
+) -> Result<ConnectionsPage, PartnerApiError> {
+    let page = PageQuery::parse(query, &ctx.app().config().page)?;
+    // A cursor is valid only for the same recipient and the same list.
+    let bound_to = format!("{client_id}\n{path}");
+    let before =
+        paging::open_page_cursor(ctx, &bound_to, &page)?.and_then(|id| ConnectionId::parse(&id).ok());
+    let client_id = client_id.clone();
+    let mut connections =
+        ctx.ask(&ListRecipientConnections { client_id, before, limit: page.limit + 1 }).await?;
+    let last = paging::truncate_page(&mut connections, page.limit);
+    let cursor = last.map(|last| paging::seal_page_cursor(ctx, &bound_to, last.id.as_str())).transpose()?;
+    let next = cursor.map(|cursor| {
+        let url = format!("{}{path}?limit={}&offset={cursor}", ctx.app().public_url(), page.limit);
+        (cursor, url)
+    });
+    Ok(ConnectionsPage { connections, next })
+}
+
+/// Returns one connection of a recipient.
+pub(super) async fn find(
+    ctx: &RequestContext,
+    client_id: &ClientId,
+    id: &str,
+) -> Result<RecipientConnection, PartnerApiError> {
+    let id = ConnectionId::parse(id).map_err(|_| NO_CONNECTION)?;
+    ctx.ask(&GetRecipientConnection { client_id: client_id.clone(), id }).await?.ok_or(NO_CONNECTION)
+}
+
+/// Ends a connection of a recipient. Ending it again has no effect.
+pub(super) async fn end(
+    ctx: &RequestContext,
+    client_id: &ClientId,
+    id: &str,
+    cause: EndCause,
+    actor: Actor,
+) -> Result<(), PartnerApiError> {
+    let connection_id = find(ctx, client_id, id).await?.id;
+    let command = EndConnection { moment: ctx.new_moment()?, connection_id, cause, actor, fence: None };
+    match crate::connections::end(ctx, command).await? {
+        EndOutcome::Ended | EndOutcome::AlreadyEnded(_) => Ok(()),
+        EndOutcome::NotFound | EndOutcome::Fenced => Err(NO_CONNECTION),
+    }
+}
+
+/// Returns the id of a recipient of the partner.
+async fn resolve_recipient_id(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
+    client_id: &str,
+) -> Result<ClientId, PartnerApiError> {
+    // A removed recipient counts too: its connections end in batches after the removal, and stay readable.
+    Ok(recipients::find(ctx, partner, client_id).await?.client.id)
+}
+
+/// Lists the connections of a recipient of the partner.
+pub(super) async fn list_for_partner(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
+    client_id: &str,
+    query: &ListQuery,
+) -> Result<ConnectionsPage, PartnerApiError> {
+    let client_id = resolve_recipient_id(ctx, partner, client_id).await?;
+    list(ctx, &client_id, &format!("/api/v1/recipients/{client_id}/connections"), query).await
+}
+
+/// Returns one connection of a recipient of the partner.
+pub(super) async fn find_for_partner(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
+    client_id: &str,
+    id: &str,
+) -> Result<RecipientConnection, PartnerApiError> {
+    let client_id = resolve_recipient_id(ctx, partner, client_id).await?;
+    find(ctx, &client_id, id).await
+}
+
+/// Ends a connection of a recipient of the partner.
+pub(super) async fn end_for_partner(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
+    client_id: &str,
+    id: &str,
+) -> Result<(), PartnerApiError> {
+    let client_id = resolve_recipient_id(ctx, partner, client_id).await?;
+    end(ctx, &client_id, id, EndCause::Partner, partner.actor()).await
+}

@@ -1,0 +1,133 @@
+//! A partner requests and reads registrations of its recipients with providers.
+
+use domain::id::{ClientId, ProviderId};
+use domain::model::registration::RegistrationState;
+use domain::rule::validation::ValidationError;
+use store::command::{PairRejection, RejectedPair};
+use store::query::{ListPartnerRegistrations, NamedRegistration};
+
+use super::access::AuthenticatedPartner;
+use super::error::PartnerApiError;
+use super::recipients::find_active;
+use crate::context::RequestContext;
+use crate::recipients::{self, MAX_PAIRS, ensure_pair_limit};
+use crate::request::DUPLICATE_FIELD;
+
+const NO_REGISTRATION: PartnerApiError =
+    PartnerApiError::NotFound("This data recipient has no registration with the provider");
+
+/// Requests the registration of each recipient with each provider, all-or-nothing. Both lists are comma-separated.
+pub(super) async fn request(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
+    recipient_ids: &str,
+    provider_ids: &str,
+) -> Result<Vec<NamedRegistration>, PartnerApiError> {
+    let parse_client_id = |text: &str| ClientId::parse(text).ok();
+    let clients = parse_list("recipient_ids", "an id of a data recipient", recipient_ids, parse_client_id)?;
+    let providers = parse_list("provider_ids", "a positive integer", provider_ids, ProviderId::parse)?;
+    ensure_pair_limit("recipient_ids", clients.len(), providers.len())?;
+    let (owner, pairs) = (Some(partner.id().clone()), (clients.clone(), providers.clone()));
+    let outcome = recipients::request_registrations(ctx, owner, pairs, partner.actor()).await?;
+    outcome.map_err(PartnerApiError::Pairs)?;
+    let is_requested = |r: &NamedRegistration| {
+        clients.contains(&r.registration.client_id) && providers.contains(&r.registration.provider_id)
+    };
+    let mut registrations = list_all(ctx, partner).await?;
+    registrations.retain(is_requested);
+    Ok(registrations)
+}
+
+/// Parses a comma-separated list of distinct items.
+fn parse_list<T: PartialEq>(
+    field: &str,
+    expected: &str,
+    text: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<T>, ValidationError> {
+    let mut items = Vec::new();
+    for (index, item) in text.split(',').enumerate() {
+        // Checked on the way, so that the search for duplicates does not become slow for a long list.
+        if index == MAX_PAIRS {
+            return Err(ValidationError::new(field, format_args!("must be at most {MAX_PAIRS} items")));
+        }
+        let item = parse(item).ok_or_else(|| {
+            ValidationError::new(format!("{field}[{index}]"), format_args!("must be {expected}"))
+        })?;
+        if items.contains(&item) {
+            return Err(ValidationError::new(format!("{field}[{index}]"), DUPLICATE_FIELD));
+        }
+        items.push(item);
+    }
+    Ok(items)
+}
+
+/// Lists the registrations of all recipients of the partner.
+pub(super) async fn list_all(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
+) -> Result<Vec<NamedRegistration>, PartnerApiError> {
+    Ok(ctx.ask(&ListPartnerRegistrations { partner: partner.id().clone(), client_id: None }).await?)
+}
+
+/// Lists the registrations of one recipient of the partner.
+pub(super) async fn list_for_recipient(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
+    client_id: &str,
+) -> Result<Vec<NamedRegistration>, PartnerApiError> {
+    let client_id = Some(find_active(ctx, partner, client_id).await?.client.id);
+    Ok(ctx.ask(&ListPartnerRegistrations { partner: partner.id().clone(), client_id }).await?)
+}
+
+/// Returns the registration of one recipient with one provider.
+pub(super) async fn find(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
+    client_id: &str,
+    provider_id: &str,
+) -> Result<NamedRegistration, PartnerApiError> {
+    let registrations = list_for_recipient(ctx, partner, client_id).await?;
+    let provider_id = ProviderId::parse(provider_id);
+    let registration = registrations.into_iter().find(|r| Some(r.registration.provider_id) == provider_id);
+    registration.ok_or(NO_REGISTRATION)
+}
+
+/// Returns the state as version 1 of the API spells it.
+pub(super) fn v1_status(state: RegistrationState) -> String {
+    state.as_str().to_uppercase()
+}
+
+/// Describes why a pair was rejected.
+pub(super) fn rejection_message(pair: &RejectedPair) -> String {
+    match pair.reason {
+        PairRejection::RecipientNotFound => "client_id names no data recipient of this partner".into(),
+        PairRejection::ProviderNotAvailable => "provider_id names no provider of this hub".into(),
+        PairRejection::Duplicate(state) => {
+            format!("This registration was requested before and is {}", v1_status(state))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comma_separated_list_is_parsed_and_duplicates_rejected() {
+        let parse = |text: &str| {
+            parse_list("provider_ids", "a positive integer", text, ProviderId::parse)
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(parse("1000"), Ok(vec![ProviderId::new(1000)]));
+        assert_eq!(parse("1000,2000"), Ok(vec![ProviderId::new(1000), ProviderId::new(2000)]));
+
+        let error_message = |text: &str| parse(text).unwrap_err();
+        assert_eq!(error_message(""), "provider_ids[0] must be a positive integer");
+        assert_eq!(error_message("1000,"), "provider_ids[1] must be a positive integer");
+        assert_eq!(error_message("1000, 2000"), "provider_ids[1] must be a positive integer");
+        assert_eq!(error_message("1,2,1"), "provider_ids[2] is given twice");
+        let many = (1..=1001).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+        assert_eq!(error_message(&many), "provider_ids must be at most 1000 items");
+    }
+}

@@ -1,0 +1,19 @@
+//! Use cases that create, change and remove recipients and partners, and that register recipients with providers.
+//!
+//! The admin API, the partner API, the sandbox, the benchmark and the tests all call these functions, so that there is
+//! one set of checks.
+
+mod create;
+mod draft;
+mod registration;
+mod remove;
+mod update;
+
+pub use create::{ClientCredentials, RecipientError, create_partner, create_recipient};
+pub use draft::{RecipientDraft, SANDBOX_METADATA_NAME, redirect_uris_schema};
+pub use registration::{
+    MAX_PAIRS, RegistrationPair, RegistrationStepError, UpstreamClientDetails, activate,
+    activate_with_providers, approve, ensure_pair_limit, reinstate, reject, request_registrations, suspend,
+};
+pub use remove::{process_removals, remove_client};
+pub use update::{replace_redirect_uris, rotate_secret, update_client};

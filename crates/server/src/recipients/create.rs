@@ -1,0 +1,122 @@
+//! Creates recipients and partners.
+
+use domain::id::ClientId;
+use domain::model::audit_event::{Actor, AuditHead};
+use domain::model::client::{
+    Client, ClientKind, ClientProfile, ClientState, LocalizedText, Profile, Recipient,
+};
+use domain::rule::validation::{MAX_NAME_CHARS, ValidationError, validate_text};
+use domain::{Clusters, Secret};
+use store::command::RegisterClient;
+
+use super::draft::{RecipientDraft, load_loopback_policy};
+use crate::context::RequestContext;
+use crate::error::InternalError;
+
+/// The credentials of a new client. The store keeps only a hash of the secret.
+#[derive(Clone, Debug)]
+pub struct ClientCredentials {
+    pub client_id: ClientId,
+    pub client_secret: Secret<String>,
+}
+
+/// The reason why a recipient or partner was not created or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipientError {
+    /// A field is invalid.
+    #[error(transparent)]
+    Invalid(#[from] ValidationError),
+    /// A client with the requested id exists already.
+    #[error("client_id: a client with this id exists already")]
+    IdTaken,
+    /// An internal error.
+    #[error(transparent)]
+    Internal(InternalError),
+}
+
+impl<E: Into<InternalError>> From<E> for RecipientError {
+    fn from(error: E) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+/// Creates a recipient, and returns it with its secret, which cannot be read again. It is not registered with any
+/// provider yet.
+///
+/// `credentials` are given only where they must be known in advance, as in a sandbox; otherwise they are generated.
+pub async fn create_recipient(
+    ctx: &RequestContext,
+    draft: RecipientDraft,
+    credentials: Option<ClientCredentials>,
+    actor: &Actor,
+) -> Result<(Recipient, Secret<String>), RecipientError> {
+    let scope = draft.validate(load_loopback_policy(ctx).await?)?;
+    let purpose = draft.purpose_or_default();
+    let credentials = credentials.map_or_else(|| generate_credentials(ctx), Ok)?;
+    let client = Client {
+        owner_id: draft.partner,
+        purpose,
+        scope,
+        redirect_uris: draft.redirect_uris,
+        require_pkce: draft.require_pkce,
+        max_duration_days: draft.max_duration_days,
+        ..new_client(ctx, ClientKind::Recipient, draft.name, &credentials)
+    };
+    let recipient = Recipient { client, client_profile: draft.profile };
+    store_client(ctx, recipient.clone(), actor).await?;
+    Ok((recipient, credentials.client_secret))
+}
+
+/// Creates a partner: a client that manages recipients and never receives data itself.
+///
+/// `credentials` are given only where they must be known in advance, as in a sandbox; otherwise they are generated.
+pub async fn create_partner(
+    ctx: &RequestContext,
+    name: String,
+    credentials: Option<ClientCredentials>,
+    actor: &Actor,
+) -> Result<ClientCredentials, RecipientError> {
+    validate_text("name", &name, MAX_NAME_CHARS)?;
+    let credentials = credentials.map_or_else(|| generate_credentials(ctx), Ok)?;
+    let client = new_client(ctx, ClientKind::Partner, name, &credentials);
+    store_client(ctx, Recipient { client, client_profile: ClientProfile::default() }, actor).await?;
+    Ok(credentials)
+}
+
+fn generate_credentials(ctx: &RequestContext) -> Result<ClientCredentials, InternalError> {
+    Ok(ClientCredentials { client_id: ctx.new_id_source()?.mint(), client_secret: ctx.random_secret()? })
+}
+
+/// Returns an active client that may not request anything yet.
+fn new_client(
+    ctx: &RequestContext,
+    kind: ClientKind,
+    name: String,
+    credentials: &ClientCredentials,
+) -> Client {
+    Client {
+        id: credentials.client_id.clone(),
+        kind,
+        owner_id: None,
+        profile: Profile::Flinks,
+        state: ClientState::Active,
+        name,
+        purpose: LocalizedText::default(),
+        scope: Clusters::NONE,
+        redirect_uris: Vec::new(),
+        secret_hash: ctx.app().vault().hash(credentials.client_secret.expose()),
+        credential_generation: 1,
+        require_pkce: false,
+        max_duration_days: None,
+        audit: AuditHead::default(),
+    }
+}
+
+async fn store_client(
+    ctx: &RequestContext,
+    Recipient { client, client_profile }: Recipient,
+    actor: &Actor,
+) -> Result<(), RecipientError> {
+    let command = RegisterClient { moment: ctx.new_moment()?, client, client_profile, actor: actor.clone() };
+    if ctx.run(command).await? { Ok(()) } else { Err(RecipientError::IdTaken) }
+}

@@ -1,0 +1,23 @@
+//! Entries of the audit log.
+
+use domain::Moment;
+use domain::model::audit_event::{Actor, AuditAction, AuditEntry, SubjectKind};
+use serde_json::Value;
+
+/// Builds the entry for an action on a subject at the time of a command.
+pub(super) fn build_audit_entry(
+    (kind, id): (SubjectKind, &(impl ToString + ?Sized)),
+    moment: &Moment,
+    action: AuditAction,
+    actor: Actor,
+    detail: &Value,
+) -> AuditEntry {
+    AuditEntry {
+        subject: (kind, id.to_string()),
+        at: moment.now,
+        action,
+        actor,
+        correlation_id: moment.correlation_id.to_string(),
+        detail: detail.to_string(),
+    }
+}

@@ -1,0 +1,145 @@
+//! The queue of jobs, which call providers after the commit (transactional outbox).
+//!
+//! A job is inserted by the transaction that makes it necessary. So it exists if and only if that transaction commits,
+//! and a crash between the commit and the call loses nothing.
+
+use std::time::Duration;
+
+use domain::Moment;
+use domain::id::{ClientId, ConnectionId, JobId, ProviderId};
+use domain::model::authorization_request::AuthorizationRequest;
+use domain::model::connection::{Connection, UpstreamRevocation};
+use domain::model::job::{Job, JobKind, JobState};
+
+use crate::sql::sql;
+use crate::tx::Tx;
+use crate::value::values;
+
+/// The time during which a job is retried; after it the job fails, and manual action is required.
+pub(super) const JOB_RETRY_WINDOW: Duration = Duration::from_hours(7 * 24);
+
+/// The sealed data that a job needs at the provider.
+pub(super) struct SealedToken {
+    /// The wrapped key that the other values are sealed with.
+    pub(super) data_key: Option<Vec<u8>>,
+    /// The token to revoke, the code to exchange, or the client configuration access.
+    pub(super) token: Option<Vec<u8>>,
+    /// The PKCE verifier of a code.
+    pub(super) verifier: Option<Vec<u8>>,
+    /// The keyed hash of the customer's identity, if no connection identifies the customer.
+    pub(super) identity: Option<Vec<u8>>,
+    /// The provider may have issued a newer token that was not stored.
+    pub(super) outcome_unknown: bool,
+}
+
+impl SealedToken {
+    pub(super) fn new(data_key: Vec<u8>, token: Vec<u8>) -> Self {
+        Self { data_key: Some(data_key), token: Some(token), ..Self::empty() }
+    }
+
+    /// Returns no data, for a job that registers a client.
+    pub(super) const fn empty() -> Self {
+        Self { data_key: None, token: None, verifier: None, identity: None, outcome_unknown: false }
+    }
+}
+
+/// The connection or the registration that a job belongs to.
+pub(super) struct JobSubject<'a> {
+    /// The connection; one that was reserved for an authorization request may never have been opened.
+    connection: Option<&'a ConnectionId>,
+    provider: ProviderId,
+    client: Option<&'a ClientId>,
+}
+
+impl<'a> JobSubject<'a> {
+    pub(super) const fn for_registration(client: &'a ClientId, provider: ProviderId) -> Self {
+        Self { connection: None, provider, client: Some(client) }
+    }
+}
+
+impl<'a> From<&'a Connection> for JobSubject<'a> {
+    fn from(connection: &'a Connection) -> Self {
+        Self {
+            connection: Some(&connection.id),
+            provider: connection.provider_id,
+            client: Some(&connection.client_id),
+        }
+    }
+}
+
+impl<'a> From<&'a AuthorizationRequest> for JobSubject<'a> {
+    fn from(request: &'a AuthorizationRequest) -> Self {
+        Self {
+            connection: Some(&request.connection_id),
+            provider: request.provider_id,
+            client: Some(&request.client_id),
+        }
+    }
+}
+
+impl<'a> From<&'a Job> for JobSubject<'a> {
+    fn from(job: &'a Job) -> Self {
+        Self {
+            connection: job.connection_id.as_ref(),
+            provider: job.provider_id,
+            client: job.client_id.as_ref(),
+        }
+    }
+}
+
+/// Queues a job that is due immediately.
+pub(super) fn queue_job<'a>(
+    tx: &mut Tx<'_>,
+    moment: &Moment,
+    kind: JobKind,
+    subject: impl Into<JobSubject<'a>>,
+    sealed: SealedToken,
+) {
+    let (id, seed) = (tx.ids().mint::<JobId>(), tx.ids().draw_seed());
+    let retry_until = moment.now.plus(JOB_RETRY_WINDOW);
+    let JobSubject { connection, provider, client } = subject.into();
+    let SealedToken { data_key, token, verifier, identity, outcome_unknown } = sealed;
+    tx.defer(
+        sql!(
+            "-- queue a job
+            INSERT INTO jobs (id, kind, connection_id, provider_id, data_key, token, verifier, identity,
+                outcome_unknown, state, attempt, seed, due_at, retry_until, created_at, client_id)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?13, ?15)"
+        ),
+        values![
+            id,
+            kind,
+            connection,
+            provider,
+            data_key,
+            token,
+            verifier,
+            identity,
+            outcome_unknown,
+            JobState::Pending,
+            0_i64,
+            seed,
+            moment.now,
+            retry_until,
+            client
+        ],
+    );
+}
+
+/// Queues the revocation of a token that arrived after its connection had ended. The connection's revocation is pending
+/// again, because the provider still accepts this token.
+pub(super) fn queue_late_revocation(
+    tx: &mut Tx<'_>,
+    moment: &Moment,
+    connection: &Connection,
+    sealed: SealedToken,
+) {
+    queue_job(tx, moment, JobKind::RevokeAtProvider, connection, sealed);
+    tx.defer(
+        sql!(
+            "-- a token arrived after the end
+            UPDATE connections SET provider_revocation = ?2, updated_at = ?3 WHERE id = ?1"
+        ),
+        values![connection.id, UpstreamRevocation::Pending, moment.now],
+    );
+}

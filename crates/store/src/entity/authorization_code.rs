@@ -1,0 +1,36 @@
+//! Authorization codes that the hub issues to recipients.
+
+use domain::model::authorization_code::AuthorizationCode;
+use domain::secret::TokenHash;
+
+use crate::error::Result;
+use crate::row::{FromRow, Row};
+use crate::sql::{Sql, sql};
+use crate::tx::Tx;
+use crate::value::values;
+
+impl FromRow for AuthorizationCode {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            hash: row.get("code_hash")?,
+            connection_id: row.get("connection_id")?,
+            client_id: row.get("client_id")?,
+            redirect_uri: row.get("redirect_uri")?,
+            code_challenge: row.get("code_challenge")?,
+            expires_at: row.get("expires_at")?,
+            used_at: row.get("used_at")?,
+        })
+    }
+}
+
+pub(crate) async fn find_code(tx: &mut Tx<'_>, hash: &TokenHash) -> Result<Option<AuthorizationCode>> {
+    tx.fetch_optional(CODE, values![hash]).await
+}
+
+static CODE: &Sql = sql!(
+    "-- find an authorization code
+    SELECT code_hash, connection_id, client_id, redirect_uri, code_challenge, expires_at, used_at
+    FROM authorization_codes WHERE code_hash = ?1"
+);
+
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[CODE];

@@ -1,0 +1,118 @@
+//! Connections and their terms.
+
+use domain::id::{ConnectionId, CustomerId};
+use domain::model::audit_event::{Actor, AuditHead};
+use domain::model::connection::{Connection, ConnectionState, ConnectionStatus, EndDetails, Terms};
+
+use crate::error::{Result, StoreError};
+use crate::row::{FromRow, Row};
+use crate::sql::{Sql, sql};
+use crate::tx::Tx;
+use crate::value::values;
+
+macro_rules! connection_columns {
+    () => {
+        "id, client_id, provider_id, customer_id, sub, status, pending_until, cause, actor_kind, actor_id, ended_at,
+        terms_version, token_generation, credential_version, expires_at, provider_revocation, audit_seq, audit_mac"
+    };
+}
+pub(crate) use connection_columns;
+
+impl FromRow for Connection {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.get("id")?,
+            client_id: row.get("client_id")?,
+            provider_id: row.get("provider_id")?,
+            customer_id: row.get("customer_id")?,
+            sub: row.get("sub")?,
+            state: ConnectionState::from_row(row)?,
+            terms_version: row.get("terms_version")?,
+            token_generation: row.get("token_generation")?,
+            credential_version: row.get("credential_version")?,
+            expires_at: row.get("expires_at")?,
+            provider_revocation: row.get("provider_revocation")?,
+            audit: AuditHead::from_row(row)?,
+        })
+    }
+}
+
+impl FromRow for ConnectionState {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        match row.get("status")? {
+            ConnectionStatus::Pending => Ok(Self::Pending { until: row.get("pending_until")? }),
+            ConnectionStatus::Active => Ok(Self::Active),
+            ConnectionStatus::Revoked | ConnectionStatus::Expired | ConnectionStatus::Abandoned => {
+                Ok(Self::Ended(EndDetails {
+                    cause: row.get("cause")?,
+                    actor: Actor::from_row(row)?,
+                    at: row.get("ended_at")?,
+                }))
+            }
+        }
+    }
+}
+
+impl FromRow for Terms {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            clusters: row.get("clusters")?,
+            accounts: row.get_optional_json("accounts")?,
+            purpose: row.get("purpose")?,
+            language: row.get("language")?,
+            page_version: row.get("page_version")?,
+            expires_at: row.get("expires_at")?,
+            agreed_at: row.get("agreed_at")?,
+        })
+    }
+}
+
+/// Finds a connection without a lock.
+pub(crate) async fn find_connection(tx: &mut Tx<'_>, id: &ConnectionId) -> Result<Option<Connection>> {
+    tx.fetch_optional(CONNECTION, values![id]).await
+}
+
+/// Locks a connection. Every command that writes rows of a connection does this first, so that they run one by one.
+pub(crate) async fn lock_connection(tx: &mut Tx<'_>, id: &ConnectionId) -> Result<Option<Connection>> {
+    tx.fetch_optional(LOCK_CONNECTION, values![id]).await
+}
+
+/// Locks the active connection with the same recipient, provider and customer; a unique index allows only one.
+pub(crate) async fn lock_active_connection(
+    tx: &mut Tx<'_>,
+    sibling: &Connection,
+) -> Result<Option<Connection>> {
+    let params = values![sibling.client_id, sibling.provider_id, sibling.customer_id];
+    tx.fetch_optional(LOCK_ACTIVE_CONNECTION, params).await
+}
+
+/// Locks a customer, so that commands that compare the customer's connections run one by one.
+pub(crate) async fn lock_customer(tx: &mut Tx<'_>, id: &CustomerId) -> Result<()> {
+    // Connections reference their customer, so the row exists.
+    if tx.exists(LOCK_CUSTOMER, values![id]).await? {
+        Ok(())
+    } else {
+        Err(StoreError::Internal("a connection has no customer".into()))
+    }
+}
+
+static CONNECTION: &Sql =
+    sql!(concat!("-- find a connection\nSELECT ", connection_columns!(), " FROM connections WHERE id = ?1"));
+
+static LOCK_CONNECTION: &Sql = sql!(concat!(
+    "-- lock a connection\nSELECT ",
+    connection_columns!(),
+    " FROM connections WHERE id = ?1 FOR UPDATE"
+));
+
+static LOCK_ACTIVE_CONNECTION: &Sql = sql!(concat!(
+    "-- lock the active connection of a recipient, provider and customer\nSELECT ",
+    connection_columns!(),
+    " FROM connections
+    WHERE client_id = ?1 AND provider_id = ?2 AND customer_id = ?3 AND status = 'active' FOR UPDATE"
+));
+
+static LOCK_CUSTOMER: &Sql = sql!("-- lock a customer\nSELECT id FROM customers WHERE id = ?1 FOR UPDATE");
+
+pub(crate) static HOT_STATEMENTS: &[&Sql] =
+    &[CONNECTION, LOCK_CONNECTION, LOCK_ACTIVE_CONNECTION, LOCK_CUSTOMER];

@@ -1,0 +1,57 @@
+//! Operators and their tokens.
+
+use domain::id::OperatorId;
+use domain::model::audit_event::AuditHead;
+use domain::model::operator::OperatorToken;
+
+use crate::error::Result;
+use crate::row::{FromRow, Row};
+use crate::sql::{Sql, sql};
+use crate::tx::Tx;
+use crate::value::values;
+
+macro_rules! operator_columns {
+    () => {
+        "id, name, role, bootstrap, token_hash, created_at, expires_at, ended_at, audit_seq, audit_mac"
+    };
+}
+pub(crate) use operator_columns;
+
+impl FromRow for OperatorToken {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.get("id")?,
+            name: row.get("name")?,
+            role: row.get("role")?,
+            bootstrap: row.get("bootstrap")?,
+            hash: row.get("token_hash")?,
+            created_at: row.get("created_at")?,
+            expires_at: row.get("expires_at")?,
+            ended_at: row.get("ended_at")?,
+            audit: AuditHead::from_row(row)?,
+        })
+    }
+}
+
+pub(crate) async fn lock_operator(tx: &mut Tx<'_>, id: &OperatorId) -> Result<Option<OperatorToken>> {
+    tx.fetch_optional(LOCK_OPERATOR, values![id]).await
+}
+
+/// Locks the operator of a name that has not been removed; removed operators may have had the same name.
+pub(crate) async fn lock_operator_by_name(tx: &mut Tx<'_>, name: &str) -> Result<Option<OperatorToken>> {
+    tx.fetch_optional(LOCK_OPERATOR_BY_NAME, values![name]).await
+}
+
+static LOCK_OPERATOR: &Sql = sql!(concat!(
+    "-- lock an operator\nSELECT ",
+    operator_columns!(),
+    " FROM operators WHERE id = ?1 FOR UPDATE"
+));
+
+static LOCK_OPERATOR_BY_NAME: &Sql = sql!(concat!(
+    "-- lock an operator by name\nSELECT ",
+    operator_columns!(),
+    " FROM operators WHERE name = ?1 AND ended_at IS NULL FOR UPDATE"
+));
+
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[LOCK_OPERATOR, LOCK_OPERATOR_BY_NAME];

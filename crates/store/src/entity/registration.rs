@@ -1,0 +1,81 @@
+//! Registrations of recipients with providers, and the upstream clients that belong to them.
+
+use domain::id::{ClientId, ProviderId};
+use domain::model::registration::Registration;
+
+use crate::error::Result;
+use crate::row::{FromRow, Row};
+use crate::sql::{Sql, sql};
+use crate::tx::Tx;
+use crate::value::values;
+
+/// The columns of a registration from `registrations r`.
+macro_rules! registration_columns {
+    () => {
+        "r.client_id, r.provider_id, r.state, r.requested_at, r.reason"
+    };
+}
+pub(crate) use registration_columns;
+
+impl FromRow for Registration {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            client_id: row.get("client_id")?,
+            provider_id: row.get("provider_id")?,
+            state: row.get("state")?,
+            requested_at: row.get("requested_at")?,
+            reason: row.get("reason")?,
+        })
+    }
+}
+
+/// The upstream client of a registration, at a provider that has a client for each registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedUpstreamClient {
+    /// The client id at the provider.
+    pub client_id: String,
+    /// The wrapped key that the other fields are sealed with.
+    pub data_key: Vec<u8>,
+    /// The sealed client secret.
+    pub secret: Vec<u8>,
+    /// The sealed client configuration access (RFC 7592), with which a client that the hub registered can be deleted.
+    pub configuration_access: Option<Vec<u8>>,
+}
+
+impl FromRow for SealedUpstreamClient {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            client_id: row.get("upstream_client_id")?,
+            data_key: row.get("upstream_data_key")?,
+            secret: row.get("upstream_client_secret")?,
+            configuration_access: row.get("client_configuration")?,
+        })
+    }
+}
+
+pub(crate) async fn find_registration(
+    tx: &mut Tx<'_>,
+    client_id: &ClientId,
+    provider_id: ProviderId,
+) -> Result<Option<Registration>> {
+    tx.fetch_optional(REGISTRATION, values![client_id, provider_id]).await
+}
+
+/// Lists the registrations of a recipient.
+pub(crate) async fn list_registrations(tx: &mut Tx<'_>, client_id: &ClientId) -> Result<Vec<Registration>> {
+    tx.fetch_all(RECIPIENT_REGISTRATIONS, values![client_id]).await
+}
+
+static REGISTRATION: &Sql = sql!(concat!(
+    "-- find a registration\nSELECT ",
+    registration_columns!(),
+    " FROM registrations r WHERE r.client_id = ?1 AND r.provider_id = ?2"
+));
+
+static RECIPIENT_REGISTRATIONS: &Sql = sql!(concat!(
+    "-- list the registrations of a recipient\nSELECT ",
+    registration_columns!(),
+    " FROM registrations r WHERE r.client_id = ?1 ORDER BY r.provider_id"
+));
+
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[REGISTRATION, RECIPIENT_REGISTRATIONS];

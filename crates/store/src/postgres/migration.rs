@@ -1,0 +1,47 @@
+//! Migration of a PostgreSQL database.
+
+use domain::Secret;
+use tokio_postgres::NoTls;
+
+use super::connection::ensure_durable;
+use crate::error::Result;
+use crate::migrate::{CREATE_MIGRATIONS_TABLE, Migration, POSTGRES_MIGRATIONS, list_pending_migrations};
+
+/// The key of the advisory lock that lets one process migrate at a time: "bowline" in ASCII.
+const MIGRATION_LOCK: i64 = 0x0062_6f77_6c69_6e65;
+
+/// Applies pending migrations, in one transaction.
+pub(crate) async fn migrate(url: &Secret<String>) -> Result<Vec<Migration>> {
+    let (mut client, connection) = tokio_postgres::connect(url.expose(), NoTls).await?;
+    let driver = tokio::spawn(connection);
+    ensure_durable(&client).await?;
+    let tx = client.transaction().await?;
+    // Released with the transaction. A table cannot be locked, because there may be none yet.
+    tx.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK]).await?;
+    tx.batch_execute(CREATE_MIGRATIONS_TABLE).await?;
+    let applied = load_applied_migrations(tx.client()).await?;
+    let pending = list_pending_migrations(POSTGRES_MIGRATIONS, &applied)?;
+    for migration in &pending {
+        tx.batch_execute(migration.sql).await?;
+        tx.execute(
+            "INSERT INTO schema_migrations (version, name, digest) VALUES ($1, $2, $3)",
+            &[&migration.version, &migration.name, &migration.digest()],
+        )
+        .await?;
+    }
+    tx.commit().await?;
+    // The driver ends when its client is dropped.
+    drop(client);
+    let _ = driver.await;
+    Ok(pending)
+}
+
+/// Returns version and digest of each applied migration; none if the database has no schema yet.
+pub(super) async fn load_applied_migrations(client: &tokio_postgres::Client) -> Result<Vec<(i64, String)>> {
+    let query = "SELECT to_regclass('schema_migrations') IS NOT NULL AS is_present";
+    if !client.query_one(query, &[]).await?.get::<_, bool>("is_present") {
+        return Ok(Vec::new());
+    }
+    let rows = client.query("SELECT version, digest FROM schema_migrations ORDER BY version", &[]).await?;
+    Ok(rows.iter().map(|row| (row.get("version"), row.get("digest"))).collect())
+}

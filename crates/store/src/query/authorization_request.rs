@@ -1,0 +1,48 @@
+//! Queries of authorization requests.
+
+use domain::Timestamp;
+use domain::id::AuthorizationRequestId;
+use domain::model::authorization_request::AuthorizationRequest;
+use domain::secret::TokenHashes;
+
+use super::lookup::lookup;
+use crate::entity::authorization_request::{find_request, find_request_by_state};
+use crate::error::Result;
+use crate::operation::Query;
+use crate::sql::{Sql, sql};
+use crate::tx::Tx;
+use crate::value::values;
+
+lookup! {
+    /// Reads an authorization request.
+    GetAuthorizationRequest { id: AuthorizationRequestId } -> Option<AuthorizationRequest>
+        = |tx, query| find_request(tx, &query.id);
+    /// Finds the authorization request that the `state` of a provider's callback belongs to.
+    FindAuthorizationRequestByState { state: TokenHashes } -> Option<AuthorizationRequest>
+        = |tx, query| find_request_by_state(tx, &query.state);
+}
+
+/// Lists authorization requests whose code exchange was interrupted, the oldest first.
+#[derive(Clone, Debug)]
+pub struct ListInterruptedExchanges {
+    pub now: Timestamp,
+    /// The maximum number of results.
+    pub limit: u32,
+}
+
+impl Query for ListInterruptedExchanges {
+    type Reply = Vec<AuthorizationRequestId>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        tx.fetch_column(INTERRUPTED_EXCHANGES, values![self.now, self.limit], "id").await
+    }
+}
+
+static INTERRUPTED_EXCHANGES: &Sql = sql!(
+    "-- list interrupted exchanges
+    SELECT id FROM authorization_requests
+    WHERE status = 'exchanging' AND COALESCE(exchange_until, expires_at) <= ?1
+    ORDER BY COALESCE(exchange_until, expires_at) LIMIT ?2"
+);
+
+pub(super) static HOT_STATEMENTS: &[&Sql] = &[INTERRUPTED_EXCHANGES];

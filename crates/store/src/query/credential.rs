@@ -1,0 +1,142 @@
+//! Queries of the credentials that the hub has at providers. All of them are sealed.
+
+use domain::Timestamp;
+use domain::id::{ClientId, ConnectionId, ProviderId};
+
+use crate::entity::provider::SealedProviderSecret;
+use crate::entity::registration::SealedUpstreamClient;
+use crate::error::Result;
+use crate::operation::Query;
+use crate::row::{FromRow, Row};
+use crate::sql::{Sql, sql};
+use crate::tx::Tx;
+use crate::value::values;
+
+/// Reads the hub's access token for a connection that has not ended.
+#[derive(Clone, Debug)]
+pub struct GetUpstreamCredential {
+    pub connection_id: ConnectionId,
+}
+
+/// The hub's access token for a connection.
+#[derive(Clone, Debug)]
+pub struct UpstreamCredential {
+    /// The version of the credential; a refresh must present it.
+    pub version: i64,
+    /// The wrapped key that the token is sealed with.
+    pub data_key: Vec<u8>,
+    /// The sealed access token.
+    pub access_token: Vec<u8>,
+    pub access_expires_at: Timestamp,
+}
+
+impl FromRow for UpstreamCredential {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            version: row.get("credential_version")?,
+            data_key: row.get("data_key")?,
+            access_token: row.get("access_token")?,
+            access_expires_at: row.get("access_expires_at")?,
+        })
+    }
+}
+
+impl Query for GetUpstreamCredential {
+    type Reply = Option<UpstreamCredential>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        tx.fetch_optional(UPSTREAM_CREDENTIAL, values![self.connection_id]).await
+    }
+}
+
+static UPSTREAM_CREDENTIAL: &Sql = sql!(
+    "-- find the upstream credential of a live connection
+    SELECT c.credential_version, c.data_key, u.access_token, u.access_expires_at
+    FROM upstream_credentials u JOIN connections c ON c.id = u.connection_id
+    WHERE u.connection_id = ?1 AND c.data_key IS NOT NULL"
+);
+
+/// Reads the upstream client of a registration.
+#[derive(Clone, Debug)]
+pub struct GetUpstreamClient {
+    pub client_id: ClientId,
+    pub provider_id: ProviderId,
+}
+
+impl Query for GetUpstreamClient {
+    type Reply = Option<SealedUpstreamClient>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        tx.fetch_optional(UPSTREAM_CLIENT, values![self.client_id, self.provider_id]).await
+    }
+}
+
+static UPSTREAM_CLIENT: &Sql = sql!(
+    "-- find the upstream client of a registration
+    SELECT upstream_client_id, upstream_data_key, upstream_client_secret, client_configuration FROM registrations
+    WHERE client_id = ?1 AND provider_id = ?2 AND upstream_client_secret IS NOT NULL"
+);
+
+/// Reads the hub's secrets at a provider that an operator added.
+#[derive(Clone, Debug)]
+pub struct GetProviderSecret {
+    pub provider_id: ProviderId,
+}
+
+impl Query for GetProviderSecret {
+    type Reply = Option<SealedProviderSecret>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        tx.fetch_optional(PROVIDER_SECRET, values![self.provider_id]).await
+    }
+}
+
+static PROVIDER_SECRET: &Sql = sql!(
+    "-- find the secrets of a provider
+    SELECT data_key, client_secret, initial_access_token FROM providers WHERE id = ?1 AND client_secret IS NOT NULL"
+);
+
+/// Returns whether a live connection uses the grant that a job's token belongs to, at a provider whose grants are shared
+/// by all connections of a customer.
+#[derive(Clone, Debug)]
+pub struct IsGrantShared {
+    pub provider_id: ProviderId,
+    /// The connection of the job; it may never have been opened.
+    pub connection_id: ConnectionId,
+    /// The keyed hash of the customer's identity, if it is known.
+    pub identity: Option<Vec<u8>>,
+}
+
+impl Query for IsGrantShared {
+    type Reply = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+        if tx.exists(LIVE_CONNECTION_BY_CONNECTION, values![self.connection_id]).await? {
+            return Ok(true);
+        }
+        // Without a connection, only the identity shows which customer the grant belongs to.
+        let Some(identity) = &self.identity else {
+            return Ok(false);
+        };
+        tx.exists(LIVE_CONNECTION_BY_IDENTITY, values![self.provider_id, identity]).await
+    }
+}
+
+static LIVE_CONNECTION_BY_CONNECTION: &Sql = sql!(
+    "-- find a live connection of a connection's customer
+    SELECT l.id FROM connections c JOIN connections l ON l.customer_id = c.customer_id
+    WHERE c.id = ?1 AND l.status IN ('pending', 'active') LIMIT 1"
+);
+static LIVE_CONNECTION_BY_IDENTITY: &Sql = sql!(
+    "-- find a live connection by the customer's identity
+    SELECT l.id FROM customers u JOIN connections l ON l.customer_id = u.id
+    WHERE u.provider_id = ?1 AND u.identity = ?2 AND l.status IN ('pending', 'active') LIMIT 1"
+);
+
+pub(super) static HOT_STATEMENTS: &[&Sql] = &[
+    UPSTREAM_CREDENTIAL,
+    UPSTREAM_CLIENT,
+    PROVIDER_SECRET,
+    LIVE_CONNECTION_BY_CONNECTION,
+    LIVE_CONNECTION_BY_IDENTITY,
+];

@@ -1,0 +1,78 @@
+//! The list of statements on hot paths, for the test that each of them uses an index.
+
+use super::{
+    access, audit, authorization_request, clients, connections, credential, jobs, operator, provider,
+    recipient, registrations, removal,
+};
+use crate::command::{
+    credential as credential_command, end_connection, open_connection, purge, recover_exchange,
+    refresh_stats, resolve_failed_job, run_job, set_metadata, upstream_client,
+};
+use crate::entity;
+use crate::sql::{Sql, Statement};
+
+/// Returns every statement that runs for requests, jobs or searches.
+pub fn hot_statements() -> Vec<Statement> {
+    let groups: [&[&'static Sql]; 36] = [
+        entity::access_state::HOT_STATEMENTS,
+        entity::authorization_code::HOT_STATEMENTS,
+        entity::authorization_request::HOT_STATEMENTS,
+        entity::client::HOT_STATEMENTS,
+        entity::connection::HOT_STATEMENTS,
+        entity::job::HOT_STATEMENTS,
+        entity::operator::HOT_STATEMENTS,
+        entity::provider::HOT_STATEMENTS,
+        entity::registration::HOT_STATEMENTS,
+        credential_command::HOT_STATEMENTS,
+        end_connection::HOT_STATEMENTS,
+        open_connection::HOT_STATEMENTS,
+        purge::HOT_STATEMENTS,
+        recover_exchange::HOT_STATEMENTS,
+        refresh_stats::HOT_STATEMENTS,
+        resolve_failed_job::HOT_STATEMENTS,
+        run_job::HOT_STATEMENTS,
+        set_metadata::HOT_STATEMENTS,
+        upstream_client::HOT_STATEMENTS,
+        access::HOT_STATEMENTS,
+        audit::HOT_STATEMENTS,
+        audit::SEARCHES,
+        authorization_request::HOT_STATEMENTS,
+        clients::HOT_STATEMENTS,
+        clients::SEARCHES,
+        connections::HOT_STATEMENTS,
+        connections::SEARCHES,
+        credential::HOT_STATEMENTS,
+        jobs::HOT_STATEMENTS,
+        jobs::SEARCHES,
+        operator::HOT_STATEMENTS,
+        provider::HOT_STATEMENTS,
+        recipient::HOT_STATEMENTS,
+        registrations::HOT_STATEMENTS,
+        registrations::SEARCHES,
+        removal::HOT_STATEMENTS,
+    ];
+    groups.concat().into_iter().map(Statement).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hot_statements_name_every_result_column_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.db");
+        crate::sqlite::migrate(&path).unwrap();
+        let connection = rusqlite::Connection::open(&path).unwrap();
+
+        for Statement(sql) in hot_statements() {
+            let statement = connection.prepare(sql.sqlite).unwrap();
+            let names: Vec<&str> = statement.column_names().collect();
+
+            // An expression without `AS` has another name on PostgreSQL.
+            let is_identifier = |name: &&str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            assert!(names.iter().all(is_identifier), "{}: {names:?}", sql.name());
+            sql.columns(|| names).unwrap();
+        }
+    }
+}

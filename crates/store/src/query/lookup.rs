@@ -1,0 +1,23 @@
+//! A macro for queries that consist of one lookup.
+
+/// Declares queries by their fields, their reply and the lookup that returns it.
+macro_rules! lookup {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident { $($field:ident: $type:ty),* } -> $reply:ty = |$tx:ident, $query:ident| $lookup:expr;
+    )+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $name { $(pub $field: $type),* }
+
+        impl $crate::operation::Query for $name {
+            type Reply = $reply;
+
+            async fn run(&self, $tx: &mut $crate::tx::Tx<'_>) -> $crate::error::Result<$reply> {
+                let $query = self;
+                $lookup.await
+            }
+        }
+    )+};
+}
+pub(super) use lookup;

@@ -1,0 +1,80 @@
+//! Queries of providers.
+
+use std::collections::BTreeMap;
+
+use domain::id::{ClientId, ProviderId};
+use domain::model::provider::{Provider, ProviderState};
+use domain::model::registration::RegistrationState;
+
+use super::lookup::lookup;
+use crate::entity::provider::{find_provider, provider_columns};
+use crate::error::Result;
+use crate::operation::Query;
+use crate::sql::{Sql, sql};
+use crate::tx::Tx;
+use crate::value::values;
+
+lookup! {
+    /// Reads a provider.
+    GetProvider { id: ProviderId } -> Option<Provider> = |tx, query| find_provider(tx, query.id);
+}
+
+/// Lists the providers that a recipient has an active registration with. Paused and retired ones are included.
+#[derive(Clone, Debug)]
+pub struct ListRecipientProviders {
+    pub client_id: ClientId,
+}
+
+impl Query for ListRecipientProviders {
+    type Reply = Vec<Provider>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        tx.fetch_all(RECIPIENT_PROVIDERS, values![self.client_id, RegistrationState::Active]).await
+    }
+}
+
+static RECIPIENT_PROVIDERS: &Sql = sql!(
+    "-- list the providers that a recipient is registered with
+    SELECT p.id, p.state, p.source, p.settings, p.audit_seq, p.audit_mac
+    FROM registrations r JOIN providers p ON p.id = r.provider_id
+    WHERE r.client_id = ?1 AND r.state = ?2 ORDER BY p.id"
+);
+
+/// Lists every provider.
+#[derive(Clone, Debug)]
+pub struct ListProviders;
+
+impl Query for ListProviders {
+    type Reply = Vec<Provider>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let providers = sql!(concat!(
+            "-- list every provider\nSELECT ",
+            provider_columns!(),
+            " FROM providers ORDER BY id"
+        ));
+        tx.fetch_all(providers, &[]).await
+    }
+}
+
+/// Counts the providers in each state. States without a provider are included with zero, so that each has a metric.
+#[derive(Clone, Debug)]
+pub struct CountProviders;
+
+impl Query for CountProviders {
+    type Reply = BTreeMap<&'static str, i64>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let count = sql!(
+            "-- count providers by state
+            SELECT state, count(*) AS providers FROM providers GROUP BY state"
+        );
+        let mut counts: BTreeMap<_, _> = ProviderState::ALL.iter().map(|state| (state.as_str(), 0)).collect();
+        for mut row in tx.fetch_rows(count, &[]).await? {
+            counts.insert(row.get::<ProviderState>("state")?.as_str(), row.get("providers")?);
+        }
+        Ok(counts)
+    }
+}
+
+pub(super) static HOT_STATEMENTS: &[&Sql] = &[RECIPIENT_PROVIDERS];

@@ -1,0 +1,165 @@
+//! Queries of recipients and their connections, for the partner API.
+
+use domain::id::{ClientId, ConnectionId, ProviderId};
+use domain::model::client::Recipient;
+use domain::model::connection::{ConnectionStatus, EndCause, UpstreamRevocation};
+use domain::{Clusters, Timestamp};
+
+use crate::entity::client::{client_columns, client_profile_columns};
+use crate::error::Result;
+use crate::operation::Query;
+use crate::row::{FromRow, Row};
+use crate::sql::{Sql, sql};
+use crate::tx::Tx;
+use crate::value::values;
+
+/// Reads a recipient of a partner, removed or not.
+#[derive(Clone, Debug)]
+pub struct GetRecipient {
+    pub partner: ClientId,
+    pub client_id: ClientId,
+}
+
+impl Query for GetRecipient {
+    type Reply = Option<Recipient>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        tx.fetch_optional(RECIPIENT, values![self.client_id, self.partner]).await
+    }
+}
+
+/// Lists the recipients of a partner that were not removed, the oldest first.
+#[derive(Clone, Debug)]
+pub struct ListRecipients {
+    pub partner: ClientId,
+}
+
+impl Query for ListRecipients {
+    type Reply = Vec<Recipient>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        tx.fetch_all(RECIPIENTS, values![self.partner]).await
+    }
+}
+
+static RECIPIENT: &Sql = sql!(concat!(
+    "-- find a recipient of a partner\nSELECT ",
+    client_columns!(),
+    ", ",
+    client_profile_columns!(),
+    "\n    FROM clients WHERE id = ?1 AND owner_id = ?2 AND kind = 'recipient'"
+));
+
+static RECIPIENTS: &Sql = sql!(concat!(
+    "-- list the recipients of a partner\nSELECT ",
+    client_columns!(),
+    ", ",
+    client_profile_columns!(),
+    "\n    FROM clients WHERE owner_id = ?1 AND kind = 'recipient' AND state <> 'closed' ORDER BY created_at, id"
+));
+
+/// Lists connections of a recipient, the newest first.
+#[derive(Clone, Debug)]
+pub struct ListRecipientConnections {
+    pub client_id: ClientId,
+    /// The last connection of the previous page.
+    pub before: Option<ConnectionId>,
+    /// The maximum number of results.
+    pub limit: u32,
+}
+
+/// A connection without data about its customer.
+#[derive(Clone, Debug)]
+pub struct RecipientConnection {
+    pub id: ConnectionId,
+    pub client_id: ClientId,
+    pub provider_id: ProviderId,
+    pub status: ConnectionStatus,
+    /// The cause of the end, if the connection has ended.
+    pub cause: Option<EndCause>,
+    pub ended_at: Option<Timestamp>,
+    /// The data clusters that the customer consented to.
+    pub clusters: Clusters,
+    pub created_at: Timestamp,
+    /// The time when the recipient redeemed the authorization code.
+    pub activated_at: Option<Timestamp>,
+    /// The end of the consent.
+    pub expires_at: Timestamp,
+    pub provider_revocation: UpstreamRevocation,
+    pub recipient_notification: String,
+}
+
+impl FromRow for RecipientConnection {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.get("id")?,
+            client_id: row.get("client_id")?,
+            provider_id: row.get("provider_id")?,
+            status: row.get("status")?,
+            cause: row.get("cause")?,
+            ended_at: row.get("ended_at")?,
+            clusters: row.get("clusters")?,
+            created_at: row.get("created_at")?,
+            activated_at: row.get("activated_at")?,
+            expires_at: row.get("expires_at")?,
+            provider_revocation: row.get("provider_revocation")?,
+            recipient_notification: row.get("recipient_notification")?,
+        })
+    }
+}
+
+macro_rules! select_recipient_connections {
+    () => {
+        "SELECT c.id, c.client_id, c.provider_id, c.status, c.cause, c.ended_at, t.clusters, c.created_at,
+        c.activated_at, c.expires_at, c.provider_revocation, c.recipient_notification
+    FROM connections c
+    JOIN connection_terms t ON t.connection_id = c.id AND t.version = c.terms_version
+    WHERE c.client_id = ?1"
+    };
+}
+
+impl Query for ListRecipientConnections {
+    type Reply = Vec<RecipientConnection>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        match &self.before {
+            None => tx.fetch_all(NEWEST_CONNECTIONS, values![self.client_id, self.limit]).await,
+            Some(before) => {
+                tx.fetch_all(OLDER_CONNECTIONS, values![self.client_id, self.limit, before]).await
+            }
+        }
+    }
+}
+
+// Ids begin with their time, so they are ordered by it.
+static NEWEST_CONNECTIONS: &Sql = sql!(concat!(
+    "-- list the newest connections of a recipient\n",
+    select_recipient_connections!(),
+    " ORDER BY c.id DESC LIMIT ?2"
+));
+static OLDER_CONNECTIONS: &Sql = sql!(concat!(
+    "-- list the connections of a recipient after one of them\n",
+    select_recipient_connections!(),
+    " AND c.id < ?3 ORDER BY c.id DESC LIMIT ?2"
+));
+
+/// Reads a connection of a recipient.
+#[derive(Clone, Debug)]
+pub struct GetRecipientConnection {
+    pub client_id: ClientId,
+    pub id: ConnectionId,
+}
+
+impl Query for GetRecipientConnection {
+    type Reply = Option<RecipientConnection>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        tx.fetch_optional(RECIPIENT_CONNECTION, values![self.client_id, self.id]).await
+    }
+}
+
+static RECIPIENT_CONNECTION: &Sql =
+    sql!(concat!("-- find a connection of a recipient\n", select_recipient_connections!(), " AND c.id = ?2"));
+
+pub(super) static HOT_STATEMENTS: &[&Sql] =
+    &[RECIPIENT, RECIPIENTS, NEWEST_CONNECTIONS, OLDER_CONNECTIONS, RECIPIENT_CONNECTION];

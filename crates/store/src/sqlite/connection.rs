@@ -1,0 +1,58 @@
+//! Connections to the SQLite file, with the settings that durability and the deletion of secrets depend on.
+
+use std::path::Path;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::{Result, StoreError};
+
+/// Earlier versions can lose committed transactions when a write races a checkpoint.
+const MIN_SQLITE_VERSION: i32 = 3_051_003;
+
+/// The most prepared statements that a connection keeps: more than this crate has, so that none is prepared twice.
+const STATEMENT_CACHE_CAPACITY: usize = 512;
+
+pub(super) fn ensure_supported_version(version: i32) -> Result<()> {
+    if version < MIN_SQLITE_VERSION {
+        return Err(StoreError::Incompatible(format!(
+            "SQLite {version} can lose commits; version {MIN_SQLITE_VERSION} or newer is required"
+        )));
+    }
+    Ok(())
+}
+
+/// Opens the file.
+pub(super) fn open(path: &Path, flags: OpenFlags) -> Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))?;
+    // `synchronous = FULL` syncs the log at each commit; `NORMAL` would lose acknowledged commits at a power failure.
+    // `secure_delete` overwrites deleted tokens in the file. The writer itself decides when to checkpoint, because a
+    // checkpoint during a burst of commits would delay them.
+    connection.execute_batch(
+        "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;
+         PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -8192;",
+    )?;
+    // The query planner stability guarantee: a plan depends on the statement only. Without it, SQLite prepares a
+    // statement that compares with the condition of a partial index again at each use, because the plan depends on
+    // the bound values; that takes ten times as long as the read.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE_CAPACITY);
+    Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlite_version_that_can_lose_commits_is_rejected() {
+        assert!(ensure_supported_version(3_051_002).is_err());
+        assert!(ensure_supported_version(3_051_003).is_ok());
+        assert!(
+            ensure_supported_version(rusqlite::version_number()).is_ok(),
+            "the bundled version is supported"
+        );
+    }
+}

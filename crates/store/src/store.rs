@@ -1,0 +1,75 @@
+//! The store: runs commands and queries on the configured database.
+
+use std::sync::Arc;
+
+use domain::Timestamp;
+
+use crate::error::Result;
+use crate::migrate::Migration;
+use crate::operation::{Command, Query};
+use crate::postgres::{self, Postgres};
+use crate::settings::{Location, StoreSettings};
+use crate::sql::Statement;
+use crate::sqlite::{self, Sqlite};
+
+/// A handle to the open store; clones share its connections.
+#[derive(Clone)]
+pub struct Store(Arc<Backend>);
+
+enum Backend {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+impl Store {
+    /// Opens the store, and checks that its database is durable and has a schema that this program supports.
+    pub async fn open(settings: StoreSettings) -> Result<Self> {
+        let backend = match settings.location.clone() {
+            Location::Sqlite(path) => Backend::Sqlite(Sqlite::open(&path, &settings)?),
+            Location::Postgres(url) => Backend::Postgres(Postgres::open(&url, &settings).await?),
+        };
+        Ok(Self(Arc::new(backend)))
+    }
+
+    /// Applies pending migrations, and creates an SQLite file that does not exist. Returns the applied migrations.
+    pub async fn migrate(location: &Location) -> Result<Vec<Migration>> {
+        match location {
+            Location::Sqlite(path) => sqlite::migrate(path),
+            Location::Postgres(url) => postgres::migrate(url).await,
+        }
+    }
+
+    /// Runs a command and returns its reply once the commit is durable.
+    pub async fn run<C: Command>(&self, command: C) -> Result<C::Reply> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.run(command).await,
+            Backend::Postgres(postgres) => postgres.run(command).await,
+        }
+    }
+
+    /// Runs a query on the current state; nothing is cached.
+    pub async fn query<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.query(query),
+            Backend::Postgres(postgres) => postgres.query(query).await,
+        }
+    }
+
+    /// Returns how far the database's clock is ahead of `now`, in milliseconds.
+    pub async fn clock_offset_ms(&self, now: Timestamp) -> Result<i64> {
+        match &*self.0 {
+            // SQLite runs in this process and has no clock of its own.
+            Backend::Sqlite(_) => Ok(0),
+            Backend::Postgres(postgres) => postgres.clock_offset_ms(now).await,
+        }
+    }
+
+    /// Returns the database's plan for a statement, for tests that require the use of an index.
+    #[doc(hidden)]
+    pub async fn explain(&self, statement: &Statement) -> Result<String> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.explain(statement.0),
+            Backend::Postgres(postgres) => postgres.explain(statement.0).await,
+        }
+    }
+}
