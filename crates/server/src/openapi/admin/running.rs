@@ -41,7 +41,7 @@ pub(super) fn id_filter(
 
 /// A filter by a provider.
 pub(super) fn provider_filter() -> (&'static str, &'static str, Value) {
-    ("provider_id", "Of this provider.", json!({"type": "integer", "minimum": 1}))
+    ("provider_id", "The provider's id.", json!({"type": "integer", "minimum": 1}))
 }
 
 fn time_filter(name: &'static str, description: &'static str) -> (&'static str, &'static str, Value) {
@@ -85,28 +85,28 @@ fn connections() -> Vec<OperationSpec> {
             "jobs": [], "events": [event_example()]}),
     );
     vec![
-        new_operation("Connections", Method::GET, all, "listConnections", "Look for connections").with_list::<AdminConnectionBody>(
+        new_operation("Connections", Method::GET, all, "listConnections", "Search connections").with_list::<AdminConnectionBody>(
             [
-                id_filter("id", "Of this id."),
-                id_filter("client_id", "Of this recipient."),
+                id_filter("id", "The connection's id."),
+                id_filter("client_id", "The recipient's id."),
                 provider_filter(),
-                ("sub", "Of this customer, as the recipient knows it.", json!({"type": "string", "format": "uuid"})),
-                enum_filter::<ConnectionStatus>("state", "In this state."),
-                time_filter("created_from", "Made at this time or later."),
-                time_filter("created_before", "Made before this time."),
-                time_filter("ended_from", "Ended at this time or later."),
+                ("sub", "The recipient's identifier of the customer.", json!({"type": "string", "format": "uuid"})),
+                enum_filter::<ConnectionStatus>("state", "The state."),
+                time_filter("created_from", "Created at or after this time."),
+                time_filter("created_before", "Created before this time."),
+                time_filter("ended_from", "Ended at or after this time."),
                 time_filter("ended_before", "Ended before this time."),
             ],
             &connection_example(),
         ),
-        new_operation("Connections", Method::GET, one, "getConnection", "Look at a connection")
-            .with_description("With what the customer agreed to, its jobs and its record.")
+        new_operation("Connections", Method::GET, one, "getConnection", "Get a connection")
+            .with_description("Includes the terms, the jobs and the audit events.")
             .with_json_response::<ConnectionDetail>(200, "The connection", detail)
             .with_not_found("connection"),
         new_operation("Connections", Method::POST, end, "endConnection", "End a connection")
-            .with_description("No token of it is good once this is answered, and the provider is told. Repeating it is harmless.")
+            .with_description("After the response no token of the connection is accepted; the provider is notified in the background. The call can be repeated safely.")
             .with_dry_run()
-            .with_json_response::<EndConnectionResponse>(200, "What came of it", json!({"outcome": "ended", "connection": ended_connection_example()}))
+            .with_json_response::<EndConnectionResponse>(200, "The outcome", json!({"outcome": "ended", "connection": ended_connection_example()}))
             .with_not_found("connection"),
     ]
 }
@@ -124,30 +124,30 @@ fn jobs() -> Vec<OperationSpec> {
         operation
             .with_json_response::<ResolveJobResponse>(
                 200,
-                "What was done",
+                "The outcome",
                 json!({"outcome": outcome, "id": "job_…"}),
             )
             .with_not_found("job")
             .with_conflict("The job is pending; only a failed job can be retried or closed")
     };
     vec![
-        new_operation("Jobs", Method::GET, "/admin/v1/jobs", "listJobs", "Look for jobs")
+        new_operation("Jobs", Method::GET, "/admin/v1/jobs", "listJobs", "List jobs")
             .with_list::<JobBody>(
                 [
-                    enum_filter::<JobState>("state", "In this state; those that were given up are `failed`."),
-                    enum_filter::<JobKind>("kind", "Of this kind."),
+                    enum_filter::<JobState>("state", "The state. `failed` jobs require manual action."),
+                    enum_filter::<JobKind>("kind", "The kind of job."),
                     provider_filter(),
                 ],
                 &job_example(),
             ),
         with_settled_job(
-            new_operation("Jobs", Method::POST, retry, "retryJob", "Have a job tried again"),
+            new_operation("Jobs", Method::POST, retry, "retryJob", "Retry a failed job"),
             "retried",
         )
-        .with_description("It must have been given up. It is tried for seven days more."),
-        with_settled_job(new_operation("Jobs", Method::POST, close, "closeJob", "Close a job"), "closed")
+        .with_description("The job must have failed. It is retried for another seven days."),
+        with_settled_job(new_operation("Jobs", Method::POST, close, "closeJob", "Close a failed job"), "closed")
             .with_description(
-                "It must have been given up. Its token is destroyed; the provider stays untold.",
+                "The job must have failed. Its token is deleted, and the provider is not notified.",
             ),
     ]
 }
@@ -159,16 +159,16 @@ fn event_example() -> Value {
 }
 
 fn audit_operation() -> OperationSpec {
-    new_operation("Audit", Method::GET, "/admin/v1/audit", "listEvents", "Look through the record")
-        .with_description("The newest first. An id of a subject or an actor goes with its kind.")
+    new_operation("Audit", Method::GET, "/admin/v1/audit", "listEvents", "Search the audit log")
+        .with_description("Newest first. `subject_id` requires `subject_kind`, and `actor_id` requires `actor_kind`.")
         .with_list::<EventBody>(
             [
-                enum_filter::<SubjectKind>("subject_kind", "About this kind of thing."),
-                id_filter("subject_id", "About this one; `subject_kind` must be given."),
-                enum_filter::<AuditAction>("action", "Of this deed."),
-                enum_filter::<ActorKind>("actor_kind", "By this kind of party."),
-                id_filter("actor_id", "By this one; `actor_kind` must be given."),
-                time_filter("from", "At this time or later."),
+                enum_filter::<SubjectKind>("subject_kind", "The kind of subject."),
+                id_filter("subject_id", "The id of the subject; requires `subject_kind`."),
+                enum_filter::<AuditAction>("action", "The action."),
+                enum_filter::<ActorKind>("actor_kind", "The kind of actor."),
+                id_filter("actor_id", "The id of the actor; requires `actor_kind`."),
+                time_filter("from", "At or after this time."),
                 time_filter("before", "Before this time."),
             ],
             &event_example(),
@@ -188,24 +188,23 @@ fn operators() -> Vec<OperationSpec> {
         examples: vec![("example", json!({"name": "dana", "role": "operator"}))],
     };
     vec![
-        new_operation("Operators", Method::GET, all, "listOperators", "Look at the operators")
+        new_operation("Operators", Method::GET, all, "listOperators", "List operators")
             .with_list::<OperatorBody>([], &operator),
         new_operation("Operators", Method::POST, all, "addOperator", "Add an operator")
             .with_description(
-                "The token is shown this once. With the token that makes the first admin, this adds that admin and \
-                 the token is spent.",
+                "The response contains the token, which cannot be retrieved later. With a bootstrap token this adds the first admin and uses up the bootstrap token.",
             )
             .with_body(body)
-            .with_json_response::<OperatorIssued>(201, "The operator, with its token", json!({"operator": operator, "token": "…"}))
+            .with_json_response::<OperatorIssued>(201, "The operator and its token", json!({"operator": operator, "token": "…"}))
             .with_errors([AdminError::invalid("role", "expected viewer, operator, admin")])
             .with_conflict("An operator with this name exists already")
             .with_body_errors("The content type must be application/json or application/x-www-form-urlencoded"),
         new_operation("Operators", Method::DELETE, one, "removeOperator", "Remove an operator")
-            .with_description("Its token is void once this is answered.")
-            .with_empty_response(204, "The operator is gone", &[])
+            .with_description("After the response the operator's token is invalid.")
+            .with_empty_response(204, "The operator is removed", &[])
             .with_not_found("operator"),
-        new_operation("Operators", Method::POST, bootstrap, "bootstrapOperators", "Make the token that makes the first admin")
-            .with_description("Refused once there is an admin. The token adds one admin and may do nothing else; it is shown this once.")
+        new_operation("Operators", Method::POST, bootstrap, "bootstrapOperators", "Create a bootstrap token")
+            .with_description("Fails if an admin exists. The token can only be used to add the first admin; it cannot be retrieved later.")
             .with_json_response::<BootstrapIssued>(201, "The token", json!({"token": "…"}))
             .with_conflict("An admin exists already: ask an admin to add you as an operator"),
     ]

@@ -56,14 +56,13 @@ fn providers() -> Vec<OperationSpec> {
             .with_not_found("provider")
     };
     let checks =
-        json!({"ok": true, "checks": [{"name": "token", "ok": true, "detail": "it knows the hub's client"}]});
+        json!({"ok": true, "checks": [{"name": "token", "ok": true, "detail": "the provider knows the hub's client"}]});
     vec![
-        row(Method::GET, ALL, "listProviders", "Look at the providers")
+        row(Method::GET, ALL, "listProviders", "List providers")
             .with_list::<AdminProviderBody>([], &provider_example()),
         row(Method::POST, ALL, "addProvider", "Add a provider")
             .with_description(
-                "As `[[provider]]` of the configuration, with the secret itself, which is sealed at once. What the \
-                 configuration names is not changed here.",
+                "Accepts the settings of `[[provider]]` in the configuration, with the secret itself, which is stored sealed. Providers from the configuration cannot be changed here.",
             )
             .with_json_body(
                 "NewProvider",
@@ -74,21 +73,21 @@ fn providers() -> Vec<OperationSpec> {
             .with_errors([AdminError::invalid("fdx.base_url", "expected an https URL")])
             .with_conflict("A provider with this id exists already")
             .with_body_errors(JSON_TYPE_REQUIRED),
-        with_provider(row(Method::GET, one, "getProvider", "Look at a provider")),
+        with_provider(row(Method::GET, one, "getProvider", "Get a provider")),
         row(Method::POST, test, "testProvider", "Test a provider")
-            .with_description("Asks its endpoints for what a connection would need. Nothing is changed, here or there.")
-            .with_json_response::<ProviderTest>(200, "What was found", checks)
+            .with_description("Calls the provider's endpoints to check what a connection needs. Nothing is changed.")
+            .with_json_response::<ProviderTest>(200, "The results of the checks", checks)
             .with_not_found("provider"),
-        with_provider(row(Method::POST, "/admin/v1/providers/{provider_id}/pause", "pauseProvider", "Hold a provider"))
-            .with_description("Nobody is ended, nothing is read, nothing new is connected."),
+        with_provider(row(Method::POST, "/admin/v1/providers/{provider_id}/pause", "pauseProvider", "Pause a provider"))
+            .with_description("While paused, no data is read, no connection is opened, and no connection ends because of the provider. Revoking works."),
         with_provider(row(
             Method::POST,
             "/admin/v1/providers/{provider_id}/release",
             "releaseProvider",
-            "Let a provider take part again",
+            "Release a paused provider",
         )),
         with_provider(row(Method::POST, "/admin/v1/providers/{provider_id}/retire", "retireProvider", "Retire a provider"))
-            .with_description("As held, for good: nothing new is connected."),
+            .with_description("Like a pause, but permanent: registrations with the provider are rejected too."),
     ]
 }
 
@@ -109,18 +108,18 @@ fn registrations() -> Vec<OperationSpec> {
     let one = "/admin/v1/registrations/{client_id}/{provider_id}";
     let row = |method, path, id, summary| new_operation("Registrations", method, path, id, summary);
     vec![
-        row(Method::GET, ALL, "listRegistrations", "Look for registrations")
+        row(Method::GET, ALL, "listRegistrations", "List registrations")
             .with_list::<AdminRegistrationBody>(
                 [
-                    id_filter("client_id", "Of this recipient."),
+                    id_filter("client_id", "The recipient's id."),
                     provider_filter(),
-                    id_filter("partner", "Of the recipients of this partner."),
-                    enum_filter::<RegistrationState>("state", "In this state."),
+                    id_filter("partner", "The id of the partner whose recipients are listed."),
+                    enum_filter::<RegistrationState>("state", "The state."),
                 ],
                 &registration_example(),
             ),
-        row(Method::POST, ALL, "requestRegistrations", "Ask for registrations")
-            .with_description("Of each recipient with each provider: all, or none.")
+        row(Method::POST, ALL, "requestRegistrations", "Request registrations")
+            .with_description("Requests the registration of each recipient with each provider, all-or-nothing.")
             .with_json_body(
                 "RegistrationRequest",
                 request_schema::<RequestRegistrationsRequest>(),
@@ -128,19 +127,19 @@ fn registrations() -> Vec<OperationSpec> {
             )
             .with_json_response::<RequestedRegistrations>(
                 200,
-                "One for each pair",
+                "The registration of each pair",
                 json!({"items": [registration_example()]}),
             )
             .with_errors([
                 AdminError::invalid("provider_ids[0]", "must be a positive integer"),
-                AdminError::Pairs { missing: true, pairs: rejected_pairs("There is no such recipient") },
+                AdminError::Pairs { missing: true, pairs: rejected_pairs("The recipient does not exist") },
                 AdminError::Pairs {
                     missing: false,
                     pairs: rejected_pairs("This registration was requested before and is active"),
                 },
             ])
             .with_body_errors(JSON_TYPE_REQUIRED),
-        row(Method::GET, one, "getRegistration", "Look at a registration")
+        row(Method::GET, one, "getRegistration", "Get a registration")
             .with_json_response::<AdminRegistrationBody>(200, "The registration", registration_example())
             .with_not_found("registration"),
     ]
@@ -173,30 +172,30 @@ fn step_operations() -> Vec<OperationSpec> {
         RegistrationStep::Reject,
         "/admin/v1/registrations/{client_id}/{provider_id}/reject",
         "rejectRegistration",
-        "Turn a registration down",
+        "Reject a registration",
     );
     let suspend = row(
         RegistrationStep::Suspend,
         "/admin/v1/registrations/{client_id}/{provider_id}/suspend",
         "suspendRegistration",
-        "Hold a registration",
+        "Suspend a registration",
     );
     let reinstate = row(
         RegistrationStep::Reinstate,
         "/admin/v1/registrations/{client_id}/{provider_id}/reinstate",
         "reinstateRegistration",
-        "Let a registration go on",
+        "Reinstate a registration",
     );
     let upstream_client =
         json!({"upstream_client_id": "acme-at-maple", "upstream_client_secret": "its-secret-there"});
     vec![
-        approve.with_description("It goes to the provider for activation."),
+        approve.with_description("The registration then waits for its activation by the operator or the provider."),
         with_step_body::<ActivateRegistrationRequest>(activate, "Activation", upstream_client).with_description(
-            "The provider has set the recipient up. Its own client there goes along where the provider wants one.",
+            "Confirms that the provider has set up the recipient. If the provider has a client for each registration, its credentials are required.",
         ),
         with_step_body::<RejectRegistrationRequest>(reject, "Rejection", reason()),
         with_step_body::<SuspendRegistrationRequest>(suspend, "Suspension", reason())
-            .with_description("Nothing is read and nothing connected meanwhile; no connection ends."),
+            .with_description("While suspended, no data is read and no connection is opened. Existing connections do not end."),
         reinstate,
     ]
 }
@@ -218,7 +217,7 @@ fn with_step_body<T: RequestBody + JsonSchema>(
 fn new_recipient_example() -> Value {
     json!({"name": "Acme Budget", "purpose_en": "To show your budget.", "purpose_fr": "Pour afficher votre budget.",
         "redirect_uris": ["https://acme.example.org/callback"], "scope": ["ACCOUNT_BASIC", "TRANSACTIONS"],
-        "require_pkce": true, "description": "A budget for everybody.", "country": "CA",
+        "require_pkce": true, "description": "A budget app.", "country": "CA",
         "logo_uri": "https://acme.example.org/logo.png", "terms_uri": "https://acme.example.org/terms",
         "client_uri": "https://acme.example.org", "contacts": ["dana@acme.example.org"]})
 }
@@ -234,8 +233,8 @@ fn recipient_example() -> Value {
 /// A secret of a kind of client.
 fn with_new_secret(operation: OperationSpec, kind: &'static str) -> OperationSpec {
     operation
-        .with_description("The former secret and the client's own tokens are void once this is answered; connections live on.")
-        .with_json_response::<SecretIssued>(200, "The secret, shown this once", json!({"client_id": "dc-…", "client_secret": "…"}))
+        .with_description("After the response the previous secret and the tokens of the client itself are invalid. Connections remain active.")
+        .with_json_response::<SecretIssued>(200, "The new secret, which cannot be retrieved later", json!({"client_id": "dc-…", "client_secret": "…"}))
         .with_not_found(kind)
 }
 
@@ -250,12 +249,12 @@ fn recipients() -> Vec<OperationSpec> {
     };
     let uris = json!({"redirect_uris": ["https://acme.example.org/back"]});
     vec![
-        row(Method::GET, ALL, "listRecipients", "Look for recipients").with_list::<AdminRecipientBody>(
-            [id_filter("partner", "Of this partner."), enum_filter::<ClientState>("state", "In this state.")],
+        row(Method::GET, ALL, "listRecipients", "List recipients").with_list::<AdminRecipientBody>(
+            [id_filter("partner", "The id of the partner."), enum_filter::<ClientState>("state", "The state.")],
             &recipient_example(),
         ),
-        row(Method::POST, ALL, "createRecipient", "Make a recipient")
-            .with_description("Of a partner, or of nobody. It is registered with no provider yet.")
+        row(Method::POST, ALL, "createRecipient", "Create a recipient")
+            .with_description("Creates a recipient with or without a partner. It has no registrations yet.")
             .with_json_body(
                 "NewRecipient",
                 request_schema::<CreateRecipientRequest>(),
@@ -263,24 +262,24 @@ fn recipients() -> Vec<OperationSpec> {
             )
             .with_json_response::<RecipientCreated>(
                 201,
-                "The recipient, with its secret",
+                "The recipient and its secret",
                 json!({"recipient": recipient_example(), "client_secret": "…"}),
             )
             .with_errors([AdminError::invalid("scope", "must include ACCOUNT_BASIC")])
             .with_body_errors(JSON_TYPE_REQUIRED),
-        with_recipient(row(Method::GET, ONE, "getRecipient", "Look at a recipient")),
+        with_recipient(row(Method::GET, ONE, "getRecipient", "Get a recipient")),
         with_recipient(row(Method::PUT, ONE, "updateRecipient", "Replace the redirect URIs of a recipient"))
             .with_json_body("RedirectUris", request_schema::<UpdateRecipientRequest>(), uris)
             .with_errors([AdminError::invalid("redirect_uris", "is missing")])
             .with_body_errors(JSON_TYPE_REQUIRED),
         row(Method::DELETE, ONE, "removeRecipient", "Remove a recipient")
             .with_description(
-                "From now on it can do nothing, and all its connections end, each with its provider told.",
+                "Removes the recipient permanently and ends all its connections. The providers are notified in the background. The call can be repeated safely.",
             )
             .with_dry_run()
             .with_json_response::<RecipientRemoved>(
                 200,
-                "What came of it",
+                "The outcome",
                 json!({"connections": 2, "outcome": "removed"}),
             )
             .with_not_found("recipient"),
@@ -289,7 +288,7 @@ fn recipients() -> Vec<OperationSpec> {
                 Method::POST,
                 "/admin/v1/recipients/{client_id}/secret",
                 "regenerateRecipientSecret",
-                "Give a recipient another secret",
+                "Regenerate the secret of a recipient",
             ),
             "recipient",
         ),
@@ -297,14 +296,14 @@ fn recipients() -> Vec<OperationSpec> {
             Method::POST,
             "/admin/v1/recipients/{client_id}/suspend",
             "suspendRecipient",
-            "Hold a recipient",
+            "Suspend a recipient",
         ))
-        .with_description("Tokens and data are refused, nothing is destroyed."),
+        .with_description("While suspended, tokens and data are refused. Connections remain, and revoking works."),
         with_recipient(row(
             Method::POST,
             "/admin/v1/recipients/{client_id}/reinstate",
             "reinstateRecipient",
-            "Let a recipient go on",
+            "Reinstate a recipient",
         )),
     ]
 }
@@ -317,9 +316,9 @@ fn partners() -> Vec<OperationSpec> {
         operation.with_json_response::<PartnerBody>(200, "The partner", partner()).with_not_found("partner")
     };
     vec![
-        row(Method::GET, ALL, "listPartners", "Look at the partners")
+        row(Method::GET, ALL, "listPartners", "List partners")
             .with_list::<PartnerBody>([], &partner()),
-        row(Method::POST, ALL, "createPartner", "Make a partner")
+        row(Method::POST, ALL, "createPartner", "Create a partner")
             .with_json_body(
                 "NewPartner",
                 request_schema::<CreatePartnerRequest>(),
@@ -327,18 +326,18 @@ fn partners() -> Vec<OperationSpec> {
             )
             .with_json_response::<PartnerCreated>(
                 201,
-                "The partner, with its secret",
+                "The partner and its secret",
                 json!({"partner": partner(), "client_secret": "…"}),
             )
             .with_errors([AdminError::invalid("name", "is missing")])
             .with_body_errors(JSON_TYPE_REQUIRED),
-        with_partner(row(Method::GET, "/admin/v1/partners/{client_id}", "getPartner", "Look at a partner")),
+        with_partner(row(Method::GET, "/admin/v1/partners/{client_id}", "getPartner", "Get a partner")),
         with_new_secret(
             row(
                 Method::POST,
                 "/admin/v1/partners/{client_id}/secret",
                 "regeneratePartnerSecret",
-                "Give a partner another secret",
+                "Regenerate the secret of a partner",
             ),
             "partner",
         ),
@@ -346,14 +345,14 @@ fn partners() -> Vec<OperationSpec> {
             Method::POST,
             "/admin/v1/partners/{client_id}/suspend",
             "suspendPartner",
-            "Hold a partner",
+            "Suspend a partner",
         ))
-        .with_description("Its recipients and their connections are not touched."),
+        .with_description("The recipients of the partner and their connections are not affected."),
         with_partner(row(
             Method::POST,
             "/admin/v1/partners/{client_id}/reinstate",
             "reinstatePartner",
-            "Let a partner go on",
+            "Reinstate a partner",
         )),
     ]
 }

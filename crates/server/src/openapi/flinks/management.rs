@@ -26,7 +26,7 @@ pub(super) fn connections() -> Vec<OperationSpec> {
             .with_paging()
             .with_json_response::<ConnectionsBody<'static>>(
                 200,
-                "A page of connections, the newest first",
+                "A page of connections, newest first",
                 json!({"page": {}, "links": {}, "connections": [one]}),
             )
             .with_internal_errors()
@@ -38,7 +38,7 @@ pub(super) fn connections() -> Vec<OperationSpec> {
     };
     let with_end_response = |operation: OperationSpec| {
         operation
-            .with_description("No token of it is good once this is answered, and the bank is told. Repeating it is harmless.")
+            .with_description("After the response no token of the connection is accepted; the data provider is notified in the background. The call can be repeated safely.")
             .with_empty_response(204, "The connection has ended", &[])
             .with_unknown_connection()
     };
@@ -96,7 +96,7 @@ pub(super) fn recipients() -> Vec<OperationSpec> {
             )
             .with_json_response::<RecipientBody<'static>>(
                 200,
-                "The data recipient, with its secret",
+                "The data recipient and its secret",
                 recipient_example(true),
             )
             .with_oauth_errors([
@@ -114,7 +114,7 @@ pub(super) fn recipients() -> Vec<OperationSpec> {
             .with_json_response::<RecipientBody<'static>>(200, "The data recipient", recipient_example(false))
             .with_unknown_recipient(),
         row(Method::PUT, one, "updateDataRecipient", "Update Data Recipient")
-            .with_description("The redirect URIs take the place of the former ones.")
+            .with_description("Replaces the redirect URIs. Other members are ignored.")
             .with_json_body(
                 "RedirectUris",
                 request_schema::<UpdateDataRecipientRequest>(),
@@ -126,9 +126,9 @@ pub(super) fn recipients() -> Vec<OperationSpec> {
             .with_unknown_recipient(),
         row(Method::DELETE, one, "deleteDataRecipient", "Delete Data Recipient")
             .with_description(
-                "From now on it can do nothing, and all its connections end, each with its bank told.",
+                "Removes the data recipient permanently and ends all its connections. The data providers are notified in the background. The call can be repeated safely.",
             )
-            .with_empty_response(204, "The data recipient is gone", &[])
+            .with_empty_response(204, "The data recipient is removed", &[])
             .with_unknown_recipient(),
         row(
             Method::POST,
@@ -136,7 +136,7 @@ pub(super) fn recipients() -> Vec<OperationSpec> {
             "regenerateDataRecipientSecret",
             "Regenerate Data Recipient Secret",
         )
-        .with_description("The former secret is void once this is answered.")
+        .with_description("After the response the previous secret and the tokens of the client itself are invalid. Connections remain active.")
         .with_json_response::<SecretBody<'static>>(
             200,
             "The secret",
@@ -173,13 +173,13 @@ pub(super) fn registrations() -> Vec<OperationSpec> {
     let with_registrations = |operation: OperationSpec| {
         operation.with_json_response::<Vec<RegistrationBody<'static>>>(
             200,
-            "Where each registration stands",
+            "The status of each registration",
             json!([one]),
         )
     };
     let pair = |status, message: &'static str| ResponseSpec {
         status,
-        description: "Pairs are in the way: nothing was requested",
+        description: "Some pairs are invalid; nothing was requested",
         content: ContentSpec::Json("application/json", schema_fn::<RejectedPairsBody<'static>>()),
         example: Some(
             json!({"error": "invalid_request", "error_description": format!("{message} (bad pairs: 1)"),
@@ -194,7 +194,7 @@ pub(super) fn registrations() -> Vec<OperationSpec> {
             "requestRegistrations",
             "Request Data Provider Registrations",
         ))
-        .with_description("Of each data recipient with each data provider: all, or none.")
+        .with_description("Requests the registration of each data recipient with each data provider, all-or-nothing.")
         .with_oauth_errors([(OAuthCode::InvalidRequest, "provider_ids[0] must be a positive integer")])
         .with_responses([
             pair(400, "provider_id names no provider of this hub"),
@@ -220,7 +220,7 @@ pub(super) fn registrations() -> Vec<OperationSpec> {
             "getRegistration",
             "Get Registration Details",
         )
-        .with_json_response::<RegistrationBody<'static>>(200, "Where it stands", one.clone())
+        .with_json_response::<RegistrationBody<'static>>(200, "The registration", one.clone())
         .with_not_found("This data recipient has no registration with the provider")
         .with_unknown_recipient(),
     ]
@@ -250,16 +250,16 @@ pub(super) fn providers() -> Vec<OperationSpec> {
     let all = "/api/v1/providers";
     vec![
         row(all, "listSupportedDataProviders", "Get Supported Data Providers", ANY_CLIENT_SECURITY)
-            .with_description("A partner sees the catalogue; a data recipient those that it has an active registration with.")
+            .with_description("Returns the catalogue to a partner, and to a data recipient the providers with which it has an active registration.")
             .with_json_response::<Vec<ProviderBody<'static>>>(200, "Data providers", json!([one])),
         row("/api/v1/authorize/providers", "listActiveDataProviders", "Get Active Data Providers", RECIPIENT_SECURITY)
-            .with_json_response::<Vec<ProviderBody<'static>>>(200, "Data providers with an active registration", json!([one])),
+            .with_json_response::<Vec<ProviderBody<'static>>>(200, "The data providers with an active registration", json!([one])),
         row("/api/v1/providers/{provider_id}", "getDataProvider", "Get Data Provider Details", PARTNER_SECURITY)
             .with_json_response::<ProviderDetailBody<'static>>(200, "The data provider", with_details(detail))
             .with_not_found("provider_id names no provider of this hub"),
         row("/api/v2/providers", "listDataProviders", "Get Data Providers", ANY_CLIENT_SECURITY)
-            .with_query("country", "CA, US, or both with a comma between.", json!({"type": "string", "pattern": "^((CA|US)?(,(CA|US)?)*)$"}))
-            .with_query("isEnabledForClient", "With an active registration, or without.", json!({"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])?$"}))
+            .with_query("country", "Comma-separated countries: CA, US.", json!({"type": "string", "pattern": "^((CA|US)?(,(CA|US)?)*)$"}))
+            .with_query("isEnabledForClient", "Selects providers with (`true`) or without (`false`) an active registration.", json!({"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])?$"}))
             .with_json_response::<Vec<ProviderV2Body<'static>>>(200, "Data providers", json!([with_details(second)]))
             .with_oauth_errors([(OAuthCode::InvalidRequest, "country must be CA, US or CA,US")]),
     ]
