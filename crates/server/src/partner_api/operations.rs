@@ -1,25 +1,32 @@
-//! Data recipients, their registrations and connections, and data providers.
+//! The routes of the partner API with their documentation.
 
 use domain::error::OAuthCode;
-use http::Method;
 use serde_json::{Value, json};
 
-use super::super::operation::{ContentSpec, OperationSpec, ResponseSpec, request_schema, schema_fn};
-use super::{ANY_CLIENT_SECURITY, FlinksOperationExt, PARTNER_SECURITY, RECIPIENT_SECURITY};
-use crate::partner_api::wire::{
+use super::wire::{
     ConnectionBody, ConnectionsBody, ProviderBody, ProviderDetailBody, ProviderV2Body, RecipientBody,
     RegistrationBody, RejectedPairsBody, SecretBody,
 };
-use crate::partner_api::{CreateDataRecipientRequest, UpdateDataRecipientRequest};
+use super::{CreateDataRecipientRequest, UpdateDataRecipientRequest, http};
+use crate::http::Route;
+use crate::oauth::operations::{
+    ANY_CLIENT_SECURITY, FlinksOperationExt, PARTNER_SECURITY, RECIPIENT_SECURITY,
+};
+use crate::operation::{ContentSpec, OperationSpec, ResponseSpec, request_schema, schema_fn};
 
-pub(super) fn connections() -> Vec<OperationSpec> {
+/// Returns the routes of the partner API.
+pub(crate) fn routes() -> Vec<Route> {
+    [recipients(), registrations(), providers(), connections()].into_iter().flatten().collect()
+}
+
+fn connections() -> Vec<Route> {
     let one = json!({"connection_id": "con_…", "client_id": "dc-…", "provider_id": 1000, "state": "active",
         "scope": "ACCOUNT_BASIC", "created_at": "2026-11-24T12:00:00.000Z",
         "activated_at": "2026-11-24T12:00:01.000Z", "expires_at": "2027-11-24T12:00:00.000Z"});
-    let row = |method, path, id, summary| {
-        let own = !str::contains(path, "{client_id}");
-        let security = if own { RECIPIENT_SECURITY } else { PARTNER_SECURITY };
-        OperationSpec::new(method, path, id, summary).with_tag("Connections").with_client_auth(security)
+    let described = |operation: OperationSpec| {
+        let is_own = !operation.path.contains("{client_id}");
+        let security = if is_own { RECIPIENT_SECURITY } else { PARTNER_SECURITY };
+        operation.with_tag("Connections").with_client_auth(security)
     };
     let with_connection_page = |operation: OperationSpec| {
         operation
@@ -48,50 +55,75 @@ pub(super) fn connections() -> Vec<OperationSpec> {
         "/api/v1/recipients/{client_id}/connections/{connection_id}",
     );
     vec![
-        with_connection_page(row(Method::GET, "/api/v1/connections", "listConnections", "Get Connections")),
-        with_connection(row(Method::GET, own, "getConnection", "Get Connection")),
-        with_end_response(row(Method::DELETE, own, "endConnection", "End Connection")),
-        with_connection_page(row(
-            Method::GET,
-            list,
-            "listRecipientConnections",
-            "Get Data Recipient Connections",
-        ))
-        .with_unknown_recipient(),
-        with_connection(row(Method::GET, nested, "getRecipientConnection", "Get Data Recipient Connection"))
+        Route::flinks(
+            with_connection_page(described(OperationSpec::get(
+                http::OWN_CONNECTIONS,
+                "listConnections",
+                "Get Connections",
+            ))),
+            http::list_own_connections,
+        ),
+        Route::flinks(
+            with_connection(described(OperationSpec::get(own, "getConnection", "Get Connection"))),
+            http::show_own_connection,
+        ),
+        Route::flinks(
+            with_end_response(described(OperationSpec::delete(own, "endConnection", "End Connection"))),
+            http::end_own_connection,
+        ),
+        Route::flinks(
+            with_connection_page(described(OperationSpec::get(
+                list,
+                "listRecipientConnections",
+                "Get Data Recipient Connections",
+            )))
             .with_unknown_recipient(),
-        with_end_response(row(
-            Method::DELETE,
-            nested,
-            "endRecipientConnection",
-            "End Data Recipient Connection",
-        ))
-        .with_unknown_recipient(),
+            http::list_connections,
+        ),
+        Route::flinks(
+            with_connection(described(OperationSpec::get(
+                nested,
+                "getRecipientConnection",
+                "Get Data Recipient Connection",
+            )))
+            .with_unknown_recipient(),
+            http::show_connection,
+        ),
+        Route::flinks(
+            with_end_response(described(OperationSpec::delete(
+                nested,
+                "endRecipientConnection",
+                "End Data Recipient Connection",
+            )))
+            .with_unknown_recipient(),
+            http::end_connection,
+        ),
     ]
 }
 
-pub(super) fn recipients() -> Vec<OperationSpec> {
+fn recipients() -> Vec<Route> {
     let (all, one) = ("/api/v1/recipients", "/api/v1/recipients/{client_id}");
-    let recipient_example = |secret: bool| {
+    let recipient_example = |with_secret: bool| {
         let mut shown = new_recipient_example();
         shown["client_id"] = "dc-…".into();
-        if secret {
+        if with_secret {
             shown["client_secret"] = "…".into();
         }
         shown
     };
-    let row = |method, path, id, summary| {
-        OperationSpec::new(method, path, id, summary)
+    let described = |operation: OperationSpec| {
+        operation
             .with_tag("Data recipients")
             .with_client_auth(PARTNER_SECURITY)
             .with_suspended_error()
+            .with_internal_errors()
     };
     let listed = json!([{"client_id": "dc-…", "name": "Flinks Fake", "contacts": []}]);
     vec![
-        row(Method::POST, all, "createDataRecipient", "Create Data Recipient")
+        Route::flinks(described(OperationSpec::post(all, "createDataRecipient", "Create Data Recipient"))
             .with_json_body(
                 "NewDataRecipient",
-                request_schema::<CreateDataRecipientRequest>(),
+                request_schema::<CreateDataRecipientRequest>,
                 new_recipient_example(),
             )
             .with_json_response::<RecipientBody<'static>>(
@@ -103,50 +135,42 @@ pub(super) fn recipients() -> Vec<OperationSpec> {
                 (OAuthCode::InvalidRequest, "name must be 1 to 256 characters of text"),
                 (OAuthCode::InvalidRequest, "scope must include ACCOUNT_BASIC"),
             ])
-            .with_body_errors("The content type must be application/json"),
-        row(Method::GET, all, "listDataRecipients", "Get All Data Recipients")
+            .with_body_errors("The content type must be application/json"), http::create_recipient),
+        Route::flinks(described(OperationSpec::get(all, "listDataRecipients", "Get All Data Recipients"))
             .with_json_response::<Vec<RecipientBody<'static>>>(
                 200,
                 "The data recipients of this partner",
                 listed,
-            ),
-        row(Method::GET, one, "getDataRecipient", "Get Data Recipient Details")
+            ), http::list_recipients),
+        Route::flinks(described(OperationSpec::get(one, "getDataRecipient", "Get Data Recipient Details"))
             .with_json_response::<RecipientBody<'static>>(200, "The data recipient", recipient_example(false))
-            .with_unknown_recipient(),
-        row(Method::PUT, one, "updateDataRecipient", "Update Data Recipient")
+            .with_unknown_recipient(), http::show_recipient),
+        Route::flinks(described(OperationSpec::put(one, "updateDataRecipient", "Update Data Recipient"))
             .with_description("Replaces the redirect URIs. Other members are ignored.")
             .with_json_body(
                 "RedirectUris",
-                request_schema::<UpdateDataRecipientRequest>(),
+                request_schema::<UpdateDataRecipientRequest>,
                 json!({"redirect_uris": ["https://fake.example.org/back"]}),
             )
             .with_json_response::<RecipientBody<'static>>(200, "The data recipient", recipient_example(false))
             .with_oauth_errors([(OAuthCode::InvalidRequest, "redirect_uris is missing")])
             .with_body_errors("The content type must be application/json")
-            .with_unknown_recipient(),
-        row(Method::DELETE, one, "deleteDataRecipient", "Delete Data Recipient")
+            .with_unknown_recipient(), http::update_recipient),
+        Route::flinks(described(OperationSpec::delete(one, "deleteDataRecipient", "Delete Data Recipient"))
             .with_description(
                 "Removes the data recipient permanently and ends all its connections. The data providers are notified in the background. The call can be repeated safely.",
             )
             .with_empty_response(204, "The data recipient is removed", &[])
-            .with_unknown_recipient(),
-        row(
-            Method::POST,
-            "/api/v1/recipients/{client_id}/secret",
-            "regenerateDataRecipientSecret",
-            "Regenerate Data Recipient Secret",
-        )
+            .with_unknown_recipient(), http::remove_recipient),
+        Route::flinks(described(OperationSpec::post("/api/v1/recipients/{client_id}/secret", "regenerateDataRecipientSecret", "Regenerate Data Recipient Secret"))
         .with_description("After the response the previous secret and the tokens of the client itself are invalid. Connections remain active.")
         .with_json_response::<SecretBody<'static>>(
             200,
             "The secret",
             json!({"client_id": "dc-…", "client_secret": "…"}),
         )
-        .with_unknown_recipient(),
+        .with_unknown_recipient(), http::rotate_secret),
     ]
-    .into_iter()
-    .map(OperationSpec::with_internal_errors)
-    .collect()
 }
 
 fn new_recipient_example() -> Value {
@@ -159,12 +183,12 @@ fn new_recipient_example() -> Value {
     })
 }
 
-pub(super) fn registrations() -> Vec<OperationSpec> {
+fn registrations() -> Vec<Route> {
     let one = json!({"client_id": "dc-…", "client_name": "Flinks Fake", "provider_id": 1000,
         "provider_name": "Maple Trust", "country": "CA", "registration_status": "PENDING_APPROVAL",
         "requested_on": "2026-11-24T14:24:42.6055680Z"});
-    let row = |method, path, id, summary| {
-        OperationSpec::new(method, path, id, summary)
+    let described = |operation: OperationSpec| {
+        operation
             .with_tag("Registrations")
             .with_client_auth(PARTNER_SECURITY)
             .with_suspended_error()
@@ -188,45 +212,55 @@ pub(super) fn registrations() -> Vec<OperationSpec> {
         headers: &[],
     };
     vec![
-        with_registrations(row(
-            Method::POST,
-            "/api/v1/recipients/providers/requests/{recipient_ids}/{provider_ids}",
-            "requestRegistrations",
-            "Request Data Provider Registrations",
-        ))
-        .with_description("Requests the registration of each data recipient with each data provider, all-or-nothing.")
-        .with_oauth_errors([(OAuthCode::InvalidRequest, "provider_ids[0] must be a positive integer")])
-        .with_responses([
-            pair(400, "provider_id names no provider of this hub"),
-            pair(404, "client_id names no data recipient of this partner"),
-            pair(409, "This registration was requested before and is PENDING_APPROVAL"),
-        ]),
-        with_registrations(row(
-            Method::GET,
-            "/api/v1/recipients/providers/requests",
-            "listRegistrations",
-            "Get Registration Status of All Data Recipients",
-        )),
-        with_registrations(row(
-            Method::GET,
-            "/api/v1/recipients/{client_id}/providers/requests",
-            "listRecipientRegistrations",
-            "Get Registration Status of a Data Recipient",
-        ))
-        .with_unknown_recipient(),
-        row(
-            Method::GET,
-            "/api/v1/recipients/{client_id}/providers/{provider_id}",
-            "getRegistration",
-            "Get Registration Details",
-        )
-        .with_json_response::<RegistrationBody<'static>>(200, "The registration", one.clone())
-        .with_not_found("This data recipient has no registration with the provider")
-        .with_unknown_recipient(),
+        Route::flinks(
+            with_registrations(described(OperationSpec::post(
+                "/api/v1/recipients/providers/requests/{recipient_ids}/{provider_ids}",
+                "requestRegistrations",
+                "Request Data Provider Registrations",
+            )))
+            .with_description(
+                "Requests the registration of each data recipient with each data provider, all-or-nothing.",
+            )
+            .with_oauth_errors([(OAuthCode::InvalidRequest, "provider_ids[0] must be a positive integer")])
+            .with_responses([
+                pair(400, "provider_id names no provider of this hub"),
+                pair(404, "client_id names no data recipient of this partner"),
+                pair(409, "This registration was requested before and is PENDING_APPROVAL"),
+            ]),
+            http::request_registrations,
+        ),
+        Route::flinks(
+            with_registrations(described(OperationSpec::get(
+                "/api/v1/recipients/providers/requests",
+                "listRegistrations",
+                "Get Registration Status of All Data Recipients",
+            ))),
+            http::list_all_registrations,
+        ),
+        Route::flinks(
+            with_registrations(described(OperationSpec::get(
+                "/api/v1/recipients/{client_id}/providers/requests",
+                "listRecipientRegistrations",
+                "Get Registration Status of a Data Recipient",
+            )))
+            .with_unknown_recipient(),
+            http::list_registrations,
+        ),
+        Route::flinks(
+            described(OperationSpec::get(
+                "/api/v1/recipients/{client_id}/providers/{provider_id}",
+                "getRegistration",
+                "Get Registration Details",
+            ))
+            .with_json_response::<RegistrationBody<'static>>(200, "The registration", one.clone())
+            .with_not_found("This data recipient has no registration with the provider")
+            .with_unknown_recipient(),
+            http::show_registration,
+        ),
     ]
 }
 
-pub(super) fn providers() -> Vec<OperationSpec> {
+fn providers() -> Vec<Route> {
     let one = json!({"provider_id": 1000, "name": "Maple Trust", "country": "CA"});
     let with_details = |more: Value| {
         let mut merged = one.clone();
@@ -235,8 +269,8 @@ pub(super) fn providers() -> Vec<OperationSpec> {
         }
         merged
     };
-    let row = |path, id, summary, security| {
-        OperationSpec::new(Method::GET, path, id, summary)
+    let described = |operation: OperationSpec, security| {
+        operation
             .with_tag("Data providers")
             .with_client_auth(security)
             .with_suspended_error()
@@ -249,18 +283,18 @@ pub(super) fn providers() -> Vec<OperationSpec> {
             "lightweight_accounts": ["accounts.depositAccount.accountId"], "payments": [], "transactions": []}});
     let all = "/api/v1/providers";
     vec![
-        row(all, "listSupportedDataProviders", "Get Supported Data Providers", ANY_CLIENT_SECURITY)
+        Route::flinks(described(OperationSpec::get(all, "listSupportedDataProviders", "Get Supported Data Providers"), ANY_CLIENT_SECURITY)
             .with_description("Returns the catalogue to a partner, and to a data recipient the providers with which it has an active registration.")
-            .with_json_response::<Vec<ProviderBody<'static>>>(200, "Data providers", json!([one])),
-        row("/api/v1/authorize/providers", "listActiveDataProviders", "Get Active Data Providers", RECIPIENT_SECURITY)
-            .with_json_response::<Vec<ProviderBody<'static>>>(200, "The data providers with an active registration", json!([one])),
-        row("/api/v1/providers/{provider_id}", "getDataProvider", "Get Data Provider Details", PARTNER_SECURITY)
+            .with_json_response::<Vec<ProviderBody<'static>>>(200, "Data providers", json!([one])), http::list_providers),
+        Route::flinks(described(OperationSpec::get("/api/v1/authorize/providers", "listActiveDataProviders", "Get Active Data Providers"), RECIPIENT_SECURITY)
+            .with_json_response::<Vec<ProviderBody<'static>>>(200, "The data providers with an active registration", json!([one])), http::list_own_providers),
+        Route::flinks(described(OperationSpec::get("/api/v1/providers/{provider_id}", "getDataProvider", "Get Data Provider Details"), PARTNER_SECURITY)
             .with_json_response::<ProviderDetailBody<'static>>(200, "The data provider", with_details(detail))
-            .with_not_found("provider_id names no provider of this hub"),
-        row("/api/v2/providers", "listDataProviders", "Get Data Providers", ANY_CLIENT_SECURITY)
+            .with_not_found("provider_id names no provider of this hub"), http::show_provider),
+        Route::flinks(described(OperationSpec::get("/api/v2/providers", "listDataProviders", "Get Data Providers"), ANY_CLIENT_SECURITY)
             .with_query("country", "Comma-separated countries: CA, US.", json!({"type": "string", "pattern": "^((CA|US)?(,(CA|US)?)*)$"}))
             .with_query("isEnabledForClient", "Selects providers with (`true`) or without (`false`) an active registration.", json!({"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])?$"}))
             .with_json_response::<Vec<ProviderV2Body<'static>>>(200, "Data providers", json!([with_details(second)]))
-            .with_oauth_errors([(OAuthCode::InvalidRequest, "country must be CA, US or CA,US")]),
+            .with_oauth_errors([(OAuthCode::InvalidRequest, "country must be CA, US or CA,US")]), http::list_providers_v2),
     ]
 }

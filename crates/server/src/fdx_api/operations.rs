@@ -1,4 +1,4 @@
-//! The data face.
+//! The routes of the FDX API with their documentation.
 
 use std::time::Duration;
 
@@ -7,90 +7,64 @@ use ::fdx::{
     DOCUMENT_TYPES, ErrorBody, ErrorCode, PaymentNetworks, Statements, Transactions,
 };
 use domain::rule::access::{DataAccessError, PauseReason};
-use http::Method;
 use serde_json::{Value, json};
 
-use super::document::{self, DocumentInfo};
-use super::operation::{ContentSpec, OperationSpec, ParameterSpec, ResponseSpec, schema_fn, string_enum};
+use super::{DataError, http};
 use crate::error::InternalError;
-use crate::fdx_api::DataError;
+use crate::http::Route;
+use crate::operation::{ContentSpec, OperationSpec, ParameterSpec, ResponseSpec, schema_fn, string_enum};
 use crate::stats::OPERATIONS;
 use crate::upstream::{ReadError, UpstreamError};
 
-pub(super) fn build_document() -> Value {
-    let about = DocumentInfo {
-        title: "Bowline: data access (FDX 5)",
-        description: "The customer's data, limited to the consent, in FDX 5.x form whatever version the data provider uses. The bearer token is the access token of a connection. Fields differ between data providers: a field that the provider does not supply is absent. Amounts are JSON numbers of any precision. Unknown parameters are ignored; a known parameter must not be repeated. Every response has `ob-correlation-id` and `ob-trace-id`.",
-        server: json!({"url": "/"}),
-        tags: &[
-            ("Customer", "The customer's identity and contact details."),
-            ("Accounts", "Accounts, their transactions, statements, contacts and payment networks."),
-            ("Meta", "Capabilities, availability and metrics of this API."),
-        ],
-        security: json!({
-            "connectionToken": {
-                "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-                "description": "The access token of a connection, from `/api/v1/token`.",
-            },
-            "clientToken": {
-                "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-                "description": "The access token of a client (`client_credentials`).",
-            },
-        }),
-        path_parameter: describe_path_parameter,
-    };
-    document::build_document(&about, operations())
-}
-
-fn describe_path_parameter(name: &str) -> (&'static str, Value) {
-    let id = json!({"type": "string", "minLength": 1});
-    match name {
-        "account_id" => {
-            ("The id of an account. Account ids differ for each data recipient.", id)
-        }
-        _ => ("The id of a statement of this account.", id),
-    }
-}
-
-/// An operation of the table of those that are measured, so that all name it alike.
-fn new_operation(path: &'static str, tag: &'static str, summary: &'static str) -> OperationSpec {
-    let id = OPERATIONS.iter().find(|(known, _)| *known == path).map_or("", |(_, id)| *id);
-    OperationSpec::new(Method::GET, path, id, summary).with_tag(tag)
-}
-
-fn operations() -> Vec<OperationSpec> {
+/// Returns the routes of the FDX API.
+pub(crate) fn routes() -> Vec<Route> {
     vec![
-        customer(),
-        accounts(),
-        account(),
-        contact(),
-        transactions(),
-        payment_networks(),
-        statements(),
-        statement(),
-        meta_operation::<AvailabilityList>(
-            "/api/fdx/5/availability",
-            "Get Availability",
-            "With a connection's token: the availability of its data provider.",
-            json!({"availability": [{"operationId": "getAccount", "status": "ALIVE", "description": "The operation is available"}]}),
+        Route::fdx(customer(), http::show_current_customer),
+        Route::fdx(accounts(), http::list_accounts),
+        Route::fdx(account(), http::show_account),
+        Route::fdx(contact(), http::show_account_contact),
+        Route::fdx(transactions(), http::list_transactions),
+        Route::fdx(payment_networks(), http::list_payment_networks),
+        Route::fdx(statements(), http::list_statements),
+        Route::fdx(statement(), http::download_statement),
+        Route::fdx(
+            meta_operation::<AvailabilityList>(
+                "/api/fdx/5/availability",
+                "Get Availability",
+                "With a connection's token: the availability of its data provider.",
+                json!({"availability": [{"operationId": "getAccount", "status": "ALIVE", "description": "The operation is available"}]}),
+            ),
+            http::show_availability,
         ),
-        meta_operation::<Capability>(
-            "/api/fdx/5/capability",
-            "Get Capability",
-            "",
-            json!({"fdxVersions": ["V5.2"], "messageFormat": "JSON", "operations": ["getAccount"]}),
+        Route::fdx(
+            meta_operation::<Capability>(
+                "/api/fdx/5/capability",
+                "Get Capability",
+                "",
+                json!({"fdxVersions": ["V5.2"], "messageFormat": "JSON", "operations": ["getAccount"]}),
+            ),
+            http::show_capability,
         ),
-        meta_operation::<CertificationMetrics>(
-            "/api/fdx/5/certification-metrics",
-            "Get Certification Metrics",
-            "Measured by the responding node since its start: the average response time in milliseconds, and the percentage of successful responses. An operation that was not called is absent.",
-            json!({"metrics": [{
-                "metricsName": "Responses of this node since it started", "operationIds": ["getAccount"],
-                "reportStartTimestamp": "2026-11-24T00:00:00Z", "reportEndTimestamp": "2026-11-24T12:00:00Z",
-                "reportTimestamp": "2026-11-24T12:00:00Z", "responseTimeAverage": 41.25, "averageUpTime": 99.98,
-            }]}),
+        Route::fdx(
+            meta_operation::<CertificationMetrics>(
+                "/api/fdx/5/certification-metrics",
+                "Get Certification Metrics",
+                "Measured by the responding node since its start: the average response time in milliseconds, and the percentage of successful responses. An operation that was not called is absent.",
+                json!({"metrics": [{
+                    "metricsName": "Responses of this node since it started", "operationIds": ["getAccount"],
+                    "reportStartTimestamp": "2026-11-24T00:00:00Z", "reportEndTimestamp": "2026-11-24T12:00:00Z",
+                    "reportTimestamp": "2026-11-24T12:00:00Z", "responseTimeAverage": 41.25, "averageUpTime": 99.98,
+                }]}),
+            ),
+            http::show_certification_metrics,
         ),
     ]
+}
+
+/// Creates an operation with the id that the statistics and `/capability` use.
+fn new_operation(path: &'static str, tag: &'static str, summary: &'static str) -> OperationSpec {
+    let id = OPERATIONS.iter().find(|(known, _)| *known == path).map_or("", |(_, id)| *id);
+    OperationSpec::get(path, id, summary).with_tag(tag)
 }
 
 fn customer() -> OperationSpec {
@@ -262,15 +236,15 @@ fn meta_operation<T: schemars::JsonSchema>(
         .with_internal_errors()
 }
 
-/// What operations of this face have in common.
+/// The parts that operations of the FDX API share.
 trait DataOperationExt: Sized {
     fn with_paging(self) -> Self;
     fn with_date_range(self) -> Self;
-    /// What every read of a customer's data may be told, and more.
+    /// Adds the errors of every read of a customer's data, and these.
     fn with_data_errors(self, more: impl IntoIterator<Item = DataError>) -> Self;
-    /// What a read of one account may be told, and more.
+    /// Adds the errors of every read of one account, and these.
     fn with_account_errors(self, more: impl IntoIterator<Item = DataError>) -> Self;
-    /// Our own trouble.
+    /// Adds the errors that every operation may return.
     fn with_internal_errors(self) -> Self;
     fn with_errors(self, errors: impl IntoIterator<Item = DataError>) -> Self;
 }
@@ -334,7 +308,7 @@ impl DataOperationExt for OperationSpec {
     }
 }
 
-/// A refusal as the face renders it.
+/// Describes an error with the body that callers receive.
 fn error_response(error: &DataError) -> ResponseSpec {
     let status = error.code().map_or(401, ErrorCode::status);
     let headers: &[&str] = match status {
