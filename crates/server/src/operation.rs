@@ -135,12 +135,17 @@ impl OperationSpec {
     /// Adds the parameters `limit` and `offset` of FDX and Flinks lists.
     pub(crate) fn with_page_parameters(self) -> Self {
         let limit = json!({"type": "integer", "minimum": 1});
-        self.with_query("limit", "Maximum number of results. A larger value is treated as the maximum.", limit)
-            .with_query(
-                "offset",
-                "`page.nextOffset` of the previous page. Opaque, valid only for this list and for a limited time.",
-                json!({"type": "string"}),
-            )
+        self.with_query(
+            "limit",
+            "Maximum number of results. A larger value is treated as the maximum.",
+            limit,
+        )
+        .with_query(
+            "offset",
+            "`page.nextOffset` of the previous page. Opaque, valid only for this list and for a \
+                 limited time.",
+            json!({"type": "string"}),
+        )
     }
 
     pub(crate) const fn with_description(mut self, description: &'static str) -> Self {

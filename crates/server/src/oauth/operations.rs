@@ -46,22 +46,48 @@ fn authorize_operation() -> OperationSpec {
     OperationSpec::get("/api/v1/authorize", "authorize", "Authorize")
         .with_tag("Authorization")
         .with_description(
-            "Opened in the customer's browser. An unknown client, or a redirect URI that does not exactly match a registered one, results in a page. Every other error is sent to the redirect URI with `error`, `error_description` and `state`.",
+            "Opened in the customer's browser. An unknown client, or a redirect URI that does \
+             not exactly match a registered one, results in a page. Every other error is sent \
+             to the redirect URI with `error`, `error_description` and `state`.",
         )
         .with_required_query("client_id", "The id of the data recipient.", text())
-        .with_required_query("redirect_uri", "A redirect URI that exactly matches a registered one.", json!({"type": "string", "format": "uri"}))
+        .with_required_query(
+            "redirect_uri",
+            "A redirect URI that exactly matches a registered one.",
+            json!({"type": "string", "format": "uri"}),
+        )
         .with_required_query("response_type", "", string_enum(["code"]))
-        .with_required_query("scope", "Space-delimited scope (RFC 6749 §3.3). It must include ACCOUNT_BASIC.", scope_schema())
-        .with_required_query("state", "An opaque value that is returned unchanged (RFC 6749 §4.1.1).", json!({"type": "string", "minLength": 1, "maxLength": 4096}))
-        .with_query("provider_id", "The data provider. If absent, the customer chooses one on a page.", json!({"type": "integer", "minimum": 1}))
-        .with_query("code_challenge", "The PKCE code challenge (RFC 7636).", json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}))
+        .with_required_query(
+            "scope",
+            "Space-delimited scope (RFC 6749 §3.3). It must include ACCOUNT_BASIC.",
+            scope_schema(),
+        )
+        .with_required_query(
+            "state",
+            "An opaque value that is returned unchanged (RFC 6749 §4.1.1).",
+            json!({"type": "string", "minLength": 1, "maxLength": 4096}),
+        )
+        .with_query(
+            "provider_id",
+            "The data provider. If absent, the customer chooses one on a page.",
+            json!({"type": "integer", "minimum": 1}),
+        )
+        .with_query(
+            "code_challenge",
+            "The PKCE code challenge (RFC 7636).",
+            json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}),
+        )
         .with_query("code_challenge_method", "", string_enum(["S256"]))
         .with_query("ui_locales", "Space-delimited preferred languages of the pages: `en`, `fr`.", text())
         .with_responses([page(200, "A page where the customer chooses a data provider")])
         .with_empty_response(302, "Redirect to the data recipient with an error", &["location"])
         .with_empty_response(303, "Redirect to the consent page", &["location"])
         .with_responses([
-            page(400, "A page for the customer: the client is unknown, or the redirect URI is not registered"),
+            page(
+                400,
+                "A page for the customer: the client is unknown, or the redirect URI is not \
+                 registered",
+            ),
             page(500, "A page for the customer: internal server error"),
             page(503, "A page for the customer: service temporarily unavailable"),
         ])
@@ -114,7 +140,10 @@ fn token_operation() -> OperationSpec {
         "scope": "ACCOUNT_BASIC TRANSACTIONS", "refresh_token": "…"});
     OperationSpec::post("/api/v1/token", "token", "Token")
         .with_tag("Authorization")
-        .with_description("Token endpoint (RFC 6749 §4.1.3, §4.4.2 and §6). Credentials and tokens in the query are rejected.")
+        .with_description(
+            "Token endpoint (RFC 6749 §4.1.3, §4.4.2 and §6). Credentials and tokens in the \
+             query are rejected.",
+        )
         .with_body(body)
         .with_security(&["clientBasic", ""])
         .with_json_response::<TokenBody<'static>>(200, "Tokens", example)
@@ -139,7 +168,9 @@ fn revoke_operation(operation: OperationSpec) -> OperationSpec {
     operation
         .with_tag("Authorization")
         .with_description(
-            "Ends the connection of the bearer token. After the response no token of the connection is accepted; the data provider is notified in the background. The call can be repeated safely. A form field `token` must equal the bearer token.",
+            "Ends the connection of the bearer token. After the response no token of the \
+             connection is accepted; the data provider is notified in the background. The call \
+             can be repeated safely. A form field `token` must equal the bearer token.",
         )
         .with_security(&["connectionToken"])
         .with_empty_response(204, "The connection has ended", &[])

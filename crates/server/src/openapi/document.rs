@@ -200,7 +200,8 @@ fn response_headers() -> Value {
     let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
     json!({
         "ob-correlation-id": {
-            "description": "The correlation id: `correlation_id` of the query, otherwise `x-fapi-interaction-id`, otherwise generated. Include it in support requests.",
+            "description": "The correlation id: `correlation_id` of the query, otherwise \
+             `x-fapi-interaction-id`, otherwise generated. Include it in support requests.",
             "required": true, "schema": {"type": "string", "minLength": 1, "maxLength": 64},
         },
         "ob-trace-id": {

@@ -7,7 +7,12 @@ use super::document::DocumentInfo;
 pub(super) fn flinks() -> DocumentInfo {
     DocumentInfo {
         title: "Bowline: authorization and management (Flinks Outbound)",
-        description: "Connects data recipients to data providers with the customer's consent, and ends connections immediately. Wire compatible with the Flinks Outbound (Open Banking) API. Errors have the form of RFC 6749 §5.2 with the documented statuses: a rejected request is 400 with an error code and a description, also if the bearer token is invalid. Unknown members of a body are ignored; a known member must not be repeated; null and empty members are treated as absent.",
+        description: "Connects data recipients to data providers with the customer's consent, and ends \
+             connections immediately. Wire compatible with the Flinks Outbound (Open Banking) \
+             API. Errors have the form of RFC 6749 §5.2 with the documented statuses: a \
+             rejected request is 400 with an error code and a description, also if the bearer \
+             token is invalid. Unknown members of a body are ignored; a known member must not \
+             be repeated; null and empty members are treated as absent.",
         server: json!({"url": "/"}),
         tags: &[
             ("Authorization", "The customer's consent, tokens, and their revocation."),
@@ -26,7 +31,8 @@ fn flinks_security_schemes() -> Value {
     json!({
         "clientBasic": {
             "type": "http", "scheme": "basic",
-            "description": "`client_id` and `client_secret`, each form-encoded (RFC 6749 §2.3.1). They may be sent in the body instead.",
+            "description": "`client_id` and `client_secret`, each form-encoded (RFC 6749 §2.3.1). They may be \
+             sent in the body instead.",
         },
         "partnerToken": bearer("The access token of a partner: `client_credentials` with scope `client:admin`."),
         "recipientToken": bearer("The access token of a data recipient: `client_credentials`."),
@@ -50,7 +56,12 @@ fn flinks_path_parameter(name: &str) -> (&'static str, Value) {
 pub(super) fn fdx() -> DocumentInfo {
     DocumentInfo {
         title: "Bowline: data access (FDX 5)",
-        description: "The customer's data, limited to the consent, in FDX 5.x form whatever version the data provider uses. The bearer token is the access token of a connection. Fields differ between data providers: a field that the provider does not supply is absent. Amounts are JSON numbers of any precision. Unknown parameters are ignored; a known parameter must not be repeated. Every response has `ob-correlation-id` and `ob-trace-id`.",
+        description: "The customer's data, limited to the consent, in FDX 5.x form whatever version the \
+             data provider uses. The bearer token is the access token of a connection. Fields \
+             differ between data providers: a field that the provider does not supply is \
+             absent. Amounts are JSON numbers of any precision. Unknown parameters are ignored; \
+             a known parameter must not be repeated. Every response has `ob-correlation-id` and \
+             `ob-trace-id`.",
         server: json!({"url": "/"}),
         tags: &[
             ("Customer", "The customer's identity and contact details."),
@@ -82,7 +93,13 @@ fn fdx_path_parameter(name: &str) -> (&'static str, Value) {
 pub(super) fn admin() -> DocumentInfo {
     DocumentInfo {
         title: "Bowline: operation (`/admin/v1`)",
-        description: "The API for operators of a hub. It is served on a listener of its own (`server.admin_listen`), never on the public one, and through a Unix socket. The bearer token is an operator's token. Each operation requires a minimum role: `viewer` reads, `operator` also pauses and ends, `admin` also creates and removes. Errors are problems (RFC 9457). Unknown parameters and members are rejected; a known one must not be repeated; null and empty members are treated as absent. Times are RFC 3339 in UTC with milliseconds.",
+        description: "The API for operators of a hub. It is served on a listener of its own \
+             (`server.admin_listen`), never on the public one, and through a Unix socket. The \
+             bearer token is an operator's token. Each operation requires a minimum role: \
+             `viewer` reads, `operator` also pauses and ends, `admin` also creates and removes. \
+             Errors are problems (RFC 9457). Unknown parameters and members are rejected; a \
+             known one must not be repeated; null and empty members are treated as absent. \
+             Times are RFC 3339 in UTC with milliseconds.",
         server: json!({"url": "{admin}", "variables": {"admin": {
             "default": "http://127.0.0.1:8408",
             "description": "The origin of the operators' listener (`server.admin_listen`).",

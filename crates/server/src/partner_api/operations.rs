@@ -45,7 +45,10 @@ fn connections() -> Vec<Route> {
     };
     let with_end_response = |operation: OperationSpec| {
         operation
-            .with_description("After the response no token of the connection is accepted; the data provider is notified in the background. The call can be repeated safely.")
+            .with_description(
+                "After the response no token of the connection is accepted; the data provider is \
+                 notified in the background. The call can be repeated safely.",
+            )
             .with_empty_response(204, "The connection has ended", &[])
             .with_unknown_connection()
     };
@@ -120,56 +123,90 @@ fn recipients() -> Vec<Route> {
     };
     let listed = json!([{"client_id": "dc-…", "name": "Flinks Fake", "contacts": []}]);
     vec![
-        Route::flinks(described(OperationSpec::post(all, "createDataRecipient", "Create Data Recipient"))
-            .with_json_body(
-                "NewDataRecipient",
-                request_schema::<CreateDataRecipientRequest>,
-                new_recipient_example(),
-            )
-            .with_json_response::<RecipientBody<'static>>(
-                200,
-                "The data recipient and its secret",
-                recipient_example(true),
-            )
-            .with_oauth_errors([
-                (OAuthCode::InvalidRequest, "name must be 1 to 256 characters of text"),
-                (OAuthCode::InvalidRequest, "scope must include ACCOUNT_BASIC"),
-            ])
-            .with_body_errors("The content type must be application/json"), http::create_recipient),
-        Route::flinks(described(OperationSpec::get(all, "listDataRecipients", "Get All Data Recipients"))
-            .with_json_response::<Vec<RecipientBody<'static>>>(
-                200,
-                "The data recipients of this partner",
-                listed,
-            ), http::list_recipients),
-        Route::flinks(described(OperationSpec::get(one, "getDataRecipient", "Get Data Recipient Details"))
-            .with_json_response::<RecipientBody<'static>>(200, "The data recipient", recipient_example(false))
-            .with_unknown_recipient(), http::show_recipient),
-        Route::flinks(described(OperationSpec::put(one, "updateDataRecipient", "Update Data Recipient"))
-            .with_description("Replaces the redirect URIs. Other members are ignored.")
-            .with_json_body(
-                "RedirectUris",
-                request_schema::<UpdateDataRecipientRequest>,
-                json!({"redirect_uris": ["https://fake.example.org/back"]}),
-            )
-            .with_json_response::<RecipientBody<'static>>(200, "The data recipient", recipient_example(false))
-            .with_oauth_errors([(OAuthCode::InvalidRequest, "redirect_uris is missing")])
-            .with_body_errors("The content type must be application/json")
-            .with_unknown_recipient(), http::update_recipient),
-        Route::flinks(described(OperationSpec::delete(one, "deleteDataRecipient", "Delete Data Recipient"))
+        Route::flinks(
+            described(OperationSpec::post(all, "createDataRecipient", "Create Data Recipient"))
+                .with_json_body(
+                    "NewDataRecipient",
+                    request_schema::<CreateDataRecipientRequest>,
+                    new_recipient_example(),
+                )
+                .with_json_response::<RecipientBody<'static>>(
+                    200,
+                    "The data recipient and its secret",
+                    recipient_example(true),
+                )
+                .with_oauth_errors([
+                    (OAuthCode::InvalidRequest, "name must be 1 to 256 characters of text"),
+                    (OAuthCode::InvalidRequest, "scope must include ACCOUNT_BASIC"),
+                ])
+                .with_body_errors("The content type must be application/json"),
+            http::create_recipient,
+        ),
+        Route::flinks(
+            described(OperationSpec::get(all, "listDataRecipients", "Get All Data Recipients"))
+                .with_json_response::<Vec<RecipientBody<'static>>>(
+                    200,
+                    "The data recipients of this partner",
+                    listed,
+                ),
+            http::list_recipients,
+        ),
+        Route::flinks(
+            described(OperationSpec::get(one, "getDataRecipient", "Get Data Recipient Details"))
+                .with_json_response::<RecipientBody<'static>>(
+                    200,
+                    "The data recipient",
+                    recipient_example(false),
+                )
+                .with_unknown_recipient(),
+            http::show_recipient,
+        ),
+        Route::flinks(
+            described(OperationSpec::put(one, "updateDataRecipient", "Update Data Recipient"))
+                .with_description("Replaces the redirect URIs. Other members are ignored.")
+                .with_json_body(
+                    "RedirectUris",
+                    request_schema::<UpdateDataRecipientRequest>,
+                    json!({"redirect_uris": ["https://fake.example.org/back"]}),
+                )
+                .with_json_response::<RecipientBody<'static>>(
+                    200,
+                    "The data recipient",
+                    recipient_example(false),
+                )
+                .with_oauth_errors([(OAuthCode::InvalidRequest, "redirect_uris is missing")])
+                .with_body_errors("The content type must be application/json")
+                .with_unknown_recipient(),
+            http::update_recipient,
+        ),
+        Route::flinks(
+            described(OperationSpec::delete(one, "deleteDataRecipient", "Delete Data Recipient"))
+                .with_description(
+                    "Removes the data recipient permanently and ends all its connections. The data \
+                 providers are notified in the background. The call can be repeated safely.",
+                )
+                .with_empty_response(204, "The data recipient is removed", &[])
+                .with_unknown_recipient(),
+            http::remove_recipient,
+        ),
+        Route::flinks(
+            described(OperationSpec::post(
+                "/api/v1/recipients/{client_id}/secret",
+                "regenerateDataRecipientSecret",
+                "Regenerate Data Recipient Secret",
+            ))
             .with_description(
-                "Removes the data recipient permanently and ends all its connections. The data providers are notified in the background. The call can be repeated safely.",
+                "After the response the previous secret and the tokens of the client itself are \
+             invalid. Connections remain active.",
             )
-            .with_empty_response(204, "The data recipient is removed", &[])
-            .with_unknown_recipient(), http::remove_recipient),
-        Route::flinks(described(OperationSpec::post("/api/v1/recipients/{client_id}/secret", "regenerateDataRecipientSecret", "Regenerate Data Recipient Secret"))
-        .with_description("After the response the previous secret and the tokens of the client itself are invalid. Connections remain active.")
-        .with_json_response::<SecretBody<'static>>(
-            200,
-            "The secret",
-            json!({"client_id": "dc-…", "client_secret": "…"}),
-        )
-        .with_unknown_recipient(), http::rotate_secret),
+            .with_json_response::<SecretBody<'static>>(
+                200,
+                "The secret",
+                json!({"client_id": "dc-…", "client_secret": "…"}),
+            )
+            .with_unknown_recipient(),
+            http::rotate_secret,
+        ),
     ]
 }
 
@@ -219,7 +256,8 @@ fn registrations() -> Vec<Route> {
                 "Request Data Provider Registrations",
             )))
             .with_description(
-                "Requests the registration of each data recipient with each data provider, all-or-nothing.",
+                "Requests the registration of each data recipient with each data provider, \
+                 all-or-nothing.",
             )
             .with_oauth_errors([(OAuthCode::InvalidRequest, "provider_ids[0] must be a positive integer")])
             .with_responses([
@@ -283,18 +321,73 @@ fn providers() -> Vec<Route> {
             "lightweight_accounts": ["accounts.depositAccount.accountId"], "payments": [], "transactions": []}});
     let all = "/api/v1/providers";
     vec![
-        Route::flinks(described(OperationSpec::get(all, "listSupportedDataProviders", "Get Supported Data Providers"), ANY_CLIENT_SECURITY)
-            .with_description("Returns the catalogue to a partner, and to a data recipient the providers with which it has an active registration.")
-            .with_json_response::<Vec<ProviderBody<'static>>>(200, "Data providers", json!([one])), http::list_providers),
-        Route::flinks(described(OperationSpec::get("/api/v1/authorize/providers", "listActiveDataProviders", "Get Active Data Providers"), RECIPIENT_SECURITY)
-            .with_json_response::<Vec<ProviderBody<'static>>>(200, "The data providers with an active registration", json!([one])), http::list_own_providers),
-        Route::flinks(described(OperationSpec::get("/api/v1/providers/{provider_id}", "getDataProvider", "Get Data Provider Details"), PARTNER_SECURITY)
+        Route::flinks(
+            described(
+                OperationSpec::get(all, "listSupportedDataProviders", "Get Supported Data Providers"),
+                ANY_CLIENT_SECURITY,
+            )
+            .with_description(
+                "Returns the catalogue to a partner, and to a data recipient the providers with \
+                 which it has an active registration.",
+            )
+            .with_json_response::<Vec<ProviderBody<'static>>>(
+                200,
+                "Data providers",
+                json!([one]),
+            ),
+            http::list_providers,
+        ),
+        Route::flinks(
+            described(
+                OperationSpec::get(
+                    "/api/v1/authorize/providers",
+                    "listActiveDataProviders",
+                    "Get Active Data Providers",
+                ),
+                RECIPIENT_SECURITY,
+            )
+            .with_json_response::<Vec<ProviderBody<'static>>>(
+                200,
+                "The data providers with an active registration",
+                json!([one]),
+            ),
+            http::list_own_providers,
+        ),
+        Route::flinks(
+            described(
+                OperationSpec::get(
+                    "/api/v1/providers/{provider_id}",
+                    "getDataProvider",
+                    "Get Data Provider Details",
+                ),
+                PARTNER_SECURITY,
+            )
             .with_json_response::<ProviderDetailBody<'static>>(200, "The data provider", with_details(detail))
-            .with_not_found("provider_id names no provider of this hub"), http::show_provider),
-        Route::flinks(described(OperationSpec::get("/api/v2/providers", "listDataProviders", "Get Data Providers"), ANY_CLIENT_SECURITY)
-            .with_query("country", "Comma-separated countries: CA, US.", json!({"type": "string", "pattern": "^((CA|US)?(,(CA|US)?)*)$"}))
-            .with_query("isEnabledForClient", "Selects providers with (`true`) or without (`false`) an active registration.", json!({"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])?$"}))
-            .with_json_response::<Vec<ProviderV2Body<'static>>>(200, "Data providers", json!([with_details(second)]))
-            .with_oauth_errors([(OAuthCode::InvalidRequest, "country must be CA, US or CA,US")]), http::list_providers_v2),
+            .with_not_found("provider_id names no provider of this hub"),
+            http::show_provider,
+        ),
+        Route::flinks(
+            described(
+                OperationSpec::get("/api/v2/providers", "listDataProviders", "Get Data Providers"),
+                ANY_CLIENT_SECURITY,
+            )
+            .with_query(
+                "country",
+                "Comma-separated countries: CA, US.",
+                json!({"type": "string", "pattern": "^((CA|US)?(,(CA|US)?)*)$"}),
+            )
+            .with_query(
+                "isEnabledForClient",
+                "Selects providers with (`true`) or without (`false`) an active registration.",
+                json!({"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])?$"}),
+            )
+            .with_json_response::<Vec<ProviderV2Body<'static>>>(
+                200,
+                "Data providers",
+                json!([with_details(second)]),
+            )
+            .with_oauth_errors([(OAuthCode::InvalidRequest, "country must be CA, US or CA,US")]),
+            http::list_providers_v2,
+        ),
     ]
 }

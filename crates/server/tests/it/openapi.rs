@@ -4,9 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use bowline::http::ApiSurface;
 use bowline::openapi::ApiDocument;
-use bowline::router::{all_routes, generate_document};
+use bowline::router::generate_document;
 use serde_json::Value;
 
 use crate::support::build_strict_validator;

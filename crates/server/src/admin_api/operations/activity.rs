@@ -45,29 +45,56 @@ pub(super) fn connections() -> Vec<Route> {
             "jobs": [], "events": [event_example()]}),
     );
     vec![
-        route(Role::Viewer, OperationSpec::get(all, "listConnections", "Search connections").with_tag("Connections").with_list::<AdminConnectionBody>(
-            [
-                id_filter("id", "The connection's id."),
-                id_filter("client_id", "The recipient's id."),
-                provider_filter(),
-                ("sub", "The recipient's identifier of the customer.", json!({"type": "string", "format": "uuid"})),
-                enum_filter::<ConnectionStatus>("state", "The state."),
-                time_filter("created_from", "Created at or after this time."),
-                time_filter("created_before", "Created before this time."),
-                time_filter("ended_from", "Ended at or after this time."),
-                time_filter("ended_before", "Ended before this time."),
-            ],
-            &connection_example(),
-        ), http::list(connections::list)),
-        route(Role::Viewer, OperationSpec::get(one, "getConnection", "Get a connection").with_tag("Connections")
-            .with_description("Includes the terms, the jobs and the audit events.")
-            .with_json_response::<ConnectionDetail>(200, "The connection", detail)
-            .with_not_found("connection"), http::show(connections::show)),
-        route(Role::Operator, OperationSpec::post(end, "endConnection", "End a connection").with_tag("Connections")
-            .with_description("After the response no token of the connection is accepted; the provider is notified in the background. The call can be repeated safely.")
-            .with_dry_run()
-            .with_json_response::<EndConnectionResponse>(200, "The outcome", json!({"outcome": "ended", "connection": ended_connection_example()}))
-            .with_not_found("connection"), http::end_connection),
+        route(
+            Role::Viewer,
+            OperationSpec::get(all, "listConnections", "Search connections")
+                .with_tag("Connections")
+                .with_list::<AdminConnectionBody>(
+                [
+                    id_filter("id", "The connection's id."),
+                    id_filter("client_id", "The recipient's id."),
+                    provider_filter(),
+                    (
+                        "sub",
+                        "The recipient's identifier of the customer.",
+                        json!({"type": "string", "format": "uuid"}),
+                    ),
+                    enum_filter::<ConnectionStatus>("state", "The state."),
+                    time_filter("created_from", "Created at or after this time."),
+                    time_filter("created_before", "Created before this time."),
+                    time_filter("ended_from", "Ended at or after this time."),
+                    time_filter("ended_before", "Ended before this time."),
+                ],
+                &connection_example(),
+            ),
+            http::list(connections::list),
+        ),
+        route(
+            Role::Viewer,
+            OperationSpec::get(one, "getConnection", "Get a connection")
+                .with_tag("Connections")
+                .with_description("Includes the terms, the jobs and the audit events.")
+                .with_json_response::<ConnectionDetail>(200, "The connection", detail)
+                .with_not_found("connection"),
+            http::show(connections::show),
+        ),
+        route(
+            Role::Operator,
+            OperationSpec::post(end, "endConnection", "End a connection")
+                .with_tag("Connections")
+                .with_description(
+                    "After the response no token of the connection is accepted; the provider is \
+                 notified in the background. The call can be repeated safely.",
+                )
+                .with_dry_run()
+                .with_json_response::<EndConnectionResponse>(
+                    200,
+                    "The outcome",
+                    json!({"outcome": "ended", "connection": ended_connection_example()}),
+                )
+                .with_not_found("connection"),
+            http::end_connection,
+        ),
     ]
 }
 
@@ -138,7 +165,8 @@ pub(super) fn audit_log() -> Route {
     let operation = OperationSpec::get("/admin/v1/audit", "listEvents", "Search the audit log")
         .with_tag("Audit")
         .with_description(
-            "Newest first. `subject_id` requires `subject_kind`, and `actor_id` requires `actor_kind`.",
+            "Newest first. `subject_id` requires `subject_kind`, and `actor_id` requires \
+             `actor_kind`.",
         )
         .with_list::<EventBody>(
             [

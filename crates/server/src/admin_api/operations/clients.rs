@@ -33,8 +33,15 @@ fn recipient_example() -> Value {
 /// Adds the response and the errors of a regenerated secret.
 fn with_new_secret(operation: OperationSpec, kind: &'static str) -> OperationSpec {
     operation
-        .with_description("After the response the previous secret and the tokens of the client itself are invalid. Connections remain active.")
-        .with_json_response::<SecretIssued>(200, "The new secret, which cannot be retrieved later", json!({"client_id": "dc-…", "client_secret": "…"}))
+        .with_description(
+            "After the response the previous secret and the tokens of the client itself are \
+             invalid. Connections remain active.",
+        )
+        .with_json_response::<SecretIssued>(
+            200,
+            "The new secret, which cannot be retrieved later",
+            json!({"client_id": "dc-…", "client_secret": "…"}),
+        )
         .with_not_found(kind)
 }
 
@@ -49,47 +56,105 @@ pub(super) fn recipients() -> Vec<Route> {
     };
     let uris = json!({"redirect_uris": ["https://acme.example.org/back"]});
     vec![
-        route(Role::Viewer, tagged(OperationSpec::get(ALL, "listRecipients", "List recipients")).with_list::<AdminRecipientBody>(
-            [id_filter("partner", "The id of the partner."), enum_filter::<ClientState>("state", "The state.")],
-            &recipient_example(),
-        ), http::list(recipients::list)),
-        route(Role::Admin, tagged(OperationSpec::post(ALL, "createRecipient", "Create a recipient"))
-            .with_description("Creates a recipient with or without a partner. It has no registrations yet.")
-            .with_json_body(
-                "NewRecipient",
-                request_schema::<CreateRecipientRequest>,
-                new_recipient_example(),
-            )
-            .with_json_response::<RecipientCreated>(
-                201,
-                "The recipient and its secret",
-                json!({"recipient": recipient_example(), "client_secret": "…"}),
-            )
-            .with_errors([AdminError::invalid("scope", "must include ACCOUNT_BASIC")])
-            .with_body_errors(JSON_TYPE_REQUIRED), http::create(recipients::create)),
-        route(Role::Viewer, with_recipient(tagged(OperationSpec::get(ONE, "getRecipient", "Get a recipient"))), http::show(recipients::show)),
-        route(Role::Admin, with_recipient(tagged(OperationSpec::put(ONE, "updateRecipient", "Replace the redirect URIs of a recipient")))
+        route(
+            Role::Viewer,
+            tagged(OperationSpec::get(ALL, "listRecipients", "List recipients"))
+                .with_list::<AdminRecipientBody>(
+                    [
+                        id_filter("partner", "The id of the partner."),
+                        enum_filter::<ClientState>("state", "The state."),
+                    ],
+                    &recipient_example(),
+                ),
+            http::list(recipients::list),
+        ),
+        route(
+            Role::Admin,
+            tagged(OperationSpec::post(ALL, "createRecipient", "Create a recipient"))
+                .with_description(
+                    "Creates a recipient with or without a partner. It has no registrations yet.",
+                )
+                .with_json_body(
+                    "NewRecipient",
+                    request_schema::<CreateRecipientRequest>,
+                    new_recipient_example(),
+                )
+                .with_json_response::<RecipientCreated>(
+                    201,
+                    "The recipient and its secret",
+                    json!({"recipient": recipient_example(), "client_secret": "…"}),
+                )
+                .with_errors([AdminError::invalid("scope", "must include ACCOUNT_BASIC")])
+                .with_body_errors(JSON_TYPE_REQUIRED),
+            http::create(recipients::create),
+        ),
+        route(
+            Role::Viewer,
+            with_recipient(tagged(OperationSpec::get(ONE, "getRecipient", "Get a recipient"))),
+            http::show(recipients::show),
+        ),
+        route(
+            Role::Admin,
+            with_recipient(tagged(OperationSpec::put(
+                ONE,
+                "updateRecipient",
+                "Replace the redirect URIs of a recipient",
+            )))
             .with_json_body("RedirectUris", request_schema::<UpdateRecipientRequest>, uris)
             .with_errors([AdminError::invalid("redirect_uris", "is missing")])
-            .with_body_errors(JSON_TYPE_REQUIRED), http::update_recipient),
-        route(Role::Admin, tagged(OperationSpec::delete(ONE, "removeRecipient", "Remove a recipient"))
+            .with_body_errors(JSON_TYPE_REQUIRED),
+            http::update_recipient,
+        ),
+        route(
+            Role::Admin,
+            tagged(OperationSpec::delete(ONE, "removeRecipient", "Remove a recipient"))
+                .with_description(
+                    "Removes the recipient permanently and ends all its connections. The providers are \
+                 notified in the background. The call can be repeated safely.",
+                )
+                .with_dry_run()
+                .with_json_response::<RecipientRemoved>(
+                    200,
+                    "The outcome",
+                    json!({"connections": 2, "outcome": "removed"}),
+                )
+                .with_not_found("recipient"),
+            http::remove_recipient,
+        ),
+        route(
+            Role::Admin,
+            with_new_secret(
+                tagged(OperationSpec::post(
+                    "/admin/v1/recipients/{client_id}/secret",
+                    "regenerateRecipientSecret",
+                    "Regenerate the secret of a recipient",
+                )),
+                "recipient",
+            ),
+            http::act(recipients::rotate_secret),
+        ),
+        route(
+            Role::Operator,
+            with_recipient(tagged(OperationSpec::post(
+                "/admin/v1/recipients/{client_id}/suspend",
+                "suspendRecipient",
+                "Suspend a recipient",
+            )))
             .with_description(
-                "Removes the recipient permanently and ends all its connections. The providers are notified in the background. The call can be repeated safely.",
-            )
-            .with_dry_run()
-            .with_json_response::<RecipientRemoved>(
-                200,
-                "The outcome",
-                json!({"connections": 2, "outcome": "removed"}),
-            )
-            .with_not_found("recipient"), http::remove_recipient),
-        route(Role::Admin, with_new_secret(
-            tagged(OperationSpec::post("/admin/v1/recipients/{client_id}/secret", "regenerateRecipientSecret", "Regenerate the secret of a recipient")),
-            "recipient",
-        ), http::act(recipients::rotate_secret)),
-        route(Role::Operator, with_recipient(tagged(OperationSpec::post("/admin/v1/recipients/{client_id}/suspend", "suspendRecipient", "Suspend a recipient")))
-        .with_description("While suspended, tokens and data are refused. Connections remain, and revoking works."), http::act(recipients::suspend)),
-        route(Role::Operator, with_recipient(tagged(OperationSpec::post("/admin/v1/recipients/{client_id}/reinstate", "reinstateRecipient", "Reinstate a recipient"))), http::act(recipients::reinstate)),
+                "While suspended, tokens and data are refused. Connections remain, and revoking \
+             works.",
+            ),
+            http::act(recipients::suspend),
+        ),
+        route(
+            Role::Operator,
+            with_recipient(tagged(OperationSpec::post(
+                "/admin/v1/recipients/{client_id}/reinstate",
+                "reinstateRecipient",
+                "Reinstate a recipient",
+            ))),
+            http::act(recipients::reinstate),
+        ),
     ]
 }
 

@@ -81,14 +81,25 @@ impl AdminOperationExt for OperationSpec {
         let positive_integer = json!({"type": "integer", "minimum": 1, "maximum": u32::MAX});
         filters
             .into_iter()
-            .fold(self, |operation, (name, description, schema)| operation.with_query(name, description, schema))
-            .with_query("limit", "Maximum number of results. A larger value is treated as the maximum.", positive_integer)
+            .fold(self, |operation, (name, description, schema)| {
+                operation.with_query(name, description, schema)
+            })
+            .with_query(
+                "limit",
+                "Maximum number of results. A larger value is treated as the maximum.",
+                positive_integer,
+            )
             .with_query(
                 "after",
-                "`next` of the previous page. Opaque, valid only for this list with these filters and for a limited time.",
+                "`next` of the previous page. Opaque, valid only for this list with these filters \
+                 and for a limited time.",
                 json!({"type": "string", "minLength": 1}),
             )
-            .with_json_response::<AdminPage<T>>(200, "A page of the list", json!({"items": [item], "next": null}))
+            .with_json_response::<AdminPage<T>>(
+                200,
+                "A page of the list",
+                json!({"items": [item], "next": null}),
+            )
             .with_errors([AdminError::invalid("limit", "expected a positive integer")])
     }
 

@@ -47,31 +47,83 @@ pub(super) fn providers() -> Vec<Route> {
     };
     let checks = json!({"ok": true, "checks": [{"name": "token", "ok": true, "detail": "the provider knows the hub's client"}]});
     vec![
-        route(Role::Viewer, tagged(OperationSpec::get(ALL, "listProviders", "List providers"))
-            .with_list::<AdminProviderBody>([], &provider_example()), http::list(providers::list)),
-        route(Role::Admin, tagged(OperationSpec::post(ALL, "addProvider", "Add a provider"))
+        route(
+            Role::Viewer,
+            tagged(OperationSpec::get(ALL, "listProviders", "List providers"))
+                .with_list::<AdminProviderBody>([], &provider_example()),
+            http::list(providers::list),
+        ),
+        route(
+            Role::Admin,
+            tagged(OperationSpec::post(ALL, "addProvider", "Add a provider"))
+                .with_description(
+                    "Accepts the settings of `[[provider]]` in the configuration, with the secret \
+                 itself, which is stored sealed. Providers from the configuration cannot be changed \
+                 here.",
+                )
+                .with_json_body(
+                    "NewProvider",
+                    request_schema::<AddProviderRequest>,
+                    merge_objects(
+                        settings_example(),
+                        json!({"id": 1000, "client_secret": "the-hubs-secret-there"}),
+                    ),
+                )
+                .with_json_response::<ProviderDetail>(201, "The provider", detail.clone())
+                .with_errors([AdminError::invalid("fdx.base_url", "expected an https URL")])
+                .with_conflict("A provider with this id exists already")
+                .with_body_errors(JSON_TYPE_REQUIRED),
+            http::create(providers::add),
+        ),
+        route(
+            Role::Viewer,
+            with_provider(tagged(OperationSpec::get(one, "getProvider", "Get a provider"))),
+            http::show(providers::show),
+        ),
+        route(
+            Role::Operator,
+            tagged(OperationSpec::post(test, "testProvider", "Test a provider"))
+                .with_description(
+                    "Calls the provider's endpoints to check what a connection needs. Nothing is changed.",
+                )
+                .with_json_response::<ProviderTest>(200, "The results of the checks", checks)
+                .with_not_found("provider"),
+            http::test_provider,
+        ),
+        route(
+            Role::Operator,
+            with_provider(tagged(OperationSpec::post(
+                "/admin/v1/providers/{provider_id}/pause",
+                "pauseProvider",
+                "Pause a provider",
+            )))
             .with_description(
-                "Accepts the settings of `[[provider]]` in the configuration, with the secret itself, which is stored sealed. Providers from the configuration cannot be changed here.",
-            )
-            .with_json_body(
-                "NewProvider",
-                request_schema::<AddProviderRequest>,
-                merge_objects(settings_example(), json!({"id": 1000, "client_secret": "the-hubs-secret-there"})),
-            )
-            .with_json_response::<ProviderDetail>(201, "The provider", detail.clone())
-            .with_errors([AdminError::invalid("fdx.base_url", "expected an https URL")])
-            .with_conflict("A provider with this id exists already")
-            .with_body_errors(JSON_TYPE_REQUIRED), http::create(providers::add)),
-        route(Role::Viewer, with_provider(tagged(OperationSpec::get(one, "getProvider", "Get a provider"))), http::show(providers::show)),
-        route(Role::Operator, tagged(OperationSpec::post(test, "testProvider", "Test a provider"))
-            .with_description("Calls the provider's endpoints to check what a connection needs. Nothing is changed.")
-            .with_json_response::<ProviderTest>(200, "The results of the checks", checks)
-            .with_not_found("provider"), http::test_provider),
-        route(Role::Operator, with_provider(tagged(OperationSpec::post("/admin/v1/providers/{provider_id}/pause", "pauseProvider", "Pause a provider")))
-            .with_description("While paused, no data is read, no connection is opened, and no connection ends because of the provider. Revoking works."), http::act(providers::pause)),
-        route(Role::Operator, with_provider(tagged(OperationSpec::post("/admin/v1/providers/{provider_id}/release", "releaseProvider", "Release a paused provider"))), http::act(providers::release)),
-        route(Role::Operator, with_provider(tagged(OperationSpec::post("/admin/v1/providers/{provider_id}/retire", "retireProvider", "Retire a provider")))
-            .with_description("Like a pause, but permanent: registrations with the provider are rejected too."), http::act(providers::retire)),
+                "While paused, no data is read, no connection is opened, and no connection ends \
+                 because of the provider. Revoking works.",
+            ),
+            http::act(providers::pause),
+        ),
+        route(
+            Role::Operator,
+            with_provider(tagged(OperationSpec::post(
+                "/admin/v1/providers/{provider_id}/release",
+                "releaseProvider",
+                "Release a paused provider",
+            ))),
+            http::act(providers::release),
+        ),
+        route(
+            Role::Operator,
+            with_provider(tagged(OperationSpec::post(
+                "/admin/v1/providers/{provider_id}/retire",
+                "retireProvider",
+                "Retire a provider",
+            )))
+            .with_description(
+                "Like a pause, but permanent: registrations with the provider are rejected too.",
+            ),
+            http::act(providers::retire),
+        ),
     ]
 }
 
@@ -159,14 +211,89 @@ pub(super) fn registration_steps() -> Vec<Route> {
     let upstream_client =
         json!({"upstream_client_id": "acme-at-maple", "upstream_client_secret": "its-secret-there"});
     vec![
-        route(Role::Operator, step_operation(RegistrationStep::Approve, OperationSpec::post("/admin/v1/registrations/{client_id}/{provider_id}/approve", "approveRegistration", "Approve a registration")).with_description("The registration then waits for its activation by the operator or the provider."), http::act(registrations::approve)),
-        route(Role::Operator, with_step_body::<ActivateRegistrationRequest>(step_operation(RegistrationStep::Activate, OperationSpec::post("/admin/v1/registrations/{client_id}/{provider_id}/activate", "activateRegistration", "Activate a registration")), "Activation", upstream_client).with_description(
-            "Confirms that the provider has set up the recipient. If the provider has a client for each registration, its credentials are required.",
-        ), http::act_with_body(registrations::activate)),
-        route(Role::Operator, with_step_body::<RejectRegistrationRequest>(step_operation(RegistrationStep::Reject, OperationSpec::post("/admin/v1/registrations/{client_id}/{provider_id}/reject", "rejectRegistration", "Reject a registration")), "Rejection", reason()), http::act_with_body(registrations::reject)),
-        route(Role::Operator, with_step_body::<SuspendRegistrationRequest>(step_operation(RegistrationStep::Suspend, OperationSpec::post("/admin/v1/registrations/{client_id}/{provider_id}/suspend", "suspendRegistration", "Suspend a registration")), "Suspension", reason())
-            .with_description("While suspended, no data is read and no connection is opened. Existing connections do not end."), http::act_with_body(registrations::suspend)),
-        route(Role::Operator, step_operation(RegistrationStep::Reinstate, OperationSpec::post("/admin/v1/registrations/{client_id}/{provider_id}/reinstate", "reinstateRegistration", "Reinstate a registration")), http::act(registrations::reinstate)),
+        route(
+            Role::Operator,
+            step_operation(
+                RegistrationStep::Approve,
+                OperationSpec::post(
+                    "/admin/v1/registrations/{client_id}/{provider_id}/approve",
+                    "approveRegistration",
+                    "Approve a registration",
+                ),
+            )
+            .with_description(
+                "The registration then waits for its activation by the operator or the provider.",
+            ),
+            http::act(registrations::approve),
+        ),
+        route(
+            Role::Operator,
+            with_step_body::<ActivateRegistrationRequest>(
+                step_operation(
+                    RegistrationStep::Activate,
+                    OperationSpec::post(
+                        "/admin/v1/registrations/{client_id}/{provider_id}/activate",
+                        "activateRegistration",
+                        "Activate a registration",
+                    ),
+                ),
+                "Activation",
+                upstream_client,
+            )
+            .with_description(
+                "Confirms that the provider has set up the recipient. If the provider has a client \
+             for each registration, its credentials are required.",
+            ),
+            http::act_with_body(registrations::activate),
+        ),
+        route(
+            Role::Operator,
+            with_step_body::<RejectRegistrationRequest>(
+                step_operation(
+                    RegistrationStep::Reject,
+                    OperationSpec::post(
+                        "/admin/v1/registrations/{client_id}/{provider_id}/reject",
+                        "rejectRegistration",
+                        "Reject a registration",
+                    ),
+                ),
+                "Rejection",
+                reason(),
+            ),
+            http::act_with_body(registrations::reject),
+        ),
+        route(
+            Role::Operator,
+            with_step_body::<SuspendRegistrationRequest>(
+                step_operation(
+                    RegistrationStep::Suspend,
+                    OperationSpec::post(
+                        "/admin/v1/registrations/{client_id}/{provider_id}/suspend",
+                        "suspendRegistration",
+                        "Suspend a registration",
+                    ),
+                ),
+                "Suspension",
+                reason(),
+            )
+            .with_description(
+                "While suspended, no data is read and no connection is opened. Existing connections \
+                 do not end.",
+            ),
+            http::act_with_body(registrations::suspend),
+        ),
+        route(
+            Role::Operator,
+            step_operation(
+                RegistrationStep::Reinstate,
+                OperationSpec::post(
+                    "/admin/v1/registrations/{client_id}/{provider_id}/reinstate",
+                    "reinstateRegistration",
+                    "Reinstate a registration",
+                ),
+            ),
+            http::act(registrations::reinstate),
+        ),
     ]
 }
 
