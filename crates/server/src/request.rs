@@ -1,7 +1,7 @@
 //! Typed request bodies: reads the members of a JSON object, or the fields of a form, into a type.
 //!
 //! An error names the field and what was expected of it. The deserializer is our own because the errors of
-//! `serde_json` are plain text, in which the field and the expectation cannot be told apart.
+//! `serde_json` are plain text, from which the field and the expectation cannot be separated.
 
 use std::collections::BTreeSet;
 use std::fmt;
