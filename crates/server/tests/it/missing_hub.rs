@@ -179,7 +179,8 @@ async fn command_with_other_key_file_is_rejected() {
     assert!(code == Some(2) && error.contains("belongs to another key file"), "{error}");
 }
 
-#[tokio::test]
+// `doctor` calls the bank, which runs in this process, so the test must not block its only thread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doctor_on_existing_store_creates_no_lock_file() {
     let site = HubProcess::new(None).await;
     site.initialize().await;

@@ -174,6 +174,6 @@ async fn exchange_is_either_connected_or_recovered(mut kit: TestStore) {
         );
         let (opened, one, two) = tokio::join!(opened, one, two);
         let succeeded = [opened.is_ok(), one.unwrap(), two.unwrap()];
-        assert_eq!(succeeded.iter().filter(|came| **came).count(), 1, "round {n}: {succeeded:?}");
+        assert_eq!(succeeded.iter().filter(|succeeded| **succeeded).count(), 1, "round {n}: {succeeded:?}");
     }
 }
