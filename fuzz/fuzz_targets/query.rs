@@ -16,13 +16,13 @@ use libfuzzer_sys::fuzz_target;
 const BACK: &str = "https://app.example/cb";
 
 static CLIENT: LazyLock<Client> = LazyLock::new(|| Client {
-    id: ClientId::parse("dc-1").expect("an id"),
+    id: "dc-1".parse::<ClientId>().expect("an id"),
     kind: ClientKind::Recipient,
     profile: Profile::Flinks,
     state: ClientState::Active,
     name: "App".into(),
     purpose: Localized::default(),
-    scope: Clusters::parse("ACCOUNT_BASIC TRANSACTIONS").expect("a scope"),
+    scope: "ACCOUNT_BASIC TRANSACTIONS".parse::<Clusters>().expect("a scope"),
     redirect_uris: vec![BACK.into()],
     secret_hash: TokenHash::from_bytes(&[0; 36]).expect("a hash"),
     credential_generation: 1,

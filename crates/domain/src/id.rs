@@ -272,17 +272,17 @@ mod tests {
 
     #[test]
     fn id_parse_rejects_wrong_prefix_and_characters() {
-        assert!(ConnectionId::parse("con_1").is_ok());
+        assert!("con_1".parse::<ConnectionId>().is_ok());
         for bad in ["", "job_1", "con_ä", "con_1\n", "con_%2F", &"con_".repeat(60)] {
-            assert!(ConnectionId::parse(bad).is_err(), "{bad:?}");
+            assert!(bad.parse::<ConnectionId>().is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn provider_id_parse_accepts_only_digits() {
-        assert_eq!(ProviderId::parse("1000"), Some(ProviderId::new(1000)));
+        assert_eq!("1000".parse::<ProviderId>().ok(), Some(ProviderId::new(1000)));
         for bad in ["", "0", "01", "+1", "-1", "1.0", "1e3", " 1", "99999999999999999999"] {
-            assert_eq!(ProviderId::parse(bad), None, "{bad:?}");
+            assert_eq!(bad.parse::<ProviderId>().ok(), None, "{bad:?}");
         }
     }
 }

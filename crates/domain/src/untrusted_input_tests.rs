@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::id::{AccessTokenId, AuthorizationRequestId, ClientId, ConnectionId, ProviderId};
+use crate::id::{AuthorizationRequestId, ClientId, ConnectionId, ProviderId};
 use crate::jose::{AccessTokenKeys, TokenError};
 use crate::model::access_token::{Claims, TokenSubject};
 use crate::model::client::Client;
@@ -31,14 +31,14 @@ fn keys() -> AccessTokenKeys {
 
 fn claims() -> Claims {
     Claims {
-        id: AccessTokenId::parse("at_1").unwrap(),
-        client_id: ClientId::parse("dc-1").unwrap(),
+        id: "at_1".parse().unwrap(),
+        client_id: "dc-1".parse().unwrap(),
         issued_at: NOW,
         expires_at: NOW.plus(Duration::from_mins(5)),
         subject: TokenSubject::Connection {
-            id: ConnectionId::parse("con_1").unwrap(),
+            id: "con_1".parse().unwrap(),
             sub: "sub".into(),
-            clusters: Clusters::parse("ACCOUNT_BASIC").unwrap(),
+            clusters: "ACCOUNT_BASIC".parse().unwrap(),
             generation: 4,
         },
     }
@@ -121,28 +121,28 @@ fn arbitrary_payload() -> impl Strategy<Value = serde_json::Value> {
 proptest! {
     #[test]
     fn id_parse_keeps_text_or_rejects_it(text in near_miss_text(&["con_1", "arq_0", "dc-7tf8", "1000"])) {
-        if let Ok(id) = ConnectionId::parse(&text) {
+        if let Ok(id) = text.parse::<ConnectionId>() {
             prop_assert!(id.as_str() == text && text.starts_with("con_") && text.is_ascii());
         }
-        if let Ok(id) = AuthorizationRequestId::parse(&text) {
+        if let Ok(id) = text.parse::<AuthorizationRequestId>() {
             prop_assert_eq!(id.as_str(), &text);
         }
-        if let Ok(id) = ClientId::parse(&text) {
+        if let Ok(id) = text.parse::<ClientId>() {
             prop_assert!(id.as_str() == text && (1..=128).contains(&text.len()));
         }
-        if let Some(id) = ProviderId::parse(&text) {
+        if let Ok(id) = text.parse::<ProviderId>() {
             prop_assert_eq!(id.to_string(), text);
         }
     }
 
     #[test]
     fn scope_parse_returns_exactly_the_given_clusters(text in near_miss_text(&["ACCOUNT_BASIC", "ACCOUNT_BASIC  TRANSACTIONS", ""])) {
-        match Clusters::parse(&text) {
+        match text.parse::<Clusters>() {
             Ok(clusters) => {
                 for value in text.split(' ').filter(|value| !value.is_empty()) {
                     prop_assert!(value.parse().is_ok_and(|c: DataCluster| clusters.contains(c)));
                 }
-                prop_assert_eq!(Clusters::parse(&clusters.to_string()), Ok(clusters));
+                prop_assert_eq!(clusters.to_string().parse::<Clusters>(), Ok(clusters));
             }
             Err(unknown) => prop_assert!(text.contains(&unknown.0) && unknown.0.parse::<DataCluster>().is_err()),
         }

@@ -13,6 +13,7 @@ const MINUS_SIGN: &str = "\u{2212}";
 impl SandboxLanguage {
     /// Formats an amount of money: `$1,234.50`, `1 234,50 $`. Currencies other than the Canadian dollar are named.
     pub(crate) fn format_money(self, amount: Amount, currency: &str) -> String {
+        // These currencies have no minor unit (ISO 4217).
         let min_decimals = if matches!(currency, "JPY" | "KRW" | "CLP" | "VND") { 0 } else { 2 };
         let number = self.group_digits(amount.0, min_decimals);
         let formatted = match (self, currency) {
@@ -48,12 +49,11 @@ impl SandboxLanguage {
         self.format_date("month", date)
     }
 
-    fn format_date(self, month_keys: &str, Date(date): Date) -> String {
+    fn format_date(self, month_prefix: &str, Date(date): Date) -> String {
         // French uses an ordinal for the first day of a month.
         let is_french_first = self == Self::Fr && date.day() == 1;
         let day = if is_french_first { "1er".to_owned() } else { date.day().to_string() };
-        let (month, year) = (self.t(&format!("{month_keys}-{}", date.month())), date.year().to_string());
-        self.t_with("day", &[("day", &day), ("month", &month), ("year", &year)])
+        self.texts().format_date(month_prefix, &day, date.month(), date.year())
     }
 
     /// Formats a month from `2026-11` to `November 2026`.

@@ -1,21 +1,15 @@
 //! The languages of the sandbox's pages, and their texts.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
+use i18n::{LocaleTexts, fluent_templates};
 
-use fluent_templates::{Loader, static_loader};
-use unic_langid::{LanguageIdentifier, langid};
-
-static_loader! {
+fluent_templates::static_loader! {
     static LOCALES = {
         locales: "./locales",
         fallback_language: "en",
+        // Isolating marks around values would show up in plain text and in tests.
         customise: |bundle| bundle.set_use_isolating(false),
     };
 }
-
-static EN: LanguageIdentifier = langid!("en");
-static FR: LanguageIdentifier = langid!("fr");
 
 /// A language in which pages are available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +22,7 @@ impl SandboxLanguage {
     /// Returns the first available language of a list of tags, as in `ui_locales` or `Accept-Language`.
     pub(crate) fn from_tags(tags: &str) -> Option<Self> {
         let mut tags = tags.split([' ', ',', ';']).map(str::trim);
+        // Quality values are ignored: browsers and clients list languages in the order of preference.
         tags.find_map(|tag| match tag.split('-').next() {
             Some(language) if language.eq_ignore_ascii_case("en") => Some(Self::En),
             Some(language) if language.eq_ignore_ascii_case("fr") => Some(Self::Fr),
@@ -51,27 +46,13 @@ impl SandboxLanguage {
         }
     }
 
-    fn id(self) -> &'static LanguageIdentifier {
-        match self {
-            Self::En => &EN,
-            Self::Fr => &FR,
-        }
+    pub(crate) fn texts(self) -> LocaleTexts {
+        LocaleTexts::new(&LOCALES, self.lang())
     }
 
     /// Returns the text with a key.
     pub(crate) fn t(self, key: &str) -> String {
-        LOCALES.lookup(self.id(), key)
-    }
-
-    /// Returns the text with a key, or none if there is no such text.
-    pub(crate) fn find_text(self, key: &str) -> Option<String> {
-        LOCALES.try_lookup(self.id(), key)
-    }
-
-    /// Returns the text with a key, in which placeholders are replaced by values.
-    pub(crate) fn t_with(self, key: &str, values: &[(&'static str, &str)]) -> String {
-        let arguments = values.iter().map(|(name, value)| (Cow::Borrowed(*name), (*value).into()));
-        LOCALES.lookup_with_args(self.id(), key, &arguments.collect::<HashMap<_, _>>())
+        self.texts().get(key)
     }
 }
 
@@ -88,17 +69,12 @@ mod tests {
 
     #[test]
     fn sandbox_locales_have_equal_keys() {
-        let keys = |text: &str| -> Vec<String> {
-            let lines = text.lines().filter(|l| !l.starts_with(['#', ' ']));
-            lines.filter_map(|l| Some(l.split_once(" =")?.0.to_owned())).collect()
-        };
-
         for (en, fr) in [
             (include_str!("../locales/en/bank.ftl"), include_str!("../locales/fr/bank.ftl")),
             (include_str!("../locales/en/demo.ftl"), include_str!("../locales/fr/demo.ftl")),
             (include_str!("../locales/en/dates.ftl"), include_str!("../locales/fr/dates.ftl")),
         ] {
-            assert_eq!(keys(en), keys(fr));
+            assert_eq!(i18n::message_keys(en), i18n::message_keys(fr));
         }
     }
 }

@@ -1,10 +1,11 @@
-//! The command line.
+//! The command line: the tree of commands, and what runs each of them.
 
 mod admin_client;
 mod args;
 mod audit;
 mod bench;
 mod browser;
+mod client;
 mod config;
 mod connection;
 mod data_lock;
@@ -38,13 +39,14 @@ use error::INTERNAL_EXIT_CODE;
 use globals::GlobalArgs;
 pub use sandbox::{BankSite, SandboxArgs, SandboxCredentials, SandboxEnvironment};
 
-/// An open-banking hub in one binary: it connects apps to banks with the customer's consent, serves the data
-/// in FDX form, and cuts a connection everywhere, at once, for good.
+/// Open-banking hub in one binary: connects apps to banks with the customer's consent, serves the data in FDX form,
+/// and ends a connection everywhere with one call
 #[derive(Parser, Debug)]
 #[command(name = "bowline", version, propagate_version = true, arg_required_else_help = true)]
 #[command(
-    after_help = "Begin with `bowline tour`: it needs nothing, walks through the whole world in a few seconds \
-and shows every exchange.\n\nExit codes: 0 done, 1 it does not hold, 2 usage or configuration, 3 unreachable, 70 fault."
+    after_help = "Start with `bowline tour`: it needs no setup, takes a few seconds and shows every exchange.\n\n\
+Exit codes: 0 success, 1 the operation or check failed, 2 wrong usage or configuration, 3 unreachable, \
+70 internal error."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -55,46 +57,57 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum CliCommand {
-    /// Walk through the whole world: connect a bank, read, refresh, revoke, then try every door.
+    /// Demonstrate the hub in a few seconds: connect a customer, read data, end the connection, then try every
+    /// endpoint again
     Tour,
-    /// Run a whole world on this machine: the hub, two banks with customers in them, and a demo app.
+    /// Run a sandbox on this machine: the hub, two banks with customers, and a demo app
+    ///
+    /// Everything listens on 127.0.0.1. Passwords and secrets are derived from a seed in the data folder, so they stay
+    /// the same after a restart.
     Sandbox(SandboxArgs),
-    /// Run the hub for real customers.
+    /// Run the hub for real customers until SIGTERM or SIGINT
+    ///
+    /// A missing SQLite store and a missing key file are created. A SQLite store is migrated automatically, a PostgreSQL
+    /// store by `bowline migrate`.
     Serve(serve::ServeArgs),
-    /// Bring the store's schema up to date.
+    /// Create the store, or migrate its schema to this version
     Migrate,
-    /// Measure what each operation costs on this machine, beside its floor.
+    /// Measure each operation of the hub over HTTP, relative to a floor measured in the same run
+    ///
+    /// The load generator, the hub and a stub provider share one process and its cores: read the shares, not the
+    /// absolute numbers.
     Bench(bench::BenchArgs),
-    /// Look at everything that the hub rests on, and say what is wrong and how to mend it. Changes nothing.
+    /// Check configuration, store, keys, clock and providers, and suggest a fix for each problem; changes nothing
     Doctor,
-    /// Print the OpenAPI document of a face.
+    /// Print the OpenAPI document of an API, as the hub serves it at `/openapi/API.json`
     Openapi(openapi::OpenapiArgs),
-    /// Look at the configuration.
+    /// Check or print the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Manage partners, who look after data recipients through the API.
+    /// Manage partners, which manage data recipients through the API
     Partner(WithHub<partner::PartnerCommand>),
-    /// Manage data recipients.
+    /// Manage data recipients
     Recipient(WithHub<recipient::RecipientCommand>),
-    /// Look at data providers, add, hold and release them.
+    /// List, add, test, pause, release and retire data providers
     Provider(WithHub<provider::ProviderCommand>),
-    /// Manage registrations: a recipient's admission to a provider.
+    /// Manage registrations of data recipients with data providers
     Registration(WithHub<registration::RegistrationCommand>),
-    /// Find, show and end connections.
+    /// List, show and end connections
     Connection(WithHub<connection::ConnectionCommand>),
-    /// Look at deferred work, and after what was given up.
+    /// List background jobs; retry or close failed ones
     Job(WithHub<job::JobCommand>),
-    /// Look through the record.
+    /// Search the audit log
     Audit(WithHub<audit::AuditCommand>),
-    /// Look after those who run the hub.
+    /// Manage the operators of the hub
     Operator(WithHub<operator::OperatorCommand>),
 }
 
-/// Runs the command line.
+/// Runs the command line and returns the exit code of the process.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            // `--help` and `--version` end here too, with the exit code 0.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -108,9 +121,10 @@ pub fn run() -> ExitCode {
     };
     match runtime.block_on(execute(cli)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("error: {failure:#}");
-            ExitCode::from(failure.exit_code())
+        Err(error) => {
+            // The alternate form includes the causes of an internal error.
+            eprintln!("error: {error:#}");
+            ExitCode::from(error.exit_code())
         }
     }
 }
@@ -151,36 +165,39 @@ async fn execute(cli: Cli) -> Result<(), CliError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use clap::CommandFactory;
 
-    /// What is wrong with the words of a command and those below it.
-    fn find_unexplained(command: &clap::Command, above: &str) -> Vec<String> {
-        let name = format!("{above}{}", command.get_name());
-        let mut found: Vec<_> = command
+    use super::*;
+
+    /// Lists the commands and arguments without help text, and the admin commands without an example.
+    fn find_undocumented(command: &clap::Command, parent: &str) -> Vec<String> {
+        let name = format!("{parent}{}", command.get_name());
+        let mut findings: Vec<_> = command
             .get_subcommands()
-            .flat_map(|below| find_unexplained(below, &format!("{name} ")))
+            .flat_map(|subcommand| find_undocumented(subcommand, &format!("{name} ")))
             .collect();
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         if about.len() < 10 {
-            found.push(format!("{name} does not say what it does: {about:?}"));
+            findings.push(format!("{name} has no description: {about:?}"));
         }
         for argument in command.get_arguments().filter(|argument| argument.get_help().is_none()) {
-            found.push(format!("{name}: {} is not explained", argument.get_id()));
+            findings.push(format!("{name}: {} has no help text", argument.get_id()));
         }
-        let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-        let needs_hub = command.get_arguments().any(|argument| argument.get_id() == "token");
-        if needs_hub && !command.has_subcommands() && !after.contains(&name) {
-            found.push(format!("{name} has no example: {after:?}"));
+        let after_help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let uses_hub = command.get_arguments().any(|argument| argument.get_id() == "token");
+        if uses_hub && !command.has_subcommands() && !after_help.contains(&name) {
+            findings.push(format!("{name} has no example: {after_help:?}"));
         }
-        found
+        findings
     }
 
     #[test]
     fn cli_commands_have_help_text_and_example() {
-        let mut all = Cli::command();
-        all.build();
-        all.clone().debug_assert();
-        assert_eq!(find_unexplained(&all, ""), Vec::<String>::new());
+        let mut command = Cli::command();
+        command.build();
+
+        command.clone().debug_assert();
+
+        assert_eq!(find_undocumented(&command, ""), Vec::<String>::new());
     }
 }

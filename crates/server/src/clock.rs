@@ -88,7 +88,6 @@ impl DatabaseClock {
     pub(crate) async fn measure(&self, store: &Store) -> Result<(), StoreError> {
         let offset = store.clock_offset_ms(self.clock.now()).await?;
         self.offset.store(offset, Ordering::Relaxed);
-        // The time is stored after the offset: a reader in between sees the new offset as older than it is.
         self.offset_measured_at.store((self.clock.read)(), Ordering::Relaxed);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Use cases on the heart.
+//! Ends of connections, with their log messages and metrics.
 
 use domain::id::ProviderId;
 use domain::model::connection::EndCause;
@@ -7,10 +7,10 @@ use store::command::{EndConnection, EndOutcome, HandleInvalidGrant, InvalidGrant
 
 use crate::context::RequestContext;
 
-/// Ends a connection: whoever asks for an end, asks here.
-pub async fn end(ctx: &RequestContext, end: EndConnection) -> Result<EndOutcome, StoreError> {
-    let (cause, id) = (end.cause, end.connection_id.clone());
-    let outcome = ctx.run(end).await?;
+/// Ends a connection. Every request to end a connection is made through this function.
+pub async fn end(ctx: &RequestContext, command: EndConnection) -> Result<EndOutcome, StoreError> {
+    let (cause, id) = (command.cause, command.connection_id.clone());
+    let outcome = ctx.run(command).await?;
     if outcome == EndOutcome::Ended {
         record_end(ctx, cause);
         tracing::info!(connection = %id, %cause, "connection ended");
@@ -18,14 +18,16 @@ pub async fn end(ctx: &RequestContext, end: EndConnection) -> Result<EndOutcome,
     Ok(outcome)
 }
 
-/// Heeds a provider's word that a grant is over: its connection ends, unless the provider says so too often.
+/// Handles an `invalid_grant` response to a refresh (RFC 6749 §5.2): ends the connection.
+///
+/// If a provider returns the error for an unusual number of connections, the provider is paused instead.
 pub async fn handle_invalid_grant(
     ctx: &RequestContext,
     provider: ProviderId,
-    heed: HandleInvalidGrant,
+    command: HandleInvalidGrant,
 ) -> Result<InvalidGrantOutcome, StoreError> {
-    let id = heed.connection_id.clone();
-    let outcome = ctx.run(heed).await?;
+    let id = command.connection_id.clone();
+    let outcome = ctx.run(command).await?;
     match outcome {
         InvalidGrantOutcome::Ended => {
             record_end(ctx, EndCause::Provider);
@@ -34,18 +36,19 @@ pub async fn handle_invalid_grant(
         InvalidGrantOutcome::ProviderAutoPaused(refreshes) => {
             tracing::error!(
                 %provider, refreshes = refreshes.completed, invalid_grants = refreshes.invalid_grants,
-                "provider tripped: too many invalid_grant; nobody is ended until an operator sets it active"
+                "provider paused automatically: too many invalid_grant responses; an operator must release it"
             );
         }
         InvalidGrantOutcome::ProviderPaused => {
-            tracing::warn!(connection = %id, %provider, "invalid_grant of a held provider");
+            tracing::warn!(connection = %id, %provider, "invalid_grant from a paused provider was ignored");
         }
+        // The connection had ended before, or the response was for an older credential: nothing has changed.
         InvalidGrantOutcome::AlreadyEnded | InvalidGrantOutcome::Fenced => {}
     }
     Ok(outcome)
 }
 
-/// Counts an end and wakes the workers: there is a provider to tell.
+/// Counts an end and wakes the workers, because the end has queued a job to revoke the provider's grant.
 pub fn record_end(ctx: &RequestContext, cause: EndCause) {
     ctx.app().telemetry().count("bowline_ends_total", &[("cause", cause.to_string())]);
     ctx.app().job_notify().notify_one();

@@ -1,10 +1,9 @@
-//! Deferred work: the outbox, what time ends, and what is of no more use.
+//! Background work: the job queue, expiry, recovery of interrupted exchanges, client removals and the purge.
 
 mod clock;
 mod context;
 mod outbox;
 mod purge;
-mod removal;
 mod schedule;
 mod sweep;
 mod upstream_client;

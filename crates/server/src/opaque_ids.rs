@@ -49,6 +49,7 @@ impl OpaqueIds {
     }
 
     fn seal_for(&self, prefix: &str, binding: String, id: &str) -> Option<String> {
+        // The store keeps no longer account ids, so a recipient must never learn one that cannot be consented to.
         if id.is_empty() || id.len() > MAX_ACCOUNT_ID_BYTES {
             return None;
         }

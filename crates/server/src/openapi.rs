@@ -9,14 +9,14 @@ use serde_json::Value;
 
 use crate::http::{ApiSurface, Route};
 
-/// A document, named after the API that it describes.
+/// An OpenAPI document, named after the API that it describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ApiDocument {
-    /// Authorization, data recipients, registrations, providers, connections.
+    /// Flinks API: authorization, data recipients, registrations, providers and connections.
     Flinks,
-    /// The customer's data.
+    /// FDX API: the customer's data.
     Fdx,
-    /// The operators' API.
+    /// Admin API, for operators.
     Admin,
 }
 

@@ -70,6 +70,7 @@ impl PageQuery {
         let limit = match query.get("limit", INVALID_LIMIT)? {
             None => section.size,
             Some(text) => {
+                // `u64::from_str` would accept "+1" too. Fewer than 20 digits cannot overflow.
                 let digits = !text.is_empty() && text.len() < 20 && text.bytes().all(|b| b.is_ascii_digit());
                 let number: u64 = if digits { text.parse().unwrap_or(0) } else { 0 };
                 if number == 0 {
@@ -132,6 +133,7 @@ pub fn open_cursor(key: &DataKey, bound_to: &str, cursor: &str, now: Timestamp) 
         return None;
     }
     let sealed = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    // Only the hub can have sealed the content, so its lifetime can be trusted.
     let plain = key.open(bound_to, &sealed).ok()?;
     let cursor: Cursor = serde_json::from_slice(plain.expose()).ok()?;
     (now < cursor.until).then_some(cursor.upstream)

@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn wrong_secrets_lock_out_one_client_from_one_network() {
         let limits = limits(|section| section.failed_authentication = 3);
-        let client = |id: &str| ClientId::parse(id).unwrap();
+        let client = |id: &str| id.parse::<ClientId>().unwrap();
         let (acme, other) = (client("dc-acme"), client("dc-other"));
         let network = |text: &str| Network::from_address(text.parse().unwrap());
         let here = network("192.0.2.7");

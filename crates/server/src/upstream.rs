@@ -1,5 +1,6 @@
-//! Towards providers: authorization, tokens, data, and telling them of ends.
+//! Calls to data providers: authorization, tokens, data, revocation and client registration.
 
+mod attempt_report;
 mod callback;
 mod client;
 mod client_registration;
@@ -15,10 +16,9 @@ mod revocation;
 mod token_endpoint;
 mod urls;
 
+pub use attempt_report::AttemptReport;
 pub use callback::{Callback, CallbackOutcome, receive_callback};
-pub use client::{
-    HubSecrets, SealedManagement, open_management, seal_client, seal_hub_secrets, seal_management,
-};
+pub use client::{HubSecrets, SealedClientConfiguration, seal_client, seal_hub_secrets};
 pub(crate) use client::{UpstreamClientCredentials, read_secret};
 pub use client_registration::{RegistrationReport, delete_upstream_client, register_upstream_client};
 pub use consent::{
@@ -29,5 +29,5 @@ pub use error::{ReadError, UpstreamError};
 pub use fetch::{StreamedDocument, fetch, open_document};
 pub(crate) use provider_check::ProviderCheck;
 pub use provider_check::{CheckResult, check_provider};
-pub use revocation::{AttemptReport, run_revocation};
+pub use revocation::run_revocation;
 pub use token_endpoint::TokenResponse;

@@ -21,9 +21,9 @@ pub enum CommandPriority {
 /// The body loads rows, asks a rule of the domain, writes with the expected state in the `WHERE` clause, and awaits
 /// nothing but its [`Tx`]. `Err` rolls back. Every `Ok` commits, also a rejection, since it may leave an audit event.
 ///
-/// All commands lock rows in the same order, so that they do not deadlock: first the authorization request or the job,
-/// then the client, the connection, the provider, the customer. A command that writes rows that belong to a connection
-/// locks the connection's row first.
+/// All commands lock rows in the same order, so that deadlocks are rare: first the authorization request or the job, then
+/// the client, the connection, the provider, the customer. A command that writes rows that belong to a connection locks the
+/// connection's row first. A command that PostgreSQL aborts because of a deadlock runs again.
 pub trait Command: Send + Sync + 'static {
     /// The result that the caller receives after the commit.
     type Reply: Send + 'static;

@@ -93,9 +93,8 @@ impl AccessTokenKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{AccessTokenId, ClientId, ConnectionId};
     use crate::model::access_token::TokenSubject;
-    use crate::scope::{ClientScope, Clusters};
+    use crate::scope::ClientScope;
 
     const URL: &str = "https://hub.example";
     const NOW: Timestamp = Timestamp::from_seconds(1_709_146_734);
@@ -110,14 +109,14 @@ mod tests {
 
     fn claims() -> Claims {
         Claims {
-            id: AccessTokenId::parse("at_1").unwrap(),
-            client_id: ClientId::parse("dc-7tf8").unwrap(),
+            id: "at_1".parse().unwrap(),
+            client_id: "dc-7tf8".parse().unwrap(),
             issued_at: NOW,
             expires_at: Timestamp::from_seconds(1_709_147_034),
             subject: TokenSubject::Connection {
-                id: ConnectionId::parse("con_1").unwrap(),
+                id: "con_1".parse().unwrap(),
                 sub: "bbc6eb83-60fa-4fb0-a6ea-9e2bd54e1071".into(),
-                clusters: Clusters::parse("ACCOUNT_BASIC").unwrap(),
+                clusters: "ACCOUNT_BASIC".parse().unwrap(),
                 generation: 4,
             },
         }

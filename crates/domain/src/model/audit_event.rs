@@ -219,7 +219,7 @@ mod tests {
     }
 
     fn id(n: u8) -> AuditEventId {
-        AuditEventId::parse(&format!("aud_{n}")).unwrap()
+        format!("aud_{n}").parse::<AuditEventId>().unwrap()
     }
 
     #[test]

@@ -291,10 +291,10 @@ mod tests {
 
     pub(crate) fn connection(state: ConnectionState) -> Connection {
         Connection {
-            id: ConnectionId::parse("con_1").unwrap(),
-            client_id: ClientId::parse("dc-1").unwrap(),
+            id: "con_1".parse().unwrap(),
+            client_id: "dc-1".parse().unwrap(),
             provider_id: ProviderId::new(1000),
-            customer_id: CustomerId::parse("cus_1").unwrap(),
+            customer_id: "cus_1".parse().unwrap(),
             sub: "sub".into(),
             state,
             terms_version: 1,

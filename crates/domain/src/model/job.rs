@@ -234,9 +234,9 @@ mod tests {
 
     fn job(attempt: u32, seed: [u8; 16]) -> Job {
         Job {
-            id: JobId::parse("job_1").unwrap(),
+            id: "job_1".parse().unwrap(),
             kind: JobKind::RevokeAtProvider,
-            connection_id: Some(ConnectionId::parse("con_1").unwrap()),
+            connection_id: Some("con_1".parse().unwrap()),
             provider_id: ProviderId::new(1000),
             client_id: None,
             data_key: vec![],

@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn provider_scopes_translate_in_both_directions() {
         let settings = settings();
-        let requested = Clusters::parse("ACCOUNT_BASIC TRANSACTIONS INVESTMENTS").unwrap();
+        let requested = "ACCOUNT_BASIC TRANSACTIONS INVESTMENTS".parse::<Clusters>().unwrap();
         assert_eq!(settings.scope_for(requested), "accounts tx:read");
         assert_eq!(settings.clusters_from_scope("tx:read openid").to_string(), "TRANSACTIONS");
         assert_eq!(settings.clusters().to_string(), "ACCOUNT_BASIC TRANSACTIONS");

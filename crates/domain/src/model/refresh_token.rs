@@ -41,8 +41,8 @@ mod tests {
 
     fn token() -> RefreshToken {
         RefreshToken {
-            connection_id: ConnectionId::parse("con_1").unwrap(),
-            client_id: ClientId::parse("dc-1").unwrap(),
+            connection_id: "con_1".parse().unwrap(),
+            client_id: "dc-1".parse().unwrap(),
             last_used_at: Timestamp::from_millis(0),
         }
     }

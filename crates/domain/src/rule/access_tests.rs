@@ -9,13 +9,13 @@ fn seconds_from_now(seconds: u64) -> Timestamp {
 }
 
 fn clusters(scope: &str) -> Clusters {
-    Clusters::parse(scope).unwrap()
+    scope.parse::<Clusters>().unwrap()
 }
 
 fn state() -> AccessState {
     AccessState {
-        connection_id: ConnectionId::parse("con_1").unwrap(),
-        client_id: ClientId::parse("dc-1").unwrap(),
+        connection_id: "con_1".parse().unwrap(),
+        client_id: "dc-1".parse().unwrap(),
         provider_id: ProviderId::new(1000),
         sub: "sub".into(),
         status: ConnectionStatus::Active,
@@ -34,7 +34,7 @@ fn state() -> AccessState {
 }
 
 fn claims() -> Claims {
-    mint(&state(), AccessTokenId::parse("at_1").unwrap(), state().clusters, NOW, TTL).unwrap()
+    mint(&state(), "at_1".parse::<AccessTokenId>().unwrap(), state().clusters, NOW, TTL).unwrap()
 }
 
 fn expect_granted(state: AccessState) -> Box<GrantedAccess> {
@@ -105,11 +105,11 @@ fn token_of_other_generation_client_or_connection_is_rejected() {
     };
     assert_eq!(expect_rejection(claims(), other(|s| s.token_generation = 2)), TokenRejection::Superseded);
     assert_eq!(
-        expect_rejection(claims(), other(|s| s.client_id = ClientId::parse("dc-2").unwrap())),
+        expect_rejection(claims(), other(|s| s.client_id = "dc-2".parse::<ClientId>().unwrap())),
         TokenRejection::Unknown
     );
     assert_eq!(
-        expect_rejection(claims(), other(|s| s.connection_id = ConnectionId::parse("con_2").unwrap())),
+        expect_rejection(claims(), other(|s| s.connection_id = "con_2".parse::<ConnectionId>().unwrap())),
         TokenRejection::Unknown
     );
     assert_eq!(
@@ -211,7 +211,7 @@ fn client_token_is_rejected_after_client_or_secret_change() {
     assert!(check_client_access(&own, Some(suspended)).unwrap().ensure_not_suspended().is_err());
     for (client, rejection) in [
         (None, TokenRejection::Unknown),
-        (Some(Client { id: ClientId::parse("dc-2").unwrap(), ..client() }), TokenRejection::Unknown),
+        (Some(Client { id: "dc-2".parse::<ClientId>().unwrap(), ..client() }), TokenRejection::Unknown),
         (Some(Client { kind: ClientKind::Partner, ..client() }), TokenRejection::Unknown),
         (Some(Client { state: ClientState::Closed, ..client() }), TokenRejection::Unknown),
         (Some(Client { credential_generation: 2, ..client() }), TokenRejection::Superseded),

@@ -58,7 +58,6 @@ pub fn redeem(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::ConnectionId;
     use crate::secret::TokenHash;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -69,7 +68,7 @@ mod tests {
         let pepper = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[0; 32]);
         AuthorizationCode {
             hash: TokenHash::for_token(1, &pepper, b"code"),
-            connection_id: ConnectionId::parse("con_1").unwrap(),
+            connection_id: "con_1".parse().unwrap(),
             client_id: client("dc-1"),
             redirect_uri: URI.into(),
             code_challenge: Some(pkce::compute_challenge(VERIFIER)),
@@ -79,7 +78,7 @@ mod tests {
     }
 
     fn client(id: &str) -> ClientId {
-        ClientId::parse(id).unwrap()
+        id.parse::<ClientId>().unwrap()
     }
 
     fn expect_rejection(

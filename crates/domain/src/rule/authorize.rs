@@ -150,7 +150,7 @@ pub fn check(query: &AuthorizeQuery, client: &Client) -> Result<CheckedRequest, 
     }
     let clusters = parse_requested_scope(query.require("scope")?, client)?;
     let provider_id =
-        query.single("provider_id")?.map(|text| ProviderId::parse(text).ok_or(INVALID_PROVIDER_ID));
+        query.single("provider_id")?.map(|text| text.parse::<ProviderId>().map_err(|_| INVALID_PROVIDER_ID));
     let provider_id = provider_id.transpose()?;
     if state.len() > MAX_STATE_BYTES {
         return Err(STATE_TOO_LONG);
@@ -168,7 +168,8 @@ const INVALID_PROVIDER_ID: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "provider_id must be a positive integer");
 
 fn parse_requested_scope(scope: &str, client: &Client) -> Result<Clusters, OAuthError> {
-    let clusters = Clusters::parse(scope)
+    let clusters = scope
+        .parse::<Clusters>()
         .map_err(|unknown| OAuthError::with_description(OAuthCode::InvalidScope, unknown))?;
     if let Some(beyond) = clusters.first_missing_from(client.scope) {
         return Err(OAuthError::with_description(

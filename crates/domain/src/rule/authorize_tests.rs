@@ -1,5 +1,4 @@
 use super::*;
-use crate::id::ClientId;
 use crate::model::audit_event::AuditHead;
 use crate::model::client::ClientState;
 use crate::model::client::LocalizedText;
@@ -12,14 +11,14 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 pub(crate) fn client() -> Client {
     let pepper = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[0; 32]);
     Client {
-        id: ClientId::parse("dc-1").unwrap(),
+        id: "dc-1".parse().unwrap(),
         kind: ClientKind::Recipient,
         owner_id: None,
         profile: Profile::Flinks,
         state: ClientState::Active,
         name: "App".into(),
         purpose: LocalizedText::default(),
-        scope: Clusters::parse("ACCOUNT_BASIC TRANSACTIONS").unwrap(),
+        scope: "ACCOUNT_BASIC TRANSACTIONS".parse().unwrap(),
         redirect_uris: vec!["https://app.example/cb".into(), "https://app.example/q?a=1".into()],
         secret_hash: TokenHash::for_token(1, &pepper, b"secret"),
         credential_generation: 1,
@@ -216,7 +215,7 @@ fn provider(state: ProviderState) -> Provider {
 
 #[test]
 fn granted_scope_is_intersection_of_all_scopes() {
-    let set = |s| Clusters::parse(s).unwrap();
+    let set = |scope: &str| scope.parse::<Clusters>().unwrap();
     let all = set("ACCOUNT_BASIC ACCOUNT_DETAILED TRANSACTIONS");
     assert_eq!(
         compute_granted_scope(all, set("ACCOUNT_BASIC TRANSACTIONS"), all, all),

@@ -112,7 +112,7 @@ mod tests {
 
     fn token(role: Role) -> OperatorToken {
         OperatorToken {
-            id: OperatorId::parse("opr_1").unwrap(),
+            id: "opr_1".parse().unwrap(),
             name: "ann".into(),
             role,
             bootstrap: false,

@@ -120,7 +120,7 @@ pub fn ensure_grant_allowed(client: &Client, request: &TokenRequest) -> Result<(
 }
 
 fn parse_data_scope(scope: &str) -> Result<Clusters, OAuthError> {
-    match Clusters::parse(scope) {
+    match scope.parse::<Clusters>() {
         Ok(Clusters::NONE) => Err(EMPTY_SCOPE),
         Ok(clusters) => Ok(clusters),
         Err(unknown) => Err(OAuthError::with_description(OAuthCode::InvalidScope, unknown)),
@@ -250,11 +250,11 @@ mod tests {
 
     #[test]
     fn rfc6749_s6_refresh_can_narrow_but_not_widen_scope() {
-        let granted = Clusters::parse("ACCOUNT_BASIC TRANSACTIONS").unwrap();
-        let basic = Clusters::parse("ACCOUNT_BASIC").unwrap();
+        let granted = "ACCOUNT_BASIC TRANSACTIONS".parse::<Clusters>().unwrap();
+        let basic = "ACCOUNT_BASIC".parse::<Clusters>().unwrap();
         assert_eq!(narrow_refresh_scope(granted, None), Ok(granted));
         assert_eq!(narrow_refresh_scope(granted, Some(basic)), Ok(basic));
-        let wider = Clusters::parse("ACCOUNT_BASIC STATEMENTS").unwrap();
+        let wider = "ACCOUNT_BASIC STATEMENTS".parse::<Clusters>().unwrap();
         assert_eq!(narrow_refresh_scope(granted, Some(wider)).unwrap_err().code, OAuthCode::InvalidScope);
     }
 }

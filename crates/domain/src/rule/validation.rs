@@ -173,7 +173,8 @@ pub fn validate_contacts(field: &str, member: &str, contacts: &[String]) -> Resu
 
 /// Parses the scope that a recipient may request.
 pub fn parse_scope(field: &str, scope: &str) -> Result<Clusters, ValidationError> {
-    let clusters = Clusters::parse(scope)
+    let clusters = scope
+        .parse::<Clusters>()
         .map_err(|unknown| ValidationError::new(field, format_args!("{} is unknown", unknown.0)))?;
     if clusters.contains(DataCluster::AccountBasic) {
         Ok(clusters)

@@ -20,6 +20,7 @@ pub(super) struct ConsentSessions(BTreeMap<String, ConsentSession>);
 impl ConsentSessions {
     pub(super) fn begin(&mut self, id: String, csrf_token: String, username: Option<String>, now: i64) {
         self.0.retain(|_, session| now < session.expires_at);
+        // Ids are random, so this drops an arbitrary session. The limit only bounds the memory.
         if self.0.len() >= MAX_SESSIONS {
             self.0.pop_first();
         }

@@ -75,6 +75,7 @@ impl Bank {
 /// Applies the faults that concern every OAuth and FDX call.
 pub(super) async fn apply_faults(State(bank): State<Bank>, request: Request, next: Next) -> Response {
     let faults = bank.faults().borrow().clone();
+    // The delay comes first, so that it applies to failing calls too.
     if faults.latency_ms > 0 {
         #[expect(clippy::disallowed_methods, reason = "this fault is a delay")]
         tokio::time::sleep(Duration::from_millis(faults.latency_ms)).await;

@@ -96,11 +96,11 @@ impl FaultSettings {
     /// Returns these settings with some of them replaced. The error names the first invalid setting.
     pub(super) fn with_changes(&self, changes: &Value) -> Result<Self, String> {
         let changes = changes.as_object().ok_or("the body must be a JSON object of fault settings")?;
-        let changed =
+        let updated =
             changes.iter().try_fold(self.clone(), |all, (name, value)| all.with_value(name, value))?;
-        match changed.find_invalid() {
+        match updated.find_invalid() {
             Some(error) => Err(error),
-            None => Ok(changed),
+            None => Ok(updated),
         }
     }
 

@@ -220,6 +220,7 @@ impl JournalState {
             }
             JournalEntry::Ended { grant_id, at } => {
                 if let Some(record) = self.grants.get_mut(&grant_id) {
+                    // A grant that has ended keeps the time of its first end.
                     record.ended_at.get_or_insert(at);
                 }
             }

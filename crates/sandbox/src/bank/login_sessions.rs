@@ -101,6 +101,7 @@ impl SignInSessions {
         now: i64,
     ) {
         self.sessions.retain(|_, session| now < session.started_at + ENDED_SESSION_RETENTION_MS);
+        // Ids are random, so this drops an arbitrary session. The limit only bounds the memory.
         if self.sessions.len() >= MAX_SESSIONS {
             self.sessions.pop_first();
         }

@@ -198,6 +198,7 @@ impl Bank {
     }
 
     fn verify_access_token(&self, token: &str, now_secs: i64) -> Option<String> {
+        // Grant ids are base64url with a prefix and contain no dot.
         let mut parts = token.splitn(3, '.');
         let (grant_id, expires_at, mac) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
         (constant_time_eq(mac, &self.compute_access_mac(grant_id, expires_at)) && now_secs < expires_at)

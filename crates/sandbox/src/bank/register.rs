@@ -49,6 +49,7 @@ async fn delete_client(State(bank): State<Bank>, Path(id): Path<String>, headers
     let mut grants = bank.grants();
     let is_authorized =
         grants.find_client(&id).is_some_and(|client| constant_time_eq(&client.access_hash, &token_hash));
+    // An unknown client gets the same response as a wrong token (RFC 7592, section 2.3).
     if !is_authorized {
         return UNAUTHORIZED.into_response();
     }

@@ -144,6 +144,7 @@ impl Bank {
     }
 
     pub(super) fn grants(&self) -> MutexGuard<'_, Grants> {
+        // A poisoned lock is used all the same: a panic in one request must not disable the bank.
         self.0.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -43,6 +43,7 @@ impl Spending {
         if !by_month {
             sums.sort_by_key(|(_, sum)| std::cmp::Reverse(*sum));
         }
+        // The default is never used as a divisor: without sums there are no bars.
         let largest = sums.iter().map(|(_, sum)| *sum).max().unwrap_or(Decimal::ONE);
         let total: Decimal = sums.iter().map(|(_, sum)| *sum).sum();
         let bar = |(group, sum): (String, Decimal)| Bar {

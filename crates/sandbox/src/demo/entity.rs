@@ -36,7 +36,7 @@ impl TryFrom<BTreeMap<String, Value>> for Entity {
 
     fn try_from(wrapped: BTreeMap<String, Value>) -> Result<Self, Self::Error> {
         let (kind, fields) = wrapped.into_iter().next().unwrap_or_default();
-        let is_account = SandboxLanguage::En.find_text(&format!("demo-kind-{kind}")).is_some();
+        let is_account = SandboxLanguage::En.texts().find(&format!("demo-kind-{kind}")).is_some();
         if is_account || kind.ends_with("Transaction") {
             Ok(Self { kind, fields })
         } else {
@@ -134,5 +134,5 @@ impl Entity {
 /// Returns the name of a category; an unknown category is shown as the bank sent it.
 pub(super) fn category_name(language: SandboxLanguage, category: &str) -> String {
     let key = format!("demo-category-{}", category.to_ascii_lowercase());
-    language.find_text(&key).unwrap_or_else(|| category.to_owned())
+    language.texts().find(&key).unwrap_or_else(|| category.to_owned())
 }

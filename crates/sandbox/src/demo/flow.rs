@@ -40,6 +40,7 @@ pub(super) async fn connect(DemoForm(visit, form): DemoForm) -> PageResult {
         .append_pair("code_challenge_method", "S256")
         .append_pair("ui_locales", visit.language.lang())
         .extend_pairs(provider.map(|id| ("provider_id", id)));
+    // A bank that the customer chooses at the hub has no id here; the state makes its name unique in the session.
     let bank = provider.map_or_else(|| format!("hub-{}", &hash(&state)[..6]), str::to_owned);
     let provider_text = provider.map(|id| format!("provider_id {id} · ")).unwrap_or_default();
     let exchange = browser_exchange(url.path(), format!("{provider_text}state {} · S256", redact(&state)));

@@ -46,7 +46,7 @@ impl DemoPageFrame {
 
     pub(super) fn advice(&self, notice: &CustomerNotice) -> String {
         match notice.retry_after_secs {
-            Some(seconds) => self.language.t_with("demo-wait", &[("seconds", &seconds.to_string())]),
+            Some(seconds) => self.language.texts().format("demo-wait", &[("seconds", &seconds.to_string())]),
             None => self.t(&format!("{}-advice", notice.key)),
         }
     }

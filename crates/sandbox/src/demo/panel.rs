@@ -93,7 +93,7 @@ pub(super) fn summarize_body(body: &Value) -> Vec<String> {
     names.filter_map(summarize).collect()
 }
 
-/// Returns the first 8 characters of a secret, its length, and a fingerprint that tells two secrets apart.
+/// Returns the first 8 characters of a secret, its length, and a fingerprint that distinguishes two secrets.
 pub(super) fn redact(secret: &str) -> String {
     let (start, length) = (secret.chars().take(8).collect::<String>(), secret.chars().count());
     format!("{start}… ({length}, #{})", &hash(secret)[..6])

@@ -95,6 +95,7 @@ impl Sessions {
             lock_session(session).last_seen_at = now;
             return Ok(Arc::clone(session));
         }
+        // The limit protects the memory against clients that send no cookie.
         if self.0.len() >= MAX_SESSIONS {
             let oldest = self.0.iter().min_by_key(|(_, session)| lock_session(session).last_seen_at);
             let oldest = oldest.map(|(key, _)| key.clone()).unwrap_or_default();

@@ -22,7 +22,7 @@ impl DemoPageFrame {
 
     /// Returns the facts of an account as pairs of label and value.
     pub(super) fn account_facts(&self, account: &Entity) -> Vec<(String, String)> {
-        let label = |field: &str| self.language.find_text(&format!("demo-fact-{}-{field}", account.kind));
+        let label = |field: &str| self.language.texts().find(&format!("demo-fact-{}-{field}", account.kind));
         let fact = |field| Some((label(field)?, self.format_field(account, field, account.currency())));
         let facts = ACCOUNT_FACT_FIELDS.split_whitespace().filter_map(fact);
         facts.filter(|(_, value)| !value.is_empty()).collect()
@@ -49,6 +49,6 @@ impl DemoPageFrame {
     /// Returns a sentence with the number of matches.
     pub(super) fn match_count(&self, matches: &EntityList) -> String {
         let (found, examined) = (matches.items.len().to_string(), matches.examined.to_string());
-        self.language.t_with("demo-found", &[("found", &found), ("examined", &examined)])
+        self.language.texts().format("demo-found", &[("found", &found), ("examined", &examined)])
     }
 }

@@ -39,6 +39,7 @@ impl DemoVisit {
             .and_then(|(_, tag)| SandboxLanguage::from_tags(tag));
         let chosen = requested.or(lock_session(&session).language);
         lock_session(&session).language = chosen;
+        // A language from `Accept-Language` is not stored: only an explicit choice is.
         let accepted = request.headers().get(header::ACCEPT_LANGUAGE).and_then(|tags| tags.to_str().ok());
         let language =
             chosen.or_else(|| SandboxLanguage::from_tags(accepted?)).unwrap_or(SandboxLanguage::En);

@@ -339,12 +339,12 @@ async fn bank_paging_returns_each_item_once() {
 async fn bank_account_ids_filter_stays_within_grant() {
     let bank = TestBank::rideau();
     let tokens = bank.grant_accounts(&["cr-alice-courant", "cr-alice-celi"]).await;
-    let picked = bank
+    let filtered = bank
         .read(text_member(&tokens, "access_token"), "/accounts?accountIds=cr-alice-celi,cr-alice-epargne")
         .await;
-    let picked = fdx::parse::<Accounts>(picked.text.as_bytes()).unwrap().value.accounts;
+    let filtered = fdx::parse::<Accounts>(filtered.text.as_bytes()).unwrap().value.accounts;
 
-    assert_eq!(picked.iter().map(Account::id).collect::<Vec<_>>(), [Some("cr-alice-celi")]);
+    assert_eq!(filtered.iter().map(Account::id).collect::<Vec<_>>(), [Some("cr-alice-celi")]);
 }
 
 #[tokio::test]
@@ -439,8 +439,8 @@ async fn rideau_serves_fdx_6_only() {
 
     let bearer = format!("Bearer {token}");
     let headers = [(header::AUTHORIZATION, &*bearer)];
-    let bare = bank.send(Method::GET, "/fdx/v6/accounts", &headers, String::new()).await;
+    let without_id = bank.send(Method::GET, "/fdx/v6/accounts", &headers, String::new()).await;
 
-    assert_eq!((bare.status, &bare.json()["code"]), (StatusCode::BAD_REQUEST, &json!(401)));
+    assert_eq!((without_id.status, &without_id.json()["code"]), (StatusCode::BAD_REQUEST, &json!(401)));
     assert_eq!(bank.get("/fdx/v5/accounts").await.status, StatusCode::NOT_FOUND);
 }

@@ -84,13 +84,13 @@ async fn bank_access_token_expires_and_grant_survives_restart() {
 
     assert_eq!(bank.read(text_member(&tokens, "access_token"), "/accounts").await.json()["code"], 602);
 
-    let again = bank.restart();
-    let fresh = again.refresh_tokens(text_member(&tokens, "refresh_token")).await.json();
+    let restarted = bank.restart();
+    let fresh = restarted.refresh_tokens(text_member(&tokens, "refresh_token")).await.json();
 
-    assert_eq!(again.read(text_member(&fresh, "access_token"), "/accounts").await.status, StatusCode::OK);
+    assert_eq!(restarted.read(text_member(&fresh, "access_token"), "/accounts").await.status, StatusCode::OK);
     assert!(fresh.get("refresh_token").is_none(), "the bank must not rotate by default");
     assert_eq!(
-        again.refresh_tokens(text_member(&ended, "refresh_token")).await.json()["error"],
+        restarted.refresh_tokens(text_member(&ended, "refresh_token")).await.json()["error"],
         "invalid_grant"
     );
 }

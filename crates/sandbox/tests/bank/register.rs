@@ -51,9 +51,9 @@ async fn rfc7591_s3_registration_requires_initial_access_token() {
         (&json!("fdx:accountbasic:read"), &json!(0))
     );
 
-    let again = bank.restart();
+    let restarted = bank.restart();
     assert_eq!(
-        again.inner.client_ids(),
+        restarted.inner.client_ids(),
         [text_member(&client, "client_id")],
         "a client must survive a restart"
     );
@@ -61,23 +61,29 @@ async fn rfc7591_s3_registration_requires_initial_access_token() {
         ("client_id", text_member(&client, "client_id")),
         ("client_secret", text_member(&client, "client_secret")),
     ];
-    let known = again.post_form("/token", &[own[0], own[1], ("grant_type", "refresh_token")]).await;
+    let known = restarted.post_form("/token", &[own[0], own[1], ("grant_type", "refresh_token")]).await;
     assert_eq!(known.json()["error"], "invalid_grant", "the client must be authenticated");
     let path = format!("/register/{}", text_member(&client, "client_id"));
     let registration_token = text_member(&client, "registration_access_token");
     assert_eq!(
-        again.send_json_with_bearer(Method::DELETE, &path, Some(&token), &json!({})).await.status,
+        restarted.send_json_with_bearer(Method::DELETE, &path, Some(&token), &json!({})).await.status,
         StatusCode::UNAUTHORIZED
     );
     assert_eq!(
-        again.send_json_with_bearer(Method::DELETE, &path, Some(registration_token), &json!({})).await.status,
+        restarted
+            .send_json_with_bearer(Method::DELETE, &path, Some(registration_token), &json!({}))
+            .await
+            .status,
         StatusCode::NO_CONTENT
     );
     assert_eq!(
-        again.send_json_with_bearer(Method::DELETE, &path, Some(registration_token), &json!({})).await.status,
+        restarted
+            .send_json_with_bearer(Method::DELETE, &path, Some(registration_token), &json!({}))
+            .await
+            .status,
         StatusCode::UNAUTHORIZED
     );
-    let gone = again.post_form("/token", &[own[0], own[1], ("grant_type", "refresh_token")]).await;
+    let gone = restarted.post_form("/token", &[own[0], own[1], ("grant_type", "refresh_token")]).await;
     assert_eq!(gone.json()["error"], "invalid_client");
 }
 

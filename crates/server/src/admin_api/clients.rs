@@ -49,6 +49,7 @@ pub(super) fn cursor_key(summary: &ClientSummary) -> String {
     format!("{}|{}", summary.created_at.millis(), summary.recipient.client.id)
 }
 
+// Neither the time nor an id contains the separator.
 pub(super) fn parse_key(text: &str) -> Option<(Timestamp, ClientId)> {
     let (time, id) = text.split_once('|')?;
     Some((Timestamp::from_millis(time.parse().ok()?), ClientId::parse(id).ok()?))

@@ -4,6 +4,7 @@
 mod response;
 mod socket;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,14 +12,15 @@ use axum::body::Body;
 use domain::Secret;
 use http::{Method, Request, header};
 use serde_json::Value;
+use store::Location;
 use tower::ServiceExt;
 
 use super::args::read_secret_input;
 use super::browser::{Browser, BrowserRequest};
 use super::data_lock::DataLock;
 use super::error::CliError;
-use super::globals::GlobalArgs;
-use super::hub::{open_app_with_lock, parse_store_location, upsert_providers};
+use super::globals::{DEFAULT_CONFIG_FILE, GlobalArgs};
+use super::hub::{open_existing_app, parse_store_location, upsert_providers};
 use super::output::Output;
 use crate::app::App;
 use crate::config::Config;
@@ -88,39 +90,90 @@ impl HubArgs {
                 return Err(CliError::Usage("--token: expected with --url, or --token-file".into()));
             }
             (None, Some(_)) => return Err(CliError::Usage("--url: expected with --token".into())),
-            (None, None) => open_local_transport(globals.load_config(&[])?).await?,
+            (None, None) => open_local_transport(globals).await?,
         };
         Ok(AdminClient { transport, output: Output::new(globals) })
     }
 }
 
 /// Connects to the socket of the configuration, or opens the store if no hub listens there.
-async fn open_local_transport(config: Config) -> Result<Transport, CliError> {
+async fn open_local_transport(globals: &GlobalArgs) -> Result<Transport, CliError> {
+    let config = globals.load_config(&[])?;
     let socket = config.admin_socket().map(|path| AdminSocket::new(path, &config.keys.file));
     let socket = match socket {
         Some(socket) if socket.connect().await?.is_some() => {
             let timeout = config.server.request_timeout.duration() + RESPONSE_TIMEOUT_MARGIN;
             return Ok(Transport::Socket { socket, timeout });
         }
-        silent => silent,
+        unused => unused,
     };
-    let lock =
-        DataLock::acquire(&parse_store_location(&config)?).map_err(|failure| match (failure, &socket) {
-            (CliError::Unreachable(message), Some(socket)) => CliError::Unreachable(format!(
-                "{message}; nobody answers at {}, so a hub that runs is reached by --url and --token",
-                socket.path().display()
-            )),
-            (CliError::Unreachable(message), None) => {
-                CliError::Unreachable(format!("{message}; a hub that runs is reached by --url and --token"))
-            }
-            (failure, _) => failure,
-        })?;
+    let searched = SearchedPlaces::new(globals, &config, socket.as_ref());
+    let location = parse_store_location(&config)?;
+    // The lock would create the folder of the store, so this comes before it.
+    if let Location::Sqlite(path) = &location
+        && !path.exists()
+    {
+        return Err(searched.no_hub_error(path));
+    }
+    let lock = DataLock::acquire(&location).map_err(|error| searched.explain(error))?;
+    // The command is no hub: what a hub would log in normal operation would only hide its results.
     let mut log = config.log.clone();
     "error".clone_into(&mut log.level);
     telemetry::start_logs(&log).map_err(CliError::Usage)?;
-    let app = open_app_with_lock(&lock, config).await?;
+    let app = open_existing_app(config).await.map_err(|error| searched.explain(error))?;
     upsert_providers(&app).await?;
     Ok(Transport::Store { app, _lock: lock })
+}
+
+/// The places in which a command has looked for a hub, for its error messages.
+struct SearchedPlaces {
+    configuration: String,
+    socket: String,
+}
+
+impl SearchedPlaces {
+    fn new(globals: &GlobalArgs, config: &Config, socket: Option<&AdminSocket>) -> Self {
+        let configuration = match globals.config_file() {
+            Some(file) => format!("configuration {}", absolute(&file)),
+            None => {
+                format!("no configuration: {} does not exist", absolute(Path::new(DEFAULT_CONFIG_FILE)))
+            }
+        };
+        let socket = match socket {
+            Some(socket) => format!("no hub listens at the socket {}", absolute(socket.path())),
+            None if config.server.admin_socket.is_empty() => "server.admin_socket is turned off".to_owned(),
+            None => "server.admin_socket is not set".to_owned(),
+        };
+        Self { configuration, socket }
+    }
+
+    /// Creates the error for a SQLite store that does not exist.
+    fn no_hub_error(&self, store: &Path) -> CliError {
+        CliError::Unreachable(format!(
+            "there is no hub here: {}, and the store {} does not exist ({}).\n\
+             Name another hub by --config FILE, by --url URL and --token-file FILE, or by BOWLINE_STORE__URL; \
+             `bowline serve` creates a new one.",
+            self.socket,
+            absolute(store),
+            self.configuration
+        ))
+    }
+
+    /// Adds the places to an error about a store that exists.
+    fn explain(&self, error: CliError) -> CliError {
+        match error {
+            CliError::Internal(_) => error,
+            error => error.with_message(&format!(
+                "{} ({}); name another hub by --config FILE, or by --url URL and --token-file FILE",
+                self.socket, self.configuration
+            )),
+        }
+    }
+}
+
+/// Returns a path that does not depend on the working directory.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 impl AdminClient {

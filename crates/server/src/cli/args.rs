@@ -1,4 +1,4 @@
-//! What commands are given: ids, pages, filters, secrets.
+//! Arguments that several commands share: ids, pages, filters and secrets.
 
 use std::io::Read;
 
@@ -8,43 +8,44 @@ use serde_json::Value;
 
 use super::error::CliError;
 
-/// Which page of a list.
+/// Flags that select a page of a list.
 #[derive(clap::Args, Debug)]
 pub(super) struct PageArgs {
-    /// At most so many.
+    /// Maximum number of results
     #[arg(long)]
     pub(super) limit: Option<String>,
-    /// Where the former list ended.
+    /// Position to continue at: the value of `next` from the previous page
     #[arg(long, value_name = "NEXT")]
     pub(super) after: Option<String>,
 }
 
-/// A provider by its id.
+/// The id of a provider.
 #[derive(clap::Args, Debug)]
 pub(super) struct ProviderIdArgs {
-    /// The provider's id.
+    /// Id of the provider
     #[arg(value_name = "PROVIDER_ID", value_parser = clap::value_parser!(i64).range(1..))]
     pub(super) id: i64,
 }
 
-/// A client of the hub by its id.
+/// The id of a recipient or partner.
 #[derive(clap::Args, Debug)]
 pub(super) struct ClientIdArgs {
-    /// The client's id.
+    /// Client id of the recipient or partner
     #[arg(value_name = "CLIENT_ID", value_parser = parse_id)]
     pub(super) id: String,
 }
 
-/// A text that can be one segment of a path.
+/// Accepts a text that can be a segment of a path.
 pub(super) fn parse_id(text: &str) -> Result<String, &'static str> {
+    // URLs are normalized before they are sent, and these segments would select another path (RFC 3986 §5.2.4).
     if matches!(text, "" | "." | "..") { Err("expected an id") } else { Ok(text.to_owned()) }
 }
 
-/// What is encoded in a segment: all but the unreserved characters (RFC 3986 §2.3).
+/// All characters but the unreserved ones (RFC 3986 §2.3).
 const PATH_SEGMENT_ENCODE_SET: AsciiSet =
     NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A path of segments; whatever stands in one, it stays one.
+/// Builds a path. A `/` inside a segment is encoded, so that an id cannot select another path.
 pub(super) fn build_path(segments: &[&str]) -> String {
     let encoded = segments
         .iter()
@@ -52,44 +53,47 @@ pub(super) fn build_path(segments: &[&str]) -> String {
     encoded.collect()
 }
 
-/// A path with the query of what was given.
-pub(super) fn build_filtered_path(path: &str, given: &[(&str, &Option<String>)]) -> String {
-    let pairs = given.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+/// Builds a path with a query of the filters that have a value.
+pub(super) fn build_filtered_path(path: &str, filters: &[(&str, &Option<String>)]) -> String {
+    let pairs = filters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
-/// An object of the fields that have a value.
-pub(super) fn build_object(given: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
-    let known = given.into_iter().filter(|(_, value)| !value.is_null());
-    Value::Object(known.map(|(name, value)| (name.to_owned(), value)).collect())
+/// Builds an object of the fields that have a value.
+pub(super) fn build_object(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    let present = fields.into_iter().filter(|(_, value)| !value.is_null());
+    Value::Object(present.map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
-/// A text from a file, or by `-` from standard input.
+/// Reads a text from a file, or from standard input if the source is `-`.
 pub(super) fn read_text_input(source: &str, flag: &str) -> Result<String, CliError> {
-    let read = if source == "-" {
+    let text = if source == "-" {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map(|_| text)
     } else {
         std::fs::read_to_string(source)
     };
-    read.map_err(|error| CliError::Usage(format!("{flag}: {source}: {error}")))
+    text.map_err(|error| CliError::Usage(format!("{flag}: {source}: {error}")))
 }
 
-/// A secret from a file, or by `-` from standard input, without the line ends that trail. It never stands on the
-/// command line, where other users of the machine would see it.
+/// Reads a secret from a file, or from standard input if the source is `-`.
+///
+/// Secrets are no flags, because other users of the machine can see the command line.
 pub(super) fn read_secret_input(source: &str, flag: &str) -> Result<Secret<String>, CliError> {
     let text = Secret::new(read_text_input(source, flag)?);
+    // Editors and `echo` append a line end, which is no part of the secret.
     match text.expose().trim_end_matches(['\r', '\n']) {
-        "" => Err(CliError::Usage(format!("{flag}: {source}: expected a secret, it is empty"))),
+        "" => Err(CliError::Usage(format!("{flag}: {source}: expected a secret, but it is empty"))),
         secret => Ok(Secret::from(secret)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn admin_path_segments_are_percent_encoded() {
@@ -100,13 +104,12 @@ mod tests {
 
     #[test]
     fn absent_filters_and_fields_are_omitted() {
-        let given = [("state", &Some("a&b".to_owned())), ("limit", &None)];
-        assert_eq!(build_filtered_path("/jobs", &given), "/jobs?state=a%26b");
+        let filters = [("state", &Some("a&b".to_owned())), ("limit", &None)];
+        let fields = [("name", json!("a")), ("country", json!(None::<&str>))];
+
+        assert_eq!(build_filtered_path("/jobs", &filters), "/jobs?state=a%26b");
         assert_eq!(build_filtered_path("/jobs", &[("limit", &None)]), "/jobs");
-        assert_eq!(
-            build_object([("name", json!("a")), ("country", json!(None::<&str>))]),
-            json!({"name": "a"})
-        );
+        assert_eq!(build_object(fields), json!({"name": "a"}));
     }
 
     #[test]
@@ -114,11 +117,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secret");
         let source = file.display().to_string();
+
         std::fs::write(&file, "hunter 2\r\n").unwrap();
-        assert_eq!(read_secret_input(&source, "--file").unwrap().expose(), "hunter 2");
+        let trimmed = read_secret_input(&source, "--file").unwrap();
         std::fs::write(&file, "\n").unwrap();
-        assert!(read_secret_input(&source, "--file").unwrap_err().to_string().starts_with("--file: "));
-        let missing = read_secret_input(&format!("{source}-nowhere"), "--file").unwrap_err();
+        let empty = read_secret_input(&source, "--file").unwrap_err();
+        let missing = read_secret_input(&format!("{source}-missing"), "--file").unwrap_err();
+
+        assert_eq!(trimmed.expose(), "hunter 2");
+        assert!(empty.to_string().starts_with("--file: "), "{empty}");
         assert!(matches!(missing, CliError::Usage(_)) && missing.to_string().contains("No such file"));
     }
 }

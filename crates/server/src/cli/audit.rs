@@ -6,38 +6,38 @@ use super::admin_client::AdminClient;
 use super::args::{PageArgs, build_filtered_path};
 use super::error::CliError;
 
-/// Looks through the record.
+/// Commands on the audit log.
 #[derive(Subcommand, Debug)]
 pub(super) enum AuditCommand {
-    /// List what happened, the newest first.
+    /// List audit events, newest first
     #[command(
         after_help = "Examples:\n  bowline audit list --actor-kind operator --from 2026-11-01T00:00:00Z\n  bowline audit list --subject-kind connection --subject-id con_1"
     )]
     List(ListAuditEventsArgs),
 }
 
-/// What is looked for.
+/// Filters of `audit list`.
 #[derive(clap::Args, Debug)]
 pub(super) struct ListAuditEventsArgs {
-    /// What it is about: connection, client, provider or operator.
+    /// Kind of the subject: connection, client, provider or operator
     #[arg(long, value_name = "KIND")]
     subject_kind: Option<String>,
-    /// Which one, with --subject-kind.
+    /// Id of the subject, with --subject-kind
     #[arg(long, value_name = "ID")]
     subject_id: Option<String>,
-    /// What was done, as in connection.ended.
+    /// Name of the action, such as connection.ended
     #[arg(long)]
     action: Option<String>,
-    /// Who did it: recipient, customer, provider, operator, partner or system.
+    /// Kind of the actor: recipient, customer, provider, operator, partner or system
     #[arg(long, value_name = "KIND")]
     actor_kind: Option<String>,
-    /// Which one, with --actor-kind.
+    /// Id of the actor, with --actor-kind
     #[arg(long, value_name = "ID")]
     actor_id: Option<String>,
-    /// Not before this time, in RFC 3339.
+    /// Start of the time range, inclusive, in RFC 3339
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
-    /// Before this time.
+    /// End of the time range, exclusive, in RFC 3339
     #[arg(long, value_name = "TIME")]
     before: Option<String>,
     #[command(flatten)]
@@ -45,19 +45,20 @@ pub(super) struct ListAuditEventsArgs {
 }
 
 pub(super) async fn run(admin: &AdminClient, command: AuditCommand) -> Result<(), CliError> {
-    let AuditCommand::List(list) = command;
-    let given = [
-        ("subject_kind", &list.subject_kind),
-        ("subject_id", &list.subject_id),
-        ("action", &list.action),
-        ("actor_kind", &list.actor_kind),
-        ("actor_id", &list.actor_id),
-        ("from", &list.from),
-        ("before", &list.before),
-        ("limit", &list.page.limit),
-        ("after", &list.page.after),
+    let AuditCommand::List(args) = command;
+    let filters = [
+        ("subject_kind", &args.subject_kind),
+        ("subject_id", &args.subject_id),
+        ("action", &args.action),
+        ("actor_kind", &args.actor_kind),
+        ("actor_id", &args.actor_id),
+        ("from", &args.from),
+        ("before", &args.before),
+        ("limit", &args.page.limit),
+        ("after", &args.page.after),
     ];
     let columns = ["at", "action", "subject.kind", "subject.id", "actor.kind", "actor.id"];
-    admin.output.print_page(&admin.get(&build_filtered_path("/audit", &given)).await?, &columns);
+    let page = admin.get(&build_filtered_path("/audit", &filters)).await?;
+    admin.output.print_page(&page, &columns);
     Ok(())
 }

@@ -1,87 +1,91 @@
-//! `bowline bench`: what each operation costs here, beside its floor measured in the same run.
+//! `bowline bench`, and the hub as the benchmark starts it.
 
-mod load;
-mod report;
-mod start;
-mod world;
-
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::process::Command;
 
-use axum::Router;
-use axum::routing::get;
-use bytes::Bytes;
-use store::command::TouchConnection;
+use anyhow::Context;
+use bench::{
+    BenchmarkError, BenchmarkReport, BenchmarkSettings, BenchmarkTarget, SealedCredential, TargetRecipient,
+    TargetSettings,
+};
+use domain::id::{ClientId, ProviderId};
+use domain::model::access_token::Claims;
+use domain::model::audit_event::{Actor, ActorKind};
+use domain::model::client::LocalizedText;
+use domain::secret::TokenHash;
+use domain::{Moment, Secret};
+use store::Store;
 use tokio::net::TcpListener;
 
+use super::data_lock::DataLock;
 use super::error::CliError;
 use super::globals::GlobalArgs;
+use super::hub::{ACTOR, create_or_open_app, migrate, parse_store_location, upsert_providers};
 use super::private_files::create_temp_dir;
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::Config;
 use crate::context::RequestContext;
 use crate::jobs;
-use load::{LoadStats, run_callers, send_requests};
-use report::{BenchReport, BenchRow};
-use world::{BenchConnection, BenchHub, NON_REVOKING_PROVIDER, REVOKING_PROVIDER};
+use crate::recipients::{self, NewClientCredentials, RecipientDraft, RecipientError};
+use crate::server::{BoundListeners, Node};
 
-/// Measures the hub on this machine: each operation over HTTP, beside its floor measured in the same run.
-///
-/// The load runs in the same process and on the same cores as the hub and its bank: read the shares, not the
-/// absolute numbers.
+/// Arguments of `bench`.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  bowline bench\n  bowline bench --connections 1000,1000000 --callers 1,16,64,256 --markdown docs/benchmarks.md\n  bowline bench --store sqlite --store postgres://bench@127.0.0.1/empty_database"
 )]
 pub(super) struct BenchArgs {
-    /// A store to fill: `sqlite` for a file of its own that is removed afterwards, or the URL of an empty one.
-    /// Several are measured one after the other.
+    /// Store to fill: `sqlite` for a temporary file, or the URL of an empty store; repeat for several stores
     #[arg(long, value_name = "URL", default_value = "sqlite")]
     store: Vec<String>,
-    /// How many connections there are before anything is measured; the store grows from one number to the next.
+    /// Numbers of connections in the store, in ascending order; the store grows from one to the next
     #[arg(long, value_delimiter = ',', default_value = "1000", value_name = "NUMBER")]
     connections: Vec<usize>,
-    /// How many callers ask at once.
+    /// Numbers of concurrent callers
     #[arg(long, value_delimiter = ',', default_value = "1,16,64", value_name = "NUMBER")]
     callers: Vec<usize>,
-    /// Requests of a measurement that only reads; what writes takes a quarter of them.
+    /// Number of requests of a measurement that only reads; measurements that write use a quarter of it
     #[arg(long, default_value_t = 16_000, value_name = "NUMBER")]
     requests: usize,
-    /// Measure only the operations whose name contains this, and their floors.
+    /// Text in the names of the operations to measure; floors are always measured
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Where the stores are made: the disk that is measured.
+    /// Folder for the stores, on the disk to measure [default: the system's temporary folder]
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
-    /// Write the tables as Markdown too.
+    /// File for the tables in Markdown
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
 }
 
 pub(super) async fn run(globals: &GlobalArgs, args: BenchArgs) -> Result<(), CliError> {
-    if args.callers.contains(&0) || args.requests < 100 {
-        return Err(CliError::Usage(
-            "--callers and --requests: expected at least one caller and 100 requests".into(),
-        ));
-    }
-    if !args.connections.is_sorted() || args.connections.contains(&0) {
-        return Err(CliError::Usage("--connections: expected numbers above 0, the smaller first".into()));
-    }
-    let mut report = BenchReport::new(&args);
-    for (nth, store) in args.store.iter().enumerate() {
-        let place = args.data.clone().unwrap_or_else(std::env::temp_dir);
-        std::fs::create_dir_all(&place).map_err(|e| CliError::Usage(format!("{}: {e}", place.display())))?;
-        let folder = create_temp_dir(&place, &format!("bench-{nth}"))?;
+    let settings = BenchmarkSettings {
+        connections: args.connections,
+        callers: args.callers,
+        requests: args.requests,
+        name_filter: args.only.unwrap_or_default(),
+        show_progress: !globals.quiet,
+    };
+    settings.validate()?;
+    let mut report = BenchmarkReport::new(&settings);
+    let parent = args.data.unwrap_or_else(std::env::temp_dir);
+    std::fs::create_dir_all(&parent).map_err(|error| CliError::for_path(&parent, error))?;
+    for (index, store) in args.store.iter().enumerate() {
+        let folder = create_temp_dir(&parent, &format!("bench-{index}"))?;
         let url = match store.as_str() {
             "sqlite" => format!("sqlite:{}", folder.join("bowline.db").display()),
             url => url.to_owned(),
         };
-        let measured = measure_store(&args, &folder, &url, &mut report, globals).await;
+        let result = bench::measure_store::<HubTarget>(&settings, &folder, &url, &mut report).await;
+        // Removed after an error too: a filled store may be large.
         let _ = std::fs::remove_dir_all(&folder);
-        measured?;
+        result?;
     }
     if let Some(file) = &args.markdown {
-        std::fs::write(file, report.render_markdown())
-            .map_err(|e| CliError::Usage(format!("{}: {e}", file.display())))?;
+        std::fs::write(file, report.render_markdown()).map_err(|error| CliError::for_path(file, error))?;
     }
     if globals.json {
         println!("{}", report.to_json());
@@ -91,213 +95,157 @@ pub(super) async fn run(globals: &GlobalArgs, args: BenchArgs) -> Result<(), Cli
     Ok(())
 }
 
-/// The most connections that are asked for in turn: beside more, the others only lie there.
-const MAX_ACTIVE_CONNECTIONS: usize = 8_000;
-
-async fn measure_store(
-    args: &BenchArgs,
-    folder: &Path,
-    store: &str,
-    report: &mut BenchReport,
-    globals: &GlobalArgs,
-) -> Result<(), CliError> {
-    report.add_note(store, 0, "4 KiB appended and synced", start::measure_syncs_per_second(folder)?);
-    let (total, mut filled) = (to_i64(args.connections.last())?, 0);
-    for connections in &args.connections {
-        let print_progress = |what: &str| {
-            if !globals.quiet {
-                eprintln!("{connections} connections: {what}");
-            }
-        };
-        let site = BenchHub::start(folder, store).await?;
-        print_progress("filling the store");
-        let begun = crate::telemetry::monotonic_now();
-        let fill = to_i64(Some(&connections.saturating_sub(MAX_ACTIVE_CONNECTIONS)))?.max(filled);
-        site.fill_store(filled..fill, total).await?;
-        filled = fill;
-        let seeded = site
-            .seed_connections(MAX_ACTIVE_CONNECTIONS.min(*connections), NON_REVOKING_PROVIDER, false)
-            .await?;
-        report.add_note(store, *connections, "seconds to fill the store", begun.elapsed().as_secs_f64());
-        let only = args.only.clone().unwrap_or_default();
-        let bench = Bench {
-            site: &site,
-            store,
-            connections: *connections,
-            seeded,
-            reads: args.requests,
-            empty: start_empty_server().await?,
-            only,
-        };
-        for count in &args.callers {
-            print_progress(&format!("{count} callers"));
-            report.rows.extend(bench.measure_operations(*count).await?);
+impl From<BenchmarkError> for CliError {
+    fn from(error: BenchmarkError) -> Self {
+        match error {
+            BenchmarkError::InvalidSettings(message) => Self::Usage(message),
+            BenchmarkError::UnexpectedResponse(message) => Self::Failed(message),
+            BenchmarkError::Store(error) => error.into(),
+            BenchmarkError::Internal(error) => Self::Internal(error),
         }
-        print_progress("ends after refreshes");
-        for (what, refreshes) in AFTER_REFRESHES {
-            report.add_note(store, *connections, what, bench.measure_end_after(refreshes).await?);
-        }
-        let config = site.stop().await;
-        print_progress("starting the program");
-        let (ready, memory) = start::measure_program_start(&config).await?;
-        report.add_note(store, *connections, "ms from start to ready", ready);
-        report.add_note(store, *connections, "MiB of memory when ready", memory);
     }
-    Ok(())
 }
 
-fn to_i64(count: Option<&usize>) -> Result<i64, CliError> {
-    let count = count.copied().unwrap_or_default();
-    i64::try_from(count).map_err(|_| CliError::Usage("--connections: expected a smaller number".into()))
+/// A hub in this process, as the benchmark measures it.
+struct HubTarget {
+    app: App,
+    node: Node,
+    config_file: PathBuf,
+    /// Released when the target is dropped, after the hub has stopped.
+    _lock: DataLock,
 }
 
-/// How often a connection was refreshed before its end is measured.
-const AFTER_REFRESHES: [(&str, usize); 4] = [
-    ("ms to end a fresh connection", 0),
-    ("ms to end one behind 1 refresh", 1),
-    ("ms to end one behind 100 refreshes", 100),
-    ("ms to end one behind 10,000 refreshes", 10_000),
-];
-
-/// The handler that does nothing, behind nothing: the floor of everything that speaks HTTP.
-async fn start_empty_server() -> Result<SocketAddr, CliError> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| CliError::Internal(e.into()))?;
-    let address = listener.local_addr().map_err(|e| CliError::Internal(e.into()))?;
-    let router = Router::new().route("/", get(|| async {}));
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    Ok(address)
+impl HubTarget {
+    fn new_context(&self) -> Result<RequestContext, CliError> {
+        Ok(jobs::new_job_context(&self.app, ACTOR)?)
+    }
 }
 
-struct Bench<'a> {
-    site: &'a BenchHub,
-    store: &'a str,
-    connections: usize,
-    seeded: Vec<BenchConnection>,
-    reads: usize,
-    empty: SocketAddr,
-    only: String,
+impl BenchmarkTarget for HubTarget {
+    type Error = CliError;
+
+    async fn start(settings: &TargetSettings<'_>) -> Result<Self, CliError> {
+        let [public, admin, probes] =
+            [bind_free_port().await?, bind_free_port().await?, bind_free_port().await?];
+        let address = public.local_addr().context("a listener has no address")?;
+        let config_file = write_config(settings, address)?;
+        let config = Config::load(Some(&config_file), std::iter::empty(), &[])?;
+        let location = parse_store_location(&config)?;
+        let lock = DataLock::acquire(&location)?;
+        migrate(&location).await?;
+        let app = create_or_open_app(config, Clock::system()).await?;
+        upsert_providers(&app).await?;
+        register_recipient(&app, settings).await?;
+        let listeners = BoundListeners { public, admin, local: None, probes };
+        let node = Node::start(&app, listeners).context("cannot start the hub")?;
+        Ok(Self { app, node, config_file, _lock: lock })
+    }
+
+    async fn stop(self) -> PathBuf {
+        self.node.stop().await;
+        self.config_file
+    }
+
+    fn serve_command(config_file: &Path, listen: &str, probe_listen: &str) -> Result<Command, CliError> {
+        let program = std::env::current_exe().context("the path of this program is unknown")?;
+        let mut command = Command::new(program);
+        command.arg("--config").arg(config_file);
+        command.args(["serve", "--listen", listen, "--probe-listen", probe_listen]);
+        Ok(command)
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.node.address
+    }
+
+    fn store(&self) -> &Store {
+        self.app.store()
+    }
+
+    fn new_moment(&self) -> Result<Moment, CliError> {
+        Ok(self.new_context()?.new_moment()?)
+    }
+
+    fn generate_secret(&self) -> Result<String, CliError> {
+        Ok(self.new_context()?.random_secret()?.expose().clone())
+    }
+
+    fn hash_secret(&self, secret: &str) -> TokenHash {
+        self.app.vault().hash(secret)
+    }
+
+    fn seal_credential(&self, connection_id: &str, tokens: &[u8]) -> Result<SealedCredential, CliError> {
+        let key = self.new_context()?.random_bytes()?;
+        let sealed = self.app.vault().create_data_key(key, connection_id).and_then(|(key, data_key)| {
+            let credential = key.seal(connection_id, tokens)?;
+            Ok(SealedCredential { data_key, credential })
+        });
+        Ok(sealed.context("cannot seal a credential")?)
+    }
+
+    fn sign_access_token(&self, claims: &Claims) -> Result<Secret<String>, CliError> {
+        Ok(self.app.access_keys().sign(claims).context("cannot sign an access token")?)
+    }
 }
 
-impl Bench<'_> {
-    fn is_selected(&self, what: &str) -> bool {
-        what.contains(&self.only)
-    }
+async fn bind_free_port() -> Result<TcpListener, CliError> {
+    Ok(TcpListener::bind("127.0.0.1:0").await.context("cannot listen on 127.0.0.1")?)
+}
 
-    async fn measure_operations(&self, count: usize) -> Result<Vec<BenchRow>, CliError> {
-        let row = |what, figures, floor: Option<(&'static str, f64)>| BenchRow {
-            store: report::store_label(self.store),
-            connections: self.connections,
-            callers: count,
-            what,
-            figures,
-            floor,
-        };
-        let reads = if count == 1 { self.reads / 4 } else { self.reads };
-        let writes = reads / 4;
-        let nothing: Arc<[Bytes]> =
-            vec![Bytes::from_static(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"); reads].into();
-        let empty = send_requests(self.empty, count, nothing, 200).await?;
-        let http = Some(("empty handler", empty.per_second));
-        let touched = self.measure_bare_updates(count, writes).await?;
-        let commit = Some(("bare update", touched.per_second));
-        let mut rows = vec![row("empty handler", empty, None), row("bare update, no HTTP", touched, None)];
-        let own = self.site.build_token_request("grant_type=client_credentials");
-        for (what, status, messages) in [
-            ("token: client_credentials", 200, vec![own; reads]),
-            ("token: refresh", 200, self.build_refresh_requests(reads)),
-            ("access check", 404, self.build_data_requests("/accounts/acc_x", reads)?),
-            ("data read", 200, self.build_data_requests("/accounts", writes)?),
-        ] {
-            if self.is_selected(what) {
-                rows.push(row(what, self.send_all(count, messages, status).await?, http));
-            }
-        }
-        if self.is_selected("token: code exchange") {
-            let pending = self.site.seed_connections(writes, NON_REVOKING_PROVIDER, true).await?;
-            let exchanges = pending.iter().map(|h| self.site.build_exchange_request(&h.secret)).collect();
-            rows.push(row("token: code exchange", self.send_all(count, exchanges, 200).await?, commit));
-        }
-        for (what, provider) in [("revoke", NON_REVOKING_PROVIDER), ("revoke, bank told", REVOKING_PROVIDER)]
-        {
-            if self.is_selected(what) {
-                let connections = self.site.seed_connections(writes, provider, false).await?;
-                rows.push(row(
-                    what,
-                    self.send_all(count, self.build_end_requests(&connections)?, 204).await?,
-                    commit,
-                ));
-            }
-        }
-        Ok(rows)
+/// Writes the configuration of the hub, and the client secret for its provider.
+fn write_config(settings: &TargetSettings<'_>, address: SocketAddr) -> Result<PathBuf, CliError> {
+    let TargetSettings { folder, store_url, provider_url, providers, .. } = settings;
+    let secret_file = folder.join("provider.secret");
+    std::fs::write(&secret_file, "bench").map_err(|error| CliError::for_path(&secret_file, error))?;
+    let keys_file = folder.join("bowline.keys").display().to_string();
+    // Without rate limits: the benchmark would measure them.
+    let mut text = format!(
+        "[server]\npublic_url = \"http://{address}\"\nlisten = \"{address}\"\n\
+         admin_listen = \"127.0.0.1:0\"\nprobe_listen = \"127.0.0.1:0\"\n\
+         [store]\nurl = {store_url:?}\nconnections = 32\n[keys]\nfile = {keys_file:?}\n\
+         [upstream]\nallow_loopback = true\n[log]\nlevel = \"error\"\n\
+         [limit]\nrecipient = 0\nconnection = 0\nprovider = 0\ntoken = 0\nrevoke = 0\n"
+    );
+    for provider in *providers {
+        let revoke = if provider.supports_revocation { "[\"rfc7009\"]" } else { "[]" };
+        let _ = write!(
+            text,
+            "[[provider]]\nid = {id}\nname = \"Provider {id}\"\ncountry = \"CA\"\n\
+             authorization_endpoint = \"{provider_url}/authorize\"\ntoken_endpoint = \"{provider_url}/token\"\n\
+             revocation_endpoint = \"{provider_url}/revoke\"\nclient_id = \"hub\"\n\
+             client_secret = {{ file = {secret:?} }}\n\
+             fdx = {{ base_url = \"{provider_url}/fdx/v5\", version = \"5\" }}\n\
+             scopes = {{ ACCOUNT_BASIC = \"b\", ACCOUNT_DETAILED = \"d\", TRANSACTIONS = \"t\" }}\n\
+             revoke = {revoke}\n",
+            id = provider.id,
+            secret = secret_file.display().to_string(),
+        );
     }
+    let config_file = folder.join("bowline.toml");
+    std::fs::write(&config_file, text).map_err(|error| CliError::for_path(&config_file, error))?;
+    Ok(config_file)
+}
 
-    async fn send_all(&self, count: usize, messages: Vec<Bytes>, status: u16) -> Result<LoadStats, CliError> {
-        send_requests(self.site.node.address, count, messages.into(), status).await
+async fn register_recipient(app: &App, settings: &TargetSettings<'_>) -> Result<(), CliError> {
+    let TargetRecipient { client_id, client_secret, redirect_uri, scope } = settings.recipient;
+    let ctx = jobs::new_job_context(app, ACTOR)?;
+    let actor = Actor::new(ActorKind::Operator, "bench");
+    let client_id = ClientId::parse(client_id).context("the client id of the benchmark is malformed")?;
+    let draft = RecipientDraft {
+        name: "Benchmark".into(),
+        purpose: Some(LocalizedText { en: "To measure.".into(), fr: "Pour mesurer.".into() }),
+        redirect_uris: vec![redirect_uri.into()],
+        scope: scope.into(),
+        ..RecipientDraft::default()
+    };
+    let credentials =
+        NewClientCredentials { client_id: client_id.clone(), client_secret: client_secret.into() };
+    match recipients::create_recipient(&ctx, draft, Some(credentials), &actor).await {
+        // The store of an earlier size has the recipient already.
+        Err(RecipientError::IdTaken) => return Ok(()),
+        result => result.map(drop).map_err(|error| CliError::Internal(error.into()))?,
     }
-
-    fn ctx(&self) -> Result<RequestContext, CliError> {
-        jobs::new_job_context(&self.site.app, "bench").map_err(|e| CliError::Internal(e.into()))
-    }
-
-    /// Connections in an order that has nothing to do with the one they were made in.
-    fn iter_scattered(&self, number: usize) -> impl Iterator<Item = &BenchConnection> {
-        (0..number).map(|n| &self.seeded[n.wrapping_mul(7_919) % self.seeded.len()])
-    }
-
-    fn build_refresh_requests(&self, number: usize) -> Vec<Bytes> {
-        let fields = |h: &BenchConnection| format!("grant_type=refresh_token&refresh_token={}", h.secret);
-        self.iter_scattered(number).map(|h| self.site.build_token_request(&fields(h))).collect()
-    }
-
-    fn build_data_requests(&self, path: &str, number: usize) -> Result<Vec<Bytes>, CliError> {
-        let ctx = self.ctx()?;
-        let path = format!("/api/fdx/5{path}");
-        let build =
-            |h| Ok(self.site.build_bearer_request("GET", &path, &self.site.sign_access_token(&ctx, h)?));
-        self.iter_scattered(number).map(build).collect()
-    }
-
-    fn build_end_requests(&self, connections: &[BenchConnection]) -> Result<Vec<Bytes>, CliError> {
-        let ctx = self.ctx()?;
-        let end = |h| {
-            Ok(self.site.build_bearer_request(
-                "DELETE",
-                "/api/v1/revoke",
-                &self.site.sign_access_token(&ctx, h)?,
-            ))
-        };
-        connections.iter().map(end).collect()
-    }
-
-    /// The same writer, with the least that can be durable.
-    async fn measure_bare_updates(&self, count: usize, number: usize) -> Result<LoadStats, CliError> {
-        let ids: Arc<[_]> = self.iter_scattered(number).map(|h| h.id.clone()).collect();
-        let ctx = self.ctx()?;
-        run_callers(count, number, move |nth| {
-            let (ctx, id) = (ctx.clone(), ids[nth].clone());
-            async move {
-                let moment = ctx.new_moment().map_err(|e| CliError::Internal(e.into()))?;
-                ctx.run(TouchConnection { moment, id }).await.map_err(|e| CliError::Internal(e.into()))
-            }
-        })
-        .await
-    }
-
-    /// The median time of an end, in milliseconds, of connections that were refreshed so often.
-    async fn measure_end_after(&self, refreshes: usize) -> Result<f64, CliError> {
-        const TRIES: usize = 10;
-        let connections = self.site.seed_connections(TRIES, NON_REVOKING_PROVIDER, false).await?;
-        if refreshes > 0 {
-            for connection in &connections {
-                let fields = format!("grant_type=refresh_token&refresh_token={}", connection.secret);
-                self.send_all(
-                    16.min(refreshes),
-                    vec![self.site.build_token_request(&fields); refreshes],
-                    200,
-                )
-                .await?;
-            }
-        }
-        Ok(self.send_all(1, self.build_end_requests(&connections)?, 204).await?.p50.as_secs_f64() * 1000.0)
-    }
+    let providers: Vec<_> = settings.providers.iter().map(|provider| ProviderId::new(provider.id)).collect();
+    let activated = recipients::activate_with_providers(&ctx, &client_id, &providers, &actor).await;
+    activated.map_err(|error| CliError::Internal(error.into()))
 }

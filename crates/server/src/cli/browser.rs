@@ -1,4 +1,5 @@
-//! As much of a browser as the tour needs: cookies by origin, forms, no redirects by itself.
+//! A minimal browser for the tour and for tests: cookies by origin, forms, and no automatic redirects.
+//! The admin client uses it as a plain HTTP client.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,52 +12,54 @@ use url::Url;
 /// A browser without a window.
 pub struct Browser {
     client: reqwest::Client,
+    /// Values by origin and name. Real browsers share cookies between ports of a host; the stricter rule is enough
+    /// here, and the hub does not depend on either.
     cookies: Mutex<BTreeMap<(String, String), String>>,
 }
 
-/// What is sent.
+/// A request of the browser.
 #[derive(Clone, Debug)]
 pub struct BrowserRequest {
     /// The method.
     pub method: Method,
-    /// Where to.
+    /// The URL.
     pub url: String,
-    /// A bearer, which a browser would not have.
+    /// A bearer token, which only API clients send.
     pub bearer: Option<String>,
     /// A JSON body.
     pub json: Option<Value>,
     form: Option<Vec<(String, String)>>,
 }
 
-/// What came back.
+/// A response to the browser.
 #[derive(Clone, Debug)]
 pub struct BrowserResponse {
-    /// The status.
+    /// The status code.
     pub status: u16,
-    /// Where a redirect leads.
+    /// The target of a redirect, as the `Location` header has it.
     pub location: Option<String>,
-    /// The body.
+    /// The body as text.
     pub body: String,
-    /// How long it took.
+    /// The time from sending the request to reading the last byte of the body.
     pub elapsed: Duration,
-    /// The headers.
+    /// All headers.
     pub headers: http::HeaderMap,
 }
 
 impl BrowserResponse {
-    /// The body as JSON; null if it is none.
+    /// Parses the body as JSON. Returns null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 }
 
 impl BrowserRequest {
-    /// A request without a body.
+    /// Creates a request without a body.
     pub fn new(method: Method, url: &str) -> Self {
         Self { method, url: url.to_owned(), bearer: None, json: None, form: None }
     }
 
-    /// With form fields.
+    /// Adds form fields.
     pub fn form(mut self, fields: &[(&str, &str)]) -> Self {
         self.form = Some(fields.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
         self
@@ -64,9 +67,10 @@ impl BrowserRequest {
 }
 
 impl Browser {
-    /// A browser without cookies.
+    /// Creates a browser without cookies.
     pub fn new() -> reqwest::Result<Self> {
         let client = reqwest::Client::builder()
+            // Each redirect is a step of the flow that callers look at.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .timeout(Duration::from_secs(20))
@@ -74,7 +78,7 @@ impl Browser {
         Ok(Self { client, cookies: Mutex::default() })
     }
 
-    /// Sends a request with the cookies of its origin, and keeps those that come back.
+    /// Sends a request with the cookies of its origin, and stores the cookies of the response.
     pub async fn send(&self, browser_request: BrowserRequest) -> reqwest::Result<BrowserResponse> {
         let origin = url_origin(&browser_request.url);
         let mut request = self.client.request(browser_request.method.clone(), &browser_request.url);
@@ -86,16 +90,17 @@ impl Browser {
             request = request.bearer_auth(bearer);
         }
         if let Some(form) = &browser_request.form {
+            // Browsers send `Origin` with a form post, and the hub checks it.
             request = request.form(form).header(header::ORIGIN, &origin);
         }
         if let Some(json) = &browser_request.json {
             request = request.json(json);
         }
-        let begun = crate::telemetry::monotonic_now();
+        let started = crate::telemetry::monotonic_now();
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.text().await?;
-        let elapsed = begun.elapsed();
+        let elapsed = started.elapsed();
         for cookie in headers.get_all(header::SET_COOKIE) {
             self.store_cookie(&origin, cookie.to_str().unwrap_or_default());
         }
@@ -105,8 +110,8 @@ impl Browser {
 
     fn cookie_header(&self, origin: &str) -> String {
         let cookies = self.cookies.lock().unwrap_or_else(PoisonError::into_inner);
-        let theirs = cookies.iter().filter(|((of, _), _)| of == origin);
-        theirs.map(|((_, name), value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+        let matching = cookies.iter().filter(|((cookie_origin, _), _)| cookie_origin == origin);
+        matching.map(|((_, name), value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 
     fn store_cookie(&self, origin: &str, cookie: &str) {
@@ -114,6 +119,7 @@ impl Browser {
         if let Some((name, value)) = pair {
             let key = (origin.to_owned(), name.to_owned());
             let mut cookies = self.cookies.lock().unwrap_or_else(PoisonError::into_inner);
+            // `Max-Age=0` deletes a cookie (RFC 6265 §5.2.2).
             if cookie.contains("Max-Age=0") {
                 cookies.remove(&key);
             } else {
@@ -127,13 +133,13 @@ fn url_origin(url: &str) -> String {
     Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
 }
 
-/// A location as seen from the page that it came with.
+/// Resolves a location relative to the page that contains it.
 pub fn resolve_url(page: &str, location: &str) -> String {
     let joined = Url::parse(page).and_then(|page| page.join(location));
     joined.map_or_else(|_| location.to_owned(), Into::into)
 }
 
-/// The value of a hidden field of a page.
+/// Finds the value of a hidden form field.
 pub fn find_hidden_field(page: &str, name: &str) -> Option<String> {
     let (_, rest) = page.split_once(&format!(r#"name="{name}" value=""#))?;
     rest.split('"').next().map(str::to_owned)

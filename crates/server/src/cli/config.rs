@@ -6,26 +6,28 @@ use clap::Subcommand;
 use super::error::CliError;
 use super::globals::GlobalArgs;
 
-/// Looks at the configuration.
+/// Commands on the configuration. They open no store.
 #[derive(Subcommand, Debug)]
 pub(super) enum ConfigCommand {
-    /// Check that the configuration can be used; names the place of what cannot.
+    /// Check the configuration; an error names the file or variable and the key
     Check,
-    /// Print the configuration as it is after all layers, with every secret left out.
+    /// Print the configuration that results from defaults, file and environment, without secrets
     Show,
 }
 
 pub(super) fn run(globals: &GlobalArgs, command: &ConfigCommand) -> Result<(), CliError> {
     let config = globals.load_config(&[])?;
     match command {
-        ConfigCommand::Check => println!("the configuration is fine: {} provider(s)", config.provider.len()),
+        ConfigCommand::Check => {
+            println!("The configuration is valid: {} provider(s).", config.provider.len());
+        }
         ConfigCommand::Show if globals.json => {
-            let shown =
-                serde_json::to_string(&config.to_redacted()).context("cannot render the configuration")?;
-            println!("{shown}");
+            let text = serde_json::to_string(&config.to_redacted());
+            println!("{}", text.context("cannot render the configuration")?);
         }
         ConfigCommand::Show => {
-            print!("{}", toml::to_string(&config.to_redacted()).context("cannot render the configuration")?);
+            let text = toml::to_string(&config.to_redacted());
+            print!("{}", text.context("cannot render the configuration")?);
         }
     }
     Ok(())

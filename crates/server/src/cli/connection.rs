@@ -6,53 +6,53 @@ use super::admin_client::AdminClient;
 use super::args::{PageArgs, build_filtered_path, build_path, parse_id};
 use super::error::CliError;
 
-/// Finds, shows and ends connections.
+/// Commands on connections.
 #[derive(Subcommand, Debug)]
 pub(super) enum ConnectionCommand {
-    /// List connections, the newest first.
+    /// List connections, newest first
     #[command(after_help = "Example:\n  bowline connection list --client dc-1 --state active")]
     List(ListConnectionsArgs),
-    /// Show everything that is known of a connection.
+    /// Show a connection with its terms, jobs and audit events
     #[command(after_help = "Example:\n  bowline connection show con_1")]
     Show(ConnectionIdArgs),
-    /// End a connection: its tokens die at once and the bank is told.
+    /// End a connection: its tokens are revoked immediately, and the provider is notified
     #[command(after_help = "Example:\n  bowline connection end con_1 --dry-run")]
     End(EndConnectionArgs),
 }
 
-/// What is looked for.
+/// Filters of `connection list`.
 #[derive(clap::Args, Debug)]
 pub(super) struct ListConnectionsArgs {
-    /// Of this recipient.
+    /// Client id of the recipient
     #[arg(long, value_name = "CLIENT_ID")]
     client: Option<String>,
-    /// At this provider.
+    /// Id of the provider
     #[arg(long, value_name = "PROVIDER_ID")]
     provider: Option<String>,
-    /// Of the customer whom the recipient knows by this name.
+    /// Subject identifier of the customer, as the recipient knows it
     #[arg(long)]
     sub: Option<String>,
-    /// pending, active, revoked, expired or abandoned.
+    /// State: pending, active, revoked, expired or abandoned
     #[arg(long)]
     state: Option<String>,
     #[command(flatten)]
     page: PageArgs,
 }
 
-/// Which one.
+/// The id of a connection.
 #[derive(clap::Args, Debug)]
 pub(super) struct ConnectionIdArgs {
-    /// The connection's id.
+    /// Id of the connection
     #[arg(value_name = "CONNECTION_ID", value_parser = parse_id)]
     id: String,
 }
 
-/// Which one, and whether in earnest.
+/// Arguments of `connection end`.
 #[derive(clap::Args, Debug)]
 pub(super) struct EndConnectionArgs {
     #[command(flatten)]
-    which: ConnectionIdArgs,
-    /// Say what it would come to, and end nothing.
+    connection: ConnectionIdArgs,
+    /// Print the result without ending the connection
     #[arg(long)]
     dry_run: bool,
 }
@@ -60,7 +60,7 @@ pub(super) struct EndConnectionArgs {
 pub(super) async fn run(admin: &AdminClient, command: ConnectionCommand) -> Result<(), CliError> {
     match command {
         ConnectionCommand::List(ListConnectionsArgs { client, provider, sub, state, page }) => {
-            let given = [
+            let filters = [
                 ("client_id", &client),
                 ("provider_id", &provider),
                 ("sub", &sub),
@@ -68,27 +68,20 @@ pub(super) async fn run(admin: &AdminClient, command: ConnectionCommand) -> Resu
                 ("limit", &page.limit),
                 ("after", &page.after),
             ];
-            let columns = [
-                "id",
-                "state",
-                "client_id",
-                "provider_id",
-                "created_at",
-                "ended_at",
-                "cause",
-                "provider_revocation",
-            ];
-            admin
-                .output
-                .print_page(&admin.get(&build_filtered_path("/connections", &given)).await?, &columns);
+            let page = admin.get(&build_filtered_path("/connections", &filters)).await?;
+            admin.output.print_page(&page, &LIST_COLUMNS);
         }
         ConnectionCommand::Show(connection) => {
             admin.output.print_object(&admin.get(&build_path(&["connections", &connection.id])).await?);
         }
-        ConnectionCommand::End(EndConnectionArgs { which, dry_run }) => {
-            let end = format!("{}?dry_run={dry_run}", build_path(&["connections", &which.id, "end"]));
-            admin.output.print_fields(&admin.post(&end).await?, &["connection.id", "outcome"]);
+        ConnectionCommand::End(EndConnectionArgs { connection, dry_run }) => {
+            let path = build_path(&["connections", &connection.id, "end"]);
+            let result = admin.post(&format!("{path}?dry_run={dry_run}")).await?;
+            admin.output.print_fields(&result, &["connection.id", "outcome"]);
         }
     }
     Ok(())
 }
+
+const LIST_COLUMNS: [&str; 8] =
+    ["id", "state", "client_id", "provider_id", "created_at", "ended_at", "cause", "provider_revocation"];

@@ -1,7 +1,9 @@
 //! The lock on the data folder of a SQLite store.
 
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use store::Location;
 
@@ -10,33 +12,50 @@ use super::private_files::create_private_dir;
 use crate::config::store_folder;
 
 /// The lock on the data folder of a SQLite store. It is released on drop.
-pub(super) struct DataLock(Option<File>);
+pub(super) struct DataLock {
+    _file: Option<File>,
+}
 
 impl DataLock {
     /// Locks the data folder and creates it if necessary. A PostgreSQL store needs no lock.
     pub(super) fn acquire(location: &Location) -> Result<Self, CliError> {
-        let Location::Sqlite(path) = location else { return Ok(Self(None)) };
-        let folder = store_folder(path);
-        let path = folder.join("bowline.lock");
+        let Location::Sqlite(store) = location else { return Ok(Self { _file: None }) };
+        let path = lock_path(store);
         let open = || {
-            create_private_dir(&folder)?;
+            path.parent().map_or(Ok(()), create_private_dir)?;
             File::options().create(true).append(true).mode(0o600).open(&path)
         };
         let file = open().map_err(|error| CliError::for_path(&path, error))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self(Some(file))),
+            Ok(()) => Ok(Self { _file: Some(file) }),
             Err(TryLockError::WouldBlock) => Err(CliError::Unreachable(format!(
-                "{} is in use by another bowline: stop it first, or use another data directory",
-                folder.display()
+                "{} is in use by another bowline process: stop it, or use another data folder",
+                store_folder(store).display()
             ))),
             Err(TryLockError::Error(error)) => Err(CliError::for_path(&path, error)),
         }
     }
 
-    /// Whether there is a lock file at all.
-    pub(super) const fn is_locked(&self) -> bool {
-        self.0.is_some()
+    /// Returns whether another process has locked the data folder of a SQLite store. Creates nothing.
+    pub(super) fn is_locked(store: &Path) -> Result<bool, CliError> {
+        let path = lock_path(store);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(CliError::for_path(&path, error)),
+        };
+        // A shared lock fails as well while another process has the exclusive one.
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(CliError::for_path(&path, error)),
+        }
     }
+}
+
+/// Returns the lock file of a store. It lies next to the real file, so that symbolic links share it.
+fn lock_path(store: &Path) -> PathBuf {
+    store_folder(store).join("bowline.lock")
 }
 
 #[cfg(test)]
@@ -56,5 +75,20 @@ mod tests {
         let second = DataLock::acquire(&Location::Sqlite(linked.join("link.db")));
 
         assert!(matches!(second, Err(CliError::Unreachable(_))));
+    }
+
+    #[test]
+    fn lock_of_other_process_is_detected_without_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("hub.db");
+
+        let before = DataLock::is_locked(&store).unwrap();
+        let files_before = std::fs::read_dir(folder.path()).unwrap().count();
+        let lock = DataLock::acquire(&Location::Sqlite(store.clone())).unwrap();
+        let during = DataLock::is_locked(&store).unwrap();
+        drop(lock);
+        let after = DataLock::is_locked(&store).unwrap();
+
+        assert_eq!(([before, during, after], files_before), ([false, true, false], 0));
     }
 }

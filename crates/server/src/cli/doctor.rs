@@ -1,10 +1,11 @@
-//! `bowline doctor`: what is wrong, and how to mend it.
+//! `bowline doctor`: checks of everything that the hub depends on, with a fix for each problem.
 
 use std::path::Path;
 
 use domain::id::ProviderId;
 use domain::model::audit_event::AuditKey;
 use domain::model::provider::{SecretSource, UpstreamClientMode};
+use serde_json::json;
 use store::query::GetMetadata;
 use store::{Location, SCHEMA_VERSION, Store, StoreError, StoreSettings};
 
@@ -12,54 +13,56 @@ use super::data_lock::DataLock;
 use super::error::CliError;
 use super::globals::GlobalArgs;
 use super::hub::parse_store_location;
+use super::output::escape_terminal;
 use crate::clock::{Clock, MAX_CLOCK_SKEW_MS};
-use crate::config::Config;
+use crate::config::{Config, store_folder};
 use crate::outbound::Outbound;
 use crate::server::KEYS_METADATA_NAME;
 use crate::upstream::{ProviderCheck, UpstreamClientCredentials, read_secret};
 use crate::vault::{KeyFile, Vault};
 
-/// What was looked at.
+/// The result of one check.
 struct CheckFinding {
     check: String,
     detail: String,
-    /// What to do; absent where all is well.
+    /// The way to fix the problem; `None` if there is none.
     fix: Option<String>,
 }
 
 impl CheckFinding {
-    fn ok(what: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { check: what.into(), detail: detail.into(), fix: None }
+    fn ok(check: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { check: check.into(), detail: detail.into(), fix: None }
     }
 
-    fn problem(what: impl Into<String>, detail: impl std::fmt::Display, fix: impl Into<String>) -> Self {
-        Self { check: what.into(), detail: detail.to_string(), fix: Some(fix.into()) }
+    fn problem(check: impl Into<String>, detail: impl std::fmt::Display, fix: impl Into<String>) -> Self {
+        Self { check: check.into(), detail: detail.to_string(), fix: Some(fix.into()) }
     }
 }
 
-/// Looks at everything that the hub rests on. Nothing is changed.
+/// Runs every check and prints the findings. Creates and changes nothing.
 pub(super) async fn run(globals: &GlobalArgs) -> Result<(), CliError> {
     let findings = match globals.load_config(&[]) {
         Ok(config) => run_checks(&config).await,
-        Err(failure) => {
-            let fix = "correct the place that is named; `bowline config check` looks at it alone";
-            vec![CheckFinding::problem("configuration", failure, fix)]
+        Err(error) => {
+            let fix = "correct the named place; `bowline config check` checks the configuration only";
+            vec![CheckFinding::problem("configuration", error, fix)]
         }
     };
     print_findings(globals, &findings);
-    match findings.iter().filter(|f| f.fix.is_some()).count() {
+    match findings.iter().filter(|finding| finding.fix.is_some()).count() {
         0 => Ok(()),
-        wrong => Err(CliError::Failed(format!("{wrong} of {} checks found something", findings.len()))),
+        problems => Err(CliError::Failed(format!("{problems} of {} checks found a problem", findings.len()))),
     }
 }
 
 async fn run_checks(config: &Config) -> Vec<CheckFinding> {
-    let providers = config.provider.len();
-    let mut findings = vec![if providers == 0 {
-        let fix = "add a [[provider]] to the configuration: see config.example.toml";
-        CheckFinding::problem("configuration", "no provider is configured", fix)
-    } else {
-        CheckFinding::ok("configuration", format!("{providers} provider(s)"))
+    let mut findings = vec![match config.provider.len() {
+        0 => CheckFinding::problem(
+            "configuration",
+            "no provider is configured",
+            "add a [[provider]] to the configuration, as in config.example.toml",
+        ),
+        count => CheckFinding::ok("configuration", format!("{count} provider(s)")),
     }];
     let keys = KeyFile::open(&config.keys.file).map(Vault::new);
     findings.extend(check_store(config, keys.as_ref().ok()).await);
@@ -68,65 +71,55 @@ async fn run_checks(config: &Config) -> Vec<CheckFinding> {
         Err(error) if !config.keys.file.exists() => CheckFinding::problem(
             "keys",
             error,
-            "`bowline serve` makes the file at its first start; else put the backup back",
+            "start `bowline serve`, which creates the file of a new hub; for an existing hub restore it from a backup",
         ),
         Err(error) => CheckFinding::problem(
             "keys",
             error,
-            "give it back to the hub's user alone (chmod 600), or restore it",
+            "make the file readable by the hub's user only (chmod 600), or restore it from a backup",
         ),
     });
     match Outbound::new(&config.upstream) {
         Err(error) => {
-            findings.push(CheckFinding::problem(
-                "outbound",
-                error,
-                "the TLS roots of the program are not usable",
-            ));
+            let fix = "report this as a bug: the TLS roots of the program cannot be used";
+            findings.push(CheckFinding::problem("outbound", error, fix));
         }
         Ok(outbound) => {
             for entry in &config.provider {
                 let (id, settings) = (ProviderId::new(entry.id), &entry.settings);
                 let public_url = &config.server.public_url;
-                findings.extend(
-                    check_configured_provider(&ProviderCheck {
-                        outbound: &outbound,
-                        public_url,
-                        id,
-                        settings,
-                    })
-                    .await,
-                );
+                let check = ProviderCheck { outbound: &outbound, public_url, id, settings };
+                findings.extend(check_configured_provider(&check).await);
             }
         }
     }
     findings
 }
 
-/// The store, its schema, its keys and its clock.
+/// Checks the store, its schema, its key file and its clock.
 async fn check_store(config: &Config, vault: Option<&Vault>) -> Vec<CheckFinding> {
     let location = match parse_store_location(config) {
         Ok(location) => location,
-        Err(failure) => return vec![CheckFinding::problem("store", failure, "correct store.url")],
+        Err(error) => return vec![CheckFinding::problem("store", error, "correct store.url")],
     };
     let mut findings = Vec::new();
     if let Location::Sqlite(path) = &location {
         if !path.exists() {
-            let detail = format!("{} is not there yet", path.display());
             return vec![CheckFinding::problem(
                 "store",
-                detail,
-                "`bowline serve` makes it at its first start; else restore it",
+                format!("{} does not exist", path.display()),
+                "start `bowline serve`, which creates a new store; for an existing hub restore it, or correct store.url",
             )];
         }
-        findings.push(check_data_dir(path, &location));
+        findings.push(check_data_folder(path));
     }
+    // Only queries are run, and they do not use the audit key.
     let audit_key = vault.map_or_else(|| AuditKey::new(0, &[0; 32]), Vault::audit_key);
     let settings = StoreSettings { location, connections: 2, queue_capacity: 1, audit_key };
     match Store::open(settings).await {
         Err(error) => findings.push(CheckFinding::problem("store", &error, suggest_fix(&error))),
         Ok(store) => {
-            findings.push(CheckFinding::ok("store", format!("open, schema {SCHEMA_VERSION:04}")));
+            findings.push(CheckFinding::ok("store", format!("can be opened, schema {SCHEMA_VERSION:04}")));
             findings.extend(check_key_file(&store, vault).await);
             findings.push(check_clock(&store).await);
         }
@@ -134,37 +127,42 @@ async fn check_store(config: &Config, vault: Option<&Vault>) -> Vec<CheckFinding
     findings
 }
 
-fn check_data_dir(path: &Path, location: &Location) -> CheckFinding {
-    let folder = path.parent().unwrap_or(path).display().to_string();
-    match DataLock::acquire(location) {
-        Ok(_) => CheckFinding::ok("data folder", format!("{folder}, no hub runs on it")),
-        Err(CliError::Unreachable(_)) => {
-            CheckFinding::ok("data folder", format!("{folder}, a hub runs on it"))
-        }
-        Err(failure) => CheckFinding::problem("data folder", failure, "let the hub's user write in it"),
+fn check_data_folder(store: &Path) -> CheckFinding {
+    let folder = store_folder(store).display().to_string();
+    // Taking the lock would create its file, which would belong to the user of this command, such as root.
+    match DataLock::is_locked(store) {
+        Ok(false) => CheckFinding::ok("data folder", format!("{folder}, no hub is running")),
+        Ok(true) => CheckFinding::ok("data folder", format!("{folder}, a hub is running")),
+        Err(error) => CheckFinding::problem(
+            "data folder",
+            error,
+            "give the hub's user read and write access to the folder",
+        ),
     }
 }
 
 fn suggest_fix(error: &StoreError) -> &'static str {
     match error {
-        StoreError::Incompatible(why) if why.contains("migrate") => "run `bowline migrate`",
-        StoreError::Incompatible(_) => "set the database up as the message says",
+        StoreError::Incompatible(reason) if reason.contains("migrate") => "run `bowline migrate`",
+        StoreError::Incompatible(_) => "set up the database as the message says",
         StoreError::Unavailable(_) => "start the database, or correct store.url and its credentials",
         StoreError::Busy | StoreError::Conflict | StoreError::Internal(_) => {
-            "try again; if it stays, the file may be damaged"
+            "try again; if the problem remains, the file may be damaged"
         }
     }
 }
 
 async fn check_key_file(store: &Store, vault: Option<&Vault>) -> Option<CheckFinding> {
-    let own = vault?.fingerprint();
+    let fingerprint = vault?.fingerprint();
     Some(match store.query(&GetMetadata { name: KEYS_METADATA_NAME }).await {
-        Ok(Some(known)) if known == own => CheckFinding::ok("keys of the store", "they belong together"),
-        Ok(None) => CheckFinding::ok("keys of the store", "the store is fresh"),
+        Ok(Some(stored)) if stored == fingerprint => {
+            CheckFinding::ok("keys of the store", "store and key file belong together")
+        }
+        Ok(None) => CheckFinding::ok("keys of the store", "the store is new and belongs to no key file yet"),
         Ok(Some(_)) => CheckFinding::problem(
             "keys of the store",
             "the store belongs to another key file",
-            "correct keys.file",
+            "correct keys.file or store.url",
         ),
         Err(error) => CheckFinding::problem("keys of the store", &error, suggest_fix(&error)),
     })
@@ -172,76 +170,81 @@ async fn check_key_file(store: &Store, vault: Option<&Vault>) -> Option<CheckFin
 
 async fn check_clock(store: &Store) -> CheckFinding {
     match store.clock_offset_ms(Clock::system().now()).await {
-        Ok(ahead) if ahead.abs() <= MAX_CLOCK_SKEW_MS => {
-            CheckFinding::ok("clock", format!("{ahead} ms from the database's"))
+        Ok(offset) if offset.abs() <= MAX_CLOCK_SKEW_MS => {
+            CheckFinding::ok("clock", format!("{offset} ms offset to the clock of the database"))
         }
-        Ok(ahead) => {
-            let detail = format!("{ahead} ms from the database's: the hub would refuse everything");
-            CheckFinding::problem("clock", detail, "synchronise both machines (NTP)")
+        Ok(offset) => {
+            let detail = format!(
+                "{offset} ms offset to the clock of the database: the hub would reject every request"
+            );
+            CheckFinding::problem("clock", detail, "synchronize the clocks of both machines (NTP)")
         }
         Err(error) => CheckFinding::problem("clock", &error, suggest_fix(&error)),
     }
 }
 
-/// The provider's secret, whether anybody answers at its endpoints, and whether it knows the hub.
-async fn check_configured_provider(target: &ProviderCheck<'_>) -> Vec<CheckFinding> {
-    let (settings, named) = (target.settings, format!("provider {}", target.id));
+/// Checks the secrets of a provider, its endpoints, and whether it accepts the hub as a client.
+async fn check_configured_provider(provider: &ProviderCheck<'_>) -> Vec<CheckFinding> {
+    let (settings, label) = (provider.settings, format!("provider {}", provider.id));
     let secret = read_secret(&settings.client_secret);
     let mut findings =
-        vec![check_secret(&format!("{named} secret"), &settings.client_secret, secret.as_ref().err())];
-    let there = settings.dynamic_registration.as_ref();
-    if let Some(source) = there.and_then(|there| there.initial_access_token.as_ref()) {
-        let wrong = read_secret(source).err();
-        findings.push(check_secret(&format!("{named} initial access token"), source, wrong.as_ref()));
+        vec![check_secret(&format!("{label} secret"), &settings.client_secret, secret.as_ref().err())];
+    let registration = settings.dynamic_registration.as_ref();
+    if let Some(source) = registration.and_then(|registration| registration.initial_access_token.as_ref()) {
+        let error = read_secret(source).err();
+        findings.push(check_secret(&format!("{label} initial access token"), source, error.as_ref()));
     }
+    // Where each registration has an upstream client, the configured one must not authenticate.
     let is_shared_client = settings.upstream_client == UpstreamClientMode::Shared;
-    let own = secret.ok().filter(|_| is_shared_client);
-    let own = own.map(|secret| UpstreamClientCredentials { id: settings.client_id.clone(), secret });
-    for check in target.check_endpoints(own.as_ref()).await {
-        let what = format!("{named} {}", check.name);
-        findings.push(if check.ok {
-            CheckFinding::ok(what, check.detail)
+    let credentials = secret
+        .ok()
+        .filter(|_| is_shared_client)
+        .map(|secret| UpstreamClientCredentials { id: settings.client_id.clone(), secret });
+    for result in provider.check_endpoints(credentials.as_ref()).await {
+        let check = format!("{label} {}", result.name);
+        findings.push(if result.ok {
+            CheckFinding::ok(check, result.detail)
         } else {
-            let fix = "check the address, the client, the network and the certificate, and ask the provider whether it \
-                        is down; the hub calls no private addresses unless upstream.allow_loopback is set";
-            CheckFinding::problem(what, check.detail, fix)
+            let fix = "check the address, the client, the network and the certificate, and ask the provider whether \
+                       it is down; private addresses are called only with upstream.allow_loopback";
+            CheckFinding::problem(check, result.detail, fix)
         });
     }
     findings
 }
 
-fn check_secret(what: &str, source: &SecretSource, wrong: Option<&&'static str>) -> CheckFinding {
+fn check_secret(check: &str, source: &SecretSource, error: Option<&&'static str>) -> CheckFinding {
     let place = match source {
         SecretSource::File(path) => path.clone(),
         SecretSource::Env(name) => format!("${name}"),
         SecretSource::Sealed => "the store".into(),
     };
-    match wrong {
-        None => CheckFinding::ok(what, place),
-        Some(why) => CheckFinding::problem(
-            what,
-            format!("{place}: {why}"),
-            "put it there, and let the hub's user read it",
+    match error {
+        None => CheckFinding::ok(check, place),
+        Some(error) => CheckFinding::problem(
+            check,
+            format!("{place}: {error}"),
+            "provide the secret there, and let the hub's user read it",
         ),
     }
 }
 
 fn print_findings(globals: &GlobalArgs, findings: &[CheckFinding]) {
     if globals.json {
-        let list: Vec<_> = findings
+        let checks: Vec<_> = findings
             .iter()
-            .map(|f| serde_json::json!({"check": f.check, "well": f.fix.is_none(), "said": f.detail, "mend": f.fix}))
+            .map(|f| json!({"check": f.check, "ok": f.fix.is_none(), "detail": f.detail, "fix": f.fix}))
             .collect();
-        println!("{}", serde_json::json!({ "checks": list }));
+        println!("{}", json!({ "checks": checks }));
         return;
     }
-    for finding in findings {
-        match &finding.fix {
+    for CheckFinding { check, detail, fix } in findings {
+        // A detail may quote the response of a provider.
+        let detail = escape_terminal(detail);
+        match fix {
             None if globals.quiet => {}
-            None => println!("ok     {:<24} {}", finding.check, finding.detail),
-            Some(fix) => {
-                println!("WRONG  {:<24} {}\n       {:<24} → {fix}", finding.check, finding.detail, "");
-            }
+            None => println!("ok       {check:<24} {detail}"),
+            Some(fix) => println!("PROBLEM  {check:<24} {detail}\n         {:<24} fix: {fix}", ""),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::error::CliError;
 use crate::config::Config;
 
 /// The configuration file that is used if none is named.
-const DEFAULT_CONFIG_FILE: &str = "bowline.toml";
+pub(super) const DEFAULT_CONFIG_FILE: &str = "bowline.toml";
 
 /// Flags of every command.
 #[derive(clap::Args, Debug, Clone)]

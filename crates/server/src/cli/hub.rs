@@ -1,8 +1,12 @@
-//! The hub as commands open it: lock, store, keys and app.
+//! The hub as commands open it: data lock, store, key file and app.
+//!
+//! Commands that start a hub create what is missing. All other commands require an existing store and key file, and
+//! write nothing if there is none: in the wrong folder they would otherwise leave an empty store and a new key file.
 
+use domain::model::audit_event::{Actor, AuditKey};
 use store::command::{SetMetadata, UpsertProvider};
 use store::query::GetMetadata;
-use store::{Location, Store};
+use store::{Location, Store, StoreSettings};
 
 use super::data_lock::DataLock;
 use super::error::CliError;
@@ -13,69 +17,111 @@ use crate::jobs;
 use crate::server::KEYS_METADATA_NAME;
 use crate::vault::{KeyFile, Vault};
 
-/// What is found out about the one who operates from the command line.
+/// The actor of commands that use the store without a running hub.
 pub(super) use domain::rule::operator::LOCAL_ACTOR_ID as ACTOR;
 
-/// The mark of a store whose world is not real.
+/// The metadata entry that marks the store of a sandbox.
 pub(super) use crate::recipients::SANDBOX_METADATA_NAME;
 
-/// The store's place.
 pub(super) fn parse_store_location(config: &Config) -> Result<Location, CliError> {
-    Location::parse(&config.store.url).ok_or_else(|| CliError::Usage("store.url is no store".into()))
+    let message = "store.url: expected sqlite:PATH or postgres://USER@HOST/DATABASE";
+    Location::parse(&config.store.url).ok_or_else(|| CliError::Usage(message.into()))
 }
 
-/// Takes the lock of the configured store, brings one that is locked so up to date, and builds the app on it. The
-/// lock comes first, so that it is given back last.
-pub(super) async fn open_app(config: Config) -> Result<(DataLock, App), CliError> {
-    let lock = DataLock::acquire(&parse_store_location(&config)?)?;
-    let app = open_app_with_lock(&lock, config).await?;
+/// Locks and opens the configured hub, and creates a missing SQLite store and key file.
+pub(super) async fn create_or_open_hub(config: Config) -> Result<(DataLock, App), CliError> {
+    let location = parse_store_location(&config)?;
+    let lock = DataLock::acquire(&location)?;
+    // Only one process can have a SQLite store, so it migrates the schema. Several nodes share a PostgreSQL store,
+    // and which of them migrates when is the operator's decision.
+    if matches!(location, Location::Sqlite(_)) {
+        migrate(&location).await?;
+    }
+    let app = create_or_open_app(config, Clock::system()).await?;
     Ok((lock, app))
 }
 
-/// The same under a lock that was taken already.
-pub(super) async fn open_app_with_lock(lock: &DataLock, config: Config) -> Result<App, CliError> {
-    if lock.is_locked() {
-        migrate(&parse_store_location(&config)?).await?;
+/// Builds the app on a migrated store, and creates a missing key file.
+pub(super) async fn create_or_open_app(config: Config, clock: Clock) -> Result<App, CliError> {
+    // A store that has keys can only be used with them: a new key file would be useless, and misleading.
+    if !config.keys.file.exists() && has_keys(&config).await? {
+        return Err(missing_key_file_error(&config));
     }
-    build_app(config, Clock::system()).await
-}
-
-/// Builds the app on a store that is of this program's schema and of this key file.
-pub(super) async fn build_app(config: Config, clock: Clock) -> Result<App, CliError> {
     let keys = KeyFile::open_or_create(&config.keys.file, || {
         let mut bytes = [0; 32];
         crate::context::fill_random(&mut bytes).map_err(std::io::Error::other)?;
         Ok(bytes)
     })?;
+    build_app(config, keys, clock).await
+}
+
+/// Opens a hub that has a store and a key file already. The caller has the lock.
+pub(super) async fn open_existing_app(config: Config) -> Result<App, CliError> {
+    if !config.keys.file.exists() {
+        // Opening the store first names the more important problem, such as a database that was never migrated.
+        return Err(if has_keys(&config).await? {
+            missing_key_file_error(&config)
+        } else {
+            CliError::Usage(format!(
+                "keys.file: {} does not exist; the first start of `bowline serve` creates it",
+                config.keys.file.display()
+            ))
+        });
+    }
+    let keys = KeyFile::open(&config.keys.file)?;
+    build_app(config, keys, Clock::system()).await
+}
+
+fn missing_key_file_error(config: &Config) -> CliError {
+    CliError::Usage(format!(
+        "keys.file: {} does not exist, but the store belongs to a key file: restore it from a backup, or correct \
+         keys.file",
+        config.keys.file.display()
+    ))
+}
+
+/// Returns whether the store belongs to a key file.
+async fn has_keys(config: &Config) -> Result<bool, CliError> {
+    let location = parse_store_location(config)?;
+    // The audit key is of no importance: it is used by commands, and this is a query.
+    let audit_key = AuditKey::new(0, &[0; 32]);
+    let store = Store::open(StoreSettings { location, connections: 1, queue_capacity: 1, audit_key }).await?;
+    Ok(store.query(&GetMetadata { name: KEYS_METADATA_NAME }).await?.is_some())
+}
+
+/// Builds the app, and ensures that store and key file belong together.
+async fn build_app(config: Config, keys: KeyFile, clock: Clock) -> Result<App, CliError> {
     let app = App::build(config, Vault::new(keys), clock).await?;
     let ctx = jobs::new_job_context(&app, ACTOR)?;
     let moment = ctx.new_moment()?;
-    let own = app.vault().fingerprint();
-    let stored = ctx.run(SetMetadata { moment, name: KEYS_METADATA_NAME, value: own.clone() }).await?;
-    if stored != own {
+    let fingerprint = app.vault().fingerprint();
+    // The command keeps an entry that exists, so the first key file that a store is opened with stays its key file.
+    let stored =
+        ctx.run(SetMetadata { moment, name: KEYS_METADATA_NAME, value: fingerprint.clone() }).await?;
+    if stored != fingerprint {
         let keys = app.config().keys.file.display().to_string();
-        return Err(CliError::Usage(format!("the store belongs to another key file than {keys}")));
+        return Err(CliError::Usage(format!("keys.file: the store belongs to another key file than {keys}")));
     }
     Ok(app)
 }
 
-/// Writes the providers of the configuration.
+/// Writes the providers of the configuration to the store.
 pub(super) async fn upsert_providers(app: &App) -> Result<(), CliError> {
     let ctx = jobs::new_job_context(app, ACTOR)?;
     for entry in &app.config().provider {
         let moment = ctx.new_moment()?;
-        let actor = domain::model::audit_event::Actor::system("configuration");
+        let actor = Actor::system("configuration");
         ctx.run(UpsertProvider { moment, provider: entry.to_provider(), actor }).await?;
     }
     Ok(())
 }
 
-/// Whether the store is a sandbox's.
-pub(super) async fn read_sandbox_flag(app: &App) -> Result<bool, CliError> {
+/// Returns whether the store belongs to a sandbox.
+pub(super) async fn is_sandbox_store(app: &App) -> Result<bool, CliError> {
     Ok(app.store().query(&GetMetadata { name: SANDBOX_METADATA_NAME }).await?.is_some())
 }
 
-/// Brings the schema up to date.
+/// Migrates the schema of a store and creates a missing SQLite file.
 pub(super) async fn migrate(location: &Location) -> Result<Vec<store::Migration>, CliError> {
     Ok(Store::migrate(location).await?)
 }

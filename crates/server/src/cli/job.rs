@@ -6,40 +6,41 @@ use super::admin_client::AdminClient;
 use super::args::{PageArgs, build_filtered_path, build_path, parse_id};
 use super::error::CliError;
 
-/// Looks at deferred work, and after what was given up.
+/// Commands on background jobs.
 #[derive(Subcommand, Debug)]
 pub(super) enum JobCommand {
-    /// List jobs, the newest first.
+    /// List jobs, newest first
     #[command(after_help = "Example:\n  bowline job list --state failed")]
     List(ListJobsArgs),
-    /// Have a job tried again that was given up.
+    /// Retry a failed job
     #[command(after_help = "Example:\n  bowline job retry job_1")]
     Retry(JobIdArgs),
-    /// Close a job that was given up: its sealed token is gone, and the bank stays untold.
+    /// Close a failed job without retrying: its sealed token is deleted, and the provider is not notified
     #[command(after_help = "Example:\n  bowline job close job_1")]
     Close(JobIdArgs),
 }
 
-/// What is looked for.
+/// Filters of `job list`.
 #[derive(clap::Args, Debug)]
 pub(super) struct ListJobsArgs {
-    /// pending, done or dead.
+    /// State: pending, done or failed
     #[arg(long)]
     state: Option<String>,
-    /// `revoke_at_provider`, `revoke_orphaned_grant`, `recover_authorization_code`, `register_upstream_client` or `delete_upstream_client`.
+    /// Kind: `revoke_at_provider`, `revoke_orphaned_grant`, `recover_authorization_code`, `register_upstream_client`
+    /// or `delete_upstream_client`
     #[arg(long)]
     kind: Option<String>,
-    /// For this provider.
+    /// Id of the provider
     #[arg(long, value_name = "PROVIDER_ID")]
     provider: Option<String>,
     #[command(flatten)]
     page: PageArgs,
 }
 
-/// Which one.
+/// The id of a job.
 #[derive(clap::Args, Debug)]
 pub(super) struct JobIdArgs {
-    /// The job's id.
+    /// Id of the job
     #[arg(value_name = "JOB_ID", value_parser = parse_id)]
     id: String,
 }
@@ -47,33 +48,27 @@ pub(super) struct JobIdArgs {
 pub(super) async fn run(admin: &AdminClient, command: JobCommand) -> Result<(), CliError> {
     match command {
         JobCommand::List(ListJobsArgs { state, kind, provider, page }) => {
-            let given = [
+            let filters = [
                 ("state", &state),
                 ("kind", &kind),
                 ("provider_id", &provider),
                 ("limit", &page.limit),
                 ("after", &page.after),
             ];
-            let columns = [
-                "id",
-                "state",
-                "kind",
-                "connection_id",
-                "client_id",
-                "provider_id",
-                "attempts",
-                "due_at",
-                "outcome",
-            ];
-            admin.output.print_page(&admin.get(&build_filtered_path("/jobs", &given)).await?, &columns);
+            let page = admin.get(&build_filtered_path("/jobs", &filters)).await?;
+            admin.output.print_page(&page, &LIST_COLUMNS);
         }
-        JobCommand::Retry(job) => resolve_job(admin, &job.id, "retry").await?,
-        JobCommand::Close(job) => resolve_job(admin, &job.id, "close").await?,
+        JobCommand::Retry(job) => resolve_failed_job(admin, &job.id, "retry").await?,
+        JobCommand::Close(job) => resolve_failed_job(admin, &job.id, "close").await?,
     }
     Ok(())
 }
 
-async fn resolve_job(admin: &AdminClient, id: &str, action: &str) -> Result<(), CliError> {
-    admin.output.print_fields(&admin.post(&build_path(&["jobs", id, action])).await?, &["id", "outcome"]);
+const LIST_COLUMNS: [&str; 9] =
+    ["id", "state", "kind", "connection_id", "client_id", "provider_id", "attempts", "due_at", "outcome"];
+
+async fn resolve_failed_job(admin: &AdminClient, id: &str, action: &str) -> Result<(), CliError> {
+    let job = admin.post(&build_path(&["jobs", id, action])).await?;
+    admin.output.print_fields(&job, &["id", "outcome"]);
     Ok(())
 }

@@ -5,9 +5,9 @@ use super::error::CliError;
 use super::globals::GlobalArgs;
 use super::hub::{migrate, parse_store_location};
 
-/// Brings the schema up to date and says what was done.
 pub(super) async fn run(globals: &GlobalArgs) -> Result<(), CliError> {
     let location = parse_store_location(&globals.load_config(&[])?)?;
+    // A running hub of this version has migrated its SQLite store already; one of an older version must stop first.
     let _lock = DataLock::acquire(&location)?;
     let applied = migrate(&location).await?;
     if globals.json {
@@ -17,8 +17,8 @@ pub(super) async fn run(globals: &GlobalArgs) -> Result<(), CliError> {
         return Ok(());
     }
     for migration in &applied {
-        println!("applied {:04} {}", migration.version, migration.name);
+        println!("Applied migration {:04} {}.", migration.version, migration.name);
     }
-    println!("the schema is at {:04}", store::SCHEMA_VERSION);
+    println!("The schema has version {:04}.", store::SCHEMA_VERSION);
     Ok(())
 }

@@ -7,44 +7,45 @@ use serde_json::json;
 use super::admin_client::AdminClient;
 use super::args::{PageArgs, build_filtered_path, build_object, build_path, parse_id};
 use super::error::CliError;
+use super::output::print_json;
 
-/// Looks after those who run the hub.
+/// Commands on operators.
 #[derive(Subcommand, Debug)]
 pub(super) enum OperatorCommand {
-    /// Print a token that makes the first admin: once, within a day. Refused if there is an admin.
+    /// Print a bootstrap token, which adds the first admin once within 24 hours; fails if there is an admin
     #[command(
         after_help = "Example:\n  curl -H \"Authorization: Bearer $(bowline operator bootstrap)\" -H 'Content-Type: application/json' \\\n    -d '{\"name\":\"ann\",\"role\":\"admin\"}' http://127.0.0.1:8408/admin/v1/operators"
     )]
     Bootstrap,
-    /// List operators, the newest first, those that are gone too.
+    /// List operators, newest first, including removed and expired ones
     #[command(after_help = "Example:\n  bowline operator list")]
     List(PageArgs),
-    /// Add an operator. Its token is printed once and cannot be shown again.
+    /// Add an operator and print the operator's token, which cannot be shown again
     #[command(after_help = "Example:\n  bowline operator add --name ann --role admin")]
     Add(AddOperatorArgs),
-    /// Remove an operator: its token is void at once.
+    /// Remove an operator: the operator's token is revoked immediately
     #[command(after_help = "Example:\n  bowline operator remove opr_1")]
     Remove(OperatorIdArgs),
 }
 
-/// What is to be known of an operator.
+/// Arguments of `operator add`.
 #[derive(clap::Args, Debug)]
 pub(super) struct AddOperatorArgs {
-    /// Its name.
+    /// Name of the operator
     #[arg(long)]
     name: String,
-    /// What it may do: viewer, operator or admin.
+    /// Role: viewer, operator or admin
     #[arg(long)]
     role: String,
-    /// Until when its token lives, in RFC 3339; 90 days if nothing is said.
+    /// Expiry of the token, in RFC 3339 [default: in 90 days]
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
 }
 
-/// Which one.
+/// The id of an operator.
 #[derive(clap::Args, Debug)]
 pub(super) struct OperatorIdArgs {
-    /// The operator's id.
+    /// Id of the operator
     #[arg(value_name = "OPERATOR_ID", value_parser = parse_id)]
     id: String,
 }
@@ -54,16 +55,14 @@ pub(super) async fn run(admin: &AdminClient, command: OperatorCommand) -> Result
         OperatorCommand::Bootstrap => {
             let created = admin.post("/operators/bootstrap").await?;
             admin.output.print_fields(&created, &["token"]);
-            admin
-                .output
-                .print_note("It makes the first admin by POST /admin/v1/operators: once, within 24 hours.");
+            admin.output.print_note(
+                "Add the first admin with this token by POST /admin/v1/operators. It works once, within 24 hours.",
+            );
         }
         OperatorCommand::List(page) => {
-            let list = build_filtered_path("/operators", &[("limit", &page.limit), ("after", &page.after)]);
-            admin.output.print_page(
-                &admin.get(&list).await?,
-                &["id", "name", "role", "state", "expires_at", "ended_at"],
-            );
+            let filters = [("limit", &page.limit), ("after", &page.after)];
+            let page = admin.get(&build_filtered_path("/operators", &filters)).await?;
+            admin.output.print_page(&page, &["id", "name", "role", "state", "expires_at", "ended_at"]);
         }
         OperatorCommand::Add(AddOperatorArgs { name, role, expires_at }) => {
             let body = build_object([
@@ -73,15 +72,17 @@ pub(super) async fn run(admin: &AdminClient, command: OperatorCommand) -> Result
             ]);
             let added = admin.post_json("/operators", &body).await?;
             if admin.output.is_json() {
-                admin.output.print_json(&added);
+                print_json(&added);
             } else {
-                admin.output.print_object(&json!({"id": added["operator"]["id"], "token": added["token"]}));
-                admin.output.print_note("Keep the token: it is not stored and cannot be shown again.");
+                let result = json!({"id": added["operator"]["id"], "token": added["token"]});
+                admin.output.print_object(&result);
+                admin.output.print_note("Store the token now: it cannot be shown again.");
             }
         }
         OperatorCommand::Remove(operator) => {
             admin.call(Method::DELETE, &build_path(&["operators", &operator.id]), None).await?;
-            admin.output.print_fields(&json!({"id": operator.id, "outcome": "removed"}), &["id", "outcome"]);
+            let result = json!({"id": operator.id, "outcome": "removed"});
+            admin.output.print_fields(&result, &["id", "outcome"]);
         }
     }
     Ok(())

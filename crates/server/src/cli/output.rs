@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::globals::GlobalArgs;
 
 /// The form in which a command prints its results.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Output {
     json: bool,
     quiet: bool,
@@ -23,19 +23,15 @@ impl Output {
         Self { json: globals.json, quiet: globals.quiet }
     }
 
-    /// Whether results are printed as JSON.
+    /// Returns whether results are printed as JSON.
     pub(super) const fn is_json(&self) -> bool {
         self.json
-    }
-
-    pub(super) fn print_json(&self, value: &Value) {
-        println!("{}", render_json(value));
     }
 
     /// Prints a page of a list as a table with these columns, which are paths into each item.
     pub(super) fn print_page(&self, page: &Value, columns: &[&str]) {
         if self.json {
-            self.print_json(page);
+            print_json(page);
             return;
         }
         let items = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -48,7 +44,7 @@ impl Output {
     /// Prints every field of an object.
     pub(super) fn print_object(&self, object: &Value) {
         if self.json {
-            self.print_json(object);
+            print_json(object);
         } else {
             print!("{}", render_object(object));
         }
@@ -57,7 +53,7 @@ impl Output {
     /// Prints these fields of an object on one line.
     pub(super) fn print_fields(&self, object: &Value, fields: &[&str]) {
         if self.json {
-            self.print_json(object);
+            print_json(object);
         } else {
             let cells: Vec<_> = fields.iter().map(|field| render_cell(find_field(object, field))).collect();
             println!("{}", cells.join("  "));
@@ -72,6 +68,10 @@ impl Output {
     }
 }
 
+pub(super) fn print_json(value: &Value) {
+    println!("{}", render_json(value));
+}
+
 /// Returns a field by its path, such as `subject.kind`.
 fn find_field<'a>(object: &'a Value, path: &str) -> &'a Value {
     path.split('.').fold(object, |inner, name| &inner[name])
@@ -84,7 +84,7 @@ pub(super) fn escape_terminal(text: &str) -> String {
 }
 
 /// Renders a value as JSON in which control and invisible characters are escaped.
-pub(super) fn render_json(value: &Value) -> String {
+fn render_json(value: &Value) -> String {
     let escape_utf16 = |c: char| {
         let units =
             c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>();

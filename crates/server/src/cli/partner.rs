@@ -1,35 +1,36 @@
 //! `bowline partner`
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::admin_client::AdminClient;
 use super::args::{ClientIdArgs, PageArgs, build_filtered_path, build_path};
+use super::client::{change_client_state, print_secret, rotate_secret};
 use super::error::CliError;
 
-/// Manages partners: they register and look after data recipients through the API.
+/// Commands on partners.
 #[derive(Subcommand, Debug)]
 pub(super) enum PartnerCommand {
-    /// Register a partner. Its secret is printed once and cannot be shown again.
+    /// Add a partner and print its secret, which cannot be shown again
     #[command(after_help = "Example:\n  bowline partner add --name 'Flock of Apps'")]
     Add {
-        /// Its name.
+        /// Name of the partner
         #[arg(long)]
         name: String,
     },
-    /// List partners.
+    /// List partners
     #[command(after_help = "Example:\n  bowline partner list --limit 100")]
     List(PageArgs),
-    /// Show a partner.
+    /// Show a partner
     #[command(after_help = "Example:\n  bowline partner show pt-1")]
     Show(ClientIdArgs),
-    /// Give a partner a new secret: the old one and its tokens are void at once.
+    /// Rotate the secret of a partner: the old secret and its tokens are revoked immediately
     #[command(after_help = "Example:\n  bowline partner secret pt-1")]
     Secret(ClientIdArgs),
-    /// Hold a partner: it may look at connections and end them, and nothing else.
+    /// Suspend a partner: it can only list, show and end connections
     #[command(after_help = "Example:\n  bowline partner suspend pt-1")]
     Suspend(ClientIdArgs),
-    /// Let a partner go on.
+    /// Reinstate a suspended partner
     #[command(after_help = "Example:\n  bowline partner reinstate pt-1")]
     Reinstate(ClientIdArgs),
 }
@@ -38,16 +39,17 @@ pub(super) async fn run(admin: &AdminClient, command: PartnerCommand) -> Result<
     match command {
         PartnerCommand::Add { name } => {
             let added = admin.post_json("/partners", &json!({"name": name})).await?;
-            show_secret(admin, &added, &added["partner"]["client_id"]);
+            print_secret(admin, &added, &added["partner"]["client_id"]);
         }
         PartnerCommand::List(page) => {
-            let list = build_filtered_path("/partners", &[("limit", &page.limit), ("after", &page.after)]);
-            admin.output.print_page(&admin.get(&list).await?, &["client_id", "name", "state", "created_at"]);
+            let filters = [("limit", &page.limit), ("after", &page.after)];
+            let page = admin.get(&build_filtered_path("/partners", &filters)).await?;
+            admin.output.print_page(&page, &["client_id", "name", "state", "created_at"]);
         }
         PartnerCommand::Show(client) => {
             admin.output.print_object(&admin.get(&build_path(&["partners", &client.id])).await?);
         }
-        PartnerCommand::Secret(client) => regenerate_secret(admin, "partners", &client.id).await?,
+        PartnerCommand::Secret(client) => rotate_secret(admin, "partners", &client.id).await?,
         PartnerCommand::Suspend(client) => {
             change_client_state(admin, "partners", &client.id, "suspend").await?;
         }
@@ -56,33 +58,4 @@ pub(super) async fn run(admin: &AdminClient, command: PartnerCommand) -> Result<
         }
     }
     Ok(())
-}
-
-/// Takes a step with a client, and shows where it stands.
-pub(super) async fn change_client_state(
-    admin: &AdminClient,
-    kind: &str,
-    id: &str,
-    step: &str,
-) -> Result<(), CliError> {
-    let client = admin.post(&build_path(&[kind, id, step])).await?;
-    admin.output.print_fields(&client, &["client_id", "state"]);
-    Ok(())
-}
-
-/// Gives a client a new secret, and shows it.
-pub(super) async fn regenerate_secret(admin: &AdminClient, kind: &str, id: &str) -> Result<(), CliError> {
-    let renewed = admin.post(&build_path(&[kind, id, "secret"])).await?;
-    show_secret(admin, &renewed, &renewed["client_id"]);
-    Ok(())
-}
-
-/// Shows an answer that holds a client's secret.
-pub(super) fn show_secret(admin: &AdminClient, response: &Value, id: &Value) {
-    if admin.output.is_json() {
-        admin.output.print_json(response);
-        return;
-    }
-    admin.output.print_object(&json!({"client_id": id, "client_secret": response["client_secret"]}));
-    admin.output.print_note("Keep the secret: it is not stored and cannot be shown again.");
 }

@@ -12,106 +12,107 @@ use super::admin_client::AdminClient;
 use super::args::{PageArgs, ProviderIdArgs, build_filtered_path, read_secret_input, read_text_input};
 use super::error::CliError;
 
-/// Looks at data providers, adds, holds and releases them.
+/// Commands on data providers.
 #[derive(Subcommand, Debug)]
 pub(super) enum ProviderCommand {
-    /// Add a provider, described as in the configuration.
+    /// Add a provider from a TOML file
     #[command(
-        after_help = "Examples:\n  bowline provider add maple.toml --client-secret-file maple.secret\n  BOWLINE_CLIENT_SECRET=… bowline provider add - < maple.toml\n\nThe file is one [[provider]] as in config.example.toml."
+        after_help = "Examples:\n  bowline provider add maple.toml --client-secret-file maple.secret\n  BOWLINE_CLIENT_SECRET=… bowline provider add - < maple.toml\n\nThe file contains one [[provider]] as in config.example.toml."
     )]
     Add(AddProviderArgs),
-    /// List the providers, and whether each takes part.
+    /// List providers and their states
     #[command(after_help = "Example:\n  bowline provider list")]
     List(PageArgs),
-    /// Show a provider and its settings, without its secret.
+    /// Show a provider and its settings, without secrets
     #[command(after_help = "Example:\n  bowline provider show 1000")]
     Show(ProviderIdArgs),
-    /// Try whether a provider can be spoken with. Changes nothing.
+    /// Test the endpoints and the credentials of a provider; changes nothing
     #[command(after_help = "Example:\n  bowline provider test 1000")]
     Test(ProviderIdArgs),
-    /// Hold a provider: tokens are issued, data answers 503, nothing is connected, nobody is ended.
+    /// Pause a provider: data requests get 503, new connections are rejected, tokens and connections stay valid
     #[command(after_help = "Example:\n  bowline provider pause 1000")]
     Pause(ProviderIdArgs),
-    /// Let a provider take part again: one that was paused or retired, or one that the hub has tripped because it
-    /// answered `invalid_grant` to too many at once.
+    /// Release a provider that was paused, retired, or paused automatically after many `invalid_grant` responses
     #[command(after_help = "Example:\n  bowline provider release 1000")]
     Release(ProviderIdArgs),
-    /// Have a provider leave: as paused, and nothing new is connected.
+    /// Retire a provider: as paused, and new registrations are rejected too
     #[command(after_help = "Example:\n  bowline provider retire 1000")]
     Retire(ProviderIdArgs),
 }
 
-/// What is to be known of a provider.
+/// Arguments of `provider add`.
 #[derive(clap::Args, Debug)]
 pub(super) struct AddProviderArgs {
-    /// A TOML file with one `[[provider]]`, or its keys alone; - is standard input.
+    /// TOML file with one `[[provider]]`, or with its keys only; `-` for standard input
     file: String,
-    /// A file that holds the secret of the hub's client there; - is standard input. Without it the variable
-    /// `BOWLINE_CLIENT_SECRET`, or what `client_secret` in the file names.
+    /// File with the secret of the hub's client at the provider, or `-` for standard input [default: the variable
+    /// `BOWLINE_CLIENT_SECRET`, then the source that `client_secret` in the TOML file names]
     #[arg(long, value_name = "FILE")]
     client_secret_file: Option<String>,
 }
 
 pub(super) async fn run(admin: &AdminClient, command: ProviderCommand) -> Result<(), CliError> {
     match command {
-        ProviderCommand::Add(new) => {
-            let added = admin.post_json("/providers", &build_provider_body(&new)?).await?;
-            admin.output.print_fields(&added, &COLUMNS);
+        ProviderCommand::Add(args) => {
+            let added = admin.post_json("/providers", &build_provider_body(&args)?).await?;
+            admin.output.print_fields(&added, &STATE_FIELDS);
         }
         ProviderCommand::List(page) => {
-            let list = build_filtered_path("/providers", &[("limit", &page.limit), ("after", &page.after)]);
-            admin.output.print_page(&admin.get(&list).await?, &["id", "state", "name", "country", "source"]);
+            let filters = [("limit", &page.limit), ("after", &page.after)];
+            let page = admin.get(&build_filtered_path("/providers", &filters)).await?;
+            admin.output.print_page(&page, &["id", "state", "name", "country", "source"]);
         }
         ProviderCommand::Show(provider) => {
             admin.output.print_object(&admin.get(&format!("/providers/{}", provider.id)).await?);
         }
         ProviderCommand::Test(provider) => {
-            let tested = admin.post(&format!("/providers/{}/test", provider.id)).await?;
-            admin.output.print_object(&tested);
-            if tested["ok"] != true {
-                return Err(CliError::Failed(format!(
-                    "provider {} does not answer as it should",
-                    provider.id
-                )));
+            let report = admin.post(&format!("/providers/{}/test", provider.id)).await?;
+            admin.output.print_object(&report);
+            if report["ok"] != true {
+                let id = provider.id;
+                return Err(CliError::Failed(format!("provider {id} failed at least one check, see above")));
             }
         }
-        ProviderCommand::Pause(provider) => set_provider_state(admin, &provider, "pause").await?,
-        ProviderCommand::Release(provider) => set_provider_state(admin, &provider, "release").await?,
-        ProviderCommand::Retire(provider) => set_provider_state(admin, &provider, "retire").await?,
+        ProviderCommand::Pause(provider) => change_provider_state(admin, &provider, "pause").await?,
+        ProviderCommand::Release(provider) => change_provider_state(admin, &provider, "release").await?,
+        ProviderCommand::Retire(provider) => change_provider_state(admin, &provider, "retire").await?,
     }
     Ok(())
 }
 
-const COLUMNS: [&str; 3] = ["id", "state", "name"];
+const STATE_FIELDS: [&str; 3] = ["id", "state", "name"];
 
-async fn set_provider_state(
+async fn change_provider_state(
     admin: &AdminClient,
     provider: &ProviderIdArgs,
     action: &str,
 ) -> Result<(), CliError> {
-    admin.output.print_fields(&admin.post(&format!("/providers/{}/{action}", provider.id)).await?, &COLUMNS);
+    let changed = admin.post(&format!("/providers/{}/{action}", provider.id)).await?;
+    admin.output.print_fields(&changed, &STATE_FIELDS);
     Ok(())
 }
 
-/// A provider as the API takes it: the file's table, with the secret itself in the place of where it is.
-fn build_provider_body(new: &AddProviderArgs) -> Result<Value, CliError> {
-    if new.file == "-" && new.client_secret_file.as_deref() == Some("-") {
+/// Builds the body of the request: the table of the file, with the secrets themselves instead of their sources.
+///
+/// A source names a file or variable of this machine, and the hub may run on another one.
+fn build_provider_body(args: &AddProviderArgs) -> Result<Value, CliError> {
+    if args.file == "-" && args.client_secret_file.as_deref() == Some("-") {
         return Err(CliError::Usage(
-            "--client-secret-file: expected a file: - is the provider itself".into(),
+            "--client-secret-file: expected a file, because standard input contains the provider".into(),
         ));
     }
-    let mut table = parse_provider_table(&read_text_input(&new.file, "FILE")?)?;
+    let mut table = parse_provider_table(&read_text_input(&args.file, "FILE")?)?;
     let reference = table
         .remove("client_secret")
-        .map(|secret| SecretReference::from_toml("client_secret", secret))
+        .map(|value| SecretReference::from_toml("client_secret", value))
         .transpose()?;
-    let secret = match (&new.client_secret_file, std::env::var("BOWLINE_CLIENT_SECRET")) {
+    let secret = match (&args.client_secret_file, std::env::var("BOWLINE_CLIENT_SECRET")) {
         (Some(file), _) => Some(read_secret_input(file, "--client-secret-file")?),
         (None, Ok(secret)) => Some(Secret::new(secret)),
-        (None, Err(_)) => reference.map(|kept| kept.read()).transpose()?,
+        (None, Err(_)) => reference.map(|reference| reference.read()).transpose()?,
     };
-    let token = table.get_mut("dynamic_registration").and_then(|there| there.get_mut("initial_access_token"));
-    if let Some(token) = token {
+    let registration = table.get_mut("dynamic_registration");
+    if let Some(token) = registration.and_then(|registration| registration.get_mut("initial_access_token")) {
         let reference =
             SecretReference::from_toml("dynamic_registration.initial_access_token", token.clone())?;
         *token = toml::Value::String(reference.read()?.expose().clone());
@@ -123,23 +124,26 @@ fn build_provider_body(new: &AddProviderArgs) -> Result<Value, CliError> {
     Ok(body)
 }
 
-/// The table of a file that has one provider. What is wrong is told by its line alone: a secret may stand there.
+/// Parses a file with one provider.
 fn parse_provider_table(text: &str) -> Result<Table, CliError> {
     let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
+        // `Display` of the error quotes the line, which may contain a secret.
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         CliError::Usage(format!("FILE: line {}: {}", before.matches('\n').count() + 1, error.message()))
     })?;
     match table.remove("provider") {
         None => Ok(table),
-        Some(toml::Value::Array(mut many)) if many.len() == 1 && table.is_empty() => match many.pop() {
-            Some(toml::Value::Table(one)) => Ok(one),
-            _ => Err(CliError::Usage("FILE: provider: expected a table".into())),
-        },
+        Some(toml::Value::Array(mut providers)) if providers.len() == 1 && table.is_empty() => {
+            match providers.pop() {
+                Some(toml::Value::Table(provider)) => Ok(provider),
+                _ => Err(CliError::Usage("FILE: provider: expected a table".into())),
+            }
+        }
         Some(_) => Err(CliError::Usage("FILE: expected one [[provider]] and nothing else".into())),
     }
 }
 
-/// Where a field of the file says that its secret is.
+/// The source of a secret that a field of the file names.
 struct SecretReference {
     field: &'static str,
     source: SecretSource,
@@ -147,7 +151,7 @@ struct SecretReference {
 
 impl SecretReference {
     fn from_toml(field: &'static str, value: toml::Value) -> Result<Self, CliError> {
-        // Without what is said of a wrong value: that would show it.
+        // The error of serde is dropped, because it quotes the value, which may be the secret itself.
         let source = SecretSource::deserialize(value).map_err(|_| invalid_reference_error(field))?;
         Ok(Self { field, source })
     }
@@ -156,9 +160,9 @@ impl SecretReference {
         match &self.source {
             SecretSource::Sealed => Err(invalid_reference_error(self.field)),
             SecretSource::File(path) => read_secret_input(path, self.field),
-            SecretSource::Env(name) => std::env::var(name)
-                .map(Secret::new)
-                .map_err(|_| CliError::Usage(format!("{}: {name} is not in the environment", self.field))),
+            SecretSource::Env(name) => std::env::var(name).map(Secret::new).map_err(|_| {
+                CliError::Usage(format!("{}: the environment variable {name} is not set", self.field))
+            }),
         }
     }
 }
@@ -177,40 +181,54 @@ mod tests {
         for text in ["id = 7\nname = 'Maple'", "[[provider]]\nid = 7\nname = 'Maple'"] {
             assert_eq!(parse_provider_table(text).unwrap()["id"].as_integer(), Some(7), "{text}");
         }
-        let error_text = |text: &str| parse_provider_table(text).unwrap_err().to_string();
-        assert!(
-            error_text("[[provider]]\nid = 1\n[[provider]]\nid = 2").contains("expected one [[provider]]")
-        );
-        assert!(error_text("[[provider]]\nid = 1\n[server]\nlisten = 'x'").contains("and nothing else"));
-        let broken = error_text("id = 7\nclient_secret = 'hunter2");
+    }
+
+    #[test]
+    fn provider_file_with_other_content_is_rejected() {
+        let message = |text: &str| parse_provider_table(text).unwrap_err().to_string();
+
+        let two_providers = message("[[provider]]\nid = 1\n[[provider]]\nid = 2");
+        let other_section = message("[[provider]]\nid = 1\n[server]\nlisten = 'x'");
+        let broken = message("id = 7\nclient_secret = 'hunter2");
+
+        assert!(two_providers.contains("expected one [[provider]]"), "{two_providers}");
+        assert!(other_section.contains("and nothing else"), "{other_section}");
         assert!(broken.contains("line 2") && !broken.contains("hunter2"), "{broken}");
+    }
+
+    /// Writes a provider file and builds the body of its request.
+    fn build_body_of(folder: &tempfile::TempDir, text: &str) -> Result<Value, CliError> {
+        let file = folder.path().join("maple.toml");
+        std::fs::write(&file, text).unwrap();
+        build_provider_body(&AddProviderArgs { file: file.display().to_string(), client_secret_file: None })
     }
 
     #[test]
     fn inline_secret_in_provider_file_is_rejected_not_shown() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("maple.toml");
-        let given = |text: &str| {
-            std::fs::write(&file, text).unwrap();
-            build_provider_body(&AddProviderArgs {
-                file: file.display().to_string(),
-                client_secret_file: None,
-            })
-        };
-        let refused = given("id = 7\nclient_secret = 'hunter2'").unwrap_err().to_string();
-        assert!(refused.contains("never the secret itself") && !refused.contains("hunter2"), "{refused}");
-        let secret = folder.path().join("secret");
-        std::fs::write(&secret, "hunter2\n").unwrap();
-        let body = given(&format!("id = 7\nclient_secret = {{ file = '{}' }}", secret.display())).unwrap();
-        assert_eq!(body, json!({"id": 7, "client_secret": "hunter2"}));
-        let there = |token: &str| {
-            given(&format!("id = 7\n[dynamic_registration]\nendpoint = 'e'\ninitial_access_token = {token}"))
-        };
-        let refused = there("'hunter2'").unwrap_err().to_string();
-        assert!(refused.starts_with("dynamic_registration.initial_access_token: expected"), "{refused}");
-        assert!(!refused.contains("hunter2"), "{refused}");
-        let body = there(&format!("{{ file = '{}' }}", secret.display())).unwrap();
-        let registers = json!({"endpoint": "e", "initial_access_token": "hunter2"});
-        assert_eq!(body, json!({"id": 7, "dynamic_registration": registers}));
+        let registration = "[dynamic_registration]\nendpoint = 'e'\ninitial_access_token = 'hunter2'";
+
+        let secret = build_body_of(&folder, "id = 7\nclient_secret = 'hunter2'").unwrap_err().to_string();
+        let token = build_body_of(&folder, &format!("id = 7\n{registration}")).unwrap_err().to_string();
+
+        assert!(secret.contains("never the secret itself") && !secret.contains("hunter2"), "{secret}");
+        assert!(token.starts_with("dynamic_registration.initial_access_token: expected"), "{token}");
+        assert!(!token.contains("hunter2"), "{token}");
+    }
+
+    #[test]
+    fn secret_files_in_provider_file_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        std::fs::write(&file, "hunter2\n").unwrap();
+        let source = format!("{{ file = '{}' }}", file.display());
+
+        let secret = build_body_of(&folder, &format!("id = 7\nclient_secret = {source}")).unwrap();
+        let registration = format!("[dynamic_registration]\nendpoint = 'e'\ninitial_access_token = {source}");
+        let token = build_body_of(&folder, &format!("id = 7\n{registration}")).unwrap();
+
+        assert_eq!(secret, json!({"id": 7, "client_secret": "hunter2"}));
+        let registration = json!({"endpoint": "e", "initial_access_token": "hunter2"});
+        assert_eq!(token, json!({"id": 7, "dynamic_registration": registration}));
     }
 }

@@ -8,124 +8,125 @@ use super::admin_client::AdminClient;
 use super::args::{PageArgs, build_filtered_path, build_object, build_path, parse_id, read_secret_input};
 use super::error::CliError;
 
-/// Manages registrations: a recipient's admission to a provider.
+/// Commands on registrations of recipients with providers.
 #[derive(Subcommand, Debug)]
 pub(super) enum RegistrationCommand {
-    /// Ask for a registration of each recipient with each provider, all or none.
+    /// Request a registration of each recipient with each provider, all or none
     #[command(
         after_help = "Example:\n  bowline registration request --client dc-1 --provider 1000 --provider 2000"
     )]
     Request(RequestRegistrationsArgs),
-    /// List registrations.
+    /// List registrations
     #[command(after_help = "Example:\n  bowline registration list --state pending_approval")]
     List(ListRegistrationsArgs),
-    /// Show a registration.
+    /// Show a registration
     #[command(after_help = "Example:\n  bowline registration show dc-1 1000")]
     Show(RegistrationPairArgs),
-    /// Agree to a registration: it goes to the provider.
+    /// Approve a requested registration, which then waits for its activation at the provider
     #[command(after_help = "Example:\n  bowline registration approve dc-1 1000")]
     Approve(RegistrationPairArgs),
-    /// Say that the provider has set the recipient up: it may connect customers from now on.
+    /// Activate a registration after the provider has set up the recipient
     #[command(
         after_help = "Examples:\n  bowline registration activate dc-1 1000\n  bowline registration activate dc-1 1000 --upstream-client-id acme --upstream-client-secret-file acme.secret\n  pass show bank/acme | bowline registration activate dc-1 1000 --upstream-client-id acme --upstream-client-secret-file -"
     )]
     Activate(ActivateRegistrationArgs),
-    /// Turn a registration down; its partner reads why.
+    /// Reject a requested registration; its partner can read the reason
     #[command(
         after_help = "Example:\n  bowline registration reject dc-1 1000 --reason 'The purpose is not clear'"
     )]
     Reject(RejectRegistrationArgs),
-    /// Hold a registration: tokens and data are refused, nothing is ended.
+    /// Suspend a registration: the recipient gets no tokens and no data of this provider, but connections remain
     #[command(after_help = "Example:\n  bowline registration suspend dc-1 1000 --reason 'Under review'")]
     Suspend(SuspendRegistrationArgs),
-    /// Let a registration go on.
+    /// Reinstate a suspended registration
     #[command(after_help = "Example:\n  bowline registration reinstate dc-1 1000")]
     Reinstate(RegistrationPairArgs),
 }
 
-/// Whom it is asked for.
+/// Arguments of `registration request`.
 #[derive(clap::Args, Debug)]
 pub(super) struct RequestRegistrationsArgs {
-    /// A recipient. May be given several times.
+    /// Client id of a recipient; repeat for several
     #[arg(long = "client", required = true, value_name = "CLIENT_ID", value_parser = parse_id)]
     clients: Vec<String>,
-    /// A provider. May be given several times.
+    /// Id of a provider; repeat for several
     #[arg(long = "provider", required = true, value_name = "PROVIDER_ID", value_parser = clap::value_parser!(i64).range(1..))]
     providers: Vec<i64>,
 }
 
-/// What is looked for.
+/// Filters of `registration list`.
 #[derive(clap::Args, Debug)]
 pub(super) struct ListRegistrationsArgs {
-    /// Of this recipient.
+    /// Client id of the recipient
     #[arg(long, value_name = "CLIENT_ID")]
     client: Option<String>,
-    /// With this provider.
+    /// Id of the provider
     #[arg(long, value_name = "PROVIDER_ID")]
     provider: Option<String>,
-    /// Of the recipients of this partner.
+    /// Client id of the partner that manages the recipient
     #[arg(long, value_name = "CLIENT_ID")]
     partner: Option<String>,
-    /// `pending_approval`, `pending_activation`, active, rejected or suspended.
+    /// State: `pending_approval`, `pending_activation`, active, rejected or suspended
     #[arg(long)]
     state: Option<String>,
     #[command(flatten)]
     page: PageArgs,
 }
 
-/// A recipient and a provider.
+/// A recipient and a provider, which identify a registration.
 #[derive(clap::Args, Debug)]
 pub(super) struct RegistrationPairArgs {
-    /// The recipient's id.
+    /// Client id of the recipient
     #[arg(value_name = "CLIENT_ID", value_parser = parse_id)]
     client: String,
-    /// The provider's id.
+    /// Id of the provider
     #[arg(value_name = "PROVIDER_ID", value_parser = clap::value_parser!(i64).range(1..))]
     provider: i64,
 }
 
-/// Which one, and the recipient's own client at the provider.
+/// Arguments of `registration activate`.
 #[derive(clap::Args, Debug)]
 pub(super) struct ActivateRegistrationArgs {
     #[command(flatten)]
     pair: RegistrationPairArgs,
-    /// The id of the recipient's own client there, where the provider has one for each.
+    /// Id of the recipient's client at the provider, if the provider has one for each recipient
     #[arg(long, value_name = "ID", requires = "upstream_client_secret_file")]
     upstream_client_id: Option<String>,
-    /// A file that holds that client's secret; - is standard input.
+    /// File with the secret of that client, or `-` for standard input
     #[arg(long, value_name = "FILE", requires = "upstream_client_id")]
     upstream_client_secret_file: Option<String>,
 }
 
-/// Which one, and why not.
+/// Arguments of `registration reject`.
 #[derive(clap::Args, Debug)]
 pub(super) struct RejectRegistrationArgs {
     #[command(flatten)]
     pair: RegistrationPairArgs,
-    /// Why.
+    /// Reason of the rejection
     #[arg(long, value_name = "TEXT")]
     reason: String,
 }
 
-/// Which one, and why.
+/// Arguments of `registration suspend`.
 #[derive(clap::Args, Debug)]
 pub(super) struct SuspendRegistrationArgs {
     #[command(flatten)]
     pair: RegistrationPairArgs,
-    /// Why.
+    /// Reason of the suspension
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
 
-const COLUMNS: [&str; 3] = ["client_id", "provider_id", "state"];
+const STATE_FIELDS: [&str; 3] = ["client_id", "provider_id", "state"];
 
 pub(super) async fn run(admin: &AdminClient, command: RegistrationCommand) -> Result<(), CliError> {
     match command {
         RegistrationCommand::Request(RequestRegistrationsArgs { clients, providers }) => {
-            admin.output.print_page(&request_registrations(admin, &clients, &providers).await?, &COLUMNS);
+            let requested = request_registrations(admin, &clients, &providers).await?;
+            admin.output.print_page(&requested, &STATE_FIELDS);
         }
         RegistrationCommand::List(ListRegistrationsArgs { client, provider, partner, state, page }) => {
-            let given = [
+            let filters = [
                 ("client_id", &client),
                 ("provider_id", &provider),
                 ("partner", &partner),
@@ -133,32 +134,19 @@ pub(super) async fn run(admin: &AdminClient, command: RegistrationCommand) -> Re
                 ("limit", &page.limit),
                 ("after", &page.after),
             ];
-            admin
-                .output
-                .print_page(&admin.get(&build_filtered_path("/registrations", &given)).await?, &COLUMNS);
+            let page = admin.get(&build_filtered_path("/registrations", &filters)).await?;
+            admin.output.print_page(&page, &STATE_FIELDS);
         }
         RegistrationCommand::Show(pair) => admin.output.print_object(&admin.get(&pair.path(None)).await?),
-        RegistrationCommand::Approve(pair) => run_step(admin, &pair, "approve", Value::Null).await?,
-        RegistrationCommand::Activate(ActivateRegistrationArgs {
-            pair,
-            upstream_client_id,
-            upstream_client_secret_file,
-        }) => {
-            let read = |file: String| read_secret_input(&file, "--upstream-client-secret-file");
-            let secret = upstream_client_secret_file.map(read).transpose()?;
-            let body = build_object([
-                ("upstream_client_id", json!(upstream_client_id)),
-                ("upstream_client_secret", json!(secret.as_ref().map(Secret::expose))),
-            ]);
-            run_step(admin, &pair, "activate", body).await?;
-        }
+        RegistrationCommand::Approve(pair) => run_step(admin, &pair, "approve", None).await?,
+        RegistrationCommand::Activate(args) => activate_registration(admin, args).await?,
         RegistrationCommand::Reject(RejectRegistrationArgs { pair, reason }) => {
-            run_step(admin, &pair, "reject", json!({"reason": reason})).await?;
+            run_step(admin, &pair, "reject", Some(json!({"reason": reason}))).await?;
         }
         RegistrationCommand::Suspend(SuspendRegistrationArgs { pair, reason }) => {
-            run_step(admin, &pair, "suspend", build_object([("reason", json!(reason))])).await?;
+            run_step(admin, &pair, "suspend", Some(build_object([("reason", json!(reason))]))).await?;
         }
-        RegistrationCommand::Reinstate(pair) => run_step(admin, &pair, "reinstate", Value::Null).await?,
+        RegistrationCommand::Reinstate(pair) => run_step(admin, &pair, "reinstate", None).await?,
     }
     Ok(())
 }
@@ -170,11 +158,16 @@ impl RegistrationPairArgs {
         build_path(&segments.collect::<Vec<_>>())
     }
 
-    /// Takes a step; what goes with it is an object, or nothing.
-    async fn post_step(&self, admin: &AdminClient, step: &str, body: &Value) -> Result<Value, CliError> {
+    async fn post_step(
+        &self,
+        admin: &AdminClient,
+        step: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, CliError> {
+        let path = self.path(Some(step));
         match body {
-            Value::Null => admin.post(&self.path(Some(step))).await,
-            body => admin.post_json(&self.path(Some(step)), body).await,
+            Some(body) => admin.post_json(&path, body).await,
+            None => admin.post(&path).await,
         }
     }
 }
@@ -183,10 +176,20 @@ async fn run_step(
     admin: &AdminClient,
     pair: &RegistrationPairArgs,
     step: &str,
-    body: Value,
+    body: Option<Value>,
 ) -> Result<(), CliError> {
-    admin.output.print_fields(&pair.post_step(admin, step, &body).await?, &COLUMNS);
+    admin.output.print_fields(&pair.post_step(admin, step, body.as_ref()).await?, &STATE_FIELDS);
     Ok(())
+}
+
+async fn activate_registration(admin: &AdminClient, args: ActivateRegistrationArgs) -> Result<(), CliError> {
+    let file = args.upstream_client_secret_file;
+    let secret = file.map(|file| read_secret_input(&file, "--upstream-client-secret-file")).transpose()?;
+    let body = build_object([
+        ("upstream_client_id", json!(args.upstream_client_id)),
+        ("upstream_client_secret", json!(secret.as_ref().map(Secret::expose))),
+    ]);
+    run_step(admin, &args.pair, "activate", Some(body)).await
 }
 
 async fn request_registrations(
@@ -197,16 +200,16 @@ async fn request_registrations(
     admin.post_json("/registrations", &json!({"client_ids": clients, "provider_ids": providers})).await
 }
 
-/// A provider that a recipient is registered with.
+/// A provider that `recipient add` registers the new recipient with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestedProvider {
-    /// Its id.
     pub(super) id: i64,
-    /// Whether its own answer activates a registration (RFC 7591).
+    /// The provider registers a client itself (RFC 7591), and its response activates the registration.
     pub(super) activates_automatically: bool,
 }
 
-/// Registers a recipient with providers and takes every step that is ours: up to active, or up to the provider's answer.
+/// Registers a recipient with providers and takes every step that an operator can take: up to active, or up to the
+/// provider's response.
 pub(super) async fn register_and_activate(
     admin: &AdminClient,
     client: &str,
@@ -217,14 +220,15 @@ pub(super) async fn register_and_activate(
     }
     let ids: Vec<_> = providers.iter().map(|provider| provider.id).collect();
     request_registrations(admin, &[client.to_owned()], &ids).await?;
-    // Who is asked for a client comes last: nobody is asked in vain because of the others.
+    // Providers that register a client come last: if a step at another provider fails, the recipient is removed
+    // again, and no client must have been registered for it by then.
     let (automatic, manual): (Vec<_>, Vec<_>) =
         providers.iter().copied().partition(|provider| provider.activates_automatically);
     for RequestedProvider { id, activates_automatically } in manual.into_iter().chain(automatic) {
         let pair = RegistrationPairArgs { client: client.to_owned(), provider: id };
-        pair.post_step(admin, "approve", &Value::Null).await?;
+        pair.post_step(admin, "approve", None).await?;
         if !activates_automatically {
-            pair.post_step(admin, "activate", &json!({})).await?;
+            pair.post_step(admin, "activate", Some(&json!({}))).await?;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! `bowline sandbox`: a whole world on this machine, from nothing.
+//! `bowline sandbox`: a complete environment on this machine, without any setup.
 
 mod args;
 mod environment;
@@ -20,6 +20,7 @@ pub use environment::{BankSite, SandboxEnvironment};
 pub use seed::SandboxCredentials;
 
 pub(super) async fn run(globals: &GlobalArgs, args: SandboxArgs) -> Result<(), CliError> {
+    // Neither file nor environment: a configuration of a real hub must not reach the sandbox.
     let config = Config::load(None, std::iter::empty(), &[])?;
     let mut log = config.log;
     "warn".clone_into(&mut log.level);
@@ -35,7 +36,7 @@ pub(super) async fn run(globals: &GlobalArgs, args: SandboxArgs) -> Result<(), C
     Ok(())
 }
 
-/// Every address and secret, on one line. A restart in the same folder and on the same ports prints the same.
+/// Returns all URLs and secrets. A restart in the same folder and on the same ports returns the same.
 fn build_json(sandbox: &SandboxEnvironment) -> serde_json::Value {
     let providers: Vec<_> = sandbox
         .banks
@@ -46,7 +47,7 @@ fn build_json(sandbox: &SandboxEnvironment) -> serde_json::Value {
                 logins.map(|l| json!({"username": l.username, "password": l.password})).collect();
             let mut provider = json!({"provider_id": site.provider_id, "name": site.bank.name(), "url": site.url,
                 "faults": site.faults_url(), "customers": customers});
-            // The former name of the member `faults`. It is accepted until the first release, and goes then.
+            // The previous name of `faults`. It is removed with the first release.
             provider["levers"] = site.faults_url().into();
             if let Some(token) = site.bank.initial_access_token() {
                 provider["registration"] = json!({"endpoint": site.registration_url(), "initial_access_token": token});
@@ -74,17 +75,17 @@ fn build_json(sandbox: &SandboxEnvironment) -> serde_json::Value {
 }
 
 fn print_description(sandbox: &SandboxEnvironment, args: &SandboxArgs) {
-    println!("A world of open banking, on this machine alone. Stop it with Ctrl-C.\n");
-    println!("demo app     {}   begin here, in a browser", sandbox.demo);
+    println!("The sandbox is running on this machine only. Press Ctrl-C to stop it.\n");
+    println!("demo app     {}   start here, in a browser", sandbox.demo);
     println!("hub          {}", sandbox.app.public_url());
     println!("admin        http://{}/admin/v1", sandbox.node.admin);
     println!("probes       http://{}/readyz", sandbox.node.probes);
     for site in &sandbox.banks {
         println!("\nbank         {}   {}, provider_id {}", site.url, site.bank.name(), site.provider_id);
-        println!("faults       {}   make it slow, broken or forgetful", site.faults_url());
+        println!("faults       {}   make the bank slow or return errors", site.faults_url());
         if let Some(token) = site.bank.initial_access_token() {
             println!(
-                "registers    {}   clients, for who has its initial access token:",
+                "register     {}   dynamic client registration with this initial access token:",
                 site.registration_url()
             );
             println!("             {token}");
@@ -93,8 +94,7 @@ fn print_description(sandbox: &SandboxEnvironment, args: &SandboxArgs) {
             println!("  {:<8}   {}", login.username, login.password);
         }
     }
-    for (name, client) in
-        [("the demo app", &sandbox.recipients[0]), ("an app of yours", &sandbox.recipients[1])]
+    for (name, client) in [("the demo app", &sandbox.recipients[0]), ("your own app", &sandbox.recipients[1])]
     {
         println!("\nrecipient    {}   {name}", client.client_id);
         println!("secret       {}", client.client_secret.expose());
@@ -102,8 +102,8 @@ fn print_description(sandbox: &SandboxEnvironment, args: &SandboxArgs) {
             println!("redirect     {uri}");
         }
     }
-    println!("\npartner      {}   it manages recipients of its own", sandbox.partner.client_id);
+    println!("\npartner      {}   manages its own recipients", sandbox.partner.client_id);
     println!("secret       {}", sandbox.partner.client_secret.expose());
-    println!("\noperator     {}   an admin's bearer token", sandbox.operator.expose());
+    println!("\noperator     {}   bearer token with the role admin", sandbox.operator.expose());
     println!("commands     bowline --config {} connection list", args.data.join(CONFIG_FILE_NAME).display());
 }

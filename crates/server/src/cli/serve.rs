@@ -4,46 +4,44 @@ use anyhow::Context;
 
 use super::error::CliError;
 use super::globals::GlobalArgs;
-use super::hub::{open_app, read_sandbox_flag, upsert_providers};
+use super::hub::{create_or_open_hub, is_sandbox_store, upsert_providers};
 use super::listeners::{bind, bind_admin_socket, wait_for_stop_signal};
 use crate::server::{BoundListeners, Node, ShutdownOutcome};
 use crate::telemetry;
 
-/// Runs the hub until it is told to stop (SIGTERM or SIGINT).
-///
-/// A SQLite store is made and brought up to date by itself; a PostgreSQL store by `bowline migrate`.
+/// Arguments of `serve`. They take precedence over the configuration.
 #[derive(clap::Args, Debug)]
 pub(super) struct ServeArgs {
-    /// The address to serve on.
+    /// Address of the public API
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// The address of the operators' API.
+    /// Address of the admin API
     #[arg(long, value_name = "ADDRESS:PORT")]
     admin_listen: Option<String>,
-    /// The address of /livez, /readyz and /metrics.
+    /// Address of /livez, /readyz and /metrics
     #[arg(long, value_name = "ADDRESS:PORT")]
     probe_listen: Option<String>,
-    /// sqlite:PATH or <postgres://USER@HOST/DATABASE>
+    /// URL of the store: sqlite:PATH or <postgres://USER@HOST/DATABASE>
     #[arg(long, value_name = "URL")]
     store: Option<String>,
 }
 
 pub(super) async fn run(globals: &GlobalArgs, args: ServeArgs) -> Result<(), CliError> {
-    let given = [
+    let flags = [
         ("server.listen", args.listen),
         ("server.admin_listen", args.admin_listen),
         ("server.probe_listen", args.probe_listen),
         ("store.url", args.store),
     ];
-    let flags: Vec<_> = given.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-    // The generator's first use takes as long as all the rest of the start: it runs beside it.
+    let flags: Vec<_> = flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+    // The first use of the random generator takes as long as the rest of the start, so it runs concurrently.
     drop(tokio::task::spawn_blocking(|| crate::context::fill_random(&mut [0; 1])));
     let config = globals.load_config(&flags)?;
     telemetry::start_logs(&config.log).map_err(CliError::Usage)?;
-    let (lock, app) = open_app(config).await?;
-    if read_sandbox_flag(&app).await? {
+    let (lock, app) = create_or_open_hub(config).await?;
+    if is_sandbox_store(&app).await? {
         return Err(CliError::Usage(
-            "this store is a sandbox's: its world is not real, `serve` refuses it".into(),
+            "store.url: the store belongs to a sandbox, whose secrets are public; use another store".into(),
         ));
     }
     upsert_providers(&app).await?;
@@ -60,8 +58,9 @@ pub(super) async fn run(globals: &GlobalArgs, args: ServeArgs) -> Result<(), Cli
     wait_for_stop_signal().await;
     tracing::info!("stopping");
     if node.stop().await == ShutdownOutcome::GraceExceeded {
-        tracing::warn!("some requests took longer than the grace and were cut off");
+        tracing::warn!("some requests exceeded the shutdown grace period and were aborted");
     }
+    // The lock outlives the node: no other process may open the store while requests still use it.
     drop(lock);
     Ok(())
 }

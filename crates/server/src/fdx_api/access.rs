@@ -58,7 +58,8 @@ pub(super) struct DataReader {
 }
 
 /// A response that passed the second access check. Only [`DataReader::confirm`] creates one, and only these are sent:
-/// no read can skip the check.
+/// no read can skip the check. A middleware, as frameworks offer it, could be forgotten on a route and runs only before
+/// the handler.
 pub(super) struct ConfirmedResponse<T>(T);
 
 impl<T> ConfirmedResponse<T> {

@@ -171,7 +171,7 @@ fn match_media_ranges(ranges: &[MediaRange], media_type: &str) -> Option<(u16, u
 
 /// An element of `Accept`.
 struct MediaRange {
-    media_range: String,
+    range: String,
     /// The quality in thousandths.
     quality: u16,
     position: usize,
@@ -180,17 +180,17 @@ struct MediaRange {
 impl MediaRange {
     fn parse((position, text): (usize, &str)) -> Self {
         let mut parts = text.split(';').map(str::trim);
-        let media_range = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let range = parts.next().unwrap_or_default().to_ascii_lowercase();
         let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-        Self { media_range, quality: quality.map_or(1000, parse_quality), position }
+        Self { range, quality: quality.map_or(1000, parse_quality), position }
     }
 
     /// Ranks how closely the range matches a type: 3 for the type itself, 0 for no match.
     fn specificity(&self, media_type: &str) -> u8 {
-        match self.media_range.split_once('/') {
+        match self.range.split_once('/') {
             Some(("*", "*")) => 1,
             Some((main_type, "*")) if media_type.split('/').next() == Some(main_type) => 2,
-            _ if self.media_range == media_type => 3,
+            _ if self.range == media_type => 3,
             _ => 0,
         }
     }

@@ -84,7 +84,7 @@ impl FlowCookies {
 pub fn expire_surplus_flow_cookies(app: &App, headers: &HeaderMap) -> Vec<String> {
     let prefix = cookie_prefix(app);
     let parse_id = |cookie: Cookie<'_>| {
-        AuthorizationRequestId::parse(&format!("arq_{}", cookie.name().strip_prefix(&prefix)?)).ok()
+        format!("arq_{}", cookie.name().strip_prefix(&prefix)?).parse::<AuthorizationRequestId>().ok()
     };
     let ids: std::collections::BTreeSet<_> = parse_cookies(headers).filter_map(parse_id).collect();
     // Ids begin with their creation time, so the first ones in order are the oldest.

@@ -1,4 +1,8 @@
-//! The rows of the route table. A route of an API cannot exist without its documentation.
+//! Routes: one method of one path, with the API that it belongs to.
+//!
+//! The hub has a table of routes of its own, because `axum::Router` cannot be enumerated. With a table, tests send every
+//! kind of caller to every route, and the OpenAPI documents are built from it. A route of an API cannot be created
+//! without its documentation.
 
 use std::collections::BTreeMap;
 
@@ -14,23 +18,23 @@ use crate::operation::OperationSpec;
 
 /// One method of one path, with its handler.
 pub struct Route {
-    /// The API or the pages that the route belongs to.
+    /// The API that the route belongs to.
     pub surface: ApiSurface,
-    /// The method. `HEAD` is served with `GET`.
+    /// The HTTP method. A `GET` route serves `HEAD` too.
     pub method: Method,
-    /// The path, with `{parameters}`.
+    /// The path pattern, with `{parameters}`.
     pub path: &'static str,
-    /// The minimum role of the operator; `None` outside the admin API.
+    /// The minimum role of the operator, for routes of the admin API.
     pub required_role: Option<Role>,
     operation: Option<OperationSpec>,
     handler: MethodRouter<App>,
 }
 
-/// The minimum role of the route that a request has matched.
+/// The minimum role for the route of a request, as an extension of the request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequiredRole(pub Role);
 
-/// The mark of a route that supports a dry run. Its handler reads the query; every other writing route rejects one.
+/// Marks requests to routes with the parameter `dry_run`. Other operations of the admin API reject every query parameter.
 #[derive(Clone, Copy, Debug)]
 pub struct SupportsDryRun;
 
@@ -70,7 +74,7 @@ impl Route {
         Self::new(ApiSurface::Probe, Method::GET, path, handler)
     }
 
-    /// Marks the route as one that supports a dry run.
+    /// Marks the requests of the route with [`SupportsDryRun`].
     pub(crate) fn with_dry_run(self) -> Self {
         self.with_extension(SupportsDryRun)
     }
@@ -107,7 +111,9 @@ impl Route {
     }
 }
 
-/// Returns the API of a listener that serves only one; its errors have the same format for unknown paths.
+/// Returns the API of a listener that serves only the admin API or only probes.
+///
+/// The other APIs share the public listener, where the path decides.
 pub(super) fn single_surface(table: &[Route]) -> Option<ApiSurface> {
     let surface = table.first()?.surface;
     let is_single = matches!(surface, ApiSurface::Admin | ApiSurface::Probe)
@@ -115,10 +121,13 @@ pub(super) fn single_surface(table: &[Route]) -> Option<ApiSurface> {
     is_single.then_some(surface)
 }
 
-/// Builds the router of a table. `OPTIONS` lists the allowed methods; CORS is not supported.
+/// Builds the router of a table.
+///
+/// `OPTIONS` returns the methods of a path in `Allow`. There are no CORS headers: no browser script of another origin
+/// calls these APIs.
 pub(super) fn build_router(table: Vec<Route>, render_page: PageErrorRenderer) -> Router<App> {
     let mut paths: BTreeMap<&'static str, (ApiSurface, MethodRouter<App>)> = BTreeMap::new();
-    // The methods of a path are merged first: each path has one fallback, and axum panics if it must merge two.
+    // Methods are merged by path first: `axum` panics if one path gets two fallbacks.
     for route in table {
         let (_, methods) = paths.remove(route.path).unwrap_or_else(|| (route.surface, MethodRouter::new()));
         paths.insert(route.path, (route.surface, methods.merge(route.handler)));

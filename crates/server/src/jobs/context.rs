@@ -1,4 +1,4 @@
-//! The context of deferred work.
+//! The request context of background work.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use crate::app::App;
 use crate::context::{RequestContext, fill_random};
 use crate::error::InternalError;
 
-/// The context of a job.
-pub fn new_job_context(app: &App, part: &str) -> Result<RequestContext, InternalError> {
+/// Creates the context of one unit of background work. Its correlation id is the name of the task and a random UUID.
+pub fn new_job_context(app: &App, task: &str) -> Result<RequestContext, InternalError> {
     let mut random = [0; 16];
     fill_random(&mut random)?;
     let id = uuid::Builder::from_random_bytes(random).into_uuid();
-    Ok(RequestContext::new(app.clone(), Arc::from(format!("{part}-{id}")))?)
+    Ok(RequestContext::new(app.clone(), Arc::from(format!("{task}-{id}")))?)
 }

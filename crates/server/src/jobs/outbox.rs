@@ -1,4 +1,7 @@
-//! The outbox: providers are told of ends and asked for clients, at least once, with back-off, in the open.
+//! The job queue: calls to providers that must happen at least once, with back-off between attempts.
+//!
+//! A job commits in the same transaction as its cause. A worker leases it, makes the calls outside of any transaction,
+//! and stores the result if it still holds the lease.
 
 use domain::model::job::{Job, JobKind, JobStep};
 use store::command::{FinishJob, LeaseJob};
@@ -7,96 +10,101 @@ use store::query::{CountJobs, CountProviders};
 use super::upstream_client;
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::upstream::AttemptReport;
+use crate::upstream::{AttemptReport, run_revocation};
 
-/// Works on one due job; says whether there was one.
+/// Runs one due job. Returns whether there was one.
 pub async fn run_next_job(ctx: &RequestContext) -> Result<bool, InternalError> {
-    let life = ctx.app().job_lease_duration();
-    let Some((job, lease)) = ctx.run(LeaseJob { moment: ctx.new_moment()?, lease_ttl: life }).await? else {
+    let lease_ttl = ctx.app().job_lease_duration();
+    // The time of `ctx` is not later than that of the lease, so a check of the remaining time by `ctx.now()` errs on the
+    // safe side.
+    let Some((job, lease)) = ctx.run(LeaseJob { moment: ctx.new_moment()?, lease_ttl }).await? else {
         return Ok(false);
     };
     let report = match job.kind {
         JobKind::RevokeAtProvider | JobKind::RevokeOrphanedGrant | JobKind::RecoverAuthorizationCode => {
-            crate::upstream::run_revocation(ctx, &job).await
+            run_revocation(ctx, &job).await
         }
         JobKind::RegisterUpstreamClient => upstream_client::register(ctx, &job).await,
         JobKind::DeleteUpstreamClient => upstream_client::delete(ctx, &job).await,
     };
-    let AttemptReport { attempt, outcome, unrevoked: in_hand } =
-        report.unwrap_or_else(|fault| AttemptReport::retry_later(&fault));
+    // An internal error says nothing about the provider, so the job is retried like after a failed call.
+    let report = report.unwrap_or_else(|error| AttemptReport::retry_later(&error));
+    let description = report.description.clone();
     let finish = FinishJob {
-        moment: ctx.refreshed()?.new_moment()?,
+        // A new moment, because the back-off counts from the end of the attempt.
+        moment: ctx.new_moment()?,
         job_id: job.id.clone(),
         lease,
-        attempt,
-        outcome: outcome.clone(),
-        unrevoked: in_hand,
+        attempt: report.outcome,
+        outcome: report.description,
+        unrevoked: report.unrevoked,
     };
-    log(&job, ctx.run(finish).await?, &outcome);
+    log_step(&job, ctx.run(finish).await?, &description);
     Ok(true)
 }
 
-fn log(job: &Job, step: Option<JobStep>, outcome: &str) {
+fn log_step(job: &Job, step: Option<JobStep>, outcome: &str) {
     let connection = job.connection_id.as_ref().map(tracing::field::display);
     let client = job.client_id.as_ref().map(tracing::field::display);
     let (id, kind, provider) = (&job.id, job.kind, job.provider_id);
-    let said = log_message(kind, step);
+    let Some(step) = step else {
+        tracing::warn!(job = %id, %kind, "job lease expired before the result could be stored");
+        return;
+    };
+    let message = log_message(kind, step);
     match step {
-        Some(JobStep::Done) => {
-            tracing::info!(job = %id, %kind, connection, client, %provider, outcome, "{said}");
+        JobStep::Done => {
+            tracing::info!(job = %id, %kind, connection, client, %provider, outcome, "{message}");
         }
-        Some(JobStep::Failed) => {
-            tracing::error!(job = %id, %kind, connection, client, %provider, outcome, "{said}");
+        JobStep::Failed => {
+            tracing::error!(job = %id, %kind, connection, client, %provider, outcome, "{message}");
         }
-        Some(JobStep::Retry(at)) => {
-            tracing::warn!(job = %id, %kind, connection, client, %provider, %at, outcome, "{said}");
+        JobStep::Retry(at) => {
+            tracing::warn!(job = %id, %kind, connection, client, %provider, %at, outcome, "{message}");
         }
-        None => tracing::warn!(job = %id, %kind, "{said}"),
     }
 }
 
-/// What a step comes to, by what the job does; the outcome beside it says how the provider answered.
-const fn log_message(kind: JobKind, step: Option<JobStep>) -> &'static str {
+/// Returns the log message for a step of a job. The log field `outcome` says what the provider responded.
+const fn log_message(kind: JobKind, step: JobStep) -> &'static str {
     use JobKind::{
         DeleteUpstreamClient, RecoverAuthorizationCode, RegisterUpstreamClient, RevokeAtProvider,
         RevokeOrphanedGrant,
     };
     match (kind, step) {
-        (_, None) => "a lease ran out",
-        (RevokeAtProvider, Some(JobStep::Done)) => "provider told",
-        (RevokeAtProvider, Some(JobStep::Failed)) => "provider not told: a person must look",
-        (RevokeAtProvider, Some(JobStep::Retry(_))) => "provider is told later",
-        (RevokeOrphanedGrant | RecoverAuthorizationCode, Some(JobStep::Done)) => {
-            "a grant that is nobody's is settled"
+        (RevokeAtProvider, JobStep::Done) => "revocation at the provider completed",
+        (RevokeAtProvider, JobStep::Failed) => "revocation at the provider failed; manual action required",
+        (RevokeAtProvider, JobStep::Retry(_)) => "revocation at the provider will be retried",
+        (RevokeOrphanedGrant | RecoverAuthorizationCode, JobStep::Done) => "orphaned grant resolved",
+        (RevokeOrphanedGrant | RecoverAuthorizationCode, JobStep::Failed) => {
+            "orphaned grant may still be active at the provider; manual action required"
         }
-        (RevokeOrphanedGrant | RecoverAuthorizationCode, Some(JobStep::Failed)) => {
-            "a grant that is nobody's may live: a person must look"
+        (RevokeOrphanedGrant | RecoverAuthorizationCode, JobStep::Retry(_)) => {
+            "revocation of an orphaned grant will be retried"
         }
-        (RevokeOrphanedGrant | RecoverAuthorizationCode, Some(JobStep::Retry(_))) => {
-            "a grant that is nobody's is revoked later"
+        (RegisterUpstreamClient, JobStep::Done) => "client registration at the provider decided",
+        (RegisterUpstreamClient, JobStep::Failed) => {
+            "client registration at the provider failed; manual action required"
         }
-        (RegisterUpstreamClient, Some(JobStep::Done)) => "a registration is decided",
-        (RegisterUpstreamClient, Some(JobStep::Failed)) => "no client was registered: a person must look",
-        (RegisterUpstreamClient, Some(JobStep::Retry(_))) => "a client is registered later",
-        (DeleteUpstreamClient, Some(JobStep::Done)) => "a client is no more at its provider",
-        (DeleteUpstreamClient, Some(JobStep::Failed)) => "a client was not deleted: a person must look",
-        (DeleteUpstreamClient, Some(JobStep::Retry(_))) => "a client is deleted later",
+        (RegisterUpstreamClient, JobStep::Retry(_)) => "client registration at the provider will be retried",
+        (DeleteUpstreamClient, JobStep::Done) => "client at the provider no longer exists",
+        (DeleteUpstreamClient, JobStep::Failed) => {
+            "client at the provider could not be deleted; manual action required"
+        }
+        (DeleteUpstreamClient, JobStep::Retry(_)) => "deletion of the client at the provider will be retried",
     }
 }
 
-/// Puts the numbers of jobs and providers on the metrics page.
+/// Updates the metrics that count jobs and providers by state.
 pub async fn update_job_gauges(ctx: &RequestContext) -> Result<(), InternalError> {
-    for ((kind, state), number) in ctx.ask(&CountJobs).await? {
+    let telemetry = ctx.app().telemetry();
+    for ((kind, state), count) in ctx.ask(&CountJobs).await? {
         let labels = [("kind", kind.to_owned()), ("state", state.to_owned())];
-        ctx.app().telemetry().set_gauge("bowline_jobs", &labels, u32::try_from(number).unwrap_or(u32::MAX));
+        telemetry.set_gauge("bowline_jobs", &labels, u32::try_from(count).unwrap_or(u32::MAX));
     }
-    for (state, number) in ctx.ask(&CountProviders).await? {
+    for (state, count) in ctx.ask(&CountProviders).await? {
         let labels = [("state", state.to_owned())];
-        ctx.app().telemetry().set_gauge(
-            "bowline_providers",
-            &labels,
-            u32::try_from(number).unwrap_or(u32::MAX),
-        );
+        telemetry.set_gauge("bowline_providers", &labels, u32::try_from(count).unwrap_or(u32::MAX));
     }
     Ok(())
 }
@@ -108,9 +116,10 @@ mod tests {
     #[test]
     fn log_message_matches_job_kind() {
         for kind in JobKind::ALL.iter().copied() {
-            let said = log_message(kind, Some(JobStep::Done));
-            assert_eq!(said == "provider told", kind == JobKind::RevokeAtProvider, "{kind}: {said}");
-            assert!(log_message(kind, Some(JobStep::Failed)).ends_with("a person must look"), "{kind}");
+            let done = log_message(kind, JobStep::Done);
+            let is_revocation_completed = done == "revocation at the provider completed";
+            assert_eq!(is_revocation_completed, kind == JobKind::RevokeAtProvider, "{kind}: {done}");
+            assert!(log_message(kind, JobStep::Failed).ends_with("manual action required"), "{kind}");
         }
     }
 }

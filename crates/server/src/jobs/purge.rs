@@ -1,4 +1,4 @@
-//! What is of no more use is removed: in small batches, with no pause for anybody else.
+//! Removal of rows that are no longer needed.
 
 use std::time::Duration;
 
@@ -8,38 +8,37 @@ use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::telemetry::monotonic_now;
 
-/// Rows a batch.
+/// The number of rows that one transaction removes. A small batch keeps locks, and the SQLite writer, free for others.
 const BATCH_SIZE: u32 = 500;
-/// How long a round may take; what is left waits for the next.
+/// The time after which a round begins no further batch.
 const MAX_ROUND_DURATION: Duration = Duration::from_millis(50);
 
-/// What a round came to.
+/// The result of one round of the purge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PurgeOutcome {
-    /// Rows that were removed.
+    /// The number of removed rows.
     pub removed: u64,
-    /// Whether there may be more: the next round follows soon, or strangers could add faster than it removes.
+    /// More rows may be due for removal.
+    ///
+    /// The next round then follows soon: unauthenticated clients create authorization requests, and must not be able
+    /// to do so faster than the purge removes them.
     pub has_more: bool,
 }
 
-/// Removes batch after batch while there is more and time remains.
+/// Removes rows that are no longer needed, batch by batch, until none is left or the time of the round is used up.
 pub async fn purge(ctx: &RequestContext) -> Result<PurgeOutcome, InternalError> {
-    run_round(ctx, BATCH_SIZE, MAX_ROUND_DURATION).await
-}
-
-async fn run_round(ctx: &RequestContext, limit: u32, time: Duration) -> Result<PurgeOutcome, InternalError> {
-    let began = monotonic_now();
-    let mut purged = PurgeOutcome { removed: 0, has_more: true };
-    while purged.has_more {
-        let batch = ctx.run(Purge { moment: ctx.new_moment()?, limit }).await?;
-        purged.removed += u64::from(batch);
-        purged.has_more = batch == limit;
-        if began.elapsed() >= time {
+    let started_at = monotonic_now();
+    let mut outcome = PurgeOutcome { removed: 0, has_more: true };
+    while outcome.has_more {
+        let batch = ctx.run(Purge { moment: ctx.new_moment()?, limit: BATCH_SIZE }).await?;
+        outcome.removed += u64::from(batch);
+        outcome.has_more = batch == BATCH_SIZE;
+        if started_at.elapsed() >= MAX_ROUND_DURATION {
             break;
         }
     }
-    if purged.removed > 0 {
-        tracing::debug!(purged.removed, "purged");
+    if outcome.removed > 0 {
+        tracing::debug!(removed = outcome.removed, "purged");
     }
-    Ok(purged)
+    Ok(outcome)
 }

@@ -1,29 +1,72 @@
-//! When deferred work runs.
+//! Loops that run background work until the node shuts down.
 
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
+use super::context::new_job_context;
 use crate::app::App;
+use crate::context::RequestContext;
+use crate::error::InternalError;
 
+/// A queue of work in the store and the settings of the loop that processes it.
+pub(super) struct Queue {
+    /// The task name in correlation ids and log messages.
+    pub(super) name: &'static str,
+    /// The signal that this node has added an item.
+    pub(super) item_added: fn(&App) -> &Notify,
+    /// The interval between searches for items that became due or that another node added.
+    pub(super) poll_interval: Duration,
+}
+
+/// Processes a queue until shutdown. `process_next` returns whether there was anything to process.
+pub(super) async fn process_queue<F: Future<Output = Result<bool, InternalError>>>(
+    queue: Queue,
+    app: App,
+    mut shutdown: watch::Receiver<bool>,
+    process_next: impl Fn(RequestContext) -> F,
+) {
+    // Shutdown is checked between two items: an item in progress is completed.
+    while !*shutdown.borrow() {
+        let result = match new_job_context(&app, queue.name) {
+            Ok(ctx) => process_next(ctx).await,
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(true) => continue,
+            Ok(false) => {}
+            // The item keeps its place in the store. The wait below prevents a busy loop while the store is down.
+            Err(error) => tracing::error!(%error, task = queue.name, "queued work could not be processed"),
+        }
+        let next_search = tokio::time::timeout(queue.poll_interval, (queue.item_added)(&app).notified());
+        tokio::select! {
+            _ = next_search => {}
+            () = wait_for_shutdown(&mut shutdown) => break,
+        }
+    }
+}
+
+/// Runs a task immediately and then once per period until shutdown.
 pub(super) async fn run_periodically<F: Future<Output = ()>>(
     period: Duration,
     app: App,
-    mut stop: watch::Receiver<bool>,
-    act: impl Fn(App) -> F,
+    mut shutdown: watch::Receiver<bool>,
+    task: impl Fn(App) -> F,
 ) {
     let mut interval = tokio::time::interval(period);
+    // A run that took longer than the period is followed by a full pause, not by a burst of missed runs.
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = interval.tick() => {}
-            () = wait_for_shutdown(&mut stop) => break,
+            () = wait_for_shutdown(&mut shutdown) => break,
         }
-        act(app.clone()).await;
+        task(app.clone()).await;
     }
 }
 
-/// Waits for the word to stop.
-pub(super) async fn wait_for_shutdown(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
+/// Waits until the node shuts down.
+pub(super) async fn wait_for_shutdown(shutdown: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a shutdown too.
+    let _ = shutdown.wait_for(|stop| *stop).await;
 }

@@ -1,13 +1,12 @@
-//! Recipients' own clients at providers that register them by themselves: the provider's answer activates the
-//! registration or turns it down, and a client that nobody needs is deleted there.
+//! Jobs that register a recipient's own client at a provider (RFC 7591) and delete it there (RFC 7592).
 //!
-//! Between the answer and the commit a process may die. Then the next try registers another client, and the first
-//! stays at the provider: nobody knows its secret, and its `software_id` is that of the one that is used. The same is so
-//! if an answer never arrives.
+//! The provider's response activates or rejects the registration. If the process dies between the response and the
+//! commit, or the response never arrives, the next attempt registers another client, and the first remains at the
+//! provider: its secret is lost, and its `software_id` equals that of the client that is used.
 
 use domain::id::ClientId;
 use domain::model::audit_event::{Actor, ActorKind};
-use domain::model::client::{ClientKind, ClientState};
+use domain::model::client::{ClientKind, ClientState, Recipient};
 use domain::model::job::{AttemptOutcome, Job};
 use domain::model::provider::Provider;
 use domain::rule::client_registration::{
@@ -20,83 +19,100 @@ use store::query::{GetClientSummary, GetProvider, GetRegistration, HasPendingRev
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::recipients::{RegistrationPair, RegistrationStepError, UpstreamClientDetails, activate, reject};
-use crate::upstream::{self, AttemptReport, RegistrationReport, open_management, seal_management};
+use crate::upstream::{self, AttemptReport, SealedClientConfiguration};
 
-const CORRECTION_HINT: &str = "correct the provider's settings and try again, or reject the registration";
+const CORRECTION_HINT: &str = "correct the provider's settings and retry the job, or reject the registration";
 
-/// Has a client registered, and does with the registration what the provider's answer says.
+/// Registers a client at the provider and applies the provider's response to the registration.
 pub(super) async fn register(ctx: &RequestContext, job: &Job) -> Result<AttemptReport, InternalError> {
-    let (client_id, provider) = load_client_and_provider(ctx, job).await?;
-    let seen = ctx.ask(&GetClientSummary { kind: ClientKind::Recipient, id: client_id.clone() }).await?;
-    let open = seen.map(|seen| seen.recipient).filter(|r| r.client.state != ClientState::Closed);
+    let (client_id, provider) = load_client_id_and_provider(ctx, job).await?;
+    let recipient = load_open_recipient(ctx, client_id.clone()).await?;
     let registration =
         ctx.ask(&GetRegistration { client_id: client_id.clone(), provider_id: provider.id }).await?;
     let state = registration.map(|registration| registration.state);
-    let (recipient, there) = match (open, ensure_due(state, &provider)) {
-        (Some(recipient), Ok(there)) => (recipient, there),
+    let (recipient, settings) = match (recipient, ensure_due(state, &provider)) {
+        (Some(recipient), Ok(settings)) => (recipient, settings),
         (None, _) => return Ok(report_not_due(RegistrationNotDue::AlreadyDecided)),
-        (Some(_), Err(why)) => return Ok(report_not_due(why)),
+        (Some(_), Err(reason)) => return Ok(report_not_due(reason)),
     };
+    // A worker that stalled must not send the request: another worker may have leased the job, and each request
+    // registers one more client.
     if !ctx.app().has_time_left(ctx.now())? {
-        return Ok(AttemptReport::retry_later(&"there was no time left under the lease"));
+        return Ok(AttemptReport::lease_expired());
     }
-    let RegistrationReport { outcome: answered, description: said, retry_after } =
-        upstream::register_upstream_client(ctx, &provider, there, &recipient).await?;
-    let waiting = PendingRegistration { ctx, pair: RegistrationPair { client_id, provider_id: provider.id } };
-    match answered {
-        RegistrationResponse::Registered(client) => waiting.activate(client, &said).await,
-        RegistrationResponse::Rejected(refusal) if refusal.rejects_recipient() => {
-            waiting.reject(refusal, &said).await
+    let report = upstream::register_upstream_client(ctx, &provider, settings, &recipient).await?;
+    let description = report.description;
+    let pending = PendingRegistration { ctx, pair: RegistrationPair { client_id, provider_id: provider.id } };
+    match report.outcome {
+        RegistrationResponse::Registered(client) => pending.activate(client, &description).await,
+        RegistrationResponse::Rejected(code) if code.rejects_recipient() => {
+            pending.reject(code, &description).await
         }
-        RegistrationResponse::Rejected(refusal) => {
-            Ok(AttemptReport::new(AttemptOutcome::Refused, format!("{said} {refusal}: {CORRECTION_HINT}")))
-        }
-        RegistrationResponse::Unusable { problem: why, management } => {
-            let left = waiting.queue_client_deletion(management).await?;
-            Ok(AttemptReport::new(AttemptOutcome::Refused, format!("{said}: {why}; {left}")))
+        // The other errors may be caused by the hub's own configuration, so an operator decides, not the provider.
+        RegistrationResponse::Rejected(code) => Ok(AttemptReport::new(
+            AttemptOutcome::Refused,
+            format!("{description} {code}: {CORRECTION_HINT}"),
+        )),
+        RegistrationResponse::Unusable { problem, management } => {
+            let consequence = pending.queue_client_deletion(management).await?;
+            Ok(AttemptReport::new(
+                AttemptOutcome::Refused,
+                format!("{description}: {problem}; {consequence}"),
+            ))
         }
         RegistrationResponse::RetryLater => {
-            Ok(AttemptReport::new(AttemptOutcome::RetryLater { retry_after }, said))
+            let outcome = AttemptOutcome::RetryLater { retry_after: report.retry_after };
+            Ok(AttemptReport::new(outcome, description))
         }
     }
 }
 
-/// What becomes of a job that must not ask.
-fn report_not_due(why: RegistrationNotDue) -> AttemptReport {
-    match why {
-        RegistrationNotDue::AlreadyDecided => AttemptReport::new(AttemptOutcome::Superseded, why.to_string()),
-        RegistrationNotDue::ManualActivation | RegistrationNotDue::Retired(_) => {
-            AttemptReport::new(AttemptOutcome::Refused, why.to_string())
-        }
-        RegistrationNotDue::ProviderPaused(_) => AttemptReport::new(AttemptOutcome::Blocked, why.to_string()),
-    }
+/// Reports why a job did not send a registration request.
+fn report_not_due(reason: RegistrationNotDue) -> AttemptReport {
+    let outcome = match reason {
+        RegistrationNotDue::AlreadyDecided => AttemptOutcome::Superseded,
+        RegistrationNotDue::ManualActivation | RegistrationNotDue::Retired(_) => AttemptOutcome::Refused,
+        // An operator will release the provider. Waiting for that must not use up the retry window of the job.
+        RegistrationNotDue::ProviderPaused(_) => AttemptOutcome::Blocked,
+    };
+    AttemptReport::new(outcome, reason.to_string())
 }
 
-/// Has a client deleted, when nothing more is to be told as that client. Until then it waits: for a code that is being
-/// exchanged, for jobs, and for a person where one of them was given up.
+/// Deletes a client at the provider.
+///
+/// Every grant that was issued to the client can be revoked only with its credentials (RFC 7009 §2.1). The deletion
+/// therefore waits for exchanges in progress, for pending revocations, and for failed ones that still have their token.
 pub(super) async fn delete(ctx: &RequestContext, job: &Job) -> Result<AttemptReport, InternalError> {
-    let (client_id, provider) = load_client_and_provider(ctx, job).await?;
+    let (client_id, provider) = load_client_id_and_provider(ctx, job).await?;
     let pending = HasPendingRevocations { client_id: client_id.clone(), provider_id: provider.id };
     if ctx.ask(&pending).await? {
-        return Ok(AttemptReport::new(
-            AttemptOutcome::Blocked,
-            "the provider is still to be told of ends by this client",
-        ));
+        let description = "revocations by this client are still pending at the provider";
+        return Ok(AttemptReport::new(AttemptOutcome::Blocked, description));
     }
-    let management = open_management(ctx, &client_id, provider.id, (&job.data_key, &job.token))?;
+    let sealed = SealedClientConfiguration { data_key: job.data_key.clone(), sealed: job.token.clone() };
+    let management = sealed.open(ctx, &client_id, provider.id)?;
     Ok(upstream::delete_upstream_client(ctx, &provider, client_id, &management).await)
 }
 
-async fn load_client_and_provider(
+async fn load_client_id_and_provider(
     ctx: &RequestContext,
     job: &Job,
 ) -> Result<(ClientId, Provider), InternalError> {
-    let client_id = job.client_id.clone().ok_or(InternalError::new("a job has lost its recipient"))?;
+    let client_id = job.client_id.clone().ok_or(InternalError::new("a job has no recipient"))?;
     let provider = ctx.ask(&GetProvider { id: job.provider_id }).await?;
-    Ok((client_id, provider.ok_or(InternalError::new("a job has lost its provider"))?))
+    Ok((client_id, provider.ok_or(InternalError::new("the provider of a job does not exist"))?))
 }
 
-/// A registration that waited for the provider when that was asked. What others decided meanwhile stands.
+/// Loads the recipient. Returns `None` if it has been removed.
+async fn load_open_recipient(ctx: &RequestContext, id: ClientId) -> Result<Option<Recipient>, InternalError> {
+    let summary = ctx.ask(&GetClientSummary { kind: ClientKind::Recipient, id }).await?;
+    let recipient = summary.map(|summary| summary.recipient);
+    Ok(recipient.filter(|recipient| recipient.client.state != ClientState::Closed))
+}
+
+/// A registration that waited for the provider when the request was sent.
+///
+/// An operator may have decided it in the meantime. Such a decision has precedence over the provider's response.
 struct PendingRegistration<'a> {
     ctx: &'a RequestContext,
     pair: RegistrationPair,
@@ -107,59 +123,62 @@ impl PendingRegistration<'_> {
         Actor::new(ActorKind::Provider, self.pair.provider_id.to_string())
     }
 
-    async fn activate(&self, client: RegisteredClient, said: &str) -> Result<AttemptReport, InternalError> {
+    async fn activate(
+        &self,
+        client: RegisteredClient,
+        description: &str,
+    ) -> Result<AttemptReport, InternalError> {
         let RegisteredClient { id, secret, management } = client;
-        let there = UpstreamClientDetails { id, secret, management: management.clone() };
-        let (attempt, why) = match activate(self.ctx, &self.pair, Some(there), &self.provider_actor()).await {
-            Ok(_) => return Ok(AttemptReport::new(AttemptOutcome::Accepted, format!("{said}: activated"))),
-            // The commit may have happened: a client that is in use must not be deleted.
-            Err(RegistrationStepError::Internal(fault)) => return Err(fault),
+        let details = UpstreamClientDetails { id, secret, management: management.clone() };
+        let activated = activate(self.ctx, &self.pair, Some(details), &self.provider_actor()).await;
+        let (outcome, reason) = match activated {
+            Ok(_) => {
+                let description = format!("{description}: activated");
+                return Ok(AttemptReport::new(AttemptOutcome::Accepted, description));
+            }
+            // The commit may have succeeded, and then the client is in use: it must not be deleted.
+            Err(RegistrationStepError::Internal(error)) => return Err(error),
             Err(RegistrationStepError::Unknown | RegistrationStepError::WrongState(_)) => {
                 (AttemptOutcome::Superseded, RegistrationNotDue::AlreadyDecided.to_string())
             }
-            Err(RegistrationStepError::Retired(retired)) => (AttemptOutcome::Refused, retired.to_string()),
-            Err(RegistrationStepError::Invalid(invalid)) => (AttemptOutcome::Refused, invalid.to_string()),
+            Err(RegistrationStepError::Retired(error)) => (AttemptOutcome::Refused, error.to_string()),
+            Err(RegistrationStepError::Invalid(error)) => (AttemptOutcome::Refused, error.to_string()),
         };
-        let left = self.queue_client_deletion(management).await?;
-        Ok(AttemptReport::new(attempt, format!("{said}: {why}; {left}")))
+        let consequence = self.queue_client_deletion(management).await?;
+        Ok(AttemptReport::new(outcome, format!("{description}: {reason}; {consequence}")))
     }
 
     async fn reject(
         &self,
-        refusal: RegistrationErrorCode,
-        said: &str,
+        code: RegistrationErrorCode,
+        description: &str,
     ) -> Result<AttemptReport, InternalError> {
-        match reject(self.ctx, &self.pair, refusal.reason(), &self.provider_actor()).await {
+        match reject(self.ctx, &self.pair, code.reason(), &self.provider_actor()).await {
             Ok(_) => {
-                Ok(AttemptReport::new(AttemptOutcome::AlreadyGone, format!("{said} {refusal}: rejected")))
+                Ok(AttemptReport::new(AttemptOutcome::AlreadyGone, format!("{description} {code}: rejected")))
             }
-            Err(RegistrationStepError::Internal(fault)) => Err(fault),
+            Err(RegistrationStepError::Internal(error)) => Err(error),
             Err(_) => Ok(report_not_due(RegistrationNotDue::AlreadyDecided)),
         }
     }
 
-    /// Leaves a client that no registration takes to a job of its own; says what becomes of it.
+    /// Queues the deletion of a client that no registration uses. Returns the consequence for the job's description.
     async fn queue_client_deletion(
         &self,
         management: Option<ClientManagement>,
     ) -> Result<&'static str, InternalError> {
         let Some(management) = management else {
-            return Ok("a client may be left at the provider, which does not say how to delete it");
+            return Ok("a client may remain at the provider, which did not say how to delete it");
         };
         let RegistrationPair { client_id, provider_id } = self.pair.clone();
-        let sealed = seal_management(self.ctx, &client_id, provider_id, &management)?;
-        let (data_key, management) = (sealed.data_key, sealed.sealed);
+        let SealedClientConfiguration { data_key, sealed } =
+            SealedClientConfiguration::seal(self.ctx, &client_id, provider_id, &management)?;
         let moment = self.ctx.new_moment()?;
+        let configuration_access = sealed;
         self.ctx
-            .run(DetachUpstreamClient {
-                moment,
-                client_id,
-                provider_id,
-                data_key,
-                configuration_access: management,
-            })
+            .run(DetachUpstreamClient { moment, client_id, provider_id, data_key, configuration_access })
             .await?;
         self.ctx.app().job_notify().notify_one();
-        Ok("the client is deleted there")
+        Ok("the client will be deleted at the provider")
     }
 }

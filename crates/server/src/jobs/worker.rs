@@ -1,93 +1,84 @@
-//! The tasks of a node that do deferred work.
+//! The background tasks of a node.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::clock::measure_offset;
 use super::context::new_job_context;
 use super::outbox::run_next_job;
 use super::purge::{PurgeOutcome, purge};
-use super::schedule::{run_periodically, wait_for_shutdown};
+use super::schedule::{Queue, process_queue, run_periodically, wait_for_shutdown};
 use super::sweep::{recover_exchanges, sweep};
-use super::{clock, removal};
 use crate::app::App;
+use crate::error::InternalError;
+use crate::recipients::process_removals;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 const PURGE_INTERVAL: Duration = Duration::from_mins(1);
-/// How soon a purge goes on that has left something behind: it takes a fifth of the time at most.
+/// The pause after a purge that left rows behind. A round takes about 50 ms, so purging uses a fifth of the time.
 const BACKLOG_PURGE_INTERVAL: Duration = Duration::from_millis(200);
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
+const REMOVAL_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Starts the workers; they stop after what they have in hand when `stop` becomes true.
-pub fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
+/// Starts the background tasks. When `shutdown` becomes true, each completes the work in progress and stops.
+pub fn start(app: &App, shutdown: &watch::Receiver<bool>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for _ in 0..app.config().job.workers.max(1) {
-        tasks.spawn(run_worker(app.clone(), stop.clone()));
+        let poll_interval = app.config().job.poll.duration();
+        let jobs = Queue { name: "job", item_added: App::job_notify, poll_interval };
+        let run_next = async |ctx| run_next_job(&ctx).await;
+        tasks.spawn(process_queue(jobs, app.clone(), shutdown.clone(), run_next));
     }
-    tasks.spawn(run_periodically(SWEEP_INTERVAL, app.clone(), stop.clone(), sweep_once));
-    tasks.spawn(run_purge_loop(app.clone(), stop.clone()));
-    tasks.spawn(removal::run_removals(app.clone(), stop.clone()));
-    tasks.spawn(run_periodically(CLOCK_INTERVAL, app.clone(), stop.clone(), clock::measure_offset));
-    tasks.spawn(run_periodically(UPKEEP_INTERVAL, app.clone(), stop.clone(), async |app: App| {
+    let removals =
+        Queue { name: "removal", item_added: App::removal_notify, poll_interval: REMOVAL_POLL_INTERVAL };
+    let process_removals = async |ctx| process_removals(&ctx).await;
+    tasks.spawn(process_queue(removals, app.clone(), shutdown.clone(), process_removals));
+    tasks.spawn(run_periodically(SWEEP_INTERVAL, app.clone(), shutdown.clone(), sweep_once));
+    tasks.spawn(run_purge_loop(app.clone(), shutdown.clone()));
+    tasks.spawn(run_periodically(CLOCK_INTERVAL, app.clone(), shutdown.clone(), measure_offset));
+    tasks.spawn(run_periodically(UPKEEP_INTERVAL, app.clone(), shutdown.clone(), async |app: App| {
         app.telemetry().run_upkeep();
         app.limits().run_upkeep();
     }));
     tasks
 }
 
-async fn run_worker(app: App, mut stop: watch::Receiver<bool>) {
-    while !*stop.borrow() {
-        let result = match new_job_context(&app, "job") {
-            Ok(ctx) => run_next_job(&ctx).await,
-            Err(fault) => Err(fault),
-        };
-        if matches!(result, Ok(true)) {
-            continue;
-        }
-        if let Err(fault) = result {
-            tracing::error!(%fault, "a job could not be worked on");
-        }
-        let woken = tokio::time::timeout(app.config().job.poll.duration(), app.job_notify().notified());
-        tokio::select! {
-            _ = woken => {}
-            () = wait_for_shutdown(&mut stop) => break,
-        }
-    }
-}
-
 async fn sweep_once(app: App) {
-    let swept = match new_job_context(&app, "sweep") {
-        // Neither waits for the other to succeed.
-        Ok(ctx) => sweep(&ctx).await.map(drop).and(recover_exchanges(&ctx).await.map(drop)),
-        Err(fault) => Err(fault),
-    };
-    if let Err(fault) = swept {
-        tracing::error!(%fault, "the sweep failed");
+    if let Err(error) = expire_and_recover(&app).await {
+        tracing::error!(%error, "sweep failed");
     }
 }
 
-async fn run_purge_loop(app: App, mut stop: watch::Receiver<bool>) {
+async fn expire_and_recover(app: &App) -> Result<(), InternalError> {
+    let ctx = new_job_context(app, "sweep")?;
+    // Both run even if one of them fails, so that an error in one does not stop the other permanently.
+    let (expired, recovered) = (sweep(&ctx).await, recover_exchanges(&ctx).await);
+    expired.and(recovered).map(drop)
+}
+
+async fn run_purge_loop(app: App, mut shutdown: watch::Receiver<bool>) {
     loop {
-        let rest = purge_once(&app).await;
-        if tokio::time::timeout(rest, wait_for_shutdown(&mut stop)).await.is_ok() {
+        let pause = purge_once(&app).await;
+        if tokio::time::timeout(pause, wait_for_shutdown(&mut shutdown)).await.is_ok() {
             break;
         }
     }
 }
 
-/// Purges; says after which time to do it again.
+/// Runs one round of the purge and returns the pause before the next.
 async fn purge_once(app: &App) -> Duration {
-    let purged = match new_job_context(app, "purge") {
+    let outcome = match new_job_context(app, "purge") {
         Ok(ctx) => purge(&ctx).await,
-        Err(fault) => Err(fault),
+        Err(error) => Err(error),
     };
-    match purged {
+    match outcome {
         Ok(PurgeOutcome { has_more: true, .. }) => BACKLOG_PURGE_INTERVAL,
         Ok(PurgeOutcome { has_more: false, .. }) => PURGE_INTERVAL,
-        Err(fault) => {
-            tracing::error!(%fault, "the purge failed");
+        Err(error) => {
+            tracing::error!(%error, "purge failed");
             PURGE_INTERVAL
         }
     }

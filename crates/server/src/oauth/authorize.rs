@@ -93,7 +93,7 @@ pub async fn begin_authorization(
 ) -> Result<AuthorizeOutcome, AuthorizeError> {
     // A missing, repeated or malformed client_id is treated like an unknown client: without a client there is no
     // redirect URI that an error could be sent to (RFC 6749 §4.1.2.1).
-    let client = match query.single("client_id").ok().flatten().map(ClientId::parse) {
+    let client = match query.single("client_id").ok().flatten().map(str::parse::<ClientId>) {
         Some(Ok(id)) => ctx.ask(&GetClient { id }).await?,
         _ => None,
     };

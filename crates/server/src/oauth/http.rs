@@ -242,6 +242,7 @@ mod tests {
             let values = [bytes, format!("Bearer {text}").into(), format!("Basic {text}").into(), format!("basic {encoded}").into()];
             for value in values {
                 let headers = authorization_headers(&value);
+
                 let bearer = Bearer::from_headers(&headers);
                 prop_assert!(bearer.is_none_or(|b| !b.0.expose().is_empty()));
                 let _ = parse_basic_credentials(&headers);
@@ -252,15 +253,19 @@ mod tests {
         fn rfc6749_s2_3_1_basic_header_is_form_decoded(id in "[ -~é]{1,20}", secret: String) {
             let form = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
             let header = format!("Basic {}", STANDARD.encode(format!("{}:{}", form(&id), form(&secret))));
-            let read = parse_basic_credentials(&authorization_headers(header.as_bytes())).unwrap().unwrap();
-            prop_assert_eq!((read.client_id, read.secret.expose()), (id, &secret));
+
+            let parsed = parse_basic_credentials(&authorization_headers(header.as_bytes())).unwrap().unwrap();
+
+            prop_assert_eq!((parsed.client_id, parsed.secret.expose()), (id, &secret));
         }
 
         #[test]
         fn basic_credentials_of_hub_need_no_encoding(id in "[A-Za-z0-9._~-]{1,40}", secret in "[A-Za-z0-9._~-]{1,60}") {
             let header = format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
-            let read = parse_basic_credentials(&authorization_headers(header.as_bytes())).unwrap().unwrap();
-            prop_assert_eq!((read.client_id, read.secret.expose()), (id, &secret));
+
+            let parsed = parse_basic_credentials(&authorization_headers(header.as_bytes())).unwrap().unwrap();
+
+            prop_assert_eq!((parsed.client_id, parsed.secret.expose()), (id, &secret));
         }
 
         #[test]
@@ -268,8 +273,8 @@ mod tests {
             let _ = reject_secrets_in_query(Some(&query));
             let value = form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>();
             for name in ["client_secret", "code", "refresh%5Ftoken", "token"] {
-                let named = format!("a=b&{name}={value}");
-                prop_assert!(reject_secrets_in_query(Some(&named)).is_err());
+                let query = format!("a=b&{name}={value}");
+                prop_assert!(reject_secrets_in_query(Some(&query)).is_err());
             }
         }
     }
@@ -279,10 +284,11 @@ mod tests {
         let value = || HeaderValue::from_static("Bearer a");
         let headers: HeaderMap = [(header::AUTHORIZATION, value()), (header::AUTHORIZATION, value())]
             .into_iter()
-            .fold(HeaderMap::new(), |mut all, (name, value)| {
-                all.append(name, value);
-                all
+            .fold(HeaderMap::new(), |mut headers, (name, value)| {
+                headers.append(name, value);
+                headers
             });
+
         assert!(Bearer::from_headers(&headers).is_none() && parse_basic_credentials(&headers).is_err());
     }
 }

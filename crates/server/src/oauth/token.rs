@@ -77,7 +77,7 @@ async fn authenticate_client(
     network: Network,
     credentials: &ClientCredentials,
 ) -> Result<AuthenticatedClient, AuthzError> {
-    let client = match ClientId::parse(&credentials.client_id) {
+    let client = match credentials.client_id.parse::<ClientId>() {
         Ok(id) => ctx.ask(&GetClient { id }).await?,
         Err(_) => None,
     };

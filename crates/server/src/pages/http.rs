@@ -69,7 +69,7 @@ async fn show_consent(
     Segment(id): Segment,
     headers: HeaderMap,
 ) -> Response {
-    let Ok(id) = AuthorizationRequestId::parse(&id) else {
+    let Ok(id) = id.parse::<AuthorizationRequestId>() else {
         return render_notice(StatusCode::NOT_FOUND, NoticeKind::NotFound);
     };
     let flow = read_flow_cookies(&app, &headers, Some(&id));
@@ -90,7 +90,7 @@ async fn decide_consent(
     Segment(id): Segment,
     request: Request<Body>,
 ) -> Response {
-    let Ok(id) = AuthorizationRequestId::parse(&id) else {
+    let Ok(id) = id.parse::<AuthorizationRequestId>() else {
         return render_notice(StatusCode::NOT_FOUND, NoticeKind::NotFound);
     };
     let flow = read_flow_cookies(&app, request.headers(), Some(&id));
@@ -177,7 +177,7 @@ fn parse_callback(provider: &str, query: &AuthorizeQuery, cookies: TokenHashes) 
         // Neither, or both: not a response that RFC 6749 knows.
         _ => return None,
     };
-    let (provider_id, state) = (ProviderId::parse(provider)?, single("state")??);
+    let (provider_id, state) = (provider.parse::<ProviderId>().ok()?, single("state")??);
     Some(Callback { provider_id, state: Secret::new(state), issuer: single("iss")?, result, cookies })
 }
 

@@ -1,24 +1,17 @@
 //! Translated texts of the pages.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-
 use domain::Timestamp;
 use domain::rule::authorize::Language;
-use fluent_templates::fluent_bundle::FluentValue;
-use fluent_templates::{Loader, static_loader};
-use unic_langid::{LanguageIdentifier, langid};
+use i18n::{LocaleTexts, fluent_templates};
 
-static_loader! {
+fluent_templates::static_loader! {
     static LOCALES = {
         locales: "./locales",
         fallback_language: "en",
+        // Isolating marks around values would show up in plain text and in tests.
         customise: |bundle| bundle.set_use_isolating(false),
     };
 }
-
-static EN: LanguageIdentifier = langid!("en");
-static FR: LanguageIdentifier = langid!("fr");
 
 /// The texts of the pages in one language.
 #[derive(Clone, Copy, Debug)]
@@ -35,33 +28,24 @@ impl PageTexts {
         self.0.as_str()
     }
 
-    fn locale(self) -> &'static LanguageIdentifier {
-        match self.0 {
-            Language::En => &EN,
-            Language::Fr => &FR,
-        }
+    fn texts(self) -> LocaleTexts {
+        LocaleTexts::new(&LOCALES, self.lang())
     }
 
     /// Returns a text without placeholders.
     pub fn get(self, key: &str) -> String {
-        LOCALES.lookup(self.locale(), key)
+        self.texts().get(key)
     }
 
     /// Returns a text with its only placeholder filled in.
     pub fn format(self, key: &str, placeholder: &'static str, value: &str) -> String {
-        let arguments = HashMap::from([(Cow::Borrowed(placeholder), FluentValue::from(value.to_owned()))]);
-        LOCALES.lookup_with_args(self.locale(), key, &arguments)
+        self.texts().format(key, &[(placeholder, value)])
     }
 
     /// Writes a day out: `November 24, 2026`, `24 novembre 2026`.
     pub fn format_day(self, at: Timestamp) -> String {
         let date = at.date();
-        let arguments = HashMap::from([
-            (Cow::Borrowed("day"), FluentValue::from(date.day().to_string())),
-            (Cow::Borrowed("month"), FluentValue::from(self.get(&format!("month-{}", date.month())))),
-            (Cow::Borrowed("year"), FluentValue::from(date.year().to_string())),
-        ]);
-        LOCALES.lookup_with_args(self.locale(), "day", &arguments)
+        self.texts().format_date("month", &date.day().to_string(), date.month(), date.year())
     }
 }
 
@@ -78,13 +62,10 @@ mod tests {
 
     #[test]
     fn locales_define_the_same_keys() {
-        let keys = |text: &str| -> Vec<String> {
-            let lines = text.lines().filter(|l| !l.starts_with(['#', ' ']));
-            lines.filter_map(|l| Some(l.split_once(" =")?.0.to_owned())).collect()
-        };
         let (en, fr) =
             (include_str!("../../locales/en/pages.ftl"), include_str!("../../locales/fr/pages.ftl"));
-        assert!(keys(en).len() > 30);
-        assert_eq!(keys(en), keys(fr));
+
+        assert!(i18n::message_keys(en).len() > 30);
+        assert_eq!(i18n::message_keys(en), i18n::message_keys(fr));
     }
 }

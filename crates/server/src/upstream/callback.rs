@@ -1,4 +1,4 @@
-//! The provider's answer: its code is sealed, exchanged, and becomes a pending connection.
+//! The provider's callback: the exchange of its authorization code, and the pending connection that results.
 
 use domain::error::{OAuthCode, OAuthError};
 use domain::id::{AuthorizationRequestId, ProviderId};
@@ -22,80 +22,91 @@ use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::vault::DataKey;
 
-/// What a provider's redirect carried.
+const UNAVAILABLE: OAuthError =
+    OAuthError::new(OAuthCode::TemporarilyUnavailable, "The provider is not available at present");
+const FAILED: OAuthError =
+    OAuthError::new(OAuthCode::ServerError, "The provider did not complete the authorization");
+
+/// The parameters of a provider's authorization response (RFC 6749 §4.1.2).
 #[derive(Debug)]
 pub struct Callback {
-    /// Whose callback was called.
+    /// The provider whose callback URI was requested.
     pub provider_id: ProviderId,
     /// `state`
     pub state: Secret<String>,
     /// `iss` (RFC 9207)
     pub issuer: Option<String>,
-    /// `code`, or the `error` word.
+    /// `code`, or else `error`.
     pub result: Result<Secret<String>, String>,
-    /// The flow cookies of the browser.
+    /// The flow cookies of the browser, hashed.
     pub cookies: TokenHashes,
 }
 
-/// Where the browser goes after a provider's answer, and the request that is over with it.
+/// The completed authorization request and the redirect to its recipient.
 pub struct CallbackOutcome {
-    /// The request.
+    /// The authorization request.
     pub request_id: AuthorizationRequestId,
     /// The recipient's redirect URI, with a code or an error.
     pub url: String,
 }
 
-/// Takes a provider's answer: where the browser goes now.
-///
-/// From the exchange on, a browser that goes away changes nothing: the work goes on in a task of its own.
+/// Handles a provider's callback and returns the redirect to the recipient.
 pub async fn receive_callback(
     ctx: RequestContext,
     callback: Callback,
 ) -> Result<CallbackOutcome, ConsentError> {
     let unknown = ConsentError::Rejected(RequestStepError::Unknown);
-    let states = ctx.app().vault().hash_all_generations(callback.state.expose());
-    let request =
-        ctx.ask(&FindAuthorizationRequestByState { state: states.clone() }).await?.ok_or(unknown)?;
-    // Here for those that are over, and have no key any more; decided again with the row locked.
+    let state = ctx.app().vault().hash_all_generations(callback.state.expose());
+    let request = ctx.ask(&FindAuthorizationRequestByState { state: state.clone() }).await?.ok_or(unknown)?;
+    // A completed request has no data key any more, so it is rejected before its key is unwrapped. `ReceiveCode` makes
+    // the same check with the request locked.
     request
         .ensure_step_allowed(RequestStatus::AtProvider, &callback.cookies, ctx.now())
         .map_err(ConsentError::Rejected)?;
     let (client, provider) = load_client_and_provider(&ctx, &request).await?;
-    let expected = provider.settings.issuer.as_ref();
-    if callback.issuer.is_some() && expected.is_some() && callback.issuer.as_ref() != expected {
+    // RFC 9207 §2.4: a response from another issuer is a mix-up attack. A provider that does not support RFC 9207 sends
+    // no `iss`. Its own callback URI protects against the attack then, because `ReceiveCode` compares the provider.
+    let expected_issuer = provider.settings.issuer.as_ref();
+    if callback.issuer.is_some() && expected_issuer.is_some() && callback.issuer.as_ref() != expected_issuer {
         return Err(ConsentError::Rejected(RequestStepError::Unknown));
     }
     let key = ctx.app().vault().unwrap_data_key(&request.data_key, request.connection_id.as_str())?;
-    let sealed = match &callback.result {
+    // The code is stored before it is sent. If the process dies during the exchange, recovery sends it again and revokes
+    // what the provider granted.
+    let provider_code = match &callback.result {
         Ok(code) => Some(key.seal(request.connection_id.as_str(), code.expose().as_bytes())?),
         Err(_) => None,
     };
     let moment = ctx.new_moment()?;
     let leased_at = moment.now;
-    let received = ReceiveCode {
+    let command = ReceiveCode {
         moment,
         provider_id: callback.provider_id,
-        state: states,
+        state,
         cookie: callback.cookies,
-        provider_code: sealed,
+        provider_code,
         exchange_timeout: ctx.app().refresh_lease_duration(),
     };
-    let received = ctx.run(received).await?.map_err(ConsentError::Rejected)?;
+    let received = ctx.run(command).await?.map_err(ConsentError::Rejected)?;
     let request = received.request;
-    let outcome = match (received.may_continue, callback.result) {
+    let result = match (received.may_continue, callback.result) {
         (Err(error), _) => Err(error),
-        (Ok(()), Err(word)) => Err(map_provider_error(&word)),
+        (Ok(()), Err(error_code)) => Err(map_provider_error(&error_code)),
         (Ok(()), Ok(code)) => {
             let (client, request) = (client.clone(), request.clone());
             let exchange = CodeExchange { ctx, client, provider, request, key, leased_at };
-            tokio::spawn(exchange.run(code)).await.map_err(|_| InternalError::new("an exchange broke off"))?
+            // A task of its own, because a browser that disconnects drops this future. The exchange must be completed,
+            // or the provider's grant would be orphaned.
+            let result = tokio::spawn(exchange.run(code)).await;
+            result.map_err(|_| InternalError::new("the task of a code exchange was aborted"))?
         }
     };
-    let url = build_client_redirect(&client, &request, outcome.as_ref().map(String::as_str));
+    let url = build_client_redirect(&client, &request, result.as_ref().map(String::as_str));
     let url = url.ok_or(ConsentError::Rejected(RequestStepError::Unknown))?;
     Ok(CallbackOutcome { request_id: request.id, url })
 }
 
+/// Maps the error code of a provider to an error for the recipient. Text from the provider is not passed on.
 fn map_provider_error(error_code: &str) -> OAuthError {
     match error_code {
         "access_denied" => ACCESS_DENIED,
@@ -104,25 +115,22 @@ fn map_provider_error(error_code: &str) -> OAuthError {
     }
 }
 
-const UNAVAILABLE: OAuthError =
-    OAuthError::new(OAuthCode::TemporarilyUnavailable, "The provider is not available at present");
-const FAILED: OAuthError =
-    OAuthError::new(OAuthCode::ServerError, "The provider did not complete the authorization");
-
+/// The exchange of a provider's authorization code.
 struct CodeExchange {
     ctx: RequestContext,
     client: Client,
     provider: Provider,
     request: AuthorizationRequest,
     key: DataKey,
+    /// The time from which the exchange has a limited time: later, recovery assumes that it was interrupted.
     leased_at: Timestamp,
 }
 
-/// An exchange that comes to nothing.
+/// The reason why an exchange results in no connection.
 enum ExchangeError {
-    /// With what the provider gave.
+    /// The exchange failed. A token that the provider issued must be revoked.
     Failed { error: OAuthError, unrevoked: Option<UnrevokedToken> },
-    /// What the provider did with the code is not known, as after a crash: the request is left to recovery.
+    /// The provider may have accepted the code. The request keeps its status, so that recovery handles it.
     OutcomeUnknown(OAuthError),
 }
 
@@ -133,108 +141,116 @@ impl From<OAuthError> for ExchangeError {
 }
 
 impl CodeExchange {
-    /// The recipient's code, or what the recipient is told. Whatever fails, what is in hand is revoked.
+    /// Runs the exchange and returns the recipient's authorization code. After a failure the provider's grant is revoked.
     async fn run(self, provider_code: Secret<String>) -> Result<String, OAuthError> {
         match self.exchange(provider_code.expose()).await {
             Ok(code) => Ok(code),
             Err(ExchangeError::OutcomeUnknown(error)) => {
-                tracing::warn!(request = %self.request.id, "an exchange broke off: its code will be tried again");
+                tracing::warn!(request = %self.request.id, "code exchange interrupted; recovery will handle it");
                 Err(error)
             }
             Err(ExchangeError::Failed { error, unrevoked }) => {
-                let failed = async {
-                    let moment = self.ctx.new_moment()?;
-                    let request_id = self.request.id.clone();
-                    Ok::<_, InternalError>(self.ctx.run(FailRequest { moment, request_id, unrevoked }).await?)
-                };
-                if let Err(fault) = failed.await {
-                    tracing::error!(%fault, request = %self.request.id, "a failed exchange is not recorded");
+                if let Err(error) = self.fail_request(unrevoked).await {
+                    // The status remains `exchanging`, so recovery handles the request when its time is over.
+                    tracing::error!(%error, request = %self.request.id, "failed code exchange could not be stored");
                 }
                 Err(error)
             }
         }
     }
 
+    /// Stores that the exchange failed. It has no effect if the request was completed by another command.
+    async fn fail_request(&self, unrevoked: Option<UnrevokedToken>) -> Result<(), InternalError> {
+        let request_id = self.request.id.clone();
+        let command = FailRequest { moment: self.ctx.new_moment()?, request_id, unrevoked };
+        Ok(self.ctx.run(command).await?)
+    }
+
     async fn exchange(&self, provider_code: &str) -> Result<String, ExchangeError> {
-        let reply = self.request_tokens(provider_code).await?;
-        let sealed = reply.refresh_token.as_ref().map(|t| self.seal(t.expose())).transpose();
-        let token = sealed.map_err(|fault| to_server_error(&fault))?;
-        let identity = derive_identity(&self.ctx, &self.provider, &reply);
-        let opened = self.open_connection(&reply, identity.clone(), token.clone()).await;
-        let unrevoked = token.map(|token| UnrevokedToken { token, identity });
+        let tokens = self.request_tokens(provider_code).await?;
+        let refresh_token = tokens.refresh_token.as_ref().map(|token| self.seal(token.expose())).transpose();
+        let refresh_token = refresh_token.map_err(to_server_error)?;
+        let identity = derive_identity(&self.ctx, &self.provider, &tokens);
+        let opened = self.open_connection(&tokens, identity.clone(), refresh_token.clone()).await;
+        let unrevoked = refresh_token.map(|token| UnrevokedToken { token, identity });
         opened.map_err(|error| ExchangeError::Failed { error, unrevoked })
     }
 
     async fn request_tokens(&self, provider_code: &str) -> Result<TokenResponse, ExchangeError> {
         let sealed = self.request.verifier.as_deref().unwrap_or_default();
         let verifier = self.key.open_text(self.request.connection_id.as_str(), sealed);
-        let verifier = verifier.map_err(|error| to_server_error(&error.into()))?;
+        let verifier = verifier.map_err(to_server_error)?;
         let redirect_uri = callback_uri(self.ctx.app().public_url(), self.provider.id);
-        if !self.ctx.app().has_time_left(self.leased_at).map_err(|unfit| to_server_error(&unfit.into()))? {
+        // A task that stalled must not send the code: recovery may have sent it in the meantime, and a code that is used
+        // twice can make the provider revoke the tokens of its first use (RFC 6749 §4.1.2).
+        if !self.ctx.app().has_time_left(self.leased_at).map_err(to_server_error)? {
             return Err(ExchangeError::OutcomeUnknown(UNAVAILABLE));
         }
         let on_behalf_of = OnBehalfOf::Recipient(self.request.client_id.clone());
+        let endpoints = ProviderEndpoints::new(&self.ctx, &self.provider, on_behalf_of);
         let grant = TokenGrant::Code {
             code: provider_code,
             redirect_uri: &redirect_uri,
             verifier: verifier.expose(),
         };
-        ProviderEndpoints::new(&self.ctx, &self.provider, on_behalf_of).request_tokens(grant).await.map_err(
-            |upstream| match upstream {
-                UpstreamError::NoResponse => ExchangeError::OutcomeUnknown(UNAVAILABLE),
-                UpstreamError::Unavailable | UpstreamError::RateLimited(_) => UNAVAILABLE.into(),
-                _ => FAILED.into(),
-            },
-        )
+        endpoints.request_tokens(grant).await.map_err(|error| match error {
+            UpstreamError::NoResponse => ExchangeError::OutcomeUnknown(UNAVAILABLE),
+            UpstreamError::Unavailable | UpstreamError::RateLimited(_) => UNAVAILABLE.into(),
+            _ => FAILED.into(),
+        })
     }
 
     async fn open_connection(
         &self,
-        reply: &TokenResponse,
+        tokens: &TokenResponse,
         identity: Option<Vec<u8>>,
         refresh_token: Option<Vec<u8>>,
     ) -> Result<String, OAuthError> {
-        let terms = self.build_terms(reply)?;
+        let terms = self.build_terms(tokens)?;
+        // Without the configured identity, connections of one customer could not be recognized as such.
         if identity.is_none() && self.provider.settings.customer_identity != CustomerIdentity::None {
             return Err(FAILED);
         }
         let grant_id =
-            self.provider.settings.grant_field.as_deref().and_then(|name| reply.string_field(name));
+            self.provider.settings.grant_field.as_deref().and_then(|name| tokens.string_field(name));
         if grant_id.as_deref().is_some_and(|id| !is_valid_grant_id(id)) {
             return Err(FAILED);
         }
-        let opened = async {
-            let code = self.ctx.random_secret()?;
-            let open = OpenConnection {
-                moment: self.ctx.new_moment()?,
-                request_id: self.request.id.clone(),
-                terms,
-                grant: SealedGrant {
-                    identity,
-                    grant_id,
-                    access_token: self.seal(reply.access_token.expose())?,
-                    access_expires_at: reply.access_expires_at,
-                    refresh_token,
-                },
-                code_hash: self.ctx.app().vault().hash(code.expose()),
-                code_expires_at: self
-                    .ctx
-                    .refreshed()?
-                    .now()
-                    .plus(self.ctx.app().config().token.code_ttl.duration()),
-            };
-            Ok::<_, InternalError>((code, self.ctx.run(open).await?))
-        };
-        match opened.await.map_err(|fault| to_server_error(&fault))? {
+        let access_token = self.seal(tokens.access_token.expose()).map_err(to_server_error)?;
+        let access_expires_at = tokens.access_expires_at;
+        let grant = SealedGrant { identity, grant_id, access_token, access_expires_at, refresh_token };
+        match self.store_connection(terms, grant).await.map_err(to_server_error)? {
             (code, OpenOutcome::Opened) => Ok(code.expose().clone()),
             (_, OpenOutcome::Refused(error)) => Err(error),
         }
     }
 
-    fn build_terms(&self, reply: &TokenResponse) -> Result<Terms, OAuthError> {
+    /// Stores the pending connection with the hash of a new authorization code for the recipient.
+    async fn store_connection(
+        &self,
+        terms: Terms,
+        grant: SealedGrant,
+    ) -> Result<(Secret<String>, OpenOutcome), InternalError> {
+        let code = self.ctx.random_secret()?;
+        // The exchange took time, and the recipient's code must be valid for its full lifetime from now on.
+        let issued_at = self.ctx.refreshed()?.now();
+        let command = OpenConnection {
+            moment: self.ctx.new_moment()?,
+            request_id: self.request.id.clone(),
+            terms,
+            grant,
+            code_hash: self.ctx.app().vault().hash(code.expose()),
+            code_expires_at: issued_at.plus(self.ctx.app().config().token.code_ttl.duration()),
+        };
+        Ok((code, self.ctx.run(command).await?))
+    }
+
+    /// Builds the terms of the connection from the consent and from what the provider granted.
+    fn build_terms(&self, tokens: &TokenResponse) -> Result<Terms, OAuthError> {
         let (settings, request) = (&self.provider.settings, &self.request);
+        // RFC 6749 §5.1: `scope` may be omitted if it is identical to the requested scope.
         let provider_clusters =
-            reply.scope.as_deref().map_or(request.clusters, |scope| settings.clusters_from_scope(scope));
+            tokens.scope.as_deref().map_or(request.clusters, |scope| settings.clusters_from_scope(scope));
         let clusters = compute_granted_scope(
             request.clusters,
             provider_clusters,
@@ -243,25 +259,23 @@ impl CodeExchange {
         )?;
         let accounts = match &settings.accounts_field {
             None => None,
+            // A list that is missing or invalid must not be taken for consent to all accounts.
             Some(name) => {
-                Some(reply.string_list(name).filter(|ids| is_valid_account_list(ids)).ok_or(FAILED)?)
+                Some(tokens.string_list(name).filter(|ids| is_valid_account_list(ids)).ok_or(FAILED)?)
             }
         };
         if accounts.as_ref().is_some_and(Vec::is_empty) {
             return Err(ACCESS_DENIED);
         }
         let agreed_at = request.agreed_at.ok_or(FAILED)?;
+        let max_duration = max_consent_duration(&self.ctx);
         Ok(Terms {
             clusters,
             accounts,
             purpose: request.purpose.clone().unwrap_or_default(),
             language: request.language.clone(),
             page_version: request.page_version.clone().unwrap_or_default(),
-            expires_at: consent_expiry(
-                agreed_at,
-                self.client.max_duration_days,
-                max_consent_duration(&self.ctx),
-            ),
+            expires_at: consent_expiry(agreed_at, self.client.max_duration_days, max_duration),
             agreed_at,
         })
     }
@@ -271,21 +285,24 @@ impl CodeExchange {
     }
 }
 
-/// How the customer that a reply names is remembered; none where it names nobody.
+/// Returns the keyed hash of the customer's identity in a token response, or `None` if there is no identity.
+///
+/// Only the hash is stored, so that the database does not reveal who the customers are.
 pub(super) fn derive_identity(
     ctx: &RequestContext,
     provider: &Provider,
-    reply: &TokenResponse,
+    tokens: &TokenResponse,
 ) -> Option<Vec<u8>> {
     match &provider.settings.customer_identity {
         CustomerIdentity::None => None,
         CustomerIdentity::TokenField(name) => {
-            Some(ctx.app().vault().hash_identity(provider.id, &reply.string_field(name)?))
+            Some(ctx.app().vault().hash_identity(provider.id, &tokens.string_field(name)?))
         }
     }
 }
 
-fn to_server_error(fault: &InternalError) -> OAuthError {
-    tracing::error!(%fault, "an exchange failed");
+fn to_server_error(error: impl Into<InternalError>) -> OAuthError {
+    let error = error.into();
+    tracing::error!(%error, "code exchange failed");
     OAuthError::new(OAuthCode::ServerError, "The hub could not complete the authorization")
 }

@@ -1,4 +1,6 @@
-//! The client that the hub is at a provider: its own for all recipients, or one for each registration.
+//! The hub's OAuth clients at providers, and their secrets.
+//!
+//! At some providers the hub has one client for all recipients. At others each registration has a client of its own.
 
 use domain::Secret;
 use domain::id::{ClientId, ConnectionId, ProviderId};
@@ -16,7 +18,7 @@ use crate::error::InternalError;
 use crate::outbound::{Outbound, OutboundError};
 use crate::vault::DataKey;
 
-/// For whom a provider is spoken with.
+/// The party on whose behalf a provider is called. It determines the client where each registration has its own.
 #[derive(Clone, Debug)]
 pub(super) enum OnBehalfOf {
     /// A recipient.
@@ -25,13 +27,13 @@ pub(super) enum OnBehalfOf {
     Connection(ConnectionId),
 }
 
-/// A client at a provider.
+/// The credentials of a client at a provider.
 pub(crate) struct UpstreamClientCredentials {
     pub(crate) id: String,
     pub(crate) secret: Secret<String>,
 }
 
-/// The client to authenticate as.
+/// Loads the credentials of the client that calls the provider.
 pub(super) async fn load_upstream_credentials(
     ctx: &RequestContext,
     provider: &Provider,
@@ -47,43 +49,19 @@ pub(super) async fn load_upstream_credentials(
                 OnBehalfOf::Recipient(recipient) => recipient.clone(),
                 OnBehalfOf::Connection(id) => {
                     let connection = ctx.ask(&GetConnection { id: id.clone() }).await?;
-                    connection.ok_or(InternalError::new("nobody knows whose grant it is"))?.client_id
+                    connection.ok_or(InternalError::new("a connection does not exist"))?.client_id
                 }
             };
-            let sealed = load_sealed_client(ctx, &recipient, provider.id).await?;
-            let name = client_sealing_context(&recipient, provider.id);
-            let key = ctx.app().vault().unwrap_data_key(&sealed.data_key, &name)?;
-            Ok(UpstreamClientCredentials {
-                secret: key.open_text(&name, &sealed.secret)?,
-                id: sealed.client_id,
-            })
+            let client = load_sealed_client(ctx, &recipient, provider.id).await?;
+            let context = client_sealing_context(&recipient, provider.id);
+            let key = ctx.app().vault().unwrap_data_key(&client.data_key, &context)?;
+            let secret = key.open_text(&context, &client.secret)?;
+            Ok(UpstreamClientCredentials { id: client.client_id, secret })
         }
     }
 }
 
-/// A form that a client of ours at a provider posts (RFC 6749 §2.3.1).
-pub(super) fn build_authenticated_form<'f>(
-    outbound: &Outbound,
-    auth: ClientAuthentication,
-    url: &Url,
-    mut fields: Vec<(&'f str, &'f str)>,
-    own: &'f UpstreamClientCredentials,
-) -> Result<RequestBuilder, OutboundError> {
-    match auth {
-        ClientAuthentication::ClientSecretPost => {
-            fields.extend([("client_id", own.id.as_str()), ("client_secret", own.secret.expose())]);
-            outbound.post_form(url, &fields)
-        }
-        ClientAuthentication::ClientSecretBasic => {
-            // Both halves are form-encoded first.
-            let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-            let request = outbound.post_form(url, &fields)?;
-            Ok(request.basic_auth(encode(&own.id), Some(encode(own.secret.expose()))))
-        }
-    }
-}
-
-/// The id to send a customer's browser with.
+/// Loads the id of the client for the authorization URL.
 pub(super) async fn load_upstream_client_id(
     ctx: &RequestContext,
     provider: &Provider,
@@ -106,7 +84,32 @@ async fn load_sealed_client(
     ctx.ask(&query).await?.ok_or(InternalError::new("a registration has no client at its provider"))
 }
 
-/// Seals a recipient's own client at a provider, and how it is deleted there. It opens for this registration alone.
+/// Builds a form request with client authentication (RFC 6749 §2.3.1).
+pub(super) fn build_authenticated_form<'f>(
+    outbound: &Outbound,
+    auth: ClientAuthentication,
+    url: &Url,
+    mut fields: Vec<(&'f str, &'f str)>,
+    credentials: &'f UpstreamClientCredentials,
+) -> Result<RequestBuilder, OutboundError> {
+    match auth {
+        ClientAuthentication::ClientSecretPost => {
+            fields.extend([
+                ("client_id", credentials.id.as_str()),
+                ("client_secret", credentials.secret.expose()),
+            ]);
+            outbound.post_form(url, &fields)
+        }
+        ClientAuthentication::ClientSecretBasic => {
+            // RFC 6749 §2.3.1: id and secret are form-encoded before they become user name and password.
+            let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            let request = outbound.post_form(url, &fields)?;
+            Ok(request.basic_auth(encode(&credentials.id), Some(encode(credentials.secret.expose()))))
+        }
+    }
+}
+
+/// Seals the client of a registration, with the access to its configuration if the provider offers it.
 pub fn seal_client(
     ctx: &RequestContext,
     recipient: &ClientId,
@@ -114,85 +117,86 @@ pub fn seal_client(
     (client_id, secret): (String, &Secret<String>),
     management: Option<&ClientManagement>,
 ) -> Result<SealedUpstreamClient, InternalError> {
-    let name = client_sealing_context(recipient, provider);
-    let (key, data_key) = ctx.app().vault().create_data_key(ctx.random_bytes()?, &name)?;
-    let secret = key.seal(&name, secret.expose().as_bytes())?;
-    let management = management.map(|m| seal_management_text(&key, &name, m)).transpose()?;
-    Ok(SealedUpstreamClient { client_id, data_key, secret, configuration_access: management })
+    let context = client_sealing_context(recipient, provider);
+    let (key, data_key) = ctx.app().vault().create_data_key(ctx.random_bytes()?, &context)?;
+    let secret = key.seal(&context, secret.expose().as_bytes())?;
+    let configuration_access =
+        management.map(|management| seal_management(&key, &context, management)).transpose()?;
+    Ok(SealedUpstreamClient { client_id, data_key, secret, configuration_access })
 }
 
-/// How a client is deleted at its provider, sealed.
+/// The sealed access to a client's configuration at its provider, with which the client can be deleted (RFC 7592).
 #[derive(Debug)]
-pub struct SealedManagement {
-    /// The wrapped key.
+pub struct SealedClientConfiguration {
+    /// The wrapped data key.
     pub data_key: Vec<u8>,
-    /// The sealed text.
+    /// The configuration endpoint and the registration access token, sealed under the data key.
     pub sealed: Vec<u8>,
 }
 
-/// Seals how a client is deleted that no registration takes.
-pub fn seal_management(
-    ctx: &RequestContext,
-    recipient: &ClientId,
-    provider: ProviderId,
-    management: &ClientManagement,
-) -> Result<SealedManagement, InternalError> {
-    let name = client_sealing_context(recipient, provider);
-    let (key, data_key) = ctx.app().vault().create_data_key(ctx.random_bytes()?, &name)?;
-    Ok(SealedManagement { data_key, sealed: seal_management_text(&key, &name, management)? })
+impl SealedClientConfiguration {
+    /// Seals the access to the configuration of a client that no registration uses.
+    pub fn seal(
+        ctx: &RequestContext,
+        recipient: &ClientId,
+        provider: ProviderId,
+        management: &ClientManagement,
+    ) -> Result<Self, InternalError> {
+        let context = client_sealing_context(recipient, provider);
+        let (key, data_key) = ctx.app().vault().create_data_key(ctx.random_bytes()?, &context)?;
+        Ok(Self { data_key, sealed: seal_management(&key, &context, management)? })
+    }
+
+    /// Opens the sealed access.
+    pub fn open(
+        &self,
+        ctx: &RequestContext,
+        recipient: &ClientId,
+        provider: ProviderId,
+    ) -> Result<ClientManagement, InternalError> {
+        let context = client_sealing_context(recipient, provider);
+        let key = ctx.app().vault().unwrap_data_key(&self.data_key, &context)?;
+        let text = key.open_text(&management_sealing_context(&context), &self.sealed)?;
+        ClientManagement::from_text(text.expose())
+            .ok_or(InternalError::new("the sealed client configuration access cannot be read"))
+    }
 }
 
-fn seal_management_text(
+fn seal_management(
     key: &DataKey,
-    name: &str,
+    context: &str,
     management: &ClientManagement,
 ) -> Result<Vec<u8>, InternalError> {
-    Ok(key.seal(&management_sealing_context(name), management.to_text().expose().as_bytes())?)
+    Ok(key.seal(&management_sealing_context(context), management.to_text().expose().as_bytes())?)
 }
 
-/// Opens how a client is deleted.
-pub fn open_management(
-    ctx: &RequestContext,
-    recipient: &ClientId,
-    provider: ProviderId,
-    (data_key, sealed): (&[u8], &[u8]),
-) -> Result<ClientManagement, InternalError> {
-    let name = client_sealing_context(recipient, provider);
-    let text = ctx
-        .app()
-        .vault()
-        .unwrap_data_key(data_key, &name)?
-        .open_text(&management_sealing_context(&name), sealed)?;
-    ClientManagement::from_text(text.expose())
-        .ok_or(InternalError::new("how a client is deleted cannot be read"))
+/// The secrets of the hub's own client at a provider.
+#[derive(Debug)]
+pub struct HubSecrets {
+    /// The client secret.
+    pub client_secret: Secret<String>,
+    /// The initial access token for client registration (RFC 7591 §3), if the provider requires one.
+    pub initial_access_token: Option<Secret<String>>,
 }
 
-/// What is sealed for one purpose does not open for another.
-fn management_sealing_context(name: &str) -> String {
-    format!("{name}\nmanagement")
-}
-
-fn client_sealing_context(recipient: &ClientId, provider: ProviderId) -> String {
-    format!("{recipient}\n{provider}")
-}
-
-/// The hub's own secret at a provider.
+/// Loads the secret of the hub's own client at a provider.
 pub(super) async fn load_hub_secret(
     ctx: &RequestContext,
     provider: &Provider,
 ) -> Result<Secret<String>, InternalError> {
+    // A secret in a file or variable is read at each use, so that it can be rotated without a restart.
     if provider.settings.client_secret != SecretSource::Sealed {
         return read_secret(&provider.settings.client_secret).map_err(InternalError::new);
     }
     let query = GetProviderSecret { provider_id: provider.id };
     let sealed =
         ctx.ask(&query).await?.ok_or(InternalError::new("the store has no client secret of a provider"))?;
-    let name = hub_sealing_context(provider.id);
-    let key = ctx.app().vault().unwrap_data_key(&sealed.data_key, &name)?;
-    Ok(key.open_text(&name, &sealed.secret)?)
+    let context = hub_sealing_context(provider.id);
+    let key = ctx.app().vault().unwrap_data_key(&sealed.data_key, &context)?;
+    Ok(key.open_text(&context, &sealed.secret)?)
 }
 
-/// The initial access token for the registration of clients, if the provider wants one.
+/// Loads the initial access token for client registration, if the provider requires one.
 pub(super) async fn load_initial_access_token(
     ctx: &RequestContext,
     provider: &Provider,
@@ -200,65 +204,68 @@ pub(super) async fn load_initial_access_token(
 ) -> Result<Option<Secret<String>>, InternalError> {
     let Some(source) = &registration.initial_access_token else { return Ok(None) };
     if *source != SecretSource::Sealed {
-        let unreadable =
-            |_| InternalError::new("the initial access token cannot be read where the configuration says");
+        let unreadable = |_| InternalError::new("the initial access token cannot be read from its source");
         return read_secret(source).map(Some).map_err(unreadable);
     }
     let sealed = ctx.ask(&GetProviderSecret { provider_id: provider.id }).await?;
-    let sealed = sealed.and_then(|own| Some((own.data_key, own.initial_access_token?)));
+    let sealed = sealed.and_then(|secret| Some((secret.data_key, secret.initial_access_token?)));
     let (data_key, token) =
         sealed.ok_or(InternalError::new("the store has no initial access token of a provider"))?;
-    let name = hub_sealing_context(provider.id);
-    let key = ctx.app().vault().unwrap_data_key(&data_key, &name)?;
-    Ok(Some(key.open_text(&initial_token_sealing_context(&name), &token)?))
+    let context = hub_sealing_context(provider.id);
+    let key = ctx.app().vault().unwrap_data_key(&data_key, &context)?;
+    Ok(Some(key.open_text(&initial_token_sealing_context(&context), &token)?))
 }
 
-/// What the hub alone knows at a provider.
-#[derive(Debug)]
-pub struct HubSecrets {
-    /// The secret of its own client.
-    pub client_secret: Secret<String>,
-    /// What opens the registration of clients, if that is wanted.
-    pub initial_access_token: Option<Secret<String>>,
-}
-
-/// Seals the hub's own secrets at a provider. They open for this provider alone.
+/// Seals the secrets of the hub's own client at a provider.
 pub fn seal_hub_secrets(
     ctx: &RequestContext,
     provider: ProviderId,
     secrets: &HubSecrets,
 ) -> Result<SealedProviderSecret, InternalError> {
-    let name = hub_sealing_context(provider);
-    let (key, data_key) = ctx.app().vault().create_data_key(ctx.random_bytes()?, &name)?;
-    let secret = key.seal(&name, secrets.client_secret.expose().as_bytes())?;
-    let seal =
-        |token: &Secret<String>| key.seal(&initial_token_sealing_context(&name), token.expose().as_bytes());
-    let initial_access_token = secrets.initial_access_token.as_ref().map(seal).transpose()?;
+    let context = hub_sealing_context(provider);
+    let (key, data_key) = ctx.app().vault().create_data_key(ctx.random_bytes()?, &context)?;
+    let secret = key.seal(&context, secrets.client_secret.expose().as_bytes())?;
+    let seal_token = |token: &Secret<String>| {
+        key.seal(&initial_token_sealing_context(&context), token.expose().as_bytes())
+    };
+    let initial_access_token = secrets.initial_access_token.as_ref().map(seal_token).transpose()?;
     Ok(SealedProviderSecret { data_key, secret, initial_access_token })
 }
 
-fn initial_token_sealing_context(name: &str) -> String {
-    format!("{name}\ninitial_access_token")
+// A sealing context is authenticated with the ciphertext. A value copied to another row, or used for another purpose,
+// does not open. The contexts are part of the stored data and must not change.
+
+fn client_sealing_context(recipient: &ClientId, provider: ProviderId) -> String {
+    format!("{recipient}\n{provider}")
 }
 
-/// No recipient has an empty id.
+fn management_sealing_context(client_context: &str) -> String {
+    format!("{client_context}\nmanagement")
+}
+
 fn hub_sealing_context(provider: ProviderId) -> String {
+    // The hub's own client has no recipient. The empty place cannot collide, because no id is empty.
     format!("\n{provider}")
 }
 
-/// A secret, read where the configuration says that it is; else what is wrong there.
+fn initial_token_sealing_context(hub_context: &str) -> String {
+    format!("{hub_context}\ninitial_access_token")
+}
+
+/// Reads a secret from a file or an environment variable.
 pub(crate) fn read_secret(source: &SecretSource) -> Result<Secret<String>, &'static str> {
-    let read = match source {
+    let text = match source {
         SecretSource::File(path) => {
-            std::fs::read_to_string(path).map_err(|_| "the file of the secret cannot be read")
+            std::fs::read_to_string(path).map_err(|_| "the file with the secret cannot be read")
         }
         SecretSource::Env(name) => {
-            std::env::var(name).map_err(|_| "the environment variable of the secret is not set")
+            std::env::var(name).map_err(|_| "the environment variable with the secret is not set")
         }
         SecretSource::Sealed => Err("the secret is sealed in the store"),
     };
-    match read?.trim_end_matches(['\r', '\n']) {
+    // Editors and shells end a file with a line break that is not part of the secret.
+    match text?.trim_end_matches(['\r', '\n']) {
         "" => Err("the secret is empty"),
-        text => Ok(Secret::from(text)),
+        secret => Ok(Secret::from(secret)),
     }
 }

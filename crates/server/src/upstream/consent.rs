@@ -1,4 +1,4 @@
-//! The hub's consent page: who asks, for what, until when. Nothing goes to the provider before a yes.
+//! The hub's consent page: the first step of an authorization, before the browser goes to the provider.
 
 use domain::error::OAuthError;
 use domain::id::AuthorizationRequestId;
@@ -20,48 +20,35 @@ use super::urls::{authorization_url, callback_uri};
 use crate::context::RequestContext;
 use crate::error::InternalError;
 
-/// The version of the consent page's text: recorded with every consent.
+/// The version of the consent page's text. It is stored with each consent as proof of what the customer agreed to.
 const PAGE_VERSION: &str = "2026-11";
 
-/// What the consent page shows.
+/// The content of the consent page.
 #[derive(Debug)]
 pub struct ConsentPage {
-    /// The request that it is for.
+    /// The authorization request.
     pub request: AuthorizationRequest,
     /// The recipient's name.
     pub recipient: String,
-    /// Why it reads data.
+    /// The purpose for which the recipient reads data.
     pub purpose: String,
     /// The provider's name.
     pub provider: String,
-    /// What may be read.
+    /// The data clusters that may be read.
     pub clusters: Clusters,
-    /// Until when.
+    /// The time at which the consent would expire.
     pub expires_at: Timestamp,
 }
 
-/// Why a step of the browser's way cannot be taken.
+/// The reason why a step of an authorization flow failed.
 #[derive(Debug)]
 pub enum ConsentError {
-    /// It is not this browser's, taken already, or too late: a page.
+    /// The request belongs to another browser, has taken this step before, has expired or is unknown.
     Rejected(RequestStepError),
-    /// The recipient may not connect any more: a page that says so.
+    /// The recipient may no longer connect. A page informs the customer.
     Stopped(Box<AuthorizationStopped>),
-    /// Our own trouble.
+    /// The hub failed.
     Internal(InternalError),
-}
-
-/// What the page shows of a request that may not go on.
-#[derive(Debug)]
-pub struct AuthorizationStopped {
-    /// The language of the page.
-    pub language: Language,
-    /// The recipient's name.
-    pub recipient: String,
-    /// The provider's name.
-    pub provider: String,
-    /// Where the recipient is told why; none if it may send nobody there.
-    pub return_url: Option<String>,
 }
 
 impl<E: Into<InternalError>> From<E> for ConsentError {
@@ -70,7 +57,20 @@ impl<E: Into<InternalError>> From<E> for ConsentError {
     }
 }
 
-/// What is shown to the browser that began a request.
+/// The content of the page for an authorization that cannot continue.
+#[derive(Debug)]
+pub struct AuthorizationStopped {
+    /// The language of the page.
+    pub language: Language,
+    /// The recipient's name.
+    pub recipient: String,
+    /// The provider's name.
+    pub provider: String,
+    /// The link back to the recipient, with the error as its parameters. Absent if no redirect is allowed.
+    pub return_url: Option<String>,
+}
+
+/// Loads the consent page for the browser that started the request.
 pub async fn load_consent_page(
     ctx: &RequestContext,
     id: &AuthorizationRequestId,
@@ -78,18 +78,17 @@ pub async fn load_consent_page(
 ) -> Result<ConsentPage, ConsentError> {
     let request = load_pending_request(ctx, id, cookie).await?;
     let (client, provider) = load_client_and_provider(ctx, &request).await?;
-    let registered = GetRegistration { client_id: client.id.clone(), provider_id: provider.id };
-    let registration = ctx.ask(&registered).await?;
+    let query = GetRegistration { client_id: client.id.clone(), provider_id: provider.id };
+    let registration = ctx.ask(&query).await?;
     let may_continue =
         ensure_may_continue(&client, Some(&provider), registration.as_ref(), &request.redirect_uri);
     if let Err(error) = may_continue {
-        return Err(ConsentError::Stopped(
-            build_stopped_page(ctx, &request, (client, provider), &error).await?,
-        ));
+        let page = build_stopped_page(ctx, &request, client, provider, &error).await?;
+        return Err(ConsentError::Stopped(page));
     }
     Ok(ConsentPage {
         recipient: client.name.clone(),
-        purpose: purpose(&client, &request.language).to_owned(),
+        purpose: purpose_in_language(&client, &request.language).to_owned(),
         provider: provider.settings.name,
         clusters: request.clusters,
         expires_at: consent_expiry(ctx.now(), client.max_duration_days, max_consent_duration(ctx)),
@@ -97,7 +96,7 @@ pub async fn load_consent_page(
     })
 }
 
-/// A request whose customer has not decided yet.
+/// Loads a request that waits for the customer's decision.
 async fn load_pending_request(
     ctx: &RequestContext,
     id: &AuthorizationRequestId,
@@ -111,7 +110,7 @@ async fn load_pending_request(
     Ok(request)
 }
 
-/// The customer says yes: where the browser goes now. Whether the request may go on is decided with its row locked.
+/// Records the customer's consent and returns the provider's authorization URL.
 pub async fn approve(
     ctx: &RequestContext,
     id: &AuthorizationRequestId,
@@ -123,21 +122,21 @@ pub async fn approve(
     let vault = ctx.app().vault();
     let connection = request.connection_id.as_str();
     let key = vault.unwrap_data_key(&request.data_key, connection)?;
+    // The command checks all conditions again with the request locked: the client may have been suspended while the
+    // customer read the page, or the form may have been submitted twice.
     let command = SendToProvider {
         moment: ctx.new_moment()?,
         request_id: request.id.clone(),
         cookie,
         state_hash: vault.hash(state.expose()),
         verifier: key.seal(connection, verifier.expose().as_bytes())?,
-        purpose: purpose(&client, &request.language).to_owned(),
+        purpose: purpose_in_language(&client, &request.language).to_owned(),
         page_version: PAGE_VERSION.to_owned(),
     };
     let SendToProviderOutcome { request, may_continue } =
         ctx.run(command).await?.map_err(ConsentError::Rejected)?;
     if let Err(error) = may_continue {
-        return Err(ConsentError::Stopped(
-            build_stopped_page(ctx, &request, load_client_and_provider(ctx, &request).await?, &error).await?,
-        ));
+        return Err(ConsentError::Stopped(load_stopped_page(ctx, &request, &error).await?));
     }
     let settings = &provider.settings;
     let url = authorization_url(
@@ -147,18 +146,20 @@ pub async fn approve(
             ("client_id", &load_upstream_client_id(ctx, &provider, &request.client_id).await?),
             ("redirect_uri", &callback_uri(ctx.app().public_url(), provider.id)),
             ("scope", &settings.scope_for(request.clusters)),
+            // `state` and PKCE are the hub's own. Those of the recipient never reach the provider.
             ("state", state.expose()),
             ("code_challenge", &pkce::compute_challenge(verifier.expose())),
             ("code_challenge_method", "S256"),
+            // OpenID Connect Core §3.1.2.1. A provider that does not know the parameter ignores it (RFC 6749 §3.1).
             ("ui_locales", &request.language),
         ],
     );
-    url.ok_or_else(|| {
-        ConsentError::Internal(InternalError::new("a provider's authorization endpoint is no URL"))
-    })
+    Ok(url.ok_or(InternalError::new("the authorization endpoint of a provider is not a URL"))?)
 }
 
-/// The customer says no: where the browser goes now. Where the recipient may send nobody, a page says that it is over.
+/// Records that the customer declined and returns the recipient's redirect URI with the error.
+///
+/// If the recipient may not receive redirects, the returned error contains a page for the customer.
 pub async fn deny(
     ctx: &RequestContext,
     id: &AuthorizationRequestId,
@@ -166,17 +167,26 @@ pub async fn deny(
 ) -> Result<String, ConsentError> {
     let command = DenyRequest { moment: ctx.new_moment()?, request_id: id.clone(), cookie };
     let request = ctx.run(command).await?.map_err(ConsentError::Rejected)?;
-    let mut page =
-        build_stopped_page(ctx, &request, load_client_and_provider(ctx, &request).await?, &ACCESS_DENIED)
-            .await?;
+    let mut page = load_stopped_page(ctx, &request, &ACCESS_DENIED).await?;
     page.return_url.take().ok_or(ConsentError::Stopped(page))
 }
 
-/// The page of a request that may not go on. The customer is told here, and the recipient by the way back.
+/// Loads client and provider again and builds the page for an authorization that cannot continue.
+async fn load_stopped_page(
+    ctx: &RequestContext,
+    request: &AuthorizationRequest,
+    error: &OAuthError,
+) -> Result<Box<AuthorizationStopped>, InternalError> {
+    // The client may have changed since it was read for the check. The page must use its current redirect URIs.
+    let (client, provider) = load_client_and_provider(ctx, request).await?;
+    build_stopped_page(ctx, request, client, provider, error).await
+}
+
 async fn build_stopped_page(
     ctx: &RequestContext,
     request: &AuthorizationRequest,
-    (client, provider): (Client, Provider),
+    client: Client,
+    provider: Provider,
     error: &OAuthError,
 ) -> Result<Box<AuthorizationStopped>, InternalError> {
     let return_url = if may_redirect(ctx, &client).await? {
@@ -192,13 +202,15 @@ async fn build_stopped_page(
     }))
 }
 
-/// Whether a recipient may send anybody anywhere: one without any active registration may not, for the hub is no open
-/// redirector.
+/// Returns whether browsers may be redirected to a recipient, which requires an active registration.
+///
+/// Without this rule the hub would be an open redirector (RFC 9700 §4.11.2): anyone who can submit a recipient for
+/// registration could use the hub's name for links to any site.
 pub async fn may_redirect(ctx: &RequestContext, client: &Client) -> Result<bool, InternalError> {
     Ok(!ctx.ask(&ListRecipientProviders { client_id: client.id.clone() }).await?.is_empty())
 }
 
-/// The recipient's redirect URI with a code or an error; none if the URI is registered no more.
+/// Builds the redirect to the recipient. Returns `None` if the redirect URI is no longer registered.
 pub(super) fn build_client_redirect(
     client: &Client,
     request: &AuthorizationRequest,
@@ -208,7 +220,7 @@ pub(super) fn build_client_redirect(
     Some(build_redirect_url(&redirect, request.client_state.as_deref(), result))
 }
 
-/// A redirect URI with a code or an error (RFC 6749 §4.1.2, §4.1.2.1).
+/// Builds a redirect URI with a code (RFC 6749 §4.1.2) or an error (RFC 6749 §4.1.2.1).
 pub fn build_redirect_url(
     redirect: &VerifiedRedirect,
     state: Option<&str>,
@@ -222,21 +234,23 @@ pub fn build_redirect_url(
     redirect.with_params(&params)
 }
 
-/// The recipient and the provider of a request.
+/// Loads the recipient and the provider of a request.
 pub(super) async fn load_client_and_provider(
     ctx: &RequestContext,
     request: &AuthorizationRequest,
 ) -> Result<(Client, Provider), InternalError> {
     let client = ctx.ask(&GetClient { id: request.client_id.clone() }).await?;
     let provider = ctx.ask(&GetProvider { id: request.provider_id }).await?;
-    client.zip(provider).ok_or_else(|| InternalError::new("a request has lost its recipient or its provider"))
+    client.zip(provider).ok_or_else(|| {
+        InternalError::new("the recipient or the provider of an authorization request does not exist")
+    })
 }
 
-/// How long a consent may last at most.
+/// Returns the longest consent that the configuration allows.
 pub(super) fn max_consent_duration(ctx: &RequestContext) -> std::time::Duration {
     ctx.app().config().connection.max_duration.duration()
 }
 
-fn purpose<'a>(client: &'a Client, language: &str) -> &'a str {
+fn purpose_in_language<'a>(client: &'a Client, language: &str) -> &'a str {
     if language == "fr" { &client.purpose.fr } else { &client.purpose.en }
 }

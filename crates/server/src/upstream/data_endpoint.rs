@@ -9,78 +9,84 @@ use super::response::classify_error_response;
 use super::urls::resolve_redirect;
 use crate::outbound::{OutboundError, StreamingResponse, UpstreamResponse};
 
+const MAX_REDIRECTS: usize = 3;
+
 impl ProviderEndpoints<'_> {
-    /// Reads an FDX resource. The path is appended to the configured base, nothing else is followed.
+    /// Reads an FDX resource. Redirects are not followed.
     pub(super) async fn read_resource(
         &self,
         url: &Url,
         bearer: &str,
     ) -> Result<UpstreamResponse, UpstreamError> {
-        self.ensure_closed()?;
+        self.ensure_circuit_closed()?;
         let outbound = self.ctx.app().outbound();
         let response = async {
-            let request = outbound.get(url, bearer)?;
-            let request = request
+            let request = outbound
+                .get(url, bearer)?
                 .header(header::ACCEPT, "application/json")
                 .header("x-fapi-interaction-id", self.interaction_id());
             outbound.send(request).await
-        }
-        .await;
-        let response = self.record_outcome("fdx", response, |answer| answer.status)?;
+        };
+        let response = response.await;
+        self.record_outcome("fdx", response.as_ref().ok().map(|response| response.status));
+        let response = response?;
         match response.status {
-            // A part of what was asked for (FDX 6.4): the rest is marked in it.
+            // FDX 6.4 sends 206 if only a part of the requested data is available, and marks the missing part in the
+            // body.
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(response),
             _ => Err(classify_error_response(&response)),
         }
     }
 
-    /// Opens a document. A redirect is followed below the configured base alone, with the bearer; nothing is asked
-    /// for anywhere else.
+    /// Opens a document. Redirects within `base` are followed.
     pub(super) async fn open_document(
         &self,
         base: &Url,
         url: &Url,
         bearer: &str,
-        kind: &str,
+        content_type: &str,
     ) -> Result<StreamingResponse, UpstreamError> {
-        const MAX_REDIRECTS: usize = 3;
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let opened = self.open_once(&url, bearer, kind).await?;
-            let is_redirect = matches!(opened.status.as_u16(), 301 | 302 | 303 | 307 | 308);
-            match (opened.status, is_redirect) {
-                (StatusCode::OK, _) => return Ok(opened),
-                (_, true) => url = resolve_redirect(base, &url, &opened).ok_or(UpstreamError::Failed)?,
+            let response = self.request_document(&url, bearer, content_type).await?;
+            match response.status.as_u16() {
+                200 => return Ok(response),
+                // Each request carries the access token, so no other place may receive one.
+                301 | 302 | 303 | 307 | 308 => {
+                    url = resolve_redirect(base, &url, &response).ok_or(UpstreamError::Failed)?;
+                }
                 _ => {
-                    let response = opened.read_body(self.ctx.app().config().upstream.max_body.bytes()).await;
-                    return Err(
-                        response.map_or(UpstreamError::Failed, |answer| classify_error_response(&answer))
-                    );
+                    let max_bytes = self.ctx.app().config().upstream.max_body.bytes();
+                    let response = response.read_body(max_bytes).await.map_err(|_| UpstreamError::Failed)?;
+                    return Err(classify_error_response(&response));
                 }
             }
         }
         Err(UpstreamError::Failed)
     }
 
-    async fn open_once(
+    /// Requests a document and reads the head of the response.
+    async fn request_document(
         &self,
         url: &Url,
         bearer: &str,
-        kind: &str,
+        content_type: &str,
     ) -> Result<StreamingResponse, UpstreamError> {
-        self.ensure_closed()?;
+        self.ensure_circuit_closed()?;
         let section = &self.ctx.app().config().upstream;
         let outbound = self.ctx.app().outbound();
-        let opened = async {
-            let request = outbound.get(url, bearer)?;
-            let request = request
+        let response = async {
+            // Two limits: one for the body, which may be long, and the usual one for the head.
+            let request = outbound
+                .get(url, bearer)?
                 .timeout(section.statement_timeout.duration())
-                .header(header::ACCEPT, kind)
+                .header(header::ACCEPT, content_type)
                 .header("x-fapi-interaction-id", self.interaction_id());
-            let opened = tokio::time::timeout(section.timeout.duration(), outbound.open(request)).await;
-            opened.map_err(|_| OutboundError::Timeout)?
+            let head = tokio::time::timeout(section.timeout.duration(), outbound.open(request)).await;
+            head.unwrap_or(Err(OutboundError::Timeout))
         };
-        let opened = opened.await;
-        self.record_outcome("fdx", opened, |opened| opened.status)
+        let response = response.await;
+        self.record_outcome("fdx", response.as_ref().ok().map(|response| response.status));
+        Ok(response?)
     }
 }

@@ -6,29 +6,29 @@ use crate::breaker::BreakerOpenError;
 use crate::error::InternalError;
 use crate::outbound::OutboundError;
 
-/// What went wrong with a provider. Its own words are never kept.
+/// The reason why a call to a provider failed. Text from the provider is never part of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
-    /// It cannot be reached, or says that it is not there for now.
+    /// The provider cannot be reached, or reports that it is temporarily unavailable. It has not processed the request.
     #[error("the provider is not available")]
     Unavailable,
-    /// It was asked and nothing came back: what it did is not known.
-    #[error("the provider did not answer")]
+    /// The request was sent and no complete response arrived. The provider may or may not have processed it.
+    #[error("the provider did not respond")]
     NoResponse,
-    /// It failed, or its answer cannot be read.
-    #[error("the provider failed")]
+    /// The provider returned an error without a documented meaning, or a response that cannot be read.
+    #[error("the provider returned an unexpected response")]
     Failed,
-    /// It says that these are too many requests; when to come back.
-    #[error("the provider limits our rate")]
+    /// The provider limits the rate of requests. Contains the time to wait.
+    #[error("the provider limits the rate of requests")]
     RateLimited(Duration),
-    /// It refuses the token of the request.
-    #[error("the provider refuses the token")]
+    /// The provider rejects the access token.
+    #[error("the provider rejects the access token")]
     TokenRefused,
-    /// It says no in a documented way.
-    #[error("the provider says {0:?}")]
+    /// The provider returned a documented FDX error.
+    #[error("the provider returned the FDX error {0:?}")]
     FdxError(fdx::ErrorCode),
-    /// Its grant is over (`invalid_grant`).
-    #[error("the provider's grant is over")]
+    /// The grant is expired, revoked or unknown (`invalid_grant`, RFC 6749 §5.2).
+    #[error("the grant is no longer valid at the provider")]
     GrantEnded,
 }
 
@@ -41,6 +41,7 @@ impl From<BreakerOpenError> for UpstreamError {
 impl From<OutboundError> for UpstreamError {
     fn from(error: OutboundError) -> Self {
         match error {
+            // Without a connection no request was sent.
             OutboundError::Connect => Self::Unavailable,
             OutboundError::Timeout | OutboundError::Interrupted => Self::NoResponse,
             OutboundError::Forbidden | OutboundError::TooLarge => Self::Failed,
@@ -48,16 +49,16 @@ impl From<OutboundError> for UpstreamError {
     }
 }
 
-/// Why there is nothing to serve.
+/// The reason why a read of a connection's data failed.
 #[derive(Debug)]
 pub enum ReadError {
-    /// The connection ended meanwhile.
+    /// The connection ended after access had been granted.
     ConnectionEnded,
-    /// The provider is held meanwhile.
+    /// The provider was paused after access had been granted.
     ProviderPaused,
-    /// The provider's trouble.
+    /// The call to the provider failed.
     Upstream(UpstreamError),
-    /// Our own trouble.
+    /// The hub failed.
     Internal(InternalError),
 }
 

@@ -1,4 +1,4 @@
-//! FDX reads at a provider.
+//! Reads of FDX resources and documents with the access token of a connection.
 
 use bytes::Bytes;
 use domain::Secret;
@@ -7,7 +7,7 @@ use domain::rule::access::GrantedAccess;
 use fdx::ErrorCode;
 use fdx::v6::{self, CrossVersion};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use http::header;
+use http::{HeaderMap, header};
 use store::query::GetProvider;
 use url::Url;
 
@@ -21,8 +21,9 @@ use crate::error::InternalError;
 use crate::outbound::OutboundError;
 use crate::rate_limit::RateLimitError;
 
-/// Reads a resource with the connection's token, in whichever version the provider speaks. Parameters are named as
-/// 5.x has them.
+/// Reads a resource and converts it to FDX 5, whichever version the provider has.
+///
+/// Query parameters have the names of FDX 5.
 pub async fn fetch<T: CrossVersion>(
     ctx: &RequestContext,
     access: &GrantedAccess,
@@ -31,10 +32,10 @@ pub async fn fetch<T: CrossVersion>(
 ) -> Result<T, ReadError> {
     let source = ConnectionSource::load(ctx, access).await?;
     let url = source.resource_url(path, query)?;
-    let endpoint = source.endpoint();
+    let endpoints = source.endpoints();
     let read = |token: Secret<String>| {
-        let (endpoint, url) = (&endpoint, &url);
-        async move { endpoint.read_resource(url, token.expose()).await }
+        let (endpoints, url) = (&endpoints, &url);
+        async move { endpoints.read_resource(url, token.expose()).await }
     };
     let response = source.call_with_token(read).await?;
     let provider = source.provider.id;
@@ -43,9 +44,10 @@ pub async fn fetch<T: CrossVersion>(
         FdxVersion::V6 => v6::parse::<T>(&response.body),
     };
     let parsed = parsed.map_err(|error| {
-        tracing::warn!(%provider, %error, "a provider's answer cannot be read");
+        tracing::warn!(%provider, %error, "response of the provider could not be parsed");
         ReadError::Upstream(UpstreamError::Failed)
     })?;
+    // Only known fields are passed on. A growing count shows that a provider has extended its API.
     if parsed.dropped > 0 {
         let labels = [("provider", provider.to_string())];
         ctx.app().telemetry().count_many("bowline_fdx_dropped_fields_total", &labels, parsed.dropped as u64);
@@ -53,17 +55,17 @@ pub async fn fetch<T: CrossVersion>(
     Ok(parsed.value)
 }
 
-/// A document on its way through the hub.
+/// A document that is passed on to the recipient while it is read from the provider.
 pub struct StreamedDocument {
-    /// Its type.
+    /// The media type.
     pub kind: &'static str,
-    /// How long it is.
+    /// The length in bytes.
     pub length: u64,
-    /// What comes of it, bit by bit.
+    /// The content in chunks.
     pub body: BoxStream<'static, Result<Bytes, OutboundError>>,
 }
 
-/// Opens a document of a type, up to the configured size.
+/// Opens a document of the given media type. Its size is limited by the configuration.
 pub async fn open_document(
     ctx: &RequestContext,
     access: &GrantedAccess,
@@ -72,26 +74,26 @@ pub async fn open_document(
 ) -> Result<StreamedDocument, ReadError> {
     let source = ConnectionSource::load(ctx, access).await?;
     let (base, url) = (source.resource_url(&[], &[])?, source.resource_url(path, &[])?);
-    let endpoint = source.endpoint();
+    let endpoints = source.endpoints();
     let open = |token: Secret<String>| {
-        let (endpoint, base, url) = (&endpoint, &base, &url);
-        async move { endpoint.open_document(base, url, token.expose(), kind).await }
+        let (endpoints, base, url) = (&endpoints, &base, &url);
+        async move { endpoints.open_document(base, url, token.expose(), kind).await }
     };
-    let opened = source.call_with_token(open).await?;
-    let content_type = opened.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let content_type = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
-    if !content_type.eq_ignore_ascii_case(kind) {
+    let response = source.call_with_token(open).await?;
+    // The hub sends the document with this media type, so a provider must not be able to send another, such as HTML.
+    if !has_media_type(&response.headers, kind) {
         return Err(ReadError::Upstream(UpstreamError::Failed));
     }
     let max_bytes = ctx.app().config().upstream.max_statement.bytes();
-    let document = match opened.content_length() {
+    let document = match response.content_length() {
         Some(length) if length > max_bytes as u64 => Err(OutboundError::TooLarge),
-        Some(length) => Ok(StreamedDocument { kind, length, body: opened.into_chunks() }),
-        // A length that nobody states is known at the end: until then nothing may be sent.
-        None => opened.read_body(max_bytes).await.map(|answer| StreamedDocument {
+        Some(length) => Ok(StreamedDocument { kind, length, body: response.into_chunks() }),
+        // Without `Content-Length`, the document must be read completely before the first byte is sent: only then is it
+        // certain that it is complete and not too large.
+        None => response.read_body(max_bytes).await.map(|response| StreamedDocument {
             kind,
-            length: answer.body.len() as u64,
-            body: stream::once(async { Ok(answer.body) }).boxed(),
+            length: response.body.len() as u64,
+            body: stream::once(async { Ok(response.body) }).boxed(),
         }),
     };
     document.map_err(|error| {
@@ -102,7 +104,14 @@ pub async fn open_document(
     })
 }
 
-/// The provider of a connection, to be asked with the connection's token.
+/// Returns whether `Content-Type` is the given media type, with any parameters.
+fn has_media_type(headers: &HeaderMap, kind: &str) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case(kind)
+}
+
+/// The provider of a connection, to be called with the connection's access token.
 struct ConnectionSource<'a> {
     ctx: &'a RequestContext,
     access: &'a GrantedAccess,
@@ -112,48 +121,49 @@ struct ConnectionSource<'a> {
 impl<'a> ConnectionSource<'a> {
     async fn load(ctx: &'a RequestContext, access: &'a GrantedAccess) -> Result<Self, ReadError> {
         let provider = ctx.ask(&GetProvider { id: access.provider_id() }).await?;
-        let provider = provider.ok_or(InternalError::new("a connection has lost its provider"))?;
+        let provider = provider.ok_or(InternalError::new("the provider of a connection does not exist"))?;
         Ok(Self { ctx, access, provider })
     }
 
     fn resource_url(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Url, ReadError> {
         let fdx = &self.provider.settings.fdx;
-        let named = |(name, value): &(&str, &str)| match fdx.version {
+        let translate = |(name, value): &(&str, &str)| match fdx.version {
             FdxVersion::V5 => ((*name).to_owned(), (*value).to_owned()),
             FdxVersion::V6 => (v6::v6_parameter_name(name).to_owned(), (*value).to_owned()),
         };
-        let query: Vec<(String, String)> = query.iter().map(named).collect();
+        let query: Vec<(String, String)> = query.iter().map(translate).collect();
         let url = build_resource_url(&fdx.base_url, path, &query);
-        Ok(url.ok_or(InternalError::new("a provider's FDX base is no URL"))?)
+        Ok(url.ok_or(InternalError::new("the FDX base URL of a provider is not a URL"))?)
     }
 
-    fn endpoint(&self) -> ProviderEndpoints<'_> {
-        ProviderEndpoints::new(
-            self.ctx,
-            &self.provider,
-            OnBehalfOf::Connection(self.access.connection_id().clone()),
-        )
+    fn endpoints(&self) -> ProviderEndpoints<'_> {
+        let on_behalf_of = OnBehalfOf::Connection(self.access.connection_id().clone());
+        ProviderEndpoints::new(self.ctx, &self.provider, on_behalf_of)
     }
 
-    /// Asks with a usable token. One that is refused is refreshed once.
-    async fn call_with_token<A, F>(&self, call: impl Fn(Secret<String>) -> F) -> Result<A, ReadError>
+    /// Makes a call with a valid access token. If the provider rejects the token, it is refreshed once.
+    async fn call_with_token<T, F>(&self, call: impl Fn(Secret<String>) -> F) -> Result<T, ReadError>
     where
-        F: Future<Output = Result<A, UpstreamError>>,
+        F: Future<Output = Result<T, UpstreamError>>,
     {
+        // The limit comes first, so that a recipient beyond its share causes no refresh either.
         let permit = self.ctx.app().limits().ensure_provider_call_allowed(self.access);
         permit.map_err(|RateLimitError(wait)| ReadError::Upstream(UpstreamError::RateLimited(wait)))?;
         let id = self.access.connection_id();
-        let usable = obtain_access_token(self.ctx, &self.provider, id, None).await?;
-        let mut response = call(usable.token).await;
+        let token = obtain_access_token(self.ctx, &self.provider, id, None).await?;
+        let mut response = call(token.token).await;
         if response.as_ref().is_err_and(|error| *error == UpstreamError::TokenRefused) {
-            let usable = obtain_access_token(self.ctx, &self.provider, id, Some(usable.version)).await?;
-            response = call(usable.token).await;
+            // The provider may revoke an access token before its stated expiry.
+            let token = obtain_access_token(self.ctx, &self.provider, id, Some(token.version)).await?;
+            response = call(token.token).await;
         }
         response.map_err(|error| match error {
+            // A new token is rejected too: the customer must authorize again. The connection does not end, because only
+            // `invalid_grant` proves that the grant has ended.
             UpstreamError::TokenRefused => {
                 ReadError::Upstream(UpstreamError::FdxError(ErrorCode::NotAuthorized))
             }
-            other => ReadError::Upstream(other),
+            error => ReadError::Upstream(error),
         })
     }
 }

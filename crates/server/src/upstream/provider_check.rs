@@ -1,8 +1,8 @@
-//! A look at a provider: whether it has what a connection would need. Nothing is changed, here or there.
+//! The connectivity check of a provider. It changes nothing, neither here nor at the provider.
 
 use domain::id::ProviderId;
 use domain::model::provider::{Provider, ProviderSettings, UpstreamClientMode};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use http::{StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -16,15 +16,25 @@ use super::urls::callback_uri;
 use crate::context::RequestContext;
 use crate::outbound::{Outbound, OutboundError, UpstreamResponse};
 
-/// What was looked at, and what was found. Nothing of an answer's body is in it but a word of RFC 6749.
+/// The error codes of RFC 6749 §5.2. No other text from a provider is shown.
+const TOKEN_ERROR_CODES: [&str; 6] = [
+    "invalid_grant",
+    "invalid_request",
+    "invalid_client",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+];
+
+/// The result of one check of a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CheckResult {
-    /// What was looked at: `client_secret`, `authorization`, `token`, `revocation`, `data`; `initial_access_token` and
-    /// `registration` where the provider registers clients.
+    /// The checked item: `client_secret`, `authorization`, `token`, `revocation` or `data`; also
+    /// `initial_access_token` and `registration` if the provider registers clients.
     pub name: &'static str,
-    /// Whether it is as a connection needs it.
+    /// The item works as a connection needs it.
     pub ok: bool,
-    /// What was found, in words.
+    /// A description of the result. It contains no text from the provider other than an error code of RFC 6749.
     pub detail: String,
 }
 
@@ -34,37 +44,38 @@ impl CheckResult {
     }
 }
 
-/// Looks at a provider of this hub.
+/// Checks the secrets and the endpoints of a provider in the store.
 pub async fn check_provider(ctx: &RequestContext, provider: &Provider) -> Vec<CheckResult> {
     let settings = &provider.settings;
-    let (own, secret) = match settings.upstream_client {
+    let (credentials, secret_check) = match settings.upstream_client {
         UpstreamClientMode::PerRegistration => {
-            (None, CheckResult::new("client_secret", true, "each registration brings a client of its own"))
+            let detail = "not needed: each registration has a client of its own";
+            (None, CheckResult::new("client_secret", true, detail))
         }
         UpstreamClientMode::Shared => match load_hub_secret(ctx, provider).await {
             Ok(secret) => {
-                let own = UpstreamClientCredentials { id: settings.client_id.clone(), secret };
-                (Some(own), CheckResult::new("client_secret", true, "it can be read"))
+                let credentials = UpstreamClientCredentials { id: settings.client_id.clone(), secret };
+                (Some(credentials), CheckResult::new("client_secret", true, "the secret is readable"))
             }
-            Err(fault) => (None, CheckResult::new("client_secret", false, fault.to_string())),
+            Err(error) => (None, CheckResult::new("client_secret", false, error.to_string())),
         },
     };
     let (outbound, public_url) = (ctx.app().outbound(), ctx.app().public_url());
-    let check = ProviderCheck { outbound, public_url, id: provider.id, settings };
-    let mut checks = vec![secret];
+    let endpoint_checks = ProviderCheck { outbound, public_url, id: provider.id, settings };
+    let mut checks = vec![secret_check];
     if let Some(registration) = &settings.dynamic_registration {
         let (ok, detail) = match load_initial_access_token(ctx, provider, registration).await {
-            Ok(None) => (true, "none is wanted".to_owned()),
-            Ok(Some(_)) => (true, "it can be read".to_owned()),
-            Err(fault) => (false, fault.to_string()),
+            Ok(None) => (true, "not needed: the provider requires no token".to_owned()),
+            Ok(Some(_)) => (true, "the token is readable".to_owned()),
+            Err(error) => (false, error.to_string()),
         };
         checks.push(CheckResult::new("initial_access_token", ok, detail));
     }
-    checks.extend(check.check_endpoints(own.as_ref()).await);
+    checks.extend(endpoint_checks.check_endpoints(credentials.as_ref()).await);
     checks
 }
 
-/// A provider that is looked at.
+/// The checks of a provider's endpoints, which need no store.
 pub(crate) struct ProviderCheck<'a> {
     pub(crate) outbound: &'a Outbound,
     pub(crate) public_url: &'a str,
@@ -73,85 +84,90 @@ pub(crate) struct ProviderCheck<'a> {
 }
 
 impl ProviderCheck<'_> {
-    /// Whether its endpoints answer, and whether it knows the client that asks. All are asked at once.
-    pub(crate) async fn check_endpoints(&self, own: Option<&UpstreamClientCredentials>) -> Vec<CheckResult> {
-        let s = self.settings;
-        let plain = [
-            ("authorization", Some(&s.authorization_endpoint)),
-            ("revocation", s.revocation_endpoint.as_ref()),
-            ("data", Some(&s.fdx.base_url)),
-            ("registration", s.dynamic_registration.as_ref().map(|there| &there.endpoint)),
+    /// Checks concurrently that the endpoints respond and that the token endpoint accepts the client.
+    pub(crate) async fn check_endpoints(
+        &self,
+        credentials: Option<&UpstreamClientCredentials>,
+    ) -> Vec<CheckResult> {
+        let settings = self.settings;
+        let endpoints = [
+            ("authorization", Some(&settings.authorization_endpoint)),
+            ("revocation", settings.revocation_endpoint.as_ref()),
+            ("data", Some(&settings.fdx.base_url)),
+            ("registration", settings.dynamic_registration.as_ref().map(|r| &r.endpoint)),
         ];
-        let plain =
-            plain.into_iter().filter_map(|(name, endpoint)| endpoint.map(|endpoint| (name, endpoint)));
-        let plain = join_all(plain.map(|(name, endpoint)| check_reachable(self.outbound, name, endpoint)));
-        let (mut checks, token) = futures_util::future::join(plain, self.check_token_endpoint(own)).await;
-        checks.insert(1, token);
+        let configured = endpoints.into_iter().filter_map(|(name, url)| url.map(|url| (name, url)));
+        let reachable = join_all(configured.map(|(name, url)| check_reachable(self.outbound, name, url)));
+        let (mut checks, token_check) = join(reachable, self.check_token_endpoint(credentials)).await;
+        // In the order of a connection's life: after the authorization endpoint.
+        checks.insert(1, token_check);
         checks
     }
 
-    /// Asks for tokens with a code that nobody issued: a provider that works says no in the words of RFC 6749 §5.2.
-    async fn check_token_endpoint(&self, own: Option<&UpstreamClientCredentials>) -> CheckResult {
+    /// Sends an authorization code that was never issued to the token endpoint.
+    ///
+    /// A provider that works responds with an error of RFC 6749 §5.2, which shows whether it accepts the client.
+    async fn check_token_endpoint(&self, credentials: Option<&UpstreamClientCredentials>) -> CheckResult {
         let redirect_uri = callback_uri(self.public_url, self.id);
         let fields = vec![
             ("grant_type", "authorization_code"),
-            ("code", "nobody-issued-this"),
+            ("code", "bowline-provider-check"),
             ("redirect_uri", &*redirect_uri),
-            ("code_verifier", "nobody-made-a-challenge-of-this-verifier-either"),
+            // RFC 7636 §4.1 requires at least 43 characters.
+            ("code_verifier", "bowline-provider-check-without-a-code-challenge"),
         ];
         let response = async {
             let url = Url::parse(&self.settings.token_endpoint).map_err(|_| OutboundError::Forbidden)?;
-            let request = match own {
-                Some(own) => build_authenticated_form(self.outbound, self.settings.auth, &url, fields, own)?,
+            let request = match credentials {
+                Some(credentials) => {
+                    let auth = self.settings.auth;
+                    build_authenticated_form(self.outbound, auth, &url, fields, credentials)?
+                }
                 None => self.outbound.post_form(&url, &fields)?,
             };
             self.outbound.send(request.header(header::ACCEPT, "application/json")).await
         };
         match response.await {
-            Ok(answer) => evaluate_token_response(&answer, own.is_some()),
+            Ok(response) => evaluate_token_response(&response, credentials.is_some()),
             Err(error) => CheckResult::new("token", false, error.to_string()),
         }
     }
 }
 
-/// What an answer to a code that nobody issued says of the provider, and of the client that asked.
-fn evaluate_token_response(response: &UpstreamResponse, authenticated: bool) -> CheckResult {
+/// Evaluates the response of a token endpoint to a code that was never issued.
+fn evaluate_token_response(response: &UpstreamResponse, is_authenticated: bool) -> CheckResult {
     let status = response.status.as_u16();
     if response.status.is_success() {
-        return CheckResult::new("token", false, format!("HTTP {status} for a code that nobody issued"));
+        let detail = format!("HTTP {status}: the endpoint accepts a code that was never issued");
+        return CheckResult::new("token", false, detail);
     }
-    let error_code = serde_json::from_slice::<TokenErrorBody>(&response.body).map(|word| word.error);
-    let known = [
-        "invalid_grant",
-        "invalid_request",
-        "invalid_client",
-        "unauthorized_client",
-        "unsupported_grant_type",
-        "invalid_scope",
-    ];
-    let known = error_code.ok().and_then(|word| known.into_iter().find(|known| *known == word));
-    let (ok, found) = match (known, authenticated) {
-        _ if response.status.is_server_error() => (false, "it fails"),
-        (Some("invalid_client"), true) => (false, "it does not accept the client's id and secret"),
+    let error = serde_json::from_slice::<TokenErrorBody>(&response.body).map(|body| body.error).ok();
+    let error_code = error.and_then(|error| TOKEN_ERROR_CODES.into_iter().find(|code| *code == error));
+    let (ok, finding) = match (error_code, is_authenticated) {
+        _ if response.status.is_server_error() => (false, "the endpoint fails"),
+        (Some("invalid_client"), true) => (false, "the client id or secret is rejected"),
         (Some("unauthorized_client" | "unsupported_grant_type"), true) => {
-            (false, "it does not let the client ask with a code")
+            (false, "the client is not allowed to use authorization codes")
         }
-        (Some(_), true) => (true, "it accepts the client"),
-        (Some(_), false) => (true, "it answers; no client was shown to it"),
+        // `invalid_grant` is the expected code. The other codes do not object to the client either.
+        (Some(_), true) => (true, "the client is accepted"),
+        (Some(_), false) => (true, "the endpoint responds; no client credentials were sent"),
+        // RFC 6749 §5.2 allows 401 for failed client authentication, so the status is sufficient without a body.
         (None, true) if response.status == StatusCode::UNAUTHORIZED => {
-            (false, "it does not accept the client's id and secret")
+            (false, "the client id or secret is rejected")
         }
-        (None, _) => (false, "it answers with no error of RFC 6749"),
+        (None, _) => (false, "the response is not an error of RFC 6749"),
     };
-    let word = known.map_or(String::new(), |word| format!(" {word}"));
-    CheckResult::new("token", ok, format!("HTTP {status}{word}: {found}"))
+    let error_code = error_code.map_or(String::new(), |code| format!(" {code}"));
+    CheckResult::new("token", ok, format!("HTTP {status}{error_code}: {finding}"))
 }
 
-/// Whether anybody answers at an endpoint.
+/// Checks that an endpoint responds without a server error.
 async fn check_reachable(outbound: &Outbound, name: &'static str, endpoint: &str) -> CheckResult {
     let probe = async {
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
-        // The head alone: what it says is not looked at.
+        // A request without credentials and parameters is usually rejected. That is sufficient, so only the head of the
+        // response is read.
         Ok::<_, OutboundError>(outbound.open(outbound.get_unauthenticated(&url)?).await?.status)
     };
     match probe.await {
@@ -164,44 +180,53 @@ async fn check_reachable(outbound: &Outbound, name: &'static str, endpoint: &str
 mod tests {
     use super::*;
 
-    fn evaluate(status: u16, body: &str, authenticated: bool) -> (bool, String) {
+    fn evaluate(status: u16, body: &str, is_authenticated: bool) -> (bool, String) {
         let status = StatusCode::from_u16(status).unwrap();
         let response =
             UpstreamResponse { status, headers: http::HeaderMap::new(), body: body.to_owned().into() };
-        let check = evaluate_token_response(&response, authenticated);
+        let check = evaluate_token_response(&response, is_authenticated);
         (check.ok, check.detail)
     }
 
     #[test]
     fn token_endpoint_check_depends_on_error_code() {
-        for (status, body, ok, words) in [
-            (400, r#"{"error":"invalid_grant"}"#, true, "HTTP 400 invalid_grant: it accepts the client"),
+        for (status, body, ok, detail) in [
+            (400, r#"{"error":"invalid_grant"}"#, true, "HTTP 400 invalid_grant: the client is accepted"),
             (
                 400,
                 r#"{"error":"invalid_request","x":1}"#,
                 true,
-                "HTTP 400 invalid_request: it accepts the client",
+                "HTTP 400 invalid_request: the client is accepted",
             ),
             (
                 401,
                 r#"{"error":"invalid_client"}"#,
                 false,
-                "HTTP 401 invalid_client: it does not accept the client's id and secret",
+                "HTTP 401 invalid_client: the client id or secret is rejected",
             ),
-            (401, "<html>", false, "HTTP 401: it does not accept the client's id and secret"),
+            (401, "<html>", false, "HTTP 401: the client id or secret is rejected"),
             (
                 400,
                 r#"{"error":"unauthorized_client"}"#,
                 false,
-                "HTTP 400 unauthorized_client: it does not let the client ask with a code",
+                "HTTP 400 unauthorized_client: the client is not allowed to use authorization codes",
             ),
-            (404, "mine", false, "HTTP 404: it answers with no error of RFC 6749"),
-            (400, r#"{"error":"mine"}"#, false, "HTTP 400: it answers with no error of RFC 6749"),
-            (503, r#"{"error":"invalid_grant"}"#, false, "HTTP 503 invalid_grant: it fails"),
-            (200, r#"{"access_token":"mine"}"#, false, "HTTP 200 for a code that nobody issued"),
+            (404, "mine", false, "HTTP 404: the response is not an error of RFC 6749"),
+            (400, r#"{"error":"mine"}"#, false, "HTTP 400: the response is not an error of RFC 6749"),
+            (503, r#"{"error":"invalid_grant"}"#, false, "HTTP 503 invalid_grant: the endpoint fails"),
+            (
+                200,
+                r#"{"access_token":"mine"}"#,
+                false,
+                "HTTP 200: the endpoint accepts a code that was never issued",
+            ),
         ] {
-            assert_eq!(evaluate(status, body, true), (ok, words.to_owned()));
+            assert_eq!(evaluate(status, body, true), (ok, detail.to_owned()));
         }
-        assert!(evaluate(401, r#"{"error":"invalid_client"}"#, false).0, "nothing was shown to it");
+    }
+
+    #[test]
+    fn token_check_without_credentials_accepts_invalid_client() {
+        assert!(evaluate(401, r#"{"error":"invalid_client"}"#, false).0);
     }
 }

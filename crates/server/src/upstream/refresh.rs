@@ -1,4 +1,7 @@
-//! The provider's access token of a connection: refreshed once at a time, across nodes, and fenced.
+//! The provider's access token of a connection and its refresh.
+//!
+//! A lease in the store makes sure that one node at a time refreshes a connection. The version of the credential fences
+//! its writes: a result is stored only if no other refresh and no end of the connection came first.
 
 use std::time::Duration;
 
@@ -17,18 +20,23 @@ use super::endpoints::ProviderEndpoints;
 use super::error::{ReadError, UpstreamError};
 use super::token_endpoint::{TokenGrant, TokenResponse};
 use crate::context::RequestContext;
+use crate::vault::DataKey;
 
-/// A token that dies within this time is not used any more.
+/// The time before its expiry from which an access token is no longer used, so that it does not expire during a call.
 const TOKEN_EXPIRY_MARGIN: Duration = Duration::from_secs(30);
 
-/// A provider's access token, and the version of the credential that it is of.
+const MIN_POLL_DELAY: Duration = Duration::from_millis(20);
+const MAX_POLL_DELAY: Duration = Duration::from_millis(500);
+
+/// An access token of a provider.
 pub(super) struct UpstreamAccessToken {
     pub(super) token: Secret<String>,
+    /// The version of the credential that contains the token.
     pub(super) version: i64,
 }
 
 enum RefreshError {
-    /// Somebody else refreshes: ask again a little later.
+    /// Another request or node refreshes the token, or has just done so. The credential must be read again.
     Busy,
     Failed(ReadError),
 }
@@ -39,24 +47,27 @@ impl<E: Into<ReadError>> From<E> for RefreshError {
     }
 }
 
-/// A usable access token. `refused` is a version that the provider has just refused.
+/// Returns a valid access token and refreshes it first if necessary.
+///
+/// `rejected_version` is the version of the credential whose token the provider has just rejected.
 pub(super) async fn obtain_access_token(
     ctx: &RequestContext,
     provider: &Provider,
     id: &ConnectionId,
     rejected_version: Option<i64>,
 ) -> Result<UpstreamAccessToken, ReadError> {
-    let patience = ctx.app().refresh_lease_duration();
-    let waits = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(20))
-        .with_max_delay(Duration::from_millis(500))
-        .with_total_delay(Some(patience))
+    // The lease of another node that died expires within this time. Then this request refreshes the token itself.
+    let max_wait = ctx.app().refresh_lease_duration();
+    let delays = ExponentialBuilder::default()
+        .with_min_delay(MIN_POLL_DELAY)
+        .with_max_delay(MAX_POLL_DELAY)
+        .with_total_delay(Some(max_wait))
         .without_max_times()
         .with_jitter();
-    let attempt = (|| try_obtain_access_token(ctx, provider, id, rejected_version))
-        .retry(waits)
-        .when(|step| matches!(step, RefreshError::Busy));
-    attempt.await.map_err(|step| match step {
+    let token = (|| try_obtain_access_token(ctx, provider, id, rejected_version))
+        .retry(delays)
+        .when(|error| matches!(error, RefreshError::Busy));
+    token.await.map_err(|error| match error {
         RefreshError::Busy => ReadError::Upstream(UpstreamError::Unavailable),
         RefreshError::Failed(error) => error,
     })
@@ -68,11 +79,12 @@ async fn try_obtain_access_token(
     id: &ConnectionId,
     rejected_version: Option<i64>,
 ) -> Result<UpstreamAccessToken, RefreshError> {
+    // An earlier attempt may have waited, so the expiry is compared with the current time.
     let ctx = ctx.refreshed()?;
     let credential = ctx.ask(&GetUpstreamCredential { connection_id: id.clone() }).await?;
     let credential = credential.ok_or(ReadError::ConnectionEnded)?;
-    let fresh = ctx.now().plus(TOKEN_EXPIRY_MARGIN) < credential.access_expires_at;
-    if fresh && Some(credential.version) != rejected_version {
+    let is_fresh = ctx.now().plus(TOKEN_EXPIRY_MARGIN) < credential.access_expires_at;
+    if is_fresh && Some(credential.version) != rejected_version {
         let key = ctx.app().vault().unwrap_data_key(&credential.data_key, id.as_str())?;
         let token = key.open_text(id.as_str(), &credential.access_token)?;
         return Ok(UpstreamAccessToken { token, version: credential.version });
@@ -87,14 +99,19 @@ async fn try_obtain_access_token(
         LeaseOutcome::ConnectionEnded => Err(RefreshError::Failed(ReadError::ConnectionEnded)),
         LeaseOutcome::AlreadyRefreshed | LeaseOutcome::Busy(_) => Err(RefreshError::Busy),
         LeaseOutcome::Acquired(lease) => {
-            // A caller that goes away must not leave a lease behind whose outcome nobody knows.
-            let refresh = RefreshTask { ctx, provider: provider.clone(), id: id.clone(), lease };
-            let done = tokio::spawn(refresh.run()).await;
-            done.map_err(|_| ReadError::Upstream(UpstreamError::Failed))?
+            // A task of its own, because a caller that disconnects drops this future. The refresh must be completed all
+            // the same: a rotated refresh token that is not stored would be lost.
+            let task = RefreshTask { ctx, provider: provider.clone(), id: id.clone(), lease };
+            let result = tokio::spawn(task.run()).await;
+            result.map_err(|_| ReadError::Upstream(UpstreamError::Failed))?
         }
     }
 }
 
+/// A refresh for which this node holds the lease.
+///
+/// If the store fails, the lease remains until it expires. The next lease then records that the outcome of this refresh
+/// is unknown.
 struct RefreshTask {
     ctx: RequestContext,
     provider: Provider,
@@ -108,42 +125,41 @@ impl RefreshTask {
         let Some(sealed) = &self.lease.refresh_token else {
             return self.release_lease(UpstreamError::TokenRefused).await;
         };
-        let token = key.open_text(self.id.as_str(), sealed)?;
-        let grant = TokenGrant::Refresh { token: token.expose() };
-        match ProviderEndpoints::new(&self.ctx, &self.provider, OnBehalfOf::Connection(self.id.clone()))
-            .request_tokens(grant)
-            .await
-        {
-            Ok(reply) => self.store_tokens(&key, reply).await,
+        let refresh_token = key.open_text(self.id.as_str(), sealed)?;
+        let on_behalf_of = OnBehalfOf::Connection(self.id.clone());
+        let endpoints = ProviderEndpoints::new(&self.ctx, &self.provider, on_behalf_of);
+        match endpoints.request_tokens(TokenGrant::Refresh { token: refresh_token.expose() }).await {
+            Ok(tokens) => self.store_tokens(&key, tokens).await,
             Err(UpstreamError::GrantEnded) => self.handle_invalid_grant().await,
-            Err(other) => self.release_lease(other).await,
+            Err(error) => self.release_lease(error).await,
         }
     }
 
     async fn store_tokens(
         &self,
-        key: &crate::vault::DataKey,
-        reply: TokenResponse,
+        key: &DataKey,
+        tokens: TokenResponse,
     ) -> Result<UpstreamAccessToken, RefreshError> {
         let seal = |token: &Secret<String>| key.seal(self.id.as_str(), token.expose().as_bytes());
         let command = StoreCredential {
             moment: self.ctx.new_moment()?,
             connection_id: self.id.clone(),
             lease: self.lease.clone(),
-            access_token: seal(&reply.access_token)?,
-            access_expires_at: reply.access_expires_at,
-            refresh_token: reply.refresh_token.as_ref().map(seal).transpose()?,
+            access_token: seal(&tokens.access_token)?,
+            access_expires_at: tokens.access_expires_at,
+            // Absent if the provider does not rotate refresh tokens (RFC 6749 §6): the stored one remains valid.
+            refresh_token: tokens.refresh_token.as_ref().map(seal).transpose()?,
         };
         match self.ctx.run(command).await? {
             StoreCredentialOutcome::Stored => {
-                Ok(UpstreamAccessToken { token: reply.access_token, version: self.lease.version + 1 })
+                Ok(UpstreamAccessToken { token: tokens.access_token, version: self.lease.version + 1 })
             }
+            // The connection ended or another refresh came first. The next attempt finds out which.
             StoreCredentialOutcome::LeaseLost => Err(RefreshError::Busy),
         }
     }
 
-    /// The provider says that the grant is over: so is the connection, unless the news is old, or the
-    /// provider says so of too many.
+    /// Ends the connection, unless the response is for an outdated credential or the provider is paused.
     async fn handle_invalid_grant(&self) -> Result<UpstreamAccessToken, RefreshError> {
         let command = HandleInvalidGrant {
             moment: self.ctx.new_moment()?,
@@ -161,14 +177,17 @@ impl RefreshTask {
         }
     }
 
-    async fn release_lease(&self, upstream: UpstreamError) -> Result<UpstreamAccessToken, RefreshError> {
+    /// Releases the lease after a refresh that failed, so that the next read can try again.
+    async fn release_lease(&self, error: UpstreamError) -> Result<UpstreamAccessToken, RefreshError> {
         let release = ReleaseLease {
             moment: self.ctx.new_moment()?,
             connection_id: self.id.clone(),
             lease: self.lease.id.clone(),
-            outcome_unknown: upstream == UpstreamError::NoResponse,
+            // Without a response, the provider may have issued a refresh token that the hub never received. The
+            // revocation of the stored one is then no proof that the grant has ended.
+            outcome_unknown: error == UpstreamError::NoResponse,
         };
         self.ctx.run(release).await?;
-        Err(RefreshError::Failed(ReadError::Upstream(upstream)))
+        Err(RefreshError::Failed(ReadError::Upstream(error)))
     }
 }

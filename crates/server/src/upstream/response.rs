@@ -1,4 +1,4 @@
-//! Error responses of providers.
+//! Classification of a provider's error responses.
 
 use std::time::Duration;
 
@@ -8,46 +8,53 @@ use http::{HeaderMap, StatusCode, header};
 use super::error::UpstreamError;
 use crate::outbound::UpstreamResponse;
 
+/// The longest wait that is passed on to a recipient, whatever `Retry-After` the provider sends.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Returns the outcome of a job's attempt that may succeed later, at the time in `Retry-After` if there is one.
 pub(super) fn retry_later(response: &UpstreamResponse) -> AttemptOutcome {
     AttemptOutcome::RetryLater { retry_after: parse_retry_after(&response.headers) }
 }
 
+/// Parses `Retry-After` in seconds. The other form of RFC 9110 §10.2.3, a date, is ignored.
 pub(super) fn parse_retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 
-/// What an answer that is not 200 means.
+/// Classifies an error response by its status and by the FDX error code in its body.
 pub(super) fn classify_error_response(response: &UpstreamResponse) -> UpstreamError {
     let code = fdx::parse::<fdx::ErrorBody>(&response.body).ok().and_then(|body| body.value.code);
     let code = code.and_then(map_error_code);
     match (response.status, code) {
         (StatusCode::TOO_MANY_REQUESTS, _) | (_, Some(fdx::ErrorCode::TooManyRequests)) => {
-            UpstreamError::RateLimited(
-                parse_retry_after(&response.headers).unwrap_or(Duration::from_secs(1)).min(MAX_RETRY_AFTER),
-            )
+            let retry_after = parse_retry_after(&response.headers).unwrap_or(DEFAULT_RETRY_AFTER);
+            UpstreamError::RateLimited(retry_after.min(MAX_RETRY_AFTER))
         }
+        // Sent by a gateway in front of the provider, or for scheduled maintenance.
         (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT, _)
         | (_, Some(fdx::ErrorCode::Maintenance)) => UpstreamError::Unavailable,
         (StatusCode::UNAUTHORIZED, _) | (_, Some(fdx::ErrorCode::NotAuthorized)) => {
             UpstreamError::TokenRefused
         }
+        // The provider does not implement this resource. FDX sends 501 as code and 405 as status.
         (StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED, None)
         | (_, Some(fdx::ErrorCode::SubsystemUnavailable)) => {
             UpstreamError::FdxError(fdx::ErrorCode::SubsystemUnavailable)
         }
         (StatusCode::NOT_ACCEPTABLE, None) => UpstreamError::FdxError(fdx::ErrorCode::ContentType),
         (StatusCode::PAYLOAD_TOO_LARGE, None) => UpstreamError::FdxError(fdx::ErrorCode::TooLarge),
+        // A 5xx status is a failure of the provider, whatever its body claims about the request.
         (status, Some(code)) if status.is_client_error() => UpstreamError::FdxError(code),
         _ => UpstreamError::Failed,
     }
 }
 
-/// What a number means: one of the documented codes, or one of FDX's own that says the same.
+/// Maps an FDX error code to a code that Flinks documents.
 fn map_error_code(number: u16) -> Option<fdx::ErrorCode> {
     match number {
+        // Codes of FDX that have a synonym among the documented ones.
         1104 | 1108 => Some(fdx::ErrorCode::DataNotFound),
         901 => Some(fdx::ErrorCode::AccountNotFound),
         1106 => Some(fdx::ErrorCode::SubsystemUnavailable),

@@ -1,4 +1,4 @@
-//! Telling a provider that a grant is over.
+//! Jobs that revoke a grant at its provider, or recover an interrupted code exchange in order to revoke its grant.
 
 use domain::Secret;
 use domain::id::ConnectionId;
@@ -7,6 +7,7 @@ use domain::model::provider::{GrantScope, Provider};
 use store::command::UnrevokedToken;
 use store::query::{GetProvider, IsGrantShared};
 
+use super::attempt_report::AttemptReport;
 use super::callback::derive_identity;
 use super::client::OnBehalfOf;
 use super::endpoints::ProviderEndpoints;
@@ -17,38 +18,11 @@ use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::vault::DataKey;
 
-/// How a try of a job went.
-#[derive(Debug)]
-pub struct AttemptReport {
-    /// What it comes to.
-    pub attempt: AttemptOutcome,
-    /// What happened, in words for a person.
-    pub outcome: String,
-    /// What came and could not be revoked.
-    pub unrevoked: Option<UnrevokedToken>,
-}
-
-impl AttemptReport {
-    /// It came to this, and nothing is in hand.
-    pub fn new(attempt: AttemptOutcome, outcome: impl Into<String>) -> Self {
-        Self { attempt, outcome: outcome.into(), unrevoked: None }
-    }
-
-    fn superseded() -> Self {
-        Self::new(AttemptOutcome::Superseded, "a live connection of the customer hangs from the same grant")
-    }
-
-    /// Nothing was learnt: it is tried again.
-    pub fn retry_later(outcome: &impl ToString) -> Self {
-        Self::new(AttemptOutcome::RetryLater { retry_after: None }, outcome.to_string())
-    }
-}
-
-/// Revokes at its provider what a job about a connection holds. `ctx` is of the moment in which the job was leased.
+/// Runs one attempt of a job that revokes a grant. The time of `ctx` must be that of the job's lease.
 pub async fn run_revocation(ctx: &RequestContext, job: &Job) -> Result<AttemptReport, InternalError> {
     let provider = ctx.ask(&GetProvider { id: job.provider_id }).await?;
-    let provider = provider.ok_or(InternalError::new("a job has lost its provider"))?;
-    let connection = job.connection_id.as_ref().ok_or(InternalError::new("a job has lost its connection"))?;
+    let provider = provider.ok_or(InternalError::new("the provider of a job does not exist"))?;
+    let connection = job.connection_id.as_ref().ok_or(InternalError::new("a job has no connection"))?;
     let key = ctx.app().vault().unwrap_data_key(&job.data_key, connection.as_str())?;
     let token = key.open_text(connection.as_str(), &job.token)?;
     let revocation = RevocationJob { ctx, job, connection, provider: &provider, key };
@@ -59,7 +33,6 @@ pub async fn run_revocation(ctx: &RequestContext, job: &Job) -> Result<AttemptRe
     }
 }
 
-/// A job about what a provider granted.
 struct RevocationJob<'a> {
     ctx: &'a RequestContext,
     job: &'a Job,
@@ -69,78 +42,88 @@ struct RevocationJob<'a> {
 }
 
 impl RevocationJob<'_> {
-    fn endpoint(&self) -> ProviderEndpoints<'_> {
-        let of_connection = || OnBehalfOf::Connection(self.connection.clone());
-        let on_behalf_of = self.job.client_id.clone().map_or_else(of_connection, OnBehalfOf::Recipient);
+    fn endpoints(&self) -> ProviderEndpoints<'_> {
+        // The connection of an interrupted authorization request does not exist, so the job itself names the recipient.
+        let on_behalf_of = match &self.job.client_id {
+            Some(client_id) => OnBehalfOf::Recipient(client_id.clone()),
+            None => OnBehalfOf::Connection(self.connection.clone()),
+        };
         ProviderEndpoints::new(self.ctx, self.provider, on_behalf_of)
-    }
-
-    /// Whether to revoke the job's token would end a live connection too.
-    async fn is_grant_shared(&self, identity: Option<Vec<u8>>) -> Result<bool, InternalError> {
-        match self.provider.settings.grant_scope {
-            GrantScope::PerToken => Ok(false),
-            GrantScope::PerClientCustomer => {
-                let (provider_id, connection_id) = (self.provider.id, self.connection.clone());
-                Ok(self.ctx.ask(&IsGrantShared { provider_id, connection_id, identity }).await?)
-            }
-        }
     }
 
     async fn revoke(&self, token: &Secret<String>) -> Result<AttemptReport, InternalError> {
         if self.is_grant_shared(self.job.identity.clone()).await? {
-            return Ok(AttemptReport::superseded());
+            return Ok(report_grant_shared());
         }
-        let (attempt, outcome) = self.endpoint().revoke(token.expose()).await;
-        Ok(AttemptReport::new(attempt, outcome))
+        Ok(self.endpoints().revoke(token.expose()).await)
     }
 
-    /// An exchange that broke off: what the provider gives for its code now is revoked at once.
+    /// Sends the authorization code of an interrupted exchange again and revokes the tokens that it yields.
     async fn recover_authorization_code(
         &self,
         code: &Secret<String>,
     ) -> Result<AttemptReport, InternalError> {
         let connection = self.connection.as_str();
         let sealed =
-            self.job.verifier.as_deref().ok_or(InternalError::new("a code has lost its verifier"))?;
+            self.job.verifier.as_deref().ok_or(InternalError::new("a recovery job has no PKCE verifier"))?;
         let verifier = self.key.open_text(connection, sealed)?;
         let redirect_uri = callback_uri(self.ctx.app().public_url(), self.provider.id);
+        // A worker that stalled must not send the code after another worker has leased the job: one of the two would be
+        // refused and report that nothing was granted, while the other may not have revoked its tokens yet.
         if !self.ctx.app().has_time_left(self.ctx.now())? {
-            return Ok(AttemptReport::retry_later(&"there was no time left under the lease"));
+            return Ok(AttemptReport::lease_expired());
         }
-        let endpoint = self.endpoint();
+        let endpoints = self.endpoints();
         let grant = TokenGrant::Code {
             code: code.expose(),
             redirect_uri: &redirect_uri,
             verifier: verifier.expose(),
         };
-        let reply = match endpoint.request_tokens(grant).await {
-            Ok(reply) => reply,
+        let tokens = match endpoints.request_tokens(grant).await {
+            Ok(tokens) => tokens,
+            // The code has expired or was used. If the interrupted exchange used it, its grant may be active, and no
+            // one holds a token of it: the job reports a possibly active grant, not a success.
             Err(error @ UpstreamError::GrantEnded) => {
                 return Ok(AttemptReport::new(AttemptOutcome::AlreadyGone, error.to_string()));
             }
-            Err(UpstreamError::RateLimited(after)) => {
-                let attempt = AttemptOutcome::RetryLater { retry_after: Some(after) };
-                return Ok(AttemptReport {
-                    attempt,
-                    ..AttemptReport::retry_later(&"the provider limits our rate")
-                });
+            Err(error @ UpstreamError::RateLimited(wait)) => {
+                let outcome = AttemptOutcome::RetryLater { retry_after: Some(wait) };
+                return Ok(AttemptReport::new(outcome, error.to_string()));
             }
-            Err(other) => return Ok(AttemptReport::retry_later(&other)),
+            Err(error) => return Ok(AttemptReport::retry_later(&error)),
         };
-        let identity = derive_identity(self.ctx, self.provider, &reply);
+        let identity = derive_identity(self.ctx, self.provider, &tokens);
         if self.is_grant_shared(identity.clone()).await? {
-            return Ok(AttemptReport::superseded());
+            return Ok(report_grant_shared());
         }
-        let token = reply.refresh_token.unwrap_or(reply.access_token);
-        let (attempt, description) = endpoint.revoke(token.expose()).await;
-        let outcome = format!("tokens came, their revocation: {description}");
-        let unrevoked = match attempt {
+        let token = tokens.refresh_token.unwrap_or(tokens.access_token);
+        let revocation = endpoints.revoke(token.expose()).await;
+        let unrevoked = match revocation.outcome {
             AttemptOutcome::Accepted => None,
             _ => Some(UnrevokedToken {
                 token: self.key.seal(connection, token.expose().as_bytes())?,
                 identity,
             }),
         };
-        Ok(AttemptReport { attempt: AttemptOutcome::Accepted, outcome, unrevoked })
+        // The code is used up, so this job is complete. A token that could not be revoked gets a job of its own.
+        let description = format!("tokens were issued; their revocation: {}", revocation.description);
+        Ok(AttemptReport { outcome: AttemptOutcome::Accepted, description, unrevoked })
     }
+
+    /// Returns whether the revocation of the job's token would also end another active connection.
+    async fn is_grant_shared(&self, identity: Option<Vec<u8>>) -> Result<bool, InternalError> {
+        match self.provider.settings.grant_scope {
+            GrantScope::PerToken => Ok(false),
+            // The provider has one grant for all connections of a customer. To revoke one token revokes them all.
+            GrantScope::PerClientCustomer => {
+                let (provider_id, connection_id) = (self.provider.id, self.connection.clone());
+                Ok(self.ctx.ask(&IsGrantShared { provider_id, connection_id, identity }).await?)
+            }
+        }
+    }
+}
+
+fn report_grant_shared() -> AttemptReport {
+    let description = "another active connection of the customer uses the same grant";
+    AttemptReport::new(AttemptOutcome::Superseded, description)
 }

@@ -1,4 +1,4 @@
-//! The token and revocation endpoints of a provider.
+//! The token endpoint (RFC 6749 §3.2) and the revocation endpoint (RFC 7009 §2) of a provider.
 
 use std::time::Duration;
 
@@ -6,142 +6,165 @@ use domain::model::job::AttemptOutcome;
 use domain::{Secret, Timestamp};
 use http::StatusCode;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
+use super::attempt_report::AttemptReport;
 use super::endpoints::ProviderEndpoints;
 use super::error::UpstreamError;
 use super::response::{classify_error_response, retry_later};
+use crate::outbound::UpstreamResponse;
 
-/// What a token endpoint gave.
+/// The lifetime of an access token without `expires_in`, which RFC 6749 §5.1 only recommends. It is short, so that a
+/// token is refreshed early rather than used after its expiry.
+const DEFAULT_TOKEN_TTL_SECS: i64 = 60;
+const MAX_TOKEN_TTL_SECS: i64 = 86_400;
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// A successful response of a token endpoint (RFC 6749 §5.1).
 pub struct TokenResponse {
     /// The access token.
     pub access_token: Secret<String>,
-    /// When it dies.
+    /// The time at which the access token expires.
     pub access_expires_at: Timestamp,
-    /// The refresh token, if one was given.
+    /// The refresh token, if the provider issued one.
     pub refresh_token: Option<Secret<String>>,
-    /// The granted scope, if it was said.
+    /// The granted scope, if it is stated.
     pub scope: Option<String>,
-    /// Every text and list of texts in the reply beside the tokens.
-    fields: serde_json::Map<String, serde_json::Value>,
+    /// The other members of the response. The two tokens are not among them.
+    fields: Map<String, Value>,
 }
 
 impl TokenResponse {
-    /// Reads an answer that came at `now`.
+    /// Parses the body of a response that was received at `now`.
     fn parse(body: &[u8], now: Timestamp) -> Option<Self> {
-        let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+        let mut fields: Map<String, Value> = serde_json::from_slice(body).ok()?;
         let access_token = parse_token(fields.remove("access_token")?)?;
         let refresh_token = match fields.remove("refresh_token") {
-            None | Some(serde_json::Value::Null) => None,
-            Some(refresh) => Some(parse_token(refresh)?),
+            None | Some(Value::Null) => None,
+            Some(token) => Some(parse_token(token)?),
         };
-        let life =
-            fields.get("expires_in").and_then(serde_json::Value::as_i64).unwrap_or(DEFAULT_TOKEN_TTL_SECS);
-        let life = Duration::from_secs(life.clamp(1, MAX_TOKEN_TTL_SECS).unsigned_abs());
-        let scope = fields.get("scope").and_then(|s| s.as_str()).map(str::to_owned);
-        Some(Self { access_token, access_expires_at: now.plus(life), refresh_token, scope, fields })
+        let ttl_secs = fields.get("expires_in").and_then(Value::as_i64).unwrap_or(DEFAULT_TOKEN_TTL_SECS);
+        let ttl = Duration::from_secs(ttl_secs.clamp(1, MAX_TOKEN_TTL_SECS).unsigned_abs());
+        let scope = fields.get("scope").and_then(Value::as_str).map(str::to_owned);
+        Some(Self { access_token, access_expires_at: now.plus(ttl), refresh_token, scope, fields })
     }
 
-    /// A text field, numbers included.
+    /// Returns a member that is a string or a number. Some providers identify customers and grants by numbers.
     pub fn string_field(&self, name: &str) -> Option<String> {
         match self.fields.get(name)? {
-            serde_json::Value::String(text) if !text.is_empty() => Some(text.clone()),
-            serde_json::Value::Number(number) => Some(number.to_string()),
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
             _ => None,
         }
     }
 
-    /// A field that is a list of texts.
+    /// Returns a member that is an array of strings.
     pub fn string_list(&self, name: &str) -> Option<Vec<String>> {
         let list = self.fields.get(name)?.as_array()?;
         list.iter().map(|item| item.as_str().map(str::to_owned)).collect()
     }
 }
 
-/// A grant at the token endpoint.
+/// Parses a token that can be sent in a header and in a form.
+fn parse_token(value: Value) -> Option<Secret<String>> {
+    let Value::String(token) = value else { return None };
+    // RFC 6749 appendix A.12 also allows spaces, but a bearer token has none (RFC 6750 §2.1).
+    let is_valid =
+        !token.is_empty() && token.len() <= MAX_TOKEN_BYTES && token.bytes().all(|b| b.is_ascii_graphic());
+    is_valid.then(|| Secret::new(token))
+}
+
+/// A grant that is presented at the token endpoint.
 pub(super) enum TokenGrant<'a> {
-    /// RFC 6749 §4.1.3 with RFC 7636.
+    /// An authorization code (RFC 6749 §4.1.3) with its PKCE verifier (RFC 7636 §4.5).
     Code { code: &'a str, redirect_uri: &'a str, verifier: &'a str },
-    /// RFC 6749 §6.
+    /// A refresh token (RFC 6749 §6).
     Refresh { token: &'a str },
 }
 
-/// An access token without a stated life is used for this long.
-const DEFAULT_TOKEN_TTL_SECS: i64 = 60;
-const MAX_TOKEN_TTL_SECS: i64 = 86_400;
-const MAX_TOKEN_BYTES: usize = 16 * 1024;
+impl<'a> TokenGrant<'a> {
+    fn to_form_fields(&self) -> Vec<(&'static str, &'a str)> {
+        match *self {
+            Self::Code { code, redirect_uri, verifier } => vec![
+                ("grant_type", "authorization_code"),
+                ("code", code),
+                ("redirect_uri", redirect_uri),
+                ("code_verifier", verifier),
+            ],
+            Self::Refresh { token } => vec![("grant_type", "refresh_token"), ("refresh_token", token)],
+        }
+    }
+}
 
-/// The error of a token endpoint (RFC 6749 §5.2).
+/// An error response of a token endpoint (RFC 6749 §5.2).
 #[derive(Deserialize)]
 pub(super) struct TokenErrorBody {
     pub(super) error: String,
 }
 
 impl ProviderEndpoints<'_> {
-    /// Asks the token endpoint.
+    /// Exchanges a grant for tokens.
     pub(super) async fn request_tokens(&self, grant: TokenGrant<'_>) -> Result<TokenResponse, UpstreamError> {
-        let fields = match &grant {
-            TokenGrant::Code { code, redirect_uri, verifier } => vec![
-                ("grant_type", "authorization_code"),
-                ("code", *code),
-                ("redirect_uri", *redirect_uri),
-                ("code_verifier", *verifier),
-            ],
-            TokenGrant::Refresh { token } => vec![("grant_type", "refresh_token"), ("refresh_token", *token)],
-        };
-        self.ensure_closed()?;
-        let response = self.post(&self.provider.settings.token_endpoint, fields).await;
-        let response = self.record_outcome("token", response, |answer| answer.status)?;
+        self.ensure_circuit_closed()?;
+        let response = self.post_form(&self.provider.settings.token_endpoint, grant.to_form_fields()).await;
+        self.record_outcome("token", response.as_ref().ok().map(|response| response.status));
+        let response = response?;
         if response.status == StatusCode::OK {
             return TokenResponse::parse(&response.body, self.ctx.now()).ok_or(UpstreamError::Failed);
         }
-        let error_code = serde_json::from_slice::<TokenErrorBody>(&response.body).map(|e| e.error);
-        match error_code.as_deref() {
+        let error = serde_json::from_slice::<TokenErrorBody>(&response.body).map(|body| body.error);
+        match error.as_deref() {
+            // With a 5xx status it would be the word of a server that fails. It must not end a connection.
             Ok("invalid_grant") if response.status.is_client_error() => Err(UpstreamError::GrantEnded),
             _ => Err(classify_error_response(&response)),
         }
     }
 
-    /// Revokes a refresh token (RFC 7009 §2): 200 also for one that is already gone.
-    pub(super) async fn revoke(&self, token: &str) -> (AttemptOutcome, String) {
+    /// Revokes a refresh token.
+    ///
+    /// The circuit breaker is neither asked nor informed: the provider must learn of an end even while data calls
+    /// fail, and the job that calls this function has a back-off of its own.
+    pub(super) async fn revoke(&self, token: &str) -> AttemptReport {
         let Some(endpoint) = &self.provider.settings.revocation_endpoint else {
-            return (AttemptOutcome::Refused, "the provider has no revocation endpoint".into());
+            return AttemptReport::new(
+                AttemptOutcome::Refused,
+                "the provider has no revocation endpoint in its settings",
+            );
         };
         let fields = vec![("token", token), ("token_type_hint", "refresh_token")];
-        let response = self.post(endpoint, fields).await;
-        self.count("revoke", response.as_ref().ok().map(|a| a.status));
+        let response = self.post_form(endpoint, fields).await;
+        self.count("revoke", response.as_ref().ok().map(|response| response.status));
         match response {
-            Err(error) => (AttemptOutcome::RetryLater { retry_after: None }, error.to_string()),
             Ok(response) => {
                 let description = format!("HTTP {}", response.status.as_u16());
-                let attempt = match response.status {
-                    StatusCode::OK | StatusCode::NO_CONTENT => AttemptOutcome::Accepted,
-                    // Wrong credentials and full queues may be set right within the days that a job has.
-                    StatusCode::UNAUTHORIZED
-                    | StatusCode::FORBIDDEN
-                    | StatusCode::REQUEST_TIMEOUT
-                    | StatusCode::TOO_MANY_REQUESTS => retry_later(&response),
-                    status if status.is_client_error() => AttemptOutcome::Refused,
-                    _ => retry_later(&response),
-                };
-                (attempt, description)
+                AttemptReport::new(evaluate_revocation_response(&response), description)
             }
+            // The token may have been revoked. To repeat the request is safe: RFC 7009 §2.2 requires 200 then too.
+            Err(error) => AttemptReport::retry_later(&error),
         }
     }
 }
 
-/// A token that can stand in a header.
-fn parse_token(value: serde_json::Value) -> Option<Secret<String>> {
-    let serde_json::Value::String(token) = value else { return None };
-    let usable =
-        !token.is_empty() && token.len() <= MAX_TOKEN_BYTES && token.bytes().all(|b| b.is_ascii_graphic());
-    usable.then(|| Secret::new(token))
+fn evaluate_revocation_response(response: &UpstreamResponse) -> AttemptOutcome {
+    match response.status {
+        // RFC 7009 §2.2 requires 200, also for a token that is invalid already. Some providers send 204.
+        StatusCode::OK | StatusCode::NO_CONTENT => AttemptOutcome::Accepted,
+        // Wrong client credentials and rate limits can be corrected while the job still retries.
+        StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::REQUEST_TIMEOUT
+        | StatusCode::TOO_MANY_REQUESTS => retry_later(response),
+        status if status.is_client_error() => AttemptOutcome::Refused,
+        // After 503 the token must be assumed to be still valid (RFC 7009 §2.2.1).
+        _ => retry_later(response),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000);
 
@@ -165,12 +188,14 @@ mod tests {
         ) {
             let object = Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
             for body in [object.to_string().into_bytes(), bytes] {
-                let Some(reply) = TokenResponse::parse(&body, NOW) else { continue };
-                let header = |token: &Secret<String>| http::HeaderValue::from_str(token.expose()).is_ok();
-                prop_assert!(header(&reply.access_token) && reply.refresh_token.as_ref().is_none_or(header));
-                let life = reply.access_expires_at.since(NOW).as_secs();
-                prop_assert!((1..=86_400).contains(&life), "{}", life);
-                let _ = (reply.string_field("customer_id"), reply.string_list("accounts"));
+                let Some(tokens) = TokenResponse::parse(&body, NOW) else { continue };
+
+                let fits_header = |token: &Secret<String>| http::HeaderValue::from_str(token.expose()).is_ok();
+                prop_assert!(fits_header(&tokens.access_token));
+                prop_assert!(tokens.refresh_token.as_ref().is_none_or(fits_header));
+                let ttl = tokens.access_expires_at.since(NOW).as_secs();
+                prop_assert!((1..=86_400).contains(&ttl), "{}", ttl);
+                let _ = (tokens.string_field("customer_id"), tokens.string_list("accounts"));
             }
         }
     }

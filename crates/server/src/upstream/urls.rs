@@ -1,4 +1,4 @@
-//! URLs at providers: authorization, callback, FDX resources and the redirects that are followed.
+//! URLs at providers: authorization, callback, FDX resources, and redirects that may be followed.
 
 use domain::id::ProviderId;
 use domain::model::provider::Provider;
@@ -7,21 +7,24 @@ use url::Url;
 
 use crate::outbound::StreamingResponse;
 
-/// Where a customer is sent (RFC 6749 §4.1.1, RFC 7636).
+/// Builds the authorization URL to which the browser is redirected (RFC 6749 §4.1.1, RFC 7636 §4.3).
 pub(super) fn authorization_url(provider: &Provider, fields: &[(&str, &str)]) -> Option<String> {
     let mut url = Url::parse(&provider.settings.authorization_endpoint).ok()?;
     url.query_pairs_mut().extend_pairs(fields);
     Some(url.into())
 }
 
-/// The callback that a provider sends browsers to: one a provider, so that answers cannot be mixed up.
+/// Returns the redirect URI that is registered at a provider.
+///
+/// Each provider has its own, which prevents mix-up attacks even if the provider sends no `iss` (RFC 9700 §4.4.2.2).
 pub(super) fn callback_uri(public_url: &str, provider: ProviderId) -> String {
     format!("{public_url}/callback/{provider}")
 }
 
-/// A resource below the configured base; path segments are encoded.
+/// Builds the URL of a resource below the FDX base URL. Each path segment is percent-encoded.
 pub(super) fn build_resource_url(base: &str, path: &[&str], query: &[(String, String)]) -> Option<Url> {
     let mut url = Url::parse(base).ok()?;
+    // Encoding per segment keeps an id with slashes or dots from reaching another resource.
     url.path_segments_mut().ok()?.pop_if_empty().extend(path);
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
@@ -29,24 +32,25 @@ pub(super) fn build_resource_url(base: &str, path: &[&str], query: &[(String, St
     Some(url)
 }
 
-/// Where a redirect leads, if that is below the base.
-pub(super) fn resolve_redirect(base: &Url, from: &Url, opened: &StreamingResponse) -> Option<Url> {
-    let location = opened.headers.get(header::LOCATION)?.to_str().ok()?;
+/// Returns the target of a redirect if it is within the base URL.
+pub(super) fn resolve_redirect(base: &Url, from: &Url, response: &StreamingResponse) -> Option<Url> {
+    let location = response.headers.get(header::LOCATION)?.to_str().ok()?;
     from.join(location).ok().filter(|url| is_within_base(base, url))
 }
 
-/// Whether an address is below the base: the same origin, a path that goes on from it, and no step back, however it
-/// is written.
+/// Returns whether a URL has the origin of the base and a path below its path.
 fn is_within_base(base: &Url, url: &Url) -> bool {
     let root = format!("{}/", base.path().trim_end_matches('/'));
     let path = url.path().to_ascii_lowercase();
-    let steps_back =
+    // `Url` has resolved `..` already. What remains are forms that the provider's server may decode to a step upwards:
+    // `..;`, an encoded slash and an encoded backslash.
+    let has_parent_segment =
         path.split('/').any(|part| part.starts_with("..")) || path.contains("%2f") || path.contains("%5c");
     url.origin() == base.origin()
         && url.username().is_empty()
         && url.password().is_none()
         && url.path().starts_with(&root)
-        && !steps_back
+        && !has_parent_segment
 }
 
 #[cfg(test)]
@@ -57,11 +61,12 @@ mod tests {
     fn redirect_target_must_be_within_base() {
         let base = Url::parse("https://bank.example.org/fdx/v5").unwrap();
         let from = Url::parse("https://bank.example.org/fdx/v5/accounts/a/statements/s").unwrap();
-        let is_within = |place: &str| from.join(place).is_ok_and(|url| is_within_base(&base, &url));
-        for place in ["/fdx/v5/documents/1?x=/../y", "other", "https://bank.example.org:443/fdx/v5/x"] {
-            assert!(is_within(place), "{place}");
+        let is_within = |location: &str| from.join(location).is_ok_and(|url| is_within_base(&base, &url));
+
+        for location in ["/fdx/v5/documents/1?x=/../y", "other", "https://bank.example.org:443/fdx/v5/x"] {
+            assert!(is_within(location), "{location}");
         }
-        for place in [
+        for location in [
             "/fdx/v5",
             "/fdx/v55/x",
             "/admin",
@@ -80,7 +85,7 @@ mod tests {
             "file:///fdx/v5/x",
             "data:,x",
         ] {
-            assert!(!is_within(place), "{place}");
+            assert!(!is_within(location), "{location}");
         }
     }
 

@@ -25,6 +25,8 @@ impl DataKey {
 
     /// Seals a value. The result is nonce, ciphertext and tag.
     pub fn seal(&self, bound_to: &str, plain: &[u8]) -> Result<Vec<u8>, UnsealError> {
+        // The nonce is generated with the encryption. GCM is broken if a nonce repeats under one key, so callers cannot
+        // supply one.
         let mut sealed = plain.to_vec();
         let nonce =
             self.cipher()?.seal_in_place_append_tag(aad(bound_to), &mut sealed).map_err(|_| UnsealError)?;

@@ -2,20 +2,18 @@
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
 use crate::server_process::decode_output;
-use crate::support::{HubProcess, RunningHub, SCOPE, TestClient, create_durable_database, wait_until};
+use crate::support::{HubProcess, SCOPE, TestClient, create_durable_database, wait_until};
 
-/// Prepares a hub on either database without starting it.
+/// Creates a site with a store and a key file, on either database, without a running hub.
 async fn create_site(on_postgres: bool) -> HubProcess {
-    if !on_postgres {
-        return HubProcess::new(None).await;
-    }
-    let site = HubProcess::new(Some(&create_durable_database().await)).await;
-    assert_eq!(decode_output(&site.run(&["migrate"])).0, Some(0));
+    let database = if on_postgres { Some(create_durable_database().await) } else { None };
+    let site = HubProcess::new(database.as_deref()).await;
+    site.initialize().await;
     site
 }
 
@@ -74,13 +72,6 @@ fn assert_command_fails(site: &HubProcess, arguments: &[&str], expected: &str) -
     code
 }
 
-/// Stops a hub with SIGTERM.
-fn stop_hub(mut hub: RunningHub) {
-    let pid = hub.0.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    assert_eq!(hub.0.wait().unwrap().code(), Some(0));
-}
-
 /// Returns the URL of the operators' listener, which uses any free port.
 fn find_admin_url(site: &HubProcess) -> String {
     let log = site.log();
@@ -108,7 +99,7 @@ async fn provider_pause_and_release_affect_reads(site: HubProcess) {
     assert_eq!(read().await, 503);
     assert_eq!(run_json(&site, &["provider", "release", "1000"])["state"], "active");
     assert_eq!(read().await, 200, "the new hub has replaced the socket");
-    stop_hub(hub);
+    hub.stop();
     assert!(!site.socket().exists());
 }
 
@@ -174,7 +165,7 @@ async fn operator_lifecycle_and_connection_end(site: HubProcess) {
         Some(2)
     );
 
-    stop_hub(hub);
+    hub.stop();
     assert_eq!(decode_output(&with(token, &["connection", "list"])).0, Some(3), "no hub listens at this URL");
     let id = bob.id.to_string();
     assert_eq!(run_text(&site, &["connection", "end", &id]), format!("{id}  ended\n"));
@@ -310,7 +301,7 @@ async fn cli_recipient_lifecycle_from_partner_to_removal(site: HubProcess) {
     assert_eq!((ended_read.status, &ended_read.json()["code"]), (401, &json!(602)));
     assert_eq!(site.api().refresh(&acme, &tokens.refresh).await.json()["error"], "invalid_grant");
     wait_until("the provider was notified", async || site.count_active_grants().await == 0).await;
-    stop_hub(hub);
+    hub.stop();
 
     let recipient_without_connections = set_up_recipient(&site);
     let removed = run_json(&site, &["recipient", "remove", &recipient_without_connections.id]);
@@ -424,7 +415,7 @@ async fn upstream_client_secret_is_read_from_stdin(site: HubProcess) {
     assert_eq!(fed(&["provider", "add", "-"], &own).1, "3000  active  Maple Trust\n");
     let each = [&ADD_RECIPIENT[..], &["--provider", "3000"]].concat();
     assert_eq!(
-        assert_command_fails(&site, &each, "provider: 3000 has a client for each registration"),
+        assert_command_fails(&site, &each, "provider: 3000 needs an upstream client for each registration"),
         Some(2)
     );
     let id = run_json_field(&site, &ADD_RECIPIENT, "client_id");
@@ -447,9 +438,9 @@ async fn recipient_add_starts_dynamic_registration(site: HubProcess) {
     let add = [&ADD_RECIPIENT[..], &["--provider", "2000", "--provider", "1000"]].concat();
     let (code, _, error) = decode_output(&site.run(&add));
     assert_eq!(code, Some(0), "{error}");
-    let expected_note = "Provider 2000 is asked for a client; its answer activates the registration: \
+    let expected_note = "Provider 2000 registers a client and so activates the registration. To see its state: \
                 bowline registration show dc-";
-    assert!(error.contains(expected_note) && !error.contains("1000 is asked"), "{error}");
+    assert!(error.contains(expected_note) && !error.contains("Provider 1000"), "{error}");
     let added = run_json(&site, &add);
     let id = added["client_id"].as_str().unwrap();
     let state = |provider: &str| run_json_field(&site, &["registration", "show", id, provider], "state");

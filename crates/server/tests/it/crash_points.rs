@@ -71,9 +71,7 @@ async fn crash_at_every_step(database: Option<&str>, families: &[SyscallFamily])
     let strace = std::env::var("BOWLINE_TEST_STRACE")
         .unwrap_or_else(|_| panic!("BOWLINE_TEST_STRACE names strace: run `cargo xtask test`"));
     let site = HubProcess::new(database).await;
-    if database.is_some() {
-        assert!(site.run(&["migrate"]).status.success());
-    }
+    site.initialize().await;
     let story = CrashScenario { acme: site.add_recipient("Acme Budget"), site, strace };
     for (call, apart) in families {
         let step = if each { 1 } else { *apart };

@@ -28,7 +28,7 @@ fn assert_unavailable(answer: &BrowserResponse, what: &str) {
 async fn hub_returns_503_without_database_and_recovers() {
     let mut cluster = PostgresCluster::start().await;
     let site = HubProcess::new(Some(&cluster.url())).await;
-    assert!(site.run(&["migrate"]).status.success());
+    site.initialize().await;
     let (acme, other) = (site.add_recipient("Acme Budget"), site.add_recipient("Other App"));
     let _hub = site.serve(&[]).await;
     let (ended, active) = (site.connect(&acme, "alice").await, site.connect(&other, "alice").await);
@@ -73,7 +73,7 @@ async fn hub_returns_503_without_database_and_recovers() {
 async fn acknowledged_ends_survive_database_crash() {
     let mut cluster = PostgresCluster::start().await;
     let site = HubProcess::new(Some(&cluster.url())).await;
-    assert!(site.run(&["migrate"]).status.success());
+    site.initialize().await;
     let recipients: Vec<_> = (0..4).map(|number| site.add_recipient(&format!("App {number}"))).collect();
     let _hub = site.serve(&[]).await;
     let mut all = Vec::new();
@@ -115,6 +115,7 @@ const IGNORE_FILE_SIZE_SIGNAL: [&str; 4] = ["sh", "-c", "trap '' XFSZ; exec \"$0
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn full_disk_returns_503_and_changes_nothing() {
     let site = HubProcess::new(None).await;
+    site.initialize().await;
     let acme = site.add_recipient("Acme Budget");
     let mut hub = site.serve(&[&IGNORE_FILE_SIZE_SIGNAL[..], &["BOWLINE_LOG__LEVEL=warn"]].concat()).await;
     let tokens = site.connect(&acme, "alice").await;

@@ -234,7 +234,8 @@ async fn rejection_during_client_registration_deletes_client(kit: TestHub) {
     let found = kit.load_registration(&recipient).await;
     assert_eq!(found["state"], "rejected", "the rejection remains");
     assert_eq!(found["reason"], "Not a licensed company");
-    let expected_outcome = "HTTP 201: the registration is no longer pending; the client is deleted there";
+    let expected_outcome =
+        "HTTP 201: the registration is no longer pending; the client will be deleted at the provider";
     assert_eq!(job["outcome"], expected_outcome);
     assert_late_client_deleted(&kit, &gate).await;
     let stored =
@@ -288,11 +289,11 @@ async fn rfc7591_s3_2_1_unusable_response_activates_nothing(kit: TestHub) {
         body[field] = value;
         body.to_string()
     };
-    let deleted = "; the client is deleted there";
-    let left = "; a client may be left at the provider, which does not say how to delete it";
+    let deleted = "; the client will be deleted at the provider";
+    let left = "; a client may remain at the provider, which did not say how to delete it";
     let evil = [
         ("{".into(), "the response cannot be parsed", left),
-        ("x".repeat(100_000), "its answer is too large", left),
+        ("x".repeat(100_000), "the response is too large", left),
         (with("client_id", json!("a\r\nb")), "client_id is missing, too long or not printable", left),
         (
             with("client_secret", json!("x".repeat(5000))),
@@ -361,7 +362,7 @@ async fn removed_recipient_client_is_deleted_after_revocations(kit: TestHub) {
     let token = kit.request_client_token(&kit.partner()).await;
     assert_eq!(kit.call(Method::DELETE, &path, &token).await.status, 204);
     let job = kit.wait_for_job("delete_upstream_client", "pending").await;
-    assert_eq!(job["outcome"], "the provider is still to be told of ends by this client");
+    assert_eq!(job["outcome"], "revocations by this client are still pending at the provider");
     assert_eq!(kit.world.maple().bank.client_ids().len(), 1);
     kit.inject_faults(json!({"fail": null})).await;
     kit.wait_until("the client is gone", async || {

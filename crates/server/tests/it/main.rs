@@ -27,6 +27,7 @@ mod listener;
 mod malicious_provider;
 mod manage;
 mod matrix;
+mod missing_hub;
 mod openapi;
 mod race;
 mod readme;

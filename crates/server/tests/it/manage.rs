@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use bowline::cli::BrowserResponse;
 use bowline::jobs;
-use domain::Clusters;
-use domain::id::{ClientId, ProviderId};
+use domain::id::ProviderId;
 use domain::model::connection::EndCause;
 use domain::model::provider::{ProviderState, SecretSource, UpstreamClientMode};
 use http::Method;
@@ -429,9 +428,9 @@ async fn recipient_removal_ends_connections_in_batches(kit: TestHub) {
     let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
     let fill = FillConnections {
         moment: ctx.new_moment().unwrap(),
-        client_id: ClientId::parse(&recipient.id).unwrap(),
+        client_id: recipient.id.parse().unwrap(),
         provider_id: ProviderId::new(1000),
-        clusters: Clusters::parse(SCOPE).unwrap(),
+        clusters: SCOPE.parse().unwrap(),
         expires_at: ctx.now().plus(Duration::from_hours(24)),
         numbers: 0..450,
         key_step: i64::MAX / 1_000,

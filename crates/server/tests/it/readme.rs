@@ -25,7 +25,10 @@ fn readme_commands_match_tour_and_ci() {
     let output = Command::new(env!("CARGO_BIN_EXE_bowline")).args(arguments).output().unwrap();
     let shown = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(shown.contains("doors held: the connection is cut, here and at the bank."), "{shown}");
+    assert!(
+        shown.contains("endpoints are closed: the connection has ended, at the hub and at the bank."),
+        "{shown}"
+    );
     let ci = read_file(".ci/run");
     assert_eq!(ci.lines().last(), Some(*second));
 }
@@ -36,7 +39,7 @@ fn readme_recording_matches_tour_output() {
     let tour =
         Command::new(env!("CARGO_BIN_EXE_bowline")).args(["tour", "--color", "never"]).output().unwrap();
     let printed = String::from_utf8(tour.stdout).unwrap();
-    let recording = readme.split("```").find(|fence| fence.contains("Doors after the end")).unwrap();
+    let recording = readme.split("```").find(|fence| fence.contains("Endpoints after the end")).unwrap();
     // Times and ids differ from run to run: the words of each line are what is compared.
     let words = |line: &str| -> Vec<String> {
         let steady = |word: &&str| !word.contains(['.', '_', '…']) && word.chars().any(char::is_alphabetic);

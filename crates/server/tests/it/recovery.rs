@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bowline::cli::BrowserRequest;
 use bowline::jobs;
-use domain::id::{JobId, ProviderId, Seed};
+use domain::id::{ProviderId, Seed};
 use domain::model::audit_event::{Actor, SubjectKind};
 use domain::model::authorization_request::AuthorizationRequest;
 use domain::model::job::{AttemptOutcome, Job, JobKind};
@@ -184,7 +184,7 @@ async fn stalled_worker_does_not_send_code_after_lease() {
     let key = kit.app().vault().unwrap_data_key(&request.data_key, connection).unwrap();
     let leased = jobs::new_job_context(kit.app(), "test").unwrap();
     let job = Job {
-        id: JobId::parse("job_1").unwrap(),
+        id: "job_1".parse().unwrap(),
         kind: JobKind::RecoverAuthorizationCode,
         connection_id: Some(request.connection_id.clone()),
         provider_id: request.provider_id,
@@ -200,12 +200,12 @@ async fn stalled_worker_does_not_send_code_after_lease() {
     };
     kit.advance(Duration::from_millis(5_001));
     let late = bowline::upstream::run_revocation(&leased, &job).await.unwrap();
-    assert_eq!(late.attempt, AttemptOutcome::RetryLater { retry_after: None });
+    assert_eq!(late.outcome, AttemptOutcome::RetryLater { retry_after: None });
     assert!(kit.list_grant_states().await.is_empty(), "the provider was not called");
     let in_time = bowline::upstream::run_revocation(&jobs::new_job_context(kit.app(), "test").unwrap(), &job)
         .await
         .unwrap();
-    assert_eq!((in_time.attempt, in_time.unrevoked), (AttemptOutcome::Accepted, None));
+    assert_eq!((in_time.outcome, in_time.unrevoked), (AttemptOutcome::Accepted, None));
     assert_eq!(kit.list_grant_states().await, ["ended"]);
 }
 

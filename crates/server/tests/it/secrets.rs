@@ -278,9 +278,7 @@ const TRACE_LOGGING: [&str; 2] = ["env", "BOWLINE_LOG__LEVEL=trace"];
 async fn check_no_secret_written(database: Option<String>) {
     let site = HubProcess::new(database.as_deref()).await;
     site.enable_client_registration();
-    if database.is_some() {
-        assert!(site.run(&["migrate"]).status.success());
-    }
+    site.initialize().await;
     let acme = site.add_recipient_with_scope("Acme Budget", SCOPE);
     let hub = site.serve(&TRACE_LOGGING).await;
     let mut story = SecretScenario { site, secrets: BTreeSet::new(), database };

@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use bowline::vault::KeyFile;
+
 use crate::support::{HubProcess, create_durable_database};
 
 pub(crate) fn decode_output(output: &std::process::Output) -> (Option<i32>, String, String) {
@@ -12,10 +14,9 @@ pub(crate) fn decode_output(output: &std::process::Output) -> (Option<i32>, Stri
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hub_is_configured_served_and_stopped_by_cli() {
     let site = HubProcess::new(None).await;
-    assert_eq!(
-        decode_output(&site.run(&["config", "check"])).1,
-        "the configuration is fine: 1 provider(s)\n"
-    );
+    let (_, checked, _) = decode_output(&site.run(&["config", "check"]));
+    assert_eq!(checked, "The configuration is valid: 1 provider(s).\n");
+    site.initialize().await;
     let acme = site.add_recipient("Acme Budget");
     let mut hub = site.serve(&[]).await;
     let (code, _, error) = decode_output(&site.run(&["serve"]));
@@ -49,11 +50,10 @@ async fn postgres_store_requires_migration_before_serve() {
     assert_eq!(code, Some(2), "{error}");
     assert!(error.contains("run `bowline migrate`"), "{error}");
     let (code, applied, _) = decode_output(&site.run(&["migrate"]));
-    assert!(code == Some(0) && applied.contains("applied 0001 hub"), "{applied}");
-    assert!(
-        !decode_output(&site.run(&["migrate"])).1.contains("applied"),
-        "a second migration changes nothing"
-    );
+    assert!(code == Some(0) && applied.contains("Applied migration 0001"), "{applied}");
+    let (_, repeated, _) = decode_output(&site.run(&["migrate"]));
+    assert!(!repeated.contains("Applied"), "a second migration changes nothing");
+    site.initialize().await;
     let acme = site.add_recipient("Acme Budget");
     let _hub = site.serve(&[]).await;
     let tokens = site.connect(&acme, "bob").await;
@@ -64,9 +64,7 @@ async fn postgres_store_requires_migration_before_serve() {
 /// A connection whose end was acknowledged stays ended, although the process is killed immediately afterwards.
 async fn assert_ends_survive_kill(store: Option<&str>) {
     let site = HubProcess::new(store).await;
-    if store.is_some() {
-        assert_eq!(decode_output(&site.run(&["migrate"])).0, Some(0));
-    }
+    site.initialize().await;
     let (acme, other) = (site.add_recipient("Acme Budget"), site.add_recipient("Other App"));
     let hub = site.serve(&[]).await;
     let mut ended = Vec::new();
@@ -109,8 +107,9 @@ async fn acknowledged_ends_survive_kill_postgres() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn serve_rejects_store_of_other_keys_or_sandbox() {
     let site = HubProcess::new(None).await;
-    site.add_recipient("Acme Budget");
+    site.initialize().await;
     std::fs::rename(site.path("hub.keys"), site.path("lost.keys")).unwrap();
+    KeyFile::open_or_create(&site.path("hub.keys"), || Ok([7; 32])).unwrap();
     let (code, _, error) = decode_output(&site.run(&["serve"]));
     assert_eq!(code, Some(2));
     assert!(error.contains("belongs to another key file"), "{error}");
@@ -120,7 +119,7 @@ async fn serve_rejects_store_of_other_keys_or_sandbox() {
     drop(database);
     let (code, _, error) = decode_output(&site.run(&["serve"]));
     assert_eq!(code, Some(2));
-    assert!(error.contains("this store is a sandbox's"), "{error}");
+    assert!(error.contains("the store belongs to a sandbox"), "{error}");
 }
 
 /// Returns the failed checks of `doctor` with their fixes.
@@ -129,22 +128,25 @@ fn run_doctor(site: &HubProcess) -> Vec<(String, String)> {
     let list: serde_json::Value = serde_json::from_str(&list).unwrap();
     let checks = list["checks"].as_array().unwrap().iter();
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let wrong: Vec<_> =
-        checks.filter(|c| c["well"] == false).map(|c| (text(&c["check"]), text(&c["mend"]))).collect();
-    assert_eq!(code, Some(i32::from(!wrong.is_empty())), "{wrong:?}");
-    wrong
+    let problems: Vec<_> =
+        checks.filter(|c| c["ok"] == false).map(|c| (text(&c["check"]), text(&c["fix"]))).collect();
+    assert_eq!(code, Some(i32::from(!problems.is_empty())), "{problems:?}");
+    problems
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doctor_reports_problems_with_fixes() {
     let site = HubProcess::new(None).await;
     let assert_fix = |what: &str, how: &str| {
-        let wrong = run_doctor(&site);
-        assert!(wrong.iter().any(|(check, mend)| check == what && mend.contains(how)), "{what}: {wrong:?}");
-        wrong.len()
+        let problems = run_doctor(&site);
+        assert!(
+            problems.iter().any(|(check, fix)| check == what && fix.contains(how)),
+            "{what}: {problems:?}"
+        );
+        problems.len()
     };
     assert_eq!(assert_fix("store", "bowline serve"), 2, "before the first start the keys are missing too");
-    site.add_recipient("Acme Budget");
+    site.initialize().await;
     assert_eq!(run_doctor(&site), [], "every check passes");
     let hub = site.serve(&[]).await;
     assert_eq!(run_doctor(&site), [], "every check passes while a hub runs");
@@ -214,9 +216,11 @@ fn tour_succeeds_and_sandbox_reports_port_in_use() {
     assert_eq!(code, Some(3), "{error}");
     assert!(error.contains(&port) && error.contains("--port"), "{error}");
     let tour = Command::new(env!("CARGO_BIN_EXE_bowline")).args(["tour", "--json"]).output().unwrap();
-    let (code, doors, error) = decode_output(&tour);
+    let (code, report, error) = decode_output(&tour);
     assert_eq!(code, Some(0), "{error}");
-    let doors: serde_json::Value = serde_json::from_str(&doors).unwrap();
-    assert_eq!(doors["held"], true);
-    assert!(doors["doors"].as_array().unwrap().len() >= 7, "{doors}");
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["closed"], true);
+    let endpoints = report["endpoints"].as_array().unwrap();
+    assert!(endpoints.len() >= 7, "{report}");
+    assert!(endpoints.iter().all(|e| e["endpoint"].is_string() && e["closed"] == true), "{report}");
 }

@@ -63,6 +63,7 @@ fn durability_checker_rejects_reply_before_sync() {
 async fn revoke_syncs_wal_before_204() {
     let strace = std::env::var("BOWLINE_TEST_STRACE").expect("BOWLINE_TEST_STRACE: run `cargo xtask test`");
     let site = HubProcess::new(None).await;
+    site.initialize().await;
     let acme = site.add_recipient("Acme Budget");
     let trace = site.path("trace").display().to_string();
     let calls = "trace=fsync,fdatasync,pwrite64,write,writev,sendto,sendmsg";

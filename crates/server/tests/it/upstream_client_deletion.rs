@@ -14,7 +14,7 @@ on_both!(
 );
 
 /// The outcome of a waiting job.
-const WAITING_FOR_REVOCATIONS: &str = "the provider is still to be told of ends by this client";
+const WAITING_FOR_REVOCATIONS: &str = "revocations by this client are still pending at the provider";
 
 async fn upstream_client_is_kept_during_code_exchange(kit: TestHub) {
     kit.enable_client_registration().await;

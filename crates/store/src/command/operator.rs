@@ -158,7 +158,7 @@ impl Command for RemoveOperator {
 /// Returns whether the actor is still an administrator. An actor without a token, the local user of the hub, cannot be
 /// removed.
 async fn is_active_admin(tx: &mut Tx<'_>, moment: &Moment, actor: &Actor) -> Result<bool> {
-    let id = actor.id.as_deref().map(OperatorId::parse);
+    let id = actor.id.as_deref().map(str::parse::<OperatorId>);
     let Some(Ok(id)) = id.filter(|_| actor.kind == ActorKind::Operator) else { return Ok(true) };
     let operator = lock_operator(tx, &id).await?;
     Ok(operator.is_some_and(|operator| operator.is_usable(moment.now) && operator.role.covers(Role::Admin)))

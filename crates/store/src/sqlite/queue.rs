@@ -8,7 +8,7 @@ use crate::error::{Result, StoreError};
 use crate::operation::CommandPriority;
 
 /// Two queues, each with the same capacity, so that waiting commands of normal priority cannot keep out an end.
-pub(super) struct Queue<T> {
+pub(super) struct PriorityQueue<T> {
     state: Mutex<QueueState<T>>,
     not_empty: Condvar,
     capacity: usize,
@@ -25,7 +25,7 @@ struct QueueState<T> {
 /// After this many items of high priority, one of normal priority is next, so that none waits forever.
 const MAX_HIGH_IN_A_ROW: usize = 8;
 
-impl<T> Queue<T> {
+impl<T> PriorityQueue<T> {
     pub(super) fn new(capacity: usize) -> Self {
         let state =
             QueueState { high: VecDeque::new(), normal: VecDeque::new(), high_in_a_row: 0, closed: false };
@@ -113,8 +113,8 @@ mod tests {
 
     const SHORT_TIMEOUT: Duration = Duration::from_millis(1);
 
-    fn build_queue(high: usize, normal: usize) -> Queue<&'static str> {
-        let queue = Queue::new(64);
+    fn build_queue(high: usize, normal: usize) -> PriorityQueue<&'static str> {
+        let queue = PriorityQueue::new(64);
         (0..normal).for_each(|_| queue.push(CommandPriority::Normal, "normal").unwrap());
         (0..high).for_each(|_| queue.push(CommandPriority::High, "high").unwrap());
         queue
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn full_priority_queue_is_busy_and_other_stays_open() {
-        let queue = Queue::new(1);
+        let queue = PriorityQueue::new(1);
         queue.push(CommandPriority::Normal, 1).unwrap();
 
         assert!(matches!(queue.push(CommandPriority::Normal, 2), Err(StoreError::Busy)));

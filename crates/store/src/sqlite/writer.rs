@@ -17,7 +17,7 @@ use domain::model::audit_event::AuditKey;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::queue::{Queue, WaitOutcome};
+use super::queue::{PriorityQueue, WaitOutcome};
 use super::transaction::{SqliteTx, poll_ready};
 use crate::commit_effect::CommitEffect;
 use crate::error::{Result, StoreError};
@@ -39,14 +39,14 @@ const EXIT_DELAY: Duration = Duration::from_millis(250);
 type BoxedCommand = Box<dyn ErasedCommand>;
 
 pub(super) struct Writer {
-    queue: Arc<Queue<BoxedCommand>>,
+    queue: Arc<PriorityQueue<BoxedCommand>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Writer {
     pub(super) fn start(mut connection: Connection, settings: &StoreSettings) -> Result<Self> {
         let wal = WriteAheadLog::new(&mut connection)?;
-        let queue = Arc::new(Queue::new(settings.queue_capacity));
+        let queue = Arc::new(PriorityQueue::new(settings.queue_capacity));
         let thread =
             WriterThread { connection, queue: queue.clone(), audit_key: settings.audit_key.clone(), wal };
         let thread = std::thread::Builder::new()
@@ -147,7 +147,7 @@ fn run_body<C: Command>(
 
 struct WriterThread {
     connection: Connection,
-    queue: Arc<Queue<BoxedCommand>>,
+    queue: Arc<PriorityQueue<BoxedCommand>>,
     audit_key: AuditKey,
     wal: WriteAheadLog,
 }

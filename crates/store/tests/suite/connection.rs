@@ -61,7 +61,7 @@ async fn end_deletes_tokens_and_credentials(kit: TestStore) {
         kit.connection_audit_actions(&id).await,
         ["connection.opened", "connection.activated", "connection.ended"]
     );
-    let unknown = domain::id::ConnectionId::parse("con_nobody").unwrap();
+    let unknown = "con_nobody".parse::<domain::id::ConnectionId>().unwrap();
     assert_eq!(kit.end_connection(&unknown, EndCause::Recipient, None).await, EndOutcome::NotFound);
 }
 
@@ -124,7 +124,7 @@ async fn code_is_single_use_and_replay_ends_connection(mut kit: TestStore) {
         ..kit.build_redeem_code("a", "dc-acme")
     };
     assert_eq!(expect_refusal(&kit.store.run(wrong).await.unwrap().0), &WRONG_REDIRECT);
-    assert_eq!(expect_refusal(&kit.redeem_code("nobody", "dc-acme").await), &BAD_CODE);
+    assert_eq!(expect_refusal(&kit.redeem_code("unknown", "dc-acme").await), &BAD_CODE);
     assert!(
         matches!(kit.redeem_code("a", "dc-acme").await, RedeemOutcome::Activated(_)),
         "none of these uses up the code"

@@ -150,7 +150,10 @@ async fn failed_job_can_be_retried_or_closed_by_operator(mut kit: TestStore) {
             "job.closed"
         ]
     );
-    assert_eq!(resolve_job(&kit, &JobId::parse("job_nobody").unwrap(), FailedJobAction::Retry).await, None);
+    assert_eq!(
+        resolve_job(&kit, &"job_nobody".parse::<JobId>().unwrap(), FailedJobAction::Retry).await,
+        None
+    );
 }
 
 async fn refused_job_can_be_closed_but_not_retried(kit: TestStore) {

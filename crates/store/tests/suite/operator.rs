@@ -23,7 +23,7 @@ fn build_operator_token(kit: &TestStore, name: &str, role: Role) -> OperatorToke
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     OperatorToken {
-        id: OperatorId::parse(&format!("opr_{number:04}{name}")).unwrap(),
+        id: format!("opr_{number:04}{name}").parse().unwrap(),
         name: name.into(),
         role,
         bootstrap: false,
@@ -103,7 +103,7 @@ async fn removed_or_expired_admin_cannot_add_operators(mut kit: TestStore) {
         "the caller is no admin"
     );
     assert_eq!(
-        add_late_operator(&kit, &OperatorId::parse("opr_nobody").unwrap()).await,
+        add_late_operator(&kit, &"opr_nobody".parse::<OperatorId>().unwrap()).await,
         AddOperatorOutcome::NotAuthorized
     );
     let remove = RemoveOperator { moment: kit.next_moment(), id: bob.id.clone(), actor: operator_actor() };
@@ -154,7 +154,7 @@ async fn operator_name_is_reusable_after_removal_or_expiry(mut kit: TestStore) {
     let remove = || RemoveOperator { moment: kit.next_moment(), id: ann.id.clone(), actor: operator_actor() };
     assert!(kit.store.run(remove()).await.unwrap() && kit.store.run(remove()).await.unwrap());
     assert_eq!(kit.operator_audit_actions(&ann.id).await, ["operator.added", "operator.removed"], "once");
-    let unknown_id = OperatorId::parse("opr_nobody").unwrap();
+    let unknown_id = "opr_nobody".parse::<OperatorId>().unwrap();
     let remove_unknown =
         RemoveOperator { moment: kit.next_moment(), id: unknown_id, actor: operator_actor() };
     assert!(!kit.store.run(remove_unknown).await.unwrap());

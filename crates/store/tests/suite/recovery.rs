@@ -82,7 +82,7 @@ async fn finished_exchange_is_not_recovered(mut kit: TestStore) {
     kit.advance_clock(DAY);
     assert_eq!(list_due_recoveries(&kit).await, []);
     let connected = kit.build_request("a", "dc-acme").id;
-    for id in [connected, failed, AuthorizationRequestId::parse("arq_nobody").unwrap()] {
+    for id in [connected, failed, "arq_nobody".parse::<AuthorizationRequestId>().unwrap()] {
         assert!(!kit.store.run(build_recover_exchange(&kit, &id)).await.unwrap());
     }
     assert_eq!(kit.count_jobs("recover_authorization_code", "pending").await, 0);
@@ -174,6 +174,6 @@ async fn exchange_is_either_connected_or_recovered(mut kit: TestStore) {
         );
         let (opened, one, two) = tokio::join!(opened, one, two);
         let succeeded = [opened.is_ok(), one.unwrap(), two.unwrap()];
-        assert_eq!(succeeded.iter().filter(|came| **came).count(), 1, "round {n}: {succeeded:?}");
+        assert_eq!(succeeded.iter().filter(|succeeded| **succeeded).count(), 1, "round {n}: {succeeded:?}");
     }
 }

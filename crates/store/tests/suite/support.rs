@@ -178,7 +178,7 @@ impl TestStore {
 
     pub(crate) fn build_request(&self, name: &str, client_id: &str) -> AuthorizationRequest {
         AuthorizationRequest {
-            id: AuthorizationRequestId::parse(&format!("arq_{name}")).unwrap(),
+            id: format!("arq_{name}").parse().unwrap(),
             connection_id: connection_id(name),
             client_id: parse_client_id(client_id),
             provider_id: ProviderId::new(1000),
@@ -203,7 +203,7 @@ impl TestStore {
     pub(crate) fn build_send_to_provider(&self, name: &str) -> SendToProvider {
         SendToProvider {
             moment: self.next_moment(),
-            request_id: AuthorizationRequestId::parse(&format!("arq_{name}")).unwrap(),
+            request_id: format!("arq_{name}").parse().unwrap(),
             cookie: hashes(&format!("cookie-{name}")),
             state_hash: hash(&format!("state-{name}")),
             verifier: b"sealed verifier".to_vec(),
@@ -226,7 +226,7 @@ impl TestStore {
     pub(crate) fn build_open_connection(&self, name: &str, identity: Option<&str>) -> OpenConnection {
         OpenConnection {
             moment: self.next_moment(),
-            request_id: AuthorizationRequestId::parse(&format!("arq_{name}")).unwrap(),
+            request_id: format!("arq_{name}").parse().unwrap(),
             terms: Terms {
                 clusters: test_clusters(),
                 accounts: Some(vec!["a1".into()]),
@@ -445,15 +445,15 @@ pub(crate) fn operator_actor() -> Actor {
 }
 
 pub(crate) fn parse_client_id(id: &str) -> ClientId {
-    ClientId::parse(id).unwrap()
+    id.parse::<ClientId>().unwrap()
 }
 
 pub(crate) fn connection_id(name: &str) -> ConnectionId {
-    ConnectionId::parse(&format!("con_{name}")).unwrap()
+    format!("con_{name}").parse::<ConnectionId>().unwrap()
 }
 
 pub(crate) fn test_clusters() -> Clusters {
-    Clusters::parse("ACCOUNT_BASIC TRANSACTIONS").unwrap()
+    "ACCOUNT_BASIC TRANSACTIONS".parse::<Clusters>().unwrap()
 }
 
 pub(crate) fn hash(token: &str) -> TokenHash {

@@ -139,9 +139,9 @@ async fn second_activation_fails_and_detached_client_is_deleted(kit: TestStore) 
 }
 
 async fn remove_client(kit: &TestStore, id: &str) {
-    let whose = ClientSelector { client_id: parse_client_id(id), kind: None, partner: None };
+    let selector = ClientSelector { client_id: parse_client_id(id), kind: None, partner: None };
     kit.store
-        .run(RemoveClient { moment: kit.next_moment(), selector: whose, actor: operator_actor() })
+        .run(RemoveClient { moment: kit.next_moment(), selector, actor: operator_actor() })
         .await
         .unwrap();
     finish_removal(kit, parse_client_id(id)).await;

@@ -33,7 +33,7 @@ impl TestStore {
 }
 
 fn filled_connection_id(number: i64) -> ConnectionId {
-    ConnectionId::parse(&format!("con_{:016x}{:016x}", number * KEY_STEP, 0)).unwrap()
+    format!("con_{:016x}{:016x}", number * KEY_STEP, 0).parse::<ConnectionId>().unwrap()
 }
 
 async fn filled_connections_are_active_and_can_end(kit: TestStore) {

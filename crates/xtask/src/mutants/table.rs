@@ -51,8 +51,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "an answer is served without the second access check",
         file: "crates/server/src/fdx_api/access.rs",
-        original: "Err(Again::Ended(_)) => Err(DataError::Ended),",
-        replacement: "Err(Again::Ended(_)) => Ok(Served(answer)),",
+        original: "Err(RecheckError::Ended(_)) => Err(DataError::ConnectionEnded),",
+        replacement: "Err(RecheckError::Ended(_)) => Ok(ConfirmedResponse(response)),",
         tests: TestTarget::Integration,
         test: "race::no_read_succeeds_after_acknowledged_end_sqlite",
         expected_failure: "succeeded after",

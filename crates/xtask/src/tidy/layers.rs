@@ -44,6 +44,12 @@ fn list_forbidden(path: &str) -> Vec<Forbidden> {
     if inside.starts_with("store/") {
         rules.extend([("axum", "`store` does not know HTTP"), ("reqwest", "`store` does not know HTTP")]);
     }
+    if inside.starts_with("bench/") {
+        let reason = "`bench` knows the hub by its trait, `BenchmarkTarget`";
+        rules.extend([("bowline::", reason), ("sandbox::", reason), ("reqwest", reason)]);
+    } else if inside != "server/src/cli/bench.rs" {
+        rules.push(("use bench::", "only `bowline bench` uses the benchmark"));
+    }
     if let Some(server) = inside.strip_prefix("server/src/") {
         rules.extend(list_server_rules(server));
     }
@@ -132,6 +138,8 @@ mod tests {
         assert!(has_violation("crates/server/src/pages/http.rs", "ctx.app().store().ask(&q)"));
         assert!(has_violation("crates/sandbox/src/bank.rs", "use domain::Secret;"));
         assert!(has_violation("crates/server/src/app.rs", "use sandbox::bank::Bank;"));
+        assert!(has_violation("crates/server/src/cli/tour.rs", "use bench::BenchmarkReport;"));
+        assert!(has_violation("crates/bench/src/fill.rs", "use bowline::app::App;"));
         assert!(!has_violation("crates/server/src/oauth/http.rs", "use axum::Json;"));
         assert!(!has_violation("crates/server/src/upstream/fetch.rs", "// not sql!( here"));
     }

@@ -7,15 +7,48 @@ use regex::Regex;
 
 use super::source::SourceFile;
 
-/// Reports each reference of a document to a file or symbol that does not exist.
+/// The least number of answered questions in `docs/questions.md`.
+const MIN_QUESTIONS: usize = 20;
+
+/// Reports each reference of a document to a file or symbol that does not exist, and unanswered questions.
 pub(super) fn check(sources: &[SourceFile]) -> Vec<String> {
     let mut findings = Vec::new();
+    let questions = sources.iter().find(|source| source.path == "docs/questions.md");
+    findings.extend(questions.into_iter().flat_map(|document| check_questions(&document.text)));
     for document in sources.iter().filter(|source| is_document(&source.path)) {
         for (file, symbol) in find_references(&document.text) {
             if !symbol_exists(sources, file, symbol) {
                 findings.push(format!("{}: there is no {file}::{symbol}", document.path));
             }
         }
+    }
+    findings
+}
+
+/// Reports questions without a reference. A question is a numbered paragraph.
+fn check_questions(text: &str) -> Vec<String> {
+    let begins_question =
+        |line: &&str| line.split_once(". **").is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+    let mut findings = Vec::new();
+    let mut questions: Vec<String> = Vec::new();
+    for line in text.lines() {
+        if begins_question(&line) {
+            questions.push(line.to_owned());
+        } else if line.starts_with("   ")
+            && let Some(question) = questions.last_mut()
+        {
+            question.push(' ');
+            question.push_str(line.trim());
+        }
+    }
+    for question in questions.iter().filter(|question| find_references(question).next().is_none()) {
+        findings.push(format!("docs/questions.md: an answer without a file and symbol: {question}"));
+    }
+    if questions.len() < MIN_QUESTIONS {
+        findings.push(format!(
+            "docs/questions.md: {} questions, at least {MIN_QUESTIONS} are required",
+            questions.len()
+        ));
     }
     findings
 }
@@ -77,6 +110,16 @@ mod tests {
         let text = "`it/crash_points.rs::it_holds`, `suite/connection.rs::sqlite::it_holds`, \
                     `domain/src/id.rs::JobId`, `domain/src/id.rs::Variant`, `docs/x/a.toml::public_url`, `a/b.rs`";
         assert_eq!(findings(text), Vec::<String>::new());
+    }
+
+    #[test]
+    fn question_without_reference_is_reported() {
+        let text = "1. **Where?** Here,\n   `it/a.rs::b`.\n2. **Why?** No reference.\n";
+
+        let findings = check_questions(text);
+
+        assert!(findings[0].ends_with("2. **Why?** No reference."), "{findings:?}");
+        assert_eq!(findings.len(), 2, "two questions are too few: {findings:?}");
     }
 
     #[test]

@@ -36,6 +36,7 @@ impl Ledger<'_> {
         let holders: Vec<AccountHolder> = owners.map(|owner| self.account_holder(owner, spec)).collect();
         Some(AccountContact {
             emails: Some(holders.iter().filter_map(|holder| holder.email.clone()).flatten().collect()),
+            // An account has one address: that of the primary holder.
             addresses: holders.first().and_then(|holder| holder.addresses.clone()),
             telephones: Some(
                 holders.iter().filter_map(|holder| holder.telephones.clone()).flatten().collect(),

@@ -191,6 +191,7 @@ impl Ledger<'_> {
         }
         // FDX lists cash as one of the holdings, so that their sum is the value of the account.
         holdings.push(cash_holding(spec, cash));
+        // Relative to yesterday's value, which must not be zero as a divisor.
         let change_percent =
             Decimal::from(change) * Decimal::ONE_HUNDRED / Decimal::from((value - change).max(1));
         fdx_account!(InvestmentAccount, self, spec, "INVESTMENT_ACCOUNT", plan.account_type, "ASSET" {

@@ -64,6 +64,7 @@ impl Ledger<'_> {
     fn build_deposit_transaction(&self, spec: &AccountSpec, posting: &Posting) -> Transaction {
         let check_number =
             if let PostingDetail::Cheque(number) = posting.detail { Some(number) } else { None };
+        // The descriptions of bill payments and cheques name the payee.
         let payee = posting.description.trim_start_matches("CHEQUE ").trim_start_matches("CHÈQUE ");
         let payee = matches!(posting.kind, Some("BILLPAYMENT" | "CHECK")).then(|| payee.to_owned());
         Transaction::DepositTransaction(fdx_transaction!(
@@ -85,6 +86,7 @@ impl Ledger<'_> {
             transaction.security_id = Some(security.cusip.into());
             transaction.security_id_type = Some("CUSIP".into());
             transaction.security_type = Some(security.kind.into());
+            // FDX states the number of units without a sign, and the change of the position with one.
             transaction.units = Some(units(traded.abs()));
             transaction.shares = Some(units(traded));
             transaction.unit_type = Some("SHARES".into());

@@ -118,6 +118,7 @@ impl PostingGenerator<'_> {
             }
             HabitAmount::ExcessOver(limit) => -((self.balance - limit).max(0) / 5_000 * 5_000),
         };
+        // A mirror has an amount only on the days on which the other account has a mirrored posting.
         if cents == 0 {
             return;
         }

@@ -60,6 +60,7 @@ impl Market<'_> {
             + self.wave(security.symbol, day, (190, swing))
             + self.wave(security.symbol, day, (23, swing / 3))
             + self.wave(security.symbol, day, (3, swing / 9));
+        // Prices are divisors elsewhere, so they must stay positive.
         (security.base * (10_000 + change) / 10_000).max(1)
     }
 

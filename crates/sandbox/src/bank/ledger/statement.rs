@@ -57,8 +57,10 @@ impl Ledger<'_> {
         last_day: Date,
     ) -> MonthlyStatement {
         let first_day = last_day.first_of_month();
+        // A statement counts postings by the day they were posted: a pending one belongs to the next statement.
         let before: i64 = postings.iter().filter(|p| p.posted_on < first_day).map(|p| p.cents).sum();
         let opening = spec.opening + before;
+        // A reinvested dividend changes no cash and is not listed.
         let mut posted: Vec<&Posting> = postings
             .iter()
             .filter(|p| (first_day..=last_day).contains(&p.posted_on) && p.cents != 0)

@@ -24,7 +24,7 @@ impl BankPageFrame {
     }
 
     pub(super) fn t_with(&self, key: &str, name: &'static str, value: &str) -> String {
-        self.language.t_with(key, &[(name, value)])
+        self.language.texts().format(key, &[(name, value)])
     }
 
     /// Returns a text that contains the name of the bank.

@@ -135,7 +135,7 @@ fn registration_example() -> Value {
 fn rejected_pairs(message: &str) -> Vec<(RegistrationPair, String)> {
     let pair =
         |client_id| (RegistrationPair { client_id, provider_id: ProviderId::new(1000) }, message.to_owned());
-    ClientId::parse("dc-acme").ok().map(pair).into_iter().collect()
+    "dc-acme".parse::<ClientId>().ok().map(pair).into_iter().collect()
 }
 
 pub(super) fn registrations() -> Vec<Route> {

@@ -74,7 +74,7 @@ impl AdminSocket {
     }
 }
 
-/// Whether requests, which may contain secrets, may be sent to a user of this machine.
+/// Returns whether requests, which may contain secrets, may be sent to a user of this machine.
 ///
 /// Root trusts the owner of the hub's key file too, but no other user who may have created the socket first.
 fn is_trusted(peer: u32, own: u32, hub: Option<u32>) -> bool {

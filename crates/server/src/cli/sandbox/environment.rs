@@ -1,4 +1,4 @@
-//! The world itself: listeners, banks, demo app and hub, seeded through the hub's own use cases.
+//! The environment of a sandbox: listeners, banks, demo app and hub.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::super::data_lock::DataLock;
 use super::super::error::CliError;
-use super::super::hub::{build_app, migrate, parse_store_location};
+use super::super::hub::{create_or_open_app, migrate, parse_store_location};
 use super::super::listeners::{bind, bind_admin_socket};
 use super::super::private_files::{create_private_dir, write_private_file};
 use super::args::SandboxArgs;
@@ -21,54 +21,54 @@ use super::seed::{SandboxCredentials, derive_secret, seed_hub};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::server::{BoundListeners as Listening, Node};
+use crate::server::{BoundListeners, Node};
 
-/// The file in its folder that configures a sandbox's hub.
+/// The configuration file of the hub, in the data folder.
 pub(super) const CONFIG_FILE_NAME: &str = "bowline.toml";
 
-/// A world that runs.
+/// A running sandbox.
 pub struct SandboxEnvironment {
-    /// The hub's app.
+    /// The app of the hub.
     pub app: App,
-    /// The hub.
+    /// The running hub.
     pub node: Node,
     /// The banks, Maple Trust first.
     pub banks: Vec<BankSite>,
-    /// Where the demo app is.
+    /// The origin of the demo app.
     pub demo: String,
-    /// The demo app's credentials at the hub, and those for an app of one's own.
+    /// The credentials of the demo app, and those for the user's own app.
     pub recipients: [SandboxCredentials; 2],
-    /// A partner's credentials.
+    /// The credentials of the partner.
     pub partner: SandboxCredentials,
-    /// An operator's token, with the role of an admin.
+    /// The token of an operator with the role `admin`.
     pub operator: Secret<String>,
-    serving: JoinSet<()>,
+    servers: JoinSet<()>,
     _lock: DataLock,
 }
 
-/// A bank that answers.
+/// A running bank.
 pub struct BankSite {
-    /// Its id at the hub.
+    /// The id of the bank at the hub.
     pub provider_id: i64,
-    /// The bank.
+    /// The bank itself.
     pub bank: Bank,
-    /// Where it is.
+    /// The origin of the bank.
     pub url: String,
 }
 
 impl BankSite {
-    /// URL of the bank's fault injection.
+    /// Returns the URL of the bank's fault injection.
     pub fn faults_url(&self) -> String {
         format!("{}/faults", self.url)
     }
 
-    /// Where it registers clients (RFC 7591), if it does.
+    /// Returns the URL of the registration endpoint (RFC 7591). Not every bank has one.
     pub fn registration_url(&self) -> String {
         format!("{}/register", self.url)
     }
 }
 
-/// What is bound before anything is built.
+/// Listeners, all of which are bound before anything is built: every URL depends on the ports.
 struct SandboxListeners {
     hub: TcpListener,
     demo: TcpListener,
@@ -78,19 +78,19 @@ struct SandboxListeners {
 }
 
 impl SandboxEnvironment {
-    /// Builds and starts everything.
+    /// Starts banks, demo app and hub.
     pub async fn start(args: &SandboxArgs, clock: Clock) -> Result<Self, CliError> {
         create_private_dir(&args.data).map_err(|error| CliError::for_path(&args.data, error))?;
         let seed = load_or_store_seed(&args.data, args.seed.as_deref())?;
         let listeners = SandboxListeners::bind(args).await?;
         let (hub_url, demo_url) = (listener_url(&listeners.hub)?, listener_url(&listeners.demo)?);
-        let mut serving = JoinSet::new();
+        let mut servers = JoinSet::new();
         let mut banks = Vec::new();
         let mut providers = String::new();
-        for (party, listener) in listeners.banks {
-            let (site, provider) = open_bank(&party, &listener, &seed, &hub_url, &args.data, &clock)?;
-            spawn_server(&mut serving, listener, site.bank.router());
-            providers.push_str(&provider);
+        for (provider, listener) in listeners.banks {
+            let (site, section) = open_bank(&provider, &listener, &seed, &hub_url, &args.data, &clock)?;
+            spawn_server(&mut servers, listener, site.bank.router());
+            providers.push_str(&section);
             banks.push(site);
         }
         let config =
@@ -98,7 +98,7 @@ impl SandboxEnvironment {
         let location = parse_store_location(&config)?;
         let lock = DataLock::acquire(&location)?;
         migrate(&location).await?;
-        let app = build_app(config, clock.clone()).await?;
+        let app = create_or_open_app(config, clock.clone()).await?;
         let client = |client_id, redirect_uris| {
             let client_secret = Secret::new(derive_secret(&seed, client_id));
             SandboxCredentials { client_id, client_secret, redirect_uris }
@@ -111,62 +111,62 @@ impl SandboxEnvironment {
         let operator = Secret::new(derive_secret(&seed, "operator"));
         seed_hub(&app, &recipients, &partner, &operator).await?;
         spawn_server(
-            &mut serving,
+            &mut servers,
             listeners.demo,
             build_demo_router(&demo_url, &hub_url, &recipients[0], &banks, &clock)?,
         );
-        // A world that is not real goes on without.
-        let local = bind_admin_socket(app.config()).unwrap_or_else(|failure| {
-            tracing::warn!(%failure, "commands cannot reach the hub without its address");
+        // The socket is a convenience here. Its path may be too long for a socket, as in nested temporary folders.
+        let local = bind_admin_socket(app.config()).unwrap_or_else(|error| {
+            tracing::warn!(%error, "no admin socket: commands need --url and --token");
             None
         });
-        let listening =
-            Listening { public: listeners.hub, admin: listeners.admin, local, probes: listeners.probes };
-        let node = Node::start(&app, listening).context("cannot start the hub")?;
-        Ok(Self { app, node, banks, demo: demo_url, recipients, partner, operator, serving, _lock: lock })
+        let listeners =
+            BoundListeners { public: listeners.hub, admin: listeners.admin, local, probes: listeners.probes };
+        let node = Node::start(&app, listeners).context("cannot start the hub")?;
+        Ok(Self { app, node, banks, demo: demo_url, recipients, partner, operator, servers, _lock: lock })
     }
 
-    /// The bank that comes first.
+    /// Returns the bank Maple Trust.
     pub fn maple(&self) -> &BankSite {
         &self.banks[0]
     }
 
-    /// The demo app's credentials at the hub.
+    /// Returns the credentials of the demo app.
     pub const fn acme(&self) -> &SandboxCredentials {
         &self.recipients[0]
     }
 
-    /// Stops the hub cleanly, and the others.
+    /// Stops the hub gracefully, then the banks and the demo app.
     pub async fn stop(mut self) {
         self.node.stop().await;
-        self.serving.shutdown().await;
+        self.servers.shutdown().await;
     }
 }
 
 impl SandboxListeners {
     async fn bind(args: &SandboxArgs) -> Result<Self, CliError> {
-        let place = |above: u16| if args.port == 0 { 0 } else { args.port.saturating_add(above) };
-        let bind = |above| async move { bind(&format!("127.0.0.1:{}", place(above)), "--port").await };
+        let port = |offset: u16| if args.port == 0 { 0 } else { args.port.saturating_add(offset) };
+        let bind = |offset| async move { bind(&format!("127.0.0.1:{}", port(offset)), "--port").await };
         let (hub, demo) = (bind(0).await?, bind(1).await?);
         let (admin, probes) = (bind(8).await?, bind(9).await?);
         let mut banks = Vec::new();
-        for party in SANDBOX_PROVIDERS.into_iter().chain(args.hidden_bank.then_some(HIDDEN_PROVIDER)) {
-            let listener = bind(party.port).await?;
-            banks.push((party, listener));
+        for provider in SANDBOX_PROVIDERS.into_iter().chain(args.hidden_bank.then_some(HIDDEN_PROVIDER)) {
+            let listener = bind(provider.port_offset).await?;
+            banks.push((provider, listener));
         }
         Ok(Self { hub, demo, admin, probes, banks })
     }
 }
 
-fn spawn_server(serving: &mut JoinSet<()>, listener: TcpListener, router: axum::Router) {
-    serving.spawn(async move {
+fn spawn_server(servers: &mut JoinSet<()>, listener: TcpListener, router: axum::Router) {
+    servers.spawn(async move {
         let _ = axum::serve(listener, router).await;
     });
 }
 
-/// Opens a bank, and says how the hub is configured for it.
+/// Opens a bank and returns it with its section of the hub's configuration.
 fn open_bank(
-    party: &SandboxProvider,
+    provider: &SandboxProvider,
     listener: &TcpListener,
     seed: &str,
     hub_url: &str,
@@ -174,38 +174,39 @@ fn open_bank(
     clock: &Clock,
 ) -> Result<(BankSite, String), CliError> {
     let url = listener_url(listener)?;
-    let client_secret = derive_secret(seed, &format!("hub-at-{}", party.key));
-    let secret_file = data.join(format!("{}.secret", party.key));
+    let client_secret = derive_secret(seed, &format!("hub-at-{}", provider.key));
+    let secret_file = data.join(format!("{}.secret", provider.key));
     write_private_file(&secret_file, &client_secret)?;
-    let bank = (party.open)(bank::BankSettings {
+    let bank = (provider.open)(bank::BankSettings {
         seed: seed.as_bytes().to_vec(),
         origin: url.clone(),
         client_id: HUB_AT_BANK.into(),
         client_secret,
-        redirect_uris: vec![format!("{hub_url}/callback/{}", party.provider_id)],
-        journal: data.join(format!("{}.jsonl", party.key)),
+        redirect_uris: vec![format!("{hub_url}/callback/{}", provider.provider_id)],
+        journal: data.join(format!("{}.jsonl", provider.key)),
         clock: clock.to_fn(),
     });
     let bank = bank.context("cannot open a sandbox bank")?;
-    let provider = party.render_provider_config(&url, &secret_file);
-    Ok((BankSite { provider_id: party.provider_id, bank, url }, provider))
+    let section = provider.render_provider_config(&url, &secret_file);
+    Ok((BankSite { provider_id: provider.provider_id, bank, url }, section))
 }
 
 fn build_demo_router(
     origin: &str,
     hub: &str,
-    own: &SandboxCredentials,
+    credentials: &SandboxCredentials,
     banks: &[BankSite],
     clock: &Clock,
 ) -> Result<axum::Router, CliError> {
+    // The third bank is for tests of the hub, not for visitors of the demo app.
     let offered = banks.iter().filter(|site| site.provider_id != HIDDEN_PROVIDER.provider_id);
     let providers =
         offered.map(|site| demo::OfferedBank { id: site.provider_id, name: site.bank.name().to_owned() });
     let settings = demo::DemoSettings {
         origin: origin.to_owned(),
         hub: hub.to_owned(),
-        client_id: own.client_id.to_owned(),
-        client_secret: own.client_secret.expose().clone(),
+        client_id: credentials.client_id.to_owned(),
+        client_secret: credentials.client_secret.expose().clone(),
         redirect_uri: format!("{origin}/callback"),
         scope: full_scope(),
         providers: providers.collect(),
@@ -214,17 +215,18 @@ fn build_demo_router(
     Ok(Demo::new(settings).context("cannot start the demo app")?.router())
 }
 
-/// The seed that the folder has; another one is refused.
-fn load_or_store_seed(data: &Path, given: Option<&str>) -> Result<String, CliError> {
+/// Returns the stored seed. In a new folder it stores the requested one.
+fn load_or_store_seed(data: &Path, requested: Option<&str>) -> Result<String, CliError> {
     let file = data.join("seed");
-    match (std::fs::read_to_string(&file), given) {
-        (Ok(stored), Some(given)) if stored != given => Err(CliError::Usage(format!(
-            "{} was made from another --seed: use that one, or another --data",
+    match (std::fs::read_to_string(&file), requested) {
+        // The stored rows contain hashes of secrets that were derived from the stored seed.
+        (Ok(stored), Some(requested)) if stored != requested => Err(CliError::Usage(format!(
+            "--seed: {} has another seed: leave --seed out, or use another folder with --data",
             data.display()
         ))),
         (Ok(stored), _) => Ok(stored),
-        (Err(_), given) => {
-            let seed = given.unwrap_or("bowline").to_owned();
+        (Err(_), requested) => {
+            let seed = requested.unwrap_or("bowline").to_owned();
             write_private_file(&file, &seed)?;
             Ok(seed)
         }
@@ -256,7 +258,7 @@ fn write_and_load_config(
         "keys": {"file": in_data("bowline.keys")},
         "upstream": {"allow_loopback": true},
     });
-    // Whole, so that the program's other commands find this hub by it.
+    // The complete configuration is written, so that other commands find this hub with --config.
     let sections = toml::to_string(&sections).context("cannot render the configuration")?;
     write_private_file(&file, &format!("{sections}\n{providers}"))?;
     Ok(Config::load(Some(&file), std::iter::empty(), &args.settings)?)

@@ -1,4 +1,4 @@
-//! The sandbox's banks as the hub is configured for them.
+//! The banks of the sandbox, and how the hub is configured for them.
 
 use std::io;
 use std::path::Path;
@@ -6,67 +6,67 @@ use std::path::Path;
 use domain::{Clusters, DataCluster};
 use sandbox::bank::{Bank, BankSettings};
 
-/// How a bank is opened, and what the hub has to know of it.
+/// A bank, and the settings of the hub for it.
 pub(super) struct SandboxProvider {
     pub(super) provider_id: i64,
-    /// Names its files in the data folder.
+    /// The name of its files in the data folder.
     pub(super) key: &'static str,
-    /// How far its port is above the hub's.
-    pub(super) port: u16,
+    /// The difference between its port and the hub's.
+    pub(super) port_offset: u16,
     pub(super) name: &'static str,
     pub(super) open: fn(BankSettings) -> io::Result<Bank>,
-    /// Fields of its token reply: customer, accounts, grant.
-    fields: [&'static str; 3],
+    /// The fields of its token response that contain the customer, the accounts and the grant.
+    token_fields: [&'static str; 3],
     grant_scope: &'static str,
-    /// The version of FDX that it speaks.
-    fdx: u8,
+    /// The major version of its FDX API.
+    fdx_version: u8,
 }
 
-/// The banks that everybody sees.
+/// The banks of every sandbox.
 pub(super) const SANDBOX_PROVIDERS: [SandboxProvider; 2] = [
     SandboxProvider {
         provider_id: 1000,
         key: "maple",
-        port: 2,
+        port_offset: 2,
         name: "Maple Trust",
         open: Bank::maple,
-        fields: ["customer_id", "accounts", "grant_id"],
+        token_fields: ["customer_id", "accounts", "grant_id"],
         grant_scope: "per_token",
-        fdx: 5,
+        fdx_version: 5,
     },
     SandboxProvider {
         provider_id: 2000,
         key: "rideau",
-        port: 3,
+        port_offset: 3,
         name: "Caisse Rideau",
         open: Bank::rideau,
-        fields: ["membre", "comptes", "consentement"],
+        token_fields: ["membre", "comptes", "consentement"],
         grant_scope: "per_token",
-        fdx: 6,
+        fdx_version: 6,
     },
 ];
 
-/// The bank of tests: whoever ends one token of a customer there ends them all.
+/// The bank for tests. It has one grant for each customer, so revoking one token revokes all tokens of the customer.
 pub(super) const HIDDEN_PROVIDER: SandboxProvider = SandboxProvider {
     provider_id: 3000,
     key: "prairie",
-    port: 4,
+    port_offset: 4,
     name: "Prairie Credit Union",
     open: Bank::prairie,
-    fields: ["customer_id", "accounts", "grant_id"],
+    token_fields: ["customer_id", "accounts", "grant_id"],
     grant_scope: "per_client_customer",
-    fdx: 5,
+    fdx_version: 5,
 };
 
-/// The hub's client at every bank.
+/// The client id of the hub at every bank.
 pub(super) const HUB_AT_BANK: &str = "bowline";
 
 impl SandboxProvider {
-    /// The `[[provider]]` of the hub's configuration.
+    /// Renders the `[[provider]]` section of the hub's configuration.
     pub(super) fn render_provider_config(&self, url: &str, secret: &Path) -> String {
         let scopes: Vec<String> =
             DataCluster::ALL.iter().map(|c| format!("{} = \"{}\"", c.as_str(), upstream_scope(*c))).collect();
-        let [customer, accounts, grant] = self.fields;
+        let [customer, accounts, grant] = self.token_fields;
         format!(
             "[[provider]]\nid = {id}\nname = \"{name}\"\ncountry = \"CA\"\nissuer = \"{url}\"\n\
              authorization_endpoint = \"{url}/authorize\"\ntoken_endpoint = \"{url}/token\"\n\
@@ -80,12 +80,12 @@ impl SandboxProvider {
             secret = secret.display().to_string(),
             scopes = scopes.join(", "),
             grant_scope = self.grant_scope,
-            fdx = self.fdx,
+            fdx = self.fdx_version,
         )
     }
 }
 
-/// Everything that the banks offer, in one scope.
+/// Returns the scope with every data cluster.
 pub(super) fn full_scope() -> String {
     DataCluster::ALL.iter().copied().collect::<Clusters>().to_string()
 }

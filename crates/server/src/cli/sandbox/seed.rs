@@ -1,4 +1,4 @@
-//! The clients and the operator of a sandbox, and how they get into its hub.
+//! Clients and operator of a sandbox, created through the use cases that the hub's API calls.
 
 use domain::Secret;
 use domain::id::{ClientId, ProviderId};
@@ -13,33 +13,34 @@ use crate::admin_api;
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::jobs;
-use crate::recipients::{self, ClientCredentials, RecipientDraft, RecipientError};
+use crate::recipients::{self, NewClientCredentials, RecipientDraft, RecipientError};
 
-/// A client of the hub, as it knows itself.
+/// The credentials of a client of the hub.
 #[derive(Clone, Debug)]
 pub struct SandboxCredentials {
-    /// Its id.
+    /// The client id.
     pub client_id: &'static str,
-    /// Its secret.
+    /// The client secret.
     pub client_secret: Secret<String>,
-    /// Where its answers go.
+    /// The redirect URIs; a partner has none.
     pub redirect_uris: Vec<String>,
 }
 
 impl SandboxCredentials {
-    fn to_client_credentials(&self) -> Result<ClientCredentials, CliError> {
+    fn to_client_credentials(&self) -> Result<NewClientCredentials, CliError> {
         let client_id = ClientId::parse(self.client_id).map_err(|e| CliError::Internal(e.into()))?;
-        Ok(ClientCredentials { client_id, client_secret: self.client_secret.clone() })
+        Ok(NewClientCredentials { client_id, client_secret: self.client_secret.clone() })
     }
 }
 
+/// Derives a secret from the seed. The same seed and label give the same secret in every sandbox.
 pub(super) fn derive_secret(seed: &str, label: &str) -> String {
     use base64::Engine;
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, seed.as_bytes());
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, label.as_bytes()))
 }
 
-/// Seeds the hub through the same use cases that its API calls.
+/// Creates providers, clients and the operator, unless an earlier start did.
 pub(super) async fn seed_hub(
     app: &App,
     [acme, yours]: &[SandboxCredentials; 2],

@@ -1,27 +1,38 @@
-//! How the tour is shown.
+//! Output of the tour.
+
+use serde_json::json;
 
 use super::super::browser::BrowserResponse;
 use super::super::globals::GlobalArgs;
 
-/// A door that was tried after the end.
+/// The result of calling an endpoint after the connection has ended.
 pub(super) struct EndpointCheck {
     pub(super) name: String,
     pub(super) response: String,
     pub(super) closed: bool,
 }
 
-/// Prints exchanges as they happen.
+/// Prints chapters and exchanges as they happen, and the endpoint checks at the end.
 pub(super) struct TourPrinter {
     json: bool,
     quiet: bool,
     color: bool,
-    pending: (String, String),
 }
+
+/// SGR codes of terminal styles (ECMA-48 §8.3.117).
+const BOLD: &str = "1";
+const FAINT: &str = "2";
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+
+/// The width of the column of URLs.
+const URL_WIDTH: usize = 44;
 
 impl TourPrinter {
     pub(super) fn new(globals: &GlobalArgs) -> Self {
         let color = globals.use_color();
-        Self { json: globals.json, quiet: globals.quiet, color, pending: Default::default() }
+        Self { json: globals.json, quiet: globals.quiet, color }
     }
 
     fn is_silent(&self) -> bool {
@@ -34,73 +45,75 @@ impl TourPrinter {
 
     pub(super) fn print_chapter(&self, title: &str) {
         if !self.is_silent() {
-            println!("\n{}", self.paint("1", title));
+            println!("\n{}", self.paint(BOLD, title));
         }
     }
 
-    /// Remembers what is being asked, until it is known what to say of the answer.
-    pub(super) fn set_pending(&mut self, method: &str, url: &str) {
-        self.pending = (method.to_owned(), url.to_owned());
-    }
-
-    /// Says it, once.
-    pub(super) fn print_pending(&mut self, response: &BrowserResponse, line: &str) {
-        let (method, url) = std::mem::take(&mut self.pending);
-        if !method.is_empty() {
-            self.print_exchange(&method, &url, response, line);
-        }
-    }
-
-    pub(super) fn print_exchange(&self, method: &str, url: &str, response: &BrowserResponse, line: &str) {
+    pub(super) fn print_exchange(&self, method: &str, url: &str, response: &BrowserResponse, comment: &str) {
         if self.is_silent() {
             return;
         }
         let place = shorten_url(url);
-        let status = if response.status < 400 { "32" } else { "33" };
-        let millis = response.elapsed.as_micros() / 100;
+        let status_color = if response.status < 400 { GREEN } else { YELLOW };
+        // Padding counts bytes of escape sequences too, so only cells without color are padded.
+        let tenths = response.elapsed.as_micros() / 100;
         println!(
-            "  {method:<6} {place:<44} {}  {:>4}.{} ms  {}",
-            self.paint(status, &response.status.to_string()),
-            millis / 10,
-            millis % 10,
-            self.paint("2", line)
+            "  {method:<6} {place:<URL_WIDTH$} {}  {:>4}.{} ms  {}",
+            self.paint(status_color, &response.status.to_string()),
+            tenths / 10,
+            tenths % 10,
+            self.paint(FAINT, comment)
         );
     }
 
-    pub(super) fn print_endpoint_checks(&self, doors: &[EndpointCheck]) {
+    pub(super) fn print_endpoint_checks(&self, checks: &[EndpointCheck]) {
+        let all_closed = checks.iter().all(|check| check.closed);
         if self.json {
-            let table: Vec<_> = doors
+            let endpoints: Vec<_> = checks
                 .iter()
-                .map(|d| serde_json::json!({"door": d.name, "answer": d.response, "held": d.closed}))
+                .map(|check| json!({"endpoint": check.name, "response": check.response, "closed": check.closed}))
                 .collect();
-            println!("{}", serde_json::json!({ "doors": table, "held": doors.iter().all(|d| d.closed) }));
+            println!("{}", json!({ "endpoints": endpoints, "closed": all_closed }));
             return;
         }
-        println!("\n{}", self.paint("1", "Doors after the end"));
-        for check in doors {
-            let verdict = if check.closed { self.paint("32", "held") } else { self.paint("31", "OPEN") };
-            println!("  {verdict}  {:<40} {}", check.name, check.response);
+        println!("\n{}", self.paint(BOLD, "Endpoints after the end"));
+        for EndpointCheck { name, response, closed } in checks {
+            let verdict =
+                if *closed { self.paint(GREEN, "closed    ") } else { self.paint(RED, "still open") };
+            println!("  {verdict}  {name:<40} {response}");
         }
-        if doors.iter().all(|d| d.closed) {
-            println!("\nAll {} doors held: the connection is cut, here and at the bank.", doors.len());
+        if all_closed {
+            let count = checks.len();
+            println!(
+                "\nAll {count} endpoints are closed: the connection has ended, at the hub and at the bank."
+            );
         }
     }
 }
 
-/// A URL without its query, and with names for the parties.
+/// Replaces the origin of a URL by the name of its server, and drops the query.
 fn shorten_url(url: &str) -> String {
     let Ok(parsed) = url::Url::parse(url) else { return url.to_owned() };
     let path = parsed.path();
-    let party =
-        if path.starts_with("/api/") || path.starts_with("/consent/arq") || path.starts_with("/callback/") {
-            "hub"
-        } else {
-            "bank"
-        };
-    let mut shown = format!("{party} {path}");
-    if shown.chars().count() > 44 {
-        shown = shown.chars().take(43).collect();
-        shown.push('…');
+    let is_hub = ["/api/", "/consent/arq", "/callback/"].iter().any(|prefix| path.starts_with(prefix));
+    let mut text = format!("{} {path}", if is_hub { "hub" } else { "bank" });
+    if text.chars().count() > URL_WIDTH {
+        text = text.chars().take(URL_WIDTH - 1).collect();
+        text.push('…');
     }
-    shown
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_shortened_to_server_and_path() {
+        assert_eq!(shorten_url("http://127.0.0.1:1/callback/1000?code=x"), "hub /callback/1000");
+        assert_eq!(shorten_url("http://127.0.0.1:2/faults/grants"), "bank /faults/grants");
+        let long = shorten_url(&format!("http://127.0.0.1:1/consent/arq_{}", "0".repeat(60)));
+        assert!(long.starts_with("hub /consent/arq_0") && long.ends_with("0…"), "{long}");
+        assert_eq!(long.chars().count(), URL_WIDTH);
+    }
 }

@@ -340,6 +340,7 @@ async fn cross_origin_page_cannot_use_admin_api_on_loopback() {
 #[tokio::test]
 async fn untrusted_input_cannot_forge_log_lines() {
     let site = HubProcess::new(None).await;
+    site.initialize().await;
     let added = site.run(&["--json", "partner", "add", "--name", "Flock"]);
     let added: Value = serde_json::from_slice(&added.stdout).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();

@@ -211,7 +211,7 @@ async fn provider_test_reports_failures_and_changes_nothing(kit: TestHub) {
     let names: Vec<_> =
         healthy["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["client_secret", "authorization", "token", "revocation", "data"]);
-    assert_eq!(find_check(&healthy, "token").1, "HTTP 400 invalid_grant: it accepts the client");
+    assert_eq!(find_check(&healthy, "token").1, "HTTP 400 invalid_grant: the client is accepted");
 
     let mut body = take_prairie_settings(&kit).await;
     body["client_secret"] = json!("wrong");
@@ -223,11 +223,7 @@ async fn provider_test_reports_failures_and_changes_nothing(kit: TestHub) {
         (&json!(false), &json!(false)),
         "{refused}"
     );
-    assert!(
-        find_check(&refused, "token")
-            .1
-            .ends_with("invalid_client: it does not accept the client's id and secret")
-    );
+    assert!(find_check(&refused, "token").1.ends_with("invalid_client: the client id or secret is rejected"));
     assert_eq!(kit.dump_admin_tables().await, before, "nothing must change");
 
     let bank = EndpointStub::new(|_| json_response(503, &json!({"error": "mine"}))).await;
@@ -242,7 +238,7 @@ async fn provider_test_reports_failures_and_changes_nothing(kit: TestHub) {
     let broken = test_provider(&kit, 1000).await;
     for (name, detail) in [
         ("authorization", "the address is not allowed"),
-        ("token", "HTTP 503: it fails"),
+        ("token", "HTTP 503: the endpoint fails"),
         ("revocation", "no connection"),
         ("data", "HTTP 503"),
     ] {

@@ -53,7 +53,7 @@ async fn rfc7591_s3_2_2_other_error_needs_manual_action(kit: TestHub) {
     let bank = EndpointStub::new(|_| json_response(400, &json!({"error": "invalid_redirect_uri"}))).await;
     kit.enable_client_registration_at(&format!("{}/register", bank.url)).await;
     let recipient = kit.create_approved_recipient().await;
-    let rest = "correct the provider's settings and try again, or reject the registration";
+    let rest = "correct the provider's settings and retry the job, or reject the registration";
     let job = kit.wait_for_job("register_upstream_client", "failed").await;
     assert_eq!(job["outcome"], format!("HTTP 400 invalid_redirect_uri: {rest}"));
 

@@ -119,7 +119,10 @@ async fn provider_retired_during_registration_activates_nothing(kit: TestHub) {
     kit.set_provider_state(1000, ProviderState::Retired).await;
     gate.release_response();
     let job = kit.wait_for_job("register_upstream_client", "failed").await;
-    assert_eq!(job["outcome"], format!("HTTP 201: {PROVIDER_RETIRED}; the client is deleted there"));
+    assert_eq!(
+        job["outcome"],
+        format!("HTTP 201: {PROVIDER_RETIRED}; the client will be deleted at the provider")
+    );
     assert_eq!(kit.load_registration(&recipient).await["state"], "pending_activation");
     assert_late_client_deleted(&kit, &gate).await;
 }

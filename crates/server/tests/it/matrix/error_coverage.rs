@@ -240,7 +240,7 @@ fn list_admin_errors() -> Vec<AdminError> {
 }
 
 fn build_rejected_pair() -> (RegistrationPair, String) {
-    let client_id = ClientId::parse("dc-unknown").unwrap();
+    let client_id = "dc-unknown".parse::<ClientId>().unwrap();
     (RegistrationPair { client_id, provider_id: ProviderId::new(9999) }, String::new())
 }
 

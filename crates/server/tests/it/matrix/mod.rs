@@ -73,7 +73,7 @@ impl Victim {
             connection,
             statement: kit.fetch_statement_id(access).await,
             account: kit.fetch_account_id(access).await,
-            request: AuthorizationRequestId::parse(&id).unwrap(),
+            request: id.parse().unwrap(),
             callback: callback.split_once("/callback/1000").unwrap().1.to_owned(),
             redirect_uri: kit.acme().redirect_uri,
         }

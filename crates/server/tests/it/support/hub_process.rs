@@ -39,6 +39,13 @@ pub(crate) struct HubProcess {
 pub(crate) struct RunningHub(pub(crate) Child);
 
 impl RunningHub {
+    /// Stops the hub gracefully, as a service manager does.
+    pub(crate) fn stop(mut self) {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert_eq!(self.0.wait().unwrap().code(), Some(0));
+    }
+
     /// Returns whether the process is still running.
     pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(None))
@@ -203,6 +210,14 @@ impl HubProcess {
 
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path("hub.log")).unwrap_or_default()
+    }
+
+    /// Creates store and key file by a first start of the hub, which other commands need, and stops it again.
+    pub(crate) async fn initialize(&self) {
+        if !self.store.starts_with("sqlite:") {
+            assert!(self.run(&["migrate"]).status.success());
+        }
+        self.serve(&[]).await.stop();
     }
 
     /// Adds a recipient from the command line.

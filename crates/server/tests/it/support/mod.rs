@@ -21,7 +21,7 @@ use bowline::cli::{BankSite, Browser, BrowserRequest, BrowserResponse, SandboxAr
 use bowline::clock::Clock;
 use bowline::jobs;
 use bowline::recipients::{
-    ClientCredentials, RecipientDraft, activate_with_providers, create_partner, create_recipient,
+    NewClientCredentials, RecipientDraft, activate_with_providers, create_partner, create_recipient,
 };
 use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind};
@@ -39,9 +39,7 @@ pub(crate) use cluster::PostgresCluster;
 pub(crate) use customer::{AuthorizationFlow, Customer};
 pub(crate) use direct_sql::{SecondNode, hex};
 pub(crate) use endpoint_stub::{EndpointStub, RecordedRequest, json_response};
-pub(crate) use hub_process::{
-    HubProcess, RunningHub, create_database, create_durable_database, reserve_ports,
-};
+pub(crate) use hub_process::{HubProcess, create_database, create_durable_database, reserve_ports};
 pub(crate) use openapi_check::{assert_documented, build_strict_validator};
 pub(crate) use raw_http::{RawRequest, spawn_listener};
 pub(crate) use recorder::RecordedExchange;
@@ -260,14 +258,14 @@ impl TestHub {
             ..RecipientDraft::default()
         };
         let client_id = ClientId::parse(id).unwrap();
-        self.register(draft, Some(ClientCredentials { client_id, client_secret: secret.into() }), &[1000])
+        self.register(draft, Some(NewClientCredentials { client_id, client_secret: secret.into() }), &[1000])
             .await
     }
 
     async fn register(
         &self,
         draft: RecipientDraft,
-        credentials: Option<ClientCredentials>,
+        credentials: Option<NewClientCredentials>,
         providers: &[i64],
     ) -> TestClient {
         let redirect_uri = draft.redirect_uris[0].clone();
@@ -489,7 +487,7 @@ impl TestHub {
     pub(crate) async fn suspend(&self, recipient: &TestClient) {
         let ctx = jobs::new_job_context(self.app(), "test").unwrap();
         let actor = Actor::new(ActorKind::Operator, "test");
-        let client_id = ClientId::parse(&recipient.id).unwrap();
+        let client_id = recipient.id.parse::<ClientId>().unwrap();
         let selector = ClientSelector { client_id, kind: None, partner: None };
         let (moment, change) = (ctx.new_moment().unwrap(), ClientUpdate::Suspended(true));
         assert!(ctx.run(UpdateClient { moment, selector, update: change, actor }).await.unwrap());
@@ -589,5 +587,5 @@ pub(crate) fn connection_id_from_token(token: &str) -> ConnectionId {
     let payload = token.split('.').nth(1).unwrap();
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
     let claims: Value = serde_json::from_slice(&bytes).unwrap();
-    ConnectionId::parse(claims["fdxConsentId"].as_str().unwrap()).unwrap()
+    claims["fdxConsentId"].as_str().unwrap().parse::<ConnectionId>().unwrap()
 }

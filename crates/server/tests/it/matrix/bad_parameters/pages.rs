@@ -99,7 +99,7 @@ pub(super) async fn load_request_states(
     kit: &TestHub,
     values: &InputValues,
 ) -> BTreeMap<&'static str, String> {
-    let id = AuthorizationRequestId::parse(&values.request).unwrap();
+    let id = values.request.parse::<AuthorizationRequestId>().unwrap();
     let waiting = kit.app().store().query(&GetAuthorizationRequest { id }).await.unwrap().unwrap();
     let state = kit.app().vault().hash_all_generations(&values.state);
     let away = kit.app().store().query(&FindAuthorizationRequestByState { state }).await.unwrap().unwrap();

@@ -1,0 +1,65 @@
+//! Settings of a benchmark.
+
+use crate::error::BenchmarkError;
+
+/// Percentiles of fewer requests would mean nothing.
+const MIN_REQUESTS: usize = 100;
+
+/// Settings of a benchmark.
+#[derive(Clone, Debug)]
+pub struct BenchmarkSettings {
+    /// Sizes of the store, in ascending order: it grows from one to the next.
+    pub connections: Vec<usize>,
+    /// Numbers of concurrent callers.
+    pub callers: Vec<usize>,
+    /// Requests of a measurement that only reads. A measurement that writes uses a quarter of them.
+    pub requests: usize,
+    /// Text that the names of the measured operations contain. Floors are always measured.
+    pub name_filter: String,
+    /// Whether progress is printed to standard error.
+    pub show_progress: bool,
+}
+
+impl BenchmarkSettings {
+    /// Ensures that the numbers can be measured. Errors name the flags of `bowline bench`.
+    pub fn validate(&self) -> Result<(), BenchmarkError> {
+        if self.callers.contains(&0) || self.requests < MIN_REQUESTS {
+            return Err(BenchmarkError::InvalidSettings(format!(
+                "--callers and --requests: expected at least one caller and {MIN_REQUESTS} requests"
+            )));
+        }
+        // A store can only grow during a run.
+        if !self.connections.is_sorted() || self.connections.contains(&0) {
+            return Err(BenchmarkError::InvalidSettings(
+                "--connections: expected numbers above 0 in ascending order".into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(connections: &[usize], callers: &[usize], requests: usize) -> BenchmarkSettings {
+        BenchmarkSettings {
+            connections: connections.to_vec(),
+            callers: callers.to_vec(),
+            requests,
+            name_filter: String::new(),
+            show_progress: false,
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_are_rejected_by_flag_name() {
+        let message = |settings: BenchmarkSettings| settings.validate().unwrap_err().to_string();
+
+        assert!(settings(&[1000, 2000], &[1, 16], 100).validate().is_ok());
+        assert!(message(settings(&[1000], &[0], 100)).starts_with("--callers"));
+        assert!(message(settings(&[1000], &[1], 99)).contains("--requests"));
+        assert!(message(settings(&[2000, 1000], &[1], 100)).starts_with("--connections"));
+        assert!(message(settings(&[0], &[1], 100)).starts_with("--connections"));
+    }
+}

@@ -1,0 +1,110 @@
+//! Start time and memory of the hub as a process of its own, and the speed of the disk.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+use backon::{ConstantBuilder, Retryable};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::error::BenchmarkError;
+use crate::stopwatch;
+
+const SYNC_COUNT: u32 = 200;
+
+/// Measures how many pages per second can be appended to a file and synced, one by one.
+pub(crate) fn measure_syncs_per_second(folder: &Path) -> Result<f64, BenchmarkError> {
+    let path = folder.join("sync");
+    let append_and_sync = || -> std::io::Result<f64> {
+        let mut file = File::create(&path)?;
+        let started = stopwatch::start();
+        for _ in 0..SYNC_COUNT {
+            file.write_all(&[1; 4096])?;
+            file.sync_data()?;
+        }
+        Ok(f64::from(SYNC_COUNT) / started.elapsed().as_secs_f64())
+    };
+    let per_second = append_and_sync().context("cannot write to the folder of the store")?;
+    let _ = std::fs::remove_file(&path);
+    Ok(per_second)
+}
+
+/// Start time and memory of the hub.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StartupStats {
+    pub(crate) ready_after: Duration,
+    pub(crate) resident_mib: f64,
+}
+
+/// Finds two free addresses: one for the public API, one for the probes.
+pub(crate) async fn find_free_addresses() -> Result<[String; 2], BenchmarkError> {
+    // Both are bound before either is released, so that they differ.
+    let listeners =
+        [TcpListener::bind("127.0.0.1:0").await, TcpListener::bind("127.0.0.1:0").await].map(|listener| {
+            let address = listener.and_then(|listener| Ok((listener.local_addr()?.to_string(), listener)));
+            address.context("cannot listen on 127.0.0.1")
+        });
+    let [public, probes] = listeners;
+    Ok([public?.0, probes?.0])
+}
+
+/// Starts the hub, waits until it is ready, and stops it.
+pub(crate) async fn measure_startup(
+    mut serve: Command,
+    probe_address: &str,
+) -> Result<StartupStats, BenchmarkError> {
+    let started = stopwatch::start();
+    let child = serve.stderr(Stdio::null()).spawn().context("cannot start the hub as a process")?;
+    let process = KilledOnDrop(child);
+    let every_millisecond = ConstantBuilder::default().with_delay(Duration::from_millis(1));
+    let ready = (|| check_ready(probe_address)).retry(every_millisecond.with_max_times(60_000)).await;
+    let ready_after = started.elapsed();
+    if ready.is_err() {
+        let message = "the hub did not become ready within a minute";
+        return Err(BenchmarkError::UnexpectedResponse(message.into()));
+    }
+    Ok(StartupStats { ready_after, resident_mib: read_resident_mib(process.0.id()) })
+}
+
+/// Reads the resident memory of a process. It is 0 where there is no `/proc`.
+fn read_resident_mib(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = resident.and_then(|text| text.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kib.unwrap_or_default() / 1024.0
+}
+
+async fn check_ready(probe_address: &str) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(probe_address).await?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).await?;
+    if response.starts_with(b"HTTP/1.1 200") { Ok(()) } else { Err(std::io::Error::other("not ready")) }
+}
+
+/// A process that does not outlive its measurement.
+struct KilledOnDrop(Child);
+
+impl Drop for KilledOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resident_memory_of_this_process_is_known_on_linux() {
+        let known = read_resident_mib(std::process::id());
+
+        assert!(!cfg!(target_os = "linux") || known > 0.5, "{known}");
+        assert!(read_resident_mib(u32::MAX) < 0.1);
+    }
+}

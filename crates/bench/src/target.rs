@@ -1,0 +1,97 @@
+//! The hub that is measured, as far as the benchmark depends on it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use domain::model::access_token::Claims;
+use domain::secret::TokenHash;
+use domain::{Moment, Secret};
+use store::Store;
+
+use crate::error::BenchmarkError;
+
+/// A data provider that the hub must be configured with.
+#[derive(Clone, Copy, Debug)]
+pub struct TargetProvider {
+    /// The provider's id.
+    pub id: i64,
+    /// Whether the hub revokes tokens at the provider (RFC 7009).
+    pub supports_revocation: bool,
+}
+
+/// The data recipient that must be registered, with an active registration at every provider.
+#[derive(Clone, Copy, Debug)]
+pub struct TargetRecipient {
+    /// The client id.
+    pub client_id: &'static str,
+    /// The client secret.
+    pub client_secret: &'static str,
+    /// The redirect URI.
+    pub redirect_uri: &'static str,
+    /// The space-delimited scope.
+    pub scope: &'static str,
+}
+
+/// The environment in which a hub starts.
+#[derive(Clone, Debug)]
+pub struct TargetSettings<'a> {
+    /// Folder for configuration and keys.
+    pub folder: &'a Path,
+    /// URL of the store.
+    pub store_url: &'a str,
+    /// Origin of the stub provider, which has the paths `/token`, `/revoke` and `/fdx/v5`.
+    pub provider_url: &'a str,
+    /// The providers to configure, all at the same origin.
+    pub providers: &'a [TargetProvider],
+    /// The recipient to register, unless an earlier start did.
+    pub recipient: TargetRecipient,
+}
+
+/// Provider tokens of a connection as the store contains them.
+#[derive(Clone, Debug)]
+pub struct SealedCredential {
+    /// The wrapped data key of the connection.
+    pub data_key: Vec<u8>,
+    /// The tokens, sealed with the data key.
+    pub credential: Vec<u8>,
+}
+
+/// A hub that can be started, filled and measured.
+///
+/// The store is filled below the hub's API, with rows as logins would have left them: a million logins would take
+/// longer than the benchmark. So the target also provides what makes such rows valid.
+pub trait BenchmarkTarget: Sized + Send + Sync {
+    /// The error of the caller.
+    type Error: From<BenchmarkError> + Send + 'static;
+
+    /// Starts a hub without rate limits on an address of its choice.
+    fn start(settings: &TargetSettings<'_>) -> impl Future<Output = Result<Self, Self::Error>> + Send;
+
+    /// Stops the hub, releases its store and returns its configuration file.
+    fn stop(self) -> impl Future<Output = PathBuf> + Send;
+
+    /// Returns the command that runs the hub as a process of its own.
+    fn serve_command(config_file: &Path, listen: &str, probe_listen: &str) -> Result<Command, Self::Error>;
+
+    /// Returns the address of the public API.
+    fn address(&self) -> SocketAddr;
+
+    /// Returns the store of the running hub.
+    fn store(&self) -> &Store;
+
+    /// Reads the clock and draws a seed for one command.
+    fn new_moment(&self) -> Result<Moment, Self::Error>;
+
+    /// Generates a refresh token or authorization code.
+    fn generate_secret(&self) -> Result<String, Self::Error>;
+
+    /// Returns the hash under which the store keeps a refresh token or code.
+    fn hash_secret(&self, secret: &str) -> TokenHash;
+
+    /// Seals provider tokens for a connection.
+    fn seal_credential(&self, connection_id: &str, tokens: &[u8]) -> Result<SealedCredential, Self::Error>;
+
+    /// Signs an access token.
+    fn sign_access_token(&self, claims: &Claims) -> Result<Secret<String>, Self::Error>;
+}
