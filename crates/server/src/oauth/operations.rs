@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::handler::Handler;
 use domain::DataCluster;
 use domain::error::{OAuthCode, OAuthError};
 use domain::rule::authorize::{ACCESS_DENIED, NOT_REGISTERED, PROVIDER_UNAVAILABLE};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::AuthzError;
 use super::http::{TokenBody, authorize, create_token, revoke};
+use crate::app::App;
 use crate::error::InternalError;
 use crate::http::{OAuthErrorBody, Route};
 use crate::operation::{ContentSpec, OperationSpec, RequestBodySpec, ResponseSpec, schema_fn, string_enum};
@@ -27,10 +29,10 @@ pub(crate) fn routes() -> Vec<Route> {
         OperationSpec::post(REVOKE, "revokeByPost", "Revoke Connection"),
     );
     vec![
-        Route::flinks(authorize_operation(), authorize),
-        Route::flinks(token_operation(), create_token),
-        Route::flinks(revoke_operation(by_delete), revoke),
-        Route::flinks(revoke_operation(by_post), revoke),
+        authorize_operation().route(authorize),
+        token_operation().route(create_token),
+        revoke_operation(by_delete).route(revoke),
+        revoke_operation(by_post).route(revoke),
     ]
 }
 
@@ -188,6 +190,7 @@ fn revoke_operation(operation: OperationSpec) -> OperationSpec {
 
 /// The parts that operations of the Flinks API share.
 pub(crate) trait FlinksOperationExt: Sized {
+    fn route<T: 'static>(self, handler: impl Handler<T, App>) -> Route;
     /// Sets the accepted tokens and adds the errors of others.
     fn with_client_auth(self, security: &'static [&'static str]) -> Self;
     /// Adds the error of a suspended client.
@@ -207,6 +210,10 @@ pub(crate) trait FlinksOperationExt: Sized {
 }
 
 impl FlinksOperationExt for OperationSpec {
+    fn route<T: 'static>(self, handler: impl Handler<T, App>) -> Route {
+        Route::flinks(self, handler)
+    }
+
     fn with_client_auth(self, security: &'static [&'static str]) -> Self {
         let wrong = match security {
             PARTNER_SECURITY => "This operation needs an access token with scope client:admin",

@@ -58,49 +58,37 @@ fn connections() -> Vec<Route> {
         "/api/v1/recipients/{client_id}/connections/{connection_id}",
     );
     vec![
-        Route::flinks(
-            with_connection_page(described(OperationSpec::get(
-                http::OWN_CONNECTIONS,
-                "listConnections",
-                "Get Connections",
-            ))),
-            http::list_own_connections,
-        ),
-        Route::flinks(
-            with_connection(described(OperationSpec::get(own, "getConnection", "Get Connection"))),
-            http::show_own_connection,
-        ),
-        Route::flinks(
-            with_end_response(described(OperationSpec::delete(own, "endConnection", "End Connection"))),
-            http::end_own_connection,
-        ),
-        Route::flinks(
-            with_connection_page(described(OperationSpec::get(
-                list,
-                "listRecipientConnections",
-                "Get Data Recipient Connections",
-            )))
-            .with_unknown_recipient(),
-            http::list_connections,
-        ),
-        Route::flinks(
-            with_connection(described(OperationSpec::get(
-                nested,
-                "getRecipientConnection",
-                "Get Data Recipient Connection",
-            )))
-            .with_unknown_recipient(),
-            http::show_connection,
-        ),
-        Route::flinks(
-            with_end_response(described(OperationSpec::delete(
-                nested,
-                "endRecipientConnection",
-                "End Data Recipient Connection",
-            )))
-            .with_unknown_recipient(),
-            http::end_connection,
-        ),
+        with_connection_page(described(OperationSpec::get(
+            http::OWN_CONNECTIONS,
+            "listConnections",
+            "Get Connections",
+        )))
+        .route(http::list_own_connections),
+        with_connection(described(OperationSpec::get(own, "getConnection", "Get Connection")))
+            .route(http::show_own_connection),
+        with_end_response(described(OperationSpec::delete(own, "endConnection", "End Connection")))
+            .route(http::end_own_connection),
+        with_connection_page(described(OperationSpec::get(
+            list,
+            "listRecipientConnections",
+            "Get Data Recipient Connections",
+        )))
+        .with_unknown_recipient()
+        .route(http::list_connections),
+        with_connection(described(OperationSpec::get(
+            nested,
+            "getRecipientConnection",
+            "Get Data Recipient Connection",
+        )))
+        .with_unknown_recipient()
+        .route(http::show_connection),
+        with_end_response(described(OperationSpec::delete(
+            nested,
+            "endRecipientConnection",
+            "End Data Recipient Connection",
+        )))
+        .with_unknown_recipient()
+        .route(http::end_connection),
     ]
 }
 
@@ -123,90 +111,70 @@ fn recipients() -> Vec<Route> {
     };
     let listed = json!([{"client_id": "dc-…", "name": "Flinks Fake", "contacts": []}]);
     vec![
-        Route::flinks(
-            described(OperationSpec::post(all, "createDataRecipient", "Create Data Recipient"))
-                .with_json_body(
-                    "NewDataRecipient",
-                    request_schema::<CreateDataRecipientRequest>,
-                    new_recipient_example(),
-                )
-                .with_json_response::<RecipientBody<'static>>(
-                    200,
-                    "The data recipient and its secret",
-                    recipient_example(true),
-                )
-                .with_oauth_errors([
-                    (OAuthCode::InvalidRequest, "name must be 1 to 256 characters of text"),
-                    (OAuthCode::InvalidRequest, "scope must include ACCOUNT_BASIC"),
-                ])
-                .with_body_errors("The content type must be application/json"),
-            http::create_recipient,
-        ),
-        Route::flinks(
-            described(OperationSpec::get(all, "listDataRecipients", "Get All Data Recipients"))
-                .with_json_response::<Vec<RecipientBody<'static>>>(
-                    200,
-                    "The data recipients of this partner",
-                    listed,
-                ),
-            http::list_recipients,
-        ),
-        Route::flinks(
-            described(OperationSpec::get(one, "getDataRecipient", "Get Data Recipient Details"))
-                .with_json_response::<RecipientBody<'static>>(
-                    200,
-                    "The data recipient",
-                    recipient_example(false),
-                )
-                .with_unknown_recipient(),
-            http::show_recipient,
-        ),
-        Route::flinks(
-            described(OperationSpec::put(one, "updateDataRecipient", "Update Data Recipient"))
-                .with_description("Replaces the redirect URIs. Other members are ignored.")
-                .with_json_body(
-                    "RedirectUris",
-                    request_schema::<UpdateDataRecipientRequest>,
-                    json!({"redirect_uris": ["https://fake.example.org/back"]}),
-                )
-                .with_json_response::<RecipientBody<'static>>(
-                    200,
-                    "The data recipient",
-                    recipient_example(false),
-                )
-                .with_oauth_errors([(OAuthCode::InvalidRequest, "redirect_uris is missing")])
-                .with_body_errors("The content type must be application/json")
-                .with_unknown_recipient(),
-            http::update_recipient,
-        ),
-        Route::flinks(
-            described(OperationSpec::delete(one, "deleteDataRecipient", "Delete Data Recipient"))
-                .with_description(
-                    "Removes the data recipient permanently and ends all its connections. The data \
-                 providers are notified in the background. The call can be repeated safely.",
-                )
-                .with_empty_response(204, "The data recipient is removed", &[])
-                .with_unknown_recipient(),
-            http::remove_recipient,
-        ),
-        Route::flinks(
-            described(OperationSpec::post(
-                "/api/v1/recipients/{client_id}/secret",
-                "regenerateDataRecipientSecret",
-                "Regenerate Data Recipient Secret",
-            ))
-            .with_description(
-                "After the response the previous secret and the tokens of the client itself are \
-             invalid. Connections remain active.",
+        described(OperationSpec::post(all, "createDataRecipient", "Create Data Recipient"))
+            .with_json_body(
+                "NewDataRecipient",
+                request_schema::<CreateDataRecipientRequest>,
+                new_recipient_example(),
             )
-            .with_json_response::<SecretBody<'static>>(
+            .with_json_response::<RecipientBody<'static>>(
                 200,
-                "The secret",
-                json!({"client_id": "dc-…", "client_secret": "…"}),
+                "The data recipient and its secret",
+                recipient_example(true),
             )
-            .with_unknown_recipient(),
-            http::rotate_secret,
-        ),
+            .with_oauth_errors([
+                (OAuthCode::InvalidRequest, "name must be 1 to 256 characters of text"),
+                (OAuthCode::InvalidRequest, "scope must include ACCOUNT_BASIC"),
+            ])
+            .with_body_errors("The content type must be application/json")
+            .route(http::create_recipient),
+        described(OperationSpec::get(all, "listDataRecipients", "Get All Data Recipients"))
+            .with_json_response::<Vec<RecipientBody<'static>>>(
+                200,
+                "The data recipients of this partner",
+                listed,
+            )
+            .route(http::list_recipients),
+        described(OperationSpec::get(one, "getDataRecipient", "Get Data Recipient Details"))
+            .with_json_response::<RecipientBody<'static>>(200, "The data recipient", recipient_example(false))
+            .with_unknown_recipient()
+            .route(http::show_recipient),
+        described(OperationSpec::put(one, "updateDataRecipient", "Update Data Recipient"))
+            .with_description("Replaces the redirect URIs. Other members are ignored.")
+            .with_json_body(
+                "RedirectUris",
+                request_schema::<UpdateDataRecipientRequest>,
+                json!({"redirect_uris": ["https://fake.example.org/back"]}),
+            )
+            .with_json_response::<RecipientBody<'static>>(200, "The data recipient", recipient_example(false))
+            .with_oauth_errors([(OAuthCode::InvalidRequest, "redirect_uris is missing")])
+            .with_body_errors("The content type must be application/json")
+            .with_unknown_recipient()
+            .route(http::update_recipient),
+        described(OperationSpec::delete(one, "deleteDataRecipient", "Delete Data Recipient"))
+            .with_description(
+                "Removes the data recipient permanently and ends all its connections. The data \
+                 providers are notified in the background. The call can be repeated safely.",
+            )
+            .with_empty_response(204, "The data recipient is removed", &[])
+            .with_unknown_recipient()
+            .route(http::remove_recipient),
+        described(OperationSpec::post(
+            "/api/v1/recipients/{client_id}/secret",
+            "regenerateDataRecipientSecret",
+            "Regenerate Data Recipient Secret",
+        ))
+        .with_description(
+            "After the response the previous secret and the tokens of the client itself are \
+             invalid. Connections remain active.",
+        )
+        .with_json_response::<SecretBody<'static>>(
+            200,
+            "The secret",
+            json!({"client_id": "dc-…", "client_secret": "…"}),
+        )
+        .with_unknown_recipient()
+        .route(http::rotate_secret),
     ]
 }
 
@@ -249,52 +217,44 @@ fn registrations() -> Vec<Route> {
         headers: &[],
     };
     vec![
-        Route::flinks(
-            with_registrations(described(OperationSpec::post(
-                "/api/v1/recipients/providers/requests/{recipient_ids}/{provider_ids}",
-                "requestRegistrations",
-                "Request Data Provider Registrations",
-            )))
-            .with_description(
-                "Requests the registration of each data recipient with each data provider, \
+        with_registrations(described(OperationSpec::post(
+            "/api/v1/recipients/providers/requests/{recipient_ids}/{provider_ids}",
+            "requestRegistrations",
+            "Request Data Provider Registrations",
+        )))
+        .with_description(
+            "Requests the registration of each data recipient with each data provider, \
                  all-or-nothing.",
-            )
-            .with_oauth_errors([(OAuthCode::InvalidRequest, "provider_ids[0] must be a positive integer")])
-            .with_responses([
-                pair(400, "provider_id names no provider of this hub"),
-                pair(404, "client_id names no data recipient of this partner"),
-                pair(409, "This registration was requested before and is PENDING_APPROVAL"),
-            ]),
-            http::request_registrations,
-        ),
-        Route::flinks(
-            with_registrations(described(OperationSpec::get(
-                "/api/v1/recipients/providers/requests",
-                "listRegistrations",
-                "Get Registration Status of All Data Recipients",
-            ))),
-            http::list_all_registrations,
-        ),
-        Route::flinks(
-            with_registrations(described(OperationSpec::get(
-                "/api/v1/recipients/{client_id}/providers/requests",
-                "listRecipientRegistrations",
-                "Get Registration Status of a Data Recipient",
-            )))
-            .with_unknown_recipient(),
-            http::list_registrations,
-        ),
-        Route::flinks(
-            described(OperationSpec::get(
-                "/api/v1/recipients/{client_id}/providers/{provider_id}",
-                "getRegistration",
-                "Get Registration Details",
-            ))
-            .with_json_response::<RegistrationBody<'static>>(200, "The registration", one.clone())
-            .with_not_found("This data recipient has no registration with the provider")
-            .with_unknown_recipient(),
-            http::show_registration,
-        ),
+        )
+        .with_oauth_errors([(OAuthCode::InvalidRequest, "provider_ids[0] must be a positive integer")])
+        .with_responses([
+            pair(400, "provider_id names no provider of this hub"),
+            pair(404, "client_id names no data recipient of this partner"),
+            pair(409, "This registration was requested before and is PENDING_APPROVAL"),
+        ])
+        .route(http::request_registrations),
+        with_registrations(described(OperationSpec::get(
+            "/api/v1/recipients/providers/requests",
+            "listRegistrations",
+            "Get Registration Status of All Data Recipients",
+        )))
+        .route(http::list_all_registrations),
+        with_registrations(described(OperationSpec::get(
+            "/api/v1/recipients/{client_id}/providers/requests",
+            "listRecipientRegistrations",
+            "Get Registration Status of a Data Recipient",
+        )))
+        .with_unknown_recipient()
+        .route(http::list_registrations),
+        described(OperationSpec::get(
+            "/api/v1/recipients/{client_id}/providers/{provider_id}",
+            "getRegistration",
+            "Get Registration Details",
+        ))
+        .with_json_response::<RegistrationBody<'static>>(200, "The registration", one.clone())
+        .with_not_found("This data recipient has no registration with the provider")
+        .with_unknown_recipient()
+        .route(http::show_registration),
     ]
 }
 
@@ -321,73 +281,61 @@ fn providers() -> Vec<Route> {
             "lightweight_accounts": ["accounts.depositAccount.accountId"], "payments": [], "transactions": []}});
     let all = "/api/v1/providers";
     vec![
-        Route::flinks(
-            described(
-                OperationSpec::get(all, "listSupportedDataProviders", "Get Supported Data Providers"),
-                ANY_CLIENT_SECURITY,
-            )
-            .with_description(
-                "Returns the catalogue to a partner, and to a data recipient the providers with \
+        described(
+            OperationSpec::get(all, "listSupportedDataProviders", "Get Supported Data Providers"),
+            ANY_CLIENT_SECURITY,
+        )
+        .with_description(
+            "Returns the catalogue to a partner, and to a data recipient the providers with \
                  which it has an active registration.",
-            )
-            .with_json_response::<Vec<ProviderBody<'static>>>(
-                200,
-                "Data providers",
-                json!([one]),
+        )
+        .with_json_response::<Vec<ProviderBody<'static>>>(200, "Data providers", json!([one]))
+        .route(http::list_providers),
+        described(
+            OperationSpec::get(
+                "/api/v1/authorize/providers",
+                "listActiveDataProviders",
+                "Get Active Data Providers",
             ),
-            http::list_providers,
-        ),
-        Route::flinks(
-            described(
-                OperationSpec::get(
-                    "/api/v1/authorize/providers",
-                    "listActiveDataProviders",
-                    "Get Active Data Providers",
-                ),
-                RECIPIENT_SECURITY,
-            )
-            .with_json_response::<Vec<ProviderBody<'static>>>(
-                200,
-                "The data providers with an active registration",
-                json!([one]),
+            RECIPIENT_SECURITY,
+        )
+        .with_json_response::<Vec<ProviderBody<'static>>>(
+            200,
+            "The data providers with an active registration",
+            json!([one]),
+        )
+        .route(http::list_own_providers),
+        described(
+            OperationSpec::get(
+                "/api/v1/providers/{provider_id}",
+                "getDataProvider",
+                "Get Data Provider Details",
             ),
-            http::list_own_providers,
-        ),
-        Route::flinks(
-            described(
-                OperationSpec::get(
-                    "/api/v1/providers/{provider_id}",
-                    "getDataProvider",
-                    "Get Data Provider Details",
-                ),
-                PARTNER_SECURITY,
-            )
-            .with_json_response::<ProviderDetailBody<'static>>(200, "The data provider", with_details(detail))
-            .with_not_found("provider_id names no provider of this hub"),
-            http::show_provider,
-        ),
-        Route::flinks(
-            described(
-                OperationSpec::get("/api/v2/providers", "listDataProviders", "Get Data Providers"),
-                ANY_CLIENT_SECURITY,
-            )
-            .with_query(
-                "country",
-                "Comma-separated countries: CA, US.",
-                json!({"type": "string", "pattern": "^((CA|US)?(,(CA|US)?)*)$"}),
-            )
-            .with_query(
-                "isEnabledForClient",
-                "Selects providers with (`true`) or without (`false`) an active registration.",
-                json!({"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])?$"}),
-            )
-            .with_json_response::<Vec<ProviderV2Body<'static>>>(
-                200,
-                "Data providers",
-                json!([with_details(second)]),
-            )
-            .with_oauth_errors([(OAuthCode::InvalidRequest, "country must be CA, US or CA,US")]),
-            http::list_providers_v2,
-        ),
+            PARTNER_SECURITY,
+        )
+        .with_json_response::<ProviderDetailBody<'static>>(200, "The data provider", with_details(detail))
+        .with_not_found("provider_id names no provider of this hub")
+        .route(http::show_provider),
+        described(
+            OperationSpec::get("/api/v2/providers", "listDataProviders", "Get Data Providers"),
+            ANY_CLIENT_SECURITY,
+        )
+        .with_query(
+            "country",
+            "Comma-separated countries: CA, US.",
+            json!({"type": "string", "pattern": "^((CA|US)?(,(CA|US)?)*)$"}),
+        )
+        .with_query(
+            "isEnabledForClient",
+            "Selects providers with (`true`) or without (`false`) an active registration.",
+            json!({"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])?$"}),
+        )
+        .with_json_response::<Vec<ProviderV2Body<'static>>>(
+            200,
+            "Data providers",
+            json!([with_details(second)]),
+        )
+        .with_oauth_errors([(OAuthCode::InvalidRequest, "country must be CA, US or CA,US")])
+        .route(http::list_providers_v2),
     ]
 }

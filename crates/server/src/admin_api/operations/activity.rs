@@ -6,9 +6,7 @@ use domain::model::job::{JobKind, JobState};
 use domain::model::operator::Role;
 use serde_json::{Value, json};
 
-use super::common::{
-    AdminOperationExt, enum_filter, id_filter, merge_objects, provider_filter, route, time_filter,
-};
+use super::common::{AdminOperationExt, enum_filter, id_filter, merge_objects, provider_filter, time_filter};
 use crate::admin_api::audit_log::{self, EventBody};
 use crate::admin_api::connections::{self, AdminConnectionBody, ConnectionDetail, EndConnectionResponse};
 use crate::admin_api::jobs::{self, JobBody, ResolveJobResponse};
@@ -45,11 +43,9 @@ pub(super) fn connections() -> Vec<Route> {
             "jobs": [], "events": [event_example()]}),
     );
     vec![
-        route(
-            Role::Viewer,
-            OperationSpec::get(all, "listConnections", "Search connections")
-                .with_tag("Connections")
-                .with_list::<AdminConnectionBody>(
+        OperationSpec::get(all, "listConnections", "Search connections")
+            .with_tag("Connections")
+            .with_list::<AdminConnectionBody>(
                 [
                     id_filter("id", "The connection's id."),
                     id_filter("client_id", "The recipient's id."),
@@ -66,35 +62,28 @@ pub(super) fn connections() -> Vec<Route> {
                     time_filter("ended_before", "Ended before this time."),
                 ],
                 &connection_example(),
-            ),
-            http::list(connections::list),
-        ),
-        route(
-            Role::Viewer,
-            OperationSpec::get(one, "getConnection", "Get a connection")
-                .with_tag("Connections")
-                .with_description("Includes the terms, the jobs and the audit events.")
-                .with_json_response::<ConnectionDetail>(200, "The connection", detail)
-                .with_not_found("connection"),
-            http::show(connections::show),
-        ),
-        route(
-            Role::Operator,
-            OperationSpec::post(end, "endConnection", "End a connection")
-                .with_tag("Connections")
-                .with_description(
-                    "After the response no token of the connection is accepted; the provider is \
+            )
+            .route(Role::Viewer, http::list(connections::list)),
+        OperationSpec::get(one, "getConnection", "Get a connection")
+            .with_tag("Connections")
+            .with_description("Includes the terms, the jobs and the audit events.")
+            .with_json_response::<ConnectionDetail>(200, "The connection", detail)
+            .with_not_found("connection")
+            .route(Role::Viewer, http::show(connections::show)),
+        OperationSpec::post(end, "endConnection", "End a connection")
+            .with_tag("Connections")
+            .with_description(
+                "After the response no token of the connection is accepted; the provider is \
                  notified in the background. The call can be repeated safely.",
-                )
-                .with_dry_run()
-                .with_json_response::<EndConnectionResponse>(
-                    200,
-                    "The outcome",
-                    json!({"outcome": "ended", "connection": ended_connection_example()}),
-                )
-                .with_not_found("connection"),
-            http::end_connection,
-        ),
+            )
+            .with_dry_run()
+            .with_json_response::<EndConnectionResponse>(
+                200,
+                "The outcome",
+                json!({"outcome": "ended", "connection": ended_connection_example()}),
+            )
+            .with_not_found("connection")
+            .route(Role::Operator, http::end_connection),
     ]
 }
 
@@ -118,40 +107,29 @@ pub(super) fn jobs() -> Vec<Route> {
             .with_conflict("The job is pending; only a failed job can be retried or closed")
     };
     vec![
-        route(
-            Role::Viewer,
-            OperationSpec::get("/admin/v1/jobs", "listJobs", "List jobs")
-                .with_tag("Jobs")
-                .with_list::<JobBody>(
-                    [
-                        enum_filter::<JobState>("state", "The state. `failed` jobs require manual action."),
-                        enum_filter::<JobKind>("kind", "The kind of job."),
-                        provider_filter(),
-                    ],
-                    &job_example(),
-                ),
-            http::list(jobs::list),
-        ),
-        route(
-            Role::Operator,
-            with_settled_job(
-                OperationSpec::post(retry, "retryJob", "Retry a failed job").with_tag("Jobs"),
-                "retried",
+        OperationSpec::get("/admin/v1/jobs", "listJobs", "List jobs")
+            .with_tag("Jobs")
+            .with_list::<JobBody>(
+                [
+                    enum_filter::<JobState>("state", "The state. `failed` jobs require manual action."),
+                    enum_filter::<JobKind>("kind", "The kind of job."),
+                    provider_filter(),
+                ],
+                &job_example(),
             )
-            .with_description("The job must have failed. It is retried for another seven days."),
-            http::act(jobs::retry),
-        ),
-        route(
-            Role::Operator,
-            with_settled_job(
-                OperationSpec::post(close, "closeJob", "Close a failed job").with_tag("Jobs"),
-                "closed",
-            )
-            .with_description(
-                "The job must have failed. Its token is deleted, and the provider is not notified.",
-            ),
-            http::act(jobs::close),
-        ),
+            .route(Role::Viewer, http::list(jobs::list)),
+        with_settled_job(
+            OperationSpec::post(retry, "retryJob", "Retry a failed job").with_tag("Jobs"),
+            "retried",
+        )
+        .with_description("The job must have failed. It is retried for another seven days.")
+        .route(Role::Operator, http::act(jobs::retry)),
+        with_settled_job(
+            OperationSpec::post(close, "closeJob", "Close a failed job").with_tag("Jobs"),
+            "closed",
+        )
+        .with_description("The job must have failed. Its token is deleted, and the provider is not notified.")
+        .route(Role::Operator, http::act(jobs::close)),
     ]
 }
 
@@ -181,5 +159,5 @@ pub(super) fn audit_log() -> Route {
             &event_example(),
         )
         .with_errors([AdminError::invalid("subject_kind", "expected with subject_id")]);
-    route(Role::Viewer, operation, http::list(audit_log::list))
+    operation.route(Role::Viewer, http::list(audit_log::list))
 }

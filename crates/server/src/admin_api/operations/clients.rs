@@ -4,7 +4,7 @@ use domain::model::client::ClientState;
 use domain::model::operator::Role;
 use serde_json::{Value, json};
 
-use super::common::{AdminOperationExt, JSON_TYPE_REQUIRED, enum_filter, id_filter, merge_objects, route};
+use super::common::{AdminOperationExt, JSON_TYPE_REQUIRED, enum_filter, id_filter, merge_objects};
 use crate::admin_api::partners::{self, CreatePartnerRequest, PartnerBody, PartnerCreated};
 use crate::admin_api::recipients::{
     self, AdminRecipientBody, CreateRecipientRequest, RecipientCreated, RecipientRemoved,
@@ -56,105 +56,75 @@ pub(super) fn recipients() -> Vec<Route> {
     };
     let uris = json!({"redirect_uris": ["https://acme.example.org/back"]});
     vec![
-        route(
-            Role::Viewer,
-            tagged(OperationSpec::get(ALL, "listRecipients", "List recipients"))
-                .with_list::<AdminRecipientBody>(
-                    [
-                        id_filter("partner", "The id of the partner."),
-                        enum_filter::<ClientState>("state", "The state."),
-                    ],
-                    &recipient_example(),
-                ),
-            http::list(recipients::list),
-        ),
-        route(
-            Role::Admin,
-            tagged(OperationSpec::post(ALL, "createRecipient", "Create a recipient"))
-                .with_description(
-                    "Creates a recipient with or without a partner. It has no registrations yet.",
-                )
-                .with_json_body(
-                    "NewRecipient",
-                    request_schema::<CreateRecipientRequest>,
-                    new_recipient_example(),
-                )
-                .with_json_response::<RecipientCreated>(
-                    201,
-                    "The recipient and its secret",
-                    json!({"recipient": recipient_example(), "client_secret": "…"}),
-                )
-                .with_errors([AdminError::invalid("scope", "must include ACCOUNT_BASIC")])
-                .with_body_errors(JSON_TYPE_REQUIRED),
-            http::create(recipients::create),
-        ),
-        route(
-            Role::Viewer,
-            with_recipient(tagged(OperationSpec::get(ONE, "getRecipient", "Get a recipient"))),
-            http::show(recipients::show),
-        ),
-        route(
-            Role::Admin,
-            with_recipient(tagged(OperationSpec::put(
-                ONE,
-                "updateRecipient",
-                "Replace the redirect URIs of a recipient",
-            )))
-            .with_json_body("RedirectUris", request_schema::<UpdateRecipientRequest>, uris)
-            .with_errors([AdminError::invalid("redirect_uris", "is missing")])
-            .with_body_errors(JSON_TYPE_REQUIRED),
-            http::update_recipient,
-        ),
-        route(
-            Role::Admin,
-            tagged(OperationSpec::delete(ONE, "removeRecipient", "Remove a recipient"))
-                .with_description(
-                    "Removes the recipient permanently and ends all its connections. The providers are \
-                 notified in the background. The call can be repeated safely.",
-                )
-                .with_dry_run()
-                .with_json_response::<RecipientRemoved>(
-                    200,
-                    "The outcome",
-                    json!({"connections": 2, "outcome": "removed"}),
-                )
-                .with_not_found("recipient"),
-            http::remove_recipient,
-        ),
-        route(
-            Role::Admin,
-            with_new_secret(
-                tagged(OperationSpec::post(
-                    "/admin/v1/recipients/{client_id}/secret",
-                    "regenerateRecipientSecret",
-                    "Regenerate the secret of a recipient",
-                )),
-                "recipient",
-            ),
-            http::act(recipients::rotate_secret),
-        ),
-        route(
-            Role::Operator,
-            with_recipient(tagged(OperationSpec::post(
-                "/admin/v1/recipients/{client_id}/suspend",
-                "suspendRecipient",
-                "Suspend a recipient",
-            )))
+        tagged(OperationSpec::get(ALL, "listRecipients", "List recipients"))
+            .with_list::<AdminRecipientBody>(
+                [
+                    id_filter("partner", "The id of the partner."),
+                    enum_filter::<ClientState>("state", "The state."),
+                ],
+                &recipient_example(),
+            )
+            .route(Role::Viewer, http::list(recipients::list)),
+        tagged(OperationSpec::post(ALL, "createRecipient", "Create a recipient"))
+            .with_description("Creates a recipient with or without a partner. It has no registrations yet.")
+            .with_json_body("NewRecipient", request_schema::<CreateRecipientRequest>, new_recipient_example())
+            .with_json_response::<RecipientCreated>(
+                201,
+                "The recipient and its secret",
+                json!({"recipient": recipient_example(), "client_secret": "…"}),
+            )
+            .with_errors([AdminError::invalid("scope", "must include ACCOUNT_BASIC")])
+            .with_body_errors(JSON_TYPE_REQUIRED)
+            .route(Role::Admin, http::create(recipients::create)),
+        with_recipient(tagged(OperationSpec::get(ONE, "getRecipient", "Get a recipient")))
+            .route(Role::Viewer, http::show(recipients::show)),
+        with_recipient(tagged(OperationSpec::put(
+            ONE,
+            "updateRecipient",
+            "Replace the redirect URIs of a recipient",
+        )))
+        .with_json_body("RedirectUris", request_schema::<UpdateRecipientRequest>, uris)
+        .with_errors([AdminError::invalid("redirect_uris", "is missing")])
+        .with_body_errors(JSON_TYPE_REQUIRED)
+        .route(Role::Admin, http::update_recipient),
+        tagged(OperationSpec::delete(ONE, "removeRecipient", "Remove a recipient"))
             .with_description(
-                "While suspended, tokens and data are refused. Connections remain, and revoking \
+                "Removes the recipient permanently and ends all its connections. The providers are \
+                 notified in the background. The call can be repeated safely.",
+            )
+            .with_dry_run()
+            .with_json_response::<RecipientRemoved>(
+                200,
+                "The outcome",
+                json!({"connections": 2, "outcome": "removed"}),
+            )
+            .with_not_found("recipient")
+            .route(Role::Admin, http::remove_recipient),
+        with_new_secret(
+            tagged(OperationSpec::post(
+                "/admin/v1/recipients/{client_id}/secret",
+                "regenerateRecipientSecret",
+                "Regenerate the secret of a recipient",
+            )),
+            "recipient",
+        )
+        .route(Role::Admin, http::act(recipients::rotate_secret)),
+        with_recipient(tagged(OperationSpec::post(
+            "/admin/v1/recipients/{client_id}/suspend",
+            "suspendRecipient",
+            "Suspend a recipient",
+        )))
+        .with_description(
+            "While suspended, tokens and data are refused. Connections remain, and revoking \
              works.",
-            ),
-            http::act(recipients::suspend),
-        ),
-        route(
-            Role::Operator,
-            with_recipient(tagged(OperationSpec::post(
-                "/admin/v1/recipients/{client_id}/reinstate",
-                "reinstateRecipient",
-                "Reinstate a recipient",
-            ))),
-            http::act(recipients::reinstate),
-        ),
+        )
+        .route(Role::Operator, http::act(recipients::suspend)),
+        with_recipient(tagged(OperationSpec::post(
+            "/admin/v1/recipients/{client_id}/reinstate",
+            "reinstateRecipient",
+            "Reinstate a recipient",
+        )))
+        .route(Role::Operator, http::act(recipients::reinstate)),
     ]
 }
 
@@ -166,68 +136,50 @@ pub(super) fn partners() -> Vec<Route> {
         operation.with_json_response::<PartnerBody>(200, "The partner", partner()).with_not_found("partner")
     };
     vec![
-        route(
-            Role::Viewer,
-            tagged(OperationSpec::get(ALL, "listPartners", "List partners"))
-                .with_list::<PartnerBody>([], &partner()),
-            http::list(partners::list),
-        ),
-        route(
-            Role::Admin,
-            tagged(OperationSpec::post(ALL, "createPartner", "Create a partner"))
-                .with_json_body(
-                    "NewPartner",
-                    request_schema::<CreatePartnerRequest>,
-                    json!({"name": "Flinks Fake"}),
-                )
-                .with_json_response::<PartnerCreated>(
-                    201,
-                    "The partner and its secret",
-                    json!({"partner": partner(), "client_secret": "…"}),
-                )
-                .with_errors([AdminError::invalid("name", "is missing")])
-                .with_body_errors(JSON_TYPE_REQUIRED),
-            http::create(partners::create),
-        ),
-        route(
-            Role::Viewer,
-            with_partner(tagged(OperationSpec::get(
-                "/admin/v1/partners/{client_id}",
-                "getPartner",
-                "Get a partner",
-            ))),
-            http::show(partners::show),
-        ),
-        route(
-            Role::Admin,
-            with_new_secret(
-                tagged(OperationSpec::post(
-                    "/admin/v1/partners/{client_id}/secret",
-                    "regeneratePartnerSecret",
-                    "Regenerate the secret of a partner",
-                )),
-                "partner",
-            ),
-            http::act(partners::rotate_secret),
-        ),
-        route(
-            Role::Operator,
-            with_partner(tagged(OperationSpec::post(
-                "/admin/v1/partners/{client_id}/suspend",
-                "suspendPartner",
-                "Suspend a partner",
-            )))
-            .with_description("The recipients of the partner and their connections are not affected."),
-            http::act(partners::suspend),
-        ),
-        route(
-            Role::Operator,
-            with_partner(tagged(OperationSpec::post(
-                "/admin/v1/partners/{client_id}/reinstate",
-                "reinstatePartner",
-                "Reinstate a partner",
-            ))),
-            http::act(partners::reinstate),
-        ),
+        tagged(OperationSpec::get(ALL, "listPartners", "List partners"))
+            .with_list::<PartnerBody>([], &partner())
+            .route(Role::Viewer, http::list(partners::list)),
+        tagged(OperationSpec::post(ALL, "createPartner", "Create a partner"))
+            .with_json_body(
+                "NewPartner",
+                request_schema::<CreatePartnerRequest>,
+                json!({"name": "Flinks Fake"}),
+            )
+            .with_json_response::<PartnerCreated>(
+                201,
+                "The partner and its secret",
+                json!({"partner": partner(), "client_secret": "…"}),
+            )
+            .with_errors([AdminError::invalid("name", "is missing")])
+            .with_body_errors(JSON_TYPE_REQUIRED)
+            .route(Role::Admin, http::create(partners::create)),
+        with_partner(tagged(OperationSpec::get(
+            "/admin/v1/partners/{client_id}",
+            "getPartner",
+            "Get a partner",
+        )))
+        .route(Role::Viewer, http::show(partners::show)),
+        with_new_secret(
+            tagged(OperationSpec::post(
+                "/admin/v1/partners/{client_id}/secret",
+                "regeneratePartnerSecret",
+                "Regenerate the secret of a partner",
+            )),
+            "partner",
+        )
+        .route(Role::Admin, http::act(partners::rotate_secret)),
+        with_partner(tagged(OperationSpec::post(
+            "/admin/v1/partners/{client_id}/suspend",
+            "suspendPartner",
+            "Suspend a partner",
+        )))
+        .with_description("The recipients of the partner and their connections are not affected.")
+        .route(Role::Operator, http::act(partners::suspend)),
+        with_partner(tagged(OperationSpec::post(
+            "/admin/v1/partners/{client_id}/reinstate",
+            "reinstatePartner",
+            "Reinstate a partner",
+        )))
+        .route(Role::Operator, http::act(partners::reinstate)),
     ]
 }

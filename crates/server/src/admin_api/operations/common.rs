@@ -15,36 +15,10 @@ use crate::http::{Problem, ProblemBody, Route};
 use crate::operation::{ContentSpec, OperationSpec, ResponseSpec, schema_fn, string_enum};
 use crate::request::expected_one_of;
 
-/// Creates a route. Its documentation is completed by the errors that depend on the role and the method.
-pub(super) fn route<T: 'static>(
-    required_role: Role,
-    operation: OperationSpec,
-    handler: impl Handler<T, App>,
-) -> Route {
-    let is_safe = operation.method.is_safe();
-    let has_dry_run = operation.parameters.iter().any(|parameter| parameter.name == DRY_RUN_PARAMETER);
-    // Every operator has at least the role of a viewer.
-    let role = (required_role != Role::Viewer).then_some(AdminError::Role(required_role));
-    // The bootstrap token is accepted only for adding the first admin.
-    let bootstrap = (operation.id != "addOperator").then_some(AdminError::Bootstrap);
-    let unexpected_dry_run =
-        (!is_safe && !has_dry_run).then(|| AdminError::invalid(DRY_RUN_PARAMETER, expected_one_of(&[])));
-    // An operation without documented body accepts an empty JSON object, so a body can fail there, too.
-    let reads_undocumented_body = !is_safe && operation.body.is_none();
-    let operation =
-        if reads_undocumented_body { operation.with_body_errors(JSON_TYPE_REQUIRED) } else { operation };
-    let operation = operation
-        .with_security(&["operatorToken"])
-        .with_errors([AdminError::Unauthorized])
-        .with_errors(role.into_iter().chain(bootstrap).chain(unexpected_dry_run))
-        .with_errors([AdminError::Internal(InternalError::new(""))])
-        .with_responses([error_response(&Problem::for_status(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE))]);
-    let route = Route::admin(required_role, operation, handler);
-    if has_dry_run { route.with_dry_run() } else { route }
-}
-
 /// The parts that operations of the admin API share.
 pub(super) trait AdminOperationExt: Sized {
+    /// Creates the route. Its documentation is completed by the errors that depend on the role and the method.
+    fn route<T: 'static>(self, required_role: Role, handler: impl Handler<T, App>) -> Route;
     fn with_errors(self, errors: impl IntoIterator<Item = AdminError>) -> Self;
     fn with_not_found(self, what: &'static str) -> Self;
     fn with_conflict(self, message: impl Into<String>) -> Self;
@@ -61,6 +35,32 @@ pub(super) trait AdminOperationExt: Sized {
 }
 
 impl AdminOperationExt for OperationSpec {
+    fn route<T: 'static>(self, required_role: Role, handler: impl Handler<T, App>) -> Route {
+        let is_safe = self.method.is_safe();
+        let has_dry_run = self.parameters.iter().any(|parameter| parameter.name == DRY_RUN_PARAMETER);
+        // Every operator has at least the role of a viewer.
+        let role = (required_role != Role::Viewer).then_some(AdminError::Role(required_role));
+        // The bootstrap token is accepted only for adding the first admin.
+        let bootstrap = (self.id != "addOperator").then_some(AdminError::Bootstrap);
+        let unexpected_dry_run =
+            (!is_safe && !has_dry_run).then(|| AdminError::invalid(DRY_RUN_PARAMETER, expected_one_of(&[])));
+        // An operation without documented body accepts an empty JSON object, so a body can fail there, too.
+        let reads_undocumented_body = !is_safe && self.body.is_none();
+        let operation =
+            if reads_undocumented_body { self.with_body_errors(JSON_TYPE_REQUIRED) } else { self };
+        let operation = operation
+            .with_security(&["operatorToken"])
+            .with_errors([AdminError::Unauthorized])
+            .with_errors(role.into_iter().chain(bootstrap).chain(unexpected_dry_run))
+            .with_errors([AdminError::Internal(InternalError::new(""))])
+            .with_responses([error_response(&Problem::for_status(
+                StatusCode::SERVICE_UNAVAILABLE,
+                UNAVAILABLE,
+            ))]);
+        let route = Route::admin(required_role, operation, handler);
+        if has_dry_run { route.with_dry_run() } else { route }
+    }
+
     fn with_errors(self, errors: impl IntoIterator<Item = AdminError>) -> Self {
         self.with_responses(errors.into_iter().map(|error| error_response(&render_problem(error))))
     }

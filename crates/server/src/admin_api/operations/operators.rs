@@ -3,7 +3,7 @@
 use domain::model::operator::Role;
 use serde_json::json;
 
-use super::common::{AdminOperationExt, route};
+use super::common::AdminOperationExt;
 use crate::admin_api::operators::{self, AddOperatorRequest, BootstrapIssued, OperatorBody, OperatorIssued};
 use crate::admin_api::{AdminError, http};
 use crate::http::Route;
@@ -21,54 +21,42 @@ pub(super) fn operators() -> Vec<Route> {
         examples: vec![("example", json!({"name": "dana", "role": "operator"}))],
     };
     vec![
-        route(
-            Role::Admin,
-            OperationSpec::get(all, "listOperators", "List operators")
-                .with_tag("Operators")
-                .with_list::<OperatorBody>([], &operator),
-            http::list(operators::list),
-        ),
-        route(
-            Role::Admin,
-            OperationSpec::post(all, "addOperator", "Add an operator")
-                .with_tag("Operators")
-                .with_description(
-                    "The response contains the token, which cannot be retrieved later. With a bootstrap \
+        OperationSpec::get(all, "listOperators", "List operators")
+            .with_tag("Operators")
+            .with_list::<OperatorBody>([], &operator)
+            .route(Role::Admin, http::list(operators::list)),
+        OperationSpec::post(all, "addOperator", "Add an operator")
+            .with_tag("Operators")
+            .with_description(
+                "The response contains the token, which cannot be retrieved later. With a bootstrap \
                  token this adds the first admin and uses up the bootstrap token.",
-                )
-                .with_body(body)
-                .with_json_response::<OperatorIssued>(
-                    201,
-                    "The operator and its token",
-                    json!({"operator": operator, "token": "…"}),
-                )
-                .with_errors([AdminError::invalid("role", "expected viewer, operator, admin")])
-                .with_conflict("An operator with this name exists already")
-                .with_body_errors(
-                    "The content type must be application/json or application/x-www-form-urlencoded",
-                ),
-            http::add_operator,
-        ),
-        route(
-            Role::Admin,
-            OperationSpec::delete(one, "removeOperator", "Remove an operator")
-                .with_tag("Operators")
-                .with_description("After the response the operator's token is invalid.")
-                .with_empty_response(204, "The operator is removed", &[])
-                .with_not_found("operator"),
-            http::remove_operator,
-        ),
-        route(
-            Role::Admin,
-            OperationSpec::post(bootstrap, "bootstrapOperators", "Create a bootstrap token")
-                .with_tag("Operators")
-                .with_description(
-                    "Fails if an admin exists. The token can only be used to add the first admin; it \
+            )
+            .with_body(body)
+            .with_json_response::<OperatorIssued>(
+                201,
+                "The operator and its token",
+                json!({"operator": operator, "token": "…"}),
+            )
+            .with_errors([AdminError::invalid("role", "expected viewer, operator, admin")])
+            .with_conflict("An operator with this name exists already")
+            .with_body_errors(
+                "The content type must be application/json or application/x-www-form-urlencoded",
+            )
+            .route(Role::Admin, http::add_operator),
+        OperationSpec::delete(one, "removeOperator", "Remove an operator")
+            .with_tag("Operators")
+            .with_description("After the response the operator's token is invalid.")
+            .with_empty_response(204, "The operator is removed", &[])
+            .with_not_found("operator")
+            .route(Role::Admin, http::remove_operator),
+        OperationSpec::post(bootstrap, "bootstrapOperators", "Create a bootstrap token")
+            .with_tag("Operators")
+            .with_description(
+                "Fails if an admin exists. The token can only be used to add the first admin; it \
                  cannot be retrieved later.",
-                )
-                .with_json_response::<BootstrapIssued>(201, "The token", json!({"token": "…"}))
-                .with_conflict("An admin exists already: ask an admin to add you as an operator"),
-            http::issue_bootstrap_token,
-        ),
+            )
+            .with_json_response::<BootstrapIssued>(201, "The token", json!({"token": "…"}))
+            .with_conflict("An admin exists already: ask an admin to add you as an operator")
+            .route(Role::Admin, http::issue_bootstrap_token),
     ]
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use super::common::{
-    AdminOperationExt, JSON_TYPE_REQUIRED, enum_filter, id_filter, merge_objects, provider_filter, route,
+    AdminOperationExt, JSON_TYPE_REQUIRED, enum_filter, id_filter, merge_objects, provider_filter,
 };
 use crate::admin_api::providers::{
     self, AddProviderRequest, AdminProviderBody, ProviderDetail, ProviderTest,
@@ -47,83 +47,60 @@ pub(super) fn providers() -> Vec<Route> {
     };
     let checks = json!({"ok": true, "checks": [{"name": "token", "ok": true, "detail": "the provider knows the hub's client"}]});
     vec![
-        route(
-            Role::Viewer,
-            tagged(OperationSpec::get(ALL, "listProviders", "List providers"))
-                .with_list::<AdminProviderBody>([], &provider_example()),
-            http::list(providers::list),
-        ),
-        route(
-            Role::Admin,
-            tagged(OperationSpec::post(ALL, "addProvider", "Add a provider"))
-                .with_description(
-                    "Accepts the settings of `[[provider]]` in the configuration, with the secret \
+        tagged(OperationSpec::get(ALL, "listProviders", "List providers"))
+            .with_list::<AdminProviderBody>([], &provider_example())
+            .route(Role::Viewer, http::list(providers::list)),
+        tagged(OperationSpec::post(ALL, "addProvider", "Add a provider"))
+            .with_description(
+                "Accepts the settings of `[[provider]]` in the configuration, with the secret \
                  itself, which is stored sealed. Providers from the configuration cannot be changed \
                  here.",
-                )
-                .with_json_body(
-                    "NewProvider",
-                    request_schema::<AddProviderRequest>,
-                    merge_objects(
-                        settings_example(),
-                        json!({"id": 1000, "client_secret": "the-hubs-secret-there"}),
-                    ),
-                )
-                .with_json_response::<ProviderDetail>(201, "The provider", detail.clone())
-                .with_errors([AdminError::invalid("fdx.base_url", "expected an https URL")])
-                .with_conflict("A provider with this id exists already")
-                .with_body_errors(JSON_TYPE_REQUIRED),
-            http::create(providers::add),
-        ),
-        route(
-            Role::Viewer,
-            with_provider(tagged(OperationSpec::get(one, "getProvider", "Get a provider"))),
-            http::show(providers::show),
-        ),
-        route(
-            Role::Operator,
-            tagged(OperationSpec::post(test, "testProvider", "Test a provider"))
-                .with_description(
-                    "Calls the provider's endpoints to check what a connection needs. Nothing is changed.",
-                )
-                .with_json_response::<ProviderTest>(200, "The results of the checks", checks)
-                .with_not_found("provider"),
-            http::test_provider,
-        ),
-        route(
-            Role::Operator,
-            with_provider(tagged(OperationSpec::post(
-                "/admin/v1/providers/{provider_id}/pause",
-                "pauseProvider",
-                "Pause a provider",
-            )))
+            )
+            .with_json_body(
+                "NewProvider",
+                request_schema::<AddProviderRequest>,
+                merge_objects(
+                    settings_example(),
+                    json!({"id": 1000, "client_secret": "the-hubs-secret-there"}),
+                ),
+            )
+            .with_json_response::<ProviderDetail>(201, "The provider", detail.clone())
+            .with_errors([AdminError::invalid("fdx.base_url", "expected an https URL")])
+            .with_conflict("A provider with this id exists already")
+            .with_body_errors(JSON_TYPE_REQUIRED)
+            .route(Role::Admin, http::create(providers::add)),
+        with_provider(tagged(OperationSpec::get(one, "getProvider", "Get a provider")))
+            .route(Role::Viewer, http::show(providers::show)),
+        tagged(OperationSpec::post(test, "testProvider", "Test a provider"))
             .with_description(
-                "While paused, no data is read, no connection is opened, and no connection ends \
+                "Calls the provider's endpoints to check what a connection needs. Nothing is changed.",
+            )
+            .with_json_response::<ProviderTest>(200, "The results of the checks", checks)
+            .with_not_found("provider")
+            .route(Role::Operator, http::test_provider),
+        with_provider(tagged(OperationSpec::post(
+            "/admin/v1/providers/{provider_id}/pause",
+            "pauseProvider",
+            "Pause a provider",
+        )))
+        .with_description(
+            "While paused, no data is read, no connection is opened, and no connection ends \
                  because of the provider. Revoking works.",
-            ),
-            http::act(providers::pause),
-        ),
-        route(
-            Role::Operator,
-            with_provider(tagged(OperationSpec::post(
-                "/admin/v1/providers/{provider_id}/release",
-                "releaseProvider",
-                "Release a paused provider",
-            ))),
-            http::act(providers::release),
-        ),
-        route(
-            Role::Operator,
-            with_provider(tagged(OperationSpec::post(
-                "/admin/v1/providers/{provider_id}/retire",
-                "retireProvider",
-                "Retire a provider",
-            )))
-            .with_description(
-                "Like a pause, but permanent: registrations with the provider are rejected too.",
-            ),
-            http::act(providers::retire),
-        ),
+        )
+        .route(Role::Operator, http::act(providers::pause)),
+        with_provider(tagged(OperationSpec::post(
+            "/admin/v1/providers/{provider_id}/release",
+            "releaseProvider",
+            "Release a paused provider",
+        )))
+        .route(Role::Operator, http::act(providers::release)),
+        with_provider(tagged(OperationSpec::post(
+            "/admin/v1/providers/{provider_id}/retire",
+            "retireProvider",
+            "Retire a provider",
+        )))
+        .with_description("Like a pause, but permanent: registrations with the provider are rejected too.")
+        .route(Role::Operator, http::act(providers::retire)),
     ]
 }
 
@@ -143,57 +120,45 @@ pub(super) fn registrations() -> Vec<Route> {
     let one = "/admin/v1/registrations/{client_id}/{provider_id}";
     let tagged = |operation: OperationSpec| operation.with_tag("Registrations");
     vec![
-        route(
-            Role::Viewer,
-            tagged(OperationSpec::get(ALL, "listRegistrations", "List registrations"))
-                .with_list::<AdminRegistrationBody>(
-                    [
-                        id_filter("client_id", "The recipient's id."),
-                        provider_filter(),
-                        id_filter("partner", "The id of the partner whose recipients are listed."),
-                        enum_filter::<RegistrationState>("state", "The state."),
-                    ],
-                    &registration_example(),
-                ),
-            http::list(registrations::list),
-        ),
-        route(
-            Role::Operator,
-            tagged(OperationSpec::post(ALL, "requestRegistrations", "Request registrations"))
-                .with_description(
-                    "Requests the registration of each recipient with each provider, all-or-nothing.",
-                )
-                .with_json_body(
-                    "RegistrationRequest",
-                    request_schema::<RequestRegistrationsRequest>,
-                    json!({"client_ids": ["dc-…"], "provider_ids": [1000]}),
-                )
-                .with_json_response::<RequestedRegistrations>(
-                    200,
-                    "The registration of each pair",
-                    json!({"items": [registration_example()]}),
-                )
-                .with_errors([
-                    AdminError::invalid("provider_ids[0]", "must be a positive integer"),
-                    AdminError::Pairs {
-                        missing: true,
-                        pairs: rejected_pairs("The recipient does not exist"),
-                    },
-                    AdminError::Pairs {
-                        missing: false,
-                        pairs: rejected_pairs("This registration was requested before and is active"),
-                    },
-                ])
-                .with_body_errors(JSON_TYPE_REQUIRED),
-            http::request_registrations,
-        ),
-        route(
-            Role::Viewer,
-            tagged(OperationSpec::get(one, "getRegistration", "Get a registration"))
-                .with_json_response::<AdminRegistrationBody>(200, "The registration", registration_example())
-                .with_not_found("registration"),
-            http::show(registrations::show),
-        ),
+        tagged(OperationSpec::get(ALL, "listRegistrations", "List registrations"))
+            .with_list::<AdminRegistrationBody>(
+                [
+                    id_filter("client_id", "The recipient's id."),
+                    provider_filter(),
+                    id_filter("partner", "The id of the partner whose recipients are listed."),
+                    enum_filter::<RegistrationState>("state", "The state."),
+                ],
+                &registration_example(),
+            )
+            .route(Role::Viewer, http::list(registrations::list)),
+        tagged(OperationSpec::post(ALL, "requestRegistrations", "Request registrations"))
+            .with_description(
+                "Requests the registration of each recipient with each provider, all-or-nothing.",
+            )
+            .with_json_body(
+                "RegistrationRequest",
+                request_schema::<RequestRegistrationsRequest>,
+                json!({"client_ids": ["dc-…"], "provider_ids": [1000]}),
+            )
+            .with_json_response::<RequestedRegistrations>(
+                200,
+                "The registration of each pair",
+                json!({"items": [registration_example()]}),
+            )
+            .with_errors([
+                AdminError::invalid("provider_ids[0]", "must be a positive integer"),
+                AdminError::Pairs { missing: true, pairs: rejected_pairs("The recipient does not exist") },
+                AdminError::Pairs {
+                    missing: false,
+                    pairs: rejected_pairs("This registration was requested before and is active"),
+                },
+            ])
+            .with_body_errors(JSON_TYPE_REQUIRED)
+            .route(Role::Operator, http::request_registrations),
+        tagged(OperationSpec::get(one, "getRegistration", "Get a registration"))
+            .with_json_response::<AdminRegistrationBody>(200, "The registration", registration_example())
+            .with_not_found("registration")
+            .route(Role::Viewer, http::show(registrations::show)),
     ]
 }
 
@@ -211,89 +176,72 @@ pub(super) fn registration_steps() -> Vec<Route> {
     let upstream_client =
         json!({"upstream_client_id": "acme-at-maple", "upstream_client_secret": "its-secret-there"});
     vec![
-        route(
-            Role::Operator,
-            step_operation(
-                RegistrationStep::Approve,
-                OperationSpec::post(
-                    "/admin/v1/registrations/{client_id}/{provider_id}/approve",
-                    "approveRegistration",
-                    "Approve a registration",
-                ),
-            )
-            .with_description(
-                "The registration then waits for its activation by the operator or the provider.",
+        step_operation(
+            RegistrationStep::Approve,
+            OperationSpec::post(
+                "/admin/v1/registrations/{client_id}/{provider_id}/approve",
+                "approveRegistration",
+                "Approve a registration",
             ),
-            http::act(registrations::approve),
-        ),
-        route(
-            Role::Operator,
-            with_step_body::<ActivateRegistrationRequest>(
-                step_operation(
-                    RegistrationStep::Activate,
-                    OperationSpec::post(
-                        "/admin/v1/registrations/{client_id}/{provider_id}/activate",
-                        "activateRegistration",
-                        "Activate a registration",
-                    ),
+        )
+        .with_description("The registration then waits for its activation by the operator or the provider.")
+        .route(Role::Operator, http::act(registrations::approve)),
+        with_step_body::<ActivateRegistrationRequest>(
+            step_operation(
+                RegistrationStep::Activate,
+                OperationSpec::post(
+                    "/admin/v1/registrations/{client_id}/{provider_id}/activate",
+                    "activateRegistration",
+                    "Activate a registration",
                 ),
-                "Activation",
-                upstream_client,
-            )
-            .with_description(
-                "Confirms that the provider has set up the recipient. If the provider has a client \
+            ),
+            "Activation",
+            upstream_client,
+        )
+        .with_description(
+            "Confirms that the provider has set up the recipient. If the provider has a client \
              for each registration, its credentials are required.",
-            ),
-            http::act_with_body(registrations::activate),
-        ),
-        route(
-            Role::Operator,
-            with_step_body::<RejectRegistrationRequest>(
-                step_operation(
-                    RegistrationStep::Reject,
-                    OperationSpec::post(
-                        "/admin/v1/registrations/{client_id}/{provider_id}/reject",
-                        "rejectRegistration",
-                        "Reject a registration",
-                    ),
-                ),
-                "Rejection",
-                reason(),
-            ),
-            http::act_with_body(registrations::reject),
-        ),
-        route(
-            Role::Operator,
-            with_step_body::<SuspendRegistrationRequest>(
-                step_operation(
-                    RegistrationStep::Suspend,
-                    OperationSpec::post(
-                        "/admin/v1/registrations/{client_id}/{provider_id}/suspend",
-                        "suspendRegistration",
-                        "Suspend a registration",
-                    ),
-                ),
-                "Suspension",
-                reason(),
-            )
-            .with_description(
-                "While suspended, no data is read and no connection is opened. Existing connections \
-                 do not end.",
-            ),
-            http::act_with_body(registrations::suspend),
-        ),
-        route(
-            Role::Operator,
+        )
+        .route(Role::Operator, http::act_with_body(registrations::activate)),
+        with_step_body::<RejectRegistrationRequest>(
             step_operation(
-                RegistrationStep::Reinstate,
+                RegistrationStep::Reject,
                 OperationSpec::post(
-                    "/admin/v1/registrations/{client_id}/{provider_id}/reinstate",
-                    "reinstateRegistration",
-                    "Reinstate a registration",
+                    "/admin/v1/registrations/{client_id}/{provider_id}/reject",
+                    "rejectRegistration",
+                    "Reject a registration",
                 ),
             ),
-            http::act(registrations::reinstate),
-        ),
+            "Rejection",
+            reason(),
+        )
+        .route(Role::Operator, http::act_with_body(registrations::reject)),
+        with_step_body::<SuspendRegistrationRequest>(
+            step_operation(
+                RegistrationStep::Suspend,
+                OperationSpec::post(
+                    "/admin/v1/registrations/{client_id}/{provider_id}/suspend",
+                    "suspendRegistration",
+                    "Suspend a registration",
+                ),
+            ),
+            "Suspension",
+            reason(),
+        )
+        .with_description(
+            "While suspended, no data is read and no connection is opened. Existing connections \
+                 do not end.",
+        )
+        .route(Role::Operator, http::act_with_body(registrations::suspend)),
+        step_operation(
+            RegistrationStep::Reinstate,
+            OperationSpec::post(
+                "/admin/v1/registrations/{client_id}/{provider_id}/reinstate",
+                "reinstateRegistration",
+                "Reinstate a registration",
+            ),
+        )
+        .route(Role::Operator, http::act(registrations::reinstate)),
     ]
 }
 
