@@ -16,9 +16,10 @@ use serde::Serialize;
 
 use super::auth::{PresentedCredential, authenticate, authenticate_adder};
 use super::operators::AddOperatorRequest;
-use super::recipients::UpdateRecipientRequest;
+use super::partners::PartnerBody;
+use super::recipients::{AdminRecipientBody, UpdateRecipientRequest};
 use super::{
-    AdminError, Params, audit_log, connections, jobs, operators, partners, providers, recipients,
+    AdminError, Params, audit_log, clients, connections, jobs, operators, partners, providers, recipients,
     registrations,
 };
 use crate::app::App;
@@ -108,10 +109,10 @@ fn partner_routes() -> Vec<Route> {
     vec![
         Route::admin(Role::Viewer, Method::GET, PARTNERS, list(partners::list)),
         Route::admin(Role::Admin, Method::POST, PARTNERS, create(partners::create)),
-        Route::admin(Role::Viewer, Method::GET, PARTNER, show(partners::show)),
-        Route::admin(Role::Admin, Method::POST, SECRET, act(partners::rotate_secret)),
-        Route::admin(Role::Operator, Method::POST, SUSPEND, act(partners::suspend)),
-        Route::admin(Role::Operator, Method::POST, REINSTATE, act(partners::reinstate)),
+        Route::admin(Role::Viewer, Method::GET, PARTNER, show(clients::show::<PartnerBody>)),
+        Route::admin(Role::Admin, Method::POST, SECRET, act(clients::rotate_secret::<PartnerBody>)),
+        Route::admin(Role::Operator, Method::POST, SUSPEND, act(clients::suspend::<PartnerBody>)),
+        Route::admin(Role::Operator, Method::POST, REINSTATE, act(clients::reinstate::<PartnerBody>)),
     ]
 }
 
@@ -124,12 +125,12 @@ fn recipient_routes() -> Vec<Route> {
     vec![
         Route::admin(Role::Viewer, Method::GET, RECIPIENTS, list(recipients::list)),
         Route::admin(Role::Admin, Method::POST, RECIPIENTS, create(recipients::create)),
-        Route::admin(Role::Viewer, Method::GET, RECIPIENT, show(recipients::show)),
+        Route::admin(Role::Viewer, Method::GET, RECIPIENT, show(clients::show::<AdminRecipientBody>)),
         Route::admin(Role::Admin, Method::PUT, RECIPIENT, put(update_recipient)),
         Route::admin(Role::Admin, Method::DELETE, RECIPIENT, delete(remove_recipient)).with_dry_run(),
-        Route::admin(Role::Admin, Method::POST, SECRET, act(recipients::rotate_secret)),
-        Route::admin(Role::Operator, Method::POST, SUSPEND, act(recipients::suspend)),
-        Route::admin(Role::Operator, Method::POST, REINSTATE, act(recipients::reinstate)),
+        Route::admin(Role::Admin, Method::POST, SECRET, act(clients::rotate_secret::<AdminRecipientBody>)),
+        Route::admin(Role::Operator, Method::POST, SUSPEND, act(clients::suspend::<AdminRecipientBody>)),
+        Route::admin(Role::Operator, Method::POST, REINSTATE, act(clients::reinstate::<AdminRecipientBody>)),
     ]
 }
 
