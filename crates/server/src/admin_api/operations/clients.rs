@@ -10,7 +10,7 @@ use crate::admin_api::recipients::{
     self, AdminRecipientBody, CreateRecipientRequest, RecipientCreated, RecipientRemoved,
     UpdateRecipientRequest,
 };
-use crate::admin_api::{AdminError, SecretIssued, http};
+use crate::admin_api::{AdminError, SecretIssued, clients, http};
 use crate::http::Route;
 use crate::operation::{OperationSpec, request_schema};
 
@@ -77,7 +77,7 @@ pub(super) fn recipients() -> Vec<Route> {
             .with_body_errors(JSON_TYPE_REQUIRED)
             .route(Role::Admin, http::create(recipients::create)),
         with_recipient(tagged(OperationSpec::get(ONE, "getRecipient", "Get a recipient")))
-            .route(Role::Viewer, http::show(recipients::show)),
+            .route(Role::Viewer, http::show(clients::show::<AdminRecipientBody>)),
         with_recipient(tagged(OperationSpec::put(
             ONE,
             "updateRecipient",
@@ -108,7 +108,7 @@ pub(super) fn recipients() -> Vec<Route> {
             )),
             "recipient",
         )
-        .route(Role::Admin, http::act(recipients::rotate_secret)),
+        .route(Role::Admin, http::act(clients::rotate_secret::<AdminRecipientBody>)),
         with_recipient(tagged(OperationSpec::post(
             "/admin/v1/recipients/{client_id}/suspend",
             "suspendRecipient",
@@ -118,13 +118,13 @@ pub(super) fn recipients() -> Vec<Route> {
             "While suspended, tokens and data are refused. Connections remain, and revoking \
              works.",
         )
-        .route(Role::Operator, http::act(recipients::suspend)),
+        .route(Role::Operator, http::act(clients::suspend::<AdminRecipientBody>)),
         with_recipient(tagged(OperationSpec::post(
             "/admin/v1/recipients/{client_id}/reinstate",
             "reinstateRecipient",
             "Reinstate a recipient",
         )))
-        .route(Role::Operator, http::act(recipients::reinstate)),
+        .route(Role::Operator, http::act(clients::reinstate::<AdminRecipientBody>)),
     ]
 }
 
@@ -158,7 +158,7 @@ pub(super) fn partners() -> Vec<Route> {
             "getPartner",
             "Get a partner",
         )))
-        .route(Role::Viewer, http::show(partners::show)),
+        .route(Role::Viewer, http::show(clients::show::<PartnerBody>)),
         with_new_secret(
             tagged(OperationSpec::post(
                 "/admin/v1/partners/{client_id}/secret",
@@ -167,19 +167,19 @@ pub(super) fn partners() -> Vec<Route> {
             )),
             "partner",
         )
-        .route(Role::Admin, http::act(partners::rotate_secret)),
+        .route(Role::Admin, http::act(clients::rotate_secret::<PartnerBody>)),
         with_partner(tagged(OperationSpec::post(
             "/admin/v1/partners/{client_id}/suspend",
             "suspendPartner",
             "Suspend a partner",
         )))
         .with_description("The recipients of the partner and their connections are not affected.")
-        .route(Role::Operator, http::act(partners::suspend)),
+        .route(Role::Operator, http::act(clients::suspend::<PartnerBody>)),
         with_partner(tagged(OperationSpec::post(
             "/admin/v1/partners/{client_id}/reinstate",
             "reinstatePartner",
             "Reinstate a partner",
         )))
-        .route(Role::Operator, http::act(partners::reinstate)),
+        .route(Role::Operator, http::act(clients::reinstate::<PartnerBody>)),
     ]
 }
