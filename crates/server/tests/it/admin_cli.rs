@@ -174,10 +174,10 @@ async fn operator_lifecycle_and_connection_end(site: HubProcess) {
     let jobs = run_text(&site, &["job", "list", "--state", "pending", "--kind", "revoke_at_provider"]);
     assert!(jobs.lines().count() == 2 && jobs.contains(&id), "{jobs}");
     for unknown in [
-        &["connection", "show", "con_nobody"][..],
-        &["connection", "end", "con_nobody"],
-        &["job", "retry", "job_nobody"],
-        &["job", "close", "job_nobody"],
+        &["connection", "show", "con_unknown"][..],
+        &["connection", "end", "con_unknown"],
+        &["job", "retry", "job_unknown"],
+        &["job", "close", "job_unknown"],
         &["operator", "remove", "opr_nobody"],
     ] {
         assert_eq!(assert_command_fails(&site, unknown, "There is no such"), Some(1));

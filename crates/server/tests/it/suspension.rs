@@ -59,7 +59,7 @@ impl TestHub {
     /// Asserts that the page stops the flow, and returns the target of its link.
     fn find_stop_page_link(answer: &BrowserResponse) -> Option<String> {
         assert_eq!((answer.status, &answer.location), (403, &None), "{}", answer.body);
-        assert!(answer.body.contains("cannot be connected at present"), "{}", answer.body);
+        assert!(answer.body.contains("cannot be connected at the moment"), "{}", answer.body);
         assert!(!answer.body.contains("<form"), "{}", answer.body);
         let link = answer.body.split("href=\"").find(|part| part.starts_with("http"))?;
         Some(link.split('"').next().unwrap().replace("&#38;", "&"))

@@ -31,8 +31,8 @@ impl TestHub {
 /// Fills the parameters of a path with ids that do not exist.
 fn nonexistent_path(path: &str) -> String {
     path.replace("{operator_id}", "opr_nobody")
-        .replace("{connection_id}", "con_nobody")
-        .replace("{job_id}", "job_nobody")
+        .replace("{connection_id}", "con_unknown")
+        .replace("{job_id}", "job_unknown")
         .replace("{provider_id}", "9999")
         .replace("{client_id}", "dc-unknown")
 }

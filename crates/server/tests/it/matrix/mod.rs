@@ -85,7 +85,7 @@ impl Victim {
         let path = path.replace("{statement_id}", &self.statement);
         let path = path.replace("{request_id}", self.request.as_str()).replace("{provider_id}", "1000");
         let path = path.replace("{recipient_ids}", "dc-sandbox").replace("{provider_ids}", "1000");
-        let path = path.replace("{job_id}", "job_nobody").replace("{operator_id}", "opr_sandbox");
+        let path = path.replace("{job_id}", "job_unknown").replace("{operator_id}", "opr_sandbox");
         let path = path.replace("{document}", "flinks");
         path.replace("{client_id}", "dc-sandbox").replace("{connection_id}", self.connection.as_str())
     }

@@ -578,7 +578,7 @@ fn build_connection_cases(values: &InputValues) -> Vec<InputCase> {
         .map(|bad| bad.encode(&managed.connection))
         .collect();
     ids.extend(
-        ["con_", "con_nobody", "arq_1", "dc-sandbox", "1000", "null", "*", "%2e%2e"].map(str::to_owned),
+        ["con_", "con_unknown", "arq_1", "dc-sandbox", "1000", "null", "*", "%2e%2e"].map(str::to_owned),
     );
     ids.extend([managed.foreign_connection.clone(), managed.connection.to_uppercase()]);
     let mut cases = Vec::new();
