@@ -14,7 +14,7 @@ fuzz_target!(|input: (&str, &str, &[u8])| {
     let (list, text, plain) = input;
     let now = Timestamp::from_seconds(1_709_146_734);
     assert_eq!(open_cursor(&KEY, list, text, now), None, "a forged cursor opens");
-    // Behind the seal stands our own text; whatever it is, reading it must not panic.
+    // The sealed text is our own, but reading any text must not panic.
     let sealed = KEY.seal(list, plain).expect("it can be sealed");
     let _ = open_cursor(&KEY, list, &encoded(&sealed), now);
 });

@@ -1,4 +1,4 @@
-//! What comes to `authorize` and `token`: it is checked or refused, and only a registered URI is redirected to.
+//! Queries of `authorize` and `token`: each is accepted or rejected, and redirects go only to registered URIs.
 #![no_main]
 
 use std::sync::LazyLock;

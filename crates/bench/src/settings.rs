@@ -16,7 +16,7 @@ pub struct BenchmarkSettings {
     pub requests: usize,
     /// Text that the names of the measured operations contain. Floors are always measured.
     pub name_filter: String,
-    /// Whether progress is printed to standard error.
+    /// Prints progress to standard error.
     pub show_progress: bool,
 }
 

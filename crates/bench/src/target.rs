@@ -16,7 +16,7 @@ use crate::error::BenchmarkError;
 pub struct TargetProvider {
     /// The provider's id.
     pub id: i64,
-    /// Whether the hub revokes tokens at the provider (RFC 7009).
+    /// The hub revokes tokens at the provider (RFC 7009).
     pub supports_revocation: bool,
 }
 

@@ -109,8 +109,8 @@ fn find_differences(example: &Value, seen: &ObservedFields) -> Vec<String> {
     let mut found = Vec::new();
     for (place, (_, kinds)) in &seen.fields {
         match documented.fields.get(place) {
-            Some((_, told)) if told == kinds => {}
-            Some((_, told)) => found.push(format!("{place} is {kinds:?}, not {told:?}")),
+            Some((_, expected)) if expected == kinds => {}
+            Some((_, expected)) => found.push(format!("{place} is {kinds:?}, not {expected:?}")),
             None if is_listed(example, "beyond", place) || is_listed(example, "at_one_bank", place) => {}
             None => found.push(format!("{place} is not documented")),
         }

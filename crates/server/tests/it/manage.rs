@@ -175,7 +175,7 @@ async fn secret_rotation_invalidates_previous_secret(kit: TestHub) {
     let secret = regenerated.json()["client_secret"].as_str().unwrap().to_owned();
     let renewed = TestClient { secret, ..recipient.clone() };
     assert_eq!(kit.refresh(&recipient, &tokens.refresh).await.json()["error"], "invalid_client");
-    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "connection tokens live on");
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "connection tokens remain valid");
     assert_eq!(kit.refresh(&renewed, &tokens.refresh).await.status, 200);
     let audited = "SELECT actor_kind, actor_id FROM audit_events WHERE action = 'client.secret_regenerated'";
     assert_eq!(kit.sql(audited).await, ["partner|pt-sandbox"]);

@@ -280,7 +280,7 @@ fn build_audit_id_cases(values: &InputValues) -> Vec<InputCase> {
         }
         let raw = RawRequest::get(format!("/admin/v1/audit?{id}=opr_1")).bearer(&values.operator);
         cases.push(InputCase::new(
-            format!("audit: {id} alone"),
+            format!("audit: {id} without its kind"),
             raw,
             expected_invalid_field(kind, &format!("expected with {id}")),
         ));
