@@ -591,8 +591,8 @@ async fn rfc6749_s10_5_s10_10_codes_and_tokens_are_unguessable() {
 async fn rfc6749_s10_12_callback_from_other_browser_is_rejected() {
     let kit = TestHub::new().await;
     let callback = crate::recovery::approve_and_capture_callback(&kit).await;
-    let stranger = bowline::cli::Browser::new().unwrap();
-    let stolen = stranger.send(bowline::cli::BrowserRequest::new(Method::GET, &callback)).await.unwrap();
+    let other_client = bowline::cli::Browser::new().unwrap();
+    let stolen = other_client.send(bowline::cli::BrowserRequest::new(Method::GET, &callback)).await.unwrap();
     assert_eq!((stolen.status, stolen.location), (400, None));
     assert_eq!(open_url(&kit, &callback).await.status, 302, "the flow continues in its own browser");
 }

@@ -210,11 +210,11 @@ async fn rfc9700_s4_5_injected_code_fails_pkce_verification() {
 async fn rfc9700_s4_7_callback_without_cookie_shows_error_page() {
     let kit = TestHub::new().await;
     let callback = approve_and_capture_callback(&kit).await;
-    let stranger = Browser::new().unwrap();
+    let other_client = Browser::new().unwrap();
     for url in
         [callback.clone(), callback.replace("state=", "state=x"), kit.url("/callback/1000?code=x&state=x")]
     {
-        let answer = stranger.send(BrowserRequest::new(Method::GET, &url)).await.unwrap();
+        let answer = other_client.send(BrowserRequest::new(Method::GET, &url)).await.unwrap();
         assert_eq!((answer.status, answer.location), (400, None));
     }
     assert_eq!(open_url(&kit, &callback).await.status, 302);

@@ -362,10 +362,10 @@ fn build_body_cases(values: &InputValues) -> Vec<InputCase> {
         for media_type in ["application/x-www-form-urlencoded", "text/plain", "", "application/json2"] {
             case(media_type, media_type, to_json_object(&valid_recipient()).into_bytes(), only_json());
         }
-        let stranger = RawRequest::post(path, "text/plain", "{").method(method);
+        let other_client = RawRequest::post(path, "text/plain", "{").method(method);
         cases.push(InputCase::new(
             format!("manage, {method}: an unauthenticated client"),
-            stranger,
+            other_client,
             expected_invalid_request(BAD_BEARER),
         ));
     }
