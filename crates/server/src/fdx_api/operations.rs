@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use super::{DataError, http};
 use crate::error::InternalError;
 use crate::http::Route;
-use crate::operation::{ContentSpec, OperationSpec, ParameterSpec, ResponseSpec, schema_fn, string_enum};
+use crate::operation::{
+    ContentSpec, OperationSpec, OperationTag, ParameterSpec, ResponseSpec, schema_fn, string_enum,
+};
 use crate::stats::OPERATIONS;
 use crate::upstream::{ReadError, UpstreamError};
 
@@ -66,7 +68,7 @@ pub(crate) fn routes() -> Vec<Route> {
 /// Creates an operation with the id that the statistics and `/capability` use.
 fn new_operation(path: &'static str, tag: &'static str, summary: &'static str) -> OperationSpec {
     let id = OPERATIONS.iter().find(|(known, _)| *known == path).map_or("", |(_, id)| *id);
-    OperationSpec::get(path, id, summary).with_tag(tag)
+    OperationTag(tag).get(path, id, summary)
 }
 
 fn customer() -> OperationSpec {

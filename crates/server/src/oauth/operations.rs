@@ -13,8 +13,12 @@ use super::http::{TokenBody, authorize, create_token, revoke};
 use crate::app::App;
 use crate::error::InternalError;
 use crate::http::{OAuthErrorBody, Route};
-use crate::operation::{ContentSpec, OperationSpec, RequestBodySpec, ResponseSpec, schema_fn, string_enum};
+use crate::operation::{
+    ContentSpec, OperationSpec, OperationTag, RequestBodySpec, ResponseSpec, schema_fn, string_enum,
+};
 use crate::rate_limit::RateLimitError;
+
+const TAG: OperationTag = OperationTag("Authorization");
 
 pub(crate) const PARTNER_SECURITY: &[&str] = &["partnerToken"];
 pub(crate) const RECIPIENT_SECURITY: &[&str] = &["recipientToken"];
@@ -25,8 +29,8 @@ pub(crate) fn routes() -> Vec<Route> {
     const REVOKE: &str = "/api/v1/revoke";
     // Flinks documents DELETE; clients of RFC 7009 send POST.
     let (by_delete, by_post) = (
-        OperationSpec::delete(REVOKE, "revoke", "Revoke Connection"),
-        OperationSpec::post(REVOKE, "revokeByPost", "Revoke Connection"),
+        TAG.delete(REVOKE, "revoke", "Revoke Connection"),
+        TAG.post(REVOKE, "revokeByPost", "Revoke Connection"),
     );
     vec![
         authorize_operation().route(authorize),
@@ -45,8 +49,7 @@ fn authorize_operation() -> OperationSpec {
         example: None,
         headers: &[],
     };
-    OperationSpec::get("/api/v1/authorize", "authorize", "Authorize")
-        .with_tag("Authorization")
+    TAG.get("/api/v1/authorize", "authorize", "Authorize")
         .with_description(
             "Opened in the customer's browser. An unknown client, or a redirect URI that does \
              not exactly match a registered one, results in a page. Every other error is sent \
@@ -140,8 +143,7 @@ fn token_operation() -> OperationSpec {
     };
     let example = json!({"access_token": "eyJ…", "token_type": "Bearer", "expires_in": 300,
         "scope": "ACCOUNT_BASIC TRANSACTIONS", "refresh_token": "…"});
-    OperationSpec::post("/api/v1/token", "token", "Token")
-        .with_tag("Authorization")
+    TAG.post("/api/v1/token", "token", "Token")
         .with_description(
             "Token endpoint (RFC 6749 §4.1.3, §4.4.2 and §6). Credentials and tokens in the \
              query are rejected.",
@@ -168,7 +170,6 @@ fn token_operation() -> OperationSpec {
 
 fn revoke_operation(operation: OperationSpec) -> OperationSpec {
     operation
-        .with_tag("Authorization")
         .with_description(
             "Ends the connection of the bearer token. After the response no token of the \
              connection is accepted; the data provider is notified in the background. The call \
