@@ -51,9 +51,9 @@ fn authorize_operation() -> OperationSpec {
     };
     TAG.get("/api/v1/authorize", "authorize", "Authorize")
         .with_description(
-            "Opened in the customer's browser. An unknown client, or a redirect URI that does \
-             not exactly match a registered one, results in a page. Every other error is sent \
-             to the redirect URI with `error`, `error_description` and `state`.",
+            "Opened in the customer's browser. An unknown client, or a redirect URI that does not exactly \
+             match a registered one, results in a page. Every other error is sent to the redirect URI with \
+             `error`, `error_description` and `state`.",
         )
         .with_required_query("client_id", "The id of the data recipient.", text())
         .with_required_query(
@@ -90,8 +90,7 @@ fn authorize_operation() -> OperationSpec {
         .with_responses([
             page(
                 400,
-                "A page for the customer: the client is unknown, or the redirect URI is not \
-                 registered",
+                "A page for the customer: the client is unknown, or the redirect URI is not registered",
             ),
             page(500, "A page for the customer: internal server error"),
             page(503, "A page for the customer: service temporarily unavailable"),
@@ -145,8 +144,8 @@ fn token_operation() -> OperationSpec {
         "scope": "ACCOUNT_BASIC TRANSACTIONS", "refresh_token": "…"});
     TAG.post("/api/v1/token", "token", "Token")
         .with_description(
-            "Token endpoint (RFC 6749 §4.1.3, §4.4.2 and §6). Credentials and tokens in the \
-             query are rejected.",
+            "Token endpoint (RFC 6749 §4.1.3, §4.4.2 and §6). Credentials and tokens in the query are \
+             rejected.",
         )
         .with_body(body)
         .with_security(&["clientBasic", ""])
@@ -171,9 +170,9 @@ fn token_operation() -> OperationSpec {
 fn revoke_operation(operation: OperationSpec) -> OperationSpec {
     operation
         .with_description(
-            "Ends the connection of the bearer token. After the response no token of the \
-             connection is accepted; the data provider is notified in the background. The call \
-             can be repeated safely. A form field `token` must equal the bearer token.",
+            "Ends the connection of the bearer token. After the response no token of the connection is \
+             accepted; the data provider is notified in the background. The call can be repeated safely. A \
+             form field `token` must equal the bearer token.",
         )
         .with_security(&["connectionToken"])
         .with_empty_response(204, "The connection has ended", &[])

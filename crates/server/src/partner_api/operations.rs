@@ -47,8 +47,8 @@ fn connections() -> Vec<Route> {
     let with_end_response = |operation: OperationSpec| {
         operation
             .with_description(
-                "After the response no token of the connection is accepted; the data provider is \
-                 notified in the background. The call can be repeated safely.",
+                "After the response no token of the connection is accepted; the data provider is notified \
+                 in the background. The call can be repeated safely.",
             )
             .with_empty_response(204, "The connection has ended", &[])
             .with_unknown_connection()
@@ -147,8 +147,8 @@ fn recipients() -> Vec<Route> {
             .route(http::update_recipient),
         described(TAG.delete(one, "deleteDataRecipient", "Delete Data Recipient"))
             .with_description(
-                "Removes the data recipient permanently and ends all its connections. The data \
-                 providers are notified in the background. The call can be repeated safely.",
+                "Removes the data recipient permanently and ends all its connections. The data providers \
+                 are notified in the background. The call can be repeated safely.",
             )
             .with_empty_response(204, "The data recipient is removed", &[])
             .with_unknown_recipient()
@@ -159,8 +159,8 @@ fn recipients() -> Vec<Route> {
             "Regenerate Data Recipient Secret",
         ))
         .with_description(
-            "After the response the previous secret and the tokens of the client itself are \
-             invalid. Connections remain active.",
+            "After the response the previous secret and the tokens of the client itself are invalid. \
+             Connections remain active.",
         )
         .with_json_response::<SecretBody<'static>>(
             200,
@@ -214,8 +214,7 @@ fn registrations() -> Vec<Route> {
             "Request Data Provider Registrations",
         )))
         .with_description(
-            "Requests the registration of each data recipient with each data provider, \
-                 all-or-nothing.",
+            "Requests the registration of each data recipient with each data provider, all-or-nothing.",
         )
         .with_oauth_errors([(OAuthCode::InvalidRequest, "provider_ids[0] must be a positive integer")])
         .with_responses([
@@ -274,8 +273,8 @@ fn providers() -> Vec<Route> {
             ANY_CLIENT_SECURITY,
         )
         .with_description(
-            "Returns the catalogue to a partner, and to a data recipient the providers with \
-                 which it has an active registration.",
+            "Returns the catalogue to a partner, and to a data recipient the providers with which it has \
+             an active registration.",
         )
         .with_json_response::<Vec<ProviderBody<'static>>>(200, "Data providers", json!([one]))
         .route(http::list_providers),

@@ -71,8 +71,8 @@ pub(super) fn connections() -> Vec<Route> {
             .route(Role::Viewer, http::show(connections::show)),
         TAG.post(end, "endConnection", "End a connection")
             .with_description(
-                "After the response no token of the connection is accepted; the provider is \
-                 notified in the background. The call can be repeated safely.",
+                "After the response no token of the connection is accepted; the provider is notified in \
+                 the background. The call can be repeated safely.",
             )
             .with_dry_run()
             .with_json_response::<EndConnectionResponse>(
@@ -137,8 +137,7 @@ pub(super) fn audit_log() -> Route {
     let operation = OperationTag("Audit")
         .get("/admin/v1/audit", "listEvents", "Search the audit log")
         .with_description(
-            "Newest first. `subject_id` requires `subject_kind`, and `actor_id` requires \
-             `actor_kind`.",
+            "Newest first. `subject_id` requires `subject_kind`, and `actor_id` requires `actor_kind`.",
         )
         .with_list::<EventBody>(
             [

@@ -34,8 +34,8 @@ fn recipient_example() -> Value {
 fn with_new_secret(operation: OperationSpec, kind: &'static str) -> OperationSpec {
     operation
         .with_description(
-            "After the response the previous secret and the tokens of the client itself are \
-             invalid. Connections remain active.",
+            "After the response the previous secret and the tokens of the client itself are invalid. \
+             Connections remain active.",
         )
         .with_json_response::<SecretIssued>(
             200,
@@ -111,8 +111,7 @@ pub(super) fn recipients() -> Vec<Route> {
             "Suspend a recipient",
         ))
         .with_description(
-            "While suspended, tokens and data are refused. Connections remain, and revoking \
-             works.",
+            "While suspended, tokens and data are refused. Connections remain, and revoking works.",
         )
         .route(Role::Operator, http::act(clients::suspend::<AdminRecipientBody>)),
         with_recipient(TAG.post(

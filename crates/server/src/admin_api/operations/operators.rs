@@ -27,8 +27,8 @@ pub(super) fn operators() -> Vec<Route> {
             .route(Role::Admin, http::list(operators::list)),
         TAG.post(all, "addOperator", "Add an operator")
             .with_description(
-                "The response contains the token, which cannot be retrieved later. With a bootstrap \
-                 token this adds the first admin and uses up the bootstrap token.",
+                "The response contains the token, which cannot be retrieved later. With a bootstrap token \
+                 this adds the first admin and uses up the bootstrap token.",
             )
             .with_body(body)
             .with_json_response::<OperatorIssued>(
@@ -49,8 +49,8 @@ pub(super) fn operators() -> Vec<Route> {
             .route(Role::Admin, http::remove_operator),
         TAG.post(bootstrap, "bootstrapOperators", "Create a bootstrap token")
             .with_description(
-                "Fails if an admin exists. The token can only be used to add the first admin; it \
-                 cannot be retrieved later.",
+                "Fails if an admin exists. The token can only be used to add the first admin; it cannot be \
+                 retrieved later.",
             )
             .with_json_response::<BootstrapIssued>(201, "The token", json!({"token": "…"}))
             .with_conflict("An admin exists already: ask an admin to add you as an operator")

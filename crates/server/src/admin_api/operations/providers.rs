@@ -52,9 +52,8 @@ pub(super) fn providers() -> Vec<Route> {
             .route(Role::Viewer, http::list(providers::list)),
         TAG.post(ALL, "addProvider", "Add a provider")
             .with_description(
-                "Accepts the settings of `[[provider]]` in the configuration, with the secret \
-                 itself, which is stored sealed. Providers from the configuration cannot be changed \
-                 here.",
+                "Accepts the settings of `[[provider]]` in the configuration, with the secret itself, \
+                 which is stored sealed. Providers from the configuration cannot be changed here.",
             )
             .with_json_body(
                 "NewProvider",
@@ -84,8 +83,8 @@ pub(super) fn providers() -> Vec<Route> {
             "Pause a provider",
         ))
         .with_description(
-            "While paused, no data is read, no connection is opened, and no connection ends \
-                 because of the provider. Revoking works.",
+            "While paused, no data is read, no connection is opened, and no connection ends because of the \
+             provider. Revoking works.",
         )
         .route(Role::Operator, http::act(providers::pause)),
         with_provider(TAG.post(
@@ -195,8 +194,8 @@ pub(super) fn registration_steps() -> Vec<Route> {
             upstream_client,
         )
         .with_description(
-            "Confirms that the provider has set up the recipient. If the provider has a client \
-             for each registration, its credentials are required.",
+            "Confirms that the provider has set up the recipient. If the provider has a client for each \
+             registration, its credentials are required.",
         )
         .route(Role::Operator, http::act_with_body(registrations::activate)),
         with_step_body::<RejectRegistrationRequest>(
@@ -221,8 +220,8 @@ pub(super) fn registration_steps() -> Vec<Route> {
             reason(),
         )
         .with_description(
-            "While suspended, no data is read and no connection is opened. Existing connections \
-                 do not end.",
+            "While suspended, no data is read and no connection is opened. Existing connections do not \
+             end.",
         )
         .route(Role::Operator, http::act_with_body(registrations::suspend)),
         step_operation(
