@@ -410,7 +410,7 @@ async fn provider_added_by_api_seals_initial_access_token(kit: TestHub) {
     for (there, client, field) in [
         (json!({"endpoint": endpoint}), "hub", "dynamic_registration"),
         (json!({"endpoint": "ftp://x/"}), "registration", "dynamic_registration.endpoint"),
-        (json!({}), "registration", "dynamic_registration"),
+        (json!({}), "registration", "dynamic_registration.endpoint"),
         (json!("x"), "registration", "dynamic_registration"),
         (json!({"endpoint": endpoint, "colour": 1}), "registration", "dynamic_registration.colour"),
         (

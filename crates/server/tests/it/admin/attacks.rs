@@ -380,7 +380,7 @@ async fn untrusted_input_cannot_forge_log_lines() {
     let form = "grant_type=%0a%1b[31mFORGED&client_id=%0aFORGED&client_secret=%1b[31mFORGED";
     RawRequest::post("/api/v1/token", "application/x-www-form-urlencoded", form).send_to(address).await;
     let log = site.log();
-    assert!(log.contains("refused"), "{log}");
+    assert!(log.contains("rejected"), "{log}");
     assert!(!log.contains("\u{1b}[31mFORGED") && !log.contains('\u{9b}'), "{log:?}");
     assert!(!log.lines().any(|line| line.trim_start().starts_with("FORGED")), "{log}");
 }
