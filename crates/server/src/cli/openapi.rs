@@ -5,7 +5,7 @@ use crate::openapi::ApiDocument;
 /// Arguments of `openapi`.
 #[derive(clap::Args, Debug)]
 pub(super) struct OpenapiArgs {
-    /// API to document
+    /// API whose document is printed
     #[arg(value_enum, value_name = "API")]
     api: ApiDocument,
 }
