@@ -12,7 +12,8 @@ pub mod registrations;
 
 mod clients;
 mod error;
-pub(crate) mod http;
+mod http;
+pub(crate) mod operations;
 mod page;
 mod params;
 

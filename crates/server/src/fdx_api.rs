@@ -13,7 +13,8 @@ mod payment_networks;
 mod statements;
 mod transactions;
 
-pub(crate) mod http;
+mod http;
+pub(crate) mod operations;
 
 pub use error::DataError;
 pub(crate) use filter::{filter_customer, remove_unconsented_fields};

@@ -1,6 +1,7 @@
 //! The hub: the APIs, the pages, the calls to providers, the jobs and the command line.
 
 pub mod admin_api;
+mod api_docs;
 pub mod app;
 pub mod breaker;
 pub mod cli;
@@ -15,6 +16,7 @@ pub mod jobs;
 pub mod oauth;
 pub mod opaque_ids;
 pub mod openapi;
+mod operation;
 pub mod outbound;
 pub mod pages;
 pub mod paging;

@@ -7,6 +7,7 @@ mod revoke;
 mod token;
 
 pub(crate) mod http;
+pub(crate) mod operations;
 
 pub use authorize::{AuthorizeError, AuthorizeOutcome, ProviderPicker, REQUEST_TTL, begin_authorization};
 pub use bearer::{Bearer, INVALID_BEARER, verify_bearer};

@@ -1,16 +1,13 @@
-//! What the hub serves, as OpenAPI 3.1 documents: made of the operations' descriptions, the types of the wire and
-//! the errors as they are rendered.
+//! The OpenAPI 3.1 documents. They are built from the table of routes, and served with their HTML reference.
 
-mod admin;
 mod document;
-mod fdx;
-mod flinks;
 pub(crate) mod http;
-mod operation;
-mod page;
+mod info;
 
 use clap::ValueEnum;
 use serde_json::Value;
+
+use crate::http::{ApiSurface, Route};
 
 /// An OpenAPI document, named after the API that it describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,7 +24,7 @@ impl ApiDocument {
     /// Every document.
     pub const ALL: [Self; 3] = [Self::Flinks, Self::Fdx, Self::Admin];
 
-    /// Its name in paths.
+    /// Returns the name in paths.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Flinks => "flinks",
@@ -36,7 +33,7 @@ impl ApiDocument {
         }
     }
 
-    /// Where it is served.
+    /// Returns the path of the document on the public listener.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Flinks => "/openapi/flinks.json",
@@ -45,17 +42,22 @@ impl ApiDocument {
         }
     }
 
-    /// The document, as text.
-    pub fn to_json_text(self) -> String {
-        format!("{:#}", self.generate())
+    /// Returns the API that the document describes.
+    pub const fn surface(self) -> ApiSurface {
+        match self {
+            Self::Flinks => ApiSurface::Flinks,
+            Self::Fdx => ApiSurface::Fdx,
+            Self::Admin => ApiSurface::Admin,
+        }
     }
 
-    /// The document, made anew.
-    pub fn generate(self) -> Value {
-        match self {
-            Self::Flinks => flinks::build_document(),
-            Self::Fdx => fdx::build_document(),
-            Self::Admin => admin::build_document(),
-        }
+    /// Builds the document from a table that contains all routes of its API.
+    pub fn build(self, routes: &[Route]) -> Value {
+        let info = match self {
+            Self::Flinks => info::flinks(),
+            Self::Fdx => info::fdx(),
+            Self::Admin => info::admin(),
+        };
+        document::build_document(&info, routes.iter().filter(|route| route.surface == self.surface()))
     }
 }

@@ -9,7 +9,8 @@ mod providers;
 mod recipients;
 mod registrations;
 
-pub(crate) mod http;
+mod http;
+pub(crate) mod operations;
 pub(crate) mod wire;
 
 pub use access::{

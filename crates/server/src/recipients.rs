@@ -9,7 +9,7 @@ mod registration;
 mod remove;
 mod update;
 
-pub use create::{ClientCredentials, RecipientError, create_partner, create_recipient};
+pub use create::{NewClientCredentials, RecipientError, create_partner, create_recipient};
 pub use draft::{RecipientDraft, SANDBOX_METADATA_NAME, redirect_uris_schema};
 pub use registration::{
     MAX_PAIRS, RegistrationPair, RegistrationStepError, UpstreamClientDetails, activate,

@@ -1,7 +1,7 @@
 //! Typed request bodies: reads the members of a JSON object, or the fields of a form, into a type.
 //!
 //! An error names the field and what was expected of it. The deserializer is our own because the errors of
-//! `serde_json` are plain text, in which the field and the expectation cannot be told apart.
+//! `serde_json` are plain text, from which the field and the expectation cannot be separated.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -75,7 +75,7 @@ fn truncate_path(path: &str) -> String {
 /// Returns the message for an unknown name where only `known` names are accepted.
 pub(crate) fn expected_one_of(known: &[&str]) -> String {
     match known {
-        [] => "expected no such field".to_owned(),
+        [] => "is not accepted here".to_owned(),
         known => format!("expected one of {}", known.join(", ")),
     }
 }
@@ -86,7 +86,7 @@ pub(crate) fn read_as<'de, T: DeserializeOwned, D: Deserializer<'de>>(
     expected: &str,
 ) -> Result<T, D::Error> {
     let value = Value::deserialize(deserializer)?;
-    serde_json::from_value(value).map_err(|_| de::Error::custom(format_args!("must be {expected}")))
+    T::deserialize(FieldValue(value)).map_err(|_| de::Error::custom(format_args!("must be {expected}")))
 }
 
 /// An array of strings.
@@ -360,7 +360,7 @@ mod tests {
 
         assert_eq!(request, StrictRequest { name: "a".into(), flag: None, count: None, nested });
         assert_eq!(parse::<StrictRequest>(json!({"name": ""})).unwrap_err(), "name is missing");
-        assert_eq!(parse::<EmptyRequest>(json!({"x": null})).unwrap_err(), "x expected no such field");
+        assert_eq!(parse::<EmptyRequest>(json!({"x": null})).unwrap_err(), "x is not accepted here");
     }
 
     #[test]

@@ -1,36 +1,44 @@
-//! The table of all routes. This is the only file that names every feature.
+//! The table of all routes: the only file that names every feature.
 
 use std::convert::Infallible;
 
 use axum::body::Body;
 use axum::response::Response;
 use http::Request;
+use serde_json::Value;
 use tower::Service;
 
 use crate::app::App;
 use crate::http::Route;
+use crate::openapi::ApiDocument;
 use crate::pages::{NoticeKind, render_notice};
 
-/// Returns every route of the public and the admin listener.
+/// Returns the routes of the public and of the admin listener.
 pub fn all_routes() -> Vec<Route> {
     let mut routes = public_routes();
     routes.extend(admin_routes());
     routes
 }
 
-/// Returns every route of the admin listener.
+/// Returns the routes of the admin listener.
 pub fn admin_routes() -> Vec<Route> {
-    crate::admin_api::http::routes()
+    crate::admin_api::operations::routes()
 }
 
-/// Returns every route of the public listener.
+/// Returns the routes of the public listener.
 pub fn public_routes() -> Vec<Route> {
-    let mut routes = crate::oauth::http::routes();
-    routes.extend(crate::fdx_api::http::routes());
-    routes.extend(crate::partner_api::http::routes());
-    routes.extend(crate::openapi::http::routes());
+    let mut routes = crate::oauth::operations::routes();
+    routes.extend(crate::fdx_api::operations::routes());
+    routes.extend(crate::partner_api::operations::routes());
+    // Passed as a function: the documents describe the routes, and are themselves served by routes.
+    routes.extend(crate::openapi::http::routes(generate_document));
     routes.extend(crate::pages::http::routes());
     routes
+}
+
+/// Generates an API document from the routes.
+pub fn generate_document(document: ApiDocument) -> Value {
+    document.build(&all_routes())
 }
 
 /// Builds the service of one listener from its table of routes.

@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn every_fdx_route_has_an_operation() {
-        let served: Vec<&str> = crate::fdx_api::http::routes().iter().map(|route| route.path).collect();
+        let served: Vec<&str> = crate::fdx_api::operations::routes().iter().map(|route| route.path).collect();
         assert!(OPERATIONS.iter().all(|(path, _)| served.contains(path)));
         assert_eq!(OPERATIONS.len(), served.len());
     }

@@ -46,8 +46,7 @@ pub use recover_exchange::RecoverExchange;
 pub use redeem_code::{RedeemCode, RedeemOutcome};
 pub use refresh_token::RecordRefreshTokenUse;
 pub use registration::{
-    ActivateRegistrationDirectly, PairRejection, RejectedPair, RequestRegistrations, StepRejected,
-    TakeRegistrationStep,
+    PairRejection, RejectedPair, RequestRegistrations, StepRejected, TakeRegistrationStep,
 };
 pub use resolve_failed_job::{FailedJobAction, ResolveFailedJob};
 pub use run_job::{FinishJob, LeaseJob};

@@ -72,6 +72,7 @@ impl EventBody {
             action: EnumValue(entry.action),
             actor: entry.actor.into(),
             correlation_id: entry.correlation_id,
+            // The detail is stored as text, because the chain of events covers its exact bytes.
             detail: serde_json::from_str(&entry.detail).unwrap_or(Value::Null),
         }
     }

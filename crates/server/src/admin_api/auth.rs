@@ -31,6 +31,7 @@ pub async fn authenticate(
             .filter(|operator| operator.role().covers(required_role))
             .ok_or(AdminError::Unauthorized);
     };
+    // The token may have been hashed with an older generation of the key.
     let hashes = ctx.app().vault().hash_all_generations(bearer.expose());
     let stored = ctx.ask(&FindOperator { hashes: hashes.clone() }).await?;
     Ok(operator::admit(&hashes, stored.as_ref(), required_role, ctx.now())?)

@@ -25,23 +25,27 @@ pub struct SecretIssued {
     client_secret: Secret<String>,
 }
 
+/// A response body for one kind of client.
+pub(super) trait ClientBody: Sized {
+    const KIND: ClientKind;
+
+    fn from_summary(summary: ClientSummary) -> Self;
+}
+
 /// Returns the error for a client that does not exist.
-pub(super) const fn not_found(kind: ClientKind) -> AdminError {
-    AdminError::NotFound(kind.as_str())
+pub(super) const fn not_found<B: ClientBody>() -> AdminError {
+    AdminError::NotFound(B::KIND.as_str())
 }
 
 /// Parses the id of a client. A malformed id is one that does not exist.
-pub(super) fn parse_id(kind: ClientKind, text: &str) -> Result<ClientId, AdminError> {
-    ClientId::parse(text).map_err(|_| not_found(kind))
+pub(super) fn parse_id<B: ClientBody>(text: &str) -> Result<ClientId, AdminError> {
+    ClientId::parse(text).map_err(|_| not_found::<B>())
 }
 
-/// Returns a client of a kind, even if it was removed.
-pub(super) async fn load_client(
-    ctx: &RequestContext,
-    kind: ClientKind,
-    id: ClientId,
-) -> Result<ClientSummary, AdminError> {
-    ctx.ask(&GetClientSummary { kind, id }).await?.ok_or(not_found(kind))
+/// Returns a client, even if it was removed.
+pub(super) async fn load<B: ClientBody>(ctx: &RequestContext, id: ClientId) -> Result<B, AdminError> {
+    let summary = ctx.ask(&GetClientSummary { kind: B::KIND, id }).await?;
+    summary.map(B::from_summary).ok_or(not_found::<B>())
 }
 
 /// Returns the key by which lists of clients are paged.
@@ -49,38 +53,60 @@ pub(super) fn cursor_key(summary: &ClientSummary) -> String {
     format!("{}|{}", summary.created_at.millis(), summary.recipient.client.id)
 }
 
+// Neither the time nor an id contains the separator.
 pub(super) fn parse_key(text: &str) -> Option<(Timestamp, ClientId)> {
     let (time, id) = text.split_once('|')?;
     Some((Timestamp::from_millis(time.parse().ok()?), ClientId::parse(id).ok()?))
 }
 
+/// Returns one client, even if it was removed.
+pub(super) async fn show<B: ClientBody>(ctx: &RequestContext, [id]: &[String; 1]) -> Result<B, AdminError> {
+    load(ctx, parse_id::<B>(id)?).await
+}
+
 /// Replaces the secret of a client. The previous secret and the client's own tokens become invalid, its connections
 /// stay active.
-pub(super) async fn rotate_secret(
+pub(super) async fn rotate_secret<B: ClientBody>(
     ctx: &RequestContext,
-    kind: ClientKind,
-    id: &str,
+    [id]: &[String; 1],
     actor: Actor,
 ) -> Result<SecretIssued, AdminError> {
-    let client_id = parse_id(kind, id)?;
-    let selector = ClientSelector::for_kind(kind, client_id.clone());
-    let client_secret = recipients::rotate_secret(ctx, selector, actor).await?.ok_or(not_found(kind))?;
+    let client_id = parse_id::<B>(id)?;
+    let selector = ClientSelector::for_kind(B::KIND, client_id.clone());
+    let client_secret = recipients::rotate_secret(ctx, selector, actor).await?.ok_or(not_found::<B>())?;
     Ok(SecretIssued { client_id, client_secret })
 }
 
-/// Suspends or reinstates a client.
-pub(super) async fn set_suspended(
+/// Suspends a client. A suspended recipient gets no tokens and no data, but its connections stay; the recipients of a
+/// suspended partner are not affected.
+pub(super) async fn suspend<B: ClientBody>(
     ctx: &RequestContext,
-    kind: ClientKind,
+    [id]: &[String; 1],
+    actor: Actor,
+) -> Result<B, AdminError> {
+    set_suspended(ctx, id, true, actor).await
+}
+
+/// Makes a suspended client active again.
+pub(super) async fn reinstate<B: ClientBody>(
+    ctx: &RequestContext,
+    [id]: &[String; 1],
+    actor: Actor,
+) -> Result<B, AdminError> {
+    set_suspended(ctx, id, false, actor).await
+}
+
+async fn set_suspended<B: ClientBody>(
+    ctx: &RequestContext,
     id: &str,
     suspended: bool,
     actor: Actor,
-) -> Result<ClientSummary, AdminError> {
-    let client_id = parse_id(kind, id)?;
-    let selector = ClientSelector::for_kind(kind, client_id.clone());
+) -> Result<B, AdminError> {
+    let client_id = parse_id::<B>(id)?;
+    let selector = ClientSelector::for_kind(B::KIND, client_id.clone());
     if recipients::update_client(ctx, selector, ClientUpdate::Suspended(suspended), actor).await? {
-        load_client(ctx, kind, client_id).await
+        load(ctx, client_id).await
     } else {
-        Err(not_found(kind))
+        Err(not_found::<B>())
     }
 }

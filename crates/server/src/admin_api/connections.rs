@@ -253,6 +253,7 @@ pub async fn end(
         EndOutcome::AlreadyEnded(_) => ConnectionEndOutcome::AlreadyEnded,
         EndOutcome::NotFound | EndOutcome::Fenced => return Err(NOT_FOUND),
     };
+    // Read again: the end has changed the state and has started the revocation at the provider.
     let (summary, _) = find_connection(ctx, id).await?;
     Ok(EndConnectionResponse { outcome, connection: AdminConnectionBody::from_summary(summary) })
 }

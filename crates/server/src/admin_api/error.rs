@@ -70,7 +70,7 @@ impl From<Vec<RejectedPair>> for AdminError {
     fn from(rejected: Vec<RejectedPair>) -> Self {
         let missing = rejected.iter().any(|pair| !matches!(pair.reason, PairRejection::Duplicate(_)));
         let describe = |reason: PairRejection| match reason {
-            PairRejection::RecipientNotFound => "There is no such recipient".to_owned(),
+            PairRejection::RecipientNotFound => "The recipient does not exist".to_owned(),
             PairRejection::ProviderNotAvailable => "There is no such provider, or it is retired".to_owned(),
             PairRejection::Duplicate(state) => {
                 format!("This registration was requested before and is {state}")

@@ -1,12 +1,12 @@
-//! The routes and handlers of the admin API.
+//! The handlers of the admin API.
 
 use axum::Json;
 use axum::body::HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, RawQuery, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, Method, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodRouter, any};
 use domain::Secret;
 use domain::model::audit_event::Actor;
 use domain::model::operator::Role;
@@ -17,146 +17,21 @@ use serde::Serialize;
 use super::auth::{PresentedCredential, authenticate, authenticate_adder};
 use super::operators::AddOperatorRequest;
 use super::recipients::UpdateRecipientRequest;
-use super::{
-    AdminError, Params, audit_log, connections, jobs, operators, partners, providers, recipients,
-    registrations,
-};
+use super::{AdminError, Params, connections, operators, providers, recipients, registrations};
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::http::{
-    BodyError, BoundedBody, PairProblemBody, Problem, RequiredRole, Route, Segment, Segments, SupportsDryRun,
+    BodyError, BoundedBody, PairProblemBody, Problem, RequiredRole, Segment, Segments, SupportsDryRun,
     find_local_peer,
 };
 use crate::recipients::RegistrationPair;
 use crate::request::{DUPLICATE_FIELD, EmptyRequest, RequestBody, parse_form, parse_members};
 
-/// The routes of the admin API.
-pub(crate) fn routes() -> Vec<Route> {
-    [
-        connection_routes(),
-        job_routes(),
-        provider_routes(),
-        operator_routes(),
-        partner_routes(),
-        recipient_routes(),
-        registration_routes(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
-
-fn connection_routes() -> Vec<Route> {
-    const CONNECTIONS: &str = "/admin/v1/connections";
-    const CONNECTION: &str = "/admin/v1/connections/{connection_id}";
-    const END: &str = "/admin/v1/connections/{connection_id}/end";
-    vec![
-        Route::admin(Role::Viewer, Method::GET, CONNECTIONS, list(connections::list)),
-        Route::admin(Role::Viewer, Method::GET, CONNECTION, show(connections::show)),
-        Route::admin(Role::Operator, Method::POST, END, post(end_connection)).with_dry_run(),
-        Route::admin(Role::Viewer, Method::GET, "/admin/v1/audit", list(audit_log::list)),
-    ]
-}
-
-fn job_routes() -> Vec<Route> {
-    const RETRY: &str = "/admin/v1/jobs/{job_id}/retry";
-    const CLOSE: &str = "/admin/v1/jobs/{job_id}/close";
-    vec![
-        Route::admin(Role::Viewer, Method::GET, "/admin/v1/jobs", list(jobs::list)),
-        Route::admin(Role::Operator, Method::POST, RETRY, act(jobs::retry)),
-        Route::admin(Role::Operator, Method::POST, CLOSE, act(jobs::close)),
-    ]
-}
-
-fn provider_routes() -> Vec<Route> {
-    const PROVIDERS: &str = "/admin/v1/providers";
-    const PROVIDER: &str = "/admin/v1/providers/{provider_id}";
-    const PAUSE: &str = "/admin/v1/providers/{provider_id}/pause";
-    const RELEASE: &str = "/admin/v1/providers/{provider_id}/release";
-    const RETIRE: &str = "/admin/v1/providers/{provider_id}/retire";
-    const TEST: &str = "/admin/v1/providers/{provider_id}/test";
-    vec![
-        Route::admin(Role::Viewer, Method::GET, PROVIDERS, list(providers::list)),
-        Route::admin(Role::Admin, Method::POST, PROVIDERS, create(providers::add)),
-        Route::admin(Role::Viewer, Method::GET, PROVIDER, show(providers::show)),
-        Route::admin(Role::Operator, Method::POST, PAUSE, act(providers::pause)),
-        Route::admin(Role::Operator, Method::POST, RELEASE, act(providers::release)),
-        Route::admin(Role::Operator, Method::POST, RETIRE, act(providers::retire)),
-        Route::admin(Role::Operator, Method::POST, TEST, post(test_provider)),
-    ]
-}
-
-fn operator_routes() -> Vec<Route> {
-    const OPERATORS: &str = "/admin/v1/operators";
-    const BOOTSTRAP: &str = "/admin/v1/operators/bootstrap";
-    const OPERATOR: &str = "/admin/v1/operators/{operator_id}";
-    vec![
-        Route::admin(Role::Admin, Method::GET, OPERATORS, list(operators::list)),
-        Route::admin(Role::Admin, Method::POST, OPERATORS, post(add_operator)),
-        Route::admin(Role::Admin, Method::POST, BOOTSTRAP, post(issue_bootstrap_token)),
-        Route::admin(Role::Admin, Method::DELETE, OPERATOR, delete(remove_operator)),
-    ]
-}
-
-fn partner_routes() -> Vec<Route> {
-    const PARTNERS: &str = "/admin/v1/partners";
-    const PARTNER: &str = "/admin/v1/partners/{client_id}";
-    const SECRET: &str = "/admin/v1/partners/{client_id}/secret";
-    const SUSPEND: &str = "/admin/v1/partners/{client_id}/suspend";
-    const REINSTATE: &str = "/admin/v1/partners/{client_id}/reinstate";
-    vec![
-        Route::admin(Role::Viewer, Method::GET, PARTNERS, list(partners::list)),
-        Route::admin(Role::Admin, Method::POST, PARTNERS, create(partners::create)),
-        Route::admin(Role::Viewer, Method::GET, PARTNER, show(partners::show)),
-        Route::admin(Role::Admin, Method::POST, SECRET, act(partners::rotate_secret)),
-        Route::admin(Role::Operator, Method::POST, SUSPEND, act(partners::suspend)),
-        Route::admin(Role::Operator, Method::POST, REINSTATE, act(partners::reinstate)),
-    ]
-}
-
-fn recipient_routes() -> Vec<Route> {
-    const RECIPIENTS: &str = "/admin/v1/recipients";
-    const RECIPIENT: &str = "/admin/v1/recipients/{client_id}";
-    const SECRET: &str = "/admin/v1/recipients/{client_id}/secret";
-    const SUSPEND: &str = "/admin/v1/recipients/{client_id}/suspend";
-    const REINSTATE: &str = "/admin/v1/recipients/{client_id}/reinstate";
-    vec![
-        Route::admin(Role::Viewer, Method::GET, RECIPIENTS, list(recipients::list)),
-        Route::admin(Role::Admin, Method::POST, RECIPIENTS, create(recipients::create)),
-        Route::admin(Role::Viewer, Method::GET, RECIPIENT, show(recipients::show)),
-        Route::admin(Role::Admin, Method::PUT, RECIPIENT, put(update_recipient)),
-        Route::admin(Role::Admin, Method::DELETE, RECIPIENT, delete(remove_recipient)).with_dry_run(),
-        Route::admin(Role::Admin, Method::POST, SECRET, act(recipients::rotate_secret)),
-        Route::admin(Role::Operator, Method::POST, SUSPEND, act(recipients::suspend)),
-        Route::admin(Role::Operator, Method::POST, REINSTATE, act(recipients::reinstate)),
-    ]
-}
-
-fn registration_routes() -> Vec<Route> {
-    const REGISTRATIONS: &str = "/admin/v1/registrations";
-    const REGISTRATION: &str = "/admin/v1/registrations/{client_id}/{provider_id}";
-    const APPROVE: &str = "/admin/v1/registrations/{client_id}/{provider_id}/approve";
-    const ACTIVATE: &str = "/admin/v1/registrations/{client_id}/{provider_id}/activate";
-    const REJECT: &str = "/admin/v1/registrations/{client_id}/{provider_id}/reject";
-    const SUSPEND: &str = "/admin/v1/registrations/{client_id}/{provider_id}/suspend";
-    const REINSTATE: &str = "/admin/v1/registrations/{client_id}/{provider_id}/reinstate";
-    vec![
-        Route::admin(Role::Viewer, Method::GET, REGISTRATIONS, list(registrations::list)),
-        Route::admin(Role::Operator, Method::POST, REGISTRATIONS, post(request_registrations)),
-        Route::admin(Role::Viewer, Method::GET, REGISTRATION, show(registrations::show)),
-        Route::admin(Role::Operator, Method::POST, APPROVE, act(registrations::approve)),
-        Route::admin(Role::Operator, Method::POST, ACTIVATE, act_with_body(registrations::activate)),
-        Route::admin(Role::Operator, Method::POST, REJECT, act_with_body(registrations::reject)),
-        Route::admin(Role::Operator, Method::POST, SUSPEND, act_with_body(registrations::suspend)),
-        Route::admin(Role::Operator, Method::POST, REINSTATE, act(registrations::reinstate)),
-    ]
-}
-
 /// A use case: an async function that borrows the context and takes some input.
 ///
 /// A trait of its own, because `AsyncFn` cannot say that the future is `Send`, which axum requires.
-trait UseCase<'a, Input, Output>: Clone + Send + Sync + 'static {
+pub(super) trait UseCase<'a, Input, Output>: Clone + Send + Sync + 'static {
     fn call(
         self,
         ctx: &'a RequestContext,
@@ -185,53 +60,55 @@ impl_use_case!(a: A);
 impl_use_case!(a: A, b: B);
 impl_use_case!(a: A, b: B, c: C);
 
+// The handlers below accept any method: their route restricts them to that of its operation.
+
 /// Handles `GET` of a list: the query goes to the use case.
-fn list<T: Serialize + 'static>(
+pub(super) fn list<T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (Option<&'a str>,), T>,
 ) -> MethodRouter<App> {
-    get(|_: AuthenticatedOperator, ctx: RequestContext, RawQuery(query): RawQuery| async move {
+    any(|_: AuthenticatedOperator, ctx: RequestContext, RawQuery(query): RawQuery| async move {
         render(use_case.call(&ctx, (query.as_deref(),)).await)
     })
 }
 
 /// Handles `GET` of one object: the ids in the path go to the use case.
-fn show<const N: usize, T: Serialize + 'static>(
+pub(super) fn show<const N: usize, T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (&'a [String; N],), T>,
 ) -> MethodRouter<App> {
-    get(|_: AuthenticatedOperator, ctx: RequestContext, Segments(ids): Segments<N>| async move {
+    any(|_: AuthenticatedOperator, ctx: RequestContext, Segments(ids): Segments<N>| async move {
         render(use_case.call(&ctx, (&ids,)).await)
     })
 }
 
 /// Handles `POST` of an operation on one object, without a body.
-fn act<const N: usize, T: Serialize + 'static>(
+pub(super) fn act<const N: usize, T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (&'a [String; N], Actor), T>,
 ) -> MethodRouter<App> {
-    post(|ctx: RequestContext, Segments(ids): Segments<N>, OperatorRequest(operator, _): NoBody| async move {
+    any(|ctx: RequestContext, Segments(ids): Segments<N>, OperatorRequest(operator, _): NoBody| async move {
         render(use_case.call(&ctx, (&ids, operator.actor())).await)
     })
 }
 
 /// Handles `POST` of an operation on one object, with a body.
-fn act_with_body<const N: usize, B: RequestBody + Send + 'static, T: Serialize + 'static>(
+pub(super) fn act_with_body<const N: usize, B: RequestBody + Send + 'static, T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (&'a [String; N], B, Actor), T>,
 ) -> MethodRouter<App> {
-    post(|ctx: RequestContext, Segments(ids): Segments<N>, request: OperatorRequest<B>| async move {
+    any(|ctx: RequestContext, Segments(ids): Segments<N>, request: OperatorRequest<B>| async move {
         let OperatorRequest(operator, body) = request;
         render(use_case.call(&ctx, (&ids, body, operator.actor())).await)
     })
 }
 
 /// Handles `POST` of a new object.
-fn create<B: RequestBody + Send + 'static, T: Serialize + 'static>(
+pub(super) fn create<B: RequestBody + Send + 'static, T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (B, Actor), T>,
 ) -> MethodRouter<App> {
-    post(|ctx: RequestContext, OperatorRequest(operator, body): OperatorRequest<B>| async move {
+    any(|ctx: RequestContext, OperatorRequest(operator, body): OperatorRequest<B>| async move {
         created(use_case.call(&ctx, (body, operator.actor())).await)
     })
 }
 
-async fn end_connection(
+pub(super) async fn end_connection(
     ctx: RequestContext,
     Segment(id): Segment,
     RawQuery(query): RawQuery,
@@ -240,11 +117,11 @@ async fn end_connection(
     render(connections::end(&ctx, &id, query.as_deref(), operator.actor()).await)
 }
 
-async fn test_provider(ctx: RequestContext, Segment(id): Segment, _: NoBody) -> Response {
+pub(super) async fn test_provider(ctx: RequestContext, Segment(id): Segment, _: NoBody) -> Response {
     render(providers::test(&ctx, &id).await)
 }
 
-async fn update_recipient(
+pub(super) async fn update_recipient(
     ctx: RequestContext,
     Segments(ids): Segments<1>,
     OperatorRequest(operator, body): OperatorRequest<UpdateRecipientRequest>,
@@ -252,7 +129,7 @@ async fn update_recipient(
     render(recipients::update(&ctx, &ids, body, operator.actor()).await)
 }
 
-async fn remove_recipient(
+pub(super) async fn remove_recipient(
     ctx: RequestContext,
     Segment(id): Segment,
     RawQuery(query): RawQuery,
@@ -261,7 +138,7 @@ async fn remove_recipient(
     render(recipients::remove(&ctx, &id, query.as_deref(), operator.actor()).await)
 }
 
-async fn request_registrations(
+pub(super) async fn request_registrations(
     ctx: RequestContext,
     OperatorRequest(operator, body): OperatorRequest<registrations::RequestRegistrationsRequest>,
 ) -> Response {
@@ -269,7 +146,7 @@ async fn request_registrations(
 }
 
 /// Adds an operator. The only operation that accepts the bootstrap token, and a form as well as JSON.
-async fn add_operator(ctx: RequestContext, State(app): State<App>, request: Request) -> Response {
+pub(super) async fn add_operator(ctx: RequestContext, State(app): State<App>, request: Request) -> Response {
     let credential = presented_credential(request.headers(), request.extensions());
     // Before the body is read: only who may add an operator may make the hub buffer one.
     let access = authenticate_adder(&ctx, &credential).await.map(drop);
@@ -293,11 +170,14 @@ fn parse_new_operator(body: &BoundedBody) -> Result<AddOperatorRequest, Problem>
     request.map_err(|invalid| render_problem(invalid.into()))
 }
 
-async fn issue_bootstrap_token(ctx: RequestContext, OperatorRequest(operator, _): NoBody) -> Response {
+pub(super) async fn issue_bootstrap_token(
+    ctx: RequestContext,
+    OperatorRequest(operator, _): NoBody,
+) -> Response {
     created(operators::issue_bootstrap_token(&ctx, operator.actor()).await)
 }
 
-async fn remove_operator(
+pub(super) async fn remove_operator(
     ctx: RequestContext,
     Segment(id): Segment,
     OperatorRequest(operator, _): NoBody,
@@ -309,7 +189,7 @@ async fn remove_operator(
 }
 
 /// An operator whose role covers the required role of the route.
-struct AuthenticatedOperator(Operator);
+pub(super) struct AuthenticatedOperator(Operator);
 
 impl FromRequestParts<App> for AuthenticatedOperator {
     type Rejection = Response;
@@ -335,10 +215,10 @@ fn reject_query(query: Option<&str>) -> Result<(), AdminError> {
 }
 
 /// An authenticated operator, and the body of its request.
-struct OperatorRequest<B>(Operator, B);
+pub(super) struct OperatorRequest<B>(Operator, B);
 
 /// The request for an operation that takes no input: a body that contains a member is rejected.
-type NoBody = OperatorRequest<EmptyRequest>;
+pub(super) type NoBody = OperatorRequest<EmptyRequest>;
 
 impl<B: RequestBody> FromRequest<App> for OperatorRequest<B> {
     type Rejection = Response;

@@ -105,6 +105,7 @@ pub async fn retry(
     actor: Actor,
 ) -> Result<ResolveJobResponse, AdminError> {
     let job_id = resolve_failed_job(ctx, id, FailedJobAction::Retry, actor).await?;
+    // Otherwise the job waits until the worker polls again.
     ctx.app().job_notify().notify_one();
     tracing::info!(job = %job_id, "failed job scheduled again");
     Ok(ResolveJobResponse { outcome: ResolveJobOutcome::Retried, id: job_id })

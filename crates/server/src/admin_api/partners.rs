@@ -1,4 +1,4 @@
-//! Partners: created, read, suspended, reinstated, and given new secrets.
+//! Partners: listed and created. The other operations are those of every client.
 
 use domain::Secret;
 use domain::id::ClientId;
@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::query::{ClientSummary, ListClients};
 
-use super::clients::{self, SecretIssued, cursor_key, load_client, parse_id, parse_key};
+use super::clients::{ClientBody, cursor_key, load, parse_key};
 use super::error::AdminError;
 use super::page::{AdminPage, PageRequest};
 use super::params::Params;
@@ -16,8 +16,6 @@ use crate::context::RequestContext;
 use crate::recipients;
 use crate::request::RequestBody;
 use crate::response::{EnumValue, Time, exposed};
-
-const KIND: ClientKind = ClientKind::Partner;
 
 /// A partner: a client that manages recipients and never receives data itself.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -30,7 +28,9 @@ pub struct PartnerBody {
     created_at: Time,
 }
 
-impl PartnerBody {
+impl ClientBody for PartnerBody {
+    const KIND: ClientKind = ClientKind::Partner;
+
     fn from_summary(summary: ClientSummary) -> Self {
         let client = summary.recipient.client;
         Self {
@@ -67,17 +67,9 @@ pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage
     let params = Params::from_query(query, &["limit", "after"])?;
     let page = PageRequest::from_params(ctx, "partners", &params)?;
     let (after, limit) = (page.parse_after(parse_key)?, page.row_limit());
-    let rows = ctx.ask(&ListClients { kind: KIND, partner: None, state: None, after, limit }).await?;
+    let kind = PartnerBody::KIND;
+    let rows = ctx.ask(&ListClients { kind, partner: None, state: None, after, limit }).await?;
     page.build_page(ctx, rows, cursor_key, PartnerBody::from_summary)
-}
-
-/// Returns one partner.
-pub async fn show(ctx: &RequestContext, [id]: &[String; 1]) -> Result<PartnerBody, AdminError> {
-    load_partner(ctx, parse_id(KIND, id)?).await
-}
-
-async fn load_partner(ctx: &RequestContext, id: ClientId) -> Result<PartnerBody, AdminError> {
-    load_client(ctx, KIND, id).await.map(PartnerBody::from_summary)
 }
 
 /// Creates a partner.
@@ -88,34 +80,7 @@ pub async fn create(
 ) -> Result<PartnerCreated, AdminError> {
     let credentials = recipients::create_partner(ctx, request.name, None, &actor).await?;
     Ok(PartnerCreated {
-        partner: load_partner(ctx, credentials.client_id).await?,
+        partner: load(ctx, credentials.client_id).await?,
         client_secret: credentials.client_secret,
     })
-}
-
-/// Replaces the secret of a partner.
-pub async fn rotate_secret(
-    ctx: &RequestContext,
-    [id]: &[String; 1],
-    actor: Actor,
-) -> Result<SecretIssued, AdminError> {
-    clients::rotate_secret(ctx, KIND, id, actor).await
-}
-
-/// Suspends a partner. Its recipients and their connections are not affected.
-pub async fn suspend(
-    ctx: &RequestContext,
-    [id]: &[String; 1],
-    actor: Actor,
-) -> Result<PartnerBody, AdminError> {
-    clients::set_suspended(ctx, KIND, id, true, actor).await.map(PartnerBody::from_summary)
-}
-
-/// Makes a suspended partner active again.
-pub async fn reinstate(
-    ctx: &RequestContext,
-    [id]: &[String; 1],
-    actor: Actor,
-) -> Result<PartnerBody, AdminError> {
-    clients::set_suspended(ctx, KIND, id, false, actor).await.map(PartnerBody::from_summary)
 }

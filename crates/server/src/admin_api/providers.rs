@@ -226,6 +226,7 @@ pub async fn list(
     let params = Params::from_query(query, &["limit", "after"])?;
     let page = PageRequest::from_params(ctx, "providers", &params)?;
     let after = page.parse_after(ProviderId::parse)?;
+    // A hub has few providers, so the page is cut out of all of them.
     let mut rows = ctx.ask(&ListProviders).await?;
     rows.retain(|provider| after.is_none_or(|after| provider.id > after));
     let to_item = |provider: Provider| AdminProviderBody::from_provider(&provider);

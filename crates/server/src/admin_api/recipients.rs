@@ -1,4 +1,4 @@
-//! Recipients: created, read, changed, suspended, reinstated and removed.
+//! Recipients: listed, created, changed and removed. The other operations are those of every client.
 
 use domain::id::ClientId;
 use domain::model::audit_event::Actor;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use store::command::{ClientSelector, RemoveClientOutcome};
 use store::query::{ClientSummary, CountConnectionsEndedByRemoval, GetClientSummary, ListClients};
 
-use super::clients::{self, SecretIssued, cursor_key, load_client, not_found, parse_id, parse_key};
+use super::clients::{ClientBody, cursor_key, load, not_found, parse_id, parse_key};
 use super::error::AdminError;
 use super::page::{AdminPage, PageRequest};
 use super::params::{Params, parse_dry_run};
@@ -59,7 +59,9 @@ pub struct AdminRecipientBody {
     created_at: Time,
 }
 
-impl AdminRecipientBody {
+impl ClientBody for AdminRecipientBody {
+    const KIND: ClientKind = KIND;
+
     fn from_summary(summary: ClientSummary) -> Self {
         let (client, profile) = (summary.recipient.client, summary.recipient.client_profile);
         Self {
@@ -218,15 +220,6 @@ pub async fn list(
     page.build_page(ctx, ctx.ask(&search).await?, cursor_key, AdminRecipientBody::from_summary)
 }
 
-/// Returns one recipient, even if it was removed.
-pub async fn show(ctx: &RequestContext, [id]: &[String; 1]) -> Result<AdminRecipientBody, AdminError> {
-    load_recipient(ctx, parse_id(KIND, id)?).await
-}
-
-async fn load_recipient(ctx: &RequestContext, id: ClientId) -> Result<AdminRecipientBody, AdminError> {
-    load_client(ctx, KIND, id).await.map(AdminRecipientBody::from_summary)
-}
-
 /// Creates a recipient, managed by a partner or only by operators. It is not registered with any provider yet.
 pub async fn create(
     ctx: &RequestContext,
@@ -239,7 +232,7 @@ pub async fn create(
     };
     let draft = request.into_draft(partner);
     let (recipient, client_secret) = recipients::create_recipient(ctx, draft, None, &actor).await?;
-    Ok(RecipientCreated { recipient: load_recipient(ctx, recipient.client.id).await?, client_secret })
+    Ok(RecipientCreated { recipient: load(ctx, recipient.client.id).await?, client_secret })
 }
 
 async fn resolve_partner(ctx: &RequestContext, id: &str) -> Result<ClientId, AdminError> {
@@ -256,42 +249,15 @@ pub async fn update(
     request: UpdateRecipientRequest,
     actor: Actor,
 ) -> Result<AdminRecipientBody, AdminError> {
-    let client_id = parse_id(KIND, id)?;
+    let client_id = parse_id::<AdminRecipientBody>(id)?;
     // Before the redirect URIs are validated: an unknown recipient is the more useful error.
-    load_recipient(ctx, client_id.clone()).await?;
+    load::<AdminRecipientBody>(ctx, client_id.clone()).await?;
     let selector = ClientSelector::for_kind(KIND, client_id.clone());
     if recipients::replace_redirect_uris(ctx, selector, request.redirect_uris.0, actor).await? {
-        load_recipient(ctx, client_id).await
+        load(ctx, client_id).await
     } else {
-        Err(not_found(KIND))
+        Err(not_found::<AdminRecipientBody>())
     }
-}
-
-/// Replaces the secret of a recipient.
-pub async fn rotate_secret(
-    ctx: &RequestContext,
-    [id]: &[String; 1],
-    actor: Actor,
-) -> Result<SecretIssued, AdminError> {
-    clients::rotate_secret(ctx, KIND, id, actor).await
-}
-
-/// Suspends a recipient: token requests and reads are rejected, its connections stay.
-pub async fn suspend(
-    ctx: &RequestContext,
-    [id]: &[String; 1],
-    actor: Actor,
-) -> Result<AdminRecipientBody, AdminError> {
-    clients::set_suspended(ctx, KIND, id, true, actor).await.map(AdminRecipientBody::from_summary)
-}
-
-/// Makes a suspended recipient active again.
-pub async fn reinstate(
-    ctx: &RequestContext,
-    [id]: &[String; 1],
-    actor: Actor,
-) -> Result<AdminRecipientBody, AdminError> {
-    clients::set_suspended(ctx, KIND, id, false, actor).await.map(AdminRecipientBody::from_summary)
 }
 
 /// Removes a recipient and ends its connections; a dry run only reports what would happen.
@@ -302,7 +268,7 @@ pub async fn remove(
     actor: Actor,
 ) -> Result<RecipientRemoved, AdminError> {
     let dry_run = parse_dry_run(query)?;
-    let recipient = load_recipient(ctx, parse_id(KIND, id)?).await?;
+    let recipient: AdminRecipientBody = load(ctx, parse_id::<AdminRecipientBody>(id)?).await?;
     let client_id = recipient.client_id;
     let count_connections = CountConnectionsEndedByRemoval { client_id: client_id.clone() };
     let outcome = if dry_run {
@@ -314,7 +280,7 @@ pub async fn remove(
         match recipients::remove_client(ctx, ClientSelector::for_kind(KIND, client_id), actor).await? {
             RemoveClientOutcome::Removed => RemoveRecipientOutcome::Removed,
             RemoveClientOutcome::AlreadyRemoved => RemoveRecipientOutcome::AlreadyRemoved,
-            RemoveClientOutcome::NotFound => return Err(not_found(KIND)),
+            RemoveClientOutcome::NotFound => return Err(not_found::<AdminRecipientBody>()),
         }
     };
     // Counted after the removal and outside of its transaction, which must not wait for so many rows. The count is

@@ -174,6 +174,7 @@ fn cursor_key(summary: &RegistrationSummary) -> String {
     format!("{}|{}|{}", registration.requested_at.millis(), registration.provider_id, registration.client_id)
 }
 
+// Neither the numbers nor an id contain the separator.
 fn parse_key(text: &str) -> Option<(Timestamp, ClientId, ProviderId)> {
     let mut parts = text.splitn(3, '|');
     let time = Timestamp::from_millis(parts.next()?.parse().ok()?);

@@ -29,7 +29,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::context::RequestContext;
 use crate::jobs;
-use crate::recipients::{self, ClientCredentials, RecipientDraft, RecipientError};
+use crate::recipients::{self, NewClientCredentials, RecipientDraft, RecipientError};
 use crate::server::{BoundListeners, Node};
 
 /// Arguments of `bench`.
@@ -238,7 +238,8 @@ async fn register_recipient(app: &App, settings: &TargetSettings<'_>) -> Result<
         scope: scope.into(),
         ..RecipientDraft::default()
     };
-    let credentials = ClientCredentials { client_id: client_id.clone(), client_secret: client_secret.into() };
+    let credentials =
+        NewClientCredentials { client_id: client_id.clone(), client_secret: client_secret.into() };
     match recipients::create_recipient(&ctx, draft, Some(credentials), &actor).await {
         // The store of an earlier size has the recipient already.
         Err(RecipientError::IdTaken) => return Ok(()),

@@ -1,6 +1,7 @@
 //! `bowline openapi`
 
 use crate::openapi::ApiDocument;
+use crate::router::generate_document;
 
 /// Arguments of `openapi`.
 #[derive(clap::Args, Debug)]
@@ -11,5 +12,5 @@ pub(super) struct OpenapiArgs {
 }
 
 pub(super) fn run(args: &OpenapiArgs) {
-    println!("{}", args.api.to_json_text());
+    println!("{:#}", generate_document(args.api));
 }

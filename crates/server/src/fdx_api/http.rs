@@ -4,36 +4,17 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use serde::Serialize;
 
 use super::access::{ConfirmedResponse, FdxRequest};
 use super::{DataError, accounts, contact, customers, meta, payment_networks, statements, transactions};
 use crate::context::RequestContext;
-use crate::http::{ApiSurface, Route, Segment, Segments};
+use crate::http::{Segment, Segments};
 use crate::oauth::Bearer;
 use crate::paging::ListQuery;
 use crate::upstream::StreamedDocument;
-
-/// Returns the routes of the FDX API.
-pub(crate) fn routes() -> Vec<Route> {
-    let get_route = |path, handler| Route::new(ApiSurface::Fdx, Method::GET, path, handler);
-    vec![
-        get_route("/api/fdx/5/availability", get(show_availability)),
-        get_route("/api/fdx/5/capability", get(show_capability)),
-        get_route("/api/fdx/5/certification-metrics", get(show_certification_metrics)),
-        get_route("/api/fdx/5/customers/current", get(show_current_customer)),
-        get_route("/api/fdx/5/accounts", get(list_accounts)),
-        get_route("/api/fdx/5/accounts/{account_id}", get(show_account)),
-        get_route("/api/fdx/5/accounts/{account_id}/contact", get(show_account_contact)),
-        get_route("/api/fdx/5/accounts/{account_id}/transactions", get(list_transactions)),
-        get_route("/api/fdx/5/accounts/{account_id}/payment-networks", get(list_payment_networks)),
-        get_route("/api/fdx/5/accounts/{account_id}/statements", get(list_statements)),
-        get_route("/api/fdx/5/accounts/{account_id}/statements/{statement_id}", get(download_statement)),
-    ]
-}
 
 impl<S: Sync> FromRequestParts<S> for FdxRequest {
     type Rejection = StatusCode;
@@ -47,47 +28,47 @@ impl<S: Sync> FromRequestParts<S> for FdxRequest {
     }
 }
 
-async fn show_availability(request: FdxRequest) -> Response {
+pub(super) async fn show_availability(request: FdxRequest) -> Response {
     render_result(meta::get_availability(request).await)
 }
 
-async fn show_capability(request: FdxRequest) -> Response {
+pub(super) async fn show_capability(request: FdxRequest) -> Response {
     render_result(meta::get_capability(request).await)
 }
 
-async fn show_certification_metrics(request: FdxRequest) -> Response {
+pub(super) async fn show_certification_metrics(request: FdxRequest) -> Response {
     render_result(meta::get_certification_metrics(request).await)
 }
 
-async fn show_current_customer(request: FdxRequest) -> Response {
+pub(super) async fn show_current_customer(request: FdxRequest) -> Response {
     render_confirmed(customers::get_current_customer(request).await)
 }
 
-async fn list_accounts(request: FdxRequest) -> Response {
+pub(super) async fn list_accounts(request: FdxRequest) -> Response {
     render_confirmed(accounts::list(request).await)
 }
 
-async fn show_account(Segment(id): Segment, request: FdxRequest) -> Response {
+pub(super) async fn show_account(Segment(id): Segment, request: FdxRequest) -> Response {
     render_confirmed(accounts::get_account(request, &id).await)
 }
 
-async fn show_account_contact(Segment(id): Segment, request: FdxRequest) -> Response {
+pub(super) async fn show_account_contact(Segment(id): Segment, request: FdxRequest) -> Response {
     render_confirmed(contact::get_contact(request, &id).await)
 }
 
-async fn list_transactions(Segment(id): Segment, request: FdxRequest) -> Response {
+pub(super) async fn list_transactions(Segment(id): Segment, request: FdxRequest) -> Response {
     render_confirmed(transactions::list(request, &id).await)
 }
 
-async fn list_payment_networks(Segment(id): Segment, request: FdxRequest) -> Response {
+pub(super) async fn list_payment_networks(Segment(id): Segment, request: FdxRequest) -> Response {
     render_confirmed(payment_networks::list(request, &id).await)
 }
 
-async fn list_statements(Segment(id): Segment, request: FdxRequest) -> Response {
+pub(super) async fn list_statements(Segment(id): Segment, request: FdxRequest) -> Response {
     render_confirmed(statements::list(request, &id).await)
 }
 
-async fn download_statement(
+pub(super) async fn download_statement(
     Segments([account, statement]): Segments<2>,
     headers: HeaderMap,
     request: FdxRequest,

@@ -14,7 +14,7 @@ use crate::error::InternalError;
 use crate::paging::ListQuery;
 use crate::stats::{OPERATIONS, OperationTotals};
 
-const ALIVE: (&str, &str) = ("ALIVE", "It can be used");
+const ALIVE: (&str, &str) = ("ALIVE", "The operation is available");
 
 /// Returns the status of each operation: of the provider of the caller's connection, or of the hub for a client token.
 pub(super) async fn get_availability(request: FdxRequest) -> Result<AvailabilityList, DataError> {

@@ -1,20 +1,22 @@
 //! Routes: one method of one path, with the API that it belongs to.
 //!
 //! The hub has a table of routes of its own, because `axum::Router` cannot be enumerated. With a table, tests send every
-//! kind of caller to every route, and compare the routes with the OpenAPI documents.
+//! kind of caller to every route, and the OpenAPI documents are built from it. A route of an API cannot be created
+//! without its documentation.
 
 use std::collections::BTreeMap;
 
-use axum::response::IntoResponse;
-use axum::routing::MethodRouter;
+use axum::handler::Handler;
+use axum::routing::{MethodFilter, MethodRouter, on};
 use axum::{Extension, Router};
 use domain::model::operator::Role;
 use http::{Method, StatusCode};
 
 use super::api_surface::{ApiSurface, PageErrorRenderer};
 use crate::app::App;
+use crate::operation::OperationSpec;
 
-/// One method of one path.
+/// One method of one path, with its handler.
 pub struct Route {
     /// The API that the route belongs to.
     pub surface: ApiSurface,
@@ -24,6 +26,7 @@ pub struct Route {
     pub path: &'static str,
     /// The minimum role of the operator, for routes of the admin API.
     pub required_role: Option<Role>,
+    operation: Option<OperationSpec>,
     handler: MethodRouter<App>,
 }
 
@@ -36,26 +39,75 @@ pub struct RequiredRole(pub Role);
 pub struct SupportsDryRun;
 
 impl Route {
-    /// Creates a route.
-    pub fn new(surface: ApiSurface, method: Method, path: &'static str, handler: MethodRouter<App>) -> Self {
-        Self { surface, method, path, required_role: None, handler }
+    /// Creates a route of the Flinks API.
+    pub(crate) fn flinks<T: 'static>(operation: OperationSpec, handler: impl Handler<T, App>) -> Self {
+        Self::documented(ApiSurface::Flinks, operation, handler)
     }
 
-    /// Creates a route of the admin API, for operators with at least `required_role`.
-    pub fn admin(
+    /// Creates a route of the FDX API.
+    pub(crate) fn fdx<T: 'static>(operation: OperationSpec, handler: impl Handler<T, App>) -> Self {
+        Self::documented(ApiSurface::Fdx, operation, handler)
+    }
+
+    /// Creates a route of the admin API for operators with at least this role.
+    pub(crate) fn admin<T: 'static>(
         required_role: Role,
+        operation: OperationSpec,
+        handler: impl Handler<T, App>,
+    ) -> Self {
+        let mut route = Self::documented(ApiSurface::Admin, operation, handler);
+        route.required_role = Some(required_role);
+        route.with_extension(RequiredRole(required_role))
+    }
+
+    /// Creates a route of the pages, which no API document describes.
+    pub(crate) fn page<T: 'static>(
         method: Method,
         path: &'static str,
-        handler: MethodRouter<App>,
+        handler: impl Handler<T, App>,
     ) -> Self {
-        let handler = handler.layer(Extension(RequiredRole(required_role)));
-        Self { required_role: Some(required_role), ..Self::new(ApiSurface::Admin, method, path, handler) }
+        Self::new(ApiSurface::Page, method, path, handler)
     }
 
-    /// Adds the parameter `dry_run`.
-    #[must_use]
-    pub fn with_dry_run(self) -> Self {
-        Self { handler: self.handler.layer(Extension(SupportsDryRun)), ..self }
+    /// Creates a route of the probe listener, which no API document describes.
+    pub(crate) fn probe<T: 'static>(path: &'static str, handler: impl Handler<T, App>) -> Self {
+        Self::new(ApiSurface::Probe, Method::GET, path, handler)
+    }
+
+    /// Marks the requests of the route with [`SupportsDryRun`].
+    pub(crate) fn with_dry_run(self) -> Self {
+        self.with_extension(SupportsDryRun)
+    }
+
+    /// Returns the documentation; `None` for pages and probes.
+    pub(crate) const fn operation(&self) -> Option<&OperationSpec> {
+        self.operation.as_ref()
+    }
+
+    fn documented<T: 'static>(
+        surface: ApiSurface,
+        operation: OperationSpec,
+        handler: impl Handler<T, App>,
+    ) -> Self {
+        let route = Self::new(surface, operation.method.clone(), operation.path, handler);
+        Self { operation: Some(operation), ..route }
+    }
+
+    fn new<T: 'static>(
+        surface: ApiSurface,
+        method: Method,
+        path: &'static str,
+        handler: impl Handler<T, App>,
+    ) -> Self {
+        // The conversion fails only for methods that RFC 9110 does not define, and no such method is in the table.
+        let handler = MethodFilter::try_from(method.clone())
+            .map_or_else(|_| MethodRouter::new(), |filter| on(filter, handler));
+        Self { surface, method, path, required_role: None, operation: None, handler }
+    }
+
+    /// Adds a value to each request that the route receives.
+    fn with_extension<T: Clone + Send + Sync + 'static>(self, value: T) -> Self {
+        Self { handler: self.handler.layer(Extension(value)), ..self }
     }
 }
 
@@ -81,9 +133,9 @@ pub(super) fn build_router(table: Vec<Route>, render_page: PageErrorRenderer) ->
         paths.insert(route.path, (route.surface, methods.merge(route.handler)));
     }
     let router = paths.into_iter().fold(Router::new(), |router, (path, (surface, methods))| {
-        let fallback = move |method: Method| async move {
+        let other_method = move |method: Method| async move {
             match method {
-                Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
+                Method::OPTIONS => axum::response::IntoResponse::into_response(StatusCode::NO_CONTENT),
                 _ => surface.render_error(
                     StatusCode::METHOD_NOT_ALLOWED,
                     "This method is not allowed here",
@@ -91,7 +143,7 @@ pub(super) fn build_router(table: Vec<Route>, render_page: PageErrorRenderer) ->
                 ),
             }
         };
-        router.route(path, methods.fallback(fallback))
+        router.route(path, methods.fallback(other_method))
     });
     router.fallback(move |Extension(surface): Extension<ApiSurface>| async move {
         surface.render_error(StatusCode::NOT_FOUND, "There is nothing at this path", render_page)

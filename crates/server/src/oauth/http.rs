@@ -4,9 +4,8 @@ use askama::Template;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::Secret;
@@ -25,25 +24,13 @@ use super::{
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{
-    ApiSurface, BodyError, BoundedBody, Route, build_flow_cookie, caller_network,
-    expire_surplus_flow_cookies, render_oauth_error, set_retry_after,
+    BodyError, BoundedBody, build_flow_cookie, caller_network, expire_surplus_flow_cookies,
+    render_oauth_error, set_retry_after,
 };
 use crate::pages::{self, PageTexts};
 use crate::rate_limit::RateLimitError;
 
-/// Returns the routes of the OAuth endpoints.
-pub(crate) fn routes() -> Vec<Route> {
-    let revoke_path = "/api/v1/revoke";
-    vec![
-        Route::new(ApiSurface::Flinks, Method::GET, "/api/v1/authorize", get(authorize)),
-        Route::new(ApiSurface::Flinks, Method::POST, "/api/v1/token", post(create_token)),
-        Route::new(ApiSurface::Flinks, Method::DELETE, revoke_path, delete(revoke)),
-        // Flinks documents DELETE; clients of RFC 7009 send POST.
-        Route::new(ApiSurface::Flinks, Method::POST, revoke_path, post(revoke)),
-    ]
-}
-
-async fn authorize(
+pub(super) async fn authorize(
     State(app): State<App>,
     ctx: RequestContext,
     headers: HeaderMap,
@@ -86,7 +73,11 @@ fn redirect_to_consent(
     response
 }
 
-async fn create_token(State(app): State<App>, ctx: RequestContext, request: Request<Body>) -> Response {
+pub(super) async fn create_token(
+    State(app): State<App>,
+    ctx: RequestContext,
+    request: Request<Body>,
+) -> Response {
     if let Err(error) = reject_secrets_in_query(request.uri().query()) {
         return render_error(&error.into());
     }
@@ -103,7 +94,7 @@ async fn create_token(State(app): State<App>, ctx: RequestContext, request: Requ
     issued.map_or_else(|error| render_error(&error), |tokens| render_tokens(&tokens))
 }
 
-async fn revoke(State(app): State<App>, ctx: RequestContext, request: Request<Body>) -> Response {
+pub(super) async fn revoke(State(app): State<App>, ctx: RequestContext, request: Request<Body>) -> Response {
     if let Err(error) = reject_secrets_in_query(request.uri().query()) {
         return render_error(&error.into());
     }

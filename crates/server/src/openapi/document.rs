@@ -1,30 +1,32 @@
-//! How descriptions of operations become an OpenAPI 3.1 document.
+//! Builds an OpenAPI 3.1 document from the routes of an API.
 
 use std::collections::BTreeMap;
 
+use domain::model::operator::Role;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::operation::{ContentSpec, OperationSpec, ParameterSpec, RequestBodySpec, ResponseSpec};
+use crate::http::Route;
+use crate::operation::{ContentSpec, OperationSpec, ParameterSpec, RequestBodySpec, ResponseSpec};
 
-/// What stands above the operations of a document.
+/// The parts of a document that belong to no operation.
 pub(super) struct DocumentInfo {
     pub(super) title: &'static str,
     pub(super) description: &'static str,
-    /// Where it is served: a server object.
+    /// The server object.
     pub(super) server: Value,
-    /// The headings, each with what belongs below it.
+    /// The groups of operations, each with its description.
     pub(super) tags: &'static [(&'static str, &'static str)],
     /// The security schemes by name.
     pub(super) security: Value,
-    /// What a parameter of a path is: description and schema.
+    /// Returns the description and the schema of a path parameter.
     pub(super) path_parameter: fn(&str) -> (&'static str, Value),
 }
 
-/// The document of some operations.
-pub(super) fn build_document(about: &DocumentInfo, operations: Vec<OperationSpec>) -> Value {
+/// Builds a document. Routes without documentation are left out.
+pub(super) fn build_document<'a>(info: &DocumentInfo, routes: impl Iterator<Item = &'a Route>) -> Value {
     let settings = SchemaSettings::draft2020_12().for_serialize().with(|s| {
         s.definitions_path = "/components/schemas".into();
         s.meta_schema = None;
@@ -32,30 +34,33 @@ pub(super) fn build_document(about: &DocumentInfo, operations: Vec<OperationSpec
     let mut generator = settings.with_transform(NormalizeSchema).into_generator();
     let mut schemas = Map::new();
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for operation in operations {
-        let rendered = render_operation(about, &operation, &mut generator, &mut schemas);
-        let methods = paths.entry(operation.path).or_default();
-        methods.insert(operation.method.as_str().to_lowercase(), rendered);
+    for route in routes {
+        let Some(operation) = route.operation() else { continue };
+        let role = route.required_role.map(Role::as_str);
+        let rendered = render_operation(info, operation, role, &mut generator, &mut schemas);
+        let methods = paths.entry(route.path).or_default();
+        methods.insert(route.method.as_str().to_lowercase(), rendered);
     }
     schemas.extend(generator.take_definitions(true));
     let tags: Vec<_> =
-        about.tags.iter().map(|(name, text)| json!({"name": name, "description": text})).collect();
+        info.tags.iter().map(|(name, text)| json!({"name": name, "description": text})).collect();
     json!({
         "openapi": "3.1.0",
         "info": {
-            "title": about.title, "version": env!("CARGO_PKG_VERSION"), "description": about.description,
+            "title": info.title, "version": env!("CARGO_PKG_VERSION"), "description": info.description,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [about.server],
+        "servers": [info.server],
         "tags": tags,
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": about.security, "headers": response_headers()},
+        "components": {"schemas": schemas, "securitySchemes": info.security, "headers": response_headers()},
     })
 }
 
 fn render_operation(
-    about: &DocumentInfo,
+    info: &DocumentInfo,
     operation: &OperationSpec,
+    role: Option<&'static str>,
     generator: &mut SchemaGenerator,
     schemas: &mut Map<String, Value>,
 ) -> Value {
@@ -63,14 +68,14 @@ fn render_operation(
         "operationId": operation.id,
         "tags": [operation.tag],
         "summary": operation.summary,
-        "security": operation.security.iter().map(|name| render_security(name, operation.role)).collect::<Vec<_>>(),
+        "security": operation.security.iter().map(|name| render_security(name, role)).collect::<Vec<_>>(),
         "responses": render_responses(&operation.responses, generator),
     });
     if !operation.description.is_empty() {
         rendered["description"] = operation.description.into();
     }
     let mut parameters: Vec<Value> = find_path_parameters(operation.path)
-        .map(|name| render_path_parameter(name, about.path_parameter))
+        .map(|name| render_path_parameter(name, info.path_parameter))
         .collect();
     parameters.extend(operation.parameters.iter().map(render_parameter));
     if !parameters.is_empty() {
@@ -78,17 +83,17 @@ fn render_operation(
     }
     if let Some(request_body) = &operation.body {
         rendered["requestBody"] = render_body(request_body);
-        schemas.insert(request_body.schema.0.to_owned(), request_body.schema.1.clone());
+        let (name, schema) = request_body.schema;
+        schemas.insert(name.to_owned(), schema());
     }
     rendered
 }
 
-/// A security scheme that is kept, with the role that it needs; by no name, that none is.
+/// Renders a security requirement. The empty name stands for none: the operation may be called without credentials.
 fn render_security(name: &str, role: Option<&'static str>) -> Value {
     if name.is_empty() { json!({}) } else { json!({name: role.as_slice()}) }
 }
 
-/// The names of the parameters of a path.
 fn find_path_parameters(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
 }
@@ -117,7 +122,7 @@ fn render_body(body: &RequestBodySpec) -> Value {
     json!({"required": body.required, "content": content})
 }
 
-/// What each status comes with. What is told of one status several times becomes a list of examples.
+/// Renders all responses. Those with the same status become one, with a list of examples.
 fn render_responses(all: &[ResponseSpec], generator: &mut SchemaGenerator) -> Value {
     let mut by_status: BTreeMap<u16, Vec<&ResponseSpec>> = BTreeMap::new();
     for response in all {
@@ -125,7 +130,7 @@ fn render_responses(all: &[ResponseSpec], generator: &mut SchemaGenerator) -> Va
     }
     let responses: Map<String, Value> = by_status
         .into_iter()
-        .map(|(status, answers)| (status.to_string(), render_response(status, &answers, generator)))
+        .map(|(status, same_status)| (status.to_string(), render_response(status, &same_status, generator)))
         .collect();
     responses.into()
 }
@@ -143,13 +148,13 @@ fn render_response(status: u16, all: &[&ResponseSpec], generator: &mut SchemaGen
         }
         match &response.content {
             ContentSpec::Empty => {}
-            ContentSpec::Document(kinds) => {
-                for kind in *kinds {
-                    content.insert((*kind).to_owned(), json!({"schema": {}}));
+            ContentSpec::Document(media_types) => {
+                for media in *media_types {
+                    content.insert((*media).to_owned(), json!({"schema": {}}));
                 }
             }
-            ContentSpec::Json(media, shape) => {
-                let schema = shape(generator).to_value();
+            ContentSpec::Json(media, schema) => {
+                let schema = schema(generator).to_value();
                 let media_object =
                     content.entry(*media).or_insert_with(|| json!({"schema": schema, "examples": {}}));
                 merge_schema(&mut media_object["schema"], schema);
@@ -167,7 +172,7 @@ fn render_response(status: u16, all: &[&ResponseSpec], generator: &mut SchemaGen
     response
 }
 
-/// Lets a schema be another one as well.
+/// Extends a schema so that it also accepts `other`.
 fn merge_schema(schema: &mut Value, other: Value) {
     if let Some(any) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
         if !any.contains(&other) {
@@ -178,41 +183,43 @@ fn merge_schema(schema: &mut Value, other: Value) {
     }
 }
 
-/// The word or number of the error; whatever is not the first of its status is numbered.
+/// Names an example by its error code. The second and later ones of a status are numbered.
 fn name_example(status: u16, nth: usize, response: &ResponseSpec) -> String {
     let example = response.example.as_ref();
     let member = |name: &str| example.and_then(|e| e.get(name));
     let code = member("error").or_else(|| member("code").filter(|_| status >= 400));
-    let word = match code {
-        Some(Value::String(word)) => word.clone(),
+    let name = match code {
+        Some(Value::String(text)) => text.clone(),
         Some(number) => number.to_string(),
         None => "example".into(),
     };
-    if nth == 0 { word } else { format!("{word}-{}", nth + 1) }
+    if nth == 0 { name } else { format!("{name}-{}", nth + 1) }
 }
 
 fn response_headers() -> Value {
     let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
     json!({
         "ob-correlation-id": {
-            "description": "The id of this exchange: `correlation_id` of the query, else `x-fapi-interaction-id`, else made here. Quote it to support.",
+            "description": "The correlation id: `correlation_id` of the query, otherwise \
+             `x-fapi-interaction-id`, otherwise generated. Include it in support requests.",
             "required": true, "schema": {"type": "string", "minLength": 1, "maxLength": 64},
         },
         "ob-trace-id": {
-            "description": "The trace that this exchange belongs to (W3C Trace Context).",
+            "description": "The trace id of the request (W3C Trace Context).",
             "required": true, "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
         },
         "retry-after": {
-            "description": "Seconds to wait before the next attempt (RFC 9110 §10.2.3).",
+            "description": "Seconds to wait before the next request (RFC 9110 §10.2.3).",
             "required": true, "schema": {"type": "string", "pattern": "^[0-9]+$"},
         },
-        "www-authenticate": text("The challenge (RFC 6750 §3)."),
-        "location": text("Where the browser goes on."),
-        "allow": text("What is allowed here (RFC 9110 §10.2.1)."),
+        "www-authenticate": text("The authentication challenge (RFC 6750 §3)."),
+        "location": text("The URI to which the browser is redirected."),
+        "allow": text("The allowed methods (RFC 9110 §10.2.1)."),
     })
 }
 
-/// Writes schemas as they are meant: what may be absent is never null, and formats are those that others know.
+/// Adjusts generated schemas to what the hub sends: optional members are omitted and never null, and the formats of
+/// integers, which are names of Rust types, are removed.
 #[derive(Clone)]
 struct NormalizeSchema;
 
@@ -239,7 +246,7 @@ impl Transform for NormalizeSchema {
     }
 }
 
-/// Takes null away from what a property may be.
+/// Removes `null` from the alternatives of a property.
 fn remove_null(property: &mut Value) {
     let Some(property) = property.as_object_mut() else { return };
     if let Some(Value::Array(types)) = property.get_mut("type") {
@@ -249,8 +256,8 @@ fn remove_null(property: &mut Value) {
             property.insert("type".into(), one);
         }
     }
-    if let Some(Value::Array(words)) = property.get_mut("enum") {
-        words.retain(|word| !word.is_null());
+    if let Some(Value::Array(values)) = property.get_mut("enum") {
+        values.retain(|value| !value.is_null());
     }
     let Some(Value::Array(any)) = property.get_mut("anyOf") else { return };
     any.retain(|schema| schema.get("type").is_none_or(|kind| kind != "null"));

@@ -1,47 +1,74 @@
-//! `/openapi/…`: the documents; `/docs`: their pages.
+//! HTTP handlers of `/openapi/*.json` and of the HTML reference below `/docs`.
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
-use axum::routing::get;
 use bytes::Bytes;
+use serde_json::Value;
 
-use super::{ApiDocument, page};
-use crate::http::{ApiSurface, Route, Segment};
+use super::ApiDocument;
+use crate::api_docs::{self, ApiReference};
+use crate::http::{Route, Segment};
 use crate::pages::{NoticeKind, render_notice, serve_asset, serve_cached_page};
 
-/// The documents, each made once.
-static DOCUMENT_TEXTS: LazyLock<[Bytes; ApiDocument::ALL.len()]> =
-    LazyLock::new(|| ApiDocument::ALL.map(|document| document.to_json_text().into()));
+/// Generates a document. The routes are known to the router, which this module must not import.
+type DocumentGenerator = fn(ApiDocument) -> Value;
 
-/// The pages, each made once.
-static PAGES: LazyLock<[askama::Result<Bytes>; ApiDocument::ALL.len()]> =
-    LazyLock::new(|| page::render_all().map(|html| html.map(Bytes::from)));
-static INDEX: LazyLock<askama::Result<Bytes>> = LazyLock::new(|| page::render_index().map(Bytes::from));
+/// The number of documents.
+const DOCUMENTS: usize = ApiDocument::ALL.len();
 
-/// The routes of the documents and their pages.
-pub(crate) fn routes() -> Vec<Route> {
-    let mut routes = document_routes();
-    let page = |path, handler| Route::new(ApiSurface::Page, Method::GET, path, handler);
-    routes.push(page("/docs", get(async || render_page(&INDEX))));
-    routes.push(page("/docs/{document}", get(show_reference_page)));
-    routes.push(page("/static/docs.css", get(serve_stylesheet)));
+/// The texts and pages of all documents.
+struct RenderedDocuments {
+    texts: [Bytes; DOCUMENTS],
+    index: askama::Result<Bytes>,
+    pages: [askama::Result<Bytes>; DOCUMENTS],
+}
+
+impl RenderedDocuments {
+    /// Returns the documents, which are rendered at the first request.
+    fn load(generate: DocumentGenerator) -> &'static Self {
+        // Generating takes longer than starting the hub otherwise does, and the routes never change.
+        static RENDERED: OnceLock<RenderedDocuments> = OnceLock::new();
+        RENDERED.get_or_init(|| {
+            let documents = ApiDocument::ALL.map(|document| (document, generate(document)));
+            let references = documents
+                .each_ref()
+                .map(|(document, json)| ApiReference::new(document.name(), document.path(), json));
+            let render = |reference| api_docs::render_reference(&references, reference).map(Bytes::from);
+            Self {
+                texts: documents.map(|(_, json)| format!("{json:#}").into()),
+                index: api_docs::render_index(&references).map(Bytes::from),
+                pages: references.each_ref().map(render),
+            }
+        })
+    }
+}
+
+/// Returns the routes of the documents and their pages.
+pub(crate) fn routes(generate: DocumentGenerator) -> Vec<Route> {
+    let mut routes: Vec<Route> = ApiDocument::ALL
+        .into_iter()
+        .enumerate()
+        .map(|(index, document)| {
+            let serve_document = move || async move {
+                serve_asset("application/json", RenderedDocuments::load(generate).texts[index].clone())
+            };
+            Route::page(Method::GET, document.path(), serve_document)
+        })
+        .collect();
+    let show_index = move || async move { render_page(&RenderedDocuments::load(generate).index) };
+    let show_reference =
+        move |Segment(name): Segment| async move { show_reference(RenderedDocuments::load(generate), &name) };
+    routes.push(Route::page(Method::GET, "/docs", show_index));
+    routes.push(Route::page(Method::GET, "/docs/{document}", show_reference));
+    routes.push(Route::page(Method::GET, "/static/docs.css", serve_stylesheet));
     routes
 }
 
-fn document_routes() -> Vec<Route> {
-    let row = |(nth, path): (usize, &'static str)| {
-        let handler =
-            get(move || async move { serve_asset("application/json", DOCUMENT_TEXTS[nth].clone()) });
-        Route::new(ApiSurface::Page, Method::GET, path, handler)
-    };
-    ApiDocument::ALL.map(ApiDocument::path).into_iter().enumerate().map(row).collect()
-}
-
-async fn show_reference_page(Segment(name): Segment) -> Response {
+fn show_reference(rendered: &RenderedDocuments, name: &str) -> Response {
     match ApiDocument::ALL.iter().position(|document| document.name() == name) {
-        Some(nth) => render_page(&PAGES[nth]),
+        Some(index) => render_page(&rendered.pages[index]),
         None => render_notice(StatusCode::NOT_FOUND, NoticeKind::NotFound),
     }
 }
@@ -50,7 +77,7 @@ fn render_page(page: &askama::Result<Bytes>) -> Response {
     match page {
         Ok(html) => serve_cached_page(html.clone()),
         Err(error) => {
-            tracing::error!(%error, "a page of the documents cannot be made");
+            tracing::error!(%error, "a page of the API reference cannot be rendered");
             render_notice(StatusCode::INTERNAL_SERVER_ERROR, NoticeKind::InternalError)
         }
     }

@@ -5,7 +5,6 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{get, post};
 use domain::Secret;
 use domain::id::{AuthorizationRequestId, ProviderId};
 use domain::rule::authorize::{AuthorizeQuery, Language};
@@ -18,8 +17,7 @@ use super::text::PageTexts;
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{
-    ApiSurface, BoundedBody, RequestOrigin, Route, Segment, detect_request_origin, expire_flow_cookie,
-    read_flow_cookies,
+    BoundedBody, RequestOrigin, Route, Segment, detect_request_origin, expire_flow_cookie, read_flow_cookies,
 };
 use crate::upstream::{self, AuthorizationStopped, Callback, ConsentError, ConsentPage};
 
@@ -27,12 +25,12 @@ use crate::upstream::{self, AuthorizationStopped, Callback, ConsentError, Consen
 pub(crate) fn routes() -> Vec<Route> {
     let consent_path = "/consent/{request_id}";
     vec![
-        Route::new(ApiSurface::Page, Method::GET, "/", get(show_home)),
-        Route::new(ApiSurface::Page, Method::GET, consent_path, get(show_consent)),
-        Route::new(ApiSurface::Page, Method::POST, consent_path, post(decide_consent)),
-        Route::new(ApiSurface::Page, Method::GET, "/callback/{provider_id}", get(handle_callback)),
-        Route::new(ApiSurface::Page, Method::GET, "/static/bowline.css", get(serve_css)),
-        Route::new(ApiSurface::Page, Method::GET, "/static/bowline.svg", get(serve_logo)),
+        Route::page(Method::GET, "/", show_home),
+        Route::page(Method::GET, consent_path, show_consent),
+        Route::page(Method::POST, consent_path, decide_consent),
+        Route::page(Method::GET, "/callback/{provider_id}", handle_callback),
+        Route::page(Method::GET, "/static/bowline.css", serve_css),
+        Route::page(Method::GET, "/static/bowline.svg", serve_logo),
     ]
 }
 

@@ -100,7 +100,7 @@ async fn authorize_client(
 ) -> Result<ClientAccess, AuthzError> {
     let claims = verify_bearer(ctx, bearer).map_err(|_| AuthzError::InvalidToken(INVALID_BEARER))?;
     let TokenSubject::Client { scope, .. } = &claims.subject else {
-        // The token of a connection is valid, but it stands for a customer and not for the client.
+        // The token of a connection: it is valid, but it was issued for the data of one customer.
         return Err(AuthzError::InsufficientScope(
             required_scope.map_or(CLIENT_TOKEN_REQUIRED, missing_scope_error),
         ));

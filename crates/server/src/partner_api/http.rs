@@ -1,12 +1,11 @@
-//! The routes and handlers of the partner API.
+//! The handlers of the partner API.
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawQuery};
 use axum::http::request::Parts;
-use axum::http::{Method, Request, StatusCode};
+use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
 use domain::error::{OAuthCode, OAuthError};
 use domain::model::connection::EndCause;
 use serde::Serialize;
@@ -22,49 +21,19 @@ use super::{
 };
 use crate::app::App;
 use crate::context::RequestContext;
-use crate::http::{ApiSurface, BoundedBody, Route, Segment, Segments, render_oauth_error};
+use crate::http::{BoundedBody, Segment, Segments, render_oauth_error};
 use crate::oauth::Bearer;
 use crate::oauth::http::{render_body_error, render_error as render_authz_error};
 use crate::paging::ListQuery;
 use crate::request::{RequestBody, parse_members};
 
-const OWN_CONNECTIONS: &str = "/api/v1/connections";
-
-/// The routes of the partner API.
-pub(crate) fn routes() -> Vec<Route> {
-    const RECIPIENT: &str = "/api/v1/recipients/{client_id}";
-    const CONNECTION: &str = "/api/v1/recipients/{client_id}/connections/{connection_id}";
-    const REQUESTS: &str = "/api/v1/recipients/providers/requests/{recipient_ids}/{provider_ids}";
-    let route = |method, path, handler| Route::new(ApiSurface::Flinks, method, path, handler);
-    vec![
-        route(Method::POST, "/api/v1/recipients", post(create_recipient)),
-        route(Method::GET, "/api/v1/recipients", get(list_recipients)),
-        route(Method::GET, RECIPIENT, get(show_recipient)),
-        route(Method::PUT, RECIPIENT, put(update_recipient)),
-        route(Method::DELETE, RECIPIENT, delete(remove_recipient)),
-        route(Method::POST, "/api/v1/recipients/{client_id}/secret", post(rotate_secret)),
-        route(Method::POST, REQUESTS, post(request_registrations)),
-        route(Method::GET, "/api/v1/recipients/providers/requests", get(list_all_registrations)),
-        route(Method::GET, "/api/v1/recipients/{client_id}/providers/requests", get(list_registrations)),
-        route(Method::GET, "/api/v1/recipients/{client_id}/providers/{provider_id}", get(show_registration)),
-        route(Method::GET, "/api/v1/providers", get(list_providers)),
-        route(Method::GET, "/api/v1/authorize/providers", get(list_own_providers)),
-        route(Method::GET, "/api/v1/providers/{provider_id}", get(show_provider)),
-        route(Method::GET, "/api/v2/providers", get(list_providers_v2)),
-        route(Method::GET, OWN_CONNECTIONS, get(list_own_connections)),
-        route(Method::GET, "/api/v1/connections/{connection_id}", get(show_own_connection)),
-        route(Method::DELETE, "/api/v1/connections/{connection_id}", delete(end_own_connection)),
-        route(Method::GET, "/api/v1/recipients/{client_id}/connections", get(list_connections)),
-        route(Method::GET, CONNECTION, get(show_connection)),
-        route(Method::DELETE, CONNECTION, delete(end_connection)),
-    ]
-}
+pub(super) const OWN_CONNECTIONS: &str = "/api/v1/connections";
 
 /// Declares extractors that authenticate the caller and reject everyone else.
 macro_rules! caller_extractors {
     ($($(#[$doc:meta])* $name:ident($type:ty) = |$ctx:ident, $bearer:ident| $authenticate:expr;)+) => {$(
         $(#[$doc])*
-        struct $name($type);
+        pub(super) struct $name($type);
 
         impl FromRequestParts<App> for $name {
             type Rejection = Response;
@@ -93,7 +62,7 @@ caller_extractors! {
 }
 
 /// A partner that is not suspended, and the body that it sent.
-struct PartnerRequest<B>(AuthenticatedPartner, B);
+pub(super) struct PartnerRequest<B>(AuthenticatedPartner, B);
 
 impl<B: RequestBody> FromRequest<App> for PartnerRequest<B> {
     type Rejection = Response;
@@ -121,7 +90,7 @@ impl<B: RequestBody> FromRequest<App> for PartnerRequest<B> {
     }
 }
 
-async fn create_recipient(
+pub(super) async fn create_recipient(
     ctx: RequestContext,
     PartnerRequest(partner, body): PartnerRequest<CreateDataRecipientRequest>,
 ) -> Response {
@@ -130,13 +99,13 @@ async fn create_recipient(
     })
 }
 
-async fn list_recipients(ctx: RequestContext, AsPartner(partner): AsPartner) -> Response {
+pub(super) async fn list_recipients(ctx: RequestContext, AsPartner(partner): AsPartner) -> Response {
     render(recipients::list(&ctx, &partner).await, |recipients| {
         json(&recipients.iter().map(RecipientBody::for_list).collect::<Vec<_>>())
     })
 }
 
-async fn show_recipient(
+pub(super) async fn show_recipient(
     ctx: RequestContext,
     AsPartner(partner): AsPartner,
     Segment(id): Segment,
@@ -146,7 +115,7 @@ async fn show_recipient(
     })
 }
 
-async fn update_recipient(
+pub(super) async fn update_recipient(
     ctx: RequestContext,
     Segment(id): Segment,
     PartnerRequest(partner, body): PartnerRequest<UpdateDataRecipientRequest>,
@@ -156,7 +125,7 @@ async fn update_recipient(
     })
 }
 
-async fn remove_recipient(
+pub(super) async fn remove_recipient(
     ctx: RequestContext,
     AsPartner(partner): AsPartner,
     Segment(id): Segment,
@@ -164,13 +133,17 @@ async fn remove_recipient(
     render(recipients::remove(&ctx, &partner, &id).await, no_content)
 }
 
-async fn rotate_secret(ctx: RequestContext, AsPartner(partner): AsPartner, Segment(id): Segment) -> Response {
+pub(super) async fn rotate_secret(
+    ctx: RequestContext,
+    AsPartner(partner): AsPartner,
+    Segment(id): Segment,
+) -> Response {
     render(recipients::rotate_secret(&ctx, &partner, &id).await, |(client_id, secret)| {
         json(&SecretBody::new(client_id, secret))
     })
 }
 
-async fn request_registrations(
+pub(super) async fn request_registrations(
     ctx: RequestContext,
     AsPartner(partner): AsPartner,
     Segments([recipient_ids, provider_ids]): Segments<2>,
@@ -180,11 +153,11 @@ async fn request_registrations(
     })
 }
 
-async fn list_all_registrations(ctx: RequestContext, AsPartner(partner): AsPartner) -> Response {
+pub(super) async fn list_all_registrations(ctx: RequestContext, AsPartner(partner): AsPartner) -> Response {
     render(registrations::list_all(&ctx, &partner).await, |all| json(&RegistrationBody::list_from(all)))
 }
 
-async fn list_registrations(
+pub(super) async fn list_registrations(
     ctx: RequestContext,
     AsPartner(partner): AsPartner,
     Segment(id): Segment,
@@ -194,7 +167,7 @@ async fn list_registrations(
     })
 }
 
-async fn show_registration(
+pub(super) async fn show_registration(
     ctx: RequestContext,
     AsPartner(partner): AsPartner,
     Segments([id, provider]): Segments<2>,
@@ -204,19 +177,23 @@ async fn show_registration(
     })
 }
 
-async fn list_providers(ctx: RequestContext, AsClient(client): AsClient) -> Response {
+pub(super) async fn list_providers(ctx: RequestContext, AsClient(client): AsClient) -> Response {
     render(providers::list_visible(&ctx, &client).await, |all| json(&ProviderBody::list_from(all)))
 }
 
-async fn list_own_providers(ctx: RequestContext, AsRecipient(recipient): AsRecipient) -> Response {
+pub(super) async fn list_own_providers(ctx: RequestContext, AsRecipient(recipient): AsRecipient) -> Response {
     render(providers::list_active(&ctx, &recipient).await, |all| json(&ProviderBody::list_from(all)))
 }
 
-async fn show_provider(ctx: RequestContext, AsPartner(_): AsPartner, Segment(id): Segment) -> Response {
+pub(super) async fn show_provider(
+    ctx: RequestContext,
+    AsPartner(_): AsPartner,
+    Segment(id): Segment,
+) -> Response {
     render(providers::find(&ctx, &id).await, |provider| json(&ProviderDetailBody::new(provider)))
 }
 
-async fn list_providers_v2(
+pub(super) async fn list_providers_v2(
     ctx: RequestContext,
     AsClient(client): AsClient,
     RawQuery(query): RawQuery,
@@ -225,7 +202,7 @@ async fn list_providers_v2(
     render(providers::list_v2(&ctx, &client, &query).await, |all| json(&ProviderV2Body::list_from(all)))
 }
 
-async fn list_own_connections(
+pub(super) async fn list_own_connections(
     ctx: RequestContext,
     AsEndingRecipient(recipient): AsEndingRecipient,
     RawQuery(query): RawQuery,
@@ -236,7 +213,7 @@ async fn list_own_connections(
     })
 }
 
-async fn show_own_connection(
+pub(super) async fn show_own_connection(
     ctx: RequestContext,
     AsEndingRecipient(recipient): AsEndingRecipient,
     Segment(id): Segment,
@@ -246,7 +223,7 @@ async fn show_own_connection(
     })
 }
 
-async fn end_own_connection(
+pub(super) async fn end_own_connection(
     ctx: RequestContext,
     AsEndingRecipient(recipient): AsEndingRecipient,
     Segment(id): Segment,
@@ -255,7 +232,7 @@ async fn end_own_connection(
     render(connections::end(&ctx, recipient.id(), &id, cause, actor).await, no_content)
 }
 
-async fn list_connections(
+pub(super) async fn list_connections(
     ctx: RequestContext,
     AsEndingPartner(partner): AsEndingPartner,
     Segment(client_id): Segment,
@@ -267,7 +244,7 @@ async fn list_connections(
     })
 }
 
-async fn show_connection(
+pub(super) async fn show_connection(
     ctx: RequestContext,
     AsEndingPartner(partner): AsEndingPartner,
     Segments([client_id, id]): Segments<2>,
@@ -277,7 +254,7 @@ async fn show_connection(
     })
 }
 
-async fn end_connection(
+pub(super) async fn end_connection(
     ctx: RequestContext,
     AsEndingPartner(partner): AsEndingPartner,
     Segments([client_id, id]): Segments<2>,

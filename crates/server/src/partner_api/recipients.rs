@@ -180,7 +180,7 @@ pub(super) async fn rotate_secret(
     Ok((client_id, secret))
 }
 
-/// Removes a recipient. Removing it again has no effect.
+/// Removes a recipient, whose connections end in the background. Removing it again has no effect.
 pub(super) async fn remove(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,

@@ -88,6 +88,7 @@ pub(super) async fn find(
     provider_id: &str,
 ) -> Result<NamedRegistration, PartnerApiError> {
     let registrations = list_for_recipient(ctx, partner, client_id).await?;
+    // A malformed id matches no registration, so it gets the same error as an unknown one.
     let provider_id = ProviderId::parse(provider_id);
     let registration = registrations.into_iter().find(|r| Some(r.registration.provider_id) == provider_id);
     registration.ok_or(NO_REGISTRATION)

@@ -15,7 +15,7 @@ use crate::error::InternalError;
 
 /// The credentials of a new client. The store keeps only a hash of the secret.
 #[derive(Clone, Debug)]
-pub struct ClientCredentials {
+pub struct NewClientCredentials {
     pub client_id: ClientId,
     pub client_secret: Secret<String>,
 }
@@ -47,7 +47,7 @@ impl<E: Into<InternalError>> From<E> for RecipientError {
 pub async fn create_recipient(
     ctx: &RequestContext,
     draft: RecipientDraft,
-    credentials: Option<ClientCredentials>,
+    credentials: Option<NewClientCredentials>,
     actor: &Actor,
 ) -> Result<(Recipient, Secret<String>), RecipientError> {
     let scope = draft.validate(load_loopback_policy(ctx).await?)?;
@@ -73,9 +73,9 @@ pub async fn create_recipient(
 pub async fn create_partner(
     ctx: &RequestContext,
     name: String,
-    credentials: Option<ClientCredentials>,
+    credentials: Option<NewClientCredentials>,
     actor: &Actor,
-) -> Result<ClientCredentials, RecipientError> {
+) -> Result<NewClientCredentials, RecipientError> {
     validate_text("name", &name, MAX_NAME_CHARS)?;
     let credentials = credentials.map_or_else(|| generate_credentials(ctx), Ok)?;
     let client = new_client(ctx, ClientKind::Partner, name, &credentials);
@@ -83,8 +83,8 @@ pub async fn create_partner(
     Ok(credentials)
 }
 
-fn generate_credentials(ctx: &RequestContext) -> Result<ClientCredentials, InternalError> {
-    Ok(ClientCredentials { client_id: ctx.new_id_source()?.mint(), client_secret: ctx.random_secret()? })
+fn generate_credentials(ctx: &RequestContext) -> Result<NewClientCredentials, InternalError> {
+    Ok(NewClientCredentials { client_id: ctx.new_id_source()?.mint(), client_secret: ctx.random_secret()? })
 }
 
 /// Returns an active client that may not request anything yet.
@@ -92,18 +92,20 @@ fn new_client(
     ctx: &RequestContext,
     kind: ClientKind,
     name: String,
-    credentials: &ClientCredentials,
+    credentials: &NewClientCredentials,
 ) -> Client {
     Client {
         id: credentials.client_id.clone(),
         kind,
         owner_id: None,
+        // Only this surface is implemented; the access check rejects clients of the other one.
         profile: Profile::Flinks,
         state: ClientState::Active,
         name,
         purpose: LocalizedText::default(),
         scope: Clusters::NONE,
         redirect_uris: Vec::new(),
+        // Only a hash is stored, so that a copy of the store is not enough to authenticate as the client.
         secret_hash: ctx.app().vault().hash(credentials.client_secret.expose()),
         credential_generation: 1,
         require_pkce: false,

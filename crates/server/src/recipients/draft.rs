@@ -42,6 +42,7 @@ impl RecipientDraft {
     /// Validates every field and returns the parsed scope.
     pub(super) fn validate(&self, loopback: LoopbackPolicy) -> Result<Clusters, ValidationError> {
         validate_text("name", &self.name, MAX_NAME_CHARS)?;
+        // A purpose that is derived from the description has only the limits of the description.
         if let Some(purpose) = &self.purpose {
             validate_text("purpose_en", &purpose.en, MAX_PURPOSE_CHARS)?;
             validate_text("purpose_fr", &purpose.fr, MAX_PURPOSE_CHARS)?;
@@ -62,6 +63,7 @@ impl RecipientDraft {
     pub(super) fn purpose_or_default(&self) -> LocalizedText {
         match (&self.purpose, &self.profile.description) {
             (Some(purpose), _) => purpose.clone(),
+            // A partner describes its app in one language, which is not known.
             (None, Some(text)) => LocalizedText { en: text.clone(), fr: text.clone() },
             (None, None) => LocalizedText {
                 en: "To provide its service to you.".into(),

@@ -16,7 +16,7 @@ use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::upstream::seal_client;
 
-/// The maximum number of pairs in one request.
+/// The maximum number of pairs in one request, which one transaction writes.
 pub const MAX_PAIRS: usize = 1000;
 const MAX_REASON_CHARS: usize = 500;
 
@@ -130,6 +130,7 @@ pub async fn activate(
     if let Some(UpstreamClientDetails { id, secret, management }) = client {
         validate_credential("upstream_client_id", &id)?;
         validate_credential("upstream_client_secret", secret.expose())?;
+        // Sealed here, because the store never gets a secret in plain text.
         let credentials = (id, &secret);
         upstream =
             Some(seal_client(ctx, &pair.client_id, pair.provider_id, credentials, management.as_ref())?);

@@ -18,8 +18,8 @@ const MAX_CONCURRENT_ENDS: usize = 16;
 /// Removals that one round works on.
 const MAX_REMOVALS_PER_ROUND: u32 = 20;
 
-/// Removes a client. As soon as this returns, its tokens are rejected and none is issued, however many connections
-/// it has: the access check reads the state of the client.
+/// Removes a client. As soon as this returns, its tokens are rejected and none is issued, whatever the number
+/// of its connections: the access check reads the state of the client.
 pub async fn remove_client(
     ctx: &RequestContext,
     selector: ClientSelector,

@@ -2,22 +2,21 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use serde_json::json;
 
 use super::readiness::Readiness;
 use crate::app::App;
-use crate::http::{ApiSurface, Route};
+use crate::http::Route;
 use crate::jobs;
 
 /// Returns the routes of the probe listener.
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::new(ApiSurface::Probe, Method::GET, "/livez", get(show_liveness)),
-        Route::new(ApiSurface::Probe, Method::GET, "/readyz", get(show_readiness)),
-        Route::new(ApiSurface::Probe, Method::GET, "/metrics", get(show_metrics)),
+        Route::probe("/livez", show_liveness),
+        Route::probe("/readyz", show_readiness),
+        Route::probe("/metrics", show_metrics),
     ]
 }
 

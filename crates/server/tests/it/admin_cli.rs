@@ -159,7 +159,7 @@ async fn cli_manages_operators_and_ends_connections(site: HubProcess) {
         assert_command_fails(&site, &["job", "list", "--url", &url], "--token: expected with --url"),
         Some(2)
     );
-    assert_eq!(assert_command_fails(&site, &["operator", "bootstrap"], "There is an admin already"), Some(1));
+    assert_eq!(assert_command_fails(&site, &["operator", "bootstrap"], "An admin exists already"), Some(1));
     assert_eq!(
         assert_command_fails(&site, &["operator", "add", "--name", "x", "--role", "king"], "role: expected"),
         Some(2)

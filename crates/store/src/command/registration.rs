@@ -1,7 +1,6 @@
 //! Registrations of recipients with providers: requests of partners, and the steps of operators and providers.
 
 use domain::Moment;
-use domain::error::OAuthError;
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::{Actor, AuditAction};
 use domain::model::client::ClientKind;
@@ -21,44 +20,6 @@ use crate::operation::Command;
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
-
-/// Sets the state of a registration directly, without the steps of an approval.
-#[derive(Debug)]
-pub struct ActivateRegistrationDirectly {
-    pub moment: Moment,
-    pub client_id: ClientId,
-    pub provider_id: ProviderId,
-    pub state: RegistrationState,
-    pub actor: Actor,
-}
-
-impl Command for ActivateRegistrationDirectly {
-    /// An error if the client or the provider does not exist.
-    type Reply = Result<(), OAuthError>;
-
-    fn moment(&self) -> &Moment {
-        &self.moment
-    }
-
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let selector = ClientSelector::for_kind(ClientKind::Recipient, self.client_id.clone());
-        let (Some(client), Some(_)) =
-            (selector.lock_unless_closed(tx).await?, find_provider(tx, self.provider_id).await?)
-        else {
-            return Ok(Err(domain::rule::authorize::NOT_REGISTERED));
-        };
-        upsert_registration(tx, &self.moment, &client.id, self.provider_id, self.state);
-        let detail = json!({"provider": self.provider_id, "state": self.state.as_str()});
-        record_client_event(
-            tx,
-            &self.moment,
-            &client,
-            (AuditAction::RegistrationChanged, &self.actor),
-            &detail,
-        );
-        Ok(Ok(()))
-    }
-}
 
 fn upsert_registration(
     tx: &mut Tx<'_>,

@@ -94,7 +94,7 @@ async fn registration_filters_and_pages_return_matches(mut kit: TestStore) {
     kit.store.run(UpsertProvider { moment, provider: second, actor: operator_actor() }).await.unwrap();
     for id in ["dc-first", "dc-second"] {
         kit.advance_clock(DAY);
-        kit.activate_registration(id, RegistrationState::PendingApproval).await;
+        kit.request_registration(id).await;
     }
     let all = ListRegistrations {
         client_id: None,

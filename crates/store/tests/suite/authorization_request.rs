@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::id::ProviderId;
 use domain::model::authorization_request::RequestStepError;
-use domain::model::registration::RegistrationState;
+use domain::model::registration::RegistrationStep;
 use store::command::{
     DenyRequest, FailRequest, OpenAuthorizationRequest, OpenOutcome, ReceiveCode, SendToProvider,
     UnrevokedToken,
@@ -107,7 +107,7 @@ async fn suspension_during_authorization_rejects_next_step(kit: TestStore) {
     open_request(&kit, "b").await;
     kit.store.run(kit.build_send_to_provider("a")).await.unwrap().unwrap();
     kit.store.run(kit.build_receive_code("a")).await.unwrap().unwrap();
-    kit.activate_registration("dc-acme", RegistrationState::Suspended).await;
+    kit.take_registration_step("dc-acme", RegistrationStep::Suspend).await;
     let outcome = kit.store.run(kit.build_open_connection("a", Some("alice"))).await.unwrap();
     assert!(matches!(outcome, OpenOutcome::Refused(error) if error.code.as_str() == "unauthorized_client"));
     assert_eq!(

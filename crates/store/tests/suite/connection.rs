@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
 use domain::model::provider::ProviderState;
-use domain::model::registration::RegistrationState;
+use domain::model::registration::RegistrationStep;
 use domain::rule::token::{BAD_CODE, WRONG_REDIRECT};
 use store::command::{
     ClientUpdate, EndOutcome, ExpireConnection, FailRequest, OpenOutcome, RecordRefreshTokenUse, RedeemCode,
@@ -165,9 +165,9 @@ async fn rejected_codes_write_limited_number_of_audit_events(kit: TestStore) {
 async fn code_exchange_rechecks_client_and_provider_state(kit: TestStore) {
     let id = kit.create_pending_connection("a", "dc-acme", Some("alice")).await;
     let word = |redeemed: RedeemOutcome| expect_refusal(&redeemed).code.as_str();
-    kit.activate_registration("dc-acme", RegistrationState::Suspended).await;
+    kit.take_registration_step("dc-acme", RegistrationStep::Suspend).await;
     assert_eq!(word(kit.redeem_code("a", "dc-acme").await), "unauthorized_client");
-    kit.activate_registration("dc-acme", RegistrationState::Active).await;
+    kit.take_registration_step("dc-acme", RegistrationStep::Reinstate).await;
     assert!(kit.update_client("dc-acme", ClientUpdate::Suspended(true)).await);
     assert_eq!(word(kit.redeem_code("a", "dc-acme").await), "unauthorized_client");
     assert!(kit.update_client("dc-acme", ClientUpdate::Suspended(false)).await);

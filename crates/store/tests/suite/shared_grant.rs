@@ -178,7 +178,7 @@ async fn orphaned_grant_shared_with_live_connection_is_detected(kit: TestStore) 
     let live = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     let orphan = connection_id("b");
     kit.create_exchanging_request("b", "dc-other").await;
-    kit.activate_registration("dc-other", domain::model::registration::RegistrationState::Suspended).await;
+    kit.take_registration_step("dc-other", domain::model::registration::RegistrationStep::Suspend).await;
     let outcome = kit.store.run(kit.build_open_connection("b", Some("alice"))).await.unwrap();
     assert!(matches!(outcome, OpenOutcome::Refused(_)));
     let (job, _) = lease_job(&kit).await.unwrap();

@@ -13,13 +13,13 @@ use domain::model::connection::{Connection, ConnectionState, EndCause, Terms};
 use domain::model::provider::{
     CustomerIdentity, GrantScope, Provider, ProviderSettings, ProviderSource, ProviderState,
 };
-use domain::model::registration::RegistrationState;
+use domain::model::registration::RegistrationStep;
 use domain::secret::{TokenHash, TokenHashes};
 use domain::{Clusters, Moment, Secret, Timestamp};
 use store::command::{
-    ActivateRegistrationDirectly, ClientSelector, ClientUpdate, EndConnection, EndOutcome,
-    OpenAuthorizationRequest, OpenConnection, OpenOutcome, ReceiveCode, RedeemCode, RedeemOutcome,
-    RegisterClient, SealedGrant, SendToProvider, SetProviderState, UpdateClient, UpsertProvider,
+    ClientSelector, ClientUpdate, EndConnection, EndOutcome, OpenAuthorizationRequest, OpenConnection,
+    OpenOutcome, ReceiveCode, RedeemCode, RedeemOutcome, RegisterClient, RequestRegistrations, SealedGrant,
+    SendToProvider, SetProviderState, TakeRegistrationStep, UpdateClient, UpsertProvider,
 };
 use store::query::{CountJobs, GetAuditChain, GetClient, GetConnection, GetProvider};
 use store::{Location, Store, StoreSettings};
@@ -97,7 +97,7 @@ impl TestStore {
             .unwrap();
         for id in ["dc-acme", "dc-other"] {
             assert!(self.register_client(id).await);
-            self.activate_registration(id, RegistrationState::Active).await;
+            self.activate_registration(id).await;
         }
     }
 
@@ -152,16 +152,35 @@ impl TestStore {
         events.iter().map(|e| e.entry.action.as_str()).collect()
     }
 
-    pub(crate) async fn activate_registration(&self, id: &str, state: RegistrationState) {
-        let (client_id, provider_id) = (parse_client_id(id), ProviderId::new(1000));
-        let put = ActivateRegistrationDirectly {
+    /// Requests, approves and activates the registration of a recipient with provider 1000.
+    pub(crate) async fn activate_registration(&self, id: &str) {
+        self.request_registration(id).await;
+        self.take_registration_step(id, RegistrationStep::Approve).await;
+        self.take_registration_step(id, RegistrationStep::Activate).await;
+    }
+
+    pub(crate) async fn request_registration(&self, id: &str) {
+        let request = RequestRegistrations {
             moment: self.next_moment(),
-            client_id,
-            provider_id,
-            state,
+            partner: None,
+            clients: vec![parse_client_id(id)],
+            providers: vec![ProviderId::new(1000)],
             actor: operator_actor(),
         };
-        self.store.run(put).await.unwrap().unwrap();
+        self.store.run(request).await.unwrap().unwrap();
+    }
+
+    pub(crate) async fn take_registration_step(&self, id: &str, step: RegistrationStep) {
+        let command = TakeRegistrationStep {
+            moment: self.next_moment(),
+            client_id: parse_client_id(id),
+            provider_id: ProviderId::new(1000),
+            step,
+            reason: None,
+            upstream_client: None,
+            actor: operator_actor(),
+        };
+        self.store.run(command).await.unwrap().unwrap();
     }
 
     /// Creates a new moment; each command needs its own.

@@ -13,7 +13,7 @@ use crate::admin_api;
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::jobs;
-use crate::recipients::{self, ClientCredentials, RecipientDraft, RecipientError};
+use crate::recipients::{self, NewClientCredentials, RecipientDraft, RecipientError};
 
 /// The credentials of a client of the hub.
 #[derive(Clone, Debug)]
@@ -27,9 +27,9 @@ pub struct SandboxCredentials {
 }
 
 impl SandboxCredentials {
-    fn to_client_credentials(&self) -> Result<ClientCredentials, CliError> {
+    fn to_client_credentials(&self) -> Result<NewClientCredentials, CliError> {
         let client_id = ClientId::parse(self.client_id).map_err(|e| CliError::Internal(e.into()))?;
-        Ok(ClientCredentials { client_id, client_secret: self.client_secret.clone() })
+        Ok(NewClientCredentials { client_id, client_secret: self.client_secret.clone() })
     }
 }
 

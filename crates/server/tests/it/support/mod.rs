@@ -21,7 +21,7 @@ use bowline::cli::{BankSite, Browser, BrowserRequest, BrowserResponse, SandboxAr
 use bowline::clock::Clock;
 use bowline::jobs;
 use bowline::recipients::{
-    ClientCredentials, RecipientDraft, activate_with_providers, create_partner, create_recipient,
+    NewClientCredentials, RecipientDraft, activate_with_providers, create_partner, create_recipient,
 };
 use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind};
@@ -258,14 +258,14 @@ impl TestHub {
             ..RecipientDraft::default()
         };
         let client_id = ClientId::parse(id).unwrap();
-        self.register(draft, Some(ClientCredentials { client_id, client_secret: secret.into() }), &[1000])
+        self.register(draft, Some(NewClientCredentials { client_id, client_secret: secret.into() }), &[1000])
             .await
     }
 
     async fn register(
         &self,
         draft: RecipientDraft,
-        credentials: Option<ClientCredentials>,
+        credentials: Option<NewClientCredentials>,
         providers: &[i64],
     ) -> TestClient {
         let redirect_uri = draft.redirect_uris[0].clone();

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use bowline::cli::BrowserResponse;
 use bowline::openapi::ApiDocument;
+use bowline::router::generate_document;
 use jsonschema::{Draft, Validator};
 use serde_json::{Value, json};
 
@@ -20,7 +21,10 @@ struct DocumentedResponse {
 }
 
 static OPERATIONS: LazyLock<Vec<(String, Vec<String>, DocumentedResponses)>> = LazyLock::new(|| {
-    ApiDocument::ALL.into_iter().flat_map(|document| collect_operations(&document.generate())).collect()
+    ApiDocument::ALL
+        .into_iter()
+        .flat_map(|document| collect_operations(&generate_document(document)))
+        .collect()
 });
 
 fn collect_operations(document: &Value) -> Vec<(String, Vec<String>, DocumentedResponses)> {

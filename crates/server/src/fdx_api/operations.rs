@@ -1,4 +1,4 @@
-//! The data face.
+//! The routes of the FDX API with their documentation.
 
 use std::time::Duration;
 
@@ -7,99 +7,71 @@ use ::fdx::{
     DOCUMENT_TYPES, ErrorBody, ErrorCode, PaymentNetworks, Statements, Transactions,
 };
 use domain::rule::access::{DataAccessError, PauseReason};
-use http::Method;
 use serde_json::{Value, json};
 
-use super::document::{self, DocumentInfo};
-use super::operation::{ContentSpec, OperationSpec, ParameterSpec, ResponseSpec, schema_fn, string_enum};
+use super::{DataError, http};
 use crate::error::InternalError;
-use crate::fdx_api::DataError;
+use crate::http::Route;
+use crate::operation::{ContentSpec, OperationSpec, ParameterSpec, ResponseSpec, schema_fn, string_enum};
 use crate::stats::OPERATIONS;
 use crate::upstream::{ReadError, UpstreamError};
 
-pub(super) fn build_document() -> Value {
-    let about = DocumentInfo {
-        title: "Bowline: data access (FDX 5)",
-        description: "The customer's data, as far as the consent goes, in the form of FDX 5.x whatever the bank \
-            speaks. The bearer is the access token of a connection. Fields differ by data provider: what it does \
-            not say is absent. Amounts are JSON numbers of any precision. A parameter that is not known is \
-            ignored, one that is known is given once. Every answer carries `ob-correlation-id` and `ob-trace-id`.",
-        server: json!({"url": "/"}),
-        tags: &[
-            ("Customer", "Who the customer is."),
-            ("Accounts", "Accounts, and what belongs to them."),
-            ("Meta", "What there is, whether it can be used, and how it has done."),
-        ],
-        security: json!({
-            "connectionToken": {
-                "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-                "description": "The access token of a connection, from `/api/v1/token`.",
-            },
-            "clientToken": {
-                "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-                "description": "An access token of a client itself (`client_credentials`).",
-            },
-        }),
-        path_parameter: describe_path_parameter,
-    };
-    document::build_document(&about, operations())
-}
-
-fn describe_path_parameter(name: &str) -> (&'static str, Value) {
-    let id = json!({"type": "string", "minLength": 1});
-    match name {
-        "account_id" => {
-            ("The id of an account, as this consent knows it: another consent has other ids.", id)
-        }
-        _ => ("The id of a statement of this account.", id),
-    }
-}
-
-/// An operation of the table of those that are measured, so that all name it alike.
-fn new_operation(path: &'static str, tag: &'static str, summary: &'static str) -> OperationSpec {
-    let id = OPERATIONS.iter().find(|(known, _)| *known == path).map_or("", |(_, id)| *id);
-    OperationSpec::new(Method::GET, path, id, summary).with_tag(tag)
-}
-
-fn operations() -> Vec<OperationSpec> {
+/// Returns the routes of the FDX API.
+pub(crate) fn routes() -> Vec<Route> {
     vec![
-        customer(),
-        accounts(),
-        account(),
-        contact(),
-        transactions(),
-        payment_networks(),
-        statements(),
-        statement(),
-        meta_operation::<AvailabilityList>(
-            "/api/fdx/5/availability",
-            "Get Availability",
-            "With a connection's token: whether its data provider can be asked at present.",
-            json!({"availability": [{"operationId": "getAccount", "status": "ALIVE", "description": "It can be used"}]}),
+        Route::fdx(customer(), http::show_current_customer),
+        Route::fdx(accounts(), http::list_accounts),
+        Route::fdx(account(), http::show_account),
+        Route::fdx(contact(), http::show_account_contact),
+        Route::fdx(transactions(), http::list_transactions),
+        Route::fdx(payment_networks(), http::list_payment_networks),
+        Route::fdx(statements(), http::list_statements),
+        Route::fdx(statement(), http::download_statement),
+        Route::fdx(
+            meta_operation::<AvailabilityList>(
+                "/api/fdx/5/availability",
+                "Get Availability",
+                "With a connection's token: the availability of its data provider.",
+                json!({"availability": [{"operationId": "getAccount", "status": "ALIVE", "description": "The operation is available"}]}),
+            ),
+            http::show_availability,
         ),
-        meta_operation::<Capability>(
-            "/api/fdx/5/capability",
-            "Get Capability",
-            "",
-            json!({"fdxVersions": ["V5.2"], "messageFormat": "JSON", "operations": ["getAccount"]}),
+        Route::fdx(
+            meta_operation::<Capability>(
+                "/api/fdx/5/capability",
+                "Get Capability",
+                "",
+                json!({"fdxVersions": ["V5.2"], "messageFormat": "JSON", "operations": ["getAccount"]}),
+            ),
+            http::show_capability,
         ),
-        meta_operation::<CertificationMetrics>(
-            "/api/fdx/5/certification-metrics",
-            "Get Certification Metrics",
-            "Measured on the node that answers, since it began: milliseconds on average, and the percentage of \
-             answers that were no failure. An operation that nobody asked for is absent.",
-            json!({"metrics": [{
-                "metricsName": "Responses of this node since it started", "operationIds": ["getAccount"],
-                "reportStartTimestamp": "2026-11-24T00:00:00Z", "reportEndTimestamp": "2026-11-24T12:00:00Z",
-                "reportTimestamp": "2026-11-24T12:00:00Z", "responseTimeAverage": 41.25, "averageUpTime": 99.98,
-            }]}),
+        Route::fdx(
+            meta_operation::<CertificationMetrics>(
+                "/api/fdx/5/certification-metrics",
+                "Get Certification Metrics",
+                "Measured by the responding node since its start: the average response time in \
+                 milliseconds, and the percentage of successful responses. An operation that was \
+                 not called is absent.",
+                json!({"metrics": [{
+                    "metricsName": "Responses of this node since it started", "operationIds": ["getAccount"],
+                    "reportStartTimestamp": "2026-11-24T00:00:00Z", "reportEndTimestamp": "2026-11-24T12:00:00Z",
+                    "reportTimestamp": "2026-11-24T12:00:00Z", "responseTimeAverage": 41.25, "averageUpTime": 99.98,
+                }]}),
+            ),
+            http::show_certification_metrics,
         ),
     ]
 }
 
+/// Creates an operation with the id that the statistics and `/capability` use.
+fn new_operation(path: &'static str, tag: &'static str, summary: &'static str) -> OperationSpec {
+    let id = OPERATIONS.iter().find(|(known, _)| *known == path).map_or("", |(_, id)| *id);
+    OperationSpec::get(path, id, summary).with_tag(tag)
+}
+
 fn customer() -> OperationSpec {
     new_operation("/api/fdx/5/customers/current", "Customer", "Get Current Customer")
-        .with_description("Needs the cluster CUSTOMER_CONTACT or CUSTOMER_PERSONAL, and shows what each covers.")
+        .with_description("Requires the cluster CUSTOMER_CONTACT or CUSTOMER_PERSONAL. Each adds its fields.")
         .with_json_response::<Customer>(
             200,
             "The customer",
@@ -111,17 +83,21 @@ fn customer() -> OperationSpec {
 fn accounts() -> OperationSpec {
     new_operation("/api/fdx/5/accounts", "Accounts", "Get Accounts")
         .with_description(
-            "The accounts that the customer chose. `lightweight` needs ACCOUNT_BASIC, `details` needs \
-             ACCOUNT_DETAILED.",
+            "Lists the accounts that the customer chose. `lightweight` requires ACCOUNT_BASIC, \
+             `details` requires ACCOUNT_DETAILED.",
         )
-        .with_query("resultType", "How much of each account.", string_enum(["lightweight", "details"]))
+        .with_query("resultType", "Level of detail of each account.", string_enum(["lightweight", "details"]))
         .with_query(
             "accountIds",
-            "The ids of at most 100 accounts, with commas between. What this consent does not cover is not there.",
+            "Comma-separated ids of at most 100 accounts. Accounts without consent are omitted.",
             json!({"type": "string"}),
         )
         .with_paging()
-        .with_json_response::<Accounts>(200, "A page of accounts", json!({"page": {"totalElements": 1}, "links": {}, "accounts": [deposit_account_example()]}))
+        .with_json_response::<Accounts>(
+            200,
+            "A page of accounts",
+            json!({"page": {"totalElements": 1}, "links": {}, "accounts": [deposit_account_example()]}),
+        )
         .with_data_errors([DataError::invalid("resultType must be lightweight or details")])
 }
 
@@ -134,7 +110,10 @@ fn deposit_account_example() -> Value {
 
 fn account() -> OperationSpec {
     new_operation("/api/fdx/5/accounts/{account_id}", "Accounts", "Get Account")
-        .with_description("Needs ACCOUNT_DETAILED. The account stands below the key that names its kind.")
+        .with_description(
+            "Requires the cluster ACCOUNT_DETAILED. The account is the value of the member that \
+             names its kind.",
+        )
         .with_json_response::<Account>(200, "The account", deposit_account_example())
         .with_data_errors([])
         .with_account_errors([])
@@ -142,10 +121,10 @@ fn account() -> OperationSpec {
 
 fn contact() -> OperationSpec {
     new_operation("/api/fdx/5/accounts/{account_id}/contact", "Accounts", "Get Account Contact")
-        .with_description("Needs the cluster CUSTOMER_CONTACT.")
+        .with_description("Requires the cluster CUSTOMER_CONTACT.")
         .with_json_response::<AccountContact>(
             200,
-            "Who holds the account, and how they are reached",
+            "The account holders and their contact details",
             json!({"holders": [{"relationship": "PRIMARY", "name": {"first": "Avery", "last": "Tremblay"}}]}),
         )
         .with_data_errors([])
@@ -154,8 +133,10 @@ fn contact() -> OperationSpec {
 
 fn transactions() -> OperationSpec {
     new_operation("/api/fdx/5/accounts/{account_id}/transactions", "Accounts", "Get Account Transactions")
-        .with_description("Needs the cluster TRANSACTIONS. Without `startTime`, from the first day of the history that is served; \
-             without `endTime`, to today.")
+        .with_description(
+            "Requires the cluster TRANSACTIONS. Without `startTime` the list begins with the \
+             oldest available day; without `endTime` it ends today.",
+        )
         .with_date_range()
         .with_paging()
         .with_json_response::<Transactions>(
@@ -177,12 +158,13 @@ fn payment_networks() -> OperationSpec {
         "Get Account Payment Networks",
     )
     .with_description(
-        "Needs the cluster ACCOUNT_PAYMENTS. For `CA_ACSS`, `bankId` is institution and transit.",
+        "Requires the cluster ACCOUNT_PAYMENTS. For `CA_ACSS`, `bankId` is the institution \
+         number followed by the transit number.",
     )
     .with_paging()
     .with_json_response::<PaymentNetworks>(
         200,
-        "A page of the networks that the account can be paid by",
+        "A page of payment networks of the account",
         json!({"page": {}, "links": {}, "paymentNetworks": [{
             "bankId": "00300102", "identifier": "1234567", "identifierType": "ACCOUNT_NUMBER",
             "type": "CA_ACSS", "transferIn": true, "transferOut": true,
@@ -194,7 +176,8 @@ fn payment_networks() -> OperationSpec {
 
 fn statements() -> OperationSpec {
     new_operation("/api/fdx/5/accounts/{account_id}/statements", "Accounts", "Get Statements")
-        .with_description("Needs the cluster STATEMENTS. Both days or neither.")
+        .with_description("Requires the cluster STATEMENTS. `startTime` and `endTime` must be given together \
+             or not at all.")
         .with_date_range()
         .with_paging()
         .with_json_response::<Statements>(
@@ -216,13 +199,14 @@ fn statement() -> OperationSpec {
     let accept = ParameterSpec {
         location: "header",
         name: "Accept",
-        description: "The first of these that is named is served; none, or `*/*`, is PDF.",
+        description: "The accepted document types, by quality (RFC 9110 §12.5.1). Without it, or with \
+             `*/*`, the response is a PDF.",
         required: false,
         schema: json!({"type": "string", "examples": DOCUMENT_TYPES}),
     };
     let document = ResponseSpec {
         status: 200,
-        description: "The document, as it comes from the data provider",
+        description: "The document as sent by the data provider",
         content: ContentSpec::Document(&DOCUMENT_TYPES),
         example: None,
         headers: &[],
@@ -230,7 +214,8 @@ fn statement() -> OperationSpec {
     let fdx_error = |code, message| DataError::Fdx(code, message);
     new_operation(path, "Accounts", "Download Statement")
         .with_description(
-            "Needs the cluster STATEMENTS. Where the data provider keeps it elsewhere, the hub fetches it.",
+            "Requires the cluster STATEMENTS. If the data provider redirects to the document, \
+             the hub follows the redirect.",
         )
         .with_parameter(accept)
         .with_responses([document])
@@ -257,8 +242,8 @@ fn meta_operation<T: schemars::JsonSchema>(
     new_operation(path, "Meta", summary)
         .with_security(&["connectionToken", "clientToken"])
         .with_description(description)
-        .with_query("operationId", "One operation; without it, all.", operations)
-        .with_json_response::<T>(200, "As it stands", example)
+        .with_query("operationId", "The operation; all operations if absent.", operations)
+        .with_json_response::<T>(200, "The current state", example)
         .with_errors([
             DataError::InvalidToken,
             DataError::ConnectionEnded,
@@ -268,15 +253,15 @@ fn meta_operation<T: schemars::JsonSchema>(
         .with_internal_errors()
 }
 
-/// What operations of this face have in common.
+/// The parts that operations of the FDX API share.
 trait DataOperationExt: Sized {
     fn with_paging(self) -> Self;
     fn with_date_range(self) -> Self;
-    /// What every read of a customer's data may be told, and more.
+    /// Adds the errors of every read of a customer's data, and these.
     fn with_data_errors(self, more: impl IntoIterator<Item = DataError>) -> Self;
-    /// What a read of one account may be told, and more.
+    /// Adds the errors of every read of one account, and these.
     fn with_account_errors(self, more: impl IntoIterator<Item = DataError>) -> Self;
-    /// Our own trouble.
+    /// Adds the errors that every operation may return.
     fn with_internal_errors(self) -> Self;
     fn with_errors(self, errors: impl IntoIterator<Item = DataError>) -> Self;
 }
@@ -291,8 +276,8 @@ impl DataOperationExt for OperationSpec {
 
     fn with_date_range(self) -> Self {
         let day = json!({"type": "string", "format": "date"});
-        self.with_query("startTime", "The first day, in UTC.", day.clone())
-            .with_query("endTime", "The last day, in UTC.", day)
+        self.with_query("startTime", "The first day (UTC).", day.clone())
+            .with_query("endTime", "The last day (UTC).", day)
             .with_errors([
                 DataError::Fdx(
                     ErrorCode::InvalidDate,
@@ -340,7 +325,7 @@ impl DataOperationExt for OperationSpec {
     }
 }
 
-/// A refusal as the face renders it.
+/// Describes an error with the body that callers receive.
 fn error_response(error: &DataError) -> ResponseSpec {
     let status = error.code().map_or(401, ErrorCode::status);
     let headers: &[&str] = match status {
@@ -350,7 +335,10 @@ fn error_response(error: &DataError) -> ResponseSpec {
         _ => &[],
     };
     let description = match error.code() {
-        None => "The access token is of no use: get another with the refresh token",
+        None => {
+            "The access token is missing, invalid or expired; get a new one with the refresh \
+             token"
+        }
         Some(code) => code.message(),
     };
     ResponseSpec {

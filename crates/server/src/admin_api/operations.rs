@@ -1,0 +1,23 @@
+//! The routes of the admin API with their documentation.
+
+mod activity;
+mod clients;
+mod common;
+mod operators;
+mod providers;
+
+use crate::http::Route;
+
+/// Returns the routes of the admin API.
+pub(crate) fn routes() -> Vec<Route> {
+    let mut routes = activity::connections();
+    routes.extend(activity::jobs());
+    routes.push(activity::audit_log());
+    routes.extend(providers::providers());
+    routes.extend(providers::registrations());
+    routes.extend(providers::registration_steps());
+    routes.extend(clients::recipients());
+    routes.extend(clients::partners());
+    routes.extend(operators::operators());
+    routes
+}

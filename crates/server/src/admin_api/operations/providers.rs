@@ -1,0 +1,260 @@
+//! The documented routes for providers and for the registrations with them.
+
+use domain::id::{ClientId, ProviderId};
+use domain::model::operator::Role;
+use domain::model::registration::{RegistrationState, RegistrationStep, RegistrationTransitionError};
+use schemars::JsonSchema;
+use serde_json::{Value, json};
+
+use super::common::{
+    AdminOperationExt, JSON_TYPE_REQUIRED, enum_filter, id_filter, merge_objects, provider_filter,
+};
+use crate::admin_api::providers::{
+    self, AddProviderRequest, AdminProviderBody, ProviderDetail, ProviderTest,
+};
+use crate::admin_api::registrations::{
+    self, ActivateRegistrationRequest, AdminRegistrationBody, RejectRegistrationRequest,
+    RequestRegistrationsRequest, RequestedRegistrations, SuspendRegistrationRequest,
+};
+use crate::admin_api::{AdminError, http};
+use crate::http::Route;
+use crate::operation::{OperationSpec, RequestBodySpec, request_schema};
+use crate::recipients::RegistrationPair;
+use crate::request::RequestBody;
+
+fn provider_example() -> Value {
+    json!({"id": 1000, "name": "Maple Trust", "country": "CA", "state": "active", "source": "api"})
+}
+
+fn settings_example() -> Value {
+    json!({"name": "Maple Trust", "country": "CA", "authorization_endpoint": "https://maple.example.org/authorize",
+        "token_endpoint": "https://maple.example.org/token",
+        "revocation_endpoint": "https://maple.example.org/revoke", "client_id": "hub",
+        "auth": "client_secret_basic", "fdx": {"base_url": "https://maple.example.org/fdx/v5", "version": "5"},
+        "scopes": {"ACCOUNT_BASIC": "accounts", "TRANSACTIONS": "transactions"}, "consent_shown_by": "hub",
+        "grant_scope": "per_token", "customer_identity": "none", "revoke": ["rfc7009"]})
+}
+
+pub(super) fn providers() -> Vec<Route> {
+    const ALL: &str = "/admin/v1/providers";
+    let (one, test) = ("/admin/v1/providers/{provider_id}", "/admin/v1/providers/{provider_id}/test");
+    let detail = merge_objects(provider_example(), json!({"settings": settings_example()}));
+    let tagged = |operation: OperationSpec| operation.with_tag("Providers");
+    let with_provider = |operation: OperationSpec| {
+        operation
+            .with_json_response::<ProviderDetail>(200, "The provider", detail.clone())
+            .with_not_found("provider")
+    };
+    let checks = json!({"ok": true, "checks": [{"name": "token", "ok": true, "detail": "the provider knows the hub's client"}]});
+    vec![
+        tagged(OperationSpec::get(ALL, "listProviders", "List providers"))
+            .with_list::<AdminProviderBody>([], &provider_example())
+            .route(Role::Viewer, http::list(providers::list)),
+        tagged(OperationSpec::post(ALL, "addProvider", "Add a provider"))
+            .with_description(
+                "Accepts the settings of `[[provider]]` in the configuration, with the secret \
+                 itself, which is stored sealed. Providers from the configuration cannot be changed \
+                 here.",
+            )
+            .with_json_body(
+                "NewProvider",
+                request_schema::<AddProviderRequest>,
+                merge_objects(
+                    settings_example(),
+                    json!({"id": 1000, "client_secret": "the-hubs-secret-there"}),
+                ),
+            )
+            .with_json_response::<ProviderDetail>(201, "The provider", detail.clone())
+            .with_errors([AdminError::invalid("fdx.base_url", "expected an https URL")])
+            .with_conflict("A provider with this id exists already")
+            .with_body_errors(JSON_TYPE_REQUIRED)
+            .route(Role::Admin, http::create(providers::add)),
+        with_provider(tagged(OperationSpec::get(one, "getProvider", "Get a provider")))
+            .route(Role::Viewer, http::show(providers::show)),
+        tagged(OperationSpec::post(test, "testProvider", "Test a provider"))
+            .with_description(
+                "Calls the provider's endpoints to check what a connection needs. Nothing is changed.",
+            )
+            .with_json_response::<ProviderTest>(200, "The results of the checks", checks)
+            .with_not_found("provider")
+            .route(Role::Operator, http::test_provider),
+        with_provider(tagged(OperationSpec::post(
+            "/admin/v1/providers/{provider_id}/pause",
+            "pauseProvider",
+            "Pause a provider",
+        )))
+        .with_description(
+            "While paused, no data is read, no connection is opened, and no connection ends \
+                 because of the provider. Revoking works.",
+        )
+        .route(Role::Operator, http::act(providers::pause)),
+        with_provider(tagged(OperationSpec::post(
+            "/admin/v1/providers/{provider_id}/release",
+            "releaseProvider",
+            "Release a paused provider",
+        )))
+        .route(Role::Operator, http::act(providers::release)),
+        with_provider(tagged(OperationSpec::post(
+            "/admin/v1/providers/{provider_id}/retire",
+            "retireProvider",
+            "Retire a provider",
+        )))
+        .with_description("Like a pause, but permanent: registrations with the provider are rejected too.")
+        .route(Role::Operator, http::act(providers::retire)),
+    ]
+}
+
+fn registration_example() -> Value {
+    json!({"client_id": "dc-…", "client_name": "Acme Budget", "provider_id": 1000, "provider_name": "Maple Trust",
+        "partner": "dc-…", "state": "pending_approval", "reason": null, "requested_at": "2026-11-24T12:00:00.000Z"})
+}
+
+fn rejected_pairs(message: &str) -> Vec<(RegistrationPair, String)> {
+    let pair =
+        |client_id| (RegistrationPair { client_id, provider_id: ProviderId::new(1000) }, message.to_owned());
+    "dc-acme".parse::<ClientId>().ok().map(pair).into_iter().collect()
+}
+
+pub(super) fn registrations() -> Vec<Route> {
+    const ALL: &str = "/admin/v1/registrations";
+    let one = "/admin/v1/registrations/{client_id}/{provider_id}";
+    let tagged = |operation: OperationSpec| operation.with_tag("Registrations");
+    vec![
+        tagged(OperationSpec::get(ALL, "listRegistrations", "List registrations"))
+            .with_list::<AdminRegistrationBody>(
+                [
+                    id_filter("client_id", "The recipient's id."),
+                    provider_filter(),
+                    id_filter("partner", "The id of the partner whose recipients are listed."),
+                    enum_filter::<RegistrationState>("state", "The state."),
+                ],
+                &registration_example(),
+            )
+            .route(Role::Viewer, http::list(registrations::list)),
+        tagged(OperationSpec::post(ALL, "requestRegistrations", "Request registrations"))
+            .with_description(
+                "Requests the registration of each recipient with each provider, all-or-nothing.",
+            )
+            .with_json_body(
+                "RegistrationRequest",
+                request_schema::<RequestRegistrationsRequest>,
+                json!({"client_ids": ["dc-…"], "provider_ids": [1000]}),
+            )
+            .with_json_response::<RequestedRegistrations>(
+                200,
+                "The registration of each pair",
+                json!({"items": [registration_example()]}),
+            )
+            .with_errors([
+                AdminError::invalid("provider_ids[0]", "must be a positive integer"),
+                AdminError::Pairs { missing: true, pairs: rejected_pairs("The recipient does not exist") },
+                AdminError::Pairs {
+                    missing: false,
+                    pairs: rejected_pairs("This registration was requested before and is active"),
+                },
+            ])
+            .with_body_errors(JSON_TYPE_REQUIRED)
+            .route(Role::Operator, http::request_registrations),
+        tagged(OperationSpec::get(one, "getRegistration", "Get a registration"))
+            .with_json_response::<AdminRegistrationBody>(200, "The registration", registration_example())
+            .with_not_found("registration")
+            .route(Role::Viewer, http::show(registrations::show)),
+    ]
+}
+
+pub(super) fn registration_steps() -> Vec<Route> {
+    let step_operation = |step: RegistrationStep, operation: OperationSpec| {
+        operation
+            .with_tag("Registrations")
+            .with_json_response::<AdminRegistrationBody>(200, "The registration", registration_example())
+            .with_not_found("registration")
+            .with_conflict(
+                RegistrationTransitionError { state: RegistrationState::Rejected, step }.to_string(),
+            )
+    };
+    let reason = || json!({"reason": "The contract has ended."});
+    let upstream_client =
+        json!({"upstream_client_id": "acme-at-maple", "upstream_client_secret": "its-secret-there"});
+    vec![
+        step_operation(
+            RegistrationStep::Approve,
+            OperationSpec::post(
+                "/admin/v1/registrations/{client_id}/{provider_id}/approve",
+                "approveRegistration",
+                "Approve a registration",
+            ),
+        )
+        .with_description("The registration then waits for its activation by the operator or the provider.")
+        .route(Role::Operator, http::act(registrations::approve)),
+        with_step_body::<ActivateRegistrationRequest>(
+            step_operation(
+                RegistrationStep::Activate,
+                OperationSpec::post(
+                    "/admin/v1/registrations/{client_id}/{provider_id}/activate",
+                    "activateRegistration",
+                    "Activate a registration",
+                ),
+            ),
+            "Activation",
+            upstream_client,
+        )
+        .with_description(
+            "Confirms that the provider has set up the recipient. If the provider has a client \
+             for each registration, its credentials are required.",
+        )
+        .route(Role::Operator, http::act_with_body(registrations::activate)),
+        with_step_body::<RejectRegistrationRequest>(
+            step_operation(
+                RegistrationStep::Reject,
+                OperationSpec::post(
+                    "/admin/v1/registrations/{client_id}/{provider_id}/reject",
+                    "rejectRegistration",
+                    "Reject a registration",
+                ),
+            ),
+            "Rejection",
+            reason(),
+        )
+        .route(Role::Operator, http::act_with_body(registrations::reject)),
+        with_step_body::<SuspendRegistrationRequest>(
+            step_operation(
+                RegistrationStep::Suspend,
+                OperationSpec::post(
+                    "/admin/v1/registrations/{client_id}/{provider_id}/suspend",
+                    "suspendRegistration",
+                    "Suspend a registration",
+                ),
+            ),
+            "Suspension",
+            reason(),
+        )
+        .with_description(
+            "While suspended, no data is read and no connection is opened. Existing connections \
+                 do not end.",
+        )
+        .route(Role::Operator, http::act_with_body(registrations::suspend)),
+        step_operation(
+            RegistrationStep::Reinstate,
+            OperationSpec::post(
+                "/admin/v1/registrations/{client_id}/{provider_id}/reinstate",
+                "reinstateRegistration",
+                "Reinstate a registration",
+            ),
+        )
+        .route(Role::Operator, http::act(registrations::reinstate)),
+    ]
+}
+
+/// Adds the body of a step, under the name `schema_name`.
+fn with_step_body<T: RequestBody + JsonSchema>(
+    operation: OperationSpec,
+    schema_name: &'static str,
+    example: Value,
+) -> OperationSpec {
+    let (media, examples): (&[_], _) = (&["application/json"], vec![("example", example)]);
+    let schema: (_, fn() -> Value) = (schema_name, request_schema::<T>);
+    operation
+        .with_body(RequestBodySpec { media, required: T::REQUIRED, schema, examples })
+        .with_errors([AdminError::invalid("reason", "must be a string")])
+        .with_body_errors(JSON_TYPE_REQUIRED)
+}

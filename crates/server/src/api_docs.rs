@@ -1,0 +1,57 @@
+//! The HTML reference of an API. It is made from the OpenAPI document as JSON and from nothing else, so every change of a
+//! document is on its page.
+
+mod curl;
+mod model;
+mod piece;
+mod schema;
+
+use askama::Template;
+use serde_json::Value;
+
+use model::Reference;
+
+/// A document as the pages show it.
+pub(crate) struct ApiReference {
+    /// The name in the path of its page.
+    name: &'static str,
+    /// The path of the document itself.
+    json_path: &'static str,
+    content: Reference,
+}
+
+impl ApiReference {
+    pub(crate) fn new(name: &'static str, json_path: &'static str, document: &Value) -> Self {
+        Self { name, json_path, content: Reference::from_document(document) }
+    }
+}
+
+/// The page that lists the documents.
+#[derive(Template)]
+#[template(path = "docs/index.html")]
+struct IndexPage<'a> {
+    documents: &'a [ApiReference],
+    /// The name of the document that the page shows: none.
+    current: &'static str,
+}
+
+/// The page of one document. All pages link to all documents.
+#[derive(Template)]
+#[template(path = "docs/document.html")]
+struct DocumentPage<'a> {
+    documents: &'a [ApiReference],
+    reference: &'a Reference,
+    current: &'static str,
+    json_path: &'static str,
+}
+
+/// Renders the page that lists the documents.
+pub(crate) fn render_index(documents: &[ApiReference]) -> askama::Result<String> {
+    IndexPage { documents, current: "" }.render()
+}
+
+/// Renders the page of one document.
+pub(crate) fn render_reference(documents: &[ApiReference], shown: &ApiReference) -> askama::Result<String> {
+    let ApiReference { name, json_path, content } = shown;
+    DocumentPage { documents, reference: content, current: name, json_path }.render()
+}

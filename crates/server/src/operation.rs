@@ -1,0 +1,237 @@
+//! The documentation of an operation. Each route of an API carries its own, see [`crate::http::Route`].
+
+use http::Method;
+use schemars::generate::SchemaSettings;
+use schemars::transform::{Transform, transform_subschemas};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Value, json};
+
+/// Generates the schema of a type, as a reference to a component where it has a name.
+pub(crate) type SchemaFn = fn(&mut SchemaGenerator) -> Schema;
+
+/// Returns the function that generates the schema of a response type.
+pub(crate) const fn schema_fn<T: JsonSchema>() -> SchemaFn {
+    |generator| generator.subschema_for::<T>()
+}
+
+/// Returns the schema of the type that a request body is read into, without references to other components.
+pub(crate) fn request_schema<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_deserialize().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let settings = settings.with_transform(RemoveRustNames);
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// Removes what describes the Rust types and not the JSON: their names, and the widths of their integers.
+#[derive(Clone)]
+struct RemoveRustNames;
+
+impl Transform for RemoveRustNames {
+    fn transform(&mut self, schema: &mut Schema) {
+        schema.remove("title");
+        let format = schema.get("format").and_then(Value::as_str).unwrap_or_default();
+        if format.starts_with("int") || format.starts_with("uint") {
+            schema.remove("format");
+        }
+        transform_subschemas(self, schema);
+    }
+}
+
+/// The documentation of one method of one path.
+pub(crate) struct OperationSpec {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) id: &'static str,
+    pub(crate) tag: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) description: &'static str,
+    /// The alternative security schemes. An empty name stands for no authentication, as does an empty list.
+    pub(crate) security: &'static [&'static str],
+    pub(crate) parameters: Vec<ParameterSpec>,
+    pub(crate) body: Option<RequestBodySpec>,
+    pub(crate) responses: Vec<ResponseSpec>,
+}
+
+/// A parameter of the query, or a header.
+pub(crate) struct ParameterSpec {
+    pub(crate) location: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) description: &'static str,
+    pub(crate) required: bool,
+    pub(crate) schema: Value,
+}
+
+pub(crate) struct RequestBodySpec {
+    pub(crate) media: &'static [&'static str],
+    pub(crate) required: bool,
+    /// The name of the schema in the components, and the function that generates it.
+    pub(crate) schema: (&'static str, fn() -> Value),
+    pub(crate) examples: Vec<(&'static str, Value)>,
+}
+
+/// A response with one status. Several of the same status are merged in the document.
+pub(crate) struct ResponseSpec {
+    pub(crate) status: u16,
+    pub(crate) description: &'static str,
+    pub(crate) content: ContentSpec,
+    pub(crate) example: Option<Value>,
+    pub(crate) headers: &'static [&'static str],
+}
+
+pub(crate) enum ContentSpec {
+    Empty,
+    /// JSON with a media type and a schema.
+    Json(&'static str, SchemaFn),
+    /// A document in one of these media types.
+    Document(&'static [&'static str]),
+}
+
+impl OperationSpec {
+    pub(crate) const fn get(path: &'static str, id: &'static str, summary: &'static str) -> Self {
+        Self::new(Method::GET, path, id, summary)
+    }
+
+    pub(crate) const fn post(path: &'static str, id: &'static str, summary: &'static str) -> Self {
+        Self::new(Method::POST, path, id, summary)
+    }
+
+    pub(crate) const fn put(path: &'static str, id: &'static str, summary: &'static str) -> Self {
+        Self::new(Method::PUT, path, id, summary)
+    }
+
+    pub(crate) const fn delete(path: &'static str, id: &'static str, summary: &'static str) -> Self {
+        Self::new(Method::DELETE, path, id, summary)
+    }
+
+    const fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str) -> Self {
+        Self {
+            method,
+            path,
+            id,
+            tag: "",
+            summary,
+            description: "",
+            security: &[],
+            parameters: Vec::new(),
+            body: None,
+            responses: Vec::new(),
+        }
+    }
+
+    /// Sets the group of the operation.
+    pub(crate) const fn with_tag(mut self, tag: &'static str) -> Self {
+        self.tag = tag;
+        self
+    }
+
+    /// Sets the alternative security schemes.
+    pub(crate) const fn with_security(mut self, security: &'static [&'static str]) -> Self {
+        self.security = security;
+        self
+    }
+
+    /// Adds the parameters `limit` and `offset` of FDX and Flinks lists.
+    pub(crate) fn with_page_parameters(self) -> Self {
+        let limit = json!({"type": "integer", "minimum": 1});
+        self.with_query(
+            "limit",
+            "Maximum number of results. A larger value is treated as the maximum.",
+            limit,
+        )
+        .with_query(
+            "offset",
+            "`page.nextOffset` of the previous page. Opaque, valid only for this list and for a \
+                 limited time.",
+            json!({"type": "string"}),
+        )
+    }
+
+    pub(crate) const fn with_description(mut self, description: &'static str) -> Self {
+        self.description = description;
+        self
+    }
+
+    /// Adds an optional parameter of the query.
+    pub(crate) fn with_query(self, name: &'static str, description: &'static str, schema: Value) -> Self {
+        self.with_parameter(ParameterSpec { location: "query", name, description, required: false, schema })
+    }
+
+    /// Adds a required parameter of the query.
+    pub(crate) fn with_required_query(
+        self,
+        name: &'static str,
+        description: &'static str,
+        schema: Value,
+    ) -> Self {
+        self.with_parameter(ParameterSpec { location: "query", name, description, required: true, schema })
+    }
+
+    pub(crate) fn with_parameter(mut self, parameter: ParameterSpec) -> Self {
+        self.parameters.push(parameter);
+        self
+    }
+
+    /// Sets a required JSON body.
+    pub(crate) fn with_json_body(
+        mut self,
+        name: &'static str,
+        schema: fn() -> Value,
+        example: Value,
+    ) -> Self {
+        let media = &["application/json"];
+        let examples = vec![("example", example)];
+        self.body = Some(RequestBodySpec { media, required: true, schema: (name, schema), examples });
+        self
+    }
+
+    pub(crate) fn with_body(mut self, body: RequestBodySpec) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// Adds a JSON response with the schema of `T`.
+    pub(crate) fn with_json_response<T: JsonSchema>(
+        self,
+        status: u16,
+        description: &'static str,
+        example: Value,
+    ) -> Self {
+        let content = ContentSpec::Json("application/json", schema_fn::<T>());
+        self.with_responses([ResponseSpec {
+            status,
+            description,
+            content,
+            example: Some(example),
+            headers: &[],
+        }])
+    }
+
+    /// Adds a response without a body.
+    pub(crate) fn with_empty_response(
+        self,
+        status: u16,
+        description: &'static str,
+        headers: &'static [&'static str],
+    ) -> Self {
+        self.with_responses([ResponseSpec {
+            status,
+            description,
+            content: ContentSpec::Empty,
+            example: None,
+            headers,
+        }])
+    }
+
+    pub(crate) fn with_responses(mut self, responses: impl IntoIterator<Item = ResponseSpec>) -> Self {
+        self.responses.extend(responses);
+        self
+    }
+}
+
+/// Returns the schema of a string with a fixed set of values.
+pub(crate) fn string_enum<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> Value {
+    let values: Vec<String> = values.into_iter().map(|value| value.as_ref().to_owned()).collect();
+    json!({"type": "string", "enum": values})
+}
