@@ -1,4 +1,4 @@
-//! What a page shows, made of an OpenAPI document and nothing else.
+//! The content of a page, which is built from the OpenAPI document only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,28 +9,28 @@ use super::curl::{CurlCommand, shell_variable};
 use super::piece::{Mark, MarkedText};
 use super::schema::{Field, Schemas};
 
-/// A document.
+/// The content of the page of one document.
 pub(super) struct Reference {
     pub(super) title: String,
     pub(super) description: MarkedText,
     pub(super) version: String,
-    /// Where it is served, if that differs from hub to hub: a variable, and what it mostly is.
+    /// The server variable, if the base URL differs between hubs: its shell variable and its default value.
     pub(super) server: Option<(String, String)>,
     pub(super) schemes: Vec<NamedItem>,
     pub(super) groups: Vec<GroupView>,
-    /// The types that are too large to be told where they are used.
+    /// The types that have too many fields to be described where they are used.
     pub(super) types: Vec<Type>,
     pub(super) headers: Vec<NamedItem>,
 }
 
-/// Something with a name, and what it is.
+/// A header or security scheme: its name, its type in words, and its description.
 pub(super) struct NamedItem {
     pub(super) name: String,
     pub(super) words: MarkedText,
     pub(super) description: MarkedText,
 }
 
-/// Operations below one heading.
+/// The operations of one tag, which the page shows below one heading.
 pub(super) struct GroupView {
     pub(super) id: String,
     pub(super) name: String,
@@ -45,9 +45,9 @@ pub(super) struct OperationView {
     pub(super) path: String,
     pub(super) summary: String,
     pub(super) description: MarkedText,
-    /// The security schemes of which one must be kept.
+    /// The security schemes, of which a request must satisfy one.
     pub(super) callers: Vec<CallerView>,
-    /// Whether it may be called without any.
+    /// Whether the operation may be called without credentials.
     pub(super) open: bool,
     pub(super) parameters: Vec<ParameterView>,
     pub(super) body: Option<RequestBodyView>,
@@ -55,14 +55,14 @@ pub(super) struct OperationView {
     pub(super) curl: MarkedText,
 }
 
-/// A security scheme that an operation takes.
+/// A security scheme that an operation accepts.
 pub(super) struct CallerView {
     pub(super) name: String,
-    /// The roles or scopes of which one must be had.
+    /// The roles or scopes, of which the caller must have one.
     pub(super) roles: Vec<String>,
 }
 
-/// A parameter.
+/// A parameter of an operation.
 pub(super) struct ParameterView {
     pub(super) place: String,
     pub(super) name: String,
@@ -71,13 +71,13 @@ pub(super) struct ParameterView {
     pub(super) description: MarkedText,
 }
 
-/// What is sent.
+/// The request body of an operation.
 pub(super) struct RequestBodyView {
     pub(super) required: bool,
     pub(super) contents: Vec<ContentView>,
 }
 
-/// What a status comes with.
+/// The response of an operation with one status.
 pub(super) struct ResponseView {
     pub(super) status: String,
     pub(super) reason: &'static str,
@@ -86,22 +86,22 @@ pub(super) struct ResponseView {
     pub(super) contents: Vec<ContentView>,
 }
 
-/// Content of some media types that is the same in each.
+/// The content of a body, and all media types for which it is the same.
 pub(super) struct ContentView {
     pub(super) media: Vec<String>,
-    /// The type; none where the content is no JSON.
+    /// The type in words; `None` if the content has no schema.
     pub(super) kind: Option<String>,
     pub(super) fields: Vec<Field>,
     pub(super) examples: Vec<Example>,
 }
 
-/// An example.
+/// An example of a body.
 pub(super) struct Example {
     pub(super) name: String,
     pub(super) json: MarkedText,
 }
 
-/// A type.
+/// A named type with its fields.
 pub(super) struct Type {
     pub(super) name: String,
     pub(super) description: MarkedText,
@@ -111,7 +111,7 @@ pub(super) struct Type {
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
 impl Reference {
-    /// The page's content.
+    /// Builds the content of the page of a document.
     pub(super) fn from_document(document: &Value) -> Self {
         let schemas = Schemas(document);
         let groups = build_groups(schemas);
@@ -138,36 +138,36 @@ impl Reference {
         }
     }
 
-    /// Whether a line of `curl` has a variable in it.
+    /// Returns whether any `curl` command contains a shell variable.
     pub(super) fn has_variable(&self, name: &str) -> bool {
         let mut lines =
             self.groups.iter().flat_map(|group| &group.operations).map(|operation| &operation.curl);
         lines.any(|line| line.0.iter().any(|piece| piece.mark == Mark::Variable && piece.text == name))
     }
 
-    /// How many operations there are.
+    /// Returns the number of operations.
     pub(super) fn operations(&self) -> usize {
         self.groups.iter().map(|group| group.operations.len()).sum()
     }
 
-    /// Whether something is told of a header below the operations.
+    /// Returns whether the page describes a response header below the operations.
     pub(super) fn tells_of(&self, header: &str) -> bool {
         self.headers.iter().any(|known| known.name == header)
     }
 }
 
 impl ResponseView {
-    /// Whether it is no refusal.
+    /// Returns whether the response is not an error.
     pub(super) fn is_good(&self) -> bool {
         self.status.as_str() < "400"
     }
 
-    /// The first digit of the status.
+    /// Returns the first digit of the status.
     pub(super) fn class(&self) -> &str {
         self.status.get(..1).unwrap_or_default()
     }
 
-    /// The words of its examples, each once.
+    /// Returns the names of the examples without their numbers and without duplicates.
     pub(super) fn words(&self) -> Vec<&str> {
         let mut words: Vec<&str> = Vec::new();
         for example in self.contents.iter().flat_map(|content| &content.examples) {
@@ -181,7 +181,7 @@ impl ResponseView {
 }
 
 impl OperationView {
-    /// The answers that are no refusals and have examples.
+    /// Returns the responses that are not errors and have examples.
     pub(super) fn shown(&self) -> impl Iterator<Item = &ResponseView> {
         let has = |answer: &&ResponseView| answer.contents.iter().any(|content| !content.examples.is_empty());
         self.answers.iter().filter(|answer| answer.is_good()).filter(has)
@@ -189,7 +189,7 @@ impl OperationView {
 }
 
 impl Example {
-    /// Its name without the number that tells it from others of the name.
+    /// Returns the name without the number that distinguishes examples of the same name.
     pub(super) fn word(&self) -> &str {
         match self.name.rsplit_once('-') {
             Some((word, number)) if number.bytes().all(|b| b.is_ascii_digit()) => word,
@@ -260,7 +260,7 @@ fn build_operation(
     }
 }
 
-/// Who keeps one of the ways of an operation's security.
+/// Returns the security schemes of one security requirement.
 fn build_callers(requirement: &Value) -> Vec<CallerView> {
     let roles = |roles: &Value| -> Vec<String> {
         roles.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -317,7 +317,7 @@ fn build_contents(schemas: Schemas<'_>, content: &Value) -> Vec<ContentView> {
     same.into_iter().map(content).collect()
 }
 
-/// The types that fields name, and those that their fields name.
+/// Collects the types that fields refer to, including those that are referred to indirectly.
 fn collect_types(schemas: Schemas<'_>, groups: &[GroupView]) -> Vec<Type> {
     let operations = groups.iter().flat_map(|group| &group.operations);
     let contents = operations.flat_map(|operation| {
@@ -337,7 +337,7 @@ fn collect_types(schemas: Schemas<'_>, groups: &[GroupView]) -> Vec<Type> {
     collected.into_values().collect()
 }
 
-/// The types that fields name.
+/// Returns the names of the types that fields refer to.
 fn list_type_names(fields: &[Field]) -> impl Iterator<Item = String> {
     let pieces = fields.iter().flat_map(|field| &field.words.0);
     pieces.filter(|piece| piece.mark == Mark::Type).map(|piece| piece.text.clone())

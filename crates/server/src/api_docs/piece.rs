@@ -1,36 +1,36 @@
-//! Text with marks in it: code, links to types, the colours of JSON.
+//! Text whose parts are marked for display: code, links to types, and highlighted JSON.
 
 use askama::Template;
 use askama::filters::HtmlSafe;
 use serde_json::Value;
 
-/// What a piece of text is.
+/// The display style of a piece of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// Nothing but text.
+    /// Plain text.
     Plain,
     /// Code within a sentence.
     Code,
-    /// The name of a type that the page tells of.
+    /// The name of a type, which links to its description on the page.
     Type,
-    /// The name of a member.
+    /// The name of a member in JSON.
     Key,
-    /// A text in JSON.
+    /// A string in JSON.
     Text,
     /// A number, true, false or null.
     Literal,
-    /// What the reader fills in.
+    /// A shell variable that the reader must set.
     Variable,
 }
 
-/// A piece of text.
+/// A piece of text with one display style.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub(super) mark: Mark,
     pub(super) text: String,
 }
 
-/// Pieces in a row; it renders itself, escaped.
+/// A sequence of pieces, which renders as escaped HTML.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Template)]
 #[template(path = "docs/text.html")]
 pub(super) struct MarkedText(pub(super) Vec<Piece>);
@@ -38,7 +38,7 @@ pub(super) struct MarkedText(pub(super) Vec<Piece>);
 impl HtmlSafe for MarkedText {}
 
 impl MarkedText {
-    /// A sentence with `code` between backticks.
+    /// Parses a text in which backticks enclose code.
     pub(super) fn from_description(text: &str) -> Self {
         let parts: Vec<&str> = text.split('`').collect();
         if parts.len().is_multiple_of(2) {
@@ -48,18 +48,18 @@ impl MarkedText {
         parts.into_iter().zip(marks).fold(Self::default(), |all, (part, mark)| all.with_piece(mark, part))
     }
 
-    /// JSON as people write it.
+    /// Formats a JSON value with line breaks and indentation.
     pub(super) fn from_json(value: &Value) -> Self {
         let mut text = Self::default();
         text.push_json(value, 0);
         text
     }
 
-    /// A command: what is to be filled in stands out.
+    /// Parses a shell command and marks its variables.
     pub(super) fn from_command(line: &str) -> Self {
         let mut text = Self::default();
         for (nth, part) in line.split('$').enumerate() {
-            // A dollar that a backslash stands before, or nothing that may be a name behind, is a dollar.
+            // A dollar sign that no variable name follows is plain text, such as an escaped one before a digit.
             let end = part.find(|c: char| !(c.is_ascii_uppercase() || c == '_')).unwrap_or(part.len());
             if nth == 0 || end == 0 {
                 text.push(Mark::Plain, if nth == 0 { part.to_owned() } else { format!("${part}") });
@@ -71,19 +71,19 @@ impl MarkedText {
         text
     }
 
-    /// With a piece more.
+    /// Appends a piece.
     pub(super) fn with_piece(mut self, mark: Mark, text: &str) -> Self {
         self.push(mark, text.to_owned());
         self
     }
 
-    /// With another text behind it.
+    /// Appends another text.
     pub(super) fn with_text(mut self, other: Self) -> Self {
         other.0.into_iter().for_each(|piece| self.push(piece.mark, piece.text));
         self
     }
 
-    /// Texts with words between them.
+    /// Joins texts with a separator.
     pub(super) fn join(all: impl IntoIterator<Item = Self>, between: &str) -> Self {
         all.into_iter()
             .reduce(|all, next| all.with_piece(Mark::Plain, between).with_text(next))
@@ -94,7 +94,7 @@ impl MarkedText {
         self.0.is_empty()
     }
 
-    /// The words alone.
+    /// Returns the text without styles.
     pub(super) fn to_plain_text(&self) -> String {
         self.0.iter().map(|piece| piece.text.as_str()).collect()
     }

@@ -1,4 +1,4 @@
-//! Schemas in words and as lists of fields.
+//! Describes schemas in words and as lists of fields.
 
 use std::collections::BTreeSet;
 
@@ -6,22 +6,23 @@ use serde_json::Value;
 
 use super::piece::{Mark, MarkedText};
 
-/// A type with at most so many fields is told where it is used; a larger one once, below the operations.
+/// The maximum number of fields of a type that is described where it is used. Larger types are described once, below
+/// the operations.
 const MAX_INLINE_FIELDS: usize = 10;
 
-/// Whether a field is there.
+/// The presence of a field: required, optional or one of several alternatives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
-    /// Always.
+    /// The field is always present.
     Required,
-    /// It may be absent.
+    /// The field may be absent.
     Optional,
-    /// It is one of several, of which one is there.
+    /// The field belongs to some of the alternatives of the schema, but not to all.
     Choice,
 }
 
 impl Presence {
-    /// Its word in the stylesheet.
+    /// Returns the name of the CSS class.
     pub(super) const fn class(self) -> &'static str {
         match self {
             Self::Required => "required",
@@ -39,7 +40,7 @@ impl Presence {
     }
 }
 
-/// A field, by its dotted name.
+/// A field. The name is the path to the field, such as `terms.version`.
 #[derive(Clone, Debug)]
 pub(super) struct Field {
     pub(super) name: String,
@@ -48,21 +49,21 @@ pub(super) struct Field {
     pub(super) description: MarkedText,
 }
 
-/// A document, for its schemas.
+/// The schemas of a document, which is needed to resolve references.
 #[derive(Clone, Copy)]
 pub(super) struct Schemas<'a>(pub(super) &'a Value);
 
-/// The types that one stands within, so that none is told within itself.
+/// The types that contain the current schema, so that a recursive type is not expanded again.
 type VisitedTypes<'a> = BTreeSet<&'a str>;
 
 impl<'a> Schemas<'a> {
-    /// What a reference leads to.
+    /// Returns the target of a reference, or the value itself if it is not a reference.
     pub(super) fn resolve(self, value: &'a Value) -> &'a Value {
         let target = value["$ref"].as_str().and_then(|to| self.0.pointer(to.trim_start_matches('#')));
         target.unwrap_or(value)
     }
 
-    /// What a type is, and its fields.
+    /// Finds a named type and returns its description and fields.
     pub(super) fn find_component(self, name: &str) -> Option<(MarkedText, Vec<Field>)> {
         let (name, schema) = self.0["components"]["schemas"].as_object()?.get_key_value(name)?;
         let description = schema["description"].as_str().unwrap_or_default();
@@ -72,7 +73,7 @@ impl<'a> Schemas<'a> {
         ))
     }
 
-    /// The fields of a schema.
+    /// Lists the fields of a schema, or those of its items if it is an array.
     pub(super) fn list_fields(self, schema: &'a Value) -> Vec<Field> {
         let mut within: VisitedTypes<'a> = referenced_name(schema).into_iter().collect();
         let schema = self.resolve(schema);
@@ -83,7 +84,7 @@ impl<'a> Schemas<'a> {
         self.collect_members(schema, "", &within)
     }
 
-    /// A schema in words. Types that are told in place have no words of their own.
+    /// Describes a schema in words. A type in `in_place` is only called an object, because its fields follow.
     pub(super) fn describe(self, schema: &'a Value, in_place: &VisitedTypes<'a>) -> MarkedText {
         let plain = |text: &str| MarkedText::default().with_piece(Mark::Plain, text);
         if let Some(name) = referenced_name(schema) {
@@ -134,14 +135,14 @@ impl<'a> Schemas<'a> {
         }
     }
 
-    /// The fields of a schema, with this before their names.
+    /// Collects the fields of a schema. Their names begin with `prefix`.
     fn collect_members(self, schema: &'a Value, prefix: &str, within: &VisitedTypes<'a>) -> Vec<Field> {
         let mut fields = self.collect_properties(schema, prefix, within);
         fields.extend(self.collect_alternatives(schema, prefix, within));
         fields
     }
 
-    /// The properties of a schema, those that are required first, each with what is below it.
+    /// Collects the properties of a schema, the required ones first, each followed by its nested fields.
     fn collect_properties(self, schema: &'a Value, prefix: &str, within: &VisitedTypes<'a>) -> Vec<Field> {
         let required = |name: &str| {
             schema["required"].as_array().is_some_and(|names| names.iter().any(|required| required == name))
@@ -165,7 +166,7 @@ impl<'a> Schemas<'a> {
         fields
     }
 
-    /// The fields of the schemas that one may be instead, or is as well.
+    /// Collects the fields of the alternatives (`oneOf`, `anyOf`) and parts (`allOf`) of a schema.
     fn collect_alternatives(self, schema: &'a Value, prefix: &str, within: &VisitedTypes<'a>) -> Vec<Field> {
         let mut fields: Vec<Field> = Vec::new();
         let alternatives =
@@ -191,7 +192,7 @@ impl<'a> Schemas<'a> {
         fields
     }
 
-    /// What is told below a field, and the types that are told in place with that.
+    /// Collects the nested fields of a field, and the types that these fields describe in place.
     fn collect_nested(
         self,
         schema: &'a Value,
@@ -223,31 +224,31 @@ impl<'a> Schemas<'a> {
     }
 }
 
-/// The name of the type that a schema refers to.
+/// Returns the name of the type that a schema refers to.
 fn referenced_name(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str()?.rsplit('/').next()
 }
 
-/// Whether there may be fields to tell of.
+/// Returns whether a schema may have fields.
 fn has_fields(schema: &Value) -> bool {
     let alternatives = ["oneOf", "anyOf", "allOf"].iter().filter_map(|key| schema[key].as_array()).flatten();
     schema.get("properties").is_some()
         || alternatives.into_iter().any(|one| referenced_name(one).is_some() || has_fields(one))
 }
 
-/// What the members of a map are.
+/// Returns the schema of the values, if the schema is a map.
 fn map_values(schema: &Value) -> Option<&Value> {
     schema.get("additionalProperties").filter(|values| values.is_object())
 }
 
-/// A value as code.
+/// Formats a value as code.
 fn code_text(value: &Value) -> MarkedText {
     let text =
         value.as_str().filter(|text| !text.is_empty()).map_or_else(|| value.to_string(), str::to_owned);
     MarkedText::default().with_piece(Mark::Code, &text)
 }
 
-/// What else a value must be.
+/// Describes the constraints of a schema, such as its format, length, range and pattern.
 fn describe_limits(schema: &Value) -> MarkedText {
     let mut described = MarkedText::default();
     let mut add = |text: MarkedText| {
