@@ -47,7 +47,7 @@ pub(crate) struct OperationSpec {
     pub(crate) tag: &'static str,
     pub(crate) summary: &'static str,
     pub(crate) description: &'static str,
-    /// The alternative security schemes. An empty name stands for no authentication, as does an empty list.
+    /// The alternative security schemes. With an empty name, or an empty list, no credentials are required.
     pub(crate) security: &'static [&'static str],
     pub(crate) parameters: Vec<ParameterSpec>,
     pub(crate) body: Option<RequestBodySpec>,

@@ -1,36 +1,33 @@
-//! Text whose parts are marked for display: code, links to types, and highlighted JSON.
+//! Text in which pieces are marked as code, links to types, or parts of JSON.
 
 use askama::Template;
 use askama::filters::HtmlSafe;
 use serde_json::Value;
 
-/// The display style of a piece of text.
+/// The kind of a piece of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// Plain text.
     Plain,
-    /// Code within a sentence.
     Code,
-    /// The name of a type, which links to its description on the page.
+    /// The name of a type that the page describes.
     Type,
-    /// The name of a member in JSON.
+    /// The name of a JSON member.
     Key,
-    /// A string in JSON.
+    /// A JSON string.
     Text,
     /// A number, true, false or null.
     Literal,
-    /// A shell variable that the reader must set.
+    /// A variable whose value the reader supplies.
     Variable,
 }
 
-/// A piece of text with one display style.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub(super) mark: Mark,
     pub(super) text: String,
 }
 
-/// A sequence of pieces, which renders as escaped HTML.
+/// A sequence of pieces. Templates render it as escaped HTML.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Template)]
 #[template(path = "docs/text.html")]
 pub(super) struct MarkedText(pub(super) Vec<Piece>);
@@ -38,7 +35,7 @@ pub(super) struct MarkedText(pub(super) Vec<Piece>);
 impl HtmlSafe for MarkedText {}
 
 impl MarkedText {
-    /// Parses a text in which backticks enclose code.
+    /// Parses a text in which code is in backticks.
     pub(super) fn from_description(text: &str) -> Self {
         let parts: Vec<&str> = text.split('`').collect();
         if parts.len().is_multiple_of(2) {
@@ -48,18 +45,18 @@ impl MarkedText {
         parts.into_iter().zip(marks).fold(Self::default(), |all, (part, mark)| all.with_piece(mark, part))
     }
 
-    /// Formats a JSON value with line breaks and indentation.
+    /// Formats JSON with indentation and marks its parts.
     pub(super) fn from_json(value: &Value) -> Self {
         let mut text = Self::default();
         text.push_json(value, 0);
         text
     }
 
-    /// Parses a shell command and marks its variables.
+    /// Marks the variables of a command.
     pub(super) fn from_command(line: &str) -> Self {
         let mut text = Self::default();
         for (nth, part) in line.split('$').enumerate() {
-            // A dollar sign that no variable name follows is plain text, such as an escaped one before a digit.
+            // A dollar sign without a variable name after it is a character of the text. Escaped ones have none.
             let end = part.find(|c: char| !(c.is_ascii_uppercase() || c == '_')).unwrap_or(part.len());
             if nth == 0 || end == 0 {
                 text.push(Mark::Plain, if nth == 0 { part.to_owned() } else { format!("${part}") });
@@ -71,22 +68,23 @@ impl MarkedText {
         text
     }
 
-    /// Appends a piece.
+    /// Returns the text with a piece appended.
     pub(super) fn with_piece(mut self, mark: Mark, text: &str) -> Self {
         self.push(mark, text.to_owned());
         self
     }
 
-    /// Appends another text.
+    /// Returns the text with another one appended.
     pub(super) fn with_text(mut self, other: Self) -> Self {
         other.0.into_iter().for_each(|piece| self.push(piece.mark, piece.text));
         self
     }
 
     /// Joins texts with a separator.
-    pub(super) fn join(all: impl IntoIterator<Item = Self>, between: &str) -> Self {
-        all.into_iter()
-            .reduce(|all, next| all.with_piece(Mark::Plain, between).with_text(next))
+    pub(super) fn join(texts: impl IntoIterator<Item = Self>, separator: &str) -> Self {
+        texts
+            .into_iter()
+            .reduce(|joined, next| joined.with_piece(Mark::Plain, separator).with_text(next))
             .unwrap_or_default()
     }
 
@@ -94,7 +92,7 @@ impl MarkedText {
         self.0.is_empty()
     }
 
-    /// Returns the text without styles.
+    /// Returns the text without marks.
     pub(super) fn to_plain_text(&self) -> String {
         self.0.iter().map(|piece| piece.text.as_str()).collect()
     }
@@ -153,7 +151,7 @@ mod tests {
     fn description_marks_code_and_escapes_html() {
         let html = MarkedText::from_description("Of a `<b>` & more").render().unwrap();
         assert_eq!(html, "Of a <code>&#60;b&#62;</code> &#38; more");
-        assert_eq!(MarkedText::from_description("a ` alone").to_plain_text(), "a ` alone");
+        assert_eq!(MarkedText::from_description("a ` b").to_plain_text(), "a ` b");
     }
 
     #[test]

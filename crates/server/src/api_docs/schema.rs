@@ -1,4 +1,4 @@
-//! Describes schemas in words and as lists of fields.
+//! Descriptions of schemas: the type as a short text, and the list of fields.
 
 use std::collections::BTreeSet;
 
@@ -6,23 +6,21 @@ use serde_json::Value;
 
 use super::piece::{Mark, MarkedText};
 
-/// The maximum number of fields of a type that is described where it is used. Larger types are described once, below
-/// the operations.
+/// The number of fields up to which a type is described where it is used. Larger types are described once, below the
+/// operations.
 const MAX_INLINE_FIELDS: usize = 10;
 
-/// The presence of a field: required, optional or one of several alternatives.
+/// The conditions under which a field is present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
-    /// The field is always present.
     Required,
-    /// The field may be absent.
     Optional,
-    /// The field belongs to some of the alternatives of the schema, but not to all.
+    /// Exactly one of several alternative fields is present.
     Choice,
 }
 
 impl Presence {
-    /// Returns the name of the CSS class.
+    /// Returns the class in the stylesheet.
     pub(super) const fn class(self) -> &'static str {
         match self {
             Self::Required => "required",
@@ -40,30 +38,30 @@ impl Presence {
     }
 }
 
-/// A field. The name is the path to the field, such as `terms.version`.
+/// A field with its dotted path as name.
 #[derive(Clone, Debug)]
 pub(super) struct Field {
     pub(super) name: String,
     pub(super) presence: Presence,
-    pub(super) words: MarkedText,
+    pub(super) type_text: MarkedText,
     pub(super) description: MarkedText,
 }
 
-/// The schemas of a document, which is needed to resolve references.
+/// The schemas of a document.
 #[derive(Clone, Copy)]
 pub(super) struct Schemas<'a>(pub(super) &'a Value);
 
-/// The types that contain the current schema, so that a recursive type is not expanded again.
+/// The types that enclose a schema. They end the recursion of a type that contains itself.
 type VisitedTypes<'a> = BTreeSet<&'a str>;
 
 impl<'a> Schemas<'a> {
-    /// Returns the target of a reference, or the value itself if it is not a reference.
+    /// Resolves a reference; any other value is returned as it is.
     pub(super) fn resolve(self, value: &'a Value) -> &'a Value {
         let target = value["$ref"].as_str().and_then(|to| self.0.pointer(to.trim_start_matches('#')));
         target.unwrap_or(value)
     }
 
-    /// Finds a named type and returns its description and fields.
+    /// Returns the description and the fields of a named type.
     pub(super) fn find_component(self, name: &str) -> Option<(MarkedText, Vec<Field>)> {
         let (name, schema) = self.0["components"]["schemas"].as_object()?.get_key_value(name)?;
         let description = schema["description"].as_str().unwrap_or_default();
@@ -73,7 +71,7 @@ impl<'a> Schemas<'a> {
         ))
     }
 
-    /// Lists the fields of a schema, or those of its items if it is an array.
+    /// Returns the fields of a schema, or of the items of an array.
     pub(super) fn list_fields(self, schema: &'a Value) -> Vec<Field> {
         let mut within: VisitedTypes<'a> = referenced_name(schema).into_iter().collect();
         let schema = self.resolve(schema);
@@ -84,7 +82,7 @@ impl<'a> Schemas<'a> {
         self.collect_members(schema, "", &within)
     }
 
-    /// Describes a schema in words. A type in `in_place` is only called an object, because its fields follow.
+    /// Describes the type of a schema. Types in `in_place` are described by their fields and appear as `object`.
     pub(super) fn describe(self, schema: &'a Value, in_place: &VisitedTypes<'a>) -> MarkedText {
         let plain = |text: &str| MarkedText::default().with_piece(Mark::Plain, text);
         if let Some(name) = referenced_name(schema) {
@@ -99,10 +97,10 @@ impl<'a> Schemas<'a> {
         if let Some(value) = schema.get("const") {
             return plain("always ").with_text(code_text(value));
         }
-        if let Some(words) = schema["enum"].as_array() {
-            return MarkedText::join(words.iter().map(code_text), " | ");
+        if let Some(values) = schema["enum"].as_array() {
+            return MarkedText::join(values.iter().map(code_text), " | ");
         }
-        for (key, between) in [("oneOf", " or "), ("anyOf", " or "), ("allOf", " and ")] {
+        for (key, separator) in [("oneOf", " or "), ("anyOf", " or "), ("allOf", " and ")] {
             if let Some(all) = schema[key].as_array() {
                 let mut descriptions: Vec<MarkedText> = Vec::new();
                 for text in all.iter().map(|one| self.describe(one, in_place)) {
@@ -110,7 +108,7 @@ impl<'a> Schemas<'a> {
                         descriptions.push(text);
                     }
                 }
-                return MarkedText::join(descriptions, between);
+                return MarkedText::join(descriptions, separator);
             }
         }
         let types: Vec<MarkedText> = match &schema["type"] {
@@ -131,18 +129,18 @@ impl<'a> Schemas<'a> {
         match (kind.as_str().unwrap_or_default(), schema.get("items"), map_values(schema)) {
             ("array", Some(items), _) => container("array of ", items),
             ("object", _, Some(values)) => container("map to ", values),
-            (word, ..) => MarkedText::default().with_piece(Mark::Plain, word),
+            (name, ..) => MarkedText::default().with_piece(Mark::Plain, name),
         }
     }
 
-    /// Collects the fields of a schema. Their names begin with `prefix`.
+    /// Returns the fields of a schema; `prefix` is prepended to their names.
     fn collect_members(self, schema: &'a Value, prefix: &str, within: &VisitedTypes<'a>) -> Vec<Field> {
         let mut fields = self.collect_properties(schema, prefix, within);
         fields.extend(self.collect_alternatives(schema, prefix, within));
         fields
     }
 
-    /// Collects the properties of a schema, the required ones first, each followed by its nested fields.
+    /// Returns the properties of a schema and their nested fields, required ones first.
     fn collect_properties(self, schema: &'a Value, prefix: &str, within: &VisitedTypes<'a>) -> Vec<Field> {
         let required = |name: &str| {
             schema["required"].as_array().is_some_and(|names| names.iter().any(|required| required == name))
@@ -156,17 +154,17 @@ impl<'a> Schemas<'a> {
             let source =
                 [property, self.resolve(property)].into_iter().find_map(|p| p["description"].as_str());
             let presence = if required(own) { Presence::Required } else { Presence::Optional };
-            let (words, description) = (
+            let (type_text, description) = (
                 self.describe(property, &in_place),
                 MarkedText::from_description(source.unwrap_or_default()),
             );
-            fields.push(Field { name, presence, words, description });
+            fields.push(Field { name, presence, type_text, description });
             fields.extend(below);
         }
         fields
     }
 
-    /// Collects the fields of the alternatives (`oneOf`, `anyOf`) and parts (`allOf`) of a schema.
+    /// Returns the fields of alternative and of combined schemas.
     fn collect_alternatives(self, schema: &'a Value, prefix: &str, within: &VisitedTypes<'a>) -> Vec<Field> {
         let mut fields: Vec<Field> = Vec::new();
         let alternatives =
@@ -192,7 +190,7 @@ impl<'a> Schemas<'a> {
         fields
     }
 
-    /// Collects the nested fields of a field, and the types that these fields describe in place.
+    /// Returns the fields below a field, and the types that they describe in place.
     fn collect_nested(
         self,
         schema: &'a Value,
@@ -229,26 +227,25 @@ fn referenced_name(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str()?.rsplit('/').next()
 }
 
-/// Returns whether a schema may have fields.
+/// Returns whether a schema can have fields.
 fn has_fields(schema: &Value) -> bool {
     let alternatives = ["oneOf", "anyOf", "allOf"].iter().filter_map(|key| schema[key].as_array()).flatten();
     schema.get("properties").is_some()
         || alternatives.into_iter().any(|one| referenced_name(one).is_some() || has_fields(one))
 }
 
-/// Returns the schema of the values, if the schema is a map.
+/// Returns the schema of the values of a map.
 fn map_values(schema: &Value) -> Option<&Value> {
     schema.get("additionalProperties").filter(|values| values.is_object())
 }
 
-/// Formats a value as code.
 fn code_text(value: &Value) -> MarkedText {
     let text =
         value.as_str().filter(|text| !text.is_empty()).map_or_else(|| value.to_string(), str::to_owned);
     MarkedText::default().with_piece(Mark::Code, &text)
 }
 
-/// Describes the constraints of a schema, such as its format, length, range and pattern.
+/// Describes the constraints of a schema.
 fn describe_limits(schema: &Value) -> MarkedText {
     let mut described = MarkedText::default();
     let mut add = |text: MarkedText| {
@@ -275,10 +272,10 @@ fn describe_limits(schema: &Value) -> MarkedText {
         add(plain(text));
     }
     if schema["uniqueItems"] == true {
-        add(plain("no two alike".to_owned()));
+        add(plain("unique items".to_owned()));
     }
     if let Some(value) = schema["contains"].get("const") {
-        add(code_text(value).with_text(plain(" among them".to_owned())));
+        add(plain("including ".to_owned()).with_text(code_text(value)));
     }
     if let Some(pattern) = schema["pattern"].as_str() {
         add(plain("matching ".to_owned()).with_piece(Mark::Code, pattern));
