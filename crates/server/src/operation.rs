@@ -47,14 +47,14 @@ pub(crate) struct OperationSpec {
     pub(crate) tag: &'static str,
     pub(crate) summary: &'static str,
     pub(crate) description: &'static str,
-    /// The alternative security schemes. An empty name stands for no authentication, as does an empty list.
+    /// The alternative security schemes. With an empty name, or an empty list, no credentials are required.
     pub(crate) security: &'static [&'static str],
     pub(crate) parameters: Vec<ParameterSpec>,
     pub(crate) body: Option<RequestBodySpec>,
     pub(crate) responses: Vec<ResponseSpec>,
 }
 
-/// A parameter of the query, or a header.
+/// A query parameter or a request header.
 pub(crate) struct ParameterSpec {
     pub(crate) location: &'static str,
     pub(crate) name: &'static str,
@@ -153,12 +153,12 @@ impl OperationSpec {
         self
     }
 
-    /// Adds an optional parameter of the query.
+    /// Adds an optional query parameter.
     pub(crate) fn with_query(self, name: &'static str, description: &'static str, schema: Value) -> Self {
         self.with_parameter(ParameterSpec { location: "query", name, description, required: false, schema })
     }
 
-    /// Adds a required parameter of the query.
+    /// Adds a required query parameter.
     pub(crate) fn with_required_query(
         self,
         name: &'static str,

@@ -1,4 +1,4 @@
-//! The line of `curl` that asks for an operation. What the reader has to fill in is a variable of the shell.
+//! The `curl` command of an operation. Values that the reader must supply are shell variables.
 
 use std::fmt::Write;
 
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::schema::Schemas;
 
-/// Stands for the dollar of a variable until the text around it is escaped.
+/// A placeholder for the dollar sign of a variable, so that escaping the text around it leaves the variable intact.
 const VARIABLE: char = '\u{E000}';
 
-/// What a line is made of.
+/// The parts of the document from which a command is rendered.
 pub(super) struct CurlCommand<'a> {
     pub(super) schemas: Schemas<'a>,
     pub(super) base: &'a str,
@@ -20,7 +20,7 @@ pub(super) struct CurlCommand<'a> {
 }
 
 impl CurlCommand<'_> {
-    /// The line, over several with backslashes.
+    /// Renders the command, with one option per line.
     pub(super) fn render(&self) -> String {
         let mut parts = vec![self.render_first_line()];
         let scheme = self.security_scheme();
@@ -47,17 +47,18 @@ impl CurlCommand<'_> {
         parts.join(" \\\n  ")
     }
 
-    /// The program, the method and the address.
+    /// Renders the program, the method, the URL and the query.
     fn render_first_line(&self) -> String {
         let mut line = String::from("curl");
-        if self.success_response().is_some_and(|answer| answer.get("content").is_none()) {
-            // There is nothing to see but the status and the headers.
+        if self.success_response().is_some_and(|response| response.get("content").is_none()) {
+            // Without a body, `curl` would print nothing.
             line.push_str(" -i");
         }
         if self.method != "GET" {
             let _ = write!(line, " -X {}", self.method);
         }
-        let kind = self.success_response().and_then(|answer| answer["content"].as_object()?.keys().next());
+        let kind =
+            self.success_response().and_then(|response| response["content"].as_object()?.keys().next());
         if kind.is_some_and(|kind| !kind.contains("json") && !kind.starts_with("text/")) {
             line.push_str(" -o document");
         }
@@ -78,7 +79,7 @@ impl CurlCommand<'_> {
         line
     }
 
-    /// Where the document is served: a variable of the document is one of the shell.
+    /// Returns the base URL. A server variable of the document becomes a shell variable.
     fn base_url(&self) -> String {
         match self.base {
             base if base.starts_with('{') => render_segment(base),
@@ -87,14 +88,14 @@ impl CurlCommand<'_> {
         }
     }
 
-    /// The first answer that is no refusal.
+    /// Returns the first response that is not an error.
     fn success_response(&self) -> Option<&Value> {
-        let answers = self.operation["responses"].as_object()?;
-        let (_, answer) = answers.iter().find(|(status, _)| status.as_str() < "400")?;
-        Some(self.schemas.resolve(answer))
+        let responses = self.operation["responses"].as_object()?;
+        let (_, response) = responses.iter().find(|(status, _)| status.as_str() < "400")?;
+        Some(self.schemas.resolve(response))
     }
 
-    /// The security scheme that the line keeps: the first.
+    /// Returns the first of the alternative security schemes.
     fn security_scheme(&self) -> Option<&Value> {
         let requirements = self.operation.get("security").unwrap_or(&self.schemas.0["security"]);
         let (name, _) = requirements.as_array()?.iter().find_map(|one| one.as_object()?.iter().next())?;
@@ -105,7 +106,7 @@ impl CurlCommand<'_> {
         self.parameters.iter().copied().filter(move |p| p["in"] == place && p["required"] == true)
     }
 
-    /// The only value that a parameter may have, else a variable.
+    /// Returns the first known value of a parameter, or a variable.
     fn parameter_value(&self, parameter: &Value) -> String {
         let schema = self.schemas.resolve(&parameter["schema"]);
         let known =
@@ -121,18 +122,18 @@ fn string_member<'a>(value: &'a Value, member: &str) -> &'a str {
     value[member].as_str().unwrap_or_default()
 }
 
-/// A segment of a path.
+/// Renders a path segment. A path parameter becomes a variable.
 fn render_segment(segment: &str) -> String {
     let name = segment.strip_prefix('{').and_then(|inner| inner.strip_suffix('}'));
     name.map_or_else(|| segment.to_owned(), |name| format!("${}", shell_variable(name)))
 }
 
-/// The name of a variable of the shell.
+/// Returns the name of a shell variable.
 pub(super) fn shell_variable(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
-/// The options that send a body: JSON where that is taken, else a form.
+/// Returns the options that send a body, as JSON if the operation accepts it, otherwise as a form.
 fn body_options(content: &serde_json::Map<String, Value>, basic: bool) -> Vec<String> {
     let json = content.iter().find(|(media, _)| media.contains("json"));
     let Some((media, media_object)) = json.or_else(|| content.iter().next()) else { return Vec::new() };
@@ -140,7 +141,7 @@ fn body_options(content: &serde_json::Map<String, Value>, basic: bool) -> Vec<St
     let example = first.map(|example| &example["value"]).or_else(|| media_object.get("example"));
     let mut example = example.cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     if let Some(members) = example.as_object_mut().filter(|_| basic) {
-        // Said already: who says it twice is refused.
+        // RFC 6749 §2.3 forbids more than one authentication method per request, and `-u` is one already.
         members.retain(|name, _| name != "client_id" && name != "client_secret");
     }
     fill_placeholders(&mut example, "value");
@@ -156,7 +157,7 @@ fn body_options(content: &serde_json::Map<String, Value>, basic: bool) -> Vec<St
     vec![format!("-H \"Content-Type: {media}\""), here]
 }
 
-/// Puts variables where an example leaves something open.
+/// Replaces the texts of an example that contain an ellipsis by variables.
 fn fill_placeholders(value: &mut Value, name: &str) {
     match value {
         Value::Object(members) => members.iter_mut().for_each(|(name, value)| fill_placeholders(value, name)),
@@ -166,12 +167,12 @@ fn fill_placeholders(value: &mut Value, name: &str) {
     }
 }
 
-/// As it stands within double quotes.
+/// Escapes a text for double quotes of the shell.
 fn escape_quoted(text: &str) -> String {
     escape_heredoc(text).replace('"', "\\\"")
 }
 
-/// As it stands in a here-document, where the shell puts in its variables.
+/// Escapes a text for a here-document in which the shell expands variables.
 fn escape_heredoc(text: &str) -> String {
     let text = ['\\', '$', '`'].iter().fold(text.to_owned(), |text, c| text.replace(*c, &format!("\\{c}")));
     text.replace(VARIABLE, "$")

@@ -1,4 +1,4 @@
-//! What a page shows, made of an OpenAPI document and nothing else.
+//! The content of a page, built from an OpenAPI document.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,28 +9,27 @@ use super::curl::{CurlCommand, shell_variable};
 use super::piece::{Mark, MarkedText};
 use super::schema::{Field, Schemas};
 
-/// A document.
 pub(super) struct Reference {
     pub(super) title: String,
     pub(super) description: MarkedText,
     pub(super) version: String,
-    /// Where it is served, if that differs from hub to hub: a variable, and what it mostly is.
+    /// The shell variable of the server URL and its default, if the document has a server variable.
     pub(super) server: Option<(String, String)>,
     pub(super) schemes: Vec<NamedItem>,
     pub(super) groups: Vec<GroupView>,
-    /// The types that are too large to be told where they are used.
+    /// The types that are too large to be described where they are used.
     pub(super) types: Vec<Type>,
     pub(super) headers: Vec<NamedItem>,
 }
 
-/// Something with a name, and what it is.
+/// A security scheme or a response header.
 pub(super) struct NamedItem {
     pub(super) name: String,
-    pub(super) words: MarkedText,
+    pub(super) type_text: MarkedText,
     pub(super) description: MarkedText,
 }
 
-/// Operations below one heading.
+/// The operations with one tag.
 pub(super) struct GroupView {
     pub(super) id: String,
     pub(super) name: String,
@@ -38,46 +37,42 @@ pub(super) struct GroupView {
     pub(super) operations: Vec<OperationView>,
 }
 
-/// One method of one path.
 pub(super) struct OperationView {
     pub(super) id: String,
     pub(super) method: String,
     pub(super) path: String,
     pub(super) summary: String,
     pub(super) description: MarkedText,
-    /// The security schemes of which one must be kept.
+    /// The alternative security schemes.
     pub(super) callers: Vec<CallerView>,
-    /// Whether it may be called without any.
-    pub(super) open: bool,
+    /// The operation can be called without authentication.
+    pub(super) allows_anonymous: bool,
     pub(super) parameters: Vec<ParameterView>,
     pub(super) body: Option<RequestBodyView>,
-    pub(super) answers: Vec<ResponseView>,
+    pub(super) responses: Vec<ResponseView>,
     pub(super) curl: MarkedText,
 }
 
-/// A security scheme that an operation takes.
+/// A security scheme that an operation accepts.
 pub(super) struct CallerView {
     pub(super) name: String,
-    /// The roles or scopes of which one must be had.
+    /// The alternative roles or scopes.
     pub(super) roles: Vec<String>,
 }
 
-/// A parameter.
 pub(super) struct ParameterView {
-    pub(super) place: String,
+    pub(super) location: String,
     pub(super) name: String,
     pub(super) required: bool,
-    pub(super) words: MarkedText,
+    pub(super) type_text: MarkedText,
     pub(super) description: MarkedText,
 }
 
-/// What is sent.
 pub(super) struct RequestBodyView {
     pub(super) required: bool,
     pub(super) contents: Vec<ContentView>,
 }
 
-/// What a status comes with.
 pub(super) struct ResponseView {
     pub(super) status: String,
     pub(super) reason: &'static str,
@@ -86,22 +81,20 @@ pub(super) struct ResponseView {
     pub(super) contents: Vec<ContentView>,
 }
 
-/// Content of some media types that is the same in each.
+/// The content of media types that share schema and examples.
 pub(super) struct ContentView {
     pub(super) media: Vec<String>,
-    /// The type; none where the content is no JSON.
+    /// The type; `None` if the content has no schema.
     pub(super) kind: Option<String>,
     pub(super) fields: Vec<Field>,
     pub(super) examples: Vec<Example>,
 }
 
-/// An example.
 pub(super) struct Example {
     pub(super) name: String,
     pub(super) json: MarkedText,
 }
 
-/// A type.
 pub(super) struct Type {
     pub(super) name: String,
     pub(super) description: MarkedText,
@@ -111,7 +104,6 @@ pub(super) struct Type {
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
 impl Reference {
-    /// The page's content.
     pub(super) fn from_document(document: &Value) -> Self {
         let schemas = Schemas(document);
         let groups = build_groups(schemas);
@@ -130,7 +122,7 @@ impl Reference {
             headers: iter_members(&document["components"]["headers"])
                 .map(|(name, header)| NamedItem {
                     name: name.clone(),
-                    words: schemas.describe(&header["schema"], &BTreeSet::new()),
+                    type_text: schemas.describe(&header["schema"], &BTreeSet::new()),
                     description: description_text(header),
                 })
                 .collect(),
@@ -138,61 +130,61 @@ impl Reference {
         }
     }
 
-    /// Whether a line of `curl` has a variable in it.
+    /// Returns whether a command contains a variable.
     pub(super) fn has_variable(&self, name: &str) -> bool {
         let mut lines =
             self.groups.iter().flat_map(|group| &group.operations).map(|operation| &operation.curl);
         lines.any(|line| line.0.iter().any(|piece| piece.mark == Mark::Variable && piece.text == name))
     }
 
-    /// How many operations there are.
+    /// Returns the number of operations.
     pub(super) fn operations(&self) -> usize {
         self.groups.iter().map(|group| group.operations.len()).sum()
     }
 
-    /// Whether something is told of a header below the operations.
-    pub(super) fn tells_of(&self, header: &str) -> bool {
+    /// Returns whether the page describes a header.
+    pub(super) fn describes_header(&self, header: &str) -> bool {
         self.headers.iter().any(|known| known.name == header)
     }
 }
 
 impl ResponseView {
-    /// Whether it is no refusal.
-    pub(super) fn is_good(&self) -> bool {
+    pub(super) fn is_success(&self) -> bool {
         self.status.as_str() < "400"
     }
 
-    /// The first digit of the status.
+    /// Returns the first digit of the status.
     pub(super) fn class(&self) -> &str {
         self.status.get(..1).unwrap_or_default()
     }
 
-    /// The words of its examples, each once.
-    pub(super) fn words(&self) -> Vec<&str> {
-        let mut words: Vec<&str> = Vec::new();
+    /// Returns the distinct error codes of the examples.
+    pub(super) fn codes(&self) -> Vec<&str> {
+        let mut codes: Vec<&str> = Vec::new();
         for example in self.contents.iter().flat_map(|content| &content.examples) {
-            let word = example.word();
-            if word != "example" && !words.contains(&word) {
-                words.push(word);
+            let code = example.code();
+            if code != "example" && !codes.contains(&code) {
+                codes.push(code);
             }
         }
-        words
+        codes
     }
 }
 
 impl OperationView {
-    /// The answers that are no refusals and have examples.
-    pub(super) fn shown(&self) -> impl Iterator<Item = &ResponseView> {
-        let has = |answer: &&ResponseView| answer.contents.iter().any(|content| !content.examples.is_empty());
-        self.answers.iter().filter(|answer| answer.is_good()).filter(has)
+    /// Returns the successful responses that have examples.
+    pub(super) fn successes_with_examples(&self) -> impl Iterator<Item = &ResponseView> {
+        let has =
+            |response: &&ResponseView| response.contents.iter().any(|content| !content.examples.is_empty());
+        self.responses.iter().filter(|response| response.is_success()).filter(has)
     }
 }
 
 impl Example {
-    /// Its name without the number that tells it from others of the name.
-    pub(super) fn word(&self) -> &str {
+    /// Returns the name without the number that makes it unique.
+    pub(super) fn code(&self) -> &str {
         match self.name.rsplit_once('-') {
-            Some((word, number)) if number.bytes().all(|b| b.is_ascii_digit()) => word,
+            Some((code, number)) if number.bytes().all(|b| b.is_ascii_digit()) => code,
             _ => &self.name,
         }
     }
@@ -200,22 +192,22 @@ impl Example {
 
 fn build_groups(schemas: Schemas<'_>) -> Vec<GroupView> {
     let document = schemas.0;
-    let mut below: BTreeMap<String, Vec<OperationView>> = BTreeMap::new();
+    let mut by_tag: BTreeMap<String, Vec<OperationView>> = BTreeMap::new();
     for (path, item) in iter_members(&document["paths"]) {
         for (method, operation) in iter_members(item).filter(|(method, _)| METHODS.contains(&method.as_str()))
         {
             let tag = operation["tags"][0].as_str().unwrap_or_default().to_owned();
-            below.entry(tag).or_default().push(build_operation(schemas, method, path, item, operation));
+            by_tag.entry(tag).or_default().push(build_operation(schemas, method, path, item, operation));
         }
     }
     let tags: Vec<&Value> = document["tags"].as_array().into_iter().flatten().collect();
     let mut names: Vec<String> = tags.iter().map(|tag| string_member(tag, "name")).collect();
-    names.extend(below.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
+    names.extend(by_tag.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
     let group = |name: String| {
         let tag_object = tags.iter().find(|tag| tag["name"] == name.as_str());
         Some(GroupView {
             id: format!("group-{}", name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")),
-            operations: below.remove(&name)?,
+            operations: by_tag.remove(&name)?,
             description: tag_object.map(|tag| description_text(tag)).unwrap_or_default(),
             name: if name.is_empty() { "Others".into() } else { name },
         })
@@ -236,8 +228,8 @@ fn build_operation(
     let method = method.to_uppercase();
     let curl =
         CurlCommand { schemas, base, method: &method, path, operation, parameters: &parameters }.render();
-    let wanted = operation.get("security").unwrap_or(&schemas.0["security"]).as_array();
-    let wanted: Vec<Vec<CallerView>> = wanted.into_iter().flatten().map(build_callers).collect();
+    let security = operation.get("security").unwrap_or(&schemas.0["security"]).as_array();
+    let callers: Vec<Vec<CallerView>> = security.into_iter().flatten().map(build_callers).collect();
     let body = operation.get("requestBody").map(|body| schemas.resolve(body));
     let id = string_member(operation, "operationId");
     OperationView {
@@ -245,22 +237,22 @@ fn build_operation(
         path: path.to_owned(),
         summary: string_member(operation, "summary"),
         description: description_text(operation),
-        open: wanted.is_empty() || wanted.iter().any(Vec::is_empty),
-        callers: wanted.into_iter().flatten().collect(),
+        allows_anonymous: callers.is_empty() || callers.iter().any(Vec::is_empty),
+        callers: callers.into_iter().flatten().collect(),
         parameters: parameters.iter().map(|parameter| build_parameter(schemas, parameter)).collect(),
         body: body.map(|body| RequestBodyView {
             required: body["required"] == true,
             contents: build_contents(schemas, &body["content"]),
         }),
-        answers: iter_members(&operation["responses"])
-            .map(|(status, answer)| build_response(schemas, status, schemas.resolve(answer)))
+        responses: iter_members(&operation["responses"])
+            .map(|(status, response)| build_response(schemas, status, schemas.resolve(response)))
             .collect(),
         curl: MarkedText::from_command(&curl),
         method,
     }
 }
 
-/// Who keeps one of the ways of an operation's security.
+/// Returns the schemes of one security requirement.
 fn build_callers(requirement: &Value) -> Vec<CallerView> {
     let roles = |roles: &Value| -> Vec<String> {
         roles.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -272,22 +264,22 @@ fn build_callers(requirement: &Value) -> Vec<CallerView> {
 
 fn build_parameter(schemas: Schemas<'_>, parameter: &Value) -> ParameterView {
     ParameterView {
-        place: string_member(parameter, "in"),
+        location: string_member(parameter, "in"),
         name: string_member(parameter, "name"),
         required: parameter["required"] == true,
-        words: schemas.describe(&parameter["schema"], &BTreeSet::new()),
+        type_text: schemas.describe(&parameter["schema"], &BTreeSet::new()),
         description: description_text(parameter),
     }
 }
 
-fn build_response(schemas: Schemas<'_>, status: &str, answer: &Value) -> ResponseView {
+fn build_response(schemas: Schemas<'_>, status: &str, response: &Value) -> ResponseView {
     let code = status.parse().ok().and_then(|code: u16| StatusCode::from_u16(code).ok());
     ResponseView {
         status: status.to_owned(),
         reason: code.and_then(|code| code.canonical_reason()).unwrap_or_default(),
-        description: description_text(answer),
-        headers: iter_members(&answer["headers"]).map(|(name, _)| name.clone()).collect(),
-        contents: build_contents(schemas, &answer["content"]),
+        description: description_text(response),
+        headers: iter_members(&response["headers"]).map(|(name, _)| name.clone()).collect(),
+        contents: build_contents(schemas, &response["content"]),
     }
 }
 
@@ -317,40 +309,40 @@ fn build_contents(schemas: Schemas<'_>, content: &Value) -> Vec<ContentView> {
     same.into_iter().map(content).collect()
 }
 
-/// The types that fields name, and those that their fields name.
+/// Returns the types that fields refer to, directly or through other types.
 fn collect_types(schemas: Schemas<'_>, groups: &[GroupView]) -> Vec<Type> {
     let operations = groups.iter().flat_map(|group| &group.operations);
     let contents = operations.flat_map(|operation| {
         let sent = operation.body.iter().flat_map(|body| &body.contents);
-        sent.chain(operation.answers.iter().flat_map(|answer| &answer.contents))
+        sent.chain(operation.responses.iter().flat_map(|response| &response.contents))
     });
-    let mut open: Vec<String> = contents.flat_map(|content| list_type_names(&content.fields)).collect();
+    let mut pending: Vec<String> = contents.flat_map(|content| list_type_names(&content.fields)).collect();
     let mut collected: BTreeMap<String, Type> = BTreeMap::new();
-    while let Some(name) = open.pop() {
+    while let Some(name) = pending.pop() {
         if collected.contains_key(&name) {
             continue;
         }
         let Some((description, fields)) = schemas.find_component(&name) else { continue };
-        open.extend(list_type_names(&fields));
+        pending.extend(list_type_names(&fields));
         collected.insert(name.clone(), Type { name, description, fields });
     }
     collected.into_values().collect()
 }
 
-/// The types that fields name.
+/// Returns the names of the types that fields refer to directly.
 fn list_type_names(fields: &[Field]) -> impl Iterator<Item = String> {
-    let pieces = fields.iter().flat_map(|field| &field.words.0);
+    let pieces = fields.iter().flat_map(|field| &field.type_text.0);
     pieces.filter(|piece| piece.mark == Mark::Type).map(|piece| piece.text.clone())
 }
 
 fn build_scheme(name: &str, scheme: &Value) -> NamedItem {
-    let words = match (scheme["scheme"].as_str(), scheme["name"].as_str()) {
+    let type_text = match (scheme["scheme"].as_str(), scheme["name"].as_str()) {
         (Some("bearer"), _) => MarkedText::from_description("Bearer token"),
         (Some("basic"), _) => MarkedText::from_description("HTTP Basic"),
         (_, Some(header)) => MarkedText::from_description(&format!("`{header}`")),
         _ => MarkedText::from_description(&string_member(scheme, "type")),
     };
-    NamedItem { name: name.to_owned(), words, description: description_text(scheme) }
+    NamedItem { name: name.to_owned(), type_text, description: description_text(scheme) }
 }
 
 fn iter_members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {

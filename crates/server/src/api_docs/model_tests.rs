@@ -1,4 +1,4 @@
-//! What a page shows of a document.
+//! Tests of the content of a page.
 
 use serde_json::json;
 
@@ -74,7 +74,7 @@ fn operation_security_overrides_document_security() {
     let callers = |group| {
         let operation = first_operation(&reference, group);
         let caller = |caller: &CallerView| format!("{}{:?}", caller.name, caller.roles);
-        (operation.callers.iter().map(caller).collect::<Vec<_>>(), operation.open)
+        (operation.callers.iter().map(caller).collect::<Vec<_>>(), operation.allows_anonymous)
     };
     assert_eq!(callers("group-first-thing"), (vec!["own[]".to_owned()], false));
     assert_eq!(
@@ -88,8 +88,11 @@ fn operation_security_overrides_document_security() {
 fn path_item_and_referenced_parameters_are_included() {
     let reference = Reference::from_document(&document());
     let get = first_operation(&reference, "group-first-thing");
-    let parameters: Vec<_> =
-        get.parameters.iter().map(|p| (&*p.place, &*p.name, p.required, p.words.to_plain_text())).collect();
+    let parameters: Vec<_> = get
+        .parameters
+        .iter()
+        .map(|p| (&*p.location, &*p.name, p.required, p.type_text.to_plain_text()))
+        .collect();
     assert_eq!(
         parameters,
         [("path", "id", true, "string".to_owned()), ("query", "limit", false, "integer".to_owned())]
@@ -101,10 +104,10 @@ fn path_item_and_referenced_parameters_are_included() {
 fn responses_have_headers_contents_and_examples() {
     let reference = Reference::from_document(&document());
     let get = first_operation(&reference, "group-first-thing");
-    let [good, bad, gone] = &get.answers[..] else { panic!() };
-    assert_eq!((good.is_good(), bad.is_good(), good.class(), good.reason), (true, false, "2", "OK"));
+    let [good, bad, gone] = &get.responses[..] else { panic!() };
+    assert_eq!((good.is_success(), bad.is_success(), good.class(), good.reason), (true, false, "2", "OK"));
     assert_eq!(
-        (&*good.headers[0], reference.tells_of("x-known"), reference.tells_of("x-other")),
+        (&*good.headers[0], reference.describes_header("x-known"), reference.describes_header("x-other")),
         ("x-known", true, false)
     );
     let media: Vec<_> =
@@ -112,8 +115,8 @@ fn responses_have_headers_contents_and_examples() {
     let json = ("application/json".to_owned(), Some("A".to_owned()), 2);
     assert_eq!(media, [json, ("application/pdf image/png".to_owned(), None, 0)].map(|m| m));
     assert_eq!(bad.contents[0].examples[0].json.to_plain_text(), "{\n  \"error\": \"x\"\n}");
-    assert_eq!((gone.words(), gone.contents[0].examples.len()), (vec!["gone", "lost"], 3));
-    assert_eq!((good.words().len(), get.shown().count()), (0, 1));
+    assert_eq!((gone.codes(), gone.contents[0].examples.len()), (vec!["gone", "lost"], 3));
+    assert_eq!((good.codes().len(), get.successes_with_examples().count()), (0, 1));
 }
 
 #[test]

@@ -1,36 +1,33 @@
-//! Text with marks in it: code, links to types, the colours of JSON.
+//! Text in which pieces are marked as code, links to types, or parts of JSON.
 
 use askama::Template;
 use askama::filters::HtmlSafe;
 use serde_json::Value;
 
-/// What a piece of text is.
+/// The kind of a piece of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// Nothing but text.
     Plain,
-    /// Code within a sentence.
     Code,
-    /// The name of a type that the page tells of.
+    /// The name of a type that the page describes.
     Type,
-    /// The name of a member.
+    /// The name of a JSON member.
     Key,
-    /// A text in JSON.
+    /// A JSON string.
     Text,
     /// A number, true, false or null.
     Literal,
-    /// What the reader fills in.
+    /// A variable whose value the reader supplies.
     Variable,
 }
 
-/// A piece of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub(super) mark: Mark,
     pub(super) text: String,
 }
 
-/// Pieces in a row; it renders itself, escaped.
+/// A sequence of pieces. Templates render it as escaped HTML.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Template)]
 #[template(path = "docs/text.html")]
 pub(super) struct MarkedText(pub(super) Vec<Piece>);
@@ -38,7 +35,7 @@ pub(super) struct MarkedText(pub(super) Vec<Piece>);
 impl HtmlSafe for MarkedText {}
 
 impl MarkedText {
-    /// A sentence with `code` between backticks.
+    /// Parses a text in which code is in backticks.
     pub(super) fn from_description(text: &str) -> Self {
         let parts: Vec<&str> = text.split('`').collect();
         if parts.len().is_multiple_of(2) {
@@ -48,18 +45,18 @@ impl MarkedText {
         parts.into_iter().zip(marks).fold(Self::default(), |all, (part, mark)| all.with_piece(mark, part))
     }
 
-    /// JSON as people write it.
+    /// Formats JSON with indentation and marks its parts.
     pub(super) fn from_json(value: &Value) -> Self {
         let mut text = Self::default();
         text.push_json(value, 0);
         text
     }
 
-    /// A command: what is to be filled in stands out.
+    /// Marks the variables of a command.
     pub(super) fn from_command(line: &str) -> Self {
         let mut text = Self::default();
         for (nth, part) in line.split('$').enumerate() {
-            // A dollar that a backslash stands before, or nothing that may be a name behind, is a dollar.
+            // A dollar sign without a variable name after it is a character of the text. Escaped ones have none.
             let end = part.find(|c: char| !(c.is_ascii_uppercase() || c == '_')).unwrap_or(part.len());
             if nth == 0 || end == 0 {
                 text.push(Mark::Plain, if nth == 0 { part.to_owned() } else { format!("${part}") });
@@ -71,22 +68,23 @@ impl MarkedText {
         text
     }
 
-    /// With a piece more.
+    /// Returns the text with a piece appended.
     pub(super) fn with_piece(mut self, mark: Mark, text: &str) -> Self {
         self.push(mark, text.to_owned());
         self
     }
 
-    /// With another text behind it.
+    /// Returns the text with another one appended.
     pub(super) fn with_text(mut self, other: Self) -> Self {
         other.0.into_iter().for_each(|piece| self.push(piece.mark, piece.text));
         self
     }
 
-    /// Texts with words between them.
-    pub(super) fn join(all: impl IntoIterator<Item = Self>, between: &str) -> Self {
-        all.into_iter()
-            .reduce(|all, next| all.with_piece(Mark::Plain, between).with_text(next))
+    /// Joins texts with a separator.
+    pub(super) fn join(texts: impl IntoIterator<Item = Self>, separator: &str) -> Self {
+        texts
+            .into_iter()
+            .reduce(|joined, next| joined.with_piece(Mark::Plain, separator).with_text(next))
             .unwrap_or_default()
     }
 
@@ -94,7 +92,7 @@ impl MarkedText {
         self.0.is_empty()
     }
 
-    /// The words alone.
+    /// Returns the text without marks.
     pub(super) fn to_plain_text(&self) -> String {
         self.0.iter().map(|piece| piece.text.as_str()).collect()
     }
@@ -153,7 +151,7 @@ mod tests {
     fn description_marks_code_and_escapes_html() {
         let html = MarkedText::from_description("Of a `<b>` & more").render().unwrap();
         assert_eq!(html, "Of a <code>&#60;b&#62;</code> &#38; more");
-        assert_eq!(MarkedText::from_description("a ` alone").to_plain_text(), "a ` alone");
+        assert_eq!(MarkedText::from_description("a ` b").to_plain_text(), "a ` b");
     }
 
     #[test]

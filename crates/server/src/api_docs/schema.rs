@@ -1,4 +1,4 @@
-//! Schemas in words and as lists of fields.
+//! Descriptions of schemas: the type as a short text, and the list of fields.
 
 use std::collections::BTreeSet;
 
@@ -6,22 +6,21 @@ use serde_json::Value;
 
 use super::piece::{Mark, MarkedText};
 
-/// A type with at most so many fields is told where it is used; a larger one once, below the operations.
+/// The number of fields up to which a type is described where it is used. Larger types are described once, below the
+/// operations.
 const MAX_INLINE_FIELDS: usize = 10;
 
-/// Whether a field is there.
+/// The conditions under which a field is present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
-    /// Always.
     Required,
-    /// It may be absent.
     Optional,
-    /// It is one of several, of which one is there.
+    /// Exactly one of several alternative fields is present.
     Choice,
 }
 
 impl Presence {
-    /// Its word in the stylesheet.
+    /// Returns the class in the stylesheet.
     pub(super) const fn class(self) -> &'static str {
         match self {
             Self::Required => "required",
@@ -39,30 +38,30 @@ impl Presence {
     }
 }
 
-/// A field, by its dotted name.
+/// A field with its dotted path as name.
 #[derive(Clone, Debug)]
 pub(super) struct Field {
     pub(super) name: String,
     pub(super) presence: Presence,
-    pub(super) words: MarkedText,
+    pub(super) type_text: MarkedText,
     pub(super) description: MarkedText,
 }
 
-/// A document, for its schemas.
+/// The schemas of a document.
 #[derive(Clone, Copy)]
 pub(super) struct Schemas<'a>(pub(super) &'a Value);
 
-/// The types that one stands within, so that none is told within itself.
+/// The types that enclose a schema. They end the recursion of a type that contains itself.
 type VisitedTypes<'a> = BTreeSet<&'a str>;
 
 impl<'a> Schemas<'a> {
-    /// What a reference leads to.
+    /// Resolves a reference; any other value is returned as it is.
     pub(super) fn resolve(self, value: &'a Value) -> &'a Value {
         let target = value["$ref"].as_str().and_then(|to| self.0.pointer(to.trim_start_matches('#')));
         target.unwrap_or(value)
     }
 
-    /// What a type is, and its fields.
+    /// Returns the description and the fields of a named type.
     pub(super) fn find_component(self, name: &str) -> Option<(MarkedText, Vec<Field>)> {
         let (name, schema) = self.0["components"]["schemas"].as_object()?.get_key_value(name)?;
         let description = schema["description"].as_str().unwrap_or_default();
@@ -72,7 +71,7 @@ impl<'a> Schemas<'a> {
         ))
     }
 
-    /// The fields of a schema.
+    /// Returns the fields of a schema, or of the items of an array.
     pub(super) fn list_fields(self, schema: &'a Value) -> Vec<Field> {
         let mut within: VisitedTypes<'a> = referenced_name(schema).into_iter().collect();
         let schema = self.resolve(schema);
@@ -83,7 +82,7 @@ impl<'a> Schemas<'a> {
         self.collect_members(schema, "", &within)
     }
 
-    /// A schema in words. Types that are told in place have no words of their own.
+    /// Describes the type of a schema. Types in `in_place` are described by their fields and appear as `object`.
     pub(super) fn describe(self, schema: &'a Value, in_place: &VisitedTypes<'a>) -> MarkedText {
         let plain = |text: &str| MarkedText::default().with_piece(Mark::Plain, text);
         if let Some(name) = referenced_name(schema) {
@@ -98,10 +97,10 @@ impl<'a> Schemas<'a> {
         if let Some(value) = schema.get("const") {
             return plain("always ").with_text(code_text(value));
         }
-        if let Some(words) = schema["enum"].as_array() {
-            return MarkedText::join(words.iter().map(code_text), " | ");
+        if let Some(values) = schema["enum"].as_array() {
+            return MarkedText::join(values.iter().map(code_text), " | ");
         }
-        for (key, between) in [("oneOf", " or "), ("anyOf", " or "), ("allOf", " and ")] {
+        for (key, separator) in [("oneOf", " or "), ("anyOf", " or "), ("allOf", " and ")] {
             if let Some(all) = schema[key].as_array() {
                 let mut descriptions: Vec<MarkedText> = Vec::new();
                 for text in all.iter().map(|one| self.describe(one, in_place)) {
@@ -109,7 +108,7 @@ impl<'a> Schemas<'a> {
                         descriptions.push(text);
                     }
                 }
-                return MarkedText::join(descriptions, between);
+                return MarkedText::join(descriptions, separator);
             }
         }
         let types: Vec<MarkedText> = match &schema["type"] {
@@ -130,18 +129,18 @@ impl<'a> Schemas<'a> {
         match (kind.as_str().unwrap_or_default(), schema.get("items"), map_values(schema)) {
             ("array", Some(items), _) => container("array of ", items),
             ("object", _, Some(values)) => container("map to ", values),
-            (word, ..) => MarkedText::default().with_piece(Mark::Plain, word),
+            (name, ..) => MarkedText::default().with_piece(Mark::Plain, name),
         }
     }
 
-    /// The fields of a schema, with this before their names.
+    /// Returns the fields of a schema; `prefix` is prepended to their names.
     fn collect_members(self, schema: &'a Value, prefix: &str, within: &VisitedTypes<'a>) -> Vec<Field> {
         let mut fields = self.collect_properties(schema, prefix, within);
         fields.extend(self.collect_alternatives(schema, prefix, within));
         fields
     }
 
-    /// The properties of a schema, those that are required first, each with what is below it.
+    /// Returns the properties of a schema and their nested fields, required ones first.
     fn collect_properties(self, schema: &'a Value, prefix: &str, within: &VisitedTypes<'a>) -> Vec<Field> {
         let required = |name: &str| {
             schema["required"].as_array().is_some_and(|names| names.iter().any(|required| required == name))
@@ -155,17 +154,17 @@ impl<'a> Schemas<'a> {
             let source =
                 [property, self.resolve(property)].into_iter().find_map(|p| p["description"].as_str());
             let presence = if required(own) { Presence::Required } else { Presence::Optional };
-            let (words, description) = (
+            let (type_text, description) = (
                 self.describe(property, &in_place),
                 MarkedText::from_description(source.unwrap_or_default()),
             );
-            fields.push(Field { name, presence, words, description });
+            fields.push(Field { name, presence, type_text, description });
             fields.extend(below);
         }
         fields
     }
 
-    /// The fields of the schemas that one may be instead, or is as well.
+    /// Returns the fields of alternative and of combined schemas.
     fn collect_alternatives(self, schema: &'a Value, prefix: &str, within: &VisitedTypes<'a>) -> Vec<Field> {
         let mut fields: Vec<Field> = Vec::new();
         let alternatives =
@@ -191,7 +190,7 @@ impl<'a> Schemas<'a> {
         fields
     }
 
-    /// What is told below a field, and the types that are told in place with that.
+    /// Returns the fields below a field, and the types that they describe in place.
     fn collect_nested(
         self,
         schema: &'a Value,
@@ -223,31 +222,30 @@ impl<'a> Schemas<'a> {
     }
 }
 
-/// The name of the type that a schema refers to.
+/// Returns the name of the type that a schema refers to.
 fn referenced_name(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str()?.rsplit('/').next()
 }
 
-/// Whether there may be fields to tell of.
+/// Returns whether a schema can have fields.
 fn has_fields(schema: &Value) -> bool {
     let alternatives = ["oneOf", "anyOf", "allOf"].iter().filter_map(|key| schema[key].as_array()).flatten();
     schema.get("properties").is_some()
         || alternatives.into_iter().any(|one| referenced_name(one).is_some() || has_fields(one))
 }
 
-/// What the members of a map are.
+/// Returns the schema of the values of a map.
 fn map_values(schema: &Value) -> Option<&Value> {
     schema.get("additionalProperties").filter(|values| values.is_object())
 }
 
-/// A value as code.
 fn code_text(value: &Value) -> MarkedText {
     let text =
         value.as_str().filter(|text| !text.is_empty()).map_or_else(|| value.to_string(), str::to_owned);
     MarkedText::default().with_piece(Mark::Code, &text)
 }
 
-/// What else a value must be.
+/// Describes the constraints of a schema.
 fn describe_limits(schema: &Value) -> MarkedText {
     let mut described = MarkedText::default();
     let mut add = |text: MarkedText| {
@@ -274,10 +272,10 @@ fn describe_limits(schema: &Value) -> MarkedText {
         add(plain(text));
     }
     if schema["uniqueItems"] == true {
-        add(plain("no two alike".to_owned()));
+        add(plain("unique items".to_owned()));
     }
     if let Some(value) = schema["contains"].get("const") {
-        add(code_text(value).with_text(plain(" among them".to_owned())));
+        add(plain("including ".to_owned()).with_text(code_text(value)));
     }
     if let Some(pattern) = schema["pattern"].as_str() {
         add(plain("matching ".to_owned()).with_piece(Mark::Code, pattern));

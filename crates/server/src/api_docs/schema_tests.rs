@@ -1,4 +1,4 @@
-//! What schemas are told as.
+//! Tests of the descriptions of schemas.
 
 use serde_json::json;
 
@@ -25,7 +25,7 @@ fn describe_fields(schema: &Value) -> Vec<String> {
     let document = document();
     let fields = Schemas(&document).list_fields(schema);
     let line = |f: &Field| {
-        let described = format!("{} {} {}", f.name, f.presence.as_str(), f.words.to_plain_text());
+        let described = format!("{} {} {}", f.name, f.presence.as_str(), f.type_text.to_plain_text());
         if f.description.is_empty() {
             described
         } else {
@@ -117,7 +117,7 @@ fn anonymous_objects_are_listed_with_dotted_names() {
 
 #[test]
 fn schemas_are_described_in_words() {
-    for (schema, words) in [
+    for (schema, type_text) in [
         (json!({}), "anything"),
         (json!({"type": ["string", "null"], "maxLength": 9}), "string or null, at most 9 characters"),
         (json!({"type": "string", "minLength": 1}), "string, not empty"),
@@ -132,13 +132,13 @@ fn schemas_are_described_in_words() {
         ),
         (
             json!({"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": true, "contains": {"const": "a"}}),
-            "array of string, at least 1 items, no two alike, a among them",
+            "array of string, at least 1 items, unique items, including a",
         ),
         (json!({"type": "object", "additionalProperties": {"type": "string"}}), "map to string"),
         (json!({"type": "string", "examples": ["a/b", "c/d"]}), "string, such as a/b, c/d"),
         (json!({"properties": {}}), "object"),
         (reference("Nowhere"), "Nowhere"),
     ] {
-        assert_eq!(describe_schema(&schema), words, "{schema}");
+        assert_eq!(describe_schema(&schema), type_text, "{schema}");
     }
 }

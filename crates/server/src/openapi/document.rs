@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::http::Route;
 use crate::operation::{ContentSpec, OperationSpec, ParameterSpec, RequestBodySpec, ResponseSpec};
 
-/// The parts of a document that belong to no operation.
+/// The parts of a document that do not belong to an operation.
 pub(super) struct DocumentInfo {
     pub(super) title: &'static str,
     pub(super) description: &'static str,
@@ -89,7 +89,7 @@ fn render_operation(
     rendered
 }
 
-/// Renders a security requirement. The empty name stands for none: the operation may be called without credentials.
+/// Renders a security requirement. With the empty name, no credentials are required.
 fn render_security(name: &str, role: Option<&'static str>) -> Value {
     if name.is_empty() { json!({}) } else { json!({name: role.as_slice()}) }
 }

@@ -1,4 +1,4 @@
-//! `/docs`: the documents as people read them. Whatever stands in a document stands on its page.
+//! Tests of the HTML reference at `/docs`: each page shows everything that its OpenAPI document contains.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::support::{Chrome, RawRequest, SCOPE, TestHub};
 
-/// What people read of HTML.
+/// Returns the text of HTML without tags.
 fn html_to_text(html: &str) -> String {
     let text: String = html
         .split('<')
@@ -20,10 +20,10 @@ fn html_to_text(html: &str) -> String {
         .map(|(nth, part)| if nth == 0 { part } else { part.split_once('>').map_or("", |(_, text)| text) })
         .collect();
     let entities = [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")];
-    entities.into_iter().fold(text, |text, (entity, is)| text.replace(entity, is))
+    entities.into_iter().fold(text, |text, (entity, character)| text.replace(entity, character))
 }
 
-/// The section of an operation, as HTML.
+/// Returns the HTML of the section of an operation.
 fn find_section<'a>(page: &'a str, id: &str) -> &'a str {
     let begin = format!("<section class=\"operation\" id=\"{id}\"");
     let at = page.find(&begin).unwrap_or_else(|| panic!("{id} has no section"));
@@ -37,30 +37,30 @@ fn list_operations(document: &Value) -> impl Iterator<Item = (&String, &String, 
     })
 }
 
-/// The words that the page of an operation must have.
+/// Collects the texts that the section of an operation must contain.
 fn collect_expected_texts(path: &str, method: &str, operation: &Value) -> Vec<String> {
-    let mut words = vec![method.to_uppercase(), path.to_owned()];
+    let mut texts = vec![method.to_uppercase(), path.to_owned()];
     let text = |value: &Value| value.as_str().unwrap_or_default().replace('`', "");
-    words.extend([text(&operation["summary"]), text(&operation["description"])]);
+    texts.extend([text(&operation["summary"]), text(&operation["description"])]);
     let named = operation["parameters"].as_array().into_iter().flatten();
-    words.extend(named.flat_map(|p| [&p["name"], &p["in"], &p["description"]]).map(text));
+    texts.extend(named.flat_map(|p| [&p["name"], &p["in"], &p["description"]]).map(text));
     let callers = operation["security"].as_array().unwrap().iter();
     for (name, roles) in callers.flat_map(|one| one.as_object().unwrap()) {
-        words.push(name.clone());
-        words.extend(roles.as_array().unwrap().iter().map(|role| format!("{name} with {}", text(role))));
+        texts.push(name.clone());
+        texts.extend(roles.as_array().unwrap().iter().map(|role| format!("{name} with {}", text(role))));
     }
     let mut bodies = vec![&operation["requestBody"]];
-    for (status, answer) in operation["responses"].as_object().unwrap() {
-        words.extend([status.clone(), text(&answer["description"])]);
-        words.extend(answer["headers"].as_object().into_iter().flatten().map(|(name, _)| name.clone()));
-        bodies.push(answer);
+    for (status, response) in operation["responses"].as_object().unwrap() {
+        texts.extend([status.clone(), text(&response["description"])]);
+        texts.extend(response["headers"].as_object().into_iter().flatten().map(|(name, _)| name.clone()));
+        bodies.push(response);
     }
     for (media, content) in bodies.into_iter().filter_map(|body| body["content"].as_object()).flatten() {
-        words.push(media.clone());
+        texts.push(media.clone());
         let examples = content["examples"].as_object().into_iter().flatten();
-        words.extend(examples.map(|(_, example)| format!("{:#}", example["value"])));
+        texts.extend(examples.map(|(_, example)| format!("{:#}", example["value"])));
     }
-    words
+    texts
 }
 
 #[tokio::test]
@@ -76,29 +76,29 @@ async fn docs_pages_show_every_documented_detail() {
         for (path, method, operation) in list_operations(&spec) {
             let id = operation["operationId"].as_str().unwrap();
             let shown = html_to_text(find_section(&page.body, id));
-            for word in collect_expected_texts(path, method, operation) {
-                assert!(shown.contains(&word), "{id} does not show {word:?}:\n{shown}");
+            for expected in collect_expected_texts(path, method, operation) {
+                assert!(shown.contains(&expected), "{id} does not show {expected:?}:\n{shown}");
             }
             assert!(page.body.contains(&format!("<a href=\"#{id}\">")), "{id} is not in the index");
             number += 1;
         }
         assert_eq!(page.body.matches("<section class=\"operation\"").count(), number, "{document:?}");
-        assert!(page.body.contains(document.path()), "{document:?} is not linked to");
+        assert!(page.body.contains(document.path()), "{document:?} is not linked");
     }
 }
 
-/// The names of all properties below a schema, as far as the references lead.
+/// Collects the names of all properties of a schema and of the schemas that it refers to.
 fn collect_property_names<'a>(
     document: &'a Value,
     schema: &'a Value,
     seen: &mut BTreeSet<&'a str>,
     names: &mut BTreeSet<String>,
 ) {
-    if let Some(to) = schema["$ref"].as_str() {
-        if seen.insert(to) {
+    if let Some(target) = schema["$ref"].as_str() {
+        if seen.insert(target) {
             collect_property_names(
                 document,
-                document.pointer(to.trim_start_matches('#')).unwrap(),
+                document.pointer(target.trim_start_matches('#')).unwrap(),
                 seen,
                 names,
             );
@@ -128,10 +128,10 @@ async fn docs_pages_show_every_field_and_have_no_dead_links() {
             page.split(before).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
         };
         let ids = all(" id=\"");
-        let once: BTreeSet<&str> = ids.iter().copied().collect();
-        assert_eq!(once.len(), ids.len(), "{document:?}: an id is there twice");
-        let lost: Vec<_> = all("href=\"#").into_iter().filter(|to| !once.contains(to)).collect();
-        assert!(lost.is_empty(), "{document:?}: {lost:?}");
+        let unique: BTreeSet<&str> = ids.iter().copied().collect();
+        assert_eq!(unique.len(), ids.len(), "{document:?}: an id is used twice");
+        let dead: Vec<_> = all("href=\"#").into_iter().filter(|target| !unique.contains(target)).collect();
+        assert!(dead.is_empty(), "{document:?}: {dead:?}");
         let names = page.split("<th scope=\"row\"><code>").skip(1);
         let names: Vec<String> =
             names.map(|rest| html_to_text(rest.split("</code>").next().unwrap())).collect();
@@ -147,7 +147,7 @@ async fn docs_pages_show_every_field_and_have_no_dead_links() {
     }
 }
 
-/// What the shell makes of a line: the options of `curl` that it uses, and the body.
+/// Runs a command in the shell, with a function in place of `curl`, and returns the request that it would send.
 fn parse_curl_line(line: &str, variables: &BTreeMap<&str, String>) -> RawRequest {
     let function =
         "curl() { for word in \"$@\"; do printf '%s\\0' \"$word\"; done; printf '\\1\\0'; cat; }\n";
@@ -157,7 +157,7 @@ fn parse_curl_line(line: &str, variables: &BTreeMap<&str, String>) -> RawRequest
     assert!(output.status.success(), "{line}\n{}", String::from_utf8_lossy(&output.stderr));
     let output_text = String::from_utf8(output.stdout).unwrap();
     let (words, body) = output_text.split_once("\u{1}\0").unwrap();
-    let (mut method, mut target, mut headers, mut sends, mut asks) =
+    let (mut method, mut target, mut headers, mut has_body, mut query) =
         ("GET", String::new(), Vec::new(), false, None);
     let mut words = words.split_terminator('\0');
     while let Some(word) = words.next() {
@@ -170,23 +170,23 @@ fn parse_curl_line(line: &str, variables: &BTreeMap<&str, String>) -> RawRequest
                 let (name, value) = value().split_once(": ").unwrap();
                 headers.push((name, value.to_owned()));
             }
-            "-G" => asks = Some(form_urlencoded::Serializer::new(String::new())),
+            "-G" => query = Some(form_urlencoded::Serializer::new(String::new())),
             "--data-urlencode" => {
                 let (name, value) = value().split_once('=').unwrap();
-                asks.as_mut().unwrap().append_pair(name, value);
+                query.as_mut().unwrap().append_pair(name, value);
             }
             "-u" => headers.push(("Authorization", format!("Basic {}", STANDARD.encode(value())))),
-            "-d" => sends = value() == "@-",
+            "-d" => has_body = value() == "@-",
             url => {
                 let below = |base: &str| url.strip_prefix(&variables[base]);
                 below("HUB").or_else(|| below("ADMIN")).unwrap().clone_into(&mut target);
             }
         }
     }
-    if let Some(mut asks) = asks {
-        target = format!("{target}?{}", asks.finish());
+    if let Some(mut query) = query {
+        target = format!("{target}?{}", query.finish());
     }
-    let raw = RawRequest::post(target, "application/json", if sends { body } else { "" }).method(method);
+    let raw = RawRequest::post(target, "application/json", if has_body { body } else { "" }).method(method);
     headers
         .into_iter()
         .filter(|(name, _)| *name != "Content-Type")
@@ -230,8 +230,8 @@ async fn docs_curl_examples_run_unchanged() {
         let page = kit.get(&format!("/docs/{document}")).await.body;
         let html = find_section(&page, id).split("<code class=\"curl\">").nth(1).unwrap();
         let line = html_to_text(html.split("</code>").next().unwrap());
-        let answer: BrowserResponse = kit.send_raw(&parse_curl_line(&line, &variables)).await;
-        assert_eq!(answer.status, status, "{id}: {}\n{line}", answer.body);
+        let response: BrowserResponse = kit.send_raw(&parse_curl_line(&line, &variables)).await;
+        assert_eq!(response.status, status, "{id}: {}\n{line}", response.body);
     }
 }
 
@@ -243,7 +243,7 @@ async fn unknown_docs_path_returns_404() {
     }
 }
 
-/// A person goes from the list to a document, and by its index to an operation.
+/// Opens each document from the list, and an operation from the index of the document.
 async fn browse_docs(width: u32, index: &str) {
     let kit = TestHub::new().await;
     let chrome = Chrome::new(width).await;
@@ -253,19 +253,19 @@ async fn browse_docs(width: u32, index: &str) {
     for document in ApiDocument::ALL {
         chrome.navigate(&kit.url("/docs")).await;
         chrome.click(&format!(".card a[href=\"/docs/{}\"]", document.name())).await;
-        chrome.wait_for_text(&["Who may call"]).await;
+        chrome.wait_for_text(&["Authentication"]).await;
         chrome.take_screenshot(&format!("docs-{}-{width}", document.name())).await;
         assert_eq!(
             chrome.read_css_property(".index", "position").await,
             index,
-            "the stylesheet is not there"
+            "the stylesheet is not loaded"
         );
         let spec = generate_document(document);
         let (.., first) = list_operations(&spec).next().unwrap();
         let id = first["operationId"].as_str().unwrap();
         chrome.click(&format!(".index a[href=\"#{id}\"]")).await;
-        let there = chrome.url().await;
-        assert!(there.ends_with(&format!("/docs/{}#{id}", document.name())), "{there}");
+        let url = chrome.url().await;
+        assert!(url.ends_with(&format!("/docs/{}#{id}", document.name())), "{url}");
         chrome.take_screenshot(&format!("docs-{}-{id}-{width}", document.name())).await;
     }
     assert_eq!(chrome.read_console().await, Vec::<String>::new());
