@@ -54,7 +54,7 @@ pub(crate) struct OperationSpec {
     pub(crate) responses: Vec<ResponseSpec>,
 }
 
-/// A parameter of the query, or a header.
+/// A query parameter or a request header.
 pub(crate) struct ParameterSpec {
     pub(crate) location: &'static str,
     pub(crate) name: &'static str,
@@ -178,12 +178,12 @@ impl OperationSpec {
         self
     }
 
-    /// Adds an optional parameter of the query.
+    /// Adds an optional query parameter.
     pub(crate) fn with_query(self, name: &'static str, description: &'static str, schema: Value) -> Self {
         self.with_parameter(ParameterSpec { location: "query", name, description, required: false, schema })
     }
 
-    /// Adds a required parameter of the query.
+    /// Adds a required query parameter.
     pub(crate) fn with_required_query(
         self,
         name: &'static str,

@@ -19,7 +19,7 @@ on_both!(
     dynamic_registration_activates_and_uses_new_client,
     client_registration_is_retried_after_provider_failure,
     rejection_during_client_registration_deletes_client,
-    removal_during_client_registration_deletes_client,
+    recipient_removal_during_registration_deletes_new_client,
     manual_activation_wins_over_client_registration,
     rfc7591_s3_2_1_unusable_response_activates_nothing,
     removed_recipient_client_is_deleted_after_revocations,
@@ -243,7 +243,7 @@ async fn rejection_during_client_registration_deletes_client(kit: TestHub) {
     assert_eq!(stored, [""; 0]);
 }
 
-async fn removal_during_client_registration_deletes_client(kit: TestHub) {
+async fn recipient_removal_during_registration_deletes_new_client(kit: TestHub) {
     let gate = GatedEndpoint::new().await;
     kit.enable_client_registration_at(&format!("{}/register", gate.url)).await;
     let recipient = kit.create_approved_recipient().await;
@@ -410,7 +410,7 @@ async fn provider_added_by_api_seals_initial_access_token(kit: TestHub) {
     for (there, client, field) in [
         (json!({"endpoint": endpoint}), "hub", "dynamic_registration"),
         (json!({"endpoint": "ftp://x/"}), "registration", "dynamic_registration.endpoint"),
-        (json!({}), "registration", "dynamic_registration"),
+        (json!({}), "registration", "dynamic_registration.endpoint"),
         (json!("x"), "registration", "dynamic_registration"),
         (json!({"endpoint": endpoint, "colour": 1}), "registration", "dynamic_registration.colour"),
         (
