@@ -75,7 +75,7 @@ pub(crate) async fn send_requests(
     requests: Arc<[Bytes]>,
     expected_status: u16,
 ) -> Result<LoadStats, BenchmarkError> {
-    // All connections are open before the first request: connecting is not what is measured.
+    // All connections are open before the first request: the time to connect is not measured.
     let mut connections = Vec::with_capacity(callers);
     for _ in 0..callers {
         connections.push(LoadConnection::connect(address).await?);

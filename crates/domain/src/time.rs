@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A point in time: milliseconds since the Unix epoch, UTC.
 ///
 /// Callers pass it as an argument; nothing in this crate reads a clock. Arithmetic saturates: a time outside of the range
-/// is as good as the far future or past, and a request must not fail because of it.
+/// has the same effect as the far future or past, and a request must not fail because of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);

@@ -1,4 +1,4 @@
-//! Accounts of seven types. In FDX 5.x each is an object below a key that names its type.
+//! Accounts of seven types. In FDX 5.x each is in an object whose only key names its type.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -125,7 +125,7 @@ account! {
     }
 }
 
-/// An account below the key that names its type, as in `{"depositAccount":{…}}`.
+/// An account in an object whose only key names its type, as in `{"depositAccount":{…}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each variant is named after its key in the standard")]

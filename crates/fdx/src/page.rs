@@ -1,4 +1,4 @@
-//! Pages of lists.
+//! FDX responses that contain one page of a list.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,12 +19,12 @@ entity! {
     PageLinks { next: HateoasLink, prev: HateoasLink }
 }
 
-/// Declares a page of a list.
+/// Declares the type of a response that contains one page of a list.
 macro_rules! list_page {
     ($(#[$meta:meta])* $name:ident { $(#[$items_meta:meta])* $items:ident: $item:ty }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-        // `default`: a provider may omit the page and the links of a short list.
+        // `default`: a provider may omit `page` and `links` if the list is short.
         #[serde(rename_all = "camelCase", default)]
         pub struct $name {
             /// The position of the page.

@@ -1,5 +1,5 @@
-//! Transactions. In FDX 5.x each is an object below a key that names its type. `amount` is an absolute value; its sign is
-//! in `debitCreditMemo`.
+//! Transactions. In FDX 5.x each is in an object whose only key names its type. `amount` is an absolute value; its sign
+//! is in `debitCreditMemo`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -105,7 +105,7 @@ transaction! {
     }
 }
 
-/// A transaction below the key that names its type, as in `{"depositTransaction":{…}}`.
+/// A transaction in an object whose only key names its type, as in `{"depositTransaction":{…}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each variant is named after its key in the standard")]

@@ -1,5 +1,5 @@
-//! The HTML reference of an API. It is made from the OpenAPI document as JSON and from nothing else, so every change of a
-//! document is on its page.
+//! The HTML reference of an API. It is generated from the OpenAPI document only, so every change of a document appears
+//! on its page.
 
 mod curl;
 mod model;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use model::Reference;
 
-/// A document as the pages show it.
+/// A document with the content of its page.
 pub(crate) struct ApiReference {
     /// The name in the path of its page.
     name: &'static str,

@@ -39,7 +39,7 @@ use error::INTERNAL_EXIT_CODE;
 use globals::GlobalArgs;
 pub use sandbox::{BankSite, SandboxArgs, SandboxCredentials, SandboxEnvironment};
 
-/// Open-banking hub in one binary: connects apps to banks with the customer's consent, serves the data in FDX form,
+/// Open-banking hub in one binary: connects apps to banks with the customer's consent, serves the data in FDX format,
 /// and ends a connection everywhere with one call
 #[derive(Parser, Debug)]
 #[command(name = "bowline", version, propagate_version = true, arg_required_else_help = true)]
@@ -72,10 +72,11 @@ enum CliCommand {
     Serve(serve::ServeArgs),
     /// Create the store, or migrate its schema to this version
     Migrate,
-    /// Measure each operation of the hub over HTTP, relative to a floor measured in the same run
+    /// Measure each operation of the hub over HTTP, and compare it with the floor of the same run: an empty request or
+    /// a minimal write
     ///
-    /// The load generator, the hub and a stub provider share one process and its cores: read the shares, not the
-    /// absolute numbers.
+    /// The load generator, the hub and a stub provider share one process and its cores, so rely on the share of the
+    /// floor that each operation reaches, not on the absolute numbers.
     Bench(bench::BenchArgs),
     /// Check configuration, store, keys, clock and providers, and suggest a fix for each problem; changes nothing
     Doctor,

@@ -54,7 +54,7 @@ pub(crate) struct OperationSpec {
     pub(crate) responses: Vec<ResponseSpec>,
 }
 
-/// A parameter of the query, or a header.
+/// A query parameter or a request header.
 pub(crate) struct ParameterSpec {
     pub(crate) location: &'static str,
     pub(crate) name: &'static str,
@@ -88,29 +88,58 @@ pub(crate) enum ContentSpec {
     Document(&'static [&'static str]),
 }
 
-impl OperationSpec {
-    pub(crate) const fn get(path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::GET, path, id, summary)
+/// The tag of a group of operations. An operation is created with it.
+pub(crate) struct OperationTag(pub(crate) &'static str);
+
+impl OperationTag {
+    pub(crate) const fn get(
+        &self,
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> OperationSpec {
+        self.operation(Method::GET, path, id, summary)
     }
 
-    pub(crate) const fn post(path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::POST, path, id, summary)
+    pub(crate) const fn post(
+        &self,
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> OperationSpec {
+        self.operation(Method::POST, path, id, summary)
     }
 
-    pub(crate) const fn put(path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::PUT, path, id, summary)
+    pub(crate) const fn put(
+        &self,
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> OperationSpec {
+        self.operation(Method::PUT, path, id, summary)
     }
 
-    pub(crate) const fn delete(path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::DELETE, path, id, summary)
+    pub(crate) const fn delete(
+        &self,
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> OperationSpec {
+        self.operation(Method::DELETE, path, id, summary)
     }
 
-    const fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self {
+    const fn operation(
+        &self,
+        method: Method,
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> OperationSpec {
+        OperationSpec {
             method,
             path,
             id,
-            tag: "",
+            tag: self.0,
             summary,
             description: "",
             security: &[],
@@ -119,13 +148,9 @@ impl OperationSpec {
             responses: Vec::new(),
         }
     }
+}
 
-    /// Sets the group of the operation.
-    pub(crate) const fn with_tag(mut self, tag: &'static str) -> Self {
-        self.tag = tag;
-        self
-    }
-
+impl OperationSpec {
     /// Sets the alternative security schemes.
     pub(crate) const fn with_security(mut self, security: &'static [&'static str]) -> Self {
         self.security = security;
@@ -153,12 +178,12 @@ impl OperationSpec {
         self
     }
 
-    /// Adds an optional parameter of the query.
+    /// Adds an optional query parameter.
     pub(crate) fn with_query(self, name: &'static str, description: &'static str, schema: Value) -> Self {
         self.with_parameter(ParameterSpec { location: "query", name, description, required: false, schema })
     }
 
-    /// Adds a required parameter of the query.
+    /// Adds a required query parameter.
     pub(crate) fn with_required_query(
         self,
         name: &'static str,

@@ -19,7 +19,7 @@ pub enum CommandPriority {
 /// A write operation: one transaction.
 ///
 /// The body loads rows, asks a rule of the domain, writes with the expected state in the `WHERE` clause, and awaits
-/// nothing but its [`Tx`]. `Err` rolls back. Every `Ok` commits, also a rejection, since it may leave an audit event.
+/// nothing but its [`Tx`]. `Err` rolls back. Every `Ok` commits, even a rejection, since it may leave an audit event.
 ///
 /// All commands lock rows in the same order, so that deadlocks are rare: first the authorization request or the job, then
 /// the client, the connection, the provider, the customer. A command that writes rows that belong to a connection locks the

@@ -80,7 +80,7 @@ impl<'a> Tx<'a> {
         Ok(self.fetch_rows(sql, params).await?.into_iter().next())
     }
 
-    /// Reads every row into a type.
+    /// Reads all rows and converts each of them to `T`.
     pub(crate) async fn fetch_all<T: FromRow>(
         &mut self,
         sql: &'static Sql,
@@ -90,7 +90,7 @@ impl<'a> Tx<'a> {
         rows.into_iter().map(|mut row| T::from_row(&mut row)).collect()
     }
 
-    /// Reads the first row into a type, if there is a row.
+    /// Reads the first row, if there is one, and converts it to `T`.
     pub(crate) async fn fetch_optional<T: FromRow>(
         &mut self,
         sql: &'static Sql,
@@ -142,7 +142,7 @@ impl<'a> Tx<'a> {
         self.deferred.push((sql, params.to_vec()));
     }
 
-    /// Appends an event to the audit chain that ends with `head`. Returns the new end of the chain, which the caller
+    /// Appends an event to the audit chain that ends with `head`. Returns the new last event, which the caller
     /// must store in the row of the event's subject.
     pub(crate) fn audit(&mut self, head: &AuditHead, entry: AuditEntry) -> AuditHead {
         let (event, head) = self.audit_key.link(head, self.ids.mint(), entry);
@@ -197,7 +197,7 @@ impl<'a> Tx<'a> {
         Ok(())
     }
 
-    /// Rejects statements after a failed one. PostgreSQL does the same; on SQLite the transaction would go on.
+    /// Rejects statements after a failed one. PostgreSQL does the same; on SQLite the transaction would continue.
     fn ensure_not_poisoned(&self) -> Result<()> {
         if self.is_poisoned {
             return Err(StoreError::Internal("a command continued after a failed statement".into()));

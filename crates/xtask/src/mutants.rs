@@ -11,7 +11,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use self::table::{MUTANTS, Mutant};
 
-/// Builds and tests the seeded bugs, all of them or those of every run. The error names those that no test caught.
+/// Builds and tests the seeded bugs, either all of them or those marked `always`. The error names those that no test
+/// caught.
 pub(crate) fn run(root: &Path, environment: &[(&str, String)], all: bool) -> Result<()> {
     let tree = root.join("target/mutants/tree");
     let target = root.join("target/mutants/target");
@@ -105,7 +106,7 @@ fn copy_sources(root: &Path, tree: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Lists the files below a path; the path of a file yields that file.
+/// Lists all files in a folder and its subfolders. For the path of a file, the list contains only that file.
 fn files_below(path: PathBuf) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut pending = vec![path];

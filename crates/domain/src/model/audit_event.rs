@@ -105,7 +105,7 @@ impl Actor {
     }
 }
 
-/// The end of a subject's chain. It is stored in the row of the subject, so one lock protects both.
+/// The last event of a subject's audit chain. It is stored in the row of the subject, so one lock protects both.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct AuditHead {
     /// The number of the last event; zero before the first.

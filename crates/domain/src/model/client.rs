@@ -75,7 +75,7 @@ pub struct Recipient {
     pub client_profile: ClientProfile,
 }
 
-/// A stored client.
+/// A recipient or partner, as it is stored.
 #[derive(Clone, Debug)]
 pub struct Client {
     /// The id.
@@ -104,6 +104,6 @@ pub struct Client {
     pub require_pkce: bool,
     /// The longest consent that the client requests, in days; if absent, the hub's maximum.
     pub max_duration_days: Option<u16>,
-    /// The end of the client's audit chain.
+    /// The last event of the client's audit chain.
     pub audit: AuditHead,
 }

@@ -127,7 +127,7 @@ pub struct Connection {
     pub expires_at: Timestamp,
     /// The status of the revocation at the provider.
     pub provider_revocation: UpstreamRevocation,
-    /// The end of the connection's audit chain.
+    /// The last event of the connection's audit chain.
     pub audit: AuditHead,
 }
 
@@ -150,7 +150,7 @@ pub struct Terms {
     pub agreed_at: Timestamp,
 }
 
-/// The changes of a connection's row when it ends.
+/// The changes to a connection's row when the connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndTransition {
     /// The new status.

@@ -24,13 +24,13 @@ crate::str_enum! {
 }
 
 crate::str_enum! {
-    /// The state of a job.
+    /// The state of a job: waiting for its next attempt, or finished.
     pub enum JobState {
         /// The job runs when it is due.
         Pending = "pending",
         /// The job is done; its sealed token was deleted.
         Done = "done",
-        /// The retry window is over or the provider refused permanently; manual action required.
+        /// The retry window is over or the provider refused permanently; an operator must retry or close the job.
         Failed = "failed",
     }
 }
@@ -87,7 +87,7 @@ pub enum AttemptOutcome {
     AlreadyGone,
     /// A live connection uses the same grant, which a revocation would end too.
     Superseded,
-    /// The job waits for something else, for any time. The retry window starts when nothing blocks it.
+    /// The job waits for something else, without a time limit. The retry window starts when nothing blocks it.
     Blocked,
     /// A later attempt may succeed.
     RetryLater {

@@ -63,7 +63,7 @@ pub struct OperatorToken {
     pub expires_at: Timestamp,
     /// The time of removal or, for a bootstrap token, of its use.
     pub ended_at: Option<Timestamp>,
-    /// The end of the operator's audit chain.
+    /// The last event of the operator's audit chain.
     pub audit: AuditHead,
 }
 

@@ -15,9 +15,9 @@ crate::str_enum! {
     pub enum ProviderState {
         /// The provider is in use.
         Active = "active",
-        /// An operator paused the provider: tokens are issued, data requests get 503.
+        /// An operator paused the provider: data requests get 503, new connections are rejected, tokens stay valid.
         Paused = "paused",
-        /// The provider is being withdrawn: as paused, and new connections are rejected.
+        /// The provider is being withdrawn: the effects of `Paused`, and new registrations are rejected too.
         Retired = "retired",
         /// The hub paused the provider because too many refreshes failed within a short time.
         AutoPaused = "auto_paused",
@@ -25,7 +25,7 @@ crate::str_enum! {
 }
 
 crate::str_enum! {
-    /// The source that owns the settings of a provider.
+    /// The source of a provider's settings.
     pub enum ProviderSource {
         /// The configuration file. It is written to the store at each start, and the API rejects changes.
         Config = "config",
@@ -34,18 +34,18 @@ crate::str_enum! {
     }
 }
 
-/// A stored provider.
+/// A data provider with its state, as it is stored.
 #[derive(Clone, Debug)]
 pub struct Provider {
     /// The id.
     pub id: ProviderId,
     /// The state.
     pub state: ProviderState,
-    /// The source that owns the settings.
+    /// The source of the settings: the configuration file or the admin API.
     pub source: ProviderSource,
     /// The settings.
     pub settings: ProviderSettings,
-    /// The end of the provider's audit chain.
+    /// The last event of the provider's audit chain.
     pub audit: AuditHead,
 }
 
@@ -109,7 +109,7 @@ pub struct ProviderSettings {
     /// Party that shows the consent page with the recipient's name.
     #[serde(default)]
     pub consent_shown_by: ConsentShownBy,
-    /// Extent of a grant at this provider.
+    /// Number of refresh tokens that belong to one grant at this provider: one, or all tokens of a customer.
     #[serde(default)]
     pub grant_scope: GrantScope,
     /// Source of the customer's identity.
@@ -212,7 +212,7 @@ crate::str_enum! {
         Deposit = "depositAccount",
         /// Line of credit, including credit cards.
         Loc = "locAccount",
-        /// Loan.
+        /// Loan, such as a mortgage.
         Loan = "loanAccount",
         /// Investment account.
         Investment = "investmentAccount",
@@ -290,11 +290,11 @@ pub enum ConsentShownBy {
     Hub,
 }
 
-/// Extent of a grant at a provider.
+/// Number of refresh tokens that belong to one grant at a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantScope {
-    /// Each refresh token is a grant of its own. Revoking one does not affect the others.
+    /// Each refresh token belongs to a separate grant. Revoking one does not affect the others.
     #[default]
     PerToken,
     /// A customer has one grant for each client of the hub, and revoking any of its tokens ends the whole grant. The

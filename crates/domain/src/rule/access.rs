@@ -29,9 +29,9 @@ pub struct AccessState {
     pub provider_id: ProviderId,
     /// The subject identifier of the customer at the recipient.
     pub sub: String,
-    /// The stored status of the connection.
+    /// The stored status. After the consent has expired, it stays active until a worker stores the end.
     pub status: ConnectionStatus,
-    /// The cause of its end.
+    /// The cause of the end, if the connection has ended.
     pub cause: Option<EndCause>,
     /// The newer connection that replaced this one is active.
     pub successor_active: bool,

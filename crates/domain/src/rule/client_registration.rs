@@ -134,7 +134,7 @@ pub struct RegisteredClient {
     pub id: String,
     /// The client secret.
     pub secret: Secret<String>,
-    /// The access for its deletion, if the provider offers it.
+    /// The client configuration access, with which the client can be deleted, if the provider offers it.
     pub management: Option<ClientManagement>,
 }
 
@@ -182,7 +182,7 @@ pub enum RegistrationResponse {
     Unusable {
         /// A description of the problem.
         problem: &'static str,
-        /// The access for its deletion.
+        /// The client configuration access, with which the client can be deleted.
         management: Option<ClientManagement>,
     },
     /// No client was registered; a later attempt may succeed.

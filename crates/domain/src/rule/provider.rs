@@ -41,7 +41,7 @@ fn is_allowed_url(url: &str, allow_http: bool) -> bool {
 
 /// Validates the provider's scope values (RFC 6749 §3.3) and the names of fields in its token response.
 fn validate_scopes_and_fields(settings: &ProviderSettings) -> Result<(), ValidationError> {
-    // The characters of a scope token: printable ASCII without space, `"` and `\`.
+    // RFC 6749 §3.3 allows every printable ASCII character in a scope token except space, `"` and `\`.
     let is_token = |text: &str| {
         (1..=200).contains(&text.len()) && text.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
     };

@@ -67,7 +67,8 @@ impl Bank {
     fn should_fail(&self, faults: &FaultSettings) -> bool {
         let call = self.calls().fetch_add(1, Ordering::Relaxed);
         let share = faults.fail_share.0;
-        // A call fails when it completes the next whole failure; this spreads failures evenly without randomness.
+        // A call fails if it raises the expected number of failures to the next integer. This spreads failures evenly,
+        // without randomness.
         (Decimal::from(call + 1) * share).floor() > (Decimal::from(call) * share).floor()
     }
 }

@@ -180,7 +180,7 @@ impl<'a> HubClient<'a> {
             matches.page = page.page;
             let next = matches.page.next_offset.clone().filter(|_| matches.items.len() < min_matches);
             let Some(next) = next else { break };
-            // The cursor replaces that of the first call, which comes from the link to the next page.
+            // Each page has its own cursor, so the cursor of the previous page must be removed first.
             query.retain(|(name, _)| *name != "offset");
             query.push(("offset", next));
         }

@@ -3,7 +3,8 @@
 use super::entity::{Entity, EntityList, category_name};
 use super::page::DemoPageFrame;
 
-/// The account fields worth showing, the main balance first. A field is shown for the kinds that have a text for it.
+/// The account fields that the demo shows, the main balance first. A field is shown only for those kinds of account for
+/// which the texts contain a label.
 const ACCOUNT_FACT_FIELDS: &str = "currentBalance currentValue principalBalance policyCoverageAmount surrenderValue \
     currentLedgerBalance availableBalance availableCredit availableCashBalance currentAvailableBalance \
     creditLine minimumPaymentAmount paymentAmount policyPremium nextPaymentAmount originalPrincipal interestRate \
@@ -20,7 +21,7 @@ impl DemoPageFrame {
         self.t(&format!("demo-kind-{}", account.kind))
     }
 
-    /// Returns the facts of an account as pairs of label and value.
+    /// Returns the shown fields of an account as pairs of label and value.
     pub(super) fn account_facts(&self, account: &Entity) -> Vec<(String, String)> {
         let label = |field: &str| self.language.texts().find(&format!("demo-fact-{}-{field}", account.kind));
         let fact = |field| Some((label(field)?, self.format_field(account, field, account.currency())));

@@ -29,9 +29,9 @@ pub struct AdminRecipientBody {
     client_id: ClientId,
     /// The name that customers see.
     name: String,
-    /// The purpose that customers read in English.
+    /// The purpose of reading data, in English, as customers see it.
     purpose_en: String,
-    /// The purpose that customers read in French.
+    /// The purpose of reading data, in French, as customers see it.
     purpose_fr: String,
     /// The redirect URIs, compared as exact strings (RFC 9700 §2.1).
     redirect_uris: Vec<String>,
@@ -123,10 +123,10 @@ pub enum RemoveRecipientOutcome {
 pub struct CreateRecipientRequest {
     #[schemars(length(min = 1, max = 256))]
     name: String,
-    /// The purpose that customers read in English.
+    /// The purpose of reading data, in English, as customers see it.
     #[schemars(length(min = 1, max = 300))]
     purpose_en: String,
-    /// The purpose that customers read in French.
+    /// The purpose of reading data, in French, as customers see it.
     #[schemars(length(min = 1, max = 300))]
     purpose_fr: String,
     /// HTTPS without a fragment; HTTP on loopback in a sandbox. Compared as exact strings.
@@ -186,7 +186,7 @@ impl CreateRecipientRequest {
             },
             partner,
             require_pkce: self.require_pkce.unwrap_or(false),
-            // Any number above the limit gets the same error, also one that does not fit.
+            // Every number above the limit gets the same error, even one that does not fit into the type.
             max_duration_days: self.max_duration_days.map(|days| u16::try_from(days).unwrap_or(u16::MAX)),
         }
     }

@@ -33,7 +33,7 @@ use socket::AdminSocket;
 /// Flags that select a hub.
 #[derive(clap::Args, Debug)]
 pub(super) struct HubArgs {
-    /// URL of a hub's admin API, such as <http://127.0.0.1:8408> [default: the socket of the hub that runs with this
+    /// URL of a hub's admin API, such as `http://127.0.0.1:8408` [default: the socket of the hub that runs with this
     /// configuration, or its store if no hub runs]
     #[arg(long, global = true, env = "BOWLINE_ADMIN_URL", value_name = "URL")]
     url: Option<String>,

@@ -41,7 +41,7 @@ pub(super) fn parse_id(text: &str) -> Result<String, &'static str> {
     if matches!(text, "" | "." | "..") { Err("expected an id") } else { Ok(text.to_owned()) }
 }
 
-/// All characters but the unreserved ones (RFC 3986 §2.3).
+/// All characters except the unreserved ones (RFC 3986 §2.3).
 const PATH_SEGMENT_ENCODE_SET: AsciiSet =
     NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -60,7 +60,7 @@ pub(super) fn build_filtered_path(path: &str, filters: &[(&str, &Option<String>)
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
-/// Builds an object of the fields that have a value.
+/// Builds a JSON object of the fields whose value is not null.
 pub(super) fn build_object(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
     let present = fields.into_iter().filter(|(_, value)| !value.is_null());
     Value::Object(present.map(|(name, value)| (name.to_owned(), value)).collect())
@@ -79,10 +79,10 @@ pub(super) fn read_text_input(source: &str, flag: &str) -> Result<String, CliErr
 
 /// Reads a secret from a file, or from standard input if the source is `-`.
 ///
-/// Secrets are no flags, because other users of the machine can see the command line.
+/// Secrets are not passed as flags, because other users of the machine can see the command line.
 pub(super) fn read_secret_input(source: &str, flag: &str) -> Result<Secret<String>, CliError> {
     let text = Secret::new(read_text_input(source, flag)?);
-    // Editors and `echo` append a line end, which is no part of the secret.
+    // Editors and `echo` append a line break, which is not part of the secret.
     match text.expose().trim_end_matches(['\r', '\n']) {
         "" => Err(CliError::Usage(format!("{flag}: {source}: expected a secret, but it is empty"))),
         secret => Ok(Secret::from(secret)),

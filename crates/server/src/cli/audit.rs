@@ -22,7 +22,7 @@ pub(super) struct ListAuditEventsArgs {
     /// Kind of the subject: connection, client, provider or operator
     #[arg(long, value_name = "KIND")]
     subject_kind: Option<String>,
-    /// Id of the subject, with --subject-kind
+    /// Id of the subject; requires --subject-kind
     #[arg(long, value_name = "ID")]
     subject_id: Option<String>,
     /// Name of the action, such as connection.ended
@@ -31,13 +31,13 @@ pub(super) struct ListAuditEventsArgs {
     /// Kind of the actor: recipient, customer, provider, operator, partner or system
     #[arg(long, value_name = "KIND")]
     actor_kind: Option<String>,
-    /// Id of the actor, with --actor-kind
+    /// Id of the actor; requires --actor-kind
     #[arg(long, value_name = "ID")]
     actor_id: Option<String>,
-    /// Start of the time range, inclusive, in RFC 3339
+    /// Start of the time range, inclusive, in RFC 3339 format
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
-    /// End of the time range, exclusive, in RFC 3339
+    /// End of the time range, exclusive, in RFC 3339 format
     #[arg(long, value_name = "TIME")]
     before: Option<String>,
     #[command(flatten)]

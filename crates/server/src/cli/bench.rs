@@ -47,16 +47,16 @@ pub(super) struct BenchArgs {
     /// Numbers of concurrent callers
     #[arg(long, value_delimiter = ',', default_value = "1,16,64", value_name = "NUMBER")]
     callers: Vec<usize>,
-    /// Number of requests of a measurement that only reads; measurements that write use a quarter of it
+    /// Number of requests for each read operation; each write operation gets a quarter of it
     #[arg(long, default_value_t = 16_000, value_name = "NUMBER")]
     requests: usize,
-    /// Text in the names of the operations to measure; floors are always measured
+    /// Measure only the operations whose names contain this text; floors are always measured
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// Folder for the stores, on the disk to measure [default: the system's temporary folder]
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
-    /// File for the tables in Markdown
+    /// File to write the result tables to, in Markdown
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
 }

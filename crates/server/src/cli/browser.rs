@@ -9,7 +9,7 @@ use http::{Method, header};
 use serde_json::Value;
 use url::Url;
 
-/// A browser without a window.
+/// A headless browser, which keeps cookies but runs no scripts.
 pub struct Browser {
     client: reqwest::Client,
     /// Values by origin and name. Real browsers share cookies between ports of a host; the stricter rule is enough
@@ -70,7 +70,7 @@ impl Browser {
     /// Creates a browser without cookies.
     pub fn new() -> reqwest::Result<Self> {
         let client = reqwest::Client::builder()
-            // Each redirect is a step of the flow that callers look at.
+            // Each redirect is a step of the flow that callers inspect.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .timeout(Duration::from_secs(20))

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn lock_of_other_process_is_detected_without_file() {
+    fn lock_check_detects_held_lock_and_creates_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("hub.db");
 

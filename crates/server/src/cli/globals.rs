@@ -23,7 +23,7 @@ pub(super) struct GlobalArgs {
     /// Print results only, without notes or progress
     #[arg(long, short, global = true)]
     pub(super) quiet: bool,
-    /// Use of color in the output
+    /// Color the output always, never, or only on a terminal
     #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
     color: Color,
 }

@@ -15,7 +15,7 @@ pub(super) enum JobCommand {
     /// Retry a failed job
     #[command(after_help = "Example:\n  bowline job retry job_1")]
     Retry(JobIdArgs),
-    /// Close a failed job without retrying: its sealed token is deleted, and the provider is not notified
+    /// Close a failed job without retrying: its stored token is deleted, and the provider is not notified
     #[command(after_help = "Example:\n  bowline job close job_1")]
     Close(JobIdArgs),
 }

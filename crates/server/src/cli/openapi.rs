@@ -6,7 +6,7 @@ use crate::router::generate_document;
 /// Arguments of `openapi`.
 #[derive(clap::Args, Debug)]
 pub(super) struct OpenapiArgs {
-    /// API to document
+    /// API whose document is printed
     #[arg(value_enum, value_name = "API")]
     api: ApiDocument,
 }

@@ -12,7 +12,7 @@ use super::output::print_json;
 /// Commands on operators.
 #[derive(Subcommand, Debug)]
 pub(super) enum OperatorCommand {
-    /// Print a bootstrap token, which adds the first admin once within 24 hours; fails if there is an admin
+    /// Print a token that can add the first admin, once and within 24 hours; fails if an admin already exists
     #[command(
         after_help = "Example:\n  curl -H \"Authorization: Bearer $(bowline operator bootstrap)\" -H 'Content-Type: application/json' \\\n    -d '{\"name\":\"ann\",\"role\":\"admin\"}' http://127.0.0.1:8408/admin/v1/operators"
     )]
@@ -37,7 +37,7 @@ pub(super) struct AddOperatorArgs {
     /// Role: viewer, operator or admin
     #[arg(long)]
     role: String,
-    /// Expiry of the token, in RFC 3339 [default: in 90 days]
+    /// Expiry of the token, in RFC 3339 format [default: in 90 days]
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
 }

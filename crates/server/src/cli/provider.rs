@@ -35,7 +35,7 @@ pub(super) enum ProviderCommand {
     /// Release a provider that was paused, retired, or paused automatically after many `invalid_grant` responses
     #[command(after_help = "Example:\n  bowline provider release 1000")]
     Release(ProviderIdArgs),
-    /// Retire a provider: as paused, and new registrations are rejected too
+    /// Retire a provider: the effects of `pause`, and new registrations are rejected too
     #[command(after_help = "Example:\n  bowline provider retire 1000")]
     Retire(ProviderIdArgs),
 }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn provider_file_with_other_content_is_rejected() {
+    fn provider_file_must_contain_one_provider_only() {
         let message = |text: &str| parse_provider_table(text).unwrap_err().to_string();
 
         let two_providers = message("[[provider]]\nid = 1\n[[provider]]\nid = 2");

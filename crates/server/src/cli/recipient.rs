@@ -68,7 +68,7 @@ pub(super) struct AddRecipientArgs {
     /// Require PKCE (RFC 7636)
     #[arg(long)]
     require_pkce: bool,
-    /// Maximum duration of a consent
+    /// Maximum duration of a consent, in days
     #[arg(long, value_name = "DAYS")]
     max_duration_days: Option<u16>,
     /// Client id of the partner that manages the recipient

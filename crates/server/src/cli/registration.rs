@@ -11,7 +11,7 @@ use super::error::CliError;
 /// Commands on registrations of recipients with providers.
 #[derive(Subcommand, Debug)]
 pub(super) enum RegistrationCommand {
-    /// Request a registration of each recipient with each provider, all or none
+    /// Request a registration of each recipient with each provider; if one is rejected, none is requested
     #[command(
         after_help = "Example:\n  bowline registration request --client dc-1 --provider 1000 --provider 2000"
     )]
@@ -92,7 +92,7 @@ pub(super) struct ActivateRegistrationArgs {
     /// Id of the recipient's client at the provider, if the provider has one for each recipient
     #[arg(long, value_name = "ID", requires = "upstream_client_secret_file")]
     upstream_client_id: Option<String>,
-    /// File with the secret of that client, or `-` for standard input
+    /// File with the secret of the client with --upstream-client-id, or `-` for standard input
     #[arg(long, value_name = "FILE", requires = "upstream_client_id")]
     upstream_client_secret_file: Option<String>,
 }
@@ -102,7 +102,7 @@ pub(super) struct ActivateRegistrationArgs {
 pub(super) struct RejectRegistrationArgs {
     #[command(flatten)]
     pair: RegistrationPairArgs,
-    /// Reason of the rejection
+    /// Reason for the rejection
     #[arg(long, value_name = "TEXT")]
     reason: String,
 }
@@ -112,7 +112,7 @@ pub(super) struct RejectRegistrationArgs {
 pub(super) struct SuspendRegistrationArgs {
     #[command(flatten)]
     pair: RegistrationPairArgs,
-    /// Reason of the suspension
+    /// Reason for the suspension
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }

@@ -21,7 +21,7 @@ pub(super) struct ServeArgs {
     /// Address of /livez, /readyz and /metrics
     #[arg(long, value_name = "ADDRESS:PORT")]
     probe_listen: Option<String>,
-    /// URL of the store: sqlite:PATH or <postgres://USER@HOST/DATABASE>
+    /// URL of the store: `sqlite:PATH` or `postgres://USER@HOST/DATABASE`
     #[arg(long, value_name = "URL")]
     store: Option<String>,
 }

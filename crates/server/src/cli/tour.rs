@@ -345,6 +345,6 @@ fn render_member(value: &Value) -> Option<String> {
 }
 
 fn unreachable_error(error: reqwest::Error) -> CliError {
-    // URLs of the flow contain codes and states.
+    // The URL is removed from the message, because URLs of the flow contain codes and states.
     CliError::Unreachable(error.without_url().to_string())
 }

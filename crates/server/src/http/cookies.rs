@@ -15,7 +15,7 @@ const PREFIX: &str = "bowline_flow_";
 const MAX_COOKIE_VALUES: usize = 50;
 /// The maximum number of flows that one browser may have open.
 ///
-/// A site that sends a browser here again and again must not fill the `Cookie` header, which the browser sends with
+/// A site that sends a browser here repeatedly must not fill the `Cookie` header, which the browser sends with
 /// every request and whose size we limit.
 const MAX_FLOWS: usize = 20;
 

@@ -7,9 +7,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 /// The ids that identify one exchange in the logs of several parties.
 #[derive(Clone, Debug)]
 pub struct Correlation {
-    /// The value of `ob-correlation-id`.
+    /// The correlation id, returned in the header `ob-correlation-id`.
     pub id: Arc<str>,
-    /// The value of `ob-trace-id`.
+    /// The trace id of W3C Trace Context, returned in the header `ob-trace-id`.
     pub trace: String,
     /// The interaction id of the request, which FAPI requires to be returned.
     interaction_id: Option<String>,

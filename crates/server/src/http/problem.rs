@@ -28,9 +28,9 @@ pub struct Problem {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "PairInTheWay")]
 pub struct PairProblemBody {
-    /// The id of the recipient.
+    /// The client id of the recipient.
     pub client_id: String,
-    /// The id of the provider.
+    /// The id of the provider that the recipient cannot be registered with.
     pub provider_id: i64,
     /// The reason why this registration is not possible.
     pub detail: String,
@@ -52,7 +52,7 @@ pub struct ProblemBody<'a> {
     code: &'static str,
     /// The name of the invalid field.
     field: Option<&'a str>,
-    /// The id under which the log has the details.
+    /// The correlation id, with which the details can be found in the log.
     correlation_id: &'a str,
     /// The pairs that cannot be registered, if several registrations were requested.
     #[serde(skip_serializing_if = "<[PairProblemBody]>::is_empty")]
@@ -85,13 +85,13 @@ impl Problem {
         self.code
     }
 
-    /// Names the field that is invalid.
+    /// Adds the name of the invalid field.
     #[must_use]
     pub fn with_field(self, field: Option<String>) -> Self {
         Self { field, ..self }
     }
 
-    /// Names the pairs that cannot be registered.
+    /// Adds the pairs that cannot be registered.
     #[must_use]
     pub fn with_pairs(self, pairs: Vec<PairProblemBody>) -> Self {
         Self { pairs, ..self }

@@ -137,7 +137,7 @@ impl RedirectableRequest<'_> {
         let providers: Vec<_> =
             active.map(|provider| (provider.id, provider.settings.name.clone())).collect();
         if providers.is_empty() {
-            // A paused provider may come back; a missing registration needs an operator.
+            // A paused provider may become available again; a missing registration requires an operator.
             return Ok(Err(if registered.is_empty() { NOT_REGISTERED } else { PROVIDER_UNAVAILABLE }));
         }
         let forwarded = self.query.0.iter().filter(|(name, _)| FORWARDED_PARAMETERS.contains(&name.as_str()));
@@ -163,7 +163,7 @@ impl RedirectableRequest<'_> {
     /// Returns an error to the recipient by redirect if it may redirect browsers, and shows a page otherwise.
     async fn reject(&self, error: &OAuthError) -> Result<AuthorizeError, InternalError> {
         // Anyone could send browsers through this endpoint with a request that is certain to fail. Only recipients
-        // with an active registration may redirect, so that the hub is no open redirector (RFC 9700 §4.11.2).
+        // with an active registration may redirect, so that the hub is not an open redirector (RFC 9700 §4.11.2).
         if !may_redirect(self.ctx, &self.client).await? {
             return Ok(AuthorizeError::Page(AuthorizePageError::UnknownClient));
         }

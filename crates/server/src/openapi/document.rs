@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::http::Route;
 use crate::operation::{ContentSpec, OperationSpec, ParameterSpec, RequestBodySpec, ResponseSpec};
 
-/// The parts of a document that belong to no operation.
+/// The parts of a document that do not belong to an operation.
 pub(super) struct DocumentInfo {
     pub(super) title: &'static str,
     pub(super) description: &'static str,

@@ -1,4 +1,4 @@
-//! The texts of each document that belong to no operation.
+//! The texts of each document that do not belong to an operation.
 
 use serde_json::{Value, json};
 

@@ -11,7 +11,8 @@ use bytes::Bytes;
 /// too and would block them with `'self'`.
 const FLOW_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
                     frame-ancestors 'none'; form-action https:";
-/// The same for a hub without TLS, as in the sandbox, whose providers listen on loopback addresses.
+/// The policy of the same pages on a hub without TLS, such as the sandbox, whose providers listen on loopback
+/// addresses.
 const FLOW_LOOPBACK_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
                              frame-ancestors 'none'; form-action https: http://127.0.0.1:* http://localhost:*";
 const PLAIN_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \

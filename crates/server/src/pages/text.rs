@@ -8,7 +8,7 @@ fluent_templates::static_loader! {
     static LOCALES = {
         locales: "./locales",
         fallback_language: "en",
-        // Isolating marks around values would show up in plain text and in tests.
+        // The Unicode isolation marks that Fluent puts around values would appear in plain text and in tests.
         customise: |bundle| bundle.set_use_isolating(false),
     };
 }
@@ -42,7 +42,7 @@ impl PageTexts {
         self.texts().format(key, &[(placeholder, value)])
     }
 
-    /// Writes a day out: `November 24, 2026`, `24 novembre 2026`.
+    /// Formats a day in words: `November 24, 2026` or `24 novembre 2026`.
     pub fn format_day(self, at: Timestamp) -> String {
         let date = at.date();
         self.texts().format_date("month", &date.day().to_string(), date.month(), date.year())

@@ -36,7 +36,7 @@ impl From<PagingError> for PartnerApiError {
     fn from(error: PagingError) -> Self {
         match error {
             PagingError::Invalid(message) => OAuthError::new(OAuthCode::InvalidRequest, message).into(),
-            // Positions in lists of ours are ids, which always fit into a cursor.
+            // The cursors of this API contain only ids of the hub, which always fit.
             PagingError::CursorTooLong => InternalError::new("an id does not fit into a cursor").into(),
             PagingError::Internal(error) => error.into(),
         }

@@ -1,4 +1,4 @@
-//! The readiness check: everything that a request needs.
+//! The readiness check: tests the store, its schema, the key file and the clock, which every request needs.
 
 use store::SCHEMA_VERSION;
 use store::query::{GetMetadata, GetSchemaVersion};

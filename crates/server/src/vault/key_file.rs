@@ -17,9 +17,9 @@ use super::DataKey;
 
 /// The root keys.
 pub struct KeyFile {
-    /// The root from which keys are derived by label.
+    /// The root key from which other keys are derived, one for each label.
     base: Secret<[u8; 32]>,
-    /// The roots that wrap the data keys of connections, by id. The one with the highest id wraps new data keys.
+    /// The root keys that wrap the data keys of connections, by id. The one with the highest id wraps new data keys.
     wrapping_keys: BTreeMap<u32, DataKey>,
 }
 
@@ -53,7 +53,7 @@ pub enum KeyFileError {
 }
 
 impl KeyFile {
-    /// Reads the file. If it does not exist, creates it first, with new roots and mode 0600.
+    /// Reads the file. If it does not exist, creates it first, with new root keys and mode 0600.
     pub fn open_or_create(
         path: &Path,
         random: impl Fn() -> io::Result<[u8; 32]>,
@@ -121,17 +121,17 @@ impl KeyFile {
         Secret::new(key)
     }
 
-    /// Returns the wrapping root with an id.
+    /// Returns the wrapping key with an id.
     pub fn wrapping_key(&self, id: u32) -> Option<&DataKey> {
         self.wrapping_keys.get(&id)
     }
 
-    /// Returns the id of the root that wraps new data keys.
+    /// Returns the id of the key that wraps new data keys.
     pub fn newest_wrapping_key_id(&self) -> u32 {
         self.wrapping_keys.keys().next_back().copied().unwrap_or_default()
     }
 
-    /// Returns the root that wraps new data keys.
+    /// Returns the key that wraps new data keys.
     pub fn newest_wrapping_key(&self) -> &DataKey {
         &self.wrapping_keys[&self.newest_wrapping_key_id()]
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::server_process::decode_output;
 use crate::support::{HubProcess, SCOPE, TestClient, create_durable_database, wait_until};
 
-/// Creates a site with a store and a key file, on either database, without a running hub.
+/// Creates the configuration, store and key file of a hub, on either database, without starting the hub.
 async fn create_site(on_postgres: bool) -> HubProcess {
     let database = if on_postgres { Some(create_durable_database().await) } else { None };
     let site = HubProcess::new(database.as_deref()).await;
@@ -35,13 +35,13 @@ macro_rules! on_both {
 }
 
 on_both!(
-    cli_recipient_lifecycle_from_partner_to_removal,
+    cli_manages_recipient_from_creation_to_removal,
     cli_adds_provider_from_file_with_secret_file,
     provider_pause_and_release_affect_reads,
     recipient_add_with_providers_is_atomic,
     recipient_add_starts_dynamic_registration,
     upstream_client_secret_is_read_from_stdin,
-    operator_lifecycle_and_connection_end,
+    cli_manages_operators_and_ends_connections,
     cli_reports_invalid_arguments_and_unknown_ids,
 );
 
@@ -72,7 +72,7 @@ fn assert_command_fails(site: &HubProcess, arguments: &[&str], expected: &str) -
     code
 }
 
-/// Returns the URL of the operators' listener, which uses any free port.
+/// Returns the URL of the admin API, which listens on a free port.
 fn find_admin_url(site: &HubProcess) -> String {
     let log = site.log();
     let address = log.rsplit("\"admin\":\"").next().unwrap_or_else(|| panic!("{log}"));
@@ -103,7 +103,7 @@ async fn provider_pause_and_release_affect_reads(site: HubProcess) {
     assert!(!site.socket().exists());
 }
 
-async fn operator_lifecycle_and_connection_end(site: HubProcess) {
+async fn cli_manages_operators_and_ends_connections(site: HubProcess) {
     let acme = site.add_recipient("Acme Budget");
     let first = run_text(&site, &["operator", "bootstrap"]);
     assert_eq!(first.trim().len(), 43);
@@ -263,7 +263,7 @@ fn set_up_recipient(site: &HubProcess) -> TestClient {
     TestClient { id, secret, redirect_uri: REDIRECT_URI.into() }
 }
 
-/// Takes every step of a registration up to active.
+/// Takes every step of a registration until it is active.
 fn activate_registration(site: &HubProcess, partner: &str, id: &str) {
     let state = |word: &str| run_json_field(site, &["registration", word, id, "1000"], "state");
     let request = ["registration", "request", "--client", id, "--provider", "1000"];
@@ -277,7 +277,7 @@ fn activate_registration(site: &HubProcess, partner: &str, id: &str) {
     assert_eq!([state("reinstate"), state("show")], ["active", "active"]);
 }
 
-async fn cli_recipient_lifecycle_from_partner_to_removal(site: HubProcess) {
+async fn cli_manages_recipient_from_creation_to_removal(site: HubProcess) {
     let hub = site.serve(&[]).await;
     let acme = set_up_recipient(&site);
     let tokens = site.connect(&acme, "alice").await;

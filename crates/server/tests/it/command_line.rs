@@ -16,7 +16,7 @@ fn render_argument(argument: &Arg) -> String {
     if matches!(argument.get_action(), ArgAction::Append) { format!("{text}...") } else { text }
 }
 
-/// Renders a command and its subcommands, one a line. Flags that a command has from its parent are left out.
+/// Renders a command and its subcommands, one per line. Flags that a command has from its parent are left out.
 fn render_command(command: &Command, parent: Option<&Command>, path: &str, lines: &mut Vec<String>) {
     let name = format!("{path}{}", command.get_name());
     let is_inherited = |argument: &&Arg| {

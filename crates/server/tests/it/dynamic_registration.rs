@@ -19,7 +19,7 @@ on_both!(
     dynamic_registration_activates_and_uses_new_client,
     client_registration_is_retried_after_provider_failure,
     rejection_during_client_registration_deletes_client,
-    removal_during_client_registration_deletes_client,
+    recipient_removal_during_registration_deletes_new_client,
     manual_activation_wins_over_client_registration,
     rfc7591_s3_2_1_unusable_response_activates_nothing,
     removed_recipient_client_is_deleted_after_revocations,
@@ -243,7 +243,7 @@ async fn rejection_during_client_registration_deletes_client(kit: TestHub) {
     assert_eq!(stored, [""; 0]);
 }
 
-async fn removal_during_client_registration_deletes_client(kit: TestHub) {
+async fn recipient_removal_during_registration_deletes_new_client(kit: TestHub) {
     let gate = GatedEndpoint::new().await;
     kit.enable_client_registration_at(&format!("{}/register", gate.url)).await;
     let recipient = kit.create_approved_recipient().await;

@@ -14,7 +14,7 @@ use store::command::{EndConnection, EndOutcome};
 
 use crate::support::{ConnectionTokens, HubApiClient, SecondNode, TestHub, create_database};
 
-/// The kind of a request.
+/// An action that runs concurrently with others on the same connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RaceAction {
     Revoke,
@@ -22,7 +22,7 @@ enum RaceAction {
     Replace,
     /// The provider ends the consent.
     ProviderEnd,
-    /// The sweep, after the consent has expired.
+    /// The sweep ends the connection, because the consent has expired.
     Expire,
     Refresh,
     Read,

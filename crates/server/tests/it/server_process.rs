@@ -12,7 +12,7 @@ pub(crate) fn decode_output(output: &std::process::Output) -> (Option<i32>, Stri
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hub_is_configured_served_and_stopped_by_cli() {
+async fn cli_checks_config_and_serves_until_sigterm() {
     let site = HubProcess::new(None).await;
     let (_, checked, _) = decode_output(&site.run(&["config", "check"]));
     assert_eq!(checked, "The configuration is valid: 1 provider(s).\n");

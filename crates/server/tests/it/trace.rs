@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::support::HubProcess;
 
-/// Returns whether the trace shows a sync of the log after its last write and before the first 204.
+/// Returns an error unless the log was synced between the last write to it and the first 204 response.
 fn ensure_synced_before_reply(trace: &str) -> Result<(), String> {
     let mut begun: BTreeMap<&str, bool> = BTreeMap::new();
     let (mut written, mut synced) = (false, false);

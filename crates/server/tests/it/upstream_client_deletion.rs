@@ -13,7 +13,7 @@ on_both!(
     upstream_client_is_kept_until_failed_revocation_settled,
 );
 
-/// The outcome of a waiting job.
+/// The outcome that a deletion job reports while pending revocations delay it.
 const WAITING_FOR_REVOCATIONS: &str = "revocations by this client are still pending at the provider";
 
 async fn upstream_client_is_kept_during_code_exchange(kit: TestHub) {

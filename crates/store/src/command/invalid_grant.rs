@@ -58,8 +58,8 @@ impl Command for HandleInvalidGrant {
         if connection.credential_version != self.lease.version {
             return Ok(InvalidGrantOutcome::Fenced);
         }
-        // Concurrent evaluations for one provider wait here for each other, so that each of them sees the counters of
-        // those before it and exactly the trusted number of connections ends.
+        // This lock serializes the evaluations for one provider, so that each of them sees the counters of those before
+        // it and exactly the trusted number of connections ends.
         let provider = lock_provider(tx, connection.provider_id).await?;
         let provider = provider.ok_or_else(|| StoreError::Internal("a connection has no provider".into()))?;
         let refresh_stats = load_refresh_stats(tx, provider.id, self.moment.now).await?;

@@ -46,7 +46,7 @@ pub struct RedeemCode {
 /// The outcome of [`RedeemCode`].
 #[derive(Debug)]
 pub enum RedeemOutcome {
-    /// The connection is active. The access state serves to mint its first token.
+    /// The connection is active. The first access token is created from the access state.
     Activated(Box<AccessState>),
     /// No tokens were issued.
     Refused(OAuthError),
@@ -139,11 +139,11 @@ impl RedeemCode {
         };
         if grant == GrantScope::PerClientCustomer {
             // With shared grants an end locks its connection before the customer. In another order here, an end of the
-            // older connection and this exchange would deadlock.
+            // older connection and this exchange could deadlock.
             lock_active_connection(tx, connection).await?;
         }
-        // Two exchanges of one customer wait for each other here. After that, the older connection is searched again,
-        // because the other exchange may have activated one.
+        // This lock serializes the exchanges of a customer. The older connection is searched again under the lock,
+        // because another exchange may have activated one.
         lock_customer(tx, &connection.customer_id).await?;
         let older = lock_active_connection(tx, connection).await?;
         let replaced = older.as_ref().map(|_| EndCause::Replaced);

@@ -146,9 +146,9 @@ pub struct FillConnections {
     pub clusters: Clusters,
     /// The end of the consent.
     pub expires_at: Timestamp,
-    /// The numbers of the connections.
+    /// The sequence numbers of the connections, from which their ids are derived.
     pub numbers: std::ops::Range<i64>,
-    /// The distance between two keys.
+    /// The distance between the keys of two consecutive connections.
     pub key_step: i64,
     /// The wrapped key of every connection.
     pub data_key: Vec<u8>,

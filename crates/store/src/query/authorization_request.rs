@@ -14,10 +14,10 @@ use crate::tx::Tx;
 use crate::value::values;
 
 lookup! {
-    /// Reads an authorization request.
+    /// Reads the authorization request with an id.
     GetAuthorizationRequest { id: AuthorizationRequestId } -> Option<AuthorizationRequest>
         = |tx, query| find_request(tx, &query.id);
-    /// Finds the authorization request that the `state` of a provider's callback belongs to.
+    /// Finds the authorization request by the `state` of a provider's callback.
     FindAuthorizationRequestByState { state: TokenHashes } -> Option<AuthorizationRequest>
         = |tx, query| find_request_by_state(tx, &query.state);
 }

@@ -109,7 +109,7 @@ impl Query for ListConnections {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let ended = self.ended.unwrap_or(TimeRange::ALL);
-        // No time and no id is greater than these.
+        // Without a cursor the list starts at the newest connection: no time and no id is greater than these.
         let start = (Timestamp::from_millis(i64::MAX), "con_zzzz");
         let (time, id) = self.after.as_ref().map_or(start, |after| (after.0, after.1.as_str()));
         let params = values![
@@ -193,7 +193,7 @@ impl Query for ListDueConnections {
         let mut due: Vec<ConnectionId> = Vec::new();
         for (sql, until) in [(DUE_PENDING, self.now), (DUE_CONSENT, self.now), (DUE_IDLE, last_used_before)] {
             for id in tx.fetch_column(sql, values![until, self.limit], "id").await? {
-                // The consent may have ended and the token been idle, too.
+                // A connection can match both: its consent has ended, and its refresh token was idle.
                 if !due.contains(&id) {
                     due.push(id);
                 }

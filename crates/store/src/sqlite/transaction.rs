@@ -11,7 +11,7 @@ use crate::row::Row;
 use crate::sql::Sql;
 use crate::value::Value;
 
-/// A transaction on an SQLite connection, or the connection of a reader.
+/// An SQLite connection with an open transaction, or, for a query, without one.
 pub(crate) struct SqliteTx<'a>(&'a mut Connection);
 
 impl<'a> SqliteTx<'a> {

@@ -22,7 +22,7 @@ async fn hot_statements_use_an_index(kit: TestStore) {
     }
 }
 
-/// Otherwise an end would read every pending job.
+/// If they used the index on the state of jobs, ending a connection would read every pending job.
 #[tokio::test]
 async fn hot_statements_do_not_use_the_job_state_index() {
     let kit = TestStore::open_sqlite().await;
@@ -32,7 +32,7 @@ async fn hot_statements_do_not_use_the_job_state_index() {
     }
 }
 
-/// The jobs and requests that delay a client's deletion are found by the recipient.
+/// The check uses indexes on the recipient to find the jobs and requests that delay a client's deletion.
 #[tokio::test]
 async fn deletion_check_uses_indexes_of_the_recipient() {
     let kit = TestStore::open_sqlite().await;
@@ -47,7 +47,7 @@ async fn deletion_check_uses_indexes_of_the_recipient() {
     }
 }
 
-/// Type (in SQLite's terms) and nullability by table and column.
+/// The type, as SQLite names it, and the nullability of each column, by table and column.
 type Columns = BTreeMap<(String, String), (String, bool)>;
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Searches of operators: each filter returns the matching rows, and paging skips nothing.
+//! Searches that operators run: each filter returns the matching rows, and paging skips none of them.
 
 use domain::id::{ConnectionId, ProviderId};
 use domain::model::connection::{ConnectionStatus, EndCause};

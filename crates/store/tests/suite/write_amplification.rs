@@ -11,7 +11,7 @@ use store::command::{EndOutcome, FillConnections, RecordRefreshTokenUse};
 
 use crate::support::{DAY, TestStore, hash, on_both, parse_client_id, test_clusters};
 
-on_both!(filled_connections_are_active_and_can_end);
+on_both!(bulk_inserted_connections_are_active_and_can_be_ended);
 
 const KEY_STEP: i64 = i64::MAX / 100_000;
 
@@ -36,7 +36,7 @@ fn filled_connection_id(number: i64) -> ConnectionId {
     format!("con_{:016x}{:016x}", number * KEY_STEP, 0).parse::<ConnectionId>().unwrap()
 }
 
-async fn filled_connections_are_active_and_can_end(kit: TestStore) {
+async fn bulk_inserted_connections_are_active_and_can_be_ended(kit: TestStore) {
     kit.fill_connections(0..10).await;
     let unfilled = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     kit.fill_connections(10..20).await;

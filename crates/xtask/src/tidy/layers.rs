@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn http_that_imports_a_feature_is_reported() {
+    fn http_file_that_imports_feature_module_is_reported() {
         for feature in FEATURES {
             assert!(
                 has_violation("crates/server/src/http/body.rs", &format!("use {feature}::X;")),

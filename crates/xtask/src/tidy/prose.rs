@@ -12,15 +12,15 @@ use regex::Regex;
 
 use super::source::SourceFile;
 
-/// Patterns of words that `docs/style.md` replaces, one a line. They are in a file of their own, so that this file does
-/// not use them.
+/// Patterns of words that `docs/style.md` replaces, one per line. They are in a file of their own, so that this file
+/// does not use them.
 const AVOIDED_WORDS: &str = include_str!("avoided-words.txt");
-/// The same words as parts of identifiers, one a line.
+/// The same words as parts of identifiers, one per line.
 const AVOIDED_PARTS: &str = include_str!("avoided-parts.txt");
 
-/// Words at the beginning of a doc comment that does not name its subject, one a line.
+/// Words at the beginning of a doc comment that does not name its subject, one per line.
 const QUESTION_WORDS: &str = include_str!("question-words.txt");
-/// Words at the beginning of a test name that does not name its subject, one a line.
+/// Words at the beginning of a test name that does not name its subject, one per line.
 const UNCLEAR_TEST_WORDS: &str = include_str!("unclear-test-words.txt");
 
 const COUNTED_FILES: [&str; 6] = ["rs", "md", "toml", "ftl", "html", "sql"];

@@ -1,6 +1,6 @@
 //! The static description of accounts: products, owners, and the recurring events that postings are generated from.
 //!
-//! Each bank is a table of these (`maple.rs`, `rideau.rs`, `prairie.rs`).
+//! Each bank has a table of accounts (`maple.rs`, `rideau.rs`, `prairie.rs`).
 
 use jiff::civil::{Date, Weekday};
 
@@ -74,9 +74,9 @@ pub(super) struct InvestmentPlan {
 /// A position on the first day of the ledger.
 pub(super) struct Position {
     pub(super) symbol: &'static str,
-    /// Ten-thousandths of a unit.
+    /// The number of units, in ten-thousandths.
     pub(super) units: i64,
-    /// Cents paid for one unit.
+    /// The price that was paid for one unit, in cents.
     pub(super) unit_cost: i64,
     pub(super) acquired_on: Date,
 }
@@ -164,7 +164,7 @@ pub(super) const fn sweep(limit: i64, descriptions: &'static [&'static str]) -> 
     Habit { schedule, amount, kind, descriptions, category, foreign_currency: None }
 }
 
-/// Creates a card purchase. It has no type, because FDX 5.2 defines none for purchases.
+/// Creates a habit of card purchases. They have no type, because FDX 5.2 defines none for purchases.
 pub(super) const fn purchase(
     schedule: HabitSchedule,
     (from, to): (i64, i64),

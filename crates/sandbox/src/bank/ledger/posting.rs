@@ -22,7 +22,7 @@ pub(crate) struct Posting {
     pub(super) kind: Option<&'static str>,
     pub(super) description: String,
     pub(super) category: &'static str,
-    /// Another account of the owner shows the counterpart of this posting.
+    /// Another account of the same owner may post the opposite amount (`HabitAmount::Mirror`).
     pub(super) is_mirrored: bool,
     pub(super) detail: PostingDetail,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Posting {
 pub(super) enum PostingDetail {
     #[default]
     None,
-    /// Cents in a foreign currency, and the exchange rate in ten-thousandths.
+    /// The amount in cents of a foreign currency, and the exchange rate in ten-thousandths.
     ForeignCurrency {
         cents: i64,
         currency: &'static str,
@@ -43,7 +43,7 @@ pub(super) enum PostingDetail {
         principal: i64,
         interest: i64,
     },
-    /// Ten-thousandths of a unit, the price of one unit and the commission in cents.
+    /// The number of units in ten-thousandths, the price of one unit in cents, and the commission in cents.
     Trade {
         symbol: &'static str,
         units: i64,

@@ -154,7 +154,7 @@ impl PostingGenerator<'_> {
         self.postings.push(posting);
     }
 
-    /// Adds a posting that the bank makes itself, with the bank's own description.
+    /// Adds a posting that the bank itself initiates, such as interest or a fee, with a description of the bank.
     fn post_bank_entry(&mut self, day: civil::Date, cents: i64, kind: &'static str, category: &'static str) {
         if cents != 0 {
             let description = self.ledger.wording().posting_description(kind, cents > 0);

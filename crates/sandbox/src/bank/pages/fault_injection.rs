@@ -139,7 +139,7 @@ fn parse_fault_form(form: &FormFields) -> Value {
     let mut faults = Map::new();
     for name in ["latency_ms", "fail", "fail_share", "clock_skew_s"] {
         let text = form.get(name).unwrap_or_default().trim();
-        // Text that is no number stays text, so that the check of the settings reports it with its name.
+        // Text that is not a number stays text, so that the check of the settings reports it with its name.
         let value = serde_json::from_str::<Number>(text).map_or_else(|_| Value::from(text), Value::Number);
         faults.insert(name.to_owned(), if text.is_empty() { Value::Null } else { value });
     }

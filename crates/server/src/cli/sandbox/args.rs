@@ -8,8 +8,8 @@ use std::path::PathBuf;
     after_help = "Examples:\n  bowline sandbox                        open the demo app at the printed URL, sign in as alice\n  bowline sandbox --json --quiet         print one line of JSON with all URLs and secrets, for scripts\n  bowline sandbox --redirect-uri http://127.0.0.1:3000/callback\n                                         develop your own app against the sandbox"
 )]
 pub struct SandboxArgs {
-    /// Port of the hub; 0 selects free ports. The demo app has the next port, the banks the second and third, the admin
-    /// API the eighth, the probes the ninth
+    /// Port of the hub, or 0 for any free ports. The demo app listens on PORT+1, the banks on PORT+2 and PORT+3, the
+    /// admin API on PORT+8, the probes on PORT+9
     #[arg(long, default_value_t = 8400, value_name = "PORT")]
     pub port: u16,
     /// Folder for the data of the sandbox
@@ -18,7 +18,7 @@ pub struct SandboxArgs {
     /// Seed of all passwords and secrets, any text; it is stored in the data folder
     #[arg(long, value_name = "TEXT")]
     pub seed: Option<String>,
-    /// URL of the store: sqlite:PATH or <postgres://USER@HOST/DATABASE> [default: SQLite in the data folder]
+    /// URL of the store: `sqlite:PATH` or `postgres://USER@HOST/DATABASE` [default: SQLite in the data folder]
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
     /// Redirect URI of your own app; repeat for several

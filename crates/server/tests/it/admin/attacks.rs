@@ -388,7 +388,7 @@ async fn untrusted_input_cannot_forge_log_lines() {
 /// Characters that move a terminal's cursor, change its title, or change the text direction.
 const TERMINAL_ESCAPES: &str = "a\u{1b}[2J\u{1b}]0;b\u{7}\u{9b}31m\u{202e}c\u{200b}\r";
 
-/// Starts a false hub.
+/// Starts a server that imitates a hub and puts terminal escapes into every response.
 async fn start_malicious_hub() -> EndpointStub {
     EndpointStub::new(|call| {
         let thing = json!({"id": TERMINAL_ESCAPES, "client_id": TERMINAL_ESCAPES, "outcome": TERMINAL_ESCAPES, "token": TERMINAL_ESCAPES, "connections": TERMINAL_ESCAPES,

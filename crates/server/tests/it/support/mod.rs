@@ -213,7 +213,7 @@ impl TestHub {
         }
     }
 
-    /// Creates another recipient.
+    /// Creates the recipient `Other <b>App</b>` and registers it with providers.
     pub(crate) async fn register_recipient(
         &self,
         providers: &[i64],
@@ -353,7 +353,7 @@ impl TestHub {
         }
     }
 
-    /// Connects a customer at a bank; all offered accounts if none is named.
+    /// Connects a customer at a bank and shares the given accounts, or all offered accounts if the list is empty.
     pub(crate) async fn connect_at(
         &self,
         provider_id: i64,

@@ -19,12 +19,12 @@ pub(crate) struct RecordedExchange {
     pub(crate) response: serde_json::Value,
 }
 
-/// The exchanges so far.
+/// The exchanges that were recorded so far.
 #[derive(Clone, Default)]
 pub(crate) struct ExchangeRecorder(Arc<Mutex<Vec<RecordedExchange>>>);
 
 impl ExchangeRecorder {
-    /// Records the exchanges of a bank.
+    /// Adds a layer to a bank's router that records every exchange.
     pub(crate) fn record(&self, bank: Router) -> Router {
         let recorder = self.clone();
         bank.layer(from_fn(move |request, next| recorder.clone().record_exchange(request, next)))

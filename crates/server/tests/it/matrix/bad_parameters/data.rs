@@ -37,7 +37,7 @@ pub(super) fn build_data_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Invalid account ids, for every operation on an account.
+/// Builds the cases for invalid account ids, for every operation on an account.
 fn build_account_id_cases(values: &InputValues) -> Vec<InputCase> {
     let account = &values.account;
     let mut ids: Vec<String> = BadValue::ALL
@@ -291,7 +291,7 @@ fn build_download_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// A list of an account that accepts only `limit` and `offset`.
+/// Builds the cases for a list of an account that accepts `limit` and `offset` and ignores other parameters.
 fn build_page_cases(values: &InputValues, list: &str) -> Vec<InputCase> {
     let path = format!("{BASE}/accounts/{}/{list}", values.account);
     let mut cases = Vec::new();
@@ -333,7 +333,7 @@ fn build_metadata_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Nearly valid paths.
+/// Builds the cases for paths that differ slightly from valid ones.
 fn build_path_cases(values: &InputValues) -> Vec<InputCase> {
     let (account, message) = (&values.account, "There is nothing at this path");
     let nowhere = || ExpectedResponse::OAuth(404, OAuthCode::InvalidRequest, message.into());

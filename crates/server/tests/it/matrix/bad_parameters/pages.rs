@@ -18,7 +18,7 @@ fn read_set_cookie(answer: &bowline::cli::BrowserResponse) -> String {
     answer.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
 }
 
-/// A connection that must not change, one of another recipient, and a browser at each step of the flow.
+/// Creates a connection that must not change, one of another recipient, and a browser at each step of the flow.
 pub(super) async fn create_input_values(kit: &TestHub) -> (InputValues, ConnectionTokens, ConnectionTokens) {
     let scope = format!("{SCOPE} STATEMENTS");
     let (acme, other) = (kit.acme(), kit.register_recipient(&[1000], &scope, false).await);
@@ -185,7 +185,7 @@ pub(in super::super) fn build_consent_cases(values: &InputValues) -> Vec<InputCa
     cases
 }
 
-/// Forms from another site, or without a valid decision.
+/// Builds the cases for consent forms from another site, or without a valid decision.
 fn build_consent_form_cases(values: &InputValues, path: &str) -> Vec<InputCase> {
     let good = [("csrf_token", values.csrf_token.as_str()), ("decision", "approve")];
     let post = |body: String| RawRequest::post(path, FORM, body).header("cookie", values.cookie.as_str());
@@ -301,7 +301,7 @@ pub(in super::super) fn build_callback_cases(values: &InputValues) -> Vec<InputC
     cases
 }
 
-/// Pages of the API reference exist only for the documents.
+/// Builds the cases for pages of the API reference, which exist only for the OpenAPI documents.
 pub(super) fn build_docs_cases() -> Vec<InputCase> {
     let mut paths: Vec<String> = vec!["FLINKS", "flinks.json", "..", ".", "flinks/x", "docs", "0"]
         .into_iter()
