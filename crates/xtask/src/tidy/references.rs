@@ -164,7 +164,10 @@ mod tests {
 
     #[test]
     fn missing_path_or_outdated_sample_is_reported() {
-        assert_eq!(findings("`crates/domain/src/ids.rs`"), ["docs/a.md: there is no crates/domain/src/ids.rs"]);
+        assert_eq!(
+            findings("`crates/domain/src/ids.rs`"),
+            ["docs/a.md: there is no crates/domain/src/ids.rs"]
+        );
         assert_eq!(findings("`it/crash/` and `model/id.rs`").len(), 2);
         assert_eq!(
             findings("`it/crash_points.rs`:\n```rust\nfn other() {}\n```\n"),
