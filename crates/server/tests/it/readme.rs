@@ -52,9 +52,9 @@ fn readme_commands_and_calls_exist() {
         assert!(parsed.is_ok(), "{command}: {parsed:?}");
     }
     for call in calls {
-        let exists = all_routes().iter().any(|route| {
-            call.contains(&format!("-X {} http://127.0.0.1:8400{} ", route.method, route.path))
-        });
+        let exists = all_routes()
+            .iter()
+            .any(|route| call.contains(&format!("-X {} http://127.0.0.1:8400{} ", route.method, route.path)));
         assert!(exists, "there is no route for {call}");
     }
 }
