@@ -1,5 +1,6 @@
-//! Symbols that documents name exist: `it/crash_points.rs::a_test`, `suite/connection.rs::a_test`, a path below
-//! `crates/`, or a path from the root such as `config.example.toml::public_url`.
+//! Checks that the symbols that documents name exist. They are written as `it/crash_points.rs::a_test`, as
+//! `suite/connection.rs::a_test`, with a path below `crates/`, or with a path from the root such as
+//! `config.example.toml::public_url`.
 
 use std::path::Path;
 
@@ -7,10 +8,11 @@ use regex::Regex;
 
 use super::source::SourceFile;
 
-/// The least number of answered questions in `docs/questions.md`.
+/// The minimum number of questions in `docs/questions.md`.
 const MIN_QUESTIONS: usize = 20;
 
-/// Reports each reference of a document to a file or symbol that does not exist, and unanswered questions.
+/// Reports each reference of a document to a file or symbol that does not exist, and each question whose answer names
+/// none.
 pub(super) fn check(sources: &[SourceFile]) -> Vec<String> {
     let mut findings = Vec::new();
     let questions = sources.iter().find(|source| source.path == "docs/questions.md");
@@ -57,7 +59,7 @@ fn is_document(path: &str) -> bool {
     Path::new(path).extension().is_some_and(|kind| kind == "md")
 }
 
-/// Finds the pairs of file and symbol that stand between backticks in a text, such as `a/b.rs::c`.
+/// Finds the references in a text: pairs of file and symbol between backticks, such as `a/b.rs::c`.
 fn find_references(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let spans = text.split('`').filter(|span| !span.contains(char::is_whitespace));
     let pairs = spans.filter_map(|span| span.split_once("::"));
