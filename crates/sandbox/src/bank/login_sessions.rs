@@ -25,8 +25,7 @@ pub(super) struct SignInSession {
     pub(super) request: AuthorizeParams,
     pub(super) language: SandboxLanguage,
     pub(super) csrf_token: String,
-    /// Whether the customer has agreed to the requested data. Only a bank that shows the data before the sign-in
-    /// requires this.
+    /// The customer has agreed to the requested data. Only a bank that shows the data before the sign-in requires this.
     pub(super) agreed_to_request: bool,
     pub(super) username: Option<String>,
     started_at: i64,

@@ -204,7 +204,7 @@ async fn request_registrations(
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestedProvider {
     pub(super) id: i64,
-    /// Whether the provider supports dynamic registration (RFC 7591): its response then activates the registration.
+    /// The provider supports dynamic registration (RFC 7591), so its response activates the registration.
     pub(super) activates_automatically: bool,
 }
 
