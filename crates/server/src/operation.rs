@@ -17,7 +17,10 @@ pub(crate) const fn schema_fn<T: JsonSchema>() -> SchemaFn {
 /// Returns the schema of the type that a request body is read into, without references to other components.
 pub(crate) fn request_schema<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().for_deserialize().with(|settings| {
+        // A type may have another schema when it is read than when it is written: the components of a document are the
+        // schemas of responses, and must not be referred to from here.
         settings.inline_subschemas = true;
+        // OpenAPI 3.1 defines the dialect of all schemas of a document.
         settings.meta_schema = None;
     });
     let settings = settings.with_transform(RemoveRustNames);
@@ -67,6 +70,7 @@ pub(crate) struct RequestBodySpec {
     pub(crate) media: &'static [&'static str],
     pub(crate) required: bool,
     /// The name of the schema in the components, and the function that generates it.
+    // A function, because every start builds the table of routes, and only the documents need the schemas.
     pub(crate) schema: (&'static str, fn() -> Value),
     pub(crate) examples: Vec<(&'static str, Value)>,
 }

@@ -153,7 +153,7 @@ fn token_operation() -> OperationSpec {
         .with_oauth_errors([
             (OAuthCode::InvalidRequest, "grant_type is missing"),
             (OAuthCode::InvalidClient, "client_id or client_secret is wrong"),
-            (OAuthCode::InvalidGrant, "The code is unknown, expired, used or was issued to another request"),
+            (OAuthCode::InvalidGrant, "The code is unknown, used or expired"),
             (OAuthCode::InvalidGrant, "The refresh token is unknown, expired or its connection has ended"),
             (OAuthCode::InvalidScope, "scope names nothing"),
             (OAuthCode::UnauthorizedClient, "This client is suspended"),
@@ -220,6 +220,7 @@ impl FlinksOperationExt for OperationSpec {
             RECIPIENT_SECURITY => "This operation needs an access token with scope providers:read",
             _ => "This operation needs an access token of the client itself",
         };
+        // The status stays 400, as Flinks documents it, with the challenge that RFC 6750 §3 requires.
         let challenged = |message| ResponseSpec {
             headers: &["www-authenticate"],
             ..error_response(&OAuthError::new(OAuthCode::InvalidRequest, message))
