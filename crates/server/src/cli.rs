@@ -1,4 +1,4 @@
-//! The command line: the tree of commands, and what runs each of them.
+//! The command line: the tree of commands, and the function that runs each of them.
 
 mod admin_client;
 mod args;
