@@ -3,6 +3,6 @@
 /// An effect that a command requests and that is applied after its commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CommitEffect {
-    /// A connection ended: its sealed tokens must soon leave SQLite's write-ahead log, too.
+    /// A connection has ended. Its sealed tokens must soon be removed from SQLite's write-ahead log, too.
     ConnectionEnded,
 }

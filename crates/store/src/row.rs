@@ -16,7 +16,7 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// Creates the list. Fails if two columns have the same name, since a lookup would be ambiguous.
+    /// Creates the list. Fails if two columns have the same name, because a lookup would be ambiguous.
     pub(crate) fn new<'a>(statement: &'static str, names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let names: Box<[Box<str>]> = names.into_iter().map(Box::from).collect();
         let columns = Self { statement, names };

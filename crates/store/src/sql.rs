@@ -18,7 +18,7 @@ pub(crate) struct Sql {
     columns: OnceLock<Columns>,
 }
 
-/// A statement of this crate, opaque outside.
+/// A statement of this crate; its text is not visible outside.
 #[doc(hidden)]
 #[derive(Clone, Copy)]
 pub struct Statement(pub(crate) &'static Sql);
@@ -33,7 +33,7 @@ impl Sql {
         self.sqlite.lines().next().unwrap_or_default().trim_start_matches("--").trim()
     }
 
-    /// Returns the names of the result's columns. They are listed once for each statement, and not for each row.
+    /// Returns the names of the columns of the result. They are listed once for each statement and not for each row.
     pub(crate) fn columns<'a, N>(&'static self, list: impl FnOnce() -> N) -> Result<&'static Columns>
     where
         N: IntoIterator<Item = &'a str>,
@@ -47,7 +47,7 @@ impl Sql {
     }
 }
 
-/// Creates a [`Sql`] from one text, or from two where the dialects differ.
+/// Creates a [`Sql`] from one text, or from two if the databases need different ones.
 macro_rules! sql {
     ($text:expr) => {
         $crate::sql::sql!(sqlite: $text, postgres: $text)
@@ -109,7 +109,7 @@ pub(crate) const fn to_postgres<const N: usize>(sql: &str) -> [u8; N] {
     out
 }
 
-/// Replaces lock clauses by spaces, each up to the end of its line.
+/// Replaces each lock clause by spaces, up to the end of its line.
 pub(crate) const fn to_sqlite<const N: usize>(sql: &str) -> [u8; N] {
     let mut out = copy(sql);
     let mut at = 0;

@@ -1,4 +1,4 @@
-//! SQLite: one writer thread with group commit, and a fixed set of readers.
+//! The SQLite backend: one writer thread with group commit, and a fixed set of readers.
 
 mod connection;
 mod migration;

@@ -1,4 +1,4 @@
-//! Counters of refreshes at a provider, for the decision whether an `invalid_grant` is trusted.
+//! Counters of refreshes at a provider, which decide whether an `invalid_grant` response is trusted.
 
 use domain::id::ProviderId;
 use domain::rule::invalid_grant::{RefreshStats, epoch_minute, first_window_minute};
@@ -40,7 +40,7 @@ static REFRESH_STATS: &Sql = sql!(
 
 pub(crate) static HOT_STATEMENTS: &[&Sql] = &[REFRESH_STATS];
 
-/// Counts a refresh that the provider responded to, with the commit.
+/// Counts, with the commit, one refresh to which the provider responded.
 pub(super) fn count_refresh(tx: &mut Tx<'_>, moment: &Moment, provider: ProviderId, is_invalid_grant: bool) {
     let shard = i64::from(tx.ids().draw_seed().bytes()[0] % SHARDS);
     tx.defer(

@@ -1,4 +1,4 @@
-//! Connections are opened, activated, replaced and ended.
+//! The life of a connection: it is opened, activated, replaced and ended.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Refreshes at the provider: one at a time, fenced by version, and no token is lost to an end.
+//! Refreshes at the provider: they run one at a time, store only the version that they refreshed, and lose no token
+//! when the connection ends.
 
 use std::time::Duration;
 

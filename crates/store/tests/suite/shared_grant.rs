@@ -241,7 +241,7 @@ async fn concurrent_end_and_replacing_exchange_do_not_deadlock(kit: TestStore) {
         let successor = kit.create_pending_connection(&new, "dc-acme", Some(&customer)).await;
         let end = async {
             for _ in 0..round {
-                kit.get_connection(&old).await; // the end comes a little later in each round
+                kit.get_connection(&old).await; // delays the end a little more in each round
             }
             kit.end_connection(&old, EndCause::Customer, None).await
         };
