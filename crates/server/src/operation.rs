@@ -18,7 +18,10 @@ pub(crate) const fn schema_fn<T: JsonSchema>() -> SchemaFn {
 /// Returns the schema of a request body, without references to other components.
 pub(crate) fn request_schema<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().for_deserialize().with(|settings| {
+        // A type may have another schema when it is read than when it is written: the components of a document are the
+        // schemas of responses, and must not be referred to from here.
         settings.inline_subschemas = true;
+        // OpenAPI 3.1 defines the dialect of all schemas of a document.
         settings.meta_schema = None;
     });
     let settings = settings.with_transform(RemoveRustNames);
@@ -69,6 +72,7 @@ pub(crate) struct RequestBodySpec {
     pub(crate) media: &'static [&'static str],
     pub(crate) required: bool,
     /// The name of the schema in the components, and the function that generates it.
+    // A function, because every start builds the table of routes, and only the documents need the schemas.
     pub(crate) schema: (&'static str, fn() -> Value),
     pub(crate) examples: Vec<(&'static str, Value)>,
 }
@@ -90,29 +94,58 @@ pub(crate) enum ContentSpec {
     Document(&'static [&'static str]),
 }
 
-impl OperationSpec {
-    pub(crate) const fn get(path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::GET, path, id, summary)
+/// The tag of a group of operations. An operation is created with it.
+pub(crate) struct OperationTag(pub(crate) &'static str);
+
+impl OperationTag {
+    pub(crate) const fn get(
+        &self,
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> OperationSpec {
+        self.operation(Method::GET, path, id, summary)
     }
 
-    pub(crate) const fn post(path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::POST, path, id, summary)
+    pub(crate) const fn post(
+        &self,
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> OperationSpec {
+        self.operation(Method::POST, path, id, summary)
     }
 
-    pub(crate) const fn put(path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::PUT, path, id, summary)
+    pub(crate) const fn put(
+        &self,
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> OperationSpec {
+        self.operation(Method::PUT, path, id, summary)
     }
 
-    pub(crate) const fn delete(path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::DELETE, path, id, summary)
+    pub(crate) const fn delete(
+        &self,
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> OperationSpec {
+        self.operation(Method::DELETE, path, id, summary)
     }
 
-    const fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self {
+    const fn operation(
+        &self,
+        method: Method,
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> OperationSpec {
+        OperationSpec {
             method,
             path,
             id,
-            tag: "",
+            tag: self.0,
             summary,
             description: "",
             security: &[],
@@ -121,13 +154,10 @@ impl OperationSpec {
             responses: Vec::new(),
         }
     }
+}
 
-    /// Sets the tag, which groups operations in the document.
-    pub(crate) const fn with_tag(mut self, tag: &'static str) -> Self {
-        self.tag = tag;
-        self
-    }
-
+impl OperationSpec {
+    /// Sets the alternative security schemes.
     pub(crate) const fn with_security(mut self, security: &'static [&'static str]) -> Self {
         self.security = security;
         self

@@ -25,7 +25,7 @@ pub(super) struct SignInSession {
     pub(super) request: AuthorizeParams,
     pub(super) language: SandboxLanguage,
     pub(super) csrf_token: String,
-    /// The customer agreed to the requested data, at a bank that shows it first.
+    /// The customer has agreed to the requested data. Only a bank that shows the data before the sign-in requires this.
     pub(super) agreed_to_request: bool,
     pub(super) username: Option<String>,
     started_at: i64,

@@ -32,7 +32,7 @@ pub struct BankSettings {
     pub clock: BankClock,
 }
 
-/// Returns the current time in milliseconds since the epoch.
+/// A function that returns the current time in milliseconds since the epoch.
 pub type BankClock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// A bank that can be served. Clones share one state.
@@ -105,12 +105,12 @@ impl Bank {
         &self.0.faults
     }
 
-    /// Returns the token of the forms on the fault injection page, which has no session.
+    /// Returns the CSRF token of the fault injection page, which has no session.
     pub(super) fn csrf_token(&self) -> &str {
         &self.0.csrf_token
     }
 
-    /// Returns the counter of calls that the `fail_share` fault has been applied to.
+    /// Returns the counter of calls, from which the `fail_share` fault determines which calls fail.
     pub(super) fn calls(&self) -> &AtomicU64 {
         &self.0.calls
     }

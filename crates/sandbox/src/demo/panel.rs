@@ -14,7 +14,7 @@ pub(super) struct LoggedExchange {
     pub(super) path: String,
     pub(super) status: Option<u16>,
     pub(super) summary: String,
-    /// None for a request of the browser, whose duration the app does not know.
+    /// The duration in milliseconds; none for a request of the browser, whose duration the app does not know.
     pub(super) elapsed_ms: Option<i64>,
 }
 
@@ -79,7 +79,8 @@ pub(super) fn shorten_path(url: &Url) -> String {
     path.split_inclusive(SEPARATORS).map(shorten).collect()
 }
 
-/// Returns the interesting members of a response body, with tokens redacted.
+/// Returns the members of a response body that the panel shows, with tokens redacted and lists reduced to their
+/// lengths.
 pub(super) fn summarize_body(body: &Value) -> Vec<String> {
     let names = ["error", "error_description", "code", "message", "expires_in", "scope"];
     let names = names.into_iter().chain(["access_token", "refresh_token", "accounts", "transactions"]);
