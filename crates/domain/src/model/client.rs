@@ -101,7 +101,7 @@ pub struct Client {
     /// The generation of the client secret. A new secret increases it and invalidates the tokens that were issued to
     /// the client itself.
     pub credential_generation: i64,
-    /// Whether authorization requests must contain a PKCE challenge.
+    /// True if authorization requests must contain a PKCE challenge (RFC 7636).
     pub require_pkce: bool,
     /// The duration of consents for the client, in days, limited by the hub's maximum; if absent, the hub's maximum
     /// applies.

@@ -166,14 +166,13 @@ pub struct EndTransition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "the four facts are independent of each other")]
 pub struct UpstreamState {
-    /// Whether the provider offers revocation.
+    /// The provider offers revocation.
     pub supports_revocation: bool,
-    /// Whether the hub has a refresh token of the provider.
+    /// The hub has a refresh token of the provider.
     pub has_refresh_token: bool,
-    /// Whether a refresh is in flight or has no known outcome, so that the provider may have issued a token that is not
-    /// stored.
+    /// A refresh is in flight or has no known outcome, so that the provider may have issued a token that is not stored.
     pub refresh_outcome_unknown: bool,
-    /// Whether another live connection uses the same grant, which a revocation would end too.
+    /// Another live connection uses the same grant, which a revocation would end too.
     pub grant_shared: bool,
 }
 

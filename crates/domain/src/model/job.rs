@@ -67,7 +67,7 @@ pub struct Job {
     pub verifier: Option<Vec<u8>>,
     /// The keyed hash of the customer's identity, if no connection identifies the customer of the token.
     pub identity: Option<Vec<u8>>,
-    /// Whether a refresh had no known outcome, so that the provider may have issued another token that is not stored.
+    /// A refresh had no known outcome, so that the provider may have issued another token that is not stored.
     pub refresh_outcome_unknown: bool,
     /// The number of previous attempts.
     pub attempt: u32,
@@ -116,7 +116,7 @@ pub struct ManagedJob {
     pub kind: JobKind,
     /// The state. Only a failed job can be retried or closed.
     pub state: JobState,
-    /// Whether the job still has its sealed token.
+    /// The job still has its sealed token.
     pub has_token: bool,
 }
 

@@ -54,7 +54,7 @@ pub struct OperatorToken {
     pub name: String,
     /// The role, which limits the operations that the token allows.
     pub role: Role,
-    /// Whether the token is a bootstrap token, which can only create the first administrator, once.
+    /// True for a bootstrap token, which can only create the first administrator, once.
     pub bootstrap: bool,
     /// The hash of the token.
     pub hash: TokenHash,

@@ -33,7 +33,7 @@ pub struct AccessState {
     pub status: ConnectionStatus,
     /// The cause of the end, if the connection has ended.
     pub cause: Option<EndCause>,
-    /// Whether the newer connection that replaced this one is active.
+    /// True if the newer connection that replaced this one is active.
     pub successor_active: bool,
     /// The status of the revocation at the provider.
     pub provider_revocation: UpstreamRevocation,
@@ -69,7 +69,7 @@ pub enum PauseReason {
 pub struct EndedConnection {
     /// The id of the connection.
     pub id: ConnectionId,
-    /// Whether a newer connection of the same customer replaced it and is active.
+    /// True if a newer connection of the same customer replaced it and is active.
     pub successor_active: bool,
 }
 

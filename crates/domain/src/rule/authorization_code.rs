@@ -19,7 +19,7 @@ pub enum Redemption {
     Rejected {
         /// The error for the caller.
         error: OAuthError,
-        /// Whether the code was used already or belongs to another client, so that the attempt must be in the audit
+        /// True if the code was used already or belongs to another client, so that the attempt must be in the audit
         /// log.
         suspicious: bool,
     },
