@@ -14,10 +14,7 @@ const EXAMPLE: &str = include_str!("../../../../config.example.toml");
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("{path}: {source}")]
-    File {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    File { path: PathBuf, source: std::io::Error },
     /// The content is not TOML, or a key or value is invalid.
     #[error("{place}: {message}")]
     Content {

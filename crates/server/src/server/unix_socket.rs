@@ -52,10 +52,7 @@ pub enum BindSocketError {
     InUse(PathBuf),
     /// A system call failed.
     #[error("server.admin_socket: {path}: {source}")]
-    Io {
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
 }
 
 impl LocalSocket {

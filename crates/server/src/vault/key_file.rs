@@ -36,10 +36,7 @@ struct KeyFileContent {
 pub enum KeyFileError {
     /// The file cannot be read or written.
     #[error("key file {path}: {source}")]
-    Io {
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// Other users can read the file.
     #[error("key file {0}: mode {1:o} lets other users of this machine access it: expected 600 (chmod 600)")]
     ReadableByOthers(PathBuf, u32),
