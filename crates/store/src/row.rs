@@ -39,7 +39,7 @@ pub(crate) struct Row {
     columns: &'static Columns,
     /// The values by column; `None` once a value has been taken.
     values: Vec<Option<Value>>,
-    /// The column after the one that was read last.
+    /// The index of the column after the one that was read last.
     next: usize,
 }
 

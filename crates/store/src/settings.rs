@@ -1,4 +1,4 @@
-//! Settings of a store.
+//! The settings of a store: its database, limits and audit key.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,9 @@
 //! One SQL text for both databases, translated at compile time.
 //!
-//! Texts use `?1 ?2`. PostgreSQL gets `$1 $2`. SQLite has no row locks, because it has one writer, and gets the text
-//! without `FOR UPDATE …`, `FOR NO KEY UPDATE …` and `FOR SHARE …` up to the end of the line. `$1` and a bare `?` do not
-//! compile: rusqlite numbers `$1` by its first appearance and would bind the wrong values without an error.
+//! Texts contain parameters as `?1 ?2`; PostgreSQL gets `$1 $2`. SQLite has no row locks, because it has one writer. It
+//! gets the text without `FOR UPDATE …`, `FOR NO KEY UPDATE …` and `FOR SHARE …` up to the end of the line. `$1` and a
+//! bare `?` do not compile: rusqlite numbers `$1` by its first appearance and would bind the wrong values without an
+//! error.
 
 use std::sync::OnceLock;
 

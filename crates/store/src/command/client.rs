@@ -255,7 +255,6 @@ impl Command for RemoveClient {
 #[derive(Debug)]
 pub struct FinishClientRemoval {
     pub moment: Moment,
-    /// The client that was removed.
     pub client_id: ClientId,
 }
 

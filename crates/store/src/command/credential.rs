@@ -116,8 +116,8 @@ pub struct StoreCredential {
 pub enum StoreCredentialOutcome {
     /// The tokens are stored as the next version.
     Stored,
-    /// The tokens are not stored. Either the connection has ended, and the revocation of a new refresh token is queued if
-    /// the provider supports it; or the lease expired and another refresh was stored first.
+    /// The tokens are not stored. Either the connection has ended, and the revocation of a new refresh token is queued
+    /// if the provider supports revocation; or the lease had expired, and another refresh was stored first.
     LeaseLost,
 }
 

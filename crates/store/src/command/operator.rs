@@ -19,7 +19,6 @@ use crate::value::values;
 #[derive(Debug)]
 pub struct IssueBootstrapToken {
     pub moment: Moment,
-    /// The hash of the token.
     pub hash: TokenHash,
     pub actor: Actor,
 }
@@ -33,8 +32,8 @@ impl Command for IssueBootstrapToken {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
-        // Lock before the search for an administrator: a concurrent use of the previous token holds this lock until it
-        // has added one.
+        // The lock comes before the search for an administrator: a concurrent use of the previous token holds the lock
+        // until it has added one.
         let previous = lock_operator_by_name(tx, BOOTSTRAP_TOKEN_NAME).await?;
         if has_admin(tx, &self.moment).await? {
             return Ok(false);
@@ -78,7 +77,7 @@ pub enum AddOperatorOutcome {
     NotAuthorized,
 }
 
-/// Adds an operator.
+/// Adds an operator, if the party that adds it is authorized.
 #[derive(Debug)]
 pub struct AddOperator {
     pub moment: Moment,
@@ -119,7 +118,8 @@ impl Command for AddOperator {
         if id_exists || previous.as_ref().is_some_and(|previous| previous.is_usable(self.moment.now)) {
             return Ok(AddOperatorOutcome::AlreadyExists);
         }
-        // An expired operator of the same name has not been removed; names are unique among those that are not removed.
+        // An expired operator keeps its name until it is removed, and names must be unique among the operators that are
+        // not removed.
         if let Some(expired) = previous {
             end_operator(tx, &self.moment, &expired, Actor::system("expiry")).await?;
         }

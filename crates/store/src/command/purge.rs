@@ -1,4 +1,4 @@
-//! Deletion of rows that are no longer needed.
+//! The command that deletes rows which are no longer needed.
 
 use std::time::Duration;
 
@@ -24,7 +24,6 @@ const REFRESH_STATS_RETENTION: Duration = Duration::from_hours(1);
 #[derive(Debug)]
 pub struct Purge {
     pub moment: Moment,
-    /// The maximum number of rows to delete.
     pub limit: u32,
 }
 

@@ -53,7 +53,8 @@ pub enum RedeemOutcome {
 }
 
 impl Command for RedeemCode {
-    /// The outcome, with the cause if a connection was ended: this one or the replaced one.
+    /// The outcome, and the cause of the end if a connection was ended: the connection of the code, or the one that it
+    /// replaces.
     type Reply = (RedeemOutcome, Option<EndCause>);
 
     fn moment(&self) -> &Moment {
@@ -105,7 +106,7 @@ impl RedeemCode {
         Ok(None)
     }
 
-    /// Records that a used or foreign code was presented, unless the audit chain of the connection is long.
+    /// Records that a code was rejected as suspicious, unless the audit chain of the connection is too long.
     fn record_rejected_code(&self, tx: &mut Tx<'_>, connection: &Connection) {
         if connection.audit.seq >= MAX_EVENTS_FOR_REJECTED_CODES {
             return;

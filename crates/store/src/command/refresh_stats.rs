@@ -13,7 +13,7 @@ use crate::value::values;
 /// rarely wait for the lock of one row.
 const SHARDS: u8 = 16;
 
-/// Sums up the refreshes of the current window, including the one that is being evaluated, which is an `invalid_grant`.
+/// Sums up the refreshes of the current window. The refresh that is being evaluated is included as an `invalid_grant`.
 pub(super) async fn load_refresh_stats(
     tx: &mut Tx<'_>,
     provider: ProviderId,

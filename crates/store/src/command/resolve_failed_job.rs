@@ -105,8 +105,8 @@ impl FromRow for ResolvedJob {
 }
 
 impl ResolvedJob {
-    /// Returns the details of the audit event. A connection identifies its recipient and provider; for a job without a
-    /// connection they are listed.
+    /// Returns the details of the audit event. A connection identifies its recipient and provider. For a job without a
+    /// connection, the details contain both of them.
     fn audit_detail(&self, job: &JobId) -> Value {
         let (job, kind) = (job.as_str(), self.managed.kind.as_str());
         if let Some(connection) = &self.connection {

@@ -61,7 +61,6 @@ pub(crate) static HOT_STATEMENTS: &[&Sql] = &[OTHER_PENDING_REVOCATION];
 pub struct FinishJob {
     pub moment: Moment,
     pub job_id: JobId,
-    /// The lease of the attempt.
     pub lease: LeaseId,
     pub attempt: AttemptOutcome,
     /// A description of the outcome for operators. It must not contain a token.

@@ -11,7 +11,7 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// A connection to insert.
+/// A connection that [`SeedConnections`] inserts: active with a refresh token, or pending with a code.
 #[derive(Clone, Debug)]
 pub struct SeededConnection {
     pub id: ConnectionId,

@@ -61,7 +61,6 @@ pub struct ListAuditEvents {
     pub at: TimeRange,
     /// Time and id of the last event of the previous page.
     pub after: Option<(Timestamp, AuditEventId)>,
-    /// The maximum number of results.
     pub limit: u32,
 }
 

@@ -75,7 +75,6 @@ pub struct ListClients {
     pub state: Option<ClientState>,
     /// Time and id of the last client of the previous page.
     pub after: Option<(Timestamp, ClientId)>,
-    /// The maximum number of results.
     pub limit: u32,
 }
 

@@ -71,7 +71,6 @@ pub struct ListConnections {
     pub ended: Option<TimeRange>,
     /// The cursor of the last connection of the previous page.
     pub after: Option<(Timestamp, ConnectionId)>,
-    /// The maximum number of results.
     pub limit: u32,
 }
 
@@ -180,7 +179,6 @@ pub struct ListDueConnections {
     pub now: Timestamp,
     /// The time without use after which a refresh token expires.
     pub idle_timeout: Duration,
-    /// The maximum number of results.
     pub limit: u32,
 }
 

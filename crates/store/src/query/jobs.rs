@@ -1,4 +1,4 @@
-//! Queries of jobs.
+//! Queries of jobs, for operators, metrics and the deletion of upstream clients.
 
 use std::collections::BTreeMap;
 
@@ -100,7 +100,6 @@ pub struct ListJobs {
     pub provider_id: Option<ProviderId>,
     /// The id of the last job of the previous page.
     pub after: Option<JobId>,
-    /// The maximum number of results.
     pub limit: u32,
 }
 

@@ -1,4 +1,4 @@
-//! Queries of operators.
+//! Queries of operators, for authentication and the admin API.
 
 use domain::id::OperatorId;
 use domain::model::operator::OperatorToken;
@@ -43,7 +43,6 @@ static OPERATOR_BY_TOKEN: &Sql = sql!(concat!(
 pub struct ListOperators {
     /// The id of the last operator of the previous page.
     pub after: Option<OperatorId>,
-    /// The maximum number of results.
     pub limit: u32,
 }
 

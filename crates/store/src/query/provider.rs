@@ -1,4 +1,4 @@
-//! Queries of providers.
+//! Queries of providers, for requests, operators and metrics.
 
 use std::collections::BTreeMap;
 

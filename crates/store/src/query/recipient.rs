@@ -64,7 +64,6 @@ pub struct ListRecipientConnections {
     pub client_id: ClientId,
     /// The id of the last connection of the previous page.
     pub before: Option<ConnectionId>,
-    /// The maximum number of results.
     pub limit: u32,
 }
 

@@ -36,7 +36,6 @@ pub struct ListPartnerRegistrations {
 #[derive(Clone, Debug)]
 pub struct NamedRegistration {
     pub registration: Registration,
-    /// The name of the recipient.
     pub client_name: String,
     /// The settings of the provider, which contain its name and country.
     pub provider: ProviderSettings,
@@ -148,7 +147,6 @@ pub struct ListRegistrations {
     pub state: Option<RegistrationState>,
     /// Time, recipient and provider of the last registration of the previous page.
     pub after: Option<(Timestamp, ClientId, ProviderId)>,
-    /// The maximum number of results.
     pub limit: u32,
 }
 

@@ -14,7 +14,6 @@ use crate::value::values;
 /// Lists removals that have not finished, the oldest first.
 #[derive(Clone, Debug)]
 pub struct ListClientRemovals {
-    /// The maximum number of results.
     pub limit: u32,
 }
 

@@ -29,7 +29,7 @@ pub(crate) const REDIRECT_URI: &str = "https://app.example.org/back";
 pub(crate) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(23);
 const TEST_EPOCH_MS: i64 = 1_795_500_000_000;
 
-/// Runs a test on both databases.
+/// Declares two tests for each function, one for each database.
 macro_rules! on_both {
     ($($name:ident),+ $(,)?) => {
         mod sqlite {$(
@@ -427,12 +427,12 @@ pub(crate) fn build_provider(id: i64) -> Provider {
     Provider { id: ProviderId::new(id), state, source, settings, audit: AuditHead::default() }
 }
 
-/// Creates a database on the fast cluster (without fsync).
+/// Creates a database on the PostgreSQL cluster without fsync, which is fast.
 pub(crate) async fn create_database() -> Location {
     create_database_on("BOWLINE_TEST_POSTGRES").await
 }
 
-/// Creates a database on the durable cluster (with fsync).
+/// Creates a database on the PostgreSQL cluster with fsync, whose commits are durable.
 pub(crate) async fn create_durable_database() -> Location {
     create_database_on("BOWLINE_TEST_POSTGRES_DURABLE").await
 }

@@ -134,7 +134,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         original: "self.fence.is_some_and(|version| version != connection.credential_version)",
         replacement: "self.fence.is_some_and(|version| version < 0)",
         tests: TestTarget::StoreSuite,
-        test: "connection::sqlite::stale_credential_version_is_ignored",
+        test: "connection::sqlite::end_for_stale_credential_version_is_ignored",
         expected_failure: "right: Fenced",
         always: false,
     },
