@@ -31,7 +31,7 @@ impl ApiReference {
 #[template(path = "docs/index.html")]
 struct IndexPage<'a> {
     documents: &'a [ApiReference],
-    /// The name of the document that the page shows. Always empty, because this page shows none.
+    /// The name of the document whose link is highlighted: empty, because this page shows none.
     current: &'static str,
 }
 

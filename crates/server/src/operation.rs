@@ -1,4 +1,5 @@
-//! The documentation of an operation. Each route of an API carries its own, see [`crate::http::Route`].
+//! The documentation of API operations, from which the OpenAPI documents are built. Each route of an API contains its
+//! own, see [`crate::http::Route`].
 
 use http::Method;
 use schemars::generate::SchemaSettings;
@@ -6,7 +7,7 @@ use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-/// Generates the schema of a type, as a reference to a component where it has a name.
+/// A function that generates the schema of a type. For a named type it returns a reference to a component.
 pub(crate) type SchemaFn = fn(&mut SchemaGenerator) -> Schema;
 
 /// Returns the function that generates the schema of a response type.
@@ -14,17 +15,20 @@ pub(crate) const fn schema_fn<T: JsonSchema>() -> SchemaFn {
     |generator| generator.subschema_for::<T>()
 }
 
-/// Returns the schema of the type that a request body is read into, without references to other components.
+/// Returns the schema of a request body, without references to other components.
 pub(crate) fn request_schema<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().for_deserialize().with(|settings| {
+        // A type may have another schema when it is read than when it is written: the components of a document are the
+        // schemas of responses, and must not be referred to from here.
         settings.inline_subschemas = true;
+        // OpenAPI 3.1 defines the dialect of all schemas of a document.
         settings.meta_schema = None;
     });
     let settings = settings.with_transform(RemoveRustNames);
     settings.into_generator().into_root_schema_for::<T>().to_value()
 }
 
-/// Removes what describes the Rust types and not the JSON: their names, and the widths of their integers.
+/// A transform that removes details of the Rust types from a schema: their names, and the widths of their integers.
 #[derive(Clone)]
 struct RemoveRustNames;
 
@@ -47,7 +51,8 @@ pub(crate) struct OperationSpec {
     pub(crate) tag: &'static str,
     pub(crate) summary: &'static str,
     pub(crate) description: &'static str,
-    /// The alternative security schemes. With an empty name, or an empty list, no credentials are required.
+    /// The alternative security schemes. An empty list, or an empty name in the list, means that credentials are not
+    /// required.
     pub(crate) security: &'static [&'static str],
     pub(crate) parameters: Vec<ParameterSpec>,
     pub(crate) body: Option<RequestBodySpec>,
@@ -67,11 +72,12 @@ pub(crate) struct RequestBodySpec {
     pub(crate) media: &'static [&'static str],
     pub(crate) required: bool,
     /// The name of the schema in the components, and the function that generates it.
+    // A function, because every start builds the table of routes, and only the documents need the schemas.
     pub(crate) schema: (&'static str, fn() -> Value),
     pub(crate) examples: Vec<(&'static str, Value)>,
 }
 
-/// A response with one status. Several of the same status are merged in the document.
+/// A response with one status. Responses with the same status are merged in the document.
 pub(crate) struct ResponseSpec {
     pub(crate) status: u16,
     pub(crate) description: &'static str,
@@ -88,29 +94,58 @@ pub(crate) enum ContentSpec {
     Document(&'static [&'static str]),
 }
 
-impl OperationSpec {
-    pub(crate) const fn get(path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::GET, path, id, summary)
+/// The tag of a group of operations. An operation is created with it.
+pub(crate) struct OperationTag(pub(crate) &'static str);
+
+impl OperationTag {
+    pub(crate) const fn get(
+        &self,
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> OperationSpec {
+        self.operation(Method::GET, path, id, summary)
     }
 
-    pub(crate) const fn post(path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::POST, path, id, summary)
+    pub(crate) const fn post(
+        &self,
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> OperationSpec {
+        self.operation(Method::POST, path, id, summary)
     }
 
-    pub(crate) const fn put(path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::PUT, path, id, summary)
+    pub(crate) const fn put(
+        &self,
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> OperationSpec {
+        self.operation(Method::PUT, path, id, summary)
     }
 
-    pub(crate) const fn delete(path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::DELETE, path, id, summary)
+    pub(crate) const fn delete(
+        &self,
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> OperationSpec {
+        self.operation(Method::DELETE, path, id, summary)
     }
 
-    const fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self {
+    const fn operation(
+        &self,
+        method: Method,
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> OperationSpec {
+        OperationSpec {
             method,
             path,
             id,
-            tag: "",
+            tag: self.0,
             summary,
             description: "",
             security: &[],
@@ -119,13 +154,9 @@ impl OperationSpec {
             responses: Vec::new(),
         }
     }
+}
 
-    /// Sets the group of the operation.
-    pub(crate) const fn with_tag(mut self, tag: &'static str) -> Self {
-        self.tag = tag;
-        self
-    }
-
+impl OperationSpec {
     /// Sets the alternative security schemes.
     pub(crate) const fn with_security(mut self, security: &'static [&'static str]) -> Self {
         self.security = security;

@@ -1,4 +1,4 @@
-//! The partner API, which is compatible with Flinks: partners manage their recipients, and recipients read their
+//! The partner API, which is part of the Flinks API: partners manage their recipients, and recipients read their
 //! providers and connections. The rules for recipients are in [`crate::recipients`].
 
 mod access;

@@ -1,4 +1,4 @@
-//! Writes the OpenAPI documents to `openapi/`, as the program prints them.
+//! Writes the documents that `bowline openapi` prints to the folder `openapi/`.
 
 use std::process::Command;
 

@@ -74,7 +74,8 @@ fn validate_combinations(settings: &ProviderSettings) -> Result<(), ValidationEr
     }
     let is_grant_shared = settings.grant_scope == GrantScope::PerClientCustomer;
     let has_shared_client = settings.upstream_client == UpstreamClientMode::Shared;
-    // Without the identity the hub could not know which end is the last one, and would revoke too early or never.
+    // Without the customer's identity the hub could not find the last connection of a grant, and would revoke the grant
+    // too early or never.
     if is_grant_shared && settings.customer_identity == CustomerIdentity::None {
         let expected =
             "per_client_customer needs a customer_identity, which shows the connections that share a grant";

@@ -11,13 +11,13 @@ use crate::http::Route;
 /// Returns the routes of the admin API.
 pub(crate) fn routes() -> Vec<Route> {
     let mut routes = activity::connections();
-    routes.extend(activity::jobs());
     routes.push(activity::audit_log());
+    routes.extend(activity::jobs());
     routes.extend(providers::providers());
+    routes.extend(operators::operators());
+    routes.extend(clients::partners());
+    routes.extend(clients::recipients());
     routes.extend(providers::registrations());
     routes.extend(providers::registration_steps());
-    routes.extend(clients::recipients());
-    routes.extend(clients::partners());
-    routes.extend(operators::operators());
     routes
 }

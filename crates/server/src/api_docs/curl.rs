@@ -60,6 +60,7 @@ impl CurlCommand<'_> {
         let kind =
             self.success_response().and_then(|response| response["content"].as_object()?.keys().next());
         if kind.is_some_and(|kind| !kind.contains("json") && !kind.starts_with("text/")) {
+            // Binary data would garble the terminal.
             line.push_str(" -o document");
         }
         let path: Vec<String> = self.path.split('/').map(render_segment).collect();
@@ -153,6 +154,7 @@ fn body_options(content: &serde_json::Map<String, Value>, basic: bool) -> Vec<St
         };
         return members.map(field).collect();
     }
+    // In a here-document the shell expands variables, and quotes of JSON need no escaping.
     let here = format!("-d @- <<END\n{}\nEND", escape_heredoc(&format!("{example:#}")));
     vec![format!("-H \"Content-Type: {media}\""), here]
 }

@@ -101,6 +101,7 @@ pub(super) struct Type {
     pub(super) fields: Vec<Field>,
 }
 
+// A path item has members that are no operations, for example `parameters`.
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
 impl Reference {
@@ -202,6 +203,7 @@ fn build_groups(schemas: Schemas<'_>) -> Vec<GroupView> {
     }
     let tags: Vec<&Value> = document["tags"].as_array().into_iter().flatten().collect();
     let mut names: Vec<String> = tags.iter().map(|tag| string_member(tag, "name")).collect();
+    // Tags that the document does not list come last, in alphabetical order.
     names.extend(by_tag.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
     let group = |name: String| {
         let tag_object = tags.iter().find(|tag| tag["name"] == name.as_str());
@@ -237,6 +239,7 @@ fn build_operation(
         path: path.to_owned(),
         summary: string_member(operation, "summary"),
         description: description_text(operation),
+        // Both an empty list and an empty requirement permit calls without credentials (OpenAPI 3.1, Security Requirement Object).
         allows_anonymous: callers.is_empty() || callers.iter().any(Vec::is_empty),
         callers: callers.into_iter().flatten().collect(),
         parameters: parameters.iter().map(|parameter| build_parameter(schemas, parameter)).collect(),

@@ -38,6 +38,7 @@ impl MarkedText {
     /// Parses a text in which code is enclosed in backticks. An unpaired backtick is kept as text.
     pub(super) fn from_description(text: &str) -> Self {
         let parts: Vec<&str> = text.split('`').collect();
+        // With an unpaired backtick the number of parts is even. The backticks are then ordinary characters.
         if parts.len().is_multiple_of(2) {
             return Self::default().with_piece(Mark::Plain, text);
         }

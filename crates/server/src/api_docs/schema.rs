@@ -178,6 +178,7 @@ impl<'a> Schemas<'a> {
             });
             let each: Vec<Vec<Field>> = each.collect();
             for field in each.iter().flatten() {
+                // Alternatives may share a field; it is listed once.
                 if fields.iter().any(|known| known.name == field.name) {
                     continue;
                 }

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use super::{DataError, http};
 use crate::error::InternalError;
 use crate::http::Route;
-use crate::operation::{ContentSpec, OperationSpec, ParameterSpec, ResponseSpec, schema_fn, string_enum};
+use crate::operation::{
+    ContentSpec, OperationSpec, OperationTag, ParameterSpec, ResponseSpec, schema_fn, string_enum,
+};
 use crate::stats::OPERATIONS;
 use crate::upstream::{ReadError, UpstreamError};
 
@@ -50,8 +52,8 @@ pub(crate) fn routes() -> Vec<Route> {
                 "/api/fdx/5/certification-metrics",
                 "Get Certification Metrics",
                 "Measured by the responding node since its start: the average response time in \
-                 milliseconds, and the percentage of successful responses. An operation that was \
-                 not called is absent.",
+                 milliseconds, and the percentage of successful responses. An operation that was not \
+                 called is absent.",
                 json!({"metrics": [{
                     "metricsName": "Responses of this node since it started", "operationIds": ["getAccount"],
                     "reportStartTimestamp": "2026-11-24T00:00:00Z", "reportEndTimestamp": "2026-11-24T12:00:00Z",
@@ -66,7 +68,7 @@ pub(crate) fn routes() -> Vec<Route> {
 /// Creates an operation with the id that the statistics and `/capability` use.
 fn new_operation(path: &'static str, tag: &'static str, summary: &'static str) -> OperationSpec {
     let id = OPERATIONS.iter().find(|(known, _)| *known == path).map_or("", |(_, id)| *id);
-    OperationSpec::get(path, id, summary).with_tag(tag)
+    OperationTag(tag).get(path, id, summary)
 }
 
 fn customer() -> OperationSpec {
@@ -83,8 +85,8 @@ fn customer() -> OperationSpec {
 fn accounts() -> OperationSpec {
     new_operation("/api/fdx/5/accounts", "Accounts", "Get Accounts")
         .with_description(
-            "Lists the accounts that the customer chose. `lightweight` requires ACCOUNT_BASIC, \
-             `details` requires ACCOUNT_DETAILED.",
+            "Lists the accounts that the customer chose. `lightweight` requires ACCOUNT_BASIC, `details` \
+             requires ACCOUNT_DETAILED.",
         )
         .with_query("resultType", "Level of detail of each account.", string_enum(["lightweight", "details"]))
         .with_query(
@@ -111,8 +113,8 @@ fn deposit_account_example() -> Value {
 fn account() -> OperationSpec {
     new_operation("/api/fdx/5/accounts/{account_id}", "Accounts", "Get Account")
         .with_description(
-            "Requires the cluster ACCOUNT_DETAILED. The account is the value of the member that \
-             names its kind.",
+            "Requires the cluster ACCOUNT_DETAILED. The account is the value of the member that names its \
+             kind.",
         )
         .with_json_response::<Account>(200, "The account", deposit_account_example())
         .with_data_errors([])
@@ -134,8 +136,8 @@ fn contact() -> OperationSpec {
 fn transactions() -> OperationSpec {
     new_operation("/api/fdx/5/accounts/{account_id}/transactions", "Accounts", "Get Account Transactions")
         .with_description(
-            "Requires the cluster TRANSACTIONS. Without `startTime` the list begins with the \
-             oldest available day; without `endTime` it ends today.",
+            "Requires the cluster TRANSACTIONS. Without `startTime` the list begins with the oldest \
+             available day; without `endTime` it ends today.",
         )
         .with_date_range()
         .with_paging()
@@ -158,8 +160,8 @@ fn payment_networks() -> OperationSpec {
         "Get Account Payment Networks",
     )
     .with_description(
-        "Requires the cluster ACCOUNT_PAYMENTS. For `CA_ACSS`, `bankId` is the institution \
-         number followed by the transit number.",
+        "Requires the cluster ACCOUNT_PAYMENTS. For `CA_ACSS`, `bankId` is the institution number followed \
+         by the transit number.",
     )
     .with_paging()
     .with_json_response::<PaymentNetworks>(
@@ -214,8 +216,8 @@ fn statement() -> OperationSpec {
     let fdx_error = |code, message| DataError::Fdx(code, message);
     new_operation(path, "Accounts", "Download Statement")
         .with_description(
-            "Requires the cluster STATEMENTS. If the data provider redirects to the document, \
-             the hub follows the redirect.",
+            "Requires the cluster STATEMENTS. If the data provider redirects to the document, the hub \
+             follows the redirect.",
         )
         .with_parameter(accept)
         .with_responses([document])
@@ -253,15 +255,15 @@ fn meta_operation<T: schemars::JsonSchema>(
         .with_internal_errors()
 }
 
-/// The parts that operations of the FDX API share.
+/// Builder methods for the documentation that operations of the FDX API have in common.
 trait DataOperationExt: Sized {
     fn with_paging(self) -> Self;
     fn with_date_range(self) -> Self;
-    /// Adds the errors of every read of a customer's data, and these.
+    /// Adds the errors that every read of customer data may return, and those in `more`.
     fn with_data_errors(self, more: impl IntoIterator<Item = DataError>) -> Self;
-    /// Adds the errors of every read of one account, and these.
+    /// Adds the errors that every read of one account may return, and those in `more`.
     fn with_account_errors(self, more: impl IntoIterator<Item = DataError>) -> Self;
-    /// Adds the errors that every operation may return.
+    /// Adds the errors that every operation may return: internal error and temporary unavailability.
     fn with_internal_errors(self) -> Self;
     fn with_errors(self, errors: impl IntoIterator<Item = DataError>) -> Self;
 }
@@ -325,7 +327,7 @@ impl DataOperationExt for OperationSpec {
     }
 }
 
-/// Describes an error with the body that callers receive.
+/// Describes the response for an error, with the error's body as the example.
 fn error_response(error: &DataError) -> ResponseSpec {
     let status = error.code().map_or(401, ErrorCode::status);
     let headers: &[&str] = match status {
@@ -335,10 +337,7 @@ fn error_response(error: &DataError) -> ResponseSpec {
         _ => &[],
     };
     let description = match error.code() {
-        None => {
-            "The access token is missing, invalid or expired; get a new one with the refresh \
-             token"
-        }
+        None => "The access token is missing, invalid or expired; get a new one with the refresh token",
         Some(code) => code.message(),
     };
     ResponseSpec {

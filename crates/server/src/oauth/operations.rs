@@ -1,4 +1,5 @@
-//! The routes of the OAuth endpoints with their documentation, and what all operations of the Flinks API share.
+//! The routes of the OAuth endpoints with their API documentation, and the builder methods for all operations of the
+//! Flinks API.
 
 use std::time::Duration;
 
@@ -13,8 +14,12 @@ use super::http::{TokenBody, authorize, create_token, revoke};
 use crate::app::App;
 use crate::error::InternalError;
 use crate::http::{OAuthErrorBody, Route};
-use crate::operation::{ContentSpec, OperationSpec, RequestBodySpec, ResponseSpec, schema_fn, string_enum};
+use crate::operation::{
+    ContentSpec, OperationSpec, OperationTag, RequestBodySpec, ResponseSpec, schema_fn, string_enum,
+};
 use crate::rate_limit::RateLimitError;
+
+const TAG: OperationTag = OperationTag("Authorization");
 
 pub(crate) const PARTNER_SECURITY: &[&str] = &["partnerToken"];
 pub(crate) const RECIPIENT_SECURITY: &[&str] = &["recipientToken"];
@@ -25,8 +30,8 @@ pub(crate) fn routes() -> Vec<Route> {
     const REVOKE: &str = "/api/v1/revoke";
     // Flinks documents DELETE; clients of RFC 7009 send POST.
     let (by_delete, by_post) = (
-        OperationSpec::delete(REVOKE, "revoke", "Revoke Connection"),
-        OperationSpec::post(REVOKE, "revokeByPost", "Revoke Connection"),
+        TAG.delete(REVOKE, "revoke", "Revoke Connection"),
+        TAG.post(REVOKE, "revokeByPost", "Revoke Connection"),
     );
     vec![
         authorize_operation().route(authorize),
@@ -45,12 +50,11 @@ fn authorize_operation() -> OperationSpec {
         example: None,
         headers: &[],
     };
-    OperationSpec::get("/api/v1/authorize", "authorize", "Authorize")
-        .with_tag("Authorization")
+    TAG.get("/api/v1/authorize", "authorize", "Authorize")
         .with_description(
-            "Opened in the customer's browser. An unknown client, or a redirect URI that does \
-             not exactly match a registered one, results in a page. Every other error is sent \
-             to the redirect URI with `error`, `error_description` and `state`.",
+            "Opened in the customer's browser. An unknown client, or a redirect URI that does not exactly \
+             match a registered one, results in a page. Every other error is sent to the redirect URI with \
+             `error`, `error_description` and `state`.",
         )
         .with_required_query("client_id", "The id of the data recipient.", text())
         .with_required_query(
@@ -87,8 +91,7 @@ fn authorize_operation() -> OperationSpec {
         .with_responses([
             page(
                 400,
-                "A page for the customer: the client is unknown, or the redirect URI is not \
-                 registered",
+                "A page for the customer: the client is unknown, or the redirect URI is not registered",
             ),
             page(500, "A page for the customer: internal server error"),
             page(503, "A page for the customer: service temporarily unavailable"),
@@ -140,11 +143,10 @@ fn token_operation() -> OperationSpec {
     };
     let example = json!({"access_token": "eyJ…", "token_type": "Bearer", "expires_in": 300,
         "scope": "ACCOUNT_BASIC TRANSACTIONS", "refresh_token": "…"});
-    OperationSpec::post("/api/v1/token", "token", "Token")
-        .with_tag("Authorization")
+    TAG.post("/api/v1/token", "token", "Token")
         .with_description(
-            "Token endpoint (RFC 6749 §4.1.3, §4.4.2 and §6). Credentials and tokens in the \
-             query are rejected.",
+            "Token endpoint (RFC 6749 §4.1.3, §4.4.2 and §6). Credentials and tokens in the query are \
+             rejected.",
         )
         .with_body(body)
         .with_security(&["clientBasic", ""])
@@ -152,7 +154,7 @@ fn token_operation() -> OperationSpec {
         .with_oauth_errors([
             (OAuthCode::InvalidRequest, "grant_type is missing"),
             (OAuthCode::InvalidClient, "client_id or client_secret is wrong"),
-            (OAuthCode::InvalidGrant, "The code is unknown, expired, used or was issued to another request"),
+            (OAuthCode::InvalidGrant, "The code is unknown, used or expired"),
             (OAuthCode::InvalidGrant, "The refresh token is unknown, expired or its connection has ended"),
             (OAuthCode::InvalidScope, "scope names nothing"),
             (OAuthCode::UnauthorizedClient, "This client is suspended"),
@@ -168,11 +170,10 @@ fn token_operation() -> OperationSpec {
 
 fn revoke_operation(operation: OperationSpec) -> OperationSpec {
     operation
-        .with_tag("Authorization")
         .with_description(
-            "Ends the connection of the bearer token. After the response no token of the \
-             connection is accepted; the data provider is notified in the background. The call \
-             can be repeated safely. A form field `token` must equal the bearer token.",
+            "Ends the connection of the bearer token. After the response no token of the connection is \
+             accepted; the data provider is notified in the background. The call can be repeated safely. A \
+             form field `token` must equal the bearer token.",
         )
         .with_security(&["connectionToken"])
         .with_empty_response(204, "The connection has ended", &[])
@@ -188,12 +189,12 @@ fn revoke_operation(operation: OperationSpec) -> OperationSpec {
         .with_internal_errors()
 }
 
-/// The parts that operations of the Flinks API share.
+/// Builder methods for the documentation that operations of the Flinks API have in common.
 pub(crate) trait FlinksOperationExt: Sized {
     fn route<T: 'static>(self, handler: impl Handler<T, App>) -> Route;
-    /// Sets the accepted tokens and adds the errors of others.
+    /// Sets the security schemes of the operation, and adds the errors for a missing, invalid or unsuitable token.
     fn with_client_auth(self, security: &'static [&'static str]) -> Self;
-    /// Adds the error of a suspended client.
+    /// Adds the error that a suspended client receives.
     fn with_suspended_error(self) -> Self;
     fn with_oauth_errors(self, errors: impl IntoIterator<Item = (OAuthCode, &'static str)>) -> Self;
     fn with_errors(self, errors: impl IntoIterator<Item = OAuthError>) -> Self;
@@ -201,11 +202,12 @@ pub(crate) trait FlinksOperationExt: Sized {
     fn with_unknown_recipient(self) -> Self;
     fn with_unknown_connection(self) -> Self;
     fn with_paging(self) -> Self;
-    /// Adds the errors of a body that is too large or too slow.
+    /// Adds the errors for a request body that is too large or is not received in time.
     fn with_body_limits(self) -> Self;
-    /// Adds the errors of a body, also of one with another content type.
+    /// Adds the errors for a request body that is too large, is not received in time or has an unsupported content
+    /// type. `types` is the message for the last case.
     fn with_body_errors(self, types: &'static str) -> Self;
-    /// Adds the errors that every operation may return.
+    /// Adds the errors that every operation may return: internal error and temporary unavailability.
     fn with_internal_errors(self) -> Self;
 }
 
@@ -220,6 +222,7 @@ impl FlinksOperationExt for OperationSpec {
             RECIPIENT_SECURITY => "This operation needs an access token with scope providers:read",
             _ => "This operation needs an access token of the client itself",
         };
+        // The status stays 400, as Flinks documents it, with the challenge that RFC 6750 §3 requires.
         let challenged = |message| ResponseSpec {
             headers: &["www-authenticate"],
             ..error_response(&OAuthError::new(OAuthCode::InvalidRequest, message))
@@ -294,7 +297,7 @@ impl FlinksOperationExt for OperationSpec {
     }
 }
 
-/// Describes an error with the body that callers receive.
+/// Describes the response for an error, with the error's body as the example.
 fn error_response(error: &OAuthError) -> ResponseSpec {
     let status = error.code.flinks_status();
     let headers: &[&str] = if status == 503 { &["retry-after"] } else { &[] };

@@ -140,6 +140,7 @@ fn render_response(status: u16, all: &[&ResponseSpec], generator: &mut SchemaGen
     let mut descriptions: Vec<&str> = Vec::new();
     let mut content: Map<String, Value> = Map::new();
     let mut headers: Map<String, Value> = Map::new();
+    // The middleware adds these two headers to every response.
     for name in ["ob-correlation-id", "ob-trace-id"].iter().chain(all.iter().flat_map(|a| a.headers)) {
         headers.insert((*name).to_owned(), json!({"$ref": format!("#/components/headers/{name}")}));
     }
@@ -230,6 +231,7 @@ impl Transform for NormalizeSchema {
         if format.is_some_and(|format| format.starts_with("uint")) {
             schema.remove("format");
         }
+        // The value of `#[serde(default)]` matters only where a type is read.
         schema.remove("default");
         let required: Vec<String> = schema
             .get("required")

@@ -12,7 +12,7 @@ use crate::http::Route;
 use crate::oauth::operations::{
     ANY_CLIENT_SECURITY, FlinksOperationExt, PARTNER_SECURITY, RECIPIENT_SECURITY,
 };
-use crate::operation::{ContentSpec, OperationSpec, ResponseSpec, request_schema, schema_fn};
+use crate::operation::{ContentSpec, OperationSpec, OperationTag, ResponseSpec, request_schema, schema_fn};
 
 /// Returns the routes of the partner API.
 pub(crate) fn routes() -> Vec<Route> {
@@ -20,13 +20,14 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 fn connections() -> Vec<Route> {
+    const TAG: OperationTag = OperationTag("Connections");
     let one = json!({"connection_id": "con_…", "client_id": "dc-…", "provider_id": 1000, "state": "active",
         "scope": "ACCOUNT_BASIC", "created_at": "2026-11-24T12:00:00.000Z",
         "activated_at": "2026-11-24T12:00:01.000Z", "expires_at": "2027-11-24T12:00:00.000Z"});
     let described = |operation: OperationSpec| {
         let is_own = !operation.path.contains("{client_id}");
         let security = if is_own { RECIPIENT_SECURITY } else { PARTNER_SECURITY };
-        operation.with_tag("Connections").with_client_auth(security)
+        operation.with_client_auth(security)
     };
     let with_connection_page = |operation: OperationSpec| {
         operation
@@ -46,8 +47,8 @@ fn connections() -> Vec<Route> {
     let with_end_response = |operation: OperationSpec| {
         operation
             .with_description(
-                "After the response no token of the connection is accepted; the data provider is \
-                 notified in the background. The call can be repeated safely.",
+                "After the response no token of the connection is accepted; the data provider is notified \
+                 in the background. The call can be repeated safely.",
             )
             .with_empty_response(204, "The connection has ended", &[])
             .with_unknown_connection()
@@ -58,31 +59,27 @@ fn connections() -> Vec<Route> {
         "/api/v1/recipients/{client_id}/connections/{connection_id}",
     );
     vec![
-        with_connection_page(described(OperationSpec::get(
-            http::OWN_CONNECTIONS,
-            "listConnections",
-            "Get Connections",
-        )))
-        .route(http::list_own_connections),
-        with_connection(described(OperationSpec::get(own, "getConnection", "Get Connection")))
+        with_connection_page(described(TAG.get(http::OWN_CONNECTIONS, "listConnections", "Get Connections")))
+            .route(http::list_own_connections),
+        with_connection(described(TAG.get(own, "getConnection", "Get Connection")))
             .route(http::show_own_connection),
-        with_end_response(described(OperationSpec::delete(own, "endConnection", "End Connection")))
+        with_end_response(described(TAG.delete(own, "endConnection", "End Connection")))
             .route(http::end_own_connection),
-        with_connection_page(described(OperationSpec::get(
+        with_connection_page(described(TAG.get(
             list,
             "listRecipientConnections",
             "Get Data Recipient Connections",
         )))
         .with_unknown_recipient()
         .route(http::list_connections),
-        with_connection(described(OperationSpec::get(
+        with_connection(described(TAG.get(
             nested,
             "getRecipientConnection",
             "Get Data Recipient Connection",
         )))
         .with_unknown_recipient()
         .route(http::show_connection),
-        with_end_response(described(OperationSpec::delete(
+        with_end_response(described(TAG.delete(
             nested,
             "endRecipientConnection",
             "End Data Recipient Connection",
@@ -93,6 +90,7 @@ fn connections() -> Vec<Route> {
 }
 
 fn recipients() -> Vec<Route> {
+    const TAG: OperationTag = OperationTag("Data recipients");
     let (all, one) = ("/api/v1/recipients", "/api/v1/recipients/{client_id}");
     let recipient_example = |with_secret: bool| {
         let mut shown = new_recipient_example();
@@ -103,15 +101,11 @@ fn recipients() -> Vec<Route> {
         shown
     };
     let described = |operation: OperationSpec| {
-        operation
-            .with_tag("Data recipients")
-            .with_client_auth(PARTNER_SECURITY)
-            .with_suspended_error()
-            .with_internal_errors()
+        operation.with_client_auth(PARTNER_SECURITY).with_suspended_error().with_internal_errors()
     };
     let listed = json!([{"client_id": "dc-…", "name": "Flinks Fake", "contacts": []}]);
     vec![
-        described(OperationSpec::post(all, "createDataRecipient", "Create Data Recipient"))
+        described(TAG.post(all, "createDataRecipient", "Create Data Recipient"))
             .with_json_body(
                 "NewDataRecipient",
                 request_schema::<CreateDataRecipientRequest>,
@@ -128,18 +122,18 @@ fn recipients() -> Vec<Route> {
             ])
             .with_body_errors("The content type must be application/json")
             .route(http::create_recipient),
-        described(OperationSpec::get(all, "listDataRecipients", "Get All Data Recipients"))
+        described(TAG.get(all, "listDataRecipients", "Get All Data Recipients"))
             .with_json_response::<Vec<RecipientBody<'static>>>(
                 200,
                 "The data recipients of this partner",
                 listed,
             )
             .route(http::list_recipients),
-        described(OperationSpec::get(one, "getDataRecipient", "Get Data Recipient Details"))
+        described(TAG.get(one, "getDataRecipient", "Get Data Recipient Details"))
             .with_json_response::<RecipientBody<'static>>(200, "The data recipient", recipient_example(false))
             .with_unknown_recipient()
             .route(http::show_recipient),
-        described(OperationSpec::put(one, "updateDataRecipient", "Update Data Recipient"))
+        described(TAG.put(one, "updateDataRecipient", "Update Data Recipient"))
             .with_description("Replaces the redirect URIs. Other members are ignored.")
             .with_json_body(
                 "RedirectUris",
@@ -151,22 +145,22 @@ fn recipients() -> Vec<Route> {
             .with_body_errors("The content type must be application/json")
             .with_unknown_recipient()
             .route(http::update_recipient),
-        described(OperationSpec::delete(one, "deleteDataRecipient", "Delete Data Recipient"))
+        described(TAG.delete(one, "deleteDataRecipient", "Delete Data Recipient"))
             .with_description(
-                "Removes the data recipient permanently and ends all its connections. The data \
-                 providers are notified in the background. The call can be repeated safely.",
+                "Removes the data recipient permanently and ends all its connections. The data providers \
+                 are notified in the background. The call can be repeated safely.",
             )
             .with_empty_response(204, "The data recipient is removed", &[])
             .with_unknown_recipient()
             .route(http::remove_recipient),
-        described(OperationSpec::post(
+        described(TAG.post(
             "/api/v1/recipients/{client_id}/secret",
             "regenerateDataRecipientSecret",
             "Regenerate Data Recipient Secret",
         ))
         .with_description(
-            "After the response the previous secret and the tokens of the client itself are \
-             invalid. Connections remain active.",
+            "After the response the previous secret and the tokens of the client itself are invalid. \
+             Connections remain active.",
         )
         .with_json_response::<SecretBody<'static>>(
             200,
@@ -189,15 +183,12 @@ fn new_recipient_example() -> Value {
 }
 
 fn registrations() -> Vec<Route> {
+    const TAG: OperationTag = OperationTag("Registrations");
     let one = json!({"client_id": "dc-…", "client_name": "Flinks Fake", "provider_id": 1000,
         "provider_name": "Maple Trust", "country": "CA", "registration_status": "PENDING_APPROVAL",
         "requested_on": "2026-11-24T14:24:42.6055680Z"});
     let described = |operation: OperationSpec| {
-        operation
-            .with_tag("Registrations")
-            .with_client_auth(PARTNER_SECURITY)
-            .with_suspended_error()
-            .with_internal_errors()
+        operation.with_client_auth(PARTNER_SECURITY).with_suspended_error().with_internal_errors()
     };
     let with_registrations = |operation: OperationSpec| {
         operation.with_json_response::<Vec<RegistrationBody<'static>>>(
@@ -217,14 +208,13 @@ fn registrations() -> Vec<Route> {
         headers: &[],
     };
     vec![
-        with_registrations(described(OperationSpec::post(
+        with_registrations(described(TAG.post(
             "/api/v1/recipients/providers/requests/{recipient_ids}/{provider_ids}",
             "requestRegistrations",
             "Request Data Provider Registrations",
         )))
         .with_description(
-            "Requests the registration of each data recipient with each data provider, \
-                 all-or-nothing.",
+            "Requests the registration of each data recipient with each data provider, all-or-nothing.",
         )
         .with_oauth_errors([(OAuthCode::InvalidRequest, "provider_ids[0] must be a positive integer")])
         .with_responses([
@@ -233,20 +223,20 @@ fn registrations() -> Vec<Route> {
             pair(409, "This registration was requested before and is PENDING_APPROVAL"),
         ])
         .route(http::request_registrations),
-        with_registrations(described(OperationSpec::get(
+        with_registrations(described(TAG.get(
             "/api/v1/recipients/providers/requests",
             "listRegistrations",
             "Get Registration Status of All Data Recipients",
         )))
         .route(http::list_all_registrations),
-        with_registrations(described(OperationSpec::get(
+        with_registrations(described(TAG.get(
             "/api/v1/recipients/{client_id}/providers/requests",
             "listRecipientRegistrations",
             "Get Registration Status of a Data Recipient",
         )))
         .with_unknown_recipient()
         .route(http::list_registrations),
-        described(OperationSpec::get(
+        described(TAG.get(
             "/api/v1/recipients/{client_id}/providers/{provider_id}",
             "getRegistration",
             "Get Registration Details",
@@ -259,6 +249,7 @@ fn registrations() -> Vec<Route> {
 }
 
 fn providers() -> Vec<Route> {
+    const TAG: OperationTag = OperationTag("Data providers");
     let one = json!({"provider_id": 1000, "name": "Maple Trust", "country": "CA"});
     let with_details = |more: Value| {
         let mut merged = one.clone();
@@ -268,11 +259,7 @@ fn providers() -> Vec<Route> {
         merged
     };
     let described = |operation: OperationSpec, security| {
-        operation
-            .with_tag("Data providers")
-            .with_client_auth(security)
-            .with_suspended_error()
-            .with_internal_errors()
+        operation.with_client_auth(security).with_suspended_error().with_internal_errors()
     };
     let second = json!({"scopes": ["ACCOUNT_BASIC"], "status": "Activated", "connectorName": "fdx",
         "availableAccountTypes": {"deposits": "true", "investments": "false", "loans": "true", "locs": "true"}});
@@ -282,21 +269,17 @@ fn providers() -> Vec<Route> {
     let all = "/api/v1/providers";
     vec![
         described(
-            OperationSpec::get(all, "listSupportedDataProviders", "Get Supported Data Providers"),
+            TAG.get(all, "listSupportedDataProviders", "Get Supported Data Providers"),
             ANY_CLIENT_SECURITY,
         )
         .with_description(
-            "Returns the catalogue to a partner, and to a data recipient the providers with \
-                 which it has an active registration.",
+            "Returns the catalogue to a partner, and to a data recipient the providers with which it has \
+             an active registration.",
         )
         .with_json_response::<Vec<ProviderBody<'static>>>(200, "Data providers", json!([one]))
         .route(http::list_providers),
         described(
-            OperationSpec::get(
-                "/api/v1/authorize/providers",
-                "listActiveDataProviders",
-                "Get Active Data Providers",
-            ),
+            TAG.get("/api/v1/authorize/providers", "listActiveDataProviders", "Get Active Data Providers"),
             RECIPIENT_SECURITY,
         )
         .with_json_response::<Vec<ProviderBody<'static>>>(
@@ -306,18 +289,14 @@ fn providers() -> Vec<Route> {
         )
         .route(http::list_own_providers),
         described(
-            OperationSpec::get(
-                "/api/v1/providers/{provider_id}",
-                "getDataProvider",
-                "Get Data Provider Details",
-            ),
+            TAG.get("/api/v1/providers/{provider_id}", "getDataProvider", "Get Data Provider Details"),
             PARTNER_SECURITY,
         )
         .with_json_response::<ProviderDetailBody<'static>>(200, "The data provider", with_details(detail))
         .with_not_found("provider_id names no provider of this hub")
         .route(http::show_provider),
         described(
-            OperationSpec::get("/api/v2/providers", "listDataProviders", "Get Data Providers"),
+            TAG.get("/api/v2/providers", "listDataProviders", "Get Data Providers"),
             ANY_CLIENT_SECURITY,
         )
         .with_query(

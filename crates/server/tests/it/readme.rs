@@ -1,7 +1,11 @@
-//! The README's two commands are true: the first runs, the second is what CI runs.
+//! The commands of the README work: the first runs, the second is that of CI, and the others exist.
 
 use std::path::Path;
 use std::process::Command;
+
+use bowline::cli::Cli;
+use bowline::router::all_routes;
+use clap::CommandFactory as _;
 
 fn read_file(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)).unwrap()
@@ -31,6 +35,28 @@ fn readme_commands_match_tour_and_ci() {
     );
     let ci = read_file(".ci/run");
     assert_eq!(ci.lines().last(), Some(*second));
+}
+
+#[test]
+fn readme_commands_and_calls_exist() {
+    let readme = read_file("README.md");
+    let commands = find_commands(&readme);
+    let own_commands: Vec<_> =
+        commands.iter().filter_map(|command| command.strip_prefix("cargo run --release -- ")).collect();
+    let calls: Vec<_> = readme.lines().filter(|line| line.starts_with("curl ")).collect();
+
+    assert_eq!((own_commands.len(), calls.len()), (2, 1), "{own_commands:?} {calls:?}");
+    for command in own_commands {
+        let arguments = std::iter::once("bowline").chain(command.split(' '));
+        let parsed = Cli::command().try_get_matches_from(arguments);
+        assert!(parsed.is_ok(), "{command}: {parsed:?}");
+    }
+    for call in calls {
+        let exists = all_routes()
+            .iter()
+            .any(|route| call.contains(&format!("-X {} http://127.0.0.1:8400{} ", route.method, route.path)));
+        assert!(exists, "there is no route for {call}");
+    }
 }
 
 #[test]

@@ -38,10 +38,12 @@ async fn provider_errors_map_to_documented_codes(kit: TestHub) {
 async fn circuit_breaker_opens_after_repeated_failures(kit: TestHub) {
     let tokens = kit.connect(&kit.acme()).await;
     kit.inject_faults(json!({"fail": 500})).await;
+
     for _ in 0..5 {
         assert_eq!(kit.read("/accounts", &tokens.access).await.status, 500);
     }
     kit.inject_faults(json!({"fail": null})).await;
+
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 503, "the circuit breaker is open");
     kit.advance(Duration::from_secs(30));
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);

@@ -2,7 +2,7 @@
 
 /// A seeded bug, and the test that must catch it.
 pub(super) struct Mutant {
-    /// The wrong behaviour.
+    /// A description of the wrong behaviour, for the output.
     pub(super) name: &'static str,
     pub(super) file: &'static str,
     /// The original text; it occurs exactly once in the file.
@@ -12,11 +12,11 @@ pub(super) struct Mutant {
     pub(super) test: &'static str,
     /// A part of the output of the failing test.
     pub(super) expected_failure: &'static str,
-    /// Whether every run checks it, or only `--full`.
+    /// Every run checks the bug; otherwise only `--full` does.
     pub(super) always: bool,
 }
 
-/// A test binary. The smallest one that must catch the bug is built, and no other.
+/// The test binary that must catch a bug. No other binary is built for the bug.
 #[derive(Clone, Copy)]
 pub(super) enum TestTarget {
     /// HTTP scenarios.
@@ -39,7 +39,7 @@ impl TestTarget {
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
-        name: "a step of a registration is taken wherever it stands",
+        name: "a registration step is applied in any state",
         file: "crates/store/src/command/registration.rs",
         original: "let state = current.state.apply(self.step).map_err(StepRejected::WrongState)?;",
         replacement: "let state = current.state.apply(self.step).unwrap_or(RegistrationState::Active);",
@@ -49,7 +49,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "an answer is served without the second access check",
+        name: "a response is sent without the second access check",
         file: "crates/server/src/fdx_api/access.rs",
         original: "Err(RecheckError::Ended(_)) => Err(DataError::ConnectionEnded),",
         replacement: "Err(RecheckError::Ended(_)) => Ok(ConfirmedResponse(response)),",
@@ -59,7 +59,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: true,
     },
     Mutant {
-        name: "the access check lets a revoked connection live",
+        name: "the access check accepts a revoked connection",
         file: "crates/domain/src/rule/access.rs",
         original: "Status::Active if open => Standing::Live(hold(state)),",
         replacement: "Status::Active | Status::Revoked => Standing::Live(hold(state)),",
@@ -69,7 +69,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: true,
     },
     Mutant {
-        name: "a removed recipient is served until its connections are written down",
+        name: "a removed recipient can read until its connections are stored as ended",
         file: "crates/domain/src/rule/access.rs",
         original: "state.client_state != ClientState::Closed && now < state.expires_at",
         replacement: "now < state.expires_at",
@@ -79,7 +79,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "a commit is answered before it is on disk",
+        name: "a commit is confirmed before it is on disk",
         file: "crates/store/src/sqlite/connection.rs",
         original: "PRAGMA synchronous = FULL;",
         replacement: "PRAGMA synchronous = OFF;",
@@ -89,7 +89,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: true,
     },
     Mutant {
-        name: "a command does not lock its connection's row, and two nodes refresh at once",
+        name: "a command does not lock the connection row: two nodes refresh concurrently",
         file: "crates/store/src/entity/connection.rs",
         original: " FROM connections WHERE id = ?1 FOR UPDATE",
         replacement: " FROM connections WHERE id = ?1",
@@ -99,7 +99,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: true,
     },
     Mutant {
-        name: "a command does not lock its connection's row, and a token is lost to an end",
+        name: "a command does not lock the connection row: a concurrent end misses a new token",
         file: "crates/store/src/entity/connection.rs",
         original: " FROM connections WHERE id = ?1 FOR UPDATE",
         replacement: " FROM connections WHERE id = ?1",
@@ -109,7 +109,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "an end queues no job that tells the bank",
+        name: "an end queues no job that revokes at the provider",
         file: "crates/store/src/command/end_connection.rs",
         original: "queue_job(tx, moment, JobKind::RevokeAtProvider, connection, sealed);",
         replacement: "drop(sealed);",
@@ -119,7 +119,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: true,
     },
     Mutant {
-        name: "an end leaves the refresh tokens",
+        name: "an end does not delete the refresh tokens",
         file: "crates/store/src/command/end_connection.rs",
         original: "DELETE FROM refresh_tokens WHERE connection_id = ?1",
         replacement: "DELETE FROM refresh_tokens WHERE connection_id = ?1 AND 1 = 0",
@@ -129,17 +129,17 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "old news of a credential ends a connection",
+        name: "a result for an older credential version ends a connection",
         file: "crates/store/src/command/end_connection.rs",
         original: "self.fence.is_some_and(|version| version != connection.credential_version)",
         replacement: "self.fence.is_some_and(|version| version < 0)",
         tests: TestTarget::StoreSuite,
-        test: "connection::sqlite::stale_credential_version_is_ignored",
+        test: "connection::sqlite::end_for_stale_credential_version_is_ignored",
         expected_failure: "right: Fenced",
         always: false,
     },
     Mutant {
-        name: "old news of an invalid_grant ends a connection",
+        name: "an invalid_grant for an older credential version ends a connection",
         file: "crates/store/src/command/invalid_grant.rs",
         original: "if connection.credential_version != self.lease.version {",
         replacement: "if connection.credential_version < self.lease.version {",
@@ -149,7 +149,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "the loser of two refreshes overwrites the winner's token",
+        name: "the second of two concurrent refreshes overwrites the token of the first",
         file: "crates/store/src/command/credential.rs",
         original: "if connection.credential_version != self.lease.version {",
         replacement: "if connection.credential_version < self.lease.version {",
@@ -159,7 +159,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "a sealed token opens for any connection",
+        name: "a sealed token can be opened for another connection",
         file: "crates/server/src/vault/seal.rs",
         original: "Aad::from(bound_to.as_bytes())",
         replacement: "Aad::from(&bound_to.as_bytes()[..0])",
@@ -169,7 +169,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "the log shows the query of a request",
+        name: "the query of a request is logged",
         file: "crates/server/src/http/middleware.rs",
         original: r#"map_or("none", MatchedPath::as_str).to_owned();"#,
         replacement: r#"map_or("none", MatchedPath::as_str).to_owned() + request.uri().query().unwrap_or_default();"#,
@@ -179,7 +179,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "a redirect URI is compared by its beginning",
+        name: "only the beginning of a redirect URI is compared",
         file: "crates/domain/src/rule/authorize.rs",
         original: "client.redirect_uris.iter().any(|known| known == uri)",
         replacement: "client.redirect_uris.iter().any(|known| uri.starts_with(known.as_str()))",
@@ -189,7 +189,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: true,
     },
     Mutant {
-        name: "a code is redeemed for a redirect URI that begins alike",
+        name: "a code is redeemed with a longer redirect URI",
         file: "crates/domain/src/rule/authorization_code.rs",
         original: "if code.redirect_uri != redirect_uri {",
         replacement: "if !redirect_uri.starts_with(code.redirect_uri.as_str()) {",
@@ -199,7 +199,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "a bank's document is fetched wherever the bank says",
+        name: "a document is fetched from any URL that a provider returns",
         file: "crates/server/src/upstream/urls.rs",
         original: "from.join(location).ok().filter(|url| is_within_base(base, url))",
         replacement: "from.join(location).ok()",
@@ -209,7 +209,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "a redirect of a bank is followed with what was sent to it",
+        name: "a redirect of a provider is followed",
         file: "crates/server/src/outbound.rs",
         original: ".redirect(reqwest::redirect::Policy::none())",
         replacement: ".redirect(reqwest::redirect::Policy::limited(3))",
@@ -219,7 +219,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "an answer of one bank is taken for another's",
+        name: "a response of one provider is accepted for another",
         file: "crates/store/src/command/authorization_request.rs",
         original: "let request = request.filter(|r| r.provider_id == self.provider_id);",
         replacement: "",
@@ -229,7 +229,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "whoever comes over the network seems to come from the machine itself",
+        name: "a network request is treated as a request from a local user",
         file: "crates/server/src/server/listener.rs",
         original: "Ok((stream, RemotePeer::from_address(address.ip())))",
         replacement: "Ok((stream, RemotePeer::from_local(domain::rule::operator::LocalPeer { peer_uid: 0, hub_uid: 0 })))",
@@ -239,7 +239,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "any user of the machine is an admin at the hub's own socket",
+        name: "any local user is an admin at the admin socket",
         file: "crates/domain/src/rule/operator.rs",
         original: "if peer.user != peer.own && peer.user != ROOT {",
         replacement: "if peer.user == u32::MAX && peer.user != ROOT {",

@@ -1,5 +1,6 @@
-//! Symbols that documents name exist: `it/crash_points.rs::a_test`, `suite/connection.rs::a_test`, a path below
-//! `crates/`, or a path from the root such as `config.example.toml::public_url`.
+//! Checks that the files and symbols that documents name exist. They are written as `it/crash_points.rs::a_test`, as
+//! `suite/connection.rs::a_test`, with a path below `crates/`, or with a path from the root such as
+//! `config.example.toml::public_url`. A code sample must be a part of the file that the document names.
 
 use std::path::Path;
 
@@ -7,10 +8,14 @@ use regex::Regex;
 
 use super::source::SourceFile;
 
-/// The least number of answered questions in `docs/questions.md`.
+/// The minimum number of questions in `docs/questions.md`.
 const MIN_QUESTIONS: usize = 20;
 
-/// Reports each reference of a document to a file or symbol that does not exist, and unanswered questions.
+/// The beginning of a code sample in a document.
+const SAMPLE_FENCE: &str = "```rust\n";
+
+/// Reports each reference of a document to a file or symbol that does not exist, each outdated code sample, and each
+/// question whose answer contains no reference.
 pub(super) fn check(sources: &[SourceFile]) -> Vec<String> {
     let mut findings = Vec::new();
     let questions = sources.iter().find(|source| source.path == "docs/questions.md");
@@ -21,6 +26,50 @@ pub(super) fn check(sources: &[SourceFile]) -> Vec<String> {
                 findings.push(format!("{}: there is no {file}::{symbol}", document.path));
             }
         }
+        for path in find_paths(&document.text).filter(|path| find_file(sources, path).is_none()) {
+            findings.push(format!("{}: there is no {path}", document.path));
+        }
+        findings.extend(check_samples(sources, document));
+    }
+    findings
+}
+
+/// Finds the paths of files and folders that stand between backticks in a text, such as `crates/store` or `it/a.rs`.
+fn find_paths(text: &str) -> impl Iterator<Item = &str> {
+    const FOLDERS: [&str; 5] = ["crates/", "docs/", "migrations/", "it/", "suite/"];
+    let is_path_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
+    let is_rust = |span: &str| Path::new(span).extension().is_some_and(|extension| extension == "rs");
+    text.split('`').filter(move |span| {
+        span.contains('/')
+            && span.chars().all(is_path_char)
+            && (FOLDERS.iter().any(|folder| span.starts_with(folder)) || is_rust(span))
+    })
+}
+
+/// Finds a file by its path or the end of its path, or a file of such a folder.
+fn find_file<'a>(sources: &'a [SourceFile], path: &str) -> Option<&'a SourceFile> {
+    let (file, folder) = (format!("/{path}"), format!("/{}/", path.trim_end_matches('/')));
+    sources.iter().find(|source| {
+        let from_root = format!("/{}", source.path);
+        from_root.ends_with(&file) || from_root.contains(&folder)
+    })
+}
+
+/// Reports each Rust sample of a document that is not a part of the last file named before it.
+fn check_samples(sources: &[SourceFile], document: &SourceFile) -> Vec<String> {
+    let mut findings = Vec::new();
+    let mut rest = document.text.as_str();
+    while let Some((before, after)) = rest.split_once(SAMPLE_FENCE) {
+        let (sample, remainder) = after.split_once("```").unwrap_or((after, ""));
+        let named = find_paths(before).last();
+        let is_part = named
+            .and_then(|path| find_file(sources, path))
+            .is_some_and(|source| source.is_rust() && source.text.contains(sample));
+        if !is_part {
+            let (path, line) = (named.unwrap_or("any file"), sample.lines().next().unwrap_or_default());
+            findings.push(format!("{}: the sample is no part of {path}: {line}", document.path));
+        }
+        rest = remainder;
     }
     findings
 }
@@ -57,7 +106,7 @@ fn is_document(path: &str) -> bool {
     Path::new(path).extension().is_some_and(|kind| kind == "md")
 }
 
-/// Finds the pairs of file and symbol that stand between backticks in a text, such as `a/b.rs::c`.
+/// Finds the references in a text: pairs of file and symbol between backticks, such as `a/b.rs::c`.
 fn find_references(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let spans = text.split('`').filter(|span| !span.contains(char::is_whitespace));
     let pairs = spans.filter_map(|span| span.split_once("::"));
@@ -106,9 +155,31 @@ mod tests {
     }
 
     #[test]
+    fn existing_paths_and_samples_are_accepted() {
+        let text = "`it/`, `crates/domain`, `docs/x/`, `domain/src/id.rs`, `a/b.txt`, `it/*.rs` and from \
+                    `it/crash_points.rs`:\n```rust\nasync fn it_holds(```\n";
+
+        assert_eq!(findings(text), Vec::<String>::new());
+    }
+
+    #[test]
+    fn missing_path_or_outdated_sample_is_reported() {
+        assert_eq!(
+            findings("`crates/domain/src/ids.rs`"),
+            ["docs/a.md: there is no crates/domain/src/ids.rs"]
+        );
+        assert_eq!(findings("`it/crash/` and `model/id.rs`").len(), 2);
+        assert_eq!(
+            findings("`it/crash_points.rs`:\n```rust\nfn other() {}\n```\n"),
+            ["docs/a.md: the sample is no part of it/crash_points.rs: fn other() {}"]
+        );
+        assert_eq!(findings("```rust\nfn it_holds() {}\n```\n").len(), 1, "no file is named");
+    }
+
+    #[test]
     fn existing_symbols_are_accepted() {
         let text = "`it/crash_points.rs::it_holds`, `suite/connection.rs::sqlite::it_holds`, \
-                    `domain/src/id.rs::JobId`, `domain/src/id.rs::Variant`, `docs/x/a.toml::public_url`, `a/b.rs`";
+                    `domain/src/id.rs::JobId`, `domain/src/id.rs::Variant`, `docs/x/a.toml::public_url`, `a/b.txt`";
         assert_eq!(findings(text), Vec::<String>::new());
     }
 

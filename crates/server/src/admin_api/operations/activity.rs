@@ -12,7 +12,7 @@ use crate::admin_api::connections::{self, AdminConnectionBody, ConnectionDetail,
 use crate::admin_api::jobs::{self, JobBody, ResolveJobResponse};
 use crate::admin_api::{AdminError, http};
 use crate::http::Route;
-use crate::operation::OperationSpec;
+use crate::operation::{OperationSpec, OperationTag};
 
 fn connection_example() -> Value {
     json!({"id": "con_…", "client_id": "dc-…", "provider_id": 1000, "sub": "0b2f6a3e-8a1c-4f0e-9d7e-2f4f0a6d1153",
@@ -30,6 +30,7 @@ fn ended_connection_example() -> Value {
 }
 
 pub(super) fn connections() -> Vec<Route> {
+    const TAG: OperationTag = OperationTag("Connections");
     let (all, one, end) = (
         "/admin/v1/connections",
         "/admin/v1/connections/{connection_id}",
@@ -43,8 +44,7 @@ pub(super) fn connections() -> Vec<Route> {
             "jobs": [], "events": [event_example()]}),
     );
     vec![
-        OperationSpec::get(all, "listConnections", "Search connections")
-            .with_tag("Connections")
+        TAG.get(all, "listConnections", "Search connections")
             .with_list::<AdminConnectionBody>(
                 [
                     id_filter("id", "The connection's id."),
@@ -64,17 +64,15 @@ pub(super) fn connections() -> Vec<Route> {
                 &connection_example(),
             )
             .route(Role::Viewer, http::list(connections::list)),
-        OperationSpec::get(one, "getConnection", "Get a connection")
-            .with_tag("Connections")
+        TAG.get(one, "getConnection", "Get a connection")
             .with_description("Includes the terms, the jobs and the audit events.")
             .with_json_response::<ConnectionDetail>(200, "The connection", detail)
             .with_not_found("connection")
             .route(Role::Viewer, http::show(connections::show)),
-        OperationSpec::post(end, "endConnection", "End a connection")
-            .with_tag("Connections")
+        TAG.post(end, "endConnection", "End a connection")
             .with_description(
-                "After the response no token of the connection is accepted; the provider is \
-                 notified in the background. The call can be repeated safely.",
+                "After the response no token of the connection is accepted; the provider is notified in \
+                 the background. The call can be repeated safely.",
             )
             .with_dry_run()
             .with_json_response::<EndConnectionResponse>(
@@ -95,6 +93,7 @@ fn job_example() -> Value {
 }
 
 pub(super) fn jobs() -> Vec<Route> {
+    const TAG: OperationTag = OperationTag("Jobs");
     let (retry, close) = ("/admin/v1/jobs/{job_id}/retry", "/admin/v1/jobs/{job_id}/close");
     let with_settled_job = |operation: OperationSpec, outcome| {
         operation
@@ -107,8 +106,7 @@ pub(super) fn jobs() -> Vec<Route> {
             .with_conflict("The job is pending; only a failed job can be retried or closed")
     };
     vec![
-        OperationSpec::get("/admin/v1/jobs", "listJobs", "List jobs")
-            .with_tag("Jobs")
+        TAG.get("/admin/v1/jobs", "listJobs", "List jobs")
             .with_list::<JobBody>(
                 [
                     enum_filter::<JobState>("state", "The state. `failed` jobs require manual action."),
@@ -118,18 +116,14 @@ pub(super) fn jobs() -> Vec<Route> {
                 &job_example(),
             )
             .route(Role::Viewer, http::list(jobs::list)),
-        with_settled_job(
-            OperationSpec::post(retry, "retryJob", "Retry a failed job").with_tag("Jobs"),
-            "retried",
-        )
-        .with_description("The job must have failed. It is retried for another seven days.")
-        .route(Role::Operator, http::act(jobs::retry)),
-        with_settled_job(
-            OperationSpec::post(close, "closeJob", "Close a failed job").with_tag("Jobs"),
-            "closed",
-        )
-        .with_description("The job must have failed. Its token is deleted, and the provider is not notified.")
-        .route(Role::Operator, http::act(jobs::close)),
+        with_settled_job(TAG.post(retry, "retryJob", "Retry a failed job"), "retried")
+            .with_description("The job must have failed. It is retried for another seven days.")
+            .route(Role::Operator, http::act(jobs::retry)),
+        with_settled_job(TAG.post(close, "closeJob", "Close a failed job"), "closed")
+            .with_description(
+                "The job must have failed. Its token is deleted, and the provider is not notified.",
+            )
+            .route(Role::Operator, http::act(jobs::close)),
     ]
 }
 
@@ -140,11 +134,10 @@ fn event_example() -> Value {
 }
 
 pub(super) fn audit_log() -> Route {
-    let operation = OperationSpec::get("/admin/v1/audit", "listEvents", "Search the audit log")
-        .with_tag("Audit")
+    let operation = OperationTag("Audit")
+        .get("/admin/v1/audit", "listEvents", "Search the audit log")
         .with_description(
-            "Newest first. `subject_id` requires `subject_kind`, and `actor_id` requires \
-             `actor_kind`.",
+            "Newest first. `subject_id` requires `subject_kind`, and `actor_id` requires `actor_kind`.",
         )
         .with_list::<EventBody>(
             [

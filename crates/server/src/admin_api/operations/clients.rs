@@ -12,7 +12,7 @@ use crate::admin_api::recipients::{
 };
 use crate::admin_api::{AdminError, SecretIssued, clients, http};
 use crate::http::Route;
-use crate::operation::{OperationSpec, request_schema};
+use crate::operation::{OperationSpec, OperationTag, request_schema};
 
 fn new_recipient_example() -> Value {
     json!({"name": "Acme Budget", "purpose_en": "To show your budget.", "purpose_fr": "Pour afficher votre budget.",
@@ -34,8 +34,8 @@ fn recipient_example() -> Value {
 fn with_new_secret(operation: OperationSpec, kind: &'static str) -> OperationSpec {
     operation
         .with_description(
-            "After the response the previous secret and the tokens of the client itself are \
-             invalid. Connections remain active.",
+            "After the response the previous secret and the tokens of the client itself are invalid. \
+             Connections remain active.",
         )
         .with_json_response::<SecretIssued>(
             200,
@@ -48,7 +48,7 @@ fn with_new_secret(operation: OperationSpec, kind: &'static str) -> OperationSpe
 pub(super) fn recipients() -> Vec<Route> {
     const ALL: &str = "/admin/v1/recipients";
     const ONE: &str = "/admin/v1/recipients/{client_id}";
-    let tagged = |operation: OperationSpec| operation.with_tag("Recipients");
+    const TAG: OperationTag = OperationTag("Recipients");
     let with_recipient = |operation: OperationSpec| {
         operation
             .with_json_response::<AdminRecipientBody>(200, "The recipient", recipient_example())
@@ -56,7 +56,7 @@ pub(super) fn recipients() -> Vec<Route> {
     };
     let uris = json!({"redirect_uris": ["https://acme.example.org/back"]});
     vec![
-        tagged(OperationSpec::get(ALL, "listRecipients", "List recipients"))
+        TAG.get(ALL, "listRecipients", "List recipients")
             .with_list::<AdminRecipientBody>(
                 [
                     id_filter("partner", "The id of the partner."),
@@ -65,7 +65,7 @@ pub(super) fn recipients() -> Vec<Route> {
                 &recipient_example(),
             )
             .route(Role::Viewer, http::list(recipients::list)),
-        tagged(OperationSpec::post(ALL, "createRecipient", "Create a recipient"))
+        TAG.post(ALL, "createRecipient", "Create a recipient")
             .with_description("Creates a recipient with or without a partner. It has no registrations yet.")
             .with_json_body("NewRecipient", request_schema::<CreateRecipientRequest>, new_recipient_example())
             .with_json_response::<RecipientCreated>(
@@ -76,18 +76,14 @@ pub(super) fn recipients() -> Vec<Route> {
             .with_errors([AdminError::invalid("scope", "must include ACCOUNT_BASIC")])
             .with_body_errors(JSON_TYPE_REQUIRED)
             .route(Role::Admin, http::create(recipients::create)),
-        with_recipient(tagged(OperationSpec::get(ONE, "getRecipient", "Get a recipient")))
+        with_recipient(TAG.get(ONE, "getRecipient", "Get a recipient"))
             .route(Role::Viewer, http::show(clients::show::<AdminRecipientBody>)),
-        with_recipient(tagged(OperationSpec::put(
-            ONE,
-            "updateRecipient",
-            "Replace the redirect URIs of a recipient",
-        )))
-        .with_json_body("RedirectUris", request_schema::<UpdateRecipientRequest>, uris)
-        .with_errors([AdminError::invalid("redirect_uris", "is missing")])
-        .with_body_errors(JSON_TYPE_REQUIRED)
-        .route(Role::Admin, http::update_recipient),
-        tagged(OperationSpec::delete(ONE, "removeRecipient", "Remove a recipient"))
+        with_recipient(TAG.put(ONE, "updateRecipient", "Replace the redirect URIs of a recipient"))
+            .with_json_body("RedirectUris", request_schema::<UpdateRecipientRequest>, uris)
+            .with_errors([AdminError::invalid("redirect_uris", "is missing")])
+            .with_body_errors(JSON_TYPE_REQUIRED)
+            .route(Role::Admin, http::update_recipient),
+        TAG.delete(ONE, "removeRecipient", "Remove a recipient")
             .with_description(
                 "Removes the recipient permanently and ends all its connections. The providers are \
                  notified in the background. The call can be repeated safely.",
@@ -101,45 +97,44 @@ pub(super) fn recipients() -> Vec<Route> {
             .with_not_found("recipient")
             .route(Role::Admin, http::remove_recipient),
         with_new_secret(
-            tagged(OperationSpec::post(
+            TAG.post(
                 "/admin/v1/recipients/{client_id}/secret",
                 "regenerateRecipientSecret",
                 "Regenerate the secret of a recipient",
-            )),
+            ),
             "recipient",
         )
         .route(Role::Admin, http::act(clients::rotate_secret::<AdminRecipientBody>)),
-        with_recipient(tagged(OperationSpec::post(
+        with_recipient(TAG.post(
             "/admin/v1/recipients/{client_id}/suspend",
             "suspendRecipient",
             "Suspend a recipient",
-        )))
+        ))
         .with_description(
-            "While suspended, tokens and data are refused. Connections remain, and revoking \
-             works.",
+            "While suspended, tokens and data are refused. Connections remain, and revoking works.",
         )
         .route(Role::Operator, http::act(clients::suspend::<AdminRecipientBody>)),
-        with_recipient(tagged(OperationSpec::post(
+        with_recipient(TAG.post(
             "/admin/v1/recipients/{client_id}/reinstate",
             "reinstateRecipient",
             "Reinstate a recipient",
-        )))
+        ))
         .route(Role::Operator, http::act(clients::reinstate::<AdminRecipientBody>)),
     ]
 }
 
 pub(super) fn partners() -> Vec<Route> {
     const ALL: &str = "/admin/v1/partners";
-    let tagged = |operation: OperationSpec| operation.with_tag("Partners");
+    const TAG: OperationTag = OperationTag("Partners");
     let partner = || json!({"client_id": "dc-…", "name": "Flinks Fake", "state": "active", "created_at": "2026-11-24T12:00:00.000Z"});
     let with_partner = |operation: OperationSpec| {
         operation.with_json_response::<PartnerBody>(200, "The partner", partner()).with_not_found("partner")
     };
     vec![
-        tagged(OperationSpec::get(ALL, "listPartners", "List partners"))
+        TAG.get(ALL, "listPartners", "List partners")
             .with_list::<PartnerBody>([], &partner())
             .route(Role::Viewer, http::list(partners::list)),
-        tagged(OperationSpec::post(ALL, "createPartner", "Create a partner"))
+        TAG.post(ALL, "createPartner", "Create a partner")
             .with_json_body(
                 "NewPartner",
                 request_schema::<CreatePartnerRequest>,
@@ -153,33 +148,29 @@ pub(super) fn partners() -> Vec<Route> {
             .with_errors([AdminError::invalid("name", "is missing")])
             .with_body_errors(JSON_TYPE_REQUIRED)
             .route(Role::Admin, http::create(partners::create)),
-        with_partner(tagged(OperationSpec::get(
-            "/admin/v1/partners/{client_id}",
-            "getPartner",
-            "Get a partner",
-        )))
-        .route(Role::Viewer, http::show(clients::show::<PartnerBody>)),
+        with_partner(TAG.get("/admin/v1/partners/{client_id}", "getPartner", "Get a partner"))
+            .route(Role::Viewer, http::show(clients::show::<PartnerBody>)),
         with_new_secret(
-            tagged(OperationSpec::post(
+            TAG.post(
                 "/admin/v1/partners/{client_id}/secret",
                 "regeneratePartnerSecret",
                 "Regenerate the secret of a partner",
-            )),
+            ),
             "partner",
         )
         .route(Role::Admin, http::act(clients::rotate_secret::<PartnerBody>)),
-        with_partner(tagged(OperationSpec::post(
+        with_partner(TAG.post(
             "/admin/v1/partners/{client_id}/suspend",
             "suspendPartner",
             "Suspend a partner",
-        )))
+        ))
         .with_description("The recipients of the partner and their connections are not affected.")
         .route(Role::Operator, http::act(clients::suspend::<PartnerBody>)),
-        with_partner(tagged(OperationSpec::post(
+        with_partner(TAG.post(
             "/admin/v1/partners/{client_id}/reinstate",
             "reinstatePartner",
             "Reinstate a partner",
-        )))
+        ))
         .route(Role::Operator, http::act(clients::reinstate::<PartnerBody>)),
     ]
 }

@@ -93,8 +93,8 @@ impl AdminOperationExt for OperationSpec {
             )
             .with_query(
                 "after",
-                "`next` of the previous page. Opaque, valid only for this list with these filters \
-                 and for a limited time.",
+                "`next` of the previous page. Opaque, valid only for this list with these filters and for \
+                 a limited time.",
                 json!({"type": "string", "minLength": 1}),
             )
             .with_json_response::<AdminPage<T>>(

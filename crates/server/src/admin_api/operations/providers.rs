@@ -18,7 +18,7 @@ use crate::admin_api::registrations::{
 };
 use crate::admin_api::{AdminError, http};
 use crate::http::Route;
-use crate::operation::{OperationSpec, RequestBodySpec, request_schema};
+use crate::operation::{OperationSpec, OperationTag, RequestBodySpec, request_schema};
 use crate::recipients::RegistrationPair;
 use crate::request::RequestBody;
 
@@ -39,7 +39,7 @@ pub(super) fn providers() -> Vec<Route> {
     const ALL: &str = "/admin/v1/providers";
     let (one, test) = ("/admin/v1/providers/{provider_id}", "/admin/v1/providers/{provider_id}/test");
     let detail = merge_objects(provider_example(), json!({"settings": settings_example()}));
-    let tagged = |operation: OperationSpec| operation.with_tag("Providers");
+    const TAG: OperationTag = OperationTag("Providers");
     let with_provider = |operation: OperationSpec| {
         operation
             .with_json_response::<ProviderDetail>(200, "The provider", detail.clone())
@@ -47,14 +47,13 @@ pub(super) fn providers() -> Vec<Route> {
     };
     let checks = json!({"ok": true, "checks": [{"name": "token", "ok": true, "detail": "the provider knows the hub's client"}]});
     vec![
-        tagged(OperationSpec::get(ALL, "listProviders", "List providers"))
+        TAG.get(ALL, "listProviders", "List providers")
             .with_list::<AdminProviderBody>([], &provider_example())
             .route(Role::Viewer, http::list(providers::list)),
-        tagged(OperationSpec::post(ALL, "addProvider", "Add a provider"))
+        TAG.post(ALL, "addProvider", "Add a provider")
             .with_description(
-                "Accepts the settings of `[[provider]]` in the configuration, with the secret \
-                 itself, which is stored sealed. Providers from the configuration cannot be changed \
-                 here.",
+                "Accepts the settings of `[[provider]]` in the configuration, with the secret itself, \
+                 which is stored sealed. Providers from the configuration cannot be changed here.",
             )
             .with_json_body(
                 "NewProvider",
@@ -69,36 +68,36 @@ pub(super) fn providers() -> Vec<Route> {
             .with_conflict("A provider with this id exists already")
             .with_body_errors(JSON_TYPE_REQUIRED)
             .route(Role::Admin, http::create(providers::add)),
-        with_provider(tagged(OperationSpec::get(one, "getProvider", "Get a provider")))
+        with_provider(TAG.get(one, "getProvider", "Get a provider"))
             .route(Role::Viewer, http::show(providers::show)),
-        tagged(OperationSpec::post(test, "testProvider", "Test a provider"))
+        TAG.post(test, "testProvider", "Test a provider")
             .with_description(
                 "Calls the provider's endpoints to check what a connection needs. Nothing is changed.",
             )
             .with_json_response::<ProviderTest>(200, "The results of the checks", checks)
             .with_not_found("provider")
             .route(Role::Operator, http::test_provider),
-        with_provider(tagged(OperationSpec::post(
+        with_provider(TAG.post(
             "/admin/v1/providers/{provider_id}/pause",
             "pauseProvider",
             "Pause a provider",
-        )))
+        ))
         .with_description(
-            "While paused, no data is read, no connection is opened, and no connection ends \
-                 because of the provider. Revoking works.",
+            "While paused, no data is read, no connection is opened, and no connection ends because of the \
+             provider. Revoking works.",
         )
         .route(Role::Operator, http::act(providers::pause)),
-        with_provider(tagged(OperationSpec::post(
+        with_provider(TAG.post(
             "/admin/v1/providers/{provider_id}/release",
             "releaseProvider",
             "Release a paused provider",
-        )))
+        ))
         .route(Role::Operator, http::act(providers::release)),
-        with_provider(tagged(OperationSpec::post(
+        with_provider(TAG.post(
             "/admin/v1/providers/{provider_id}/retire",
             "retireProvider",
             "Retire a provider",
-        )))
+        ))
         .with_description("Like a pause, but permanent: registrations with the provider are rejected too.")
         .route(Role::Operator, http::act(providers::retire)),
     ]
@@ -118,9 +117,9 @@ fn rejected_pairs(message: &str) -> Vec<(RegistrationPair, String)> {
 pub(super) fn registrations() -> Vec<Route> {
     const ALL: &str = "/admin/v1/registrations";
     let one = "/admin/v1/registrations/{client_id}/{provider_id}";
-    let tagged = |operation: OperationSpec| operation.with_tag("Registrations");
+    const TAG: OperationTag = OperationTag("Registrations");
     vec![
-        tagged(OperationSpec::get(ALL, "listRegistrations", "List registrations"))
+        TAG.get(ALL, "listRegistrations", "List registrations")
             .with_list::<AdminRegistrationBody>(
                 [
                     id_filter("client_id", "The recipient's id."),
@@ -131,7 +130,7 @@ pub(super) fn registrations() -> Vec<Route> {
                 &registration_example(),
             )
             .route(Role::Viewer, http::list(registrations::list)),
-        tagged(OperationSpec::post(ALL, "requestRegistrations", "Request registrations"))
+        TAG.post(ALL, "requestRegistrations", "Request registrations")
             .with_description(
                 "Requests the registration of each recipient with each provider, all-or-nothing.",
             )
@@ -155,7 +154,7 @@ pub(super) fn registrations() -> Vec<Route> {
             ])
             .with_body_errors(JSON_TYPE_REQUIRED)
             .route(Role::Operator, http::request_registrations),
-        tagged(OperationSpec::get(one, "getRegistration", "Get a registration"))
+        TAG.get(one, "getRegistration", "Get a registration")
             .with_json_response::<AdminRegistrationBody>(200, "The registration", registration_example())
             .with_not_found("registration")
             .route(Role::Viewer, http::show(registrations::show)),
@@ -163,9 +162,9 @@ pub(super) fn registrations() -> Vec<Route> {
 }
 
 pub(super) fn registration_steps() -> Vec<Route> {
-    let step_operation = |step: RegistrationStep, operation: OperationSpec| {
-        operation
-            .with_tag("Registrations")
+    let step_operation = |step: RegistrationStep, path, id, summary| {
+        OperationTag("Registrations")
+            .post(path, id, summary)
             .with_json_response::<AdminRegistrationBody>(200, "The registration", registration_example())
             .with_not_found("registration")
             .with_conflict(
@@ -178,39 +177,33 @@ pub(super) fn registration_steps() -> Vec<Route> {
     vec![
         step_operation(
             RegistrationStep::Approve,
-            OperationSpec::post(
-                "/admin/v1/registrations/{client_id}/{provider_id}/approve",
-                "approveRegistration",
-                "Approve a registration",
-            ),
+            "/admin/v1/registrations/{client_id}/{provider_id}/approve",
+            "approveRegistration",
+            "Approve a registration",
         )
         .with_description("The registration then waits for its activation by the operator or the provider.")
         .route(Role::Operator, http::act(registrations::approve)),
         with_step_body::<ActivateRegistrationRequest>(
             step_operation(
                 RegistrationStep::Activate,
-                OperationSpec::post(
-                    "/admin/v1/registrations/{client_id}/{provider_id}/activate",
-                    "activateRegistration",
-                    "Activate a registration",
-                ),
+                "/admin/v1/registrations/{client_id}/{provider_id}/activate",
+                "activateRegistration",
+                "Activate a registration",
             ),
             "Activation",
             upstream_client,
         )
         .with_description(
-            "Confirms that the provider has set up the recipient. If the provider has a client \
-             for each registration, its credentials are required.",
+            "Confirms that the provider has set up the recipient. If the provider has a client for each \
+             registration, its credentials are required.",
         )
         .route(Role::Operator, http::act_with_body(registrations::activate)),
         with_step_body::<RejectRegistrationRequest>(
             step_operation(
                 RegistrationStep::Reject,
-                OperationSpec::post(
-                    "/admin/v1/registrations/{client_id}/{provider_id}/reject",
-                    "rejectRegistration",
-                    "Reject a registration",
-                ),
+                "/admin/v1/registrations/{client_id}/{provider_id}/reject",
+                "rejectRegistration",
+                "Reject a registration",
             ),
             "Rejection",
             reason(),
@@ -219,27 +212,23 @@ pub(super) fn registration_steps() -> Vec<Route> {
         with_step_body::<SuspendRegistrationRequest>(
             step_operation(
                 RegistrationStep::Suspend,
-                OperationSpec::post(
-                    "/admin/v1/registrations/{client_id}/{provider_id}/suspend",
-                    "suspendRegistration",
-                    "Suspend a registration",
-                ),
+                "/admin/v1/registrations/{client_id}/{provider_id}/suspend",
+                "suspendRegistration",
+                "Suspend a registration",
             ),
             "Suspension",
             reason(),
         )
         .with_description(
-            "While suspended, no data is read and no connection is opened. Existing connections \
-                 do not end.",
+            "While suspended, no data is read and no connection is opened. Existing connections do not \
+             end.",
         )
         .route(Role::Operator, http::act_with_body(registrations::suspend)),
         step_operation(
             RegistrationStep::Reinstate,
-            OperationSpec::post(
-                "/admin/v1/registrations/{client_id}/{provider_id}/reinstate",
-                "reinstateRegistration",
-                "Reinstate a registration",
-            ),
+            "/admin/v1/registrations/{client_id}/{provider_id}/reinstate",
+            "reinstateRegistration",
+            "Reinstate a registration",
         )
         .route(Role::Operator, http::act(registrations::reinstate)),
     ]
