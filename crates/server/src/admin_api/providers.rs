@@ -277,7 +277,7 @@ pub async fn pause(
     set_state(ctx, id, ProviderState::Paused, actor).await
 }
 
-/// Makes a paused provider active again.
+/// Makes a paused or retired provider active again.
 pub async fn release(
     ctx: &RequestContext,
     [id]: &[String; 1],
@@ -286,7 +286,7 @@ pub async fn release(
     set_state(ctx, id, ProviderState::Active, actor).await
 }
 
-/// Retires a provider permanently: the effects of a pause, and new registrations are rejected too.
+/// Retires a provider: the effects of a pause, and new registrations are rejected too.
 pub async fn retire(
     ctx: &RequestContext,
     [id]: &[String; 1],

@@ -39,7 +39,7 @@ pub(super) async fn request(
     Ok(registrations)
 }
 
-/// Parses a comma-separated list. A duplicate item, or more than `MAX_PAIRS` items, are an error.
+/// Parses a comma-separated list. An invalid or duplicate item, or a list of more than `MAX_PAIRS` items, is an error.
 fn parse_list<T: PartialEq>(
     field: &str,
     expected: &str,
@@ -48,7 +48,7 @@ fn parse_list<T: PartialEq>(
 ) -> Result<Vec<T>, ValidationError> {
     let mut items = Vec::new();
     for (index, item) in text.split(',').enumerate() {
-        // Checked inside the loop, because the search for duplicates takes quadratic time.
+        // The limit is checked inside the loop, because the search for duplicates takes quadratic time.
         if index == MAX_PAIRS {
             return Err(ValidationError::new(field, format_args!("must be at most {MAX_PAIRS} items")));
         }
