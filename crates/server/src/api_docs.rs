@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use model::Reference;
 
-/// A document with the content of its page.
+/// An OpenAPI document with the content of its HTML page.
 pub(crate) struct ApiReference {
     /// The name in the path of its page.
     name: &'static str,
-    /// The path of the document itself.
+    /// The URL path of the JSON document.
     json_path: &'static str,
     content: Reference,
 }
@@ -31,7 +31,7 @@ impl ApiReference {
 #[template(path = "docs/index.html")]
 struct IndexPage<'a> {
     documents: &'a [ApiReference],
-    /// The name of the document that the page shows: none.
+    /// The name of the document whose link is highlighted: empty, because this page shows none.
     current: &'static str,
 }
 

@@ -21,10 +21,9 @@ pub enum ApiDocument {
 }
 
 impl ApiDocument {
-    /// Every document.
     pub const ALL: [Self; 3] = [Self::Flinks, Self::Fdx, Self::Admin];
 
-    /// Returns the name in paths.
+    /// Returns the name that the document has in URL paths.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Flinks => "flinks",

@@ -26,7 +26,6 @@ pub enum DataError {
     ProviderRateLimited(Duration),
     /// The recipient or the connection sends too many requests: code 1207.
     RateLimited(Duration),
-    /// An internal error.
     Internal(InternalError),
 }
 
@@ -41,7 +40,7 @@ impl DataError {
         Self::Fdx(ErrorCode::InvalidInput, message)
     }
 
-    /// Converts a failed read, where "data not found" (1107) of the provider becomes `not_found`.
+    /// Converts the error of a failed read. The provider's error 1107 (data not found) becomes `not_found`.
     pub(super) fn from_read_error(error: ReadError, not_found: Self) -> Self {
         match error {
             ReadError::Upstream(UpstreamError::FdxError(ErrorCode::DataNotFound)) => not_found,
