@@ -92,7 +92,7 @@ pub struct AdminConnectionBody {
     client_id: ClientId,
     #[schemars(with = "i64")]
     provider_id: ProviderId,
-    /// The identifier of the customer for this recipient: a UUID.
+    /// The identifier of the customer (`sub`), a UUID. It differs for each recipient.
     sub: String,
     state: EnumValue<ConnectionStatus>,
     /// The time when the provider granted access.

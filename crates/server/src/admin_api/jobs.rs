@@ -37,7 +37,7 @@ pub struct JobBody {
     outcome: Option<String>,
     /// Whether the job still contains its encrypted token.
     holds_token: bool,
-    /// The time of the next attempt.
+    /// The time at or after which the next attempt starts.
     due_at: Time,
     /// The time after which the job fails instead of being retried.
     retry_until: Time,

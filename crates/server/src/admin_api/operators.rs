@@ -41,7 +41,7 @@ pub struct OperatorBody {
     ended_at: Option<Time>,
 }
 
-/// The state of an operator.
+/// The state of an operator, which depends on its token.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OperatorState {
@@ -72,7 +72,7 @@ impl OperatorBody {
     }
 }
 
-/// A new operator, with its token, which cannot be read again.
+/// A new operator and its token, which cannot be read again.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct OperatorIssued {
     operator: OperatorBody,

@@ -9,7 +9,7 @@ use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::paging::{open_cursor, seal_cursor, truncate_page};
 
-/// A page of a list.
+/// A page of a list, with the cursor of the next page.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "{T}Page")]
 pub struct AdminPage<T> {

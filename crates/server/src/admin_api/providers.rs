@@ -210,7 +210,7 @@ impl JsonSchema for AddProviderRequest {
     }
 }
 
-/// The report of a provider check.
+/// The results of the checks of a provider.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ProviderTest {
     /// Whether every check has passed.

@@ -58,7 +58,7 @@ impl AdminRegistrationBody {
     }
 }
 
-/// The registrations that were requested.
+/// The registrations that a request has created.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RequestedRegistrations {
     /// The registrations, one for each pair of a recipient and a provider.

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn curl_shows_empty_response_headers_and_saves_documents() {
+    fn curl_shows_headers_of_empty_response_and_saves_document() {
         let nothing = json!({"responses": {"204": {}, "400": {"content": {}}}, "security": [{"key": []}]});
         assert_eq!(
             render_curl("DELETE", "/a", &nothing, "https://hub.example.org/"),

@@ -29,7 +29,7 @@ pub(super) struct NamedItem {
     pub(super) description: MarkedText,
 }
 
-/// The operations with one tag.
+/// The operations that have the same OpenAPI tag.
 pub(super) struct GroupView {
     pub(super) id: String,
     pub(super) name: String,
@@ -239,7 +239,8 @@ fn build_operation(
         path: path.to_owned(),
         summary: string_member(operation, "summary"),
         description: description_text(operation),
-        // Both an empty list and an empty requirement permit calls without credentials (OpenAPI 3.1, Security Requirement Object).
+        // Both an empty list and an empty requirement permit calls without credentials (OpenAPI 3.1, Security
+        // Requirement Object).
         allows_anonymous: callers.is_empty() || callers.iter().any(Vec::is_empty),
         callers: callers.into_iter().flatten().collect(),
         parameters: parameters.iter().map(|parameter| build_parameter(schemas, parameter)).collect(),

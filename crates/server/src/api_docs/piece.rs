@@ -1,4 +1,4 @@
-//! Text in which pieces are marked as code, links to types, or parts of JSON.
+//! Text whose pieces are marked as code, links to types, shell variables or parts of JSON.
 
 use askama::Template;
 use askama::filters::HtmlSafe;
@@ -93,7 +93,7 @@ impl MarkedText {
         self.0.is_empty()
     }
 
-    /// Returns the text without marks.
+    /// Returns the text as a string, without marks.
     pub(super) fn to_plain_text(&self) -> String {
         self.0.iter().map(|piece| piece.text.as_str()).collect()
     }

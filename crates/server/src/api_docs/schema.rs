@@ -10,7 +10,7 @@ use super::piece::{Mark, MarkedText};
 /// the operations.
 const MAX_INLINE_FIELDS: usize = 10;
 
-/// The conditions under which a field is present.
+/// The condition under which a field is present in an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
     Required,
@@ -20,7 +20,7 @@ pub(super) enum Presence {
 }
 
 impl Presence {
-    /// Returns the class in the stylesheet.
+    /// Returns the CSS class; empty for an optional field.
     pub(super) const fn class(self) -> &'static str {
         match self {
             Self::Required => "required",
@@ -229,7 +229,7 @@ fn referenced_name(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str()?.rsplit('/').next()
 }
 
-/// Returns whether a schema can have fields.
+/// Returns whether a schema has properties, itself or in an alternative.
 fn has_fields(schema: &Value) -> bool {
     let alternatives = ["oneOf", "anyOf", "allOf"].iter().filter_map(|key| schema[key].as_array()).flatten();
     schema.get("properties").is_some()

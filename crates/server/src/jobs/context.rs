@@ -1,4 +1,4 @@
-//! The request context of background work.
+//! Creates request contexts for background work, which has no HTTP request.
 
 use std::sync::Arc;
 

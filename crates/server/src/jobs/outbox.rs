@@ -83,7 +83,7 @@ const fn log_message(kind: JobKind, step: JobStep) -> &'static str {
         (RevokeOrphanedGrant | RecoverAuthorizationCode, JobStep::Retry(_)) => {
             "revocation of an orphaned grant will be retried"
         }
-        (RegisterUpstreamClient, JobStep::Done) => "client registration at the provider decided",
+        (RegisterUpstreamClient, JobStep::Done) => "client registration at the provider resolved",
         (RegisterUpstreamClient, JobStep::Failed) => {
             "client registration at the provider failed; manual action required"
         }

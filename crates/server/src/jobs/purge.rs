@@ -39,7 +39,7 @@ pub async fn purge(ctx: &RequestContext) -> Result<PurgeOutcome, InternalError> 
         }
     }
     if outcome.removed > 0 {
-        tracing::debug!(removed = outcome.removed, "purged");
+        tracing::debug!(removed = outcome.removed, "rows purged");
     }
     Ok(outcome)
 }

@@ -9,9 +9,9 @@ use crate::app::App;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 
-/// A queue of work in the store and the settings of the loop that processes it.
+/// The settings of a loop that processes a queue in the store.
 pub(super) struct Queue {
-    /// The task name in correlation ids and log messages.
+    /// The name of the task in correlation ids and log messages.
     pub(super) name: &'static str,
     /// The signal that wakes the loop when this node has added an item.
     pub(super) item_added: fn(&App) -> &Notify,

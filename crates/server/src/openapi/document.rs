@@ -21,7 +21,7 @@ pub(super) struct DocumentInfo {
     pub(super) tags: &'static [(&'static str, &'static str)],
     /// An object that contains the security schemes by name.
     pub(super) security: Value,
-    /// Returns the description and the schema of a path parameter.
+    /// A function that returns the description and the schema of a path parameter by its name.
     pub(super) path_parameter: fn(&str) -> (&'static str, Value),
 }
 

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn inventory_includes_fields_implied_by_clusters() {
+    fn inventory_depends_on_clusters_and_account_types() {
         let detailed = inventory_for(&["ACCOUNT_BASIC", "ACCOUNT_DETAILED", "TRANSACTIONS"], &[]);
         let all = inventory_for(
             &[

@@ -93,7 +93,7 @@ impl<'a> RecipientBody<'a> {
     }
 }
 
-/// A new secret of a client.
+/// The response to the replacement of a client's secret.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Secret")]
 pub(crate) struct SecretBody<'a> {
@@ -257,7 +257,7 @@ impl<'a> ProviderV2Body<'a> {
     }
 }
 
-/// A provider with every documented field.
+/// A provider with every field that Flinks documents.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DataProviderDetails")]
 pub(crate) struct ProviderDetailBody<'a> {
@@ -335,7 +335,7 @@ impl<'a> ConnectionBody<'a> {
     }
 }
 
-/// A page of connections, in the form of FDX lists.
+/// A page of connections, with the same `page` and `links` members as FDX lists.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Connections")]
 pub(crate) struct ConnectionsBody<'a> {

@@ -103,7 +103,7 @@ fn new_client(
         purpose: LocalizedText::default(),
         scope: Clusters::NONE,
         redirect_uris: Vec::new(),
-        // Only a hash is stored, so that a copy of the store is not enough to authenticate as the client.
+        // Only a hash is stored, so that a copy of the store is not sufficient to authenticate as the client.
         secret_hash: ctx.app().vault().hash(credentials.client_secret.expose()),
         credential_generation: 1,
         require_pkce: false,

@@ -17,7 +17,7 @@ use crate::error::InternalError;
 /// The name of the metadata entry that marks a store as that of a sandbox.
 pub const SANDBOX_METADATA_NAME: &str = "sandbox";
 
-/// The longest purpose of a recipient, in characters.
+/// The maximum length of a recipient's purpose, in characters.
 const MAX_PURPOSE_CHARS: usize = 300;
 
 /// The properties of a recipient that is to be created. [`super::create_recipient`] validates every field.

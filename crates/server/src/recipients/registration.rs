@@ -108,14 +108,15 @@ pub async fn activate_with_providers(
     Ok(())
 }
 
-/// Approves a requested registration.
+/// Approves a requested registration. At a provider with dynamic client registration, a job then registers the client.
 pub async fn approve(
     ctx: &RequestContext,
     pair: &RegistrationPair,
     actor: &Actor,
 ) -> Result<RegistrationState, RegistrationStepError> {
     let state = run_step(ctx, pair, RegistrationStep::Approve, StepDetails::default(), actor).await?;
-    // The step has queued a job if the provider registers clients dynamically (RFC 7591).
+    // If the provider registers clients dynamically (RFC 7591), the approval has queued a job. The signal wakes a
+    // worker.
     ctx.app().job_notify().notify_one();
     Ok(state)
 }

@@ -33,7 +33,8 @@ pub async fn rotate_secret(
     Ok(update_client(ctx, selector, ClientUpdate::Secret(hash), actor).await?.then_some(secret))
 }
 
-/// Updates a client. Returns `false` if no client matches the selector.
+/// Replaces the redirect URIs or the secret of a client, or suspends or reinstates it. Returns `false` if no client
+/// matches the selector.
 pub async fn update_client(
     ctx: &RequestContext,
     selector: ClientSelector,

@@ -57,14 +57,14 @@ pub async fn receive_callback(
     let unknown = ConsentError::Rejected(RequestStepError::Unknown);
     let state = ctx.app().vault().hash_all_generations(callback.state.expose());
     let request = ctx.ask(&FindAuthorizationRequestByState { state: state.clone() }).await?.ok_or(unknown)?;
-    // A completed request has no data key any more, so it is rejected before its key is unwrapped. `ReceiveCode` makes
-    // the same check with the request locked.
+    // A completed request no longer has a data key, so it is rejected before the key is decrypted. `ReceiveCode`
+    // repeats this check with the request locked.
     request
         .ensure_step_allowed(RequestStatus::AtProvider, &callback.cookies, ctx.now())
         .map_err(ConsentError::Rejected)?;
     let (client, provider) = load_client_and_provider(&ctx, &request).await?;
     // RFC 9207 §2.4: a response from another issuer is a mix-up attack. A provider that does not support RFC 9207 sends
-    // no `iss`. Its own callback URI protects against the attack then, because `ReceiveCode` compares the provider.
+    // no `iss`. Its callback URI, which no other provider uses, then protects: `ReceiveCode` compares the provider.
     let expected_issuer = provider.settings.issuer.as_ref();
     if callback.issuer.is_some() && expected_issuer.is_some() && callback.issuer.as_ref() != expected_issuer {
         return Err(ConsentError::Rejected(RequestStepError::Unknown));
@@ -94,8 +94,8 @@ pub async fn receive_callback(
         (Ok(()), Ok(code)) => {
             let (client, request) = (client.clone(), request.clone());
             let exchange = CodeExchange { ctx, client, provider, request, key, leased_at };
-            // A task of its own, because a browser that disconnects drops this future. The exchange must be completed,
-            // or the provider's grant would be orphaned.
+            // The exchange runs in a separate task, because this future is dropped when the browser disconnects.
+            // Without completion, the provider's grant would be orphaned.
             let result = tokio::spawn(exchange.run(code)).await;
             result.map_err(|_| InternalError::new("the task of a code exchange was aborted"))?
         }
@@ -233,7 +233,7 @@ impl CodeExchange {
         grant: SealedGrant,
     ) -> Result<(Secret<String>, OpenOutcome), InternalError> {
         let code = self.ctx.random_secret()?;
-        // The exchange took time, and the recipient's code must be valid for its full lifetime from now on.
+        // The exchange took time. The lifetime of the recipient's code must start now, not when the callback arrived.
         let issued_at = self.ctx.refreshed()?.now();
         let command = OpenConnection {
             moment: self.ctx.new_moment()?,

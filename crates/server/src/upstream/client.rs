@@ -172,7 +172,7 @@ fn seal_management(
     Ok(key.seal(&management_sealing_context(context), management.to_text().expose().as_bytes())?)
 }
 
-/// The secrets of the hub's own client at a provider.
+/// The secrets with which the hub's own client authenticates at a provider and registers other clients there.
 #[derive(Debug)]
 pub struct HubSecrets {
     pub client_secret: Secret<String>,

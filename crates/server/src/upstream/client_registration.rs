@@ -24,7 +24,7 @@ use crate::outbound::{OutboundError, StreamingResponse};
 
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
-/// The result of a registration request.
+/// The result of a registration request, with a description for operators.
 #[derive(Debug)]
 pub struct RegistrationReport {
     /// The provider's response, or `RetryLater` if there was none.

@@ -23,23 +23,21 @@ use crate::error::InternalError;
 /// The version of the consent page's text. It is stored with each consent as proof of what the customer agreed to.
 const PAGE_VERSION: &str = "2026-11";
 
-/// The content of the consent page.
+/// The content of the page that asks the customer for consent.
 #[derive(Debug)]
 pub struct ConsentPage {
     pub request: AuthorizationRequest,
-    /// The recipient's name.
     pub recipient: String,
     /// The purpose for which the recipient reads data.
     pub purpose: String,
-    /// The provider's name.
     pub provider: String,
-    /// The data clusters that may be read.
+    /// The data clusters that the recipient requests to read.
     pub clusters: Clusters,
     /// The time at which the consent would expire if the customer consented now.
     pub expires_at: Timestamp,
 }
 
-/// The reason why a step of an authorization flow failed.
+/// The reason why a step of an authorization (consent, denial or callback) failed.
 #[derive(Debug)]
 pub enum ConsentError {
     /// The authorization request belongs to another browser, has already taken this step, has expired or is unknown.
@@ -61,9 +59,7 @@ impl<E: Into<InternalError>> From<E> for ConsentError {
 #[derive(Debug)]
 pub struct AuthorizationStopped {
     pub language: Language,
-    /// The recipient's name.
     pub recipient: String,
-    /// The provider's name.
     pub provider: String,
     /// The link back to the recipient, with the error as its parameters. Absent if no redirect is allowed.
     pub return_url: Option<String>,

@@ -35,7 +35,7 @@ impl<'a> ProviderEndpoints<'a> {
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
         let credentials = load_upstream_credentials(self.ctx, self.provider, &self.on_behalf_of).await;
         let credentials = credentials.map_err(|error| {
-            tracing::error!(%error, provider = %self.provider.id, "no client credentials for the provider");
+            tracing::error!(%error, provider = %self.provider.id, "client credentials could not be loaded");
             OutboundError::Forbidden
         })?;
         let auth = self.provider.settings.auth;
@@ -49,8 +49,8 @@ impl<'a> ProviderEndpoints<'a> {
         if id.parse::<uuid::Uuid>().is_ok() && id.len() == 36 {
             return id.to_owned();
         }
-        // FDX 6 requires a UUID, but a recipient may send any text as correlation id. A digest of that text gives the
-        // same UUID for each call of one request, so the calls can still be correlated.
+        // FDX 6 requires a UUID, but a recipient may send any text as correlation id. The UUID is derived
+        // from a digest of that text, so that all calls of one request have the same UUID.
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, id.as_bytes());
         let mut bytes = [0; 16];
         bytes.iter_mut().zip(digest.as_ref()).for_each(|(byte, digest_byte)| *byte = *digest_byte);

@@ -1,4 +1,4 @@
-//! Reads of FDX resources and documents with the access token of a connection.
+//! Reads FDX resources and documents of a connection from its provider, with the connection's access token.
 
 use bytes::Bytes;
 use domain::Secret;

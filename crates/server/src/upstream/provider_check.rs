@@ -164,7 +164,7 @@ fn evaluate_token_response(response: &UpstreamResponse, is_authenticated: bool) 
     CheckResult::new("token", ok, format!("HTTP {status}{error_code}: {finding}"))
 }
 
-/// Checks that an endpoint responds without a server error.
+/// Checks that an endpoint responds with a status below 500.
 async fn check_reachable(outbound: &Outbound, name: &'static str, endpoint: &str) -> CheckResult {
     let probe = async {
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;

@@ -29,7 +29,7 @@ const TOKEN_EXPIRY_MARGIN: Duration = Duration::from_secs(30);
 const MIN_POLL_DELAY: Duration = Duration::from_millis(20);
 const MAX_POLL_DELAY: Duration = Duration::from_millis(500);
 
-/// An access token of a provider.
+/// A provider's access token for a connection, with its version.
 pub(super) struct UpstreamAccessToken {
     pub(super) token: Secret<String>,
     /// The version of the credential that contains the token.

@@ -1,4 +1,4 @@
-//! Classification of a provider's error responses.
+//! Classifies error responses of a provider, and parses `Retry-After`.
 
 use std::time::Duration;
 

@@ -59,7 +59,7 @@ impl TokenResponse {
         }
     }
 
-    /// Returns a member that is an array of strings.
+    /// Returns a member that is an array of strings. Returns `None` if it is missing or has other items.
     pub fn string_list(&self, name: &str) -> Option<Vec<String>> {
         let list = self.fields.get(name)?.as_array()?;
         list.iter().map(|item| item.as_str().map(str::to_owned)).collect()
@@ -158,7 +158,7 @@ fn evaluate_revocation_response(response: &UpstreamResponse) -> AttemptOutcome {
         | StatusCode::REQUEST_TIMEOUT
         | StatusCode::TOO_MANY_REQUESTS => retry_later(response),
         status if status.is_client_error() => AttemptOutcome::Refused,
-        // After 503 the token must be assumed to be still valid (RFC 7009 §2.2.1).
+        // After 503, the hub must assume that the token is still valid (RFC 7009 §2.2.1).
         _ => retry_later(response),
     }
 }
