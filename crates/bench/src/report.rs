@@ -92,7 +92,7 @@ struct Note {
     value: f64,
 }
 
-/// Returns the name of the database that a store URL refers to.
+/// Returns the name of the database system in a store URL: PostgreSQL or SQLite.
 pub(crate) fn store_label(store_url: &str) -> &'static str {
     if store_url.starts_with("postgres") { "PostgreSQL" } else { "SQLite" }
 }

@@ -16,7 +16,7 @@ pub struct BenchmarkSettings {
     pub requests: usize,
     /// Text that the name of an operation must contain to be measured. Floors are always measured.
     pub name_filter: String,
-    /// Whether progress is printed to standard error.
+    /// Progress is printed to standard error.
     pub show_progress: bool,
 }
 

@@ -14,20 +14,16 @@ use crate::error::BenchmarkError;
 /// A data provider that the hub must be configured with.
 #[derive(Clone, Copy, Debug)]
 pub struct TargetProvider {
-    /// The provider's id.
     pub id: i64,
-    /// Whether the hub revokes tokens at the provider (RFC 7009).
+    /// The hub revokes tokens at the provider (RFC 7009).
     pub supports_revocation: bool,
 }
 
 /// The data recipient that sends the requests. It must have an active registration with every provider.
 #[derive(Clone, Copy, Debug)]
 pub struct TargetRecipient {
-    /// The client id.
     pub client_id: &'static str,
-    /// The client secret.
     pub client_secret: &'static str,
-    /// The redirect URI.
     pub redirect_uri: &'static str,
     /// The space-delimited scope.
     pub scope: &'static str,
@@ -38,7 +34,6 @@ pub struct TargetRecipient {
 pub struct TargetSettings<'a> {
     /// Folder for configuration and keys.
     pub folder: &'a Path,
-    /// URL of the store.
     pub store_url: &'a str,
     /// Origin of the stub provider, which has the paths `/token`, `/revoke` and `/fdx/v5`.
     pub provider_url: &'a str,

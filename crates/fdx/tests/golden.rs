@@ -79,7 +79,7 @@ fn golden_file_round_trips_unchanged() {
         let (written, dropped) =
             round_trip(&name, &read_golden_text(&name)).unwrap_or_else(|| panic!("{name} is unreadable"));
         assert_eq!(written, read_golden_json(&name), "{name}");
-        assert_eq!(dropped, 0, "{name} has a field that we drop");
+        assert_eq!(dropped, 0, "{name} has a field that the type does not define");
         assert_eq!(find_unknown(&name, &written), Vec::<String>::new(), "{name}");
     }
 }

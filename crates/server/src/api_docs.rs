@@ -1,5 +1,5 @@
-//! The HTML reference of an API. It is generated from the OpenAPI document only, so every change of a document appears
-//! on its page.
+//! The HTML reference of an API. It is generated only from the OpenAPI document, so that it always matches the
+//! document.
 
 mod curl;
 mod model;
@@ -13,7 +13,7 @@ use model::Reference;
 
 /// An OpenAPI document with the content of its HTML page.
 pub(crate) struct ApiReference {
-    /// The name in the path of its page.
+    /// The name in the URL path of the HTML page.
     name: &'static str,
     /// The URL path of the JSON document.
     json_path: &'static str,
@@ -35,7 +35,7 @@ struct IndexPage<'a> {
     current: &'static str,
 }
 
-/// The page of one document. All pages link to all documents.
+/// The page of one document, with links to all documents.
 #[derive(Template)]
 #[template(path = "docs/document.html")]
 struct DocumentPage<'a> {

@@ -1,4 +1,4 @@
-//! Writes the documents that `bowline openapi` prints to the folder `openapi/`.
+//! Generates the files in `openapi/` from the output of `bowline openapi`.
 
 use std::process::Command;
 

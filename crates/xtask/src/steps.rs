@@ -62,7 +62,7 @@ pub(crate) fn run_tests(full: bool) -> Result<()> {
     });
     let result = documented
         .and_then(|()| if full { run_step("the tour in a release build", run_release_tour) } else { Ok(()) });
-    // Dropping the environment stops the database servers, so that their output cannot follow the summary.
+    // The database servers are stopped first, so that the summary is the last output.
     drop(machine);
     println!("the whole check took {} s", started.elapsed().as_secs());
     println!("{} passed, {} failed", count.passed, count.failed);

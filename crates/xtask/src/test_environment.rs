@@ -284,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn missing_program_is_installed_or_named() {
+    fn missing_program_is_installed_or_reported() {
         for need in REQUIREMENTS {
             let found = PathBuf::from("/usr/bin/x");
             assert_eq!(plan_installation(need, Some(found.clone()), false), InstallPlan::Found(found));

@@ -12,9 +12,9 @@ crate::str_enum! {
         Connection = "connection",
         /// A client (recipient or partner), including its registrations with providers.
         Client = "client",
-        /// A provider.
+        /// A provider, including orphaned grants there.
         Provider = "provider",
-        /// An operator, by the id of a token.
+        /// An operator, identified by the id of the operator's token.
         Operator = "operator",
     }
 }
@@ -26,7 +26,7 @@ crate::str_enum! {
         Recipient = "recipient",
         /// The customer, in a browser.
         Customer = "customer",
-        /// A provider.
+        /// A provider, by its response to a request of the hub.
         Provider = "provider",
         /// An operator of the hub.
         Operator = "operator",

@@ -87,7 +87,7 @@ impl AuthorizationRequest {
         cookie: &TokenHashes,
         now: Timestamp,
     ) -> Result<(), RequestStepError> {
-        // The cookie comes first: another browser must not learn the progress of the request.
+        // The cookie is checked first, because another browser must not learn the progress of the request.
         if !self.cookie_hash.matches(cookie) {
             return Err(RequestStepError::ForeignBrowser);
         }

@@ -44,7 +44,7 @@ crate::str_enum! {
     pub enum ConnectionStatus {
         /// The provider granted access; the recipient has not exchanged the code yet.
         Pending = "pending",
-        /// Data can be read.
+        /// The recipient can read data.
         Active = "active",
         /// A party ended the connection.
         Revoked = "revoked",
@@ -96,9 +96,9 @@ pub enum ConnectionState {
         /// The time at which the authorization code expires.
         until: Timestamp,
     },
-    /// Data can be read.
+    /// The recipient can read data.
     Active,
-    /// The connection has ended.
+    /// The connection has ended permanently.
     Ended(EndDetails),
 }
 

@@ -308,7 +308,7 @@ mod tests {
             assert_eq!(
                 status_after(kind, later, NOW),
                 Some(OrphanedGrantStatus::PossiblyActive),
-                "it is given up"
+                "{kind} must be reported after the retry window"
             );
         }
         for kind in

@@ -232,7 +232,7 @@ pub fn check_access(claims: Claims, state: Option<AccessState>, now: Timestamp) 
     let Some(state) = state.filter(|s| s.connection_id == *id && s.client_id == claims.client_id) else {
         return AccessDecision::Rejected(TokenRejection::Unknown);
     };
-    // The API comes before the status: a stolen token that is used at the wrong API must not reveal the status.
+    // The API is checked before the status: a stolen token that is used at the wrong API must not reveal the status.
     if state.profile != Profile::Flinks {
         return AccessDecision::Rejected(TokenRejection::WrongProfile);
     }
@@ -271,7 +271,7 @@ pub fn mint(
     match effective_status(state, now) {
         EffectiveStatus::Ended(_) | EffectiveStatus::Pending => return Err(MintError::Ended),
         EffectiveStatus::Active(Some(PauseReason::RecipientSuspended)) => return Err(MintError::Suspended),
-        // Apps keep their tokens while a provider is paused; only data requests are refused.
+        // Apps still get access tokens while a provider is paused; only data requests are rejected.
         EffectiveStatus::Active(Some(PauseReason::ProviderPaused) | None) => {}
     }
     Ok(Claims {

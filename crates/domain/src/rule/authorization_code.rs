@@ -35,7 +35,7 @@ pub fn redeem(
     now: Timestamp,
 ) -> Redemption {
     let reject = |error, suspicious| Redemption::Rejected { error, suspicious };
-    // The client comes first: another client must not learn anything else about the code.
+    // The client is checked first, because another client must not learn anything else about the code.
     if code.client_id != *client_id {
         return reject(BAD_CODE, true);
     }

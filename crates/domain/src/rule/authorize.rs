@@ -78,7 +78,7 @@ impl VerifiedRedirect {
     }
 }
 
-/// Determines the redirect URI of a request. As long as this fails, errors are shown on a page.
+/// Determines the verified redirect URI of a request. If there is none, every error of the request is shown on a page.
 pub fn resolve_redirect(
     query: &AuthorizeQuery,
     client: Option<&Client>,

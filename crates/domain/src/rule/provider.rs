@@ -82,7 +82,7 @@ fn validate_combinations(settings: &ProviderSettings) -> Result<(), ValidationEr
         return reject("grant_scope", expected);
     }
     // The search for connections that share a grant covers all recipients. With a client for each registration, a grant
-    // belongs to one recipient.
+    // belongs to one recipient, so the search would also find connections with other grants.
     if is_grant_shared && !has_shared_client {
         return reject("upstream_client", "registration needs grant_scope = \"per_token\"");
     }

@@ -128,7 +128,8 @@ fn parse_data_scope(scope: &str) -> Result<Clusters, OAuthError> {
     }
 }
 
-/// Error for a scope that consists of spaces: it is present, so it cannot count as absent, and requests nothing.
+/// Error for a scope that consists only of spaces. It is not empty, so it does not count as absent, but it requests
+/// nothing.
 const EMPTY_SCOPE: OAuthError = OAuthError::new(OAuthCode::InvalidScope, "scope names nothing");
 
 /// Returns the scope of a client token: each kind of client has exactly one.

@@ -81,7 +81,7 @@ pub fn validate_redirect_uris(
             LoopbackPolicy::Refused => "must be an https URL without a fragment",
         };
         let has_no_fragment = parse_web_url(uri, loopback).is_some_and(|url| url.fragment().is_none());
-        // The parser drops an empty fragment, so the text is checked too.
+        // The text is checked too, so that an empty fragment (`#` at the end) is rejected in any case.
         if !has_no_fragment || uri.contains('#') {
             return Err(ValidationError::new(format!("{field}[{nth}]"), expected));
         }

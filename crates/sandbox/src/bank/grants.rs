@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// The consent of a customer to a client's access.
+/// The permission that a customer gave to a client: accounts and scope.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct CustomerGrant {
     pub(super) id: String,

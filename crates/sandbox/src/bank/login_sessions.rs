@@ -1,4 +1,5 @@
-//! Sign-in sessions: a browser between the authorization request and the bank's response, and the issued codes.
+//! Sign-in sessions, which last from the authorization request to the bank's redirect, and the issued authorization
+//! codes.
 
 use std::collections::BTreeMap;
 
@@ -84,7 +85,7 @@ pub(super) enum CodeOutcome {
     Invalid,
 }
 
-/// The sign-in sessions by the value of their cookie, and the issued codes by hash.
+/// All sign-in sessions, with the value of the session cookie as key, and all issued codes, with their hash as key.
 #[derive(Default)]
 pub(super) struct SignInSessions {
     sessions: BTreeMap<String, SignInSession>,

@@ -28,7 +28,6 @@ pub struct BankSettings {
     pub redirect_uris: Vec<String>,
     /// The journal file in which grants and registered clients are stored.
     pub journal: PathBuf,
-    /// The clock of the bank.
     pub clock: BankClock,
 }
 
@@ -54,9 +53,7 @@ struct BankInner {
 /// The credentials of a customer who can sign in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
-    /// The user name.
     pub username: &'static str,
-    /// The password.
     pub password: String,
 }
 

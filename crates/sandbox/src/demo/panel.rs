@@ -55,7 +55,8 @@ impl DemoStep {
         Self { notice: Some(notice), exchanges, probes, was_shown: false }
     }
 
-    /// Returns the step for a page: what led to the page, and the calls of the page itself.
+    /// Adds the calls of a page to the step and returns it. A step that an earlier page has shown is replaced if the
+    /// page made calls, and its notice is shown only once.
     pub(super) fn show(&mut self, exchanges: Vec<LoggedExchange>, language_switched: bool) -> Self {
         if self.was_shown && !exchanges.is_empty() {
             *self = Self::default();

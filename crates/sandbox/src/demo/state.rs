@@ -27,7 +27,6 @@ pub struct DemoSettings {
     pub scope: String,
     /// The banks that the home page offers by name.
     pub providers: Vec<OfferedBank>,
-    /// The clock of the app.
     pub clock: DemoClock,
 }
 
@@ -36,7 +35,6 @@ pub struct DemoSettings {
 pub struct OfferedBank {
     /// The `provider_id` at the hub.
     pub id: i64,
-    /// The name of the bank.
     pub name: String,
 }
 

@@ -1,4 +1,4 @@
-//! Tests of the content of a page.
+//! Tests of how the content of a page is built from an OpenAPI document.
 
 use serde_json::json;
 

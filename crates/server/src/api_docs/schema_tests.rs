@@ -1,4 +1,4 @@
-//! Tests of the descriptions of schemas.
+//! Tests of the type descriptions and the field lists of schemas.
 
 use serde_json::json;
 

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn lock_check_detects_held_lock_and_creates_no_file() {
+    fn lock_check_detects_lock_and_creates_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("hub.db");
 

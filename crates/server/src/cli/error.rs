@@ -26,7 +26,7 @@ pub enum CliError {
     /// A hub, a database or a port cannot be reached or is in use.
     #[error("{0}")]
     Unreachable(String),
-    /// An internal error.
+    /// An unexpected error, with its causes.
     #[error(transparent)]
     Internal(#[from] anyhow::Error),
 }

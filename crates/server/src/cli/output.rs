@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn table_row_stays_on_one_line_however_long() {
+    fn long_table_row_is_not_wrapped() {
         let items = [json!({"id": "x".repeat(500), "note": "a\nb\tc\u{1b}]0;title\u{7}"})];
 
         let table = render_items(&items, &["id", "note"]);

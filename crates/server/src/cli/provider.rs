@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn inline_secret_in_provider_file_is_rejected_not_shown() {
+    fn inline_secret_in_provider_file_is_rejected_and_hidden() {
         let folder = tempfile::tempdir().unwrap();
         let registration = "[dynamic_registration]\nendpoint = 'e'\ninitial_access_token = 'hunter2'";
 

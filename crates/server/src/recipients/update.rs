@@ -21,8 +21,8 @@ pub async fn replace_redirect_uris(
     Ok(update_client(ctx, selector, ClientUpdate::RedirectUris(uris), actor).await?)
 }
 
-/// Replaces the secret of a client. The previous secret and the client's own tokens become invalid, its connections
-/// stay active. Returns `None` if no client matches the selector.
+/// Replaces the secret of a client. The previous secret and the tokens of the client itself become invalid, but its
+/// connections stay active. Returns `None` if no client matches the selector.
 pub async fn rotate_secret(
     ctx: &RequestContext,
     selector: ClientSelector,

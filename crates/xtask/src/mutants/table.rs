@@ -12,7 +12,7 @@ pub(super) struct Mutant {
     pub(super) test: &'static str,
     /// A part of the output of the failing test.
     pub(super) expected_failure: &'static str,
-    /// Whether every run checks the bug; otherwise only `--full` does.
+    /// Every run checks the bug; otherwise only `--full` does.
     pub(super) always: bool,
 }
 

@@ -321,13 +321,13 @@ mod tests {
     }
 
     #[test]
-    fn inline_path_inside_a_macro_call_counts() {
+    fn inline_path_in_macro_call_counts_as_reference() {
         let found = findings(&[("a.rs", "fn f() { vec![crate::b::g()]; }"), ("b.rs", "use crate::a::f;")]);
         assert_eq!(found.len(), 2);
     }
 
     #[test]
-    fn path_through_an_imported_module_counts() {
+    fn path_through_imported_module_counts_as_reference() {
         let a = "use crate::m; fn f() { m::b::g() }";
         let found = findings(&[("a.rs", a), ("m.rs", "pub(crate) mod b;"), ("m/b.rs", "use crate::a::f;")]);
         assert!(found.contains(&"server: import cycle of files: a, m::b".to_owned()), "{found:?}");
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn children_and_tests_of_a_module_do_not_count() {
+    fn child_modules_and_tests_are_no_references() {
         let files = [
             (
                 "m.rs",

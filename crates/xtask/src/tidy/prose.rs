@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn line_comments_are_set_against_lines_of_code() {
+    fn line_comments_and_lines_of_code_are_counted() {
         let counts =
             count_rust(&rust("// The lock comes first.\nlock();\n\nwrite();\n#[cfg(test)]\n// test\n"));
         assert_eq!((counts.reason_comments, counts.code_lines), (1, 2));

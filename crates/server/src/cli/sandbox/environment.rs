@@ -28,7 +28,6 @@ pub(super) const CONFIG_FILE_NAME: &str = "bowline.toml";
 
 /// A running sandbox.
 pub struct SandboxEnvironment {
-    /// The app of the hub.
     pub app: App,
     /// The running hub.
     pub node: Node,
@@ -36,9 +35,8 @@ pub struct SandboxEnvironment {
     pub banks: Vec<BankSite>,
     /// The origin of the demo app.
     pub demo: String,
-    /// The credentials of the demo app, and those for the user's own app.
+    /// The credentials of two recipients: the demo app, and the user's own app.
     pub recipients: [SandboxCredentials; 2],
-    /// The credentials of the partner.
     pub partner: SandboxCredentials,
     /// The token of an operator with the role `admin`.
     pub operator: Secret<String>,
@@ -50,7 +48,6 @@ pub struct SandboxEnvironment {
 pub struct BankSite {
     /// The id of the bank at the hub.
     pub provider_id: i64,
-    /// The bank itself.
     pub bank: Bank,
     /// The origin of the bank.
     pub url: String,

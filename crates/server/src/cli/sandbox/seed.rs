@@ -18,9 +18,7 @@ use crate::recipients::{self, NewClientCredentials, RecipientDraft, RecipientErr
 /// The credentials of a client of the hub.
 #[derive(Clone, Debug)]
 pub struct SandboxCredentials {
-    /// The client id.
     pub client_id: &'static str,
-    /// The client secret.
     pub client_secret: Secret<String>,
     /// The redirect URIs; a partner has none.
     pub redirect_uris: Vec<String>,
