@@ -49,8 +49,7 @@ impl OpaqueIds {
     }
 
     fn seal_for(&self, prefix: &str, binding: String, id: &str) -> Option<String> {
-        // The store rejects account ids above this length. Such an account cannot be part of a consent, so it gets no
-        // opaque id.
+        // An account with a longer id cannot be part of a consent, so it gets no opaque id.
         if id.is_empty() || id.len() > MAX_ACCOUNT_ID_BYTES {
             return None;
         }
@@ -102,7 +101,7 @@ mod tests {
         }
 
         #[test]
-        fn foreign_opaque_id_is_rejected(text: String, bytes: Vec<u8>) {
+        fn arbitrary_text_is_rejected_as_opaque_id(text: String, bytes: Vec<u8>) {
             for opaque in [text.clone(), format!("{ACCOUNT}{text}"), format!("{ACCOUNT}{}", URL_SAFE_NO_PAD.encode(&bytes))] {
                 prop_assert_eq!(ids().open_for(ACCOUNT, "dc-1\n1000".into(), &opaque), None);
             }

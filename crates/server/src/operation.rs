@@ -157,7 +157,7 @@ impl OperationTag {
 }
 
 impl OperationSpec {
-    /// Sets the alternative security schemes.
+    /// Sets the security schemes, any one of which is sufficient.
     pub(crate) const fn with_security(mut self, security: &'static [&'static str]) -> Self {
         self.security = security;
         self

@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::config::UpstreamSection;
 
-/// The HTTP client, with its limits.
+/// The HTTP client for calls to providers, with its limits.
 pub struct Outbound {
     client: reqwest::Client,
     max_body: usize,

@@ -93,7 +93,7 @@ pub struct Limits {
 type AuthAttempt = (Option<ClientId>, Network);
 
 impl Limits {
-    /// Creates the limits of a configuration.
+    /// Creates the limits from the configuration.
     pub fn new(section: &LimitSection) -> Self {
         let share = u64::from(section.provider) * u64::from(section.provider_share) / 100;
         // Rounding must not turn a small limit into 0, which means "no limit".

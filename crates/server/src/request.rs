@@ -183,7 +183,8 @@ impl de::Error for FieldError {
     }
 }
 
-/// The members of a body. A vector, because a map would hide that a name occurs twice.
+/// A deserializer for the members of a request body. They are in a vector, because a map would hide that a name occurs
+/// twice.
 struct RootDeserializer {
     members: Vec<(String, Value)>,
     drops_empty_text: bool,
@@ -216,7 +217,7 @@ impl<'de> Deserializer<'de> for RootDeserializer {
     }
 }
 
-/// A value within a body.
+/// A deserializer for a value within a request body.
 struct FieldValue(Value);
 
 impl IntoDeserializer<'_, FieldError> for FieldValue {

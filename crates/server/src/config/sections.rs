@@ -46,7 +46,7 @@ section! {
     }
 }
 section! {
-    /// The URL of the database, and limits of its connections.
+    /// The URL of the database, and the limits of its connections and of the queue for commands.
     StoreSection { url: String, connections: usize, queue: usize }
 }
 section! {

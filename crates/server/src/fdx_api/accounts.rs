@@ -1,4 +1,4 @@
-//! `GET /accounts` and `GET /accounts/{accountId}`.
+//! The customer's accounts: `GET /accounts` and `GET /accounts/{accountId}`.
 
 use domain::scope::DataOperation;
 use fdx::{Account, Accounts, ErrorCode};

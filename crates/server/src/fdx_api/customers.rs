@@ -1,4 +1,4 @@
-//! `GET /customers/current`.
+//! The profile of the customer who consented: `GET /customers/current`.
 
 use domain::scope::DataOperation;
 use fdx::Customer;

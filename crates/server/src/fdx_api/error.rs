@@ -16,9 +16,9 @@ pub enum DataError {
     /// The access token is missing, malformed, forged, expired, or does not belong to a connection: 401 without an
     /// FDX code.
     InvalidToken,
-    /// The connection has ended: code 602.
+    /// The connection has ended: FDX error code 602.
     ConnectionEnded,
-    /// Another documented error, with a message for the developer of the client.
+    /// Any other documented FDX error, with a message for the developer of the client.
     Fdx(ErrorCode, &'static str),
     /// The provider is not available: code 503, with the time to wait.
     ProviderUnavailable(Duration),

@@ -10,7 +10,7 @@ use super::error::DataError;
 use crate::paging::{self, PageQuery};
 use crate::upstream::{ReadError, UpstreamError, fetch};
 
-/// An FDX list response.
+/// An FDX response that contains one page of a list.
 pub(super) trait ListPage: Default + CrossVersion {
     type Item;
 
@@ -55,7 +55,7 @@ pub(super) struct PagedList<'a> {
     pub(super) path: &'a str,
     /// The query on the hub without `limit` and `offset`, used in links and cursors.
     pub(super) query: &'a [(&'a str, &'a str)],
-    /// The path segments at the provider.
+    /// The path segments at the provider, below its base URL.
     pub(super) upstream_path: &'a [&'a str],
     /// The query at the provider without `limit` and `offset`.
     pub(super) upstream_query: &'a [(&'a str, &'a str)],
@@ -101,7 +101,7 @@ impl PagedList<'_> {
         Ok(P::from_parts(page, links, items))
     }
 
-    /// Reads one page from the provider.
+    /// Reads one page from the provider. The error "data not found" counts as an empty page.
     async fn fetch<P: ListPage>(
         &self,
         limit: u32,

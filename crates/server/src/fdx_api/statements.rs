@@ -1,4 +1,4 @@
-//! `GET /accounts/{accountId}/statements` and the download of one statement.
+//! The statements of an account: the list `GET /accounts/{accountId}/statements`, and the download of one statement.
 
 use std::cmp::Reverse;
 
@@ -174,7 +174,7 @@ fn match_media_ranges(ranges: &[MediaRange], media_type: &str) -> Option<(u16, u
 /// A media range of the `Accept` header, such as `image/*;q=0.5`.
 struct MediaRange {
     range: String,
-    /// The quality in thousandths.
+    /// The quality (RFC 9110 §12.4.2) in thousandths, from 0 to 1000.
     quality: u16,
     position: usize,
 }

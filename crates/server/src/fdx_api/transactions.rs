@@ -1,4 +1,4 @@
-//! `GET /accounts/{accountId}/transactions`.
+//! The transactions of an account: `GET /accounts/{accountId}/transactions`.
 
 use domain::scope::DataOperation;
 use fdx::{ErrorCode, Transaction, Transactions};

@@ -69,7 +69,7 @@ const FORWARDED_PARAMETERS: [&str; 11] = [
     "correlation_id",
 ];
 
-/// A rejected authorization request.
+/// The reason why an authorization request is rejected, which determines where the error is reported.
 #[derive(Debug)]
 pub enum AuthorizeError {
     /// The client or its redirect URI is not verified. The customer gets an error page, because a redirect would not be

@@ -10,7 +10,7 @@ use super::render::render_plain_page;
 use super::text::PageTexts;
 use crate::error::InternalError;
 
-/// The message of a notice page.
+/// The kind of a notice page, which determines its texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoticeKind {
     /// The recipient that sent the browser is unknown or has no active registration.
@@ -77,7 +77,7 @@ struct NoticeTemplate {
     sections: [NoticeSection; 2],
 }
 
-/// A notice in one language.
+/// The texts of a notice in one language.
 struct NoticeSection {
     lang: &'static str,
     heading: String,

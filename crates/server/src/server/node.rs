@@ -26,7 +26,7 @@ pub struct BoundListeners {
     pub probes: TcpListener,
 }
 
-/// A running node.
+/// A running node. Its listeners and workers run until [`Node::stop`] is called.
 pub struct Node {
     /// The address of the public listener.
     pub address: SocketAddr,
