@@ -31,8 +31,8 @@ impl ProviderEndpoints<'_> {
         self.record_outcome("fdx", response.as_ref().ok().map(|response| response.status));
         let response = response?;
         match response.status {
-            // FDX 6.4 defines 206 for a response in which a part of the requested data is missing. The body states
-            // which.
+            // FDX 6.4 defines 206 for a response in which a part of the requested data is missing. The body marks that
+            // part.
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(response),
             _ => Err(classify_error_response(&response)),
         }
