@@ -1,4 +1,4 @@
-//! Rows for the store: connections as logins would have left them.
+//! Fills the store with connections, in the state in which logins would have left them.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use store::command::{FillConnections, SeedConnections, SeededConnection};
 use crate::error::BenchmarkError;
 use crate::target::{BenchmarkTarget, SealedCredential, TargetProvider, TargetRecipient};
 
-/// Provider that the hub revokes tokens at.
+/// Id of the provider with a revocation endpoint: ending a connection queues a revocation job.
 pub(crate) const REVOKING_PROVIDER: i64 = 1;
-/// Provider without a revocation endpoint: an end of a connection queues no job.
+/// Id of the provider without a revocation endpoint: ending a connection queues no job.
 pub(crate) const NON_REVOKING_PROVIDER: i64 = 2;
 
 pub(crate) const PROVIDERS: [TargetProvider; 2] = [
@@ -29,11 +29,11 @@ pub(crate) const RECIPIENT: TargetRecipient = TargetRecipient {
     scope: "ACCOUNT_BASIC ACCOUNT_DETAILED TRANSACTIONS",
 };
 
-/// Connections that one command inserts with their own ids and tokens.
+/// Number of connections that one command inserts with ids and tokens from the benchmark.
 const SEED_BATCH_SIZE: usize = 250;
-/// Connections that one command inserts by SQL only.
+/// Number of connections that one command inserts with ids that the database computes.
 const FILL_BATCH_SIZE: i64 = 50_000;
-/// Longer than any benchmark, and within `connection.max_duration`.
+/// Lifetime of inserted connections: longer than any benchmark, and within `connection.max_duration`.
 const CONNECTION_TTL: Duration = Duration::from_hours(24 * 90);
 const ACCESS_TOKEN_TTL: Duration = Duration::from_mins(30);
 const PROVIDER_TOKENS: &[u8] = b"provider token of a benchmark";
@@ -54,13 +54,14 @@ pub(crate) struct BenchConnection {
     pub(crate) secret: String,
 }
 
-/// Fills the store with connections that no request uses: those with these numbers, of `total` in the end.
+/// Inserts connections that no request uses, with the sequence numbers `numbers`. `total` is the number of connections
+/// in the store at its last size.
 pub(crate) async fn fill_store<T: BenchmarkTarget>(
     target: &T,
     numbers: Range<i64>,
     total: i64,
 ) -> Result<(), T::Error> {
-    // One sealed credential serves all of them, because none is ever opened.
+    // All connections get the same sealed credential, because it is never decrypted.
     let SealedCredential { data_key, credential } = target.seal_credential("filled", PROVIDER_TOKENS)?;
     let mut from = numbers.start;
     while from < numbers.end {
@@ -72,7 +73,8 @@ pub(crate) async fn fill_store<T: BenchmarkTarget>(
             clusters: clusters()?,
             expires_at: moment.now.plus(CONNECTION_TTL),
             numbers: from..to,
-            // The keys spread over the whole range of keys, so that later batches fall between earlier ones.
+            // The ids are spread over the whole range of keys, so that the rows of later batches are between those of
+            // earlier ones.
             key_step: i64::MAX / total.max(1),
             data_key: data_key.clone(),
             credential: credential.clone(),
@@ -84,7 +86,7 @@ pub(crate) async fn fill_store<T: BenchmarkTarget>(
     Ok(())
 }
 
-/// Inserts connections with tokens of their own.
+/// Inserts connections, each with its own id and tokens, and returns them with their secrets.
 pub(crate) async fn seed_connections<T: BenchmarkTarget>(
     target: &T,
     count: usize,
@@ -102,7 +104,7 @@ pub(crate) async fn seed_connections<T: BenchmarkTarget>(
             connections.push(row);
         }
         let seed = SeedConnections {
-            // The command's moment is another one: its ids must not repeat those that were drawn above.
+            // The command needs another moment: with the same seed it would generate the ids from above again.
             moment: target.new_moment()?,
             client_id: client_id()?,
             provider_id: ProviderId::new(provider),
@@ -134,10 +136,10 @@ fn build_connection<T: BenchmarkTarget>(
     Ok((BenchConnection { id, secret }, row))
 }
 
-/// Generates an id at a random place of the index.
+/// Generates a connection id that is at a random position in the index.
 ///
-/// Ids of a store begin with their time. Connections that are in use at the same time were created at different
-/// times, so their rows lie far from each other; ids of one moment would lie on few pages.
+/// Ids from a hub begin with their creation time. Connections that are used at the same time were created at different
+/// times, so their rows are far from each other; ids that were generated at one time would share a few pages.
 fn generate_connection_id(ids: &mut IdSource) -> ConnectionId {
     let text = format!("con_{}", ids.random_uuid().simple());
     text.parse::<ConnectionId>().unwrap_or_else(|_| ids.mint())

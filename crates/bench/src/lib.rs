@@ -1,8 +1,8 @@
-//! The benchmark of the hub: it fills a store, sends requests over HTTP and reports how each operation compares with
-//! a floor that is measured in the same run.
+//! The benchmark of the hub: it fills a store, sends requests over HTTP and reports how each operation compares with a
+//! floor that is measured in the same run.
 //!
-//! The hub itself is behind the trait [`BenchmarkTarget`], which `server` implements: packages must not depend on
-//! each other in a circle, and the load generator is no part of the hub.
+//! The benchmark uses the hub only through the trait [`BenchmarkTarget`], which `server` implements, because crates
+//! must not depend on each other in a cycle.
 
 mod error;
 mod fill;

@@ -38,7 +38,7 @@ impl LoadStats {
     }
 }
 
-/// Runs an operation `times` times with a number of concurrent callers.
+/// Runs an operation `times` times in total, distributed over concurrent callers.
 pub(crate) async fn run_callers<F>(
     callers: usize,
     times: usize,
@@ -111,8 +111,8 @@ async fn collect_stats(
 
 /// A persistent HTTP/1.1 connection.
 ///
-/// The load shares its cores with the hub. A complete HTTP client would take a large part of the time that the
-/// benchmark is to measure, so this one reads no more of a response than its status and length.
+/// The load generator shares its cores with the hub, and a complete HTTP client would take a large part of the measured
+/// time. So this client reads only the status and the length of a response.
 struct LoadConnection {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -146,7 +146,8 @@ impl LoadConnection {
     }
 }
 
-/// Returns the length of the response that a buffer begins with, once its header is complete.
+/// Returns the length, with its header, of the response at the beginning of a buffer; `None` until its header is
+/// complete.
 fn find_response_end(buffer: &[u8]) -> Option<usize> {
     let header = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&buffer[..header]).ok()?;

@@ -1,4 +1,4 @@
-//! The measurements of one store.
+//! Measures all operations on one store, at each of its sizes.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -24,10 +24,10 @@ use crate::stopwatch;
 use crate::stub_provider::{serve_on_free_port, start_stub_provider};
 use crate::target::{BenchmarkTarget, TargetSettings};
 
-/// Connections that requests use in turn. With more of them the rest would only lie in the store.
+/// Maximum number of connections that requests use in turn. All further connections only fill the store.
 const MAX_ACTIVE_CONNECTIONS: usize = 8_000;
 
-/// Refreshes of a connection before the end that is measured.
+/// The measurements of ending a connection: label, and number of refreshes before the end.
 const REFRESHES_BEFORE_END: [(&str, usize); 4] = [
     ("ms to end a fresh connection", 0),
     ("ms to end one after 1 refresh", 1),
@@ -107,7 +107,7 @@ async fn start_empty_server() -> Result<SocketAddr, BenchmarkError> {
     serve_on_free_port(Router::new().route("/", get(|| async {}))).await
 }
 
-/// A running hub at one size of its store.
+/// A running hub on a store of one size, with the connections that requests use.
 struct Measurement<'a, T> {
     target: &'a T,
     settings: &'a BenchmarkSettings,
@@ -128,7 +128,8 @@ impl<T: BenchmarkTarget> Measurement<'_, T> {
             stats,
             floor,
         };
-        // A single caller waits for every response, so the same number would take several times as long.
+        // A single caller sends a quarter of the requests, because it waits for each response and would take several
+        // times as long.
         let reads = if callers == 1 { self.settings.requests / 4 } else { self.settings.requests };
         let writes = reads / 4;
         let empty_request = Bytes::from_static(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -141,7 +142,7 @@ impl<T: BenchmarkTarget> Measurement<'_, T> {
         for (operation, status, requests) in [
             ("token: client_credentials", 200, vec![client_credentials; reads]),
             ("token: refresh", 200, self.build_refreshes(reads)),
-            // An unknown account: the response is decided right after the access check.
+            // The account is unknown, so the hub responds right after the access check.
             ("access check", 404, self.build_data_requests("/accounts/acc_x", reads)?),
             ("data read", 200, self.build_data_requests("/accounts", writes)?),
         ] {

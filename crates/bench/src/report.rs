@@ -46,7 +46,7 @@ pub(crate) struct Floor {
     pub(crate) per_second: f64,
 }
 
-/// One measured operation.
+/// The measurement of one operation, which is a row of a table.
 pub(crate) struct BenchmarkRow {
     pub(crate) store: &'static str,
     pub(crate) connections: usize,
@@ -81,10 +81,10 @@ impl BenchmarkRow {
     }
 }
 
-/// Rows that share a table: store, connections and callers.
+/// The values that rows of the same table share: store, connections and callers.
 type RowGroup = (&'static str, usize, usize);
 
-/// A single number about a store of one size.
+/// A single measured number about a store of one size, such as the time to end a connection.
 struct Note {
     store: &'static str,
     connections: usize,
@@ -92,7 +92,7 @@ struct Note {
     value: f64,
 }
 
-/// Names the kind of a store.
+/// Returns the name of the database system in a store URL: PostgreSQL or SQLite.
 pub(crate) fn store_label(store_url: &str) -> &'static str {
     if store_url.starts_with("postgres") { "PostgreSQL" } else { "SQLite" }
 }
@@ -106,7 +106,7 @@ pub struct BenchmarkReport {
 }
 
 impl BenchmarkReport {
-    /// Starts a report for this machine and these settings.
+    /// Creates a report without results. It describes this machine and the settings.
     pub fn new(settings: &BenchmarkSettings) -> Self {
         let version = env!("CARGO_PKG_VERSION");
         let build = if cfg!(debug_assertions) { "debug build: not for comparison" } else { "release build" };

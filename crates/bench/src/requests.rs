@@ -1,4 +1,4 @@
-//! HTTP requests as bytes. They are built before a measurement, so that building them does not count.
+//! HTTP requests as bytes. They are built before a measurement, so that the time to build them is not measured.
 
 use std::net::SocketAddr;
 
@@ -40,7 +40,7 @@ impl RequestBuilder {
         self.token_request(&format!("grant_type=refresh_token&refresh_token={refresh_token}"))
     }
 
-    /// Builds the exchange of an authorization code.
+    /// Builds a token request that exchanges an authorization code.
     pub(crate) fn code_request(&self, code: &str) -> Bytes {
         let redirect_uri: String =
             form_urlencoded::byte_serialize(self.recipient.redirect_uri.as_bytes()).collect();

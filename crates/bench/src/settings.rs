@@ -2,7 +2,7 @@
 
 use crate::error::BenchmarkError;
 
-/// Percentiles of fewer requests would mean nothing.
+/// The minimum number of requests: percentiles of fewer would not be meaningful.
 const MIN_REQUESTS: usize = 100;
 
 /// Settings of a benchmark.
@@ -12,11 +12,11 @@ pub struct BenchmarkSettings {
     pub connections: Vec<usize>,
     /// Numbers of concurrent callers.
     pub callers: Vec<usize>,
-    /// Requests of a measurement that only reads. A measurement that writes uses a quarter of them.
+    /// Number of requests for each read operation. Each write operation gets a quarter of it.
     pub requests: usize,
-    /// Text that the names of the measured operations contain. Floors are always measured.
+    /// Text that the name of an operation must contain to be measured. Floors are always measured.
     pub name_filter: String,
-    /// Prints progress to standard error.
+    /// Progress is printed to standard error.
     pub show_progress: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Start time and memory of the hub as a process of its own, and the speed of the disk.
+//! Measures the start time and memory of the hub as a separate process, and the speed of the disk.
 
 use std::fs::File;
 use std::io::Write;
@@ -16,7 +16,7 @@ use crate::stopwatch;
 
 const SYNC_COUNT: u32 = 200;
 
-/// Measures how many pages per second can be appended to a file and synced, one by one.
+/// Measures how many pages of 4 KiB per second can be appended to a file if each is synced before the next.
 pub(crate) fn measure_syncs_per_second(folder: &Path) -> Result<f64, BenchmarkError> {
     let path = folder.join("sync");
     let append_and_sync = || -> std::io::Result<f64> {
@@ -70,7 +70,7 @@ pub(crate) async fn measure_startup(
     Ok(StartupStats { ready_after, resident_mib: read_resident_mib(process.0.id()) })
 }
 
-/// Reads the resident memory of a process. It is 0 where there is no `/proc`.
+/// Returns the resident memory of a process in MiB, or 0 on a system without `/proc`.
 fn read_resident_mib(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -86,7 +86,7 @@ async fn check_ready(probe_address: &str) -> std::io::Result<()> {
     if response.starts_with(b"HTTP/1.1 200") { Ok(()) } else { Err(std::io::Error::other("not ready")) }
 }
 
-/// A process that does not outlive its measurement.
+/// A process that is killed on drop, so that it does not outlive its measurement.
 struct KilledOnDrop(Child);
 
 impl Drop for KilledOnDrop {

@@ -1,8 +1,8 @@
-//! The clock of the measurements.
+//! The clock that measures durations.
 
 use std::time::Instant;
 
-/// Starts to measure a duration.
+/// Returns the current instant, from which a duration is measured.
 pub(crate) fn start() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "durations are what a benchmark measures; none is stored")]
     Instant::now()

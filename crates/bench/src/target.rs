@@ -1,4 +1,4 @@
-//! The hub that is measured, as far as the benchmark depends on it.
+//! The interface through which the benchmark starts, fills and measures a hub.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,20 +14,16 @@ use crate::error::BenchmarkError;
 /// A data provider that the hub must be configured with.
 #[derive(Clone, Copy, Debug)]
 pub struct TargetProvider {
-    /// The provider's id.
     pub id: i64,
     /// The hub revokes tokens at the provider (RFC 7009).
     pub supports_revocation: bool,
 }
 
-/// The data recipient that must be registered, with an active registration at every provider.
+/// The data recipient that sends the requests. It must have an active registration with every provider.
 #[derive(Clone, Copy, Debug)]
 pub struct TargetRecipient {
-    /// The client id.
     pub client_id: &'static str,
-    /// The client secret.
     pub client_secret: &'static str,
-    /// The redirect URI.
     pub redirect_uri: &'static str,
     /// The space-delimited scope.
     pub scope: &'static str,
@@ -38,7 +34,6 @@ pub struct TargetRecipient {
 pub struct TargetSettings<'a> {
     /// Folder for configuration and keys.
     pub folder: &'a Path,
-    /// URL of the store.
     pub store_url: &'a str,
     /// Origin of the stub provider, which has the paths `/token`, `/revoke` and `/fdx/v5`.
     pub provider_url: &'a str,
@@ -48,21 +43,22 @@ pub struct TargetSettings<'a> {
     pub recipient: TargetRecipient,
 }
 
-/// Provider tokens of a connection as the store contains them.
+/// The encrypted provider tokens of a connection, as the store contains them.
 #[derive(Clone, Debug)]
 pub struct SealedCredential {
-    /// The wrapped data key of the connection.
+    /// The data key of the connection, encrypted (wrapped) with a key of the hub.
     pub data_key: Vec<u8>,
-    /// The tokens, sealed with the data key.
+    /// The provider tokens, encrypted with the data key.
     pub credential: Vec<u8>,
 }
 
 /// A hub that can be started, filled and measured.
 ///
-/// The store is filled below the hub's API, with rows as logins would have left them: a million logins would take
-/// longer than the benchmark. So the target also provides what makes such rows valid.
+/// The benchmark inserts rows directly into the store, as logins would have left them, because a million logins would
+/// take longer than the benchmark. The target provides the hashes, encrypted tokens and access tokens that make such
+/// rows usable.
 pub trait BenchmarkTarget: Sized + Send + Sync {
-    /// The error of the caller.
+    /// The error of every operation. A [`BenchmarkError`] can be converted to it.
     type Error: From<BenchmarkError> + Send + 'static;
 
     /// Starts a hub without rate limits on an address of its choice.
@@ -71,7 +67,7 @@ pub trait BenchmarkTarget: Sized + Send + Sync {
     /// Stops the hub, releases its store and returns its configuration file.
     fn stop(self) -> impl Future<Output = PathBuf> + Send;
 
-    /// Returns the command that runs the hub as a process of its own.
+    /// Returns the command that runs the hub as a separate process.
     fn serve_command(config_file: &Path, listen: &str, probe_listen: &str) -> Result<Command, Self::Error>;
 
     /// Returns the address of the public API.
@@ -80,7 +76,7 @@ pub trait BenchmarkTarget: Sized + Send + Sync {
     /// Returns the store of the running hub.
     fn store(&self) -> &Store;
 
-    /// Reads the clock and draws a seed for one command.
+    /// Returns the current time and a new random seed, for one command or query.
     fn new_moment(&self) -> Result<Moment, Self::Error>;
 
     /// Generates a refresh token or authorization code.

@@ -1,4 +1,4 @@
-//! The context of one request or job.
+//! The context of one request or job: its time, its seed for ids and its correlation id.
 
 use std::sync::Arc;
 

@@ -21,7 +21,7 @@ crate::str_enum! {
 }
 
 impl OAuthCode {
-    /// Returns the HTTP status of an error in a JSON body of the Flinks API.
+    /// Returns the HTTP status of a JSON error response of the Flinks API with this code.
     pub const fn flinks_status(self) -> u16 {
         match self {
             Self::ServerError => 500,
@@ -36,9 +36,9 @@ impl OAuthCode {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {description}")]
 pub struct OAuthError {
-    /// The error code.
+    /// The value of the response field `error`.
     pub code: OAuthCode,
-    /// The error description.
+    /// The value of the response field `error_description`.
     pub description: Cow<'static, str>,
 }
 
@@ -48,7 +48,8 @@ impl OAuthError {
         Self { code, description: Cow::Borrowed(description) }
     }
 
-    /// Creates an error whose description quotes untrusted input.
+    /// Creates an error whose description quotes untrusted input. Forbidden characters are replaced, and a long
+    /// description is truncated.
     pub fn with_description(code: OAuthCode, description: impl fmt::Display) -> Self {
         Self { code, description: Cow::Owned(replace_unprintable(&description.to_string())) }
     }

@@ -1,4 +1,4 @@
-//! Typed ids with a prefix, ordered by creation time.
+//! Typed ids with a prefix. Generated ids sort by creation time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -31,7 +31,7 @@ impl fmt::Debug for Seed {
     }
 }
 
-/// Generator of the ids of one command, in a fixed order.
+/// Generator of the ids of one command: a sequence that depends only on a time and a seed.
 #[derive(Debug)]
 pub struct IdSource {
     now: Timestamp,
@@ -40,7 +40,7 @@ pub struct IdSource {
 }
 
 impl IdSource {
-    /// Creates a source. Sources with the same time and seed generate the same ids.
+    /// Creates a generator. Generators with the same time and seed generate the same ids in the same order.
     pub const fn new(now: Timestamp, seed: Seed) -> Self {
         Self { now, seed, counter: 0 }
     }
@@ -57,14 +57,16 @@ impl IdSource {
         Seed(bytes)
     }
 
-    /// Generates a random UUID (version 4), which does not reveal when it was created, for a `sub`.
+    /// Generates a UUID of version 4 for a subject identifier (`sub`). Unlike an id, it does not reveal when it was
+    /// created.
     pub fn random_uuid(&mut self) -> uuid::Uuid {
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&self.draw()[..16]);
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 
-    /// Generates a UUID of version 7: rows that are inserted together are adjacent in their index.
+    /// Generates a UUID of version 7. It begins with the time, so rows that are inserted together are adjacent in the
+    /// index.
     fn next_uuid(&mut self) -> uuid::Uuid {
         let mut random = [0; 10];
         random.copy_from_slice(&self.draw()[..10]);
@@ -92,7 +94,7 @@ pub trait TypedId {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected an id that begins with {prefix}")]
 pub struct ParseIdError {
-    /// The required prefix.
+    /// The prefix of valid ids; empty if any prefix is valid.
     pub prefix: &'static str,
 }
 
@@ -183,22 +185,22 @@ typed_id!(
     /// The id of a customer inside the hub. Recipients never see it.
     CustomerId, "cus_", "cus_");
 typed_id!(
-    /// The id of an authorization request.
+    /// The id of an authorization request, which is part of the path of its consent page.
     AuthorizationRequestId, "arq_", "arq_");
 typed_id!(
-    /// The id of a job.
+    /// The id of a job, by which operators retry or close it.
     JobId, "job_", "job_");
 typed_id!(
     /// The id of a lease, which proves that its holder may finish the leased work.
     LeaseId, "lea_", "lea_");
 typed_id!(
-    /// The id of an audit event.
+    /// The id of an event in the audit log.
     AuditEventId, "aud_", "aud_");
 typed_id!(
-    /// The id of an operator's token.
+    /// The id of an operator's token, which the audit log shows as the actor.
     OperatorId, "opr_", "opr_");
 typed_id!(
-    /// The id of an access token (`jti`).
+    /// The id of an access token (claim `jti`).
     AccessTokenId, "at_", "at_");
 
 /// The id of a provider: a positive integer, as the Flinks API prescribes.
@@ -212,7 +214,7 @@ pub struct ProviderId(i64);
 pub struct ParseProviderIdError;
 
 impl ProviderId {
-    /// Creates an id from a stored or configured number.
+    /// Creates an id from a stored or configured number, without checking that it is positive.
     pub const fn new(number: i64) -> Self {
         Self(number)
     }
@@ -222,7 +224,7 @@ impl ProviderId {
         text.parse().ok()
     }
 
-    /// Returns the number.
+    /// Returns the id as a number.
     pub const fn number(self) -> i64 {
         self.0
     }

@@ -1,4 +1,4 @@
-//! Signed tokens. Keys are arguments; nothing here loads or fetches one.
+//! Signed tokens (JWT). All keys are arguments; this module neither loads nor fetches keys.
 
 mod access_token;
 

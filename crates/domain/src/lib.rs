@@ -1,7 +1,7 @@
-//! Values, states and protocol rules of the hub.
+//! The types, state transitions and protocol rules of the hub.
 //!
-//! Nothing here does I/O, reads a clock or generates random numbers. Time and seeds are arguments, so every rule can be
-//! tested in milliseconds, and a command that is repeated writes the same rows.
+//! This crate does no I/O, reads no clock and generates no random numbers. Time and seeds are arguments, so that every
+//! rule can be tested without a store or a server, and a command that is repeated writes the same rows.
 
 #![deny(missing_docs)]
 

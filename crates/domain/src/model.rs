@@ -1,4 +1,4 @@
-//! The entities, one in each file, with their states and state transitions.
+//! The entities of the hub, one in each module, with their states and state transitions.
 
 pub mod access_token;
 pub mod audit_event;

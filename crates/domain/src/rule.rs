@@ -1,4 +1,4 @@
-//! The protocol rules: pure functions that decide, each module named after its subject.
+//! The protocol rules: pure functions that validate requests and make decisions, one module for each subject.
 
 pub mod access;
 pub mod authorization_code;

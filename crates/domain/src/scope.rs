@@ -141,7 +141,7 @@ pub enum DataOperation {
 }
 
 impl DataOperation {
-    /// Returns the clusters of which any one allows the operation.
+    /// Returns the clusters that allow the operation. One of them is enough.
     const fn required_clusters(self) -> &'static [DataCluster] {
         match self {
             Self::CurrentCustomer => &[DataCluster::CustomerContact, DataCluster::CustomerPersonal],
@@ -163,9 +163,9 @@ impl DataOperation {
 crate::str_enum! {
     /// The scope of a token without a connection, issued for the grant `client_credentials`.
     pub enum ClientScope {
-        /// A recipient lists the providers with which it has an active registration.
+        /// Allows a recipient to list the providers with which it has an active registration.
         ProvidersRead = "providers:read",
-        /// A partner manages its recipients.
+        /// Allows a partner to manage its recipients.
         ClientAdmin = "client:admin",
     }
 }

@@ -1,4 +1,4 @@
-//! Secrets: how they are kept out of logs, compared and stored.
+//! Types for secrets, which keep them out of logs, compare them in constant time and store them as hashes.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! Fixes every value that the hub stores or sends: a renamed value breaks existing stores, audit chains and clients.
+//! Tests that no value that the hub stores or sends changes: a renamed value would break existing stores, audit chains
+//! and clients.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;

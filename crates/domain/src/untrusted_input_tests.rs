@@ -1,5 +1,5 @@
-//! Properties of all parsers of untrusted input: any input is parsed or rejected, nothing panics, and parsed values have
-//! the same text again.
+//! Properties of all parsers of untrusted input: every input is parsed or rejected, nothing panics, and a parsed value
+//! can be written to the same text again.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Accounts of seven types. In FDX 5.x each is in an object whose only key names its type.
+//! Accounts of seven types. In FDX 5.x each account is in an object whose only key names its type.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use crate::investment::{
 use crate::scalar::{Amount, Date, DateTime};
 
 entity! {
-    /// A bill of an insurance policy.
+    /// A bill for the premium of an insurance policy.
     Bill {
         total_payment_due: Amount, minimum_payment_due: Amount, due_date: Date, auto_pay_enabled: bool,
         auto_pay_amount: Amount, auto_pay_date: Date, past_due_amount: Amount, last_payment_amount: Amount,
@@ -20,12 +20,12 @@ entity! {
     }
 }
 entity! {
-    /// The appearance of a card.
+    /// The appearance of a card, such as the name of its design.
     // `imageUri` is omitted: the hub passes no URL of a provider on to recipients.
     CardArt { label: String }
 }
 
-/// Declares an account type from its own fields and those of every account.
+/// Declares an account type with the fields that every account has and those that are given.
 macro_rules! account {
     ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         entity! {
@@ -67,7 +67,7 @@ macro_rules! account {
 }
 
 account! {
-    /// A deposit account.
+    /// A deposit account, such as a checking or savings account.
     DepositAccount {
         current_balance: Amount, opening_day_balance: Amount, available_balance: Amount,
         annual_percentage_yield: Amount, interest_ytd: Amount, term: i64, maturity_date: Date,
@@ -84,7 +84,7 @@ account! {
     }
 }
 account! {
-    /// A loan.
+    /// A loan, such as a mortgage.
     LoanAccount {
         principal_balance: Amount, escrow_balance: Amount, original_principal: Amount, originating_date: Date,
         loan_term: i64, total_number_of_payments: i64, next_payment_amount: Amount, next_payment_date: Date,
@@ -94,7 +94,7 @@ account! {
     }
 }
 account! {
-    /// An investment account.
+    /// An investment account with its holdings.
     InvestmentAccount {
         allowed_check_writing: bool, allowed_option_trade: bool, current_value: Amount,
         holdings: Vec<Holding>, open_orders: Vec<OpenOrder>, contribution: Vec<Contribution>,
@@ -113,11 +113,11 @@ account! {
     }
 }
 account! {
-    /// An annuity.
+    /// An annuity contract.
     AnnuityAccount { annuity_product_type: String, annuity_value_basis: String, payment_amount: Amount, surrender_value: Amount }
 }
 account! {
-    /// A commercial account.
+    /// A commercial account of a business.
     CommercialAccount {
         opening_ledger_balance: Amount, closing_ledger_balance: Amount, current_ledger_balance: Amount,
         opening_available_balance: Amount, closing_available_balance: Amount, current_available_balance: Amount,
@@ -153,7 +153,7 @@ macro_rules! match_account {
     };
 }
 
-/// Moves the fields of `resultType=lightweight` out of an account of any type.
+/// Creates an account of the given type that has only the fields of `resultType=lightweight`.
 macro_rules! lightweight_account {
     ($name:ident, $account:expr) => {
         Box::new($name {
@@ -182,7 +182,8 @@ impl Account {
         match_account!(self, account => account.account_id = Some(id));
     }
 
-    /// Returns the id of the parent account, so that it can be replaced like the account's own.
+    /// Returns a mutable reference to the id of the parent account, which must be replaced in the same way as the id of
+    /// the account.
     pub const fn parent_id_mut(&mut self) -> &mut Option<String> {
         match_account!(self, account => &mut account.parent_account_id)
     }
@@ -211,7 +212,7 @@ impl Account {
         });
     }
 
-    /// Removes the texts of an institution's error. The code remains.
+    /// Removes the messages of the error that an institution reported for this account. The code remains.
     pub fn remove_error_messages(&mut self) {
         match_account!(self, account => if let Some(error) = &mut account.error {
             error.message = None;

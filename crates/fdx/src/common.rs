@@ -8,7 +8,7 @@ entity! {
     Currency { currency_code: String, currency_rate: Amount, original_currency_code: String }
 }
 entity! {
-    /// An attribute that an institution adds to the standard.
+    /// An attribute that the institution adds, which the standard does not define.
     FiAttribute { name: String, value: String }
 }
 entity! {
@@ -16,6 +16,6 @@ entity! {
     Domicile { region: String, country: String }
 }
 entity! {
-    /// A link.
+    /// A link to a related resource (HATEOAS).
     HateoasLink { href: String, action: String, rel: String, description: String, types: Vec<String> }
 }

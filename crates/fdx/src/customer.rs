@@ -9,7 +9,7 @@ entity! {
     CustomerName { first: String, middle: String, last: String, suffix: String, prefix: String, company: String }
 }
 entity! {
-    /// An address.
+    /// A postal address.
     DeliveryAddress {
         r#type: String, line1: String, line2: String, line3: String, city: String, state: String, region: String,
         postal_code: String, country: String,
@@ -54,7 +54,7 @@ entity! {
 }
 
 entity! {
-    /// The contact data of an account's holders. In contrast to `Customer`, `emails` is plural.
+    /// The contact data of an account's holders. Its e-mail field is `emails`, whereas that of `Customer` is `email`.
     AccountContact {
         holders: Vec<AccountHolder>, emails: Vec<String>, addresses: Vec<DeliveryAddress>,
         telephones: Vec<TelephoneNumber>,

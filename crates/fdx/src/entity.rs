@@ -1,6 +1,6 @@
-//! The declaration of an entity of the standard.
+//! The macro that declares the entities of the standard.
 
-/// Declares an object whose fields are optional and in camel case on the wire.
+/// Declares the type of a JSON object whose fields are optional and named in camel case.
 // Enumerations of the standard are fields of type `String`: a value that a provider adds is passed on, and does not make
 // the whole response unreadable.
 macro_rules! entity {

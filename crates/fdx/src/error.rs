@@ -14,12 +14,12 @@ macro_rules! error_codes {
             /// Every code.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
-            /// Returns the number on the wire.
+            /// Returns the number that is sent as `code`.
             pub const fn number(self) -> u16 {
                 match self { $(Self::$name => $code),+ }
             }
 
-            /// Returns the HTTP status.
+            /// Returns the HTTP status of a response with this error.
             pub const fn status(self) -> u16 {
                 match self { $(Self::$name => $status),+ }
             }
@@ -53,7 +53,7 @@ error_codes! {
 }
 
 impl ErrorCode {
-    /// Returns the code with a number.
+    /// Returns the documented code with a number, if there is one.
     pub fn from_number(number: u16) -> Option<Self> {
         Self::ALL.iter().copied().find(|c| c.number() == number)
     }

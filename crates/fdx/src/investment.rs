@@ -5,15 +5,15 @@ use crate::entity::entity;
 use crate::scalar::{Amount, Date};
 
 entity! {
-    /// The share of an asset class in a holding.
+    /// The percentage of a holding that belongs to an asset class of the standard.
     Portion { asset_class: String, percent: Amount }
 }
 entity! {
-    /// The share of an asset class that the institution defines.
+    /// The percentage of a holding that belongs to an asset class of the institution.
     FiPortion { asset_class: String, percent: Amount }
 }
 entity! {
-    /// A holding. `averageCost` is true if the cost is an average of all purchases.
+    /// A holding: a position in one security. `averageCost` is true if the cost is an average of all purchases.
     Holding {
         holding_id: String, security_id: String, security_id_type: String, holding_name: String,
         holding_type: String, holding_sub_type: String, position_type: String, held_in_account: String,
@@ -62,14 +62,14 @@ entity! {
     }
 }
 entity! {
-    /// A named balance.
+    /// A balance of an investment account, with a name that the institution chooses.
     InvestmentBalance {
         balance_name: String, balance_description: String, balance_type: String, balance_value: Amount,
         balance_date: Date, currency: Currency,
     }
 }
 entity! {
-    /// A source of a pension.
+    /// A source of pension payments.
     PensionSource {
         display_name: String, amount: Amount, payment_option: String, as_of_date: Date, frequency: String,
         start_date: Date,

@@ -4,11 +4,11 @@ use crate::entity::entity;
 use crate::scalar::{Amount, DateTime};
 
 entity! {
-    /// The availability of an operation.
+    /// The availability of one operation of the API.
     Availability { status: String, description: String, operation_id: String }
 }
 entity! {
-    /// The availability of each operation.
+    /// The availability of all operations of the API.
     AvailabilityList { availability: Vec<Availability> }
 }
 entity! {
@@ -16,7 +16,8 @@ entity! {
     Capability { fdx_versions: Vec<String>, message_format: String, operations: Vec<String> }
 }
 entity! {
-    /// The metrics of an operation: the average response time in milliseconds and the percentage of successful calls.
+    /// The metrics of one or more operations: the average response time in milliseconds and the percentage of
+    /// successful calls.
     CertificationMetric {
         report_start_timestamp: DateTime, report_end_timestamp: DateTime, metrics_name: String,
         operation_ids: Vec<String>, response_time_average: Amount, average_up_time: Amount,
@@ -24,6 +25,6 @@ entity! {
     }
 }
 entity! {
-    /// The metrics of each operation.
+    /// The metrics of all operations of the API.
     CertificationMetrics { metrics: Vec<CertificationMetric> }
 }

@@ -11,11 +11,11 @@ use crate::statement::Statement;
 use crate::transaction::Transaction;
 
 entity! {
-    /// The position of a page. `nextOffset` is opaque, and absent on the last page.
+    /// The position of a page in its list. `nextOffset` is opaque, and absent on the last page.
     PageMetadata { next_offset: String, prev_offset: String, total_elements: u64 }
 }
 entity! {
-    /// The links of a page.
+    /// The links from a page to the next and the previous one.
     PageLinks { next: HateoasLink, prev: HateoasLink }
 }
 
@@ -40,28 +40,28 @@ macro_rules! list_page {
 list_page! {
     /// A page of accounts.
     Accounts {
-        /// The accounts.
+        /// The accounts on this page.
         accounts: Account
     }
 }
 list_page! {
     /// A page of transactions.
     Transactions {
-        /// The transactions.
+        /// The transactions on this page.
         transactions: Transaction
     }
 }
 list_page! {
     /// A page of the payment networks of an account.
     PaymentNetworks {
-        /// The networks.
+        /// The payment networks on this page.
         payment_networks: PaymentNetwork
     }
 }
 list_page! {
     /// A page of an account's statements.
     Statements {
-        /// The statements.
+        /// The statements on this page.
         statements: Statement
     }
 }

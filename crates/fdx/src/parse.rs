@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 pub struct Parsed<T> {
     /// The value.
     pub value: T,
-    /// The number of dropped fields.
+    /// The number of fields that were dropped because the type does not define them. With FDX 6.x it includes dropped
+    /// elements of lists.
     pub dropped: usize,
 }
 
@@ -15,9 +16,9 @@ pub struct Parsed<T> {
 #[derive(Debug, thiserror::Error)]
 #[error("unreadable at line {line}, column {column}")]
 pub struct ParseError {
-    /// The line, starting at one.
+    /// The line, starting at one; zero if the position is unknown.
     pub line: usize,
-    /// The column, starting at one.
+    /// The column, starting at one; zero if the position is unknown.
     pub column: usize,
 }
 
@@ -27,7 +28,7 @@ impl From<serde_json::Error> for ParseError {
     }
 }
 
-/// Parses a JSON text. Unknown fields are dropped and counted.
+/// Parses a JSON text in the form of FDX 5.x. Unknown fields are dropped and counted.
 pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<Parsed<T>, ParseError> {
     let mut dropped = 0;
     let mut deserializer = serde_json::Deserializer::from_slice(text);

@@ -1,4 +1,4 @@
-//! Payment networks of an account.
+//! The payment networks of an account.
 
 use crate::entity::entity;
 

@@ -12,7 +12,7 @@ use serde::forward_to_deserialize_any;
 pub fn complete_values<T: DeserializeOwned>() -> Vec<T> {
     let variants = Cell::new(1);
     let mut all = Vec::new();
-    // The number of variants is known only after the first value asked for one, so the loop starts with one variant.
+    // The number of variants is known only after the first value was deserialized, so the loop starts with one variant.
     while all.len() < variants.get() {
         match T::deserialize(SampleDeserializer { variant_count: &variants, variant_index: all.len() }) {
             Ok(value) => all.push(value),
@@ -22,15 +22,15 @@ pub fn complete_values<T: DeserializeOwned>() -> Vec<T> {
     all
 }
 
-/// A text that can be parsed as a date and as a point in time.
+/// The value of every text field. It can also be parsed as a date and as a point in time.
 const TEXT: &str = "2026-01-01T00:00:00+00:00";
 
 /// A deserializer that provides a valid value for every field of a type.
 #[derive(Clone, Copy)]
 struct SampleDeserializer<'a> {
-    /// The number of variants of the enum, known after the first value.
+    /// The number of variants of the enum in the type. The deserializer sets it when it reaches the enum.
     variant_count: &'a Cell<usize>,
-    /// The index of the requested variant.
+    /// The index of the variant to create.
     variant_index: usize,
 }
 
@@ -38,7 +38,7 @@ impl<'de> Deserializer<'de> for SampleDeserializer<'_> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        // Every numeric type accepts an integer, and no other type gets here.
+        // Only numbers reach this method, and every numeric type accepts an integer.
         visitor.visit_i64(1)
     }
 

@@ -1,10 +1,10 @@
-//! Scalar values.
+//! The scalar types: amounts, dates and points in time.
 
 use rust_decimal::Decimal;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An amount, rate or number of units: a JSON number whose digits are kept.
+/// An amount, rate or number of units: a JSON number that is stored and sent with exactly the received digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 // A binary fraction cannot represent 0.1, so amounts are never converted to `f64`.
 pub struct Amount(pub Decimal);

@@ -1,5 +1,5 @@
-//! Transactions. In FDX 5.x each is in an object whose only key names its type. `amount` is an absolute value; its sign
-//! is in `debitCreditMemo`.
+//! Transactions of six types. In FDX 5.x each transaction is in an object whose only key names its type. `amount` is an
+//! absolute value; its sign is in `debitCreditMemo`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::entity::entity;
 use crate::scalar::{Amount, Date, DateTime};
 
 entity! {
-    /// A part of a transaction.
+    /// One of the items of which a transaction consists.
     LineItem {
         description: String, amount: Amount, check_number: i64, memo: String, reference: String,
         image_ids: Vec<String>,
@@ -24,14 +24,14 @@ entity! {
     Reward { category_id: String, accrued: Amount, adjusted: Amount }
 }
 entity! {
-    /// The parts of a payment on a debt.
+    /// The parts of a payment on a debt, such as principal and interest.
     PaymentDetails {
         principal_amount: Amount, interest_amount: Amount, insurance_amount: Amount, escrow_amount: Amount,
         pmi_amount: Amount, fees_amount: Amount,
     }
 }
 
-/// Declares a transaction type from its own fields and those of every transaction.
+/// Declares a transaction type with the fields that every transaction has and those that are given.
 // `links` is omitted: the hub passes no URL of a provider on to recipients.
 macro_rules! transaction {
     ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
@@ -137,12 +137,12 @@ impl Transaction {
         match_transaction!(self, transaction => transaction.transaction_id.as_deref())
     }
 
-    /// Returns the id of its account.
+    /// Returns the id of the transaction's account.
     pub fn account_id(&self) -> Option<&str> {
         match_transaction!(self, transaction => transaction.account_id.as_deref())
     }
 
-    /// Replaces the id of its account.
+    /// Replaces the id of the transaction's account.
     pub fn set_account_id(&mut self, id: String) {
         match_transaction!(self, transaction => transaction.account_id = Some(id));
     }

@@ -1,4 +1,4 @@
-//! Properties of the parser: any response is parsed or rejected, nothing panics, and parsed values round-trip.
+//! Properties of the parser: every response is parsed or rejected, nothing panics, and parsed values round-trip.
 
 use proptest::prelude::*;
 use serde::Serialize;
@@ -40,7 +40,7 @@ fn collect_words() -> Vec<String> {
     words
 }
 
-/// Generates JSON of known names and unusual values.
+/// Generates JSON with mostly known field names and with unusual values.
 fn arbitrary_json() -> impl Strategy<Value = Value> {
     let numbers = [
         "0",

@@ -1,8 +1,9 @@
 //! The conversion between FDX 6.x and FDX 5.x.
 //!
-//! The entities are the same in both versions; only their form differs. In FDX 6.x an account or transaction is a flat object
-//! with a category instead of an object below the key of its type, a security has a list of ids, and pages use keys instead
-//! of offsets. Each entity is therefore declared once, and converted when it is read or written.
+//! The entities are the same in both versions; only their form differs. In FDX 6.x an account or transaction is a flat
+//! object with a category, whereas in FDX 5.x it is in an object whose only key names its type. A security has a list
+//! of ids, and pages have keys instead of offsets. Each entity is therefore declared once, and converted when it is
+//! read or written.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,7 +19,7 @@ use crate::{
 pub enum Form {
     /// The same as in FDX 5.x.
     Unchanged,
-    /// A page: the name of its list and the form of the elements.
+    /// A page of a list, with the name of the list's field and the form of its elements.
     Page(&'static str, &'static Self),
     /// A flat account with `accountCategory`.
     Account,
@@ -26,9 +27,9 @@ pub enum Form {
     Transaction,
 }
 
-/// An entity of both versions.
+/// An entity that exists in FDX 5.x and in FDX 6.x.
 pub trait CrossVersion: Serialize + DeserializeOwned {
-    /// The form in FDX 6.x.
+    /// The form of the entity in FDX 6.x.
     const FORM: Form;
 }
 
@@ -50,7 +51,8 @@ impl_cross_version! {
     AccountContact: Form::Unchanged,
 }
 
-/// The query parameters with different names: the name in FDX 5.x, then in FDX 6.x.
+/// The query parameters whose names differ between the versions, as pairs of the name in FDX 5.x and the name in FDX
+/// 6.x.
 pub const PARAMETERS: [(&str, &str); 3] =
     [("offset", "pageKey"), ("startTime", "startDate"), ("endTime", "endDate")];
 
@@ -76,7 +78,8 @@ pub fn write<T: CrossVersion>(value: &T) -> Result<Value, ParseError> {
     Ok(flatten(T::FORM, serde_json::to_value(value)?))
 }
 
-/// The categories: the keys of accounts and transactions in FDX 5.x, and the category in FDX 6.x.
+/// For each category: the key of an account and the key of a transaction in FDX 5.x, and the category in FDX 6.x. The
+/// key is empty if FDX 5.x has no such transaction.
 const CATEGORIES: [(&str, &str, &str); 7] = [
     ("depositAccount", "depositTransaction", "DEPOSIT_ACCOUNT"),
     ("locAccount", "locTransaction", "LOC_ACCOUNT"),
@@ -87,7 +90,8 @@ const CATEGORIES: [(&str, &str, &str); 7] = [
     ("commercialAccount", "commercialTransaction", "COMMERCIAL_ACCOUNT"),
 ];
 
-/// The category of a commercial account in FDX 5.x, which has no category for all commercial accounts.
+/// The account types of commercial accounts, and their category in FDX 5.x, which has no common category for commercial
+/// accounts.
 const COMMERCIAL_CATEGORIES: [(&str, &str); 4] = [
     ("COMMERCIALDEPOSIT", "DEPOSIT_ACCOUNT"),
     ("COMMERCIALLOAN", "LOAN_ACCOUNT"),
@@ -102,7 +106,7 @@ const NEWER_TYPES: [(&str, &str); 3] = [
     ("PREPAID", "OTHERDEPOSIT"),
 ];
 
-/// The fields of a page: in FDX 5.x, then in FDX 6.x.
+/// The fields of a page whose names differ, as pairs of the name in FDX 5.x and the name in FDX 6.x.
 const PAGE_KEYS: [(&str, &str); 2] = [("nextOffset", "nextPageKey"), ("prevOffset", "previousPageKey")];
 
 fn wrap(form: Form, value: Value, dropped: &mut usize) -> Option<Value> {
@@ -146,7 +150,7 @@ fn wrap_element(form: Form, mut fields: Map<String, Value>) -> Option<Value> {
     let commercial = translate(&COMMERCIAL_CATEGORIES, &kind).filter(|_| name == "COMMERCIAL_ACCOUNT");
     fields.insert("accountCategory".into(), commercial.unwrap_or(category));
     if let Some(older) = translate(&NEWER_TYPES, &kind) {
-        // The category decides between a deposit and an investment account of the same newer type.
+        // A FIRSTHOMESAVINGSACCOUNT is a deposit or an investment account, depending on the category.
         let older =
             if name == "DEPOSIT_ACCOUNT" && older == "OTHERINVESTMENT" { "SAVINGS".into() } else { older };
         fields.insert("accountType".into(), older);
@@ -187,7 +191,7 @@ fn rename_key(fields: &mut Map<String, Value>, from: &str, to: &str) {
     }
 }
 
-/// Rewrites the security ids of an element and of the entities in it.
+/// Rewrites the security ids of an account or transaction, and of the entities in its lists, with `rewrite`.
 fn rewrite_securities(fields: &mut Map<String, Value>, rewrite: fn(&mut Map<String, Value>)) {
     rewrite(fields);
     for list in ["holdings", "openOrders", "contribution"] {

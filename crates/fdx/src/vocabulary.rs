@@ -1,7 +1,7 @@
 //! The values of the standard's enumerations, by entity and field.
 //!
-//! The types contain strings, so that a value that a provider adds does not make a response unreadable. This module finds the
-//! values that the standard does not define.
+//! The Rust types contain strings for these fields, so that a value that a provider adds does not make a response
+//! unreadable. This module finds the values that the standard does not define.
 //!
 //! The file `vocabulary.json` describes the fields of each entity: by a list of values, by the name of a shared list (`@…`), or
 //! by the name of the entity that the field contains, once or as a list. The field `*` describes all other fields.
@@ -16,7 +16,8 @@ static ENTITIES: LazyLock<Map<String, Value>> =
 /// Finds all values in an entity, at any depth, that the standard does not define. Each is reported as `path: value`.
 ///
 /// `kind` is the name of an entity in the standard (`depositAccount`, `holding`, `customer`), the name of a page's list
-/// (`accounts`, `transactions`), or `account` or `transaction` for an element below the key of its type.
+/// (`accounts`, `transactions`), or `account` or `transaction` for an object whose only key names the type of its
+/// content.
 pub fn find_unknown_words(kind: &str, value: &Value) -> Vec<String> {
     let mut found = Vec::new();
     check_entity(kind, kind, value, &mut found);
@@ -41,7 +42,7 @@ fn check_entity(kind: &str, path: &str, value: &Value, found: &mut Vec<String>) 
             }
             Some(Value::String(kind)) => check_entities(kind, &path, value, found),
             Some(words) => check_word(Some(words), &path, value, found),
-            // A field with free text, a number or a date.
+            // The field contains free text, a number or a date, so that every value is allowed.
             None => {}
         }
     }
@@ -132,7 +133,7 @@ mod tests {
         "operationIds",
     ];
 
-    /// Creates an entity with every field, from the first of the allowed values.
+    /// Creates an entity with every field of the vocabulary. Each field has the first of its allowed values.
     fn sample_entity(kind: &str) -> Value {
         let mut fields = Map::new();
         for (name, rule) in ENTITIES[kind].as_object().unwrap() {

@@ -27,7 +27,8 @@ fn golden_names() -> Vec<String> {
     files.map(|name| name.to_str().unwrap().strip_suffix(".json").unwrap().to_owned()).collect()
 }
 
-/// Parses a text as the type of its name and serializes it; returns the JSON and the number of dropped fields.
+/// Parses the text of a golden file as the type that the file's name selects, and serializes it. Returns the JSON and
+/// the number of dropped fields, or `None` if the text is rejected.
 fn round_trip(name: &str, text: &str) -> Option<(Value, usize)> {
     fn round_trip_as<T: DeserializeOwned + Serialize>(text: &str) -> Option<(Value, usize)> {
         let read = parse::<T>(text.as_bytes()).ok()?;
@@ -44,7 +45,8 @@ fn round_trip(name: &str, text: &str) -> Option<(Value, usize)> {
     }
 }
 
-/// Returns the values in a text of that name that the vocabulary does not define.
+/// Returns the values in a golden file that the vocabulary does not define. `name` is the file's name without
+/// extension.
 fn find_unknown(name: &str, value: &Value) -> Vec<String> {
     match name.trim_end_matches(".minimal") {
         "error" => Vec::new(),
@@ -77,7 +79,7 @@ fn golden_file_round_trips_unchanged() {
         let (written, dropped) =
             round_trip(&name, &read_golden_text(&name)).unwrap_or_else(|| panic!("{name} is unreadable"));
         assert_eq!(written, read_golden_json(&name), "{name}");
-        assert_eq!(dropped, 0, "{name} has a field that we drop");
+        assert_eq!(dropped, 0, "{name} has a field that the type does not define");
         assert_eq!(find_unknown(&name, &written), Vec::<String>::new(), "{name}");
     }
 }
@@ -88,7 +90,7 @@ fn unknown_field_is_counted_at_any_depth() {
     for name in golden_names() {
         let original = read_golden_json(&name);
         visit_objects(&original, "", &mut |at| {
-            // Next to the key of a type another key would be another type, which is rejected.
+            // An object whose only key names its type is rejected if it has a second key.
             let is_kind_key = at.is_empty() && (name.contains("Account") || name.contains("Transaction"));
             let listed = ["/accounts/0", "/transactions/0"].contains(&at) && !name.starts_with("customer");
             let mut extended = original.clone();
@@ -218,7 +220,7 @@ fn golden_files_cover_every_field_of_every_type() {
 #[test]
 fn deliberately_omitted_fields_are_dropped() {
     for (name, at, field, value) in [
-        // Transactions are never embedded, and contact data belongs to another data cluster.
+        // Accounts never contain their transactions, and contact data belongs to another data cluster.
         ("depositAccount", "/depositAccount", "transactions", json!([])),
         ("depositAccount", "/depositAccount", "contact", json!({"emails": ["a@example.org"]})),
         // No URL of a provider is passed on.
@@ -235,7 +237,7 @@ fn deliberately_omitted_fields_are_dropped() {
     }
 }
 
-/// The fields that recipients require: the published subset of a large recipient.
+/// The fields that recipients require, according to the published list of a large recipient.
 const REQUIRED_ACCOUNT_FIELDS: [&str; 6] =
     ["accountCategory", "accountId", "accountType", "currency", "productName", "status"];
 const REQUIRED_TRANSACTION_FIELDS: [&str; 6] =
@@ -264,7 +266,7 @@ fn minimal_golden_file_has_only_required_fields() {
     }
 }
 
-/// Round-trips a deposit account with one field; returns `None` if it is rejected.
+/// Parses a deposit account with one field and serializes it; returns `None` if the parser rejects it.
 fn round_trip_field(field: &str, json: &str) -> Option<String> {
     let text = format!(r#"{{"depositAccount":{{"{field}":{json}}}}}"#);
     let read = parse::<Account>(text.as_bytes()).ok()?;

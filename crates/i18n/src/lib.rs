@@ -26,23 +26,24 @@ impl LocaleTexts {
         Self { loader, language: if tag == "fr" { &FRENCH } else { &ENGLISH } }
     }
 
-    /// Returns a text without placeholders.
+    /// Returns the text with a key. The text must have no placeholders.
     pub fn get(self, key: &str) -> String {
         self.loader.lookup(self.language, key)
     }
 
-    /// Returns a text without placeholders, or none if the locale files do not contain the key.
+    /// Returns the text with a key, or none if the locale files do not contain the key. The text must have no
+    /// placeholders.
     pub fn find(self, key: &str) -> Option<String> {
         self.loader.try_lookup(self.language, key)
     }
 
-    /// Returns a text with its placeholders replaced by values.
+    /// Returns the text with a key, its placeholders replaced by values.
     pub fn format(self, key: &str, values: &[(&'static str, &str)]) -> String {
         let arguments = values.iter().map(|(name, value)| (Cow::Borrowed(*name), (*value).into()));
         self.loader.lookup_with_args(self.language, key, &arguments.collect::<HashMap<_, _>>())
     }
 
-    /// Formats a date with the text `day` and the names of months, whose keys are the prefix and the number.
+    /// Formats a date with the text `day`. The name of a month has the key `PREFIX-NUMBER`, such as `month-short-11`.
     pub fn format_date(self, month_prefix: &str, day: &str, month: i8, year: i16) -> String {
         let (month, year) = (self.get(&format!("{month_prefix}-{month}")), year.to_string());
         self.format("day", &[("day", day), ("month", &month), ("year", &year)])

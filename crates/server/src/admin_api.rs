@@ -1,4 +1,4 @@
-//! The admin API (`/admin/v1`): one file for the use cases of each resource.
+//! The admin API (`/admin/v1`), with which operators manage the hub. Each resource has one module for its use cases.
 
 pub mod audit_log;
 pub mod auth;

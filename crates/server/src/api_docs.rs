@@ -1,5 +1,5 @@
-//! The HTML reference of an API. It is generated from the OpenAPI document only, so every change of a document appears
-//! on its page.
+//! The HTML reference of an API. It is generated only from the OpenAPI document, so that it always matches the
+//! document.
 
 mod curl;
 mod model;
@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use model::Reference;
 
-/// A document with the content of its page.
+/// An OpenAPI document with the content of its HTML page.
 pub(crate) struct ApiReference {
-    /// The name in the path of its page.
+    /// The name in the URL path of the HTML page.
     name: &'static str,
-    /// The path of the document itself.
+    /// The URL path of the JSON document.
     json_path: &'static str,
     content: Reference,
 }
@@ -31,11 +31,11 @@ impl ApiReference {
 #[template(path = "docs/index.html")]
 struct IndexPage<'a> {
     documents: &'a [ApiReference],
-    /// The name of the document that the page shows: none.
+    /// The name of the document whose link is highlighted: empty, because this page shows none.
     current: &'static str,
 }
 
-/// The page of one document. All pages link to all documents.
+/// The page of one document, with links to all documents.
 #[derive(Template)]
 #[template(path = "docs/document.html")]
 struct DocumentPage<'a> {

@@ -18,7 +18,7 @@ use crate::stats::OperationStats;
 use crate::telemetry::Telemetry;
 use crate::vault::Vault;
 
-/// The parts of the hub. A clone shares them.
+/// All parts of the hub. Clones share them.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
 
@@ -52,7 +52,8 @@ pub enum BuildError {
     Outbound(String),
 }
 
-/// The time after acquiring a lease within which a call to a provider must begin, so that it ends before the lease.
+/// The time after acquiring a lease within which a call to a provider must begin. The call then ends before the lease
+/// does.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 impl App {
@@ -87,67 +88,63 @@ impl App {
         Ok(app)
     }
 
-    /// The configuration.
     pub fn config(&self) -> &Config {
         &self.0.config
     }
 
-    /// The store.
     pub fn store(&self) -> &Store {
         &self.0.store
     }
 
-    /// The keys.
+    /// Returns the keys, with the functions that hash and encrypt.
     pub fn vault(&self) -> &Vault {
         &self.0.vault
     }
 
-    /// The keys that sign access tokens.
+    /// Returns the keys that sign and verify access tokens.
     pub fn access_keys(&self) -> &AccessTokenKeys {
         &self.0.access_keys
     }
 
-    /// The mapping between account ids of providers and the ids that recipients see.
+    /// Returns the cipher that maps ids of accounts and statements at a provider to the ids that recipients see.
     pub fn opaque_ids(&self) -> &OpaqueIds {
         &self.0.opaque_ids
     }
 
-    /// The HTTP client. Nothing else calls other parties.
+    /// Returns the HTTP client for calls to providers. Nothing else in the hub calls other parties.
     pub fn outbound(&self) -> &Outbound {
         &self.0.outbound
     }
 
-    /// The circuit breakers of the providers.
+    /// Returns the circuit breakers of the providers.
     pub fn breaker(&self) -> &Breaker {
         &self.0.breaker
     }
 
-    /// Wakes a worker after a job was queued.
+    /// Returns the notifier that wakes a worker after a job was queued.
     pub fn job_notify(&self) -> &tokio::sync::Notify {
         &self.0.job_notify
     }
 
-    /// Wakes the removal worker after a recipient was removed.
+    /// Returns the notifier that wakes the removal worker after a recipient was removed.
     pub fn removal_notify(&self) -> &tokio::sync::Notify {
         &self.0.removal_notify
     }
 
-    /// The metrics.
     pub fn telemetry(&self) -> &Telemetry {
         &self.0.telemetry
     }
 
-    /// The rate limits.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
     }
 
-    /// The statistics of the FDX operations.
+    /// Returns the call statistics of the FDX operations.
     pub fn operation_stats(&self) -> &OperationStats {
         &self.0.operation_stats
     }
 
-    /// The origin of all public URLs, without a trailing slash.
+    /// Returns the origin of all public URLs, without a trailing slash.
     pub fn public_url(&self) -> &str {
         &self.0.config.server.public_url
     }
@@ -157,12 +154,12 @@ impl App {
         self.public_url().starts_with("https:")
     }
 
-    /// The duration of a refresh lease: longer than the call to the provider can take.
+    /// Returns the duration of a refresh lease, which is longer than a call to the provider can take.
     pub fn refresh_lease_duration(&self) -> Duration {
         self.max_call_duration() + LEASE_MARGIN
     }
 
-    /// The duration of a job lease. A job makes at most two calls to a provider.
+    /// Returns the duration of a job lease, which is longer than the at most two calls of a job to a provider can take.
     pub fn job_lease_duration(&self) -> Duration {
         self.max_call_duration() * 2 + LEASE_MARGIN
     }
@@ -172,7 +169,8 @@ impl App {
         upstream.timeout.duration() + upstream.connect_timeout.duration()
     }
 
-    /// Returns whether a call under a lease acquired at `leased_at` may still begin, and would end before the lease does.
+    /// Returns whether a call to a provider may still begin under a lease acquired at `leased_at`. It then ends before
+    /// the lease.
     pub fn has_time_left(&self, leased_at: Timestamp) -> Result<bool, ContextError> {
         Ok(self.now()? <= leased_at.plus(LEASE_MARGIN))
     }

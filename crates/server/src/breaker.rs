@@ -1,6 +1,7 @@
 //! The circuit breaker: a provider that fails repeatedly is not called for some time.
 //!
-//! Failing calls would occupy our requests until their timeout, and would load a provider that is recovering.
+//! Without it, requests would wait for failing calls until their timeout, and the calls would load a recovering
+//! provider.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -29,7 +30,7 @@ struct BreakerState {
 }
 
 impl Breaker {
-    /// Creates breakers that are closed.
+    /// Creates the breakers, all of them closed.
     pub fn new(section: &UpstreamSection) -> Self {
         Self {
             failure_threshold: section.breaker_failures.max(1),
@@ -44,7 +45,8 @@ impl Breaker {
         let Some(state) = states.get_mut(&provider) else { return Ok(()) };
         match state.open_until {
             Some(until) if now < until => Err(BreakerOpenError),
-            // The trial call: other calls stay blocked until its outcome is recorded or the time has passed again.
+            // This is the trial call. Other calls stay blocked until its outcome is recorded or the open time has
+            // passed again.
             Some(_) => {
                 state.open_until = Some(now.plus(self.open_for));
                 Ok(())

@@ -1,4 +1,4 @@
-//! The command line: the tree of commands, and what runs each of them.
+//! The command line: defines the commands and dispatches each of them to its module.
 
 mod admin_client;
 mod args;

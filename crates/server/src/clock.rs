@@ -8,43 +8,43 @@ use store::{Store, StoreError};
 
 use crate::error::ContextError;
 
-/// The largest offset to the database's clock at which a node still serves requests.
+/// The maximum offset to the database's clock at which a node still serves requests.
 pub(crate) const MAX_CLOCK_SKEW_MS: i64 = 2_000;
-/// The age at which a measured offset is no longer trusted.
+/// The age above which a measured offset is no longer trusted.
 const MAX_OFFSET_AGE_MS: i64 = 30_000;
 
 /// A source of the time in milliseconds since the epoch.
 #[derive(Clone)]
 pub struct Clock {
     read: Arc<dyn Fn() -> i64 + Send + Sync>,
-    /// The clock is not corrected by the offset to the database: a clock of tests.
+    /// True for the fixed clocks of tests: the offset to the database's clock is not applied.
     ignores_db_offset: bool,
 }
 
 impl Clock {
-    /// Returns the system's clock. Nothing else in the hub reads the time of day.
+    /// Creates a clock that reads the system's clock. Nothing else in the hub reads the time of day.
     pub fn system() -> Self {
         #[expect(clippy::disallowed_methods, reason = "every time of the hub is read here")]
         let read = || jiff::Timestamp::now().as_millisecond();
         Self { read: Arc::new(read), ignores_db_offset: false }
     }
 
-    /// Creates a clock that shows `at` until it is changed.
+    /// Creates a clock that always returns the value of `at`, which tests can change.
     pub fn fixed(at: Arc<AtomicI64>) -> Self {
         Self { read: Arc::new(move || at.load(Ordering::Relaxed)), ignores_db_offset: true }
     }
 
-    /// Creates a fixed clock that is corrected by the offset to the database, as the system's clock is.
+    /// Creates a fixed clock to which the offset to the database's clock is applied, as to the system's clock.
     pub fn fixed_with_db_offset(at: Arc<AtomicI64>) -> Self {
         Self { ignores_db_offset: false, ..Self::fixed(at) }
     }
 
-    /// Returns the time without the correction.
+    /// Returns the time without the offset to the database's clock.
     pub fn now(&self) -> Timestamp {
         Timestamp::from_millis((self.read)())
     }
 
-    /// Returns the reading function, for a component that does not know this type.
+    /// Returns the function that reads the clock, for components that do not use this type.
     pub fn to_fn(&self) -> Arc<dyn Fn() -> i64 + Send + Sync> {
         Arc::clone(&self.read)
     }
@@ -52,11 +52,11 @@ impl Clock {
 
 /// A clock together with its measured offset to the clock of the database.
 ///
-/// Several nodes share one database. Leases and expiry times are comparable between them because every node counts
-/// in the database's time.
+/// Several nodes share one database. Every node uses the time of the database, so that leases and expiry times are
+/// comparable between nodes.
 pub(crate) struct DatabaseClock {
     clock: Clock,
-    /// Milliseconds by which the database's clock is ahead of ours.
+    /// The number of milliseconds by which the database's clock is ahead of `clock`.
     offset: AtomicI64,
     offset_measured_at: AtomicI64,
 }
@@ -77,7 +77,7 @@ impl DatabaseClock {
         if own.saturating_sub(self.offset_measured_at.load(Ordering::Relaxed)) > MAX_OFFSET_AGE_MS {
             return Err(ContextError("the offset to the database's clock is not known"));
         }
-        // A small offset is corrected. A large one means that one of the two clocks is wrong, and we cannot know which.
+        // A small offset is corrected. With a large one, either clock may be wrong, and the hub cannot know which.
         if offset.abs() > MAX_CLOCK_SKEW_MS {
             return Err(ContextError("the clock is more than two seconds off the database's"));
         }

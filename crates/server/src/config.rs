@@ -1,4 +1,5 @@
-//! Configuration: defaults, then a file, then `BOWLINE_<SECTION>__<KEY>`, then flags.
+//! The configuration of the hub. It has four layers, each overriding the previous ones: defaults, a file, environment
+//! variables `BOWLINE_<SECTION>__<KEY>`, and flags.
 
 mod load;
 mod paths;

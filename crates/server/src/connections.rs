@@ -1,4 +1,4 @@
-//! Ends of connections, with their log messages and metrics.
+//! Functions that end connections, and record each end in the log and in the metrics.
 
 use domain::id::ProviderId;
 use domain::model::connection::EndCause;
@@ -48,7 +48,7 @@ pub async fn handle_invalid_grant(
     Ok(outcome)
 }
 
-/// Counts an end and wakes the workers, because the end has queued a job to revoke the provider's grant.
+/// Counts an end and wakes a worker, because the end has queued a job to revoke the provider's grant.
 pub fn record_end(ctx: &RequestContext, cause: EndCause) {
     ctx.app().telemetry().count("bowline_ends_total", &[("cause", cause.to_string())]);
     ctx.app().job_notify().notify_one();

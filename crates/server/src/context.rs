@@ -14,7 +14,7 @@ use crate::error::ContextError;
 
 /// The app together with the time, seed and correlation id of one request or job.
 ///
-/// The time is read when the context is created, so that the checks of a request agree on it.
+/// The time is read when the context is created, so that all checks of a request use the same time.
 #[derive(Clone)]
 pub struct RequestContext {
     app: App,
@@ -22,7 +22,7 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
-    /// Reads the clock and generates a seed.
+    /// Creates a context with the current time and a new random seed.
     pub fn new(app: App, correlation_id: Arc<str>) -> Result<Self, ContextError> {
         let now = app.now()?;
         let mut seed = [0; 16];
@@ -30,17 +30,16 @@ impl RequestContext {
         Ok(Self { app, moment: Moment { now, seed: Seed::new(seed), correlation_id } })
     }
 
-    /// The parts of the hub.
     pub const fn app(&self) -> &App {
         &self.app
     }
 
-    /// The time of this request or job.
+    /// Returns the time at which this context was created.
     pub const fn now(&self) -> Timestamp {
         self.moment.now
     }
 
-    /// Returns the moment for one command.
+    /// Returns the time, seed and correlation id for one command.
     ///
     /// Each command gets the current time, and a seed of its own: two commands with one seed would generate the same ids.
     pub fn new_moment(&self) -> Result<Moment, ContextError> {
@@ -52,7 +51,6 @@ impl RequestContext {
         Self::new(self.app.clone(), Arc::clone(&self.moment.correlation_id))
     }
 
-    /// The correlation id.
     pub fn correlation_id(&self) -> &str {
         &self.moment.correlation_id
     }
@@ -80,7 +78,7 @@ impl RequestContext {
         self.app.store().run(command).await
     }
 
-    /// Runs a query.
+    /// Runs a query, which only reads from the store.
     pub async fn ask<Q: Query>(&self, query: &Q) -> Result<Q::Reply, StoreError> {
         self.app.store().query(query).await
     }

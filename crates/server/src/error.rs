@@ -10,8 +10,8 @@ pub struct ContextError(pub &'static str);
 
 /// An error that the caller has not caused.
 ///
-/// Features convert every type that converts into this one (`impl<E: Into<InternalError>> From<E>`), so a new kind of
-/// internal error is added here only.
+/// The error types of features implement `From` for every type that converts into this one (`impl<E:
+/// Into<InternalError>> From<E>`), so a new kind of internal error is added here only.
 #[derive(Debug, thiserror::Error)]
 pub enum InternalError {
     /// The store failed. A command may or may not have been committed.
@@ -34,7 +34,7 @@ impl InternalError {
         Self::InvariantViolated(description)
     }
 
-    /// Returns whether a later attempt may succeed: the status is then 503 instead of 500.
+    /// Returns whether a later attempt may succeed. The HTTP status is then 503 instead of 500.
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Store(error) => error.is_transient(),

@@ -1,4 +1,4 @@
-//! The program `bowline`.
+//! The entry point of the program `bowline`.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
-//! Opaque ids of accounts and statements.
+//! Opaque ids: the ids of accounts and statements that recipients see.
 //!
-//! The id of the provider is encrypted deterministically for one recipient and provider. No table of ids is needed, an
-//! account keeps its id, and two recipients cannot find out that they see the same account.
+//! The provider's id is encrypted deterministically, and bound to one recipient and provider. No table of ids is
+//! needed, an account keeps its opaque id, and two recipients cannot find out that they see the same account.
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use base64::Engine;
@@ -49,7 +49,7 @@ impl OpaqueIds {
     }
 
     fn seal_for(&self, prefix: &str, binding: String, id: &str) -> Option<String> {
-        // The store keeps no longer account ids, so a recipient must never learn one that cannot be consented to.
+        // An account with a longer id cannot be part of a consent, so it gets no opaque id.
         if id.is_empty() || id.len() > MAX_ACCOUNT_ID_BYTES {
             return None;
         }
@@ -71,7 +71,7 @@ fn recipient_binding(access: &GrantedAccess) -> String {
     format!("{}\n{}", access.client_id(), access.provider_id())
 }
 
-/// Binds the ids of an account's statements to the account, so that they are valid neither for another account nor as
+/// Returns the binding of an account's statement ids, with which they are valid neither for another account nor as
 /// account ids.
 fn account_binding(access: &GrantedAccess, account: &str) -> String {
     format!("{}\n{account}", recipient_binding(access))
@@ -101,7 +101,7 @@ mod tests {
         }
 
         #[test]
-        fn foreign_opaque_id_is_rejected(text: String, bytes: Vec<u8>) {
+        fn arbitrary_text_is_rejected_as_opaque_id(text: String, bytes: Vec<u8>) {
             for opaque in [text.clone(), format!("{ACCOUNT}{text}"), format!("{ACCOUNT}{}", URL_SAFE_NO_PAD.encode(&bytes))] {
                 prop_assert_eq!(ids().open_for(ACCOUNT, "dc-1\n1000".into(), &opaque), None);
             }

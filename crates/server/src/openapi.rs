@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 documents. They are built from the table of routes, and served with their HTML reference.
+//! The OpenAPI 3.1 documents of the hub's APIs. They are built from the routes, and served as JSON and as HTML pages.
 
 mod document;
 pub(crate) mod http;
@@ -21,10 +21,9 @@ pub enum ApiDocument {
 }
 
 impl ApiDocument {
-    /// Every document.
     pub const ALL: [Self; 3] = [Self::Flinks, Self::Fdx, Self::Admin];
 
-    /// Returns the name in paths.
+    /// Returns the name that the document has in URL paths.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Flinks => "flinks",
@@ -33,7 +32,7 @@ impl ApiDocument {
         }
     }
 
-    /// Returns the path of the document on the public listener.
+    /// Returns the URL path of the document on the public listener.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Flinks => "/openapi/flinks.json",
@@ -51,7 +50,7 @@ impl ApiDocument {
         }
     }
 
-    /// Builds the document from a table that contains all routes of its API.
+    /// Builds the document. `routes` must contain all routes of its API; routes of other APIs are ignored.
     pub fn build(self, routes: &[Route]) -> Value {
         let info = match self {
             Self::Flinks => info::flinks(),

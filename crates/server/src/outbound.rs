@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::config::UpstreamSection;
 
-/// The HTTP client, with its limits.
+/// The HTTP client for calls to providers, with its limits.
 pub struct Outbound {
     client: reqwest::Client,
     max_body: usize,
@@ -23,19 +23,14 @@ pub struct Outbound {
 
 /// A complete response. It may contain tokens, so it implements neither `Debug` nor `Display`.
 pub struct UpstreamResponse {
-    /// The HTTP status.
     pub status: StatusCode,
-    /// The response headers.
     pub headers: HeaderMap,
-    /// The body.
     pub body: Bytes,
 }
 
 /// A response whose body has not been read yet.
 pub struct StreamingResponse {
-    /// The HTTP status.
     pub status: StatusCode,
-    /// The response headers.
     pub headers: HeaderMap,
     response: reqwest::Response,
 }
@@ -46,7 +41,7 @@ impl StreamingResponse {
         self.response.content_length()
     }
 
-    /// Reads the body up to a limit.
+    /// Reads the body. A body of more than `max_bytes` is an error.
     pub async fn read_body(mut self, max_bytes: usize) -> Result<UpstreamResponse, OutboundError> {
         // Counted while reading: `Content-Length` may be absent or wrong.
         let mut body = Vec::new();
@@ -98,7 +93,7 @@ impl Outbound {
             // A redirect would send a bearer token to an address that the operator has not configured (RFC 6750,
             // section 5.3), and could lead into an internal network.
             .redirect(reqwest::redirect::Policy::none())
-            // A proxy from the environment would resolve names itself, past the guard.
+            // A proxy that is set in the environment would resolve names itself and bypass the guard.
             .no_proxy()
             .user_agent(concat!("bowline/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(Arc::new(guard::GuardedResolver { allow_loopback: section.allow_loopback }));
@@ -153,7 +148,7 @@ impl Outbound {
         self.open(request).await?.read_body(self.max_body).await
     }
 
-    /// Sends a request and reads the status and headers of the response.
+    /// Sends a request and reads the status and headers of the response, but not the body.
     pub async fn open(&self, request: RequestBuilder) -> Result<StreamingResponse, OutboundError> {
         let response = request.send().await.map_err(|e| classify_error(&e))?;
         Ok(StreamingResponse { status: response.status(), headers: response.headers().clone(), response })
@@ -165,7 +160,7 @@ impl Outbound {
 }
 
 fn classify_error(error: &reqwest::Error) -> OutboundError {
-    // A timeout while connecting is both. It counts as a failed connection, because the request was not sent.
+    // A timeout while connecting counts as a failed connection, because the request was not sent.
     if error.is_connect() {
         OutboundError::Connect
     } else if error.is_timeout() {

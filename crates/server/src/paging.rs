@@ -12,7 +12,7 @@ use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::vault::DataKey;
 
-/// The longest cursor that is accepted, so that a long parameter is rejected before it is decoded.
+/// The maximum length of a cursor. A longer parameter is rejected before it is decoded.
 const MAX_CURSOR_BYTES: usize = 4096;
 
 /// An error in the parameters of a list, or in a cursor.
@@ -22,7 +22,6 @@ pub enum PagingError {
     Invalid(&'static str),
     /// The position is too long for a cursor: [`open_cursor`] would reject it.
     CursorTooLong,
-    /// An error of the hub itself.
     Internal(InternalError),
 }
 

@@ -1,5 +1,5 @@
-//! The partner API on the Flinks surface: partners manage their recipients, and recipients read their providers and
-//! connections. The rules for recipients are in [`crate::recipients`].
+//! The partner API, which is part of the Flinks API: partners manage their recipients, and recipients read their
+//! providers and connections. The rules for recipients are in [`crate::recipients`].
 
 mod access;
 mod connections;

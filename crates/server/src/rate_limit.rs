@@ -22,7 +22,7 @@ pub struct RateLimitError(pub Duration);
 
 /// The network of a client: an IPv4 /24 or an IPv6 /64.
 ///
-/// A limit for single addresses would be useless: one client can use many addresses of its network.
+/// A limit for each address would have no effect, because one client can use many addresses of its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network(IpAddr);
 
@@ -93,7 +93,7 @@ pub struct Limits {
 type AuthAttempt = (Option<ClientId>, Network);
 
 impl Limits {
-    /// Creates the limits of a configuration.
+    /// Creates the limits from the configuration.
     pub fn new(section: &LimitSection) -> Self {
         let share = u64::from(section.provider) * u64::from(section.provider_share) / 100;
         // Rounding must not turn a small limit into 0, which means "no limit".
@@ -110,7 +110,8 @@ impl Limits {
         }
     }
 
-    /// Counts a request to the FDX API against the limits of the client and of its connection, if it names one.
+    /// Counts a request to the FDX API against the limit of the client, and against that of the connection if there is
+    /// one.
     pub fn ensure_read_allowed(
         &self,
         client: &ClientId,
@@ -127,12 +128,12 @@ impl Limits {
         self.provider.take(&access.provider_id())
     }
 
-    /// Counts a request of an authenticated client to the token endpoint.
+    /// Counts a request of an authenticated client to the token endpoint against the limit of the client.
     pub fn ensure_token_request_allowed(&self, client: &ClientId) -> Result<(), RateLimitError> {
         self.token.take(client)
     }
 
-    /// Counts a revocation by a recipient.
+    /// Counts a revocation against the limit of the recipient.
     pub fn ensure_revocation_allowed(&self, recipient: &ClientId) -> Result<(), RateLimitError> {
         self.revoke.take(recipient)
     }

@@ -1,7 +1,7 @@
 //! Use cases that create, change and remove recipients and partners, and that register recipients with providers.
 //!
-//! The admin API, the partner API, the sandbox, the benchmark and the tests all call these functions, so that there is
-//! one set of checks.
+//! The admin API, the partner API, the sandbox, the benchmark and the tests all call these functions, so that every
+//! caller is subject to the same validation.
 
 mod create;
 mod draft;

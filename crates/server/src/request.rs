@@ -1,7 +1,7 @@
-//! Typed request bodies: reads the members of a JSON object, or the fields of a form, into a type.
+//! Parsing of request bodies: the members of a JSON object, or the fields of a form, are deserialized into a type.
 //!
-//! An error names the field and what was expected of it. The deserializer is our own because the errors of
-//! `serde_json` are plain text, from which the field and the expectation cannot be separated.
+//! An error names the field and the expected value. The hub has its own deserializer, because the errors of
+//! `serde_json` are plain text, from which the two cannot be separated.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,12 +18,12 @@ use serde_json::Value;
 /// The message for a field that occurs more than once.
 pub(crate) const DUPLICATE_FIELD: &str = "is given twice";
 
-/// The longest path of a field that an error repeats, in characters: unknown names are untrusted input.
+/// The maximum number of characters of a field's path that an error repeats. Unknown names are untrusted input.
 const MAX_PATH_CHARS: usize = 64;
 
 /// A type that the body of a request is read into. Its required members have no default.
 pub trait RequestBody: DeserializeOwned {
-    /// The request must have a body. Without a body, an optional one is read as `{}`.
+    /// An absent body is an error. If this is false, `{}` is parsed instead.
     const REQUIRED: bool = true;
 }
 
@@ -36,22 +36,22 @@ impl RequestBody for EmptyRequest {
     const REQUIRED: bool = false;
 }
 
-/// Reads the members of a JSON object in their order. A known member that is null or empty counts as absent.
+/// Deserializes the members of a JSON object. A known member that is `null` or an empty string counts as absent.
 pub(crate) fn parse_members<T: DeserializeOwned>(
     members: Vec<(String, Value)>,
 ) -> Result<T, ValidationError> {
     parse_root(RootDeserializer { members, drops_empty_text: true })
 }
 
-/// Reads the fields of a form in their order.
+/// Deserializes the fields of a form. Unlike in JSON, an empty field does not count as absent.
 pub(crate) fn parse_form<T: DeserializeOwned>(fields: Vec<(String, String)>) -> Result<T, ValidationError> {
     let members = fields.into_iter().map(|(name, value)| (name, Value::String(value))).collect();
     parse_root(RootDeserializer { members, drops_empty_text: false })
 }
 
 fn parse_root<T: DeserializeOwned>(root: RootDeserializer) -> Result<T, ValidationError> {
-    // serde reports only repeated members that the type knows, and an API that ignores unknown members must not ignore
-    // a repeated one: the sender may have meant another member.
+    // serde reports a repeated member only if the type has a field of this name. An unknown member must not be repeated
+    // either, because the sender may have meant another member.
     let mut names = BTreeSet::new();
     if let Some((name, _)) = root.members.iter().find(|(name, _)| !names.insert(name)) {
         return Err(ValidationError::new(truncate_path(name), DUPLICATE_FIELD));
@@ -80,7 +80,7 @@ pub(crate) fn expected_one_of(known: &[&str]) -> String {
     }
 }
 
-/// Reads a member as a whole. If it does not fit, the error names the member and not a part of it.
+/// Deserializes a member as a whole. The error for an invalid value names the member and not a part of it.
 pub(crate) fn read_as<'de, T: DeserializeOwned, D: Deserializer<'de>>(
     deserializer: D,
     expected: &str,
@@ -160,7 +160,7 @@ impl de::Error for FieldError {
             "a boolean" => "must be true or false".to_owned(),
             "a sequence" => "must be an array".to_owned(),
             "a map" => "must be an object".to_owned(),
-            // An empty object where serde expects the name of a variant.
+            // This is the error for an empty object where serde expects the name of a variant.
             "enum" => "must be one of the documented values".to_owned(),
             text => format!("must be {text}"),
         })
@@ -183,7 +183,8 @@ impl de::Error for FieldError {
     }
 }
 
-/// The members of a body. A vector, because a map would hide that a name occurs twice.
+/// A deserializer for the members of a request body. They are in a vector, because a map would hide that a name occurs
+/// twice.
 struct RootDeserializer {
     members: Vec<(String, Value)>,
     drops_empty_text: bool,
@@ -216,7 +217,7 @@ impl<'de> Deserializer<'de> for RootDeserializer {
     }
 }
 
-/// A value within a body.
+/// A deserializer for a value within a request body.
 struct FieldValue(Value);
 
 impl IntoDeserializer<'_, FieldError> for FieldValue {
@@ -265,7 +266,7 @@ impl<'de> Deserializer<'de> for FieldValue {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, FieldError> {
-        // The types that serde derives would read an array as well, by the order of their fields.
+        // Derived `Deserialize` implementations would also accept an array with the fields in their order.
         if self.0.is_object() {
             self.deserialize_any(visitor)
         } else {
@@ -334,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_member_is_named_with_expectation() {
+    fn invalid_member_error_names_member_and_expected_value() {
         for (body, message) in [
             (json!({}), "name is missing"),
             (json!({"name": 5}), "name must be a string"),
@@ -390,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_reject_other_types_as_a_whole() {
+    fn invalid_list_member_error_names_whole_list() {
         let body = json!({"strings": ["a", "b c"], "integers": [1, 2], "words": "A  B "});
         let request: ListRequest = parse(body).unwrap();
         assert_eq!(request.strings.unwrap().0, ["a", "b c"]);

@@ -30,7 +30,7 @@ pub fn public_routes() -> Vec<Route> {
     let mut routes = crate::oauth::operations::routes();
     routes.extend(crate::fdx_api::operations::routes());
     routes.extend(crate::partner_api::operations::routes());
-    // Passed as a function: the documents describe the routes, and are themselves served by routes.
+    // The generator is passed as a function, because a document can be built only when all routes are known.
     routes.extend(crate::openapi::http::routes(generate_document));
     routes.extend(crate::pages::http::routes());
     routes

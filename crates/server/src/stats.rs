@@ -21,7 +21,7 @@ pub(crate) const OPERATIONS: [(&str, &str); 11] = [
     ("/api/fdx/5/customers/current", "getCustomerInfo"),
 ];
 
-/// The totals of every operation.
+/// The totals of each FDX operation since this node started.
 pub struct OperationStats {
     since: Timestamp,
     sums: Mutex<BTreeMap<&'static str, OperationTotals>>,

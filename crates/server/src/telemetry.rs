@@ -40,7 +40,6 @@ impl Telemetry {
         self.recorder.register_histogram(&key(name, labels), &METADATA).record(duration.as_secs_f64());
     }
 
-    /// Sets a gauge.
     pub fn set_gauge(&self, name: &'static str, labels: &[(&'static str, String)], value: u32) {
         self.recorder.register_gauge(&key(name, labels), &METADATA).set(f64::from(value));
     }
@@ -70,7 +69,7 @@ fn key(name: &'static str, labels: &[(&'static str, String)]) -> Key {
     Key::from_parts(KeyName::from_const_str(name), labels)
 }
 
-/// Reads the monotonic clock, for durations in logs, metrics, limits and background work. It is never stored.
+/// Reads the monotonic clock, for durations in logs, metrics, limits and background work. The value is never stored.
 pub fn monotonic_now() -> std::time::Instant {
     #[expect(clippy::disallowed_methods, reason = "only for durations within this process")]
     std::time::Instant::now()

@@ -26,7 +26,7 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// Derives all keys.
+    /// Derives all keys from the root keys of the key file.
     pub fn new(keys: KeyFile) -> Self {
         let mac = |label: &str| hmac::Key::new(hmac::HMAC_SHA256, keys.derive(label).expose());
         Self {
@@ -58,19 +58,19 @@ impl Vault {
         context.sign().as_ref().to_vec()
     }
 
-    /// Returns the CSRF token of a form, bound to the cookie of the browser.
+    /// Returns the CSRF token of a form: an HMAC of `bound_to`, which contains the value of the browser's cookie.
     pub fn csrf_token(&self, bound_to: &str) -> String {
         use base64::Engine;
         let tag = hmac::sign(&self.csrf, bound_to.as_bytes());
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(tag)
     }
 
-    /// The key that seals paging cursors.
+    /// Returns the key that seals paging cursors.
     pub const fn cursor_key(&self) -> &DataKey {
         &self.cursor_key
     }
 
-    /// The key of the opaque ids that recipients receive.
+    /// Returns the key that encrypts the ids of accounts and statements for recipients.
     pub const fn opaque_id_key(&self) -> &Secret<[u8; 32]> {
         &self.opaque_id_key
     }
@@ -85,8 +85,8 @@ impl Vault {
         AuditKey::new(GENERATION, self.keys.derive("audit/1").expose())
     }
 
-    /// Returns an identifier of the key file that reveals nothing about the keys. A store keeps it to recognize its key
-    /// file.
+    /// Returns an identifier of the key file that reveals nothing about the keys. A store contains it, so that a wrong
+    /// key file is detected.
     pub fn fingerprint(&self) -> String {
         let digest =
             aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.keys.derive("fingerprint").expose());
@@ -94,13 +94,15 @@ impl Vault {
         format!("{head:016x}")
     }
 
-    /// Creates the data key of a connection from random bytes. Returns the key, and the key wrapped under the newest root.
+    /// Creates the data key of a connection from random bytes. Returns the key, and a copy that is wrapped with the
+    /// newest root key.
     pub fn create_data_key(
         &self,
         random: Secret<[u8; 32]>,
         connection: &str,
     ) -> Result<(DataKey, Vec<u8>), UnsealError> {
-        // The id of the root is stored in front of the wrapped key, so that older keys open after a new root is added.
+        // The id of the root key is stored in front of the wrapped key. The data key can then still be unwrapped after
+        // a new root key was added.
         let wrapped = self.keys.newest_wrapping_key().seal(connection, random.expose())?;
         Ok((DataKey::new(random), [&self.keys.newest_wrapping_key_id().to_be_bytes()[..], &wrapped].concat()))
     }

@@ -1,4 +1,4 @@
-//! Commands, one transaction each: a command loads rows, asks a rule of the domain and writes.
+//! Commands: each runs in one transaction, in which it loads rows, applies a rule of the domain and writes.
 
 mod audit_entry;
 mod authorization_request;

@@ -1,8 +1,8 @@
 //! Effects of a commit outside the database.
 
-/// An effect that a command requests and that is applied after its commit.
+/// An effect that a command requests and that the store applies after the commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CommitEffect {
-    /// A connection ended: its sealed tokens must soon leave SQLite's write-ahead log, too.
+    /// A connection has ended. Its sealed tokens must soon be removed from SQLite's write-ahead log, too.
     ConnectionEnded,
 }

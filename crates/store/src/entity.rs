@@ -1,5 +1,5 @@
-//! Entities as they are stored: for each its list of columns, its conversion from a row, and the lookups that several
-//! commands and queries use.
+//! The stored entities: for each of them the list of its columns, its conversion from a row, and the lookups that
+//! several commands and queries use.
 
 pub(crate) mod access_state;
 pub(crate) mod audit_event;

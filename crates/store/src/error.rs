@@ -38,7 +38,7 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
         match error.sqlite_error_code() {
-            // Like a unique violation on PostgreSQL: another command wrote the same key first.
+            // Handled like a unique violation on PostgreSQL: another command wrote the same key first.
             Some(ErrorCode::ConstraintViolation) if is_unique_violation(&error) => Self::Conflict,
             Some(
                 ErrorCode::DiskFull
@@ -92,7 +92,7 @@ impl From<deadpool_postgres::PoolError> for StoreError {
     fn from(error: deadpool_postgres::PoolError) -> Self {
         match error {
             deadpool_postgres::PoolError::Backend(error) => error.into(),
-            // The hook is `ensure_durable`.
+            // The only hook is `ensure_durable`, which rejects servers that may lose commits.
             deadpool_postgres::PoolError::PostCreateHook(hook) => Self::Incompatible(hook.to_string()),
             other => Self::Unavailable(other.to_string()),
         }

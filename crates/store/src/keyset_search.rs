@@ -1,13 +1,13 @@
-//! Searches that are paged by a key instead of an offset.
+//! Searches with keyset pagination: a page is found by the last key of the previous page instead of an offset.
 
-/// Declares statements that search the same rows, each along another index, and `SEARCHES` with all of them.
+/// Declares statements that search the same rows, each with another index, and `SEARCHES` with all of them.
 ///
-/// Every filter is optional: it compares a column with `COALESCE(parameter, column)`, and no index can serve that.
-/// Therefore each statement repeats one filter as a plain comparison, `along` whose index it is meant to search. The
-/// caller chooses the statement by the filters that are set.
+/// Every filter is optional: it compares a column with `COALESCE(parameter, column)`, for which no index can be used.
+/// Therefore each statement repeats one filter as a plain comparison, `along`, so that the database uses the index of
+/// that column. The caller chooses the statement according to the filters that are set.
 ///
-/// Rows come in descending order of the keys. A page begins after the row whose keys are `after`, so that it costs the
-/// same wherever it is in the list, and rows that are added in the meantime neither repeat nor hide others.
+/// Rows are sorted by the keys in descending order. A page begins after the row whose keys are `after`. So every page
+/// costs the same, and rows that are added between two requests cause no duplicates or gaps.
 macro_rules! keyset_search {
     (
         $rows:literal,

@@ -1,7 +1,7 @@
 //! The only SQL of the hub: its commands and queries, on SQLite and PostgreSQL.
 //!
-//! A [`Command`] is one transaction that never leaves the store; a [`Query`] only reads. Both have one body for both
-//! databases. The store reads no clock: a command carries its [`domain::Moment`].
+//! A [`Command`] runs as one transaction inside the store; a [`Query`] only reads. The code of both is the same for
+//! both databases. The store never reads the clock: every command contains its [`domain::Moment`].
 
 mod commit_effect;
 mod entity;

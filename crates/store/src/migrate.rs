@@ -5,7 +5,7 @@
 
 use crate::error::{Result, StoreError};
 
-/// A migration of the schema.
+/// A versioned change of the schema, as an SQL script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migration {
     /// The number of the migration; the first one is 1.
@@ -35,7 +35,7 @@ pub(crate) const CREATE_MIGRATIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS sch
     version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL)";
 
 impl Migration {
-    /// Returns the SHA-256 digest of the text, in hexadecimal.
+    /// Returns the SHA-256 digest of the SQL text, in hexadecimal.
     pub(crate) fn digest(&self) -> String {
         use std::fmt::Write as _;
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.sql.as_bytes());
@@ -46,8 +46,8 @@ impl Migration {
     }
 }
 
-/// Returns the migrations that were not applied yet. Fails if an applied one has another text than in this program, or is
-/// unknown to it.
+/// Returns the migrations that were not applied yet. Fails if an applied migration differs from that of this program,
+/// or is newer than the next version.
 pub(crate) fn list_pending_migrations(
     all: &'static [Migration],
     applied: &[(i64, String)],

@@ -18,12 +18,14 @@ pub enum CommandPriority {
 
 /// A write operation: one transaction.
 ///
-/// The body loads rows, asks a rule of the domain, writes with the expected state in the `WHERE` clause, and awaits
-/// nothing but its [`Tx`]. `Err` rolls back. Every `Ok` commits, even a rejection, since it may leave an audit event.
+/// The body, [`Command::run`], loads rows, applies a rule of the domain, writes with the expected state in the `WHERE`
+/// clause, and awaits nothing but its [`Tx`]. `Err` rolls back. Every `Ok` commits, even if it rejects the request,
+/// because it may have recorded an audit event.
 ///
-/// All commands lock rows in the same order, so that deadlocks are rare: first the authorization request or the job, then
-/// the client, the connection, the provider, the customer. A command that writes rows that belong to a connection locks the
-/// connection's row first. A command that PostgreSQL aborts because of a deadlock runs again.
+/// All commands lock rows in the same order, so that deadlocks are rare: first the authorization request or the job,
+/// then the client, the connection, the provider, the customer. A command that changes the state of a connection or
+/// replaces its tokens locks the connection's row first. A command that PostgreSQL aborts because of a deadlock runs
+/// again.
 pub trait Command: Send + Sync + 'static {
     /// The result that the caller receives after the commit.
     type Reply: Send + 'static;
@@ -33,15 +35,15 @@ pub trait Command: Send + Sync + 'static {
     /// Returns the time of the command and the seed that its ids are derived from.
     fn moment(&self) -> &Moment;
 
-    /// Executes the command in a transaction. May run more than once, if the transaction is retried.
+    /// Executes the command in a transaction. Runs again if the transaction is retried.
     fn run(&self, tx: &mut Tx<'_>) -> impl Future<Output = Result<Self::Reply>> + Send;
 }
 
-/// A read operation.
+/// A read operation, which runs without a transaction and writes nothing.
 pub trait Query: Send + Sync {
-    /// The data that is read.
+    /// The result that the caller receives.
     type Reply: Send;
 
-    /// Reads the data.
+    /// Reads the result.
     fn run(&self, tx: &mut Tx<'_>) -> impl Future<Output = Result<Self::Reply>> + Send;
 }

@@ -1,4 +1,4 @@
-//! PostgreSQL: each command runs on a task of its own, on a connection of the pool.
+//! The PostgreSQL backend: each command runs in its own task, on a connection of the pool.
 
 mod connection;
 mod migration;
@@ -23,9 +23,9 @@ pub(crate) use transaction::PostgresTx;
 
 /// The maximum number of attempts of a command that conflicts with other transactions.
 const MAX_ATTEMPTS: usize = 8;
-/// The maximum time to wait for a connection of the pool, and to open one.
+/// The maximum time to wait for a connection of the pool, and the maximum time to open one.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
-/// With a single connection, one slow command would delay every query.
+/// The minimum number of connections. With a single connection, one slow command would delay every query.
 const MIN_CONNECTIONS: usize = 2;
 
 pub(crate) struct Postgres {
@@ -47,8 +47,8 @@ impl Postgres {
             .runtime(deadpool_postgres::Runtime::Tokio1)
             .wait_timeout(Some(CONNECTION_TIMEOUT))
             .create_timeout(Some(CONNECTION_TIMEOUT))
-            // Checked for every new connection and not only at the start: after a failover the pool may reach a server
-            // with other settings.
+            // Durability is checked for every new connection and not only at the start: after a failover the pool may
+            // reach a server with other settings.
             .post_create(Hook::async_fn(|client, _| {
                 Box::pin(async move {
                     let checked = connection::ensure_durable(client).await;
@@ -63,8 +63,8 @@ impl Postgres {
         Ok(Self { pool, audit_key: settings.audit_key.clone() })
     }
 
-    /// Runs a command on a task of its own, which completes even if the caller is cancelled, for example because its
-    /// client disconnected: a cancelled transaction would leave the connection in an unknown state.
+    /// Runs a command in its own task, which completes even if the caller is cancelled, for example because its client
+    /// disconnected: a cancelled transaction would leave the connection in an unknown state.
     pub(crate) async fn run<C: Command>(&self, command: C) -> Result<C::Reply> {
         let (pool, key) = (self.pool.clone(), self.audit_key.clone());
         let task = tokio::spawn(async move {
@@ -94,8 +94,8 @@ impl Postgres {
 
     pub(crate) async fn explain(&self, sql: &'static Sql) -> Result<String> {
         let client = self.pool.get().await?;
-        // The tables of a test are so small that the planner would prefer a scan, and a plan for `NULL` would find
-        // that no row matches.
+        // Sequential scans are disabled because the tables of a test are so small that the planner would prefer one.
+        // The plan must be generic because a plan for `NULL` would only find that no row matches.
         client.batch_execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan").await?;
         client.batch_execute(&format!("PREPARE plan AS {}", sql.postgres)).await?;
         let nulls = vec!["NULL"; sql.params].join(", ");
@@ -114,7 +114,7 @@ async fn run_once<C: Command>(pool: &Pool, key: &AuditKey, command: &C) -> Resul
     let client = pool.get().await?;
     let mut tx = Tx::for_command(PostgresTx::new(&client), key, command.moment());
     let result = match command.run(&mut tx).await {
-        // Effects of a commit concern SQLite's write-ahead log only.
+        // The effects are ignored: they concern only SQLite's write-ahead log.
         Ok(reply) => match tx.finish() {
             Ok((deferred, _effects)) => transaction::commit(&client, &deferred).await.map(|()| reply),
             Err(error) => Err(error),

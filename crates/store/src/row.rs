@@ -16,7 +16,7 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// Creates the list. Fails if two columns have the same name, since a lookup would be ambiguous.
+    /// Creates the list. Fails if two columns have the same name, because a lookup would be ambiguous.
     pub(crate) fn new<'a>(statement: &'static str, names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let names: Box<[Box<str>]> = names.into_iter().map(Box::from).collect();
         let columns = Self { statement, names };
@@ -39,7 +39,7 @@ pub(crate) struct Row {
     columns: &'static Columns,
     /// The values by column; `None` once a value has been taken.
     values: Vec<Option<Value>>,
-    /// The column after the one that was read last.
+    /// The index of the column after the one that was read last.
     next: usize,
 }
 

@@ -1,11 +1,11 @@
-//! Settings of a store.
+//! The settings of a store: its database, limits and audit key.
 
 use std::path::PathBuf;
 
 use domain::Secret;
 use domain::model::audit_event::AuditKey;
 
-/// The database of a store.
+/// The location of the database.
 #[derive(Clone, Debug)]
 pub enum Location {
     /// The path of an SQLite file.
@@ -30,9 +30,9 @@ impl Location {
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
     pub location: Location,
-    /// The number of connections: of the readers on SQLite, of the whole pool on PostgreSQL.
+    /// The number of connections to the database: on SQLite for queries only, on PostgreSQL for queries and commands.
     pub connections: usize,
-    /// The number of commands that may wait in each queue of the SQLite writer; further ones are rejected as busy.
+    /// The number of commands that may wait in each queue of the SQLite writer; further ones fail with `Busy`.
     pub queue_capacity: usize,
     pub audit_key: AuditKey,
 }

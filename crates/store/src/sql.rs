@@ -1,8 +1,9 @@
 //! One SQL text for both databases, translated at compile time.
 //!
-//! Texts use `?1 ?2`. PostgreSQL gets `$1 $2`. SQLite has no row locks, because it has one writer, and gets the text
-//! without `FOR UPDATE …`, `FOR NO KEY UPDATE …` and `FOR SHARE …` up to the end of the line. `$1` and a bare `?` do not
-//! compile: rusqlite numbers `$1` by its first appearance and would bind the wrong values without an error.
+//! Texts contain parameters as `?1 ?2`; PostgreSQL gets `$1 $2`. SQLite has no row locks, because it has one writer. It
+//! gets the text without `FOR UPDATE …`, `FOR NO KEY UPDATE …` and `FOR SHARE …` up to the end of the line. `$1` and a
+//! bare `?` do not compile: rusqlite numbers `$1` by its first appearance and would bind the wrong values without an
+//! error.
 
 use std::sync::OnceLock;
 
@@ -18,7 +19,7 @@ pub(crate) struct Sql {
     columns: OnceLock<Columns>,
 }
 
-/// A statement of this crate, opaque outside.
+/// A statement of this crate; its text is not visible outside.
 #[doc(hidden)]
 #[derive(Clone, Copy)]
 pub struct Statement(pub(crate) &'static Sql);
@@ -33,7 +34,7 @@ impl Sql {
         self.sqlite.lines().next().unwrap_or_default().trim_start_matches("--").trim()
     }
 
-    /// Returns the names of the result's columns. They are listed once for each statement, and not for each row.
+    /// Returns the names of the columns of the result. They are listed once for each statement and not for each row.
     pub(crate) fn columns<'a, N>(&'static self, list: impl FnOnce() -> N) -> Result<&'static Columns>
     where
         N: IntoIterator<Item = &'a str>,
@@ -47,7 +48,7 @@ impl Sql {
     }
 }
 
-/// Creates a [`Sql`] from one text, or from two where the dialects differ.
+/// Creates a [`Sql`] from one text, or from two if the databases need different ones.
 macro_rules! sql {
     ($text:expr) => {
         $crate::sql::sql!(sqlite: $text, postgres: $text)
@@ -109,7 +110,7 @@ pub(crate) const fn to_postgres<const N: usize>(sql: &str) -> [u8; N] {
     out
 }
 
-/// Replaces lock clauses by spaces, each up to the end of its line.
+/// Replaces each lock clause by spaces, up to the end of its line.
 pub(crate) const fn to_sqlite<const N: usize>(sql: &str) -> [u8; N] {
     let mut out = copy(sql);
     let mut at = 0;

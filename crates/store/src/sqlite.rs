@@ -1,4 +1,4 @@
-//! SQLite: one writer thread with group commit, and a fixed set of readers.
+//! The SQLite backend: one writer thread with group commit, and a fixed set of readers.
 
 mod connection;
 mod migration;
@@ -33,8 +33,8 @@ impl Sqlite {
     pub(crate) fn open(path: &Path, settings: &StoreSettings) -> Result<Self> {
         connection::ensure_supported_version(rusqlite::version_number())?;
         let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        // The commands of a batch change pages all over the file. If the cache is too small for them, SQLite writes
-        // pages to the log before the commit, some of them several times.
+        // The writer needs a large cache, because the commands of a batch change pages all over the file. Pages that do
+        // not fit into the cache are written to the log before the commit, some of them several times.
         connection.execute_batch("PRAGMA cache_size = -32768")?;
         let applied = migration::load_applied_migrations(&connection)?;
         migrate::ensure_up_to_date(migrate::SQLITE_MIGRATIONS, &applied)?;

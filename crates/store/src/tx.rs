@@ -1,4 +1,4 @@
-//! A transaction, as the body of a command or query uses it.
+//! The transaction that the body of a command or query uses.
 
 use domain::id::{IdSource, Seed};
 use domain::model::audit_event::{AuditEntry, AuditHead, AuditKey};
@@ -12,14 +12,15 @@ use crate::sql::{Sql, sql};
 use crate::sqlite::SqliteTx;
 use crate::value::{FromValue, Value, values};
 
-/// A transaction of either database. An enum instead of a type parameter, so that commands do not depend on one.
+/// A transaction on either database. The database is an enum instead of a type parameter, so that commands do not
+/// depend on one.
 pub struct Tx<'a> {
     backend: TxBackend<'a>,
     audit_key: &'a AuditKey,
     ids: IdSource,
     deferred: Vec<DeferredStatement>,
     effects: Vec<CommitEffect>,
-    /// A statement failed.
+    /// Whether a statement failed. Further statements and the commit are then rejected.
     is_poisoned: bool,
 }
 
@@ -60,12 +61,12 @@ impl<'a> Tx<'a> {
         Self::for_command(backend, audit_key, &moment)
     }
 
-    /// Returns the source of this command's ids. A command that is retried derives the same ids again.
+    /// Returns the source of this command's ids. A command that is retried gets the same ids again.
     pub(crate) const fn ids(&mut self) -> &mut IdSource {
         &mut self.ids
     }
 
-    /// Reads every row.
+    /// Reads all rows of the result.
     pub(crate) async fn fetch_rows(&mut self, sql: &'static Sql, params: &[Value]) -> Result<Vec<Row>> {
         self.ensure_ready(sql, params)?;
         let rows = match &mut self.backend {
@@ -120,7 +121,7 @@ impl<'a> Tx<'a> {
         self.fetch_row(sql, params).await?.map(|mut row| row.get(column)).transpose()
     }
 
-    /// Returns whether the statement finds a row; one that locks rows locks them.
+    /// Returns whether the statement finds a row. A statement with a lock clause also locks the row.
     pub(crate) async fn exists(&mut self, sql: &'static Sql, params: &[Value]) -> Result<bool> {
         Ok(self.fetch_row(sql, params).await?.is_some())
     }
@@ -137,12 +138,13 @@ impl<'a> Tx<'a> {
 
     /// Adds a statement that is executed with the commit, in the order of the calls.
     ///
-    /// On PostgreSQL this saves a round trip for each statement. Statements of the body do not see its effect.
+    /// On PostgreSQL this saves a round trip for each statement. Other statements of the body do not see the effect of
+    /// a deferred statement.
     pub(crate) fn defer(&mut self, sql: &'static Sql, params: &[Value]) {
         self.deferred.push((sql, params.to_vec()));
     }
 
-    /// Appends an event to the audit chain that ends with `head`. Returns the new last event, which the caller
+    /// Appends an event to the audit chain that ends with `head`. Returns the new end of the chain, which the caller
     /// must store in the row of the event's subject.
     pub(crate) fn audit(&mut self, head: &AuditHead, entry: AuditEntry) -> AuditHead {
         let (event, head) = self.audit_key.link(head, self.ids.mint(), entry);
@@ -179,7 +181,8 @@ impl<'a> Tx<'a> {
         self.effects.push(effect);
     }
 
-    /// Returns the deferred statements and the effects of the commit. Fails if the commit must not happen.
+    /// Returns the deferred statements and the effects of the commit. Fails if a statement has failed, because the
+    /// transaction must then not commit.
     pub(crate) fn finish(self) -> Result<(Vec<DeferredStatement>, Vec<CommitEffect>)> {
         self.ensure_not_poisoned()?;
         Ok((self.deferred, self.effects))

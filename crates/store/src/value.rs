@@ -8,7 +8,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, private::BytesMut};
 
 use crate::error::{Result, StoreError};
 
-/// A stored value.
+/// A value of one of the types that both databases store.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     Null,
@@ -18,7 +18,7 @@ pub(crate) enum Value {
     Blob(Vec<u8>),
 }
 
-/// A type that can be bound to a parameter.
+/// A type that can be bound to a parameter of a statement.
 pub(crate) trait ToValue {
     fn to_value(&self) -> Value;
 }
@@ -28,7 +28,8 @@ pub(crate) trait FromValue: Sized {
     fn from_value(value: Value) -> Result<Self, InvalidValueError>;
 }
 
-/// A stored value has another type, or is outside of the type's range. The value itself is not shown: it may be secret.
+/// The error for a stored value that has another type or is outside of the range of the type. It does not contain the
+/// value, which may be secret.
 #[derive(Debug, thiserror::Error)]
 #[error("the stored value is not {expected}")]
 pub(crate) struct InvalidValueError {
@@ -39,7 +40,7 @@ const fn invalid_value<T>(expected: &'static str) -> Result<T, InvalidValueError
     Err(InvalidValueError { expected })
 }
 
-/// Converts values to a slice of parameters, the first one for `?1`.
+/// Converts values to a slice of parameters. The first value is bound to `?1`.
 macro_rules! values {
     ($($value:expr),* $(,)?) => { &[$($crate::value::ToValue::to_value(&$value)),*] };
 }
@@ -56,7 +57,7 @@ impl FromValue for i64 {
     }
 }
 
-/// Implements the conversions for integer types that are stored in 64 bits, because both databases have that type.
+/// Implements the conversions for smaller integer types, which both databases store in 64 bits.
 macro_rules! impl_small_integer {
     ($($type:ty),+) => {$(
         impl ToValue for $type {
@@ -227,7 +228,7 @@ impl_text_value!(
     domain::model::operator::Role
 );
 
-/// Serializes a value for a text column; both databases store JSON as text.
+/// Serializes a value as JSON, which both databases store as text.
 pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(StoreError::internal)
 }
@@ -275,7 +276,8 @@ impl ToSql for Value {
         matches!(*ty, Type::INT8 | Type::BOOL | Type::TEXT | Type::BYTEA)
     }
 
-    // `accepts` cannot see the value, and `i64::to_sql` would write eight bytes for a parameter of any type.
+    // The type is checked here because `accepts` cannot see the value, and `i64::to_sql` would write eight bytes for a
+    // parameter of any type.
     fn to_sql_checked(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, PostgresValueError> {
         let has_type = match self {
             Self::Null => true,
@@ -322,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_read_only_as_option() {
+    fn null_can_be_read_only_as_option() {
         assert_eq!(Option::<i64>::from_value(Value::Null).unwrap(), None);
 
         assert!(i64::from_value(Value::Null).is_err());

@@ -1,4 +1,4 @@
-//! Writes the OpenAPI documents to `openapi/`, as the program prints them.
+//! Generates the files in `openapi/` from the output of `bowline openapi`.
 
 use std::process::Command;
 

@@ -31,14 +31,13 @@ impl TestCount {
     }
 }
 
-/// Runs the whole check. Steps that fail soonest come first.
+/// Runs all steps of the check. Steps that can fail soonest come first.
 pub(crate) fn run_tests(full: bool) -> Result<()> {
     let started = start_stopwatch();
     let machine = run_step("prepare the test environment", TestEnvironment::prepare)?;
     run_step("format", || run_cargo(&["fmt", "--all", "--check"], &[]))?;
     run_step("tidy", tidy::run)?;
-    // Clippy and the tests share the dependencies' check and build artefacts of one profile each; a second
-    // profile would build everything twice.
+    // All steps use one build profile, because a second profile would build the dependencies again.
     run_step("clippy", || {
         run_cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])
     })?;
@@ -63,7 +62,7 @@ pub(crate) fn run_tests(full: bool) -> Result<()> {
     });
     let result = documented
         .and_then(|()| if full { run_step("the tour in a release build", run_release_tour) } else { Ok(()) });
-    // The database servers end before the last lines are printed.
+    // The database servers are stopped first, so that the summary is the last output.
     drop(machine);
     println!("the whole check took {} s", started.elapsed().as_secs());
     println!("{} passed, {} failed", count.passed, count.failed);

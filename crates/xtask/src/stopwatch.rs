@@ -1,6 +1,6 @@
-//! Measures how long a step takes, for the output.
+//! The clock that measures how long a step takes.
 
-/// Starts to measure time.
+/// Returns the current instant, from which a duration is measured.
 pub(crate) fn start_stopwatch() -> std::time::Instant {
     #[expect(clippy::disallowed_methods, reason = "the time is only printed")]
     std::time::Instant::now()

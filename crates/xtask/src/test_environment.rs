@@ -70,7 +70,7 @@ fn find_program(need: Requirement) -> Option<PathBuf> {
         folders.extend(versions.into_iter().rev());
     }
     let candidates = folders.iter().flat_map(|folder| need.programs.iter().map(move |p| folder.join(p)));
-    // Links are resolved, because the programs next to `initdb` are needed too and are not next to the link.
+    // Symbolic links are resolved: the other PostgreSQL programs are needed too, and they are next to `initdb` itself.
     candidates.filter(|path| path.is_file()).find_map(|path| path.canonicalize().ok())
 }
 
@@ -167,13 +167,13 @@ fn ensure_schemathesis(python: &Path) -> Result<PathBuf> {
     let mut pip = Command::new(folder.join("bin/pip"));
     pip.args(["install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "-r"]);
     run_checked(pip.arg(&packages))?;
-    // The list is put in place last: an interrupted installation is repeated by the next run.
+    // The list is stored last, so that the next run repeats an interrupted installation.
     std::fs::rename(packages, package_list)?;
     ensure!(program.is_file(), "schemathesis is still missing after its installation");
     Ok(program)
 }
 
-/// Creates a virtual environment; returns false if Python cannot.
+/// Creates a virtual environment. Returns false if Python cannot create one, for example without the module `venv`.
 fn create_virtualenv(python: &Path, folder: &Path) -> Result<bool> {
     let created = Command::new(python).args(["-m", "venv"]).arg(folder).stdout(Stdio::null()).status();
     Ok(created.with_context(|| python.display().to_string())?.success())
@@ -191,7 +191,7 @@ fn install_packages(packages: &[&str]) -> Result<()> {
     apt(&[&["install", "-y", "-q", "--no-install-recommends"], packages].concat())
 }
 
-/// A PostgreSQL server of the tests. Its folder is removed at the end.
+/// A PostgreSQL server for the tests. Dropping it stops the server and removes its folder.
 struct PrivatePostgres {
     folder: PathBuf,
     url: String,
@@ -259,7 +259,8 @@ impl PrivatePostgres {
     }
 }
 
-/// Runs a program of PostgreSQL as its own user, because it refuses to run as root.
+/// Builds a command for a PostgreSQL program. If `root` is true, the program runs as the user `postgres`, because it
+/// refuses to run as root.
 fn postgres_command(root: bool, program: &Path) -> Command {
     if !root {
         return Command::new(program);
@@ -283,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn missing_program_is_installed_or_named() {
+    fn missing_program_is_installed_or_reported() {
         for need in REQUIREMENTS {
             let found = PathBuf::from("/usr/bin/x");
             assert_eq!(plan_installation(need, Some(found.clone()), false), InstallPlan::Found(found));

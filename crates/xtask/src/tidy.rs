@@ -1,4 +1,4 @@
-//! Rules for the sources that no other tool checks. Each is a function of a text, with a test that it reports a violation.
+//! Rules for the sources that no other tool checks. Each rule has a test that it reports a violation.
 
 mod budget;
 mod cycles;

@@ -6,10 +6,11 @@ use crate::model::access_token::{Claims, Payload};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
-/// Error for a text that is not a valid access token. Responses do not contain it; an untrusted client could use it.
+/// Error for a text that is not a valid access token. Responses do not contain it, because an untrusted client could
+/// exploit the difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// The hub did not issue the token.
+    /// The token is malformed, or its signature, key id, type, issuer or audience is not one of the hub's.
     #[error("forged or malformed")]
     Forged,
     /// The hub issued the token, and it has expired.
@@ -20,7 +21,7 @@ pub enum TokenError {
 const TYPE: &str = "at+jwt";
 const MAX_TOKEN_BYTES: usize = 4096;
 
-/// The keys of access tokens: the current one signs; all that are still in use verify.
+/// The keys of access tokens. The current key signs; the current and the retired keys verify.
 pub struct AccessTokenKeys {
     issuer: String,
     audience: String,
@@ -33,7 +34,7 @@ pub struct AccessTokenKeys {
 impl AccessTokenKeys {
     /// Creates the keys from the current key and the retired ones that are still in use, each with its key id.
     ///
-    /// `public_url` is the issuer; the audience is the FDX API below it.
+    /// `public_url` is the issuer (`iss`). The audience (`aud`) is the URL of the FDX API, which is below `public_url`.
     pub fn new(
         public_url: &str,
         current: (&str, &Secret<[u8; 32]>),
@@ -57,7 +58,7 @@ impl AccessTokenKeys {
         Self { issuer: public_url.to_owned(), audience, header, signing_key, verifying_keys, validation }
     }
 
-    /// Signs a token with these claims.
+    /// Creates a token with these claims, signed with the current key.
     pub fn sign(&self, claims: &Claims) -> Result<Secret<String>, TokenError> {
         let payload = Payload::from_claims(claims, &self.issuer, &self.audience);
         jsonwebtoken::encode(&self.header, &payload, &self.signing_key)
@@ -65,7 +66,8 @@ impl AccessTokenKeys {
             .map_err(|_| TokenError::Forged)
     }
 
-    /// Verifies a token and returns its claims. One algorithm, type, issuer and audience are accepted (RFC 8725 §3).
+    /// Verifies a token and returns its claims. Only HS256, the type `at+jwt` and the hub's own issuer and audience are
+    /// accepted (RFC 8725 §3).
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
         // Untrusted input: a long text is rejected before it is decoded.
         if token.len() > MAX_TOKEN_BYTES {

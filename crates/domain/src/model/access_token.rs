@@ -9,22 +9,23 @@ use crate::time::Timestamp;
 /// The subject of an access token: a connection or a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenSubject {
-    /// A customer's connection.
+    /// A connection: the token allows its client to read the customer's data.
     Connection {
         /// The connection (claim `fdxConsentId`).
         id: ConnectionId,
-        /// The subject identifier of the customer at this recipient.
+        /// The subject identifier of the customer at this recipient (claim `sub`).
         sub: String,
-        /// The granted data clusters.
+        /// The granted data clusters (claim `scope`).
         clusters: Clusters,
-        /// The token generation of the connection at issuance (claim `gen`).
+        /// The token generation of the connection at issuance (claim `gen`). A higher generation of the connection
+        /// revokes the token.
         generation: i64,
     },
-    /// The client itself, by the grant `client_credentials`.
+    /// The client itself: the token was issued for the grant `client_credentials`.
     Client {
-        /// The granted scope.
+        /// The granted scope (claim `scope`).
         scope: ClientScope,
-        /// The credential generation of the client at issuance (claim `cgen`).
+        /// The credential generation of the client at issuance (claim `cgen`). A new client secret revokes the token.
         generation: i64,
     },
 }
@@ -32,15 +33,15 @@ pub enum TokenSubject {
 /// The claims of an access token that the hub issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// The id of the token.
+    /// The id of the token (claim `jti`).
     pub id: AccessTokenId,
-    /// The client to which the token was issued.
+    /// The client to which the token was issued (claim `client_id`).
     pub client_id: ClientId,
-    /// The time of issuance.
+    /// The time of issuance (claim `iat`).
     pub issued_at: Timestamp,
-    /// The end of the token's lifetime, in whole seconds.
+    /// The time from which the token is rejected (claim `exp`, in whole seconds).
     pub expires_at: Timestamp,
-    /// The subject.
+    /// The connection or client for which the token was issued.
     pub subject: TokenSubject,
 }
 
@@ -70,7 +71,7 @@ impl Payload {
                 (sub.clone(), clusters.to_string(), Some(id.to_string()), Some(*generation), None)
             }
             TokenSubject::Client { scope, generation } => (
-                // RFC 9068 §2.2 requires `sub`. The prefix keeps it apart from the subject identifier of a customer.
+                // RFC 9068 §2.2 requires `sub`. The prefix distinguishes it from the subject identifier of a customer.
                 format!("client:{}", claims.client_id),
                 scope.to_string(),
                 None,
@@ -95,7 +96,7 @@ impl Payload {
 
     /// Converts the payload to claims; returns `None` for a payload that the hub does not issue.
     pub(crate) fn into_claims(self) -> Option<Claims> {
-        // Exactly one kind of generation decides the subject. A payload with both or with none is ambiguous.
+        // The claims `gen` and `cgen` determine the kind of subject. A payload with both or with none is ambiguous.
         let subject = match (self.connection_id, self.generation, self.credential_generation) {
             (Some(id), Some(generation), None) => TokenSubject::Connection {
                 id: id.parse().ok()?,

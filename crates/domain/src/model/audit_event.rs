@@ -6,39 +6,39 @@ use crate::id::AuditEventId;
 use crate::time::Timestamp;
 
 crate::str_enum! {
-    /// The kind of subject of an event. Each subject has a chain of its own.
+    /// The kind of the subject of an event. Each subject has its own chain of events.
     pub enum SubjectKind {
-        /// A connection.
+        /// A connection, from its opening to the revocation at the provider.
         Connection = "connection",
-        /// A client.
+        /// A client (recipient or partner), including its registrations with providers.
         Client = "client",
-        /// A provider.
+        /// A provider, including orphaned grants there.
         Provider = "provider",
-        /// An operator.
+        /// An operator, identified by the id of the operator's token.
         Operator = "operator",
     }
 }
 
 crate::str_enum! {
-    /// The kind of party that acted.
+    /// The kind of the party that acted.
     pub enum ActorKind {
-        /// A recipient.
+        /// A recipient, which uses the APIs of the hub.
         Recipient = "recipient",
         /// The customer, in a browser.
         Customer = "customer",
-        /// A provider.
+        /// A provider, by its response to a request of the hub.
         Provider = "provider",
         /// An operator of the hub.
         Operator = "operator",
-        /// A partner.
+        /// A partner, which manages recipients through the API.
         Partner = "partner",
-        /// The hub itself.
+        /// The hub itself, such as one of its workers.
         System = "system",
     }
 }
 
 crate::str_enum! {
-    /// The recorded action.
+    /// The action that an event records.
     pub enum AuditAction {
         /// A client was created.
         ClientRegistered = "client.registered",
@@ -50,7 +50,7 @@ crate::str_enum! {
         SecretRegenerated = "client.secret_regenerated",
         /// A client was removed.
         ClientRemoved = "client.removed",
-        /// A provider was added or changed.
+        /// A provider was added, or its settings or state changed.
         ProviderChanged = "provider.changed",
         /// The job for an orphaned grant ended: the provider has revoked the grant, or it may still be active.
         OrphanedGrantResolved = "provider.orphaned_grant_resolved",
@@ -62,11 +62,11 @@ crate::str_enum! {
         ConnectionActivated = "connection.activated",
         /// The connection ended.
         ConnectionEnded = "connection.ended",
-        /// A client presented a used code, or the code of another client.
+        /// A client presented a used code, or the code of another client, and the exchange was rejected.
         CodeRejected = "connection.code_rejected",
         /// The status of the revocation at the provider changed.
         ProviderRevocationChanged = "connection.provider_revocation_changed",
-        /// An operator had a failed job retried.
+        /// An operator scheduled a failed job for another attempt.
         JobRetried = "job.retried",
         /// An operator closed a failed job, which deleted its token.
         JobClosed = "job.closed",
@@ -74,7 +74,7 @@ crate::str_enum! {
         BootstrapTokenIssued = "operator.bootstrap_token_issued",
         /// An operator was added.
         OperatorAdded = "operator.added",
-        /// An operator was removed, or a bootstrap token was used.
+        /// An operator was removed, a bootstrap token was used, or an expired operator token was replaced.
         OperatorRemoved = "operator.removed",
     }
 }
@@ -84,7 +84,7 @@ crate::str_enum! {
 pub struct Actor {
     /// The kind of the party.
     pub kind: ActorKind,
-    /// The id of the party, or the name of the hub's component.
+    /// The id of the party, or the name of the hub's component; absent for customers.
     pub id: Option<String>,
 }
 
@@ -94,7 +94,7 @@ impl Actor {
         Self { kind, id: Some(id.into()) }
     }
 
-    /// Creates the actor for the customer in front of a browser, who is not identified.
+    /// Creates the actor for a customer who uses a browser. The audit log does not identify customers.
     pub const fn customer() -> Self {
         Self { kind: ActorKind::Customer, id: None }
     }
@@ -114,14 +114,14 @@ pub struct AuditHead {
     pub mac: Vec<u8>,
 }
 
-/// The content of an event.
+/// The content of an audit event, without its position in a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
     /// The kind and id of the subject.
     pub subject: (SubjectKind, String),
     /// The time of the action.
     pub at: Timestamp,
-    /// The action.
+    /// The kind of the action.
     pub action: AuditAction,
     /// The party that acted.
     pub actor: Actor,
@@ -131,20 +131,20 @@ pub struct AuditEntry {
     pub detail: String,
 }
 
-/// A stored event.
+/// An audit event with its position in a chain and its MAC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEvent {
-    /// The id.
+    /// The id, which is unique in the whole audit log.
     pub id: AuditEventId,
-    /// The number in the subject's chain, starting at one.
+    /// The position in the subject's chain, starting at one.
     pub seq: i64,
-    /// The content.
+    /// The content, which the MAC protects.
     pub entry: AuditEntry,
     /// HMAC-SHA-256 over the previous event's MAC and this event.
     pub mac: Vec<u8>,
 }
 
-/// The key of the audit chains, with the key generation that each row stores.
+/// The HMAC key of the audit chains, with its generation, which is stored with each event.
 #[derive(Clone)]
 pub struct AuditKey {
     generation: u32,
@@ -162,14 +162,14 @@ impl AuditKey {
         self.generation
     }
 
-    /// Appends an entry to a chain; returns the event and the new end of the chain.
+    /// Creates the event that follows `head` in a chain; returns the event and the new head. The caller stores both.
     pub fn link(&self, head: &AuditHead, id: AuditEventId, entry: AuditEntry) -> (AuditEvent, AuditHead) {
         let seq = head.seq + 1;
         let mac = self.mac(&head.mac, &id, seq, &entry);
         (AuditEvent { id, seq, entry, mac: mac.clone() }, AuditHead { seq, mac })
     }
 
-    /// Returns whether an event is the unchanged successor of `head`.
+    /// Returns whether an event follows `head` directly and was not changed.
     pub fn verifies(&self, head: &AuditHead, event: &AuditEvent) -> bool {
         let expected = self.mac(&head.mac, &event.id, event.seq, &event.entry);
         event.seq == head.seq + 1 && crate::secret::constant_time_eq(&expected, &event.mac)
@@ -177,7 +177,7 @@ impl AuditKey {
 
     fn mac(&self, previous: &[u8], id: &AuditEventId, seq: i64, entry: &AuditEntry) -> Vec<u8> {
         let mut context = hmac::Context::with_key(&self.key);
-        // The length before each field keeps adjacent fields apart: ("ab", "c") and ("a", "bc") get different MACs.
+        // The length precedes each field, so that the boundaries count: ("ab", "c") and ("a", "bc") get different MACs.
         let mut field = |bytes: &[u8]| {
             context.update(&(bytes.len() as u64).to_be_bytes());
             context.update(bytes);

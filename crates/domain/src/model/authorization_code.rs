@@ -4,7 +4,7 @@ use crate::id::{ClientId, ConnectionId};
 use crate::secret::TokenHash;
 use crate::time::Timestamp;
 
-/// A stored authorization code.
+/// An authorization code, as it is stored: by its hash.
 #[derive(Clone, Debug)]
 pub struct AuthorizationCode {
     /// The hash of the code.
@@ -13,12 +13,12 @@ pub struct AuthorizationCode {
     pub connection_id: ConnectionId,
     /// The client to which the code was issued.
     pub client_id: ClientId,
-    /// The redirect URI of the authorization request.
+    /// The redirect URI of the authorization request, which the exchange must repeat.
     pub redirect_uri: String,
-    /// The PKCE challenge of the authorization request.
+    /// The PKCE challenge of the authorization request, if it contained one.
     pub code_challenge: Option<String>,
     /// The end of the code's lifetime.
     pub expires_at: Timestamp,
-    /// The time of its exchange.
+    /// The time of the exchange; absent if the code was not exchanged yet.
     pub used_at: Option<Timestamp>,
 }

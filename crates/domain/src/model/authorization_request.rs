@@ -12,7 +12,7 @@ crate::str_enum! {
         AwaitingConsent = "awaiting_consent",
         /// The customer consented and was redirected to the provider.
         AtProvider = "at_provider",
-        /// The provider's code is stored, sealed, and is being exchanged.
+        /// The provider's authorization code is stored in sealed form and is being exchanged for tokens.
         Exchanging = "exchanging",
         /// The request opened a connection.
         Connected = "connected",
@@ -21,50 +21,51 @@ crate::str_enum! {
     }
 }
 
-/// A stored authorization request.
+/// An authorization request, as it is stored.
 #[derive(Clone, Debug)]
 pub struct AuthorizationRequest {
     /// The id, which is part of the path of the consent page.
     pub id: AuthorizationRequestId,
     /// The id of the future connection. Sealed values are bound to it, so they stay readable when the connection opens.
     pub connection_id: ConnectionId,
-    /// The recipient.
+    /// The recipient that sent the request.
     pub client_id: ClientId,
-    /// The provider.
+    /// The provider at which the customer grants access.
     pub provider_id: ProviderId,
     /// The redirect URI for the response.
     pub redirect_uri: String,
-    /// The requested data clusters, all of which the recipient may have.
+    /// The requested data clusters. The recipient was allowed to request all of them.
     pub clusters: Clusters,
     /// The recipient's `state`, returned unchanged.
     pub client_state: Option<String>,
     /// The recipient's PKCE challenge.
     pub code_challenge: Option<String>,
-    /// The language of the pages.
+    /// The language of the pages, `en` or `fr`.
     pub language: String,
-    /// The progress.
+    /// The step that the request has reached.
     pub status: RequestStatus,
-    /// The hash of the browser's flow cookie.
+    /// The hash of the cookie that binds the request to one browser.
     pub cookie_hash: TokenHash,
-    /// The wrapped key of the sealed values. The connection takes it over.
+    /// The wrapped (encrypted) key of the sealed values. The connection takes it over.
     pub data_key: Vec<u8>,
-    /// The sealed PKCE verifier for the provider.
+    /// The sealed PKCE verifier that the hub sends to the provider's token endpoint.
     pub verifier: Option<Vec<u8>>,
-    /// The purpose that the consent page showed.
+    /// The purpose that the consent page showed; absent before the consent.
     pub purpose: Option<String>,
-    /// The version of the page text to which the customer consented.
+    /// The version of the page text to which the customer consented; absent before the consent.
     pub page_version: Option<String>,
-    /// The time of the consent.
+    /// The time of the consent; absent before it.
     pub agreed_at: Option<Timestamp>,
     /// The correlation id of the HTTP exchange that created the request.
     pub correlation_id: String,
     /// The time of creation.
     pub created_at: Timestamp,
-    /// The time after which no step may be taken.
+    /// The time from which no step may be taken.
     pub expires_at: Timestamp,
 }
 
-/// Error for a step that must not be taken. It is shown on a page and never redirected.
+/// Error for a step of an authorization request that must not be taken. It is shown on a page and never sent to a
+/// redirect URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestStepError {
     /// No such request exists.
@@ -78,14 +79,15 @@ pub enum RequestStepError {
 }
 
 impl AuthorizationRequest {
-    /// Ensures that the browser with a cookie may take the step that follows a status.
+    /// Ensures that the next step may be taken: `cookie` belongs to the request's browser, the status is `from`, and
+    /// the request has not expired.
     pub fn ensure_step_allowed(
         &self,
         from: RequestStatus,
         cookie: &TokenHashes,
         now: Timestamp,
     ) -> Result<(), RequestStepError> {
-        // The cookie comes first: another browser must not learn the progress of the request.
+        // The cookie is checked first, because another browser must not learn the progress of the request.
         if !self.cookie_hash.matches(cookie) {
             return Err(RequestStepError::ForeignBrowser);
         }

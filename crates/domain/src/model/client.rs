@@ -9,7 +9,7 @@ use crate::secret::TokenHash;
 use super::audit_event::AuditHead;
 
 crate::str_enum! {
-    /// The kind of a client.
+    /// The kind of a client, which determines the operations that it may use.
     pub enum ClientKind {
         /// A data recipient, which reads data with the customer's consent.
         Recipient = "recipient",
@@ -29,7 +29,7 @@ crate::str_enum! {
 }
 
 crate::str_enum! {
-    /// The state of a client.
+    /// The state of a client: in use, suspended or removed.
     pub enum ClientState {
         /// The client may use the hub.
         Active = "active",
@@ -43,9 +43,9 @@ crate::str_enum! {
 /// A text for customers, in the two languages of the pages.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LocalizedText {
-    /// English.
+    /// The text in English.
     pub en: String,
-    /// French.
+    /// The text in French.
     pub fr: String,
 }
 
@@ -69,24 +69,24 @@ pub struct ClientProfile {
 /// A recipient with its descriptive fields.
 #[derive(Clone, Debug)]
 pub struct Recipient {
-    /// The client.
+    /// The recipient as a client, with its credentials and permissions.
     pub client: Client,
-    /// The descriptive fields.
+    /// The fields that only describe the recipient.
     pub client_profile: ClientProfile,
 }
 
 /// A recipient or partner, as it is stored.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// The id.
+    /// The id, which is the `client_id` of OAuth requests.
     pub id: ClientId,
-    /// The kind.
+    /// The kind: recipient or partner.
     pub kind: ClientKind,
     /// The partner that manages the client; if absent, only operators manage it.
     pub owner_id: Option<ClientId>,
     /// The authorization API that the client uses.
     pub profile: Profile,
-    /// The state.
+    /// The state. Only an active client gets tokens and data.
     pub state: ClientState,
     /// The name, exactly as customers see it.
     pub name: String,
@@ -98,11 +98,13 @@ pub struct Client {
     pub redirect_uris: Vec<String>,
     /// The hash of the client secret.
     pub secret_hash: TokenHash,
-    /// The number of the current secret. A new secret invalidates the tokens issued to the client itself.
+    /// The generation of the client secret. A new secret increases it and invalidates the tokens that were issued to
+    /// the client itself.
     pub credential_generation: i64,
-    /// Authorization requests must contain a PKCE challenge.
+    /// True if authorization requests must contain a PKCE challenge (RFC 7636).
     pub require_pkce: bool,
-    /// The longest consent that the client requests, in days; if absent, the hub's maximum.
+    /// The duration of consents for the client, in days, limited by the hub's maximum; if absent, the hub's maximum
+    /// applies.
     pub max_duration_days: Option<u16>,
     /// The last event of the client's audit chain.
     pub audit: AuditHead,

@@ -10,7 +10,7 @@ use super::audit_event::{Actor, AuditHead};
 use super::provider::ProviderSettings;
 
 crate::str_enum! {
-    /// The cause of the end of a connection.
+    /// The reason why a connection ended.
     pub enum EndCause {
         /// The recipient revoked the connection.
         Recipient = "recipient",
@@ -44,7 +44,7 @@ crate::str_enum! {
     pub enum ConnectionStatus {
         /// The provider granted access; the recipient has not exchanged the code yet.
         Pending = "pending",
-        /// Data can be read.
+        /// The recipient can read data.
         Active = "active",
         /// A party ended the connection.
         Revoked = "revoked",
@@ -62,9 +62,9 @@ crate::str_enum! {
         Pending = "pending",
         /// The provider accepted the revocation.
         Accepted = "accepted",
-        /// The provider was observed to reject the revoked token.
+        /// The hub observed that the provider rejects the revoked token.
         Verified = "verified",
-        /// The provider refused the revocation.
+        /// The provider refused the revocation or did not know the token.
         Refused = "refused",
         /// A refresh had no known outcome. The provider may have issued a token that the hub never stored.
         Unknown = "unknown",
@@ -72,15 +72,15 @@ crate::str_enum! {
         Unsupported = "unsupported",
         /// The provider ended the grant itself, or there is nothing to revoke.
         NotNeeded = "not_needed",
-        /// The provider could not be notified in time; manual action required.
+        /// No attempt succeeded within the retry window; manual action required.
         Failed = "failed",
     }
 }
 
-/// The end of a connection. It is final.
+/// The end of a connection: its cause, actor and time. It is final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndDetails {
-    /// The cause.
+    /// The reason for the end.
     pub cause: EndCause,
     /// The party that ended the connection.
     pub actor: Actor,
@@ -88,40 +88,41 @@ pub struct EndDetails {
     pub at: Timestamp,
 }
 
-/// The state of a connection.
+/// The state of a connection, with the data that only this state has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConnectionState {
     /// The provider granted access; the connection waits for the exchange of its code.
     Pending {
-        /// The expiry of the code.
+        /// The time at which the authorization code expires.
         until: Timestamp,
     },
-    /// Data can be read.
+    /// The recipient can read data.
     Active,
-    /// The connection has ended.
+    /// The connection has ended permanently.
     Ended(EndDetails),
 }
 
-/// A stored connection.
+/// A connection, as it is stored.
 #[derive(Clone, Debug)]
 pub struct Connection {
     /// The id, which is also the FDX consent id and the grant id.
     pub id: ConnectionId,
-    /// The recipient.
+    /// The recipient that reads the data.
     pub client_id: ClientId,
-    /// The provider.
+    /// The provider that delivers the data.
     pub provider_id: ProviderId,
-    /// The customer.
+    /// The customer who consented.
     pub customer_id: CustomerId,
     /// The subject identifier of the customer at this recipient.
     pub sub: String,
-    /// The state.
+    /// The state: pending, active or ended.
     pub state: ConnectionState,
-    /// The version of the current terms.
+    /// The version of the terms that apply now.
     pub terms_version: i64,
-    /// The number of the current access tokens. Tokens of another generation are rejected.
+    /// The generation of the current access tokens. Tokens of another generation are rejected.
     pub token_generation: i64,
-    /// The version of the provider's tokens. A refresh stores its result only if the version has not changed.
+    /// The version of the provider's tokens, which each refresh increases. A refresh stores its result only if the
+    /// version has not changed since the refresh began.
     pub credential_version: i64,
     /// The end of the consent.
     pub expires_at: Timestamp,
@@ -134,15 +135,15 @@ pub struct Connection {
 /// The terms to which a customer consented. A change creates a new version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// The data clusters.
+    /// The data clusters that the recipient may read.
     pub clusters: Clusters,
     /// The accounts, by the provider's ids; if absent, every account that the provider returns.
     pub accounts: Option<Vec<String>>,
-    /// The displayed purpose.
+    /// The purpose that the consent page showed.
     pub purpose: String,
-    /// The language of the page.
+    /// The language of the consent page.
     pub language: String,
-    /// The version of the page text.
+    /// The version of the text of the consent page.
     pub page_version: String,
     /// The end of the consent.
     pub expires_at: Timestamp,
@@ -155,13 +156,13 @@ pub struct Terms {
 pub struct EndTransition {
     /// The new status.
     pub status: ConnectionStatus,
-    /// Cause, actor and time.
+    /// The cause, the actor and the time of the end.
     pub end: EndDetails,
     /// The initial status of the revocation at the provider.
     pub provider_revocation: UpstreamRevocation,
 }
 
-/// Facts about the provider's side of a connection that is being ended.
+/// The facts that determine the revocation at the provider when a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "the four facts are independent of each other")]
 pub struct UpstreamState {
@@ -169,14 +170,15 @@ pub struct UpstreamState {
     pub supports_revocation: bool,
     /// The hub has a refresh token of the provider.
     pub has_refresh_token: bool,
-    /// A refresh is in flight or has no known outcome; the provider may have issued a token that is not stored.
+    /// A refresh is in flight or has no known outcome, so that the provider may have issued a token that is not stored.
     pub refresh_outcome_unknown: bool,
     /// Another live connection uses the same grant, which a revocation would end too.
     pub grant_shared: bool,
 }
 
 impl UpstreamState {
-    /// Determines the facts from stored values. `lease` is the expiry of the lease of a refresh.
+    /// Determines the facts from stored values. `lease` is the expiry of a refresh's lease; absent if no refresh has
+    /// one.
     pub fn new(
         settings: &ProviderSettings,
         has_refresh_token: bool,
@@ -209,12 +211,12 @@ impl UpstreamState {
     }
 }
 
-/// Error for a connection that has already ended.
+/// Error for a connection that has already ended, with the details of that end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlreadyEndedError(pub EndDetails);
 
 impl Connection {
-    /// Computes the transition to the end, the same for every cause.
+    /// Computes the changes that end the connection. They follow the same rules for every cause.
     pub fn end(&self, end: EndDetails, upstream: UpstreamState) -> Result<EndTransition, AlreadyEndedError> {
         if let ConnectionState::Ended(previous_end) = &self.state {
             return Err(AlreadyEndedError(previous_end.clone()));
@@ -228,7 +230,7 @@ impl Connection {
 }
 
 impl EndCause {
-    /// Returns the status of a connection that ended by this cause.
+    /// Returns the status of a connection that ended for this cause.
     pub const fn status(self) -> ConnectionStatus {
         match self {
             Self::ConsentEnd | Self::Idle => ConnectionStatus::Expired,
@@ -238,8 +240,8 @@ impl EndCause {
     }
 }
 
-/// Returns the cause of a connection's end if it is due by time. `last_used_at` is the last use of its refresh token,
-/// and `idle` the time after which an unused token expires.
+/// Returns the cause for which a connection must end now because of its age or inactivity, if any. `last_used_at` is
+/// the recorded last use of its refresh token; `idle` is the period after which an unused token expires.
 pub fn expiry_cause(
     connection: &Connection,
     last_used_at: Option<Timestamp>,
@@ -260,13 +262,13 @@ pub const MAX_ACCOUNT_ID_BYTES: usize = 150;
 const MAX_ACCOUNTS: usize = 1000;
 const MAX_GRANT_ID_BYTES: usize = 255;
 
-/// Returns whether a provider's list of consented accounts may be stored. The limits exist because every use of the
-/// connection reads the list.
+/// Returns whether a provider's list of consented accounts may be stored: the number of ids and the length of each are
+/// limited, because every use of the connection reads the list.
 pub fn is_valid_account_list(ids: &[String]) -> bool {
     ids.len() <= MAX_ACCOUNTS && ids.iter().all(|id| is_short_text(id, MAX_ACCOUNT_ID_BYTES))
 }
 
-/// Returns whether a provider's grant id may be stored.
+/// Returns whether a provider's grant id may be stored: 1 to 255 bytes without control characters.
 pub fn is_valid_grant_id(id: &str) -> bool {
     is_short_text(id, MAX_GRANT_ID_BYTES)
 }

@@ -1,4 +1,4 @@
-//! Deferred work that is committed together with its cause (transactional outbox).
+//! Jobs: deferred work that is committed in the same transaction as its cause (transactional outbox).
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use crate::time::Timestamp;
 use super::connection::UpstreamRevocation;
 
 crate::str_enum! {
-    /// The kind of a job.
+    /// The kind of a job. Every job calls a provider.
     pub enum JobKind {
         /// Revokes the tokens of an ended connection at the provider.
         RevokeAtProvider = "revoke_at_provider",
-        /// Revokes the obtained tokens of an authorization that failed.
+        /// Revokes tokens that the hub obtained in an authorization that then failed, so that no connection has them.
         RevokeOrphanedGrant = "revoke_orphaned_grant",
         /// Repeats an interrupted exchange of the provider's code and revokes the tokens that result.
         RecoverAuthorizationCode = "recover_authorization_code",
@@ -26,9 +26,9 @@ crate::str_enum! {
 crate::str_enum! {
     /// The state of a job: waiting for its next attempt, or finished.
     pub enum JobState {
-        /// The job runs when it is due.
+        /// The job waits for its next attempt.
         Pending = "pending",
-        /// The job is done; its sealed token was deleted.
+        /// No further attempt is necessary, or an operator closed the job. Its sealed token was deleted.
         Done = "done",
         /// The retry window is over or the provider refused permanently; an operator must retry or close the job.
         Failed = "failed",
@@ -36,7 +36,7 @@ crate::str_enum! {
 }
 
 crate::str_enum! {
-    /// The state of an orphaned grant after its job has ended.
+    /// The state of an orphaned grant (a grant without a connection) after its job has ended.
     pub enum OrphanedGrantStatus {
         /// The provider has revoked the grant.
         Revoked = "revoked",
@@ -48,31 +48,32 @@ crate::str_enum! {
 /// A job that a worker has leased.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// The id.
+    /// The id, by which operators retry or close the job.
     pub id: JobId,
-    /// The kind.
+    /// The kind, which determines the call to the provider.
     pub kind: JobKind,
     /// The connection, to which the sealed token is bound; absent if the job concerns a registration.
     pub connection_id: Option<ConnectionId>,
     /// The provider that the job calls.
     pub provider_id: ProviderId,
-    /// The recipient, if the provider has an upstream client for each registration.
+    /// The recipient whose upstream client the job uses; absent if the provider has one client for all recipients.
     pub client_id: Option<ClientId>,
-    /// The wrapped key of the sealed values; empty if there are none.
+    /// The wrapped (encrypted) key of the sealed values; empty if there are none.
     pub data_key: Vec<u8>,
-    /// The sealed token; for an interrupted exchange the sealed code, for a deletion the client configuration access.
+    /// The sealed secret that the job needs: a token to revoke, the authorization code of an interrupted exchange, or
+    /// the client configuration access of a client to delete (RFC 7592).
     pub token: Vec<u8>,
     /// The sealed PKCE verifier of an interrupted exchange.
     pub verifier: Option<Vec<u8>>,
     /// The keyed hash of the customer's identity, if no connection identifies the customer of the token.
     pub identity: Option<Vec<u8>>,
-    /// A refresh had no known outcome, so the provider may have issued another token that is not stored.
+    /// A refresh had no known outcome, so that the provider may have issued another token that is not stored.
     pub refresh_outcome_unknown: bool,
     /// The number of previous attempts.
     pub attempt: u32,
     /// The entropy for the jitter of the back-off.
     pub seed: Seed,
-    /// The end of the retry window.
+    /// The end of the retry window. An attempt that would be due later is not made, and the job fails.
     pub retry_until: Timestamp,
 }
 
@@ -87,7 +88,8 @@ pub enum AttemptOutcome {
     AlreadyGone,
     /// A live connection uses the same grant, which a revocation would end too.
     Superseded,
-    /// The job waits for something else, without a time limit. The retry window starts when nothing blocks it.
+    /// The job must wait for a condition, such as the release of a paused provider. The wait has no time limit: each
+    /// blocked attempt restarts the retry window.
     Blocked,
     /// A later attempt may succeed.
     RetryLater {
@@ -96,7 +98,7 @@ pub enum AttemptOutcome {
     },
 }
 
-/// The state of a job after an attempt.
+/// The result of an attempt for its job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStep {
     /// The job is done.
@@ -107,12 +109,12 @@ pub enum JobStep {
     Retry(Timestamp),
 }
 
-/// The part of a job that decides whether an operator may retry or close it.
+/// The facts that determine whether an operator may retry or close a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ManagedJob {
-    /// The kind.
+    /// The kind, which determines whether a retry needs the token.
     pub kind: JobKind,
-    /// The state.
+    /// The state. Only a failed job can be retried or closed.
     pub state: JobState,
     /// The job still has its sealed token.
     pub has_token: bool,
@@ -130,14 +132,16 @@ pub enum ResolveJobError {
 }
 
 impl ManagedJob {
-    /// Returns the state after the job is scheduled again, with a new retry window.
+    /// Returns the new state of a failed job that an operator schedules again. A kind that needs its token can be
+    /// scheduled only while the token is stored.
     pub fn retry(self) -> Result<JobState, ResolveJobError> {
         self.ensure_failed()?;
         let can_retry = self.has_token || !self.kind.needs_token();
         if can_retry { Ok(JobState::Pending) } else { Err(ResolveJobError::NoToken) }
     }
 
-    /// Returns the state after the job is closed: its token is deleted, and no further attempt is made.
+    /// Returns the new state of a failed job that an operator closes: its token is deleted, and no further attempt is
+    /// made.
     pub fn close(self) -> Result<JobState, ResolveJobError> {
         self.ensure_failed()?;
         Ok(JobState::Done)
@@ -178,7 +182,8 @@ impl Job {
         }
     }
 
-    /// Returns the status of the orphaned grant after an attempt; `None` while it is open, and for jobs of other kinds.
+    /// Returns the status of the orphaned grant after an attempt; `None` if a further attempt follows or the job
+    /// concerns no orphaned grant.
     pub fn orphaned_grant_after(
         &self,
         attempt: AttemptOutcome,
@@ -215,7 +220,8 @@ impl Job {
         }
     }
 
-    /// Returns the delay before the next attempt: min(5 s × 4ⁿ, 6 h) ± 20 %.
+    /// Returns the delay before the next attempt: min(5 s × 4ⁿ, 6 h) ± 20 %, where n is the number of previous
+    /// attempts.
     fn backoff(&self) -> Duration {
         let base = INITIAL_BACKOFF.saturating_mul(4_u32.saturating_pow(self.attempt)).min(MAX_BACKOFF);
         // The jitter comes from the stored seed, so that a repeated transaction computes the same time.
@@ -302,7 +308,7 @@ mod tests {
             assert_eq!(
                 status_after(kind, later, NOW),
                 Some(OrphanedGrantStatus::PossiblyActive),
-                "it is given up"
+                "{kind} must be reported after the retry window"
             );
         }
         for kind in

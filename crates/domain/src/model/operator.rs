@@ -11,11 +11,12 @@ use super::audit_event::AuditHead;
 crate::str_enum! {
     /// The role of an operator. Each role includes the permissions of the roles before it.
     pub enum Role {
-        /// Reads everything.
+        /// May read everything except the list of operators.
         Viewer = "viewer",
-        /// Ends connections, pauses providers, and retries or closes jobs.
+        /// May also end connections, suspend clients, pause providers, decide on registrations, and retry or close
+        /// jobs.
         Operator = "operator",
-        /// Adds and removes operators.
+        /// May also manage clients, providers and operators.
         Admin = "admin",
     }
 }
@@ -35,25 +36,25 @@ impl Role {
     }
 }
 
-/// The maximum lifetime of an operator's token.
+/// The maximum lifetime of an operator's token: 366 days.
 pub const MAX_OPERATOR_TOKEN_TTL: Duration = Duration::from_hours(366 * 24);
 
 /// The lifetime of a bootstrap token.
 pub const BOOTSTRAP_TOKEN_TTL: Duration = Duration::from_hours(24);
 
-/// The name of the bootstrap token.
+/// The name of the bootstrap token, which is also displayed as its role.
 pub const BOOTSTRAP_TOKEN_NAME: &str = "bootstrap";
 
-/// A stored operator token.
+/// An operator's token, as it is stored.
 #[derive(Clone, Debug)]
 pub struct OperatorToken {
     /// The id, which the audit log shows as the actor.
     pub id: OperatorId,
     /// The name, unique among the tokens that have not ended.
     pub name: String,
-    /// The role.
+    /// The role, which limits the operations that the token allows.
     pub role: Role,
-    /// The token is a bootstrap token, which can only create the first administrator, once.
+    /// True for a bootstrap token, which can only create the first administrator, once.
     pub bootstrap: bool,
     /// The hash of the token.
     pub hash: TokenHash,

@@ -1,4 +1,4 @@
-//! Data providers: described by settings, not by code.
+//! Data providers. All differences between them are settings; no provider has code of its own.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::scope::{Clusters, DataCluster};
 use super::audit_event::AuditHead;
 
 crate::str_enum! {
-    /// The state of a provider.
+    /// The state of a provider, which decides whether the hub uses it.
     pub enum ProviderState {
         /// The provider is in use.
         Active = "active",
@@ -37,13 +37,13 @@ crate::str_enum! {
 /// A data provider with its state, as it is stored.
 #[derive(Clone, Debug)]
 pub struct Provider {
-    /// The id.
+    /// The id, by which the Flinks API addresses the provider.
     pub id: ProviderId,
-    /// The state.
+    /// The state, which operators change and the hub changes after too many failures.
     pub state: ProviderState,
     /// The source of the settings: the configuration file or the admin API.
     pub source: ProviderSource,
-    /// The settings.
+    /// The settings: endpoints, credentials and supported features.
     pub settings: ProviderSettings,
     /// The last event of the provider's audit chain.
     pub audit: AuditHead,
@@ -64,20 +64,20 @@ impl Provider {
     }
 }
 
-/// The settings of a provider.
+/// The settings with which the hub uses a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderSettings {
     /// Name, as customers know it.
     pub name: String,
-    /// ISO 3166 country.
+    /// Country code of ISO 3166, two capital letters such as `CA`.
     pub country: String,
     /// Issuer identifier. It is compared with `iss` of the callback if the provider sends one (RFC 9207).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
     /// Authorization endpoint, to which the customer's browser is redirected.
     pub authorization_endpoint: String,
-    /// Token endpoint.
+    /// Token endpoint (RFC 6749 §3.2).
     pub token_endpoint: String,
     /// Revocation endpoint (RFC 7009).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,7 +86,7 @@ pub struct ProviderSettings {
     pub client_id: String,
     /// Location of the hub's client secret.
     pub client_secret: SecretSource,
-    /// Client that is used at this provider.
+    /// Client that the hub uses at this provider: one for all recipients, or one for each registration.
     #[serde(default, skip_serializing_if = "UpstreamClientMode::is_shared")]
     pub upstream_client: UpstreamClientMode,
     /// Dynamic client registration (RFC 7591), which creates a client for each registration. Requires
@@ -96,7 +96,7 @@ pub struct ProviderSettings {
     /// Authentication method of the hub at the token endpoint.
     #[serde(default)]
     pub auth: ClientAuthentication,
-    /// FDX resource server.
+    /// FDX resource server, from which the hub reads data.
     pub fdx: FdxEndpoint,
     /// URL of the provider's website.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,7 +137,7 @@ impl ProviderSettings {
         self.account_types.is_empty() || self.account_types.contains(&account_type)
     }
 
-    /// Translates data clusters to a scope of the provider.
+    /// Translates data clusters to a scope of the provider. Clusters that the provider does not offer are omitted.
     pub fn scope_for(&self, clusters: Clusters) -> String {
         let values: Vec<&str> =
             clusters.iter().filter_map(|c| self.scopes.get(&c)).map(String::as_str).collect();
@@ -184,13 +184,13 @@ impl ClientAuthentication {
     }
 }
 
-/// FDX resource server.
+/// FDX resource server of a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FdxEndpoint {
     /// Base URL, to which paths such as `/accounts` are appended.
     pub base_url: String,
-    /// Version of FDX.
+    /// Version of FDX that the server implements.
     pub version: FdxVersion,
 }
 
@@ -206,21 +206,21 @@ pub enum FdxVersion {
 }
 
 crate::str_enum! {
-    /// An account type: the key of FDX 5 that contains an account.
+    /// An account type. Its value is the key that contains an account of this type in FDX 5.x.
     pub enum AccountType {
-        /// Deposit account.
+        /// Deposit account, such as a checking or savings account.
         Deposit = "depositAccount",
         /// Line of credit, including credit cards.
         Loc = "locAccount",
         /// Loan, such as a mortgage.
         Loan = "loanAccount",
-        /// Investment account.
+        /// Investment account, which has holdings.
         Investment = "investmentAccount",
         /// Insurance policy.
         Insurance = "insuranceAccount",
-        /// Annuity.
+        /// Annuity contract.
         Annuity = "annuityAccount",
-        /// Commercial account.
+        /// Commercial account of a business.
         Commercial = "commercialAccount",
     }
 }
@@ -249,7 +249,7 @@ impl JsonSchema for AccountType {
     }
 }
 
-/// Client that is used at a provider.
+/// Client that the hub uses at a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UpstreamClientMode {

@@ -5,17 +5,17 @@ use std::time::Duration;
 use crate::id::{ClientId, ConnectionId};
 use crate::time::Timestamp;
 
-/// The precision of the recorded use of a token.
+/// The precision of the recorded last use of a token. A later use within this period is not recorded.
 const USE_PRECISION: Duration = Duration::from_hours(24);
 
-/// A stored refresh token.
+/// A refresh token of the hub, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefreshToken {
-    /// The connection.
+    /// The connection for which the token gets access tokens.
     pub connection_id: ConnectionId,
     /// The client to which the token was issued.
     pub client_id: ClientId,
-    /// The last recorded use.
+    /// The last recorded use. The actual last use may be up to 24 hours later.
     pub last_used_at: Timestamp,
 }
 
@@ -27,9 +27,9 @@ impl RefreshToken {
     }
 }
 
-/// Returns the time at which a token expires without further use.
+/// Returns the time at which a token expires unless it is used again. `idle` is the permitted period without use.
 pub fn idle_expiry(last_used_at: Timestamp, idle: Duration) -> Timestamp {
-    // The last use may be up to 24 hours later than the recorded one.
+    // The actual last use may be up to 24 hours later than the recorded one.
     last_used_at.plus(idle).plus(USE_PRECISION)
 }
 

@@ -4,7 +4,7 @@ use crate::id::{ClientId, ProviderId};
 use crate::time::Timestamp;
 
 crate::str_enum! {
-    /// The state of a registration.
+    /// The state of a registration: pending, usable, suspended or rejected.
     pub enum RegistrationState {
         /// A partner requested the registration; an operator must approve it.
         PendingApproval = "pending_approval",
@@ -35,14 +35,14 @@ crate::str_enum! {
     }
 }
 
-/// A stored registration.
+/// A registration, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
-    /// The recipient.
+    /// The recipient that is registered.
     pub client_id: ClientId,
-    /// The provider.
+    /// The provider that the recipient may use once the registration is active.
     pub provider_id: ProviderId,
-    /// The state.
+    /// The progress of the registration.
     pub state: RegistrationState,
     /// The time of the request.
     pub requested_at: Timestamp,
@@ -65,7 +65,7 @@ pub struct RegistrationTransitionError {
 pub struct DuplicateRegistrationError(pub RegistrationState);
 
 impl RegistrationState {
-    /// Returns the state after a step.
+    /// Returns the state after a step, or an error if the current state does not allow the step.
     pub fn apply(self, step: RegistrationStep) -> Result<Self, RegistrationTransitionError> {
         use RegistrationStep::{Activate, Approve, Reinstate, Reject, Suspend};
         match (self, step) {
@@ -77,7 +77,8 @@ impl RegistrationState {
         }
     }
 
-    /// Returns the initial state of a requested registration. `previous` is the state of an existing one.
+    /// Returns the initial state of a requested registration. `previous` is the state of an existing registration,
+    /// which must have been rejected.
     pub const fn for_request(previous: Option<Self>) -> Result<Self, DuplicateRegistrationError> {
         match previous {
             None | Some(Self::Rejected) => Ok(Self::PendingApproval),

@@ -21,11 +21,11 @@ use super::client_auth::{AuthenticatedClient, ensure_client_active};
 /// The input of the access check, read from the store at each use.
 #[derive(Clone, Debug)]
 pub struct AccessState {
-    /// The connection.
+    /// The connection that is checked.
     pub connection_id: ConnectionId,
-    /// The recipient.
+    /// The recipient that uses the connection.
     pub client_id: ClientId,
-    /// The provider.
+    /// The provider that delivers the data.
     pub provider_id: ProviderId,
     /// The subject identifier of the customer at the recipient.
     pub sub: String,
@@ -33,13 +33,13 @@ pub struct AccessState {
     pub status: ConnectionStatus,
     /// The cause of the end, if the connection has ended.
     pub cause: Option<EndCause>,
-    /// The newer connection that replaced this one is active.
+    /// True if the newer connection that replaced this one is active.
     pub successor_active: bool,
     /// The status of the revocation at the provider.
     pub provider_revocation: UpstreamRevocation,
     /// The end of the consent.
     pub expires_at: Timestamp,
-    /// The generation of valid access tokens.
+    /// The generation of the access tokens that are valid.
     pub token_generation: i64,
     /// The consented data clusters.
     pub clusters: Clusters,
@@ -49,7 +49,7 @@ pub struct AccessState {
     pub client_state: ClientState,
     /// The authorization API that the recipient uses.
     pub profile: Profile,
-    /// The state of the recipient's registration with the provider.
+    /// The state of the recipient's registration with the provider; absent if there is none.
     pub registration_state: Option<RegistrationState>,
     /// The state of the provider.
     pub provider_state: ProviderState,
@@ -64,19 +64,19 @@ pub enum PauseReason {
     ProviderPaused,
 }
 
-/// A connection that has ended or whose consent has expired.
+/// A connection that counts as ended: its end is stored, its consent has expired, or its recipient was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedConnection {
-    /// The connection.
+    /// The id of the connection.
     pub id: ConnectionId,
-    /// A newer connection of the same customer replaced it and is active.
+    /// True if a newer connection of the same customer replaced it and is active.
     pub successor_active: bool,
 }
 
-/// The status of a connection after expiry and removal are taken into account.
+/// The status of a connection, in which an expired consent or a removed recipient counts as an end.
 #[derive(Debug, PartialEq, Eq)]
 enum EffectiveStatus {
-    /// The connection is live, and can be used unless there is a reason for a pause.
+    /// The connection is live. It can be used unless there is a reason for a pause.
     Active(Option<PauseReason>),
     /// The connection has ended.
     Ended(EndedConnection),
@@ -112,7 +112,7 @@ fn pause_reason(state: &AccessState) -> Option<PauseReason> {
     }
 }
 
-/// Proof that the access check passed at a point in time.
+/// Proof that a connection token passed the access check at a point in time.
 #[derive(Clone, Debug)]
 pub struct GrantedAccess {
     state: AccessState,
@@ -122,17 +122,17 @@ pub struct GrantedAccess {
 }
 
 impl GrantedAccess {
-    /// Returns the connection.
+    /// Returns the id of the connection.
     pub const fn connection_id(&self) -> &ConnectionId {
         &self.state.connection_id
     }
 
-    /// Returns the recipient.
+    /// Returns the id of the recipient.
     pub const fn client_id(&self) -> &ClientId {
         &self.state.client_id
     }
 
-    /// Returns the provider.
+    /// Returns the id of the provider.
     pub const fn provider_id(&self) -> ProviderId {
         self.state.provider_id
     }
@@ -147,7 +147,7 @@ impl GrantedAccess {
         self.clusters
     }
 
-    /// Returns whether the consent covers an account, by the provider's id.
+    /// Returns whether the consent covers an account. `account` is the provider's id of the account.
     pub fn covers(&self, account: &str) -> bool {
         self.state.accounts.as_deref().is_none_or(|accounts| accounts.iter().any(|a| a == account))
     }
@@ -191,7 +191,7 @@ pub enum DataAccessError {
     NotConsented,
 }
 
-/// Error of the second access check.
+/// Error of the second access check, which runs before a response is sent.
 #[derive(Debug)]
 pub enum RecheckError {
     /// The connection has ended since the first check.
@@ -216,7 +216,7 @@ pub enum TokenRejection {
 /// The result of the access check for a verified connection token.
 #[derive(Debug)]
 pub enum AccessDecision {
-    /// The connection is live.
+    /// The token is accepted. The connection is live, but may be paused.
     Granted(Box<GrantedAccess>),
     /// The connection has ended.
     Ended(EndedConnection),
@@ -232,7 +232,7 @@ pub fn check_access(claims: Claims, state: Option<AccessState>, now: Timestamp) 
     let Some(state) = state.filter(|s| s.connection_id == *id && s.client_id == claims.client_id) else {
         return AccessDecision::Rejected(TokenRejection::Unknown);
     };
-    // The API comes before the status: a stolen token that is used at the wrong API must not reveal the status.
+    // The API is checked before the status: a stolen token that is used at the wrong API must not reveal the status.
     if state.profile != Profile::Flinks {
         return AccessDecision::Rejected(TokenRejection::WrongProfile);
     }
@@ -250,7 +250,7 @@ pub fn check_access(claims: Claims, state: Option<AccessState>, now: Timestamp) 
     }
 }
 
-/// Error for a connection that gets no access token.
+/// Error for a connection for which no access token may be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MintError {
     /// The connection has ended, or its code was not exchanged yet.
@@ -259,7 +259,8 @@ pub enum MintError {
     Suspended,
 }
 
-/// Creates the claims of a new access token, after the same check. The token expires no later than the consent.
+/// Creates the claims of a new access token if the connection is live and its recipient is not suspended. The token
+/// expires no later than the consent.
 pub fn mint(
     state: &AccessState,
     id: AccessTokenId,
@@ -270,7 +271,7 @@ pub fn mint(
     match effective_status(state, now) {
         EffectiveStatus::Ended(_) | EffectiveStatus::Pending => return Err(MintError::Ended),
         EffectiveStatus::Active(Some(PauseReason::RecipientSuspended)) => return Err(MintError::Suspended),
-        // Apps keep their tokens while a provider is paused; only data requests are refused.
+        // Apps still get access tokens while a provider is paused; only data requests are rejected.
         EffectiveStatus::Active(Some(PauseReason::ProviderPaused) | None) => {}
     }
     Ok(Claims {
@@ -287,7 +288,7 @@ pub fn mint(
     })
 }
 
-/// Creates the claims of a client token, for the grant `client_credentials`.
+/// Creates the claims of a client token for an active client, for the grant `client_credentials`.
 pub fn mint_for_client(
     client: &AuthenticatedClient,
     scope: ClientScope,
@@ -306,7 +307,7 @@ pub fn mint_for_client(
     })
 }
 
-/// Proof that the access check of a client token passed at a point in time.
+/// Proof that a client token passed the access check at a point in time.
 #[derive(Clone, Debug)]
 pub struct ClientAccess {
     client: Client,

@@ -8,10 +8,10 @@ use crate::time::Timestamp;
 use super::pkce;
 use super::token::{BAD_CODE, WRONG_REDIRECT, WRONG_VERIFIER};
 
-/// The outcome of an exchange of a code.
+/// The decision on an attempt to exchange a code.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Redemption {
-    /// The first use, with matching parameters.
+    /// The first use, with matching parameters. The connection can be activated.
     FirstUse,
     /// A second use by the code's client with matching parameters, before expiry. The connection must end.
     Replayed,
@@ -19,7 +19,8 @@ pub enum Redemption {
     Rejected {
         /// The error for the caller.
         error: OAuthError,
-        /// The code was used already or belongs to another client, so the attempt must be in the audit log.
+        /// True if the code was used already or belongs to another client, so that the attempt must be in the audit
+        /// log.
         suspicious: bool,
     },
 }
@@ -34,7 +35,7 @@ pub fn redeem(
     now: Timestamp,
 ) -> Redemption {
     let reject = |error, suspicious| Redemption::Rejected { error, suspicious };
-    // The client comes first: another client must not learn anything else about the code.
+    // The client is checked first, because another client must not learn anything else about the code.
     if code.client_id != *client_id {
         return reject(BAD_CODE, true);
     }

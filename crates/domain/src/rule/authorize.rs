@@ -9,7 +9,7 @@ use crate::scope::{Clusters, DataCluster};
 
 use super::pkce;
 
-/// The query parameters of a request as received, including repeated and empty ones.
+/// The query parameters of an authorization request as received, including repeated and empty ones.
 #[derive(Debug, Clone, Default)]
 pub struct AuthorizeQuery(pub Vec<(String, String)>);
 
@@ -78,7 +78,7 @@ impl VerifiedRedirect {
     }
 }
 
-/// Determines the redirect URI of a request. As long as this fails, errors are shown on a page.
+/// Determines the verified redirect URI of a request. If there is none, every error of the request is shown on a page.
 pub fn resolve_redirect(
     query: &AuthorizeQuery,
     client: Option<&Client>,
@@ -89,7 +89,7 @@ pub fn resolve_redirect(
     VerifiedRedirect::verify(client, uri).ok_or(AuthorizePageError::UnknownRedirect)
 }
 
-/// The language of the pages.
+/// The language of the pages that the hub shows to customers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// English, the default.
@@ -106,7 +106,7 @@ impl Language {
         tags.map_or(Self::En, Self::from_tags)
     }
 
-    /// Returns the first supported language of a list of language tags.
+    /// Returns the first supported language of a list of language tags, or English.
     pub fn from_tags(tags: &str) -> Self {
         let known = |tag: &str| match tag.split(['-', '_']).next() {
             Some(primary) if primary.eq_ignore_ascii_case("fr") => Some(Self::Fr),
@@ -125,7 +125,7 @@ impl Language {
     }
 }
 
-/// An authorization request with valid parameters.
+/// The validated parameters of an authorization request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedRequest {
     /// The provider; if absent, the customer selects one.
@@ -138,7 +138,7 @@ pub struct CheckedRequest {
     pub state: String,
 }
 
-/// Validates the parameters of a request whose client and redirect URI are known.
+/// Validates the parameters of a request whose client and redirect URI were verified before.
 pub fn check(query: &AuthorizeQuery, client: &Client) -> Result<CheckedRequest, OAuthError> {
     if client.profile != Profile::Flinks {
         return Err(OAuthError::new(OAuthCode::UnauthorizedClient, "This client must use the FAPI 2.0 API"));
@@ -235,7 +235,7 @@ pub fn ensure_may_continue(
 }
 
 const REDIRECT_URI_REMOVED: OAuthError =
-    OAuthError::new(OAuthCode::InvalidRequest, "redirect_uri is registered no more");
+    OAuthError::new(OAuthCode::InvalidRequest, "redirect_uri is no longer registered");
 
 /// Error for a provider that is paused or retired.
 pub const PROVIDER_UNAVAILABLE: OAuthError =
@@ -247,8 +247,8 @@ pub const NOT_REGISTERED: OAuthError = OAuthError::new(
     "This client has no active registration with the provider",
 );
 
-/// Computes the granted scope: the data clusters that were requested, that the provider granted, that the recipient may
-/// have and that the provider offers. Without `ACCOUNT_BASIC` the authorization is denied.
+/// Computes the granted scope: the data clusters that are in all four sets, that is requested, granted by the provider,
+/// allowed for the recipient and offered by the provider. Without `ACCOUNT_BASIC` the authorization is denied.
 pub fn compute_granted_scope(
     requested: Clusters,
     provider_granted: Clusters,
@@ -259,7 +259,7 @@ pub fn compute_granted_scope(
     if granted.contains(DataCluster::AccountBasic) { Ok(granted) } else { Err(ACCESS_DENIED) }
 }
 
-/// Error for a customer who denied the consent.
+/// Error for an authorization that the customer denied, or in which `ACCOUNT_BASIC` was not granted.
 pub const ACCESS_DENIED: OAuthError = OAuthError::new(OAuthCode::AccessDenied, "The user denied the access");
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub(super) const WRONG_CREDENTIALS: OAuthError =
 pub const CLIENT_SUSPENDED: OAuthError =
     OAuthError::new(OAuthCode::UnauthorizedClient, "This client is suspended");
 
-/// Selects the credentials from HTTP Basic or the request body.
+/// Selects the credentials from HTTP Basic or the request body. Secrets in both places are an error.
 pub fn select_credentials(
     basic: Option<ClientCredentials>,
     body_id: Option<&str>,
@@ -45,7 +45,7 @@ pub fn select_credentials(
     }
 }
 
-/// A client that presented its secret. Only [`authenticate`] creates it.
+/// A client whose secret was verified. Only [`authenticate`] creates it.
 #[derive(Clone, Debug)]
 pub struct AuthenticatedClient(Client);
 

@@ -35,7 +35,7 @@ pub struct ClientMetadata<'a> {
     tos_uri: Option<&'a str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     contacts: &'a [String],
-    /// A field that FDX adds.
+    /// A description of the recipient. FDX adds this field to the metadata of RFC 7591.
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
 }
@@ -61,10 +61,10 @@ impl<'a> ClientMetadata<'a> {
     }
 }
 
-/// The reason why no client is requested at present.
+/// The reason why no upstream client is requested at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistrationNotDue {
-    /// The registration has changed its state in the meantime.
+    /// The registration is not pending any more, or does not exist any more.
     #[error("the registration is no longer pending")]
     AlreadyDecided,
     /// The provider is retired.
@@ -73,13 +73,13 @@ pub enum RegistrationNotDue {
     /// The provider's settings no longer contain dynamic registration.
     #[error("the provider's settings contain no dynamic registration: activate the registration by hand")]
     ManualActivation,
-    /// The provider is paused; this is its state.
+    /// The provider is paused. The value is its state.
     #[error("the provider is {0}: the client is requested after its release")]
     ProviderPaused(ProviderState),
 }
 
-/// Ensures that a client must be requested, and returns the endpoint. `state` is that of the registration, if it exists
-/// and the recipient was not removed.
+/// Ensures that an upstream client must be requested, and returns the settings for the request. `state` is the state of
+/// the registration; absent if there is no registration or the recipient was removed.
 pub fn ensure_due(
     state: Option<RegistrationState>,
     provider: &Provider,
@@ -97,21 +97,22 @@ pub fn ensure_due(
 }
 
 crate::str_enum! {
-    /// An error code that a repetition cannot fix (RFC 7591 §3.2.2).
+    /// A permanent error of a registration request (RFC 7591 §3.2.2): the same request would fail again.
     pub enum RegistrationErrorCode {
         /// The value of a redirection URI is invalid.
         InvalidRedirectUri = "invalid_redirect_uri",
         /// A field of the metadata is invalid or not acceptable to the provider.
         InvalidClientMetadata = "invalid_client_metadata",
-        /// A software statement is invalid.
+        /// The software statement is invalid.
         InvalidSoftwareStatement = "invalid_software_statement",
-        /// A software statement is not approved.
+        /// The software statement is not approved by the provider.
         UnapprovedSoftwareStatement = "unapproved_software_statement",
     }
 }
 
 impl RegistrationErrorCode {
-    /// Returns whether the error rejects the recipient.
+    /// Returns whether the error means that the provider rejects the recipient, not only the metadata that the hub
+    /// chose.
     pub const fn rejects_recipient(self) -> bool {
         match self {
             Self::InvalidSoftwareStatement | Self::UnapprovedSoftwareStatement => true,
@@ -121,7 +122,7 @@ impl RegistrationErrorCode {
         }
     }
 
-    /// Returns the reason for partners. It never contains text of the provider.
+    /// Returns the reason that partners see. It contains the error code, but no text from the provider.
     pub fn reason(self) -> String {
         format!("The data provider rejected the registration: {self}")
     }
@@ -130,9 +131,9 @@ impl RegistrationErrorCode {
 /// A client that a provider has registered.
 #[derive(Debug)]
 pub struct RegisteredClient {
-    /// The client id.
+    /// The client id at the provider.
     pub id: String,
-    /// The client secret.
+    /// The client secret at the provider.
     pub secret: Secret<String>,
     /// The client configuration access, with which the client can be deleted, if the provider offers it.
     pub management: Option<ClientManagement>,
@@ -154,7 +155,7 @@ struct StoredManagement<'a> {
 }
 
 impl ClientManagement {
-    /// Serializes the access to one text, which is then sealed.
+    /// Serializes the URI and the token to one text, which the caller seals.
     pub fn to_text(&self) -> Secret<String> {
         let stored = StoredManagement {
             registration_client_uri: self.uri.as_str().into(),
@@ -163,7 +164,7 @@ impl ClientManagement {
         Secret::new(serde_json::to_string(&stored).unwrap_or_default())
     }
 
-    /// Parses the serialized text.
+    /// Parses a text from [`Self::to_text`]; returns `None` if it is malformed.
     pub fn from_text(text: &str) -> Option<Self> {
         let stored: StoredManagement<'_> = serde_json::from_str(text).ok()?;
         let token = Secret::from(&*stored.registration_access_token);
@@ -191,7 +192,8 @@ pub enum RegistrationResponse {
 
 const MAX_URI_BYTES: usize = 2048;
 
-/// Evaluates a response (RFC 7591 §3.2). `redirect_uri` is the hub's callback in the request.
+/// Evaluates the response to a registration request (RFC 7591 §3.2). `redirect_uri` is the hub's callback, as sent in
+/// the request.
 pub fn parse_response(
     status: u16,
     body: &[u8],
@@ -204,7 +206,7 @@ pub fn parse_response(
         400 => {
             let fields: Option<Map<String, Value>> = serde_json::from_slice(body).ok();
             let code = fields.as_ref().and_then(|fields| fields.get("error")?.as_str());
-            // An unknown code says nothing about the recipient, so it is not final.
+            // An unknown code may not concern the recipient, so it is not final.
             code.and_then(|code| code.parse().ok())
                 .map_or(RegistrationResponse::RetryLater, RegistrationResponse::Rejected)
         }
@@ -278,7 +280,8 @@ fn take_credential(fields: &mut Map<String, Value>, name: &str) -> Option<String
     text.bytes().all(|b| b.is_ascii_graphic()).then_some(text)
 }
 
-/// Extracts the client configuration access from a response.
+/// Extracts the client configuration access from a response. Returns `None` if the token is missing or the URI is not
+/// at the origin of the registration endpoint.
 fn parse_management(
     fields: &mut Map<String, Value>,
     client_id: Option<&str>,

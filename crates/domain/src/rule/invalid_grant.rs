@@ -11,15 +11,15 @@ use crate::time::Timestamp;
 
 /// The period in which refreshes are counted.
 const REFRESH_WINDOW: Duration = Duration::from_mins(10);
-/// The number of failures that are always attributed to customers.
+/// The number of failures within the period that never pause a provider, because single customers may have caused them.
 const TRUSTED_FAILURES: i64 = 20;
-/// The percentage of failures above which a provider is paused.
+/// The percentage of failed refreshes within the period above which a provider is paused.
 const MAX_FAILURE_PERCENT: i64 = 2;
 
 /// Counts of refreshes at a provider within the period, including the refresh that is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefreshStats {
-    /// Refreshes with a response.
+    /// Refreshes to which the provider responded.
     pub completed: i64,
     /// Refreshes that were rejected with `invalid_grant`.
     pub invalid_grants: i64,
@@ -55,12 +55,12 @@ pub const fn evaluate_invalid_grant(state: ProviderState, refreshes: RefreshStat
     }
 }
 
-/// Returns the minute, counted from the Unix epoch, in which a refresh is counted.
+/// Returns the number of whole minutes since the Unix epoch. Refreshes are counted for each minute.
 pub const fn epoch_minute(at: Timestamp) -> i64 {
     at.seconds().div_euclid(60)
 }
 
-/// Returns the first minute of the period that ends with the current minute.
+/// Returns the first minute of the ten minutes that end with the current one, in the unit of [`epoch_minute`].
 pub fn first_window_minute(now: Timestamp) -> i64 {
     epoch_minute(now.minus(REFRESH_WINDOW)) + 1
 }
@@ -75,13 +75,13 @@ mod tests {
     }
 
     #[test]
-    fn twenty_first_invalid_grant_trips_provider() {
+    fn twenty_first_invalid_grant_exceeds_limit() {
         assert!(!stats(20, 20).has_too_many_failures());
         assert!(stats(21, 21).has_too_many_failures());
     }
 
     #[test]
-    fn two_percent_of_invalid_grants_are_trusted() {
+    fn invalid_grants_up_to_two_percent_are_within_limit() {
         assert!(!stats(5_000, 100).has_too_many_failures());
         assert!(stats(5_000, 101).has_too_many_failures());
         assert!(stats(4_999, 100).has_too_many_failures());

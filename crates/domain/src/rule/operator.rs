@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 /// The actor id of an operator who was admitted without a token, through the local socket.
 pub const LOCAL_ACTOR_ID: &str = "cli";
 
-/// An admitted operator. Only [`admit`] and [`admit_local`] create it.
+/// An operator who may perform the requested operation. Only [`admit`] and [`admit_local`] create it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {
     id: String,
@@ -41,7 +41,7 @@ pub enum OperatorAuthError {
     OtherLocalUser,
 }
 
-/// The two ends of a connection to the hub's socket: user ids, as the kernel reports them.
+/// The user ids of both ends of a connection to the hub's local socket, as the kernel reports them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalPeer {
     /// The user id of the caller.
@@ -50,7 +50,7 @@ pub struct LocalPeer {
     pub hub_uid: u32,
 }
 
-/// Admits a caller through the hub's socket as an administrator if it is the hub's user or root.
+/// Admits a caller through the hub's local socket as an administrator if the caller is the hub's user or root.
 pub fn admit_local(peer: LocalPeer) -> Result<Operator, OperatorAuthError> {
     // Both can read the hub's keys and store, so a token would not protect anything from them.
     const ROOT: u32 = 0;

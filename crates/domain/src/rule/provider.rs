@@ -74,14 +74,15 @@ fn validate_combinations(settings: &ProviderSettings) -> Result<(), ValidationEr
     }
     let is_grant_shared = settings.grant_scope == GrantScope::PerClientCustomer;
     let has_shared_client = settings.upstream_client == UpstreamClientMode::Shared;
-    // Without the identity the hub could not know which end is the last one, and would revoke too early or never.
+    // Without the customer's identity the hub could not find the last connection of a grant, and would revoke the grant
+    // too early or never.
     if is_grant_shared && settings.customer_identity == CustomerIdentity::None {
         let expected =
             "per_client_customer needs a customer_identity, which shows the connections that share a grant";
         return reject("grant_scope", expected);
     }
     // The search for connections that share a grant covers all recipients. With a client for each registration, a grant
-    // belongs to one recipient.
+    // belongs to one recipient, so the search would also find connections with other grants.
     if is_grant_shared && !has_shared_client {
         return reject("upstream_client", "registration needs grant_scope = \"per_token\"");
     }

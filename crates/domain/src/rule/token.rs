@@ -7,12 +7,13 @@ use crate::secret::Secret;
 
 use super::client_auth::{CLIENT_SUSPENDED, WRONG_CREDENTIALS};
 
-/// The fields of a request in any encoding. Each occurs at most once, and empty ones count as absent (§3.2).
+/// The fields of a token request in any encoding. Each occurs at most once, and empty ones count as absent (RFC 6749
+/// §3.2).
 #[derive(Debug, Default)]
 pub struct TokenRequestFields(Vec<(String, Secret<String>)>);
 
-/// The maximum number of fields. Each name is compared with all others before the client is authenticated, so an unlimited
-/// number would let an untrusted client occupy the hub.
+/// The maximum number of fields. Each name is compared with all others before the client is authenticated, so an
+/// unlimited number would let an untrusted client use much processor time.
 const MAX_FIELDS: usize = 64;
 
 const TOO_MANY_FIELDS: OAuthError =
@@ -60,31 +61,31 @@ impl TokenRequestFields {
 /// A well-formed token request.
 #[derive(Debug)]
 pub enum TokenRequest {
-    /// `authorization_code`
+    /// Grant type `authorization_code`.
     AuthorizationCode {
-        /// The code.
+        /// The authorization code.
         code: Secret<String>,
         /// The redirect URI of the authorization request.
         redirect_uri: String,
         /// The PKCE verifier.
         verifier: Option<Secret<String>>,
     },
-    /// `refresh_token`
+    /// Grant type `refresh_token`.
     RefreshToken {
-        /// The token.
+        /// The refresh token.
         token: Secret<String>,
         /// A narrower scope, if requested.
         scope: Option<Clusters>,
     },
-    /// `client_credentials`
+    /// Grant type `client_credentials`.
     ClientCredentials {
-        /// The requested scope.
+        /// The requested scope, as received.
         scope: Option<String>,
     },
 }
 
 impl TokenRequest {
-    /// Parses the fields of a request.
+    /// Parses the fields of a request, according to its `grant_type`. A missing field is an error.
     pub fn parse(fields: &TokenRequestFields) -> Result<Self, OAuthError> {
         match fields.require("grant_type")? {
             "authorization_code" => Ok(Self::AuthorizationCode {
@@ -107,7 +108,7 @@ impl TokenRequest {
     }
 }
 
-/// Ensures that an authenticated client may use a grant.
+/// Ensures that an authenticated client is active; otherwise returns the error that suits the grant type.
 pub fn ensure_grant_allowed(client: &Client, request: &TokenRequest) -> Result<(), OAuthError> {
     match (client.state, request) {
         (ClientState::Active, _) => Ok(()),
@@ -127,7 +128,8 @@ fn parse_data_scope(scope: &str) -> Result<Clusters, OAuthError> {
     }
 }
 
-/// Error for a scope that consists of spaces: it is present, so it cannot count as absent, and requests nothing.
+/// Error for a scope that consists only of spaces. It is not empty, so it does not count as absent, but it requests
+/// nothing.
 const EMPTY_SCOPE: OAuthError = OAuthError::new(OAuthCode::InvalidScope, "scope names nothing");
 
 /// Returns the scope of a client token: each kind of client has exactly one.

@@ -29,7 +29,7 @@ impl ValidationError {
     }
 }
 
-/// The maximum length of a client's name.
+/// The maximum length of the name of a client or provider.
 pub const MAX_NAME_CHARS: usize = 256;
 /// The maximum length of a recipient's description.
 pub const MAX_DESCRIPTION_CHARS: usize = 512;
@@ -37,7 +37,8 @@ const MAX_URI_BYTES: usize = 2000;
 const MAX_URIS: usize = 100;
 const MAX_CONTACTS: usize = 20;
 
-/// Validates a text that is displayed.
+/// Validates a text that is displayed to people. It must not be blank, too long, or contain invisible or control
+/// characters.
 pub fn validate_text(field: &str, text: &str, max_chars: usize) -> Result<(), ValidationError> {
     let length = text.trim().chars().count();
     if length == 0 || length > max_chars || text.chars().any(|c| c.is_control() || is_invisible(c)) {
@@ -80,7 +81,7 @@ pub fn validate_redirect_uris(
             LoopbackPolicy::Refused => "must be an https URL without a fragment",
         };
         let has_no_fragment = parse_web_url(uri, loopback).is_some_and(|url| url.fragment().is_none());
-        // The parser drops an empty fragment, so the text is checked too.
+        // The text is checked too, so that an empty fragment (`#` at the end) is rejected in any case.
         if !has_no_fragment || uri.contains('#') {
             return Err(ValidationError::new(format!("{field}[{nth}]"), expected));
         }
@@ -91,7 +92,7 @@ pub fn validate_redirect_uris(
     Ok(())
 }
 
-/// Validates the URL of a link.
+/// Validates the URL of a link, such as a logo or website: absolute and https.
 pub fn validate_url(field: &str, uri: &str) -> Result<(), ValidationError> {
     match parse_web_url(uri, LoopbackPolicy::Refused) {
         Some(_) => Ok(()),
@@ -105,7 +106,7 @@ fn parse_web_url(uri: &str, loopback: LoopbackPolicy) -> Option<Url> {
     let is_allowed_scheme = url.scheme() == "https"
         || loopback == LoopbackPolicy::Allowed && url.scheme() == "http" && is_loopback;
     let is_printable = uri.len() <= MAX_URI_BYTES && is_uri_text(uri.as_bytes());
-    // Other characters in a host would let it look like a trusted one, or be rejected by browsers.
+    // With other characters a host could look like a trusted one, or browsers could reject it.
     let has_plain_host = match url.host()? {
         Host::Domain(name) => name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.')),
         Host::Ipv4(_) | Host::Ipv6(_) => true,
@@ -124,10 +125,10 @@ fn is_uri_text(text: &[u8]) -> bool {
     })
 }
 
-/// The longest consent that a recipient may request.
+/// The longest consent that can be set for a recipient.
 const MAX_CONSENT_DAYS: u16 = 366;
 
-/// Validates the duration of a recipient's consents.
+/// Validates the duration of a recipient's consents, in days.
 pub fn validate_consent_days(field: &str, days: u16) -> Result<(), ValidationError> {
     match days {
         1..=MAX_CONSENT_DAYS => Ok(()),
@@ -150,12 +151,13 @@ pub fn validate_credential(field: &str, text: &str) -> Result<(), ValidationErro
     ))
 }
 
-/// Validates the country in which a recipient is registered.
+/// Validates the country in which a recipient is registered: `CA` or `US`.
 pub fn validate_country(field: &str, country: &str) -> Result<(), ValidationError> {
     if matches!(country, "CA" | "US") { Ok(()) } else { Err(ValidationError::new(field, "must be CA or US")) }
 }
 
-/// Validates e-mail addresses. If the items are objects, `member` is the path of the address in an item.
+/// Validates e-mail addresses. If the items of the field are objects, `member` is the path of the address in an item,
+/// such as `.email`; otherwise it is empty.
 pub fn validate_contacts(field: &str, member: &str, contacts: &[String]) -> Result<(), ValidationError> {
     if contacts.len() > MAX_CONTACTS {
         let items = if member.is_empty() { "addresses" } else { "objects" };
@@ -171,7 +173,7 @@ pub fn validate_contacts(field: &str, member: &str, contacts: &[String]) -> Resu
     }
 }
 
-/// Parses the scope that a recipient may request.
+/// Parses the scope that a recipient may request. It must include `ACCOUNT_BASIC`.
 pub fn parse_scope(field: &str, scope: &str) -> Result<Clusters, ValidationError> {
     let clusters = scope
         .parse::<Clusters>()

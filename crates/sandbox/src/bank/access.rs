@@ -1,4 +1,4 @@
-//! Access control of the FDX API: who reads, and what their grant covers.
+//! Access control of the FDX API: verifies access tokens, and limits responses to the grant and its scope.
 
 use axum::http::HeaderMap;
 use fdx::{Account, ErrorCode};
@@ -9,12 +9,12 @@ use super::ledger::BankCustomer;
 use super::scope;
 use super::state::Bank;
 
-/// The clusters that cover full account numbers; FDX documents use three names.
+/// The clusters that include full account numbers. FDX documents use three names for the same data.
 pub(super) const PAYMENT_CLUSTERS: &[&str] = &["paymentnetworks", "accountpayments", "paymentsupport"];
 pub(super) const ACCOUNT_NOT_FOUND: FdxApiError =
     FdxApiError(ErrorCode::AccountNotFound, "The grant covers no such account");
 
-/// A client with a valid access token, and the customer it reads for.
+/// The grant of a verified access token, and the customer who gave it.
 pub(super) struct AuthorizedReader {
     pub(super) grant: CustomerGrant,
     pub(super) customer: &'static BankCustomer,
@@ -41,8 +41,8 @@ impl Bank {
             return Err(FdxApiError(ErrorCode::NotAuthorized, "The scope does not cover this resource"));
         }
         let customer = self.profile().catalog.find_customer(&grant.username).ok_or(INVALID_TOKEN)?;
-        // The wait comes after the check, so that a grant that ends in the meantime still gets its response: tests
-        // need a provider that answers late with data.
+        // The request is delayed after the check, so that it still succeeds if the grant ends in the meantime: tests
+        // need a provider that returns data late.
         if self.faults().borrow().hold {
             let mut faults = self.faults().subscribe();
             let _ = faults.wait_for(|faults| !faults.hold).await;
@@ -50,7 +50,7 @@ impl Bank {
         Ok(AuthorizedReader { grant, customer })
     }
 
-    /// Removes from an account what the scope does not cover, at a bank that does so.
+    /// Removes the fields of an account that the scope does not cover, if the bank's profile has `filters_by_scope`.
     pub(super) fn filter_by_scope(&self, reader: &AuthorizedReader, mut account: Account) -> Account {
         if self.profile().filters_by_scope {
             if !scope::covers(&reader.grant.scope, PAYMENT_CLUSTERS) {

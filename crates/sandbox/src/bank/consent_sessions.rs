@@ -13,7 +13,7 @@ pub(super) struct ConsentSession {
     expires_at: i64,
 }
 
-/// The sessions by the value of their cookie.
+/// All consent sessions. The key is the value of the session cookie.
 #[derive(Default)]
 pub(super) struct ConsentSessions(BTreeMap<String, ConsentSession>);
 

@@ -29,7 +29,7 @@ pub(super) async fn reset_faults(State(bank): State<Bank>) -> Json<FaultSettings
     Json(bank.reset_faults())
 }
 
-/// Handles `GET /faults/grants`.
+/// Handles `GET /faults/grants`: lists all grants, including those that have ended.
 pub(super) async fn list_grants(State(bank): State<Bank>) -> Response {
     Json(bank.grants().list_all()).into_response()
 }
@@ -63,7 +63,7 @@ impl Bank {
         self.grants().end_all_for_customer(username, self.now()).map_err(|error| error.to_string())
     }
 
-    /// Returns true if this call is one of those that fail.
+    /// Counts a call, and returns true if it is one of those that fail.
     fn should_fail(&self, faults: &FaultSettings) -> bool {
         let call = self.calls().fetch_add(1, Ordering::Relaxed);
         let share = faults.fail_share.0;
@@ -73,7 +73,7 @@ impl Bank {
     }
 }
 
-/// Applies the faults that concern every OAuth and FDX call.
+/// Applies the faults of all OAuth and FDX endpoints: delay, rate limit and failures.
 pub(super) async fn apply_faults(State(bank): State<Bank>, request: Request, next: Next) -> Response {
     let faults = bank.faults().borrow().clone();
     // The delay comes first, so that it applies to failing calls too.

@@ -10,7 +10,7 @@ use super::profile::BankProfile;
 const MAX_LATENCY_MS: u64 = 60_000;
 const MAX_CLOCK_SKEW_SECS: u64 = 366 * 86_400;
 
-/// The value of every fault setting. A `PUT` may contain only some of them.
+/// The fault settings of a bank. The body of a `PUT` request may contain only some of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "the faults are independent of each other")]

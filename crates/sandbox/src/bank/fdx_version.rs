@@ -4,9 +4,9 @@ use fdx::v6;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FdxVersion {
-    /// Entities are wrapped in a key that names their kind.
+    /// FDX 5: each entity is wrapped in an object whose only key names its kind.
     V5,
-    /// Entities are flat, pages are requested by key, and date ranges need both ends.
+    /// FDX 6: entities are not wrapped, pages are requested by key, and date ranges need both ends.
     V6,
 }
 

@@ -8,18 +8,19 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// The consent of a customer to a client's access.
+/// The permission that a customer gave to a client: accounts and scope.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct CustomerGrant {
     pub(super) id: String,
     pub(super) username: String,
     pub(super) accounts: Vec<String>,
     pub(super) scope: String,
-    /// None in old journals, which were written before clients could register; the grant is then the hub's.
+    /// The client that has the grant. None in old journals, which were written before clients could register; it is
+    /// then the hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) client_id: Option<String>,
     pub(super) refresh_hash: String,
-    /// Milliseconds since the epoch.
+    /// The time of the consent, in milliseconds since the epoch.
     #[serde(default)]
     pub(super) granted_at: i64,
 }
@@ -81,7 +82,7 @@ pub(super) struct Grants {
     state: JournalState,
 }
 
-/// The state that results from the journal.
+/// The state that results from applying all entries of the journal.
 #[derive(Default)]
 struct JournalState {
     grants: BTreeMap<String, GrantRecord>,

@@ -34,7 +34,7 @@ pub(super) use fdx_transaction::transaction_date;
 pub(super) use snapshot::{Ledger, PostingCache};
 pub(super) use statement::{MonthlyStatement, StatementRow};
 
-/// An account as the bank's own pages offer it.
+/// An account as the bank's pages list it for the customer's choice.
 pub(super) struct AccountChoice {
     pub(super) id: &'static str,
     pub(super) name: &'static str,
@@ -56,7 +56,7 @@ impl Ledger<'_> {
         self.catalog.accounts_of(customer).map(choice).collect()
     }
 
-    /// Returns those accounts of a customer whose ids are given, with all details.
+    /// Returns the accounts of a customer whose ids are in a list, with all details.
     pub(super) fn accounts(&self, customer: &BankCustomer, ids: &[String]) -> Vec<Account> {
         let selected = self.catalog.accounts_of(customer).filter(|spec| ids.iter().any(|id| id == spec.id));
         selected.map(|spec| self.build_account(spec)).collect()

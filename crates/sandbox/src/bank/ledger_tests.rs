@@ -1,4 +1,4 @@
-//! Properties that hold for every account of every bank.
+//! Tests of properties that every account of every bank must have.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;

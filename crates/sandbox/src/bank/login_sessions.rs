@@ -1,4 +1,5 @@
-//! Sign-in sessions: a browser between the authorization request and the bank's response, and the issued codes.
+//! Sign-in sessions, which last from the authorization request to the bank's redirect, and the issued authorization
+//! codes.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,7 @@ pub(super) struct SignInSession {
     pub(super) request: AuthorizeParams,
     pub(super) language: SandboxLanguage,
     pub(super) csrf_token: String,
-    /// The customer agreed to the requested data, at a bank that shows it first.
+    /// The customer has agreed to the requested data. Only a bank that shows the data before the sign-in requires this.
     pub(super) agreed_to_request: bool,
     pub(super) username: Option<String>,
     started_at: i64,
@@ -84,7 +85,7 @@ pub(super) enum CodeOutcome {
     Invalid,
 }
 
-/// The sign-in sessions by the value of their cookie, and the issued codes by hash.
+/// All sign-in sessions, with the value of the session cookie as key, and all issued codes, with their hash as key.
 #[derive(Default)]
 pub(super) struct SignInSessions {
     sessions: BTreeMap<String, SignInSession>,

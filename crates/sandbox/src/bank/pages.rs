@@ -81,7 +81,7 @@ async fn select_language(State(bank): State<Bank>, mut request: Request, next: N
     response
 }
 
-/// Allows the forms of the authorization flow, whose redirects lead back to the client.
+/// Sets a content security policy that allows the forms of the authorization flow to redirect to the client.
 async fn allow_external_forms(mut response: Response) -> Response {
     let policy = HeaderValue::from_static(browser::EXTERNAL_FORM_CSP);
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);

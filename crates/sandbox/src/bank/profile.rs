@@ -14,8 +14,8 @@ pub(crate) struct BankProfile {
     pub(crate) language: SandboxLanguage,
     /// The bank shows the requested data before the customer signs in.
     pub(super) shows_request_first: bool,
-    /// FDX responses leave out what the scope does not cover. A bank that returns everything shows that the hub
-    /// filters.
+    /// FDX responses omit the data that the scope does not cover. With a bank that returns everything, tests can show
+    /// that the hub filters.
     pub(super) filters_by_scope: bool,
     /// A refresh returns a new refresh token, unless the fault settings override it.
     pub(super) rotates_refresh_tokens: bool,

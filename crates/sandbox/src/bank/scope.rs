@@ -40,7 +40,7 @@ pub(super) fn filter_supported(scope: &str) -> String {
     supported.collect::<Vec<_>>().join(" ")
 }
 
-/// Returns true if a scope covers one of the clusters, which are named by the middle part of a scope value.
+/// Returns true if a scope contains the value `fdx:CLUSTER:read` for one of the clusters.
 pub(super) fn covers(scope: &str, clusters: &[&str]) -> bool {
     let cluster = |value: &str| {
         let cluster = value.strip_prefix("fdx:").and_then(|rest| rest.strip_suffix(":read"));

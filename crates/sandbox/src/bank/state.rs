@@ -28,11 +28,10 @@ pub struct BankSettings {
     pub redirect_uris: Vec<String>,
     /// The journal file in which grants and registered clients are stored.
     pub journal: PathBuf,
-    /// The clock of the bank.
     pub clock: BankClock,
 }
 
-/// Returns the current time in milliseconds since the epoch.
+/// A function that returns the current time in milliseconds since the epoch.
 pub type BankClock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// A bank that can be served. Clones share one state.
@@ -54,9 +53,7 @@ struct BankInner {
 /// The credentials of a customer who can sign in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
-    /// The user name.
     pub username: &'static str,
-    /// The password.
     pub password: String,
 }
 
@@ -105,12 +102,12 @@ impl Bank {
         &self.0.faults
     }
 
-    /// Returns the token of the forms on the fault injection page, which has no session.
+    /// Returns the CSRF token of the fault injection page, which has no session.
     pub(super) fn csrf_token(&self) -> &str {
         &self.0.csrf_token
     }
 
-    /// Returns the counter of calls that the `fail_share` fault has been applied to.
+    /// Returns the counter of calls, from which the `fail_share` fault determines which calls fail.
     pub(super) fn calls(&self) -> &AtomicU64 {
         &self.0.calls
     }

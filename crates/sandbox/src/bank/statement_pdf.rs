@@ -28,7 +28,7 @@ const LINE_CHARS: usize = 96;
 const FONT_SIZE: f32 = 8.5;
 const TITLE_FONT_SIZE: f32 = 17.0;
 
-/// Renders the PDF document; returns none if the font or the page cannot be used.
+/// Renders a statement as a PDF document. Returns `None` if the font or the page size is invalid.
 pub(super) fn render_pdf(
     profile: &BankProfile,
     statement: &MonthlyStatement,

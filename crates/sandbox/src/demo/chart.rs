@@ -24,7 +24,7 @@ pub(super) struct Bar {
 }
 
 impl Spending {
-    /// Sums up the spending of some transactions. Categories are ordered by amount, months by time.
+    /// Computes the spending from some transactions. Categories are ordered by amount, months by time.
     pub(super) fn new(
         language: SandboxLanguage,
         transactions: &[Entity],

@@ -14,7 +14,7 @@ use super::session::BankConnection;
 use super::state::DemoSettings;
 use super::visit::DemoVisit;
 
-/// The number of pages of a list that are read for one page of the app.
+/// The maximum number of pages of a list that are read for one page of the app.
 const MAX_PAGES: usize = 5;
 
 /// The fields of a query or a token request.

@@ -1,4 +1,5 @@
-//! Lesson 3: an error is a sentence for the customer, advice on what to do, and a code for the support team.
+//! Lesson 3: errors. Each error of the hub becomes a message for the customer, advice on what to do, and a code for the
+//! support team.
 
 /// A message to the customer: the text `key` and the advice `key-advice`.
 #[derive(Clone)]

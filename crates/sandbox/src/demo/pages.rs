@@ -88,7 +88,7 @@ pub(super) async fn show_not_found(Extension(visit): Extension<DemoVisit>) -> Pa
 }
 
 pub(super) async fn list_accounts(Extension(visit): Extension<DemoVisit>) -> PageResult {
-    // A copy: the lock of the session must not be held while the hub is called.
+    // The connections are copied, because the session must not be locked while the hub is called.
     let session_connections = visit.session().connections.clone();
     let (mut log, mut connections) = (Vec::new(), Vec::new());
     for connection in session_connections {

@@ -14,7 +14,7 @@ pub(super) struct LoggedExchange {
     pub(super) path: String,
     pub(super) status: Option<u16>,
     pub(super) summary: String,
-    /// None for a request of the browser, whose duration the app does not know.
+    /// The duration in milliseconds; none for a request of the browser, whose duration the app does not know.
     pub(super) elapsed_ms: Option<i64>,
 }
 
@@ -55,7 +55,8 @@ impl DemoStep {
         Self { notice: Some(notice), exchanges, probes, was_shown: false }
     }
 
-    /// Returns the step for a page: what led to the page, and the calls of the page itself.
+    /// Adds the calls of a page to the step and returns it. A step that an earlier page has shown is replaced if the
+    /// page made calls, and its notice is shown only once.
     pub(super) fn show(&mut self, exchanges: Vec<LoggedExchange>, language_switched: bool) -> Self {
         if self.was_shown && !exchanges.is_empty() {
             *self = Self::default();
@@ -79,7 +80,8 @@ pub(super) fn shorten_path(url: &Url) -> String {
     path.split_inclusive(SEPARATORS).map(shorten).collect()
 }
 
-/// Returns the interesting members of a response body, with tokens redacted.
+/// Returns the members of a response body that the panel shows, with tokens redacted and lists reduced to their
+/// lengths.
 pub(super) fn summarize_body(body: &Value) -> Vec<String> {
     let names = ["error", "error_description", "code", "message", "expires_in", "scope"];
     let names = names.into_iter().chain(["access_token", "refresh_token", "accounts", "transactions"]);

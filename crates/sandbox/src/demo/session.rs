@@ -44,7 +44,7 @@ pub(super) struct Session {
 pub(super) struct PendingAuthorization {
     pub(super) state: String,
     pub(super) exchange: LoggedExchange,
-    /// The connection without the code and the tokens.
+    /// The connection that the callback completes. Its code and tokens are still empty.
     pub(super) connection: BankConnection,
 }
 
@@ -64,7 +64,7 @@ impl Session {
         }
     }
 
-    /// Stores a step, which the next page shows.
+    /// Stores the result of a step. The next page shows it.
     pub(super) fn store_step(
         &mut self,
         notice: CustomerNotice,
@@ -84,7 +84,7 @@ impl Session {
     }
 }
 
-/// All sessions by the hash of their id, so that the time of a lookup reveals nothing about a valid id.
+/// All sessions. The key is the hash of the session id, so that the time of a lookup reveals nothing about a valid id.
 #[derive(Default)]
 pub(super) struct Sessions(HashMap<String, Arc<Mutex<Session>>>);
 

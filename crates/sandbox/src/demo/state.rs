@@ -8,7 +8,7 @@ use reqwest::redirect;
 
 use super::session::Sessions;
 
-/// Returns the current time in milliseconds since the epoch.
+/// A function that returns the current time in milliseconds since the epoch.
 pub type DemoClock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// The settings that the app is started with.
@@ -27,7 +27,6 @@ pub struct DemoSettings {
     pub scope: String,
     /// The banks that the home page offers by name.
     pub providers: Vec<OfferedBank>,
-    /// The clock of the app.
     pub clock: DemoClock,
 }
 
@@ -36,7 +35,6 @@ pub struct DemoSettings {
 pub struct OfferedBank {
     /// The `provider_id` at the hub.
     pub id: i64,
-    /// The name of the bank.
     pub name: String,
 }
 
@@ -52,7 +50,7 @@ struct DemoInner {
 }
 
 impl Demo {
-    /// Creates the app. It calls the hub only when a browser makes it do so.
+    /// Creates the app. No request is sent to the hub until a browser opens a page.
     pub fn new(settings: DemoSettings) -> io::Result<Self> {
         let client = build_client().map_err(io::Error::other)?;
         let hub = url::Url::parse(&settings.hub).map_err(io::Error::other)?;

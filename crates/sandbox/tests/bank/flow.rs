@@ -223,7 +223,7 @@ async fn bank_ended_sign_in_session_explains_reason() {
 }
 
 #[tokio::test]
-async fn bank_authorize_error_page_or_redirect_by_error_kind() {
+async fn bank_authorize_error_redirects_only_to_registered_uri() {
     for (bank, text) in [(TestBank::maple(), "not known here"), (TestBank::rideau(), "pas connu ici")] {
         for query in ["client_id=hub&redirect_uri=http://evil", "client_id=x&redirect_uri=", ""] {
             let foreign = bank.get(&format!("/authorize?{query}")).await;

@@ -1,4 +1,4 @@
-//! The banks as clients and browsers see them: through their routers, with a clock that the test controls.
+//! Tests of the banks as clients and browsers use them: through their routers, with a clock that the test controls.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod consents;

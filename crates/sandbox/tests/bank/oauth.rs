@@ -1,4 +1,4 @@
-//! Codes, tokens, revocation, and which grants end together.
+//! Tests of codes, tokens and revocation, and of the grants that a revocation ends.
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};

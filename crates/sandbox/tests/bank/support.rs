@@ -14,7 +14,7 @@ use sandbox::bank::{Bank, BankSettings};
 use serde_json::Value;
 use tower::ServiceExt;
 
-/// 2026-11-24.
+/// The time of the bank's clock at the start of a test: 2026-11-24, in milliseconds since the epoch.
 pub(crate) const NOW: i64 = 1_795_500_000_000;
 pub(crate) const REDIRECT_URI: &str = "http://127.0.0.1:8400/callback/1000";
 pub(crate) const ORIGIN: &str = "http://127.0.0.1:8402";
@@ -110,7 +110,7 @@ impl TestBank {
         Self { open, router: bank.router(), inner: bank, clock, folder }
     }
 
-    /// Opens the same bank again with the same journal.
+    /// Opens another instance of the bank on the same journal, as after a restart.
     pub(crate) fn restart(&self) -> Self {
         let bank = open_at(self.open, &self.folder.path().join("grants.jsonl"), &self.clock);
         let (clock, folder) = (Arc::clone(&self.clock), tempfile::tempdir().unwrap());

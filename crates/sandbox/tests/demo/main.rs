@@ -1,4 +1,5 @@
-//! The demo app as a browser sees it, in front of a stub of the hub whose responses each test defines.
+//! Tests of the demo app with a browser in front of it and a stub of the hub behind it. Each test defines the responses
+//! of the stub.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod accounts;

@@ -39,7 +39,8 @@ pub(crate) struct ReceivedRequest {
     pub(crate) body: Value,
 }
 
-/// A hub that responds first with the queued response for a request, then with the default response.
+/// A stub of the hub. It responds to a request with the next queued response or, if there is none, with the default
+/// response.
 #[derive(Clone, Default)]
 pub(crate) struct HubStub {
     pub(crate) url: String,

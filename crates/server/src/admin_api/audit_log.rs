@@ -1,4 +1,4 @@
-//! The audit log: searched, newest event first.
+//! Searches the audit log. The newest event comes first.
 
 use domain::Timestamp;
 use domain::id::AuditEventId;
@@ -17,12 +17,12 @@ use crate::response::{EnumValue, Time};
 const FILTERS: [&str; 9] =
     ["subject_kind", "subject_id", "action", "actor_kind", "actor_id", "from", "before", "limit", "after"];
 
-/// The party that acted.
+/// The party that caused an event or ended a connection.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Actor")]
 pub struct ActorBody {
     kind: EnumValue<ActorKind>,
-    /// The id; `null` for a customer.
+    /// The id of the party; `null` for a customer.
     id: Option<String>,
 }
 
@@ -32,7 +32,7 @@ impl From<Actor> for ActorBody {
     }
 }
 
-/// The object that an event belongs to.
+/// The object, such as a connection or client, that an event belongs to.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Subject")]
 pub struct SubjectBody {
@@ -48,11 +48,11 @@ pub struct EventBody {
     id: AuditEventId,
     /// The object that the event belongs to.
     subject: SubjectBody,
-    /// The position in the chain of the subject, from 1.
+    /// The position in the subject's chain of events, starting at 1.
     seq: i64,
     at: Time,
     action: EnumValue<AuditAction>,
-    /// The party that acted.
+    /// The party that caused the event.
     actor: ActorBody,
     /// The correlation id of the request or job.
     correlation_id: String,
@@ -72,7 +72,7 @@ impl EventBody {
             action: EnumValue(entry.action),
             actor: entry.actor.into(),
             correlation_id: entry.correlation_id,
-            // The detail is stored as text, because the chain of events covers its exact bytes.
+            // The detail is stored as text, because the MAC of the event authenticates its exact bytes.
             detail: serde_json::from_str(&entry.detail).unwrap_or(Value::Null),
         }
     }
@@ -97,7 +97,7 @@ pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage
         after: page.parse_after(parse_key)?,
         limit: page.row_limit(),
     };
-    // The index starts with the kind: a search by id without a kind would read the whole log.
+    // The database index starts with the kind, so a search by id without a kind would read the whole log.
     if search.subject_id.is_some() && search.subject_kind.is_none() {
         return Err(AdminError::invalid("subject_kind", "expected with subject_id"));
     }

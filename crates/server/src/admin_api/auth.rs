@@ -1,4 +1,4 @@
-//! Authenticates operators, by a token or by the local user of the hub's own socket.
+//! Authenticates operators: by a bearer token, or, on the hub's Unix socket, by the user id of the calling process.
 
 use domain::Secret;
 use domain::model::operator::Role;
@@ -9,17 +9,18 @@ use store::query::FindOperator;
 use super::error::AdminError;
 use crate::context::RequestContext;
 
-/// The credentials of a request: a token, a connection through the hub's own socket, or both.
+/// The credentials of a request: a bearer token, a connection through the hub's Unix socket, or both.
 #[derive(Debug)]
 pub struct PresentedCredential {
     pub bearer: Option<Secret<String>>,
-    /// The process at the other end of the hub's own socket.
+    /// The user ids of both ends, if the request arrived through the Unix socket.
     pub local: Option<LocalPeer>,
 }
 
 /// Authenticates an operator whose role covers `required_role`.
 ///
-/// A token decides, if there is one. Without a token, a user who may use the socket is an operator.
+/// If a token is presented, it determines the operator. Without a token, the hub's own user and root are admins on the
+/// Unix socket. Every other local user is rejected there, even with a token.
 pub async fn authenticate(
     ctx: &RequestContext,
     credential: &PresentedCredential,
@@ -31,13 +32,13 @@ pub async fn authenticate(
             .filter(|operator| operator.role().covers(required_role))
             .ok_or(AdminError::Unauthorized);
     };
-    // The token may have been hashed with an older generation of the key.
+    // The stored hash of the token may have been computed with an older generation of the key.
     let hashes = ctx.app().vault().hash_all_generations(bearer.expose());
     let stored = ctx.ask(&FindOperator { hashes: hashes.clone() }).await?;
     Ok(operator::admit(&hashes, stored.as_ref(), required_role, ctx.now())?)
 }
 
-/// Authenticates an admin, or the bootstrap token, which may add the first admin.
+/// Authenticates the caller that adds an operator: an admin, or the bearer of the bootstrap token.
 pub async fn authenticate_adder(
     ctx: &RequestContext,
     credential: &PresentedCredential,

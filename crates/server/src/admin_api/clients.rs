@@ -25,7 +25,7 @@ pub struct SecretIssued {
     client_secret: Secret<String>,
 }
 
-/// A response body for one kind of client.
+/// The response body for one kind of client: a recipient or a partner.
 pub(super) trait ClientBody: Sized {
     const KIND: ClientKind;
 
@@ -37,23 +37,23 @@ pub(super) const fn not_found<B: ClientBody>() -> AdminError {
     AdminError::NotFound(B::KIND.as_str())
 }
 
-/// Parses the id of a client. A malformed id is one that does not exist.
+/// Parses the id of a client. For a malformed id, returns the same error as for a client that does not exist.
 pub(super) fn parse_id<B: ClientBody>(text: &str) -> Result<ClientId, AdminError> {
     ClientId::parse(text).map_err(|_| not_found::<B>())
 }
 
-/// Returns a client, even if it was removed.
+/// Loads the response body of a client, even if the client was removed.
 pub(super) async fn load<B: ClientBody>(ctx: &RequestContext, id: ClientId) -> Result<B, AdminError> {
     let summary = ctx.ask(&GetClientSummary { kind: B::KIND, id }).await?;
     summary.map(B::from_summary).ok_or(not_found::<B>())
 }
 
-/// Returns the key by which lists of clients are paged.
+/// Returns the sort key of a client, with which the cursor of the next page is created.
 pub(super) fn cursor_key(summary: &ClientSummary) -> String {
     format!("{}|{}", summary.created_at.millis(), summary.recipient.client.id)
 }
 
-// Neither the time nor an id contains the separator.
+/// Parses the sort key of a client. The separator occurs neither in a time nor in an id.
 pub(super) fn parse_key(text: &str) -> Option<(Timestamp, ClientId)> {
     let (time, id) = text.split_once('|')?;
     Some((Timestamp::from_millis(time.parse().ok()?), ClientId::parse(id).ok()?))
@@ -64,8 +64,8 @@ pub(super) async fn show<B: ClientBody>(ctx: &RequestContext, [id]: &[String; 1]
     load(ctx, parse_id::<B>(id)?).await
 }
 
-/// Replaces the secret of a client. The previous secret and the client's own tokens become invalid, its connections
-/// stay active.
+/// Replaces the secret of a client. The previous secret and the tokens of the client itself become invalid, but its
+/// connections stay active.
 pub(super) async fn rotate_secret<B: ClientBody>(
     ctx: &RequestContext,
     [id]: &[String; 1],
@@ -77,8 +77,8 @@ pub(super) async fn rotate_secret<B: ClientBody>(
     Ok(SecretIssued { client_id, client_secret })
 }
 
-/// Suspends a client. A suspended recipient gets no tokens and no data, but its connections stay; the recipients of a
-/// suspended partner are not affected.
+/// Suspends a client. A suspended recipient gets no tokens and no data, but its connections do not end. The recipients
+/// of a suspended partner are not affected.
 pub(super) async fn suspend<B: ClientBody>(
     ctx: &RequestContext,
     [id]: &[String; 1],

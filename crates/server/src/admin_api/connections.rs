@@ -1,4 +1,4 @@
-//! Connections: listed, read and ended.
+//! Lists, reads and ends connections.
 
 use domain::Timestamp;
 use domain::id::{ClientId, ConnectionId, ProviderId};
@@ -36,7 +36,7 @@ const FILTERS: [&str; 11] = [
     "after",
 ];
 
-/// Lists the connections that match a query.
+/// Lists the connections that match a query, one page at a time.
 pub async fn list(
     ctx: &RequestContext,
     query: Option<&str>,
@@ -63,7 +63,8 @@ fn parse_key(text: &str) -> Option<(Timestamp, ConnectionId)> {
 
 fn parse_filter(params: &Params) -> Result<ListConnections, AdminError> {
     let uuid = |text: &str| uuid::Uuid::try_parse(text).ok().map(|_| text.to_owned());
-    // An open range would match connections that have not ended too.
+    // Without a bound there must be no filter: even a range that is open on both sides would exclude connections that
+    // have not ended.
     let filters_by_end = params.text("ended_from").or_else(|| params.text("ended_before")).is_some();
     let ended_at = params.time_range("ended_from", "ended_before")?;
     Ok(ListConnections {
@@ -79,38 +80,38 @@ fn parse_filter(params: &Params) -> Result<ListConnections, AdminError> {
     })
 }
 
-/// A connection in a list. The members about its end are `null` while it is active.
+/// A connection in a list. The members from `ended_at` on are `null` until the connection has ended.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Connection")]
 pub struct AdminConnectionBody {
     /// The id, which is also the FDX consent id.
     #[schemars(with = "String")]
     id: ConnectionId,
-    /// The recipient.
+    /// The id of the recipient.
     #[schemars(with = "String")]
     client_id: ClientId,
     #[schemars(with = "i64")]
     provider_id: ProviderId,
-    /// The identifier of the customer for this recipient: a UUID.
+    /// The identifier of the customer (`sub`), a UUID. It differs for each recipient.
     sub: String,
     state: EnumValue<ConnectionStatus>,
     /// The time when the provider granted access.
     created_at: Time,
     /// The time when the recipient redeemed the authorization code.
     activated_at: Option<Time>,
-    /// The end of the consent.
+    /// The time at which the consent expires.
     expires_at: Time,
     ended_at: Option<Time>,
-    /// The reason of the end.
+    /// The reason why the connection ended.
     cause: Option<EnumValue<EndCause>>,
-    /// The party that ended it.
+    /// The party that ended the connection.
     actor: Option<ActorBody>,
-    /// The newer connection that replaced it.
+    /// The id of the newer connection that replaced this one.
     #[schemars(with = "Option<String>")]
     replaced_by: Option<ConnectionId>,
     /// The progress of the revocation at the provider.
     provider_revocation: Option<EnumValue<UpstreamRevocation>>,
-    /// The progress of the notification of the recipient.
+    /// The progress of notifying the recipient of the end.
     recipient_notification: Option<String>,
 }
 
@@ -141,23 +142,24 @@ impl AdminConnectionBody {
     }
 }
 
-/// The terms that the customer consented to. The accounts are only counted: their names belong to the provider.
+/// The terms that the customer consented to. They contain only the number of accounts, not the account ids of the
+/// provider.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Terms")]
 pub struct TermsBody {
-    /// The number of the version, from 1.
+    /// The version of the terms, starting at 1.
     version: i64,
-    /// The data clusters, space-delimited.
+    /// The data clusters that the customer consented to, space-delimited.
     clusters: String,
     /// The number of accounts that the customer selected; `null` if the provider does not report it.
     accounts: Option<usize>,
-    /// The purpose, as the customer read it.
+    /// The purpose of reading data, as the consent page showed it.
     purpose: String,
     /// The language of the consent page.
     language: String,
-    /// The version and hash of the text of the consent page.
+    /// The version of the text of the consent page.
     page_version: String,
-    /// The end of the consent.
+    /// The time at which the consent expires.
     expires_at: Time,
     /// The time when the customer consented.
     agreed_at: Time,
@@ -195,7 +197,7 @@ pub struct ConnectionDetail {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct EndConnectionResponse {
     outcome: ConnectionEndOutcome,
-    /// The connection after the request.
+    /// The connection in its state after the request.
     connection: AdminConnectionBody,
 }
 
@@ -230,7 +232,7 @@ pub async fn show(ctx: &RequestContext, [id]: &[String; 1]) -> Result<Connection
     })
 }
 
-/// Ends a connection; a dry run only reports what would happen.
+/// Ends a connection. With `dry_run=true` in the query, only returns what would happen.
 pub async fn end(
     ctx: &RequestContext,
     id: &str,
@@ -253,7 +255,7 @@ pub async fn end(
         EndOutcome::AlreadyEnded(_) => ConnectionEndOutcome::AlreadyEnded,
         EndOutcome::NotFound | EndOutcome::Fenced => return Err(NOT_FOUND),
     };
-    // Read again: the end has changed the state and has started the revocation at the provider.
+    // The connection is read again, because its state and the progress of the revocation have changed.
     let (summary, _) = find_connection(ctx, id).await?;
     Ok(EndConnectionResponse { outcome, connection: AdminConnectionBody::from_summary(summary) })
 }

@@ -1,4 +1,4 @@
-//! The errors of the admin API.
+//! The errors of the admin API, and their conversions from other errors.
 
 use domain::model::operator::Role;
 use domain::rule::operator::OperatorAuthError;
@@ -8,10 +8,11 @@ use store::command::{PairRejection, RejectedPair};
 use crate::error::InternalError;
 use crate::recipients::{RecipientError, RegistrationPair, RegistrationStepError};
 
-/// The longest message of a rejected field, in characters: it may repeat what the caller has sent.
+/// The maximum length in characters of the message for an invalid field. It is limited, because the message may repeat
+/// the caller's input.
 const MAX_EXPECTED_CHARS: usize = 300;
 
-/// The reason why an operation of an operator was not done.
+/// The reason why a request of an operator failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     #[error("The operator token is missing, unknown, expired or removed")]
@@ -22,7 +23,6 @@ pub enum AdminError {
     /// The bootstrap token was presented for an operation other than adding the first admin.
     #[error("The bootstrap token can only add the first admin")]
     Bootstrap,
-    /// A field is invalid.
     #[error("{field}: {expected}")]
     Invalid { field: String, expected: String },
     #[error("There is no such {0}")]
@@ -33,9 +33,9 @@ pub enum AdminError {
     /// Pairs in a request for registrations were rejected. Nothing has changed.
     #[error("No registration was requested, because pairs were rejected (rejected pairs: {})", .pairs.len())]
     Pairs {
-        /// A recipient or a provider does not exist.
+        /// Whether the recipient or the provider of at least one pair does not exist.
         missing: bool,
-        /// The rejected pairs, each with the reason.
+        /// The rejected pairs, each with the message for the operator.
         pairs: Vec<(RegistrationPair, String)>,
     },
     #[error(transparent)]
@@ -43,7 +43,7 @@ pub enum AdminError {
 }
 
 impl AdminError {
-    /// Returns the error for an invalid field.
+    /// Creates the error for an invalid field. `expected` describes the valid values.
     pub fn invalid(field: impl Into<String>, expected: impl Into<String>) -> Self {
         Self::Invalid { field: field.into(), expected: expected.into() }
     }

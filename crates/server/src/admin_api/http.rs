@@ -1,4 +1,4 @@
-//! The handlers of the admin API.
+//! The HTTP handlers of the admin API, and the extractors that authenticate operators.
 
 use axum::Json;
 use axum::body::HttpBody;
@@ -28,9 +28,10 @@ use crate::http::{
 use crate::recipients::RegistrationPair;
 use crate::request::{DUPLICATE_FIELD, EmptyRequest, RequestBody, parse_form, parse_members};
 
-/// A use case: an async function that borrows the context and takes some input.
+/// A use case: an async function with a borrowed context and one to three further arguments.
 ///
-/// A trait of its own, because `AsyncFn` cannot say that the future is `Send`, which axum requires.
+/// The standard trait `AsyncFn` cannot be used here, because axum requires a future that is `Send`, and `AsyncFn` has
+/// no bound for that.
 pub(super) trait UseCase<'a, Input, Output>: Clone + Send + Sync + 'static {
     fn call(
         self,
@@ -60,9 +61,9 @@ impl_use_case!(a: A);
 impl_use_case!(a: A, b: B);
 impl_use_case!(a: A, b: B, c: C);
 
-// The handlers below accept any method: their route restricts them to that of its operation.
+// The handlers below are registered for any method. The route of each operation restricts them to its method.
 
-/// Handles `GET` of a list: the query goes to the use case.
+/// Creates the handler for `GET` of a list. It passes the query to the use case.
 pub(super) fn list<T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (Option<&'a str>,), T>,
 ) -> MethodRouter<App> {
@@ -71,7 +72,7 @@ pub(super) fn list<T: Serialize + 'static>(
     })
 }
 
-/// Handles `GET` of one object: the ids in the path go to the use case.
+/// Creates the handler for `GET` of one object. It passes the ids in the path to the use case.
 pub(super) fn show<const N: usize, T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (&'a [String; N],), T>,
 ) -> MethodRouter<App> {
@@ -80,7 +81,7 @@ pub(super) fn show<const N: usize, T: Serialize + 'static>(
     })
 }
 
-/// Handles `POST` of an operation on one object, without a body.
+/// Creates the handler for a `POST` operation on one object, without a body.
 pub(super) fn act<const N: usize, T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (&'a [String; N], Actor), T>,
 ) -> MethodRouter<App> {
@@ -89,7 +90,7 @@ pub(super) fn act<const N: usize, T: Serialize + 'static>(
     })
 }
 
-/// Handles `POST` of an operation on one object, with a body.
+/// Creates the handler for a `POST` operation on one object, with a body.
 pub(super) fn act_with_body<const N: usize, B: RequestBody + Send + 'static, T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (&'a [String; N], B, Actor), T>,
 ) -> MethodRouter<App> {
@@ -99,7 +100,7 @@ pub(super) fn act_with_body<const N: usize, B: RequestBody + Send + 'static, T: 
     })
 }
 
-/// Handles `POST` of a new object.
+/// Creates the handler for `POST` of a new object. It responds with 201.
 pub(super) fn create<B: RequestBody + Send + 'static, T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (B, Actor), T>,
 ) -> MethodRouter<App> {
@@ -145,10 +146,11 @@ pub(super) async fn request_registrations(
     render(registrations::request(&ctx, body, operator.actor()).await)
 }
 
-/// Adds an operator. The only operation that accepts the bootstrap token, and a form as well as JSON.
+/// Handles the request to add an operator. No other operation accepts the bootstrap token, or a form instead of JSON.
 pub(super) async fn add_operator(ctx: RequestContext, State(app): State<App>, request: Request) -> Response {
     let credential = presented_credential(request.headers(), request.extensions());
-    // Before the body is read: only who may add an operator may make the hub buffer one.
+    // The caller is authenticated before the body is read, so that only a caller that may add an operator can make the
+    // hub buffer a body.
     let access = authenticate_adder(&ctx, &credential).await.map(drop);
     if let Err(error) = access.and_then(|()| reject_query(request.uri().query())) {
         return error_response(error);
@@ -188,7 +190,7 @@ pub(super) async fn remove_operator(
     }
 }
 
-/// An operator whose role covers the required role of the route.
+/// The authenticated operator of a request, whose role covers the required role of the route.
 pub(super) struct AuthenticatedOperator(Operator);
 
 impl FromRequestParts<App> for AuthenticatedOperator {
@@ -202,7 +204,7 @@ impl FromRequestParts<App> for AuthenticatedOperator {
 impl AuthenticatedOperator {
     async fn authenticate(parts: &Parts) -> Result<Self, AdminError> {
         let operator = AuthorizationCheck::from_parts(&parts.headers, &parts.extensions)?.run().await?;
-        // An operation without dry run must not be executed when the caller asks for one.
+        // If an operation without dry run ignored `dry_run`, it would be executed against the caller's intention.
         if !parts.method.is_safe() && parts.extensions.get::<SupportsDryRun>().is_none() {
             reject_query(parts.uri.query())?;
         }
@@ -214,10 +216,10 @@ fn reject_query(query: Option<&str>) -> Result<(), AdminError> {
     Params::from_query(query, &[]).map(|_| ())
 }
 
-/// An authenticated operator, and the body of its request.
+/// The authenticated operator and the parsed body of a request.
 pub(super) struct OperatorRequest<B>(Operator, B);
 
-/// The request for an operation that takes no input: a body that contains a member is rejected.
+/// A request for an operation without input. The body must be empty or an empty JSON object.
 pub(super) type NoBody = OperatorRequest<EmptyRequest>;
 
 impl<B: RequestBody> FromRequest<App> for OperatorRequest<B> {
@@ -234,7 +236,7 @@ impl<B: RequestBody> FromRequest<App> for OperatorRequest<B> {
             let body = BoundedBody::read(app, Request::from_parts(parts, body))
                 .await
                 .map_err(|error| body_problem(&error).into_response())?;
-            // Again: the operator may have been removed while the body was on its way.
+            // The check is repeated, because the operator may have been removed while the body was being received.
             check.run().await.map_err(error_response)?;
             if B::REQUIRED || !body.bytes.is_empty() {
                 members = body.json_members().map_err(|error| body_problem(&error).into_response())?;
@@ -246,7 +248,7 @@ impl<B: RequestBody> FromRequest<App> for OperatorRequest<B> {
     }
 }
 
-/// The check that a credential is valid and its role covers the route.
+/// The check that the credentials are valid and the operator's role covers the required role of the route.
 struct AuthorizationCheck {
     ctx: RequestContext,
     credential: PresentedCredential,
@@ -262,17 +264,18 @@ impl AuthorizationCheck {
         Ok(Self { ctx, credential: presented_credential(headers, extensions), required_role })
     }
 
-    /// Runs the check with the current time.
+    /// Runs the check with the current time. It can be run again later.
     async fn run(&self) -> Result<Operator, AdminError> {
         authenticate(&self.ctx.refreshed()?, &self.credential, self.required_role).await
     }
 }
 
-/// Returns the credentials of a request.
+/// Returns the bearer token and the local peer of a request, without verifying them.
 fn presented_credential(headers: &HeaderMap, extensions: &Extensions) -> PresentedCredential {
     let bearer = crate::oauth::Bearer::from_headers(headers).map(|bearer| bearer.0);
     let has_header = headers.contains_key(header::AUTHORIZATION);
-    // A malformed credential counts as a wrong one and not as none: without one, a local user would be an admin.
+    // A malformed `Authorization` header counts as an invalid token, not as a missing one: without a token, a local
+    // user would be admitted as an admin.
     let bearer = bearer.or_else(|| has_header.then(|| Secret::new(String::new())));
     PresentedCredential { bearer, local: find_local_peer(extensions) }
 }
@@ -325,7 +328,7 @@ pub(crate) fn render_problem(error: AdminError) -> Problem {
         AdminError::Pairs { missing: false, pairs } => {
             Problem::new(StatusCode::CONFLICT, "conflict", detail).with_pairs(render_pairs(pairs))
         }
-        // The cause is only logged: it describes the inside of the hub.
+        // The cause is only logged, because it describes internals of the hub.
         AdminError::Internal(error) => {
             let status = if error.is_transient() {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -337,7 +340,7 @@ pub(crate) fn render_problem(error: AdminError) -> Problem {
     }
 }
 
-/// The message of an internal error.
+/// The message for every internal error.
 pub(crate) const UNAVAILABLE: &str = "The hub could not process the request";
 
 fn render_pairs(pairs: Vec<(RegistrationPair, String)>) -> Vec<PairProblemBody> {

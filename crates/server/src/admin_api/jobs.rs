@@ -1,4 +1,4 @@
-//! Background jobs: listed, and retried or closed after they have failed.
+//! Lists background jobs, and retries or closes failed ones.
 
 use domain::id::{ClientId, ConnectionId, JobId, ProviderId};
 use domain::model::audit_event::Actor;
@@ -22,27 +22,27 @@ pub struct JobBody {
     id: JobId,
     kind: EnumValue<JobKind>,
     state: EnumValue<JobState>,
-    /// The connection that the job belongs to; `null` for the job of a registration.
+    /// The id of the connection that the job belongs to; `null` for jobs that register or delete a client.
     #[schemars(with = "Option<String>")]
     connection_id: Option<ConnectionId>,
-    /// The provider that the job calls.
+    /// The id of the provider that the job calls.
     #[schemars(with = "i64")]
     provider_id: ProviderId,
-    /// The recipient, if the provider has one client for each registration.
+    /// The id of the recipient, if the provider has one client for each registration.
     #[schemars(with = "Option<String>")]
     client_id: Option<ClientId>,
     /// The number of attempts so far.
     attempts: u32,
     /// The description of the last attempt.
     outcome: Option<String>,
-    /// Whether the job contains a sealed token.
+    /// Whether the job still contains its encrypted token.
     holds_token: bool,
-    /// The time of the next attempt.
+    /// The time at or after which the next attempt starts.
     due_at: Time,
     /// The time after which the job fails instead of being retried.
     retry_until: Time,
     created_at: Time,
-    /// The time when the job was done or failed.
+    /// The time when the job was completed or failed.
     finished_at: Option<Time>,
 }
 
@@ -98,20 +98,20 @@ pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage
     page.build_page(ctx, ctx.ask(&search).await?, |job| job.id.to_string(), JobBody::from_summary)
 }
 
-/// Schedules a failed job again.
+/// Schedules a failed job again. Returns a conflict if the job has not failed.
 pub async fn retry(
     ctx: &RequestContext,
     [id]: &[String; 1],
     actor: Actor,
 ) -> Result<ResolveJobResponse, AdminError> {
     let job_id = resolve_failed_job(ctx, id, FailedJobAction::Retry, actor).await?;
-    // Otherwise the job waits until the worker polls again.
+    // Without this signal, the job would wait until a worker polls the store.
     ctx.app().job_notify().notify_one();
     tracing::info!(job = %job_id, "failed job scheduled again");
     Ok(ResolveJobResponse { outcome: ResolveJobOutcome::Retried, id: job_id })
 }
 
-/// Closes a failed job and deletes its token.
+/// Closes a failed job and deletes its token. Returns a conflict if the job has not failed.
 pub async fn close(
     ctx: &RequestContext,
     [id]: &[String; 1],

@@ -1,4 +1,4 @@
-//! The routes of the admin API with their documentation.
+//! The routes of the admin API. Each contains its OpenAPI documentation and its required role.
 
 mod activity;
 mod clients;

@@ -1,4 +1,4 @@
-//! Operators: added, listed and removed, and the bootstrap token that adds the first admin.
+//! Adds, lists and removes operators, and issues the bootstrap token with which the first admin is added.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ use crate::context::RequestContext;
 use crate::request::RequestBody;
 use crate::response::{Time, exposed};
 
-/// The lifetime of a token for which no expiry is requested.
+/// The lifetime of an operator's token if the request contains no expiry.
 const DEFAULT_OPERATOR_TOKEN_TTL: Duration = Duration::from_hours(90 * 24);
 
-/// An operator.
+/// An operator: a user of the admin API with a role and one token.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Operator")]
 pub struct OperatorBody {
@@ -41,7 +41,7 @@ pub struct OperatorBody {
     ended_at: Option<Time>,
 }
 
-/// The state of an operator.
+/// The state of an operator, which depends on its token.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OperatorState {
@@ -72,7 +72,7 @@ impl OperatorBody {
     }
 }
 
-/// A new operator, with its token, which cannot be read again.
+/// A new operator and its token, which cannot be read again.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct OperatorIssued {
     operator: OperatorBody,
@@ -82,16 +82,16 @@ pub struct OperatorIssued {
     token: Secret<String>,
 }
 
-/// The bootstrap token.
+/// A new bootstrap token, which cannot be read again.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct BootstrapIssued {
-    /// The bearer token that adds one admin, returned only once.
+    /// The bearer token with which one admin can be added, returned only once.
     #[serde(serialize_with = "exposed")]
     #[schemars(with = "String")]
     token: Secret<String>,
 }
 
-/// An operator to add.
+/// The request to add an operator.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddOperatorRequest {
@@ -142,7 +142,7 @@ pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage
     page.build_page(ctx, rows, |row| row.id.to_string(), to_item)
 }
 
-/// Adds an operator, if the credential is still valid now that the whole request has arrived.
+/// Adds an operator. The credential is verified again, because it may have expired while the body was being received.
 pub async fn add(
     ctx: &RequestContext,
     request: AddOperatorRequest,
@@ -173,12 +173,12 @@ pub async fn add(
         AddOperatorOutcome::AlreadyExists => {
             Err(AdminError::Conflict("An operator with this name exists already".into()))
         }
-        // Since the check above, the operator was removed or the bootstrap token was used.
+        // Since the check above, the calling operator was removed or the bootstrap token was used.
         AddOperatorOutcome::NotAuthorized => Err(AdminError::Unauthorized),
     }
 }
 
-/// Removes an operator. Its token is rejected as soon as this returns.
+/// Removes an operator. When this function returns, the operator's token is rejected.
 pub async fn remove(ctx: &RequestContext, id: &str, actor: Actor) -> Result<(), AdminError> {
     const NOT_FOUND: AdminError = AdminError::NotFound("operator");
     let id = OperatorId::parse(id).map_err(|_| NOT_FOUND)?;
@@ -186,7 +186,7 @@ pub async fn remove(ctx: &RequestContext, id: &str, actor: Actor) -> Result<(), 
     if removed { Ok(()) } else { Err(NOT_FOUND) }
 }
 
-/// Issues the bootstrap token as a response body.
+/// Issues a bootstrap token and returns it as a response body.
 pub async fn issue_bootstrap_token(
     ctx: &RequestContext,
     actor: Actor,
@@ -194,7 +194,7 @@ pub async fn issue_bootstrap_token(
     Ok(BootstrapIssued { token: create_bootstrap_token(ctx, actor).await? })
 }
 
-/// Creates the token that adds the first admin; an error if an admin exists already.
+/// Creates the bootstrap token, with which the first admin can be added. Returns a conflict if an admin exists.
 pub async fn create_bootstrap_token(
     ctx: &RequestContext,
     actor: Actor,
@@ -208,7 +208,7 @@ pub async fn create_bootstrap_token(
     }
 }
 
-/// Adds the admin of a sandbox, whose token is known in advance. An admin of an earlier start is kept.
+/// Adds the admin of a sandbox, whose token is known in advance. Has no effect if an earlier start added the admin.
 pub async fn seed_sandbox_admin(
     ctx: &RequestContext,
     token: &Secret<String>,
@@ -222,7 +222,7 @@ pub async fn seed_sandbox_admin(
         bootstrap: false,
         hash: ctx.app().vault().hash(token.expose()),
         created_at: ctx.now(),
-        // Longer than operators may request, so that an old sandbox can still be used.
+        // This is longer than a request may set, so that an old sandbox can still be used.
         expires_at: ctx.now().plus(MAX_OPERATOR_TOKEN_TTL * 10),
         ended_at: None,
         audit: AuditHead::default(),

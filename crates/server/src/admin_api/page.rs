@@ -1,4 +1,4 @@
-//! The pages of the lists of the admin API: `limit`, `after`, `{"items", "next"}`.
+//! Paging of the lists in the admin API: the parameters `limit` and `after`, and the members `items` and `next`.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,26 +9,26 @@ use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::paging::{open_cursor, seal_cursor, truncate_page};
 
-/// A page of a list.
+/// A page of a list, with the cursor of the next page.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "{T}Page")]
 pub struct AdminPage<T> {
-    /// The items of this page.
     pub items: Vec<T>,
     /// The value of `after` for the next page; `null` on the last page.
     pub next: Option<String>,
 }
 
-/// The requested page of a list.
+/// The requested page of a list: its size, and the position after which it starts.
 pub(super) struct PageRequest {
     limit: u32,
-    /// The list and its filters. A cursor is valid only for the same ones.
+    /// The name of the list and its filters. A cursor is valid only for the same list with the same filters.
     bound_to: String,
     after: Option<String>,
 }
 
 impl PageRequest {
-    /// Reads `limit` and `after`.
+    /// Parses `limit` and `after`. `list` is the name of the list. Returns an error for a cursor that has expired, was
+    /// altered or belongs to another list.
     pub(super) fn from_params(ctx: &RequestContext, list: &str, params: &Params) -> Result<Self, AdminError> {
         let section = &ctx.app().config().page;
         let positive = |text: &str| text.parse::<u32>().ok().filter(|n| *n > 0 && !text.starts_with('+'));
@@ -40,19 +40,20 @@ impl PageRequest {
         Ok(Self { limit: limit.min(section.max), bound_to, after })
     }
 
-    /// Returns the number of rows to read: one more than the page has, which shows whether another page follows.
+    /// Returns the number of rows to read: one more than the size of the page. The extra row shows that another page
+    /// follows.
     pub(super) const fn row_limit(&self) -> u32 {
         self.limit.saturating_add(1)
     }
 
-    /// Parses the key of the last row of the previous page.
+    /// Parses the sort key of the last row of the previous page. Returns `None` for the first page.
     pub(super) fn parse_after<T>(&self, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, AdminError> {
-        // The hub sealed the cursor itself, so a malformed key is not the caller's error.
+        // The hub created the cursor itself, so a malformed key is an internal error, not an error of the caller.
         let malformed = || AdminError::from(InternalError::new("a cursor of this hub has a malformed key"));
         self.after.as_deref().map(|text| parse(text).ok_or_else(malformed)).transpose()
     }
 
-    /// Builds the page from the rows that were read.
+    /// Builds the page from at most `row_limit` rows. `key` returns the sort key of a row for the cursor.
     pub(super) fn build_page<T, V>(
         &self,
         ctx: &RequestContext,

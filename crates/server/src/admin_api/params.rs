@@ -1,4 +1,4 @@
-//! The query parameters of the admin API.
+//! Parsing of the query parameters of the admin API.
 
 use domain::Timestamp;
 use domain::id::{ClientId, ProviderId};
@@ -7,15 +7,16 @@ use store::query::TimeRange;
 use super::error::AdminError;
 use crate::request::expected_one_of;
 
-/// The parameters of a query: known names, each of which occurs once.
+/// The decoded parameters of a query. Every name is known, and none occurs twice.
 #[derive(Clone, Debug, Default)]
 pub struct Params(Vec<(String, String)>);
 
-/// The parameter that every query may have: the middleware reads it.
+/// A parameter that every query may contain. A middleware processes it.
 const CORRELATION_ID: &str = "correlation_id";
 
 impl Params {
-    /// Decodes a query. An unknown parameter is rejected: a misspelt filter would show too much.
+    /// Decodes a query. Unknown parameters are rejected, because ignoring a misspelt filter would return too many
+    /// results.
     pub fn from_query(raw: Option<&str>, known: &[&str]) -> Result<Self, AdminError> {
         let pairs = form_urlencoded::parse(raw.unwrap_or_default().as_bytes()).into_owned();
         let pairs: Vec<_> = pairs.filter(|(name, _)| name != CORRELATION_ID).collect();
@@ -31,12 +32,12 @@ impl Params {
         Ok(Self(pairs))
     }
 
-    /// Returns the value of a parameter.
+    /// Returns the value of a parameter, if it is given.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Parses the value of a parameter, if it is given.
+    /// Parses the value of a parameter, if it is given. `expected` is the message for an invalid value.
     pub fn parse<T>(
         &self,
         name: &str,
@@ -48,7 +49,7 @@ impl Params {
         value.transpose()
     }
 
-    /// Parses one of some named values.
+    /// Parses a parameter whose value must be the name of one of `variants`.
     pub fn parse_enum<T: Copy>(
         &self,
         name: &str,
@@ -60,7 +61,7 @@ impl Params {
         self.parse(name, &expected, |text| variants.iter().copied().find(|variant| to_name(*variant) == text))
     }
 
-    /// Parses the id of a client.
+    /// Parses a parameter whose value is the id of a client.
     pub(super) fn client_id(&self, name: &str) -> Result<Option<ClientId>, AdminError> {
         self.parse(name, "expected a client's id", |text| ClientId::parse(text).ok())
     }
@@ -70,7 +71,7 @@ impl Params {
         self.parse("provider_id", "expected a positive integer", ProviderId::parse)
     }
 
-    /// Parses the bounds of a time range. A bound that is not given is open.
+    /// Parses the parameters for the bounds of a time range. A bound that is not given is open.
     pub(super) fn time_range(&self, from: &str, before: &str) -> Result<TimeRange, AdminError> {
         let expected = "expected a time in RFC 3339";
         Ok(TimeRange {
@@ -79,7 +80,7 @@ impl Params {
         })
     }
 
-    /// Returns the filters in a fixed order. Cursors are bound to them.
+    /// Returns the filters as text in a fixed order. A cursor is valid only for the same text.
     pub(super) fn filter_key(&self) -> String {
         let mut pairs: Vec<_> =
             self.0.iter().filter(|(name, _)| name != "after" && name != "limit").collect();

@@ -1,4 +1,4 @@
-//! Partners: listed and created. The other operations are those of every client.
+//! Lists and creates partners. The module `clients` contains the operations that partners share with recipients.
 
 use domain::Secret;
 use domain::id::ClientId;
@@ -42,17 +42,17 @@ impl ClientBody for PartnerBody {
     }
 }
 
-/// A new partner, with its secret.
+/// A new partner and its secret.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PartnerCreated {
     partner: PartnerBody,
-    /// The secret, returned only once.
+    /// The client secret, returned only once.
     #[serde(serialize_with = "exposed")]
     #[schemars(with = "String")]
     client_secret: Secret<String>,
 }
 
-/// A partner to create.
+/// The request to create a partner.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreatePartnerRequest {
@@ -72,7 +72,7 @@ pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage
     page.build_page(ctx, rows, cursor_key, PartnerBody::from_summary)
 }
 
-/// Creates a partner.
+/// Creates a partner. Returns its secret, which cannot be read again.
 pub async fn create(
     ctx: &RequestContext,
     request: CreatePartnerRequest,

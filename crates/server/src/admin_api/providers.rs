@@ -1,4 +1,4 @@
-//! Providers: added, read, checked, paused, released and retired.
+//! Adds, lists, reads, checks, pauses, releases and retires providers.
 
 use std::borrow::Cow;
 
@@ -34,12 +34,12 @@ pub struct AdminProviderBody {
     /// The id: a positive integer.
     #[schemars(with = "i64")]
     id: ProviderId,
-    /// The name that customers know.
+    /// The name that customers see.
     name: String,
     /// The ISO 3166 country code.
     country: String,
     state: EnumValue<ProviderState>,
-    /// The owner of the settings: the configuration file, or this API.
+    /// The source of the settings: the configuration file or this API.
     source: EnumValue<ProviderSource>,
 }
 
@@ -60,7 +60,7 @@ impl AdminProviderBody {
 pub struct ProviderDetail {
     #[serde(flatten)]
     provider: AdminProviderBody,
-    /// The settings, without the hub's secrets and without their location.
+    /// The settings, without the hub's secrets and their locations.
     settings: RedactedSettings,
 }
 
@@ -73,8 +73,8 @@ impl ProviderDetail {
     }
 }
 
-/// The settings of a provider without secrets. The location of a secret is left out too: it is a path or a variable
-/// of the machine that the hub runs on.
+/// The settings of a provider without secrets. The location of a secret is left out too, because it is a file path or
+/// an environment variable of the hub's machine.
 #[derive(Debug)]
 pub struct RedactedSettings(ProviderSettings);
 
@@ -110,7 +110,7 @@ impl JsonSchema for RedactedSettings {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = ProviderSettings::json_schema(generator);
-        // Only the members that are removed below refer to these types.
+        // Only members that are removed or replaced below refer to these types.
         for hidden in [SecretSource::schema_name(), DynamicRegistration::schema_name()] {
             generator.definitions_mut().remove(hidden.as_ref());
         }
@@ -126,8 +126,8 @@ impl JsonSchema for RedactedSettings {
     }
 }
 
-/// A provider to add: the members of a `[[provider]]` section of the configuration, with an id, and with the secrets
-/// themselves instead of their location.
+/// The request to add a provider: the id, and the members of a `[[provider]]` section of the configuration, with the
+/// secrets themselves instead of their locations.
 #[derive(Deserialize)]
 pub struct AddProviderRequest {
     id: i64,
@@ -139,7 +139,7 @@ pub struct AddProviderRequest {
 impl RequestBody for AddProviderRequest {}
 
 impl AddProviderRequest {
-    /// Validates every member, and separates the settings from the secrets.
+    /// Validates every member. Returns the id, the settings and the secrets separately.
     fn validate(
         mut self,
         allow_loopback: bool,
@@ -149,7 +149,7 @@ impl AddProviderRequest {
         }
         validate_credential(CLIENT_SECRET, &self.client_secret)?;
         let initial_access_token = self.take_initial_access_token()?;
-        // The stored settings say that the secret is sealed next to them.
+        // In the stored settings, `sealed` means that the store contains the encrypted secret.
         self.settings.insert(CLIENT_SECRET.into(), json!("sealed"));
         let settings = parse_members(self.settings.into_iter().collect())?;
         check(&settings, allow_loopback)?;
@@ -157,7 +157,7 @@ impl AddProviderRequest {
         Ok((ProviderId::new(self.id), settings, HubSecrets { client_secret, initial_access_token }))
     }
 
-    /// Takes the initial access token out of the settings, which say afterwards that it is sealed.
+    /// Removes the initial access token from the settings and returns it. Its value in the settings becomes `sealed`.
     fn take_initial_access_token(&mut self) -> Result<Option<Secret<String>>, ValidationError> {
         const FIELD: &str = "dynamic_registration.initial_access_token";
         let registration = self.settings.get_mut(DYNAMIC_REGISTRATION).and_then(Value::as_object_mut);
@@ -210,7 +210,7 @@ impl JsonSchema for AddProviderRequest {
     }
 }
 
-/// The report of a provider check.
+/// The results of the checks of a provider.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ProviderTest {
     /// Whether every check has passed.
@@ -226,7 +226,7 @@ pub async fn list(
     let params = Params::from_query(query, &["limit", "after"])?;
     let page = PageRequest::from_params(ctx, "providers", &params)?;
     let after = page.parse_after(ProviderId::parse)?;
-    // A hub has few providers, so the page is cut out of all of them.
+    // A hub has few providers, so all are loaded and the page is selected in memory.
     let mut rows = ctx.ask(&ListProviders).await?;
     rows.retain(|provider| after.is_none_or(|after| provider.id > after));
     let to_item = |provider: Provider| AdminProviderBody::from_provider(&provider);
@@ -243,7 +243,7 @@ async fn find_provider(ctx: &RequestContext, id: &str) -> Result<Provider, Admin
     ctx.ask(&GetProvider { id }).await?.ok_or(NOT_FOUND)
 }
 
-/// Adds a provider that this API owns. The hub's secrets are sealed before they are stored.
+/// Adds a provider whose source is this API. The hub's secrets are encrypted before they are stored.
 pub async fn add(
     ctx: &RequestContext,
     request: AddProviderRequest,
@@ -262,13 +262,13 @@ pub async fn add(
     Ok(ProviderDetail::from_provider(added))
 }
 
-/// Checks whether a connection could be created with a provider. Nothing is changed, here or at the provider.
+/// Checks whether connections with a provider could work. Nothing is changed in the hub or at the provider.
 pub async fn test(ctx: &RequestContext, id: &str) -> Result<ProviderTest, AdminError> {
     let checks = check_provider(ctx, &find_provider(ctx, id).await?).await;
     Ok(ProviderTest { ok: checks.iter().all(|check| check.ok), checks })
 }
 
-/// Pauses a provider: nothing is read from it, and nothing new is connected. Connections stay.
+/// Pauses a provider: no data is read and no connection is opened. Existing connections do not end.
 pub async fn pause(
     ctx: &RequestContext,
     [id]: &[String; 1],
@@ -277,7 +277,7 @@ pub async fn pause(
     set_state(ctx, id, ProviderState::Paused, actor).await
 }
 
-/// Makes a provider active again.
+/// Makes a paused or retired provider active again.
 pub async fn release(
     ctx: &RequestContext,
     [id]: &[String; 1],
@@ -286,7 +286,7 @@ pub async fn release(
     set_state(ctx, id, ProviderState::Active, actor).await
 }
 
-/// Retires a provider: it is paused, and accepts no registrations any more.
+/// Retires a provider: the effects of a pause, and new registrations are rejected too.
 pub async fn retire(
     ctx: &RequestContext,
     [id]: &[String; 1],

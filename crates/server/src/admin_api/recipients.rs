@@ -1,4 +1,5 @@
-//! Recipients: listed, created, changed and removed. The other operations are those of every client.
+//! Lists, creates, changes and removes recipients. The module `clients` contains the operations that recipients share
+//! with partners.
 
 use domain::id::ClientId;
 use domain::model::audit_event::Actor;
@@ -33,28 +34,28 @@ pub struct AdminRecipientBody {
     purpose_en: String,
     /// The purpose of reading data, in French, as customers see it.
     purpose_fr: String,
-    /// The redirect URIs, compared as exact strings (RFC 9700 §2.1).
+    /// The redirect URIs, which are compared as exact strings (RFC 9700 §2.1).
     redirect_uris: Vec<String>,
-    /// The data clusters that it may request.
+    /// The data clusters that the recipient may request.
     scope: Vec<DataCluster>,
-    /// The partner that manages it; `null` if only operators manage it.
+    /// The id of the partner that manages the recipient; `null` if only operators manage it.
     #[schemars(with = "Option<String>")]
     partner: Option<ClientId>,
     state: EnumValue<ClientState>,
     /// Whether authorization requests must use PKCE (RFC 7636).
     require_pkce: bool,
-    /// The longest consent that it requests, in days; `null` for the maximum of the hub.
+    /// The longest consent that the recipient requests, in days; `null` for the maximum of the hub.
     max_duration_days: Option<u16>,
     description: Option<String>,
     /// The country of registration: `CA` or `US`.
     country: Option<String>,
-    /// The URL of its logo.
+    /// The URL of the recipient's logo.
     logo_uri: Option<String>,
-    /// The URL of its terms of service.
+    /// The URL of the recipient's terms of service.
     terms_uri: Option<String>,
-    /// The URL of its website.
+    /// The URL of the recipient's website.
     client_uri: Option<String>,
-    /// The e-mail addresses of its contact persons.
+    /// The e-mail addresses of the recipient's contact persons.
     contacts: Vec<String>,
     created_at: Time,
 }
@@ -86,26 +87,26 @@ impl ClientBody for AdminRecipientBody {
     }
 }
 
-/// A new recipient, with its secret.
+/// A new recipient and its secret.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RecipientCreated {
     recipient: AdminRecipientBody,
-    /// The secret, returned only once.
+    /// The client secret, returned only once.
     #[serde(serialize_with = "exposed")]
     #[schemars(with = "String")]
     client_secret: Secret<String>,
 }
 
-/// The result of a removal.
+/// The result of a request to remove a recipient.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RecipientRemoved {
-    /// The number of connections that the removal ends, including those that it has ended already. None of them is
-    /// served after this response; each of them ends in the background.
+    /// The number of connections that the removal ends or has already ended. They end in the background, but after this
+    /// response their tokens are rejected.
     connections: i64,
     outcome: RemoveRecipientOutcome,
 }
 
-/// The outcome of a removal.
+/// The outcome of a request to remove a recipient.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RemoveRecipientOutcome {
@@ -117,7 +118,7 @@ pub enum RemoveRecipientOutcome {
     WouldRemove,
 }
 
-/// A recipient to create.
+/// The request to create a recipient.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateRecipientRequest {
@@ -129,33 +130,34 @@ pub struct CreateRecipientRequest {
     /// The purpose of reading data, in French, as customers see it.
     #[schemars(length(min = 1, max = 300))]
     purpose_fr: String,
-    /// HTTPS without a fragment; HTTP on loopback in a sandbox. Compared as exact strings.
+    /// The redirect URIs: HTTPS without a fragment; in a sandbox also HTTP on loopback. They are compared as exact
+    /// strings.
     #[schemars(schema_with = "redirect_uris_schema")]
     redirect_uris: StringList,
-    /// The data clusters that it may request.
+    /// The data clusters that the recipient may request.
     #[schemars(schema_with = "scope_schema")]
     scope: StringList,
-    /// The partner that manages it.
+    /// The id of the partner that manages the recipient; absent if only operators manage it.
     partner: Option<String>,
     /// Whether authorization requests must use PKCE (RFC 7636).
     require_pkce: Option<bool>,
-    /// The longest consent that it requests, in days.
+    /// The longest consent that the recipient requests, in days; absent for the maximum of the hub.
     #[schemars(range(min = 1, max = 366))]
     max_duration_days: Option<u64>,
     #[schemars(length(max = 512))]
     description: Option<String>,
     #[schemars(extend("enum" = ["CA", "US", "", null]))]
     country: Option<String>,
-    /// The URL of its logo.
+    /// The URL of the recipient's logo.
     #[schemars(regex(pattern = "^(https://.*)?$"), length(max = 2000))]
     logo_uri: Option<String>,
-    /// The URL of its terms of service.
+    /// The URL of the recipient's terms of service.
     #[schemars(regex(pattern = "^(https://.*)?$"), length(max = 2000))]
     terms_uri: Option<String>,
-    /// The URL of its website.
+    /// The URL of the recipient's website.
     #[schemars(regex(pattern = "^(https://.*)?$"), length(max = 2000))]
     client_uri: Option<String>,
-    /// The e-mail addresses of its contact persons.
+    /// The e-mail addresses of the recipient's contact persons.
     #[schemars(length(max = 20), extend("items" = {"type": "string", "format": "email"}))]
     contacts: Option<StringList>,
 }
@@ -169,7 +171,7 @@ fn scope_schema(_: &mut SchemaGenerator) -> Schema {
 }
 
 impl CreateRecipientRequest {
-    /// Returns a draft that [`recipients::create_recipient`] validates.
+    /// Converts the request to a draft, which [`recipients::create_recipient`] validates.
     fn into_draft(self, partner: Option<ClientId>) -> RecipientDraft {
         RecipientDraft {
             name: self.name,
@@ -186,17 +188,19 @@ impl CreateRecipientRequest {
             },
             partner,
             require_pkce: self.require_pkce.unwrap_or(false),
-            // Every number above the limit gets the same error, even one that does not fit into the type.
+            // A number that does not fit into the type becomes the maximum, which the validation rejects with the same
+            // error as every number above the limit.
             max_duration_days: self.max_duration_days.map(|days| u16::try_from(days).unwrap_or(u16::MAX)),
         }
     }
 }
 
-/// The redirect URIs that replace those of a recipient.
+/// The request to replace the redirect URIs of a recipient.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateRecipientRequest {
-    /// HTTPS without a fragment; HTTP on loopback in a sandbox. Compared as exact strings.
+    /// The redirect URIs: HTTPS without a fragment; in a sandbox also HTTP on loopback. They are compared as exact
+    /// strings.
     #[schemars(schema_with = "redirect_uris_schema")]
     redirect_uris: StringList,
 }
@@ -220,7 +224,7 @@ pub async fn list(
     page.build_page(ctx, ctx.ask(&search).await?, cursor_key, AdminRecipientBody::from_summary)
 }
 
-/// Creates a recipient, managed by a partner or only by operators. It is not registered with any provider yet.
+/// Creates a recipient that is managed by a partner or only by operators. It is not registered with any provider yet.
 pub async fn create(
     ctx: &RequestContext,
     request: CreateRecipientRequest,
@@ -250,7 +254,8 @@ pub async fn update(
     actor: Actor,
 ) -> Result<AdminRecipientBody, AdminError> {
     let client_id = parse_id::<AdminRecipientBody>(id)?;
-    // Before the redirect URIs are validated: an unknown recipient is the more useful error.
+    // The recipient is loaded before the redirect URIs are validated, because an unknown recipient is the more useful
+    // error.
     load::<AdminRecipientBody>(ctx, client_id.clone()).await?;
     let selector = ClientSelector::for_kind(KIND, client_id.clone());
     if recipients::replace_redirect_uris(ctx, selector, request.redirect_uris.0, actor).await? {
@@ -260,7 +265,8 @@ pub async fn update(
     }
 }
 
-/// Removes a recipient and ends its connections; a dry run only reports what would happen.
+/// Removes a recipient; its connections end in the background. With `dry_run=true` in the query, only returns what
+/// would happen.
 pub async fn remove(
     ctx: &RequestContext,
     id: &str,
@@ -283,7 +289,7 @@ pub async fn remove(
             RemoveClientOutcome::NotFound => return Err(not_found::<AdminRecipientBody>()),
         }
     };
-    // Counted after the removal and outside of its transaction, which must not wait for so many rows. The count is
-    // still exact: a removed recipient gets no new connections.
+    // The connections are counted after the transaction of the removal, because reading many rows would make it slow.
+    // The count is still exact, because a removed recipient gets no new connections.
     Ok(RecipientRemoved { connections: ctx.ask(&count_connections).await?, outcome })
 }

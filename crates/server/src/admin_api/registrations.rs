@@ -1,4 +1,5 @@
-//! Registrations of recipients with providers: requested, read, and decided by operators.
+//! Requests, lists, reads, approves, activates, rejects, suspends and reinstates registrations of recipients with
+//! providers.
 
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::Actor;
@@ -31,11 +32,11 @@ pub struct AdminRegistrationBody {
     #[schemars(with = "i64")]
     provider_id: ProviderId,
     provider_name: String,
-    /// The partner that manages the recipient.
+    /// The id of the partner that manages the recipient, if there is one.
     #[schemars(with = "Option<String>")]
     partner: Option<ClientId>,
     state: EnumValue<RegistrationState>,
-    /// The reason of a rejection or suspension.
+    /// The reason for the rejection or suspension.
     reason: Option<String>,
     requested_at: Time,
 }
@@ -57,10 +58,10 @@ impl AdminRegistrationBody {
     }
 }
 
-/// The registrations that were requested.
+/// The registrations that a request has created.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RequestedRegistrations {
-    /// One registration for each pair.
+    /// The registrations, one for each pair of a recipient and a provider.
     items: Vec<AdminRegistrationBody>,
 }
 
@@ -68,10 +69,10 @@ pub struct RequestedRegistrations {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequestRegistrationsRequest {
-    /// The recipients; at most 1,000 pairs in a request.
+    /// The ids of the recipients. A request may have at most 1,000 pairs of a recipient and a provider.
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     client_ids: StringList,
-    /// The providers; at most 1,000 pairs in a request.
+    /// The ids of the providers. A request may have at most 1,000 pairs of a recipient and a provider.
     #[schemars(length(min = 1), extend("uniqueItems" = true, "items" = {"type": "integer", "minimum": 1}))]
     provider_ids: IntegerList,
 }
@@ -90,7 +91,7 @@ impl RequestRegistrationsRequest {
     }
 }
 
-/// Parses the items of a list, which must be distinct.
+/// Parses the items of a list. An empty list, an invalid item or a duplicate item is an error.
 fn parse_items<F, T: PartialEq>(
     field: &str,
     expected: &str,
@@ -112,14 +113,15 @@ fn parse_items<F, T: PartialEq>(
     Ok(parsed)
 }
 
-/// The activation of a registration. The members are required if the provider has one client for each registration.
+/// The request to activate a registration. The members are required if the provider has one client for each
+/// registration, and must be absent otherwise.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ActivateRegistrationRequest {
-    /// The recipient's own client at the provider.
+    /// The client id that the provider issued for this recipient.
     #[schemars(regex(pattern = "^[ -~]*$"), length(max = 2048))]
     upstream_client_id: Option<String>,
-    /// The secret of that client. It is sealed before it is stored.
+    /// The secret of that client. It is encrypted before it is stored.
     #[schemars(regex(pattern = "^[ -~]*$"), length(max = 2048))]
     upstream_client_secret: Option<String>,
 }
@@ -142,7 +144,7 @@ impl ActivateRegistrationRequest {
     }
 }
 
-/// The rejection of a registration.
+/// The request to reject a registration.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RejectRegistrationRequest {
@@ -152,7 +154,7 @@ pub struct RejectRegistrationRequest {
 
 impl RequestBody for RejectRegistrationRequest {}
 
-/// The suspension of a registration.
+/// The request to suspend a registration.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SuspendRegistrationRequest {
@@ -174,7 +176,7 @@ fn cursor_key(summary: &RegistrationSummary) -> String {
     format!("{}|{}|{}", registration.requested_at.millis(), registration.provider_id, registration.client_id)
 }
 
-// Neither the numbers nor an id contain the separator.
+/// Parses the sort key of a registration. The separator occurs neither in the numbers nor in an id.
 fn parse_key(text: &str) -> Option<(Timestamp, ClientId, ProviderId)> {
     let mut parts = text.splitn(3, '|');
     let time = Timestamp::from_millis(parts.next()?.parse().ok()?);
@@ -214,7 +216,7 @@ async fn load_registration(
     summary.map(AdminRegistrationBody::from_summary).ok_or(NOT_FOUND)
 }
 
-/// Requests the registration of each recipient with each provider, all-or-nothing.
+/// Requests the registration of each recipient with each provider, all-or-nothing. Returns the new registrations.
 pub async fn request(
     ctx: &RequestContext,
     request: RequestRegistrationsRequest,
@@ -233,7 +235,8 @@ pub async fn request(
     Ok(RequestedRegistrations { items })
 }
 
-/// Approves a registration, which sends it to the provider.
+/// Approves a registration. It then waits for its activation, or for the provider's response to the dynamic
+/// registration.
 pub async fn approve(
     ctx: &RequestContext,
     ids: &[String; 2],
@@ -244,7 +247,7 @@ pub async fn approve(
     load_registration(ctx, pair).await
 }
 
-/// Activates a registration, once the provider has set up the recipient.
+/// Activates a registration. The operator confirms with this that the provider has set up the recipient.
 pub async fn activate(
     ctx: &RequestContext,
     ids: &[String; 2],
@@ -268,7 +271,7 @@ pub async fn reject(
     load_registration(ctx, pair).await
 }
 
-/// Suspends a registration: token requests and reads are rejected, its connections stay.
+/// Suspends a registration: token requests and reads are rejected, but its connections do not end.
 pub async fn suspend(
     ctx: &RequestContext,
     ids: &[String; 2],

@@ -1,4 +1,4 @@
-//! The `curl` command of an operation. Values that the reader must supply are shell variables.
+//! Renders an operation as a `curl` command. Values that the reader must supply are shell variables.
 
 use std::fmt::Write;
 
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::schema::Schemas;
 
-/// A placeholder for the dollar sign of a variable, so that escaping the text around it leaves the variable intact.
+/// A placeholder for the dollar sign of a shell variable. Escaping does not change it; afterwards it becomes `$`.
 const VARIABLE: char = '\u{E000}';
 
-/// The parts of the document from which a command is rendered.
+/// The parts of an OpenAPI document from which a command is rendered.
 pub(super) struct CurlCommand<'a> {
     pub(super) schemas: Schemas<'a>,
     pub(super) base: &'a str,
@@ -47,11 +47,11 @@ impl CurlCommand<'_> {
         parts.join(" \\\n  ")
     }
 
-    /// Renders the program, the method, the URL and the query.
+    /// Renders `curl` with the method, the URL and the query parameters.
     fn render_first_line(&self) -> String {
         let mut line = String::from("curl");
         if self.success_response().is_some_and(|response| response.get("content").is_none()) {
-            // Without a body, `curl` would print nothing.
+            // The response has no body, so `curl` would print nothing without `-i`.
             line.push_str(" -i");
         }
         if self.method != "GET" {
@@ -80,7 +80,7 @@ impl CurlCommand<'_> {
         line
     }
 
-    /// Returns the base URL. A server variable of the document becomes a shell variable.
+    /// Returns the base URL of the server. A server variable becomes a shell variable; a relative URL becomes `$HUB`.
     fn base_url(&self) -> String {
         match self.base {
             base if base.starts_with('{') => render_segment(base),
@@ -96,7 +96,7 @@ impl CurlCommand<'_> {
         Some(self.schemas.resolve(response))
     }
 
-    /// Returns the first of the alternative security schemes.
+    /// Returns the first security scheme that the operation accepts.
     fn security_scheme(&self) -> Option<&Value> {
         let requirements = self.operation.get("security").unwrap_or(&self.schemas.0["security"]);
         let (name, _) = requirements.as_array()?.iter().find_map(|one| one.as_object()?.iter().next())?;
@@ -107,7 +107,7 @@ impl CurlCommand<'_> {
         self.parameters.iter().copied().filter(move |p| p["in"] == place && p["required"] == true)
     }
 
-    /// Returns the first known value of a parameter, or a variable.
+    /// Returns a valid value of a parameter (its constant, first allowed value or example), or else a shell variable.
     fn parameter_value(&self, parameter: &Value) -> String {
         let schema = self.schemas.resolve(&parameter["schema"]);
         let known =
@@ -123,13 +123,13 @@ fn string_member<'a>(value: &'a Value, member: &str) -> &'a str {
     value[member].as_str().unwrap_or_default()
 }
 
-/// Renders a path segment. A path parameter becomes a variable.
+/// Renders a path segment. A path parameter becomes a shell variable.
 fn render_segment(segment: &str) -> String {
     let name = segment.strip_prefix('{').and_then(|inner| inner.strip_suffix('}'));
     name.map_or_else(|| segment.to_owned(), |name| format!("${}", shell_variable(name)))
 }
 
-/// Returns the name of a shell variable.
+/// Converts a parameter name to the name of a shell variable, such as `ACCOUNT_ID`.
 pub(super) fn shell_variable(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
@@ -142,7 +142,7 @@ fn body_options(content: &serde_json::Map<String, Value>, basic: bool) -> Vec<St
     let example = first.map(|example| &example["value"]).or_else(|| media_object.get("example"));
     let mut example = example.cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     if let Some(members) = example.as_object_mut().filter(|_| basic) {
-        // RFC 6749 §2.3 forbids more than one authentication method per request, and `-u` is one already.
+        // RFC 6749 §2.3 forbids more than one authentication method per request, and the command already has `-u`.
         members.retain(|name, _| name != "client_id" && name != "client_secret");
     }
     fill_placeholders(&mut example, "value");
@@ -159,7 +159,7 @@ fn body_options(content: &serde_json::Map<String, Value>, basic: bool) -> Vec<St
     vec![format!("-H \"Content-Type: {media}\""), here]
 }
 
-/// Replaces the texts of an example that contain an ellipsis by variables.
+/// Replaces each text with an ellipsis in an example by a shell variable with the name of its member.
 fn fill_placeholders(value: &mut Value, name: &str) {
     match value {
         Value::Object(members) => members.iter_mut().for_each(|(name, value)| fill_placeholders(value, name)),
@@ -169,12 +169,12 @@ fn fill_placeholders(value: &mut Value, name: &str) {
     }
 }
 
-/// Escapes a text for double quotes of the shell.
+/// Escapes a text that is enclosed in double quotes in the shell.
 fn escape_quoted(text: &str) -> String {
     escape_heredoc(text).replace('"', "\\\"")
 }
 
-/// Escapes a text for a here-document in which the shell expands variables.
+/// Escapes a text for a here-document in which the shell expands variables. Placeholders become `$`.
 fn escape_heredoc(text: &str) -> String {
     let text = ['\\', '$', '`'].iter().fold(text.to_owned(), |text, c| text.replace(*c, &format!("\\{c}")));
     text.replace(VARIABLE, "$")
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn curl_shows_empty_response_headers_and_saves_documents() {
+    fn curl_shows_headers_of_empty_response_and_saves_document() {
         let nothing = json!({"responses": {"204": {}, "400": {"content": {}}}, "security": [{"key": []}]});
         assert_eq!(
             render_curl("DELETE", "/a", &nothing, "https://hub.example.org/"),

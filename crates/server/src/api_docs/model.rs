@@ -1,4 +1,4 @@
-//! The content of a page, built from an OpenAPI document.
+//! The content of an API reference page, built from an OpenAPI document.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ pub(super) struct Reference {
     pub(super) server: Option<(String, String)>,
     pub(super) schemes: Vec<NamedItem>,
     pub(super) groups: Vec<GroupView>,
-    /// The types that are too large to be described where they are used.
+    /// The types that are too large to be described where they are used. The page describes each of them once.
     pub(super) types: Vec<Type>,
     pub(super) headers: Vec<NamedItem>,
 }
@@ -29,7 +29,7 @@ pub(super) struct NamedItem {
     pub(super) description: MarkedText,
 }
 
-/// The operations with one tag.
+/// The operations that have the same OpenAPI tag.
 pub(super) struct GroupView {
     pub(super) id: String,
     pub(super) name: String,
@@ -43,9 +43,9 @@ pub(super) struct OperationView {
     pub(super) path: String,
     pub(super) summary: String,
     pub(super) description: MarkedText,
-    /// The alternative security schemes.
+    /// The security schemes that the operation accepts as alternatives.
     pub(super) callers: Vec<CallerView>,
-    /// The operation can be called without authentication.
+    /// Whether the operation can be called without authentication.
     pub(super) allows_anonymous: bool,
     pub(super) parameters: Vec<ParameterView>,
     pub(super) body: Option<RequestBodyView>,
@@ -56,7 +56,7 @@ pub(super) struct OperationView {
 /// A security scheme that an operation accepts.
 pub(super) struct CallerView {
     pub(super) name: String,
-    /// The alternative roles or scopes.
+    /// The roles or scopes in the security requirement.
     pub(super) roles: Vec<String>,
 }
 
@@ -81,10 +81,10 @@ pub(super) struct ResponseView {
     pub(super) contents: Vec<ContentView>,
 }
 
-/// The content of media types that share schema and examples.
+/// The content of a body, for all media types that have the same schema and examples.
 pub(super) struct ContentView {
     pub(super) media: Vec<String>,
-    /// The type; `None` if the content has no schema.
+    /// The description of the type; `None` if the content has no schema.
     pub(super) kind: Option<String>,
     pub(super) fields: Vec<Field>,
     pub(super) examples: Vec<Example>,
@@ -131,19 +131,19 @@ impl Reference {
         }
     }
 
-    /// Returns whether a command contains a variable.
+    /// Returns whether the `curl` command of any operation contains the shell variable `name`.
     pub(super) fn has_variable(&self, name: &str) -> bool {
         let mut lines =
             self.groups.iter().flat_map(|group| &group.operations).map(|operation| &operation.curl);
         lines.any(|line| line.0.iter().any(|piece| piece.mark == Mark::Variable && piece.text == name))
     }
 
-    /// Returns the number of operations.
+    /// Returns the number of operations in all groups.
     pub(super) fn operations(&self) -> usize {
         self.groups.iter().map(|group| group.operations.len()).sum()
     }
 
-    /// Returns whether the page describes a header.
+    /// Returns whether the page contains a description of a response header.
     pub(super) fn describes_header(&self, header: &str) -> bool {
         self.headers.iter().any(|known| known.name == header)
     }
@@ -154,12 +154,12 @@ impl ResponseView {
         self.status.as_str() < "400"
     }
 
-    /// Returns the first digit of the status.
+    /// Returns the first digit of the status, which selects the CSS class.
     pub(super) fn class(&self) -> &str {
         self.status.get(..1).unwrap_or_default()
     }
 
-    /// Returns the distinct error codes of the examples.
+    /// Returns the distinct error codes of the examples, which are part of the examples' names.
     pub(super) fn codes(&self) -> Vec<&str> {
         let mut codes: Vec<&str> = Vec::new();
         for example in self.contents.iter().flat_map(|content| &content.examples) {
@@ -182,7 +182,7 @@ impl OperationView {
 }
 
 impl Example {
-    /// Returns the name without the number that makes it unique.
+    /// Returns the name without the number at its end: `gone` for `gone-2`.
     pub(super) fn code(&self) -> &str {
         match self.name.rsplit_once('-') {
             Some((code, number)) if number.bytes().all(|b| b.is_ascii_digit()) => code,
@@ -239,7 +239,8 @@ fn build_operation(
         path: path.to_owned(),
         summary: string_member(operation, "summary"),
         description: description_text(operation),
-        // Both an empty list and an empty requirement permit calls without credentials (OpenAPI 3.1, Security Requirement Object).
+        // Both an empty list and an empty requirement permit calls without credentials (OpenAPI 3.1, Security
+        // Requirement Object).
         allows_anonymous: callers.is_empty() || callers.iter().any(Vec::is_empty),
         callers: callers.into_iter().flatten().collect(),
         parameters: parameters.iter().map(|parameter| build_parameter(schemas, parameter)).collect(),
@@ -255,7 +256,7 @@ fn build_operation(
     }
 }
 
-/// Returns the schemes of one security requirement.
+/// Returns the security schemes of one security requirement, which must all be satisfied.
 fn build_callers(requirement: &Value) -> Vec<CallerView> {
     let roles = |roles: &Value| -> Vec<String> {
         roles.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -312,7 +313,7 @@ fn build_contents(schemas: Schemas<'_>, content: &Value) -> Vec<ContentView> {
     same.into_iter().map(content).collect()
 }
 
-/// Returns the types that fields refer to, directly or through other types.
+/// Returns the types to which the fields of all bodies refer, directly or through other types, in alphabetical order.
 fn collect_types(schemas: Schemas<'_>, groups: &[GroupView]) -> Vec<Type> {
     let operations = groups.iter().flat_map(|group| &group.operations);
     let contents = operations.flat_map(|operation| {

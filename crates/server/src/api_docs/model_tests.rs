@@ -1,4 +1,4 @@
-//! Tests of the content of a page.
+//! Tests of how the content of a page is built from an OpenAPI document.
 
 use serde_json::json;
 
@@ -85,7 +85,7 @@ fn operation_security_overrides_document_security() {
 }
 
 #[test]
-fn path_item_and_referenced_parameters_are_included() {
+fn operation_includes_path_item_and_referenced_parameters() {
     let reference = Reference::from_document(&document());
     let get = first_operation(&reference, "group-first-thing");
     let parameters: Vec<_> = get

@@ -1,10 +1,10 @@
-//! Text in which pieces are marked as code, links to types, or parts of JSON.
+//! Text whose pieces are marked as code, links to types, shell variables or parts of JSON.
 
 use askama::Template;
 use askama::filters::HtmlSafe;
 use serde_json::Value;
 
-/// The kind of a piece of text.
+/// The kind of a piece of text, which determines how the page shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
     Plain,
@@ -17,7 +17,7 @@ pub(super) enum Mark {
     Text,
     /// A number, true, false or null.
     Literal,
-    /// A variable whose value the reader supplies.
+    /// A shell variable whose value the reader supplies.
     Variable,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Piece {
     pub(super) text: String,
 }
 
-/// A sequence of pieces. Templates render it as escaped HTML.
+/// A text that consists of marked pieces. Templates render it as escaped HTML.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Template)]
 #[template(path = "docs/text.html")]
 pub(super) struct MarkedText(pub(super) Vec<Piece>);
@@ -35,7 +35,7 @@ pub(super) struct MarkedText(pub(super) Vec<Piece>);
 impl HtmlSafe for MarkedText {}
 
 impl MarkedText {
-    /// Parses a text in which code is in backticks.
+    /// Parses a text in which code is enclosed in backticks. An unpaired backtick is kept as text.
     pub(super) fn from_description(text: &str) -> Self {
         let parts: Vec<&str> = text.split('`').collect();
         // With an unpaired backtick the number of parts is even. The backticks are then ordinary characters.
@@ -53,11 +53,11 @@ impl MarkedText {
         text
     }
 
-    /// Marks the variables of a command.
+    /// Parses a command and marks its shell variables.
     pub(super) fn from_command(line: &str) -> Self {
         let mut text = Self::default();
         for (nth, part) in line.split('$').enumerate() {
-            // A dollar sign without a variable name after it is a character of the text. Escaped ones have none.
+            // A dollar sign that is not followed by a variable name is plain text, as in the escaped `\$5`.
             let end = part.find(|c: char| !(c.is_ascii_uppercase() || c == '_')).unwrap_or(part.len());
             if nth == 0 || end == 0 {
                 text.push(Mark::Plain, if nth == 0 { part.to_owned() } else { format!("${part}") });
@@ -93,7 +93,7 @@ impl MarkedText {
         self.0.is_empty()
     }
 
-    /// Returns the text without marks.
+    /// Returns the text as a string, without marks.
     pub(super) fn to_plain_text(&self) -> String {
         self.0.iter().map(|piece| piece.text.as_str()).collect()
     }

@@ -1,4 +1,4 @@
-//! Descriptions of schemas: the type as a short text, and the list of fields.
+//! Describes JSON schemas: the type as a short text, and the list of fields.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use super::piece::{Mark, MarkedText};
 
-/// The number of fields up to which a type is described where it is used. Larger types are described once, below the
-/// operations.
+/// The maximum number of fields of a type that is described where it is used. Larger types are described once, below
+/// the operations.
 const MAX_INLINE_FIELDS: usize = 10;
 
-/// The conditions under which a field is present.
+/// The condition under which a field is present in an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
     Required,
@@ -20,7 +20,7 @@ pub(super) enum Presence {
 }
 
 impl Presence {
-    /// Returns the class in the stylesheet.
+    /// Returns the CSS class; empty for an optional field.
     pub(super) const fn class(self) -> &'static str {
         match self {
             Self::Required => "required",
@@ -38,7 +38,7 @@ impl Presence {
     }
 }
 
-/// A field with its dotted path as name.
+/// A field of a schema. The name of a nested field is its path, such as `accounts[].id`.
 #[derive(Clone, Debug)]
 pub(super) struct Field {
     pub(super) name: String,
@@ -47,21 +47,21 @@ pub(super) struct Field {
     pub(super) description: MarkedText,
 }
 
-/// The schemas of a document.
+/// The OpenAPI document in which references to schemas and other components are resolved.
 #[derive(Clone, Copy)]
 pub(super) struct Schemas<'a>(pub(super) &'a Value);
 
-/// The types that enclose a schema. They end the recursion of a type that contains itself.
+/// The names of types that were already visited. They end the recursion for a type that contains itself.
 type VisitedTypes<'a> = BTreeSet<&'a str>;
 
 impl<'a> Schemas<'a> {
-    /// Resolves a reference; any other value is returned as it is.
+    /// Returns the target of a `$ref`. Any other value, or one whose target does not exist, is returned unchanged.
     pub(super) fn resolve(self, value: &'a Value) -> &'a Value {
         let target = value["$ref"].as_str().and_then(|to| self.0.pointer(to.trim_start_matches('#')));
         target.unwrap_or(value)
     }
 
-    /// Returns the description and the fields of a named type.
+    /// Returns the description and the fields of the type with this name, if the document has it.
     pub(super) fn find_component(self, name: &str) -> Option<(MarkedText, Vec<Field>)> {
         let (name, schema) = self.0["components"]["schemas"].as_object()?.get_key_value(name)?;
         let description = schema["description"].as_str().unwrap_or_default();
@@ -71,7 +71,7 @@ impl<'a> Schemas<'a> {
         ))
     }
 
-    /// Returns the fields of a schema, or of the items of an array.
+    /// Returns the fields of a schema. For an array, returns the fields of its items.
     pub(super) fn list_fields(self, schema: &'a Value) -> Vec<Field> {
         let mut within: VisitedTypes<'a> = referenced_name(schema).into_iter().collect();
         let schema = self.resolve(schema);
@@ -82,7 +82,8 @@ impl<'a> Schemas<'a> {
         self.collect_members(schema, "", &within)
     }
 
-    /// Describes the type of a schema. Types in `in_place` are described by their fields and appear as `object`.
+    /// Describes the type of a schema in a few words. A type in `in_place` appears as `object`, because its fields are
+    /// listed next to it.
     pub(super) fn describe(self, schema: &'a Value, in_place: &VisitedTypes<'a>) -> MarkedText {
         let plain = |text: &str| MarkedText::default().with_piece(Mark::Plain, text);
         if let Some(name) = referenced_name(schema) {
@@ -164,7 +165,7 @@ impl<'a> Schemas<'a> {
         fields
     }
 
-    /// Returns the fields of alternative and of combined schemas.
+    /// Returns the fields of the schemas in `oneOf`, `anyOf` and `allOf`.
     fn collect_alternatives(self, schema: &'a Value, prefix: &str, within: &VisitedTypes<'a>) -> Vec<Field> {
         let mut fields: Vec<Field> = Vec::new();
         let alternatives =
@@ -191,7 +192,7 @@ impl<'a> Schemas<'a> {
         fields
     }
 
-    /// Returns the fields below a field, and the types that they describe in place.
+    /// Returns the nested fields of a field, and the names of the types whose fields are listed there.
     fn collect_nested(
         self,
         schema: &'a Value,
@@ -223,19 +224,19 @@ impl<'a> Schemas<'a> {
     }
 }
 
-/// Returns the name of the type that a schema refers to.
+/// Returns the name of the type to which a schema refers with `$ref`.
 fn referenced_name(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str()?.rsplit('/').next()
 }
 
-/// Returns whether a schema can have fields.
+/// Returns whether a schema has properties, itself or in an alternative.
 fn has_fields(schema: &Value) -> bool {
     let alternatives = ["oneOf", "anyOf", "allOf"].iter().filter_map(|key| schema[key].as_array()).flatten();
     schema.get("properties").is_some()
         || alternatives.into_iter().any(|one| referenced_name(one).is_some() || has_fields(one))
 }
 
-/// Returns the schema of the values of a map.
+/// Returns the schema of the values of a map (`additionalProperties`).
 fn map_values(schema: &Value) -> Option<&Value> {
     schema.get("additionalProperties").filter(|values| values.is_object())
 }
@@ -246,7 +247,7 @@ fn code_text(value: &Value) -> MarkedText {
     MarkedText::default().with_piece(Mark::Code, &text)
 }
 
-/// Describes the constraints of a schema.
+/// Describes the constraints of a schema, such as lengths and patterns, as a text that begins with a comma.
 fn describe_limits(schema: &Value) -> MarkedText {
     let mut described = MarkedText::default();
     let mut add = |text: MarkedText| {

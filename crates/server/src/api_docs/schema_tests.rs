@@ -1,4 +1,4 @@
-//! Tests of the descriptions of schemas.
+//! Tests of the type descriptions and the field lists of schemas.
 
 use serde_json::json;
 
@@ -116,7 +116,7 @@ fn anonymous_objects_are_listed_with_dotted_names() {
 }
 
 #[test]
-fn schemas_are_described_in_words() {
+fn schema_description_states_type_and_constraints() {
     for (schema, type_text) in [
         (json!({}), "anything"),
         (json!({"type": ["string", "null"], "maxLength": 9}), "string or null, at most 9 characters"),

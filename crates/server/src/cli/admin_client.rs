@@ -1,5 +1,6 @@
-//! The admin API as commands call it: at a URL, through the socket of the hub that runs with the same configuration,
-//! or, if no hub runs, in this process on the store. Requests and responses are the same in all three cases.
+//! The client with which commands call the admin API: at a URL, through the socket of the hub that runs with the same
+//! configuration, or, if no hub runs, in this process on the store. Requests and responses are the same in all three
+//! cases.
 
 mod response;
 mod socket;
@@ -62,11 +63,11 @@ pub(super) struct AdminClient {
 }
 
 enum Transport {
-    /// Over the network, with a token.
+    /// HTTP requests to a URL, with an operator token.
     Url { browser: Browser, url: String, token: Secret<String> },
-    /// Through the socket of a hub on this machine.
+    /// HTTP requests through the admin socket of a hub on this machine.
     Socket { socket: AdminSocket, timeout: Duration },
-    /// In this process, on a store that the lock keeps other processes from opening.
+    /// Requests that this process handles itself. The lock keeps other processes from opening a SQLite store.
     Store { app: App, _lock: DataLock },
 }
 
@@ -96,7 +97,7 @@ impl HubArgs {
     }
 }
 
-/// Connects to the socket of the configuration, or opens the store if no hub listens there.
+/// Connects to the admin socket that the configuration names, or opens the store if no hub listens there.
 async fn open_local_transport(globals: &GlobalArgs) -> Result<Transport, CliError> {
     let config = globals.load_config(&[])?;
     let socket = config.admin_socket().map(|path| AdminSocket::new(path, &config.keys.file));
@@ -109,14 +110,14 @@ async fn open_local_transport(globals: &GlobalArgs) -> Result<Transport, CliErro
     };
     let searched = SearchedPlaces::new(globals, &config, socket.as_ref());
     let location = parse_store_location(&config)?;
-    // The lock would create the folder of the store, so this comes before it.
+    // Acquiring the lock would create the folder of the store, so the store is checked first.
     if let Location::Sqlite(path) = &location
         && !path.exists()
     {
         return Err(searched.no_hub_error(path));
     }
     let lock = DataLock::acquire(&location).map_err(|error| searched.explain(error))?;
-    // The command is no hub: what a hub would log in normal operation would only hide its results.
+    // Only errors are logged, because the other log messages of a hub would hide the result of the command.
     let mut log = config.log.clone();
     "error".clone_into(&mut log.level);
     telemetry::start_logs(&log).map_err(CliError::Usage)?;
@@ -159,7 +160,7 @@ impl SearchedPlaces {
         ))
     }
 
-    /// Adds the places to an error about a store that exists.
+    /// Appends the searched places to an error about an existing store. An internal error is returned unchanged.
     fn explain(&self, error: CliError) -> CliError {
         match error {
             CliError::Internal(_) => error,
@@ -171,7 +172,7 @@ impl SearchedPlaces {
     }
 }
 
-/// Returns a path that does not depend on the working directory.
+/// Returns the absolute form of a path, so that a message does not depend on the working directory.
 fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }

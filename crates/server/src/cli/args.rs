@@ -19,7 +19,7 @@ pub(super) struct PageArgs {
     pub(super) after: Option<String>,
 }
 
-/// The id of a provider.
+/// The argument with the id of a provider.
 #[derive(clap::Args, Debug)]
 pub(super) struct ProviderIdArgs {
     /// Id of the provider
@@ -27,7 +27,7 @@ pub(super) struct ProviderIdArgs {
     pub(super) id: i64,
 }
 
-/// The id of a recipient or partner.
+/// The argument with the id of a recipient or partner.
 #[derive(clap::Args, Debug)]
 pub(super) struct ClientIdArgs {
     /// Client id of the recipient or partner
@@ -35,17 +35,17 @@ pub(super) struct ClientIdArgs {
     pub(super) id: String,
 }
 
-/// Accepts a text that can be a segment of a path.
+/// Parses an id. Rejects a text that cannot be a segment of a URL path.
 pub(super) fn parse_id(text: &str) -> Result<String, &'static str> {
     // URLs are normalized before they are sent, and these segments would select another path (RFC 3986 §5.2.4).
     if matches!(text, "" | "." | "..") { Err("expected an id") } else { Ok(text.to_owned()) }
 }
 
-/// All characters except the unreserved ones (RFC 3986 §2.3).
+/// The characters that are percent-encoded in a path segment: all except the unreserved ones (RFC 3986 §2.3).
 const PATH_SEGMENT_ENCODE_SET: AsciiSet =
     NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Builds a path. A `/` inside a segment is encoded, so that an id cannot select another path.
+/// Builds a URL path from its segments. A `/` inside a segment is encoded, so that an id cannot select another path.
 pub(super) fn build_path(segments: &[&str]) -> String {
     let encoded = segments
         .iter()
@@ -53,14 +53,14 @@ pub(super) fn build_path(segments: &[&str]) -> String {
     encoded.collect()
 }
 
-/// Builds a path with a query of the filters that have a value.
+/// Appends the filters that have a value to a path, as its query string.
 pub(super) fn build_filtered_path(path: &str, filters: &[(&str, &Option<String>)]) -> String {
     let pairs = filters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
-/// Builds a JSON object of the fields whose value is not null.
+/// Builds a JSON object and omits the fields whose value is null.
 pub(super) fn build_object(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
     let present = fields.into_iter().filter(|(_, value)| !value.is_null());
     Value::Object(present.map(|(name, value)| (name.to_owned(), value)).collect())

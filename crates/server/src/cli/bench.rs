@@ -1,4 +1,4 @@
-//! `bowline bench`, and the hub as the benchmark starts it.
+//! `bowline bench`, and the implementation of `BenchmarkTarget` for the hub.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -80,7 +80,7 @@ pub(super) async fn run(globals: &GlobalArgs, args: BenchArgs) -> Result<(), Cli
             url => url.to_owned(),
         };
         let result = bench::measure_store::<HubTarget>(&settings, &folder, &url, &mut report).await;
-        // Removed after an error too: a filled store may be large.
+        // The folder is removed after an error too, because a filled store may be large.
         let _ = std::fs::remove_dir_all(&folder);
         result?;
     }
@@ -106,7 +106,7 @@ impl From<BenchmarkError> for CliError {
     }
 }
 
-/// A hub in this process, as the benchmark measures it.
+/// The hub that the benchmark measures. It runs in this process.
 struct HubTarget {
     app: App,
     node: Node,
@@ -198,7 +198,7 @@ fn write_config(settings: &TargetSettings<'_>, address: SocketAddr) -> Result<Pa
     let secret_file = folder.join("provider.secret");
     std::fs::write(&secret_file, "bench").map_err(|error| CliError::for_path(&secret_file, error))?;
     let keys_file = folder.join("bowline.keys").display().to_string();
-    // Without rate limits: the benchmark would measure them.
+    // Rate limits are turned off, because the benchmark would measure them instead of the hub.
     let mut text = format!(
         "[server]\npublic_url = \"http://{address}\"\nlisten = \"{address}\"\n\
          admin_listen = \"127.0.0.1:0\"\nprobe_listen = \"127.0.0.1:0\"\n\
@@ -241,7 +241,7 @@ async fn register_recipient(app: &App, settings: &TargetSettings<'_>) -> Result<
     let credentials =
         NewClientCredentials { client_id: client_id.clone(), client_secret: client_secret.into() };
     match recipients::create_recipient(&ctx, draft, Some(credentials), &actor).await {
-        // The store of an earlier size has the recipient already.
+        // The recipient exists if the same store was already measured at a smaller size.
         Err(RecipientError::IdTaken) => return Ok(()),
         result => result.map(drop).map_err(|error| CliError::Internal(error.into()))?,
     }

@@ -12,37 +12,32 @@ use url::Url;
 /// A headless browser, which keeps cookies but runs no scripts.
 pub struct Browser {
     client: reqwest::Client,
-    /// Values by origin and name. Real browsers share cookies between ports of a host; the stricter rule is enough
-    /// here, and the hub does not depend on either.
+    /// The values of all cookies, by origin and name. Real browsers share cookies between ports of a host; the stricter
+    /// rule is enough here, and the hub does not depend on either.
     cookies: Mutex<BTreeMap<(String, String), String>>,
 }
 
-/// A request of the browser.
+/// A request that the browser sends with the cookies of its origin.
 #[derive(Clone, Debug)]
 pub struct BrowserRequest {
-    /// The method.
     pub method: Method,
-    /// The URL.
     pub url: String,
-    /// A bearer token, which only API clients send.
+    /// The bearer token (RFC 6750). Browsers send none, but the admin client does.
     pub bearer: Option<String>,
-    /// A JSON body.
+    /// The JSON body, which takes the place of form fields.
     pub json: Option<Value>,
     form: Option<Vec<(String, String)>>,
 }
 
-/// A response to the browser.
+/// A response that the browser received. Redirects are not followed.
 #[derive(Clone, Debug)]
 pub struct BrowserResponse {
-    /// The status code.
     pub status: u16,
     /// The target of a redirect, as the `Location` header has it.
     pub location: Option<String>,
-    /// The body as text.
     pub body: String,
     /// The time from sending the request to reading the last byte of the body.
     pub elapsed: Duration,
-    /// All headers.
     pub headers: http::HeaderMap,
 }
 
@@ -59,7 +54,7 @@ impl BrowserRequest {
         Self { method, url: url.to_owned(), bearer: None, json: None, form: None }
     }
 
-    /// Adds form fields.
+    /// Sets the form fields, which are sent as the body.
     pub fn form(mut self, fields: &[(&str, &str)]) -> Self {
         self.form = Some(fields.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
         self

@@ -1,4 +1,4 @@
-//! Steps that recipients and partners have in common. Both are OAuth clients of the hub.
+//! Operations that recipients and partners have in common: both are OAuth clients of the hub.
 
 use serde_json::{Value, json};
 
@@ -34,6 +34,6 @@ pub(super) fn print_secret(admin: &AdminClient, response: &Value, client_id: &Va
     }
     let credentials = json!({"client_id": client_id, "client_secret": response["client_secret"]});
     admin.output.print_object(&credentials);
-    // The hub stores a hash only.
+    // The hub stores only a hash of the secret.
     admin.output.print_note("Store the secret now: it cannot be shown again.");
 }

@@ -39,7 +39,7 @@ pub(super) struct ListConnectionsArgs {
     page: PageArgs,
 }
 
-/// The id of a connection.
+/// The argument with the id of a connection.
 #[derive(clap::Args, Debug)]
 pub(super) struct ConnectionIdArgs {
     /// Id of the connection

@@ -1,4 +1,4 @@
-//! The lock on the data folder of a SQLite store.
+//! The lock that keeps two processes from opening the same SQLite store.
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -11,7 +11,8 @@ use super::error::CliError;
 use super::private_files::create_private_dir;
 use crate::config::store_folder;
 
-/// The lock on the data folder of a SQLite store. It is released on drop.
+/// An exclusive lock on the data folder of a SQLite store, released on drop. Empty for a PostgreSQL store, which
+/// several processes may open.
 pub(super) struct DataLock {
     _file: Option<File>,
 }
@@ -44,7 +45,7 @@ impl DataLock {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(CliError::for_path(&path, error)),
         };
-        // A shared lock fails as well while another process has the exclusive one.
+        // A shared lock cannot be acquired either while another process has the exclusive lock.
         match file.try_lock_shared() {
             Ok(()) => Ok(false),
             Err(TryLockError::WouldBlock) => Ok(true),
@@ -53,7 +54,7 @@ impl DataLock {
     }
 }
 
-/// Returns the lock file of a store. It lies next to the real file, so that symbolic links share it.
+/// Returns the path of the lock file of a store. Symbolic links to a store are resolved, so that they share its lock.
 fn lock_path(store: &Path) -> PathBuf {
     store_folder(store).join("bowline.lock")
 }
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn lock_check_detects_held_lock_and_creates_no_file() {
+    fn lock_check_detects_lock_and_creates_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("hub.db");
 

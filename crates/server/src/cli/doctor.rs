@@ -113,7 +113,7 @@ async fn check_store(config: &Config, vault: Option<&Vault>) -> Vec<CheckFinding
         }
         findings.push(check_data_folder(path));
     }
-    // Only queries are run, and they do not use the audit key.
+    // The checks run only queries, which do not use the audit key, so any key will do.
     let audit_key = vault.map_or_else(|| AuditKey::new(0, &[0; 32]), Vault::audit_key);
     let settings = StoreSettings { location, connections: 2, queue_capacity: 1, audit_key };
     match Store::open(settings).await {
@@ -194,7 +194,7 @@ async fn check_configured_provider(provider: &ProviderCheck<'_>) -> Vec<CheckFin
         let error = read_secret(source).err();
         findings.push(check_secret(&format!("{label} initial access token"), source, error.as_ref()));
     }
-    // Where each registration has an upstream client, the configured one must not authenticate.
+    // If each registration has its own upstream client, the configured client is not used, so it is not checked.
     let is_shared_client = settings.upstream_client == UpstreamClientMode::Shared;
     let credentials = secret
         .ok()
@@ -239,7 +239,7 @@ fn print_findings(globals: &GlobalArgs, findings: &[CheckFinding]) {
         return;
     }
     for CheckFinding { check, detail, fix } in findings {
-        // A detail may quote the response of a provider.
+        // The detail may quote a response of a provider, which is untrusted.
         let detail = escape_terminal(detail);
         match fix {
             None if globals.quiet => {}

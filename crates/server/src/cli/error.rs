@@ -26,7 +26,7 @@ pub enum CliError {
     /// A hub, a database or a port cannot be reached or is in use.
     #[error("{0}")]
     Unreachable(String),
-    /// An internal error.
+    /// An unexpected error, with its causes.
     #[error(transparent)]
     Internal(#[from] anyhow::Error),
 }
@@ -47,7 +47,7 @@ impl CliError {
         Self::Usage(format!("{}: {error}", path.display()))
     }
 
-    /// Appends a message and keeps the exit code.
+    /// Appends a message to the error and keeps its exit code.
     pub(super) fn with_message(self, message: &str) -> Self {
         match self {
             Self::Failed(text) => Self::Failed(format!("{text}; {message}")),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn store_errors_keep_their_cause_apart() {
+    fn store_error_cause_determines_exit_code_and_message() {
         let incompatible = CliError::from(StoreError::Incompatible("old".into()));
         let unavailable = CliError::from(BuildError::Store(StoreError::Unavailable("down".into())));
 

@@ -1,7 +1,7 @@
-//! The hub as commands open it: data lock, store, key file and app.
+//! Opens the hub for commands: data lock, store, key file and app.
 //!
-//! Commands that start a hub create what is missing. All other commands require an existing store and key file, and
-//! write nothing if there is none: in the wrong folder they would otherwise leave an empty store and a new key file.
+//! Commands that start a hub create a missing SQLite store and key file. All other commands require both and create
+//! neither: in the wrong folder they would otherwise leave an empty store and a new key file.
 
 use domain::model::audit_event::{Actor, AuditKey};
 use store::command::{SetMetadata, UpsertProvider};
@@ -17,7 +17,7 @@ use crate::jobs;
 use crate::server::KEYS_METADATA_NAME;
 use crate::vault::{KeyFile, Vault};
 
-/// The actor of commands that use the store without a running hub.
+/// The actor id, in the audit log, of commands that use the store without a running hub.
 pub(super) use domain::rule::operator::LOCAL_ACTOR_ID as ACTOR;
 
 /// The metadata entry that marks the store of a sandbox.
@@ -32,8 +32,8 @@ pub(super) fn parse_store_location(config: &Config) -> Result<Location, CliError
 pub(super) async fn create_or_open_hub(config: Config) -> Result<(DataLock, App), CliError> {
     let location = parse_store_location(&config)?;
     let lock = DataLock::acquire(&location)?;
-    // Only one process can have a SQLite store, so it migrates the schema. Several nodes share a PostgreSQL store,
-    // and which of them migrates when is the operator's decision.
+    // Only one process can open a SQLite store, so it migrates the schema. Several nodes can share a PostgreSQL store,
+    // so the operator decides when to migrate it, with `bowline migrate`.
     if matches!(location, Location::Sqlite(_)) {
         migrate(&location).await?;
     }
@@ -43,7 +43,7 @@ pub(super) async fn create_or_open_hub(config: Config) -> Result<(DataLock, App)
 
 /// Builds the app on a migrated store, and creates a missing key file.
 pub(super) async fn create_or_open_app(config: Config, clock: Clock) -> Result<App, CliError> {
-    // A store that has keys can only be used with them: a new key file would be useless, and misleading.
+    // A store that belongs to a key file cannot be read with a new one, so none is created.
     if !config.keys.file.exists() && has_keys(&config).await? {
         return Err(missing_key_file_error(&config));
     }
@@ -55,10 +55,11 @@ pub(super) async fn create_or_open_app(config: Config, clock: Clock) -> Result<A
     build_app(config, keys, clock).await
 }
 
-/// Opens a hub that has a store and a key file already. The caller has the lock.
+/// Builds the app on an existing store and key file. The caller must have acquired the data lock.
 pub(super) async fn open_existing_app(config: Config) -> Result<App, CliError> {
     if !config.keys.file.exists() {
-        // Opening the store first names the more important problem, such as a database that was never migrated.
+        // The store is opened first, so that a more important problem, such as a database that was never migrated, is
+        // reported instead of the missing key file.
         return Err(if has_keys(&config).await? {
             missing_key_file_error(&config)
         } else {
@@ -80,10 +81,10 @@ fn missing_key_file_error(config: &Config) -> CliError {
     ))
 }
 
-/// Returns whether the store belongs to a key file.
+/// Returns whether the store contains the fingerprint of a key file, without which its secrets cannot be read.
 async fn has_keys(config: &Config) -> Result<bool, CliError> {
     let location = parse_store_location(config)?;
-    // The audit key is of no importance: it is used by commands, and this is a query.
+    // Queries do not use the audit key, so any key will do.
     let audit_key = AuditKey::new(0, &[0; 32]);
     let store = Store::open(StoreSettings { location, connections: 1, queue_capacity: 1, audit_key }).await?;
     Ok(store.query(&GetMetadata { name: KEYS_METADATA_NAME }).await?.is_some())
@@ -95,7 +96,8 @@ async fn build_app(config: Config, keys: KeyFile, clock: Clock) -> Result<App, C
     let ctx = jobs::new_job_context(&app, ACTOR)?;
     let moment = ctx.new_moment()?;
     let fingerprint = app.vault().fingerprint();
-    // The command keeps an entry that exists, so the first key file that a store is opened with stays its key file.
+    // `SetMetadata` does not overwrite an existing entry, so the store keeps the fingerprint of the first key file that
+    // it was opened with.
     let stored =
         ctx.run(SetMetadata { moment, name: KEYS_METADATA_NAME, value: fingerprint.clone() }).await?;
     if stored != fingerprint {

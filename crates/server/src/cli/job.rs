@@ -37,7 +37,7 @@ pub(super) struct ListJobsArgs {
     page: PageArgs,
 }
 
-/// The id of a job.
+/// The argument with the id of a job.
 #[derive(clap::Args, Debug)]
 pub(super) struct JobIdArgs {
     /// Id of the job

@@ -31,7 +31,8 @@ pub(super) async fn wait_for_stop_signal() {
         (Ok(mut interrupt), Ok(mut terminate)) => {
             tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         }
-        // Without handlers the signals keep their default action and end the process.
+        // If a handler cannot be installed, this never returns: the signals keep their default action and end the
+        // process.
         _ => std::future::pending().await,
     }
 }

@@ -7,7 +7,8 @@ use super::hub::{migrate, parse_store_location};
 
 pub(super) async fn run(globals: &GlobalArgs) -> Result<(), CliError> {
     let location = parse_store_location(&globals.load_config(&[])?)?;
-    // A running hub of this version has migrated its SQLite store already; one of an older version must stop first.
+    // The lock fails while a hub runs. A hub of this version has already migrated its SQLite store, and a hub of an
+    // older version must be stopped before the migration.
     let _lock = DataLock::acquire(&location)?;
     let applied = migrate(&location).await?;
     if globals.json {

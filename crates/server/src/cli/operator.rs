@@ -42,7 +42,7 @@ pub(super) struct AddOperatorArgs {
     expires_at: Option<String>,
 }
 
-/// The id of an operator.
+/// The argument with the id of an operator.
 #[derive(clap::Args, Debug)]
 pub(super) struct OperatorIdArgs {
     /// Id of the operator

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::globals::GlobalArgs;
 
-/// The form in which a command prints its results.
+/// The output of a command: results as tables or JSON, and notes.
 #[derive(Debug)]
 pub(super) struct Output {
     json: bool,
@@ -28,7 +28,7 @@ impl Output {
         self.json
     }
 
-    /// Prints a page of a list as a table with these columns, which are paths into each item.
+    /// Prints a page of a list as a table. Each column is the path of a field in the items, such as `subject.kind`.
     pub(super) fn print_page(&self, page: &Value, columns: &[&str]) {
         if self.json {
             print_json(page);
@@ -60,7 +60,8 @@ impl Output {
         }
     }
 
-    /// Prints a note to standard error, which keeps standard output for results.
+    /// Prints a note to standard error, so that standard output contains only results. Prints nothing with `--quiet` or
+    /// `--json`.
     pub(super) fn print_note(&self, text: &str) {
         if !self.quiet && !self.json {
             eprintln!("{text}");
@@ -99,7 +100,7 @@ fn is_printable(c: char) -> bool {
     !c.is_control() && !is_invisible(c)
 }
 
-/// Renders a value on one line.
+/// Renders a value on one line: null as `-`, a list as its items separated by spaces.
 fn render_cell(value: &Value) -> String {
     let text = match value {
         Value::Null => "-".to_owned(),
@@ -117,7 +118,7 @@ fn render_items(items: &[Value], columns: &[&str]) -> String {
     render_table(std::iter::once(header).chain(rows))
 }
 
-/// Aligns rows of escaped cells without borders.
+/// Renders rows of escaped cells as a table with aligned columns and without borders.
 fn render_table(rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     // Long cells are neither wrapped nor cut: ids must stay in one piece for copying and for grep.
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn table_row_stays_on_one_line_however_long() {
+    fn long_table_row_is_not_wrapped() {
         let items = [json!({"id": "x".repeat(500), "note": "a\nb\tc\u{1b}]0;title\u{7}"})];
 
         let table = render_items(&items, &["id", "note"]);

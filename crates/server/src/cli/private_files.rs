@@ -15,13 +15,14 @@ pub(super) fn create_private_dir(folder: &Path) -> std::io::Result<()> {
 /// Creates a temporary folder below `parent`. The caller removes it.
 pub(super) fn create_temp_dir(parent: &Path, name: &str) -> Result<PathBuf, CliError> {
     let folder = parent.join(format!("bowline-{name}-{}", std::process::id()));
-    // Not recursive: other users may write to the parent, as in /tmp, and a folder that exists could be theirs.
+    // The call is not recursive, so that it fails if the folder exists: other users can write to a parent such as /tmp,
+    // and the folder may be theirs.
     let created = DirBuilder::new().mode(0o700).create(&folder);
     created.map_err(|error| CliError::for_path(&folder, error))?;
     Ok(folder)
 }
 
-/// Writes a file with mode 0600 and replaces its content.
+/// Writes a file and replaces its content. A new file gets mode 0600.
 pub(super) fn write_private_file(file: &Path, text: &str) -> Result<(), CliError> {
     let opened = File::options().create(true).write(true).truncate(true).mode(0o600).open(file);
     let written = opened.and_then(|mut opened| opened.write_all(text.as_bytes()));

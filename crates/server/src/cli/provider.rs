@@ -92,7 +92,7 @@ async fn change_provider_state(
     Ok(())
 }
 
-/// Builds the body of the request: the table of the file, with the secrets themselves instead of their sources.
+/// Builds the request body from the TOML table of the file, and replaces each source of a secret by the secret.
 ///
 /// A source names a file or variable of this machine, and the hub may run on another one.
 fn build_provider_body(args: &AddProviderArgs) -> Result<Value, CliError> {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn inline_secret_in_provider_file_is_rejected_not_shown() {
+    fn inline_secret_in_provider_file_is_rejected_and_hidden() {
         let folder = tempfile::tempdir().unwrap();
         let registration = "[dynamic_registration]\nendpoint = 'e'\ninitial_access_token = 'hunter2'";
 

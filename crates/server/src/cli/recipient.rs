@@ -194,8 +194,8 @@ async fn add_recipient(admin: &AdminClient, args: AddRecipientArgs) -> Result<()
     Ok(())
 }
 
-/// Loads the providers to register with. Rejects, before anything is created, those that do not exist, and those
-/// that need an upstream client from an operator for each registration.
+/// Loads the providers to register a new recipient with. Fails, before anything is created, if one of them does not
+/// exist or needs an upstream client that an operator enters for each registration.
 async fn load_requested_providers(
     admin: &AdminClient,
     ids: &[i64],

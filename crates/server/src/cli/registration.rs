@@ -73,7 +73,7 @@ pub(super) struct ListRegistrationsArgs {
     page: PageArgs,
 }
 
-/// A recipient and a provider, which identify a registration.
+/// The arguments that identify a registration: a recipient and a provider.
 #[derive(clap::Args, Debug)]
 pub(super) struct RegistrationPairArgs {
     /// Client id of the recipient
@@ -204,12 +204,12 @@ async fn request_registrations(
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestedProvider {
     pub(super) id: i64,
-    /// The provider registers a client itself (RFC 7591), and its response activates the registration.
+    /// The provider supports dynamic registration (RFC 7591), so its response activates the registration.
     pub(super) activates_automatically: bool,
 }
 
-/// Registers a recipient with providers and takes every step that an operator can take: up to active, or up to the
-/// provider's response.
+/// Requests registrations of a recipient with providers, approves them, and activates those that the provider does not
+/// activate itself. A provider with dynamic registration activates a registration by its response, later.
 pub(super) async fn register_and_activate(
     admin: &AdminClient,
     client: &str,
@@ -220,8 +220,8 @@ pub(super) async fn register_and_activate(
     }
     let ids: Vec<_> = providers.iter().map(|provider| provider.id).collect();
     request_registrations(admin, &[client.to_owned()], &ids).await?;
-    // Providers that register a client come last: if a step at another provider fails, the recipient is removed
-    // again, and no client must have been registered for it by then.
+    // Providers with dynamic registration come last: if a step at another provider fails, the recipient is removed, and
+    // no client may have been registered for it by then.
     let (automatic, manual): (Vec<_>, Vec<_>) =
         providers.iter().copied().partition(|provider| provider.activates_automatically);
     for RequestedProvider { id, activates_automatically } in manual.into_iter().chain(automatic) {

@@ -20,7 +20,8 @@ pub use environment::{BankSite, SandboxEnvironment};
 pub use seed::SandboxCredentials;
 
 pub(super) async fn run(globals: &GlobalArgs, args: SandboxArgs) -> Result<(), CliError> {
-    // Neither file nor environment: a configuration of a real hub must not reach the sandbox.
+    // The configuration file and the environment are ignored: the configuration of a real hub must not affect the
+    // sandbox.
     let config = Config::load(None, std::iter::empty(), &[])?;
     let mut log = config.log;
     "warn".clone_into(&mut log.level);
@@ -36,7 +37,8 @@ pub(super) async fn run(globals: &GlobalArgs, args: SandboxArgs) -> Result<(), C
     Ok(())
 }
 
-/// Returns all URLs and secrets. A restart in the same folder and on the same ports returns the same.
+/// Builds the JSON output with all URLs and secrets. They stay the same after a restart in the same folder and on the
+/// same ports.
 fn build_json(sandbox: &SandboxEnvironment) -> serde_json::Value {
     let providers: Vec<_> = sandbox
         .banks
@@ -47,7 +49,7 @@ fn build_json(sandbox: &SandboxEnvironment) -> serde_json::Value {
                 logins.map(|l| json!({"username": l.username, "password": l.password})).collect();
             let mut provider = json!({"provider_id": site.provider_id, "name": site.bank.name(), "url": site.url,
                 "faults": site.faults_url(), "customers": customers});
-            // The previous name of `faults`. It is removed with the first release.
+            // `levers` is the former name of `faults`. It will be removed with the first release.
             provider["levers"] = site.faults_url().into();
             if let Some(token) = site.bank.initial_access_token() {
                 provider["registration"] = json!({"endpoint": site.registration_url(), "initial_access_token": token});

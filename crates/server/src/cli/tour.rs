@@ -1,4 +1,4 @@
-//! `bowline tour`: a demonstration that shows every exchange and tries every endpoint after the end.
+//! `bowline tour`: shows every exchange of a connection, and calls every endpoint again after the connection has ended.
 
 mod printer;
 
@@ -19,7 +19,8 @@ use printer::{EndpointCheck, TourPrinter};
 
 type TourResult<T> = Result<T, CliError>;
 
-/// The time that the hub has to revoke its token at the bank.
+/// The interval at which the tour checks whether the hub has revoked its token at the bank. It gives up after 5
+/// seconds.
 const REVOCATION_POLL_INTERVAL: Duration = Duration::from_millis(50);
 const MAX_REVOCATION_POLLS: usize = 100;
 
@@ -35,7 +36,7 @@ pub(super) async fn run(globals: &GlobalArgs) -> TourResult<()> {
         }
         Err(error) => Err(error),
     };
-    // Removed after an error too: the folder contains secrets.
+    // The folder is removed after an error too, because it contains secrets.
     let _ = std::fs::remove_dir_all(&folder);
     outcome
 }
@@ -52,7 +53,7 @@ struct Tour<'a> {
     printer: TourPrinter,
 }
 
-/// The secrets that the app has of a connection.
+/// The tokens and the authorization code that the app received for a connection.
 struct TourTokens {
     access: String,
     refresh: String,
@@ -92,7 +93,8 @@ impl Tour<'_> {
         }
     }
 
-    /// Walks the authorization flow through hub, bank, hub and app, and returns the authorization code.
+    /// Completes the authorization flow at the hub and the bank as a customer would, and returns the authorization
+    /// code.
     async fn connect(&self) -> TourResult<String> {
         let hub = self.sandbox.app.public_url().to_owned();
         let query = form_urlencoded::Serializer::new(String::new())
@@ -179,7 +181,7 @@ impl Tour<'_> {
             ("transactions", &transactions, newest),
         ] {
             let exchange = self.call_api(Method::GET, path, Some(token), None).await?;
-            // 602: the customer's authorization has ended (FDX error codes).
+            // FDX error code 602: the customer's authorization has ended.
             checks.push(self.check_endpoint(name, &exchange, 401, Some(("code", 602.into()))));
         }
         let invalid_grant = || Some(("error", "invalid_grant".into()));
@@ -191,14 +193,15 @@ impl Tour<'_> {
             [("grant_type", "authorization_code"), ("code", &*tokens.code), ("redirect_uri", redirect_uri)];
         let exchange = self.request_token(&replay).await?;
         checks.push(self.check_endpoint("the authorization code again", &exchange, 400, invalid_grant()));
-        // A repeated revocation succeeds too, because the client's purpose is achieved (RFC 7009 §2.2).
+        // A repeated revocation succeeds too: an invalid token is no error, because the purpose is already achieved
+        // (RFC 7009 §2.2).
         let exchange = self.call_api(Method::DELETE, "/api/v1/revoke", Some(newest), None).await?;
         checks.push(self.check_endpoint("revoking again changes nothing", &exchange, 204, None));
         checks.push(self.check_bank_grant().await?);
         Ok(checks)
     }
 
-    /// Checks in the bank's own list of grants that the hub has revoked its token there.
+    /// Checks in the bank's list of grants that the hub has revoked its token there.
     async fn check_bank_grant(&self) -> TourResult<EndpointCheck> {
         let url = format!("{}/grants", self.sandbox.maple().faults_url());
         let fetch = || self.browser.send(BrowserRequest::new(Method::GET, &url));
@@ -220,7 +223,7 @@ impl Tour<'_> {
         Ok(EndpointCheck { name: "the grant at the bank".to_owned(), response: state, closed })
     }
 
-    /// Compares a response with the expected one: a status, and a member of the body if there is one.
+    /// Compares a response with the expected status and, if one is given, with the expected member of the body.
     fn check_endpoint(
         &self,
         name: &str,
@@ -260,7 +263,7 @@ impl Tour<'_> {
         self.follow("POST", url, response.map_err(unreachable_error)?, comment)
     }
 
-    /// Returns the target of a redirect, or the page itself.
+    /// Prints an exchange and returns the target of its redirect, or the body of a page with status 200.
     fn follow(
         &self,
         method: &str,

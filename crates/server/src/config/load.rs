@@ -1,4 +1,4 @@
-//! Loading of the configuration from its layers.
+//! Loading of the configuration from its layers: defaults, file, environment variables and flags.
 
 use std::path::{Path, PathBuf};
 
@@ -14,16 +14,11 @@ const EXAMPLE: &str = include_str!("../../../../config.example.toml");
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("{path}: {source}")]
-    File {
-        /// The path of the file.
-        path: PathBuf,
-        /// The error of the system.
-        source: std::io::Error,
-    },
+    File { path: PathBuf, source: std::io::Error },
     /// The content is not TOML, or a key or value is invalid.
     #[error("{place}: {message}")]
     Content {
-        /// The file, variable or flag.
+        /// The file, environment variable or flag that contains the error.
         place: String,
         /// The key and the expected value.
         message: String,
@@ -37,7 +32,7 @@ impl ConfigError {
 }
 
 impl Config {
-    /// Merges a file (if there is one), environment variables and flags into the defaults.
+    /// Merges the file (if there is one), environment variables and flags into the defaults, and validates the result.
     pub fn load(
         file: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
@@ -67,14 +62,14 @@ impl Config {
 
 fn parse_toml(place: &str, text: &str) -> Result<Table, ConfigError> {
     text.parse().map_err(|error: toml::de::Error| {
-        // The error is built by hand: the message of `toml` quotes the line, which may contain a password.
+        // `error.to_string()` would quote the line, which may contain a password.
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         ConfigError::content(place, &format!("line {line}: {}", error.message()))
     })
 }
 
-/// Merges tables key by key. Other values, lists among them, are replaced.
+/// Merges `over` into `base`. Tables are merged key by key; other values, including arrays, are replaced.
 fn merge(base: &mut Table, over: Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
@@ -86,7 +81,7 @@ fn merge(base: &mut Table, over: Table) {
     }
 }
 
-/// Sets `section.key`. The text is converted to the type of the default.
+/// Sets an existing key, such as `server.listen`, from text. The text is converted to the type of the default.
 fn set_key(table: &mut Table, place: &str, dotted: &str, text: &str) -> Result<(), ConfigError> {
     let unknown = || ConfigError::content(place, &format!("unknown key {dotted}"));
     let (section, key) = dotted.split_once('.').ok_or_else(unknown)?;

@@ -1,4 +1,4 @@
-//! Paths and URLs that follow from the configuration.
+//! Paths and URLs that are derived from the configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,8 @@ use super::sections::Config;
 impl Config {
     /// Returns the path of the Unix socket for operators on this machine, if there is one.
     ///
-    /// `auto` is a file next to a SQLite store. A PostgreSQL store has no folder.
+    /// The setting `auto` selects `admin.sock` next to a SQLite store, and no socket for a PostgreSQL store, which has
+    /// no folder.
     pub fn admin_socket(&self) -> Option<PathBuf> {
         match (self.server.admin_socket.as_str(), store::Location::parse(&self.store.url)) {
             ("auto", Some(store::Location::Sqlite(path))) => Some(store_folder(&path).join("admin.sock")),
@@ -16,7 +17,8 @@ impl Config {
         }
     }
 
-    /// Returns a copy without passwords, for display. Secrets of providers are references and contain none.
+    /// Returns a copy without passwords, for display. Secrets of providers are only references to files or environment
+    /// variables.
     pub fn to_redacted(&self) -> Self {
         let mut redacted = self.clone();
         if !redacted.store.url.starts_with("sqlite:") {

@@ -8,11 +8,10 @@ use domain::rule::validation::ValidationError;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-/// A provider of the configuration.
+/// A provider that is defined in the configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Table", into = "Table")]
 pub struct ProviderEntry {
-    /// The id of the provider.
     pub id: i64,
     /// The endpoints, credentials and capabilities.
     pub settings: ProviderSettings,
@@ -30,7 +29,7 @@ impl ProviderEntry {
         }
     }
 
-    /// Validates the settings.
+    /// Validates the settings. The error names the provider, the field and the expected value.
     pub(super) fn validate(&self, allow_loopback: bool) -> Result<(), String> {
         check(&self.settings, allow_loopback).map_err(|invalid: ValidationError| {
             format!("provider {}: {}: {}", self.id, invalid.field, invalid.expected)

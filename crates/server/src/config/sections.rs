@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::provider::ProviderEntry;
 use super::units::{ByteSize, HumanDuration};
 
-/// The whole configuration.
+/// The complete configuration of a hub.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each key is explained in config.example.toml")]
@@ -46,11 +46,11 @@ section! {
     }
 }
 section! {
-    /// The database.
+    /// The URL of the database, and the limits of its connections and of the queue for commands.
     StoreSection { url: String, connections: usize, queue: usize }
 }
 section! {
-    /// The key file.
+    /// The location of the key file.
     KeysSection { file: PathBuf }
 }
 section! {
@@ -58,32 +58,33 @@ section! {
     TokenSection { access_ttl: HumanDuration, code_ttl: HumanDuration, refresh_idle: HumanDuration }
 }
 section! {
-    /// Limits of connections: their duration, and the period of data.
+    /// Limits of customers' connections: how long they last, and how far back data is served.
     ConnectionSection { max_duration: HumanDuration, history: HumanDuration }
 }
 section! {
-    /// Paging of lists.
+    /// Page sizes of lists, and the lifetime of cursors.
     PageSection { size: u32, max: u32, cursor_ttl: HumanDuration }
 }
 section! {
-    /// Calls to providers.
+    /// Limits of calls to providers, and their circuit breakers.
     UpstreamSection { connect_timeout: HumanDuration, timeout: HumanDuration, max_body: ByteSize, statement_timeout: HumanDuration,
         max_statement: ByteSize, allow_loopback: bool,
         breaker_failures: u32, breaker_open: HumanDuration,
     }
 }
 section! {
-    /// Rate limits: requests per minute, all of which may come in one burst. Zero means no limit.
+    /// Rate limits in requests per minute, all of which may come in one burst. Zero means no limit. `provider_share` is
+    /// a percentage.
     LimitSection { recipient: u32, connection: u32, provider: u32, provider_share: u32, token: u32, revoke: u32,
         failed_authentication: u32,
     }
 }
 section! {
-    /// Background jobs.
+    /// The number of job workers, and their polling interval.
     JobSection { workers: usize, poll: HumanDuration }
 }
 section! {
-    /// Logging.
+    /// The format and the level of the log.
     LogSection { format: LogFormat, level: String }
 }
 

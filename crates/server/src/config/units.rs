@@ -2,7 +2,7 @@
 //!
 //! Both keep the text of the configuration, so that `config show` prints what the operator wrote. Crates for sizes and
 //! durations do not fit: `bytesize` prints a rounded value and accepts a number without a unit, which is a frequent
-//! mistake; `humantime` has no calendar units, which the period of data needs. Durations are parsed by `jiff`.
+//! mistake; `humantime` has no calendar units, which `connection.history` needs. Durations are parsed by `jiff`.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ pub struct HumanDuration {
 }
 
 impl HumanDuration {
-    /// The exact duration.
+    /// Returns the duration in exact units, with days of 24 hours.
     pub const fn duration(&self) -> Duration {
         self.duration
     }
 
-    /// The duration in calendar units, for calculations with dates.
+    /// Returns the duration in calendar units, for calculations with dates.
     pub const fn span(&self) -> jiff::Span {
         self.span
     }
@@ -35,7 +35,8 @@ impl TryFrom<String> for HumanDuration {
         let invalid =
             |_| format!("{text:?} is not a duration: expected one as in \"10s\", \"30d\" or \"24 months\"");
         let span: jiff::Span = text.parse().map_err(invalid)?;
-        // A month has no fixed length. It is counted from an arbitrary fixed day; dates are calculated with `span`.
+        // A month has no fixed length, so it is measured from an arbitrary fixed day. Calculations with dates use
+        // `span` instead.
         let reference = jiff::civil::date(2001, 1, 1);
         let exact = span.to_duration(reference).map_err(invalid)?;
         let duration = exact.try_into().map_err(invalid)?;
@@ -58,7 +59,7 @@ pub struct ByteSize {
 }
 
 impl ByteSize {
-    /// The number of bytes.
+    /// Returns the number of bytes.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }

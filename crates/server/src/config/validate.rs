@@ -39,7 +39,7 @@ impl Config {
         Ok(())
     }
 
-    /// Rejects values with which the hub would break a documented limit, or could serve no one.
+    /// Rejects values with which the hub would break a documented limit, or could not serve any request.
     fn validate_bounds(&self) -> Result<(), String> {
         const DAY: u64 = 86_400;
         // These limits are documented for customers and recipients. A consent lasts at most one year, which may have 366

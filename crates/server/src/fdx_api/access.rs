@@ -1,4 +1,4 @@
-//! The access check of a data read: before the provider is called, and again before the response is sent.
+//! The access check of the FDX API. It runs before the provider is called, and again before the response is sent.
 
 use domain::model::access_token::TokenSubject;
 use domain::rule::access::{AccessDecision, GrantedAccess, RecheckError, check_access, check_client_access};
@@ -17,7 +17,7 @@ pub(super) struct FdxRequest {
     pub(super) query: ListQuery,
 }
 
-/// The holder of a verified access token.
+/// The caller of the FDX API, identified by a verified access token.
 pub(super) enum FdxCaller {
     /// A recipient with access to a connection.
     Connection(Box<GrantedAccess>),
@@ -57,9 +57,9 @@ pub(super) struct DataReader {
     operation: DataOperation,
 }
 
-/// A response that passed the second access check. Only [`DataReader::confirm`] creates one, and only these are sent:
-/// no read can skip the check. A middleware, as frameworks offer it, could be forgotten on a route and runs only before
-/// the handler.
+/// A response that passed the second access check. Only [`DataReader::confirm`] creates one, and customer data is sent
+/// in no other type, so no read can skip the check. A middleware would not guarantee this: it could be forgotten on a
+/// route, and runs before the provider is called.
 pub(super) struct ConfirmedResponse<T>(T);
 
 impl<T> ConfirmedResponse<T> {
@@ -92,15 +92,15 @@ impl DataReader {
         &self.access
     }
 
-    /// Reads `limit` and `offset`.
+    /// Parses the query parameters `limit` and `offset`.
     pub(super) fn parse_page_query(&self) -> Result<PageQuery, DataError> {
         Ok(PageQuery::parse(&self.request.query, &self.ctx().app().config().page)?)
     }
 
     /// Checks access again, with the current time and a newly read state.
     ///
-    /// The connection may have ended while the provider was called. Without this check the customer's data would be
-    /// returned after the end was confirmed.
+    /// The connection may have ended while the provider was called. Without this check, customer data could be returned
+    /// after the hub had confirmed the end.
     pub(super) async fn confirm<T>(self, response: T) -> Result<ConfirmedResponse<T>, DataError> {
         let ctx = self.request.ctx.refreshed()?;
         let connection_id = self.access.connection_id().clone();

@@ -1,4 +1,4 @@
-//! `GET /accounts` and `GET /accounts/{accountId}`.
+//! The customer's accounts: `GET /accounts` and `GET /accounts/{accountId}`.
 
 use domain::scope::DataOperation;
 use fdx::{Account, Accounts, ErrorCode};
@@ -15,7 +15,7 @@ const MAX_ACCOUNT_IDS: usize = 100;
 
 /// Reads a page of the accounts that the consent covers.
 pub(super) async fn list(request: FdxRequest) -> Result<ConfirmedResponse<Accounts>, DataError> {
-    // The operation that the token must allow depends on the parameter. An invalid value is reported only after the
+    // The operation that the token must allow depends on `resultType`. An invalid value is reported only after the
     // access check, like any other invalid parameter.
     let details = matches!(get_result_type(&request.query), Ok(Some("details")));
     let operation = if details { DataOperation::AccountListDetailed } else { DataOperation::AccountList };
@@ -32,7 +32,8 @@ async fn read(reader: &DataReader, details: bool) -> Result<Accounts, DataError>
     let page = reader.parse_page_query()?;
     let requested_ids = query.get("accountIds", "accountIds is given twice")?;
     let ids = requested_ids.map(|requested| visible_account_ids(reader, requested)).transpose()?;
-    // Not sent to the provider: an empty `accountIds` might select all accounts.
+    // Without a valid id nothing is requested: a provider might treat an empty `accountIds` as a request for all
+    // accounts.
     if ids.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Accounts::default());
     }
@@ -47,7 +48,8 @@ async fn read(reader: &DataReader, details: bool) -> Result<Accounts, DataError>
         upstream_path: &["accounts"],
         upstream_query: &query_with(upstream_ids.as_deref().map(|ids| ("accountIds", ids))),
     };
-    // The provider's selection is not relied on: every account is compared with the consent and the requested ids.
+    // The hub does not rely on the provider to filter. It compares every account with the consent and the requested
+    // ids.
     let is_requested = |account: &Account| {
         account.id().is_some_and(|id| {
             let matches_ids = ids.as_ref().is_none_or(|ids| ids.iter().any(|requested| requested == id));
@@ -65,8 +67,8 @@ fn get_result_type(query: &ListQuery) -> Result<Option<&str>, PagingError> {
     query.get("resultType", "resultType is given twice")
 }
 
-/// Opens a comma-separated list of opaque ids. Ids that are invalid or outside of the consent are left out: the
-/// response does not reveal whether such accounts exist.
+/// Returns the provider's ids for a comma-separated list of opaque account ids. Ids that are invalid or outside of the
+/// consent are left out, so that the response does not reveal whether such accounts exist.
 fn visible_account_ids(reader: &DataReader, requested: &str) -> Result<Vec<String>, DataError> {
     if requested.split(',').count() > MAX_ACCOUNT_IDS {
         return Err(DataError::invalid("accountIds must name at most 100 accounts"));
@@ -75,7 +77,7 @@ fn visible_account_ids(reader: &DataReader, requested: &str) -> Result<Vec<Strin
     Ok(ids.collect())
 }
 
-/// Reads one account.
+/// Reads one account, without the fields that the consent does not cover.
 pub(super) async fn get_account(
     request: FdxRequest,
     opaque_id: &str,

@@ -1,4 +1,4 @@
-//! `GET /accounts/{accountId}/contact`.
+//! The contact data of an account's holders: `GET /accounts/{accountId}/contact`.
 
 use domain::scope::DataOperation;
 use fdx::AccountContact;

@@ -1,4 +1,4 @@
-//! `GET /customers/current`.
+//! The profile of the customer who consented: `GET /customers/current`.
 
 use domain::scope::DataOperation;
 use fdx::Customer;
@@ -8,7 +8,7 @@ use super::error::DataError;
 use super::filter;
 use crate::upstream::fetch;
 
-/// Reads the customer's profile.
+/// Reads the customer's profile, without the fields that the consent does not cover.
 pub(super) async fn get_current_customer(
     request: FdxRequest,
 ) -> Result<ConfirmedResponse<Customer>, DataError> {

@@ -37,7 +37,7 @@ pub(super) enum DateError {
     Impossible,
 }
 
-/// Reads `startTime` and `endTime`, in this order; each may be absent.
+/// Parses the optional parameters `startTime` and `endTime`. A start after the end is an error.
 pub(super) fn parse_date_range(
     query: &ListQuery,
     to_error: impl Fn(DateError) -> DataError,

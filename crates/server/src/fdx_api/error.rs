@@ -16,9 +16,9 @@ pub enum DataError {
     /// The access token is missing, malformed, forged, expired, or does not belong to a connection: 401 without an
     /// FDX code.
     InvalidToken,
-    /// The connection has ended: code 602.
+    /// The connection has ended: FDX error code 602.
     ConnectionEnded,
-    /// Another documented error, with a message for the developer of the client.
+    /// Any other documented FDX error, with a message for the developer of the client.
     Fdx(ErrorCode, &'static str),
     /// The provider is not available: code 503, with the time to wait.
     ProviderUnavailable(Duration),
@@ -26,7 +26,6 @@ pub enum DataError {
     ProviderRateLimited(Duration),
     /// The recipient or the connection sends too many requests: code 1207.
     RateLimited(Duration),
-    /// An internal error.
     Internal(InternalError),
 }
 
@@ -41,7 +40,7 @@ impl DataError {
         Self::Fdx(ErrorCode::InvalidInput, message)
     }
 
-    /// Converts a failed read, where "data not found" (1107) of the provider becomes `not_found`.
+    /// Converts the error of a failed read. The provider's error 1107 (data not found) becomes `not_found`.
     pub(super) fn from_read_error(error: ReadError, not_found: Self) -> Self {
         match error {
             ReadError::Upstream(UpstreamError::FdxError(ErrorCode::DataNotFound)) => not_found,

@@ -1,4 +1,4 @@
-//! Filters that reduce FDX data to what the consent covers. They are pure functions.
+//! Filters that remove from FDX data everything that the consent does not cover. They are pure functions.
 
 use domain::rule::access::GrantedAccess;
 use domain::{Clusters, DataCluster};
@@ -6,8 +6,8 @@ use fdx::{Account, AccountContact, AccountHolder, Customer};
 
 use crate::opaque_ids::OpaqueIds;
 
-/// Replaces the provider's ids of an account with opaque ones, and removes the fields without consent; `None` if the
-/// consent does not cover the account.
+/// Replaces the provider's ids in an account with opaque ids, and removes the fields that the consent does not cover.
+/// Returns `None` if the consent does not cover the account.
 pub(super) fn filter_account(
     ids: &OpaqueIds,
     access: &GrantedAccess,
@@ -34,7 +34,8 @@ pub(crate) fn remove_unconsented_fields(clusters: Clusters, account: &mut Accoun
     }
 }
 
-/// Reduces a customer's profile to the fields of the granted clusters, under the id that the recipient knows.
+/// Removes the fields of a customer's profile that the granted clusters do not cover, and replaces the provider's
+/// customer id with `sub`.
 pub(crate) fn filter_customer(clusters: Clusters, sub: &str, customer: Customer) -> Customer {
     let contact = clusters.contains(DataCluster::CustomerContact);
     let personal = clusters.contains(DataCluster::CustomerPersonal);

@@ -102,7 +102,7 @@ fn render_confirmed<T: Serialize>(result: Result<ConfirmedResponse<T>, DataError
     render_result(result.map(ConfirmedResponse::into_inner))
 }
 
-/// Renders a result as JSON. Customer data goes through [`render_confirmed`] instead.
+/// Renders a result as JSON. Customer data must use [`render_confirmed`] instead.
 fn render_result<T: Serialize>(result: Result<T, DataError>) -> Response {
     match result {
         Ok(body) => Json(body).into_response(),

@@ -1,6 +1,6 @@
-//! Capabilities of the hub: `GET /availability`, `/capability` and `/certification-metrics`.
+//! Endpoints that describe the service: `GET /availability`, `/capability` and `/certification-metrics`.
 //!
-//! Every valid access token may read them, also one of a suspended recipient.
+//! Every valid access token may read them, even that of a suspended recipient.
 
 use domain::Timestamp;
 use domain::model::provider::ProviderState;
@@ -16,7 +16,8 @@ use crate::stats::{OPERATIONS, OperationTotals};
 
 const ALIVE: (&str, &str) = ("ALIVE", "The operation is available");
 
-/// Returns the status of each operation: of the provider of the caller's connection, or of the hub for a client token.
+/// Returns the availability of each operation. For a connection token it is that of the connection's provider, for a
+/// client token that of the hub.
 pub(super) async fn get_availability(request: FdxRequest) -> Result<AvailabilityList, DataError> {
     let ctx = &request.ctx;
     let (status, description) = match FdxCaller::authenticate(&request).await? {
@@ -46,7 +47,7 @@ pub(super) async fn get_availability(request: FdxRequest) -> Result<Availability
     Ok(AvailabilityList { availability: Some(operations.into_iter().map(to_availability).collect()) })
 }
 
-/// Returns the supported version, format and operations.
+/// Returns the supported FDX version, message format and operations.
 pub(super) async fn get_capability(request: FdxRequest) -> Result<Capability, DataError> {
     FdxCaller::authenticate(&request).await?;
     let operations = requested_operations(&request.query)?;
@@ -57,7 +58,7 @@ pub(super) async fn get_capability(request: FdxRequest) -> Result<Capability, Da
     })
 }
 
-/// Returns response times and success rates since this node started. Operations without any call are left out.
+/// Returns the response times and success rates since this node started. Operations that were not called are left out.
 pub(super) async fn get_certification_metrics(
     request: FdxRequest,
 ) -> Result<CertificationMetrics, DataError> {
@@ -110,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn certification_metric_is_exact_to_a_thousandth() {
+    fn certification_metric_is_rounded_to_three_decimals() {
         let at = Timestamp::from_millis;
         let totals = OperationTotals { responses: 3, failures: 1, micros: 10_000 };
         let metric = serde_json::to_value(build_metric("getAccount", totals, at(0), at(60_000))).unwrap();

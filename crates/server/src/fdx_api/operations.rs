@@ -255,15 +255,15 @@ fn meta_operation<T: schemars::JsonSchema>(
         .with_internal_errors()
 }
 
-/// The parts that operations of the FDX API share.
+/// Builder methods for the documentation that operations of the FDX API have in common.
 trait DataOperationExt: Sized {
     fn with_paging(self) -> Self;
     fn with_date_range(self) -> Self;
-    /// Adds the errors of every read of a customer's data, and these.
+    /// Adds the errors that every read of customer data may return, and those in `more`.
     fn with_data_errors(self, more: impl IntoIterator<Item = DataError>) -> Self;
-    /// Adds the errors of every read of one account, and these.
+    /// Adds the errors that every read of one account may return, and those in `more`.
     fn with_account_errors(self, more: impl IntoIterator<Item = DataError>) -> Self;
-    /// Adds the errors that every operation may return.
+    /// Adds the errors that every operation may return: internal error and temporary unavailability.
     fn with_internal_errors(self) -> Self;
     fn with_errors(self, errors: impl IntoIterator<Item = DataError>) -> Self;
 }
@@ -327,7 +327,7 @@ impl DataOperationExt for OperationSpec {
     }
 }
 
-/// Describes an error with the body that callers receive.
+/// Describes the response for an error, with the error's body as the example.
 fn error_response(error: &DataError) -> ResponseSpec {
     let status = error.code().map_or(401, ErrorCode::status);
     let headers: &[&str] = match status {

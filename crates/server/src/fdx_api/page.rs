@@ -1,4 +1,4 @@
-//! Reading a list page by page from a provider, with the hub's own cursors and links.
+//! Lists that are read from a provider page by page, and returned with the hub's own cursors and links.
 
 use fdx::v6::CrossVersion;
 use fdx::{
@@ -10,7 +10,7 @@ use super::error::DataError;
 use crate::paging::{self, PageQuery};
 use crate::upstream::{ReadError, UpstreamError, fetch};
 
-/// An FDX list response.
+/// An FDX response that contains one page of a list.
 pub(super) trait ListPage: Default + CrossVersion {
     type Item;
 
@@ -43,11 +43,11 @@ impl_list_page! {
 
 /// The maximum number of provider pages that are read to fill one page of the recipient.
 ///
-/// A page whose items the consent does not cover would be empty otherwise. The limit bounds the work for a customer
-/// with many accounts who shares few of them.
+/// Items that the consent does not cover are removed, so a single provider page could leave an empty page for the
+/// recipient. The limit bounds the work for a customer with many accounts who shares few of them.
 const MAX_REFILL_PAGES: usize = 5;
 
-/// A list that is read page by page.
+/// A list at a provider, and the page of it that the recipient requests.
 pub(super) struct PagedList<'a> {
     pub(super) reader: &'a DataReader,
     pub(super) page: PageQuery,
@@ -55,7 +55,7 @@ pub(super) struct PagedList<'a> {
     pub(super) path: &'a str,
     /// The query on the hub without `limit` and `offset`, used in links and cursors.
     pub(super) query: &'a [(&'a str, &'a str)],
-    /// The path segments at the provider.
+    /// The path segments at the provider, below its base URL.
     pub(super) upstream_path: &'a [&'a str],
     /// The query at the provider without `limit` and `offset`.
     pub(super) upstream_query: &'a [(&'a str, &'a str)],
@@ -90,7 +90,8 @@ impl PagedList<'_> {
         let total_elements = if starts_at_first && offset.is_none() {
             Some(items.len() as u64)
         } else {
-            // The provider's total includes the items that were left out: it would be wrong, and would reveal them.
+            // The provider's total includes the items that were removed. It would be wrong, and would reveal that they
+            // exist.
             upstream_total.filter(|_| !dropped_any)
         };
         let cursor = offset.map(|offset| paging::seal_page_cursor(ctx, &bound_to, &offset)).transpose()?;
@@ -100,7 +101,7 @@ impl PagedList<'_> {
         Ok(P::from_parts(page, links, items))
     }
 
-    /// Reads one page from the provider.
+    /// Reads one page from the provider. The error "data not found" counts as an empty page.
     async fn fetch<P: ListPage>(
         &self,
         limit: u32,
@@ -121,7 +122,7 @@ impl PagedList<'_> {
         }
     }
 
-    /// Returns the list that a cursor is sealed for. A cursor opens for no other connection, path or query.
+    /// Returns the connection, path and query that a cursor is bound to. It cannot be opened for any other list.
     fn cursor_binding(&self) -> String {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(self.own_query()).finish();
         format!("{}\n{}\n{query}", self.reader.access().connection_id(), self.path)
@@ -141,7 +142,7 @@ impl PagedList<'_> {
         }
     }
 
-    /// Returns the query on the hub without `offset`.
+    /// Returns the query parameters on the hub, including `limit` but not `offset`.
     fn own_query(&self) -> impl Iterator<Item = (&str, String)> {
         let limit = [("limit", self.page.limit.to_string())];
         limit.into_iter().chain(self.query.iter().map(|(name, value)| (*name, (*value).to_owned())))

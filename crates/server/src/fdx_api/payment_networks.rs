@@ -1,4 +1,4 @@
-//! `GET /accounts/{accountId}/payment-networks`.
+//! The payment networks that an account can use: `GET /accounts/{accountId}/payment-networks`.
 
 use domain::scope::DataOperation;
 use fdx::PaymentNetworks;

@@ -1,4 +1,4 @@
-//! `GET /accounts/{accountId}/statements` and the download of one statement.
+//! The statements of an account: the list `GET /accounts/{accountId}/statements`, and the download of one statement.
 
 use std::cmp::Reverse;
 
@@ -52,7 +52,7 @@ async fn read(reader: &DataReader, opaque_id: &str) -> Result<Statements, DataEr
     Ok(Statements { statements, ..response })
 }
 
-/// Reads the requested days and limits them to the served history. Statements require both dates or none.
+/// Parses the requested range of days and limits it to the served history. Statements require both dates or none.
 fn parse_range(query: &ListQuery, history: DateRangeLimits) -> Result<(Date, Date), DataError> {
     let to_error = |error| match error {
         DateError::Malformed => DataError::invalid("startTime and endTime must have the form YYYY-MM-DD"),
@@ -68,7 +68,8 @@ fn parse_range(query: &ListQuery, history: DateRangeLimits) -> Result<(Date, Dat
     }
 }
 
-/// Replaces the provider's ids and links of a statement with the hub's own.
+/// Replaces the provider's ids and links in a statement with the hub's own. Returns `None` if the statement has no
+/// usable id.
 fn to_visible_statement(
     reader: &DataReader,
     account_id: &str,
@@ -95,7 +96,7 @@ fn to_visible_statement(
     Some(statement)
 }
 
-/// Opens the document of a statement, in the most preferred type that the provider offers.
+/// Requests the document of a statement, in the type that the client prefers among those that the provider offers.
 pub(super) async fn download(
     request: FdxRequest,
     (opaque_account_id, opaque_statement_id): (&str, &str),
@@ -120,8 +121,8 @@ async fn open_preferred_type(
         ErrorCode::ContentType,
         "Accept must name application/pdf, image/gif, image/jpeg, image/tiff or image/png",
     );
-    // One request for each type, because the list of statements need not name the types that are offered. The number
-    // of types bounds the number of requests.
+    // Each acceptable type is tried with a request of its own, because a list of statements may omit the offered types.
+    // The number of document types bounds the number of requests.
     for media_type in negotiate_types(accept) {
         match open_document(reader.ctx(), reader.access(), &path, media_type).await {
             Err(ReadError::Upstream(UpstreamError::FdxError(code @ ErrorCode::ContentType))) => {
@@ -163,16 +164,17 @@ fn negotiate_types(accept: Option<&str>) -> Vec<&'static str> {
 /// Returns the quality and the position of the most specific range that matches a type; `None` if the type is not
 /// acceptable.
 fn match_media_ranges(ranges: &[MediaRange], media_type: &str) -> Option<(u16, usize)> {
-    // `max_by_key` returns the last maximum; in reverse order this is the first of equally specific ranges.
+    // `max_by_key` returns the last maximum. The ranges are reversed, so that the first of equally specific ranges
+    // wins.
     let closest = ranges.iter().rev().max_by_key(|range| range.specificity(media_type))?;
     (closest.specificity(media_type) > 0 && closest.quality > 0)
         .then_some((closest.quality, closest.position))
 }
 
-/// An element of `Accept`.
+/// A media range of the `Accept` header, such as `image/*;q=0.5`.
 struct MediaRange {
     range: String,
-    /// The quality in thousandths.
+    /// The quality (RFC 9110 §12.4.2) in thousandths, from 0 to 1000.
     quality: u16,
     position: usize,
 }
@@ -185,7 +187,8 @@ impl MediaRange {
         Self { range, quality: quality.map_or(1000, parse_quality), position }
     }
 
-    /// Ranks how closely the range matches a type: 3 for the type itself, 0 for no match.
+    /// Returns how specifically the range matches a type: 3 for the type itself, 2 for `type/*`, 1 for `*/*`, 0 for no
+    /// match.
     fn specificity(&self, media_type: &str) -> u8 {
         match self.range.split_once('/') {
             Some(("*", "*")) => 1,
@@ -270,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn statement_dates_come_in_pairs_with_distinct_errors() {
+    fn statement_dates_require_pair_and_report_own_error_codes() {
         assert_eq!(parse_raw_range(""), Ok((day(2024, 11, 24), day(2026, 11, 24))));
         assert_eq!(
             parse_raw_range("startTime=1999-01-01&endTime=2026-05-05"),

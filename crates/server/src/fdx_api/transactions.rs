@@ -1,4 +1,4 @@
-//! `GET /accounts/{accountId}/transactions`.
+//! The transactions of an account: `GET /accounts/{accountId}/transactions`.
 
 use domain::scope::DataOperation;
 use fdx::{ErrorCode, Transaction, Transactions};
@@ -46,8 +46,8 @@ async fn read(reader: &DataReader, opaque_id: &str) -> Result<Transactions, Data
     Ok(response)
 }
 
-/// Reads the requested days and limits them to the served history. Without a start or an end, the range is open on
-/// that side.
+/// Parses the requested range of days and limits it to the served history. A missing start means the earliest served
+/// day, a missing end means today.
 fn parse_range(query: &ListQuery, history: DateRangeLimits) -> Result<(Date, Date), DataError> {
     const INVALID_DATE: DataError = DataError::Fdx(
         ErrorCode::InvalidDate,

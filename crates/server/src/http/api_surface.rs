@@ -1,4 +1,4 @@
-//! The APIs of the hub, each with its own format for errors outside of its documented lists.
+//! The APIs of the hub, each with its own format for errors that no handler produces.
 
 use std::time::Duration;
 
@@ -12,21 +12,22 @@ use super::oauth_error::render_oauth_error;
 use super::problem::Problem;
 use super::retry_after::set_retry_after;
 
-/// Renders an error of the hub's pages. The pages are a feature, which `http` does not import.
+/// A function that renders an error page. It is passed in, because `http` must not import the pages, which are a
+/// feature.
 pub type PageErrorRenderer = fn(StatusCode) -> Response;
 
-/// An API, or the pages, with its own error format.
+/// An API of the hub, or its pages. It determines the format of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ApiSurface {
-    /// `/api/v1`
+    /// The Flinks API, below `/api/v1`.
     Flinks,
-    /// `/api/fdx/5`
+    /// The FDX API, below `/api/fdx/5`.
     Fdx,
-    /// Pages for customers.
+    /// The HTML pages for customers, and every other path of the public listener.
     Page,
-    /// `/admin/v1`, on its own listener.
+    /// The admin API, below `/admin/v1` on its own listener.
     Admin,
-    /// Probes for the platform, on their own listener.
+    /// The probes for the platform, such as `/readyz`, on their own listener.
     Probe,
 }
 
@@ -43,7 +44,7 @@ impl ApiSurface {
         }
     }
 
-    /// The name in metrics.
+    /// Returns the name in the labels of metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Flinks => "flinks",
@@ -83,7 +84,8 @@ impl ApiSurface {
     }
 }
 
-/// Renders an error of the FDX API. FDX has codes for 500 and 503; the other statuses carry a message only.
+/// Renders an error of the FDX API. FDX has error codes for 500 and 503; responses with another status contain only a
+/// message.
 fn render_fdx_error(status: StatusCode, message: &str) -> Response {
     let code = match status {
         StatusCode::SERVICE_UNAVAILABLE => fdx::ErrorCode::Maintenance,

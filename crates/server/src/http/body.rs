@@ -9,10 +9,9 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use super::duplicate_keys::find_duplicate_key;
 use crate::app::App;
 
-/// A complete request body.
+/// A request body that was received completely and within the limits.
 #[derive(Debug)]
 pub struct BoundedBody {
-    /// The content.
     pub bytes: Bytes,
     /// The media type in lower case, without parameters.
     pub media_type: Option<String>,
@@ -29,14 +28,14 @@ pub enum BodyError {
     UnsupportedMediaType,
     /// The body is not JSON, at an endpoint that accepts only JSON.
     NotJson,
-    /// The content is invalid.
+    /// The content cannot be parsed. The error describes the problem.
     Malformed(OAuthError),
     /// A nested JSON object has a duplicate key, given by its path.
     DuplicateKey(String),
 }
 
 impl BodyError {
-    /// Returns the status and the error of the Flinks API.
+    /// Returns the HTTP status and the OAuth error for the Flinks API.
     pub fn to_status_and_error(&self) -> (StatusCode, OAuthError) {
         let invalid_request = |text| OAuthError::new(OAuthCode::InvalidRequest, text);
         match self {
@@ -83,7 +82,8 @@ impl BoundedBody {
         form_urlencoded::parse(&self.bytes).into_owned().collect()
     }
 
-    /// Returns the members of a JSON object in order. Repeated names are included at the top level and rejected below.
+    /// Returns the members of a JSON object in order. Repeated names are included at the top level and rejected in
+    /// nested objects.
     pub fn json_members(&self) -> Result<Vec<(String, serde_json::Value)>, BodyError> {
         match self.media_type.as_deref() {
             Some("application/json") => parse_json_members(&self.bytes),
@@ -113,7 +113,8 @@ fn parse_json_members(bytes: &[u8]) -> Result<Vec<(String, serde_json::Value)>, 
     find_duplicate_key(bytes).map_or(Ok(members), |path| Err(BodyError::DuplicateKey(path)))
 }
 
-/// Returns the string members of an object. `null` is an absent field; an unknown member of another type is ignored.
+/// Returns the string members of a JSON object. A `null` member counts as absent. A member of any other type is an
+/// error if its name is in `known`, and is ignored otherwise.
 fn parse_json_fields(bytes: &[u8], known: &[&str]) -> Result<Vec<(String, String)>, BodyError> {
     let mut fields = Vec::new();
     for (name, value) in parse_json_members(bytes)? {
@@ -133,7 +134,7 @@ fn parse_json_fields(bytes: &[u8], known: &[&str]) -> Result<Vec<(String, String
     Ok(fields)
 }
 
-/// The members of an object in order. A map would silently keep only one of two members of the same name.
+/// The members of a JSON object in order. A map would silently keep only one of two members with the same name.
 struct OrderedMembers(Vec<(String, serde_json::Value)>);
 
 impl<'de> serde::Deserialize<'de> for OrderedMembers {

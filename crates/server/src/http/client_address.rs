@@ -11,7 +11,7 @@ use crate::rate_limit::Network;
 
 /// The other end of a connection. The listener adds it to each request as an extension.
 ///
-/// A request can claim nothing about its peer: extensions are not sent over the network.
+/// A client cannot forge its peer, because extensions are not part of the HTTP message.
 #[derive(Clone, Copy, Debug)]
 pub struct RemotePeer(PeerKind);
 
@@ -42,7 +42,8 @@ pub fn find_local_peer(extensions: &Extensions) -> Option<LocalPeer> {
 
 /// Marks a request as sent by this process to its own service.
 ///
-/// Commands that open the store themselves use it: their user can read the key file, so no token protects anything.
+/// CLI commands that open the store directly use it. They need no token, because their user can read the key file
+/// anyway.
 pub fn local_request(mut request: Request<Body>) -> Request<Body> {
     let own = current_user_id();
     request.extensions_mut().insert(RemotePeer::from_local(LocalPeer { peer_uid: own, hub_uid: own }));
@@ -54,7 +55,7 @@ pub fn current_user_id() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Returns the client's network, as seen by the hub or by the configured number of trusted proxies.
+/// Returns the network of the client. Behind trusted proxies, its address is taken from `X-Forwarded-For`.
 pub fn caller_network(app: &App, request: &Request<Body>) -> Network {
     let peer = match request.extensions().get::<RemotePeer>() {
         Some(RemotePeer(PeerKind::Address(address))) => *address,
@@ -64,10 +65,10 @@ pub fn caller_network(app: &App, request: &Request<Body>) -> Network {
     Network::from_address(caller_address(peer, request.headers(), app.config().server.trusted_proxies))
 }
 
-/// Returns the address that the outermost trusted proxy saw.
+/// Returns the client's address as the outermost trusted proxy saw it, or the address of the peer without proxies.
 fn caller_address(peer: IpAddr, headers: &HeaderMap, trusted_proxies: usize) -> IpAddr {
-    // Each proxy appends the address that it sees. Entries are counted from the right: the client itself may have
-    // sent everything further left.
+    // Each proxy appends the address that it sees. Entries are counted from the right, because the client may have
+    // forged those further left.
     let lines = headers.get_all("x-forwarded-for").iter().rev();
     let entries = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
     let mut addresses = entries.map(|entry| entry.trim().parse::<IpAddr>());

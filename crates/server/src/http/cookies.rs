@@ -13,10 +13,10 @@ use crate::app::App;
 const PREFIX: &str = "bowline_flow_";
 /// The maximum number of cookie values that are read from one request. Each value costs a hash.
 const MAX_COOKIE_VALUES: usize = 50;
-/// The maximum number of flows that one browser may have open.
+/// The maximum number of flow cookies that one browser may have.
 ///
-/// A site that sends a browser here repeatedly must not fill the `Cookie` header, which the browser sends with
-/// every request and whose size we limit.
+/// Otherwise a site that repeatedly sends a browser to the hub could make its `Cookie` header exceed the maximum size
+/// of headers.
 const MAX_FLOWS: usize = 20;
 
 /// Builds the cookie that binds a browser to an authorization request.
@@ -45,7 +45,7 @@ fn build_cookie(app: &App, id: &AuthorizationRequestId, value: &str, max_age: Du
     cookie.build().to_string()
 }
 
-/// Reads the flow cookies of a request: the one of `id`, or all of them if no id is given.
+/// Reads the flow cookies of a browser: only that of the authorization request `id`, or all of them if no id is given.
 pub fn read_flow_cookies(app: &App, headers: &HeaderMap, id: Option<&AuthorizationRequestId>) -> FlowCookies {
     FlowCookies(cookie_values(headers, &cookie_prefix(app), id.map(|id| cookie_name(app, id)).as_deref()))
 }
@@ -74,7 +74,7 @@ impl FlowCookies {
         TokenHashes::new(self.0.iter().map(|value| app.vault().hash(value)).collect())
     }
 
-    /// Returns the CSRF token of a request's page. It is bound to the browser's cookie.
+    /// Returns the CSRF token for the consent page of an authorization request. It is bound to the flow cookie.
     pub fn csrf_token(&self, app: &App, id: &AuthorizationRequestId) -> String {
         app.vault().csrf_token(&format!("{id}\n{}", self.0.first().map_or("", String::as_str)))
     }

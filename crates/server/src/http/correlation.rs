@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-/// The ids that identify one exchange in the logs of several parties.
+/// The ids that identify a request in the logs of the hub and of other parties.
 #[derive(Clone, Debug)]
 pub struct Correlation {
     /// The correlation id, returned in the header `ob-correlation-id`.
@@ -16,12 +16,13 @@ pub struct Correlation {
 }
 
 const INTERACTION_HEADER: &str = "x-fapi-interaction-id";
-/// The longest id that is adopted: it is written to every log line of the request.
+/// The maximum length of an id that is adopted from a request. The correlation id is written to every log line of the
+/// request.
 const MAX_ID_CHARS: usize = 64;
 
 impl Correlation {
-    /// Adopts the ids of `correlation_id`, `x-fapi-interaction-id` and `traceparent` (W3C Trace Context), or generates
-    /// them from 16 random bytes.
+    /// Adopts the ids in the parameter `correlation_id` and in the headers `x-fapi-interaction-id` and `traceparent`
+    /// (W3C Trace Context). A missing correlation or trace id is generated from 16 random bytes.
     pub fn from_request(uri: &Uri, headers: &HeaderMap, random: [u8; 16]) -> Self {
         let query = uri.query().unwrap_or_default().as_bytes();
         let from_query = form_urlencoded::parse(query).find(|(name, _)| name == "correlation_id");
@@ -50,13 +51,14 @@ impl Correlation {
     }
 }
 
-/// Returns whether an id can be logged and returned as it is: no line break, no markup, not too long.
+/// Returns whether an id can be logged and returned unchanged: it is not too long and contains only letters, digits,
+/// `.`, `_` and `-`.
 fn is_usable(text: &str) -> bool {
     (1..=MAX_ID_CHARS).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
-/// Extracts the trace id of `00-<32 hex>-<16 hex>-<2 hex>`.
+/// Extracts the trace id from a header of the form `00-<32 hex>-<16 hex>-<2 hex>`; `None` if the header is malformed.
 fn parse_trace_id(parent: &str) -> Option<&str> {
     let mut parts = parent.split('-');
     let (version, trace, span, _flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);

@@ -5,13 +5,13 @@ use http::{HeaderMap, header};
 /// The site that a request was sent from, according to the browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestOrigin {
-    /// The hub's own origin, or a client that sends neither header.
+    /// The hub's own origin, or an unknown one: the client sends neither `Sec-Fetch-Site` nor `Origin`.
     SameOrigin,
     /// Another site, or no site at all (as for a bookmark).
     CrossOrigin,
 }
 
-/// Determines the origin of a post. `Sec-Fetch-Site` decides if it is present, then `Origin`.
+/// Determines the origin of a form post from `Sec-Fetch-Site`, or from `Origin` if that header is absent.
 pub fn detect_request_origin(headers: &HeaderMap, public_url: &str) -> RequestOrigin {
     let header = |name| headers.get(name).map(|value: &http::HeaderValue| value.as_bytes().to_vec());
     let is_same = match (header(http::HeaderName::from_static("sec-fetch-site")), header(header::ORIGIN)) {

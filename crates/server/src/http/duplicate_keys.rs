@@ -1,14 +1,14 @@
 //! Detection of duplicate keys in JSON.
 //!
-//! RFC 8259, section 4, leaves open which of two members of the same name counts. A reviewer and the hub could then read
-//! different values from one body, so such a body is rejected. serde rejects duplicates only in structs, not in maps.
+//! RFC 8259, section 4, leaves open which of two members of the same name counts. A person who reviews a body and the
+//! hub could read different values, so such a body is rejected. serde rejects duplicates only in structs, not in maps.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// The longest part of a key that is repeated in an error message.
+/// The maximum number of characters of a key that an error message repeats.
 const MAX_KEY_CHARS: usize = 64;
 
 /// Returns the path of the first duplicate key below the top level, such as `fdx.base_url` or `contacts[1].email`.
@@ -17,12 +17,12 @@ const MAX_KEY_CHARS: usize = 64;
 pub(super) fn find_duplicate_key(json: &[u8]) -> Option<String> {
     let mut found = None;
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    // Invalid JSON is reported by the caller, which parses the values before.
+    // Errors are ignored, because the caller has already parsed the JSON and reported invalid input.
     let _ = DuplicateKeyVisitor { path: &JsonPath::Root, found: &mut found }.deserialize(&mut deserializer);
     found
 }
 
-/// The position of a value.
+/// The path of a value in a JSON document.
 enum JsonPath<'a> {
     Root,
     Member(&'a JsonPath<'a>, &'a str),

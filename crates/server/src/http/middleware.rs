@@ -1,4 +1,5 @@
-//! Everything that surrounds the handlers: ids, context, time limit, metrics, one log line, common headers.
+//! The middleware around all handlers: correlation ids, request context, time limit, metrics, one log line, common
+//! headers.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -21,7 +22,7 @@ use super::route::{Route, build_router, single_surface};
 use crate::app::App;
 use crate::context::{RequestContext, fill_random};
 
-/// Builds the service of one listener: a table of routes with everything that surrounds it.
+/// Builds the service of one listener: a router for its table of routes, wrapped in the middleware.
 pub fn build_service(
     app: &App,
     table: Vec<Route>,
@@ -34,7 +35,7 @@ pub fn build_service(
     let router: Router<App> = build_router(table, render_page);
     let router =
         router.layer(axum::middleware::from_fn_with_state(state, wrap_request)).with_state(app.clone());
-    // Outside of the router: a layer of the router would run after the path has been matched.
+    // This wraps the router, because a layer of the router would run after the path has been matched.
     router.map_request(collapse_slashes)
 }
 
@@ -58,7 +59,7 @@ fn collapse_slashes(mut request: http::Request<Body>) -> http::Request<Body> {
 #[derive(Clone)]
 struct MiddlewareState {
     app: App,
-    /// The API of a listener that serves only one. Its errors have one format, whatever the path is.
+    /// The API of a listener that serves only one. All errors of this listener have its format, even for unknown paths.
     single_surface: Option<ApiSurface>,
     render_page: PageErrorRenderer,
 }
@@ -80,7 +81,7 @@ async fn wrap_request(State(state): State<MiddlewareState>, mut request: Request
     let started = crate::telemetry::monotonic_now();
     let limit = app.config().server.request_timeout.duration();
     let mut response = match RequestContext::new(app.clone(), correlation.id.clone()) {
-        // Without a trusted clock nothing that expires can be checked. Probes run all the same: they report the cause.
+        // Without a trusted clock, no expiry can be checked. Probes run anyway, because they report the cause.
         Err(error) if surface != ApiSurface::Probe => {
             tracing::error!(%error, "request rejected because the clock or the random generator is unavailable");
             unavailable()
@@ -109,7 +110,7 @@ fn wrap_context(context: RequestContext) -> Extensions {
     extensions
 }
 
-/// Runs a handler, and returns an error in its place if it takes too long or panics.
+/// Runs a handler. If it exceeds the time limit or panics, an error response is returned instead (503 or 500).
 async fn run_handler(
     surface: ApiSurface,
     render_page: PageErrorRenderer,
@@ -143,7 +144,7 @@ fn add_common_headers(headers: &mut http::HeaderMap, https: bool) {
         let one_year = HeaderValue::from_static("max-age=31536000");
         headers.insert(header::STRICT_TRANSPORT_SECURITY, one_year);
     }
-    // Responses contain tokens or a customer's data, unless a handler has decided otherwise.
+    // Responses may contain tokens or customer data, so they are not cached unless a handler has set this header.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers

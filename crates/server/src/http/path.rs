@@ -7,7 +7,7 @@ use axum::extract::{FromRequestParts, MatchedPath, Path};
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
-/// The only parameter of a path.
+/// The value of the path parameter, for paths with exactly one parameter.
 ///
 /// A value that is not UTF-8 becomes an empty string. No object has an empty id, so the use case reports "not found" in
 /// the format of its API; the rejection of `axum` would have another format.
@@ -22,7 +22,7 @@ impl<S: Sync + Send> FromRequestParts<S> for Segment {
     }
 }
 
-/// Several parameters of a path, in order. A value that is not UTF-8 becomes an empty string.
+/// The values of several path parameters, in order. A value that is not UTF-8 becomes an empty string.
 pub struct Segments<const N: usize>(pub [String; N]);
 
 impl<S: Sync + Send, const N: usize> FromRequestParts<S> for Segments<N> {

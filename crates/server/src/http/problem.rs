@@ -65,7 +65,7 @@ impl Problem {
         Self { status, code, detail: detail.into(), field: None, pairs: Vec::new() }
     }
 
-    /// Creates a problem whose error code follows from the status.
+    /// Creates a problem whose error code is derived from the status.
     pub fn for_status(status: StatusCode, detail: &'static str) -> Self {
         let code = match status {
             StatusCode::NOT_FOUND => "not_found",
@@ -80,7 +80,7 @@ impl Problem {
         Self::new(status, code, detail)
     }
 
-    /// The error code, for programs.
+    /// Returns the error code, for programs.
     pub const fn code(&self) -> &'static str {
         self.code
     }
@@ -112,7 +112,7 @@ impl Problem {
         }
     }
 
-    /// Writes the body of a response that carries a problem. Other responses are returned unchanged.
+    /// Writes the body of a response that has a problem as an extension. Other responses are returned unchanged.
     pub(super) fn write_into_response(mut response: Response, correlation_id: &str) -> Response {
         if let Some(problem) = response.extensions_mut().remove::<Self>() {
             let body = serde_json::to_vec(&problem.body(correlation_id)).unwrap_or_default();

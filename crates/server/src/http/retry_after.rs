@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::response::Response;
 use http::{HeaderValue, header};
 
-/// Asks the client to wait before it sends another request.
+/// Sets `Retry-After` to the time that the client must wait before its next request, in seconds.
 pub fn set_retry_after(response: &mut Response, wait: Duration) {
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(round_up_to_seconds(wait)));
 }

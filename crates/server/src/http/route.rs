@@ -1,8 +1,8 @@
-//! Routes: one method of one path, with the API that it belongs to.
+//! Routes of the hub: each is one method of one path, with its handler and the API that it belongs to.
 //!
-//! The hub has a table of routes of its own, because `axum::Router` cannot be enumerated. With a table, tests send every
-//! kind of caller to every route, and the OpenAPI documents are built from it. A route of an API cannot be created
-//! without its documentation.
+//! The hub has its own table of routes, because `axum::Router` cannot be enumerated. From the table, tests call every
+//! route as every kind of caller, and the OpenAPI documents are generated. A route of an API cannot be created without
+//! its documentation.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,6 @@ use crate::operation::OperationSpec;
 
 /// One method of one path, with its handler.
 pub struct Route {
-    /// The API that the route belongs to.
     pub surface: ApiSurface,
     /// The HTTP method. A `GET` route serves `HEAD` too.
     pub method: Method,
@@ -30,11 +29,12 @@ pub struct Route {
     handler: MethodRouter<App>,
 }
 
-/// The minimum role for the route of a request, as an extension of the request.
+/// The minimum role that a route requires. It is attached to each request of the route as an extension.
 #[derive(Clone, Copy, Debug)]
 pub struct RequiredRole(pub Role);
 
-/// Marks requests to routes with the parameter `dry_run`. Other operations of the admin API reject every query parameter.
+/// A marker for requests to routes with the parameter `dry_run`, attached as an extension. All other operations of the
+/// admin API that change something reject query parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct SupportsDryRun;
 
@@ -74,7 +74,7 @@ impl Route {
         Self::new(ApiSurface::Probe, Method::GET, path, handler)
     }
 
-    /// Marks the requests of the route with [`SupportsDryRun`].
+    /// Marks the requests of the route with [`SupportsDryRun`], so that query parameters are not rejected.
     pub(crate) fn with_dry_run(self) -> Self {
         self.with_extension(SupportsDryRun)
     }
@@ -105,15 +105,15 @@ impl Route {
         Self { surface, method, path, required_role: None, operation: None, handler }
     }
 
-    /// Adds a value to each request that the route receives.
+    /// Attaches a value to each request of the route, as an extension.
     fn with_extension<T: Clone + Send + Sync + 'static>(self, value: T) -> Self {
         Self { handler: self.handler.layer(Extension(value)), ..self }
     }
 }
 
-/// Returns the API of a listener that serves only the admin API or only probes.
+/// Returns the API of a listener that serves only the admin API or only probes, and `None` for the public listener.
 ///
-/// The other APIs share the public listener, where the path decides.
+/// The other APIs share the public listener, where the path determines the API.
 pub(super) fn single_surface(table: &[Route]) -> Option<ApiSurface> {
     let surface = table.first()?.surface;
     let is_single = matches!(surface, ApiSurface::Admin | ApiSurface::Probe)
@@ -121,7 +121,7 @@ pub(super) fn single_surface(table: &[Route]) -> Option<ApiSurface> {
     is_single.then_some(surface)
 }
 
-/// Builds the router of a table.
+/// Builds the router for a table of routes.
 ///
 /// `OPTIONS` returns the methods of a path in `Allow`. There are no CORS headers: no browser script of another origin
 /// calls these APIs.

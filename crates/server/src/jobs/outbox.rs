@@ -1,7 +1,7 @@
 //! The job queue: calls to providers that must happen at least once, with back-off between attempts.
 //!
-//! A job commits in the same transaction as its cause. A worker leases it, makes the calls outside of any transaction,
-//! and stores the result if it still holds the lease.
+//! A job is stored in the same transaction as its cause. A worker leases the job, calls the provider outside of any
+//! transaction, and stores the result if its lease has not expired.
 
 use domain::model::job::{Job, JobKind, JobStep};
 use store::command::{FinishJob, LeaseJob};
@@ -12,11 +12,11 @@ use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::upstream::{AttemptReport, run_revocation};
 
-/// Runs one due job. Returns whether there was one.
+/// Runs one attempt of a job that is due. Returns `false` if no job is due.
 pub async fn run_next_job(ctx: &RequestContext) -> Result<bool, InternalError> {
     let lease_ttl = ctx.app().job_lease_duration();
-    // The time of `ctx` is not later than that of the lease, so a check of the remaining time by `ctx.now()` errs on the
-    // safe side.
+    // `ctx.now()` is not later than the start of the lease. A check that computes the remaining time from it may stop
+    // too early, but never too late.
     let Some((job, lease)) = ctx.run(LeaseJob { moment: ctx.new_moment()?, lease_ttl }).await? else {
         return Ok(false);
     };
@@ -27,11 +27,11 @@ pub async fn run_next_job(ctx: &RequestContext) -> Result<bool, InternalError> {
         JobKind::RegisterUpstreamClient => upstream_client::register(ctx, &job).await,
         JobKind::DeleteUpstreamClient => upstream_client::delete(ctx, &job).await,
     };
-    // An internal error says nothing about the provider, so the job is retried like after a failed call.
+    // An internal error does not depend on the provider, so the job is retried as after a failed call.
     let report = report.unwrap_or_else(|error| AttemptReport::retry_later(&error));
     let description = report.description.clone();
     let finish = FinishJob {
-        // A new moment, because the back-off counts from the end of the attempt.
+        // A new moment, because the back-off starts at the end of the attempt.
         moment: ctx.new_moment()?,
         job_id: job.id.clone(),
         lease,
@@ -65,7 +65,8 @@ fn log_step(job: &Job, step: Option<JobStep>, outcome: &str) {
     }
 }
 
-/// Returns the log message for a step of a job. The log field `outcome` says what the provider responded.
+/// Returns the log message for the result of an attempt. The log field `outcome` contains details, such as the HTTP
+/// status.
 const fn log_message(kind: JobKind, step: JobStep) -> &'static str {
     use JobKind::{
         DeleteUpstreamClient, RecoverAuthorizationCode, RegisterUpstreamClient, RevokeAtProvider,
@@ -82,7 +83,7 @@ const fn log_message(kind: JobKind, step: JobStep) -> &'static str {
         (RevokeOrphanedGrant | RecoverAuthorizationCode, JobStep::Retry(_)) => {
             "revocation of an orphaned grant will be retried"
         }
-        (RegisterUpstreamClient, JobStep::Done) => "client registration at the provider decided",
+        (RegisterUpstreamClient, JobStep::Done) => "client registration at the provider resolved",
         (RegisterUpstreamClient, JobStep::Failed) => {
             "client registration at the provider failed; manual action required"
         }
@@ -95,7 +96,7 @@ const fn log_message(kind: JobKind, step: JobStep) -> &'static str {
     }
 }
 
-/// Updates the metrics that count jobs and providers by state.
+/// Updates the metrics `bowline_jobs` (jobs by kind and state) and `bowline_providers` (providers by state).
 pub async fn update_job_gauges(ctx: &RequestContext) -> Result<(), InternalError> {
     let telemetry = ctx.app().telemetry();
     for ((kind, state), count) in ctx.ask(&CountJobs).await? {

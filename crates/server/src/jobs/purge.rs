@@ -1,4 +1,4 @@
-//! Removal of rows that are no longer needed.
+//! The purge: deletes rows that are no longer needed, such as expired authorization requests.
 
 use std::time::Duration;
 
@@ -8,24 +8,25 @@ use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::telemetry::monotonic_now;
 
-/// The number of rows that one transaction removes. A small batch keeps locks, and the SQLite writer, free for others.
+/// The maximum number of rows that one transaction deletes. It is small, so that other transactions do not wait long
+/// for locks or for the only writer of SQLite.
 const BATCH_SIZE: u32 = 500;
-/// The time after which a round begins no further batch.
+/// The time after which a round does not start another batch.
 const MAX_ROUND_DURATION: Duration = Duration::from_millis(50);
 
 /// The result of one round of the purge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PurgeOutcome {
-    /// The number of removed rows.
+    /// The number of deleted rows.
     pub removed: u64,
-    /// More rows may be due for removal.
+    /// Whether more rows may be due for deletion.
     ///
-    /// The next round then follows soon: unauthenticated clients create authorization requests, and must not be able
-    /// to do so faster than the purge removes them.
+    /// If so, the next round must start soon: clients that are not authenticated can create authorization requests, and
+    /// must not create them faster than the purge deletes them.
     pub has_more: bool,
 }
 
-/// Removes rows that are no longer needed, batch by batch, until none is left or the time of the round is used up.
+/// Deletes rows that are no longer needed, in batches, until none is left or the round has taken `MAX_ROUND_DURATION`.
 pub async fn purge(ctx: &RequestContext) -> Result<PurgeOutcome, InternalError> {
     let started_at = monotonic_now();
     let mut outcome = PurgeOutcome { removed: 0, has_more: true };
@@ -38,7 +39,7 @@ pub async fn purge(ctx: &RequestContext) -> Result<PurgeOutcome, InternalError> 
         }
     }
     if outcome.removed > 0 {
-        tracing::debug!(removed = outcome.removed, "purged");
+        tracing::debug!(removed = outcome.removed, "rows purged");
     }
     Ok(outcome)
 }

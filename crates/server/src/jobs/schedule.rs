@@ -1,4 +1,4 @@
-//! Loops that run background work until the node shuts down.
+//! Loops that run background work until the node shuts down: for a queue, and at a fixed interval.
 
 use std::time::Duration;
 
@@ -9,24 +9,24 @@ use crate::app::App;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 
-/// A queue of work in the store and the settings of the loop that processes it.
+/// The settings of a loop that processes a queue in the store.
 pub(super) struct Queue {
-    /// The task name in correlation ids and log messages.
+    /// The name of the task in correlation ids and log messages.
     pub(super) name: &'static str,
-    /// The signal that this node has added an item.
+    /// The signal that wakes the loop when this node has added an item.
     pub(super) item_added: fn(&App) -> &Notify,
-    /// The interval between searches for items that became due or that another node added.
+    /// The interval between searches for items that have become due or that another node has added.
     pub(super) poll_interval: Duration,
 }
 
-/// Processes a queue until shutdown. `process_next` returns whether there was anything to process.
+/// Processes a queue until shutdown. `process_next` processes some items, and returns whether more may follow.
 pub(super) async fn process_queue<F: Future<Output = Result<bool, InternalError>>>(
     queue: Queue,
     app: App,
     mut shutdown: watch::Receiver<bool>,
     process_next: impl Fn(RequestContext) -> F,
 ) {
-    // Shutdown is checked between two items: an item in progress is completed.
+    // Shutdown is checked only between items, so that an item in progress is completed.
     while !*shutdown.borrow() {
         let result = match new_job_context(&app, queue.name) {
             Ok(ctx) => process_next(ctx).await,
@@ -35,7 +35,7 @@ pub(super) async fn process_queue<F: Future<Output = Result<bool, InternalError>
         match result {
             Ok(true) => continue,
             Ok(false) => {}
-            // The item keeps its place in the store. The wait below prevents a busy loop while the store is down.
+            // The item remains in the store. The wait below prevents a busy loop while the store is not available.
             Err(error) => tracing::error!(%error, task = queue.name, "queued work could not be processed"),
         }
         let next_search = tokio::time::timeout(queue.poll_interval, (queue.item_added)(&app).notified());
@@ -54,7 +54,7 @@ pub(super) async fn run_periodically<F: Future<Output = ()>>(
     task: impl Fn(App) -> F,
 ) {
     let mut interval = tokio::time::interval(period);
-    // A run that took longer than the period is followed by a full pause, not by a burst of missed runs.
+    // After a run that took longer than the period, the next run starts a full period later. Missed runs are skipped.
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -67,6 +67,6 @@ pub(super) async fn run_periodically<F: Future<Output = ()>>(
 
 /// Waits until the node shuts down.
 pub(super) async fn wait_for_shutdown(shutdown: &mut watch::Receiver<bool>) {
-    // An error means that the sender is gone, which is a shutdown too.
+    // An error means that the sender was dropped, which counts as a shutdown.
     let _ = shutdown.wait_for(|stop| *stop).await;
 }

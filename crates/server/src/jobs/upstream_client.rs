@@ -1,8 +1,8 @@
 //! Jobs that register a recipient's own client at a provider (RFC 7591) and delete it there (RFC 7592).
 //!
-//! The provider's response activates or rejects the registration. If the process dies between the response and the
-//! commit, or the response never arrives, the next attempt registers another client, and the first remains at the
-//! provider: its secret is lost, and its `software_id` equals that of the client that is used.
+//! The provider's response activates or rejects the registration. If the process dies before the response is stored, or
+//! the response never arrives, the next attempt registers a second client. The first one remains at the provider
+//! without a known secret. Both have the same `software_id`, so the provider can recognize them.
 
 use domain::id::ClientId;
 use domain::model::audit_event::{Actor, ActorKind};
@@ -21,9 +21,11 @@ use crate::error::InternalError;
 use crate::recipients::{RegistrationPair, RegistrationStepError, UpstreamClientDetails, activate, reject};
 use crate::upstream::{self, AttemptReport, SealedClientConfiguration};
 
+/// The advice to operators in the description of a failed registration job.
 const CORRECTION_HINT: &str = "correct the provider's settings and retry the job, or reject the registration";
 
-/// Registers a client at the provider and applies the provider's response to the registration.
+/// Runs one attempt of a registration job: registers a client at the provider, and activates or rejects the
+/// registration according to the response.
 pub(super) async fn register(ctx: &RequestContext, job: &Job) -> Result<AttemptReport, InternalError> {
     let (client_id, provider) = load_client_id_and_provider(ctx, job).await?;
     let recipient = load_open_recipient(ctx, client_id.clone()).await?;
@@ -36,7 +38,7 @@ pub(super) async fn register(ctx: &RequestContext, job: &Job) -> Result<AttemptR
         (Some(_), Err(reason)) => return Ok(report_not_due(reason)),
     };
     // A worker that stalled must not send the request: another worker may have leased the job, and each request
-    // registers one more client.
+    // registers another client.
     if !ctx.app().has_time_left(ctx.now())? {
         return Ok(AttemptReport::lease_expired());
     }
@@ -48,7 +50,7 @@ pub(super) async fn register(ctx: &RequestContext, job: &Job) -> Result<AttemptR
         RegistrationResponse::Rejected(code) if code.rejects_recipient() => {
             pending.reject(code, &description).await
         }
-        // The other errors may be caused by the hub's own configuration, so an operator decides, not the provider.
+        // The other errors may be caused by the hub's configuration, so an operator decides about the registration.
         RegistrationResponse::Rejected(code) => Ok(AttemptReport::new(
             AttemptOutcome::Refused,
             format!("{description} {code}: {CORRECTION_HINT}"),
@@ -67,21 +69,22 @@ pub(super) async fn register(ctx: &RequestContext, job: &Job) -> Result<AttemptR
     }
 }
 
-/// Reports why a job did not send a registration request.
+/// Creates the report of a job that sent no registration request.
 fn report_not_due(reason: RegistrationNotDue) -> AttemptReport {
     let outcome = match reason {
         RegistrationNotDue::AlreadyDecided => AttemptOutcome::Superseded,
         RegistrationNotDue::ManualActivation | RegistrationNotDue::Retired(_) => AttemptOutcome::Refused,
-        // An operator will release the provider. Waiting for that must not use up the retry window of the job.
+        // The job waits until an operator releases the provider. This time does not count towards its retry window.
         RegistrationNotDue::ProviderPaused(_) => AttemptOutcome::Blocked,
     };
     AttemptReport::new(outcome, reason.to_string())
 }
 
-/// Deletes a client at the provider.
+/// Runs one attempt of a job that deletes a client at the provider.
 ///
-/// Every grant that was issued to the client can be revoked only with its credentials (RFC 7009 §2.1). The deletion
-/// therefore waits for exchanges in progress, for pending revocations, and for failed ones that still have their token.
+/// A grant that was issued to the client can be revoked only with the client's credentials (RFC 7009 §2.1). The
+/// deletion therefore waits for code exchanges in progress, pending revocations, and failed revocations that can be
+/// retried.
 pub(super) async fn delete(ctx: &RequestContext, job: &Job) -> Result<AttemptReport, InternalError> {
     let (client_id, provider) = load_client_id_and_provider(ctx, job).await?;
     let pending = HasPendingRevocations { client_id: client_id.clone(), provider_id: provider.id };
@@ -103,16 +106,17 @@ async fn load_client_id_and_provider(
     Ok((client_id, provider.ok_or(InternalError::new("the provider of a job does not exist"))?))
 }
 
-/// Loads the recipient. Returns `None` if it has been removed.
+/// Loads a recipient. Returns `None` if the recipient has been removed.
 async fn load_open_recipient(ctx: &RequestContext, id: ClientId) -> Result<Option<Recipient>, InternalError> {
     let summary = ctx.ask(&GetClientSummary { kind: ClientKind::Recipient, id }).await?;
     let recipient = summary.map(|summary| summary.recipient);
     Ok(recipient.filter(|recipient| recipient.client.state != ClientState::Closed))
 }
 
-/// A registration that waited for the provider when the request was sent.
+/// A registration that was pending when the request was sent to the provider.
 ///
-/// An operator may have decided it in the meantime. Such a decision has precedence over the provider's response.
+/// An operator may have activated or rejected it in the meantime. That decision has precedence over the provider's
+/// response.
 struct PendingRegistration<'a> {
     ctx: &'a RequestContext,
     pair: RegistrationPair,
@@ -136,7 +140,7 @@ impl PendingRegistration<'_> {
                 let description = format!("{description}: activated");
                 return Ok(AttemptReport::new(AttemptOutcome::Accepted, description));
             }
-            // The commit may have succeeded, and then the client is in use: it must not be deleted.
+            // The commit may have succeeded. The client would then be in use, so it must not be deleted.
             Err(RegistrationStepError::Internal(error)) => return Err(error),
             Err(RegistrationStepError::Unknown | RegistrationStepError::WrongState(_)) => {
                 (AttemptOutcome::Superseded, RegistrationNotDue::AlreadyDecided.to_string())
@@ -162,7 +166,8 @@ impl PendingRegistration<'_> {
         }
     }
 
-    /// Queues the deletion of a client that no registration uses. Returns the consequence for the job's description.
+    /// Queues the deletion of a client that no registration uses, if the provider offers deletion. Returns a sentence
+    /// for the job's description that states whether the client will be deleted.
     async fn queue_client_deletion(
         &self,
         management: Option<ClientManagement>,

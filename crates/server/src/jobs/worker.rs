@@ -1,4 +1,4 @@
-//! The background tasks of a node.
+//! Starts the background tasks of a node and defines their intervals.
 
 use std::time::Duration;
 
@@ -17,8 +17,10 @@ use crate::recipients::process_removals;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 const PURGE_INTERVAL: Duration = Duration::from_mins(1);
-/// The pause after a purge that left rows behind. A round takes about 50 ms, so purging uses a fifth of the time.
+/// The pause after a purge that did not delete all due rows. A round takes about 50 ms, so the purge runs for a fifth
+/// of the time.
 const BACKLOG_PURGE_INTERVAL: Duration = Duration::from_millis(200);
+/// The interval at which metric samples are aggregated and idle entries of the rate limits are removed.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
 const REMOVAL_POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -54,7 +56,7 @@ async fn sweep_once(app: App) {
 
 async fn expire_and_recover(app: &App) -> Result<(), InternalError> {
     let ctx = new_job_context(app, "sweep")?;
-    // Both run even if one of them fails, so that an error in one does not stop the other permanently.
+    // Both run even if the first one fails, so that a permanent error in one does not stop the other.
     let (expired, recovered) = (sweep(&ctx).await, recover_exchanges(&ctx).await);
     expired.and(recovered).map(drop)
 }
@@ -68,7 +70,7 @@ async fn run_purge_loop(app: App, mut shutdown: watch::Receiver<bool>) {
     }
 }
 
-/// Runs one round of the purge and returns the pause before the next.
+/// Runs one round of the purge and returns the pause before the next round.
 async fn purge_once(app: &App) -> Duration {
     let outcome = match new_job_context(app, "purge") {
         Ok(ctx) => purge(&ctx).await,

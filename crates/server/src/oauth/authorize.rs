@@ -20,15 +20,15 @@ use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::upstream::{build_redirect_url, may_redirect};
 
-/// The time from this endpoint to the provider's callback, after which the customer must start again.
+/// The maximum time between an authorization request and the provider's callback. After it, the customer must start
+/// again.
 pub const REQUEST_TTL: Duration = Duration::from_mins(20);
 
-/// The page that follows a valid authorization request.
+/// The result of a valid authorization request: the page that the browser shows next.
 #[derive(Debug)]
 pub enum AuthorizeOutcome {
     /// The request is stored; the browser goes to its consent page.
     Consent {
-        /// The stored request.
         id: AuthorizationRequestId,
         /// The value of the flow cookie, which binds the request to this browser.
         cookie: Secret<String>,
@@ -41,20 +41,20 @@ pub enum AuthorizeOutcome {
 /// The content of the page on which the customer chooses a provider.
 #[derive(Debug)]
 pub struct ProviderPicker {
-    /// The language of the page.
     pub language: Language,
-    /// The recipient's name.
+    /// The name of the recipient that requests access.
     pub recipient: String,
-    /// The providers that can be connected now, with their names.
+    /// The active providers that the recipient is registered with, with their names.
     pub providers: Vec<(ProviderId, String)>,
-    /// The parameters of the request, which the page sends again.
+    /// The parameters of the authorization request. The page sends them again, together with the chosen provider.
     pub parameters: Vec<(String, String)>,
-    /// The recipient's redirect URI with `access_denied`, for a customer who does not want to continue.
+    /// The recipient's redirect URI with the error `access_denied`: the link for a customer who does not want to
+    /// continue.
     pub decline_url: String,
 }
 
-/// The parameters that the provider picker sends again. Others have no meaning here and are dropped, so that the
-/// page does not repeat arbitrary input.
+/// The parameters of the authorization request that the provider picker sends again. All others are dropped, so that
+/// the page does not repeat arbitrary input.
 const FORWARDED_PARAMETERS: [&str; 11] = [
     "response_type",
     "client_id",
@@ -69,14 +69,15 @@ const FORWARDED_PARAMETERS: [&str; 11] = [
     "correlation_id",
 ];
 
-/// A rejected authorization request.
+/// The reason why an authorization request is rejected, which determines where the error is reported.
 #[derive(Debug)]
 pub enum AuthorizeError {
-    /// A page for the customer: the client or its redirect URI is not verified, so nothing may be redirected.
+    /// The client or its redirect URI is not verified. The customer gets an error page, because a redirect would not be
+    /// safe.
     Page(AuthorizePageError),
-    /// The recipient's redirect URI with the error in its query (RFC 6749 §4.1.2.1).
+    /// The error is returned to the recipient. The text is the redirect URI with the error in its query (RFC 6749
+    /// §4.1.2.1).
     Redirect(String),
-    /// An internal error.
     Internal(InternalError),
 }
 
@@ -86,7 +87,8 @@ impl<E: Into<InternalError>> From<E> for AuthorizeError {
     }
 }
 
-/// Validates an authorization request and stores it, or asks for the provider if the request names none.
+/// Validates an authorization request and stores it. If the request names no provider, the customer must choose one
+/// first.
 pub async fn begin_authorization(
     ctx: &RequestContext,
     query: &AuthorizeQuery,
@@ -106,7 +108,7 @@ pub async fn begin_authorization(
     }
 }
 
-/// A request whose client and redirect URI are verified: from here on, errors are returned to the client.
+/// An authorization request whose client and redirect URI are verified, so that errors can be sent to the redirect URI.
 struct RedirectableRequest<'a> {
     ctx: &'a RequestContext,
     query: &'a AuthorizeQuery,
@@ -129,7 +131,8 @@ impl RedirectableRequest<'_> {
         }
     }
 
-    /// Lists the providers that the recipient can connect to now; an error if there is none.
+    /// Builds the page with the providers that the recipient can connect to now. Returns an OAuth error if there are
+    /// none.
     async fn build_picker(&self) -> Result<Result<ProviderPicker, OAuthError>, InternalError> {
         let client_id = self.client.id.clone();
         let registered = self.ctx.ask(&ListRecipientProviders { client_id }).await?;
@@ -171,7 +174,7 @@ impl RedirectableRequest<'_> {
     }
 
     fn error_redirect(&self, error: &OAuthError) -> String {
-        // A state that is repeated or not printable cannot be returned unchanged, so it is left out.
+        // A `state` that is repeated or not printable cannot be returned unchanged, so it is left out.
         build_redirect_url(&self.redirect, self.query.state().ok().flatten(), Err(error))
     }
 

@@ -17,14 +17,16 @@ pub const INVALID_BEARER: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "The access token is missing, malformed or expired");
 
 impl Bearer {
-    /// Reads the token of the only `Authorization` header. A token in the query or the body is never read.
+    /// Reads the token from the `Authorization` header; `None` if the header is repeated or has another scheme. A token
+    /// in the query or the body is never read.
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let token = parse_authorization(headers, "bearer")?;
         (!token.is_empty()).then(|| Self(Secret::from(token)))
     }
 }
 
-/// Returns the credentials of the only `Authorization` header if it uses a scheme.
+/// Returns the credentials in the `Authorization` header; `None` if the header is absent, repeated or has another
+/// scheme.
 pub(super) fn parse_authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = match (values.next(), values.next()) {

@@ -143,8 +143,8 @@ fn ensure_token_matches_bearer(body: &BoundedBody, bearer: Option<&Bearer>) -> R
     if !body.is_form() {
         return Ok(());
     }
-    // The client may mean the token in the body (RFC 7009 §2.1), but the connection of the bearer token would end,
-    // and an end cannot be undone.
+    // RFC 7009 §2.1 sends the token to revoke in the body. If it differs from the bearer token, the hub would end
+    // another connection than the client means, and an end cannot be undone.
     let is_bearer = |token: &str| bearer.is_some_and(|bearer| bearer.0 == Secret::from(token));
     let differs = body.form_fields().iter().any(|(name, value)| name == "token" && !is_bearer(value));
     if differs { Err(TOKEN_MISMATCH) } else { Ok(()) }
@@ -180,8 +180,8 @@ pub(crate) struct TokenBody<'a> {
     expires_in: i64,
     /// Granted scope, space-delimited.
     scope: &'a str,
-    /// Returned only with a new connection. The refresh token stays the same until the connection ends or has not
-    /// been used for the configured time.
+    /// Returned only with a new connection. It stays valid until the connection ends, or until it has not been used for
+    /// the configured time.
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<&'a str>,
 }
@@ -198,13 +198,14 @@ fn render_tokens(issued: &IssuedTokens) -> Response {
     ([(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], Json(body)).into_response()
 }
 
-/// Renders an unusable request body as an OAuth error.
+/// Renders the error of a request body that cannot be read or parsed as an OAuth error.
 pub(crate) fn render_body_error(error: &BodyError) -> Response {
     let (status, error) = error.to_status_and_error();
     render_oauth_error(status, &error)
 }
 
-/// Renders an error of the authorization server, with its challenge and `Retry-After`, and logs it.
+/// Renders an error of the authorization server, with a challenge for a rejected token or `Retry-After` for a rate
+/// limit. Logs internal errors and rejected requests.
 pub(crate) fn render_error(error: &AuthzError) -> Response {
     let body = error.to_oauth_error();
     let status = StatusCode::from_u16(body.code.flinks_status()).unwrap_or(StatusCode::BAD_REQUEST);
@@ -221,7 +222,7 @@ pub(crate) fn render_error(error: &AuthzError) -> Response {
     response
 }
 
-/// Adds the challenge that RFC 6750 §3 requires. The status stays 400, as Flinks documents it.
+/// Adds the challenge that RFC 6750 §3 requires. The status is 400 instead of 401, as Flinks documents it.
 fn add_challenge(response: &mut Response, challenge: &'static str) {
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
 }
@@ -260,7 +261,7 @@ mod tests {
         }
 
         #[test]
-        fn basic_credentials_of_hub_need_no_encoding(id in "[A-Za-z0-9._~-]{1,40}", secret in "[A-Za-z0-9._~-]{1,60}") {
+        fn basic_header_with_unencoded_hub_credentials_is_accepted(id in "[A-Za-z0-9._~-]{1,40}", secret in "[A-Za-z0-9._~-]{1,60}") {
             let header = format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
 
             let parsed = parse_basic_credentials(&authorization_headers(header.as_bytes())).unwrap().unwrap();

@@ -1,4 +1,5 @@
-//! The routes of the OAuth endpoints with their documentation, and what all operations of the Flinks API share.
+//! The routes of the OAuth endpoints with their API documentation, and the builder methods for all operations of the
+//! Flinks API.
 
 use std::time::Duration;
 
@@ -188,12 +189,12 @@ fn revoke_operation(operation: OperationSpec) -> OperationSpec {
         .with_internal_errors()
 }
 
-/// The parts that operations of the Flinks API share.
+/// Builder methods for the documentation that operations of the Flinks API have in common.
 pub(crate) trait FlinksOperationExt: Sized {
     fn route<T: 'static>(self, handler: impl Handler<T, App>) -> Route;
-    /// Sets the accepted tokens and adds the errors of others.
+    /// Sets the security schemes of the operation, and adds the errors for a missing, invalid or unsuitable token.
     fn with_client_auth(self, security: &'static [&'static str]) -> Self;
-    /// Adds the error of a suspended client.
+    /// Adds the error that a suspended client receives.
     fn with_suspended_error(self) -> Self;
     fn with_oauth_errors(self, errors: impl IntoIterator<Item = (OAuthCode, &'static str)>) -> Self;
     fn with_errors(self, errors: impl IntoIterator<Item = OAuthError>) -> Self;
@@ -201,11 +202,12 @@ pub(crate) trait FlinksOperationExt: Sized {
     fn with_unknown_recipient(self) -> Self;
     fn with_unknown_connection(self) -> Self;
     fn with_paging(self) -> Self;
-    /// Adds the errors of a body that is too large or too slow.
+    /// Adds the errors for a request body that is too large or is not received in time.
     fn with_body_limits(self) -> Self;
-    /// Adds the errors of a body, also of one with another content type.
+    /// Adds the errors for a request body that is too large, is not received in time or has an unsupported content
+    /// type. `types` is the message for the last case.
     fn with_body_errors(self, types: &'static str) -> Self;
-    /// Adds the errors that every operation may return.
+    /// Adds the errors that every operation may return: internal error and temporary unavailability.
     fn with_internal_errors(self) -> Self;
 }
 
@@ -295,7 +297,7 @@ impl FlinksOperationExt for OperationSpec {
     }
 }
 
-/// Describes an error with the body that callers receive.
+/// Describes the response for an error, with the error's body as the example.
 fn error_response(error: &OAuthError) -> ResponseSpec {
     let status = error.code.flinks_status();
     let headers: &[&str] = if status == 503 { &["retry-after"] } else { &[] };

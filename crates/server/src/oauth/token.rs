@@ -22,7 +22,6 @@ use crate::rate_limit::Network;
 /// The tokens of a successful token request.
 #[derive(Debug)]
 pub struct IssuedTokens {
-    /// The access token.
     pub access_token: Secret<String>,
     /// The lifetime of the access token in seconds.
     pub expires_in: i64,
@@ -112,8 +111,8 @@ async fn redeem_code(
         refresh_hash: vault.hash(refresh_token.expose()),
     };
     let (outcome, end_cause) = ctx.run(redeem).await?;
-    // A replayed code ends its connection (RFC 6749 §4.1.2), and a new connection replaces an older one. Both ends
-    // are committed by now, also if no token can be issued below.
+    // A replayed code ends its connection (RFC 6749 §4.1.2), and a new connection ends the one that it replaces. Such
+    // an end is already committed, even if no token is issued below.
     if let Some(cause) = end_cause {
         crate::connections::record_end(ctx, cause);
     }
@@ -142,7 +141,7 @@ async fn refresh_access_token(
         .ok_or(BAD_REFRESH_TOKEN)?;
     let clusters = narrow_refresh_scope(stored.access_state.clusters, requested_scope)?;
     let claims = mint_connection_token(ctx, &stored.access_state, clusters, BAD_REFRESH_TOKEN)?;
-    // Most refreshes only read. Recording every use would be one write for each access token.
+    // Not every use is recorded, because this would cost one write for each access token.
     if stored.token.should_record_use(ctx.now()) {
         let current_hash = ctx.app().vault().hash(token.expose());
         let moment = ctx.new_moment()?;
@@ -151,7 +150,7 @@ async fn refresh_access_token(
     build_issued_tokens(ctx, &claims, clusters.to_string(), None)
 }
 
-/// Checks access once more and returns the claims of a new token; `ended_error` if the connection has ended.
+/// Returns the claims of a new access token, or `ended_error` if the connection has ended.
 fn mint_connection_token(
     ctx: &RequestContext,
     state: &AccessState,
@@ -178,7 +177,7 @@ fn build_issued_tokens(
     let signed = ctx.app().access_keys().sign(claims);
     let access_token =
         signed.map_err(|_| crate::error::InternalError::new("signing an access token failed"))?;
-    // Read from the claims: a token never outlives the consent, so it may live shorter than configured.
+    // Calculated from the claims: a token never outlives the consent, so its lifetime may be shorter than configured.
     let expires_in = claims.expires_at.seconds() - claims.issued_at.seconds();
     Ok(IssuedTokens { access_token, expires_in, refresh_token, scope })
 }

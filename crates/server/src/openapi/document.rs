@@ -11,21 +11,21 @@ use serde_json::{Map, Value, json};
 use crate::http::Route;
 use crate::operation::{ContentSpec, OperationSpec, ParameterSpec, RequestBodySpec, ResponseSpec};
 
-/// The parts of a document that do not belong to an operation.
+/// The parts of a document that do not depend on its operations.
 pub(super) struct DocumentInfo {
     pub(super) title: &'static str,
     pub(super) description: &'static str,
-    /// The server object.
+    /// The only server object of the document.
     pub(super) server: Value,
-    /// The groups of operations, each with its description.
+    /// The name and the description of each tag, which groups operations.
     pub(super) tags: &'static [(&'static str, &'static str)],
-    /// The security schemes by name.
+    /// An object that contains the security schemes by name.
     pub(super) security: Value,
-    /// Returns the description and the schema of a path parameter.
+    /// A function that returns the description and the schema of a path parameter by its name.
     pub(super) path_parameter: fn(&str) -> (&'static str, Value),
 }
 
-/// Builds a document. Routes without documentation are left out.
+/// Builds an OpenAPI document. Routes without an operation are left out.
 pub(super) fn build_document<'a>(info: &DocumentInfo, routes: impl Iterator<Item = &'a Route>) -> Value {
     let settings = SchemaSettings::draft2020_12().for_serialize().with(|s| {
         s.definitions_path = "/components/schemas".into();
@@ -89,7 +89,8 @@ fn render_operation(
     rendered
 }
 
-/// Renders a security requirement. With the empty name, no credentials are required.
+/// Renders a security requirement: the scheme `name` with the required role. An empty name means that no credentials
+/// are required.
 fn render_security(name: &str, role: Option<&'static str>) -> Value {
     if name.is_empty() { json!({}) } else { json!({name: role.as_slice()}) }
 }
@@ -122,7 +123,7 @@ fn render_body(body: &RequestBodySpec) -> Value {
     json!({"required": body.required, "content": content})
 }
 
-/// Renders all responses. Those with the same status become one, with a list of examples.
+/// Renders the responses of an operation. Responses with the same status are merged into one with several examples.
 fn render_responses(all: &[ResponseSpec], generator: &mut SchemaGenerator) -> Value {
     let mut by_status: BTreeMap<u16, Vec<&ResponseSpec>> = BTreeMap::new();
     for response in all {
@@ -173,7 +174,7 @@ fn render_response(status: u16, all: &[&ResponseSpec], generator: &mut SchemaGen
     response
 }
 
-/// Extends a schema so that it also accepts `other`.
+/// Extends a schema with `anyOf`, so that it also accepts values of the schema `other`.
 fn merge_schema(schema: &mut Value, other: Value) {
     if let Some(any) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
         if !any.contains(&other) {
@@ -184,7 +185,7 @@ fn merge_schema(schema: &mut Value, other: Value) {
     }
 }
 
-/// Names an example by its error code. The second and later ones of a status are numbered.
+/// Returns the name of an example: its error code, with a number from the second example of the status on.
 fn name_example(status: u16, nth: usize, response: &ResponseSpec) -> String {
     let example = response.example.as_ref();
     let member = |name: &str| example.and_then(|e| e.get(name));
@@ -219,8 +220,8 @@ fn response_headers() -> Value {
     })
 }
 
-/// Adjusts generated schemas to what the hub sends: optional members are omitted and never null, and the formats of
-/// integers, which are names of Rust types, are removed.
+/// Adjusts generated schemas to the hub's responses. Optional members do not accept null, because the hub omits them.
+/// Formats of integers are removed, because they are names of Rust types.
 #[derive(Clone)]
 struct NormalizeSchema;
 
@@ -248,7 +249,7 @@ impl Transform for NormalizeSchema {
     }
 }
 
-/// Removes `null` from the alternatives of a property.
+/// Removes `null` from the types, values and alternatives that a property accepts.
 fn remove_null(property: &mut Value) {
     let Some(property) = property.as_object_mut() else { return };
     if let Some(Value::Array(types)) = property.get_mut("type") {

@@ -12,13 +12,13 @@ use crate::api_docs::{self, ApiReference};
 use crate::http::{Route, Segment};
 use crate::pages::{NoticeKind, render_notice, serve_asset, serve_cached_page};
 
-/// Generates a document. The routes are known to the router, which this module must not import.
+/// A function that generates a document. The caller passes it, because this module must not import the router, which
+/// has the routes.
 type DocumentGenerator = fn(ApiDocument) -> Value;
 
-/// The number of documents.
 const DOCUMENTS: usize = ApiDocument::ALL.len();
 
-/// The texts and pages of all documents.
+/// The JSON texts and the HTML pages of all documents.
 struct RenderedDocuments {
     texts: [Bytes; DOCUMENTS],
     index: askama::Result<Bytes>,
@@ -26,9 +26,10 @@ struct RenderedDocuments {
 }
 
 impl RenderedDocuments {
-    /// Returns the documents, which are rendered at the first request.
+    /// Returns the rendered documents. The first call renders them.
     fn load(generate: DocumentGenerator) -> &'static Self {
-        // Generating takes longer than starting the hub otherwise does, and the routes never change.
+        // Rendering at start would more than double the start time of the hub. One result is sufficient, because the
+        // routes never change.
         static RENDERED: OnceLock<RenderedDocuments> = OnceLock::new();
         RENDERED.get_or_init(|| {
             let documents = ApiDocument::ALL.map(|document| (document, generate(document)));
@@ -45,7 +46,7 @@ impl RenderedDocuments {
     }
 }
 
-/// Returns the routes of the documents and their pages.
+/// Returns the routes of the documents, the HTML pages and their stylesheet.
 pub(crate) fn routes(generate: DocumentGenerator) -> Vec<Route> {
     let mut routes: Vec<Route> = ApiDocument::ALL
         .into_iter()

@@ -1,4 +1,4 @@
-//! The texts of each document that do not belong to an operation.
+//! The parts of each document that do not depend on its operations, such as title, tags and security schemes.
 
 use serde_json::{Value, json};
 

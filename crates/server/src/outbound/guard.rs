@@ -1,8 +1,8 @@
-//! The guard against server-side request forgery (SSRF): the hub must not be led into an internal network.
+//! The guard against server-side request forgery (SSRF): no URL may lead the hub to an address of an internal network.
 //!
-//! URLs of providers are configured by operators, and some come from responses of providers. The guard is our own code,
-//! because it must be the resolver of the HTTP client. A check before the call would resolve the name a second time, and
-//! an attacker could return another address for the call itself (DNS rebinding).
+//! URLs of providers are configured by operators, and some come from responses of providers. Resolved addresses are
+//! checked in the resolver of the HTTP client. If they were checked before the call, the client would resolve the name
+//! a second time, and an attacker could return another address then (DNS rebinding).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,7 +11,7 @@ use url::{Host, Url};
 
 /// Returns whether a URL may be called: `https`, or `http` to this machine if loopback is allowed.
 ///
-/// Addresses in the URL are checked here, because they are never resolved.
+/// IP addresses in the URL are checked here, because the resolver never sees them.
 pub(super) fn is_url_allowed(url: &Url, allow_loopback: bool) -> bool {
     let literal = match url.host() {
         Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),

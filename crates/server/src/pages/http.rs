@@ -113,7 +113,8 @@ enum ConsentDecision {
     Deny,
 }
 
-/// Reads the form of the consent page and verifies that the hub's own page sent it; the error is the status.
+/// Reads the form of the consent page and verifies that the hub's own page sent it. The error is the HTTP status of the
+/// response.
 async fn read_consent_form(
     app: &App,
     expected_token: &str,
@@ -142,7 +143,8 @@ async fn read_consent_form(
     }
 }
 
-/// Deletes the flow cookie of a request that is complete. Cookies of other requests in the same browser stay.
+/// Deletes the flow cookie of a completed authorization request. The cookies of other requests in the same browser
+/// stay.
 fn clear_flow_cookie(app: &App, id: &AuthorizationRequestId, mut response: Response) -> Response {
     let cookie = HeaderValue::from_str(&expire_flow_cookie(app, id));
     response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
@@ -157,7 +159,7 @@ async fn handle_callback(
     headers: HeaderMap,
 ) -> Response {
     let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
-    // The path names the provider, not the request: all flow cookies are tried.
+    // The path contains the id of the provider but not of the request, so all flow cookies are tried.
     let flow = read_flow_cookies(&app, &headers, None);
     let Some(callback) = parse_callback(&provider, &AuthorizeQuery(pairs), flow.hashes(&app)) else {
         return render_notice(StatusCode::BAD_REQUEST, NoticeKind::FlowEnded);
@@ -174,14 +176,14 @@ fn parse_callback(provider: &str, query: &AuthorizeQuery, cookies: TokenHashes) 
     let result = match (single("code")?, single("error")?) {
         (Some(code), None) => Ok(Secret::new(code)),
         (None, Some(error)) => Err(error),
-        // Neither, or both: not a response that RFC 6749 knows.
+        // RFC 6749 defines no response with both or neither.
         _ => return None,
     };
     let (provider_id, state) = (provider.parse::<ProviderId>().ok()?, single("state")??);
     Some(Callback { provider_id, state: Secret::new(state), issuer: single("iss")?, result, cookies })
 }
 
-/// Renders a failed decision. A request that was stopped is complete, so its flow cookie is deleted.
+/// Renders the error of a consent decision. A stopped request cannot continue, so its flow cookie is deleted.
 fn render_decision_error(app: &App, id: &AuthorizationRequestId, error: ConsentError) -> Response {
     let is_complete = matches!(error, ConsentError::Stopped(_));
     let response = render_consent_error(error);

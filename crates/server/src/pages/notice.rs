@@ -10,10 +10,10 @@ use super::render::render_plain_page;
 use super::text::PageTexts;
 use crate::error::InternalError;
 
-/// The message of a notice page.
+/// The kind of a notice page, which determines its texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoticeKind {
-    /// The recipient that sent the browser is unknown or not allowed to.
+    /// The recipient that sent the browser is unknown or has no active registration.
     UnknownClient,
     /// The redirect URI is not registered for the recipient.
     UnknownRedirect,
@@ -23,11 +23,10 @@ pub enum NoticeKind {
     InvalidForm,
     /// There is no page at this address.
     NotFound,
-    /// A retry may succeed soon.
+    /// A temporary error: a retry may succeed soon.
     TemporarilyUnavailable,
-    /// An internal error.
     InternalError,
-    /// The home page.
+    /// The text of the home page.
     Welcome,
 }
 
@@ -45,7 +44,7 @@ impl NoticeKind {
         }
     }
 
-    /// Returns the notice for an error that has only a status.
+    /// Returns the notice for an error of which only the HTTP status is known.
     pub fn for_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Self::NotFound,
@@ -66,7 +65,7 @@ impl From<AuthorizePageError> for NoticeKind {
 
 impl From<RequestStepError> for NoticeKind {
     fn from(_: RequestStepError) -> Self {
-        // One notice for all: an attacker with a guessed id must not learn whether the request exists.
+        // One notice for all these errors: an attacker who guesses an id must not learn whether the request exists.
         Self::FlowEnded
     }
 }
@@ -78,7 +77,7 @@ struct NoticeTemplate {
     sections: [NoticeSection; 2],
 }
 
-/// A notice in one language.
+/// The texts of a notice in one language.
 struct NoticeSection {
     lang: &'static str,
     heading: String,
@@ -96,7 +95,7 @@ impl NoticeSection {
     }
 }
 
-/// Renders a notice page.
+/// Renders a notice page in English and French.
 pub fn render_notice(status: StatusCode, notice: NoticeKind) -> Response {
     let sections = [Language::En, Language::Fr].map(|language| NoticeSection::new(language, notice));
     render_plain_page(status, &NoticeTemplate { title: sections[0].heading.clone(), sections })

@@ -5,12 +5,12 @@ use axum::response::{IntoResponse, Response};
 
 use super::notice::{NoticeKind, render_notice};
 
-/// Redirects with 302, the status that Flinks documents for the way back to the recipient.
+/// Redirects with 302, the status that Flinks documents for the redirect to the recipient.
 pub fn redirect_found(url: &str) -> Response {
     redirect_with_status(StatusCode::FOUND, url)
 }
 
-/// Redirects with 303 after a form was posted.
+/// Redirects with 303, so that the browser continues with GET, even after it has posted a form.
 pub fn redirect_see_other(url: &str) -> Response {
     // With 303 every browser continues with GET. After 307 it would post the form to the target (RFC 9700 §4.12).
     redirect_with_status(StatusCode::SEE_OTHER, url)

@@ -5,14 +5,14 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use bytes::Bytes;
 
-/// The policy of pages of the authorization flow.
+/// The `Content-Security-Policy` of pages of the authorization flow.
 ///
 /// The response to their forms is a redirect to a provider or a recipient. Chromium applies `form-action` to redirects
 /// too and would block them with `'self'`.
 const FLOW_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
                     frame-ancestors 'none'; form-action https:";
-/// The policy of the same pages on a hub without TLS, such as the sandbox, whose providers listen on loopback
-/// addresses.
+/// The `Content-Security-Policy` of the same pages on a hub without TLS, such as the sandbox, whose providers listen on
+/// loopback addresses.
 const FLOW_LOOPBACK_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
                              frame-ancestors 'none'; form-action https: http://127.0.0.1:* http://localhost:*";
 const PLAIN_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
@@ -26,7 +26,7 @@ pub(crate) fn render_flow_page(status: StatusCode, page: &impl Template, https: 
     render_page(status, page, if https { FLOW_CSP } else { FLOW_LOOPBACK_CSP })
 }
 
-/// Renders a page whose form, if it has one, stays on this origin.
+/// Renders a page whose form, if it has one, is sent only to the hub's own origin.
 pub(super) fn render_plain_page(status: StatusCode, page: &impl Template) -> Response {
     render_page(status, page, PLAIN_CSP)
 }
@@ -54,7 +54,7 @@ fn add_security_headers(mut response: Response, csp: &'static str) -> Response {
         // Not `no-referrer`: browsers would then post the hub's own forms with `Origin: null`, and the check of the
         // form's origin would reject them.
         (header::REFERRER_POLICY, "same-origin"),
-        // For browsers that do not know `frame-ancestors`.
+        // For browsers that do not support `frame-ancestors`.
         (header::X_FRAME_OPTIONS, "DENY"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ];

@@ -18,7 +18,7 @@ fluent_templates::static_loader! {
 pub struct PageTexts(Language);
 
 impl PageTexts {
-    /// Selects a language.
+    /// Creates the texts of a language.
     pub const fn new(language: Language) -> Self {
         Self(language)
     }

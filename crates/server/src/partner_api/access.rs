@@ -1,5 +1,4 @@
-//! Authenticates partners and recipients by the access tokens that they get for themselves (client credentials grant,
-//! RFC 6749 §4.4).
+//! Authenticates partners and recipients by their client access tokens (client credentials grant, RFC 6749 §4.4).
 
 use domain::error::{OAuthCode, OAuthError};
 use domain::id::ClientId;
@@ -27,7 +26,7 @@ impl AuthenticatedPartner {
     }
 }
 
-/// A recipient with a valid token of its own.
+/// A recipient with a valid token from the client credentials grant.
 #[derive(Clone, Debug)]
 pub struct AuthenticatedRecipient(ClientAccess);
 
@@ -42,23 +41,24 @@ impl AuthenticatedRecipient {
     }
 }
 
-/// An authenticated client of either kind.
+/// An authenticated partner or recipient.
 #[derive(Clone, Debug)]
 pub enum AuthenticatedClientKind {
     Partner(AuthenticatedPartner),
     Recipient(AuthenticatedRecipient),
 }
 
-/// The access that an operation needs.
+/// The access that an operation requires, which decides whether a suspended client may call it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessLevel {
-    /// Reading and ending connections: allowed to a suspended client too, because an end must always be possible.
+    /// Reads and ends connections. A suspended client may do this too, because it must always be possible to end a
+    /// connection.
     ReadAndEnd,
-    /// Anything else: rejected while the client is suspended.
+    /// All other operations. They are rejected while the client is suspended.
     Full,
 }
 
-/// Authenticates the partner that sent a bearer token.
+/// Authenticates a partner by a bearer token with scope `client:admin`.
 pub async fn authenticate_partner(
     ctx: &RequestContext,
     bearer: Option<&Bearer>,
@@ -67,7 +67,7 @@ pub async fn authenticate_partner(
     Ok(AuthenticatedPartner(authorize_client(ctx, bearer, Some(ClientScope::ClientAdmin), level).await?))
 }
 
-/// Authenticates the recipient that sent a bearer token.
+/// Authenticates a recipient by a bearer token from the client credentials grant.
 pub async fn authenticate_recipient(
     ctx: &RequestContext,
     bearer: Option<&Bearer>,
@@ -76,7 +76,7 @@ pub async fn authenticate_recipient(
     Ok(AuthenticatedRecipient(authorize_client(ctx, bearer, Some(ClientScope::ProvidersRead), level).await?))
 }
 
-/// Authenticates the partner or recipient that sent a bearer token.
+/// Authenticates a partner or recipient, which must not be suspended, by a bearer token.
 pub async fn authenticate_client(
     ctx: &RequestContext,
     bearer: Option<&Bearer>,
@@ -91,7 +91,8 @@ pub async fn authenticate_client(
 const CLIENT_TOKEN_REQUIRED: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "This operation needs an access token of the client itself");
 
-/// Verifies a bearer token of a client; its scope must be `required_scope`, if one is given.
+/// Verifies a client's bearer token, and ensures that its scope is `required_scope` if one is given, and that the
+/// client still exists.
 async fn authorize_client(
     ctx: &RequestContext,
     bearer: Option<&Bearer>,
@@ -100,7 +101,7 @@ async fn authorize_client(
 ) -> Result<ClientAccess, AuthzError> {
     let claims = verify_bearer(ctx, bearer).map_err(|_| AuthzError::InvalidToken(INVALID_BEARER))?;
     let TokenSubject::Client { scope, .. } = &claims.subject else {
-        // The token of a connection: it is valid, but it was issued for the data of one customer.
+        // This is the token of a connection. It is valid, but only for the data of one customer.
         return Err(AuthzError::InsufficientScope(
             required_scope.map_or(CLIENT_TOKEN_REQUIRED, missing_scope_error),
         ));
@@ -108,7 +109,8 @@ async fn authorize_client(
     if let Some(required) = required_scope.filter(|required| required != scope) {
         return Err(AuthzError::InsufficientScope(missing_scope_error(required)));
     }
-    // The token is only a claim: the client may have been removed, or its secret replaced, since it was issued.
+    // A valid signature is not sufficient: since the token was issued, the client may have been removed or its secret
+    // replaced.
     let client = ctx.ask(&GetClient { id: claims.client_id.clone() }).await?;
     let access =
         check_client_access(&claims, client).map_err(|_| AuthzError::InvalidToken(INVALID_BEARER))?;

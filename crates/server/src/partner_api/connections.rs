@@ -1,5 +1,5 @@
-//! The connections of a recipient, listed, read and ended by the recipient or by its partner. They show nothing about
-//! the customer.
+//! Lists, reads and ends the connections of a recipient, on behalf of the recipient or its partner. The results contain
+//! no data about the customer.
 
 use domain::id::{ClientId, ConnectionId};
 use domain::model::audit_event::Actor;
@@ -20,7 +20,7 @@ const NO_CONNECTION: PartnerApiError =
 #[derive(Debug)]
 pub(super) struct ConnectionsPage {
     pub(super) connections: Vec<RecipientConnection>,
-    /// The cursor of the next page, and its URL.
+    /// The cursor and the URL of the next page; `None` on the last page.
     pub(super) next: Option<(String, String)>,
 }
 
@@ -48,7 +48,7 @@ pub(super) async fn list(
     Ok(ConnectionsPage { connections, next })
 }
 
-/// Returns one connection of a recipient.
+/// Returns one connection of a recipient, even if the connection has ended.
 pub(super) async fn find(
     ctx: &RequestContext,
     client_id: &ClientId,
@@ -74,17 +74,17 @@ pub(super) async fn end(
     }
 }
 
-/// Returns the id of a recipient of the partner.
+/// Parses the id of a recipient and ensures that the partner manages it. A removed recipient is accepted.
 async fn resolve_recipient_id(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,
     client_id: &str,
 ) -> Result<ClientId, PartnerApiError> {
-    // A removed recipient counts too: its connections end in batches after the removal, and stay readable.
+    // The connections of a removed recipient end in batches after the removal, and remain readable.
     Ok(recipients::find(ctx, partner, client_id).await?.client.id)
 }
 
-/// Lists the connections of a recipient of the partner.
+/// Lists the connections of a recipient that the partner manages.
 pub(super) async fn list_for_partner(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,
@@ -95,7 +95,7 @@ pub(super) async fn list_for_partner(
     list(ctx, &client_id, &format!("/api/v1/recipients/{client_id}/connections"), query).await
 }
 
-/// Returns one connection of a recipient of the partner.
+/// Returns one connection of a recipient that the partner manages.
 pub(super) async fn find_for_partner(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,
@@ -106,7 +106,7 @@ pub(super) async fn find_for_partner(
     find(ctx, &client_id, id).await
 }
 
-/// Ends a connection of a recipient of the partner.
+/// Ends a connection of a recipient that the partner manages.
 pub(super) async fn end_for_partner(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,

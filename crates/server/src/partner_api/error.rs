@@ -1,4 +1,4 @@
-//! The errors of the partner API.
+//! The errors of the partner API, and their conversions from other errors.
 
 use domain::error::{OAuthCode, OAuthError};
 use domain::rule::validation::ValidationError;
@@ -9,14 +9,14 @@ use crate::oauth::AuthzError;
 use crate::paging::PagingError;
 use crate::recipients::RecipientError;
 
-/// The reason why an operation of a partner or a recipient was not done. Nothing has changed.
+/// The reason why a request of a partner or recipient failed. Nothing has been changed.
 #[derive(Debug)]
 pub enum PartnerApiError {
-    /// The token or the state of the client does not allow the operation, or an internal error.
+    /// The token or the state of the client does not allow the operation, or an internal error occurred.
     Authz(AuthzError),
     Invalid(ValidationError),
-    /// The object in the path does not exist, or belongs to another client. The message is the same for both, so that
-    /// it does not disclose which ids exist.
+    /// The object in the path does not exist or belongs to another client. The message is the same in both cases, so
+    /// that it does not disclose which ids exist.
     NotFound(&'static str),
     /// Pairs in a request for registrations were rejected.
     Pairs(Vec<RejectedPair>),

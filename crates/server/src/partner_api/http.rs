@@ -1,4 +1,4 @@
-//! The handlers of the partner API.
+//! The HTTP handlers of the partner API, and the extractors that authenticate its callers.
 
 use axum::Json;
 use axum::body::Body;
@@ -29,7 +29,7 @@ use crate::request::{RequestBody, parse_members};
 
 pub(super) const OWN_CONNECTIONS: &str = "/api/v1/connections";
 
-/// Declares extractors that authenticate the caller and reject everyone else.
+/// Declares axum extractors that authenticate the caller, or reject the request with an OAuth error.
 macro_rules! caller_extractors {
     ($($(#[$doc:meta])* $name:ident($type:ty) = |$ctx:ident, $bearer:ident| $authenticate:expr;)+) => {$(
         $(#[$doc])*
@@ -61,7 +61,7 @@ caller_extractors! {
     AsClient(AuthenticatedClientKind) = |ctx, bearer| super::authenticate_client(ctx, bearer);
 }
 
-/// A partner that is not suspended, and the body that it sent.
+/// The authenticated partner, which is not suspended, and the parsed body of its request.
 pub(super) struct PartnerRequest<B>(AuthenticatedPartner, B);
 
 impl<B: RequestBody> FromRequest<App> for PartnerRequest<B> {
@@ -69,7 +69,7 @@ impl<B: RequestBody> FromRequest<App> for PartnerRequest<B> {
 
     async fn from_request(request: Request<Body>, app: &App) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
-        // Before the body is read: only a partner may make the hub buffer one.
+        // The partner is authenticated before the body is read, so that no other client can make the hub buffer a body.
         AsPartner::from_request_parts(&mut parts, app).await?;
         let ctx =
             RequestContext::from_request_parts(&mut parts, app).await.map_err(IntoResponse::into_response)?;
@@ -77,8 +77,8 @@ impl<B: RequestBody> FromRequest<App> for PartnerRequest<B> {
         let body = BoundedBody::read(app, Request::from_parts(parts, body))
             .await
             .map_err(|error| render_body_error(&error))?;
-        // Again, with the current time: the partner may have been suspended, or its token may have expired, while the
-        // body was on its way.
+        // The partner is authenticated again with the current time: it may have been suspended, or its token may have
+        // expired, while the body was being received.
         let ctx = ctx.refreshed().map_err(|error| render_authz_error(&error.into()))?;
         let partner = super::authenticate_partner(&ctx, bearer.as_ref(), AccessLevel::Full)
             .await

@@ -1,5 +1,5 @@
-//! The FDX fields that a provider can deliver. They are derived from samples of the FDX types, which pass through the
-//! same consent filter as responses, so that the inventory cannot differ from what is served.
+//! The inventory of FDX fields that a provider can deliver. It is derived from sample values of the FDX types, to which
+//! the same consent filter is applied as to responses. The inventory therefore cannot differ from the responses.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::fdx_api::{filter_customer, remove_unconsented_fields};
 
-/// The dotted paths of FDX fields, by the operation that reads them.
+/// The FDX fields that a provider can deliver, as dotted paths, for each operation that reads them.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Inventory {
     account: BTreeSet<String>,
@@ -77,7 +77,7 @@ fn single_account_page(account: Account) -> Accounts {
     Accounts { page, links, accounts: vec![account] }
 }
 
-/// Returns the paging members of a page that another one follows.
+/// Returns the paging members of a page that is not the last one, so that they contain every field.
 fn sample_paging() -> (PageMetadata, PageLinks) {
     let text = || Some(String::new());
     let next = HateoasLink { href: text(), action: text(), description: text(), ..HateoasLink::default() };
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn inventory_includes_fields_implied_by_clusters() {
+    fn inventory_depends_on_clusters_and_account_types() {
         let detailed = inventory_for(&["ACCOUNT_BASIC", "ACCOUNT_DETAILED", "TRANSACTIONS"], &[]);
         let all = inventory_for(
             &[

@@ -1,4 +1,4 @@
-//! Providers: the catalogue for partners, and the providers that a recipient may use.
+//! Lists and reads providers: the catalogue for partners, and the providers that a recipient may use.
 
 use domain::id::ProviderId;
 use domain::model::provider::{Provider, ProviderState};
@@ -13,7 +13,8 @@ use crate::paging::ListQuery;
 
 const NO_PROVIDER: PartnerApiError = PartnerApiError::NotFound("provider_id names no provider of this hub");
 
-/// Lists all providers to a partner, and to a recipient those with which it has an active registration.
+/// Lists the providers that a client may see: for a partner all of them, for a recipient those with which it has an
+/// active registration. Retired providers are left out.
 pub(super) async fn list_visible(
     ctx: &RequestContext,
     client: &AuthenticatedClientKind,
@@ -24,7 +25,7 @@ pub(super) async fn list_visible(
     }
 }
 
-/// Lists the providers with which a recipient has an active registration.
+/// Lists the providers with which a recipient has an active registration, without retired ones.
 pub(super) async fn list_active(
     ctx: &RequestContext,
     recipient: &AuthenticatedRecipient,
@@ -40,13 +41,13 @@ async fn list_all(ctx: &RequestContext) -> Result<Vec<Provider>, PartnerApiError
     Ok(providers)
 }
 
-/// Returns one provider.
+/// Returns one provider, even if it is retired.
 pub(super) async fn find(ctx: &RequestContext, id: &str) -> Result<Provider, PartnerApiError> {
     let id = ProviderId::parse(id).ok_or(NO_PROVIDER)?;
     ctx.ask(&GetProvider { id }).await?.ok_or(NO_PROVIDER)
 }
 
-/// Returns the state of a registration as version 2 of the API spells it.
+/// Returns the value for the state of a registration in version 2 of the API.
 pub(super) const fn v2_status(state: Option<RegistrationState>) -> &'static str {
     match state {
         // A rejected registration may be requested again.
@@ -59,7 +60,7 @@ pub(super) const fn v2_status(state: Option<RegistrationState>) -> &'static str 
     }
 }
 
-/// The filter of the provider list in version 2.
+/// The query parameters `country` and `isEnabledForClient` of the provider list in version 2 of the API.
 struct ProviderFilter {
     countries: Vec<String>,
     enabled: Option<bool>,
@@ -85,8 +86,8 @@ impl ProviderFilter {
     }
 }
 
-/// Lists the providers that match the query, each with the state of the caller's registration. A partner has no
-/// registrations of its own.
+/// Lists the providers that match the query, each with the state of the caller's registration. For a partner, which has
+/// no registrations, this is always `Available`.
 pub(super) async fn list_v2(
     ctx: &RequestContext,
     client: &AuthenticatedClientKind,

@@ -1,4 +1,4 @@
-//! A partner creates, reads, changes and removes its recipients.
+//! Creates, lists, reads, changes and removes the recipients of a partner.
 
 use domain::model::client::{ClientProfile, ClientState, Recipient};
 use domain::rule::validation::{ValidationError, validate_contacts};
@@ -14,30 +14,30 @@ use crate::context::RequestContext;
 use crate::recipients::{self, RecipientDraft, redirect_uris_schema};
 use crate::request::{RequestBody, SpaceDelimitedList, read_as};
 
-/// A new data recipient, as its partner describes it. Unknown members are ignored, as in the API of Flinks.
+/// The request of a partner to create a data recipient. Unknown members are ignored, as in the API of Flinks.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct CreateDataRecipientRequest {
     /// The name, exactly as customers see it.
     #[schemars(length(min = 1, max = 256))]
     name: String,
-    /// The data clusters that it may request.
+    /// The data clusters that the recipient may request.
     #[schemars(schema_with = "scope_schema")]
     scope: SpaceDelimitedList,
-    /// HTTPS without a fragment; HTTP on loopback in a sandbox.
+    /// The redirect URIs: HTTPS without a fragment; in a sandbox also HTTP on loopback.
     #[schemars(schema_with = "redirect_uris_or_string_schema")]
     redirect_uris: SpaceDelimitedList,
-    /// The purpose that customers read.
+    /// The description, which customers see as the purpose of reading data.
     #[schemars(length(max = 512))]
     description: Option<String>,
     #[schemars(extend("enum" = ["CA", "US", "", null]))]
     country: Option<String>,
-    /// The URL of its logo.
+    /// The URL of the recipient's logo.
     #[schemars(regex(pattern = "^(https://.*)?$"), length(max = 2000))]
     logo_uri: Option<String>,
-    /// The URL of its terms of service.
+    /// The URL of the recipient's terms of service.
     #[schemars(regex(pattern = "^(https://.*)?$"), length(max = 2000))]
     terms_uri: Option<String>,
-    /// The URL of its website.
+    /// The URL of the recipient's website.
     #[schemars(regex(pattern = "^(https://.*)?$"), length(max = 2000))]
     client_uri: Option<String>,
     #[schemars(length(max = 20))]
@@ -47,11 +47,11 @@ pub(crate) struct CreateDataRecipientRequest {
 impl RequestBody for CreateDataRecipientRequest {}
 
 impl CreateDataRecipientRequest {
-    /// Validates the contacts, and returns a draft that [`recipients::create_recipient`] validates.
+    /// Validates the contacts and returns a draft, whose other fields [`recipients::create_recipient`] validates.
     fn validate(self, partner: ClientId) -> Result<RecipientDraft, ValidationError> {
         let contacts = self.contacts.map(|list| list.0).unwrap_or_default();
         let contacts: Vec<_> = contacts.into_iter().map(|contact| contact.email).collect();
-        // Here and not in the draft: only in this API is a contact an object, and the error names its member.
+        // Only in this API is a contact an object. It is validated here, so that the error can name its member `email`.
         validate_contacts("contacts", ".email", &contacts)?;
         Ok(RecipientDraft {
             name: self.name,
@@ -72,7 +72,7 @@ impl CreateDataRecipientRequest {
     }
 }
 
-/// Contact persons of a recipient.
+/// The contact persons of a recipient: a list of objects with an e-mail address.
 #[derive(Debug, JsonSchema)]
 #[schemars(transparent)]
 struct ContactList(Vec<ContactRequest>);
@@ -89,10 +89,10 @@ struct ContactRequest {
     email: String,
 }
 
-/// The redirect URIs that replace those of a data recipient. Other members are ignored: they cannot be changed.
+/// The request to replace the redirect URIs of a data recipient. Other members cannot be changed and are ignored.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct UpdateDataRecipientRequest {
-    /// HTTPS without a fragment; HTTP on loopback in a sandbox.
+    /// The redirect URIs: HTTPS without a fragment; in a sandbox also HTTP on loopback.
     #[schemars(schema_with = "redirect_uris_or_string_schema")]
     redirect_uris: SpaceDelimitedList,
 }
@@ -123,7 +123,7 @@ pub(super) async fn create(
     Ok(recipients::create_recipient(ctx, draft, None, &partner.actor()).await?)
 }
 
-/// Returns an active or suspended recipient of the partner.
+/// Returns a recipient that the partner manages, unless it was removed. It may be suspended.
 pub(super) async fn find_active(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,
@@ -133,7 +133,7 @@ pub(super) async fn find_active(
     if recipient.client.state == ClientState::Closed { Err(NO_RECIPIENT) } else { Ok(recipient) }
 }
 
-/// Returns a recipient of the partner, even if it was removed.
+/// Returns a recipient that the partner manages, even if it was removed.
 pub(super) async fn find(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,
@@ -143,7 +143,7 @@ pub(super) async fn find(
     ctx.ask(&GetRecipient { partner: partner.id().clone(), client_id }).await?.ok_or(NO_RECIPIENT)
 }
 
-/// Lists the recipients of the partner.
+/// Lists the recipients that the partner manages.
 pub(super) async fn list(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,
@@ -151,7 +151,7 @@ pub(super) async fn list(
     Ok(ctx.ask(&ListRecipients { partner: partner.id().clone() }).await?)
 }
 
-/// Replaces the redirect URIs of a recipient.
+/// Replaces the redirect URIs of a recipient and returns the updated recipient.
 pub(super) async fn update(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,
@@ -167,7 +167,7 @@ pub(super) async fn update(
     }
 }
 
-/// Replaces the secret of a recipient. The previous secret and the recipient's own tokens become invalid, its
+/// Replaces the secret of a recipient. The previous secret and the tokens of the client itself become invalid, but its
 /// connections stay active.
 pub(super) async fn rotate_secret(
     ctx: &RequestContext,
@@ -180,7 +180,7 @@ pub(super) async fn rotate_secret(
     Ok((client_id, secret))
 }
 
-/// Removes a recipient, whose connections end in the background. Removing it again has no effect.
+/// Removes a recipient. Its connections end in the background. Removing it again has no effect.
 pub(super) async fn remove(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,

@@ -1,4 +1,4 @@
-//! A partner requests and reads registrations of its recipients with providers.
+//! Requests, lists and reads the registrations of a partner's recipients with providers.
 
 use domain::id::{ClientId, ProviderId};
 use domain::model::registration::RegistrationState;
@@ -16,7 +16,8 @@ use crate::request::DUPLICATE_FIELD;
 const NO_REGISTRATION: PartnerApiError =
     PartnerApiError::NotFound("This data recipient has no registration with the provider");
 
-/// Requests the registration of each recipient with each provider, all-or-nothing. Both lists are comma-separated.
+/// Requests the registration of each recipient with each provider, all-or-nothing. Both lists of ids are
+/// comma-separated. Returns the requested registrations.
 pub(super) async fn request(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,
@@ -38,7 +39,7 @@ pub(super) async fn request(
     Ok(registrations)
 }
 
-/// Parses a comma-separated list of distinct items.
+/// Parses a comma-separated list. An invalid or duplicate item, or a list of more than `MAX_PAIRS` items, is an error.
 fn parse_list<T: PartialEq>(
     field: &str,
     expected: &str,
@@ -47,7 +48,7 @@ fn parse_list<T: PartialEq>(
 ) -> Result<Vec<T>, ValidationError> {
     let mut items = Vec::new();
     for (index, item) in text.split(',').enumerate() {
-        // Checked on the way, so that the search for duplicates does not become slow for a long list.
+        // The limit is checked inside the loop, because the search for duplicates takes quadratic time.
         if index == MAX_PAIRS {
             return Err(ValidationError::new(field, format_args!("must be at most {MAX_PAIRS} items")));
         }
@@ -62,7 +63,7 @@ fn parse_list<T: PartialEq>(
     Ok(items)
 }
 
-/// Lists the registrations of all recipients of the partner.
+/// Lists the registrations of all recipients that the partner manages.
 pub(super) async fn list_all(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,
@@ -70,7 +71,7 @@ pub(super) async fn list_all(
     Ok(ctx.ask(&ListPartnerRegistrations { partner: partner.id().clone(), client_id: None }).await?)
 }
 
-/// Lists the registrations of one recipient of the partner.
+/// Lists the registrations of one recipient that the partner manages.
 pub(super) async fn list_for_recipient(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,
@@ -94,12 +95,12 @@ pub(super) async fn find(
     registration.ok_or(NO_REGISTRATION)
 }
 
-/// Returns the state as version 1 of the API spells it.
+/// Returns the value for a state in version 1 of the API: its name in upper case.
 pub(super) fn v1_status(state: RegistrationState) -> String {
     state.as_str().to_uppercase()
 }
 
-/// Describes why a pair was rejected.
+/// Returns the error message for a rejected pair.
 pub(super) fn rejection_message(pair: &RejectedPair) -> String {
     match pair.reason {
         PairRejection::RecipientNotFound => "client_id names no data recipient of this partner".into(),

@@ -25,7 +25,7 @@ use crate::response::{EnumValue, Time};
 #[schemars(rename = "DataRecipient")]
 pub(crate) struct RecipientBody<'a> {
     client_id: &'a str,
-    /// The secret. It is returned only once, when it is created.
+    /// The client secret. It is returned only once, when the recipient is created.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret: Option<&'a str>,
     /// The name, exactly as customers see it.
@@ -48,20 +48,18 @@ pub(crate) struct RecipientBody<'a> {
     #[schemars(with = "Option<Vec<String>>")]
     redirect_uris: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// The data clusters that it may request, space-delimited.
+    /// The data clusters that the recipient may request, space-delimited.
     scope: Option<String>,
-    /// The contact persons.
     contacts: Vec<Contact<'a>>,
 }
 
 #[derive(Serialize, JsonSchema)]
 struct Contact<'a> {
-    /// The e-mail address.
     email: &'a str,
 }
 
 impl<'a> RecipientBody<'a> {
-    /// Returns the short form of lists, without scope and redirect URIs.
+    /// Creates the short form that lists contain, without secret, scope and redirect URIs.
     pub(super) fn for_list(recipient: &'a Recipient) -> Self {
         let Recipient { client, client_profile: about } = recipient;
         Self {
@@ -79,7 +77,7 @@ impl<'a> RecipientBody<'a> {
         }
     }
 
-    /// Returns every member except the secret.
+    /// Creates a body with every member except the secret.
     pub(super) fn from_recipient(recipient: &'a Recipient) -> Self {
         let client = &recipient.client;
         Self {
@@ -89,18 +87,18 @@ impl<'a> RecipientBody<'a> {
         }
     }
 
-    /// Returns every member, with the secret: only in the response that creates the recipient.
+    /// Creates a body with the secret, for the response to the creation of the recipient.
     pub(super) fn from_created(recipient: &'a Recipient, secret: &'a Secret<String>) -> Self {
         Self { client_secret: Some(secret.expose()), ..Self::from_recipient(recipient) }
     }
 }
 
-/// A new secret of a client.
+/// The response to the replacement of a client's secret.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Secret")]
 pub(crate) struct SecretBody<'a> {
     client_id: &'a str,
-    /// The secret. It is returned only once; the previous one is invalid.
+    /// The client secret. It is returned only once; the previous one is invalid.
     client_secret: &'a str,
 }
 
@@ -123,10 +121,10 @@ pub(crate) struct RegistrationBody<'a> {
     country: &'a str,
     #[schemars(extend("enum" = ["PENDING_APPROVAL", "PENDING_ACTIVATION", "ACTIVE", "SUSPENDED", "REJECTED"]))]
     registration_status: String,
-    /// The time of the request, with seven digits of a second.
+    /// The time of the request, with seven decimal places of a second.
     #[schemars(extend("format" = "date-time"))]
     requested_on: String,
-    /// The reason of a rejection or suspension.
+    /// The reason for the rejection or suspension.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
@@ -151,15 +149,14 @@ impl<'a> RegistrationBody<'a> {
     }
 }
 
-/// The error of a request for registrations, with the rejected pairs.
+/// The error for a request for registrations, with the pairs that were rejected.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "PairsInTheWay")]
 pub(crate) struct RejectedPairsBody<'a> {
     #[schemars(extend("enum" = ["invalid_request"]))]
     error: &'static str,
-    /// The message of the first rejected pair, and the number of rejected pairs.
+    /// The message of the first pair with the most severe error, and the number of rejected pairs.
     error_description: Cow<'static, str>,
-    /// The rejected pairs.
     pairs: Vec<RejectedPairBody<'a>>,
 }
 
@@ -173,7 +170,8 @@ struct RejectedPairBody<'a> {
 }
 
 impl<'a> RejectedPairsBody<'a> {
-    /// Returns the body, and the status of the worst pair: unknown (404), then invalid (400), then duplicate (409).
+    /// Returns the body and its status. If the pairs have different errors, an unknown recipient (404) has precedence
+    /// over an unavailable provider (400), and that over a duplicate registration (409).
     pub(super) fn new(pairs: &'a [RejectedPair]) -> (u16, Self) {
         let status = |pair: &RejectedPair| match pair.reason {
             PairRejection::RecipientNotFound => 404,
@@ -238,7 +236,7 @@ pub(crate) struct ProviderV2Body<'a> {
     available_account_types: BTreeMap<String, &'static str>,
 }
 
-/// The only connector of this hub.
+/// The value of `connectorName`, which is the same for every provider of this hub.
 const CONNECTOR: &str = "fdx";
 
 impl<'a> ProviderV2Body<'a> {
@@ -259,7 +257,7 @@ impl<'a> ProviderV2Body<'a> {
     }
 }
 
-/// A provider with every documented field.
+/// A provider with every field that Flinks documents.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DataProviderDetails")]
 pub(crate) struct ProviderDetailBody<'a> {
@@ -289,7 +287,7 @@ fn scopes(provider: &Provider) -> Vec<&'static str> {
     provider.settings.clusters().iter().map(DataCluster::as_str).collect()
 }
 
-/// A connection. The members about its end are absent while it is active.
+/// A connection. `ended_at`, `cause`, `provider_revocation` and `recipient_notification` are absent until it has ended.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Connection")]
 pub(crate) struct ConnectionBody<'a> {
@@ -298,7 +296,7 @@ pub(crate) struct ConnectionBody<'a> {
     #[schemars(with = "u32")]
     provider_id: ProviderId,
     state: EnumValue<ConnectionStatus>,
-    /// The data clusters of the consent, space-delimited.
+    /// The data clusters that the customer consented to, space-delimited.
     scope: String,
     created_at: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -307,13 +305,13 @@ pub(crate) struct ConnectionBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// The reason of the end.
+    /// The reason why the connection ended.
     cause: Option<EnumValue<EndCause>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     /// The progress of the revocation at the provider.
     provider_revocation: Option<EnumValue<UpstreamRevocation>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// The progress of the notification of the recipient.
+    /// The progress of notifying the recipient of the end.
     recipient_notification: Option<&'a str>,
 }
 
@@ -337,7 +335,7 @@ impl<'a> ConnectionBody<'a> {
     }
 }
 
-/// A page of connections, in the form of FDX lists.
+/// A page of connections, with the same `page` and `links` members as FDX lists.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Connections")]
 pub(crate) struct ConnectionsBody<'a> {

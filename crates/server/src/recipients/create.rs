@@ -1,4 +1,4 @@
-//! Creates recipients and partners.
+//! Creates recipients and partners, and generates their credentials.
 
 use domain::id::ClientId;
 use domain::model::audit_event::{Actor, AuditHead};
@@ -23,13 +23,11 @@ pub struct NewClientCredentials {
 /// The reason why a recipient or partner was not created or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum RecipientError {
-    /// A field is invalid.
     #[error(transparent)]
     Invalid(#[from] ValidationError),
     /// A client with the requested id exists already.
     #[error("client_id: a client with this id exists already")]
     IdTaken,
-    /// An internal error.
     #[error(transparent)]
     Internal(InternalError),
 }
@@ -40,10 +38,10 @@ impl<E: Into<InternalError>> From<E> for RecipientError {
     }
 }
 
-/// Creates a recipient, and returns it with its secret, which cannot be read again. It is not registered with any
-/// provider yet.
+/// Creates a recipient that is not registered with any provider. Returns it with its secret, which cannot be read
+/// again.
 ///
-/// `credentials` are given only where they must be known in advance, as in a sandbox; otherwise they are generated.
+/// `credentials` are passed only if they must be known in advance, as in a sandbox. Otherwise they are generated.
 pub async fn create_recipient(
     ctx: &RequestContext,
     draft: RecipientDraft,
@@ -69,7 +67,7 @@ pub async fn create_recipient(
 
 /// Creates a partner: a client that manages recipients and never receives data itself.
 ///
-/// `credentials` are given only where they must be known in advance, as in a sandbox; otherwise they are generated.
+/// `credentials` are passed only if they must be known in advance, as in a sandbox. Otherwise they are generated.
 pub async fn create_partner(
     ctx: &RequestContext,
     name: String,
@@ -87,7 +85,7 @@ fn generate_credentials(ctx: &RequestContext) -> Result<NewClientCredentials, In
     Ok(NewClientCredentials { client_id: ctx.new_id_source()?.mint(), client_secret: ctx.random_secret()? })
 }
 
-/// Returns an active client that may not request anything yet.
+/// Returns an active client without scope, redirect URIs and purpose.
 fn new_client(
     ctx: &RequestContext,
     kind: ClientKind,
@@ -98,14 +96,14 @@ fn new_client(
         id: credentials.client_id.clone(),
         kind,
         owner_id: None,
-        // Only this surface is implemented; the access check rejects clients of the other one.
+        // Only this profile is implemented. The access check rejects clients with the other profile.
         profile: Profile::Flinks,
         state: ClientState::Active,
         name,
         purpose: LocalizedText::default(),
         scope: Clusters::NONE,
         redirect_uris: Vec::new(),
-        // Only a hash is stored, so that a copy of the store is not enough to authenticate as the client.
+        // Only a hash is stored, so that a copy of the store is not sufficient to authenticate as the client.
         secret_hash: ctx.app().vault().hash(credentials.client_secret.expose()),
         credential_generation: 1,
         require_pkce: false,

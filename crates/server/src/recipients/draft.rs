@@ -1,4 +1,4 @@
-//! The description of a recipient before it is created, and its checks.
+//! The properties of a recipient that is to be created, and their validation.
 
 use domain::Clusters;
 use domain::id::ClientId;
@@ -14,27 +14,27 @@ use store::query::GetMetadata;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 
-/// The metadata entry that marks the store of a sandbox.
+/// The name of the metadata entry that marks a store as that of a sandbox.
 pub const SANDBOX_METADATA_NAME: &str = "sandbox";
 
-/// The longest purpose of a recipient, in characters.
+/// The maximum length of a recipient's purpose, in characters.
 const MAX_PURPOSE_CHARS: usize = 300;
 
-/// A recipient as the caller describes it. [`super::create_recipient`] validates every field.
+/// The properties of a recipient that is to be created. [`super::create_recipient`] validates every field.
 #[derive(Clone, Debug, Default)]
 pub struct RecipientDraft {
     pub name: String,
-    /// The purpose that customers read. Without one, the description is the purpose.
+    /// The purpose of reading data, as customers see it. If it is absent, the description is used instead.
     pub purpose: Option<LocalizedText>,
-    /// The data clusters that it may request, space-delimited (RFC 6749 §3.3).
+    /// The data clusters that the recipient may request, space-delimited (RFC 6749 §3.3).
     pub scope: String,
     pub redirect_uris: Vec<String>,
     pub profile: ClientProfile,
-    /// The partner that manages it; `None` if only operators manage it.
+    /// The partner that manages the recipient; `None` if only operators manage it.
     pub partner: Option<ClientId>,
-    /// Authorization requests must use PKCE (RFC 7636).
+    /// Whether authorization requests must use PKCE (RFC 7636).
     pub require_pkce: bool,
-    /// The longest consent that it requests; `None` for the maximum of the hub.
+    /// The longest consent that the recipient requests, in days; `None` for the maximum of the hub.
     pub max_duration_days: Option<u16>,
 }
 
@@ -42,7 +42,7 @@ impl RecipientDraft {
     /// Validates every field and returns the parsed scope.
     pub(super) fn validate(&self, loopback: LoopbackPolicy) -> Result<Clusters, ValidationError> {
         validate_text("name", &self.name, MAX_NAME_CHARS)?;
-        // A purpose that is derived from the description has only the limits of the description.
+        // A purpose that is derived from the description is not subject to this limit: the description may be longer.
         if let Some(purpose) = &self.purpose {
             validate_text("purpose_en", &purpose.en, MAX_PURPOSE_CHARS)?;
             validate_text("purpose_fr", &purpose.fr, MAX_PURPOSE_CHARS)?;
@@ -59,11 +59,11 @@ impl RecipientDraft {
         Ok(scope)
     }
 
-    /// Returns the purpose, or the texts that stand in for one.
+    /// Returns the purpose, or else the description, or else a general text.
     pub(super) fn purpose_or_default(&self) -> LocalizedText {
         match (&self.purpose, &self.profile.description) {
             (Some(purpose), _) => purpose.clone(),
-            // A partner describes its app in one language, which is not known.
+            // A partner describes its app in one language, and the hub does not know which.
             (None, Some(text)) => LocalizedText { en: text.clone(), fr: text.clone() },
             (None, None) => LocalizedText {
                 en: "To provide its service to you.".into(),
@@ -91,13 +91,13 @@ fn validate_profile(profile: &ClientProfile) -> Result<(), ValidationError> {
     validate_contacts("contacts", "", &profile.contacts)
 }
 
-/// Redirect URIs may use HTTP on loopback only in a sandbox, where apps run on the same machine.
+/// Returns whether redirect URIs may use HTTP on loopback: only in a sandbox, where apps run on the same machine.
 pub(super) async fn load_loopback_policy(ctx: &RequestContext) -> Result<LoopbackPolicy, InternalError> {
     let sandbox = ctx.ask(&GetMetadata { name: SANDBOX_METADATA_NAME }).await?;
     Ok(if sandbox.is_some() { LoopbackPolicy::Allowed } else { LoopbackPolicy::Refused })
 }
 
-/// Returns the schema of a list of redirect URIs in a request body.
+/// Returns the JSON schema of a list of redirect URIs in a request body.
 pub fn redirect_uris_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "array", "minItems": 1, "maxItems": 100, "uniqueItems": true,
         "items": {"type": "string", "format": "uri", "pattern": "^https?://[^#]*$", "maxLength": 2000}})

@@ -1,4 +1,5 @@
-//! Registrations of recipients with providers: requested by partners or operators, decided by operators.
+//! Registrations of recipients with providers. Partners or operators request them; operators, or providers with dynamic
+//! client registration, activate or reject them.
 
 use domain::Secret;
 use domain::id::{ClientId, ProviderId};
@@ -16,27 +17,27 @@ use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::upstream::seal_client;
 
-/// The maximum number of pairs in one request, which one transaction writes.
+/// The maximum number of pairs of a recipient and a provider in one request. One transaction writes all of them.
 pub const MAX_PAIRS: usize = 1000;
 const MAX_REASON_CHARS: usize = 500;
 
-/// A recipient and a provider.
+/// The recipient and the provider that identify a registration.
 #[derive(Clone, Debug)]
 pub struct RegistrationPair {
     pub client_id: ClientId,
     pub provider_id: ProviderId,
 }
 
-/// The client of one registration at its provider.
+/// The client that a provider has issued for one registration.
 #[derive(Clone, Debug)]
 pub struct UpstreamClientDetails {
     pub id: String,
     pub secret: Secret<String>,
-    /// The access to its configuration at the provider (RFC 7592), which deletes it later.
+    /// The access to the client's configuration (RFC 7592), with which the client is deleted later.
     pub management: Option<ClientManagement>,
 }
 
-/// The reason why a step of a registration was not taken.
+/// The reason why a registration could not be approved, activated, rejected, suspended or reinstated.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistrationStepError {
     #[error("there is no such registration")]
@@ -58,7 +59,7 @@ impl<E: Into<InternalError>> From<E> for RegistrationStepError {
     }
 }
 
-/// Rejects a request for more pairs than [`MAX_PAIRS`]. The error names `field`.
+/// Ensures that a request has at most [`MAX_PAIRS`] pairs. `field` is the field that the error names.
 pub fn ensure_pair_limit(field: &str, clients: usize, providers: usize) -> Result<(), ValidationError> {
     if clients.saturating_mul(providers) > MAX_PAIRS {
         let expected = format_args!("and provider_ids must make at most {MAX_PAIRS} pairs");
@@ -67,8 +68,8 @@ pub fn ensure_pair_limit(field: &str, clients: usize, providers: usize) -> Resul
     Ok(())
 }
 
-/// Requests the registration of each recipient with each provider, all-or-nothing. With a partner, all recipients must
-/// belong to it. The inner error lists the pairs that were rejected.
+/// Requests the registration of each recipient with each provider, all-or-nothing. If `partner` is set, it must manage
+/// all recipients. The inner error lists the pairs that were rejected.
 pub async fn request_registrations(
     ctx: &RequestContext,
     partner: Option<ClientId>,
@@ -79,8 +80,8 @@ pub async fn request_registrations(
     Ok(ctx.run(RequestRegistrations { moment, partner, clients, providers, actor }).await?)
 }
 
-/// Requests, approves and activates the registration of a recipient with each provider, as an operator would do it.
-/// The providers must know one client of the hub for all recipients.
+/// Requests, approves and activates the registration of a recipient with each provider in one call. Returns an error
+/// for a provider that has one client for each registration.
 pub async fn activate_with_providers(
     ctx: &RequestContext,
     client_id: &ClientId,
@@ -107,19 +108,21 @@ pub async fn activate_with_providers(
     Ok(())
 }
 
-/// Approves a requested registration.
+/// Approves a requested registration. At a provider with dynamic client registration, a job then registers the client.
 pub async fn approve(
     ctx: &RequestContext,
     pair: &RegistrationPair,
     actor: &Actor,
 ) -> Result<RegistrationState, RegistrationStepError> {
     let state = run_step(ctx, pair, RegistrationStep::Approve, StepDetails::default(), actor).await?;
-    // The step has queued a job if the provider registers clients dynamically (RFC 7591).
+    // If the provider registers clients dynamically (RFC 7591), the approval has queued a job. The signal wakes a
+    // worker.
     ctx.app().job_notify().notify_one();
     Ok(state)
 }
 
-/// Activates an approved registration, with a client at the provider if the provider has one for each registration.
+/// Activates an approved registration. `client` is required if the provider has one client for each registration, and
+/// must be `None` otherwise.
 pub async fn activate(
     ctx: &RequestContext,
     pair: &RegistrationPair,
@@ -130,7 +133,7 @@ pub async fn activate(
     if let Some(UpstreamClientDetails { id, secret, management }) = client {
         validate_credential("upstream_client_id", &id)?;
         validate_credential("upstream_client_secret", secret.expose())?;
-        // Sealed here, because the store never gets a secret in plain text.
+        // The secret is encrypted here, because the store must never receive it in plain text.
         let credentials = (id, &secret);
         upstream =
             Some(seal_client(ctx, &pair.client_id, pair.provider_id, credentials, management.as_ref())?);
@@ -138,7 +141,7 @@ pub async fn activate(
     run_step(ctx, pair, RegistrationStep::Activate, StepDetails { upstream, reason: None }, actor).await
 }
 
-/// Rejects a requested registration. The partner can read the reason.
+/// Rejects a pending registration. The partner can read the reason.
 pub async fn reject(
     ctx: &RequestContext,
     pair: &RegistrationPair,
@@ -150,7 +153,7 @@ pub async fn reject(
     run_step(ctx, pair, RegistrationStep::Reject, details, actor).await
 }
 
-/// Suspends an active registration: token requests and reads are rejected, its connections stay.
+/// Suspends an active registration: token requests and reads are rejected, but its connections do not end.
 pub async fn suspend(
     ctx: &RequestContext,
     pair: &RegistrationPair,
@@ -172,7 +175,7 @@ pub async fn reinstate(
     run_step(ctx, pair, RegistrationStep::Reinstate, StepDetails::default(), actor).await
 }
 
-/// The input of a step.
+/// The input of a step: the reason of a rejection or suspension, and the client of an activation.
 #[derive(Default)]
 struct StepDetails {
     reason: Option<String>,

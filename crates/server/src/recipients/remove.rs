@@ -1,4 +1,4 @@
-//! Removes recipients: the recipient is closed immediately, its connections end in batches afterwards.
+//! Removes recipients. The recipient is closed immediately; a background task ends its connections in batches.
 
 use std::sync::Arc;
 
@@ -11,15 +11,16 @@ use store::query::{ClientRemoval, ListClientRemovals, ListLiveConnections};
 use crate::context::RequestContext;
 use crate::error::InternalError;
 
-/// Connections of one recipient that end in one round.
+/// The maximum number of connections of one recipient that end in one round.
 const CONNECTIONS_PER_ROUND: u32 = 200;
-/// Ends that run concurrently: enough to share commits, few enough to leave room for ends that customers request.
+/// The number of connections that end concurrently: enough for the store to combine commits, but few enough that
+/// requests to end other connections need not wait.
 const MAX_CONCURRENT_ENDS: usize = 16;
-/// Removals that one round works on.
+/// The maximum number of removed recipients that one round processes.
 const MAX_REMOVALS_PER_ROUND: u32 = 20;
 
-/// Removes a client. As soon as this returns, its tokens are rejected and none is issued, whatever the number
-/// of its connections: the access check reads the state of the client.
+/// Removes a client. When this function returns, all tokens of the client are rejected and no new ones are issued, even
+/// if its connections have not ended yet: the access check reads the state of the client.
 pub async fn remove_client(
     ctx: &RequestContext,
     selector: ClientSelector,
@@ -34,7 +35,7 @@ pub async fn remove_client(
     Ok(outcome)
 }
 
-/// Ends a batch of connections of removed recipients. Returns `true` if more may be left.
+/// Ends a batch of connections of each removed recipient. Returns `true` if more connections may be left.
 pub async fn process_removals(ctx: &RequestContext) -> Result<bool, InternalError> {
     let mut has_more = false;
     for removal in ctx.ask(&ListClientRemovals { limit: MAX_REMOVALS_PER_ROUND }).await? {
@@ -51,7 +52,7 @@ async fn process_removal(ctx: &RequestContext, removal: &ClientRemoval) -> Resul
         ctx.run(FinishClientRemoval { moment: ctx.new_moment()?, client_id }).await?;
         return Ok(false);
     }
-    // The audit event of each end carries the correlation id of the request that removed the recipient.
+    // The audit event of each ended connection contains the correlation id of the request that removed the recipient.
     let removal_ctx = RequestContext::new(ctx.app().clone(), Arc::from(removal.correlation_id.as_str()))?;
     let ends = connections.into_iter().map(|connection_id| {
         let removal_ctx = &removal_ctx;

@@ -21,8 +21,8 @@ pub async fn replace_redirect_uris(
     Ok(update_client(ctx, selector, ClientUpdate::RedirectUris(uris), actor).await?)
 }
 
-/// Replaces the secret of a client. The previous secret and the client's own tokens become invalid, its connections
-/// stay active. Returns `None` if no client matches the selector.
+/// Replaces the secret of a client. The previous secret and the tokens of the client itself become invalid, but its
+/// connections stay active. Returns `None` if no client matches the selector.
 pub async fn rotate_secret(
     ctx: &RequestContext,
     selector: ClientSelector,
@@ -33,7 +33,8 @@ pub async fn rotate_secret(
     Ok(update_client(ctx, selector, ClientUpdate::Secret(hash), actor).await?.then_some(secret))
 }
 
-/// Updates a client. Returns `false` if no client matches the selector.
+/// Replaces the redirect URIs or the secret of a client, or suspends or reinstates it. Returns `false` if no client
+/// matches the selector.
 pub async fn update_client(
     ctx: &RequestContext,
     selector: ClientSelector,

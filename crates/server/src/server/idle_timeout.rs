@@ -13,8 +13,8 @@ use tokio::time::{Instant, Sleep};
 
 use crate::config::ServerSection;
 
-/// The number of bytes that distinguish HTTP/2 from HTTP/1.1 (RFC 9113, section 3.4). hyper waits for them without a
-/// timeout.
+/// The length of the HTTP/2 connection preface in bytes (RFC 9113, section 3.4). hyper waits for these bytes without a
+/// timeout, to detect the version of HTTP.
 const HTTP2_PREFACE_LEN: usize = 24;
 
 /// A stream with a limit on the time between two bytes, in either direction.
@@ -37,9 +37,10 @@ impl<S> IdleTimeoutStream<S> {
         Self { stream, idle: section.idle_timeout.duration(), bytes_read: 0, deadline }
     }
 
-    /// Extends the deadline after bytes were sent or received.
+    /// Extends the deadline by the idle timeout after bytes were sent or received.
     fn record_progress(&mut self) {
-        // Until the preface is complete, the deadline is fixed: a client must not extend it byte by byte.
+        // Until as many bytes as a preface were received, the deadline is fixed: a client must not extend it byte by
+        // byte.
         if self.bytes_read >= HTTP2_PREFACE_LEN {
             let deadline = self.deadline.deadline().max(Instant::now() + self.idle);
             self.deadline.as_mut().reset(deadline);

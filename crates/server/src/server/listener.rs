@@ -30,9 +30,9 @@ pub enum ShutdownOutcome {
     GraceExceeded,
 }
 
-/// A source of connections.
+/// A source of connections, such as a TCP or Unix socket.
 pub trait Listener: Send + Sync + 'static {
-    /// The type of a connection.
+    /// The byte stream of a connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// Waits for the next connection and returns it with its peer.
@@ -50,7 +50,7 @@ impl Listener for TcpListener {
     }
 }
 
-/// Serves until `stop`, then waits for the requests in progress, up to the grace period.
+/// Serves requests until `stop` completes, then waits for the requests in progress, up to the grace period.
 pub async fn serve<L, S>(
     listener: L,
     service: S,
@@ -70,7 +70,7 @@ where
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
-            // Under load a connection is always ready; `stop` must win.
+            // `stop` is checked first: under load a connection is always ready, which could delay the shutdown.
             biased;
             () = &mut stop => break,
             accepted = accept(&listener, &connection_limit) => accepted,

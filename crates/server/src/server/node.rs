@@ -16,17 +16,17 @@ use crate::router::{admin_routes, build_service, public_routes};
 
 /// The listeners of a node. They are bound before the node starts, so that an occupied port is an error at startup.
 pub struct BoundListeners {
-    /// For customers, recipients and partners.
+    /// The listener for customers, recipients and partners.
     pub public: TcpListener,
-    /// For operators.
+    /// The listener for operators.
     pub admin: TcpListener,
-    /// For operators on this machine.
+    /// The Unix socket for operators on this machine, if one is configured.
     pub local: Option<LocalSocket>,
-    /// For probes of the platform.
+    /// The listener for probes of the platform.
     pub probes: TcpListener,
 }
 
-/// A running hub.
+/// A running node. Its listeners and workers run until [`Node::stop`] is called.
 pub struct Node {
     /// The address of the public listener.
     pub address: SocketAddr,
@@ -41,7 +41,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts serving, and starts the workers for background jobs.
+    /// Starts the listeners, and the workers for background jobs.
     pub fn start(app: &App, listeners: BoundListeners) -> std::io::Result<Self> {
         let BoundListeners { public, admin, local, probes } = listeners;
         let (stop, stopped) = watch::channel(false);

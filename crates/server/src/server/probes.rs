@@ -20,7 +20,7 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-/// Reports that the process runs. Nothing else is checked: a restart does not repair a database.
+/// Reports that the process runs. The database is not checked, because a restart of the process would not repair it.
 async fn show_liveness() -> &'static str {
     "ok"
 }
@@ -34,7 +34,7 @@ async fn show_readiness(State(app): State<App>) -> Response {
 }
 
 async fn show_metrics(State(app): State<App>) -> Response {
-    // The job gauges are read from the store. If it fails, the other metrics are still needed.
+    // The job gauges are read from the store. If the store fails, the other metrics are returned without them.
     if let Ok(ctx) = jobs::new_job_context(&app, "probe") {
         let _ = jobs::update_job_gauges(&ctx).await;
     }

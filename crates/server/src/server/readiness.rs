@@ -23,7 +23,7 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Performs all checks.
+    /// Checks the store, its schema, the key file and the clock.
     pub async fn check(app: &App) -> Self {
         let version = app.store().query(&GetSchemaVersion).await;
         let fingerprint = app.store().query(&GetMetadata { name: KEYS_METADATA_NAME }).await;

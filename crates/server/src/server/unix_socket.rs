@@ -11,19 +11,19 @@ use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use super::listener::Listener;
 use crate::http::{RemotePeer, current_user_id};
 
-/// The longest path of a socket, in bytes (unix(7): 108 including the terminating zero).
+/// The maximum length of a socket path in bytes (unix(7): 108 including the terminating zero).
 const MAX_PATH_BYTES: usize = 107;
 /// The number of connections that may wait to be accepted.
 const BACKLOG: u32 = 128;
 /// The permission bits that let group and others write.
 const OTHERS_WRITE_MASK: u32 = 0o022;
 
-/// A listening Unix socket. Its file is removed with it.
+/// A listening Unix socket. Its file is removed when this value is dropped.
 #[derive(Debug)]
 pub struct LocalSocket {
     listener: UnixListener,
     path: PathBuf,
-    /// The device and inode of the file.
+    /// The device and inode of the socket file, which differ from those of a later file at the same path.
     file: (u64, u64),
 }
 
@@ -35,7 +35,6 @@ pub enum BindSocketError {
         "server.admin_socket: {path} has {length} bytes: expected at most {MAX_PATH_BYTES}, or an empty string for no socket"
     )]
     TooLong {
-        /// The configured path.
         path: PathBuf,
         /// The length in bytes.
         length: usize,
@@ -53,12 +52,7 @@ pub enum BindSocketError {
     InUse(PathBuf),
     /// A system call failed.
     #[error("server.admin_socket: {path}: {source}")]
-    Io {
-        /// The configured path.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
 }
 
 impl LocalSocket {
@@ -86,7 +80,7 @@ impl LocalSocket {
         Ok(Self { listener, path: path.into(), file })
     }
 
-    /// The path of the socket.
+    /// Returns the path of the socket file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -101,7 +95,7 @@ fn is_safe_folder(folder: &std::fs::Metadata) -> bool {
 /// Removes the socket of a process that no longer runs.
 fn remove_stale_socket(path: &Path) -> Result<(), BindSocketError> {
     let io_error = |source| BindSocketError::Io { path: path.into(), source };
-    // Not `metadata`: a symbolic link to a socket is not ours and must stay.
+    // `metadata` would follow a symbolic link. A link was not created by the hub and must stay.
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(io_error(error)),
@@ -138,7 +132,7 @@ impl Listener for LocalSocket {
 
 impl Drop for LocalSocket {
     fn drop(&mut self) {
-        // Another process may have replaced the file since. Its socket must stay.
+        // Another process may have replaced the file in the meantime. Its socket must stay.
         if file_identity(&self.path).is_ok_and(|current| current == self.file) {
             let _ = std::fs::remove_file(&self.path);
         }
@@ -185,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn admin_socket_at_unusable_path_is_rejected_by_name() {
+    async fn admin_socket_at_unusable_path_returns_error_with_path() {
         let folder = tempfile::tempdir().unwrap();
 
         let file = folder.path().join("file");

@@ -1,4 +1,4 @@
-//! The report of one attempt of a job.
+//! The report of one attempt of a job, which decides whether the job is done, has failed or is retried.
 
 use domain::model::job::AttemptOutcome;
 use store::command::UnrevokedToken;
@@ -6,11 +6,11 @@ use store::command::UnrevokedToken;
 /// The result of one attempt of a job at a provider.
 #[derive(Debug)]
 pub struct AttemptReport {
-    /// The result as it determines the next step of the job.
+    /// The outcome, which determines whether the job is done, has failed or is retried.
     pub outcome: AttemptOutcome,
     /// A description for operators. It never contains text from the provider, which could include a token.
     pub description: String,
-    /// A token that the attempt obtained and could not revoke.
+    /// A token that the attempt obtained and could not revoke. A job of its own revokes it later.
     pub unrevoked: Option<UnrevokedToken>,
 }
 
@@ -20,12 +20,12 @@ impl AttemptReport {
         Self { outcome, description: description.into(), unrevoked: None }
     }
 
-    /// Creates the report of an attempt whose result is unknown or temporary.
+    /// Creates the report of an attempt that failed temporarily or whose result is unknown, so that the job is retried.
     pub fn retry_later(description: &impl ToString) -> Self {
         Self::new(AttemptOutcome::RetryLater { retry_after: None }, description.to_string())
     }
 
-    /// Creates the report of a worker that sent nothing because its lease would have expired during the call.
+    /// Creates the report of an attempt that sent nothing, because its lease would have expired during the call.
     pub fn lease_expired() -> Self {
         Self::retry_later(&"the lease of the job was about to expire; nothing was sent")
     }

@@ -1,4 +1,4 @@
-//! The provider's callback: the exchange of its authorization code, and the pending connection that results.
+//! The provider's callback: exchanges the provider's authorization code for tokens and opens a pending connection.
 
 use domain::error::{OAuthCode, OAuthError};
 use domain::id::{AuthorizationRequestId, ProviderId};
@@ -30,21 +30,20 @@ const FAILED: OAuthError =
 /// The parameters of a provider's authorization response (RFC 6749 §4.1.2).
 #[derive(Debug)]
 pub struct Callback {
-    /// The provider whose callback URI was requested.
+    /// The provider in the path of the callback URI.
     pub provider_id: ProviderId,
-    /// `state`
+    /// The parameter `state`.
     pub state: Secret<String>,
-    /// `iss` (RFC 9207)
+    /// The parameter `iss` (RFC 9207), if the provider sends it.
     pub issuer: Option<String>,
-    /// `code`, or else `error`.
+    /// The parameter `code`, or the parameter `error` if the authorization failed.
     pub result: Result<Secret<String>, String>,
-    /// The flow cookies of the browser, hashed.
+    /// The hashes of the cookies that bind the authorization request to one browser.
     pub cookies: TokenHashes,
 }
 
-/// The completed authorization request and the redirect to its recipient.
+/// The redirect from a provider's callback to the recipient.
 pub struct CallbackOutcome {
-    /// The authorization request.
     pub request_id: AuthorizationRequestId,
     /// The recipient's redirect URI, with a code or an error.
     pub url: String,
@@ -58,21 +57,21 @@ pub async fn receive_callback(
     let unknown = ConsentError::Rejected(RequestStepError::Unknown);
     let state = ctx.app().vault().hash_all_generations(callback.state.expose());
     let request = ctx.ask(&FindAuthorizationRequestByState { state: state.clone() }).await?.ok_or(unknown)?;
-    // A completed request has no data key any more, so it is rejected before its key is unwrapped. `ReceiveCode` makes
-    // the same check with the request locked.
+    // A completed request no longer has a data key, so it is rejected before the key is decrypted. `ReceiveCode`
+    // repeats this check with the request locked.
     request
         .ensure_step_allowed(RequestStatus::AtProvider, &callback.cookies, ctx.now())
         .map_err(ConsentError::Rejected)?;
     let (client, provider) = load_client_and_provider(&ctx, &request).await?;
     // RFC 9207 §2.4: a response from another issuer is a mix-up attack. A provider that does not support RFC 9207 sends
-    // no `iss`. Its own callback URI protects against the attack then, because `ReceiveCode` compares the provider.
+    // no `iss`. Its callback URI, which no other provider uses, then protects: `ReceiveCode` compares the provider.
     let expected_issuer = provider.settings.issuer.as_ref();
     if callback.issuer.is_some() && expected_issuer.is_some() && callback.issuer.as_ref() != expected_issuer {
         return Err(ConsentError::Rejected(RequestStepError::Unknown));
     }
     let key = ctx.app().vault().unwrap_data_key(&request.data_key, request.connection_id.as_str())?;
-    // The code is stored before it is sent. If the process dies during the exchange, recovery sends it again and revokes
-    // what the provider granted.
+    // The code is stored before it is sent. If the process dies during the exchange, recovery sends it again and
+    // revokes what the provider granted.
     let provider_code = match &callback.result {
         Ok(code) => Some(key.seal(request.connection_id.as_str(), code.expose().as_bytes())?),
         Err(_) => None,
@@ -95,8 +94,8 @@ pub async fn receive_callback(
         (Ok(()), Ok(code)) => {
             let (client, request) = (client.clone(), request.clone());
             let exchange = CodeExchange { ctx, client, provider, request, key, leased_at };
-            // A task of its own, because a browser that disconnects drops this future. The exchange must be completed,
-            // or the provider's grant would be orphaned.
+            // The exchange runs in a separate task, because this future is dropped when the browser disconnects.
+            // Without completion, the provider's grant would be orphaned.
             let result = tokio::spawn(exchange.run(code)).await;
             result.map_err(|_| InternalError::new("the task of a code exchange was aborted"))?
         }
@@ -115,22 +114,23 @@ fn map_provider_error(error_code: &str) -> OAuthError {
     }
 }
 
-/// The exchange of a provider's authorization code.
+/// An exchange of a provider's authorization code for tokens (RFC 6749 §4.1.3).
 struct CodeExchange {
     ctx: RequestContext,
     client: Client,
     provider: Provider,
     request: AuthorizationRequest,
     key: DataKey,
-    /// The time from which the exchange has a limited time: later, recovery assumes that it was interrupted.
+    /// The start of the lease: when the lease has expired, recovery assumes that the exchange was interrupted.
     leased_at: Timestamp,
 }
 
 /// The reason why an exchange results in no connection.
 enum ExchangeError {
-    /// The exchange failed. A token that the provider issued must be revoked.
+    /// The exchange failed. If the provider issued a refresh token, it must be revoked.
     Failed { error: OAuthError, unrevoked: Option<UnrevokedToken> },
-    /// The provider may have accepted the code. The request keeps its status, so that recovery handles it.
+    /// The outcome is unknown: the provider may have accepted the code. The authorization request keeps its status, so
+    /// that recovery handles it.
     OutcomeUnknown(OAuthError),
 }
 
@@ -141,7 +141,8 @@ impl From<OAuthError> for ExchangeError {
 }
 
 impl CodeExchange {
-    /// Runs the exchange and returns the recipient's authorization code. After a failure the provider's grant is revoked.
+    /// Runs the exchange and returns the recipient's authorization code. If the exchange failed, a job revokes the
+    /// refresh token that the provider issued.
     async fn run(self, provider_code: Secret<String>) -> Result<String, OAuthError> {
         match self.exchange(provider_code.expose()).await {
             Ok(code) => Ok(code),
@@ -151,7 +152,7 @@ impl CodeExchange {
             }
             Err(ExchangeError::Failed { error, unrevoked }) => {
                 if let Err(error) = self.fail_request(unrevoked).await {
-                    // The status remains `exchanging`, so recovery handles the request when its time is over.
+                    // The status remains `exchanging`, so recovery handles the request when its lease has expired.
                     tracing::error!(%error, request = %self.request.id, "failed code exchange could not be stored");
                 }
                 Err(error)
@@ -159,7 +160,7 @@ impl CodeExchange {
         }
     }
 
-    /// Stores that the exchange failed. It has no effect if the request was completed by another command.
+    /// Stores that the exchange failed. Has no effect if another command has completed the request.
     async fn fail_request(&self, unrevoked: Option<UnrevokedToken>) -> Result<(), InternalError> {
         let request_id = self.request.id.clone();
         let command = FailRequest { moment: self.ctx.new_moment()?, request_id, unrevoked };
@@ -181,8 +182,8 @@ impl CodeExchange {
         let verifier = self.key.open_text(self.request.connection_id.as_str(), sealed);
         let verifier = verifier.map_err(to_server_error)?;
         let redirect_uri = callback_uri(self.ctx.app().public_url(), self.provider.id);
-        // A task that stalled must not send the code: recovery may have sent it in the meantime, and a code that is used
-        // twice can make the provider revoke the tokens of its first use (RFC 6749 §4.1.2).
+        // A task that stalled must not send the code: recovery may have sent it in the meantime, and a code that is
+        // used twice can make the provider revoke the tokens of its first use (RFC 6749 §4.1.2).
         if !self.ctx.app().has_time_left(self.leased_at).map_err(to_server_error)? {
             return Err(ExchangeError::OutcomeUnknown(UNAVAILABLE));
         }
@@ -207,7 +208,7 @@ impl CodeExchange {
         refresh_token: Option<Vec<u8>>,
     ) -> Result<String, OAuthError> {
         let terms = self.build_terms(tokens)?;
-        // Without the configured identity, connections of one customer could not be recognized as such.
+        // Without the configured identity, the hub could not recognize that two connections belong to one customer.
         if identity.is_none() && self.provider.settings.customer_identity != CustomerIdentity::None {
             return Err(FAILED);
         }
@@ -232,7 +233,7 @@ impl CodeExchange {
         grant: SealedGrant,
     ) -> Result<(Secret<String>, OpenOutcome), InternalError> {
         let code = self.ctx.random_secret()?;
-        // The exchange took time, and the recipient's code must be valid for its full lifetime from now on.
+        // The exchange took time. The lifetime of the recipient's code must start now, not when the callback arrived.
         let issued_at = self.ctx.refreshed()?.now();
         let command = OpenConnection {
             moment: self.ctx.new_moment()?,
@@ -245,7 +246,7 @@ impl CodeExchange {
         Ok((code, self.ctx.run(command).await?))
     }
 
-    /// Builds the terms of the connection from the consent and from what the provider granted.
+    /// Builds the terms of the connection: what the customer consented to, limited to what the provider granted.
     fn build_terms(&self, tokens: &TokenResponse) -> Result<Terms, OAuthError> {
         let (settings, request) = (&self.provider.settings, &self.request);
         // RFC 6749 §5.1: `scope` may be omitted if it is identical to the requested scope.

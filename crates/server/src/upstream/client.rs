@@ -1,6 +1,7 @@
 //! The hub's OAuth clients at providers, and their secrets.
 //!
-//! At some providers the hub has one client for all recipients. At others each registration has a client of its own.
+//! At some providers, the hub has one client for all recipients. At others, each registration of a recipient has a
+//! client of its own.
 
 use domain::Secret;
 use domain::id::{ClientId, ConnectionId, ProviderId};
@@ -18,22 +19,22 @@ use crate::error::InternalError;
 use crate::outbound::{Outbound, OutboundError};
 use crate::vault::DataKey;
 
-/// The party on whose behalf a provider is called. It determines the client where each registration has its own.
+/// The recipient on whose behalf a provider is called. It determines the client if each registration has its own.
 #[derive(Clone, Debug)]
 pub(super) enum OnBehalfOf {
-    /// A recipient.
+    /// The recipient with this id.
     Recipient(ClientId),
-    /// The recipient of a connection.
+    /// The recipient that owns this connection.
     Connection(ConnectionId),
 }
 
-/// The credentials of a client at a provider.
+/// The id and the secret of a client at a provider (RFC 6749 §2.3.1).
 pub(crate) struct UpstreamClientCredentials {
     pub(crate) id: String,
     pub(crate) secret: Secret<String>,
 }
 
-/// Loads the credentials of the client that calls the provider.
+/// Loads the credentials with which a provider is called: those of the hub's own client or of a recipient's client.
 pub(super) async fn load_upstream_credentials(
     ctx: &RequestContext,
     provider: &Provider,
@@ -61,7 +62,7 @@ pub(super) async fn load_upstream_credentials(
     }
 }
 
-/// Loads the id of the client for the authorization URL.
+/// Loads the client id for the authorization URL, without decrypting the secret.
 pub(super) async fn load_upstream_client_id(
     ctx: &RequestContext,
     provider: &Provider,
@@ -109,7 +110,8 @@ pub(super) fn build_authenticated_form<'f>(
     }
 }
 
-/// Seals the client of a registration, with the access to its configuration if the provider offers it.
+/// Encrypts the client of a registration for the store. `management` is the access to the client's configuration, if
+/// the provider offers it (RFC 7592).
 pub fn seal_client(
     ctx: &RequestContext,
     recipient: &ClientId,
@@ -125,17 +127,17 @@ pub fn seal_client(
     Ok(SealedUpstreamClient { client_id, data_key, secret, configuration_access })
 }
 
-/// The sealed access to a client's configuration at its provider, with which the client can be deleted (RFC 7592).
+/// The encrypted access to a client's configuration at its provider, with which the client can be deleted (RFC 7592).
 #[derive(Debug)]
 pub struct SealedClientConfiguration {
-    /// The wrapped data key.
+    /// The data key, encrypted with the hub's key.
     pub data_key: Vec<u8>,
-    /// The configuration endpoint and the registration access token, sealed under the data key.
+    /// The client configuration endpoint and the registration access token, encrypted with the data key.
     pub sealed: Vec<u8>,
 }
 
 impl SealedClientConfiguration {
-    /// Seals the access to the configuration of a client that no registration uses.
+    /// Encrypts the access to the configuration of a client that no registration uses.
     pub fn seal(
         ctx: &RequestContext,
         recipient: &ClientId,
@@ -147,7 +149,7 @@ impl SealedClientConfiguration {
         Ok(Self { data_key, sealed: seal_management(&key, &context, management)? })
     }
 
-    /// Opens the sealed access.
+    /// Decrypts the client configuration endpoint and the registration access token.
     pub fn open(
         &self,
         ctx: &RequestContext,
@@ -170,16 +172,15 @@ fn seal_management(
     Ok(key.seal(&management_sealing_context(context), management.to_text().expose().as_bytes())?)
 }
 
-/// The secrets of the hub's own client at a provider.
+/// The secrets with which the hub's own client authenticates at a provider and registers other clients there.
 #[derive(Debug)]
 pub struct HubSecrets {
-    /// The client secret.
     pub client_secret: Secret<String>,
     /// The initial access token for client registration (RFC 7591 §3), if the provider requires one.
     pub initial_access_token: Option<Secret<String>>,
 }
 
-/// Loads the secret of the hub's own client at a provider.
+/// Loads the secret of the hub's own client at a provider from a file, an environment variable or the store.
 pub(super) async fn load_hub_secret(
     ctx: &RequestContext,
     provider: &Provider,
@@ -216,7 +217,7 @@ pub(super) async fn load_initial_access_token(
     Ok(Some(key.open_text(&initial_token_sealing_context(&context), &token)?))
 }
 
-/// Seals the secrets of the hub's own client at a provider.
+/// Encrypts the secrets of the hub's own client at a provider for the store.
 pub fn seal_hub_secrets(
     ctx: &RequestContext,
     provider: ProviderId,
@@ -232,8 +233,8 @@ pub fn seal_hub_secrets(
     Ok(SealedProviderSecret { data_key, secret, initial_access_token })
 }
 
-// A sealing context is authenticated with the ciphertext. A value copied to another row, or used for another purpose,
-// does not open. The contexts are part of the stored data and must not change.
+// A sealing context is authenticated with the ciphertext, so a value that is copied to another row, or used for another
+// purpose, cannot be decrypted. Stored values depend on the contexts, so the contexts must not change.
 
 fn client_sealing_context(recipient: &ClientId, provider: ProviderId) -> String {
     format!("{recipient}\n{provider}")
@@ -244,7 +245,8 @@ fn management_sealing_context(client_context: &str) -> String {
 }
 
 fn hub_sealing_context(provider: ProviderId) -> String {
-    // The hub's own client has no recipient. The empty place cannot collide, because no id is empty.
+    // The hub's own client has no recipient, so the first line is empty. It cannot collide with a recipient's context,
+    // because no id is empty.
     format!("\n{provider}")
 }
 
@@ -252,7 +254,8 @@ fn initial_token_sealing_context(hub_context: &str) -> String {
     format!("{hub_context}\ninitial_access_token")
 }
 
-/// Reads a secret from a file or an environment variable.
+/// Reads a secret from a file or an environment variable. Returns an error if the secret is missing, empty or in the
+/// store.
 pub(crate) fn read_secret(source: &SecretSource) -> Result<Secret<String>, &'static str> {
     let text = match source {
         SecretSource::File(path) => {

@@ -24,18 +24,18 @@ use crate::outbound::{OutboundError, StreamingResponse};
 
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
-/// The result of a registration request.
+/// The result of a registration request, with a description for operators.
 #[derive(Debug)]
 pub struct RegistrationReport {
-    /// The evaluated response.
+    /// The provider's response, or `RetryLater` if there was none.
     pub outcome: RegistrationResponse,
     /// A description for operators. It never contains text from the provider.
     pub description: String,
-    /// The wait that the provider requested.
+    /// The value of `Retry-After`, if the provider sent it.
     pub retry_after: Option<Duration>,
 }
 
-/// Registers a client for a recipient at a provider.
+/// Requests the registration of a recipient's client at a provider (RFC 7591 §3.1). Stores nothing.
 pub async fn register_upstream_client(
     ctx: &RequestContext,
     provider: &Provider,
@@ -61,7 +61,7 @@ pub async fn register_upstream_client(
     let (status, retry_after) = (response.status.as_u16(), parse_retry_after(&response.headers));
     let outcome = match response.read_body(MAX_RESPONSE_BYTES).await {
         Ok(response) => parse_response(status, &response.body, &provider.settings, &redirect_uri),
-        // The status says that a client was registered. A retry would only register one more.
+        // The status means that a client was registered, so a retry would register a second one.
         Err(OutboundError::TooLarge) if matches!(status, 200 | 201) => {
             RegistrationResponse::Unusable { problem: "the response is too large", management: None }
         }
@@ -70,7 +70,7 @@ pub async fn register_upstream_client(
     Ok(RegistrationReport { outcome, description: format!("HTTP {status}"), retry_after })
 }
 
-/// Deletes a client at a provider.
+/// Deletes a recipient's client at a provider (RFC 7592 §2.3).
 pub async fn delete_upstream_client(
     ctx: &RequestContext,
     provider: &Provider,
@@ -90,14 +90,15 @@ pub async fn delete_upstream_client(
     AttemptReport::new(outcome, format!("HTTP {status}"))
 }
 
-/// Sends a request of client registration and reads the head of the response.
+/// Sends a registration or deletion request, and reads the status and headers of the response. `call` is the label in
+/// the metrics.
 async fn send_request(
     endpoints: &ProviderEndpoints<'_>,
     call: &'static str,
     request: Result<RequestBuilder, OutboundError>,
 ) -> Result<StreamingResponse, OutboundError> {
-    // The circuit breaker is neither asked nor informed: the back-off of the job limits the calls, and the state of the
-    // registration endpoint says nothing about the endpoints that serve customers' data.
+    // The circuit breaker is not used: the back-off of the job limits the calls, and a failure of the registration
+    // endpoint does not imply a failure of the endpoints that serve customers' data.
     let response = match request {
         Ok(request) => {
             let request = request.header(header::ACCEPT, "application/json");

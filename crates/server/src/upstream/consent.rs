@@ -23,31 +23,29 @@ use crate::error::InternalError;
 /// The version of the consent page's text. It is stored with each consent as proof of what the customer agreed to.
 const PAGE_VERSION: &str = "2026-11";
 
-/// The content of the consent page.
+/// The content of the page that asks the customer for consent.
 #[derive(Debug)]
 pub struct ConsentPage {
-    /// The authorization request.
     pub request: AuthorizationRequest,
-    /// The recipient's name.
     pub recipient: String,
     /// The purpose for which the recipient reads data.
     pub purpose: String,
-    /// The provider's name.
     pub provider: String,
-    /// The data clusters that may be read.
+    /// The data clusters that the recipient requests to read.
     pub clusters: Clusters,
-    /// The time at which the consent would expire.
+    /// The time at which the consent would expire if the customer consented now.
     pub expires_at: Timestamp,
 }
 
-/// The reason why a step of an authorization flow failed.
+/// The reason why a step of an authorization (consent, denial or callback) failed.
 #[derive(Debug)]
 pub enum ConsentError {
-    /// The request belongs to another browser, has taken this step before, has expired or is unknown.
+    /// The authorization request belongs to another browser, has already taken this step, has expired or is unknown.
     Rejected(RequestStepError),
-    /// The recipient may no longer connect. A page informs the customer.
+    /// The authorization cannot continue, for example because the recipient was suspended. The customer gets a page
+    /// that explains this.
     Stopped(Box<AuthorizationStopped>),
-    /// The hub failed.
+    /// The hub or its store failed.
     Internal(InternalError),
 }
 
@@ -60,17 +58,14 @@ impl<E: Into<InternalError>> From<E> for ConsentError {
 /// The content of the page for an authorization that cannot continue.
 #[derive(Debug)]
 pub struct AuthorizationStopped {
-    /// The language of the page.
     pub language: Language,
-    /// The recipient's name.
     pub recipient: String,
-    /// The provider's name.
     pub provider: String,
     /// The link back to the recipient, with the error as its parameters. Absent if no redirect is allowed.
     pub return_url: Option<String>,
 }
 
-/// Loads the consent page for the browser that started the request.
+/// Loads the content of the consent page. The cookie must be that of the browser that started the request.
 pub async fn load_consent_page(
     ctx: &RequestContext,
     id: &AuthorizationRequestId,
@@ -96,7 +91,7 @@ pub async fn load_consent_page(
     })
 }
 
-/// Loads a request that waits for the customer's decision.
+/// Loads an authorization request and ensures that it waits for the decision of the customer in this browser.
 async fn load_pending_request(
     ctx: &RequestContext,
     id: &AuthorizationRequestId,
@@ -122,7 +117,7 @@ pub async fn approve(
     let vault = ctx.app().vault();
     let connection = request.connection_id.as_str();
     let key = vault.unwrap_data_key(&request.data_key, connection)?;
-    // The command checks all conditions again with the request locked: the client may have been suspended while the
+    // The command checks all conditions again and locks the request: the client may have been suspended while the
     // customer read the page, or the form may have been submitted twice.
     let command = SendToProvider {
         moment: ctx.new_moment()?,
@@ -146,7 +141,7 @@ pub async fn approve(
             ("client_id", &load_upstream_client_id(ctx, &provider, &request.client_id).await?),
             ("redirect_uri", &callback_uri(ctx.app().public_url(), provider.id)),
             ("scope", &settings.scope_for(request.clusters)),
-            // `state` and PKCE are the hub's own. Those of the recipient never reach the provider.
+            // The hub generates its own `state` and PKCE values. The recipient's values never reach the provider.
             ("state", state.expose()),
             ("code_challenge", &pkce::compute_challenge(verifier.expose())),
             ("code_challenge_method", "S256"),
@@ -171,13 +166,14 @@ pub async fn deny(
     page.return_url.take().ok_or(ConsentError::Stopped(page))
 }
 
-/// Loads client and provider again and builds the page for an authorization that cannot continue.
+/// Builds the page for an authorization that cannot continue, with the current data of the recipient and the provider.
 async fn load_stopped_page(
     ctx: &RequestContext,
     request: &AuthorizationRequest,
     error: &OAuthError,
 ) -> Result<Box<AuthorizationStopped>, InternalError> {
-    // The client may have changed since it was read for the check. The page must use its current redirect URIs.
+    // Both are loaded again, because the recipient may have changed since the check, and the page must use its current
+    // redirect URIs.
     let (client, provider) = load_client_and_provider(ctx, request).await?;
     build_stopped_page(ctx, request, client, provider, error).await
 }
@@ -202,7 +198,7 @@ async fn build_stopped_page(
     }))
 }
 
-/// Returns whether browsers may be redirected to a recipient, which requires an active registration.
+/// Returns whether browsers may be redirected to a recipient: it needs an active registration with some provider.
 ///
 /// Without this rule the hub would be an open redirector (RFC 9700 §4.11.2): anyone who can submit a recipient for
 /// registration could use the hub's name for links to any site.
@@ -210,7 +206,8 @@ pub async fn may_redirect(ctx: &RequestContext, client: &Client) -> Result<bool,
     Ok(!ctx.ask(&ListRecipientProviders { client_id: client.id.clone() }).await?.is_empty())
 }
 
-/// Builds the redirect to the recipient. Returns `None` if the redirect URI is no longer registered.
+/// Builds the redirect to the recipient with a code or an error. Returns `None` if the recipient no longer has the
+/// redirect URI.
 pub(super) fn build_client_redirect(
     client: &Client,
     request: &AuthorizationRequest,
@@ -234,7 +231,7 @@ pub fn build_redirect_url(
     redirect.with_params(&params)
 }
 
-/// Loads the recipient and the provider of a request.
+/// Loads the recipient and the provider of an authorization request.
 pub(super) async fn load_client_and_provider(
     ctx: &RequestContext,
     request: &AuthorizationRequest,

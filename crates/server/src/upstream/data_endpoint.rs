@@ -1,4 +1,4 @@
-//! FDX resources and documents of a provider.
+//! Reads FDX resources and documents, such as statements, from a provider.
 
 use http::{StatusCode, header};
 use url::Url;
@@ -12,7 +12,7 @@ use crate::outbound::{OutboundError, StreamingResponse, UpstreamResponse};
 const MAX_REDIRECTS: usize = 3;
 
 impl ProviderEndpoints<'_> {
-    /// Reads an FDX resource. Redirects are not followed.
+    /// Reads an FDX resource as JSON. Redirects are not followed.
     pub(super) async fn read_resource(
         &self,
         url: &Url,
@@ -31,14 +31,15 @@ impl ProviderEndpoints<'_> {
         self.record_outcome("fdx", response.as_ref().ok().map(|response| response.status));
         let response = response?;
         match response.status {
-            // FDX 6.4 sends 206 if only a part of the requested data is available, and marks the missing part in the
-            // body.
+            // FDX 6.4 defines 206 for a response in which a part of the requested data is missing. The body marks that
+            // part.
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(response),
             _ => Err(classify_error_response(&response)),
         }
     }
 
-    /// Opens a document. Redirects within `base` are followed.
+    /// Requests a document and returns its response, whose body is not read yet. Up to `MAX_REDIRECTS` redirects are
+    /// followed, if their targets are below the URL `base`.
     pub(super) async fn open_document(
         &self,
         base: &Url,
@@ -51,7 +52,7 @@ impl ProviderEndpoints<'_> {
             let response = self.request_document(&url, bearer, content_type).await?;
             match response.status.as_u16() {
                 200 => return Ok(response),
-                // Each request carries the access token, so no other place may receive one.
+                // Each request contains the access token, so it must not be sent to a URL outside `base`.
                 301 | 302 | 303 | 307 | 308 => {
                     url = resolve_redirect(base, &url, &response).ok_or(UpstreamError::Failed)?;
                 }
@@ -65,7 +66,7 @@ impl ProviderEndpoints<'_> {
         Err(UpstreamError::Failed)
     }
 
-    /// Requests a document and reads the head of the response.
+    /// Requests a document without following redirects, and reads the status and headers of the response.
     async fn request_document(
         &self,
         url: &Url,
@@ -76,7 +77,8 @@ impl ProviderEndpoints<'_> {
         let section = &self.ctx.app().config().upstream;
         let outbound = self.ctx.app().outbound();
         let response = async {
-            // Two limits: one for the body, which may be long, and the usual one for the head.
+            // The body may be long, so the whole request has a longer timeout. The status and headers must arrive
+            // within the usual one.
             let request = outbound
                 .get(url, bearer)?
                 .timeout(section.statement_timeout.duration())

@@ -1,4 +1,4 @@
-//! The common part of all calls to a provider: client authentication, the circuit breaker and metrics.
+//! The parts that all calls to a provider have in common: client authentication, the circuit breaker and metrics.
 
 use domain::model::provider::Provider;
 use http::{StatusCode, header};
@@ -9,7 +9,7 @@ use super::error::UpstreamError;
 use crate::context::RequestContext;
 use crate::outbound::{OutboundError, UpstreamResponse};
 
-/// The endpoints of a provider, as used by one request or job.
+/// The endpoints of a provider, called during one request or job. Other modules add a method for each call.
 pub(super) struct ProviderEndpoints<'a> {
     pub(super) ctx: &'a RequestContext,
     pub(super) provider: &'a Provider,
@@ -25,7 +25,7 @@ impl<'a> ProviderEndpoints<'a> {
         Self { ctx, provider, on_behalf_of }
     }
 
-    /// Posts a form, authenticated as the upstream client.
+    /// Posts a form with client authentication (RFC 6749 §2.3.1).
     pub(super) async fn post_form(
         &self,
         endpoint: &str,
@@ -35,7 +35,7 @@ impl<'a> ProviderEndpoints<'a> {
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
         let credentials = load_upstream_credentials(self.ctx, self.provider, &self.on_behalf_of).await;
         let credentials = credentials.map_err(|error| {
-            tracing::error!(%error, provider = %self.provider.id, "no client credentials for the provider");
+            tracing::error!(%error, provider = %self.provider.id, "client credentials could not be loaded");
             OutboundError::Forbidden
         })?;
         let auth = self.provider.settings.auth;
@@ -43,14 +43,14 @@ impl<'a> ProviderEndpoints<'a> {
         outbound.send(request.header(header::ACCEPT, "application/json")).await
     }
 
-    /// Returns the value of `x-fapi-interaction-id`.
+    /// Returns the value of `x-fapi-interaction-id`: the correlation id, or a UUID that is derived from it.
     pub(super) fn interaction_id(&self) -> String {
         let id = self.ctx.correlation_id();
         if id.parse::<uuid::Uuid>().is_ok() && id.len() == 36 {
             return id.to_owned();
         }
-        // FDX 6 requires a UUID, but a recipient may send any text as correlation id. A digest of that text gives the
-        // same UUID for each call of one request, so the calls can still be correlated.
+        // FDX 6 requires a UUID, but a recipient may send any text as correlation id. The UUID is derived
+        // from a digest of that text, so that all calls of one request have the same UUID.
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, id.as_bytes());
         let mut bytes = [0; 16];
         bytes.iter_mut().zip(digest.as_ref()).for_each(|(byte, digest_byte)| *byte = *digest_byte);
@@ -62,17 +62,17 @@ impl<'a> ProviderEndpoints<'a> {
         Ok(self.ctx.app().breaker().ensure_closed(self.provider.id, self.ctx.now())?)
     }
 
-    /// Counts a call and informs the circuit breaker. `status` is absent if there was no response.
+    /// Counts a call in the metrics and in the circuit breaker. `status` is `None` if there was no response.
     pub(super) fn record_outcome(&self, call: &'static str, status: Option<StatusCode>) {
         self.count(call, status);
-        // 501 says that the provider does not implement an operation. The others may work.
+        // 501 means that the provider does not implement this operation. Its other operations may work.
         let is_failure =
             |status: StatusCode| status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
         let succeeded = status.is_some_and(|status| !is_failure(status));
         self.ctx.app().breaker().record_outcome(self.provider.id, succeeded, self.ctx.now());
     }
 
-    /// Counts a call in the metrics.
+    /// Counts a call in the metrics only. `status` is `None` if there was no response.
     pub(super) fn count(&self, call: &'static str, status: Option<StatusCode>) {
         let outcome = status.map_or_else(|| "none".to_owned(), |s| s.as_u16().to_string());
         let labels =

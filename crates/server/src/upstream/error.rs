@@ -6,22 +6,22 @@ use crate::breaker::BreakerOpenError;
 use crate::error::InternalError;
 use crate::outbound::OutboundError;
 
-/// The reason why a call to a provider failed. Text from the provider is never part of it.
+/// The reason why a call to a provider failed. It never contains text from the provider.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
     /// The provider cannot be reached, or reports that it is temporarily unavailable. It has not processed the request.
     #[error("the provider is not available")]
     Unavailable,
-    /// The request was sent and no complete response arrived. The provider may or may not have processed it.
+    /// The request was sent, but no complete response arrived. The provider may have processed the request.
     #[error("the provider did not respond")]
     NoResponse,
     /// The provider returned an error without a documented meaning, or a response that cannot be read.
     #[error("the provider returned an unexpected response")]
     Failed,
-    /// The provider limits the rate of requests. Contains the time to wait.
+    /// The rate limit is exceeded. The value is the time to wait before the next request.
     #[error("the provider limits the rate of requests")]
     RateLimited(Duration),
-    /// The provider rejects the access token.
+    /// The provider rejects the access token, or the hub has no refresh token to obtain a new one.
     #[error("the provider rejects the access token")]
     TokenRefused,
     /// The provider returned a documented FDX error.
@@ -41,7 +41,7 @@ impl From<BreakerOpenError> for UpstreamError {
 impl From<OutboundError> for UpstreamError {
     fn from(error: OutboundError) -> Self {
         match error {
-            // Without a connection no request was sent.
+            // The connection could not be established, so no request was sent.
             OutboundError::Connect => Self::Unavailable,
             OutboundError::Timeout | OutboundError::Interrupted => Self::NoResponse,
             OutboundError::Forbidden | OutboundError::TooLarge => Self::Failed,
@@ -58,7 +58,7 @@ pub enum ReadError {
     ProviderPaused,
     /// The call to the provider failed.
     Upstream(UpstreamError),
-    /// The hub failed.
+    /// The hub or its store failed.
     Internal(InternalError),
 }
 

@@ -1,4 +1,4 @@
-//! Reads of FDX resources and documents with the access token of a connection.
+//! Reads FDX resources and documents of a connection from its provider, with the connection's access token.
 
 use bytes::Bytes;
 use domain::Secret;
@@ -21,9 +21,10 @@ use crate::error::InternalError;
 use crate::outbound::OutboundError;
 use crate::rate_limit::RateLimitError;
 
-/// Reads a resource and converts it to FDX 5, whichever version the provider has.
+/// Reads an FDX resource of a connection, and converts it to FDX 5 if the provider uses FDX 6.
 ///
-/// Query parameters have the names of FDX 5.
+/// `path` consists of the segments below the provider's FDX base URL. The names in `query` are those of FDX 5; they are
+/// translated for FDX 6.
 pub async fn fetch<T: CrossVersion>(
     ctx: &RequestContext,
     access: &GrantedAccess,
@@ -47,7 +48,7 @@ pub async fn fetch<T: CrossVersion>(
         tracing::warn!(%provider, %error, "response of the provider could not be parsed");
         ReadError::Upstream(UpstreamError::Failed)
     })?;
-    // Only known fields are passed on. A growing count shows that a provider has extended its API.
+    // Only fields that the hub knows are passed on. If this count grows, the provider has extended its API.
     if parsed.dropped > 0 {
         let labels = [("provider", provider.to_string())];
         ctx.app().telemetry().count_many("bowline_fdx_dropped_fields_total", &labels, parsed.dropped as u64);
@@ -57,15 +58,15 @@ pub async fn fetch<T: CrossVersion>(
 
 /// A document that is passed on to the recipient while it is read from the provider.
 pub struct StreamedDocument {
-    /// The media type.
+    /// The media type for `Content-Type`.
     pub kind: &'static str,
     /// The length in bytes.
     pub length: u64,
-    /// The content in chunks.
+    /// The content in chunks. An error means that the document is incomplete.
     pub body: BoxStream<'static, Result<Bytes, OutboundError>>,
 }
 
-/// Opens a document of the given media type. Its size is limited by the configuration.
+/// Requests a document with the media type `kind`. Returns an error if it is larger than the configured maximum.
 pub async fn open_document(
     ctx: &RequestContext,
     access: &GrantedAccess,
@@ -80,7 +81,7 @@ pub async fn open_document(
         async move { endpoints.open_document(base, url, token.expose(), kind).await }
     };
     let response = source.call_with_token(open).await?;
-    // The hub sends the document with this media type, so a provider must not be able to send another, such as HTML.
+    // The hub labels the document with the media type `kind`, so a document of another type, such as HTML, is rejected.
     if !has_media_type(&response.headers, kind) {
         return Err(ReadError::Upstream(UpstreamError::Failed));
     }
@@ -88,8 +89,8 @@ pub async fn open_document(
     let document = match response.content_length() {
         Some(length) if length > max_bytes as u64 => Err(OutboundError::TooLarge),
         Some(length) => Ok(StreamedDocument { kind, length, body: response.into_chunks() }),
-        // Without `Content-Length`, the document must be read completely before the first byte is sent: only then is it
-        // certain that it is complete and not too large.
+        // Without `Content-Length`, the document must be read completely before the first byte is sent. Otherwise a
+        // document that is too large or incomplete would be noticed too late.
         None => response.read_body(max_bytes).await.map(|response| StreamedDocument {
             kind,
             length: response.body.len() as u64,
@@ -104,14 +105,14 @@ pub async fn open_document(
     })
 }
 
-/// Returns whether `Content-Type` is the given media type, with any parameters.
+/// Returns whether the media type in `Content-Type` is `kind`. Parameters such as `charset` are ignored.
 fn has_media_type(headers: &HeaderMap, kind: &str) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
     media_type.eq_ignore_ascii_case(kind)
 }
 
-/// The provider of a connection, to be called with the connection's access token.
+/// A connection's provider, from which the hub reads with the connection's access token.
 struct ConnectionSource<'a> {
     ctx: &'a RequestContext,
     access: &'a GrantedAccess,
@@ -141,25 +142,26 @@ impl<'a> ConnectionSource<'a> {
         ProviderEndpoints::new(self.ctx, &self.provider, on_behalf_of)
     }
 
-    /// Makes a call with a valid access token. If the provider rejects the token, it is refreshed once.
+    /// Calls the provider with a valid access token. If the provider rejects the token, the token is refreshed and the
+    /// call is repeated once.
     async fn call_with_token<T, F>(&self, call: impl Fn(Secret<String>) -> F) -> Result<T, ReadError>
     where
         F: Future<Output = Result<T, UpstreamError>>,
     {
-        // The limit comes first, so that a recipient beyond its share causes no refresh either.
+        // The rate limit is checked first, so that a recipient that exceeds it cannot cause refreshes either.
         let permit = self.ctx.app().limits().ensure_provider_call_allowed(self.access);
         permit.map_err(|RateLimitError(wait)| ReadError::Upstream(UpstreamError::RateLimited(wait)))?;
         let id = self.access.connection_id();
         let token = obtain_access_token(self.ctx, &self.provider, id, None).await?;
         let mut response = call(token.token).await;
         if response.as_ref().is_err_and(|error| *error == UpstreamError::TokenRefused) {
-            // The provider may revoke an access token before its stated expiry.
+            // The provider may have revoked the access token before its expiry.
             let token = obtain_access_token(self.ctx, &self.provider, id, Some(token.version)).await?;
             response = call(token.token).await;
         }
         response.map_err(|error| match error {
-            // A new token is rejected too: the customer must authorize again. The connection does not end, because only
-            // `invalid_grant` proves that the grant has ended.
+            // The refreshed token is rejected too, so the customer must authorize again. The connection does not end,
+            // because only `invalid_grant` proves that the grant has ended.
             UpstreamError::TokenRefused => {
                 ReadError::Upstream(UpstreamError::FdxError(ErrorCode::NotAuthorized))
             }

@@ -1,4 +1,4 @@
-//! The connectivity check of a provider. It changes nothing, neither here nor at the provider.
+//! The connectivity check of a provider. It changes nothing in the hub or at the provider.
 
 use domain::id::ProviderId;
 use domain::model::provider::{Provider, ProviderSettings, UpstreamClientMode};
@@ -16,7 +16,7 @@ use super::urls::callback_uri;
 use crate::context::RequestContext;
 use crate::outbound::{Outbound, OutboundError, UpstreamResponse};
 
-/// The error codes of RFC 6749 §5.2. No other text from a provider is shown.
+/// The error codes of RFC 6749 §5.2. They are the only text of a provider's response that a result may contain.
 const TOKEN_ERROR_CODES: [&str; 6] = [
     "invalid_grant",
     "invalid_request",
@@ -32,7 +32,7 @@ pub struct CheckResult {
     /// The checked item: `client_secret`, `authorization`, `token`, `revocation` or `data`; also
     /// `initial_access_token` and `registration` if the provider registers clients.
     pub name: &'static str,
-    /// The item works as a connection needs it.
+    /// Whether the check has passed.
     pub ok: bool,
     /// A description of the result. It contains no text from the provider other than an error code of RFC 6749.
     pub detail: String,
@@ -44,7 +44,7 @@ impl CheckResult {
     }
 }
 
-/// Checks the secrets and the endpoints of a provider in the store.
+/// Checks the secrets and the endpoints of a stored provider. Returns one result per check.
 pub async fn check_provider(ctx: &RequestContext, provider: &Provider) -> Vec<CheckResult> {
     let settings = &provider.settings;
     let (credentials, secret_check) = match settings.upstream_client {
@@ -75,7 +75,7 @@ pub async fn check_provider(ctx: &RequestContext, provider: &Provider) -> Vec<Ch
     checks
 }
 
-/// The checks of a provider's endpoints, which need no store.
+/// The input of the checks of a provider's endpoints, which do not use the store.
 pub(crate) struct ProviderCheck<'a> {
     pub(crate) outbound: &'a Outbound,
     pub(crate) public_url: &'a str,
@@ -84,7 +84,8 @@ pub(crate) struct ProviderCheck<'a> {
 }
 
 impl ProviderCheck<'_> {
-    /// Checks concurrently that the endpoints respond and that the token endpoint accepts the client.
+    /// Checks that the endpoints respond, and, with `credentials`, that the token endpoint accepts the client. The
+    /// checks run concurrently.
     pub(crate) async fn check_endpoints(
         &self,
         credentials: Option<&UpstreamClientCredentials>,
@@ -99,14 +100,15 @@ impl ProviderCheck<'_> {
         let configured = endpoints.into_iter().filter_map(|(name, url)| url.map(|url| (name, url)));
         let reachable = join_all(configured.map(|(name, url)| check_reachable(self.outbound, name, url)));
         let (mut checks, token_check) = join(reachable, self.check_token_endpoint(credentials)).await;
-        // In the order of a connection's life: after the authorization endpoint.
+        // The results are listed in the order in which a connection uses the endpoints: authorization, then token.
         checks.insert(1, token_check);
         checks
     }
 
     /// Sends an authorization code that was never issued to the token endpoint.
     ///
-    /// A provider that works responds with an error of RFC 6749 §5.2, which shows whether it accepts the client.
+    /// A provider that works responds with an error code of RFC 6749 §5.2. The code shows whether the provider accepts
+    /// the client.
     async fn check_token_endpoint(&self, credentials: Option<&UpstreamClientCredentials>) -> CheckResult {
         let redirect_uri = callback_uri(self.public_url, self.id);
         let fields = vec![
@@ -149,7 +151,7 @@ fn evaluate_token_response(response: &UpstreamResponse, is_authenticated: bool) 
         (Some("unauthorized_client" | "unsupported_grant_type"), true) => {
             (false, "the client is not allowed to use authorization codes")
         }
-        // `invalid_grant` is the expected code. The other codes do not object to the client either.
+        // `invalid_grant` is the expected code. The remaining codes do not mean that the client is rejected either.
         (Some(_), true) => (true, "the client is accepted"),
         (Some(_), false) => (true, "the endpoint responds; no client credentials were sent"),
         // RFC 6749 §5.2 allows 401 for failed client authentication, so the status is sufficient without a body.
@@ -162,12 +164,12 @@ fn evaluate_token_response(response: &UpstreamResponse, is_authenticated: bool) 
     CheckResult::new("token", ok, format!("HTTP {status}{error_code}: {finding}"))
 }
 
-/// Checks that an endpoint responds without a server error.
+/// Checks that an endpoint responds with a status below 500.
 async fn check_reachable(outbound: &Outbound, name: &'static str, endpoint: &str) -> CheckResult {
     let probe = async {
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
-        // A request without credentials and parameters is usually rejected. That is sufficient, so only the head of the
-        // response is read.
+        // A request without credentials and parameters is usually rejected. Any status below 500 is sufficient, so the
+        // body is not read.
         Ok::<_, OutboundError>(outbound.open(outbound.get_unauthenticated(&url)?).await?.status)
     };
     match probe.await {

@@ -1,7 +1,8 @@
-//! The provider's access token of a connection and its refresh.
+//! Obtains the access token with which a connection's data is read from the provider, and refreshes it.
 //!
-//! A lease in the store makes sure that one node at a time refreshes a connection. The version of the credential fences
-//! its writes: a result is stored only if no other refresh and no end of the connection came first.
+//! A lease in the store ensures that only one node at a time refreshes the token of a connection. Each refresh
+//! increments the version of the credential. New tokens are stored only if the version is unchanged and the connection
+//! has not ended.
 
 use std::time::Duration;
 
@@ -22,13 +23,13 @@ use super::token_endpoint::{TokenGrant, TokenResponse};
 use crate::context::RequestContext;
 use crate::vault::DataKey;
 
-/// The time before its expiry from which an access token is no longer used, so that it does not expire during a call.
+/// The remaining lifetime below which an access token is refreshed, so that it does not expire during a call.
 const TOKEN_EXPIRY_MARGIN: Duration = Duration::from_secs(30);
 
 const MIN_POLL_DELAY: Duration = Duration::from_millis(20);
 const MAX_POLL_DELAY: Duration = Duration::from_millis(500);
 
-/// An access token of a provider.
+/// A provider's access token for a connection, with its version.
 pub(super) struct UpstreamAccessToken {
     pub(super) token: Secret<String>,
     /// The version of the credential that contains the token.
@@ -36,7 +37,7 @@ pub(super) struct UpstreamAccessToken {
 }
 
 enum RefreshError {
-    /// Another request or node refreshes the token, or has just done so. The credential must be read again.
+    /// Another request or node is refreshing the token, or has just refreshed it. The credential must be read again.
     Busy,
     Failed(ReadError),
 }
@@ -47,16 +48,16 @@ impl<E: Into<ReadError>> From<E> for RefreshError {
     }
 }
 
-/// Returns a valid access token and refreshes it first if necessary.
+/// Returns a valid access token, which is refreshed first if it expires soon or was rejected.
 ///
-/// `rejected_version` is the version of the credential whose token the provider has just rejected.
+/// `rejected_version` is the version of the credential whose token the provider has just rejected, if there is one.
 pub(super) async fn obtain_access_token(
     ctx: &RequestContext,
     provider: &Provider,
     id: &ConnectionId,
     rejected_version: Option<i64>,
 ) -> Result<UpstreamAccessToken, ReadError> {
-    // The lease of another node that died expires within this time. Then this request refreshes the token itself.
+    // If another node died during a refresh, its lease expires within this time. This request then refreshes the token.
     let max_wait = ctx.app().refresh_lease_duration();
     let delays = ExponentialBuilder::default()
         .with_min_delay(MIN_POLL_DELAY)
@@ -79,7 +80,7 @@ async fn try_obtain_access_token(
     id: &ConnectionId,
     rejected_version: Option<i64>,
 ) -> Result<UpstreamAccessToken, RefreshError> {
-    // An earlier attempt may have waited, so the expiry is compared with the current time.
+    // Time has passed since an earlier attempt, so the expiry must be compared with the current time.
     let ctx = ctx.refreshed()?;
     let credential = ctx.ask(&GetUpstreamCredential { connection_id: id.clone() }).await?;
     let credential = credential.ok_or(ReadError::ConnectionEnded)?;
@@ -99,8 +100,8 @@ async fn try_obtain_access_token(
         LeaseOutcome::ConnectionEnded => Err(RefreshError::Failed(ReadError::ConnectionEnded)),
         LeaseOutcome::AlreadyRefreshed | LeaseOutcome::Busy(_) => Err(RefreshError::Busy),
         LeaseOutcome::Acquired(lease) => {
-            // A task of its own, because a caller that disconnects drops this future. The refresh must be completed all
-            // the same: a rotated refresh token that is not stored would be lost.
+            // The refresh runs in a separate task, because this future is dropped when the caller disconnects. The
+            // refresh must still be completed: a rotated refresh token that is not stored would be lost.
             let task = RefreshTask { ctx, provider: provider.clone(), id: id.clone(), lease };
             let result = tokio::spawn(task.run()).await;
             result.map_err(|_| ReadError::Upstream(UpstreamError::Failed))?
@@ -108,10 +109,10 @@ async fn try_obtain_access_token(
     }
 }
 
-/// A refresh for which this node holds the lease.
+/// A refresh whose lease belongs to this node.
 ///
-/// If the store fails, the lease remains until it expires. The next lease then records that the outcome of this refresh
-/// is unknown.
+/// If the store fails, the lease remains until it expires. The next node that acquires a lease then records that the
+/// outcome of this refresh is unknown.
 struct RefreshTask {
     ctx: RequestContext,
     provider: Provider,
@@ -147,19 +148,21 @@ impl RefreshTask {
             lease: self.lease.clone(),
             access_token: seal(&tokens.access_token)?,
             access_expires_at: tokens.access_expires_at,
-            // Absent if the provider does not rotate refresh tokens (RFC 6749 §6): the stored one remains valid.
+            // If the provider does not rotate refresh tokens (RFC 6749 §6), there is none: the stored token remains
+            // valid.
             refresh_token: tokens.refresh_token.as_ref().map(seal).transpose()?,
         };
         match self.ctx.run(command).await? {
             StoreCredentialOutcome::Stored => {
                 Ok(UpstreamAccessToken { token: tokens.access_token, version: self.lease.version + 1 })
             }
-            // The connection ended or another refresh came first. The next attempt finds out which.
+            // The connection has ended or another refresh was faster. The next attempt reads the credential again.
             StoreCredentialOutcome::LeaseLost => Err(RefreshError::Busy),
         }
     }
 
-    /// Ends the connection, unless the response is for an outdated credential or the provider is paused.
+    /// Handles `invalid_grant`: ends the connection, unless the refresh used an outdated credential or the provider is
+    /// paused.
     async fn handle_invalid_grant(&self) -> Result<UpstreamAccessToken, RefreshError> {
         let command = HandleInvalidGrant {
             moment: self.ctx.new_moment()?,
@@ -183,8 +186,8 @@ impl RefreshTask {
             moment: self.ctx.new_moment()?,
             connection_id: self.id.clone(),
             lease: self.lease.id.clone(),
-            // Without a response, the provider may have issued a refresh token that the hub never received. The
-            // revocation of the stored one is then no proof that the grant has ended.
+            // Without a response, the provider may have issued a refresh token that the hub never received. Revoking
+            // the stored token then does not prove that the grant has ended.
             outcome_unknown: error == UpstreamError::NoResponse,
         };
         self.ctx.run(release).await?;

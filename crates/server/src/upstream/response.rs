@@ -1,4 +1,4 @@
-//! Classification of a provider's error responses.
+//! Classifies error responses of a provider, and parses `Retry-After`.
 
 use std::time::Duration;
 
@@ -8,22 +8,24 @@ use http::{HeaderMap, StatusCode, header};
 use super::error::UpstreamError;
 use crate::outbound::UpstreamResponse;
 
-/// The longest wait that is passed on to a recipient, whatever `Retry-After` the provider sends.
+/// The longest wait that the hub passes on to a recipient, even if the provider's `Retry-After` is longer.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
+/// The wait if the provider sends no valid `Retry-After`.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Returns the outcome of a job's attempt that may succeed later, at the time in `Retry-After` if there is one.
+/// Returns the outcome of a job's attempt that is retried: after `Retry-After` if the provider sent it, otherwise after
+/// the back-off of the job.
 pub(super) fn retry_later(response: &UpstreamResponse) -> AttemptOutcome {
     AttemptOutcome::RetryLater { retry_after: parse_retry_after(&response.headers) }
 }
 
-/// Parses `Retry-After` in seconds. The other form of RFC 9110 §10.2.3, a date, is ignored.
+/// Parses `Retry-After` as a number of seconds. Returns `None` for the other form of RFC 9110 §10.2.3, a date.
 pub(super) fn parse_retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 
-/// Classifies an error response by its status and by the FDX error code in its body.
+/// Classifies an error response by its status and by the FDX error code in its body, if there is one.
 pub(super) fn classify_error_response(response: &UpstreamResponse) -> UpstreamError {
     let code = fdx::parse::<fdx::ErrorBody>(&response.body).ok().and_then(|body| body.value.code);
     let code = code.and_then(map_error_code);
@@ -32,29 +34,29 @@ pub(super) fn classify_error_response(response: &UpstreamResponse) -> UpstreamEr
             let retry_after = parse_retry_after(&response.headers).unwrap_or(DEFAULT_RETRY_AFTER);
             UpstreamError::RateLimited(retry_after.min(MAX_RETRY_AFTER))
         }
-        // Sent by a gateway in front of the provider, or for scheduled maintenance.
+        // These come from a gateway in front of the provider, or during scheduled maintenance.
         (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT, _)
         | (_, Some(fdx::ErrorCode::Maintenance)) => UpstreamError::Unavailable,
         (StatusCode::UNAUTHORIZED, _) | (_, Some(fdx::ErrorCode::NotAuthorized)) => {
             UpstreamError::TokenRefused
         }
-        // The provider does not implement this resource. FDX sends 501 as code and 405 as status.
+        // The provider does not implement this resource. FDX defines the error code 501 with the status 405.
         (StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED, None)
         | (_, Some(fdx::ErrorCode::SubsystemUnavailable)) => {
             UpstreamError::FdxError(fdx::ErrorCode::SubsystemUnavailable)
         }
         (StatusCode::NOT_ACCEPTABLE, None) => UpstreamError::FdxError(fdx::ErrorCode::ContentType),
         (StatusCode::PAYLOAD_TOO_LARGE, None) => UpstreamError::FdxError(fdx::ErrorCode::TooLarge),
-        // A 5xx status is a failure of the provider, whatever its body claims about the request.
+        // A 5xx status is a failure of the provider, even if the error code in its body blames the request.
         (status, Some(code)) if status.is_client_error() => UpstreamError::FdxError(code),
         _ => UpstreamError::Failed,
     }
 }
 
-/// Maps an FDX error code to a code that Flinks documents.
+/// Maps the FDX error code of a provider to one of the error codes that Flinks documents.
 fn map_error_code(number: u16) -> Option<fdx::ErrorCode> {
     match number {
-        // Codes of FDX that have a synonym among the documented ones.
+        // Flinks does not document these FDX codes, but each has the meaning of a documented one.
         1104 | 1108 => Some(fdx::ErrorCode::DataNotFound),
         901 => Some(fdx::ErrorCode::AccountNotFound),
         1106 => Some(fdx::ErrorCode::SubsystemUnavailable),

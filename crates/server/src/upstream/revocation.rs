@@ -1,4 +1,4 @@
-//! Jobs that revoke a grant at its provider, or recover an interrupted code exchange in order to revoke its grant.
+//! Jobs that revoke a grant at its provider, or repeat an interrupted code exchange in order to revoke its grant.
 
 use domain::Secret;
 use domain::id::ConnectionId;
@@ -18,7 +18,8 @@ use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::vault::DataKey;
 
-/// Runs one attempt of a job that revokes a grant. The time of `ctx` must be that of the job's lease.
+/// Runs one attempt of a job that revokes a grant. The time of `ctx` must not be later than the start of the job's
+/// lease.
 pub async fn run_revocation(ctx: &RequestContext, job: &Job) -> Result<AttemptReport, InternalError> {
     let provider = ctx.ask(&GetProvider { id: job.provider_id }).await?;
     let provider = provider.ok_or(InternalError::new("the provider of a job does not exist"))?;
@@ -43,7 +44,7 @@ struct RevocationJob<'a> {
 
 impl RevocationJob<'_> {
     fn endpoints(&self) -> ProviderEndpoints<'_> {
-        // The connection of an interrupted authorization request does not exist, so the job itself names the recipient.
+        // An interrupted authorization request has no stored connection, so its job contains the recipient's id.
         let on_behalf_of = match &self.job.client_id {
             Some(client_id) => OnBehalfOf::Recipient(client_id.clone()),
             None => OnBehalfOf::Connection(self.connection.clone()),
@@ -58,7 +59,7 @@ impl RevocationJob<'_> {
         Ok(self.endpoints().revoke(token.expose()).await)
     }
 
-    /// Sends the authorization code of an interrupted exchange again and revokes the tokens that it yields.
+    /// Sends the authorization code of an interrupted exchange again, and revokes the tokens that the provider issues.
     async fn recover_authorization_code(
         &self,
         code: &Secret<String>,
@@ -68,8 +69,9 @@ impl RevocationJob<'_> {
             self.job.verifier.as_deref().ok_or(InternalError::new("a recovery job has no PKCE verifier"))?;
         let verifier = self.key.open_text(connection, sealed)?;
         let redirect_uri = callback_uri(self.ctx.app().public_url(), self.provider.id);
-        // A worker that stalled must not send the code after another worker has leased the job: one of the two would be
-        // refused and report that nothing was granted, while the other may not have revoked its tokens yet.
+        // A worker that stalled must not send the code after another worker has leased the job. The provider would
+        // refuse one of the two, which would report that the code is used up while the other may not have revoked its
+        // tokens.
         if !self.ctx.app().has_time_left(self.ctx.now())? {
             return Ok(AttemptReport::lease_expired());
         }
@@ -81,8 +83,8 @@ impl RevocationJob<'_> {
         };
         let tokens = match endpoints.request_tokens(grant).await {
             Ok(tokens) => tokens,
-            // The code has expired or was used. If the interrupted exchange used it, its grant may be active, and no
-            // one holds a token of it: the job reports a possibly active grant, not a success.
+            // The code has expired or was used. If the interrupted exchange used it, its grant may be active, but the
+            // hub has no token to revoke it: the job reports a grant that may be active, not a success.
             Err(error @ UpstreamError::GrantEnded) => {
                 return Ok(AttemptReport::new(AttemptOutcome::AlreadyGone, error.to_string()));
             }
@@ -105,16 +107,16 @@ impl RevocationJob<'_> {
                 identity,
             }),
         };
-        // The code is used up, so this job is complete. A token that could not be revoked gets a job of its own.
+        // The code is used up, so this job is complete. Another job revokes a token that could not be revoked here.
         let description = format!("tokens were issued; their revocation: {}", revocation.description);
         Ok(AttemptReport { outcome: AttemptOutcome::Accepted, description, unrevoked })
     }
 
-    /// Returns whether the revocation of the job's token would also end another active connection.
+    /// Returns whether revoking the job's token would also end another connection of the same customer.
     async fn is_grant_shared(&self, identity: Option<Vec<u8>>) -> Result<bool, InternalError> {
         match self.provider.settings.grant_scope {
             GrantScope::PerToken => Ok(false),
-            // The provider has one grant for all connections of a customer. To revoke one token revokes them all.
+            // The provider has one grant for all connections of a customer, so revoking one token ends them all.
             GrantScope::PerClientCustomer => {
                 let (provider_id, connection_id) = (self.provider.id, self.connection.clone());
                 Ok(self.ctx.ask(&IsGrantShared { provider_id, connection_id, identity }).await?)

@@ -1,4 +1,4 @@
-//! The token endpoint (RFC 6749 §3.2) and the revocation endpoint (RFC 7009 §2) of a provider.
+//! Requests to the token endpoint (RFC 6749 §3.2) and the revocation endpoint (RFC 7009 §2) of a provider.
 
 use std::time::Duration;
 
@@ -14,28 +14,28 @@ use super::error::UpstreamError;
 use super::response::{classify_error_response, retry_later};
 use crate::outbound::UpstreamResponse;
 
-/// The lifetime of an access token without `expires_in`, which RFC 6749 §5.1 only recommends. It is short, so that a
-/// token is refreshed early rather than used after its expiry.
+/// The assumed lifetime of an access token if the response has no `expires_in`, which RFC 6749 §5.1 only recommends. It
+/// is short: refreshing too early is better than using an expired token.
 const DEFAULT_TOKEN_TTL_SECS: i64 = 60;
 const MAX_TOKEN_TTL_SECS: i64 = 86_400;
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// A successful response of a token endpoint (RFC 6749 §5.1).
 pub struct TokenResponse {
-    /// The access token.
     pub access_token: Secret<String>,
     /// The time at which the access token expires.
     pub access_expires_at: Timestamp,
     /// The refresh token, if the provider issued one.
     pub refresh_token: Option<Secret<String>>,
-    /// The granted scope, if it is stated.
+    /// The granted scope. Absent if it is identical to the requested scope.
     pub scope: Option<String>,
-    /// The other members of the response. The two tokens are not among them.
+    /// All members of the response except the two tokens.
     fields: Map<String, Value>,
 }
 
 impl TokenResponse {
-    /// Parses the body of a response that was received at `now`.
+    /// Parses the body of a response that was received at `now`. Returns `None` if it is not JSON or a token is missing
+    /// or invalid.
     fn parse(body: &[u8], now: Timestamp) -> Option<Self> {
         let mut fields: Map<String, Value> = serde_json::from_slice(body).ok()?;
         let access_token = parse_token(fields.remove("access_token")?)?;
@@ -49,7 +49,8 @@ impl TokenResponse {
         Some(Self { access_token, access_expires_at: now.plus(ttl), refresh_token, scope, fields })
     }
 
-    /// Returns a member that is a string or a number. Some providers identify customers and grants by numbers.
+    /// Returns a member as text. A number is accepted too, because some providers identify customers and grants by
+    /// numbers.
     pub fn string_field(&self, name: &str) -> Option<String> {
         match self.fields.get(name)? {
             Value::String(text) if !text.is_empty() => Some(text.clone()),
@@ -58,14 +59,14 @@ impl TokenResponse {
         }
     }
 
-    /// Returns a member that is an array of strings.
+    /// Returns a member that is an array of strings. Returns `None` if it is missing or has other items.
     pub fn string_list(&self, name: &str) -> Option<Vec<String>> {
         let list = self.fields.get(name)?.as_array()?;
         list.iter().map(|item| item.as_str().map(str::to_owned)).collect()
     }
 }
 
-/// Parses a token that can be sent in a header and in a form.
+/// Validates a token. It must consist of characters that can be sent in a header and in a form.
 fn parse_token(value: Value) -> Option<Secret<String>> {
     let Value::String(token) = value else { return None };
     // RFC 6749 appendix A.12 also allows spaces, but a bearer token has none (RFC 6750 §2.1).
@@ -74,7 +75,7 @@ fn parse_token(value: Value) -> Option<Secret<String>> {
     is_valid.then(|| Secret::new(token))
 }
 
-/// A grant that is presented at the token endpoint.
+/// The grant in a token request: a code or a refresh token.
 pub(super) enum TokenGrant<'a> {
     /// An authorization code (RFC 6749 §4.1.3) with its PKCE verifier (RFC 7636 §4.5).
     Code { code: &'a str, redirect_uri: &'a str, verifier: &'a str },
@@ -103,7 +104,8 @@ pub(super) struct TokenErrorBody {
 }
 
 impl ProviderEndpoints<'_> {
-    /// Exchanges a grant for tokens.
+    /// Requests tokens for a grant. Returns [`UpstreamError::GrantEnded`] only if the provider responds
+    /// `invalid_grant`.
     pub(super) async fn request_tokens(&self, grant: TokenGrant<'_>) -> Result<TokenResponse, UpstreamError> {
         self.ensure_circuit_closed()?;
         let response = self.post_form(&self.provider.settings.token_endpoint, grant.to_form_fields()).await;
@@ -114,7 +116,7 @@ impl ProviderEndpoints<'_> {
         }
         let error = serde_json::from_slice::<TokenErrorBody>(&response.body).map(|body| body.error);
         match error.as_deref() {
-            // With a 5xx status it would be the word of a server that fails. It must not end a connection.
+            // With a 5xx status, the error code of a failing server cannot be trusted and must not end a connection.
             Ok("invalid_grant") if response.status.is_client_error() => Err(UpstreamError::GrantEnded),
             _ => Err(classify_error_response(&response)),
         }
@@ -122,8 +124,8 @@ impl ProviderEndpoints<'_> {
 
     /// Revokes a refresh token.
     ///
-    /// The circuit breaker is neither asked nor informed: the provider must learn of an end even while data calls
-    /// fail, and the job that calls this function has a back-off of its own.
+    /// The circuit breaker is not used: tokens must be revoked even while data calls fail, and the job that calls this
+    /// function has its own back-off.
     pub(super) async fn revoke(&self, token: &str) -> AttemptReport {
         let Some(endpoint) = &self.provider.settings.revocation_endpoint else {
             return AttemptReport::new(
@@ -139,7 +141,8 @@ impl ProviderEndpoints<'_> {
                 let description = format!("HTTP {}", response.status.as_u16());
                 AttemptReport::new(evaluate_revocation_response(&response), description)
             }
-            // The token may have been revoked. To repeat the request is safe: RFC 7009 §2.2 requires 200 then too.
+            // The provider may have revoked the token. Repeating the request is safe, because RFC 7009 §2.2 requires
+            // 200 for a revoked token too.
             Err(error) => AttemptReport::retry_later(&error),
         }
     }
@@ -147,15 +150,15 @@ impl ProviderEndpoints<'_> {
 
 fn evaluate_revocation_response(response: &UpstreamResponse) -> AttemptOutcome {
     match response.status {
-        // RFC 7009 §2.2 requires 200, also for a token that is invalid already. Some providers send 204.
+        // RFC 7009 §2.2 requires 200, even for an invalid token. Some providers send 204.
         StatusCode::OK | StatusCode::NO_CONTENT => AttemptOutcome::Accepted,
-        // Wrong client credentials and rate limits can be corrected while the job still retries.
+        // These can be temporary: an operator can correct wrong client credentials while the job retries.
         StatusCode::UNAUTHORIZED
         | StatusCode::FORBIDDEN
         | StatusCode::REQUEST_TIMEOUT
         | StatusCode::TOO_MANY_REQUESTS => retry_later(response),
         status if status.is_client_error() => AttemptOutcome::Refused,
-        // After 503 the token must be assumed to be still valid (RFC 7009 §2.2.1).
+        // After 503, the hub must assume that the token is still valid (RFC 7009 §2.2.1).
         _ => retry_later(response),
     }
 }

@@ -1,4 +1,4 @@
-//! URLs at providers: authorization, callback, FDX resources, and redirects that may be followed.
+//! Builds authorization URLs, redirect URIs and FDX resource URLs, and decides which redirects may be followed.
 
 use domain::id::ProviderId;
 use domain::model::provider::Provider;
@@ -7,24 +7,26 @@ use url::Url;
 
 use crate::outbound::StreamingResponse;
 
-/// Builds the authorization URL to which the browser is redirected (RFC 6749 §4.1.1, RFC 7636 §4.3).
+/// Builds the authorization URL to which the browser is redirected (RFC 6749 §4.1.1, RFC 7636 §4.3). Returns `None` if
+/// the configured endpoint is not a URL.
 pub(super) fn authorization_url(provider: &Provider, fields: &[(&str, &str)]) -> Option<String> {
     let mut url = Url::parse(&provider.settings.authorization_endpoint).ok()?;
     url.query_pairs_mut().extend_pairs(fields);
     Some(url.into())
 }
 
-/// Returns the redirect URI that is registered at a provider.
+/// Returns the redirect URI of the hub that is registered at a provider.
 ///
 /// Each provider has its own, which prevents mix-up attacks even if the provider sends no `iss` (RFC 9700 §4.4.2.2).
 pub(super) fn callback_uri(public_url: &str, provider: ProviderId) -> String {
     format!("{public_url}/callback/{provider}")
 }
 
-/// Builds the URL of a resource below the FDX base URL. Each path segment is percent-encoded.
+/// Builds the URL of a resource below the FDX base URL. Each path segment is percent-encoded. Returns `None` if `base`
+/// is not a URL with a path.
 pub(super) fn build_resource_url(base: &str, path: &[&str], query: &[(String, String)]) -> Option<Url> {
     let mut url = Url::parse(base).ok()?;
-    // Encoding per segment keeps an id with slashes or dots from reaching another resource.
+    // Each segment is encoded, so that an id with slashes or dots cannot address another resource.
     url.path_segments_mut().ok()?.pop_if_empty().extend(path);
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
@@ -32,7 +34,7 @@ pub(super) fn build_resource_url(base: &str, path: &[&str], query: &[(String, St
     Some(url)
 }
 
-/// Returns the target of a redirect if it is within the base URL.
+/// Returns the target of a redirect, or `None` if it is missing or not below the base URL.
 pub(super) fn resolve_redirect(base: &Url, from: &Url, response: &StreamingResponse) -> Option<Url> {
     let location = response.headers.get(header::LOCATION)?.to_str().ok()?;
     from.join(location).ok().filter(|url| is_within_base(base, url))
@@ -42,8 +44,8 @@ pub(super) fn resolve_redirect(base: &Url, from: &Url, response: &StreamingRespo
 fn is_within_base(base: &Url, url: &Url) -> bool {
     let root = format!("{}/", base.path().trim_end_matches('/'));
     let path = url.path().to_ascii_lowercase();
-    // `Url` has resolved `..` already. What remains are forms that the provider's server may decode to a step upwards:
-    // `..;`, an encoded slash and an encoded backslash.
+    // `Url` has already resolved `..`. The provider's server may still decode other forms to a parent directory: `..;`,
+    // an encoded slash and an encoded backslash.
     let has_parent_segment =
         path.split('/').any(|part| part.starts_with("..")) || path.contains("%2f") || path.contains("%5c");
     url.origin() == base.origin()

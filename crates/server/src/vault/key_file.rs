@@ -15,7 +15,7 @@ use zeroize::Zeroize;
 
 use super::DataKey;
 
-/// The root keys.
+/// The root keys that a key file contains.
 pub struct KeyFile {
     /// The root key from which other keys are derived, one for each label.
     base: Secret<[u8; 32]>,
@@ -36,12 +36,7 @@ struct KeyFileContent {
 pub enum KeyFileError {
     /// The file cannot be read or written.
     #[error("key file {path}: {source}")]
-    Io {
-        /// The path of the file.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// Other users can read the file.
     #[error("key file {0}: mode {1:o} lets other users of this machine access it: expected 600 (chmod 600)")]
     ReadableByOthers(PathBuf, u32),
@@ -107,7 +102,7 @@ impl KeyFile {
         std::fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
     }
 
-    /// Derives the key of a label (HKDF-SHA-256, RFC 5869).
+    /// Derives the key for a label from the base key (HKDF-SHA-256, RFC 5869).
     pub fn derive(&self, label: &str) -> Secret<[u8; 32]> {
         let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"bowline");
         let mut key = [0; 32];
@@ -121,7 +116,7 @@ impl KeyFile {
         Secret::new(key)
     }
 
-    /// Returns the wrapping key with an id.
+    /// Returns the wrapping key with an id; `None` if the key file does not contain it.
     pub fn wrapping_key(&self, id: u32) -> Option<&DataKey> {
         self.wrapping_keys.get(&id)
     }

@@ -14,7 +14,7 @@ pub struct DataKey(Secret<[u8; 32]>);
 const NONCE_LEN: usize = 12;
 
 impl DataKey {
-    /// Wraps 32 secret bytes as a key.
+    /// Creates a key from 32 secret bytes.
     pub const fn new(key: Secret<[u8; 32]>) -> Self {
         Self(key)
     }
@@ -23,7 +23,7 @@ impl DataKey {
         RandomizedNonceKey::new(&AES_256_GCM, self.0.expose()).map_err(|_| UnsealError)
     }
 
-    /// Seals a value. The result is nonce, ciphertext and tag.
+    /// Encrypts a value and binds it to the name `bound_to`. The result consists of nonce, ciphertext and tag.
     pub fn seal(&self, bound_to: &str, plain: &[u8]) -> Result<Vec<u8>, UnsealError> {
         // The nonce is generated with the encryption. GCM is broken if a nonce repeats under one key, so callers cannot
         // supply one.
@@ -33,7 +33,7 @@ impl DataKey {
         Ok([&nonce.as_ref()[..], &sealed].concat())
     }
 
-    /// Opens a value that was sealed under the same name.
+    /// Decrypts a value that was sealed with this key for the name `bound_to`. Any other value is an error.
     pub fn open(&self, bound_to: &str, sealed: &[u8]) -> Result<Secret<Vec<u8>>, UnsealError> {
         let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(UnsealError)?;
         let mut body = body.to_vec();
@@ -45,14 +45,15 @@ impl DataKey {
         Ok(Secret::new(body))
     }
 
-    /// Opens a value that is UTF-8 text.
+    /// Decrypts a value that is UTF-8 text.
     pub fn open_text(&self, bound_to: &str, sealed: &[u8]) -> Result<Secret<String>, UnsealError> {
         let plain = self.open(bound_to, sealed)?;
         String::from_utf8(plain.expose().clone()).map(Secret::new).map_err(|_| UnsealError)
     }
 }
 
-/// The name is not stored but authenticated: a value that was copied to another row of the database cannot be opened.
+/// Returns the name as associated data, which is authenticated but not stored. A value that was copied to another row
+/// of the database can therefore not be opened.
 fn aad(bound_to: &str) -> Aad<&[u8]> {
     Aad::from(bound_to.as_bytes())
 }

@@ -1,10 +1,10 @@
-//! Entries of the audit log.
+//! The construction of audit log entries.
 
 use domain::Moment;
 use domain::model::audit_event::{Actor, AuditAction, AuditEntry, SubjectKind};
 use serde_json::Value;
 
-/// Builds the entry for an action on a subject at the time of a command.
+/// Builds the audit entry for an action on a subject. Its time and correlation id are those of the moment.
 pub(super) fn build_audit_entry(
     (kind, id): (SubjectKind, &(impl ToString + ?Sized)),
     moment: &Moment,

@@ -1,4 +1,4 @@
-//! The steps of an authorization request, up to the exchange of the provider's code.
+//! Commands for the steps of an authorization request: consent or denial, the provider's callback, and failure.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Stores a new request before its consent page is shown.
+/// Stores a new authorization request, before its consent page is shown.
 #[derive(Debug)]
 pub struct OpenAuthorizationRequest {
     pub moment: Moment,
@@ -60,24 +60,24 @@ impl Command for OpenAuthorizationRequest {
 pub struct SendToProvider {
     pub moment: Moment,
     pub request_id: AuthorizationRequestId,
-    /// The hashes of the browser's flow cookie.
+    /// The hashes of the browser's flow cookie, one for each pepper.
     pub cookie: TokenHashes,
     /// The hash of the `state` that is sent to the provider.
     pub state_hash: TokenHash,
-    /// The sealed PKCE verifier towards the provider.
+    /// The sealed PKCE verifier of the hub's own authorization request to the provider.
     pub verifier: Vec<u8>,
-    /// The purpose that the page showed.
+    /// The purpose of reading data, as the consent page showed it.
     pub purpose: String,
-    /// The version of the page's text.
+    /// The version of the consent page's text.
     pub page_version: String,
 }
 
-/// The outcome of a step that needs the recipient's permission to continue.
+/// The outcome of [`SendToProvider`] and of [`ReceiveCode`].
 #[derive(Debug)]
 pub struct SendToProviderOutcome {
     /// The request as it was before the step.
     pub request: AuthorizationRequest,
-    /// An error if the recipient must no longer connect; the request has then failed.
+    /// An error if the recipient is no longer allowed to connect to the provider; the request has then failed.
     pub may_continue: Result<(), OAuthError>,
 }
 
@@ -126,7 +126,7 @@ impl Command for SendToProvider {
 pub struct DenyRequest {
     pub moment: Moment,
     pub request_id: AuthorizationRequestId,
-    /// The hashes of the browser's flow cookie.
+    /// The hashes of the browser's flow cookie, one for each pepper.
     pub cookie: TokenHashes,
 }
 
@@ -155,11 +155,11 @@ pub struct ReceiveCode {
     pub provider_id: ProviderId,
     /// The hashes of the callback's `state`.
     pub state: TokenHashes,
-    /// The hashes of all flow cookies of the browser: it has one for each request.
+    /// The hashes of all flow cookies that the browser sent; each of its requests has its own cookie.
     pub cookie: TokenHashes,
-    /// The sealed code of the provider; `None` if the callback has an error.
+    /// The sealed authorization code of the provider; `None` if the callback contains an error.
     pub provider_code: Option<Vec<u8>>,
-    /// The time after which an exchange without a result counts as interrupted.
+    /// The duration after which an exchange without a result counts as interrupted.
     pub exchange_timeout: Duration,
 }
 
@@ -200,13 +200,14 @@ impl Command for ReceiveCode {
     }
 }
 
-/// Records that an exchange failed, and queues the revocation of a token that it obtained. Does nothing if the request is
-/// not being exchanged any more: the command that ended the exchange has handled the token and deleted the key.
+/// Records that the exchange of a provider's code failed, and queues the revocation of the token that it obtained, if
+/// any. Does nothing if the request is no longer being exchanged: the command that ended the exchange has already
+/// handled the token and deleted the key.
 #[derive(Debug)]
 pub struct FailRequest {
     pub moment: Moment,
     pub request_id: AuthorizationRequestId,
-    /// The token that the provider issued, if the exchange got that far.
+    /// The token that the provider issued, if the exchange obtained one.
     pub unrevoked: Option<UnrevokedToken>,
 }
 
@@ -235,8 +236,8 @@ impl Command for FailRequest {
     }
 }
 
-/// Checks that the recipient may still connect to the provider. The shared lock keeps the recipient from being suspended
-/// or removed before the commit, so that the step is not taken after that.
+/// Checks that the recipient may still connect to the provider. Locks the recipient in shared mode, so that it cannot
+/// be suspended or removed between this check and the commit.
 pub(super) async fn ensure_still_allowed(
     tx: &mut Tx<'_>,
     request: &AuthorizationRequest,
@@ -263,8 +264,8 @@ pub(super) fn fail_request_and_revoke(
     }
 }
 
-/// Replaces the key of a finished request. The key belongs to the connection and must be deleted with it, so no copy may
-/// remain in the request.
+/// The value that replaces the data key of a finished request. The key belongs to the connection and must be deleted
+/// with it, so no copy may remain in the request.
 pub(super) const EMPTY_KEY: [u8; 0] = [];
 
 pub(super) fn fail_request(tx: &mut Tx<'_>, id: &AuthorizationRequestId) {

@@ -1,4 +1,4 @@
-//! Clients: registration, changes and removal. Each of them appends an event to the client's audit chain.
+//! Commands that register, change and remove clients. Each change appends an event to the client's audit chain.
 
 use domain::Moment;
 use domain::id::ClientId;
@@ -16,18 +16,18 @@ use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::{to_json, values};
 
-/// Registers a client. Does nothing if the id exists.
+/// Registers a client. Does nothing if a client with the same id exists.
 #[derive(Debug)]
 pub struct RegisterClient {
     pub moment: Moment,
-    /// The client. Its audit head is ignored.
+    /// The client to register. Its audit head is ignored, because the registration begins a new chain.
     pub client: Client,
     pub client_profile: ClientProfile,
     pub actor: Actor,
 }
 
 impl Command for RegisterClient {
-    /// `false` if the id exists.
+    /// `false` if a client with the same id exists.
     type Reply = bool;
 
     fn moment(&self) -> &Moment {
@@ -71,9 +71,9 @@ impl Command for RegisterClient {
 #[derive(Clone, Debug)]
 pub struct ClientSelector {
     pub client_id: ClientId,
-    /// The required kind.
+    /// The kind that the client must have; `None` accepts either kind.
     pub kind: Option<ClientKind>,
-    /// The partner that must manage the client.
+    /// The partner that must manage the client; `None` accepts every client.
     pub partner: Option<ClientId>,
 }
 
@@ -88,7 +88,7 @@ impl ClientSelector {
         Self { client_id, kind: Some(ClientKind::Recipient), partner: Some(partner) }
     }
 
-    /// Locks the client, if it meets the conditions.
+    /// Locks the client. Returns `None` if it does not exist or does not meet the conditions.
     pub(super) async fn lock(&self, tx: &mut Tx<'_>) -> Result<Option<Client>> {
         let client = lock_client(tx, &self.client_id).await?;
         let has_kind = |client: &Client| self.kind.is_none_or(|kind| client.kind == kind);
@@ -96,7 +96,7 @@ impl ClientSelector {
         Ok(client.filter(|client| has_kind(client) && has_partner(client)))
     }
 
-    /// Locks the client, if it meets the conditions and was not removed.
+    /// Locks the client. Returns `None` if it does not exist, does not meet the conditions or was removed.
     pub(super) async fn lock_unless_closed(&self, tx: &mut Tx<'_>) -> Result<Option<Client>> {
         Ok(self.lock(tx).await?.filter(|client| client.state != ClientState::Closed))
     }
@@ -121,7 +121,7 @@ pub(super) fn record_client_event(
     );
 }
 
-/// Changes a client.
+/// Suspends or reinstates a client, or replaces its redirect URIs or its secret.
 #[derive(Debug)]
 pub struct UpdateClient {
     pub moment: Moment,
@@ -130,19 +130,19 @@ pub struct UpdateClient {
     pub actor: Actor,
 }
 
-/// A change of a client.
+/// The change that [`UpdateClient`] makes.
 #[derive(Debug)]
 pub enum ClientUpdate {
-    /// Suspends (`true`) or reinstates the client. Without an effect, no event is recorded.
+    /// Suspends (`true`) or reinstates (`false`) the client. If the state does not change, no event is recorded.
     Suspended(bool),
-    /// Replaces all redirect URIs. If they are equal, no event is recorded.
+    /// Replaces all redirect URIs. If they do not change, no event is recorded.
     RedirectUris(Vec<String>),
-    /// Replaces the hash of the secret. The previous secret and the client's own tokens become invalid.
+    /// Replaces the hash of the secret. The previous secret and the tokens issued to the client itself become invalid.
     Secret(TokenHash),
 }
 
 impl Command for UpdateClient {
-    /// `false` if there is no such client.
+    /// `false` if no client meets the conditions of the selector, or it was removed.
     type Reply = bool;
 
     fn moment(&self) -> &Moment {
@@ -177,7 +177,8 @@ impl Command for UpdateClient {
                 (AuditAction::RedirectUrisReplaced, json!({"redirect_uris": uris}))
             }
             ClientUpdate::Secret(hash) => {
-                // Tokens of the client carry the generation, and those of an earlier one are rejected.
+                // A token that is issued to the client itself contains the generation. Tokens of earlier generations
+                // are rejected.
                 let generation = client.credential_generation + 1;
                 tx.defer(
                     sql!(
@@ -254,7 +255,6 @@ impl Command for RemoveClient {
 #[derive(Debug)]
 pub struct FinishClientRemoval {
     pub moment: Moment,
-    /// The client that was removed.
     pub client_id: ClientId,
 }
 

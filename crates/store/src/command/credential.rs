@@ -1,4 +1,4 @@
-//! Refresh of a connection's upstream credential.
+//! Commands that refresh a connection's upstream credential: the tokens that the provider issued to the hub.
 //!
 //! A provider that rotates refresh tokens may revoke the grant if an old token is sent again (RFC 9700 section 4.14.2). So
 //! only one refresh of a connection runs at a time, across all nodes: it takes a lease, calls the provider outside of any
@@ -28,7 +28,7 @@ pub struct LeaseCredential {
     pub connection_id: ConnectionId,
     /// The version of the credential that the caller read and found expired.
     pub seen_version: i64,
-    /// The duration of the lease; it must be longer than the call of the provider may take.
+    /// The duration of the lease; it must be longer than a call to the provider can take.
     pub lease_ttl: Duration,
 }
 
@@ -39,7 +39,7 @@ pub enum LeaseOutcome {
     Acquired(Lease),
     /// Another refresh has the lease until this time.
     Busy(Timestamp),
-    /// Another refresh has stored a newer version.
+    /// Another refresh has stored a newer version of the credential.
     AlreadyRefreshed,
     /// The connection is not active.
     ConnectionEnded,
@@ -70,8 +70,8 @@ impl Command for LeaseCredential {
         }
         let lease = Lease { id: tx.ids().mint(), version: self.seen_version, data_key, refresh_token };
         tx.defer(
-            // A lease that expired without being released was of a refresh that broke off: the provider may have
-            // issued a token that was never stored.
+            // An expired lease that was never released belongs to an interrupted refresh: the provider may have issued
+            // a token that was never stored.
             sql!(
                 "-- lease a credential
                 UPDATE upstream_credentials SET lease_id = ?2, lease_until = ?3,
@@ -116,8 +116,8 @@ pub struct StoreCredential {
 pub enum StoreCredentialOutcome {
     /// The tokens are stored as the next version.
     Stored,
-    /// The tokens are not stored. Either the connection has ended, and the revocation of a new refresh token is queued if
-    /// the provider supports it; or the lease expired and another refresh was stored first.
+    /// The tokens are not stored. Either the connection has ended, and the revocation of a new refresh token is queued
+    /// if the provider supports revocation; or the lease had expired, and another refresh was stored first.
     LeaseLost,
 }
 
@@ -135,7 +135,8 @@ impl Command for StoreCredential {
         if connection.state != ConnectionState::Active {
             let provider = find_provider(tx, connection.provider_id).await?;
             let can_revoke = provider.is_some_and(|p| !p.settings.revoke.is_empty());
-            // The end revoked the token that was stored at that time. This one is newer.
+            // The revocation at the end of the connection covers only the token that was stored then. This token is
+            // newer.
             if let Some(token) = self.refresh_token.clone().filter(|_| can_revoke) {
                 let sealed = SealedToken::new(self.lease.data_key.clone(), token);
                 queue_late_revocation(tx, &self.moment, &connection, sealed);
@@ -143,7 +144,7 @@ impl Command for StoreCredential {
             return Ok(StoreCredentialOutcome::LeaseLost);
         }
         if connection.credential_version != self.lease.version {
-            // Both refreshes got tokens, and only those of the other one are stored.
+            // This refresh and another one both obtained tokens, and only those of the other one are stored.
             tx.defer(MARK_OUTCOME_UNKNOWN, values![connection.id]);
             return Ok(StoreCredentialOutcome::LeaseLost);
         }
@@ -184,13 +185,13 @@ impl StoreCredential {
     }
 }
 
-/// Releases a lease without a result.
+/// Releases the lease of a refresh that obtained no tokens.
 #[derive(Debug)]
 pub struct ReleaseLease {
     pub moment: Moment,
     pub connection_id: ConnectionId,
     pub lease: LeaseId,
-    /// The provider did not respond, so it may have issued a token that was never stored.
+    /// Whether the provider may have issued a token that was never stored, because it did not respond.
     pub outcome_unknown: bool,
 }
 

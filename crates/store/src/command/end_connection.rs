@@ -32,7 +32,7 @@ pub struct EndConnection {
     pub connection_id: ConnectionId,
     pub cause: EndCause,
     pub actor: Actor,
-    /// Ends the connection only if its credential has this version, because the reason concerns that version.
+    /// The version that the credential must have, if the cause of the end concerns only that version.
     pub fence: Option<i64>,
 }
 
@@ -40,7 +40,7 @@ pub struct EndConnection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndOutcome {
     Ended,
-    /// The connection had ended before, as described.
+    /// The connection had already ended, with these details.
     AlreadyEnded(EndDetails),
     NotFound,
     /// Nothing was done, because the reason no longer applies: the credential has another version, or the connection has
@@ -78,7 +78,7 @@ pub struct ExpireConnection {
 }
 
 impl Command for ExpireConnection {
-    /// The outcome, with the cause if the connection has expired.
+    /// The outcome, and the cause of the end if the connection has expired.
     type Reply = (EndOutcome, Option<EndCause>);
     const PRIORITY: CommandPriority = CommandPriority::High;
 
@@ -90,7 +90,8 @@ impl Command for ExpireConnection {
         let Some(connection) = lock_connection(tx, &self.connection_id).await? else {
             return Ok((EndOutcome::NotFound, None));
         };
-        // Checked again under the lock: the token may have been used since the sweep found the connection.
+        // The expiry is checked again under the lock: the token may have been used since the sweep found the
+        // connection.
         let last_used_at: Option<Timestamp> =
             tx.fetch_value(LAST_USE, values![self.connection_id], "last_used_at").await?;
         let Some(cause) = expiry_cause(&connection, last_used_at, self.idle_timeout, self.moment.now) else {
@@ -106,7 +107,7 @@ static LAST_USE: &Sql = sql!(
     SELECT last_used_at FROM refresh_tokens WHERE connection_id = ?1 ORDER BY last_used_at DESC LIMIT 1"
 );
 
-/// The reason of an end: its time, cause and actor, and the connection that replaces the ended one.
+/// The reason for an end: its time, cause and actor, and the connection that replaces the ended one.
 pub(super) struct EndReason<'a> {
     moment: &'a Moment,
     cause: EndCause,
@@ -145,7 +146,8 @@ pub(super) async fn end_locked_connection(
         Ok(ending) => ending,
         Err(AlreadyEndedError(previous)) => return Ok(EndOutcome::AlreadyEnded(previous)),
     };
-    // A refresh that runs now may bring a newer token; revoking the stored one does not prove that the grant is revoked.
+    // A refresh that is running may return a newer token, so revoking the stored token does not prove that the grant is
+    // revoked.
     let outcome_unknown = upstream.outcome_unknown || upstream_state.refresh_outcome_unknown;
     if let (UpstreamRevocation::Pending, Some(data_key), Some(token)) =
         (ending.provider_revocation, upstream.data_key, upstream.refresh_token)
@@ -189,7 +191,8 @@ static LIVE_SIBLING: &Sql = sql!(
     SELECT id FROM connections WHERE customer_id = ?1 AND id <> ?2 AND status IN ('pending', 'active') LIMIT 1"
 );
 
-/// The upstream side of a connection.
+/// The stored facts that decide whether an end must revoke the grant at the provider: the settings of the provider and
+/// the credential of the connection.
 struct UpstreamRow {
     settings: ProviderSettings,
     data_key: Option<Vec<u8>>,
@@ -206,7 +209,7 @@ impl FromRow for UpstreamRow {
             data_key: row.get("data_key")?,
             refresh_token: row.get("refresh_token")?,
             lease_until: row.get("lease_until")?,
-            // Null if the connection has no credential any more.
+            // The column is null if the connection has no credential any more.
             outcome_unknown: row.get::<Option<_>>("outcome_unknown")?.unwrap_or(false),
         })
     }
@@ -265,7 +268,7 @@ fn write_end(
         ),
         values![id],
     );
-    // Codes are kept and marked as used, so that a later use is recognized as a replay.
+    // Authorization codes are kept and marked as used, so that a later use is recognized as a replay.
     tx.defer(
         sql!(
             "-- mark the codes of a connection as used

@@ -19,8 +19,8 @@ use crate::error::{Result, StoreError};
 use crate::operation::{Command, CommandPriority};
 use crate::tx::Tx;
 
-/// Handles the `invalid_grant` response to a leased refresh: ends the connection or, if there are too many of them,
-/// pauses the provider.
+/// Handles the `invalid_grant` response to a leased refresh: ends the connection or, if the provider returned too many
+/// of these responses, pauses the provider.
 #[derive(Debug)]
 pub struct HandleInvalidGrant {
     pub moment: Moment,
@@ -58,8 +58,8 @@ impl Command for HandleInvalidGrant {
         if connection.credential_version != self.lease.version {
             return Ok(InvalidGrantOutcome::Fenced);
         }
-        // This lock serializes the evaluations for one provider, so that each of them sees the counters of those before
-        // it and exactly the trusted number of connections ends.
+        // This lock serializes the evaluations for one provider. Each of them sees the counters of those before it, so
+        // concurrent responses cannot end more connections than the limit allows.
         let provider = lock_provider(tx, connection.provider_id).await?;
         let provider = provider.ok_or_else(|| StoreError::Internal("a connection has no provider".into()))?;
         let refresh_stats = load_refresh_stats(tx, provider.id, self.moment.now).await?;

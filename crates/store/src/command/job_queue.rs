@@ -15,20 +15,20 @@ use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
 
-/// The time during which a job is retried; after it the job fails, and manual action is required.
+/// The period in which a job is retried. After that the job fails, and an operator must resolve it.
 pub(super) const JOB_RETRY_WINDOW: Duration = Duration::from_hours(7 * 24);
 
-/// The sealed data that a job needs at the provider.
+/// The sealed token of a job, and the data that is needed to use it at the provider.
 pub(super) struct SealedToken {
     /// The wrapped key that the other values are sealed with.
     pub(super) data_key: Option<Vec<u8>>,
-    /// The token to revoke, the code to exchange, or the client configuration access.
+    /// The token to revoke, the code to exchange, or the client configuration access (RFC 7592).
     pub(super) token: Option<Vec<u8>>,
-    /// The PKCE verifier of a code.
+    /// The sealed PKCE verifier, if the token is an authorization code.
     pub(super) verifier: Option<Vec<u8>>,
     /// The keyed hash of the customer's identity, if no connection identifies the customer.
     pub(super) identity: Option<Vec<u8>>,
-    /// The provider may have issued a newer token that was not stored.
+    /// Whether the provider may have issued a newer token that was not stored.
     pub(super) outcome_unknown: bool,
 }
 
@@ -37,7 +37,7 @@ impl SealedToken {
         Self { data_key: Some(data_key), token: Some(token), ..Self::empty() }
     }
 
-    /// Returns no data, for a job that registers a client.
+    /// Returns a value without a token, for a job that registers an upstream client.
     pub(super) const fn empty() -> Self {
         Self { data_key: None, token: None, verifier: None, identity: None, outcome_unknown: false }
     }
@@ -45,7 +45,8 @@ impl SealedToken {
 
 /// The connection or the registration that a job belongs to.
 pub(super) struct JobSubject<'a> {
-    /// The connection; one that was reserved for an authorization request may never have been opened.
+    /// The id of the connection. If it was reserved for an authorization request, the connection may never have been
+    /// opened.
     connection: Option<&'a ConnectionId>,
     provider: ProviderId,
     client: Option<&'a ClientId>,

@@ -10,7 +10,7 @@ use crate::value::values;
 #[derive(Clone, Debug)]
 pub struct Lease {
     pub id: LeaseId,
-    /// The version of the credential that is sent.
+    /// The version of the credential whose refresh token is sent.
     pub version: i64,
     /// The wrapped key of the connection. It seals the new tokens even if the connection has ended by then.
     pub data_key: Vec<u8>,
@@ -18,7 +18,7 @@ pub struct Lease {
     pub refresh_token: Option<Vec<u8>>,
 }
 
-/// Releases a lease with the commit. A lease that has expired and was taken by another refresh stays theirs.
+/// Releases a lease with the commit, unless it has expired and another refresh has taken its own lease.
 pub(super) fn release_lease(tx: &mut Tx<'_>, id: &ConnectionId, lease: &LeaseId, outcome_unknown: bool) {
     tx.defer(
         sql!(

@@ -1,4 +1,5 @@
-//! The start of a connection: the provider has issued tokens, and the recipient gets a code that activates the connection.
+//! The command that opens a connection: the provider has issued tokens, and the recipient gets a code that activates
+//! the connection.
 
 use domain::error::OAuthError;
 use domain::id::{AuthorizationRequestId, ConnectionId, CustomerId};
@@ -52,7 +53,7 @@ pub struct OpenConnection {
 pub enum OpenOutcome {
     /// The connection is pending until the recipient redeems the code.
     Opened,
-    /// The recipient must no longer connect; the revocation of the provider's grant is queued.
+    /// The recipient is no longer allowed to connect; the revocation of the provider's grant is queued.
     Refused(OAuthError),
 }
 
@@ -83,7 +84,7 @@ impl Command for OpenConnection {
 }
 
 impl OpenConnection {
-    /// Finds the customer by identity, or creates one. Without an identity every connection gets a customer of its own.
+    /// Finds the customer by identity, or creates one. Without an identity, every connection gets its own customer.
     async fn find_or_create_customer(
         &self,
         tx: &mut Tx<'_>,
@@ -95,7 +96,7 @@ impl OpenConnection {
             INSERT INTO customers (id, provider_id, identity, created_at) VALUES (?1, ?2, ?3, ?4)
             ON CONFLICT (provider_id, identity) DO NOTHING"
         );
-        // Insert first, then search: two concurrent requests of one customer cannot both insert.
+        // The insert comes before the search, so that two concurrent requests of one customer cannot create two rows.
         let params = values![new_id, request.provider_id, self.grant.identity, self.moment.now];
         if tx.execute(insert, params).await? == 1 {
             return Ok(new_id);

@@ -1,4 +1,4 @@
-//! Operators: the creation of the first administrator, and the addition and removal of others.
+//! Commands that issue the token for the first administrator, and add and remove operators.
 
 use domain::Moment;
 use domain::id::OperatorId;
@@ -15,17 +15,16 @@ use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Issues the bootstrap token, with which the first administrator is created. An unused previous one is revoked.
+/// Issues the bootstrap token, which allows its bearer to add the first administrator. Revokes an unused previous one.
 #[derive(Debug)]
 pub struct IssueBootstrapToken {
     pub moment: Moment,
-    /// The hash of the token.
     pub hash: TokenHash,
     pub actor: Actor,
 }
 
 impl Command for IssueBootstrapToken {
-    /// `false` if there is an administrator.
+    /// `false` if an administrator exists.
     type Reply = bool;
 
     fn moment(&self) -> &Moment {
@@ -33,8 +32,8 @@ impl Command for IssueBootstrapToken {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
-        // Lock before the search for an administrator: a concurrent use of the previous token holds this lock until it
-        // has added one.
+        // The lock comes before the search for an administrator: a concurrent use of the previous token holds the lock
+        // until it has added one.
         let previous = lock_operator_by_name(tx, BOOTSTRAP_TOKEN_NAME).await?;
         if has_admin(tx, &self.moment).await? {
             return Ok(false);
@@ -58,7 +57,7 @@ impl Command for IssueBootstrapToken {
     }
 }
 
-/// The authority by which an operator is added.
+/// The party that adds an operator.
 #[derive(Clone, Debug)]
 pub enum OperatorAddedBy {
     /// An administrator, or the local user of the hub.
@@ -78,11 +77,11 @@ pub enum AddOperatorOutcome {
     NotAuthorized,
 }
 
-/// Adds an operator.
+/// Adds an operator, if the party that adds it is authorized.
 #[derive(Debug)]
 pub struct AddOperator {
     pub moment: Moment,
-    /// The operator. Its audit head and all its times except the expiry are ignored.
+    /// The operator to add. Its audit head and all its times except the expiry are ignored.
     pub token: OperatorToken,
     pub added_by: OperatorAddedBy,
 }
@@ -96,7 +95,7 @@ impl Command for AddOperator {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<AddOperatorOutcome> {
         let actor = match &self.added_by {
-            // Checked in the same transaction, so that a removed administrator cannot leave an operator behind.
+            // The administrator is checked in the same transaction: one who was just removed must not add an operator.
             OperatorAddedBy::Actor(actor) if !is_active_admin(tx, &self.moment, actor).await? => {
                 return Ok(AddOperatorOutcome::NotAuthorized);
             }
@@ -119,7 +118,8 @@ impl Command for AddOperator {
         if id_exists || previous.as_ref().is_some_and(|previous| previous.is_usable(self.moment.now)) {
             return Ok(AddOperatorOutcome::AlreadyExists);
         }
-        // An expired operator of the same name has not been removed; names are unique among those that are not removed.
+        // An expired operator keeps its name until it is removed, and names must be unique among the operators that are
+        // not removed.
         if let Some(expired) = previous {
             end_operator(tx, &self.moment, &expired, Actor::system("expiry")).await?;
         }
@@ -137,7 +137,7 @@ pub struct RemoveOperator {
 }
 
 impl Command for RemoveOperator {
-    /// `false` if there is no such operator. If it was removed before, no event is recorded.
+    /// `false` if there is no such operator. If it was already removed, no event is recorded.
     type Reply = bool;
 
     fn moment(&self) -> &Moment {

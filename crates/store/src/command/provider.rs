@@ -1,4 +1,4 @@
-//! Providers: those of the configuration, those that operators add, and their pause and release.
+//! Commands that write configured providers, add providers for operators, and set the state of a provider.
 
 use domain::Moment;
 use domain::id::ProviderId;
@@ -14,7 +14,8 @@ use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::{to_json, values};
 
-/// Writes a provider of the configuration. Keeps its state, and does nothing if its settings are unchanged.
+/// Writes a provider of the configuration. Keeps its stored state, and does nothing if settings and source are
+/// unchanged.
 #[derive(Debug)]
 pub struct UpsertProvider {
     pub moment: Moment,
@@ -61,19 +62,19 @@ impl Command for UpsertProvider {
     }
 }
 
-/// Adds a provider for an operator. Does nothing if the id exists.
+/// Adds a provider that an operator manages. Does nothing if a provider with the same id exists.
 #[derive(Debug)]
 pub struct AddProvider {
     pub moment: Moment,
     /// The provider; its audit head is ignored.
     pub provider: Provider,
-    /// The hub's secrets at the provider.
+    /// The hub's client secret and initial access token at the provider.
     pub secret: SealedProviderSecret,
     pub actor: Actor,
 }
 
 impl Command for AddProvider {
-    /// `false` if the id exists.
+    /// `false` if a provider with the same id exists.
     type Reply = bool;
 
     fn moment(&self) -> &Moment {
@@ -141,8 +142,8 @@ impl Command for SetProviderState {
     }
 }
 
-/// Sets the state of a locked provider. A change starts new counters of refreshes, even if the previous change was in the
-/// same millisecond.
+/// Sets the state of a locked provider. A change of the state also resets the counters of refreshes, which are stored
+/// under `state_changed_at`; the column increases even if the previous change was in the same millisecond.
 pub(super) fn write_provider_state(
     tx: &mut Tx<'_>,
     moment: &Moment,

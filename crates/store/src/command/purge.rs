@@ -1,4 +1,4 @@
-//! Deletion of rows that are no longer needed.
+//! The command that deletes rows which are no longer needed.
 
 use std::time::Duration;
 
@@ -11,8 +11,9 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// The time that codes are kept after their expiry, so that a late use is recorded. Requests are deleted at their expiry,
-/// because untrusted clients can create them; a late step gets the same response before and after the deletion.
+/// The time that codes are kept after their expiry, so that a late use can be recorded. Authorization requests are
+/// deleted at their expiry, because untrusted clients can create them; a late step gets the same response before and
+/// after the deletion.
 const CODE_RETENTION: Duration = Duration::from_hours(1);
 /// The time that done jobs are kept. Failed ones are kept until an operator closes them.
 const FINISHED_JOB_RETENTION: Duration = Duration::from_hours(30 * 24);
@@ -23,7 +24,6 @@ const REFRESH_STATS_RETENTION: Duration = Duration::from_hours(1);
 #[derive(Debug)]
 pub struct Purge {
     pub moment: Moment,
-    /// The maximum number of rows to delete.
     pub limit: u32,
 }
 
@@ -43,7 +43,7 @@ impl Command for Purge {
             (OLD_JOBS, now.minus(FINISHED_JOB_RETENTION).millis()),
             (OLD_REFRESH_STATS, epoch_minute(now.minus(REFRESH_STATS_RETENTION))),
         ];
-        // A random deletion comes first, so that many rows of one table cannot use up every limit.
+        // A random table comes first in each batch, so that one with many rows cannot use up the limit every time.
         deletions.rotate_left(usize::from(tx.ids().draw_seed().bytes()[0] % 4));
         let mut remaining = self.limit;
         for (delete, until) in deletions {
@@ -55,8 +55,8 @@ impl Command for Purge {
     }
 }
 
-// `SKIP LOCKED`: a row that another transaction uses is deleted next time, and two nodes that purge do not wait for each
-// other.
+// `SKIP LOCKED`: a row that another transaction uses is left for the next purge, and two nodes that purge concurrently
+// do not wait for each other.
 static OLD_CODES: &Sql = sql!(
     "-- delete old authorization codes
     DELETE FROM authorization_codes WHERE code_hash IN (
@@ -65,8 +65,8 @@ static OLD_CODES: &Sql = sql!(
     )"
 );
 
-// A request that is being exchanged is kept until the exchange has ended or was recovered, since it has the provider's
-// code.
+// A request that is being exchanged is kept until the exchange has finished or was recovered, because its row contains
+// the only copy of the provider's code.
 static OLD_REQUESTS: &Sql = sql!(
     "-- delete expired authorization requests
     DELETE FROM authorization_requests WHERE id IN (

@@ -14,7 +14,7 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Fails a request whose exchange was interrupted, and queues a job with its sealed code.
+/// Fails a request whose exchange was interrupted, and queues a job that recovers the grant with the sealed code.
 #[derive(Debug)]
 pub struct RecoverExchange {
     pub moment: Moment,
@@ -22,7 +22,7 @@ pub struct RecoverExchange {
 }
 
 impl Command for RecoverExchange {
-    /// `false` if the request is not in an interrupted exchange.
+    /// `false` if the request does not exist or its exchange was not interrupted.
     type Reply = bool;
 
     fn moment(&self) -> &Moment {

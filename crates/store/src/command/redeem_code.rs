@@ -27,7 +27,7 @@ use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Redeems a code (RFC 6749 section 4.1.3). A second use by the right client ends the connection.
+/// Redeems an authorization code (RFC 6749 section 4.1.3). A second use by the same client ends the connection.
 #[derive(Debug)]
 pub struct RedeemCode {
     pub moment: Moment,
@@ -53,7 +53,8 @@ pub enum RedeemOutcome {
 }
 
 impl Command for RedeemCode {
-    /// The outcome, with the cause if a connection was ended: this one or the replaced one.
+    /// The outcome, and the cause of the end if a connection was ended: the connection of the code, or the one that it
+    /// replaces.
     type Reply = (RedeemOutcome, Option<EndCause>);
 
     fn moment(&self) -> &Moment {
@@ -84,8 +85,8 @@ impl Command for RedeemCode {
     }
 }
 
-/// The length of an audit chain from which rejected codes are not appended any more. Chains are kept permanently, and a
-/// client with a used code could let one grow without limit.
+/// The length at which an audit chain gets no more events for rejected codes. Chains are kept permanently, and a client
+/// with a used code could let one grow without limit.
 const MAX_EVENTS_FOR_REJECTED_CODES: i64 = 50;
 
 impl RedeemCode {
@@ -93,8 +94,8 @@ impl RedeemCode {
         Actor::new(ActorKind::Recipient, self.client_id.as_str())
     }
 
-    /// Locks the connection that the code belongs to. The caller reads the code again under this lock, which all commands
-    /// that change codes hold.
+    /// Locks the connection that the code belongs to. The caller must then read the code again, because every command
+    /// that marks a code as used does so under this lock.
     async fn lock_code_connection(&self, tx: &mut Tx<'_>) -> Result<Option<(TokenHash, Connection)>> {
         for hash in self.code.iter() {
             if let Some(code) = find_code(tx, hash).await? {
@@ -105,7 +106,7 @@ impl RedeemCode {
         Ok(None)
     }
 
-    /// Records that a used or foreign code was presented, unless the audit chain of the connection is long.
+    /// Records that a code was rejected as suspicious, unless the audit chain of the connection is too long.
     fn record_rejected_code(&self, tx: &mut Tx<'_>, connection: &Connection) {
         if connection.audit.seq >= MAX_EVENTS_FOR_REJECTED_CODES {
             return;
@@ -138,8 +139,8 @@ impl RedeemCode {
             Err(error) => return Ok((RedeemOutcome::Refused(error), None)),
         };
         if grant == GrantScope::PerClientCustomer {
-            // With shared grants an end locks its connection before the customer. In another order here, an end of the
-            // older connection and this exchange could deadlock.
+            // With shared grants, an end locks its connection before the customer. This exchange must lock in the same
+            // order, or it could deadlock with an end of the older connection.
             lock_active_connection(tx, connection).await?;
         }
         // This lock serializes the exchanges of a customer. The older connection is searched again under the lock,
@@ -148,7 +149,8 @@ impl RedeemCode {
         let older = lock_active_connection(tx, connection).await?;
         let replaced = older.as_ref().map(|_| EndCause::Replaced);
         if let Some(older) = older {
-            // Before the activation below, since a unique index allows one active connection.
+            // The older connection must end before the activation below, because a unique index allows one active
+            // connection.
             let reason = EndReason::for_replacement(&self.moment, self.actor(), &connection.id);
             end_locked_connection(tx, &older, &reason).await?;
         }

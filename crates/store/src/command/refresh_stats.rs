@@ -1,4 +1,4 @@
-//! Counters of refreshes at a provider, for the decision whether an `invalid_grant` is trusted.
+//! Counters of refreshes at a provider, which decide whether an `invalid_grant` response is trusted.
 
 use domain::id::ProviderId;
 use domain::rule::invalid_grant::{RefreshStats, epoch_minute, first_window_minute};
@@ -13,7 +13,7 @@ use crate::value::values;
 /// rarely wait for the lock of one row.
 const SHARDS: u8 = 16;
 
-/// Sums up the refreshes of the current window, including the one that is being evaluated, which is an `invalid_grant`.
+/// Sums up the refreshes of the current window. The refresh that is being evaluated is included as an `invalid_grant`.
 pub(super) async fn load_refresh_stats(
     tx: &mut Tx<'_>,
     provider: ProviderId,
@@ -40,7 +40,7 @@ static REFRESH_STATS: &Sql = sql!(
 
 pub(crate) static HOT_STATEMENTS: &[&Sql] = &[REFRESH_STATS];
 
-/// Counts a refresh that the provider responded to, with the commit.
+/// Counts, with the commit, one refresh to which the provider responded.
 pub(super) fn count_refresh(tx: &mut Tx<'_>, moment: &Moment, provider: ProviderId, is_invalid_grant: bool) {
     let shard = i64::from(tx.ids().draw_seed().bytes()[0] % SHARDS);
     tx.defer(

@@ -1,4 +1,4 @@
-//! Uses of refresh tokens that the hub issued.
+//! The command that records a use of a refresh token that the hub issued.
 
 use domain::Moment;
 use domain::secret::TokenHash;
@@ -10,7 +10,7 @@ use crate::tx::Tx;
 use crate::value::values;
 
 /// Records that a refresh token was used, and replaces its hash by one with the current pepper. The caller does this at
-/// most once in 24 hours for a token, because a refresh otherwise only reads.
+/// most once in 24 hours for each token, so that most uses of a token only read.
 #[derive(Debug)]
 pub struct RecordRefreshTokenUse {
     pub moment: Moment,

@@ -1,4 +1,4 @@
-//! Registrations of recipients with providers: requests of partners, and the steps of operators and providers.
+//! Commands for registrations of recipients with providers: the requests, and the steps that follow them.
 
 use domain::Moment;
 use domain::id::{ClientId, ProviderId};
@@ -40,7 +40,8 @@ fn upsert_registration(
     );
 }
 
-/// Requests the registration of each recipient with each provider, all-or-nothing.
+/// Requests the registration of each recipient with each provider. If one of these requests is rejected, none is
+/// stored.
 #[derive(Debug)]
 pub struct RequestRegistrations {
     pub moment: Moment,
@@ -66,12 +67,12 @@ pub enum PairRejection {
     RecipientNotFound,
     /// The provider does not exist, or is retired.
     ProviderNotAvailable,
-    /// The registration exists in this state.
+    /// The registration already exists, in this state.
     Duplicate(RegistrationState),
 }
 
 impl Command for RequestRegistrations {
-    /// The rejected pairs. Nothing was done if there is one.
+    /// The rejected pairs. If there is one, nothing was stored.
     type Reply = Result<(), Vec<RejectedPair>>;
 
     fn moment(&self) -> &Moment {
@@ -127,17 +128,16 @@ impl Command for RequestRegistrations {
     }
 }
 
-/// Takes a step of a registration.
+/// Takes a step of a registration, such as its approval or its suspension.
 #[derive(Debug)]
 pub struct TakeRegistrationStep {
     pub moment: Moment,
     pub client_id: ClientId,
     pub provider_id: ProviderId,
-    /// The step.
     pub step: RegistrationStep,
-    /// The reason of a rejection or suspension, for the partner.
+    /// The reason for a rejection or suspension, which the partner can read.
     pub reason: Option<String>,
-    /// The upstream client; only with the step `activate`.
+    /// The upstream client; accepted only with the step `activate`.
     pub upstream_client: Option<SealedUpstreamClient>,
     pub actor: Actor,
 }

@@ -22,9 +22,9 @@ use crate::value::values;
 /// The operator's decision on a failed job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailedJobAction {
-    /// Retries the job immediately, and again for seven days.
+    /// Retries the job immediately, and then for another seven days.
     Retry,
-    /// Closes the job; the commit deletes its token.
+    /// Closes the job without another attempt; the commit deletes its token.
     Close,
 }
 
@@ -81,7 +81,7 @@ impl Command for ResolveFailedJob {
     }
 }
 
-/// A job that an operator resolves.
+/// The columns of a job that its resolution needs.
 struct ResolvedJob {
     managed: ManagedJob,
     connection: Option<ConnectionId>,
@@ -105,8 +105,8 @@ impl FromRow for ResolvedJob {
 }
 
 impl ResolvedJob {
-    /// Returns the details of the audit event. A connection identifies its recipient and provider; for a job without a
-    /// connection they are listed.
+    /// Returns the details of the audit event. A connection identifies its recipient and provider. For a job without a
+    /// connection, the details contain both of them.
     fn audit_detail(&self, job: &JobId) -> Value {
         let (job, kind) = (job.as_str(), self.managed.kind.as_str());
         if let Some(connection) = &self.connection {
@@ -118,7 +118,7 @@ impl ResolvedJob {
 }
 
 impl ResolveFailedJob {
-    /// Appends the event to the audit chain of the connection; of the provider, if no connection was opened.
+    /// Appends the event to the audit chain of the connection or, if no connection was opened, of the provider.
     async fn record_event(&self, tx: &mut Tx<'_>, job: &ResolvedJob) -> Result<()> {
         let action = match self.action {
             FailedJobAction::Retry => AuditAction::JobRetried,

@@ -61,12 +61,11 @@ pub(crate) static HOT_STATEMENTS: &[&Sql] = &[OTHER_PENDING_REVOCATION];
 pub struct FinishJob {
     pub moment: Moment,
     pub job_id: JobId,
-    /// The lease of the attempt.
     pub lease: LeaseId,
     pub attempt: AttemptOutcome,
     /// A description of the outcome for operators. It must not contain a token.
     pub outcome: String,
-    /// A token that the attempt obtained and could not revoke: another job is queued for it.
+    /// A token that the attempt obtained and could not revoke; another job is queued to revoke it.
     pub unrevoked: Option<UnrevokedToken>,
 }
 
@@ -83,7 +82,7 @@ impl Command for FinishJob {
             return Ok(None);
         };
         let step = job.next_step(self.attempt, self.moment.now);
-        // The retry window is for attempts: it starts again after the job had to wait for another condition.
+        // Waiting does not use up the retry window: it starts again after each blocked attempt.
         let extended_retry_until =
             matches!(self.attempt, AttemptOutcome::Blocked).then(|| self.moment.now.plus(JOB_RETRY_WINDOW));
         match step {
@@ -119,8 +118,8 @@ impl Command for FinishJob {
 }
 
 impl FinishJob {
-    /// Finishes the job, and deletes its token if the provider responded to it. A token without a response is kept,
-    /// because an operator may retry the job.
+    /// Finishes the job and deletes its token. The token is kept if the last attempt had no final result, because an
+    /// operator may retry the job.
     fn close(&self, tx: &mut Tx<'_>, job: &Job, state: JobState) {
         let keep_token = matches!(self.attempt, AttemptOutcome::RetryLater { .. });
         let finish_and_wipe = sql!(
@@ -175,7 +174,8 @@ impl FinishJob {
         let Some(connection) = lock_connection(tx, id).await? else {
             return Ok(());
         };
-        // The response concerns one token only. Another one of the connection may still have to be revoked.
+        // The provider's response concerns one token only. Another token of the connection may still have to be
+        // revoked.
         let has_other = tx.exists(OTHER_PENDING_REVOCATION, values![connection.id, job.id]).await?;
         let revocation = if has_other { UpstreamRevocation::Pending } else { revocation };
         let subject = (SubjectKind::Connection, &connection.id);

@@ -1,4 +1,4 @@
-//! Rows for benchmarks and tests: connections as logins would create them, without the logins.
+//! Commands for benchmarks and tests, which insert connections as logins would create them, but without the logins.
 
 use domain::id::{ClientId, ConnectionId, CustomerId, ProviderId};
 use domain::model::connection::{ConnectionStatus, UpstreamRevocation};
@@ -11,7 +11,7 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// A connection to insert.
+/// A connection that [`SeedConnections`] inserts: active with a refresh token, or pending with a code.
 #[derive(Clone, Debug)]
 pub struct SeededConnection {
     pub id: ConnectionId,
@@ -23,7 +23,7 @@ pub struct SeededConnection {
     pub code_hash: Option<TokenHash>,
     /// The wrapped key of the connection.
     pub data_key: Vec<u8>,
-    /// The sealed access token; stored as the refresh token, too.
+    /// The sealed access token, which is also stored as the refresh token.
     pub credential: Vec<u8>,
 }
 
@@ -135,8 +135,8 @@ impl SeedConnections {
     }
 }
 
-/// Inserts connections that are never read, to bring a store to the size of a benchmark. Their keys ascend, so that they
-/// are written quickly, and are distributed over the whole range of keys, so that they lie between all others.
+/// Inserts connections that are never read, to bring a store to the size of a benchmark. Their keys ascend, so that
+/// they are written quickly, and are spread over the whole range of keys, so that other keys lie between them.
 #[derive(Debug)]
 pub struct FillConnections {
     pub moment: Moment,
@@ -152,7 +152,7 @@ pub struct FillConnections {
     pub key_step: i64,
     /// The wrapped key of every connection.
     pub data_key: Vec<u8>,
-    /// The sealed tokens of every connection.
+    /// The sealed token of every connection, stored as its access token and as its refresh token.
     pub credential: Vec<u8>,
 }
 
@@ -188,8 +188,8 @@ impl Command for FillConnections {
     }
 }
 
-// Two texts, because the databases have different functions for hexadecimal digits. The identity of a customer has the
-// form of a token hash, because it also serves as the hash of the refresh token.
+// Each database has its own text, because their functions for hexadecimal digits differ. The identity of a customer has
+// the form of a token hash, because it also serves as the hash of the refresh token.
 static FILL_CUSTOMERS: &Sql = sql!(
     sqlite: "-- fill customers
     WITH RECURSIVE numbers (n) AS (SELECT ?1 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ?2)
@@ -207,7 +207,7 @@ static FILL_CUSTOMERS: &Sql = sql!(
     FROM numbers"
 );
 
-/// Selects the filled customers between two keys, in the order of their keys.
+/// The end of a statement that reads the customers inserted by `FILL_CUSTOMERS`, from id `?1` up to but excluding `?2`.
 macro_rules! filled_customers {
     () => {
         " FROM customers WHERE id >= ?1 AND id < ?2 AND id LIKE '%0000000000000000' ORDER BY id"
@@ -248,7 +248,8 @@ static FILL_REFRESH_TOKENS: &Sql = sql!(concat!(
     filled_customers!()
 ));
 
-/// Updates one row: the cheapest durable command, as the baseline for measurements of ends.
+/// Updates one row of a connection. This is the cheapest durable command and serves as the baseline when ends are
+/// measured.
 #[derive(Debug)]
 pub struct TouchConnection {
     pub moment: Moment,

@@ -1,4 +1,4 @@
-//! Metadata of the store.
+//! The command that sets metadata of the store.
 
 use domain::Moment;
 
@@ -17,7 +17,7 @@ pub struct SetMetadata {
 }
 
 impl Command for SetMetadata {
-    /// The stored value.
+    /// The stored value: the given one, or the one that was set before.
     type Reply = String;
 
     fn moment(&self) -> &Moment {
@@ -30,7 +30,7 @@ impl Command for SetMetadata {
             INSERT INTO store_metadata (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING"
         );
         tx.execute(insert, values![self.name, self.value]).await?;
-        // Two nodes that start at the same time both read the value of the first one.
+        // If two nodes start at the same time, both of them read the value that was stored first.
         tx.fetch_value(METADATA_VALUE, values![self.name], "value").await?.ok_or(StoreError::Conflict)
     }
 }

@@ -1,4 +1,5 @@
-//! Upstream clients that are no longer needed: a job deletes each of them at its provider (RFC 7592 section 2.3).
+//! Commands that queue the deletion of upstream clients that are no longer needed. A job deletes each of them at its
+//! provider (RFC 7592 section 2.3).
 
 use domain::Moment;
 use domain::id::{ClientId, ProviderId};
@@ -18,7 +19,7 @@ pub struct DetachUpstreamClient {
     /// The recipient that the upstream client was registered for.
     pub client_id: ClientId,
     pub provider_id: ProviderId,
-    /// The wrapped key that the access is sealed with.
+    /// The wrapped key that the client configuration access is sealed with.
     pub data_key: Vec<u8>,
     /// The sealed client configuration access (RFC 7592).
     pub configuration_access: Vec<u8>,

@@ -1,4 +1,4 @@
-//! The access state of a connection: the facts that the access check decides by.
+//! The access state of a connection: the facts on which the access check decides.
 
 use domain::id::ConnectionId;
 use domain::model::connection::ConnectionStatus;
@@ -10,7 +10,7 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// The columns of an access state, from `connections c` and [`access_state_joins`].
+/// The columns of an access state, selected from `connections c` and [`access_state_joins`].
 macro_rules! access_state_columns {
     () => {
         "c.id AS connection_id, c.client_id, c.provider_id, c.sub, c.status, c.cause, s.status AS successor_status,

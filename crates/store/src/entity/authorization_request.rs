@@ -57,7 +57,7 @@ pub(crate) async fn lock_request(
     tx.fetch_optional(LOCK_REQUEST, values![id]).await
 }
 
-/// Finds the request that the hub's `state` at the provider belongs to.
+/// Finds the request by the `state` that the hub sent to the provider.
 pub(crate) async fn find_request_by_state(
     tx: &mut Tx<'_>,
     state: &TokenHashes,
@@ -65,7 +65,7 @@ pub(crate) async fn find_request_by_state(
     fetch_by_state(tx, REQUEST_BY_STATE, state).await
 }
 
-/// Locks the request that the hub's `state` at the provider belongs to.
+/// Locks the request by the `state` that the hub sent to the provider.
 pub(crate) async fn lock_request_by_state(
     tx: &mut Tx<'_>,
     state: &TokenHashes,

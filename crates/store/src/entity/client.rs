@@ -67,12 +67,12 @@ pub(crate) async fn find_client(tx: &mut Tx<'_>, id: &ClientId) -> Result<Option
     tx.fetch_optional(CLIENT, values![id]).await
 }
 
-/// Finds a client and prevents changes of it until the commit: its suspension or removal commits before or after.
+/// Locks a client in shared mode: until the commit, no other transaction can suspend, remove or change the client.
 pub(crate) async fn lock_client_shared(tx: &mut Tx<'_>, id: &ClientId) -> Result<Option<Client>> {
     tx.fetch_optional(LOCK_CLIENT_SHARED, values![id]).await
 }
 
-/// Locks a client, for changes of its row and of its audit chain.
+/// Locks a client, so that the caller can change its row and append to its audit chain.
 pub(crate) async fn lock_client(tx: &mut Tx<'_>, id: &ClientId) -> Result<Option<Client>> {
     tx.fetch_optional(LOCK_CLIENT, values![id]).await
 }

@@ -72,7 +72,8 @@ pub(crate) async fn find_connection(tx: &mut Tx<'_>, id: &ConnectionId) -> Resul
     tx.fetch_optional(CONNECTION, values![id]).await
 }
 
-/// Locks a connection. Every command that writes rows of a connection does this first, so that they run one by one.
+/// Locks a connection. Every command that changes the state of a connection or replaces its tokens takes this lock
+/// first, so that such commands run one by one.
 pub(crate) async fn lock_connection(tx: &mut Tx<'_>, id: &ConnectionId) -> Result<Option<Connection>> {
     tx.fetch_optional(LOCK_CONNECTION, values![id]).await
 }
@@ -88,7 +89,7 @@ pub(crate) async fn lock_active_connection(
 
 /// Locks a customer, so that commands that compare the customer's connections run one by one.
 pub(crate) async fn lock_customer(tx: &mut Tx<'_>, id: &CustomerId) -> Result<()> {
-    // Connections reference their customer, so the row exists.
+    // Every connection references a customer, so the row exists.
     if tx.exists(LOCK_CUSTOMER, values![id]).await? {
         Ok(())
     } else {

@@ -17,8 +17,8 @@ macro_rules! job_columns {
     };
 }
 
-/// The condition that this program knows the kind of a job. A node of a later version may queue other kinds, and runs
-/// them itself. `COALESCE` keeps the planner from choosing an index on `kind`, which selects too many jobs.
+/// The condition that this program knows the kind of a job. Nodes of a later version may queue jobs of other kinds, and
+/// only they run them. `COALESCE` keeps the planner from choosing an index on `kind`, which selects too many jobs.
 macro_rules! known_job_kind {
     () => {
         "COALESCE(kind, '') IN ('revoke_at_provider', 'revoke_orphaned_grant', 'recover_authorization_code', \
@@ -48,7 +48,7 @@ impl FromRow for Job {
     }
 }
 
-/// Locks the next due job, and skips jobs that other workers have locked.
+/// Locks the next due job. Skips jobs that other workers have locked.
 pub(crate) async fn lock_due_job(tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<Job>> {
     tx.fetch_optional(LOCK_DUE_JOB, values![now]).await
 }

@@ -37,7 +37,7 @@ pub(crate) async fn lock_operator(tx: &mut Tx<'_>, id: &OperatorId) -> Result<Op
     tx.fetch_optional(LOCK_OPERATOR, values![id]).await
 }
 
-/// Locks the operator of a name that has not been removed; removed operators may have had the same name.
+/// Locks the operator with a name. Ignores removed operators, which may have had the same name.
 pub(crate) async fn lock_operator_by_name(tx: &mut Tx<'_>, name: &str) -> Result<Option<OperatorToken>> {
     tx.fetch_optional(LOCK_OPERATOR_BY_NAME, values![name]).await
 }

@@ -1,4 +1,4 @@
-//! Providers.
+//! Providers, and the hub's credentials at them.
 
 use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
@@ -29,7 +29,7 @@ impl FromRow for Provider {
     }
 }
 
-/// The hub's credentials at a provider that an operator added; those of configured providers are in the configuration.
+/// The hub's credentials at a provider that an operator added. For a configured provider they are in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedProviderSecret {
     /// The wrapped key that the other fields are sealed with.
@@ -54,7 +54,7 @@ pub(crate) async fn find_provider(tx: &mut Tx<'_>, id: ProviderId) -> Result<Opt
     tx.fetch_optional(PROVIDER, values![id]).await
 }
 
-/// Locks a provider, for changes of its row and of its audit chain.
+/// Locks a provider, so that the caller can change its row and append to its audit chain.
 pub(crate) async fn lock_provider(tx: &mut Tx<'_>, id: ProviderId) -> Result<Option<Provider>> {
     tx.fetch_optional(LOCK_PROVIDER, values![id]).await
 }

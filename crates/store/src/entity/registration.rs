@@ -9,7 +9,7 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// The columns of a registration from `registrations r`.
+/// The columns of a registration, selected from `registrations r`.
 macro_rules! registration_columns {
     () => {
         "r.client_id, r.provider_id, r.state, r.requested_at, r.reason"
@@ -29,7 +29,7 @@ impl FromRow for Registration {
     }
 }
 
-/// The upstream client of a registration, at a provider that has a client for each registration.
+/// The upstream client of a registration, at a provider where each registration has its own client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedUpstreamClient {
     /// The client id at the provider.

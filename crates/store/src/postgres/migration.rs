@@ -7,7 +7,7 @@ use super::connection::ensure_durable;
 use crate::error::Result;
 use crate::migrate::{CREATE_MIGRATIONS_TABLE, Migration, POSTGRES_MIGRATIONS, list_pending_migrations};
 
-/// The key of the advisory lock that lets one process migrate at a time: "bowline" in ASCII.
+/// The key of the advisory lock that allows only one process at a time to migrate: "bowline" in ASCII.
 const MIGRATION_LOCK: i64 = 0x0062_6f77_6c69_6e65;
 
 /// Applies pending migrations, in one transaction.
@@ -16,7 +16,7 @@ pub(crate) async fn migrate(url: &Secret<String>) -> Result<Vec<Migration>> {
     let driver = tokio::spawn(connection);
     ensure_durable(&client).await?;
     let tx = client.transaction().await?;
-    // Released with the transaction. A table cannot be locked, because there may be none yet.
+    // The lock is released with the transaction. A table cannot be locked instead, because there may be none yet.
     tx.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK]).await?;
     tx.batch_execute(CREATE_MIGRATIONS_TABLE).await?;
     let applied = load_applied_migrations(tx.client()).await?;
@@ -36,7 +36,7 @@ pub(crate) async fn migrate(url: &Secret<String>) -> Result<Vec<Migration>> {
     Ok(pending)
 }
 
-/// Returns version and digest of each applied migration; none if the database has no schema yet.
+/// Returns the version and digest of each applied migration, or an empty list if the database has no schema yet.
 pub(super) async fn load_applied_migrations(client: &tokio_postgres::Client) -> Result<Vec<(i64, String)>> {
     let query = "SELECT to_regclass('schema_migrations') IS NOT NULL AS is_present";
     if !client.query_one(query, &[]).await?.get::<_, bool>("is_present") {

@@ -10,7 +10,7 @@ use crate::row::{Columns, Row};
 use crate::sql::Sql;
 use crate::value::Value;
 
-/// A transaction on a PostgreSQL connection, or the connection of a query.
+/// A PostgreSQL connection with a transaction that begins with the first statement or, for a query, without one.
 pub(crate) struct PostgresTx<'a> {
     client: &'a Object,
     has_begun: bool,
@@ -22,7 +22,7 @@ impl<'a> PostgresTx<'a> {
         Self { client, has_begun: false }
     }
 
-    /// Returns an access without a transaction, for queries: each of their statements sees the latest commit.
+    /// Creates a value without a transaction, for queries: each of their statements sees the latest commit.
     pub(super) const fn without_begin(client: &'a Object) -> Self {
         Self { client, has_begun: true }
     }

@@ -1,4 +1,4 @@
-//! Queries of the access check.
+//! Queries for the access check.
 
 use domain::id::ConnectionId;
 use domain::model::refresh_token::RefreshToken;
@@ -15,7 +15,7 @@ use crate::tx::Tx;
 use crate::value::values;
 
 lookup! {
-    /// Reads the facts that the access check of a connection token decides by.
+    /// Reads the facts on which the access check of a connection token decides.
     GetAccessState { connection_id: ConnectionId } -> Option<AccessState>
         = |tx, query| find_access_state(tx, &query.connection_id);
 }
@@ -27,13 +27,12 @@ pub struct FindRefreshToken {
     pub hashes: TokenHashes,
 }
 
-/// A refresh token that was found.
+/// A stored refresh token, with the access state of its connection.
 #[derive(Debug)]
 pub struct StoredRefreshToken {
     /// The hash that the token is stored under.
     pub hash: TokenHash,
     pub token: RefreshToken,
-    /// The access state of the token's connection.
     pub access_state: AccessState,
 }
 

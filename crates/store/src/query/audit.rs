@@ -12,7 +12,7 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Lists the audit chain of a subject, from its first event.
+/// Lists the events of the audit chain of a subject, the oldest first.
 #[derive(Clone, Debug)]
 pub struct GetAuditChain {
     pub kind: SubjectKind,
@@ -33,12 +33,12 @@ static AUDIT_CHAIN: &Sql = sql!(concat!(
     " FROM audit_events WHERE subject_kind = ?1 AND subject_id = ?2 ORDER BY seq"
 ));
 
-/// A range of time.
+/// A half-open range of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeRange {
-    /// The first moment of the range.
+    /// The start of the range, which is included.
     pub from: Timestamp,
-    /// The first moment after the range.
+    /// The end of the range, which is excluded.
     pub before: Timestamp,
 }
 
@@ -61,7 +61,6 @@ pub struct ListAuditEvents {
     pub at: TimeRange,
     /// Time and id of the last event of the previous page.
     pub after: Option<(Timestamp, AuditEventId)>,
-    /// The maximum number of results.
     pub limit: u32,
 }
 
@@ -81,7 +80,7 @@ impl Query for ListAuditEvents {
     type Reply = Vec<AuditEvent>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        // No time and no id is greater than these.
+        // Without a cursor the list starts at the newest event: no time and no id is greater than these.
         let start = (Timestamp::from_millis(i64::MAX), "aud_zzzz");
         let (time, id) = self.after.as_ref().map_or(start, |after| (after.0, after.1.as_str()));
         let params = values![
@@ -90,7 +89,8 @@ impl Query for ListAuditEvents {
             self.action,
             self.actor_kind,
             self.actor_id,
-            // An actor may have no id, so `COALESCE` cannot express the absence of this filter.
+            // The filter by actor id has its own flag. An actor may have no id, so `COALESCE` cannot express that the
+            // filter is absent.
             self.actor_id.is_none(),
             self.at.from,
             self.at.before,

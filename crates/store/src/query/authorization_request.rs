@@ -26,7 +26,6 @@ lookup! {
 #[derive(Clone, Debug)]
 pub struct ListInterruptedExchanges {
     pub now: Timestamp,
-    /// The maximum number of results.
     pub limit: u32,
 }
 

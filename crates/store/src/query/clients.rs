@@ -15,7 +15,7 @@ use crate::tx::Tx;
 use crate::value::values;
 
 lookup! {
-    /// Reads a client.
+    /// Reads the client with an id, removed or not.
     GetClient { id: ClientId } -> Option<Client> = |tx, query| find_client(tx, &query.id);
 }
 
@@ -66,7 +66,7 @@ static CLIENT_SUMMARY: &Sql = sql!(concat!(
     " WHERE id = ?1 AND kind = ?2"
 ));
 
-/// Lists clients of a kind that match every filter, the newest first.
+/// Lists clients of a kind that match every filter, the newest first, including removed ones.
 #[derive(Clone, Debug)]
 pub struct ListClients {
     pub kind: ClientKind,
@@ -75,7 +75,6 @@ pub struct ListClients {
     pub state: Option<ClientState>,
     /// Time and id of the last client of the previous page.
     pub after: Option<(Timestamp, ClientId)>,
-    /// The maximum number of results.
     pub limit: u32,
 }
 
@@ -83,7 +82,7 @@ impl Query for ListClients {
     type Reply = Vec<ClientSummary>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        // No time and no id is greater than these.
+        // Without a cursor the list starts at the newest client: no time and no id is greater than these.
         let start = (Timestamp::from_millis(i64::MAX), "~");
         let (time, id) = self.after.as_ref().map_or(start, |after| (after.0, after.1.as_str()));
         let statement = if self.partner.is_some() { BY_PARTNER } else { BY_KIND };

@@ -18,7 +18,7 @@ use crate::tx::Tx;
 use crate::value::values;
 
 lookup! {
-    /// Reads a connection.
+    /// Reads the connection with an id, ended or not.
     GetConnection { id: ConnectionId } -> Option<Connection> = |tx, query| find_connection(tx, &query.id);
 }
 
@@ -56,8 +56,8 @@ macro_rules! select_connection_summaries {
     };
 }
 
-/// Lists connections that match every filter, the newest first; those that ended last first, if the time of the end is
-/// the only filter with an index.
+/// Lists connections that match every filter, the newest first. If `ended` is set, and of the other filters at most
+/// `status` and `created`, those that ended last come first.
 #[derive(Clone, Debug)]
 pub struct ListConnections {
     pub id: Option<ConnectionId>,
@@ -67,11 +67,10 @@ pub struct ListConnections {
     pub sub: Option<String>,
     pub status: Option<ConnectionStatus>,
     pub created: TimeRange,
-    /// Excludes connections that have not ended.
+    /// The time of the end; if it is set, connections that have not ended are excluded.
     pub ended: Option<TimeRange>,
     /// The cursor of the last connection of the previous page.
     pub after: Option<(Timestamp, ConnectionId)>,
-    /// The maximum number of results.
     pub limit: u32,
 }
 
@@ -180,7 +179,6 @@ pub struct ListDueConnections {
     pub now: Timestamp,
     /// The time without use after which a refresh token expires.
     pub idle_timeout: Duration,
-    /// The maximum number of results.
     pub limit: u32,
 }
 
@@ -188,12 +186,13 @@ impl Query for ListDueConnections {
     type Reply = Vec<ConnectionId>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        // The inverse of `idle_expiry`, which adds 24 hours because a use is recorded at most once in that time.
+        // This is the inverse of `idle_expiry`, which adds 24 hours because a use is recorded at most once in that
+        // time.
         let last_used_before = self.now.minus(self.idle_timeout + Duration::from_hours(24));
         let mut due: Vec<ConnectionId> = Vec::new();
         for (sql, until) in [(DUE_PENDING, self.now), (DUE_CONSENT, self.now), (DUE_IDLE, last_used_before)] {
             for id in tx.fetch_column(sql, values![until, self.limit], "id").await? {
-                // A connection can match both: its consent has ended, and its refresh token was idle.
+                // An active connection can match twice: its consent has expired, and its refresh token was idle.
                 if !due.contains(&id) {
                     due.push(id);
                 }

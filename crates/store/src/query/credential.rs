@@ -1,4 +1,4 @@
-//! Queries of the credentials that the hub has at providers. All of them are sealed.
+//! Queries of the credentials that the hub has at providers. All of these credentials are sealed.
 
 use domain::Timestamp;
 use domain::id::{ClientId, ConnectionId, ProviderId};
@@ -21,7 +21,7 @@ pub struct GetUpstreamCredential {
 /// The hub's access token for a connection.
 #[derive(Clone, Debug)]
 pub struct UpstreamCredential {
-    /// The version of the credential; a refresh must present it.
+    /// The version of the credential; a refresh must name the version that it replaces.
     pub version: i64,
     /// The wrapped key that the token is sealed with.
     pub data_key: Vec<u8>,
@@ -56,7 +56,7 @@ static UPSTREAM_CREDENTIAL: &Sql = sql!(
     WHERE u.connection_id = ?1 AND c.data_key IS NOT NULL"
 );
 
-/// Reads the upstream client of a registration.
+/// Reads the upstream client of a registration, if it has its own.
 #[derive(Clone, Debug)]
 pub struct GetUpstreamClient {
     pub client_id: ClientId,

@@ -11,7 +11,7 @@ use crate::command::{
 use crate::entity;
 use crate::sql::{Sql, Statement};
 
-/// Returns every statement that runs for requests, jobs or searches.
+/// Returns the statements on hot paths: those that run for requests, jobs or searches.
 pub fn hot_statements() -> Vec<Statement> {
     let groups: [&[&'static Sql]; 36] = [
         entity::access_state::HOT_STATEMENTS,
@@ -69,7 +69,7 @@ mod tests {
             let statement = connection.prepare(sql.sqlite).unwrap();
             let names: Vec<&str> = statement.column_names().collect();
 
-            // An expression without `AS` has another name on PostgreSQL.
+            // SQLite and PostgreSQL name an expression without `AS` differently.
             let is_identifier = |name: &&str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
             assert!(names.iter().all(is_identifier), "{}: {names:?}", sql.name());
             sql.columns(|| names).unwrap();

@@ -1,4 +1,4 @@
-//! Queries of jobs.
+//! Queries of jobs, for operators, metrics and the deletion of upstream clients.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// A job without its secrets.
+/// A job without its sealed token and keys.
 #[derive(Clone, Debug)]
 pub struct JobSummary {
     pub id: JobId,
@@ -31,7 +31,7 @@ pub struct JobSummary {
     pub attempt: u32,
     /// A description of the last attempt's outcome.
     pub outcome: Option<String>,
-    /// The job still has its sealed token, code or client configuration access.
+    /// Whether the job still has its sealed token, code or client configuration access.
     pub holds_token: bool,
     /// The time of the next attempt.
     pub due_at: Timestamp,
@@ -98,15 +98,14 @@ pub struct ListJobs {
     pub state: Option<JobState>,
     pub kind: Option<JobKind>,
     pub provider_id: Option<ProviderId>,
-    /// The last job of the previous page.
+    /// The id of the last job of the previous page.
     pub after: Option<JobId>,
-    /// The maximum number of results.
     pub limit: u32,
 }
 
 impl ListJobs {
-    /// Returns the statement for the filter that selects the fewest jobs. Most jobs are done, so that state comes after
-    /// provider and kind.
+    /// Returns the statement for the filter that selects the fewest jobs. Most jobs are done, so a filter for done jobs
+    /// comes after provider and kind.
     const fn select_statement(&self) -> &'static Sql {
         match self {
             Self { state: Some(JobState::Failed | JobState::Pending), .. } => BY_STATE,
@@ -122,7 +121,7 @@ impl Query for ListJobs {
     type Reply = Vec<JobSummary>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        // No id is greater than this one.
+        // Without a cursor the list starts at the newest job: no id is greater than this one.
         let after = self.after.as_ref().map_or("job_zzzz", JobId::as_str);
         let params = values![self.state, self.kind, self.provider_id, *after, self.limit];
         tx.fetch_all(self.select_statement(), params).await
@@ -183,8 +182,8 @@ impl Query for HasPendingRevocations {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
         let params = values![self.client_id, self.provider_id];
-        // Exchanges first: an exchange that ends queues its job in the same commit, so that at least one of the two
-        // statements sees it.
+        // Exchanges are checked before jobs: an exchange that ends queues its job in the same commit, so that at least
+        // one of the two statements sees it.
         Ok(tx.exists(ONGOING_EXCHANGE, params).await? || tx.exists(PENDING_REVOCATION, params).await?)
     }
 }

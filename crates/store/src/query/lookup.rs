@@ -1,6 +1,6 @@
 //! A macro for queries that consist of one lookup.
 
-/// Declares queries by their fields, their reply and the lookup that returns it.
+/// Declares queries: each by its fields, the type of its reply and the expression that looks the reply up.
 macro_rules! lookup {
     ($(
         $(#[$doc:meta])*

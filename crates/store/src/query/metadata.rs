@@ -1,4 +1,4 @@
-//! Queries of the store's own facts.
+//! Queries of the store's metadata and of its schema version.
 
 use super::lookup::lookup;
 use crate::command::set_metadata::METADATA_VALUE;
@@ -9,12 +9,12 @@ use crate::tx::Tx;
 use crate::value::values;
 
 lookup! {
-    /// Reads a metadata entry.
+    /// Reads the value of a metadata entry, such as the id of the key file.
     GetMetadata { name: &'static str } -> Option<String>
         = |tx, query| tx.fetch_value(METADATA_VALUE, values![query.name], "value");
 }
 
-/// Reads the version of the newest applied migration.
+/// Reads the version of the newest applied migration; 0 if there is none.
 #[derive(Clone, Debug)]
 pub struct GetSchemaVersion;
 

@@ -1,4 +1,4 @@
-//! Queries of operators.
+//! Queries of operators, for authentication and the admin API.
 
 use domain::id::OperatorId;
 use domain::model::operator::OperatorToken;
@@ -41,9 +41,8 @@ static OPERATOR_BY_TOKEN: &Sql = sql!(concat!(
 /// Lists operators, the newest first, including removed ones.
 #[derive(Clone, Debug)]
 pub struct ListOperators {
-    /// The last operator of the previous page.
+    /// The id of the last operator of the previous page.
     pub after: Option<OperatorId>,
-    /// The maximum number of results.
     pub limit: u32,
 }
 
@@ -51,7 +50,7 @@ impl Query for ListOperators {
     type Reply = Vec<OperatorToken>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        // No id is greater than this one.
+        // Without a cursor the list starts at the newest operator: no id is greater than this one.
         let after = self.after.as_ref().map_or("opr_zzzz", OperatorId::as_str);
         tx.fetch_all(OPERATORS, values![*after, self.limit]).await
     }

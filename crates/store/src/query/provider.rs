@@ -1,4 +1,4 @@
-//! Queries of providers.
+//! Queries of providers, for requests, operators and metrics.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::tx::Tx;
 use crate::value::values;
 
 lookup! {
-    /// Reads a provider.
+    /// Reads the provider with an id, in any state.
     GetProvider { id: ProviderId } -> Option<Provider> = |tx, query| find_provider(tx, query.id);
 }
 
@@ -40,7 +40,7 @@ static RECIPIENT_PROVIDERS: &Sql = sql!(
     WHERE r.client_id = ?1 AND r.state = ?2 ORDER BY p.id"
 );
 
-/// Lists every provider.
+/// Lists all providers, in any state.
 #[derive(Clone, Debug)]
 pub struct ListProviders;
 

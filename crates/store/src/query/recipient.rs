@@ -13,7 +13,7 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Reads a recipient of a partner, removed or not.
+/// Reads a recipient, removed or not, if the partner manages it.
 #[derive(Clone, Debug)]
 pub struct GetRecipient {
     pub partner: ClientId,
@@ -58,13 +58,12 @@ static RECIPIENTS: &Sql = sql!(concat!(
     "\n    FROM clients WHERE owner_id = ?1 AND kind = 'recipient' AND state <> 'closed' ORDER BY created_at, id"
 ));
 
-/// Lists connections of a recipient, the newest first.
+/// Lists connections of a recipient, the newest first, including ended ones.
 #[derive(Clone, Debug)]
 pub struct ListRecipientConnections {
     pub client_id: ClientId,
-    /// The last connection of the previous page.
+    /// The id of the last connection of the previous page.
     pub before: Option<ConnectionId>,
-    /// The maximum number of results.
     pub limit: u32,
 }
 
@@ -131,7 +130,7 @@ impl Query for ListRecipientConnections {
     }
 }
 
-// Ids begin with their time, so they are ordered by it.
+// Ids begin with the time of their creation, so an order by id is an order by time.
 static NEWEST_CONNECTIONS: &Sql = sql!(concat!(
     "-- list the newest connections of a recipient\n",
     select_recipient_connections!(),
@@ -143,7 +142,7 @@ static OLDER_CONNECTIONS: &Sql = sql!(concat!(
     " AND c.id < ?3 ORDER BY c.id DESC LIMIT ?2"
 ));
 
-/// Reads a connection of a recipient.
+/// Reads a connection, if it belongs to the recipient.
 #[derive(Clone, Debug)]
 pub struct GetRecipientConnection {
     pub client_id: ClientId,

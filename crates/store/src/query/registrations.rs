@@ -16,7 +16,7 @@ use crate::tx::Tx;
 use crate::value::values;
 
 lookup! {
-    /// Reads a registration.
+    /// Reads the registration of a recipient with a provider.
     GetRegistration { client_id: ClientId, provider_id: ProviderId } -> Option<Registration>
         = |tx, query| find_registration(tx, &query.client_id, query.provider_id);
     /// Lists the registrations of a recipient.
@@ -24,11 +24,11 @@ lookup! {
         = |tx, query| list_registrations(tx, &query.client_id);
 }
 
-/// Lists the registrations of a partner's recipients that were not removed.
+/// Lists the registrations of a partner's recipients. Removed recipients are excluded.
 #[derive(Clone, Debug)]
 pub struct ListPartnerRegistrations {
     pub partner: ClientId,
-    /// Lists the registrations of this recipient only.
+    /// The only recipient whose registrations are listed; `None` lists those of all recipients.
     pub client_id: Option<ClientId>,
 }
 
@@ -36,7 +36,6 @@ pub struct ListPartnerRegistrations {
 #[derive(Clone, Debug)]
 pub struct NamedRegistration {
     pub registration: Registration,
-    /// The name of the recipient.
     pub client_name: String,
     /// The settings of the provider, which contain its name and country.
     pub provider: ProviderSettings,
@@ -117,7 +116,7 @@ macro_rules! select_registration_summaries {
     };
 }
 
-/// Reads a registration, unless its recipient was removed.
+/// Reads a registration with its names and partner, unless its recipient was removed.
 #[derive(Clone, Debug)]
 pub struct GetRegistrationSummary {
     pub client_id: ClientId,
@@ -138,7 +137,7 @@ static REGISTRATION_SUMMARY: &Sql = sql!(concat!(
     "\n    WHERE c.state <> 'closed' AND r.client_id = ?1 AND r.provider_id = ?2"
 ));
 
-/// Lists registrations of recipients that were not removed and that match every filter, the newest first.
+/// Lists registrations that match every filter, the newest first. Removed recipients are excluded.
 #[derive(Clone, Debug)]
 pub struct ListRegistrations {
     pub client_id: Option<ClientId>,
@@ -148,13 +147,12 @@ pub struct ListRegistrations {
     pub state: Option<RegistrationState>,
     /// Time, recipient and provider of the last registration of the previous page.
     pub after: Option<(Timestamp, ClientId, ProviderId)>,
-    /// The maximum number of results.
     pub limit: u32,
 }
 
 impl ListRegistrations {
-    /// Returns the statement for the filter that selects the fewest registrations. Most registrations are active, so
-    /// that state comes after the provider.
+    /// Returns the statement for the filter that selects the fewest registrations. Most registrations are active, so a
+    /// filter for active ones comes after the provider.
     const fn select_statement(&self) -> &'static Sql {
         match self {
             Self { client_id: Some(_), .. } => BY_CLIENT,
@@ -170,7 +168,7 @@ impl Query for ListRegistrations {
     type Reply = Vec<RegistrationSummary>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        // No time and no id is greater than these.
+        // Without a cursor the list starts at the newest registration: no time and no id is greater than these.
         let start = (Timestamp::from_millis(i64::MAX), "~", ProviderId::new(i64::MAX));
         let (time, client_id, provider_id) =
             self.after.as_ref().map_or(start, |after| (after.0, after.1.as_str(), after.2));

@@ -1,4 +1,4 @@
-//! Queries of removals: the connections of a removed recipient end one after the other.
+//! Queries for the removal of a recipient, whose connections end one after the other.
 
 use domain::id::{ClientId, ConnectionId};
 use domain::model::audit_event::Actor;
@@ -11,14 +11,13 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Lists removals that are not finished, the oldest first.
+/// Lists removals that have not finished, the oldest first.
 #[derive(Clone, Debug)]
 pub struct ListClientRemovals {
-    /// The maximum number of results.
     pub limit: u32,
 }
 
-/// A removal of a recipient that has connections to end.
+/// A removal of a recipient that has not finished, because connections may still have to end.
 #[derive(Clone, Debug)]
 pub struct ClientRemoval {
     pub client_id: ClientId,
@@ -54,7 +53,7 @@ impl Query for ListClientRemovals {
 #[derive(Clone, Debug)]
 pub struct ListLiveConnections {
     pub client_id: ClientId,
-    /// The maximum number of active ones, and of pending ones.
+    /// The maximum number of active connections, and also of pending ones.
     pub limit: u32,
 }
 

@@ -7,10 +7,12 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{Result, StoreError};
 
-/// Earlier versions can lose committed transactions when a write races a checkpoint.
+/// The oldest supported SQLite version. Earlier ones can lose committed transactions when a write and a checkpoint run
+/// concurrently.
 const MIN_SQLITE_VERSION: i32 = 3_051_003;
 
-/// The most prepared statements that a connection keeps: more than this crate has, so that none is prepared twice.
+/// The maximum number of prepared statements that a connection keeps. It exceeds the number of statements in this
+/// crate, so that each of them is prepared once.
 const STATEMENT_CACHE_CAPACITY: usize = 512;
 
 pub(super) fn ensure_supported_version(version: i32) -> Result<()> {
@@ -22,7 +24,7 @@ pub(super) fn ensure_supported_version(version: i32) -> Result<()> {
     Ok(())
 }
 
-/// Opens the file.
+/// Opens the file and sets everything that durability and the deletion of secrets depend on.
 pub(super) fn open(path: &Path, flags: OpenFlags) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))?;
@@ -34,9 +36,9 @@ pub(super) fn open(path: &Path, flags: OpenFlags) -> Result<Connection> {
          PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;
          PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -8192;",
     )?;
-    // The query planner stability guarantee: a plan depends on the statement only. Without it, SQLite prepares a
-    // statement that compares with the condition of a partial index again at each use, because the plan depends on
-    // the bound values; that takes ten times as long as the read.
+    // This enables the query planner stability guarantee: a plan depends only on the statement. Without it, the plan
+    // also depends on the bound values, and SQLite prepares a statement again at each use if it compares with the
+    // condition of a partial index; that takes ten times as long as the read.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE_CAPACITY);
     Ok(connection)

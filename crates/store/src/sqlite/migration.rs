@@ -19,7 +19,7 @@ pub(crate) fn migrate(path: &Path) -> Result<Vec<Migration>> {
     }
     create_file(path)?;
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-    // Two processes that migrate the same file run one after the other.
+    // The exclusive transaction makes two processes that migrate the same file run one after the other.
     let tx = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     tx.execute_batch(CREATE_MIGRATIONS_TABLE)?;
     let pending = list_pending_migrations(SQLITE_MIGRATIONS, &load_applied_migrations(&tx)?)?;
@@ -34,13 +34,13 @@ pub(crate) fn migrate(path: &Path) -> Result<Vec<Migration>> {
     Ok(pending)
 }
 
-/// Creates the file, readable and writable for its owner only. SQLite gives its log and shared memory the same mode.
+/// Creates the file with mode 0600. SQLite uses the same mode for its log and shared memory.
 fn create_file(path: &Path) -> Result<()> {
     let created = File::options().create(true).append(true).mode(0o600).open(path);
     created.map(drop).map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))
 }
 
-/// Returns version and digest of each applied migration; none if the file has no schema yet.
+/// Returns the version and digest of each applied migration, or an empty list if the file has no schema yet.
 pub(super) fn load_applied_migrations(connection: &Connection) -> Result<Vec<(i64, String)>> {
     if !connection.table_exists(None, "schema_migrations")? {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! The bounded queues of the writer, one for each priority.
+//! The bounded queues of the SQLite writer, one for each priority.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::error::{Result, StoreError};
 use crate::operation::CommandPriority;
 
-/// Two queues, each with the same capacity, so that waiting commands of normal priority cannot keep out an end.
+/// Two queues with the same capacity, one for each priority. A full queue of normal priority does not prevent a command
+/// that ends a connection from being queued.
 pub(super) struct PriorityQueue<T> {
     state: Mutex<QueueState<T>>,
     not_empty: Condvar,
@@ -22,7 +23,8 @@ struct QueueState<T> {
     closed: bool,
 }
 
-/// After this many items of high priority, one of normal priority is next, so that none waits forever.
+/// The number of items of high priority in a row after which one of normal priority is taken, so that none waits
+/// forever.
 const MAX_HIGH_IN_A_ROW: usize = 8;
 
 impl<T> PriorityQueue<T> {
@@ -53,7 +55,7 @@ impl<T> PriorityQueue<T> {
         self.lock().pop()
     }
 
-    /// Waits for the next item, at most for `timeout`.
+    /// Waits for the next item until `timeout` has elapsed.
     pub(super) fn wait(&self, timeout: Duration) -> WaitOutcome<T> {
         let mut state = self.lock();
         if state.is_empty() && !state.closed {
@@ -66,7 +68,7 @@ impl<T> PriorityQueue<T> {
         }
     }
 
-    /// Rejects further items. Items that wait are still taken.
+    /// Closes the queue: further items are rejected, and items that wait can still be taken.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.not_empty.notify_all();

@@ -1,6 +1,6 @@
-//! A fixed set of read-only connections.
+//! A fixed set of read-only SQLite connections for queries.
 //!
-//! Reads run on the caller's thread, because one takes only about ten microseconds.
+//! A query runs on the thread of its caller, because it takes only about ten microseconds.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +25,7 @@ impl Readers {
         })
     }
 
-    /// Reads on the first free connection. Waits if all of them are in use.
+    /// Calls `read` with the first free connection. Waits if all of them are in use.
     pub(super) fn with_connection<T>(&self, read: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         let count = self.connections.len();
         // Callers start at different connections, so that they rarely try one that is in use.
@@ -33,7 +33,7 @@ impl Readers {
         for n in 0..count {
             match self.connections[(start + n) % count].try_lock() {
                 Ok(mut connection) => return read(&mut connection),
-                // A reader changes nothing, so a connection is usable after a panic.
+                // A query changes nothing, so its connection is usable after a panic.
                 Err(TryLockError::Poisoned(poisoned)) => return read(&mut poisoned.into_inner()),
                 Err(TryLockError::WouldBlock) => {}
             }

@@ -41,7 +41,8 @@ impl<'a> SqliteTx<'a> {
 /// Returns the value of a future that is ready at its first poll.
 ///
 /// On SQLite every statement of a transaction completes synchronously, so the body of a command is ready unless it
-/// awaits something else. It must not: the writer thread would wait for it, and so would all other commands.
+/// awaits something else. Such a body fails, because waiting for it would block the writer thread and all other
+/// commands.
 pub(super) fn poll_ready<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,

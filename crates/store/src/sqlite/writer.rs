@@ -1,8 +1,8 @@
-//! The writer: one thread that commits many commands together.
+//! The SQLite writer: one thread that commits many commands together.
 //!
 //! The commands of a batch first run in one transaction without savepoints, since a savepoint copies every page that a
-//! command changes, and commands rarely fail. If one fails, the batch is rolled back and its commands run again, each in
-//! a savepoint, so that only the failing one is undone. A body writes the same rows however often it runs.
+//! command changes, and commands rarely fail. If one fails, the batch is rolled back and its commands run again, each
+//! in a savepoint, so that only the failing one is undone. A command that runs again writes the same rows.
 //!
 //! Every reply is sent after the commit, rejections too. If a savepoint, a rollback or a commit fails, the writer gives
 //! up the store: after a failed fsync, a retry may report success although pages were lost. All waiting callers get an
@@ -73,7 +73,7 @@ impl Drop for Writer {
     }
 }
 
-/// A queued command without its type.
+/// A queued command of any type.
 trait ErasedCommand: Send {
     /// Runs the body. `Err` means that the store is lost, not that the body failed.
     fn run(&mut self, connection: &mut Connection, key: &AuditKey) -> Result<RunOutcome>;
@@ -81,7 +81,7 @@ trait ErasedCommand: Send {
     fn send_reply(self: Box<Self>, store_error: Option<&str>);
 }
 
-/// The outcome of a body.
+/// The outcome of running the body of a command.
 enum RunOutcome {
     /// The body succeeded and requested these effects.
     Ok(Vec<CommitEffect>),
@@ -119,7 +119,7 @@ impl<C: Command> ErasedCommand for QueuedCommand<C> {
             (None, Some(reply)) => reply,
             (error, _) => Err(StoreError::Unavailable(error.unwrap_or("the store was lost").to_owned())),
         };
-        // The caller may have gone away.
+        // An error means that the caller no longer waits for the reply.
         let _ = self.sender.send(reply);
     }
 }
@@ -211,7 +211,7 @@ impl WriterThread {
         let (mut effects, mut next) = (Vec::new(), Some(first));
         while let Some(mut command) = next {
             let outcome = command.run(&mut self.connection, &self.audit_key);
-            // Into the batch before `?`: its caller must get a reply in any case.
+            // The command is added to the batch before `?` can return, because its caller must get a reply in any case.
             batch.push(command);
             match outcome? {
                 RunOutcome::Ok(requested) => effects.extend(requested),
@@ -240,7 +240,7 @@ impl WriterThread {
     }
 }
 
-/// Exits, since the state in memory no longer agrees with the file.
+/// Exits the process, because the state in memory no longer agrees with the file.
 fn exit_process() -> ! {
     #[expect(
         clippy::disallowed_methods,
@@ -251,12 +251,13 @@ fn exit_process() -> ! {
     std::process::exit(70)
 }
 
-/// The write-ahead log. A checkpoint copies it into the database file when the writer is idle. After a connection ended
-/// it is also emptied within a minute, because it may contain the sealed tokens of that connection.
+/// The write-ahead log. A checkpoint copies it into the database file and empties it when the writer is idle. After a
+/// connection has ended, this happens within a minute even if the writer is busy, because the log may contain the
+/// sealed tokens of that connection.
 struct WriteAheadLog {
-    /// The log contains commits that are not in the database file.
+    /// Whether the log contains commits that are not in the database file.
     is_dirty: bool,
-    /// The time of the oldest end of a connection whose tokens may be in the log.
+    /// The time of the first end of a connection since the log was last emptied. The log may contain its sealed tokens.
     secret_since: Option<Instant>,
     /// The number of pages in the log, as SQLite reports it after each commit.
     pages: Arc<AtomicI32>,
@@ -287,8 +288,8 @@ impl WriteAheadLog {
         } else if pages < MAX_WAL_PAGES {
             self.next_checkpoint_pages = MAX_WAL_PAGES;
         } else if pages >= self.next_checkpoint_pages {
-            // A reader may prevent SQLite from restarting the log. The same pages are then not copied again: the next
-            // checkpoint waits until the log has grown by as many pages.
+            // A reader may prevent SQLite from starting the log again from its beginning. To avoid copying the same
+            // pages again, the next checkpoint waits until the log has grown by as many pages.
             checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)");
             self.next_checkpoint_pages = pages.saturating_add(MAX_WAL_PAGES);
         }
@@ -303,7 +304,8 @@ impl WriteAheadLog {
     }
 }
 
-/// Runs a checkpoint and returns whether it completed. A reader may prevent that; the next one tries again.
+/// Runs a checkpoint and returns whether it completed. A reader may prevent that; the next checkpoint then completes
+/// the work.
 fn checkpoint(connection: &Connection, pragma: &str) -> bool {
     connection.query_row(pragma, [], |row| row.get::<_, i64>("busy")).is_ok_and(|busy| busy == 0)
 }
@@ -321,7 +323,7 @@ mod tests {
     use crate::sql::sql;
     use crate::value::values;
 
-    /// Writes a metadata entry, and then succeeds, fails or waits.
+    /// A command that writes a metadata entry, and then succeeds, fails or waits.
     struct PutMetadata {
         moment: Moment,
         name: String,
@@ -332,7 +334,7 @@ mod tests {
         Succeed,
         Fail,
         Panic,
-        /// Reports that it runs, and blocks the writer until the other commands of the batch wait.
+        /// Reports that the command runs, and blocks the writer until the test has queued the other commands.
         Wait(mpsc::SyncSender<()>, Mutex<mpsc::Receiver<()>>),
     }
 

@@ -30,7 +30,7 @@ async fn list_client_ids(kit: &TestStore, query: &ListClients) -> Vec<String> {
     found.iter().map(|seen| seen.recipient.client.id.to_string()).collect()
 }
 
-/// Creates a partner with two recipients, in addition to the two of every test store, one day after the other.
+/// Creates a partner and then two recipients that it manages, each client one day after the previous one.
 async fn create_partner_with_recipients(kit: &mut TestStore) {
     kit.advance_clock(DAY);
     assert!(kit.register_client("pt-one").await);

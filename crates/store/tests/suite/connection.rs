@@ -1,4 +1,4 @@
-//! Connections are opened, activated, replaced and ended.
+//! The life of a connection: it is opened, activated, replaced and ended.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ on_both!(
     end_deletes_tokens_and_credentials,
     request_key_is_erased_after_exchange,
     code_exchange_replaces_older_connection_of_customer,
-    logins_without_customer_identity_do_not_replace,
+    login_without_customer_identity_replaces_no_connection,
     code_is_single_use_and_replay_ends_connection,
     rejected_codes_write_limited_number_of_audit_events,
     code_exchange_rechecks_client_and_provider_state,
     expired_and_inactive_connections_are_ended,
     refresh_token_use_updates_last_use_and_hash,
-    stale_credential_version_is_ignored,
+    end_for_stale_credential_version_is_ignored,
 );
 
 fn expect_refusal(redeemed: &RedeemOutcome) -> &domain::OAuthError {
@@ -109,7 +109,7 @@ async fn code_exchange_replaces_older_connection_of_customer(kit: TestStore) {
     kit.connection_audit_actions(&first).await;
 }
 
-async fn logins_without_customer_identity_do_not_replace(kit: TestStore) {
+async fn login_without_customer_identity_replaces_no_connection(kit: TestStore) {
     let first = kit.create_active_connection("a", "dc-acme", None).await;
     let second = kit.create_active_connection("b", "dc-acme", None).await;
     assert_eq!((kit.find_end_cause(&first).await, kit.find_end_cause(&second).await), (None, None));
@@ -239,7 +239,7 @@ async fn refresh_token_use_updates_last_use_and_hash(mut kit: TestStore) {
     assert_eq!(known.token.last_used_at, kit.now);
 }
 
-async fn stale_credential_version_is_ignored(kit: TestStore) {
+async fn end_for_stale_credential_version_is_ignored(kit: TestStore) {
     let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     assert_eq!(kit.end_connection(&id, EndCause::Provider, Some(0)).await, EndOutcome::Fenced);
     assert_eq!(kit.find_end_cause(&id).await, None);

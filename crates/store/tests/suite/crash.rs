@@ -1,4 +1,4 @@
-//! `kill -9` during a stream of ends: every acknowledged end is stored when the store is opened again.
+//! `kill -9` while connections are ended: every acknowledged end is stored when the store is opened again.
 //!
 //! The test starts itself as another process, which opens connections, ends sixteen of them concurrently, and prints
 //! each acknowledged one. Each round kills the process at another moment.
@@ -23,7 +23,7 @@ fn location_url(location: &Location) -> String {
     }
 }
 
-/// The body of the killed process. It does nothing when the suite runs it as a test.
+/// Runs in the process that is killed. Does nothing when the suite runs it as an ordinary test.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
     let Ok(url) = std::env::var(CHILD_URL_VAR) else { return };
@@ -44,7 +44,7 @@ async fn child() {
     std::future::pending::<()>().await;
 }
 
-/// Starts the child, kills it after `patience` acknowledgements, and returns the acknowledged numbers.
+/// Starts the child, kills it after `max_acknowledged` acknowledgements, and returns the acknowledged numbers.
 fn run_child_until_killed(url: &str, max_acknowledged: usize) -> BTreeSet<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["crash::child", "--exact", "--nocapture", "--test-threads=1"])
@@ -59,7 +59,7 @@ fn run_child_until_killed(url: &str, max_acknowledged: usize) -> BTreeSet<String
         if let Some(number) = line.strip_prefix("ended ") {
             ended.insert(number.to_owned());
         }
-        // Lines that are in the pipe when the child is killed were acknowledged too.
+        // Lines that are still in the pipe when the child is killed were acknowledged too.
         if line == "over" || ended.len() == max_acknowledged {
             child.kill().unwrap();
         }
@@ -68,7 +68,8 @@ fn run_child_until_killed(url: &str, max_acknowledged: usize) -> BTreeSet<String
     ended
 }
 
-/// Waits until PostgreSQL has noticed the death of the process: until then it may still commit its last commands.
+/// Waits until PostgreSQL has noticed that the killed process is gone. Until then it may still commit the last commands
+/// of that process.
 async fn wait_for_disconnect(location: &Location) {
     let Location::Postgres(url) = location else { return };
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";

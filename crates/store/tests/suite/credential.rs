@@ -1,4 +1,5 @@
-//! Refreshes at the provider: one at a time, fenced by version, and no token is lost to an end.
+//! Refreshes at the provider: they run one at a time, store only the version that they refreshed, and lose no token
+//! when the connection ends.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ on_both!(
     refresh_lease_is_exclusive,
     refresh_losing_to_end_queues_token_revocation,
     expired_lease_makes_revocation_outcome_unknown,
-    late_token_must_be_revoked_before_status_is_accepted,
+    revocation_is_accepted_only_after_late_token_is_revoked,
     unfinished_refresh_at_end_makes_outcome_unknown,
     first_of_two_refreshes_is_stored,
 );
@@ -104,7 +105,7 @@ async fn expired_lease_makes_revocation_outcome_unknown(mut kit: TestStore) {
     assert_eq!(kit.get_connection(&id).await.provider_revocation, UpstreamRevocation::Unknown);
 }
 
-async fn late_token_must_be_revoked_before_status_is_accepted(kit: TestStore) {
+async fn revocation_is_accepted_only_after_late_token_is_revoked(kit: TestStore) {
     for (name, late_first) in [("a", true), ("b", false)] {
         let id = kit.create_active_connection(name, "dc-acme", None).await;
         let bank = async || kit.get_connection(&id).await.provider_revocation;

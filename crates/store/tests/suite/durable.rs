@@ -1,4 +1,4 @@
-//! A database that may lose acknowledged commits is rejected.
+//! The store does not open on a database that may lose acknowledged commits.
 
 use store::{Location, Store, StoreError, StoreSettings};
 

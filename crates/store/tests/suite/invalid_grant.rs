@@ -71,7 +71,7 @@ async fn provider_is_paused_at_twenty_first_invalid_grant(kit: TestStore) {
     }
     for (id, _) in &all[20..] {
         assert_eq!(kit.get_connection(id).await.state, ConnectionState::Active);
-        acquire_lease(&kit, id, 1).await; // the lease was given back
+        acquire_lease(&kit, id, 1).await; // fails unless the lease was released
     }
     assert_eq!(kit.count_jobs("revoke_at_provider", "pending").await, 20);
     let (word, particulars) = kit.provider_audit_events().await.pop().unwrap();
@@ -101,7 +101,7 @@ async fn concurrent_invalid_grants_end_at_most_twenty(kit: TestStore) {
 
 async fn reactivating_provider_starts_new_invalid_grant_window(kit: TestStore) {
     let all = create_leased_connections(&kit, "n", 3 * 21).await;
-    // The clock is fixed: the window is identified by the change of state, not by the time.
+    // The clock of the test does not advance: the new window is identified by the change of state, not by the time.
     for span in all.chunks(21) {
         for which in &span[..20] {
             assert_eq!(handle_invalid_grant(&kit, which).await, InvalidGrantOutcome::Ended);
@@ -138,7 +138,8 @@ async fn invalid_grants_up_to_two_percent_end_connections(kit: TestStore) {
         store_credential(&kit, &all[0].0, all[0].1.clone(), "new").await,
         StoreCredentialOutcome::Stored
     );
-    // Together with the stored one and the two that follow, these are 1102 and 22, then 1103 and 23.
+    // These counts, the stored refresh and the two failures below result in 22 failures of 1102 refreshes, then 23 of
+    // 1103.
     let counted = |refreshes: i64, invalid: i64| {
         let minute = epoch_minute(kit.now);
         format!("INSERT INTO provider_refresh_stats VALUES (1000, 0, {minute}, 99, {refreshes}, {invalid})")

@@ -1,4 +1,4 @@
-//! Background jobs (the outbox).
+//! Background jobs: leases, retries, failure, and resolution by operators.
 
 use std::time::Duration;
 

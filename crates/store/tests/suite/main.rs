@@ -1,4 +1,4 @@
-//! Every command and query, on both databases and compared with a model.
+//! Tests of the commands and queries on both databases, and of random histories against a model.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
 
 mod admin_setup;

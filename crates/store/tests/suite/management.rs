@@ -1,4 +1,4 @@
-//! Partners manage recipients, their secrets and their removal, and registrations with their steps.
+//! Commands of partners and operators: recipients, their secrets and removal, and registrations with their steps.
 
 use domain::id::{ClientId, ProviderId};
 use domain::model::client::ClientState;

@@ -1,4 +1,4 @@
-//! Random histories of commands on a store and on a model that is obviously correct.
+//! Random histories of commands, which run on a store and on a simple model and must have the same results.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -56,7 +56,7 @@ impl Model {
             return;
         }
         if code.redeemed || code.end_cause.is_some() {
-            // A legitimate replay; for an ended connection it changes nothing.
+            // A replay by the right client ends the connection, unless it has already ended.
             if code.end_cause.is_none() {
                 self.end(name, EndCause::CodeReplayed);
             }

@@ -1,4 +1,4 @@
-//! Interrupted exchanges, and grants without a connection.
+//! Recovery of interrupted exchanges, and the outcome of grants that have no connection.
 
 use std::time::Duration;
 

@@ -22,7 +22,7 @@ async fn hot_statements_use_an_index(kit: TestStore) {
     }
 }
 
-/// If they used the index on the state of jobs, ending a connection would read every pending job.
+/// If hot statements used the index on the state of jobs, ending a connection would read every pending job.
 #[tokio::test]
 async fn hot_statements_do_not_use_the_job_state_index() {
     let kit = TestStore::open_sqlite().await;
@@ -32,7 +32,7 @@ async fn hot_statements_do_not_use_the_job_state_index() {
     }
 }
 
-/// The check uses indexes on the recipient to find the jobs and requests that delay a client's deletion.
+/// The check for jobs and exchanges that delay the deletion of a client must use the indexes on the recipient.
 #[tokio::test]
 async fn deletion_check_uses_indexes_of_the_recipient() {
     let kit = TestStore::open_sqlite().await;
@@ -47,7 +47,7 @@ async fn deletion_check_uses_indexes_of_the_recipient() {
     }
 }
 
-/// The type, as SQLite names it, and the nullability of each column, by table and column.
+/// The columns of a schema by table and name, each with its type, as SQLite names it, and whether it can be null.
 type Columns = BTreeMap<(String, String), (String, bool)>;
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::support::{DAY, TestStore, connection_id, on_both};
 
 on_both!(
     shared_grant_is_revoked_by_last_end_only,
-    end_with_grant_not_shared_queues_revocation,
+    end_of_unshared_grant_queues_revocation,
     shared_grant_survives_replacement_of_connection,
     shared_grant_survives_expiry_of_unredeemed_login,
     revocation_superseded_by_newer_grant_is_not_needed,
@@ -61,7 +61,7 @@ async fn shared_grant_is_revoked_by_last_end_only(kit: TestStore) {
     kit.connection_audit_actions(&last).await;
 }
 
-async fn end_with_grant_not_shared_queues_revocation(kit: TestStore) {
+async fn end_of_unshared_grant_queues_revocation(kit: TestStore) {
     let unshared = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     kit.create_active_connection("b", "dc-other", Some("alice")).await;
     kit.end_connection(&unshared, EndCause::Recipient, None).await;
@@ -241,7 +241,7 @@ async fn concurrent_end_and_replacing_exchange_do_not_deadlock(kit: TestStore) {
         let successor = kit.create_pending_connection(&new, "dc-acme", Some(&customer)).await;
         let end = async {
             for _ in 0..round {
-                kit.get_connection(&old).await; // the end comes a little later in each round
+                kit.get_connection(&old).await; // delays the end a little more in each round
             }
             kit.end_connection(&old, EndCause::Customer, None).await
         };

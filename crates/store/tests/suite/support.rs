@@ -29,7 +29,7 @@ pub(crate) const REDIRECT_URI: &str = "https://app.example.org/back";
 pub(crate) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(23);
 const TEST_EPOCH_MS: i64 = 1_795_500_000_000;
 
-/// Runs a test on both databases.
+/// Declares two tests for each function, one for each database.
 macro_rules! on_both {
     ($($name:ident),+ $(,)?) => {
         mod sqlite {$(
@@ -67,7 +67,7 @@ impl TestStore {
         Self::create(create_database().await, None).await
     }
 
-    /// Opens a new store.
+    /// Migrates a new database and opens a store with a provider and two registered recipients on it.
     pub(crate) async fn create(location: Location, folder: Option<tempfile::TempDir>) -> Self {
         assert!(!Store::migrate(&location).await.unwrap().is_empty());
         assert!(Store::migrate(&location).await.unwrap().is_empty(), "a second migration changes nothing");
@@ -125,7 +125,7 @@ impl TestStore {
             .unwrap()
     }
 
-    /// Creates a recipient of a partner, without registrations.
+    /// Creates a recipient that a partner manages, without registrations.
     pub(crate) async fn register_under_partner(&self, id: &str, partner: &str) {
         assert!(self.register_client(id).await);
         self.execute_sql(&format!("UPDATE clients SET owner_id = '{partner}' WHERE id = '{id}'")).await;
@@ -183,7 +183,7 @@ impl TestStore {
         self.store.run(command).await.unwrap().unwrap();
     }
 
-    /// Creates a new moment; each command needs its own.
+    /// Creates a moment with a new seed; each command needs its own.
     pub(crate) fn next_moment(&self) -> Moment {
         let mut seed = [0; 16];
         seed[..8].copy_from_slice(&self.counter.fetch_add(1, Ordering::Relaxed).to_be_bytes());
@@ -267,7 +267,7 @@ impl TestStore {
         }
     }
 
-    /// Creates a request whose provider has returned a code.
+    /// Creates an authorization request for which the provider has returned a code.
     pub(crate) async fn create_exchanging_request(
         &self,
         name: &str,
@@ -359,7 +359,7 @@ impl TestStore {
         events.iter().map(|e| e.entry.action.as_str()).collect()
     }
 
-    /// Runs SQL directly, for changes that would take thousands of commands.
+    /// Executes SQL directly, for changes that would take thousands of commands.
     pub(crate) async fn execute_sql(&self, sql: &str) {
         match &self.location {
             Location::Sqlite(path) => rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap(),
@@ -374,7 +374,7 @@ impl TestStore {
         assert!(self.store.run(set).await.unwrap());
     }
 
-    /// Sets the provider to one grant for each customer.
+    /// Configures the provider to have one grant for each customer.
     pub(crate) async fn share_grants(&self) {
         let mut provider = build_provider(1000);
         provider.settings.grant_scope = GrantScope::PerClientCustomer;
@@ -385,7 +385,6 @@ impl TestStore {
             .unwrap();
     }
 
-    /// Loads the provider.
     pub(crate) async fn get_provider(&self) -> Provider {
         self.store.query(&GetProvider { id: ProviderId::new(1000) }).await.unwrap().unwrap()
     }
@@ -428,12 +427,12 @@ pub(crate) fn build_provider(id: i64) -> Provider {
     Provider { id: ProviderId::new(id), state, source, settings, audit: AuditHead::default() }
 }
 
-/// Creates a database on the fast cluster (without fsync).
+/// Creates a database on the PostgreSQL cluster without fsync, which is fast.
 pub(crate) async fn create_database() -> Location {
     create_database_on("BOWLINE_TEST_POSTGRES").await
 }
 
-/// Creates a database on the durable cluster (with fsync).
+/// Creates a database on the PostgreSQL cluster with fsync, whose commits are durable.
 pub(crate) async fn create_durable_database() -> Location {
     create_database_on("BOWLINE_TEST_POSTGRES_DURABLE").await
 }

@@ -1,4 +1,4 @@
-//! Upstream clients: one for each registration, created by the provider (RFC 7591).
+//! Upstream clients: the hub registers one for each registration (RFC 7591) and deletes it when it is no longer needed.
 
 use domain::id::{ClientId, ProviderId};
 use domain::model::connection::EndCause;
@@ -31,7 +31,7 @@ on_both!(
 
 const ALL_JOBS: ListJobs = ListJobs { state: None, kind: None, provider_id: None, after: None, limit: 10 };
 
-/// Configures the provider to register a client for each registration.
+/// Configures the provider to have a client for each registration, which the hub registers dynamically.
 async fn enable_dynamic_registration(kit: &TestStore) {
     let mut provider = build_provider(1000);
     provider.settings.upstream_client = UpstreamClientMode::PerRegistration;

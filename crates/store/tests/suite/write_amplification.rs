@@ -1,4 +1,4 @@
-//! The cost of an end does not depend on the size of the store (promise 3).
+//! The number of bytes that an end writes does not depend on the size of the store.
 
 use std::path::Path;
 use std::time::Duration;
@@ -52,7 +52,7 @@ async fn bulk_inserted_connections_are_active_and_can_be_ended(kit: TestStore) {
     }
 }
 
-/// Returns the size of SQLite's log in bytes.
+/// Returns the size of SQLite's write-ahead log in bytes.
 fn wal_size_bytes(file: &Path) -> u64 {
     std::fs::metadata(file.with_extension("db-wal")).map_or(0, |log| log.len())
 }
@@ -67,7 +67,7 @@ async fn measure_end_bytes(kit: &TestStore, id: &ConnectionId) -> u64 {
     wal_size_bytes(&file)
 }
 
-/// The size of a page and its header in the log, in bytes.
+/// The size of a page in the write-ahead log, including its header, in bytes.
 const WAL_PAGE_BYTES: u64 = 4096 + 24;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,8 +77,8 @@ async fn end_writes_same_amount_in_small_and_large_store() {
     let small = measure_end_bytes(&kit, &filled_connection_id(25)).await;
     kit.fill_connections(50..20_000).await;
     let large = measure_end_bytes(&kit, &filled_connection_id(10_000)).await;
-    assert!(small > 5 * WAL_PAGE_BYTES, "{small} bytes are no end");
-    // Each B-tree may have its leaf and root on separate pages, and a leaf may have to be split.
+    assert!(small > 5 * WAL_PAGE_BYTES, "an end cannot write only {small} bytes");
+    // In a large store, the leaf and the root of a B-tree may be separate pages, and a leaf may have to be split.
     assert!(large <= small + 6 * WAL_PAGE_BYTES, "{small} bytes among 50 connections, {large} among 20,000");
 }
 
@@ -99,5 +99,5 @@ async fn end_writes_same_amount_after_many_refreshes() {
     }
     let fresh = measure_end_bytes(&kit, &fresh).await;
     let often = measure_end_bytes(&kit, &often).await;
-    assert!(often <= fresh + WAL_PAGE_BYTES, "{fresh} bytes behind no refresh, {often} behind a thousand");
+    assert!(often <= fresh + WAL_PAGE_BYTES, "{fresh} bytes without refreshes, {often} after a thousand");
 }

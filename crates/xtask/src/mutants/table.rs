@@ -2,7 +2,7 @@
 
 /// A seeded bug, and the test that must catch it.
 pub(super) struct Mutant {
-    /// The wrong behaviour.
+    /// A description of the wrong behaviour, for the output.
     pub(super) name: &'static str,
     pub(super) file: &'static str,
     /// The original text; it occurs exactly once in the file.
@@ -12,11 +12,11 @@ pub(super) struct Mutant {
     pub(super) test: &'static str,
     /// A part of the output of the failing test.
     pub(super) expected_failure: &'static str,
-    /// Every run checks it, not only `--full`.
+    /// Every run checks the bug; otherwise only `--full` does.
     pub(super) always: bool,
 }
 
-/// A test binary. The smallest one that must catch the bug is built, and no other.
+/// The test binary that must catch a bug. No other binary is built for the bug.
 #[derive(Clone, Copy)]
 pub(super) enum TestTarget {
     /// HTTP scenarios.
@@ -39,7 +39,7 @@ impl TestTarget {
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
-        name: "a step of a registration is taken in any state",
+        name: "a registration step is applied in any state",
         file: "crates/store/src/command/registration.rs",
         original: "let state = current.state.apply(self.step).map_err(StepRejected::WrongState)?;",
         replacement: "let state = current.state.apply(self.step).unwrap_or(RegistrationState::Active);",
@@ -61,15 +61,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the access check accepts a revoked connection",
         file: "crates/domain/src/rule/access.rs",
-        original: "ConnectionStatus::Active if is_open => EffectiveStatus::Active(pause_reason(state)),",
-        replacement: "ConnectionStatus::Active | ConnectionStatus::Revoked => EffectiveStatus::Active(pause_reason(state)),",
+        original: "Status::Active if open => Standing::Live(hold(state)),",
+        replacement: "Status::Active | Status::Revoked => Standing::Live(hold(state)),",
         tests: TestTarget::Integration,
         test: "race::no_read_succeeds_after_acknowledged_end_sqlite",
         expected_failure: "succeeded after",
         always: true,
     },
     Mutant {
-        name: "a removed recipient is served until its ends are stored",
+        name: "a removed recipient can read until its connections are stored as ended",
         file: "crates/domain/src/rule/access.rs",
         original: "state.client_state != ClientState::Closed && now < state.expires_at",
         replacement: "now < state.expires_at",
@@ -79,7 +79,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "a commit is acknowledged before it is on disk",
+        name: "a commit is confirmed before it is on disk",
         file: "crates/store/src/sqlite/connection.rs",
         original: "PRAGMA synchronous = FULL;",
         replacement: "PRAGMA synchronous = OFF;",
@@ -89,7 +89,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: true,
     },
     Mutant {
-        name: "a command does not lock its connection's row, and two nodes refresh concurrently",
+        name: "a command does not lock the connection row: two nodes refresh concurrently",
         file: "crates/store/src/entity/connection.rs",
         original: " FROM connections WHERE id = ?1 FOR UPDATE",
         replacement: " FROM connections WHERE id = ?1",
@@ -99,7 +99,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: true,
     },
     Mutant {
-        name: "a command does not lock its connection's row, and a token is lost to an end",
+        name: "a command does not lock the connection row: a concurrent end misses a new token",
         file: "crates/store/src/entity/connection.rs",
         original: " FROM connections WHERE id = ?1 FOR UPDATE",
         replacement: " FROM connections WHERE id = ?1",
@@ -109,7 +109,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "an end queues no job to revoke at the provider",
+        name: "an end queues no job that revokes at the provider",
         file: "crates/store/src/command/end_connection.rs",
         original: "queue_job(tx, moment, JobKind::RevokeAtProvider, connection, sealed);",
         replacement: "drop(sealed);",
@@ -119,7 +119,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: true,
     },
     Mutant {
-        name: "an end keeps the refresh tokens",
+        name: "an end does not delete the refresh tokens",
         file: "crates/store/src/command/end_connection.rs",
         original: "DELETE FROM refresh_tokens WHERE connection_id = ?1",
         replacement: "DELETE FROM refresh_tokens WHERE connection_id = ?1 AND 1 = 0",
@@ -129,17 +129,17 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "a result for an old credential version ends a connection",
+        name: "a result for an older credential version ends a connection",
         file: "crates/store/src/command/end_connection.rs",
         original: "self.fence.is_some_and(|version| version != connection.credential_version)",
         replacement: "self.fence.is_some_and(|version| version < 0)",
         tests: TestTarget::StoreSuite,
-        test: "connection::sqlite::stale_credential_version_is_ignored",
+        test: "connection::sqlite::end_for_stale_credential_version_is_ignored",
         expected_failure: "right: Fenced",
         always: false,
     },
     Mutant {
-        name: "an invalid_grant for an old credential version ends a connection",
+        name: "an invalid_grant for an older credential version ends a connection",
         file: "crates/store/src/command/invalid_grant.rs",
         original: "if connection.credential_version != self.lease.version {",
         replacement: "if connection.credential_version < self.lease.version {",
@@ -149,7 +149,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "the loser of two refreshes overwrites the winner's token",
+        name: "the second of two concurrent refreshes overwrites the token of the first",
         file: "crates/store/src/command/credential.rs",
         original: "if connection.credential_version != self.lease.version {",
         replacement: "if connection.credential_version < self.lease.version {",
@@ -159,7 +159,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "a sealed token opens for any connection",
+        name: "a sealed token can be opened for another connection",
         file: "crates/server/src/vault/seal.rs",
         original: "Aad::from(bound_to.as_bytes())",
         replacement: "Aad::from(&bound_to.as_bytes()[..0])",
@@ -169,7 +169,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "the log contains the query of a request",
+        name: "the query of a request is logged",
         file: "crates/server/src/http/middleware.rs",
         original: r#"map_or("none", MatchedPath::as_str).to_owned();"#,
         replacement: r#"map_or("none", MatchedPath::as_str).to_owned() + request.uri().query().unwrap_or_default();"#,
@@ -179,7 +179,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "a redirect URI is compared by its prefix",
+        name: "only the beginning of a redirect URI is compared",
         file: "crates/domain/src/rule/authorize.rs",
         original: "client.redirect_uris.iter().any(|known| known == uri)",
         replacement: "client.redirect_uris.iter().any(|known| uri.starts_with(known.as_str()))",
@@ -189,17 +189,17 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: true,
     },
     Mutant {
-        name: "a code is redeemed with a redirect URI that has the same prefix",
+        name: "a code is redeemed with a longer redirect URI",
         file: "crates/domain/src/rule/authorization_code.rs",
         original: "if code.redirect_uri != redirect_uri {",
         replacement: "if !redirect_uri.starts_with(code.redirect_uri.as_str()) {",
         tests: TestTarget::Unit("bowline-domain"),
-        test: "rule::authorization_code::tests::invalid_second_code_use_is_rejected_as_suspicious",
+        test: "rule::redeem::tests::invalid_second_code_use_is_rejected_as_suspicious",
         expected_failure: "Replayed",
         always: false,
     },
     Mutant {
-        name: "a redirect of a document may leave the provider's base URL",
+        name: "a document is fetched from any URL that a provider returns",
         file: "crates/server/src/upstream/urls.rs",
         original: "from.join(location).ok().filter(|url| is_within_base(base, url))",
         replacement: "from.join(location).ok()",
@@ -209,7 +209,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "a redirect of a provider is followed with the bearer token",
+        name: "a redirect of a provider is followed",
         file: "crates/server/src/outbound.rs",
         original: ".redirect(reqwest::redirect::Policy::none())",
         replacement: ".redirect(reqwest::redirect::Policy::limited(3))",
@@ -219,7 +219,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "a response of one provider is used for another",
+        name: "a response of one provider is accepted for another",
         file: "crates/store/src/command/authorization_request.rs",
         original: "let request = request.filter(|r| r.provider_id == self.provider_id);",
         replacement: "",
@@ -229,7 +229,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "a network client is treated as a local user",
+        name: "a network request is treated as a request from a local user",
         file: "crates/server/src/server/listener.rs",
         original: "Ok((stream, RemotePeer::from_address(address.ip())))",
         replacement: "Ok((stream, RemotePeer::from_local(domain::rule::operator::LocalPeer { peer_uid: 0, hub_uid: 0 })))",
@@ -241,11 +241,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "any local user is an admin at the admin socket",
         file: "crates/domain/src/rule/operator.rs",
-        original: "if peer.peer_uid != peer.hub_uid && peer.peer_uid != ROOT {",
-        replacement: "if peer.peer_uid == u32::MAX && peer.peer_uid != ROOT {",
+        original: "if peer.user != peer.own && peer.user != ROOT {",
+        replacement: "if peer.user == u32::MAX && peer.user != ROOT {",
         tests: TestTarget::Unit("bowline-domain"),
         test: "rule::operator::tests::local_peer_is_admin_only_as_hub_user_or_root",
-        expected_failure: "assertion",
+        expected_failure: "1000 at a hub of 0",
         always: false,
     },
 ];

@@ -1,4 +1,5 @@
-//! Limits for the lines of a file, and the least share of tests of a crate. Clippy limits functions and parameters.
+//! Limits the lines of each file, and requires a minimum share of test code in each crate. Clippy limits the length and
+//! the parameters of functions.
 
 use super::source::SourceFile;
 
@@ -51,7 +52,7 @@ pub(super) fn check(source: &SourceFile) -> Vec<String> {
     findings
 }
 
-/// The least number of test lines for 100 production lines, for each crate. The limits may only rise.
+/// The minimum number of test lines per 100 production lines of each crate. A limit may only rise.
 const MIN_TEST_PERCENT: [(&str, usize); 7] = [
     ("bench", 14),
     ("domain", 45),

@@ -1,9 +1,9 @@
-//! Import cycles between the files of a crate, and between the top-level modules of `server`.
+//! Reports import cycles between the files of a crate, and between the top-level modules of `server`.
 //!
-//! Files are parsed with `syn`. A reference counts if it is a `use` tree or an inline path that begins with
-//! `crate`, `super`, `self`, a child module or an imported module; paths inside macro calls count too. Re-exports are
-//! followed to the file that defines the name, so that a facade does not hide a cycle. A module's `mod` and
-//! `pub use` of its own children and everything under `#[cfg(test)]` do not count.
+//! Files are parsed with `syn`. A reference counts if it is a `use` tree or an inline path that begins with `crate`,
+//! `super`, `self`, a child module or an imported module; paths inside macro calls count too. Re-exports are followed
+//! to the file that defines the name, so that a facade does not hide a cycle. A module's `mod` and `pub use` of its own
+//! children and everything under `#[cfg(test)]` do not count.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -19,7 +19,7 @@ use super::source::SourceFile;
 /// A path of module and item names from the root of its crate.
 type ModulePath = Vec<String>;
 
-/// Limits the length of a chain of re-exports, which may be circular in broken code.
+/// The maximum length of a chain of re-exports, which may be circular in code that does not compile.
 const MAX_REEXPORT_DEPTH: usize = 8;
 
 /// The references and names of one source file.
@@ -28,7 +28,7 @@ struct Module {
     path: ModulePath,
     defined: BTreeSet<String>,
     children: BTreeSet<String>,
-    /// Names that `use` brings into scope, with the paths that they stand for.
+    /// Names that `use` brings into scope, with the paths that they refer to.
     imported: HashMap<String, ModulePath>,
     reexported: HashMap<String, ModulePath>,
     reexported_globs: Vec<ModulePath>,
@@ -189,7 +189,7 @@ fn record_use((path, name): UseLeaf, is_public: bool, module: &mut Module) {
     }
 }
 
-/// Turns a path into one from the root of the crate; `None` if it leads into another crate.
+/// Converts a path to one from the root of the crate. Returns `None` if it leads into another crate.
 fn absolute_path(path: &[String], module: &Module) -> Option<ModulePath> {
     let (first, rest) = path.split_first()?;
     let join = |base: &[String], rest: &[String]| Some(base.iter().chain(rest).cloned().collect());
@@ -241,7 +241,7 @@ fn record_inline_paths(tokens: TokenStream, module: &mut Module) {
     flush(&mut path, module);
 }
 
-/// Pairs of files of which the first refers to the second.
+/// Returns the pairs of file indexes of which the first file refers to the second.
 fn file_edges(modules: &[Module]) -> BTreeSet<(usize, usize)> {
     let by_path: HashMap<&[String], usize> =
         modules.iter().enumerate().map(|(i, module)| (module.path.as_slice(), i)).collect();
@@ -255,7 +255,7 @@ fn file_edges(modules: &[Module]) -> BTreeSet<(usize, usize)> {
     edges
 }
 
-/// Finds the file that defines what a path names. Re-exports are followed.
+/// Returns the index of the file that defines the item with a path. Follows re-exports.
 fn resolve(
     modules: &[Module],
     by_path: &HashMap<&[String], usize>,
@@ -321,13 +321,13 @@ mod tests {
     }
 
     #[test]
-    fn inline_path_inside_a_macro_call_counts() {
+    fn inline_path_in_macro_call_counts_as_reference() {
         let found = findings(&[("a.rs", "fn f() { vec![crate::b::g()]; }"), ("b.rs", "use crate::a::f;")]);
         assert_eq!(found.len(), 2);
     }
 
     #[test]
-    fn path_through_an_imported_module_counts() {
+    fn path_through_imported_module_counts_as_reference() {
         let a = "use crate::m; fn f() { m::b::g() }";
         let found = findings(&[("a.rs", a), ("m.rs", "pub(crate) mod b;"), ("m/b.rs", "use crate::a::f;")]);
         assert!(found.contains(&"server: import cycle of files: a, m::b".to_owned()), "{found:?}");
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn children_and_tests_of_a_module_do_not_count() {
+    fn child_modules_and_tests_are_no_references() {
         let files = [
             (
                 "m.rs",

@@ -1,4 +1,4 @@
-//! Licences and banned crates among the dependencies, and how many have several versions.
+//! Reports dependencies with a licence that is not allowed and banned crates, and counts crates with several versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -34,7 +34,7 @@ const BANNED_CRATES: [(&str, &str); 4] = [
 /// Crates with another licence that only tests use; they are never shipped.
 const TEST_ONLY_LICENCES: [(&str, &str); 1] = [("webdriver", "MPL-2.0")];
 
-/// Checks the crates that are built for the platform that we ship for.
+/// Checks the crates that are built for the platform of the releases.
 pub(super) fn check() -> Result<Vec<String>> {
     let tree = ["tree", "--workspace", "--locked", "--prefix=none", "--format={p}|{l}"];
     let output = Command::new("cargo")
@@ -70,7 +70,8 @@ fn check_packages(listed: &str) -> Vec<String> {
     findings
 }
 
-/// Returns whether every part of an `AND`, and one side of each `OR`, is on the list.
+/// Returns whether an SPDX licence expression is allowed: every operand of an `AND`, and one operand of each `OR`, must
+/// be on the list.
 fn is_allowed(licence: &str) -> bool {
     let plain = licence.replace(['(', ')'], "").replace('/', " OR ");
     plain.split(" AND ").all(|part| part.split(" OR ").any(|one| ALLOWED_LICENCES.contains(&one.trim())))

@@ -1,11 +1,11 @@
-//! The layers: which code may use which.
+//! Reports files that use code of a layer that they must not know.
 
 use super::source::SourceFile;
 
 /// A text that a file must not contain, with the reason.
 type Forbidden = (&'static str, &'static str);
 
-/// The features of the server, which `http` does not know.
+/// The top-level modules of the server that `http` must not import.
 const FEATURES: [&str; 13] = [
     "crate::admin_api",
     "crate::api_docs",
@@ -60,7 +60,7 @@ fn list_server_rules(path: &str) -> Vec<Forbidden> {
     if path == "app.rs" {
         return vec![("sandbox", "`app.rs` does not know the sandbox")];
     }
-    // The commands compose everything: they build the app, open the store and call the API.
+    // No rule applies to the commands: they build the app, open the store and call the API.
     if path.starts_with("cli") || path == "lib.rs" || path == "main.rs" {
         return Vec::new();
     }
@@ -83,9 +83,10 @@ fn list_server_rules(path: &str) -> Vec<Forbidden> {
 
 /// Returns whether a file of the server receives requests and renders responses.
 fn is_edge(path: &str) -> bool {
-    // The readiness check is the one use case of the server itself: the probes only render it.
+    // The readiness check is a use case although it is in `server/`: it queries the store, and the probes only render
+    // its result.
     let is_use_case_of_server = path == "server/readiness.rs";
-    // An operation is documented with its handler, and its errors are rendered as callers receive them.
+    // Files with the name `operations` contain handlers, together with their OpenAPI descriptions and error responses.
     let is_handler = ["http", "operations"]
         .iter()
         .any(|name| path.ends_with(&format!("/{name}.rs")) || path.contains(&format!("/{name}/")));
@@ -97,7 +98,7 @@ fn is_http_kit(path: &str) -> bool {
     is_in(path, "http")
 }
 
-/// Returns whether a file is a top-level module or below it.
+/// Returns whether a file is the root file of a top-level module or in the folder of that module.
 fn is_in(path: &str, module: &str) -> bool {
     path.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn edge_that_touches_the_store_is_reported() {
+    fn handler_file_that_uses_store_is_reported() {
         for edge in [
             "http.rs",
             "http/body.rs",

@@ -1,4 +1,5 @@
-//! Names that say nothing, paths of a machine, bare TODOs, and floating-point numbers next to money.
+//! Reports vague type names, absolute paths of one machine, TODOs without an issue, and floating-point types in crates
+//! that handle amounts.
 
 use super::source::SourceFile;
 

@@ -1,4 +1,4 @@
-//! Counts what makes prose and names hard to read, by the rules of `docs/style.md`, for each crate.
+//! Counts words, names and comments that are hard to read, by the rules of `docs/style.md`, for each crate.
 //!
 //! The limits are the counts of the last commit: a count may only fall, and a lower count lowers its limit.
 
@@ -62,7 +62,7 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("valid pattern")
 }
 
-/// Counts of one crate, or of the documents.
+/// The counts for one crate, or for the documents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     avoided_words: usize,
@@ -86,7 +86,8 @@ impl Counts {
     }
 }
 
-/// The most that a crate may have: avoided words, avoided parts of identifiers, doc comments with a question word.
+/// The maximum counts of each crate: avoided words, avoided parts of identifiers, doc comments that begin with a
+/// question word.
 const LIMITS: [(&str, [usize; 3]); 8] = [
     ("bench", [0, 0, 0]),
     ("documents", [0, 0, 0]),
@@ -104,7 +105,7 @@ const MAX_QUESTION_PERMILLE: usize = 60;
 const MIN_REASONS_PER_1000_LINES: usize = 12;
 const MAX_REPEATED_TYPE_NAMES: usize = 12;
 
-/// Prints the figures and reports each that is over its limit.
+/// Prints all counts and reports each that is over its limit.
 pub(super) fn check(sources: &[SourceFile]) -> Result<Vec<String>> {
     let mut crates: BTreeMap<&str, Counts> = BTreeMap::new();
     let mut types: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
@@ -127,7 +128,7 @@ pub(super) fn check(sources: &[SourceFile]) -> Result<Vec<String>> {
     println!("  all       {}", describe(&total));
     let repeated: Vec<String> = types
         .into_iter()
-        // Clap's derive names both in each subcommand; they are private to their file.
+        // Several commands define `Args` and `Command` for Clap, private to their file.
         .filter(|(name, files)| files.len() > 1 && !matches!(name.as_str(), "Args" | "Command"))
         .map(|(name, files)| format!("{name} ({})", Vec::from_iter(files).join(", ")))
         .collect();
@@ -143,9 +144,9 @@ pub(super) fn check(sources: &[SourceFile]) -> Result<Vec<String>> {
     Ok(findings)
 }
 
-/// Names the crate of a file; `None` for files whose prose is not counted.
+/// Returns the crate of a file, or `documents`; `None` for files whose prose is not counted.
 fn area_of(path: &str) -> Option<&str> {
-    // The rules and the glossary name the words that they replace, and so does this file.
+    // These files list the words that must be avoided.
     let exempt = ["docs/style.md", "docs/glossary.md", "crates/xtask/src/tidy/prose.rs"].contains(&path)
         || path.contains("locales/fr/")
         || path.ends_with("Cargo.lock");
@@ -336,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn line_comments_are_set_against_lines_of_code() {
+    fn line_comments_and_lines_of_code_are_counted() {
         let counts =
             count_rust(&rust("// The lock comes first.\nlock();\n\nwrite();\n#[cfg(test)]\n// test\n"));
         assert_eq!((counts.reason_comments, counts.code_lines), (1, 2));
@@ -351,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn limit_reports_a_count_on_either_side() {
+    fn count_over_limit_is_reported() {
         let counts = Counts { avoided_words: 2, ..Counts::default() };
         assert_eq!(check_limits("unlisted", &counts), ["unlisted: 2 avoided words, the limit is 0"]);
     }

@@ -1,6 +1,6 @@
-//! Files and symbols that documents name exist: `it/crash_points.rs::a_test`, `suite/connection.rs::a_test`, a path below
-//! `crates/`, or a path from the root such as `config.example.toml::public_url`. Code samples are a part of the file that
-//! the document names.
+//! Checks that the files and symbols that documents name exist. They are written as `it/crash_points.rs::a_test`, as
+//! `suite/connection.rs::a_test`, with a path below `crates/`, or with a path from the root such as
+//! `config.example.toml::public_url`. A code sample must be a part of the file that the document names.
 
 use std::path::Path;
 
@@ -8,14 +8,14 @@ use regex::Regex;
 
 use super::source::SourceFile;
 
-/// The least number of answered questions in `docs/questions.md`.
+/// The minimum number of questions in `docs/questions.md`.
 const MIN_QUESTIONS: usize = 20;
 
 /// The beginning of a code sample in a document.
 const SAMPLE_FENCE: &str = "```rust\n";
 
-/// Reports each reference of a document to a file or symbol that does not exist, outdated samples, and unanswered
-/// questions.
+/// Reports each reference of a document to a file or symbol that does not exist, each outdated code sample, and each
+/// question whose answer contains no reference.
 pub(super) fn check(sources: &[SourceFile]) -> Vec<String> {
     let mut findings = Vec::new();
     let questions = sources.iter().find(|source| source.path == "docs/questions.md");
@@ -106,7 +106,7 @@ fn is_document(path: &str) -> bool {
     Path::new(path).extension().is_some_and(|kind| kind == "md")
 }
 
-/// Finds the pairs of file and symbol that stand between backticks in a text, such as `a/b.rs::c`.
+/// Finds the references in a text: pairs of file and symbol between backticks, such as `a/b.rs::c`.
 fn find_references(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let spans = text.split('`').filter(|span| !span.contains(char::is_whitespace));
     let pairs = spans.filter_map(|span| span.split_once("::"));

@@ -1,4 +1,4 @@
-//! The files that the rules read.
+//! Reads the text files that the rules check.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,7 +33,7 @@ pub(super) fn list_tracked_files() -> Result<Vec<SourceFile>> {
     let listed = String::from_utf8(output.stdout)?;
     let mut sources = Vec::new();
     for path in listed.lines() {
-        // Fonts and images are no text, and a deleted file may still be in the index.
+        // Fonts and images are not valid UTF-8, and a deleted file may still be in the index.
         if let Ok(text) = std::fs::read_to_string(root().join(path)) {
             sources.push(SourceFile { path: path.to_owned(), text });
         }

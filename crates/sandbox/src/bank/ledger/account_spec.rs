@@ -4,7 +4,7 @@
 
 use jiff::civil::{Date, Weekday};
 
-/// An account of a bank, before any posting.
+/// The static description of an account: product, owners and terms, without postings.
 #[derive(Clone, Copy)]
 pub(crate) struct AccountSpec {
     pub(crate) id: &'static str,
@@ -114,7 +114,7 @@ pub(super) enum HabitSchedule {
     MonthDay(i8),
     /// The 15th and the last day of the month, or the Friday before if that is on a weekend.
     Payday,
-    /// Month and day.
+    /// A day of every year: month and day.
     Yearly(i8, i8),
     /// A day of the week, with a probability in 256ths.
     Weekly(Weekday, u8),
@@ -125,9 +125,10 @@ pub(super) enum HabitSchedule {
 /// The amount of a habit in cents; a positive amount increases the balance.
 #[derive(Clone, Copy)]
 pub(super) enum HabitAmount {
-    /// Drawn between two bounds.
+    /// A pseudorandom amount between two bounds.
     Between(i64, i64),
-    /// The counterpart of a mirrored posting of the account with this id.
+    /// The opposite of the amount that the account with this id posts on the same day with `is_mirrored`, such as a
+    /// card payment.
     Mirror(&'static str),
     /// The part of the balance above a limit, rounded down to a multiple of 50 dollars.
     ExcessOver(i64),
@@ -145,7 +146,7 @@ pub(super) const fn habit(
     Habit { schedule, amount, kind: Some(kind), descriptions, category, foreign_currency: None }
 }
 
-/// Creates a habit that posts the counterpart of another account's mirrored postings.
+/// Creates a habit that posts the opposite of another account's mirrored postings (`HabitAmount::Mirror`).
 pub(super) const fn mirror(
     source: &'static str,
     kind: &'static str,
@@ -156,7 +157,7 @@ pub(super) const fn mirror(
     Habit { schedule, amount, kind: Some(kind), descriptions, category, foreign_currency: None }
 }
 
-/// Creates a habit that transfers everything above a limit away on the 26th, so that a balance does not grow
+/// Creates a habit that transfers the excess over a limit to another account on the 26th, so that a balance does not grow
 /// without bound.
 pub(super) const fn sweep(limit: i64, descriptions: &'static [&'static str]) -> Habit {
     let (schedule, amount) = (HabitSchedule::MonthDay(26), HabitAmount::ExcessOver(limit));

@@ -191,7 +191,7 @@ impl Ledger<'_> {
         }
         // FDX lists cash as one of the holdings, so that their sum is the value of the account.
         holdings.push(cash_holding(spec, cash));
-        // Relative to yesterday's value, which must not be zero as a divisor.
+        // The change is relative to yesterday's value, which must not be zero because it is the divisor.
         let change_percent =
             Decimal::from(change) * Decimal::ONE_HUNDRED / Decimal::from((value - change).max(1));
         fdx_account!(InvestmentAccount, self, spec, "INVESTMENT_ACCOUNT", plan.account_type, "ASSET" {
@@ -208,7 +208,7 @@ impl Ledger<'_> {
         })
     }
 
-    /// Builds the holding of a position; none if nothing is left of it.
+    /// Builds the holding of a position, or returns `None` if all its units have been sold.
     fn build_holding(
         &self,
         spec: &AccountSpec,
@@ -275,7 +275,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// Returns the currency of an account; a foreign currency comes with the exchange rate of today.
+    /// Returns the currency of an account, with today's exchange rate if it is a foreign currency.
     fn currency(&self, spec: &AccountSpec) -> Currency {
         let is_foreign = spec.currency != "CAD";
         Currency {
@@ -299,7 +299,7 @@ impl AccountSpec {
         }
     }
 
-    /// Returns the interest rate unless it is zero.
+    /// Returns the interest rate, or `None` if it is zero.
     fn displayed_rate(&self) -> Option<i64> {
         Some(self.rate).filter(|rate| *rate > 0)
     }
@@ -338,7 +338,7 @@ fn sum_cents(postings: &[Posting], is_counted: impl Fn(&Posting) -> bool) -> i64
     postings.iter().filter(|posting| is_counted(posting)).map(|posting| posting.cents).sum()
 }
 
-/// Returns the first day after today that is a multiple of the given months after a first day.
+/// Returns the first due date after today, if something is due every `months` months from the day `first` on.
 fn next_due_date(first: civil::Date, months: i64, today: civil::Date) -> civil::Date {
     let periods = (months_between(first, today) / months).max(0);
     let nth = |n: i64| first.saturating_add((n * months).months());

@@ -50,7 +50,7 @@ impl PostingGenerator<'_> {
             if day.day() == number {
                 self.post_contribution(day, cents, plan);
             }
-            // The money arrives on the day of the contribution and is invested on the business day after.
+            // A contribution is posted on its day and invested on the next business day.
             if let Some(fund) = find_security(symbol).filter(|_| is_trading_day(day, number + 1)) {
                 let grant_cents = plan.grant.map_or(0, |(percent, _)| cents * percent / 100);
                 let price = self.ledger.market().price(fund, day);

@@ -13,11 +13,12 @@ pub(crate) struct Posting {
     pub(super) nth: usize,
     /// The day from which the posting is no longer pending.
     pub(super) posted_on: civil::Date,
-    /// The minute of the day, in UTC.
+    /// The time as a number of minutes since midnight UTC.
     pub(super) minute: i64,
-    /// The change of the balance.
+    /// The change of the balance, in cents.
     pub(super) cents: i64,
-    /// The amount of the transaction; for a loan payment it includes the interest, which does not change the debt.
+    /// The amount of the transaction, in cents. For a loan payment it includes the interest, which does not change the
+    /// debt.
     pub(super) displayed_cents: i64,
     pub(super) kind: Option<&'static str>,
     pub(super) description: String,

@@ -21,7 +21,7 @@ pub(super) struct PostingGenerator<'a> {
     /// The debt on a card's last statement.
     statement_balance: i64,
     cheque_count: i64,
-    /// For each habit that mirrors another account, the amounts by day.
+    /// For each habit, the amounts by day if it mirrors another account, and `None` otherwise.
     mirrors: Vec<Option<BTreeMap<civil::Date, i64>>>,
     pub(super) postings: Vec<Posting>,
 }
@@ -59,7 +59,8 @@ impl Ledger<'_> {
         generator.postings
     }
 
-    /// Returns the counterparts of another account's mirrored postings, by day.
+    /// Returns the opposite amounts of another account's mirrored postings, by day; `None` if the habit mirrors no
+    /// account.
     fn mirrored_amounts(&self, habit: &Habit) -> Option<BTreeMap<civil::Date, i64>> {
         let HabitAmount::Mirror(source) = habit.amount else { return None };
         let source = self.find_spec(source)?;
@@ -97,7 +98,8 @@ impl PostingGenerator<'_> {
             return;
         }
         let random = crate::random::compute_mac(self.ledger.seed, &format!("day/{}/{day}", self.spec.id));
-        // One MAC has 32 bytes: ten slots of three. More than ten random habits of one day share their bytes.
+        // A MAC has 32 bytes, which is enough for ten random habits with three bytes each. Further habits reuse these
+        // bytes.
         let mut slot = 0;
         for (nth, habit) in self.spec.habits.iter().enumerate() {
             let bytes = [random[slot * 3 % 30], random[slot * 3 % 30 + 1], random[slot * 3 % 30 + 2]];
@@ -118,7 +120,8 @@ impl PostingGenerator<'_> {
             }
             HabitAmount::ExcessOver(limit) => -((self.balance - limit).max(0) / 5_000 * 5_000),
         };
-        // A mirror has an amount only on the days on which the other account has a mirrored posting.
+        // A mirroring habit is due every day, but has an amount only if the other account has a mirrored posting on
+        // that day.
         if cents == 0 {
             return;
         }
@@ -154,7 +157,7 @@ impl PostingGenerator<'_> {
         self.postings.push(posting);
     }
 
-    /// Adds a posting that the bank itself initiates, such as interest or a fee, with a description of the bank.
+    /// Adds a posting that the bank initiates, such as interest or a fee, with the bank's own description.
     fn post_bank_entry(&mut self, day: civil::Date, cents: i64, kind: &'static str, category: &'static str) {
         if cents != 0 {
             let description = self.ledger.wording().posting_description(kind, cents > 0);
@@ -212,7 +215,7 @@ impl PostingGenerator<'_> {
     }
 
     fn post_payment(&mut self, day: civil::Date, cents: i64, detail: PostingDetail) {
-        // Only the principal reduces the debt; the interest part of a payment is shown but not posted to it.
+        // Only the principal reduces the debt. The interest is part of the displayed payment, but not of the balance.
         let principal = if let PostingDetail::Split { principal, .. } = &detail { *principal } else { cents };
         let description = match &self.spec.kind {
             AccountKind::Loan { terms, .. } => terms.payment_description,

@@ -20,7 +20,7 @@ use crate::language::SandboxLanguage;
 use crate::random::generate_secret;
 
 const PATH: &str = "/consents";
-/// The number of ended consents that the page lists.
+/// The maximum number of ended consents that the page lists.
 const MAX_ENDED_SHOWN: usize = 10;
 
 pub(super) fn routes() -> Router<Bank> {
@@ -154,7 +154,8 @@ async fn sign_in(
     let Some(customer) = bank.identify(username, form.get("password").unwrap_or_default()) else {
         return render_sign_in(bank.page_frame(language, PATH), &session.csrf_token, username, true);
     };
-    // A new session with a new cookie: one that was planted in the browser before the sign-in stays anonymous.
+    // The sign-in starts a new session with a new cookie, so that a cookie that was planted in the browser before the
+    // sign-in never becomes an authenticated session (session fixation).
     bank.consent_sessions().end(&id);
     match bank.begin_consent_session(Some(customer.username)) {
         Ok((cookie, _)) => ([(header::SET_COOKIE, cookie)], Redirect::to(PATH)).into_response(),

@@ -49,7 +49,7 @@ pub(super) fn request_language(parts: &Parts, bank: &Bank) -> SandboxLanguage {
     parts.extensions.get().copied().unwrap_or(bank.profile().language)
 }
 
-/// The session of a browser that forms are shown to.
+/// A browser session whose forms contain a CSRF token.
 pub(super) trait FormSession: FromRequestParts<Bank, Rejection = Response> + Send {
     /// Returns the token that the forms of this session contain.
     fn csrf_token(&self) -> &str;

@@ -78,7 +78,7 @@ impl Bank {
     }
 }
 
-/// Returns true for a request of a browser.
+/// Returns true if the client accepts HTML, as browsers do.
 pub(super) fn accepts_html(headers: &HeaderMap) -> bool {
     headers
         .get(header::ACCEPT)

@@ -1,4 +1,4 @@
-//! The documented routes for connections, jobs and the audit log.
+//! The routes for connections, jobs and the audit log, with their OpenAPI documentation.
 
 use domain::model::audit_event::{ActorKind, AuditAction, SubjectKind};
 use domain::model::connection::ConnectionStatus;

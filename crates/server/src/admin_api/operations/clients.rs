@@ -1,4 +1,4 @@
-//! The documented routes for recipients and partners.
+//! The routes for recipients and partners, with their OpenAPI documentation.
 
 use domain::model::client::ClientState;
 use domain::model::operator::Role;
@@ -30,7 +30,7 @@ fn recipient_example() -> Value {
     )
 }
 
-/// Adds the response and the errors of a regenerated secret.
+/// Adds the description, the response and the errors of an operation that replaces the secret of a client.
 fn with_new_secret(operation: OperationSpec, kind: &'static str) -> OperationSpec {
     operation
         .with_description(

@@ -1,4 +1,4 @@
-//! The parts that all operations of the admin API share.
+//! Builders and filters that the operations of the admin API share.
 
 use axum::handler::Handler;
 use domain::model::operator::Role;
@@ -15,22 +15,23 @@ use crate::http::{Problem, ProblemBody, Route};
 use crate::operation::{ContentSpec, OperationSpec, ResponseSpec, schema_fn, string_enum};
 use crate::request::expected_one_of;
 
-/// The parts that operations of the admin API share.
+/// Adds parts that several operations of the admin API share.
 pub(super) trait AdminOperationExt: Sized {
-    /// Creates the route. Its documentation is completed by the errors that depend on the role and the method.
+    /// Creates the route. Adds the errors that depend on the required role and the method to the documentation.
     fn route<T: 'static>(self, required_role: Role, handler: impl Handler<T, App>) -> Route;
     fn with_errors(self, errors: impl IntoIterator<Item = AdminError>) -> Self;
     fn with_not_found(self, what: &'static str) -> Self;
     fn with_conflict(self, message: impl Into<String>) -> Self;
-    /// Adds the parameters, the page and the errors of a list.
+    /// Adds the parameters, the response and the errors of a paged list. `item` is an example.
     fn with_list<T: JsonSchema>(
         self,
         filters: impl IntoIterator<Item = (&'static str, &'static str, Value)>,
         item: &Value,
     ) -> Self;
-    /// Adds the errors of a body that is too large, too slow or of another content type.
+    /// Adds the errors for a body that is too large, too slow or of another content type. `types` is the message of the
+    /// last.
     fn with_body_errors(self, types: &'static str) -> Self;
-    /// Adds the parameter of a dry run. The route then supports it.
+    /// Adds the parameter `dry_run`. The route then accepts it.
     fn with_dry_run(self) -> Self;
 }
 
@@ -38,13 +39,14 @@ impl AdminOperationExt for OperationSpec {
     fn route<T: 'static>(self, required_role: Role, handler: impl Handler<T, App>) -> Route {
         let is_safe = self.method.is_safe();
         let has_dry_run = self.parameters.iter().any(|parameter| parameter.name == DRY_RUN_PARAMETER);
-        // Every operator has at least the role of a viewer.
+        // Every operator has at least the role viewer, so this error cannot occur if viewer is required.
         let role = (required_role != Role::Viewer).then_some(AdminError::Role(required_role));
-        // The bootstrap token is accepted only for adding the first admin.
+        // Every other operation rejects the bootstrap token.
         let bootstrap = (self.id != "addOperator").then_some(AdminError::Bootstrap);
         let unexpected_dry_run =
             (!is_safe && !has_dry_run).then(|| AdminError::invalid(DRY_RUN_PARAMETER, expected_one_of(&[])));
-        // An operation without documented body accepts an empty JSON object, so a body can fail there, too.
+        // An operation without a documented body accepts an empty JSON object, so errors of the body can occur there
+        // too.
         let reads_undocumented_body = !is_safe && self.body.is_none();
         let operation =
             if reads_undocumented_body { self.with_body_errors(JSON_TYPE_REQUIRED) } else { self };
@@ -125,7 +127,7 @@ const DRY_RUN_PARAMETER: &str = "dry_run";
 
 pub(super) const JSON_TYPE_REQUIRED: &str = "The content type must be application/json";
 
-/// Describes a problem with the body that callers receive.
+/// Describes an error response. Its example is the problem that callers receive.
 fn error_response(problem: &Problem) -> ResponseSpec {
     let body = problem.body("6b1f0c5e-3a52-4c0e-9a53-2f7f2f0a6d11");
     let (description, headers): (_, &[_]) = match body.status {
@@ -149,7 +151,7 @@ fn error_response(problem: &Problem) -> ResponseSpec {
     }
 }
 
-/// A filter by one of a fixed set of values.
+/// Returns the name, the description and the schema of a filter by one of the values of `T`.
 pub(super) fn enum_filter<T: StrEnum>(
     name: &'static str,
     description: &'static str,

@@ -1,4 +1,4 @@
-//! The documented routes for operators.
+//! The routes for operators, with their OpenAPI documentation.
 
 use domain::model::operator::Role;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! The documented routes for providers and for the registrations with them.
+//! The routes for providers and registrations, with their OpenAPI documentation.
 
 use domain::id::{ClientId, ProviderId};
 use domain::model::operator::Role;
@@ -234,7 +234,7 @@ pub(super) fn registration_steps() -> Vec<Route> {
     ]
 }
 
-/// Adds the body of a step, under the name `schema_name`.
+/// Adds the request body of a registration step and its errors. `schema_name` is the name of its schema.
 fn with_step_body<T: RequestBody + JsonSchema>(
     operation: OperationSpec,
     schema_name: &'static str,

@@ -1,4 +1,4 @@
-//! Responses of the admin API.
+//! Converts responses of the admin API to results and errors of commands.
 
 use std::fmt::Write;
 
@@ -38,7 +38,8 @@ pub(super) fn parse_response((status, text): &RawResponse) -> Result<Value, CliE
     }
 }
 
-/// Returns the detail of a problem, and the rejected pairs of a request for registrations.
+/// Returns the `detail` of problem details (RFC 9457) and, for a rejected request for registrations, the error of each
+/// pair of recipient and provider.
 fn describe_problem(problem: &Value) -> String {
     let mut detail =
         problem["detail"].as_str().unwrap_or("the response does not come from a Bowline hub").to_owned();

@@ -57,7 +57,7 @@ impl AdminSocket {
         Ok(Some(stream))
     }
 
-    /// Sends a request on a connection of its own.
+    /// Opens a new connection to the socket and sends one request.
     pub(super) async fn send(&self, request: Request<Body>) -> Result<RawResponse, CliError> {
         let stream = self.connect().await?.ok_or_else(|| self.unreachable("the hub has stopped"))?;
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
@@ -74,9 +74,10 @@ impl AdminSocket {
     }
 }
 
-/// Returns whether requests, which may contain secrets, may be sent to a user of this machine.
+/// Returns whether requests, which may contain secrets, may be sent to a listener that runs as the user `peer`.
 ///
-/// Root trusts the owner of the hub's key file too, but no other user who may have created the socket first.
+/// The command's own user and root are trusted. A command that root runs also trusts the owner of the hub's key file,
+/// but no other user, who may have created the socket before the hub did.
 fn is_trusted(peer: u32, own: u32, hub: Option<u32>) -> bool {
     peer == own || peer == 0 || (own == 0 && hub == Some(peer))
 }

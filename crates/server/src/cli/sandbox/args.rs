@@ -27,7 +27,7 @@ pub struct SandboxArgs {
     /// Start a third bank, whose customers have one grant for all recipients
     #[arg(long, hide = true)]
     pub hidden_bank: bool,
-    /// Configuration keys that tests set.
+    /// Configuration keys that tests override, with their values.
     #[arg(skip)]
     pub settings: Vec<(&'static str, String)>,
 }

@@ -28,7 +28,6 @@ pub(super) const CONFIG_FILE_NAME: &str = "bowline.toml";
 
 /// A running sandbox.
 pub struct SandboxEnvironment {
-    /// The app of the hub.
     pub app: App,
     /// The running hub.
     pub node: Node,
@@ -36,9 +35,8 @@ pub struct SandboxEnvironment {
     pub banks: Vec<BankSite>,
     /// The origin of the demo app.
     pub demo: String,
-    /// The credentials of the demo app, and those for the user's own app.
+    /// The credentials of two recipients: the demo app, and the user's own app.
     pub recipients: [SandboxCredentials; 2],
-    /// The credentials of the partner.
     pub partner: SandboxCredentials,
     /// The token of an operator with the role `admin`.
     pub operator: Secret<String>,
@@ -50,7 +48,6 @@ pub struct SandboxEnvironment {
 pub struct BankSite {
     /// The id of the bank at the hub.
     pub provider_id: i64,
-    /// The bank itself.
     pub bank: Bank,
     /// The origin of the bank.
     pub url: String,
@@ -68,7 +65,8 @@ impl BankSite {
     }
 }
 
-/// Listeners, all of which are bound before anything is built: every URL depends on the ports.
+/// The listeners of the sandbox. All of them are bound before anything else is built, because every URL contains a
+/// port.
 struct SandboxListeners {
     hub: TcpListener,
     demo: TcpListener,
@@ -115,7 +113,8 @@ impl SandboxEnvironment {
             listeners.demo,
             build_demo_router(&demo_url, &hub_url, &recipients[0], &banks, &clock)?,
         );
-        // The socket is a convenience here. Its path may be too long for a socket, as in nested temporary folders.
+        // The sandbox also works without the admin socket, whose path may be too long, for example in nested temporary
+        // folders.
         let local = bind_admin_socket(app.config()).unwrap_or_else(|error| {
             tracing::warn!(%error, "no admin socket: commands need --url and --token");
             None
@@ -219,7 +218,8 @@ fn build_demo_router(
 fn load_or_store_seed(data: &Path, requested: Option<&str>) -> Result<String, CliError> {
     let file = data.join("seed");
     match (std::fs::read_to_string(&file), requested) {
-        // The stored rows contain hashes of secrets that were derived from the stored seed.
+        // The store contains hashes of secrets that were derived from the stored seed, so another seed would not match
+        // them.
         (Ok(stored), Some(requested)) if stored != requested => Err(CliError::Usage(format!(
             "--seed: {} has another seed: leave --seed out, or use another folder with --data",
             data.display()

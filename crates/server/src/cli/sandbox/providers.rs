@@ -9,13 +9,13 @@ use sandbox::bank::{Bank, BankSettings};
 /// A bank, and the settings of the hub for it.
 pub(super) struct SandboxProvider {
     pub(super) provider_id: i64,
-    /// The name of its files in the data folder.
+    /// The name, without extension, of the bank's files in the data folder.
     pub(super) key: &'static str,
-    /// The difference between its port and the hub's.
+    /// The number that is added to the port of the hub to get the port of the bank.
     pub(super) port_offset: u16,
     pub(super) name: &'static str,
     pub(super) open: fn(BankSettings) -> io::Result<Bank>,
-    /// The fields of its token response that contain the customer, the accounts and the grant.
+    /// The members of the bank's token response that contain the customer, the accounts and the grant.
     token_fields: [&'static str; 3],
     grant_scope: &'static str,
     /// The major version of its FDX API.
@@ -46,7 +46,8 @@ pub(super) const SANDBOX_PROVIDERS: [SandboxProvider; 2] = [
     },
 ];
 
-/// The bank for tests. It has one grant for each customer, so revoking one token revokes all tokens of the customer.
+/// A third bank for tests. It has one grant for each customer, so revoking one token revokes all tokens of the
+/// customer.
 pub(super) const HIDDEN_PROVIDER: SandboxProvider = SandboxProvider {
     provider_id: 3000,
     key: "prairie",

@@ -18,9 +18,7 @@ use crate::recipients::{self, NewClientCredentials, RecipientDraft, RecipientErr
 /// The credentials of a client of the hub.
 #[derive(Clone, Debug)]
 pub struct SandboxCredentials {
-    /// The client id.
     pub client_id: &'static str,
-    /// The client secret.
     pub client_secret: Secret<String>,
     /// The redirect URIs; a partner has none.
     pub redirect_uris: Vec<String>,
@@ -40,7 +38,7 @@ pub(super) fn derive_secret(seed: &str, label: &str) -> String {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, label.as_bytes()))
 }
 
-/// Creates providers, clients and the operator, unless an earlier start did.
+/// Creates the providers, clients and operator of the sandbox. Those that an earlier start created are kept.
 pub(super) async fn seed_hub(
     app: &App,
     [acme, yours]: &[SandboxCredentials; 2],
@@ -94,14 +92,14 @@ async fn seed_recipient(
         let activated = recipients::activate_with_providers(ctx, &client_id, &providers, &actor).await;
         return activated.map_err(|e| CliError::Internal(e.into()));
     }
-    // The recipient exists since an earlier start, after which the ports of its redirect URIs may have changed.
+    // An earlier start created the recipient, and its redirect URIs may contain other ports than those of this start.
     let selector = ClientSelector::for_kind(ClientKind::Recipient, client_id);
     let uris = own.redirect_uris.clone();
     let replaced = recipients::replace_redirect_uris(ctx, selector, uris, sandbox_operator()).await;
     replaced.map(drop).map_err(map_recipient_error)
 }
 
-/// Returns `false` if the client exists since an earlier start.
+/// Returns `true` if the client was created, and `false` if an earlier start created it.
 fn ignore_already_created<T>(result: Result<T, RecipientError>) -> Result<bool, CliError> {
     match result {
         Ok(_) => Ok(true),

@@ -26,7 +26,7 @@ const RED: &str = "31";
 const GREEN: &str = "32";
 const YELLOW: &str = "33";
 
-/// The width of the column of URLs.
+/// The width of the column of URLs, in characters.
 const URL_WIDTH: usize = 44;
 
 impl TourPrinter {
