@@ -266,6 +266,7 @@ fn json<T: Serialize>(body: &T) -> Response {
     Json(body).into_response()
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "`render` passes each result by reference")]
 fn no_content(&(): &()) -> Response {
     StatusCode::NO_CONTENT.into_response()
 }

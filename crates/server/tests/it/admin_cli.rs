@@ -111,8 +111,7 @@ async fn cli_manages_operators_and_ends_connections(site: HubProcess) {
     assert_eq!(std::fs::metadata(site.socket()).unwrap().permissions().mode() & 0o777, 0o600);
     let (alice, bob) = (site.connect(&acme, "alice").await, site.connect(&acme, "bob").await);
     let url = find_admin_url(&site);
-    let with =
-        |token: &str, arguments: &[&str]| site.run(&[arguments, &["--url", &url, "--token", token]].concat());
+    let with = |token: &str, args: &[&str]| site.run(&[args, &["--url", &url, "--token", token]].concat());
     let ann = with(first.trim(), &["--json", "operator", "add", "--name", "ann", "--role", "admin"]);
     let ann: Value = serde_json::from_slice(&ann.stdout).unwrap();
     let token = ann["token"].as_str().unwrap();
@@ -178,7 +177,7 @@ async fn cli_manages_operators_and_ends_connections(site: HubProcess) {
         &["connection", "end", "con_unknown"],
         &["job", "retry", "job_unknown"],
         &["job", "close", "job_unknown"],
-        &["operator", "remove", "opr_nobody"],
+        &["operator", "remove", "opr_unknown"],
     ] {
         assert_eq!(assert_command_fails(&site, unknown, "There is no such"), Some(1));
     }

@@ -157,7 +157,7 @@ fn find_stale_entries(example: &Value, banks: &[ObservedFields; 2]) -> Vec<Strin
 struct BankConnections<'a> {
     kit: &'a TestHub,
     connections: Vec<ConnectionTokens>,
-    /// A connection with the scope ACCOUNT_BASIC only.
+    /// A connection with the scope `ACCOUNT_BASIC` only.
     narrow: ConnectionTokens,
 }
 

@@ -37,9 +37,9 @@ fn settings_example() -> Value {
 
 pub(super) fn providers() -> Vec<Route> {
     const ALL: &str = "/admin/v1/providers";
+    const TAG: OperationTag = OperationTag("Providers");
     let (one, test) = ("/admin/v1/providers/{provider_id}", "/admin/v1/providers/{provider_id}/test");
     let detail = merge_objects(provider_example(), json!({"settings": settings_example()}));
-    const TAG: OperationTag = OperationTag("Providers");
     let with_provider = |operation: OperationSpec| {
         operation
             .with_json_response::<ProviderDetail>(200, "The provider", detail.clone())
@@ -116,8 +116,8 @@ fn rejected_pairs(message: &str) -> Vec<(RegistrationPair, String)> {
 
 pub(super) fn registrations() -> Vec<Route> {
     const ALL: &str = "/admin/v1/registrations";
-    let one = "/admin/v1/registrations/{client_id}/{provider_id}";
     const TAG: OperationTag = OperationTag("Registrations");
+    let one = "/admin/v1/registrations/{client_id}/{provider_id}";
     vec![
         TAG.get(ALL, "listRegistrations", "List registrations")
             .with_list::<AdminRegistrationBody>(

@@ -20,6 +20,7 @@ pub(super) fn build_admin_cases(values: &InputValues) -> Vec<InputCase> {
 }
 
 /// Invalid bodies of the admin API with the expected errors; `admin::recipients` and others test every field.
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
     const JSON: &str = "application/json";
     let missing = |field| expected_invalid_field(field, "is missing");

@@ -84,6 +84,7 @@ fn expected_response(name: &'static str, bad: BadValue) -> ExpectedResponse {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 pub(super) fn build_authorize_cases(values: &InputValues) -> Vec<InputCase> {
     let good = valid_parameters(values);
     let mut cases = Vec::new();

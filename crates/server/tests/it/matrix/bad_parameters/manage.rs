@@ -221,6 +221,7 @@ fn build_type_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn build_list_value_cases(values: &InputValues) -> Vec<InputCase> {
     let mails = |emails: &[&str]| emails.iter().map(|email| json!({"email": email})).collect::<Vec<_>>();
     let mail = "a@fake.example.org";

@@ -135,6 +135,7 @@ fn build_type_cases(grant: &GrantFields<'_>, name: &'static str) -> Vec<InputCas
 }
 
 /// Values of another client, or of another kind, in each field.
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn build_foreign_cases(values: &InputValues) -> Vec<InputCase> {
     let [code, refresh, own] = build_grants(values);
     let theirs = &values.foreign;
@@ -220,6 +221,7 @@ fn build_foreign_cases(values: &InputValues) -> Vec<InputCase> {
 }
 
 /// Bodies that are missing, of another type, or too large.
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn build_body_cases(values: &InputValues) -> Vec<InputCase> {
     let mut cases = Vec::new();
     let refresh = build_json_body(&build_grants(values)[1], "colour", BadValue::Missing);
