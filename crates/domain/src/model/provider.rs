@@ -55,7 +55,7 @@ pub struct Provider {
 pub struct ProviderRetiredError;
 
 impl Provider {
-    /// Ensures that recipients may be registered. A paused provider will be released later; a retired one will not.
+    /// Ensures that recipients may be registered. A pause is temporary; a retired provider must be released first.
     pub const fn ensure_accepts_recipients(&self) -> Result<(), ProviderRetiredError> {
         match self.state {
             ProviderState::Active | ProviderState::Paused | ProviderState::AutoPaused => Ok(()),

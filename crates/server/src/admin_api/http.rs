@@ -1,12 +1,13 @@
 //! The HTTP handlers of the admin API, and the extractors that authenticate operators.
 
+use std::pin::Pin;
+
 use axum::Json;
 use axum::body::HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, RawQuery, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any};
 use domain::Secret;
 use domain::model::audit_event::Actor;
 use domain::model::operator::Role;
@@ -61,52 +62,62 @@ impl_use_case!(a: A);
 impl_use_case!(a: A, b: B);
 impl_use_case!(a: A, b: B, c: C);
 
-// The handlers below are registered for any method. The route of each operation restricts them to its method.
+/// The response of a handler that one of the functions below creates.
+///
+/// The future is boxed, because the return type of these functions cannot name the future of an `async` block.
+type BoxedResponse = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// Creates the handler for `GET` of a list. It passes the query to the use case.
 pub(super) fn list<T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (Option<&'a str>,), T>,
-) -> MethodRouter<App> {
-    any(|_: AuthenticatedOperator, ctx: RequestContext, RawQuery(query): RawQuery| async move {
-        render(use_case.call(&ctx, (query.as_deref(),)).await)
-    })
+) -> impl Fn(AuthenticatedOperator, RequestContext, RawQuery) -> BoxedResponse + Clone + Send + Sync + 'static
+{
+    move |_, ctx, RawQuery(query)| {
+        let use_case = use_case.clone();
+        Box::pin(async move { render(use_case.call(&ctx, (query.as_deref(),)).await) })
+    }
 }
 
 /// Creates the handler for `GET` of one object. It passes the ids in the path to the use case.
 pub(super) fn show<const N: usize, T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (&'a [String; N],), T>,
-) -> MethodRouter<App> {
-    any(|_: AuthenticatedOperator, ctx: RequestContext, Segments(ids): Segments<N>| async move {
-        render(use_case.call(&ctx, (&ids,)).await)
-    })
+) -> impl Fn(AuthenticatedOperator, RequestContext, Segments<N>) -> BoxedResponse + Clone + Send + Sync + 'static
+{
+    move |_, ctx, Segments(ids)| {
+        let use_case = use_case.clone();
+        Box::pin(async move { render(use_case.call(&ctx, (&ids,)).await) })
+    }
 }
 
 /// Creates the handler for a `POST` operation on one object, without a body.
 pub(super) fn act<const N: usize, T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (&'a [String; N], Actor), T>,
-) -> MethodRouter<App> {
-    any(|ctx: RequestContext, Segments(ids): Segments<N>, OperatorRequest(operator, _): NoBody| async move {
-        render(use_case.call(&ctx, (&ids, operator.actor())).await)
-    })
+) -> impl Fn(RequestContext, Segments<N>, NoBody) -> BoxedResponse + Clone + Send + Sync + 'static {
+    move |ctx, Segments(ids), OperatorRequest(operator, _)| {
+        let use_case = use_case.clone();
+        Box::pin(async move { render(use_case.call(&ctx, (&ids, operator.actor())).await) })
+    }
 }
 
 /// Creates the handler for a `POST` operation on one object, with a body.
 pub(super) fn act_with_body<const N: usize, B: RequestBody + Send + 'static, T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (&'a [String; N], B, Actor), T>,
-) -> MethodRouter<App> {
-    any(|ctx: RequestContext, Segments(ids): Segments<N>, request: OperatorRequest<B>| async move {
-        let OperatorRequest(operator, body) = request;
-        render(use_case.call(&ctx, (&ids, body, operator.actor())).await)
-    })
+) -> impl Fn(RequestContext, Segments<N>, OperatorRequest<B>) -> BoxedResponse + Clone + Send + Sync + 'static
+{
+    move |ctx, Segments(ids), OperatorRequest(operator, body)| {
+        let use_case = use_case.clone();
+        Box::pin(async move { render(use_case.call(&ctx, (&ids, body, operator.actor())).await) })
+    }
 }
 
 /// Creates the handler for `POST` of a new object. It responds with 201.
 pub(super) fn create<B: RequestBody + Send + 'static, T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (B, Actor), T>,
-) -> MethodRouter<App> {
-    any(|ctx: RequestContext, OperatorRequest(operator, body): OperatorRequest<B>| async move {
-        created(use_case.call(&ctx, (body, operator.actor())).await)
-    })
+) -> impl Fn(RequestContext, OperatorRequest<B>) -> BoxedResponse + Clone + Send + Sync + 'static {
+    move |ctx, OperatorRequest(operator, body)| {
+        let use_case = use_case.clone();
+        Box::pin(async move { created(use_case.call(&ctx, (body, operator.actor())).await) })
+    }
 }
 
 pub(super) async fn end_connection(

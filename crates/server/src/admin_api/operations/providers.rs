@@ -98,7 +98,7 @@ pub(super) fn providers() -> Vec<Route> {
             "retireProvider",
             "Retire a provider",
         ))
-        .with_description("Like a pause, but permanent: registrations with the provider are rejected too.")
+        .with_description("Like a pause, and registrations with the provider are rejected too, until an operator releases it.")
         .route(Role::Operator, http::act(providers::retire)),
     ]
 }
