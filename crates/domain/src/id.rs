@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn id_source_same_seed_mints_same_ids() {
+    fn id_sources_with_same_seed_mint_same_ids() {
         let (mut one, mut two, mut other) = (source(1), source(1), source(2));
         let first: ConnectionId = one.mint();
         assert_eq!(first, two.mint());

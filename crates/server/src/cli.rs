@@ -75,8 +75,8 @@ enum CliCommand {
     /// Measure each operation of the hub over HTTP, and compare it with the floor of the same run: an empty request or
     /// a minimal write
     ///
-    /// The load generator, the hub and a stub provider share one process and its cores, so rely on the share of the
-    /// floor that each operation reaches, not on the absolute numbers.
+    /// The load generator, the hub and a stub provider share one process and its cores, so ignore the absolute
+    /// numbers and compare the throughput of each operation with that of the floor, in percent.
     Bench(bench::BenchArgs),
     /// Check configuration, store, keys, clock and providers, and suggest a fix for each problem; changes nothing
     Doctor,

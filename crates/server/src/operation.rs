@@ -94,7 +94,7 @@ pub(crate) enum ContentSpec {
     Document(&'static [&'static str]),
 }
 
-/// The tag of a group of operations. An operation is created with it.
+/// The tag of a group of operations. Its methods create the operations of the group.
 pub(crate) struct OperationTag(pub(crate) &'static str);
 
 impl OperationTag {

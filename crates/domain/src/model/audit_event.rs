@@ -60,7 +60,7 @@ crate::str_enum! {
         ConnectionOpened = "connection.opened",
         /// The recipient exchanged the code.
         ConnectionActivated = "connection.activated",
-        /// The connection ended.
+        /// The connection ended, for any `EndCause`.
         ConnectionEnded = "connection.ended",
         /// A client presented a used code, or the code of another client, and the exchange was rejected.
         CodeRejected = "connection.code_rejected",

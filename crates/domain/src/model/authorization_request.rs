@@ -74,7 +74,7 @@ pub enum RequestStepError {
     ForeignBrowser,
     /// The step was already taken.
     AlreadyTaken,
-    /// The request has expired.
+    /// The request was not completed within its lifetime.
     Expired,
 }
 

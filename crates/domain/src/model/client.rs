@@ -40,7 +40,7 @@ crate::str_enum! {
     }
 }
 
-/// A text for customers, in the two languages of the pages.
+/// A text for customers, in English and French.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LocalizedText {
     /// The text in English.

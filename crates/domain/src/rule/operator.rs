@@ -35,7 +35,7 @@ pub enum OperatorAuthError {
     Unknown,
     /// The operation requires this role.
     InsufficientRole(Role),
-    /// The token is a bootstrap token, which can only create the first administrator.
+    /// The token is a bootstrap token, which can only create the first operator with the role `admin`.
     BootstrapTokenOnly,
     /// The caller is another user of the machine.
     OtherLocalUser,

@@ -23,7 +23,7 @@ impl ValidationError {
         Self { field: field.into(), expected: expected.to_string() }
     }
 
-    /// Creates the error for a missing field.
+    /// Creates the error for a required field that the input does not have.
     pub fn for_missing_field(field: &str) -> Self {
         Self::new(field, "is missing")
     }

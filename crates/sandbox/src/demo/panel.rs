@@ -29,7 +29,8 @@ pub(super) struct EndpointProbe {
 }
 
 impl EndpointProbe {
-    /// Creates a probe from the response, if there was one, and the response expected of a closed endpoint.
+    /// Creates a probe from the response, if there was one, and the response that the endpoint must give after the
+    /// connection has ended.
     pub(super) fn new(key: &'static str, response: Option<(u16, String)>, expected: (u16, &str)) -> Self {
         let is_closed = response.as_ref().is_some_and(|(status, code)| (*status, &**code) == expected);
         let (status, code) = response.map_or((None, String::new()), |(status, code)| (Some(status), code));

@@ -243,7 +243,8 @@ impl DemoBrowser {
         self.send(request.body(Body::from(form)).unwrap()).await
     }
 
-    /// Begins an authorization and returns to the app with a response of the hub.
+    /// Begins an authorization and calls the app's callback with these response parameters, as if the hub had
+    /// redirected the browser.
     pub(crate) async fn complete_authorization(
         &mut self,
         provider: Option<&str>,

@@ -22,7 +22,7 @@ pub(super) struct PageArgs {
 /// The argument with the id of a provider.
 #[derive(clap::Args, Debug)]
 pub(super) struct ProviderIdArgs {
-    /// Id of the provider
+    /// Id of the provider, as `provider list` prints it
     #[arg(value_name = "PROVIDER_ID", value_parser = clap::value_parser!(i64).range(1..))]
     pub(super) id: i64,
 }

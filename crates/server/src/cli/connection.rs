@@ -26,13 +26,13 @@ pub(super) struct ListConnectionsArgs {
     /// Client id of the recipient
     #[arg(long, value_name = "CLIENT_ID")]
     client: Option<String>,
-    /// Id of the provider
+    /// Select results of the provider with this id
     #[arg(long, value_name = "PROVIDER_ID")]
     provider: Option<String>,
     /// Subject identifier of the customer, as the recipient knows it
     #[arg(long)]
     sub: Option<String>,
-    /// State: pending, active, revoked, expired or abandoned
+    /// State: `pending`, `active`, `revoked`, `expired` or `abandoned`
     #[arg(long)]
     state: Option<String>,
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub(super) struct ListConnectionsArgs {
 /// The argument with the id of a connection.
 #[derive(clap::Args, Debug)]
 pub(super) struct ConnectionIdArgs {
-    /// Id of the connection
+    /// Id of the connection, as `connection list` prints it
     #[arg(value_name = "CONNECTION_ID", value_parser = parse_id)]
     id: String,
 }

@@ -23,14 +23,14 @@ pub(super) enum JobCommand {
 /// Filters of `job list`.
 #[derive(clap::Args, Debug)]
 pub(super) struct ListJobsArgs {
-    /// State: pending, done or failed
+    /// State: `pending`, `done` or `failed`
     #[arg(long)]
     state: Option<String>,
     /// Kind: `revoke_at_provider`, `revoke_orphaned_grant`, `recover_authorization_code`, `register_upstream_client`
     /// or `delete_upstream_client`
     #[arg(long)]
     kind: Option<String>,
-    /// Id of the provider
+    /// Select results of the provider with this id
     #[arg(long, value_name = "PROVIDER_ID")]
     provider: Option<String>,
     #[command(flatten)]
@@ -40,7 +40,7 @@ pub(super) struct ListJobsArgs {
 /// The argument with the id of a job.
 #[derive(clap::Args, Debug)]
 pub(super) struct JobIdArgs {
-    /// Id of the job
+    /// Id of the job, as `job list` prints it
     #[arg(value_name = "JOB_ID", value_parser = parse_id)]
     id: String,
 }

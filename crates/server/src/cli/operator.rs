@@ -31,10 +31,10 @@ pub(super) enum OperatorCommand {
 /// Arguments of `operator add`.
 #[derive(clap::Args, Debug)]
 pub(super) struct AddOperatorArgs {
-    /// Name of the operator
+    /// Name of the operator, unique among the operators
     #[arg(long)]
     name: String,
-    /// Role: viewer, operator or admin
+    /// Role: `viewer`, `operator` or `admin`
     #[arg(long)]
     role: String,
     /// Expiry of the token, in RFC 3339 format [default: in 90 days]
@@ -45,7 +45,7 @@ pub(super) struct AddOperatorArgs {
 /// The argument with the id of an operator.
 #[derive(clap::Args, Debug)]
 pub(super) struct OperatorIdArgs {
-    /// Id of the operator
+    /// Id of the operator, as `operator list` prints it
     #[arg(value_name = "OPERATOR_ID", value_parser = parse_id)]
     id: String,
 }

@@ -74,22 +74,22 @@ pub(super) struct AddRecipientArgs {
     /// Client id of the partner that manages the recipient
     #[arg(long, value_name = "CLIENT_ID")]
     partner: Option<String>,
-    /// Description of the recipient
+    /// Description of the recipient's service in a few words
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// Country of the recipient, such as CA
+    /// Country of the recipient: `CA` or `US`
     #[arg(long)]
     country: Option<String>,
-    /// URI of the logo
+    /// URI of the recipient's logo image
     #[arg(long, value_name = "URI")]
     logo_uri: Option<String>,
-    /// URI of the terms of use
+    /// URI of the terms of service
     #[arg(long, value_name = "URI")]
     terms_uri: Option<String>,
-    /// URI of the website
+    /// URI of the recipient's website
     #[arg(long, value_name = "URI")]
     client_uri: Option<String>,
-    /// Contact address; repeat for several
+    /// E-mail address of a contact person; repeat for several
     #[arg(long = "contact", value_name = "ADDRESS")]
     contacts: Vec<String>,
 }

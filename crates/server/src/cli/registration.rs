@@ -11,7 +11,8 @@ use super::error::CliError;
 /// Commands on registrations of recipients with providers.
 #[derive(Subcommand, Debug)]
 pub(super) enum RegistrationCommand {
-    /// Request a registration of each recipient with each provider; if one is rejected, none is requested
+    /// Request a registration of each recipient with each provider; if one of them is not possible, none is
+    /// requested
     #[command(
         after_help = "Example:\n  bowline registration request --client dc-1 --provider 1000 --provider 2000"
     )]
@@ -60,13 +61,13 @@ pub(super) struct ListRegistrationsArgs {
     /// Client id of the recipient
     #[arg(long, value_name = "CLIENT_ID")]
     client: Option<String>,
-    /// Id of the provider
+    /// Select results of the provider with this id
     #[arg(long, value_name = "PROVIDER_ID")]
     provider: Option<String>,
     /// Client id of the partner that manages the recipient
     #[arg(long, value_name = "CLIENT_ID")]
     partner: Option<String>,
-    /// State: `pending_approval`, `pending_activation`, active, rejected or suspended
+    /// State: `pending_approval`, `pending_activation`, `active`, `rejected` or `suspended`
     #[arg(long)]
     state: Option<String>,
     #[command(flatten)]
@@ -79,7 +80,7 @@ pub(super) struct RegistrationPairArgs {
     /// Client id of the recipient
     #[arg(value_name = "CLIENT_ID", value_parser = parse_id)]
     client: String,
-    /// Id of the provider
+    /// Id of the provider, as `provider list` prints it
     #[arg(value_name = "PROVIDER_ID", value_parser = clap::value_parser!(i64).range(1..))]
     provider: i64,
 }
@@ -92,7 +93,7 @@ pub(super) struct ActivateRegistrationArgs {
     /// Id of the recipient's client at the provider, if the provider has one for each recipient
     #[arg(long, value_name = "ID", requires = "upstream_client_secret_file")]
     upstream_client_id: Option<String>,
-    /// File with the secret of the client with --upstream-client-id, or `-` for standard input
+    /// File with the secret of that client, or `-` for standard input
     #[arg(long, value_name = "FILE", requires = "upstream_client_id")]
     upstream_client_secret_file: Option<String>,
 }
@@ -102,7 +103,7 @@ pub(super) struct ActivateRegistrationArgs {
 pub(super) struct RejectRegistrationArgs {
     #[command(flatten)]
     pair: RegistrationPairArgs,
-    /// Reason for the rejection
+    /// Reason for the rejection, which the partner can read
     #[arg(long, value_name = "TEXT")]
     reason: String,
 }
@@ -112,7 +113,7 @@ pub(super) struct RejectRegistrationArgs {
 pub(super) struct SuspendRegistrationArgs {
     #[command(flatten)]
     pair: RegistrationPairArgs,
-    /// Reason for the suspension
+    /// Reason for the suspension, which the partner can read
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
@@ -208,8 +209,9 @@ pub(super) struct RequestedProvider {
     pub(super) activates_automatically: bool,
 }
 
-/// Requests registrations of a recipient with providers, approves them, and activates those that the provider does not
-/// activate itself. A provider with dynamic registration activates a registration by its response, later.
+/// Requests registrations of a recipient with providers and approves them, and activates them too, except with providers
+/// that support dynamic client registration: there the registration becomes active later, when the provider responds to
+/// the hub's registration request.
 pub(super) async fn register_and_activate(
     admin: &AdminClient,
     client: &str,

@@ -35,7 +35,7 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// Returns the HTTP status and the OAuth error for the Flinks API.
+    /// Returns the HTTP status and the error in OAuth format.
     pub fn to_status_and_error(&self) -> (StatusCode, OAuthError) {
         let invalid_request = |text| OAuthError::new(OAuthCode::InvalidRequest, text);
         match self {

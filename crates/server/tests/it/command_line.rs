@@ -3,8 +3,8 @@
 use bowline::cli::Cli;
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
 
-/// Renders a flag as `--name <VALUE>` and a positional argument as `<VALUE>`, in square brackets if it is optional.
-/// Names of values are left out: they are part of the help texts.
+/// Renders a flag as `--name <VALUE>` and a positional argument as `<VALUE>`, both in square brackets if optional.
+/// `VALUE` stands for every value name, because those are compared with the help texts.
 fn render_argument(argument: &Arg) -> String {
     let flag = argument.get_long().map(|long| match argument.get_short() {
         Some(short) => format!("-{short}|--{long}"),

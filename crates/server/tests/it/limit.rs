@@ -92,7 +92,7 @@ fn build_client_credentials_request(client: &TestClient, from: &str) -> RawReque
 }
 
 #[tokio::test]
-async fn failed_authentication_blocks_client_per_network() {
+async fn failed_authentications_block_client_in_one_network() {
     let kit =
         TestHub::with_settings(&[("limit.failed_authentication", "2"), ("server.trusted_proxies", "1")])
             .await;

@@ -37,8 +37,8 @@ pub(super) fn open(path: &Path, flags: OpenFlags) -> Result<Connection> {
          PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -8192;",
     )?;
     // This enables the query planner stability guarantee: a plan depends only on the statement. Without it, the plan
-    // also depends on the bound values, and SQLite prepares a statement again at each use if it compares with the
-    // condition of a partial index; that takes ten times as long as the read.
+    // also depends on the bound values, and SQLite prepares a statement again at each use if a bound value
+    // decides whether a partial index applies; that takes ten times as long as the read.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE_CAPACITY);
     Ok(connection)

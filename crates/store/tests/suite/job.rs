@@ -14,7 +14,7 @@ on_both!(
     job_is_leased_once_and_done_after_acceptance,
     job_is_retried_and_fails_after_retry_window,
     failed_job_can_be_retried_or_closed_by_operator,
-    refused_job_can_be_closed_but_not_retried,
+    job_refused_by_provider_can_be_closed_but_not_retried,
 );
 
 pub(crate) async fn lease_job(kit: &TestStore) -> Option<(Job, LeaseId)> {
@@ -156,7 +156,7 @@ async fn failed_job_can_be_retried_or_closed_by_operator(mut kit: TestStore) {
     );
 }
 
-async fn refused_job_can_be_closed_but_not_retried(kit: TestStore) {
+async fn job_refused_by_provider_can_be_closed_but_not_retried(kit: TestStore) {
     let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     kit.end_connection(&id, EndCause::Recipient, None).await;
     let (job, lease_id) = lease_job(&kit).await.unwrap();

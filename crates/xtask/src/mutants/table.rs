@@ -19,7 +19,7 @@ pub(super) struct Mutant {
 /// The test binary that must catch a bug. No other binary is built for the bug.
 #[derive(Clone, Copy)]
 pub(super) enum TestTarget {
-    /// HTTP scenarios.
+    /// The server's integration tests, which call the hub over HTTP.
     Integration,
     /// The store's commands on both databases.
     StoreSuite,

@@ -15,7 +15,7 @@ use super::source::SourceFile;
 /// Patterns of words that `docs/style.md` replaces, one per line. They are in a file of their own, so that this file
 /// does not use them.
 const AVOIDED_WORDS: &str = include_str!("avoided-words.txt");
-/// The same words as parts of identifiers, one per line.
+/// The words of `AVOIDED_WORDS` as parts of identifiers, one per line.
 const AVOIDED_PARTS: &str = include_str!("avoided-parts.txt");
 
 /// Words at the beginning of a doc comment that does not name its subject, one per line.

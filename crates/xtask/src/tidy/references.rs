@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn question_without_reference_is_reported() {
+    fn newcomer_question_without_reference_is_reported() {
         let text = "1. **Where?** Here,\n   `it/a.rs::b`.\n2. **Why?** No reference.\n";
 
         let findings = check_questions(text);

@@ -1,4 +1,4 @@
-//! The frame of every page of a bank, and responses that all pages share.
+//! The layout of every page of a bank, and responses that all pages share.
 
 use askama::Template;
 use axum::http::{HeaderMap, StatusCode, header};

@@ -9,7 +9,7 @@ use crate::support::{EndpointStub, RawRequest, SCOPE, TestHub, json_response, on
 on_both!(
     provider_added_by_api_connects_and_secret_is_sealed,
     add_provider_with_invalid_field_is_rejected,
-    add_provider_with_duplicate_key_is_rejected,
+    add_provider_with_duplicate_json_key_is_rejected,
     provider_test_reports_failures_and_changes_nothing,
 );
 
@@ -126,7 +126,7 @@ fn list_invalid_fields() -> Vec<(&'static str, Vec<Value>)> {
 }
 
 /// A repeated member is ambiguous, so it is rejected at any depth.
-async fn add_provider_with_duplicate_key_is_rejected(kit: TestHub) {
+async fn add_provider_with_duplicate_json_key_is_rejected(kit: TestHub) {
     let good = replace_field(&take_prairie_settings(&kit).await, "id", Some(json!(4000))).to_string();
     let before = kit.dump_admin_tables().await;
     for (name, json_path) in

@@ -356,7 +356,7 @@ async fn upstream_download_error_maps_to_documented_error() {
 
 /// FDX 5.2 has 1107 for an empty list; the hub returns an empty list in both cases.
 #[tokio::test]
-async fn upstream_code_1107_returns_empty_list() {
+async fn upstream_code_1107_for_no_data_returns_empty_list() {
     let kit = TestHub::new().await;
     let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], FULL_SCOPE).await;
     let account = kit.fetch_account_id(&tokens.access).await;

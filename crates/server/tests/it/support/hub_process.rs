@@ -150,7 +150,7 @@ impl HubProcess {
         self.path("admin.sock")
     }
 
-    /// Returns the origin of the probes: the port above the hub's.
+    /// Returns the origin of the probes, whose port is the hub's plus one.
     pub(crate) fn probe_url(&self) -> String {
         let (host, port) = self.hub_url.rsplit_once(':').unwrap();
         format!("{host}:{}", port.parse::<u16>().unwrap() + 1)

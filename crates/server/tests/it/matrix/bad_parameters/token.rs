@@ -220,7 +220,7 @@ fn build_foreign_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Bodies that are missing, of another type, or too large.
+/// Bodies that are missing, of an unsupported media type, or too large.
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn build_body_cases(values: &InputValues) -> Vec<InputCase> {
     let mut cases = Vec::new();
