@@ -1,6 +1,8 @@
 //! Listeners of the hub, and the signals that stop it.
 
+use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::error::CliError;
 use super::private_files::create_private_dir;
@@ -23,16 +25,25 @@ pub(super) fn bind_admin_socket(config: &Config) -> Result<Option<LocalSocket>, 
     Ok(Some(LocalSocket::bind(&path)?))
 }
 
-/// Waits for SIGINT or SIGTERM.
-pub(super) async fn wait_for_stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    match (interrupt, terminate) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-        }
-        // If a handler cannot be installed, this never returns: the signals keep their default action and end the
-        // process.
-        _ => std::future::pending().await,
+/// The handlers of SIGINT and SIGTERM. While they exist, these signals do not end the process.
+pub(super) struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// Installs the handlers. Call this before the listeners accept requests: a signal that arrives earlier ends the
+    /// process without a graceful shutdown.
+    pub(super) fn install() -> Result<Self, CliError> {
+        let install = |kind| signal(kind).context("cannot handle signals");
+        Ok(Self {
+            interrupt: install(SignalKind::interrupt())?,
+            terminate: install(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for a signal. Signals since the installation count.
+    pub(super) async fn wait(&mut self) {
+        tokio::select! { _ = self.interrupt.recv() => {}, _ = self.terminate.recv() => {} }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::error::CliError;
 use super::globals::GlobalArgs;
-use super::listeners::wait_for_stop_signal;
+use super::listeners::StopSignals;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::telemetry;
@@ -27,12 +27,13 @@ pub(super) async fn run(globals: &GlobalArgs, args: SandboxArgs) -> Result<(), C
     "warn".clone_into(&mut log.level);
     telemetry::start_logs(&log).map_err(CliError::Usage)?;
     let sandbox = SandboxEnvironment::start(&args, Clock::system()).await?;
+    let mut stop_signals = StopSignals::install()?;
     if globals.json {
         println!("{}", build_json(&sandbox));
     } else {
         print_description(&sandbox, &args);
     }
-    wait_for_stop_signal().await;
+    stop_signals.wait().await;
     sandbox.stop().await;
     Ok(())
 }

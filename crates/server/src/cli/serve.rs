@@ -5,7 +5,7 @@ use anyhow::Context;
 use super::error::CliError;
 use super::globals::GlobalArgs;
 use super::hub::{create_or_open_hub, is_sandbox_store, upsert_providers};
-use super::listeners::{bind, bind_admin_socket, wait_for_stop_signal};
+use super::listeners::{StopSignals, bind, bind_admin_socket};
 use crate::server::{BoundListeners, Node, ShutdownOutcome};
 use crate::telemetry;
 
@@ -46,6 +46,7 @@ pub(super) async fn run(globals: &GlobalArgs, args: ServeArgs) -> Result<(), Cli
     }
     upsert_providers(&app).await?;
     let server = app.config().server.clone();
+    let mut stop_signals = StopSignals::install()?;
     let listeners = BoundListeners {
         public: bind(&server.listen, "--listen").await?,
         admin: bind(&server.admin_listen, "--admin-listen").await?,
@@ -55,7 +56,7 @@ pub(super) async fn run(globals: &GlobalArgs, args: ServeArgs) -> Result<(), Cli
     let socket = listeners.local.as_ref().map(|socket| socket.path().display().to_string());
     let node = Node::start(&app, listeners).context("cannot start the hub")?;
     tracing::info!(address = %node.address, admin = %node.admin, socket, probes = %node.probes, public_url = app.public_url(), "serving");
-    wait_for_stop_signal().await;
+    stop_signals.wait().await;
     tracing::info!("stopping");
     if node.stop().await == ShutdownOutcome::GraceExceeded {
         tracing::warn!("some requests exceeded the shutdown grace period and were aborted");

@@ -124,19 +124,20 @@ fn token_operation() -> OperationSpec {
         media: &["application/json", "application/x-www-form-urlencoded"],
         required: true,
         schema: ("TokenRequest", token_request_schema),
+        // The document sorts the examples by name, and the `curl` command shows the first one.
         examples: vec![
             (
-                "Exchange an authorization code",
+                "Code exchange",
                 json!({"grant_type": "authorization_code", "client_id": "dc-…", "client_secret": "…",
                     "code": "…", "redirect_uri": "https://app.example.org/callback"}),
             ),
             (
-                "Refresh an access token",
+                "Refresh of an access token",
                 json!({"grant_type": "refresh_token", "client_id": "dc-…", "client_secret": "…",
                     "refresh_token": "…"}),
             ),
             (
-                "Get a token of the client",
+                "Client credentials",
                 json!({"grant_type": "client_credentials", "client_id": "dc-…", "client_secret": "…"}),
             ),
         ],

@@ -4,7 +4,7 @@ use bowline::cli::Cli;
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
 
 /// Renders a flag as `--name <VALUE>` and a positional argument as `<VALUE>`, both in square brackets if optional.
-/// `VALUE` stands for every value name, because those are compared with the help texts.
+/// `VALUE` replaces every value name, because those are compared with the help texts.
 fn render_argument(argument: &Arg) -> String {
     let flag = argument.get_long().map(|long| match argument.get_short() {
         Some(short) => format!("-{short}|--{long}"),
