@@ -4,6 +4,7 @@
 
 mod rfc6749;
 mod rfc6749_client;
+mod rfc6749_grants;
 mod rfc6750;
 mod rfc7009;
 mod rfc7636;

@@ -1,6 +1,7 @@
 //! A test environment for each test: hub, banks, a fixed clock, and clients.
 
 mod api;
+mod authorization;
 mod chrome;
 mod cluster;
 mod customer;
@@ -8,6 +9,8 @@ mod direct_sql;
 mod endpoint_stub;
 mod hub_process;
 mod openapi_check;
+mod operator;
+mod partner;
 mod raw_http;
 mod recorder;
 
@@ -19,18 +22,10 @@ use backon::{ConstantBuilder, Retryable};
 use bowline::app::App;
 use bowline::cli::{BankSite, Browser, BrowserRequest, BrowserResponse, SandboxArgs, SandboxEnvironment};
 use bowline::clock::Clock;
-use bowline::jobs;
-use bowline::recipients::{
-    NewClientCredentials, RecipientDraft, activate_with_providers, create_partner, create_recipient,
-};
-use domain::id::{ClientId, ConnectionId, ProviderId};
-use domain::model::audit_event::{Actor, ActorKind};
-use domain::model::client::LocalizedText;
+use domain::id::ConnectionId;
 use domain::model::connection::{Connection, ConnectionState, EndCause};
-use domain::model::provider::ProviderState;
 use http::Method;
-use serde_json::{Value, json};
-use store::command::{ClientSelector, ClientUpdate, SetProviderState, UpdateClient};
+use serde_json::Value;
 use store::query::GetConnection;
 
 pub(crate) use api::HubApiClient;
@@ -169,24 +164,6 @@ impl TestHub {
         }
     }
 
-    /// Returns the partner of the sandbox.
-    pub(crate) fn partner(&self) -> TestClient {
-        TestClient {
-            id: self.world.partner.client_id.to_owned(),
-            secret: self.world.partner.client_secret.expose().clone(),
-            redirect_uri: String::new(),
-        }
-    }
-
-    /// Creates another partner.
-    pub(crate) async fn create_other_partner(&self) -> TestClient {
-        let ctx = jobs::new_job_context(self.app(), "test").unwrap();
-        let actor = Actor::new(ActorKind::Operator, "test");
-        let partner = create_partner(&ctx, "Other Partner".into(), None, &actor).await.unwrap();
-        let (id, secret) = (partner.client_id.to_string(), partner.client_secret.expose().clone());
-        TestClient { id, secret, redirect_uri: String::new() }
-    }
-
     /// Calls an endpoint with a bearer token and a JSON body.
     pub(crate) async fn call_with_json(
         &self,
@@ -200,84 +177,6 @@ impl TestHub {
         self.send(sent).await
     }
 
-    /// Creates a recipient as a partner, without registrations.
-    pub(crate) async fn create_recipient(&self, partner_token: &str) -> TestClient {
-        let body = json!({"name": "Flinks Fake", "scope": SCOPE, "redirect_uris": ["https://fake.example.org/back"]});
-        let created = self.call_with_json(Method::POST, "/api/v1/recipients", partner_token, body).await;
-        assert_eq!(created.status, 200, "{}", created.body);
-        let text = |name: &str| created.json()[name].as_str().unwrap().to_owned();
-        TestClient {
-            id: text("client_id"),
-            secret: text("client_secret"),
-            redirect_uri: "https://fake.example.org/back".into(),
-        }
-    }
-
-    /// Creates the recipient `Other <b>App</b>` and registers it with providers.
-    pub(crate) async fn register_recipient(
-        &self,
-        providers: &[i64],
-        scope: &str,
-        require_pkce: bool,
-    ) -> TestClient {
-        let draft = RecipientDraft {
-            name: "Other <b>App</b>".into(),
-            purpose: Some(LocalizedText { en: "Because.".into(), fr: "Parce que.".into() }),
-            redirect_uris: vec!["https://other.example.org/back".into()],
-            scope: scope.into(),
-            require_pkce,
-            ..RecipientDraft::default()
-        };
-        self.register(draft, None, providers).await
-    }
-
-    /// Creates a recipient with a redirect URI of the test.
-    pub(crate) async fn register_recipient_with_redirect(&self, redirect_uri: &str) -> TestClient {
-        let draft = RecipientDraft {
-            name: "Listening App".into(),
-            purpose: Some(LocalizedText { en: "To listen.".into(), fr: "Pour écouter.".into() }),
-            redirect_uris: vec![redirect_uri.to_owned()],
-            scope: SCOPE.into(),
-            ..RecipientDraft::default()
-        };
-        self.register(draft, None, &[1000]).await
-    }
-
-    /// Creates a recipient with this secret and these redirect URIs.
-    pub(crate) async fn register_recipient_with_credentials(
-        &self,
-        id: &str,
-        secret: &str,
-        redirect_uris: &[&str],
-    ) -> TestClient {
-        let draft = RecipientDraft {
-            name: "Odd App".into(),
-            purpose: Some(LocalizedText { en: "To be odd.".into(), fr: "Pour être étrange.".into() }),
-            redirect_uris: redirect_uris.iter().map(|uri| (*uri).to_owned()).collect(),
-            scope: SCOPE.into(),
-            ..RecipientDraft::default()
-        };
-        let client_id = ClientId::parse(id).unwrap();
-        self.register(draft, Some(NewClientCredentials { client_id, client_secret: secret.into() }), &[1000])
-            .await
-    }
-
-    async fn register(
-        &self,
-        draft: RecipientDraft,
-        credentials: Option<NewClientCredentials>,
-        providers: &[i64],
-    ) -> TestClient {
-        let redirect_uri = draft.redirect_uris[0].clone();
-        let ctx = jobs::new_job_context(self.app(), "test").unwrap();
-        let actor = Actor::new(ActorKind::Operator, "test");
-        let (recipient, secret) = create_recipient(&ctx, draft, credentials, &actor).await.unwrap();
-        let id = recipient.client.id;
-        let providers: Vec<_> = providers.iter().map(|id| ProviderId::new(*id)).collect();
-        activate_with_providers(&ctx, &id, &providers, &actor).await.unwrap();
-        TestClient { id: id.to_string(), secret: secret.expose().clone(), redirect_uri }
-    }
-
     pub(crate) async fn send(&self, sent: BrowserRequest) -> BrowserResponse {
         send_documented(&self.browser, sent).await
     }
@@ -286,124 +185,8 @@ impl TestHub {
         self.send(BrowserRequest::new(Method::GET, &self.url(path))).await
     }
 
-    /// Returns the documented query of an authorization request.
-    pub(crate) fn build_authorization_query(recipient: &TestClient) -> Vec<(&'static str, String)> {
-        vec![
-            ("response_type", "code".into()),
-            ("client_id", recipient.id.clone()),
-            ("redirect_uri", recipient.redirect_uri.clone()),
-            ("scope", SCOPE.into()),
-            ("state", "a state/with=odd&chars".into()),
-            ("provider_id", "1000".into()),
-        ]
-    }
-
-    fn authorize_url(&self, query: &[(&'static str, String)]) -> String {
-        authorize_url(self.app().public_url(), query)
-    }
-
-    pub(crate) async fn authorize(&self, query: &[(&'static str, String)]) -> BrowserResponse {
-        self.send(BrowserRequest::new(Method::GET, &self.authorize_url(query))).await
-    }
-
-    fn authorization_flow(&self) -> AuthorizationFlow<'_> {
-        let banks = self.world.banks.iter().map(|site| site.url.clone());
-        let origins = std::iter::once(self.app().public_url().to_owned()).chain(banks).collect();
-        AuthorizationFlow { browser: &self.browser, origins }
-    }
-
-    /// Completes the flow from a URL as a customer of Maple Trust, sharing all offered accounts; returns the final URL.
-    pub(crate) async fn complete_flow(&self, url: &str, username: &str) -> String {
-        self.authorization_flow().complete(url, &self.customer_at(1000, username, &[])).await
-    }
-
-    /// Follows redirects up to the first page or the recipient.
-    pub(crate) async fn follow(&self, from: &str, answer: BrowserResponse) -> (String, BrowserResponse) {
-        self.authorization_flow().follow(from, answer).await
-    }
-
-    /// Submits the form of a page and follows redirects.
-    pub(crate) async fn submit(
-        &self,
-        at: &str,
-        page: &BrowserResponse,
-        fields: &[(&str, &str)],
-    ) -> (String, BrowserResponse) {
-        self.authorization_flow().submit(at, page, fields).await
-    }
-
     pub(crate) fn bank_site(&self, provider_id: i64) -> &BankSite {
         self.world.banks.iter().find(|site| site.provider_id == provider_id).unwrap()
-    }
-
-    pub(crate) fn password(&self, username: &str) -> String {
-        self.customer_at(1000, username, &[]).password
-    }
-
-    fn customer(&self, username: &str, accounts: &[&str]) -> Customer {
-        self.customer_at(1000, username, accounts)
-    }
-
-    fn customer_at(&self, provider_id: i64, username: &str, accounts: &[&str]) -> Customer {
-        let mut logins = self.bank_site(provider_id).bank.logins().into_iter();
-        Customer {
-            username: username.to_owned(),
-            password: logins.find(|l| l.username == username).unwrap().password,
-            accounts: accounts.iter().map(|a| (*a).to_owned()).collect(),
-        }
-    }
-
-    /// Connects a customer at a bank and shares the given accounts, or all offered accounts if the list is empty.
-    pub(crate) async fn connect_at(
-        &self,
-        provider_id: i64,
-        recipient: &TestClient,
-        username: &str,
-        accounts: &[&str],
-        scope: &str,
-    ) -> ConnectionTokens {
-        let mut query = Self::build_authorization_query(recipient);
-        query.retain(|(name, _)| !matches!(*name, "provider_id" | "scope"));
-        query.extend([("provider_id", provider_id.to_string()), ("scope", scope.to_owned())]);
-        let customer = self.customer_at(provider_id, username, accounts);
-        let back = self.authorization_flow().complete(&self.authorize_url(&query), &customer).await;
-        let code = query_parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"));
-        ConnectionTokens::from_response(&self.redeem(recipient, &code).await, code)
-    }
-
-    /// Continues from the authorization request to the bank's account page.
-    pub(crate) async fn reach_account_page(
-        &self,
-        query: &[(&'static str, String)],
-        username: &str,
-    ) -> (String, BrowserResponse) {
-        self.authorization_flow()
-            .reach_account_page(&self.authorize_url(query), &self.customer(username, &[]))
-            .await
-    }
-
-    /// Chooses accounts and returns the final URL.
-    pub(crate) async fn complete_authorization(
-        &self,
-        query: &[(&'static str, String)],
-        username: &str,
-        accounts: &[&str],
-    ) -> String {
-        self.authorization_flow()
-            .complete(&self.authorize_url(query), &self.customer(username, accounts))
-            .await
-    }
-
-    /// Gets a code for a recipient; alice shares two accounts.
-    pub(crate) async fn obtain_code(&self, recipient: &TestClient) -> String {
-        let back = self
-            .complete_authorization(
-                &Self::build_authorization_query(recipient),
-                "alice",
-                &["mt-alice-chequing", "mt-alice-card"],
-            )
-            .await;
-        query_parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"))
     }
 
     fn api(&self) -> HubApiClient<'_> {
@@ -481,55 +264,6 @@ impl TestHub {
         let fields = [("grant_type", "refresh_token"), ("refresh_token", &*tokens.refresh), ("scope", scope)];
         let narrow = self.request_token(recipient, &fields).await.json();
         narrow["access_token"].as_str().unwrap_or_else(|| panic!("{narrow}")).to_owned()
-    }
-
-    /// Suspends a recipient as an operator.
-    pub(crate) async fn suspend(&self, recipient: &TestClient) {
-        let ctx = jobs::new_job_context(self.app(), "test").unwrap();
-        let actor = Actor::new(ActorKind::Operator, "test");
-        let client_id = recipient.id.parse::<ClientId>().unwrap();
-        let selector = ClientSelector { client_id, kind: None, partner: None };
-        let (moment, change) = (ctx.new_moment().unwrap(), ClientUpdate::Suspended(true));
-        assert!(ctx.run(UpdateClient { moment, selector, update: change, actor }).await.unwrap());
-    }
-
-    /// Sets the state of a provider as an operator.
-    pub(crate) async fn set_provider_state(&self, id: i64, state: ProviderState) {
-        let ctx = jobs::new_job_context(self.app(), "test").unwrap();
-        let actor = Actor::new(ActorKind::Operator, "test");
-        let provider_id = ProviderId::new(id);
-        let set = SetProviderState { moment: ctx.new_moment().unwrap(), provider_id, state, actor };
-        assert!(ctx.run(set).await.unwrap());
-    }
-
-    /// Returns the token of the sandbox admin.
-    pub(crate) fn admin_token(&self) -> &str {
-        self.world.operator.expose()
-    }
-
-    /// Calls the admin API as the admin.
-    pub(crate) async fn send_admin_request(&self, method: Method, path: &str) -> BrowserResponse {
-        self.send_operator_request(self.admin_token(), method, path, None).await
-    }
-
-    /// Posts JSON to the admin API as the admin.
-    pub(crate) async fn post_admin_request(&self, path: &str, body: Value) -> BrowserResponse {
-        self.send_operator_request(self.admin_token(), Method::POST, path, Some(body)).await
-    }
-
-    /// Calls the admin API with a token.
-    pub(crate) async fn send_operator_request(
-        &self,
-        token: &str,
-        method: Method,
-        path: &str,
-        json: Option<Value>,
-    ) -> BrowserResponse {
-        let mut sent =
-            BrowserRequest::new(method, &format!("http://{}/admin/v1{path}", self.world.node.admin));
-        sent.bearer = Some(token.to_owned());
-        sent.json = json;
-        self.send(sent).await
     }
 
     pub(crate) async fn inject_faults(&self, faults: Value) {

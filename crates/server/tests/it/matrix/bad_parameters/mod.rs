@@ -5,6 +5,7 @@ mod authorize;
 mod bearer;
 mod data;
 mod manage;
+mod manage_lists;
 mod pages;
 mod token;
 
