@@ -74,7 +74,7 @@ pub(super) struct AddRecipientArgs {
     /// Client id of the partner that manages the recipient
     #[arg(long, value_name = "CLIENT_ID")]
     partner: Option<String>,
-    /// Description of the recipient's service in a few words
+    /// Description, which customers see as the purpose of reading data
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     /// Country of the recipient: `CA` or `US`
