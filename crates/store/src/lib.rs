@@ -23,7 +23,7 @@ pub mod query;
 
 pub use error::{Result, StoreError};
 pub use migrate::{Migration, SCHEMA_VERSION};
-pub use operation::{Command, CommandPriority, Query};
+pub use operation::{Command, CommandKind, Query, QueryKind};
 pub use settings::{Location, StoreSettings};
 pub use sql::Statement;
 pub use store::Store;

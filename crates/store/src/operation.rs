@@ -7,13 +7,25 @@ use domain::Moment;
 use crate::error::Result;
 use crate::tx::Tx;
 
-/// The queue of the SQLite writer that a command waits in. PostgreSQL has no queues.
+/// The kind of a command. Each kind has its own queue on SQLite, and its own connections and time limit on PostgreSQL, so
+/// that no kind can use up what another one needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CommandPriority {
-    /// For commands that end connections or remove clients: they run before waiting commands of normal priority.
-    High,
-    /// For every other command.
-    Normal,
+pub enum CommandKind {
+    /// Ends connections or removes clients. On SQLite these commands run before waiting commands of the other kind.
+    End,
+    /// Every other command.
+    Other,
+}
+
+/// The kind of a query. Each kind has its own connections and time limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryKind {
+    /// Reads a few rows by their keys: the access check, and every other read that a request needs.
+    Lookup,
+    /// Reads an unknown number of rows: lists, and searches of operators and partners.
+    Search,
+    /// Reads what probes and metrics show.
+    Monitoring,
 }
 
 /// A write operation: one transaction.
@@ -29,8 +41,7 @@ pub enum CommandPriority {
 pub trait Command: Send + Sync + 'static {
     /// The result that the caller receives after the commit.
     type Reply: Send + 'static;
-    /// The queue that the command waits in.
-    const PRIORITY: CommandPriority = CommandPriority::Normal;
+    const KIND: CommandKind = CommandKind::Other;
 
     /// Returns the time of the command and the seed that its ids are derived from.
     fn moment(&self) -> &Moment;
@@ -43,6 +54,7 @@ pub trait Command: Send + Sync + 'static {
 pub trait Query: Send + Sync {
     /// The result that the caller receives.
     type Reply: Send;
+    const KIND: QueryKind = QueryKind::Lookup;
 
     /// Reads the result.
     fn run(&self, tx: &mut Tx<'_>) -> impl Future<Output = Result<Self::Reply>> + Send;

@@ -11,7 +11,7 @@ use super::audit_entry::build_audit_entry;
 use super::upstream_client::queue_upstream_client_deletions;
 use crate::entity::client::{find_client, lock_client};
 use crate::error::Result;
-use crate::operation::{Command, CommandPriority};
+use crate::operation::{Command, CommandKind};
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::{to_json, values};
@@ -214,7 +214,7 @@ pub enum RemoveClientOutcome {
 
 impl Command for RemoveClient {
     type Reply = RemoveClientOutcome;
-    const PRIORITY: CommandPriority = CommandPriority::High;
+    const KIND: CommandKind = CommandKind::End;
 
     fn moment(&self) -> &Moment {
         &self.moment

@@ -18,7 +18,7 @@ use super::job_queue::{SealedToken, queue_job};
 use crate::commit_effect::CommitEffect;
 use crate::entity::connection::{lock_connection, lock_customer};
 use crate::error::{Result, StoreError};
-use crate::operation::{Command, CommandPriority};
+use crate::operation::{Command, CommandKind};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
@@ -50,7 +50,7 @@ pub enum EndOutcome {
 
 impl Command for EndConnection {
     type Reply = EndOutcome;
-    const PRIORITY: CommandPriority = CommandPriority::High;
+    const KIND: CommandKind = CommandKind::End;
 
     fn moment(&self) -> &Moment {
         &self.moment
@@ -80,7 +80,7 @@ pub struct ExpireConnection {
 impl Command for ExpireConnection {
     /// The outcome, and the cause of the end if the connection has expired.
     type Reply = (EndOutcome, Option<EndCause>);
-    const PRIORITY: CommandPriority = CommandPriority::High;
+    const KIND: CommandKind = CommandKind::End;
 
     fn moment(&self) -> &Moment {
         &self.moment

@@ -16,7 +16,7 @@ use super::refresh_stats::{count_refresh, load_refresh_stats};
 use crate::entity::connection::lock_connection;
 use crate::entity::provider::lock_provider;
 use crate::error::{Result, StoreError};
-use crate::operation::{Command, CommandPriority};
+use crate::operation::{Command, CommandKind};
 use crate::tx::Tx;
 
 /// Handles the `invalid_grant` response to a leased refresh: ends the connection or, if the provider returned too many
@@ -44,7 +44,7 @@ pub enum InvalidGrantOutcome {
 
 impl Command for HandleInvalidGrant {
     type Reply = InvalidGrantOutcome;
-    const PRIORITY: CommandPriority = CommandPriority::High;
+    const KIND: CommandKind = CommandKind::End;
 
     fn moment(&self) -> &Moment {
         &self.moment

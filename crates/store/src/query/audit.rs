@@ -7,7 +7,7 @@ use domain::model::audit_event::{ActorKind, AuditAction, AuditEvent, SubjectKind
 use crate::entity::audit_event::audit_event_columns;
 use crate::error::Result;
 use crate::keyset_search::keyset_search;
-use crate::operation::Query;
+use crate::operation::{Query, QueryKind};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
@@ -21,6 +21,7 @@ pub struct GetAuditChain {
 
 impl Query for GetAuditChain {
     type Reply = Vec<AuditEvent>;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         tx.fetch_all(AUDIT_CHAIN, values![self.kind, self.id]).await
@@ -78,6 +79,7 @@ impl ListAuditEvents {
 
 impl Query for ListAuditEvents {
     type Reply = Vec<AuditEvent>;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         // Without a cursor the list starts at the newest event: no time and no id is greater than these.

@@ -8,7 +8,7 @@ use domain::secret::TokenHashes;
 use super::lookup::lookup;
 use crate::entity::authorization_request::{find_request, find_request_by_state};
 use crate::error::Result;
-use crate::operation::Query;
+use crate::operation::{Query, QueryKind};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
@@ -31,6 +31,7 @@ pub struct ListInterruptedExchanges {
 
 impl Query for ListInterruptedExchanges {
     type Reply = Vec<AuthorizationRequestId>;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         tx.fetch_column(INTERRUPTED_EXCHANGES, values![self.now, self.limit], "id").await

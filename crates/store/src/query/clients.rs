@@ -8,7 +8,7 @@ use super::lookup::lookup;
 use crate::entity::client::{client_columns, client_profile_columns, find_client};
 use crate::error::Result;
 use crate::keyset_search::keyset_search;
-use crate::operation::Query;
+use crate::operation::{Query, QueryKind};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
@@ -80,6 +80,7 @@ pub struct ListClients {
 
 impl Query for ListClients {
     type Reply = Vec<ClientSummary>;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         // Without a cursor the list starts at the newest client: no time and no id is greater than these.

@@ -11,7 +11,7 @@ use super::lookup::lookup;
 use crate::entity::connection::{connection_columns, find_connection};
 use crate::error::Result;
 use crate::keyset_search::keyset_search;
-use crate::operation::Query;
+use crate::operation::{Query, QueryKind};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
@@ -105,6 +105,7 @@ impl ListConnections {
 
 impl Query for ListConnections {
     type Reply = Vec<ConnectionSummary>;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let ended = self.ended.unwrap_or(TimeRange::ALL);
@@ -184,6 +185,7 @@ pub struct ListDueConnections {
 
 impl Query for ListDueConnections {
     type Reply = Vec<ConnectionId>;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         // This is the inverse of `idle_expiry`, which adds 24 hours because a use is recorded at most once in that

@@ -9,7 +9,7 @@ use domain::model::job::{JobKind, JobState};
 use crate::entity::job::known_job_kind;
 use crate::error::Result;
 use crate::keyset_search::keyset_search;
-use crate::operation::Query;
+use crate::operation::{Query, QueryKind};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
@@ -78,6 +78,7 @@ pub struct ListConnectionJobs {
 
 impl Query for ListConnectionJobs {
     type Reply = Vec<JobSummary>;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         tx.fetch_all(CONNECTION_JOBS, values![self.connection_id]).await
@@ -119,6 +120,7 @@ impl ListJobs {
 
 impl Query for ListJobs {
     type Reply = Vec<JobSummary>;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         // Without a cursor the list starts at the newest job: no id is greater than this one.
@@ -150,6 +152,7 @@ pub struct CountJobs;
 
 impl Query for CountJobs {
     type Reply = BTreeMap<(&'static str, &'static str), i64>;
+    const KIND: QueryKind = QueryKind::Monitoring;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let count = sql!(concat!(

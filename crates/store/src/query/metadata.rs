@@ -3,7 +3,7 @@
 use super::lookup::lookup;
 use crate::command::set_metadata::METADATA_VALUE;
 use crate::error::Result;
-use crate::operation::Query;
+use crate::operation::{Query, QueryKind};
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
@@ -20,6 +20,7 @@ pub struct GetSchemaVersion;
 
 impl Query for GetSchemaVersion {
     type Reply = i64;
+    const KIND: QueryKind = QueryKind::Monitoring;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<i64> {
         let newest = sql!(

@@ -6,7 +6,7 @@ use domain::secret::TokenHashes;
 
 use crate::entity::operator::operator_columns;
 use crate::error::Result;
-use crate::operation::Query;
+use crate::operation::{Query, QueryKind};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
@@ -48,6 +48,7 @@ pub struct ListOperators {
 
 impl Query for ListOperators {
     type Reply = Vec<OperatorToken>;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         // Without a cursor the list starts at the newest operator: no id is greater than this one.

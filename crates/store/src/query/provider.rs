@@ -9,7 +9,7 @@ use domain::model::registration::RegistrationState;
 use super::lookup::lookup;
 use crate::entity::provider::{find_provider, provider_columns};
 use crate::error::Result;
-use crate::operation::Query;
+use crate::operation::{Query, QueryKind};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
@@ -27,6 +27,7 @@ pub struct ListRecipientProviders {
 
 impl Query for ListRecipientProviders {
     type Reply = Vec<Provider>;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         tx.fetch_all(RECIPIENT_PROVIDERS, values![self.client_id, RegistrationState::Active]).await
@@ -46,6 +47,7 @@ pub struct ListProviders;
 
 impl Query for ListProviders {
     type Reply = Vec<Provider>;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let providers = sql!(concat!(
@@ -63,6 +65,7 @@ pub struct CountProviders;
 
 impl Query for CountProviders {
     type Reply = BTreeMap<&'static str, i64>;
+    const KIND: QueryKind = QueryKind::Monitoring;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let count = sql!(

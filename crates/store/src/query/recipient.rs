@@ -7,7 +7,7 @@ use domain::{Clusters, Timestamp};
 
 use crate::entity::client::{client_columns, client_profile_columns};
 use crate::error::Result;
-use crate::operation::Query;
+use crate::operation::{Query, QueryKind};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
@@ -36,6 +36,7 @@ pub struct ListRecipients {
 
 impl Query for ListRecipients {
     type Reply = Vec<Recipient>;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         tx.fetch_all(RECIPIENTS, values![self.partner]).await
@@ -119,6 +120,7 @@ macro_rules! select_recipient_connections {
 
 impl Query for ListRecipientConnections {
     type Reply = Vec<RecipientConnection>;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         match &self.before {

@@ -9,7 +9,7 @@ use super::lookup::lookup;
 use crate::entity::registration::{find_registration, list_registrations, registration_columns};
 use crate::error::Result;
 use crate::keyset_search::keyset_search;
-use crate::operation::Query;
+use crate::operation::{Query, QueryKind};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
@@ -53,6 +53,7 @@ impl FromRow for NamedRegistration {
 
 impl Query for ListPartnerRegistrations {
     type Reply = Vec<NamedRegistration>;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         match &self.client_id {
@@ -166,6 +167,7 @@ impl ListRegistrations {
 
 impl Query for ListRegistrations {
     type Reply = Vec<RegistrationSummary>;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         // Without a cursor the list starts at the newest registration: no time and no id is greater than these.

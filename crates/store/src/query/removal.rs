@@ -5,7 +5,7 @@ use domain::model::audit_event::Actor;
 use domain::model::connection::EndCause;
 
 use crate::error::Result;
-use crate::operation::Query;
+use crate::operation::{Query, QueryKind};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
@@ -39,6 +39,7 @@ impl FromRow for ClientRemoval {
 
 impl Query for ListClientRemovals {
     type Reply = Vec<ClientRemoval>;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let removals = sql!(
@@ -59,6 +60,7 @@ pub struct ListLiveConnections {
 
 impl Query for ListLiveConnections {
     type Reply = Vec<ConnectionId>;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         // Two statements, because a condition on both states could not use the partial index of active connections.
@@ -87,6 +89,7 @@ pub struct CountConnectionsEndedByRemoval {
 
 impl Query for CountConnectionsEndedByRemoval {
     type Reply = i64;
+    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<i64> {
         let params = values![self.client_id, EndCause::ClientRemoved];

@@ -1,13 +1,13 @@
-//! The bounded queues of the SQLite writer, one for each priority.
+//! The bounded queues of the SQLite writer, one for each kind of command.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Result, StoreError};
-use crate::operation::CommandPriority;
+use crate::operation::CommandKind;
 
-/// Two queues with the same capacity, one for each priority. A full queue of normal priority does not prevent a command
+/// Two queues with the same capacity, one for each kind of command. A full queue of other commands does not prevent a command
 /// that ends a connection from being queued.
 pub(super) struct PriorityQueue<T> {
     state: Mutex<QueueState<T>>,
@@ -34,13 +34,13 @@ impl<T> PriorityQueue<T> {
         Self { state: Mutex::new(state), not_empty: Condvar::new(), capacity }
     }
 
-    /// Adds an item. Fails if the queue of its priority is full, or after `close`.
-    pub(super) fn push(&self, priority: CommandPriority, item: T) -> Result<()> {
+    /// Adds an item. Fails if the queue of its kind is full, or after `close`.
+    pub(super) fn push(&self, kind: CommandKind, item: T) -> Result<()> {
         let mut state = self.lock();
         if state.closed {
             return Err(StoreError::Unavailable("the store is closed".into()));
         }
-        let queue = if priority == CommandPriority::High { &mut state.high } else { &mut state.normal };
+        let queue = if kind == CommandKind::End { &mut state.high } else { &mut state.normal };
         if queue.len() >= self.capacity {
             return Err(StoreError::Busy);
         }
@@ -117,8 +117,8 @@ mod tests {
 
     fn build_queue(high: usize, normal: usize) -> PriorityQueue<&'static str> {
         let queue = PriorityQueue::new(64);
-        (0..normal).for_each(|_| queue.push(CommandPriority::Normal, "normal").unwrap());
-        (0..high).for_each(|_| queue.push(CommandPriority::High, "high").unwrap());
+        (0..normal).for_each(|_| queue.push(CommandKind::Other, "normal").unwrap());
+        (0..high).for_each(|_| queue.push(CommandKind::End, "high").unwrap());
         queue
     }
 
@@ -136,10 +136,10 @@ mod tests {
     #[test]
     fn full_priority_queue_is_busy_and_other_stays_open() {
         let queue = PriorityQueue::new(1);
-        queue.push(CommandPriority::Normal, 1).unwrap();
+        queue.push(CommandKind::Other, 1).unwrap();
 
-        assert!(matches!(queue.push(CommandPriority::Normal, 2), Err(StoreError::Busy)));
-        assert!(queue.push(CommandPriority::High, 3).is_ok());
+        assert!(matches!(queue.push(CommandKind::Other, 2), Err(StoreError::Busy)));
+        assert!(queue.push(CommandKind::End, 3).is_ok());
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
         let queue = build_queue(1, 0);
         queue.close();
 
-        assert!(queue.push(CommandPriority::High, "late").is_err());
+        assert!(queue.push(CommandKind::End, "late").is_err());
         assert_eq!(queue.wait(SHORT_TIMEOUT), WaitOutcome::Item("high"));
         assert_eq!(queue.wait(SHORT_TIMEOUT), WaitOutcome::Closed);
         assert_eq!(build_queue(0, 0).wait(SHORT_TIMEOUT), WaitOutcome::Idle);

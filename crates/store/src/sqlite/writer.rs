@@ -58,7 +58,7 @@ impl Writer {
 
     pub(super) async fn run<C: Command>(&self, command: C) -> Result<C::Reply> {
         let (sender, receiver) = oneshot::channel();
-        self.queue.push(C::PRIORITY, Box::new(QueuedCommand { command, reply: None, sender }))?;
+        self.queue.push(C::KIND, Box::new(QueuedCommand { command, reply: None, sender }))?;
         receiver.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the store was lost".into())))
     }
 }
