@@ -51,9 +51,11 @@ pub trait Command: Send + Sync + 'static {
 }
 
 /// A read operation, which runs without a transaction and writes nothing.
-pub trait Query: Send + Sync {
+///
+/// The store clones a query that it runs in a task or thread of its own.
+pub trait Query: Clone + Send + Sync + 'static {
     /// The result that the caller receives.
-    type Reply: Send;
+    type Reply: Send + 'static;
     const KIND: QueryKind = QueryKind::Lookup;
 
     /// Reads the result.
