@@ -12,7 +12,7 @@ crate::str_enum! {
         Connection = "connection",
         /// A client (recipient or partner), including its registrations with providers.
         Client = "client",
-        /// A provider, including orphaned grants there.
+        /// A provider, including orphaned grants (grants at the provider without a connection).
         Provider = "provider",
         /// An operator, identified by the id of the operator's token.
         Operator = "operator",
@@ -40,7 +40,7 @@ crate::str_enum! {
 crate::str_enum! {
     /// The action that an event records.
     pub enum AuditAction {
-        /// A client was created.
+        /// A recipient or partner was created.
         ClientRegistered = "client.registered",
         /// A client was suspended or reinstated.
         ClientStateChanged = "client.state_changed",
@@ -48,7 +48,7 @@ crate::str_enum! {
         RedirectUrisReplaced = "client.redirect_uris_replaced",
         /// The secret of a client was regenerated.
         SecretRegenerated = "client.secret_regenerated",
-        /// A client was removed.
+        /// A client was removed permanently. The ends of its connections are separate events.
         ClientRemoved = "client.removed",
         /// A provider was added, or its settings or state changed.
         ProviderChanged = "provider.changed",
@@ -58,7 +58,7 @@ crate::str_enum! {
         RegistrationChanged = "registration.changed",
         /// The provider granted access, and a connection waits for the exchange of its code.
         ConnectionOpened = "connection.opened",
-        /// The recipient exchanged the code.
+        /// The recipient exchanged the authorization code, which made the connection active.
         ConnectionActivated = "connection.activated",
         /// The connection ended, for any `EndCause`.
         ConnectionEnded = "connection.ended",
@@ -72,7 +72,7 @@ crate::str_enum! {
         JobClosed = "job.closed",
         /// A bootstrap token was issued, with which the first administrator is created.
         BootstrapTokenIssued = "operator.bootstrap_token_issued",
-        /// An operator was added.
+        /// An operator was added: a token with a name and a role was issued.
         OperatorAdded = "operator.added",
         /// An operator was removed, a bootstrap token was used, or an expired operator token was replaced.
         OperatorRemoved = "operator.removed",
@@ -82,7 +82,7 @@ crate::str_enum! {
 /// The party that acted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
-    /// The kind of the party.
+    /// The kind of the party, such as customer, recipient or operator.
     pub kind: ActorKind,
     /// The id of the party, or the name of the hub's component; absent for customers.
     pub id: Option<String>,
@@ -121,7 +121,7 @@ pub struct AuditEntry {
     pub subject: (SubjectKind, String),
     /// The time of the action.
     pub at: Timestamp,
-    /// The kind of the action.
+    /// The action, such as `connection.ended`.
     pub action: AuditAction,
     /// The party that acted.
     pub actor: Actor,
@@ -152,12 +152,12 @@ pub struct AuditKey {
 }
 
 impl AuditKey {
-    /// Creates the key of a generation.
+    /// Creates the key of one generation from its 32 bytes.
     pub fn new(generation: u32, key: &[u8; 32]) -> Self {
         Self { generation, key: hmac::Key::new(hmac::HMAC_SHA256, key) }
     }
 
-    /// Returns the generation of the key.
+    /// Returns the generation of the key, which is stored with each event.
     pub const fn generation(&self) -> u32 {
         self.generation
     }
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn audit_mac_separates_adjacent_fields() {
+    fn audit_mac_differs_when_text_moves_to_adjacent_field() {
         let key = AuditKey::new(1, &[1; 32]);
         let mac_for = |correlation_id: &str, detail: &str| {
             let entry = AuditEntry { correlation_id: correlation_id.into(), ..entry(detail) };

@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 /// An authorization code, as it is stored: by its hash.
 #[derive(Clone, Debug)]
 pub struct AuthorizationCode {
-    /// The hash of the code.
+    /// The hash of the code. The code itself is not stored.
     pub hash: TokenHash,
     /// The connection that the exchange of the code activates.
     pub connection_id: ConnectionId,

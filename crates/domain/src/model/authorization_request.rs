@@ -58,7 +58,7 @@ pub struct AuthorizationRequest {
     pub agreed_at: Option<Timestamp>,
     /// The correlation id of the HTTP exchange that created the request.
     pub correlation_id: String,
-    /// The time of creation.
+    /// The time at which the recipient's request arrived.
     pub created_at: Timestamp,
     /// The time from which no step may be taken.
     pub expires_at: Timestamp,
@@ -68,7 +68,7 @@ pub struct AuthorizationRequest {
 /// redirect URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestStepError {
-    /// No such request exists.
+    /// No authorization request has the id.
     Unknown,
     /// Another browser started the request.
     ForeignBrowser,

@@ -56,11 +56,11 @@ pub struct ClientProfile {
     pub description: Option<String>,
     /// The country of registration: `CA` or `US`.
     pub country: Option<String>,
-    /// The URL of the logo.
+    /// The URL of the recipient's logo.
     pub logo_uri: Option<String>,
     /// The URL of the terms between the recipient and its customers.
     pub terms_uri: Option<String>,
-    /// The URL of the website.
+    /// The URL of the recipient's website.
     pub client_uri: Option<String>,
     /// The e-mail addresses of the people responsible for the recipient.
     pub contacts: Vec<String>,
@@ -96,7 +96,7 @@ pub struct Client {
     pub scope: Clusters,
     /// The registered redirect URIs, compared as exact strings (RFC 9700 §2.1).
     pub redirect_uris: Vec<String>,
-    /// The hash of the client secret.
+    /// The hash of the client secret. The secret itself is not stored.
     pub secret_hash: TokenHash,
     /// The generation of the client secret. A new secret increases it and invalidates the tokens that were issued to
     /// the client itself.

@@ -84,7 +84,7 @@ pub struct EndDetails {
     pub cause: EndCause,
     /// The party that ended the connection.
     pub actor: Actor,
-    /// The time of the end.
+    /// The time at which the connection ended.
     pub at: Timestamp,
 }
 
@@ -126,7 +126,7 @@ pub struct Connection {
     pub credential_version: i64,
     /// The end of the consent.
     pub expires_at: Timestamp,
-    /// The status of the revocation at the provider.
+    /// The status of the revocation at the provider. It has a meaning only after the connection has ended.
     pub provider_revocation: UpstreamRevocation,
     /// The last event of the connection's audit chain.
     pub audit: AuditHead,
@@ -154,7 +154,7 @@ pub struct Terms {
 /// The changes to a connection's row when the connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndTransition {
-    /// The new status.
+    /// The final status: revoked, expired or abandoned, depending on the cause.
     pub status: ConnectionStatus,
     /// The cause, the actor and the time of the end.
     pub end: EndDetails,
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn initial_revocation_follows_upstream_state() {
+    fn provider_revocation_at_end_follows_upstream_state() {
         let revocation = |upstream| {
             connection(ConnectionState::Active)
                 .end(end(EndCause::Recipient), upstream)
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn expiry_cause_is_returned_only_for_due_connections() {
+    fn expiry_cause_is_returned_only_when_expiry_is_reached() {
         const DAY: Duration = Duration::from_hours(24);
         let later = NOW.plus(DAY);
         let active = Connection { expires_at: later, ..connection(ConnectionState::Active) };

@@ -101,9 +101,9 @@ pub enum AttemptOutcome {
 /// The result of an attempt for its job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStep {
-    /// The job is done.
+    /// No further attempt is necessary.
     Done,
-    /// The job has failed.
+    /// No further attempt is made until an operator retries the job.
     Failed,
     /// The job is due again at this time.
     Retry(Timestamp),

@@ -50,15 +50,15 @@ pub const BOOTSTRAP_TOKEN_NAME: &str = "bootstrap";
 pub struct OperatorToken {
     /// The id, which the audit log shows as the actor.
     pub id: OperatorId,
-    /// The name, unique among the tokens that have not ended.
+    /// The name, unique among the tokens that were neither removed nor used up.
     pub name: String,
     /// The role, which limits the operations that the token allows.
     pub role: Role,
     /// True for a bootstrap token, which can only create the first administrator, once.
     pub bootstrap: bool,
-    /// The hash of the token.
+    /// The hash of the token. The token itself is not stored.
     pub hash: TokenHash,
-    /// The time of creation.
+    /// The time at which the token was issued.
     pub created_at: Timestamp,
     /// The end of the token's lifetime.
     pub expires_at: Timestamp,

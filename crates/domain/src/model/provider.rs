@@ -214,11 +214,11 @@ crate::str_enum! {
         Loc = "locAccount",
         /// Loan, such as a mortgage.
         Loan = "loanAccount",
-        /// Investment account, which has holdings.
+        /// Insurance policy, such as life insurance.
         Investment = "investmentAccount",
         /// Insurance policy.
         Insurance = "insuranceAccount",
-        /// Annuity contract.
+        /// Annuity contract, which pays the customer regularly.
         Annuity = "annuityAccount",
         /// Commercial account of a business.
         Commercial = "commercialAccount",
@@ -308,7 +308,7 @@ pub enum GrantScope {
 pub enum CustomerIdentity {
     /// A field of the token response.
     TokenField(String),
-    /// No source: each connection has a customer of its own.
+    /// No source: the hub cannot recognize a customer, so each connection gets a new customer.
     #[default]
     None,
 }

@@ -54,9 +54,9 @@ pub struct Registration {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the registration is {state}: {step} is not possible in this state")]
 pub struct RegistrationTransitionError {
-    /// The state of the registration.
+    /// The state, which does not allow the step.
     pub state: RegistrationState,
-    /// The requested step.
+    /// The step that was requested.
     pub step: RegistrationStep,
 }
 

@@ -67,7 +67,7 @@ pub enum PauseReason {
 /// A connection that counts as ended: its end is stored, its consent has expired, or its recipient was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedConnection {
-    /// The id of the connection.
+    /// The id of the ended connection.
     pub id: ConnectionId,
     /// True if a newer connection of the same customer replaced it and is active.
     pub successor_active: bool,
@@ -78,7 +78,7 @@ pub struct EndedConnection {
 enum EffectiveStatus {
     /// The connection is live. It can be used unless there is a reason for a pause.
     Active(Option<PauseReason>),
-    /// The connection has ended.
+    /// The connection counts as ended, even if its end is not stored yet.
     Ended(EndedConnection),
     /// The code was not exchanged yet, so no token of the connection can exist.
     Pending,
@@ -122,17 +122,17 @@ pub struct GrantedAccess {
 }
 
 impl GrantedAccess {
-    /// Returns the id of the connection.
+    /// Returns the id of the connection, which the token contains.
     pub const fn connection_id(&self) -> &ConnectionId {
         &self.state.connection_id
     }
 
-    /// Returns the id of the recipient.
+    /// Returns the id of the recipient to which the token was issued.
     pub const fn client_id(&self) -> &ClientId {
         &self.state.client_id
     }
 
-    /// Returns the id of the provider.
+    /// Returns the id of the provider that delivers the data.
     pub const fn provider_id(&self) -> ProviderId {
         self.state.provider_id
     }
@@ -185,7 +185,7 @@ impl GrantedAccess {
 /// Error for an operation that a live connection does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataAccessError {
-    /// The connection is paused.
+    /// The recipient or the provider is suspended or paused, for the contained reason.
     Paused(PauseReason),
     /// The customer did not consent to the data.
     NotConsented,
@@ -218,9 +218,9 @@ pub enum TokenRejection {
 pub enum AccessDecision {
     /// The token is accepted. The connection is live, but may be paused.
     Granted(Box<GrantedAccess>),
-    /// The connection has ended.
+    /// The token is genuine, but its connection has ended.
     Ended(EndedConnection),
-    /// The token is rejected.
+    /// The token cannot be used, for the contained reason.
     Rejected(TokenRejection),
 }
 
@@ -315,7 +315,7 @@ pub struct ClientAccess {
 }
 
 impl ClientAccess {
-    /// Returns the client.
+    /// Returns the client to which the token was issued, in its current state.
     pub const fn client(&self) -> &Client {
         &self.client
     }

@@ -17,7 +17,7 @@ pub enum Redemption {
     Replayed,
     /// The exchange is rejected and has no effect.
     Rejected {
-        /// The error for the caller.
+        /// The error for the response of the token endpoint.
         error: OAuthError,
         /// True if the code was used already or belongs to another client, so that the attempt must be in the audit
         /// log.
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn code_mismatch_detail_is_returned_to_its_client_only() {
+    fn code_mismatch_reason_is_returned_only_to_client_of_code() {
         assert_eq!(
             expect_rejection(&code(false), "dc-1", "https://app.example/CB", Some(VERIFIER), NOW),
             (WRONG_REDIRECT, false)

@@ -170,7 +170,7 @@ fn rfc7636_s4_3_only_s256_challenge_is_accepted() {
 }
 
 #[test]
-fn connecting_requires_active_registration_and_provider() {
+fn connect_without_active_registration_or_provider_is_rejected() {
     let registration = |state| Registration {
         client_id: client().id,
         provider_id: ProviderId::new(1000),

@@ -17,7 +17,7 @@ pub struct ClientCredentials {
 pub(super) const WRONG_CREDENTIALS: OAuthError =
     OAuthError::new(OAuthCode::InvalidClient, "client_id or client_secret is wrong");
 
-/// Error for a suspended client.
+/// Error for a suspended client, which gets no tokens.
 pub const CLIENT_SUSPENDED: OAuthError =
     OAuthError::new(OAuthCode::UnauthorizedClient, "This client is suspended");
 
@@ -50,7 +50,7 @@ pub fn select_credentials(
 pub struct AuthenticatedClient(Client);
 
 impl AuthenticatedClient {
-    /// Returns the client.
+    /// Returns the client whose secret was verified.
     pub const fn client(&self) -> &Client {
         &self.0
     }
@@ -65,7 +65,7 @@ pub fn authenticate(
     Ok(AuthenticatedClient(client))
 }
 
-/// Error for a client that was removed.
+/// Error for a client that was removed, which gets no tokens.
 pub const CLIENT_REMOVED: OAuthError =
     OAuthError::new(OAuthCode::UnauthorizedClient, "This client was removed");
 

@@ -181,7 +181,7 @@ pub enum RegistrationResponse {
     Rejected(RegistrationErrorCode),
     /// The provider registered a client that the hub cannot use. It is deleted if possible; manual action required.
     Unusable {
-        /// A description of the problem.
+        /// A description, for operators, of the reason why the hub cannot use the client.
         problem: &'static str,
         /// The client configuration access, with which the client can be deleted.
         management: Option<ClientManagement>,

@@ -17,7 +17,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Returns the role.
+    /// Returns the role of the operator's token; `admin` for an operator who was admitted through the local socket.
     pub const fn role(&self) -> Role {
         self.role
     }

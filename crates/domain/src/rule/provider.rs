@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn valid_provider_settings_pass_in_any_script() {
+    fn valid_provider_settings_and_unicode_names_are_accepted() {
         assert_eq!(validation_message(|_| {}, false), None);
         for name in ["Caisse Rideau", "بنك", "Banque 🍁", "銀行"] {
             assert_eq!(validation_message(|v| v["name"] = json!(name), false), None, "{name}");

@@ -11,9 +11,9 @@ use crate::scope::{Clusters, DataCluster};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {expected}")]
 pub struct ValidationError {
-    /// The name of the field.
+    /// The invalid field, with the index of an item if it is a list, such as `redirect_uris[1]`.
     pub field: String,
-    /// The expectation, as the rest of a sentence that begins with the field.
+    /// The expected value, as the rest of a sentence that begins with the field, such as `must be CA or US`.
     pub expected: String,
 }
 
