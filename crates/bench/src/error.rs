@@ -8,10 +8,10 @@ pub enum BenchmarkError {
     /// A setting is out of range.
     #[error("{0}")]
     InvalidSettings(String),
-    /// The hub did not respond as expected.
+    /// A response of the hub, the stub provider or a server of the benchmark was not the expected one.
     #[error("{0}")]
     UnexpectedResponse(String),
-    /// The store rejected a command.
+    /// The hub's store rejected a command of the benchmark.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The benchmark itself failed.

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recipient_and_scope_of_the_benchmark_are_valid() {
+    fn benchmark_recipient_and_scope_are_valid() {
         assert_eq!(client_id().unwrap().as_str(), RECIPIENT.client_id);
         assert_eq!(clusters().unwrap().iter().count(), 3);
     }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::error::BenchmarkError;
 use crate::stopwatch;
 
-/// Throughput and latency of one measurement.
+/// Throughput and latency of one measured operation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LoadStats {
     pub(crate) per_second: f64,
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn unexpected_status_ends_the_measurement() {
+    async fn unexpected_status_fails_the_measurement() {
         let router = axum::Router::new().route("/", axum::routing::get(|| async {}));
         let address = crate::stub_provider::serve_on_free_port(router).await.unwrap();
         let requests: Arc<[Bytes]> =

@@ -102,7 +102,7 @@ fn to_i64(count: usize) -> Result<i64, BenchmarkError> {
     i64::try_from(count).map_err(|_| too_large())
 }
 
-/// Starts a server whose handler does nothing: the floor of everything that uses HTTP.
+/// Starts a server whose handler does nothing. Its throughput is the floor of every operation over HTTP.
 async fn start_empty_server() -> Result<SocketAddr, BenchmarkError> {
     serve_on_free_port(Router::new().route("/", get(|| async {}))).await
 }
@@ -215,7 +215,8 @@ impl<T: BenchmarkTarget> Measurement<'_, T> {
         connections.map(build).collect()
     }
 
-    /// Measures the smallest durable command on the same store: the floor of everything that writes.
+    /// Measures the smallest durable command on the same store. Its throughput is the floor of every operation that
+    /// writes.
     async fn measure_bare_updates(&self, callers: usize, count: usize) -> Result<LoadStats, T::Error> {
         let mut updates = Vec::with_capacity(count);
         for connection in self.scattered_connections(count) {

@@ -39,7 +39,7 @@ synced. The floors differ, so compare each number with its floor.
 | revoke | 1,451 (p99 22 ms) | 1,746 |
 ";
 
-/// The floor that an operation is compared with, measured in the same run.
+/// The floor that an operation is compared with: the throughput of a simpler operation in the same run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Floor {
     pub(crate) name: &'static str,
@@ -81,7 +81,7 @@ impl BenchmarkRow {
     }
 }
 
-/// The values that rows of the same table share: store, connections and callers.
+/// The values by which measurements are grouped into tables: store, connections and callers.
 type RowGroup = (&'static str, usize, usize);
 
 /// A single measured number about a store of one size, such as the time to end a connection.
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn text_and_markdown_have_one_table_for_each_group() {
+    fn report_has_one_table_per_store_size_and_callers() {
         let (text, markdown) = (report().render_text(), report().render_markdown());
 
         assert_eq!(text.matches("share of its floor").count(), 2, "{text}");
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn json_members_of_the_report_are_stable() {
+    fn json_report_has_documented_members() {
         let json = report().to_json();
 
         assert_eq!(

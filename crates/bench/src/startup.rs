@@ -33,7 +33,7 @@ pub(crate) fn measure_syncs_per_second(folder: &Path) -> Result<f64, BenchmarkEr
     Ok(per_second)
 }
 
-/// Start time and memory of the hub.
+/// The time until the hub is ready, and its resident memory at that moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StartupStats {
     pub(crate) ready_after: Duration,
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn resident_memory_of_this_process_is_known_on_linux() {
+    fn resident_memory_of_own_process_is_read_on_linux() {
         let known = read_resident_mib(std::process::id());
 
         assert!(!cfg!(target_os = "linux") || known > 0.5, "{known}");

@@ -1,4 +1,4 @@
-//! The clock that measures durations.
+//! The clock with which the benchmark measures durations.
 
 use std::time::Instant;
 

@@ -29,7 +29,7 @@ pub struct TargetRecipient {
     pub scope: &'static str,
 }
 
-/// The environment in which a hub starts.
+/// The environment in which [`BenchmarkTarget::start`] starts a hub.
 #[derive(Clone, Debug)]
 pub struct TargetSettings<'a> {
     /// Folder for configuration and keys.
@@ -70,7 +70,7 @@ pub trait BenchmarkTarget: Sized + Send + Sync {
     /// Returns the command that runs the hub as a separate process.
     fn serve_command(config_file: &Path, listen: &str, probe_listen: &str) -> Result<Command, Self::Error>;
 
-    /// Returns the address of the public API.
+    /// Returns the address on which the hub serves its public API.
     fn address(&self) -> SocketAddr;
 
     /// Returns the store of the running hub.
@@ -85,9 +85,9 @@ pub trait BenchmarkTarget: Sized + Send + Sync {
     /// Returns the hash under which the store keeps a refresh token or code.
     fn hash_secret(&self, secret: &str) -> TokenHash;
 
-    /// Seals provider tokens for a connection.
+    /// Encrypts the provider's tokens of a connection in the form in which the store keeps them.
     fn seal_credential(&self, connection_id: &str, tokens: &[u8]) -> Result<SealedCredential, Self::Error>;
 
-    /// Signs an access token.
+    /// Signs an access token that the hub will accept.
     fn sign_access_token(&self, claims: &Claims) -> Result<Secret<String>, Self::Error>;
 }

@@ -8,7 +8,7 @@ entity! {
     Currency { currency_code: String, currency_rate: Amount, original_currency_code: String }
 }
 entity! {
-    /// An attribute that the institution adds, which the standard does not define.
+    /// An attribute that an institution adds and the standard does not define.
     FiAttribute { name: String, value: String }
 }
 entity! {

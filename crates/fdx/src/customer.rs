@@ -5,11 +5,11 @@ use crate::entity::entity;
 use crate::scalar::Date;
 
 entity! {
-    /// The name of a person or a business.
+    /// The name of a person or a business, divided into its parts.
     CustomerName { first: String, middle: String, last: String, suffix: String, prefix: String, company: String }
 }
 entity! {
-    /// A postal address.
+    /// A postal address, to which mail can be sent.
     DeliveryAddress {
         r#type: String, line1: String, line2: String, line3: String, city: String, state: String, region: String,
         postal_code: String, country: String,

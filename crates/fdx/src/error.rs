@@ -11,7 +11,7 @@ macro_rules! error_codes {
         pub enum ErrorCode { $($name),+ }
 
         impl ErrorCode {
-            /// Every code.
+            /// Every documented code.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
             /// Returns the number that is sent as `code`.
@@ -70,7 +70,7 @@ pub struct ErrorBody {
     /// The documented message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Details for developers.
+    /// A description of the cause, for developers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub debug_message: Option<String>,
 }

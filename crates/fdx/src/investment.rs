@@ -45,7 +45,7 @@ entity! {
     }
 }
 entity! {
-    /// The vesting of an employer's contributions.
+    /// The vesting of an employer's contributions: the part that already belongs to the employee.
     Vesting {
         vesting_date: Date, symbol: String, strike_price: Amount, vesting_percentage: Amount,
         other_vest_amount: Amount, other_vest_percentage: Amount, vested_balance: Amount,
@@ -53,7 +53,7 @@ entity! {
     }
 }
 entity! {
-    /// A loan against an investment.
+    /// A loan that the customer took from an investment account, such as a pension plan.
     InvestmentLoan {
         loan_id: String, loan_description: String, initial_loan_balance: Amount, loan_start_date: Date,
         current_loan_balance: Amount, date_as_of: Date, loan_rate: Amount, loan_payment_amount: Amount,

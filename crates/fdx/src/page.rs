@@ -27,7 +27,7 @@ macro_rules! list_page {
         // `default`: a provider may omit `page` and `links` if the list is short.
         #[serde(rename_all = "camelCase", default)]
         pub struct $name {
-            /// The position of the page.
+            /// The position of the page in the list.
             pub page: PageMetadata,
             /// Links to the next and the previous page.
             pub links: PageLinks,

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 /// A parsed value, with the number of fields that its type does not define.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed<T> {
-    /// The value.
+    /// The value, without the fields that its type does not define.
     pub value: T,
     /// The number of fields that were dropped because the type does not define them. With FDX 6.x it includes dropped
     /// elements of lists.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{Account, Accounts, Customer, ErrorBody, Transaction, Transactions, parse};
 
-/// Valid responses. Generated responses use their names and values.
+/// Valid responses. The generated responses contain field names and values from them.
 const SAMPLES: [&str; 4] = [
     r#"{"page":{"nextOffset":"n","totalElements":10},"links":{"next":{"href":"/x"}},"accounts":[{"depositAccount":
     {"accountId":"a1","accountCategory":"DEPOSIT_ACCOUNT","accountType":"CHECKING","status":"OPEN",
@@ -70,7 +70,7 @@ fn arbitrary_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Generates a sample in which one value is replaced.
+/// Generates one of `SAMPLES` with one value replaced.
 fn mutated_sample() -> impl Strategy<Value = Value> {
     (prop::sample::select(SAMPLES.to_vec()), arbitrary_json(), any::<prop::sample::Index>()).prop_map(
         |(sample, by, at)| {
@@ -122,18 +122,18 @@ fn assert_round_trip_as_every_type(text: &[u8]) {
 
 proptest! {
     #[test]
-    fn parse_accepts_or_rejects_arbitrary_bytes(bytes: Vec<u8>, text: String) {
+    fn parse_of_arbitrary_bytes_never_panics(bytes: Vec<u8>, text: String) {
         assert_round_trip_as_every_type(&bytes);
         assert_round_trip_as_every_type(text.as_bytes());
     }
 
     #[test]
-    fn parse_accepts_or_rejects_json_with_known_words(value in arbitrary_json()) {
+    fn parse_of_json_with_known_field_names_never_panics(value in arbitrary_json()) {
         assert_round_trip_as_every_type(value.to_string().as_bytes());
     }
 
     #[test]
-    fn parse_accepts_or_rejects_mutated_response(value in mutated_sample(), cut in any::<prop::sample::Index>()) {
+    fn parse_of_mutated_response_never_panics(value in mutated_sample(), cut in any::<prop::sample::Index>()) {
         let text = value.to_string();
         assert_round_trip_as_every_type(text.as_bytes());
         assert_round_trip_as_every_type(&text.as_bytes()[..cut.index(text.len() + 1)]);

@@ -64,14 +64,14 @@ fn v6_element_of_unknown_category_is_rejected() {
 }
 
 #[test]
-fn v6_parameter_names_differ_where_documented() {
+fn v6_paging_and_date_parameters_are_renamed() {
     let named = ["offset", "startTime", "endTime", "limit", "resultType"].map(v6_parameter_name);
     assert_eq!(named, ["pageKey", "startDate", "endDate", "limit", "resultType"]);
 }
 
 proptest! {
     #[test]
-    fn v6_parsed_list_round_trips(text in prop_oneof![
+    fn v6_list_is_rejected_or_round_trips_unchanged(text in prop_oneof![
         ".*",
         r#"\{"accounts":\[\{"accountCategory":"(DEPOSIT_ACCOUNT|LOAN_ACCOUNT|x)","accountType":"[A-Z]{2,8}","(holdings|securityIds|page)":(\[\{"id":"x"\}\]|\[\]|7|null)\}\]\}"#,
     ]) {

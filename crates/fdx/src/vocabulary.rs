@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_word_is_reported_at_any_depth() {
+    fn value_outside_vocabulary_is_reported_at_any_depth() {
         let page = json!({"accounts": [
             {"depositAccount": {"accountType": "CHECKING", "status": "OPEN", "currency": {"currencyCode": "CAD"}}},
             {"depositAccount": {"accountType": "MORTGAGE", "status": "FROZEN", "currency": {"currencyCode": "C$"}}},
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn fdx_types_have_every_vocabulary_field() {
+    fn fdx_types_keep_every_vocabulary_field() {
         fn assert_all_fields_known<T: serde::de::DeserializeOwned>(value: &Value) {
             let read = crate::parse::<T>(value.to_string().as_bytes()).unwrap();
             assert_eq!(read.dropped, 0, "{value}");

@@ -45,8 +45,8 @@ fn round_trip(name: &str, text: &str) -> Option<(Value, usize)> {
     }
 }
 
-/// Returns the values in a golden file that the vocabulary does not define. `name` is the file's name without
-/// extension.
+/// Returns the values in a golden file that the FDX vocabulary does not define, with their paths. `name` is the file's
+/// name without extension.
 fn find_unknown(name: &str, value: &Value) -> Vec<String> {
     match name.trim_end_matches(".minimal") {
         "error" => Vec::new(),
@@ -56,7 +56,7 @@ fn find_unknown(name: &str, value: &Value) -> Vec<String> {
     }
 }
 
-/// Calls `act` with the JSON pointer of every object in a value.
+/// Calls `act` with the JSON pointer of each object at any depth of a value. `at` is the pointer of the value itself.
 fn visit_objects(value: &Value, at: &str, act: &mut impl FnMut(&str)) {
     match value {
         Value::Object(fields) => {
@@ -105,7 +105,7 @@ fn unknown_field_is_counted_at_any_depth() {
     assert!(places > 100, "{places}");
 }
 
-/// Returns the names of a type's fields, which its `Deserialize` implementation requests.
+/// Returns the names of all fields that a struct can be deserialized from.
 fn field_names<T: DeserializeOwned>() -> BTreeSet<&'static str> {
     struct FieldNameCollector<'a>(&'a mut &'static [&'static str]);
     impl<'de> Deserializer<'de> for FieldNameCollector<'_> {

@@ -13,7 +13,7 @@ use fluent_templates::{LanguageIdentifier, Loader, StaticLoader, langid};
 static ENGLISH: LanguageIdentifier = langid!("en");
 static FRENCH: LanguageIdentifier = langid!("fr");
 
-/// The texts of a crate in one language.
+/// The texts of a crate's pages in one language.
 #[derive(Clone, Copy)]
 pub struct LocaleTexts {
     loader: &'static StaticLoader,
@@ -26,12 +26,12 @@ impl LocaleTexts {
         Self { loader, language: if tag == "fr" { &FRENCH } else { &ENGLISH } }
     }
 
-    /// Returns the text with a key. The text must have no placeholders.
+    /// Returns the text with a key of the locale files. The text must have no placeholders.
     pub fn get(self, key: &str) -> String {
         self.loader.lookup(self.language, key)
     }
 
-    /// Returns the text with a key, or none if the locale files do not contain the key. The text must have no
+    /// Returns the text with a key, or `None` if the locale files do not contain the key. The text must have no
     /// placeholders.
     pub fn find(self, key: &str) -> Option<String> {
         self.loader.try_lookup(self.language, key)
@@ -43,7 +43,8 @@ impl LocaleTexts {
         self.loader.lookup_with_args(self.language, key, &arguments.collect::<HashMap<_, _>>())
     }
 
-    /// Formats a date with the text `day`. The name of a month has the key `PREFIX-NUMBER`, such as `month-short-11`.
+    /// Formats a date with the text of the locale files that has the key `day`. The key of a month's name is
+    /// `PREFIX-NUMBER`, such as `month-short-11`.
     pub fn format_date(self, month_prefix: &str, day: &str, month: i8, year: i16) -> String {
         let (month, year) = (self.get(&format!("{month_prefix}-{month}")), year.to_string());
         self.format("day", &[("day", day), ("month", &month), ("year", &year)])
