@@ -45,7 +45,7 @@ impl Bank {
         Self::open(&profile::PRAIRIE, settings)
     }
 
-    /// Builds the router with all pages and endpoints of the bank.
+    /// Builds the router with the pages, the OAuth endpoints, the FDX API and the fault injection of the bank.
     pub fn router(&self) -> Router {
         // Faults apply to the endpoints that the hub calls. The pages stay usable, so that a tester can undo them.
         let faults_layer = || from_fn_with_state(self.clone(), fault_injection::apply_faults);

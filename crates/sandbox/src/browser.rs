@@ -12,7 +12,7 @@ pub(crate) const EXTERNAL_FORM_CSP: &str = "default-src 'none'; style-src 'self'
                                      form-action https: http://127.0.0.1:* http://localhost:*; \
                                      frame-ancestors 'none'; base-uri 'none'";
 
-/// Returns the value of a cookie.
+/// Returns the value of the cookie with this name.
 pub(crate) fn find_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut headers = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     headers.find_map(|cookies| {

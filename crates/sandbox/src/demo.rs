@@ -45,7 +45,7 @@ const CSS: &str = include_str!("../templates/demo/demo.css");
 const ICON: &str = include_str!("../templates/demo/demo.svg");
 
 impl Demo {
-    /// Builds the router with all pages of the app.
+    /// Builds the router with all pages of the demo app.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/", get(pages::show_home))

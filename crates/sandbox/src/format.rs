@@ -27,7 +27,7 @@ impl SandboxLanguage {
         if amount.0 < Decimal::ZERO { format!("{MINUS_SIGN}{formatted}") } else { formatted }
     }
 
-    /// Formats a number of units with all its decimals.
+    /// Formats a number, such as units of a security, with all its decimals.
     pub(crate) fn format_number(self, amount: Amount) -> String {
         let minus = if amount.0 < Decimal::ZERO { MINUS_SIGN } else { "" };
         format!("{minus}{}", self.group_digits(amount.0, 0))

@@ -11,7 +11,7 @@ fluent_templates::static_loader! {
     };
 }
 
-/// A language in which pages are available.
+/// A language in which the pages of the banks and the demo app are available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SandboxLanguage {
     En,
@@ -50,7 +50,7 @@ impl SandboxLanguage {
         LocaleTexts::new(&LOCALES, self.lang())
     }
 
-    /// Returns the text with a key.
+    /// Returns the text with a key of the locale files in this language.
     pub(crate) fn t(self, key: &str) -> String {
         self.texts().get(key)
     }

@@ -24,7 +24,8 @@ pub(crate) fn compute_mac(seed: &[u8], label: &str) -> Vec<u8> {
     hmac::sign(&key, label.as_bytes()).as_ref().to_vec()
 }
 
-/// Computes SHA-256, encoded as base64url: the stored form of secrets, and the PKCE method `S256` (RFC 7636).
+/// Computes the SHA-256 of a text, encoded as base64url: the stored form of secrets, and the PKCE method `S256` (RFC
+/// 7636).
 pub(crate) fn hash(text: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
 }

@@ -9,7 +9,7 @@ use super::ledger::BankCustomer;
 use super::scope;
 use super::state::Bank;
 
-/// The clusters that include full account numbers. FDX documents use three names for the same data.
+/// The data clusters that include full account numbers. FDX documents use these three names for the same cluster.
 pub(super) const PAYMENT_CLUSTERS: &[&str] = &["paymentnetworks", "accountpayments", "paymentsupport"];
 pub(super) const ACCOUNT_NOT_FOUND: FdxApiError =
     FdxApiError(ErrorCode::AccountNotFound, "The grant covers no such account");
@@ -27,8 +27,8 @@ impl AuthorizedReader {
 }
 
 impl Bank {
-    /// Verifies the access token and that its scope covers one of the clusters, then waits while the `hold` fault is
-    /// active.
+    /// Verifies the access token and ensures that its scope covers one of the clusters, then waits while the fault
+    /// setting `hold` is true.
     pub(super) async fn authorize_reader(
         &self,
         headers: &HeaderMap,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 const SESSION_TTL_MS: i64 = 900_000;
 const MAX_SESSIONS: usize = 10_000;
 
-/// The session of a browser; without a user name until the customer signs in.
+/// The session of a browser on the consent pages; without a user name until the customer signs in.
 #[derive(Clone, Debug)]
 pub(super) struct ConsentSession {
     pub(super) csrf_token: String,

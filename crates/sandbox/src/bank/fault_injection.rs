@@ -24,7 +24,7 @@ pub(super) async fn set_faults(State(bank): State<Bank>, body: Bytes) -> Respons
     }
 }
 
-/// Handles `DELETE /faults`: resets all settings to those of the bank's profile.
+/// Handles `DELETE /faults`: resets all settings to those that the bank started with.
 pub(super) async fn reset_faults(State(bank): State<Bank>) -> Json<FaultSettings> {
     Json(bank.reset_faults())
 }
@@ -63,7 +63,7 @@ impl Bank {
         self.grants().end_all_for_customer(username, self.now()).map_err(|error| error.to_string())
     }
 
-    /// Counts a call, and returns true if it is one of those that fail.
+    /// Counts a call, and returns true if the call must fail according to `fail_share`.
     fn should_fail(&self, faults: &FaultSettings) -> bool {
         let call = self.calls().fetch_add(1, Ordering::Relaxed);
         let share = faults.fail_share.0;
@@ -93,7 +93,7 @@ pub(super) async fn apply_faults(State(bank): State<Bank>, request: Request, nex
     next.run(request).await
 }
 
-/// Adds the headers of every response of the bank.
+/// Adds the headers that every response of the bank has.
 pub(super) async fn add_bank_headers(State(bank): State<Bank>, request: Request, next: Next) -> Response {
     // `Date` shows the bank's own clock, so that a clock skew is visible to clients as it would be in reality.
     let now = jiff::Timestamp::from_millisecond(bank.now()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);

@@ -31,23 +31,23 @@ pub struct FaultSettings {
     pub invalid_grant_to_all: bool,
     /// Every OAuth and FDX call fails with 429.
     pub rate_limited: bool,
-    /// The number of seconds by which the bank's clock is ahead.
+    /// The number of seconds by which the bank's clock is ahead of the real time.
     pub clock_skew_s: i64,
-    /// FDX responses are delayed until this is false again.
+    /// FDX responses are delayed until this setting is false again.
     pub hold: bool,
 }
 
-/// The availability of an endpoint.
+/// The availability of the token endpoint, as a fault setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndpointStatus {
-    /// The endpoint works.
+    /// The endpoint works normally.
     Up,
     /// The endpoint responds with 503.
     Down,
 }
 
-/// The behavior of the revocation endpoint.
+/// The behavior of the revocation endpoint, as a fault setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevocationBehavior {
@@ -88,7 +88,7 @@ impl Default for FaultSettings {
 }
 
 impl FaultSettings {
-    /// Returns the settings that a bank starts with.
+    /// Returns the settings that a bank with this profile starts with.
     pub(super) fn for_profile(profile: &BankProfile) -> Self {
         Self { rotate_refresh: profile.rotates_refresh_tokens, ..Self::default() }
     }

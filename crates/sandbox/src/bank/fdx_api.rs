@@ -1,4 +1,4 @@
-//! The FDX resource server of a bank.
+//! The FDX API of a bank: customers, accounts, transactions, contact data, payment networks and statements.
 
 use axum::Router;
 use axum::extract::{Path, State};

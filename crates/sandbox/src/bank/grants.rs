@@ -15,8 +15,7 @@ pub(super) struct CustomerGrant {
     pub(super) username: String,
     pub(super) accounts: Vec<String>,
     pub(super) scope: String,
-    /// The client that has the grant. None in old journals, which were written before clients could register; it is
-    /// then the hub.
+    /// The client that has the grant. `None` in journals of older versions, in which the hub was the only client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) client_id: Option<String>,
     pub(super) refresh_hash: String,
@@ -58,7 +57,7 @@ enum JournalEntry {
     },
 }
 
-/// A grant with its current state.
+/// A grant with its current state, which the journal's entries determine.
 #[derive(Clone, Debug)]
 pub(super) struct GrantRecord {
     pub(super) grant: CustomerGrant,

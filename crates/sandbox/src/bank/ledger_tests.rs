@@ -47,7 +47,7 @@ fn to_decimal(value: &Value) -> Decimal {
     Decimal::from_str(&value.to_string()).unwrap()
 }
 
-/// Returns the change of the balance that a transaction makes, positive in the customer's favour.
+/// Returns the amount by which a transaction changes the balance, positive in the customer's favour.
 fn balance_effect(row: &Value) -> Decimal {
     let amount = match row.get("paymentDetails") {
         Some(details) => to_decimal(&details["principalAmount"]),

@@ -57,7 +57,7 @@ impl SessionEndReason {
     }
 }
 
-/// The data that an authorization code refers to.
+/// The data that the bank stores for an authorization code that it issued.
 #[derive(Clone, Debug)]
 pub(super) struct IssuedCode {
     pub(super) request: AuthorizeParams,
@@ -118,7 +118,7 @@ impl SignInSessions {
         self.sessions.insert(id, session);
     }
 
-    /// Returns a session that can continue, or the reason why it cannot.
+    /// Returns the sign-in session with an id, or the reason why the sign-in cannot continue.
     pub(super) fn find(&self, id: &str, now: i64) -> Result<&SignInSession, SessionEndReason> {
         let session = self.sessions.get(id).ok_or(SessionEndReason::Unknown)?;
         match session.end_reason {

@@ -22,7 +22,7 @@ pub(super) fn routes() -> Router<Bank> {
     Router::new().route("/token", post(issue_token)).route("/revoke", post(revoke_token))
 }
 
-/// The form fields of the token endpoint and the revocation endpoint.
+/// The form fields that the token endpoint and the revocation endpoint accept.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct TokenForm {
@@ -92,7 +92,7 @@ async fn revoke_token(State(bank): State<Bank>, headers: HeaderMap, Form(form): 
 }
 
 impl Bank {
-    /// Authenticates the client and returns its id.
+    /// Authenticates the client that sends a request to an OAuth endpoint, and returns its id.
     fn authenticate(&self, headers: &HeaderMap, form: &TokenForm) -> Result<String, BankOAuthError> {
         let (id, secret) = match (parse_basic_credentials(headers), &form.client_id, &form.client_secret) {
             (Some(basic), ..) => basic,
@@ -205,7 +205,7 @@ impl Bank {
             .then(|| grant_id.to_owned())
     }
 
-    /// Returns true if a grant was given to a client. A grant without a client id is the hub's (see
+    /// Returns true if a customer gave the grant to this client. A grant without a client id is the hub's (see
     /// `CustomerGrant::client_id`).
     fn is_grant_of_client(&self, grant: &CustomerGrant, client: &str) -> bool {
         grant.client_id.as_deref().unwrap_or(&self.settings().client_id) == client

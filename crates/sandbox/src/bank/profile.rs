@@ -7,7 +7,7 @@ use crate::language::SandboxLanguage;
 #[expect(clippy::struct_excessive_bools, reason = "the options are independent of each other")]
 pub(crate) struct BankProfile {
     pub(crate) name: &'static str,
-    /// The short name in cookies, text keys and labels of derived secrets.
+    /// The short name of the bank, which is a part of its cookies, text keys and labels of derived secrets.
     pub(crate) key: &'static str,
     pub(crate) css: &'static str,
     /// The language of the pages unless the browser or the client requests another.
@@ -32,7 +32,7 @@ pub(crate) struct BankProfile {
     pub(super) catalog: &'static AccountCatalog,
 }
 
-/// The names of the members of a token response that OAuth does not define.
+/// The names that a bank gives to those members of its token response that OAuth does not define.
 pub(super) struct TokenResponseNames {
     pub(super) customer: &'static str,
     pub(super) accounts: &'static str,

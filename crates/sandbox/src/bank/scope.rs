@@ -1,6 +1,6 @@
 //! The scopes that the banks support, and the texts that describe them on pages.
 
-/// A scope value with the key of its text.
+/// A supported scope value with the key of the text that describes it.
 pub(super) struct ScopeLabel {
     pub(super) scope: &'static str,
     /// The last part of the text key.

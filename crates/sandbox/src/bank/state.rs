@@ -22,9 +22,9 @@ pub struct BankSettings {
     pub origin: String,
     /// The client that is registered from the start: the hub.
     pub client_id: String,
-    /// The secret of that client.
+    /// The secret of the client `client_id`.
     pub client_secret: String,
-    /// The redirect URIs of that client.
+    /// The redirect URIs of the client `client_id`.
     pub redirect_uris: Vec<String>,
     /// The journal file in which grants and registered clients are stored.
     pub journal: PathBuf,
@@ -73,12 +73,12 @@ impl Bank {
         })))
     }
 
-    /// Returns the name of the bank.
+    /// Returns the name of the bank, as customers see it.
     pub fn name(&self) -> &'static str {
         self.profile().name
     }
 
-    /// Returns the credentials of all customers.
+    /// Returns the credentials of all customers who can sign in at the bank.
     pub fn logins(&self) -> Vec<Login> {
         let customers = self.profile().catalog.customers();
         customers.map(|c| Login { username: c.username, password: self.password(c.username) }).collect()

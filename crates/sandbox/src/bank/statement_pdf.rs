@@ -63,7 +63,7 @@ pub(super) fn render_pdf(
     document.finish().ok()
 }
 
-/// Formats the whole text of a statement, line by line.
+/// Formats the text of a statement as lines of `LINE_CHARS` characters.
 fn format_lines(wording: &StatementWording, statement: &MonthlyStatement, holders: &[String]) -> Vec<String> {
     let format_amount = |cents| format_cents(cents, wording.separators);
     let (first_day, last_day) = (statement.first_day.to_string(), statement.last_day.to_string());
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cents_are_formatted_with_separators_of_the_bank() {
+    fn statement_cents_are_formatted_with_separators_of_bank() {
         assert_eq!(format_cents(123_456_789, ['.', ',']), "1,234,567.89");
         assert_eq!(format_cents(-100_005, [',', '\u{a0}']), "-1\u{a0}000,05");
         assert_eq!(

@@ -8,18 +8,18 @@ use rust_decimal::Decimal;
 use super::entity::{Entity, category_name};
 use crate::language::SandboxLanguage;
 
-/// The spending by category or by month: a bar for each, and the total.
+/// The spending of a customer by category or by month: a bar of the chart for each, and the total.
 pub(super) struct Spending {
     pub(super) bars: Vec<Bar>,
     pub(super) total: String,
 }
 
-/// A bar of the chart.
+/// A bar of the spending chart.
 pub(super) struct Bar {
     pub(super) label: String,
-    /// The formatted amount.
+    /// The sum that the bar represents, formatted for the page.
     pub(super) amount: String,
-    /// The length in percent of the longest bar.
+    /// The length of the bar in percent of the longest bar.
     pub(super) length: Decimal,
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Entity {
     fields: Value,
 }
 
-/// A page of a list, or the matches from several pages.
+/// The FDX entities on one page of a list, or the matching ones from several pages.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(super) struct EntityList {
@@ -67,7 +67,7 @@ impl Entity {
         Date::deserialize(&self.fields[field]).ok()
     }
 
-    /// Returns the last four characters of an account number.
+    /// Returns the last four characters of the account number.
     pub(super) fn short_number(&self) -> String {
         // Providers should send a masked number. The app does not rely on it and never shows more.
         let number = self.text("accountNumberDisplay").chars().filter(char::is_ascii_alphanumeric);
@@ -88,7 +88,7 @@ impl Entity {
         holdings.map(|fields| Self { kind: "holding".into(), fields: fields.clone() }).collect()
     }
 
-    /// Returns the description of a transaction.
+    /// Returns the description of a transaction as the bank sent it.
     pub(super) fn description(&self) -> String {
         self.texts(&["description", "payee", "symbol", "memo"]).join(" · ")
     }
@@ -110,7 +110,7 @@ impl Entity {
         self.text("status") == "PENDING"
     }
 
-    /// Returns the amount that a transaction counts as spending.
+    /// Returns the amount that a transaction adds to the spending; `None` if it is no spending, such as a credit.
     pub(super) fn spending_amount(&self) -> Option<Decimal> {
         // Payments of loans and trades of securities are not spending, nor are transfers between own accounts. A
         // pending amount can still change.

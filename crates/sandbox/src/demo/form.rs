@@ -39,7 +39,7 @@ impl FromRequest<Demo> for DemoForm {
     }
 }
 
-/// The connection that a form names in its field `bank`, and the request that sent the form.
+/// The connection whose bank a form contains in its field `bank`, and the browser request that sent the form.
 pub(super) struct ChosenConnection(pub(super) DemoVisit, pub(super) BankConnection);
 
 impl FromRequest<Demo> for ChosenConnection {

@@ -14,13 +14,13 @@ use super::session::BankConnection;
 use super::state::DemoSettings;
 use super::visit::DemoVisit;
 
-/// The maximum number of pages of a list that are read for one page of the app.
+/// The maximum number of pages of a list that the app requests from the hub to show one of its own pages.
 const MAX_PAGES: usize = 5;
 
-/// The fields of a query or a token request.
+/// The names and values of query parameters, or of form fields of a token request.
 type QueryFields = [(&'static str, String)];
 
-/// The result of a call, or the notice that the customer gets instead.
+/// The result of a call to the hub, or the notice that the app shows the customer instead.
 pub(super) type HubResult<T> = Result<T, CustomerNotice>;
 
 /// The response of the token endpoint. Only the exchange of a code returns a refresh token, which stays the same.
@@ -54,7 +54,7 @@ impl HubResponse {
         serde_json::from_value(self.body).map_err(|_| CustomerNotice::from_code("unreadable"))
     }
 
-    /// Returns the FDX code or the OAuth error.
+    /// Returns the error code of an error response: the `code` of FDX or the `error` of OAuth.
     fn error_code(&self) -> Option<String> {
         let code = [&self.body["code"], &self.body["error"]].into_iter().find(|code| !code.is_null())?;
         // FDX codes are numbers in one error and strings in another.
@@ -66,8 +66,8 @@ impl HubResponse {
         CustomerNotice { retry_after_secs: self.retry_after, ..CustomerNotice::from_code(&code) }
     }
 
-    /// Returns true for an expired access token. Its error has a message only, while that of an ended connection has
-    /// a code.
+    /// Returns true if the response means that the access token has expired. The error then has a message only, whereas
+    /// the error for an ended connection has a code.
     fn is_token_expired(&self) -> bool {
         matches!(self.status, 401 | 403) && self.error_code().is_none()
     }
@@ -81,7 +81,7 @@ pub(super) struct HubClient<'a> {
 }
 
 impl<'a> HubClient<'a> {
-    /// Creates a client; `log` contains the exchanges of the step before.
+    /// Creates a client for one connection. `log` contains the calls that the same step has made before.
     pub(super) const fn new(
         visit: &'a DemoVisit,
         connection: BankConnection,
@@ -138,7 +138,8 @@ impl<'a> HubClient<'a> {
         Ok(())
     }
 
-    /// Reads data. An access token is valid for 5 minutes: if it has expired, it is refreshed and the call repeated.
+    /// Reads data of the connection. If the access token has expired (it is valid for 5 minutes), it is refreshed and
+    /// the call repeated.
     pub(super) async fn read<T: DeserializeOwned>(
         &mut self,
         path: &[&str],
@@ -187,7 +188,7 @@ impl<'a> HubClient<'a> {
         Ok(matches)
     }
 
-    /// Ends the connection. A call that the hub does not confirm may be repeated.
+    /// Ends the connection at the hub. A call that the hub does not confirm may be repeated.
     pub(super) async fn end_connection(&mut self) -> HubResult<()> {
         let mut response = self.revoke_connection().await?;
         // The access token identifies the connection, so an expired one has to be refreshed first.

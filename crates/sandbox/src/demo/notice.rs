@@ -1,7 +1,7 @@
 //! Lesson 3: errors. Each error of the hub becomes a message for the customer, advice on what to do, and a code for the
 //! support team.
 
-/// A message to the customer: the text `key` and the advice `key-advice`.
+/// A message to the customer. Its texts have the keys `key` (the message) and `key-advice` (the advice).
 #[derive(Clone)]
 pub(super) struct CustomerNotice {
     pub(super) key: &'static str,

@@ -1,4 +1,4 @@
-//! Lesson 5: the frame of every page, and responses that all pages share. Pages have forms and links, no scripts.
+//! Lesson 5: the layout of every page, and responses that all pages share. Pages have forms and links, no scripts.
 
 use askama::Template;
 use axum::http::{StatusCode, header};
@@ -10,7 +10,7 @@ use super::visit::DemoVisit;
 use crate::browser;
 use crate::language::SandboxLanguage;
 
-/// The result of a handler.
+/// The result of a handler: a page or redirect, or the status of an error without a page.
 pub(super) type PageResult = Result<Response, StatusCode>;
 
 /// Maps errors that a customer cannot do anything about: no random bytes, or a template that cannot be rendered.
@@ -18,7 +18,7 @@ pub(super) fn internal_error<E>(_: E) -> StatusCode {
     StatusCode::INTERNAL_SERVER_ERROR
 }
 
-/// The data that the layout of every page needs.
+/// The data that the layout of every page of the app needs.
 pub(super) struct DemoPageFrame {
     pub(super) language: SandboxLanguage,
     pub(super) csrf_token: String,
@@ -27,9 +27,9 @@ pub(super) struct DemoPageFrame {
     pub(super) other_language_link: String,
 }
 
-/// The functions that templates call.
+/// The functions that the HTML templates of the app's pages call.
 impl DemoPageFrame {
-    /// Creates the frame of a page; `log` contains the calls that the page itself made.
+    /// Creates the frame of a page. `log` contains the calls to the hub that were made to build the page.
     pub(super) fn new(visit: &DemoVisit, log: Vec<LoggedExchange>) -> Self {
         let step = visit.current_step(log);
         Self {
@@ -59,7 +59,7 @@ struct DemoMessagePage<'a> {
     notice: &'a CustomerNotice,
 }
 
-/// Renders a page that only shows a message.
+/// Renders a page that shows only the message of a notice.
 pub(super) fn render_message(
     visit: &DemoVisit,
     notice: &CustomerNotice,
@@ -76,7 +76,7 @@ pub(super) fn render_page(page: &impl Template) -> PageResult {
     Ok(Html(page.render().map_err(internal_error)?).into_response())
 }
 
-/// Renders a page with a form that redirects to the hub.
+/// Renders a page with a form whose handler redirects to the hub, which the content security policy must allow.
 pub(super) fn render_with_external_form(page: &impl Template) -> PageResult {
     Ok(([(header::CONTENT_SECURITY_POLICY, browser::EXTERNAL_FORM_CSP)], render_page(page)?).into_response())
 }

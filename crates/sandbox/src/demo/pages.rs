@@ -15,9 +15,9 @@ use super::state::OfferedBank;
 use super::visit::DemoVisit;
 use crate::browser;
 
-/// The number of transactions that one call to the hub returns.
+/// The number of transactions that the app requests from the hub in one call.
 const PAGE_SIZE: &str = "100";
-/// The number of matches after which no further page is read.
+/// The number of matching transactions after which the app requests no further page from the hub.
 const MIN_MATCHES: usize = 25;
 
 #[derive(Template)]
@@ -45,10 +45,10 @@ struct AccountsPage {
 struct ConnectionAccounts {
     bank: String,
     name: String,
-    /// The home page offers this bank by name, so the page can offer to connect it again.
+    /// True if the home page offers this bank by name, so that the customer can connect it again.
     is_offered: bool,
     accounts: HubResult<Vec<Entity>>,
-    /// The same accounts with balances; an error if the customer did not agree to share them.
+    /// The same accounts with balances; an error notice if the customer did not agree to share balances.
     details: HubResult<Vec<Entity>>,
 }
 
@@ -62,7 +62,7 @@ struct AccountPage {
     transactions: HubResult<EntityList>,
 }
 
-/// The query of the account page: bank, search words, date range, grouping of the chart, and cursor.
+/// The query parameters of the account page: bank, search words, date range, grouping of the chart, and cursor.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(super) struct Search {
@@ -137,7 +137,7 @@ impl ConnectionAccounts {
         Self { bank, name, is_offered, accounts, details }
     }
 
-    /// Returns an account with its details, or the lightweight account if there are none.
+    /// Returns an account with its details, or the lightweight account if the details were not shared.
     fn with_details<'a>(&'a self, account: &'a Entity) -> &'a Entity {
         let is_same = |detailed: &&Entity| detailed.text("accountId") == account.text("accountId");
         self.details.iter().flatten().find(is_same).unwrap_or(account)
@@ -162,7 +162,7 @@ impl Search {
         .await
     }
 
-    /// Builds a link to this page with another grouping or cursor.
+    /// Builds a link to the account page with the same search and another grouping or cursor.
     fn link(&self, by: &str, offset: &str) -> String {
         let (bank, q, from, to) = (&*self.bank, &*self.q, &*self.from, &*self.to);
         let fields = [("bank", bank), ("q", q), ("from", from), ("to", to), ("by", by), ("offset", offset)];

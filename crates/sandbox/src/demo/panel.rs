@@ -38,7 +38,7 @@ impl EndpointProbe {
     }
 }
 
-/// The content of the panel, and the notice at the top of the page.
+/// The content of the panel (the calls and probes of one step) and the notice at the top of the page.
 #[derive(Clone, Default)]
 pub(super) struct DemoStep {
     pub(super) notice: Option<CustomerNotice>,
@@ -70,7 +70,7 @@ impl DemoStep {
     }
 }
 
-/// Returns path and query with long segments, such as ids and cursors, shortened.
+/// Returns the path and query of a URL, with long segments, such as ids and cursors, shortened.
 pub(super) fn shorten_path(url: &Url) -> String {
     const SEPARATORS: [char; 4] = ['/', '?', '&', '='];
     let path = &url[Position::BeforePath..Position::AfterQuery];

@@ -23,7 +23,7 @@ pub(super) struct BankConnection {
     pub(super) refresh_token: String,
     /// The used authorization code. The demo keeps it only to show that the hub rejects a second use.
     pub(super) code: String,
-    /// The PKCE code verifier.
+    /// The PKCE code verifier of the authorization request.
     pub(super) verifier: String,
 }
 

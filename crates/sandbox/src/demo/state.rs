@@ -11,7 +11,7 @@ use super::session::Sessions;
 /// A function that returns the current time in milliseconds since the epoch.
 pub type DemoClock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
-/// The settings that the app is started with.
+/// The settings with which the demo app is started.
 pub struct DemoSettings {
     /// The origin of the app, for example `http://127.0.0.1:8401`.
     pub origin: String,
@@ -38,7 +38,7 @@ pub struct OfferedBank {
     pub name: String,
 }
 
-/// The app. Clones share one state.
+/// The demo app. Clones share one state.
 #[derive(Clone)]
 pub struct Demo(Arc<DemoInner>);
 
@@ -50,7 +50,7 @@ struct DemoInner {
 }
 
 impl Demo {
-    /// Creates the app. No request is sent to the hub until a browser opens a page.
+    /// Creates the demo app. No request is sent to the hub until a browser opens a page.
     pub fn new(settings: DemoSettings) -> io::Result<Self> {
         let client = build_client().map_err(io::Error::other)?;
         let hub = url::Url::parse(&settings.hub).map_err(io::Error::other)?;
@@ -69,7 +69,7 @@ impl Demo {
         (self.0.settings.clock)()
     }
 
-    /// Locks the sessions of the app. The guard must not be kept across an `await`.
+    /// Locks the sessions of the app. The lock must be released before an `await`.
     pub(super) fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,7 +89,7 @@ impl Demo {
     }
 }
 
-/// Builds an HTTP client that follows no redirects, so that tokens are sent to the hub only.
+/// Builds the HTTP client for calls to the hub. It follows no redirects, so that tokens are sent to the hub only.
 fn build_client() -> reqwest::Result<reqwest::Client> {
     let client = reqwest::Client::builder().redirect(redirect::Policy::none()).no_proxy();
     client.connect_timeout(Duration::from_secs(3)).timeout(Duration::from_secs(20)).build()

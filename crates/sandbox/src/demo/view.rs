@@ -10,7 +10,7 @@ const ACCOUNT_FACT_FIELDS: &str = "currentBalance currentValue principalBalance 
     creditLine minimumPaymentAmount paymentAmount policyPremium nextPaymentAmount originalPrincipal interestRate \
     nextPaymentDate maturityDate policyEndDate";
 
-/// The functions that templates call.
+/// The functions that the HTML templates call to show accounts and transactions.
 impl DemoPageFrame {
     pub(super) fn account_name(&self, account: &Entity) -> String {
         let name = account.texts(&["nickname", "productName"]).first().map(|name| (*name).to_owned());
@@ -21,7 +21,7 @@ impl DemoPageFrame {
         self.t(&format!("demo-kind-{}", account.kind))
     }
 
-    /// Returns the shown fields of an account as pairs of label and value.
+    /// Returns the fields of an account that the page shows, as pairs of label and value.
     pub(super) fn account_facts(&self, account: &Entity) -> Vec<(String, String)> {
         let label = |field: &str| self.language.texts().find(&format!("demo-fact-{}-{field}", account.kind));
         let fact = |field| Some((label(field)?, self.format_field(account, field, account.currency())));
@@ -29,7 +29,8 @@ impl DemoPageFrame {
         facts.filter(|(_, value)| !value.is_empty()).collect()
     }
 
-    /// Formats a field as a date, a rate, a number of units or money; empty if the field is missing.
+    /// Formats a field of an account or transaction as a date, a rate, a number of units or money; empty if the field
+    /// is missing.
     pub(super) fn format_field(&self, entity: &Entity, field: &str, currency: &str) -> String {
         match (field, entity.amount(field)) {
             (_, None) => entity.date(field).map(|day| self.language.format_day(day)).unwrap_or_default(),
@@ -47,7 +48,7 @@ impl DemoPageFrame {
         transaction.day().map(|day| self.language.format_day(day)).unwrap_or_default()
     }
 
-    /// Returns a sentence with the number of matches.
+    /// Returns a sentence that states how many transactions match the search.
     pub(super) fn match_count(&self, matches: &EntityList) -> String {
         let (found, examined) = (matches.items.len().to_string(), matches.examined.to_string());
         self.language.texts().format("demo-found", &[("found", &found), ("examined", &examined)])

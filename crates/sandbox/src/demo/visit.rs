@@ -16,13 +16,13 @@ use crate::language::SandboxLanguage;
 
 const COOKIE: &str = "demo_session";
 
-/// One request of a browser.
+/// One request of a browser, with its session and language.
 #[derive(Clone)]
 pub(super) struct DemoVisit {
     pub(super) demo: Demo,
     session: Arc<Mutex<Session>>,
     pub(super) language: SandboxLanguage,
-    /// The link to this page in the other language.
+    /// The link to the requested page in the other language.
     pub(super) other_language_link: String,
     language_switched: bool,
 }
@@ -62,7 +62,7 @@ impl DemoVisit {
         self.demo.sessions().assign_id(&self.session)
     }
 
-    /// Stores a step for the next page and redirects to that page.
+    /// Stores the result of a step (a connect, refresh or disconnect) for the next page, and redirects to that page.
     pub(super) fn finish_step(
         &self,
         notice: CustomerNotice,
@@ -78,7 +78,7 @@ impl DemoVisit {
         self.session().current_step(exchanges, self.language_switched)
     }
 
-    /// Builds the cookie of the session.
+    /// Builds the `Set-Cookie` value with the id of the session.
     pub(super) fn session_cookie(&self) -> String {
         let secure = if self.demo.settings().origin.starts_with("https:") { "; Secure" } else { "" };
         let (id, max_age) = (self.session().id().to_owned(), SESSION_TTL_MS / 1000);

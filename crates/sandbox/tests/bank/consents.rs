@@ -1,4 +1,4 @@
-//! The page on which a customer ends a consent at the bank.
+//! Tests of the pages on which a customer lists and ends consents at the bank.
 
 use axum::http::{HeaderName, Method, StatusCode};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! The data of the banks as an API client reads it: every account and transaction of every customer.
+//! Tests of the banks' FDX data as an API client reads it: every account and transaction of every customer.
 
 use axum::http::{Method, StatusCode, header};
 use fdx::vocabulary::find_unknown_words;
@@ -37,7 +37,7 @@ fn missing_fields(value: &Value, fields: &[&str]) -> Vec<String> {
     fields.iter().filter(|field| value.get(**field).is_none()).map(|field| (*field).to_owned()).collect()
 }
 
-/// Reads all pages of a list.
+/// Reads all pages of a list in FDX 5 and returns their elements. `name` is the field that contains them.
 async fn list_all(bank: &TestBank, token: &str, path: &str, name: &str) -> Vec<Value> {
     let (mut items, mut next) = (Vec::new(), path.to_owned());
     loop {
@@ -348,7 +348,7 @@ async fn bank_account_ids_filter_stays_within_grant() {
 }
 
 #[tokio::test]
-async fn bank_data_is_deterministic_for_seed_and_day() {
+async fn bank_data_is_equal_for_same_seed_and_day() {
     for open in [Bank::maple, Bank::rideau] {
         let mut seen = Vec::new();
         for _ in 0..2 {

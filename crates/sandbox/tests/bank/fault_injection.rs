@@ -1,4 +1,4 @@
-//! Fault injection through the API and the page.
+//! Tests of fault injection through its API and its page.
 
 use axum::http::{HeaderName, Method, StatusCode, header};
 use serde_json::{Value, json};
@@ -183,9 +183,9 @@ async fn faults_page_ends_grants_and_rejects_foreign_form() {
     assert_eq!(bank.read(text_member(&tokens, "access_token"), "/accounts").await.json()["code"], 602);
 }
 
-/// The alias is removed with the first release.
+/// Tests the former path `/levers`, which is removed with the first release.
 #[tokio::test]
-async fn former_path_levers_serves_fault_injection() {
+async fn fault_injection_is_available_at_former_path_levers() {
     let bank = TestBank::maple();
 
     let set = bank.send_json(Method::PUT, "/levers", &json!({"fail": 503})).await;

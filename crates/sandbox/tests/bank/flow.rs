@@ -1,4 +1,4 @@
-//! The authorization flow in a customer's browser, at all banks and in both languages.
+//! Tests of the authorization flow in a customer's browser, at all banks and in both languages.
 
 use axum::http::{HeaderName, Method, StatusCode, header};
 use serde_json::json;

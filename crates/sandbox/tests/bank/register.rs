@@ -1,4 +1,4 @@
-//! Dynamic client registration and deletion.
+//! Tests of dynamic client registration (RFC 7591) and of the deletion of clients (RFC 7592) at a bank.
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};

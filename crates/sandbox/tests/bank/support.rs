@@ -1,4 +1,4 @@
-//! Test support: a bank for each test, an API client and browsers.
+//! Test support: a bank for each test, an API client of the bank, and browsers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -53,7 +53,7 @@ impl BankResponse {
         rest.split('"').next().unwrap().to_owned()
     }
 
-    /// Returns a query parameter of the redirect.
+    /// Returns the value of a query parameter of the redirect's URL.
     pub(crate) fn parameter(&self, name: &str) -> Option<String> {
         let url = url::Url::parse(&self.location).ok()?;
         url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
@@ -151,7 +151,7 @@ impl TestBank {
         self.send(Method::GET, uri, &[], String::new()).await
     }
 
-    /// Posts a form with the credentials of the hub.
+    /// Posts a form with the hub's client credentials.
     pub(crate) async fn post_as_hub(&self, uri: &str, fields: &[(&str, &str)]) -> BankResponse {
         let hub_credentials = [("client_id", "hub"), ("client_secret", "hub-secret")];
         self.post_form(uri, &[&hub_credentials[..], fields].concat()).await
@@ -167,7 +167,7 @@ impl TestBank {
         self.send(method, uri, &[(header::CONTENT_TYPE, "application/json")], body.to_string()).await
     }
 
-    /// Sends JSON with a bearer token, if there is one.
+    /// Sends JSON, with a bearer token if one is given.
     pub(crate) async fn send_json_with_bearer(
         &self,
         method: Method,
@@ -185,7 +185,7 @@ impl TestBank {
         self.send_json(Method::PUT, "/faults", faults).await
     }
 
-    /// Returns the path prefix of the FDX API.
+    /// Returns the path prefix of the bank's FDX API.
     pub(crate) fn base_path(&self) -> &'static str {
         if self.is_fdx_v6() { "/fdx/v6" } else { "/fdx/v5" }
     }
@@ -194,7 +194,7 @@ impl TestBank {
         self.inner.name() == "Caisse Rideau"
     }
 
-    /// Reads a resource with parameters and response in FDX 5, whichever version the bank implements.
+    /// Reads an FDX resource. Parameters and response are in the form of FDX 5, whichever version the bank implements.
     pub(crate) async fn read(&self, token: &str, path: &str) -> BankResponse {
         if !self.is_fdx_v6() {
             return self.read_raw(token, path).await;
@@ -220,7 +220,7 @@ impl TestBank {
         response
     }
 
-    /// Reads a resource in the FDX version of the bank.
+    /// Reads an FDX resource. Parameters and response are in the form of the version that the bank implements.
     pub(crate) async fn read_raw(&self, token: &str, path: &str) -> BankResponse {
         let bearer = format!("Bearer {token}");
         let interaction = HeaderName::from_static("x-fapi-interaction-id");
@@ -284,7 +284,7 @@ impl TestBank {
     }
 }
 
-/// A browser that keeps cookies and sends forms.
+/// A browser that keeps the bank's cookies and sends its forms.
 pub(crate) struct BankBrowser<'a> {
     bank: &'a TestBank,
     pub(crate) cookies: BTreeMap<String, String>,
@@ -312,7 +312,7 @@ impl BankBrowser<'_> {
         page
     }
 
-    /// Opens a page and submits its form.
+    /// Opens a page and submits its form with these fields and the page's CSRF token.
     pub(crate) async fn submit(&mut self, page: &str, fields: &[(&str, &str)]) -> BankResponse {
         let token = self.get(page).await.csrf_token();
         self.post(page, &[&[("csrf_token", token.as_str())], fields].concat()).await

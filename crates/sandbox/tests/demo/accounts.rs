@@ -1,4 +1,4 @@
-//! The account pages of the demo app.
+//! Tests of the demo app's pages with accounts.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn demo_account_kinds_show_balance_and_masked_number() {
+async fn demo_each_account_kind_shows_balance_and_masked_number() {
     let fixture = DemoFixture::new().await;
     let mut browser = fixture.connected_browser().await;
     let account = |key: &str, id: &str, field: &str, amount: &str| -> Value {

@@ -1,4 +1,4 @@
-//! The authorization request of the demo app.
+//! Tests of the authorization request that the demo app sends through the browser.
 
 use axum::http::StatusCode;
 use base64::Engine;

@@ -1,4 +1,4 @@
-//! The callback of the demo app: state, errors of the hub, and the exchange of the code.
+//! Tests of the demo app's callback: state, errors of the hub, and the exchange of the code.
 
 use std::sync::Arc;
 
@@ -104,7 +104,7 @@ async fn demo_token_endpoint_error_is_shown_without_connecting() {
 }
 
 #[tokio::test]
-async fn demo_unreachable_hub_is_reported() {
+async fn demo_callback_reports_unreachable_hub() {
     let mut settings = DemoSettings {
         origin: ORIGIN.into(),
         hub: String::new(),

@@ -1,4 +1,4 @@
-//! Refresh and disconnect in the demo app.
+//! Tests of refresh and disconnect in the demo app.
 
 use axum::http::StatusCode;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Languages and texts of the demo app.
+//! Tests of the languages and texts of the demo app.
 
 use axum::body::Body;
 use axum::http::{Request, header};
@@ -25,7 +25,7 @@ async fn demo_language_comes_from_query_session_or_browser() {
     assert!(page.contains(r#"href="/accounts?a=1&#38;lang=fr""#), "{}", page.text);
 }
 
-/// Returns the parts of a text that look like text keys of the demo.
+/// Returns the parts of a source text that look like text keys of the demo app.
 fn text_keys(text: &str) -> impl Iterator<Item = &str> {
     let is_part_of_key = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     text.split(move |c: char| !is_part_of_key(c)).filter(|key| key.starts_with("demo-"))

@@ -1,4 +1,4 @@
-//! Sessions, forms and headers of the demo app.
+//! Tests of sessions, forms and security headers of the demo app.
 
 use std::sync::atomic::Ordering;
 
@@ -101,7 +101,7 @@ async fn demo_session_cookie_is_http_only_and_rotated() {
 }
 
 #[tokio::test]
-async fn demo_sessions_of_two_browsers_are_isolated() {
+async fn demo_connection_is_invisible_in_another_browser() {
     let fixture = DemoFixture::new().await;
     let mut first = fixture.connected_browser().await;
     let mut second = fixture.browser();

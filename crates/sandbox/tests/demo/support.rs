@@ -30,7 +30,7 @@ pub(crate) const LIST_TRANSACTIONS: &str = "GET /api/fdx/5/accounts/a1/transacti
 
 pub(crate) type CannedResponse = (u16, &'static [(&'static str, &'static str)], String);
 
-/// A request that the app sent to the hub.
+/// A request that the demo app sent to the stub of the hub.
 #[derive(Clone, Debug)]
 pub(crate) struct ReceivedRequest {
     pub(crate) target: String,
@@ -87,7 +87,7 @@ impl HubStub {
         self.received.lock().unwrap().iter().filter(|request| request.target == target).cloned().collect()
     }
 
-    /// Makes the hub respond as for an ended connection.
+    /// Makes the stub respond to each endpoint as the hub does for an ended connection.
     pub(crate) fn end_connection(&self) {
         self.respond_always(LIST_ACCOUNTS, 401, &json!({"code": 602, "message": "Customer not authorized"}));
         self.respond_always(TOKEN, 400, &json!({"error": "invalid_grant"}));
@@ -254,7 +254,7 @@ impl DemoBrowser {
         self.get(&format!("/callback?{response}&state={state}")).await
     }
 
-    /// Begins an authorization and returns the URL at the hub and its `state`.
+    /// Begins an authorization, and returns the URL at the hub to which the browser is redirected and its `state`.
     pub(crate) async fn begin_authorization(&mut self, provider: Option<&str>) -> (url::Url, String) {
         self.get("/").await;
         let fields: Vec<_> = provider.map(|id| ("provider_id", id)).into_iter().collect();
@@ -270,7 +270,7 @@ pub(crate) fn query_parameter(url: &url::Url, name: &str) -> Option<String> {
     url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
 }
 
-/// Returns a deposit transaction with some fields in JSON syntax.
+/// Returns a deposit transaction of FDX with an id and further fields in JSON syntax.
 pub(crate) fn transaction_json(id: usize, fields: &str) -> Value {
     let text = format!(
         r#"{{"depositTransaction":{{"transactionId":"t{id}","transactionTimestamp":"2026-10-0{}T12:00:00Z",{fields}}}}}"#,

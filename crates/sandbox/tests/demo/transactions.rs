@@ -1,11 +1,11 @@
-//! Search and spending of the demo app.
+//! Tests of the search for transactions and of the spending chart of the demo app.
 
 use serde_json::{Value, json};
 
 use crate::support::{DemoFixture, LIST_TRANSACTIONS, transaction_json};
 
 #[tokio::test]
-async fn demo_search_forwards_dates_and_filters_words_over_pages() {
+async fn demo_search_sends_dates_to_hub_and_filters_words_itself() {
     let fixture = DemoFixture::new().await;
     let mut browser = fixture.connected_browser().await;
     let coffee = |id| {
@@ -125,7 +125,7 @@ async fn demo_spending_sums_are_exact_in_table_and_chart() {
     assert_eq!(spending_table(&by_month.text), expected);
 }
 
-/// Returns the rows of the spending table as pairs of label and amount.
+/// Returns the rows of the table below the spending chart as pairs of label and amount.
 fn spending_table(page: &str) -> Vec<(&str, &str)> {
     let details = page.split_once("<details>").unwrap().1.split_once("</details>").unwrap().0;
     let rows = details.split(r#"<th scope="row">"#).skip(1);

@@ -10,7 +10,7 @@ pub(crate) struct AccountSpec {
     pub(crate) id: &'static str,
     /// User names; the first is the primary holder.
     pub(crate) owners: &'static [&'static str],
-    /// The product name.
+    /// The name of the bank's product, such as a savings account.
     pub(crate) name: &'static str,
     pub(super) nickname: Option<&'static str>,
     pub(crate) closed: bool,
@@ -97,7 +97,7 @@ pub(super) struct PlanWording {
 pub(super) struct Habit {
     pub(super) schedule: HabitSchedule,
     pub(super) amount: HabitAmount,
-    /// The FDX transaction type.
+    /// The FDX transaction type of the postings, if FDX defines one.
     pub(super) kind: Option<&'static str>,
     /// The possible descriptions; one is drawn for each posting.
     pub(super) descriptions: &'static [&'static str],

@@ -4,12 +4,12 @@ use super::account_spec::AccountSpec;
 use super::customers::{BankCustomer, CUSTOMERS};
 use super::{maple, prairie, rideau};
 
-/// The static description of everything in a bank's ledger.
+/// The static description of everything in which the ledger of one bank differs from that of another.
 pub(crate) struct AccountCatalog {
     /// The accounts, in the order in which pages and lists show them.
     pub(crate) accounts: &'static [AccountSpec],
     pub(super) customer_id_prefix: &'static str,
-    /// The label that customer identifiers are derived from, together with the seed.
+    /// The label from which customer identifiers are derived, together with the bank's seed.
     pub(super) customer_id_label: &'static str,
     /// Institution and transit number in the format of electronic payments: `0YYYXXXXX`.
     pub(super) routing_number: &'static str,
@@ -22,11 +22,11 @@ pub(crate) struct StatementWording {
     interest_charged: &'static str,
     payment: &'static str,
     pub(crate) title: &'static str,
-    /// The headings of the columns: day, description, amount, balance.
+    /// The headings of the statement's columns: day, description, amount, balance.
     pub(crate) columns: [&'static str; 4],
     pub(crate) opening: &'static str,
     pub(crate) closing: &'static str,
-    /// The decimal separator and the thousands separator.
+    /// The decimal separator and the thousands separator of amounts.
     pub(crate) separators: [char; 2],
 }
 

@@ -18,11 +18,11 @@ pub(crate) struct BankCustomer {
     pub(super) business: Option<Business>,
 }
 
-/// The business of a customer.
+/// The business that a customer owns.
 pub(super) struct Business {
     pub(super) name: &'static str,
     pub(super) registered_id: &'static str,
-    /// The NAICS code of the industry.
+    /// The NAICS code of the business's industry.
     pub(super) industry: &'static str,
 }
 

@@ -17,7 +17,7 @@ use super::posting_generator::months_between;
 use super::securities::{find_security, last_business_day};
 use super::snapshot::{Ledger, mask_number};
 
-/// Builds an account of any kind: the common fields, and those that only this kind has.
+/// Builds an FDX account of any kind from the fields that all kinds have and those that only one kind has.
 macro_rules! fdx_account {
     ($name:ident, $ledger:ident, $spec:ident, $category:literal, $account_type:expr, $balance_type:literal { $($field:ident: $value:expr),* $(,)? }) => {
         Box::new($name {
@@ -208,7 +208,7 @@ impl Ledger<'_> {
         })
     }
 
-    /// Builds the holding of a position, or returns `None` if all its units have been sold.
+    /// Builds the holding of a security, or returns `None` if all its units have been sold.
     fn build_holding(
         &self,
         spec: &AccountSpec,
@@ -275,7 +275,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// Returns the currency of an account, with today's exchange rate if it is a foreign currency.
+    /// Returns the account's currency, with today's exchange rate to the Canadian dollar if it is a foreign currency.
     fn currency(&self, spec: &AccountSpec) -> Currency {
         let is_foreign = spec.currency != "CAD";
         Currency {
@@ -299,7 +299,7 @@ impl AccountSpec {
         }
     }
 
-    /// Returns the interest rate, or `None` if it is zero.
+    /// Returns the account's interest rate, or `None` if it is zero.
     fn displayed_rate(&self) -> Option<i64> {
         Some(self.rate).filter(|rate| *rate > 0)
     }

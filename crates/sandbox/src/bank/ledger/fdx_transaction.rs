@@ -16,7 +16,7 @@ use super::posting::{Posting, PostingDetail};
 use super::securities::find_security;
 use super::snapshot::Ledger;
 
-/// Builds a transaction of any kind: the common fields, and those that only this kind has.
+/// Builds an FDX transaction of any kind from the fields that all kinds have and those that only one kind has.
 macro_rules! fdx_transaction {
     ($name:ident, $ledger:ident, $spec:ident, $posting:ident { $($field:ident: $value:expr),* $(,)? }) => {{
         let is_pending = $posting.posted_on > $ledger.today;
@@ -142,7 +142,7 @@ fn foreign_amount(
     (Some(amount), Some((*currency).to_owned()), Some(memo))
 }
 
-/// Returns the day of a transaction for the date filter.
+/// Returns the day with which the date filter of the FDX API compares a transaction.
 pub(crate) fn transaction_date(transaction: &Transaction) -> Option<civil::Date> {
     let at = match transaction {
         Transaction::DepositTransaction(t) => t.transaction_timestamp,

@@ -19,7 +19,7 @@ pub(super) struct PositionBalance {
     pub(super) cost: i64,
 }
 
-/// Computes the positions after some postings, by symbol.
+/// Computes the positions of an investment account after `postings`, with the symbol of the security as key.
 pub(super) fn compute_position_balances(
     plan: &InvestmentPlan,
     postings: &[Posting],

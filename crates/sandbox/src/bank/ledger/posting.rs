@@ -28,7 +28,7 @@ pub(crate) struct Posting {
     pub(super) detail: PostingDetail,
 }
 
-/// Data that only some postings have.
+/// Data that only some kinds of postings have.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum PostingDetail {
     #[default]
@@ -55,7 +55,7 @@ pub(super) enum PostingDetail {
 }
 
 impl Posting {
-    /// Creates a posting that is posted on its own day.
+    /// Creates a posting that is never pending: its day is also the day on which it is posted.
     pub(super) fn new(day: civil::Date, cents: i64, description: &str) -> Self {
         Self {
             day,

@@ -13,7 +13,7 @@ use super::posting::{LEDGER_START, Posting, PostingDetail};
 use super::securities::{last_business_day, next_business_day};
 use super::snapshot::Ledger;
 
-/// The state of one account while its days are generated in order.
+/// The state of one account while its postings are generated day by day.
 pub(super) struct PostingGenerator<'a> {
     pub(super) ledger: &'a Ledger<'a>,
     pub(super) spec: &'a AccountSpec,
@@ -59,7 +59,7 @@ impl Ledger<'_> {
         generator.postings
     }
 
-    /// Returns the opposite amounts of another account's mirrored postings, by day; `None` if the habit mirrors no
+    /// Returns the negated amounts of another account's mirrored postings, by day; `None` if the habit mirrors no
     /// account.
     fn mirrored_amounts(&self, habit: &Habit) -> Option<BTreeMap<civil::Date, i64>> {
         let HabitAmount::Mirror(source) = habit.amount else { return None };
@@ -251,7 +251,8 @@ pub(super) fn months_between(from: civil::Date, to: civil::Date) -> i64 {
     (i64::from(to.year()) - i64::from(from.year())) * 12 + i64::from(to.month()) - i64::from(from.month())
 }
 
-/// Returns true if a day has the same number in its month as another, or is the last day of a shorter month.
+/// Returns true if `day` is a monthly anniversary of `first`: it has the same number, or is the last day of a month
+/// that is too short for that number.
 fn is_same_day_of_month(first: civil::Date, day: civil::Date) -> bool {
     day.day() == first.day().min(day.days_in_month())
 }

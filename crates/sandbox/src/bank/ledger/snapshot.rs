@@ -10,7 +10,7 @@ use super::catalog::{AccountCatalog, StatementWording};
 use super::posting::Posting;
 use super::securities::Market;
 
-/// The accounts of a bank with all postings up to and including one day.
+/// The accounts of a bank with all postings up to and including the day `today`.
 pub(crate) struct Ledger<'a> {
     pub(crate) catalog: &'static AccountCatalog,
     pub(crate) seed: &'a [u8],

@@ -30,7 +30,7 @@ pub(super) fn routes() -> Router<Bank> {
         .route("/consents/sign-out", post(sign_out))
 }
 
-/// A consent as the page shows it, with formatted dates.
+/// A consent as the page of consents shows it, with formatted dates.
 struct ConsentView {
     id: String,
     scopes: Vec<&'static ScopeLabel>,
@@ -84,7 +84,7 @@ impl Bank {
         Some((id.to_owned(), self.consent_sessions().find(id, self.now())?.clone()))
     }
 
-    /// Begins a session and returns its cookie and its CSRF token.
+    /// Begins a consent session, and returns its `Set-Cookie` value and its CSRF token.
     fn begin_consent_session(&self, username: Option<&str>) -> std::io::Result<(String, String)> {
         let (id, csrf_token) = (generate_secret()?, generate_secret()?);
         let cookie = self.set_cookie("customer", &id, 900);

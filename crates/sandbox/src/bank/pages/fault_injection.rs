@@ -42,12 +42,12 @@ struct FaultsPage<'a> {
     faults: FaultSettings,
     grants: Vec<GrantSummary>,
     logins: Vec<Login>,
-    /// The last part of the key of a success message.
+    /// The last part of the text key of the message that reports a success.
     success: Option<&'a str>,
     error: Option<String>,
 }
 
-/// The functions that the template calls.
+/// The functions that the HTML template of the fault injection page calls.
 impl FaultsPage<'_> {
     fn fails_with(&self, status: u16) -> bool {
         self.faults.fail == Some(status)

@@ -39,7 +39,7 @@ struct SignInPage<'a> {
     frame: BankPageFrame,
     /// The path that the form is sent to.
     action: &'static str,
-    /// The key of the text above the form.
+    /// The key of the text above the form's fields.
     lead_key: &'static str,
     csrf_token: &'a str,
     username: &'a str,
@@ -86,7 +86,7 @@ impl FormSession for CurrentSignIn {
 }
 
 impl Bank {
-    /// Returns the path of the first page of the flow.
+    /// Returns the path of the first page that the customer sees: the requested data or the sign-in form.
     fn first_page(&self) -> &'static str {
         if self.profile().shows_request_first { "/request" } else { "/sign-in" }
     }
@@ -267,7 +267,7 @@ async fn decide_consent(
     bank.finish_sign_in(&id, &session, SessionEndReason::Approved, ("code", &code))
 }
 
-/// Redirects the browser to the client, with the result and the issuer (RFC 9207).
+/// Redirects the browser to the client, with the result (a parameter name and its value) and the issuer (RFC 9207).
 fn redirect_to_client(
     bank: &Bank,
     redirect_uri: &str,

@@ -17,7 +17,7 @@ impl FormFields {
         Self(form_urlencoded::parse(encoded).into_owned().collect())
     }
 
-    /// Returns the first value of a field.
+    /// Returns the first value of the field with this name.
     pub(super) fn get<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         self.get_all(name).next()
     }
@@ -44,7 +44,7 @@ impl Bank {
     }
 }
 
-/// Returns the language that was selected for the request.
+/// Returns the language that the middleware has selected for the request.
 pub(super) fn request_language(parts: &Parts, bank: &Bank) -> SandboxLanguage {
     parts.extensions.get().copied().unwrap_or(bank.profile().language)
 }

@@ -9,7 +9,7 @@ use super::super::profile::BankProfile;
 use super::super::state::Bank;
 use crate::language::SandboxLanguage;
 
-/// The data that the layout of every page needs.
+/// The data that the layout of every page of a bank needs.
 pub(super) struct BankPageFrame {
     pub(super) profile: &'static BankProfile,
     pub(super) language: SandboxLanguage,
@@ -17,7 +17,7 @@ pub(super) struct BankPageFrame {
     pub(super) path: &'static str,
 }
 
-/// The functions that templates call.
+/// The functions that the HTML templates of the bank's pages call.
 impl BankPageFrame {
     pub(super) fn t(&self, key: &str) -> String {
         self.language.t(key)
