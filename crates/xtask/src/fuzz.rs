@@ -17,10 +17,11 @@ const COVERAGE_FLAGS: [&str; 6] = [
     "-Cllvm-args=-sanitizer-coverage-pc-table",
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
 ];
-/// The target is named explicitly, so that build scripts and procedural macros are built without these flags.
+/// The target platform of the fuzz builds. It is named explicitly, because only then build scripts and procedural
+/// macros are built without `COVERAGE_FLAGS`.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Runs each target for `seconds`. The input of a failure is kept next to its corpus.
+/// Runs each fuzz target for `seconds`. An input that fails is kept next to the target's corpus.
 pub(crate) fn run(seconds: u32) -> Result<()> {
     let fuzz = tidy::root().join("fuzz");
     let built = Command::new("cargo")

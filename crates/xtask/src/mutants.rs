@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_mutant_applies_to_current_sources() {
+    fn original_text_of_every_seeded_bug_occurs_exactly_once() {
         let root = crate::tidy::root();
         for mutant in MUTANTS {
             let source = fs::read_to_string(root.join(mutant.file)).unwrap();

@@ -1,4 +1,4 @@
-//! The steps of `cargo xtask test`.
+//! The steps of `cargo xtask test`, which run one after the other.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -18,7 +18,7 @@ struct TestCount {
 }
 
 impl TestCount {
-    /// Adds a line such as `test result: ok. 8 passed; 0 failed; 0 ignored; …`.
+    /// Adds the numbers in a line of cargo's output, such as `test result: ok. 8 passed; 0 failed; 0 ignored; …`.
     fn add(&mut self, line: &str) {
         let Some((_, results)) = line.split_once("test result:") else { return };
         let number = |word: &str| {

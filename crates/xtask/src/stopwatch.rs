@@ -1,4 +1,4 @@
-//! The clock that measures how long a step takes.
+//! The clock that measures how long a step of a check takes.
 
 /// Returns the current instant, from which a duration is measured.
 pub(crate) fn start_stopwatch() -> std::time::Instant {

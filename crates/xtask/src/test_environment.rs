@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Requirement {
     name: &'static str,
-    /// Alternative names of the program.
+    /// The alternative names under which the program may be installed.
     programs: &'static [&'static str],
     /// The Debian packages that contain the program.
     packages: &'static [&'static str],
@@ -31,7 +31,7 @@ const REQUIREMENTS: [Requirement; 5] = [
     Requirement { name: "Python", programs: &["python3"], packages: &["python3", "python3-venv"] },
 ];
 
-/// The way to obtain a required program.
+/// The way in which a required program is obtained.
 #[derive(Debug, PartialEq, Eq)]
 enum InstallPlan {
     Found(PathBuf),
@@ -39,7 +39,7 @@ enum InstallPlan {
     Fail(String),
 }
 
-/// Decides how to obtain a program.
+/// Decides how to obtain a program. `found` is its path, if it is installed.
 fn plan_installation(need: Requirement, found: Option<PathBuf>, can_install: bool) -> InstallPlan {
     match found {
         Some(path) => InstallPlan::Found(path),
@@ -52,7 +52,7 @@ fn plan_installation(need: Requirement, found: Option<PathBuf>, can_install: boo
     }
 }
 
-/// Prints the plan for a machine that has none of the programs.
+/// Prints the installation plan for a machine that has none of the required programs.
 pub(crate) fn print_plan() {
     for need in REQUIREMENTS {
         for can_install in [true, false] {
@@ -173,7 +173,8 @@ fn ensure_schemathesis(python: &Path) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Creates a virtual environment. Returns false if Python cannot create one, for example without the module `venv`.
+/// Creates a virtual environment of Python. Returns false if Python cannot create one, for example without the module
+/// `venv`.
 fn create_virtualenv(python: &Path, folder: &Path) -> Result<bool> {
     let created = Command::new(python).args(["-m", "venv"]).arg(folder).stdout(Stdio::null()).status();
     Ok(created.with_context(|| python.display().to_string())?.success())

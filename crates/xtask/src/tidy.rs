@@ -15,7 +15,7 @@ use source::{SourceFile, list_tracked_files};
 
 pub(crate) use source::root;
 
-/// Runs every rule, prints the figures and the violations, and fails if there is a violation.
+/// Runs every rule, prints the figures and the violations, and fails if there are violations.
 pub(crate) fn run() -> Result<()> {
     let sources = list_tracked_files()?;
     let mut findings = Vec::new();
@@ -39,7 +39,7 @@ pub(crate) fn run() -> Result<()> {
     }
 }
 
-/// Reports migrations whose numbers and names differ between the two databases.
+/// Reports the migrations for which SQLite and PostgreSQL have different numbers or names.
 fn check_migrations(sources: &[SourceFile]) -> Vec<String> {
     let list_of = |dialect: &str| -> Vec<&str> {
         let prefix = format!("migrations/{dialect}/");

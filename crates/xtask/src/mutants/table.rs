@@ -1,18 +1,18 @@
-//! The seeded bugs.
+//! The table of seeded bugs: for each the file, the original and the wrong text, and the test that must catch it.
 
 /// A seeded bug, and the test that must catch it.
 pub(super) struct Mutant {
-    /// A description of the wrong behaviour, for the output.
+    /// A description of the wrong behaviour, which is printed with the result.
     pub(super) name: &'static str,
     pub(super) file: &'static str,
-    /// The original text; it occurs exactly once in the file.
+    /// The correct text, which the bug replaces; it occurs exactly once in the file.
     pub(super) original: &'static str,
     pub(super) replacement: &'static str,
     pub(super) tests: TestTarget,
     pub(super) test: &'static str,
-    /// A part of the output of the failing test.
+    /// A text that the output of the failing test must contain.
     pub(super) expected_failure: &'static str,
-    /// Every run checks the bug; otherwise only `--full` does.
+    /// True if every run checks the bug; otherwise only a run with `--full` does.
     pub(super) always: bool,
 }
 
@@ -21,9 +21,9 @@ pub(super) struct Mutant {
 pub(super) enum TestTarget {
     /// The server's integration tests, which call the hub over HTTP.
     Integration,
-    /// The store's commands on both databases.
+    /// The store's integration tests, which run commands on both databases.
     StoreSuite,
-    /// The unit tests of a package.
+    /// The unit tests of the package with this name.
     Unit(&'static str),
 }
 

@@ -6,7 +6,7 @@ use super::source::SourceFile;
 const MAX_LINES: usize = 500;
 const MAX_TEST_LINES: usize = 800;
 
-/// Numbers of lines of code.
+/// The numbers of production lines and test lines in a file or crate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct LineCount {
     production: usize,

@@ -62,7 +62,8 @@ pub(super) fn check(sources: &[SourceFile]) -> Result<Vec<String>> {
     Ok(findings)
 }
 
-/// Reports cycles between the modules directly below the root of a crate.
+/// Reports import cycles between the modules directly below the root of a crate. `edges` are pairs of indexes of files
+/// in `modules`.
 fn check_top_level(name: &str, modules: &[Module], edges: &BTreeSet<(usize, usize)>) -> Vec<String> {
     let top: Vec<&str> = modules.iter().filter_map(|m| m.path.first().map(String::as_str)).collect();
     let top: Vec<&str> = BTreeSet::from_iter(top).into_iter().collect();
@@ -189,7 +190,8 @@ fn record_use((path, name): UseLeaf, is_public: bool, module: &mut Module) {
     }
 }
 
-/// Converts a path to one from the root of the crate. Returns `None` if it leads into another crate.
+/// Converts a path in a module to the path from the root of its crate. Returns `None` if the path leads into another
+/// crate.
 fn absolute_path(path: &[String], module: &Module) -> Option<ModulePath> {
     let (first, rest) = path.split_first()?;
     let join = |base: &[String], rest: &[String]| Some(base.iter().chain(rest).cloned().collect());
@@ -205,7 +207,7 @@ fn absolute_path(path: &[String], module: &Module) -> Option<ModulePath> {
     }
 }
 
-/// Records each path `a::b::C` that occurs in the tokens, inside macro calls too.
+/// Records each path such as `a::b::C` that occurs in the tokens of a macro call, at any depth.
 fn record_inline_paths(tokens: TokenStream, module: &mut Module) {
     let mut path: ModulePath = Vec::new();
     let mut colons = 0;
@@ -312,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn use_trees_of_two_files_that_import_each_other_are_reported() {
+    fn files_that_import_each_other_by_use_are_reported() {
         let found = findings(&[("a.rs", "use crate::{b::{B, C}};"), ("b.rs", "use super::a::A;")]);
         assert_eq!(
             found,
@@ -321,20 +323,20 @@ mod tests {
     }
 
     #[test]
-    fn inline_path_in_macro_call_counts_as_reference() {
+    fn inline_path_in_macro_call_counts_as_import() {
         let found = findings(&[("a.rs", "fn f() { vec![crate::b::g()]; }"), ("b.rs", "use crate::a::f;")]);
         assert_eq!(found.len(), 2);
     }
 
     #[test]
-    fn path_through_imported_module_counts_as_reference() {
+    fn path_through_imported_module_counts_as_import() {
         let a = "use crate::m; fn f() { m::b::g() }";
         let found = findings(&[("a.rs", a), ("m.rs", "pub(crate) mod b;"), ("m/b.rs", "use crate::a::f;")]);
         assert!(found.contains(&"server: import cycle of files: a, m::b".to_owned()), "{found:?}");
     }
 
     #[test]
-    fn reexport_is_followed_to_the_defining_file() {
+    fn import_of_reexport_counts_for_the_defining_file() {
         let files = [
             ("m.rs", "mod a; mod b; pub(crate) use a::A; pub(crate) use b::B;"),
             ("m/a.rs", "use super::B; pub(crate) struct A;"),
@@ -344,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn child_modules_and_tests_are_no_references() {
+    fn import_of_child_module_or_in_test_is_not_counted() {
         let files = [
             (
                 "m.rs",

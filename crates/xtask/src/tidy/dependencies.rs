@@ -31,7 +31,8 @@ const BANNED_CRATES: [(&str, &str); 4] = [
     ("native-tls", "rustls is the only TLS"),
 ];
 
-/// Crates with another licence that only tests use; they are never shipped.
+/// Crates whose licence is not on the list of allowed ones but that only tests use, with their licence. They are never
+/// shipped.
 const TEST_ONLY_LICENCES: [(&str, &str); 1] = [("webdriver", "MPL-2.0")];
 
 /// Checks the crates that are built for the platform of the releases.

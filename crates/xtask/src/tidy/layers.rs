@@ -2,7 +2,7 @@
 
 use super::source::SourceFile;
 
-/// A text that a file must not contain, with the reason.
+/// A text that a file must not contain, with the reason why.
 type Forbidden = (&'static str, &'static str);
 
 /// The top-level modules of the server that `http` must not import.
@@ -81,7 +81,7 @@ fn list_server_rules(path: &str) -> Vec<Forbidden> {
     rules
 }
 
-/// Returns whether a file of the server receives requests and renders responses.
+/// Returns whether a file of the server may use HTTP types, because it receives requests or renders responses.
 fn is_edge(path: &str) -> bool {
     // The readiness check is a use case although it is in `server/`: it queries the store, and the probes only render
     // its result.
@@ -98,7 +98,7 @@ fn is_http_kit(path: &str) -> bool {
     is_in(path, "http")
 }
 
-/// Returns whether a file is the root file of a top-level module or in the folder of that module.
+/// Returns whether a file belongs to a top-level module: it is the module's root file or in the module's folder.
 fn is_in(path: &str, module: &str) -> bool {
     path.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }

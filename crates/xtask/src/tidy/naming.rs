@@ -46,7 +46,7 @@ fn has_machine_path(line: &str) -> bool {
     })
 }
 
-/// Returns the type name that a line declares.
+/// Returns the name of the struct, enum, trait or type alias that a line declares.
 fn find_declared_type(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let line = line.strip_prefix("pub ").or_else(|| line.strip_prefix("pub(crate) ")).unwrap_or(line);

@@ -101,7 +101,7 @@ const LIMITS: [(&str, [usize; 3]); 8] = [
     ("xtask", [0, 0, 0]),
 ];
 
-/// Limits of the whole project.
+/// Limits for the sum of all crates and documents.
 const MAX_AVOIDED_WORDS: usize = 30;
 const MAX_QUESTION_PERMILLE: usize = 60;
 const MIN_REASONS_PER_1000_LINES: usize = 12;
@@ -242,7 +242,7 @@ fn count_rust(source: &SourceFile) -> Counts {
     counts
 }
 
-/// Counts names that a line declares and that contain an avoided word.
+/// Counts the names declared in a line of Rust code that contain an avoided word.
 fn avoided_identifiers(line: &str) -> usize {
     let code = line.split("//").next().unwrap_or_default();
     let names = DECLARED.captures_iter(code).filter_map(|found| found.get(1).or(found.get(2)));
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn count_over_limit_is_reported() {
+    fn prose_count_over_limit_is_reported() {
         let counts = Counts { avoided_words: 2, ..Counts::default() };
         assert_eq!(check_limits("unlisted", &counts), ["unlisted: 2 avoided words, the limit is 0"]);
     }

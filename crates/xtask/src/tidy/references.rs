@@ -46,7 +46,7 @@ fn find_paths(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Finds a file by its path or the end of its path, or a file of such a folder.
+/// Finds the file with this path or a path that ends with it, or any file in the folder with this path.
 fn find_file<'a>(sources: &'a [SourceFile], path: &str) -> Option<&'a SourceFile> {
     let (file, folder) = (format!("/{path}"), format!("/{}/", path.trim_end_matches('/')));
     sources.iter().find(|source| {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn existing_paths_and_samples_are_accepted() {
+    fn existing_paths_and_current_code_samples_are_accepted() {
         let text = "`it/`, `crates/domain`, `docs/x/`, `domain/src/id.rs`, `a/b.txt`, `it/*.rs` and from \
                     `it/crash_points.rs`:\n```rust\nasync fn it_holds(```\n";
 
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_path_or_outdated_sample_is_reported() {
+    fn missing_path_or_outdated_code_sample_is_reported() {
         assert_eq!(
             findings("`crates/domain/src/ids.rs`"),
             ["docs/a.md: there is no crates/domain/src/ids.rs"]
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn newcomer_question_without_reference_is_reported() {
+    fn question_of_newcomer_without_file_reference_is_reported() {
         let text = "1. **Where?** Here,\n   `it/a.rs::b`.\n2. **Why?** No reference.\n";
 
         let findings = check_questions(text);
