@@ -26,7 +26,7 @@ impl ApiReference {
     }
 }
 
-/// The page that lists the documents.
+/// The HTML page that lists the API documents.
 #[derive(Template)]
 #[template(path = "docs/index.html")]
 struct IndexPage<'a> {
@@ -35,7 +35,7 @@ struct IndexPage<'a> {
     current: &'static str,
 }
 
-/// The page of one document, with links to all documents.
+/// The HTML page of one API document, with links to all documents.
 #[derive(Template)]
 #[template(path = "docs/document.html")]
 struct DocumentPage<'a> {
@@ -45,12 +45,12 @@ struct DocumentPage<'a> {
     json_path: &'static str,
 }
 
-/// Renders the page that lists the documents.
+/// Renders the HTML page that lists the API documents.
 pub(crate) fn render_index(documents: &[ApiReference]) -> askama::Result<String> {
     IndexPage { documents, current: "" }.render()
 }
 
-/// Renders the page of one document.
+/// Renders the HTML page of the document `shown`, with links to all documents.
 pub(crate) fn render_reference(documents: &[ApiReference], shown: &ApiReference) -> askama::Result<String> {
     let ApiReference { name, json_path, content } = shown;
     DocumentPage { documents, reference: content, current: name, json_path }.render()

@@ -1,4 +1,4 @@
-//! The FDX API: the resource server for the customer's data, limited to the customer's consent.
+//! The FDX API: the resource server from which recipients read the customer's data, limited to the customer's consent.
 
 mod access;
 mod accounts;

@@ -1,4 +1,5 @@
-//! The HTTP parts that every API shares. No feature is imported here: features use `http`, never the reverse.
+//! The parts of HTTP handling that every API shares. No feature is imported here: features use `http`, never the
+//! reverse.
 
 mod api_surface;
 mod body;

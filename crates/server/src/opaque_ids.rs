@@ -12,7 +12,7 @@ use domain::rule::access::GrantedAccess;
 
 use crate::vault::UnsealError;
 
-/// The cipher for opaque ids.
+/// The cipher that converts the provider's ids to opaque ids and back.
 pub struct OpaqueIds(LessSafeKey);
 
 const ACCOUNT: &str = "acc_";
@@ -22,7 +22,7 @@ const STATEMENT: &str = "stm_";
 const NONCE: [u8; 12] = [0; 12];
 
 impl OpaqueIds {
-    /// Creates the cipher from its key.
+    /// Creates the cipher from its secret key.
     pub fn new(key: &Secret<[u8; 32]>) -> Result<Self, UnsealError> {
         let key = UnboundKey::new(&AES_256_GCM_SIV, key.expose()).map_err(|_| UnsealError)?;
         Ok(Self(LessSafeKey::new(key)))
@@ -71,8 +71,8 @@ fn recipient_binding(access: &GrantedAccess) -> String {
     format!("{}\n{}", access.client_id(), access.provider_id())
 }
 
-/// Returns the binding of an account's statement ids, with which they are valid neither for another account nor as
-/// account ids.
+/// Returns the text to which statement ids are bound, so that they are valid neither for another account nor as account
+/// ids.
 fn account_binding(access: &GrantedAccess, account: &str) -> String {
     format!("{}\n{account}", recipient_binding(access))
 }
@@ -88,7 +88,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn opaque_id_opens_only_for_its_recipient_and_type(id: String, other in "[a-z]{1,9}\n[0-9]{4}") {
+        fn opaque_id_opens_only_for_its_recipient_provider_and_type(id: String, other in "[a-z]{1,9}\n[0-9]{4}") {
             let binding = || "dc-1\n1000".to_owned();
             let opaque = ids().seal_for(ACCOUNT, binding(), &id);
             prop_assert_eq!(opaque.is_some(), (1..=MAX_ACCOUNT_ID_BYTES).contains(&id.len()));

@@ -9,14 +9,14 @@ use serde_json::Value;
 
 use crate::http::{ApiSurface, Route};
 
-/// An OpenAPI document, named after the API that it describes.
+/// An OpenAPI document of the hub, named after the API that it describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ApiDocument {
-    /// Flinks API: authorization, data recipients, registrations, providers and connections.
+    /// The document of the Flinks API: authorization, data recipients, registrations, providers and connections.
     Flinks,
-    /// FDX API: the customer's data.
+    /// The document of the FDX API: the customer's data.
     Fdx,
-    /// Admin API, for operators.
+    /// The document of the admin API, for operators.
     Admin,
 }
 

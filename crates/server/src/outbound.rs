@@ -14,21 +14,21 @@ use url::Url;
 
 use crate::config::UpstreamSection;
 
-/// The HTTP client for calls to providers, with its limits.
+/// The HTTP client for calls to providers, with its limits of time and size.
 pub struct Outbound {
     client: reqwest::Client,
     max_body: usize,
     allow_loopback: bool,
 }
 
-/// A complete response. It may contain tokens, so it implements neither `Debug` nor `Display`.
+/// A complete response of a provider. It may contain tokens, so it implements neither `Debug` nor `Display`.
 pub struct UpstreamResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
 
-/// A response whose body has not been read yet.
+/// A response of a provider whose body has not been read yet.
 pub struct StreamingResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -64,7 +64,7 @@ impl StreamingResponse {
     }
 }
 
-/// The reason why there is no response. It contains nothing of a response body.
+/// The reason why a call returned no response. It contains nothing of a response body.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
     /// The hub must not call this address.

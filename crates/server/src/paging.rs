@@ -15,7 +15,7 @@ use crate::vault::DataKey;
 /// The maximum length of a cursor. A longer parameter is rejected before it is decoded.
 const MAX_CURSOR_BYTES: usize = 4096;
 
-/// An error in the parameters of a list, or in a cursor.
+/// The reason why the parameters of a list, or a cursor, are invalid.
 #[derive(Debug)]
 pub enum PagingError {
     /// A parameter is invalid; the message names it.
@@ -55,7 +55,7 @@ impl ListQuery {
     }
 }
 
-/// The parameters `limit` and `offset` of a list.
+/// The requested page of a list: the parameters `limit` and `offset`.
 #[derive(Clone, Debug)]
 pub(crate) struct PageQuery {
     pub(crate) limit: u32,
@@ -83,7 +83,7 @@ impl PageQuery {
     }
 }
 
-/// The content of a cursor.
+/// The content of a cursor before it is sealed.
 #[derive(Serialize, Deserialize)]
 struct Cursor {
     /// The position: an offset of the provider, or the id of the last row.
@@ -102,7 +102,7 @@ pub(crate) fn seal_page_cursor(
     if sealed.len() > MAX_CURSOR_BYTES { Err(PagingError::CursorTooLong) } else { Ok(sealed) }
 }
 
-/// Returns the position in the cursor of the query; `None` for the first page.
+/// Returns the position in the cursor of the query; `None` if the query has no cursor and requests the first page.
 pub(crate) fn open_page_cursor(
     ctx: &RequestContext,
     bound_to: &str,

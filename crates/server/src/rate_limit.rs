@@ -16,7 +16,7 @@ use governor::{Quota, RateLimiter};
 
 use crate::config::LimitSection;
 
-/// Too many requests. The duration is the time until the next one is allowed.
+/// Error for a request that exceeds a rate limit. The duration is the time until the next request is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimitError(pub Duration);
 
@@ -38,7 +38,7 @@ impl Network {
 
 type Limiter<K, C> = RateLimiter<K, DefaultKeyedStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
-/// A token bucket for each key.
+/// A set of token buckets of the same size, one for each key, such as a client.
 struct Buckets<K: Hash + Eq + Clone, C: Clock = MonotonicClock> {
     /// `None` if there is no limit.
     limiter: Option<Limiter<K, C>>,
@@ -66,7 +66,7 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Buckets<K, C> {
         limiter.check_key(key).map_err(|limited| RateLimitError(limited.wait_time_from(self.clock.now())))
     }
 
-    /// Removes the keys whose bucket is full again.
+    /// Removes the keys whose bucket is full again, because a new bucket would be the same.
     fn evict_idle(&self) {
         if let Some(limiter) = &self.limiter {
             limiter.retain_recent();
@@ -85,7 +85,8 @@ pub struct Limits {
     token: Buckets<ClientId>,
     revoke: Buckets<ClientId>,
     failed_auth: Buckets<AuthAttempt>,
-    /// The end of each lockout after too many failed authentications.
+    /// The end of each lockout: the time until which a client cannot authenticate from a network after too many
+    /// failures.
     locked_out: Mutex<HashMap<AuthAttempt, Instant>>,
 }
 
@@ -160,7 +161,7 @@ impl Limits {
         }
     }
 
-    /// Removes idle entries, so that memory is bounded by the number of active clients.
+    /// Removes idle buckets and expired lockouts, so that memory is bounded by the number of active clients.
     pub fn run_upkeep(&self) {
         self.recipient.evict_idle();
         self.connection.evict_idle();
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_secrets_lock_out_one_client_from_one_network() {
+    fn wrong_secrets_lock_client_out_from_one_network_only() {
         let limits = limits(|section| section.failed_authentication = 3);
         let client = |id: &str| id.parse::<ClientId>().unwrap();
         let (acme, other) = (client("dc-acme"), client("dc-other"));

@@ -21,9 +21,9 @@ pub(crate) const DUPLICATE_FIELD: &str = "is given twice";
 /// The maximum number of characters of a field's path that an error repeats. Unknown names are untrusted input.
 const MAX_PATH_CHARS: usize = 64;
 
-/// A type that the body of a request is read into. Its required members have no default.
+/// A type into which the body of a request is parsed. Its required members have no default.
 pub trait RequestBody: DeserializeOwned {
-    /// An absent body is an error. If this is false, `{}` is parsed instead.
+    /// True if an absent body is an error. If this is false, an absent body is parsed as `{}`.
     const REQUIRED: bool = true;
 }
 
@@ -80,7 +80,8 @@ pub(crate) fn expected_one_of(known: &[&str]) -> String {
     }
 }
 
-/// Deserializes a member as a whole. The error for an invalid value names the member and not a part of it.
+/// Deserializes a member of a request body as a whole. The error for an invalid value names the member and not a part
+/// of it. `expected` describes valid values.
 pub(crate) fn read_as<'de, T: DeserializeOwned, D: Deserializer<'de>>(
     deserializer: D,
     expected: &str,
@@ -89,7 +90,7 @@ pub(crate) fn read_as<'de, T: DeserializeOwned, D: Deserializer<'de>>(
     T::deserialize(FieldValue(value)).map_err(|_| de::Error::custom(format_args!("must be {expected}")))
 }
 
-/// An array of strings.
+/// An array of strings in a request body.
 #[derive(Clone, Debug, Default, JsonSchema)]
 #[schemars(transparent)]
 pub struct StringList(pub Vec<String>);
@@ -100,7 +101,7 @@ impl<'de> Deserialize<'de> for StringList {
     }
 }
 
-/// An array of integers.
+/// An array of integers in a request body.
 #[derive(Clone, Debug, Default, JsonSchema)]
 #[schemars(transparent)]
 pub struct IntegerList(pub Vec<i64>);
@@ -111,7 +112,7 @@ impl<'de> Deserialize<'de> for IntegerList {
     }
 }
 
-/// An array of strings, or one space-delimited string (RFC 6749 §3.3).
+/// A member of a request body that is an array of strings, or one space-delimited string (RFC 6749 §3.3).
 #[derive(Clone, Debug, Default)]
 pub struct SpaceDelimitedList(pub Vec<String>);
 
@@ -132,10 +133,10 @@ impl<'de> Deserialize<'de> for SpaceDelimitedList {
     }
 }
 
-/// An error of one field. `serde_path_to_error` adds the path.
+/// An error of one field of a request body. `serde_path_to_error` adds the path of the field.
 #[derive(Debug)]
 struct FieldError {
-    /// The name of a missing member, which the path does not contain.
+    /// The name of a missing member, which the path from `serde_path_to_error` does not contain.
     missing: Option<&'static str>,
     expected: String,
 }

@@ -7,7 +7,7 @@ use domain::{Secret, Timestamp};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-/// An enum value, serialized as its string.
+/// An enum value in a response, serialized as its string.
 #[derive(Clone, Copy, Debug)]
 pub struct EnumValue<T>(pub T);
 
@@ -33,7 +33,7 @@ impl<T: StrEnum> JsonSchema for EnumValue<T> {
     }
 }
 
-/// A point in time: RFC 3339 in UTC with milliseconds.
+/// A point in time in a response, serialized as RFC 3339 in UTC with milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Time(pub Timestamp);
 
@@ -63,7 +63,7 @@ impl From<Timestamp> for Time {
     }
 }
 
-/// Serializes a secret into the response that returns it once. Secrets do not implement `Serialize` otherwise.
+/// Serializes a secret into the only response that contains it. Secrets do not implement `Serialize` otherwise.
 pub(crate) fn exposed<S: Serializer>(secret: &Secret<String>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose())
 }
@@ -74,7 +74,7 @@ mod tests {
     use domain::model::operator::Role;
 
     #[test]
-    fn enum_value_and_time_serialize_as_in_schema() {
+    fn enum_value_and_time_serialize_as_schema_describes() {
         let schema = schemars::schema_for!(EnumValue<Role>);
 
         assert_eq!(schema.get("enum"), Some(&serde_json::json!(["viewer", "operator", "admin"])));

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fdx_route_has_an_operation() {
+    fn every_fdx_route_has_statistics_operation() {
         let served: Vec<&str> = crate::fdx_api::operations::routes().iter().map(|route| route.path).collect();
         assert!(OPERATIONS.iter().all(|(path, _)| served.contains(path)));
         assert_eq!(OPERATIONS.len(), served.len());

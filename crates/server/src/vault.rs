@@ -1,4 +1,4 @@
-//! Keys, hashes and encryption of everything secret that is stored.
+//! The hub's keys, and the hashes and encryption of everything secret that is stored.
 
 mod key_file;
 mod seal;

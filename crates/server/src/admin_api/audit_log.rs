@@ -1,4 +1,4 @@
-//! Searches the audit log. The newest event comes first.
+//! Searches the audit log for operators. The newest event comes first.
 
 use domain::Timestamp;
 use domain::id::AuditEventId;
@@ -22,7 +22,7 @@ const FILTERS: [&str; 9] =
 #[schemars(rename = "Actor")]
 pub struct ActorBody {
     kind: EnumValue<ActorKind>,
-    /// The id of the party; `null` for a customer.
+    /// The id of the party, such as a client id; `null` for a customer: the audit log identifies no customers.
     id: Option<String>,
 }
 
@@ -54,7 +54,7 @@ pub struct EventBody {
     action: EnumValue<AuditAction>,
     /// The party that caused the event.
     actor: ActorBody,
-    /// The correlation id of the request or job.
+    /// The correlation id of the request or background job that caused the event.
     correlation_id: String,
     /// Details that depend on the action. They contain no secrets and no customer data.
     detail: Value,

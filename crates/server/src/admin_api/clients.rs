@@ -1,4 +1,4 @@
-//! The operations that partners and recipients have in common.
+//! Operations of the admin API that partners and recipients have in common: reading, suspending, new secrets.
 
 use domain::id::ClientId;
 use domain::model::audit_event::Actor;
@@ -32,7 +32,7 @@ pub(super) trait ClientBody: Sized {
     fn from_summary(summary: ClientSummary) -> Self;
 }
 
-/// Returns the error for a client that does not exist.
+/// Returns the error for a client of this kind that does not exist.
 pub(super) const fn not_found<B: ClientBody>() -> AdminError {
     AdminError::NotFound(B::KIND.as_str())
 }
@@ -48,18 +48,18 @@ pub(super) async fn load<B: ClientBody>(ctx: &RequestContext, id: ClientId) -> R
     summary.map(B::from_summary).ok_or(not_found::<B>())
 }
 
-/// Returns the sort key of a client, with which the cursor of the next page is created.
+/// Returns the sort key of a client in a list, from which the cursor of the next page is created.
 pub(super) fn cursor_key(summary: &ClientSummary) -> String {
     format!("{}|{}", summary.created_at.millis(), summary.recipient.client.id)
 }
 
-/// Parses the sort key of a client. The separator occurs neither in a time nor in an id.
+/// Parses a sort key that `cursor_key` returned. The separator occurs neither in a time nor in an id.
 pub(super) fn parse_key(text: &str) -> Option<(Timestamp, ClientId)> {
     let (time, id) = text.split_once('|')?;
     Some((Timestamp::from_millis(time.parse().ok()?), ClientId::parse(id).ok()?))
 }
 
-/// Returns one client, even if it was removed.
+/// Returns the response body for one client, even if the client was removed.
 pub(super) async fn show<B: ClientBody>(ctx: &RequestContext, [id]: &[String; 1]) -> Result<B, AdminError> {
     load(ctx, parse_id::<B>(id)?).await
 }
@@ -87,7 +87,7 @@ pub(super) async fn suspend<B: ClientBody>(
     set_suspended(ctx, id, true, actor).await
 }
 
-/// Makes a suspended client active again.
+/// Makes a suspended client active again, so that it gets tokens and data.
 pub(super) async fn reinstate<B: ClientBody>(
     ctx: &RequestContext,
     [id]: &[String; 1],

@@ -1,4 +1,4 @@
-//! Lists, reads and ends connections.
+//! Lists, reads and ends the connections of all recipients for operators.
 
 use domain::Timestamp;
 use domain::id::{ClientId, ConnectionId, ProviderId};
@@ -87,7 +87,7 @@ pub struct AdminConnectionBody {
     /// The id, which is also the FDX consent id.
     #[schemars(with = "String")]
     id: ConnectionId,
-    /// The id of the recipient.
+    /// The id of the recipient that reads data through the connection.
     #[schemars(with = "String")]
     client_id: ClientId,
     #[schemars(with = "i64")]
@@ -159,7 +159,7 @@ pub struct TermsBody {
     language: String,
     /// The version of the text of the consent page.
     page_version: String,
-    /// The time at which the consent expires.
+    /// The time at which the consent expires, and with it the connection.
     expires_at: Time,
     /// The time when the customer consented.
     agreed_at: Time,
@@ -197,7 +197,7 @@ pub struct ConnectionDetail {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct EndConnectionResponse {
     outcome: ConnectionEndOutcome,
-    /// The connection in its state after the request.
+    /// The connection after the request. After a dry run it is unchanged.
     connection: AdminConnectionBody,
 }
 
@@ -218,7 +218,7 @@ async fn find_connection(ctx: &RequestContext, id: &str) -> Result<(ConnectionSu
     ctx.ask(&GetConnectionSummary { id }).await?.ok_or(NOT_FOUND)
 }
 
-/// Returns a connection with its terms, jobs and audit events.
+/// Returns one connection with its terms, jobs and audit events.
 pub async fn show(ctx: &RequestContext, [id]: &[String; 1]) -> Result<ConnectionDetail, AdminError> {
     let (summary, terms) = find_connection(ctx, id).await?;
     let id = summary.connection.id.clone();

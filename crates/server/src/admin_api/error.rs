@@ -12,7 +12,7 @@ use crate::recipients::{RecipientError, RegistrationPair, RegistrationStepError}
 /// the caller's input.
 const MAX_EXPECTED_CHARS: usize = 300;
 
-/// The reason why a request of an operator failed.
+/// The reason why a request of an operator failed, for the response of the admin API.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     #[error("The operator token is missing, unknown, expired or removed")]

@@ -62,12 +62,12 @@ impl_use_case!(a: A);
 impl_use_case!(a: A, b: B);
 impl_use_case!(a: A, b: B, c: C);
 
-/// The response of a handler that one of the functions below creates.
+/// The response of a handler that `list`, `show`, `act`, `act_with_body` or `create` makes.
 ///
 /// The future is boxed, because the return type of these functions cannot name the future of an `async` block.
 type BoxedResponse = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// Creates the handler for `GET` of a list. It passes the query to the use case.
+/// Creates the handler for `GET` of a list. The handler passes the query string to the use case.
 pub(super) fn list<T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (Option<&'a str>,), T>,
 ) -> impl Fn(AuthenticatedOperator, RequestContext, RawQuery) -> BoxedResponse + Clone + Send + Sync + 'static
@@ -78,7 +78,7 @@ pub(super) fn list<T: Serialize + 'static>(
     }
 }
 
-/// Creates the handler for `GET` of one object. It passes the ids in the path to the use case.
+/// Creates the handler for `GET` of one object. The handler passes the ids in the path to the use case.
 pub(super) fn show<const N: usize, T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (&'a [String; N],), T>,
 ) -> impl Fn(AuthenticatedOperator, RequestContext, Segments<N>) -> BoxedResponse + Clone + Send + Sync + 'static
@@ -259,7 +259,8 @@ impl<B: RequestBody> FromRequest<App> for OperatorRequest<B> {
     }
 }
 
-/// The check that the credentials are valid and the operator's role covers the required role of the route.
+/// The check that the credentials of a request are valid and that the operator's role covers the required role of the
+/// route.
 struct AuthorizationCheck {
     ctx: RequestContext,
     credential: PresentedCredential,
@@ -275,7 +276,8 @@ impl AuthorizationCheck {
         Ok(Self { ctx, credential: presented_credential(headers, extensions), required_role })
     }
 
-    /// Runs the check with the current time. It can be run again later.
+    /// Runs the check with the current time. It runs again after the body was received, because the token may have
+    /// expired by then.
     async fn run(&self) -> Result<Operator, AdminError> {
         authenticate(&self.ctx.refreshed()?, &self.credential, self.required_role).await
     }
@@ -320,7 +322,7 @@ fn error_response(error: AdminError) -> Response {
     render_problem(error).into_response()
 }
 
-/// Renders an error as a problem (RFC 9457).
+/// Renders an error of the admin API as a problem (RFC 9457).
 pub(crate) fn render_problem(error: AdminError) -> Problem {
     let detail = error.to_string();
     match error {

@@ -1,4 +1,4 @@
-//! Lists background jobs, and retries or closes failed ones.
+//! Lists background jobs for operators, and retries or closes failed ones.
 
 use domain::id::{ClientId, ConnectionId, JobId, ProviderId};
 use domain::model::audit_event::Actor;
@@ -14,7 +14,7 @@ use super::params::Params;
 use crate::context::RequestContext;
 use crate::response::{EnumValue, Time};
 
-/// A background job, without the token that it contains.
+/// A background job, without the token that the stored job contains.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Job")]
 pub struct JobBody {
@@ -33,7 +33,7 @@ pub struct JobBody {
     client_id: Option<ClientId>,
     /// The number of attempts so far.
     attempts: u32,
-    /// The description of the last attempt.
+    /// The description of the last attempt's outcome; `null` before the first attempt.
     outcome: Option<String>,
     /// Whether the job still contains its encrypted token.
     holds_token: bool,

@@ -8,7 +8,7 @@ mod providers;
 
 use crate::http::Route;
 
-/// Returns the routes of the admin API.
+/// Returns all routes of the admin API, from the modules below this one.
 pub(crate) fn routes() -> Vec<Route> {
     let mut routes = activity::connections();
     routes.push(activity::audit_log());

@@ -37,7 +37,7 @@ pub struct OperatorBody {
     created_at: Time,
     /// The time when the token expires.
     expires_at: Time,
-    /// The time when the operator was removed.
+    /// The time when the operator was removed, or the bootstrap token was used; `null` before.
     ended_at: Option<Time>,
 }
 
@@ -45,11 +45,11 @@ pub struct OperatorBody {
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OperatorState {
-    /// The token is valid.
+    /// The operator's token is valid.
     Active,
-    /// The token has expired.
+    /// The operator's token has expired.
     Expired,
-    /// The operator was removed.
+    /// The operator was removed, or the bootstrap token was used.
     Removed,
 }
 
@@ -108,7 +108,7 @@ pub struct AddOperatorRequest {
 impl RequestBody for AddOperatorRequest {}
 
 impl AddOperatorRequest {
-    /// Validates every member. Returns the name, the role and the expiry.
+    /// Validates every member of the request. Returns the name, the role and the expiry of the token.
     fn validate(self, now: Timestamp) -> Result<(String, Role, Timestamp), ValidationError> {
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'@');
         let is_usable = (1..=64).contains(&self.name.len()) && self.name.bytes().all(is_plain);

@@ -27,8 +27,8 @@ pub(super) struct PageRequest {
 }
 
 impl PageRequest {
-    /// Parses `limit` and `after`. `list` is the name of the list. Returns an error for a cursor that has expired, was
-    /// altered or belongs to another list.
+    /// Parses the parameters `limit` and `after`. `list` is the name of the list. Returns an error for a cursor that
+    /// has expired, was altered or belongs to another list.
     pub(super) fn from_params(ctx: &RequestContext, list: &str, params: &Params) -> Result<Self, AdminError> {
         let section = &ctx.app().config().page;
         let positive = |text: &str| text.parse::<u32>().ok().filter(|n| *n > 0 && !text.starts_with('+'));

@@ -7,11 +7,11 @@ use store::query::TimeRange;
 use super::error::AdminError;
 use crate::request::expected_one_of;
 
-/// The decoded parameters of a query. Every name is known, and none occurs twice.
+/// The decoded parameters of a query. Each name is one that the operation knows, and none occurs twice.
 #[derive(Clone, Debug, Default)]
 pub struct Params(Vec<(String, String)>);
 
-/// A parameter that every query may contain. A middleware processes it.
+/// A parameter that the query of every operation may contain. A middleware has processed it before.
 const CORRELATION_ID: &str = "correlation_id";
 
 impl Params {

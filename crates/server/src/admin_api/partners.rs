@@ -42,7 +42,7 @@ impl ClientBody for PartnerBody {
     }
 }
 
-/// A new partner and its secret.
+/// The response to the creation of a partner: the partner and its secret.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PartnerCreated {
     partner: PartnerBody,

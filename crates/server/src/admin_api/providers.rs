@@ -1,4 +1,4 @@
-//! Adds, lists, reads, checks, pauses, releases and retires providers.
+//! Adds, lists, reads, checks, pauses, releases and retires providers for operators.
 
 use std::borrow::Cow;
 
@@ -27,7 +27,7 @@ use crate::upstream::{CheckResult, HubSecrets, check_provider, seal_hub_secrets}
 
 const NOT_FOUND: AdminError = AdminError::NotFound("provider");
 
-/// A provider in a list.
+/// A provider in a list, without its settings.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Provider")]
 pub struct AdminProviderBody {
@@ -139,7 +139,8 @@ pub struct AddProviderRequest {
 impl RequestBody for AddProviderRequest {}
 
 impl AddProviderRequest {
-    /// Validates every member. Returns the id, the settings and the secrets separately.
+    /// Validates every member of the request. Returns the id, the settings, and the secrets that the settings then
+    /// lack.
     fn validate(
         mut self,
         allow_loopback: bool,
@@ -210,7 +211,7 @@ impl JsonSchema for AddProviderRequest {
     }
 }
 
-/// The results of the checks of a provider.
+/// The results of the checks of a provider's secrets and endpoints.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ProviderTest {
     /// Whether every check has passed.
@@ -233,7 +234,7 @@ pub async fn list(
     page.build_page(ctx, rows, |provider| provider.id.to_string(), to_item)
 }
 
-/// Returns one provider with its settings.
+/// Returns one provider with its settings, without secrets.
 pub async fn show(ctx: &RequestContext, [id]: &[String; 1]) -> Result<ProviderDetail, AdminError> {
     find_provider(ctx, id).await.map(ProviderDetail::from_provider)
 }

@@ -1,5 +1,5 @@
-//! Lists, creates, changes and removes recipients. The module `clients` contains the operations that recipients share
-//! with partners.
+//! Lists, creates, changes and removes recipients for operators. The module `clients` contains the operations that
+//! recipients share with partners.
 
 use domain::id::ClientId;
 use domain::model::audit_event::Actor;
@@ -87,7 +87,7 @@ impl ClientBody for AdminRecipientBody {
     }
 }
 
-/// A new recipient and its secret.
+/// The response to the creation of a recipient: the recipient and its secret.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RecipientCreated {
     recipient: AdminRecipientBody,
@@ -246,7 +246,7 @@ async fn resolve_partner(ctx: &RequestContext, id: &str) -> Result<ClientId, Adm
     summary.map(|summary| summary.recipient.client.id).ok_or_else(unknown)
 }
 
-/// Replaces the redirect URIs of a recipient.
+/// Replaces the redirect URIs of a recipient. The previous ones are rejected from then on.
 pub async fn update(
     ctx: &RequestContext,
     [id]: &[String; 1],

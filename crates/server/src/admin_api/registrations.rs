@@ -27,7 +27,7 @@ pub struct AdminRegistrationBody {
     /// The id of the recipient.
     #[schemars(with = "String")]
     client_id: ClientId,
-    /// The name of the recipient.
+    /// The name of the recipient that customers see.
     client_name: String,
     #[schemars(with = "i64")]
     provider_id: ProviderId,
@@ -58,7 +58,7 @@ impl AdminRegistrationBody {
     }
 }
 
-/// The registrations that a request has created.
+/// The response to a request for registrations: the registrations that were created.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RequestedRegistrations {
     /// The registrations, one for each pair of a recipient and a provider.
@@ -144,7 +144,7 @@ impl ActivateRegistrationRequest {
     }
 }
 
-/// The request to reject a registration.
+/// The request to reject a registration, with the reason.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RejectRegistrationRequest {
@@ -154,7 +154,7 @@ pub struct RejectRegistrationRequest {
 
 impl RequestBody for RejectRegistrationRequest {}
 
-/// The request to suspend a registration.
+/// The request to suspend a registration, with an optional reason.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SuspendRegistrationRequest {
@@ -203,7 +203,7 @@ pub async fn list(
     page.build_page(ctx, ctx.ask(&search).await?, cursor_key, AdminRegistrationBody::from_summary)
 }
 
-/// Returns one registration.
+/// Returns the registration of one recipient with one provider.
 pub async fn show(ctx: &RequestContext, ids: &[String; 2]) -> Result<AdminRegistrationBody, AdminError> {
     load_registration(ctx, parse_pair(ids)?).await
 }
@@ -283,7 +283,7 @@ pub async fn suspend(
     load_registration(ctx, pair).await
 }
 
-/// Makes a suspended registration active again.
+/// Makes a suspended registration active again, so that the recipient can read data from the provider.
 pub async fn reinstate(
     ctx: &RequestContext,
     ids: &[String; 2],

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::schema::Schemas;
 
-/// A placeholder for the dollar sign of a shell variable. Escaping does not change it; afterwards it becomes `$`.
+/// A placeholder for the dollar sign of a shell variable. The escaping for the shell does not change the placeholder;
+/// it is replaced with `$` afterwards.
 const VARIABLE: char = '\u{E000}';
 
 /// The parts of an OpenAPI document from which a command is rendered.
@@ -47,7 +48,7 @@ impl CurlCommand<'_> {
         parts.join(" \\\n  ")
     }
 
-    /// Renders `curl` with the method, the URL and the query parameters.
+    /// Renders the first line of the command: `curl` with the method, the URL and the query parameters.
     fn render_first_line(&self) -> String {
         let mut line = String::from("curl");
         if self.success_response().is_some_and(|response| response.get("content").is_none()) {
@@ -89,7 +90,7 @@ impl CurlCommand<'_> {
         }
     }
 
-    /// Returns the first response that is not an error.
+    /// Returns the operation's first response whose status is not an error.
     fn success_response(&self) -> Option<&Value> {
         let responses = self.operation["responses"].as_object()?;
         let (_, response) = responses.iter().find(|(status, _)| status.as_str() < "400")?;

@@ -143,7 +143,7 @@ impl Reference {
         self.groups.iter().map(|group| group.operations.len()).sum()
     }
 
-    /// Returns whether the page contains a description of a response header.
+    /// Returns whether the page contains a description of the response header with this name.
     pub(super) fn describes_header(&self, header: &str) -> bool {
         self.headers.iter().any(|known| known.name == header)
     }
@@ -182,7 +182,7 @@ impl OperationView {
 }
 
 impl Example {
-    /// Returns the name without the number at its end: `gone` for `gone-2`.
+    /// Returns the error code in the example's name, which may end with a number: `gone` for `gone-2`.
     pub(super) fn code(&self) -> &str {
         match self.name.rsplit_once('-') {
             Some((code, number)) if number.bytes().all(|b| b.is_ascii_digit()) => code,

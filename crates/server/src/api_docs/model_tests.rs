@@ -69,7 +69,7 @@ fn groups_follow_tag_order_and_untagged_come_last() {
 }
 
 #[test]
-fn operation_security_overrides_document_security() {
+fn operation_security_replaces_document_security() {
     let reference = Reference::from_document(&document());
     let callers = |group| {
         let operation = first_operation(&reference, group);
@@ -120,7 +120,7 @@ fn responses_have_headers_contents_and_examples() {
 }
 
 #[test]
-fn types_include_all_transitively_referenced_types() {
+fn page_types_include_directly_and_indirectly_referenced_types() {
     let reference = Reference::from_document(&document());
     let types: Vec<_> =
         reference.types.iter().map(|t| (&*t.name, t.description.to_plain_text(), t.fields.len())).collect();

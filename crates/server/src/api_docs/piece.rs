@@ -1,4 +1,4 @@
-//! Text whose pieces are marked as code, links to types, shell variables or parts of JSON.
+//! Marked text: a text whose pieces are code, links to types, shell variables or parts of JSON.
 
 use askama::Template;
 use askama::filters::HtmlSafe;
@@ -13,9 +13,9 @@ pub(super) enum Mark {
     Type,
     /// The name of a JSON member.
     Key,
-    /// A JSON string.
+    /// A JSON string that is not a key.
     Text,
-    /// A number, true, false or null.
+    /// A number, true, false or null in JSON.
     Literal,
     /// A shell variable whose value the reader supplies.
     Variable,
@@ -93,7 +93,7 @@ impl MarkedText {
         self.0.is_empty()
     }
 
-    /// Returns the text as a string, without marks.
+    /// Returns the characters of the text, without marks.
     pub(super) fn to_plain_text(&self) -> String {
         self.0.iter().map(|piece| piece.text.as_str()).collect()
     }
@@ -149,14 +149,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn description_marks_code_and_escapes_html() {
+    fn description_code_is_marked_and_html_is_escaped() {
         let html = MarkedText::from_description("Of a `<b>` & more").render().unwrap();
         assert_eq!(html, "Of a <code>&#60;b&#62;</code> &#38; more");
         assert_eq!(MarkedText::from_description("a ` b").to_plain_text(), "a ` b");
     }
 
     #[test]
-    fn highlighted_json_round_trips() {
+    fn highlighted_json_text_equals_formatted_json() {
         let value = json!({"a": [1.50, {"b": null}, [], {}], "c": "<\"x\">", "d": true});
         let text = MarkedText::from_json(&value);
         assert_eq!(serde_json::from_str::<Value>(&text.to_plain_text()).unwrap(), value);

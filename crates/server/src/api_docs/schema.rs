@@ -20,7 +20,7 @@ pub(super) enum Presence {
 }
 
 impl Presence {
-    /// Returns the CSS class; empty for an optional field.
+    /// Returns the CSS class with which the page shows the condition; empty for an optional field.
     pub(super) const fn class(self) -> &'static str {
         match self {
             Self::Required => "required",
@@ -47,11 +47,11 @@ pub(super) struct Field {
     pub(super) description: MarkedText,
 }
 
-/// The OpenAPI document in which references to schemas and other components are resolved.
+/// The OpenAPI document that contains schemas, in which their references to other components are resolved.
 #[derive(Clone, Copy)]
 pub(super) struct Schemas<'a>(pub(super) &'a Value);
 
-/// The names of types that were already visited. They end the recursion for a type that contains itself.
+/// The names of types that were visited on the way to a nested type. A type that contains itself ends the recursion.
 type VisitedTypes<'a> = BTreeSet<&'a str>;
 
 impl<'a> Schemas<'a> {
@@ -134,7 +134,8 @@ impl<'a> Schemas<'a> {
         }
     }
 
-    /// Returns the fields of a schema; `prefix` is prepended to their names.
+    /// Returns the fields of a schema; `prefix` is prepended to their names. `within` contains the types that contain
+    /// the schema.
     fn collect_members(self, schema: &'a Value, prefix: &str, within: &VisitedTypes<'a>) -> Vec<Field> {
         let mut fields = self.collect_properties(schema, prefix, within);
         fields.extend(self.collect_alternatives(schema, prefix, within));
@@ -192,7 +193,7 @@ impl<'a> Schemas<'a> {
         fields
     }
 
-    /// Returns the nested fields of a field, and the names of the types whose fields are listed there.
+    /// Returns the nested fields of the field `name`, and the names of the types whose fields these are.
     fn collect_nested(
         self,
         schema: &'a Value,

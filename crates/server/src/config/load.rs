@@ -69,7 +69,8 @@ fn parse_toml(place: &str, text: &str) -> Result<Table, ConfigError> {
     })
 }
 
-/// Merges `over` into `base`. Tables are merged key by key; other values, including arrays, are replaced.
+/// Merges the configuration `over` into `base`. Tables are merged key by key; other values, including arrays, are
+/// replaced.
 fn merge(base: &mut Table, over: Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn config_redacted_contains_no_password() {
+    fn redacted_config_contains_no_password() {
         let config = load("[store]\nurl = 'postgres://hub:hunter2@db.example.org/hub'", &[]).unwrap();
         assert!(!toml::to_string(&config.to_redacted()).unwrap().contains("hunter2"));
         for url in [

@@ -1,4 +1,4 @@
-//! `[[provider]]`: the id and the settings of a provider.
+//! A section `[[provider]]` of the configuration: the id and the settings of a provider.
 
 use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
@@ -13,7 +13,7 @@ use toml::Table;
 #[serde(try_from = "Table", into = "Table")]
 pub struct ProviderEntry {
     pub id: i64,
-    /// The endpoints, credentials and capabilities.
+    /// The settings of the provider: endpoints, credentials and capabilities.
     pub settings: ProviderSettings,
 }
 
@@ -29,7 +29,7 @@ impl ProviderEntry {
         }
     }
 
-    /// Validates the settings. The error names the provider, the field and the expected value.
+    /// Validates the settings of the provider. The error names the provider, the field and the expected value.
     pub(super) fn validate(&self, allow_loopback: bool) -> Result<(), String> {
         check(&self.settings, allow_loopback).map_err(|invalid: ValidationError| {
             format!("provider {}: {}: {}", self.id, invalid.field, invalid.expected)

@@ -50,11 +50,11 @@ section! {
     StoreSection { url: String, connections: usize, queue: usize }
 }
 section! {
-    /// The location of the key file.
+    /// The location of the file with the hub's keys.
     KeysSection { file: PathBuf }
 }
 section! {
-    /// Lifetimes of tokens and codes.
+    /// Lifetimes of the tokens and codes that the hub issues.
     TokenSection { access_ttl: HumanDuration, code_ttl: HumanDuration, refresh_idle: HumanDuration }
 }
 section! {
@@ -94,6 +94,6 @@ section! {
 pub enum LogFormat {
     /// One JSON object per line.
     Json,
-    /// Text for a terminal.
+    /// Text for a terminal, one line per event.
     Text,
 }

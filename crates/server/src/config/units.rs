@@ -1,4 +1,4 @@
-//! Durations such as `"10s"` and sizes such as `"64KiB"`.
+//! Types for durations such as `"10s"` and sizes such as `"64KiB"` in the configuration.
 //!
 //! Both keep the text of the configuration, so that `config show` prints what the operator wrote. Crates for sizes and
 //! durations do not fit: `bytesize` prints a rounded value and accepts a number without a unit, which is a frequent

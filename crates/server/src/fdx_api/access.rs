@@ -19,7 +19,7 @@ pub(super) struct FdxRequest {
 
 /// The caller of the FDX API, identified by a verified access token.
 pub(super) enum FdxCaller {
-    /// A recipient with access to a connection.
+    /// A recipient whose token passed the access check for its connection.
     Connection(Box<GrantedAccess>),
     /// A client with a token from the client credentials grant, which allows no access to customer data.
     Client,
@@ -69,7 +69,8 @@ impl<T> ConfirmedResponse<T> {
 }
 
 impl DataReader {
-    /// Authenticates a request and checks that the connection allows an operation.
+    /// Authenticates a request and ensures that its connection allows a data operation. A token without a connection is
+    /// rejected.
     pub(super) async fn authorize(request: FdxRequest, operation: DataOperation) -> Result<Self, DataError> {
         match FdxCaller::authenticate(&request).await? {
             FdxCaller::Client => Err(DataError::InvalidToken),

@@ -1,4 +1,4 @@
-//! The parameters `startTime` and `endTime` of a list.
+//! The parameters `startTime` and `endTime`, with which recipients request a range of days of a list.
 
 use fdx::ErrorCode;
 use jiff::civil::Date;
@@ -7,7 +7,7 @@ use super::error::DataError;
 use crate::context::RequestContext;
 use crate::paging::ListQuery;
 
-/// The range of days whose data is served.
+/// The range of days whose data recipients may read.
 #[derive(Clone, Copy)]
 pub(super) struct DateRangeLimits {
     pub(super) earliest: Date,
@@ -28,7 +28,7 @@ impl DateRangeLimits {
     }
 }
 
-/// An invalid date. Statements report the two cases with different error codes.
+/// The reason why a date parameter is invalid. Statements report the two cases with different error codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DateError {
     /// The text does not have the form `YYYY-MM-DD`.

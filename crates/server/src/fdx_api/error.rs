@@ -1,4 +1,4 @@
-//! Errors of the FDX API.
+//! Errors of the FDX API, and their conversions from other errors.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::paging::PagingError;
 use crate::rate_limit::RateLimitError;
 use crate::upstream::{ReadError, UpstreamError};
 
-/// A failed request to the FDX API.
+/// The reason why a request to the FDX API failed, which determines the response.
 #[derive(Debug)]
 pub enum DataError {
     /// The access token is missing, malformed, forged, expired, or does not belong to a connection: 401 without an
@@ -35,7 +35,7 @@ pub(super) const NO_ACCOUNT: DataError =
     DataError::Fdx(ErrorCode::AccountNotFound, "accountId is not an account of this consent");
 
 impl DataError {
-    /// Creates the error for an invalid parameter.
+    /// Creates the error for an invalid query parameter: the FDX code for invalid input, with a message for developers.
     pub const fn invalid(message: &'static str) -> Self {
         Self::Fdx(ErrorCode::InvalidInput, message)
     }
@@ -72,7 +72,8 @@ impl DataError {
         }
     }
 
-    /// Returns the response body. It never contains text of the provider, which might include customer data.
+    /// Returns the response body of the error. It never contains text of the provider, which might include customer
+    /// data.
     pub fn body(&self) -> ErrorBody {
         let message = match self {
             Self::InvalidToken => {

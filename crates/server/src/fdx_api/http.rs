@@ -102,7 +102,7 @@ fn render_confirmed<T: Serialize>(result: Result<ConfirmedResponse<T>, DataError
     render_result(result.map(ConfirmedResponse::into_inner))
 }
 
-/// Renders a result as JSON. Customer data must use [`render_confirmed`] instead.
+/// Renders a result that contains no customer data as JSON. Customer data must use [`render_confirmed`] instead.
 fn render_result<T: Serialize>(result: Result<T, DataError>) -> Response {
     match result {
         Ok(body) => Json(body).into_response(),
@@ -132,7 +132,8 @@ fn render_error(error: &DataError) -> Response {
     response
 }
 
-/// Returns the challenge that a 401 must contain (RFC 9110 §15.5.2, RFC 6750 §3).
+/// Returns the value of `WWW-Authenticate` that a 401 must contain (RFC 9110 §15.5.2, RFC 6750 §3); `None` for other
+/// errors.
 const fn bearer_challenge(error: &DataError) -> Option<&'static str> {
     match error {
         DataError::InvalidToken | DataError::ConnectionEnded => Some(r#"Bearer error="invalid_token""#),

@@ -1,4 +1,4 @@
-//! The routes of the FDX API with their documentation.
+//! The routes of the FDX API with their OpenAPI documentation.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::operation::{
 use crate::stats::OPERATIONS;
 use crate::upstream::{ReadError, UpstreamError};
 
-/// Returns the routes of the FDX API.
+/// Returns all routes of the FDX API, each with its OpenAPI documentation.
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::fdx(customer(), http::show_current_customer),
@@ -65,7 +65,8 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// Creates an operation with the id that the statistics and `/capability` use.
+/// Creates the documentation of an operation, with the operation id that the statistics and `/capability` use for the
+/// path.
 fn new_operation(path: &'static str, tag: &'static str, summary: &'static str) -> OperationSpec {
     let id = OPERATIONS.iter().find(|(known, _)| *known == path).map_or("", |(_, id)| *id);
     OperationTag(tag).get(path, id, summary)
@@ -263,7 +264,7 @@ trait DataOperationExt: Sized {
     fn with_data_errors(self, more: impl IntoIterator<Item = DataError>) -> Self;
     /// Adds the errors that every read of one account may return, and those in `more`.
     fn with_account_errors(self, more: impl IntoIterator<Item = DataError>) -> Self;
-    /// Adds the errors that every operation may return: internal error and temporary unavailability.
+    /// Adds the errors that every operation may return: an internal error and temporary unavailability.
     fn with_internal_errors(self) -> Self;
     fn with_errors(self, errors: impl IntoIterator<Item = DataError>) -> Self;
 }

@@ -62,7 +62,7 @@ pub(super) struct PagedList<'a> {
 }
 
 impl PagedList<'_> {
-    /// Reads the page, without the items that `keep` rejects.
+    /// Reads the requested page of the list, without the items that `keep` rejects.
     pub(super) async fn read<P: ListPage>(&self, keep: impl Fn(&P::Item) -> bool) -> Result<P, DataError> {
         let ctx = self.reader.ctx();
         let bound_to = self.cursor_binding();
@@ -122,7 +122,8 @@ impl PagedList<'_> {
         }
     }
 
-    /// Returns the connection, path and query that a cursor is bound to. It cannot be opened for any other list.
+    /// Returns the text that binds a cursor to this list: connection, path and query. The cursor is invalid for any
+    /// other list.
     fn cursor_binding(&self) -> String {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(self.own_query()).finish();
         format!("{}\n{}\n{query}", self.reader.access().connection_id(), self.path)
@@ -142,7 +143,7 @@ impl PagedList<'_> {
         }
     }
 
-    /// Returns the query parameters on the hub, including `limit` but not `offset`.
+    /// Returns the query parameters of the hub's own URL of the list, including `limit` but not `offset`.
     fn own_query(&self) -> impl Iterator<Item = (&str, String)> {
         let limit = [("limit", self.page.limit.to_string())];
         limit.into_iter().chain(self.query.iter().map(|(name, value)| (*name, (*value).to_owned())))

@@ -68,7 +68,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn transaction_dates_stay_within_history_or_fail(
+        fn transaction_dates_are_within_history_or_rejected(
             start in prop_oneof![".*", "-?[0-9]{4}-[0-9]{2}-[0-9]{2}", "20[0-9]{2}-0[1-9]-[012][0-9]"],
             end in prop_oneof![".*", "20[0-9]{2}-0[1-9]-[012][0-9]"],
             raw: String,

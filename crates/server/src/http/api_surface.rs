@@ -32,7 +32,7 @@ pub enum ApiSurface {
 }
 
 impl ApiSurface {
-    /// Returns the API that a path of the public listener belongs to.
+    /// Returns the API to which a path of the public listener belongs.
     pub fn from_path(path: &str) -> Self {
         // The order matters: `/api/fdx/` is below `/api/`.
         if path.starts_with("/api/fdx/") {
@@ -44,7 +44,7 @@ impl ApiSurface {
         }
     }
 
-    /// Returns the name in the labels of metrics.
+    /// Returns the name of the API in the labels of metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Flinks => "flinks",

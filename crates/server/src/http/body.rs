@@ -17,7 +17,7 @@ pub struct BoundedBody {
     pub media_type: Option<String>,
 }
 
-/// The reason why a body is rejected.
+/// The reason why a request body is rejected.
 #[derive(Debug)]
 pub enum BodyError {
     /// The body is larger than `server.body_limit`.

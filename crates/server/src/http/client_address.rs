@@ -1,4 +1,4 @@
-//! The address of the client, as the listener or a trusted proxy reports it.
+//! The address and the user of the client, as the listener or a trusted proxy reports them.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -55,7 +55,8 @@ pub fn current_user_id() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Returns the network of the client. Behind trusted proxies, its address is taken from `X-Forwarded-For`.
+/// Returns the network of the client for rate limits. Behind trusted proxies, the client's address is taken from
+/// `X-Forwarded-For`.
 pub fn caller_network(app: &App, request: &Request<Body>) -> Network {
     let peer = match request.extensions().get::<RemotePeer>() {
         Some(RemotePeer(PeerKind::Address(address))) => *address,

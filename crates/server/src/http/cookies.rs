@@ -45,7 +45,7 @@ fn build_cookie(app: &App, id: &AuthorizationRequestId, value: &str, max_age: Du
     cookie.build().to_string()
 }
 
-/// Reads the flow cookies of a browser: only that of the authorization request `id`, or all of them if no id is given.
+/// Reads the flow cookies of a browser: that of the authorization request `id`, or all of them if `id` is `None`.
 pub fn read_flow_cookies(app: &App, headers: &HeaderMap, id: Option<&AuthorizationRequestId>) -> FlowCookies {
     FlowCookies(cookie_values(headers, &cookie_prefix(app), id.map(|id| cookie_name(app, id)).as_deref()))
 }

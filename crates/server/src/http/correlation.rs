@@ -51,8 +51,8 @@ impl Correlation {
     }
 }
 
-/// Returns whether an id can be logged and returned unchanged: it is not too long and contains only letters, digits,
-/// `.`, `_` and `-`.
+/// Returns whether an id can be logged and returned unchanged: it has at most `MAX_ID_CHARS` characters, which are
+/// letters, digits, `.`, `_` and `-`.
 fn is_usable(text: &str) -> bool {
     (1..=MAX_ID_CHARS).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))

@@ -45,7 +45,7 @@ impl fmt::Display for JsonPath<'_> {
     }
 }
 
-/// Visits a value and everything in it, and records the first duplicate key.
+/// A visitor that parses a JSON value and everything in it, and records the first duplicate key.
 struct DuplicateKeyVisitor<'a> {
     path: &'a JsonPath<'a>,
     found: &'a mut Option<String>,
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn first_duplicate_key_is_reported_with_path() {
+    fn first_of_several_duplicate_keys_is_reported_with_path() {
         let find = |text: &str| find_duplicate_key(text.as_bytes());
         assert_eq!(
             find(r#"{"fdx":{"base_url":"a","version":1.5e3,"base_url":"a"}}"#).as_deref(),

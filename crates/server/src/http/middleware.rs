@@ -59,7 +59,8 @@ fn collapse_slashes(mut request: http::Request<Body>) -> http::Request<Body> {
 #[derive(Clone)]
 struct MiddlewareState {
     app: App,
-    /// The API of a listener that serves only one. All errors of this listener have its format, even for unknown paths.
+    /// The API that a listener serves if it serves only one. All errors of this listener then have its format, even for
+    /// unknown paths.
     single_surface: Option<ApiSurface>,
     render_page: PageErrorRenderer,
 }

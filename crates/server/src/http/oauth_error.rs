@@ -1,4 +1,4 @@
-//! Errors of the Flinks API (RFC 6749, section 5.2).
+//! Error responses of the Flinks API (RFC 6749, section 5.2).
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::retry_after::set_retry_after;
 
-/// An error of the Flinks API (RFC 6749, section 5.2).
+/// The body of an error response of the Flinks API (RFC 6749, section 5.2).
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "OAuthError")]
 pub(crate) struct OAuthErrorBody<'a> {

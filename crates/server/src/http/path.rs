@@ -1,4 +1,4 @@
-//! Extractors for path parameters.
+//! Extractors for the parameters in a URL path.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -22,7 +22,8 @@ impl<S: Sync + Send> FromRequestParts<S> for Segment {
     }
 }
 
-/// The values of several path parameters, in order. A value that is not UTF-8 becomes an empty string.
+/// The values of all path parameters, for paths with several of them, in order. A value that is not UTF-8 becomes an
+/// empty string.
 pub struct Segments<const N: usize>(pub [String; N]);
 
 impl<S: Sync + Send, const N: usize> FromRequestParts<S> for Segments<N> {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::retry_after::set_retry_after;
 
-/// An error of the admin API.
+/// An error response of the admin API.
 ///
 /// A handler returns it as an extension of an empty response. The middleware writes the body, because only the
 /// middleware knows the correlation id.
@@ -36,7 +36,7 @@ pub struct PairProblemBody {
     pub detail: String,
 }
 
-/// The body of an error (RFC 9457).
+/// The JSON body of an error response of the admin API (RFC 9457).
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
 pub struct ProblemBody<'a> {
@@ -44,13 +44,13 @@ pub struct ProblemBody<'a> {
     r#type: &'static str,
     /// The reason phrase of the status.
     title: &'static str,
-    /// The HTTP status.
+    /// The HTTP status of the response.
     pub status: u16,
-    /// A message for operators.
+    /// A message for operators that describes the error.
     detail: &'a str,
     /// The error code, for programs.
     code: &'static str,
-    /// The name of the invalid field.
+    /// The name of the invalid field, if one field caused the error.
     field: Option<&'a str>,
     /// The correlation id, with which the details can be found in the log.
     correlation_id: &'a str,
@@ -85,19 +85,19 @@ impl Problem {
         self.code
     }
 
-    /// Adds the name of the invalid field.
+    /// Adds the name of the invalid field, if one field caused the error.
     #[must_use]
     pub fn with_field(self, field: Option<String>) -> Self {
         Self { field, ..self }
     }
 
-    /// Adds the pairs that cannot be registered.
+    /// Adds the pairs of recipient and provider that cannot be registered.
     #[must_use]
     pub fn with_pairs(self, pairs: Vec<PairProblemBody>) -> Self {
         Self { pairs, ..self }
     }
 
-    /// Returns the body with the correlation id of a request.
+    /// Returns the JSON body, with the correlation id of the request that failed.
     pub fn body<'a>(&'a self, correlation_id: &'a str) -> ProblemBody<'a> {
         ProblemBody {
             // RFC 9457, section 4.2.1: "about:blank" means that the title is the reason phrase of the status.

@@ -1,4 +1,4 @@
-//! Routes of the hub: each is one method of one path, with its handler and the API that it belongs to.
+//! Routes of the hub: each is one method of one path, with its handler and the API to which it belongs.
 //!
 //! The hub has its own table of routes, because `axum::Router` cannot be enumerated. From the table, tests call every
 //! route as every kind of caller, and the OpenAPI documents are generated. A route of an API cannot be created without
@@ -16,7 +16,7 @@ use super::api_surface::{ApiSurface, PageErrorRenderer};
 use crate::app::App;
 use crate::operation::OperationSpec;
 
-/// One method of one path, with its handler.
+/// One method of one path, with its handler and the API to which it belongs.
 pub struct Route {
     pub surface: ApiSurface,
     /// The HTTP method. A `GET` route serves `HEAD` too.
@@ -79,7 +79,7 @@ impl Route {
         self.with_extension(SupportsDryRun)
     }
 
-    /// Returns the documentation; `None` for pages and probes.
+    /// Returns the OpenAPI documentation of the route; `None` for pages and probes.
     pub(crate) const fn operation(&self) -> Option<&OperationSpec> {
         self.operation.as_ref()
     }
@@ -105,7 +105,7 @@ impl Route {
         Self { surface, method, path, required_role: None, operation: None, handler }
     }
 
-    /// Attaches a value to each request of the route, as an extension.
+    /// Attaches a value to each request of the route, as an extension that handlers and extractors can read.
     fn with_extension<T: Clone + Send + Sync + 'static>(self, value: T) -> Self {
         Self { handler: self.handler.layer(Extension(value)), ..self }
     }

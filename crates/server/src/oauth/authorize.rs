@@ -24,16 +24,16 @@ use crate::upstream::{build_redirect_url, may_redirect};
 /// again.
 pub const REQUEST_TTL: Duration = Duration::from_mins(20);
 
-/// The result of a valid authorization request: the page that the browser shows next.
+/// The result of a valid authorization request, which determines the page that the browser shows next.
 #[derive(Debug)]
 pub enum AuthorizeOutcome {
-    /// The request is stored; the browser goes to its consent page.
+    /// The request is stored, and the browser is redirected to its consent page.
     Consent {
         id: AuthorizationRequestId,
         /// The value of the flow cookie, which binds the request to this browser.
         cookie: Secret<String>,
     },
-    /// The customer chooses a provider first. Nothing is stored: the page sends the same request again with
+    /// The customer must choose a provider first. Nothing is stored: the page sends the same request again with
     /// `provider_id` added.
     PickProvider(ProviderPicker),
 }

@@ -121,7 +121,7 @@ fn parse_token_request(
     Ok((credentials, fields))
 }
 
-/// Rejects a request whose query contains a secret.
+/// Rejects a request whose query contains a secret, a code or a token.
 fn reject_secrets_in_query(query: Option<&str>) -> Result<(), OAuthError> {
     // URLs are written to access logs and browser histories. The request is rejected instead of ignoring the
     // parameter, so that the developer of the client notices the leak (RFC 6749 §2.3.1, RFC 6750 §2.3).
@@ -136,7 +136,7 @@ fn reject_secrets_in_query(query: Option<&str>) -> Result<(), OAuthError> {
     }
 }
 
-/// Rejects a form field `token` that differs from the bearer token.
+/// Rejects a revocation whose form field `token` differs from the bearer token.
 fn ensure_token_matches_bearer(body: &BoundedBody, bearer: Option<&Bearer>) -> Result<(), OAuthError> {
     const TOKEN_MISMATCH: OAuthError =
         OAuthError::new(OAuthCode::InvalidRequest, "token differs from the Authorization header");
@@ -198,7 +198,7 @@ fn render_tokens(issued: &IssuedTokens) -> Response {
     ([(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], Json(body)).into_response()
 }
 
-/// Renders the error of a request body that cannot be read or parsed as an OAuth error.
+/// Renders, in the format of OAuth, the error for a request body that cannot be read or parsed.
 pub(crate) fn render_body_error(error: &BodyError) -> Response {
     let (status, error) = error.to_status_and_error();
     render_oauth_error(status, &error)

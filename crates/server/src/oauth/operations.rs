@@ -25,7 +25,7 @@ pub(crate) const PARTNER_SECURITY: &[&str] = &["partnerToken"];
 pub(crate) const RECIPIENT_SECURITY: &[&str] = &["recipientToken"];
 pub(crate) const ANY_CLIENT_SECURITY: &[&str] = &["partnerToken", "recipientToken"];
 
-/// Returns the routes of the OAuth endpoints.
+/// Returns the routes of the OAuth endpoints, each with its OpenAPI documentation.
 pub(crate) fn routes() -> Vec<Route> {
     const REVOKE: &str = "/api/v1/revoke";
     // Flinks documents DELETE; clients of RFC 7009 send POST.
@@ -195,7 +195,7 @@ pub(crate) trait FlinksOperationExt: Sized {
     fn route<T: 'static>(self, handler: impl Handler<T, App>) -> Route;
     /// Sets the security schemes of the operation, and adds the errors for a missing, invalid or unsuitable token.
     fn with_client_auth(self, security: &'static [&'static str]) -> Self;
-    /// Adds the error that a suspended client receives.
+    /// Adds the error that a suspended client receives from this operation.
     fn with_suspended_error(self) -> Self;
     fn with_oauth_errors(self, errors: impl IntoIterator<Item = (OAuthCode, &'static str)>) -> Self;
     fn with_errors(self, errors: impl IntoIterator<Item = OAuthError>) -> Self;

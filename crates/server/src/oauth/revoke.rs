@@ -1,4 +1,4 @@
-//! `DELETE /api/v1/revoke`: permanently ends the connection that the access token belongs to.
+//! `DELETE /api/v1/revoke`: permanently ends the connection to which the access token belongs.
 
 use domain::error::{OAuthCode, OAuthError};
 use domain::model::access_token::TokenSubject;
@@ -19,7 +19,8 @@ const REPLACED: OAuthError = OAuthError::new(
     "A newer login has replaced this connection: revoke with the newer login's token",
 );
 
-/// Ends the connection of an access token. Revoking again succeeds and changes nothing, as in RFC 7009 §2.2.
+/// Ends the connection to which an access token belongs. Revoking again succeeds and changes nothing, as in RFC 7009
+/// §2.2.
 pub async fn revoke(ctx: &RequestContext, bearer: Option<&Bearer>) -> Result<(), AuthzError> {
     let claims = verify_bearer(ctx, bearer).map_err(|_| AuthzError::InvalidToken(INVALID_BEARER))?;
     let TokenSubject::Connection { id, .. } = &claims.subject else {

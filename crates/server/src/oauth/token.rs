@@ -150,7 +150,7 @@ async fn refresh_access_token(
     build_issued_tokens(ctx, &claims, clusters.to_string(), None)
 }
 
-/// Returns the claims of a new access token, or `ended_error` if the connection has ended.
+/// Creates the claims of a new access token for a connection; returns `ended_error` if the connection has ended.
 fn mint_connection_token(
     ctx: &RequestContext,
     state: &AccessState,

@@ -25,7 +25,7 @@ pub(super) struct DocumentInfo {
     pub(super) path_parameter: fn(&str) -> (&'static str, Value),
 }
 
-/// Builds an OpenAPI document. Routes without an operation are left out.
+/// Builds an OpenAPI document from routes. Routes without documentation, such as pages, are left out.
 pub(super) fn build_document<'a>(info: &DocumentInfo, routes: impl Iterator<Item = &'a Route>) -> Value {
     let settings = SchemaSettings::draft2020_12().for_serialize().with(|s| {
         s.definitions_path = "/components/schemas".into();
@@ -220,8 +220,8 @@ fn response_headers() -> Value {
     })
 }
 
-/// Adjusts generated schemas to the hub's responses. Optional members do not accept null, because the hub omits them.
-/// Formats of integers are removed, because they are names of Rust types.
+/// A transformation that adjusts generated schemas to the hub's responses. Optional members do not accept null, because
+/// the hub omits them. Formats of integers are removed, because they are names of Rust types.
 #[derive(Clone)]
 struct NormalizeSchema;
 

@@ -1,4 +1,4 @@
-//! HTTP handlers of `/openapi/*.json` and of the HTML reference below `/docs`.
+//! HTTP handlers for the OpenAPI documents (`/openapi/*.json`) and the HTML reference below `/docs`.
 
 use std::sync::OnceLock;
 
@@ -18,7 +18,7 @@ type DocumentGenerator = fn(ApiDocument) -> Value;
 
 const DOCUMENTS: usize = ApiDocument::ALL.len();
 
-/// The JSON texts and the HTML pages of all documents.
+/// The JSON texts and the HTML pages of all OpenAPI documents.
 struct RenderedDocuments {
     texts: [Bytes; DOCUMENTS],
     index: askama::Result<Bytes>,
@@ -26,7 +26,7 @@ struct RenderedDocuments {
 }
 
 impl RenderedDocuments {
-    /// Returns the rendered documents. The first call renders them.
+    /// Returns the rendered documents. The first call renders them, and later calls return the same ones.
     fn load(generate: DocumentGenerator) -> &'static Self {
         // Rendering at start would more than double the start time of the hub. One result is sufficient, because the
         // routes never change.

@@ -1,4 +1,4 @@
-//! The parts of each document that do not depend on its operations, such as title, tags and security schemes.
+//! The parts of each OpenAPI document that do not depend on its operations, such as title, tags and security schemes.
 
 use serde_json::{Value, json};
 

@@ -30,7 +30,7 @@ pub(super) fn is_url_allowed(url: &Url, allow_loopback: bool) -> bool {
     is_scheme_allowed && literal.is_none_or(|address| is_address_allowed(address, allow_loopback))
 }
 
-/// A resolver that returns only addresses that may be called.
+/// A DNS resolver that returns only addresses that the hub may call.
 pub(super) struct GuardedResolver {
     pub(super) allow_loopback: bool,
 }

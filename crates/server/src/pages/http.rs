@@ -21,7 +21,7 @@ use crate::http::{
 };
 use crate::upstream::{self, AuthorizationStopped, Callback, ConsentError, ConsentPage};
 
-/// Returns the routes of the pages.
+/// Returns the routes of the pages for customers.
 pub(crate) fn routes() -> Vec<Route> {
     let consent_path = "/consent/{request_id}";
     vec![
@@ -113,8 +113,8 @@ enum ConsentDecision {
     Deny,
 }
 
-/// Reads the form of the consent page and verifies that the hub's own page sent it. The error is the HTTP status of the
-/// response.
+/// Reads the form of the consent page, and verifies by its CSRF token and its origin that it was sent from this page. The
+/// error is the HTTP status of the response.
 async fn read_consent_form(
     app: &App,
     expected_token: &str,

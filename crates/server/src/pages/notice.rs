@@ -21,7 +21,7 @@ pub enum NoticeKind {
     FlowEnded,
     /// A form was not sent by the hub's own page, or is incomplete.
     InvalidForm,
-    /// There is no page at this address.
+    /// The hub has no page at the requested path.
     NotFound,
     /// A temporary error: a retry may succeed soon.
     TemporarilyUnavailable,
@@ -44,7 +44,7 @@ impl NoticeKind {
         }
     }
 
-    /// Returns the notice for an error of which only the HTTP status is known.
+    /// Returns the notice for an error for which only the HTTP status is known.
     pub fn for_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Self::NotFound,

@@ -1,4 +1,4 @@
-//! Redirects of the authorization flow.
+//! Redirect responses of the authorization flow.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -11,8 +11,8 @@ use bytes::Bytes;
 /// too and would block them with `'self'`.
 const FLOW_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
                     frame-ancestors 'none'; form-action https:";
-/// The `Content-Security-Policy` of the same pages on a hub without TLS, such as the sandbox, whose providers listen on
-/// loopback addresses.
+/// The `Content-Security-Policy` of pages of the authorization flow on a hub without TLS, such as the sandbox, whose
+/// providers listen on loopback addresses.
 const FLOW_LOOPBACK_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
                              frame-ancestors 'none'; form-action https: http://127.0.0.1:* http://localhost:*";
 const PLAIN_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \

@@ -1,4 +1,4 @@
-//! Translated texts of the pages.
+//! Translated texts of the pages for customers.
 
 use domain::Timestamp;
 use domain::rule::authorize::Language;
@@ -18,7 +18,7 @@ fluent_templates::static_loader! {
 pub struct PageTexts(Language);
 
 impl PageTexts {
-    /// Creates the texts of a language.
+    /// Selects the texts in a language.
     pub const fn new(language: Language) -> Self {
         Self(language)
     }
@@ -32,12 +32,12 @@ impl PageTexts {
         LocaleTexts::new(&LOCALES, self.lang())
     }
 
-    /// Returns a text without placeholders.
+    /// Returns the text with a key of the locale files. The text must have no placeholders.
     pub fn get(self, key: &str) -> String {
         self.texts().get(key)
     }
 
-    /// Returns a text with its only placeholder filled in.
+    /// Returns the text with a key of the locale files, with `value` in place of its only placeholder.
     pub fn format(self, key: &str, placeholder: &'static str, value: &str) -> String {
         self.texts().format(key, &[(placeholder, value)])
     }

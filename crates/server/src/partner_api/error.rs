@@ -9,7 +9,7 @@ use crate::oauth::AuthzError;
 use crate::paging::PagingError;
 use crate::recipients::RecipientError;
 
-/// The reason why a request of a partner or recipient failed. Nothing has been changed.
+/// The reason why a request of a partner or recipient failed. A failed request has changed nothing.
 #[derive(Debug)]
 pub enum PartnerApiError {
     /// The token or the state of the client does not allow the operation, or an internal error occurred.

@@ -1,4 +1,4 @@
-//! The routes of the partner API with their documentation.
+//! The routes of the partner API with their OpenAPI documentation.
 
 use domain::error::OAuthCode;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use crate::oauth::operations::{
 };
 use crate::operation::{ContentSpec, OperationSpec, OperationTag, ResponseSpec, request_schema, schema_fn};
 
-/// Returns the routes of the partner API.
+/// Returns all routes of the partner API, each with its OpenAPI documentation.
 pub(crate) fn routes() -> Vec<Route> {
     [recipients(), registrations(), providers(), connections()].into_iter().flatten().collect()
 }

@@ -47,7 +47,7 @@ pub(super) async fn find(ctx: &RequestContext, id: &str) -> Result<Provider, Par
     ctx.ask(&GetProvider { id }).await?.ok_or(NO_PROVIDER)
 }
 
-/// Returns the value for the state of a registration in version 2 of the API.
+/// Returns the text with which version 2 of the API shows the state of a registration.
 pub(super) const fn v2_status(state: Option<RegistrationState>) -> &'static str {
     match state {
         // A rejected registration may be requested again.
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn provider_filter_parses_or_rejects_v2_parameters() {
+    fn v2_provider_filter_accepts_documented_values_only() {
         let parse = |raw: &str| {
             ProviderFilter::parse(&ListQuery::parse(Some(raw)))
                 .map(|filter| (filter.countries.len(), filter.enabled))

@@ -151,7 +151,7 @@ pub(super) async fn list(
     Ok(ctx.ask(&ListRecipients { partner: partner.id().clone() }).await?)
 }
 
-/// Replaces the redirect URIs of a recipient and returns the updated recipient.
+/// Replaces the redirect URIs of a recipient that the partner manages, and returns the updated recipient.
 pub(super) async fn update(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,
@@ -167,8 +167,8 @@ pub(super) async fn update(
     }
 }
 
-/// Replaces the secret of a recipient. The previous secret and the tokens of the client itself become invalid, but its
-/// connections stay active.
+/// Replaces the secret of a recipient that the partner manages. The previous secret and the tokens of the client itself
+/// become invalid, but its connections stay active.
 pub(super) async fn rotate_secret(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,
@@ -180,7 +180,8 @@ pub(super) async fn rotate_secret(
     Ok((client_id, secret))
 }
 
-/// Removes a recipient. Its connections end in the background. Removing it again has no effect.
+/// Removes a recipient that the partner manages. Its connections end in the background. Removing it again has no
+/// effect.
 pub(super) async fn remove(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,

@@ -95,12 +95,12 @@ pub(super) async fn find(
     registration.ok_or(NO_REGISTRATION)
 }
 
-/// Returns the value for a state in version 1 of the API: its name in upper case.
+/// Returns the text with which version 1 of the API shows the state of a registration: its name in upper case.
 pub(super) fn v1_status(state: RegistrationState) -> String {
     state.as_str().to_uppercase()
 }
 
-/// Returns the error message for a rejected pair.
+/// Returns the message, for developers, of the reason why a pair of recipient and provider was rejected.
 pub(super) fn rejection_message(pair: &RejectedPair) -> String {
     match pair.reason {
         PairRejection::RecipientNotFound => "client_id names no data recipient of this partner".into(),

@@ -117,7 +117,7 @@ pub(crate) struct RegistrationBody<'a> {
     #[schemars(with = "u32")]
     provider_id: ProviderId,
     provider_name: &'a str,
-    /// The country of the provider.
+    /// The country code of the provider, such as `CA`.
     country: &'a str,
     #[schemars(extend("enum" = ["PENDING_APPROVAL", "PENDING_ACTIVATION", "ACTIVE", "SUSPENDED", "REJECTED"]))]
     registration_status: String,
@@ -149,7 +149,7 @@ impl<'a> RegistrationBody<'a> {
     }
 }
 
-/// The error for a request for registrations, with the pairs that were rejected.
+/// The response to a rejected request for registrations, with the pairs that were rejected.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "PairsInTheWay")]
 pub(crate) struct RejectedPairsBody<'a> {
@@ -196,7 +196,7 @@ impl<'a> RejectedPairsBody<'a> {
     }
 }
 
-/// A provider in version 1 of the API.
+/// A provider in a list of version 1 of the API.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DataProvider")]
 pub(crate) struct ProviderBody<'a> {
@@ -217,7 +217,7 @@ impl<'a> ProviderBody<'a> {
     }
 }
 
-/// A provider in version 2 of the API, which writes booleans as strings.
+/// A provider in a list of version 2 of the API, which writes booleans as strings.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DataProviderOfV2")]
 pub(crate) struct ProviderV2Body<'a> {
@@ -225,7 +225,7 @@ pub(crate) struct ProviderV2Body<'a> {
     provider: ProviderBody<'a>,
     /// The data clusters that the provider offers.
     scopes: Vec<&'static str>,
-    /// The state of the caller's registration with the provider.
+    /// The state of the caller's registration with the provider, such as `Available`.
     #[schemars(extend("enum" = ["Available", "PendingActivation", "Activated", "Suspended"]))]
     status: &'static str,
     #[serde(rename = "connectorName")]
@@ -263,7 +263,7 @@ impl<'a> ProviderV2Body<'a> {
 pub(crate) struct ProviderDetailBody<'a> {
     #[serde(flatten)]
     provider: ProviderBody<'a>,
-    /// The website of the provider.
+    /// The URL of the provider's website.
     provider_url: Option<&'a str>,
     /// The data clusters that the provider offers.
     scopes: Vec<&'static str>,

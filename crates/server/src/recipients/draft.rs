@@ -39,7 +39,7 @@ pub struct RecipientDraft {
 }
 
 impl RecipientDraft {
-    /// Validates every field and returns the parsed scope.
+    /// Validates every field of the draft and returns the parsed scope.
     pub(super) fn validate(&self, loopback: LoopbackPolicy) -> Result<Clusters, ValidationError> {
         validate_text("name", &self.name, MAX_NAME_CHARS)?;
         // A purpose that is derived from the description is not subject to this limit: the description may be longer.

@@ -37,7 +37,7 @@ pub struct UpstreamClientDetails {
     pub management: Option<ClientManagement>,
 }
 
-/// The reason why a registration could not be approved, activated, rejected, suspended or reinstated.
+/// The reason why a step (approve, activate, reject, suspend or reinstate) of a registration failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistrationStepError {
     #[error("there is no such registration")]
@@ -166,7 +166,7 @@ pub async fn suspend(
     run_step(ctx, pair, RegistrationStep::Suspend, StepDetails { reason, upstream: None }, actor).await
 }
 
-/// Makes a suspended registration active again.
+/// Makes a suspended registration active again, so that the recipient can read data from the provider.
 pub async fn reinstate(
     ctx: &RequestContext,
     pair: &RegistrationPair,
@@ -175,7 +175,7 @@ pub async fn reinstate(
     run_step(ctx, pair, RegistrationStep::Reinstate, StepDetails::default(), actor).await
 }
 
-/// The input of a step: the reason of a rejection or suspension, and the client of an activation.
+/// The input of a step of a registration: the reason of a rejection or suspension, and the client of an activation.
 #[derive(Default)]
 struct StepDetails {
     reason: Option<String>,

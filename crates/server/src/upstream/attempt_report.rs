@@ -6,9 +6,10 @@ use store::command::UnrevokedToken;
 /// The result of one attempt of a job at a provider.
 #[derive(Debug)]
 pub struct AttemptReport {
-    /// The outcome, which determines whether the job is done, has failed or is retried.
+    /// The outcome, from which the next state of the job is determined.
     pub outcome: AttemptOutcome,
-    /// A description for operators. It never contains text from the provider, which could include a token.
+    /// A description of the attempt for operators. It never contains text from the provider, which could include a
+    /// token.
     pub description: String,
     /// A token that the attempt obtained and could not revoke. A job of its own revokes it later.
     pub unrevoked: Option<UnrevokedToken>,

@@ -32,11 +32,11 @@ const FAILED: OAuthError =
 pub struct Callback {
     /// The provider in the path of the callback URI.
     pub provider_id: ProviderId,
-    /// The parameter `state`.
+    /// The value of the parameter `state`, with which the authorization request is found.
     pub state: Secret<String>,
-    /// The parameter `iss` (RFC 9207), if the provider sends it.
+    /// The value of the parameter `iss` (RFC 9207), if the provider sends it.
     pub issuer: Option<String>,
-    /// The parameter `code`, or the parameter `error` if the authorization failed.
+    /// The value of the parameter `code`, or that of `error` if the authorization failed.
     pub result: Result<Secret<String>, String>,
     /// The hashes of the cookies that bind the authorization request to one browser.
     pub cookies: TokenHashes,

@@ -127,7 +127,7 @@ pub fn seal_client(
     Ok(SealedUpstreamClient { client_id, data_key, secret, configuration_access })
 }
 
-/// The encrypted access to a client's configuration at its provider, with which the client can be deleted (RFC 7592).
+/// The client configuration access (RFC 7592) of a client at a provider, encrypted. The hub deletes the client with it.
 #[derive(Debug)]
 pub struct SealedClientConfiguration {
     /// The data key, encrypted with the hub's key.
@@ -137,7 +137,7 @@ pub struct SealedClientConfiguration {
 }
 
 impl SealedClientConfiguration {
-    /// Encrypts the access to the configuration of a client that no registration uses.
+    /// Encrypts the client configuration access of a client that no registration uses.
     pub fn seal(
         ctx: &RequestContext,
         recipient: &ClientId,

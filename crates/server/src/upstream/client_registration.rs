@@ -29,7 +29,7 @@ const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 pub struct RegistrationReport {
     /// The provider's response, or `RetryLater` if there was none.
     pub outcome: RegistrationResponse,
-    /// A description for operators. It never contains text from the provider.
+    /// A description of the result for operators. It never contains text from the provider.
     pub description: String,
     /// The value of `Retry-After`, if the provider sent it.
     pub retry_after: Option<Duration>,

@@ -23,7 +23,7 @@ use crate::error::InternalError;
 /// The version of the consent page's text. It is stored with each consent as proof of what the customer agreed to.
 const PAGE_VERSION: &str = "2026-11";
 
-/// The content of the page that asks the customer for consent.
+/// The content of the consent page, on which the customer agrees or declines.
 #[derive(Debug)]
 pub struct ConsentPage {
     pub request: AuthorizationRequest,

@@ -12,7 +12,7 @@ use crate::outbound::{OutboundError, StreamingResponse, UpstreamResponse};
 const MAX_REDIRECTS: usize = 3;
 
 impl ProviderEndpoints<'_> {
-    /// Reads an FDX resource as JSON. Redirects are not followed.
+    /// Reads an FDX resource as JSON. Returns an error for a redirect.
     pub(super) async fn read_resource(
         &self,
         url: &Url,

@@ -43,7 +43,7 @@ impl<'a> ProviderEndpoints<'a> {
         outbound.send(request.header(header::ACCEPT, "application/json")).await
     }
 
-    /// Returns the value of `x-fapi-interaction-id`: the correlation id, or a UUID that is derived from it.
+    /// Returns the value of the header `x-fapi-interaction-id`: the correlation id, or a UUID that is derived from it.
     pub(super) fn interaction_id(&self) -> String {
         let id = self.ctx.correlation_id();
         if id.parse::<uuid::Uuid>().is_ok() && id.len() == 36 {
@@ -62,7 +62,8 @@ impl<'a> ProviderEndpoints<'a> {
         Ok(self.ctx.app().breaker().ensure_closed(self.provider.id, self.ctx.now())?)
     }
 
-    /// Counts a call in the metrics and in the circuit breaker. `status` is `None` if there was no response.
+    /// Counts a call in the metrics and in the circuit breaker of the provider. `status` is `None` if there was no
+    /// response.
     pub(super) fn record_outcome(&self, call: &'static str, status: Option<StatusCode>) {
         self.count(call, status);
         // 501 means that the provider does not implement this operation. Its other operations may work.
@@ -72,7 +73,7 @@ impl<'a> ProviderEndpoints<'a> {
         self.ctx.app().breaker().record_outcome(self.provider.id, succeeded, self.ctx.now());
     }
 
-    /// Counts a call in the metrics only. `status` is `None` if there was no response.
+    /// Counts a call in the metrics only, not in the circuit breaker. `status` is `None` if there was no response.
     pub(super) fn count(&self, call: &'static str, status: Option<StatusCode>) {
         let outcome = status.map_or_else(|| "none".to_owned(), |s| s.as_u16().to_string());
         let labels =

@@ -18,7 +18,7 @@ pub enum UpstreamError {
     /// The provider returned an error without a documented meaning, or a response that cannot be read.
     #[error("the provider returned an unexpected response")]
     Failed,
-    /// The rate limit is exceeded. The value is the time to wait before the next request.
+    /// The rate limit of the provider or the hub is exceeded. The value is the time to wait before the next request.
     #[error("the provider limits the rate of requests")]
     RateLimited(Duration),
     /// The provider rejects the access token, or the hub has no refresh token to obtain a new one.

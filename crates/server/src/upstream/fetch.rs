@@ -66,7 +66,8 @@ pub struct StreamedDocument {
     pub body: BoxStream<'static, Result<Bytes, OutboundError>>,
 }
 
-/// Requests a document with the media type `kind`. Returns an error if it is larger than the configured maximum.
+/// Requests a document of a connection with the media type `kind`. Returns an error if the document is larger than the
+/// configured maximum.
 pub async fn open_document(
     ctx: &RequestContext,
     access: &GrantedAccess,

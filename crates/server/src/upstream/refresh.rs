@@ -32,7 +32,7 @@ const MAX_POLL_DELAY: Duration = Duration::from_millis(500);
 /// A provider's access token for a connection, with its version.
 pub(super) struct UpstreamAccessToken {
     pub(super) token: Secret<String>,
-    /// The version of the credential that contains the token.
+    /// The version of the stored credential that contains the token.
     pub(super) version: i64,
 }
 
@@ -48,7 +48,8 @@ impl<E: Into<ReadError>> From<E> for RefreshError {
     }
 }
 
-/// Returns a valid access token, which is refreshed first if it expires soon or was rejected.
+/// Returns a valid access token of a connection at its provider. The token is refreshed first if it expires soon or was
+/// rejected.
 ///
 /// `rejected_version` is the version of the credential whose token the provider has just rejected, if there is one.
 pub(super) async fn obtain_access_token(

@@ -49,8 +49,8 @@ impl TokenResponse {
         Some(Self { access_token, access_expires_at: now.plus(ttl), refresh_token, scope, fields })
     }
 
-    /// Returns a member as text. A number is accepted too, because some providers identify customers and grants by
-    /// numbers.
+    /// Returns a member of the response as text. A number is accepted too, because some providers identify customers
+    /// and grants by numbers.
     pub fn string_field(&self, name: &str) -> Option<String> {
         match self.fields.get(name)? {
             Value::String(text) if !text.is_empty() => Some(text.clone()),
@@ -59,14 +59,15 @@ impl TokenResponse {
         }
     }
 
-    /// Returns a member that is an array of strings. Returns `None` if it is missing or has other items.
+    /// Returns a member of the response that is an array of strings; `None` if the member is missing or has other
+    /// items.
     pub fn string_list(&self, name: &str) -> Option<Vec<String>> {
         let list = self.fields.get(name)?.as_array()?;
         list.iter().map(|item| item.as_str().map(str::to_owned)).collect()
     }
 }
 
-/// Validates a token. It must consist of characters that can be sent in a header and in a form.
+/// Validates a token of the response. It must consist of characters that can be sent in a header and in a form.
 fn parse_token(value: Value) -> Option<Secret<String>> {
     let Value::String(token) = value else { return None };
     // RFC 6749 appendix A.12 also allows spaces, but a bearer token has none (RFC 6750 §2.1).
@@ -122,7 +123,7 @@ impl ProviderEndpoints<'_> {
         }
     }
 
-    /// Revokes a refresh token.
+    /// Revokes a refresh token at the provider (RFC 7009).
     ///
     /// The circuit breaker is not used: tokens must be revoked even while data calls fail, and the job that calls this
     /// function has its own back-off.

@@ -7,8 +7,8 @@ use url::Url;
 
 use crate::outbound::StreamingResponse;
 
-/// Builds the authorization URL to which the browser is redirected (RFC 6749 §4.1.1, RFC 7636 §4.3). Returns `None` if
-/// the configured endpoint is not a URL.
+/// Builds the provider's authorization URL, to which the browser is redirected (RFC 6749 §4.1.1, RFC 7636 §4.3).
+/// Returns `None` if the configured endpoint is not a URL.
 pub(super) fn authorization_url(provider: &Provider, fields: &[(&str, &str)]) -> Option<String> {
     let mut url = Url::parse(&provider.settings.authorization_endpoint).ok()?;
     url.query_pairs_mut().extend_pairs(fields);
@@ -40,7 +40,7 @@ pub(super) fn resolve_redirect(base: &Url, from: &Url, response: &StreamingRespo
     from.join(location).ok().filter(|url| is_within_base(base, url))
 }
 
-/// Returns whether a URL has the origin of the base and a path below its path.
+/// Returns whether a URL has the origin of the base URL and a path below its path.
 fn is_within_base(base: &Url, url: &Url) -> bool {
     let root = format!("{}/", base.path().trim_end_matches('/'));
     let path = url.path().to_ascii_lowercase();

@@ -31,7 +31,7 @@ struct KeyFileContent {
     wrap: BTreeMap<String, String>,
 }
 
-/// The reason why a key file cannot be used. No message contains keys.
+/// The reason why a key file cannot be used. The message of the error contains no keys.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The file cannot be read or written.
@@ -48,7 +48,7 @@ pub enum KeyFileError {
 }
 
 impl KeyFile {
-    /// Reads the file. If it does not exist, creates it first, with new root keys and mode 0600.
+    /// Reads the key file. If it does not exist, creates it first, with new root keys and mode 0600.
     pub fn open_or_create(
         path: &Path,
         random: impl Fn() -> io::Result<[u8; 32]>,
@@ -59,7 +59,7 @@ impl KeyFile {
         Self::open(path)
     }
 
-    /// Reads the file. Access for other users is an error.
+    /// Reads the key file. Returns an error if other users can access the file.
     pub fn open(path: &Path) -> Result<Self, KeyFileError> {
         let io_error = |source| KeyFileError::Io { path: path.into(), source };
         let mode = std::fs::metadata(path).map_err(io_error)?.permissions().mode() & 0o777;
@@ -116,17 +116,17 @@ impl KeyFile {
         Secret::new(key)
     }
 
-    /// Returns the wrapping key with an id; `None` if the key file does not contain it.
+    /// Returns the root key with an id, which wraps data keys; `None` if the key file does not contain it.
     pub fn wrapping_key(&self, id: u32) -> Option<&DataKey> {
         self.wrapping_keys.get(&id)
     }
 
-    /// Returns the id of the key that wraps new data keys.
+    /// Returns the id of the root key that wraps new data keys.
     pub fn newest_wrapping_key_id(&self) -> u32 {
         self.wrapping_keys.keys().next_back().copied().unwrap_or_default()
     }
 
-    /// Returns the key that wraps new data keys.
+    /// Returns the root key that wraps new data keys.
     pub fn newest_wrapping_key(&self) -> &DataKey {
         &self.wrapping_keys[&self.newest_wrapping_key_id()]
     }
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn derived_keys_differ_by_label_and_are_stable() {
+    fn derived_keys_are_constant_and_differ_by_label() {
         let folder = tempfile::tempdir().unwrap();
         let keys = KeyFile::open(&create_key_file(folder.path())).unwrap();
         assert_ne!(keys.derive("a").expose(), keys.derive("b").expose());

@@ -1,9 +1,9 @@
-//! Authenticated encryption: AES-256-GCM with random nonces.
+//! Authenticated encryption of stored values: AES-256-GCM with random nonces.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use domain::Secret;
 
-/// A sealed value was altered, is bound to another name, or was sealed with another key.
+/// Error for a sealed value that was altered, is bound to another name, or was sealed with another key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a sealed value cannot be opened")]
 pub struct UnsealError;
@@ -45,15 +45,15 @@ impl DataKey {
         Ok(Secret::new(body))
     }
 
-    /// Decrypts a value that is UTF-8 text.
+    /// Decrypts a value that is UTF-8 text. Any other value is an error.
     pub fn open_text(&self, bound_to: &str, sealed: &[u8]) -> Result<Secret<String>, UnsealError> {
         let plain = self.open(bound_to, sealed)?;
         String::from_utf8(plain.expose().clone()).map(Secret::new).map_err(|_| UnsealError)
     }
 }
 
-/// Returns the name as associated data, which is authenticated but not stored. A value that was copied to another row
-/// of the database can therefore not be opened.
+/// Returns the name to which a value is bound as associated data, which is authenticated but not stored. A value that
+/// was copied to another row of the database can therefore not be opened.
 fn aad(bound_to: &str) -> Aad<&[u8]> {
     Aad::from(bound_to.as_bytes())
 }

@@ -15,7 +15,7 @@ use crate::http::{Problem, ProblemBody, Route};
 use crate::operation::{ContentSpec, OperationSpec, ResponseSpec, schema_fn, string_enum};
 use crate::request::expected_one_of;
 
-/// Adds parts that several operations of the admin API share.
+/// Builder methods for the documentation that operations of the admin API have in common.
 pub(super) trait AdminOperationExt: Sized {
     /// Creates the route. Adds the errors that depend on the required role and the method to the documentation.
     fn route<T: 'static>(self, required_role: Role, handler: impl Handler<T, App>) -> Route;
@@ -31,7 +31,7 @@ pub(super) trait AdminOperationExt: Sized {
     /// Adds the errors for a body that is too large, too slow or of another content type. `types` is the message of the
     /// last.
     fn with_body_errors(self, types: &'static str) -> Self;
-    /// Adds the parameter `dry_run`. The route then accepts it.
+    /// Documents the parameter `dry_run`, and marks the operation so that its route accepts this parameter.
     fn with_dry_run(self) -> Self;
 }
 
@@ -127,7 +127,7 @@ const DRY_RUN_PARAMETER: &str = "dry_run";
 
 pub(super) const JSON_TYPE_REQUIRED: &str = "The content type must be application/json";
 
-/// Describes an error response. Its example is the problem that callers receive.
+/// Describes the error response that consists of a problem (RFC 9457). The example is the problem itself.
 fn error_response(problem: &Problem) -> ResponseSpec {
     let body = problem.body("6b1f0c5e-3a52-4c0e-9a53-2f7f2f0a6d11");
     let (description, headers): (_, &[_]) = match body.status {
@@ -151,7 +151,7 @@ fn error_response(problem: &Problem) -> ResponseSpec {
     }
 }
 
-/// Returns the name, the description and the schema of a filter by one of the values of `T`.
+/// Returns a filter parameter whose values are those of the enum `T`, as name, description and schema.
 pub(super) fn enum_filter<T: StrEnum>(
     name: &'static str,
     description: &'static str,
@@ -177,7 +177,7 @@ pub(super) fn time_filter(
     (name, description, json!({"type": "string", "format": "date-time"}))
 }
 
-/// Returns `base` with the members of `more` added or replaced.
+/// Returns the JSON object `base` with the members of `more` added or replaced.
 pub(super) fn merge_objects(mut base: Value, more: Value) -> Value {
     if let (Value::Object(members), Value::Object(more)) = (&mut base, more) {
         members.extend(more);
